@@ -1,0 +1,241 @@
+//! Data sets: labelled images in memory, and which rows of them a run uses.
+//!
+//! - here: [`Dataset`], [`Examples`], [`load`], [`DataError`]
+//! - [`embedded`]: the MNIST sample inside the program
+//! - [`idx`]: MNIST and its kin from a folder of IDX files
+//! - [`split`]: train, validation and test rows; seeded mini-batches
+//!
+//! A new data set is one new file here, one [`DataSource`] and one arm of [`load`].
+
+pub mod embedded;
+pub mod idx;
+pub mod split;
+
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+pub use idx::IdxFault;
+pub use split::{BatchPosition, Batches, Split, SplitSizes};
+
+/// `ChaCha8` stream that decides which training rows are set aside.
+pub const SPLIT_STREAM: u64 = 1;
+/// `ChaCha8` stream that decides which test rows are used.
+pub const TEST_STREAM: u64 = 2;
+/// `ChaCha8` stream of the first epoch's mini-batches; epoch `e` has the stream `BATCH_STREAM + e`,
+/// so other users of a run's seed keep to small numbers.
+pub const BATCH_STREAM: u64 = 1 << 63;
+
+/// A labelled image data set, whole, in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// What to call it on screen, such as `MNIST sample`.
+    pub name: String,
+    /// Channels, height and width of every image.
+    pub shape: [usize; 3],
+    /// One name a class; label `c` is `classes[c]`.
+    pub classes: Vec<String>,
+    /// The training examples, in the order of the source.
+    pub train: Examples,
+    /// The held-out examples, in the order of the source.
+    pub test: Examples,
+    /// Hex SHA-256 of the training pixels, training labels, test pixels and test labels,
+    /// one byte each, in this order, without headers.
+    pub sha256: String,
+}
+
+/// N examples of `features` values each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Examples {
+    /// Pixels divided by 255, row-major: `[N, features]`, features = channels × height × width.
+    pub inputs: Vec<f32>,
+    /// Class of each example: `[N]`.
+    pub labels: Vec<u8>,
+    features: usize,
+}
+
+impl Examples {
+    /// Wraps `inputs` (`[N, features]`) and `labels` (`[N]`).
+    ///
+    /// # Errors
+    /// [`DataError::Shape`] if the lengths do not fit each other or `features` is 0,
+    /// [`DataError::TooManyRows`] if a `u32` cannot number the rows.
+    pub fn new(inputs: Vec<f32>, labels: Vec<u8>, features: usize) -> Result<Self, DataError> {
+        row_count(labels.len())?;
+        if features == 0 || labels.len().checked_mul(features) != Some(inputs.len()) {
+            return Err(DataError::Shape {
+                values: inputs.len(),
+                examples: labels.len(),
+                features,
+            });
+        }
+        Ok(Self {
+            inputs,
+            labels,
+            features,
+        })
+    }
+
+    /// Scales bytes `[N, features]` to `[0, 1]`.
+    ///
+    /// # Errors
+    /// As [`Examples::new`].
+    pub fn from_pixels(pixels: &[u8], labels: Vec<u8>, features: usize) -> Result<Self, DataError> {
+        let inputs = pixels.iter().map(|&p| f32::from(p) / 255.0).collect();
+        Self::new(inputs, labels, features)
+    }
+
+    /// Number of examples, N.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no example.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Values of one example.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// The values of example `i`: `[features]`. Panics, as a slice does, if `i >= len()`.
+    #[must_use]
+    pub fn input(&self, i: usize) -> &[f32] {
+        &self.inputs[i * self.features..][..self.features]
+    }
+
+    /// The values of a range of examples: `[range.len(), features]`. Panics, as a slice does, if the
+    /// range ends beyond `len()`.
+    #[must_use]
+    pub fn rows(&self, range: Range<usize>) -> &[f32] {
+        &self.inputs[range.start * self.features..range.end * self.features]
+    }
+
+    /// Makes this a copy of the given rows of `other`, reusing its memory. Panics, as a slice does,
+    /// if a row is not below `other.len()`.
+    pub fn copy_from(&mut self, other: &Self, rows: impl Iterator<Item = u32>) {
+        self.features = other.features;
+        self.inputs.clear();
+        self.labels.clear();
+        for row in rows {
+            self.inputs.extend_from_slice(other.input(row as usize));
+            self.labels.push(other.labels[row as usize]);
+        }
+    }
+
+    /// A copy of the given rows, in the given order. Panics, as a slice does, if a row
+    /// is not below `len()`.
+    #[must_use]
+    pub fn select(&self, rows: &[u32]) -> Self {
+        let mut inputs = Vec::with_capacity(rows.len() * self.features);
+        for &row in rows {
+            inputs.extend_from_slice(self.input(row as usize));
+        }
+        Self {
+            inputs,
+            labels: rows.iter().map(|&row| self.labels[row as usize]).collect(),
+            features: self.features,
+        }
+    }
+}
+
+/// Where a data set comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataSource {
+    /// The MNIST sample inside the program: 6,000 training and 1,000 test digits.
+    Embedded,
+    /// A folder of IDX files, plain or gzipped.
+    Folder(PathBuf),
+}
+
+/// Reads a data set into memory.
+///
+/// # Errors
+/// [`DataError`] says which file is at fault, how, and what to do.
+pub fn load(source: &DataSource) -> Result<Dataset, DataError> {
+    match source {
+        DataSource::Embedded => embedded::load(),
+        DataSource::Folder(folder) => idx::load(folder),
+    }
+}
+
+/// Why a data set cannot be read or a run cannot have the rows that were asked for.
+#[derive(Debug, Error)]
+pub enum DataError {
+    #[error("data folder {} does not exist; give the folder that holds the IDX files", .0.display())]
+    FolderMissing(PathBuf),
+    #[error("{} is not a folder; give the folder that holds the IDX files", .0.display())]
+    NotAFolder(PathBuf),
+    #[error("data folder {} is empty; put the IDX files there: {looked_for}", folder.display())]
+    FolderEmpty { folder: PathBuf, looked_for: String },
+    #[error("no IDX files in {}; looked for {looked_for}", folder.display())]
+    NoIdxFiles { folder: PathBuf, looked_for: String },
+    #[error("{} holds {found}; give the one that is meant", folder.display())]
+    SeveralDataSets { folder: PathBuf, found: String },
+    #[error("{name} is missing in {}; put it there, plain or .gz", folder.display())]
+    FileMissing { folder: PathBuf, name: String },
+    #[error("cannot read {}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{}: {fault}", file.display())]
+    Idx { file: PathBuf, fault: IdxFault },
+    #[error(
+        "{} has {image_count} images but {} has {label_count} labels; take both from one source",
+        images.display(), labels.display()
+    )]
+    CountsDiffer {
+        images: PathBuf,
+        image_count: usize,
+        labels: PathBuf,
+        label_count: usize,
+    },
+    #[error(
+        "{} has images of {train_size} pixels but {} of {test_size}; take both from one source",
+        train.display(), test.display()
+    )]
+    SizesDiffer {
+        train: PathBuf,
+        train_size: String,
+        test: PathBuf,
+        test_size: String,
+    },
+    #[error("{examples} examples of {features} features need that many values, not {values}")]
+    Shape {
+        values: usize,
+        examples: usize,
+        features: usize,
+    },
+    #[error("{rows} rows are more than the {} a data set can have", u32::MAX)]
+    TooManyRows { rows: usize },
+    #[error("{part} size 0; a run needs at least one {part} example")]
+    ZeroSize { part: &'static str },
+    #[error(
+        "train size {train} plus validation size {validation} exceeds \
+         the {available} training examples; ask for fewer"
+    )]
+    TrainTooLarge {
+        train: usize,
+        validation: usize,
+        available: usize,
+    },
+    #[error(
+        "validation size {validation} leaves none of the {available} training examples \
+         to train on; ask for fewer"
+    )]
+    ValidationTooLarge { validation: usize, available: usize },
+    #[error("test size {test} exceeds the {available} test examples; ask for fewer")]
+    TestTooLarge { test: usize, available: usize },
+    #[error("batch size 0; a step needs at least one example")]
+    ZeroBatch,
+}
+
+/// `rows` as the `u32` that numbers rows everywhere.
+fn row_count(rows: usize) -> Result<u32, DataError> {
+    u32::try_from(rows).map_err(|_| DataError::TooManyRows { rows })
+}

@@ -1,0 +1,131 @@
+//! Loss and gradient of a data set at any flat parameter vector.
+//!
+//! A [`GradientEngine`] holds the examples and answers one question, again and again: what are the
+//! mean cross-entropy, the accuracy and the gradient at these parameters? Two implementations stand
+//! behind the trait: [`cpu`], hand-written and fast, and [`candle`], autograd on any device and the
+//! oracle that the first is tested against.
+
+pub mod candle;
+pub mod cpu;
+mod slices;
+
+use std::fmt;
+
+pub use slices::{Slice, SlicePlan};
+
+use crate::data::Examples;
+
+/// A part of the data that is evaluated as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The `N` examples whose loss is allocated.
+    Train,
+    /// The `M` held-out examples.
+    Test,
+    /// The examples set aside; there may be none.
+    Validation,
+}
+
+/// The examples of a run. Features are pixels divided by 255.
+#[derive(Clone, Debug)]
+pub struct RunData {
+    pub train: Examples,
+    pub test: Examples,
+    pub validation: Examples,
+}
+
+impl RunData {
+    #[must_use]
+    pub fn part(&self, part: Part) -> &Examples {
+        match part {
+            Part::Train => &self.train,
+            Part::Test => &self.test,
+            Part::Validation => &self.validation,
+        }
+    }
+}
+
+/// How much of an evaluation is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Want {
+    /// Loss and accuracy only.
+    Loss,
+    /// Loss, accuracy and gradient.
+    Gradient,
+    /// Also the gradient split by class (training set only, and only if the engine was made with
+    /// class-sorted slices).
+    ClassGradient,
+}
+
+/// What an engine says about a part of the data at one parameter vector.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Mean cross-entropy over the examples, in nats.
+    pub loss: f64,
+    /// Share of the examples whose highest score is their label's, 0 to 1.
+    pub accuracy: f64,
+    /// `[C]`: mean cross-entropy of each class's examples, in nats; NaN for a class without any.
+    pub class_loss: Vec<f64>,
+    /// `[P]`: gradient of `loss`, or empty if it was not asked for.
+    pub gradient: Vec<f32>,
+    /// `[C, P]`: gradient of `(n_c / N) · class_loss[c]`, which sums over c to `gradient`; empty if
+    /// it was not asked for.
+    pub class_gradient: Vec<f32>,
+}
+
+/// Why an engine failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    #[error("no CUDA device {ordinal}: {reason}")]
+    NoCuda { ordinal: usize, reason: String },
+}
+
+/// Evaluates the network's loss, accuracy and gradient over fixed slices of the examples.
+pub trait GradientEngine: Send {
+    /// What is running where, for people.
+    fn describe(&self) -> String;
+
+    /// Evaluates one part of the data at `params` (`[P]`) and writes the answer over `out`, whose
+    /// buffers are reused.
+    ///
+    /// The answer does not depend on the number of threads, and every call uses the same slices.
+    ///
+    /// # Errors
+    /// What the device reports, such as running out of memory.
+    fn evaluate(
+        &mut self,
+        part: Part,
+        params: &[f32],
+        want: Want,
+        out: &mut Evaluation,
+    ) -> Result<(), EngineError>;
+
+    /// Loss and gradient of a mini-batch: `rows` index the training examples.
+    ///
+    /// # Errors
+    /// What the device reports.
+    fn evaluate_batch(
+        &mut self,
+        params: &[f32],
+        rows: &[u32],
+        out: &mut Evaluation,
+    ) -> Result<(), EngineError>;
+}
+
+/// Where an engine computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    Cpu,
+    Cuda(usize),
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Where every parameter lives: layers, tensors and units as ranges of one flat vector.
+//!
+//! All parameters of a network are one vector of `P` numbers. A *tensor* (a weight or a bias) is a
+//! contiguous range of it, a *layer* is the range of its tensors, and a *unit* (an output neuron or
+//! channel) owns row `u` of each of its layer's tensors, because axis 0 of every tensor is the unit
+//! axis. Sums over any of these groups are therefore sums over ranges.
+
+use std::ops::Range;
+
+/// Longest name of a layer or tensor, in bytes: the run file stores names in fixed strings.
+pub const MAX_NAME: usize = 64;
+
+/// What a tensor does in its layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TensorKind {
+    Weight,
+    Bias,
+}
+
+impl TensorKind {
+    /// The name that the run file uses.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Weight => "weight",
+            Self::Bias => "bias",
+        }
+    }
+
+    /// The kind that the run file calls `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Weight, Self::Bias]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+/// One trainable tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// `fc1.weight`
+    pub name: String,
+    pub kind: TensorKind,
+    /// Index of the owning layer.
+    pub layer: usize,
+    /// Place in the flat parameter vector.
+    pub range: Range<usize>,
+    /// Axis 0 is the unit axis; linear weights are `[out, in]`, biases `[out]`.
+    pub shape: Vec<usize>,
+}
+
+impl Tensor {
+    /// Parameters of the tensor that belong to one unit.
+    #[must_use]
+    pub fn row_len(&self) -> usize {
+        self.range.len() / self.shape.first().copied().unwrap_or(1).max(1)
+    }
+}
+
+/// One layer with trainable parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// `fc1`
+    pub name: String,
+    /// `linear`
+    pub kind: String,
+    /// Its parameters in the flat vector.
+    pub range: Range<usize>,
+    /// Its tensors, indices into [`ParamLayout::tensors`].
+    pub tensors: Range<usize>,
+    /// Its units, indices into the network's list of units.
+    pub units: Range<usize>,
+}
+
+/// The whole map of a network's parameters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParamLayout {
+    pub layers: Vec<Layer>,
+    pub tensors: Vec<Tensor>,
+}
+
+impl ParamLayout {
+    /// Appends a layer of `units` output units with the given tensors `(kind, shape)`; returns its
+    /// index. Every shape starts with `units`.
+    ///
+    /// # Panics
+    /// If a shape does not start with `units`: a mistake in the program, not in its input.
+    pub fn push_layer(
+        &mut self,
+        name: &str,
+        kind: &str,
+        units: usize,
+        tensors: &[(TensorKind, Vec<usize>)],
+    ) -> usize {
+        let layer = self.layers.len();
+        let first_tensor = self.tensors.len();
+        let first_unit = self.units();
+        let start = self.params();
+        let mut end = start;
+        for (kind, shape) in tensors {
+            assert_eq!(shape.first(), Some(&units), "axis 0 is the unit axis");
+            let size: usize = shape.iter().product();
+            self.tensors.push(Tensor {
+                name: format!("{name}.{}", kind.name()),
+                kind: *kind,
+                layer,
+                range: end..end + size,
+                shape: shape.clone(),
+            });
+            end += size;
+        }
+        self.layers.push(Layer {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            range: start..end,
+            tensors: first_tensor..self.tensors.len(),
+            units: first_unit..first_unit + units,
+        });
+        layer
+    }
+
+    /// `P`, all trainable parameters.
+    #[must_use]
+    pub fn params(&self) -> usize {
+        self.layers.last().map_or(0, |layer| layer.range.end)
+    }
+
+    /// `U`, all units.
+    #[must_use]
+    pub fn units(&self) -> usize {
+        self.layers.last().map_or(0, |layer| layer.units.end)
+    }
+
+    /// Adds each unit's share of a layer's tensor: calls `visit(unit, range)` for every row of every
+    /// tensor, in the order of the flat vector.
+    pub fn for_each_row(&self, mut visit: impl FnMut(Row)) {
+        for (index, tensor) in self.tensors.iter().enumerate() {
+            let units = self.layers[tensor.layer].units.clone();
+            let row_len = tensor.row_len();
+            for (row, unit) in units.enumerate() {
+                let start = tensor.range.start + row * row_len;
+                visit(Row {
+                    layer: tensor.layer,
+                    tensor: index,
+                    unit,
+                    range: start..start + row_len,
+                });
+            }
+        }
+    }
+}
+
+/// One unit's row of one tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub layer: usize,
+    pub tensor: usize,
+    pub unit: usize,
+    pub range: Range<usize>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_layers() -> ParamLayout {
+        let mut layout = ParamLayout::default();
+        for (name, units, inputs) in [("fc1", 3, 4), ("fc2", 2, 3)] {
+            layout.push_layer(
+                name,
+                "linear",
+                units,
+                &[
+                    (TensorKind::Weight, vec![units, inputs]),
+                    (TensorKind::Bias, vec![units]),
+                ],
+            );
+        }
+        layout
+    }
+
+    #[test]
+    fn ranges_tile_the_flat_vector() {
+        let layout = two_layers();
+        assert_eq!(layout.params(), 3 * 4 + 3 + 2 * 3 + 2);
+        assert_eq!(layout.units(), 5);
+        let mut end = 0;
+        for tensor in &layout.tensors {
+            assert_eq!(tensor.range.start, end);
+            end = tensor.range.end;
+        }
+        assert_eq!(end, layout.params());
+        assert_eq!(layout.layers[1].range, 15..23);
+        assert_eq!(layout.layers[1].units, 3..5);
+        assert_eq!(layout.tensors[3].name, "fc2.bias");
+    }
+
+    #[test]
+    fn rows_visit_every_parameter_once_in_order() {
+        let layout = two_layers();
+        let mut next = 0;
+        layout.for_each_row(|row| {
+            assert_eq!(row.range.start, next);
+            next = row.range.end;
+            assert!(layout.layers[row.layer].units.contains(&row.unit));
+        });
+        assert_eq!(next, layout.params());
+    }
+}

@@ -1,0 +1,422 @@
+//! Walks the segment of a step: evaluates the gradient at nodes and refines until it closes.
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use super::quadrature::{NodeSums, Place, Rule};
+use crate::engine::Evaluation;
+use crate::layout::ParamLayout;
+
+/// Which rule, and whether it may be refined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    FirstOrder,
+    Trapezoid,
+    Simpson,
+    #[default]
+    Adaptive,
+}
+
+const METHODS: [(Method, &str); 4] = [
+    (Method::FirstOrder, "first-order"),
+    (Method::Trapezoid, "trapezoid"),
+    (Method::Simpson, "simpson"),
+    (Method::Adaptive, "adaptive"),
+];
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = METHODS.iter().find(|(m, _)| m == self).map_or("", |m| m.1);
+        f.pad(name)
+    }
+}
+
+/// Why a method cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is no integrator: use adaptive, simpson, trapezoid or first-order")]
+pub struct MethodError(String);
+
+impl FromStr for Method {
+    type Err = MethodError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        (METHODS.iter().find(|(_, name)| *name == text))
+            .map(|(method, _)| *method)
+            .ok_or_else(|| MethodError(text.to_owned()))
+    }
+}
+
+/// How the integral is taken and when it is good enough.
+///
+/// `adaptive` starts with `min_segments` and doubles them while the residual exceeds
+/// `max(tolerance, relative_tolerance · |ΔL|)`, or any layer's estimated error exceeds
+/// `layer_tolerance`, up to `max_segments`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    pub method: Method,
+    /// Absolute, a step, in nats.
+    pub tolerance: f64,
+    /// Share of the step's loss change; 0 for none.
+    pub relative_tolerance: f64,
+    /// Absolute, a layer and step, in nats; none to leave layers unchecked.
+    pub layer_tolerance: Option<f64>,
+    /// 1 (the trapezoid will do where it closes) or a power of two from 2 on.
+    pub min_segments: u32,
+    /// A power of two, at least `min_segments`.
+    pub max_segments: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            method: Method::Adaptive,
+            tolerance: 1e-3,
+            relative_tolerance: 0.0,
+            layer_tolerance: None,
+            min_segments: 2,
+            max_segments: 32,
+        }
+    }
+}
+
+impl Settings {
+    /// The rule that a step starts with.
+    fn first_rule(&self) -> Rule {
+        match self.method {
+            Method::FirstOrder => Rule::FirstOrder,
+            Method::Trapezoid => Rule::Trapezoid,
+            Method::Simpson => Rule::Simpson(2),
+            Method::Adaptive if self.min_segments < 2 => Rule::Trapezoid,
+            Method::Adaptive => Rule::Simpson(self.min_segments),
+        }
+    }
+
+    /// Whether the step should be integrated with more segments.
+    fn wants_more(&self, rule: Rule, residual: f64, loss_change: f64, layer_error: &[f64]) -> bool {
+        if self.method != Method::Adaptive || rule.segments() >= self.max_segments {
+            return false;
+        }
+        let limit = self.tolerance.max(self.relative_tolerance * loss_change.abs());
+        // Written so that a residual of NaN asks for no further work: no rule would cure it.
+        residual.abs() > limit
+            || (self.layer_tolerance)
+                .is_some_and(|limit| layer_error.iter().any(|&error| error > limit))
+    }
+}
+
+/// What is known at one parameter vector: loss and gradient of the training set, and of the
+/// held-out set if its loss is allocated too.
+#[derive(Clone, Debug, Default)]
+pub struct Point {
+    pub train: Evaluation,
+    pub held_out: Option<Evaluation>,
+}
+
+/// The integral over one step.
+#[derive(Clone, Debug, Default)]
+pub struct Integral {
+    /// `[P]`: `Δ = θ_{t+1} − θ_t`.
+    pub delta: Vec<f64>,
+    /// `[P]`: ḡ, the gradient of the training loss averaged along the segment.
+    pub gradient: Vec<f64>,
+    /// `[P]`: the same of the held-out loss; empty if it is not allocated.
+    pub held_out_gradient: Vec<f64>,
+    /// `[C, L]`: allocation by class and layer; empty if not asked for.
+    pub class_layer: Vec<f64>,
+    /// `[L]`: estimated error of each layer's allocation, in nats. For composite Simpson
+    /// `|A(S) − A(S/2)| / 15` (Richardson); for plain Simpson `|A − A_trapezoid|` and for the rest
+    /// `|A_trapezoid − A_first-order|`, which are pessimistic.
+    pub layer_error: Vec<f64>,
+    /// S of the accepted rule.
+    pub segments: u32,
+    /// Full gradients spent, the one carried over from the last step not counted again.
+    pub gradient_evals: u64,
+}
+
+/// Integrates step after step, reusing its memory.
+pub struct Integrator {
+    settings: Settings,
+    layout: ParamLayout,
+    gradient: NodeSums,
+    held_out: NodeSums,
+    /// `[L]`: `⟨Δ, g⟩` by layer, from which residuals and errors are known before the full sum.
+    layers: NodeSums,
+    /// `[C, L]`
+    class_layers: NodeSums,
+    /// `[P]`: parameters of the node under evaluation.
+    node: Vec<f32>,
+    point: Point,
+}
+
+impl Integrator {
+    #[must_use]
+    pub fn new(settings: Settings, layout: &ParamLayout) -> Self {
+        Self {
+            settings,
+            layout: layout.clone(),
+            gradient: NodeSums::default(),
+            held_out: NodeSums::default(),
+            layers: NodeSums::default(),
+            class_layers: NodeSums::default(),
+            node: Vec::new(),
+            point: Point::default(),
+        }
+    }
+
+    /// Integrates from `theta` (where `start` is known) to `next`. `evaluate` is called at every new
+    /// node, once, first at `next`, whose point is left in `end`: the next step's start.
+    ///
+    /// # Errors
+    /// What `evaluate` reports.
+    pub fn integrate<E>(
+        &mut self,
+        theta: &[f32],
+        next: &[f32],
+        start: &Point,
+        end: &mut Point,
+        mut evaluate: impl FnMut(&[f32], &mut Point) -> Result<(), E>,
+    ) -> Result<Integral, E> {
+        let params = theta.len();
+        let layer_count = self.layout.layers.len();
+        let delta: Vec<f64> = (theta.iter().zip(next))
+            .map(|(&from, &to)| f64::from(to) - f64::from(from))
+            .collect();
+
+        evaluate(next, end)?;
+        let mut evals = 1;
+        let loss_change = end.train.loss - start.train.loss;
+
+        self.gradient.clear(params);
+        self.layers.clear(layer_count);
+        self.class_layers.clear(start.train.class_gradient.len() / params.max(1) * layer_count);
+        let held_out = start.held_out.is_some();
+        self.held_out.clear(if held_out { params } else { 0 });
+        self.take(start, &delta, Place::Start);
+        self.take(end, &delta, Place::End);
+
+        // Coarser rules come free on the way; the last two give the error estimate.
+        let mut rule = self.settings.first_rule();
+        let mut at = Rule::Trapezoid;
+        let mut coarse: Vec<f64> = self.layers.integral(Rule::FirstOrder).collect();
+        let mut fine: Vec<f64> = self.layers.integral(Rule::Trapezoid).collect();
+        let mut node = std::mem::take(&mut self.node);
+        let mut point = std::mem::take(&mut self.point);
+        let layer_error = loop {
+            while at.segments() < rule.segments() {
+                at = at.refined();
+                self.refine();
+                for alpha in at.new_inner_nodes() {
+                    node.clear();
+                    let along = |(&from, d): (&f32, &f64)| single(f64::from(from) + alpha * d);
+                    node.extend(theta.iter().zip(&delta).map(along));
+                    evaluate(&node, &mut point)?;
+                    self.take(&point, &delta, Place::Inner);
+                    evals += 1;
+                }
+                coarse = std::mem::replace(&mut fine, self.layers.integral(at).collect());
+            }
+            let layer_error = estimate_error(at, &coarse, &fine);
+            let total: f64 = match rule {
+                Rule::FirstOrder => coarse.iter().sum(),
+                _ => fine.iter().sum(),
+            };
+            let residual = loss_change - total;
+            if !(self.settings).wants_more(rule, residual, loss_change, &layer_error) {
+                break layer_error;
+            }
+            rule = rule.refined();
+        };
+        self.node = node;
+        self.point = point;
+        Ok(Integral {
+            gradient: self.gradient.integral(rule).collect(),
+            held_out_gradient: self.held_out.integral(rule).collect(),
+            class_layer: self.class_layers.integral(rule).collect(),
+            layer_error,
+            segments: rule.segments(),
+            gradient_evals: evals,
+            delta,
+        })
+    }
+
+    /// Feeds what is known at one node into every sum.
+    fn take(&mut self, point: &Point, delta: &[f64], place: Place) {
+        let layers = &self.layout.layers;
+        let dots = |gradient: &[f32]| {
+            let ranges = layers.iter().map(|layer| layer.range.clone());
+            let dot = |range: Range<usize>| dot(&delta[range.clone()], &gradient[range]);
+            ranges.map(dot).collect::<Vec<f64>>()
+        };
+        let train = &point.train;
+        self.gradient.put(place, wide(&train.gradient));
+        self.layers.put(place, dots(&train.gradient).into_iter());
+        let classes = train.class_gradient.chunks_exact(delta.len().max(1));
+        self.class_layers.put(place, classes.flat_map(dots));
+        if let Some(held_out) = &point.held_out {
+            self.held_out.put(place, wide(&held_out.gradient));
+        }
+    }
+
+    fn refine(&mut self) {
+        for sums in [
+            &mut self.gradient,
+            &mut self.held_out,
+            &mut self.layers,
+            &mut self.class_layers,
+        ] {
+            sums.refine();
+        }
+    }
+}
+
+/// `[L]`: what the last refinement changed, as an estimate of the error that is left. The first-order
+/// rule and the trapezoid share one: their difference.
+fn estimate_error(rule: Rule, coarse: &[f64], fine: &[f64]) -> Vec<f64> {
+    let divisor = if rule.segments() >= 4 { 15.0 } else { 1.0 };
+    let pairs = coarse.iter().zip(fine);
+    pairs.map(|(coarse, fine)| (fine - coarse).abs() / divisor).collect()
+}
+
+fn dot(delta: &[f64], gradient: &[f32]) -> f64 {
+    delta.iter().zip(gradient).map(|(d, &g)| d * f64::from(g)).sum()
+}
+
+fn wide(values: &[f32]) -> impl Iterator<Item = f64> {
+    values.iter().map(|&value| f64::from(value))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "parameters are f32")]
+fn single(value: f64) -> f32 {
+    value as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::TensorKind;
+
+    /// Two layers of one parameter each.
+    fn layout() -> ParamLayout {
+        let mut layout = ParamLayout::default();
+        for name in ["a", "b"] {
+            layout.push_layer(name, "linear", 1, &[(TensorKind::Weight, vec![1, 1])]);
+        }
+        layout
+    }
+
+    /// L(x, y) = x⁴ + e^{ky}, which is a sum, so each layer's allocation is known exactly.
+    fn quartic(k: f64) -> impl FnMut(&[f32], &mut Point) -> Result<(), ()> {
+        move |p, out| {
+            let (x, y) = (f64::from(p[0]), k * f64::from(p[1]));
+            out.train.loss = x.powi(4) + y.exp();
+            out.train.gradient = vec![single(4.0 * x.powi(3)), single(k * y.exp())];
+            Ok(())
+        }
+    }
+
+    fn run(settings: Settings, k: f64) -> (Integral, f64, usize) {
+        let mut calls = 0;
+        let mut loss = quartic(k);
+        let (from, to) = ([1.0, 0.0], [0.5, 1.0]);
+        let (mut start, mut end) = (Point::default(), Point::default());
+        loss(&from, &mut start).unwrap();
+        let mut evaluate = |p: &[f32], out: &mut Point| {
+            calls += 1;
+            loss(p, out)
+        };
+        let mut integrator = Integrator::new(settings, &layout());
+        let integral = integrator
+            .integrate(&from, &to, &start, &mut end, &mut evaluate)
+            .unwrap();
+        let total = dot(&integral.delta, &[single(integral.gradient[0]), single(integral.gradient[1])]);
+        let residual = end.train.loss - start.train.loss - total;
+        (integral, residual, calls)
+    }
+
+    #[test]
+    fn adaptive_refines_until_it_closes_and_counts_what_it_spent() {
+        let settings = Settings {
+            tolerance: 1e-4,
+            ..Settings::default()
+        };
+        let (integral, residual, calls) = run(settings, 3.0);
+        assert!(integral.segments > 2 && residual.abs() < 1e-4, "{residual}");
+        assert_eq!(integral.gradient_evals, u64::from(integral.segments));
+        assert_eq!(calls, integral.segments as usize);
+        // Each layer against the exact integral of its own term.
+        let exact = [0.5_f64.powi(4) - 1.0, 3.0_f64.exp() - 1.0];
+        for layer in 0..2 {
+            let a = integral.delta[layer] * integral.gradient[layer];
+            let error = (a - exact[layer]).abs();
+            assert!(error < 1e-4);
+            assert!(error <= 3.0 * integral.layer_error[layer] + 1e-6, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_budget_is_kept() {
+        let settings = Settings {
+            tolerance: 0.0,
+            max_segments: 8,
+            ..Settings::default()
+        };
+        let (integral, _, calls) = run(settings, 3.0);
+        assert_eq!((integral.segments, calls), (8, 8));
+    }
+
+    #[test]
+    fn one_segment_is_enough_where_it_closes() {
+        let settings = Settings {
+            min_segments: 1,
+            tolerance: 0.1,
+            ..Settings::default()
+        };
+        let (integral, _, calls) = run(settings, 0.1);
+        assert_eq!((integral.segments, calls), (2, 2), "the quartic needs Simpson");
+        let (integral, _, calls) = run(Settings { tolerance: 1.0, ..settings }, 0.1);
+        assert_eq!((integral.segments, calls), (1, 1));
+    }
+
+    #[test]
+    fn a_layer_can_ask_for_more() {
+        // The sum closes within the tolerance at once, a layer does not.
+        let settings = Settings {
+            tolerance: 10.0,
+            layer_tolerance: Some(1e-4),
+            ..Settings::default()
+        };
+        assert_eq!(run(Settings { layer_tolerance: None, ..settings }, 3.0).0.segments, 2);
+        let (integral, ..) = run(settings, 3.0);
+        assert!(integral.segments > 2);
+        assert!(integral.layer_error.iter().all(|&e| e <= 1e-4));
+    }
+
+    #[test]
+    fn relative_tolerance_is_of_the_loss_change() {
+        let settings = Settings {
+            tolerance: 0.0,
+            relative_tolerance: 0.5,
+            ..Settings::default()
+        };
+        assert_eq!(run(settings, 3.0).0.segments, 2);
+    }
+
+    #[test]
+    fn every_method_spends_what_it_says() {
+        for (method, segments, evals) in [
+            (Method::FirstOrder, 0, 1),
+            (Method::Trapezoid, 1, 1),
+            (Method::Simpson, 2, 2),
+        ] {
+            let settings = Settings {
+                method,
+                tolerance: 0.0,
+                ..Settings::default()
+            };
+            let (integral, _, calls) = run(settings, 3.0);
+            assert_eq!((integral.segments, integral.gradient_evals), (segments, evals));
+            assert_eq!(calls as u64, evals);
+        }
+    }
+}

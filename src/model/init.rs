@@ -1,0 +1,59 @@
+//! Initial weights.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::network::{Network, Op};
+
+/// The `ChaCha8` stream that weights are drawn from; data has its own.
+const STREAM: u64 = 3;
+
+/// He-normal weights, `N(0, 2 / fan_in)`, and zero biases, in the order of the flat parameter
+/// vector (He et al., *Delving Deep into Rectifiers*, ICCV 2015, eq. 10).
+///
+/// The same seed gives the same weights on every machine.
+#[must_use]
+pub fn he_normal(network: &Network, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(STREAM);
+    let mut params = vec![0.0; network.params()];
+    for op in &network.ops {
+        if let Op::Dense(dense) = op {
+            #[expect(clippy::cast_precision_loss, reason = "fan-in is far below 2^52")]
+            let std = (2.0 / dense.inputs as f64).sqrt();
+            for weight in &mut params[dense.weight.clone()] {
+                let normal: f64 = StandardNormal.sample(&mut rng);
+                #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
+                {
+                    *weight = (normal * std) as f32;
+                }
+            }
+        }
+    }
+    params
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::preset;
+    use super::*;
+
+    #[test]
+    fn weights_have_the_variance_of_the_formula_and_follow_the_seed() {
+        let network = Network::build(&preset("mnist-fc").unwrap(), [1, 28, 28], 10).unwrap();
+        let params = he_normal(&network, 7);
+        assert_eq!(params, he_normal(&network, 7));
+        assert_ne!(params, he_normal(&network, 8));
+
+        let weights = &params[..784 * 100];
+        let n = weights.len() as f64;
+        let mean = weights.iter().map(|&w| f64::from(w)).sum::<f64>() / n;
+        let var = weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / n - mean * mean;
+        // Five standard errors: of the mean, σ/√n; of the variance, σ²·√(2/n).
+        let expected = 2.0 / 784.0;
+        assert!(mean.abs() < 5.0 * (expected / n).sqrt());
+        assert!((var - expected).abs() < 5.0 * expected * (2.0 / n).sqrt());
+        assert!(params[784 * 100..784 * 100 + 100].iter().all(|&b| b == 0.0));
+    }
+}

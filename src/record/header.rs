@@ -1,0 +1,92 @@
+//! What is known of a run before its first step.
+
+use crate::layout::ParamLayout;
+
+/// The run's description. Everything here is in the run file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunHeader {
+    /// `lcascope 0.1.0`
+    pub producer: String,
+    /// When the run began: RFC 3339, UTC.
+    pub created: String,
+    /// The resolved configuration as TOML: enough to run it again.
+    pub config: String,
+    pub seed: u64,
+    /// Where and with what it computed, for people.
+    pub device: String,
+    /// Name of the data set.
+    pub dataset: String,
+    /// Hex SHA-256 of the data set's bytes.
+    pub dataset_sha256: String,
+    /// Name of the integrator.
+    pub integrator: String,
+    /// Examples evaluated together.
+    pub slice_size: u64,
+    /// Name of the network.
+    pub network: String,
+    /// Steps that the run is meant to take.
+    pub planned_steps: u64,
+    /// Steps in an epoch.
+    pub steps_per_epoch: u64,
+    /// Largest accepted residual of a step, in nats.
+    pub tolerance: f64,
+    pub layout: ParamLayout,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Rows of the source data set that were used to train, held out, and set aside.
+    pub train_index: Vec<u32>,
+    pub test_index: Vec<u32>,
+    pub validation_index: Vec<u32>,
+    /// Flat indices of the parameters traced at every step, ascending.
+    pub traced: Vec<u64>,
+    /// `[B + 1]`: edges of the histogram of allocations, in nats.
+    pub histogram_edges: Vec<f64>,
+    /// Whether the held-out loss is allocated too.
+    pub held_out_lca: bool,
+    /// Every how many steps all weights are recorded; 0 for never.
+    pub record_weights: u64,
+    /// Every how many steps all allocations are recorded; 0 for never.
+    pub record_params: u64,
+}
+
+/// How far a run has come, as the run file numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Running,
+    Finished,
+    /// By the user, before its last step.
+    Stopped,
+    Failed,
+}
+
+impl Status {
+    const ALL: [Self; 4] = [Self::Running, Self::Finished, Self::Stopped, Self::Failed];
+
+    /// The number in `state/status`.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Running => 0,
+            Self::Finished => 1,
+            Self::Stopped => 2,
+            Self::Failed => 3,
+        }
+    }
+
+    /// The status with this number.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.code() == code)
+    }
+
+    /// One word for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What the screen needs of a step, or of several neighbouring steps merged into one.
+
+use super::step::StepRecord;
+
+/// One layer over the steps of a summary.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LayerSummary {
+    /// Σ A, in nats.
+    pub lca: f64,
+    /// Σ of the estimated integration errors, in nats.
+    pub lca_error: f64,
+    /// Parameter-steps with A < 0.
+    pub helped: u64,
+    /// Parameter-steps with A > 0.
+    pub hurt: u64,
+    pub update_flips: u64,
+    pub gradient_flips: u64,
+    /// Σ A of the held-out loss, in nats; NaN where it is not allocated.
+    pub held_out_lca: f64,
+}
+
+impl LayerSummary {
+    fn merge(&mut self, later: &Self) {
+        let Self {
+            lca,
+            lca_error,
+            helped,
+            hurt,
+            update_flips,
+            gradient_flips,
+            held_out_lca,
+        } = later;
+        self.lca += lca;
+        self.lca_error += lca_error;
+        self.helped += helped;
+        self.hurt += hurt;
+        self.update_flips += update_flips;
+        self.gradient_flips += gradient_flips;
+        self.held_out_lca += held_out_lca;
+    }
+}
+
+/// Steps `first .. end`, usually one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepSummary {
+    pub first: u64,
+    pub end: u64,
+    /// At the first step.
+    pub epoch: f64,
+    /// At the last step.
+    pub learning_rate: f64,
+    /// Mini-batch loss at the last step, in nats.
+    pub batch_loss: f64,
+    /// When the last step was done, since the run began.
+    pub seconds: f64,
+    /// Full gradients spent, all steps together.
+    pub gradient_evals: u64,
+    /// The most that any of the steps needed.
+    pub segments: u64,
+    /// Training loss before the first step, in nats.
+    pub loss_before: f64,
+    /// After the last step, as are the next three.
+    pub loss_after: f64,
+    pub train_accuracy: f64,
+    /// Held-out loss; NaN where not evaluated.
+    pub test_loss: f64,
+    pub test_accuracy: f64,
+    /// Σ of the steps' allocations, in nats.
+    pub total: f64,
+    /// Σ of the steps' residuals, in nats: `loss_after − loss_before − total`.
+    pub residual: f64,
+    /// The largest residual of a single step, without its sign.
+    pub worst_residual: f64,
+    /// `[L]`
+    pub layers: Vec<LayerSummary>,
+}
+
+impl StepSummary {
+    /// The summary of one step.
+    #[must_use]
+    pub fn of(record: &StepRecord) -> Self {
+        let lca = &record.lca;
+        let motion = &record.motion;
+        let held_out = record.lca_held_out.as_ref();
+        let layers = (0..lca.layer.len()).map(|l| LayerSummary {
+            lca: lca.layer[l],
+            lca_error: lca.layer_error[l],
+            helped: lca.helped[l],
+            hurt: lca.hurt[l],
+            update_flips: motion.update_flips[l],
+            gradient_flips: motion.gradient_flips[l],
+            held_out_lca: held_out.map_or(f64::NAN, |a| a.layer[l]),
+        });
+        Self {
+            first: record.step,
+            end: record.step + 1,
+            epoch: record.epoch,
+            learning_rate: record.learning_rate,
+            batch_loss: record.batch_loss,
+            seconds: record.seconds,
+            gradient_evals: record.gradient_evals,
+            segments: record.segments,
+            loss_before: record.loss_before,
+            loss_after: record.after.train,
+            train_accuracy: record.after.train_accuracy,
+            test_loss: record.after.test,
+            test_accuracy: record.after.test_accuracy,
+            total: lca.total,
+            residual: lca.residual,
+            worst_residual: lca.residual.abs(),
+            layers: layers.collect(),
+        }
+    }
+
+    /// Steps covered.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.end - self.first
+    }
+
+    /// Takes in the summary of the steps that follow: sums add up, the state after is the later
+    /// one's, extremes stay extremes. The merged summary closes as its parts did.
+    pub fn merge(&mut self, later: &Self) {
+        // Taken apart without `..`, so that a new field cannot be forgotten here.
+        let Self {
+            first: _,
+            end,
+            epoch: _,
+            learning_rate,
+            batch_loss,
+            seconds,
+            gradient_evals,
+            segments,
+            loss_before: _,
+            loss_after,
+            train_accuracy,
+            test_loss,
+            test_accuracy,
+            total,
+            residual,
+            worst_residual,
+            layers,
+        } = later;
+        self.end = *end;
+        self.learning_rate = *learning_rate;
+        self.batch_loss = *batch_loss;
+        self.seconds = *seconds;
+        self.gradient_evals += gradient_evals;
+        self.segments = self.segments.max(*segments);
+        self.loss_after = *loss_after;
+        self.train_accuracy = *train_accuracy;
+        self.test_loss = *test_loss;
+        self.test_accuracy = *test_accuracy;
+        self.total += total;
+        self.residual += residual;
+        self.worst_residual = self.worst_residual.max(*worst_residual);
+        for (layer, later) in self.layers.iter_mut().zip(layers) {
+            layer.merge(later);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Neighbouring summaries along a path of losses, with whole numbers so that sums are exact.
+    fn path(losses: &[i32], residuals: &[i32]) -> Vec<StepSummary> {
+        (losses.windows(2).zip(residuals).zip(0_u64..))
+            .map(|((ends, &residual), step)| {
+                let (before, after) = (f64::from(ends[0]), f64::from(ends[1]));
+                let total = after - before - f64::from(residual);
+                StepSummary {
+                    first: step,
+                    end: step + 1,
+                    epoch: 0.0,
+                    learning_rate: 0.1,
+                    batch_loss: before,
+                    seconds: 1.0,
+                    gradient_evals: 2,
+                    segments: 2 + step % 3,
+                    loss_before: before,
+                    loss_after: after,
+                    train_accuracy: 0.5,
+                    test_loss: after,
+                    test_accuracy: 0.5,
+                    total,
+                    residual: f64::from(residual),
+                    worst_residual: f64::from(residual.abs()),
+                    layers: vec![
+                        LayerSummary { lca: total - 1.0, helped: step, ..LayerSummary::default() },
+                        LayerSummary { lca: 1.0, hurt: 3, ..LayerSummary::default() },
+                    ],
+                }
+            })
+            .collect()
+    }
+
+    fn merged(parts: &[StepSummary]) -> StepSummary {
+        let mut whole = parts[0].clone();
+        for part in &parts[1..] {
+            whole.merge(part);
+        }
+        whole
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_associative_and_still_closes(
+            losses in prop::collection::vec(-1000i32..1000, 4..12),
+            residuals in prop::collection::vec(-9i32..9, 11),
+            cut in 1usize..3,
+        ) {
+            let parts = path(&losses, &residuals);
+            let whole = merged(&parts);
+            let mut halves = merged(&parts[..cut]);
+            halves.merge(&merged(&parts[cut..]));
+            prop_assert_eq!(&whole, &halves);
+            prop_assert_eq!(whole.loss_after - whole.loss_before, whole.total + whole.residual);
+            prop_assert_eq!(whole.layers.iter().map(|l| l.lca).sum::<f64>(), whole.total);
+            prop_assert_eq!(whole.steps(), parts.len() as u64);
+            prop_assert_eq!(whole.gradient_evals, 2 * parts.len() as u64);
+        }
+    }
+}

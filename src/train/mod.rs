@@ -1,0 +1,12 @@
+//! The training loop: take a step, allocate it, say what happened.
+//!
+//! A [`Trainer`] knows networks, data and numbers, but no files, screens or threads: it hands a
+//! record of every step to whoever drives it. [`run`] drives it to its end and obeys [`Control`].
+
+mod control;
+mod trace;
+mod trainer;
+
+pub use control::{Control, Sink, SinkClosed, run};
+pub use trace::choose_traced;
+pub use trainer::{OptimizerChoice, TrainError, TrainSettings, Trainer};

@@ -1,0 +1,352 @@
+//! One step after another.
+
+use std::time::Instant;
+
+use crate::data::Batches;
+use crate::engine::{EngineError, Evaluation, GradientEngine, Part, Want};
+use crate::lca::allocation::{Allocated, Ends};
+use crate::lca::{Allocator, Integrator, Point, Settings};
+use crate::model::Network;
+use crate::optim::{Adam, Optimizer, Schedule, Sgd};
+use crate::record::{Losses, ParamTotals, StartRecord, StepRecord, Trace};
+
+/// Snapshots of every parameter's running totals that a run records, the last step's included.
+const TOTALS_SNAPSHOTS: u64 = 8;
+
+/// Which optimizer, with what.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OptimizerChoice {
+    Sgd { momentum: f64 },
+    Adam,
+}
+
+impl OptimizerChoice {
+    #[expect(clippy::cast_possible_truncation, reason = "parameters are f32")]
+    fn build(self, weight_decay: f64, params: usize) -> Box<dyn Optimizer> {
+        let weight_decay = weight_decay as f32;
+        match self {
+            Self::Sgd { momentum } => Box::new(Sgd::new(momentum as f32, weight_decay, params)),
+            Self::Adam => Box::new(Adam::new(weight_decay, params)),
+        }
+    }
+}
+
+/// What a training does, apart from its network and data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainSettings {
+    pub steps: u64,
+    pub optimizer: OptimizerChoice,
+    pub learning_rate: f64,
+    pub weight_decay: f64,
+    pub schedule: Schedule,
+    pub integration: Settings,
+    /// Allocate the held-out loss too.
+    pub held_out_lca: bool,
+    /// Split the allocation by class.
+    pub by_class: bool,
+    /// Evaluate the held-out loss every so many steps, and at the last; at least 1.
+    pub test_every: u64,
+    /// Record all weights, or all allocations, every so many steps; 0 for never.
+    pub record_weights: u64,
+    pub record_params: u64,
+    /// Flat indices of the parameters to trace at every step.
+    pub traced: Vec<u64>,
+}
+
+/// Why a training cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    #[error(
+        "the training diverged in step {step}: {what} is {value} at learning rate {rate}. Try a \
+         smaller --learning-rate"
+    )]
+    Diverged {
+        step: u64,
+        what: &'static str,
+        value: f64,
+        rate: f64,
+    },
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// A training in progress.
+pub struct Trainer {
+    settings: TrainSettings,
+    engine: Box<dyn GradientEngine>,
+    optimizer: Box<dyn Optimizer>,
+    integrator: Integrator,
+    allocator: Allocator,
+    batches: Batches,
+    has_validation: bool,
+    began: Instant,
+    step: u64,
+    /// `θ_t` and `θ_{t+1}`, `[P]`.
+    theta: Vec<f32>,
+    next: Vec<f32>,
+    /// What is known at them.
+    start: Point,
+    end: Point,
+    /// Held-out loss at `θ_t`.
+    losses: Losses,
+    batch: Evaluation,
+    scratch: Evaluation,
+}
+
+impl Trainer {
+    /// A training of `network` from `theta` (`[P]`), which has not begun.
+    #[must_use]
+    pub fn new(
+        settings: TrainSettings,
+        network: &Network,
+        engine: Box<dyn GradientEngine>,
+        batches: Batches,
+        has_validation: bool,
+        theta: Vec<f32>,
+    ) -> Self {
+        let params = network.params();
+        Self {
+            optimizer: settings.optimizer.build(settings.weight_decay, params),
+            integrator: Integrator::new(settings.integration, &network.layout),
+            allocator: Allocator::new(&network.layout),
+            engine,
+            batches,
+            has_validation,
+            began: Instant::now(),
+            step: 0,
+            next: theta.clone(),
+            theta,
+            start: Point::default(),
+            end: Point::default(),
+            losses: Losses::default(),
+            batch: Evaluation::default(),
+            scratch: Evaluation::default(),
+            settings,
+        }
+    }
+
+    #[must_use]
+    pub fn steps_done(&self) -> u64 {
+        self.step
+    }
+
+    #[must_use]
+    pub fn steps_planned(&self) -> u64 {
+        self.settings.steps
+    }
+
+    /// `[P]`: the parameters after the steps done.
+    #[must_use]
+    pub fn params(&self) -> &[f32] {
+        &self.theta
+    }
+
+    /// Evaluates the initial parameters. Call it once, before the first step.
+    ///
+    /// # Errors
+    /// The engine fails, or the loss is not finite to begin with.
+    pub fn start(&mut self) -> Result<StartRecord, TrainError> {
+        self.began = Instant::now();
+        let mut probe = Probe {
+            engine: self.engine.as_mut(),
+            by_class: self.settings.by_class,
+            held_out: self.settings.held_out_lca,
+        };
+        probe.evaluate(&self.theta, &mut self.start)?;
+        self.check_finite("the loss", self.start.train.loss)?;
+        self.losses = self.losses_at(Place::Start)?;
+        Ok(StartRecord {
+            losses: self.losses.clone(),
+            weights: (self.settings.record_weights > 0).then(|| self.theta.clone()),
+        })
+    }
+
+    /// Takes a step and allocates it.
+    ///
+    /// # Errors
+    /// The engine fails, or the loss or a parameter is no longer a finite number; the step is then
+    /// not done.
+    pub fn step(&mut self) -> Result<StepRecord, TrainError> {
+        let settings = &self.settings;
+        let (step, epoch) = (self.step, self.epoch());
+        let rate = settings.learning_rate * settings.schedule.factor(step);
+        let rows = self.batches.next_batch();
+        self.engine.evaluate_batch(&self.theta, rows, &mut self.batch)?;
+        self.check_finite("the mini-batch loss", self.batch.loss)?;
+        self.next.copy_from_slice(&self.theta);
+        self.optimizer.step(&mut self.next, &self.batch.gradient, rate);
+        if let Some(&bad) = self.next.iter().find(|p| !p.is_finite()) {
+            self.check_finite("a parameter", f64::from(bad))?;
+        }
+
+        let mut probe = Probe {
+            engine: self.engine.as_mut(),
+            by_class: self.settings.by_class,
+            held_out: self.settings.held_out_lca,
+        };
+        let integral = self.integrator.integrate(
+            &self.theta,
+            &self.next,
+            &self.start,
+            &mut self.end,
+            |params, point| probe.evaluate(params, point),
+        )?;
+        self.check_finite("the loss", self.end.train.loss)?;
+        let integral_size: f64 = integral.gradient.iter().sum();
+        self.check_finite("the gradient", integral_size)?;
+
+        let after = self.losses_at(Place::End)?;
+        let before = std::mem::replace(&mut self.losses, after);
+        let held_out = self.start.held_out.as_ref().zip(self.end.held_out.as_ref());
+        let Allocated {
+            allocation,
+            held_out,
+            motion,
+        } = self.allocator.allocate(
+            &integral,
+            &self.start.train.gradient,
+            &self.end.train.gradient,
+            Ends {
+                before: self.start.train.loss,
+                after: self.end.train.loss,
+            },
+            held_out.map(|(start, end)| Ends {
+                before: start.loss,
+                after: end.loss,
+            }),
+        );
+
+        let settings = &self.settings;
+        let done = step + 1;
+        let at = |values: &[f32]| pick(&settings.traced, |i| values[i]);
+        let due = |every: u64| every > 0 && done % every == 0;
+        let lca = self.allocator.lca();
+        let record = StepRecord {
+            step,
+            epoch,
+            batch_loss: self.batch.loss,
+            learning_rate: rate,
+            seconds: self.began.elapsed().as_secs_f64(),
+            gradient_evals: integral.gradient_evals,
+            segments: u64::from(integral.segments),
+            loss_before: before.train,
+            after: self.losses.clone(),
+            lca: allocation,
+            lca_held_out: held_out,
+            motion,
+            trace: Trace {
+                value: at(&self.theta),
+                gradient: at(&self.start.train.gradient),
+                lca: pick(&settings.traced, |i| single(lca[i])),
+            },
+            lca_param: due(settings.record_params).then(|| lca.iter().map(|&a| single(a)).collect()),
+            weights: due(settings.record_weights).then(|| self.next.clone()),
+            totals: self.snapshot_is_due(done).then(|| Box::new(self.allocator.totals().clone())),
+        };
+        std::mem::swap(&mut self.theta, &mut self.next);
+        std::mem::swap(&mut self.start, &mut self.end);
+        self.step = done;
+        Ok(record)
+    }
+
+    /// Every parameter's running totals, if the last record did not have them.
+    #[must_use]
+    pub fn unrecorded_totals(&self) -> Option<ParamTotals> {
+        let recorded = self.step == 0 || self.snapshot_is_due(self.step);
+        (!recorded).then(|| self.allocator.totals().clone())
+    }
+
+    /// Snapshots of the running totals are spread evenly over the planned steps.
+    fn snapshot_is_due(&self, done: u64) -> bool {
+        let part = |done: u64| done * TOTALS_SNAPSHOTS / self.settings.steps.max(1);
+        part(done) > part(done - 1)
+    }
+
+    /// Passes over the training set so far.
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+    fn epoch(&self) -> f64 {
+        self.step as f64 / self.batches.batches_per_epoch() as f64
+    }
+
+    fn check_finite(&self, what: &'static str, value: f64) -> Result<(), TrainError> {
+        if value.is_finite() {
+            return Ok(());
+        }
+        Err(TrainError::Diverged {
+            step: self.step,
+            what,
+            value,
+            rate: self.settings.learning_rate * self.settings.schedule.factor(self.step),
+        })
+    }
+
+    /// The losses at one end of the step. The held-out ones are evaluated where that is due and has
+    /// not been done on the way.
+    fn losses_at(&mut self, place: Place) -> Result<Losses, TrainError> {
+        let (point, params, done) = match place {
+            Place::Start => (&self.start, &self.theta, 0),
+            Place::End => (&self.end, &self.next, self.step + 1),
+        };
+        let mut losses = Losses {
+            train: point.train.loss,
+            train_accuracy: point.train.accuracy,
+            test: f64::NAN,
+            test_accuracy: f64::NAN,
+            validation: f64::NAN,
+            validation_accuracy: f64::NAN,
+            train_class: point.train.class_loss.clone(),
+        };
+        let last = done == self.settings.steps;
+        if let Some(test) = &point.held_out {
+            (losses.test, losses.test_accuracy) = (test.loss, test.accuracy);
+        } else if last || done % self.settings.test_every == 0 {
+            let test = &mut self.scratch;
+            self.engine.evaluate(Part::Test, params, Want::Loss, test)?;
+            (losses.test, losses.test_accuracy) = (test.loss, test.accuracy);
+        }
+        let epoch_ends = done % (self.batches.batches_per_epoch() as u64).max(1) == 0;
+        if self.has_validation && (last || epoch_ends) {
+            let set = &mut self.scratch;
+            self.engine.evaluate(Part::Validation, params, Want::Loss, set)?;
+            (losses.validation, losses.validation_accuracy) = (set.loss, set.accuracy);
+        }
+        Ok(losses)
+    }
+}
+
+/// Which end of the step.
+#[derive(Clone, Copy)]
+enum Place {
+    Start,
+    End,
+}
+
+/// What the integrator asks at each node.
+struct Probe<'a> {
+    engine: &'a mut dyn GradientEngine,
+    by_class: bool,
+    held_out: bool,
+}
+
+impl Probe<'_> {
+    fn evaluate(&mut self, params: &[f32], point: &mut Point) -> Result<(), EngineError> {
+        let want = if self.by_class { Want::ClassGradient } else { Want::Gradient };
+        self.engine.evaluate(Part::Train, params, want, &mut point.train)?;
+        if self.held_out {
+            let held_out = point.held_out.get_or_insert_default();
+            self.engine.evaluate(Part::Test, params, Want::Gradient, held_out)?;
+        }
+        Ok(())
+    }
+}
+
+/// The values of the traced parameters.
+fn pick(traced: &[u64], value: impl Fn(usize) -> f32) -> Vec<f32> {
+    let index = |&i: &u64| usize::try_from(i).expect("an index into a vector in memory");
+    traced.iter().map(|i| value(index(i))).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the run file stores these in f32")]
+fn single(value: f64) -> f32 {
+    value as f32
+}

@@ -1,0 +1,438 @@
+//! What things look like: glyph sets, colour levels, and the named styles of every screen.
+//!
+//! Blue helps, orange hurts; both, and the third colour beside them, stay apart for colour-blind
+//! eyes. Every colour has a middle luminance, so that it reads on a dark and on a light
+//! background without asking the terminal which it has: the numbers beside the swatches are its
+//! WCAG contrast ratios against black and white, and a test recomputes them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ratatui::style::{Color, Modifier, Style};
+use thiserror::Error;
+
+/// A word that is not one of the offered ones.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("'{given}' is none of {offered}")]
+pub struct UnknownWord {
+    given: String,
+    offered: &'static str,
+}
+
+/// What charts are drawn with, best first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Glyphs {
+    /// `⣇⣀` 2×4 dots a cell.
+    #[default]
+    Braille,
+    /// `▀▄█` 1×2 dots a cell.
+    Blocks,
+    /// `+-#` one dot a cell, nothing outside ASCII.
+    Ascii,
+}
+
+impl Glyphs {
+    /// Columns and rows of dots in one cell.
+    #[must_use]
+    pub fn dots_per_cell(self) -> (u16, u16) {
+        match self {
+            Self::Braille => (2, 4),
+            Self::Blocks => (1, 2),
+            Self::Ascii => (1, 1),
+        }
+    }
+}
+
+impl fmt::Display for Glyphs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Braille => "braille",
+            Self::Blocks => "blocks",
+            Self::Ascii => "ascii",
+        })
+    }
+}
+
+impl FromStr for Glyphs {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        [Self::Braille, Self::Blocks, Self::Ascii]
+            .into_iter()
+            .find(|glyphs| glyphs.to_string() == word)
+            .ok_or_else(|| UnknownWord {
+                given: word.to_owned(),
+                offered: "braille, blocks, ascii",
+            })
+    }
+}
+
+/// How many colours the terminal shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColorLevel {
+    TrueColor,
+    Ansi256,
+    Ansi16,
+    /// Bold, dim, underline and reverse only.
+    None,
+}
+
+/// Terminals that show true colour and say so in `TERM`, which an SSH session passes on
+/// (`COLORTERM` it does not).
+const TRUE_COLOR_TERMS: [&str; 6] = ["kitty", "alacritty", "foot", "wezterm", "ghostty", "direct"];
+
+impl ColorLevel {
+    /// From the environment: `NO_COLOR`, `COLORTERM`, `TERM`.
+    pub fn detect(env: impl Fn(&str) -> Option<String>) -> Self {
+        let word = |name| env(name).unwrap_or_default().to_ascii_lowercase();
+        let term = word("TERM");
+        if !word("NO_COLOR").is_empty() || ["", "dumb"].contains(&term.as_str()) {
+            Self::None
+        } else if ["truecolor", "24bit"].contains(&word("COLORTERM").as_str())
+            || TRUE_COLOR_TERMS.iter().any(|name| term.contains(name))
+        {
+            Self::TrueColor
+        } else if term.contains("256color") {
+            Self::Ansi256
+        } else if term.starts_with("vt1") || term.starts_with("vt2") {
+            Self::None
+        } else {
+            // The Linux console among them, and whatever else is in use today.
+            Self::Ansi16
+        }
+    }
+}
+
+impl fmt::Display for ColorLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::TrueColor => "truecolor",
+            Self::Ansi256 => "256",
+            Self::Ansi16 => "16",
+            Self::None => "none",
+        })
+    }
+}
+
+impl FromStr for ColorLevel {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        [Self::TrueColor, Self::Ansi256, Self::Ansi16, Self::None]
+            .into_iter()
+            .find(|level| level.to_string() == word)
+            .ok_or_else(|| UnknownWord {
+                given: word.to_owned(),
+                offered: "truecolor, 256, 16, none",
+            })
+    }
+}
+
+/// One colour at the three levels; `None` leaves it to a modifier.
+#[derive(Clone, Copy)]
+struct Swatch {
+    rgb: [u8; 3],
+    ansi256: u8,
+    ansi16: Option<Color>,
+}
+
+const fn swatch(rgb: [u8; 3], ansi256: u8, ansi16: Option<Color>) -> Swatch {
+    Swatch {
+        rgb,
+        ansi256,
+        ansi16,
+    }
+}
+
+// Contrast against black and white: of the true colour, then of the one of 256. A set of 16 is the
+// user's own palette; those chosen here have 3 or more against both in xterm's, where green,
+// yellow and cyan vanish on white, and dark blue on black.
+const BLUE: Swatch = swatch([0x1f, 0x80, 0xd0], 32, Some(Color::LightBlue)); // 5.1 4.2   5.4 3.9
+const ORANGE: Swatch = swatch([0xd5, 0x5e, 0x00], 166, Some(Color::Red)); //    5.4 3.9   5.5 3.8
+const ROSE: Swatch = swatch([0xb5, 0x64, 0x8d], 132, Some(Color::Magenta)); //  5.2 4.1   4.8 4.4
+const GREEN: Swatch = swatch([0x0a, 0x8a, 0x66], 29, None); //                  4.9 4.3   4.6 4.5
+const TEAL: Swatch = swatch([0x0e, 0x8f, 0x9e], 30, Some(Color::LightBlue)); // 5.4 3.9   4.8 4.4
+const AMBER: Swatch = swatch([0xa8, 0x7b, 0x00], 136, Some(Color::Magenta)); // 5.5 3.8   6.3 3.3
+const RED: Swatch = swatch([0xd3, 0x2f, 0x2f], 160, Some(Color::Red)); //       4.2 5.0   3.9 5.4
+const GREY: Swatch = swatch([0x80, 0x80, 0x80], 244, None); //                  5.3 3.9   5.3 3.9
+
+impl Swatch {
+    fn at(self, level: ColorLevel) -> Option<Color> {
+        let [red, green, blue] = self.rgb;
+        match level {
+            ColorLevel::TrueColor => Some(Color::Rgb(red, green, blue)),
+            ColorLevel::Ansi256 => Some(Color::Indexed(self.ansi256)),
+            ColorLevel::Ansi16 => self.ansi16,
+            ColorLevel::None => None,
+        }
+    }
+}
+
+/// The named styles.
+///
+/// [`Theme::cursor`] and [`Theme::selected`] are both reverse video: a chart in a selected row
+/// turns its cursor column back, if the row's style is in the buffer before the chart is drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Theme {
+    pub colors: ColorLevel,
+    pub glyphs: Glyphs,
+    /// Negative LCA: the loss went down.
+    pub help: Style,
+    /// Positive LCA: the loss went up.
+    pub hurt: Style,
+    /// Neither.
+    pub neutral: Style,
+    /// The training loss: the terminal's own text colour, bold, the most legible there is.
+    pub train: Style,
+    /// The held-out loss.
+    pub held_out: Style,
+    pub title: Style,
+    /// What is active: a tab, the focused pane.
+    pub accent: Style,
+    /// Axes, hints, what may be overlooked.
+    pub dim: Style,
+    /// Column heads of a table.
+    pub header: Style,
+    /// The selected row.
+    pub selected: Style,
+    /// The cursor's column.
+    pub cursor: Style,
+    pub warning: Style,
+    pub error: Style,
+    /// The mark of a live run.
+    pub live: Style,
+    /// A key in a hint.
+    pub key: Style,
+}
+
+impl Theme {
+    #[must_use]
+    pub fn new(colors: ColorLevel, glyphs: Glyphs) -> Self {
+        let plain = Style::new();
+        // Where there is no colour to tell two styles apart, a modifier does.
+        let colored = |swatch: Swatch, otherwise: Modifier| match swatch.at(colors) {
+            Some(color) => plain.fg(color),
+            None => plain.add_modifier(otherwise),
+        };
+        let reverse = plain.add_modifier(Modifier::REVERSED);
+        Self {
+            colors,
+            glyphs,
+            help: colored(BLUE, Modifier::empty()),
+            hurt: colored(ORANGE, Modifier::BOLD),
+            neutral: colored(GREY, Modifier::empty()),
+            train: plain.add_modifier(Modifier::BOLD),
+            held_out: colored(ROSE, Modifier::empty()),
+            title: plain.add_modifier(Modifier::BOLD),
+            accent: colored(TEAL, Modifier::UNDERLINED).add_modifier(Modifier::BOLD),
+            dim: colored(GREY, Modifier::DIM),
+            header: colored(GREY, Modifier::UNDERLINED).add_modifier(Modifier::BOLD),
+            selected: reverse,
+            cursor: reverse,
+            warning: colored(AMBER, Modifier::BOLD),
+            error: colored(RED, Modifier::REVERSED).add_modifier(Modifier::BOLD),
+            live: colored(GREEN, Modifier::empty()).add_modifier(Modifier::BOLD),
+            key: colored(TEAL, Modifier::empty()).add_modifier(Modifier::BOLD),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SWATCHES: [Swatch; 8] = [BLUE, ORANGE, ROSE, GREEN, TEAL, AMBER, RED, GREY];
+
+    /// The true colour of one of the 256 (those of the cube and of the grey ramp).
+    fn rgb_of(index: u8) -> [u8; 3] {
+        const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
+        if index >= 232 {
+            return [8 + 10 * (index - 232); 3];
+        }
+        let place = usize::from(index - 16);
+        [place / 36, place / 6 % 6, place % 6].map(|level| LEVELS[level])
+    }
+
+    fn linear(rgb: [u8; 3]) -> [f64; 3] {
+        rgb.map(|byte| {
+            let c = f64::from(byte) / 255.0;
+            if c <= 0.04045 {
+                c / 12.92
+            } else {
+                ((c + 0.055) / 1.055).powf(2.4)
+            }
+        })
+    }
+
+    /// WCAG 2 contrast ratios against black and white.
+    fn contrasts(rgb: [u8; 3]) -> [f64; 2] {
+        let [r, g, b] = linear(rgb);
+        let luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        [(luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05)]
+    }
+
+    #[test]
+    fn contrasts_are_those_in_the_comments() {
+        let source = include_str!("theme.rs");
+        let documented: Vec<&str> = source
+            .lines()
+            .filter(|line| line.starts_with("const ") && line.contains(": Swatch = "))
+            .map(|line| line.rsplit("//").next().unwrap_or_default().trim())
+            .collect();
+        let computed = SWATCHES.map(|swatch| {
+            let [dark, light] = contrasts(swatch.rgb);
+            let [dark256, light256] = contrasts(rgb_of(swatch.ansi256));
+            assert!(dark.min(light).min(dark256).min(light256) >= 3.0);
+            format!("{dark:.1} {light:.1}   {dark256:.1} {light256:.1}")
+        });
+        assert_eq!(documented, computed);
+    }
+
+    #[test]
+    fn the_sixteen_read_on_black_and_white_in_xterm() {
+        for color in SWATCHES.iter().filter_map(|swatch| swatch.ansi16) {
+            let rgb = match color {
+                Color::LightBlue => [0x5c, 0x5c, 0xff],
+                Color::Red => [0xcd, 0x00, 0x00],
+                Color::Magenta => [0xcd, 0x00, 0xcd],
+                other => panic!("look {other} up"),
+            };
+            assert!(contrasts(rgb).into_iter().all(|ratio| ratio >= 3.0));
+        }
+    }
+
+    /// CIE Lab distance as seen with a kind of colour vision (Machado et al. 2009, severity 1).
+    fn distance(vision: &[[f64; 3]; 3], a: [u8; 3], b: [u8; 3]) -> f64 {
+        let lab = |rgb| {
+            let seen = linear(rgb);
+            let dot = |row: &[f64; 3]| row.iter().zip(seen).map(|(m, c)| m * c).sum::<f64>();
+            let [r, g, b] =
+                [&vision[0], &vision[1], &vision[2]].map(|row| dot(row).clamp(0.0, 1.0));
+            let [x, y, z] = [
+                (0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.9505,
+                0.2126 * r + 0.7152 * g + 0.0722 * b,
+                (0.0193 * r + 0.1192 * g + 0.9505 * b) / 1.0888,
+            ]
+            .map(f64::cbrt);
+            [116.0 * y, 500.0 * (x - y), 200.0 * (y - z)]
+        };
+        let squares = lab(a).into_iter().zip(lab(b)).map(|(p, q)| (p - q).powi(2));
+        squares.sum::<f64>().sqrt()
+    }
+
+    #[test]
+    fn help_hurt_and_held_out_stay_apart_for_every_eye() {
+        #[rustfmt::skip]
+        let visions = [
+            ("normal", [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]),
+            ("protanopia", [[0.152_286, 1.052_583, -0.204_868], [0.114_503, 0.786_281, 0.099_216], [-0.003_882, -0.048_116, 1.051_998]]),
+            ("deuteranopia", [[0.367_322, 0.860_646, -0.227_968], [0.280_085, 0.672_501, 0.047_413], [-0.011_820, 0.042_940, 0.968_881]]),
+            ("tritanopia", [[1.255_528, -0.076_749, -0.178_779], [-0.078_411, 0.930_809, 0.147_602], [0.004_733, 0.691_367, 0.303_900]]),
+        ];
+        let index = |swatch: Swatch| rgb_of(swatch.ansi256);
+        for (name, vision) in &visions {
+            for to_rgb in [|swatch: Swatch| swatch.rgb, index] {
+                let apart = |a, b| distance(vision, to_rgb(a), to_rgb(b));
+                assert!(apart(BLUE, ORANGE) > 90.0, "{name}");
+                assert!(apart(BLUE, ROSE) > 25.0, "{name} {}", apart(BLUE, ROSE));
+                assert!(apart(ORANGE, ROSE) > 25.0, "{name} {}", apart(ORANGE, ROSE));
+            }
+        }
+    }
+
+    fn styles(theme: &Theme) -> [Style; 15] {
+        [
+            theme.help,
+            theme.hurt,
+            theme.neutral,
+            theme.train,
+            theme.held_out,
+            theme.title,
+            theme.accent,
+            theme.dim,
+            theme.header,
+            theme.selected,
+            theme.cursor,
+            theme.warning,
+            theme.error,
+            theme.live,
+            theme.key,
+        ]
+    }
+
+    #[test]
+    fn without_colours_no_style_has_one() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        for style in styles(&theme) {
+            assert_eq!((style.fg, style.bg), (None, None));
+        }
+        assert_ne!(theme.help, theme.hurt);
+        assert_ne!(theme.train, theme.held_out);
+        assert_ne!(theme.warning, theme.error);
+    }
+
+    #[test]
+    fn a_level_uses_its_own_colours_only() {
+        for (level, fits) in [
+            (
+                ColorLevel::TrueColor,
+                (|c| matches!(c, Color::Rgb(..))) as fn(Color) -> bool,
+            ),
+            (ColorLevel::Ansi256, |c| matches!(c, Color::Indexed(16..))),
+            (ColorLevel::Ansi16, |c| {
+                !matches!(c, Color::Rgb(..) | Color::Indexed(_))
+            }),
+        ] {
+            for style in styles(&Theme::new(level, Glyphs::Braille)) {
+                assert!(style.fg.is_none_or(fits), "{level} {style:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_environment_tells_the_colours() {
+        for (no_color, colorterm, term, expected) in [
+            ("", "truecolor", "xterm-256color", ColorLevel::TrueColor),
+            ("", "24bit", "linux", ColorLevel::TrueColor),
+            ("1", "truecolor", "xterm-256color", ColorLevel::None),
+            ("", "", "screen-256color", ColorLevel::Ansi256),
+            ("", "", "xterm-kitty", ColorLevel::TrueColor),
+            ("", "", "xterm-direct", ColorLevel::TrueColor),
+            ("", "", "xterm", ColorLevel::Ansi16),
+            ("", "", "linux", ColorLevel::Ansi16),
+            ("", "", "vt220", ColorLevel::None),
+            ("", "truecolor", "dumb", ColorLevel::None),
+            ("", "", "", ColorLevel::None),
+        ] {
+            let level = ColorLevel::detect(|name| {
+                let value = match name {
+                    "NO_COLOR" => no_color,
+                    "COLORTERM" => colorterm,
+                    "TERM" => term,
+                    _ => return None,
+                };
+                Some(value.to_owned())
+            });
+            assert_eq!(level, expected, "{no_color:?} {colorterm:?} {term:?}");
+        }
+        assert_eq!(ColorLevel::detect(|_| None), ColorLevel::None);
+    }
+
+    #[test]
+    fn words_and_values_go_both_ways() {
+        for glyphs in [Glyphs::Braille, Glyphs::Blocks, Glyphs::Ascii] {
+            assert_eq!(glyphs.to_string().parse(), Ok(glyphs));
+        }
+        for level in ["truecolor", "256", "16", "none"] {
+            assert_eq!(
+                level.parse().map(|level: ColorLevel| level.to_string()),
+                Ok(level.to_owned())
+            );
+        }
+        let error = "sixel".parse::<Glyphs>().expect_err("not offered");
+        assert_eq!(
+            error.to_string(),
+            "'sixel' is none of braille, blocks, ascii"
+        );
+    }
+}
