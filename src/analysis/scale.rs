@@ -202,8 +202,7 @@ impl Room {
     fn most(self) -> usize {
         match self {
             Self::Rows { gap, .. } => self.cells() / gap.max(1) + 1,
-            // A mark, a figure and a blank.
-            Self::Columns { .. } => self.cells() / 3 + 1,
+            Self::Columns { .. } => self.cells() / 4 + 1,
         }
     }
 
@@ -222,9 +221,9 @@ impl Room {
     fn fits(self, ticks: &[Tick]) -> bool {
         let gap = match self {
             Self::Rows { gap, .. } => gap.max(1),
-            // The mark, the label, and a blank.
+            // The mark, the label, and some axis to see.
             Self::Columns { .. } => {
-                2 + ticks.iter().map(|tick| tick.label.len()).max().unwrap_or(0)
+                3 + ticks.iter().map(|tick| tick.label.len()).max().unwrap_or(0)
             }
         };
         let cells = |pair: &[Tick]| self.cell(pair[1].at).saturating_sub(self.cell(pair[0].at));
@@ -243,9 +242,10 @@ pub fn ticks(scale: Scale, domain: Domain, room: Room) -> Vec<Tick> {
     };
     let fitting = |room: Room| {
         let decades = decade_candidates(scale, domain)
+            .into_iter()
             .map(|marks| marks.into_iter().map(place).collect::<Vec<_>>())
-            .find(|ticks| room.fits(ticks))
-            .filter(|ticks| ticks.len() >= 2);
+            .filter(|ticks| ticks.len() >= 2 && room.fits(ticks))
+            .reduce(|most, next| if next.len() > most.len() { next } else { most });
         decades.or_else(|| {
             linear_candidates(domain, room.most(), i32::MIN)
                 .map(|marks| marks.into_iter().map(place).collect::<Vec<_>>())
@@ -253,13 +253,20 @@ pub fn ticks(scale: Scale, domain: Domain, room: Room) -> Vec<Tick> {
         })
     };
     let ticks = fitting(room).unwrap_or_default();
+    if ticks.len() >= 2 {
+        return ticks;
+    }
+    // One tick tells no scale: rather a crowded axis than that, or the two ends of a finer one.
     match room {
-        // One tick tells no scale: rather a crowded axis than that.
-        Room::Rows { cells, gap } if ticks.len() < 2 && gap > 1 => {
+        Room::Rows { cells, gap } if gap > 1 => {
             let gap = gap - 1;
             self::ticks(scale, domain, Room::Rows { cells, gap })
         }
-        _ => ticks,
+        _ => linear_candidates(domain, room.most(), i32::MIN)
+            .map(|marks| marks.into_iter().map(place).collect::<Vec<_>>())
+            .filter_map(|marks| Some(vec![marks.first()?.clone(), marks.last()?.clone()]))
+            .find(|ends| room.fits(ends))
+            .unwrap_or(ticks),
     }
 }
 
@@ -372,47 +379,45 @@ fn labels(values: &[f64], exponent: i32) -> Vec<String> {
     values.iter().map(label).collect()
 }
 
-/// Decades with labels, from fine to coarse; nothing on a linear axis.
-fn decade_candidates(scale: Scale, domain: Domain) -> impl Iterator<Item = Vec<(f64, String)>> {
+/// Choices of decades with labels, finer ones first; nothing on a linear axis.
+fn decade_candidates(scale: Scale, domain: Domain) -> Vec<Vec<(f64, String)>> {
     let (min, max) = scale.range(domain);
-    let (low, high) = match scale {
-        Scale::Linear => (1, 0),
-        Scale::Log => (exponent_of(min), exponent_of(max)),
+    let choices: Vec<Vec<(i64, i32)>> = match scale {
+        Scale::Linear => Vec::new(),
+        Scale::Log => {
+            let decades = exponent_of(min)..=exponent_of(max);
+            let dense = decades.clone().flat_map(|e| [(1, e), (2, e), (5, e)]);
+            let every = [1, 2, 3, 5, 10, 20, 50, 100, 200].map(|every| {
+                let some = decades.clone().filter(|e| e % every == 0);
+                some.map(|e| (1, e)).collect()
+            });
+            std::iter::once(dense.collect()).chain(every).collect()
+        }
         Scale::SymLog { .. } => {
-            let magnitude = min.abs().max(max.abs());
-            (exponent_of(scale.linear(domain)), exponent_of(magnitude))
+            // Downwards from the largest: those next to zero crowd and may be left out.
+            let low = exponent_of(scale.linear(domain));
+            let high = exponent_of(min.abs().max(max.abs()));
+            let choice = |(every, low): (usize, i32)| {
+                let side: Vec<i32> = (low..=high).rev().step_by(every).collect();
+                let negative = side.iter().map(|&e| (-1, e));
+                let positive = side.iter().rev().map(|&e| (1, e));
+                negative.chain([(0, 0)]).chain(positive).collect()
+            };
+            let every = [1, 2, 3, 5].into_iter();
+            every
+                .flat_map(|every| (low..=high).map(move |low| (every, low)))
+                .map(choice)
+                .collect()
         }
     };
-    let dense = (matches!(scale, Scale::Log), 1);
-    let every = [1, 2, 3, 5, 10, 20, 50, 100, 200].map(|every| (false, every));
-    std::iter::once(dense)
-        .filter(|&(dense, _)| dense)
-        .chain(every)
-        .filter(move |_| low <= high)
-        .map(move |(dense, every)| {
-            let digits: &[i64] = if dense { &[1, 2, 5] } else { &[1] };
-            let decades = (low..=high).filter(|exponent| exponent % every == 0);
-            let mut marks: Vec<(i64, i32)> = decades
-                .flat_map(|exponent| digits.iter().map(move |&digit| (digit, exponent)))
-                .collect();
-            if matches!(scale, Scale::SymLog { .. }) {
-                let negative = marks
-                    .iter()
-                    .rev()
-                    .map(|&(digit, exponent)| (-digit, exponent));
-                marks = negative
-                    .chain([(0, 0)])
-                    .chain(marks.iter().copied())
-                    .collect();
-            }
-            let plain = low >= -3 && high <= 4;
-            marks
-                .into_iter()
-                .map(|(digit, exponent)| (decimal(digit, exponent), digit, exponent))
-                .filter(|(value, ..)| (min..=max).contains(value))
-                .map(|(value, digit, exponent)| (value, decade_label(digit, exponent, plain)))
-                .collect()
-        })
+    let labelled = |choice: Vec<(i64, i32)>| {
+        let inside = |&(digit, e): &(i64, i32)| (min..=max).contains(&decimal(digit, e));
+        let marks: Vec<_> = choice.into_iter().filter(inside).collect();
+        let plain = marks.iter().all(|(_, e)| (-3..=4).contains(e));
+        let label = |(digit, e)| (decimal(digit, e), decade_label(digit, e, plain));
+        marks.into_iter().map(label).collect()
+    };
+    choices.into_iter().map(labelled).collect()
 }
 
 fn decade_label(digit: i64, exponent: i32, plain: bool) -> String {
@@ -520,7 +525,7 @@ mod tests {
         assert_eq!(shown(&linear(0.0, 6e5, 12)), ["0", "200k", "400k", "600k"]);
         assert_eq!(
             shown(&linear(0.5, 0.5, 9)).len(),
-            5,
+            3,
             "a flat domain has room on both sides"
         );
     }
@@ -528,15 +533,9 @@ mod tests {
     #[test]
     fn log_ticks_are_decades() {
         let log = |min, max, rows| ticks(Scale::Log, Domain::new(min, max), Room::rows(rows));
-        assert_eq!(
-            shown(&log(0.01, 10.0, 12)),
-            ["0.01", "0.10", "1.00", "10.00"]
-        );
-        assert_eq!(shown(&log(1e-8, 1.0, 12)), ["1e-8", "1e-5", "1e-2"]);
-        assert_eq!(
-            shown(&log(0.1, 2.5, 20)),
-            ["0.1", "0.2", "0.5", "1.0", "2.0"]
-        );
+        assert_eq!(shown(&log(0.01, 10.0, 12)), ["0.01", "0.1", "1", "10"]);
+        assert_eq!(shown(&log(1e-8, 1.0, 12)), ["1e-6", "1e-3", "1e0"]);
+        assert_eq!(shown(&log(0.1, 2.5, 20)), ["0.1", "0.2", "0.5", "1", "2"]);
         assert_eq!(shown(&log(2.1, 2.9, 12)), ["2.2", "2.4", "2.6", "2.8"]);
     }
 

@@ -49,6 +49,14 @@ pub struct RunHeader {
     pub record_params: u64,
 }
 
+impl RunHeader {
+    /// `B`: bins of the histogram of allocations.
+    #[must_use]
+    pub fn histogram_bins(&self) -> usize {
+        self.histogram_edges.len().saturating_sub(1)
+    }
+}
+
 /// How far a run has come, as the run file numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {

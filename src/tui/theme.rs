@@ -150,7 +150,7 @@ const fn swatch(rgb: [u8; 3], ansi256: u8, ansi16: Option<Color>) -> Swatch {
 const BLUE: Swatch = swatch([0x1f, 0x80, 0xd0], 32, Some(Color::LightBlue)); // 5.1 4.2   5.4 3.9
 const ORANGE: Swatch = swatch([0xd5, 0x5e, 0x00], 166, Some(Color::Red)); //    5.4 3.9   5.5 3.8
 const ROSE: Swatch = swatch([0xb5, 0x64, 0x8d], 132, Some(Color::Magenta)); //  5.2 4.1   4.8 4.4
-const GREEN: Swatch = swatch([0x0a, 0x8a, 0x66], 29, None); //                  4.9 4.3   4.6 4.5
+const GREEN: Swatch = swatch([0x0a, 0x8a, 0x66], 29, None); //                  4.8 4.3   4.6 4.5
 const TEAL: Swatch = swatch([0x0e, 0x8f, 0x9e], 30, Some(Color::LightBlue)); // 5.4 3.9   4.8 4.4
 const AMBER: Swatch = swatch([0xa8, 0x7b, 0x00], 136, Some(Color::Magenta)); // 5.5 3.8   6.3 3.3
 const RED: Swatch = swatch([0xd3, 0x2f, 0x2f], 160, Some(Color::Red)); //       4.2 5.0   3.9 5.4
@@ -301,23 +301,26 @@ mod tests {
         }
     }
 
-    /// CIE Lab distance as seen with a kind of colour vision (Machado et al. 2009, severity 1).
-    fn distance(vision: &[[f64; 3]; 3], a: [u8; 3], b: [u8; 3]) -> f64 {
-        let lab = |rgb| {
-            let seen = linear(rgb);
-            let dot = |row: &[f64; 3]| row.iter().zip(seen).map(|(m, c)| m * c).sum::<f64>();
-            let [r, g, b] =
-                [&vision[0], &vision[1], &vision[2]].map(|row| dot(row).clamp(0.0, 1.0));
-            let [x, y, z] = [
-                (0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.9505,
-                0.2126 * r + 0.7152 * g + 0.0722 * b,
-                (0.0193 * r + 0.1192 * g + 0.9505 * b) / 1.0888,
-            ]
-            .map(f64::cbrt);
-            [116.0 * y, 500.0 * (x - y), 200.0 * (y - z)]
+    /// CIE Lab coordinates as seen with a kind of colour vision (Machado et al. 2009, severity 1).
+    fn lab(vision: &[[f64; 3]; 3], rgb: [u8; 3]) -> [f64; 3] {
+        let light = linear(rgb);
+        let dot = |row: [f64; 3]| row.iter().zip(light).map(|(m, c)| m * c).sum::<f64>();
+        let seen = vision.map(|row| dot(row).clamp(0.0, 1.0));
+        let cone = |weights: [f64; 3], white: f64| {
+            let sum: f64 = weights.iter().zip(seen).map(|(w, c)| w * c).sum();
+            (sum / white).cbrt()
         };
-        let squares = lab(a).into_iter().zip(lab(b)).map(|(p, q)| (p - q).powi(2));
-        squares.sum::<f64>().sqrt()
+        let (x, y, z) = (
+            cone([0.4124, 0.3576, 0.1805], 0.9505),
+            cone([0.2126, 0.7152, 0.0722], 1.0),
+            cone([0.0193, 0.1192, 0.9505], 1.0888),
+        );
+        [116.0 * y, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    fn distance(vision: &[[f64; 3]; 3], one: [u8; 3], other: [u8; 3]) -> f64 {
+        let pairs = lab(vision, one).into_iter().zip(lab(vision, other));
+        pairs.map(|(p, q)| (p - q).powi(2)).sum::<f64>().sqrt()
     }
 
     #[test]

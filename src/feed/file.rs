@@ -1,0 +1,125 @@
+//! The feed of a run file, finished or being written.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::{Feed, FeedEvent, Origin};
+use crate::record::Status;
+use crate::store::{RunReader, StoreError};
+
+/// Steps in one event.
+const BLOCK: u64 = 512;
+
+/// How often a file that is being written is looked at.
+const POLL: Duration = Duration::from_millis(200);
+
+/// A writer renews its heartbeat twice a second; after this many seconds it is taken for lost.
+const LOST_AFTER: f64 = 10.0;
+
+/// A thread that reads a file. It ends when this is dropped.
+pub struct FileFeed {
+    quit: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for FileFeed {
+    fn drop(&mut self) {
+        // Closing the channel is the order to end; a reader blocked in a send sees its receiver go.
+        drop(self.quit.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Opens a run file and starts the thread that reads it. Drop the feed before the thread.
+///
+/// # Errors
+/// The file is no run, or cannot be read.
+pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
+    let reader = RunReader::open(path)?;
+    let state = reader.refresh()?;
+    let origin = match state.status {
+        Status::Running if state.silent < LOST_AFTER => Origin::Following,
+        _ => Origin::Replay,
+    };
+    let header = Arc::new(reader.header().clone());
+    let (events, receiver) = bounded(16);
+    let (quit, quitting) = bounded(0);
+    let thread = thread::Builder::new()
+        .name("reader".to_owned())
+        .spawn(move || {
+            if let Err(Stop::Broken(error)) = follow(&reader, &events, &quitting) {
+                let _ = events.send(FeedEvent::Broken(error.to_string()));
+            }
+        })
+        .map_err(|error: io::Error| StoreError::Io {
+            path: path.to_owned(),
+            error,
+        })?;
+    let feed = Feed {
+        header,
+        origin,
+        events: receiver,
+        controls: None,
+    };
+    let handle = FileFeed {
+        quit: Some(quit),
+        thread: Some(thread),
+    };
+    Ok((feed, handle))
+}
+
+enum Stop {
+    /// Nobody listens any more.
+    Quit,
+    Broken(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// Sends everything there is, then, while the run goes on, whatever is new.
+fn follow(reader: &RunReader, events: &Sender<FeedEvent>, quit: &Receiver<()>) -> Result<(), Stop> {
+    let send = |event| events.send(event).map_err(|_| Stop::Quit);
+    let mut started = false;
+    let mut sent = 0;
+    let mut lost = false;
+    let mut caught_up = false;
+    loop {
+        let state = reader.refresh()?;
+        if !started && let Some(losses) = reader.start()? {
+            started = true;
+            send(FeedEvent::Start(losses))?;
+        }
+        while started && sent < state.committed {
+            let end = state.committed.min(sent + BLOCK);
+            send(FeedEvent::Steps(reader.steps(sent..end)?))?;
+            sent = end;
+        }
+        if !std::mem::replace(&mut caught_up, true) {
+            send(FeedEvent::CaughtUp)?;
+        }
+        if state.status != Status::Running {
+            let (status, message) = (state.status, state.message);
+            return send(FeedEvent::Status { status, message });
+        }
+        if lost != (state.silent >= LOST_AFTER) {
+            lost = !lost;
+            send(FeedEvent::WriterLost(lost))?;
+        }
+        // A message or, when the feed is dropped, the closed channel ends the wait at once.
+        match quit.recv_timeout(POLL) {
+            Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
+            _ => return Err(Stop::Quit),
+        }
+    }
+}

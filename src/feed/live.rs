@@ -1,0 +1,74 @@
+//! The feed of a training in this process.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Sender, TrySendError, bounded};
+
+use super::{Feed, FeedEvent, Origin};
+use crate::record::{RunEnd, RunHeader, StartRecord, StepSummary};
+use crate::train::Control;
+
+/// Events that may wait for the screen. Beyond them steps are merged.
+const QUEUE: usize = 256;
+
+/// The training's end of a feed. It never waits for the screen: what does not fit the queue is
+/// merged with what follows, and nobody listening is no fault.
+pub struct FeedSender {
+    events: Sender<FeedEvent>,
+    /// Steps that did not fit, merged into one summary.
+    waiting: Option<StepSummary>,
+}
+
+/// A feed and its sending end. `controls` passes the screen's orders on.
+#[must_use]
+pub fn live(header: Arc<RunHeader>, controls: Sender<Control>) -> (FeedSender, Feed) {
+    let (events, receiver) = bounded(QUEUE);
+    let sender = FeedSender {
+        events,
+        waiting: None,
+    };
+    let feed = Feed {
+        header,
+        origin: Origin::Live,
+        events: receiver,
+        controls: Some(controls),
+    };
+    (sender, feed)
+}
+
+impl FeedSender {
+    pub fn start(&mut self, record: &StartRecord) {
+        let _ = self.events.send(FeedEvent::Start(record.losses.clone()));
+    }
+
+    pub fn step(&mut self, summary: StepSummary) {
+        let summary = match self.waiting.take() {
+            Some(mut waiting) => {
+                waiting.merge(&summary);
+                waiting
+            }
+            None => summary,
+        };
+        if let Err(TrySendError::Full(FeedEvent::Steps(steps))) =
+            self.events.try_send(FeedEvent::Steps(vec![summary]))
+        {
+            self.waiting = steps.into_iter().next();
+        }
+    }
+
+    /// Says how the run ended, after everything that has happened.
+    pub fn end(mut self, end: &RunEnd) {
+        if let Some(waiting) = self.waiting.take() {
+            let _ = self.events.send(FeedEvent::Steps(vec![waiting]));
+        }
+        let _ = self.events.send(FeedEvent::Status {
+            status: end.status,
+            message: end.message.clone(),
+        });
+    }
+
+    /// Says that the run ended in a way that its own record cannot tell.
+    pub fn broken(self, why: String) {
+        let _ = self.events.send(FeedEvent::Broken(why));
+    }
+}

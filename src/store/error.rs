@@ -1,0 +1,51 @@
+//! Why a run file cannot be written or read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::schema::VERSION;
+
+/// Every message names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{path}: {error}")]
+    Io { path: PathBuf, error: io::Error },
+    #[error("{path} exists: choose another --output, or overwrite it with --force")]
+    Exists { path: PathBuf },
+    #[error("{path} is empty: whatever wrote it did not get as far as a header")]
+    Empty { path: PathBuf },
+    #[error("{path} is not an HDF5 file")]
+    NotHdf5 { path: PathBuf },
+    #[error("{path} is an HDF5 file, but not a run of lcascope (no attribute `format` = `lcascope.run`)")]
+    Foreign { path: PathBuf },
+    #[error(
+        "{path} has version {version} of the run format; this program knows versions up to \
+         {VERSION}: use a newer lcascope"
+    )]
+    Newer { path: PathBuf, version: u64 },
+    #[error("{path}: {what}")]
+    Damaged { path: PathBuf, what: String },
+    #[error("{path}: cannot {doing}: {error}")]
+    Hdf5 {
+        path: PathBuf,
+        doing: String,
+        error: hdf5::Error,
+    },
+    #[error("the recorder thread ended without a word: this is a bug")]
+    RecorderLost,
+}
+
+/// Adds the file and what was being done to an HDF5 error.
+pub(super) trait Context<T> {
+    fn doing(self, path: &Path, doing: impl FnOnce() -> String) -> Result<T, StoreError>;
+}
+
+impl<T> Context<T> for Result<T, hdf5::Error> {
+    fn doing(self, path: &Path, doing: impl FnOnce() -> String) -> Result<T, StoreError> {
+        self.map_err(|error| StoreError::Hdf5 {
+            path: path.to_owned(),
+            doing: doing(),
+            error,
+        })
+    }
+}

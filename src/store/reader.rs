@@ -1,0 +1,441 @@
+//! Reads a run file: its header, and summaries of its committed steps.
+
+use std::fs;
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use hdf5::{Dataset, File, H5Type, OpenMode};
+use ndarray::s;
+
+use super::error::{Context, StoreError};
+use super::schema::{FORMAT, VERSION};
+use super::text::{self, Message};
+use super::writer::unix_seconds;
+use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
+use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
+
+/// The first bytes of every HDF5 file without a user block.
+const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
+
+/// How far a run has come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunState {
+    pub status: Status,
+    /// Why it failed; empty if it did not.
+    pub message: String,
+    /// Whole steps that may be read.
+    pub committed: u64,
+    /// Seconds since the writer's last sign of life.
+    pub silent: f64,
+}
+
+/// A run file open for reading. Only the thread that owns it may use it.
+pub struct RunReader {
+    path: PathBuf,
+    file: File,
+    header: RunHeader,
+    held_out: Option<Dataset>,
+    columns: Columns,
+}
+
+/// The datasets that a summary is read from.
+struct Columns {
+    train: Dataset,
+    train_accuracy: Dataset,
+    test: Dataset,
+    test_accuracy: Dataset,
+    epoch: Dataset,
+    learning_rate: Dataset,
+    batch_loss: Dataset,
+    seconds: Dataset,
+    gradient_evals: Dataset,
+    segments: Dataset,
+    total: Dataset,
+    residual: Dataset,
+    layer: Dataset,
+    layer_error: Dataset,
+    helped: Dataset,
+    hurt: Dataset,
+    update_flips: Dataset,
+    gradient_flips: Dataset,
+}
+
+impl RunReader {
+    /// Opens a run, finished or being written.
+    ///
+    /// # Errors
+    /// Says what the file is instead, or what is wrong in it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        check_signature(path)?;
+        // A file that is being written, or whose writer was killed, opens only for SWMR reading.
+        let file = File::open_as(path, OpenMode::Read)
+            .or_else(|_| File::open_as(path, OpenMode::ReadSWMR))
+            .doing(path, || "open the file".to_owned())?;
+        if text::read_attribute(&file, "format").ok().as_deref() != Some(FORMAT) {
+            return Err(StoreError::Foreign {
+                path: path.to_owned(),
+            });
+        }
+        let version: u64 = number(path, &file, "version")?;
+        if version > VERSION {
+            return Err(StoreError::Newer {
+                path: path.to_owned(),
+                version,
+            });
+        }
+        let header = read_header(path, &file)?;
+        let dataset = |name: &str| {
+            file.dataset(name)
+                .doing(path, || format!("open the dataset {name}"))
+        };
+        Ok(Self {
+            held_out: header.held_out_lca.then(|| dataset("lca_test/layer")).transpose()?,
+            columns: Columns {
+                train: dataset("loss/train")?,
+                train_accuracy: dataset("loss/train_accuracy")?,
+                test: dataset("loss/test")?,
+                test_accuracy: dataset("loss/test_accuracy")?,
+                epoch: dataset("step/epoch")?,
+                learning_rate: dataset("step/learning_rate")?,
+                batch_loss: dataset("step/batch_loss")?,
+                seconds: dataset("step/seconds")?,
+                gradient_evals: dataset("step/gradient_evals")?,
+                segments: dataset("step/segments")?,
+                total: dataset("lca/total")?,
+                residual: dataset("lca/residual")?,
+                layer: dataset("lca/layer")?,
+                layer_error: dataset("lca/layer_error")?,
+                helped: dataset("lca/helped")?,
+                hurt: dataset("lca/hurt")?,
+                update_flips: dataset("motion/update_flips")?,
+                gradient_flips: dataset("motion/gradient_flips")?,
+            },
+            path: path.to_owned(),
+            file,
+            header,
+        })
+    }
+
+    #[must_use]
+    pub fn header(&self) -> &RunHeader {
+        &self.header
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Looks how far the run has come, and makes its new steps readable.
+    ///
+    /// # Errors
+    /// The file cannot be read any more.
+    pub fn refresh(&self) -> Result<RunState, StoreError> {
+        // The status before the committed length: a run seen as finished is seen with all its steps.
+        let status: u8 = self.latest("state/status")?;
+        let message: Message = self.latest("state/message")?;
+        let heartbeat: f64 = self.latest("state/heartbeat")?;
+        let committed: u64 = self.latest("state/committed")?;
+        let mut steps = committed;
+        for (dataset, extra) in self.columns.lengths().chain(self.held_out.iter().map(|d| (d, 0))) {
+            dataset.refresh().doing(&self.path, || "refresh".to_owned())?;
+            let rows = dataset.shape().first().copied().unwrap_or(0) as u64;
+            steps = steps.min(rows.saturating_sub(extra));
+        }
+        Ok(RunState {
+            status: Status::from_code(status).ok_or_else(|| self.damaged(format!("state/status is {status}")))?,
+            message: message.as_str().to_owned(),
+            committed: steps,
+            silent: (unix_seconds() - heartbeat).max(0.0),
+        })
+    }
+
+    /// The losses at `θ_0`, if they have been committed.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn start(&self) -> Result<Option<Losses>, StoreError> {
+        let c = &self.columns;
+        for dataset in [&c.train, &c.train_accuracy, &c.test, &c.test_accuracy] {
+            dataset.refresh().doing(&self.path, || "refresh".to_owned())?;
+            if dataset.shape().first() == Some(&0) {
+                return Ok(None);
+            }
+        }
+        let first = |dataset| Ok::<f64, StoreError>(self.rows::<f64>(dataset, 0..1)?[0]);
+        Ok(Some(Losses {
+            train: first(&c.train)?,
+            train_accuracy: first(&c.train_accuracy)?,
+            test: first(&c.test)?,
+            test_accuracy: first(&c.test_accuracy)?,
+            validation: f64::NAN,
+            validation_accuracy: f64::NAN,
+            train_class: Vec::new(),
+        }))
+    }
+
+    /// Summaries of the steps `range`, which must be committed.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn steps(&self, range: Range<u64>) -> Result<Vec<StepSummary>, StoreError> {
+        let index = |step: u64| usize::try_from(step).map_err(|_| self.damaged(format!("step {step}")));
+        let (from, to) = (index(range.start)?, index(range.end)?);
+        let c = &self.columns;
+        let reals = |dataset, rows| self.rows::<f64>(dataset, rows);
+        let counts = |dataset, rows| self.rows::<u64>(dataset, rows);
+        let train = reals(&c.train, from..to + 1)?;
+        let train_accuracy = reals(&c.train_accuracy, from + 1..to + 1)?;
+        let test = reals(&c.test, from + 1..to + 1)?;
+        let test_accuracy = reals(&c.test_accuracy, from + 1..to + 1)?;
+        let epoch = reals(&c.epoch, from..to)?;
+        let learning_rate = reals(&c.learning_rate, from..to)?;
+        let batch_loss = reals(&c.batch_loss, from..to)?;
+        let seconds = reals(&c.seconds, from..to)?;
+        let gradient_evals = counts(&c.gradient_evals, from..to)?;
+        let segments = counts(&c.segments, from..to)?;
+        let total = reals(&c.total, from..to)?;
+        let residual = reals(&c.residual, from..to)?;
+        let layer = reals(&c.layer, from..to)?;
+        let layer_error = reals(&c.layer_error, from..to)?;
+        let helped = counts(&c.helped, from..to)?;
+        let hurt = counts(&c.hurt, from..to)?;
+        let update_flips = counts(&c.update_flips, from..to)?;
+        let gradient_flips = counts(&c.gradient_flips, from..to)?;
+        let held_out = self.held_out.as_ref().map(|d| reals(d, from..to)).transpose()?;
+
+        let layers = self.header.layout.layers.len();
+        let summary = |(t, step): (usize, u64)| {
+            let of_layer = |l: usize| {
+                let at = t * layers + l;
+                LayerSummary {
+                    lca: layer[at],
+                    lca_error: layer_error[at],
+                    helped: helped[at],
+                    hurt: hurt[at],
+                    update_flips: update_flips[at],
+                    gradient_flips: gradient_flips[at],
+                    held_out_lca: held_out.as_ref().map_or(f64::NAN, |a| a[at]),
+                }
+            };
+            StepSummary {
+                first: step,
+                end: step + 1,
+                epoch: epoch[t],
+                learning_rate: learning_rate[t],
+                batch_loss: batch_loss[t],
+                seconds: seconds[t],
+                gradient_evals: gradient_evals[t],
+                segments: segments[t],
+                loss_before: train[t],
+                loss_after: train[t + 1],
+                train_accuracy: train_accuracy[t],
+                test_loss: test[t],
+                test_accuracy: test_accuracy[t],
+                total: total[t],
+                residual: residual[t],
+                worst_residual: residual[t].abs(),
+                layers: (0..layers).map(of_layer).collect(),
+            }
+        };
+        Ok((0..to - from).zip(range).map(summary).collect())
+    }
+
+    /// All values of the rows `rows` of a dataset, row by row.
+    fn rows<T: H5Type>(&self, dataset: &Dataset, rows: Range<usize>) -> Result<Vec<T>, StoreError> {
+        let read = match dataset.ndim() {
+            1 => dataset.read_slice_1d(s![rows]).map(|a| a.into_raw_vec_and_offset().0),
+            _ => dataset.read_slice_2d(s![rows, ..]).map(|a| a.into_raw_vec_and_offset().0),
+        };
+        read.doing(&self.path, || format!("read {}", dataset.name()))
+    }
+
+    /// The single value of a dataset in `state/`, as it is now.
+    fn latest<T: H5Type + Copy>(&self, name: &str) -> Result<T, StoreError> {
+        let read = || {
+            let dataset = self.file.dataset(name)?;
+            dataset.refresh()?;
+            dataset.read_raw::<T>()
+        };
+        let values = read().doing(&self.path, || format!("read {name}"))?;
+        values.first().copied().ok_or_else(|| self.damaged(format!("{name} is empty")))
+    }
+
+    fn damaged(&self, what: String) -> StoreError {
+        StoreError::Damaged {
+            path: self.path.clone(),
+            what,
+        }
+    }
+}
+
+impl Columns {
+    /// Every dataset with the rows it has beyond the number of steps.
+    fn lengths(&self) -> impl Iterator<Item = (&Dataset, u64)> {
+        let losses = [&self.train, &self.train_accuracy, &self.test, &self.test_accuracy];
+        let steps = [
+            &self.epoch,
+            &self.learning_rate,
+            &self.batch_loss,
+            &self.seconds,
+            &self.gradient_evals,
+            &self.segments,
+            &self.total,
+            &self.residual,
+            &self.layer,
+            &self.layer_error,
+            &self.helped,
+            &self.hurt,
+            &self.update_flips,
+            &self.gradient_flips,
+        ];
+        losses.into_iter().map(|d| (d, 1)).chain(steps.into_iter().map(|d| (d, 0)))
+    }
+}
+
+/// Tells other files from HDF5 ones in plain words, before the library gets to see them.
+fn check_signature(path: &Path) -> Result<(), StoreError> {
+    let io = |error| StoreError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    let mut file = fs::File::open(path).map_err(io)?;
+    let mut start = Vec::new();
+    let read = file.by_ref().take(SIGNATURE.len() as u64).read_to_end(&mut start);
+    if read.map_err(io)? == 0 {
+        return Err(StoreError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    if start != SIGNATURE {
+        return Err(StoreError::NotHdf5 {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn number<T: H5Type>(path: &Path, file: &File, name: &str) -> Result<T, StoreError> {
+    file.attr(name)
+        .and_then(|attribute| attribute.read_scalar())
+        .doing(path, || format!("read the attribute {name}"))
+}
+
+fn read_header(path: &Path, file: &File) -> Result<RunHeader, StoreError> {
+    let string = |name: &str| {
+        text::read_attribute(file, name).doing(path, || format!("read the attribute {name}"))
+    };
+    let rows = |name: &str| -> Result<Vec<u32>, StoreError> {
+        let rows: Vec<u64> = vector(path, file, name)?;
+        let small = |row: u64| u32::try_from(row).ok();
+        (rows.into_iter().map(small).collect::<Option<_>>()).ok_or_else(|| StoreError::Damaged {
+            path: path.to_owned(),
+            what: format!("{name} has a row above 2^32"),
+        })
+    };
+    let names = |name: &str| text::read_names(file, name).doing(path, || format!("read {name}"));
+    Ok(RunHeader {
+        producer: string("producer")?,
+        created: string("created")?,
+        config: string("config")?,
+        seed: number(path, file, "seed")?,
+        device: string("device")?,
+        dataset: string("dataset")?,
+        dataset_sha256: string("dataset_sha256")?,
+        integrator: string("integrator")?,
+        slice_size: number(path, file, "slice_size")?,
+        network: string("network")?,
+        planned_steps: number(path, file, "planned_steps")?,
+        steps_per_epoch: number(path, file, "steps_per_epoch")?,
+        tolerance: number(path, file, "tolerance")?,
+        layout: read_layout(path, file)?,
+        classes: names("layout/class/name")?,
+        train_index: rows("data/train_index")?,
+        test_index: rows("data/test_index")?,
+        validation_index: rows("data/validation_index")?,
+        traced: vector(path, file, "trace/parameter")?,
+        histogram_edges: vector(path, file, "lca/histogram_edges")?,
+        held_out_lca: file.link_exists("lca_test"),
+        record_weights: u64::from(file.link_exists("weight")),
+        record_params: u64::from(file.link_exists("lca/param")),
+    })
+}
+
+fn vector<T: H5Type>(path: &Path, file: &File, name: &str) -> Result<Vec<T>, StoreError> {
+    file.dataset(name)
+        .and_then(|dataset| dataset.read_raw())
+        .doing(path, || format!("read {name}"))
+}
+
+/// Rebuilds the layout and checks that it hangs together.
+fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
+    let damaged = |what: &str| StoreError::Damaged {
+        path: path.to_owned(),
+        what: format!("the layout of the parameters is damaged: {what}"),
+    };
+    let names = |name: &str| text::read_names(file, name).doing(path, || format!("read {name}"));
+    let sizes = |name: &str| -> Result<Vec<usize>, StoreError> {
+        let values: Vec<u64> = vector(path, file, name)?;
+        let size = |v: u64| usize::try_from(v).ok().filter(|&v| v <= 1 << 40);
+        (values.into_iter().map(size).collect::<Option<_>>()).ok_or_else(|| damaged(name))
+    };
+    let layer_names = names("layout/layer/name")?;
+    let layer_kinds = names("layout/layer/kind")?;
+    let layer_units = sizes("layout/layer/units")?;
+    let tensor_names = names("layout/tensor/name")?;
+    let tensor_kinds = names("layout/tensor/kind")?;
+    let tensor_layer = sizes("layout/tensor/layer")?;
+    let offsets = sizes("layout/tensor/offset")?;
+    let lengths = sizes("layout/tensor/size")?;
+    let shapes = sizes("layout/tensor/shape")?;
+    let (layers, tensors) = (layer_names.len(), tensor_names.len());
+    let tensor_lists = [tensor_kinds.len(), tensor_layer.len(), offsets.len(), lengths.len(), shapes.len() / 4];
+    if layer_kinds.len() != layers || layer_units.len() != layers || tensor_lists != [tensors; 5] {
+        return Err(damaged("lists of different lengths"));
+    }
+
+    let mut layout = ParamLayout::default();
+    let mut next = 0;
+    for k in 0..tensors {
+        let shape: Vec<usize> = shapes[4 * k..4 * k + 4].iter().copied().take_while(|&n| n > 0).collect();
+        let units = layer_units.get(tensor_layer[k]);
+        let product = shape.iter().try_fold(1_usize, |p, &n| p.checked_mul(n));
+        if offsets[k] != next || product != Some(lengths[k]) || shape.first() != units {
+            return Err(damaged(&format!("tensor {k}")));
+        }
+        next += lengths[k];
+        layout.tensors.push(Tensor {
+            name: tensor_names[k].clone(),
+            kind: TensorKind::from_name(&tensor_kinds[k]).ok_or_else(|| damaged("a tensor's kind"))?,
+            layer: tensor_layer[k],
+            range: offsets[k]..next,
+            shape,
+        });
+    }
+    let mut unit = 0;
+    let mut tensor = 0;
+    for l in 0..layers {
+        let first = tensor;
+        while layout.tensors.get(tensor).is_some_and(|t| t.layer == l) {
+            tensor += 1;
+        }
+        let range = match layout.tensors[first..tensor] {
+            [] => return Err(damaged(&format!("layer {l} has no tensors"))),
+            [ref a, .., ref z] => a.range.start..z.range.end,
+            [ref only] => only.range.clone(),
+        };
+        layout.layers.push(Layer {
+            name: layer_names[l].clone(),
+            kind: layer_kinds[l].clone(),
+            range,
+            tensors: first..tensor,
+            units: unit..unit + layer_units[l],
+        });
+        unit += layer_units[l];
+    }
+    if tensor != tensors {
+        return Err(damaged("tensors out of the layers' order"));
+    }
+    Ok(layout)
+}

@@ -1,0 +1,154 @@
+//! The recorder: the thread that owns a run file and writes what it is sent.
+
+use std::path::Path;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+
+use super::error::StoreError;
+use super::writer::{RunWriter, WriteOptions};
+use crate::record::{RunEnd, RunHeader, StartRecord, StepRecord};
+
+/// Steps are committed this often, and the heartbeat is renewed.
+const COMMIT_EVERY: Duration = Duration::from_millis(500);
+
+/// Bytes of records that may wait for the disk before the training must.
+const QUEUE_BYTES: usize = 64 << 20;
+
+/// The sending end: a queue bounded by bytes, and the thread behind it.
+pub struct Recorder {
+    queue: Sender<Message>,
+    thread: JoinHandle<Result<(), StoreError>>,
+    waited: Duration,
+}
+
+enum Message {
+    Start(StartRecord),
+    Step(Box<StepRecord>),
+    End(RunEnd),
+}
+
+/// The recorder takes no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueClosed;
+
+/// How the recording went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecorderStats {
+    /// Time that the training waited for the disk.
+    pub waited: Duration,
+}
+
+impl Recorder {
+    /// Creates the run file and starts the thread that owns it.
+    ///
+    /// # Errors
+    /// The file cannot be created.
+    pub fn spawn(path: &Path, header: &RunHeader, options: WriteOptions) -> Result<Self, StoreError> {
+        let writer = RunWriter::create(path, header, options)?;
+        let (queue, messages) = bounded(queue_len(header));
+        let thread = thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || write_all(writer, &messages))
+            .map_err(|error| StoreError::Io {
+                path: path.to_owned(),
+                error,
+            })?;
+        Ok(Self {
+            queue,
+            thread,
+            waited: Duration::ZERO,
+        })
+    }
+
+    /// Ends the file and waits until it is closed.
+    ///
+    /// # Errors
+    /// The file could not be written; what was committed before is in it.
+    pub fn finish(self, end: RunEnd) -> Result<RecorderStats, StoreError> {
+        // A recorder that has failed takes no more; its own error says why.
+        let _ = self.queue.send(Message::End(end));
+        drop(self.queue);
+        match self.thread.join() {
+            Ok(result) => result.map(|()| RecorderStats {
+                waited: self.waited,
+            }),
+            Err(_) => Err(StoreError::RecorderLost),
+        }
+    }
+
+    /// Queues the run's first row.
+    ///
+    /// # Errors
+    /// The recorder has failed; [`finish`](Self::finish) says why.
+    pub fn start(&mut self, record: StartRecord) -> Result<(), QueueClosed> {
+        self.send(Message::Start(record))
+    }
+
+    /// Queues a step; waits while the queue is full.
+    ///
+    /// # Errors
+    /// The recorder has failed; [`finish`](Self::finish) says why.
+    pub fn step(&mut self, record: StepRecord) -> Result<(), QueueClosed> {
+        self.send(Message::Step(Box::new(record)))
+    }
+
+    fn send(&mut self, message: Message) -> Result<(), QueueClosed> {
+        match self.queue.try_send(message) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Disconnected(_)) => Err(QueueClosed),
+            Err(TrySendError::Full(message)) => {
+                let began = Instant::now();
+                let sent = self.queue.send(message);
+                self.waited += began.elapsed();
+                sent.map_err(|_| QueueClosed)
+            }
+        }
+    }
+}
+
+/// Records that fit the queue.
+fn queue_len(header: &RunHeader) -> usize {
+    let layout = &header.layout;
+    let layers = layout.layers.len();
+    let classes = header.classes.len();
+    let row = layers * (100 + 4 * header.histogram_bins() + 4 * classes)
+        + 8 * layout.units()
+        + 16 * layout.tensors.len()
+        + 12 * header.traced.len();
+    let arrays = u64::from(header.record_params > 0) + u64::from(header.record_weights > 0);
+    let params = layout.params() * 4 * usize::try_from(arrays).unwrap_or(2);
+    (QUEUE_BYTES / (row + params).max(1)).clamp(2, 1024)
+}
+
+/// The thread's life.
+fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), StoreError> {
+    let mut last_commit = Instant::now();
+    let mut waiting = false;
+    loop {
+        let left = COMMIT_EVERY.saturating_sub(last_commit.elapsed());
+        match messages.recv_timeout(left) {
+            Ok(Message::Start(record)) => {
+                writer.start(&record)?;
+                writer.commit()?;
+            }
+            Ok(Message::Step(record)) => {
+                writer.step(&record)?;
+                waiting = true;
+            }
+            Ok(Message::End(end)) => return writer.finish(&end),
+            Err(RecvTimeoutError::Timeout) => {}
+            // The trainer is gone without an end: keep what it has sent.
+            Err(RecvTimeoutError::Disconnected) => return writer.commit(),
+        }
+        if last_commit.elapsed() >= COMMIT_EVERY {
+            if std::mem::take(&mut waiting) {
+                writer.commit()?;
+            } else {
+                writer.heartbeat()?;
+            }
+            last_commit = Instant::now();
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The names of the run format, version 1, as tables: one row a dataset.
+//!
+//! `docs/run-format.md` is the same for people. A new per-step number is one row here and one field
+//! of [`StepRecord`].
+
+use std::slice::from_ref;
+
+use crate::record::{HeldOutAllocation, Losses, RunHeader, StepRecord};
+
+/// Root attribute `format`.
+pub const FORMAT: &str = "lcascope.run";
+/// Root attribute `version`. Adding a dataset keeps it; renaming one raises it.
+pub const VERSION: u64 = 1;
+/// Root attribute `units`.
+pub const UNITS: &str = "losses and loss change allocations are in nats (mean cross-entropy over \
+    the training set); times in seconds; counts in parameters";
+
+/// The axes of a row after the step axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axes {
+    None,
+    Layers,
+    Tensors,
+    Units,
+    Classes,
+    ClassLayers,
+    LayerBins,
+    Traced,
+}
+
+impl Axes {
+    /// Lengths of the axes in a run.
+    pub fn lengths(self, header: &RunHeader) -> Vec<usize> {
+        let layout = &header.layout;
+        let layers = layout.layers.len();
+        match self {
+            Self::None => vec![],
+            Self::Layers => vec![layers],
+            Self::Tensors => vec![layout.tensors.len()],
+            Self::Units => vec![layout.units()],
+            Self::Classes => vec![header.classes.len()],
+            Self::ClassLayers => vec![header.classes.len(), layers],
+            Self::LayerBins => vec![layers, header.histogram_bins()],
+            Self::Traced => vec![header.traced.len()],
+        }
+    }
+}
+
+/// Where a dataset's row stands in a record. A row that is empty though its axes are not has not
+/// been measured, and is written as NaN.
+pub enum Row<R> {
+    F64(fn(&R) -> &[f64]),
+    F32(fn(&R) -> &[f32]),
+    U64(fn(&R) -> &[u64]),
+    U32(fn(&R) -> &[u32]),
+}
+
+/// A dataset with a row for every record.
+pub struct Column<R> {
+    pub path: &'static str,
+    pub axes: Axes,
+    pub row: Row<R>,
+    pub unit: &'static str,
+    pub description: &'static str,
+}
+
+const fn column<R>(
+    path: &'static str,
+    axes: Axes,
+    row: Row<R>,
+    unit: &'static str,
+    description: &'static str,
+) -> Column<R> {
+    Column {
+        path,
+        axes,
+        row,
+        unit,
+        description,
+    }
+}
+
+/// Rows 0 … T: the losses at `θ_t`.
+pub const LOSSES: &[Column<Losses>] = &[
+    column("loss/train", Axes::None, Row::F64(|l| from_ref(&l.train)), "nats", "mean cross-entropy of the training set at step t's start; row T is the end"),
+    column("loss/test", Axes::None, Row::F64(|l| from_ref(&l.test)), "nats", "the same of the held-out set; NaN where not evaluated"),
+    column("loss/validation", Axes::None, Row::F64(|l| from_ref(&l.validation)), "nats", "the same of the examples set aside, at the ends of epochs; NaN elsewhere"),
+    column("loss/train_accuracy", Axes::None, Row::F64(|l| from_ref(&l.train_accuracy)), "1", "share of training examples classified right"),
+    column("loss/test_accuracy", Axes::None, Row::F64(|l| from_ref(&l.test_accuracy)), "1", "the same of the held-out set; NaN where not evaluated"),
+    column("loss/validation_accuracy", Axes::None, Row::F64(|l| from_ref(&l.validation_accuracy)), "1", "the same of the examples set aside; NaN where not evaluated"),
+    column("loss/train_class", Axes::Classes, Row::F64(|l| &l.train_class), "nats", "mean cross-entropy of each class's training examples"),
+];
+
+/// Rows 0 … T−1: the step from `θ_t` to `θ_{t+1}`.
+pub const STEPS: &[Column<StepRecord>] = &[
+    column("step/epoch", Axes::None, Row::F64(|r| from_ref(&r.epoch)), "epochs", "passes over the training set before the step"),
+    column("step/batch_loss", Axes::None, Row::F64(|r| from_ref(&r.batch_loss)), "nats", "mean cross-entropy of the mini-batch"),
+    column("step/learning_rate", Axes::None, Row::F64(|r| from_ref(&r.learning_rate)), "1", "learning rate after the schedule"),
+    column("step/seconds", Axes::None, Row::F64(|r| from_ref(&r.seconds)), "seconds", "since the run began, when the step was done; monotonic"),
+    column("step/gradient_evals", Axes::None, Row::U64(|r| from_ref(&r.gradient_evals)), "gradients", "full training-set gradients spent; the one at the first step's start is not counted"),
+    column("step/segments", Axes::None, Row::U64(|r| from_ref(&r.segments)), "segments", "S of the accepted rule: 0 first-order, 1 trapezoid, 2 Simpson, 4 and more composite"),
+    column("lca/total", Axes::None, Row::F64(|r| from_ref(&r.lca.total)), "nats", "sum of all parameters' allocations"),
+    column("lca/residual", Axes::None, Row::F64(|r| from_ref(&r.lca.residual)), "nats", "(loss[t+1] - loss[t]) - total"),
+    column("lca/layer", Axes::Layers, Row::F64(|r| &r.lca.layer), "nats", "allocation by layer: negative helps, positive hurts"),
+    column("lca/layer_error", Axes::Layers, Row::F64(|r| &r.lca.layer_error), "nats", "estimated integration error by layer"),
+    column("lca/tensor", Axes::Tensors, Row::F64(|r| &r.lca.tensor), "nats", "allocation by tensor"),
+    column("lca/unit", Axes::Units, Row::F32(|r| &r.lca.unit), "nats", "allocation by neuron or channel: its incoming weights and its bias"),
+    column("lca/class_layer", Axes::ClassLayers, Row::F32(|r| &r.lca.class_layer), "nats", "allocation of (n_c/N) L_c by class and layer: sums over classes to lca/layer; NaN where not measured (--by-class)"),
+    column("lca/helped", Axes::Layers, Row::U64(|r| &r.lca.helped), "parameters", "parameters with A < 0"),
+    column("lca/hurt", Axes::Layers, Row::U64(|r| &r.lca.hurt), "parameters", "parameters with A > 0"),
+    column("lca/histogram", Axes::LayerBins, Row::U32(|r| &r.lca.histogram), "parameters", "counts of non-zero allocations between lca/histogram_edges"),
+    column("motion/update_norm", Axes::Layers, Row::F64(|r| &r.motion.update_norm), "1", "L2 norm of the step's movement"),
+    column("motion/gradient_norm", Axes::Layers, Row::F64(|r| &r.motion.gradient_norm), "nats", "L2 norm of the full gradient at the step's start, per unit of parameter"),
+    column("motion/cosine", Axes::Layers, Row::F64(|r| &r.motion.cosine), "1", "cosine of the movement with the negative full gradient; NaN where one is 0"),
+    column("motion/update_flips", Axes::Layers, Row::U64(|r| &r.motion.update_flips), "parameters", "parameters whose movement has the opposite sign of the last step's"),
+    column("motion/gradient_flips", Axes::Layers, Row::U64(|r| &r.motion.gradient_flips), "parameters", "parameters whose full gradient changed sign over the step"),
+    column("motion/lca_turns", Axes::Layers, Row::U64(|r| &r.motion.lca_turns), "parameters", "parameters whose A rose in this step and fell in the last, or the other way round"),
+    column("trace/value", Axes::Traced, Row::F32(|r| &r.trace.value), "1", "traced parameters at the step's start"),
+    column("trace/gradient", Axes::Traced, Row::F32(|r| &r.trace.gradient), "nats", "their full gradient at the step's start, per unit of parameter"),
+    column("trace/lca", Axes::Traced, Row::F32(|r| &r.trace.lca), "nats", "their allocation in the step"),
+];
+
+/// The same for the held-out loss, where it is allocated.
+pub const HELD_OUT: &[Column<HeldOutAllocation>] = &[
+    column("lca_test/total", Axes::None, Row::F64(|a| from_ref(&a.total)), "nats", "as lca/total, of the held-out loss"),
+    column("lca_test/residual", Axes::None, Row::F64(|a| from_ref(&a.residual)), "nats", "as lca/residual, of the held-out loss"),
+    column("lca_test/layer", Axes::Layers, Row::F64(|a| &a.layer), "nats", "as lca/layer, of the held-out loss"),
+    column("lca_test/tensor", Axes::Tensors, Row::F64(|a| &a.tensor), "nats", "as lca/tensor, of the held-out loss"),
+    column("lca_test/unit", Axes::Units, Row::F32(|a| &a.unit), "nats", "as lca/unit, of the held-out loss"),
+];
