@@ -1,1 +1,34 @@
-fn main() {}
+//! Parses the command line, runs the command, prints one error, exits with its code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use lcascope::cli::{Cli, Command};
+use lcascope::session::{self, Failure};
+
+fn main() -> ExitCode {
+    lcascope::tui::install_panic_hook();
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(failure) => {
+            // Nobody left to read the error is no reason to panic.
+            let _ = writeln!(io::stderr(), "error: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        None => session::demo(),
+        Some(Command::Train(args)) => session::train(&args),
+        Some(Command::Open(args)) => session::open(&args),
+        Some(Command::Info { file }) => session::info(&file),
+        Some(Command::Completions { shell }) => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "lcascope", &mut text);
+            session::print(&text)
+        }
+    }
+}

@@ -126,6 +126,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "columns are options")]
     fn extent(min: f32, max: f32) -> Option<Extent> {
         Some(Extent { min, max })
     }

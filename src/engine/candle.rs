@@ -7,7 +7,9 @@
 use candle_core::{D, DType, Device as CandleDevice, Tensor, Var};
 use candle_nn::ops::log_softmax;
 
-use super::{Device, EngineError, Evaluation, GradientEngine, Part, RunData, Slice, SlicePlan, Want};
+use super::{
+    Device, EngineError, Evaluation, GradientEngine, Part, RunData, Slice, SlicePlan, Want,
+};
 use crate::data::Examples;
 use crate::layout::Tensor as TensorLayout;
 use crate::model::{Network, Op};
@@ -184,7 +186,11 @@ impl CandleEngine {
                 false => v.as_detached_tensor(),
             })
             .collect();
-        let groups = if want == Want::ClassGradient { classes } else { 1 };
+        let groups = if want == Want::ClassGradient {
+            classes
+        } else {
+            1
+        };
         let mut sums: Vec<Vec<Option<Tensor>>> = vec![vec![None; tensors.len()]; groups];
         let mut losses = Vec::new();
         let mut hits = Vec::new();
@@ -203,7 +209,11 @@ impl CandleEngine {
                 continue;
             }
             let gradients = (loss.sum_all()? * scale)?.backward()?;
-            let group = if groups > 1 { slice.class.unwrap_or(0) } else { 0 };
+            let group = if groups > 1 {
+                slice.class.unwrap_or(0)
+            } else {
+                0
+            };
             for (sum, variable) in sums[group].iter_mut().zip(&variables) {
                 if let Some(gradient) = gradients.get(variable) {
                     *sum = Some(match sum.take() {
@@ -222,7 +232,8 @@ impl CandleEngine {
         let len = if with_gradient { params.len() } else { 0 };
         out.gradient.resize(len, 0.0);
         let by_class = groups > 1;
-        out.class_gradient.resize(if by_class { groups * len } else { 0 }, 0.0);
+        out.class_gradient
+            .resize(if by_class { groups * len } else { 0 }, 0.0);
         if by_class {
             for (sums, out) in sums.iter().zip(out.class_gradient.chunks_exact_mut(len)) {
                 write_gradient(sums, layout, out)?;
@@ -270,7 +281,10 @@ impl GradientEngine for CandleEngine {
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
         let at: Vec<u32> = rows.iter().map(|&r| self.position[r as usize]).collect();
-        let host_labels = at.iter().map(|&p| self.train.host_labels[p as usize]).collect();
+        let host_labels = at
+            .iter()
+            .map(|&p| self.train.host_labels[p as usize])
+            .collect();
         let at = Tensor::new(at, &self.device)?;
         let batch = Shelf {
             inputs: self.train.inputs.index_select(&at, 0)?,

@@ -34,7 +34,11 @@ fn bin(a: f64) -> usize {
     let exponent = i32::try_from(a.to_bits() >> 52 & 0x7ff).unwrap_or(0) - 1023;
     let distance = exponent.clamp(MIN_EXPONENT - 1, 0) - (MIN_EXPONENT - 1);
     let distance = usize::try_from(distance).unwrap_or(0);
-    if a < 0.0 { SIDE - 1 - distance } else { SIDE + distance }
+    if a < 0.0 {
+        SIDE - 1 - distance
+    } else {
+        SIDE + distance
+    }
 }
 
 /// The allocation of one step, and what it says of the parameters' motion.
@@ -105,7 +109,12 @@ impl Allocator {
         held_out: Option<Ends>,
     ) -> Allocated {
         std::mem::swap(&mut self.lca, &mut self.last_lca);
-        for ((a, delta), gradient) in self.lca.iter_mut().zip(&integral.delta).zip(&integral.gradient) {
+        for ((a, delta), gradient) in self
+            .lca
+            .iter_mut()
+            .zip(&integral.delta)
+            .zip(&integral.gradient)
+        {
             *a = delta * gradient;
         }
         let sums = Sums::of(&self.layout, |i| self.lca[i]);
@@ -177,7 +186,9 @@ impl Allocator {
         self.last_delta.copy_from_slice(&integral.delta);
 
         let held_out = held_out.map(|ends| {
-            let sums = Sums::of(&self.layout, |i| integral.delta[i] * integral.held_out_gradient[i]);
+            let sums = Sums::of(&self.layout, |i| {
+                integral.delta[i] * integral.held_out_gradient[i]
+            });
             let total: f64 = sums.layer.iter().sum();
             HeldOutAllocation {
                 total,
@@ -228,7 +239,10 @@ impl Sums {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the run file stores these in f32")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the run file stores these in f32"
+)]
 fn single(value: f64) -> f32 {
     value as f32
 }
@@ -243,7 +257,10 @@ mod tests {
     fn layout() -> ParamLayout {
         let mut layout = ParamLayout::default();
         for (name, units, inputs) in [("a", 3, 4), ("b", 2, 3)] {
-            let shapes = [(TensorKind::Weight, vec![units, inputs]), (TensorKind::Bias, vec![units])];
+            let shapes = [
+                (TensorKind::Weight, vec![units, inputs]),
+                (TensorKind::Bias, vec![units]),
+            ];
             layout.push_layer(name, "linear", units, &shapes);
         }
         layout
@@ -301,10 +318,10 @@ mod tests {
         // (Δ, A, gradient at start, gradient at end)
         let steps = [
             (1.0, -1.0, 1.0, 1.0),
-            (1.0, 2.0, 1.0, -1.0),  // gradient flips
+            (1.0, 2.0, 1.0, -1.0),   // gradient flips
             (-1.0, 1.0, -1.0, -1.0), // update flips; A rose, then fell: a turn
-            (0.0, 0.0, -1.0, 0.0),  // no movement: no flip
-            (1.0, 3.0, 0.0, 1.0),   // A fell, then rose: a turn; Δ after 0 is no flip
+            (0.0, 0.0, -1.0, 0.0),   // no movement: no flip
+            (1.0, 3.0, 0.0, 1.0),    // A fell, then rose: a turn; Δ after 0 is no flip
         ];
         let mut seen = Vec::new();
         for (delta, a, start, end) in steps {
@@ -314,14 +331,29 @@ mod tests {
                 layer_error: vec![0.0],
                 ..Integral::default()
             };
-            let ends = Ends { before: 0.0, after: a };
-            let m = allocator.allocate(&integral, &[start], &[end], ends, None).motion;
+            let ends = Ends {
+                before: 0.0,
+                after: a,
+            };
+            let m = allocator
+                .allocate(&integral, &[start], &[end], ends, None)
+                .motion;
             seen.push((m.update_flips[0], m.gradient_flips[0], m.lca_turns[0]));
         }
-        assert_eq!(seen, [(0, 0, 0), (0, 1, 0), (1, 0, 1), (0, 0, 0), (0, 0, 1)]);
+        assert_eq!(
+            seen,
+            [(0, 0, 0), (0, 1, 0), (1, 0, 1), (0, 0, 0), (0, 0, 1)]
+        );
         let totals = allocator.totals();
         assert_eq!(totals.steps, 5);
-        assert_eq!((totals.helped[0], totals.update_flips[0], totals.gradient_flips[0]), (1, 1, 1));
+        assert_eq!(
+            (
+                totals.helped[0],
+                totals.update_flips[0],
+                totals.gradient_flips[0]
+            ),
+            (1, 1, 1)
+        );
         assert_eq!(totals.lca_sum[0], 5.0);
     }
 }

@@ -97,7 +97,9 @@ impl Settings {
         if self.method != Method::Adaptive || rule.segments() >= self.max_segments {
             return false;
         }
-        let limit = self.tolerance.max(self.relative_tolerance * loss_change.abs());
+        let limit = self
+            .tolerance
+            .max(self.relative_tolerance * loss_change.abs());
         // Written so that a residual of NaN asks for no further work: no rule would cure it.
         residual.abs() > limit
             || (self.layer_tolerance)
@@ -189,7 +191,8 @@ impl Integrator {
 
         self.gradient.clear(params);
         self.layers.clear(layer_count);
-        self.class_layers.clear(start.train.class_gradient.len() / params.max(1) * layer_count);
+        self.class_layers
+            .clear(start.train.class_gradient.len() / params.max(1) * layer_count);
         let held_out = start.held_out.is_some();
         self.held_out.clear(if held_out { params } else { 0 });
         self.take(start, &delta, Place::Start);
@@ -275,11 +278,17 @@ impl Integrator {
 fn estimate_error(rule: Rule, coarse: &[f64], fine: &[f64]) -> Vec<f64> {
     let divisor = if rule.segments() >= 4 { 15.0 } else { 1.0 };
     let pairs = coarse.iter().zip(fine);
-    pairs.map(|(coarse, fine)| (fine - coarse).abs() / divisor).collect()
+    pairs
+        .map(|(coarse, fine)| (fine - coarse).abs() / divisor)
+        .collect()
 }
 
 fn dot(delta: &[f64], gradient: &[f32]) -> f64 {
-    delta.iter().zip(gradient).map(|(d, &g)| d * f64::from(g)).sum()
+    delta
+        .iter()
+        .zip(gradient)
+        .map(|(d, &g)| d * f64::from(g))
+        .sum()
 }
 
 fn wide(values: &[f32]) -> impl Iterator<Item = f64> {
@@ -329,7 +338,10 @@ mod tests {
         let integral = integrator
             .integrate(&from, &to, &start, &mut end, &mut evaluate)
             .unwrap();
-        let total = dot(&integral.delta, &[single(integral.gradient[0]), single(integral.gradient[1])]);
+        let total = dot(
+            &integral.delta,
+            &[single(integral.gradient[0]), single(integral.gradient[1])],
+        );
         let residual = end.train.loss - start.train.loss - total;
         (integral, residual, calls)
     }
@@ -373,8 +385,18 @@ mod tests {
             ..Settings::default()
         };
         let (integral, _, calls) = run(settings, 0.1);
-        assert_eq!((integral.segments, calls), (2, 2), "the quartic needs Simpson");
-        let (integral, _, calls) = run(Settings { tolerance: 1.0, ..settings }, 0.1);
+        assert_eq!(
+            (integral.segments, calls),
+            (2, 2),
+            "the quartic needs Simpson"
+        );
+        let (integral, _, calls) = run(
+            Settings {
+                tolerance: 1.0,
+                ..settings
+            },
+            0.1,
+        );
         assert_eq!((integral.segments, calls), (1, 1));
     }
 
@@ -386,7 +408,18 @@ mod tests {
             layer_tolerance: Some(1e-4),
             ..Settings::default()
         };
-        assert_eq!(run(Settings { layer_tolerance: None, ..settings }, 3.0).0.segments, 2);
+        assert_eq!(
+            run(
+                Settings {
+                    layer_tolerance: None,
+                    ..settings
+                },
+                3.0
+            )
+            .0
+            .segments,
+            2
+        );
         let (integral, ..) = run(settings, 3.0);
         assert!(integral.segments > 2);
         assert!(integral.layer_error.iter().all(|&e| e <= 1e-4));
@@ -415,7 +448,10 @@ mod tests {
                 ..Settings::default()
             };
             let (integral, _, calls) = run(settings, 3.0);
-            assert_eq!((integral.segments, integral.gradient_evals), (segments, evals));
+            assert_eq!(
+                (integral.segments, integral.gradient_evals),
+                (segments, evals)
+            );
             assert_eq!(calls as u64, evals);
         }
     }

@@ -73,7 +73,12 @@ pub struct NodeSums {
 impl NodeSums {
     /// Forgets everything; the function then has `len` components.
     pub fn clear(&mut self, len: usize) {
-        for sum in [&mut self.start, &mut self.end, &mut self.odd, &mut self.even] {
+        for sum in [
+            &mut self.start,
+            &mut self.end,
+            &mut self.odd,
+            &mut self.even,
+        ] {
             sum.clear();
             sum.resize(len, 0.0);
         }

@@ -194,7 +194,10 @@ impl Builder {
         // Room for the longest tensor suffix in the run file's fixed strings.
         let longest = MAX_NAME - ".weight".len();
         if name.is_empty() || name.len() > longest {
-            return Err(format!("a name has 1 to {longest} bytes, not {}", name.len()));
+            return Err(format!(
+                "a name has 1 to {longest} bytes, not {}",
+                name.len()
+            ));
         }
         if let Some(bad) = name
             .chars()

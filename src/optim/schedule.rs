@@ -79,7 +79,15 @@ mod tests {
         for text in ["constant", "step:10:0.5"] {
             assert_eq!(text.parse::<Schedule>().unwrap().to_string(), text);
         }
-        for text in ["", "step", "step:0:0.1", "step:5:0", "step:5:nan", "step:x:1", "cosine"] {
+        for text in [
+            "",
+            "step",
+            "step:0:0.1",
+            "step:5:0",
+            "step:5:nan",
+            "step:x:1",
+            "cosine",
+        ] {
             assert!(text.parse::<Schedule>().is_err(), "{text}");
         }
     }

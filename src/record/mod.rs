@@ -10,6 +10,7 @@ mod summary;
 
 pub use header::{RunHeader, Status};
 pub use step::{
-    Allocation, HeldOutAllocation, Losses, Motion, ParamTotals, RunEnd, StartRecord, StepRecord, Trace,
+    Allocation, HeldOutAllocation, Losses, Motion, ParamTotals, RunEnd, StartRecord, StepRecord,
+    Trace,
 };
 pub use summary::{LayerSummary, StepSummary};

@@ -190,8 +190,16 @@ mod tests {
                     residual: f64::from(residual),
                     worst_residual: f64::from(residual.abs()),
                     layers: vec![
-                        LayerSummary { lca: total - 1.0, helped: step, ..LayerSummary::default() },
-                        LayerSummary { lca: 1.0, hurt: 3, ..LayerSummary::default() },
+                        LayerSummary {
+                            lca: total - 1.0,
+                            helped: step,
+                            ..LayerSummary::default()
+                        },
+                        LayerSummary {
+                            lca: 1.0,
+                            hurt: 3,
+                            ..LayerSummary::default()
+                        },
                     ],
                 }
             })

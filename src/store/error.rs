@@ -16,7 +16,9 @@ pub enum StoreError {
     Empty { path: PathBuf },
     #[error("{path} is not an HDF5 file")]
     NotHdf5 { path: PathBuf },
-    #[error("{path} is an HDF5 file, but not a run of lcascope (no attribute `format` = `lcascope.run`)")]
+    #[error(
+        "{path} is an HDF5 file, but not a run of lcascope (no attribute `format` = `lcascope.run`)"
+    )]
     Foreign { path: PathBuf },
     #[error(
         "{path} has version {version} of the run format; this program knows versions up to \

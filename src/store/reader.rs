@@ -90,7 +90,10 @@ impl RunReader {
                 .doing(path, || format!("open the dataset {name}"))
         };
         Ok(Self {
-            held_out: header.held_out_lca.then(|| dataset("lca_test/layer")).transpose()?,
+            held_out: header
+                .held_out_lca
+                .then(|| dataset("lca_test/layer"))
+                .transpose()?,
             columns: Columns {
                 train: dataset("loss/train")?,
                 train_accuracy: dataset("loss/train_accuracy")?,
@@ -138,13 +141,20 @@ impl RunReader {
         let heartbeat: f64 = self.latest("state/heartbeat")?;
         let committed: u64 = self.latest("state/committed")?;
         let mut steps = committed;
-        for (dataset, extra) in self.columns.lengths().chain(self.held_out.iter().map(|d| (d, 0))) {
-            dataset.refresh().doing(&self.path, || "refresh".to_owned())?;
+        for (dataset, extra) in self
+            .columns
+            .lengths()
+            .chain(self.held_out.iter().map(|d| (d, 0)))
+        {
+            dataset
+                .refresh()
+                .doing(&self.path, || "refresh".to_owned())?;
             let rows = dataset.shape().first().copied().unwrap_or(0) as u64;
             steps = steps.min(rows.saturating_sub(extra));
         }
         Ok(RunState {
-            status: Status::from_code(status).ok_or_else(|| self.damaged(format!("state/status is {status}")))?,
+            status: Status::from_code(status)
+                .ok_or_else(|| self.damaged(format!("state/status is {status}")))?,
             message: message.as_str().to_owned(),
             committed: steps,
             silent: (unix_seconds() - heartbeat).max(0.0),
@@ -158,7 +168,9 @@ impl RunReader {
     pub fn start(&self) -> Result<Option<Losses>, StoreError> {
         let c = &self.columns;
         for dataset in [&c.train, &c.train_accuracy, &c.test, &c.test_accuracy] {
-            dataset.refresh().doing(&self.path, || "refresh".to_owned())?;
+            dataset
+                .refresh()
+                .doing(&self.path, || "refresh".to_owned())?;
             if dataset.shape().first() == Some(&0) {
                 return Ok(None);
             }
@@ -180,7 +192,8 @@ impl RunReader {
     /// # Errors
     /// The file cannot be read.
     pub fn steps(&self, range: Range<u64>) -> Result<Vec<StepSummary>, StoreError> {
-        let index = |step: u64| usize::try_from(step).map_err(|_| self.damaged(format!("step {step}")));
+        let index =
+            |step: u64| usize::try_from(step).map_err(|_| self.damaged(format!("step {step}")));
         let (from, to) = (index(range.start)?, index(range.end)?);
         let c = &self.columns;
         let reals = |dataset, rows| self.rows::<f64>(dataset, rows);
@@ -203,7 +216,11 @@ impl RunReader {
         let hurt = counts(&c.hurt, from..to)?;
         let update_flips = counts(&c.update_flips, from..to)?;
         let gradient_flips = counts(&c.gradient_flips, from..to)?;
-        let held_out = self.held_out.as_ref().map(|d| reals(d, from..to)).transpose()?;
+        let held_out = self
+            .held_out
+            .as_ref()
+            .map(|d| reals(d, from..to))
+            .transpose()?;
 
         let layers = self.header.layout.layers.len();
         let summary = |(t, step): (usize, u64)| {
@@ -245,8 +262,12 @@ impl RunReader {
     /// All values of the rows `rows` of a dataset, row by row.
     fn rows<T: H5Type>(&self, dataset: &Dataset, rows: Range<usize>) -> Result<Vec<T>, StoreError> {
         let read = match dataset.ndim() {
-            1 => dataset.read_slice_1d(s![rows]).map(|a| a.into_raw_vec_and_offset().0),
-            _ => dataset.read_slice_2d(s![rows, ..]).map(|a| a.into_raw_vec_and_offset().0),
+            1 => dataset
+                .read_slice_1d(s![rows])
+                .map(|a| a.into_raw_vec_and_offset().0),
+            _ => dataset
+                .read_slice_2d(s![rows, ..])
+                .map(|a| a.into_raw_vec_and_offset().0),
         };
         read.doing(&self.path, || format!("read {}", dataset.name()))
     }
@@ -259,7 +280,10 @@ impl RunReader {
             dataset.read_raw::<T>()
         };
         let values = read().doing(&self.path, || format!("read {name}"))?;
-        values.first().copied().ok_or_else(|| self.damaged(format!("{name} is empty")))
+        values
+            .first()
+            .copied()
+            .ok_or_else(|| self.damaged(format!("{name} is empty")))
     }
 
     fn damaged(&self, what: String) -> StoreError {
@@ -273,7 +297,12 @@ impl RunReader {
 impl Columns {
     /// Every dataset with the rows it has beyond the number of steps.
     fn lengths(&self) -> impl Iterator<Item = (&Dataset, u64)> {
-        let losses = [&self.train, &self.train_accuracy, &self.test, &self.test_accuracy];
+        let losses = [
+            &self.train,
+            &self.train_accuracy,
+            &self.test,
+            &self.test_accuracy,
+        ];
         let steps = [
             &self.epoch,
             &self.learning_rate,
@@ -290,7 +319,10 @@ impl Columns {
             &self.update_flips,
             &self.gradient_flips,
         ];
-        losses.into_iter().map(|d| (d, 1)).chain(steps.into_iter().map(|d| (d, 0)))
+        losses
+            .into_iter()
+            .map(|d| (d, 1))
+            .chain(steps.into_iter().map(|d| (d, 0)))
     }
 }
 
@@ -302,7 +334,10 @@ fn check_signature(path: &Path) -> Result<(), StoreError> {
     };
     let mut file = fs::File::open(path).map_err(io)?;
     let mut start = Vec::new();
-    let read = file.by_ref().take(SIGNATURE.len() as u64).read_to_end(&mut start);
+    let read = file
+        .by_ref()
+        .take(SIGNATURE.len() as u64)
+        .read_to_end(&mut start);
     if read.map_err(io)? == 0 {
         return Err(StoreError::Empty {
             path: path.to_owned(),
@@ -390,7 +425,13 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
     let lengths = sizes("layout/tensor/size")?;
     let shapes = sizes("layout/tensor/shape")?;
     let (layers, tensors) = (layer_names.len(), tensor_names.len());
-    let tensor_lists = [tensor_kinds.len(), tensor_layer.len(), offsets.len(), lengths.len(), shapes.len() / 4];
+    let tensor_lists = [
+        tensor_kinds.len(),
+        tensor_layer.len(),
+        offsets.len(),
+        lengths.len(),
+        shapes.len() / 4,
+    ];
     if layer_kinds.len() != layers || layer_units.len() != layers || tensor_lists != [tensors; 5] {
         return Err(damaged("lists of different lengths"));
     }
@@ -398,7 +439,11 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
     let mut layout = ParamLayout::default();
     let mut next = 0;
     for k in 0..tensors {
-        let shape: Vec<usize> = shapes[4 * k..4 * k + 4].iter().copied().take_while(|&n| n > 0).collect();
+        let shape: Vec<usize> = shapes[4 * k..4 * k + 4]
+            .iter()
+            .copied()
+            .take_while(|&n| n > 0)
+            .collect();
         let units = layer_units.get(tensor_layer[k]);
         let product = shape.iter().try_fold(1_usize, |p, &n| p.checked_mul(n));
         if offsets[k] != next || product != Some(lengths[k]) || shape.first() != units {
@@ -407,7 +452,8 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
         next += lengths[k];
         layout.tensors.push(Tensor {
             name: tensor_names[k].clone(),
-            kind: TensorKind::from_name(&tensor_kinds[k]).ok_or_else(|| damaged("a tensor's kind"))?,
+            kind: TensorKind::from_name(&tensor_kinds[k])
+                .ok_or_else(|| damaged("a tensor's kind"))?,
             layer: tensor_layer[k],
             range: offsets[k]..next,
             shape,

@@ -45,7 +45,11 @@ impl Recorder {
     ///
     /// # Errors
     /// The file cannot be created.
-    pub fn spawn(path: &Path, header: &RunHeader, options: WriteOptions) -> Result<Self, StoreError> {
+    pub fn spawn(
+        path: &Path,
+        header: &RunHeader,
+        options: WriteOptions,
+    ) -> Result<Self, StoreError> {
         let writer = RunWriter::create(path, header, options)?;
         let (queue, messages) = bounded(queue_len(header));
         let thread = thread::Builder::new()

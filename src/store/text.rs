@@ -16,7 +16,9 @@ pub type Message = FixedUnicode<1024>;
 /// Writes a string attribute. A zero byte would end the string, so it is left out.
 pub fn write_attribute(at: &Location, name: &str, value: &str) -> hdf5::Result<()> {
     let value: VarLenUnicode = value.replace('\0', "").parse().unwrap_or_default();
-    at.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&value)
+    at.new_attr::<VarLenUnicode>()
+        .create(name)?
+        .write_scalar(&value)
 }
 
 /// Reads a string attribute, whatever kind of string another program has made of it.
@@ -45,7 +47,6 @@ pub fn read_names(group: &Group, path: &str) -> hdf5::Result<Vec<String>> {
     let names: Vec<Name> = group.dataset(path)?.read_raw()?;
     Ok(names.iter().map(|name| name.as_str().to_owned()).collect())
 }
-
 
 #[cfg(test)]
 mod tests {

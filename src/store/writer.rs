@@ -13,9 +13,7 @@ use ndarray::{ArrayView, IxDyn, s};
 use super::error::{Context, StoreError};
 use super::schema::{Column, FORMAT, HELD_OUT, LOSSES, Row, STEPS, UNITS, VERSION};
 use super::text::{self, Message, Name};
-use crate::record::{
-    ParamTotals, RunEnd, RunHeader, StartRecord, Status, StepRecord,
-};
+use crate::record::{ParamTotals, RunEnd, RunHeader, StartRecord, Status, StepRecord};
 
 /// Bytes that a chunk of per-step rows aims at: large enough for few chunks, small enough that a
 /// short run's file stays small.
@@ -122,7 +120,11 @@ impl RunWriter {
     ///
     /// # Errors
     /// The file exists (unless `force`), or cannot be written.
-    pub fn create(path: &Path, header: &RunHeader, options: WriteOptions) -> Result<Self, StoreError> {
+    pub fn create(
+        path: &Path,
+        header: &RunHeader,
+        options: WriteOptions,
+    ) -> Result<Self, StoreError> {
         let io = |error| StoreError::Io {
             path: path.to_owned(),
             error,
@@ -161,19 +163,48 @@ impl RunWriter {
         Ok(writer)
     }
 
-    fn fill(path: &Path, file: File, header: &RunHeader, options: WriteOptions) -> hdf5::Result<Self> {
+    fn fill(
+        path: &Path,
+        file: File,
+        header: &RunHeader,
+        options: WriteOptions,
+    ) -> hdf5::Result<Self> {
         write_attributes(&file, header)?;
         write_layout(&file, header)?;
         for (name, rows, what) in [
-            ("train_index", &header.train_index, "rows of the source data set that are trained on"),
-            ("test_index", &header.test_index, "rows of the source's held-out part that are used"),
-            ("validation_index", &header.validation_index, "training rows that are set aside"),
+            (
+                "train_index",
+                &header.train_index,
+                "rows of the source data set that are trained on",
+            ),
+            (
+                "test_index",
+                &header.test_index,
+                "rows of the source's held-out part that are used",
+            ),
+            (
+                "validation_index",
+                &header.validation_index,
+                "training rows that are set aside",
+            ),
         ] {
             let rows: Vec<u64> = rows.iter().map(|&row| u64::from(row)).collect();
             write_fixed(&file, &format!("data/{name}"), &rows, "rows", what)?;
         }
-        write_fixed(&file, "trace/parameter", &header.traced, "parameters", "flat indices of the parameters traced at every step")?;
-        write_fixed(&file, "lca/histogram_edges", &header.histogram_edges, "nats", "edges of lca/histogram; the outermost are infinite")?;
+        write_fixed(
+            &file,
+            "trace/parameter",
+            &header.traced,
+            "parameters",
+            "flat indices of the parameters traced at every step",
+        )?;
+        write_fixed(
+            &file,
+            "lca/histogram_edges",
+            &header.histogram_edges,
+            "nats",
+            "edges of lca/histogram; the outermost are infinite",
+        )?;
 
         let losses = create_columns(&file, LOSSES, header)?;
         let steps = create_columns(&file, STEPS, header)?;
@@ -191,13 +222,51 @@ impl RunWriter {
             losses,
             steps,
             held_out,
-            lca_param: blocks(header.record_params, ["lca/param_step", "lca/param"], ["nats", "allocation of every parameter in the steps of lca/param_step"])?,
-            weights: blocks(header.record_weights, ["weight/step", "weight/value"], ["1", "every parameter after as many steps as weight/step says"])?,
+            lca_param: blocks(
+                header.record_params,
+                ["lca/param_step", "lca/param"],
+                [
+                    "nats",
+                    "allocation of every parameter in the steps of lca/param_step",
+                ],
+            )?,
+            weights: blocks(
+                header.record_weights,
+                ["weight/step", "weight/value"],
+                [
+                    "1",
+                    "every parameter after as many steps as weight/step says",
+                ],
+            )?,
             totals: Totals::create(&file, header, options)?,
-            committed: write_fixed(&file, "state/committed", &[0_u64], "steps", "whole steps that may be read")?,
-            heartbeat: write_fixed(&file, "state/heartbeat", &[unix_seconds()], "seconds", "Unix time of the writer's last sign of life")?,
-            status: write_fixed(&file, "state/status", &[Status::Running.code()], "", "0 running, 1 finished, 2 stopped by the user, 3 failed")?,
-            message: write_fixed(&file, "state/message", &[Message::default()], "", "why the run failed")?,
+            committed: write_fixed(
+                &file,
+                "state/committed",
+                &[0_u64],
+                "steps",
+                "whole steps that may be read",
+            )?,
+            heartbeat: write_fixed(
+                &file,
+                "state/heartbeat",
+                &[unix_seconds()],
+                "seconds",
+                "Unix time of the writer's last sign of life",
+            )?,
+            status: write_fixed(
+                &file,
+                "state/status",
+                &[Status::Running.code()],
+                "",
+                "0 running, 1 finished, 2 stopped by the user, 3 failed",
+            )?,
+            message: write_fixed(
+                &file,
+                "state/message",
+                &[Message::default()],
+                "",
+                "why the run failed",
+            )?,
             done: 0,
             file,
         })
@@ -210,7 +279,9 @@ impl RunWriter {
     pub fn start(&mut self, record: &StartRecord) -> Result<(), StoreError> {
         take(LOSSES, &mut self.losses, &record.losses);
         if let (Some(blocks), Some(weights)) = (&mut self.weights, &record.weights) {
-            blocks.push(0, weights).doing(&self.path, || "write weights".to_owned())?;
+            blocks
+                .push(0, weights)
+                .doing(&self.path, || "write weights".to_owned())?;
         }
         Ok(())
     }
@@ -228,13 +299,19 @@ impl RunWriter {
         self.done = record.step + 1;
         let path = &self.path;
         if let (Some(blocks), Some(values)) = (&mut self.lca_param, &record.lca_param) {
-            blocks.push(record.step, values).doing(path, || "write allocations".to_owned())?;
+            blocks
+                .push(record.step, values)
+                .doing(path, || "write allocations".to_owned())?;
         }
         if let (Some(blocks), Some(values)) = (&mut self.weights, &record.weights) {
-            blocks.push(self.done, values).doing(path, || "write weights".to_owned())?;
+            blocks
+                .push(self.done, values)
+                .doing(path, || "write weights".to_owned())?;
         }
         if let Some(totals) = &record.totals {
-            self.totals.push(totals).doing(path, || "write totals".to_owned())?;
+            self.totals
+                .push(totals)
+                .doing(path, || "write totals".to_owned())?;
         }
         Ok(())
     }
@@ -244,11 +321,17 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn commit(&mut self) -> Result<(), StoreError> {
-        self.try_commit().doing(&self.path, || "commit steps".to_owned())
+        self.try_commit()
+            .doing(&self.path, || "commit steps".to_owned())
     }
 
     fn try_commit(&mut self) -> hdf5::Result<()> {
-        for series in self.losses.iter_mut().chain(&mut self.steps).chain(&mut self.held_out) {
+        for series in self
+            .losses
+            .iter_mut()
+            .chain(&mut self.steps)
+            .chain(&mut self.held_out)
+        {
             series.write()?;
         }
         self.file.flush()?;
@@ -261,7 +344,8 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn heartbeat(&mut self) -> Result<(), StoreError> {
-        self.beat().doing(&self.path, || "write a heartbeat".to_owned())
+        self.beat()
+            .doing(&self.path, || "write a heartbeat".to_owned())
     }
 
     fn beat(&mut self) -> hdf5::Result<()> {
@@ -282,13 +366,17 @@ impl RunWriter {
     }
 
     fn try_finish(&mut self, end: &RunEnd) -> hdf5::Result<()> {
-        for blocks in [&mut self.lca_param, &mut self.weights].into_iter().flatten() {
+        for blocks in [&mut self.lca_param, &mut self.weights]
+            .into_iter()
+            .flatten()
+        {
             blocks.write()?;
         }
         if let Some(totals) = &end.totals {
             self.totals.push(totals)?;
         }
-        self.message.write_raw(&[text::fixed::<1024>(&end.message)])?;
+        self.message
+            .write_raw(&[text::fixed::<1024>(&end.message)])?;
         self.try_commit()?;
         self.status.write_raw(&[end.status.code()])?;
         self.file.flush()
@@ -325,45 +413,114 @@ fn write_attributes(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     ] {
         file.new_attr::<u64>().create(name)?.write_scalar(&value)?;
     }
-    file.new_attr::<f64>().create("tolerance")?.write_scalar(&header.tolerance)
+    file.new_attr::<f64>()
+        .create("tolerance")?
+        .write_scalar(&header.tolerance)
 }
 
 fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     let layout = &header.layout;
-    let names = |names: &mut dyn Iterator<Item = &str>| -> Vec<Name> {
-        names.map(text::fixed).collect()
-    };
+    let names =
+        |names: &mut dyn Iterator<Item = &str>| -> Vec<Name> { names.map(text::fixed).collect() };
     let count = |n: usize| n as u64;
     let text = |path: &str, values: Vec<Name>, what| write_fixed(file, path, &values, "", what);
     let numbers = |path: &str, values: Vec<u64>, what| write_fixed(file, path, &values, "", what);
 
     let layers = &layout.layers;
-    text("layout/layer/name", names(&mut layers.iter().map(|l| l.name.as_str())), "layers in network order")?;
-    text("layout/layer/kind", names(&mut layers.iter().map(|l| l.kind.as_str())), "kind of layer")?;
-    numbers("layout/layer/units", layers.iter().map(|l| count(l.units.len())).collect(), "output neurons or channels")?;
-    numbers("layout/layer/params", layers.iter().map(|l| count(l.range.len())).collect(), "trainable parameters")?;
+    text(
+        "layout/layer/name",
+        names(&mut layers.iter().map(|l| l.name.as_str())),
+        "layers in network order",
+    )?;
+    text(
+        "layout/layer/kind",
+        names(&mut layers.iter().map(|l| l.kind.as_str())),
+        "kind of layer",
+    )?;
+    numbers(
+        "layout/layer/units",
+        layers.iter().map(|l| count(l.units.len())).collect(),
+        "output neurons or channels",
+    )?;
+    numbers(
+        "layout/layer/params",
+        layers.iter().map(|l| count(l.range.len())).collect(),
+        "trainable parameters",
+    )?;
 
     let tensors = &layout.tensors;
-    text("layout/tensor/name", names(&mut tensors.iter().map(|t| t.name.as_str())), "tensors in the order of the flat parameter vector")?;
-    text("layout/tensor/kind", names(&mut tensors.iter().map(|t| t.kind.name())), "weight, bias, scale or shift")?;
-    numbers("layout/tensor/layer", tensors.iter().map(|t| count(t.layer)).collect(), "owning layer")?;
-    numbers("layout/tensor/offset", tensors.iter().map(|t| count(t.range.start)).collect(), "first index in the flat parameter vector")?;
-    numbers("layout/tensor/size", tensors.iter().map(|t| count(t.range.len())).collect(), "parameters")?;
-    let shapes = tensors.iter().flat_map(|t| (0..4).map(|axis| count(t.shape.get(axis).copied().unwrap_or(0))));
+    text(
+        "layout/tensor/name",
+        names(&mut tensors.iter().map(|t| t.name.as_str())),
+        "tensors in the order of the flat parameter vector",
+    )?;
+    text(
+        "layout/tensor/kind",
+        names(&mut tensors.iter().map(|t| t.kind.name())),
+        "weight, bias, scale or shift",
+    )?;
+    numbers(
+        "layout/tensor/layer",
+        tensors.iter().map(|t| count(t.layer)).collect(),
+        "owning layer",
+    )?;
+    numbers(
+        "layout/tensor/offset",
+        tensors.iter().map(|t| count(t.range.start)).collect(),
+        "first index in the flat parameter vector",
+    )?;
+    numbers(
+        "layout/tensor/size",
+        tensors.iter().map(|t| count(t.range.len())).collect(),
+        "parameters",
+    )?;
+    let shapes = tensors
+        .iter()
+        .flat_map(|t| (0..4).map(|axis| count(t.shape.get(axis).copied().unwrap_or(0))));
     let shapes = ndarray::Array2::from_shape_vec((tensors.len(), 4), shapes.collect());
     let shapes = shapes.map_err(|error| hdf5::Error::Internal(error.to_string()))?;
-    let dataset = file.new_dataset_builder().with_data(&shapes).create("layout/tensor/shape")?;
-    text::write_attribute(&dataset, "description", "axes, zero-padded to four; axis 0 is the unit (output) axis")?;
+    let dataset = file
+        .new_dataset_builder()
+        .with_data(&shapes)
+        .create("layout/tensor/shape")?;
+    text::write_attribute(
+        &dataset,
+        "description",
+        "axes, zero-padded to four; axis 0 is the unit (output) axis",
+    )?;
 
-    let units = || layers.iter().enumerate().flat_map(|(l, layer)| (0..layer.units.len()).map(move |u| (count(l), count(u))));
-    numbers("layout/unit/layer", units().map(|(layer, _)| layer).collect(), "owning layer")?;
-    numbers("layout/unit/index", units().map(|(_, index)| index).collect(), "which neuron or channel of its layer")?;
-    text("layout/class/name", names(&mut header.classes.iter().map(String::as_str)), "classes")?;
+    let units = || {
+        layers
+            .iter()
+            .enumerate()
+            .flat_map(|(l, layer)| (0..layer.units.len()).map(move |u| (count(l), count(u))))
+    };
+    numbers(
+        "layout/unit/layer",
+        units().map(|(layer, _)| layer).collect(),
+        "owning layer",
+    )?;
+    numbers(
+        "layout/unit/index",
+        units().map(|(_, index)| index).collect(),
+        "which neuron or channel of its layer",
+    )?;
+    text(
+        "layout/class/name",
+        names(&mut header.classes.iter().map(String::as_str)),
+        "classes",
+    )?;
     Ok(())
 }
 
 /// Writes a dataset that does not grow, with its attributes.
-fn write_fixed<T: H5Type>(file: &Group, path: &str, values: &[T], unit: &str, what: &str) -> hdf5::Result<Dataset> {
+fn write_fixed<T: H5Type>(
+    file: &Group,
+    path: &str,
+    values: &[T],
+    unit: &str,
+    what: &str,
+) -> hdf5::Result<Dataset> {
     let builder = file.new_dataset_builder();
     let dataset = builder.with_data(ArrayView::from(values)).create(path)?;
     describe(&dataset, unit, what)?;
@@ -386,12 +543,22 @@ fn create_series(
     chunk_rows: usize,
 ) -> hdf5::Result<Dataset> {
     // A run may lack an axis (nothing traced); HDF5 wants chunks of at least one element.
-    let extents = std::iter::once(hdf5::Extent::resizable(0)).chain(axes.iter().map(|&n| hdf5::Extent::fixed(n)));
-    let chunk: Vec<usize> = std::iter::once(chunk_rows).chain(axes.iter().map(|&n| n.max(1))).collect();
-    builder.shape(SimpleExtents::new(extents)).chunk(chunk).create(path)
+    let extents = std::iter::once(hdf5::Extent::resizable(0))
+        .chain(axes.iter().map(|&n| hdf5::Extent::fixed(n)));
+    let chunk: Vec<usize> = std::iter::once(chunk_rows)
+        .chain(axes.iter().map(|&n| n.max(1)))
+        .collect();
+    builder
+        .shape(SimpleExtents::new(extents))
+        .chunk(chunk)
+        .create(path)
 }
 
-fn create_columns<R>(file: &Group, columns: &[Column<R>], header: &RunHeader) -> hdf5::Result<Vec<AnySeries>> {
+fn create_columns<R>(
+    file: &Group,
+    columns: &[Column<R>],
+    header: &RunHeader,
+) -> hdf5::Result<Vec<AnySeries>> {
     columns
         .iter()
         .map(|column| {
@@ -497,9 +664,18 @@ impl<T: H5Type + Copy> Series<T> {
 }
 
 /// Extends a dataset of `at` rows by `values`, whole rows of shape `axes`.
-fn append<T: H5Type>(dataset: &Dataset, axes: &[usize], at: usize, values: &[T]) -> hdf5::Result<()> {
+fn append<T: H5Type>(
+    dataset: &Dataset,
+    axes: &[usize],
+    at: usize,
+    values: &[T],
+) -> hdf5::Result<()> {
     let rows = values.len() / axes.iter().product::<usize>();
-    let shape = |rows| std::iter::once(rows).chain(axes.iter().copied()).collect::<Vec<usize>>();
+    let shape = |rows| {
+        std::iter::once(rows)
+            .chain(axes.iter().copied())
+            .collect::<Vec<usize>>()
+    };
     let view = ArrayView::from_shape(IxDyn(&shape(rows)), values);
     let view = view.map_err(|error| hdf5::Error::Internal(error.to_string()))?;
     let end = at + rows;
@@ -538,7 +714,10 @@ impl Blocks {
         let values = options.compression.apply(builder).create(values)?;
         describe(&values, unit, what)?;
         let bits = u64::from(options.mantissa_bits);
-        values.new_attr::<u64>().create("mantissa_bits")?.write_scalar(&bits)?;
+        values
+            .new_attr::<u64>()
+            .create("mantissa_bits")?
+            .write_scalar(&bits)?;
         let index = create_series(index, file.new_dataset::<u64>(), &[], 1024)?;
         describe(&index, "steps", "steps of the rows beside it")?;
         Ok(Self {
@@ -554,7 +733,8 @@ impl Blocks {
 
     fn push(&mut self, step: u64, values: &[f32]) -> hdf5::Result<()> {
         let bits = self.mantissa_bits;
-        self.waiting.extend(values.iter().map(|&value| round_mantissa(value, bits)));
+        self.waiting
+            .extend(values.iter().map(|&value| round_mantissa(value, bits)));
         self.waiting_index.push(step);
         if self.waiting_index.len() == BLOCK_STEPS {
             self.write()?;
@@ -604,22 +784,39 @@ impl Totals {
         let chunk = (1, params.clamp(1, BLOCK_STEPS * BLOCK_PARAMS));
         let lca_sum = file.new_dataset::<f64>().shape((0.., params)).chunk(chunk);
         let lca_sum = options.compression.apply(lca_sum).create("param/lca_sum")?;
-        describe(&lca_sum, "nats", "sum of a parameter's allocations in the steps before param/step")?;
+        describe(
+            &lca_sum,
+            "nats",
+            "sum of a parameter's allocations in the steps before param/step",
+        )?;
         let count = |name: &str, what| {
             let builder = file.new_dataset::<u32>().shape((0.., params)).chunk(chunk);
-            let dataset = options.compression.apply(builder).create(&*format!("param/{name}"))?;
+            let dataset = options
+                .compression
+                .apply(builder)
+                .create(&*format!("param/{name}"))?;
             describe(&dataset, "steps", what)?;
             Ok::<_, hdf5::Error>(dataset)
         };
         let step = create_series("param/step", file.new_dataset::<u64>(), &[], 64)?;
-        describe(&step, "steps", "steps done at each snapshot of the running totals")?;
+        describe(
+            &step,
+            "steps",
+            "steps done at each snapshot of the running totals",
+        )?;
         Ok(Self {
             step,
             lca_sum,
             counts: [
                 count("helped", "steps in which the parameter helped")?,
-                count("update_flips", "steps whose movement had the opposite sign of the step before")?,
-                count("gradient_flips", "steps over which the full gradient changed sign")?,
+                count(
+                    "update_flips",
+                    "steps whose movement had the opposite sign of the step before",
+                )?,
+                count(
+                    "gradient_flips",
+                    "steps over which the full gradient changed sign",
+                )?,
             ],
             params,
             written: 0,
@@ -635,7 +832,11 @@ impl Totals {
             gradient_flips,
         } = totals;
         append(&self.lca_sum, &[self.params], self.written, lca_sum)?;
-        for (dataset, values) in self.counts.iter().zip([helped, update_flips, gradient_flips]) {
+        for (dataset, values) in self
+            .counts
+            .iter()
+            .zip([helped, update_flips, gradient_flips])
+        {
             append(dataset, &[self.params], self.written, values)?;
         }
         append(&self.step, &[], self.written, &[*steps])?;

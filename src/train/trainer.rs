@@ -171,10 +171,12 @@ impl Trainer {
         let (step, epoch) = (self.step, self.epoch());
         let rate = settings.learning_rate * settings.schedule.factor(step);
         let rows = self.batches.next_batch();
-        self.engine.evaluate_batch(&self.theta, rows, &mut self.batch)?;
+        self.engine
+            .evaluate_batch(&self.theta, rows, &mut self.batch)?;
         self.check_finite("the mini-batch loss", self.batch.loss)?;
         self.next.copy_from_slice(&self.theta);
-        self.optimizer.step(&mut self.next, &self.batch.gradient, rate);
+        self.optimizer
+            .step(&mut self.next, &self.batch.gradient, rate);
         if let Some(&bad) = self.next.iter().find(|p| !p.is_finite()) {
             self.check_finite("a parameter", f64::from(bad))?;
         }
@@ -239,9 +241,12 @@ impl Trainer {
                 gradient: at(&self.start.train.gradient),
                 lca: pick(&settings.traced, |i| single(lca[i])),
             },
-            lca_param: due(settings.record_params).then(|| lca.iter().map(|&a| single(a)).collect()),
+            lca_param: due(settings.record_params)
+                .then(|| lca.iter().map(|&a| single(a)).collect()),
             weights: due(settings.record_weights).then(|| self.next.clone()),
-            totals: self.snapshot_is_due(done).then(|| Box::new(self.allocator.totals().clone())),
+            totals: self
+                .snapshot_is_due(done)
+                .then(|| Box::new(self.allocator.totals().clone())),
         };
         std::mem::swap(&mut self.theta, &mut self.next);
         std::mem::swap(&mut self.start, &mut self.end);
@@ -307,7 +312,8 @@ impl Trainer {
         let epoch_ends = done % (self.batches.batches_per_epoch() as u64).max(1) == 0;
         if self.has_validation && (last || epoch_ends) {
             let set = &mut self.scratch;
-            self.engine.evaluate(Part::Validation, params, Want::Loss, set)?;
+            self.engine
+                .evaluate(Part::Validation, params, Want::Loss, set)?;
             (losses.validation, losses.validation_accuracy) = (set.loss, set.accuracy);
         }
         Ok(losses)
@@ -330,11 +336,17 @@ struct Probe<'a> {
 
 impl Probe<'_> {
     fn evaluate(&mut self, params: &[f32], point: &mut Point) -> Result<(), EngineError> {
-        let want = if self.by_class { Want::ClassGradient } else { Want::Gradient };
-        self.engine.evaluate(Part::Train, params, want, &mut point.train)?;
+        let want = if self.by_class {
+            Want::ClassGradient
+        } else {
+            Want::Gradient
+        };
+        self.engine
+            .evaluate(Part::Train, params, want, &mut point.train)?;
         if self.held_out {
             let held_out = point.held_out.get_or_insert_default();
-            self.engine.evaluate(Part::Test, params, Want::Gradient, held_out)?;
+            self.engine
+                .evaluate(Part::Test, params, Want::Gradient, held_out)?;
         }
         Ok(())
     }
@@ -346,7 +358,10 @@ fn pick(traced: &[u64], value: impl Fn(usize) -> f32) -> Vec<f32> {
     traced.iter().map(|i| value(index(i))).collect()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the run file stores these in f32")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the run file stores these in f32"
+)]
 fn single(value: f64) -> f32 {
     value as f32
 }

@@ -222,7 +222,7 @@ impl Theme {
             hurt: colored(ORANGE, Modifier::BOLD),
             neutral: colored(GREY, Modifier::empty()),
             train: plain.add_modifier(Modifier::BOLD),
-            held_out: colored(ROSE, Modifier::empty()),
+            held_out: colored(ROSE, Modifier::DIM),
             title: plain.add_modifier(Modifier::BOLD),
             accent: colored(TEAL, Modifier::UNDERLINED).add_modifier(Modifier::BOLD),
             dim: colored(GREY, Modifier::DIM),

@@ -131,7 +131,10 @@ impl GradientEngine for CpuEngine {
     fn describe(&self) -> String {
         let threads = self.workers.len();
         let plural = if threads == 1 { "" } else { "s" };
-        format!("cpu, {threads} thread{plural}, {}", dense::instruction_set())
+        format!(
+            "cpu, {threads} thread{plural}, {}",
+            dense::instruction_set()
+        )
     }
 
     fn evaluate(
@@ -213,7 +216,13 @@ impl Team<'_> {
                 gradient.begin(if with_gradient { params.len() } else { 0 });
                 for slice in &shelf.slices[shelf.shards[index].clone()] {
                     let gradient = with_gradient.then_some(&mut *gradient);
-                    worker.run(params, &shelf.examples, slice.range.clone(), gradient, tally);
+                    worker.run(
+                        params,
+                        &shelf.examples,
+                        slice.range.clone(),
+                        gradient,
+                        tally,
+                    );
                 }
             }
         });
@@ -226,7 +235,8 @@ impl Team<'_> {
         }
         tally.write(shelf.examples.len(), out);
 
-        out.gradient.resize(if with_gradient { params.len() } else { 0 }, 0.0);
+        out.gradient
+            .resize(if with_gradient { params.len() } else { 0 }, 0.0);
         let by_class = want == Want::ClassGradient;
         out.class_gradient
             .resize(if by_class { classes * params.len() } else { 0 }, 0.0);
@@ -237,7 +247,11 @@ impl Team<'_> {
         sum_in_order(workers.len(), &all, &mut out.gradient);
         if by_class {
             let class_of = |shard: &Range<usize>| shelf.slices[shard.start].class;
-            for (class, sum) in out.class_gradient.chunks_exact_mut(params.len()).enumerate() {
+            for (class, sum) in out
+                .class_gradient
+                .chunks_exact_mut(params.len())
+                .enumerate()
+            {
                 let of_class: Vec<&[f32]> = (shelf.shards.iter().zip(&all))
                     .filter(|(shard, _)| class_of(shard) == Some(class))
                     .map(|(_, gradient)| *gradient)
@@ -322,7 +336,11 @@ mod tests {
     #[test]
     fn the_sum_does_not_depend_on_threads() {
         let parts: Vec<Vec<f32>> = (0..16_u16)
-            .map(|k| (0..20_000_u16).map(|i| (f32::from(i) * 0.37 + f32::from(k)).sin()).collect())
+            .map(|k| {
+                (0..20_000_u16)
+                    .map(|i| (f32::from(i) * 0.37 + f32::from(k)).sin())
+                    .collect()
+            })
             .collect();
         let parts: Vec<&[f32]> = parts.iter().map(Vec::as_slice).collect();
         let mut one = vec![0.0; 20_000];

@@ -205,7 +205,10 @@ fn two_ranges<'a>(values: &'a mut [f32], dense: &Dense) -> (&'a mut [f32], &'a m
     values[dense.weight.start..dense.bias.end].split_at_mut(dense.weight.len())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a data set has far fewer than 2^24 · 2^7 rows")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a data set has far fewer than 2^24 · 2^7 rows"
+)]
 fn count(examples: usize) -> f32 {
     examples as f32
 }

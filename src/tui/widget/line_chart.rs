@@ -32,13 +32,14 @@ const LEFT_AXIS: u16 = LABEL + 1;
 /// One curve.
 #[derive(Clone, Copy, Debug)]
 pub struct Series<'a> {
+    /// For the legend; empty for none.
     pub name: &'a str,
     pub pen: Pen,
     /// One entry for each of [`LineChart::plot_columns`]; `None` is a gap.
     pub extents: &'a [Option<Extent>],
 }
 
-/// Later series are drawn over earlier ones.
+/// Curves in one pair of axes; later series are drawn over earlier ones.
 #[derive(Clone, Debug)]
 pub struct LineChart<'a> {
     pub theme: &'a Theme,
@@ -48,9 +49,9 @@ pub struct LineChart<'a> {
     pub domain: Domain,
     /// Of the values, for the top left corner: `nats`.
     pub unit: &'a str,
-    /// The steps from the first to the last column.
+    /// The steps from the first to the last column, as many as there were values to reduce.
     pub steps: Range<u64>,
-    /// The cursor's column of dots.
+    /// The cursor's column of dots ([`bins::column_of`]).
     pub cursor: Option<usize>,
 }
 
@@ -364,6 +365,7 @@ mod tests {
     use super::*;
     use crate::tui::theme::ColorLevel;
     use proptest::prelude::*;
+    use ratatui::buffer::Cell;
     use ratatui::style::Modifier;
 
     const ALL: [Glyphs; 3] = [Glyphs::Braille, Glyphs::Blocks, Glyphs::Ascii];
@@ -412,9 +414,7 @@ mod tests {
 
     /// The rows, without the blanks at their ends.
     fn text(buf: &Buffer) -> Vec<String> {
-        let row = |cells: &[ratatui::buffer::Cell]| -> String {
-            cells.iter().map(ratatui::buffer::Cell::symbol).collect()
-        };
+        let row = |cells: &[Cell]| -> String { cells.iter().map(Cell::symbol).collect() };
         let rows = buf.content.chunks(usize::from(buf.area.width.max(1)));
         rows.map(|cells| row(cells).trim_end().to_owned()).collect()
     }
@@ -452,11 +452,11 @@ mod tests {
     #[test]
     fn few_steps_are_stairs() {
         let expected = [
-            "    nats|***   o held-out  * train",
-            "       2+   ******",
-            "       1+ooooooooo****************",
-            "       0+",
-            "        +|1000--|1001--|1002-|1003",
+            "    nats|*************",
+            "       2+             ************",
+            "       1+ooooooooooooooooooooooooo",
+            "       0+     o held-out  * train",
+            "        +|1000--------|1002-- step",
         ];
         assert_eq!(text(&drawn(Glyphs::Ascii, (34, 5), 4, None)), expected);
     }

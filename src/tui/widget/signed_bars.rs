@@ -92,20 +92,10 @@ impl SignedBars<'_> {
             Glyphs::Braille | Glyphs::Blocks => canvas::glyph(self.theme.glyphs, bits),
             Glyphs::Ascii => match (hurt, help) {
                 (0, 0) => ' ',
-                (0, help) => {
-                    if help > strong {
-                        '='
-                    } else {
-                        '-'
-                    }
-                }
-                (hurt, 0) => {
-                    if hurt > strong {
-                        '#'
-                    } else {
-                        '+'
-                    }
-                }
+                (0, help) if help > strong => '=',
+                (0, _) => '-',
+                (hurt, 0) if hurt > strong => '#',
+                (_, 0) => '+',
                 _ => 'x',
             },
         }
@@ -115,8 +105,9 @@ impl SignedBars<'_> {
 impl Widget for SignedBars<'_> {
     fn render(self, area: Rect, buf: &mut Buffer) {
         let area = area.intersection(buf.area);
-        let (across, rows) = (across(self.theme.glyphs), usize::from(area.height));
-        let half = rows * down(self.theme.glyphs) / 2;
+        let (across, down) = (across(self.theme.glyphs), down(self.theme.glyphs));
+        let rows = usize::from(area.height);
+        let half = rows * down / 2;
         let bar = |extent: &Option<Extent>| {
             extent.map_or(Bar::default(), |extent| Bar {
                 hurt: self.dots(extent.max, half),
@@ -125,7 +116,9 @@ impl Widget for SignedBars<'_> {
         };
         for (x, chunk) in area.columns().zip(self.extents.chunks(across)) {
             let bars: Vec<Bar> = chunk.iter().map(bar).collect();
-            let gap = chunk.iter().all(Option::is_none);
+            // Two columns may share a cell: a gap beside a bar is blank, beside a zero it shows.
+            let gap = chunk.iter().any(Option::is_none)
+                && bars.iter().all(|bar| bar.hurt + bar.help == 0);
             let values = || chunk.iter().flatten();
             let hurt = values().map(|extent| extent.max).fold(0.0, f32::max);
             let help = values().map(|extent| -extent.min).fold(0.0, f32::max);
@@ -137,14 +130,11 @@ impl Widget for SignedBars<'_> {
                 let Some(cell) = buf.cell_mut(position) else {
                     continue;
                 };
-                let above = row * down(self.theme.glyphs) < half;
-                let below = (row + 1) * down(self.theme.glyphs) > half;
+                let above = row * down < half;
+                let below = (row + 1) * down > half;
                 if gap && row == (rows - 1) / 2 {
-                    let dot = if self.theme.glyphs == Glyphs::Ascii {
-                        '.'
-                    } else {
-                        '·'
-                    };
+                    let ascii = self.theme.glyphs == Glyphs::Ascii;
+                    let dot = if ascii { '.' } else { '·' };
                     cell.set_char(dot).set_style(self.theme.dim);
                 } else {
                     let symbol = self.symbol(&bars, row, rows);
@@ -187,8 +177,10 @@ mod tests {
     use super::*;
     use crate::tui::theme::ColorLevel;
     use proptest::prelude::*;
+    use ratatui::buffer::Cell;
     use ratatui::style::{Color, Style};
 
+    #[expect(clippy::unnecessary_wraps, reason = "columns are options")]
     fn extent(min: f32, max: f32) -> Option<Extent> {
         Some(Extent { min, max })
     }
@@ -229,12 +221,9 @@ mod tests {
     }
 
     fn text(buf: &Buffer) -> Vec<String> {
-        let row =
-            |cells: &[ratatui::buffer::Cell]| cells.iter().map(|cell| cell.symbol()).collect();
-        buf.content
-            .chunks(usize::from(buf.area.width.max(1)))
-            .map(row)
-            .collect()
+        let row = |cells: &[Cell]| cells.iter().map(Cell::symbol).collect();
+        let rows = buf.content.chunks(usize::from(buf.area.width.max(1)));
+        rows.map(row).collect()
     }
 
     #[test]
@@ -254,6 +243,9 @@ mod tests {
             .collect();
         let buf = drawn(ColorLevel::None, Glyphs::Braille, &pairs, (8, 1), None);
         assert_eq!(text(&buf), ["· ⠤⣤⠒⠛⣶⠿"]);
+        let beside = [None, extent(0.0, 0.0), None, extent(0.0, 1.0)];
+        let buf = drawn(ColorLevel::None, Glyphs::Braille, &beside, (2, 1), None);
+        assert_eq!(text(&buf), ["·⠘"]);
     }
 
     #[test]

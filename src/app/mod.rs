@@ -1,0 +1,12 @@
+//! The explorer's state and its updates, without a terminal.
+//!
+//! [`timeline`] keeps the steps, [`window`] says which of them are looked at and where the cursor
+//! is, [`App`] takes events and actions in. Screens only read.
+
+mod state;
+mod timeline;
+mod window;
+
+pub use state::{Action, App, Overlay, Phase, Quit};
+pub use timeline::{GroupSums, Timeline};
+pub use window::{Head, Window};

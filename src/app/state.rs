@@ -1,0 +1,418 @@
+//! The explorer's state: what it knows of the run, and what it shows of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::timeline::Timeline;
+use super::window::Window;
+use crate::feed::{FeedEvent, Origin};
+use crate::record::{RunHeader, Status};
+use crate::train::Control;
+
+/// What a key does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Move the cursor by so many steps.
+    Move(i64),
+    Home,
+    /// To the newest step, and follow it.
+    Follow,
+    ZoomIn,
+    ZoomOut,
+    ZoomAll,
+    /// Freeze the view or, in a replay, play and pause.
+    Freeze,
+    Faster,
+    Slower,
+    /// Pause and resume the training.
+    PauseTraining,
+    /// Linear or symmetric-logarithmic sparklines.
+    ToggleScale,
+    /// Scroll the table of layers.
+    Scroll(i64),
+    Help,
+    Quit,
+    /// Answers to the question whether to stop the training.
+    StopAndQuit,
+    LeaveRunning,
+    /// Close what lies over the screen.
+    Dismiss,
+}
+
+/// What lies over the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlay {
+    Help,
+    /// Quit while training: stop it or leave it running?
+    AskQuit,
+}
+
+/// How the user left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quit {
+    /// The training, if there is one, stops.
+    Stop,
+    /// The training goes on without the screen.
+    Leave,
+}
+
+/// What the title says of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Live,
+    Paused,
+    Following,
+    WriterLost,
+    Replay,
+    Finished,
+    Stopped,
+    Failed,
+}
+
+/// Steps a second of a replay at speed 1.
+const PLAY_RATE: f64 = 10.0;
+const SPEEDS: [f64; 9] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0, 200.0];
+
+/// A replay in motion.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Playback {
+    /// Where it is, in steps and parts of one.
+    at: f64,
+    playing: bool,
+}
+
+/// The explorer's whole state.
+pub struct App {
+    pub header: Arc<RunHeader>,
+    pub origin: Origin,
+    pub timeline: Timeline,
+    pub window: Window,
+    pub overlay: Option<Overlay>,
+    /// Sparklines on a symmetric-logarithmic scale.
+    pub log_scale: bool,
+    /// The first layer of the table in view.
+    pub scroll: usize,
+    /// Set once the user has left.
+    pub quit: Option<Quit>,
+    status: Status,
+    message: String,
+    writer_lost: bool,
+    paused: bool,
+    speed: usize,
+    playback: Option<Playback>,
+    orders: Vec<Control>,
+}
+
+impl App {
+    #[must_use]
+    pub fn new(header: Arc<RunHeader>, origin: Origin) -> Self {
+        let layers = header.layout.layers.iter();
+        Self {
+            timeline: Timeline::new(layers.map(|layer| layer.range.len() as u64)),
+            header,
+            origin,
+            window: Window::default(),
+            overlay: None,
+            log_scale: true,
+            scroll: 0,
+            quit: None,
+            status: Status::Running,
+            message: String::new(),
+            writer_lost: false,
+            paused: false,
+            speed: 3,
+            playback: None,
+            orders: Vec::new(),
+        }
+    }
+
+    /// Takes an event of the feed in.
+    pub fn event(&mut self, event: FeedEvent) {
+        match event {
+            FeedEvent::Start(losses) => self.timeline.start(losses),
+            FeedEvent::Steps(steps) => {
+                for step in steps {
+                    self.timeline.push(step);
+                }
+            }
+            FeedEvent::CaughtUp => {}
+            FeedEvent::Status { status, message } => {
+                self.status = status;
+                self.message = message;
+                self.writer_lost = false;
+                if self.overlay == Some(Overlay::AskQuit) {
+                    self.overlay = None;
+                }
+            }
+            FeedEvent::WriterLost(lost) => self.writer_lost = lost,
+            FeedEvent::Broken(why) => {
+                self.status = Status::Failed;
+                self.message = why;
+            }
+        }
+    }
+
+    /// Obeys a key. Returns whether anything may look different.
+    pub fn act(&mut self, action: Action) {
+        let end = self.timeline.end();
+        match action {
+            Action::Move(steps) => {
+                self.settle();
+                self.window.move_by(steps, end);
+            }
+            Action::Home => {
+                self.settle();
+                self.window.home();
+            }
+            Action::Follow => {
+                self.playback = None;
+                self.window.follow();
+            }
+            Action::ZoomIn => self.window.zoom(true, end),
+            Action::ZoomOut => self.window.zoom(false, end),
+            Action::ZoomAll => self.window.zoom_out(),
+            Action::Freeze if self.origin == Origin::Replay => self.play_or_pause(),
+            Action::Freeze => self.window.toggle_freeze(end),
+            Action::Faster => self.speed = (self.speed + 1).min(SPEEDS.len() - 1),
+            Action::Slower => self.speed = self.speed.saturating_sub(1),
+            Action::PauseTraining if self.is_training() => {
+                self.paused = !self.paused;
+                let order = if self.paused {
+                    Control::Pause
+                } else {
+                    Control::Resume
+                };
+                self.orders.push(order);
+            }
+            Action::PauseTraining => {}
+            Action::ToggleScale => self.log_scale = !self.log_scale,
+            Action::Scroll(rows) => {
+                let rows = isize::try_from(rows).unwrap_or(0);
+                let last = self.timeline.layers().saturating_sub(1);
+                self.scroll = self.scroll.saturating_add_signed(rows).min(last);
+            }
+            Action::Help => self.overlay = Some(Overlay::Help),
+            Action::Quit if self.is_training() => self.overlay = Some(Overlay::AskQuit),
+            Action::Quit => self.quit = Some(Quit::Stop),
+            Action::StopAndQuit => self.quit = Some(Quit::Stop),
+            Action::LeaveRunning => self.quit = Some(Quit::Leave),
+            Action::Dismiss => self.overlay = None,
+        }
+    }
+
+    /// Orders to the training that have come up since the last call.
+    pub fn take_orders(&mut self) -> Vec<Control> {
+        std::mem::take(&mut self.orders)
+    }
+
+    /// Whether a training in this process is going on.
+    #[must_use]
+    pub fn is_training(&self) -> bool {
+        self.origin == Origin::Live && self.status == Status::Running
+    }
+
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match (self.origin, self.status) {
+            (_, Status::Failed) => Phase::Failed,
+            (Origin::Live, Status::Running) if self.paused => Phase::Paused,
+            (Origin::Live, Status::Running) => Phase::Live,
+            (Origin::Following | Origin::Replay, Status::Running) if self.writer_lost => {
+                Phase::WriterLost
+            }
+            (Origin::Following, Status::Running) => Phase::Following,
+            (Origin::Replay, _) => Phase::Replay,
+            (_, Status::Stopped) => Phase::Stopped,
+            (_, Status::Finished) => Phase::Finished,
+        }
+    }
+
+    /// Why the run failed; empty if it did not.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Steps a second, while a replay is playing.
+    #[must_use]
+    pub fn play_rate(&self) -> Option<f64> {
+        let playing = self.playback.is_some_and(|playback| playback.playing);
+        playing.then(|| SPEEDS[self.speed] * PLAY_RATE)
+    }
+
+    /// Lets time pass. Returns whether anything looks different.
+    pub fn tick(&mut self, elapsed: Duration) -> bool {
+        let Some(rate) = self.play_rate() else {
+            return false;
+        };
+        let end = self.timeline.end();
+        let Some(playback) = &mut self.playback else {
+            return false;
+        };
+        let before = whole(playback.at);
+        playback.at += elapsed.as_secs_f64() * rate;
+        let now = whole(playback.at);
+        if now >= end {
+            self.playback = None;
+            self.window.follow();
+            return true;
+        }
+        if now != before {
+            self.window.set_head(now + 1);
+        }
+        now != before
+    }
+
+    /// Starts at the cursor, or from the beginning if the cursor is at the end.
+    fn play_or_pause(&mut self) {
+        let end = self.timeline.end();
+        match &mut self.playback {
+            Some(playback) => playback.playing = !playback.playing,
+            None => {
+                let cursor = self.window.cursor(end).unwrap_or(0);
+                let from = if cursor + 1 >= end { 0 } else { cursor };
+                #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+                let at = from as f64;
+                self.playback = Some(Playback { at, playing: true });
+                self.window.set_head(from + 1);
+            }
+        }
+    }
+
+    /// A cursor moved by hand ends the replay's motion and shows all steps again.
+    fn settle(&mut self) {
+        if self.playback.take().is_some() {
+            let end = self.timeline.end();
+            let cursor = self.window.cursor(end);
+            self.window.follow();
+            self.window.home();
+            if let Some(cursor) = cursor {
+                self.window.move_by(i64::try_from(cursor).unwrap_or(0), end);
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a position in the run: not negative, far below 2^52"
+)]
+fn whole(at: f64) -> u64 {
+    at as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::timeline::tests::step;
+    use super::*;
+    use crate::layout::{ParamLayout, TensorKind};
+
+    fn app(origin: Origin) -> App {
+        let mut layout = ParamLayout::default();
+        for (name, units) in [("a", 10), ("b", 5)] {
+            layout.push_layer(name, "linear", units, &[(TensorKind::Bias, vec![units])]);
+        }
+        let header = RunHeader {
+            producer: String::new(),
+            created: String::new(),
+            config: String::new(),
+            seed: 0,
+            device: String::new(),
+            dataset: String::new(),
+            dataset_sha256: String::new(),
+            integrator: String::new(),
+            slice_size: 1,
+            network: String::new(),
+            planned_steps: 20,
+            steps_per_epoch: 5,
+            tolerance: 1e-3,
+            layout,
+            classes: Vec::new(),
+            train_index: Vec::new(),
+            test_index: Vec::new(),
+            validation_index: Vec::new(),
+            traced: Vec::new(),
+            histogram_edges: Vec::new(),
+            held_out_lca: false,
+            record_weights: 0,
+            record_params: 0,
+        };
+        let mut app = App::new(Arc::new(header), origin);
+        app.event(FeedEvent::Steps(
+            (0..20).map(|t| step(t, [-1.0, 0.5])).collect(),
+        ));
+        app
+    }
+
+    fn finished() -> FeedEvent {
+        FeedEvent::Status {
+            status: Status::Finished,
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn quitting_a_live_training_asks_first() {
+        let mut app = app(Origin::Live);
+        app.act(Action::Quit);
+        assert_eq!((app.quit, app.overlay), (None, Some(Overlay::AskQuit)));
+        app.event(finished());
+        assert_eq!(app.overlay, None, "there is nothing left to ask");
+        app.act(Action::Quit);
+        assert_eq!(app.quit, Some(Quit::Stop));
+    }
+
+    #[test]
+    fn pausing_gives_orders_only_to_a_live_training() {
+        let mut live = app(Origin::Live);
+        live.act(Action::PauseTraining);
+        assert_eq!(live.phase(), Phase::Paused);
+        live.act(Action::PauseTraining);
+        assert_eq!(live.take_orders(), [Control::Pause, Control::Resume]);
+        let mut replay = app(Origin::Replay);
+        replay.act(Action::PauseTraining);
+        assert!(replay.take_orders().is_empty());
+    }
+
+    #[test]
+    fn a_replay_plays_to_its_end_and_follows_again() {
+        let mut app = app(Origin::Replay);
+        app.event(finished());
+        app.act(Action::Freeze);
+        assert_eq!(app.window.visible(20), 0..1);
+        assert!(app.tick(Duration::from_millis(500)));
+        assert_eq!(app.window.cursor(20), Some(5));
+        app.act(Action::Freeze);
+        assert!(!app.tick(Duration::from_secs(1)), "paused");
+        app.act(Action::Freeze);
+        assert!(app.tick(Duration::from_secs(9)));
+        assert!(app.window.follows() && app.play_rate().is_none());
+    }
+
+    #[test]
+    fn moving_the_cursor_by_hand_ends_the_playback() {
+        let mut app = app(Origin::Replay);
+        app.event(finished());
+        app.act(Action::Freeze);
+        app.tick(Duration::from_millis(1000));
+        app.act(Action::Move(-2));
+        assert_eq!(app.window.cursor(20), Some(8));
+        assert_eq!(app.window.visible(20), 0..20);
+        assert_eq!(app.play_rate(), None);
+    }
+
+    #[test]
+    fn the_phase_tells_live_from_replay() {
+        assert_eq!(app(Origin::Live).phase(), Phase::Live);
+        let mut follow = app(Origin::Following);
+        assert_eq!(follow.phase(), Phase::Following);
+        follow.event(FeedEvent::WriterLost(true));
+        assert_eq!(follow.phase(), Phase::WriterLost);
+        follow.event(finished());
+        assert_eq!(follow.phase(), Phase::Finished);
+        let mut replay = app(Origin::Replay);
+        replay.event(finished());
+        assert_eq!(replay.phase(), Phase::Replay);
+    }
+}

@@ -1,0 +1,208 @@
+//! Which steps are looked at: the newest one shown, the width of the window, and the cursor.
+
+use std::ops::Range;
+
+/// The newest step that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// Whatever is newest.
+    Newest,
+    /// The view is frozen: steps from this one on are hidden.
+    At(u64),
+}
+
+/// The view of the timeline. All methods take `end`, the number of steps there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    head: Head,
+    /// None follows the newest step shown.
+    cursor: Option<u64>,
+    /// Steps shown; None shows all.
+    width: Option<u64>,
+}
+
+/// The narrowest window.
+const NARROWEST: u64 = 8;
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            head: Head::Newest,
+            cursor: None,
+            width: None,
+        }
+    }
+}
+
+impl Window {
+    /// Steps that may be shown.
+    #[must_use]
+    pub fn shown(&self, end: u64) -> u64 {
+        match self.head {
+            Head::Newest => end,
+            Head::At(head) => head.min(end),
+        }
+    }
+
+    /// The cursor's step; none before there is one.
+    #[must_use]
+    pub fn cursor(&self, end: u64) -> Option<u64> {
+        let newest = self.shown(end).checked_sub(1)?;
+        Some(self.cursor.map_or(newest, |cursor| cursor.min(newest)))
+    }
+
+    /// Whether the view keeps to the newest step.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        self.head == Head::Newest && self.cursor.is_none()
+    }
+
+    #[must_use]
+    pub fn frozen(&self) -> bool {
+        self.head != Head::Newest
+    }
+
+    /// The steps in view. The cursor is always among them.
+    #[must_use]
+    pub fn visible(&self, end: u64) -> Range<u64> {
+        let shown = self.shown(end);
+        let width = self.width.unwrap_or(shown).min(shown);
+        let start = match self.cursor(end) {
+            // The cursor keeps to the middle, as far as the ends allow.
+            Some(cursor) if self.cursor.is_some() => {
+                cursor.saturating_sub(width / 2).min(shown - width)
+            }
+            _ => shown - width,
+        };
+        start..start + width
+    }
+
+    /// Moves the cursor by so many steps. At the newest step it stays where it is: it follows only
+    /// when asked to.
+    pub fn move_by(&mut self, steps: i64, end: u64) {
+        if let Some(cursor) = self.cursor(end) {
+            let newest = self.shown(end) - 1;
+            self.cursor = Some(cursor.saturating_add_signed(steps).min(newest));
+        }
+    }
+
+    /// Moves the cursor to the first step.
+    pub fn home(&mut self) {
+        self.cursor = Some(0);
+    }
+
+    /// Shows the newest step again and follows it.
+    pub fn follow(&mut self) {
+        self.head = Head::Newest;
+        self.cursor = None;
+    }
+
+    /// Freezes the view at the newest step, or thaws it.
+    pub fn toggle_freeze(&mut self, end: u64) {
+        self.head = match self.head {
+            Head::Newest => Head::At(end),
+            Head::At(_) => Head::Newest,
+        };
+    }
+
+    /// Shows steps up to `head` only, with the cursor on the last of them.
+    pub fn set_head(&mut self, head: u64) {
+        self.head = Head::At(head);
+        self.cursor = None;
+    }
+
+    /// Halves or doubles the window around the cursor.
+    pub fn zoom(&mut self, closer: bool, end: u64) {
+        let shown = self.shown(end);
+        let width = self.width.unwrap_or(shown).min(shown);
+        let width = if closer { width / 2 } else { width * 2 };
+        self.width = (width < shown).then_some(width.max(NARROWEST));
+    }
+
+    /// Shows all steps.
+    pub fn zoom_out(&mut self) {
+        self.width = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Move {
+        By(i64),
+        Home,
+        Follow,
+        Freeze,
+        Head(u64),
+        Zoom(bool),
+        ZoomOut,
+        Grow(u64),
+    }
+
+    fn any_move() -> impl Strategy<Value = Move> {
+        prop_oneof![
+            (-50i64..50).prop_map(Move::By),
+            Just(Move::Home),
+            Just(Move::Follow),
+            Just(Move::Freeze),
+            (0u64..200).prop_map(Move::Head),
+            any::<bool>().prop_map(Move::Zoom),
+            Just(Move::ZoomOut),
+            (0u64..30).prop_map(Move::Grow),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_window_lies_in_the_run_and_holds_the_cursor(moves in prop::collection::vec(any_move(), 0..40)) {
+            let mut window = Window::default();
+            let mut end = 0;
+            for step in moves {
+                match step {
+                    Move::By(n) => window.move_by(n, end),
+                    Move::Home => window.home(),
+                    Move::Follow => window.follow(),
+                    Move::Freeze => window.toggle_freeze(end),
+                    Move::Head(head) => window.set_head(head),
+                    Move::Zoom(closer) => window.zoom(closer, end),
+                    Move::ZoomOut => window.zoom_out(),
+                    Move::Grow(steps) => end += steps,
+                }
+                let visible = window.visible(end);
+                prop_assert!(visible.start <= visible.end && visible.end <= end);
+                if let Some(cursor) = window.cursor(end) {
+                    prop_assert!(visible.contains(&cursor), "{:?} {}", visible, cursor);
+                } else {
+                    prop_assert!(window.shown(end) == 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_frozen_view_stays_while_the_run_goes_on() {
+        let mut window = Window::default();
+        window.toggle_freeze(100);
+        assert_eq!(window.visible(150), 0..100);
+        assert_eq!(window.cursor(150), Some(99));
+        window.toggle_freeze(150);
+        assert_eq!(window.visible(150), 0..150);
+    }
+
+    #[test]
+    fn zooming_in_keeps_the_cursor_and_zooming_out_shows_all() {
+        let mut window = Window::default();
+        window.home();
+        window.move_by(500, 1000);
+        window.zoom(true, 1000);
+        window.zoom(true, 1000);
+        assert_eq!(window.visible(1000), 375..625);
+        window.zoom(false, 1000);
+        window.zoom(false, 1000);
+        assert_eq!(window.visible(1000), 0..1000);
+    }
+}

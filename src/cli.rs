@@ -1,0 +1,76 @@
+//! The command line: arguments into a command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{ColorChoice, Options};
+use crate::tui::Glyphs;
+
+/// See which parameters of a network are doing the learning.
+///
+/// lcascope trains a network, splits every step's change of the training loss among all parameters
+/// (Loss Change Allocation), records it in an HDF5 file, and shows it live. Without a command it
+/// runs the demo: a small network on a sample of MNIST that is part of the program.
+#[derive(Debug, Parser)]
+#[command(name = "lcascope", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a network and allocate every step
+    Train(Box<TrainArgs>),
+    /// Replay a run file, or follow one that is being written
+    Open(OpenArgs),
+    /// Say what is in a run file, and whether its sums close
+    Info {
+        /// Run file
+        #[arg(value_name = "RUN.h5")]
+        file: PathBuf,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// bash, elvish, fish, powershell or zsh
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// TOML file with flags as keys, or a run file whose run is to be repeated; flags win over it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+pub struct OpenArgs {
+    /// Run file
+    #[arg(value_name = "RUN.h5")]
+    pub file: PathBuf,
+    /// auto, truecolor, 256, 16 or never [default: auto]
+    #[arg(long, value_name = "WHEN")]
+    pub color: Option<ColorChoice>,
+    /// braille, blocks or ascii [default: braille]
+    #[arg(long, value_name = "NAME")]
+    pub glyphs: Option<Glyphs>,
+    /// Frames a second at most, 1 to 120 [default: 15]
+    #[arg(long, value_name = "N")]
+    pub fps: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

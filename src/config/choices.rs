@@ -1,0 +1,219 @@
+//! Choices that are written as words.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::ConfigError;
+use crate::engine::Device;
+use crate::model::NetworkSpec;
+
+/// A network by name or file, or given in full.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NetworkChoice {
+    /// A preset, or the path of a TOML file.
+    Named(String),
+    Inline(NetworkSpec),
+}
+
+impl FromStr for NetworkChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::Named(text.to_owned()))
+    }
+}
+
+impl Serialize for NetworkChoice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Named(name) => serializer.serialize_str(name),
+            Self::Inline(spec) => spec.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for NetworkChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(name) => Ok(Self::Named(name)),
+            value => NetworkSpec::deserialize(value)
+                .map(Self::Inline)
+                .map_err(D::Error::custom),
+        }
+    }
+}
+
+/// An optimizer's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptimizerKind {
+    Sgd,
+    Adam,
+}
+
+/// Which engine computes gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineChoice {
+    Auto,
+    Cpu,
+    Candle,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColorChoice {
+    /// What the terminal says it can do.
+    Auto,
+    Truecolor,
+    Ansi256,
+    Ansi16,
+    Never,
+}
+
+/// Gives an enum of words its [`FromStr`] and [`Display`](fmt::Display).
+macro_rules! words {
+    ($type:ident, $what:literal, $($variant:ident = $word:literal),+) => {
+        impl FromStr for $type {
+            type Err = ConfigError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(ConfigError(format!(
+                        concat!("`{}` is no ", $what, ": use ", words!(@list $($word),+)),
+                        text
+                    ))),
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$variant => $word,)+
+                })
+            }
+        }
+    };
+    (@list $first:literal $(, $rest:literal)*) => {
+        concat!($first $(, " or ", $rest)*)
+    };
+}
+
+words!(OptimizerKind, "optimizer", Sgd = "sgd", Adam = "adam");
+words!(
+    EngineChoice,
+    "engine",
+    Auto = "auto",
+    Cpu = "cpu",
+    Candle = "candle"
+);
+words!(
+    ColorChoice,
+    "color mode",
+    Auto = "auto",
+    Truecolor = "truecolor",
+    Ansi256 = "256",
+    Ansi16 = "16",
+    Never = "never"
+);
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A GPU if this build can use one and there is one, else the CPU.
+    Auto,
+    Device(Device),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let device = match text {
+            "auto" => return Ok(Self::Auto),
+            "cpu" => Some(Device::Cpu),
+            "cuda" => Some(Device::Cuda(0)),
+            _ => (text.strip_prefix("cuda:"))
+                .and_then(|ordinal| ordinal.parse().ok())
+                .map(Device::Cuda),
+        };
+        device.map(Self::Device).ok_or_else(|| {
+            ConfigError(format!(
+                "`{text}` is no device: use auto, cpu or cuda:N, such as cuda:0"
+            ))
+        })
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Device(device) => device.fmt(f),
+        }
+    }
+}
+
+/// Examples evaluated together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SliceChoice {
+    /// What suits the engine.
+    Auto,
+    Size(usize),
+}
+
+impl FromStr for SliceChoice {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.parse().map(Self::Size).map_err(|_| {
+            ConfigError(format!(
+                "`{text}` is no slice size: use auto or a number of examples"
+            ))
+        })
+    }
+}
+
+impl fmt::Display for SliceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Size(size) => size.fmt(f),
+        }
+    }
+}
+
+/// Reads and writes an optional choice as its word. A bare number will do for a word, so that
+/// `slice_size = 256` needs no quotes.
+pub mod word {
+    use super::{Deserialize, Deserializer, FromStr, Serializer, fmt};
+    use serde::de::Error as _;
+
+    pub fn serialize<S: Serializer, T: fmt::Display>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+    where
+        D: Deserializer<'de>,
+        T: FromStr<Err: fmt::Display>,
+    {
+        let text = match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        text.parse().map(Some).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,21 @@
+//! What a run is to do: flags over a TOML file over defaults, checked and resolved.
+//!
+//! [`Options`] are what a person may give, as flags or as keys of a TOML file; everything in them is
+//! optional. [`RunConfig`] is what they come to, with nothing left open. A resolved configuration
+//! turns back into options ([`RunConfig::to_options`]), which is what the run file stores: enough to
+//! run it again.
+
+mod choices;
+mod options;
+mod resolve;
+
+pub use choices::{
+    ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice,
+};
+pub use options::{Options, merge, parse};
+pub use resolve::{Length, RunConfig};
+
+/// Why a configuration cannot be used. The message names the flag and says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);

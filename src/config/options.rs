@@ -1,0 +1,296 @@
+//! What a person may say about a run: flags of `train`, and keys of its TOML file.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+use super::choices::{
+    ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice, word,
+};
+use crate::lca::Method;
+use crate::optim::Schedule;
+use crate::store::Compression;
+use crate::tui::Glyphs;
+
+/// Every flag of `lcascope train` is also a key of its TOML file, with underscores. What is `None`
+/// was not said.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// A preset (mnist-fc) or a TOML file with the layers [default: mnist-fc]
+    #[arg(value_name = "NETWORK")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkChoice>,
+
+    /// Folder with a data set in IDX format, plain or .gz [default: the embedded MNIST sample]
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// Training examples to use, drawn by the seed [default: all]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_size: Option<usize>,
+    /// Training examples to set aside for validation, drawn by the seed [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_size: Option<usize>,
+    /// Held-out examples to use, drawn by the seed [default: all]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_size: Option<usize>,
+
+    /// Steps to train
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "epochs",
+        help_heading = "Training"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Passes over the training set [default: 4]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
+    /// Examples in a mini-batch [default: 250]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<usize>,
+    /// sgd or adam [default: sgd]
+    #[arg(long, value_name = "NAME", help_heading = "Training")]
+    #[serde(with = "word", skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<OptimizerKind>,
+    /// Learning rate [default: 0.05 for sgd, 0.001 for adam]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
+    /// Momentum of sgd [default: 0.9]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
+    /// L2 penalty; shapes the path, never the allocated loss [default: 0]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Training"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// constant, or step:EVERY:FACTOR such as step:300:0.1 [default: constant]
+    #[arg(long, value_name = "NAME", help_heading = "Training")]
+    #[serde(with = "word", skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// Decides weights, splits and batches [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+
+    /// adaptive, simpson, trapezoid or first-order [default: adaptive]
+    #[arg(long, value_name = "NAME", help_heading = "Allocation")]
+    #[serde(with = "word", skip_serializing_if = "Option::is_none")]
+    pub integrator: Option<Method>,
+    /// adaptive: largest residual of a step, in nats [default: 0.001]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Allocation"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f64>,
+    /// adaptive: also accept this share of the step's loss change [default: 0]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Allocation"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relative_tolerance: Option<f64>,
+    /// adaptive: largest estimated error of a layer in a step, in nats [default: unchecked]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Allocation"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer_tolerance: Option<f64>,
+    /// adaptive: segments to begin with: 1 (trapezoid), 2, 4 … [default: 2]
+    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_segments: Option<u32>,
+    /// adaptive: segments at most, a power of two [default: 32]
+    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_segments: Option<u32>,
+    /// Examples evaluated at once, or auto; fixed for the run [default: auto]
+    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[serde(with = "word", skip_serializing_if = "Option::is_none")]
+    pub slice_size: Option<SliceChoice>,
+    /// Allocate the held-out loss too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Allocation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lca_test: Option<bool>,
+    /// Split the allocation by class
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Allocation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_class: Option<bool>,
+    /// Evaluate the held-out loss every N steps [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_every: Option<u64>,
+
+    /// Run file [default: runs/<network>-<time>.h5]
+    #[arg(short, long, value_name = "FILE", help_heading = "Recording")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<PathBuf>,
+    /// Overwrite the run file if it exists
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Recording")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub force: Option<bool>,
+    /// Record all weights every N steps [default: 0, never]
+    #[arg(long, value_name = "N", help_heading = "Recording")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_weights: Option<u64>,
+    /// Record every parameter's allocation every N steps [default: 0, never]
+    #[arg(long, value_name = "N", help_heading = "Recording")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record_params: Option<u64>,
+    /// Parameters traced at every step [default: 256]
+    #[arg(long, value_name = "N", help_heading = "Recording")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<usize>,
+    /// Of per-parameter arrays: lz4, zstd, deflate or none [default: lz4]
+    #[arg(long, value_name = "NAME", help_heading = "Recording")]
+    #[serde(with = "word", skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// Bits of precision kept in per-parameter arrays, 1 to 24 [default: 24, all]
+    #[arg(long, value_name = "N", help_heading = "Recording")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mantissa_bits: Option<u32>,
+
+    /// auto, cpu or cuda:N [default: auto]
+    #[arg(long, value_name = "NAME", help_heading = "Machine")]
+    #[serde(with = "word", skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceChoice>,
+    /// auto, cpu (hand-written) or candle (autograd) [default: auto]
+    #[arg(long, value_name = "NAME", help_heading = "Machine")]
+    #[serde(with = "word", skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineChoice>,
+    /// Threads of the cpu engine; the result does not depend on them [default: all cores]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+
+    /// Train without the screen: a progress bar and a summary
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Screen")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headless: Option<bool>,
+    /// Say nothing but errors (implies --headless)
+    #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Screen")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<bool>,
+    /// auto, truecolor, 256, 16 or never [default: auto]
+    #[arg(long, value_name = "WHEN", help_heading = "Screen")]
+    #[serde(with = "word", skip_serializing_if = "Option::is_none")]
+    pub color: Option<ColorChoice>,
+    /// braille, blocks or ascii [default: braille]
+    #[arg(long, value_name = "NAME", help_heading = "Screen")]
+    #[serde(with = "word", skip_serializing_if = "Option::is_none")]
+    pub glyphs: Option<Glyphs>,
+    /// Frames a second at most, 1 to 120 [default: 15]
+    #[arg(long, value_name = "N", help_heading = "Screen")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fps: Option<u32>,
+}
+
+/// Reads options from TOML text. `origin` says where it comes from, for the error.
+///
+/// # Errors
+/// Bad TOML, an unknown key or a value of the wrong kind: says where.
+pub fn parse(text: &str, origin: &str) -> Result<Options, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError(format!("{origin}: {error}")))
+}
+
+/// Lays `flags` over `base`: what was said in the flags wins.
+///
+/// # Errors
+/// None that a caller can cause; options are always tables of plain values.
+pub fn merge(base: &Options, flags: &Options) -> Result<Options, ConfigError> {
+    let table = |options: &Options| {
+        toml::Table::try_from(options).map_err(|error| ConfigError(error.to_string()))
+    };
+    let mut merged = table(base)?;
+    // A flag that means the same thing in other terms replaces the file's terms.
+    for (flag, replaced) in [
+        (flags.steps.is_some(), "epochs"),
+        (flags.epochs.is_some(), "steps"),
+        (flags.optimizer.is_some(), "momentum"),
+    ] {
+        if flag {
+            merged.remove(replaced);
+        }
+    }
+    merged.extend(table(flags)?);
+    merged
+        .try_into()
+        .map_err(|error: toml::de::Error| ConfigError(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let file = parse(
+            "steps = 5\nseed = 1\nslice_size = 64\noptimizer = 'sgd'\nmomentum = 0.5",
+            "x",
+        )
+        .unwrap();
+        assert_eq!(file.slice_size, Some(SliceChoice::Size(64)));
+        let flags = Options {
+            seed: Some(2),
+            epochs: Some(3),
+            optimizer: Some(OptimizerKind::Adam),
+            ..Options::default()
+        };
+        let merged = merge(&file, &flags).unwrap();
+        assert_eq!(
+            (merged.seed, merged.epochs, merged.steps),
+            (Some(2), Some(3), None)
+        );
+        assert_eq!(
+            (merged.optimizer, merged.momentum),
+            (Some(OptimizerKind::Adam), None)
+        );
+        assert_eq!(merged.slice_size, Some(SliceChoice::Size(64)));
+    }
+
+    #[test]
+    fn faults_say_where_they_are() {
+        let error = |text: &str| parse(text, "run.toml").unwrap_err().to_string();
+        let unknown = error("seed = 1\nlearning-rate = 3");
+        assert!(
+            unknown.contains("run.toml") && unknown.contains("learning-rate"),
+            "{unknown}"
+        );
+        let wrong = error("optimizer = 'sdg'");
+        assert!(wrong.contains("sgd or adam"), "{wrong}");
+        let layer = error("[network]\nname = 'x'\n[[network.layer]]\nkind = 'liner'");
+        assert!(layer.contains("liner"), "{layer}");
+    }
+}

@@ -1,0 +1,358 @@
+//! From options to a configuration with nothing left open.
+
+use std::fmt::Display;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use super::ConfigError;
+use super::choices::{DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice};
+use super::options::Options;
+use crate::data::SplitSizes;
+use crate::lca::Settings;
+use crate::model::{NetworkSpec, PRESETS, preset};
+use crate::optim::Schedule;
+use crate::store::Compression;
+use crate::train::OptimizerChoice;
+
+/// How long to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    Steps(u64),
+    Epochs(u64),
+}
+
+/// A run, resolved: what determines its numbers and what its file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunConfig {
+    pub network: NetworkSpec,
+    /// None for the embedded sample.
+    pub data: Option<PathBuf>,
+    pub sizes: SplitSizes,
+    pub length: Length,
+    pub batch_size: usize,
+    pub optimizer: OptimizerChoice,
+    pub learning_rate: f64,
+    pub weight_decay: f64,
+    pub schedule: Schedule,
+    pub seed: u64,
+    pub integration: Settings,
+    pub slice_size: SliceChoice,
+    pub lca_test: bool,
+    pub by_class: bool,
+    pub test_every: u64,
+    pub record_weights: u64,
+    pub record_params: u64,
+    pub trace: usize,
+    pub compression: Compression,
+    pub mantissa_bits: u32,
+    pub device: DeviceChoice,
+    pub engine: EngineChoice,
+    pub threads: usize,
+}
+
+impl RunConfig {
+    /// Fills in defaults, reads the network's file if one is named, and checks every value.
+    ///
+    /// # Errors
+    /// The first value that is out of range, or a network that is neither preset nor file.
+    pub fn resolve(options: &Options) -> Result<Self, ConfigError> {
+        let o = options;
+        let optimizer = match o.optimizer.unwrap_or(OptimizerKind::Sgd) {
+            OptimizerKind::Sgd => OptimizerChoice::Sgd {
+                momentum: within(
+                    "--momentum",
+                    o.momentum.unwrap_or(0.9),
+                    "from 0 to below 1",
+                    |m| (0.0..1.0).contains(&m),
+                )?,
+            },
+            OptimizerKind::Adam if o.momentum.is_some() => {
+                return Err(ConfigError(
+                    "--momentum is for --optimizer sgd; adam has its own".to_owned(),
+                ));
+            }
+            OptimizerKind::Adam => OptimizerChoice::Adam,
+        };
+        let default_rate = match optimizer {
+            OptimizerChoice::Sgd { .. } => 0.05,
+            OptimizerChoice::Adam => 0.001,
+        };
+        let length = match (o.steps, o.epochs) {
+            (Some(_), Some(_)) => {
+                return Err(ConfigError("give --steps or --epochs, not both".to_owned()));
+            }
+            (Some(steps), None) => Length::Steps(at_least_one("--steps", steps)?),
+            (None, epochs) => Length::Epochs(at_least_one("--epochs", epochs.unwrap_or(4))?),
+        };
+        let slice_size = o.slice_size.unwrap_or(SliceChoice::Auto);
+        if slice_size == SliceChoice::Size(0) {
+            return Err(ConfigError(
+                "--slice-size 0: must be at least 1, or auto".to_owned(),
+            ));
+        }
+        let threads = match o.threads {
+            Some(threads) => within("--threads", threads, "from 1 to 1024", |n| {
+                (1..=1024).contains(&n)
+            })?,
+            None => available_parallelism().map_or(1, NonZero::get),
+        };
+        let mantissa_bits = within(
+            "--mantissa-bits",
+            o.mantissa_bits.unwrap_or(24),
+            "from 1 to 24",
+            |n| (1..=24).contains(&n),
+        )?;
+        Ok(Self {
+            network: network(o.network.as_ref())?,
+            data: o.data.clone(),
+            sizes: SplitSizes {
+                train: o.train_size,
+                validation: o.validation_size.unwrap_or(0),
+                test: o.test_size,
+            },
+            length,
+            batch_size: at_least_one("--batch-size", o.batch_size.unwrap_or(250))?,
+            optimizer,
+            learning_rate: within(
+                "--learning-rate",
+                o.learning_rate.unwrap_or(default_rate),
+                "a positive number",
+                |x| x > 0.0 && x.is_finite(),
+            )?,
+            weight_decay: not_negative("--weight-decay", o.weight_decay.unwrap_or(0.0))?,
+            schedule: o.schedule.unwrap_or_default(),
+            seed: within("--seed", o.seed.unwrap_or(0), "below 2^63", |n| n < 1 << 63)?,
+            integration: integration(o)?,
+            slice_size,
+            lca_test: o.lca_test.unwrap_or(false),
+            by_class: o.by_class.unwrap_or(false),
+            test_every: at_least_one("--test-every", o.test_every.unwrap_or(1))?,
+            record_weights: o.record_weights.unwrap_or(0),
+            record_params: o.record_params.unwrap_or(0),
+            trace: o.trace.unwrap_or(256),
+            compression: o.compression.unwrap_or_default(),
+            mantissa_bits,
+            device: o.device.unwrap_or(DeviceChoice::Auto),
+            engine: o.engine.unwrap_or(EngineChoice::Auto),
+            threads,
+        })
+    }
+
+    /// The options that resolve to this configuration again.
+    #[must_use]
+    pub fn to_options(&self) -> Options {
+        // Taken apart without `..`, so that a new field cannot be forgotten in the run file.
+        let Self {
+            network,
+            data,
+            sizes,
+            length,
+            batch_size,
+            optimizer,
+            learning_rate,
+            weight_decay,
+            schedule,
+            seed,
+            integration,
+            slice_size,
+            lca_test,
+            by_class,
+            test_every,
+            record_weights,
+            record_params,
+            trace,
+            compression,
+            mantissa_bits,
+            device,
+            engine,
+            threads,
+        } = self.clone();
+        let (steps, epochs) = match length {
+            Length::Steps(steps) => (Some(steps), None),
+            Length::Epochs(epochs) => (None, Some(epochs)),
+        };
+        let (optimizer, momentum) = match optimizer {
+            OptimizerChoice::Sgd { momentum } => (OptimizerKind::Sgd, Some(momentum)),
+            OptimizerChoice::Adam => (OptimizerKind::Adam, None),
+        };
+        let Settings {
+            method,
+            tolerance,
+            relative_tolerance,
+            layer_tolerance,
+            min_segments,
+            max_segments,
+        } = integration;
+        Options {
+            network: Some(NetworkChoice::Inline(network)),
+            data,
+            train_size: sizes.train,
+            validation_size: Some(sizes.validation),
+            test_size: sizes.test,
+            steps,
+            epochs,
+            batch_size: Some(batch_size),
+            optimizer: Some(optimizer),
+            learning_rate: Some(learning_rate),
+            momentum,
+            weight_decay: Some(weight_decay),
+            schedule: Some(schedule),
+            seed: Some(seed),
+            integrator: Some(method),
+            tolerance: Some(tolerance),
+            relative_tolerance: Some(relative_tolerance),
+            layer_tolerance,
+            min_segments: Some(min_segments),
+            max_segments: Some(max_segments),
+            slice_size: Some(slice_size),
+            lca_test: Some(lca_test),
+            by_class: Some(by_class),
+            test_every: Some(test_every),
+            record_weights: Some(record_weights),
+            record_params: Some(record_params),
+            trace: Some(trace),
+            compression: Some(compression),
+            mantissa_bits: Some(mantissa_bits),
+            device: Some(device),
+            engine: Some(engine),
+            threads: Some(threads),
+            ..Options::default()
+        }
+    }
+}
+
+/// The network that was asked for.
+fn network(choice: Option<&NetworkChoice>) -> Result<NetworkSpec, ConfigError> {
+    let name = match choice {
+        Some(NetworkChoice::Inline(spec)) => return Ok(spec.clone()),
+        Some(NetworkChoice::Named(name)) => name.as_str(),
+        None => "mnist-fc",
+    };
+    if let Some(spec) = preset(name) {
+        return Ok(spec);
+    }
+    if !name.ends_with(".toml") {
+        return Err(ConfigError(format!(
+            "`{name}` is no network: use a preset ({}) or a TOML file whose name ends in .toml",
+            PRESETS.join(", ")
+        )));
+    }
+    let text = std::fs::read_to_string(name)
+        .map_err(|error| ConfigError(format!("cannot read the network {name}: {error}")))?;
+    toml::from_str(&text).map_err(|error| ConfigError(format!("{name}: {error}")))
+}
+
+fn integration(o: &Options) -> Result<Settings, ConfigError> {
+    let power = |n: u32| n.is_power_of_two() && n <= 1024;
+    let default = Settings::default();
+    let min = within(
+        "--min-segments",
+        o.min_segments.unwrap_or(default.min_segments),
+        "a power of two up to 1024",
+        power,
+    )?;
+    let max = within(
+        "--max-segments",
+        o.max_segments.unwrap_or(default.max_segments.max(min)),
+        "a power of two up to 1024",
+        power,
+    )?;
+    if max < min {
+        return Err(ConfigError(format!(
+            "--max-segments {max} is below --min-segments {min}"
+        )));
+    }
+    Ok(Settings {
+        method: o.integrator.unwrap_or(default.method),
+        tolerance: not_negative("--tolerance", o.tolerance.unwrap_or(default.tolerance))?,
+        relative_tolerance: not_negative(
+            "--relative-tolerance",
+            o.relative_tolerance.unwrap_or(default.relative_tolerance),
+        )?,
+        layer_tolerance: o
+            .layer_tolerance
+            .map(|x| not_negative("--layer-tolerance", x))
+            .transpose()?,
+        min_segments: min,
+        max_segments: max,
+    })
+}
+
+fn within<T: Copy + Display>(
+    flag: &str,
+    value: T,
+    range: &str,
+    good: impl Fn(T) -> bool,
+) -> Result<T, ConfigError> {
+    if good(value) {
+        return Ok(value);
+    }
+    Err(ConfigError(format!("{flag} {value}: must be {range}")))
+}
+
+fn at_least_one<T: Copy + Display + PartialOrd + From<u8>>(
+    flag: &str,
+    value: T,
+) -> Result<T, ConfigError> {
+    within(flag, value, "at least 1", |value| value >= T::from(1))
+}
+
+fn not_negative(flag: &str, value: f64) -> Result<f64, ConfigError> {
+    within(flag, value, "0 or a positive number", |x| {
+        x >= 0.0 && x.is_finite()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{merge, parse};
+
+    #[test]
+    fn a_resolved_configuration_resolves_to_itself_through_its_text() {
+        for options in [
+            Options::default(),
+            parse("optimizer = 'adam'\nschedule = 'step:10:0.5'\nepochs = 2\nlayer_tolerance = 1e-5\ndata = '/x'\ntrain_size = 100\ndevice = 'cuda:1'", "x").unwrap(),
+        ] {
+            let config = RunConfig::resolve(&options).unwrap();
+            let text = toml::to_string(&config.to_options()).unwrap();
+            let again = RunConfig::resolve(&parse(&text, "x").unwrap()).unwrap();
+            assert_eq!(config, again);
+            let merged = merge(&config.to_options(), &Options::default()).unwrap();
+            assert_eq!(merged, config.to_options());
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        for (text, needle) in [
+            ("steps = 0", "--steps 0"),
+            ("epochs = 0", "--epochs 0"),
+            ("steps = 1\nepochs = 1", "not both"),
+            ("batch_size = 0", "--batch-size"),
+            ("learning_rate = 0.0", "--learning-rate 0"),
+            ("learning_rate = -1.0", "--learning-rate -1"),
+            ("learning_rate = nan", "--learning-rate NaN"),
+            ("learning_rate = inf", "--learning-rate inf"),
+            ("momentum = 1.0", "--momentum 1"),
+            ("optimizer = 'adam'\nmomentum = 0.5", "--momentum is for"),
+            ("weight_decay = -0.1", "--weight-decay"),
+            ("tolerance = -1.0", "--tolerance"),
+            ("relative_tolerance = nan", "--relative-tolerance"),
+            ("layer_tolerance = -1.0", "--layer-tolerance"),
+            ("min_segments = 3", "--min-segments 3"),
+            ("max_segments = 0", "--max-segments 0"),
+            ("min_segments = 8\nmax_segments = 4", "below --min-segments"),
+            ("slice_size = 0", "--slice-size"),
+            ("mantissa_bits = 25", "--mantissa-bits 25"),
+            ("threads = 0", "--threads 0"),
+            ("test_every = 0", "--test-every"),
+            ("network = 'mnist-cf'", "mnist-fc"),
+            ("network = 'no-such.toml'", "no-such.toml"),
+        ] {
+            let error = RunConfig::resolve(&parse(text, "x").unwrap()).unwrap_err();
+            assert!(error.to_string().contains(needle), "{text}: {error}");
+        }
+    }
+}

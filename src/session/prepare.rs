@@ -1,0 +1,176 @@
+//! From a configuration to a trainer that is ready to start, and the header of its run.
+
+use std::sync::Arc;
+
+use crate::config::{ConfigError, DeviceChoice, EngineChoice, Length, RunConfig, SliceChoice};
+use crate::data::{self, Batches, DataSource, Split};
+use crate::engine::candle::{self, CandleEngine, Precision};
+use crate::engine::cpu::{self, CpuEngine};
+use crate::engine::{Device, GradientEngine, RunData};
+use crate::lca::histogram_edges;
+use crate::model::{Network, he_normal};
+use crate::record::RunHeader;
+use crate::train::{TrainSettings, Trainer, choose_traced};
+
+use super::Failure;
+
+/// A training that has not begun.
+pub struct Prepared {
+    pub header: Arc<RunHeader>,
+    pub trainer: Trainer,
+}
+
+/// Loads the data, builds the network and the engine, and resolves what depends on them.
+///
+/// # Errors
+/// Whatever is wrong with the data, the network, the device, or sizes that do not fit each other.
+pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
+    let mut config = config.clone();
+    if let Some(folder) = &config.data {
+        // Absolute, so that the run file's configuration holds in any folder.
+        config.data = Some(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
+    }
+    let source = match &config.data {
+        Some(folder) => DataSource::Folder(folder.clone()),
+        None => DataSource::Embedded,
+    };
+    let dataset = data::load(&source)?;
+    let split = Split::draw(&dataset, &config.sizes, config.seed).map_err(usage)?;
+    let network = Network::build(&config.network, dataset.shape, dataset.classes.len())?;
+    if config.batch_size > split.train.len() {
+        return Err(Failure::Usage(ConfigError(format!(
+            "--batch-size {}: there are {} training examples",
+            config.batch_size,
+            split.train.len()
+        ))));
+    }
+    let batches = Batches::new(split.train.len(), config.batch_size, config.seed).map_err(usage)?;
+    let steps_per_epoch = batches.batches_per_epoch() as u64;
+    let steps = match config.length {
+        Length::Steps(steps) => steps,
+        Length::Epochs(epochs) => epochs
+            .checked_mul(steps_per_epoch)
+            .ok_or_else(|| Failure::Usage(ConfigError(format!("--epochs {epochs}: too many"))))?,
+    };
+    config.length = Length::Steps(steps);
+
+    let run_data = RunData {
+        train: dataset.train.select(&split.train),
+        test: dataset.test.select(&split.test),
+        validation: dataset.train.select(&split.validation),
+    };
+    let data::Dataset {
+        name,
+        classes,
+        sha256,
+        ..
+    } = dataset;
+    let (engine, slice_size) = build_engine(&mut config, &network, &run_data)?;
+    let traced = choose_traced(&network.layout, config.trace, config.seed);
+    let settings = TrainSettings {
+        steps,
+        optimizer: config.optimizer,
+        learning_rate: config.learning_rate,
+        weight_decay: config.weight_decay,
+        schedule: config.schedule,
+        integration: config.integration,
+        held_out_lca: config.lca_test,
+        by_class: config.by_class,
+        test_every: config.test_every,
+        record_weights: config.record_weights,
+        record_params: config.record_params,
+        traced: traced.clone(),
+    };
+    let theta = he_normal(&network, config.seed);
+    let stored = toml::to_string(&config.to_options());
+    let header = RunHeader {
+        producer: concat!("lcascope ", env!("CARGO_PKG_VERSION")).to_owned(),
+        created: jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
+        config: stored.map_err(|error| Failure::Other(format!("the configuration: {error}")))?,
+        seed: config.seed,
+        device: engine.describe(),
+        dataset: name,
+        dataset_sha256: sha256,
+        integrator: config.integration.method.to_string(),
+        slice_size: slice_size as u64,
+        network: network.name.clone(),
+        planned_steps: steps,
+        steps_per_epoch,
+        tolerance: config.integration.tolerance,
+        layout: network.layout.clone(),
+        classes,
+        traced,
+        histogram_edges: histogram_edges(),
+        held_out_lca: config.lca_test,
+        record_weights: config.record_weights,
+        record_params: config.record_params,
+        train_index: split.train,
+        test_index: split.test,
+        validation_index: split.validation,
+    };
+    let has_validation = !header.validation_index.is_empty();
+    Ok(Prepared {
+        header: Arc::new(header),
+        trainer: Trainer::new(settings, &network, engine, batches, has_validation, theta),
+    })
+}
+
+/// Sizes that do not fit the data are the command's fault.
+fn usage(error: data::DataError) -> Failure {
+    Failure::Usage(ConfigError(error.to_string()))
+}
+
+/// Builds the engine that was asked for, and writes into `config` what `auto` came to.
+fn build_engine(
+    config: &mut RunConfig,
+    network: &Network,
+    data: &RunData,
+) -> Result<(Box<dyn GradientEngine>, usize), Failure> {
+    let device = match config.device {
+        DeviceChoice::Device(device) => device,
+        // Asking costs nothing: a build without CUDA, or a machine without a GPU, says no.
+        DeviceChoice::Auto if config.engine == EngineChoice::Cpu => Device::Cpu,
+        DeviceChoice::Auto => match candle::open_device(Device::Cuda(0)) {
+            Ok(_) => Device::Cuda(0),
+            Err(_) => Device::Cpu,
+        },
+    };
+    let engine = match (config.engine, device) {
+        (EngineChoice::Auto, Device::Cpu) => EngineChoice::Cpu,
+        (EngineChoice::Auto, Device::Cuda(_)) => EngineChoice::Candle,
+        (EngineChoice::Cpu, Device::Cuda(_)) => {
+            return Err(Failure::Usage(ConfigError(format!(
+                "--engine cpu does not run on --device {device}: use --engine candle"
+            ))));
+        }
+        (engine, _) => engine,
+    };
+    config.device = DeviceChoice::Device(device);
+    config.engine = engine;
+    let slice_size = match (config.slice_size, engine) {
+        (SliceChoice::Size(size), _) => size,
+        (SliceChoice::Auto, EngineChoice::Candle) => candle::SLICE_SIZE,
+        (SliceChoice::Auto, _) => cpu::SLICE_SIZE,
+    };
+    config.slice_size = SliceChoice::Size(slice_size);
+    let engine: Box<dyn GradientEngine> = match engine {
+        EngineChoice::Candle => Box::new(CandleEngine::new(
+            network,
+            data,
+            slice_size,
+            device,
+            Precision::Single,
+            config.by_class,
+        )?),
+        _ => Box::new(CpuEngine::new(
+            network,
+            data,
+            slice_size,
+            config.threads,
+            config.by_class,
+        )),
+    };
+    Ok((engine, slice_size))
+}

@@ -1,0 +1,121 @@
+//! The screen as a command needs it: options, signals, exit codes.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, unbounded};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Handle;
+
+use super::Failure;
+use crate::app::{App, Quit};
+use crate::config::{ColorChoice, ConfigError};
+use crate::feed::Feed;
+use crate::tui::{self, ColorLevel, Exit, Glyphs, ScreenOptions, Theme};
+
+/// What the flags come to.
+pub fn options(
+    color: Option<ColorChoice>,
+    glyphs: Option<Glyphs>,
+    fps: Option<u32>,
+) -> Result<ScreenOptions, ConfigError> {
+    let fps = fps.unwrap_or(15);
+    if !(1..=120).contains(&fps) {
+        return Err(ConfigError(format!("--fps {fps}: must be from 1 to 120")));
+    }
+    let colors = match color.unwrap_or(ColorChoice::Auto) {
+        ColorChoice::Auto => ColorLevel::detect(|name| std::env::var(name).ok()),
+        ColorChoice::Truecolor => ColorLevel::TrueColor,
+        ColorChoice::Ansi256 => ColorLevel::Ansi256,
+        ColorChoice::Ansi16 => ColorLevel::Ansi16,
+        ColorChoice::Never => ColorLevel::None,
+    };
+    tui::ignore_no_color();
+    Ok(ScreenOptions {
+        theme: Theme::new(colors, glyphs.unwrap_or_default()),
+        fps,
+    })
+}
+
+/// Whether there is a terminal to draw on and to read keys from.
+pub fn has_terminal() -> bool {
+    io::stdout().is_terminal() && io::stdin().is_terminal()
+}
+
+/// # Errors
+/// There is no terminal.
+pub fn require_terminal(command: &str) -> Result<(), Failure> {
+    if has_terminal() {
+        return Ok(());
+    }
+    Err(Failure::Other(format!(
+        "`lcascope {command}` needs a terminal for its screen; `lcascope info` prints what is in a file"
+    )))
+}
+
+/// Shows a feed until the user leaves. Returns the state too, for a summary.
+pub fn show(
+    feed: &Feed,
+    options: &ScreenOptions,
+    signals: &Signals,
+) -> Result<(Exit, App), Failure> {
+    let mut app = App::new(feed.header.clone(), feed.origin);
+    let exit = tui::run(feed, &mut app, options, &signals.events).map_err(Failure::Terminal)?;
+    Ok((exit, app))
+}
+
+/// What the shell is told after a screen has closed.
+pub fn exit_code(exit: Exit) -> ExitCode {
+    match exit {
+        Exit::Quit(Quit::Stop | Quit::Leave) => ExitCode::SUCCESS,
+        Exit::Hangup => signal_code(SIGHUP),
+        Exit::Signal(signal) => signal_code(signal),
+    }
+}
+
+/// 128 + the signal's number, as shells have it.
+pub fn signal_code(signal: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
+}
+
+/// Turns SIGTERM, SIGINT and SIGHUP into messages until dropped.
+pub struct Signals {
+    pub events: Receiver<i32>,
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Signals {
+    pub fn listen() -> Result<Self, Failure> {
+        let error = |error| Failure::Other(format!("cannot listen to signals: {error}"));
+        let mut signals =
+            signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(error)?;
+        let handle = signals.handle();
+        let (sender, events) = unbounded();
+        let thread = thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                for signal in &mut signals {
+                    if sender.send(signal).is_err() {
+                        break;
+                    }
+                }
+            })
+            .map_err(error)?;
+        Ok(Self {
+            events,
+            handle,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.handle.close();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What is printed when a run is over: how it closed, and the totals by layer.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::app::App;
+use crate::record::{RunEnd, Status};
+use crate::store::RecorderStats;
+
+/// The closing table.
+pub fn table(app: &App, end: &RunEnd, stats: RecorderStats, output: &Path) -> String {
+    let timeline = &app.timeline;
+    let all = timeline.all();
+    let mut out = String::new();
+    let steps = timeline.end();
+    let seconds = steps
+        .checked_sub(1)
+        .and_then(|s| timeline.entry(s))
+        .map_or(0.0, |e| e.seconds);
+    let _ = write!(out, "{} after {steps} steps", end.status.name());
+    let _ = write!(out, " in {seconds:.1} s on {}", app.header.device);
+    if stats.waited.as_millis() > 0 {
+        let _ = write!(
+            out,
+            ", {:.1} s of it waiting for the disk",
+            stats.waited.as_secs_f64()
+        );
+    }
+    let _ = writeln!(out);
+    if end.status == Status::Failed {
+        let _ = writeln!(out, "reason: {}", end.message);
+    }
+    if steps > 0 {
+        layers(&mut out, app);
+        let evals = timeline.gradient_evals(&all);
+        let _ = writeln!(
+            out,
+            "\n{} full gradients, {:.2} a step",
+            evals,
+            ratio(evals, steps)
+        );
+        losses(&mut out, app);
+    }
+    let _ = writeln!(out, "recorded in {}", output.display());
+    out
+}
+
+fn losses(out: &mut String, app: &App) {
+    let Some(last) = app.timeline.entry(app.timeline.end() - 1) else {
+        return;
+    };
+    let initial = app.timeline.initial();
+    let first = initial.map_or(f64::NAN, |losses| losses.train);
+    let _ = write!(
+        out,
+        "training loss {first:.5} -> {:.5} nats",
+        last.loss_after
+    );
+    if last.test_loss.is_finite() {
+        let first = initial.map_or(f64::NAN, |losses| losses.test);
+        let _ = write!(out, ", held-out {first:.5} -> {:.5}", last.test_loss);
+    }
+    let _ = write!(out, ", accuracy {:.2}%", last.train_accuracy * 100.0);
+    if last.test_accuracy.is_finite() {
+        let _ = write!(out, ", held-out {:.2}%", last.test_accuracy * 100.0);
+    }
+    let _ = writeln!(out);
+}
+
+/// A row a layer, and the rows that close them.
+pub fn layers(out: &mut String, app: &App) {
+    let timeline = &app.timeline;
+    let all = timeline.all();
+    let layers = &app.header.layout.layers;
+    let name = layers
+        .iter()
+        .map(|layer| layer.name.chars().count())
+        .max()
+        .unwrap_or(0)
+        .max(8);
+    let _ = writeln!(
+        out,
+        "\n{:name$} {:>11} {:>13} {:>8} {:>8} {:>8} {:>12}",
+        "layer", "parameters", "LCA (nats)", "share", "helped", "hurt", "steps/flip"
+    );
+    let total = timeline.total_sums(&all);
+    let mut row = |label: &str, params: usize, sums: &crate::app::GroupSums| {
+        let _ = writeln!(
+            out,
+            "{label:name$} {params:>11} {:>+13.6} {:>7.2}% {:>7.2}% {:>7.2}% {:>12.1}",
+            sums.lca,
+            100.0 * sums.lca / total.lca,
+            100.0 * sums.help_share(),
+            100.0 * ratio(sums.hurt, sums.param_steps),
+            sums.steps_per_flip(),
+        );
+    };
+    for (index, layer) in layers.iter().enumerate() {
+        row(
+            &layer.name,
+            layer.range.len(),
+            &timeline.layer_sums(index, &all),
+        );
+    }
+    row("sum", app.header.layout.params(), &total);
+    let change = timeline.loss_change(&all);
+    let residual = timeline.residual(&all);
+    let _ = writeln!(out, "{:name$} {:>11} {change:>+13.6}", "Δloss", "");
+    let _ = writeln!(
+        out,
+        "{:name$} {:>11} {residual:>+13.6} {:>7.4}% of Δloss; largest of a step {:.2e}",
+        "residual",
+        "",
+        100.0 * (residual / change).abs(),
+        timeline.worst_residual(),
+    );
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a count's first 15 digits are enough here"
+)]
+fn ratio(a: u64, b: u64) -> f64 {
+    a as f64 / b as f64
+}

@@ -1,0 +1,17 @@
+//! The explorer on a terminal: the only code that names ratatui and crossterm.
+//!
+//! [`run`] is the draw loop. It reads events of the feed and keys, hands both to the
+//! [`App`](crate::app::App), and draws when something has changed. [`view`] has one file a screen
+//! or panel, [`widget`] one file a chart, [`theme`] what things look like.
+
+mod input;
+mod keys;
+mod run;
+mod terminal;
+pub mod theme;
+pub mod view;
+pub mod widget;
+
+pub use run::{Exit, ScreenOptions, run};
+pub use terminal::{ignore_no_color, install_panic_hook};
+pub use theme::{ColorLevel, Glyphs, Theme};

@@ -1,0 +1,204 @@
+//! The draw loop.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, never, select};
+use crossterm::event::Event;
+use crossterm::queue;
+use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+use super::input::{Input, InputThread};
+use super::keys::{self, Request};
+use super::terminal::TerminalGuard;
+use super::theme::Theme;
+use super::view;
+use crate::app::{App, Quit};
+use crate::feed::{Feed, FeedEvent};
+
+/// How the screen is drawn.
+#[derive(Clone, Debug)]
+pub struct ScreenOptions {
+    pub theme: Theme,
+    /// Frames a second at most, while nobody presses a key.
+    pub fps: u32,
+}
+
+/// Why the screen went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Quit(Quit),
+    /// The terminal is gone; a training goes on without it.
+    Hangup,
+    /// A signal asked the program to end.
+    Signal(i32),
+}
+
+/// A key is answered at once, but no more often than this.
+const KEY_FRAME: Duration = Duration::from_millis(8);
+
+/// Shows the feed until the user leaves, the terminal is gone or a signal comes. The terminal is
+/// then as it was before.
+///
+/// # Errors
+/// The terminal cannot be drawn on.
+pub fn run(
+    feed: &Feed,
+    app: &mut App,
+    options: &ScreenOptions,
+    signals: &Receiver<i32>,
+) -> io::Result<Exit> {
+    let (mut guard, screen) = TerminalGuard::enter()?;
+    let input = InputThread::spawn()?;
+    let mut terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
+    let mut feed_events = feed.events.clone();
+    let mut painter = Painter::new(options.fps);
+    loop {
+        if painter.is_due() {
+            draw(&mut terminal, app, &options.theme)?;
+            painter.drawn();
+        }
+        let request = select! {
+            recv(feed_events) -> event => {
+                match event {
+                    Ok(event) => take_events(app, event, &feed_events),
+                    Err(_) => {
+                        feed_events = never();
+                        lost_feed(app);
+                    }
+                }
+                painter.changed();
+                None
+            }
+            recv(input.events) -> event => match event {
+                Ok(Input::Event(Event::Key(key))) => keys::request(key, app.overlay),
+                Ok(Input::Event(Event::Resize(..))) => {
+                    painter.urgent();
+                    None
+                }
+                Ok(Input::Event(_)) => None,
+                Ok(Input::Hangup) | Err(_) => return Ok(Exit::Hangup),
+            },
+            recv(signals) -> signal => match signal {
+                Ok(signal_hook::consts::SIGHUP) => return Ok(Exit::Hangup),
+                Ok(signal) => return Ok(Exit::Signal(signal)),
+                Err(_) => None,
+            },
+            default(painter.patience(app.play_rate().is_some())) => None,
+        };
+        if app.tick(painter.elapsed()) {
+            painter.changed();
+        }
+        match request {
+            Some(Request::Act(action)) => {
+                app.act(action);
+                painter.urgent();
+            }
+            Some(Request::Suspend) => {
+                drop(terminal);
+                drop(guard);
+                signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
+                let (taken, screen) = TerminalGuard::enter()?;
+                guard = taken;
+                terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
+                terminal.clear()?;
+                painter.urgent();
+            }
+            None => {}
+        }
+        if let Some(controls) = &feed.controls {
+            for order in app.take_orders() {
+                // A training that has ended takes no more orders.
+                let _ = controls.send(order);
+            }
+        }
+        if let Some(quit) = app.quit {
+            return Ok(Exit::Quit(quit));
+        }
+    }
+}
+
+/// Takes an event in, and those that wait behind it, up to a number that keeps keys responsive.
+fn take_events(app: &mut App, first: FeedEvent, more: &Receiver<FeedEvent>) {
+    app.event(first);
+    for event in more.try_iter().take(64) {
+        app.event(event);
+    }
+}
+
+/// The feed has ended. If it did not say how, its thread is gone.
+fn lost_feed(app: &mut App) {
+    if app.is_training() {
+        app.event(FeedEvent::Broken(
+            "the training thread ended without a word".to_owned(),
+        ));
+    }
+}
+
+fn draw(
+    terminal: &mut Terminal<CrosstermBackend<BufWriter<File>>>,
+    app: &App,
+    theme: &Theme,
+) -> io::Result<()> {
+    queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
+    terminal.draw(|frame| view::draw(frame.area(), frame.buffer_mut(), app, theme))?;
+    queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
+    terminal.backend_mut().flush()
+}
+
+/// Decides when to draw: only when something changed, and not too often.
+struct Painter {
+    frame: Duration,
+    last: Instant,
+    last_tick: Instant,
+    /// The shortest time since the last frame after which the change may be drawn.
+    due: Option<Duration>,
+}
+
+impl Painter {
+    fn new(fps: u32) -> Self {
+        let now = Instant::now();
+        Self {
+            frame: Duration::from_secs(1) / fps.max(1),
+            last: now,
+            last_tick: now,
+            due: Some(Duration::ZERO),
+        }
+    }
+
+    fn changed(&mut self) {
+        let frame = self.frame;
+        self.due = Some(self.due.map_or(frame, |due| due.min(frame)));
+    }
+
+    fn urgent(&mut self) {
+        self.due = Some(self.due.map_or(KEY_FRAME, |due| due.min(KEY_FRAME)));
+    }
+
+    fn is_due(&self) -> bool {
+        self.due.is_some_and(|due| self.last.elapsed() >= due)
+    }
+
+    fn drawn(&mut self) {
+        self.last = Instant::now();
+        self.due = None;
+    }
+
+    /// How long the loop may sleep.
+    fn patience(&self, playing: bool) -> Duration {
+        match self.due {
+            Some(due) => due.saturating_sub(self.last.elapsed()),
+            None if playing => self.frame,
+            None => Duration::from_secs(3600),
+        }
+    }
+
+    /// Time since the last call.
+    fn elapsed(&mut self) -> Duration {
+        let now = Instant::now();
+        now - std::mem::replace(&mut self.last_tick, now)
+    }
+}

@@ -1,0 +1,75 @@
+//! The Overview: the loss above, the layers below.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::words::either;
+use super::{layers, loss};
+use crate::analysis::scale::format_signed;
+use crate::app::App;
+use crate::tui::theme::Theme;
+
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let table = layers::height(app.timeline.layers(), area.height);
+    let status = Rect { height: 1, ..area };
+    let chart = Rect {
+        y: area.y + 1,
+        height: area.height - 1 - table,
+        ..area
+    };
+    let table = Rect {
+        y: chart.bottom(),
+        height: table,
+        ..area
+    };
+    at_cursor(app, theme).render(status, buf);
+    loss::draw(chart, buf, app, theme);
+    layers::draw(table, buf, app, theme);
+}
+
+/// The exact numbers at the cursor.
+fn at_cursor(app: &App, theme: &Theme) -> Line<'static> {
+    let cursor = app.window.cursor(app.timeline.end());
+    let Some(entry) = cursor.and_then(|step| app.timeline.entry(step)) else {
+        let text = match app.timeline.initial() {
+            Some(losses) => format!(
+                " initial loss {:.4} nats; waiting for the first step",
+                losses.train
+            ),
+            None => " evaluating the initial loss".to_owned(),
+        };
+        return Line::styled(text, theme.dim);
+    };
+    let delta = either(theme, "Δloss", "dloss");
+    let steps = match entry.steps() {
+        1 => format!(" step {}", entry.first),
+        _ => format!(" steps {}-{}", entry.first, entry.end - 1),
+    };
+    let mut spans = vec![
+        Span::styled(steps, theme.header),
+        Span::raw(format!("  loss {:.5}", entry.loss_after)),
+    ];
+    if entry.test_loss.is_finite() {
+        spans.push(Span::raw(format!("  held-out {:.5}", entry.test_loss)));
+    }
+    spans.push(Span::raw(format!(
+        "  acc {:.2}%",
+        entry.train_accuracy * 100.0
+    )));
+    if entry.test_accuracy.is_finite() {
+        spans.push(Span::raw(format!("/{:.2}%", entry.test_accuracy * 100.0)));
+    }
+    let change = entry.loss_after - entry.loss_before;
+    spans.push(Span::raw(format!(
+        "  {delta} {}",
+        format_signed(change, 8).trim_start()
+    )));
+    spans.push(Span::raw(format!("  S={}", entry.segments)));
+    spans.push(Span::styled(
+        format!("  lr {}", entry.learning_rate),
+        theme.dim,
+    ));
+    Line::from(spans)
+}
