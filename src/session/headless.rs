@@ -77,7 +77,7 @@ impl Display {
                     Some(planned),
                     ProgressDrawTarget::stderr_with_hz(10),
                 );
-                let template = "{bar:24} {pos}/{len} steps  {msg}  {per_sec}  ETA {eta}";
+                let template = "{bar:20} {pos}/{len}  {msg}  ETA {eta}";
                 if let Ok(style) = ProgressStyle::with_template(template) {
                     bar.set_style(style.progress_chars("━╸ "));
                 }
@@ -93,10 +93,10 @@ impl Display {
         let Some(entry) = end.checked_sub(1).and_then(|step| app.timeline.entry(step)) else {
             return;
         };
-        let text = format!(
-            "loss {:.4}  residual {:+.1e}",
-            entry.loss_after, entry.residual
-        );
+        let (loss, residual) = (entry.loss_after, entry.residual);
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+        let rate = end as f64 / entry.seconds.max(f64::MIN_POSITIVE);
+        let text = format!("loss {loss:.4}  residual {residual:+.1e}  {rate:.1} steps/s");
         match self {
             Self::Bar(bar) => {
                 bar.set_position(end);
@@ -106,12 +106,10 @@ impl Display {
                 *last = Instant::now();
                 let planned = app.header.planned_steps;
                 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
-                let rate = end as f64 / entry.seconds.max(f64::MIN_POSITIVE);
-                #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
                 let left = planned.saturating_sub(end) as f64 / rate;
                 let _ = writeln!(
                     io::stderr(),
-                    "step {end}/{planned}  {text}  {rate:.1} steps/s  ETA {left:.0} s"
+                    "step {end}/{planned}  {text}  ETA {left:.0} s"
                 );
             }
             Self::Lines { .. } | Self::None => {}

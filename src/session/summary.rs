@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::app::App;
-use crate::record::{RunEnd, Status};
+use crate::record::RunEnd;
 use crate::store::RecorderStats;
 
 /// The closing table.
@@ -27,9 +27,6 @@ pub fn table(app: &App, end: &RunEnd, stats: RecorderStats, output: &Path) -> St
         );
     }
     let _ = writeln!(out);
-    if end.status == Status::Failed {
-        let _ = writeln!(out, "reason: {}", end.message);
-    }
     if steps > 0 {
         layers(&mut out, app);
         let evals = timeline.gradient_evals(&all);

@@ -90,7 +90,7 @@ pub const BINDINGS: &[Binding] = &[
     Binding {
         label: "Space",
         ascii: "Space",
-        help: "freeze the view (training goes on); in a replay, play and pause",
+        help: "freeze the view; in a replay, play and pause",
         footer: "freeze",
         keys: &[(Char(' '), Action::Freeze)],
     },

@@ -104,7 +104,6 @@ pub fn run(
                 let (taken, screen) = TerminalGuard::enter()?;
                 guard = taken;
                 terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
-                terminal.clear()?;
                 painter.urgent();
             }
             None => {}

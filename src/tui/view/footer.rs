@@ -6,19 +6,35 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use crate::app::App;
 use crate::feed::Origin;
 use crate::tui::keys::BINDINGS;
 use crate::tui::theme::{Glyphs, Theme};
 
+/// Rows that the footer needs: a run's failure is said in full.
+pub fn height(app: &App, width: u16) -> u16 {
+    // Wrapping between words leaves up to a long word of every line unused.
+    let room = usize::from(width).saturating_sub(16).max(1);
+    let lines = app.message().chars().count().div_ceil(room);
+    u16::try_from(lines).unwrap_or(u16::MAX).clamp(1, TALLEST)
+}
+
+/// Rows at most.
+const TALLEST: u16 = 4;
+
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     if !app.message().is_empty() {
-        let text = format!(" {}", app.message());
-        Line::styled(text, theme.error).render(area, buf);
-        return;
+        let text = Text::styled(app.message(), theme.error);
+        let indented = Rect {
+            x: area.x + 1,
+            width: area.width - 1,
+            ..area
+        };
+        let message = Paragraph::new(text).wrap(Wrap { trim: true });
+        return message.render(indented, buf);
     }
     let mut spans = vec![Span::raw(" ")];
     for binding in BINDINGS.iter().filter(|binding| !binding.footer.is_empty()) {

@@ -5,7 +5,6 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Widget, Wrap};
 
-use super::words::either;
 use crate::tui::keys::BINDINGS;
 use crate::tui::theme::{Glyphs, Theme};
 
@@ -31,18 +30,15 @@ pub fn draw(area: Rect, buf: &mut Buffer, theme: &Theme) {
         })
         .collect();
     lines.push(Line::raw(""));
-    let help = either(
-        theme,
-        "LCA < 0 helps: it lowered the loss. ",
-        "LCA < 0 helps: it lowered the loss. ",
-    );
     lines.push(Line::from(vec![
-        Span::styled(help, theme.help),
+        Span::styled("LCA < 0 helps: it lowered the loss. ", theme.help),
         Span::styled("LCA > 0 hurts: it raised it.", theme.hurt),
     ]));
-    lines.push(Line::raw(
-        "Sums close: LCA of all layers + residual = change of the loss.",
-    ));
+    lines.extend([
+        Line::raw("share: of all LCA so far.  help: parameters with LCA < 0, in the window."),
+        Line::raw("every: a parameter's movement changes sign every so many steps."),
+        Line::raw("Sums close: LCA of all layers + residual = change of the loss."),
+    ]);
     lines.push(Line::styled("Any key closes this.", theme.dim));
     popup(area, buf, theme, " Keys ", Text::from(lines));
 }

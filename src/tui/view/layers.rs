@@ -1,7 +1,7 @@
 //! The table of layers, and the rows that close it.
 //!
 //! ```text
-//!  layer    LCA over steps 0-411     cursor   window     all   share  help% flips/
+//!  layer    LCA over steps 0-411     cursor   window     all   share    help  every
 //!  fc1      ⠤⠤⣤⣤⡤⠤⠤⠤⠤⠤⠤⠤ ⠤⠤     -1.2e-3   -0.812   -0.812   61.2%  50.8%   6.7
 //!  fc2      …
 //!  sum      …                         -2.0e-3   -1.327   -1.327         50.9%   6.5
@@ -27,7 +27,7 @@ use crate::tui::widget::SignedBars;
 /// Rows that are not layers: the header, the sum, the loss change, the residual.
 const FIXED_ROWS: u16 = 4;
 /// A layer's row is at most so high.
-const TALLEST: u16 = 4;
+const TALLEST: u16 = 7;
 /// Widths of the number columns.
 const NUMBER: u16 = 9;
 const SMALL: u16 = 7;
@@ -138,7 +138,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     });
     let scale = match app.log_scale {
         true => Scale::SymLog {
-            linear: largest / 1000.0,
+            linear: largest / 100.0,
         },
         false => Scale::Linear,
     };
@@ -231,18 +231,20 @@ fn header(
         "layer".to_owned()
     };
     let steps = match visible.end.checked_sub(1) {
-        Some(last) if columns.bars.width >= 24 => format!("LCA, steps {}-{last}", visible.start),
-        _ => "LCA".to_owned(),
+        Some(last) if columns.bars.width >= 30 => {
+            format!("LCA in nats, steps {}-{last}", visible.start)
+        }
+        _ => "LCA in nats".to_owned(),
     };
     put(buf, row(y, columns.name), &name, theme.header, false);
     put(buf, row(y, columns.bars), &steps, theme.header, false);
     for (column, title) in [
         (columns.cursor, "cursor"),
         (columns.window, "window"),
-        (columns.all, "all nats"),
+        (columns.all, "all"),
         (columns.share, "share"),
         (columns.help, "help"),
-        (columns.flips, "flip/st"),
+        (columns.flips, "every"),
     ] {
         put(buf, row(y, column), title, theme.header, true);
     }

@@ -33,14 +33,15 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         return;
     }
     let title = Rect { height: 1, ..area };
+    let below = footer::height(app, area.width);
     let footer = Rect {
-        y: area.bottom() - 1,
-        height: 1,
+        y: area.bottom() - below,
+        height: below,
         ..area
     };
     let screen = Rect {
         y: area.y + 1,
-        height: area.height - 2,
+        height: area.height - 1 - below,
         ..area
     };
     title::draw(title, buf, app, theme);
@@ -50,5 +51,262 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         Some(Overlay::Help) => help::draw(area, buf, theme),
         Some(Overlay::AskQuit) => question::draw(area, buf, app, theme),
         None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::app::Action;
+    use crate::feed::{FeedEvent, Origin};
+    use crate::layout::{ParamLayout, TensorKind};
+    use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
+    use crate::tui::theme::{ColorLevel, Glyphs};
+
+    fn header(layers: usize) -> RunHeader {
+        let mut layout = ParamLayout::default();
+        for layer in 0..layers {
+            let name = format!("block{}.conv{layer}", layer / 3);
+            layout.push_layer(&name, "linear", 3, &[(TensorKind::Weight, vec![3, 4])]);
+        }
+        RunHeader {
+            producer: "lcascope test".to_owned(),
+            created: "2026-01-01T00:00:00Z".to_owned(),
+            config: String::new(),
+            seed: 0,
+            device: "cpu".to_owned(),
+            dataset: "MNIST sample".to_owned(),
+            dataset_sha256: String::new(),
+            integrator: "adaptive".to_owned(),
+            slice_size: 1,
+            network: "mnist-fc".to_owned(),
+            planned_steps: 500,
+            steps_per_epoch: 24,
+            tolerance: 1e-3,
+            layout,
+            classes: Vec::new(),
+            train_index: Vec::new(),
+            test_index: Vec::new(),
+            validation_index: Vec::new(),
+            traced: Vec::new(),
+            histogram_edges: Vec::new(),
+            held_out_lca: false,
+            record_weights: 0,
+            record_params: 0,
+        }
+    }
+
+    /// A run whose every step changes the loss by the sum of its layers and a residual.
+    fn app(layers: usize, allocations: &[f64]) -> App {
+        let mut app = App::new(Arc::new(header(layers)), Origin::Live);
+        app.event(FeedEvent::Start(Losses {
+            train: 2.5,
+            ..Losses::default()
+        }));
+        let mut loss = 2.5;
+        for (step, &a) in (0..).zip(allocations) {
+            let layers: Vec<LayerSummary> = (0..layers)
+                .map(|l| LayerSummary {
+                    lca: if l % 2 == 0 { a } else { -a / 2.0 },
+                    helped: 6,
+                    hurt: 4,
+                    update_flips: 2,
+                    ..LayerSummary::default()
+                })
+                .collect();
+            let total: f64 = layers.iter().map(|l| l.lca).sum();
+            let before = loss;
+            loss += total + 1e-4;
+            app.event(FeedEvent::Steps(vec![StepSummary {
+                first: step,
+                end: step + 1,
+                epoch: 0.0,
+                learning_rate: 0.05,
+                batch_loss: before,
+                seconds: 0.1,
+                gradient_evals: 2,
+                segments: 2,
+                loss_before: before,
+                loss_after: loss,
+                train_accuracy: 0.9,
+                test_loss: loss + 0.1,
+                test_accuracy: 0.8,
+                total,
+                residual: 1e-4,
+                worst_residual: 1e-4,
+                layers,
+            }]));
+        }
+        app
+    }
+
+    fn theme() -> Theme {
+        Theme::new(ColorLevel::TrueColor, Glyphs::Braille)
+    }
+
+    fn text(app: &App, width: u16, height: u16, theme: &Theme) -> String {
+        let area = Rect::new(0, 0, width, height);
+        let mut buf = Buffer::empty(area);
+        draw(area, &mut buf, app, theme);
+        let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
+        (0..height)
+            .map(|y| line(y).trim_end().to_owned() + "\n")
+            .collect()
+    }
+
+    fn row<'a>(screen: &'a str, name: &str) -> Vec<&'a str> {
+        let line = screen
+            .lines()
+            .find(|line| line.trim_start().starts_with(name));
+        line.unwrap_or_default().split_whitespace().collect()
+    }
+
+    #[test]
+    fn the_overview_closes_at_every_common_size() {
+        let allocations: Vec<f64> = (0..100).map(|t| -0.02 / f64::from(t + 1)).collect();
+        let mut app = app(3, &allocations);
+        app.act(Action::Move(-40));
+        for (width, height) in [(60, 16), (80, 24), (120, 40), (200, 60)] {
+            let screen = text(&app, width, height, &theme());
+            // Layers contribute a, −a/2 and a: 1.5 a in total; the residual is 1e-4 a step.
+            let total = 1.5 * allocations.iter().sum::<f64>();
+            let at = 1.5 * allocations[59];
+            let sum = row(&screen, "sum LCA");
+            assert!(sum.len() >= 5, "{screen}");
+            let number = |text: &str| text.parse::<f64>().unwrap();
+            let close = |a: f64, b: f64| (a - b).abs() <= 6e-3 * b.abs();
+            assert!(close(number(sum[sum.len() - 5]), at), "{screen}");
+            assert!(close(number(sum[sum.len() - 3]), total), "{screen}");
+            let change = row(&screen, "Δloss");
+            assert!(
+                close(number(change[change.len() - 1]), total + 0.01),
+                "{screen}"
+            );
+            let residual = row(&screen, "residual");
+            assert!(
+                close(number(residual[residual.len() - 1]), 0.01),
+                "{screen}"
+            );
+            assert!(screen.contains("step 59"), "{screen}");
+            assert!(
+                screen
+                    .lines()
+                    .next()
+                    .is_some_and(|l| l.contains("LIVE") && l.contains("step 100/500"))
+            );
+        }
+    }
+
+    #[test]
+    fn too_small_a_terminal_is_told_so() {
+        let screen = text(&app(3, &[0.1]), 59, 15, &theme());
+        assert!(
+            screen.contains("60x16") && screen.contains("59x15"),
+            "{screen}"
+        );
+    }
+
+    #[test]
+    fn ascii_screens_are_ascii() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let mut app = app(3, &[-0.1, 0.2, -0.3]);
+        for action in [
+            None,
+            Some(Action::Help),
+            Some(Action::Dismiss),
+            Some(Action::Quit),
+        ] {
+            if let Some(action) = action {
+                app.act(action);
+            }
+            let screen = text(&app, 100, 30, &theme);
+            assert!(screen.is_ascii(), "{screen}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_key_and_fits_the_smallest_common_terminal() {
+        let mut app = app(3, &[0.1]);
+        app.act(Action::Help);
+        let screen = text(&app, 80, 24, &theme());
+        for binding in crate::tui::keys::BINDINGS {
+            assert!(screen.contains(binding.help), "{}\n{screen}", binding.help);
+        }
+        assert!(screen.contains("Any key closes this"), "{screen}");
+    }
+
+    #[test]
+    fn a_failure_is_said_in_full() {
+        let mut app = app(3, &[0.1]);
+        let message = "the training diverged in step 1: the loss is NaN at learning rate 1000000. \
+                       Try a smaller --learning-rate";
+        app.event(FeedEvent::Status {
+            status: Status::Failed,
+            message: message.to_owned(),
+        });
+        let screen = text(&app, 80, 24, &theme());
+        assert!(
+            screen.contains("FAILED") && screen.contains("--learning-rate"),
+            "{screen}"
+        );
+    }
+
+    #[test]
+    fn many_layers_scroll() {
+        let mut app = app(40, &[0.1, -0.2]);
+        let screen = text(&app, 80, 24, &theme());
+        assert!(
+            screen.contains("/40") && screen.contains("block0.conv0 "),
+            "{screen}"
+        );
+        app.act(Action::Scroll(39));
+        let screen = text(&app, 80, 24, &theme());
+        assert!(screen.contains("block13.conv39"), "{screen}");
+    }
+
+    #[test]
+    fn names_cannot_control_the_terminal() {
+        let mut header = header(1);
+        header.network = "evil\u{1b}[2J".to_owned();
+        header.layout.layers[0].name = "x\u{1b}]0;y\u{7}".to_owned();
+        let mut app = App::new(Arc::new(header), Origin::Replay);
+        app.event(FeedEvent::Broken("bad\u{1b}[31m".to_owned()));
+        let screen = text(&app, 100, 30, &theme());
+        assert!(
+            !screen.contains('\u{1b}') && !screen.contains('\u{7}'),
+            "{screen}"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn nothing_panics(
+            width in 1u16..260,
+            height in 1u16..90,
+            layers in 0usize..30,
+            allocations in prop::collection::vec(prop_oneof![
+                any::<f64>(), -1.0f64..1.0, Just(0.0), Just(f64::NAN), Just(f64::INFINITY),
+            ], 0..40),
+            overlay in 0u8..3,
+            glyphs in prop_oneof![Just(Glyphs::Braille), Just(Glyphs::Blocks), Just(Glyphs::Ascii)],
+            moves in prop::collection::vec(-60i64..60, 0..4),
+        ) {
+            let mut app = app(layers, &allocations);
+            for steps in moves {
+                app.act(Action::Move(steps));
+                app.act(Action::ZoomIn);
+            }
+            match overlay {
+                1 => app.act(Action::Help),
+                2 => app.act(Action::Quit),
+                _ => {}
+            }
+            text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));
+        }
     }
 }

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use super::words::either;
+use super::words::{self, either};
 use super::{layers, loss};
 use crate::analysis::scale::format_signed;
 use crate::app::App;
@@ -34,10 +34,10 @@ fn at_cursor(app: &App, theme: &Theme) -> Line<'static> {
     let cursor = app.window.cursor(app.timeline.end());
     let Some(entry) = cursor.and_then(|step| app.timeline.entry(step)) else {
         let text = match app.timeline.initial() {
-            Some(losses) => format!(
-                " initial loss {:.4} nats; waiting for the first step",
-                losses.train
-            ),
+            Some(losses) => {
+                let loss = words::loss(losses.train);
+                format!(" initial loss {loss} nats; waiting for the first step")
+            }
             None => " evaluating the initial loss".to_owned(),
         };
         return Line::styled(text, theme.dim);
@@ -49,10 +49,13 @@ fn at_cursor(app: &App, theme: &Theme) -> Line<'static> {
     };
     let mut spans = vec![
         Span::styled(steps, theme.header),
-        Span::raw(format!("  loss {:.5}", entry.loss_after)),
+        Span::raw(format!("  loss {}", words::loss(entry.loss_after))),
     ];
     if entry.test_loss.is_finite() {
-        spans.push(Span::raw(format!("  held-out {:.5}", entry.test_loss)));
+        spans.push(Span::raw(format!(
+            "  held-out {}",
+            words::loss(entry.test_loss)
+        )));
     }
     spans.push(Span::raw(format!(
         "  acc {:.2}%",

@@ -20,29 +20,46 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let dot = either(theme, " · ", " | ");
     let header = &app.header;
     let end = app.timeline.end();
-    let mut parts = vec![
-        header.network.clone(),
-        header.dataset.clone(),
-        format!("step {end}/{}", header.planned_steps),
-    ];
-    if header.steps_per_epoch > 0 {
+    let step = format!("step {end}/{}", header.planned_steps);
+    let epoch = (header.steps_per_epoch > 0).then(|| {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let epoch = end as f64 / header.steps_per_epoch as f64;
-        parts.push(format!("epoch {epoch:.1}"));
-    }
-    if let Some(rate) = steps_per_second(app) {
-        parts.push(format!("{rate:.1} steps/s"));
-    }
-    if let Some(rate) = app.play_rate() {
-        parts.push(format!("playing {rate} steps/s"));
-    } else if app.window.frozen() {
-        parts.push(format!("frozen at step {}", app.window.shown(end)));
-    }
+        format!("epoch {epoch:.1}")
+    });
+    let view = match app.play_rate() {
+        Some(rate) => Some(format!("playing {rate} steps/s")),
+        None if app.window.frozen() => Some(format!("frozen at {}", app.window.shown(end))),
+        None => None,
+    };
+    let speed = steps_per_second(app).map(|rate| format!("{rate:.1} steps/s"));
+    // What a narrow terminal has no room for goes, the last of these first.
+    let mut parts = vec![
+        (0, Some(header.network.clone())),
+        (5, Some(header.dataset.clone())),
+        (1, Some(step)),
+        (4, epoch),
+        (3, speed),
+        (2, view),
+    ];
+    let phase = phase(app.phase(), theme);
+    let room = usize::from(area.width).saturating_sub(12 + phase.width() + 2);
+    let text = loop {
+        let words: Vec<&str> = parts
+            .iter()
+            .filter_map(|(_, part)| part.as_deref())
+            .collect();
+        let text = words.join(dot);
+        if Span::raw(&text).width() <= room || parts.len() == 1 {
+            break text;
+        }
+        let least = parts.iter().map(|(rank, _)| *rank).max();
+        parts.retain(|(rank, _)| Some(*rank) != least);
+    };
     let line = Line::from(vec![
         Span::styled(" lcascope ", theme.title),
-        phase(app.phase(), theme),
+        phase,
         Span::raw("  "),
-        Span::raw(parts.join(dot)),
+        Span::raw(text),
     ]);
     line.render(area, buf);
 }

@@ -10,6 +10,15 @@ pub fn either(theme: &Theme, unicode: &'static str, ascii: &'static str) -> &'st
     }
 }
 
+/// A loss in nats: five decimals, or three digits once it has exploded.
+pub fn loss(nats: f64) -> String {
+    if nats.abs() < 1e5 {
+        format!("{nats:.5}")
+    } else {
+        format!("{nats:.2e}")
+    }
+}
+
 /// A share as a percentage in six columns: ` 52.1%`; blank for NaN.
 pub fn percent(share: f64) -> String {
     if share.is_finite() {
@@ -32,19 +41,6 @@ pub fn every(steps: f64) -> String {
     }
 }
 
-/// A count with thin grouping: `84,060`.
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,8 +53,5 @@ mod tests {
         for steps in [1.0, 6.66, 999.9, 12345.0, f64::INFINITY, f64::NAN] {
             assert_eq!(every(steps).chars().count(), 6);
         }
-        assert_eq!(grouped(84_060), "84,060");
-        assert_eq!(grouped(123), "123");
-        assert_eq!(grouped(1_234_567), "1,234,567");
     }
 }
