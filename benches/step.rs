@@ -1,0 +1,169 @@
+//! What a step costs: the gradient in both engines, the allocation, the recording, a frame.
+//!
+//! `just bench` runs these. The engines compute the same thing in the same run, so their ratio
+//! holds on a machine whose speed drifts. `just bench-torch` compares with `PyTorch`.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use lcascope::app::App;
+use lcascope::data::{self, DataSource};
+use lcascope::engine::candle::{CandleEngine, Precision};
+use lcascope::engine::cpu::{CpuEngine, SLICE_SIZE};
+use lcascope::engine::{Device, Evaluation, GradientEngine, Part, RunData, Want};
+use lcascope::feed::{FeedEvent, Origin};
+use lcascope::lca::allocation::Ends;
+use lcascope::lca::{Allocator, Integral};
+use lcascope::model::{Network, he_normal, preset};
+use lcascope::record::{LayerSummary, Losses, RunHeader, StepSummary};
+use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+fn network() -> Network {
+    let spec = preset("mnist-fc").expect("the preset is there");
+    Network::build(&spec, [1, 28, 28], 10).expect("it fits MNIST")
+}
+
+fn gradient(criterion: &mut Criterion) {
+    let dataset = data::load(&DataSource::Embedded).expect("the sample is part of the program");
+    let network = network();
+    let params = he_normal(&network, 0);
+    let empty = dataset.train.select(&[]);
+    let data = RunData {
+        train: dataset.train,
+        test: dataset.test,
+        validation: empty,
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut cpu = CpuEngine::new(&network, &data, SLICE_SIZE, threads, false);
+    let mut by_class = CpuEngine::new(&network, &data, SLICE_SIZE, threads, true);
+    let mut candle =
+        CandleEngine::new(&network, &data, 2048, Device::Cpu, Precision::Single, false)
+            .expect("the CPU is always there");
+    let mut out = Evaluation::default();
+    let mut group = criterion.benchmark_group("full gradient, mnist-fc, 6000 examples");
+    group.throughput(Throughput::Elements(6000)).sample_size(20);
+    let mut run = |name: &str, engine: &mut dyn GradientEngine, want| {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| engine.evaluate(Part::Train, black_box(&params), want, &mut out));
+        });
+    };
+    run("cpu", &mut cpu, Want::Gradient);
+    run("cpu, by class", &mut by_class, Want::ClassGradient);
+    run("cpu, loss only", &mut cpu, Want::Loss);
+    run("candle", &mut candle, Want::Gradient);
+    group.finish();
+}
+
+fn allocation(criterion: &mut Criterion) {
+    let network = network();
+    let start = he_normal(&network, 0);
+    let end = he_normal(&network, 1);
+    let wide = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect();
+    let integral = Integral {
+        delta: wide(&start),
+        gradient: wide(&end),
+        layer_error: vec![0.0; 3],
+        segments: 2,
+        gradient_evals: 2,
+        ..Integral::default()
+    };
+    let mut allocator = Allocator::new(&network.layout);
+    let ends = Ends {
+        before: 1.0,
+        after: 0.9,
+    };
+    criterion.bench_function("allocate a step, 84,060 parameters", |bencher| {
+        bencher.iter(|| allocator.allocate(black_box(&integral), &start, &end, ends, None));
+    });
+}
+
+/// A run of `steps` steps over `layers` layers, as the screen sees it.
+fn app(layers: usize, steps: u64) -> App {
+    let mut layout = lcascope::layout::ParamLayout::default();
+    for layer in 0..layers {
+        let shapes = [(lcascope::layout::TensorKind::Weight, vec![8, 8])];
+        layout.push_layer(&format!("conv{layer}"), "linear", 8, &shapes);
+    }
+    let header = RunHeader {
+        producer: String::new(),
+        created: String::new(),
+        config: String::new(),
+        seed: 0,
+        device: String::new(),
+        dataset: "synthetic".to_owned(),
+        dataset_sha256: String::new(),
+        integrator: "adaptive".to_owned(),
+        slice_size: 1,
+        network: "bench".to_owned(),
+        planned_steps: steps,
+        steps_per_epoch: 100,
+        tolerance: 1e-3,
+        layout,
+        classes: Vec::new(),
+        train_index: Vec::new(),
+        test_index: Vec::new(),
+        validation_index: Vec::new(),
+        traced: Vec::new(),
+        histogram_edges: Vec::new(),
+        held_out_lca: false,
+        record_weights: 0,
+        record_params: 0,
+    };
+    let mut app = App::new(Arc::new(header), Origin::Live);
+    app.event(FeedEvent::Start(Losses::default()));
+    let summary = |step: u64| StepSummary {
+        first: step,
+        end: step + 1,
+        epoch: 0.0,
+        learning_rate: 0.1,
+        batch_loss: 1.0,
+        seconds: 0.0,
+        gradient_evals: 2,
+        segments: 2,
+        loss_before: 1.0,
+        loss_after: 1.0,
+        train_accuracy: 0.9,
+        test_loss: 1.1,
+        test_accuracy: 0.8,
+        total: 0.0,
+        residual: 0.0,
+        worst_residual: 0.0,
+        layers: (0..layers)
+            .map(|layer| {
+                #[expect(clippy::cast_precision_loss, reason = "a wave to look at")]
+                let phase = (step + layer as u64 * 7) as f64;
+                LayerSummary {
+                    lca: (phase * 0.1).sin() * 1e-3,
+                    helped: 32,
+                    hurt: 30,
+                    update_flips: 9,
+                    ..LayerSummary::default()
+                }
+            })
+            .collect(),
+    };
+    app.event(FeedEvent::Steps((0..steps).map(summary).collect()));
+    app
+}
+
+fn frame(criterion: &mut Criterion) {
+    let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
+    let area = Rect::new(0, 0, 200, 60);
+    for (layers, steps) in [(3, 1000), (22, 5000), (64, 50_000)] {
+        let app = app(layers, steps);
+        let name = format!("overview at 200x60, {layers} layers, {steps} steps");
+        criterion.bench_function(&name, |bencher| {
+            bencher.iter_batched(
+                || Buffer::empty(area),
+                |mut buffer| view::draw(area, &mut buffer, &app, &theme),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
+
+criterion_group!(benches, gradient, allocation, frame);
+criterion_main!(benches);
