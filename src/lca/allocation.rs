@@ -28,7 +28,7 @@ pub fn histogram_edges() -> Vec<f64> {
     below.chain(above.iter().copied()).collect()
 }
 
-/// The bin of an allocation that is not zero.
+/// The bin of an allocation; zero, which is not counted, shares one with the smallest.
 fn bin(a: f64) -> usize {
     // Biased exponent: 1023 for [1, 2). Subnormal numbers have 0.
     let exponent = i32::try_from(a.to_bits() >> 52 & 0x7ff).unwrap_or(0) - 1023;
@@ -135,7 +135,6 @@ impl Allocator {
         };
         let mut motion = Motion::zeros(layers);
         let first = self.totals.steps == 0;
-        let has_turns = self.totals.steps >= 2;
         self.totals.steps += 1;
         for (index, layer) in self.layout.layers.iter().enumerate() {
             let histogram = &mut allocation.histogram[index * HISTOGRAM_BINS..][..HISTOGRAM_BINS];
@@ -149,28 +148,22 @@ impl Allocator {
                 update_sq += delta * delta;
                 gradient_sq += gradient * gradient;
                 dot -= delta * gradient;
+                // Sums of comparisons, not branches: half of all parameters help, at random.
+                let helps = a < 0.0;
+                let update_flip = opposite(delta, self.last_delta[i]);
+                let gradient_flip = opposite(gradient, f64::from(end[i]));
+                // There is no change before the first step, so no turn before the third.
+                let change = if first { 0.0 } else { a - self.last_lca[i] };
                 self.totals.lca_sum[i] += a;
-                if a != 0.0 {
-                    histogram[bin(a)] += 1;
-                }
-                if a < 0.0 {
-                    helped += 1;
-                    self.totals.helped[i] += 1;
-                } else if a > 0.0 {
-                    hurt += 1;
-                }
-                if !first && opposite(delta, self.last_delta[i]) {
-                    update_flips += 1;
-                    self.totals.update_flips[i] += 1;
-                }
-                if opposite(gradient, f64::from(end[i])) {
-                    gradient_flips += 1;
-                    self.totals.gradient_flips[i] += 1;
-                }
-                let change = a - self.last_lca[i];
-                if has_turns && opposite(change, self.last_change[i]) {
-                    turns += 1;
-                }
+                self.totals.helped[i] += u32::from(helps);
+                self.totals.update_flips[i] += u32::from(update_flip);
+                self.totals.gradient_flips[i] += u32::from(gradient_flip);
+                histogram[bin(a)] += u32::from(a != 0.0);
+                helped += u64::from(helps);
+                hurt += u64::from(a > 0.0);
+                update_flips += u64::from(update_flip);
+                gradient_flips += u64::from(gradient_flip);
+                turns += u64::from(opposite(change, self.last_change[i]));
                 self.last_change[i] = change;
             }
             allocation.helped[index] = helped;
@@ -208,7 +201,7 @@ impl Allocator {
 
 /// Whether two numbers have opposite signs. Their product would underflow to 0 for tiny ones.
 fn opposite(a: f64, b: f64) -> bool {
-    (a < 0.0 && b > 0.0) || (a > 0.0 && b < 0.0)
+    ((a < 0.0) & (b > 0.0)) | ((a > 0.0) & (b < 0.0))
 }
 
 /// Sums over groups, each made of the sums below it: units into tensors, tensors into layers.
