@@ -6,6 +6,7 @@
 set -eu
 
 oldest_rust=1.88
+oldest_hdf5=1.10.2
 
 # shellcheck disable=SC2016 # to be typed as it stands
 by_hand='Other ways to HDF5:
@@ -50,7 +51,7 @@ unset it"
     elif [ "$(uname -s)" = Darwin ]; then
         have brew && has_headers "$(brew --prefix hdf5 2>/dev/null)/include"
     else
-        { have pkg-config && pkg-config --exists hdf5; } ||
+        { have pkg-config && pkg-config --exists "hdf5 >= $oldest_hdf5"; } ||
             { [ "$(uname -m)" = x86_64 ] &&
                 { has_headers /usr/include/hdf5/serial || has_headers /usr/include; }; }
     fi
@@ -96,5 +97,5 @@ manager is unknown to this script: install them, then run it again.
 $by_hand"
 fi
 
-ready || fail "HDF5 or the C compiler is still not found.
+ready || fail "HDF5 $oldest_hdf5 or newer, or the C compiler, is still not found.
 $by_hand"
