@@ -195,6 +195,7 @@ pub mod word {
     use super::{Deserialize, Deserializer, FromStr, Serializer, fmt};
     use serde::de::Error as _;
 
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
     pub fn serialize<S: Serializer, T: fmt::Display>(
         value: &Option<T>,
         serializer: S,

@@ -153,7 +153,7 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_every: Option<u64>,
 
-    /// Run file [default: runs/<network>-<time>.h5]
+    /// Run file [default: runs/NETWORK-TIME.h5]
     #[arg(short, long, value_name = "FILE", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use super::ConfigError;
@@ -232,7 +232,7 @@ fn network(choice: Option<&NetworkChoice>) -> Result<NetworkSpec, ConfigError> {
     if let Some(spec) = preset(name) {
         return Ok(spec);
     }
-    if !name.ends_with(".toml") {
+    if Path::new(name).extension().is_none_or(|e| e != "toml") {
         return Err(ConfigError(format!(
             "`{name}` is no network: use a preset ({}) or a TOML file whose name ends in .toml",
             PRESETS.join(", ")

@@ -1,8 +1,8 @@
 //! One stream of events about a run, whoever produces it.
 //!
 //! A [`Feed`] is a header, a receiver of events and a sender of orders. The screens read it and
-//! cannot tell a training in this process ([`live`]) from a file that another process writes or
-//! that was finished long ago ([`file`]), except by the [`Origin`] in its title.
+//! cannot tell a training in this process ([`mod@live`]) from a file that another process writes or
+//! that was finished long ago ([`mod@file`]), except by the [`Origin`] in its title.
 
 mod file;
 mod live;

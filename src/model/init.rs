@@ -47,7 +47,7 @@ mod tests {
         assert_ne!(params, he_normal(&network, 8));
 
         let weights = &params[..784 * 100];
-        let n = weights.len() as f64;
+        let n = 784.0 * 100.0;
         let mean = weights.iter().map(|&w| f64::from(w)).sum::<f64>() / n;
         let var = weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / n - mean * mean;
         // Five standard errors: of the mean, σ/√n; of the variance, σ²·√(2/n).

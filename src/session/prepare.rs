@@ -118,6 +118,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
 }
 
 /// Sizes that do not fit the data are the command's fault.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn usage(error: data::DataError) -> Failure {
     Failure::Usage(ConfigError(error.to_string()))
 }

@@ -107,6 +107,7 @@ fn default_output(network: &str) -> PathBuf {
 }
 
 /// Where a run is watched.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Place {
     Screen(ScreenOptions),
     Bar,

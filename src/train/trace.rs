@@ -51,7 +51,8 @@ mod tests {
             prop_assert!(chosen.iter().all(|&i| i < layout.params() as u64));
             if count >= 8 {
                 for tensor in &layout.tensors {
-                    let inside = chosen.iter().filter(|&&i| tensor.range.contains(&(i as usize)));
+                    let range = tensor.range.start as u64..tensor.range.end as u64;
+                    let inside = chosen.iter().filter(|i| range.contains(i));
                     prop_assert!(inside.count() >= (count / 4).min(tensor.range.len()));
                 }
             }

@@ -1,6 +1,6 @@
 //! The explorer on a terminal: the only code that names ratatui and crossterm.
 //!
-//! [`run`] is the draw loop. It reads events of the feed and keys, hands both to the
+//! [`run()`] is the draw loop. It reads events of the feed and keys, hands both to the
 //! [`App`](crate::app::App), and draws when something has changed. [`view`] has one file a screen
 //! or panel, [`widget`] one file a chart, [`theme`] what things look like.
 

@@ -4,6 +4,11 @@
 //! forward `Y = X Wᵀ + b`; backward `dW = dYᵀ X`, `db = Σ_rows dY`, `dX = dY W`
 //! (<https://en.wikipedia.org/wiki/Backpropagation>, matrix form).
 
+#![allow(
+    unsafe_code,
+    reason = "`gemm` takes pointers; their bounds are checked here"
+)]
+
 use gemm::Parallelism;
 
 /// A matrix in memory: element (r, c) stands at `r * row_stride + c * col_stride`.

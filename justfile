@@ -1,0 +1,51 @@
+# Recipes for working on lcascope; `just` alone lists them. None of them is needed to build it.
+
+python := env("PYTHON", "python3")
+
+_list:
+    @just --list --unsorted
+
+# Install what the build needs, if it is missing
+setup:
+    sh scripts/setup.sh
+
+# Run the program with the given arguments
+run *args:
+    cargo run --release -- {{ args }}
+
+# Train a small network on a sample of MNIST and watch it
+demo: setup
+    cargo run --release
+
+# Run the tests; arguments go on to `cargo test`
+test *args: setup
+    cargo test {{ args }}
+
+# Check the format and the lints
+lint:
+    cargo fmt --check
+    cargo clippy --locked --all-targets -- -D warnings
+
+# Build the documentation of the code
+doc:
+    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items
+
+# Run the benchmarks; arguments go on to `cargo bench`
+bench *args:
+    cargo bench {{ args }}
+
+# Compare the full gradient's throughput with PyTorch's, which is installed into .venv-bench
+bench-torch *args:
+    sh scripts/bench_torch.sh {{ args }}
+
+# Compile with CUDA on a machine that has none; arguments go on to `cargo build`
+check-cuda *args:
+    sh scripts/check_cuda.sh {{ args }}
+
+# Run what continuous integration runs
+ci:
+    .ci/run
+
+# Make the golden numbers of the tests anew (needs torch and numpy; PYTHON=… chooses the Python)
+golden:
+    {{ python }} tests/golden/mnist_fc.py
