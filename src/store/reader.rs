@@ -18,6 +18,11 @@ use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
 /// The first bytes of every HDF5 file without a user block.
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
+/// How often the library tries to read what a writer may just be changing. It waits 1 ns before the
+/// second attempt and twice as long before every further one, a second in all; its own choice of
+/// 100 would wait for centuries on a file that has lost its end.
+const READ_ATTEMPTS: u32 = 30;
+
 /// How far a run has come.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunState {
@@ -70,8 +75,15 @@ impl RunReader {
         check_signature(path)?;
         // A file that is being written, or whose writer was killed, opens only for SWMR reading.
         let file = File::open_as(path, OpenMode::Read)
-            .or_else(|_| File::open_as(path, OpenMode::ReadSWMR))
+            .or_else(|_| {
+                File::with_options()
+                    .with_fapl(|access| access.metadata_read_attempts(READ_ATTEMPTS))
+                    .open_as(path, OpenMode::ReadSWMR)
+            })
             .doing(path, || "open the file".to_owned())?;
+        // Unreadable is not the same as absent: a run that has lost its end is not a foreign file.
+        file.attr_names()
+            .doing(path, || "read the attributes".to_owned())?;
         if text::read_attribute(&file, "format").ok().as_deref() != Some(FORMAT) {
             return Err(StoreError::Foreign {
                 path: path.to_owned(),
