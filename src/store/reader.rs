@@ -10,7 +10,7 @@ use ndarray::s;
 
 use super::error::{Context, StoreError};
 use super::schema::{FORMAT, VERSION};
-use super::text::{self, Message};
+use super::text;
 use super::writer::unix_seconds;
 use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
 use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
@@ -149,7 +149,8 @@ impl RunReader {
     pub fn refresh(&self) -> Result<RunState, StoreError> {
         // The status before the committed length: a run seen as finished is seen with all its steps.
         let status: u8 = self.latest("state/status")?;
-        let message: Message = self.latest("state/message")?;
+        let message = (text::read_strings(&self.file, "state/message"))
+            .doing(&self.path, || "read state/message".to_owned())?;
         let heartbeat: f64 = self.latest("state/heartbeat")?;
         let committed: u64 = self.latest("state/committed")?;
         let mut steps = committed;
@@ -167,7 +168,7 @@ impl RunReader {
         Ok(RunState {
             status: Status::from_code(status)
                 .ok_or_else(|| self.damaged(format!("state/status is {status}")))?,
-            message: message.as_str().to_owned(),
+            message: message.concat(),
             committed: steps,
             silent: (unix_seconds() - heartbeat).max(0.0),
         })
@@ -381,7 +382,7 @@ fn read_header(path: &Path, file: &File) -> Result<RunHeader, StoreError> {
             what: format!("{name} has a row above 2^32"),
         })
     };
-    let names = |name: &str| text::read_names(file, name).doing(path, || format!("read {name}"));
+    let names = |name: &str| text::read_strings(file, name).doing(path, || format!("read {name}"));
     Ok(RunHeader {
         producer: string("producer")?,
         created: string("created")?,
@@ -421,7 +422,7 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
         path: path.to_owned(),
         what: format!("the layout of the parameters is damaged: {what}"),
     };
-    let names = |name: &str| text::read_names(file, name).doing(path, || format!("read {name}"));
+    let names = |name: &str| text::read_strings(file, name).doing(path, || format!("read {name}"));
     let sizes = |name: &str| -> Result<Vec<usize>, StoreError> {
         let values: Vec<u64> = vector(path, file, name)?;
         let size = |v: u64| usize::try_from(v).ok().filter(|&v| v <= 1 << 40);
