@@ -9,7 +9,7 @@ use hdf5::{Dataset, File, H5Type, OpenMode};
 use ndarray::s;
 
 use super::error::{Context, StoreError};
-use super::schema::{FORMAT, VERSION};
+use super::schema::{self, FORMAT, VERSION};
 use super::text;
 use super::writer::unix_seconds;
 use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
@@ -98,8 +98,17 @@ impl RunReader {
         }
         let header = read_header(path, &file)?;
         let dataset = |name: &str| {
-            file.dataset(name)
-                .doing(path, || format!("open the dataset {name}"))
+            let dataset =
+                (file.dataset(name)).doing(path, || format!("open the dataset {name}"))?;
+            let shape = dataset.shape();
+            let axes = schema::axes(name).map(|axes| axes.lengths(&header));
+            if shape.get(1..) != axes.as_deref() {
+                return Err(StoreError::Damaged {
+                    path: path.to_owned(),
+                    what: format!("{name} of shape {shape:?} does not fit the layout"),
+                });
+            }
+            Ok(dataset)
         };
         Ok(Self {
             held_out: header
@@ -383,6 +392,14 @@ fn read_header(path: &Path, file: &File) -> Result<RunHeader, StoreError> {
         })
     };
     let names = |name: &str| text::read_strings(file, name).doing(path, || format!("read {name}"));
+    let layout = read_layout(path, file)?;
+    let traced: Vec<u64> = vector(path, file, "trace/parameter")?;
+    if let Some(index) = traced.iter().find(|&&i| i >= layout.params() as u64) {
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            what: format!("trace/parameter has {index}, beyond the last parameter"),
+        });
+    }
     Ok(RunHeader {
         producer: string("producer")?,
         created: string("created")?,
@@ -397,12 +414,12 @@ fn read_header(path: &Path, file: &File) -> Result<RunHeader, StoreError> {
         planned_steps: number(path, file, "planned_steps")?,
         steps_per_epoch: number(path, file, "steps_per_epoch")?,
         tolerance: number(path, file, "tolerance")?,
-        layout: read_layout(path, file)?,
+        layout,
         classes: names("layout/class/name")?,
         train_index: rows("data/train_index")?,
         test_index: rows("data/test_index")?,
         validation_index: rows("data/validation_index")?,
-        traced: vector(path, file, "trace/parameter")?,
+        traced,
         histogram_edges: vector(path, file, "lca/histogram_edges")?,
         held_out_lca: file.link_exists("lca_test"),
         record_weights: u64::from(file.link_exists("weight")),
@@ -431,6 +448,7 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
     let layer_names = names("layout/layer/name")?;
     let layer_kinds = names("layout/layer/kind")?;
     let layer_units = sizes("layout/layer/units")?;
+    let layer_params = sizes("layout/layer/params")?;
     let tensor_names = names("layout/tensor/name")?;
     let tensor_kinds = names("layout/tensor/kind")?;
     let tensor_layer = sizes("layout/tensor/layer")?;
@@ -445,7 +463,8 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
         lengths.len(),
         shapes.len() / 4,
     ];
-    if layer_kinds.len() != layers || layer_units.len() != layers || tensor_lists != [tensors; 5] {
+    let layer_lists = [layer_kinds.len(), layer_units.len(), layer_params.len()];
+    if layer_lists != [layers; 3] || tensor_lists != [tensors; 5] {
         return Err(damaged("lists of different lengths"));
     }
 
@@ -484,6 +503,9 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
             [ref a, .., ref z] => a.range.start..z.range.end,
             [ref only] => only.range.clone(),
         };
+        if range.len() != layer_params[l] {
+            return Err(damaged(&format!("the parameters of layer {l}")));
+        }
         layout.layers.push(Layer {
             name: layer_names[l].clone(),
             kind: layer_kinds[l].clone(),
