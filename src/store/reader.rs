@@ -9,14 +9,19 @@ use hdf5::{Dataset, File, H5Type, OpenMode};
 use ndarray::s;
 
 use super::error::{Context, StoreError};
-use super::schema::{FORMAT, VERSION};
-use super::text::{self, Message};
+use super::schema::{self, FORMAT, VERSION};
+use super::text;
 use super::writer::unix_seconds;
 use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
 use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
 
 /// The first bytes of every HDF5 file without a user block.
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
+
+/// How often the library tries to read what a writer may just be changing. It waits 1 ns before the
+/// second attempt and twice as long before every further one, a second in all; its own choice of
+/// 100 would wait for centuries on a file that has lost its end.
+const READ_ATTEMPTS: u32 = 30;
 
 /// How far a run has come.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,8 +75,15 @@ impl RunReader {
         check_signature(path)?;
         // A file that is being written, or whose writer was killed, opens only for SWMR reading.
         let file = File::open_as(path, OpenMode::Read)
-            .or_else(|_| File::open_as(path, OpenMode::ReadSWMR))
+            .or_else(|_| {
+                File::with_options()
+                    .with_fapl(|access| access.metadata_read_attempts(READ_ATTEMPTS))
+                    .open_as(path, OpenMode::ReadSWMR)
+            })
             .doing(path, || "open the file".to_owned())?;
+        // Unreadable is not the same as absent: a run that has lost its end is not a foreign file.
+        file.attr_names()
+            .doing(path, || "read the attributes".to_owned())?;
         if text::read_attribute(&file, "format").ok().as_deref() != Some(FORMAT) {
             return Err(StoreError::Foreign {
                 path: path.to_owned(),
@@ -86,8 +98,17 @@ impl RunReader {
         }
         let header = read_header(path, &file)?;
         let dataset = |name: &str| {
-            file.dataset(name)
-                .doing(path, || format!("open the dataset {name}"))
+            let dataset =
+                (file.dataset(name)).doing(path, || format!("open the dataset {name}"))?;
+            let shape = dataset.shape();
+            let axes = schema::axes(name).map(|axes| axes.lengths(&header));
+            if shape.get(1..) != axes.as_deref() {
+                return Err(StoreError::Damaged {
+                    path: path.to_owned(),
+                    what: format!("{name} of shape {shape:?} does not fit the layout"),
+                });
+            }
+            Ok(dataset)
         };
         Ok(Self {
             held_out: header
@@ -137,7 +158,8 @@ impl RunReader {
     pub fn refresh(&self) -> Result<RunState, StoreError> {
         // The status before the committed length: a run seen as finished is seen with all its steps.
         let status: u8 = self.latest("state/status")?;
-        let message: Message = self.latest("state/message")?;
+        let message = (text::read_strings(&self.file, "state/message"))
+            .doing(&self.path, || "read state/message".to_owned())?;
         let heartbeat: f64 = self.latest("state/heartbeat")?;
         let committed: u64 = self.latest("state/committed")?;
         let mut steps = committed;
@@ -155,7 +177,7 @@ impl RunReader {
         Ok(RunState {
             status: Status::from_code(status)
                 .ok_or_else(|| self.damaged(format!("state/status is {status}")))?,
-            message: message.as_str().to_owned(),
+            message: message.concat(),
             committed: steps,
             silent: (unix_seconds() - heartbeat).max(0.0),
         })
@@ -369,7 +391,15 @@ fn read_header(path: &Path, file: &File) -> Result<RunHeader, StoreError> {
             what: format!("{name} has a row above 2^32"),
         })
     };
-    let names = |name: &str| text::read_names(file, name).doing(path, || format!("read {name}"));
+    let names = |name: &str| text::read_strings(file, name).doing(path, || format!("read {name}"));
+    let layout = read_layout(path, file)?;
+    let traced: Vec<u64> = vector(path, file, "trace/parameter")?;
+    if let Some(index) = traced.iter().find(|&&i| i >= layout.params() as u64) {
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            what: format!("trace/parameter has {index}, beyond the last parameter"),
+        });
+    }
     Ok(RunHeader {
         producer: string("producer")?,
         created: string("created")?,
@@ -384,12 +414,12 @@ fn read_header(path: &Path, file: &File) -> Result<RunHeader, StoreError> {
         planned_steps: number(path, file, "planned_steps")?,
         steps_per_epoch: number(path, file, "steps_per_epoch")?,
         tolerance: number(path, file, "tolerance")?,
-        layout: read_layout(path, file)?,
+        layout,
         classes: names("layout/class/name")?,
         train_index: rows("data/train_index")?,
         test_index: rows("data/test_index")?,
         validation_index: rows("data/validation_index")?,
-        traced: vector(path, file, "trace/parameter")?,
+        traced,
         histogram_edges: vector(path, file, "lca/histogram_edges")?,
         held_out_lca: file.link_exists("lca_test"),
         record_weights: u64::from(file.link_exists("weight")),
@@ -409,7 +439,7 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
         path: path.to_owned(),
         what: format!("the layout of the parameters is damaged: {what}"),
     };
-    let names = |name: &str| text::read_names(file, name).doing(path, || format!("read {name}"));
+    let names = |name: &str| text::read_strings(file, name).doing(path, || format!("read {name}"));
     let sizes = |name: &str| -> Result<Vec<usize>, StoreError> {
         let values: Vec<u64> = vector(path, file, name)?;
         let size = |v: u64| usize::try_from(v).ok().filter(|&v| v <= 1 << 40);
@@ -418,6 +448,7 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
     let layer_names = names("layout/layer/name")?;
     let layer_kinds = names("layout/layer/kind")?;
     let layer_units = sizes("layout/layer/units")?;
+    let layer_params = sizes("layout/layer/params")?;
     let tensor_names = names("layout/tensor/name")?;
     let tensor_kinds = names("layout/tensor/kind")?;
     let tensor_layer = sizes("layout/tensor/layer")?;
@@ -432,7 +463,8 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
         lengths.len(),
         shapes.len() / 4,
     ];
-    if layer_kinds.len() != layers || layer_units.len() != layers || tensor_lists != [tensors; 5] {
+    let layer_lists = [layer_kinds.len(), layer_units.len(), layer_params.len()];
+    if layer_lists != [layers; 3] || tensor_lists != [tensors; 5] {
         return Err(damaged("lists of different lengths"));
     }
 
@@ -471,6 +503,9 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
             [ref a, .., ref z] => a.range.start..z.range.end,
             [ref only] => only.range.clone(),
         };
+        if range.len() != layer_params[l] {
+            return Err(damaged(&format!("the parameters of layer {l}")));
+        }
         layout.layers.push(Layer {
             name: layer_names[l].clone(),
             kind: layer_kinds[l].clone(),

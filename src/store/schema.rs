@@ -350,3 +350,13 @@ pub const HELD_OUT: &[Column<HeldOutAllocation>] = &[
         "as lca/unit, of the held-out loss",
     ),
 ];
+
+/// The axes after the first of a per-step dataset.
+pub fn axes(path: &str) -> Option<Axes> {
+    let losses = LOSSES.iter().map(|column| (column.path, column.axes));
+    let steps = STEPS.iter().map(|column| (column.path, column.axes));
+    let held_out = HELD_OUT.iter().map(|column| (column.path, column.axes));
+    (losses.chain(steps).chain(held_out))
+        .find(|(name, _)| *name == path)
+        .map(|(_, axes)| axes)
+}

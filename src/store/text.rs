@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use hdf5::types::{FixedUnicode, VarLenUnicode};
-use hdf5::{Group, Location};
+use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
+use hdf5::{Container, Group, Location};
 
 use crate::layout::MAX_NAME;
 
@@ -12,6 +12,9 @@ pub type Name = FixedUnicode<MAX_NAME>;
 
 /// `state/message`.
 pub type Message = FixedUnicode<1024>;
+
+/// The longest attribute of a fixed length that is read whole: HDF5's own limit for small ones.
+const MAX_FIXED_ATTRIBUTE: usize = 1 << 16;
 
 /// Writes a string attribute. A zero byte would end the string, so it is left out.
 pub fn write_attribute(at: &Location, name: &str, value: &str) -> hdf5::Result<()> {
@@ -24,12 +27,15 @@ pub fn write_attribute(at: &Location, name: &str, value: &str) -> hdf5::Result<(
 /// Reads a string attribute, whatever kind of string another program has made of it.
 pub fn read_attribute(at: &Location, name: &str) -> hdf5::Result<String> {
     let attribute = at.attr(name)?;
-    if let Ok(text) = attribute.read_scalar::<VarLenUnicode>() {
-        return Ok(text.as_str().to_owned());
-    }
-    attribute
-        .read_scalar::<hdf5::types::VarLenAscii>()
-        .map(|text| text.as_str().to_owned())
+    Ok(match attribute.dtype()?.to_descriptor()? {
+        TypeDescriptor::VarLenAscii => {
+            printable(attribute.read_scalar::<VarLenAscii>()?.as_bytes())
+        }
+        TypeDescriptor::FixedAscii(_) | TypeDescriptor::FixedUnicode(_) => {
+            read_fixed::<MAX_FIXED_ATTRIBUTE>(&attribute)?.concat()
+        }
+        _ => printable(attribute.read_scalar::<VarLenUnicode>()?.as_bytes()),
+    })
 }
 
 /// The longest start of `text` that fits `N` bytes.
@@ -42,10 +48,36 @@ pub fn fixed<const N: usize>(text: &str) -> FixedUnicode<N> {
     FixedUnicode::from_str(&text[..end]).unwrap_or_default()
 }
 
-/// Reads a dataset of names.
-pub fn read_names(group: &Group, path: &str) -> hdf5::Result<Vec<String>> {
-    let names: Vec<Name> = group.dataset(path)?.read_raw()?;
-    Ok(names.iter().map(|name| name.as_str().to_owned()).collect())
+/// Reads a dataset of strings of any fixed length up to that of a [`Message`].
+pub fn read_strings(group: &Group, path: &str) -> hdf5::Result<Vec<String>> {
+    let dataset = group.dataset(path)?;
+    dataset.refresh()?;
+    read_fixed::<{ Message::capacity() }>(&dataset)
+}
+
+/// HDF5 converts between lengths, but not between its two alphabets. h5py's `S` is ASCII.
+fn read_fixed<const N: usize>(from: &Container) -> hdf5::Result<Vec<String>> {
+    Ok(match from.dtype()?.to_descriptor()? {
+        TypeDescriptor::FixedAscii(_) => (from.read_raw::<FixedAscii<N>>()?.iter())
+            .map(|text| printable(text.as_bytes()))
+            .collect(),
+        _ => (from.read_raw::<FixedUnicode<N>>()?.iter())
+            .map(|text| printable(text.as_bytes()))
+            .collect(),
+    })
+}
+
+/// Text that a terminal shows and does not obey. What claims to be UTF-8 in a file need not be.
+fn printable(bytes: &[u8]) -> String {
+    let harmless = |c: char| match c {
+        '\n' | '\t' => c,
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .map(harmless)
+        .collect()
 }
 
 #[cfg(test)]
@@ -58,5 +90,11 @@ mod tests {
         assert_eq!(fixed::<4>("abcdef").as_str(), "abcd");
         assert_eq!(fixed::<4>("abcé").as_str(), "abc");
         assert_eq!(fixed::<4>("a\0b").as_str(), "ab");
+    }
+
+    #[test]
+    fn nothing_in_a_file_speaks_to_the_terminal() {
+        assert_eq!(printable("fc1 é\n\tx".as_bytes()), "fc1 é\n\tx");
+        assert_eq!(printable(b"a\x1b[2Jb\xff"), "a\u{fffd}[2Jb\u{fffd}");
     }
 }
