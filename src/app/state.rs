@@ -193,8 +193,7 @@ impl App {
             }
             Action::Help => self.overlay = Some(Overlay::Help),
             Action::Quit if self.is_training() => self.overlay = Some(Overlay::AskQuit),
-            Action::Quit => self.quit = Some(Quit::Stop),
-            Action::StopAndQuit => self.quit = Some(Quit::Stop),
+            Action::Quit | Action::StopAndQuit => self.quit = Some(Quit::Stop),
             Action::LeaveRunning => self.quit = Some(Quit::Leave),
             Action::Dismiss => self.overlay = None,
         }
@@ -395,7 +394,7 @@ mod tests {
         let mut app = app(Origin::Replay);
         app.event(finished());
         app.act(Action::Freeze);
-        app.tick(Duration::from_millis(1000));
+        app.tick(Duration::from_secs(1));
         app.act(Action::Move(-2));
         assert_eq!(app.window.cursor(20), Some(8));
         assert_eq!(app.window.visible(20), 0..20);

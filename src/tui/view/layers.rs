@@ -81,225 +81,239 @@ impl Columns {
 }
 
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let timeline = &app.timeline;
-    let layers = &app.header.layout.layers;
-    let shown = area.height.saturating_sub(FIXED_ROWS);
-    if shown == 0 || layers.is_empty() {
+    if area.height <= FIXED_ROWS || app.header.layout.layers.is_empty() {
         return;
     }
-    let count = u16::try_from(layers.len()).unwrap_or(u16::MAX);
-    let row_height = (shown / count).clamp(1, TALLEST);
-    let fit = usize::from(shown / row_height);
-    let scroll = app.scroll.min(layers.len().saturating_sub(fit));
-    let widest = layers
-        .iter()
-        .map(|layer| layer.name.chars().count())
-        .max()
-        .unwrap_or(0);
-    let name_width = u16::try_from(widest).unwrap_or(u16::MAX).clamp(8, 20);
-    let columns = Columns::new(area, name_width);
+    let table = Table::new(area, app, theme);
+    table.draw_header(buf);
+    table.draw_bars(buf);
+    for (place, layer) in table.shown.clone().enumerate() {
+        table.draw_layer(layer, table.row_top(place), buf);
+    }
+    table.draw_closing_rows(buf);
+}
 
-    let end = timeline.end();
-    let visible = app.window.visible(end);
-    let entries = timeline.entries(&visible);
-    let all = timeline.entries(&(0..app.window.shown(end)));
-    let at = app
-        .window
-        .cursor(end)
-        .map_or(0..0, |step| timeline.entries(&(step..step + 1)));
-    let ranges = [&at, &entries, &all];
+/// Where everything stands, and which steps the numbers are of.
+struct Table<'a> {
+    area: Rect,
+    app: &'a App,
+    theme: &'a Theme,
+    columns: Columns,
+    row_height: u16,
+    /// Layers in view.
+    shown: Range<usize>,
+    /// Entries of the timeline at the cursor, in the window, and all that may be shown.
+    at: Range<usize>,
+    window: Range<usize>,
+    all: Range<usize>,
+}
 
-    let row = |y: u16, rect: Rect| {
-        Rect {
-            y,
-            height: 1,
-            ..rect
-        }
-        .intersection(area)
-    };
-    header(
-        area.y,
-        &columns,
-        &visible,
-        scroll..(scroll + fit).min(layers.len()),
-        layers.len(),
-        buf,
-        theme,
-        &row,
-    );
-
-    // One scale for all layers, so that rows can be compared.
-    let dots = SignedBars::columns(columns.bars.width, theme.glyphs);
-    let bars: Vec<Vec<Option<Extent>>> = (0..layers.len())
-        .map(|layer| extents(timeline.layer_values(layer, entries.clone()), dots))
-        .collect();
-    let largest = bars.iter().flatten().flatten().fold(0.0_f64, |max, e| {
-        max.max(f64::from(e.max).abs()).max(f64::from(e.min).abs())
-    });
-    let scale = match app.log_scale {
-        true => Scale::SymLog {
-            linear: largest / 100.0,
-        },
-        false => Scale::Linear,
-    };
-    let cursor = (!app.window.follows() && !entries.is_empty() && !at.is_empty())
-        .then(|| column_of(at.start - entries.start, entries.len(), dots).start);
-
-    let total = timeline.total_sums(&all);
-    for (place, layer) in (scroll..layers.len()).take(fit).enumerate() {
-        let y = area.y + 1 + u16::try_from(place).unwrap_or(0) * row_height;
-        let bars_area = Rect {
-            y,
-            height: row_height,
-            ..columns.bars
-        };
-        let chart = SignedBars {
+impl<'a> Table<'a> {
+    fn new(area: Rect, app: &'a App, theme: &'a Theme) -> Self {
+        let layers = &app.header.layout.layers;
+        let rows = area.height - FIXED_ROWS;
+        let count = u16::try_from(layers.len()).unwrap_or(u16::MAX);
+        let row_height = (rows / count).clamp(1, TALLEST);
+        let fit = usize::from(rows / row_height).min(layers.len());
+        let first = app.scroll.min(layers.len() - fit);
+        let names = layers.iter().map(|layer| layer.name.chars().count());
+        let name = u16::try_from(names.max().unwrap_or(0)).unwrap_or(u16::MAX);
+        let timeline = &app.timeline;
+        let end = timeline.end();
+        let cursor = app.window.cursor(end);
+        Self {
+            area,
+            app,
             theme,
-            extents: &bars[layer],
-            scale,
-            max: largest,
-            cursor,
+            columns: Columns::new(area, name.clamp(8, 20)),
+            row_height,
+            shown: first..first + fit,
+            at: cursor.map_or(0..0, |step| timeline.entries(&(step..step + 1))),
+            window: timeline.entries(&app.window.visible(end)),
+            all: timeline.entries(&(0..app.window.shown(end))),
+        }
+    }
+
+    fn row_top(&self, place: usize) -> u16 {
+        let place = u16::try_from(place).unwrap_or(u16::MAX);
+        (self.area.y + 1).saturating_add(place.saturating_mul(self.row_height))
+    }
+
+    /// The three ranges of steps, in the order of their columns.
+    fn ranges(&self) -> [(Rect, &Range<usize>); 3] {
+        let columns = &self.columns;
+        [
+            (columns.cursor, &self.at),
+            (columns.window, &self.window),
+            (columns.all, &self.all),
+        ]
+    }
+
+    fn draw_header(&self, buf: &mut Buffer) {
+        let Self {
+            area,
+            theme,
+            columns,
+            ..
+        } = self;
+        let layers = self.app.timeline.layers();
+        let name = match self.shown.len() {
+            shown if shown == layers => "layer".to_owned(),
+            _ => format!("{}-{}/{layers}", self.shown.start + 1, self.shown.end),
         };
-        chart.render(bars_area.intersection(area), buf);
+        let steps = self.app.timeline.steps(&self.window);
+        let bars = match steps.end.checked_sub(1) {
+            Some(last) if columns.bars.width >= 30 => {
+                format!("LCA in nats, steps {}-{last}", steps.start)
+            }
+            _ => "LCA in nats".to_owned(),
+        };
+        self.left(buf, area.y, columns.name, &name, theme.header);
+        self.left(buf, area.y, columns.bars, &bars, theme.header);
+        for (column, title) in [
+            (columns.cursor, "cursor"),
+            (columns.window, "window"),
+            (columns.all, "all"),
+            (columns.share, "share"),
+            (columns.help, "help"),
+            (columns.flips, "every"),
+        ] {
+            self.right(buf, area.y, column, title, theme.header);
+        }
+    }
+
+    /// The sparklines, on one scale for all layers, so that rows can be compared.
+    fn draw_bars(&self, buf: &mut Buffer) {
+        let timeline = &self.app.timeline;
+        let columns = SignedBars::columns(self.columns.bars.width, self.theme.glyphs);
+        let values = |layer| timeline.layer_values(layer, self.window.clone());
+        let bars: Vec<Vec<Option<Extent>>> = (0..timeline.layers())
+            .map(|layer| extents(values(layer), columns))
+            .collect();
+        let ends = bars.iter().flatten().flatten().flat_map(|e| [e.min, e.max]);
+        let max = ends.fold(0.0_f64, |max, end| max.max(f64::from(end).abs()));
+        let scale = match self.app.log_scale {
+            true => Scale::SymLog {
+                linear: max / 100.0,
+            },
+            false => Scale::Linear,
+        };
+        let cursor = (!self.app.window.follows() && !self.at.is_empty()).then(|| {
+            column_of(
+                self.at.start - self.window.start,
+                self.window.len(),
+                columns,
+            )
+            .start
+        });
+        for (place, layer) in self.shown.clone().enumerate() {
+            let row = Rect {
+                y: self.row_top(place),
+                height: self.row_height,
+                ..self.columns.bars
+            };
+            let chart = SignedBars {
+                theme: self.theme,
+                extents: &bars[layer],
+                scale,
+                max,
+                cursor,
+            };
+            chart.render(row.intersection(self.area), buf);
+        }
+    }
+
+    fn draw_layer(&self, layer: usize, top: u16, buf: &mut Buffer) {
+        let timeline = &self.app.timeline;
         // The numbers stand on the zero line of tall bars.
-        let y = y + (row_height - 1) / 2;
-        put(
+        let y = top + (self.row_height - 1) / 2;
+        let name = &self.app.header.layout.layers[layer].name;
+        self.left(buf, y, self.columns.name, name, Style::default());
+        self.draw_numbers(buf, y, |range| timeline.layer_sums(layer, range));
+        let share = timeline.layer_sums(layer, &self.all).lca / timeline.total_sums(&self.all).lca;
+        self.right(
             buf,
-            row(y, columns.name),
-            &layers[layer].name,
-            Style::default(),
-            false,
-        );
-        let sums = ranges.map(|range| timeline.layer_sums(layer, range));
-        numbers(&columns, y, &sums, buf, theme, &row);
-        let share = sums[2].lca / total.lca;
-        put(
-            buf,
-            row(y, columns.share),
+            y,
+            self.columns.share,
             &percent(share),
             Style::default(),
-            true,
         );
     }
 
-    let y = area.bottom() - 3;
-    let sums = ranges.map(|range| timeline.total_sums(range));
-    put(buf, row(y, columns.name), "sum LCA", theme.header, false);
-    numbers(&columns, y, &sums, buf, theme, &row);
-    let changes = ranges.map(|range| timeline.loss_change(range));
-    let residuals = ranges.map(|range| timeline.residual(range));
-    let delta = either(theme, "Δloss", "dloss");
-    for (y, name, values, style) in [
-        (y + 1, delta, changes, Style::default()),
-        (y + 2, "residual", residuals, theme.dim),
-    ] {
-        put(buf, row(y, columns.name), name, theme.header, false);
-        for (column, value) in [columns.cursor, columns.window, columns.all]
-            .into_iter()
-            .zip(values)
-        {
-            put(buf, row(y, column), &number(value), style, true);
+    /// Allocations in the three ranges of steps, and what the parameters did in the window.
+    fn draw_numbers(&self, buf: &mut Buffer, y: u16, sums: impl Fn(&Range<usize>) -> GroupSums) {
+        for (column, range) in self.ranges() {
+            let lca = sums(range).lca;
+            let style = match lca {
+                lca if lca < 0.0 => self.theme.help,
+                lca if lca > 0.0 => self.theme.hurt,
+                _ => Style::default(),
+            };
+            self.right(buf, y, column, &number(lca), style);
+        }
+        let window = sums(&self.window);
+        let (help, flips) = (percent(window.help_share()), every(window.steps_per_flip()));
+        self.right(buf, y, self.columns.help, &help, Style::default());
+        self.right(buf, y, self.columns.flips, &flips, Style::default());
+    }
+
+    /// The sum of all layers, the actual change of the loss, and what lies between them.
+    fn draw_closing_rows(&self, buf: &mut Buffer) {
+        let Self {
+            theme,
+            columns,
+            app,
+            ..
+        } = self;
+        let timeline = &app.timeline;
+        let y = self.area.bottom() - 3;
+        self.left(buf, y, columns.name, "sum LCA", theme.header);
+        self.draw_numbers(buf, y, |range| timeline.total_sums(range));
+        let delta = either(theme, "Δloss", "dloss");
+        self.left(buf, y + 1, columns.name, delta, theme.header);
+        self.left(buf, y + 2, columns.name, "residual", theme.header);
+        for (column, range) in self.ranges() {
+            let (change, residual) = (timeline.loss_change(range), timeline.residual(range));
+            self.right(buf, y + 1, column, &number(change), Style::default());
+            self.right(buf, y + 2, column, &number(residual), theme.dim);
+        }
+        let steps = timeline.steps(&self.all);
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+        let each = timeline.gradient_evals(&self.all) as f64 / (steps.end - steps.start) as f64;
+        if each.is_finite() && columns.bars.width > 24 {
+            let text = format!("{} {each:.2} gradients a step", app.header.integrator);
+            self.left(buf, y + 2, columns.bars, &text, theme.dim);
         }
     }
-    let spent = timeline.gradient_evals(&all);
-    let steps = timeline.steps(&all);
-    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
-    let each = spent as f64 / (steps.end - steps.start) as f64;
-    if each.is_finite() && columns.bars.width > 24 {
-        let text = format!("{} {each:.2} gradients a step", app.header.integrator);
-        put(buf, row(y + 2, columns.bars), &text, theme.dim, false);
-    }
-}
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one row of the table, drawn once"
-)]
-fn header(
-    y: u16,
-    columns: &Columns,
-    visible: &Range<u64>,
-    shown: Range<usize>,
-    layers: usize,
-    buf: &mut Buffer,
-    theme: &Theme,
-    row: &impl Fn(u16, Rect) -> Rect,
-) {
-    let name = if shown.len() < layers {
-        format!("{}-{}/{layers}", shown.start + 1, shown.end)
-    } else {
-        "layer".to_owned()
-    };
-    let steps = match visible.end.checked_sub(1) {
-        Some(last) if columns.bars.width >= 30 => {
-            format!("LCA in nats, steps {}-{last}", visible.start)
-        }
-        _ => "LCA in nats".to_owned(),
-    };
-    put(buf, row(y, columns.name), &name, theme.header, false);
-    put(buf, row(y, columns.bars), &steps, theme.header, false);
-    for (column, title) in [
-        (columns.cursor, "cursor"),
-        (columns.window, "window"),
-        (columns.all, "all"),
-        (columns.share, "share"),
-        (columns.help, "help"),
-        (columns.flips, "every"),
-    ] {
-        put(buf, row(y, column), title, theme.header, true);
+    fn left(&self, buf: &mut Buffer, y: u16, column: Rect, text: &str, style: Style) {
+        let cell = self.cell(y, column);
+        let width = cell.width.min(width_of(text));
+        Span::styled(text, style).render(Rect { width, ..cell }, buf);
     }
-}
 
-/// The numbers of a layer, or of all: at the cursor, in the window, in all steps shown.
-fn numbers(
-    columns: &Columns,
-    y: u16,
-    sums: &[GroupSums; 3],
-    buf: &mut Buffer,
-    theme: &Theme,
-    row: &impl Fn(u16, Rect) -> Rect,
-) {
-    for (column, sums) in [columns.cursor, columns.window, columns.all]
-        .into_iter()
-        .zip(sums)
-    {
-        let style = match sums.lca {
-            lca if lca < 0.0 => theme.help,
-            lca if lca > 0.0 => theme.hurt,
-            _ => Style::default(),
+    fn right(&self, buf: &mut Buffer, y: u16, column: Rect, text: &str, style: Style) {
+        let cell = self.cell(y, column);
+        let width = cell.width.min(width_of(text));
+        let x = cell.right() - width;
+        Span::styled(text, style).render(Rect { x, width, ..cell }, buf);
+    }
+
+    fn cell(&self, y: u16, column: Rect) -> Rect {
+        let cell = Rect {
+            y,
+            height: 1,
+            ..column
         };
-        put(buf, row(y, column), &number(sums.lca), style, true);
+        cell.intersection(self.area)
     }
-    let window = &sums[1];
-    put(
-        buf,
-        row(y, columns.help),
-        &percent(window.help_share()),
-        Style::default(),
-        true,
-    );
-    put(
-        buf,
-        row(y, columns.flips),
-        &every(window.steps_per_flip()),
-        Style::default(),
-        true,
-    );
+}
+
+fn width_of(text: &str) -> u16 {
+    u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX)
 }
 
 /// A signed number that fits its column with a blank before it.
 fn number(value: f64) -> String {
     format_signed(value, usize::from(NUMBER) - 1)
-}
-
-fn put(buf: &mut Buffer, area: Rect, text: &str, style: Style, right: bool) {
-    if area.is_empty() {
-        return;
-    }
-    let span = Span::styled(text, style);
-    let width = u16::try_from(span.width())
-        .unwrap_or(u16::MAX)
-        .min(area.width);
-    let x = if right { area.right() - width } else { area.x };
-    span.render(Rect { x, width, ..area }, buf);
 }
