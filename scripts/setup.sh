@@ -62,12 +62,13 @@ ready() {
 }
 
 as_root() {
+    echo "setup: $1"
     if [ "$(id -u)" -eq 0 ]; then
-        "$@"
+        sh -c "$1"
     elif have sudo; then
-        sudo "$@"
+        sudo sh -c "$1"
     else
-        fail "neither root nor sudo; as root run: $*
+        fail "this is not root, and there is no sudo: have the command above run by root.
 $by_hand"
     fi
 }
@@ -78,16 +79,14 @@ if ready; then
 fi
 
 if have apt-get; then
-    set -- pkg-config libhdf5-dev
-    have cc || set -- "$@" gcc libc6-dev
-    echo "setup: installing $*"
-    as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qq -y --no-install-recommends "$@"
+    packages='pkg-config libhdf5-dev'
+    have cc || packages="$packages gcc libc6-dev"
+    as_root "apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+apt-get install -qq -y --no-install-recommends $packages"
 elif have dnf; then
-    as_root dnf install -y gcc pkgconf-pkg-config hdf5-devel
+    as_root 'dnf install -y gcc pkgconf-pkg-config hdf5-devel'
 elif have pacman; then
-    as_root pacman -S --needed --noconfirm gcc pkgconf hdf5
+    as_root 'pacman -S --needed --noconfirm gcc pkgconf hdf5'
 elif have brew; then
     have cc || fail "the C compiler is missing: run \`xcode-select --install\`"
     brew install hdf5
