@@ -131,7 +131,10 @@ impl RunWriter {
             error,
         };
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(io)?;
+            fs::create_dir_all(folder).map_err(|error| StoreError::Folder {
+                path: folder.to_owned(),
+                error,
+            })?;
         }
         // The system's own words are better than the HDF5 library's about why a file cannot be
         // made, and the exclusive creation leaves no gap between looking and writing.
