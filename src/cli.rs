@@ -38,7 +38,9 @@ pub enum Command {
     },
 }
 
+// A negative number is a bad value of its flag, not an unknown flag.
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct TrainArgs {
     /// TOML file with flags as keys, or a run file whose run is to be repeated; flags win over it
     #[arg(long, value_name = "FILE")]
@@ -48,6 +50,7 @@ pub struct TrainArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
 pub struct OpenArgs {
     /// Run file
     #[arg(value_name = "RUN.h5")]

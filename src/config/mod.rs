@@ -13,7 +13,7 @@ pub use choices::{
     ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice,
 };
 pub use options::{Options, merge, parse};
-pub use resolve::{Length, RunConfig};
+pub use resolve::{Length, MAX_COUNT, RunConfig};
 
 /// Why a configuration cannot be used. The message names the flag and says what to do.
 #[derive(Debug, thiserror::Error)]

@@ -62,30 +62,15 @@ pub struct Options {
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<OptimizerKind>,
     /// Learning rate [default: 0.05 for sgd, 0.001 for adam]
-    #[arg(
-        long,
-        value_name = "X",
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "X", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
     /// Momentum of sgd [default: 0.9]
-    #[arg(
-        long,
-        value_name = "X",
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "X", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
     /// L2 penalty; shapes the path, never the allocated loss [default: 0]
-    #[arg(
-        long,
-        value_name = "X",
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    #[arg(long, value_name = "X", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
     /// constant, or step:EVERY:FACTOR such as step:300:0.1 [default: constant]
@@ -102,30 +87,15 @@ pub struct Options {
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub integrator: Option<Method>,
     /// adaptive: largest residual of a step, in nats [default: 0.001]
-    #[arg(
-        long,
-        value_name = "X",
-        allow_negative_numbers = true,
-        help_heading = "Allocation"
-    )]
+    #[arg(long, value_name = "X", help_heading = "Allocation")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
     /// adaptive: also accept this share of the step's loss change [default: 0]
-    #[arg(
-        long,
-        value_name = "X",
-        allow_negative_numbers = true,
-        help_heading = "Allocation"
-    )]
+    #[arg(long, value_name = "X", help_heading = "Allocation")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relative_tolerance: Option<f64>,
     /// adaptive: largest estimated error of a layer in a step, in nats [default: unchecked]
-    #[arg(
-        long,
-        value_name = "X",
-        allow_negative_numbers = true,
-        help_heading = "Allocation"
-    )]
+    #[arg(long, value_name = "X", help_heading = "Allocation")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer_tolerance: Option<f64>,
     /// adaptive: segments to begin with: 1 (trapezoid), 2, 4 … [default: 2]

@@ -15,6 +15,10 @@ use crate::optim::Schedule;
 use crate::store::Compression;
 use crate::train::OptimizerChoice;
 
+/// No count of a run is larger: TOML's integers end at 2^63, and a 64-bit float holds every count up
+/// to this one.
+pub const MAX_COUNT: u64 = 1 << 53;
+
 /// How long to train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
@@ -82,8 +86,8 @@ impl RunConfig {
             (Some(_), Some(_)) => {
                 return Err(ConfigError("give --steps or --epochs, not both".to_owned()));
             }
-            (Some(steps), None) => Length::Steps(at_least_one("--steps", steps)?),
-            (None, epochs) => Length::Epochs(at_least_one("--epochs", epochs.unwrap_or(4))?),
+            (Some(steps), None) => Length::Steps(count("--steps", steps)?),
+            (None, epochs) => Length::Epochs(count("--epochs", epochs.unwrap_or(4))?),
         };
         let slice_size = o.slice_size.unwrap_or(SliceChoice::Auto);
         if slice_size == SliceChoice::Size(0) {
@@ -112,7 +116,7 @@ impl RunConfig {
                 test: o.test_size,
             },
             length,
-            batch_size: at_least_one("--batch-size", o.batch_size.unwrap_or(250))?,
+            batch_size: count("--batch-size", o.batch_size.unwrap_or(250))?,
             optimizer,
             learning_rate: within(
                 "--learning-rate",
@@ -127,10 +131,10 @@ impl RunConfig {
             slice_size,
             lca_test: o.lca_test.unwrap_or(false),
             by_class: o.by_class.unwrap_or(false),
-            test_every: at_least_one("--test-every", o.test_every.unwrap_or(1))?,
-            record_weights: o.record_weights.unwrap_or(0),
-            record_params: o.record_params.unwrap_or(0),
-            trace: o.trace.unwrap_or(256),
+            test_every: count("--test-every", o.test_every.unwrap_or(1))?,
+            record_weights: count_or_none("--record-weights", o.record_weights.unwrap_or(0))?,
+            record_params: count_or_none("--record-params", o.record_params.unwrap_or(0))?,
+            trace: count_or_none("--trace", o.trace.unwrap_or(256))?,
             compression: o.compression.unwrap_or_default(),
             mantissa_bits,
             device: o.device.unwrap_or(DeviceChoice::Auto),
@@ -291,11 +295,16 @@ fn within<T: Copy + Display>(
     Err(ConfigError(format!("{flag} {value}: must be {range}")))
 }
 
-fn at_least_one<T: Copy + Display + PartialOrd + From<u8>>(
-    flag: &str,
-    value: T,
-) -> Result<T, ConfigError> {
-    within(flag, value, "at least 1", |value| value >= T::from(1))
+fn count<T: Copy + Display + TryInto<u64>>(flag: &str, value: T) -> Result<T, ConfigError> {
+    within(flag, value, "from 1 to 2^53", |value| {
+        (value.try_into()).is_ok_and(|n| (1..=MAX_COUNT).contains(&n))
+    })
+}
+
+fn count_or_none<T: Copy + Display + TryInto<u64>>(flag: &str, value: T) -> Result<T, ConfigError> {
+    within(flag, value, "from 0 to 2^53", |value| {
+        (value.try_into()).is_ok_and(|n| n <= MAX_COUNT)
+    })
 }
 
 fn not_negative(flag: &str, value: f64) -> Result<f64, ConfigError> {
@@ -328,6 +337,9 @@ mod tests {
     fn values_out_of_range_are_refused_by_name() {
         for (text, needle) in [
             ("steps = 0", "--steps 0"),
+            ("steps = 9223372036854775807", "--steps 9223372036854775807"),
+            ("record_params = 9007199254740993", "--record-params"),
+            ("trace = 9007199254740993", "--trace"),
             ("epochs = 0", "--epochs 0"),
             ("steps = 1\nepochs = 1", "not both"),
             ("batch_size = 0", "--batch-size"),

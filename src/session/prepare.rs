@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::config::{ConfigError, DeviceChoice, EngineChoice, Length, RunConfig, SliceChoice};
-use crate::data::{self, Batches, DataSource, Split};
+use crate::config::{
+    ConfigError, DeviceChoice, EngineChoice, Length, MAX_COUNT, RunConfig, SliceChoice,
+};
+use crate::data::{self, Batches, DataError, DataSource, Split};
 use crate::engine::candle::{self, CandleEngine, Precision};
 use crate::engine::cpu::{self, CpuEngine};
 use crate::engine::{Device, GradientEngine, RunData};
@@ -50,6 +52,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         Length::Steps(steps) => steps,
         Length::Epochs(epochs) => epochs
             .checked_mul(steps_per_epoch)
+            .filter(|&steps| steps <= MAX_COUNT)
             .ok_or_else(|| Failure::Usage(ConfigError(format!("--epochs {epochs}: too many"))))?,
     };
     config.length = Length::Steps(steps);
@@ -119,8 +122,14 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
 
 /// Sizes that do not fit the data are the command's fault.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn usage(error: data::DataError) -> Failure {
-    Failure::Usage(ConfigError(error.to_string()))
+fn usage(error: DataError) -> Failure {
+    let flag = match &error {
+        DataError::ZeroSize { part: "test" } | DataError::TestTooLarge { .. } => "--test-size",
+        DataError::ZeroSize { .. } | DataError::TrainTooLarge { .. } => "--train-size",
+        DataError::ValidationTooLarge { .. } => "--validation-size",
+        _ => return Failure::Usage(ConfigError(error.to_string())),
+    };
+    Failure::Usage(ConfigError(format!("{flag}: {error}")))
 }
 
 /// Builds the engine that was asked for, and writes into `config` what `auto` came to.

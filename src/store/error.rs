@@ -10,6 +10,8 @@ use super::schema::VERSION;
 pub enum StoreError {
     #[error("{path}: {error}")]
     Io { path: PathBuf, error: io::Error },
+    #[error("cannot make the folder {path}: {error}")]
+    Folder { path: PathBuf, error: io::Error },
     #[error("{path} exists: choose another --output, or overwrite it with --force")]
     Exists { path: PathBuf },
     #[error("{path} is empty: whatever wrote it did not get as far as a header")]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::SystemTime;
@@ -130,7 +131,10 @@ impl RunWriter {
             error,
         };
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(io)?;
+            fs::create_dir_all(folder).map_err(|error| StoreError::Folder {
+                path: folder.to_owned(),
+                error,
+            })?;
         }
         // The system's own words are better than the HDF5 library's about why a file cannot be
         // made, and the exclusive creation leaves no gap between looking and writing.
@@ -424,7 +428,8 @@ fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
         |names: &mut dyn Iterator<Item = &str>| -> Vec<Name> { names.map(text::fixed).collect() };
     let count = |n: usize| n as u64;
     let text = |path: &str, values: Vec<Name>, what| write_fixed(file, path, &values, "", what);
-    let numbers = |path: &str, values: Vec<u64>, what| write_fixed(file, path, &values, "", what);
+    let numbers =
+        |path: &str, values: Vec<u64>, unit, what| write_fixed(file, path, &values, unit, what);
 
     let layers = &layout.layers;
     text(
@@ -440,11 +445,13 @@ fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     numbers(
         "layout/layer/units",
         layers.iter().map(|l| count(l.units.len())).collect(),
+        "units",
         "output neurons or channels",
     )?;
     numbers(
         "layout/layer/params",
         layers.iter().map(|l| count(l.range.len())).collect(),
+        "parameters",
         "trainable parameters",
     )?;
 
@@ -462,16 +469,19 @@ fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     numbers(
         "layout/tensor/layer",
         tensors.iter().map(|t| count(t.layer)).collect(),
+        "",
         "owning layer",
     )?;
     numbers(
         "layout/tensor/offset",
         tensors.iter().map(|t| count(t.range.start)).collect(),
+        "parameters",
         "first index in the flat parameter vector",
     )?;
     numbers(
         "layout/tensor/size",
         tensors.iter().map(|t| count(t.range.len())).collect(),
+        "parameters",
         "parameters",
     )?;
     let shapes = tensors
@@ -498,11 +508,13 @@ fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     numbers(
         "layout/unit/layer",
         units().map(|(layer, _)| layer).collect(),
+        "",
         "owning layer",
     )?;
     numbers(
         "layout/unit/index",
         units().map(|(_, index)| index).collect(),
+        "",
         "which neuron or channel of its layer",
     )?;
     text(
@@ -623,6 +635,8 @@ struct Series<T> {
     /// What stands in a row that was not measured.
     missing: T,
     written: usize,
+    /// Rows in `rows`: their length may be 0, where nothing is traced.
+    waiting: usize,
     rows: Vec<T>,
 }
 
@@ -635,6 +649,7 @@ impl<T: H5Type + Copy> Series<T> {
             axes,
             missing,
             written: 0,
+            waiting: 0,
             rows: Vec::new(),
         })
     }
@@ -647,43 +662,44 @@ impl<T: H5Type + Copy> Series<T> {
             assert_eq!(row.len(), len, "a row has the length of its axes");
             self.rows.extend_from_slice(row);
         }
+        self.waiting += 1;
     }
 
     /// Appends the rows that are waiting.
     fn write(&mut self) -> hdf5::Result<()> {
-        let row_len: usize = self.axes.iter().product();
-        if row_len == 0 || self.rows.is_empty() {
+        if self.waiting == 0 {
             return Ok(());
         }
-        let rows = self.rows.len() / row_len;
-        append(&self.dataset, &self.axes, self.written, &self.rows)?;
-        self.written += rows;
+        let rows = self.written..self.written + self.waiting;
+        append(&self.dataset, &self.axes, rows, &self.rows)?;
+        self.written += std::mem::take(&mut self.waiting);
         self.rows.clear();
         Ok(())
     }
 }
 
-/// Extends a dataset of `at` rows by `values`, whole rows of shape `axes`.
+/// Extends a dataset by `rows`, which `values` fills with shape `axes` each.
 fn append<T: H5Type>(
     dataset: &Dataset,
     axes: &[usize],
-    at: usize,
+    rows: Range<usize>,
     values: &[T],
 ) -> hdf5::Result<()> {
-    let rows = values.len() / axes.iter().product::<usize>();
     let shape = |rows| {
         std::iter::once(rows)
             .chain(axes.iter().copied())
             .collect::<Vec<usize>>()
     };
-    let view = ArrayView::from_shape(IxDyn(&shape(rows)), values);
+    dataset.resize(shape(rows.end))?;
+    if values.is_empty() {
+        return Ok(());
+    }
+    let view = ArrayView::from_shape(IxDyn(&shape(rows.len())), values);
     let view = view.map_err(|error| hdf5::Error::Internal(error.to_string()))?;
-    let end = at + rows;
-    dataset.resize(shape(end))?;
     match axes.len() {
-        0 => dataset.write_slice(view, s![at..end]),
-        1 => dataset.write_slice(view, s![at..end, ..]),
-        _ => dataset.write_slice(view, s![at..end, .., ..]),
+        0 => dataset.write_slice(view, s![rows]),
+        1 => dataset.write_slice(view, s![rows, ..]),
+        _ => dataset.write_slice(view, s![rows, .., ..]),
     }
 }
 
@@ -746,9 +762,10 @@ impl Blocks {
         if self.waiting_index.is_empty() {
             return Ok(());
         }
-        append(&self.values, &[self.params], self.written, &self.waiting)?;
-        append(&self.index, &[], self.written, &self.waiting_index)?;
-        self.written += self.waiting_index.len();
+        let rows = self.written..self.written + self.waiting_index.len();
+        append(&self.values, &[self.params], rows.clone(), &self.waiting)?;
+        append(&self.index, &[], rows.clone(), &self.waiting_index)?;
+        self.written = rows.end;
         self.waiting.clear();
         self.waiting_index.clear();
         Ok(())
@@ -831,15 +848,16 @@ impl Totals {
             update_flips,
             gradient_flips,
         } = totals;
-        append(&self.lca_sum, &[self.params], self.written, lca_sum)?;
+        let row = self.written..self.written + 1;
+        append(&self.lca_sum, &[self.params], row.clone(), lca_sum)?;
         for (dataset, values) in self
             .counts
             .iter()
             .zip([helped, update_flips, gradient_flips])
         {
-            append(dataset, &[self.params], self.written, values)?;
+            append(dataset, &[self.params], row.clone(), values)?;
         }
-        append(&self.step, &[], self.written, &[*steps])?;
+        append(&self.step, &[], row, &[*steps])?;
         self.written += 1;
         Ok(())
     }
