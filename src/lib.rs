@@ -1,4 +1,27 @@
 //! lcascope: see which parameters of a network are doing the learning.
+//!
+//! The program trains a network, splits every step's change of the training loss among all
+//! parameters (Loss Change Allocation), records it in an HDF5 file and shows it in the terminal.
+//! The modules, in reading order; `docs/ARCHITECTURE.md` says how they hang together.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`layout`] | layers, tensors and units as ranges of one flat parameter vector |
+//! | [`model`] | a network as a list of layers; presets; initial weights |
+//! | [`data`] | data sets, splits, seeded mini-batches |
+//! | [`engine`] | loss and gradient of the whole training set, at any parameters |
+//! | [`optim`] | optimizers and schedules on the flat vector |
+//! | [`lca`] | the method: integrate along a step, allocate, count |
+//! | [`record`] | what one step says; how records merge |
+//! | [`train`] | the loop: step, allocate, emit |
+//! | [`store`] | the run file: the only code that knows HDF5 |
+//! | [`feed`] | one stream of events, live, followed or replayed |
+//! | [`analysis`] | pure functions from steps to what a chart shows |
+//! | [`app`] | the explorer's state, without a terminal |
+//! | [`tui`] | the explorer on a terminal |
+//! | [`config`], [`cli`] | flags over a TOML file over defaults |
+//! | [`session`] | builds the parts of a command, connects and joins their threads |
+
 pub mod analysis;
 pub mod app;
 pub mod cli;
