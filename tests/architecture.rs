@@ -14,17 +14,30 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine", &["data", "layout", "model"]),
     ("optim", &[]),
     ("lca", &["engine", "layout", "record"]),
-    ("train", &["data", "engine", "lca", "layout", "model", "optim", "record"]),
+    (
+        "train",
+        &[
+            "data", "engine", "lca", "layout", "model", "optim", "record",
+        ],
+    ),
     ("store", &["layout", "record"]),
     ("feed", &["record", "store", "train"]),
     ("app", &["analysis", "feed", "record", "train"]),
     ("tui", &["analysis", "app", "feed", "record"]),
-    ("config", &["data", "engine", "lca", "model", "optim", "store", "train", "tui"]),
+    (
+        "config",
+        &[
+            "data", "engine", "lca", "model", "optim", "store", "train", "tui",
+        ],
+    ),
     ("cli", &["config", "tui"]),
-    ("session", &[
-        "app", "cli", "config", "data", "engine", "feed", "lca", "model", "record", "store",
-        "train", "tui",
-    ]),
+    (
+        "session",
+        &[
+            "app", "cli", "config", "data", "engine", "feed", "lca", "model", "record", "store",
+            "train", "tui",
+        ],
+    ),
 ];
 
 /// Libraries that only these rooms may name. The candle engine is one file of its room.
@@ -37,7 +50,10 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "config", "session"]),
     ("indicatif", &["session"]),
     ("signal_hook", &["session", "tui"]),
-    ("crossbeam_channel", &["feed", "session", "store", "train", "tui"]),
+    (
+        "crossbeam_channel",
+        &["feed", "session", "store", "train", "tui"],
+    ),
 ];
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -60,11 +76,19 @@ fn rooms() -> Vec<(String, PathBuf, String)> {
         .into_iter()
         .map(|path| {
             let inside = path.strip_prefix(&src).unwrap();
-            let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+            let first = inside
+                .components()
+                .next()
+                .unwrap()
+                .as_os_str()
+                .to_str()
+                .unwrap();
             let room = first.trim_end_matches(".rs").to_owned();
             let text = fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let lines = code
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"));
             let code = lines.collect::<Vec<_>>().join("\n");
             (room, path, code)
         })
@@ -125,9 +149,15 @@ fn libraries_stay_in_their_rooms() {
 fn the_rules_have_no_circles() {
     fn reaches(from: &str, to: &str, depth: usize) -> bool {
         let (_, uses) = ROOMS.iter().find(|(name, _)| *name == from).unwrap();
-        depth > 0 && uses.iter().any(|next| *next == to || reaches(next, to, depth - 1))
+        depth > 0
+            && uses
+                .iter()
+                .any(|next| *next == to || reaches(next, to, depth - 1))
     }
     for (room, _) in ROOMS {
-        assert!(!reaches(room, room, ROOMS.len()), "{room} depends on itself");
+        assert!(
+            !reaches(room, room, ROOMS.len()),
+            "{room} depends on itself"
+        );
     }
 }

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 
 use super::error::StoreError;
 use super::writer::{RunWriter, WriteOptions};
-use crate::record::{RunEnd, RunHeader, StartRecord, StepRecord};
+use crate::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord};
 
 /// Steps are committed this often, and the heartbeat is renewed.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
@@ -143,8 +143,14 @@ fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), 
             }
             Ok(Message::End(end)) => return writer.finish(&end),
             Err(RecvTimeoutError::Timeout) => {}
-            // The trainer is gone without an end: keep what it has sent.
-            Err(RecvTimeoutError::Disconnected) => return writer.commit(),
+            // The trainer is gone without an end: keep what it has sent, and say so.
+            Err(RecvTimeoutError::Disconnected) => {
+                return writer.finish(&RunEnd {
+                    status: Status::Failed,
+                    message: "the training thread ended without a word".to_owned(),
+                    totals: None,
+                });
+            }
         }
         if last_commit.elapsed() >= COMMIT_EVERY {
             if std::mem::take(&mut waiting) {
