@@ -214,6 +214,15 @@ mod tests {
     }
 
     #[test]
+    fn the_document_lists_every_key() {
+        let document = include_str!("../../docs/explorer.md");
+        for binding in BINDINGS {
+            let row = format!("| {} | {} |", binding.label, binding.help);
+            assert!(document.contains(&row), "docs/explorer.md lacks: {row}");
+        }
+    }
+
+    #[test]
     fn shift_and_overlays_change_what_a_key_does() {
         let act = |action| Some(Request::Act(action));
         let left = press(KeyCode::Left, KeyModifiers::NONE);
