@@ -186,11 +186,8 @@ impl CandleEngine {
                 false => v.as_detached_tensor(),
             })
             .collect();
-        let groups = if want == Want::ClassGradient {
-            classes
-        } else {
-            1
-        };
+        let by_class = want == Want::ClassGradient;
+        let groups = if by_class { classes } else { 1 };
         let mut sums: Vec<Vec<Option<Tensor>>> = vec![vec![None; tensors.len()]; groups];
         let mut losses = Vec::new();
         let mut hits = Vec::new();
@@ -209,10 +206,9 @@ impl CandleEngine {
                 continue;
             }
             let gradients = (loss.sum_all()? * scale)?.backward()?;
-            let group = if groups > 1 {
-                slice.class.unwrap_or(0)
-            } else {
-                0
+            let group = match slice.class {
+                Some(class) if by_class => class,
+                _ => 0,
             };
             for (sum, variable) in sums[group].iter_mut().zip(&variables) {
                 if let Some(gradient) = gradients.get(variable) {
@@ -231,7 +227,6 @@ impl CandleEngine {
         let layout = &self.network.layout.tensors;
         let len = if with_gradient { params.len() } else { 0 };
         out.gradient.resize(len, 0.0);
-        let by_class = groups > 1;
         out.class_gradient
             .resize(if by_class { groups * len } else { 0 }, 0.0);
         if by_class {

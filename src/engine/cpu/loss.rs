@@ -15,19 +15,32 @@ pub fn softmax_cross_entropy(z: &mut [f32], label: usize, scale: f32) -> (f64, b
     }
     let highest = z[top];
     let shifted = f64::from(z[label] - highest);
-    // Summed in double precision: a loss of 1e-9 is a sum of 1 + 1e-9.
-    let mut sum = 0.0_f64;
-    for score in z.iter_mut() {
+    // The other classes are summed by themselves: where the network is sure of the label, the loss
+    // and the label's gradient are as small as they are, and as a difference from 1 would be lost.
+    let mut others = 0.0_f64;
+    for (class, score) in z.iter_mut().enumerate() {
         *score = (*score - highest).exp();
-        sum += f64::from(*score);
+        if class != label {
+            others += f64::from(*score);
+        }
     }
-    #[expect(clippy::cast_possible_truncation, reason = "gradients are f32")]
-    let factor = (f64::from(scale) / sum) as f32;
+    let sum = others + f64::from(z[label]);
+    let share = f64::from(scale) / sum;
     for p in z.iter_mut() {
-        *p *= factor;
+        *p *= single(share);
     }
-    z[label] -= scale;
-    (sum.ln() - shifted, top == label)
+    z[label] = single(-share * others);
+    let log_sum = if top == label {
+        others.ln_1p()
+    } else {
+        sum.ln()
+    };
+    (log_sum - shifted, top == label)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "gradients are f32")]
+fn single(value: f64) -> f32 {
+    value as f32
 }
 
 #[cfg(test)]
@@ -62,12 +75,30 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_lost_where_the_network_is_sure() {
+        for score in [10.0_f32, 20.0, 40.0] {
+            let other = f64::from(-score).exp();
+            let mut z = [0.0, score, 0.0];
+            let (loss, correct) = softmax_cross_entropy(&mut z, 1, 1.0);
+            assert!(correct && (loss / (2.0 * other).ln_1p() - 1.0).abs() < 1e-6);
+            let p = other / (1.0 + 2.0 * other);
+            for (g, expected) in z.iter().zip([p, -2.0 * p, p]) {
+                assert!((f64::from(*g) / expected - 1.0).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
     fn extreme_scores_are_safe_and_nan_stays_nan() {
         let (loss, correct) = softmax_cross_entropy(&mut [1e30, -1e30], 0, 1.0);
         assert!(loss == 0.0 && correct);
         let (loss, _) = softmax_cross_entropy(&mut [1e4, 0.0], 1, 1.0);
         assert!((loss - 1e4).abs() < 1e-6);
-        let (loss, _) = softmax_cross_entropy(&mut [0.0, f32::NAN], 0, 1.0);
-        assert!(loss.is_nan());
+        for z in [[0.0, f32::NAN], [f32::NAN, 0.0], [f32::INFINITY, 0.0]] {
+            for label in 0..2 {
+                let (loss, _) = softmax_cross_entropy(&mut z.clone(), label, 1.0);
+                assert!(!loss.is_finite());
+            }
+        }
     }
 }

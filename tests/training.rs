@@ -1,0 +1,521 @@
+//! Whole trainings through [`Trainer`] and [`train::run`]: the same numbers whoever computes them,
+//! records that add up, and every way to end.
+
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "small counts, and numbers that must be the same to the bit"
+)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use lcascope::data::{self, Batches, DataSource, Split, SplitSizes};
+use lcascope::engine::RunData;
+use lcascope::engine::cpu::CpuEngine;
+use lcascope::lca::{HISTOGRAM_BINS, Settings};
+use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal};
+use lcascope::optim::Schedule;
+use lcascope::record::{ParamTotals, RunEnd, StartRecord, Status, StepRecord};
+use lcascope::train::{
+    self, Control, OptimizerChoice, Sink, SinkClosed, TrainError, TrainSettings, Trainer,
+    choose_traced,
+};
+
+const TRAIN: usize = 400;
+const BATCH: usize = 80;
+/// Mini-batches in an epoch.
+const EPOCH: u64 = 5;
+const STEPS: u64 = 12;
+
+// ---- trainings ----
+
+/// 784-24-10, so that its gradients are summed by all threads together.
+fn network() -> Network {
+    let linear = |units| LayerSpec::Linear { name: None, units };
+    let spec = NetworkSpec {
+        name: "small".to_owned(),
+        layers: vec![linear(24), LayerSpec::Relu {}, linear(10)],
+    };
+    Network::build(&spec, [1, 28, 28], 10).unwrap()
+}
+
+struct Setup {
+    threads: usize,
+    seed: u64,
+    settings: TrainSettings,
+}
+
+/// A training in which everything is recorded that can be.
+fn setup() -> Setup {
+    Setup {
+        threads: 2,
+        seed: 1,
+        settings: TrainSettings {
+            steps: STEPS,
+            optimizer: OptimizerChoice::Sgd { momentum: 0.9 },
+            learning_rate: 0.1,
+            weight_decay: 1e-3,
+            schedule: Schedule::Step {
+                every: 5,
+                factor: 0.5,
+            },
+            integration: Settings {
+                tolerance: 3e-4,
+                ..Settings::default()
+            },
+            held_out_lca: true,
+            by_class: true,
+            test_every: 1,
+            record_weights: 4,
+            record_params: 1,
+            traced: choose_traced(&network().layout, 40, 1),
+        },
+    }
+}
+
+impl Setup {
+    fn trainer(self) -> Trainer {
+        let theta = he_normal(&network(), self.seed);
+        self.trainer_from(theta)
+    }
+
+    fn trainer_from(self, theta: Vec<f32>) -> Trainer {
+        let dataset = data::load(&DataSource::Embedded).unwrap();
+        let sizes = SplitSizes {
+            train: Some(TRAIN),
+            validation: 60,
+            test: Some(90),
+        };
+        let split = Split::draw(&dataset, &sizes, self.seed).unwrap();
+        let data = RunData {
+            train: dataset.train.select(&split.train),
+            test: dataset.test.select(&split.test),
+            validation: dataset.train.select(&split.validation),
+        };
+        let (network, by_class) = (network(), self.settings.by_class);
+        let engine = CpuEngine::new(&network, &data, 30, self.threads, by_class);
+        let batches = Batches::new(TRAIN, BATCH, self.seed).unwrap();
+        Trainer::new(
+            self.settings,
+            &network,
+            Box::new(engine),
+            batches,
+            true,
+            theta,
+        )
+    }
+}
+
+/// Keeps all records, and does something after each step.
+struct Log<F> {
+    start: Option<StartRecord>,
+    steps: Vec<StepRecord>,
+    after_step: F,
+}
+
+impl<F: FnMut(u64) -> Result<(), SinkClosed>> Sink for Log<F> {
+    fn start(&mut self, record: StartRecord) -> Result<(), SinkClosed> {
+        assert!(self.start.replace(record).is_none(), "a run starts once");
+        Ok(())
+    }
+
+    fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
+        assert_eq!(record.step, self.steps.len() as u64, "steps come in order");
+        self.steps.push(record);
+        (self.after_step)(self.steps.len() as u64)
+    }
+}
+
+struct Run {
+    start: Option<StartRecord>,
+    steps: Vec<StepRecord>,
+    /// Unless the sink closed.
+    end: Option<RunEnd>,
+}
+
+impl Run {
+    fn end(&self) -> &RunEnd {
+        self.end.as_ref().expect("the sink did not close")
+    }
+}
+
+fn run(
+    trainer: &mut Trainer,
+    controls: &Receiver<Control>,
+    after_step: impl FnMut(u64) -> Result<(), SinkClosed>,
+) -> Run {
+    let mut log = Log {
+        start: None,
+        steps: Vec::new(),
+        after_step,
+    };
+    let end = train::run(trainer, controls, &mut log).ok();
+    Run {
+        start: log.start,
+        steps: log.steps,
+        end,
+    }
+}
+
+/// A run that nobody disturbs.
+fn run_alone(setup: Setup) -> Run {
+    let (_orders, controls) = unbounded();
+    run(&mut setup.trainer(), &controls, |_| Ok(()))
+}
+
+// ---- the same numbers ----
+
+/// One line a record, in which two numbers are the same if their bits are (and NaN is NaN); the time
+/// aside.
+fn lines(run: &Run) -> Vec<String> {
+    let mut lines = vec![format!("{:?}", run.start)];
+    for record in &run.steps {
+        let timeless = StepRecord {
+            seconds: 0.0,
+            ..record.clone()
+        };
+        lines.push(format!("{timeless:?}"));
+    }
+    lines.push(format!("{:?}", run.end));
+    lines
+}
+
+/// Where two runs part, for people.
+fn first_difference(a: &Run, b: &Run) -> Option<String> {
+    let (a, b) = (lines(a), lines(b));
+    if a.len() != b.len() {
+        return Some(format!("{} records and {}", a.len(), b.len()));
+    }
+    let index = a.iter().zip(&b).position(|(a, b)| a != b)?;
+    let words = a[index].split(' ').zip(b[index].split(' '));
+    let (a, b) = words.clone().find(|(a, b)| a != b)?;
+    let field = words.take_while(|(a, b)| a == b).map(|(a, _)| a);
+    let field = field.filter(|word| word.ends_with(':')).last();
+    let field = field.unwrap_or("the record");
+    Some(format!("record {index}, {field} {a} and {b}"))
+}
+
+#[test]
+fn a_run_is_the_same_on_any_number_of_threads() {
+    for optimizer in [
+        OptimizerChoice::Sgd { momentum: 0.9 },
+        OptimizerChoice::Adam,
+    ] {
+        let with = |threads| {
+            let mut setup = setup();
+            setup.threads = threads;
+            setup.settings.optimizer = optimizer;
+            if optimizer == OptimizerChoice::Adam {
+                setup.settings.learning_rate = 2e-3;
+            }
+            run_alone(setup)
+        };
+        let one = with(1);
+        assert_eq!(one.end().status, Status::Finished);
+        assert_eq!(one.steps.len() as u64, STEPS);
+        for threads in [1, 2, 4] {
+            let difference = first_difference(&one, &with(threads));
+            assert_eq!(difference, None, "{optimizer:?} with {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn another_seed_is_another_run() {
+    let of_seed = |seed| run_alone(Setup { seed, ..setup() });
+    let (a, b) = (of_seed(1), of_seed(2));
+    assert!(first_difference(&a, &b).is_some());
+    for (a, b) in a.steps.iter().zip(&b.steps) {
+        assert_ne!(a.batch_loss, b.batch_loss);
+        assert_ne!(a.after.train, b.after.train);
+    }
+}
+
+// ---- records that add up ----
+
+#[track_caller]
+fn assert_near(what: &str, got: f64, want: f64, limit: f64) {
+    assert!((got - want).abs() <= limit, "{what}: {got:e} and {want:e}");
+}
+
+#[test]
+fn every_step_closes() {
+    let run = run_alone(setup());
+    let mut before = &run.start.as_ref().unwrap().losses;
+    let mut segments = Vec::new();
+    for record in &run.steps {
+        let what = format!("step {}", record.step);
+        let lca = &record.lca;
+        let change = record.after.train - record.loss_before;
+        assert_eq!(record.loss_before, before.train, "{what}");
+        assert_near(&what, lca.total + lca.residual, change, 1e-12);
+        assert!(
+            lca.residual.abs() <= 3e-4 || record.segments == 32,
+            "{what}"
+        );
+        assert_eq!(record.gradient_evals, record.segments, "{what}");
+        segments.push(record.segments);
+        assert_near(&what, lca.layer.iter().sum(), lca.total, 1e-12);
+        assert_near(&what, lca.tensor.iter().sum(), lca.total, 1e-12);
+        assert_near(&what, sum(&lca.unit), lca.total, 1e-6);
+        for (layer, want) in lca.layer.iter().enumerate() {
+            let classes = lca.class_layer.iter().skip(layer).step_by(2);
+            let got = classes.map(|&a| f64::from(a)).sum();
+            assert_near(
+                &format!("{what}, classes of layer {layer}"),
+                got,
+                *want,
+                1e-6,
+            );
+            let bins = &lca.histogram[layer * HISTOGRAM_BINS..][..HISTOGRAM_BINS];
+            let binned: u64 = bins.iter().map(|&n| u64::from(n)).sum();
+            assert_eq!(binned, lca.helped[layer] + lca.hurt[layer], "{what}");
+        }
+        let held_out = record.lca_held_out.as_ref().unwrap();
+        let change = record.after.test - before.test;
+        assert_near(&what, held_out.total + held_out.residual, change, 1e-12);
+        assert_near(&what, held_out.layer.iter().sum(), held_out.total, 1e-12);
+
+        let every = record.lca_param.as_ref().unwrap();
+        assert_near(&what, sum(every), lca.total, 1e-6);
+        let traced = setup().settings.traced;
+        let of_traced: Vec<f32> = traced.iter().map(|&i| every[i as usize]).collect();
+        assert_eq!(record.trace.lca, of_traced, "{what}");
+        before = &record.after;
+    }
+    assert!(segments.iter().any(|&s| s != segments[0]), "{segments:?}");
+}
+
+fn sum(values: &[f32]) -> f64 {
+    values.iter().map(|&x| f64::from(x)).sum()
+}
+
+#[test]
+fn what_is_due_is_recorded_and_nothing_else() {
+    let mut setup = setup();
+    setup.settings.held_out_lca = false;
+    setup.settings.test_every = 5;
+    setup.settings.record_params = 3;
+    let (_orders, controls) = unbounded();
+    let mut trainer = setup.trainer();
+    let run = run(&mut trainer, &controls, |_| Ok(()));
+    let start = run.start.unwrap();
+    assert!(start.losses.test.is_finite() && start.losses.validation.is_finite());
+    assert_eq!(start.weights, Some(he_normal(&network(), 1)));
+    for record in &run.steps {
+        let what = format!("step {}", record.step);
+        let done = record.step + 1;
+        let last = done == STEPS;
+        let (test, validation) = (record.after.test, record.after.validation);
+        assert_eq!(test.is_finite(), done % 5 == 0 || last, "{what}");
+        assert_eq!(validation.is_finite(), done % EPOCH == 0 || last, "{what}");
+        assert_eq!(record.weights.is_some(), done % 4 == 0, "{what}");
+        assert_eq!(record.lca_param.is_some(), done % 3 == 0, "{what}");
+        assert!(record.lca_held_out.is_none(), "{what}");
+        assert_near(
+            &what,
+            record.epoch,
+            record.step as f64 / EPOCH as f64,
+            1e-12,
+        );
+        let rate = [0.1, 0.05, 0.025][(record.step / 5) as usize];
+        assert_near(&what, record.learning_rate, rate, 1e-12);
+    }
+    let last = run.steps.last().unwrap();
+    assert_eq!(last.weights.as_deref(), Some(trainer.params()));
+}
+
+/// Every snapshot of the running totals is the sum of the steps before it.
+#[test]
+fn totals_are_the_sums_of_the_steps() {
+    let run = run_alone(setup());
+    let mut snapshots = 0;
+    for (index, record) in run.steps.iter().enumerate() {
+        if let Some(totals) = &record.totals {
+            assert_totals(totals, &run.steps[..=index]);
+            snapshots += 1;
+        }
+    }
+    assert_eq!(snapshots, 8);
+    assert!(run.steps.last().unwrap().totals.is_some());
+    assert!(run.end().totals.is_none(), "they were recorded");
+}
+
+fn assert_totals(totals: &ParamTotals, steps: &[StepRecord]) {
+    assert_eq!(totals.steps, steps.len() as u64);
+    let total: f64 = totals.lca_sum.iter().sum();
+    let want: f64 = steps.iter().map(|step| step.lca.total).sum();
+    assert_near("Σ of all allocations", total, want, 1e-9 * want.abs());
+
+    let mut lca = vec![0.0; totals.lca_sum.len()];
+    let mut helped = vec![0; lca.len()];
+    for step in steps {
+        for (i, &a) in step.lca_param.as_ref().unwrap().iter().enumerate() {
+            lca[i] += f64::from(a);
+            helped[i] += u32::from(a < 0.0);
+        }
+    }
+    // Recorded in single precision.
+    let size = lca.iter().fold(0.0_f64, |max, a| max.max(a.abs()));
+    for (got, want) in totals.lca_sum.iter().zip(&lca) {
+        assert_near("Σ of one parameter's allocations", *got, *want, 1e-6 * size);
+    }
+    assert_eq!(totals.helped, helped);
+
+    let count = |counts: &[u32]| counts.iter().map(|&n| u64::from(n)).sum::<u64>();
+    let of_layers = |get: fn(&StepRecord) -> &Vec<u64>| steps.iter().flat_map(get).sum::<u64>();
+    assert_eq!(count(&totals.helped), of_layers(|s| &s.lca.helped));
+    assert_eq!(
+        count(&totals.update_flips),
+        of_layers(|s| &s.motion.update_flips)
+    );
+    assert_eq!(
+        count(&totals.gradient_flips),
+        of_layers(|s| &s.motion.gradient_flips)
+    );
+}
+
+// ---- ways to end ----
+
+#[test]
+fn a_learning_rate_that_is_too_high_fails_and_keeps_the_steps_before() {
+    let mut setup = setup();
+    setup.settings.learning_rate = 1e6;
+    setup.settings.steps = 50;
+    let (_orders, controls) = unbounded();
+    let mut trainer = setup.trainer();
+    let run = run(&mut trainer, &controls, |_| Ok(()));
+    let end = run.end();
+    assert_eq!(end.status, Status::Failed);
+    assert!(!run.steps.is_empty(), "the first steps are finite");
+    let step = format!("diverged in step {}:", run.steps.len());
+    assert!(end.message.contains(&step), "{}", end.message);
+    assert!(
+        end.message.contains("smaller --learning-rate"),
+        "{}",
+        end.message
+    );
+    assert_eq!(trainer.steps_done(), run.steps.len() as u64);
+    let totals = end.totals.as_ref().unwrap();
+    assert_eq!(totals.steps, run.steps.len() as u64);
+    assert!(run.steps.iter().all(|s| s.after.train.is_finite()));
+    assert!(trainer.params().iter().all(|p| p.is_finite()));
+    assert!(matches!(trainer.step(), Err(TrainError::Diverged { .. })));
+}
+
+#[test]
+fn a_start_without_a_loss_fails() {
+    let setup = setup();
+    let mut theta = he_normal(&network(), 1);
+    theta[3] = f32::NAN;
+    let (_orders, controls) = unbounded();
+    let run = run(&mut setup.trainer_from(theta), &controls, |_| Ok(()));
+    assert!(run.start.is_none() && run.steps.is_empty());
+    assert_eq!(run.end().status, Status::Failed);
+    assert!(run.end().message.contains("step 0: the loss is NaN"));
+    assert!(run.end().totals.is_none());
+}
+
+#[test]
+fn no_steps_are_a_run_too() {
+    let mut setup = setup();
+    setup.settings.steps = 0;
+    let run = run_alone(setup);
+    assert!(run.start.is_some() && run.steps.is_empty());
+    assert_eq!(run.end().status, Status::Finished);
+    assert!(run.end().totals.is_none());
+}
+
+/// An order, and after how many steps it is given.
+type Order = (u64, Control);
+
+#[test]
+fn orders_are_obeyed() {
+    use Control::{Pause, Resume, Stop};
+    let cases: [(&[Order], Status, u64); 6] = [
+        (&[(0, Stop)], Status::Stopped, 0),
+        // A snapshot of the totals is due after step 5, none after step 4.
+        (&[(4, Stop)], Status::Stopped, 4),
+        (&[(5, Stop)], Status::Stopped, 5),
+        (&[(2, Pause), (2, Resume)], Status::Finished, STEPS),
+        (&[(0, Resume), (2, Pause), (2, Stop)], Status::Stopped, 2),
+        // Too late: there is no step left to be taken.
+        (&[(STEPS, Stop)], Status::Finished, STEPS),
+    ];
+    for (orders, status, steps) in cases {
+        let (sender, controls) = unbounded();
+        let give = |done: u64| {
+            for (_, order) in orders.iter().filter(|(after, _)| *after == done) {
+                sender.send(*order).unwrap();
+            }
+            Ok(())
+        };
+        give(0).unwrap();
+        let mut trainer = setup().trainer();
+        let run = run(&mut trainer, &controls, give);
+        let what = format!("{orders:?}");
+        assert_eq!(run.end().status, status, "{what}");
+        assert_eq!(run.end().message, "", "{what}");
+        assert_eq!(run.steps.len() as u64, steps, "{what}");
+        assert_eq!(trainer.steps_done(), steps, "{what}");
+        // The totals of the last step are given once: in its record, or at the end.
+        let recorded = run.steps.last().and_then(|step| step.totals.as_ref());
+        let left = run.end().totals.as_ref();
+        assert!(recorded.is_none() || left.is_none(), "{what}");
+        match recorded.or(left) {
+            Some(totals) => assert_totals(totals, &run.steps),
+            None => assert_eq!(steps, 0, "{what}"),
+        }
+    }
+}
+
+#[test]
+fn a_pause_lasts_until_it_is_over_and_changes_nothing() {
+    let undisturbed = run_alone(setup());
+    // The run goes on when told to, and when nobody is left to tell it.
+    for resume in [true, false] {
+        let (orders, controls) = unbounded();
+        let (paused, wait_for_pause) = unbounded();
+        let done = AtomicU64::new(0);
+        let run = thread::scope(|scope| {
+            scope.spawn(|| {
+                let orders: Sender<Control> = wait_for_pause.recv().unwrap();
+                thread::sleep(Duration::from_millis(100));
+                assert_eq!(done.load(Ordering::SeqCst), 3, "no step during the pause");
+                if resume {
+                    orders.send(Control::Resume).unwrap();
+                }
+            });
+            let mut orders = Some(orders);
+            run(&mut setup().trainer(), &controls, |steps| {
+                done.store(steps, Ordering::SeqCst);
+                if steps == 3 {
+                    let orders = orders.take().unwrap();
+                    orders.send(Control::Pause).unwrap();
+                    paused.send(orders).unwrap();
+                }
+                Ok(())
+            })
+        });
+        assert_eq!(
+            first_difference(&undisturbed, &run),
+            None,
+            "resume: {resume}"
+        );
+    }
+}
+
+#[test]
+fn a_run_ends_when_its_records_cannot_be_kept() {
+    let (_orders, controls) = unbounded();
+    let run = run(&mut setup().trainer(), &controls, |done| match done {
+        3 => Err(SinkClosed),
+        _ => Ok(()),
+    });
+    assert!(run.end.is_none());
+    assert_eq!(run.steps.len(), 3);
+}
