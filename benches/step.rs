@@ -37,8 +37,8 @@ fn gradient(criterion: &mut Criterion) {
         validation: empty,
     };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut cpu = CpuEngine::new(&network, &data, SLICE_SIZE, threads, false);
-    let mut by_class = CpuEngine::new(&network, &data, SLICE_SIZE, threads, true);
+    let mut cpu = CpuEngine::new(&network, data.clone(), SLICE_SIZE, threads, false);
+    let mut by_class = CpuEngine::new(&network, data.clone(), SLICE_SIZE, threads, true);
     let mut candle =
         CandleEngine::new(&network, &data, 2048, Device::Cpu, Precision::Single, false)
             .expect("the CPU is always there");

@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         validation: train.select(&[]),
         train,
     };
-    let mut engine = CpuEngine::new(&network, &data, args.slice_size, threads, false);
+    let mut engine = CpuEngine::new(&network, data, args.slice_size, threads, false);
     let mut out = Evaluation::default();
     for _ in 0..2 {
         engine.evaluate(Part::Train, &params, Want::Gradient, &mut out)?;

@@ -124,7 +124,7 @@ impl Case {
     fn cpu(&self, threads: usize, by_class: bool) -> CpuEngine {
         CpuEngine::new(
             &self.network,
-            &self.data,
+            self.data.clone(),
             self.slice_size,
             threads,
             by_class,

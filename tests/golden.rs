@@ -112,7 +112,7 @@ impl EngineKind {
         let Inputs { network, data, .. } = inputs;
         // Slice sizes do not divide the number of examples, so that the last is smaller.
         match self {
-            Self::Cpu => Box::new(CpuEngine::new(network, data, 64, 2, by_class)),
+            Self::Cpu => Box::new(CpuEngine::new(network, data.clone(), 64, 2, by_class)),
             Self::Candle(device, precision) => {
                 let engine = CandleEngine::new(network, data, 384, device, precision, by_class);
                 Box::new(engine.unwrap())

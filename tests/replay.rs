@@ -129,7 +129,7 @@ fn a_replay_shows_what_the_live_run_showed() {
         record_params: 0,
         traced: traced.clone(),
     };
-    let engine = CpuEngine::new(&network, &data, 64, 2, false);
+    let engine = CpuEngine::new(&network, data, 64, 2, false);
     let batches = Batches::new(500, 50, 0).unwrap();
     let theta = he_normal(&network, 0);
     let mut trainer = Trainer::new(settings, &network, Box::new(engine), batches, false, theta);

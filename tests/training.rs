@@ -97,7 +97,7 @@ impl Setup {
             validation: dataset.train.select(&split.validation),
         };
         let (network, by_class) = (network(), self.settings.by_class);
-        let engine = CpuEngine::new(&network, &data, 30, self.threads, by_class);
+        let engine = CpuEngine::new(&network, data, 30, self.threads, by_class);
         let batches = Batches::new(TRAIN, BATCH, self.seed).unwrap();
         Trainer::new(
             self.settings,

@@ -130,6 +130,14 @@ impl Examples {
         }
     }
 
+    /// These examples in the given order: themselves, without a copy, if that is all of them as they
+    /// stand. Panics, as a slice does, if a row is not below `len()`.
+    #[must_use]
+    pub fn into_selected(self, rows: &[u32]) -> Self {
+        let same = rows.len() == self.len() && (0..).zip(rows).all(|(i, &row)| i == row);
+        if same { self } else { self.select(rows) }
+    }
+
     /// A copy of the given rows, in the given order. Panics, as a slice does, if a row
     /// is not below `len()`.
     #[must_use]

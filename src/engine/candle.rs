@@ -84,7 +84,10 @@ pub fn open_device(device: Device) -> Result<CandleDevice, EngineError> {
     }
     CandleDevice::new_cuda(ordinal).map_err(|error| EngineError::NoCuda {
         ordinal,
-        reason: format!("{error}. `nvidia-smi` shows the GPUs of this machine"),
+        reason: format!(
+            "{}. `nvidia-smi` shows the GPUs of this machine",
+            super::first_line(&error)
+        ),
     })
 }
 

@@ -76,10 +76,20 @@ pub struct Evaluation {
 /// Why an engine failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    #[error(transparent)]
+    #[error("candle: {}", first_line(.0))]
     Candle(#[from] candle_core::Error),
     #[error("no CUDA device {ordinal}: {reason}")]
     NoCuda { ordinal: usize, reason: String },
+}
+
+/// candle adds a backtrace to its message where `RUST_BACKTRACE` is set.
+fn first_line(error: &candle_core::Error) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Evaluates the network's loss, accuracy and gradient over fixed slices of the examples.

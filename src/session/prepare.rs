@@ -57,18 +57,21 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     };
     config.length = Length::Steps(steps);
 
-    let run_data = RunData {
-        train: dataset.train.select(&split.train),
-        test: dataset.test.select(&split.test),
-        validation: dataset.train.select(&split.validation),
-    };
     let data::Dataset {
         name,
         classes,
         sha256,
+        train,
+        test,
         ..
     } = dataset;
-    let (engine, slice_size) = build_engine(&mut config, &network, &run_data)?;
+    // The data set is moved into the engine, not copied, where the run uses all of it.
+    let run_data = RunData {
+        validation: train.select(&split.validation),
+        train: train.into_selected(&split.train),
+        test: test.into_selected(&split.test),
+    };
+    let (engine, slice_size) = build_engine(&mut config, &network, run_data)?;
     let traced = choose_traced(&network.layout, config.trace, config.seed);
     let settings = TrainSettings {
         steps,
@@ -136,7 +139,7 @@ fn usage(error: DataError) -> Failure {
 fn build_engine(
     config: &mut RunConfig,
     network: &Network,
-    data: &RunData,
+    data: RunData,
 ) -> Result<(Box<dyn GradientEngine>, usize), Failure> {
     let device = match config.device {
         DeviceChoice::Device(device) => device,
@@ -168,7 +171,7 @@ fn build_engine(
     let engine: Box<dyn GradientEngine> = match engine {
         EngineChoice::Candle => Box::new(CandleEngine::new(
             network,
-            data,
+            &data,
             slice_size,
             device,
             Precision::Single,

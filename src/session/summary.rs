@@ -64,7 +64,8 @@ fn losses(out: &mut String, app: &App) {
     let _ = writeln!(out);
 }
 
-/// A row a layer, and the rows that close them.
+/// A row a layer, and the rows that close them. `of moved` is the share that helped among the
+/// parameters that helped or hurt: many never move, such as the weights of black pixels.
 pub fn layers(out: &mut String, app: &App) {
     let timeline = &app.timeline;
     let all = timeline.all();
@@ -77,18 +78,19 @@ pub fn layers(out: &mut String, app: &App) {
         .max(8);
     let _ = writeln!(
         out,
-        "\n{:name$} {:>11} {:>13} {:>8} {:>8} {:>8} {:>12}",
-        "layer", "parameters", "LCA (nats)", "share", "helped", "hurt", "steps/flip"
+        "\n{:name$} {:>11} {:>13} {:>8} {:>8} {:>8} {:>9} {:>11}",
+        "layer", "parameters", "LCA (nats)", "share", "helped", "hurt", "of moved", "steps/flip"
     );
     let total = timeline.total_sums(&all);
     let mut row = |label: &str, params: usize, sums: &crate::app::GroupSums| {
         let _ = writeln!(
             out,
-            "{label:name$} {params:>11} {:>+13.6} {:>7.2}% {:>7.2}% {:>7.2}% {:>12.1}",
+            "{label:name$} {params:>11} {:>+13.6} {:>7.2}% {:>7.2}% {:>7.2}% {:>8.2}% {:>11.1}",
             sums.lca,
             100.0 * sums.lca / total.lca,
             100.0 * sums.help_share(),
             100.0 * ratio(sums.hurt, sums.param_steps),
+            100.0 * ratio(sums.helped, sums.helped + sums.hurt),
             sums.steps_per_flip(),
         );
     };

@@ -61,9 +61,9 @@ impl Shelf {
         }
     }
 
-    fn in_order(examples: &Examples, slice_size: usize) -> Self {
+    fn in_order(examples: Examples, slice_size: usize) -> Self {
         let plan = SlicePlan::in_order(examples.len(), slice_size);
-        Self::new(examples.clone(), plan.slices)
+        Self::new(examples, plan.slices)
     }
 }
 
@@ -97,7 +97,7 @@ impl CpuEngine {
     #[must_use]
     pub fn new(
         network: &Network,
-        data: &RunData,
+        data: RunData,
         slice_size: usize,
         threads: usize,
         by_class: bool,
@@ -116,9 +116,9 @@ impl CpuEngine {
         let empty = data.train.select(&[]);
         Self {
             network: network.clone(),
-            train: Shelf::new(data.train.select(&plan.order), plan.slices),
-            test: Shelf::in_order(&data.test, slice_size),
-            validation: Shelf::in_order(&data.validation, slice_size),
+            train: Shelf::new(data.train.into_selected(&plan.order), plan.slices),
+            test: Shelf::in_order(data.test, slice_size),
+            validation: Shelf::in_order(data.validation, slice_size),
             batch: Shelf::new(empty, Vec::new()),
             position,
             workers: (0..threads).map(|_| Worker::new(network)).collect(),
