@@ -51,6 +51,8 @@ impl<'de> Deserialize<'de> for NetworkChoice {
 pub enum OptimizerKind {
     Sgd,
     Adam,
+    AdamW,
+    RmsProp,
 }
 
 /// Which engine computes gradients.
@@ -102,7 +104,14 @@ macro_rules! words {
     };
 }
 
-words!(OptimizerKind, "optimizer", Sgd = "sgd", Adam = "adam");
+words!(
+    OptimizerKind,
+    "optimizer",
+    Sgd = "sgd",
+    Adam = "adam",
+    AdamW = "adamw",
+    RmsProp = "rmsprop"
+);
 words!(
     EngineChoice,
     "engine",

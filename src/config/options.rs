@@ -57,15 +57,15 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
-    /// sgd or adam [default: sgd]
+    /// sgd, adam, adamw or rmsprop [default: sgd]
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<OptimizerKind>,
-    /// Learning rate [default: 0.05 for sgd, 0.001 for adam]
+    /// Learning rate [default: 0.05 for sgd, 0.001 for the others]
     #[arg(long, value_name = "X", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
-    /// Momentum of sgd [default: 0.9]
+    /// Momentum [default: 0.9 for sgd, 0 for rmsprop]
     #[arg(long, value_name = "X", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
@@ -73,7 +73,7 @@ pub struct Options {
     #[arg(long, value_name = "X", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
-    /// constant, or step:EVERY:FACTOR such as step:300:0.1 [default: constant]
+    /// constant, step:EVERY:FACTOR or cosine[:FLOOR], after warmup:STEPS, if given [default: constant]
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,

@@ -62,25 +62,12 @@ impl RunConfig {
     /// The first value that is out of range, or a network that is neither preset nor file.
     pub fn resolve(options: &Options) -> Result<Self, ConfigError> {
         let o = options;
-        let optimizer = match o.optimizer.unwrap_or(OptimizerKind::Sgd) {
-            OptimizerKind::Sgd => OptimizerChoice::Sgd {
-                momentum: within(
-                    "--momentum",
-                    o.momentum.unwrap_or(0.9),
-                    "from 0 to below 1",
-                    |m| (0.0..1.0).contains(&m),
-                )?,
-            },
-            OptimizerKind::Adam if o.momentum.is_some() => {
-                return Err(ConfigError(
-                    "--momentum is for --optimizer sgd; adam has its own".to_owned(),
-                ));
-            }
-            OptimizerKind::Adam => OptimizerChoice::Adam,
-        };
+        let optimizer = optimizer(o)?;
         let default_rate = match optimizer {
             OptimizerChoice::Sgd { .. } => 0.05,
-            OptimizerChoice::Adam => 0.001,
+            OptimizerChoice::Adam | OptimizerChoice::AdamW | OptimizerChoice::RmsProp { .. } => {
+                0.001
+            }
         };
         let length = match (o.steps, o.epochs) {
             (Some(_), Some(_)) => {
@@ -179,6 +166,8 @@ impl RunConfig {
         let (optimizer, momentum) = match optimizer {
             OptimizerChoice::Sgd { momentum } => (OptimizerKind::Sgd, Some(momentum)),
             OptimizerChoice::Adam => (OptimizerKind::Adam, None),
+            OptimizerChoice::AdamW => (OptimizerKind::AdamW, None),
+            OptimizerChoice::RmsProp { momentum } => (OptimizerKind::RmsProp, Some(momentum)),
         };
         let Settings {
             method,
@@ -224,6 +213,34 @@ impl RunConfig {
             ..Options::default()
         }
     }
+}
+
+/// The optimizer that was asked for, with its momentum.
+fn optimizer(o: &Options) -> Result<OptimizerChoice, ConfigError> {
+    let kind = o.optimizer.unwrap_or(OptimizerKind::Sgd);
+    let momentum = |default| {
+        within(
+            "--momentum",
+            o.momentum.unwrap_or(default),
+            "from 0 to below 1",
+            |m| (0.0..1.0).contains(&m),
+        )
+    };
+    if matches!(kind, OptimizerKind::Adam | OptimizerKind::AdamW) && o.momentum.is_some() {
+        return Err(ConfigError(format!(
+            "--momentum is for sgd and rmsprop; {kind} has its own"
+        )));
+    }
+    Ok(match kind {
+        OptimizerKind::Sgd => OptimizerChoice::Sgd {
+            momentum: momentum(0.9)?,
+        },
+        OptimizerKind::Adam => OptimizerChoice::Adam,
+        OptimizerKind::AdamW => OptimizerChoice::AdamW,
+        OptimizerKind::RmsProp => OptimizerChoice::RmsProp {
+            momentum: momentum(0.0)?,
+        },
+    })
 }
 
 /// The network that was asked for.
@@ -348,7 +365,7 @@ mod tests {
             ("learning_rate = nan", "--learning-rate NaN"),
             ("learning_rate = inf", "--learning-rate inf"),
             ("momentum = 1.0", "--momentum 1"),
-            ("optimizer = 'adam'\nmomentum = 0.5", "--momentum is for"),
+            ("optimizer = 'adamw'\nmomentum = 0.5", "--momentum is for"),
             ("weight_decay = -0.1", "--weight-decay"),
             ("tolerance = -1.0", "--tolerance"),
             ("relative_tolerance = nan", "--relative-tolerance"),

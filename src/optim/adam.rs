@@ -1,16 +1,22 @@
-//! Adam.
+//! Adam and AdamW.
 
 use super::Optimizer;
 
-/// Kingma and Ba, *Adam: A Method for Stochastic Optimization*, ICLR 2015, algorithm 1, with L2
-/// added to the gradient as in `torch.optim.Adam` (not decoupled):
+/// Kingma and Ba, *Adam: A Method for Stochastic Optimization*, ICLR 2015, algorithm 1:
 ///
 /// `m ← β₁ m + (1−β₁) g`, `v ← β₂ v + (1−β₂) g²`,
-/// `θ ← θ − η / (1−β₁ᵗ) · m / (√v / √(1−β₂ᵗ) + ε)`, `g` including `λ θ`.
+/// `θ ← θ − η / (1−β₁ᵗ) · m / (√v / √(1−β₂ᵗ) + ε)`.
+///
+/// L2 either belongs to the gradient, `g + λ θ`, as in `torch.optim.Adam`, or shrinks the weights by
+/// themselves, `θ ← (1 − η λ) θ` before the step, as in `torch.optim.AdamW` (Loshchilov and Hutter,
+/// *Decoupled Weight Decay Regularization*, ICLR 2019, algorithm 2).
 ///
 /// The first step moves every parameter with a gradient by η, whatever the gradient's size.
 pub struct Adam {
-    weight_decay: f32,
+    /// Part of the gradient.
+    coupled: f32,
+    /// Applied to the weights by itself.
+    decoupled: f64,
     first: Vec<f32>,
     second: Vec<f32>,
     steps: i32,
@@ -24,10 +30,20 @@ impl Adam {
     #[must_use]
     pub fn new(weight_decay: f32, params: usize) -> Self {
         Self {
-            weight_decay,
+            coupled: weight_decay,
+            decoupled: 0.0,
             first: vec![0.0; params],
             second: vec![0.0; params],
             steps: 0,
+        }
+    }
+
+    /// `AdamW`: weight decay apart from the gradient.
+    #[must_use]
+    pub fn decoupled(weight_decay: f64, params: usize) -> Self {
+        Self {
+            decoupled: weight_decay,
+            ..Self::new(0.0, params)
         }
     }
 }
@@ -40,9 +56,11 @@ impl Optimizer for Adam {
         let root = (1.0 - BETA2.powi(self.steps)).sqrt() as f32;
         let (keep1, take1) = (BETA1 as f32, (1.0 - BETA1) as f32);
         let (keep2, take2) = (BETA2 as f32, (1.0 - BETA2) as f32);
+        let shrink = (1.0 - learning_rate * self.decoupled) as f32;
         let moments = self.first.iter_mut().zip(&mut self.second);
         for ((p, (m, v)), &g) in params.iter_mut().zip(moments).zip(gradient) {
-            let g = g + self.weight_decay * *p;
+            *p *= shrink;
+            let g = g + self.coupled * *p;
             *m = keep1 * *m + take1 * g;
             *v = keep2 * *v + take2 * g * g;
             *p -= rate * *m / (v.sqrt() / root + EPSILON);

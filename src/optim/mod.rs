@@ -1,10 +1,12 @@
 //! Optimizers on the flat parameter vector, and learning-rate schedules.
 
 mod adam;
+mod rmsprop;
 mod schedule;
 mod sgd;
 
 pub use adam::Adam;
+pub use rmsprop::RmsProp;
 pub use schedule::{Schedule, ScheduleError};
 pub use sgd::Sgd;
 

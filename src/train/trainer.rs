@@ -7,7 +7,7 @@ use crate::engine::{EngineError, Evaluation, GradientEngine, Part, Want};
 use crate::lca::allocation::{Allocated, Ends};
 use crate::lca::{Allocator, Integrator, Point, Settings};
 use crate::model::Network;
-use crate::optim::{Adam, Optimizer, Schedule, Sgd};
+use crate::optim::{Adam, Optimizer, RmsProp, Schedule, Sgd};
 use crate::record::{Losses, ParamTotals, StartRecord, StepRecord, Trace};
 
 /// Snapshots of every parameter's running totals that a run records, the last step's included.
@@ -18,15 +18,19 @@ const TOTALS_SNAPSHOTS: u64 = 8;
 pub enum OptimizerChoice {
     Sgd { momentum: f64 },
     Adam,
+    AdamW,
+    RmsProp { momentum: f64 },
 }
 
 impl OptimizerChoice {
     #[expect(clippy::cast_possible_truncation, reason = "parameters are f32")]
     fn build(self, weight_decay: f64, params: usize) -> Box<dyn Optimizer> {
-        let weight_decay = weight_decay as f32;
+        let coupled = weight_decay as f32;
         match self {
-            Self::Sgd { momentum } => Box::new(Sgd::new(momentum as f32, weight_decay, params)),
-            Self::Adam => Box::new(Adam::new(weight_decay, params)),
+            Self::Sgd { momentum } => Box::new(Sgd::new(momentum as f32, coupled, params)),
+            Self::Adam => Box::new(Adam::new(coupled, params)),
+            Self::AdamW => Box::new(Adam::decoupled(weight_decay, params)),
+            Self::RmsProp { momentum } => Box::new(RmsProp::new(momentum as f32, coupled, params)),
         }
     }
 }
@@ -169,7 +173,7 @@ impl Trainer {
     pub fn step(&mut self) -> Result<StepRecord, TrainError> {
         let settings = &self.settings;
         let (step, epoch) = (self.step, self.epoch());
-        let rate = settings.learning_rate * settings.schedule.factor(step);
+        let rate = settings.learning_rate * settings.schedule.factor(step, settings.steps);
         let rows = self.batches.next_batch();
         self.engine
             .evaluate_batch(&self.theta, rows, &mut self.batch)?;
@@ -281,7 +285,11 @@ impl Trainer {
             step: self.step,
             what,
             value,
-            rate: self.settings.learning_rate * self.settings.schedule.factor(self.step),
+            rate: self.settings.learning_rate
+                * self
+                    .settings
+                    .schedule
+                    .factor(self.step, self.settings.steps),
         })
     }
 
