@@ -13,7 +13,7 @@
     reason = "small counts, chosen numbers, and zeros that must be exact"
 )]
 
-mod common;
+mod devices;
 
 use std::collections::BTreeMap;
 
@@ -143,7 +143,7 @@ impl Case {
     /// Every engine that is to be tested.
     fn engines(&self, by_class: bool) -> Vec<Box<dyn GradientEngine>> {
         let mut engines: Vec<Box<dyn GradientEngine>> = vec![Box::new(self.cpu(2, by_class))];
-        for device in common::devices() {
+        for device in devices::devices() {
             for precision in [Precision::Single, Precision::Double] {
                 engines.push(Box::new(self.candle(device, precision, by_class)));
             }

@@ -22,7 +22,7 @@
     reason = "counts and indices here are small; parameters are f32 by design"
 )]
 
-mod common;
+mod devices;
 
 use lcascope::data::{self, DataSource, Examples};
 use lcascope::engine::candle::{CandleEngine, Precision};
@@ -581,14 +581,14 @@ fn cpu_engine_agrees() {
 
 #[test]
 fn candle_engine_agrees_in_single_precision() {
-    for device in common::devices() {
+    for device in devices::devices() {
         check(EngineKind::Candle(device, Precision::Single));
     }
 }
 
 #[test]
 fn candle_engine_agrees_in_double_precision() {
-    for device in common::devices() {
+    for device in devices::devices() {
         check(EngineKind::Candle(device, Precision::Double));
     }
 }

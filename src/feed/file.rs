@@ -18,9 +18,6 @@ const BLOCK: u64 = 512;
 /// How often a file that is being written is looked at.
 const POLL: Duration = Duration::from_millis(200);
 
-/// A writer renews its heartbeat twice a second; after this many seconds it is taken for lost.
-const LOST_AFTER: f64 = 10.0;
-
 /// A thread that reads a file. It ends when this is dropped.
 pub struct FileFeed {
     quit: Option<Sender<()>>,
@@ -44,9 +41,10 @@ impl Drop for FileFeed {
 pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
     let reader = RunReader::open(path)?;
     let state = reader.refresh()?;
-    let origin = match state.status {
-        Status::Running if state.silent < LOST_AFTER => Origin::Following,
-        _ => Origin::Replay,
+    let origin = if state.is_live() {
+        Origin::Following
+    } else {
+        Origin::Replay
     };
     let header = Arc::new(reader.header().clone());
     let (events, receiver) = bounded(16);
@@ -112,7 +110,7 @@ fn follow(reader: &RunReader, events: &Sender<FeedEvent>, quit: &Receiver<()>) -
             let (status, message) = (state.status, state.message);
             return send(FeedEvent::Status { status, message });
         }
-        if lost != (state.silent >= LOST_AFTER) {
+        if lost != state.writer_is_lost() {
             lost = !lost;
             send(FeedEvent::WriterLost(lost))?;
         }

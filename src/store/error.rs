@@ -14,6 +14,8 @@ pub enum StoreError {
     Folder { path: PathBuf, error: io::Error },
     #[error("{path} exists: choose another --output, or overwrite it with --force")]
     Exists { path: PathBuf },
+    #[error("{path} is being written: stop that run first, or choose another --output")]
+    Live { path: PathBuf },
     #[error("{path} is empty: whatever wrote it did not get as far as a header")]
     Empty { path: PathBuf },
     #[error("{path} is not an HDF5 file")]

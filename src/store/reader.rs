@@ -35,6 +35,23 @@ pub struct RunState {
     pub silent: f64,
 }
 
+/// A writer renews its heartbeat twice a second; after this many seconds it is taken for lost.
+const LOST_AFTER: f64 = 10.0;
+
+impl RunState {
+    /// Whether the writer of a running run has not been heard of for long.
+    #[must_use]
+    pub fn writer_is_lost(&self) -> bool {
+        self.silent >= LOST_AFTER
+    }
+
+    /// Whether the file is being written.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.status == Status::Running && !self.writer_is_lost()
+    }
+}
+
 /// A run file open for reading. Only the thread that owns it may use it.
 pub struct RunReader {
     path: PathBuf,

@@ -12,6 +12,7 @@ use hdf5::{Dataset, DatasetBuilderEmptyShape, File, Group, H5Type, SimpleExtents
 use ndarray::{ArrayView, IxDyn, s};
 
 use super::error::{Context, StoreError};
+use super::reader::RunReader;
 use super::schema::{Column, FORMAT, HELD_OUT, LOSSES, Row, STEPS, UNITS, VERSION};
 use super::text::{self, Message, Name};
 use crate::record::{ParamTotals, RunEnd, RunHeader, StartRecord, Status, StepRecord};
@@ -141,6 +142,7 @@ impl RunWriter {
         let mut open = fs::OpenOptions::new();
         open.write(true);
         if options.force {
+            remove_old(path)?;
             open.create(true).truncate(false);
         } else {
             open.create_new(true);
@@ -385,6 +387,24 @@ impl RunWriter {
         self.status.write_raw(&[end.status.code()])?;
         self.file.flush()
     }
+}
+
+/// Takes a file out of the way of a new run. A run that is being written stays: two writers in one
+/// file would leave nothing readable. Whoever reads the old file keeps it until it is closed.
+fn remove_old(path: &Path) -> Result<(), StoreError> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let state = RunReader::open(path).and_then(|reader| reader.refresh());
+    if state.is_ok_and(|state| state.is_live()) {
+        return Err(StoreError::Live {
+            path: path.to_owned(),
+        });
+    }
+    fs::remove_file(path).map_err(|error| StoreError::Io {
+        path: path.to_owned(),
+        error,
+    })
 }
 
 /// Seconds since 1970.

@@ -1,15 +1,373 @@
-//! What several test files share.
+//! What the tests of whole runs share: running the program, watching a file that it writes, and
+//! reading a run file with the HDF5 library alone.
 
-use lcascope::engine::Device;
-use lcascope::engine::candle::open_device;
+#![allow(dead_code, reason = "every test file uses its own part of this")]
 
-/// Where candle can be tested here: on the CPU, and on a GPU where this build and this machine have
-/// one.
-pub fn devices() -> Vec<Device> {
-    let mut devices = vec![Device::Cpu];
-    match open_device(Device::Cuda(0)) {
-        Ok(_) => devices.push(Device::Cuda(0)),
-        Err(error) => println!("skipped: no CUDA device ({error})"),
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use hdf5::types::{FixedUnicode, FloatSize, IntSize, TypeDescriptor, VarLenUnicode};
+use hdf5::{Dataset, Group, OpenMode};
+use lcascope::record::StepSummary;
+use lcascope::store::{RunReader, RunState};
+
+/// Flags of a small run. `--steps` or `--epochs` is left to the caller.
+pub const SMALL: &[&str] = &["--quiet", "--train-size", "600", "--test-size", "100"];
+
+/// How long to wait for what must happen before giving the test up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The program, without a terminal.
+pub fn lcascope() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lcascope"));
+    command.stdin(Stdio::null()).env_remove("NO_COLOR");
+    command
+}
+
+/// `lcascope train` with [`SMALL`] flags, into `folder/name`.
+pub fn train_command(folder: &Path, name: &str, flags: &[&str]) -> (Command, PathBuf) {
+    let path = folder.join(name);
+    let mut command = lcascope();
+    command
+        .current_dir(folder)
+        .arg("train")
+        .args(SMALL)
+        .args(flags)
+        .arg("-o")
+        .arg(&path);
+    (command, path)
+}
+
+/// Trains a small run to its end; returns its file.
+pub fn train(folder: &Path, name: &str, flags: &[&str]) -> PathBuf {
+    let (command, path) = train_command(folder, name, flags);
+    let outcome = Outcome::of(command);
+    assert_eq!(outcome.code, Some(0), "{flags:?}: {}", outcome.stderr);
+    path
+}
+
+/// What a program that has ended said.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Runs a command to its end. A panic is never what it should do.
+    pub fn of(mut command: Command) -> Self {
+        let output = command.output().unwrap();
+        let outcome = Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        };
+        assert!(!outcome.stderr.contains("panicked"), "{outcome:?}");
+        outcome
     }
-    devices
+
+    /// The exit code and what standard error must contain.
+    #[track_caller]
+    pub fn fails(&self, code: i32, needles: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(self.stderr.starts_with("error: "), "{self:?}");
+        for needle in needles {
+            assert!(self.stderr.contains(needle), "no `{needle}` in {self:?}");
+        }
+    }
+}
+
+/// A training under way, which does not outlive the test.
+pub struct Training {
+    pub child: Child,
+    pub path: PathBuf,
+}
+
+impl Training {
+    /// Starts a small run that ends when it is told to.
+    pub fn endless(folder: &Path, name: &str, flags: &[&str]) -> Self {
+        let endless = ["--steps", "100000000"];
+        let (command, path) = train_command(folder, name, &[flags, &endless].concat());
+        Self::start(command, path)
+    }
+
+    pub fn start(mut command: Command, path: PathBuf) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        Self { child, path }
+    }
+
+    /// Waits until the file can be opened. Before that, its header is being written.
+    pub fn reader(&mut self) -> RunReader {
+        patiently("the file to open", || {
+            let ended = self.child.try_wait().unwrap();
+            let reader = RunReader::open(&self.path);
+            assert!(
+                reader.is_ok() || ended.is_none(),
+                "no run file, but {ended:?}"
+            );
+            reader.ok()
+        })
+    }
+
+    /// Waits until more than `steps` steps are committed.
+    pub fn grown(&self, reader: &RunReader, steps: u64) -> RunState {
+        patiently("more steps", || {
+            let state = reader.refresh().unwrap();
+            (state.committed > steps).then_some(state)
+        })
+    }
+
+    /// Sends a signal by its name, such as `INT`.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end; returns what was said.
+    pub fn end(mut self) -> Outcome {
+        let mut said = [String::new(), String::new()];
+        if let Some(mut stdout) = self.child.stdout.take() {
+            std::io::Read::read_to_string(&mut stdout, &mut said[0]).unwrap();
+        }
+        if let Some(mut stderr) = self.child.stderr.take() {
+            std::io::Read::read_to_string(&mut stderr, &mut said[1]).unwrap();
+        }
+        let [stdout, stderr] = said;
+        Outcome {
+            code: self.child.wait().unwrap().code(),
+            stdout,
+            stderr,
+        }
+    }
+
+    /// Kills it with `SIGKILL`: nothing of its own runs any more.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Training {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks again and again until there is an answer.
+pub fn patiently<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// Checks that a summary of one step is whole: it has its place, and its sums close.
+#[track_caller]
+pub fn assert_closes(summary: &StepSummary, step: u64, loss_before: Option<f64>) {
+    assert_eq!((summary.first, summary.end), (step, step + 1));
+    if let Some(loss) = loss_before {
+        assert_eq!(summary.loss_before.to_bits(), loss.to_bits(), "step {step}");
+    }
+    let layers: f64 = summary.layers.iter().map(|layer| layer.lca).sum();
+    assert_close(layers, summary.total, 1e-12, &format!("step {step}"));
+    let change = summary.loss_after - summary.loss_before;
+    let closed = summary.total + summary.residual;
+    assert_close(closed, change, 1e-12, &format!("step {step}"));
+    assert!(summary.loss_after > 0.0 && summary.gradient_evals > 0);
+}
+
+#[track_caller]
+pub fn assert_close(a: f64, b: f64, tolerance: f64, what: &str) {
+    let error = (a - b).abs();
+    assert!(
+        error <= tolerance,
+        "{what}: {a} and {b} differ by {error:e}"
+    );
+}
+
+/// A run file as any HDF5 program sees it.
+pub struct RunFile(pub hdf5::File);
+
+impl RunFile {
+    pub fn open(path: &Path) -> Self {
+        Self(hdf5::File::open_as(path, OpenMode::Read).unwrap())
+    }
+
+    /// Paths of all datasets, sorted.
+    pub fn paths(&self) -> Vec<String> {
+        fn walk(group: &Group, paths: &mut Vec<String>) {
+            for dataset in group.datasets().unwrap() {
+                paths.push(dataset.name().trim_start_matches('/').to_owned());
+            }
+            for group in group.groups().unwrap() {
+                walk(&group, paths);
+            }
+        }
+        let mut paths = Vec::new();
+        walk(&self.0, &mut paths);
+        paths.sort();
+        paths
+    }
+
+    #[track_caller]
+    pub fn dataset(&self, path: &str) -> Dataset {
+        let dataset = self.0.dataset(path);
+        dataset.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// A dataset of floating-point numbers.
+    #[track_caller]
+    pub fn reals(&self, path: &str) -> Table<f64> {
+        self.table(path)
+    }
+
+    /// A dataset of counts.
+    #[track_caller]
+    pub fn counts(&self, path: &str) -> Table<u64> {
+        self.table(path)
+    }
+
+    /// A dataset of 32-bit floating-point numbers, as it is.
+    #[track_caller]
+    pub fn singles(&self, path: &str) -> Table<f32> {
+        self.table(path)
+    }
+
+    #[track_caller]
+    fn table<T: hdf5::H5Type>(&self, path: &str) -> Table<T> {
+        let dataset = self.dataset(path);
+        Table {
+            shape: dataset.shape(),
+            values: dataset.read_raw().unwrap(),
+        }
+    }
+
+    /// A dataset of names.
+    #[track_caller]
+    pub fn names(&self, path: &str) -> Vec<String> {
+        let names: Vec<FixedUnicode<1024>> = self.dataset(path).read_raw().unwrap();
+        names.iter().map(|name| name.as_str().to_owned()).collect()
+    }
+
+    /// A root attribute that is text.
+    #[track_caller]
+    pub fn text(&self, attribute: &str) -> String {
+        let attribute = self.0.attr(attribute).unwrap();
+        attribute
+            .read_scalar::<VarLenUnicode>()
+            .unwrap()
+            .to_string()
+    }
+
+    /// A root attribute that is a whole number.
+    #[track_caller]
+    pub fn number(&self, attribute: &str) -> u64 {
+        self.0.attr(attribute).unwrap().read_scalar().unwrap()
+    }
+
+    /// A dataset's values as bits, whatever its type: `NaN` equals `NaN`, `0.0` is not `-0.0`.
+    pub fn bits(&self, path: &str) -> (Vec<usize>, String, Vec<u64>) {
+        let dataset = self.dataset(path);
+        let kind = type_name(&dataset);
+        let bits = match kind.as_str() {
+            "f64" => (dataset.read_raw::<f64>().unwrap().iter())
+                .map(|x| x.to_bits())
+                .collect(),
+            "f32" => (dataset.read_raw::<f32>().unwrap().iter())
+                .map(|x| u64::from(x.to_bits()))
+                .collect(),
+            "text" => (self.names(path).iter())
+                .flat_map(|name| name.bytes().map(u64::from).chain([0]))
+                .collect(),
+            _ => dataset.read_raw::<u64>().unwrap(),
+        };
+        (dataset.shape(), kind, bits)
+    }
+}
+
+/// The contract's word for a dataset's type.
+pub fn type_name(dataset: &Dataset) -> String {
+    match dataset.dtype().unwrap().to_descriptor().unwrap() {
+        TypeDescriptor::Float(FloatSize::U8) => "f64".to_owned(),
+        TypeDescriptor::Float(FloatSize::U4) => "f32".to_owned(),
+        TypeDescriptor::Unsigned(IntSize::U8) => "u64".to_owned(),
+        TypeDescriptor::Unsigned(IntSize::U4) => "u32".to_owned(),
+        TypeDescriptor::Unsigned(IntSize::U1) => "u8".to_owned(),
+        TypeDescriptor::FixedUnicode(_) | TypeDescriptor::FixedAscii(_) => "text".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A dataset in memory, row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table<T> {
+    pub shape: Vec<usize>,
+    pub values: Vec<T>,
+}
+
+impl<T> Table<T> {
+    pub fn rows(&self) -> usize {
+        self.shape[0]
+    }
+
+    /// Everything at index `t` of the first axis.
+    pub fn row(&self, t: usize) -> &[T] {
+        let len: usize = self.shape[1..].iter().product();
+        &self.values[t * len..][..len]
+    }
+}
+
+/// The layout of the parameters as the file gives it.
+pub struct Layout {
+    pub layers: usize,
+    pub params: usize,
+    /// Owning layer, first parameter and size of every tensor.
+    pub tensors: Vec<(usize, usize, usize)>,
+    /// Owning layer of every unit.
+    pub unit_layer: Vec<usize>,
+}
+
+impl Layout {
+    pub fn of(file: &RunFile) -> Self {
+        let sizes = |path: &str| -> Vec<usize> {
+            let counts = file.counts(path).values;
+            counts.into_iter().map(|n| n.try_into().unwrap()).collect()
+        };
+        let layer = sizes("layout/tensor/layer");
+        let (offset, size) = (sizes("layout/tensor/offset"), sizes("layout/tensor/size"));
+        Self {
+            layers: file.names("layout/layer/name").len(),
+            params: sizes("layout/layer/params").iter().sum(),
+            tensors: (0..layer.len())
+                .map(|k| (layer[k], offset[k], size[k]))
+                .collect(),
+            unit_layer: sizes("layout/unit/layer"),
+        }
+    }
+
+    /// Layer of every parameter.
+    pub fn layer_of_params(&self) -> Vec<usize> {
+        let tensors = self.tensors.iter();
+        tensors.flat_map(|&(l, _, size)| vec![l; size]).collect()
+    }
+}
+
+/// Sums `values` by group, and the sums of their sizes, which bound rounding errors.
+pub fn sums_by(groups: usize, values: impl Iterator<Item = (usize, f64)>) -> Vec<(f64, f64)> {
+    let mut sums = vec![(0.0, 0.0); groups];
+    for (group, value) in values {
+        sums[group].0 += value;
+        sums[group].1 += value.abs();
+    }
+    sums
 }
