@@ -120,7 +120,7 @@ fn a_replay_shows_what_the_live_run_showed() {
         optimizer: OptimizerChoice::Sgd { momentum: 0.9 },
         learning_rate: 0.1,
         weight_decay: 0.0,
-        schedule: Schedule::Constant,
+        schedule: Schedule::default(),
         integration: Settings::default(),
         held_out_lca: true,
         by_class: false,
