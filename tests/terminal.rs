@@ -1,0 +1,254 @@
+//! The program in a real terminal, driven through tmux. Skipped, visibly, where there is no tmux.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a screen may take to show what it should: only a hang takes so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn tmux(socket: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new("tmux");
+    command
+        .args(["-L", socket, "-f", "/dev/null"])
+        .args(arguments);
+    command.output().expect("tmux is there")
+}
+
+fn has_tmux() -> bool {
+    let there = Command::new("tmux").arg("-V").output().is_ok();
+    if !there {
+        println!("skipped: no tmux here");
+    }
+    there
+}
+
+/// A shell in a terminal of its own.
+struct Terminal {
+    socket: String,
+}
+
+impl Terminal {
+    fn new(name: &str, width: u16, height: u16) -> Self {
+        let socket = format!("lcascope-test-{}-{name}", std::process::id());
+        let (width, height) = (width.to_string(), height.to_string());
+        let shell = "env -u NO_COLOR PS1='ready$ ' LC_ALL=C.UTF-8 sh";
+        tmux(
+            &socket,
+            &["new-session", "-d", "-x", &width, "-y", &height, shell],
+        );
+        let terminal = Self { socket };
+        terminal.wait_for("ready$");
+        terminal
+    }
+
+    fn run(&self, arguments: &str) {
+        let program = env!("CARGO_BIN_EXE_lcascope");
+        self.press(&[
+            "-l",
+            &format!("clear; '{program}' {arguments}; echo exit=$?"),
+        ]);
+        self.press(&["Enter"]);
+    }
+
+    fn press(&self, keys: &[&str]) {
+        let mut arguments = vec!["send-keys"];
+        arguments.extend(keys);
+        tmux(&self.socket, &arguments);
+    }
+
+    fn screen(&self) -> String {
+        let output = tmux(&self.socket, &["capture-pane", "-p"]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Waits until the screen shows `text`, and returns it.
+    #[track_caller]
+    fn wait_for(&self, text: &str) -> String {
+        self.wait_until(text, |screen| screen.contains(text))
+    }
+
+    #[track_caller]
+    fn wait_until(&self, what: &str, good: impl Fn(&str) -> bool) -> String {
+        let began = Instant::now();
+        loop {
+            let screen = self.screen();
+            if good(&screen) {
+                return screen;
+            }
+            assert!(began.elapsed() < PATIENCE, "no `{what}` on:\n{screen}");
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The terminal is in its usual mode: it echoes and edits lines.
+    #[track_caller]
+    fn is_restored(&self) {
+        self.press(&[
+            "-l",
+            "clear; stty -a | tr ' ' '\\n' | grep -E '^-?(icanon|echo);?$' | tr '\\n' ' '",
+        ]);
+        self.press(&["Enter"]);
+        let screen = self.wait_until("icanon echo", |screen| screen.contains("icanon echo"));
+        assert!(
+            !screen.contains("-icanon") && !screen.contains("-echo "),
+            "{screen}"
+        );
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        tmux(&self.socket, &["kill-server"]);
+    }
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).display().to_string()
+}
+
+#[test]
+fn a_live_run_is_watched_stopped_and_replayed() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "run.h5");
+    let terminal = Terminal::new("live", 80, 24);
+    terminal.run(&format!(
+        "train --train-size 1000 --steps 100000 -o '{file}'"
+    ));
+    let screen = terminal.wait_until("LIVE and a residual", |screen| {
+        screen.contains("LIVE") && screen.contains("residual") && screen.contains("fc3")
+    });
+    assert!(
+        screen.contains("sum LCA") && screen.contains("Δloss"),
+        "{screen}"
+    );
+
+    terminal.press(&["?"]);
+    terminal.wait_for("Any key closes this");
+    terminal.press(&["x"]);
+    terminal.wait_until("no help", |screen| !screen.contains("Any key closes"));
+    terminal.press(&["Space"]);
+    terminal.wait_for("frozen at");
+    terminal.press(&["End"]);
+    terminal.wait_until("no freeze", |screen| !screen.contains("frozen"));
+    terminal.press(&["p"]);
+    terminal.wait_for("PAUSED");
+    terminal.press(&["p"]);
+    terminal.wait_for("LIVE");
+    terminal.press(&["Home"]);
+    terminal.wait_until("step 0", |screen| {
+        screen
+            .lines()
+            .nth(1)
+            .is_some_and(|l| l.starts_with(" step 0 "))
+    });
+    terminal.press(&["Right"]);
+    terminal.wait_until("step 1", |screen| {
+        screen
+            .lines()
+            .nth(1)
+            .is_some_and(|l| l.starts_with(" step 1 "))
+    });
+
+    terminal.press(&["q"]);
+    terminal.wait_for("leave it running");
+    terminal.press(&["Escape"]);
+    terminal.wait_until("no question", |screen| !screen.contains("leave it running"));
+    terminal.press(&["q"]);
+    terminal.wait_for("leave it running");
+    terminal.press(&["s"]);
+    let screen = terminal.wait_for("exit=0");
+    assert!(
+        screen.contains("stopped after") && screen.contains("recorded in"),
+        "{screen}"
+    );
+    terminal.is_restored();
+
+    terminal.run(&format!("open '{file}'"));
+    terminal.wait_until("the replay", |screen| {
+        screen.contains("REPLAY") && screen.contains("fc3")
+    });
+    terminal.press(&["Space"]);
+    terminal.wait_for("playing");
+    terminal.press(&["q"]);
+    terminal.wait_for("exit=0");
+    terminal.is_restored();
+}
+
+#[test]
+fn a_signal_ends_the_run_and_gives_the_terminal_back() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "run.h5");
+    let terminal = Terminal::new("signal", 100, 30);
+    terminal.run(&format!(
+        "train --train-size 1000 --steps 100000 -o '{file}'"
+    ));
+    terminal.wait_until("LIVE", |screen| {
+        screen.contains("LIVE") && screen.contains("fc3")
+    });
+    let pattern = format!("lcascope.*{file}");
+    let killed = Command::new("pkill")
+        .args(["-TERM", "-f", &pattern])
+        .status();
+    if !killed.is_ok_and(|status| status.success()) {
+        println!("skipped: no pkill here");
+        return;
+    }
+    terminal.wait_for("exit=143");
+    terminal.is_restored();
+}
+
+#[test]
+fn a_training_that_diverges_says_so_on_the_screen_and_after_it() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "run.h5");
+    let terminal = Terminal::new("diverge", 100, 30);
+    terminal.run(&format!(
+        "train --train-size 1000 --learning-rate 1e6 -o '{file}'"
+    ));
+    let screen = terminal.wait_for("FAILED");
+    assert!(screen.contains("diverged"), "{screen}");
+    terminal.press(&["q"]);
+    let screen = terminal.wait_for("exit=1");
+    assert!(screen.contains("error: the run failed"), "{screen}");
+    terminal.is_restored();
+}
+
+#[test]
+fn a_training_outlives_its_terminal() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "run.h5");
+    let terminal = Terminal::new("hangup", 80, 24);
+    terminal.run(&format!("train --train-size 1000 --steps 60 -o '{file}'"));
+    terminal.wait_until("LIVE", |screen| {
+        screen.contains("LIVE") && screen.contains("fc3")
+    });
+    drop(terminal);
+    let began = Instant::now();
+    loop {
+        let output = Command::new(env!("CARGO_BIN_EXE_lcascope"))
+            .args(["info", &file])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if text.contains("finished") {
+            assert!(text.contains("60 of 60"), "{text}");
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{text}");
+        sleep(Duration::from_millis(200));
+    }
+}
