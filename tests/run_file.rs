@@ -984,10 +984,11 @@ fn files_of_another_kind_are_refused_by_name() {
     refused(&at("short.h5"), "is not an HDF5 file");
 
     let foreign = |name: &str, make: &dyn Fn(&hdf5::File)| {
-        let file = hdf5::File::create(at(name)).unwrap();
+        let file = hdf5::File::create(at("draft")).unwrap();
         make(&file);
         file.close().unwrap();
-        refused(&at(name), "is an HDF5 file, but not a run");
+        let path = fair_copy(&at("draft"), at(name));
+        refused(&path, "is an HDF5 file, but not a run");
     };
     foreign("bare.h5", &|_| {});
     foreign("weights.h5", &|file| {
@@ -1020,11 +1021,22 @@ fn a_run_cut_short_is_refused() {
 
 /// Copies a run and changes the copy with the HDF5 library.
 fn changed(whole: &Path, name: &str, change: impl FnOnce(&hdf5::File)) -> PathBuf {
-    let path = whole.with_file_name(name);
-    fs::copy(whole, &path).unwrap();
-    let file = hdf5::File::open_rw(&path).unwrap();
+    let draft = whole.with_file_name("draft");
+    fs::copy(whole, &draft).unwrap();
+    let file = hdf5::File::open_rw(&draft).unwrap();
     change(&file);
     file.close().unwrap();
+    fair_copy(&draft, whole.with_file_name(name))
+}
+
+/// Puts a copy of a draft at `path` and removes the draft. HDF5 locks what it writes, and programs
+/// that other tests start meanwhile inherit the lock: only a file that was never open is free.
+fn fair_copy(draft: &Path, path: PathBuf) -> PathBuf {
+    if path.exists() {
+        fs::remove_file(&path).unwrap();
+    }
+    fs::copy(draft, &path).unwrap();
+    fs::remove_file(draft).unwrap();
     path
 }
 
