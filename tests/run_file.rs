@@ -5,7 +5,12 @@
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     reason = "counts and indices of small networks"
+)]
+#![allow(
+    clippy::float_cmp,
+    reason = "numbers that are to be the same are compared as such"
 )]
 
 mod common;
@@ -534,8 +539,8 @@ fn check_movement(flags: &[&str], segments: u64, mean: impl Fn(f64, f64) -> f64)
         for (i, &l) in layer_of.iter().enumerate() {
             flipped[l] += u64::from(delta[i] * last[i] < 0.0);
         }
-        for l in 0..layout.layers {
-            let (norm, expected) = (norm.row(t)[l], squares[l].0.sqrt());
+        for (l, (square, _)) in squares.into_iter().enumerate() {
+            let (norm, expected) = (norm.row(t)[l], square.sqrt());
             assert_close(norm, expected, 1e-9 * norm, &format!("step {t}, layer {l}"));
         }
         assert_eq!(flips.row(t), flipped, "step {t}");
@@ -1040,14 +1045,15 @@ fn fair_copy(draft: &Path, path: PathBuf) -> PathBuf {
     path
 }
 
+/// What names are in a run file.
+type Name = FixedUnicode<64>;
+
 /// Puts another dataset in the place of one.
-fn replace<'d, T: hdf5::H5Type, D: ndarray::Dimension>(
+fn replace<'d, T: hdf5::H5Type + 'd, D: ndarray::Dimension>(
     file: &hdf5::File,
     path: &str,
     values: impl Into<ndarray::ArrayView<'d, T, D>>,
-) where
-    T: 'd,
-{
+) {
     file.unlink(path).unwrap();
     let builder = file.new_dataset_builder();
     builder.with_data(values).create(path).unwrap();
@@ -1136,7 +1142,6 @@ fn a_run_whose_parts_contradict_each_other_is_refused() {
     broken(&shape(0, 0), damaged);
     broken(&shape(1, 6), damaged);
     broken(&shape(3, u64::MAX), damaged);
-    type Name = FixedUnicode<64>;
     let kinds: Vec<Name> = ["weight", "bias", "wait", "bias"]
         .map(|kind| kind.parse().unwrap())
         .to_vec();

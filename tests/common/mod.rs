@@ -114,10 +114,13 @@ impl Training {
     }
 
     /// Waits until more than `steps` steps are committed.
-    pub fn grown(&self, reader: &RunReader, steps: u64) -> RunState {
+    pub fn grown(&mut self, reader: &RunReader, steps: u64) -> RunState {
         patiently("more steps", || {
+            let ended = self.child.try_wait().unwrap();
             let state = reader.refresh().unwrap();
-            (state.committed > steps).then_some(state)
+            let grown = state.committed > steps;
+            assert!(grown || ended.is_none(), "{steps} steps and {ended:?}");
+            grown.then_some(state)
         })
     }
 
