@@ -34,6 +34,10 @@ doc:
 bench *args:
     cargo bench {{ args }}
 
+# Say what recording costs: the same training with and without a run file
+overhead *args:
+    cargo run --release --example overhead -- {{ args }}
+
 # Compare the full gradient's throughput with PyTorch's, which is installed into .venv-bench
 bench-torch *args:
     sh scripts/bench_torch.sh {{ args }}

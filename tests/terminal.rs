@@ -116,9 +116,7 @@ fn a_live_run_is_watched_stopped_and_replayed() {
     let folder = tempfile::tempdir().unwrap();
     let file = path(folder.path(), "run.h5");
     let terminal = Terminal::new("live", 80, 24);
-    terminal.run(&format!(
-        "train --train-size 1000 --steps 100000 -o '{file}'"
-    ));
+    terminal.run(&format!("train --train-size 1000 --steps 5000 -o '{file}'"));
     let screen = terminal.wait_until("LIVE and a residual", |screen| {
         screen.contains("LIVE") && screen.contains("residual") && screen.contains("fc3")
     });
@@ -187,9 +185,7 @@ fn a_signal_ends_the_run_and_gives_the_terminal_back() {
     let folder = tempfile::tempdir().unwrap();
     let file = path(folder.path(), "run.h5");
     let terminal = Terminal::new("signal", 100, 30);
-    terminal.run(&format!(
-        "train --train-size 1000 --steps 100000 -o '{file}'"
-    ));
+    terminal.run(&format!("train --train-size 1000 --steps 5000 -o '{file}'"));
     terminal.wait_until("LIVE", |screen| {
         screen.contains("LIVE") && screen.contains("fc3")
     });

@@ -192,7 +192,8 @@ pub struct Options {
 /// # Errors
 /// Bad TOML, an unknown key or a value of the wrong kind: says where.
 pub fn parse(text: &str, origin: &str) -> Result<Options, ConfigError> {
-    toml::from_str(text).map_err(|error| ConfigError(format!("{origin}: {error}")))
+    toml::from_str(text)
+        .map_err(|error| ConfigError(format!("{origin}: {}", error.to_string().trim_end())))
 }
 
 /// Lays `flags` over `base`: what was said in the flags wins.
@@ -204,11 +205,13 @@ pub fn merge(base: &Options, flags: &Options) -> Result<Options, ConfigError> {
         toml::Table::try_from(options).map_err(|error| ConfigError(error.to_string()))
     };
     let mut merged = table(base)?;
-    // A flag that means the same thing in other terms replaces the file's terms.
+    // A flag also replaces what stands in other terms in the file, or depends on what it changes.
     for (flag, replaced) in [
         (flags.steps.is_some(), "epochs"),
         (flags.epochs.is_some(), "steps"),
         (flags.optimizer.is_some(), "momentum"),
+        (flags.optimizer.is_some(), "learning_rate"),
+        (flags.device.is_some(), "engine"),
     ] {
         if flag {
             merged.remove(replaced);

@@ -261,7 +261,10 @@ fn network(choice: Option<&NetworkChoice>) -> Result<NetworkSpec, ConfigError> {
     }
     let text = std::fs::read_to_string(name)
         .map_err(|error| ConfigError(format!("cannot read the network {name}: {error}")))?;
-    toml::from_str(&text).map_err(|error| ConfigError(format!("{name}: {error}")))
+    toml::from_str(&text).map_err(|error| {
+        let error = error.to_string();
+        ConfigError(format!("{name}: {}", error.trim_end()))
+    })
 }
 
 fn integration(o: &Options) -> Result<Settings, ConfigError> {

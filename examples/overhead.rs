@@ -1,0 +1,149 @@
+//! What recording costs: the same training with and without a run file, in turn.
+//!
+//! `cargo run --release --example overhead` trains `mnist-fc` on the embedded sample and prints the
+//! seconds of each run. With `--bare` it prints one run without recording, to be set against
+//! `lcascope train` on a terminal, which records and draws.
+
+use std::time::Instant;
+
+use clap::Parser;
+use crossbeam_channel::unbounded;
+use lcascope::data::{self, Batches, DataSource};
+use lcascope::engine::RunData;
+use lcascope::engine::cpu::{CpuEngine, SLICE_SIZE};
+use lcascope::lca::{Settings, histogram_edges};
+use lcascope::model::{Network, he_normal, preset};
+use lcascope::optim::Schedule;
+use lcascope::record::{RunHeader, StartRecord, StepRecord};
+use lcascope::store::{Recorder, WriteOptions};
+use lcascope::train::{
+    self, OptimizerChoice, Sink, SinkClosed, TrainSettings, Trainer, choose_traced,
+};
+
+#[derive(Parser)]
+struct Args {
+    #[arg(long, default_value_t = 240)]
+    steps: u64,
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    #[arg(long)]
+    bare: bool,
+}
+
+/// Takes records and forgets them, or records them.
+struct Outlet(Option<Recorder>);
+
+impl Sink for Outlet {
+    fn start(&mut self, record: StartRecord) -> Result<(), SinkClosed> {
+        match &mut self.0 {
+            Some(recorder) => recorder.start(record).map_err(|_| SinkClosed),
+            None => Ok(()),
+        }
+    }
+
+    fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
+        match &mut self.0 {
+            Some(recorder) => recorder.step(record).map_err(|_| SinkClosed),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Seconds of one training, the closing of the file included.
+fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
+    let dataset = data::load(&DataSource::Embedded)?;
+    let spec = preset("mnist-fc").ok_or("the preset is there")?;
+    let network = Network::build(&spec, dataset.shape, dataset.classes.len())?;
+    let examples = dataset.train.len();
+    let data = RunData {
+        validation: dataset.train.select(&[]),
+        train: dataset.train,
+        test: dataset.test,
+    };
+    let traced = choose_traced(&network.layout, 256, 0);
+    let settings = TrainSettings {
+        steps,
+        optimizer: OptimizerChoice::Sgd { momentum: 0.9 },
+        learning_rate: 0.05,
+        weight_decay: 0.0,
+        schedule: Schedule::default(),
+        integration: Settings::default(),
+        held_out_lca: false,
+        by_class: false,
+        test_every: 1,
+        record_weights: 0,
+        record_params: 0,
+        traced: traced.clone(),
+    };
+    let header = RunHeader {
+        producer: "overhead".to_owned(),
+        created: String::new(),
+        config: String::new(),
+        seed: 0,
+        device: String::new(),
+        dataset: dataset.name,
+        dataset_sha256: dataset.sha256,
+        integrator: "adaptive".to_owned(),
+        slice_size: SLICE_SIZE as u64,
+        network: network.name.clone(),
+        planned_steps: steps,
+        steps_per_epoch: 24,
+        tolerance: 1e-3,
+        layout: network.layout.clone(),
+        classes: dataset.classes,
+        train_index: Vec::new(),
+        test_index: Vec::new(),
+        validation_index: Vec::new(),
+        traced,
+        histogram_edges: histogram_edges(),
+        held_out_lca: false,
+        record_weights: 0,
+        record_params: 0,
+    };
+    let threads = std::thread::available_parallelism()?.get();
+    let engine = CpuEngine::new(&network, data, SLICE_SIZE, threads, false);
+    let batches = Batches::new(examples, 250, 0)?;
+    let theta = he_normal(&network, 0);
+    let mut trainer = Trainer::new(settings, &network, Box::new(engine), batches, false, theta);
+    let file = tempfile::tempdir()?;
+    let path = file.path().join("run.h5");
+    let recorder = match record {
+        true => Some(Recorder::spawn(&path, &header, WriteOptions::default())?),
+        false => None,
+    };
+    let (_controls, orders) = unbounded();
+    let mut outlet = Outlet(recorder);
+    let began = Instant::now();
+    let end = train::run(&mut trainer, &orders, &mut outlet)?;
+    if let Some(recorder) = outlet.0 {
+        recorder.finish(end)?;
+    }
+    Ok(began.elapsed().as_secs_f64())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args = Args::parse();
+    if args.bare {
+        println!("{:.3}", run(args.steps, false)?);
+        return Ok(());
+    }
+    println!("round     bare  recorded  ratio");
+    let mut ratios = Vec::new();
+    for round in 1..=args.rounds {
+        // Odd and even rounds begin with the other one.
+        let first = run(args.steps, round % 2 == 0)?;
+        let second = run(args.steps, round % 2 == 1)?;
+        let (bare, recorded) = match round % 2 {
+            1 => (first, second),
+            _ => (second, first),
+        };
+        ratios.push(recorded / bare);
+        println!(
+            "{round:>5} {bare:>8.3} {recorded:>9.3}  {:.4}",
+            recorded / bare
+        );
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("median ratio {:.4}", ratios[ratios.len() / 2]);
+    Ok(())
+}
