@@ -325,7 +325,7 @@ fn a_place_that_cannot_be_written_exits_with_1() {
     train("file/deep/run.h5").fails(1, &["cannot make the folder"]);
     train("/proc/none/run.h5").fails(1, &["cannot make the folder /proc/none"]);
     train("/proc/run.h5").fails(1, &["/proc/run.h5"]);
-    train(".").fails(1, &["exists"]);
+    train(".").fails(2, &["--output .", "is a folder"]);
     assert_eq!(files(folder.path()), ["file"]);
     // Folders that are not there yet are made.
     let deep = train("new/and/deep/run.h5");
@@ -735,4 +735,58 @@ fn a_closed_or_full_output_does_not_cost_the_run() {
     let outcome = shell("\"$0\" info closed.h5 | head -n 1");
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
     assert!(outcome.stdout.starts_with("file "));
+}
+
+/// More steps than the reader's queue holds: it is waiting to send when the program gives up.
+#[test]
+fn opening_a_long_run_without_a_terminal_ends() {
+    let folder = folder();
+    let network = "name = \"one\"\n[[layer]]\nkind = \"linear\"\nunits = 10\n";
+    fs::write(folder.path().join("one.toml"), network).unwrap();
+    let small = [
+        "train",
+        "one.toml",
+        "--quiet",
+        "--train-size=2",
+        "--test-size=1",
+        "--trace=0",
+    ];
+    let trained = run(
+        folder.path(),
+        &[&small[..], &["--steps=9000", "-o", "long.h5"]].concat(),
+    );
+    assert_eq!(trained.code, Some(0), "{}", trained.stderr);
+    run(folder.path(), &["open", "long.h5"]).fails(1, &["needs a terminal"]);
+}
+
+#[test]
+fn a_networks_name_cannot_leave_the_folder() {
+    let folder = folder();
+    for name in ["../x", "", "a b", "a/b"] {
+        let network = format!("name = \"{name}\"\n[[layer]]\nkind = \"linear\"\nunits = 10\n");
+        fs::write(folder.path().join("net.toml"), network).unwrap();
+        run(folder.path(), &["train", "net.toml"]).fails(2, &["the network's name"]);
+    }
+}
+
+#[test]
+fn a_small_training_set_makes_a_small_mini_batch() {
+    let folder = folder();
+    let few = [
+        "train",
+        "--headless",
+        "--train-size=40",
+        "--test-size=5",
+        "--epochs=2",
+        "-o",
+        "few.h5",
+    ];
+    let trained = run(folder.path(), &few);
+    assert_eq!(trained.code, Some(0), "{}", trained.stderr);
+    assert!(
+        trained.stdout.contains("after 2 steps"),
+        "{}",
+        trained.stdout
+    );
+    run(folder.path(), &[&few[..5], &["--batch-size=41"]].concat()).fails(2, &["--batch-size 41"]);
 }

@@ -18,7 +18,6 @@ use lcascope::engine::RunData;
 use lcascope::engine::cpu::CpuEngine;
 use lcascope::lca::{HISTOGRAM_BINS, Settings};
 use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal};
-use lcascope::optim::Schedule;
 use lcascope::record::{ParamTotals, RunEnd, StartRecord, Status, StepRecord};
 use lcascope::train::{
     self, Control, OptimizerChoice, Sink, SinkClosed, TrainError, TrainSettings, Trainer,
@@ -59,10 +58,7 @@ fn setup() -> Setup {
             optimizer: OptimizerChoice::Sgd { momentum: 0.9 },
             learning_rate: 0.1,
             weight_decay: 1e-3,
-            schedule: Schedule::Step {
-                every: 5,
-                factor: 0.5,
-            },
+            schedule: "step:5:0.5".parse().unwrap(),
             integration: Settings {
                 tolerance: 3e-4,
                 ..Settings::default()

@@ -239,6 +239,12 @@ impl App {
         playing.then(|| SPEEDS[self.speed] * PLAY_RATE)
     }
 
+    /// Whether a replay has been stopped on its way.
+    #[must_use]
+    pub fn is_paused_replay(&self) -> bool {
+        self.playback.is_some_and(|playback| !playback.playing)
+    }
+
     /// Lets time pass. Returns whether anything looks different.
     pub fn tick(&mut self, elapsed: Duration) -> bool {
         let Some(rate) = self.play_rate() else {

@@ -28,6 +28,12 @@ impl GroupSums {
         ratio(self.helped, self.param_steps)
     }
 
+    /// The same of those that hurt.
+    #[must_use]
+    pub fn hurt_share(&self) -> f64 {
+        ratio(self.hurt, self.param_steps)
+    }
+
     /// A parameter's movement changes sign every so many steps; infinite if it never does, NaN
     /// without any steps.
     #[must_use]
@@ -243,6 +249,13 @@ impl Timeline {
             .iter()
             .map(|entry| entry.worst_residual)
             .fold(0.0, f64::max)
+    }
+
+    /// Entries in which a step's residual is above a limit, in nats.
+    #[must_use]
+    pub fn residuals_above(&self, limit: f64) -> usize {
+        let above = |entry: &&StepSummary| entry.worst_residual > limit;
+        self.entries.iter().filter(above).count()
     }
 
     /// Full gradients spent in a range of entries.

@@ -53,7 +53,7 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<u64>,
-    /// Examples in a mini-batch [default: 250]
+    /// Examples in a mini-batch [default: 250, or all if there are fewer]
     #[arg(long, value_name = "N", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,

@@ -34,7 +34,8 @@ pub struct RunConfig {
     pub data: Option<PathBuf>,
     pub sizes: SplitSizes,
     pub length: Length,
-    pub batch_size: usize,
+    /// None for 250, or all examples if there are fewer.
+    pub batch_size: Option<usize>,
     pub optimizer: OptimizerChoice,
     pub learning_rate: f64,
     pub weight_decay: f64,
@@ -95,7 +96,7 @@ impl RunConfig {
             |n| (1..=24).contains(&n),
         )?;
         Ok(Self {
-            network: network(o.network.as_ref())?,
+            network: checked_name(network(o.network.as_ref())?)?,
             data: o.data.clone(),
             sizes: SplitSizes {
                 train: o.train_size,
@@ -103,7 +104,9 @@ impl RunConfig {
                 test: o.test_size,
             },
             length,
-            batch_size: count("--batch-size", o.batch_size.unwrap_or(250))?,
+            batch_size: (o.batch_size)
+                .map(|size| count("--batch-size", size))
+                .transpose()?,
             optimizer,
             learning_rate: within(
                 "--learning-rate",
@@ -185,7 +188,7 @@ impl RunConfig {
             test_size: sizes.test,
             steps,
             epochs,
-            batch_size: Some(batch_size),
+            batch_size,
             optimizer: Some(optimizer),
             learning_rate: Some(learning_rate),
             momentum,
@@ -265,6 +268,18 @@ fn network(choice: Option<&NetworkChoice>) -> Result<NetworkSpec, ConfigError> {
         let error = error.to_string();
         ConfigError(format!("{name}: {}", error.trim_end()))
     })
+}
+
+/// The name becomes part of a file's name.
+fn checked_name(spec: NetworkSpec) -> Result<NetworkSpec, ConfigError> {
+    let good = |c: char| c.is_alphanumeric() || "._-".contains(c);
+    if (1..=64).contains(&spec.name.len()) && spec.name.chars().all(good) {
+        return Ok(spec);
+    }
+    Err(ConfigError(format!(
+        "the network's name `{}`: use 1 to 64 letters, digits, `.`, `_` and `-`",
+        spec.name.escape_debug()
+    )))
 }
 
 fn integration(o: &Options) -> Result<Settings, ConfigError> {

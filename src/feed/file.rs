@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::{Feed, FeedEvent, Origin};
 use crate::record::Status;
@@ -26,7 +26,7 @@ pub struct FileFeed {
 
 impl Drop for FileFeed {
     fn drop(&mut self) {
-        // Closing the channel is the order to end; a reader blocked in a send sees its receiver go.
+        // Closing the channel is the order to end, also for a reader that is waiting to send.
         drop(self.quit.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -34,17 +34,17 @@ impl Drop for FileFeed {
     }
 }
 
-/// Opens a run file and starts the thread that reads it. Drop the feed before the thread.
+/// Opens a run file and starts the thread that reads it.
 ///
 /// # Errors
 /// The file is no run, or cannot be read.
 pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
     let reader = RunReader::open(path)?;
     let state = reader.refresh()?;
-    let origin = if state.is_live() {
-        Origin::Following
-    } else {
-        Origin::Replay
+    // A writer that is lost is said to be so soon enough, and may come back.
+    let origin = match state.status {
+        Status::Running => Origin::Following,
+        _ => Origin::Replay,
     };
     let header = Arc::new(reader.header().clone());
     let (events, receiver) = bounded(16);
@@ -53,7 +53,11 @@ pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
         .name("reader".to_owned())
         .spawn(move || {
             if let Err(Stop::Broken(error)) = follow(&reader, &events, &quitting) {
-                let _ = events.send(FeedEvent::Broken(error.to_string()));
+                let broken = FeedEvent::Broken(error.to_string());
+                select! {
+                    send(events, broken) -> _ => {}
+                    recv(quitting) -> _ => {}
+                }
             }
         })
         .map_err(|error: io::Error| StoreError::Io {
@@ -87,7 +91,12 @@ impl From<StoreError> for Stop {
 
 /// Sends everything there is, then, while the run goes on, whatever is new.
 fn follow(reader: &RunReader, events: &Sender<FeedEvent>, quit: &Receiver<()>) -> Result<(), Stop> {
-    let send = |event| events.send(event).map_err(|_| Stop::Quit);
+    let send = |event| {
+        select! {
+            send(events, event) -> sent => sent.map_err(|_| Stop::Quit),
+            recv(quit) -> _ => Err(Stop::Quit),
+        }
+    };
     let mut started = false;
     let mut sent = 0;
     let mut lost = false;

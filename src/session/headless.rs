@@ -77,7 +77,7 @@ impl Display {
                     Some(planned),
                     ProgressDrawTarget::stderr_with_hz(10),
                 );
-                let template = "{bar:20} {pos}/{len}  {msg}  ETA {eta}";
+                let template = "{bar:10} {pos}/{len}  {msg}  ETA {eta}";
                 if let Ok(style) = ProgressStyle::with_template(template) {
                     bar.set_style(style.progress_chars("━╸ "));
                 }

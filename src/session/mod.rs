@@ -75,9 +75,10 @@ fn with_source(error: &dyn std::error::Error) -> String {
 /// The file is no run, or there is no terminal.
 pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
     let options = screen::options(args.color, args.glyphs, args.fps)?;
+    let signals = screen::Signals::listen(None)?;
+    // What is wrong with the file matters more than a missing terminal.
     let (feed, reader) = feed::open(&args.file)?;
     screen::require_terminal("open")?;
-    let signals = screen::Signals::listen()?;
     let exit = screen::show(&feed, &options, &signals);
     drop(feed);
     drop(reader);

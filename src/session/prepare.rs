@@ -16,6 +16,9 @@ use crate::train::{TrainSettings, Trainer, choose_traced};
 
 use super::Failure;
 
+/// Examples in a mini-batch when nobody says otherwise.
+const BATCH_SIZE: usize = 250;
+
 /// A training that has not begun.
 pub struct Prepared {
     pub header: Arc<RunHeader>,
@@ -39,14 +42,15 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     let dataset = data::load(&source)?;
     let split = Split::draw(&dataset, &config.sizes, config.seed).map_err(usage)?;
     let network = Network::build(&config.network, dataset.shape, dataset.classes.len())?;
-    if config.batch_size > split.train.len() {
+    let examples = split.train.len();
+    let batch_size = config.batch_size.unwrap_or(BATCH_SIZE.min(examples));
+    if batch_size > examples {
         return Err(Failure::Usage(ConfigError(format!(
-            "--batch-size {}: there are {} training examples",
-            config.batch_size,
-            split.train.len()
+            "--batch-size {batch_size}: there are {examples} training examples"
         ))));
     }
-    let batches = Batches::new(split.train.len(), config.batch_size, config.seed).map_err(usage)?;
+    config.batch_size = Some(batch_size);
+    let batches = Batches::new(examples, batch_size, config.seed).map_err(usage)?;
     let steps_per_epoch = batches.batches_per_epoch() as u64;
     let steps = match config.length {
         Length::Steps(steps) => steps,
@@ -55,7 +59,6 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
             .filter(|&steps| steps <= MAX_COUNT)
             .ok_or_else(|| Failure::Usage(ConfigError(format!("--epochs {epochs}: too many"))))?,
     };
-    config.length = Length::Steps(steps);
 
     let data::Dataset {
         name,

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Handle;
 
@@ -12,6 +12,7 @@ use super::Failure;
 use crate::app::{App, Quit};
 use crate::config::{ColorChoice, ConfigError};
 use crate::feed::Feed;
+use crate::train::Control;
 use crate::tui::{self, ColorLevel, Exit, Glyphs, ScreenOptions, Theme};
 
 /// What the flags come to.
@@ -87,7 +88,9 @@ pub struct Signals {
 }
 
 impl Signals {
-    pub fn listen() -> Result<Self, Failure> {
+    /// SIGTERM and SIGINT also stop the training behind `controls` by themselves: the screen may be
+    /// stuck in a terminal that takes no output. The second one ends the program at once.
+    pub fn listen(controls: Option<Sender<Control>>) -> Result<Self, Failure> {
         let error = |error| Failure::Other(format!("cannot listen to signals: {error}"));
         let mut signals =
             signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(error)?;
@@ -96,7 +99,14 @@ impl Signals {
         let thread = thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
+                let mut asked = false;
                 for signal in &mut signals {
+                    if signal != SIGHUP && std::mem::replace(&mut asked, true) {
+                        std::process::exit(128 + signal);
+                    }
+                    if let (Some(controls), true) = (&controls, signal != SIGHUP) {
+                        let _ = controls.send(Control::Stop);
+                    }
                     if sender.send(signal).is_err() {
                         break;
                     }

@@ -17,7 +17,12 @@ pub fn table(app: &App, end: &RunEnd, stats: RecorderStats, output: &Path) -> St
         .checked_sub(1)
         .and_then(|s| timeline.entry(s))
         .map_or(0.0, |e| e.seconds);
-    let _ = write!(out, "{} after {steps} steps", end.status.name());
+    let _ = write!(
+        out,
+        "{} after {steps} step{}",
+        end.status.name(),
+        if steps == 1 { "" } else { "s" }
+    );
     let _ = write!(out, " in {seconds:.1} s on {}", app.header.device);
     if stats.waited.as_millis() > 0 {
         let _ = write!(
@@ -50,12 +55,18 @@ fn losses(out: &mut String, app: &App) {
     let first = initial.map_or(f64::NAN, |losses| losses.train);
     let _ = write!(
         out,
-        "training loss {first:.5} -> {:.5} nats",
-        last.loss_after
+        "training loss {} -> {} nats",
+        loss(first),
+        loss(last.loss_after)
     );
     if last.test_loss.is_finite() {
         let first = initial.map_or(f64::NAN, |losses| losses.test);
-        let _ = write!(out, ", held-out {first:.5} -> {:.5}", last.test_loss);
+        let _ = write!(
+            out,
+            ", held-out {} -> {}",
+            loss(first),
+            loss(last.test_loss)
+        );
     }
     let _ = write!(out, ", accuracy {:.2}%", last.train_accuracy * 100.0);
     if last.test_accuracy.is_finite() {
@@ -78,15 +89,15 @@ pub fn layers(out: &mut String, app: &App) {
         .max(8);
     let _ = writeln!(
         out,
-        "\n{:name$} {:>11} {:>13} {:>8} {:>8} {:>8} {:>9} {:>11}",
+        "\n{:name$} {:>10} {:>12} {:>8} {:>7} {:>7} {:>8} {:>10}",
         "layer", "parameters", "LCA (nats)", "share", "helped", "hurt", "of moved", "steps/flip"
     );
     let total = timeline.total_sums(&all);
     let mut row = |label: &str, params: usize, sums: &crate::app::GroupSums| {
         let _ = writeln!(
             out,
-            "{label:name$} {params:>11} {:>+13.6} {:>7.2}% {:>7.2}% {:>7.2}% {:>8.2}% {:>11.1}",
-            sums.lca,
+            "{label:name$} {params:>10} {} {:>7.2}% {:>6.2}% {:>6.2}% {:>7.2}% {:>10.1}",
+            nats(sums.lca),
             100.0 * sums.lca / total.lca,
             100.0 * sums.help_share(),
             100.0 * ratio(sums.hurt, sums.param_steps),
@@ -104,14 +115,22 @@ pub fn layers(out: &mut String, app: &App) {
     row("sum", app.header.layout.params(), &total);
     let change = timeline.loss_change(&all);
     let residual = timeline.residual(&all);
-    let _ = writeln!(out, "{:name$} {:>11} {change:>+13.6}", "Δloss", "");
+    let _ = writeln!(out, "{:name$} {:>10} {}", "Δloss", "", nats(change));
     let _ = writeln!(
         out,
-        "{:name$} {:>11} {residual:>+13.6} {:>7.4}% of Δloss; largest of a step {:.2e}",
+        "{:name$} {:>10} {} {:>7.4}% of Δloss",
         "residual",
         "",
+        nats(residual),
         100.0 * (residual / change).abs(),
+    );
+    let tolerance = app.header.tolerance;
+    let above = timeline.residuals_above(tolerance);
+    let _ = writeln!(
+        out,
+        "\nlargest residual of a step {:.2e} nats; {above} of {} steps above {tolerance}",
         timeline.worst_residual(),
+        timeline.end(),
     );
 }
 
@@ -121,4 +140,21 @@ pub fn layers(out: &mut String, app: &App) {
 )]
 fn ratio(a: u64, b: u64) -> f64 {
     a as f64 / b as f64
+}
+
+/// A signed amount in twelve columns.
+fn nats(value: f64) -> String {
+    if value.abs() < 1e4 {
+        format!("{value:>+12.6}")
+    } else {
+        format!("{value:>+12.4e}")
+    }
+}
+
+fn loss(nats: f64) -> String {
+    if nats.abs() < 1e4 {
+        format!("{nats:.5}")
+    } else {
+        format!("{nats:.4e}")
+    }
 }

@@ -76,6 +76,14 @@ fn train_with(options: &Options) -> Result<ExitCode, Failure> {
         Some(path) => path.clone(),
         None => default_output(&config.network.name),
     };
+    if output.to_str().is_none() {
+        let output = output.display();
+        return Err(ConfigError(format!("--output {output}: the name is not UTF-8")).into());
+    }
+    if output.is_dir() {
+        let output = output.display();
+        return Err(ConfigError(format!("--output {output} is a folder: give a file")).into());
+    }
     // Looked at before the data are read, to fail early; the creation itself is exclusive.
     if output.exists() && !force {
         return Err(StoreError::Exists { path: output }.into());
@@ -87,8 +95,8 @@ fn train_with(options: &Options) -> Result<ExitCode, Failure> {
         mantissa_bits: config.mantissa_bits,
     };
     let recorder = Recorder::spawn(&output, &header, write)?;
-    let signals = Signals::listen()?;
     let run = Run::spawn(header, trainer, recorder)?;
+    let signals = Signals::listen(Some(run.controls.clone()))?;
     let place = match (headless, quiet) {
         (_, true) => Place::Nowhere,
         (true, false) => Place::Bar,
@@ -152,7 +160,7 @@ impl Run {
             thread,
         } = self;
         let mut interrupted = None;
-        let quiet = matches!(place, Place::Nowhere);
+        let mut quiet = matches!(place, Place::Nowhere);
         let app = match place {
             Place::Screen(options) => {
                 // A screen that cannot be drawn is no reason to lose the training's steps.
@@ -171,6 +179,8 @@ impl Run {
                                 );
                             }
                             Exit::Hangup => {
+                                // Nobody is left to read a summary.
+                                quiet = true;
                                 let _ = controls.send(Control::Resume);
                                 interrupted = headless::follow(
                                     &feed,
@@ -189,6 +199,8 @@ impl Run {
                     }
                     Err(error) => {
                         stop(&controls);
+                        // The trainer must not wait for a feed that nobody reads.
+                        drop(feed);
                         let _ = join(thread);
                         return Err(error);
                     }

@@ -31,7 +31,7 @@ pub enum StoreError {
     Newer { path: PathBuf, version: u64 },
     #[error("{path}: {what}")]
     Damaged { path: PathBuf, what: String },
-    #[error("{path}: cannot {doing}: {error}")]
+    #[error("{path}: cannot {doing}: {}", cause(.error))]
     Hdf5 {
         path: PathBuf,
         doing: String,
@@ -39,6 +39,16 @@ pub enum StoreError {
     },
     #[error("the recorder thread ended without a word: this is a bug")]
     RecorderLost,
+}
+
+/// The system's own word for what went wrong, where the library has passed it on, else the library's.
+fn cause(error: &hdf5::Error) -> String {
+    let text = error.to_string();
+    let quoted = text.split_once("error message = '");
+    match quoted.and_then(|(_, rest)| rest.split_once('\'')) {
+        Some((cause, _)) => cause.to_owned(),
+        None => text,
+    }
 }
 
 /// Adds the file and what was being done to an HDF5 error.

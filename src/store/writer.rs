@@ -103,6 +103,8 @@ impl Default for WriteOptions {
 pub struct RunWriter {
     path: PathBuf,
     file: File,
+    /// The same file as the system knows it, whatever its name may have become.
+    disk: fs::File,
     losses: Vec<AnySeries>,
     steps: Vec<AnySeries>,
     held_out: Vec<AnySeries>,
@@ -147,7 +149,7 @@ impl RunWriter {
         } else {
             open.create_new(true);
         }
-        open.open(path).map_err(|error| match error.kind() {
+        let disk = open.open(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => StoreError::Exists {
                 path: path.to_owned(),
             },
@@ -161,7 +163,7 @@ impl RunWriter {
             })
             .create(path)
             .doing(path, || "create the file".to_owned())?;
-        let writer = Self::fill(path, file, header, options)
+        let writer = Self::fill(path, file, disk, header, options)
             .doing(path, || "write the header".to_owned())?;
         (writer.file.flush())
             .and_then(|()| writer.file.start_swmr())
@@ -172,31 +174,13 @@ impl RunWriter {
     fn fill(
         path: &Path,
         file: File,
+        disk: fs::File,
         header: &RunHeader,
         options: WriteOptions,
     ) -> hdf5::Result<Self> {
         write_attributes(&file, header)?;
         write_layout(&file, header)?;
-        for (name, rows, what) in [
-            (
-                "train_index",
-                &header.train_index,
-                "rows of the source data set that are trained on",
-            ),
-            (
-                "test_index",
-                &header.test_index,
-                "rows of the source's held-out part that are used",
-            ),
-            (
-                "validation_index",
-                &header.validation_index,
-                "training rows that are set aside",
-            ),
-        ] {
-            let rows: Vec<u64> = rows.iter().map(|&row| u64::from(row)).collect();
-            write_fixed(&file, &format!("data/{name}"), &rows, "rows", what)?;
-        }
+        write_rows(&file, header)?;
         write_fixed(
             &file,
             "trace/parameter",
@@ -274,6 +258,7 @@ impl RunWriter {
                 "why the run failed",
             )?,
             done: 0,
+            disk,
             file,
         })
     }
@@ -366,9 +351,11 @@ impl RunWriter {
     pub fn finish(mut self, end: &RunEnd) -> Result<(), StoreError> {
         let path = self.path.clone();
         self.try_finish(end).doing(&path, || "finish".to_owned())?;
-        // HDF5 hands its bytes to the system; only this hands them to the disk.
-        let synced = fs::File::open(&path).and_then(|file| file.sync_all());
-        synced.map_err(|error| StoreError::Io { path, error })
+        // Closed first; then, as HDF5 only hands its bytes to the system, handed to the disk.
+        let Self { file, disk, .. } = self;
+        drop(file);
+        disk.sync_all()
+            .map_err(|error| StoreError::Io { path, error })
     }
 
     fn try_finish(&mut self, end: &RunEnd) -> hdf5::Result<()> {
@@ -440,6 +427,31 @@ fn write_attributes(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     file.new_attr::<f64>()
         .create("tolerance")?
         .write_scalar(&header.tolerance)
+}
+
+/// Which rows of the source data set the run uses.
+fn write_rows(file: &File, header: &RunHeader) -> hdf5::Result<()> {
+    for (name, rows, what) in [
+        (
+            "train_index",
+            &header.train_index,
+            "rows of the source data set that are trained on",
+        ),
+        (
+            "test_index",
+            &header.test_index,
+            "rows of the source's held-out part that are used",
+        ),
+        (
+            "validation_index",
+            &header.validation_index,
+            "training rows that are set aside",
+        ),
+    ] {
+        let rows: Vec<u64> = rows.iter().map(|&row| u64::from(row)).collect();
+        write_fixed(file, &format!("data/{name}"), &rows, "rows", what)?;
+    }
+    Ok(())
 }
 
 fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {

@@ -58,7 +58,10 @@ pub fn run(
     let mut painter = Painter::new(options.fps);
     loop {
         if painter.is_due() {
-            draw(&mut terminal, app, &options.theme)?;
+            // A terminal that takes no more is gone; the training is not its business.
+            if draw(&mut terminal, app, &options.theme).is_err() {
+                return Ok(Exit::Hangup);
+            }
             painter.drawn();
         }
         let request = select! {

@@ -213,7 +213,9 @@ impl Team<'_> {
                 let mut slot = slot.try_lock().expect("each shard is taken once");
                 let (gradient, tally) = &mut **slot;
                 tally.clear(classes);
-                gradient.begin(if with_gradient { params.len() } else { 0 });
+                if with_gradient {
+                    gradient.begin(params.len());
+                }
                 for slice in &shelf.slices[shelf.shards[index].clone()] {
                     let gradient = with_gradient.then_some(&mut *gradient);
                     worker.run(

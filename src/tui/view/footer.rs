@@ -1,7 +1,7 @@
 //! The last line: the keys that matter most.
 //!
 //! ```text
-//!  ← → step  End follow  + - zoom  0 all  Space freeze  g scale  ? help  q quit
+//!  ? help  q quit  ← → step  End follow  + - zoom  0 all  Space freeze  g scale
 //! ```
 
 use ratatui::buffer::Buffer;
@@ -11,7 +11,7 @@ use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use crate::app::App;
 use crate::feed::Origin;
-use crate::tui::keys::BINDINGS;
+use crate::tui::keys::{BINDINGS, Binding};
 use crate::tui::theme::{Glyphs, Theme};
 
 /// Rows that the footer needs: a run's failure is said in full.
@@ -37,7 +37,14 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         return message.render(indented, buf);
     }
     let mut spans = vec![Span::raw(" ")];
-    for binding in BINDINGS.iter().filter(|binding| !binding.footer.is_empty()) {
+    // Help and quit come first: a narrow terminal cuts the end.
+    let first = |binding: &&Binding| matches!(binding.footer, "help" | "quit");
+    let rest = |binding: &&Binding| !first(binding) && !binding.footer.is_empty();
+    let ordered = BINDINGS
+        .iter()
+        .filter(first)
+        .chain(BINDINGS.iter().filter(rest));
+    for binding in ordered {
         let label = match theme.glyphs {
             Glyphs::Ascii => binding.ascii,
             Glyphs::Braille | Glyphs::Blocks => binding.label,

@@ -17,7 +17,7 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 use ratatui::widgets::Widget;
 
-use super::words::{either, every, percent};
+use super::words::{either, elided, every, percent};
 use crate::analysis::bins::{Extent, column_of, extents};
 use crate::analysis::scale::{Scale, format_signed};
 use crate::app::{App, GroupSums};
@@ -54,13 +54,18 @@ struct Columns {
     all: Rect,
     share: Rect,
     help: Rect,
+    /// Only where there is room.
+    hurt: Rect,
     flips: Rect,
 }
 
 impl Columns {
-    fn new(area: Rect, name: u16) -> Self {
-        let numbers = 3 * NUMBER + 3 * SMALL;
-        let bars = area.width.saturating_sub(name + 2 + numbers + 1);
+    fn new(area: Rect, longest_name: u16) -> Self {
+        let hurt = if area.width >= 100 { SMALL } else { 0 };
+        let numbers = 3 * NUMBER + 3 * SMALL + hurt;
+        let spare = area.width.saturating_sub(numbers + 3);
+        let name = longest_name.clamp(8, (area.width / 4).max(8)).min(spare);
+        let bars = spare - name;
         let mut x = area.x + 1;
         let mut next = |width: u16| {
             let rect = Rect { x, width, ..area }.intersection(area);
@@ -75,6 +80,7 @@ impl Columns {
             all: next(NUMBER),
             share: next(SMALL),
             help: next(SMALL),
+            hurt: next(hurt),
             flips: next(SMALL),
         }
     }
@@ -125,7 +131,7 @@ impl<'a> Table<'a> {
             area,
             app,
             theme,
-            columns: Columns::new(area, name.clamp(8, 20)),
+            columns: Columns::new(area, name),
             row_height,
             shown: first..first + fit,
             at: cursor.map_or(0..0, |step| timeline.entries(&(step..step + 1))),
@@ -176,6 +182,7 @@ impl<'a> Table<'a> {
             (columns.all, "all"),
             (columns.share, "share"),
             (columns.help, "help"),
+            (columns.hurt, "hurt"),
             (columns.flips, "every"),
         ] {
             self.right(buf, area.y, column, title, theme.header);
@@ -228,7 +235,9 @@ impl<'a> Table<'a> {
         // The numbers stand on the zero line of tall bars.
         let y = top + (self.row_height - 1) / 2;
         let name = &self.app.header.layout.layers[layer].name;
-        self.left(buf, y, self.columns.name, name, Style::default());
+        let width = usize::from(self.columns.name.width).saturating_sub(1);
+        let name = elided(name, width, self.theme);
+        self.left(buf, y, self.columns.name, &name, Style::default());
         self.draw_numbers(buf, y, |range| timeline.layer_sums(layer, range));
         let share = timeline.layer_sums(layer, &self.all).lca / timeline.total_sums(&self.all).lca;
         self.right(
@@ -254,6 +263,8 @@ impl<'a> Table<'a> {
         let window = sums(&self.window);
         let (help, flips) = (percent(window.help_share()), every(window.steps_per_flip()));
         self.right(buf, y, self.columns.help, &help, Style::default());
+        let hurt = percent(window.hurt_share());
+        self.right(buf, y, self.columns.hurt, &hurt, Style::default());
         self.right(buf, y, self.columns.flips, &flips, Style::default());
     }
 
@@ -275,7 +286,11 @@ impl<'a> Table<'a> {
         for (column, range) in self.ranges() {
             let (change, residual) = (timeline.loss_change(range), timeline.residual(range));
             self.right(buf, y + 1, column, &number(change), Style::default());
-            self.right(buf, y + 2, column, &number(residual), theme.dim);
+            let style = match self.closes(range, change, residual) {
+                true => theme.dim,
+                false => theme.warning,
+            };
+            self.right(buf, y + 2, column, &number(residual), style);
         }
         let steps = timeline.steps(&self.all);
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
@@ -283,6 +298,16 @@ impl<'a> Table<'a> {
         if each.is_finite() && columns.bars.width > 24 {
             let text = format!("{} {each:.2} gradients a step", app.header.integrator);
             self.left(buf, y + 2, columns.bars, &text, theme.dim);
+        }
+    }
+
+    /// Whether the sum can be trusted: a step's residual is within the run's tolerance, that of many
+    /// steps within a hundredth of the change of the loss.
+    fn closes(&self, range: &Range<usize>, change: f64, residual: f64) -> bool {
+        let tolerance = self.app.header.tolerance;
+        match range.len() {
+            0 | 1 => residual.abs() <= tolerance,
+            _ => residual.abs() <= tolerance.max(change.abs() / 100.0),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The Overview: the loss above, the layers below.
 
+use std::fmt::Write;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -24,13 +26,13 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         height: table,
         ..area
     };
-    at_cursor(app, theme).render(status, buf);
+    at_cursor(app, theme, area.width).render(status, buf);
     loss::draw(chart, buf, app, theme);
     layers::draw(table, buf, app, theme);
 }
 
 /// The exact numbers at the cursor.
-fn at_cursor(app: &App, theme: &Theme) -> Line<'static> {
+fn at_cursor(app: &App, theme: &Theme, width: u16) -> Line<'static> {
     let cursor = app.window.cursor(app.timeline.end());
     let Some(entry) = cursor.and_then(|step| app.timeline.entry(step)) else {
         let text = match app.timeline.initial() {
@@ -47,32 +49,23 @@ fn at_cursor(app: &App, theme: &Theme) -> Line<'static> {
         1 => format!(" step {}", entry.first),
         _ => format!(" steps {}-{}", entry.first, entry.end - 1),
     };
-    let mut spans = vec![
-        Span::styled(steps, theme.header),
-        Span::raw(format!("  loss {}", words::loss(entry.loss_after))),
-    ];
-    if entry.test_loss.is_finite() {
-        spans.push(Span::raw(format!(
-            "  held-out {}",
-            words::loss(entry.test_loss)
-        )));
-    }
-    spans.push(Span::raw(format!(
-        "  acc {:.2}%",
-        entry.train_accuracy * 100.0
-    )));
+    let change = format_signed(entry.loss_after - entry.loss_before, 8);
+    let mut accuracy = format!("acc {:.2}%", entry.train_accuracy * 100.0);
     if entry.test_accuracy.is_finite() {
-        spans.push(Span::raw(format!("/{:.2}%", entry.test_accuracy * 100.0)));
+        let _ = write!(accuracy, "/{:.2}%", entry.test_accuracy * 100.0);
     }
-    let change = entry.loss_after - entry.loss_before;
-    spans.push(Span::raw(format!(
-        "  {delta} {}",
-        format_signed(change, 8).trim_start()
-    )));
-    spans.push(Span::raw(format!("  S={}", entry.segments)));
-    spans.push(Span::styled(
-        format!("  lr {}", entry.learning_rate),
-        theme.dim,
-    ));
-    Line::from(spans)
+    let mut parts = vec![(0, format!("loss {}", words::loss(entry.loss_after)))];
+    if entry.test_loss.is_finite() {
+        parts.push((2, format!("held-out {}", words::loss(entry.test_loss))));
+    }
+    parts.push((4, accuracy));
+    parts.push((1, format!("{delta} {}", change.trim_start())));
+    parts.push((3, format!("S={}", entry.segments)));
+    parts.push((5, format!("lr {}", entry.learning_rate)));
+    let room = usize::from(width).saturating_sub(steps.len() + 2);
+    Line::from(vec![
+        Span::styled(steps, theme.header),
+        Span::raw("  "),
+        Span::raw(words::fitting(parts, "  ", room)),
+    ])
 }

@@ -9,7 +9,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use super::words::either;
+use super::words::{either, fitting};
 use crate::app::{App, Phase};
 use crate::tui::theme::Theme;
 
@@ -20,7 +20,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let dot = either(theme, " · ", " | ");
     let header = &app.header;
     let end = app.timeline.end();
-    let step = format!("step {end}/{}", header.planned_steps);
+    let step = format!("{end}/{} steps", header.planned_steps);
     let epoch = (header.steps_per_epoch > 0).then(|| {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let epoch = end as f64 / header.steps_per_epoch as f64;
@@ -28,12 +28,18 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     });
     let view = match app.play_rate() {
         Some(rate) => Some(format!("playing {rate} steps/s")),
-        None if app.window.frozen() => Some(format!("frozen at {}", app.window.shown(end))),
+        None if app.is_paused_replay() => Some("replay paused".to_owned()),
+        None if app.window.frozen() => {
+            let newest = app.window.shown(end).saturating_sub(1);
+            Some(format!("frozen at step {newest}"))
+        }
         None => None,
     };
-    let speed = steps_per_second(app).map(|rate| format!("{rate:.1} steps/s"));
-    // What a narrow terminal has no room for goes, the last of these first.
-    let mut parts = vec![
+    let moving = matches!(app.phase(), Phase::Live | Phase::Following);
+    let speed = steps_per_second(app)
+        .filter(|_| moving)
+        .map(|rate| format!("{rate:.1} steps/s"));
+    let parts = [
         (0, Some(header.network.clone())),
         (5, Some(header.dataset.clone())),
         (1, Some(step)),
@@ -41,20 +47,12 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         (3, speed),
         (2, view),
     ];
+    let parts = parts
+        .into_iter()
+        .filter_map(|(rank, part)| Some((rank, part?)));
     let phase = phase(app.phase(), theme);
-    let room = usize::from(area.width).saturating_sub(12 + phase.width() + 2);
-    let text = loop {
-        let words: Vec<&str> = parts
-            .iter()
-            .filter_map(|(_, part)| part.as_deref())
-            .collect();
-        let text = words.join(dot);
-        if Span::raw(&text).width() <= room || parts.len() == 1 {
-            break text;
-        }
-        let least = parts.iter().map(|(rank, _)| *rank).max();
-        parts.retain(|(rank, _)| Some(*rank) != least);
-    };
+    let room = usize::from(area.width).saturating_sub(12 + phase.width());
+    let text = fitting(parts.collect(), dot, room);
     let line = Line::from(vec![
         Span::styled(" lcascope ", theme.title),
         phase,

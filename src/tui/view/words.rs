@@ -1,5 +1,7 @@
 //! Words and numbers as the screens write them.
 
+use ratatui::text::Span;
+
 use crate::tui::theme::{Glyphs, Theme};
 
 /// The first where the terminal shows more than ASCII, else the second.
@@ -19,12 +21,43 @@ pub fn loss(nats: f64) -> String {
     }
 }
 
+/// Parts joined by `between` that fit `room` cells: what there is no room for goes, the highest rank
+/// first. The part of rank 0 stays.
+pub fn fitting(mut parts: Vec<(u8, String)>, between: &str, room: usize) -> String {
+    loop {
+        let words: Vec<&str> = parts.iter().map(|(_, part)| part.as_str()).collect();
+        let text = words.join(between);
+        let least = parts.iter().map(|(rank, _)| *rank).max().unwrap_or(0);
+        if Span::raw(&text).width() <= room || least == 0 {
+            return text;
+        }
+        parts.retain(|(rank, _)| *rank != least);
+    }
+}
+
+/// A name in at most `width` cells, cut in the middle, where names differ least.
+pub fn elided(name: &str, width: usize, theme: &Theme) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= width {
+        return name.to_owned();
+    }
+    let kept = width.saturating_sub(1);
+    let (start, end) = (kept / 2, kept - kept / 2);
+    let start: String = letters[..start].iter().collect();
+    let end: String = letters[letters.len() - end..].iter().collect();
+    format!("{start}{}{end}", either(theme, "…", "~"))
+}
+
 /// A share as a percentage in six columns: ` 52.1%`; blank for NaN.
 pub fn percent(share: f64) -> String {
-    if share.is_finite() {
-        format!("{:5.1}%", share * 100.0)
-    } else {
-        " ".repeat(6)
+    if !share.is_finite() {
+        return " ".repeat(6);
+    }
+    let exact = format!("{:5.1}%", share * 100.0);
+    match exact.len() {
+        0..=6 => exact,
+        _ if share.abs() < 99.99 => format!("{:5.0}%", share * 100.0),
+        _ => format!("{:>6}", if share > 0.0 { ">9999%" } else { "<-999%" }),
     }
 }
 
@@ -36,8 +69,10 @@ pub fn every(steps: f64) -> String {
         " never".to_owned()
     } else if steps < 1000.0 {
         format!("{steps:6.1}")
-    } else {
+    } else if steps < 999_999.0 {
         format!("{steps:6.0}")
+    } else {
+        format!("{steps:6.0e}")
     }
 }
 
@@ -47,10 +82,10 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_columns() {
-        for share in [0.0, 0.521, 1.0, f64::NAN] {
+        for share in [0.0, 0.521, 1.0, -2.214, 12.5, -33.3, 1e9, -1e9, f64::NAN] {
             assert_eq!(percent(share).chars().count(), 6);
         }
-        for steps in [1.0, 6.66, 999.9, 12345.0, f64::INFINITY, f64::NAN] {
+        for steps in [1.0, 6.66, 999.9, 12345.0, 2.5e8, f64::INFINITY, f64::NAN] {
             assert_eq!(every(steps).chars().count(), 6);
         }
     }
