@@ -172,7 +172,8 @@ impl<'a> Table<'a> {
             Some(last) if columns.bars.width >= 30 => {
                 format!("LCA in nats, steps {}-{last}", steps.start)
             }
-            _ => "LCA in nats".to_owned(),
+            _ if columns.bars.width >= 12 => "LCA in nats".to_owned(),
+            _ => "LCA".to_owned(),
         };
         self.left(buf, area.y, columns.name, &name, theme.header);
         self.left(buf, area.y, columns.bars, &bars, theme.header);

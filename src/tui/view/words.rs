@@ -35,14 +35,16 @@ pub fn fitting(mut parts: Vec<(u8, String)>, between: &str, room: usize) -> Stri
     }
 }
 
-/// A name in at most `width` cells, cut in the middle, where names differ least.
+/// A name in at most `width` cells, cut behind the middle: numbers tend to stand before it, what the
+/// layer does at the end.
 pub fn elided(name: &str, width: usize, theme: &Theme) -> String {
     let letters: Vec<char> = name.chars().collect();
     if letters.len() <= width {
         return name.to_owned();
     }
     let kept = width.saturating_sub(1);
-    let (start, end) = (kept / 2, kept - kept / 2);
+    let end = kept / 3;
+    let start = kept - end;
     let start: String = letters[..start].iter().collect();
     let end: String = letters[letters.len() - end..].iter().collect();
     format!("{start}{}{end}", either(theme, "…", "~"))
