@@ -88,13 +88,7 @@ fn app(layers: usize, steps: u64) -> App {
         layout.push_layer(&format!("conv{layer}"), "linear", 8, &shapes);
     }
     let header = RunHeader {
-        producer: String::new(),
-        created: String::new(),
-        config: String::new(),
-        seed: 0,
-        device: String::new(),
         dataset: "synthetic".to_owned(),
-        dataset_sha256: String::new(),
         integrator: "adaptive".to_owned(),
         slice_size: 1,
         network: "bench".to_owned(),
@@ -102,15 +96,7 @@ fn app(layers: usize, steps: u64) -> App {
         steps_per_epoch: 100,
         tolerance: 1e-3,
         layout,
-        classes: Vec::new(),
-        train_index: Vec::new(),
-        test_index: Vec::new(),
-        validation_index: Vec::new(),
-        traced: Vec::new(),
-        histogram_edges: Vec::new(),
-        held_out_lca: false,
-        record_weights: 0,
-        record_params: 0,
+        ..RunHeader::default()
     };
     let mut app = App::new(Arc::new(header), Origin::Live);
     app.event(FeedEvent::Start(Losses::default()));

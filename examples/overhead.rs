@@ -77,10 +77,6 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
     };
     let header = RunHeader {
         producer: "overhead".to_owned(),
-        created: String::new(),
-        config: String::new(),
-        seed: 0,
-        device: String::new(),
         dataset: dataset.name,
         dataset_sha256: dataset.sha256,
         integrator: "adaptive".to_owned(),
@@ -91,14 +87,9 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
         tolerance: 1e-3,
         layout: network.layout.clone(),
         classes: dataset.classes,
-        train_index: Vec::new(),
-        test_index: Vec::new(),
-        validation_index: Vec::new(),
         traced,
         histogram_edges: histogram_edges(),
-        held_out_lca: false,
-        record_weights: 0,
-        record_params: 0,
+        ..RunHeader::default()
     };
     let threads = std::thread::available_parallelism()?.get();
     let engine = CpuEngine::new(&network, data, SLICE_SIZE, threads, false);

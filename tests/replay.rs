@@ -54,11 +54,8 @@ fn header(network: &Network, classes: Vec<String>, traced: Vec<u64>) -> RunHeade
     RunHeader {
         producer: "test".to_owned(),
         created: "2026-01-01T00:00:00Z".to_owned(),
-        config: String::new(),
-        seed: 0,
         device: "cpu".to_owned(),
         dataset: "MNIST sample".to_owned(),
-        dataset_sha256: String::new(),
         integrator: "adaptive".to_owned(),
         slice_size: 64,
         network: network.name.clone(),
@@ -69,12 +66,10 @@ fn header(network: &Network, classes: Vec<String>, traced: Vec<u64>) -> RunHeade
         classes,
         train_index: (0..500).collect(),
         test_index: (0..50).collect(),
-        validation_index: Vec::new(),
         traced,
         histogram_edges: histogram_edges(),
         held_out_lca: true,
-        record_weights: 0,
-        record_params: 0,
+        ..RunHeader::default()
     }
 }
 

@@ -319,29 +319,12 @@ mod tests {
             layout.push_layer(name, "linear", units, &[(TensorKind::Bias, vec![units])]);
         }
         let header = RunHeader {
-            producer: String::new(),
-            created: String::new(),
-            config: String::new(),
-            seed: 0,
-            device: String::new(),
-            dataset: String::new(),
-            dataset_sha256: String::new(),
-            integrator: String::new(),
             slice_size: 1,
-            network: String::new(),
             planned_steps: 20,
             steps_per_epoch: 5,
             tolerance: 1e-3,
             layout,
-            classes: Vec::new(),
-            train_index: Vec::new(),
-            test_index: Vec::new(),
-            validation_index: Vec::new(),
-            traced: Vec::new(),
-            histogram_edges: Vec::new(),
-            held_out_lca: false,
-            record_weights: 0,
-            record_params: 0,
+            ..RunHeader::default()
         };
         let mut app = App::new(Arc::new(header), origin);
         app.event(FeedEvent::Steps(

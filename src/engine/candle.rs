@@ -115,15 +115,8 @@ impl CandleEngine {
             Precision::Single => DType::F32,
             Precision::Double => DType::F64,
         };
-        let plan = if by_class {
-            SlicePlan::by_class(&data.train.labels, slice_size)
-        } else {
-            SlicePlan::in_order(data.train.len(), slice_size)
-        };
-        let mut position = vec![0; plan.order.len()];
-        for (at, &row) in (0..).zip(&plan.order) {
-            position[row as usize] = at;
-        }
+        let plan = SlicePlan::new(&data.train.labels, slice_size, by_class);
+        let position = plan.positions();
         let train = Shelf::new(&data.train.select(&plan.order), plan.slices, dtype, &candle)?;
         let held_out = |examples: &Examples| {
             let slices = SlicePlan::in_order(examples.len(), slice_size).slices;

@@ -23,6 +23,29 @@ pub struct SlicePlan {
 }
 
 impl SlicePlan {
+    /// Slices of at most `size` examples: sorted by class, or in the order of the data set.
+    ///
+    /// # Panics
+    /// If `size` is 0.
+    #[must_use]
+    pub fn new(labels: &[u8], size: usize, by_class: bool) -> Self {
+        if by_class {
+            Self::by_class(labels, size)
+        } else {
+            Self::in_order(labels.len(), size)
+        }
+    }
+
+    /// Where each row of the data set stands in [`order`](Self::order).
+    #[must_use]
+    pub fn positions(&self) -> Vec<u32> {
+        let mut positions = vec![0; self.order.len()];
+        for (at, &row) in (0..).zip(&self.order) {
+            positions[row as usize] = at;
+        }
+        positions
+    }
+
     /// Slices of at most `size` examples, in the order of the data set.
     ///
     /// # Panics

@@ -3,7 +3,7 @@
 use crate::layout::ParamLayout;
 
 /// The run's description. Everything here is in the run file.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunHeader {
     /// `lcascope 0.1.0`
     pub producer: String,

@@ -103,16 +103,8 @@ impl CpuEngine {
         by_class: bool,
     ) -> Self {
         assert!(threads > 0, "at least one thread works");
-        let labels = &data.train.labels;
-        let plan = if by_class {
-            SlicePlan::by_class(labels, slice_size)
-        } else {
-            SlicePlan::in_order(labels.len(), slice_size)
-        };
-        let mut position = vec![0; labels.len()];
-        for (at, &row) in (0..).zip(&plan.order) {
-            position[row as usize] = at;
-        }
+        let plan = SlicePlan::new(&data.train.labels, slice_size, by_class);
+        let position = plan.positions();
         let empty = data.train.select(&[]);
         Self {
             network: network.clone(),

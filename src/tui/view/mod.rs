@@ -76,11 +76,8 @@ mod tests {
         RunHeader {
             producer: "lcascope test".to_owned(),
             created: "2026-01-01T00:00:00Z".to_owned(),
-            config: String::new(),
-            seed: 0,
             device: "cpu".to_owned(),
             dataset: "MNIST sample".to_owned(),
-            dataset_sha256: String::new(),
             integrator: "adaptive".to_owned(),
             slice_size: 1,
             network: "mnist-fc".to_owned(),
@@ -88,15 +85,7 @@ mod tests {
             steps_per_epoch: 24,
             tolerance: 1e-3,
             layout,
-            classes: Vec::new(),
-            train_index: Vec::new(),
-            test_index: Vec::new(),
-            validation_index: Vec::new(),
-            traced: Vec::new(),
-            histogram_edges: Vec::new(),
-            held_out_lca: false,
-            record_weights: 0,
-            record_params: 0,
+            ..RunHeader::default()
         }
     }
 
