@@ -73,7 +73,7 @@ pub struct Options {
     #[arg(long, value_name = "X", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
-    /// constant, step:EVERY:FACTOR or cosine[:FLOOR], after warmup:STEPS, if given [default: constant]
+    /// constant, step:EVERY:FACTOR or cosine:FLOOR, after warmup:STEPS, if given [default: constant]
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
