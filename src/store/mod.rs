@@ -1,22 +1,27 @@
 //! The run file: the only code that knows HDF5.
 //!
-//! One run is one file. [`schema`] names every dataset, [`writer`] appends records, [`recorder`]
-//! is the thread that owns the writer, [`reader`] reads headers and summaries back, also while
+//! One run is one file. [`schema`] names every dataset, [`writer`] appends records to [`series`] (rows) and
+//! [`blocks`] (arrays over all parameters), [`recorder`] is the thread that owns it, [`reader`] reads headers and summaries back, also while
 //! another process is writing (single writer, multiple readers).
 //!
 //! A *commit* is a group of whole steps: every dataset is extended and flushed, then
 //! `state/committed` is raised and flushed. A reader shows no more than the committed steps, so it
 //! never shows a torn one.
 
+mod blocks;
+mod compression;
 mod error;
+mod header;
 mod reader;
 mod recorder;
 mod schema;
+mod series;
 mod text;
 mod writer;
 
+pub use compression::{Compression, CompressionError};
 pub use error::StoreError;
 pub use reader::{RunReader, RunState};
 pub use recorder::{QueueClosed, Recorder, RecorderStats};
 pub use schema::{FORMAT, VERSION};
-pub use writer::{Compression, CompressionError, RunWriter, WriteOptions};
+pub use writer::{RunWriter, WriteOptions};

@@ -1,0 +1,190 @@
+//! What a run file says before its first step: attributes, layout, rows of the data.
+
+use hdf5::{Dataset, File, Group, H5Type};
+use ndarray::ArrayView;
+
+use super::schema::{FORMAT, UNITS, VERSION};
+use super::text::{self, Name};
+use crate::record::RunHeader;
+
+/// The root attributes.
+pub fn write_attributes(file: &File, header: &RunHeader) -> hdf5::Result<()> {
+    for (name, value) in [
+        ("format", FORMAT),
+        ("producer", &header.producer),
+        ("created", &header.created),
+        ("config", &header.config),
+        ("device", &header.device),
+        ("dataset", &header.dataset),
+        ("dataset_sha256", &header.dataset_sha256),
+        ("integrator", &header.integrator),
+        ("network", &header.network),
+        ("units", UNITS),
+    ] {
+        text::write_attribute(file, name, value)?;
+    }
+    for (name, value) in [
+        ("version", VERSION),
+        ("seed", header.seed),
+        ("slice_size", header.slice_size),
+        ("planned_steps", header.planned_steps),
+        ("steps_per_epoch", header.steps_per_epoch),
+    ] {
+        file.new_attr::<u64>().create(name)?.write_scalar(&value)?;
+    }
+    file.new_attr::<f64>()
+        .create("tolerance")?
+        .write_scalar(&header.tolerance)
+}
+
+/// Which rows of the source data set the run uses.
+pub fn write_rows(file: &File, header: &RunHeader) -> hdf5::Result<()> {
+    for (name, rows, what) in [
+        (
+            "train_index",
+            &header.train_index,
+            "rows of the source data set that are trained on",
+        ),
+        (
+            "test_index",
+            &header.test_index,
+            "rows of the source's held-out part that are used",
+        ),
+        (
+            "validation_index",
+            &header.validation_index,
+            "training rows that are set aside",
+        ),
+    ] {
+        let rows: Vec<u64> = rows.iter().map(|&row| u64::from(row)).collect();
+        write_fixed(file, &format!("data/{name}"), &rows, "rows", what)?;
+    }
+    Ok(())
+}
+
+/// Layers, tensors, units and classes.
+pub fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
+    let layout = &header.layout;
+    let names =
+        |names: &mut dyn Iterator<Item = &str>| -> Vec<Name> { names.map(text::fixed).collect() };
+    let count = |n: usize| n as u64;
+    let text = |path: &str, values: Vec<Name>, what| write_fixed(file, path, &values, "", what);
+    let numbers =
+        |path: &str, values: Vec<u64>, unit, what| write_fixed(file, path, &values, unit, what);
+
+    let layers = &layout.layers;
+    text(
+        "layout/layer/name",
+        names(&mut layers.iter().map(|l| l.name.as_str())),
+        "layers in network order",
+    )?;
+    text(
+        "layout/layer/kind",
+        names(&mut layers.iter().map(|l| l.kind.as_str())),
+        "kind of layer",
+    )?;
+    numbers(
+        "layout/layer/units",
+        layers.iter().map(|l| count(l.units.len())).collect(),
+        "units",
+        "output neurons or channels",
+    )?;
+    numbers(
+        "layout/layer/params",
+        layers.iter().map(|l| count(l.range.len())).collect(),
+        "parameters",
+        "trainable parameters",
+    )?;
+
+    let tensors = &layout.tensors;
+    text(
+        "layout/tensor/name",
+        names(&mut tensors.iter().map(|t| t.name.as_str())),
+        "tensors in the order of the flat parameter vector",
+    )?;
+    text(
+        "layout/tensor/kind",
+        names(&mut tensors.iter().map(|t| t.kind.name())),
+        "weight, bias, scale or shift",
+    )?;
+    numbers(
+        "layout/tensor/layer",
+        tensors.iter().map(|t| count(t.layer)).collect(),
+        "",
+        "owning layer",
+    )?;
+    numbers(
+        "layout/tensor/offset",
+        tensors.iter().map(|t| count(t.range.start)).collect(),
+        "parameters",
+        "first index in the flat parameter vector",
+    )?;
+    numbers(
+        "layout/tensor/size",
+        tensors.iter().map(|t| count(t.range.len())).collect(),
+        "parameters",
+        "parameters",
+    )?;
+    let shapes = tensors
+        .iter()
+        .flat_map(|t| (0..4).map(|axis| count(t.shape.get(axis).copied().unwrap_or(0))));
+    let shapes = ndarray::Array2::from_shape_vec((tensors.len(), 4), shapes.collect());
+    let shapes = shapes.map_err(|error| hdf5::Error::Internal(error.to_string()))?;
+    let dataset = file
+        .new_dataset_builder()
+        .with_data(&shapes)
+        .create("layout/tensor/shape")?;
+    text::write_attribute(
+        &dataset,
+        "description",
+        "axes, zero-padded to four; axis 0 is the unit (output) axis",
+    )?;
+
+    let units = || {
+        layers
+            .iter()
+            .enumerate()
+            .flat_map(|(l, layer)| (0..layer.units.len()).map(move |u| (count(l), count(u))))
+    };
+    numbers(
+        "layout/unit/layer",
+        units().map(|(layer, _)| layer).collect(),
+        "",
+        "owning layer",
+    )?;
+    numbers(
+        "layout/unit/index",
+        units().map(|(_, index)| index).collect(),
+        "",
+        "which neuron or channel of its layer",
+    )?;
+    text(
+        "layout/class/name",
+        names(&mut header.classes.iter().map(String::as_str)),
+        "classes",
+    )?;
+    Ok(())
+}
+
+/// Writes a dataset that does not grow, with its attributes.
+pub fn write_fixed<T: H5Type>(
+    file: &Group,
+    path: &str,
+    values: &[T],
+    unit: &str,
+    what: &str,
+) -> hdf5::Result<Dataset> {
+    let builder = file.new_dataset_builder();
+    let dataset = builder.with_data(ArrayView::from(values)).create(path)?;
+    describe(&dataset, unit, what)?;
+    Ok(dataset)
+}
+
+/// Gives a dataset its description and its unit.
+pub fn describe(dataset: &Dataset, unit: &str, what: &str) -> hdf5::Result<()> {
+    text::write_attribute(dataset, "description", what)?;
+    if !unit.is_empty() {
+        text::write_attribute(dataset, "unit", unit)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! Datasets with a row for every record.
+
+use std::ops::Range;
+
+use hdf5::{Dataset, Group, H5Type, SimpleExtents};
+use ndarray::{ArrayView, IxDyn, s};
+
+use super::header::describe;
+use super::schema::{Column, Row};
+use crate::record::RunHeader;
+
+/// Bytes that a chunk of per-step rows aims at: large enough for few chunks, small enough that a
+/// short run's file stays small.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Creates one growing dataset, `[0 …, axes…]`, chunked in rows.
+pub fn create_series(
+    path: &str,
+    builder: hdf5::DatasetBuilderEmpty,
+    axes: &[usize],
+    chunk_rows: usize,
+) -> hdf5::Result<Dataset> {
+    // A run may lack an axis (nothing traced); HDF5 wants chunks of at least one element.
+    let extents = std::iter::once(hdf5::Extent::resizable(0))
+        .chain(axes.iter().map(|&n| hdf5::Extent::fixed(n)));
+    let chunk: Vec<usize> = std::iter::once(chunk_rows)
+        .chain(axes.iter().map(|&n| n.max(1)))
+        .collect();
+    builder
+        .shape(SimpleExtents::new(extents))
+        .chunk(chunk)
+        .create(path)
+}
+
+/// Creates the datasets of a table.
+pub fn create_columns<R>(
+    file: &Group,
+    columns: &[Column<R>],
+    header: &RunHeader,
+) -> hdf5::Result<Vec<AnySeries>> {
+    columns
+        .iter()
+        .map(|column| {
+            let axes = column.axes.lengths(header);
+            let series = match column.row {
+                Row::F64(_) => AnySeries::F64(Series::create(file, column.path, axes, f64::NAN)?),
+                Row::F32(_) => AnySeries::F32(Series::create(file, column.path, axes, f32::NAN)?),
+                Row::U64(_) => AnySeries::U64(Series::create(file, column.path, axes, 0)?),
+                Row::U32(_) => AnySeries::U32(Series::create(file, column.path, axes, 0)?),
+            };
+            describe(series.dataset(), column.unit, column.description)?;
+            Ok(series)
+        })
+        .collect()
+}
+
+/// Puts a record's rows into their series.
+pub fn take<R>(columns: &[Column<R>], series: &mut [AnySeries], record: &R) {
+    for (column, series) in columns.iter().zip(series) {
+        match (&column.row, series) {
+            (Row::F64(row), AnySeries::F64(series)) => series.push(row(record)),
+            (Row::F32(row), AnySeries::F32(series)) => series.push(row(record)),
+            (Row::U64(row), AnySeries::U64(series)) => series.push(row(record)),
+            (Row::U32(row), AnySeries::U32(series)) => series.push(row(record)),
+            _ => unreachable!("a series has the type of its column"),
+        }
+    }
+}
+
+/// A growing dataset of any of the four types.
+pub enum AnySeries {
+    F64(Series<f64>),
+    F32(Series<f32>),
+    U64(Series<u64>),
+    U32(Series<u32>),
+}
+
+impl AnySeries {
+    fn dataset(&self) -> &Dataset {
+        match self {
+            Self::F64(series) => &series.dataset,
+            Self::F32(series) => &series.dataset,
+            Self::U64(series) => &series.dataset,
+            Self::U32(series) => &series.dataset,
+        }
+    }
+
+    pub fn write(&mut self) -> hdf5::Result<()> {
+        match self {
+            Self::F64(series) => series.write(),
+            Self::F32(series) => series.write(),
+            Self::U64(series) => series.write(),
+            Self::U32(series) => series.write(),
+        }
+    }
+}
+
+/// A growing dataset and the rows that are not in it yet.
+pub struct Series<T> {
+    dataset: Dataset,
+    axes: Vec<usize>,
+    /// What stands in a row that was not measured.
+    missing: T,
+    written: usize,
+    /// Rows in `rows`: their length may be 0, where nothing is traced.
+    waiting: usize,
+    rows: Vec<T>,
+}
+
+impl<T: H5Type + Copy> Series<T> {
+    fn create(file: &Group, path: &str, axes: Vec<usize>, missing: T) -> hdf5::Result<Self> {
+        let row_bytes = axes.iter().product::<usize>() * size_of::<T>();
+        let rows = (CHUNK_BYTES / row_bytes.max(1)).clamp(1, 1024);
+        Ok(Self {
+            dataset: create_series(path, file.new_dataset::<T>(), &axes, rows)?,
+            axes,
+            missing,
+            written: 0,
+            waiting: 0,
+            rows: Vec::new(),
+        })
+    }
+
+    fn push(&mut self, row: &[T]) {
+        let len: usize = self.axes.iter().product();
+        if row.is_empty() {
+            self.rows.resize(self.rows.len() + len, self.missing);
+        } else {
+            assert_eq!(row.len(), len, "a row has the length of its axes");
+            self.rows.extend_from_slice(row);
+        }
+        self.waiting += 1;
+    }
+
+    /// Appends the rows that are waiting.
+    pub fn write(&mut self) -> hdf5::Result<()> {
+        if self.waiting == 0 {
+            return Ok(());
+        }
+        let rows = self.written..self.written + self.waiting;
+        append(&self.dataset, &self.axes, rows, &self.rows)?;
+        self.written += std::mem::take(&mut self.waiting);
+        self.rows.clear();
+        Ok(())
+    }
+}
+
+/// Extends a dataset by `rows`, which `values` fills with shape `axes` each.
+pub fn append<T: H5Type>(
+    dataset: &Dataset,
+    axes: &[usize],
+    rows: Range<usize>,
+    values: &[T],
+) -> hdf5::Result<()> {
+    let shape = |rows| {
+        std::iter::once(rows)
+            .chain(axes.iter().copied())
+            .collect::<Vec<usize>>()
+    };
+    dataset.resize(shape(rows.end))?;
+    if values.is_empty() {
+        return Ok(());
+    }
+    let view = ArrayView::from_shape(IxDyn(&shape(rows.len())), values);
+    let view = view.map_err(|error| hdf5::Error::Internal(error.to_string()))?;
+    match axes.len() {
+        0 => dataset.write_slice(view, s![rows]),
+        1 => dataset.write_slice(view, s![rows, ..]),
+        _ => dataset.write_slice(view, s![rows, .., ..]),
+    }
+}
