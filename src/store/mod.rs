@@ -1,8 +1,9 @@
 //! The run file: the only code that knows HDF5.
 //!
-//! One run is one file. [`schema`] names every dataset, [`writer`] appends records to [`series`] (rows) and
-//! [`blocks`] (arrays over all parameters), [`recorder`] is the thread that owns it, [`reader`] reads headers and summaries back, also while
-//! another process is writing (single writer, multiple readers).
+//! One run is one file. [`schema`] names every dataset, [`writer`] appends records to [`series`] (rows)
+//! and [`blocks`] (arrays over all parameters), [`recorder`] is the thread that owns it, [`reader`]
+//! reads headers and summaries back, also while another process is writing (single writer, multiple
+//! readers).
 //!
 //! A *commit* is a group of whole steps: every dataset is extended and flushed, then
 //! `state/committed` is raised and flushed. A reader shows no more than the committed steps, so it
