@@ -152,7 +152,7 @@ impl App {
         }
     }
 
-    /// Obeys a key. Returns whether anything may look different.
+    /// Obeys a key.
     pub fn act(&mut self, action: Action) {
         let end = self.timeline.end();
         match action {

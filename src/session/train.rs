@@ -168,27 +168,13 @@ impl Run {
                     Ok((exit, mut app)) => {
                         match exit {
                             Exit::Quit(Quit::Stop) => stop(&controls),
-                            Exit::Quit(Quit::Leave) => {
+                            Exit::Quit(Quit::Leave) | Exit::Hangup => {
+                                // After a hang-up nobody is left to read a bar or a summary.
+                                quiet = exit == Exit::Hangup;
+                                let progress = if quiet { Progress::None } else { Progress::Bar };
                                 let _ = controls.send(Control::Resume);
-                                interrupted = headless::follow(
-                                    &feed,
-                                    &mut app,
-                                    &controls,
-                                    signals,
-                                    Progress::Bar,
-                                );
-                            }
-                            Exit::Hangup => {
-                                // Nobody is left to read a summary.
-                                quiet = true;
-                                let _ = controls.send(Control::Resume);
-                                interrupted = headless::follow(
-                                    &feed,
-                                    &mut app,
-                                    &controls,
-                                    signals,
-                                    Progress::None,
-                                );
+                                interrupted =
+                                    headless::follow(&feed, &mut app, &controls, signals, progress);
                             }
                             Exit::Signal(signal) => {
                                 interrupted = Some(signal);

@@ -163,11 +163,6 @@ impl RunReader {
         &self.header
     }
 
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Looks how far the run has come, and makes its new steps readable.
     ///
     /// # Errors

@@ -297,7 +297,12 @@ impl<'a> Table<'a> {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let each = timeline.gradient_evals(&self.all) as f64 / (steps.end - steps.start) as f64;
         if each.is_finite() && columns.bars.width > 24 {
-            let text = format!("{} {each:.2} gradients a step", app.header.integrator);
+            let mut text = format!("{} {each:.2} gradients a step", app.header.integrator);
+            // Lost resolution is said, not hidden: single steps are in the file.
+            let merged = timeline.merged_entries();
+            if merged > 0 {
+                text = format!("{text}; {merged} points are several steps merged");
+            }
             self.left(buf, y + 2, columns.bars, &text, theme.dim);
         }
     }
