@@ -62,6 +62,7 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
     };
     let traced = choose_traced(&network.layout, 256, 0);
     let settings = TrainSettings {
+        seed: 0,
         steps,
         optimizer: OptimizerChoice::Sgd { momentum: 0.9 },
         learning_rate: 0.05,
@@ -95,7 +96,15 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
     let engine = CpuEngine::new(&network, data, SLICE_SIZE, threads, false);
     let batches = Batches::new(examples, 250, 0)?;
     let theta = he_normal(&network, 0);
-    let mut trainer = Trainer::new(settings, &network, Box::new(engine), batches, false, theta);
+    let mut trainer = Trainer::new(
+        settings,
+        &network.layout,
+        Box::new(engine),
+        batches,
+        false,
+        theta,
+        Vec::new(),
+    );
     let file = tempfile::tempdir()?;
     let path = file.path().join("run.h5");
     let recorder = match record {

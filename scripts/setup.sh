@@ -5,7 +5,7 @@
 # need be: apt-get was tried on Debian 12 and 13; dnf, pacman and Homebrew are untried.
 set -eu
 
-oldest_rust=1.88
+oldest_rust=1.89
 oldest_hdf5=1.10.2
 
 # shellcheck disable=SC2016 # to be typed as it stands

@@ -15,6 +15,10 @@ pub const MAX_NAME: usize = 64;
 pub enum TensorKind {
     Weight,
     Bias,
+    /// γ of a batch norm.
+    Scale,
+    /// β of a batch norm.
+    Shift,
 }
 
 impl TensorKind {
@@ -24,13 +28,15 @@ impl TensorKind {
         match self {
             Self::Weight => "weight",
             Self::Bias => "bias",
+            Self::Scale => "scale",
+            Self::Shift => "shift",
         }
     }
 
     /// The kind that the run file calls `name`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Weight, Self::Bias]
+        [Self::Weight, Self::Bias, Self::Scale, Self::Shift]
             .into_iter()
             .find(|kind| kind.name() == name)
     }
@@ -46,7 +52,8 @@ pub struct Tensor {
     pub layer: usize,
     /// Place in the flat parameter vector.
     pub range: Range<usize>,
-    /// Axis 0 is the unit axis; linear weights are `[out, in]`, biases `[out]`.
+    /// Axis 0 is the unit axis; linear weights are `[out, in]`, kernels `[out, in, kh, kw]`, the
+    /// others `[out]`.
     pub shape: Vec<usize>,
 }
 

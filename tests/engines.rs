@@ -59,6 +59,7 @@ fn network(layers: &str, features: usize) -> Network {
             units => LayerSpec::Linear {
                 name: None,
                 units: units.parse().unwrap(),
+                bias: true,
             },
         })
         .collect();
@@ -72,7 +73,7 @@ fn network(layers: &str, features: usize) -> Network {
         name: "test".to_owned(),
         layers,
     };
-    Network::build(&spec, [1, 1, features], classes).unwrap()
+    Network::build(&spec, [features, 1, 1], classes).unwrap()
 }
 
 /// A network, data and parameters for it, and a mini-batch.
@@ -160,7 +161,7 @@ fn evaluate(engine: &mut dyn GradientEngine, part: Part, params: &[f32], want: W
 
 fn evaluate_batch(engine: &mut dyn GradientEngine, params: &[f32], rows: &[u32]) -> Evaluation {
     let mut out = Evaluation::default();
-    engine.evaluate_batch(params, rows, &mut out).unwrap();
+    engine.evaluate_batch(params, rows, 0, &mut out).unwrap();
     out
 }
 
@@ -244,9 +245,10 @@ fn bits(evaluation: &Evaluation) -> Vec<u64> {
         class_loss,
         gradient,
         class_gradient,
+        statistics,
     } = evaluation;
     let doubles = [loss, accuracy].into_iter().chain(class_loss);
-    let singles = gradient.iter().chain(class_gradient);
+    let singles = gradient.iter().chain(class_gradient).chain(statistics);
     (doubles.map(|x| x.to_bits()))
         .chain(singles.map(|x| u64::from(x.to_bits())))
         .collect()

@@ -78,10 +78,11 @@ fn splitmix64(x: u64) -> u64 {
 
 fn initial_parameters(network: &Network) -> Vec<f32> {
     let mut theta = vec![0.0; network.params()];
-    for op in &network.ops {
-        let Op::Dense(dense) = op else { continue };
+    for node in &network.nodes {
+        let Op::Dense(dense) = &node.op else { continue };
         let weight_bound = (6.0 / dense.inputs as f64).sqrt();
-        for (range, bound) in [(&dense.weight, weight_bound), (&dense.bias, 0.05)] {
+        let bias = dense.bias.as_ref().unwrap();
+        for (range, bound) in [(&dense.weight, weight_bound), (bias, 0.05)] {
             for i in range.clone() {
                 let u = (splitmix64(i as u64) >> 40) as f64 / f64::from(1 << 24);
                 theta[i] = ((2.0 * u - 1.0) * bound) as f32;
@@ -223,7 +224,7 @@ impl Scenario {
         let mut steps = Vec::new();
         for t in 0..STEPS {
             let mut batch = Evaluation::default();
-            (engine.evaluate_batch(&theta, &batch_rows(t), &mut batch)).unwrap();
+            (engine.evaluate_batch(&theta, &batch_rows(t), 0, &mut batch)).unwrap();
             let mut next = theta.clone();
             optimizer.step(&mut next, &batch.gradient, rate);
             let probe = |params: &[f32], point: &mut Point| evaluate(&mut *engine, params, point);

@@ -100,17 +100,20 @@ fn a_replay_shows_what_the_live_run_showed() {
             LayerSpec::Linear {
                 name: None,
                 units: 20,
+                bias: true,
             },
             LayerSpec::Relu {},
             LayerSpec::Linear {
                 name: Some("readout".to_owned()),
                 units: 10,
+                bias: true,
             },
         ],
     };
     let network = Network::build(&spec, [1, 28, 28], 10).unwrap();
     let traced = choose_traced(&network.layout, 16, 0);
     let settings = TrainSettings {
+        seed: 0,
         steps: STEPS,
         optimizer: OptimizerChoice::Sgd { momentum: 0.9 },
         learning_rate: 0.1,
@@ -127,7 +130,15 @@ fn a_replay_shows_what_the_live_run_showed() {
     let engine = CpuEngine::new(&network, data, 64, 2, false);
     let batches = Batches::new(500, 50, 0).unwrap();
     let theta = he_normal(&network, 0);
-    let mut trainer = Trainer::new(settings, &network, Box::new(engine), batches, false, theta);
+    let mut trainer = Trainer::new(
+        settings,
+        &network.layout,
+        Box::new(engine),
+        batches,
+        false,
+        theta,
+        Vec::new(),
+    );
     let header = Arc::new(header(&network, classes, traced));
 
     let (controls, orders) = unbounded();

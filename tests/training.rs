@@ -34,7 +34,11 @@ const STEPS: u64 = 12;
 
 /// 784-24-10, so that its gradients are summed by all threads together.
 fn network() -> Network {
-    let linear = |units| LayerSpec::Linear { name: None, units };
+    let linear = |units| LayerSpec::Linear {
+        name: None,
+        units,
+        bias: true,
+    };
     let spec = NetworkSpec {
         name: "small".to_owned(),
         layers: vec![linear(24), LayerSpec::Relu {}, linear(10)],
@@ -54,6 +58,7 @@ fn setup() -> Setup {
         threads: 2,
         seed: 1,
         settings: TrainSettings {
+            seed: 0,
             steps: STEPS,
             optimizer: OptimizerChoice::Sgd { momentum: 0.9 },
             learning_rate: 0.1,
@@ -97,11 +102,12 @@ impl Setup {
         let batches = Batches::new(TRAIN, BATCH, self.seed).unwrap();
         Trainer::new(
             self.settings,
-            &network,
+            &network.layout,
             Box::new(engine),
             batches,
             true,
             theta,
+            Vec::new(),
         )
     }
 }

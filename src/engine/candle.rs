@@ -4,6 +4,8 @@
 //! hand-written engine is tested against. The examples stay on the device; parameters go up and one
 //! gradient comes down for every evaluation.
 
+use std::ops::Range;
+
 use candle_core::{D, DType, Device as CandleDevice, Tensor, Var};
 use candle_nn::ops::log_softmax;
 
@@ -148,20 +150,29 @@ impl CandleEngine {
 
     /// Class scores `[B, C]` of inputs `[B, features]`.
     fn scores(&self, x: &Tensor, params: &[Tensor]) -> candle_core::Result<Tensor> {
-        let mut x = x.clone();
-        let mut params = params.iter();
-        for op in &self.network.ops {
-            x = match op {
-                Op::Dense(_) => {
-                    let (Some(w), Some(b)) = (params.next(), params.next()) else {
-                        candle_core::bail!("a linear layer has a weight and a bias");
-                    };
-                    x.matmul(&w.t()?)?.broadcast_add(b)?
+        let mut values = vec![x.clone()];
+        let tensor = |range: &Range<usize>| {
+            let layout = &self.network.layout.tensors;
+            let index = layout.iter().position(|t| t.range == *range);
+            &params[index.expect("a tensor of the layout")]
+        };
+        for node in &self.network.nodes {
+            let x = &values[node.input];
+            let y = match &node.op {
+                Op::Dense(dense) => {
+                    let y = x.matmul(&tensor(&dense.weight).t()?)?;
+                    match &dense.bias {
+                        Some(bias) => y.broadcast_add(tensor(bias))?,
+                        None => y,
+                    }
                 }
-                Op::Relu { .. } => relu(&x)?,
+                Op::Relu => relu(x)?,
+                Op::Flatten => x.flatten_from(1)?,
+                other => candle_core::bail!("{other:?}"),
             };
+            values.push(y);
         }
-        Ok(x)
+        Ok(values.pop().unwrap_or_else(|| x.clone()))
     }
 
     /// Evaluates slices of a shelf; the mean is over all of them together.
@@ -269,6 +280,7 @@ impl GradientEngine for CandleEngine {
         &mut self,
         params: &[f32],
         rows: &[u32],
+        _noise: u64,
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
         let at: Vec<u32> = rows.iter().map(|&r| self.position[r as usize]).collect();
@@ -284,6 +296,17 @@ impl GradientEngine for CandleEngine {
             slices: SlicePlan::in_order(rows.len(), rows.len().max(1)).slices,
         };
         self.evaluate_shelf(&batch, params, Want::Gradient, out)
+    }
+
+    fn accuracy(
+        &mut self,
+        part: Part,
+        params: &[f32],
+        _running: &[f32],
+    ) -> Result<f64, EngineError> {
+        let mut out = Evaluation::default();
+        self.evaluate(part, params, Want::Loss, &mut out)?;
+        Ok(out.accuracy)
     }
 }
 

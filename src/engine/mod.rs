@@ -11,6 +11,9 @@ mod slices;
 
 use std::fmt;
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 pub use slices::{Slice, SlicePlan};
 
 use crate::data::Examples;
@@ -71,6 +74,9 @@ pub struct Evaluation {
     /// `[C, P]`: gradient of `(n_c / N) · class_loss[c]`, which sums over c to `gradient`; empty if
     /// it was not asked for.
     pub class_gradient: Vec<f32>,
+    /// `[Q]`: of a mini-batch, the mean and the unbiased variance of what each batch norm received,
+    /// in the places of the network's running averages; empty otherwise.
+    pub statistics: Vec<f32>,
 }
 
 /// Why an engine failed.
@@ -112,7 +118,8 @@ pub trait GradientEngine: Send {
         out: &mut Evaluation,
     ) -> Result<(), EngineError>;
 
-    /// Loss and gradient of a mini-batch: `rows` index the training examples.
+    /// Loss and gradient of a mini-batch, as one slice: `rows` index the training examples. Here
+    /// alone dropout acts; `noise` decides what it drops.
     ///
     /// # Errors
     /// What the device reports.
@@ -120,8 +127,32 @@ pub trait GradientEngine: Send {
         &mut self,
         params: &[f32],
         rows: &[u32],
+        noise: u64,
         out: &mut Evaluation,
     ) -> Result<(), EngineError>;
+
+    /// Share of the part's examples whose highest score is their label's, with batch norms that use
+    /// the running averages `[Q]` in place of a slice's statistics.
+    ///
+    /// # Errors
+    /// What the device reports.
+    fn accuracy(&mut self, part: Part, params: &[f32], running: &[f32])
+    -> Result<f64, EngineError>;
+}
+
+/// What a dropout layer multiplies a mini-batch with, `[rows, features]`: 0 or `1 / (1 − rate)`.
+///
+/// `node` is the layer's place in the network: layers drop apart from each other. The same for every
+/// engine and number of threads.
+#[must_use]
+pub fn dropout_mask(noise: u64, node: usize, rate: f64, values: usize) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(noise);
+    rng.set_stream(node as u64);
+    #[expect(clippy::cast_possible_truncation, reason = "activations are f32")]
+    let keep = (1.0 / (1.0 - rate)) as f32;
+    (0..values)
+        .map(|_| if rng.random_bool(rate) { 0.0 } else { keep })
+        .collect()
 }
 
 /// Where an engine computes.

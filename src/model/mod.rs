@@ -6,5 +6,5 @@ mod network;
 mod spec;
 
 pub use init::he_normal;
-pub use network::{Dense, ModelError, Network, Op};
-pub use spec::{LayerSpec, NetworkSpec, PRESETS, preset};
+pub use network::{Conv, Dense, ModelError, Network, Node, Norm, Op, Pool, Shape, Value, values};
+pub use spec::{Extent, LayerSpec, NamedPadding, NetworkSpec, PRESETS, Padding, preset};

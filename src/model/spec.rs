@@ -4,22 +4,28 @@
 //! name = "my-net"
 //!
 //! [[layer]]
-//! kind = "linear"
-//! units = 100
+//! kind = "conv"
+//! channels = 16
+//! kernel = 3         # or [height, width]
+//!
+//! [[layer]]
+//! kind = "batch-norm"
 //!
 //! [[layer]]
 //! kind = "relu"
 //!
 //! [[layer]]
 //! kind = "linear"
-//! name = "readout"   # optional; the default is kind and position: fc1, fc2, …
+//! name = "readout"   # optional; the default is kind and position: conv1, fc1, …
 //! units = 10
 //! ```
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 /// A network: its name and its layers from input to output.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkSpec {
     pub name: String,
@@ -27,8 +33,8 @@ pub struct NetworkSpec {
     pub layers: Vec<LayerSpec>,
 }
 
-/// One layer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One layer. Shapes are channels, height and width.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(
     tag = "kind",
     rename_all = "kebab-case",
@@ -41,21 +47,145 @@ pub enum LayerSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         units: usize,
+        #[serde(default = "yes")]
+        bias: bool,
+    },
+    /// A two-dimensional convolution, `W: [channels, in, kh, kw]`, as deep-learning libraries have
+    /// it: a cross-correlation.
+    Conv {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        channels: usize,
+        kernel: Extent,
+        #[serde(default)]
+        stride: Extent,
+        #[serde(default)]
+        padding: Padding,
+        #[serde(default = "yes")]
+        bias: bool,
+    },
+    /// Normalises every channel by its mean and variance over the examples of a slice, then scales
+    /// and shifts it. Directly behind a linear layer or a convolution, and without a name, its two
+    /// tensors belong to that layer; otherwise it is a layer of its own.
+    BatchNorm {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
     },
     /// `y = max(x, 0)`, with gradient 0 at 0 as in `PyTorch`.
     Relu {},
+    /// The largest value of each window; the gradient goes to the first of equals, as in `PyTorch`.
+    MaxPool {
+        size: Extent,
+        /// The size of the window if not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stride: Option<Extent>,
+    },
+    /// The mean of each window.
+    AvgPool {
+        size: Extent,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stride: Option<Extent>,
+    },
+    /// The mean of each channel.
+    GlobalAvgPool {},
+    /// In training steps alone: sets each value to 0 with probability `rate`, and divides the others
+    /// by `1 − rate`. Never where the loss or its gradient is measured.
+    Dropout { rate: f64 },
     /// `[C, H, W]` to one vector, channel-major. Linear layers do it by themselves.
     Flatten {},
+    /// `y = body(x) + x`, or `body(x) + projection(x)`.
+    Residual {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The shortcut is a 1×1 convolution with bias, strided as the body shrinks its input.
+        #[serde(default)]
+        projection: bool,
+        body: Vec<LayerSpec>,
+    },
 }
 
-/// The networks that are known by name.
-pub const PRESETS: &[&str] = &["mnist-fc"];
+fn yes() -> bool {
+    true
+}
+
+/// Height and width: two numbers, or one for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number or [height, width]")]
+pub enum Extent {
+    Square(usize),
+    Sides([usize; 2]),
+}
+
+impl Extent {
+    /// Height and width.
+    #[must_use]
+    pub fn sides(self) -> [usize; 2] {
+        match self {
+            Self::Square(side) => [side; 2],
+            Self::Sides(sides) => sides,
+        }
+    }
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self::Square(1)
+    }
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [height, width] = self.sides();
+        write!(f, "{height}x{width}")
+    }
+}
+
+/// Zeros around an image before it is convolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected \"same\", \"valid\" or a number of zeros on every side"
+)]
+pub enum Padding {
+    Named(NamedPadding),
+    Zeros(usize),
+}
+
+/// Padding by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NamedPadding {
+    /// As much as makes the output `⌈input / stride⌉`, an odd zero behind: `TensorFlow`'s rule. With
+    /// stride 1 and an odd kernel it is `PyTorch`'s too.
+    Same,
+    /// None.
+    Valid,
+}
+
+impl Default for Padding {
+    fn default() -> Self {
+        Self::Named(NamedPadding::Same)
+    }
+}
+
+/// The networks that are known by name: those of the paper (docs/method.md).
+pub const PRESETS: &[&str] = &[
+    "mnist-fc",
+    "mnist-lenet",
+    "cifar-allcnn",
+    "cifar-resnet20",
+    "cifar-vgg",
+];
 
 /// The preset called `name`, if there is one.
 #[must_use]
 pub fn preset(name: &str) -> Option<NetworkSpec> {
     let layers = match name {
         "mnist-fc" => fully_connected(&[100, 50, 10]),
+        "mnist-lenet" => lenet(),
+        "cifar-allcnn" => all_cnn(),
+        "cifar-resnet20" => resnet20(),
+        "cifar-vgg" => vgg(),
         _ => return None,
     };
     Some(NetworkSpec {
@@ -69,10 +199,116 @@ fn fully_connected(units: &[usize]) -> Vec<LayerSpec> {
     let mut layers = Vec::new();
     for &units in units {
         if !layers.is_empty() {
-            layers.push(LayerSpec::Relu {});
+            layers.push(RELU);
         }
-        layers.push(LayerSpec::Linear { name: None, units });
+        layers.push(linear(units));
     }
+    layers
+}
+
+const RELU: LayerSpec = LayerSpec::Relu {};
+const NORM: LayerSpec = LayerSpec::BatchNorm { name: None };
+const HALVE: LayerSpec = LayerSpec::MaxPool {
+    size: Extent::Square(2),
+    stride: None,
+};
+
+fn linear(units: usize) -> LayerSpec {
+    LayerSpec::Linear {
+        name: None,
+        units,
+        bias: true,
+    }
+}
+
+fn conv(kernel: usize, channels: usize, stride: usize) -> LayerSpec {
+    LayerSpec::Conv {
+        name: None,
+        channels,
+        kernel: Extent::Square(kernel),
+        stride: Extent::Square(stride),
+        padding: Padding::default(),
+        bias: true,
+    }
+}
+
+/// `LeCun` et al., *Gradient-based learning applied to document recognition*, 1998, as the paper
+/// has it.
+fn lenet() -> Vec<LayerSpec> {
+    let mut layers = Vec::new();
+    for channels in [20, 40] {
+        layers.extend([conv(5, channels, 1), RELU, HALVE]);
+    }
+    layers.extend(fully_connected_behind(&[400, 10]));
+    layers
+}
+
+fn fully_connected_behind(units: &[usize]) -> Vec<LayerSpec> {
+    let mut layers = vec![LayerSpec::Flatten {}];
+    layers.extend(fully_connected(units));
+    layers
+}
+
+/// Springenberg et al., *Striving for Simplicity: The All Convolutional Net*, ICLR 2015, with batch
+/// norm.
+fn all_cnn() -> Vec<LayerSpec> {
+    let mut layers = Vec::new();
+    for (kernel, channels, stride) in [
+        (3, 96, 1),
+        (3, 96, 1),
+        (3, 96, 2),
+        (3, 192, 1),
+        (3, 192, 1),
+        (3, 192, 2),
+        (3, 192, 1),
+        (1, 192, 1),
+    ] {
+        layers.push(conv(kernel, channels, stride));
+        if stride == 1 {
+            layers.extend([NORM, RELU]);
+        }
+    }
+    layers.extend([conv(1, 10, 1), LayerSpec::GlobalAvgPool {}]);
+    layers
+}
+
+/// He et al., *Deep Residual Learning for Image Recognition*, CVPR 2016, section 4.2, with n = 3,
+/// biases, and projections where the size changes.
+fn resnet20() -> Vec<LayerSpec> {
+    let mut layers = vec![conv(3, 16, 1), NORM, RELU];
+    for (stage, channels) in [16, 32, 64].into_iter().enumerate() {
+        for block in 0..3 {
+            let shrinks = stage > 0 && block == 0;
+            let stride = if shrinks { 2 } else { 1 };
+            let body = vec![
+                conv(3, channels, stride),
+                NORM,
+                RELU,
+                conv(3, channels, 1),
+                NORM,
+            ];
+            layers.push(LayerSpec::Residual {
+                name: None,
+                projection: shrinks,
+                body,
+            });
+            layers.push(RELU);
+        }
+    }
+    layers.extend([LayerSpec::GlobalAvgPool {}, linear(10)]);
+    layers
+}
+
+/// After Simonyan and Zisserman, *Very Deep Convolutional Networks*, ICLR 2015: narrower, for CIFAR.
+fn vgg() -> Vec<LayerSpec> {
+    let mut layers = Vec::new();
+    for group in [&[32][..], &[64], &[128, 128], &[256, 256]] {
+        for &channels in group {
+            layers.extend([conv(3, channels, 1), RELU]);
+        }
+        layers.push(HALVE);
+    }
+    layers.extend(fully_connected_behind(&[512, 512, 10]));
     layers
 }
 
@@ -85,6 +321,25 @@ mod tests {
         let text = r#"
             name = "tiny"
             [[layer]]
+            kind = "conv"
+            channels = 4
+            kernel = [3, 5]
+            padding = 1
+            [[layer]]
+            kind = "residual"
+            projection = true
+            [[layer.body]]
+            kind = "conv"
+            channels = 8
+            kernel = 3
+            stride = 2
+            [[layer.body]]
+            kind = "dropout"
+            rate = 0.25
+            [[layer]]
+            kind = "max-pool"
+            size = 2
+            [[layer]]
             kind = "flatten"
             [[layer]]
             kind = "linear"
@@ -92,20 +347,56 @@ mod tests {
             units = 3
         "#;
         let spec: NetworkSpec = toml::from_str(text).unwrap();
-        assert_eq!(spec.layers.len(), 2);
+        assert_eq!(spec.layers.len(), 5);
+        assert_eq!(
+            spec.layers[0],
+            LayerSpec::Conv {
+                name: None,
+                channels: 4,
+                kernel: Extent::Sides([3, 5]),
+                stride: Extent::Square(1),
+                padding: Padding::Zeros(1),
+                bias: true,
+            }
+        );
         let again: NetworkSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
         assert_eq!(spec, again);
+        for name in PRESETS {
+            let spec = preset(name).unwrap();
+            let again: NetworkSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
+            assert_eq!(spec, again);
+        }
     }
 
     #[test]
     fn unknown_kinds_and_keys_are_named() {
-        let error = |text: &str| toml::from_str::<NetworkSpec>(text).unwrap_err().to_string();
-        let text = error("name = 'x'\n[[layer]]\nkind = 'liner'\nunits = 3");
-        assert!(text.contains("liner"), "{text}");
-        let text = error("name = 'x'\n[[layer]]\nkind = 'linear'\nunits = 3\nwidth = 2");
-        assert!(text.contains("width"), "{text}");
-        let text = error("name = 'x'\n[[layer]]\nkind = 'relu'\nunits = 3");
-        assert!(text.contains("units"), "{text}");
+        let error = |text: &str| {
+            let text = format!("name = 'x'\n[[layer]]\n{text}");
+            toml::from_str::<NetworkSpec>(&text)
+                .unwrap_err()
+                .to_string()
+        };
+        for (text, needle) in [
+            ("kind = 'liner'\nunits = 3", "liner"),
+            ("kind = 'linear'\nunits = 3\nwidth = 2", "width"),
+            ("kind = 'relu'\nunits = 3", "units"),
+            ("kind = 'conv'\nkernel = 3", "channels"),
+            (
+                "kind = 'conv'\nchannels = 3\nkernel = 'x'",
+                "[height, width]",
+            ),
+            (
+                "kind = 'conv'\nchannels = 3\nkernel = [1, 2, 3]",
+                "[height, width]",
+            ),
+            (
+                "kind = 'conv'\nchannels = 3\nkernel = 3\npadding = 'full'",
+                "\"valid\"",
+            ),
+        ] {
+            let error = error(text);
+            assert!(error.contains(needle), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -77,6 +77,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     let (engine, slice_size) = build_engine(&mut config, &network, run_data)?;
     let traced = choose_traced(&network.layout, config.trace, config.seed);
     let settings = TrainSettings {
+        seed: config.seed,
         steps,
         optimizer: config.optimizer,
         learning_rate: config.learning_rate,
@@ -120,9 +121,18 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         validation_index: split.validation,
     };
     let has_validation = !header.validation_index.is_empty();
+    let trainer = Trainer::new(
+        settings,
+        &network.layout,
+        engine,
+        batches,
+        has_validation,
+        theta,
+        network.initial_buffers(),
+    );
     Ok(Prepared {
         header: Arc::new(header),
-        trainer: Trainer::new(settings, &network, engine, batches, has_validation, theta),
+        trainer,
     })
 }
 

@@ -4,14 +4,17 @@ use std::time::Instant;
 
 use crate::data::Batches;
 use crate::engine::{EngineError, Evaluation, GradientEngine, Part, Want};
+use crate::layout::ParamLayout;
 use crate::lca::allocation::{Allocated, Ends};
 use crate::lca::{Allocator, Integrator, Point, Settings};
-use crate::model::Network;
 use crate::optim::{Adam, Optimizer, RmsProp, Schedule, Sgd};
 use crate::record::{Losses, ParamTotals, StartRecord, StepRecord, Trace};
 
 /// Snapshots of every parameter's running totals that a run records, the last step's included.
 const TOTALS_SNAPSHOTS: u64 = 8;
+
+/// What a mini-batch's statistics weigh in the running averages of batch norms, as in `PyTorch`.
+const RUNNING_SHARE: f32 = 0.1;
 
 /// Which optimizer, with what.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +41,8 @@ impl OptimizerChoice {
 /// What a training does, apart from its network and data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainSettings {
+    /// Decides what dropout drops.
+    pub seed: u64,
     pub steps: u64,
     pub optimizer: OptimizerChoice,
     pub learning_rate: f64,
@@ -85,6 +90,8 @@ pub struct Trainer {
     has_validation: bool,
     began: Instant,
     step: u64,
+    /// `[Q]`: running averages of batch norms, for held-out accuracies alone.
+    running: Vec<f32>,
     /// `θ_t` and `θ_{t+1}`, `[P]`.
     theta: Vec<f32>,
     next: Vec<f32>,
@@ -98,26 +105,29 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A training of `network` from `theta` (`[P]`), which has not begun.
+    /// A training from `theta` (`[P]`, laid out as `layout` says) and `running` (`[Q]`, empty
+    /// without batch norms), which has not begun.
     #[must_use]
     pub fn new(
         settings: TrainSettings,
-        network: &Network,
+        layout: &ParamLayout,
         engine: Box<dyn GradientEngine>,
         batches: Batches,
         has_validation: bool,
         theta: Vec<f32>,
+        running: Vec<f32>,
     ) -> Self {
-        let params = network.params();
+        let params = layout.params();
         Self {
             optimizer: settings.optimizer.build(settings.weight_decay, params),
-            integrator: Integrator::new(settings.integration, &network.layout),
-            allocator: Allocator::new(&network.layout),
+            integrator: Integrator::new(settings.integration, layout),
+            allocator: Allocator::new(layout),
             engine,
             batches,
             has_validation,
             began: Instant::now(),
             step: 0,
+            running,
             next: theta.clone(),
             theta,
             start: Point::default(),
@@ -175,9 +185,13 @@ impl Trainer {
         let (step, epoch) = (self.step, self.epoch());
         let rate = settings.learning_rate * settings.schedule.factor(step, settings.steps);
         let rows = self.batches.next_batch();
+        let noise = settings.seed.rotate_left(32) ^ (step + 1);
         self.engine
-            .evaluate_batch(&self.theta, rows, &mut self.batch)?;
+            .evaluate_batch(&self.theta, rows, noise, &mut self.batch)?;
         self.check_finite("the mini-batch loss", self.batch.loss)?;
+        for (running, &of_batch) in self.running.iter_mut().zip(&self.batch.statistics) {
+            *running += RUNNING_SHARE * (of_batch - *running);
+        }
         self.next.copy_from_slice(&self.theta);
         self.optimizer
             .step(&mut self.next, &self.batch.gradient, rate);
@@ -323,6 +337,18 @@ impl Trainer {
             self.engine
                 .evaluate(Part::Validation, params, Want::Loss, set)?;
             (losses.validation, losses.validation_accuracy) = (set.loss, set.accuracy);
+        }
+        // What batch norms take from a slice is part of the loss that is allocated. How often the
+        // network is right on examples it has not seen is asked the way it would be used.
+        if !self.running.is_empty() {
+            for (part, accuracy) in [
+                (Part::Test, &mut losses.test_accuracy),
+                (Part::Validation, &mut losses.validation_accuracy),
+            ] {
+                if !accuracy.is_nan() {
+                    *accuracy = self.engine.accuracy(part, params, &self.running)?;
+                }
+            }
         }
         Ok(losses)
     }

@@ -154,6 +154,7 @@ impl GradientEngine for CpuEngine {
         &mut self,
         params: &[f32],
         rows: &[u32],
+        _noise: u64,
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
         let batch = &mut self.batch;
@@ -170,6 +171,17 @@ impl GradientEngine for CpuEngine {
         };
         team.evaluate(&self.batch, params, Want::Gradient, out);
         Ok(())
+    }
+
+    fn accuracy(
+        &mut self,
+        part: Part,
+        params: &[f32],
+        _running: &[f32],
+    ) -> Result<f64, EngineError> {
+        let mut out = Evaluation::default();
+        self.evaluate(part, params, Want::Loss, &mut out)?;
+        Ok(out.accuracy)
     }
 }
 

@@ -91,20 +91,24 @@ pub struct Worker {
 impl Worker {
     pub fn new(network: &Network) -> Self {
         let mut stages = Vec::new();
-        let mut ops = network.ops.iter().peekable();
+        let mut ops = network.nodes.iter().map(|node| &node.op).peekable();
         while let Some(op) = ops.next() {
             stages.push(match op {
                 Op::Dense(dense) => Stage {
                     outputs: dense.outputs,
                     kind: StageKind::Dense {
                         dense: dense.clone(),
-                        relu: ops.next_if(|op| matches!(op, Op::Relu { .. })).is_some(),
+                        relu: ops.next_if(|op| matches!(op, Op::Relu)).is_some(),
                     },
                 },
-                Op::Relu { len } => Stage {
-                    outputs: *len,
+                Op::Relu => Stage {
+                    outputs: stages
+                        .last()
+                        .map_or(network.features(), |s: &Stage| s.outputs),
                     kind: StageKind::Relu,
                 },
+                Op::Flatten => continue,
+                other => todo!("{other:?}"),
             });
         }
         Self {
@@ -141,7 +145,10 @@ impl Worker {
             y.resize(rows * stage.outputs, 0.0);
             match &stage.kind {
                 StageKind::Dense { dense, relu } => {
-                    let (w, b) = (&params[dense.weight.clone()], &params[dense.bias.clone()]);
+                    let (w, b) = (
+                        &params[dense.weight.clone()],
+                        &params[dense.bias.clone().unwrap()],
+                    );
                     dense::forward(x, w, b, *relu, y);
                 }
                 StageKind::Relu => {
@@ -202,7 +209,7 @@ impl Worker {
 
 /// The weight's and the bias's part of a gradient; the bias follows the weight.
 fn two_ranges<'a>(values: &'a mut [f32], dense: &Dense) -> (&'a mut [f32], &'a mut [f32]) {
-    values[dense.weight.start..dense.bias.end].split_at_mut(dense.weight.len())
+    values[dense.weight.start..dense.bias.clone().unwrap().end].split_at_mut(dense.weight.len())
 }
 
 #[expect(
