@@ -4,17 +4,22 @@
 //! hand-written engine is tested against. The examples stay on the device; parameters go up and one
 //! gradient comes down for every evaluation.
 
-use std::ops::Range;
+mod conv;
+mod forward;
+mod gradient;
+mod norm;
+mod pool;
 
 use candle_core::{D, DType, Device as CandleDevice, Tensor, Var};
 use candle_nn::ops::log_softmax;
 
+use self::forward::{Mode, Pass, Received};
 use super::{
     Device, EngineError, Evaluation, GradientEngine, Part, RunData, Slice, SlicePlan, Want,
 };
 use crate::data::Examples;
 use crate::layout::Tensor as TensorLayout;
-use crate::model::{Network, Op};
+use crate::model::Network;
 
 /// Examples in a slice when nobody says otherwise.
 pub const SLICE_SIZE: usize = 2048;
@@ -50,6 +55,16 @@ struct Shelf {
     slices: Vec<Slice>,
 }
 
+/// What is known of a slice's examples.
+struct Losses {
+    /// `[B]`, in nats.
+    loss: Tensor,
+    /// `[B]`: 1 where the highest score is the label's.
+    hits: Tensor,
+    /// `[B]`, u32
+    labels: Tensor,
+}
+
 impl Shelf {
     fn new(
         examples: &Examples,
@@ -64,6 +79,19 @@ impl Shelf {
             labels: Tensor::new(labels, device)?,
             host_labels: examples.labels.clone(),
             slices,
+        })
+    }
+
+    /// What the network says of the examples of a slice.
+    fn losses(&self, slice: &Slice, pass: &mut Pass) -> Result<Losses, EngineError> {
+        let (start, len) = (slice.range.start, slice.range.len());
+        let x = self.inputs.narrow(0, start, len)?;
+        let labels = self.labels.narrow(0, start, len)?;
+        let log_p = log_softmax(&pass.scores(&x)?, D::Minus1)?;
+        Ok(Losses {
+            loss: log_p.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?,
+            hits: log_p.argmax(D::Minus1)?.eq(&labels)?,
+            labels,
         })
     }
 }
@@ -96,8 +124,8 @@ pub fn open_device(device: Device) -> Result<CandleDevice, EngineError> {
 impl CandleEngine {
     /// An engine for `network` on `data`; the examples are moved to `device` at once.
     ///
-    /// With `by_class` the training set is evaluated in class-sorted slices, and
-    /// [`Want::ClassGradient`] can be asked for.
+    /// With `by_class`, [`Want::ClassGradient`] can be asked for: the training set is evaluated in
+    /// class-sorted slices, or, where a batch norm forbids that, goes back once for every class.
     ///
     /// # Errors
     /// No such device, or not enough memory on it.
@@ -117,7 +145,9 @@ impl CandleEngine {
             Precision::Single => DType::F32,
             Precision::Double => DType::F64,
         };
-        let plan = SlicePlan::new(&data.train.labels, slice_size, by_class);
+        // A slice of one class would have other statistics than a mixed one, hence another loss.
+        let sorted = by_class && !network.has_norm();
+        let plan = SlicePlan::new(&data.train.labels, slice_size, sorted);
         let position = plan.positions();
         let train = Shelf::new(&data.train.select(&plan.order), plan.slices, dtype, &candle)?;
         let held_out = |examples: &Examples| {
@@ -148,44 +178,19 @@ impl CandleEngine {
             .collect()
     }
 
-    /// Class scores `[B, C]` of inputs `[B, features]`.
-    fn scores(&self, x: &Tensor, params: &[Tensor]) -> candle_core::Result<Tensor> {
-        let mut values = vec![x.clone()];
-        let tensor = |range: &Range<usize>| {
-            let layout = &self.network.layout.tensors;
-            let index = layout.iter().position(|t| t.range == *range);
-            &params[index.expect("a tensor of the layout")]
-        };
-        for node in &self.network.nodes {
-            let x = &values[node.input];
-            let y = match &node.op {
-                Op::Dense(dense) => {
-                    let y = x.matmul(&tensor(&dense.weight).t()?)?;
-                    match &dense.bias {
-                        Some(bias) => y.broadcast_add(tensor(bias))?,
-                        None => y,
-                    }
-                }
-                Op::Relu => relu(x)?,
-                Op::Flatten => x.flatten_from(1)?,
-                other => candle_core::bail!("{other:?}"),
-            };
-            values.push(y);
-        }
-        Ok(values.pop().unwrap_or_else(|| x.clone()))
-    }
-
-    /// Evaluates slices of a shelf; the mean is over all of them together.
+    /// Evaluates slices of a shelf; the mean is over all of them together. Returns what the batch
+    /// norms received in the last slice.
     fn evaluate_shelf(
         &self,
         shelf: &Shelf,
         params: &[f32],
         want: Want,
+        mode: Mode,
         out: &mut Evaluation,
-    ) -> Result<(), EngineError> {
-        let classes = self.network.classes;
-        let variables = self.variables(params)?;
+    ) -> Result<Vec<Received>, EngineError> {
         let with_gradient = want >= Want::Gradient;
+        let by_class = want == Want::ClassGradient;
+        let variables = self.variables(params)?;
         let tensors: Vec<Tensor> = variables
             .iter()
             .map(|v| match with_gradient {
@@ -193,66 +198,77 @@ impl CandleEngine {
                 false => v.as_detached_tensor(),
             })
             .collect();
-        let by_class = want == Want::ClassGradient;
-        let groups = if by_class { classes } else { 1 };
-        let mut sums: Vec<Vec<Option<Tensor>>> = vec![vec![None; tensors.len()]; groups];
+        let mut pass = Pass {
+            network: &self.network,
+            params: &tensors,
+            mode,
+            received: Vec::new(),
+        };
+        let groups = if by_class { self.network.classes } else { 1 };
+        let mut sums = vec![Sums::new(&variables); groups];
         let mut losses = Vec::new();
         let mut hits = Vec::new();
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-        let scale = 1.0 / shelf.host_labels.len() as f64;
+        let share = 1.0 / shelf.host_labels.len() as f64;
 
         for slice in &shelf.slices {
-            let (start, len) = (slice.range.start, slice.range.len());
-            let x = shelf.inputs.narrow(0, start, len)?;
-            let labels = shelf.labels.narrow(0, start, len)?;
-            let log_p = log_softmax(&self.scores(&x, &tensors)?, D::Minus1)?;
-            let loss = log_p.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?;
-            hits.push(log_p.argmax(D::Minus1)?.eq(&labels)?);
-            losses.push(loss.detach());
+            let of_slice = shelf.losses(slice, &mut pass)?;
+            losses.push(of_slice.loss.detach());
+            hits.push(of_slice.hits);
             if !with_gradient {
                 continue;
             }
-            let gradients = (loss.sum_all()? * scale)?.backward()?;
-            let group = match slice.class {
-                Some(class) if by_class => class,
-                _ => 0,
-            };
-            for (sum, variable) in sums[group].iter_mut().zip(&variables) {
-                if let Some(gradient) = gradients.get(variable) {
-                    *sum = Some(match sum.take() {
-                        Some(sum) => (sum + gradient)?,
-                        None => gradient.clone(),
-                    });
+            let loss = (of_slice.loss * share)?;
+            match slice.class {
+                _ if !by_class => sums[0].add(&loss.sum_all()?)?,
+                Some(class) => sums[class].add(&loss.sum_all()?)?,
+                // Mixed: one pass back for each class that is there.
+                None => {
+                    let labels = &shelf.host_labels[slice.range.clone()];
+                    for (class, sums) in (0_u8..).zip(&mut sums) {
+                        if labels.contains(&class) {
+                            let of_class = of_slice.labels.eq(u32::from(class))?;
+                            let of_class = (&loss * of_class.to_dtype(self.dtype)?)?;
+                            sums.add(&of_class.sum_all()?)?;
+                        }
+                    }
                 }
             }
         }
 
         let losses = download(&losses)?;
         let hits = download(&hits)?;
-        write_losses(&losses, &hits, &shelf.host_labels, classes, out);
+        write_losses(
+            &losses,
+            &hits,
+            &shelf.host_labels,
+            self.network.classes,
+            out,
+        );
 
         let layout = &self.network.layout.tensors;
         let len = if with_gradient { params.len() } else { 0 };
         out.gradient.resize(len, 0.0);
         out.class_gradient
             .resize(if by_class { groups * len } else { 0 }, 0.0);
+        out.statistics.clear();
         if by_class {
             for (sums, out) in sums.iter().zip(out.class_gradient.chunks_exact_mut(len)) {
-                write_gradient(sums, layout, out)?;
+                sums.write(layout, out)?;
             }
-            let mut total = vec![0.0_f64; len];
-            for class in out.class_gradient.chunks_exact(len) {
-                for (sum, &g) in total.iter_mut().zip(class) {
-                    *sum += f64::from(g);
-                }
-            }
-            for (g, sum) in out.gradient.iter_mut().zip(total) {
-                *g = single(sum);
-            }
+            sum_classes(&out.class_gradient, &mut out.gradient);
         } else if with_gradient {
-            write_gradient(&sums[0], layout, &mut out.gradient)?;
+            sums[0].write(layout, &mut out.gradient)?;
         }
-        Ok(())
+        Ok(pass.received)
+    }
+
+    fn shelf(&self, part: Part) -> &Shelf {
+        match part {
+            Part::Train => &self.train,
+            Part::Test => &self.test,
+            Part::Validation => &self.validation,
+        }
     }
 }
 
@@ -268,19 +284,15 @@ impl GradientEngine for CandleEngine {
         want: Want,
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
-        let shelf = match part {
-            Part::Train => &self.train,
-            Part::Test => &self.test,
-            Part::Validation => &self.validation,
-        };
-        self.evaluate_shelf(shelf, params, want, out)
+        self.evaluate_shelf(self.shelf(part), params, want, Mode::Slice, out)?;
+        Ok(())
     }
 
     fn evaluate_batch(
         &mut self,
         params: &[f32],
         rows: &[u32],
-        _noise: u64,
+        noise: u64,
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
         let at: Vec<u32> = rows.iter().map(|&r| self.position[r as usize]).collect();
@@ -295,25 +307,33 @@ impl GradientEngine for CandleEngine {
             host_labels,
             slices: SlicePlan::in_order(rows.len(), rows.len().max(1)).slices,
         };
-        self.evaluate_shelf(&batch, params, Want::Gradient, out)
+        let mode = Mode::Batch { noise };
+        let received = self.evaluate_shelf(&batch, params, Want::Gradient, mode, out)?;
+        out.statistics.resize(self.network.buffers, 0.0);
+        for Received {
+            running,
+            statistics,
+        } in received
+        {
+            let values: Vec<f32> = statistics.to_dtype(DType::F32)?.to_vec1()?;
+            out.statistics[running].copy_from_slice(&values);
+        }
+        Ok(())
     }
 
     fn accuracy(
         &mut self,
         part: Part,
         params: &[f32],
-        _running: &[f32],
+        running: &[f32],
     ) -> Result<f64, EngineError> {
+        let running = Tensor::from_slice(running, running.len(), &self.device)?;
+        let running = running.to_dtype(self.dtype)?;
         let mut out = Evaluation::default();
-        self.evaluate(part, params, Want::Loss, &mut out)?;
+        let mode = Mode::Running(&running);
+        self.evaluate_shelf(self.shelf(part), params, Want::Loss, mode, &mut out)?;
         Ok(out.accuracy)
     }
-}
-
-/// `max(x, 0)` whose slope at 0 is 0, as in `PyTorch`; candle's own has slope 1 there.
-fn relu(x: &Tensor) -> candle_core::Result<Tensor> {
-    let positive = x.detach().gt(0.0)?.to_dtype(x.dtype())?;
-    x * positive
 }
 
 /// The values of several vectors, one after another.
@@ -340,26 +360,63 @@ fn write_losses(losses: &[f64], hits: &[f64], labels: &[u8], classes: usize, out
     out.class_loss.extend(means);
 }
 
-/// Downloads one gradient into the flat vector `out`.
-fn write_gradient(
-    sums: &[Option<Tensor>],
-    layout: &[TensorLayout],
-    out: &mut [f32],
-) -> Result<(), EngineError> {
-    for (sum, tensor) in sums.iter().zip(layout) {
-        let out = &mut out[tensor.range.clone()];
-        match sum {
-            Some(sum) => {
-                let values: Vec<f32> = sum.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
-                out.copy_from_slice(&values);
-            }
-            None => out.fill(0.0),
-        }
-    }
-    Ok(())
+/// A gradient that adds up on the device, one tensor of the layout after another.
+#[derive(Clone)]
+struct Sums<'a> {
+    variables: &'a [Var],
+    sums: Vec<Option<Tensor>>,
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "gradients are f32")]
-fn single(value: f64) -> f32 {
-    value as f32
+impl<'a> Sums<'a> {
+    fn new(variables: &'a [Var]) -> Self {
+        Self {
+            variables,
+            sums: vec![None; variables.len()],
+        }
+    }
+
+    /// Adds the gradient of a loss.
+    fn add(&mut self, loss: &Tensor) -> Result<(), EngineError> {
+        let gradients = loss.backward()?;
+        for (sum, variable) in self.sums.iter_mut().zip(self.variables) {
+            if let Some(gradient) = gradients.get(variable) {
+                *sum = Some(match sum.take() {
+                    Some(sum) => (sum + gradient)?,
+                    None => gradient.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Downloads the sums into the flat vector `out`.
+    fn write(&self, layout: &[TensorLayout], out: &mut [f32]) -> Result<(), EngineError> {
+        for (sum, tensor) in self.sums.iter().zip(layout) {
+            let out = &mut out[tensor.range.clone()];
+            match sum {
+                Some(sum) => {
+                    let values: Vec<f32> = sum.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
+                    out.copy_from_slice(&values);
+                }
+                None => out.fill(0.0),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `out[i] = Σ_c classes[c][i]`, added up in double precision.
+fn sum_classes(classes: &[f32], out: &mut [f32]) {
+    let mut total = vec![0.0_f64; out.len()];
+    for class in classes.chunks_exact(out.len()) {
+        for (sum, &g) in total.iter_mut().zip(class) {
+            *sum += f64::from(g);
+        }
+    }
+    for (g, sum) in out.iter_mut().zip(total) {
+        #[expect(clippy::cast_possible_truncation, reason = "gradients are f32")]
+        {
+            *g = sum as f32;
+        }
+    }
 }
