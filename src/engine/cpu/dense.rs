@@ -84,9 +84,8 @@ fn product(
 }
 
 /// `y = x wᵀ + b`, then `max(·, 0)` if `relu`; `x: [B, inputs]`, `w: [outputs, inputs]`,
-/// `b: [outputs]`, `y: [B, outputs]`.
-pub fn forward(x: &[f32], w: &[f32], b: &[f32], relu: bool, y: &mut [f32]) {
-    let outputs = b.len();
+/// `b: [outputs]` or empty, `y: [B, outputs]`.
+pub fn forward(x: &[f32], w: &[f32], b: &[f32], outputs: usize, relu: bool, y: &mut [f32]) {
     let inputs = w.len() / outputs;
     let rows = y.len() / outputs;
     let shape = [rows, outputs, inputs];
@@ -95,6 +94,12 @@ pub fn forward(x: &[f32], w: &[f32], b: &[f32], relu: bool, y: &mut [f32]) {
     // Selects, not branches: the signs are as good as random, and the loops vectorise.
     let positive = |x: f32| if x < 0.0 { 0.0 } else { x };
     for row in y.chunks_exact_mut(outputs) {
+        if b.is_empty() {
+            if relu {
+                row.iter_mut().for_each(|y| *y = positive(*y));
+            }
+            continue;
+        }
         let row = row.iter_mut().zip(b);
         if relu {
             // Not `max`, which would turn NaN into 0 and hide a loss that has blown up.
@@ -105,9 +110,16 @@ pub fn forward(x: &[f32], w: &[f32], b: &[f32], relu: bool, y: &mut [f32]) {
     }
 }
 
-/// Gradient of the weights and the bias: `dw (+)= dyᵀ x`, `db (+)= Σ_rows dy`; added if `add`.
-pub fn backward_params(x: &[f32], dy: &[f32], add: bool, dw: &mut [f32], db: &mut [f32]) {
-    let outputs = db.len();
+/// Gradient of the weights and the bias (which may be empty): `dw (+)= dyᵀ x`,
+/// `db (+)= Σ_rows dy`; added if `add`.
+pub fn backward_params(
+    x: &[f32],
+    dy: &[f32],
+    outputs: usize,
+    add: bool,
+    dw: &mut [f32],
+    db: &mut [f32],
+) {
     let inputs = dw.len() / outputs;
     let rows = dy.len() / outputs;
     let shape = [outputs, inputs, rows];
@@ -123,13 +135,13 @@ pub fn backward_params(x: &[f32], dy: &[f32], add: bool, dw: &mut [f32], db: &mu
     }
 }
 
-/// Gradient of the input: `dx = dy w`; `dy: [B, outputs]`, `w: [outputs, inputs]`.
-pub fn backward_input(dy: &[f32], w: &[f32], outputs: usize, dx: &mut [f32]) {
+/// Gradient of the input: `dx (+)= dy w`; `dy: [B, outputs]`, `w: [outputs, inputs]`.
+pub fn backward_input(dy: &[f32], w: &[f32], outputs: usize, add: bool, dx: &mut [f32]) {
     let inputs = w.len() / outputs;
     let rows = dy.len() / outputs;
     let w = Matrix::row_major(w, inputs);
     let dy = Matrix::row_major(dy, outputs);
-    product(dx, false, [rows, inputs, outputs], dy, w);
+    product(dx, add, [rows, inputs, outputs], dy, w);
 }
 
 /// Gradient through `y = max(x, 0)`: `dy` is cleared where `y` is 0, so the slope at 0 is 0.
@@ -188,17 +200,17 @@ mod tests {
         fn products_agree_with_the_naive_ones(rows in 1usize..20, inputs in 1usize..40, outputs in 1usize..40) {
             let (x, w, b) = (ramp(rows * inputs, 1.0), ramp(outputs * inputs, 2.0), ramp(outputs, 3.0));
             let mut y = vec![9.0; rows * outputs];
-            forward(&x, &w, &b, false, &mut y);
+            forward(&x, &w, &b, outputs, false, &mut y);
             let naive = naive_forward(&x, &w, &b, rows);
             prop_assert!(close(&y, &naive));
-            forward(&x, &w, &b, true, &mut y);
+            forward(&x, &w, &b, outputs, true, &mut y);
             let positive: Vec<f32> = naive.iter().map(|y| y.max(0.0)).collect();
             prop_assert!(close(&y, &positive));
 
             let dy = ramp(rows * outputs, 4.0);
             let (mut dw, mut db) = (vec![1.0; w.len()], vec![1.0; outputs]);
             for add in [false, true] {
-                backward_params(&x, &dy, add, &mut dw, &mut db);
+                backward_params(&x, &dy, outputs, add, &mut dw, &mut db);
             }
             for o in 0..outputs {
                 let rows = || (0..rows).map(|r| dy[r * outputs + o]);
@@ -209,20 +221,27 @@ mod tests {
                 }
             }
             let mut dx = vec![9.0; x.len()];
-            backward_input(&dy, &w, outputs, &mut dx);
-            for (r, dx) in dx.chunks(inputs).enumerate() {
-                for (i, dx) in dx.iter().enumerate() {
-                    let sum: f32 = (0..outputs).map(|o| dy[r * outputs + o] * w[o * inputs + i]).sum();
-                    prop_assert!((dx - sum).abs() < 1e-4);
+            for times in [1.0, 2.0] {
+                backward_input(&dy, &w, outputs, times > 1.0, &mut dx);
+                for (r, dx) in dx.chunks(inputs).enumerate() {
+                    for (i, dx) in dx.iter().enumerate() {
+                        let sum: f32 = (0..outputs).map(|o| dy[r * outputs + o] * w[o * inputs + i]).sum();
+                        prop_assert!((dx - times * sum).abs() < 1e-4);
+                    }
                 }
             }
+            // Without a bias.
+            forward(&x, &w, &[], outputs, true, &mut y);
+            let naive = naive_forward(&x, &w, &vec![0.0; outputs], rows);
+            let positive: Vec<f32> = naive.iter().map(|y| y.max(0.0)).collect();
+            prop_assert!(close(&y, &positive));
         }
     }
 
     #[test]
     fn relu_keeps_nan_and_has_slope_zero_at_zero() {
         let mut y = [0.0; 3];
-        forward(&[1.0], &[f32::NAN, -1.0, 1.0], &[0.0; 3], true, &mut y);
+        forward(&[1.0], &[f32::NAN, -1.0, 1.0], &[0.0; 3], 3, true, &mut y);
         assert!(y[0].is_nan() && y[1] == 0.0 && y[2] > 0.0);
         let mut dy = [1.0; 3];
         backward_relu(&[0.0, 2.0, -0.0], &mut dy);

@@ -6,26 +6,54 @@
 //! the same order. Threads only decide who works on which shard, so the answer is the same, bit for
 //! bit, at any number of them.
 
+mod conv;
 mod dense;
+mod lanes;
 mod loss;
+mod norm;
+mod plan;
+mod pool;
 mod worker;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use self::worker::{Gradient, Tally, Worker};
-use super::{EngineError, Evaluation, GradientEngine, Part, RunData, Slice, SlicePlan, Want};
+use pulp::Arch;
+
+use self::plan::Plan;
+use self::worker::{Gradient, Mask, Mode, Tally, Task, Worker};
+use super::{
+    EngineError, Evaluation, GradientEngine, Part, RunData, Slice, SlicePlan, Want, dropout_mask,
+};
 use crate::data::Examples;
-use crate::model::Network;
+use crate::model::{Network, Op};
 
 /// Shards that a data set is dealt to, as long as it has that many slices. More would balance more
 /// threads, and cost memory and a longer sum: each holds a whole gradient.
 const SHARDS: usize = 16;
 
+/// The same where every shard holds a gradient of each class.
+const CLASS_SHARDS: usize = 4;
+
 /// Examples in a slice when nobody says otherwise: activations of a small dense network for this
 /// many examples stay in a core's second-level cache.
 pub const SLICE_SIZE: usize = 256;
+
+/// The same with batch norms, whose statistics are the slice's: as many examples as in the paper's
+/// mini-batches.
+pub const NORM_SLICE_SIZE: usize = 250;
+
+/// Examples in a slice of `network` when nobody says otherwise.
+#[must_use]
+pub fn slice_size(network: &Network) -> usize {
+    if network.has_norm() {
+        NORM_SLICE_SIZE
+    } else {
+        SLICE_SIZE
+    }
+}
 
 /// Examples in a slice of a mini-batch: small enough that several threads get some.
 const BATCH_SLICE: usize = 64;
@@ -40,8 +68,17 @@ pub struct CpuEngine {
     /// Where training row r stands in the (perhaps class-sorted) `train` shelf.
     position: Vec<u32>,
     workers: Vec<Worker>,
-    /// Gradients and tallies of the shards, `[shard][P]`.
-    shards: Vec<(Gradient, Tally)>,
+    shards: Vec<Shard>,
+    /// Whether a split by class takes a pass backward for each class.
+    split_backward: bool,
+}
+
+/// What the slices of a shard add up to.
+#[derive(Default)]
+struct Shard {
+    /// One, or one a class.
+    gradients: Vec<Gradient>,
+    tally: Tally,
 }
 
 /// A part of the data in the order in which it is evaluated.
@@ -52,8 +89,8 @@ struct Shelf {
 }
 
 impl Shelf {
-    fn new(examples: Examples, slices: Vec<Slice>) -> Self {
-        let shards = deal(&slices);
+    fn new(examples: Examples, slices: Vec<Slice>, most: usize) -> Self {
+        let shards = deal(&slices, most);
         Self {
             examples,
             slices,
@@ -63,15 +100,15 @@ impl Shelf {
 
     fn in_order(examples: Examples, slice_size: usize) -> Self {
         let plan = SlicePlan::in_order(examples.len(), slice_size);
-        Self::new(examples, plan.slices)
+        Self::new(examples, plan.slices, SHARDS)
     }
 }
 
-/// Deals slices to at most [`SHARDS`] shards (or one a class, if there are more classes): runs of
+/// Deals slices to at most about `most` shards (or one a class, if there are more classes): runs of
 /// slices of about equal length, none of which holds two classes.
-fn deal(slices: &[Slice]) -> Vec<Range<usize>> {
+fn deal(slices: &[Slice], most: usize) -> Vec<Range<usize>> {
     let groups: Vec<&[Slice]> = slices.chunk_by(|a, b| a.class == b.class).collect();
-    let each = SHARDS.div_ceil(groups.len().max(1));
+    let each = most.div_ceil(groups.len().max(1));
     let mut shards = Vec::new();
     let mut start = 0;
     for group in groups {
@@ -89,8 +126,9 @@ fn deal(slices: &[Slice]) -> Vec<Range<usize>> {
 impl CpuEngine {
     /// An engine for `network` on `data`, with `threads` worker threads.
     ///
-    /// With `by_class` the training set is evaluated in class-sorted slices, and
-    /// [`Want::ClassGradient`] can be asked for.
+    /// With `by_class` [`Want::ClassGradient`] can be asked for. The training set is then evaluated
+    /// in class-sorted slices, or, with batch norms, which need mixed ones, in a pass backward for
+    /// each class.
     ///
     /// # Panics
     /// If `threads` or `slice_size` is 0.
@@ -103,19 +141,49 @@ impl CpuEngine {
         by_class: bool,
     ) -> Self {
         assert!(threads > 0, "at least one thread works");
-        let plan = SlicePlan::new(&data.train.labels, slice_size, by_class);
-        let position = plan.positions();
+        let split_backward = by_class && network.has_norm();
+        let sorted = by_class && !split_backward;
+        let slices = SlicePlan::new(&data.train.labels, slice_size, sorted);
+        let position = slices.positions();
         let empty = data.train.select(&[]);
+        let arch = Arch::new();
+        let plan = Arc::new(Plan::new(arch, network));
+        let most = if split_backward { CLASS_SHARDS } else { SHARDS };
+        let train = data.train.into_selected(&slices.order);
         Self {
             network: network.clone(),
-            train: Shelf::new(data.train.into_selected(&plan.order), plan.slices),
+            train: Shelf::new(train, slices.slices, most),
             test: Shelf::in_order(data.test, slice_size),
             validation: Shelf::in_order(data.validation, slice_size),
-            batch: Shelf::new(empty, Vec::new()),
+            batch: Shelf::new(empty, Vec::new(), SHARDS),
             position,
-            workers: (0..threads).map(|_| Worker::new(network)).collect(),
+            workers: (0..threads).map(|_| Worker::new(arch, &plan)).collect(),
             shards: Vec::new(),
+            split_backward,
         }
+    }
+
+    fn run(
+        &mut self,
+        part: Option<Part>,
+        params: &[f32],
+        want: Want,
+        mode: Mode<'_>,
+        out: &mut Evaluation,
+    ) {
+        let shelf = match part {
+            Some(Part::Train) => &self.train,
+            Some(Part::Test) => &self.test,
+            Some(Part::Validation) => &self.validation,
+            None => &self.batch,
+        };
+        let team = Team {
+            network: &self.network,
+            workers: &mut self.workers,
+            shards: &mut self.shards,
+            split_backward: self.split_backward,
+        };
+        team.evaluate(shelf, params, want, mode, out);
     }
 }
 
@@ -136,17 +204,7 @@ impl GradientEngine for CpuEngine {
         want: Want,
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
-        let shelf = match part {
-            Part::Train => &self.train,
-            Part::Test => &self.test,
-            Part::Validation => &self.validation,
-        };
-        let team = Team {
-            network: &self.network,
-            workers: &mut self.workers,
-            shards: &mut self.shards,
-        };
-        team.evaluate(shelf, params, want, out);
+        self.run(Some(part), params, want, Mode::Measure, out);
         Ok(())
     }
 
@@ -154,22 +212,34 @@ impl GradientEngine for CpuEngine {
         &mut self,
         params: &[f32],
         rows: &[u32],
-        _noise: u64,
+        noise: u64,
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
         let batch = &mut self.batch;
         let positions = rows.iter().map(|&row| self.position[row as usize]);
         batch.examples.copy_from(&self.train.examples, positions);
         if batch.slices.last().map_or(0, |slice| slice.range.end) != rows.len() {
-            batch.slices = SlicePlan::in_order(rows.len(), BATCH_SLICE).slices;
-            batch.shards = deal(&batch.slices);
+            // A mini-batch is normalised as a whole.
+            let size = if self.network.has_norm() {
+                rows.len().max(1)
+            } else {
+                BATCH_SLICE
+            };
+            batch.slices = SlicePlan::in_order(rows.len(), size).slices;
+            batch.shards = deal(&batch.slices, SHARDS);
         }
-        let team = Team {
-            network: &self.network,
-            workers: &mut self.workers,
-            shards: &mut self.shards,
-        };
-        team.evaluate(&self.batch, params, Want::Gradient, out);
+        let nodes = self.network.nodes.iter().enumerate();
+        let masks: Vec<Mask> = nodes
+            .filter_map(|(node, operation)| match operation.op {
+                Op::Dropout { rate } => {
+                    let len = rows.len() * crate::model::values(operation.shape);
+                    let factors = dropout_mask(noise, node, rate, len);
+                    Some(Mask { node, factors })
+                }
+                _ => None,
+            })
+            .collect();
+        self.run(None, params, Want::Gradient, Mode::Batch(&masks), out);
         Ok(())
     }
 
@@ -177,10 +247,16 @@ impl GradientEngine for CpuEngine {
         &mut self,
         part: Part,
         params: &[f32],
-        _running: &[f32],
+        running: &[f32],
     ) -> Result<f64, EngineError> {
         let mut out = Evaluation::default();
-        self.evaluate(part, params, Want::Loss, &mut out)?;
+        self.run(
+            Some(part),
+            params,
+            Want::Loss,
+            Mode::Running(running),
+            &mut out,
+        );
         Ok(out.accuracy)
     }
 }
@@ -189,46 +265,70 @@ impl GradientEngine for CpuEngine {
 struct Team<'a> {
     network: &'a Network,
     workers: &'a mut [Worker],
-    shards: &'a mut Vec<(Gradient, Tally)>,
+    shards: &'a mut Vec<Shard>,
+    split_backward: bool,
 }
 
 impl Team<'_> {
-    fn evaluate(self, shelf: &Shelf, params: &[f32], want: Want, out: &mut Evaluation) {
+    fn evaluate(
+        self,
+        shelf: &Shelf,
+        params: &[f32],
+        want: Want,
+        mode: Mode<'_>,
+        out: &mut Evaluation,
+    ) {
         let Self {
             network,
             workers,
             shards,
+            split_backward,
         } = self;
         let count = shelf.shards.len();
         let classes = network.classes;
         if shards.len() < count {
-            shards.resize_with(count, || (Gradient::default(), Tally::default()));
+            shards.resize_with(count, Shard::default);
         }
         let shards = &mut shards[..count];
         let with_gradient = want >= Want::Gradient;
+        let by_class = want == Want::ClassGradient;
+        let split_backward = split_backward && by_class;
+        let gradients = match (with_gradient, split_backward) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => classes,
+        };
 
         // Every shard has one slot; a thread takes the next free one until none is left.
         let next = AtomicUsize::new(0);
         let slots: Vec<_> = shards.iter_mut().map(std::sync::Mutex::new).collect();
         run_on_all(workers, |worker| {
+            worker.prepare(params, with_gradient);
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(slot) = slots.get(index) else { break };
                 let mut slot = slot.try_lock().expect("each shard is taken once");
-                let (gradient, tally) = &mut **slot;
-                tally.clear(classes);
-                if with_gradient {
+                let shard = &mut **slot;
+                shard.tally.clear(classes);
+                if shard.gradients.len() < gradients {
+                    shard.gradients.resize_with(gradients, Gradient::default);
+                }
+                for gradient in &mut shard.gradients[..gradients] {
                     gradient.begin(params.len());
                 }
                 for slice in &shelf.slices[shelf.shards[index].clone()] {
-                    let gradient = with_gradient.then_some(&mut *gradient);
-                    worker.run(
+                    let task = Task {
                         params,
-                        &shelf.examples,
-                        slice.range.clone(),
-                        gradient,
-                        tally,
-                    );
+                        examples: &shelf.examples,
+                        range: slice.range.clone(),
+                        mode,
+                    };
+                    let tally = &mut shard.tally;
+                    match &mut shard.gradients[..gradients] {
+                        [] => worker.run(&task, None, tally),
+                        [gradient] => worker.run(&task, Some(gradient), tally),
+                        gradients => worker.run_by_class(&task, gradients, tally),
+                    }
                 }
             }
         });
@@ -236,30 +336,38 @@ impl Team<'_> {
 
         let mut tally = Tally::default();
         tally.clear(classes);
-        for (_, part) in &*shards {
-            tally.add(part);
+        for shard in &*shards {
+            tally.add(&shard.tally);
         }
         tally.write(shelf.examples.len(), out);
 
         out.gradient
             .resize(if with_gradient { params.len() } else { 0 }, 0.0);
-        let by_class = want == Want::ClassGradient;
         out.class_gradient
             .resize(if by_class { classes * params.len() } else { 0 }, 0.0);
         if !with_gradient {
             return;
         }
-        let all: Vec<&[f32]> = shards.iter().map(|(g, _)| g.values()).collect();
+        let all: Vec<&[f32]> = (shards.iter())
+            .flat_map(|shard| &shard.gradients[..gradients])
+            .map(Gradient::values)
+            .collect();
         sum_in_order(workers.len(), &all, &mut out.gradient);
         if by_class {
-            let class_of = |shard: &Range<usize>| shelf.slices[shard.start].class;
+            // The class of each of `all`.
+            let classes_of: Vec<Option<usize>> = if split_backward {
+                (0..count).flat_map(|_| (0..classes).map(Some)).collect()
+            } else {
+                let class_of = |shard: &Range<usize>| shelf.slices[shard.start].class;
+                shelf.shards.iter().map(class_of).collect()
+            };
             for (class, sum) in out
                 .class_gradient
                 .chunks_exact_mut(params.len())
                 .enumerate()
             {
-                let of_class: Vec<&[f32]> = (shelf.shards.iter().zip(&all))
-                    .filter(|(shard, _)| class_of(shard) == Some(class))
+                let of_class: Vec<&[f32]> = (classes_of.iter().zip(&all))
+                    .filter(|(of, _)| **of == Some(class))
                     .map(|(_, gradient)| *gradient)
                     .collect();
                 sum_in_order(workers.len(), &of_class, sum);
@@ -325,7 +433,7 @@ mod tests {
             SlicePlan::in_order(labels.len(), 10),
             SlicePlan::by_class(&labels, 10),
         ] {
-            let shards = deal(&plan.slices);
+            let shards = deal(&plan.slices, SHARDS);
             assert!(shards.len() >= SHARDS && shards.len() <= SHARDS + 7);
             let mut end = 0;
             for shard in shards {
@@ -336,7 +444,7 @@ mod tests {
             }
             assert_eq!(end, plan.slices.len());
         }
-        assert!(deal(&[]).is_empty());
+        assert!(deal(&[], SHARDS).is_empty());
     }
 
     #[test]

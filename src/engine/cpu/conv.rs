@@ -1,0 +1,759 @@
+//! Convolution of a group of examples: forward, and the gradients of its input and its weights.
+//!
+//! All three are sums of products over a window, kept in registers: a tile of M output channels by
+//! two vectors of examples (forward and input gradient), or of M inputs by two vectors of output
+//! channels (weight gradient). Nothing is copied into columns first; a window that hangs over the
+//! edge of the image is cut off there.
+//!
+//! With `x[c, i, j]`, `y[o, i, j]` and their gradients, stride s and p zeros before:
+//!
+//! ```text
+//! y[o, i, j]     = b[o] + Σ_{c,u,v} W[o, c, u, v] · x[c, i·s + u − p, j·s + v − p]
+//! dx[c, i, j]    =        Σ_{o,u,v} W[o, c, u, v] · dy[o, (i + p − u) / s, (j + p − v) / s]
+//! dW[o, c, u, v] =        Σ_{i,j}   dy[o, i, j]   · x[c, i·s + u − p, j·s + v − p]
+//! ```
+
+#![allow(
+    unsafe_code,
+    reason = "the kernels read by pointers; each range is asserted before it is walked"
+)]
+
+use std::ops::Range;
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::lanes::{GROUP, Lanes};
+use crate::model::{Conv, Shape};
+
+/// A convolution of images of a given shape, ready to be computed.
+pub struct Kernel {
+    conv: Conv,
+    /// Height and width of the input and of the output.
+    input: [usize; 2],
+    output: [usize; 2],
+    /// Tiles of output channels (forward) and of input channels (input gradient).
+    out_tiles: Vec<Tile>,
+    in_tiles: Vec<Tile>,
+    /// Tiles of what lies beside each other in the input under a row of the kernel: of channels, or
+    /// of columns and channels together where no window hangs over the edge.
+    row_tiles: Vec<Tile>,
+    /// Output channels, filled up to whole vectors.
+    padded_outputs: usize,
+}
+
+/// Some neighbouring channels that are computed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tile {
+    first: usize,
+    /// One of [`SIZES`].
+    size: usize,
+}
+
+/// Tile sizes there is code for.
+const SIZES: [usize; 9] = [12, 10, 8, 6, 5, 4, 3, 2, 1];
+
+/// Cuts `channels` into tiles. Two vectors a channel must stay in registers, of which there are 32
+/// or 16: as many channels as fit, evenly if they can be.
+fn tiles(arch: Arch, channels: usize) -> Vec<Tile> {
+    let largest = if has_32_registers(arch) { 12 } else { 6 };
+    let fitting = SIZES.into_iter().filter(|&size| size <= largest);
+    let even = fitting
+        .clone()
+        .find(|size| size * 2 >= largest && channels.is_multiple_of(*size));
+    let mut tiles = Vec::new();
+    let mut first = 0;
+    while first < channels {
+        let left = channels - first;
+        let whole = |size: &usize| *size <= left && (*size % 4 == 0 || *size == left || *size < 4);
+        let size = even.or_else(|| fitting.clone().find(whole)).unwrap_or(1);
+        tiles.push(Tile { first, size });
+        first += size;
+    }
+    tiles
+}
+
+fn has_32_registers(arch: Arch) -> bool {
+    match arch {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(_) => true,
+        #[cfg(target_arch = "aarch64")]
+        Arch::Neon(_) => true,
+        _ => false,
+    }
+}
+
+/// Calls a kernel with its tile's size as a constant.
+macro_rules! with_size {
+    ($size:expr, $name:ident::<$simd:ident>($($argument:expr),*)) => {
+        match $size {
+            12 => $name::<$simd, 12>($($argument),*),
+            10 => $name::<$simd, 10>($($argument),*),
+            8 => $name::<$simd, 8>($($argument),*),
+            6 => $name::<$simd, 6>($($argument),*),
+            5 => $name::<$simd, 5>($($argument),*),
+            4 => $name::<$simd, 4>($($argument),*),
+            3 => $name::<$simd, 3>($($argument),*),
+            2 => $name::<$simd, 2>($($argument),*),
+            _ => $name::<$simd, 1>($($argument),*),
+        }
+    };
+}
+
+/// What a sum of products starts from.
+#[derive(Clone, Copy)]
+pub enum Start<'a> {
+    /// `[channels]`
+    Bias(&'a [f32]),
+    Zero,
+    /// What is there already.
+    Before,
+}
+
+/// Weights in the order in which the kernels read them.
+#[derive(Default)]
+pub struct Packed {
+    /// `[tile of o][u][v][c][o in the tile]`
+    forward: Vec<f32>,
+    /// `[tile of c][u][v from last to first][o][c in the tile]`
+    backward: Vec<f32>,
+    /// `[outputs]`: zeros where there is no bias.
+    bias: Vec<f32>,
+}
+
+/// What the weight gradient of a slice is added up in.
+#[derive(Default)]
+pub struct WeightSums {
+    /// `[u][v][c][padded outputs]`
+    weight: Vec<f32>,
+    /// `[outputs]`
+    bias: Vec<Lanes>,
+    /// Output gradients of some rows, `[pixel][example][padded outputs]`.
+    transposed: Vec<f32>,
+}
+
+impl Kernel {
+    pub fn new(arch: Arch, conv: &Conv, input: Shape, output: Shape) -> Self {
+        let lanes = vector_lanes(arch);
+        let mut kernel = Self {
+            input: [input[1], input[2]],
+            output: [output[1], output[2]],
+            out_tiles: tiles(arch, conv.outputs),
+            in_tiles: tiles(arch, conv.inputs),
+            row_tiles: Vec::new(),
+            padded_outputs: conv.outputs.next_multiple_of(lanes),
+            conv: conv.clone(),
+        };
+        kernel.row_tiles = if kernel.stays_inside() {
+            tiles(arch, conv.kernel[1] * conv.inputs)
+        } else {
+            kernel.in_tiles.clone()
+        };
+        kernel
+    }
+
+    /// Lanes of one group of the input, and of the output.
+    pub fn input_len(&self) -> usize {
+        self.input[0] * self.input[1] * self.conv.inputs
+    }
+
+    pub fn output_len(&self) -> usize {
+        self.output[0] * self.output[1] * self.conv.outputs
+    }
+
+    /// Whether no window hangs over the left or right edge.
+    fn stays_inside(&self) -> bool {
+        let [_, width] = self.output;
+        self.conv.before[1] == 0
+            && (width - 1) * self.conv.stride[1] + self.conv.kernel[1] <= self.input[1]
+    }
+
+    /// The kernel's rows, or columns, that lie inside the image at output `at` along `axis`.
+    fn inside(&self, axis: usize, at: usize) -> Range<usize> {
+        let start = at * self.conv.stride[axis];
+        let before = self.conv.before[axis];
+        let from = before.saturating_sub(start);
+        let to = (self.input[axis] + before).saturating_sub(start);
+        from..to.min(self.conv.kernel[axis])
+    }
+
+    /// The outputs along `axis` at which the kernel's row, or column, `at` lies inside the image.
+    fn reached(&self, axis: usize, at: usize) -> Range<usize> {
+        let (stride, before) = (self.conv.stride[axis], self.conv.before[axis]);
+        let from = before.saturating_sub(at).div_ceil(stride);
+        let to = (self.input[axis] + before)
+            .saturating_sub(at)
+            .div_ceil(stride);
+        from..to.min(self.output[axis]).max(from)
+    }
+
+    /// Reads the weights from the flat vector `params`.
+    pub fn pack(&self, params: &[f32], with_gradient: bool, packed: &mut Packed) {
+        let conv = &self.conv;
+        let [height, width] = conv.kernel;
+        let weight = &params[conv.weight.clone()];
+        let at = |o: usize, c: usize, u: usize, v: usize| {
+            weight[((o * conv.inputs + c) * height + u) * width + v]
+        };
+        packed.bias.clear();
+        match &conv.bias {
+            Some(bias) => packed.bias.extend_from_slice(&params[bias.clone()]),
+            None => packed.bias.resize(conv.outputs, 0.0),
+        }
+        packed.forward.clear();
+        for tile in &self.out_tiles {
+            for (u, v) in pairs(height, width) {
+                for c in 0..conv.inputs {
+                    let tile = tile.first..tile.first + tile.size;
+                    packed.forward.extend(tile.map(|o| at(o, c, u, v)));
+                }
+            }
+        }
+        packed.backward.clear();
+        if !with_gradient {
+            return;
+        }
+        for tile in &self.in_tiles {
+            for (u, v) in pairs(height, width) {
+                for o in 0..conv.outputs {
+                    let tile = tile.first..tile.first + tile.size;
+                    packed
+                        .backward
+                        .extend(tile.map(|c| at(o, c, u, width - 1 - v)));
+                }
+            }
+        }
+    }
+
+    /// `y = conv(x) + b`, then `max(·, 0)` if `relu`; one group.
+    pub fn forward(&self, arch: Arch, packed: &Packed, x: &[Lanes], relu: bool, y: &mut [Lanes]) {
+        let conv = &self.conv;
+        let start = Start::Bias(&packed.bias);
+        let sums = Sums {
+            tiles: &self.out_tiles,
+            channels: conv.outputs,
+            depth: conv.fan_in(),
+            weights: &packed.forward,
+            from: x,
+            start,
+            relu,
+            to: y,
+        };
+        let segments = |[i, j]: [usize; 2], segments: &mut Vec<Segment>| {
+            let columns = self.inside(1, j);
+            if columns.is_empty() {
+                return;
+            }
+            let left = j * conv.stride[1] + columns.start - conv.before[1];
+            for u in self.inside(0, i) {
+                let row = i * conv.stride[0] + u - conv.before[0];
+                segments.push(Segment {
+                    from: (row * self.input[1] + left) * conv.inputs,
+                    weight: (u * conv.kernel[1] + columns.start) * conv.inputs,
+                    len: columns.len() * conv.inputs,
+                });
+            }
+        };
+        arch.dispatch(AllSums {
+            sums,
+            size: self.output,
+            segments,
+        });
+    }
+
+    /// `dx = convᵀ(dy)`, or added to what is there; one group.
+    pub fn backward_input(
+        &self,
+        arch: Arch,
+        packed: &Packed,
+        dy: &[Lanes],
+        add: bool,
+        dx: &mut [Lanes],
+    ) {
+        let conv = &self.conv;
+        let sums = Sums {
+            tiles: &self.in_tiles,
+            channels: conv.inputs,
+            depth: conv.outputs * conv.kernel[0] * conv.kernel[1],
+            weights: &packed.backward,
+            from: dy,
+            start: if add { Start::Before } else { Start::Zero },
+            relu: false,
+            to: dx,
+        };
+        let [height, width] = conv.kernel;
+        let [rows, columns] = self.output;
+        // The output that reads input `at` through the kernel's `tap`, if there is one.
+        let reader = |axis: usize, at: usize, tap: usize, count: usize| {
+            let ahead = (at + conv.before[axis]).checked_sub(tap)?;
+            let stride = conv.stride[axis];
+            (ahead.is_multiple_of(stride) && ahead / stride < count).then_some(ahead / stride)
+        };
+        let segments = |[i, j]: [usize; 2], segments: &mut Vec<Segment>| {
+            for u in 0..height {
+                let Some(row) = reader(0, i, u, rows) else {
+                    continue;
+                };
+                // The kernel from its last column to its first walks through the outputs forward.
+                let mut open: Option<(usize, Segment)> = None;
+                for v in 0..width {
+                    let Some(column) = reader(1, j, width - 1 - v, columns) else {
+                        continue;
+                    };
+                    let segment = Segment {
+                        from: (row * columns + column) * conv.outputs,
+                        weight: (u * width + v) * conv.outputs,
+                        len: conv.outputs,
+                    };
+                    open = match open {
+                        Some((last, grown)) if last + 1 == v => Some((
+                            v,
+                            Segment {
+                                len: grown.len + segment.len,
+                                ..grown
+                            },
+                        )),
+                        other => {
+                            segments.extend(other.map(|(_, segment)| segment));
+                            Some((v, segment))
+                        }
+                    };
+                }
+                segments.extend(open.map(|(_, segment)| segment));
+            }
+        };
+        arch.dispatch(AllSums {
+            sums,
+            size: self.input,
+            segments,
+        });
+    }
+
+    /// Clears the sums of the weight gradient, before the first group of a slice.
+    pub fn begin(&self, sums: &mut WeightSums) {
+        sums.weight.clear();
+        let taps = self.conv.kernel[0] * self.conv.kernel[1];
+        sums.weight
+            .resize(taps * self.conv.inputs * self.padded_outputs, 0.0);
+        sums.bias.clear();
+        sums.bias.resize(self.conv.outputs, Lanes::ZERO);
+    }
+
+    /// Adds a group's share of the gradient of weights and bias.
+    pub fn backward_params(&self, arch: Arch, x: &[Lanes], dy: &[Lanes], sums: &mut WeightSums) {
+        assert_eq!((x.len(), dy.len()), (self.input_len(), self.output_len()));
+        let taps = self.conv.kernel[0] * self.conv.kernel[1];
+        assert_eq!(
+            sums.weight.len(),
+            taps * self.conv.inputs * self.padded_outputs
+        );
+        arch.dispatch(WeightGradient {
+            kernel: self,
+            x,
+            dy,
+            sums,
+        });
+    }
+
+    /// Adds the sums of a slice to the flat gradient, or writes them over it.
+    pub fn finish(&self, sums: &WeightSums, add: bool, gradient: &mut [f32]) {
+        let conv = &self.conv;
+        let [height, width] = conv.kernel;
+        let weight = &mut gradient[conv.weight.clone()];
+        if !add {
+            weight.fill(0.0);
+        }
+        let padded = self.padded_outputs;
+        for (tap, (u, v)) in pairs(height, width).enumerate() {
+            for c in 0..conv.inputs {
+                let row = &sums.weight[(tap * conv.inputs + c) * padded..][..conv.outputs];
+                for (o, sum) in row.iter().enumerate() {
+                    weight[((o * conv.inputs + c) * height + u) * width + v] += sum;
+                }
+            }
+        }
+        if let Some(bias) = &conv.bias {
+            for (db, sum) in gradient[bias.clone()].iter_mut().zip(&sums.bias) {
+                let before = if add { *db } else { 0.0 };
+                *db = before + single(sum.sum(GROUP));
+            }
+        }
+    }
+}
+
+fn pairs(height: usize, width: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..height).flat_map(move |u| (0..width).map(move |v| (u, v)))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "gradients are f32")]
+fn single(value: f64) -> f32 {
+    value as f32
+}
+
+/// Numbers in a vector.
+fn vector_lanes(arch: Arch) -> usize {
+    struct Count;
+    impl WithSimd for Count {
+        type Output = usize;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    arch.dispatch(Count)
+}
+
+/// Neighbouring terms of a sum: `len` lanes from `from` on with weights from `weight` on. Weights
+/// are counted in tiles.
+#[derive(Clone, Copy)]
+struct Segment {
+    from: usize,
+    weight: usize,
+    len: usize,
+}
+
+/// For every pixel and channel m, `to[pixel, m] = start[m] + Σ_k w[k, m] · from[k]`.
+struct Sums<'a> {
+    tiles: &'a [Tile],
+    channels: usize,
+    /// Terms of a whole sum.
+    depth: usize,
+    /// `[tile][depth][size of the tile]`
+    weights: &'a [f32],
+    from: &'a [Lanes],
+    start: Start<'a>,
+    relu: bool,
+    to: &'a mut [Lanes],
+}
+
+/// [`Sums`] for all pixels of an image of `size`; `segments` says which terms a pixel has.
+struct AllSums<'a, F> {
+    sums: Sums<'a>,
+    size: [usize; 2],
+    segments: F,
+}
+
+impl<F: Fn([usize; 2], &mut Vec<Segment>)> WithSimd for AllSums<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            sums,
+            size,
+            segments,
+        } = self;
+        let Sums {
+            tiles,
+            channels,
+            depth,
+            weights,
+            from,
+            start,
+            relu,
+            to,
+        } = sums;
+        assert_eq!(to.len(), size[0] * size[1] * channels);
+        assert_eq!(weights.len(), depth * channels);
+        if let Start::Bias(bias) = start {
+            assert_eq!(bias.len(), channels);
+        }
+        let mut terms = Vec::with_capacity(64);
+        for (pixel, (i, j)) in pairs(size[0], size[1]).enumerate() {
+            terms.clear();
+            segments([i, j], &mut terms);
+            for term in &terms {
+                assert!(term.from + term.len <= from.len() && term.weight + term.len <= depth);
+            }
+            let out = &mut to[pixel * channels..][..channels];
+            for tile in tiles {
+                let start = match start {
+                    Start::Bias(bias) => Start::Bias(&bias[tile.first..][..tile.size]),
+                    other => other,
+                };
+                let weights = &weights[tile.first * depth..][..tile.size * depth];
+                let out = &mut out[tile.first..][..tile.size];
+                // SAFETY: the terms were checked against `from` and `depth` above, `weights` holds
+                // `size` numbers for each of `depth` terms, `out` and a bias hold `size` entries.
+                unsafe {
+                    with_size!(
+                        tile.size,
+                        sum_tile::<S>(simd, &terms, from, weights, start, relu, out)
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Computes M channels of one pixel.
+///
+/// # Safety
+/// `terms` must lie within `from`, and within `weights` (M numbers a term); `out` has M entries, and
+/// so has the bias if there is one.
+#[inline(always)]
+unsafe fn sum_tile<S: Simd, const M: usize>(
+    simd: S,
+    terms: &[Segment],
+    from: &[Lanes],
+    weights: &[f32],
+    start: Start<'_>,
+    relu: bool,
+    out: &mut [Lanes],
+) {
+    let lanes = S::F32_LANES;
+    let zero = simd.splat_f32s(0.0);
+    let mut lane = 0;
+    while lane < GROUP {
+        let mut sums = [[zero; 2]; M];
+        match start {
+            Start::Zero => {}
+            Start::Bias(bias) => {
+                for (sum, &bias) in sums.iter_mut().zip(bias) {
+                    *sum = [simd.splat_f32s(bias); 2];
+                }
+            }
+            Start::Before => {
+                for (sum, out) in sums.iter_mut().zip(&*out) {
+                    let at = out.0.as_ptr().wrapping_add(lane).cast::<S::f32s>();
+                    // SAFETY: two vectors from `lane` on lie within the lanes.
+                    *sum = unsafe { [at.read_unaligned(), at.add(1).read_unaligned()] };
+                }
+            }
+        }
+        for term in terms {
+            // SAFETY: the caller has checked the segment.
+            unsafe {
+                let mut x = from.as_ptr().add(term.from).cast::<f32>().add(lane);
+                let mut w = weights.as_ptr().add(term.weight * M);
+                for _ in 0..term.len {
+                    let first = x.cast::<S::f32s>().read_unaligned();
+                    let second = x.add(lanes).cast::<S::f32s>().read_unaligned();
+                    for (m, sum) in sums.iter_mut().enumerate() {
+                        let weight = simd.splat_f32s(*w.add(m));
+                        sum[0] = simd.mul_add_e_f32s(weight, first, sum[0]);
+                        sum[1] = simd.mul_add_e_f32s(weight, second, sum[1]);
+                    }
+                    x = x.add(GROUP);
+                    w = w.add(M);
+                }
+            }
+        }
+        for (mut sum, out) in sums.into_iter().zip(&mut *out) {
+            if relu {
+                // As `x < 0 ? 0 : x`, which lets NaN through.
+                for half in &mut sum {
+                    *half = simd.select_f32s(simd.less_than_f32s(*half, zero), zero, *half);
+                }
+            }
+            let at = out.0.as_mut_ptr().wrapping_add(lane).cast::<S::f32s>();
+            // SAFETY: as above.
+            unsafe {
+                at.write_unaligned(sum[0]);
+                at.add(1).write_unaligned(sum[1]);
+            }
+        }
+        lane += 2 * lanes;
+    }
+}
+
+/// Adds up `dW` and `db` of one group.
+struct WeightGradient<'a> {
+    kernel: &'a Kernel,
+    x: &'a [Lanes],
+    dy: &'a [Lanes],
+    sums: &'a mut WeightSums,
+}
+
+/// Bytes of output gradients that are transposed at once: they and the input rows that they meet
+/// stay in a core's second-level cache.
+const BLOCK_BYTES: usize = 256 << 10;
+
+impl WithSimd for WeightGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            kernel,
+            x,
+            dy,
+            sums,
+        } = self;
+        let conv = &kernel.conv;
+        let [rows, columns] = kernel.output;
+        let padded = kernel.padded_outputs;
+        let pixel_len = GROUP * padded;
+        let block = (BLOCK_BYTES / (4 * columns * pixel_len)).clamp(1, rows);
+        sums.transposed.resize(block * columns * pixel_len, 0.0);
+        // Where no window hangs over an edge, the columns of the kernel are one stretch with their
+        // channels.
+        let inside = kernel.stays_inside();
+        let stretches = if inside { 1 } else { conv.kernel[1] };
+        let stretch = conv.inputs * conv.kernel[1] / stretches;
+        let mut first = 0;
+        while first < rows {
+            let some = first..(first + block).min(rows);
+            let pixels = some.len() * columns;
+            let dy = &dy[first * columns * conv.outputs..][..pixels * conv.outputs];
+            transpose(
+                dy,
+                conv.outputs,
+                padded,
+                &mut sums.transposed,
+                &mut sums.bias,
+            );
+            for u in 0..conv.kernel[0] {
+                let reached = kernel.reached(0, u);
+                let reached = reached.start.max(some.start)..reached.end.min(some.end);
+                for v in 0..stretches {
+                    let along = if inside {
+                        0..columns
+                    } else {
+                        kernel.reached(1, v)
+                    };
+                    if reached.is_empty() || along.is_empty() {
+                        continue;
+                    }
+                    let top = reached.start * conv.stride[0] + u - conv.before[0];
+                    let left = along.start * conv.stride[1] + v - conv.before[1];
+                    let weight = ((u * stretches + v) * stretch) * padded;
+                    let walk = Walk {
+                        rows: reached.len(),
+                        columns: along.len(),
+                        x: (top * kernel.input[1] + left) * conv.inputs,
+                        x_row: conv.stride[0] * kernel.input[1] * conv.inputs,
+                        x_column: conv.stride[1] * conv.inputs,
+                        dy: ((reached.start - first) * columns + along.start) * pixel_len,
+                        dy_row: columns * pixel_len,
+                        padded,
+                    };
+                    // The last element that the walk reads.
+                    let (down, across) = (walk.rows - 1, walk.columns - 1);
+                    assert!(
+                        walk.x + down * walk.x_row + across * walk.x_column + stretch <= x.len()
+                            && walk.dy + down * walk.dy_row + (across + 1) * pixel_len
+                                <= sums.transposed.len()
+                    );
+                    let weights = &mut sums.weight[weight..][..stretch * padded];
+                    for tile in &kernel.row_tiles {
+                        let weights = &mut weights[tile.first * padded..][..tile.size * padded];
+                        let x = &x[tile.first..];
+                        // SAFETY: the walk was checked above for the whole stretch, of which the
+                        // tile is a part; `weights` has `padded` numbers for each of its inputs.
+                        unsafe {
+                            with_size!(
+                                tile.size,
+                                product_tile::<S>(simd, &walk, x, &sums.transposed, weights)
+                            );
+                        }
+                    }
+                }
+            }
+            first = some.end;
+        }
+    }
+}
+
+/// The pixels of a block that meet under one place of the kernel. Distances are in lanes of `x` and
+/// in numbers of the transposed `dy`.
+struct Walk {
+    rows: usize,
+    columns: usize,
+    x: usize,
+    x_row: usize,
+    x_column: usize,
+    dy: usize,
+    dy_row: usize,
+    padded: usize,
+}
+
+/// `[pixel][channel][example]` to `[pixel][example][padded channel]`; adds the pixels up in `sums`.
+#[inline(always)]
+fn transpose(from: &[Lanes], channels: usize, padded: usize, to: &mut [f32], sums: &mut [Lanes]) {
+    for (from, to) in from
+        .chunks_exact(channels)
+        .zip(to.chunks_exact_mut(GROUP * padded))
+    {
+        for (channel, (lanes, sum)) in from.iter().zip(&mut *sums).enumerate() {
+            for (sum, x) in sum.0.iter_mut().zip(&lanes.0) {
+                *sum += x;
+            }
+            for (example, &x) in lanes.0.iter().enumerate() {
+                to[example * padded + channel] = x;
+            }
+        }
+    }
+}
+
+/// `weights[m, o] += Σ_{pixel, example} x[m] · dy[o]` for M inputs and all output channels.
+///
+/// # Safety
+/// Every place of `walk` must lie within `x` (M lanes) and `dy`; `weights` holds M × `padded`.
+#[inline(always)]
+unsafe fn product_tile<S: Simd, const M: usize>(
+    simd: S,
+    walk: &Walk,
+    x: &[Lanes],
+    dy: &[f32],
+    weights: &mut [f32],
+) {
+    let lanes = S::F32_LANES;
+    let mut o = 0;
+    while o + 2 * lanes <= walk.padded {
+        // SAFETY: both vectors lie within the padded channels.
+        unsafe { product_columns::<S, M, 2>(simd, walk, x, dy, weights, o) };
+        o += 2 * lanes;
+    }
+    if o < walk.padded {
+        // SAFETY: `padded` is a multiple of a vector's length, so this one lies within it.
+        unsafe { product_columns::<S, M, 1>(simd, walk, x, dy, weights, o) };
+    }
+}
+
+/// [`product_tile`] for N vectors of output channels from `o` on.
+///
+/// # Safety
+/// As there, and the N vectors must lie within `padded`.
+#[inline(always)]
+unsafe fn product_columns<S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    walk: &Walk,
+    x: &[Lanes],
+    dy: &[f32],
+    weights: &mut [f32],
+    o: usize,
+) {
+    let lanes = S::F32_LANES;
+    let mut sums = [[simd.splat_f32s(0.0); N]; M];
+    // SAFETY: all places are within what the caller has checked.
+    unsafe {
+        for row in 0..walk.rows {
+            let mut x = x.as_ptr().add(walk.x + row * walk.x_row).cast::<f32>();
+            let mut dy = dy.as_ptr().add(walk.dy + row * walk.dy_row + o);
+            for _ in 0..walk.columns {
+                for example in 0..GROUP {
+                    let mut vectors = [simd.splat_f32s(0.0); N];
+                    for (n, vector) in vectors.iter_mut().enumerate() {
+                        *vector = dy.add(n * lanes).cast::<S::f32s>().read_unaligned();
+                    }
+                    for (m, sum) in sums.iter_mut().enumerate() {
+                        let x = simd.splat_f32s(*x.add(m * GROUP + example));
+                        for (sum, vector) in sum.iter_mut().zip(vectors) {
+                            *sum = simd.mul_add_e_f32s(x, vector, *sum);
+                        }
+                    }
+                    dy = dy.add(walk.padded);
+                }
+                x = x.add(walk.x_column * GROUP);
+            }
+        }
+        for (m, sum) in sums.iter().enumerate() {
+            for (n, &sum) in sum.iter().enumerate() {
+                let at = weights.as_mut_ptr().add(m * walk.padded + o + n * lanes);
+                let at = at.cast::<S::f32s>();
+                at.write_unaligned(simd.add_f32s(at.read_unaligned(), sum));
+            }
+        }
+    }
+}

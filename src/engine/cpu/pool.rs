@@ -1,0 +1,172 @@
+//! Pooling of a group of images.
+
+use pulp::Arch;
+
+use super::lanes::{GROUP, Lanes};
+use crate::model::{Pool, Shape};
+
+/// A pooling of images of a given shape.
+pub struct Window {
+    pool: Pool,
+    channels: usize,
+    /// Height and width of the input and of the output.
+    input: [usize; 2],
+    output: [usize; 2],
+}
+
+/// The input pixels under one output pixel.
+struct Under {
+    corner: usize,
+    across: usize,
+    row: usize,
+    column: usize,
+}
+
+impl Under {
+    /// First lane of the pixel at `place`, in reading order.
+    #[inline(always)]
+    fn at(&self, place: usize) -> usize {
+        let (u, v) = (place / self.across, place % self.across);
+        self.corner + u * self.row + v * self.column
+    }
+}
+
+impl Window {
+    pub fn new(pool: &Pool, input: Shape, output: Shape) -> Self {
+        Self {
+            pool: pool.clone(),
+            channels: input[0],
+            input: [input[1], input[2]],
+            output: [output[1], output[2]],
+        }
+    }
+
+    /// Calls `visit` for every output pixel, with its first lane and the place of its window.
+    #[inline(always)]
+    fn walk(&self, mut visit: impl FnMut(usize, Under)) {
+        let [height, width] = self.output;
+        for i in 0..height {
+            for j in 0..width {
+                let [down, across] = self.pool.stride;
+                let under = Under {
+                    corner: (i * down * self.input[1] + j * across) * self.channels,
+                    across: self.pool.size[1],
+                    row: self.input[1] * self.channels,
+                    column: self.channels,
+                };
+                visit((i * width + j) * self.channels, under);
+            }
+        }
+    }
+
+    fn places(&self) -> usize {
+        self.pool.size[0] * self.pool.size[1]
+    }
+
+    /// The largest value under each window; NaN if there is one.
+    pub fn forward_max(&self, arch: Arch, x: &[Lanes], y: &mut [Lanes]) {
+        arch.dispatch(|| {
+            self.walk(|out, under| {
+                let y = &mut y[out..][..self.channels];
+                y.copy_from_slice(&x[under.at(0)..][..self.channels]);
+                for place in 1..self.places() {
+                    for (y, x) in y.iter_mut().zip(&x[under.at(place)..]) {
+                        for (y, &x) in y.0.iter_mut().zip(&x.0) {
+                            // Not `max`, which would hide NaN.
+                            *y = if x > *y || x.is_nan() { x } else { *y };
+                        }
+                    }
+                }
+            });
+        });
+    }
+
+    /// Gives each window's gradient to the first of its largest values; adds to what `dx` holds
+    /// unless that is to be forgotten. With `relu`, `x` went through `max(·, 0)` before, which is
+    /// undone too: nothing goes to a 0.
+    pub fn backward_max(
+        &self,
+        arch: Arch,
+        [x, y]: [&[Lanes]; 2],
+        dy: &[Lanes],
+        relu: bool,
+        add: bool,
+        dx: &mut [Lanes],
+    ) {
+        arch.dispatch(|| {
+            if !add {
+                dx.fill(Lanes::ZERO);
+            }
+            self.walk(|out, under| {
+                for c in 0..self.channels {
+                    let (y, dy) = (&y[out + c].0, &dy[out + c].0);
+                    let mut left = [0.0; GROUP];
+                    for lane in 0..GROUP {
+                        left[lane] = if relu && y[lane] <= 0.0 {
+                            0.0
+                        } else {
+                            dy[lane]
+                        };
+                    }
+                    for place in 0..self.places() {
+                        let at = under.at(place) + c;
+                        let (x, dx) = (&x[at].0, &mut dx[at].0);
+                        for lane in 0..GROUP {
+                            let here = x[lane] == y[lane];
+                            dx[lane] += if here { left[lane] } else { 0.0 };
+                            left[lane] = if here { 0.0 } else { left[lane] };
+                        }
+                    }
+                }
+            });
+        });
+    }
+
+    /// The mean of each window.
+    pub fn forward_mean(&self, arch: Arch, x: &[Lanes], y: &mut [Lanes]) {
+        let share = self.share();
+        arch.dispatch(|| {
+            self.walk(|out, under| {
+                let y = &mut y[out..][..self.channels];
+                y.fill(Lanes::ZERO);
+                for place in 0..self.places() {
+                    for (y, x) in y.iter_mut().zip(&x[under.at(place)..]) {
+                        for (y, x) in y.0.iter_mut().zip(&x.0) {
+                            *y += x;
+                        }
+                    }
+                }
+                for y in y {
+                    for y in &mut y.0 {
+                        *y *= share;
+                    }
+                }
+            });
+        });
+    }
+
+    /// Spreads each window's gradient evenly; adds to what `dx` holds unless that is to be forgotten.
+    pub fn backward_mean(&self, arch: Arch, dy: &[Lanes], add: bool, dx: &mut [Lanes]) {
+        let share = self.share();
+        arch.dispatch(|| {
+            if !add {
+                dx.fill(Lanes::ZERO);
+            }
+            self.walk(|out, under| {
+                for place in 0..self.places() {
+                    let dy = &dy[out..][..self.channels];
+                    for (dx, dy) in dx[under.at(place)..].iter_mut().zip(dy) {
+                        for (dx, dy) in dx.0.iter_mut().zip(&dy.0) {
+                            *dx += share * dy;
+                        }
+                    }
+                }
+            });
+        });
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "windows are small")]
+    fn share(&self) -> f32 {
+        1.0 / self.places() as f32
+    }
+}
