@@ -53,4 +53,5 @@ ci:
 # Make the golden numbers of the tests anew (needs torch and numpy; PYTHON=… chooses the Python)
 golden:
     {{ python }} tests/golden/mnist_fc.py
+    {{ python }} tests/golden/presets.py
     {{ python }} tests/golden/optimizers.py
