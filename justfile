@@ -38,7 +38,7 @@ bench *args:
 overhead *args:
     cargo run --release --example overhead -- {{ args }}
 
-# Compare the full gradient's throughput with PyTorch's, which is installed into .venv-bench
+# Compare the full gradient's throughput with PyTorch's (in .venv-bench): `just bench-torch NETWORK`
 bench-torch *args:
     sh scripts/bench_torch.sh {{ args }}
 
