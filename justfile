@@ -42,6 +42,10 @@ overhead *args:
 bench-torch *args:
     sh scripts/bench_torch.sh {{ args }}
 
+# Compare a whole run of mnist-lenet with a PyTorch program: numbers and time (MNIST is in DIR)
+lca-torch dir *args:
+    sh scripts/lca_torch.sh {{ dir }} {{ args }}
+
 # Compile with CUDA on a machine that has none; arguments go on to `cargo build`
 check-cuda *args:
     sh scripts/check_cuda.sh {{ args }}
