@@ -8,7 +8,8 @@ rule, all weights recorded), then
 
 1. takes some steps of that path, theta_t to theta_{t+1} as recorded, and computes in
    PyTorch what they allocate to each layer, and both ends' losses. Nothing but
-   rounding to float32 may differ;
+   rounding to float32 may differ: 1e-7 or so, and up to 1e-4 in a step where it
+   puts a ReLU or a pool of some example on the other side of its kink;
 2. lets PyTorch do the same amount of work from the same start: in every step a
    mini-batch, SGD, the full gradient at the middle and at the end, the held-out loss
    where our run took it, and the allocation by layer. It draws its own mini-batches;
