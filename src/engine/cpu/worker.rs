@@ -8,7 +8,7 @@ use pulp::Arch;
 use super::conv::{Packed, WeightSums};
 use super::lanes::{Buffer, Lanes, group_to_rows, groups, in_group, rows_to_group};
 use super::norm::{Statistics, clear_where_zero};
-use super::plan::{Back, Form, Kind, Outlet, Plan, Step};
+use super::plan::{Back, Kind, Outlet, Plan, Step};
 use super::{dense, loss};
 use crate::data::Examples;
 use crate::engine::Evaluation;
@@ -645,7 +645,6 @@ struct Place {
 impl Place {
     fn of(plan: &Plan, value: usize, group: usize) -> Self {
         let info = &plan.values[value];
-        debug_assert_eq!(info.form, Form::Groups);
         Self {
             value,
             group: if info.fleeting { 0 } else { group },
