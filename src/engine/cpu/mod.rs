@@ -13,6 +13,7 @@ mod loss;
 mod norm;
 mod plan;
 mod pool;
+mod relu;
 mod worker;
 
 use std::ops::Range;
