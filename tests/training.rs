@@ -63,13 +63,14 @@ fn setup() -> Setup {
             optimizer: OptimizerChoice::Sgd { momentum: 0.9 },
             learning_rate: 0.1,
             weight_decay: 1e-3,
+            layers: Vec::new(),
             schedule: "step:5:0.5".parse().unwrap(),
             integration: Settings {
                 tolerance: 3e-4,
                 ..Settings::default()
             },
             held_out_lca: true,
-            by_class: true,
+            class_every: 1,
             test_every: 1,
             record_weights: 4,
             record_params: 1,
@@ -97,7 +98,7 @@ impl Setup {
             test: dataset.test.select(&split.test),
             validation: dataset.train.select(&split.validation),
         };
-        let (network, by_class) = (network(), self.settings.by_class);
+        let (network, by_class) = (network(), self.settings.class_every > 0);
         let engine = CpuEngine::new(&network, data, 30, self.threads, by_class);
         let batches = Batches::new(TRAIN, BATCH, self.seed).unwrap();
         Trainer::new(

@@ -11,6 +11,7 @@ use crate::engine::cpu::{self, CpuEngine};
 use crate::engine::{Device, GradientEngine, RunData};
 use crate::lca::histogram_edges;
 use crate::model::{Network, he_normal};
+use crate::optim::overrides_of;
 use crate::record::RunHeader;
 use crate::train::{TrainSettings, Trainer, choose_traced};
 
@@ -42,6 +43,11 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     let dataset = data::load(&source)?;
     let split = Split::draw(&dataset, &config.sizes, config.seed).map_err(usage)?;
     let network = Network::build(&config.network, dataset.shape, dataset.classes.len())?;
+    let names: Vec<&str> = (network.layout.layers.iter())
+        .map(|layer| layer.name.as_str())
+        .collect();
+    let layers = overrides_of(&config.layers, &names)
+        .map_err(|error| Failure::Usage(ConfigError(error.to_string())))?;
     let examples = split.train.len();
     let batch_size = config.batch_size.unwrap_or(BATCH_SIZE.min(examples));
     if batch_size > examples {
@@ -82,10 +88,15 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         optimizer: config.optimizer,
         learning_rate: config.learning_rate,
         weight_decay: config.weight_decay,
+        layers,
         schedule: config.schedule,
         integration: config.integration,
         held_out_lca: config.lca_test,
-        by_class: config.by_class,
+        class_every: if config.by_class {
+            config.class_every
+        } else {
+            0
+        },
         test_every: config.test_every,
         record_weights: config.record_weights,
         record_params: config.record_params,
