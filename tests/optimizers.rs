@@ -32,7 +32,7 @@ fn singles(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&x| x as f32).collect()
 }
 
-/// Follows PyTorch's path, `[21][5]`, with `step(params, gradient, step)`.
+/// Follows `PyTorch`'s path, `[21][5]`, with `step(params, gradient, step)`.
 fn follow(
     name: &str,
     gradients: &[Vec<f64>],

@@ -78,9 +78,8 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
-    /// Trains a layer, or those whose names begin as written before a *, otherwise; KEY is
-    /// learning-rate, momentum, weight-decay, freeze, freeze-from=STEP or delay=STEPS. May be given
-    /// again; of several rules for a layer the last decides
+    /// Train a layer otherwise: learning-rate, momentum, weight-decay, freeze, freeze-from=STEP,
+    /// delay=STEPS. NAME may end in *; may be repeated, the last for a layer decides
     #[arg(long, value_name = "NAME:KEY=VALUE,…", help_heading = "Training")]
     #[serde(with = "layers", skip_serializing_if = "Vec::is_empty")]
     pub layer: Vec<LayerRule>,

@@ -294,7 +294,7 @@ impl Trainer {
         let TrainSettings {
             class_every, steps, ..
         } = self.settings;
-        class_every > 0 && step % class_every == 0 && step < steps
+        class_every > 0 && step.is_multiple_of(class_every) && step < steps
     }
 
     /// Passes over the training set so far.
