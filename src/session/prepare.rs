@@ -11,6 +11,7 @@ use crate::engine::cpu::{self, CpuEngine};
 use crate::engine::{Device, GradientEngine, RunData};
 use crate::lca::histogram_edges;
 use crate::model::{Network, he_normal};
+use crate::optim::{Overrides, overrides_of};
 use crate::record::RunHeader;
 use crate::train::{TrainSettings, Trainer, choose_traced};
 
@@ -42,6 +43,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     let dataset = data::load(&source)?;
     let split = Split::draw(&dataset, &config.sizes, config.seed).map_err(usage)?;
     let network = Network::build(&config.network, dataset.shape, dataset.classes.len())?;
+    let layers = layers(&config, &network)?;
     let examples = split.train.len();
     let batch_size = config.batch_size.unwrap_or(BATCH_SIZE.min(examples));
     if batch_size > examples {
@@ -76,21 +78,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     };
     let (engine, slice_size) = build_engine(&mut config, &network, run_data)?;
     let traced = choose_traced(&network.layout, config.trace, config.seed);
-    let settings = TrainSettings {
-        seed: config.seed,
-        steps,
-        optimizer: config.optimizer,
-        learning_rate: config.learning_rate,
-        weight_decay: config.weight_decay,
-        schedule: config.schedule,
-        integration: config.integration,
-        held_out_lca: config.lca_test,
-        by_class: config.by_class,
-        test_every: config.test_every,
-        record_weights: config.record_weights,
-        record_params: config.record_params,
-        traced: traced.clone(),
-    };
+    let settings = settings(&config, steps, layers, traced.clone());
     let theta = he_normal(&network, config.seed);
     let stored = toml::to_string(&config.to_options());
     let header = RunHeader {
@@ -134,6 +122,41 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         header: Arc::new(header),
         trainer,
     })
+}
+
+/// `[L]`: what each layer does otherwise.
+fn layers(config: &RunConfig, network: &Network) -> Result<Vec<Overrides>, ConfigError> {
+    let layers = network.layout.layers.iter();
+    let names: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
+    overrides_of(&config.layers, &names).map_err(|error| ConfigError(error.to_string()))
+}
+
+fn settings(
+    config: &RunConfig,
+    steps: u64,
+    layers: Vec<Overrides>,
+    traced: Vec<u64>,
+) -> TrainSettings {
+    TrainSettings {
+        seed: config.seed,
+        steps,
+        optimizer: config.optimizer,
+        learning_rate: config.learning_rate,
+        weight_decay: config.weight_decay,
+        layers,
+        schedule: config.schedule,
+        integration: config.integration,
+        held_out_lca: config.lca_test,
+        class_every: if config.by_class {
+            config.class_every
+        } else {
+            0
+        },
+        test_every: config.test_every,
+        record_weights: config.record_weights,
+        record_params: config.record_params,
+        traced,
+    }
 }
 
 /// Sizes that do not fit the data are the command's fault.
