@@ -1,4 +1,4 @@
-//! Data sets in CIFAR-10's binary format and in NumPy's, good and bad, and what is recognised in a
+//! Data sets in CIFAR-10's binary format and in `NumPy`'s, good and bad, and what is recognised in a
 //! folder. IDX files are in data.rs.
 
 mod common;
@@ -209,7 +209,7 @@ fn python_pickles_are_named() {
 
 // ---- NumPy ----
 
-/// An array as NumPy saves it.
+/// An array as `NumPy` saves it.
 fn npy(descr: &str, is_fortran: bool, shape: &[usize], values: &[u8]) -> Vec<u8> {
     let order = if is_fortran { "True" } else { "False" };
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
@@ -299,7 +299,7 @@ fn refusal_with(name: &'static str, bytes: Vec<u8>) -> String {
     message
 }
 
-/// A file that NumPy itself made, with tests/numpy/make.py.
+/// A file that `NumPy` itself made, with tests/numpy/make.py.
 fn made_by_numpy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/numpy")

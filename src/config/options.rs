@@ -24,6 +24,7 @@ pub struct Options {
     pub network: Option<NetworkChoice>,
 
     /// Data set: folder or file in IDX, CIFAR-10 binary or NumPy format [default: the embedded MNIST sample]
+    #[expect(clippy::doc_markdown, reason = "help shows backticks as they are")]
     #[arg(long, value_name = "PATH", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,

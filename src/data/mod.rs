@@ -259,7 +259,8 @@ pub enum DataError {
     },
     #[error(
         "{} holds CIFAR-10 as Python pickles, which cannot be read; get the “CIFAR-10 binary \
-         version (suitable for C programs)”, or save the arrays with numpy.savez (docs/data-and-models.md has the lines)",
+         version (suitable for C programs)”, or save the arrays with numpy.savez, as \
+         docs/data-and-models.md shows",
         .0.display()
     )]
     Pickles(PathBuf),

@@ -1,4 +1,4 @@
-//! One array in NumPy's `.npy` format (NEP 1): a header, then the values one after another.
+//! One array in `NumPy`'s `.npy` format (NEP 1): a header, then the values one after another.
 //!
 //! ```text
 //! \x93NUMPY | version (2 bytes) | length of the text (u16, from version 2 on u32, little-endian)
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The text is a Python dictionary. What reads all of Python's literals takes exponential time on
-//! nested brackets, so [`parse`] reads what NumPy writes for plain arrays and nothing else.
+//! nested brackets, so [`parse`] reads what `NumPy` writes for plain arrays and nothing else.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::DataError;
 use super::file::{Input, looks_like};
 
-/// Longest text of a header, NumPy's own limit.
+/// Longest text of a header, `NumPy`'s own limit.
 const MAX_HEADER: u32 = 10_000;
 
 /// What is wrong with one array.
@@ -63,7 +63,7 @@ pub enum NpyFault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ValueType {
     is_big_endian: bool,
-    /// NumPy's letter: `u` unsigned, `i` integer, `f` float, `U` text, `S` bytes, and others.
+    /// `NumPy`'s letter: `u` unsigned, `i` integer, `f` float, `U` text, `S` bytes, and others.
     pub kind: char,
     /// Bytes of a value; of text, characters.
     pub size: u64,
@@ -87,7 +87,7 @@ impl ValueType {
     }
 }
 
-/// As NumPy writes it.
+/// As `NumPy` writes it.
 impl fmt::Display for ValueType {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let order = if self.is_big_endian { ">" } else { "<" };
@@ -147,7 +147,7 @@ impl Header {
     }
 }
 
-/// The dictionary that NumPy writes for an array of plain values.
+/// The dictionary that `NumPy` writes for an array of plain values.
 fn parse(text: &str) -> Result<Header, NpyFault> {
     let mut text = Literal(text);
     let (mut value, mut is_fortran, mut shape) = (None, None, None);

@@ -1,4 +1,4 @@
-//! Reader of data sets that NumPy saved: one `.npz` file, a zip archive of `.npy` files, or a folder
+//! Reader of data sets that `NumPy` saved: one `.npz` file, a zip archive of `.npy` files, or a folder
 //! of `.npy` files.
 //!
 //! | array | shape | type |
