@@ -4,7 +4,7 @@
 //! - [`embedded`]: the MNIST sample inside the program
 //! - [`find`]: which format is at a path
 //! - [`idx`], [`cifar`], [`numpy`]: readers, one a format
-//! - [`file`], [`part`]: what the readers share: bounded reading, checks, checksum
+//! - [`mod@file`], [`part`]: what the readers share: bounded reading, checks, checksum
 //! - [`split`]: train, validation and test rows; seeded mini-batches
 //!
 //! A new format is one new file here and one variant of [`find::Found`].
