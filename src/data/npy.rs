@@ -242,22 +242,23 @@ impl<'a> Literal<'a> {
 }
 
 /// Integers of any width and byte order.
-pub(super) fn integers(bytes: &[u8], value: &ValueType) -> Vec<i128> {
+pub(super) fn integers(bytes: &[u8], value: &ValueType) -> impl Iterator<Item = i128> {
     let size = usize::try_from(value.size).unwrap_or(1).clamp(1, 8);
-    let integer = |bytes: &[u8]| {
+    let (is_signed, is_big_endian) = (value.kind == 'i', value.is_big_endian);
+    let integer = move |bytes: &[u8]| {
         let mut wide = [0; 16];
         let ordered = bytes.iter().rev();
         // Big-endian at the end of sixteen bytes, behind as many signs as it takes.
-        let highest = if value.is_big_endian {
+        let highest = if is_big_endian {
             bytes.first()
         } else {
             bytes.last()
         };
-        if value.kind == 'i' && highest.is_some_and(|byte| byte & 0x80 != 0) {
+        if is_signed && highest.is_some_and(|byte| byte & 0x80 != 0) {
             wide = [0xff; 16];
         }
         let low = &mut wide[16 - bytes.len()..];
-        if value.is_big_endian {
+        if is_big_endian {
             low.copy_from_slice(bytes);
         } else {
             for (to, from) in low.iter_mut().zip(ordered) {
@@ -266,7 +267,7 @@ pub(super) fn integers(bytes: &[u8], value: &ValueType) -> Vec<i128> {
         }
         i128::from_be_bytes(wide)
     };
-    bytes.chunks_exact(size).map(integer).collect()
+    bytes.chunks_exact(size).map(integer)
 }
 
 /// Floats of four or eight bytes as `f32`.
@@ -322,7 +323,7 @@ mod tests {
             kind,
             size,
         };
-        integers(bytes, &value)
+        integers(bytes, &value).collect()
     }
 
     #[test]

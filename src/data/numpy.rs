@@ -398,8 +398,8 @@ impl Labels {
             return Err(DataError::Npy { file, fault });
         }
         let bytes = header.read_values(&mut input)?;
-        let mut values = Vec::with_capacity(bytes.len() / 8);
-        for (row, label) in npy::integers(&bytes, &header.value).into_iter().enumerate() {
+        let mut values = Vec::new();
+        for (row, label) in npy::integers(&bytes, &header.value).enumerate() {
             match u8::try_from(label) {
                 Ok(label) => values.push(label),
                 Err(_) => {
