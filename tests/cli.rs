@@ -306,7 +306,7 @@ fn data_that_are_not_there_exit_with_1() {
     fs::write(folder.path().join("file"), "").unwrap();
     train("file").fails(1, &["file", "not a folder"]);
     fs::write(folder.path().join("hollow/notes.txt"), "").unwrap();
-    train("hollow").fails(1, &["no IDX files"]);
+    train("hollow").fails(1, &["no data set in"]);
     assert_eq!(files(folder.path()), ["file", "hollow"]);
 }
 

@@ -24,8 +24,9 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkChoice>,
 
-    /// Folder with a data set in IDX format, plain or .gz [default: the embedded MNIST sample]
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    /// Data set: folder or file in IDX, CIFAR-10 binary or NumPy format [default: the embedded MNIST sample]
+    #[expect(clippy::doc_markdown, reason = "help shows backticks as they are")]
+    #[arg(long, value_name = "PATH", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
     /// Training examples to use, drawn by the seed [default: all]

@@ -32,12 +32,12 @@ pub struct Prepared {
 /// Whatever is wrong with the data, the network, the device, or sizes that do not fit each other.
 pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     let mut config = config.clone();
-    if let Some(folder) = &config.data {
+    if let Some(path) = &config.data {
         // Absolute, so that the run file's configuration holds in any folder.
-        config.data = Some(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
+        config.data = Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
     }
     let source = match &config.data {
-        Some(folder) => DataSource::Folder(folder.clone()),
+        Some(path) => DataSource::Path(path.clone()),
         None => DataSource::Embedded,
     };
     let dataset = data::load(&source)?;
