@@ -7,11 +7,14 @@
 mod conv;
 mod forward;
 mod gradient;
+mod memory;
 mod norm;
 mod pool;
 
 use candle_core::{D, DType, Device as CandleDevice, Tensor, Var};
 use candle_nn::ops::log_softmax;
+
+pub use self::memory::{NORM_SLICE_SIZE, slice_size};
 
 use self::forward::{Mode, Pass, Received};
 use super::{
@@ -20,9 +23,6 @@ use super::{
 use crate::data::Examples;
 use crate::layout::Tensor as TensorLayout;
 use crate::model::Network;
-
-/// Examples in a slice when nobody says otherwise.
-pub const SLICE_SIZE: usize = 2048;
 
 /// Precision of the arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
