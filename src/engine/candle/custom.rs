@@ -218,7 +218,7 @@ fn check(part: &str, examples: &CustomExamples, classes: usize) -> Result<usize,
     let class = examples.classes.iter().copied().max().unwrap_or(0);
     if usize::from(class) >= classes {
         return Err(EngineError::Model(format!(
-            "a {part} example is in class {class}, but there are {classes} classes, counted from 0"
+            "a {part} example is in class {class}, but the {classes} classes are counted from 0"
         )));
     }
     Ok(len)

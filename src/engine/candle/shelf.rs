@@ -35,7 +35,8 @@ impl Shelf {
 pub struct Outcome {
     /// `[B]`: the loss of each example. Or a scalar, their mean; then it cannot be split by class.
     pub loss: Tensor,
-    /// `[B]`: 1 where the model is right, and 0 elsewhere. Without it the accuracy is NaN.
+    /// `[B]`: 1 where the model is right and 0 elsewhere, or the share of an example that is right.
+    /// Without it the accuracy is NaN.
     pub hits: Option<Tensor>,
 }
 
