@@ -6,6 +6,9 @@
 //! cargo run --release --example custom_model -- sonnets.h5   # and a run file for `lcascope open`
 //! ```
 //!
+//! candle's threads wait for each other in a busy loop: beside other work, `RAYON_NUM_THREADS=1` makes
+//! it several times as fast.
+//!
 //! What a model needs is [`layout`], which names its layers, and [`transformer`], which makes losses
 //! of parameters and a batch. All else is what any training has.
 
@@ -42,7 +45,7 @@ const TEXT: &str = include_str!("sonnets.txt");
 
 /// Characters that the model sees, and from the start of one example to the next.
 const CONTEXT: usize = 32;
-const STRIDE: usize = 16;
+const STRIDE: usize = 32;
 
 /// Width of the stream, heads of its attention, and blocks.
 const WIDTH: usize = 32;

@@ -1,7 +1,11 @@
 //! A model of one's own as an engine: against the built-in engine on the same network, against finite
 //! differences, and in a training whose allocations close.
 
-#![allow(clippy::cast_possible_truncation, reason = "chosen numbers")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "small counts and chosen numbers"
+)]
 
 use lcascope::data::{Batches, Examples};
 use lcascope::engine::candle::candle_core::{self, D, Device as CandleDevice, Tensor};
