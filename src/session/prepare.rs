@@ -200,7 +200,7 @@ fn build_engine(
     config.engine = engine;
     let slice_size = match (config.slice_size, engine) {
         (SliceChoice::Size(size), _) => size,
-        (SliceChoice::Auto, EngineChoice::Candle) => candle::SLICE_SIZE,
+        (SliceChoice::Auto, EngineChoice::Candle) => candle::slice_size(network, &data, device)?,
         (SliceChoice::Auto, _) => cpu::SLICE_SIZE,
     };
     config.slice_size = SliceChoice::Size(slice_size);
