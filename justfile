@@ -38,9 +38,13 @@ bench *args:
 overhead *args:
     cargo run --release --example overhead -- {{ args }}
 
-# Compare the full gradient's throughput with PyTorch's, which is installed into .venv-bench
+# Compare the full gradient's throughput with PyTorch's (in .venv-bench): `just bench-torch NETWORK`
 bench-torch *args:
     sh scripts/bench_torch.sh {{ args }}
+
+# Compare a whole run of mnist-lenet with a PyTorch program: numbers and time (MNIST is in DIR)
+lca-torch dir *args:
+    sh scripts/lca_torch.sh {{ dir }} {{ args }}
 
 # Compile with CUDA on a machine that has none; arguments go on to `cargo build`
 check-cuda *args:
@@ -53,4 +57,5 @@ ci:
 # Make the golden numbers of the tests anew (needs torch and numpy; PYTHON=… chooses the Python)
 golden:
     {{ python }} tests/golden/mnist_fc.py
+    {{ python }} tests/golden/presets.py
     {{ python }} tests/golden/optimizers.py

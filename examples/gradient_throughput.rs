@@ -1,54 +1,76 @@
-//! Throughput of the full training-set gradient on `mnist-fc`, for `just bench-torch`.
+//! Throughput of the full training-set gradient of a preset network, for `just bench-torch`; with
+//! `--peak`, of the matrix products of the `gemm` crate on this machine.
 //!
-//! Prints one line of JSON. The inputs are random numbers of MNIST's shape: the time of a dense
-//! network's gradient does not depend on them.
+//! Prints one line of JSON. The inputs are random numbers of the data set's shape: the time of a
+//! gradient hardly depends on them.
 
+#![allow(
+    clippy::cast_precision_loss,
+    reason = "far fewer than 2^52 examples and operations"
+)]
+
+use std::error::Error;
 use std::time::{Duration, Instant};
 
+use candle_core::{Device, Tensor};
 use clap::Parser;
 use lcascope::data::Examples;
 use lcascope::engine::cpu::{CpuEngine, SLICE_SIZE};
 use lcascope::engine::{Evaluation, GradientEngine, Part, RunData, Want};
-use lcascope::model::{Network, he_normal, preset};
+use lcascope::model::{Network, Op, he_normal, preset};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+const CLASSES: usize = 10;
+
 #[derive(Parser)]
 struct Args {
+    /// A preset.
+    #[arg(long, default_value = "mnist-fc")]
+    network: String,
     #[arg(long, default_value_t = 10_000)]
     examples: usize,
+    /// At least, without the warm-up.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
     #[arg(long)]
     threads: Option<usize>,
-    #[arg(long, default_value_t = SLICE_SIZE)]
-    slice_size: usize,
+    #[arg(long)]
+    slice_size: Option<usize>,
+    /// Measure matrix products instead. `RAYON_NUM_THREADS` sets their threads.
+    #[arg(long)]
+    peak: bool,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
+    if args.peak {
+        println!("{{\"gflops\": {:.1}}}", peak(args.seconds)?);
+        return Ok(());
+    }
     let threads = match args.threads {
         Some(threads) => threads,
         None => std::thread::available_parallelism()?.get(),
     };
-    let spec = preset("mnist-fc").ok_or("the preset is there")?;
-    let network = Network::build(&spec, [1, 28, 28], 10)?;
-    let params = he_normal(&network, 0);
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let inputs = (0..args.examples * 784).map(|_| rng.random()).collect();
-    let labels = (0..args.examples)
-        .map(|_| rng.random_range(0..10))
-        .collect();
-    let train = Examples::new(inputs, labels, 784)?;
-    let data = RunData {
-        test: train.select(&[]),
-        validation: train.select(&[]),
-        train,
+    let spec = preset(&args.network).ok_or("`--network` takes the name of a preset")?;
+    let shape = match args.network.starts_with("mnist") {
+        true => [1, 28, 28],
+        false => [3, 32, 32],
     };
-    let mut engine = CpuEngine::new(&network, data, args.slice_size, threads, false);
+    let network = Network::build(&spec, shape, CLASSES)?;
+    let slice_size = args.slice_size.unwrap_or(SLICE_SIZE);
+    let params = he_normal(&network, 0);
+    let data = random_data(args.examples, network.features())?;
+    let mut engine = CpuEngine::new(&network, data, slice_size, threads, false);
+
     let mut out = Evaluation::default();
+    // Twice, or once where that takes long, as the peer does.
     for _ in 0..2 {
+        let began = Instant::now();
         engine.evaluate(Part::Train, &params, Want::Gradient, &mut out)?;
+        if began.elapsed() > Duration::from_secs(1) {
+            break;
+        }
     }
     // Total over wall time, as the peer is measured.
     let limit = Duration::from_secs_f64(args.seconds);
@@ -59,14 +81,67 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         passes += 1;
     }
     let seconds = began.elapsed().as_secs_f64();
-    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 examples")]
     let rate = args.examples as f64 * f64::from(passes) / seconds;
     println!(
-        "{{\"samples_per_second\": {rate:.0}, \"passes\": {passes}, \"seconds\": {seconds:.3}, \
-         \"engine\": \"{}\", \"slice_size\": {}, \"loss\": {}}}",
+        "{{\"samples_per_second\": {rate:.1}, \"passes\": {passes}, \"seconds\": {seconds:.3}, \
+         \"engine\": \"{}\", \"slice_size\": {slice_size}, \"flops_per_sample\": {}, \"loss\": {}}}",
         engine.describe(),
-        args.slice_size,
+        flops(&network),
         out.loss
     );
     Ok(())
+}
+
+fn random_data(examples: usize, features: usize) -> Result<RunData, Box<dyn Error>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let inputs = (0..examples * features).map(|_| rng.random()).collect();
+    let labels = (0..examples).map(|_| rng.random_range(0..10)).collect();
+    let train = Examples::new(inputs, labels, features)?;
+    Ok(RunData {
+        test: train.select(&[]),
+        validation: train.select(&[]),
+        train,
+    })
+}
+
+/// Additions and multiplications of one example's loss and gradient in linear layers and
+/// convolutions: as many for the outputs, the gradient of the weights, and that of the inputs, which
+/// nobody needs where no parameter lies before.
+fn flops(network: &Network) -> usize {
+    let mut sum = 0;
+    // Whether a value depends on parameters.
+    let mut trained = vec![false];
+    for node in &network.nodes {
+        let [_, height, width] = node.shape;
+        let products = match &node.op {
+            Op::Dense(dense) => dense.inputs * dense.outputs,
+            Op::Conv(conv) => conv.fan_in() * conv.outputs * height * width,
+            _ => 0,
+        };
+        let behind = trained[node.input];
+        sum += 2 * products * if behind { 3 } else { 2 };
+        trained.push(behind || products > 0 || matches!(node.op, Op::Norm(_)));
+    }
+    sum
+}
+
+/// The most GFLOP/s of a square product in single precision. candle multiplies by the `gemm` crate,
+/// as the engine does.
+fn peak(seconds: f64) -> Result<f64, Box<dyn Error>> {
+    const SIZES: [usize; 3] = [512, 1024, 2048];
+    let mut best = 0.0_f64;
+    for size in SIZES {
+        let [a, b] = [(); 2].map(|()| Tensor::rand(0.0_f32, 1.0, (size, size), &Device::Cpu));
+        let (a, b) = (a?, b?);
+        a.matmul(&b)?;
+        let limit = Duration::from_secs_f64(seconds / SIZES.len() as f64);
+        let began = Instant::now();
+        while began.elapsed() < limit {
+            let start = Instant::now();
+            a.matmul(&b)?;
+            let work = 2e-9 * (size as f64).powi(3);
+            best = best.max(work / start.elapsed().as_secs_f64());
+        }
+    }
+    Ok(best)
 }
