@@ -222,7 +222,8 @@ fn allocations_close_in_a_training() {
             ..Settings::default()
         },
         held_out_lca: true,
-        by_class: true,
+        layers: Vec::new(),
+        class_every: 1,
         test_every: 1,
         record_weights: 0,
         record_params: 0,

@@ -201,7 +201,7 @@ fn build_engine(
     let slice_size = match (config.slice_size, engine) {
         (SliceChoice::Size(size), _) => size,
         (SliceChoice::Auto, EngineChoice::Candle) => candle::slice_size(network, &data, device)?,
-        (SliceChoice::Auto, _) => cpu::SLICE_SIZE,
+        (SliceChoice::Auto, _) => cpu::slice_size(network),
     };
     config.slice_size = SliceChoice::Size(slice_size);
     let engine: Box<dyn GradientEngine> = match engine {
