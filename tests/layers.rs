@@ -13,6 +13,7 @@
 
 use lcascope::data::Examples;
 use lcascope::engine::candle::{CandleEngine, Precision};
+use lcascope::engine::cpu::CpuEngine;
 use lcascope::engine::{Device, Evaluation, GradientEngine, Part, RunData, Want, dropout_mask};
 use lcascope::model::{Conv, Dense, ModelError, Network, NetworkSpec, Norm, Op, Pool, Shape};
 use proptest::prelude::*;
@@ -110,7 +111,12 @@ impl Case {
 
     /// Every engine that is compared with the oracle.
     fn engines(&self, by_class: bool) -> Vec<Box<dyn GradientEngine>> {
-        vec![Box::new(self.candle(Precision::Single, by_class))]
+        let (network, data) = (&self.network, self.data.clone());
+        let cpu = CpuEngine::new(network, data, self.slice_size, 2, by_class);
+        vec![
+            Box::new(cpu),
+            Box::new(self.candle(Precision::Single, by_class)),
+        ]
     }
 
     /// Running averages that a training may have: variances are positive.

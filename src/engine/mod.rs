@@ -14,7 +14,7 @@ use std::fmt;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-pub use slices::{Slice, SlicePlan};
+pub use slices::{NORM_SLICE_SIZE, Slice, SlicePlan};
 
 use crate::data::Examples;
 

@@ -5,12 +5,8 @@
 
 use candle_core::Device;
 
-use crate::engine::{EngineError, RunData};
+use crate::engine::{EngineError, NORM_SLICE_SIZE, RunData};
 use crate::model::{Network, Op, values};
-
-/// Examples in a slice of a network with batch norms: a usual mini-batch. The loss that is allocated
-/// depends on it, so that it does not follow the machine as long as it fits.
-pub const NORM_SLICE_SIZE: usize = 250;
 
 /// Most and fewest examples in a slice that is chosen by memory on the CPU. More do not make it
 /// faster, fewer leave its threads idle.

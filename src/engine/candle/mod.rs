@@ -21,7 +21,7 @@ use candle_nn::ops::log_softmax;
 pub use candle_core;
 
 pub use self::custom::{Batch, CustomData, CustomEngine, CustomExamples};
-pub use self::memory::{NORM_SLICE_SIZE, slice_size};
+pub use self::memory::slice_size;
 pub use self::shelf::Outcome;
 
 use self::forward::{Mode, Pass, Received};
