@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use candle_core::{Device, Tensor};
 use clap::Parser;
 use lcascope::data::Examples;
-use lcascope::engine::cpu::{CpuEngine, SLICE_SIZE};
+use lcascope::engine::cpu::{self, CpuEngine};
 use lcascope::engine::{Evaluation, GradientEngine, Part, RunData, Want};
 use lcascope::model::{Network, Op, he_normal, preset};
 use rand::{RngExt, SeedableRng};
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         false => [3, 32, 32],
     };
     let network = Network::build(&spec, shape, CLASSES)?;
-    let slice_size = args.slice_size.unwrap_or(SLICE_SIZE);
+    let slice_size = args.slice_size.unwrap_or(cpu::slice_size(&network));
     let params = he_normal(&network, 0);
     let data = random_data(args.examples, network.features())?;
     let mut engine = CpuEngine::new(&network, data, slice_size, threads, false);

@@ -10,7 +10,7 @@
 //! | [`model`] | a network as a list of layers; presets; initial weights |
 //! | [`data`] | data sets, splits, seeded mini-batches |
 //! | [`engine`] | loss and gradient of the whole training set, at any parameters |
-//! | [`optim`] | optimizers and schedules on the flat vector |
+//! | [`optim`] | optimizers and schedules on the flat vector, by groups of layers |
 //! | [`lca`] | the method: integrate along a step, allocate, count |
 //! | [`record`] | what one step says; how records merge |
 //! | [`train`] | the loop: step, allocate, emit |

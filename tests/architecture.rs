@@ -34,8 +34,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "session",
         &[
-            "app", "cli", "config", "data", "engine", "feed", "lca", "model", "record", "store",
-            "train", "tui",
+            "app", "cli", "config", "data", "engine", "feed", "lca", "model", "optim", "record",
+            "store", "train", "tui",
         ],
     ),
 ];

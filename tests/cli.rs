@@ -69,6 +69,7 @@ fn help_and_version_are_printed() {
         "--momentum",
         "--weight-decay",
         "--schedule",
+        "--layer",
         "--integrator",
         "--tolerance",
         "--layer-tolerance",
@@ -77,6 +78,7 @@ fn help_and_version_are_printed() {
         "--slice-size",
         "--lca-test",
         "--by-class",
+        "--class-every",
         "--record-weights",
         "--record-params",
         "--trace",
@@ -238,7 +240,39 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
         (&["train", "--color=pink"], &["pink", "never"]),
         (&["train", "--glyphs=emoji"], &["emoji", "braille"]),
         (&["train", "--lca-test=perhaps"], &["--lca-test", "perhaps"]),
+        (
+            &["train", "--layer=fc3"],
+            &["--layer", "fc3", "NAME:KEY=VALUE"],
+        ),
+        (
+            &["train", "--layer=fc3:rate=1"],
+            &["--layer", "layer fc3", "`rate`", "learning-rate"],
+        ),
+        (
+            &["train", "--layer=fc3:learning-rate=-1"],
+            &["--layer", "fc3: learning-rate must be", "`-1`"],
+        ),
+        (
+            &["train", "--layer=fc3:delay=soon"],
+            &["--layer", "fc3: delay must be", "`soon`"],
+        ),
+        (
+            &["train", "--layer=fc1:freeze", "--layer=conv*:freeze"],
+            &["--layer conv*", "fc1, fc2, fc3"],
+        ),
+        (
+            &["train", "--by-class", "--class-every=0"],
+            &["--class-every 0"],
+        ),
         // What does not go together.
+        (
+            &["train", "--optimizer=adam", "--layer=fc3:momentum=0.5"],
+            &["--layer fc3:momentum=0.5", "momentum is for"],
+        ),
+        (
+            &["train", "--class-every=2"],
+            &["--class-every", "--by-class"],
+        ),
         (
             &["train", "--steps=1", "--epochs=1"],
             &["--steps", "--epochs"],
@@ -272,7 +306,7 @@ fn data_that_are_not_there_exit_with_1() {
     fs::write(folder.path().join("file"), "").unwrap();
     train("file").fails(1, &["file", "not a folder"]);
     fs::write(folder.path().join("hollow/notes.txt"), "").unwrap();
-    train("hollow").fails(1, &["no IDX files"]);
+    train("hollow").fails(1, &["no data set in"]);
     assert_eq!(files(folder.path()), ["file", "hollow"]);
 }
 
@@ -579,6 +613,71 @@ fn faults_in_configuration_files_say_where_they_are() {
     fs::write(folder.path().join("cut.h5"), b"\x89HDF\r\n\x1a\n").unwrap();
     config("cut.h5").fails(1, &["cut.h5"]);
     assert_eq!(files(folder.path()), ["bytes", "cut.h5", "run.toml"]);
+}
+
+// ---- layers trained otherwise ----
+
+#[test]
+fn layers_are_trained_as_told_and_the_run_can_be_repeated() {
+    let folder = folder();
+    let config = "by_class = true\nclass_every = 4\n\
+        [layer.fc3]\nfreeze_from = 6\n[layer.'*']\ndelay = 2\nlearning_rate = 0.1";
+    fs::write(folder.path().join("run.toml"), config).unwrap();
+    let flags = [
+        "--config=run.toml",
+        "--steps=9",
+        "--layer=fc1:delay=0",
+        "--layer=fc2*:freeze",
+    ];
+    let first = RunFile::open(&train(folder.path(), "first.h5", &flags));
+    let layer = first.reals("lca/layer");
+    for t in 0..9 {
+        let moves: Vec<bool> = layer.row(t).iter().map(|&a| a != 0.0).collect();
+        assert_eq!(moves, [true, false, (2..6).contains(&t)], "step {t}");
+    }
+    let classes = first.singles("lca/class_layer");
+    for t in 0..9 {
+        let due = t % 4 == 0;
+        assert!(classes.row(t).iter().all(|a| a.is_nan() != due), "step {t}");
+    }
+    let train_class = first.reals("loss/train_class");
+    assert!(train_class.values.iter().all(|loss| loss.is_finite()));
+    let stored = first.text("config");
+    let rules = "layer = [\"*:learning-rate=0.1,delay=2\", \"fc3:freeze-from=6\", \"fc1:delay=0\", \
+        \"fc2*:freeze\"]";
+    assert!(stored.contains(rules), "{stored}");
+
+    let again = |name: &str, more: &[&str]| {
+        let flags = [&["--config=first.h5"], more].concat();
+        RunFile::open(&train(folder.path(), name, &flags))
+    };
+    let same = again("again.h5", &[]);
+    for path in [
+        "lca/layer",
+        "lca/class_layer",
+        "loss/train",
+        "param/lca_sum",
+    ] {
+        assert!(same.bits(path) == first.bits(path), "{path}");
+    }
+    let thawed = again("thawed.h5", &["--layer=*:freeze=false", "--by-class=false"]);
+    let layer = thawed.reals("lca/layer");
+    assert!(layer.row(8).iter().all(|&a| a != 0.0));
+    // Another network has other layers.
+    fs::write(
+        folder.path().join("one.toml"),
+        "name = 'one'\n[[layer]]\nkind = 'linear'\nunits = 10\n",
+    )
+    .unwrap();
+    let other = [
+        "train",
+        "one.toml",
+        "--config=first.h5",
+        "--quiet",
+        "-o",
+        "other.h5",
+    ];
+    run(folder.path(), &other).fails(2, &["--layer fc3", "it has fc1"]);
 }
 
 // ---- signals ----

@@ -1,5 +1,5 @@
 //! Data sets through the public interface: the embedded sample, IDX folders good and bad,
-//! splits and mini-batches.
+//! splits and mini-batches. The other formats are in formats.rs.
 
 use std::fs;
 use std::io::Write;
@@ -57,7 +57,7 @@ fn full_mnist_is_read_where_it_is_at_hand() {
         println!("skipped: ../shared/data/mnist is not here");
         return;
     }
-    let data = load(&DataSource::Folder(folder)).unwrap();
+    let data = load(&DataSource::Path(folder)).unwrap();
     assert_eq!(data.name, "mnist (IDX)");
     assert_eq!((data.train.len(), data.test.len()), (60_000, 10_000));
     assert_eq!(data.train.labels[..5], [5, 0, 4, 1, 9]);
@@ -137,7 +137,7 @@ fn temp() -> TempDir {
 }
 
 fn load_folder(folder: &Path) -> Result<Dataset, DataError> {
-    load(&DataSource::Folder(folder.to_owned()))
+    load(&DataSource::Path(folder.to_owned()))
 }
 
 fn load_files(files: &Files) -> Result<Dataset, DataError> {
@@ -217,6 +217,21 @@ fn torchvision_folders_are_found() {
 }
 
 #[test]
+fn fashion_classes_have_names() {
+    let folder = temp();
+    let classes = |name: &str| {
+        write(&folder.path().join(name), &tiny(), "");
+        load_folder(&folder.path().join(name)).unwrap().classes
+    };
+    assert_eq!(classes("digits").join(" "), "0 1 2 3 4 5 6 7 8 9");
+    for name in ["FashionMNIST/raw", "fashion", "data/my-FASHION-mnist"] {
+        let classes = classes(name);
+        assert_eq!(classes.len(), 10);
+        assert_eq!([&classes[0], &classes[9]], ["T-shirt/top", "Ankle boot"]);
+    }
+}
+
+#[test]
 fn folder_faults_are_named() {
     let folder = temp();
     let path = folder.path();
@@ -225,21 +240,24 @@ fn folder_faults_are_named() {
     let missing = path.join("no such folder");
     assert_says(
         &refusal(&missing),
-        &["no such folder does not exist; give the folder that holds the IDX files"],
+        &["no such folder does not exist; give the folder or the .npz file that holds"],
     );
     assert_says(&refusal(Path::new("")), &["does not exist"]);
     assert_says(
         &refusal(path),
-        &["is empty; put the IDX files there", NAMES[0], "MNIST/raw"],
+        &["is empty; put a data set there", NAMES[0], "MNIST/raw"],
     );
 
     fs::write(path.join("notes.txt"), "not data").unwrap();
-    assert_says(&refusal(&path.join("notes.txt")), &["is not a folder"]);
-    assert_says(&refusal(path), &["no IDX files in", "looked for"]);
+    assert_says(
+        &refusal(&path.join("notes.txt")),
+        &["is not a folder, nor an .npz file"],
+    );
+    assert_says(&refusal(path), &["no data set in", "looked for"]);
     assert_says(&refusal(path), &NAMES);
     // A folder with the name of a file is no file.
     fs::create_dir(path.join(NAMES[0])).unwrap();
-    assert_says(&refusal(path), &["no IDX files in"]);
+    assert_says(&refusal(path), &["no data set in"]);
 
     for name in ["MNIST", "FashionMNIST"] {
         write(&path.join(name).join("raw"), &tiny(), "");
@@ -272,7 +290,7 @@ fn wrong_magic_numbers_are_told_apart() {
         (&gzip(&gzip(b"IDX")), "(gzip inside gzip)"),
         (&labels(3, &[0, 0, 0]), "0x00000801 (an IDX file of labels)"),
         (&[0, 0, 0x0d, 3, 0, 0], "0x00000d03 (IDX of another type"),
-        (&[0xff; 30], "0xffffffff (not IDX)"),
+        (&[0xff; 30], "0xffffffff (of an unknown format)"),
     ];
     for (bytes, found) in cases {
         let message = refusal_with(TRAIN_IMAGES, bytes.to_vec());

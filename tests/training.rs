@@ -9,15 +9,17 @@
 )]
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use lcascope::data::{self, Batches, DataSource, Split, SplitSizes};
-use lcascope::engine::RunData;
 use lcascope::engine::cpu::CpuEngine;
-use lcascope::lca::{HISTOGRAM_BINS, Settings};
+use lcascope::engine::{EngineError, Evaluation, GradientEngine, Part, RunData, Want};
+use lcascope::lca::{HISTOGRAM_BINS, Method, Settings};
 use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal};
+use lcascope::optim::{Freeze, Overrides};
 use lcascope::record::{ParamTotals, RunEnd, StartRecord, Status, StepRecord};
 use lcascope::train::{
     self, Control, OptimizerChoice, Sink, SinkClosed, TrainError, TrainSettings, Trainer,
@@ -63,13 +65,14 @@ fn setup() -> Setup {
             optimizer: OptimizerChoice::Sgd { momentum: 0.9 },
             learning_rate: 0.1,
             weight_decay: 1e-3,
+            layers: Vec::new(),
             schedule: "step:5:0.5".parse().unwrap(),
             integration: Settings {
                 tolerance: 3e-4,
                 ..Settings::default()
             },
             held_out_lca: true,
-            by_class: true,
+            class_every: 1,
             test_every: 1,
             record_weights: 4,
             record_params: 1,
@@ -85,6 +88,11 @@ impl Setup {
     }
 
     fn trainer_from(self, theta: Vec<f32>) -> Trainer {
+        self.trainer_on(|engine| Box::new(engine), theta)
+    }
+
+    /// The engine that the run computes with.
+    fn engine(&self) -> CpuEngine {
         let dataset = data::load(&DataSource::Embedded).unwrap();
         let sizes = SplitSizes {
             train: Some(TRAIN),
@@ -97,13 +105,24 @@ impl Setup {
             test: dataset.test.select(&split.test),
             validation: dataset.train.select(&split.validation),
         };
-        let (network, by_class) = (network(), self.settings.by_class);
-        let engine = CpuEngine::new(&network, data, 30, self.threads, by_class);
-        let batches = Batches::new(TRAIN, BATCH, self.seed).unwrap();
+        let (network, by_class) = (network(), self.settings.class_every > 0);
+        CpuEngine::new(&network, data, 30, self.threads, by_class)
+    }
+
+    fn batches(&self) -> Batches {
+        Batches::new(TRAIN, BATCH, self.seed).unwrap()
+    }
+
+    fn trainer_on(
+        self,
+        wrapped: impl FnOnce(CpuEngine) -> Box<dyn GradientEngine>,
+        theta: Vec<f32>,
+    ) -> Trainer {
+        let (engine, batches) = (wrapped(self.engine()), self.batches());
         Trainer::new(
             self.settings,
-            &network.layout,
-            Box::new(engine),
+            &network().layout,
+            engine,
             batches,
             true,
             theta,
@@ -379,6 +398,244 @@ fn assert_totals(totals: &ParamTotals, steps: &[StepRecord]) {
         count(&totals.gradient_flips),
         of_layers(|s| &s.motion.gradient_flips)
     );
+}
+
+// ---- layers trained otherwise ----
+
+/// The run of [`setup`] with its two layers as given.
+fn run_with_layers(layers: [Overrides; 2]) -> Run {
+    let mut setup = setup();
+    setup.settings.layers = layers.to_vec();
+    setup.settings.record_weights = 1;
+    run_alone(setup)
+}
+
+fn plain() -> Overrides {
+    Overrides::default()
+}
+
+/// Nothing of the second layer moved, so nothing is allocated to it: zeros, not small numbers.
+#[track_caller]
+fn assert_stands_still(record: &StepRecord) {
+    let what = format!("step {}", record.step);
+    let range = network().layout.layers[1].range.clone();
+    let (lca, held_out) = (&record.lca, record.lca_held_out.as_ref().unwrap());
+    assert_eq!((lca.layer[1], held_out.layer[1]), (0.0, 0.0), "{what}");
+    assert_eq!((lca.helped[1], lca.hurt[1]), (0, 0), "{what}");
+    assert_eq!(record.motion.update_norm[1], 0.0, "{what}");
+    assert!(record.motion.gradient_norm[1] > 0.0, "{what}");
+    assert!(record.motion.cosine[1].is_nan(), "{what}");
+    let every = record.lca_param.as_ref().unwrap();
+    assert!(every[range].iter().all(|&a| a == 0.0), "{what}");
+    let mut classes = lca.class_layer.iter().skip(1).step_by(2);
+    assert!(classes.all(|&a| a == 0.0), "{what}");
+    // The rest still closes.
+    assert!(lca.layer[0] != 0.0, "{what}");
+    let change = record.after.train - record.loss_before;
+    assert_near(&what, lca.total + lca.residual, change, 1e-12);
+    assert!(
+        lca.residual.abs() <= 3e-4 || record.segments == 32,
+        "{what}"
+    );
+}
+
+#[test]
+fn a_frozen_layer_is_allocated_nothing() {
+    let frozen = Overrides {
+        freeze: Some(Freeze::From(0)),
+        ..plain()
+    };
+    let run = run_with_layers([plain(), frozen]);
+    assert_eq!(run.steps.len() as u64, STEPS);
+    run.steps.iter().for_each(assert_stands_still);
+    let range = network().layout.layers[1].range.clone();
+    let start = &he_normal(&network(), 1)[range.clone()];
+    for record in &run.steps {
+        assert_eq!(&record.weights.as_ref().unwrap()[range.clone()], start);
+    }
+}
+
+#[test]
+fn a_layer_moves_until_it_is_frozen() {
+    let later = Overrides {
+        freeze: Some(Freeze::From(5)),
+        ..plain()
+    };
+    let (free, frozen) = (
+        run_with_layers([plain(), plain()]),
+        run_with_layers([plain(), later]),
+    );
+    let (free, frozen_lines) = (lines(&free), lines(&frozen));
+    // A line for the start, then one a step.
+    assert_eq!(free[..=5], frozen_lines[..=5]);
+    assert_ne!(free[6], frozen_lines[6]);
+    for record in &frozen.steps[..5] {
+        assert!(record.lca.layer[1] != 0.0);
+    }
+    frozen.steps[5..].iter().for_each(assert_stands_still);
+}
+
+/// Plain SGD, worked out again from the recorded weights and the mini-batches.
+#[test]
+fn a_delayed_layer_moves_by_the_gradient_of_steps_ago() {
+    const DELAY: usize = 3;
+    let with_layers = || {
+        let mut setup = setup();
+        setup.settings.optimizer = OptimizerChoice::Sgd { momentum: 0.5 };
+        setup.settings.weight_decay = 0.0;
+        setup.settings.record_weights = 1;
+        setup.settings.layers = vec![
+            Overrides {
+                learning_rate: Some(0.02),
+                momentum: Some(0.0),
+                ..plain()
+            },
+            Overrides {
+                momentum: Some(0.0),
+                delay: Some(DELAY),
+                ..plain()
+            },
+        ];
+        setup
+    };
+    let run = run_alone(with_layers());
+    run.steps[..DELAY].iter().for_each(assert_stands_still);
+
+    let (mut engine, mut batches) = (with_layers().engine(), with_layers().batches());
+    let start = run.start.as_ref().unwrap().weights.clone();
+    let mut theta = start.unwrap();
+    let mut gradients = Vec::new();
+    let layers = network().layout.layers;
+    for (t, record) in run.steps.iter().enumerate() {
+        let mut batch = Evaluation::default();
+        let rows = batches.next_batch();
+        engine.evaluate_batch(&theta, rows, 0, &mut batch).unwrap();
+        gradients.push(batch.gradient);
+        let factor = [1.0, 0.5, 0.25][t / 5];
+        for (layer, (base, delay)) in layers.iter().zip([(0.02, 0), (0.1, DELAY)]) {
+            let Some(gradient) = t.checked_sub(delay).map(|of| &gradients[of]) else {
+                continue;
+            };
+            for i in layer.range.clone() {
+                theta[i] -= (base * factor) as f32 * gradient[i];
+            }
+        }
+        assert!(record.weights.as_ref() == Some(&theta), "step {t}");
+    }
+    assert!(run.steps[DELAY..].iter().all(|s| s.lca.layer[1] != 0.0));
+}
+
+// ---- classes every n-th step ----
+
+#[test]
+fn classes_are_split_where_that_is_due_and_nothing_else_changes() {
+    let with = |every| {
+        let mut setup = setup();
+        setup.settings.class_every = every;
+        run_alone(setup)
+    };
+    let all = with(1);
+    for every in [2, 3, 5, STEPS, 100] {
+        let some = with(every);
+        let without_classes = |run: &Run| {
+            let mut run = Run {
+                start: run.start.clone(),
+                steps: run.steps.clone(),
+                end: run.end.clone(),
+            };
+            for record in &mut run.steps {
+                record.lca.class_layer.clear();
+            }
+            lines(&run)
+        };
+        assert!(without_classes(&some) == without_classes(&all), "{every}");
+        for (some, all) in some.steps.iter().zip(&all.steps) {
+            let what = format!("every {every}, step {}", some.step);
+            if some.step % every == 0 {
+                assert_eq!(some.lca.class_layer.len(), 20, "{what}");
+                assert_eq!(some.lca.class_layer, all.lca.class_layer, "{what}");
+            } else {
+                assert!(some.lca.class_layer.is_empty(), "{what}");
+            }
+            assert_eq!(some.after.train_class.len(), 10, "{what}");
+        }
+    }
+}
+
+/// Notes what is asked of the training set.
+struct Asked {
+    engine: CpuEngine,
+    wants: Arc<Mutex<Vec<Want>>>,
+}
+
+impl GradientEngine for Asked {
+    fn describe(&self) -> String {
+        self.engine.describe()
+    }
+
+    fn evaluate(
+        &mut self,
+        part: Part,
+        params: &[f32],
+        want: Want,
+        out: &mut Evaluation,
+    ) -> Result<(), EngineError> {
+        if part == Part::Train {
+            self.wants.lock().unwrap().push(want);
+        }
+        self.engine.evaluate(part, params, want, out)
+    }
+
+    fn evaluate_batch(
+        &mut self,
+        params: &[f32],
+        rows: &[u32],
+        noise: u64,
+        out: &mut Evaluation,
+    ) -> Result<(), EngineError> {
+        self.engine.evaluate_batch(params, rows, noise, out)
+    }
+
+    fn accuracy(
+        &mut self,
+        part: Part,
+        params: &[f32],
+        running: &[f32],
+    ) -> Result<f64, EngineError> {
+        self.engine.accuracy(part, params, running)
+    }
+}
+
+#[test]
+fn class_gradients_are_asked_for_at_the_nodes_of_due_steps_alone() {
+    use Want::{ClassGradient as Split, Gradient as Whole};
+    let mut setup = setup();
+    setup.settings.class_every = 3;
+    setup.settings.steps = 6;
+    setup.settings.integration.method = Method::Simpson;
+    let wants = Arc::new(Mutex::new(Vec::new()));
+    let theta = he_normal(&network(), 1);
+    let asked = wants.clone();
+    let wrapped = |engine| -> Box<dyn GradientEngine> {
+        Box::new(Asked {
+            engine,
+            wants: asked,
+        })
+    };
+    let mut trainer = setup.trainer_on(wrapped, theta);
+    let (_orders, controls) = unbounded();
+    run(&mut trainer, &controls, |_| Ok(()));
+    // The start, then the end and the middle of every step; steps 0 and 3 are due.
+    let want = [
+        &[Split][..],
+        &[Split, Split],
+        &[Whole, Whole],
+        &[Split, Whole],
+        &[Split, Split],
+        &[Whole, Whole],
+        &[Whole, Whole],
+    ];
+    assert_eq!(*wants.lock().unwrap(), want.concat());
 }
 
 // ---- ways to end ----

@@ -6,6 +6,7 @@
 //! run it again.
 
 mod choices;
+mod layers;
 mod options;
 mod resolve;
 

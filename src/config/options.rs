@@ -8,8 +8,9 @@ use super::ConfigError;
 use super::choices::{
     ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice, word,
 };
+use super::layers;
 use crate::lca::Method;
-use crate::optim::Schedule;
+use crate::optim::{LayerRule, Schedule};
 use crate::store::Compression;
 use crate::tui::Glyphs;
 
@@ -23,8 +24,9 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkChoice>,
 
-    /// Folder with a data set in IDX format, plain or .gz [default: the embedded MNIST sample]
-    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    /// Data set: folder or file in IDX, CIFAR-10 binary or NumPy format [default: the embedded MNIST sample]
+    #[expect(clippy::doc_markdown, reason = "help shows backticks as they are")]
+    #[arg(long, value_name = "PATH", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
     /// Training examples to use, drawn by the seed [default: all]
@@ -77,6 +79,11 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Training")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// Train a layer otherwise: learning-rate, momentum, weight-decay, freeze, freeze-from=STEP,
+    /// delay=STEPS. NAME may end in *; may be repeated, the last for a layer decides
+    #[arg(long, value_name = "NAME:KEY=VALUE,…", help_heading = "Training")]
+    #[serde(with = "layers", skip_serializing_if = "Vec::is_empty")]
+    pub layer: Vec<LayerRule>,
     /// Decides weights, splits and batches [default: 0]
     #[arg(long, value_name = "N", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +125,10 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Allocation")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_class: Option<bool>,
+    /// With --by-class: split every N-th step only, the first included [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_every: Option<u64>,
     /// Evaluate the held-out loss every N steps [default: 1]
     #[arg(long, value_name = "N", help_heading = "Allocation")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,7 +207,8 @@ pub fn parse(text: &str, origin: &str) -> Result<Options, ConfigError> {
         .map_err(|error| ConfigError(format!("{origin}: {}", error.to_string().trim_end())))
 }
 
-/// Lays `flags` over `base`: what was said in the flags wins.
+/// Lays `flags` over `base`: what was said in the flags wins. Rules for layers add up, the flags'
+/// behind the base's, so that they win layer by layer and key by key.
 ///
 /// # Errors
 /// None that a caller can cause; options are always tables of plain values.
@@ -212,15 +224,18 @@ pub fn merge(base: &Options, flags: &Options) -> Result<Options, ConfigError> {
         (flags.optimizer.is_some(), "momentum"),
         (flags.optimizer.is_some(), "learning_rate"),
         (flags.device.is_some(), "engine"),
+        (flags.by_class == Some(false), "class_every"),
     ] {
         if flag {
             merged.remove(replaced);
         }
     }
     merged.extend(table(flags)?);
-    merged
+    let mut merged: Options = merged
         .try_into()
-        .map_err(|error: toml::de::Error| ConfigError(error.to_string()))
+        .map_err(|error: toml::de::Error| ConfigError(error.to_string()))?;
+    merged.layer = layers::merge(&base.layer, &flags.layer, flags.optimizer.is_some());
+    Ok(merged)
 }
 
 #[cfg(test)]

@@ -11,9 +11,8 @@ use super::options::Options;
 use crate::data::SplitSizes;
 use crate::lca::Settings;
 use crate::model::{NetworkSpec, PRESETS, preset};
-use crate::optim::Schedule;
+use crate::optim::{LayerRule, OptimizerChoice, Schedule};
 use crate::store::Compression;
-use crate::train::OptimizerChoice;
 
 /// No count of a run is larger: TOML's integers end at 2^63, and a 64-bit float holds every count up
 /// to this one.
@@ -39,12 +38,16 @@ pub struct RunConfig {
     pub optimizer: OptimizerChoice,
     pub learning_rate: f64,
     pub weight_decay: f64,
+    /// The last that is for a layer and names a key decides.
+    pub layers: Vec<LayerRule>,
     pub schedule: Schedule,
     pub seed: u64,
     pub integration: Settings,
     pub slice_size: SliceChoice,
     pub lca_test: bool,
     pub by_class: bool,
+    /// 1 if not split by class at all.
+    pub class_every: u64,
     pub test_every: u64,
     pub record_weights: u64,
     pub record_params: u64,
@@ -95,6 +98,10 @@ impl RunConfig {
             "from 1 to 24",
             |n| (1..=24).contains(&n),
         )?;
+        let by_class = o.by_class.unwrap_or(false);
+        if o.class_every.is_some() && !by_class {
+            return Err(ConfigError("--class-every needs --by-class".to_owned()));
+        }
         Ok(Self {
             network: checked_name(network(o.network.as_ref())?)?,
             data: o.data.clone(),
@@ -115,12 +122,14 @@ impl RunConfig {
                 |x| x > 0.0 && x.is_finite(),
             )?,
             weight_decay: not_negative("--weight-decay", o.weight_decay.unwrap_or(0.0))?,
+            layers: layers(o, optimizer)?,
             schedule: o.schedule.unwrap_or_default(),
             seed: within("--seed", o.seed.unwrap_or(0), "below 2^63", |n| n < 1 << 63)?,
             integration: integration(o)?,
             slice_size,
             lca_test: o.lca_test.unwrap_or(false),
-            by_class: o.by_class.unwrap_or(false),
+            by_class,
+            class_every: count("--class-every", o.class_every.unwrap_or(1))?,
             test_every: count("--test-every", o.test_every.unwrap_or(1))?,
             record_weights: count_or_none("--record-weights", o.record_weights.unwrap_or(0))?,
             record_params: count_or_none("--record-params", o.record_params.unwrap_or(0))?,
@@ -146,12 +155,14 @@ impl RunConfig {
             optimizer,
             learning_rate,
             weight_decay,
+            layers,
             schedule,
             seed,
             integration,
             slice_size,
             lca_test,
             by_class,
+            class_every,
             test_every,
             record_weights,
             record_params,
@@ -193,6 +204,7 @@ impl RunConfig {
             learning_rate: Some(learning_rate),
             momentum,
             weight_decay: Some(weight_decay),
+            layer: layers,
             schedule: Some(schedule),
             seed: Some(seed),
             integrator: Some(method),
@@ -204,6 +216,7 @@ impl RunConfig {
             slice_size: Some(slice_size),
             lca_test: Some(lca_test),
             by_class: Some(by_class),
+            class_every: by_class.then_some(class_every),
             test_every: Some(test_every),
             record_weights: Some(record_weights),
             record_params: Some(record_params),
@@ -244,6 +257,21 @@ fn optimizer(o: &Options) -> Result<OptimizerChoice, ConfigError> {
             momentum: momentum(0.0)?,
         },
     })
+}
+
+/// The rules for single layers. Whether the network has those layers is seen when it is built.
+fn layers(o: &Options, optimizer: OptimizerChoice) -> Result<Vec<LayerRule>, ConfigError> {
+    let has_momentum = match optimizer {
+        OptimizerChoice::Sgd { .. } | OptimizerChoice::RmsProp { .. } => true,
+        OptimizerChoice::Adam | OptimizerChoice::AdamW => false,
+    };
+    let mut momenta = o.layer.iter().filter(|r| r.overrides.momentum.is_some());
+    if let Some(rule) = momenta.next().filter(|_| !has_momentum) {
+        return Err(ConfigError(format!(
+            "--layer {rule}: momentum is for sgd and rmsprop; adam and adamw have their own"
+        )));
+    }
+    Ok(o.layer.clone())
 }
 
 /// The network that was asked for.
@@ -358,6 +386,7 @@ mod tests {
         for options in [
             Options::default(),
             parse("optimizer = 'adam'\nschedule = 'step:10:0.5'\nepochs = 2\nlayer_tolerance = 1e-5\ndata = '/x'\ntrain_size = 100\ndevice = 'cuda:1'", "x").unwrap(),
+            parse("by_class = true\nclass_every = 5\n[layer.'*']\ndelay = 9\nmomentum = 0.1\n[layer.fc3]\nlearning_rate = 1e-9\nfreeze_from = 7", "x").unwrap(),
         ] {
             let config = RunConfig::resolve(&options).unwrap();
             let text = toml::to_string(&config.to_options()).unwrap();
@@ -395,6 +424,12 @@ mod tests {
             ("mantissa_bits = 25", "--mantissa-bits 25"),
             ("threads = 0", "--threads 0"),
             ("test_every = 0", "--test-every"),
+            ("by_class = true\nclass_every = 0", "--class-every 0"),
+            ("class_every = 2", "needs --by-class"),
+            (
+                "optimizer = 'adam'\nlayer = ['fc1:freeze', 'fc3:momentum=0.5']",
+                "--layer fc3:momentum=0.5: momentum is for",
+            ),
             ("network = 'mnist-cf'", "mnist-fc"),
             ("network = 'no-such.toml'", "no-such.toml"),
         ] {

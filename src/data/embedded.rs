@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use super::{DataError, Dataset, idx};
+use super::file::Input;
+use super::{DataError, Dataset, idx, part};
 
 macro_rules! asset {
     ($name:literal) => {{
@@ -18,11 +19,13 @@ macro_rules! asset {
 /// # Errors
 /// None, unless the program was built from damaged assets.
 pub fn load() -> Result<Dataset, DataError> {
-    let files = [
+    let [a, b, c, d] = [
         asset!("train-images-idx3-ubyte.gz"),
         asset!("train-labels-idx1-ubyte.gz"),
         asset!("t10k-images-idx3-ubyte.gz"),
         asset!("t10k-labels-idx1-ubyte.gz"),
-    ];
-    idx::dataset("MNIST sample".to_owned(), files)
+    ]
+    .map(|(path, bytes)| Input::new(path, bytes));
+    let classes = part::numbered(10);
+    idx::dataset("MNIST sample".to_owned(), classes, [a?, b?, c?, d?])
 }

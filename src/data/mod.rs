@@ -2,13 +2,21 @@
 //!
 //! - here: [`Dataset`], [`Examples`], [`load`], [`DataError`]
 //! - [`embedded`]: the MNIST sample inside the program
-//! - [`idx`]: MNIST and its kin from a folder of IDX files
+//! - [`find`]: which format is at a path
+//! - [`idx`], [`cifar`], [`numpy`]: readers, one a format
+//! - [`mod@file`], [`part`]: what the readers share: bounded reading, checks, checksum
 //! - [`split`]: train, validation and test rows; seeded mini-batches
 //!
-//! A new data set is one new file here, one [`DataSource`] and one arm of [`load`].
+//! A new format is one new file here and one variant of [`find::Found`].
 
+mod cifar;
 pub mod embedded;
-pub mod idx;
+mod file;
+mod find;
+mod idx;
+mod npy;
+mod numpy;
+mod part;
 pub mod split;
 
 use std::io;
@@ -17,7 +25,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+pub use cifar::CifarFault;
+pub use file::{MAX_BYTES, MAX_PIXELS};
 pub use idx::IdxFault;
+pub use npy::NpyFault;
 pub use split::{BatchPosition, Batches, Split, SplitSizes};
 
 /// `ChaCha8` stream that decides which training rows are set aside.
@@ -41,15 +52,17 @@ pub struct Dataset {
     pub train: Examples,
     /// The held-out examples, in the order of the source.
     pub test: Examples,
-    /// Hex SHA-256 of the training pixels, training labels, test pixels and test labels,
-    /// one byte each, in this order, without headers.
+    /// Hex SHA-256 of the training pixels, training labels, test pixels and test labels, in this
+    /// order, without headers. Pixels are channel-major, as in `inputs`; a byte each where the
+    /// source has bytes, otherwise the little-endian `f32` that is used. Labels are a byte each.
     pub sha256: String,
 }
 
 /// N examples of `features` values each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examples {
-    /// Pixels divided by 255, row-major: `[N, features]`, features = channels × height × width.
+    /// Row-major: `[N, features]`, features = channels × height × width. Bytes of the source are
+    /// divided by 255.
     pub inputs: Vec<f32>,
     /// Class of each example: `[N]`.
     pub labels: Vec<u8>,
@@ -159,8 +172,8 @@ impl Examples {
 pub enum DataSource {
     /// The MNIST sample inside the program: 6,000 training and 1,000 test digits.
     Embedded,
-    /// A folder of IDX files, plain or gzipped.
-    Folder(PathBuf),
+    /// A folder or file in any format that is known: what is there decides.
+    Path(PathBuf),
 }
 
 /// Reads a data set into memory.
@@ -170,29 +183,103 @@ pub enum DataSource {
 pub fn load(source: &DataSource) -> Result<Dataset, DataError> {
     match source {
         DataSource::Embedded => embedded::load(),
-        DataSource::Folder(folder) => idx::load(folder),
+        DataSource::Path(path) => find::find(path)?.load(),
     }
 }
 
 /// Why a data set cannot be read or a run cannot have the rows that were asked for.
 #[derive(Debug, Error)]
 pub enum DataError {
-    #[error("data folder {} does not exist; give the folder that holds the IDX files", .0.display())]
-    FolderMissing(PathBuf),
-    #[error("{} is not a folder; give the folder that holds the IDX files", .0.display())]
+    #[error("{} does not exist; give the folder or the .npz file that holds the data set", .0.display())]
+    Missing(PathBuf),
+    #[error(
+        "{} is not a folder, nor an .npz file; give the folder that holds the whole data set",
+        .0.display()
+    )]
     NotAFolder(PathBuf),
-    #[error("data folder {} is empty; put the IDX files there: {looked_for}", folder.display())]
+    #[error("data folder {} is empty; put a data set there: {looked_for}", folder.display())]
     FolderEmpty { folder: PathBuf, looked_for: String },
-    #[error("no IDX files in {}; looked for {looked_for}", folder.display())]
-    NoIdxFiles { folder: PathBuf, looked_for: String },
-    #[error("{} holds {found}; give the one that is meant", folder.display())]
+    #[error("no data set in {}; looked for {looked_for}", folder.display())]
+    NoDataSet { folder: PathBuf, looked_for: String },
+    #[error(
+        "{} holds {found}; give the one that is meant, or move it to a folder of its own",
+        folder.display()
+    )]
     SeveralDataSets { folder: PathBuf, found: String },
-    #[error("{name} is missing in {}; put it there, plain or .gz", folder.display())]
-    FileMissing { folder: PathBuf, name: String },
+    #[error("{name} is missing in {}; put it there, {packings}", folder.display())]
+    FileMissing {
+        folder: PathBuf,
+        name: String,
+        packings: &'static str,
+    },
     #[error("cannot read {}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("{}: damaged {packing} data after {got} bytes ({reason}); download it again", file.display())]
+    Damaged {
+        file: PathBuf,
+        packing: &'static str,
+        got: usize,
+        reason: String,
+    },
+    #[error(
+        "{}: header says {content}, more than the limit of {MAX_BYTES}; use a smaller data set",
+        file.display()
+    )]
+    TooLarge { file: PathBuf, content: String },
+    #[error(
+        "{}: truncated: header says {content}, file has {got}; download it again",
+        file.display()
+    )]
+    Truncated {
+        file: PathBuf,
+        content: String,
+        got: usize,
+    },
+    #[error(
+        "{}: header says {content}, but more bytes follow them; download it again",
+        file.display()
+    )]
+    TrailingBytes { file: PathBuf, content: String },
     #[error("{}: {fault}", file.display())]
     Idx { file: PathBuf, fault: IdxFault },
+    #[error("{}: {fault}", file.display())]
+    Cifar { file: PathBuf, fault: CifarFault },
+    #[error("{}: {fault}", file.display())]
+    Npy { file: PathBuf, fault: NpyFault },
+    #[error("{} cannot be read as an .npz file ({reason}); make it with numpy.savez", file.display())]
+    NotAnArchive { file: PathBuf, reason: String },
+    #[error(
+        "{} has no array {wanted}; name the arrays x_train, y_train, x_test, y_test. It has: {found}",
+        file.display()
+    )]
+    ArrayMissing {
+        file: PathBuf,
+        wanted: String,
+        found: String,
+    },
+    #[error(
+        "{} holds CIFAR-10 as Python pickles, which cannot be read; get the “CIFAR-10 binary \
+         version (suitable for C programs)”, or save the arrays with numpy.savez, as \
+         docs/data-and-models.md shows",
+        .0.display()
+    )]
+    Pickles(PathBuf),
+    #[error(
+        "{}: row {row} (counting from 0) has label {label}; labels are 0 to {highest}, \
+         check the file",
+        file.display()
+    )]
+    Label {
+        file: PathBuf,
+        row: usize,
+        label: i128,
+        highest: usize,
+    },
+    #[error(
+        "{}: class name {name:?}; a name has 1 to 64 bytes and no control characters",
+        file.display()
+    )]
+    ClassName { file: PathBuf, name: String },
     #[error(
         "{} has {image_count} images but {} has {label_count} labels; take both from one source",
         images.display(), labels.display()

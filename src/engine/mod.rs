@@ -14,7 +14,7 @@ use std::fmt;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-pub use slices::{Slice, SlicePlan};
+pub use slices::{NORM_SLICE_SIZE, Slice, SlicePlan};
 
 use crate::data::Examples;
 
@@ -84,6 +84,9 @@ pub struct Evaluation {
 pub enum EngineError {
     #[error("candle: {}", first_line(.0))]
     Candle(#[from] candle_core::Error),
+    /// Of a model that a library user wrote.
+    #[error("the model: {0}")]
+    Model(String),
     #[error("no CUDA device {ordinal}: {reason}")]
     NoCuda { ordinal: usize, reason: String },
 }

@@ -2,6 +2,11 @@
 
 use std::ops::Range;
 
+/// Examples in a slice of a network with batch norms, when nobody says otherwise: a usual mini-batch.
+/// The loss that is allocated depends on it, so that it does not follow the engine or the machine as
+/// long as it fits.
+pub const NORM_SLICE_SIZE: usize = 250;
+
 /// Examples that are evaluated together: a range of positions in [`SlicePlan::order`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {

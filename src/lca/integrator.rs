@@ -169,8 +169,14 @@ impl Integrator {
     /// Integrates from `theta` (where `start` is known) to `next`. `evaluate` is called at every new
     /// node, once, first at `next`, whose point is left in `end`: the next step's start.
     ///
+    /// The step is split by class if `start` has class gradients; then every node must have them.
+    /// Otherwise those of other nodes are left alone.
+    ///
     /// # Errors
     /// What `evaluate` reports.
+    ///
+    /// # Panics
+    /// If a node lacks the class gradients that `start` has: a mistake in the program.
     pub fn integrate<E>(
         &mut self,
         theta: &[f32],
@@ -254,8 +260,13 @@ impl Integrator {
         let train = &point.train;
         self.gradient.put(place, wide(&train.gradient));
         self.layers.put(place, dots(&train.gradient).into_iter());
-        let classes = train.class_gradient.chunks_exact(delta.len().max(1));
-        self.class_layers.put(place, classes.flat_map(dots));
+        let sums = self.class_layers.components();
+        if sums > 0 {
+            let classes = train.class_gradient.chunks_exact(delta.len().max(1));
+            let here = classes.len() * layers.len();
+            assert_eq!(here, sums, "a step is split by class at every node");
+            self.class_layers.put(place, classes.flat_map(dots));
+        }
         if let Some(held_out) = &point.held_out {
             self.held_out.put(place, wide(&held_out.gradient));
         }

@@ -84,6 +84,12 @@ impl NodeSums {
         }
     }
 
+    /// Components of the function.
+    #[must_use]
+    pub fn components(&self) -> usize {
+        self.start.len()
+    }
+
     /// Takes in the function's values at a node.
     pub fn put(&mut self, place: Place, values: impl Iterator<Item = f64>) {
         let (sums, add) = match place {

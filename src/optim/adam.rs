@@ -1,6 +1,6 @@
 //! Adam and `AdamW`.
 
-use super::Optimizer;
+use super::{Memory, Optimizer};
 
 /// Kingma and Ba, *Adam: A Method for Stochastic Optimization*, ICLR 2015, algorithm 1:
 ///
@@ -64,6 +64,13 @@ impl Optimizer for Adam {
             *m = keep1 * *m + take1 * g;
             *v = keep2 * *v + take2 * g * g;
             *p -= rate * *m / (v.sqrt() / root + EPSILON);
+        }
+    }
+
+    fn memory(&mut self) -> Memory<'_> {
+        Memory {
+            steps: Some(&mut self.steps),
+            averages: vec![&mut self.first, &mut self.second],
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `RMSProp`.
 
-use super::Optimizer;
+use super::{Memory, Optimizer};
 
 /// Tieleman and Hinton, lecture 6.5 (2012), as `torch.optim.RMSprop` has it:
 ///
@@ -41,6 +41,13 @@ impl Optimizer for RmsProp {
             *v = keep * *v + take * g * g;
             *b = self.momentum * *b + g / (v.sqrt() + EPSILON);
             *p -= rate * *b;
+        }
+    }
+
+    fn memory(&mut self) -> Memory<'_> {
+        Memory {
+            steps: None,
+            averages: vec![&mut self.square, &mut self.velocity],
         }
     }
 }

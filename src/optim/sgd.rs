@@ -1,6 +1,6 @@
 //! Stochastic gradient descent with momentum and L2.
 
-use super::Optimizer;
+use super::{Memory, Optimizer};
 
 /// `v ← μ v + (g + λ θ)`, `θ ← θ − η v`, with `v = g + λ θ` on the first step: the update of
 /// `torch.optim.SGD` without dampening (Sutskever et al., ICML 2013, in `PyTorch`'s form).
@@ -30,6 +30,13 @@ impl Optimizer for Sgd {
         for ((p, v), &g) in params.iter_mut().zip(&mut self.velocity).zip(gradient) {
             *v = self.momentum * *v + (g + self.weight_decay * *p);
             *p -= rate * *v;
+        }
+    }
+
+    fn memory(&mut self) -> Memory<'_> {
+        Memory {
+            steps: None,
+            averages: vec![&mut self.velocity],
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::engine::cpu::{self, CpuEngine};
 use crate::engine::{Device, GradientEngine, RunData};
 use crate::lca::histogram_edges;
 use crate::model::{Network, he_normal};
+use crate::optim::{Overrides, overrides_of};
 use crate::record::RunHeader;
 use crate::train::{TrainSettings, Trainer, choose_traced};
 
@@ -31,17 +32,18 @@ pub struct Prepared {
 /// Whatever is wrong with the data, the network, the device, or sizes that do not fit each other.
 pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     let mut config = config.clone();
-    if let Some(folder) = &config.data {
+    if let Some(path) = &config.data {
         // Absolute, so that the run file's configuration holds in any folder.
-        config.data = Some(std::path::absolute(folder).unwrap_or_else(|_| folder.clone()));
+        config.data = Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
     }
     let source = match &config.data {
-        Some(folder) => DataSource::Folder(folder.clone()),
+        Some(path) => DataSource::Path(path.clone()),
         None => DataSource::Embedded,
     };
     let dataset = data::load(&source)?;
     let split = Split::draw(&dataset, &config.sizes, config.seed).map_err(usage)?;
     let network = Network::build(&config.network, dataset.shape, dataset.classes.len())?;
+    let layers = layers(&config, &network)?;
     let examples = split.train.len();
     let batch_size = config.batch_size.unwrap_or(BATCH_SIZE.min(examples));
     if batch_size > examples {
@@ -76,21 +78,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     };
     let (engine, slice_size) = build_engine(&mut config, &network, run_data)?;
     let traced = choose_traced(&network.layout, config.trace, config.seed);
-    let settings = TrainSettings {
-        seed: config.seed,
-        steps,
-        optimizer: config.optimizer,
-        learning_rate: config.learning_rate,
-        weight_decay: config.weight_decay,
-        schedule: config.schedule,
-        integration: config.integration,
-        held_out_lca: config.lca_test,
-        by_class: config.by_class,
-        test_every: config.test_every,
-        record_weights: config.record_weights,
-        record_params: config.record_params,
-        traced: traced.clone(),
-    };
+    let settings = settings(&config, steps, layers, traced.clone());
     let theta = he_normal(&network, config.seed);
     let stored = toml::to_string(&config.to_options());
     let header = RunHeader {
@@ -136,6 +124,41 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     })
 }
 
+/// `[L]`: what each layer does otherwise.
+fn layers(config: &RunConfig, network: &Network) -> Result<Vec<Overrides>, ConfigError> {
+    let layers = network.layout.layers.iter();
+    let names: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
+    overrides_of(&config.layers, &names).map_err(|error| ConfigError(error.to_string()))
+}
+
+fn settings(
+    config: &RunConfig,
+    steps: u64,
+    layers: Vec<Overrides>,
+    traced: Vec<u64>,
+) -> TrainSettings {
+    TrainSettings {
+        seed: config.seed,
+        steps,
+        optimizer: config.optimizer,
+        learning_rate: config.learning_rate,
+        weight_decay: config.weight_decay,
+        layers,
+        schedule: config.schedule,
+        integration: config.integration,
+        held_out_lca: config.lca_test,
+        class_every: if config.by_class {
+            config.class_every
+        } else {
+            0
+        },
+        test_every: config.test_every,
+        record_weights: config.record_weights,
+        record_params: config.record_params,
+        traced,
+    }
+}
+
 /// Sizes that do not fit the data are the command's fault.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn usage(error: DataError) -> Failure {
@@ -177,8 +200,8 @@ fn build_engine(
     config.engine = engine;
     let slice_size = match (config.slice_size, engine) {
         (SliceChoice::Size(size), _) => size,
-        (SliceChoice::Auto, EngineChoice::Candle) => candle::SLICE_SIZE,
-        (SliceChoice::Auto, _) => cpu::SLICE_SIZE,
+        (SliceChoice::Auto, EngineChoice::Candle) => candle::slice_size(network, &data, device)?,
+        (SliceChoice::Auto, _) => cpu::slice_size(network),
     };
     config.slice_size = SliceChoice::Size(slice_size);
     let engine: Box<dyn GradientEngine> = match engine {

@@ -224,7 +224,7 @@ pub const STEPS: &[Column<StepRecord>] = &[
         Axes::ClassLayers,
         Row::F32(|r| &r.lca.class_layer),
         "nats",
-        "allocation of (n_c/N) L_c by class and layer: sums over classes to lca/layer; NaN where not measured (--by-class)",
+        "allocation of (n_c/N) L_c by class and layer: sums over classes to lca/layer; NaN where not measured (--by-class, --class-every)",
     ),
     column(
         "lca/helped",

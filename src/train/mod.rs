@@ -9,4 +9,6 @@ mod trainer;
 
 pub use control::{Control, Sink, SinkClosed, run};
 pub use trace::choose_traced;
-pub use trainer::{OptimizerChoice, TrainError, TrainSettings, Trainer};
+pub use trainer::{TrainError, TrainSettings, Trainer};
+
+pub use crate::optim::OptimizerChoice;

@@ -7,7 +7,7 @@ use crate::engine::{EngineError, Evaluation, GradientEngine, Part, Want};
 use crate::layout::ParamLayout;
 use crate::lca::allocation::{Allocated, Ends};
 use crate::lca::{Allocator, Integrator, Point, Settings};
-use crate::optim::{Adam, Optimizer, RmsProp, Schedule, Sgd};
+use crate::optim::{Groups, OptimizerChoice, Overrides, Schedule};
 use crate::record::{Losses, ParamTotals, StartRecord, StepRecord, Trace};
 
 /// Snapshots of every parameter's running totals that a run records, the last step's included.
@@ -15,28 +15,6 @@ const TOTALS_SNAPSHOTS: u64 = 8;
 
 /// What a mini-batch's statistics weigh in the running averages of batch norms, as in `PyTorch`.
 const RUNNING_SHARE: f32 = 0.1;
-
-/// Which optimizer, with what.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum OptimizerChoice {
-    Sgd { momentum: f64 },
-    Adam,
-    AdamW,
-    RmsProp { momentum: f64 },
-}
-
-impl OptimizerChoice {
-    #[expect(clippy::cast_possible_truncation, reason = "parameters are f32")]
-    fn build(self, weight_decay: f64, params: usize) -> Box<dyn Optimizer> {
-        let coupled = weight_decay as f32;
-        match self {
-            Self::Sgd { momentum } => Box::new(Sgd::new(momentum as f32, coupled, params)),
-            Self::Adam => Box::new(Adam::new(coupled, params)),
-            Self::AdamW => Box::new(Adam::decoupled(weight_decay, params)),
-            Self::RmsProp { momentum } => Box::new(RmsProp::new(momentum as f32, coupled, params)),
-        }
-    }
-}
 
 /// What a training does, apart from its network and data.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,12 +25,15 @@ pub struct TrainSettings {
     pub optimizer: OptimizerChoice,
     pub learning_rate: f64,
     pub weight_decay: f64,
+    /// `[L]`: what each layer does otherwise; empty if none does.
+    pub layers: Vec<Overrides>,
     pub schedule: Schedule,
     pub integration: Settings,
     /// Allocate the held-out loss too.
     pub held_out_lca: bool,
-    /// Split the allocation by class.
-    pub by_class: bool,
+    /// Split the allocation by class every so many steps, the first included; 0 for never. The
+    /// engine's training set must be sliced for it.
+    pub class_every: u64,
     /// Evaluate the held-out loss every so many steps, and at the last; at least 1.
     pub test_every: u64,
     /// Record all weights, or all allocations, every so many steps; 0 for never.
@@ -83,7 +64,7 @@ pub enum TrainError {
 pub struct Trainer {
     settings: TrainSettings,
     engine: Box<dyn GradientEngine>,
-    optimizer: Box<dyn Optimizer>,
+    groups: Groups,
     integrator: Integrator,
     allocator: Allocator,
     batches: Batches,
@@ -107,6 +88,9 @@ pub struct Trainer {
 impl Trainer {
     /// A training from `theta` (`[P]`, laid out as `layout` says) and `running` (`[Q]`, empty
     /// without batch norms), which has not begun.
+    ///
+    /// # Panics
+    /// If there are settings for some layers and not for others: a mistake in the program.
     #[must_use]
     pub fn new(
         settings: TrainSettings,
@@ -117,9 +101,21 @@ impl Trainer {
         theta: Vec<f32>,
         running: Vec<f32>,
     ) -> Self {
-        let params = layout.params();
+        let layers = layout.layers.iter().map(|layer| layer.range.clone());
+        let plain = vec![Overrides::default(); layers.len()];
+        let overrides = match settings.layers.as_slice() {
+            [] => &plain,
+            overrides => overrides,
+        };
+        assert_eq!(overrides.len(), layers.len(), "settings for every layer");
+        let groups = Groups::new(
+            settings.optimizer,
+            settings.learning_rate,
+            settings.weight_decay,
+            layers.zip(overrides.iter().copied()),
+        );
         Self {
-            optimizer: settings.optimizer.build(settings.weight_decay, params),
+            groups,
             integrator: Integrator::new(settings.integration, layout),
             allocator: Allocator::new(layout),
             engine,
@@ -161,12 +157,12 @@ impl Trainer {
     /// The engine fails, or the loss is not finite to begin with.
     pub fn start(&mut self) -> Result<StartRecord, TrainError> {
         self.began = Instant::now();
+        let want = wanted(self.class_split_is_due(self.step));
         let mut probe = Probe {
             engine: self.engine.as_mut(),
-            by_class: self.settings.by_class,
             held_out: self.settings.held_out_lca,
         };
-        probe.evaluate(&self.theta, &mut self.start)?;
+        probe.evaluate(&self.theta, want, &mut self.start)?;
         self.check_finite("the loss", self.start.train.loss)?;
         self.losses = self.losses_at(Place::Start)?;
         Ok(StartRecord {
@@ -183,7 +179,8 @@ impl Trainer {
     pub fn step(&mut self) -> Result<StepRecord, TrainError> {
         let settings = &self.settings;
         let (step, epoch) = (self.step, self.epoch());
-        let rate = settings.learning_rate * settings.schedule.factor(step, settings.steps);
+        let factor = settings.schedule.factor(step, settings.steps);
+        let rate = settings.learning_rate * factor;
         let rows = self.batches.next_batch();
         let noise = settings.seed.rotate_left(32) ^ (step + 1);
         self.engine
@@ -193,15 +190,21 @@ impl Trainer {
             *running += RUNNING_SHARE * (of_batch - *running);
         }
         self.next.copy_from_slice(&self.theta);
-        self.optimizer
-            .step(&mut self.next, &self.batch.gradient, rate);
+        self.groups
+            .step(&mut self.next, &self.batch.gradient, step, factor);
         if let Some(&bad) = self.next.iter().find(|p| !p.is_finite()) {
             self.check_finite("a parameter", f64::from(bad))?;
         }
 
+        // A step is split by class at every node or at none. Its end is also the next step's start.
+        let split = self.class_split_is_due(step);
+        if !split {
+            self.start.train.class_gradient.clear();
+        }
+        let inside = wanted(split);
+        let mut want = wanted(split || self.class_split_is_due(step + 1));
         let mut probe = Probe {
             engine: self.engine.as_mut(),
-            by_class: self.settings.by_class,
             held_out: self.settings.held_out_lca,
         };
         let integral = self.integrator.integrate(
@@ -209,7 +212,8 @@ impl Trainer {
             &self.next,
             &self.start,
             &mut self.end,
-            |params, point| probe.evaluate(params, point),
+            // The end is the first node that is asked for.
+            |params, point| probe.evaluate(params, std::mem::replace(&mut want, inside), point),
         )?;
         self.check_finite("the loss", self.end.train.loss)?;
         let integral_size: f64 = integral.gradient.iter().sum();
@@ -283,6 +287,14 @@ impl Trainer {
     fn snapshot_is_due(&self, done: u64) -> bool {
         let part = |done: u64| done * TOTALS_SNAPSHOTS / self.settings.steps.max(1);
         part(done) > part(done - 1)
+    }
+
+    /// Whether the allocation of a step, which may lie beyond the last, is split by class.
+    fn class_split_is_due(&self, step: u64) -> bool {
+        let TrainSettings {
+            class_every, steps, ..
+        } = self.settings;
+        class_every > 0 && step.is_multiple_of(class_every) && step < steps
     }
 
     /// Passes over the training set so far.
@@ -364,17 +376,17 @@ enum Place {
 /// What the integrator asks at each node.
 struct Probe<'a> {
     engine: &'a mut dyn GradientEngine,
-    by_class: bool,
     held_out: bool,
 }
 
 impl Probe<'_> {
-    fn evaluate(&mut self, params: &[f32], point: &mut Point) -> Result<(), EngineError> {
-        let want = if self.by_class {
-            Want::ClassGradient
-        } else {
-            Want::Gradient
-        };
+    /// `want` is what is wanted of the training set.
+    fn evaluate(
+        &mut self,
+        params: &[f32],
+        want: Want,
+        point: &mut Point,
+    ) -> Result<(), EngineError> {
         self.engine
             .evaluate(Part::Train, params, want, &mut point.train)?;
         if self.held_out {
@@ -383,6 +395,15 @@ impl Probe<'_> {
                 .evaluate(Part::Test, params, Want::Gradient, held_out)?;
         }
         Ok(())
+    }
+}
+
+/// What is asked of the training set at a node, with its gradient split by class or without.
+fn wanted(split: bool) -> Want {
+    if split {
+        Want::ClassGradient
+    } else {
+        Want::Gradient
     }
 }
 

@@ -30,20 +30,27 @@ pub(super) struct Received {
     pub statistics: Tensor,
 }
 
-/// A network with its parameters on the device.
+/// One pass of a network, with its parameters on the device.
 pub(super) struct Pass<'a> {
-    pub network: &'a Network,
+    network: &'a Network,
     /// One a tensor of the layout.
-    pub params: &'a [Tensor],
-    pub mode: Mode<'a>,
-    /// What the batch norms of the last pass received.
-    pub received: Vec<Received>,
+    params: &'a [Tensor],
+    mode: Mode<'a>,
+    received: Vec<Received>,
 }
 
-impl Pass<'_> {
-    /// Class scores `[B, C]` of inputs `[B, features]`.
-    pub fn scores(&mut self, x: &Tensor) -> Result<Tensor> {
-        self.received.clear();
+impl<'a> Pass<'a> {
+    pub fn new(network: &'a Network, params: &'a [Tensor], mode: Mode<'a>) -> Self {
+        Self {
+            network,
+            params,
+            mode,
+            received: Vec::new(),
+        }
+    }
+
+    /// Class scores `[B, C]` of inputs `[B, features]`, and what the batch norms received.
+    pub fn scores(mut self, x: &Tensor) -> Result<(Tensor, Vec<Received>)> {
         let network = self.network;
         let mut values = vec![shaped(x, network.input)?];
         for (index, node) in network.nodes.iter().enumerate() {
@@ -71,7 +78,7 @@ impl Pass<'_> {
             };
             values.push(shaped(&y, node.shape)?);
         }
-        Ok(values.swap_remove(network.nodes.len()))
+        Ok((values.swap_remove(network.nodes.len()), self.received))
     }
 
     fn param(&self, range: &Range<usize>) -> &Tensor {

@@ -23,6 +23,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::lanes::{GROUP, Lanes};
+use super::relu;
 use crate::model::{Conv, Shape};
 
 /// A convolution of images of a given shape, ready to be computed.
@@ -541,10 +542,10 @@ unsafe fn sum_tile<S: Simd, const M: usize>(
         }
         for (mut sum, out) in sums.into_iter().zip(&mut *out) {
             if relu {
-                // As `x < 0 ? 0 : x`, which lets NaN through.
-                for half in &mut sum {
-                    *half = simd.select_f32s(simd.less_than_f32s(*half, zero), zero, *half);
-                }
+                sum = sum.map(
+                    #[inline(always)]
+                    |half| relu::forward(simd, half),
+                );
             }
             let at = out.0.as_mut_ptr().wrapping_add(lane).cast::<S::f32s>();
             // SAFETY: as above.

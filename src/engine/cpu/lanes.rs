@@ -7,6 +7,7 @@
 //! of 0.
 
 use bytemuck::{Pod, Zeroable};
+use pulp::Simd;
 
 use crate::model::{Shape, values};
 
@@ -20,6 +21,17 @@ pub struct Lanes(pub [f32; GROUP]);
 
 impl Lanes {
     pub const ZERO: Self = Self([0.0; GROUP]);
+
+    /// The same as vectors of the machine.
+    #[inline(always)]
+    pub fn vectors<S: Simd>(&self) -> &[S::f32s] {
+        bytemuck::cast_slice(&self.0)
+    }
+
+    #[inline(always)]
+    pub fn vectors_mut<S: Simd>(&mut self) -> &mut [S::f32s] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
 
     /// Sum over the first `count` examples.
     pub fn sum(&self, count: usize) -> f64 {

@@ -13,6 +13,7 @@ mod loss;
 mod norm;
 mod plan;
 mod pool;
+mod relu;
 mod worker;
 
 use std::ops::Range;
@@ -25,7 +26,8 @@ use pulp::Arch;
 use self::plan::Plan;
 use self::worker::{Gradient, Mask, Mode, Tally, Task, Worker};
 use super::{
-    EngineError, Evaluation, GradientEngine, Part, RunData, Slice, SlicePlan, Want, dropout_mask,
+    EngineError, Evaluation, GradientEngine, NORM_SLICE_SIZE, Part, RunData, Slice, SlicePlan,
+    Want, dropout_mask,
 };
 use crate::data::Examples;
 use crate::model::{Network, Op};
@@ -40,10 +42,6 @@ const CLASS_SHARDS: usize = 4;
 /// Examples in a slice when nobody says otherwise: activations of a small dense network for this
 /// many examples stay in a core's second-level cache.
 pub const SLICE_SIZE: usize = 256;
-
-/// The same with batch norms, whose statistics are the slice's: as many examples as in the paper's
-/// mini-batches.
-pub const NORM_SLICE_SIZE: usize = 250;
 
 /// Examples in a slice of `network` when nobody says otherwise.
 #[must_use]

@@ -11,9 +11,10 @@
 //! *Algorithms for Computing the Sample Variance*, 1983, eq. 2.1), each about its own mean: so
 //! neither a large mean nor many values cost digits.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::lanes::{GROUP, Lanes};
+use super::relu;
 use crate::model::Norm;
 
 /// Lanes of a chunk: half of a first-level cache.
@@ -34,8 +35,8 @@ pub struct Statistics {
     /// `[C]`: Σ dy and Σ dy · x̂.
     dy: Vec<f64>,
     dy_x: Vec<f64>,
-    /// `[C]`: `dx = a · dy + b · (x − mean) + c`
-    back: [Vec<f32>; 3],
+    /// `[C]`
+    back: Vec<Back>,
     sums: Vec<Lanes>,
 }
 
@@ -58,31 +59,20 @@ impl Statistics {
             self.sums.clear();
             self.sums.resize(2 * channels, Lanes::ZERO);
             let (sums, squares) = self.sums.split_at_mut(channels);
-            let center = &mut self.center;
-            arch.dispatch(|| {
-                for pixel in chunk.chunks_exact(channels) {
-                    for (sum, x) in sums.iter_mut().zip(pixel) {
-                        for (sum, x) in sum.0.iter_mut().zip(&x.0) {
-                            *sum += x;
-                        }
-                    }
-                }
-                center.clear();
-                center.extend(sums.iter().map(|sum| single(sum.sum(examples) / count)));
-                for pixel in chunk.chunks_exact(channels) {
-                    for ((square, x), &mean) in squares.iter_mut().zip(pixel).zip(&*center) {
-                        for (square, x) in square.0.iter_mut().zip(&x.0) {
-                            let d = x - mean;
-                            *square += d * d;
-                        }
-                    }
-                }
+            arch.dispatch(Add { x: chunk, sums });
+            self.center.clear();
+            let means = sums.iter().map(|sum| single(sum.sum(examples) / count));
+            self.center.extend(means);
+            arch.dispatch(AddSquares {
+                x: chunk,
+                center: &self.center,
+                squares,
             });
             let total = self.count + count;
             for c in 0..channels {
                 // About the rounded center, then moved to the chunk's own mean.
                 let mean = sums[c].sum(examples) / count;
-                let off = mean - f64::from(center[c]);
+                let off = mean - f64::from(self.center[c]);
                 let spread = squares[c].sum(examples) - count * off * off;
                 let distance = mean - self.mean[c];
                 self.mean[c] += distance * count / total;
@@ -136,31 +126,14 @@ impl Statistics {
         relu: bool,
         y: &mut [Lanes],
     ) {
-        let channels = scale.len();
-        arch.dispatch(|| {
-            for (pixel, (x, y)) in (x.chunks_exact(channels))
-                .zip(y.chunks_exact_mut(channels))
-                .enumerate()
-            {
-                let other = other.map(|other| &other[pixel * channels..][..channels]);
-                for c in 0..channels {
-                    let factor = scale[c] * self.inverse[c];
-                    let (x, y) = (&x[c].0, &mut y[c].0);
-                    for (y, x) in y.iter_mut().zip(x) {
-                        *y = (x - self.center[c]) * factor + shift[c];
-                    }
-                    if let Some(other) = other {
-                        for (y, x) in y.iter_mut().zip(&other[c].0) {
-                            *y += x;
-                        }
-                    }
-                    if relu {
-                        for y in y {
-                            *y = if *y < 0.0 { 0.0 } else { *y };
-                        }
-                    }
-                }
-            }
+        arch.dispatch(Forward {
+            statistics: self,
+            scale,
+            shift,
+            x,
+            other,
+            relu,
+            y,
         });
     }
 
@@ -184,25 +157,15 @@ impl Statistics {
             self.sums.clear();
             self.sums.resize(2 * channels, Lanes::ZERO);
             let (sums, products) = self.sums.split_at_mut(channels);
-            let (center, inverse) = (&self.center, &self.inverse);
-            arch.dispatch(|| {
-                for (pixel, (x, dy)) in (x.chunks_exact(channels))
-                    .zip(dy.chunks_exact_mut(channels))
-                    .enumerate()
-                {
-                    if let Some(y) = y {
-                        clear_where_zero(&y[pixel * channels..][..channels], dy);
-                    }
-                    for c in 0..channels {
-                        let (x, dy) = (&x[c].0, &dy[c].0);
-                        let (sum, product) = (&mut sums[c].0, &mut products[c].0);
-                        for lane in 0..GROUP {
-                            sum[lane] += dy[lane];
-                            product[lane] += dy[lane] * (x[lane] - center[c]);
-                        }
-                    }
-                }
+            arch.dispatch(Reduce {
+                x,
+                y,
+                dy,
+                center: &self.center,
+                sums,
+                products,
             });
+            let inverse = &self.inverse;
             for c in 0..channels {
                 self.dy[c] += sums[c].sum(GROUP);
                 self.dy_x[c] += products[c].sum(GROUP) * f64::from(inverse[c]);
@@ -224,16 +187,16 @@ impl Statistics {
                 *out = if add { *out } else { 0.0 } + single(sum);
             }
         }
-        for vector in &mut self.back {
-            vector.clear();
-        }
+        self.back.clear();
         for (c, &scale) in params[norm.scale.clone()].iter().enumerate() {
             let inverse = f64::from(self.inverse[c]);
-            let a = f64::from(scale) * inverse;
-            let [first, second, third] = &mut self.back;
-            first.push(single(a));
-            second.push(single(-a * inverse * self.dy_x[c] / self.count));
-            third.push(single(-a * self.dy[c] / self.count));
+            let slope = f64::from(scale) * inverse;
+            self.back.push(Back {
+                slope: single(slope),
+                lean: single(-slope * inverse * self.dy_x[c] / self.count),
+                center: self.center[c],
+                offset: single(-slope * self.dy[c] / self.count),
+            });
         }
     }
 
@@ -247,56 +210,244 @@ impl Statistics {
         add: bool,
         dx: &mut [Lanes],
     ) {
-        let channels = self.center.len();
-        let [a, b, c] = &self.back;
-        arch.dispatch(|| {
-            for ((x, dy), dx) in (x.chunks_exact(channels))
-                .zip(dy.chunks_exact(channels))
-                .zip(dx.chunks_exact_mut(channels))
-            {
-                for i in 0..channels {
-                    let (x, dy, dx) = (&x[i].0, &dy[i].0, &mut dx[i].0);
-                    let mut value = [0.0; GROUP];
-                    for lane in 0..GROUP {
-                        value[lane] = a[i] * dy[lane] + b[i] * (x[lane] - self.center[i]) + c[i];
-                    }
-                    value[examples..].fill(0.0);
-                    if add {
-                        for (dx, value) in dx.iter_mut().zip(&value) {
-                            *dx += value;
-                        }
-                    } else {
-                        *dx = value;
-                    }
-                }
-            }
+        let back = &self.back;
+        arch.dispatch(Backward {
+            back,
+            x,
+            dy,
+            add,
+            dx,
         });
+        clear_unused(dx, examples);
     }
 
     /// [`backward`](Self::backward) that turns `dy` into `dx` where it stands.
     pub fn backward_in_place(&self, arch: Arch, x: &[Lanes], dy: &mut [Lanes], examples: usize) {
-        let channels = self.center.len();
-        let [a, b, c] = &self.back;
-        arch.dispatch(|| {
-            for (x, dy) in x.chunks_exact(channels).zip(dy.chunks_exact_mut(channels)) {
-                for i in 0..channels {
-                    let (x, dy) = (&x[i].0, &mut dy[i].0);
-                    for lane in 0..GROUP {
-                        dy[lane] = a[i] * dy[lane] + b[i] * (x[lane] - self.center[i]) + c[i];
-                    }
-                    dy[examples..].fill(0.0);
-                }
-            }
-        });
+        let back = &self.back;
+        arch.dispatch(BackwardInPlace { back, x, dy });
+        clear_unused(dy, examples);
     }
 }
 
-/// Gradient through `y = max(x, 0)`: slope 0 at 0.
-#[inline(always)]
-pub fn clear_where_zero(y: &[Lanes], dy: &mut [Lanes]) {
-    for (y, dy) in y.iter().zip(dy) {
-        for (y, dy) in y.0.iter().zip(&mut dy.0) {
-            *dy = if *y <= 0.0 { 0.0 } else { *dy };
+/// Sums of every channel over pixels.
+struct Add<'a> {
+    x: &'a [Lanes],
+    sums: &'a mut [Lanes],
+}
+
+impl WithSimd for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for pixel in self.x.chunks_exact(self.sums.len()) {
+            for (sum, x) in self.sums.iter_mut().zip(pixel) {
+                for (sum, &x) in sum.vectors_mut::<S>().iter_mut().zip(x.vectors::<S>()) {
+                    *sum = simd.add_f32s(*sum, x);
+                }
+            }
+        }
+    }
+}
+
+/// Sums of the squared distances to `center`.
+struct AddSquares<'a> {
+    x: &'a [Lanes],
+    center: &'a [f32],
+    squares: &'a mut [Lanes],
+}
+
+impl WithSimd for AddSquares<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        for pixel in self.x.chunks_exact(self.center.len()) {
+            for ((square, x), &center) in self.squares.iter_mut().zip(pixel).zip(self.center) {
+                let center = simd.splat_f32s(center);
+                let squares = square.vectors_mut::<S>().iter_mut();
+                for (square, &x) in squares.zip(x.vectors::<S>()) {
+                    let distance = simd.sub_f32s(x, center);
+                    *square = simd.mul_add_e_f32s(distance, distance, *square);
+                }
+            }
+        }
+    }
+}
+
+struct Forward<'a> {
+    statistics: &'a Statistics,
+    scale: &'a [f32],
+    shift: &'a [f32],
+    x: &'a [Lanes],
+    other: Option<&'a [Lanes]>,
+    relu: bool,
+    y: &'a mut [Lanes],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let channels = self.scale.len();
+        let center = &self.statistics.center[..channels];
+        let inverse = &self.statistics.inverse[..channels];
+        let pixels = self
+            .x
+            .chunks_exact(channels)
+            .zip(self.y.chunks_exact_mut(channels));
+        for (pixel, (x, y)) in pixels.enumerate() {
+            let other = self
+                .other
+                .map(|other| &other[pixel * channels..][..channels]);
+            for c in 0..channels {
+                let factor = simd.splat_f32s(self.scale[c] * inverse[c]);
+                let (center, shift) = (simd.splat_f32s(center[c]), simd.splat_f32s(self.shift[c]));
+                let other = other.map(|other| other[c].vectors::<S>());
+                let vectors = x[c].vectors::<S>().iter().zip(y[c].vectors_mut::<S>());
+                for (v, (&x, y)) in vectors.enumerate() {
+                    let mut sum = simd.mul_add_e_f32s(simd.sub_f32s(x, center), factor, shift);
+                    if let Some(other) = other {
+                        sum = simd.add_f32s(sum, other[v]);
+                    }
+                    *y = if self.relu {
+                        relu::forward(simd, sum)
+                    } else {
+                        sum
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// Sums of the gradient, and of its product with the distance to `center`, by channel.
+struct Reduce<'a> {
+    x: &'a [Lanes],
+    y: Option<&'a [Lanes]>,
+    dy: &'a mut [Lanes],
+    center: &'a [f32],
+    sums: &'a mut [Lanes],
+    products: &'a mut [Lanes],
+}
+
+impl WithSimd for Reduce<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let channels = self.center.len();
+        let (sums, products) = (&mut self.sums[..channels], &mut self.products[..channels]);
+        let pixels = self
+            .x
+            .chunks_exact(channels)
+            .zip(self.dy.chunks_exact_mut(channels));
+        for (pixel, (x, dy)) in pixels.enumerate() {
+            let y = self.y.map(|y| &y[pixel * channels..][..channels]);
+            for c in 0..channels {
+                let center = simd.splat_f32s(self.center[c]);
+                let y = y.map(|y| y[c].vectors::<S>());
+                let (sums, products) = (sums[c].vectors_mut::<S>(), products[c].vectors_mut::<S>());
+                let vectors = x[c].vectors::<S>().iter().zip(dy[c].vectors_mut::<S>());
+                for (v, (&x, dy)) in vectors.enumerate() {
+                    let slope = match y {
+                        Some(y) => relu::backward(simd, y[v], *dy),
+                        None => *dy,
+                    };
+                    *dy = slope;
+                    sums[v] = simd.add_f32s(sums[v], slope);
+                    let distance = simd.sub_f32s(x, center);
+                    products[v] = simd.mul_add_e_f32s(slope, distance, products[v]);
+                }
+            }
+        }
+    }
+}
+
+struct Backward<'a> {
+    back: &'a [Back],
+    x: &'a [Lanes],
+    dy: &'a [Lanes],
+    add: bool,
+    dx: &'a mut [Lanes],
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let channels = self.back.len();
+        for ((x, dy), dx) in (self.x.chunks_exact(channels))
+            .zip(self.dy.chunks_exact(channels))
+            .zip(self.dx.chunks_exact_mut(channels))
+        {
+            for (((x, dy), dx), back) in x.iter().zip(dy).zip(dx).zip(self.back) {
+                let vectors = x.vectors::<S>().iter().zip(dy.vectors::<S>());
+                for ((&x, &dy), dx) in vectors.zip(dx.vectors_mut::<S>()) {
+                    let value = back.apply(simd, x, dy);
+                    *dx = if self.add {
+                        simd.add_f32s(*dx, value)
+                    } else {
+                        value
+                    };
+                }
+            }
+        }
+    }
+}
+
+struct BackwardInPlace<'a> {
+    back: &'a [Back],
+    x: &'a [Lanes],
+    dy: &'a mut [Lanes],
+}
+
+impl WithSimd for BackwardInPlace<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let channels = self.back.len();
+        let pixels = self
+            .x
+            .chunks_exact(channels)
+            .zip(self.dy.chunks_exact_mut(channels));
+        for (x, dy) in pixels {
+            for ((x, dy), back) in x.iter().zip(dy).zip(self.back) {
+                for (&x, dy) in x.vectors::<S>().iter().zip(dy.vectors_mut::<S>()) {
+                    *dy = back.apply(simd, x, *dy);
+                }
+            }
+        }
+    }
+}
+
+/// `dx = slope · dy + lean · (x − center) + offset` of one channel.
+#[derive(Clone, Copy)]
+struct Back {
+    slope: f32,
+    lean: f32,
+    center: f32,
+    offset: f32,
+}
+
+impl Back {
+    #[inline(always)]
+    fn apply<S: Simd>(&self, simd: S, x: S::f32s, dy: S::f32s) -> S::f32s {
+        let distance = simd.sub_f32s(x, simd.splat_f32s(self.center));
+        let lean = simd.splat_f32s(self.lean);
+        let rest = simd.mul_add_e_f32s(lean, distance, simd.splat_f32s(self.offset));
+        simd.mul_add_e_f32s(simd.splat_f32s(self.slope), dy, rest)
+    }
+}
+
+/// Lanes without an example pass no gradient on.
+fn clear_unused(lanes: &mut [Lanes], examples: usize) {
+    if examples < GROUP {
+        for lanes in lanes {
+            lanes.0[examples..].fill(0.0);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Pooling of a group of images.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
-use super::lanes::{GROUP, Lanes};
+use super::lanes::Lanes;
+use super::relu;
 use crate::model::{Pool, Shape};
 
 /// A pooling of images of a given shape.
@@ -65,20 +66,7 @@ impl Window {
 
     /// The largest value under each window; NaN if there is one.
     pub fn forward_max(&self, arch: Arch, x: &[Lanes], y: &mut [Lanes]) {
-        arch.dispatch(|| {
-            self.walk(|out, under| {
-                let y = &mut y[out..][..self.channels];
-                y.copy_from_slice(&x[under.at(0)..][..self.channels]);
-                for place in 1..self.places() {
-                    for (y, x) in y.iter_mut().zip(&x[under.at(place)..]) {
-                        for (y, &x) in y.0.iter_mut().zip(&x.0) {
-                            // Not `max`, which would hide NaN.
-                            *y = if x > *y || x.is_nan() { x } else { *y };
-                        }
-                    }
-                }
-            });
-        });
+        arch.dispatch(ForwardMax { window: self, x, y });
     }
 
     /// Gives each window's gradient to the first of its largest values; adds to what `dx` holds
@@ -93,80 +81,142 @@ impl Window {
         add: bool,
         dx: &mut [Lanes],
     ) {
-        arch.dispatch(|| {
-            if !add {
-                dx.fill(Lanes::ZERO);
-            }
-            self.walk(|out, under| {
-                for c in 0..self.channels {
-                    let (y, dy) = (&y[out + c].0, &dy[out + c].0);
-                    let mut left = [0.0; GROUP];
-                    for lane in 0..GROUP {
-                        left[lane] = if relu && y[lane] <= 0.0 {
-                            0.0
-                        } else {
-                            dy[lane]
-                        };
-                    }
-                    for place in 0..self.places() {
-                        let at = under.at(place) + c;
-                        let (x, dx) = (&x[at].0, &mut dx[at].0);
-                        for lane in 0..GROUP {
-                            let here = x[lane] == y[lane];
-                            dx[lane] += if here { left[lane] } else { 0.0 };
-                            left[lane] = if here { 0.0 } else { left[lane] };
-                        }
-                    }
-                }
-            });
+        if !add {
+            dx.fill(Lanes::ZERO);
+        }
+        arch.dispatch(BackwardMax {
+            window: self,
+            x,
+            y,
+            dy,
+            relu,
+            dx,
         });
     }
 
     /// The mean of each window.
-    pub fn forward_mean(&self, arch: Arch, x: &[Lanes], y: &mut [Lanes]) {
+    pub fn forward_mean(&self, x: &[Lanes], y: &mut [Lanes]) {
         let share = self.share();
-        arch.dispatch(|| {
-            self.walk(|out, under| {
-                let y = &mut y[out..][..self.channels];
-                y.fill(Lanes::ZERO);
-                for place in 0..self.places() {
-                    for (y, x) in y.iter_mut().zip(&x[under.at(place)..]) {
-                        for (y, x) in y.0.iter_mut().zip(&x.0) {
-                            *y += x;
-                        }
+        self.walk(|out, under| {
+            let y = &mut y[out..][..self.channels];
+            y.fill(Lanes::ZERO);
+            for place in 0..self.places() {
+                for (y, x) in y.iter_mut().zip(&x[under.at(place)..]) {
+                    for (y, x) in y.0.iter_mut().zip(&x.0) {
+                        *y += x;
                     }
                 }
-                for y in y {
-                    for y in &mut y.0 {
-                        *y *= share;
-                    }
+            }
+            for y in y {
+                for y in &mut y.0 {
+                    *y *= share;
                 }
-            });
+            }
         });
     }
 
     /// Spreads each window's gradient evenly; adds to what `dx` holds unless that is to be forgotten.
-    pub fn backward_mean(&self, arch: Arch, dy: &[Lanes], add: bool, dx: &mut [Lanes]) {
+    pub fn backward_mean(&self, dy: &[Lanes], add: bool, dx: &mut [Lanes]) {
         let share = self.share();
-        arch.dispatch(|| {
-            if !add {
-                dx.fill(Lanes::ZERO);
-            }
-            self.walk(|out, under| {
-                for place in 0..self.places() {
-                    let dy = &dy[out..][..self.channels];
-                    for (dx, dy) in dx[under.at(place)..].iter_mut().zip(dy) {
-                        for (dx, dy) in dx.0.iter_mut().zip(&dy.0) {
-                            *dx += share * dy;
-                        }
+        if !add {
+            dx.fill(Lanes::ZERO);
+        }
+        self.walk(|out, under| {
+            for place in 0..self.places() {
+                let dy = &dy[out..][..self.channels];
+                for (dx, dy) in dx[under.at(place)..].iter_mut().zip(dy) {
+                    for (dx, dy) in dx.0.iter_mut().zip(&dy.0) {
+                        *dx += share * dy;
                     }
                 }
-            });
+            }
         });
     }
 
     #[expect(clippy::cast_precision_loss, reason = "windows are small")]
     fn share(&self) -> f32 {
         1.0 / self.places() as f32
+    }
+}
+
+struct ForwardMax<'a> {
+    window: &'a Window,
+    x: &'a [Lanes],
+    y: &'a mut [Lanes],
+}
+
+impl WithSimd for ForwardMax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { window, x, y } = self;
+        window.walk(
+            #[inline(always)]
+            |out, under| {
+                for c in 0..window.channels {
+                    let y = y[out + c].vectors_mut::<S>();
+                    y.copy_from_slice(x[under.at(0) + c].vectors::<S>());
+                    for place in 1..window.places() {
+                        let x = x[under.at(place) + c].vectors::<S>();
+                        for (y, &x) in y.iter_mut().zip(x) {
+                            // NaN is not below anything, and nothing is below NaN: both stay.
+                            let keeps = simd.less_than_or_equal_f32s(x, *y);
+                            let is_number = simd.equal_f32s(*y, *y);
+                            let larger = simd.select_f32s(keeps, *y, x);
+                            *y = simd.select_f32s(is_number, larger, *y);
+                        }
+                    }
+                }
+            },
+        );
+    }
+}
+
+struct BackwardMax<'a> {
+    window: &'a Window,
+    x: &'a [Lanes],
+    y: &'a [Lanes],
+    dy: &'a [Lanes],
+    relu: bool,
+    dx: &'a mut [Lanes],
+}
+
+impl WithSimd for BackwardMax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            window,
+            x,
+            y,
+            dy,
+            relu,
+            dx,
+        } = self;
+        let zero = simd.splat_f32s(0.0);
+        window.walk(
+            #[inline(always)]
+            |out, under| {
+                for c in 0..window.channels {
+                    let (y, dy) = (y[out + c].vectors::<S>(), dy[out + c].vectors::<S>());
+                    for (v, (&y, &dy)) in y.iter().zip(dy).enumerate() {
+                        let mut left = if relu {
+                            relu::backward(simd, y, dy)
+                        } else {
+                            dy
+                        };
+                        for place in 0..window.places() {
+                            let at = under.at(place) + c;
+                            let here = simd.equal_f32s(x[at].vectors::<S>()[v], y);
+                            let dx = &mut dx[at].vectors_mut::<S>()[v];
+                            *dx = simd.add_f32s(*dx, simd.select_f32s(here, left, zero));
+                            left = simd.select_f32s(here, zero, left);
+                        }
+                    }
+                }
+            },
+        );
     }
 }

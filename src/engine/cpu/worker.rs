@@ -7,9 +7,9 @@ use pulp::Arch;
 
 use super::conv::{Packed, WeightSums};
 use super::lanes::{Buffer, Lanes, group_to_rows, groups, in_group, rows_to_group};
-use super::norm::{Statistics, clear_where_zero};
-use super::plan::{Back, Form, Kind, Outlet, Plan, Step};
-use super::{dense, loss};
+use super::norm::Statistics;
+use super::plan::{Back, Kind, Outlet, Plan, Step};
+use super::{dense, loss, relu};
 use crate::data::Examples;
 use crate::engine::Evaluation;
 use crate::model::{Dense, Shape, values};
@@ -321,7 +321,7 @@ impl Worker {
             }
             Kind::MeanPool(window) => {
                 let x = here(step.input).read(&self.values);
-                window.forward_mean(arch, x, to.write(&mut out));
+                window.forward_mean(x, to.write(&mut out));
             }
             Kind::Add => {
                 let x = here(step.input).read(&self.values);
@@ -548,7 +548,7 @@ impl Worker {
                 let dy = delta.group_mut(group, len);
                 if *relu && !relu_is_undone {
                     let y = here(step.output).read(&self.values);
-                    arch.dispatch(|| clear_where_zero(y, dy));
+                    relu::backward_group(arch, y, dy);
                 }
                 if plan.values[step.input].fleeting {
                     let maker = plan.values[step.input].made_by;
@@ -592,7 +592,7 @@ impl Worker {
                 if let Some(Outlet { slot, add }) = step.input_delta {
                     let input = plan.values[step.input].len();
                     let dx = self.deltas[slot].group_mut(group, input);
-                    window.backward_mean(arch, delta.group(group, len), add, dx);
+                    window.backward_mean(delta.group(group, len), add, dx);
                 }
             }
             Kind::Relu | Kind::Dropout { .. } | Kind::Add => {
@@ -600,7 +600,7 @@ impl Worker {
                 match &step.kind {
                     Kind::Relu => {
                         let y = here(step.output).read(&self.values);
-                        arch.dispatch(|| clear_where_zero(y, dy));
+                        relu::backward_group(arch, y, dy);
                     }
                     Kind::Dropout { node, .. } if mask(task, *node).is_some() => {
                         multiply_lanes(dy, self.masks[at].group(group, len));
@@ -645,7 +645,6 @@ struct Place {
 impl Place {
     fn of(plan: &Plan, value: usize, group: usize) -> Self {
         let info = &plan.values[value];
-        debug_assert_eq!(info.form, Form::Groups);
         Self {
             value,
             group: if info.fleeting { 0 } else { group },

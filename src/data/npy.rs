@@ -1,0 +1,387 @@
+//! One array in `NumPy`'s `.npy` format (NEP 1): a header, then the values one after another.
+//!
+//! ```text
+//! \x93NUMPY | version (2 bytes) | length of the text (u16, from version 2 on u32, little-endian)
+//! {'descr': '<f4', 'fortran_order': False, 'shape': (100, 28, 28), }  padded, with a newline
+//! ```
+//!
+//! The text is a Python dictionary. What reads all of Python's literals takes exponential time on
+//! nested brackets, so [`parse`] reads what `NumPy` writes for plain arrays and nothing else.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use super::DataError;
+use super::file::{Input, looks_like};
+
+/// Longest text of a header, `NumPy`'s own limit.
+const MAX_HEADER: u32 = 10_000;
+
+/// What is wrong with one array.
+#[derive(Debug, Error, PartialEq)]
+pub enum NpyFault {
+    #[error("begins like {0}, not like an .npy file; make it with numpy.save")]
+    Magic(&'static str),
+    #[error("is .npy version {0}.{1}; only 1.0, 2.0 and 3.0 are known")]
+    Version(u8, u8),
+    #[error("header of {0} bytes, more than the limit of {MAX_HEADER}; save a plain array")]
+    HeaderLength(u32),
+    #[error("the header is cut off or is not what NumPy writes for a plain array; save it again")]
+    Header,
+    #[error("holds Python objects, which are not read; save numbers: numpy.asarray(x, \"uint8\")")]
+    Objects,
+    #[error("has values of type {found}, expected {expected}; use .astype(…) before saving")]
+    Type {
+        found: String,
+        expected: &'static str,
+    },
+    #[error("has shape {found:?}, expected {expected}")]
+    Shape {
+        found: Vec<u64>,
+        expected: &'static str,
+    },
+    #[error(
+        "cannot tell which axis of {0:?} are the channels; save an array channels=\"first\" or \
+         channels=\"last\" beside it"
+    )]
+    Channels(Vec<u64>),
+    #[error("channels is {0:?}, expected \"first\" or \"last\"")]
+    ChannelsWord(String),
+    #[error("row {row} (counting from 0) has the value {value}; all must be finite as f32")]
+    NotFinite { row: usize, value: f64 },
+    #[error(
+        "has bytes but the training images are floats, or the other way round: bytes are divided \
+         by 255, floats are not; save both as one type"
+    )]
+    Mixed,
+    #[error("names {0} classes; there can be 1 to 256")]
+    ClassCount(u64),
+}
+
+/// Type of the values of an array, such as `<f4`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ValueType {
+    is_big_endian: bool,
+    /// `NumPy`'s letter: `u` unsigned, `i` integer, `f` float, `U` text, `S` bytes, and others.
+    pub kind: char,
+    /// Bytes of a value; of text, characters.
+    pub size: u64,
+}
+
+impl ValueType {
+    fn parse(text: &str) -> Option<Self> {
+        let mut chars = text.chars();
+        let order = chars.next().filter(|order| "<>|=".contains(*order))?;
+        Some(Self {
+            is_big_endian: order == '>',
+            kind: chars.next()?,
+            // Objects have none, dates have units instead of digits only.
+            size: chars.as_str().parse().unwrap_or(0),
+        })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.size
+            .saturating_mul(if self.kind == 'U' { 4 } else { 1 })
+    }
+}
+
+/// As `NumPy` writes it.
+impl fmt::Display for ValueType {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let order = if self.is_big_endian { ">" } else { "<" };
+        write!(f, "{order}{}{}", self.kind, self.size)
+    }
+}
+
+/// The header of an array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Header {
+    pub value: ValueType,
+    /// Whether the first axis is the one that runs fastest.
+    pub is_fortran: bool,
+    pub shape: Vec<u64>,
+}
+
+impl Header {
+    /// Reads the header and leaves `input` at the first value.
+    pub fn read(input: &mut Input) -> Result<Self, DataError> {
+        let start = input.read_up_to(8)?;
+        let result = match *start.as_slice() {
+            [0x93, b'N', b'U', b'M', b'P', b'Y', major, minor] => {
+                let width = if major == 1 { 2 } else { 4 };
+                let mut length = [0; 4];
+                let bytes = input.read_up_to(width)?;
+                length[..bytes.len()].copy_from_slice(&bytes);
+                let length = u32::from_le_bytes(length);
+                if !matches!((major, minor), (1..=3, 0)) {
+                    Err(NpyFault::Version(major, minor))
+                } else if length > MAX_HEADER {
+                    Err(NpyFault::HeaderLength(length))
+                } else {
+                    let text = input.read_up_to(length.into())?;
+                    let is_whole = text.len() as u64 == u64::from(length);
+                    let text = std::str::from_utf8(&text).ok().filter(|_| is_whole);
+                    text.map_or(Err(NpyFault::Header), parse)
+                }
+            }
+            [0x93, ..] => Err(NpyFault::Header),
+            _ => Err(NpyFault::Magic(looks_like(&start))),
+        };
+        result.map_err(|fault| DataError::Npy {
+            file: input.path.clone(),
+            fault,
+        })
+    }
+
+    /// Reads all values as bytes, in the order of the file.
+    pub fn read_values(&self, input: &mut Input) -> Result<Vec<u8>, DataError> {
+        let sizes = self.shape.iter().copied();
+        let bytes = sizes.fold(self.value.bytes(), u64::saturating_mul);
+        let content = format!(
+            "{:?} values of type {} = {bytes} bytes",
+            self.shape, self.value
+        );
+        input.read_rest(bytes, &content)
+    }
+}
+
+/// The dictionary that `NumPy` writes for an array of plain values.
+fn parse(text: &str) -> Result<Header, NpyFault> {
+    let mut text = Literal(text);
+    let (mut value, mut is_fortran, mut shape) = (None, None, None);
+    if !text.eat("{") {
+        return Err(NpyFault::Header);
+    }
+    while !text.eat("}") {
+        let key = text.string().filter(|_| text.eat(":"));
+        match key.ok_or(NpyFault::Header)? {
+            "descr" => match text.string() {
+                Some(name) => value = ValueType::parse(name),
+                None => {
+                    return Err(NpyFault::Type {
+                        found: "structure".to_owned(),
+                        expected: "one number a value",
+                    });
+                }
+            },
+            "fortran_order" => is_fortran = text.boolean(),
+            "shape" => shape = text.tuple(),
+            _ => return Err(NpyFault::Header),
+        }
+        if !text.eat(",") {
+            if text.eat("}") {
+                break;
+            }
+            return Err(NpyFault::Header);
+        }
+    }
+    let header = match (value, is_fortran, shape) {
+        (Some(value), Some(is_fortran), Some(shape)) if text.0.trim().is_empty() => Header {
+            value,
+            is_fortran,
+            shape,
+        },
+        _ => return Err(NpyFault::Header),
+    };
+    if header.value.kind == 'O' {
+        return Err(NpyFault::Objects);
+    }
+    Ok(header)
+}
+
+/// What is left of a Python literal.
+struct Literal<'a>(&'a str);
+
+impl<'a> Literal<'a> {
+    fn eat(&mut self, token: &str) -> bool {
+        let rest = self.0.trim_start().strip_prefix(token);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    /// A quoted string without escapes.
+    fn string(&mut self) -> Option<&'a str> {
+        let quote = ["'", "\""].into_iter().find(|quote| self.eat(quote))?;
+        let (string, rest) = self.0.split_once(quote)?;
+        self.0 = rest;
+        (!string.contains('\\')).then_some(string)
+    }
+
+    fn boolean(&mut self) -> Option<bool> {
+        if self.eat("True") {
+            return Some(true);
+        }
+        self.eat("False").then_some(false)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let text = self.0.trim_start();
+        let end = text.find(|c: char| !c.is_ascii_digit());
+        let (digits, rest) = text.split_at(end.unwrap_or(text.len()));
+        self.0 = rest;
+        digits.parse().ok()
+    }
+
+    /// A tuple of natural numbers.
+    fn tuple(&mut self) -> Option<Vec<u64>> {
+        let mut numbers = Vec::new();
+        if !self.eat("(") {
+            return None;
+        }
+        while !self.eat(")") {
+            numbers.push(self.number()?);
+            if !self.eat(",") {
+                // `(5)` is no tuple.
+                return (numbers.len() > 1 && self.eat(")")).then_some(numbers);
+            }
+        }
+        Some(numbers)
+    }
+}
+
+/// Integers of any width and byte order.
+pub(super) fn integers(bytes: &[u8], value: &ValueType) -> impl Iterator<Item = i128> {
+    let size = usize::try_from(value.size).unwrap_or(1).clamp(1, 8);
+    let (is_signed, is_big_endian) = (value.kind == 'i', value.is_big_endian);
+    let integer = move |bytes: &[u8]| {
+        let mut wide = [0; 16];
+        let ordered = bytes.iter().rev();
+        // Big-endian at the end of sixteen bytes, behind as many signs as it takes.
+        let highest = if is_big_endian {
+            bytes.first()
+        } else {
+            bytes.last()
+        };
+        if is_signed && highest.is_some_and(|byte| byte & 0x80 != 0) {
+            wide = [0xff; 16];
+        }
+        let low = &mut wide[16 - bytes.len()..];
+        if is_big_endian {
+            low.copy_from_slice(bytes);
+        } else {
+            for (to, from) in low.iter_mut().zip(ordered) {
+                *to = *from;
+            }
+        }
+        i128::from_be_bytes(wide)
+    };
+    bytes.chunks_exact(size).map(integer)
+}
+
+/// Floats of four or eight bytes as `f32`.
+pub(super) fn floats(bytes: &[u8], value: &ValueType) -> Vec<f32> {
+    if value.size == 4 {
+        let decode = match value.is_big_endian {
+            true => f32::from_be_bytes,
+            false => f32::from_le_bytes,
+        };
+        bytes.as_chunks().0.iter().map(|&b| decode(b)).collect()
+    } else {
+        let decode = match value.is_big_endian {
+            true => f64::from_be_bytes,
+            false => f64::from_le_bytes,
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the engines compute in f32"
+        )]
+        let narrow = |&b: &[u8; 8]| decode(b) as f32;
+        bytes.as_chunks().0.iter().map(narrow).collect()
+    }
+}
+
+/// Texts of a fixed length, padded with zeros: Latin-1 bytes or UTF-32.
+pub(super) fn texts(bytes: &[u8], value: &ValueType) -> Vec<String> {
+    let size = usize::try_from(value.bytes()).unwrap_or(1).max(1);
+    let decode = |text: &[u8]| {
+        let chars: String = if value.kind == 'S' {
+            text.iter().copied().map(char::from).collect()
+        } else {
+            let decode = match value.is_big_endian {
+                true => u32::from_be_bytes,
+                false => u32::from_le_bytes,
+            };
+            let points = text.as_chunks().0.iter().map(|&b| decode(b));
+            points
+                .map(|point| char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER))
+                .collect()
+        };
+        chars.trim_end_matches('\0').to_owned()
+    };
+    bytes.chunks_exact(size).map(decode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn integer(kind: char, size: u64, is_big_endian: bool, bytes: &[u8]) -> Vec<i128> {
+        let value = ValueType {
+            is_big_endian,
+            kind,
+            size,
+        };
+        integers(bytes, &value).collect()
+    }
+
+    #[test]
+    fn integers_of_every_width_and_order() {
+        assert_eq!(integer('u', 1, false, &[0, 255]), [0, 255]);
+        assert_eq!(integer('i', 1, false, &[127, 255]), [127, -1]);
+        assert_eq!(integer('u', 2, false, &[1, 2]), [0x0201]);
+        assert_eq!(integer('i', 2, true, &[0xff, 0xfe]), [-2]);
+        assert_eq!(integer('i', 4, false, &[0xfe, 0xff, 0xff, 0xff]), [-2]);
+        assert_eq!(integer('u', 8, true, &[0xff; 8]), [i128::from(u64::MAX)]);
+        assert_eq!(integer('i', 8, true, &[0, 0, 0, 0, 0, 0, 1, 2]), [0x0102]);
+    }
+
+    #[test]
+    fn headers_as_numpy_writes_them() {
+        let parsed = |text: &str| parse(text).map(|h| (h.value.to_string(), h.is_fortran, h.shape));
+        for (text, value, is_fortran, shape) in [
+            (
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 28, 28), }    \n",
+                "<f4",
+                false,
+                &[3, 28, 28][..],
+            ),
+            (
+                "{'descr':'|u1','fortran_order':True,'shape':(3,)}",
+                "<u1",
+                true,
+                &[3],
+            ),
+            (
+                "{\"shape\": (), \"descr\": \">i8\", \"fortran_order\": False}",
+                ">i8",
+                false,
+                &[],
+            ),
+        ] {
+            let expected = (value.to_owned(), is_fortran, shape.to_vec());
+            assert_eq!(parsed(text), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "{",
+            "{}",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3)}",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3, -1)}",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 99999999999999999999)}",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3,) 'x'",
+            "{'descr': '<f4', 'fortran_order': 0, 'shape': (3,)}",
+            "{'descr': 'f4', 'fortran_order': False, 'shape': (3,)}",
+            "{'descr': '<f4', 'fortran_order': False}",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)} more",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), 'other': 1}",
+        ] {
+            assert_eq!(parsed(text), Err(NpyFault::Header), "{text}");
+        }
+        let objects = "{'descr': '|O', 'fortran_order': False, 'shape': (3,), }";
+        assert_eq!(parsed(objects), Err(NpyFault::Objects));
+        let records = "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3,), }";
+        assert!(matches!(parsed(records), Err(NpyFault::Type { .. })));
+    }
+}

@@ -1,0 +1,142 @@
+//! Training part and test part, as a reader found them, and the data set that they make.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::{DataError, Dataset, Examples};
+
+/// Bytes of a class's name, at most: as many as the run file has room for.
+const MAX_CLASS_NAME: usize = 64;
+
+/// The values of all images of a part, `[N, channels, height, width]`.
+pub(super) enum Pixels {
+    /// To be divided by 255.
+    Bytes(Vec<u8>),
+    /// To be used as they are.
+    Floats(Vec<f32>),
+}
+
+/// The training part or the test part.
+pub(super) struct Part {
+    /// The images' file, for errors.
+    pub file: PathBuf,
+    /// Channels, height and width.
+    pub shape: [usize; 3],
+    pub pixels: Pixels,
+    /// `[N]`, each below the number of classes.
+    pub labels: Vec<u8>,
+}
+
+/// Puts the two parts together, if they fit.
+pub(super) fn dataset(
+    name: String,
+    classes: Vec<String>,
+    train: Part,
+    test: Part,
+) -> Result<Dataset, DataError> {
+    if train.shape != test.shape {
+        return Err(DataError::SizesDiffer {
+            train: train.file,
+            train_size: size(train.shape),
+            test: test.file,
+            test_size: size(test.shape),
+        });
+    }
+    let mut hash = Sha256::new();
+    for part in [&train, &test] {
+        match &part.pixels {
+            Pixels::Bytes(pixels) => hash.update(pixels),
+            Pixels::Floats(values) => {
+                for value in values {
+                    hash.update(value.to_le_bytes());
+                }
+            }
+        }
+        hash.update(&part.labels);
+    }
+    Ok(Dataset {
+        name,
+        shape: train.shape,
+        classes,
+        train: train.examples()?,
+        test: test.examples()?,
+        sha256: hex(&hash.finalize()),
+    })
+}
+
+impl Part {
+    fn examples(self) -> Result<Examples, DataError> {
+        let features = self.shape.iter().product();
+        match self.pixels {
+            Pixels::Bytes(pixels) => Examples::from_pixels(&pixels, self.labels, features),
+            Pixels::Floats(values) => Examples::new(values, self.labels, features),
+        }
+    }
+}
+
+/// Whether there is a label for every image.
+pub(super) fn check_counts(
+    images: (&Path, usize),
+    labels: (&Path, usize),
+) -> Result<(), DataError> {
+    if images.1 == labels.1 {
+        return Ok(());
+    }
+    Err(DataError::CountsDiffer {
+        images: images.0.to_owned(),
+        image_count: images.1,
+        labels: labels.0.to_owned(),
+        label_count: labels.1,
+    })
+}
+
+/// Whether every label is below `classes`.
+pub(super) fn check_labels(file: &Path, labels: &[u8], classes: usize) -> Result<(), DataError> {
+    match labels
+        .iter()
+        .position(|&label| usize::from(label) >= classes)
+    {
+        None => Ok(()),
+        Some(row) => Err(DataError::Label {
+            file: file.to_owned(),
+            row,
+            label: labels[row].into(),
+            highest: classes.saturating_sub(1),
+        }),
+    }
+}
+
+/// Whether names from outside may be shown and recorded.
+pub(super) fn check_class_names(file: &Path, names: &[String]) -> Result<(), DataError> {
+    let fits = |name: &&String| {
+        (1..=MAX_CLASS_NAME).contains(&name.len()) && !name.chars().any(char::is_control)
+    };
+    match names.iter().find(|name| !fits(name)) {
+        None => Ok(()),
+        Some(name) => Err(DataError::ClassName {
+            file: file.to_owned(),
+            name: name.chars().take(MAX_CLASS_NAME).collect(),
+        }),
+    }
+}
+
+/// Names of classes that have none: their numbers.
+pub(super) fn numbered(classes: usize) -> Vec<String> {
+    (0..classes).map(|class| class.to_string()).collect()
+}
+
+/// `28x28` or, with several channels, `3x32x32`.
+fn size(shape: [usize; 3]) -> String {
+    match shape {
+        [1, height, width] => format!("{height}x{width}"),
+        [channels, height, width] => format!("{channels}x{height}x{width}"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles
+        .filter_map(|nibble| char::from_digit(nibble.into(), 16))
+        .collect()
+}

@@ -1,0 +1,260 @@
+//! Any model that candle can differentiate, as an engine.
+//!
+//! A model is a function from parameters and a batch of examples to losses. Its parameters are
+//! described by a [`ParamLayout`], its examples are two tensors of one's own making. With this engine
+//! a [`Trainer`](crate::train::Trainer) allocates the model's loss change as it does for networks of
+//! layers. `examples/custom_model.rs` does it for a small transformer.
+//!
+//! ```
+//! use candle_core::{Device as CandleDevice, Tensor};
+//! use lcascope::engine::candle::{Batch, CustomData, CustomEngine, CustomExamples, Precision};
+//! use lcascope::engine::{Device, Evaluation, GradientEngine, Part, Want};
+//! use lcascope::layout::{ParamLayout, TensorKind};
+//!
+//! // y = w x, with the squared error as the loss.
+//! let mut layout = ParamLayout::default();
+//! layout.push_layer("line", "linear", 1, &[(TensorKind::Weight, vec![1, 1])]);
+//! let x = Tensor::new(&[[1.0_f32], [2.0]], &CandleDevice::Cpu)?;
+//! let y = Tensor::new(&[3.0_f32, 5.0], &CandleDevice::Cpu)?;
+//! let data = CustomData { train: CustomExamples::new(x, y), test: None, validation: None };
+//! let mut line = CustomEngine::new(layout, data, 1, 256, Device::Cpu, Precision::Single, |w, batch| {
+//!     Ok((batch.inputs.matmul(&w[0])?.squeeze(1)? - &batch.targets)?.sqr()?.into())
+//! })?;
+//!
+//! let mut out = Evaluation::default();
+//! line.evaluate(Part::Train, &[2.0], Want::Gradient, &mut out)?;
+//! assert_eq!(out.loss, 1.0); // (1² + 1²) / 2
+//! assert_eq!(out.gradient, [-3.0]); // 2 · (−1 · 1 − 1 · 2) / 2
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! candle 0.11's fused `softmax_last_dim`, `layer_norm` and `rms_norm` have no gradient, and its
+//! `relu` and `max_pool2d` a doubtful one: compose a model of plain operations.
+
+use candle_core::{DType, Device as CandleDevice, Tensor};
+
+use super::open_device;
+use super::shelf::{Job, Outcome, Shelf};
+use crate::engine::{
+    Device, EngineError, Evaluation, GradientEngine, Part, SlicePlan, Want, candle::Precision,
+};
+use crate::layout::ParamLayout;
+
+/// Examples of a model: as many inputs as targets.
+pub struct CustomExamples {
+    /// `[N, ..]`, of any type.
+    inputs: Tensor,
+    /// `[N, ..]`, of any type.
+    targets: Tensor,
+    /// `[N]`, or empty where the loss is not split by class.
+    classes: Vec<u8>,
+}
+
+impl CustomExamples {
+    /// Examples `inputs` and `targets`, each `[N, ..]` and of any type: what the model is given.
+    #[must_use]
+    pub fn new(inputs: Tensor, targets: Tensor) -> Self {
+        Self {
+            inputs,
+            targets,
+            classes: Vec::new(),
+        }
+    }
+
+    /// Says which class each example counts to, `[N]`. The model does not see it.
+    #[must_use]
+    pub fn in_classes(mut self, classes: Vec<u8>) -> Self {
+        self.classes = classes;
+        self
+    }
+}
+
+/// The examples of a run.
+pub struct CustomData {
+    /// Whose loss is allocated.
+    pub train: CustomExamples,
+    pub test: Option<CustomExamples>,
+    pub validation: Option<CustomExamples>,
+}
+
+/// Examples that the model is asked about.
+pub struct Batch {
+    /// `[B, ..]`
+    pub inputs: Tensor,
+    /// `[B, ..]`
+    pub targets: Tensor,
+    /// In a mini-batch, and only there: a number for whatever is random in training.
+    pub noise: Option<u64>,
+}
+
+/// Only the losses of a model.
+impl From<Tensor> for Outcome {
+    fn from(loss: Tensor) -> Self {
+        Self { loss, hits: None }
+    }
+}
+
+type Model = dyn Fn(&[Tensor], &Batch) -> candle_core::Result<Outcome> + Send;
+
+/// A model of one's own.
+pub struct CustomEngine {
+    layout: ParamLayout,
+    model: Box<Model>,
+    classes: usize,
+    device: CandleDevice,
+    dtype: DType,
+    description: String,
+    train: Shelf,
+    test: Shelf,
+    validation: Shelf,
+}
+
+impl CustomEngine {
+    /// An engine for `model`, which gets one tensor for each of `layout`, in its order and shapes.
+    ///
+    /// The examples are moved to `device`, floating-point ones in `precision`, and evaluated in slices
+    /// of `slice_size` in the order given. Where they are in `classes` greater than 1,
+    /// [`Want::ClassGradient`] goes back through the model once for each class; with 1 the class is
+    /// the whole. The model must give the same losses for the same parameters, but for
+    /// [`Batch::noise`].
+    ///
+    /// # Errors
+    /// No such device or no memory on it, tensors of different numbers of examples, a class that
+    /// there is not.
+    ///
+    /// # Panics
+    /// If `slice_size` is 0.
+    pub fn new(
+        layout: ParamLayout,
+        data: CustomData,
+        classes: usize,
+        slice_size: usize,
+        device: Device,
+        precision: Precision,
+        model: impl Fn(&[Tensor], &Batch) -> candle_core::Result<Outcome> + Send + 'static,
+    ) -> Result<Self, EngineError> {
+        let dtype = precision.dtype();
+        let candle = open_device(device)?;
+        let shelf = |part: &str, examples: CustomExamples| {
+            let len = check(part, &examples, classes)?;
+            let moved = |tensor: &Tensor| -> Result<Tensor, EngineError> {
+                let tensor = tensor.detach().to_device(&candle)?.contiguous()?;
+                Ok(match tensor.dtype().is_float() {
+                    true => tensor.to_dtype(dtype)?,
+                    false => tensor,
+                })
+            };
+            Ok::<_, EngineError>(Shelf {
+                inputs: moved(&examples.inputs)?,
+                targets: moved(&examples.targets)?,
+                labels: match examples.classes.is_empty() {
+                    true => vec![0; len],
+                    false => examples.classes,
+                },
+                slices: SlicePlan::in_order(len, slice_size).slices,
+            })
+        };
+        let none = || -> Result<CustomExamples, EngineError> {
+            let nothing = Tensor::zeros(0, dtype, &CandleDevice::Cpu)?;
+            Ok(CustomExamples::new(nothing.clone(), nothing))
+        };
+        Ok(Self {
+            train: shelf("training", data.train)?,
+            test: shelf("test", data.test.map_or_else(none, Ok)?)?,
+            validation: shelf("validation", data.validation.map_or_else(none, Ok)?)?,
+            layout,
+            model: Box::new(model),
+            classes,
+            device: candle,
+            dtype,
+            description: format!("candle on {device}, {}, own model", dtype.as_str()),
+        })
+    }
+
+    fn run(
+        &self,
+        shelf: &Shelf,
+        params: &[f32],
+        want: Want,
+        noise: Option<u64>,
+        out: &mut Evaluation,
+    ) -> Result<(), EngineError> {
+        let job = Job {
+            layout: &self.layout,
+            classes: self.classes,
+            device: &self.device,
+            dtype: self.dtype,
+        };
+        job.run(shelf, params, want, out, |params, inputs, targets| {
+            let batch = Batch {
+                inputs: inputs.clone(),
+                targets: targets.clone(),
+                noise,
+            };
+            Ok((self.model)(params, &batch)?)
+        })
+    }
+
+    fn shelf(&self, part: Part) -> &Shelf {
+        match part {
+            Part::Train => &self.train,
+            Part::Test => &self.test,
+            Part::Validation => &self.validation,
+        }
+    }
+}
+
+/// Number of examples, if they fit together.
+fn check(part: &str, examples: &CustomExamples, classes: usize) -> Result<usize, EngineError> {
+    let len = examples.inputs.dim(0)?;
+    let targets = examples.targets.dim(0)?;
+    let labels = examples.classes.len();
+    if targets != len || (labels != len && labels != 0) {
+        return Err(EngineError::Model(format!(
+            "its {len} {part} inputs have {targets} targets and {labels} classes: give one of each \
+             for every input, or no classes"
+        )));
+    }
+    let class = examples.classes.iter().copied().max().unwrap_or(0);
+    if usize::from(class) >= classes {
+        return Err(EngineError::Model(format!(
+            "a {part} example is in class {class}, but the {classes} classes are counted from 0"
+        )));
+    }
+    Ok(len)
+}
+
+impl GradientEngine for CustomEngine {
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+
+    fn evaluate(
+        &mut self,
+        part: Part,
+        params: &[f32],
+        want: Want,
+        out: &mut Evaluation,
+    ) -> Result<(), EngineError> {
+        self.run(self.shelf(part), params, want, None, out)
+    }
+
+    fn evaluate_batch(
+        &mut self,
+        params: &[f32],
+        rows: &[u32],
+        noise: u64,
+        out: &mut Evaluation,
+    ) -> Result<(), EngineError> {
+        let batch = self.train.select(rows.to_vec(), &self.device)?;
+        self.run(&batch, params, Want::Gradient, Some(noise), out)
+    }
+
+    /// A model of one's own has no running averages: the accuracy is that of
+    /// [`evaluate`](Self::evaluate).
+    fn accuracy(&mut self, part: Part, params: &[f32], _: &[f32]) -> Result<f64, EngineError> {
+        let mut out = Evaluation::default();
+        self.evaluate(part, params, Want::Loss, &mut out)?;
+        Ok(out.accuracy)
+    }
+}

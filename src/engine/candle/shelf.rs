@@ -1,0 +1,251 @@
+//! The losses of many examples, slice by slice, and their gradient: what any model needs.
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::engine::{EngineError, Evaluation, Slice, SlicePlan, Want};
+use crate::layout::{ParamLayout, Tensor as TensorLayout};
+
+/// A part of the data on the device, in the order in which it is evaluated.
+pub(super) struct Shelf {
+    /// `[N, ..]`
+    pub inputs: Tensor,
+    /// `[N, ..]`
+    pub targets: Tensor,
+    /// `[N]`: classes, here and not on the device.
+    pub labels: Vec<u8>,
+    pub slices: Vec<Slice>,
+}
+
+impl Shelf {
+    /// The examples at these positions, as one slice.
+    pub fn select(&self, positions: Vec<u32>, device: &Device) -> Result<Self, EngineError> {
+        let labels = positions.iter().map(|&at| self.labels[at as usize]);
+        let labels: Vec<u8> = labels.collect();
+        let at = Tensor::new(positions, device)?;
+        Ok(Self {
+            inputs: self.inputs.index_select(&at, 0)?,
+            targets: self.targets.index_select(&at, 0)?,
+            slices: SlicePlan::in_order(labels.len(), labels.len().max(1)).slices,
+            labels,
+        })
+    }
+}
+
+/// What a model says of a slice's examples.
+pub struct Outcome {
+    /// `[B]`: the loss of each example. Or a scalar, their mean; then it cannot be split by class.
+    pub loss: Tensor,
+    /// `[B]`: 1 where the model is right and 0 elsewhere, or the share of an example that is right.
+    /// Without it the accuracy is NaN.
+    pub hits: Option<Tensor>,
+}
+
+/// How to evaluate a model.
+pub(super) struct Job<'a> {
+    pub layout: &'a ParamLayout,
+    pub classes: usize,
+    pub device: &'a Device,
+    pub dtype: DType,
+}
+
+impl Job<'_> {
+    /// Evaluates the slices of a shelf; the mean is over all of them together. `outcome` gets one
+    /// tensor for each of the layout, and inputs and targets of a slice.
+    pub fn run(
+        &self,
+        shelf: &Shelf,
+        params: &[f32],
+        want: Want,
+        out: &mut Evaluation,
+        mut outcome: impl FnMut(&[Tensor], &Tensor, &Tensor) -> Result<Outcome, EngineError>,
+    ) -> Result<(), EngineError> {
+        let with_gradient = want >= Want::Gradient;
+        let by_class = want == Want::ClassGradient;
+        let variables = self.variables(params)?;
+        let tensors: Vec<Tensor> = variables
+            .iter()
+            .map(|v| match with_gradient {
+                true => v.as_tensor().clone(),
+                false => v.as_detached_tensor(),
+            })
+            .collect();
+        let groups = if by_class { self.classes } else { 1 };
+        let mut sums = vec![Sums::new(&variables); groups];
+        let mut losses = Vec::new();
+        let mut hits = Vec::new();
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        let examples = shelf.labels.len() as f64;
+
+        for slice in &shelf.slices {
+            let (start, len) = (slice.range.start, slice.range.len());
+            let inputs = shelf.inputs.narrow(0, start, len)?;
+            let targets = shelf.targets.narrow(0, start, len)?;
+            let of_slice = outcome(&tensors, &inputs, &targets)?;
+            let loss = self.by_example(&of_slice.loss, len)?;
+            losses.push(loss.detach());
+            hits.extend(of_slice.hits);
+            if !with_gradient {
+                continue;
+            }
+            let loss = (loss / examples)?;
+            match slice.class {
+                _ if groups == 1 => sums[0].add(&loss.sum_all()?)?,
+                Some(class) => sums[class].add(&loss.sum_all()?)?,
+                // Mixed: one pass back for each class that is there.
+                None => {
+                    let labels = &shelf.labels[slice.range.clone()];
+                    for (class, sums) in sums.iter_mut().enumerate() {
+                        if let Some(mask) = self.mask(labels, class)? {
+                            sums.add(&(&loss * mask)?.sum_all()?)?;
+                        }
+                    }
+                }
+            }
+        }
+
+        write_losses(&download(&losses)?, &shelf.labels, self.classes, out);
+        out.accuracy = match hits.len() == shelf.slices.len() {
+            true => download(&hits)?.iter().sum::<f64>() / examples,
+            false => f64::NAN,
+        };
+        let len = if with_gradient { params.len() } else { 0 };
+        out.gradient.resize(len, 0.0);
+        out.class_gradient
+            .resize(if by_class { groups * len } else { 0 }, 0.0);
+        out.statistics.clear();
+        let layout = &self.layout.tensors;
+        if by_class {
+            for (sums, out) in sums.iter().zip(out.class_gradient.chunks_exact_mut(len)) {
+                sums.write(layout, out)?;
+            }
+            sum_classes(&out.class_gradient, &mut out.gradient);
+        } else if with_gradient {
+            sums[0].write(layout, &mut out.gradient)?;
+        }
+        Ok(())
+    }
+
+    /// One variable a tensor of the layout, filled from the flat vector `params`.
+    fn variables(&self, params: &[f32]) -> Result<Vec<Var>, EngineError> {
+        let flat = Tensor::from_slice(params, params.len(), self.device)?.to_dtype(self.dtype)?;
+        let tensors = self.layout.tensors.iter();
+        tensors
+            .map(|t| {
+                let part = flat.narrow(0, t.range.start, t.range.len())?;
+                Ok(Var::from_tensor(&part.reshape(t.shape.as_slice())?)?)
+            })
+            .collect()
+    }
+
+    /// Losses `[B]`; a mean counts for every example.
+    fn by_example(&self, loss: &Tensor, examples: usize) -> Result<Tensor, EngineError> {
+        match loss.dims() {
+            [] if self.classes == 1 => Ok(loss.broadcast_as(examples)?),
+            [len] if *len == examples => Ok(loss.clone()),
+            shape => Err(EngineError::Model(format!(
+                "its loss of {examples} examples in {} classes has the shape {shape:?}: it must be \
+                 [{examples}], one number an example{}",
+                self.classes,
+                if self.classes == 1 {
+                    ", or a scalar, their mean"
+                } else {
+                    ""
+                }
+            ))),
+        }
+    }
+
+    /// `[B]`: 1 for the examples of a class and 0 for the others; none if there are none.
+    fn mask(&self, labels: &[u8], class: usize) -> Result<Option<Tensor>, EngineError> {
+        let is_of_class = |&label: &u8| usize::from(label) == class;
+        if !labels.iter().any(is_of_class) {
+            return Ok(None);
+        }
+        let mask: Vec<u8> = labels.iter().map(|l| u8::from(is_of_class(l))).collect();
+        Ok(Some(Tensor::new(mask, self.device)?.to_dtype(self.dtype)?))
+    }
+}
+
+/// The values of several vectors, one after another.
+fn download(parts: &[Tensor]) -> Result<Vec<f64>, EngineError> {
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(Tensor::cat(parts, 0)?.to_dtype(DType::F64)?.to_vec1()?)
+}
+
+/// Means of the losses of all examples, by class too.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn write_losses(losses: &[f64], labels: &[u8], classes: usize, out: &mut Evaluation) {
+    let mut sums = vec![(0.0, 0_u32); classes];
+    for (loss, &label) in losses.iter().zip(labels) {
+        let (sum, n) = &mut sums[usize::from(label)];
+        *sum += loss;
+        *n += 1;
+    }
+    out.loss = sums.iter().map(|(sum, _)| sum).sum::<f64>() / labels.len() as f64;
+    out.class_loss.clear();
+    let means = sums.iter().map(|&(sum, n)| sum / f64::from(n));
+    out.class_loss.extend(means);
+}
+
+/// A gradient that adds up on the device, one tensor of the layout after another.
+#[derive(Clone)]
+struct Sums<'a> {
+    variables: &'a [Var],
+    sums: Vec<Option<Tensor>>,
+}
+
+impl<'a> Sums<'a> {
+    fn new(variables: &'a [Var]) -> Self {
+        Self {
+            variables,
+            sums: vec![None; variables.len()],
+        }
+    }
+
+    /// Adds the gradient of a loss.
+    fn add(&mut self, loss: &Tensor) -> Result<(), EngineError> {
+        let gradients = loss.backward()?;
+        for (sum, variable) in self.sums.iter_mut().zip(self.variables) {
+            if let Some(gradient) = gradients.get(variable) {
+                *sum = Some(match sum.take() {
+                    Some(sum) => (sum + gradient)?,
+                    None => gradient.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Downloads the sums into the flat vector `out`.
+    fn write(&self, layout: &[TensorLayout], out: &mut [f32]) -> Result<(), EngineError> {
+        for (sum, tensor) in self.sums.iter().zip(layout) {
+            let out = &mut out[tensor.range.clone()];
+            match sum {
+                Some(sum) => {
+                    let values: Vec<f32> = sum.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
+                    out.copy_from_slice(&values);
+                }
+                None => out.fill(0.0),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `out[i] = Σ_c classes[c][i]`, added up in double precision.
+fn sum_classes(classes: &[f32], out: &mut [f32]) {
+    let mut total = vec![0.0_f64; out.len()];
+    for class in classes.chunks_exact(out.len()) {
+        for (sum, &g) in total.iter_mut().zip(class) {
+            *sum += f64::from(g);
+        }
+    }
+    for (g, sum) in out.iter_mut().zip(total) {
+        #[expect(clippy::cast_possible_truncation, reason = "gradients are f32")]
+        {
+            *g = sum as f32;
+        }
+    }
+}
