@@ -11,6 +11,8 @@
     reason = "small counts and chosen numbers"
 )]
 
+mod devices;
+
 use lcascope::data::Examples;
 use lcascope::engine::candle::{CandleEngine, Precision};
 use lcascope::engine::cpu::CpuEngine;
@@ -99,24 +101,24 @@ impl Case {
         }
     }
 
-    fn candle(&self, precision: Precision, by_class: bool) -> CandleEngine {
+    fn candle(&self, device: Device, precision: Precision, by_class: bool) -> CandleEngine {
         let (network, data) = (&self.network, &self.data);
-        let device = Device::Cpu;
         CandleEngine::new(network, data, self.slice_size, device, precision, by_class).unwrap()
     }
 
     fn oracle(&self, by_class: bool) -> CandleEngine {
-        self.candle(Precision::Double, by_class)
+        self.candle(Device::Cpu, Precision::Double, by_class)
     }
 
     /// Every engine that is compared with the oracle.
     fn engines(&self, by_class: bool) -> Vec<Box<dyn GradientEngine>> {
         let (network, data) = (&self.network, self.data.clone());
         let cpu = CpuEngine::new(network, data, self.slice_size, 2, by_class);
-        vec![
-            Box::new(cpu),
-            Box::new(self.candle(Precision::Single, by_class)),
-        ]
+        let mut engines: Vec<Box<dyn GradientEngine>> = vec![Box::new(cpu)];
+        for device in devices::devices() {
+            engines.push(Box::new(self.candle(device, Precision::Single, by_class)));
+        }
+        engines
     }
 
     /// Running averages that a training may have: variances are positive.

@@ -119,6 +119,7 @@ pub struct Packed {
     backward: Vec<f32>,
     /// `[outputs]`: zeros where there is no bias.
     bias: Vec<f32>,
+    terms: Vec<Segment>,
 }
 
 /// What the weight gradient of a slice is added up in.
@@ -226,14 +227,27 @@ impl Kernel {
     }
 
     /// `y = conv(x) + b`, then `max(·, 0)` if `relu`; one group.
-    pub fn forward(&self, arch: Arch, packed: &Packed, x: &[Lanes], relu: bool, y: &mut [Lanes]) {
+    pub fn forward(
+        &self,
+        arch: Arch,
+        packed: &mut Packed,
+        x: &[Lanes],
+        relu: bool,
+        y: &mut [Lanes],
+    ) {
         let conv = &self.conv;
-        let start = Start::Bias(&packed.bias);
+        let Packed {
+            forward,
+            bias,
+            terms,
+            ..
+        } = packed;
+        let start = Start::Bias(bias);
         let sums = Sums {
             tiles: &self.out_tiles,
             channels: conv.outputs,
             depth: conv.fan_in(),
-            weights: &packed.forward,
+            weights: forward,
             from: x,
             start,
             relu,
@@ -258,6 +272,7 @@ impl Kernel {
             sums,
             size: self.output,
             segments,
+            terms,
         });
     }
 
@@ -265,17 +280,20 @@ impl Kernel {
     pub fn backward_input(
         &self,
         arch: Arch,
-        packed: &Packed,
+        packed: &mut Packed,
         dy: &[Lanes],
         add: bool,
         dx: &mut [Lanes],
     ) {
         let conv = &self.conv;
+        let Packed {
+            backward, terms, ..
+        } = packed;
         let sums = Sums {
             tiles: &self.in_tiles,
             channels: conv.inputs,
             depth: conv.outputs * conv.kernel[0] * conv.kernel[1],
-            weights: &packed.backward,
+            weights: backward,
             from: dy,
             start: if add { Start::Before } else { Start::Zero },
             relu: false,
@@ -326,6 +344,7 @@ impl Kernel {
             sums,
             size: self.input,
             segments,
+            terms,
         });
     }
 
@@ -432,6 +451,8 @@ struct AllSums<'a, F> {
     sums: Sums<'a>,
     size: [usize; 2],
     segments: F,
+    /// Memory for the terms of one pixel.
+    terms: &'a mut Vec<Segment>,
 }
 
 impl<F: Fn([usize; 2], &mut Vec<Segment>)> WithSimd for AllSums<'_, F> {
@@ -443,6 +464,7 @@ impl<F: Fn([usize; 2], &mut Vec<Segment>)> WithSimd for AllSums<'_, F> {
             sums,
             size,
             segments,
+            terms,
         } = self;
         let Sums {
             tiles,
@@ -459,11 +481,10 @@ impl<F: Fn([usize; 2], &mut Vec<Segment>)> WithSimd for AllSums<'_, F> {
         if let Start::Bias(bias) = start {
             assert_eq!(bias.len(), channels);
         }
-        let mut terms = Vec::with_capacity(64);
         for (pixel, (i, j)) in pairs(size[0], size[1]).enumerate() {
             terms.clear();
-            segments([i, j], &mut terms);
-            for term in &terms {
+            segments([i, j], terms);
+            for term in &*terms {
                 assert!(term.from + term.len <= from.len() && term.weight + term.len <= depth);
             }
             let out = &mut to[pixel * channels..][..channels];
@@ -479,7 +500,7 @@ impl<F: Fn([usize; 2], &mut Vec<Segment>)> WithSimd for AllSums<'_, F> {
                 unsafe {
                     with_size!(
                         tile.size,
-                        sum_tile::<S>(simd, &terms, from, weights, start, relu, out)
+                        sum_tile::<S>(simd, terms, from, weights, start, relu, out)
                     );
                 }
             }
@@ -754,6 +775,162 @@ unsafe fn product_columns<S: Simd, const M: usize, const N: usize>(
                 let at = weights.as_mut_ptr().add(m * walk.padded + o + n * lanes);
                 let at = at.cast::<S::f32s>();
                 at.write_unaligned(simd.add_f32s(at.read_unaligned(), sum));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every instruction set that there is code for and that this machine has.
+    fn archs() -> Vec<Arch> {
+        let mut archs = vec![Arch::Scalar, Arch::new()];
+        #[cfg(target_arch = "x86_64")]
+        archs.extend(pulp::x86::V3::try_new().map(Arch::V3));
+        archs
+    }
+
+    /// Quarters, so that sums are exact in any order.
+    fn quarters(len: usize, seed: usize) -> Vec<f32> {
+        let value = |i: usize| (i * 7919 + seed * 104_729 + i * i) % 9;
+        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+        (0..len).map(|i| value(i) as f32 / 4.0 - 1.0).collect()
+    }
+
+    fn group(len: usize, seed: usize) -> Vec<Lanes> {
+        let values = quarters(len * GROUP, seed);
+        let (chunks, _) = values.as_chunks::<GROUP>();
+        chunks.iter().map(|&chunk| Lanes(chunk)).collect()
+    }
+
+    /// Calls `visit(y, x, weight)` with the places of all products that make the output: of `y`
+    /// and `x` in a group, and of the weight in its tensor.
+    fn products(kernel: &Kernel, mut visit: impl FnMut(usize, usize, usize)) {
+        let conv = &kernel.conv;
+        let [height, width] = conv.kernel;
+        for (i, j) in pairs(kernel.output[0], kernel.output[1]) {
+            for (u, v) in pairs(height, width) {
+                let row = (i * conv.stride[0] + u).checked_sub(conv.before[0]);
+                let column = (j * conv.stride[1] + v).checked_sub(conv.before[1]);
+                let (Some(row), Some(column)) = (row, column) else {
+                    continue;
+                };
+                if row >= kernel.input[0] || column >= kernel.input[1] {
+                    continue;
+                }
+                for (o, c) in pairs(conv.outputs, conv.inputs) {
+                    visit(
+                        (i * kernel.output[1] + j) * conv.outputs + o,
+                        (row * kernel.input[1] + column) * conv.inputs + c,
+                        ((o * conv.inputs + c) * height + u) * width + v,
+                    );
+                }
+            }
+        }
+    }
+
+    fn add_product(to: &mut Lanes, by: f32, from: &Lanes) {
+        for (to, from) in to.0.iter_mut().zip(&from.0) {
+            *to += by * from;
+        }
+    }
+
+    fn check(kernel: &Kernel, arch: Arch) -> Result<(), TestCaseError> {
+        let conv = &kernel.conv;
+        let params = quarters(conv.bias.clone().unwrap_or(0..conv.weight.end).end, 1);
+        let (x, dy) = (group(kernel.input_len(), 2), group(kernel.output_len(), 3));
+        let mut packed = Packed::default();
+        kernel.pack(&params, true, &mut packed);
+
+        let mut y = vec![Lanes([7.0; GROUP]); dy.len()];
+        let mut expected: Vec<Lanes> = (0..y.len())
+            .map(|at| Lanes([packed.bias[at % conv.outputs]; GROUP]))
+            .collect();
+        products(kernel, |y, from, w| {
+            add_product(&mut expected[y], params[w], &x[from])
+        });
+        kernel.forward(arch, &mut packed, &x, false, &mut y);
+        prop_assert_eq!(&y, &expected);
+        kernel.forward(arch, &mut packed, &x, true, &mut y);
+        let positive = |lanes: &Lanes| Lanes(lanes.0.map(|x| x.max(0.0)));
+        prop_assert_eq!(&y, &expected.iter().map(positive).collect::<Vec<_>>());
+
+        let mut dx = vec![Lanes([7.0; GROUP]); x.len()];
+        let mut expected = vec![Lanes::ZERO; x.len()];
+        products(kernel, |y, x, w| {
+            add_product(&mut expected[x], params[w], &dy[y])
+        });
+        kernel.backward_input(arch, &mut packed, &dy, false, &mut dx);
+        prop_assert_eq!(&dx, &expected);
+        kernel.backward_input(arch, &mut packed, &dy, true, &mut dx);
+        let twice = |lanes: &Lanes| Lanes(lanes.0.map(|x| 2.0 * x));
+        prop_assert_eq!(&dx, &expected.iter().map(twice).collect::<Vec<_>>());
+
+        let mut gradient = vec![7.0; params.len()];
+        let mut expected = vec![0.0; params.len()];
+        products(kernel, |y, from, w| {
+            let dot: f32 = dy[y].0.iter().zip(&x[from].0).map(|(dy, x)| dy * x).sum();
+            expected[w] += 2.0 * dot;
+        });
+        if let Some(bias) = &conv.bias {
+            for (at, dy) in dy.iter().enumerate() {
+                expected[bias.start + at % conv.outputs] += 2.0 * dy.0.iter().sum::<f32>();
+            }
+        }
+        let mut sums = WeightSums::default();
+        for add in [false, true] {
+            kernel.begin(&mut sums);
+            kernel.backward_params(arch, &x, &dy, &mut sums);
+            kernel.finish(&sums, add, &mut gradient);
+        }
+        prop_assert_eq!(gradient, expected);
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn kernels_are_sums_of_products_on_every_instruction_set(
+            (inputs, outputs) in (1usize..27, 1usize..27),
+            kernel in prop::array::uniform2(1usize..5),
+            stride in prop::array::uniform2(1usize..4),
+            extra in prop::array::uniform2(0usize..6),
+            padding in prop::array::uniform2((0usize..4, 0usize..4)),
+            bias: bool,
+        ) {
+            // Zeros before and behind, fewer than the kernel is wide, around an image that a window
+            // fits into.
+            let pad = [0, 1].map(|axis| {
+                let (before, behind) = padding[axis];
+                [before.min(kernel[axis] - 1), behind.min(kernel[axis] - 1)]
+            });
+            let size = [0, 1].map(|axis| {
+                let [before, behind] = pad[axis];
+                (kernel[axis] + extra[axis]).saturating_sub(before + behind).max(1)
+            });
+            let output = [0, 1].map(|axis| {
+                let [before, behind] = pad[axis];
+                (size[axis] + before + behind).saturating_sub(kernel[axis]) / stride[axis] + 1
+            });
+            let weights = inputs * outputs * kernel[0] * kernel[1];
+            let conv = Conv {
+                inputs,
+                outputs,
+                kernel,
+                stride,
+                before: [pad[0][0], pad[1][0]],
+                weight: 0..weights,
+                bias: bias.then_some(weights..weights + outputs),
+            };
+            for arch in archs() {
+                let input = [inputs, size[0], size[1]];
+                let kernel = Kernel::new(arch, &conv, input, [outputs, output[0], output[1]]);
+                check(&kernel, arch)?;
             }
         }
     }

@@ -296,7 +296,7 @@ impl Worker {
                 ..
             } => {
                 let x = here(step.input).read(&self.values);
-                kernel.forward(arch, &self.packed[*index], x, *relu, to.write(&mut out));
+                kernel.forward(arch, &mut self.packed[*index], x, *relu, to.write(&mut out));
             }
             Kind::Norm { norm, index, relu } => {
                 let affine = (
@@ -558,7 +558,7 @@ impl Worker {
                 kernel.backward_params(arch, x, dy, &mut self.sums[*index]);
                 if let Some(Outlet { slot, add }) = step.input_delta {
                     let dx = self.deltas[slot].group_mut(group, plan.values[step.input].len());
-                    kernel.backward_input(arch, &self.packed[*index], dy, add, dx);
+                    kernel.backward_input(arch, &mut self.packed[*index], dy, add, dx);
                 }
             }
             Kind::Norm { index, .. } => {
