@@ -65,7 +65,8 @@ fn tiles(arch: Arch, channels: usize) -> Vec<Tile> {
     let mut first = 0;
     while first < channels {
         let left = channels - first;
-        let whole = |size: &usize| *size <= left && (*size % 4 == 0 || *size == left || *size < 4);
+        let whole =
+            |size: &usize| *size <= left && (size.is_multiple_of(4) || *size == left || *size < 4);
         let size = even.or_else(|| fitting.clone().find(whole)).unwrap_or(1);
         tiles.push(Tile { first, size });
         first += size;

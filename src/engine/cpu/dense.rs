@@ -96,7 +96,9 @@ pub fn forward(x: &[f32], w: &[f32], b: &[f32], outputs: usize, relu: bool, y: &
     for row in y.chunks_exact_mut(outputs) {
         if b.is_empty() {
             if relu {
-                row.iter_mut().for_each(|y| *y = positive(*y));
+                for y in row {
+                    *y = positive(*y);
+                }
             }
             continue;
         }
