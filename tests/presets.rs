@@ -84,10 +84,7 @@ impl Case {
         let number = |key: &str| golden[key].as_u64().unwrap();
         let count = |key: &str| number(key) as usize;
         let (seed, test_seed) = (number("seed"), number("test_seed"));
-        let among: Vec<u8> = numbers(&golden["labels"])
-            .iter()
-            .map(|&c| c as u8)
-            .collect();
+        let among: Vec<u8> = serde_json::from_value(golden["labels"].clone()).unwrap();
         let examples = |seed, stream, n| {
             let draws = Stream::new(seed, stream + 2);
             let label = |i| among[(draws.draw(i) % among.len() as u64) as usize];
@@ -95,8 +92,7 @@ impl Case {
             Examples::new(pixels, (0..n).map(label).collect(), network.features()).unwrap()
         };
         let validation = images(seed, 30, count("validation"), shape);
-        let answers = numbers(&golden["running"]["answer"]);
-        let answers = answers.iter().map(|&c| c as u8).collect();
+        let answers = serde_json::from_value(golden["running"]["answer"].clone()).unwrap();
         Self {
             data: RunData {
                 train: examples(seed, 10, count("train")),
@@ -105,10 +101,7 @@ impl Case {
             },
             theta: initial_parameters(&network, seed),
             slice_size: count("slice_size"),
-            batch: numbers(&golden["batch"])
-                .iter()
-                .map(|&row| row as u32)
-                .collect(),
+            batch: serde_json::from_value(golden["batch"].clone()).unwrap(),
             network,
             golden,
             seed,
@@ -146,6 +139,10 @@ fn initial_parameters(network: &Network, seed: u64) -> Vec<f32> {
 }
 
 /// `[n, c, h, w]`: a random grid of 5×5 values, interpolated, with noise. Exact in double precision.
+#[expect(
+    clippy::many_single_char_names,
+    reason = "as the golden script has them"
+)]
 fn images(seed: u64, stream: u64, n: usize, [c, h, w]: [usize; 3]) -> Vec<f32> {
     let (grid, noise) = (Stream::new(seed, stream), Stream::new(seed, stream + 1));
     let mut pixels = Vec::with_capacity(n * c * h * w);
@@ -210,11 +207,12 @@ impl Kind {
         !matches!(self, Self::Candle(_, Precision::Single))
     }
 
-    /// How far a gradient's entry may be off, of its tensor's largest.
+    /// How far a gradient's entry may be off, of its tensor's largest: about ten times what was
+    /// seen. Batch norms in single precision are what takes the room: without, it is 8e-7.
     fn limit(self) -> f64 {
         match self {
             Self::Candle(_, Precision::Double) => 1e-6,
-            _ => 1e-4,
+            _ => 5e-5,
         }
     }
 }
@@ -333,11 +331,10 @@ impl Comparison {
     /// # Panics
     /// If one is too large.
     fn finish(self) {
-        let mut text = format!("{}: largest errors\n", self.scenario);
+        println!("{}: largest errors", self.scenario);
         for (key, (error, place)) in &self.errors {
-            text += &format!("    {key:<18} {error:.1e}  {place}\n");
+            println!("    {key:<18} {error:.1e}  {place}");
         }
-        println!("{text}");
         let shown = &self.faults[..self.faults.len().min(20)];
         assert!(
             shown.is_empty(),
@@ -556,7 +553,8 @@ fn check_step(
     );
 
     let a = &allocated.allocation;
-    let limit = 1e-4;
+    // Movements are differences of parameters in single precision, on any engine.
+    let limit = 5e-5;
     comparison.number("end loss", end.train.loss, &want["loss"], limit / 10.0);
     let test = end.held_out.as_ref().unwrap();
     comparison.number("end test loss", test.loss, &want["test_loss"], limit / 10.0);
