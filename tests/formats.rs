@@ -212,7 +212,8 @@ fn python_pickles_are_named() {
 /// An array as `NumPy` saves it.
 fn npy(descr: &str, is_fortran: bool, shape: &[usize], values: &[u8]) -> Vec<u8> {
     let order = if is_fortran { "True" } else { "False" };
-    let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
+    let sizes: Vec<String> = shape.iter().map(|size| format!("{size},")).collect();
+    let sizes = sizes.join(" ");
     let text = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({sizes}), }}");
     npy_with(&text, values)
 }

@@ -13,17 +13,33 @@
 //! dW[o, c, u, v] =        Σ_{i,j}   dy[o, i, j]   · x[c, i·s + u − p, j·s + v − p]
 //! ```
 
-#![allow(
-    unsafe_code,
-    reason = "the kernels read by pointers; each range is asserted before it is walked"
-)]
+/// Calls a kernel with its tile's size as a constant.
+macro_rules! with_size {
+    ($size:expr, $name:ident::<$simd:ident>($($argument:expr),*)) => {
+        match $size {
+            12 => $name::<$simd, 12>($($argument),*),
+            10 => $name::<$simd, 10>($($argument),*),
+            8 => $name::<$simd, 8>($($argument),*),
+            6 => $name::<$simd, 6>($($argument),*),
+            5 => $name::<$simd, 5>($($argument),*),
+            4 => $name::<$simd, 4>($($argument),*),
+            3 => $name::<$simd, 3>($($argument),*),
+            2 => $name::<$simd, 2>($($argument),*),
+            _ => $name::<$simd, 1>($($argument),*),
+        }
+    };
+}
+
+mod products;
+mod sums;
 
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 
+use self::products::WeightGradient;
+use self::sums::{AllSums, Segment, Start, Sums};
 use super::lanes::{GROUP, Lanes};
-use super::relu;
 use crate::model::{Conv, Shape};
 
 /// A convolution of images of a given shape, ready to be computed.
@@ -82,33 +98,6 @@ fn has_32_registers(arch: Arch) -> bool {
         Arch::Neon(_) => true,
         _ => false,
     }
-}
-
-/// Calls a kernel with its tile's size as a constant.
-macro_rules! with_size {
-    ($size:expr, $name:ident::<$simd:ident>($($argument:expr),*)) => {
-        match $size {
-            12 => $name::<$simd, 12>($($argument),*),
-            10 => $name::<$simd, 10>($($argument),*),
-            8 => $name::<$simd, 8>($($argument),*),
-            6 => $name::<$simd, 6>($($argument),*),
-            5 => $name::<$simd, 5>($($argument),*),
-            4 => $name::<$simd, 4>($($argument),*),
-            3 => $name::<$simd, 3>($($argument),*),
-            2 => $name::<$simd, 2>($($argument),*),
-            _ => $name::<$simd, 1>($($argument),*),
-        }
-    };
-}
-
-/// What a sum of products starts from.
-#[derive(Clone, Copy)]
-pub enum Start<'a> {
-    /// `[channels]`
-    Bias(&'a [f32]),
-    Zero,
-    /// What is there already.
-    Before,
 }
 
 /// Weights in the order in which the kernels read them.
@@ -424,363 +413,6 @@ fn vector_lanes(arch: Arch) -> usize {
     arch.dispatch(Count)
 }
 
-/// Neighbouring terms of a sum: `len` lanes from `from` on with weights from `weight` on. Weights
-/// are counted in tiles.
-#[derive(Clone, Copy)]
-struct Segment {
-    from: usize,
-    weight: usize,
-    len: usize,
-}
-
-/// For every pixel and channel m, `to[pixel, m] = start[m] + Σ_k w[k, m] · from[k]`.
-struct Sums<'a> {
-    tiles: &'a [Tile],
-    channels: usize,
-    /// Terms of a whole sum.
-    depth: usize,
-    /// `[tile][depth][size of the tile]`
-    weights: &'a [f32],
-    from: &'a [Lanes],
-    start: Start<'a>,
-    relu: bool,
-    to: &'a mut [Lanes],
-}
-
-/// [`Sums`] for all pixels of an image of `size`; `segments` says which terms a pixel has.
-struct AllSums<'a, F> {
-    sums: Sums<'a>,
-    size: [usize; 2],
-    segments: F,
-    /// Memory for the terms of one pixel.
-    terms: &'a mut Vec<Segment>,
-}
-
-impl<F: Fn([usize; 2], &mut Vec<Segment>)> WithSimd for AllSums<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            sums,
-            size,
-            segments,
-            terms,
-        } = self;
-        let Sums {
-            tiles,
-            channels,
-            depth,
-            weights,
-            from,
-            start,
-            relu,
-            to,
-        } = sums;
-        assert_eq!(to.len(), size[0] * size[1] * channels);
-        assert_eq!(weights.len(), depth * channels);
-        if let Start::Bias(bias) = start {
-            assert_eq!(bias.len(), channels);
-        }
-        for (pixel, (i, j)) in pairs(size[0], size[1]).enumerate() {
-            terms.clear();
-            segments([i, j], terms);
-            for term in &*terms {
-                assert!(term.from + term.len <= from.len() && term.weight + term.len <= depth);
-            }
-            let out = &mut to[pixel * channels..][..channels];
-            for tile in tiles {
-                let start = match start {
-                    Start::Bias(bias) => Start::Bias(&bias[tile.first..][..tile.size]),
-                    other => other,
-                };
-                let weights = &weights[tile.first * depth..][..tile.size * depth];
-                let out = &mut out[tile.first..][..tile.size];
-                // SAFETY: the terms were checked against `from` and `depth` above, `weights` holds
-                // `size` numbers for each of `depth` terms, `out` and a bias hold `size` entries.
-                unsafe {
-                    with_size!(
-                        tile.size,
-                        sum_tile::<S>(simd, terms, from, weights, start, relu, out)
-                    );
-                }
-            }
-        }
-    }
-}
-
-/// Computes M channels of one pixel.
-///
-/// # Safety
-/// `terms` must lie within `from`, and within `weights` (M numbers a term); `out` has M entries, and
-/// so has the bias if there is one.
-#[inline(always)]
-unsafe fn sum_tile<S: Simd, const M: usize>(
-    simd: S,
-    terms: &[Segment],
-    from: &[Lanes],
-    weights: &[f32],
-    start: Start<'_>,
-    relu: bool,
-    out: &mut [Lanes],
-) {
-    let lanes = S::F32_LANES;
-    let zero = simd.splat_f32s(0.0);
-    let mut lane = 0;
-    while lane < GROUP {
-        let mut sums = [[zero; 2]; M];
-        match start {
-            Start::Zero => {}
-            Start::Bias(bias) => {
-                for (sum, &bias) in sums.iter_mut().zip(bias) {
-                    *sum = [simd.splat_f32s(bias); 2];
-                }
-            }
-            Start::Before => {
-                for (sum, out) in sums.iter_mut().zip(&*out) {
-                    let at = out.0.as_ptr().wrapping_add(lane).cast::<S::f32s>();
-                    // SAFETY: two vectors from `lane` on lie within the lanes.
-                    *sum = unsafe { [at.read_unaligned(), at.add(1).read_unaligned()] };
-                }
-            }
-        }
-        for term in terms {
-            // SAFETY: the caller has checked the segment.
-            unsafe {
-                let mut x = from.as_ptr().add(term.from).cast::<f32>().add(lane);
-                let mut w = weights.as_ptr().add(term.weight * M);
-                for _ in 0..term.len {
-                    let first = x.cast::<S::f32s>().read_unaligned();
-                    let second = x.add(lanes).cast::<S::f32s>().read_unaligned();
-                    for (m, sum) in sums.iter_mut().enumerate() {
-                        let weight = simd.splat_f32s(*w.add(m));
-                        sum[0] = simd.mul_add_e_f32s(weight, first, sum[0]);
-                        sum[1] = simd.mul_add_e_f32s(weight, second, sum[1]);
-                    }
-                    x = x.add(GROUP);
-                    w = w.add(M);
-                }
-            }
-        }
-        for (mut sum, out) in sums.into_iter().zip(&mut *out) {
-            if relu {
-                sum = sum.map(
-                    #[inline(always)]
-                    |half| relu::forward(simd, half),
-                );
-            }
-            let at = out.0.as_mut_ptr().wrapping_add(lane).cast::<S::f32s>();
-            // SAFETY: as above.
-            unsafe {
-                at.write_unaligned(sum[0]);
-                at.add(1).write_unaligned(sum[1]);
-            }
-        }
-        lane += 2 * lanes;
-    }
-}
-
-/// Adds up `dW` and `db` of one group.
-struct WeightGradient<'a> {
-    kernel: &'a Kernel,
-    x: &'a [Lanes],
-    dy: &'a [Lanes],
-    sums: &'a mut WeightSums,
-}
-
-/// Bytes of output gradients that are transposed at once: they and the input rows that they meet
-/// stay in a core's second-level cache.
-const BLOCK_BYTES: usize = 256 << 10;
-
-impl WithSimd for WeightGradient<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self {
-            kernel,
-            x,
-            dy,
-            sums,
-        } = self;
-        let conv = &kernel.conv;
-        let [rows, columns] = kernel.output;
-        let padded = kernel.padded_outputs;
-        let pixel_len = GROUP * padded;
-        let block = (BLOCK_BYTES / (4 * columns * pixel_len)).clamp(1, rows);
-        sums.transposed.resize(block * columns * pixel_len, 0.0);
-        // Where no window hangs over an edge, the columns of the kernel are one stretch with their
-        // channels.
-        let inside = kernel.stays_inside();
-        let stretches = if inside { 1 } else { conv.kernel[1] };
-        let stretch = conv.inputs * conv.kernel[1] / stretches;
-        let mut first = 0;
-        while first < rows {
-            let some = first..(first + block).min(rows);
-            let pixels = some.len() * columns;
-            let dy = &dy[first * columns * conv.outputs..][..pixels * conv.outputs];
-            transpose(
-                dy,
-                conv.outputs,
-                padded,
-                &mut sums.transposed,
-                &mut sums.bias,
-            );
-            for u in 0..conv.kernel[0] {
-                let reached = kernel.reached(0, u);
-                let reached = reached.start.max(some.start)..reached.end.min(some.end);
-                for v in 0..stretches {
-                    let along = if inside {
-                        0..columns
-                    } else {
-                        kernel.reached(1, v)
-                    };
-                    if reached.is_empty() || along.is_empty() {
-                        continue;
-                    }
-                    let top = reached.start * conv.stride[0] + u - conv.before[0];
-                    let left = along.start * conv.stride[1] + v - conv.before[1];
-                    let weight = ((u * stretches + v) * stretch) * padded;
-                    let walk = Walk {
-                        rows: reached.len(),
-                        columns: along.len(),
-                        x: (top * kernel.input[1] + left) * conv.inputs,
-                        x_row: conv.stride[0] * kernel.input[1] * conv.inputs,
-                        x_column: conv.stride[1] * conv.inputs,
-                        dy: ((reached.start - first) * columns + along.start) * pixel_len,
-                        dy_row: columns * pixel_len,
-                        padded,
-                    };
-                    // The last element that the walk reads.
-                    let (down, across) = (walk.rows - 1, walk.columns - 1);
-                    assert!(
-                        walk.x + down * walk.x_row + across * walk.x_column + stretch <= x.len()
-                            && walk.dy + down * walk.dy_row + (across + 1) * pixel_len
-                                <= sums.transposed.len()
-                    );
-                    let weights = &mut sums.weight[weight..][..stretch * padded];
-                    for tile in &kernel.row_tiles {
-                        let weights = &mut weights[tile.first * padded..][..tile.size * padded];
-                        let x = &x[tile.first..];
-                        // SAFETY: the walk was checked above for the whole stretch, of which the
-                        // tile is a part; `weights` has `padded` numbers for each of its inputs.
-                        unsafe {
-                            with_size!(
-                                tile.size,
-                                product_tile::<S>(simd, &walk, x, &sums.transposed, weights)
-                            );
-                        }
-                    }
-                }
-            }
-            first = some.end;
-        }
-    }
-}
-
-/// The pixels of a block that meet under one place of the kernel. Distances are in lanes of `x` and
-/// in numbers of the transposed `dy`.
-struct Walk {
-    rows: usize,
-    columns: usize,
-    x: usize,
-    x_row: usize,
-    x_column: usize,
-    dy: usize,
-    dy_row: usize,
-    padded: usize,
-}
-
-/// `[pixel][channel][example]` to `[pixel][example][padded channel]`; adds the pixels up in `sums`.
-#[inline(always)]
-fn transpose(from: &[Lanes], channels: usize, padded: usize, to: &mut [f32], sums: &mut [Lanes]) {
-    for (from, to) in from
-        .chunks_exact(channels)
-        .zip(to.chunks_exact_mut(GROUP * padded))
-    {
-        for (channel, (lanes, sum)) in from.iter().zip(&mut *sums).enumerate() {
-            for (sum, x) in sum.0.iter_mut().zip(&lanes.0) {
-                *sum += x;
-            }
-            for (example, &x) in lanes.0.iter().enumerate() {
-                to[example * padded + channel] = x;
-            }
-        }
-    }
-}
-
-/// `weights[m, o] += Σ_{pixel, example} x[m] · dy[o]` for M inputs and all output channels.
-///
-/// # Safety
-/// Every place of `walk` must lie within `x` (M lanes) and `dy`; `weights` holds M × `padded`.
-#[inline(always)]
-unsafe fn product_tile<S: Simd, const M: usize>(
-    simd: S,
-    walk: &Walk,
-    x: &[Lanes],
-    dy: &[f32],
-    weights: &mut [f32],
-) {
-    let lanes = S::F32_LANES;
-    let mut o = 0;
-    while o + 2 * lanes <= walk.padded {
-        // SAFETY: both vectors lie within the padded channels.
-        unsafe { product_columns::<S, M, 2>(simd, walk, x, dy, weights, o) };
-        o += 2 * lanes;
-    }
-    if o < walk.padded {
-        // SAFETY: `padded` is a multiple of a vector's length, so this one lies within it.
-        unsafe { product_columns::<S, M, 1>(simd, walk, x, dy, weights, o) };
-    }
-}
-
-/// [`product_tile`] for N vectors of output channels from `o` on.
-///
-/// # Safety
-/// As there, and the N vectors must lie within `padded`.
-#[inline(always)]
-unsafe fn product_columns<S: Simd, const M: usize, const N: usize>(
-    simd: S,
-    walk: &Walk,
-    x: &[Lanes],
-    dy: &[f32],
-    weights: &mut [f32],
-    o: usize,
-) {
-    let lanes = S::F32_LANES;
-    let mut sums = [[simd.splat_f32s(0.0); N]; M];
-    // SAFETY: all places are within what the caller has checked.
-    unsafe {
-        for row in 0..walk.rows {
-            let mut x = x.as_ptr().add(walk.x + row * walk.x_row).cast::<f32>();
-            let mut dy = dy.as_ptr().add(walk.dy + row * walk.dy_row + o);
-            for _ in 0..walk.columns {
-                for example in 0..GROUP {
-                    let mut vectors = [simd.splat_f32s(0.0); N];
-                    for (n, vector) in vectors.iter_mut().enumerate() {
-                        *vector = dy.add(n * lanes).cast::<S::f32s>().read_unaligned();
-                    }
-                    for (m, sum) in sums.iter_mut().enumerate() {
-                        let x = simd.splat_f32s(*x.add(m * GROUP + example));
-                        for (sum, vector) in sum.iter_mut().zip(vectors) {
-                            *sum = simd.mul_add_e_f32s(x, vector, *sum);
-                        }
-                    }
-                    dy = dy.add(walk.padded);
-                }
-                x = x.add(walk.x_column * GROUP);
-            }
-        }
-        for (m, sum) in sums.iter().enumerate() {
-            for (n, &sum) in sum.iter().enumerate() {
-                let at = weights.as_mut_ptr().add(m * walk.padded + o + n * lanes);
-                let at = at.cast::<S::f32s>();
-                at.write_unaligned(simd.add_f32s(at.read_unaligned(), sum));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -852,7 +484,7 @@ mod tests {
             .map(|at| Lanes([packed.bias[at % conv.outputs]; GROUP]))
             .collect();
         products(kernel, |y, from, w| {
-            add_product(&mut expected[y], params[w], &x[from])
+            add_product(&mut expected[y], params[w], &x[from]);
         });
         kernel.forward(arch, &mut packed, &x, false, &mut y);
         prop_assert_eq!(&y, &expected);
@@ -863,7 +495,7 @@ mod tests {
         let mut dx = vec![Lanes([7.0; GROUP]); x.len()];
         let mut expected = vec![Lanes::ZERO; x.len()];
         products(kernel, |y, x, w| {
-            add_product(&mut expected[x], params[w], &dy[y])
+            add_product(&mut expected[x], params[w], &dy[y]);
         });
         kernel.backward_input(arch, &mut packed, &dy, false, &mut dx);
         prop_assert_eq!(&dx, &expected);
