@@ -1,7 +1,7 @@
 //! Where every parameter lives: layers, tensors and units as ranges of one flat vector.
 //!
-//! All parameters of a network are one vector of `P` numbers. A *tensor* (a weight or a bias) is a
-//! contiguous range of it, a *layer* is the range of its tensors, and a *unit* (an output neuron or
+//! All parameters of a network are one vector of `P` numbers. A *tensor* (such as a weight or a bias)
+//! is a contiguous range of it, a *layer* is the range of its tensors, and a *unit* (an output neuron or
 //! channel) owns row `u` of each of its layer's tensors, because axis 0 of every tensor is the unit
 //! axis. Sums over any of these groups are therefore sums over ranges.
 

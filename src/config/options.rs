@@ -19,7 +19,8 @@ use crate::tui::Glyphs;
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// A preset (mnist-fc) or a TOML file with the layers [default: mnist-fc]
+    /// A preset (mnist-fc, mnist-lenet, cifar-allcnn, cifar-resnet20, cifar-vgg) or a TOML file with
+    /// the layers [default: mnist-fc]
     #[arg(value_name = "NETWORK")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkChoice>,
@@ -84,7 +85,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME:KEY=VALUE,…", help_heading = "Training")]
     #[serde(with = "layers", skip_serializing_if = "Vec::is_empty")]
     pub layer: Vec<LayerRule>,
-    /// Decides weights, splits and batches [default: 0]
+    /// Decides weights, splits, batches and dropout [default: 0]
     #[arg(long, value_name = "N", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,

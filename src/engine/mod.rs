@@ -1,9 +1,10 @@
 //! Loss and gradient of a data set at any flat parameter vector.
 //!
 //! A [`GradientEngine`] holds the examples and answers one question, again and again: what are the
-//! mean cross-entropy, the accuracy and the gradient at these parameters? Two implementations stand
-//! behind the trait: [`cpu`], hand-written and fast, and [`candle`], autograd on any device and the
-//! oracle that the first is tested against.
+//! mean cross-entropy, the accuracy and the gradient at these parameters? Two implementations for
+//! networks of layers stand behind the trait: [`cpu`], hand-written and fast, and [`candle`], autograd
+//! on any device and the oracle that the first is tested against. A third,
+//! [`candle::CustomEngine`], is for any other model.
 
 pub mod candle;
 pub mod cpu;
@@ -29,7 +30,7 @@ pub enum Part {
     Validation,
 }
 
-/// The examples of a run. Features are pixels divided by 255.
+/// The examples of a run.
 #[derive(Clone, Debug)]
 pub struct RunData {
     pub train: Examples,
@@ -55,8 +56,7 @@ pub enum Want {
     Loss,
     /// Loss, accuracy and gradient.
     Gradient,
-    /// Also the gradient split by class (training set only, and only if the engine was made with
-    /// class-sorted slices).
+    /// Also the gradient split by class (training set only, and only if the engine was made for it).
     ClassGradient,
 }
 
