@@ -16,7 +16,8 @@ rule, all weights recorded), then
 3. prints both times.
 
 Our time is the program's whole run, with reading the data and writing the run file
-(and, beside it, its training alone); PyTorch's begins when the data are in memory, batches are cut and it is warm. Its
+(and, beside it, its training alone); PyTorch's begins when the data are in memory,
+batches are cut and it is warm. Its
 batch size for full gradients and its memory format are tuned before.
 
 ``--run FILE`` takes a run file that is there already, and its own times, instead of

@@ -191,4 +191,12 @@ fn a_replay_shows_what_the_live_run_showed() {
             assert_eq!(a, b, "after {key:?} at {width}x{height}");
         }
     }
+
+    // It was no configuration of the program that made this run, so none can repeat it.
+    let mut repeat = std::process::Command::new(env!("CARGO_BIN_EXE_lcascope"));
+    let output = repeat.args(["train", "--headless", "--config"]).arg(&path);
+    let output = output.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("holds no configuration"), "{said}");
 }

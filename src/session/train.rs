@@ -59,7 +59,15 @@ fn read_config(path: &Path) -> Result<Options, Failure> {
     let origin = path.display().to_string();
     if bytes.starts_with(b"\x89HDF") {
         let reader = RunReader::open(path)?;
-        return Ok(parse(&reader.header().config, &origin)?);
+        let config = &reader.header().config;
+        if config.trim().is_empty() {
+            return Err(ConfigError(format!(
+                "{origin} holds no configuration: another program trained a model of its own, and \
+                 only that program can repeat it"
+            ))
+            .into());
+        }
+        return Ok(parse(config, &origin)?);
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| ConfigError(format!("{origin} is neither a TOML file nor a run file")))?;

@@ -115,14 +115,14 @@ pub const LOSSES: &[Column<Losses>] = &[
         Axes::None,
         Row::F64(|l| from_ref(&l.test_accuracy)),
         "1",
-        "the same of the held-out set; NaN where not evaluated",
+        "the same of the held-out set, batch norms using running averages; NaN where not evaluated",
     ),
     column(
         "loss/validation_accuracy",
         Axes::None,
         Row::F64(|l| from_ref(&l.validation_accuracy)),
         "1",
-        "the same of the examples set aside; NaN where not evaluated",
+        "the same of the examples set aside, batch norms using running averages; NaN where not evaluated",
     ),
     column(
         "loss/train_class",

@@ -153,23 +153,6 @@ pub fn backward_relu(y: &[f32], dy: &mut [f32]) {
     }
 }
 
-/// The widest vector instructions that the matrix products use here.
-pub fn instruction_set() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            return "AVX-512";
-        }
-        if std::arch::is_x86_feature_detected!("fma") {
-            return "AVX2";
-        }
-    }
-    #[cfg(target_arch = "aarch64")]
-    return "NEON";
-    #[cfg(not(target_arch = "aarch64"))]
-    "portable"
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

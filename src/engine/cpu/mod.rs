@@ -1,7 +1,6 @@
 //! The fast engine: hand-written forward and backward passes on the CPU.
 //!
-//! The examples are cut into slices that fit the cache, and the slices are dealt to a fixed number
-//! of *shards*. A shard is worked through from its first slice to its last by one thread and adds
+//! The examples are cut into slices, and the slices are dealt to a fixed number of *shards*. A shard is worked through from its first slice to its last by one thread and adds
 //! its gradient up in single precision; the shards are then summed in double precision, always in
 //! the same order. Threads only decide who works on which shard, so the answer is the same, bit for
 //! bit, at any number of them.
@@ -58,6 +57,7 @@ const BATCH_SLICE: usize = 64;
 
 /// The engine itself.
 pub struct CpuEngine {
+    arch: Arch,
     network: Network,
     train: Shelf,
     test: Shelf,
@@ -149,6 +149,7 @@ impl CpuEngine {
         let most = if split_backward { CLASS_SHARDS } else { SHARDS };
         let train = data.train.into_selected(&slices.order);
         Self {
+            arch,
             network: network.clone(),
             train: Shelf::new(train, slices.slices, most),
             test: Shelf::in_order(data.test, slice_size),
@@ -191,7 +192,7 @@ impl GradientEngine for CpuEngine {
         let plural = if threads == 1 { "" } else { "s" };
         format!(
             "cpu, {threads} thread{plural}, {}",
-            dense::instruction_set()
+            instruction_set(self.arch)
         )
     }
 
@@ -256,6 +257,20 @@ impl GradientEngine for CpuEngine {
             &mut out,
         );
         Ok(out.accuracy)
+    }
+}
+
+/// The vector instructions that the kernels use; the matrix products of `gemm`, which come from the
+/// same library, use them too.
+fn instruction_set(arch: Arch) -> &'static str {
+    match arch {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(_) => "AVX-512",
+        #[cfg(target_arch = "x86_64")]
+        Arch::V3(_) => "AVX2",
+        #[cfg(target_arch = "aarch64")]
+        Arch::Neon(_) => "NEON",
+        _ => "portable",
     }
 }
 
