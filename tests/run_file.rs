@@ -727,6 +727,73 @@ fn a_run_repeats_from_its_file_bit_for_bit_on_any_number_of_threads() {
     assert!(seed.bits("lca/layer") != RunFile::open(&first).bits("lca/layer"));
 }
 
+/// Two threads share a mini-batch or a slice of no batch norm differently than one or four.
+#[test]
+fn images_through_batch_norms_give_one_file_at_1_2_and_4_threads() {
+    let folder = folder();
+    let text = r#"
+        name = "pictures"
+        layer = [
+            { kind = "conv", channels = 4, kernel = 5, stride = 2 },
+            { kind = "batch-norm" },
+            { kind = "relu" },
+            { kind = "residual", projection = true, body = [
+                { kind = "conv", channels = 6, kernel = 3, stride = 2 },
+                { kind = "batch-norm" },
+            ] },
+            { kind = "relu" },
+            { kind = "max-pool", size = 2 },
+            { kind = "dropout", rate = 0.1 },
+            { kind = "linear", units = 10 },
+        ]
+    "#;
+    fs::write(folder.path().join("net.toml"), text).unwrap();
+    let run = |threads: &str| {
+        let flags = [
+            "net.toml",
+            "--steps=4",
+            "--batch-size=100",
+            "--validation-size=40",
+            "--slice-size=70",
+            "--lca-test",
+            "--by-class",
+            "--class-every=2",
+            "--record-weights=1",
+            "--layer=block1.*:learning-rate=0.01",
+            threads,
+        ];
+        train(folder.path(), &format!("run{threads}.h5"), &flags)
+    };
+    let [one, two, four] = ["--threads=1", "--threads=2", "--threads=4"].map(run);
+    let other = ["created", "config", "device"];
+    assert_same(&one, &two, &other);
+    assert_same(&one, &four, &other);
+
+    let file = RunFile::open(&one);
+    let kinds = ["weight", "bias", "scale", "shift"];
+    let tensors = [&kinds[..], &kinds, &kinds[..2], &kinds[..2]].concat();
+    assert_eq!(file.names("layout/tensor/kind"), tensors);
+    assert_eq!(
+        file.names("layout/layer/name"),
+        ["conv1", "block1.conv1", "block1.shortcut", "fc1"]
+    );
+    let (layers, classes) = (file.reals("lca/layer"), file.reals("lca/class_layer"));
+    for t in 0..4 {
+        let (layer, class) = (layers.row(t), classes.row(t));
+        for (l, &want) in layer.iter().enumerate() {
+            let got: f64 = class.iter().skip(l).step_by(layer.len()).sum();
+            // Singles in the file, of ten classes that may cancel.
+            let size: f64 = (class.iter().skip(l).step_by(layer.len()))
+                .map(|a| a.abs())
+                .sum();
+            match t % 2 {
+                0 => assert!((got - want).abs() < 1e-5 * size, "step {t}: {got} {want}"),
+                _ => assert!(got.is_nan(), "step {t} is not due"),
+            }
+        }
+    }
+}
+
 // ---- a reader beside a writer ----
 
 /// Reads on from `steps` and checks every step; returns the loss after the last one.
