@@ -383,7 +383,7 @@ fn a_gpu_that_this_build_cannot_use_exits_with_1() {
 }
 
 #[test]
-fn a_network_that_does_not_fit_names_its_layer_or_line() {
+fn a_network_that_does_not_fit_names_its_layer() {
     let folder = folder();
     let linear = |more: &str| format!("[[layer]]\nkind = 'linear'\n{more}\n");
     let cases: &[(String, &[&str])] = &[
@@ -408,10 +408,13 @@ fn a_network_that_does_not_fit_names_its_layer_or_line() {
             "[[layer]]\nkind = 'relu'\n".to_owned(),
             &["no layer with parameters"],
         ),
-        (linear("units = 10\nwdth = 3"), &["line 2", "wdth"]),
+        (
+            linear("units = 10\nwdth = 3"),
+            &["net.toml", "layer 1 (`linear`)", "wdth"],
+        ),
         (
             "[[layer]]\nkind = 'liner'\n".to_owned(),
-            &["line 3", "liner", "linear"],
+            &["net.toml", "layer 1 (`liner`)", "linear"],
         ),
         ("name = 'twice'\n".to_owned(), &["net.toml", "line 2"]),
         ("layer = []\n".to_owned(), &["no layer with parameters"]),
@@ -717,6 +720,21 @@ fn a_terminal_that_goes_away_does_not_end_a_training() {
     training.grown(&reader, seen);
     training.signal("TERM");
     assert_eq!(training.end().code, Some(143));
+}
+
+/// `timeout` signals its child, and then the group that the child is in.
+#[test]
+fn two_signals_at_once_are_one_request_to_stop() {
+    let folder = folder();
+    let mut training = Training::endless(folder.path(), "run.h5", &[]);
+    let reader = training.reader();
+    training.grown(&reader, 0);
+    training.signal("TERM");
+    training.signal("TERM");
+    let path = training.path.clone();
+    assert_eq!(training.end().code, Some(143));
+    let status = reader.refresh().unwrap().status;
+    assert_eq!(status, Status::Stopped, "{}", path.display());
 }
 
 #[test]

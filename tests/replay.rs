@@ -1,5 +1,6 @@
 //! A run on the screen while it happens, and the same run from its file: the screens are the same.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::unbounded;
@@ -191,10 +192,13 @@ fn a_replay_shows_what_the_live_run_showed() {
             assert_eq!(a, b, "after {key:?} at {width}x{height}");
         }
     }
+    cannot_be_repeated(&path);
+}
 
-    // It was no configuration of the program that made this run, so none can repeat it.
+/// No configuration of the program made this run, so none can repeat it.
+fn cannot_be_repeated(path: &Path) {
     let mut repeat = std::process::Command::new(env!("CARGO_BIN_EXE_lcascope"));
-    let output = repeat.args(["train", "--headless", "--config"]).arg(&path);
+    let output = repeat.args(["train", "--headless", "--config"]).arg(path);
     let output = output.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");

@@ -5,12 +5,14 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
+use serde::Deserialize;
+
 use super::ConfigError;
 use super::choices::{DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice};
 use super::options::Options;
 use crate::data::SplitSizes;
 use crate::lca::Settings;
-use crate::model::{NetworkSpec, PRESETS, preset};
+use crate::model::{LayerSpec, NetworkSpec, PRESETS, preset};
 use crate::optim::{LayerRule, OptimizerChoice, Schedule};
 use crate::store::Compression;
 
@@ -293,9 +295,40 @@ fn network(choice: Option<&NetworkChoice>) -> Result<NetworkSpec, ConfigError> {
     let text = std::fs::read_to_string(name)
         .map_err(|error| ConfigError(format!("cannot read the network {name}: {error}")))?;
     toml::from_str(&text).map_err(|error| {
-        let error = error.to_string();
+        let error = bad_layer(&text).unwrap_or_else(|| error.to_string());
         ConfigError(format!("{name}: {}", error.trim_end()))
     })
+}
+
+/// Which layer of a network's file is at fault, and what is wrong with it; none if something else is.
+///
+/// The kind decides which keys a layer has, so serde reads a layer only after it has read all of
+/// them, and no longer knows the place.
+fn bad_layer(text: &str) -> Option<String> {
+    let table: toml::Table = toml::from_str(text).ok()?;
+    let (position, kind, fault) = first_fault(table.get("layer")?)?;
+    Some(format!("layer {position} (`{kind}`): {fault}"))
+}
+
+/// Position, kind and fault of the first layer that cannot be read.
+fn first_fault(layers: &toml::Value) -> Option<(String, String, String)> {
+    for (index, layer) in layers.as_array()?.iter().enumerate() {
+        let position = index + 1;
+        if let Some((inner, kind, fault)) = layer.get("body").and_then(first_fault) {
+            return Some((format!("{position}.{inner}"), kind, fault));
+        }
+        if let Err(error) = LayerSpec::deserialize(layer.clone()) {
+            let kind = layer.get("kind").and_then(toml::Value::as_str);
+            let kind = kind.unwrap_or("no kind").escape_debug().to_string();
+            // serde calls numbers by their types in Rust.
+            let fault = (error
+                .message()
+                .replace("expected usize", "expected a whole number"))
+            .replace("expected f64", "expected a number");
+            return Some((position.to_string(), kind, fault));
+        }
+    }
+    None
 }
 
 /// The name becomes part of a file's name.
@@ -395,6 +428,34 @@ mod tests {
             let merged = merge(&config.to_options(), &Options::default()).unwrap();
             assert_eq!(merged, config.to_options());
         }
+    }
+
+    #[test]
+    fn a_layer_that_cannot_be_read_is_named() {
+        let body = "{kind = 'relu'}, {kind = 'conv', channels = 3, kernal = 3}";
+        for (layer, needles) in [
+            (
+                "kind = 'linear'\nunits = -1",
+                &["layer 2 (`linear`)", "-1", "whole number"][..],
+            ),
+            ("kind = 'linear'", &["layer 2 (`linear`)", "`units`"]),
+            ("units = 3", &["layer 2 (`no kind`)", "`kind`"]),
+            (
+                "kind = 'dropout'\nrate = 'x'",
+                &["layer 2 (`dropout`)", "a number"],
+            ),
+            (
+                &format!("kind = 'residual'\nbody = [{body}]"),
+                &["layer 2.2 (`conv`)", "kernal"],
+            ),
+        ] {
+            let text = format!("name = 'x'\n[[layer]]\nkind = 'relu'\n[[layer]]\n{layer}");
+            let error = bad_layer(&text).unwrap();
+            for needle in needles {
+                assert!(error.contains(needle), "{layer}: {error}");
+            }
+        }
+        assert_eq!(bad_layer("name = 3\nlayer = [{kind = 'relu'}]"), None);
     }
 
     #[test]

@@ -203,6 +203,12 @@ fn build_engine(
         (SliceChoice::Auto, EngineChoice::Candle) => candle::slice_size(network, &data, device)?,
         (SliceChoice::Auto, _) => cpu::slice_size(network),
     };
+    if network.has_norm() && slice_size < 2 {
+        return Err(Failure::Usage(ConfigError(format!(
+            "--slice-size {slice_size}: batch norms need at least 2 examples in a slice, since they \
+             take its mean and variance"
+        ))));
+    }
     config.slice_size = SliceChoice::Size(slice_size);
     let engine: Box<dyn GradientEngine> = match engine {
         EngineChoice::Candle => Box::new(CandleEngine::new(

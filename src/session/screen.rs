@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -80,6 +81,9 @@ pub fn signal_code(signal: i32) -> ExitCode {
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
 }
 
+/// Signals that come within this time are one request to stop.
+const ONE_REQUEST: Duration = Duration::from_secs(1);
+
 /// Turns SIGTERM, SIGINT and SIGHUP into messages until dropped.
 pub struct Signals {
     pub events: Receiver<i32>,
@@ -89,7 +93,8 @@ pub struct Signals {
 
 impl Signals {
     /// SIGTERM and SIGINT also stop the training behind `controls` by themselves: the screen may be
-    /// stuck in a terminal that takes no output. The second one ends the program at once.
+    /// stuck in a terminal that takes no output. The second one ends the program at once, unless it
+    /// comes with the first: `timeout`, for one, signals a process and then its whole group.
     pub fn listen(controls: Option<Sender<Control>>) -> Result<Self, Failure> {
         let error = |error| Failure::Other(format!("cannot listen to signals: {error}"));
         let mut signals =
@@ -99,10 +104,14 @@ impl Signals {
         let thread = thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
-                let mut asked = false;
+                let mut asked: Option<Instant> = None;
                 for signal in &mut signals {
-                    if signal != SIGHUP && std::mem::replace(&mut asked, true) {
-                        std::process::exit(128 + signal);
+                    if signal != SIGHUP {
+                        match asked {
+                            None => asked = Some(Instant::now()),
+                            Some(first) if first.elapsed() < ONE_REQUEST => continue,
+                            Some(_) => std::process::exit(128 + signal),
+                        }
                     }
                     if let (Some(controls), true) = (&controls, signal != SIGHUP) {
                         let _ = controls.send(Control::Stop);

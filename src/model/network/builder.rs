@@ -22,9 +22,10 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub fn into_error(self) -> ModelError {
+    pub fn into_error(self, network: &str) -> ModelError {
         let position: Vec<_> = self.position.iter().rev().map(usize::to_string).collect();
         ModelError::Layer {
+            network: network.to_owned(),
             position: position.join("."),
             layer: self.layer,
             fault: self.text,
@@ -339,9 +340,16 @@ impl Builder {
             self.project(body.0).map_err(|text| fault(&name, text))?;
         }
         if self.shape != body.0 {
+            let advice = match projection {
+                false => "give them one shape, or set `projection = true`".to_owned(),
+                true => format!(
+                    "the projection makes {:?}, and no stride makes anything nearer: let the body \
+                     shrink its input as a stride does",
+                    self.shape
+                ),
+            };
             let text = format!(
-                "its body makes {:?} of its input {shape:?}, and the two cannot be added: give \
-                 them one shape, or set `projection = true`",
+                "its body makes {:?} of its input {shape:?}, and the two cannot be added: {advice}",
                 body.0
             );
             return Err(fault(&name, text));
@@ -414,11 +422,10 @@ impl Window {
     /// Zeros above and to the left, and height and width of the output.
     fn place(&self, input: Shape) -> Result<([usize; 2], [usize; 2]), String> {
         let (kernel, stride) = (self.kernel.sides(), self.stride.sides());
-        if kernel.contains(&0) || stride.contains(&0) {
-            return Err(format!(
-                "window {} and stride {} must be at least 1",
-                self.kernel, self.stride
-            ));
+        for (what, extent) in [("window", self.kernel), ("stride", self.stride)] {
+            if extent.sides().contains(&0) {
+                return Err(format!("{what} {extent} must be at least 1x1"));
+            }
         }
         let mut before = [0; 2];
         let mut out = [0; 2];

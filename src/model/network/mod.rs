@@ -4,7 +4,7 @@ mod builder;
 
 use std::ops::Range;
 
-use self::builder::{Builder, Fault};
+use self::builder::Builder;
 use super::spec::NetworkSpec;
 use crate::layout::ParamLayout;
 
@@ -14,8 +14,9 @@ pub enum ModelError {
     #[error("network `{network}` has no layer with parameters: add at least one linear layer")]
     NoParameters { network: String },
     /// `position` counts from 1, within each residual block anew: `3.1`.
-    #[error("layer {position} (`{layer}`): {fault}")]
+    #[error("network `{network}`, layer {position} (`{layer}`): {fault}")]
     Layer {
+        network: String,
         position: String,
         layer: String,
         fault: String,
@@ -157,7 +158,7 @@ impl Network {
     /// parameters at all, or an output that is not one score a class.
     pub fn build(spec: &NetworkSpec, input: Shape, classes: usize) -> Result<Self, ModelError> {
         let mut builder = Builder::new(input);
-        builder.push_all(&spec.layers).map_err(Fault::into_error)?;
+        (builder.push_all(&spec.layers)).map_err(|fault| fault.into_error(&spec.name))?;
         if builder.layout.layers.is_empty() {
             return Err(ModelError::NoParameters {
                 network: spec.name.clone(),
