@@ -10,7 +10,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use lcascope::app::App;
 use lcascope::data::{self, DataSource};
 use lcascope::engine::candle::{CandleEngine, Precision};
-use lcascope::engine::cpu::{CpuEngine, SLICE_SIZE};
+use lcascope::engine::cpu::{self, CpuEngine, SLICE_SIZE};
 use lcascope::engine::{Device, Evaluation, GradientEngine, Part, RunData, Want};
 use lcascope::feed::{FeedEvent, Origin};
 use lcascope::lca::allocation::Ends;
@@ -55,6 +55,40 @@ fn gradient(criterion: &mut Criterion) {
     run("cpu, loss only", &mut cpu, Want::Loss);
     run("candle", &mut candle, Want::Gradient);
     group.finish();
+}
+
+/// Convolutions and batch norms on the sample's images, both engines on the same few examples.
+fn image_gradient(criterion: &mut Criterion) {
+    let dataset = data::load(&DataSource::Embedded).expect("the sample is part of the program");
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let few: Vec<u32> = (0..500).collect();
+    let data = RunData {
+        train: dataset.train.select(&few),
+        test: dataset.test.select(&[]),
+        validation: dataset.test.select(&[]),
+    };
+    for name in ["mnist-lenet", "cifar-resnet20"] {
+        let spec = preset(name).expect("the preset is there");
+        let network = Network::build(&spec, [1, 28, 28], 10).expect("it takes any image");
+        let params = he_normal(&network, 0);
+        let slice = cpu::slice_size(&network);
+        let mut own = CpuEngine::new(&network, data.clone(), slice, threads, false);
+        let (device, precision) = (Device::Cpu, Precision::Single);
+        let mut candle = CandleEngine::new(&network, &data, slice, device, precision, false)
+            .expect("the CPU is always there");
+        let mut out = Evaluation::default();
+        let mut group = criterion.benchmark_group(format!("full gradient, {name}, 500 examples"));
+        group.throughput(Throughput::Elements(500)).sample_size(10);
+        let mut run = |name: &str, engine: &mut dyn GradientEngine| {
+            group.bench_function(name, |bencher| {
+                let want = Want::Gradient;
+                bencher.iter(|| engine.evaluate(Part::Train, black_box(&params), want, &mut out));
+            });
+        };
+        run("cpu", &mut own);
+        run("candle", &mut candle);
+        group.finish();
+    }
 }
 
 fn allocation(criterion: &mut Criterion) {
@@ -151,5 +185,5 @@ fn frame(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, gradient, allocation, frame);
+criterion_group!(benches, gradient, image_gradient, allocation, frame);
 criterion_main!(benches);

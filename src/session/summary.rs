@@ -75,6 +75,18 @@ fn losses(out: &mut String, app: &App) {
     let _ = writeln!(out);
 }
 
+/// A share, or a dash where nothing is there to have one: of a frozen layer, say.
+fn percent(share: f64, digits: usize) -> String {
+    or_dash(share, |share| format!("{:.digits$}%", 100.0 * share))
+}
+
+fn or_dash(value: f64, text: impl Fn(f64) -> String) -> String {
+    match value.is_finite() {
+        true => text(value),
+        false => "-".to_owned(),
+    }
+}
+
 /// A row a layer, and the rows that close them. `of moved` is the share that helped among the
 /// parameters that helped or hurt: many never move, such as the weights of black pixels.
 pub fn layers(out: &mut String, app: &App) {
@@ -96,13 +108,13 @@ pub fn layers(out: &mut String, app: &App) {
     let mut row = |label: &str, params: usize, sums: &crate::app::GroupSums| {
         let _ = writeln!(
             out,
-            "{label:name$} {params:>10} {} {:>7.2}% {:>6.2}% {:>6.2}% {:>7.2}% {:>10.1}",
+            "{label:name$} {params:>10} {} {:>8} {:>7} {:>7} {:>8} {:>10}",
             nats(sums.lca),
-            100.0 * sums.lca / total.lca,
-            100.0 * sums.help_share(),
-            100.0 * ratio(sums.hurt, sums.param_steps),
-            100.0 * ratio(sums.helped, sums.helped + sums.hurt),
-            sums.steps_per_flip(),
+            percent(sums.lca / total.lca, 2),
+            percent(sums.help_share(), 2),
+            percent(ratio(sums.hurt, sums.param_steps), 2),
+            percent(ratio(sums.helped, sums.helped + sums.hurt), 2),
+            or_dash(sums.steps_per_flip(), |steps| format!("{steps:.1}")),
         );
     };
     for (index, layer) in layers.iter().enumerate() {
@@ -118,11 +130,11 @@ pub fn layers(out: &mut String, app: &App) {
     let _ = writeln!(out, "{:name$} {:>10} {}", "Δloss", "", nats(change));
     let _ = writeln!(
         out,
-        "{:name$} {:>10} {} {:>7.4}% of Δloss",
+        "{:name$} {:>10} {} {:>8} of Δloss",
         "residual",
         "",
         nats(residual),
-        100.0 * (residual / change).abs(),
+        percent((residual / change).abs(), 4),
     );
     let tolerance = app.header.tolerance;
     let above = timeline.residuals_above(tolerance);
