@@ -122,7 +122,7 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Allocation")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lca_test: Option<bool>,
-    /// Split the allocation by class
+    /// Split the allocation by class; with batch norms a gradient then costs a pass for each class
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Allocation")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_class: Option<bool>,
