@@ -45,6 +45,9 @@ pub struct TrainArgs {
     /// TOML file with flags as keys, or a run file whose run is to be repeated; flags win over it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Go on with a run that was stopped, has failed or was killed, with its own configuration
+    #[arg(long, value_name = "RUN.h5", conflicts_with = "config")]
+    pub resume: Option<PathBuf>,
     #[command(flatten)]
     pub options: Options,
 }

@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::ConfigError;
+use super::resolve::MAX_COUNT;
 use crate::engine::Device;
 use crate::model::NetworkSpec;
 
@@ -194,6 +195,44 @@ impl fmt::Display for SliceChoice {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Size(size) => size.fmt(f),
+        }
+    }
+}
+
+/// How often a checkpoint is made: after so many steps, or so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointEvery {
+    Steps(u64),
+    Seconds(u64),
+}
+
+impl FromStr for CheckpointEvery {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = |digits: &str, unit: u64| {
+            let number = digits.parse().ok().filter(|&n: &u64| n > 0)?;
+            number.checked_mul(unit).filter(|&n| n <= MAX_COUNT)
+        };
+        let time = [("s", 1), ("m", 60), ("h", 3600)];
+        let time = (time.iter())
+            .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))
+            .map(|(digits, unit)| number(digits, unit).map(Self::Seconds));
+        time.unwrap_or_else(|| number(text, 1).map(Self::Steps))
+            .ok_or_else(|| {
+                ConfigError(format!(
+                    "`{text}` says not how often: use a number of steps, such as 500, or a time, such \
+                     as 90s, 10m or 2h"
+                ))
+            })
+    }
+}
+
+impl fmt::Display for CheckpointEvery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps(steps) => steps.fmt(f),
+            Self::Seconds(seconds) => write!(f, "{seconds}s"),
         }
     }
 }

@@ -11,7 +11,7 @@ mod options;
 mod resolve;
 
 pub use choices::{
-    ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice,
+    CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice,
 };
 pub use options::{Options, merge, parse};
 pub use resolve::{Length, MAX_COUNT, RunConfig};

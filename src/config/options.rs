@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::choices::{
-    ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice, word,
+    CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice, word,
 };
 use super::layers;
 use crate::lca::Method;
@@ -143,6 +143,10 @@ pub struct Options {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
+    /// Keep the state to resume from every N steps, or so often: 90s, 10m, 2h [default: 60s]
+    #[arg(long, value_name = "N|TIME", help_heading = "Recording")]
+    #[serde(with = "word", skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<CheckpointEvery>,
     /// Record all weights every N steps [default: 0, never]
     #[arg(long, value_name = "N", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use std::thread::available_parallelism;
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::choices::{DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice};
+use super::choices::{CheckpointEvery, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice};
 use super::options::Options;
 use crate::data::SplitSizes;
 use crate::lca::Settings;
@@ -51,6 +51,7 @@ pub struct RunConfig {
     /// 1 if not split by class at all.
     pub class_every: u64,
     pub test_every: u64,
+    pub checkpoint_every: CheckpointEvery,
     pub record_weights: u64,
     pub record_params: u64,
     pub trace: usize,
@@ -133,6 +134,7 @@ impl RunConfig {
             by_class,
             class_every: count("--class-every", o.class_every.unwrap_or(1))?,
             test_every: count("--test-every", o.test_every.unwrap_or(1))?,
+            checkpoint_every: (o.checkpoint_every).unwrap_or(CheckpointEvery::Seconds(60)),
             record_weights: count_or_none("--record-weights", o.record_weights.unwrap_or(0))?,
             record_params: count_or_none("--record-params", o.record_params.unwrap_or(0))?,
             trace: count_or_none("--trace", o.trace.unwrap_or(256))?,
@@ -166,6 +168,7 @@ impl RunConfig {
             by_class,
             class_every,
             test_every,
+            checkpoint_every,
             record_weights,
             record_params,
             trace,
@@ -220,6 +223,7 @@ impl RunConfig {
             by_class: Some(by_class),
             class_every: by_class.then_some(class_every),
             test_every: Some(test_every),
+            checkpoint_every: Some(checkpoint_every),
             record_weights: Some(record_weights),
             record_params: Some(record_params),
             trace: Some(trace),

@@ -61,6 +61,16 @@ impl Ends {
     }
 }
 
+/// What an allocator remembers of the last step, all `[P]`.
+pub struct AllocatorMemory<'a> {
+    /// A, in nats.
+    pub lca: &'a mut [f64],
+    /// Its change against the step before, in nats.
+    pub change: &'a mut [f64],
+    /// Δ.
+    pub delta: &'a mut [f64],
+}
+
 /// Allocates step after step; remembers what the counts of turns and flips need.
 pub struct Allocator {
     layout: ParamLayout,
@@ -97,6 +107,20 @@ impl Allocator {
     #[must_use]
     pub fn lca(&self) -> &[f64] {
         &self.lca
+    }
+
+    /// What is remembered of the steps before, to be saved and put back beside the totals.
+    pub fn memory(&mut self) -> AllocatorMemory<'_> {
+        AllocatorMemory {
+            lca: &mut self.lca,
+            change: &mut self.last_change,
+            delta: &mut self.last_delta,
+        }
+    }
+
+    /// Puts totals back that were saved.
+    pub fn set_totals(&mut self, totals: ParamTotals) {
+        self.totals = totals;
     }
 
     /// Allocates one step. `start` and `end` are the full gradients (`[P]`) at its two ends.

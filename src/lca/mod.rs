@@ -22,6 +22,6 @@ pub mod allocation;
 pub mod integrator;
 pub mod quadrature;
 
-pub use allocation::{Allocator, HISTOGRAM_BINS, histogram_edges};
+pub use allocation::{Allocator, AllocatorMemory, HISTOGRAM_BINS, histogram_edges};
 pub use integrator::{Integral, Integrator, Method, Point, Settings};
 pub use quadrature::Rule;

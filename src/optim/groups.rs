@@ -95,6 +95,7 @@ impl Groups {
             .map(|group| GroupMemory {
                 range: group.range.clone(),
                 optimizer: group.optimizer.memory(),
+                delay: group.delay,
                 waiting: &mut group.waiting,
             })
             .collect()
@@ -106,6 +107,8 @@ pub struct GroupMemory<'a> {
     /// Its parameters in the flat vector, `p` of them.
     pub range: Range<usize>,
     pub optimizer: Memory<'a>,
+    /// Gradients that are used so many steps late.
+    pub delay: usize,
     /// `[p]` each: the gradients of the last steps that have not been used yet, oldest first; at most
     /// as many as the group's delay.
     pub waiting: &'a mut VecDeque<Vec<f32>>,

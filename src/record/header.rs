@@ -1,5 +1,6 @@
 //! What is known of a run before its first step.
 
+use super::checkpoint::SavedShape;
 use crate::layout::ParamLayout;
 
 /// The run's description. Everything here is in the run file.
@@ -47,6 +48,8 @@ pub struct RunHeader {
     pub record_weights: u64,
     /// Every how many steps all allocations are recorded; 0 for never.
     pub record_params: u64,
+    /// What a checkpoint holds; empty where none is made, and in a header that was read.
+    pub checkpoint: Vec<SavedShape>,
 }
 
 impl RunHeader {

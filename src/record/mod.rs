@@ -4,10 +4,12 @@
 //! what the screen needs of one or several steps: when the screen is slow, neighbouring summaries
 //! are merged, and because allocations add up the merged one still closes.
 
+mod checkpoint;
 mod header;
 mod step;
 mod summary;
 
+pub use checkpoint::{Checkpoint, SavedArray, SavedKind, SavedShape, SavedValues};
 pub use header::{RunHeader, Status};
 pub use step::{
     Allocation, HeldOutAllocation, Losses, Motion, ParamTotals, RunEnd, StartRecord, StepRecord,

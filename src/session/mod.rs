@@ -9,6 +9,7 @@
 mod headless;
 mod info;
 mod prepare;
+mod resume;
 mod screen;
 mod summary;
 mod train;
@@ -16,6 +17,7 @@ mod train;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::app::App;
 use crate::cli::OpenArgs;
 use crate::config::ConfigError;
 use crate::data::DataError;
@@ -79,10 +81,11 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
     // What is wrong with the file matters more than a missing terminal.
     let (feed, reader) = feed::open(&args.file)?;
     screen::require_terminal("open")?;
-    let exit = screen::show(&feed, &options, &signals);
+    let mut app = App::new(feed.header.clone(), feed.origin);
+    let exit = screen::show(&feed, &mut app, &options, &signals);
     drop(feed);
     drop(reader);
-    Ok(screen::exit_code(exit?.0))
+    Ok(screen::exit_code(exit?))
 }
 
 /// Prints to standard output. A reader that has gone away is no failure.

@@ -81,7 +81,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     let settings = settings(&config, steps, layers, traced.clone());
     let theta = he_normal(&network, config.seed);
     let stored = toml::to_string(&config.to_options());
-    let header = RunHeader {
+    let mut header = RunHeader {
         producer: concat!("lcascope ", env!("CARGO_PKG_VERSION")).to_owned(),
         created: jiff::Timestamp::now()
             .strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -104,12 +104,13 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         held_out_lca: config.lca_test,
         record_weights: config.record_weights,
         record_params: config.record_params,
+        checkpoint: Vec::new(),
         train_index: split.train,
         test_index: split.test,
         validation_index: split.validation,
     };
     let has_validation = !header.validation_index.is_empty();
-    let trainer = Trainer::new(
+    let mut trainer = Trainer::new(
         settings,
         &network.layout,
         engine,
@@ -118,6 +119,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         theta,
         network.initial_buffers(),
     );
+    header.checkpoint = trainer.checkpoint().shape();
     Ok(Prepared {
         header: Arc::new(header),
         trainer,

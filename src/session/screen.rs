@@ -56,15 +56,14 @@ pub fn require_terminal(command: &str) -> Result<(), Failure> {
     )))
 }
 
-/// Shows a feed until the user leaves. Returns the state too, for a summary.
+/// Shows a feed until the user leaves.
 pub fn show(
     feed: &Feed,
+    app: &mut App,
     options: &ScreenOptions,
     signals: &Signals,
-) -> Result<(Exit, App), Failure> {
-    let mut app = App::new(feed.header.clone(), feed.origin);
-    let exit = tui::run(feed, &mut app, options, &signals.events).map_err(Failure::Terminal)?;
-    Ok((exit, app))
+) -> Result<Exit, Failure> {
+    tui::run(feed, app, options, &signals.events).map_err(Failure::Terminal)
 }
 
 /// What the shell is told after a screen has closed.

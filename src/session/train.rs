@@ -4,20 +4,21 @@ use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::headless::{self, Progress};
 use super::prepare::{Prepared, prepare};
+use super::resume::Resumed;
 use super::screen::{self, Signals};
 use super::{Failure, summary};
 use crate::app::{App, Quit};
 use crate::cli::TrainArgs;
-use crate::config::{ConfigError, Options, RunConfig, merge, parse};
-use crate::feed::{self, Feed, FeedSender};
-use crate::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary};
+use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge, parse};
+use crate::feed::{self, Feed, FeedSender, Origin};
+use crate::record::{Checkpoint, RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary};
 use crate::store::{Recorder, RecorderStats, RunReader, StoreError, WriteOptions};
 use crate::train::{self, Control, Sink, SinkClosed, Trainer};
 use crate::tui::{Exit, ScreenOptions};
@@ -41,6 +42,9 @@ pub fn demo() -> Result<ExitCode, Failure> {
 /// # Errors
 /// Anything wrong with the flags, the data, the device or the run file, or the run fails.
 pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
+    if let Some(path) = &args.resume {
+        return resume(path, &args.options);
+    }
     let options = match &args.config {
         Some(path) => merge(&read_config(path)?, &args.options)?,
         None => args.options.clone(),
@@ -59,15 +63,7 @@ fn read_config(path: &Path) -> Result<Options, Failure> {
     let origin = path.display().to_string();
     if bytes.starts_with(b"\x89HDF") {
         let reader = RunReader::open(path)?;
-        let config = &reader.header().config;
-        if config.trim().is_empty() {
-            return Err(ConfigError(format!(
-                "{origin} holds no configuration: another program trained a model of its own, and \
-                 only that program can repeat it"
-            ))
-            .into());
-        }
-        return Ok(parse(config, &origin)?);
+        return Ok(stored_config(reader.header(), &origin)?);
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| ConfigError(format!("{origin} is neither a TOML file nor a run file")))?;
@@ -76,9 +72,7 @@ fn read_config(path: &Path) -> Result<Options, Failure> {
 
 fn train_with(options: &Options) -> Result<ExitCode, Failure> {
     let config = RunConfig::resolve(options)?;
-    let screen = screen::options(options.color, options.glyphs, options.fps)?;
-    let quiet = options.quiet.unwrap_or(false);
-    let headless = quiet || options.headless.unwrap_or(false) || !screen::has_terminal();
+    let watched = Watched::from(options)?;
     let force = options.force.unwrap_or(false);
     let output = match &options.output {
         Some(path) => path.clone(),
@@ -103,14 +97,68 @@ fn train_with(options: &Options) -> Result<ExitCode, Failure> {
         mantissa_bits: config.mantissa_bits,
     };
     let recorder = Recorder::spawn(&output, &header, write)?;
-    let run = Run::spawn(header, trainer, recorder)?;
-    let signals = Signals::listen(Some(run.controls.clone()))?;
-    let place = match (headless, quiet) {
-        (_, true) => Place::Nowhere,
-        (true, false) => Place::Bar,
-        (false, false) => Place::Screen(screen),
-    };
-    run.watch(place, &signals, &output)
+    let app = App::new(header, Origin::Live);
+    let beginning = Beginning::Fresh;
+    let run = Run::spawn(app, trainer, recorder, beginning, config.checkpoint_every)?;
+    run.watch(watched, &output)
+}
+
+/// Goes on with a run. What of `flags` would change it is refused.
+fn resume(path: &Path, flags: &Options) -> Result<ExitCode, Failure> {
+    let watched = Watched::from(flags)?;
+    let Resumed {
+        app,
+        trainer,
+        recorder,
+        start,
+        kept,
+        checkpoint_every,
+    } = super::resume::resume(path, flags)?;
+    let beginning = Beginning::Resumed { start, kept };
+    let run = Run::spawn(app, trainer, recorder, beginning, checkpoint_every)?;
+    run.watch(watched, path)
+}
+
+/// How a run begins.
+enum Beginning {
+    Fresh,
+    /// The trainer has started where it was put back; the first `kept` steps are known to the file and
+    /// to the screen.
+    Resumed {
+        start: StartRecord,
+        kept: u64,
+    },
+}
+
+/// Where a run is watched, and whether anything is said at its end.
+struct Watched {
+    place: Place,
+    quiet: bool,
+}
+
+impl Watched {
+    fn from(options: &Options) -> Result<Self, ConfigError> {
+        let screen = screen::options(options.color, options.glyphs, options.fps)?;
+        let quiet = options.quiet.unwrap_or(false);
+        let headless = quiet || options.headless.unwrap_or(false) || !screen::has_terminal();
+        let place = match (headless, quiet) {
+            (_, true) => Place::Nowhere,
+            (true, false) => Place::Bar,
+            (false, false) => Place::Screen(screen),
+        };
+        Ok(Self { place, quiet })
+    }
+}
+
+/// The options that a run's file holds.
+pub(super) fn stored_config(header: &RunHeader, origin: &str) -> Result<Options, ConfigError> {
+    if header.config.trim().is_empty() {
+        return Err(ConfigError(format!(
+            "{origin} holds no configuration: another program trained a model of its own, and only \
+             that program can repeat it"
+        )));
+    }
+    parse(&header.config, origin)
 }
 
 /// `runs/<network>-<time>.h5`, with a number if that is taken.
@@ -133,63 +181,73 @@ enum Place {
 /// How the recording of a run ended.
 type Recorded = Result<(RunEnd, RecorderStats), StoreError>;
 
-/// A training under way.
+/// A training under way, and what is known of it.
 struct Run {
+    app: App,
     feed: Feed,
     controls: Sender<Control>,
+    signals: Signals,
     thread: thread::JoinHandle<Recorded>,
 }
 
 impl Run {
     /// Starts the trainer's thread.
     fn spawn(
-        header: Arc<RunHeader>,
+        app: App,
         trainer: Trainer,
         recorder: Recorder,
+        beginning: Beginning,
+        checkpoint_every: CheckpointEvery,
     ) -> Result<Self, Failure> {
         let (controls, orders) = unbounded();
-        let (sender, feed) = feed::live(header, controls.clone());
+        let (feed_sender, feed) = feed::live(app.header.clone(), controls.clone());
+        let signals = Signals::listen(Some(controls.clone()))?;
+        let outlet = Outlet {
+            recorder,
+            feed: feed_sender,
+            shown: app.timeline.end(),
+            checkpoints: Checkpoints::new(checkpoint_every, trainer.steps_done()),
+        };
         let thread = thread::Builder::new()
             .name("trainer".to_owned())
-            .spawn(move || run_training(trainer, recorder, sender, &orders))
+            .spawn(move || run_training(trainer, beginning, outlet, &orders))
             .map_err(|error| Failure::Other(format!("cannot start the training: {error}")))?;
         Ok(Self {
+            app,
             feed,
             controls,
+            signals,
             thread,
         })
     }
 
     /// Watches the training to its end or the user's, and reports it.
-    fn watch(self, place: Place, signals: &Signals, output: &Path) -> Result<ExitCode, Failure> {
+    fn watch(self, watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
         let Self {
+            mut app,
             feed,
             controls,
+            signals,
             thread,
         } = self;
         let mut interrupted = None;
-        let mut quiet = matches!(place, Place::Nowhere);
-        let app = match place {
+        let Watched { place, mut quiet } = watched;
+        match place {
             Place::Screen(options) => {
                 // A screen that cannot be drawn is no reason to lose the training's steps.
-                match screen::show(&feed, &options, signals) {
-                    Ok((exit, mut app)) => {
-                        match exit {
-                            Exit::Quit(Quit::Stop) => stop(&controls),
-                            Exit::Quit(Quit::Leave) | Exit::Hangup => {
-                                // After a hang-up nobody is left to read a bar or a summary.
-                                quiet = exit == Exit::Hangup;
-                                let progress = if quiet { Progress::None } else { Progress::Bar };
-                                let _ = controls.send(Control::Resume);
-                                interrupted =
-                                    headless::follow(&feed, &mut app, &controls, signals, progress);
-                            }
-                            Exit::Signal(signal) => {
-                                interrupted = Some(signal);
-                                stop(&controls);
-                            }
-                        }
-                        app
+                match screen::show(&feed, &mut app, &options, &signals) {
+                    Ok(Exit::Quit(Quit::Stop)) => stop(&controls),
+                    Ok(exit @ (Exit::Quit(Quit::Leave) | Exit::Hangup)) => {
+                        // After a hang-up nobody is left to read a bar or a summary.
+                        quiet = exit == Exit::Hangup;
+                        let progress = if quiet { Progress::None } else { Progress::Bar };
+                        let _ = controls.send(Control::Resume);
+                        interrupted =
+                            headless::follow(&feed, &mut app, &controls, &signals, progress);
+                    }
+                    Ok(Exit::Signal(signal)) => {
+                        interrupted = Some(signal);
+                        stop(&controls);
                     }
                     Err(error) => {
                         stop(&controls);
@@ -201,14 +259,11 @@ impl Run {
                 }
             }
             Place::Bar | Place::Nowhere => {
-                let mut app = App::new(feed.header.clone(), feed.origin);
                 let progress = if quiet { Progress::None } else { Progress::Bar };
-                interrupted = headless::follow(&feed, &mut app, &controls, signals, progress);
-                app
+                interrupted = headless::follow(&feed, &mut app, &controls, &signals, progress);
             }
-        };
+        }
         // The training may still finish its step: take its last events in while it ends.
-        let mut app = app;
         for event in &feed.events {
             app.event(event);
         }
@@ -248,14 +303,23 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 /// The trainer's thread: trains, records, and tells the screen.
 fn run_training(
     mut trainer: Trainer,
-    recorder: Recorder,
-    feed: FeedSender,
+    beginning: Beginning,
+    mut outlet: Outlet,
     orders: &Receiver<Control>,
 ) -> Recorded {
-    let mut outlet = Outlet { recorder, feed };
-    match train::run(&mut trainer, orders, &mut outlet) {
+    let ended = match beginning {
+        Beginning::Fresh => train::run(&mut trainer, orders, &mut outlet),
+        Beginning::Resumed { start, kept } => {
+            let told = match kept {
+                0 => outlet.start(start),
+                _ => Ok(()),
+            };
+            told.and_then(|()| train::proceed(&mut trainer, orders, &mut outlet))
+        }
+    };
+    let Outlet { recorder, feed, .. } = outlet;
+    match ended {
         Ok(end) => {
-            let Outlet { recorder, feed } = outlet;
             let result = recorder.finish(end.clone());
             match &result {
                 Ok(_) => feed.end(&end),
@@ -264,7 +328,6 @@ fn run_training(
             result.map(|stats| (end, stats))
         }
         Err(SinkClosed) => {
-            let Outlet { recorder, feed } = outlet;
             let end = RunEnd {
                 status: Status::Failed,
                 message: "the recorder failed".to_owned(),
@@ -283,6 +346,9 @@ fn run_training(
 struct Outlet {
     recorder: Recorder,
     feed: FeedSender,
+    /// Steps that the screen has from the file of a run that was resumed.
+    shown: u64,
+    checkpoints: Checkpoints,
 }
 
 impl Sink for Outlet {
@@ -292,7 +358,48 @@ impl Sink for Outlet {
     }
 
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
-        self.feed.step(StepSummary::of(&record));
+        if record.step >= self.shown {
+            self.feed.step(StepSummary::of(&record));
+        }
         self.recorder.step(record).map_err(|_| SinkClosed)
+    }
+
+    fn checkpoint_is_due(&mut self, done: u64) -> bool {
+        self.checkpoints.is_due(done)
+    }
+
+    fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), SinkClosed> {
+        self.recorder.checkpoint(checkpoint).map_err(|_| SinkClosed)
+    }
+}
+
+/// When the next checkpoint is due.
+struct Checkpoints {
+    every: CheckpointEvery,
+    last_step: u64,
+    last_time: Instant,
+}
+
+impl Checkpoints {
+    fn new(every: CheckpointEvery, done: u64) -> Self {
+        Self {
+            every,
+            last_step: done,
+            last_time: Instant::now(),
+        }
+    }
+
+    fn is_due(&mut self, done: u64) -> bool {
+        let due = match self.every {
+            CheckpointEvery::Steps(steps) => done - self.last_step >= steps,
+            CheckpointEvery::Seconds(seconds) => {
+                self.last_time.elapsed() >= Duration::from_secs(seconds)
+            }
+        };
+        if due {
+            self.last_step = done;
+            self.last_time = Instant::now();
+        }
+        due
     }
 }

@@ -3,7 +3,7 @@
 use hdf5::{Dataset, Group};
 
 use super::header::describe;
-use super::series::{append, create_series};
+use super::series::{append, create_series, rows_of};
 use super::writer::WriteOptions;
 use crate::record::{ParamTotals, RunHeader};
 
@@ -18,6 +18,8 @@ pub struct Blocks {
     index: Dataset,
     params: usize,
     written: usize,
+    /// Rows of this step, and those before it, are there already.
+    newest: Option<u64>,
     mantissa_bits: u32,
     waiting: Vec<f32>,
     waiting_index: Vec<u64>,
@@ -50,18 +52,48 @@ impl Blocks {
             index,
             params,
             written: 0,
+            newest: None,
             mantissa_bits: options.mantissa_bits,
             waiting: Vec::new(),
             waiting_index: Vec::new(),
         })
     }
 
+    /// Opens them to write on after the rows there are.
+    pub fn open(
+        file: &Group,
+        [index, values]: [&str; 2],
+        header: &RunHeader,
+    ) -> hdf5::Result<Self> {
+        let params = header.layout.params();
+        let (index, values) = (file.dataset(index)?, file.dataset(values)?);
+        // The index is written behind the values: what it does not name is no row.
+        let rows = rows_of(&index, &[])?.min(rows_of(&values, &[params])?);
+        let steps = index.read_raw::<u64>()?;
+        let bits: u64 = values.attr("mantissa_bits")?.read_scalar()?;
+        Ok(Self {
+            values,
+            index,
+            params,
+            written: rows,
+            newest: rows.checked_sub(1).map(|row| steps[row]),
+            mantissa_bits: u32::try_from(bits).unwrap_or(24),
+            waiting: Vec::new(),
+            waiting_index: Vec::new(),
+        })
+    }
+
     pub fn push(&mut self, step: u64, values: &[f32]) -> hdf5::Result<()> {
+        if self.newest.is_some_and(|newest| step <= newest) {
+            return Ok(());
+        }
+        self.newest = Some(step);
         let bits = self.mantissa_bits;
         self.waiting
             .extend(values.iter().map(|&value| round_mantissa(value, bits)));
         self.waiting_index.push(step);
-        if self.waiting_index.len() == BLOCK_STEPS {
+        // Up to the end of a chunk, also where a chunk was left unfinished before.
+        if (self.written + self.waiting_index.len()).is_multiple_of(BLOCK_STEPS) {
             self.write()?;
         }
         Ok(())
@@ -101,6 +133,8 @@ pub struct Totals {
     counts: [Dataset; 3],
     params: usize,
     written: usize,
+    /// Snapshots of this many steps, and fewer, are there already.
+    newest: Option<u64>,
 }
 
 impl Totals {
@@ -146,10 +180,46 @@ impl Totals {
             ],
             params,
             written: 0,
+            newest: None,
+        })
+    }
+
+    /// Opens them to write on after the snapshots of up to `end` steps; of `end` itself only if
+    /// `keep_last`.
+    pub fn open(
+        file: &Group,
+        header: &RunHeader,
+        end: u64,
+        keep_last: bool,
+    ) -> hdf5::Result<Self> {
+        let params = header.layout.params();
+        let dataset = |name: &str| file.dataset(&format!("param/{name}"));
+        let (step, lca_sum) = (dataset("step")?, dataset("lca_sum")?);
+        let counts = [
+            dataset("helped")?,
+            dataset("update_flips")?,
+            dataset("gradient_flips")?,
+        ];
+        let steps = step.read_raw::<u64>()?;
+        let mut rows = steps.partition_point(|&step| step < end || (step == end && keep_last));
+        for dataset in counts.iter().chain([&lca_sum]) {
+            rows = rows.min(rows_of(dataset, &[params])?);
+        }
+        Ok(Self {
+            step,
+            lca_sum,
+            counts,
+            params,
+            written: rows,
+            newest: rows.checked_sub(1).map(|row| steps[row]),
         })
     }
 
     pub fn push(&mut self, totals: &ParamTotals) -> hdf5::Result<()> {
+        if self.newest.is_some_and(|newest| totals.steps <= newest) {
+            return Ok(());
+        }
+        self.newest = Some(totals.steps);
         let ParamTotals {
             steps,
             lca_sum,

@@ -16,6 +16,14 @@ pub enum StoreError {
     Exists { path: PathBuf },
     #[error("{path} is being written: stop that run first, or choose another --output")]
     Live { path: PathBuf },
+    #[error("{path} has all its {steps} steps: there is nothing to resume")]
+    Complete { path: PathBuf, steps: u64 },
+    #[error(
+        "step {step} came out otherwise than {path} has it, so the run cannot be continued from its \
+         checkpoint: resume it with the program and on the kind of machine that recorded it. The \
+         file is as it was"
+    )]
+    Otherwise { path: PathBuf, step: u64 },
     #[error("{path} is empty: whatever wrote it did not get as far as a header")]
     Empty { path: PathBuf },
     #[error("{path} is not an HDF5 file")]

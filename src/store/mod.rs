@@ -10,11 +10,14 @@
 //! never shows a torn one.
 
 mod blocks;
+mod checkpoint;
 mod compression;
 mod error;
 mod header;
 mod reader;
 mod recorder;
+mod repair;
+mod resume;
 mod schema;
 mod series;
 mod text;
@@ -23,6 +26,7 @@ mod writer;
 pub use compression::{Compression, CompressionError};
 pub use error::StoreError;
 pub use reader::{RunReader, RunState};
+pub use resume::{Kept, Resumable};
 pub use recorder::{QueueClosed, Recorder, RecorderStats};
 pub use schema::{FORMAT, VERSION};
 pub use writer::{RunWriter, WriteOptions};

@@ -163,6 +163,33 @@ impl RunReader {
         &self.header
     }
 
+    /// The open file, for the other parts of the store.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Σ A of each step of `range`, in nats; they must be committed.
+    pub(super) fn totals(&self, range: Range<u64>) -> Result<Vec<f64>, StoreError> {
+        let index =
+            |step: u64| usize::try_from(step).map_err(|_| self.damaged(format!("step {step}")));
+        self.rows(&self.columns.total, index(range.start)?..index(range.end)?)
+    }
+
+    /// Training loss after so many committed steps, in nats; none where not even the first row has been
+    /// written.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn train_loss(&self, done: u64) -> Result<Option<f64>, StoreError> {
+        let train = &self.columns.train;
+        match usize::try_from(done) {
+            Ok(row) if train.shape().first().is_some_and(|&rows| row < rows) => {
+                Ok(Some(self.rows::<f64>(train, row..row + 1)?[0]))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Looks how far the run has come, and makes its new steps readable.
     ///
     /// # Errors
@@ -436,6 +463,7 @@ fn read_header(path: &Path, file: &File) -> Result<RunHeader, StoreError> {
         held_out_lca: file.link_exists("lca_test"),
         record_weights: u64::from(file.link_exists("weight")),
         record_params: u64::from(file.link_exists("lca/param")),
+        checkpoint: Vec::new(),
     })
 }
 

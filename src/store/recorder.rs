@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::error::StoreError;
+use super::resume::{Kept, Resumable};
 use super::writer::{RunWriter, WriteOptions};
-use crate::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord};
+use crate::record::{Checkpoint, RunEnd, RunHeader, StartRecord, Status, StepRecord};
 
 /// Steps are committed this often, and the heartbeat is renewed.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
@@ -26,6 +27,7 @@ pub struct Recorder {
 enum Message {
     Start(StartRecord),
     Step(Box<StepRecord>),
+    Checkpoint(Box<Checkpoint>),
     End(RunEnd),
 }
 
@@ -50,7 +52,19 @@ impl Recorder {
         header: &RunHeader,
         options: WriteOptions,
     ) -> Result<Self, StoreError> {
-        let writer = RunWriter::create(path, header, options)?;
+        Self::own(RunWriter::create(path, header, options)?, path, header)
+    }
+
+    /// Opens a run file to go on with it, and starts the thread that owns it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn resume(run: Resumable, keep: Kept, header: &RunHeader) -> Result<Self, StoreError> {
+        let path = run.path().to_owned();
+        Self::own(run.write_on(keep, header)?, &path, header)
+    }
+
+    fn own(writer: RunWriter, path: &Path, header: &RunHeader) -> Result<Self, StoreError> {
         let (queue, messages) = bounded(queue_len(header));
         let thread = thread::Builder::new()
             .name("recorder".to_owned())
@@ -98,6 +112,14 @@ impl Recorder {
         self.send(Message::Step(Box::new(record)))
     }
 
+    /// Queues the state after the last step; waits while the queue is full.
+    ///
+    /// # Errors
+    /// The recorder has failed; [`finish`](Self::finish) says why.
+    pub fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), QueueClosed> {
+        self.send(Message::Checkpoint(Box::new(checkpoint)))
+    }
+
     fn send(&mut self, message: Message) -> Result<(), QueueClosed> {
         match self.queue.try_send(message) {
             Ok(()) => Ok(()),
@@ -140,6 +162,11 @@ fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), 
             Ok(Message::Step(record)) => {
                 writer.step(&record)?;
                 waiting = true;
+            }
+            Ok(Message::Checkpoint(checkpoint)) => {
+                writer.checkpoint(&checkpoint)?;
+                waiting = false;
+                last_commit = Instant::now();
             }
             Ok(Message::End(end)) => return writer.finish(&end),
             Err(RecvTimeoutError::Timeout) => {}

@@ -54,6 +54,47 @@ pub fn create_columns<R>(
         .collect()
 }
 
+/// Opens the datasets of a table to write on after `rows` rows, over what may lie behind them.
+pub fn open_columns<R>(
+    file: &Group,
+    columns: &[Column<R>],
+    header: &RunHeader,
+    rows: usize,
+) -> hdf5::Result<Vec<AnySeries>> {
+    columns
+        .iter()
+        .map(|column| {
+            let axes = column.axes.lengths(header);
+            let path = column.path;
+            Ok(match column.row {
+                Row::F64(_) => AnySeries::F64(Series::open(file, path, axes, f64::NAN, rows)?),
+                Row::F32(_) => AnySeries::F32(Series::open(file, path, axes, f32::NAN, rows)?),
+                Row::U64(_) => AnySeries::U64(Series::open(file, path, axes, 0, rows)?),
+                Row::U32(_) => AnySeries::U32(Series::open(file, path, axes, 0, rows)?),
+            })
+        })
+        .collect()
+}
+
+/// Rows of a growing dataset, which must have these axes behind them.
+pub fn rows_of(dataset: &Dataset, axes: &[usize]) -> hdf5::Result<usize> {
+    let shape = dataset.shape();
+    match shape.split_first() {
+        Some((&rows, rest)) if rest == axes => Ok(rows),
+        _ => Err(format!("{} of shape {shape:?} is not rows of {axes:?}", dataset.name()).into()),
+    }
+}
+
+/// Cuts a growing dataset off after `rows` rows.
+pub fn cut(dataset: &Dataset, rows: usize) -> hdf5::Result<()> {
+    let mut shape = dataset.shape();
+    if shape.first().is_some_and(|&there| there > rows) {
+        shape[0] = rows;
+        dataset.resize(shape)?;
+    }
+    Ok(())
+}
+
 /// Puts a record's rows into their series.
 pub fn take<R>(columns: &[Column<R>], series: &mut [AnySeries], record: &R) {
     for (column, series) in columns.iter().zip(series) {
@@ -82,6 +123,16 @@ impl AnySeries {
             Self::F32(series) => &series.dataset,
             Self::U64(series) => &series.dataset,
             Self::U32(series) => &series.dataset,
+        }
+    }
+
+    /// Rows in the file.
+    pub fn written(&self) -> usize {
+        match self {
+            Self::F64(series) => series.written,
+            Self::F32(series) => series.written,
+            Self::U64(series) => series.written,
+            Self::U32(series) => series.written,
         }
     }
 
@@ -116,6 +167,27 @@ impl<T: H5Type + Copy> Series<T> {
             axes,
             missing,
             written: 0,
+            waiting: 0,
+            rows: Vec::new(),
+        })
+    }
+
+    fn open(
+        file: &Group,
+        path: &str,
+        axes: Vec<usize>,
+        missing: T,
+        rows: usize,
+    ) -> hdf5::Result<Self> {
+        let dataset = file.dataset(path)?;
+        if rows_of(&dataset, &axes)? < rows {
+            return Err(format!("{path} has fewer than {rows} rows").into());
+        }
+        Ok(Self {
+            dataset,
+            axes,
+            missing,
+            written: rows,
             waiting: 0,
             rows: Vec::new(),
         })
@@ -157,7 +229,10 @@ pub fn append<T: H5Type>(
             .chain(axes.iter().copied())
             .collect::<Vec<usize>>()
     };
-    dataset.resize(shape(rows.end))?;
+    // Rows may be there from before a run was resumed.
+    if dataset.shape().first().is_none_or(|&there| there < rows.end) {
+        dataset.resize(shape(rows.end))?;
+    }
     if values.is_empty() {
         return Ok(());
     }

@@ -7,14 +7,16 @@ use std::time::SystemTime;
 use hdf5::{Dataset, File};
 
 use super::blocks::{Blocks, Totals};
+use super::checkpoint::Slots;
 use super::compression::Compression;
 use super::error::{Context, StoreError};
 use super::header::{write_attributes, write_fixed, write_layout, write_rows};
 use super::reader::RunReader;
+use super::resume::Known;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
 use super::series::{AnySeries, create_columns, take};
 use super::text::{self, Message};
-use crate::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord};
+use crate::record::{Checkpoint, RunEnd, RunHeader, StartRecord, Status, StepRecord};
 
 /// How a run file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,22 +40,27 @@ impl Default for WriteOptions {
 
 /// A run file that is being written. Only the thread that owns it may use it.
 pub struct RunWriter {
-    path: PathBuf,
-    file: File,
+    pub(super) path: PathBuf,
+    pub(super) file: File,
     /// The same file as the system knows it, whatever its name may have become.
-    disk: fs::File,
-    losses: Vec<AnySeries>,
-    steps: Vec<AnySeries>,
-    held_out: Vec<AnySeries>,
-    lca_param: Option<Blocks>,
-    weights: Option<Blocks>,
-    totals: Totals,
-    committed: Dataset,
-    heartbeat: Dataset,
-    status: Dataset,
-    message: Dataset,
+    pub(super) disk: fs::File,
+    pub(super) losses: Vec<AnySeries>,
+    pub(super) steps: Vec<AnySeries>,
+    pub(super) held_out: Vec<AnySeries>,
+    pub(super) lca_param: Option<Blocks>,
+    pub(super) weights: Option<Blocks>,
+    pub(super) totals: Totals,
+    pub(super) committed: Dataset,
+    pub(super) heartbeat: Dataset,
+    pub(super) status: Dataset,
+    pub(super) message: Dataset,
+    /// None where no checkpoints are made.
+    pub(super) slots: Option<Slots>,
+    /// Total allocation of the steps that were there when a run was resumed and that are computed
+    /// again: `[step - first]`.
+    pub(super) known: Known,
     /// Whole steps handed over so far.
-    done: u64,
+    pub(super) done: u64,
 }
 
 impl RunWriter {
@@ -166,6 +173,10 @@ impl RunWriter {
                 ],
             )?,
             totals: Totals::create(&file, header, options)?,
+            slots: (!header.checkpoint.is_empty())
+                .then(|| Slots::create(&file, &header.checkpoint))
+                .transpose()?,
+            known: Known::default(),
             committed: write_fixed(
                 &file,
                 "state/committed",
@@ -205,7 +216,9 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn start(&mut self, record: &StartRecord) -> Result<(), StoreError> {
-        take(LOSSES, &mut self.losses, &record.losses);
+        if !self.has_started() {
+            take(LOSSES, &mut self.losses, &record.losses);
+        }
         if let (Some(blocks), Some(weights)) = (&mut self.weights, &record.weights) {
             blocks
                 .push(0, weights)
@@ -219,13 +232,17 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn step(&mut self, record: &StepRecord) -> Result<(), StoreError> {
-        take(LOSSES, &mut self.losses, &record.after);
-        take(STEPS, &mut self.steps, record);
-        if let Some(held_out) = &record.lca_held_out {
-            take(HELD_OUT, &mut self.held_out, held_out);
-        }
-        self.done = record.step + 1;
         let path = &self.path;
+        if record.step < self.done {
+            self.known.compare(path, record)?;
+        } else {
+            take(LOSSES, &mut self.losses, &record.after);
+            take(STEPS, &mut self.steps, record);
+            if let Some(held_out) = &record.lca_held_out {
+                take(HELD_OUT, &mut self.held_out, held_out);
+            }
+            self.done = record.step + 1;
+        }
         if let (Some(blocks), Some(values)) = (&mut self.lca_param, &record.lca_param) {
             blocks
                 .push(record.step, values)
@@ -233,7 +250,7 @@ impl RunWriter {
         }
         if let (Some(blocks), Some(values)) = (&mut self.weights, &record.weights) {
             blocks
-                .push(self.done, values)
+                .push(record.step + 1, values)
                 .doing(path, || "write weights".to_owned())?;
         }
         if let Some(totals) = &record.totals {
@@ -267,6 +284,36 @@ impl RunWriter {
         self.beat()
     }
 
+    /// Keeps the state after the last step, to resume from, and hands everything to the disk: what
+    /// was recorded up to here outlives a loss of power too.
+    ///
+    /// # Errors
+    /// The file cannot be written; the checkpoint before is then still there.
+    pub fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        self.try_checkpoint(checkpoint)
+            .doing(&path, || "write a checkpoint".to_owned())?;
+        self.disk
+            .sync_data()
+            .map_err(|error| StoreError::Io { path, error })
+    }
+
+    fn try_checkpoint(&mut self, checkpoint: &Checkpoint) -> hdf5::Result<()> {
+        // What was recorded of the steps before must be there first.
+        self.write_blocks()?;
+        self.try_commit()?;
+        match &mut self.slots {
+            Some(slots) => slots.write(checkpoint, || self.file.flush()),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the rows of unfinished chunks.
+    fn write_blocks(&mut self) -> hdf5::Result<()> {
+        let blocks = [&mut self.lca_param, &mut self.weights];
+        blocks.into_iter().flatten().try_for_each(Blocks::write)
+    }
+
     /// Says that the writer is alive.
     ///
     /// # Errors
@@ -296,12 +343,7 @@ impl RunWriter {
     }
 
     fn try_finish(&mut self, end: &RunEnd) -> hdf5::Result<()> {
-        for blocks in [&mut self.lca_param, &mut self.weights]
-            .into_iter()
-            .flatten()
-        {
-            blocks.write()?;
-        }
+        self.write_blocks()?;
         if let Some(totals) = &end.totals {
             self.totals.push(totals)?;
         }

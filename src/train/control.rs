@@ -3,7 +3,7 @@
 use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::trainer::{TrainError, Trainer};
-use crate::record::{RunEnd, StartRecord, Status, StepRecord};
+use crate::record::{Checkpoint, RunEnd, StartRecord, Status, StepRecord};
 
 /// An order to a running training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +29,44 @@ pub trait Sink {
     /// # Errors
     /// The run must end: its records can no longer be kept.
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed>;
+
+    /// Whether it wants the state after so many steps, to go on from if the program is killed.
+    fn checkpoint_is_due(&mut self, _done: u64) -> bool {
+        false
+    }
+
+    /// Takes the state after the last step: when it was due, and when the user stops the training.
+    ///
+    /// # Errors
+    /// The run must end: its records can no longer be kept.
+    fn checkpoint(&mut self, _checkpoint: Checkpoint) -> Result<(), SinkClosed> {
+        Ok(())
+    }
 }
 
-/// Trains until the planned steps are done, the user stops it, or it fails. Every step done before
-/// has then been given to `sink`.
+/// Trains from the beginning until the planned steps are done, the user stops it, or it fails. Every
+/// step done before has then been given to `sink`; a training that was stopped has also given its
+/// state.
 ///
 /// # Errors
 /// Only that the sink has closed; a training that fails by itself ends with that status.
 pub fn run(
+    trainer: &mut Trainer,
+    controls: &Receiver<Control>,
+    sink: &mut impl Sink,
+) -> Result<RunEnd, SinkClosed> {
+    match trainer.start() {
+        Ok(start) => sink.start(start)?,
+        Err(error) => return Ok(end(trainer, Status::Failed, error.to_string())),
+    }
+    proceed(trainer, controls, sink)
+}
+
+/// The same from where a training stands that has started.
+///
+/// # Errors
+/// As [`run`].
+pub fn proceed(
     trainer: &mut Trainer,
     controls: &Receiver<Control>,
     sink: &mut impl Sink,
@@ -46,11 +76,15 @@ pub fn run(
         Err(Interruption::Failed(error)) => (Status::Failed, error.to_string()),
         Err(Interruption::Closed(closed)) => return Err(closed),
     };
-    Ok(RunEnd {
+    Ok(end(trainer, status, message))
+}
+
+fn end(trainer: &Trainer, status: Status, message: String) -> RunEnd {
+    RunEnd {
         status,
         message,
         totals: trainer.unrecorded_totals().map(Box::new),
-    })
+    }
 }
 
 enum Interruption {
@@ -75,12 +109,21 @@ fn drive(
     controls: &Receiver<Control>,
     sink: &mut impl Sink,
 ) -> Result<Status, Interruption> {
-    sink.start(trainer.start()?)?;
+    let mut saved = trainer.steps_done();
     while trainer.steps_done() < trainer.steps_planned() {
         if stop_is_wanted(controls) {
+            if trainer.steps_done() > saved {
+                sink.checkpoint(trainer.checkpoint())?;
+            }
             return Ok(Status::Stopped);
         }
         sink.step(trainer.step()?)?;
+        // After the last step nothing is left to go on with.
+        let done = trainer.steps_done();
+        if done < trainer.steps_planned() && sink.checkpoint_is_due(done) {
+            sink.checkpoint(trainer.checkpoint())?;
+            saved = done;
+        }
     }
     Ok(Status::Finished)
 }

@@ -3,12 +3,14 @@
 //! A [`Trainer`] knows networks, data and numbers, but no files, screens or threads: it hands a
 //! record of every step to whoever drives it. [`run`] drives it to its end and obeys [`Control`].
 
+mod checkpoint;
 mod control;
 mod trace;
 mod trainer;
 
-pub use control::{Control, Sink, SinkClosed, run};
+pub use checkpoint::MisfitError;
+pub use control::{Control, Sink, SinkClosed, proceed, run};
 pub use trace::choose_traced;
-pub use trainer::{TrainError, TrainSettings, Trainer};
+pub use trainer::{TrainError, TrainSettings, Trainer, snapshot_is_due};
 
 pub use crate::optim::OptimizerChoice;

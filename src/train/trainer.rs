@@ -1,6 +1,6 @@
 //! One step after another.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::data::Batches;
 use crate::engine::{EngineError, Evaluation, GradientEngine, Part, Want};
@@ -64,18 +64,20 @@ pub enum TrainError {
 pub struct Trainer {
     settings: TrainSettings,
     engine: Box<dyn GradientEngine>,
-    groups: Groups,
+    pub(super) groups: Groups,
     integrator: Integrator,
-    allocator: Allocator,
-    batches: Batches,
+    pub(super) allocator: Allocator,
+    pub(super) batches: Batches,
     has_validation: bool,
     began: Instant,
-    step: u64,
+    /// Time that the run took before it was put back where it was.
+    pub(super) earlier: Duration,
+    pub(super) step: u64,
     /// `[Q]`: running averages of batch norms, for held-out accuracies alone.
-    running: Vec<f32>,
+    pub(super) running: Vec<f32>,
     /// `θ_t` and `θ_{t+1}`, `[P]`.
-    theta: Vec<f32>,
-    next: Vec<f32>,
+    pub(super) theta: Vec<f32>,
+    pub(super) next: Vec<f32>,
     /// What is known at them.
     start: Point,
     end: Point,
@@ -122,6 +124,7 @@ impl Trainer {
             batches,
             has_validation,
             began: Instant::now(),
+            earlier: Duration::ZERO,
             step: 0,
             running,
             next: theta.clone(),
@@ -151,13 +154,16 @@ impl Trainer {
         &self.theta
     }
 
-    /// Evaluates the initial parameters. Call it once, before the first step.
+    /// Evaluates the parameters to begin with. Call it once, before the first step.
     ///
     /// # Errors
     /// The engine fails, or the loss is not finite to begin with.
     pub fn start(&mut self) -> Result<StartRecord, TrainError> {
         self.began = Instant::now();
-        let want = wanted(self.class_split_is_due(self.step));
+        // As at the end of the step before, if there was one, so that a training that was put back
+        // gets the same bits.
+        let split = |step: u64| self.class_split_is_due(step);
+        let want = wanted(split(self.step) || self.step.checked_sub(1).is_some_and(split));
         let mut probe = Probe {
             engine: self.engine.as_mut(),
             held_out: self.settings.held_out_lca,
@@ -250,7 +256,7 @@ impl Trainer {
             epoch,
             batch_loss: self.batch.loss,
             learning_rate: rate,
-            seconds: self.began.elapsed().as_secs_f64(),
+            seconds: (self.earlier + self.began.elapsed()).as_secs_f64(),
             gradient_evals: integral.gradient_evals,
             segments: u64::from(integral.segments),
             loss_before: before.train,
@@ -283,10 +289,8 @@ impl Trainer {
         (!recorded).then(|| self.allocator.totals().clone())
     }
 
-    /// Snapshots of the running totals are spread evenly over the planned steps.
     fn snapshot_is_due(&self, done: u64) -> bool {
-        let part = |done: u64| done * TOTALS_SNAPSHOTS / self.settings.steps.max(1);
-        part(done) > part(done - 1)
+        snapshot_is_due(done, self.settings.steps)
     }
 
     /// Whether the allocation of a step, which may lie beyond the last, is split by class.
@@ -323,7 +327,7 @@ impl Trainer {
     /// not been done on the way.
     fn losses_at(&mut self, place: Place) -> Result<Losses, TrainError> {
         let (point, params, done) = match place {
-            Place::Start => (&self.start, &self.theta, 0),
+            Place::Start => (&self.start, &self.theta, self.step),
             Place::End => (&self.end, &self.next, self.step + 1),
         };
         let mut losses = Losses {
@@ -364,6 +368,14 @@ impl Trainer {
         }
         Ok(losses)
     }
+}
+
+/// Whether the running totals are recorded after so many steps of those planned: snapshots are spread
+/// evenly over them.
+#[must_use]
+pub fn snapshot_is_due(done: u64, planned: u64) -> bool {
+    let part = |done: u64| done.saturating_mul(TOTALS_SNAPSHOTS) / planned.max(1);
+    done > 0 && part(done) > part(done - 1)
 }
 
 /// Which end of the step.

@@ -1,0 +1,161 @@
+//! `lcascope train --resume`: from a run file to a training that goes on where it was.
+
+use std::path::Path;
+
+use super::Failure;
+use super::prepare::{Prepared, prepare};
+use super::train::stored_config;
+use crate::app::App;
+use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge};
+use crate::feed::{FeedEvent, Origin};
+use crate::record::{RunHeader, StartRecord};
+use crate::store::{Kept, Recorder, Resumable, RunReader};
+use crate::train::{Trainer, snapshot_is_due};
+
+/// Steps read at once.
+const BLOCK: u64 = 4096;
+
+/// A run that is about to go on.
+pub struct Resumed {
+    /// With the steps that are kept.
+    pub app: App,
+    /// Put back and started.
+    pub trainer: Trainer,
+    pub recorder: Recorder,
+    pub start: StartRecord,
+    /// Steps in the file that stay. Where the checkpoint is older, the trainer computes the rest of
+    /// them again.
+    pub kept: u64,
+    pub checkpoint_every: CheckpointEvery,
+}
+
+/// Reads the run's configuration, data and newest checkpoint, and puts the trainer back.
+///
+/// # Errors
+/// The flags would change the run; the file is no run, is being written, has all its steps or cannot
+/// be written; the data are others.
+pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
+    only_harmless(flags)?;
+    let run = Resumable::open(path)?;
+    let stored = stored_config(run.reader().header(), &path.display().to_string())?;
+    let config = RunConfig::resolve(&merge(&stored, flags)?)?;
+    let Prepared {
+        header,
+        mut trainer,
+    } = prepare(&config)?;
+    same_run(run.reader().header(), &header).map_err(|what| {
+        Failure::Other(format!(
+            "{} cannot be resumed: {what}",
+            path.display()
+        ))
+    })?;
+
+    let mut app = App::new(header.clone(), Origin::Live);
+    let saved = run.checkpoint(&header.checkpoint)?;
+    if let Some((_, checkpoint)) = &saved {
+        let seconds = match run.committed().checked_sub(1) {
+            Some(last) => run.reader().steps(last..last + 1)?[0].seconds,
+            None => 0.0,
+        };
+        (trainer.restore(checkpoint, seconds))
+            .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
+    }
+    let from = trainer.steps_done();
+    let start = (trainer.start()).map_err(|error| Failure::Run(error.to_string()))?;
+    // A machine that computes other bits, as a GPU may, takes another path from the checkpoint on: then
+    // the steps behind it are given up. On the same path they are there already.
+    let recorded = run.reader().train_loss(from)?;
+    let same = recorded.is_some_and(|loss| loss.to_bits() == start.losses.train.to_bits());
+    let kept = if same { run.committed() } else { from };
+    show_kept(&mut app, run.reader(), kept)?;
+    let keep = Kept {
+        steps: kept,
+        checkpoint: saved.map(|(found, _)| found),
+        totals: snapshot_is_due(kept, header.planned_steps),
+    };
+    let recorder = Recorder::resume(run, keep, &header)?;
+    Ok(Resumed {
+        app,
+        trainer,
+        recorder,
+        start,
+        kept,
+        checkpoint_every: config.checkpoint_every,
+    })
+}
+
+/// Refuses flags that would make another run of it.
+fn only_harmless(flags: &Options) -> Result<(), ConfigError> {
+    let rest = Options {
+        // Where it is trained and watched, and where its data are now.
+        data: None,
+        threads: None,
+        checkpoint_every: None,
+        headless: None,
+        quiet: None,
+        color: None,
+        glyphs: None,
+        fps: None,
+        ..flags.clone()
+    };
+    let table = toml::Table::try_from(&rest).map_err(|error| ConfigError(error.to_string()))?;
+    match table.keys().next() {
+        None => Ok(()),
+        Some(key) if key == "network" => Err(ConfigError(
+            "--resume goes on with the run's own network: name none".to_owned(),
+        )),
+        Some(key) => Err(ConfigError(format!(
+            "--resume goes on with the run's own configuration: --{} cannot be given with it",
+            key.replace('_', "-")
+        ))),
+    }
+}
+
+/// Says what is different about the run that its configuration comes to now.
+fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
+    if file.dataset_sha256 != now.dataset_sha256 {
+        return Err(format!(
+            "its data were {}, SHA-256 {}; these are {}, {}: say where they are with --data",
+            file.dataset, file.dataset_sha256, now.dataset, now.dataset_sha256
+        ));
+    }
+    for (same, what) in [
+        (file.layout == now.layout, "its network has other parameters"),
+        (
+            (&file.train_index, &file.test_index, &file.validation_index)
+                == (&now.train_index, &now.test_index, &now.validation_index),
+            "its examples were drawn otherwise",
+        ),
+        (file.traced == now.traced, "it traces other parameters"),
+        (
+            file.histogram_edges == now.histogram_edges,
+            "its histograms have other edges",
+        ),
+        (
+            (file.planned_steps, file.slice_size, file.held_out_lca)
+                == (now.planned_steps, now.slice_size, now.held_out_lca)
+                && (file.record_weights > 0, file.record_params > 0)
+                    == (now.record_weights > 0, now.record_params > 0),
+            "its configuration says otherwise than its datasets",
+        ),
+    ] {
+        if !same {
+            return Err(format!("{what}; another version has written it"));
+        }
+    }
+    Ok(())
+}
+
+/// What the screen would know if it had been there.
+fn show_kept(app: &mut App, reader: &RunReader, kept: u64) -> Result<(), Failure> {
+    if let Some(losses) = reader.start()? {
+        app.event(FeedEvent::Start(losses));
+    }
+    let mut from = 0;
+    while from < kept {
+        let to = kept.min(from + BLOCK);
+        app.event(FeedEvent::Steps(reader.steps(from..to)?));
+        from = to;
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Makes a file whose writer was killed an ordinary HDF5 file again.
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use hdf5::File;
+
+use super::error::{Context, StoreError};
+use super::schema::{HELD_OUT, LOSSES, STEPS};
+use super::series::cut;
+
+/// Clears the marks of a writer that is gone, and lets the file end where it ends: what `h5clear -s`
+/// and `h5clear --increment=0` do. A file that was closed stays as it is.
+///
+/// # Errors
+/// The file cannot be opened for writing.
+pub fn clear_marks(path: &Path) -> Result<(), StoreError> {
+    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| StoreError::Io {
+        path: path.to_owned(),
+        error: std::io::Error::other("a file name cannot have a zero byte"),
+    })?;
+    hdf5::sync::sync(|| ffi::clear(&name)).doing(path, || {
+        "clear the marks of a writer that was killed".to_owned()
+    })
+}
+
+/// Opens a file for writing on, outside SWMR.
+pub fn open_to_write(path: &Path) -> Result<File, StoreError> {
+    File::with_options()
+        .with_fapl(|access| {
+            let version = hdf5::file::LibraryVersion::V110;
+            access.libver_bounds(version, version)
+        })
+        .open_as(path, hdf5::OpenMode::ReadWrite)
+        .doing(path, || "open the file to write".to_owned())
+}
+
+/// Cuts everything that has a row for a step off after `steps` steps. Readers see no more than that
+/// from the first change on.
+pub fn cut_to(file: &File, held_out: bool, steps: u64) -> hdf5::Result<()> {
+    let committed = file.dataset("state/committed")?;
+    if committed.read_raw::<u64>()?.iter().any(|&there| there > steps) {
+        committed.write_raw(&[steps])?;
+        file.flush()?;
+    }
+    let rows = usize::try_from(steps).map_err(|error| error.to_string())?;
+    for column in LOSSES {
+        cut(&file.dataset(column.path)?, rows + 1)?;
+    }
+    for column in STEPS {
+        cut(&file.dataset(column.path)?, rows)?;
+    }
+    for column in HELD_OUT.iter().filter(|_| held_out) {
+        cut(&file.dataset(column.path)?, rows)?;
+    }
+    // Rows of their own steps: θ and the running totals also have those at the end.
+    for (index, values, end) in [
+        ("lca/param_step", &["lca/param"][..], steps),
+        ("weight/step", &["weight/value"], steps.saturating_add(1)),
+        (
+            "param/step",
+            &[
+                "param/lca_sum",
+                "param/helped",
+                "param/update_flips",
+                "param/gradient_flips",
+            ],
+            steps.saturating_add(1),
+        ),
+    ] {
+        if !file.link_exists(index) {
+            continue;
+        }
+        let index = file.dataset(index)?;
+        let mut rows = index.read_raw::<u64>()?.partition_point(|&step| step < end);
+        for path in values {
+            let there = file.dataset(path)?.shape();
+            rows = rows.min(there.first().copied().unwrap_or(0));
+        }
+        for path in values {
+            cut(&file.dataset(path)?, rows)?;
+        }
+        cut(&index, rows)?;
+    }
+    Ok(())
+}
+
+/// Calls and properties of the HDF5 library that the crate has no names for.
+#[expect(
+    unsafe_code,
+    reason = "the properties are set by name, and the crate lacks H5Fincrement_filesize"
+)]
+mod ffi {
+    use std::ffi::{CStr, c_void};
+
+    use hdf5::globals::H5P_FILE_ACCESS;
+    use hdf5::h5check;
+    use hdf5_sys::h5f::{H5F_ACC_RDWR, H5Fclose, H5Fopen};
+    use hdf5_sys::h5i::hid_t;
+    use hdf5_sys::h5p::{H5Pclose, H5Pcreate, H5Pset};
+
+    unsafe extern "C" {
+        /// In HDF5 from 1.10 on, and what `h5clear --increment` calls.
+        fn H5Fincrement_filesize(file: hid_t, increment: u64) -> i32;
+    }
+
+    /// Must be called under the library's lock.
+    pub fn clear(name: &CStr) -> hdf5::Result<()> {
+        let mut on = true;
+        // SAFETY: the names are properties of this class in every HDF5 from 1.10 on, each a C `bool`
+        // that the call copies; identifiers are closed once, and used only while they are valid.
+        unsafe {
+            let access = h5check(H5Pcreate(*H5P_FILE_ACCESS))?;
+            for property in [c"clear_status_flags", c"skip_eof_check"] {
+                let value = (&raw mut on).cast::<c_void>();
+                h5check(H5Pset(access, property.as_ptr(), value))?;
+            }
+            let opened = h5check(H5Fopen(name.as_ptr(), H5F_ACC_RDWR, access));
+            h5check(H5Pclose(access))?;
+            let file = opened?;
+            let incremented = h5check(H5Fincrement_filesize(file, 0));
+            h5check(H5Fclose(file))?;
+            incremented.map(|_| ())
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Going on with a run that was stopped, has failed or was killed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::blocks::{Blocks, Totals};
+use super::checkpoint::{self, Found, Slots};
+use super::error::{Context, StoreError};
+use super::reader::{RunReader, RunState};
+use super::repair::{clear_marks, cut_to, open_to_write};
+use super::schema::{HELD_OUT, LOSSES, STEPS};
+use super::series::open_columns;
+use super::text;
+use super::writer::{RunWriter, unix_seconds};
+use crate::record::{Checkpoint, RunHeader, SavedShape, Status, StepRecord};
+
+/// A run file that may be gone on with, looked at and not yet changed.
+pub struct Resumable {
+    reader: RunReader,
+    path: PathBuf,
+    state: RunState,
+}
+
+/// How much of a run is kept when it is gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Steps that stay as they are. Those among them that are computed again, because they follow the
+    /// checkpoint, must come out the same.
+    pub steps: u64,
+    /// Where the checkpoint is that is gone on from; none starts from the beginning.
+    pub checkpoint: Option<Found>,
+    /// Whether a snapshot of the running totals belongs to the last of them, and is not one that was
+    /// made because the run ended there.
+    pub totals: bool,
+}
+
+impl Resumable {
+    /// # Errors
+    /// The file is no run, is being written, or has all its steps.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let reader = RunReader::open(path)?;
+        let state = reader.refresh()?;
+        if state.is_live() {
+            return Err(StoreError::Live {
+                path: path.to_owned(),
+            });
+        }
+        if state.committed >= reader.header().planned_steps {
+            return Err(StoreError::Complete {
+                path: path.to_owned(),
+                steps: state.committed,
+            });
+        }
+        Ok(Self {
+            reader,
+            path: path.to_owned(),
+            state,
+        })
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    #[must_use]
+    pub fn reader(&self) -> &RunReader {
+        &self.reader
+    }
+
+    /// Whole steps in the file.
+    #[must_use]
+    pub fn committed(&self) -> u64 {
+        self.state.committed
+    }
+
+    /// The newest whole checkpoint.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn checkpoint(
+        &self,
+        shape: &[SavedShape],
+    ) -> Result<Option<(Found, Checkpoint)>, StoreError> {
+        checkpoint::newest(&self.path, self.reader.file(), shape, self.state.committed)
+    }
+
+    /// Makes the file one that is being written again, after the steps that are kept. `header` is what
+    /// the configuration came to, and must be the file's own.
+    ///
+    /// # Errors
+    /// The file cannot be written, or its datasets do not fit the header.
+    pub(super) fn write_on(self, keep: Kept, header: &RunHeader) -> Result<RunWriter, StoreError> {
+        let Self {
+            reader,
+            path,
+            state,
+        } = self;
+        let from = keep.checkpoint.map_or(0, |found| found.step);
+        let known = match from < keep.steps {
+            true => Known {
+                first: from,
+                total: reader.totals(from..keep.steps)?,
+            },
+            false => Known::default(),
+        };
+        drop(reader);
+        let io = |error| StoreError::Io {
+            path: path.clone(),
+            error,
+        };
+        let disk = fs::OpenOptions::new().read(true).write(true).open(&path);
+        let disk = disk.map_err(io)?;
+        clear_marks(&path)?;
+        let file = open_to_write(&path)?;
+        // Where everything is kept, the file is not changed before readers and a kill are safe again:
+        // what lies behind the committed steps is written over, not cut off.
+        if keep.steps < state.committed {
+            cut_to(&file, header.held_out_lca, keep.steps)
+                .and_then(|()| file.flush())
+                .doing(&path, || "cut the steps that are computed again".to_owned())?;
+        }
+        let writer = reopen(&path, file, disk, header, keep, known)
+            .doing(&path, || "open the datasets to write on".to_owned())?;
+        (writer.file.start_swmr())
+            .and_then(|()| writer.announce())
+            .and_then(|()| writer.file.flush())
+            .doing(&path, || "start writing for readers".to_owned())?;
+        Ok(writer)
+    }
+}
+
+fn reopen(
+    path: &Path,
+    file: hdf5::File,
+    disk: fs::File,
+    header: &RunHeader,
+    keep: Kept,
+    known: Known,
+) -> hdf5::Result<RunWriter> {
+    let steps = usize::try_from(keep.steps).map_err(|error| error.to_string())?;
+    let held_out = match header.held_out_lca {
+        true => open_columns(&file, HELD_OUT, header, steps)?,
+        false => Vec::new(),
+    };
+    let blocks = |wanted: u64, names: [&str; 2]| {
+        (wanted > 0)
+            .then(|| Blocks::open(&file, names, header))
+            .transpose()
+    };
+    // Losses at θ_0 … θ_T. A run that was killed before its first commit has none.
+    let losses = match file.dataset(LOSSES[0].path)?.shape().first() {
+        Some(0) | None => 0,
+        Some(_) => steps + 1,
+    };
+    Ok(RunWriter {
+        path: path.to_owned(),
+        losses: open_columns(&file, LOSSES, header, losses)?,
+        steps: open_columns(&file, STEPS, header, steps)?,
+        held_out,
+        lca_param: blocks(header.record_params, ["lca/param_step", "lca/param"])?,
+        weights: blocks(header.record_weights, ["weight/step", "weight/value"])?,
+        totals: Totals::open(&file, header, keep.steps, keep.totals)?,
+        slots: match file.link_exists("checkpoint") {
+            true => Some(Slots::open(&file, &header.checkpoint, keep.checkpoint)?),
+            false => None,
+        },
+        known,
+        committed: file.dataset("state/committed")?,
+        heartbeat: file.dataset("state/heartbeat")?,
+        status: file.dataset("state/status")?,
+        message: file.dataset("state/message")?,
+        done: keep.steps,
+        disk,
+        file,
+    })
+}
+
+impl RunWriter {
+    /// Says that a run that had ended is going on.
+    fn announce(&self) -> hdf5::Result<()> {
+        self.heartbeat.write_raw(&[unix_seconds()])?;
+        self.message.write_raw(&[text::fixed::<1024>("")])?;
+        self.status.write_raw(&[Status::Running.code()])
+    }
+
+    /// Whether the losses at `θ_0` are there.
+    pub(super) fn has_started(&self) -> bool {
+        self.done > 0 || self.losses.iter().any(|series| series.written() > 0)
+    }
+}
+
+/// What the file says of steps that are computed again.
+#[derive(Default)]
+pub struct Known {
+    first: u64,
+    /// Σ A of each, in nats.
+    total: Vec<f64>,
+}
+
+impl Known {
+    /// Whether a step has come out as it did before.
+    pub fn compare(&self, path: &Path, record: &StepRecord) -> Result<(), StoreError> {
+        let index = record.step.checked_sub(self.first);
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        match index.and_then(|index| self.total.get(index)) {
+            Some(total) if total.to_bits() == record.lca.total.to_bits() => Ok(()),
+            _ => Err(StoreError::Otherwise {
+                path: path.to_owned(),
+                step: record.step,
+            }),
+        }
+    }
+}
