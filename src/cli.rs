@@ -31,6 +31,18 @@ pub enum Command {
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
+    /// Check a run file: structure, lengths, and that everything in it adds up
+    Verify {
+        /// Run file
+        #[arg(value_name = "RUN.h5")]
+        file: PathBuf,
+    },
+    /// Make the file of a run that was killed readable by every HDF5 tool
+    Repair {
+        /// Run file
+        #[arg(value_name = "RUN.h5")]
+        file: PathBuf,
+    },
     /// Print completions for a shell
     Completions {
         /// bash, elvish, fish, powershell or zsh

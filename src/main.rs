@@ -25,6 +25,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Train(args)) => session::train(&args),
         Some(Command::Open(args)) => session::open(&args),
         Some(Command::Info { file }) => session::info(&file),
+        Some(Command::Verify { file }) => session::verify(&file),
+        Some(Command::Repair { file }) => session::repair(&file),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lcascope", &mut text);

@@ -11,7 +11,8 @@ mod options;
 mod resolve;
 
 pub use choices::{
-    CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice,
+    CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind,
+    SliceChoice,
 };
 pub use options::{Options, merge, parse};
 pub use resolve::{Length, MAX_COUNT, RunConfig};

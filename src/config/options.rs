@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::choices::{
-    CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice, word,
+    CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind,
+    SliceChoice, word,
 };
 use super::layers;
 use crate::lca::Method;

@@ -8,7 +8,9 @@ use std::thread::available_parallelism;
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::choices::{CheckpointEvery, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice};
+use super::choices::{
+    CheckpointEvery, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice,
+};
 use super::options::Options;
 use crate::data::SplitSizes;
 use crate::lca::Settings;

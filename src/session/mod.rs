@@ -6,6 +6,7 @@
 //!       └────summaries (merged if slow)──▶ screen or progress bar, on the main thread
 //! ```
 
+mod care;
 mod headless;
 mod info;
 mod prepare;
@@ -26,6 +27,7 @@ use crate::feed;
 use crate::model::ModelError;
 use crate::store::StoreError;
 
+pub use care::{repair, verify};
 pub use info::info;
 pub use train::{demo, train};
 

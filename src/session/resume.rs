@@ -43,12 +43,8 @@ pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
         header,
         mut trainer,
     } = prepare(&config)?;
-    same_run(run.reader().header(), &header).map_err(|what| {
-        Failure::Other(format!(
-            "{} cannot be resumed: {what}",
-            path.display()
-        ))
-    })?;
+    same_run(run.reader().header(), &header)
+        .map_err(|what| Failure::Other(format!("{} cannot be resumed: {what}", path.display())))?;
 
     let mut app = App::new(header.clone(), Origin::Live);
     let saved = run.checkpoint(&header.checkpoint)?;
@@ -120,7 +116,10 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
         ));
     }
     for (same, what) in [
-        (file.layout == now.layout, "its network has other parameters"),
+        (
+            file.layout == now.layout,
+            "its network has other parameters",
+        ),
         (
             (&file.train_index, &file.test_index, &file.validation_index)
                 == (&now.train_index, &now.test_index, &now.validation_index),

@@ -186,12 +186,7 @@ impl Totals {
 
     /// Opens them to write on after the snapshots of up to `end` steps; of `end` itself only if
     /// `keep_last`.
-    pub fn open(
-        file: &Group,
-        header: &RunHeader,
-        end: u64,
-        keep_last: bool,
-    ) -> hdf5::Result<Self> {
+    pub fn open(file: &Group, header: &RunHeader, end: u64, keep_last: bool) -> hdf5::Result<Self> {
         let params = header.layout.params();
         let dataset = |name: &str| file.dataset(&format!("param/{name}"));
         let (step, lca_sum) = (dataset("step")?, dataset("lca_sum")?);

@@ -50,8 +50,8 @@ impl Slots {
                     &path("digest"),
                     &Sum::default(),
                     "",
-                    "SHA-256 of the step and the arrays, in the order of their names' creation; \
-                     zeros in an empty slot",
+                    "SHA-256 of the step (8 bytes, little-endian) and the arrays, in alphabetical \
+                     order; zeros in an empty slot",
                 )?,
             })
         };
@@ -144,20 +144,54 @@ pub fn newest(
     Ok(found)
 }
 
-/// The steps of each slot's checkpoint: none for a slot that is empty, an error for one that is
-/// damaged or was written only half.
-pub fn check(file: &File, shape: &[SavedShape]) -> [Result<Option<u64>, String>; 2] {
+/// The steps of each slot's checkpoint: none for a slot that is empty or was written only half, an
+/// error for one that has changed since.
+pub fn check(file: &File) -> [Result<Option<u64>, String>; 2] {
     [0, 1].map(|slot| {
-        let group = file
-            .group(&format!("checkpoint/{slot}"))
-            .map_err(|_| "is missing".to_owned())?;
-        let sum = values::<u8>(&group, "digest", size_of::<Sum>());
-        match (sum, read(&group, shape)) {
-            (Some(sum), _) if sum.iter().all(|&byte| byte == 0) => Ok(None),
-            (Some(_), Some(checkpoint)) => Ok(Some(checkpoint.step)),
-            _ => Err("does not have the SHA-256 that it should have".to_owned()),
-        }
+        let checked = || -> hdf5::Result<Option<u64>> {
+            let group = file.group(&format!("checkpoint/{slot}"))?;
+            let there = |name: &String| *name != "step" && *name != "digest";
+            let mut names: Vec<String> = group.member_names()?.into_iter().filter(there).collect();
+            names.sort_unstable();
+            let expected = group.dataset("digest")?.read_raw::<u8>()?;
+            if expected.iter().all(|&byte| byte == 0) {
+                return Ok(None);
+            }
+            let step = group.dataset("step")?.read_raw::<u64>()?;
+            let step = *step.first().ok_or("the step is missing")?;
+            let mut sum = Sha256::new();
+            sum.update(step.to_le_bytes());
+            for name in names {
+                let dataset = group.dataset(&name)?;
+                match SavedKind::of(&dataset)? {
+                    SavedKind::F32 => add(&mut sum, &dataset.read_raw::<f32>()?),
+                    SavedKind::F64 => add(&mut sum, &dataset.read_raw::<f64>()?),
+                    SavedKind::U32 => add(&mut sum, &dataset.read_raw::<u32>()?),
+                    SavedKind::U64 => add(&mut sum, &dataset.read_raw::<u64>()?),
+                }
+            }
+            match sum.finalize().as_slice() == expected {
+                true => Ok(Some(step)),
+                false => Err("it does not have its SHA-256".into()),
+            }
+        };
+        checked().map_err(|error| error.to_string())
     })
+}
+
+impl SavedKind {
+    fn of(dataset: &Dataset) -> hdf5::Result<Self> {
+        let is = dataset.dtype()?;
+        [
+            (is.is::<f32>(), Self::F32),
+            (is.is::<f64>(), Self::F64),
+            (is.is::<u32>(), Self::U32),
+            (is.is::<u64>(), Self::U64),
+        ]
+        .into_iter()
+        .find_map(|(fits, kind)| fits.then_some(kind))
+        .ok_or_else(|| format!("{} is of another type", dataset.name()).into())
+    }
 }
 
 fn read(group: &Group, shape: &[SavedShape]) -> Option<Checkpoint> {
@@ -192,14 +226,20 @@ fn values<T: H5Type>(group: &Group, name: &str, len: usize) -> Option<Vec<T>> {
 fn digest(checkpoint: &Checkpoint) -> Sum {
     let mut sum = Sha256::new();
     sum.update(checkpoint.step.to_le_bytes());
-    for array in &checkpoint.arrays {
-        // In the machine's order, as HDF5 keeps them here.
+    let mut arrays: Vec<&SavedArray> = checkpoint.arrays.iter().collect();
+    arrays.sort_unstable_by_key(|array| array.name);
+    for array in arrays {
         match &array.values {
-            SavedValues::F32(values) => sum.update(bytemuck::cast_slice::<_, u8>(values)),
-            SavedValues::F64(values) => sum.update(bytemuck::cast_slice::<_, u8>(values)),
-            SavedValues::U32(values) => sum.update(bytemuck::cast_slice::<_, u8>(values)),
-            SavedValues::U64(values) => sum.update(bytemuck::cast_slice::<_, u8>(values)),
+            SavedValues::F32(values) => add(&mut sum, values),
+            SavedValues::F64(values) => add(&mut sum, values),
+            SavedValues::U32(values) => add(&mut sum, values),
+            SavedValues::U64(values) => add(&mut sum, values),
         }
     }
     sum.finalize().into()
+}
+
+/// Adds values as this machine has them in memory, which is how HDF5 keeps them here.
+fn add<T: bytemuck::NoUninit>(sum: &mut Sha256, values: &[T]) {
+    sum.update(bytemuck::cast_slice::<T, u8>(values));
 }

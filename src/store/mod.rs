@@ -21,12 +21,15 @@ mod resume;
 mod schema;
 mod series;
 mod text;
+mod verify;
 mod writer;
 
 pub use compression::{Compression, CompressionError};
 pub use error::StoreError;
 pub use reader::{RunReader, RunState};
-pub use resume::{Kept, Resumable};
 pub use recorder::{QueueClosed, Recorder, RecorderStats};
+pub use repair::{Repaired, repair};
+pub use resume::{Kept, Resumable};
 pub use schema::{FORMAT, VERSION};
+pub use verify::{Check, verify};
 pub use writer::{RunWriter, WriteOptions};

@@ -56,6 +56,8 @@ impl RunState {
 pub struct RunReader {
     path: PathBuf,
     file: File,
+    /// Whether a writer has it open, or was killed.
+    marked: bool,
     header: RunHeader,
     held_out: Option<Dataset>,
     columns: Columns,
@@ -91,13 +93,16 @@ impl RunReader {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         check_signature(path)?;
         // A file that is being written, or whose writer was killed, opens only for SWMR reading.
-        let file = File::open_as(path, OpenMode::Read)
-            .or_else(|_| {
-                File::with_options()
+        let (file, marked) = match File::open_as(path, OpenMode::Read) {
+            Ok(file) => (file, false),
+            Err(_) => {
+                let file = File::with_options()
                     .with_fapl(|access| access.metadata_read_attempts(READ_ATTEMPTS))
                     .open_as(path, OpenMode::ReadSWMR)
-            })
-            .doing(path, || "open the file".to_owned())?;
+                    .doing(path, || "open the file".to_owned())?;
+                (file, true)
+            }
+        };
         // Unreadable is not the same as absent: a run that has lost its end is not a foreign file.
         file.attr_names()
             .doing(path, || "read the attributes".to_owned())?;
@@ -154,8 +159,23 @@ impl RunReader {
             },
             path: path.to_owned(),
             file,
+            marked,
             header,
         })
+    }
+
+    /// Whether a writer had the file open when this was opened, or was killed while it had.
+    #[must_use]
+    pub fn is_marked(&self) -> bool {
+        self.marked
+    }
+
+    /// Whether there is something behind the committed steps.
+    pub(super) fn has_more(&self) -> Result<bool, StoreError> {
+        let committed = self.latest::<u64>("state/committed")?;
+        let rows = |dataset: &Dataset| dataset.shape().first().copied().unwrap_or(0) as u64;
+        let mut lengths = self.columns.lengths();
+        Ok(lengths.any(|(dataset, extra)| rows(dataset) > committed + extra))
     }
 
     #[must_use]

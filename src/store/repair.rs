@@ -7,8 +7,62 @@ use std::path::Path;
 use hdf5::File;
 
 use super::error::{Context, StoreError};
+use super::reader::RunReader;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
 use super::series::cut;
+use super::text;
+use crate::record::Status;
+
+/// What a repair has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repaired {
+    /// Steps in the file.
+    pub steps: u64,
+    /// Whether the file had been closed properly, and had nothing behind its committed steps.
+    pub was_whole: bool,
+}
+
+/// Makes the file of a run that was killed an ordinary HDF5 file: clears the marks of its writer, cuts
+/// what lies behind the committed steps off, and says how the run ended. It can still be resumed.
+///
+/// # Errors
+/// The file is no run, is being written, or cannot be written.
+pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
+    // Read first: what is no run stays as it is.
+    let reader = RunReader::open(path)?;
+    let state = reader.refresh()?;
+    if state.is_live() {
+        return Err(StoreError::Live {
+            path: path.to_owned(),
+        });
+    }
+    let steps = state.committed;
+    let was_whole = state.status != Status::Running && !reader.is_marked() && !reader.has_more()?;
+    if was_whole {
+        return Ok(Repaired { steps, was_whole });
+    }
+    let held_out = reader.header().held_out_lca;
+    drop(reader);
+    clear_marks(path)?;
+    let file = open_to_write(path)?;
+    let finish = || {
+        cut_to(&file, held_out, steps)?;
+        if state.status == Status::Running {
+            let message = format!("the program was killed after step {steps}");
+            (file.dataset("state/message")?).write_raw(&[text::fixed::<1024>(&message)])?;
+            (file.dataset("state/status")?).write_raw(&[Status::Failed.code()])?;
+        }
+        file.flush()
+    };
+    finish().doing(path, || "repair the file".to_owned())?;
+    drop(file);
+    let synced = std::fs::File::open(path).and_then(|disk| disk.sync_all());
+    synced.map_err(|error| StoreError::Io {
+        path: path.to_owned(),
+        error,
+    })?;
+    Ok(Repaired { steps, was_whole })
+}
 
 /// Clears the marks of a writer that is gone, and lets the file end where it ends: what `h5clear -s`
 /// and `h5clear --increment=0` do. A file that was closed stays as it is.
@@ -40,7 +94,11 @@ pub fn open_to_write(path: &Path) -> Result<File, StoreError> {
 /// from the first change on.
 pub fn cut_to(file: &File, held_out: bool, steps: u64) -> hdf5::Result<()> {
     let committed = file.dataset("state/committed")?;
-    if committed.read_raw::<u64>()?.iter().any(|&there| there > steps) {
+    if committed
+        .read_raw::<u64>()?
+        .iter()
+        .any(|&there| there > steps)
+    {
         committed.write_raw(&[steps])?;
         file.flush()?;
     }

@@ -81,7 +81,11 @@ pub fn rows_of(dataset: &Dataset, axes: &[usize]) -> hdf5::Result<usize> {
     let shape = dataset.shape();
     match shape.split_first() {
         Some((&rows, rest)) if rest == axes => Ok(rows),
-        _ => Err(format!("{} of shape {shape:?} is not rows of {axes:?}", dataset.name()).into()),
+        _ => Err(format!(
+            "{} of shape {shape:?} is not rows of {axes:?}",
+            dataset.name()
+        )
+        .into()),
     }
 }
 
@@ -230,7 +234,11 @@ pub fn append<T: H5Type>(
             .collect::<Vec<usize>>()
     };
     // Rows may be there from before a run was resumed.
-    if dataset.shape().first().is_none_or(|&there| there < rows.end) {
+    if dataset
+        .shape()
+        .first()
+        .is_none_or(|&there| there < rows.end)
+    {
         dataset.resize(shape(rows.end))?;
     }
     if values.is_empty() {

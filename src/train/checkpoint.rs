@@ -124,7 +124,12 @@ fn save_groups(
         for average in &group.optimizer.averages {
             averages.extend_from_slice(average);
         }
-        steps.push(group.optimizer.steps.map_or(0, |steps| u64::from(steps.unsigned_abs())));
+        steps.push(
+            group
+                .optimizer
+                .steps
+                .map_or(0, |steps| u64::from(steps.unsigned_abs())),
+        );
         waiting.push(group.waiting.len() as u64);
         for gradient in group.waiting.iter() {
             gradients.extend_from_slice(gradient);
@@ -204,7 +209,9 @@ impl<'a> Reader<'a> {
     fn values(&mut self, name: &str) -> Result<&'a SavedValues, MisfitError> {
         match self.0.next() {
             Some(array) if array.name == name => Ok(&array.values),
-            _ => Err(MisfitError(format!("it has no `{name}` where it should be"))),
+            _ => Err(MisfitError(format!(
+                "it has no `{name}` where it should be"
+            ))),
         }
     }
 

@@ -1,0 +1,59 @@
+//! `lcascope verify` and `lcascope repair`.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::Failure;
+use crate::store::{self, Repaired};
+
+/// Checks a run file and says what is wrong where.
+///
+/// # Errors
+/// The file is no run, cannot be read, or has faults.
+pub fn verify(path: &Path) -> Result<ExitCode, Failure> {
+    let checks = store::verify(path)?;
+    let mut out = String::new();
+    for check in &checks {
+        let word = if check.passed() { "ok" } else { "FAULT" };
+        let _ = writeln!(out, "{word:<6} {:<14}  {}", check.name, check.looked_at);
+        for fault in &check.faults {
+            let _ = writeln!(out, "       {fault}");
+        }
+        let untold = check.count - check.faults.len() as u64;
+        if untold > 0 {
+            let _ = writeln!(out, "       … and {untold} more");
+        }
+    }
+    super::print(out.as_bytes())?;
+    let faults: u64 = checks.iter().map(|check| check.count).sum();
+    match faults {
+        0 => Ok(ExitCode::SUCCESS),
+        _ => Err(Failure::Other(format!(
+            "{} has {faults} fault{}",
+            path.display(),
+            if faults == 1 { "" } else { "s" }
+        ))),
+    }
+}
+
+/// Makes a file whose writer was killed an ordinary one again.
+///
+/// # Errors
+/// The file is no run, is being written, or cannot be written.
+pub fn repair(path: &Path) -> Result<ExitCode, Failure> {
+    let Repaired { steps, was_whole } = store::repair(path)?;
+    let path = path.display();
+    let steps = match steps {
+        1 => "1 step".to_owned(),
+        n => format!("{n} steps"),
+    };
+    let text = match was_whole {
+        true => format!("{path} is whole, with {steps}: nothing to repair\n"),
+        false => format!(
+            "{path} is repaired: every HDF5 tool can read its {steps}\n\
+             lcascope train --resume {path} goes on with the run\n"
+        ),
+    };
+    super::print(text.as_bytes())
+}
