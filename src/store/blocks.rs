@@ -2,8 +2,9 @@
 
 use hdf5::{Dataset, Group};
 
+use super::compression::Compression;
 use super::header::describe;
-use super::series::{append, create_series};
+use super::series::{append, create_series, index_bytes};
 use super::writer::WriteOptions;
 use crate::record::{ParamTotals, RunHeader};
 
@@ -19,8 +20,11 @@ pub struct Blocks {
     params: usize,
     written: usize,
     mantissa_bits: u32,
+    compressed: bool,
     waiting: Vec<f32>,
     waiting_index: Vec<u64>,
+    /// Waiting rows for which room on the disk is reserved.
+    safe: usize,
 }
 
 impl Blocks {
@@ -51,9 +55,41 @@ impl Blocks {
             params,
             written: 0,
             mantissa_bits: options.mantissa_bits,
+            compressed: options.compression != Compression::None,
             waiting: Vec::new(),
             waiting_index: Vec::new(),
+            safe: 0,
         })
+    }
+
+    /// Bytes that writing the rows that wait, and `more`, may add to the file.
+    pub fn need(&self, more: usize) -> u64 {
+        let rows = self.waiting_index.len() + more;
+        if rows == 0 {
+            return 0;
+        }
+        // A chunk that is not full is compressed with the zeros that fill it.
+        let rows = if self.compressed { rows } else { BLOCK_STEPS };
+        let chunks = self.params.div_ceil(BLOCK_PARAMS);
+        let values = chunks * (BLOCK_PARAMS.min(self.params) * size_of::<f32>() * rows + 1024);
+        let written = self.written.div_ceil(BLOCK_STEPS) * chunks;
+        values as u64 + 2 * index_bytes(written) + 64 * chunks as u64
+    }
+
+    /// Whether the next row completes a block, which is then written.
+    pub fn is_nearly_full(&self) -> bool {
+        self.waiting_index.len() + 1 == BLOCK_STEPS
+    }
+
+    /// Room for the rows that wait is reserved.
+    pub fn rows_are_safe(&mut self) {
+        self.safe = self.waiting_index.len();
+    }
+
+    /// Leaves out the rows for which there may be no room.
+    pub fn keep_safe_rows(&mut self) {
+        self.waiting_index.truncate(self.safe);
+        self.waiting.truncate(self.safe * self.params);
     }
 
     pub fn push(&mut self, step: u64, values: &[f32]) -> hdf5::Result<()> {
@@ -77,6 +113,7 @@ impl Blocks {
         self.written = rows.end;
         self.waiting.clear();
         self.waiting_index.clear();
+        self.safe = 0;
         Ok(())
     }
 }
@@ -147,6 +184,16 @@ impl Totals {
             params,
             written: 0,
         })
+    }
+
+    /// Bytes that a snapshot may add to the file.
+    pub fn need(&self) -> u64 {
+        let values = self
+            .params
+            .next_multiple_of(BLOCK_STEPS * BLOCK_PARAMS.min(self.params.max(1)));
+        let chunks = self.params.div_ceil(BLOCK_STEPS * BLOCK_PARAMS);
+        let of_dataset = index_bytes(self.written * chunks) + 1088 * chunks as u64;
+        (values * (size_of::<f64>() + 3 * size_of::<u32>())) as u64 + 5 * of_dataset
     }
 
     pub fn push(&mut self, totals: &ParamTotals) -> hdf5::Result<()> {
