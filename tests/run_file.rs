@@ -109,6 +109,8 @@ const CONTRACT: &[(&str, &str, &str, &str)] = &[
     ("state/committed", "1", "u64", "steps"),
     ("state/heartbeat", "1", "f64", "seconds"),
     ("state/message", "1", "text", ""),
+    ("state/host", "1", "text", ""),
+    ("state/process", "1", "u64", ""),
 ];
 
 /// The same, where it was asked for.

@@ -2,8 +2,9 @@
 
 use hdf5::{Dataset, Group};
 
+use super::compression::Compression;
 use super::header::describe;
-use super::series::{append, create_series, rows_of};
+use super::series::{append, create_series, index_bytes, rows_of};
 use super::writer::WriteOptions;
 use crate::record::{ParamTotals, RunHeader};
 
@@ -21,8 +22,11 @@ pub struct Blocks {
     /// Rows of this step, and those before it, are there already.
     newest: Option<u64>,
     mantissa_bits: u32,
+    compressed: bool,
     waiting: Vec<f32>,
     waiting_index: Vec<u64>,
+    /// Waiting rows for which room on the disk is reserved.
+    safe: usize,
 }
 
 impl Blocks {
@@ -54,8 +58,10 @@ impl Blocks {
             written: 0,
             newest: None,
             mantissa_bits: options.mantissa_bits,
+            compressed: options.compression != Compression::None,
             waiting: Vec::new(),
             waiting_index: Vec::new(),
+            safe: 0,
         })
     }
 
@@ -72,6 +78,7 @@ impl Blocks {
         let steps = index.read_raw::<u64>()?;
         let bits: u64 = values.attr("mantissa_bits")?.read_scalar()?;
         Ok(Self {
+            compressed: !values.filters().is_empty(),
             values,
             index,
             params,
@@ -80,7 +87,38 @@ impl Blocks {
             mantissa_bits: u32::try_from(bits).unwrap_or(24),
             waiting: Vec::new(),
             waiting_index: Vec::new(),
+            safe: 0,
         })
+    }
+
+    /// Bytes that writing the rows that wait, and `more`, may add to the file.
+    pub fn need(&self, more: usize) -> u64 {
+        let rows = self.waiting_index.len() + more;
+        if rows == 0 {
+            return 0;
+        }
+        // A chunk that is not full is compressed with the zeros that fill it.
+        let rows = if self.compressed { rows } else { BLOCK_STEPS };
+        let chunks = self.params.div_ceil(BLOCK_PARAMS);
+        let values = chunks * (BLOCK_PARAMS.min(self.params) * size_of::<f32>() * rows + 1024);
+        let written = self.written.div_ceil(BLOCK_STEPS) * chunks;
+        values as u64 + 2 * index_bytes(written) + 64 * chunks as u64
+    }
+
+    /// Whether the next row completes a block, which is then written.
+    pub fn is_nearly_full(&self) -> bool {
+        (self.written + self.waiting_index.len() + 1).is_multiple_of(BLOCK_STEPS)
+    }
+
+    /// Room for the rows that wait is reserved.
+    pub fn rows_are_safe(&mut self) {
+        self.safe = self.waiting_index.len();
+    }
+
+    /// Leaves out the rows for which there may be no room.
+    pub fn keep_safe_rows(&mut self) {
+        self.waiting_index.truncate(self.safe);
+        self.waiting.truncate(self.safe * self.params);
     }
 
     pub fn push(&mut self, step: u64, values: &[f32]) -> hdf5::Result<()> {
@@ -109,6 +147,7 @@ impl Blocks {
         self.written = rows.end;
         self.waiting.clear();
         self.waiting_index.clear();
+        self.safe = 0;
         Ok(())
     }
 }
@@ -208,6 +247,16 @@ impl Totals {
             written: rows,
             newest: rows.checked_sub(1).map(|row| steps[row]),
         })
+    }
+
+    /// Bytes that a snapshot may add to the file.
+    pub fn need(&self) -> u64 {
+        let values = self
+            .params
+            .next_multiple_of(BLOCK_STEPS * BLOCK_PARAMS.min(self.params.max(1)));
+        let chunks = self.params.div_ceil(BLOCK_STEPS * BLOCK_PARAMS);
+        let of_dataset = index_bytes(self.written * chunks) + 1088 * chunks as u64;
+        (values * (size_of::<f64>() + 3 * size_of::<u32>())) as u64 + 5 * of_dataset
     }
 
     pub fn push(&mut self, totals: &ParamTotals) -> hdf5::Result<()> {

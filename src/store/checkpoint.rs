@@ -78,6 +78,15 @@ impl Slots {
         })
     }
 
+    /// Bytes that the next checkpoint adds to the file: none where its slot has been used before.
+    pub fn need(&self) -> u64 {
+        let arrays = self.slots[self.next].arrays.iter();
+        let unwritten = arrays.filter(|array| array.offset().is_none());
+        unwritten
+            .map(|array| (array.size() * array.dtype().map_or(8, |kind| kind.size())) as u64 + 512)
+            .sum()
+    }
+
     /// Overwrites the older slot. `flush` is called between its parts, so that the file never holds
     /// the sum of something else.
     pub fn write(

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::disk::{Gone, Limit, Rescue};
 use super::schema::VERSION;
 
 /// Every message names the file.
@@ -24,6 +25,20 @@ pub enum StoreError {
          file is as it was"
     )]
     Otherwise { path: PathBuf, step: u64 },
+    #[error(
+        "{path}: no room for {needed} more bytes: {limit}. The steps committed before are in the file"
+    )]
+    DiskFull {
+        path: PathBuf,
+        needed: u64,
+        limit: Limit,
+    },
+    #[error("{path} {how}{rescue}")]
+    Gone {
+        path: PathBuf,
+        how: Gone,
+        rescue: Rescue,
+    },
     #[error("{path} is empty: whatever wrote it did not get as far as a header")]
     Empty { path: PathBuf },
     #[error("{path} is not an HDF5 file")]

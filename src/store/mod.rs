@@ -3,17 +3,21 @@
 //! One run is one file. [`schema`] names every dataset, [`writer`] appends records to [`series`] (rows)
 //! and [`blocks`] (arrays over all parameters), [`recorder`] is the thread that owns it, [`reader`]
 //! reads headers and summaries back, also while another process is writing (single writer, multiple
-//! readers).
+//! readers). [`mod@lock`] is how a writer keeps others out and is known to be alive, [`disk`] makes sure
+//! of the room for every commit before it is begun.
 //!
 //! A *commit* is a group of whole steps: every dataset is extended and flushed, then
 //! `state/committed` is raised and flushed. A reader shows no more than the committed steps, so it
 //! never shows a torn one.
 
 mod blocks;
+mod bounds;
 mod checkpoint;
 mod compression;
+mod disk;
 mod error;
 mod header;
+mod lock;
 mod reader;
 mod recorder;
 mod repair;
@@ -25,6 +29,7 @@ mod verify;
 mod writer;
 
 pub use compression::{Compression, CompressionError};
+pub use disk::{Gone, Limit, Rescue, warning};
 pub use error::StoreError;
 pub use reader::{RunReader, RunState};
 pub use recorder::{QueueClosed, Recorder, RecorderStats};

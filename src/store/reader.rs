@@ -1,14 +1,18 @@
 //! Reads a run file: its header, and summaries of its committed steps.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use hdf5::{Dataset, File, H5Type, OpenMode};
 use ndarray::s;
 
+use super::bounds::{Bounds, LONGEST, RowBound, damaged};
 use super::error::{Context, StoreError};
+use super::lock;
 use super::schema::{self, FORMAT, VERSION};
 use super::text;
 use super::writer::unix_seconds;
@@ -31,24 +35,32 @@ pub struct RunState {
     pub message: String,
     /// Whole steps that may be read.
     pub committed: u64,
-    /// Seconds since the writer's last sign of life.
+    /// Seconds since the writer's last sign of life, as far as clocks tell.
     pub silent: f64,
+    /// Whether a writer holds the file's lock; `None` where that says nothing.
+    pub held: Option<bool>,
+    /// The writer's host; empty in files of older versions.
+    pub host: String,
+    /// The writer's process there.
+    pub process: u64,
 }
 
-/// A writer renews its heartbeat twice a second; after this many seconds it is taken for lost.
+/// A writer renews its heartbeat twice a second; after this many seconds it is taken for lost, unless
+/// it holds the file's lock: it may have been stopped, or its disk be slow.
 const LOST_AFTER: f64 = 10.0;
 
 impl RunState {
     /// Whether the writer of a running run has not been heard of for long.
     #[must_use]
     pub fn writer_is_lost(&self) -> bool {
-        self.silent >= LOST_AFTER
+        self.held != Some(true) && self.silent >= LOST_AFTER
     }
 
     /// Whether the file is being written.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.status == Status::Running && !self.writer_is_lost()
+        let alive = self.held.unwrap_or(self.silent < LOST_AFTER);
+        self.status == Status::Running && alive
     }
 }
 
@@ -58,9 +70,23 @@ pub struct RunReader {
     file: File,
     /// Whether a writer has it open, or was killed.
     marked: bool,
+    /// The same file as the system knows it: its length and its lock.
+    disk: fs::File,
     header: RunHeader,
     held_out: Option<Dataset>,
     columns: Columns,
+    /// In the order of [`Columns::lengths`], the held-out one last.
+    row_bounds: Vec<RowBound>,
+    heartbeat: Cell<Option<Heartbeat>>,
+}
+
+/// A heartbeat as it was first seen.
+#[derive(Clone, Copy)]
+struct Heartbeat {
+    value: f64,
+    seen: Instant,
+    /// Seconds, by the two clocks involved.
+    age_then: f64,
 }
 
 /// The datasets that a summary is read from.
@@ -91,22 +117,31 @@ impl RunReader {
     /// # Errors
     /// Says what the file is instead, or what is wrong in it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        check_signature(path)?;
+        let disk = open_hdf5(path)?;
         // A file that is being written, or whose writer was killed, opens only for SWMR reading.
-        let (file, marked) = match File::open_as(path, OpenMode::Read) {
+        // HDF5 takes no locks: they would look like a writer's.
+        let open = |mode| {
+            File::with_options()
+                .with_fapl(|access| {
+                    let access = access.file_locking(false);
+                    match mode {
+                        OpenMode::ReadSWMR => access.metadata_read_attempts(READ_ATTEMPTS),
+                        _ => access,
+                    }
+                })
+                .open_as(path, mode)
+        };
+        let (file, marked) = match open(OpenMode::Read) {
             Ok(file) => (file, false),
             Err(_) => {
-                let file = File::with_options()
-                    .with_fapl(|access| access.metadata_read_attempts(READ_ATTEMPTS))
-                    .open_as(path, OpenMode::ReadSWMR)
-                    .doing(path, || "open the file".to_owned())?;
+                let file = open(OpenMode::ReadSWMR).doing(path, || "open the file".to_owned())?;
                 (file, true)
             }
         };
         // Unreadable is not the same as absent: a run that has lost its end is not a foreign file.
         file.attr_names()
             .doing(path, || "read the attributes".to_owned())?;
-        if text::read_attribute(&file, "format").ok().as_deref() != Some(FORMAT) {
+        if text::read_line(&file, "format").ok().as_deref() != Some(FORMAT) {
             return Err(StoreError::Foreign {
                 path: path.to_owned(),
             });
@@ -118,7 +153,7 @@ impl RunReader {
                 version,
             });
         }
-        let header = read_header(path, &file)?;
+        let header = read_header(path, &file, &Bounds::of(path, &disk)?)?;
         let dataset = |name: &str| {
             let dataset =
                 (file.dataset(name)).doing(path, || format!("open the dataset {name}"))?;
@@ -132,34 +167,47 @@ impl RunReader {
             }
             Ok(dataset)
         };
+        let held_out = header
+            .held_out_lca
+            .then(|| dataset("lca_test/layer"))
+            .transpose()?;
+        let columns = Columns {
+            train: dataset("loss/train")?,
+            train_accuracy: dataset("loss/train_accuracy")?,
+            test: dataset("loss/test")?,
+            test_accuracy: dataset("loss/test_accuracy")?,
+            epoch: dataset("step/epoch")?,
+            learning_rate: dataset("step/learning_rate")?,
+            batch_loss: dataset("step/batch_loss")?,
+            seconds: dataset("step/seconds")?,
+            gradient_evals: dataset("step/gradient_evals")?,
+            segments: dataset("step/segments")?,
+            total: dataset("lca/total")?,
+            residual: dataset("lca/residual")?,
+            layer: dataset("lca/layer")?,
+            layer_error: dataset("lca/layer_error")?,
+            helped: dataset("lca/helped")?,
+            hurt: dataset("lca/hurt")?,
+            update_flips: dataset("motion/update_flips")?,
+            gradient_flips: dataset("motion/gradient_flips")?,
+        };
+        let row_bounds = columns
+            .with(held_out.as_ref())
+            .map(|(dataset, _)| {
+                let axes = dataset.shape();
+                RowBound::of(dataset, axes.iter().skip(1).product())
+            })
+            .collect::<hdf5::Result<_>>()
+            .doing(path, || "read the types of the datasets".to_owned())?;
         Ok(Self {
-            held_out: header
-                .held_out_lca
-                .then(|| dataset("lca_test/layer"))
-                .transpose()?,
-            columns: Columns {
-                train: dataset("loss/train")?,
-                train_accuracy: dataset("loss/train_accuracy")?,
-                test: dataset("loss/test")?,
-                test_accuracy: dataset("loss/test_accuracy")?,
-                epoch: dataset("step/epoch")?,
-                learning_rate: dataset("step/learning_rate")?,
-                batch_loss: dataset("step/batch_loss")?,
-                seconds: dataset("step/seconds")?,
-                gradient_evals: dataset("step/gradient_evals")?,
-                segments: dataset("step/segments")?,
-                total: dataset("lca/total")?,
-                residual: dataset("lca/residual")?,
-                layer: dataset("lca/layer")?,
-                layer_error: dataset("lca/layer_error")?,
-                helped: dataset("lca/helped")?,
-                hurt: dataset("lca/hurt")?,
-                update_flips: dataset("motion/update_flips")?,
-                gradient_flips: dataset("motion/gradient_flips")?,
-            },
+            held_out,
+            columns,
+            row_bounds,
+            heartbeat: Cell::new(None),
             path: path.to_owned(),
             file,
             marked,
+            disk,
             header,
         })
     }
@@ -217,29 +265,68 @@ impl RunReader {
     pub fn refresh(&self) -> Result<RunState, StoreError> {
         // The status before the committed length: a run seen as finished is seen with all its steps.
         let status: u8 = self.latest("state/status")?;
-        let message = (text::read_strings(&self.file, "state/message"))
-            .doing(&self.path, || "read state/message".to_owned())?;
+        let bounds = Bounds::of(&self.path, &self.disk)?;
+        let message = bounds.names(&self.file, "state/message")?;
         let heartbeat: f64 = self.latest("state/heartbeat")?;
         let committed: u64 = self.latest("state/committed")?;
         let mut steps = committed;
-        for (dataset, extra) in self
-            .columns
-            .lengths()
-            .chain(self.held_out.iter().map(|d| (d, 0)))
-        {
+        let columns = self.columns.with(self.held_out.as_ref());
+        for ((dataset, extra), bound) in columns.zip(&self.row_bounds) {
             dataset
                 .refresh()
                 .doing(&self.path, || "refresh".to_owned())?;
             let rows = dataset.shape().first().copied().unwrap_or(0) as u64;
+            // A row that the file cannot hold is not there, whatever the dataset says.
+            let rows = rows.min(bound.rows(&bounds));
             steps = steps.min(rows.saturating_sub(extra));
         }
+        let status = Status::from_code(status)
+            .ok_or_else(|| self.damaged(format!("state/status is {status}")))?;
+        let (host, process) = self.writer(&bounds)?;
+        let held = match status {
+            Status::Running => held(&host, lock::is_held(&self.disk)),
+            _ => Some(false),
+        };
         Ok(RunState {
-            status: Status::from_code(status)
-                .ok_or_else(|| self.damaged(format!("state/status is {status}")))?,
+            status,
             message: message.concat(),
             committed: steps,
-            silent: (unix_seconds() - heartbeat).max(0.0),
+            silent: self.silent(heartbeat),
+            held,
+            host,
+            process,
         })
+    }
+
+    /// The writer's host and process there, where the file says so: older ones do not.
+    fn writer(&self, bounds: &Bounds) -> Result<(String, u64), StoreError> {
+        if !self.file.link_exists("state/host") || !self.file.link_exists("state/process") {
+            return Ok((String::new(), 0));
+        }
+        let host = bounds.names(&self.file, "state/host")?.concat();
+        Ok((host, self.latest("state/process")?))
+    }
+
+    /// Seconds since the writer's last sign of life. The two clocks may differ, and jump, so they
+    /// are compared once; from then on it counts how long the heartbeat has not changed.
+    fn silent(&self, heartbeat: f64) -> f64 {
+        match self.heartbeat.get() {
+            Some(last) if last.value.to_bits() == heartbeat.to_bits() => {
+                last.age_then + last.seen.elapsed().as_secs_f64()
+            }
+            last => {
+                let age = match last {
+                    None => (unix_seconds() - heartbeat).max(0.0),
+                    Some(_) => 0.0,
+                };
+                self.heartbeat.set(Some(Heartbeat {
+                    value: heartbeat,
+                    seen: Instant::now(),
+                    age_then: age,
+                }));
+                age
+            }
+        }
     }
 
     /// The losses at `θ_0`, if they have been committed.
@@ -355,12 +442,8 @@ impl RunReader {
 
     /// The single value of a dataset in `state/`, as it is now.
     fn latest<T: H5Type + Copy>(&self, name: &str) -> Result<T, StoreError> {
-        let read = || {
-            let dataset = self.file.dataset(name)?;
-            dataset.refresh()?;
-            dataset.read_raw::<T>()
-        };
-        let values = read().doing(&self.path, || format!("read {name}"))?;
+        let bounds = Bounds::of(&self.path, &self.disk)?;
+        let values: Vec<T> = bounds.vector(&self.file, name)?;
         values
             .first()
             .copied()
@@ -375,7 +458,20 @@ impl RunReader {
     }
 }
 
+/// What a lock tells: that it is held is certain, that it is free only on the writer's own host.
+fn held(host: &str, lock: Option<bool>) -> Option<bool> {
+    lock.filter(|&held| held || host == lock::host())
+}
+
 impl Columns {
+    /// The same and the held-out dataset, if there is one.
+    fn with<'a>(
+        &'a self,
+        held_out: Option<&'a Dataset>,
+    ) -> impl Iterator<Item = (&'a Dataset, u64)> {
+        self.lengths().chain(held_out.map(|d| (d, 0)))
+    }
+
     /// Every dataset with the rows it has beyond the number of steps.
     fn lengths(&self) -> impl Iterator<Item = (&Dataset, u64)> {
         let losses = [
@@ -408,7 +504,7 @@ impl Columns {
 }
 
 /// Tells other files from HDF5 ones in plain words, before the library gets to see them.
-fn check_signature(path: &Path) -> Result<(), StoreError> {
+fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
     let io = |error| StoreError::Io {
         path: path.to_owned(),
         error,
@@ -429,7 +525,7 @@ fn check_signature(path: &Path) -> Result<(), StoreError> {
             path: path.to_owned(),
         });
     }
-    Ok(())
+    Ok(file)
 }
 
 fn number<T: H5Type>(path: &Path, file: &File, name: &str) -> Result<T, StoreError> {
@@ -438,31 +534,29 @@ fn number<T: H5Type>(path: &Path, file: &File, name: &str) -> Result<T, StoreErr
         .doing(path, || format!("read the attribute {name}"))
 }
 
-fn read_header(path: &Path, file: &File) -> Result<RunHeader, StoreError> {
+fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeader, StoreError> {
     let string = |name: &str| {
-        text::read_attribute(file, name).doing(path, || format!("read the attribute {name}"))
+        text::read_line(file, name).doing(path, || format!("read the attribute {name}"))
     };
     let rows = |name: &str| -> Result<Vec<u32>, StoreError> {
-        let rows: Vec<u64> = vector(path, file, name)?;
+        let rows: Vec<u64> = bounds.vector(file, name)?;
         let small = |row: u64| u32::try_from(row).ok();
         (rows.into_iter().map(small).collect::<Option<_>>()).ok_or_else(|| StoreError::Damaged {
             path: path.to_owned(),
             what: format!("{name} has a row above 2^32"),
         })
     };
-    let names = |name: &str| text::read_strings(file, name).doing(path, || format!("read {name}"));
-    let layout = read_layout(path, file)?;
-    let traced: Vec<u64> = vector(path, file, "trace/parameter")?;
+    let layout = read_layout(path, file, bounds)?;
+    let traced: Vec<u64> = bounds.vector(file, "trace/parameter")?;
     if let Some(index) = traced.iter().find(|&&i| i >= layout.params() as u64) {
-        return Err(StoreError::Damaged {
-            path: path.to_owned(),
-            what: format!("trace/parameter has {index}, beyond the last parameter"),
-        });
+        let what = format!("trace/parameter has {index}, beyond the last parameter");
+        return Err(damaged(path, what));
     }
     Ok(RunHeader {
         producer: string("producer")?,
         created: string("created")?,
-        config: string("config")?,
+        config: text::read_attribute(file, "config")
+            .doing(path, || "read the attribute config".to_owned())?,
         seed: number(path, file, "seed")?,
         device: string("device")?,
         dataset: string("dataset")?,
@@ -474,12 +568,12 @@ fn read_header(path: &Path, file: &File) -> Result<RunHeader, StoreError> {
         steps_per_epoch: number(path, file, "steps_per_epoch")?,
         tolerance: number(path, file, "tolerance")?,
         layout,
-        classes: names("layout/class/name")?,
+        classes: bounds.names(file, "layout/class/name")?,
         train_index: rows("data/train_index")?,
         test_index: rows("data/test_index")?,
         validation_index: rows("data/validation_index")?,
         traced,
-        histogram_edges: vector(path, file, "lca/histogram_edges")?,
+        histogram_edges: bounds.vector(file, "lca/histogram_edges")?,
         held_out_lca: file.link_exists("lca_test"),
         record_weights: u64::from(file.link_exists("weight")),
         record_params: u64::from(file.link_exists("lca/param")),
@@ -487,22 +581,16 @@ fn read_header(path: &Path, file: &File) -> Result<RunHeader, StoreError> {
     })
 }
 
-fn vector<T: H5Type>(path: &Path, file: &File, name: &str) -> Result<Vec<T>, StoreError> {
-    file.dataset(name)
-        .and_then(|dataset| dataset.read_raw())
-        .doing(path, || format!("read {name}"))
-}
-
 /// Rebuilds the layout and checks that it hangs together.
-fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
-    let damaged = |what: &str| StoreError::Damaged {
-        path: path.to_owned(),
-        what: format!("the layout of the parameters is damaged: {what}"),
+fn read_layout(path: &Path, file: &File, bounds: &Bounds) -> Result<ParamLayout, StoreError> {
+    let damaged = |what: &str| {
+        let what = format!("the layout of the parameters is damaged: {what}");
+        damaged(path, what)
     };
-    let names = |name: &str| text::read_strings(file, name).doing(path, || format!("read {name}"));
+    let names = |name: &str| bounds.names(file, name);
     let sizes = |name: &str| -> Result<Vec<usize>, StoreError> {
-        let values: Vec<u64> = vector(path, file, name)?;
-        let size = |v: u64| usize::try_from(v).ok().filter(|&v| v <= 1 << 40);
+        let values: Vec<u64> = bounds.vector(file, name)?;
+        let size = |v: u64| usize::try_from(v).ok().filter(|&v| v <= LONGEST.params);
         (values.into_iter().map(size).collect::<Option<_>>()).ok_or_else(|| damaged(name))
     };
     let layer_names = names("layout/layer/name")?;
@@ -527,6 +615,10 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
     if layer_lists != [layers; 3] || tensor_lists != [tensors; 5] {
         return Err(damaged("lists of different lengths"));
     }
+    if layers > LONGEST.layers || tensors > LONGEST.tensors {
+        let lists = format!("{layers} layers and {tensors} tensors are more than there can be");
+        return Err(damaged(&lists));
+    }
 
     let mut layout = ParamLayout::default();
     let mut next = 0;
@@ -542,6 +634,9 @@ fn read_layout(path: &Path, file: &File) -> Result<ParamLayout, StoreError> {
             return Err(damaged(&format!("tensor {k}")));
         }
         next += lengths[k];
+        if next > LONGEST.params {
+            return Err(damaged("more parameters than there can be"));
+        }
         layout.tensors.push(Tensor {
             name: tensor_names[k].clone(),
             kind: TensorKind::from_name(&tensor_kinds[k])

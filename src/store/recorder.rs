@@ -148,8 +148,16 @@ fn queue_len(header: &RunHeader) -> usize {
     (QUEUE_BYTES / (row + params).max(1)).clamp(2, 1024)
 }
 
-/// The thread's life.
+/// The thread's life. A file that can no longer be written is closed with what is in it.
 fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), StoreError> {
+    match write_steps(&mut writer, messages) {
+        Ok(end) => writer.finish(&end),
+        Err(error) => Err(writer.abandon(error)),
+    }
+}
+
+/// Writes until the end of the run, which is returned.
+fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<RunEnd, StoreError> {
     let mut last_commit = Instant::now();
     let mut waiting = false;
     loop {
@@ -168,11 +176,11 @@ fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), 
                 waiting = false;
                 last_commit = Instant::now();
             }
-            Ok(Message::End(end)) => return writer.finish(&end),
+            Ok(Message::End(end)) => return Ok(end),
             Err(RecvTimeoutError::Timeout) => {}
             // The trainer is gone without an end: keep what it has sent, and say so.
             Err(RecvTimeoutError::Disconnected) => {
-                return writer.finish(&RunEnd {
+                return Ok(RunEnd {
                     status: Status::Failed,
                     message: "the training thread ended without a word".to_owned(),
                     totals: None,

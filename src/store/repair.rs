@@ -1,12 +1,14 @@
 //! Makes a file whose writer was killed an ordinary HDF5 file again.
 
 use std::ffi::CString;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use hdf5::File;
 
 use super::error::{Context, StoreError};
+use super::lock::WriterLock;
 use super::reader::RunReader;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
 use super::series::cut;
@@ -43,6 +45,14 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     }
     let held_out = reader.header().held_out_lca;
     drop(reader);
+    let io = |error| StoreError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    let disk = fs::File::options().read(true).write(true).open(path);
+    let disk = disk.map_err(io)?;
+    let lock = WriterLock::take(&disk, path)?;
+    lock.give_way(path)?;
     clear_marks(path)?;
     let file = open_to_write(path)?;
     let finish = || {
@@ -56,11 +66,7 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     };
     finish().doing(path, || "repair the file".to_owned())?;
     drop(file);
-    let synced = std::fs::File::open(path).and_then(|disk| disk.sync_all());
-    synced.map_err(|error| StoreError::Io {
-        path: path.to_owned(),
-        error,
-    })?;
+    disk.sync_all().map_err(io)?;
     Ok(Repaired { steps, was_whole })
 }
 
@@ -84,7 +90,7 @@ pub fn open_to_write(path: &Path) -> Result<File, StoreError> {
     File::with_options()
         .with_fapl(|access| {
             let version = hdf5::file::LibraryVersion::V110;
-            access.libver_bounds(version, version)
+            access.libver_bounds(version, version).file_locking(false)
         })
         .open_as(path, hdf5::OpenMode::ReadWrite)
         .doing(path, || "open the file to write".to_owned())
@@ -156,7 +162,7 @@ mod ffi {
     use hdf5::h5check;
     use hdf5_sys::h5f::{H5F_ACC_RDWR, H5Fclose, H5Fopen};
     use hdf5_sys::h5i::hid_t;
-    use hdf5_sys::h5p::{H5Pclose, H5Pcreate, H5Pset};
+    use hdf5_sys::h5p::{H5Pclose, H5Pcreate, H5Pset, H5Pset_file_locking};
 
     unsafe extern "C" {
         /// In HDF5 from 1.10 on, and what `h5clear --increment` calls.
@@ -170,6 +176,8 @@ mod ffi {
         // that the call copies; identifiers are closed once, and used only while they are valid.
         unsafe {
             let access = h5check(H5Pcreate(*H5P_FILE_ACCESS))?;
+            // Our own lock is on the file already.
+            h5check(H5Pset_file_locking(access, 0, 1))?;
             for property in [c"clear_status_flags", c"skip_eof_check"] {
                 let value = (&raw mut on).cast::<c_void>();
                 h5check(H5Pset(access, property.as_ptr(), value))?;

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 
 use super::blocks::{Blocks, Totals};
 use super::checkpoint::{self, Found, Slots};
+use super::disk::{Place, Room};
 use super::error::{Context, StoreError};
+use super::lock::{self, WriterLock};
 use super::reader::{RunReader, RunState};
 use super::repair::{clear_marks, cut_to, open_to_write};
 use super::schema::{HELD_OUT, LOSSES, STEPS};
 use super::series::open_columns;
 use super::text;
 use super::writer::{RunWriter, unix_seconds};
+use crate::layout::MAX_NAME;
 use crate::record::{Checkpoint, RunHeader, SavedShape, Status, StepRecord};
 
 /// A run file that may be gone on with, looked at and not yet changed.
@@ -105,12 +108,13 @@ impl Resumable {
             false => Known::default(),
         };
         drop(reader);
-        let io = |error| StoreError::Io {
+        let disk = fs::OpenOptions::new().read(true).write(true).open(&path);
+        let disk = disk.map_err(|error| StoreError::Io {
             path: path.clone(),
             error,
-        };
-        let disk = fs::OpenOptions::new().read(true).write(true).open(&path);
-        let disk = disk.map_err(io)?;
+        })?;
+        let lock = WriterLock::take(&disk, &path)?;
+        lock.give_way(&path)?;
         clear_marks(&path)?;
         let file = open_to_write(&path)?;
         // Where everything is kept, the file is not changed before readers and a kill are safe again:
@@ -120,12 +124,13 @@ impl Resumable {
                 .and_then(|()| file.flush())
                 .doing(&path, || "cut the steps that are computed again".to_owned())?;
         }
-        let writer = reopen(&path, file, disk, header, keep, known)
+        let writer = reopen(&path, file, (disk, lock), header, keep, known)
             .doing(&path, || "open the datasets to write on".to_owned())?;
         (writer.file.start_swmr())
             .and_then(|()| writer.announce())
             .and_then(|()| writer.file.flush())
             .doing(&path, || "start writing for readers".to_owned())?;
+        writer.lock.share(&path)?;
         Ok(writer)
     }
 }
@@ -133,7 +138,7 @@ impl Resumable {
 fn reopen(
     path: &Path,
     file: hdf5::File,
-    disk: fs::File,
+    (disk, lock): (fs::File, WriterLock),
     header: &RunHeader,
     keep: Kept,
     known: Known,
@@ -155,6 +160,9 @@ fn reopen(
     };
     Ok(RunWriter {
         path: path.to_owned(),
+        lock,
+        room: Room::default(),
+        place: Place::of(path),
         losses: open_columns(&file, LOSSES, header, losses)?,
         steps: open_columns(&file, STEPS, header, steps)?,
         held_out,
@@ -179,6 +187,13 @@ fn reopen(
 impl RunWriter {
     /// Says that a run that had ended is going on.
     fn announce(&self) -> hdf5::Result<()> {
+        for (path, value) in [("host", None), ("process", Some(std::process::id()))] {
+            let dataset = self.file.dataset(&format!("state/{path}"))?;
+            match value {
+                Some(process) => dataset.write_raw(&[u64::from(process)])?,
+                None => dataset.write_raw(&[text::fixed::<MAX_NAME>(&lock::host())])?,
+            }
+        }
         self.heartbeat.write_raw(&[unix_seconds()])?;
         self.message.write_raw(&[text::fixed::<1024>("")])?;
         self.status.write_raw(&[Status::Running.code()])

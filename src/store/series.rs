@@ -140,6 +140,16 @@ impl AnySeries {
         }
     }
 
+    /// Bytes that [`write`](Self::write) may add to the file.
+    pub fn need(&self) -> u64 {
+        match self {
+            Self::F64(series) => series.need(),
+            Self::F32(series) => series.need(),
+            Self::U64(series) => series.need(),
+            Self::U32(series) => series.need(),
+        }
+    }
+
     pub fn write(&mut self) -> hdf5::Result<()> {
         match self {
             Self::F64(series) => series.write(),
@@ -164,8 +174,7 @@ pub struct Series<T> {
 
 impl<T: H5Type + Copy> Series<T> {
     fn create(file: &Group, path: &str, axes: Vec<usize>, missing: T) -> hdf5::Result<Self> {
-        let row_bytes = axes.iter().product::<usize>() * size_of::<T>();
-        let rows = (CHUNK_BYTES / row_bytes.max(1)).clamp(1, 1024);
+        let rows = chunk_rows(axes.iter().product::<usize>() * size_of::<T>());
         Ok(Self {
             dataset: create_series(path, file.new_dataset::<T>(), &axes, rows)?,
             axes,
@@ -208,6 +217,17 @@ impl<T: H5Type + Copy> Series<T> {
         self.waiting += 1;
     }
 
+    /// Bytes that the waiting rows may add to the file: themselves, chunks begun at both ends, and
+    /// the index of the chunks.
+    fn need(&self) -> u64 {
+        if self.waiting == 0 {
+            return 0;
+        }
+        let row = self.axes.iter().product::<usize>() * size_of::<T>();
+        let rows = self.waiting + 2 * chunk_rows(row);
+        (row * rows) as u64 + index_bytes((self.written + rows) / chunk_rows(row))
+    }
+
     /// Appends the rows that are waiting.
     pub fn write(&mut self) -> hdf5::Result<()> {
         if self.waiting == 0 {
@@ -219,6 +239,17 @@ impl<T: H5Type + Copy> Series<T> {
         self.rows.clear();
         Ok(())
     }
+}
+
+/// Rows in a chunk of rows of so many bytes.
+fn chunk_rows(row_bytes: usize) -> usize {
+    (CHUNK_BYTES / row_bytes.max(1)).clamp(1, 1024)
+}
+
+/// Bytes by which the index of a dataset's chunks may grow at once. HDF5's extensible array grows by
+/// blocks of about four times the square root of its length.
+pub fn index_bytes(chunks: usize) -> u64 {
+    4096 + 64 * (chunks as u64).isqrt()
 }
 
 /// Extends a dataset by `rows`, which `values` fills with shape `axes` each.

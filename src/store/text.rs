@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenUnicode};
-use hdf5::{Container, Group, Location};
+use hdf5::{Container, Location};
 
 use crate::layout::MAX_NAME;
 
@@ -32,10 +32,20 @@ pub fn read_attribute(at: &Location, name: &str) -> hdf5::Result<String> {
             printable(attribute.read_scalar::<VarLenAscii>()?.as_bytes())
         }
         TypeDescriptor::FixedAscii(_) | TypeDescriptor::FixedUnicode(_) => {
+            if attribute.size() != 1 {
+                return Err(hdf5::Error::Internal(format!(
+                    "the attribute {name} is a list"
+                )));
+            }
             read_fixed::<MAX_FIXED_ATTRIBUTE>(&attribute)?.concat()
         }
         _ => printable(attribute.read_scalar::<VarLenUnicode>()?.as_bytes()),
     })
+}
+
+/// The same of a string that is to be shown in a line.
+pub fn read_line(at: &Location, name: &str) -> hdf5::Result<String> {
+    Ok(one_line(&read_attribute(at, name)?))
 }
 
 /// The longest start of `text` that fits `N` bytes.
@@ -49,10 +59,14 @@ pub fn fixed<const N: usize>(text: &str) -> FixedUnicode<N> {
 }
 
 /// Reads a dataset of strings of any fixed length up to that of a [`Message`].
-pub fn read_strings(group: &Group, path: &str) -> hdf5::Result<Vec<String>> {
-    let dataset = group.dataset(path)?;
-    dataset.refresh()?;
-    read_fixed::<{ Message::capacity() }>(&dataset)
+pub fn read_strings(dataset: &Container) -> hdf5::Result<Vec<String>> {
+    // Memory is taken for the length that is asked for, not for the one in the file.
+    let strings = if dataset.dtype()?.size() <= MAX_NAME {
+        read_fixed::<MAX_NAME>(dataset)?
+    } else {
+        read_fixed::<{ Message::capacity() }>(dataset)?
+    };
+    Ok(strings.iter().map(|text| one_line(text)).collect())
 }
 
 /// HDF5 converts between lengths, but not between its two alphabets. h5py's `S` is ASCII.
@@ -72,12 +86,19 @@ fn printable(bytes: &[u8]) -> String {
     let harmless = |c: char| match c {
         '\n' | '\t' => c,
         c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        // They turn the direction of what follows.
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
         c => c,
     };
     String::from_utf8_lossy(bytes)
         .chars()
         .map(harmless)
         .collect()
+}
+
+/// Text without line ends.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\t'], " ")
 }
 
 #[cfg(test)]
@@ -96,5 +117,7 @@ mod tests {
     fn nothing_in_a_file_speaks_to_the_terminal() {
         assert_eq!(printable("fc1 é\n\tx".as_bytes()), "fc1 é\n\tx");
         assert_eq!(printable(b"a\x1b[2Jb\xff"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(printable("a\u{202e}b".as_bytes()), "a\u{fffd}b");
+        assert_eq!(one_line("fc1\nstatus  finished"), "fc1 status  finished");
     }
 }

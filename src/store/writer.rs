@@ -9,14 +9,17 @@ use hdf5::{Dataset, File};
 use super::blocks::{Blocks, Totals};
 use super::checkpoint::Slots;
 use super::compression::Compression;
+use super::disk::{self, Gone, Place, Room};
 use super::error::{Context, StoreError};
 use super::header::{write_attributes, write_fixed, write_layout, write_rows};
+use super::lock::{self, WriterLock};
 use super::reader::RunReader;
 use super::resume::Known;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
 use super::series::{AnySeries, create_columns, take};
 use super::text::{self, Message};
-use crate::record::{Checkpoint, RunEnd, RunHeader, StartRecord, Status, StepRecord};
+use crate::layout::MAX_NAME;
+use crate::record::{Checkpoint, ParamTotals, RunEnd, RunHeader, StartRecord, Status, StepRecord};
 
 /// How a run file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,9 @@ pub struct RunWriter {
     pub(super) file: File,
     /// The same file as the system knows it, whatever its name may have become.
     pub(super) disk: fs::File,
+    pub(super) lock: WriterLock,
+    pub(super) room: Room,
+    pub(super) place: Place,
     pub(super) losses: Vec<AnySeries>,
     pub(super) steps: Vec<AnySeries>,
     pub(super) held_out: Vec<AnySeries>,
@@ -56,8 +62,7 @@ pub struct RunWriter {
     pub(super) message: Dataset,
     /// None where no checkpoints are made.
     pub(super) slots: Option<Slots>,
-    /// Total allocation of the steps that were there when a run was resumed and that are computed
-    /// again: `[step - first]`.
+    /// What the file says of steps that are computed again.
     pub(super) known: Known,
     /// Whole steps handed over so far.
     pub(super) done: u64,
@@ -86,7 +91,7 @@ impl RunWriter {
         // The system's own words are better than the HDF5 library's about why a file cannot be
         // made, and the exclusive creation leaves no gap between looking and writing.
         let mut open = fs::OpenOptions::new();
-        open.write(true);
+        open.read(true).write(true);
         if options.force {
             remove_old(path)?;
             open.create(true).truncate(false);
@@ -99,26 +104,47 @@ impl RunWriter {
             },
             _ => io(error),
         })?;
+        let lock = WriterLock::take(&disk, path)?;
+        let begun = Self::begin(path, disk, lock, header, options);
+        if begun.is_err() {
+            // Nothing is in it, and it would be in the way of the next attempt.
+            let _ = fs::remove_file(path);
+        }
+        begun
+    }
+
+    /// Writes everything known before the first step into the locked, empty file.
+    fn begin(
+        path: &Path,
+        disk: fs::File,
+        lock: WriterLock,
+        header: &RunHeader,
+        options: WriteOptions,
+    ) -> Result<Self, StoreError> {
+        let mut room = Room::default();
+        room.make(&disk, path, header_bytes(header))?;
+        lock.give_way(path)?;
         let file = File::with_options()
             .with_fapl(|access| {
                 // "Latest" would give files that the HDF5 of stable distributions cannot read.
                 let version = hdf5::file::LibraryVersion::V110;
-                access.libver_bounds(version, version)
+                access.libver_bounds(version, version).file_locking(false)
             })
             .create(path)
             .doing(path, || "create the file".to_owned())?;
-        let writer = Self::fill(path, file, disk, header, options)
+        let writer = Self::fill(path, file, (disk, lock, room), header, options)
             .doing(path, || "write the header".to_owned())?;
         (writer.file.flush())
             .and_then(|()| writer.file.start_swmr())
             .doing(path, || "start writing for readers".to_owned())?;
+        writer.lock.share(path)?;
         Ok(writer)
     }
 
     fn fill(
         path: &Path,
         file: File,
-        disk: fs::File,
+        (disk, lock, room): (fs::File, WriterLock, Room),
         header: &RunHeader,
         options: WriteOptions,
     ) -> hdf5::Result<Self> {
@@ -151,8 +177,12 @@ impl RunWriter {
                 .then(|| Blocks::create(&file, [index, values], [unit, what], header, options))
                 .transpose()
         };
+        write_writer(&file)?;
         Ok(Self {
             path: path.to_owned(),
+            room,
+            lock,
+            place: Place::of(path),
             losses,
             steps,
             held_out,
@@ -219,12 +249,7 @@ impl RunWriter {
         if !self.has_started() {
             take(LOSSES, &mut self.losses, &record.losses);
         }
-        if let (Some(blocks), Some(weights)) = (&mut self.weights, &record.weights) {
-            blocks
-                .push(0, weights)
-                .doing(&self.path, || "write weights".to_owned())?;
-        }
-        Ok(())
+        self.push(Array::Weights, 0, record.weights.as_deref())
     }
 
     /// Takes a step. It is safe in the file after the next [`commit`](Self::commit).
@@ -232,33 +257,51 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn step(&mut self, record: &StepRecord) -> Result<(), StoreError> {
-        let path = &self.path;
-        if record.step < self.done {
-            self.known.compare(path, record)?;
+        let after = record.step + 1;
+        if after <= self.done {
+            self.known.compare(&self.path, record)?;
         } else {
             take(LOSSES, &mut self.losses, &record.after);
             take(STEPS, &mut self.steps, record);
             if let Some(held_out) = &record.lca_held_out {
                 take(HELD_OUT, &mut self.held_out, held_out);
             }
-            self.done = record.step + 1;
+            self.done = after;
         }
-        if let (Some(blocks), Some(values)) = (&mut self.lca_param, &record.lca_param) {
-            blocks
-                .push(record.step, values)
-                .doing(path, || "write allocations".to_owned())?;
+        self.push(Array::Allocations, record.step, record.lca_param.as_deref())?;
+        self.push(Array::Weights, after, record.weights.as_deref())?;
+        match &record.totals {
+            Some(totals) => self.push_totals(totals),
+            None => Ok(()),
         }
-        if let (Some(blocks), Some(values)) = (&mut self.weights, &record.weights) {
-            blocks
-                .push(record.step + 1, values)
-                .doing(path, || "write weights".to_owned())?;
+    }
+
+    /// Takes a row of an array over all parameters, if the array and the row are there.
+    fn push(&mut self, array: Array, step: u64, row: Option<&[f32]>) -> Result<(), StoreError> {
+        let (blocks, doing) = match array {
+            Array::Allocations => (&mut self.lca_param, "write allocations"),
+            Array::Weights => (&mut self.weights, "write weights"),
+        };
+        let (Some(blocks), Some(row)) = (blocks, row) else {
+            return Ok(());
+        };
+        if blocks.is_nearly_full() {
+            let need = blocks.need(1);
+            self.room.make(&self.disk, &self.path, need)?;
+            self.room.used(need);
         }
-        if let Some(totals) = &record.totals {
-            self.totals
-                .push(totals)
-                .doing(path, || "write totals".to_owned())?;
-        }
-        Ok(())
+        blocks
+            .push(step, row)
+            .doing(&self.path, || doing.to_owned())
+    }
+
+    fn push_totals(&mut self, totals: &ParamTotals) -> Result<(), StoreError> {
+        let need = self.totals.need();
+        self.room.make(&self.disk, &self.path, need)?;
+        self.room.used(need);
+        self.totals
+            .push(totals)
+            .doing(&self.path, || "write totals".to_owned())
     }
 
     /// Makes every step taken so far readable: data first, then the committed length.
@@ -266,8 +309,30 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn commit(&mut self) -> Result<(), StoreError> {
+        self.place.check(&self.disk)?;
+        self.make_room()?;
         self.try_commit()
-            .doing(&self.path, || "commit steps".to_owned())
+            .doing(&self.path, || "commit steps".to_owned())?;
+        self.room.flushed();
+        Ok(())
+    }
+
+    /// Reserves the room of the next commit, and that of the rows that wait for their block to be
+    /// full, so that they can be written when the disk is.
+    fn make_room(&mut self) -> Result<(), StoreError> {
+        let rows = (self.losses.iter())
+            .chain(&self.steps)
+            .chain(&self.held_out)
+            .map(AnySeries::need);
+        let blocks = (self.lca_param.iter())
+            .chain(&self.weights)
+            .map(|blocks| blocks.need(0));
+        let need = rows.chain(blocks).sum();
+        self.room.make(&self.disk, &self.path, need)?;
+        for blocks in self.lca_param.iter_mut().chain(&mut self.weights) {
+            blocks.rows_are_safe();
+        }
+        Ok(())
     }
 
     fn try_commit(&mut self) -> hdf5::Result<()> {
@@ -290,22 +355,23 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written; the checkpoint before is then still there.
     pub fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        let path = self.path.clone();
-        self.try_checkpoint(checkpoint)
-            .doing(&path, || "write a checkpoint".to_owned())?;
-        self.disk
-            .sync_data()
-            .map_err(|error| StoreError::Io { path, error })
-    }
-
-    fn try_checkpoint(&mut self, checkpoint: &Checkpoint) -> hdf5::Result<()> {
-        // What was recorded of the steps before must be there first.
-        self.write_blocks()?;
-        self.try_commit()?;
-        match &mut self.slots {
-            Some(slots) => slots.write(checkpoint, || self.file.flush()),
-            None => Ok(()),
-        }
+        // What was recorded of the steps before must be there first. Room for the rows of unfinished
+        // chunks is reserved by the commit.
+        self.commit()?;
+        let Some(need) = self.slots.as_ref().map(Slots::need) else {
+            return Ok(());
+        };
+        self.room.make(&self.disk, &self.path, need)?;
+        self.write_blocks()
+            .doing(&self.path, || "write the last rows".to_owned())?;
+        let file = &self.file;
+        (self.slots.as_mut())
+            .map_or(Ok(()), |slots| slots.write(checkpoint, || file.flush()))
+            .doing(&self.path, || "write a checkpoint".to_owned())?;
+        self.disk.sync_data().map_err(|error| StoreError::Io {
+            path: self.path.clone(),
+            error,
+        })
     }
 
     /// Writes the rows of unfinished chunks.
@@ -319,6 +385,7 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn heartbeat(&mut self) -> Result<(), StoreError> {
+        self.place.check(&self.disk)?;
         self.beat()
             .doing(&self.path, || "write a heartbeat".to_owned())
     }
@@ -333,26 +400,114 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn finish(mut self, end: &RunEnd) -> Result<(), StoreError> {
-        let path = self.path.clone();
-        self.try_finish(end).doing(&path, || "finish".to_owned())?;
-        // Closed first; then, as HDF5 only hands its bytes to the system, handed to the disk.
-        let Self { file, disk, .. } = self;
-        drop(file);
+        if let Err(error) = self.try_finish(end) {
+            return Err(self.abandon(error));
+        }
+        let (path, disk, _) = self.close();
+        // HDF5 only hands its bytes to the system: they are to be on the disk.
         disk.sync_all()
             .map_err(|error| StoreError::Io { path, error })
     }
 
-    fn try_finish(&mut self, end: &RunEnd) -> hdf5::Result<()> {
-        self.write_blocks()?;
+    fn try_finish(&mut self, end: &RunEnd) -> Result<(), StoreError> {
+        // The steps first: should there be no room for the rest, they are in.
+        self.commit()?;
+        self.write_blocks()
+            .doing(&self.path, || "write the last rows".to_owned())?;
         if let Some(totals) = &end.totals {
-            self.totals.push(totals)?;
+            let need = self.totals.need();
+            self.room.make(&self.disk, &self.path, need)?;
+            self.push_totals(totals)?;
         }
-        self.message
-            .write_raw(&[text::fixed::<1024>(&end.message)])?;
-        self.try_commit()?;
-        self.status.write_raw(&[end.status.code()])?;
+        self.say(end.status, &end.message)
+            .doing(&self.path, || "finish".to_owned())
+    }
+
+    /// Says how the run ended: in place, so that it needs no room.
+    fn say(&mut self, status: Status, message: &str) -> hdf5::Result<()> {
+        self.message.write_raw(&[text::fixed::<1024>(message)])?;
+        // What the status speaks of is in the file before it.
+        self.file.flush()?;
+        self.beat()?;
+        self.status.write_raw(&[status.code()])?;
         self.file.flush()
     }
+
+    /// Closes a file that cannot be written any further: with everything committed before, and the
+    /// reason. Returns it, with what became of a file that was deleted meanwhile.
+    #[must_use]
+    pub fn abandon(mut self, error: StoreError) -> StoreError {
+        // What the last commit has reserved room for fits.
+        for blocks in self.lca_param.iter_mut().chain(&mut self.weights) {
+            blocks.keep_safe_rows();
+        }
+        // Each as far as it goes: the error that is returned is the first one.
+        let _ = self.write_blocks();
+        let _ = self.say(Status::Failed, &error.to_string());
+        let (_, disk, place) = self.close();
+        let _ = disk.sync_all();
+        match error {
+            StoreError::Gone { path, how, .. }
+                if how == Gone::Deleted || disk::is_in_memory(&disk) =>
+            {
+                let rescue = place.rescue(&disk);
+                StoreError::Gone { path, how, rescue }
+            }
+            error => error,
+        }
+    }
+
+    /// Closes the file and gives back the room beyond its end. It stays locked while the handle
+    /// that is returned lives.
+    fn close(self) -> (PathBuf, fs::File, Place) {
+        let Self {
+            path,
+            file,
+            disk,
+            place,
+            ..
+        } = self;
+        drop(file);
+        let _ = disk::give_back(&disk);
+        (path, disk, place)
+    }
+}
+
+/// An array over all parameters.
+#[derive(Clone, Copy)]
+enum Array {
+    Allocations,
+    Weights,
+}
+
+/// Says who writes: where the file system's locks do not reach, the reader must know.
+fn write_writer(file: &File) -> hdf5::Result<()> {
+    write_fixed(
+        file,
+        "state/host",
+        &[text::fixed::<MAX_NAME>(&lock::host())],
+        "",
+        "host of the writer",
+    )?;
+    write_fixed(
+        file,
+        "state/process",
+        &[u64::from(std::process::id())],
+        "",
+        "process of the writer on its host",
+    )?;
+    Ok(())
+}
+
+/// Bytes that everything before the first step may take: every number once, and every dataset with
+/// its description.
+fn header_bytes(header: &RunHeader) -> u64 {
+    let rows = header.train_index.len() + header.test_index.len() + header.validation_index.len();
+    let layout = &header.layout;
+    let numbers = rows + header.traced.len() + header.histogram_edges.len() + 2 * layout.units();
+    let names = 2 * layout.layers.len() + 2 * layout.tensors.len() + header.classes.len();
+    let sizes = 8 * layout.tensors.len() + 2 * layout.layers.len();
+    (8 * (numbers + sizes) + MAX_NAME * names + header.config.len()) as u64 + (1 << 19)
 }
 
 /// Takes a file out of the way of a new run. A run that is being written stays: two writers in one
@@ -361,12 +516,20 @@ fn remove_old(path: &Path) -> Result<(), StoreError> {
     if !path.is_file() {
         return Ok(());
     }
-    let state = RunReader::open(path).and_then(|reader| reader.refresh());
-    if state.is_ok_and(|state| state.is_live()) {
-        return Err(StoreError::Live {
-            path: path.to_owned(),
-        });
+    let live = || StoreError::Live {
+        path: path.to_owned(),
+    };
+    let disk = fs::File::open(path).ok();
+    let is_live = match RunReader::open(path).and_then(|reader| reader.refresh()) {
+        Ok(state) => state.is_live(),
+        // Nothing to be read, or not yet.
+        Err(_) => disk.as_ref().and_then(lock::is_held) == Some(true),
+    };
+    if is_live {
+        return Err(live());
     }
+    // Whoever else wants the name waits until it is free; a reader may have the old file open.
+    let _lock = disk.and_then(|disk| WriterLock::take(&disk, path).ok());
     fs::remove_file(path).map_err(|error| StoreError::Io {
         path: path.to_owned(),
         error,

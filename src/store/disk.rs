@@ -1,0 +1,403 @@
+//! The disk under a run file: room for what is to be written, and whether the file is still there.
+//!
+//! HDF5 that meets a full disk half-way through a flush leaves a file that nobody can read. So the
+//! room for every commit is reserved before the first byte of it is written (`fallocate`, which
+//! leaves the file's length alone). A commit that does not fit is not begun, and the file stays as
+//! the last commit left it; a reserve is always kept for closing it properly.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::error::StoreError;
+use super::lock;
+
+/// Kept for closing the file and for what HDF5 says of its own about the data.
+const RESERVE: u64 = 1 << 20;
+
+/// What is too small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The disk, with so many bytes free.
+    Disk { free: u64 },
+    /// The user's share of it.
+    Quota,
+    /// What the process may write to one file (`ulimit -f`), in bytes.
+    FileSize { limit: u64 },
+    /// What the file system can hold in one file.
+    FileSystem,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk { free } => write!(
+                f,
+                "the disk is full ({free} bytes are free): make room, or choose another --output"
+            ),
+            Self::Quota => write!(
+                f,
+                "your disk quota is used up: make room, or choose another --output"
+            ),
+            Self::FileSize { limit } => write!(
+                f,
+                "files may not grow beyond {limit} bytes here: raise the limit (`ulimit -f`)"
+            ),
+            Self::FileSystem => write!(
+                f,
+                "the file system holds no files as large: choose another --output"
+            ),
+        }
+    }
+}
+
+/// The room reserved for a file.
+pub struct Room {
+    /// Everything below is the file's already.
+    floor: u64,
+    /// Bytes handed to HDF5 since it last flushed: they may not be in the file's length yet.
+    pending: u64,
+    /// Whether the file system reserves room. One that does not is asked what is free.
+    reserves: bool,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            floor: 0,
+            pending: 0,
+            reserves: true,
+        }
+    }
+}
+
+impl Room {
+    /// Makes sure that `bytes` more can be written, and the file be closed after them.
+    ///
+    /// # Errors
+    /// They cannot. Nothing has been written.
+    pub fn make(&mut self, disk: &File, path: &Path, bytes: u64) -> Result<(), StoreError> {
+        let io = |error| StoreError::Io {
+            path: path.to_owned(),
+            error,
+        };
+        let size = disk.metadata().map_err(io)?.len();
+        let end = size
+            .saturating_add(self.pending)
+            .saturating_add(bytes)
+            .saturating_add(RESERVE);
+        let no_room = |limit| StoreError::DiskFull {
+            path: path.to_owned(),
+            needed: end - size,
+            limit,
+        };
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+        if let Some(limit) = limit.filter(|&limit| limit < end) {
+            return Err(no_room(Limit::FileSize { limit }));
+        }
+        let floor = self.floor.min(size);
+        if self.reserves {
+            match reserve(disk, floor, end - floor) {
+                Ok(()) => {
+                    self.floor = size;
+                    return Ok(());
+                }
+                Err(Errno::NOSPC) => return Err(no_room(Limit::Disk { free: free(disk) })),
+                Err(Errno::DQUOT) => return Err(no_room(Limit::Quota)),
+                Err(Errno::FBIG) => return Err(no_room(Limit::FileSystem)),
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.reserves = false,
+                Err(error) => return Err(io(error.into())),
+            }
+        }
+        let free = free(disk);
+        if free < end - size {
+            return Err(no_room(Limit::Disk { free }));
+        }
+        Ok(())
+    }
+
+    /// Bytes have been handed to HDF5.
+    pub fn used(&mut self, bytes: u64) {
+        self.pending = self.pending.saturating_add(bytes);
+    }
+
+    /// HDF5 has flushed.
+    pub fn flushed(&mut self) {
+        self.pending = 0;
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn reserve(disk: &File, from: u64, bytes: u64) -> Result<(), Errno> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    loop {
+        match fallocate(disk, FallocateFlags::KEEP_SIZE, from, bytes) {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn reserve(_: &File, _: u64, _: u64) -> Result<(), Errno> {
+    Err(Errno::NOSYS)
+}
+
+/// Bytes free for this user; plenty if the file system does not say.
+fn free(disk: &File) -> u64 {
+    rustix::fs::fstatvfs(disk).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Gives back what was reserved beyond the end of a closed file.
+///
+/// # Errors
+/// The file system fails.
+pub fn give_back(disk: &File) -> io::Result<()> {
+    disk.set_len(disk.metadata()?.len())
+}
+
+/// Where a file was created, to notice when it is gone from there.
+pub struct Place {
+    path: PathBuf,
+    folder: PathBuf,
+    device: Option<u64>,
+}
+
+impl Place {
+    pub fn of(path: &Path) -> Self {
+        // The working folder may change its name, and the program need not.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let device = fs::metadata(&folder).ok().map(|meta| meta.dev());
+        Self {
+            path,
+            folder,
+            device,
+        }
+    }
+
+    /// Looks whether what is written still reaches a file with a name. One that has been renamed
+    /// does.
+    ///
+    /// # Errors
+    /// The file has been deleted, or its file system unmounted.
+    pub fn check(&self, disk: &File) -> Result<(), StoreError> {
+        let gone = |how| StoreError::Gone {
+            path: self.path.clone(),
+            how,
+            rescue: Rescue::NotTried,
+        };
+        let meta = disk.metadata().map_err(|error| StoreError::Io {
+            path: self.path.clone(),
+            error,
+        })?;
+        if meta.nlink() == 0 {
+            return Err(gone(Gone::Deleted));
+        }
+        let device = fs::metadata(&self.folder).ok().map(|meta| meta.dev());
+        let moved = device.is_some() && device != self.device;
+        if moved && !lock::is_at(disk, &self.path).unwrap_or(false) {
+            return Err(gone(Gone::Unmounted));
+        }
+        Ok(())
+    }
+
+    /// Copies a closed file that has lost its name to where it was, or beside what is there now.
+    pub fn rescue(&self, mut disk: &File) -> Rescue {
+        let mut copy = || {
+            fs::create_dir_all(&self.folder)?;
+            let (path, mut copy) = self.new_file()?;
+            io::Seek::rewind(&mut disk)?;
+            let copied = io::copy(&mut disk, &mut copy).and_then(|_| copy.sync_all());
+            if let Err(error) = copied {
+                // Half a copy is no rescue.
+                let _ = fs::remove_file(&path);
+                return Err(error);
+            }
+            Ok(path)
+        };
+        match copy() {
+            Ok(path) => Rescue::Saved(path),
+            Err(error) => Rescue::Failed(error.to_string()),
+        }
+    }
+
+    fn new_file(&self) -> io::Result<(PathBuf, File)> {
+        let more = (1..100).map(|n| match n {
+            1 => self.path.with_extension("rescued.h5"),
+            n => self.path.with_extension(format!("rescued-{n}.h5")),
+        });
+        let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+        for path in std::iter::once(self.path.clone()).chain(more) {
+            match File::create_new(&path) {
+                Ok(file) => return Ok((path, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Whether a file is in memory only, and lost with its last handle once it is unmounted.
+#[cfg(target_os = "linux")]
+pub fn is_in_memory(disk: &File) -> bool {
+    const TMPFS: u64 = 0x0102_1994;
+    const RAMFS: u64 = 0x8584_58f6;
+    rustix::fs::fstatfs(disk).is_ok_and(|stat| [TMPFS, RAMFS].contains(&magic(stat.f_type)))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn is_in_memory(_: &File) -> bool {
+    false
+}
+
+/// How a file has gone from its place while it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    Deleted,
+    Unmounted,
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deleted => "was deleted while it was being written",
+            Self::Unmounted => "its file system was unmounted while it was being written",
+        })
+    }
+}
+
+/// What became of a file that has gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rescue {
+    NotTried,
+    Saved(PathBuf),
+    Failed(String),
+}
+
+impl fmt::Display for Rescue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTried => Ok(()),
+            Self::Saved(path) => {
+                write!(f, "; what had been recorded is saved in {}", path.display())
+            }
+            Self::Failed(why) => write!(f, "; what had been recorded could not be saved: {why}"),
+        }
+    }
+}
+
+/// Why a run file is not well placed in `folder`: SWMR is not supported on network file systems.
+#[must_use]
+pub fn warning(path: &Path) -> Option<String> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    // The folder may still have to be made; its nearest ancestor tells as well.
+    let mut folder = folder.unwrap_or(Path::new("."));
+    while !folder.exists() {
+        folder = folder.parent().filter(|p| !p.as_os_str().is_empty())?;
+    }
+    let kind = network(file_system(folder)?)?;
+    Some(format!(
+        "{} is on a network file system ({kind}), where HDF5 does not support reading a file that \
+         is being written: write to a local disk and copy the finished file",
+        path.display()
+    ))
+}
+
+#[cfg(target_os = "linux")]
+fn file_system(folder: &Path) -> Option<u64> {
+    Some(magic(rustix::fs::statfs(folder).ok()?.f_type))
+}
+
+/// The number's width and sign differ between architectures; it has 32 bits.
+#[cfg(target_os = "linux")]
+fn magic(number: impl Into<i128>) -> u64 {
+    u64::try_from(number.into().rem_euclid(1 << 32)).unwrap_or(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn file_system(_: &Path) -> Option<u64> {
+    None
+}
+
+/// The name of a network file system, by its magic number in `statfs`.
+fn network(magic: u64) -> Option<&'static str> {
+    match magic {
+        0x6969 => Some("NFS"),
+        0x517b | 0xff53_4d42 | 0xfe53_4d42 => Some("SMB"),
+        0x5346_414f | 0x6b41_4653 => Some("AFS"),
+        0x00c3_6400 => Some("Ceph"),
+        0x0102_1997 => Some("9P"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn network_file_systems_are_known_by_their_numbers() {
+        assert_eq!(network(0x6969), Some("NFS"));
+        assert_eq!(network(0xff53_4d42), Some("SMB"));
+        assert_eq!(network(0xef53), None, "ext4");
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(warning(&folder.path().join("no/such/run.h5")), None);
+    }
+
+    #[test]
+    fn room_is_reserved_beyond_the_end_and_given_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.h5");
+        let disk = File::create_new(&path).unwrap();
+        disk.set_len(100).unwrap();
+        let mut room = Room::default();
+        room.make(&disk, &path, 3 << 20).unwrap();
+        let meta = disk.metadata().unwrap();
+        assert_eq!(meta.len(), 100, "the length is as it was");
+        if room.reserves {
+            assert!(meta.blocks() * 512 >= 4 << 20, "{meta:?}");
+        }
+        give_back(&disk).unwrap();
+        let meta = disk.metadata().unwrap();
+        assert_eq!(meta.len(), 100);
+        assert!(meta.blocks() * 512 < 1 << 20, "{meta:?}");
+        let refused = room.make(&disk, &path, 1 << 60).unwrap_err();
+        assert!(matches!(refused, StoreError::DiskFull { .. }), "{refused}");
+    }
+
+    #[test]
+    fn a_deleted_file_is_rescued_beside_what_has_taken_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.h5");
+        fs::write(&path, "recorded").unwrap();
+        let disk = File::options().read(true).write(true).open(&path).unwrap();
+        let place = Place::of(&path);
+        place.check(&disk).unwrap();
+        let moved = folder.path().join("moved.h5");
+        fs::rename(&path, &moved).unwrap();
+        place.check(&disk).unwrap();
+        fs::remove_file(&moved).unwrap();
+        let gone = place.check(&disk).unwrap_err().to_string();
+        assert!(
+            gone.ends_with("was deleted while it was being written"),
+            "{gone}"
+        );
+
+        assert_eq!(place.rescue(&disk), Rescue::Saved(path.clone()));
+        let beside = folder.path().join("run.rescued.h5");
+        assert_eq!(place.rescue(&disk), Rescue::Saved(beside.clone()));
+        let third = folder.path().join("run.rescued-2.h5");
+        assert_eq!(place.rescue(&disk), Rescue::Saved(third));
+        assert_eq!(fs::read(beside).unwrap(), b"recorded");
+        fs::remove_dir_all(folder.path()).unwrap();
+        assert_eq!(place.rescue(&disk), Rescue::Saved(path), "the folder too");
+    }
+}
