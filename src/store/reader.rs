@@ -31,6 +31,8 @@ pub struct RunState {
     pub message: String,
     /// Whole steps that may be read.
     pub committed: u64,
+    /// Whether a running training waits for the order to go on.
+    pub paused: bool,
     /// Seconds since the writer's last sign of life.
     pub silent: f64,
 }
@@ -57,6 +59,8 @@ pub struct RunReader {
     path: PathBuf,
     file: File,
     header: RunHeader,
+    /// Runs of older programs lack `state/paused`: they could not say so.
+    tells_pauses: bool,
     held_out: Option<Dataset>,
     columns: Columns,
 }
@@ -152,6 +156,7 @@ impl RunReader {
                 update_flips: dataset("motion/update_flips")?,
                 gradient_flips: dataset("motion/gradient_flips")?,
             },
+            tells_pauses: file.link_exists("state/paused"),
             path: path.to_owned(),
             file,
             header,
@@ -173,6 +178,7 @@ impl RunReader {
         let message = (text::read_strings(&self.file, "state/message"))
             .doing(&self.path, || "read state/message".to_owned())?;
         let heartbeat: f64 = self.latest("state/heartbeat")?;
+        let paused = self.tells_pauses && self.latest::<u8>("state/paused")? != 0;
         let committed: u64 = self.latest("state/committed")?;
         let mut steps = committed;
         for (dataset, extra) in self
@@ -191,6 +197,7 @@ impl RunReader {
                 .ok_or_else(|| self.damaged(format!("state/status is {status}")))?,
             message: message.concat(),
             committed: steps,
+            paused: paused && status == Status::Running.code(),
             silent: (unix_seconds() - heartbeat).max(0.0),
         })
     }

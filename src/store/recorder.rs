@@ -26,6 +26,7 @@ pub struct Recorder {
 enum Message {
     Start(StartRecord),
     Step(Box<StepRecord>),
+    Paused(bool),
     End(RunEnd),
 }
 
@@ -98,6 +99,14 @@ impl Recorder {
         self.send(Message::Step(Box::new(record)))
     }
 
+    /// Queues that the training waits, or goes on.
+    ///
+    /// # Errors
+    /// The recorder has failed; [`finish`](Self::finish) says why.
+    pub fn paused(&mut self, paused: bool) -> Result<(), QueueClosed> {
+        self.send(Message::Paused(paused))
+    }
+
     fn send(&mut self, message: Message) -> Result<(), QueueClosed> {
         match self.queue.try_send(message) {
             Ok(()) => Ok(()),
@@ -140,6 +149,11 @@ fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), 
             Ok(Message::Step(record)) => {
                 writer.step(&record)?;
                 waiting = true;
+            }
+            // At once, with every step before it: whoever looks at a paused run sees where it stands.
+            Ok(Message::Paused(paused)) => {
+                writer.paused(paused)?;
+                waiting = false;
             }
             Ok(Message::End(end)) => return writer.finish(&end),
             Err(RecvTimeoutError::Timeout) => {}

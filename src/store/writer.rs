@@ -51,6 +51,7 @@ pub struct RunWriter {
     committed: Dataset,
     heartbeat: Dataset,
     status: Dataset,
+    paused: Dataset,
     message: Dataset,
     /// Whole steps handed over so far.
     done: u64,
@@ -187,6 +188,13 @@ impl RunWriter {
                 "",
                 "0 running, 1 finished, 2 stopped by the user, 3 failed",
             )?,
+            paused: write_fixed(
+                &file,
+                "state/paused",
+                &[0_u8],
+                "",
+                "1 while the training waits for the order to go on",
+            )?,
             message: write_fixed(
                 &file,
                 "state/message",
@@ -265,6 +273,17 @@ impl RunWriter {
         self.file.flush()?;
         self.committed.write_raw(&[self.done])?;
         self.beat()
+    }
+
+    /// Says whether the training waits, and makes every step taken before readable.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn paused(&mut self, paused: bool) -> Result<(), StoreError> {
+        (self.try_commit())
+            .and_then(|()| self.paused.write_raw(&[u8::from(paused)]))
+            .and_then(|()| self.file.flush())
+            .doing(&self.path, || "write state/paused".to_owned())
     }
 
     /// Says that the writer is alive.

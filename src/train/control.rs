@@ -1,6 +1,6 @@
 //! Drives a trainer to its end, listening for orders between steps.
 
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::Receiver;
 
 use super::trainer::{TrainError, Trainer};
 use crate::record::{RunEnd, StartRecord, Status, StepRecord};
@@ -29,6 +29,15 @@ pub trait Sink {
     /// # Errors
     /// The run must end: its records can no longer be kept.
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed>;
+
+    /// The training waits between two steps from now on, or goes on. A sink that only keeps records
+    /// has nothing to do.
+    ///
+    /// # Errors
+    /// The run must end: its records can no longer be kept.
+    fn paused(&mut self, _paused: bool) -> Result<(), SinkClosed> {
+        Ok(())
+    }
 }
 
 /// Trains until the planned steps are done, the user stops it, or it fails. Every step done before
@@ -77,7 +86,7 @@ fn drive(
 ) -> Result<Status, Interruption> {
     sink.start(trainer.start()?)?;
     while trainer.steps_done() < trainer.steps_planned() {
-        if stop_is_wanted(controls) {
+        if stop_is_wanted(controls, sink)? {
             return Ok(Status::Stopped);
         }
         sink.step(trainer.step()?)?;
@@ -85,20 +94,25 @@ fn drive(
     Ok(Status::Finished)
 }
 
-/// Obeys waiting orders; blocks while paused. A closed channel gives no orders.
-fn stop_is_wanted(controls: &Receiver<Control>) -> bool {
+/// Obeys waiting orders; blocks while paused. A closed channel gives no orders, and ends a pause that
+/// nobody could end any more.
+fn stop_is_wanted(controls: &Receiver<Control>, sink: &mut impl Sink) -> Result<bool, SinkClosed> {
     let mut paused = false;
     loop {
         let order = if paused {
-            controls.recv().map_err(|_| TryRecvError::Disconnected)
+            controls.recv().ok()
         } else {
-            controls.try_recv()
+            controls.try_recv().ok()
         };
+        let pause = order == Some(Control::Pause);
+        if pause != paused {
+            paused = pause;
+            sink.paused(paused)?;
+        }
         match order {
-            Ok(Control::Pause) => paused = true,
-            Ok(Control::Resume) => paused = false,
-            Ok(Control::Stop) => return true,
-            Err(_) => return false,
+            Some(Control::Pause | Control::Resume) => {}
+            Some(Control::Stop) => return Ok(true),
+            None => return Ok(false),
         }
     }
 }
