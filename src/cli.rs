@@ -31,6 +31,30 @@ pub enum Command {
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
+    /// Show the run files in a folder, and how each stands
+    List {
+        /// Folder [default: runs, or where there is none, this one]
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// End a running training after the step under way, and wait until its file is closed
+    Stop {
+        /// Run file
+        #[arg(value_name = "RUN.h5")]
+        file: PathBuf,
+    },
+    /// Make a running training wait after the step under way
+    Pause {
+        /// Run file
+        #[arg(value_name = "RUN.h5")]
+        file: PathBuf,
+    },
+    /// Make a paused training go on
+    Resume {
+        /// Run file
+        #[arg(value_name = "RUN.h5")]
+        file: PathBuf,
+    },
     /// Print completions for a shell
     Completions {
         /// bash, elvish, fish, powershell or zsh
@@ -45,6 +69,11 @@ pub struct TrainArgs {
     /// TOML file with flags as keys, or a run file whose run is to be repeated; flags win over it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Return as soon as the training has begun, and leave it running without a terminal; not a key
+    /// of --config. What it has to say goes to FILE.log beside the run file; `lcascope open` shows
+    /// it, `lcascope stop` ends it
+    #[arg(long)]
+    pub detach: bool,
     #[command(flatten)]
     pub options: Options,
 }

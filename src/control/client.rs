@@ -62,7 +62,11 @@ impl Connection {
     /// The training refuses, does not answer, or has ended.
     pub fn ask(&mut self, line: &str) -> Result<String, AskError> {
         let asked = (self.stream.get_mut()).write_all(format!("{line}\n").as_bytes());
-        asked.map_err(gone)?;
+        match asked {
+            // Who turns a caller away says why before it has heard the question.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            asked => asked.map_err(gone)?,
+        }
         let mut answer = Vec::new();
         let longest = 2 * MAX_LINE as u64;
         let mut limited = self.stream.by_ref().take(longest);

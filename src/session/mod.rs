@@ -6,10 +6,14 @@
 //!       └────summaries (merged if slow)──▶ screen or progress bar, on the main thread
 //! ```
 
+mod detach;
 mod headless;
 mod info;
+mod list;
+mod orders;
 mod prepare;
 mod screen;
+mod standing;
 mod summary;
 mod train;
 
@@ -25,6 +29,8 @@ use crate::model::ModelError;
 use crate::store::StoreError;
 
 pub use info::info;
+pub use list::list;
+pub use orders::{pause, resume, stop};
 pub use train::{demo, train};
 
 /// Why a command failed. The message says what was wrong and what to do.

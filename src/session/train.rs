@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use super::detach::{self, Detached};
 use super::headless::{self, Progress};
 use super::prepare::{Prepared, prepare};
 use super::screen::{self, Signals};
@@ -16,6 +18,7 @@ use super::{Failure, summary};
 use crate::app::{App, Quit};
 use crate::cli::TrainArgs;
 use crate::config::{ConfigError, Options, RunConfig, merge, parse};
+use crate::control::{self, Server};
 use crate::feed::{self, Feed, FeedSender};
 use crate::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary};
 use crate::store::{Recorder, RecorderStats, RunReader, StoreError, WriteOptions};
@@ -30,10 +33,11 @@ const DEMO_EPOCHS: u64 = 40;
 /// # Errors
 /// The run file cannot be written, or the run fails.
 pub fn demo() -> Result<ExitCode, Failure> {
-    train_with(&Options {
+    let options = Options {
         epochs: Some(DEMO_EPOCHS),
         ..Options::default()
-    })
+    };
+    train_with(&options, None)
 }
 
 /// `lcascope train`
@@ -41,11 +45,18 @@ pub fn demo() -> Result<ExitCode, Failure> {
 /// # Errors
 /// Anything wrong with the flags, the data, the device or the run file, or the run fails.
 pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
+    let detached = match args.detach {
+        true => match Detached::begin()? {
+            Some(detached) => Some(detached),
+            None => return detach::spawn(),
+        },
+        false => None,
+    };
     let options = match &args.config {
         Some(path) => merge(&read_config(path)?, &args.options)?,
         None => args.options.clone(),
     };
-    train_with(&options)
+    train_with(&options, detached)
 }
 
 /// Options from a TOML file, or from the configuration stored in a run file.
@@ -74,10 +85,10 @@ fn read_config(path: &Path) -> Result<Options, Failure> {
     Ok(parse(&text, &origin)?)
 }
 
-fn train_with(options: &Options) -> Result<ExitCode, Failure> {
+fn train_with(options: &Options, detached: Option<Detached>) -> Result<ExitCode, Failure> {
     let config = RunConfig::resolve(options)?;
     let screen = screen::options(options.color, options.glyphs, options.fps)?;
-    let quiet = options.quiet.unwrap_or(false);
+    let quiet = detached.is_some() || options.quiet.unwrap_or(false);
     let headless = quiet || options.headless.unwrap_or(false) || !screen::has_terminal();
     let force = options.force.unwrap_or(false);
     let output = match &options.output {
@@ -103,14 +114,22 @@ fn train_with(options: &Options) -> Result<ExitCode, Failure> {
         mantissa_bits: config.mantissa_bits,
     };
     let recorder = Recorder::spawn(&output, &header, write)?;
-    let run = Run::spawn(header, trainer, recorder)?;
+    let run = Run::spawn(header, trainer, recorder, &output)?;
     let signals = Signals::listen(Some(run.controls.clone()))?;
     let place = match (headless, quiet) {
         (_, true) => Place::Nowhere,
         (true, false) => Place::Bar,
         (false, false) => Place::Screen(screen),
     };
-    run.watch(place, &signals, &output)
+    let Some(detached) = detached else {
+        return run.watch(place, &signals, &output);
+    };
+    let log = detached.begun(&output);
+    let result = run.watch(place, &signals, &output);
+    if result.is_ok() {
+        log.remove_if_empty();
+    }
+    result
 }
 
 /// `runs/<network>-<time>.h5`, with a number if that is taken.
@@ -137,25 +156,53 @@ type Recorded = Result<(RunEnd, RecorderStats), StoreError>;
 struct Run {
     feed: Feed,
     controls: Sender<Control>,
+    /// Whether other processes can give orders too.
+    controllable: bool,
     thread: thread::JoinHandle<Recorded>,
 }
 
 impl Run {
-    /// Starts the trainer's thread.
+    /// Starts the trainer's thread, and the control socket beside the run file.
     fn spawn(
         header: Arc<RunHeader>,
         trainer: Trainer,
         recorder: Recorder,
+        output: &Path,
     ) -> Result<Self, Failure> {
         let (controls, orders) = unbounded();
+        let planned = header.planned_steps;
+        let progress = control::Progress::new();
+        let server = Server::spawn(output, controls.clone(), progress.clone(), planned);
+        let server = server
+            .inspect_err(|(path, error)| {
+                let path = path.display();
+                let _ = writeln!(
+                    io::stderr(),
+                    "warning: no control socket {path}: {error}; `lcascope stop` and `pause` cannot \
+                     reach this training, signals can"
+                );
+            })
+            .ok();
+        let controllable = server.is_some();
         let (sender, feed) = feed::live(header, controls.clone());
+        let outlet = Outlet {
+            recorder,
+            feed: sender,
+            progress,
+        };
         let thread = thread::Builder::new()
             .name("trainer".to_owned())
-            .spawn(move || run_training(trainer, recorder, sender, &orders))
+            .spawn(move || {
+                let recorded = run_training(trainer, outlet, &orders);
+                // The file is closed: now, and not before, those who wait for the end are told.
+                drop(server);
+                recorded
+            })
             .map_err(|error| Failure::Other(format!("cannot start the training: {error}")))?;
         Ok(Self {
             feed,
             controls,
+            controllable,
             thread,
         })
     }
@@ -165,6 +212,7 @@ impl Run {
         let Self {
             feed,
             controls,
+            controllable,
             thread,
         } = self;
         let mut interrupted = None;
@@ -180,7 +228,10 @@ impl Run {
                                 // After a hang-up nobody is left to read a bar or a summary.
                                 quiet = exit == Exit::Hangup;
                                 let progress = if quiet { Progress::None } else { Progress::Bar };
-                                let _ = controls.send(Control::Resume);
+                                // A pause outlives the terminal where somebody can end it.
+                                if !(quiet && controllable) {
+                                    let _ = controls.send(Control::Resume);
+                                }
                                 interrupted =
                                     headless::follow(&feed, &mut app, &controls, signals, progress);
                             }
@@ -246,16 +297,11 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// The trainer's thread: trains, records, and tells the screen.
-fn run_training(
-    mut trainer: Trainer,
-    recorder: Recorder,
-    feed: FeedSender,
-    orders: &Receiver<Control>,
-) -> Recorded {
-    let mut outlet = Outlet { recorder, feed };
-    match train::run(&mut trainer, orders, &mut outlet) {
+fn run_training(mut trainer: Trainer, mut outlet: Outlet, orders: &Receiver<Control>) -> Recorded {
+    let result = train::run(&mut trainer, orders, &mut outlet);
+    let Outlet { recorder, feed, .. } = outlet;
+    match result {
         Ok(end) => {
-            let Outlet { recorder, feed } = outlet;
             let result = recorder.finish(end.clone());
             match &result {
                 Ok(_) => feed.end(&end),
@@ -264,7 +310,6 @@ fn run_training(
             result.map(|stats| (end, stats))
         }
         Err(SinkClosed) => {
-            let Outlet { recorder, feed } = outlet;
             let end = RunEnd {
                 status: Status::Failed,
                 message: "the recorder failed".to_owned(),
@@ -283,6 +328,8 @@ fn run_training(
 struct Outlet {
     recorder: Recorder,
     feed: FeedSender,
+    /// What the control socket tells.
+    progress: Arc<control::Progress>,
 }
 
 impl Sink for Outlet {
@@ -292,7 +339,14 @@ impl Sink for Outlet {
     }
 
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
+        self.progress.steps_done(record.step + 1);
         self.feed.step(StepSummary::of(&record));
         self.recorder.step(record).map_err(|_| SinkClosed)
+    }
+
+    fn paused(&mut self, paused: bool) -> Result<(), SinkClosed> {
+        self.progress.paused(paused);
+        self.feed.paused(paused);
+        self.recorder.paused(paused).map_err(|_| SinkClosed)
     }
 }
