@@ -37,8 +37,32 @@ pub enum Command {
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
+    /// Show the run files in a folder, and how each stands
+    List {
+        /// Folder [default: runs, or where there is none, this one]
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// End a running training after the step under way, and wait until its file is closed
+    Stop {
+        /// Run file
+        #[arg(value_name = "RUN.h5")]
+        file: PathBuf,
+    },
     /// Make the file of a run that was killed readable by every HDF5 tool
     Repair {
+        /// Run file
+        #[arg(value_name = "RUN.h5")]
+        file: PathBuf,
+    },
+    /// Make a running training wait after the step under way
+    Pause {
+        /// Run file
+        #[arg(value_name = "RUN.h5")]
+        file: PathBuf,
+    },
+    /// Make a paused training go on
+    Resume {
         /// Run file
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
@@ -60,6 +84,11 @@ pub struct TrainArgs {
     /// Go on with a run that was stopped, has failed or was killed, with its own configuration
     #[arg(long, value_name = "RUN.h5", conflicts_with = "config")]
     pub resume: Option<PathBuf>,
+    /// Return as soon as the training has begun, and leave it running without a terminal; not a key
+    /// of --config. What it has to say goes to FILE.log beside the run file; `lcascope open` shows
+    /// it, `lcascope stop` ends it
+    #[arg(long)]
+    pub detach: bool,
     #[command(flatten)]
     pub options: Options,
 }

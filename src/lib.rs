@@ -14,6 +14,7 @@
 //! | [`lca`] | the method: integrate along a step, allocate, count |
 //! | [`record`] | what one step says; how records merge |
 //! | [`train`] | the loop: step, allocate, emit |
+//! | [`control`] | orders to a training in another process, by a socket beside its run file |
 //! | [`store`] | the run file: the only code that knows HDF5 |
 //! | [`feed`] | one stream of events, live, followed or replayed |
 //! | [`analysis`] | pure functions from steps to what a chart shows |
@@ -26,6 +27,7 @@ pub mod analysis;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod data;
 pub mod engine;
 pub mod feed;

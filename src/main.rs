@@ -27,6 +27,10 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Info { file }) => session::info(&file),
         Some(Command::Verify { file }) => session::verify(&file),
         Some(Command::Repair { file }) => session::repair(&file),
+        Some(Command::List { folder }) => session::list(folder.as_deref()),
+        Some(Command::Stop { file }) => session::stop(&file),
+        Some(Command::Pause { file }) => session::pause(&file),
+        Some(Command::Resume { file }) => session::resume(&file),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lcascope", &mut text);

@@ -20,8 +20,9 @@ const ROOMS: &[(&str, &[&str])] = &[
             "data", "engine", "lca", "layout", "model", "optim", "record",
         ],
     ),
+    ("control", &["train"]),
     ("store", &["layout", "record"]),
-    ("feed", &["record", "store", "train"]),
+    ("feed", &["control", "record", "store", "train"]),
     ("app", &["analysis", "feed", "record", "train"]),
     ("tui", &["analysis", "app", "feed", "record"]),
     (
@@ -34,8 +35,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "session",
         &[
-            "app", "cli", "config", "data", "engine", "feed", "lca", "model", "optim", "record",
-            "store", "train", "tui",
+            "app", "cli", "config", "control", "data", "engine", "feed", "lca", "model", "optim",
+            "record", "store", "train", "tui",
         ],
     ),
 ];
@@ -52,7 +53,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("signal_hook", &["session", "tui"]),
     (
         "crossbeam_channel",
-        &["feed", "session", "store", "train", "tui"],
+        &["control", "feed", "session", "store", "train", "tui"],
     ),
 ];
 

@@ -106,6 +106,7 @@ const CONTRACT: &[(&str, &str, &str, &str)] = &[
     ("trace/gradient", "T R", "f32", "nats"),
     ("trace/lca", "T R", "f32", "nats"),
     ("state/status", "1", "u8", ""),
+    ("state/paused", "1", "u8", ""),
     ("state/committed", "1", "u64", "steps"),
     ("state/heartbeat", "1", "f64", "seconds"),
     ("state/message", "1", "text", ""),
@@ -908,7 +909,7 @@ fn readers_beside_a_writer_see_whole_steps_only() {
                 }
             }
             FeedEvent::Status { status, .. } => assert_eq!(status, Status::Stopped),
-            FeedEvent::CaughtUp => {}
+            FeedEvent::CaughtUp | FeedEvent::Controllable(_) => {}
             other => panic!("{other:?}"),
         }
     }

@@ -32,7 +32,8 @@ pub enum Action {
     Scroll(i64),
     Help,
     Quit,
-    /// Answers to the question whether to stop the training.
+    /// Answers to the question whether to stop the training. A training in another process is stopped
+    /// without quitting.
     StopAndQuit,
     LeaveRunning,
     /// Close what lies over the screen.
@@ -45,6 +46,8 @@ pub enum Overlay {
     Help,
     /// Quit while training: stop it or leave it running?
     AskQuit,
+    /// The same about a training in another process, which can be told to stop.
+    AskLeave,
 }
 
 /// How the user left.
@@ -60,6 +63,8 @@ pub enum Quit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Live,
+    /// Will pause after the step under way.
+    Pausing,
     Paused,
     Following,
     WriterLost,
@@ -98,6 +103,11 @@ pub struct App {
     message: String,
     writer_lost: bool,
     paused: bool,
+    /// Whether it is to be paused, where that has been ordered and not heard of since.
+    pause_ordered: Option<bool>,
+    controllable: bool,
+    /// Why an order failed, until the next key.
+    notice: String,
     speed: usize,
     playback: Option<Playback>,
     orders: Vec<Control>,
@@ -111,6 +121,9 @@ impl App {
             timeline: Timeline::new(layers.map(|layer| layer.range.len() as u64)),
             header,
             origin,
+            controllable: origin == Origin::Live,
+            pause_ordered: None,
+            notice: String::new(),
             window: Window::default(),
             overlay: None,
             log_scale: true,
@@ -140,9 +153,26 @@ impl App {
                 self.status = status;
                 self.message = message;
                 self.writer_lost = false;
-                if self.overlay == Some(Overlay::AskQuit) {
-                    self.overlay = None;
+                self.paused = false;
+                self.pause_ordered = None;
+                self.ask_no_more();
+            }
+            FeedEvent::Paused(paused) => {
+                self.paused = paused;
+                if self.pause_ordered == Some(paused) {
+                    self.pause_ordered = None;
                 }
+            }
+            FeedEvent::Controllable(controllable) => {
+                self.controllable = controllable;
+                if !controllable {
+                    self.pause_ordered = None;
+                    self.ask_no_more();
+                }
+            }
+            FeedEvent::OrderFailed(why) => {
+                self.notice = why;
+                self.pause_ordered = None;
             }
             FeedEvent::WriterLost(lost) => self.writer_lost = lost,
             FeedEvent::Broken(why) => {
@@ -155,6 +185,7 @@ impl App {
     /// Obeys a key.
     pub fn act(&mut self, action: Action) {
         let end = self.timeline.end();
+        self.notice.clear();
         match action {
             Action::Move(steps) => {
                 self.settle();
@@ -175,16 +206,7 @@ impl App {
             Action::Freeze => self.window.toggle_freeze(end),
             Action::Faster => self.speed = (self.speed + 1).min(SPEEDS.len() - 1),
             Action::Slower => self.speed = self.speed.saturating_sub(1),
-            Action::PauseTraining if self.is_training() => {
-                self.paused = !self.paused;
-                let order = if self.paused {
-                    Control::Pause
-                } else {
-                    Control::Resume
-                };
-                self.orders.push(order);
-            }
-            Action::PauseTraining => {}
+            Action::PauseTraining => self.pause_or_resume(),
             Action::ToggleScale => self.log_scale = !self.log_scale,
             Action::Scroll(rows) => {
                 let rows = isize::try_from(rows).unwrap_or(0);
@@ -193,6 +215,14 @@ impl App {
             }
             Action::Help => self.overlay = Some(Overlay::Help),
             Action::Quit if self.is_training() => self.overlay = Some(Overlay::AskQuit),
+            // Asked twice, it need not be answered.
+            Action::Quit if self.takes_orders() && self.overlay != Some(Overlay::AskLeave) => {
+                self.overlay = Some(Overlay::AskLeave);
+            }
+            Action::StopAndQuit if self.origin != Origin::Live => {
+                self.orders.push(Control::Stop);
+                self.overlay = None;
+            }
             Action::Quit | Action::StopAndQuit => self.quit = Some(Quit::Stop),
             Action::LeaveRunning => self.quit = Some(Quit::Leave),
             Action::Dismiss => self.overlay = None,
@@ -202,6 +232,33 @@ impl App {
     /// Orders to the training that have come up since the last call.
     pub fn take_orders(&mut self) -> Vec<Control> {
         std::mem::take(&mut self.orders)
+    }
+
+    /// `p`: the opposite of what is, or of what has been ordered since.
+    fn pause_or_resume(&mut self) {
+        if self.takes_orders() {
+            let pause = !self.pause_ordered.unwrap_or(self.paused);
+            self.pause_ordered = Some(pause);
+            self.orders.push(match pause {
+                true => Control::Pause,
+                false => Control::Resume,
+            });
+        } else if self.origin == Origin::Following && self.status == Status::Running {
+            "this training takes no orders: its control socket cannot be reached"
+                .clone_into(&mut self.notice);
+        }
+    }
+
+    fn ask_no_more(&mut self) {
+        if matches!(self.overlay, Some(Overlay::AskQuit | Overlay::AskLeave)) {
+            self.overlay = None;
+        }
+    }
+
+    /// Whether a training is going on that can be paused and stopped.
+    #[must_use]
+    pub fn takes_orders(&self) -> bool {
+        self.controllable && self.status == Status::Running
     }
 
     /// Whether a training in this process is going on.
@@ -214,7 +271,8 @@ impl App {
     pub fn phase(&self) -> Phase {
         match (self.origin, self.status) {
             (_, Status::Failed) => Phase::Failed,
-            (Origin::Live, Status::Running) if self.paused => Phase::Paused,
+            (_, Status::Running) if self.paused && !self.writer_lost => Phase::Paused,
+            (_, Status::Running) if self.pause_ordered == Some(true) => Phase::Pausing,
             (Origin::Live, Status::Running) => Phase::Live,
             (Origin::Following | Origin::Replay, Status::Running) if self.writer_lost => {
                 Phase::WriterLost
@@ -230,6 +288,12 @@ impl App {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Why an order could not be given; empty once a key has been pressed.
+    #[must_use]
+    pub fn notice(&self) -> &str {
+        &self.notice
     }
 
     /// Steps a second, while a replay is playing.
@@ -355,12 +419,59 @@ mod tests {
     fn pausing_gives_orders_only_to_a_live_training() {
         let mut live = app(Origin::Live);
         live.act(Action::PauseTraining);
-        assert_eq!(live.phase(), Phase::Paused);
+        assert_eq!(live.phase(), Phase::Pausing, "the step is not done yet");
         live.act(Action::PauseTraining);
+        assert_eq!(live.phase(), Phase::Live);
         assert_eq!(live.take_orders(), [Control::Pause, Control::Resume]);
+        live.event(FeedEvent::Paused(true));
+        assert_eq!(live.phase(), Phase::Paused, "whoever has ordered it");
+        live.event(FeedEvent::Paused(false));
+        live.act(Action::PauseTraining);
+        assert_eq!(live.take_orders(), [Control::Pause]);
+        live.event(FeedEvent::Paused(true));
+        live.act(Action::PauseTraining);
+        assert_eq!(live.take_orders(), [Control::Resume]);
         let mut replay = app(Origin::Replay);
         replay.act(Action::PauseTraining);
         assert!(replay.take_orders().is_empty());
+    }
+
+    #[test]
+    fn a_followed_training_is_ordered_about_where_it_listens() {
+        let mut app = app(Origin::Following);
+        app.act(Action::PauseTraining);
+        assert!(app.take_orders().is_empty() && !app.notice().is_empty());
+        app.event(FeedEvent::Controllable(true));
+        app.act(Action::PauseTraining);
+        assert_eq!(app.notice(), "");
+        assert_eq!(app.take_orders(), [Control::Pause]);
+        assert_eq!(app.phase(), Phase::Pausing);
+        app.event(FeedEvent::OrderFailed("why".to_owned()));
+        assert_eq!((app.phase(), app.notice()), (Phase::Following, "why"));
+        app.event(FeedEvent::Paused(true));
+        assert_eq!(app.phase(), Phase::Paused);
+        app.event(FeedEvent::WriterLost(true));
+        assert_eq!(app.phase(), Phase::WriterLost);
+    }
+
+    #[test]
+    fn leaving_a_followed_training_asks_where_it_could_be_stopped() {
+        let mut app = app(Origin::Following);
+        app.act(Action::Quit);
+        assert!(app.quit.take().is_some(), "there is nothing to ask");
+        app.event(FeedEvent::Controllable(true));
+        app.act(Action::Quit);
+        assert_eq!((app.quit, app.overlay), (None, Some(Overlay::AskLeave)));
+        app.act(Action::StopAndQuit);
+        assert_eq!((app.quit, app.overlay), (None, None), "stays to see it end");
+        assert_eq!(app.take_orders(), [Control::Stop]);
+        app.act(Action::Quit);
+        app.event(FeedEvent::Controllable(false));
+        assert_eq!(app.overlay, None, "there is nothing left to ask");
+        app.event(FeedEvent::Controllable(true));
+        app.act(Action::Quit);
+        app.act(Action::Quit);
+        assert!(app.quit.is_some() && app.take_orders().is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
-use super::{Feed, FeedEvent, Origin};
+use super::{Feed, FeedEvent, Origin, orders};
 use crate::record::Status;
 use crate::store::{RunReader, StoreError};
 
@@ -18,17 +18,18 @@ const BLOCK: u64 = 512;
 /// How often a file that is being written is looked at.
 const POLL: Duration = Duration::from_millis(200);
 
-/// A thread that reads a file. It ends when this is dropped.
+/// A thread that reads a file, and one that passes orders on to whoever writes it. They end when this
+/// is dropped.
 pub struct FileFeed {
     quit: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Drop for FileFeed {
     fn drop(&mut self) {
         // Closing the channel is the order to end, also for a reader that is waiting to send.
         drop(self.quit.take());
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
@@ -49,9 +50,23 @@ pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
     let header = Arc::new(reader.header().clone());
     let (events, receiver) = bounded(16);
     let (quit, quitting) = bounded(0);
+    let io = |error: io::Error| StoreError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    // Closed when the reader's thread ends; the thread of the orders ends then too.
+    let (reading, read) = bounded::<()>(0);
+    let (controls, messenger) = match origin {
+        Origin::Following => {
+            let (controls, thread) = orders::spawn(path, events.clone(), read).map_err(io)?;
+            (Some(controls), Some(thread))
+        }
+        Origin::Live | Origin::Replay => (None, None),
+    };
     let thread = thread::Builder::new()
         .name("reader".to_owned())
         .spawn(move || {
+            let _reading = reading;
             if let Err(Stop::Broken(error)) = follow(&reader, &events, &quitting) {
                 let broken = FeedEvent::Broken(error.to_string());
                 select! {
@@ -60,19 +75,16 @@ pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
                 }
             }
         })
-        .map_err(|error: io::Error| StoreError::Io {
-            path: path.to_owned(),
-            error,
-        })?;
+        .map_err(io)?;
     let feed = Feed {
         header,
         origin,
         events: receiver,
-        controls: None,
+        controls,
     };
     let handle = FileFeed {
         quit: Some(quit),
-        thread: Some(thread),
+        threads: std::iter::once(thread).chain(messenger).collect(),
     };
     Ok((feed, handle))
 }
@@ -100,6 +112,7 @@ fn follow(reader: &RunReader, events: &Sender<FeedEvent>, quit: &Receiver<()>) -
     let mut started = false;
     let mut sent = 0;
     let mut lost = false;
+    let mut paused = false;
     let mut caught_up = false;
     loop {
         let state = reader.refresh()?;
@@ -118,6 +131,9 @@ fn follow(reader: &RunReader, events: &Sender<FeedEvent>, quit: &Receiver<()>) -
         if state.status != Status::Running {
             let (status, message) = (state.status, state.message);
             return send(FeedEvent::Status { status, message });
+        }
+        if std::mem::replace(&mut paused, state.paused) != state.paused {
+            send(FeedEvent::Paused(paused))?;
         }
         if lost != state.writer_is_lost() {
             lost = !lost;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{Sender, unbounded};
 
 use super::{Feed, FeedEvent, Origin};
 use crate::record::{RunEnd, RunHeader, StartRecord, StepSummary};
 use crate::train::Control;
 
-/// Events that may wait for the screen. Beyond them steps are merged.
+/// Events that may wait for the screen. Beyond them steps are merged; what is not a step is rare, and
+/// is queued all the same, so that no order ever waits for a screen either.
 const QUEUE: usize = 256;
 
 /// The training's end of a feed. It never waits for the screen: what does not fit the queue is
@@ -22,7 +23,7 @@ pub struct FeedSender {
 /// A feed and its sending end. `controls` passes the screen's orders on.
 #[must_use]
 pub fn live(header: Arc<RunHeader>, controls: Sender<Control>) -> (FeedSender, Feed) {
-    let (events, receiver) = bounded(QUEUE);
+    let (events, receiver) = unbounded();
     let sender = FeedSender {
         events,
         waiting: None,
@@ -49,22 +50,32 @@ impl FeedSender {
             }
             None => summary,
         };
-        if let Err(TrySendError::Full(FeedEvent::Steps(steps))) =
-            self.events.try_send(FeedEvent::Steps(vec![summary]))
-        {
-            self.waiting = steps.into_iter().next();
+        if self.events.len() < QUEUE {
+            let _ = self.events.send(FeedEvent::Steps(vec![summary]));
+        } else {
+            self.waiting = Some(summary);
         }
+    }
+
+    /// Says that the training waits, with every step before it, or goes on.
+    pub fn paused(&mut self, paused: bool) {
+        self.flush();
+        let _ = self.events.send(FeedEvent::Paused(paused));
     }
 
     /// Says how the run ended, after everything that has happened.
     pub fn end(mut self, end: &RunEnd) {
-        if let Some(waiting) = self.waiting.take() {
-            let _ = self.events.send(FeedEvent::Steps(vec![waiting]));
-        }
+        self.flush();
         let _ = self.events.send(FeedEvent::Status {
             status: end.status,
             message: end.message.clone(),
         });
+    }
+
+    fn flush(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            let _ = self.events.send(FeedEvent::Steps(vec![waiting]));
+        }
     }
 
     /// Says that the run ended in a way that its own record cannot tell.

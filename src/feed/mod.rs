@@ -6,6 +6,7 @@
 
 mod file;
 mod live;
+mod orders;
 
 use std::sync::Arc;
 
@@ -39,6 +40,12 @@ pub enum FeedEvent {
     CaughtUp,
     /// How the run stands. `message` says why it failed.
     Status { status: Status, message: String },
+    /// The training waits between two steps, or goes on.
+    Paused(bool),
+    /// Whether a training in another process takes orders now. One in this process always does.
+    Controllable(bool),
+    /// An order could not be given, or was refused: why.
+    OrderFailed(String),
     /// The writer of a file gives no sign of life, or does so again.
     WriterLost(bool),
     /// Nothing more will come, and this is why.

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use signal_hook::consts::SIGHUP;
 
 use super::screen::Signals;
-use crate::app::App;
+use crate::app::{App, Phase};
 use crate::feed::Feed;
 use crate::train::Control;
 
@@ -96,6 +96,12 @@ impl Display {
         let (loss, residual) = (entry.loss_after, entry.residual);
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let rate = end as f64 / entry.seconds.max(f64::MIN_POSITIVE);
+        if app.phase() == Phase::Paused {
+            if let Self::Bar(bar) = self {
+                bar.set_message("paused");
+            }
+            return;
+        }
         let text = format!("loss {loss:.4}  residual {residual:+.1e}  {rate:.1} steps/s");
         match self {
             Self::Bar(bar) => {

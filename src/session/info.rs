@@ -50,6 +50,9 @@ fn describe(out: &mut String, path: &Path, header: &RunHeader, state: &RunState)
     );
     let mut status = state.status.name().to_owned();
     if state.status == Status::Running {
+        if state.paused {
+            status.push_str(", paused");
+        }
         let _ = write!(status, ", last sign of life {:.0} s ago", state.silent);
     }
     if !state.message.is_empty() {

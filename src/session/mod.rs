@@ -7,11 +7,15 @@
 //! ```
 
 mod care;
+mod detach;
 mod headless;
 mod info;
+mod list;
+mod orders;
 mod prepare;
 mod resume;
 mod screen;
+mod standing;
 mod summary;
 mod train;
 
@@ -29,6 +33,8 @@ use crate::store::StoreError;
 
 pub use care::{repair, verify};
 pub use info::info;
+pub use list::list;
+pub use orders::{pause, resume, stop};
 pub use train::{demo, train};
 
 /// Why a command failed. The message says what was wrong and what to do.

@@ -2,13 +2,16 @@
 
 use std::any::Any;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use super::detach::{self, Detached};
 use super::headless::{self, Progress};
 use super::prepare::{Prepared, prepare};
 use super::resume::Resumed;
@@ -17,6 +20,7 @@ use super::{Failure, summary};
 use crate::app::{App, Quit};
 use crate::cli::TrainArgs;
 use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge, parse};
+use crate::control::{self, Server};
 use crate::feed::{self, Feed, FeedSender, Origin};
 use crate::record::{Checkpoint, RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary};
 use crate::store::{Recorder, RecorderStats, RunReader, StoreError, WriteOptions};
@@ -31,10 +35,11 @@ const DEMO_EPOCHS: u64 = 40;
 /// # Errors
 /// The run file cannot be written, or the run fails.
 pub fn demo() -> Result<ExitCode, Failure> {
-    train_with(&Options {
+    let options = Options {
         epochs: Some(DEMO_EPOCHS),
         ..Options::default()
-    })
+    };
+    train_with(&options, None)
 }
 
 /// `lcascope train`
@@ -42,14 +47,21 @@ pub fn demo() -> Result<ExitCode, Failure> {
 /// # Errors
 /// Anything wrong with the flags, the data, the device or the run file, or the run fails.
 pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
+    let detached = match args.detach {
+        true => match Detached::begin()? {
+            Some(detached) => Some(detached),
+            None => return detach::spawn(),
+        },
+        false => None,
+    };
     if let Some(path) = &args.resume {
-        return resume(path, &args.options);
+        return resume(path, &args.options, detached);
     }
     let options = match &args.config {
         Some(path) => merge(&read_config(path)?, &args.options)?,
         None => args.options.clone(),
     };
-    train_with(&options)
+    train_with(&options, detached)
 }
 
 /// Options from a TOML file, or from the configuration stored in a run file.
@@ -70,9 +82,9 @@ fn read_config(path: &Path) -> Result<Options, Failure> {
     Ok(parse(&text, &origin)?)
 }
 
-fn train_with(options: &Options) -> Result<ExitCode, Failure> {
+fn train_with(options: &Options, detached: Option<Detached>) -> Result<ExitCode, Failure> {
     let config = RunConfig::resolve(options)?;
-    let watched = Watched::from(options)?;
+    let watched = Watched::from(options, detached)?;
     let force = options.force.unwrap_or(false);
     let output = match &options.output {
         Some(path) => path.clone(),
@@ -99,13 +111,13 @@ fn train_with(options: &Options) -> Result<ExitCode, Failure> {
     let recorder = Recorder::spawn(&output, &header, write)?;
     let app = App::new(header, Origin::Live);
     let beginning = Beginning::Fresh;
-    let run = Run::spawn(app, trainer, recorder, beginning, config.checkpoint_every)?;
-    run.watch(watched, &output)
+    let outlet = (recorder, config.checkpoint_every);
+    Run::spawn(app, trainer, outlet, beginning, &output)?.watch(watched, &output)
 }
 
 /// Goes on with a run. What of `flags` would change it is refused.
-fn resume(path: &Path, flags: &Options) -> Result<ExitCode, Failure> {
-    let watched = Watched::from(flags)?;
+fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<ExitCode, Failure> {
+    let watched = Watched::from(flags, detached)?;
     let Resumed {
         app,
         trainer,
@@ -115,8 +127,8 @@ fn resume(path: &Path, flags: &Options) -> Result<ExitCode, Failure> {
         checkpoint_every,
     } = super::resume::resume(path, flags)?;
     let beginning = Beginning::Resumed { start, kept };
-    let run = Run::spawn(app, trainer, recorder, beginning, checkpoint_every)?;
-    run.watch(watched, path)
+    let outlet = (recorder, checkpoint_every);
+    Run::spawn(app, trainer, outlet, beginning, path)?.watch(watched, path)
 }
 
 /// How a run begins.
@@ -134,19 +146,24 @@ enum Beginning {
 struct Watched {
     place: Place,
     quiet: bool,
+    detached: Option<Detached>,
 }
 
 impl Watched {
-    fn from(options: &Options) -> Result<Self, ConfigError> {
+    fn from(options: &Options, detached: Option<Detached>) -> Result<Self, ConfigError> {
         let screen = screen::options(options.color, options.glyphs, options.fps)?;
-        let quiet = options.quiet.unwrap_or(false);
+        let quiet = detached.is_some() || options.quiet.unwrap_or(false);
         let headless = quiet || options.headless.unwrap_or(false) || !screen::has_terminal();
         let place = match (headless, quiet) {
             (_, true) => Place::Nowhere,
             (true, false) => Place::Bar,
             (false, false) => Place::Screen(screen),
         };
-        Ok(Self { place, quiet })
+        Ok(Self {
+            place,
+            quiet,
+            detached,
+        })
     }
 }
 
@@ -187,51 +204,89 @@ struct Run {
     feed: Feed,
     controls: Sender<Control>,
     signals: Signals,
+    /// Whether other processes can give orders too.
+    controllable: bool,
     thread: thread::JoinHandle<Recorded>,
 }
 
 impl Run {
-    /// Starts the trainer's thread.
+    /// Starts the trainer's thread, and the control socket beside the run file.
     fn spawn(
         app: App,
         trainer: Trainer,
-        recorder: Recorder,
+        (recorder, checkpoint_every): (Recorder, CheckpointEvery),
         beginning: Beginning,
-        checkpoint_every: CheckpointEvery,
+        output: &Path,
     ) -> Result<Self, Failure> {
         let (controls, orders) = unbounded();
+        let planned = app.header.planned_steps;
+        let progress = control::Progress::new();
+        let server = Server::spawn(output, controls.clone(), progress.clone(), planned);
+        let server = server
+            .inspect_err(|(path, error)| {
+                let path = path.display();
+                let _ = writeln!(
+                    io::stderr(),
+                    "warning: no control socket {path}: {error}; `lcascope stop` and `pause` cannot \
+                     reach this training, signals can"
+                );
+            })
+            .ok();
+        let controllable = server.is_some();
         let (feed_sender, feed) = feed::live(app.header.clone(), controls.clone());
         let signals = Signals::listen(Some(controls.clone()))?;
         let outlet = Outlet {
             recorder,
             feed: feed_sender,
+            progress,
             shown: app.timeline.end(),
             checkpoints: Checkpoints::new(checkpoint_every, trainer.steps_done()),
         };
         let thread = thread::Builder::new()
             .name("trainer".to_owned())
-            .spawn(move || run_training(trainer, beginning, outlet, &orders))
+            .spawn(move || {
+                let recorded = run_training(trainer, beginning, outlet, &orders);
+                // The file is closed: now, and not before, those who wait for the end are told.
+                drop(server);
+                recorded
+            })
             .map_err(|error| Failure::Other(format!("cannot start the training: {error}")))?;
         Ok(Self {
             app,
             feed,
             controls,
             signals,
+            controllable,
             thread,
         })
     }
 
     /// Watches the training to its end or the user's, and reports it.
-    fn watch(self, watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
+    fn watch(self, mut watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
+        let Some(detached) = watched.detached.take() else {
+            return self.watch_here(watched, output);
+        };
+        let log = detached.begun(output);
+        let result = self.watch_here(watched, output);
+        if result.is_ok() {
+            log.remove_if_empty();
+        }
+        result
+    }
+
+    fn watch_here(self, watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
         let Self {
             mut app,
             feed,
             controls,
             signals,
+            controllable,
             thread,
         } = self;
         let mut interrupted = None;
-        let Watched { place, mut quiet } = watched;
+        let Watched {
+            place, mut quiet, ..
+        } = watched;
         match place {
             Place::Screen(options) => {
                 // A screen that cannot be drawn is no reason to lose the training's steps.
@@ -241,7 +296,10 @@ impl Run {
                         // After a hang-up nobody is left to read a bar or a summary.
                         quiet = exit == Exit::Hangup;
                         let progress = if quiet { Progress::None } else { Progress::Bar };
-                        let _ = controls.send(Control::Resume);
+                        // A pause outlives the terminal where somebody can end it.
+                        if !(quiet && controllable) {
+                            let _ = controls.send(Control::Resume);
+                        }
                         interrupted =
                             headless::follow(&feed, &mut app, &controls, &signals, progress);
                     }
@@ -346,6 +404,8 @@ fn run_training(
 struct Outlet {
     recorder: Recorder,
     feed: FeedSender,
+    /// What the control socket tells.
+    progress: Arc<control::Progress>,
     /// Steps that the screen has from the file of a run that was resumed.
     shown: u64,
     checkpoints: Checkpoints,
@@ -358,10 +418,17 @@ impl Sink for Outlet {
     }
 
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
+        self.progress.steps_done(record.step + 1);
         if record.step >= self.shown {
             self.feed.step(StepSummary::of(&record));
         }
         self.recorder.step(record).map_err(|_| SinkClosed)
+    }
+
+    fn paused(&mut self, paused: bool) -> Result<(), SinkClosed> {
+        self.progress.paused(paused);
+        self.feed.paused(paused);
+        self.recorder.paused(paused).map_err(|_| SinkClosed)
     }
 
     fn checkpoint_is_due(&mut self, done: u64) -> bool {

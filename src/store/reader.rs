@@ -35,6 +35,8 @@ pub struct RunState {
     pub message: String,
     /// Whole steps that may be read.
     pub committed: u64,
+    /// Whether a running training waits for the order to go on.
+    pub paused: bool,
     /// Seconds since the writer's last sign of life, as far as clocks tell.
     pub silent: f64,
     /// Whether a writer holds the file's lock; `None` where that says nothing.
@@ -73,6 +75,8 @@ pub struct RunReader {
     /// The same file as the system knows it: its length and its lock.
     disk: fs::File,
     header: RunHeader,
+    /// Runs of older programs lack `state/paused`: they could not say so.
+    tells_pauses: bool,
     held_out: Option<Dataset>,
     columns: Columns,
     /// In the order of [`Columns::lengths`], the held-out one last.
@@ -200,6 +204,7 @@ impl RunReader {
             .collect::<hdf5::Result<_>>()
             .doing(path, || "read the types of the datasets".to_owned())?;
         Ok(Self {
+            tells_pauses: file.link_exists("state/paused"),
             held_out,
             columns,
             row_bounds,
@@ -268,6 +273,7 @@ impl RunReader {
         let bounds = Bounds::of(&self.path, &self.disk)?;
         let message = bounds.names(&self.file, "state/message")?;
         let heartbeat: f64 = self.latest("state/heartbeat")?;
+        let paused = self.tells_pauses && self.latest::<u8>("state/paused")? != 0;
         let committed: u64 = self.latest("state/committed")?;
         let mut steps = committed;
         let columns = self.columns.with(self.held_out.as_ref());
@@ -291,6 +297,7 @@ impl RunReader {
             status,
             message: message.concat(),
             committed: steps,
+            paused: paused && status == Status::Running,
             silent: self.silent(heartbeat),
             held,
             host,

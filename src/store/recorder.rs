@@ -28,6 +28,7 @@ enum Message {
     Start(StartRecord),
     Step(Box<StepRecord>),
     Checkpoint(Box<Checkpoint>),
+    Paused(bool),
     End(RunEnd),
 }
 
@@ -120,6 +121,14 @@ impl Recorder {
         self.send(Message::Checkpoint(Box::new(checkpoint)))
     }
 
+    /// Queues that the training waits, or goes on.
+    ///
+    /// # Errors
+    /// The recorder has failed; [`finish`](Self::finish) says why.
+    pub fn paused(&mut self, paused: bool) -> Result<(), QueueClosed> {
+        self.send(Message::Paused(paused))
+    }
+
     fn send(&mut self, message: Message) -> Result<(), QueueClosed> {
         match self.queue.try_send(message) {
             Ok(()) => Ok(()),
@@ -175,6 +184,11 @@ fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<R
                 writer.checkpoint(&checkpoint)?;
                 waiting = false;
                 last_commit = Instant::now();
+            }
+            // At once, with every step before it: whoever looks at a paused run sees where it stands.
+            Ok(Message::Paused(paused)) => {
+                writer.paused(paused)?;
+                waiting = false;
             }
             Ok(Message::End(end)) => return Ok(end),
             Err(RecvTimeoutError::Timeout) => {}

@@ -177,6 +177,7 @@ fn reopen(
         committed: file.dataset("state/committed")?,
         heartbeat: file.dataset("state/heartbeat")?,
         status: file.dataset("state/status")?,
+        paused: file.dataset("state/paused").ok(),
         message: file.dataset("state/message")?,
         done: keep.steps,
         disk,
@@ -187,12 +188,15 @@ fn reopen(
 impl RunWriter {
     /// Says that a run that had ended is going on.
     fn announce(&self) -> hdf5::Result<()> {
-        for (path, value) in [("host", None), ("process", Some(std::process::id()))] {
-            let dataset = self.file.dataset(&format!("state/{path}"))?;
-            match value {
-                Some(process) => dataset.write_raw(&[u64::from(process)])?,
-                None => dataset.write_raw(&[text::fixed::<MAX_NAME>(&lock::host())])?,
-            }
+        // Files of older versions lack these.
+        if let Ok(host) = self.file.dataset("state/host") {
+            host.write_raw(&[text::fixed::<MAX_NAME>(&lock::host())])?;
+        }
+        if let Ok(process) = self.file.dataset("state/process") {
+            process.write_raw(&[u64::from(std::process::id())])?;
+        }
+        if let Some(paused) = &self.paused {
+            paused.write_raw(&[0_u8])?;
         }
         self.heartbeat.write_raw(&[unix_seconds()])?;
         self.message.write_raw(&[text::fixed::<1024>("")])?;

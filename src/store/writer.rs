@@ -59,6 +59,8 @@ pub struct RunWriter {
     pub(super) committed: Dataset,
     pub(super) heartbeat: Dataset,
     pub(super) status: Dataset,
+    /// Files of older versions that are written on lack it.
+    pub(super) paused: Option<Dataset>,
     pub(super) message: Dataset,
     /// None where no checkpoints are made.
     pub(super) slots: Option<Slots>,
@@ -228,6 +230,13 @@ impl RunWriter {
                 "",
                 "0 running, 1 finished, 2 stopped by the user, 3 failed",
             )?,
+            paused: Some(write_fixed(
+                &file,
+                "state/paused",
+                &[0_u8],
+                "",
+                "1 while the training waits for the order to go on",
+            )?),
             message: write_fixed(
                 &file,
                 "state/message",
@@ -378,6 +387,20 @@ impl RunWriter {
     fn write_blocks(&mut self) -> hdf5::Result<()> {
         let blocks = [&mut self.lca_param, &mut self.weights];
         blocks.into_iter().flatten().try_for_each(Blocks::write)
+    }
+
+    /// Says whether the training waits, and makes every step taken before readable.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn paused(&mut self, paused: bool) -> Result<(), StoreError> {
+        self.commit()?;
+        let Some(dataset) = &self.paused else {
+            return Ok(());
+        };
+        (dataset.write_raw(&[u8::from(paused)]))
+            .and_then(|()| self.file.flush())
+            .doing(&self.path, || "write state/paused".to_owned())
     }
 
     /// Says that the writer is alive.

@@ -1,6 +1,6 @@
 //! Drives a trainer to its end, listening for orders between steps.
 
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::Receiver;
 
 use super::trainer::{TrainError, Trainer};
 use crate::record::{Checkpoint, RunEnd, StartRecord, Status, StepRecord};
@@ -40,6 +40,15 @@ pub trait Sink {
     /// # Errors
     /// The run must end: its records can no longer be kept.
     fn checkpoint(&mut self, _checkpoint: Checkpoint) -> Result<(), SinkClosed> {
+        Ok(())
+    }
+
+    /// The training waits between two steps from now on, or goes on. A sink that only keeps records
+    /// has nothing to do.
+    ///
+    /// # Errors
+    /// The run must end: its records can no longer be kept.
+    fn paused(&mut self, _paused: bool) -> Result<(), SinkClosed> {
         Ok(())
     }
 }
@@ -111,7 +120,7 @@ fn drive(
 ) -> Result<Status, Interruption> {
     let mut saved = trainer.steps_done();
     while trainer.steps_done() < trainer.steps_planned() {
-        if stop_is_wanted(controls) {
+        if stop_is_wanted(controls, sink)? {
             if trainer.steps_done() > saved {
                 sink.checkpoint(trainer.checkpoint())?;
             }
@@ -128,20 +137,25 @@ fn drive(
     Ok(Status::Finished)
 }
 
-/// Obeys waiting orders; blocks while paused. A closed channel gives no orders.
-fn stop_is_wanted(controls: &Receiver<Control>) -> bool {
+/// Obeys waiting orders; blocks while paused. A closed channel gives no orders, and ends a pause that
+/// nobody could end any more.
+fn stop_is_wanted(controls: &Receiver<Control>, sink: &mut impl Sink) -> Result<bool, SinkClosed> {
     let mut paused = false;
     loop {
         let order = if paused {
-            controls.recv().map_err(|_| TryRecvError::Disconnected)
+            controls.recv().ok()
         } else {
-            controls.try_recv()
+            controls.try_recv().ok()
         };
+        let pause = order == Some(Control::Pause);
+        if pause != paused {
+            paused = pause;
+            sink.paused(paused)?;
+        }
         match order {
-            Ok(Control::Pause) => paused = true,
-            Ok(Control::Resume) => paused = false,
-            Ok(Control::Stop) => return true,
-            Err(_) => return false,
+            Some(Control::Pause | Control::Resume) => {}
+            Some(Control::Stop) => return Ok(true),
+            None => return Ok(false),
         }
     }
 }

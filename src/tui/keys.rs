@@ -142,7 +142,7 @@ pub const BINDINGS: &[Binding] = &[
     Binding {
         label: "q",
         ascii: "q",
-        help: "quit; asks first while training",
+        help: "quit; asks first while training goes on",
         footer: "quit",
         keys: &[(Char('q'), Action::Quit)],
     },
@@ -174,6 +174,12 @@ pub fn request(key: KeyEvent, overlay: Option<Overlay>) -> Option<Request> {
             KeyCode::Char('s' | 'S') => Some(Action::StopAndQuit),
             KeyCode::Char('l' | 'L') => Some(Action::LeaveRunning),
             KeyCode::Esc | KeyCode::Char('q' | 'n') => Some(Action::Dismiss),
+            _ => None,
+        },
+        Some(Overlay::AskLeave) => match key.code {
+            KeyCode::Char('l' | 'L' | 'q') => Some(Action::LeaveRunning),
+            KeyCode::Char('s' | 'S') => Some(Action::StopAndQuit),
+            KeyCode::Esc | KeyCode::Char('n') => Some(Action::Dismiss),
             _ => None,
         },
         None => lookup(key),
@@ -235,6 +241,12 @@ mod tests {
         assert_eq!(request(s, None), None);
         assert_eq!(request(s, Some(Overlay::AskQuit)), act(Action::StopAndQuit));
         assert_eq!(request(s, Some(Overlay::Help)), act(Action::Dismiss));
+        let q = press(KeyCode::Char('q'), KeyModifiers::NONE);
+        assert_eq!(request(q, Some(Overlay::AskQuit)), act(Action::Dismiss));
+        assert_eq!(
+            request(q, Some(Overlay::AskLeave)),
+            act(Action::LeaveRunning)
+        );
         let interrupt = press(KeyCode::Char('c'), KeyModifiers::CONTROL);
         assert_eq!(
             request(interrupt, Some(Overlay::AskQuit)),

@@ -103,7 +103,9 @@ pub fn run(
             Some(Request::Suspend) => {
                 drop(terminal);
                 drop(guard);
-                signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
+                // The whole job, as the terminal itself does it: a program that has started this one
+                // stops too. Where no shell could bring it back, the system ignores the signal.
+                rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
                 let (taken, screen) = TerminalGuard::enter()?;
                 guard = taken;
                 terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;

@@ -1,4 +1,4 @@
-//! The last line: the keys that matter most.
+//! The last line: the keys that matter most, or what has gone wrong.
 //!
 //! ```text
 //!  ? help  q quit  ← → step  End follow  + - zoom  0 all  Space freeze  g scale
@@ -18,16 +18,24 @@ use crate::tui::theme::{Glyphs, Theme};
 pub fn height(app: &App, width: u16) -> u16 {
     // Wrapping between words leaves up to a long word of every line unused.
     let room = usize::from(width).saturating_sub(16).max(1);
-    let lines = app.message().chars().count().div_ceil(room);
+    let lines = trouble(app).chars().count().div_ceil(room);
     u16::try_from(lines).unwrap_or(u16::MAX).clamp(1, TALLEST)
+}
+
+/// Why the run failed, or an order.
+fn trouble(app: &App) -> &str {
+    match app.message() {
+        "" => app.notice(),
+        message => message,
+    }
 }
 
 /// Rows at most.
 const TALLEST: u16 = 4;
 
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    if !app.message().is_empty() {
-        let text = Text::styled(app.message(), theme.error);
+    if !trouble(app).is_empty() {
+        let text = Text::styled(trouble(app), theme.error);
         let indented = Rect {
             x: area.x + 1,
             width: area.width - 1,

@@ -49,7 +49,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     footer::draw(footer, buf, app, theme);
     match app.overlay {
         Some(Overlay::Help) => help::draw(area, buf, theme),
-        Some(Overlay::AskQuit) => question::draw(area, buf, app, theme),
+        Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}
     }
 }

@@ -1,11 +1,11 @@
-//! Quit while training: stop it, or leave it running?
+//! Quit while training: stop it, or leave it running, in this process or in another?
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
 
 use super::help::popup;
-use crate::app::App;
+use crate::app::{App, Overlay};
 use crate::tui::theme::Theme;
 
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
@@ -16,18 +16,23 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         ])
     };
     let left = app.header.planned_steps.saturating_sub(app.timeline.end());
-    let text = Text::from(vec![
-        Line::raw(format!("The training has {left} steps to go.")),
-        Line::raw(""),
-        answer(
-            "s",
-            "stop it after this step and quit; the run file is kept".to_owned(),
-        ),
-        answer(
-            "l",
-            "leave it running in this shell, without the screen".to_owned(),
-        ),
-        answer("Esc", "back".to_owned()),
-    ]);
+    let question = Line::raw(format!("The training has {left} steps to go."));
+    let stop = "stop it after this step";
+    let answers = match app.overlay {
+        Some(Overlay::AskLeave) => [
+            answer("l q", "leave it running".to_owned()),
+            answer("s", format!("{stop}; this screen stays")),
+        ],
+        _ => [
+            answer("s", format!("{stop} and quit; the run file is kept")),
+            answer(
+                "l",
+                "leave it running in this shell, without the screen".to_owned(),
+            ),
+        ],
+    };
+    let back = answer("Esc", "back".to_owned());
+    let lines = [question, Line::raw("")].into_iter();
+    let text: Text = lines.chain(answers).chain([back]).collect();
     popup(area, buf, theme, " Quit ", text);
 }

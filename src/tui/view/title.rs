@@ -65,6 +65,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
 fn phase(phase: Phase, theme: &Theme) -> Span<'static> {
     let (unicode, ascii, style) = match phase {
         Phase::Live => ("● LIVE", "LIVE", theme.live),
+        Phase::Pausing => ("‖ PAUSING", "PAUSING", theme.warning),
         Phase::Paused => ("‖ PAUSED", "PAUSED", theme.warning),
         Phase::Following => ("◐ FOLLOWING", "FOLLOWING", theme.live),
         Phase::WriterLost => ("✗ writer lost", "writer lost", theme.error),

@@ -1,0 +1,129 @@
+//! The other end of the control socket.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{MAX_LINE, socket, socket_path};
+
+/// An answer takes as long as the other process needs to wake up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a question has no good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The training's own words.
+    #[error("{0}")]
+    Refused(String),
+    /// It has what was asked, and will obey when it goes on.
+    #[error(
+        "the training has the order, but has not answered within {} seconds: it obeys when it goes \
+         on (a program suspended with Ctrl-Z goes on with `fg` in its shell)",
+        PATIENCE.as_secs()
+    )]
+    Silent,
+    #[error("the training has ended")]
+    Ended,
+    #[error("the control socket: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A connection to a running training.
+pub struct Connection {
+    stream: BufReader<UnixStream>,
+}
+
+impl Connection {
+    /// Connects to the training that writes the run file.
+    ///
+    /// # Errors
+    /// There is no socket, nobody listens on it, or it belongs to another user; the path is its own.
+    pub fn open(run: &Path) -> Result<Self, (PathBuf, io::Error)> {
+        // The socket is beside the file itself, not beside a link to it.
+        let run = run.canonicalize().unwrap_or_else(|_| run.to_owned());
+        let path = socket_path(&run);
+        let connect = || {
+            let stream = socket::connect(&path)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            Ok(Self {
+                stream: BufReader::new(stream),
+            })
+        };
+        connect().map_err(|error| (path.clone(), error))
+    }
+
+    /// Sends a line; returns the answer without its `ok`.
+    ///
+    /// # Errors
+    /// The training refuses, does not answer, or has ended.
+    pub fn ask(&mut self, line: &str) -> Result<String, AskError> {
+        let asked = (self.stream.get_mut()).write_all(format!("{line}\n").as_bytes());
+        match asked {
+            // Who turns a caller away says why before it has heard the question.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            asked => asked.map_err(gone)?,
+        }
+        let mut answer = Vec::new();
+        let longest = 2 * MAX_LINE as u64;
+        let mut limited = self.stream.by_ref().take(longest);
+        limited.read_until(b'\n', &mut answer).map_err(gone)?;
+        if answer.pop() != Some(b'\n') {
+            return Err(AskError::Ended);
+        }
+        // What another process says is shown, not obeyed, by the terminal.
+        let answer: String = String::from_utf8_lossy(&answer)
+            .chars()
+            .filter(|c| !c.is_control())
+            .collect();
+        match answer.split_once(' ') {
+            Some(("ok", rest)) => Ok(rest.to_owned()),
+            Some(("error", rest)) => Err(AskError::Refused(rest.to_owned())),
+            _ => Err(AskError::Refused(format!(
+                "an answer that is none: {answer}"
+            ))),
+        }
+    }
+
+    /// Whether the other end has closed the connection: the run has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let mut fds = [PollFd::new(self.stream.get_ref(), PollFlags::IN)];
+        // Nothing is said unasked: what there is to read is the end.
+        poll(&mut fds, Some(&now)).is_ok() && !fds[0].revents().is_empty()
+    }
+
+    /// Waits until the run has ended and its file is closed.
+    ///
+    /// # Errors
+    /// The connection broke in another way.
+    pub fn wait_for_end(mut self) -> io::Result<()> {
+        self.stream.get_ref().set_read_timeout(None)?;
+        let mut rest = [0; 64];
+        loop {
+            match self.stream.read(&mut rest) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// What a failed exchange means.
+fn gone(error: io::Error) -> AskError {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent,
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => AskError::Ended,
+        _ => AskError::Io(error),
+    }
+}

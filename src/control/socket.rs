@@ -1,0 +1,192 @@
+//! Unix sockets by the names that they have in the file system, however long these are.
+//!
+//! The system takes a path of at most 107 bytes for a socket. A longer one is reached through
+//! `/proc/self/fd`, where an opened folder, or the socket itself, has a short name.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a path that fit `sockaddr_un`, whose last byte is 0.
+const LONGEST: usize = 107;
+
+/// A listening socket under its name, which goes when this is dropped.
+pub struct Bound {
+    pub listener: UnixListener,
+    path: PathBuf,
+    /// Device and inode: another process may have put its own socket there.
+    identity: (u64, u64),
+}
+
+impl Bound {
+    /// Makes the socket, for this user alone. A socket that nobody listens on any more is replaced.
+    ///
+    /// # Errors
+    /// Something else has the name, or the file system has no sockets.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+            Ok(meta) if !meta.file_type().is_socket() => {
+                let text = "a file that is no socket has this name";
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+            }
+            Ok(_) => match connect(path) {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    let text = "another process listens there";
+                    return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+                }
+            },
+        }
+        // Under a name of its own until nobody else can use it; the renaming takes the place of a
+        // stale one at once.
+        let folder = folder_of(path);
+        let name = format!(".lcascope-{}.sock", std::process::id());
+        let temporary = folder.join(&name);
+        let listener = if temporary.as_os_str().len() <= LONGEST {
+            UnixListener::bind(&temporary)?
+        } else {
+            let opened = File::open(&folder)?;
+            UnixListener::bind(short_name(opened.as_raw_fd()).join(&name))?
+        };
+        let meta = fs::set_permissions(&temporary, fs::Permissions::from_mode(0o600))
+            .and_then(|()| listener.set_nonblocking(true))
+            .and_then(|()| fs::symlink_metadata(&temporary))
+            .and_then(|meta| fs::rename(&temporary, path).map(|()| meta))
+            .inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            identity: (meta.dev(), meta.ino()),
+        })
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let meta = fs::symlink_metadata(&self.path);
+        if meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity) {
+            // What cannot be removed is stale, and replaced by the next run.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Connects to the socket with this name.
+///
+/// # Errors
+/// `NotFound`, `ConnectionRefused` by one that nobody listens on, and whatever else there may be.
+pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    if path.as_os_str().len() <= LONGEST {
+        return UnixStream::connect(path);
+    }
+    let socket = open_socket(path)?;
+    UnixStream::connect(short_name(socket.as_raw_fd()))
+}
+
+/// The socket's inode, as something that has a number.
+#[cfg(target_os = "linux")]
+fn open_socket(path: &Path) -> io::Result<std::os::fd::OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_socket(_: &Path) -> io::Result<std::os::fd::OwnedFd> {
+    let text = "the path is too long for a socket on this system";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
+fn short_name(descriptor: i32) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{descriptor}"))
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The user at the other end, where the system tells.
+#[cfg(target_os = "linux")]
+pub fn peer_uid(stream: &UnixStream) -> Option<u32> {
+    let peer = rustix::net::sockopt::socket_peercred(stream).ok()?;
+    Some(peer.uid.as_raw())
+}
+
+/// Elsewhere the socket's mode alone keeps others out.
+#[cfg(not(target_os = "linux"))]
+pub fn peer_uid(_: &UnixStream) -> Option<u32> {
+    Some(rustix::process::geteuid().as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn names_of_any_length_are_bound_and_reached() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("d".repeat(120));
+        fs::create_dir(&deep).unwrap();
+        for path in [
+            folder.path().join("run.h5.sock"),
+            deep.join("run.h5.sock"),
+            deep.join(format!("{}.sock", "n".repeat(200))),
+        ] {
+            let bound = Bound::at(&path).unwrap();
+            assert_eq!(mode(&path), 0o600);
+            let _here = connect(&path).unwrap();
+            let (there, _) = bound.listener.accept().unwrap();
+            assert_eq!(peer_uid(&there), Some(rustix::process::geteuid().as_raw()));
+            drop(bound);
+            assert!(!path.exists());
+            let error = connect(&path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        }
+        assert_eq!(fs::read_dir(&deep).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_a_stale_socket_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.h5.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let refused = connect(&path).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let bound = Bound::at(&path).unwrap();
+        connect(&path).unwrap();
+        let error = Bound::at(&path).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop(bound);
+
+        fs::write(&path, "mine").unwrap();
+        let error = Bound::at(&path).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_socket_of_somebody_else_stays_when_ours_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.h5.sock");
+        let ours = Bound::at(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let theirs = UnixListener::bind(&path).unwrap();
+        drop(ours);
+        assert!(path.exists());
+        drop(theirs);
+    }
+}

@@ -1,0 +1,111 @@
+//! Orders from a screen to a training in another process.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
+
+use super::FeedEvent;
+use crate::control::{AskError, Connection, line_of};
+use crate::train::Control;
+
+/// How often the training is looked for, and whether it is still there.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Starts the thread that passes orders on to the training that writes `run`, and says in `events`
+/// whether it can. It ends when `reading` is closed: with the reader of the file. Orders given before
+/// are passed on still.
+pub fn spawn(
+    run: &Path,
+    events: Sender<FeedEvent>,
+    reading: Receiver<()>,
+) -> io::Result<(Sender<Control>, JoinHandle<()>)> {
+    let (controls, orders) = unbounded();
+    let mut messenger = Messenger {
+        run: run.to_owned(),
+        connection: None,
+        controllable: false,
+        events,
+        reading,
+    };
+    let thread = thread::Builder::new()
+        .name("orders".to_owned())
+        .spawn(move || messenger.work(orders))?;
+    Ok((controls, thread))
+}
+
+struct Messenger {
+    run: PathBuf,
+    connection: Option<Connection>,
+    /// What has been said last.
+    controllable: bool,
+    events: Sender<FeedEvent>,
+    reading: Receiver<()>,
+}
+
+impl Messenger {
+    fn work(&mut self, mut orders: Receiver<Control>) {
+        loop {
+            self.look();
+            let mut given = None;
+            let ended = select! {
+                recv(orders) -> order => {
+                    match order {
+                        Ok(order) => given = Some(order),
+                        Err(_) => orders = never(),
+                    }
+                    false
+                }
+                recv(self.reading) -> _ => true,
+                default(LOOK) => false,
+            };
+            for order in given.into_iter().chain(orders.try_iter()) {
+                self.give(order);
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// Connects where there is a socket, and says when that has changed.
+    fn look(&mut self) {
+        if self.connection.as_ref().is_some_and(Connection::has_ended) {
+            self.connection = None;
+        }
+        if self.connection.is_none() {
+            self.connection = Connection::open(&self.run).ok();
+        }
+        let controllable = self.connection.is_some();
+        if controllable != self.controllable {
+            self.controllable = controllable;
+            self.say(FeedEvent::Controllable(controllable));
+        }
+    }
+
+    fn give(&mut self, order: Control) {
+        let line = line_of(order);
+        let Some(connection) = &mut self.connection else {
+            let why = format!("cannot {line} the training: it takes no orders (no control socket)");
+            return self.say(FeedEvent::OrderFailed(why));
+        };
+        if let Err(error) = connection.ask(line) {
+            // After a late answer, the next one would be taken for its own.
+            self.connection = None;
+            // An end is what the file will tell.
+            if !matches!(error, AskError::Ended) {
+                self.say(FeedEvent::OrderFailed(format!("{line}: {error}")));
+            }
+        }
+    }
+
+    fn say(&self, event: FeedEvent) {
+        // Nobody may be listening any more.
+        select! {
+            send(self.events, event) -> _ => {}
+            recv(self.reading) -> _ => {}
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! `train --detach`: the program again, in a session of its own, without a terminal.
+//!
+//! The caller waits at a pipe, the child's standard output, until the training has begun or the child
+//! has ended; until then the child's standard error is the caller's. Then both go to a log beside the
+//! run file. The child is a process of its own and no copy of this one: nothing is forked with threads,
+//! locks or an open run file.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::{env, thread};
+
+use crossbeam_channel::{bounded, never, select};
+use rustix::process::{Pid, Signal, kill_process, setsid};
+use signal_hook::consts::SIGHUP;
+
+use super::Failure;
+use super::screen::{Signals, signal_code};
+
+/// Tells the child that it is one.
+const VARIABLE: &str = "LCASCOPE_DETACHED";
+
+/// What the child says first; the path of its run file follows, to the end of the pipe.
+const BEGUN: &[u8] = b"begun ";
+
+/// The caller's side: starts the training, waits until it has begun, says how to look at it.
+///
+/// # Errors
+/// The program cannot be started. What is wrong with the run the child has said itself.
+pub fn spawn() -> Result<ExitCode, Failure> {
+    let failed = |error| Failure::Other(format!("cannot start the program again: {error}"));
+    let program = env::current_exe().map_err(failed)?;
+    let mut child = Command::new(program)
+        .args(env::args_os().skip(1))
+        .env(VARIABLE, "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let said = match hear(&mut child)? {
+        Heard::Said(said) => said,
+        // The terminal has gone before the training has begun: it begins all the same.
+        Heard::Signal(SIGHUP) => return Ok(signal_code(SIGHUP)),
+        Heard::Signal(signal) => {
+            // Not yet waited for, so the number is still its own.
+            if let Some(process) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(process, Signal::TERM);
+            }
+            let _ = child.wait();
+            return Ok(signal_code(signal));
+        }
+    };
+    if let Some(path) = said.strip_prefix(BEGUN) {
+        let path = PathBuf::from(OsString::from_vec(path.to_vec()));
+        return super::print(hints(child.id(), &path).as_bytes());
+    }
+    let status = child.wait().map_err(failed)?;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
+        (None, signal) => Err(Failure::Other(format!(
+            "the training was ended by signal {} before it had begun",
+            signal.unwrap_or(0)
+        ))),
+    }
+}
+
+enum Heard {
+    Said(Vec<u8>),
+    Signal(i32),
+}
+
+/// Waits for the child's word, its end, or a signal.
+fn hear(child: &mut Child) -> Result<Heard, Failure> {
+    let Some(mut pipe) = child.stdout.take() else {
+        return Ok(Heard::Said(Vec::new()));
+    };
+    let signals = Signals::listen(None)?;
+    let (sender, said) = bounded(1);
+    // Not joined after a signal: it waits for the child then, and ends with this process.
+    thread::Builder::new()
+        .name("detached".to_owned())
+        .spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = pipe.read_to_end(&mut bytes);
+            let _ = sender.send(bytes);
+        })
+        .map_err(|error| Failure::Other(format!("cannot wait for the training: {error}")))?;
+    let mut signal_events = signals.events.clone();
+    loop {
+        select! {
+            recv(said) -> bytes => return Ok(Heard::Said(bytes.unwrap_or_default())),
+            recv(signal_events) -> signal => match signal {
+                Ok(signal) => return Ok(Heard::Signal(signal)),
+                Err(_) => signal_events = never(),
+            },
+        }
+    }
+}
+
+fn hints(process: u32, path: &Path) -> String {
+    let path = quoted(&path.to_string_lossy());
+    format!(
+        "training in the background, process {process}\n\
+         \x20 lcascope open {path}     watch it\n\
+         \x20 lcascope stop {path}     end it; also pause, resume\n"
+    )
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// The child's side, until the training has begun.
+pub struct Detached {
+    /// The pipe to the caller.
+    caller: File,
+}
+
+impl Detached {
+    /// Leaves the caller's session, if this process is the child.
+    ///
+    /// # Errors
+    /// There is no standard output.
+    pub fn begin() -> Result<Option<Self>, Failure> {
+        if env::var_os(VARIABLE).is_none() {
+            return Ok(None);
+        }
+        // It fails where this is the leader of a session already, which is as good.
+        let _ = setsid();
+        let caller = io::stdout().as_fd().try_clone_to_owned();
+        let caller = caller.map_err(|error| Failure::Other(format!("standard output: {error}")))?;
+        Ok(Some(Self {
+            caller: File::from(caller),
+        }))
+    }
+
+    /// Lets the caller go. What is printed from here on goes to the log. Nothing that fails here is
+    /// worth a training that has begun.
+    pub fn begun(mut self, output: &Path) -> Log {
+        let path = log_path(output);
+        let log = File::create(&path).inspect_err(|error| {
+            let path = path.display();
+            let _ = writeln!(io::stderr(), "warning: no log {path}: {error}");
+        });
+        // A caller that has gone away needs no telling.
+        let told = [BEGUN, output.as_os_str().as_bytes()].concat();
+        let _ = self.caller.write_all(&told);
+        let kept = log.is_ok();
+        if let Ok(sink) = log.or_else(|_| File::options().write(true).open("/dev/null")) {
+            let _ = rustix::stdio::dup2_stdout(&sink);
+            let _ = rustix::stdio::dup2_stderr(&sink);
+        }
+        Log(kept.then_some(path))
+    }
+}
+
+/// Where a detached training's output goes, if anywhere.
+pub struct Log(Option<PathBuf>);
+
+impl Log {
+    /// Nothing to say is nothing to keep.
+    pub fn remove_if_empty(self) {
+        if let Some(path) = self.0
+            && fs::metadata(&path).is_ok_and(|meta| meta.len() == 0)
+        {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// `RUN.h5.log`
+fn log_path(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".log");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_for_a_shell() {
+        for (path, word) in [
+            ("runs/a-1_b.h5", "runs/a-1_b.h5"),
+            ("my run.h5", "'my run.h5'"),
+            ("it's.h5", r"'it'\''s.h5'"),
+            ("$(rm).h5", "'$(rm).h5'"),
+        ] {
+            assert_eq!(quoted(path), word);
+        }
+    }
+}

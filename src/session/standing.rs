@@ -1,0 +1,154 @@
+//! How the run in a file stands, in a few words and numbers.
+
+use std::path::Path;
+
+use crate::record::Status;
+use crate::store::{RunReader, StoreError};
+
+/// Steps over which the speed is measured.
+const SPEED_STEPS: u64 = 50;
+
+/// What is known of a run without reading it all.
+pub struct Standing {
+    pub status: Status,
+    /// Whether somebody is writing the file now.
+    pub live: bool,
+    pub paused: bool,
+    /// Why it failed; empty if it did not.
+    pub message: String,
+    pub committed: u64,
+    pub planned: u64,
+    pub network: String,
+    /// Training loss after the last committed step, in nats; NaN if nothing is committed.
+    pub loss: f64,
+    /// Seconds since the last sign of life, or since the end.
+    pub silent: f64,
+    /// Of the last steps; NaN if there are too few.
+    pub seconds_a_step: f64,
+}
+
+impl Standing {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// The file is no run, or cannot be read.
+    pub fn of(path: &Path) -> Result<Self, StoreError> {
+        let reader = RunReader::open(path)?;
+        let state = reader.refresh()?;
+        let end = state.committed;
+        let steps = match end {
+            0 => Vec::new(),
+            _ => reader.steps(end.saturating_sub(SPEED_STEPS + 1)..end)?,
+        };
+        let loss = match steps.last() {
+            Some(last) => last.loss_after,
+            None => reader.start()?.map_or(f64::NAN, |losses| losses.train),
+        };
+        #[expect(clippy::cast_precision_loss, reason = "at most a few dozen steps")]
+        let seconds_a_step = match (steps.first(), steps.last()) {
+            (Some(first), Some(last)) if last.end > first.end => {
+                (last.seconds - first.seconds) / (last.end - first.end) as f64
+            }
+            _ => f64::NAN,
+        };
+        let header = reader.header();
+        Ok(Self {
+            status: state.status,
+            live: state.is_live(),
+            paused: state.paused,
+            committed: end,
+            planned: header.planned_steps,
+            network: header.network.clone(),
+            loss,
+            silent: state.silent,
+            seconds_a_step,
+            message: state.message,
+        })
+    }
+
+    /// `running`, `paused`, `writer lost`, `finished`, `stopped` or `failed`.
+    pub fn word(&self) -> &'static str {
+        match self.status {
+            Status::Running if !self.live => "writer lost",
+            Status::Running if self.paused => "paused",
+            status => status.name(),
+        }
+    }
+
+    /// `stopped after 123 of 400 steps`
+    pub fn sentence(&self) -> String {
+        let (steps, planned) = (self.committed, self.planned);
+        let text = format!("{} after {steps} of {planned} steps", self.word());
+        match self.message.is_empty() {
+            true => text,
+            false => format!("{text}: {}", self.message),
+        }
+    }
+
+    /// Seconds that the steps to come will take, where that can be told.
+    pub fn seconds_left(&self) -> Option<f64> {
+        let runs = self.status == Status::Running && self.live && !self.paused;
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+        let left = self.planned.saturating_sub(self.committed) as f64 * self.seconds_a_step;
+        (runs && left.is_finite()).then_some(left)
+    }
+}
+
+/// A time in one or two units: `45 s`, `12 min`, `3 h 20 min`, `5 days`.
+pub fn duration(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round();
+    let hours = (minutes / 60.0).floor();
+    if seconds < 59.5 {
+        format!("{:.0} s", seconds.max(0.0))
+    } else if minutes < 60.0 {
+        format!("{minutes:.0} min")
+    } else if hours < 10.0 {
+        format!("{hours:.0} h {:.0} min", minutes - 60.0 * hours)
+    } else if hours < 48.0 {
+        format!("{hours:.0} h")
+    } else {
+        format!("{:.0} days", hours / 24.0)
+    }
+}
+
+/// Text as one line that a terminal shows and does not obey: without control characters, and without
+/// those that turn the direction of writing.
+pub fn harmless(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => ' ',
+            c if c.is_control() || turns(c) => char::REPLACEMENT_CHARACTER,
+            c => c,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_one_or_two_units() {
+        for (seconds, text) in [
+            (0.2, "0 s"),
+            (59.4, "59 s"),
+            (59.6, "1 min"),
+            (3569.0, "59 min"),
+            (3590.0, "1 h 0 min"),
+            (12_000.0, "3 h 20 min"),
+            (86_400.0, "24 h"),
+            (432_000.0, "5 days"),
+        ] {
+            assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_line_stays_a_line() {
+        assert_eq!(
+            harmless("a\u{1b}[2J\nb\u{202e}é"),
+            "a\u{fffd}[2J b\u{fffd}é"
+        );
+    }
+}
