@@ -2,9 +2,11 @@
 
 use std::any::Any;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -18,7 +20,7 @@ use crate::cli::TrainArgs;
 use crate::config::{ConfigError, Options, RunConfig, merge, parse};
 use crate::feed::{self, Feed, FeedSender};
 use crate::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary};
-use crate::store::{Recorder, RecorderStats, RunReader, StoreError, WriteOptions};
+use crate::store::{self, Recorder, RecorderStats, RunReader, StoreError, WriteOptions};
 use crate::train::{self, Control, Sink, SinkClosed, Trainer};
 use crate::tui::{Exit, ScreenOptions};
 
@@ -96,6 +98,10 @@ fn train_with(options: &Options) -> Result<ExitCode, Failure> {
     if output.exists() && !force {
         return Err(StoreError::Exists { path: output }.into());
     }
+    if let Some(warning) = store::warning(&output).filter(|_| !quiet) {
+        let _ = writeln!(io::stderr(), "warning: {warning}");
+    }
+    ignore_file_size_signal()?;
     let Prepared { header, trainer } = prepare(&config)?;
     let write = WriteOptions {
         force,
@@ -111,6 +117,15 @@ fn train_with(options: &Options) -> Result<ExitCode, Failure> {
         (false, false) => Place::Screen(screen),
     };
     run.watch(place, &signals, &output)
+}
+
+/// A file that may not grow any further (`ulimit -f`) is an error that the recorder reports, not the
+/// end of the process.
+fn ignore_file_size_signal() -> Result<(), Failure> {
+    let caught = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, caught)
+        .map(|_| ())
+        .map_err(|error| Failure::Other(format!("cannot listen to signals: {error}")))
 }
 
 /// `runs/<network>-<time>.h5`, with a number if that is taken.

@@ -243,8 +243,9 @@ impl RunWriter {
     /// Takes a step. It is safe in the file after the next [`commit`](Self::commit).
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written. For want of room nothing of the step has been taken.
     pub fn step(&mut self, record: &StepRecord) -> Result<(), StoreError> {
+        self.room_for(record)?;
         take(LOSSES, &mut self.losses, &record.after);
         take(STEPS, &mut self.steps, record);
         if let Some(held_out) = &record.lca_held_out {
@@ -259,29 +260,52 @@ impl RunWriter {
         }
     }
 
+    /// Reserves the room for all that waits and for a step, so that whatever has been taken can be
+    /// committed.
+    fn room_for(&mut self, record: &StepRecord) -> Result<(), StoreError> {
+        let need = self.need(1) + record.totals.as_ref().map_or(0, |_| self.totals.need());
+        self.room.make(&self.disk, &self.path, need)?;
+        // Some of it is written before the next commit.
+        let arrays = [
+            (&self.lca_param, record.lca_param.is_some()),
+            (&self.weights, record.weights.is_some()),
+        ];
+        let full = arrays.into_iter().filter_map(|(blocks, pushed)| {
+            let blocks = blocks.as_ref()?;
+            (pushed && blocks.is_nearly_full()).then(|| blocks.need(1))
+        });
+        let totals = record.totals.iter().map(|_| self.totals.need());
+        self.room.used(full.chain(totals).sum());
+        Ok(())
+    }
+
+    /// Bytes that writing all that waits, and `more` steps, may add to the file.
+    fn need(&self, more: usize) -> u64 {
+        let rows = (self.losses.iter())
+            .chain(&self.steps)
+            .chain(&self.held_out)
+            .map(|series| series.need(more));
+        let blocks = (self.lca_param.iter())
+            .chain(&self.weights)
+            .map(|blocks| blocks.need(more));
+        rows.chain(blocks).sum()
+    }
+
     /// Takes a row of an array over all parameters, if the array and the row are there.
     fn push(&mut self, array: Array, step: u64, row: Option<&[f32]>) -> Result<(), StoreError> {
         let (blocks, doing) = match array {
             Array::Allocations => (&mut self.lca_param, "write allocations"),
             Array::Weights => (&mut self.weights, "write weights"),
         };
-        let (Some(blocks), Some(row)) = (blocks, row) else {
-            return Ok(());
-        };
-        if blocks.is_nearly_full() {
-            let need = blocks.need(1);
-            self.room.make(&self.disk, &self.path, need)?;
-            self.room.used(need);
+        match (blocks, row) {
+            (Some(blocks), Some(row)) => blocks
+                .push(step, row)
+                .doing(&self.path, || doing.to_owned()),
+            _ => Ok(()),
         }
-        blocks
-            .push(step, row)
-            .doing(&self.path, || doing.to_owned())
     }
 
     fn push_totals(&mut self, totals: &ParamTotals) -> Result<(), StoreError> {
-        let need = self.totals.need();
-        self.room.make(&self.disk, &self.path, need)?;
-        self.room.used(need);
         self.totals
             .push(totals)
             .doing(&self.path, || "write totals".to_owned())
@@ -303,15 +327,7 @@ impl RunWriter {
     /// Reserves the room of the next commit, and that of the rows that wait for their block to be
     /// full, so that they can be written when the disk is.
     fn make_room(&mut self) -> Result<(), StoreError> {
-        let rows = (self.losses.iter())
-            .chain(&self.steps)
-            .chain(&self.held_out)
-            .map(AnySeries::need);
-        let blocks = (self.lca_param.iter())
-            .chain(&self.weights)
-            .map(|blocks| blocks.need(0));
-        let need = rows.chain(blocks).sum();
-        self.room.make(&self.disk, &self.path, need)?;
+        self.room.make(&self.disk, &self.path, self.need(0))?;
         for blocks in self.lca_param.iter_mut().chain(&mut self.weights) {
             blocks.rows_are_safe();
         }
@@ -367,6 +383,8 @@ impl RunWriter {
         self.write_blocks()
             .doing(&self.path, || "write the last rows".to_owned())?;
         if let Some(totals) = &end.totals {
+            let need = self.totals.need();
+            self.room.make(&self.disk, &self.path, need)?;
             self.push_totals(totals)?;
         }
         self.say(end.status, &end.message)
@@ -394,9 +412,15 @@ impl RunWriter {
     /// reason. Returns it, with what became of a file that was deleted meanwhile.
     #[must_use]
     pub fn abandon(mut self, error: StoreError) -> StoreError {
-        // What the last commit has reserved room for fits.
-        for blocks in self.lca_param.iter_mut().chain(&mut self.weights) {
-            blocks.keep_safe_rows();
+        let full = matches!(error, StoreError::DiskFull { .. });
+        if full && self.make_room().is_ok() {
+            // What there was no room for has not been taken: the steps before it may fit.
+            let _ = self.try_commit();
+        } else {
+            // What the last commit has reserved room for fits.
+            for blocks in self.lca_param.iter_mut().chain(&mut self.weights) {
+                blocks.keep_safe_rows();
+            }
         }
         // Each as far as it goes: the error that is returned is the first one.
         let _ = self.write_blocks();
