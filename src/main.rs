@@ -24,7 +24,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         None => session::demo(),
         Some(Command::Train(args)) => session::train(&args),
         Some(Command::Open(args)) => session::open(&args),
-        Some(Command::Info { file }) => session::info(&file),
+        Some(Command::Info { file }) => session::guarded(&file, || session::info(&file)),
+        Some(Command::Reader { file }) => session::reader(&file),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lcascope", &mut text);

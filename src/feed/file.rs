@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::{Feed, FeedEvent, Origin};
 use crate::record::Status;
-use crate::store::{RunReader, StoreError};
+use crate::store::{RunReader, RunState, StoreError};
 
 /// Steps in one event.
 const BLOCK: u64 = 512;
@@ -39,6 +39,11 @@ impl Drop for FileFeed {
 /// # Errors
 /// The file is no run, or cannot be read.
 pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
+    open_with_state(path).map(|(feed, _, handle)| (feed, handle))
+}
+
+/// The same, and how the run stood when it was opened.
+pub fn open_with_state(path: &Path) -> Result<(Feed, RunState, FileFeed), StoreError> {
     let reader = RunReader::open(path)?;
     let state = reader.refresh()?;
     // A writer that is lost is said to be so soon enough, and may come back.
@@ -74,7 +79,7 @@ pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
         quit: Some(quit),
         thread: Some(thread),
     };
-    Ok((feed, handle))
+    Ok((feed, state, handle))
 }
 
 enum Stop {

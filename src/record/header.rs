@@ -1,9 +1,11 @@
 //! What is known of a run before its first step.
 
+use serde::{Deserialize, Serialize};
+
 use crate::layout::ParamLayout;
 
 /// The run's description. Everything here is in the run file.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunHeader {
     /// `lcascope 0.1.0`
     pub producer: String,
@@ -58,7 +60,7 @@ impl RunHeader {
 }
 
 /// How far a run has come, as the run file numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     Running,
     Finished,

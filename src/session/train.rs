@@ -11,6 +11,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use super::guard;
 use super::headless::{self, Progress};
 use super::prepare::{Prepared, prepare};
 use super::screen::{self, Signals};
@@ -20,7 +21,7 @@ use crate::cli::TrainArgs;
 use crate::config::{ConfigError, Options, RunConfig, merge, parse};
 use crate::feed::{self, Feed, FeedSender};
 use crate::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary};
-use crate::store::{self, Recorder, RecorderStats, RunReader, StoreError, WriteOptions};
+use crate::store::{self, Recorder, RecorderStats, StoreError, WriteOptions};
 use crate::train::{self, Control, Sink, SinkClosed, Trainer};
 use crate::tui::{Exit, ScreenOptions};
 
@@ -60,8 +61,7 @@ fn read_config(path: &Path) -> Result<Options, Failure> {
     })?;
     let origin = path.display().to_string();
     if bytes.starts_with(b"\x89HDF") {
-        let reader = RunReader::open(path)?;
-        let config = &reader.header().config;
+        let config = &guard::peek(path)?.header.config;
         if config.trim().is_empty() {
             return Err(ConfigError(format!(
                 "{origin} holds no configuration: another program trained a model of its own, and \
@@ -98,6 +98,7 @@ fn train_with(options: &Options) -> Result<ExitCode, Failure> {
     if output.exists() && !force {
         return Err(StoreError::Exists { path: output }.into());
     }
+    make_way(&output, force, false)?;
     if let Some(warning) = store::warning(&output).filter(|_| !quiet) {
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
@@ -108,6 +109,7 @@ fn train_with(options: &Options) -> Result<ExitCode, Failure> {
         compression: config.compression,
         mantissa_bits: config.mantissa_bits,
     };
+    make_way(&output, force, true)?;
     let recorder = Recorder::spawn(&output, &header, write)?;
     let run = Run::spawn(header, trainer, recorder)?;
     let signals = Signals::listen(Some(run.controls.clone()))?;
@@ -117,6 +119,26 @@ fn train_with(options: &Options) -> Result<ExitCode, Failure> {
         (false, false) => Place::Screen(screen),
     };
     run.watch(place, &signals, &output)
+}
+
+/// Looks whether a file that is to be overwritten may be, and removes it once its place is needed. It
+/// may be too damaged to be read by this process.
+fn make_way(output: &Path, force: bool, remove: bool) -> Result<(), Failure> {
+    if !force || !output.is_file() {
+        return Ok(());
+    }
+    let is_live = match guard::peek(output) {
+        Ok(opened) => opened.state.is_live(),
+        Err(_) => store::is_locked(output),
+    };
+    if is_live {
+        let path = output.to_owned();
+        return Err(StoreError::Live { path }.into());
+    }
+    if remove {
+        store::discard(output)?;
+    }
+    Ok(())
 }
 
 /// A file that may not grow any further (`ulimit -f`) is an error that the recorder reports, not the

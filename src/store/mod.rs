@@ -30,4 +30,4 @@ pub use error::StoreError;
 pub use reader::{RunReader, RunState};
 pub use recorder::{QueueClosed, Recorder, RecorderStats};
 pub use schema::{FORMAT, VERSION};
-pub use writer::{RunWriter, WriteOptions};
+pub use writer::{RunWriter, WriteOptions, discard, is_locked};
