@@ -50,6 +50,10 @@ lca-torch dir *args:
 check-cuda *args:
     sh scripts/check_cuda.sh {{ args }}
 
+# Read damaged run files for so many seconds (needs nightly Rust and cargo-fuzz)
+fuzz seconds='600':
+    sh scripts/fuzz.sh {{ seconds }}
+
 # Run what continuous integration runs
 ci:
     .ci/run

@@ -6,7 +6,7 @@
 set -eu
 
 oldest_rust=1.89
-oldest_hdf5=1.10.2
+oldest_hdf5=1.10.7
 
 # shellcheck disable=SC2016 # to be typed as it stands
 by_hand='Other ways to HDF5:

@@ -67,6 +67,12 @@ pub enum Command {
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
+    /// Read a run file for the process that has started this one
+    #[command(hide = true)]
+    Reader {
+        #[arg(value_name = "RUN.h5")]
+        file: PathBuf,
+    },
     /// Print completions for a shell
     Completions {
         /// bash, elvish, fish, powershell or zsh

@@ -7,11 +7,13 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// Longest name of a layer or tensor, in bytes: the run file stores names in fixed strings.
 pub const MAX_NAME: usize = 64;
 
 /// What a tensor does in its layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TensorKind {
     Weight,
     Bias,
@@ -43,7 +45,7 @@ impl TensorKind {
 }
 
 /// One trainable tensor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tensor {
     /// `fc1.weight`
     pub name: String,
@@ -66,7 +68,7 @@ impl Tensor {
 }
 
 /// One layer with trainable parameters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     /// `fc1`
     pub name: String,
@@ -81,7 +83,7 @@ pub struct Layer {
 }
 
 /// The whole map of a network's parameters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParamLayout {
     pub layers: Vec<Layer>,
     pub tensors: Vec<Tensor>,

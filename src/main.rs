@@ -24,13 +24,14 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         None => session::demo(),
         Some(Command::Train(args)) => session::train(&args),
         Some(Command::Open(args)) => session::open(&args),
-        Some(Command::Info { file }) => session::info(&file),
-        Some(Command::Verify { file }) => session::verify(&file),
-        Some(Command::Repair { file }) => session::repair(&file),
+        Some(Command::Info { file }) => session::guarded(&file, || session::info(&file)),
+        Some(Command::Verify { file }) => session::guarded(&file, || session::verify(&file)),
+        Some(Command::Repair { file }) => session::guarded(&file, || session::repair(&file)),
         Some(Command::List { folder }) => session::list(folder.as_deref()),
         Some(Command::Stop { file }) => session::stop(&file),
         Some(Command::Pause { file }) => session::pause(&file),
         Some(Command::Resume { file }) => session::resume(&file),
+        Some(Command::Reader { file }) => session::reader(&file),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lcascope", &mut text);

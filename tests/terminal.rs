@@ -248,3 +248,125 @@ fn a_training_outlives_its_terminal() {
         sleep(Duration::from_millis(200));
     }
 }
+
+/// Processes that read a file for others, by the file's path.
+fn readers_of(path: &str) -> Vec<String> {
+    let output = Command::new("pgrep")
+        .args(["-f", &format!("reader -- {path}$")])
+        .output();
+    let output = output.expect("pgrep is there");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn signal(name: &str, process: &str) {
+    let status = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {process}")])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn a_crash_of_the_library_leaves_the_screen_and_says_so() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "run.h5");
+    let program = env!("CARGO_BIN_EXE_lcascope");
+    let mut training = Command::new(program)
+        .args([
+            "train",
+            "--quiet",
+            "--train-size",
+            "600",
+            "--steps",
+            "100000000",
+            "-o",
+        ])
+        .arg(&file)
+        .spawn()
+        .unwrap();
+    let terminal = Terminal::new("crash", 120, 24);
+    while !Path::new(&file).exists() {
+        sleep(Duration::from_millis(20));
+    }
+    sleep(Duration::from_millis(500));
+    terminal.run(&format!("open '{file}'"));
+    terminal.wait_until("FOLLOWING and steps", |screen| {
+        screen.contains("FOLLOWING") && screen.contains("fc3")
+    });
+    let readers = readers_of(&file);
+    assert_eq!(readers.len(), 1, "{readers:?}");
+    signal("SEGV", &readers[0]);
+    let screen = terminal.wait_for("the HDF5 library crashed on this file");
+    assert!(
+        screen.contains("FAILED") && screen.contains("fc3"),
+        "{screen}"
+    );
+    terminal.press(&["q"]);
+    terminal.wait_for("exit=0");
+
+    // A reader that is stopped does not keep anybody.
+    terminal.run(&format!("open '{file}'"));
+    terminal.wait_for("FOLLOWING");
+    let readers = readers_of(&file);
+    assert_eq!(readers.len(), 1, "{readers:?}");
+    signal("STOP", &readers[0]);
+    terminal.press(&["q"]);
+    terminal.wait_for("exit=0");
+    terminal.is_restored();
+    assert!(readers_of(&file).is_empty());
+    training.kill().unwrap();
+    training.wait().unwrap();
+}
+
+#[test]
+fn a_file_that_does_not_answer_can_be_left() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "silent.h5");
+    // A pipe that nobody writes is the most silent of files.
+    let made = Command::new("mkfifo").arg(&file).status();
+    assert!(made.unwrap().success());
+    let terminal = Terminal::new("silent", 120, 24);
+    terminal.run(&format!("open '{file}'"));
+    terminal.wait_for("silent.h5 …   q quit");
+    terminal.press(&["q"]);
+    terminal.wait_for("exit=0");
+    terminal.is_restored();
+    assert!(readers_of(&file).is_empty());
+
+    // The library's end while it opens the file is an error like any other.
+    terminal.run(&format!("open '{file}'"));
+    terminal.wait_for("silent.h5 …   q quit");
+    signal("SEGV", &readers_of(&file)[0]);
+    let screen = terminal.wait_for("exit=1");
+    assert!(
+        screen.contains("the HDF5 library crashed on this file"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn a_full_disk_is_said_on_the_screen() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "run.h5");
+    let terminal = Terminal::new("full", 150, 24);
+    terminal.press(&["-l", "ulimit -f 8192"]);
+    terminal.press(&["Enter"]);
+    terminal.run(&format!(
+        "train --train-size 600 --record-params 1 --steps 1000000 -o '{file}'"
+    ));
+    terminal.wait_for("FAILED");
+    let screen = terminal.wait_for("no room for");
+    assert!(screen.contains("fc3"), "{screen}");
+    terminal.press(&["q"]);
+    let screen = terminal.wait_for("exit=1");
+    assert!(screen.contains("files may not grow beyond"), "{screen}");
+}

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::{Feed, FeedEvent, Origin, orders};
 use crate::record::Status;
-use crate::store::{RunReader, StoreError};
+use crate::store::{RunReader, RunState, StoreError};
 
 /// Steps in one event.
 const BLOCK: u64 = 512;
@@ -40,6 +40,15 @@ impl Drop for FileFeed {
 /// # Errors
 /// The file is no run, or cannot be read.
 pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
+    open_with_state(path, true).map(|(feed, _, handle)| (feed, handle))
+}
+
+/// The same, and how the run stood when it was opened. Orders to whoever writes the file are passed on
+/// only if that is wanted.
+pub fn open_with_state(
+    path: &Path,
+    takes_orders: bool,
+) -> Result<(Feed, RunState, FileFeed), StoreError> {
     let reader = RunReader::open(path)?;
     let state = reader.refresh()?;
     // A writer that is lost is said to be so soon enough, and may come back.
@@ -57,11 +66,11 @@ pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
     // Closed when the reader's thread ends; the thread of the orders ends then too.
     let (reading, read) = bounded::<()>(0);
     let (controls, messenger) = match origin {
-        Origin::Following => {
+        Origin::Following if takes_orders => {
             let (controls, thread) = orders::spawn(path, events.clone(), read).map_err(io)?;
             (Some(controls), Some(thread))
         }
-        Origin::Live | Origin::Replay => (None, None),
+        _ => (None, None),
     };
     let thread = thread::Builder::new()
         .name("reader".to_owned())
@@ -86,7 +95,7 @@ pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
         quit: Some(quit),
         threads: std::iter::once(thread).chain(messenger).collect(),
     };
-    Ok((feed, handle))
+    Ok((feed, state, handle))
 }
 
 enum Stop {

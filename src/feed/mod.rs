@@ -2,24 +2,31 @@
 //!
 //! A [`Feed`] is a header, a receiver of events and a sender of orders. The screens read it and
 //! cannot tell a training in this process ([`mod@live`]) from a file that another process writes or
-//! that was finished long ago ([`mod@file`]), except by the [`Origin`] in its title.
+//! that was finished long ago ([`mod@file`]), except by the [`Origin`] in its title. The program reads
+//! files in a process of their own ([`process`]), which may crash on a damaged one; [`wire`] is what the
+//! two say to each other.
 
 mod file;
 mod live;
 mod orders;
+mod process;
+mod wire;
 
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
+use serde::{Deserialize, Serialize};
 
 pub use file::{FileFeed, open};
 pub use live::{FeedSender, live};
+pub use process::{OpenError, Opening, ReaderProcess, crash, peek, serve, spawn};
+pub use wire::Opened;
 
 use crate::record::{Losses, RunHeader, Status, StepSummary};
 use crate::train::Control;
 
 /// Where the events come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// A training in this process.
     Live,
@@ -30,7 +37,7 @@ pub enum Origin {
 }
 
 /// What happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum FeedEvent {
     /// The losses at `θ_0`.
     Start(Losses),

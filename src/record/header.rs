@@ -1,10 +1,12 @@
 //! What is known of a run before its first step.
 
+use serde::{Deserialize, Serialize};
+
 use super::checkpoint::SavedShape;
 use crate::layout::ParamLayout;
 
 /// The run's description. Everything here is in the run file.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunHeader {
     /// `lcascope 0.1.0`
     pub producer: String,
@@ -49,6 +51,7 @@ pub struct RunHeader {
     /// Every how many steps all allocations are recorded; 0 for never.
     pub record_params: u64,
     /// What a checkpoint holds; empty where none is made, and in a header that was read.
+    #[serde(skip)]
     pub checkpoint: Vec<SavedShape>,
 }
 
@@ -61,7 +64,7 @@ impl RunHeader {
 }
 
 /// How far a run has come, as the run file numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     Running,
     Finished,

@@ -3,10 +3,12 @@
 //! Symbols: L layers, K tensors, U units, C classes, B histogram bins, P parameters, R traced
 //! parameters. Losses and allocations are in nats.
 
+use serde::{Deserialize, Serialize};
+
 use super::header::Status;
 
 /// Losses at one parameter vector. What was not evaluated is NaN.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Losses {
     /// Mean cross-entropy of the training set.
     pub train: f64,

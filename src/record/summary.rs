@@ -1,9 +1,11 @@
 //! What the screen needs of a step, or of several neighbouring steps merged into one.
 
+use serde::{Deserialize, Serialize};
+
 use super::step::StepRecord;
 
 /// One layer over the steps of a summary.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LayerSummary {
     /// Σ A, in nats.
     pub lca: f64,
@@ -32,16 +34,17 @@ impl LayerSummary {
         } = later;
         self.lca += lca;
         self.lca_error += lca_error;
-        self.helped += helped;
-        self.hurt += hurt;
-        self.update_flips += update_flips;
-        self.gradient_flips += gradient_flips;
+        // A damaged file may have any counts.
+        self.helped = self.helped.saturating_add(*helped);
+        self.hurt = self.hurt.saturating_add(*hurt);
+        self.update_flips = self.update_flips.saturating_add(*update_flips);
+        self.gradient_flips = self.gradient_flips.saturating_add(*gradient_flips);
         self.held_out_lca += held_out_lca;
     }
 }
 
 /// Steps `first .. end`, usually one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepSummary {
     pub first: u64,
     pub end: u64,
@@ -145,7 +148,7 @@ impl StepSummary {
         self.learning_rate = *learning_rate;
         self.batch_loss = *batch_loss;
         self.seconds = *seconds;
-        self.gradient_evals += gradient_evals;
+        self.gradient_evals = self.gradient_evals.saturating_add(*gradient_evals);
         self.segments = self.segments.max(*segments);
         self.loss_after = *loss_after;
         self.train_accuracy = *train_accuracy;

@@ -8,6 +8,7 @@
 
 mod care;
 mod detach;
+mod guard;
 mod headless;
 mod info;
 mod list;
@@ -27,11 +28,13 @@ use crate::cli::OpenArgs;
 use crate::config::ConfigError;
 use crate::data::DataError;
 use crate::engine::EngineError;
-use crate::feed;
+use crate::feed::{self, OpenError};
 use crate::model::ModelError;
 use crate::store::StoreError;
+use crate::tui::{self, Waited};
 
 pub use care::{repair, verify};
+pub use guard::{guarded, serve as reader};
 pub use info::info;
 pub use list::list;
 pub use orders::{pause, resume, stop};
@@ -51,6 +54,8 @@ pub enum Failure {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
     #[error("the terminal: {0}")]
     Terminal(io::Error),
     #[error("{0}")]
@@ -86,13 +91,29 @@ fn with_source(error: &dyn std::error::Error) -> String {
 pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
     let options = screen::options(args.color, args.glyphs, args.fps)?;
     let signals = screen::Signals::listen(None)?;
+    let opening = feed::spawn(guard::reader(&args.file), &args.file)?;
     // What is wrong with the file matters more than a missing terminal.
-    let (feed, reader) = feed::open(&args.file)?;
+    let opened = match screen::has_terminal() {
+        true => {
+            let what = format!("reading {}", args.file.display());
+            tui::wait(&what, &opening.ready, &options, &signals.events)
+                .map_err(Failure::Terminal)?
+        }
+        false => (opening.ready.recv()).map_or(Waited::Nobody, Waited::Answer),
+    };
+    let feed = match opened {
+        Waited::Answer(feed) => feed?,
+        Waited::Left(exit) => return Ok(screen::exit_code(exit)),
+        Waited::Nobody => {
+            let what = "the thread that opens the file ended without a word: this is a bug";
+            return Err(Failure::Other(what.to_owned()));
+        }
+    };
     screen::require_terminal("open")?;
     let mut app = App::new(feed.header.clone(), feed.origin);
     let exit = screen::show(&feed, &mut app, &options, &signals);
     drop(feed);
-    drop(reader);
+    drop(opening);
     Ok(screen::exit_code(exit?))
 }
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::{Failure, guard};
 use crate::record::Status;
-use crate::store::{RunReader, StoreError};
+use crate::store::RunReader;
 
 /// Steps over which the speed is measured.
 const SPEED_STEPS: u64 = 50;
@@ -32,7 +33,9 @@ impl Standing {
     ///
     /// # Errors
     /// The file is no run, or cannot be read.
-    pub fn of(path: &Path) -> Result<Self, StoreError> {
+    pub fn of(path: &Path) -> Result<Self, Failure> {
+        // It may be too damaged to be read by this process.
+        guard::peek(path)?;
         let reader = RunReader::open(path)?;
         let state = reader.refresh()?;
         let end = state.committed;

@@ -6,12 +6,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::detach::{self, Detached};
+use super::guard;
 use super::headless::{self, Progress};
 use super::prepare::{Prepared, prepare};
 use super::resume::Resumed;
@@ -23,7 +25,7 @@ use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge, par
 use crate::control::{self, Server};
 use crate::feed::{self, Feed, FeedSender, Origin};
 use crate::record::{Checkpoint, RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary};
-use crate::store::{Recorder, RecorderStats, RunReader, StoreError, WriteOptions};
+use crate::store::{self, Recorder, RecorderStats, StoreError, WriteOptions};
 use crate::train::{self, Control, Sink, SinkClosed, Trainer};
 use crate::tui::{Exit, ScreenOptions};
 
@@ -74,8 +76,7 @@ fn read_config(path: &Path) -> Result<Options, Failure> {
     })?;
     let origin = path.display().to_string();
     if bytes.starts_with(b"\x89HDF") {
-        let reader = RunReader::open(path)?;
-        return Ok(stored_config(reader.header(), &origin)?);
+        return Ok(stored_config(&guard::peek(path)?.header, &origin)?);
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| ConfigError(format!("{origin} is neither a TOML file nor a run file")))?;
@@ -102,12 +103,18 @@ fn train_with(options: &Options, detached: Option<Detached>) -> Result<ExitCode,
     if output.exists() && !force {
         return Err(StoreError::Exists { path: output }.into());
     }
+    make_way(&output, force, false)?;
+    if let Some(warning) = store::warning(&output).filter(|_| !watched.quiet) {
+        let _ = writeln!(io::stderr(), "warning: {warning}");
+    }
+    ignore_file_size_signal()?;
     let Prepared { header, trainer } = prepare(&config)?;
     let write = WriteOptions {
         force,
         compression: config.compression,
         mantissa_bits: config.mantissa_bits,
     };
+    make_way(&output, force, true)?;
     let recorder = Recorder::spawn(&output, &header, write)?;
     let app = App::new(header, Origin::Live);
     let beginning = Beginning::Fresh;
@@ -118,6 +125,9 @@ fn train_with(options: &Options, detached: Option<Detached>) -> Result<ExitCode,
 /// Goes on with a run. What of `flags` would change it is refused.
 fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<ExitCode, Failure> {
     let watched = Watched::from(flags, detached)?;
+    ignore_file_size_signal()?;
+    // It may be too damaged to be read by this process.
+    guard::peek(path)?;
     let Resumed {
         app,
         trainer,
@@ -176,6 +186,35 @@ pub(super) fn stored_config(header: &RunHeader, origin: &str) -> Result<Options,
         )));
     }
     parse(&header.config, origin)
+}
+
+/// Looks whether a file that is to be overwritten may be, and removes it once its place is needed. It
+/// may be too damaged to be read by this process.
+fn make_way(output: &Path, force: bool, remove: bool) -> Result<(), Failure> {
+    if !force || !output.is_file() {
+        return Ok(());
+    }
+    let is_live = match guard::peek(output) {
+        Ok(opened) => opened.state.is_live(),
+        Err(_) => store::is_locked(output),
+    };
+    if is_live {
+        let path = output.to_owned();
+        return Err(StoreError::Live { path }.into());
+    }
+    if remove {
+        store::discard(output)?;
+    }
+    Ok(())
+}
+
+/// A file that may not grow any further (`ulimit -f`) is an error that the recorder reports, not the
+/// end of the process.
+fn ignore_file_size_signal() -> Result<(), Failure> {
+    let caught = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, caught)
+        .map(|_| ())
+        .map_err(|error| Failure::Other(format!("cannot listen to signals: {error}")))
 }
 
 /// `runs/<network>-<time>.h5`, with a number if that is taken.

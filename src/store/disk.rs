@@ -55,10 +55,15 @@ impl fmt::Display for Limit {
     }
 }
 
+/// Reserved beyond what is needed, where there is as much: not every step asks the file system.
+const STRIDE: u64 = 4 << 20;
+
 /// The room reserved for a file.
 pub struct Room {
     /// Everything below is the file's already.
     floor: u64,
+    /// Up to here it is reserved.
+    end: u64,
     /// Bytes handed to HDF5 since it last flushed: they may not be in the file's length yet.
     pending: u64,
     /// Whether the file system reserves room. One that does not is asked what is free.
@@ -69,6 +74,7 @@ impl Default for Room {
     fn default() -> Self {
         Self {
             floor: 0,
+            end: 0,
             pending: 0,
             reserves: true,
         }
@@ -95,15 +101,23 @@ impl Room {
             needed: end - size,
             limit,
         };
+        if end <= self.end {
+            return Ok(());
+        }
         let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
         if let Some(limit) = limit.filter(|&limit| limit < end) {
             return Err(no_room(Limit::FileSize { limit }));
         }
         let floor = self.floor.min(size);
         if self.reserves {
-            match reserve(disk, floor, end - floor) {
-                Ok(()) => {
-                    self.floor = size;
+            let far = limit.map_or(end.saturating_add(STRIDE), |limit| {
+                limit.min(end.saturating_add(STRIDE))
+            });
+            let reserved = (reserve(disk, floor, far - floor).map(|()| far))
+                .or_else(|_| reserve(disk, floor, end - floor).map(|()| end));
+            match reserved {
+                Ok(end) => {
+                    (self.floor, self.end) = (size, end);
                     return Ok(());
                 }
                 Err(Errno::NOSPC) => return Err(no_room(Limit::Disk { free: free(disk) })),
@@ -364,6 +378,7 @@ mod tests {
         assert_eq!(meta.len(), 100, "the length is as it was");
         if room.reserves {
             assert!(meta.blocks() * 512 >= 4 << 20, "{meta:?}");
+            assert!(room.end >= (4 << 20) + 100);
         }
         give_back(&disk).unwrap();
         let meta = disk.metadata().unwrap();

@@ -37,4 +37,4 @@ pub use repair::{Repaired, repair};
 pub use resume::{Kept, Resumable};
 pub use schema::{FORMAT, VERSION};
 pub use verify::{Check, verify};
-pub use writer::{RunWriter, WriteOptions};
+pub use writer::{RunWriter, WriteOptions, discard, is_locked};

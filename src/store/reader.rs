@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use hdf5::{Dataset, File, H5Type, OpenMode};
 use ndarray::s;
+use serde::{Deserialize, Serialize};
 
 use super::bounds::{Bounds, LONGEST, RowBound, damaged};
 use super::error::{Context, StoreError};
@@ -28,7 +29,7 @@ const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 const READ_ATTEMPTS: u32 = 30;
 
 /// How far a run has come.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
     pub status: Status,
     /// Why it failed; empty if it did not.

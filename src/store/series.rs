@@ -140,13 +140,13 @@ impl AnySeries {
         }
     }
 
-    /// Bytes that [`write`](Self::write) may add to the file.
-    pub fn need(&self) -> u64 {
+    /// Bytes that writing the rows that wait, and `more`, may add to the file.
+    pub fn need(&self, more: usize) -> u64 {
         match self {
-            Self::F64(series) => series.need(),
-            Self::F32(series) => series.need(),
-            Self::U64(series) => series.need(),
-            Self::U32(series) => series.need(),
+            Self::F64(series) => series.need(more),
+            Self::F32(series) => series.need(more),
+            Self::U64(series) => series.need(more),
+            Self::U32(series) => series.need(more),
         }
     }
 
@@ -217,15 +217,17 @@ impl<T: H5Type + Copy> Series<T> {
         self.waiting += 1;
     }
 
-    /// Bytes that the waiting rows may add to the file: themselves, chunks begun at both ends, and
-    /// the index of the chunks.
-    fn need(&self) -> u64 {
-        if self.waiting == 0 {
-            return 0;
-        }
+    /// Bytes that the waiting rows, and `more`, may add to the file: whole chunks, and the index of
+    /// these.
+    fn need(&self, more: usize) -> u64 {
         let row = self.axes.iter().product::<usize>() * size_of::<T>();
-        let rows = self.waiting + 2 * chunk_rows(row);
-        (row * rows) as u64 + index_bytes((self.written + rows) / chunk_rows(row))
+        let chunk = chunk_rows(row);
+        let chunks = |rows: usize| rows.div_ceil(chunk);
+        let new = chunks(self.written + self.waiting + more) - chunks(self.written);
+        match new {
+            0 => 0,
+            new => (new * chunk * row) as u64 + index_bytes(chunks(self.written) + new),
+        }
     }
 
     /// Appends the rows that are waiting.

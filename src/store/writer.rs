@@ -264,8 +264,9 @@ impl RunWriter {
     /// Takes a step. It is safe in the file after the next [`commit`](Self::commit).
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written. For want of room nothing of the step has been taken.
     pub fn step(&mut self, record: &StepRecord) -> Result<(), StoreError> {
+        self.room_for(record)?;
         let after = record.step + 1;
         if after <= self.done {
             self.known.compare(&self.path, record)?;
@@ -285,29 +286,52 @@ impl RunWriter {
         }
     }
 
+    /// Reserves the room for all that waits and for a step, so that whatever has been taken can be
+    /// committed.
+    fn room_for(&mut self, record: &StepRecord) -> Result<(), StoreError> {
+        let need = self.need(1) + record.totals.as_ref().map_or(0, |_| self.totals.need());
+        self.room.make(&self.disk, &self.path, need)?;
+        // Some of it is written before the next commit.
+        let arrays = [
+            (&self.lca_param, record.lca_param.is_some()),
+            (&self.weights, record.weights.is_some()),
+        ];
+        let full = arrays.into_iter().filter_map(|(blocks, pushed)| {
+            let blocks = blocks.as_ref()?;
+            (pushed && blocks.is_nearly_full()).then(|| blocks.need(1))
+        });
+        let totals = record.totals.iter().map(|_| self.totals.need());
+        self.room.used(full.chain(totals).sum());
+        Ok(())
+    }
+
+    /// Bytes that writing all that waits, and `more` steps, may add to the file.
+    fn need(&self, more: usize) -> u64 {
+        let rows = (self.losses.iter())
+            .chain(&self.steps)
+            .chain(&self.held_out)
+            .map(|series| series.need(more));
+        let blocks = (self.lca_param.iter())
+            .chain(&self.weights)
+            .map(|blocks| blocks.need(more));
+        rows.chain(blocks).sum()
+    }
+
     /// Takes a row of an array over all parameters, if the array and the row are there.
     fn push(&mut self, array: Array, step: u64, row: Option<&[f32]>) -> Result<(), StoreError> {
         let (blocks, doing) = match array {
             Array::Allocations => (&mut self.lca_param, "write allocations"),
             Array::Weights => (&mut self.weights, "write weights"),
         };
-        let (Some(blocks), Some(row)) = (blocks, row) else {
-            return Ok(());
-        };
-        if blocks.is_nearly_full() {
-            let need = blocks.need(1);
-            self.room.make(&self.disk, &self.path, need)?;
-            self.room.used(need);
+        match (blocks, row) {
+            (Some(blocks), Some(row)) => blocks
+                .push(step, row)
+                .doing(&self.path, || doing.to_owned()),
+            _ => Ok(()),
         }
-        blocks
-            .push(step, row)
-            .doing(&self.path, || doing.to_owned())
     }
 
     fn push_totals(&mut self, totals: &ParamTotals) -> Result<(), StoreError> {
-        let need = self.totals.need();
-        self.room.make(&self.disk, &self.path, need)?;
-        self.room.used(need);
         self.totals
             .push(totals)
             .doing(&self.path, || "write totals".to_owned())
@@ -329,15 +353,7 @@ impl RunWriter {
     /// Reserves the room of the next commit, and that of the rows that wait for their block to be
     /// full, so that they can be written when the disk is.
     fn make_room(&mut self) -> Result<(), StoreError> {
-        let rows = (self.losses.iter())
-            .chain(&self.steps)
-            .chain(&self.held_out)
-            .map(AnySeries::need);
-        let blocks = (self.lca_param.iter())
-            .chain(&self.weights)
-            .map(|blocks| blocks.need(0));
-        let need = rows.chain(blocks).sum();
-        self.room.make(&self.disk, &self.path, need)?;
+        self.room.make(&self.disk, &self.path, self.need(0))?;
         for blocks in self.lca_param.iter_mut().chain(&mut self.weights) {
             blocks.rows_are_safe();
         }
@@ -460,9 +476,15 @@ impl RunWriter {
     /// reason. Returns it, with what became of a file that was deleted meanwhile.
     #[must_use]
     pub fn abandon(mut self, error: StoreError) -> StoreError {
-        // What the last commit has reserved room for fits.
-        for blocks in self.lca_param.iter_mut().chain(&mut self.weights) {
-            blocks.keep_safe_rows();
+        let full = matches!(error, StoreError::DiskFull { .. });
+        if full && self.make_room().is_ok() {
+            // What there was no room for has not been taken: the steps before it may fit.
+            let _ = self.try_commit();
+        } else {
+            // What the last commit has reserved room for fits.
+            for blocks in self.lca_param.iter_mut().chain(&mut self.weights) {
+                blocks.keep_safe_rows();
+            }
         }
         // Each as far as it goes: the error that is returned is the first one.
         let _ = self.write_blocks();
@@ -533,30 +555,45 @@ fn header_bytes(header: &RunHeader) -> u64 {
     (8 * (numbers + sizes) + MAX_NAME * names + header.config.len()) as u64 + (1 << 19)
 }
 
+/// Whether another process holds the lock of a run file, whatever is in it.
+#[must_use]
+pub fn is_locked(path: &Path) -> bool {
+    let disk = fs::File::open(path).ok();
+    disk.as_ref().and_then(lock::is_held) == Some(true)
+}
+
+/// Takes a file out of the way of a new run without looking into it. Whoever reads it keeps it until
+/// it is closed.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn discard(path: &Path) -> Result<(), StoreError> {
+    // Whoever else wants the name waits until it is free; a reader may have the old file open.
+    let disk = fs::File::open(path).ok();
+    let _lock = disk.and_then(|disk| WriterLock::take(&disk, path).ok());
+    fs::remove_file(path).map_err(|error| StoreError::Io {
+        path: path.to_owned(),
+        error,
+    })
+}
+
 /// Takes a file out of the way of a new run. A run that is being written stays: two writers in one
 /// file would leave nothing readable. Whoever reads the old file keeps it until it is closed.
 fn remove_old(path: &Path) -> Result<(), StoreError> {
     if !path.is_file() {
         return Ok(());
     }
-    let live = || StoreError::Live {
-        path: path.to_owned(),
-    };
-    let disk = fs::File::open(path).ok();
     let is_live = match RunReader::open(path).and_then(|reader| reader.refresh()) {
         Ok(state) => state.is_live(),
         // Nothing to be read, or not yet.
-        Err(_) => disk.as_ref().and_then(lock::is_held) == Some(true),
+        Err(_) => is_locked(path),
     };
     if is_live {
-        return Err(live());
+        return Err(StoreError::Live {
+            path: path.to_owned(),
+        });
     }
-    // Whoever else wants the name waits until it is free; a reader may have the old file open.
-    let _lock = disk.and_then(|disk| WriterLock::take(&disk, path).ok());
-    fs::remove_file(path).map_err(|error| StoreError::Io {
-        path: path.to_owned(),
-        error,
-    })
+    discard(path)
 }
 
 /// Seconds since 1970.

@@ -10,8 +10,10 @@ mod run;
 mod terminal;
 pub mod theme;
 pub mod view;
+mod wait;
 pub mod widget;
 
 pub use run::{Exit, ScreenOptions, run};
 pub use terminal::{ignore_no_color, install_panic_hook};
 pub use theme::{ColorLevel, Glyphs, Theme};
+pub use wait::{Waited, wait};

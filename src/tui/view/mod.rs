@@ -7,7 +7,7 @@ mod loss;
 mod overview;
 mod question;
 mod title;
-mod words;
+pub(super) mod words;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -1,0 +1,298 @@
+//! The feed of a run file that another process reads for this one.
+//!
+//! The HDF5 library trusts the bytes of a file more than it should: a damaged one can make it crash,
+//! or loop for ever. So the program has itself started a second time as a reader, which sends what it
+//! reads through a pipe. If it crashes, the screen stays and says so; if it does not answer, the user
+//! can still leave.
+
+use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use rustix::process::Signal;
+
+use super::wire::{self, Answer, Opened, Request};
+use super::{Feed, FeedEvent, Origin, file, orders};
+
+/// Why a file cannot be opened by another process.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The reader's own words.
+    #[error("{0}")]
+    Refused(String),
+    #[error("{}: {what}", path.display())]
+    Crashed { path: PathBuf, what: String },
+    #[error("cannot start the process that reads the file: {0}")]
+    NoProcess(String),
+}
+
+/// A file that is being opened.
+pub struct Opening {
+    /// Gets the one answer.
+    pub ready: Receiver<Result<Feed, OpenError>>,
+    pub process: ReaderProcess,
+}
+
+/// The process that reads a file. It ends when this is dropped.
+pub struct ReaderProcess {
+    child: SharedChild,
+    requests: Option<ChildStdin>,
+    quit: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for ReaderProcess {
+    fn drop(&mut self) {
+        if let Some(mut requests) = self.requests.take() {
+            let _ = wire::send(&mut requests, &Request::Quit);
+        }
+        drop(self.quit.take());
+        // It may be stuck in the library, or stopped, and hear nothing.
+        self.child.kill();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The one thing that two threads share: the thread that reads the pipe waits for the child's end,
+/// and whoever leaves kills it. Neither holds the lock for longer than a system call that does not
+/// wait.
+#[derive(Clone)]
+struct SharedChild(Arc<Mutex<Child>>);
+
+impl SharedChild {
+    fn kill(&self) {
+        let mut child = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+    }
+
+    /// Waits for the child's end, without keeping others from killing it.
+    fn wait(&self) -> io::Result<ExitStatus> {
+        loop {
+            let ended = {
+                let mut child = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                child.try_wait()?
+            };
+            match ended {
+                Some(status) => return Ok(status),
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+}
+
+/// Starts `reader`, a command that [`serve`]s the file at `path`, and the thread that listens to it.
+///
+/// # Errors
+/// The process cannot be started.
+pub fn spawn(mut reader: Command, path: &Path) -> Result<Opening, OpenError> {
+    let none = |error: io::Error| OpenError::NoProcess(error.to_string());
+    let mut child = reader
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        // Whatever the library prints when it crashes is not for the screen.
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(none)?;
+    let requests = child.stdin.take();
+    let answers = child.stdout.take();
+    let child = SharedChild(Arc::new(Mutex::new(child)));
+    let (ready, opened) = bounded(1);
+    let (quit, quitting) = bounded(0);
+    let mut process = ReaderProcess {
+        child: child.clone(),
+        requests,
+        quit: Some(quit),
+        thread: None,
+    };
+    let path = path.to_owned();
+    let thread = thread::Builder::new()
+        .name("reader".to_owned())
+        .spawn(move || {
+            let Some(answers) = answers else { return };
+            listen(BufReader::new(answers), &child, &path, &ready, &quitting);
+        })
+        .map_err(none)?;
+    process.thread = Some(thread);
+    Ok(Opening {
+        ready: opened,
+        process,
+    })
+}
+
+/// Passes on what the reader says until it ends or nobody listens.
+fn listen(
+    mut answers: BufReader<impl io::Read>,
+    child: &SharedChild,
+    path: &Path,
+    ready: &Sender<Result<Feed, OpenError>>,
+    quit: &Receiver<()>,
+) {
+    let opened = match wire::receive(&mut answers) {
+        Ok(Some(Answer::Opened(opened))) => opened,
+        Ok(Some(Answer::Failed(why))) => {
+            let _ = ready.send(Err(OpenError::Refused(why)));
+            return;
+        }
+        _ => {
+            let what = how_it_ended(child);
+            let path = path.to_owned();
+            let _ = ready.send(Err(OpenError::Crashed { path, what }));
+            return;
+        }
+    };
+    let (events, receiver) = bounded(16);
+    // Without a thread for them no orders are given; the file is shown all the same.
+    let messenger = match opened.origin {
+        Origin::Following => orders::spawn(path, events.clone(), quit.clone()).ok(),
+        Origin::Live | Origin::Replay => None,
+    };
+    let (controls, messenger) = messenger.unzip();
+    let feed = Feed {
+        header: Arc::new(opened.header),
+        origin: opened.origin,
+        events: receiver,
+        controls,
+    };
+    if ready.send(Ok(feed)).is_ok() {
+        pass_on(&mut answers, child, &events, quit);
+    }
+    // It ends when nobody wants the file any more.
+    if let Some(messenger) = messenger {
+        let _ = messenger.join();
+    }
+}
+
+/// Passes events on to the end of the run, of the reader or of the interest in it.
+fn pass_on(
+    answers: &mut BufReader<impl io::Read>,
+    child: &SharedChild,
+    events: &Sender<FeedEvent>,
+    quit: &Receiver<()>,
+) {
+    let mut is_over = false;
+    loop {
+        let event = match wire::receive(answers) {
+            Ok(Some(Answer::Event(event))) => event,
+            _ if is_over => return,
+            _ => FeedEvent::Broken(format!(
+                "{}. What is shown was read before",
+                how_it_ended(child)
+            )),
+        };
+        is_over |= matches!(event, FeedEvent::Status { .. } | FeedEvent::Broken(_));
+        let is_last = matches!(event, FeedEvent::Broken(_));
+        select! {
+            send(events, event) -> sent => if sent.is_err() || is_last { return },
+            recv(quit) -> _ => return,
+        }
+    }
+}
+
+/// In words, what has become of a reader that ended before it should.
+fn how_it_ended(child: &SharedChild) -> String {
+    match child.wait() {
+        Ok(status) => crash(status),
+        Err(error) => format!("the process that reads the file is lost: {error}"),
+    }
+}
+
+/// In words, why a process that reads a file ended before it should.
+#[must_use]
+pub fn crash(status: ExitStatus) -> String {
+    let Some(signal) = status.signal() else {
+        let code = status.code().unwrap_or(-1);
+        return format!("the process that reads the file ended with code {code}: this is a bug");
+    };
+    let is = |other: Signal| signal == other.as_raw();
+    let crashes = [
+        (Signal::ILL, "SIGILL"),
+        (Signal::ABORT, "SIGABRT"),
+        (Signal::BUS, "SIGBUS"),
+        (Signal::FPE, "SIGFPE"),
+        (Signal::SEGV, "SIGSEGV"),
+    ];
+    let Some((_, name)) = crashes.into_iter().find(|&(crash, _)| is(crash)) else {
+        return match is(Signal::KILL) {
+            true => "the process that reads the file was killed (SIGKILL)".to_owned(),
+            false => format!("the process that reads the file was ended by signal {signal}"),
+        };
+    };
+    let memory = match is(Signal::ABORT) {
+        true => ", or wanted more memory than it may have",
+        false => "",
+    };
+    format!("the HDF5 library crashed on this file ({name}){memory}: the file is damaged")
+}
+
+/// Has `reader` open the file at `path`, and returns what is known of it before its first step.
+///
+/// # Errors
+/// The file is no run, or the reader crashed on it.
+pub fn peek(mut reader: Command, path: &Path) -> Result<Opened, OpenError> {
+    let none = |error: io::Error| OpenError::NoProcess(error.to_string());
+    let mut child = reader
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(none)?;
+    let answer = match child.stdout.take() {
+        Some(answers) => wire::receive(&mut BufReader::new(answers)),
+        None => Ok(None),
+    };
+    let answered = matches!(answer, Ok(Some(Answer::Opened(_) | Answer::Failed(_))));
+    if answered {
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(none)?;
+    match answer {
+        Ok(Some(Answer::Opened(opened))) => Ok(*opened),
+        Ok(Some(Answer::Failed(why))) => Err(OpenError::Refused(why)),
+        _ => Err(OpenError::Crashed {
+            path: path.to_owned(),
+            what: crash(status),
+        }),
+    }
+}
+
+/// The reader's life: opens the file, says what is in it, and follows it to its end. `leave` is called
+/// when the program that started it is gone or wants no more.
+///
+/// # Errors
+/// Nobody listens.
+pub fn serve(
+    path: &Path,
+    mut requests: impl io::Read + Send + 'static,
+    answers: impl Write,
+    leave: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    let mut answers = BufWriter::new(answers);
+    thread::Builder::new()
+        .name("requests".to_owned())
+        .spawn(move || match wire::receive(&mut requests) {
+            Ok(Some(Request::Quit) | None) | Err(_) => leave(),
+        })?;
+    let (opened, feed, _thread) = match file::open_with_state(path, false) {
+        Ok((feed, state, thread)) => {
+            let opened = Opened {
+                header: (*feed.header).clone(),
+                origin: feed.origin,
+                state,
+            };
+            (opened, feed, thread)
+        }
+        Err(error) => return wire::send(&mut answers, &Answer::Failed(error.to_string())),
+    };
+    wire::send(&mut answers, &Answer::Opened(Box::new(opened)))?;
+    for event in &feed.events {
+        wire::send(&mut answers, &Answer::Event(event))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What the program and its reader process say to each other: frames of a length (four bytes, little
+//! endian) and as many bytes of postcard.
+
+use std::io::{self, Read, Write};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{FeedEvent, Origin};
+use crate::record::RunHeader;
+use crate::store::RunState;
+
+/// No frame is longer: the reader may have been led astray by what it reads. A header with 50
+/// million rows of data fits.
+const LONGEST_FRAME: u32 = 256 << 20;
+
+/// What the reader says. First [`Opened`](Answer::Opened) or [`Failed`](Answer::Failed), then events.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    Opened(Box<Opened>),
+    /// The file is no run, and this is why.
+    Failed(String),
+    Event(FeedEvent),
+}
+
+/// A run file as it was when it was opened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    pub header: RunHeader,
+    pub origin: Origin,
+    pub state: RunState,
+}
+
+/// What the program asks of the reader. The end of its input asks it to end, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    Quit,
+}
+
+/// Sends one message.
+///
+/// # Errors
+/// It is too long, or nobody listens any more.
+pub fn send<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
+    let bytes = postcard::to_stdvec(message).map_err(io::Error::other)?;
+    let length = u32::try_from(bytes.len())
+        .ok()
+        .filter(|&length| length <= LONGEST_FRAME)
+        .ok_or_else(|| io::Error::other("a message is too long"))?;
+    to.write_all(&length.to_le_bytes())?;
+    to.write_all(&bytes)?;
+    to.flush()
+}
+
+/// Waits for a message; `None` at the end.
+///
+/// # Errors
+/// The bytes are no message.
+pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
+    let mut length = [0; 4];
+    match from.read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        result => result?,
+    }
+    let length = u32::from_le_bytes(length);
+    if length > LONGEST_FRAME {
+        return Err(io::Error::other("a message is too long"));
+    }
+    // Memory is taken as the bytes come, not for what the length says.
+    let mut bytes = Vec::new();
+    from.take(length.into()).read_to_end(&mut bytes)?;
+    if bytes.len() < length as usize {
+        return Ok(None);
+    }
+    postcard::from_bytes(&bytes)
+        .map(Some)
+        .map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Losses, Status};
+
+    #[test]
+    fn messages_arrive_as_they_were_sent() {
+        let mut pipe = Vec::new();
+        let losses = Losses {
+            train: 1.5,
+            test: f64::NAN,
+            ..Losses::default()
+        };
+        send(&mut pipe, &Answer::Event(FeedEvent::Start(losses))).unwrap();
+        let status = Status::Stopped;
+        let message = "é".to_owned();
+        send(
+            &mut pipe,
+            &Answer::Event(FeedEvent::Status { status, message }),
+        )
+        .unwrap();
+        let mut pipe = pipe.as_slice();
+        match receive(&mut pipe).unwrap().unwrap() {
+            Answer::Event(FeedEvent::Start(losses)) => {
+                assert_eq!(losses.train, 1.5);
+                assert!(losses.test.is_nan());
+            }
+            other => panic!("{other:?}"),
+        }
+        match receive(&mut pipe).unwrap().unwrap() {
+            Answer::Event(FeedEvent::Status { status, message }) => {
+                assert_eq!((status, message.as_str()), (Status::Stopped, "é"));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(receive::<Answer>(&mut pipe).unwrap().is_none());
+    }
+
+    #[test]
+    fn nonsense_is_an_error_and_takes_no_memory() {
+        let huge = u32::MAX.to_le_bytes();
+        assert!(receive::<Answer>(&mut &huge[..]).is_err());
+        let cut = LONGEST_FRAME.to_le_bytes();
+        assert!(receive::<Answer>(&mut &cut[..]).unwrap().is_none());
+        let nonsense = [3, 0, 0, 0, 0xff, 0xff, 0xff];
+        assert!(receive::<Answer>(&mut &nonsense[..]).is_err());
+    }
+}

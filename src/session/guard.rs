@@ -1,0 +1,148 @@
+//! Reading files that may be damaged, in a process of its own.
+//!
+//! The HDF5 library may crash on a damaged file, and ask for any amount of memory. What reads one
+//! therefore runs in a child: this program once more, with bounded memory, which ends with its parent.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use rustix::process::{Resource, Rlimit, Signal};
+
+use super::Failure;
+use crate::feed::{self, OpenError, Opened};
+
+/// Set in the environment of a command that runs guarded.
+const GUARDED: &str = "LCASCOPE_GUARDED";
+
+/// What a process that reads a file may take beyond what it has when it starts. Steps are read in
+/// blocks, so that files of any length fit.
+const MEMORY: u64 = 4 << 30;
+
+/// Runs a command that reads `path` in a child that has our arguments, input and output.
+///
+/// # Errors
+/// The command's own, or that it has crashed.
+pub fn guarded(
+    path: &Path,
+    command: impl FnOnce() -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    if std::env::var_os(GUARDED).is_some() {
+        limit();
+        return command();
+    }
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let output = ourselves(name)
+        .args(arguments)
+        .env(GUARDED, "1")
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::inherit())
+        // Kept until its end: a library that crashes prints what nobody can use.
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(std::process::Child::wait_with_output)
+        .map_err(|error| Failure::Other(format!("cannot start a process to read with: {error}")))?;
+    match output.status.code() {
+        Some(PANICKED) | None => {}
+        Some(code) => {
+            let _ = io::stderr().write_all(&output.stderr);
+            return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
+        }
+    }
+    if let Some(signal @ (2 | 15)) = output.status.signal() {
+        // Asked to end, not crashed.
+        return Ok(super::screen::signal_code(signal));
+    }
+    Err(crashed(path, output.status))
+}
+
+/// The exit code of a Rust program that has panicked.
+const PANICKED: i32 = 101;
+
+fn crashed(path: &Path, status: ExitStatus) -> Failure {
+    Failure::Other(format!("{}: {}", path.display(), feed::crash(status)))
+}
+
+/// Bounds what this process may take, and has it end with its parent.
+pub fn limit() {
+    // What has no such limits is read without.
+    let _ = set_limits();
+}
+
+fn set_limits() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    rustix::process::setrlimit(Resource::Core, none)?;
+    let before = rustix::process::getrlimit(Resource::As);
+    let wanted = memory_now().saturating_add(MEMORY);
+    let bounded = Rlimit {
+        current: Some(before.current.map_or(wanted, |current| current.min(wanted))),
+        maximum: before.maximum,
+    };
+    rustix::process::setrlimit(Resource::As, bounded)?;
+    Ok(())
+}
+
+/// Bytes of address space that this process has: libraries alone may be large.
+fn memory_now() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: Option<u64> = statm.split(' ').next().and_then(|n| n.parse().ok());
+    pages
+        .unwrap_or(0)
+        .saturating_mul(rustix::param::page_size() as u64)
+}
+
+/// This program, as a command.
+fn ourselves(name: OsString) -> Command {
+    // Still there when the file has been replaced by a newer one.
+    let this = PathBuf::from("/proc/self/exe");
+    let program = match this.exists() {
+        true => this,
+        false => std::env::current_exe().unwrap_or(PathBuf::from(&name)),
+    };
+    let mut command = Command::new(program);
+    command.arg0(name);
+    command
+}
+
+/// The command that reads a file for another process.
+pub fn reader(path: &Path) -> Command {
+    let name = std::env::args_os().next().unwrap_or_default();
+    let mut command = ourselves(name);
+    // Keys that end this process reach that one by its parent's end.
+    command.process_group(0);
+    command.arg("reader").arg("--").arg(path);
+    command
+}
+
+/// Looks into a run file from a distance.
+///
+/// # Errors
+/// It is no run, or too damaged to look into.
+pub fn peek(path: &Path) -> Result<Opened, OpenError> {
+    feed::peek(reader(path), path)
+}
+
+/// `lcascope reader`: reads a file for the process that has started this one.
+///
+/// # Errors
+/// Nobody listens.
+pub fn serve(path: &Path) -> Result<ExitCode, Failure> {
+    limit();
+    // The library may be stuck, so that nothing but this ends the process for certain.
+    let leave = || {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
+    };
+    match feed::serve(path, io::stdin(), io::stdout(), leave) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::Other(format!("standard output: {error}"))),
+    }
+}

@@ -1,0 +1,426 @@
+//! Files that are not what they claim: every one gets an answer in a line, whatever is in it, and no
+//! more memory than a file of its size is worth.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Outcome, RunFile, lcascope, train};
+use hdf5::types::{FixedAscii, FixedUnicode, VarLenUnicode};
+use hdf5::{Extent, SimpleExtents};
+use lcascope::app::{Action, App};
+use lcascope::feed::{FeedEvent, Origin};
+use lcascope::store::{RunReader, StoreError};
+use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use tempfile::TempDir;
+
+fn folder() -> TempDir {
+    TempDir::new().unwrap()
+}
+
+/// A small network's run of 3 steps: 2 layers, 4 tensors, 3985 parameters.
+fn small_run(folder: &Path) -> PathBuf {
+    let text = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
+                [[layer]]\nkind = 'linear'\nunits = 10\n";
+    fs::write(folder.join("tiny.toml"), text).unwrap();
+    let flags = ["tiny.toml", "--steps=3", "--trace=8", "--lca-test"];
+    train(folder, "whole.h5", &flags)
+}
+
+/// A copy of a run with a change made by the HDF5 library.
+fn changed(whole: &Path, change: impl FnOnce(&hdf5::File)) -> PathBuf {
+    let (draft, path) = (
+        whole.with_file_name("draft"),
+        whole.with_file_name("hostile.h5"),
+    );
+    fs::copy(whole, &draft).unwrap();
+    let file = hdf5::File::open_rw(&draft).unwrap();
+    change(&file);
+    file.close().unwrap();
+    let _ = fs::remove_file(&path);
+    fs::rename(&draft, &path).unwrap();
+    path
+}
+
+/// Reads all that there is and shows it. It must give an answer; an error must name the file.
+#[track_caller]
+fn look(path: &Path, what: &str) -> Result<App, String> {
+    match read(path) {
+        Ok(app) => show(app.0, app.1),
+        Err(error) => {
+            let error = error.to_string();
+            assert!(error.contains("hostile.h5"), "{what}: {error}");
+            assert!(!error.contains('\n'), "{what}: {error}");
+            Err(error)
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<(RunReader, App), StoreError> {
+    let reader = RunReader::open(path)?;
+    let state = reader.refresh()?;
+    let mut app = App::new(reader.header().clone().into(), Origin::Replay);
+    if let Some(losses) = reader.start()? {
+        app.event(FeedEvent::Start(losses));
+    }
+    app.event(FeedEvent::Steps(reader.steps(0..state.committed)?));
+    app.event(FeedEvent::Status {
+        status: state.status,
+        message: state.message,
+    });
+    Ok((reader, app))
+}
+
+fn show(reader: RunReader, mut app: App) -> Result<App, String> {
+    drop(reader);
+    let theme = Theme::new(ColorLevel::None, Glyphs::default());
+    let moves = [
+        Action::Home,
+        Action::Move(1),
+        Action::ZoomIn,
+        Action::ToggleScale,
+        Action::Scroll(1),
+    ];
+    for action in std::iter::once(Action::Follow).chain(moves) {
+        app.act(action);
+        for (width, height) in [(80, 24), (200, 60), (20, 5)] {
+            let area = Rect::new(0, 0, width, height);
+            view::draw(area, &mut Buffer::empty(area), &app, &theme);
+        }
+    }
+    Ok(app)
+}
+
+/// The most memory that this process has had, in MiB.
+fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kibibytes = line.unwrap().split_whitespace().nth(1).unwrap();
+    kibibytes.parse::<u64>().unwrap() / 1024
+}
+
+type Text = FixedUnicode<8>;
+
+fn text(text: &str) -> Text {
+    text.parse().unwrap()
+}
+
+/// Puts something else in the place of a dataset.
+type Change = fn(&hdf5::File, &str);
+
+const DATASETS: &[(&str, Change)] = &[
+    ("text", |file, path| {
+        let values = vec![text("a"), text("b"), text("c")];
+        let builder = file.new_dataset_builder();
+        builder.with_data(&values).create(path).unwrap();
+    }),
+    ("bytes", |file, path| {
+        let builder = file.new_dataset_builder();
+        builder.with_data(&[1_u8, 2, 3]).create(path).unwrap();
+    }),
+    ("negative", |file, path| {
+        let builder = file.new_dataset_builder();
+        builder.with_data(&[-1_i64, -2, -3]).create(path).unwrap();
+    }),
+    ("strings of any length", |file, path| {
+        let value: VarLenUnicode = "a".parse().unwrap();
+        let builder = file.new_dataset_builder();
+        builder.with_data(&[value]).create(path).unwrap();
+    }),
+    ("a scalar", |file, path| {
+        let scalar = file.new_dataset::<u64>().create(path).unwrap();
+        scalar.write_scalar(&7).unwrap();
+    }),
+    ("no rows", |file, path| {
+        file.new_dataset::<u64>().shape(0).create(path).unwrap();
+    }),
+    ("no columns", |file, path| {
+        file.new_dataset::<u64>()
+            .shape((3, 0))
+            .create(path)
+            .unwrap();
+    }),
+    ("many axes", |file, path| {
+        let shape = [3, 2, 1, 1, 1, 1];
+        file.new_dataset::<u64>().shape(shape).create(path).unwrap();
+    }),
+    ("2^50 rows", |file, path| absurd(file, path, &[1 << 50])),
+    ("2^62 rows", |file, path| absurd(file, path, &[1 << 62])),
+    ("2^50 pairs", |file, path| absurd(file, path, &[1 << 50, 2])),
+    ("2^40 by 2^20", |file, path| {
+        absurd(file, path, &[1 << 40, 1 << 20])
+    }),
+    ("2^50 names", |file, path| {
+        let shape = SimpleExtents::new([Extent::resizable(1 << 50)]);
+        let builder = file.new_dataset::<FixedAscii<4>>().shape(shape);
+        builder.chunk(16).create(path).unwrap();
+    }),
+    ("a group", |file, path| {
+        file.create_group(path).unwrap();
+    }),
+];
+
+/// A dataset that claims a shape of which nothing is stored.
+fn absurd(file: &hdf5::File, path: &str, shape: &[usize]) {
+    let extents = SimpleExtents::new(shape.iter().map(|&n| Extent::resizable(n)));
+    let chunk = vec![16; shape.len()];
+    let builder = file.new_dataset::<u64>().shape(extents).chunk(chunk);
+    builder.create(path).unwrap();
+}
+
+#[test]
+fn a_dataset_of_any_other_shape_or_type_gets_an_answer() {
+    let folder = folder();
+    let whole = small_run(folder.path());
+    let paths = RunFile::open(&whole).paths();
+    let mut refused = 0;
+    for path in &paths {
+        for (what, change) in DATASETS {
+            let hostile = changed(&whole, |file| {
+                file.unlink(path).unwrap();
+                change(file, path);
+            });
+            let words = format!("{path} of {what}");
+            match look(&hostile, &words) {
+                Ok(app) => assert!(app.timeline.end() <= 3, "{words}"),
+                Err(error) => {
+                    assert!(error.contains(path), "{words}: {error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    // What the reader does not need, it does not look at.
+    assert!(refused > paths.len() * DATASETS.len() / 3, "{refused}");
+    assert!(peak_memory() < 1024, "{} MiB", peak_memory());
+}
+
+#[test]
+fn an_attribute_of_any_other_kind_gets_an_answer() {
+    let folder = folder();
+    let whole = small_run(folder.path());
+    let names = RunFile::open(&whole).0.attr_names().unwrap();
+    let changes: &[(&str, Change)] = &[
+        ("nothing", |_, _| {}),
+        ("a number", |file, name| {
+            let attribute = file.new_attr::<u64>().create(name).unwrap();
+            attribute.write_scalar(&u64::MAX).unwrap();
+        }),
+        ("not a number", |file, name| {
+            let attribute = file.new_attr::<f64>().create(name).unwrap();
+            attribute.write_scalar(&f64::NAN).unwrap();
+        }),
+        ("text", |file, name| {
+            let attribute = file.new_attr::<Text>().create(name).unwrap();
+            attribute.write_scalar(&text("a\u{1b}[2J")).unwrap();
+        }),
+        ("many texts", |file, name| {
+            let attribute = file.new_attr::<Text>().shape(8000).create(name).unwrap();
+            attribute.write_raw(&vec![text("a"); 8000]).unwrap();
+        }),
+        ("many numbers", |file, name| {
+            let attribute = file.new_attr::<u64>().shape(8000).create(name).unwrap();
+            attribute.write_raw(&vec![7; 8000]).unwrap();
+        }),
+        ("no texts", |file, name| {
+            file.new_attr::<VarLenUnicode>()
+                .shape(0)
+                .create(name)
+                .unwrap();
+        }),
+    ];
+    for name in &names {
+        for (what, change) in changes {
+            let hostile = changed(&whole, |file| {
+                file.delete_attr(name).unwrap();
+                change(file, name);
+            });
+            let _ = look(&hostile, &format!("attribute {name} of {what}"));
+        }
+    }
+    assert!(peak_memory() < 1024, "{} MiB", peak_memory());
+}
+
+#[test]
+fn absurd_numbers_are_shown_or_refused() {
+    let folder = folder();
+    let whole = small_run(folder.path());
+    let reals = [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        -1.0,
+        0.0,
+        f64::MAX,
+        f64::MIN_POSITIVE,
+    ];
+    for value in reals {
+        let hostile = changed(&whole, |file| {
+            for path in RunFile(file.clone()).paths() {
+                let dataset = file.dataset(&path).unwrap();
+                if common::type_name(&dataset) == "f64" {
+                    let values = ndarray::ArrayD::from_elem(dataset.shape(), value);
+                    dataset.write(&values).unwrap();
+                }
+            }
+            let tolerance = file.attr("tolerance").unwrap();
+            tolerance.write_scalar(&value).unwrap();
+        });
+        look(&hostile, &format!("all numbers {value}")).unwrap();
+    }
+    let counts = [
+        "lca/helped",
+        "lca/hurt",
+        "motion/update_flips",
+        "motion/gradient_flips",
+        "step/gradient_evals",
+        "step/segments",
+        "state/committed",
+    ];
+    for value in [0, 1 << 40, u64::MAX] {
+        let hostile = changed(&whole, |file| {
+            for path in counts {
+                let dataset = file.dataset(path).unwrap();
+                let values = ndarray::ArrayD::from_elem(dataset.shape(), value);
+                dataset.write(&values).unwrap();
+            }
+            for name in ["seed", "slice_size", "planned_steps", "steps_per_epoch"] {
+                file.attr(name).unwrap().write_scalar(&value).unwrap();
+            }
+        });
+        let app = look(&hostile, &format!("all counts {value}")).unwrap();
+        assert_eq!(app.timeline.end(), if value == 0 { 0 } else { 3 });
+    }
+}
+
+#[test]
+fn rows_that_the_file_cannot_hold_are_not_there() {
+    let folder = folder();
+    let whole = small_run(folder.path());
+    // Every dataset agrees on 2^40 steps, of which nothing but three is stored.
+    let hostile = changed(&whole, |file| {
+        file.dataset("state/committed")
+            .unwrap()
+            .write_raw(&[1_u64 << 40])
+            .unwrap();
+        for path in RunFile(file.clone()).paths() {
+            let dataset = file.dataset(&path).unwrap();
+            let mut shape = dataset.shape();
+            if dataset.is_resizable() {
+                shape[0] = (1 << 40) + 1;
+                dataset.resize(shape).unwrap();
+            }
+        }
+    });
+    let app = look(&hostile, "2^40 steps").unwrap();
+    let size = fs::metadata(&hostile).unwrap().len();
+    assert!(app.timeline.end() <= size / 8, "{}", app.timeline.end());
+    assert!(peak_memory() < 1024, "{} MiB", peak_memory());
+}
+
+#[test]
+fn names_do_not_speak_to_the_terminal() {
+    let folder = folder();
+    let whole = small_run(folder.path());
+    let name = "a\u{1b}]0;owned\u{7}\u{202e}\nstatus finished";
+    let hostile = changed(&whole, |file| {
+        let name: FixedUnicode<64> = name.parse().unwrap();
+        let layers = file.dataset("layout/layer/name").unwrap();
+        layers.write_raw(&[name, name]).unwrap();
+        for attribute in ["network", "dataset", "device", "producer", "integrator"] {
+            let text: VarLenUnicode = "a\u{1b}[31m\nstatus finished".parse().unwrap();
+            file.attr(attribute).unwrap().write_scalar(&text).unwrap();
+        }
+    });
+    look(&hostile, "names").unwrap();
+    let mut info = lcascope();
+    info.arg("info").arg(&hostile);
+    let info = Outcome::of(info);
+    assert_eq!(info.code, Some(0), "{info:?}");
+    let harmless =
+        |c: char| c == '\n' || !(c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c));
+    assert!(info.stdout.chars().all(harmless), "{info:?}");
+    let lines = info
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("status"));
+    assert_eq!(lines.count(), 1, "{info:?}");
+}
+
+#[test]
+fn bytes_of_any_kind_get_one_line() {
+    let folder = folder();
+    let whole = small_run(folder.path());
+    let bytes = fs::read(&whole).unwrap();
+    let signature = &bytes[..8];
+    let path = folder.path().join("hostile.h5");
+    let mut cases: Vec<(String, Vec<u8>)> = vec![
+        ("empty".to_owned(), Vec::new()),
+        ("zeros".to_owned(), vec![0; 4096]),
+        ("signature".to_owned(), signature.to_vec()),
+        (
+            "signature and zeros".to_owned(),
+            [signature, &[0; 4096]].concat(),
+        ),
+        (
+            "signature and ones".to_owned(),
+            [signature, &[0xff; 4096]].concat(),
+        ),
+        ("twice".to_owned(), [&bytes[..], &bytes[..]].concat()),
+    ];
+    for version in 0..=4 {
+        let mut other = bytes.clone();
+        other[8] = version;
+        cases.push((format!("superblock {version}"), other));
+    }
+    for length in [
+        9,
+        12,
+        47,
+        48,
+        96,
+        500,
+        1000,
+        5000,
+        bytes.len() / 2,
+        bytes.len() - 1,
+    ] {
+        cases.push((format!("cut at {length}"), bytes[..length].to_vec()));
+    }
+    for (what, bytes) in cases {
+        fs::write(&path, bytes).unwrap();
+        for command in ["info", "open"] {
+            let mut run = lcascope();
+            run.arg(command).arg(&path);
+            let outcome = Outcome::of(run);
+            if outcome.code == Some(0) || outcome.stderr.contains("needs a terminal") {
+                continue;
+            }
+            outcome.fails(1, &["hostile.h5"]);
+            assert_eq!(outcome.stderr.lines().count(), 1, "{what}: {outcome:?}");
+        }
+    }
+}
+
+/// What this program cannot read is no reason not to replace it.
+#[test]
+fn damaged_files_can_be_overwritten_by_force_and_repeated_never() {
+    let folder = folder();
+    let whole = small_run(folder.path());
+    let bytes = fs::read(&whole).unwrap();
+    let path = folder.path().join("hostile.h5");
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let mut repeat = lcascope();
+    repeat
+        .args(["train", "--quiet", "--output=repeated.h5", "--config"])
+        .arg(&path);
+    Outcome::of(repeat).fails(1, &["hostile.h5", "cannot"]);
+    train(folder.path(), "hostile.h5", &["--steps=1", "--force"]);
+    assert_eq!(
+        RunReader::open(&path).unwrap().refresh().unwrap().committed,
+        1
+    );
+}
