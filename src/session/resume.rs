@@ -49,20 +49,26 @@ pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
     let mut app = App::new(header.clone(), Origin::Live);
     let saved = run.checkpoint(&header.checkpoint)?;
     if let Some((_, checkpoint)) = &saved {
-        let seconds = match run.committed().checked_sub(1) {
-            Some(last) => run.reader().steps(last..last + 1)?[0].seconds,
-            None => 0.0,
-        };
-        (trainer.restore(checkpoint, seconds))
+        (trainer.restore(checkpoint))
             .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
     }
+    if let Some(last) = run.committed().checked_sub(1) {
+        trainer.set_clock(run.reader().steps(last..last + 1)?[0].seconds);
+    }
     let from = trainer.steps_done();
-    let start = (trainer.start()).map_err(|error| Failure::Run(error.to_string()))?;
+    let mut start = (trainer.start()).map_err(|error| Failure::Run(error.to_string()))?;
     // A machine that computes other bits, as a GPU may, takes another path from the checkpoint on: then
     // the steps behind it are given up. On the same path they are there already.
-    let recorded = run.reader().train_loss(from)?;
-    let same = recorded.is_some_and(|loss| loss.to_bits() == start.losses.train.to_bits());
-    let kept = if same { run.committed() } else { from };
+    let recorded = run.reader().losses(from)?;
+    let kept = match &recorded {
+        Some(losses) if losses.train.to_bits() == start.losses.train.to_bits() => run.committed(),
+        Some(losses) => {
+            trainer.continue_from(losses);
+            start.losses = losses.clone();
+            from
+        }
+        None => from,
+    };
     show_kept(&mut app, run.reader(), kept)?;
     let keep = Kept {
         steps: kept,

@@ -249,19 +249,29 @@ impl RunReader {
         self.rows(&self.columns.total, index(range.start)?..index(range.end)?)
     }
 
-    /// Training loss after so many committed steps, in nats; none where not even the first row has been
-    /// written.
+    /// The losses after so many committed steps; none where not even the first row has been written.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn train_loss(&self, done: u64) -> Result<Option<f64>, StoreError> {
-        let train = &self.columns.train;
-        match usize::try_from(done) {
-            Ok(row) if train.shape().first().is_some_and(|&rows| row < rows) => {
-                Ok(Some(self.rows::<f64>(train, row..row + 1)?[0]))
-            }
-            _ => Ok(None),
-        }
+    pub fn losses(&self, done: u64) -> Result<Option<Losses>, StoreError> {
+        let c = &self.columns;
+        let row = usize::try_from(done).ok().filter(|&row| {
+            let columns = [&c.train, &c.train_accuracy, &c.test, &c.test_accuracy];
+            columns
+                .iter()
+                .all(|dataset| dataset.shape().first().is_some_and(|&rows| row < rows))
+        });
+        let Some(row) = row else { return Ok(None) };
+        let at = |dataset| Ok::<f64, StoreError>(self.rows::<f64>(dataset, row..row + 1)?[0]);
+        Ok(Some(Losses {
+            train: at(&c.train)?,
+            train_accuracy: at(&c.train_accuracy)?,
+            test: at(&c.test)?,
+            test_accuracy: at(&c.test_accuracy)?,
+            validation: f64::NAN,
+            validation_accuracy: f64::NAN,
+            train_class: Vec::new(),
+        }))
     }
 
     /// Looks how far the run has come, and makes its new steps readable.
@@ -347,20 +357,8 @@ impl RunReader {
             dataset
                 .refresh()
                 .doing(&self.path, || "refresh".to_owned())?;
-            if dataset.shape().first() == Some(&0) {
-                return Ok(None);
-            }
         }
-        let first = |dataset| Ok::<f64, StoreError>(self.rows::<f64>(dataset, 0..1)?[0]);
-        Ok(Some(Losses {
-            train: first(&c.train)?,
-            train_accuracy: first(&c.train_accuracy)?,
-            test: first(&c.test)?,
-            test_accuracy: first(&c.test_accuracy)?,
-            validation: f64::NAN,
-            validation_accuracy: f64::NAN,
-            train_class: Vec::new(),
-        }))
+        self.losses(0)
     }
 
     /// Summaries of the steps `range`, which must be committed.

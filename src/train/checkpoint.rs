@@ -82,12 +82,11 @@ impl Trainer {
         }
     }
 
-    /// Puts a state back. The training goes on as the one that was saved would have; its clock goes
-    /// on from `seconds`. Call it before [`start`](Trainer::start).
+    /// Puts a state back. The training goes on as the one that was saved would have. Call it before [`start`](Trainer::start).
     ///
     /// # Errors
     /// The arrays are not those of this network and optimizer.
-    pub fn restore(&mut self, saved: &Checkpoint, seconds: f64) -> Result<(), MisfitError> {
+    pub fn restore(&mut self, saved: &Checkpoint) -> Result<(), MisfitError> {
         let mut from = Reader(saved.arrays.iter());
         from.copy_f32("params", &mut self.theta)?;
         from.copy_f32("running", &mut self.running)?;
@@ -106,8 +105,12 @@ impl Trainer {
         self.next.copy_from_slice(&self.theta);
         self.batches.seek(saved.step);
         self.step = saved.step;
-        self.earlier = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         Ok(())
+    }
+
+    /// Has the run's clock go on from `seconds`.
+    pub fn set_clock(&mut self, seconds: f64) {
+        self.earlier = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     }
 }
 

@@ -177,6 +177,17 @@ impl Trainer {
         })
     }
 
+    /// Takes losses for those at the start of the next step that were recorded at the end of the last:
+    /// where a device computes other bits than before, the difference belongs to the next residual, and
+    /// the run still closes.
+    pub fn continue_from(&mut self, recorded: &Losses) {
+        self.start.train.loss = recorded.train;
+        if let Some(held_out) = &mut self.start.held_out {
+            held_out.loss = recorded.test;
+        }
+        self.losses.train = recorded.train;
+    }
+
     /// Takes a step and allocates it.
     ///
     /// # Errors

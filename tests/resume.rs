@@ -1,0 +1,438 @@
+//! Runs that are stopped or killed and go on: `train --resume`, `verify`, `repair`.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use common::{Outcome, RunFile, Training, lcascope, patiently, train, train_command};
+use lcascope::record::Status;
+use lcascope::store::RunReader;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use tempfile::{TempDir, tempdir};
+
+/// What the clock and the process have written, and what only runs that were stopped have.
+fn may_differ(path: &str) -> bool {
+    let clock = ["state/heartbeat", "state/process", "step/seconds"];
+    clock.contains(&path) || path.starts_with("checkpoint/")
+}
+
+#[track_caller]
+fn assert_same_numbers(first: &Path, second: &Path) {
+    let (first, second) = (RunFile::open(first), RunFile::open(second));
+    let paths = first.paths();
+    assert!(paths.len() > 60);
+    assert_eq!(paths, second.paths());
+    for path in paths.iter().filter(|path| !may_differ(path)) {
+        // Not `assert_eq`: nobody wants to read a million numbers.
+        assert!(first.bits(path) == second.bits(path), "{path} differs");
+    }
+}
+
+fn run(command: &str, path: &Path) -> Outcome {
+    let mut program = lcascope();
+    program.arg(command).arg(path);
+    Outcome::of(program)
+}
+
+fn resume_command(path: &Path) -> Command {
+    let mut command = lcascope();
+    command.args(["train", "--quiet", "--resume"]).arg(path);
+    command
+}
+
+#[track_caller]
+fn resume_to_the_end(path: &Path) {
+    let outcome = Outcome::of(resume_command(path));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+}
+
+#[track_caller]
+fn assert_verified(path: &Path) {
+    let outcome = run("verify", path);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(!outcome.stdout.contains("FAULT"), "{outcome:?}");
+}
+
+/// A network with everything that remembers: batch norms, dropout; small enough to be quick.
+fn network(folder: &TempDir) -> PathBuf {
+    let text = "name = 'remembers'\n\
+        [[layer]]\nkind = 'linear'\nunits = 24\n\
+        [[layer]]\nkind = 'batch-norm'\n\
+        [[layer]]\nkind = 'relu'\n\
+        [[layer]]\nkind = 'dropout'\nrate = 0.2\n\
+        [[layer]]\nkind = 'linear'\nunits = 12\n\
+        [[layer]]\nkind = 'relu'\n\
+        [[layer]]\nkind = 'linear'\nunits = 10\n";
+    let path = folder.path().join("net.toml");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// Kills a run twice and stops it once on its way, and compares it with one that was left alone.
+fn goes_on_bit_for_bit(flags: &[&str], steps: u64) {
+    let folder = tempdir().unwrap();
+    let net = network(&folder);
+    let net = net.to_str().unwrap();
+    let steps = format!("--steps={steps}");
+    let flags: Vec<&str> = (flags.iter().copied())
+        .map(|flag| if flag == "NET" { net } else { flag })
+        .chain([steps.as_str(), "--checkpoint-every=7"])
+        .collect();
+    let whole = train(folder.path(), "whole.h5", &flags);
+    let (command, path) = train_command(folder.path(), "cut.h5", &flags);
+
+    let mut training = Training::start(command, path.clone());
+    let reader = training.reader();
+    let seen = training.grown(&reader, 0).committed;
+    training.kill();
+    drop(reader);
+
+    let mut training = Training::start(resume_command(&path), path.clone());
+    let reader = training.reader();
+    assert!(
+        reader.refresh().unwrap().committed >= seen,
+        "a committed step is lost"
+    );
+    let seen = training.grown(&reader, seen).committed;
+    training.kill();
+    drop(reader);
+
+    let mut training = Training::start(resume_command(&path), path.clone());
+    let reader = training.reader();
+    training.grown(&reader, seen);
+    training.signal("TERM");
+    training.end();
+    let state = reader.refresh().unwrap();
+    drop(reader);
+    assert_eq!(
+        state.status,
+        Status::Stopped,
+        "too fast to be stopped: {state:?}"
+    );
+    assert_verified(&path);
+
+    resume_to_the_end(&path);
+    assert_verified(&path);
+    assert_same_numbers(&whole, &path);
+}
+
+#[test]
+fn a_run_with_everything_recorded_goes_on_bit_for_bit() {
+    goes_on_bit_for_bit(
+        &[
+            "--lca-test",
+            "--by-class",
+            "--class-every=3",
+            "--record-params=1",
+            "--record-weights=2",
+            "--validation-size=40",
+            "--trace=40",
+        ],
+        300,
+    );
+}
+
+#[test]
+fn what_layers_and_optimizers_remember_goes_on_bit_for_bit() {
+    goes_on_bit_for_bit(
+        &[
+            "NET",
+            "--optimizer=adam",
+            "--schedule=cosine:0.1",
+            "--layer=fc1:delay=3",
+            "--layer=fc2:freeze-from=40",
+            "--by-class",
+            "--class-every=5",
+            "--batch-size=100",
+        ],
+        900,
+    );
+}
+
+#[test]
+fn averages_of_squares_and_mantissas_go_on_bit_for_bit() {
+    goes_on_bit_for_bit(
+        &[
+            "NET",
+            "--optimizer=rmsprop",
+            "--momentum=0.5",
+            "--layer=fc3:delay=1,learning-rate=0.01",
+            "--record-params=3",
+            "--mantissa-bits=12",
+            "--compression=zstd",
+            "--lca-test",
+        ],
+        900,
+    );
+}
+
+#[test]
+fn what_cannot_be_resumed_says_why() {
+    let folder = tempdir().unwrap();
+    let path = train(folder.path(), "run.h5", &["--steps=5"]);
+    Outcome::of(resume_command(&path)).fails(1, &["has all its 5 steps"]);
+    for (flag, name) in [
+        ("--seed=3", "--seed"),
+        ("--steps=50", "--steps"),
+        ("--layer=fc1:freeze", "--layer"),
+        ("mnist-lenet", "network"),
+        ("--output=x.h5", "--output"),
+    ] {
+        let mut command = resume_command(&path);
+        command.arg(flag);
+        Outcome::of(command).fails(2, &["--resume", name]);
+    }
+    let missing = folder.path().join("missing.h5");
+    Outcome::of(resume_command(&missing)).fails(1, &["missing.h5"]);
+
+    let mut training = Training::endless(folder.path(), "live.h5", &[]);
+    let live = training.path.clone();
+    let reader = training.reader();
+    training.grown(&reader, 0);
+    Outcome::of(resume_command(&live)).fails(1, &["is being written"]);
+    run("repair", &live).fails(1, &["is being written"]);
+    training.kill();
+}
+
+/// A device that computes other bits than were recorded cannot repeat the steps after the checkpoint:
+/// they are given up, and the sums still close.
+#[test]
+fn steps_that_cannot_be_repeated_are_taken_again_from_the_checkpoint() {
+    let folder = tempdir().unwrap();
+    let flags = [
+        "--checkpoint-every=1000",
+        "--record-weights=1",
+        "--record-params=1",
+    ];
+    let mut training = Training::endless(folder.path(), "run.h5", &flags);
+    let path = training.path.clone();
+    let reader = training.reader();
+    training.grown(&reader, 90);
+    training.kill();
+    drop(reader);
+    assert_eq!(run("repair", &path).code, Some(0));
+
+    // No checkpoint yet: the run begins anew. The loss at its start is another one.
+    let file = hdf5::File::open_rw(&path).unwrap();
+    let train = file.dataset("loss/train").unwrap();
+    let mut losses = train.read_raw::<f64>().unwrap();
+    losses[0] *= 1.0 + 1e-9;
+    let before = u64::try_from(losses.len() - 1).unwrap();
+    train.write_raw(&losses).unwrap();
+    // While anything of it is open, the file is locked.
+    drop((train, file));
+
+    let mut training = Training::start(resume_command(&path), path.clone());
+    let reader = training.reader();
+    let state = training.grown(&reader, 0);
+    assert!(
+        state.committed < before,
+        "{state:?}: the old steps are gone"
+    );
+    training.signal("TERM");
+    training.end();
+    drop(reader);
+    assert_verified(&path);
+}
+
+#[test]
+fn a_killed_run_is_repaired_for_other_tools_and_still_goes_on() {
+    let folder = tempdir().unwrap();
+    let flags = ["--checkpoint-every=5", "--record-params=1", "--steps=400"];
+    let (command, path) = train_command(folder.path(), "run.h5", &flags);
+    let mut training = Training::start(command, path.clone());
+    let reader = training.reader();
+    let seen = training.grown(&reader, 10).committed;
+    training.kill();
+    drop(reader);
+
+    assert!(
+        hdf5::File::open(&path).is_err(),
+        "the killed writer's marks are there"
+    );
+    // By us it is read as it is.
+    let state = RunReader::open(&path).unwrap().refresh().unwrap();
+    assert!(state.committed >= seen && !state.is_live(), "{state:?}");
+    assert_verified(&path);
+
+    let repaired = run("repair", &path);
+    assert_eq!(repaired.code, Some(0), "{repaired:?}");
+    assert!(repaired.stdout.contains("is repaired"), "{repaired:?}");
+    let file = RunFile::open(&path);
+    let steps = usize::try_from(state.committed).unwrap();
+    assert_eq!(file.reals("lca/layer").rows(), steps);
+    assert_eq!(file.reals("loss/train").rows(), steps + 1);
+    drop(file);
+    assert_verified(&path);
+    let info = run("info", &path).stdout;
+    assert!(
+        info.contains("failed: the program was killed after step"),
+        "{info}"
+    );
+
+    let again = run("repair", &path);
+    assert!(again.stdout.contains("nothing to repair"), "{again:?}");
+    resume_to_the_end(&path);
+    assert_verified(&path);
+    let whole = train(folder.path(), "whole.h5", &flags);
+    assert_same_numbers(&whole, &path);
+}
+
+#[test]
+fn verify_says_what_is_wrong_where() {
+    let folder = tempdir().unwrap();
+    let flags = [
+        "--steps=9",
+        "--record-params=2",
+        "--record-weights=3",
+        "--lca-test",
+        "--by-class",
+    ];
+    let path = train(folder.path(), "run.h5", &flags);
+    assert_verified(&path);
+    let reals = |file: &hdf5::File, name: &str, at: usize| {
+        let dataset = file.dataset(name).unwrap();
+        let mut values = dataset.read_raw::<f64>().unwrap();
+        values[at] += 0.25;
+        let shape = ndarray::IxDyn(&dataset.shape());
+        let values = ndarray::ArrayD::from_shape_vec(shape, values).unwrap();
+        dataset.write(values.view()).unwrap();
+    };
+    let singles = |file: &hdf5::File, name: &str, at: usize| {
+        let dataset = file.dataset(name).unwrap();
+        let mut values = dataset.read_raw::<f32>().unwrap();
+        values[at] += 0.25;
+        let shape = ndarray::IxDyn(&dataset.shape());
+        let values = ndarray::ArrayD::from_shape_vec(shape, values).unwrap();
+        dataset.write(values.view()).unwrap();
+    };
+    type Damage<'a> = &'a dyn Fn(&hdf5::File);
+    let cases: [(Damage, &[&str]); 8] = [
+        (
+            &|file| reals(file, "loss/train", 4),
+            &["loss", "step 3:", "step 4:"],
+        ),
+        // Three layers: the second one's value in step 5.
+        (
+            &|file| reals(file, "lca/layer", 16),
+            &["step 5: layers", "step 5, fc2: tensors"],
+        ),
+        (
+            &|file| reals(file, "lca_test/total", 2),
+            &["held-out sums", "step 2: layers"],
+        ),
+        (
+            &|file| singles(file, "lca/unit", 0),
+            &["step 0, fc1: units"],
+        ),
+        (
+            &|file| singles(file, "lca/class_layer", 29),
+            &["step 0, fc3: classes"],
+        ),
+        (
+            &|file| singles(file, "lca/param", 3),
+            &["step 1, fc1: lca/param"],
+        ),
+        (
+            &|file| reals(file, "param/lca_sum", 0),
+            &["running totals", "fc1: param/lca_sum"],
+        ),
+        (
+            &|file| file.unlink("motion/cosine").unwrap(),
+            &["structure", "motion/cosine"],
+        ),
+    ];
+    for (damage, needles) in cases {
+        let copy = folder.path().join("damaged.h5");
+        fs::copy(&path, &copy).unwrap();
+        let file = hdf5::File::open_rw(&copy).unwrap();
+        damage(&file);
+        drop(file);
+        let outcome = run("verify", &copy);
+        assert_eq!(outcome.code, Some(1), "{needles:?}: {outcome:?}");
+        assert!(outcome.stderr.contains("fault"), "{outcome:?}");
+        assert!(outcome.stdout.contains("FAULT"), "{outcome:?}");
+        for needle in needles {
+            assert!(
+                outcome.stdout.contains(needle),
+                "no `{needle}`: {}",
+                outcome.stdout
+            );
+        }
+    }
+}
+
+/// How often a run is killed below; the full test has more: `just torture`.
+fn kills() -> u64 {
+    let kills = std::env::var("LCASCOPE_KILLS").ok();
+    kills.map_or(6, |kills| {
+        kills.parse().expect("LCASCOPE_KILLS is a number")
+    })
+}
+
+/// Kills a run at random moments, again and again. It opens every time, no committed step is ever lost,
+/// and in the end it is the run that was left alone.
+#[test]
+fn a_run_that_is_killed_at_random_moments_loses_nothing() {
+    let folder = tempdir().unwrap();
+    let steps = format!("--steps={}", 60 * kills());
+    let flags = [
+        steps.as_str(),
+        "--checkpoint-every=9",
+        "--record-params=10",
+        "--record-weights=10",
+    ];
+    let whole = train(folder.path(), "whole.h5", &flags);
+    let (command, path) = train_command(folder.path(), "killed.h5", &flags);
+    let mut random = ChaCha8Rng::seed_from_u64(4);
+    let mut seen = 0;
+    let mut killed = 0;
+    let mut training = Training::start(command, path.clone());
+    // The first life is long enough for a header; before that there is no run to lose.
+    training.reader();
+    loop {
+        sleep(Duration::from_millis(
+            50 + u64::from(random.next_u32() % 1500),
+        ));
+        // What a reader was shown last must be there afterwards.
+        if let Ok(state) = RunReader::open(&path).and_then(|reader| reader.refresh()) {
+            assert!(state.committed >= seen, "step {seen} was there");
+            seen = state.committed;
+        }
+        let over = training.child.try_wait().unwrap().is_some();
+        if over {
+            assert_eq!(training.end().code, Some(0));
+            break;
+        }
+        training.kill();
+        killed += 1;
+        let state = RunReader::open(&path).unwrap().refresh().unwrap();
+        assert!(
+            state.committed >= seen,
+            "kill {killed}: step {seen} was committed"
+        );
+        seen = state.committed;
+        assert_verified(&path);
+        // Other tools read it after a repair.
+        let copy = folder.path().join("copy.h5");
+        fs::copy(&path, &copy).unwrap();
+        let repaired = run("repair", &copy);
+        assert_eq!(repaired.code, Some(0), "kill {killed}: {repaired:?}");
+        let rows = RunFile::open(&copy).reals("lca/layer").rows();
+        assert_eq!(u64::try_from(rows).unwrap(), state.committed);
+        if killed == kills() {
+            resume_to_the_end(&path);
+            break;
+        }
+        training = Training::start(resume_command(&path), path.clone());
+    }
+    println!("killed {killed} times");
+    assert!(killed >= 2, "killed {killed} times");
+    assert_verified(&path);
+    assert_same_numbers(&whole, &path);
+}
