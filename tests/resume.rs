@@ -228,7 +228,10 @@ fn steps_that_cannot_be_repeated_are_taken_again_from_the_checkpoint() {
     drop((train, file));
 
     let mut training = Training::start(resume_command(&path), path.clone());
-    let reader = training.reader();
+    let reader = patiently("the run to go on", || {
+        let reader = RunReader::open(&path).ok()?;
+        reader.refresh().ok()?.is_live().then_some(reader)
+    });
     let state = training.grown(&reader, 0);
     assert!(
         state.committed < before,

@@ -65,17 +65,17 @@ impl Blocks {
         })
     }
 
-    /// Opens them to write on after the rows there are.
+    /// Opens them to write on after the rows of steps below `end`, over what may lie behind them.
     pub fn open(
         file: &Group,
         [index, values]: [&str; 2],
         header: &RunHeader,
+        end: u64,
     ) -> hdf5::Result<Self> {
         let params = header.layout.params();
         let (index, values) = (file.dataset(index)?, file.dataset(values)?);
-        // The index is written behind the values: what it does not name is no row.
-        let rows = rows_of(&index, &[])?.min(rows_of(&values, &[params])?);
         let steps = index.read_raw::<u64>()?;
+        let rows = rows_before(&steps, end).min(rows_of(&values, &[params])?);
         let bits: u64 = values.attr("mantissa_bits")?.read_scalar()?;
         Ok(Self {
             compressed: !values.filters().is_empty(),
@@ -150,6 +150,18 @@ impl Blocks {
         self.safe = 0;
         Ok(())
     }
+}
+
+/// Rows of an array over all parameters, of steps below `end`, by its index. What a killed writer has
+/// not committed may be there in part, or be zeros.
+pub fn rows_before(index: &[u64], end: u64) -> usize {
+    let ascending = index
+        .windows(2)
+        .take_while(|pair| pair[0] < pair[1])
+        .count()
+        + 1;
+    let rows = &index[..ascending.min(index.len())];
+    rows.partition_point(|&step| step < end)
 }
 
 /// Rounds to `bits` bits of precision (the leading one included), to nearest, ties to even.
@@ -235,7 +247,7 @@ impl Totals {
             dataset("gradient_flips")?,
         ];
         let steps = step.read_raw::<u64>()?;
-        let mut rows = steps.partition_point(|&step| step < end || (step == end && keep_last));
+        let mut rows = rows_before(&steps, end.saturating_add(u64::from(keep_last)));
         for dataset in counts.iter().chain([&lca_sum]) {
             rows = rows.min(rows_of(dataset, &[params])?);
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use hdf5::File;
 
+use super::blocks::rows_before;
 use super::error::{Context, StoreError};
 use super::lock::WriterLock;
 use super::reader::RunReader;
@@ -137,7 +138,7 @@ pub fn cut_to(file: &File, held_out: bool, steps: u64) -> hdf5::Result<()> {
             continue;
         }
         let index = file.dataset(index)?;
-        let mut rows = index.read_raw::<u64>()?.partition_point(|&step| step < end);
+        let mut rows = rows_before(&index.read_raw::<u64>()?, end);
         for path in values {
             let there = file.dataset(path)?.shape();
             rows = rows.min(there.first().copied().unwrap_or(0));

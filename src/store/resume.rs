@@ -148,9 +148,9 @@ fn reopen(
         true => open_columns(&file, HELD_OUT, header, steps)?,
         false => Vec::new(),
     };
-    let blocks = |wanted: u64, names: [&str; 2]| {
+    let blocks = |wanted: u64, names: [&str; 2], end: u64| {
         (wanted > 0)
-            .then(|| Blocks::open(&file, names, header))
+            .then(|| Blocks::open(&file, names, header, end))
             .transpose()
     };
     // Losses at θ_0 … θ_T. A run that was killed before its first commit has none.
@@ -166,8 +166,17 @@ fn reopen(
         losses: open_columns(&file, LOSSES, header, losses)?,
         steps: open_columns(&file, STEPS, header, steps)?,
         held_out,
-        lca_param: blocks(header.record_params, ["lca/param_step", "lca/param"])?,
-        weights: blocks(header.record_weights, ["weight/step", "weight/value"])?,
+        lca_param: blocks(
+            header.record_params,
+            ["lca/param_step", "lca/param"],
+            keep.steps,
+        )?,
+        // θ after so many steps, all of them included.
+        weights: blocks(
+            header.record_weights,
+            ["weight/step", "weight/value"],
+            keep.steps + 1,
+        )?,
         totals: Totals::open(&file, header, keep.steps, keep.totals)?,
         slots: match file.link_exists("checkpoint") {
             true => Some(Slots::open(&file, &header.checkpoint, keep.checkpoint)?),

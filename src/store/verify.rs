@@ -6,6 +6,7 @@ use std::path::Path;
 use hdf5::{Dataset, File, H5Type};
 use ndarray::s;
 
+use super::blocks::rows_before;
 use super::checkpoint;
 use super::error::{Context, StoreError};
 use super::reader::RunReader;
@@ -353,7 +354,8 @@ impl Run<'_> {
     fn totals(&self) -> hdf5::Result<Check> {
         let mut check = Check::new("running totals");
         let layers = &self.layout().layers;
-        let snapshots = self.file.dataset("param/step")?.read_raw::<u64>()?;
+        let mut snapshots = self.file.dataset("param/step")?.read_raw::<u64>()?;
+        snapshots.truncate(rows_before(&snapshots, self.steps as u64 + 1));
         let mut lca = vec![Sum::default(); layers.len()];
         let mut counts = vec![[0_u64; 3]; layers.len()];
         let mut done = 0;
@@ -535,10 +537,8 @@ impl Run<'_> {
             .copied()
             .unwrap_or(0);
         let steps = self.file.dataset(index)?.read_raw::<u64>()?;
-        let step = |(row, step): (usize, u64)| {
-            let step = usize::try_from(step).ok().filter(|&step| step < end)?;
-            Some((row, step))
-        };
+        let rows = rows.min(rows_before(&steps, end as u64));
+        let step = |(row, step): (usize, u64)| Some((row, usize::try_from(step).ok()?));
         Ok(steps
             .into_iter()
             .take(rows)
