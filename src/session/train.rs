@@ -172,6 +172,7 @@ impl Run {
         let (controls, orders) = unbounded();
         let planned = header.planned_steps;
         let progress = control::Progress::new();
+        progress.steps_done(trainer.steps_done());
         let server = Server::spawn(output, controls.clone(), progress.clone(), planned);
         let server = server
             .inspect_err(|(path, error)| {
