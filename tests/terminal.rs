@@ -271,13 +271,13 @@ fn ctrl_z_gives_the_shell_back_and_fg_the_screen() {
     let live = |screen: &str| {
         screen.starts_with(" lcascope ● LIVE")
             && [
-                "fc1",
-                "fc2",
-                "fc3",
-                "sum LCA",
-                "Δloss",
-                " residual",
-                "? help",
+                "\n fc1",
+                "\n fc2",
+                "\n fc3",
+                "\n sum LCA",
+                "\n Δloss",
+                "\n residual",
+                "\n ? help",
             ]
             .iter()
             .all(|text| screen.matches(text).count() == 1)
