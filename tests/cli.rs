@@ -47,7 +47,16 @@ fn help_and_version_are_printed() {
     assert_eq!((version.code, version.stdout.as_str()), (Some(0), expected));
     let help = run(folder.path(), &["--help"]);
     assert_eq!(help.code, Some(0));
-    for command in ["train", "open", "info", "completions"] {
+    for command in [
+        "train",
+        "open",
+        "info",
+        "list",
+        "stop",
+        "pause",
+        "resume",
+        "completions",
+    ] {
         assert!(help.stdout.contains(command), "{command}");
     }
     let help = run(folder.path(), &["train", "--help"]);
@@ -55,6 +64,7 @@ fn help_and_version_are_printed() {
     for flag in [
         "NETWORK",
         "--config",
+        "--detach",
         "--data",
         "--train-size",
         "--validation-size",

@@ -606,3 +606,49 @@ fn a_training_outlives_a_terminal_that_hangs_up() {
 fn a_training_outlives_a_terminal_that_vanishes_without_a_signal() {
     outlives_its_terminal(false);
 }
+
+#[test]
+fn a_pause_outlives_its_terminal() {
+    let folder = folder();
+    let mut screen = Screen::new(folder.path(), true);
+    screen.is_live();
+    let Screen {
+        master,
+        child,
+        path,
+    } = screen;
+    let mut training = Training {
+        child,
+        path: path.clone(),
+    };
+    let reader = training.reader();
+    says(&about("pause", &path), &["paused, "]);
+    drop(master);
+    let process = training.child.id();
+    patiently("the screen to close", || {
+        let threads = ticks(process);
+        let left = threads.iter().any(|(_, name, _)| name == "input");
+        (!left).then_some(())
+    });
+    says(&about("pause", &path), &["already paused, "]);
+    let paused = reader.refresh().unwrap();
+    assert!(paused.paused);
+    says(&about("resume", &path), &["resuming, "]);
+    training.grown(&reader, paused.committed);
+    says(&about("stop", &path), &["stopped after "]);
+    assert_eq!(training.end().code, Some(0));
+}
+
+#[test]
+fn a_suspended_training_obeys_when_it_goes_on() {
+    let folder = folder();
+    let (training, _) = endless(folder.path(), "run.h5", &[]);
+    training.signal("STOP");
+    let silent = about("stop", &training.path);
+    silent.fails(1, &["has not answered", "it obeys when it goes on", "fg"]);
+    assert_eq!(state(&training.path).status, Status::Running);
+    training.signal("CONT");
+    let path = training.path.clone();
+    assert_eq!(training.end().code, Some(0));
+    assert_eq!(state(&path).status, Status::Stopped);
+}

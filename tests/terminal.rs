@@ -1,9 +1,15 @@
 //! The program in a real terminal, driven through tmux. Skipped, visibly, where there is no tmux.
 
+mod common;
+
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+use common::Training;
+use lcascope::store::RunReader;
 
 /// How long a screen may take to show what it should: only a hang takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -247,6 +253,146 @@ fn a_training_outlives_its_terminal() {
         assert!(began.elapsed() < PATIENCE, "{text}");
         sleep(Duration::from_millis(200));
     }
+}
+
+#[test]
+fn ctrl_z_gives_the_shell_back_and_fg_the_screen() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "run.h5");
+    let terminal = Terminal::new("suspend", 80, 24);
+    // Started by another program of the same job, which has to stop too.
+    let program = env!("CARGO_BIN_EXE_lcascope");
+    let command = format!("'{program}' train --train-size 1000 --steps 100000 -o '{file}'");
+    terminal.press(&["-l", &format!("clear; sh -c \"{command}; true\"")]);
+    terminal.press(&["Enter"]);
+    let live = |screen: &str| {
+        screen.starts_with(" lcascope ● LIVE")
+            && [
+                "\n fc1",
+                "\n fc2",
+                "\n fc3",
+                "\n sum LCA",
+                "\n Δloss",
+                "\n residual",
+                "\n ? help",
+            ]
+            .iter()
+            .all(|text| screen.matches(text).count() == 1)
+    };
+    terminal.wait_until("a live screen", live);
+    for _ in 0..2 {
+        terminal.press(&["C-z"]);
+        terminal.wait_until("the prompt", |screen| {
+            screen.contains("ready$") && !screen.contains("sum LCA")
+        });
+        terminal.is_restored();
+        // Everything has stopped, and nothing is drawn over the shell.
+        let reader = RunReader::open(Path::new(&file)).unwrap();
+        let stopped = reader.refresh().unwrap();
+        let screen = terminal.screen();
+        sleep(Duration::from_millis(700));
+        assert_eq!(reader.refresh().unwrap().committed, stopped.committed);
+        assert_eq!(terminal.screen(), screen);
+        terminal.press(&["-l", "fg"]);
+        terminal.press(&["Enter"]);
+        terminal.wait_until("the screen again", live);
+        common::patiently("the training to go on", || {
+            let state = reader.refresh().unwrap();
+            (state.committed > stopped.committed).then_some(())
+        });
+    }
+    terminal.press(&["q"]);
+    terminal.wait_for("stop it");
+    terminal.press(&["s"]);
+    terminal.wait_for("stopped after");
+    terminal.is_restored();
+}
+
+#[test]
+fn a_followed_training_is_paused_left_and_stopped_by_keys() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut training = Training::endless(folder.path(), "run.h5", &[]);
+    let reader = training.reader();
+    training.grown(&reader, 0);
+    let file = training.path.display().to_string();
+    let order = |order: &str| {
+        let mut command = common::lcascope();
+        command.args([order, &file]);
+        assert_eq!(common::Outcome::of(command).code, Some(0));
+    };
+    let terminal = Terminal::new("attached", 80, 24);
+    terminal.run(&format!("open '{file}'"));
+    terminal.wait_for("FOLLOWING");
+    // Until the socket is reached, the key says that it is not.
+    terminal.wait_until("PAUSED", |screen| {
+        let paused = screen.contains("PAUSED") || screen.contains("PAUSING");
+        if !paused {
+            terminal.press(&["p"]);
+            sleep(Duration::from_millis(500));
+        }
+        screen.contains("PAUSED")
+    });
+    assert!(reader.refresh().unwrap().paused);
+    terminal.press(&["p"]);
+    terminal.wait_for("FOLLOWING");
+    // Whoever pauses it.
+    order("pause");
+    terminal.wait_for("PAUSED");
+    order("resume");
+    terminal.wait_for("FOLLOWING");
+
+    terminal.press(&["q"]);
+    let screen = terminal.wait_for("leave it running");
+    assert!(screen.contains("stop it after this step"), "{screen}");
+    terminal.press(&["q"]);
+    terminal.wait_for("exit=0");
+    let seen = reader.refresh().unwrap().committed;
+    training.grown(&reader, seen);
+
+    terminal.run(&format!("open '{file}'"));
+    terminal.wait_until("the question", |screen| {
+        if screen.contains("FOLLOWING") && !screen.contains("leave it") {
+            // The socket is reached within a blink, but not before.
+            sleep(Duration::from_millis(500));
+            terminal.press(&["q"]);
+        }
+        screen.contains("leave it running")
+    });
+    terminal.press(&["s"]);
+    terminal.wait_for("STOPPED");
+    terminal.press(&["q"]);
+    terminal.wait_for("exit=0");
+    assert_eq!(training.end().code, Some(0));
+}
+
+#[test]
+fn a_followed_training_without_a_socket_is_left_without_a_question() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("run.h5.sock")).unwrap();
+    let mut training = Training::endless(folder.path(), "run.h5", &[]);
+    let reader = training.reader();
+    training.grown(&reader, 0);
+    let terminal = Terminal::new("deaf", 80, 24);
+    terminal.run(&format!("open '{}'", training.path.display()));
+    terminal.wait_for("FOLLOWING");
+    terminal.press(&["p"]);
+    terminal.wait_for("this training takes no orders");
+    terminal.press(&["Right"]);
+    terminal.wait_for("? help");
+    terminal.press(&["q"]);
+    terminal.wait_for("exit=0");
+    let seen = reader.refresh().unwrap().committed;
+    training.grown(&reader, seen);
+}
 }
 
 /// Processes that read a file for others, by the file's path.

@@ -86,6 +86,15 @@ struct Playback {
     playing: bool,
 }
 
+/// Whether a training waits.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pause {
+    /// As the feed says.
+    now: bool,
+    /// As has been ordered, where the feed has not said so since.
+    ordered: Option<bool>,
+}
+
 /// The explorer's whole state.
 pub struct App {
     pub header: Arc<RunHeader>,
@@ -102,9 +111,7 @@ pub struct App {
     status: Status,
     message: String,
     writer_lost: bool,
-    paused: bool,
-    /// Whether it is to be paused, where that has been ordered and not heard of since.
-    pause_ordered: Option<bool>,
+    pause: Pause,
     controllable: bool,
     /// Why an order failed, until the next key.
     notice: String,
@@ -122,7 +129,6 @@ impl App {
             header,
             origin,
             controllable: origin == Origin::Live,
-            pause_ordered: None,
             notice: String::new(),
             window: Window::default(),
             overlay: None,
@@ -132,7 +138,7 @@ impl App {
             status: Status::Running,
             message: String::new(),
             writer_lost: false,
-            paused: false,
+            pause: Pause::default(),
             speed: 3,
             playback: None,
             orders: Vec::new(),
@@ -153,26 +159,25 @@ impl App {
                 self.status = status;
                 self.message = message;
                 self.writer_lost = false;
-                self.paused = false;
-                self.pause_ordered = None;
+                self.pause = Pause::default();
                 self.ask_no_more();
             }
             FeedEvent::Paused(paused) => {
-                self.paused = paused;
-                if self.pause_ordered == Some(paused) {
-                    self.pause_ordered = None;
+                self.pause.now = paused;
+                if self.pause.ordered == Some(paused) {
+                    self.pause.ordered = None;
                 }
             }
             FeedEvent::Controllable(controllable) => {
                 self.controllable = controllable;
                 if !controllable {
-                    self.pause_ordered = None;
+                    self.pause.ordered = None;
                     self.ask_no_more();
                 }
             }
             FeedEvent::OrderFailed(why) => {
                 self.notice = why;
-                self.pause_ordered = None;
+                self.pause.ordered = None;
             }
             FeedEvent::WriterLost(lost) => self.writer_lost = lost,
             FeedEvent::Broken(why) => {
@@ -237,8 +242,8 @@ impl App {
     /// `p`: the opposite of what is, or of what has been ordered since.
     fn pause_or_resume(&mut self) {
         if self.takes_orders() {
-            let pause = !self.pause_ordered.unwrap_or(self.paused);
-            self.pause_ordered = Some(pause);
+            let pause = !self.pause.ordered.unwrap_or(self.pause.now);
+            self.pause.ordered = Some(pause);
             self.orders.push(match pause {
                 true => Control::Pause,
                 false => Control::Resume,
@@ -271,8 +276,8 @@ impl App {
     pub fn phase(&self) -> Phase {
         match (self.origin, self.status) {
             (_, Status::Failed) => Phase::Failed,
-            (_, Status::Running) if self.paused && !self.writer_lost => Phase::Paused,
-            (_, Status::Running) if self.pause_ordered == Some(true) => Phase::Pausing,
+            (_, Status::Running) if self.pause.now && !self.writer_lost => Phase::Paused,
+            (_, Status::Running) if self.pause.ordered == Some(true) => Phase::Pausing,
             (Origin::Live, Status::Running) => Phase::Live,
             (Origin::Following | Origin::Replay, Status::Running) if self.writer_lost => {
                 Phase::WriterLost

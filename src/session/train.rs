@@ -260,6 +260,7 @@ impl Run {
         let (controls, orders) = unbounded();
         let planned = app.header.planned_steps;
         let progress = control::Progress::new();
+        progress.steps_done(trainer.steps_done());
         let server = Server::spawn(output, controls.clone(), progress.clone(), planned);
         let server = server
             .inspect_err(|(path, error)| {

@@ -218,6 +218,25 @@ mod tests {
     }
 
     #[test]
+    fn a_followed_training_shows_its_pause_its_question_and_failed_orders() {
+        let mut app = App::new(Arc::new(header(3)), Origin::Following);
+        app.event(FeedEvent::Controllable(true));
+        app.event(FeedEvent::Paused(true));
+        app.event(FeedEvent::OrderFailed("resume: nobody answers".to_owned()));
+        for glyphs in [Glyphs::Braille, Glyphs::Ascii] {
+            let screen = text(&app, 80, 24, &Theme::new(ColorLevel::None, glyphs));
+            let lines: Vec<&str> = screen.lines().collect();
+            assert!(lines[0].contains("PAUSED"), "{screen}");
+            assert_eq!(lines[23], " resume: nobody answers");
+            assert!(glyphs == Glyphs::Braille || screen.is_ascii());
+        }
+        app.act(Action::Quit);
+        let screen = text(&app, 60, 16, &theme());
+        assert!(screen.contains("l q  leave it running"), "{screen}");
+        assert!(screen.contains("? help"), "the notice is gone: {screen}");
+    }
+
+    #[test]
     fn help_names_every_key_and_fits_the_smallest_common_terminal() {
         let mut app = app(3, &[0.1]);
         app.act(Action::Help);
