@@ -187,7 +187,8 @@ fn a_dataset_of_any_other_shape_or_type_gets_an_answer() {
             match look(&hostile, &words) {
                 Ok(app) => assert!(app.timeline.end() <= 3, "{words}"),
                 Err(error) => {
-                    assert!(error.contains(path), "{words}: {error}");
+                    let layout = path.starts_with("layout/") && error.contains("the layout");
+                    assert!(layout || error.contains(path), "{words}: {error}");
                     refused += 1;
                 }
             }
@@ -271,28 +272,37 @@ fn absurd_numbers_are_shown_or_refused() {
         });
         look(&hostile, &format!("all numbers {value}")).unwrap();
     }
-    let counts = [
+    for value in [0, 1 << 40, u64::MAX] {
+        let hostile = changed(&whole, |file| {
+            file.dataset("state/committed")
+                .unwrap()
+                .write_raw(&[value])
+                .unwrap();
+            for name in ["seed", "slice_size", "planned_steps", "steps_per_epoch"] {
+                file.attr(name).unwrap().write_scalar(&value).unwrap();
+            }
+        });
+        let app = look(&hostile, &format!("all numbers {value}")).unwrap();
+        assert_eq!(app.timeline.end(), if value == 0 { 0 } else { 3 });
+    }
+    for path in [
         "lca/helped",
         "lca/hurt",
         "motion/update_flips",
         "motion/gradient_flips",
         "step/gradient_evals",
         "step/segments",
-        "state/committed",
-    ];
-    for value in [0, 1 << 40, u64::MAX] {
-        let hostile = changed(&whole, |file| {
-            for path in counts {
+    ] {
+        for value in [1 << 40, u64::MAX] {
+            let hostile = changed(&whole, |file| {
                 let dataset = file.dataset(path).unwrap();
                 let values = ndarray::ArrayD::from_elem(dataset.shape(), value);
                 dataset.write(&values).unwrap();
-            }
-            for name in ["seed", "slice_size", "planned_steps", "steps_per_epoch"] {
-                file.attr(name).unwrap().write_scalar(&value).unwrap();
-            }
-        });
-        let app = look(&hostile, &format!("all counts {value}")).unwrap();
-        assert_eq!(app.timeline.end(), if value == 0 { 0 } else { 3 });
+            });
+            let error = look(&hostile, path).map(|_| ()).unwrap_err();
+            assert!(error.contains(path), "{error}");
+            assert!(error.contains(&value.to_string()), "{error}");
+        }
     }
 }
 
