@@ -323,7 +323,7 @@ f = h5py.File(sys.argv[1], 'r')
 t = int(f['state/committed'][0])
 assert int(f['state/status'][0]) == 3 and t > 0
 assert f['lca/total'].shape == (t,) and f['loss/train'].shape == (t + 1,)
-f.visititems(lambda name, x: x[:] if isinstance(x, h5py.Dataset) and 'param' not in name and 'weight' not in name else None) 
+f.visititems(lambda name, x: x[:] if isinstance(x, h5py.Dataset) and 'param' not in name and 'weight' not in name else None)
 ";
 
 #[test]
