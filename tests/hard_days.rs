@@ -290,7 +290,7 @@ fn is_whole(path: &Path, reason: &str) {
     assert!(state.committed > 0);
 
     let file = RunFile::open(path);
-    let steps = state.committed as usize;
+    let steps = usize::try_from(state.committed).unwrap();
     for name in ["lca/total", "lca/layer", "step/epoch", "trace/lca"] {
         assert_eq!(file.dataset(name).shape()[0], steps, "{name}");
     }
@@ -323,7 +323,7 @@ f = h5py.File(sys.argv[1], 'r')
 t = int(f['state/committed'][0])
 assert int(f['state/status'][0]) == 3 and t > 0
 assert f['lca/total'].shape == (t,) and f['loss/train'].shape == (t + 1,)
-f.visititems(lambda name, x: x[:] if isinstance(x, h5py.Dataset) and 'param' not in name and 'weight' not in name else None) 
+f.visititems(lambda name, x: x[:] if isinstance(x, h5py.Dataset) and 'param' not in name and 'weight' not in name else None)
 ";
 
 #[test]

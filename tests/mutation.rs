@@ -22,7 +22,7 @@ use rand_chacha::ChaCha8Rng;
 const MUTATIONS: u64 = 100;
 
 /// Only what never ends takes as long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Bytes of address space that the program may take: far more than it needs for files of this size,
 /// far less than a length in a damaged header may ask for.
@@ -128,16 +128,23 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) {
 }
 
 /// Waits for a child, but not for ever.
-fn end_of(mut child: Child, what: &str) -> std::process::Output {
+fn end_of(mut child: Child, path: &Path, what: &str) -> std::process::Output {
     let began = Instant::now();
     while child.try_wait().unwrap().is_none() {
         if began.elapsed() > PATIENCE {
             let _ = child.kill();
-            panic!("{what} does not end");
+            panic!("{what} does not end: {}", keep(path));
         }
         sleep(Duration::from_millis(2));
     }
     child.wait_with_output().unwrap()
+}
+
+/// Keeps the file that is looked at, for whoever has to find out why.
+fn keep(path: &Path) -> String {
+    let kept = std::env::temp_dir().join("lcascope-mutant.h5");
+    let _ = fs::copy(path, &kept);
+    kept.display().to_string()
 }
 
 /// What became of one file.
@@ -145,6 +152,7 @@ fn end_of(mut child: Child, what: &str) -> std::process::Output {
 struct Tally {
     read: u32,
     refused: u32,
+    /// The library crashed or came to no end.
     crashed: u32,
 }
 
@@ -161,7 +169,7 @@ impl Tally {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let output = end_of(limited.spawn().unwrap(), what);
+        let output = end_of(limited.spawn().unwrap(), path, what);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.signal(), None, "{what}: {said}");
         match output.status.code() {
@@ -173,7 +181,7 @@ impl Tally {
                 let one = said.starts_with("error: ") && said.lines().count() == 1;
                 assert!(one && said.contains("mutant.h5"), "{what}: {said}");
                 assert!(!said.contains("this is a bug"), "{what}: {said}");
-                match said.contains("crashed") {
+                match said.contains("the HDF5 library") {
                     true => self.crashed += 1,
                     false => self.refused += 1,
                 }
@@ -185,7 +193,8 @@ impl Tally {
     /// As `lcascope open` reads it.
     fn open(&mut self, path: &Path, what: &str) {
         let mut reader = Command::new(lcascope().get_program());
-        reader.arg("reader").arg(path);
+        // With a limit on its time, as where a file is not followed: who follows one can leave.
+        reader.arg("reader").arg(path).env("LCASCOPE_GUARDED", "1");
         let opening = feed::spawn(reader, path).unwrap();
         let bug = |why: &str| assert!(!why.contains("this is a bug"), "{what}: {why}");
         let feed = match opening.ready.recv_timeout(PATIENCE) {
@@ -198,7 +207,7 @@ impl Tally {
                 }
                 return;
             }
-            Err(_) => panic!("{what}: no answer"),
+            Err(error) => panic!("{what}: no answer: {error}"),
         };
         loop {
             match feed.events.recv_timeout(PATIENCE) {
@@ -208,7 +217,7 @@ impl Tally {
                 }
                 Ok(FeedEvent::Broken(why)) => {
                     bug(&why);
-                    match why.contains("crashed") {
+                    match why.contains("the HDF5 library") {
                         true => self.crashed += 1,
                         false => self.refused += 1,
                     }

@@ -393,7 +393,6 @@ fn a_followed_training_without_a_socket_is_left_without_a_question() {
     let seen = reader.refresh().unwrap().committed;
     training.grown(&reader, seen);
 }
-}
 
 /// Processes that read a file for others, by the file's path.
 fn readers_of(path: &str) -> Vec<String> {
@@ -444,7 +443,7 @@ fn a_crash_of_the_library_leaves_the_screen_and_says_so() {
     });
     let readers = readers_of(&file);
     assert_eq!(readers.len(), 1, "{readers:?}");
-    signal("SEGV", &readers[0]);
+    signal("FPE", &readers[0]);
     let screen = terminal.wait_for("the HDF5 library crashed on this file");
     assert!(
         screen.contains("FAILED") && screen.contains("fc3"),
@@ -488,7 +487,7 @@ fn a_file_that_does_not_answer_can_be_left() {
     // The library's end while it opens the file is an error like any other.
     terminal.run(&format!("open '{file}'"));
     terminal.wait_for("silent.h5 …   q quit");
-    signal("SEGV", &readers_of(&file)[0]);
+    signal("FPE", &readers_of(&file)[0]);
     let screen = terminal.wait_for("exit=1");
     assert!(
         screen.contains("the HDF5 library crashed on this file"),

@@ -219,9 +219,12 @@ pub fn crash(status: ExitStatus) -> String {
         (Signal::SEGV, "SIGSEGV"),
     ];
     let Some((_, name)) = crashes.into_iter().find(|&(crash, _)| is(crash)) else {
-        return match is(Signal::KILL) {
-            true => "the process that reads the file was killed (SIGKILL)".to_owned(),
-            false => format!("the process that reads the file was ended by signal {signal}"),
+        return if is(Signal::XCPU) {
+            "the HDF5 library comes to no end with this file: the file is damaged".to_owned()
+        } else if is(Signal::KILL) {
+            "the process that reads the file was killed (SIGKILL)".to_owned()
+        } else {
+            format!("the process that reads the file was ended by signal {signal}")
         };
     };
     let memory = match is(Signal::ABORT) {

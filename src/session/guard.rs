@@ -21,6 +21,11 @@ const GUARDED: &str = "LCASCOPE_GUARDED";
 /// blocks, so that files of any length fit.
 const MEMORY: u64 = 4 << 30;
 
+/// Seconds of processor time that a command which reads a file and ends may take, and bytes that it may
+/// take a second more for: a damaged file may lead the library round in a circle.
+const SECONDS: u64 = 10;
+const BYTES_A_SECOND: u64 = 10 << 20;
+
 /// Runs a command that reads `path` in a child that has our arguments, input and output.
 ///
 /// # Errors
@@ -30,7 +35,7 @@ pub fn guarded(
     command: impl FnOnce() -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     if std::env::var_os(GUARDED).is_some() {
-        limit();
+        limit(Some(path));
         return command();
     }
     let mut arguments = std::env::args_os();
@@ -66,13 +71,14 @@ fn crashed(path: &Path, status: ExitStatus) -> Failure {
     Failure::Other(format!("{}: {}", path.display(), feed::crash(status)))
 }
 
-/// Bounds what this process may take, and has it end with its parent.
-pub fn limit() {
+/// Bounds the memory that this process may take and, if it is only to read what is in a file, its time;
+/// and has it end with its parent.
+fn limit(once: Option<&Path>) {
     // What has no such limits is read without.
-    let _ = set_limits();
+    let _ = set_limits(once);
 }
 
-fn set_limits() -> io::Result<()> {
+fn set_limits(once: Option<&Path>) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let none = Rlimit {
@@ -87,6 +93,15 @@ fn set_limits() -> io::Result<()> {
         maximum: before.maximum,
     };
     rustix::process::setrlimit(Resource::As, bounded)?;
+    if let Some(path) = once {
+        let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
+        let seconds = SECONDS + size / BYTES_A_SECOND;
+        let bounded = Rlimit {
+            current: Some(seconds),
+            maximum: Some(seconds + 5),
+        };
+        rustix::process::setrlimit(Resource::Cpu, bounded)?;
+    }
     Ok(())
 }
 
@@ -127,7 +142,9 @@ pub fn reader(path: &Path) -> Command {
 /// # Errors
 /// It is no run, or too damaged to look into.
 pub fn peek(path: &Path) -> Result<Opened, OpenError> {
-    feed::peek(reader(path), path)
+    let mut reader = reader(path);
+    reader.env(GUARDED, "1");
+    feed::peek(reader, path)
 }
 
 /// `lcascope reader`: reads a file for the process that has started this one.
@@ -135,7 +152,8 @@ pub fn peek(path: &Path) -> Result<Opened, OpenError> {
 /// # Errors
 /// Nobody listens.
 pub fn serve(path: &Path) -> Result<ExitCode, Failure> {
-    limit();
+    let once = std::env::var_os(GUARDED).is_some();
+    limit(once.then_some(path));
     // The library may be stuck, so that nothing but this ends the process for certain.
     let leave = || {
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);

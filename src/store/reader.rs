@@ -28,6 +28,9 @@ const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 /// 100 would wait for centuries on a file that has lost its end.
 const READ_ATTEMPTS: u32 = 30;
 
+/// No step takes as many gradients: more is damage.
+const MOST_GRADIENTS: u64 = 1 << 32;
+
 /// How far a run has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
@@ -396,6 +399,24 @@ impl RunReader {
             .map(|d| reals(d, from..to))
             .transpose()?;
 
+        let by_layer = [
+            ("lca/helped", &helped),
+            ("lca/hurt", &hurt),
+            ("motion/update_flips", &update_flips),
+            ("motion/gradient_flips", &gradient_flips),
+        ];
+        for (name, counts) in by_layer {
+            self.check_counts(name, counts)?;
+        }
+        for (name, counts) in [
+            ("step/gradient_evals", &gradient_evals),
+            ("step/segments", &segments),
+        ] {
+            if let Some(count) = counts.iter().find(|&&count| count > MOST_GRADIENTS) {
+                return Err(self.damaged(format!("{name} says {count} of a single step")));
+            }
+        }
+
         let layers = self.header.layout.layers.len();
         let summary = |(t, step): (usize, u64)| {
             let of_layer = |l: usize| {
@@ -431,6 +452,23 @@ impl RunReader {
             }
         };
         Ok((0..to - from).zip(range).map(summary).collect())
+    }
+
+    /// Checks that no layer has more parameters counted than it has: sums of counts must not overflow.
+    fn check_counts(&self, name: &str, counts: &[u64]) -> Result<(), StoreError> {
+        let layers = self.header.layout.layers.iter().cycle();
+        let wrong = counts
+            .iter()
+            .zip(layers)
+            .find(|(count, layer)| **count > layer.range.len() as u64);
+        match wrong {
+            None => Ok(()),
+            Some((count, layer)) => Err(self.damaged(format!(
+                "{name} counts {count} parameters in layer {}, which has {}",
+                layer.name,
+                layer.range.len()
+            ))),
+        }
     }
 
     /// All values of the rows `rows` of a dataset, row by row.
