@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::timeline::Timeline;
 use super::window::Window;
-use crate::feed::{FeedEvent, Origin};
+use crate::feed::{DetailRequest, FeedEvent, Origin};
 use crate::record::{RunHeader, Status};
 use crate::train::Control;
 
@@ -135,11 +135,13 @@ impl App {
                     self.timeline.push(step);
                 }
             }
+            FeedEvent::Detail { request, steps } => self.timeline.detail(&request, steps),
             FeedEvent::CaughtUp => {}
             FeedEvent::Status { status, message } => {
                 self.status = status;
                 self.message = message;
                 self.writer_lost = false;
+                self.timeline.ended();
                 if self.overlay == Some(Overlay::AskQuit) {
                     self.overlay = None;
                 }
@@ -202,6 +204,14 @@ impl App {
     /// Orders to the training that have come up since the last call.
     pub fn take_orders(&mut self) -> Vec<Control> {
         std::mem::take(&mut self.orders)
+    }
+
+    /// Finer steps to ask for, so that the view is seen as closely as it can be.
+    pub fn wanted_detail(&mut self) -> Option<DetailRequest> {
+        let end = self.timeline.end();
+        let (visible, cursor) = (self.window.visible(end), self.window.cursor(end));
+        let shown = self.window.shown(end);
+        self.timeline.wanted(&visible, cursor, shown)
     }
 
     /// Whether a training in this process is going on.

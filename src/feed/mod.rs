@@ -2,8 +2,10 @@
 //!
 //! A [`Feed`] is a header, a receiver of events and a sender of orders. The screens read it and
 //! cannot tell a training in this process ([`mod@live`]) from a file that another process writes or
-//! that was finished long ago ([`mod@file`]), except by the [`Origin`] in its title.
+//! that was finished long ago ([`mod@file`]), except by the [`Origin`] in its title. What they want to see closer they ask for, and take the
+//! answer when it comes ([`Details`]).
 
+mod detail;
 mod file;
 mod live;
 
@@ -11,6 +13,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
+pub use detail::{DetailRequest, Details, details};
 pub use file::{FileFeed, open};
 pub use live::{FeedSender, live};
 
@@ -35,6 +38,11 @@ pub enum FeedEvent {
     Start(Losses),
     /// Steps in order, following those sent before.
     Steps(Vec<StepSummary>),
+    /// Finer steps that were asked for; none where the file has no more than is known.
+    Detail {
+        request: DetailRequest,
+        steps: Vec<StepSummary>,
+    },
     /// All committed steps of a file have been sent.
     CaughtUp,
     /// How the run stands. `message` says why it failed.
@@ -52,4 +60,6 @@ pub struct Feed {
     pub events: Receiver<FeedEvent>,
     /// Orders to the training, where there is one to give orders to.
     pub controls: Option<Sender<Control>>,
+    /// Where to ask for finer steps, if there is a file to read them from.
+    pub details: Option<Details>,
 }

@@ -13,4 +13,4 @@ pub use step::{
     Allocation, HeldOutAllocation, Losses, Motion, ParamTotals, RunEnd, StartRecord, StepRecord,
     Trace,
 };
-pub use summary::{LayerSummary, StepSummary};
+pub use summary::{LayerSummary, StepSummary, above};

@@ -148,10 +148,18 @@ impl Run {
         recorder: Recorder,
     ) -> Result<Self, Failure> {
         let (controls, orders) = unbounded();
+        let tolerance = header.tolerance;
         let (sender, feed) = feed::live(header, controls.clone());
         let thread = thread::Builder::new()
             .name("trainer".to_owned())
-            .spawn(move || run_training(trainer, recorder, sender, &orders))
+            .spawn(move || {
+                let outlet = Outlet {
+                    recorder,
+                    feed: sender,
+                    tolerance,
+                };
+                run_training(trainer, outlet, &orders)
+            })
             .map_err(|error| Failure::Other(format!("cannot start the training: {error}")))?;
         Ok(Self {
             feed,
@@ -163,7 +171,7 @@ impl Run {
     /// Watches the training to its end or the user's, and reports it.
     fn watch(self, place: Place, signals: &Signals, output: &Path) -> Result<ExitCode, Failure> {
         let Self {
-            feed,
+            mut feed,
             controls,
             thread,
         } = self;
@@ -171,8 +179,15 @@ impl Run {
         let mut quiet = matches!(place, Place::Nowhere);
         let app = match place {
             Place::Screen(options) => {
+                let (details, reader) = feed::details(output)
+                    .map_err(|error| Failure::Other(format!("cannot start a thread: {error}")))?;
+                feed.details = Some(details);
+                let shown = screen::show(&feed, &options, signals);
+                // Nothing is looked at closely any more.
+                feed.details = None;
+                drop(reader);
                 // A screen that cannot be drawn is no reason to lose the training's steps.
-                match screen::show(&feed, &options, signals) {
+                match shown {
                     Ok((exit, mut app)) => {
                         match exit {
                             Exit::Quit(Quit::Stop) => stop(&controls),
@@ -246,16 +261,10 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// The trainer's thread: trains, records, and tells the screen.
-fn run_training(
-    mut trainer: Trainer,
-    recorder: Recorder,
-    feed: FeedSender,
-    orders: &Receiver<Control>,
-) -> Recorded {
-    let mut outlet = Outlet { recorder, feed };
+fn run_training(mut trainer: Trainer, mut outlet: Outlet, orders: &Receiver<Control>) -> Recorded {
     match train::run(&mut trainer, orders, &mut outlet) {
         Ok(end) => {
-            let Outlet { recorder, feed } = outlet;
+            let Outlet { recorder, feed, .. } = outlet;
             let result = recorder.finish(end.clone());
             match &result {
                 Ok(_) => feed.end(&end),
@@ -264,7 +273,7 @@ fn run_training(
             result.map(|stats| (end, stats))
         }
         Err(SinkClosed) => {
-            let Outlet { recorder, feed } = outlet;
+            let Outlet { recorder, feed, .. } = outlet;
             let end = RunEnd {
                 status: Status::Failed,
                 message: "the recorder failed".to_owned(),
@@ -283,6 +292,8 @@ fn run_training(
 struct Outlet {
     recorder: Recorder,
     feed: FeedSender,
+    /// The run's, for residuals.
+    tolerance: f64,
 }
 
 impl Sink for Outlet {
@@ -292,7 +303,7 @@ impl Sink for Outlet {
     }
 
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
-        self.feed.step(StepSummary::of(&record));
+        self.feed.step(StepSummary::of(&record, self.tolerance));
         self.recorder.step(record).map_err(|_| SinkClosed)
     }
 }

@@ -1,19 +1,21 @@
 //! Reads a run file: its header, and summaries of its committed steps.
 
+use std::cell::Cell;
 use std::fs;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use hdf5::{Dataset, File, H5Type, OpenMode};
-use ndarray::s;
 
 use super::error::{Context, StoreError};
-use super::schema::{self, FORMAT, VERSION};
+use super::levels::Levels;
+use super::schema::{self, Axes, FORMAT, VERSION};
+use super::series::read_rows;
 use super::text;
 use super::writer::unix_seconds;
 use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
-use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
+use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, above};
 
 /// The first bytes of every HDF5 file without a user block.
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
@@ -54,11 +56,15 @@ impl RunState {
 
 /// A run file open for reading. Only the thread that owns it may use it.
 pub struct RunReader {
-    path: PathBuf,
-    file: File,
+    pub(super) path: PathBuf,
+    pub(super) file: File,
     header: RunHeader,
     held_out: Option<Dataset>,
     columns: Columns,
+    /// Summaries of many steps; a file may lack them.
+    pub(super) levels: Levels,
+    /// Of the last [`refresh`](Self::refresh): the committed length it saw, and the steps it found.
+    seen: Cell<(u64, u64)>,
 }
 
 /// The datasets that a summary is read from.
@@ -114,19 +120,7 @@ impl RunReader {
             });
         }
         let header = read_header(path, &file)?;
-        let dataset = |name: &str| {
-            let dataset =
-                (file.dataset(name)).doing(path, || format!("open the dataset {name}"))?;
-            let shape = dataset.shape();
-            let axes = schema::axes(name).map(|axes| axes.lengths(&header));
-            if shape.get(1..) != axes.as_deref() {
-                return Err(StoreError::Damaged {
-                    path: path.to_owned(),
-                    what: format!("{name} of shape {shape:?} does not fit the layout"),
-                });
-            }
-            Ok(dataset)
-        };
+        let dataset = |name: &str| open_dataset(path, &file, name, schema::axes(name), &header);
         Ok(Self {
             held_out: header
                 .held_out_lca
@@ -152,6 +146,8 @@ impl RunReader {
                 update_flips: dataset("motion/update_flips")?,
                 gradient_flips: dataset("motion/gradient_flips")?,
             },
+            levels: Levels::open(path, &file, &header)?,
+            seen: Cell::new((0, 0)),
             path: path.to_owned(),
             file,
             header,
@@ -174,6 +170,23 @@ impl RunReader {
             .doing(&self.path, || "read state/message".to_owned())?;
         let heartbeat: f64 = self.latest("state/heartbeat")?;
         let committed: u64 = self.latest("state/committed")?;
+        let steps = self.readable(committed)?;
+        Ok(RunState {
+            status: Status::from_code(status)
+                .ok_or_else(|| self.damaged(format!("state/status is {status}")))?,
+            message: message.concat(),
+            committed: steps,
+            silent: (unix_seconds() - heartbeat).max(0.0),
+        })
+    }
+
+    /// How many of the committed steps all datasets have. Making new rows readable costs something
+    /// for every dataset, so it is done only where there are any.
+    fn readable(&self, committed: u64) -> Result<u64, StoreError> {
+        let (seen, steps) = self.seen.get();
+        if committed == seen && steps == seen {
+            return Ok(steps);
+        }
         let mut steps = committed;
         for (dataset, extra) in self
             .columns
@@ -186,13 +199,8 @@ impl RunReader {
             let rows = dataset.shape().first().copied().unwrap_or(0) as u64;
             steps = steps.min(rows.saturating_sub(extra));
         }
-        Ok(RunState {
-            status: Status::from_code(status)
-                .ok_or_else(|| self.damaged(format!("state/status is {status}")))?,
-            message: message.concat(),
-            committed: steps,
-            silent: (unix_seconds() - heartbeat).max(0.0),
-        })
+        self.seen.set((committed, steps));
+        Ok(steps)
     }
 
     /// The losses at `θ_0`, if they have been committed.
@@ -262,6 +270,8 @@ impl RunReader {
                 let at = t * layers + l;
                 LayerSummary {
                     lca: layer[at],
+                    lca_min: layer[at],
+                    lca_max: layer[at],
                     lca_error: layer_error[at],
                     helped: helped[at],
                     hurt: hurt[at],
@@ -284,9 +294,14 @@ impl RunReader {
                 train_accuracy: train_accuracy[t],
                 test_loss: test[t],
                 test_accuracy: test_accuracy[t],
+                loss_min: train[t + 1],
+                loss_max: train[t + 1],
+                test_min: test[t],
+                test_max: test[t],
                 total: total[t],
                 residual: residual[t],
                 worst_residual: residual[t].abs(),
+                above_tolerance: above(residual[t], self.header.tolerance),
                 layers: (0..layers).map(of_layer).collect(),
             }
         };
@@ -294,20 +309,16 @@ impl RunReader {
     }
 
     /// All values of the rows `rows` of a dataset, row by row.
-    fn rows<T: H5Type>(&self, dataset: &Dataset, rows: Range<usize>) -> Result<Vec<T>, StoreError> {
-        let read = match dataset.ndim() {
-            1 => dataset
-                .read_slice_1d(s![rows])
-                .map(|a| a.into_raw_vec_and_offset().0),
-            _ => dataset
-                .read_slice_2d(s![rows, ..])
-                .map(|a| a.into_raw_vec_and_offset().0),
-        };
-        read.doing(&self.path, || format!("read {}", dataset.name()))
+    pub(super) fn rows<T: H5Type>(
+        &self,
+        dataset: &Dataset,
+        rows: Range<usize>,
+    ) -> Result<Vec<T>, StoreError> {
+        read_rows(dataset, rows).doing(&self.path, || format!("read {}", dataset.name()))
     }
 
     /// The single value of a dataset in `state/`, as it is now.
-    fn latest<T: H5Type + Copy>(&self, name: &str) -> Result<T, StoreError> {
+    pub(super) fn latest<T: H5Type + Copy>(&self, name: &str) -> Result<T, StoreError> {
         let read = || {
             let dataset = self.file.dataset(name)?;
             dataset.refresh()?;
@@ -320,7 +331,7 @@ impl RunReader {
             .ok_or_else(|| self.damaged(format!("{name} is empty")))
     }
 
-    fn damaged(&self, what: String) -> StoreError {
+    pub(super) fn damaged(&self, what: String) -> StoreError {
         StoreError::Damaged {
             path: self.path.clone(),
             what,
@@ -358,6 +369,26 @@ impl Columns {
             .map(|d| (d, 1))
             .chain(steps.into_iter().map(|d| (d, 0)))
     }
+}
+
+/// Opens a dataset of rows and checks its axes.
+pub(super) fn open_dataset(
+    path: &Path,
+    file: &File,
+    name: &str,
+    axes: Option<Axes>,
+    header: &RunHeader,
+) -> Result<Dataset, StoreError> {
+    let dataset = (file.dataset(name)).doing(path, || format!("open the dataset {name}"))?;
+    let shape = dataset.shape();
+    let axes = axes.map(|axes| axes.lengths(header));
+    if shape.get(1..) != axes.as_deref() {
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            what: format!("{name} of shape {shape:?} does not fit the layout"),
+        });
+    }
+    Ok(dataset)
 }
 
 /// Tells other files from HDF5 ones in plain words, before the library gets to see them.

@@ -13,6 +13,9 @@ use crate::record::RunHeader;
 /// short run's file stays small.
 const CHUNK_BYTES: usize = 16 * 1024;
 
+/// Rows of a chunk of per-step rows at most.
+pub const CHUNK_ROWS: usize = 1024;
+
 /// Creates one growing dataset, `[0 …, axes…]`, chunked in rows.
 pub fn create_series(
     path: &str,
@@ -32,24 +35,50 @@ pub fn create_series(
         .create(path)
 }
 
-/// Creates the datasets of a table.
+/// Creates the datasets of a table, with at most `chunk_rows` rows a chunk.
 pub fn create_columns<R>(
     file: &Group,
     columns: &[Column<R>],
     header: &RunHeader,
+    chunk_rows: usize,
 ) -> hdf5::Result<Vec<AnySeries>> {
     columns
         .iter()
         .map(|column| {
-            let axes = column.axes.lengths(header);
+            let (path, axes) = (column.path, column.axes.lengths(header));
             let series = match column.row {
-                Row::F64(_) => AnySeries::F64(Series::create(file, column.path, axes, f64::NAN)?),
-                Row::F32(_) => AnySeries::F32(Series::create(file, column.path, axes, f32::NAN)?),
-                Row::U64(_) => AnySeries::U64(Series::create(file, column.path, axes, 0)?),
-                Row::U32(_) => AnySeries::U32(Series::create(file, column.path, axes, 0)?),
+                Row::F64(_) => {
+                    AnySeries::F64(Series::create(file, path, axes, f64::NAN, chunk_rows)?)
+                }
+                Row::F32(_) => {
+                    AnySeries::F32(Series::create(file, path, axes, f32::NAN, chunk_rows)?)
+                }
+                Row::U64(_) => AnySeries::U64(Series::create(file, path, axes, 0, chunk_rows)?),
+                Row::U32(_) => AnySeries::U32(Series::create(file, path, axes, 0, chunk_rows)?),
             };
             describe(series.dataset(), column.unit, column.description)?;
             Ok(series)
+        })
+        .collect()
+}
+
+/// Opens the datasets of a table to go on behind their first `rows` rows; what is beyond them goes.
+pub fn reopen_columns<R>(
+    file: &Group,
+    columns: &[Column<R>],
+    header: &RunHeader,
+    rows: usize,
+) -> hdf5::Result<Vec<AnySeries>> {
+    columns
+        .iter()
+        .map(|column| {
+            let (path, axes) = (column.path, column.axes.lengths(header));
+            Ok(match column.row {
+                Row::F64(_) => AnySeries::F64(Series::reopen(file, path, axes, f64::NAN, rows)?),
+                Row::F32(_) => AnySeries::F32(Series::reopen(file, path, axes, f32::NAN, rows)?),
+                Row::U64(_) => AnySeries::U64(Series::reopen(file, path, axes, 0, rows)?),
+                Row::U32(_) => AnySeries::U32(Series::reopen(file, path, axes, 0, rows)?),
+            })
         })
         .collect()
 }
@@ -108,14 +137,47 @@ pub struct Series<T> {
 }
 
 impl<T: H5Type + Copy> Series<T> {
-    fn create(file: &Group, path: &str, axes: Vec<usize>, missing: T) -> hdf5::Result<Self> {
+    fn create(
+        file: &Group,
+        path: &str,
+        axes: Vec<usize>,
+        missing: T,
+        chunk_rows: usize,
+    ) -> hdf5::Result<Self> {
         let row_bytes = axes.iter().product::<usize>() * size_of::<T>();
-        let rows = (CHUNK_BYTES / row_bytes.max(1)).clamp(1, 1024);
+        let rows = (CHUNK_BYTES / row_bytes.max(1)).clamp(1, chunk_rows);
         Ok(Self {
             dataset: create_series(path, file.new_dataset::<T>(), &axes, rows)?,
             axes,
             missing,
             written: 0,
+            waiting: 0,
+            rows: Vec::new(),
+        })
+    }
+
+    fn reopen(
+        file: &Group,
+        path: &str,
+        axes: Vec<usize>,
+        missing: T,
+        rows: usize,
+    ) -> hdf5::Result<Self> {
+        let dataset = file.dataset(path)?;
+        let shape = dataset.shape();
+        if shape.get(1..) != Some(&axes[..]) || shape[0] < rows {
+            return Err(hdf5::Error::Internal(format!(
+                "{} has the shape {shape:?} where {rows} rows of {axes:?} were expected",
+                dataset.name()
+            )));
+        }
+        let kept: Vec<usize> = std::iter::once(rows).chain(axes.iter().copied()).collect();
+        dataset.resize(kept)?;
+        Ok(Self {
+            dataset,
+            axes,
+            missing,
+            written: rows,
             waiting: 0,
             rows: Vec::new(),
         })
@@ -142,6 +204,18 @@ impl<T: H5Type + Copy> Series<T> {
         self.written += std::mem::take(&mut self.waiting);
         self.rows.clear();
         Ok(())
+    }
+}
+
+/// All values of the rows `rows` of a dataset of one or two axes, row by row.
+pub fn read_rows<T: H5Type>(dataset: &Dataset, rows: Range<usize>) -> hdf5::Result<Vec<T>> {
+    match dataset.ndim() {
+        1 => dataset
+            .read_slice_1d(s![rows])
+            .map(|a| a.into_raw_vec_and_offset().0),
+        _ => dataset
+            .read_slice_2d(s![rows, ..])
+            .map(|a| a.into_raw_vec_and_offset().0),
     }
 }
 

@@ -10,11 +10,12 @@ use super::blocks::{Blocks, Totals};
 use super::compression::Compression;
 use super::error::{Context, StoreError};
 use super::header::{write_attributes, write_fixed, write_layout, write_rows};
+use super::pyramid::Pyramid;
 use super::reader::RunReader;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
-use super::series::{AnySeries, create_columns, take};
+use super::series::{AnySeries, CHUNK_ROWS, create_columns, take};
 use super::text::{self, Message};
-use crate::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord};
+use crate::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary};
 
 /// How a run file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,9 @@ pub struct RunWriter {
     lca_param: Option<Blocks>,
     weights: Option<Blocks>,
     totals: Totals,
+    pyramid: Pyramid,
+    /// The run's, for residuals.
+    tolerance: f64,
     committed: Dataset,
     heartbeat: Dataset,
     status: Dataset,
@@ -133,10 +137,10 @@ impl RunWriter {
             "edges of lca/histogram; the outermost are infinite",
         )?;
 
-        let losses = create_columns(&file, LOSSES, header)?;
-        let steps = create_columns(&file, STEPS, header)?;
+        let losses = create_columns(&file, LOSSES, header, CHUNK_ROWS)?;
+        let steps = create_columns(&file, STEPS, header, CHUNK_ROWS)?;
         let held_out = match header.held_out_lca {
-            true => create_columns(&file, HELD_OUT, header)?,
+            true => create_columns(&file, HELD_OUT, header, CHUNK_ROWS)?,
             false => Vec::new(),
         };
         let blocks = |wanted: u64, [index, values]: [&str; 2], [unit, what]: [&str; 2]| {
@@ -166,6 +170,8 @@ impl RunWriter {
                 ],
             )?,
             totals: Totals::create(&file, header, options)?,
+            pyramid: Pyramid::create(&file, header)?,
+            tolerance: header.tolerance,
             committed: write_fixed(
                 &file,
                 "state/committed",
@@ -224,6 +230,7 @@ impl RunWriter {
         if let Some(held_out) = &record.lca_held_out {
             take(HELD_OUT, &mut self.held_out, held_out);
         }
+        self.pyramid.push(&StepSummary::of(record, self.tolerance));
         self.done = record.step + 1;
         let path = &self.path;
         if let (Some(blocks), Some(values)) = (&mut self.lca_param, &record.lca_param) {
@@ -262,6 +269,7 @@ impl RunWriter {
         {
             series.write()?;
         }
+        self.pyramid.write()?;
         self.file.flush()?;
         self.committed.write_raw(&[self.done])?;
         self.beat()
