@@ -10,7 +10,10 @@ use crate::record::{ParamTotals, RunHeader};
 /// A chunk of per-parameter arrays: steps × parameters. Appended whole, because under SWMR a
 /// compressed chunk that is rewritten leaks its old space.
 const BLOCK_STEPS: usize = 32;
-const BLOCK_PARAMS: usize = 2048;
+const BLOCK_PARAMS: usize = 512;
+
+/// Parameters in a chunk of a snapshot of the running totals, which has one row.
+const SNAPSHOT_PARAMS: usize = 65_536;
 
 /// Arrays over all parameters, appended in whole compressed chunks.
 pub struct Blocks {
@@ -107,7 +110,7 @@ impl Totals {
     pub fn create(file: &Group, header: &RunHeader, options: WriteOptions) -> hdf5::Result<Self> {
         let params = header.layout.params();
         // One row a chunk: a snapshot fills whole chunks.
-        let chunk = (1, params.clamp(1, BLOCK_STEPS * BLOCK_PARAMS));
+        let chunk = (1, params.clamp(1, SNAPSHOT_PARAMS));
         let lca_sum = file.new_dataset::<f64>().shape((0.., params)).chunk(chunk);
         let lca_sum = options.compression.apply(lca_sum).create("param/lca_sum")?;
         describe(
