@@ -290,7 +290,7 @@ fn is_whole(path: &Path, reason: &str) {
     assert!(state.committed > 0);
 
     let file = RunFile::open(path);
-    let steps = state.committed as usize;
+    let steps = usize::try_from(state.committed).unwrap();
     for name in ["lca/total", "lca/layer", "step/epoch", "trace/lca"] {
         assert_eq!(file.dataset(name).shape()[0], steps, "{name}");
     }

@@ -26,7 +26,14 @@ fn small_run(folder: &Path) -> PathBuf {
     let text = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
                 [[layer]]\nkind = 'linear'\nunits = 10\n";
     fs::write(folder.join("tiny.toml"), text).unwrap();
-    let flags = ["tiny.toml", "--steps=3", "--trace=8", "--lca-test"];
+    let flags = [
+        "tiny.toml",
+        "--steps=3",
+        "--trace=8",
+        "--lca-test",
+        "--record-params=1",
+        "--record-weights=1",
+    ];
     train(folder, "whole.h5", &flags)
 }
 
@@ -49,7 +56,7 @@ fn changed(whole: &Path, change: impl FnOnce(&hdf5::File)) -> PathBuf {
 #[track_caller]
 fn look(path: &Path, what: &str) -> Result<App, String> {
     match read(path) {
-        Ok(app) => show(app.0, app.1),
+        Ok((reader, app)) => Ok(show(reader, app)),
         Err(error) => {
             let error = error.to_string();
             assert!(error.contains("hostile.h5"), "{what}: {error}");
@@ -67,6 +74,7 @@ fn read(path: &Path) -> Result<(RunReader, App), StoreError> {
         app.event(FeedEvent::Start(losses));
     }
     app.event(FeedEvent::Steps(reader.steps(0..state.committed)?));
+    closely(&reader, state.committed)?;
     app.event(FeedEvent::Status {
         status: state.status,
         message: state.message,
@@ -74,7 +82,23 @@ fn read(path: &Path) -> Result<(RunReader, App), StoreError> {
     Ok((reader, app))
 }
 
-fn show(reader: RunReader, mut app: App) -> Result<App, String> {
+/// Reads what a screen asks for, and single parameters.
+fn closely(reader: &RunReader, committed: u64) -> Result<(), StoreError> {
+    for width in [1, 32, 32_768] {
+        reader.merged(&(0..u64::MAX), width, committed, 65_536)?;
+    }
+    reader.param_history(0)?;
+    reader.weight_history(0)?;
+    for step in reader.param_steps()?.into_iter().take(1) {
+        reader.param_step(step)?;
+    }
+    for step in reader.weight_steps()?.into_iter().take(1) {
+        reader.weights(step)?;
+    }
+    Ok(())
+}
+
+fn show(reader: RunReader, mut app: App) -> App {
     drop(reader);
     let theme = Theme::new(ColorLevel::None, Glyphs::default());
     let moves = [
@@ -91,7 +115,7 @@ fn show(reader: RunReader, mut app: App) -> Result<App, String> {
             view::draw(area, &mut Buffer::empty(area), &app, &theme);
         }
     }
-    Ok(app)
+    app
 }
 
 /// The most memory that this process has had, in MiB.
@@ -151,7 +175,7 @@ const DATASETS: &[(&str, Change)] = &[
     ("2^62 rows", |file, path| absurd(file, path, &[1 << 62])),
     ("2^50 pairs", |file, path| absurd(file, path, &[1 << 50, 2])),
     ("2^40 by 2^20", |file, path| {
-        absurd(file, path, &[1 << 40, 1 << 20])
+        absurd(file, path, &[1 << 40, 1 << 20]);
     }),
     ("2^50 names", |file, path| {
         let shape = SimpleExtents::new([Extent::resizable(1 << 50)]);
