@@ -148,15 +148,23 @@ fn app(layers: usize, steps: u64) -> App {
         train_accuracy: 0.9,
         test_loss: 1.1,
         test_accuracy: 0.8,
+        loss_min: 1.0,
+        loss_max: 1.0,
+        test_min: 1.1,
+        test_max: 1.1,
         total: 0.0,
         residual: 0.0,
         worst_residual: 0.0,
+        above_tolerance: 0,
         layers: (0..layers)
             .map(|layer| {
                 #[expect(clippy::cast_precision_loss, reason = "a wave to look at")]
                 let phase = (step + layer as u64 * 7) as f64;
+                let lca = (phase * 0.1).sin() * 1e-3;
                 LayerSummary {
-                    lca: (phase * 0.1).sin() * 1e-3,
+                    lca,
+                    lca_min: lca,
+                    lca_max: lca,
                     helped: 32,
                     hurt: 30,
                     update_flips: 9,

@@ -70,6 +70,9 @@ pub enum Command {
     /// Read a run file for the process that has started this one
     #[command(hide = true)]
     Reader {
+        /// Read only what is asked for
+        #[arg(long)]
+        details: bool,
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },

@@ -31,7 +31,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Stop { file }) => session::stop(&file),
         Some(Command::Pause { file }) => session::pause(&file),
         Some(Command::Resume { file }) => session::resume(&file),
-        Some(Command::Reader { file }) => session::reader(&file),
+        Some(Command::Reader { details, file }) => session::reader(&file, details),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lcascope", &mut text);

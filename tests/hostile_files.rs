@@ -26,7 +26,14 @@ fn small_run(folder: &Path) -> PathBuf {
     let text = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
                 [[layer]]\nkind = 'linear'\nunits = 10\n";
     fs::write(folder.join("tiny.toml"), text).unwrap();
-    let flags = ["tiny.toml", "--steps=3", "--trace=8", "--lca-test"];
+    let flags = [
+        "tiny.toml",
+        "--steps=3",
+        "--trace=8",
+        "--lca-test",
+        "--record-params=1",
+        "--record-weights=1",
+    ];
     train(folder, "whole.h5", &flags)
 }
 
@@ -67,11 +74,28 @@ fn read(path: &Path) -> Result<App, StoreError> {
         app.event(FeedEvent::Start(losses));
     }
     app.event(FeedEvent::Steps(reader.steps(0..state.committed)?));
+    closely(&reader, state.committed)?;
     app.event(FeedEvent::Status {
         status: state.status,
         message: state.message,
     });
     Ok(app)
+}
+
+/// Reads what a screen asks for, and single parameters.
+fn closely(reader: &RunReader, committed: u64) -> Result<(), StoreError> {
+    for width in [1, 32, 32_768] {
+        reader.merged(&(0..u64::MAX), width, committed, 65_536)?;
+    }
+    reader.param_history(0)?;
+    reader.weight_history(0)?;
+    for step in reader.param_steps()?.into_iter().take(1) {
+        reader.param_step(step)?;
+    }
+    for step in reader.weight_steps()?.into_iter().take(1) {
+        reader.weights(step)?;
+    }
+    Ok(())
 }
 
 fn show(mut app: App) -> App {

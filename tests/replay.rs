@@ -22,6 +22,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 const STEPS: u64 = 40;
+const TOLERANCE: f64 = 1e-3;
 
 struct Both {
     recorder: Recorder,
@@ -35,7 +36,7 @@ impl Sink for Both {
     }
 
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
-        self.feed.step(StepSummary::of(&record));
+        self.feed.step(StepSummary::of(&record, TOLERANCE));
         self.recorder.step(record).map_err(|_| SinkClosed)
     }
 }
@@ -62,7 +63,7 @@ fn header(network: &Network, classes: Vec<String>, traced: Vec<u64>) -> RunHeade
         network: network.name.clone(),
         planned_steps: STEPS,
         steps_per_epoch: 10,
-        tolerance: 1e-3,
+        tolerance: TOLERANCE,
         layout: network.layout.clone(),
         classes,
         train_index: (0..500).collect(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::timeline::Timeline;
 use super::window::Window;
-use crate::feed::{FeedEvent, Origin};
+use crate::feed::{DetailRequest, FeedEvent, Origin};
 use crate::record::{RunHeader, Status};
 use crate::train::Control;
 
@@ -96,6 +96,10 @@ struct Pause {
 }
 
 /// The explorer's whole state.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, of the run or of the view"
+)]
 pub struct App {
     pub header: Arc<RunHeader>,
     pub origin: Origin,
@@ -154,12 +158,14 @@ impl App {
                     self.timeline.push(step);
                 }
             }
+            FeedEvent::Detail { request, steps } => self.timeline.detail(&request, steps),
             FeedEvent::CaughtUp => {}
             FeedEvent::Status { status, message } => {
                 self.status = status;
                 self.message = message;
                 self.writer_lost = false;
                 self.pause = Pause::default();
+                self.timeline.ended();
                 self.ask_no_more();
             }
             FeedEvent::Paused(paused) => {
@@ -264,6 +270,14 @@ impl App {
     #[must_use]
     pub fn takes_orders(&self) -> bool {
         self.controllable && self.status == Status::Running
+    }
+
+    /// Finer steps to ask for, so that the view is seen as closely as it can be.
+    pub fn wanted_detail(&mut self) -> Option<DetailRequest> {
+        let end = self.timeline.end();
+        let (visible, cursor) = (self.window.visible(end), self.window.cursor(end));
+        let shown = self.window.shown(end);
+        self.timeline.wanted(&visible, cursor, shown)
     }
 
     /// Whether a training in this process is going on.

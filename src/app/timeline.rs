@@ -1,10 +1,22 @@
-//! All steps of a run, kept so that any window of them is summed at once.
+//! All steps of a run in bounded memory, at the resolution that is looked at.
 //!
-//! An *entry* is one summary: a single step or, where the screen was too slow, several merged. Sums
-//! over entries are differences of running sums, so a window costs the same however wide it is.
+//! ```text
+//! coarse   |---- 256 ----|---- 256 ----| … |---- 256 ----|--|    the whole run, at most CAP entries
+//! recent                                        ||||||||||||     its last steps, one by one
+//! fine                    |4|4|4|4|  ||||||                      windows that were looked at closer
+//! ```
+//!
+//! The whole run is there as entries of 2^k steps: where there are too many, neighbours are merged.
+//! A [`Stretch`] of steps is put together from the finest entries there are. Where these are too
+//! coarse for what is looked at, [`Timeline::wanted`] says what to ask the file for; until it comes,
+//! the coarse entries are shown. No sum is an approximation: it is that of the steps that its stretch
+//! says it has.
 
 use std::ops::Range;
 
+use super::entries::Entries;
+use super::stretch::Stretch;
+use crate::feed::DetailRequest;
 use crate::record::{Losses, StepSummary};
 
 /// What a group of parameters did in a range of steps.
@@ -53,10 +65,11 @@ impl GroupSums {
         } = other;
         Self {
             lca: self.lca + lca,
-            helped: self.helped + helped,
-            hurt: self.hurt + hurt,
-            update_flips: self.update_flips + update_flips,
-            param_steps: self.param_steps + param_steps,
+            // A damaged file may have any counts.
+            helped: self.helped.saturating_add(*helped),
+            hurt: self.hurt.saturating_add(*hurt),
+            update_flips: self.update_flips.saturating_add(*update_flips),
+            param_steps: self.param_steps.saturating_add(*param_steps),
         }
     }
 }
@@ -69,54 +82,58 @@ fn ratio(a: u64, b: u64) -> f64 {
     a as f64 / b as f64
 }
 
-/// Running sums of one layer: element k covers the entries before k.
-struct LayerSums {
-    params: u64,
-    lca: Vec<f64>,
-    helped: Vec<u64>,
-    hurt: Vec<u64>,
-    update_flips: Vec<u64>,
-    /// Of each entry, a step's mean where it covers several: what charts show.
-    values: Vec<f32>,
-}
+/// Entries of the whole run at most. A wide terminal's chart has some 500 columns.
+const CAP: usize = 4096;
 
-impl LayerSums {
-    fn new(params: u64) -> Self {
-        Self {
-            params,
-            lca: vec![0.0],
-            helped: vec![0],
-            hurt: vec![0],
-            update_flips: vec![0],
-            values: Vec::new(),
-        }
-    }
-}
+/// Bytes that the entries of the whole run may take. Of very many layers there are fewer entries.
+const CAP_BYTES: usize = 32 << 20;
+
+/// What an entry takes of its own and for each layer, running sums included.
+const ENTRY_BYTES: usize = 300;
+const LAYER_BYTES: usize = 120;
+
+/// What finer entries are held of: the steps in view, those around the cursor, and around the newest
+/// one shown.
+const VIEWS: usize = 3;
+
+/// Steps that are asked for around a cursor, so that its next moves find them.
+const AROUND: u64 = 256;
 
 /// The steps of a run so far.
 pub struct Timeline {
     initial: Option<Losses>,
-    entries: Vec<StepSummary>,
-    layers: Vec<LayerSums>,
-    /// Running sums over entries.
-    residual: Vec<f64>,
-    gradient_evals: Vec<u64>,
-    train_loss: Vec<f32>,
-    test_loss: Vec<f32>,
+    cap: usize,
+    coarse: Entries,
+    /// Steps in an entry of `coarse`; those that came as several are not taken apart.
+    width: u64,
+    recent: Entries,
+    fine: [Option<Entries>; VIEWS],
+    /// The request on its way, and which of `fine` it is for.
+    asked: Option<(usize, DetailRequest)>,
+    /// Requests that did not bring what was wanted, and the number of steps there were then.
+    vain: [Option<(DetailRequest, u64)>; VIEWS],
 }
 
 impl Timeline {
     /// An empty timeline of layers with this many parameters each.
     #[must_use]
     pub fn new(layer_params: impl Iterator<Item = u64>) -> Self {
+        let coarse = Entries::new(layer_params);
+        let entry = ENTRY_BYTES + LAYER_BYTES * coarse.layers();
+        let cap = (CAP_BYTES / entry).clamp(CAP / 8, CAP);
+        Self::with_cap(coarse, cap)
+    }
+
+    fn with_cap(coarse: Entries, cap: usize) -> Self {
         Self {
             initial: None,
-            entries: Vec::new(),
-            layers: layer_params.map(LayerSums::new).collect(),
-            residual: vec![0.0],
-            gradient_evals: vec![0],
-            train_loss: Vec::new(),
-            test_loss: Vec::new(),
+            cap,
+            recent: coarse.empty(),
+            coarse,
+            width: 1,
+            fine: [const { None }; VIEWS],
+            asked: None,
+            vain: [const { None }; VIEWS],
         }
     }
 
@@ -128,25 +145,99 @@ impl Timeline {
     /// Appends the steps that follow those there are. A summary that does not follow is ignored, as
     /// is one of another number of layers.
     pub fn push(&mut self, summary: StepSummary) {
-        if summary.first != self.end() || summary.layers.len() != self.layers.len() {
+        if summary.first != self.end() || !self.coarse.fits(&summary) {
             return;
         }
-        let steps = summary.steps();
-        for (sums, layer) in self.layers.iter_mut().zip(&summary.layers) {
-            sums.lca.push(last(&sums.lca) + layer.lca);
-            sums.helped.push(last(&sums.helped) + layer.helped);
-            sums.hurt.push(last(&sums.hurt) + layer.hurt);
-            sums.update_flips
-                .push(last(&sums.update_flips) + layer.update_flips);
-            #[expect(clippy::cast_precision_loss, reason = "few steps are ever merged")]
-            sums.values.push(single(layer.lca / steps as f64));
+        self.recent.push(summary.clone());
+        if self.recent.len() >= self.cap / 4 {
+            self.recent.keep_last(self.cap / 8);
         }
-        self.residual.push(last(&self.residual) + summary.residual);
-        self.gradient_evals
-            .push(last(&self.gradient_evals) + summary.gradient_evals);
-        self.train_loss.push(single(summary.loss_after));
-        self.test_loss.push(single(summary.test_loss));
-        self.entries.push(summary);
+        self.coarse.absorb(summary, self.width);
+        while self.coarse.len() > self.cap {
+            self.width *= 2;
+            self.coarse.coarsen(self.width);
+        }
+    }
+
+    /// Takes what was asked for. What nobody waits for any more is ignored.
+    pub fn detail(&mut self, request: &DetailRequest, steps: Vec<StepSummary>) {
+        let Some((view, _)) = self.asked.take_if(|(_, asked)| asked == request) else {
+            return;
+        };
+        let mut entries = self.coarse.empty();
+        for summary in steps {
+            if entries.fits(&summary) && entries.len() < self.cap {
+                entries.push(summary);
+            }
+        }
+        self.vain[view] = Some((request.clone(), self.end()));
+        self.fine[view] = (entries.len() > 0).then_some(entries);
+    }
+
+    /// What to ask the file for, so that `visible` is seen in as many points as a chart can show, and
+    /// the step at the cursor and the newest of the `shown` steps on their own. One request at a time.
+    pub fn wanted(
+        &mut self,
+        visible: &Range<u64>,
+        cursor: Option<u64>,
+        shown: u64,
+    ) -> Option<DetailRequest> {
+        if self.asked.is_some() {
+            return None;
+        }
+        let end = self.end();
+        let in_view = visible.end - visible.start;
+        let points = (self.cap as u64 / 4).max(1);
+        let width = in_view.div_ceil(points).max(1).next_power_of_two();
+        let around = AROUND.min(points / 4);
+        let views = [
+            Some((visible.clone(), width, in_view / 2)),
+            cursor.map(|step| (step..step + 1, 1, around)),
+            self.unfinished(shown).map(|steps| (steps, 1, around)),
+        ];
+        for (view, wanted) in views.into_iter().enumerate() {
+            let Some((steps, width, margin)) = wanted else {
+                continue;
+            };
+            if self.stretch(&steps).coarsest() <= width {
+                continue;
+            }
+            // Ends at round numbers: a window that moves on by a step does not ask again.
+            let round = (margin / 2).max(width).next_power_of_two();
+            let start = steps.start.saturating_sub(margin) / round * round;
+            let stop = (steps.end + margin).next_multiple_of(round);
+            let request = DetailRequest {
+                steps: start..stop,
+                width,
+            };
+            let again = |(vain, then): &(DetailRequest, u64)| {
+                *vain == request && end < then + (self.cap as u64 / 16)
+            };
+            if self.vain[view].as_ref().is_some_and(again) {
+                continue;
+            }
+            self.asked = Some((view, request.clone()));
+            return Some(request);
+        }
+        None
+    }
+
+    /// Where the first `shown` steps end within a coarse entry: its steps up to there, without which
+    /// their sum would be that of some steps more. None where it takes too many.
+    fn unfinished(&self, shown: u64) -> Option<Range<u64>> {
+        let entry = self.coarse.at(shown.checked_sub(1)?)?;
+        let few = shown - entry.first <= self.cap as u64 / 2;
+        (entry.end > shown && few).then_some(entry.first..shown)
+    }
+
+    /// The request could not be sent: nothing is on its way.
+    pub fn not_asked(&mut self) {
+        self.asked = None;
+    }
+
+    /// The run has ended: what was not in its file yet is there now.
+    pub fn ended(&mut self) {
+        self.vain = [const { None }; VIEWS];
     }
 
     /// Losses at `θ_0`, once known.
@@ -158,148 +249,86 @@ impl Timeline {
     /// Steps so far.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.entries.last().map_or(0, |entry| entry.end)
+        self.coarse.steps().end
     }
 
     #[must_use]
     pub fn layers(&self) -> usize {
-        self.layers.len()
+        self.coarse.layers()
     }
 
-    /// The entry that covers a step.
+    fn finer(&self) -> impl Iterator<Item = &Entries> {
+        self.fine.iter().flatten().chain([&self.recent])
+    }
+
+    /// The finest entry that covers a step.
     #[must_use]
     pub fn entry(&self, step: u64) -> Option<&StepSummary> {
-        let index = self.entries.partition_point(|entry| entry.end <= step);
-        self.entries.get(index)
+        let all = self.finer().chain([&self.coarse]);
+        all.filter_map(|entries| entries.at(step))
+            .min_by_key(|entry| entry.steps())
     }
 
-    /// Indices of the entries that any of the steps lie in.
+    /// The last step, or what it is merged into.
     #[must_use]
-    pub fn entries(&self, steps: &Range<u64>) -> Range<usize> {
-        let from = self
-            .entries
-            .partition_point(|entry| entry.end <= steps.start);
-        let to = self
-            .entries
-            .partition_point(|entry| entry.first < steps.end);
-        from..to.max(from)
+    pub fn last(&self) -> Option<&StepSummary> {
+        self.entry(self.end().checked_sub(1)?)
     }
 
-    /// Allocations of a layer in a range of entries, in nats a step, for charts.
+    /// All steps.
     #[must_use]
-    pub fn layer_values(&self, layer: usize, entries: Range<usize>) -> &[f32] {
-        &self.layers[layer].values[entries]
+    pub fn whole(&self) -> Stretch<'_> {
+        let mut stretch = Stretch::new();
+        stretch.push(&self.coarse, 0..self.coarse.len());
+        stretch
     }
 
-    /// Training losses after each entry of a range, in nats.
+    /// The entries that any of the steps lie in, as fine as they are.
     #[must_use]
-    pub fn train_loss(&self, entries: Range<usize>) -> &[f32] {
-        &self.train_loss[entries]
-    }
-
-    /// Held-out losses after each entry of a range, in nats; NaN where not evaluated.
-    #[must_use]
-    pub fn test_loss(&self, entries: Range<usize>) -> &[f32] {
-        &self.test_loss[entries]
-    }
-
-    /// What a layer did in a range of entries.
-    #[must_use]
-    pub fn layer_sums(&self, layer: usize, entries: &Range<usize>) -> GroupSums {
-        let sums = &self.layers[layer];
-        let steps = self.steps(entries);
-        GroupSums {
-            lca: sums.lca[entries.end] - sums.lca[entries.start],
-            helped: sums.helped[entries.end] - sums.helped[entries.start],
-            hurt: sums.hurt[entries.end] - sums.hurt[entries.start],
-            update_flips: sums.update_flips[entries.end] - sums.update_flips[entries.start],
-            param_steps: (steps.end - steps.start) * sums.params,
+    pub fn stretch(&self, steps: &Range<u64>) -> Stretch<'_> {
+        let mut stretch = Stretch::new();
+        let steps = steps.start..steps.end.min(self.end());
+        if steps.is_empty() {
+            return stretch;
         }
-    }
-
-    /// What all layers did in a range of entries.
-    #[must_use]
-    pub fn total_sums(&self, entries: &Range<usize>) -> GroupSums {
-        let layers = 0..self.layers.len();
-        layers.fold(GroupSums::default(), |sum, layer| {
-            sum.plus(&self.layer_sums(layer, entries))
-        })
-    }
-
-    /// Actual change of the training loss over a range of entries, in nats.
-    #[must_use]
-    pub fn loss_change(&self, entries: &Range<usize>) -> f64 {
-        match &self.entries[entries.clone()] {
-            [] => 0.0,
-            [first, .., end] => end.loss_after - first.loss_before,
-            [only] => only.loss_after - only.loss_before,
+        // Where the coarse entries are single steps there is nothing finer.
+        let finer: Vec<&Entries> = self.finer().collect();
+        for index in self.coarse.indices(&steps) {
+            let entry = &self.coarse.list()[index];
+            let part = entry.first.max(steps.start)..entry.end.min(steps.end);
+            let refined = (finer.iter())
+                .filter(|_| entry.steps() > 1)
+                .filter_map(|entries| refine(entries, entry, &part))
+                .min_by_key(|(width, ..)| *width);
+            match refined {
+                Some((_, entries, indices)) => stretch.push(entries, indices),
+                None => stretch.push(&self.coarse, index..index + 1),
+            }
         }
-    }
-
-    /// Σ of the residuals over a range of entries, in nats.
-    #[must_use]
-    pub fn residual(&self, entries: &Range<usize>) -> f64 {
-        self.residual[entries.end] - self.residual[entries.start]
-    }
-
-    /// The largest residual of a single step, without its sign, in nats.
-    #[must_use]
-    pub fn worst_residual(&self) -> f64 {
-        self.entries
-            .iter()
-            .map(|entry| entry.worst_residual)
-            .fold(0.0, f64::max)
-    }
-
-    /// Entries in which a step's residual is above a limit, in nats.
-    #[must_use]
-    pub fn residuals_above(&self, limit: f64) -> usize {
-        let above = |entry: &&StepSummary| entry.worst_residual > limit;
-        self.entries.iter().filter(above).count()
-    }
-
-    /// Full gradients spent in a range of entries.
-    #[must_use]
-    pub fn gradient_evals(&self, entries: &Range<usize>) -> u64 {
-        self.gradient_evals[entries.end] - self.gradient_evals[entries.start]
-    }
-
-    /// The steps that a range of entries covers.
-    #[must_use]
-    pub fn steps(&self, entries: &Range<usize>) -> Range<u64> {
-        match &self.entries[entries.clone()] {
-            [] => 0..0,
-            [first, .., end] => first.first..end.end,
-            [only] => only.first..only.end,
-        }
-    }
-
-    /// All entries.
-    #[must_use]
-    pub fn all(&self) -> Range<usize> {
-        0..self.entries.len()
-    }
-
-    /// Entries that cover more than one step, because the screen was slow.
-    #[must_use]
-    pub fn merged_entries(&self) -> usize {
-        self.entries
-            .iter()
-            .filter(|entry| entry.steps() > 1)
-            .count()
+        stretch
     }
 }
 
-fn last<T: Copy + Default>(values: &[T]) -> T {
-    values.last().copied().unwrap_or_default()
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "charts need no more than f32"
-)]
-fn single(value: f64) -> f32 {
-    value as f32
+/// The entries that cover the part of a coarse entry that is wanted, if they are finer than it and do
+/// not reach beyond it. The width of the first of them comes with them.
+fn refine<'a>(
+    entries: &'a Entries,
+    coarse: &StepSummary,
+    part: &Range<u64>,
+) -> Option<(u64, &'a Entries, Range<usize>)> {
+    let there = entries.steps();
+    if there.start > part.start || there.end < part.end {
+        return None;
+    }
+    let indices = entries.indices(part);
+    let list = &entries.list()[indices.clone()];
+    let (first, last) = (list.first()?, list.last()?);
+    // Within a stretch pieces must meet: where the part ends with the coarse entry, so must they.
+    let meets = (part.start > coarse.first || first.first == coarse.first)
+        && (part.end < coarse.end || last.end == coarse.end);
+    let inside = first.first >= coarse.first && last.end <= coarse.end;
+    let finer = first.steps() < coarse.steps();
+    (meets && inside && finer).then(|| (first.steps(), entries, indices))
 }
 
 #[cfg(test)]
@@ -307,10 +336,12 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::analysis::bins::Extent;
     use crate::record::LayerSummary;
 
     /// A step with two layers of 10 and 5 parameters.
     pub fn step(first: u64, lca: [f64; 2]) -> StepSummary {
+        let after = 1.0 + lca[0] + lca[1];
         StepSummary {
             first,
             end: first + 1,
@@ -321,16 +352,23 @@ pub(super) mod tests {
             gradient_evals: 2,
             segments: 2,
             loss_before: 1.0,
-            loss_after: 1.0 + lca[0] + lca[1],
+            loss_after: after,
             train_accuracy: 0.5,
             test_loss: f64::NAN,
             test_accuracy: f64::NAN,
+            loss_min: after,
+            loss_max: after,
+            test_min: f64::NAN,
+            test_max: f64::NAN,
             total: lca[0] + lca[1],
-            residual: 0.0,
-            worst_residual: 0.0,
+            residual: 0.25,
+            worst_residual: 0.25,
+            above_tolerance: first % 2,
             layers: lca
                 .map(|lca| LayerSummary {
                     lca,
+                    lca_min: lca,
+                    lca_max: lca,
                     helped: 3,
                     hurt: 2,
                     update_flips: 1,
@@ -340,54 +378,193 @@ pub(super) mod tests {
         }
     }
 
+    /// Summaries of `width` steps of those in `range`, as a file answers.
+    fn answer(all: &[StepSummary], request: &DetailRequest) -> Vec<StepSummary> {
+        let width = request.width;
+        let start = request.steps.start / width * width;
+        let end = request.steps.end.next_multiple_of(width);
+        let mut merged: Vec<StepSummary> = Vec::new();
+        for step in all.iter().filter(|s| (start..end).contains(&s.first)) {
+            match merged.last_mut() {
+                Some(last) if last.first / width == step.first / width => last.merge(step),
+                _ => merged.push(step.clone()),
+            }
+        }
+        merged
+    }
+
+    fn timeline(cap: usize) -> Timeline {
+        Timeline::with_cap(Entries::new([10, 5].into_iter()), cap)
+    }
+
+    /// That a stretch covers what was asked for, and that every sum is that of the steps it names.
+    fn check(
+        timeline: &Timeline,
+        all: &[StepSummary],
+        asked: Range<u64>,
+    ) -> Result<(), TestCaseError> {
+        let stretch = timeline.stretch(&asked);
+        let asked = asked.start..asked.end.min(all.len() as u64);
+        let steps = stretch.steps();
+        if asked.is_empty() {
+            prop_assert!(stretch.is_empty());
+            return Ok(());
+        }
+        prop_assert!(
+            steps.start <= asked.start && asked.end <= steps.end,
+            "{steps:?} {asked:?}"
+        );
+        let inside: Vec<&StepSummary> = all.iter().filter(|s| steps.contains(&s.first)).collect();
+        let count = inside.len() as u64;
+        prop_assert_eq!(count, stretch.len());
+        for layer in 0..2 {
+            let sums = stretch.layer_sums(layer);
+            let lca: f64 = inside.iter().map(|s| s.layers[layer].lca).sum();
+            prop_assert_eq!(sums.lca, lca);
+            prop_assert_eq!(sums.param_steps, [10, 5][layer] * count);
+            prop_assert_eq!(sums.helped, 3 * count);
+            // No extreme is hidden, and none is made up.
+            let columns = stretch.columns(7).layer(layer);
+            let shown = columns.into_iter().flatten().reduce(Extent::merge);
+            let values = || inside.iter().map(|s| s.layers[layer].lca);
+            let shown = shown.map(|e| (f64::from(e.min), f64::from(e.max)));
+            let least = values().fold(f64::INFINITY, f64::min);
+            let most = values().fold(f64::NEG_INFINITY, f64::max);
+            prop_assert_eq!(shown, Some((least, most)));
+        }
+        prop_assert_eq!(stretch.total_sums().hurt, 4 * count);
+        prop_assert_eq!(stretch.gradient_evals(), 2 * count);
+        prop_assert_eq!(
+            stretch.residual() * 4.0,
+            f64::from(u32::try_from(count).unwrap())
+        );
+        prop_assert_eq!(
+            stretch.above_tolerance(),
+            inside.iter().map(|s| s.first % 2).sum::<u64>()
+        );
+        Ok(())
+    }
+
+    fn bounded(timeline: &Timeline) -> bool {
+        let fine = timeline.fine.iter().flatten().map(Entries::len);
+        timeline.coarse.len() <= timeline.cap
+            && timeline.recent.len() <= timeline.cap
+            && fine.max().unwrap_or(0) <= timeline.cap
+    }
+
     proptest! {
         #[test]
         fn a_windows_sums_are_the_sums_of_its_steps(
-            values in prop::collection::vec((-100i32..100, -100i32..100), 1..40),
-            ends in (0u64..50, 0u64..50),
+            values in prop::collection::vec((-100i16..100, -100i16..100), 1..400),
+            // How many steps come as one summary, in turn: the screen was slow, or a file's level.
+            widths in prop::collection::vec(1usize..9, 1..6),
+            cap in prop::sample::select(vec![16usize, 32, 64, 512]),
+            views in prop::collection::vec((0u64..420, 0u64..420, 0u64..420), 1..6),
         ) {
-            let mut timeline = Timeline::new([10, 5].into_iter());
-            for (t, &(a, b)) in (0..).zip(&values) {
-                timeline.push(step(t, [f64::from(a), f64::from(b)]));
+            let all: Vec<StepSummary> = (0..)
+                .zip(&values)
+                .map(|(t, &(a, b))| step(t, [a.into(), b.into()]))
+                .collect();
+            let mut timeline = timeline(cap);
+            let mut rest = &all[..];
+            for &width in widths.iter().cycle() {
+                let Some((first, _)) = rest.split_first() else { break };
+                let (part, later) = rest.split_at(width.min(rest.len()));
+                let mut summary = first.clone();
+                for step in &part[1..] {
+                    summary.merge(step);
+                }
+                timeline.push(summary);
+                prop_assert!(bounded(&timeline));
+                rest = later;
             }
-            let (from, to) = (ends.0.min(ends.1), ends.0.max(ends.1));
-            let entries = timeline.entries(&(from..to));
-            let inside = |t: &u64| (from..to).contains(t);
-            let steps = (0..values.len() as u64).filter(inside).count() as u64;
-            let a: i32 = (0..).zip(&values).filter(|(t, _)| inside(t)).map(|(_, v)| v.0).sum();
-            let sums = timeline.layer_sums(0, &entries);
-            prop_assert_eq!(sums.lca, f64::from(a));
-            prop_assert_eq!(sums.param_steps, 10 * steps);
-            prop_assert_eq!(timeline.total_sums(&entries).helped, 6 * steps);
-            prop_assert_eq!(timeline.gradient_evals(&entries), 2 * steps);
+            let end = all.len() as u64;
+            prop_assert_eq!(timeline.end(), end);
+            check(&timeline, &all, 0..end)?;
+            for (a, b, cursor) in views {
+                let visible = a.min(b).min(end - 1)..a.max(b).min(end).max(a.min(b).min(end - 1) + 1);
+                let cursor = cursor % end;
+                check(&timeline, &all, visible.clone())?;
+                // What is wanted comes, and after a few answers nothing more is.
+                let mut answers = 0;
+                while let Some(request) = timeline.wanted(&visible, Some(cursor), visible.end) {
+                    prop_assert!(request.width.is_power_of_two());
+                    prop_assert!(timeline.wanted(&visible, Some(cursor), visible.end).is_none());
+                    timeline.detail(&request, answer(&all, &request));
+                    answers += 1;
+                    prop_assert!(answers <= VIEWS && bounded(&timeline));
+                    check(&timeline, &all, visible.clone())?;
+                }
+                // The cursor's step is seen by itself, as is the window as finely as it can be.
+                prop_assert_eq!(timeline.stretch(&(cursor..cursor + 1)).steps(), cursor..cursor + 1);
+                prop_assert_eq!(timeline.entry(cursor).map(|e| (e.first, e.end)), Some((cursor, cursor + 1)));
+                check(&timeline, &all, 0..visible.end)?;
+                let coarse = timeline.coarse.at(visible.end - 1).unwrap().steps();
+                let whole = timeline.stretch(&(0..visible.end));
+                prop_assert!(whole.steps() == (0..visible.end) || coarse > cap as u64 / 2);
+            }
         }
     }
 
     #[test]
     fn merged_steps_count_as_many() {
-        let mut timeline = Timeline::new([10, 5].into_iter());
+        let mut timeline = timeline(64);
         timeline.push(step(0, [-1.0, 0.5]));
         let mut merged = step(1, [-2.0, 0.0]);
         merged.merge(&step(2, [-4.0, 0.0]));
         timeline.push(merged);
         assert_eq!(timeline.end(), 3);
-        assert_eq!(timeline.merged_entries(), 1);
-        assert_eq!(timeline.layer_values(0, 0..2), [-1.0, -3.0]);
-        assert_eq!(timeline.layer_sums(0, &(0..2)).lca, -7.0);
-        assert_eq!(timeline.layer_sums(0, &(0..2)).param_steps, 30);
+        let whole = timeline.whole();
+        assert_eq!((whole.len(), whole.coarsest()), (3, 2));
+        assert_eq!(whole.layer_sums(0).lca, -7.0);
+        assert_eq!(whole.layer_sums(0).param_steps, 30);
         assert_eq!(timeline.entry(2).unwrap().first, 1);
-        assert_eq!(timeline.layer_sums(0, &(0..2)).steps_per_flip(), 10.0);
+        assert_eq!(whole.layer_sums(0).steps_per_flip(), 10.0);
+        let columns = whole.columns(3).layer(0);
+        let ends = columns.iter().flatten().map(|e| (e.min, e.max));
+        assert!(ends.eq([(-1.0, -1.0), (-4.0, -2.0), (-4.0, -2.0)]));
+    }
+
+    #[test]
+    fn a_million_steps_take_no_more_room_than_a_few_thousand() {
+        let mut timeline = timeline(64);
+        for t in 0..100_000 {
+            timeline.push(step(t, [-1.0, 0.0]));
+        }
+        assert!(bounded(&timeline) && timeline.coarse.len() >= 32);
+        assert_eq!(timeline.whole().layer_sums(0).lca, -100_000.0);
+        // The newest step is there by itself without asking.
+        assert_eq!(timeline.last().unwrap().first, 99_999);
+        assert_eq!(timeline.wanted(&(0..100_000), Some(99_999), 100_000), None);
+    }
+
+    #[test]
+    fn what_the_file_has_not_got_is_not_asked_for_again_and_again() {
+        let mut timeline = timeline(64);
+        for t in 0..1000 {
+            timeline.push(step(t, [-1.0, 0.0]));
+        }
+        let view = 100..108;
+        let request = timeline.wanted(&view, None, 1000).unwrap();
+        timeline.detail(&request, Vec::new());
+        assert_eq!(timeline.wanted(&view, None, 1000), None);
+        assert!(
+            timeline.stretch(&view).coarsest() > 1,
+            "the coarse steps stay"
+        );
+        timeline.ended();
+        assert_eq!(timeline.wanted(&view, None, 1000), Some(request));
     }
 
     #[test]
     fn what_does_not_follow_is_ignored() {
-        let mut timeline = Timeline::new([10, 5].into_iter());
+        let mut timeline = timeline(64);
         timeline.push(step(5, [0.0, 0.0]));
         timeline.push(StepSummary {
             layers: Vec::new(),
             ..step(0, [0.0, 0.0])
         });
         assert_eq!(timeline.end(), 0);
-        assert_eq!(timeline.total_sums(&timeline.all()), GroupSums::default());
+        assert_eq!(timeline.whole().total_sums(), GroupSums::default());
     }
 }

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
+use super::detail::{self, Desk};
 use super::{Feed, FeedEvent, Origin, orders};
 use crate::record::Status;
-use crate::store::{RunReader, RunState, StoreError};
-
-/// Steps in one event.
-const BLOCK: u64 = 512;
+use crate::store::{FIRST_LOOK, RunReader, RunState, StoreError};
 
 /// How often a file that is being written is looked at.
 const POLL: Duration = Duration::from_millis(200);
@@ -63,7 +61,7 @@ pub fn open_with_state(
         path: path.to_owned(),
         error,
     };
-    // Closed when the reader's thread ends; the thread of the orders ends then too.
+    // Closed when the reader's thread has nothing more to tell; the thread of the orders ends then too.
     let (reading, read) = bounded::<()>(0);
     let (controls, messenger) = match origin {
         Origin::Following if takes_orders => {
@@ -72,15 +70,23 @@ pub fn open_with_state(
         }
         _ => (None, None),
     };
+    let (details, desk) = detail::channel();
     let thread = thread::Builder::new()
         .name("reader".to_owned())
         .spawn(move || {
-            let _reading = reading;
-            if let Err(Stop::Broken(error)) = follow(&reader, &events, &quitting) {
-                let broken = FeedEvent::Broken(error.to_string());
-                select! {
-                    send(events, broken) -> _ => {}
-                    recv(quitting) -> _ => {}
+            match follow(&reader, &events, &desk, &quitting) {
+                Err(Stop::Broken(error)) => {
+                    let broken = FeedEvent::Broken(error.to_string());
+                    select! {
+                        send(events, broken) -> _ => {}
+                        recv(quitting) -> _ => {}
+                    }
+                }
+                Err(Stop::Quit) => {}
+                Ok(()) => {
+                    // Nothing more will happen in the run, but it may be looked at closely.
+                    drop((events, reading));
+                    serve(&reader, &desk, &quitting);
                 }
             }
         })
@@ -90,6 +96,7 @@ pub fn open_with_state(
         origin,
         events: receiver,
         controls,
+        details: Some(details),
     };
     let handle = FileFeed {
         quit: Some(quit),
@@ -111,13 +118,19 @@ impl From<StoreError> for Stop {
 }
 
 /// Sends everything there is, then, while the run goes on, whatever is new.
-fn follow(reader: &RunReader, events: &Sender<FeedEvent>, quit: &Receiver<()>) -> Result<(), Stop> {
+fn follow(
+    reader: &RunReader,
+    events: &Sender<FeedEvent>,
+    desk: &Desk,
+    quit: &Receiver<()>,
+) -> Result<(), Stop> {
     let send = |event| {
         select! {
             send(events, event) -> sent => sent.map_err(|_| Stop::Quit),
             recv(quit) -> _ => Err(Stop::Quit),
         }
     };
+    let mut requests = desk.requests.clone();
     let mut started = false;
     let mut sent = 0;
     let mut lost = false;
@@ -129,10 +142,15 @@ fn follow(reader: &RunReader, events: &Sender<FeedEvent>, quit: &Receiver<()>) -
             started = true;
             send(FeedEvent::Start(losses))?;
         }
+        let width = reader.resolution(&(sent..state.committed), FIRST_LOOK);
         while started && sent < state.committed {
-            let end = state.committed.min(sent + BLOCK);
-            send(FeedEvent::Steps(reader.steps(sent..end)?))?;
-            sent = end;
+            let steps = reader.next_summaries(sent..state.committed, width)?;
+            sent = steps.last().map_or(state.committed, |last| last.end);
+            send(FeedEvent::Steps(steps))?;
+            // A long file is looked at closely before it has been read to its end.
+            for request in desk.requests.try_iter().take(1) {
+                desk.answer(reader, request)?;
+            }
         }
         if !std::mem::replace(&mut caught_up, true) {
             send(FeedEvent::CaughtUp)?;
@@ -149,9 +167,28 @@ fn follow(reader: &RunReader, events: &Sender<FeedEvent>, quit: &Receiver<()>) -
             send(FeedEvent::WriterLost(lost))?;
         }
         // A message or, when the feed is dropped, the closed channel ends the wait at once.
-        match quit.recv_timeout(POLL) {
-            Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
-            _ => return Err(Stop::Quit),
+        select! {
+            recv(requests) -> request => match request {
+                Ok(request) => desk.answer(reader, request)?,
+                // Nobody will ask any more.
+                Err(_) => requests = never(),
+            },
+            recv(quit) -> _ => return Err(Stop::Quit),
+            default(POLL) => {}
+        }
+    }
+}
+
+/// Answers requests until nobody asks any more.
+fn serve(reader: &RunReader, desk: &Desk, quit: &Receiver<()>) {
+    loop {
+        let request = select! {
+            recv(desk.requests) -> request => request,
+            recv(quit) -> _ => return,
+        };
+        let Ok(request) = request else { return };
+        if let Err(error) = desk.answer(reader, request) {
+            return desk.send(FeedEvent::Broken(error.to_string()));
         }
     }
 }

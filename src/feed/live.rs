@@ -33,6 +33,7 @@ pub fn live(header: Arc<RunHeader>, controls: Sender<Control>) -> (FeedSender, F
         origin: Origin::Live,
         events: receiver,
         controls: Some(controls),
+        details: None,
     };
     (sender, feed)
 }

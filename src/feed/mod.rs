@@ -3,12 +3,17 @@
 //! A [`Feed`] is a header, a receiver of events and a sender of orders. The screens read it and
 //! cannot tell a training in this process ([`mod@live`]) from a file that another process writes or
 //! that was finished long ago ([`mod@file`]), except by the [`Origin`] in its title. The program reads
-//! files in a process of their own ([`process`]), which may crash on a damaged one; [`wire`] is what the
-//! two say to each other.
+//! files in a process of their own ([`process`], [`own`]), which may crash on a damaged one; [`wire`] is
+//! what the two say to each other.
+//!
+//! Of a long run the events bring coarse summaries. What a screen wants to see closer it asks for, and
+//! takes the answer when it comes ([`Details`]).
 
+mod detail;
 mod file;
 mod live;
 mod orders;
+mod own;
 mod process;
 mod wire;
 
@@ -17,8 +22,10 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 
+pub use detail::{DetailRequest, Details};
 pub use file::{FileFeed, open};
 pub use live::{FeedSender, live};
+pub use own::{DetailReader, details, serve_details};
 pub use process::{OpenError, Opening, ReaderProcess, crash, peek, serve, spawn};
 pub use wire::Opened;
 
@@ -43,6 +50,11 @@ pub enum FeedEvent {
     Start(Losses),
     /// Steps in order, following those sent before.
     Steps(Vec<StepSummary>),
+    /// Finer steps that were asked for; none where the file has no more than is known.
+    Detail {
+        request: DetailRequest,
+        steps: Vec<StepSummary>,
+    },
     /// All committed steps of a file have been sent.
     CaughtUp,
     /// How the run stands. `message` says why it failed.
@@ -66,4 +78,6 @@ pub struct Feed {
     pub events: Receiver<FeedEvent>,
     /// Orders to the training, where there is one to give orders to.
     pub controls: Option<Sender<Control>>,
+    /// Where to ask for finer steps, if there is a file to read them from.
+    pub details: Option<Details>,
 }

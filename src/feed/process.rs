@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use rustix::process::Signal;
 
+use super::detail::{self, Desk, DetailRequest};
 use super::wire::{self, Answer, Opened, Request};
 use super::{Feed, FeedEvent, Origin, file, orders};
 
@@ -41,16 +42,12 @@ pub struct Opening {
 /// The process that reads a file. It ends when this is dropped.
 pub struct ReaderProcess {
     child: SharedChild,
-    requests: Option<ChildStdin>,
     quit: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Drop for ReaderProcess {
     fn drop(&mut self) {
-        if let Some(mut requests) = self.requests.take() {
-            let _ = wire::send(&mut requests, &Request::Quit);
-        }
         drop(self.quit.take());
         // It may be stuck in the library, or stopped, and hear nothing.
         self.child.kill();
@@ -107,7 +104,6 @@ pub fn spawn(mut reader: Command, path: &Path) -> Result<Opening, OpenError> {
     let (quit, quitting) = bounded(0);
     let mut process = ReaderProcess {
         child: child.clone(),
-        requests,
         quit: Some(quit),
         thread: None,
     };
@@ -115,8 +111,11 @@ pub fn spawn(mut reader: Command, path: &Path) -> Result<Opening, OpenError> {
     let thread = thread::Builder::new()
         .name("reader".to_owned())
         .spawn(move || {
-            let Some(answers) = answers else { return };
-            listen(BufReader::new(answers), &child, &path, &ready, &quitting);
+            let (Some(requests), Some(answers)) = (requests, answers) else {
+                return;
+            };
+            let pipes = (requests, BufReader::new(answers));
+            listen(pipes, &child, &path, &ready, &quitting);
         })
         .map_err(none)?;
     process.thread = Some(thread);
@@ -128,7 +127,7 @@ pub fn spawn(mut reader: Command, path: &Path) -> Result<Opening, OpenError> {
 
 /// Passes on what the reader says until it ends or nobody listens.
 fn listen(
-    mut answers: BufReader<impl io::Read>,
+    (requests, mut answers): (ChildStdin, BufReader<impl io::Read>),
     child: &SharedChild,
     path: &Path,
     ready: &Sender<Result<Feed, OpenError>>,
@@ -154,43 +153,77 @@ fn listen(
         Origin::Live | Origin::Replay => None,
     };
     let (controls, messenger) = messenger.unzip();
+    let (details, desk) = detail::channel();
+    let (asked, quitting) = (desk.requests.clone(), quit.clone());
+    let asker = thread::Builder::new()
+        .name("requests".to_owned())
+        .spawn(move || ask(requests, asked, &quitting))
+        .ok();
     let feed = Feed {
         header: Arc::new(opened.header),
         origin: opened.origin,
         events: receiver,
         controls,
+        details: asker.is_some().then_some(details),
     };
     if ready.send(Ok(feed)).is_ok() {
-        pass_on(&mut answers, child, &events, quit);
+        pass_on(&mut answers, child, events, &desk, quit);
     }
-    // It ends when nobody wants the file any more.
-    if let Some(messenger) = messenger {
-        let _ = messenger.join();
+    // They end when nobody wants the file any more.
+    for thread in messenger.into_iter().chain(asker) {
+        let _ = thread.join();
     }
 }
 
-/// Passes events on to the end of the run, of the reader or of the interest in it.
+/// Passes requests on until nobody wants the file any more.
+fn ask(mut requests: ChildStdin, mut asked: Receiver<DetailRequest>, quit: &Receiver<()>) {
+    loop {
+        let request = select! {
+            recv(asked) -> request => request,
+            recv(quit) -> _ => break,
+        };
+        match request {
+            // What has become of a reader that hears nothing is told by the end of its answers.
+            Ok(request) => drop(wire::send(&mut requests, &Request::Detail(request))),
+            // Nobody looks closely any more, but there are still the events.
+            Err(_) => asked = never(),
+        }
+    }
+    let _ = wire::send(&mut requests, &Request::Quit);
+}
+
+/// Passes events on to the end of the run, and answers also behind it, to the end of the reader or of
+/// the interest in it.
 fn pass_on(
     answers: &mut BufReader<impl io::Read>,
     child: &SharedChild,
-    events: &Sender<FeedEvent>,
+    events: Sender<FeedEvent>,
+    desk: &Desk,
     quit: &Receiver<()>,
 ) {
-    let mut is_over = false;
+    let mut events = Some(events);
     loop {
         let event = match wire::receive(answers) {
             Ok(Some(Answer::Event(event))) => event,
-            _ if is_over => return,
             _ => FeedEvent::Broken(format!(
                 "{}. What is shown was read before",
                 how_it_ended(child)
             )),
         };
-        is_over |= matches!(event, FeedEvent::Status { .. } | FeedEvent::Broken(_));
+        let is_end = matches!(event, FeedEvent::Status { .. });
         let is_last = matches!(event, FeedEvent::Broken(_));
-        select! {
-            send(events, event) -> sent => if sent.is_err() || is_last { return },
-            recv(quit) -> _ => return,
+        match &events {
+            Some(events) if !matches!(event, FeedEvent::Detail { .. }) => select! {
+                send(events, event) -> sent => if sent.is_err() { return },
+                recv(quit) -> _ => return,
+            },
+            _ => desk.send(event),
+        }
+        if is_last {
+            return;
+        }
+        if is_end {
+            events = None;
         }
     }
 }
@@ -265,22 +298,25 @@ pub fn peek(mut reader: Command, path: &Path) -> Result<Opened, OpenError> {
     }
 }
 
-/// The reader's life: opens the file, says what is in it, and follows it to its end. `leave` is called
-/// when the program that started it is gone or wants no more.
+/// The reader's life: opens the file, says what is in it, follows it to its end, and answers requests
+/// for details also behind that. `leave` is called when the program that started it is gone or wants no
+/// more.
 ///
 /// # Errors
 /// Nobody listens.
 pub fn serve(
     path: &Path,
-    mut requests: impl io::Read + Send + 'static,
+    requests: impl io::Read + Send + 'static,
     answers: impl Write,
     leave: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
     let mut answers = BufWriter::new(answers);
+    let (asking, asked) = unbounded();
     thread::Builder::new()
         .name("requests".to_owned())
-        .spawn(move || match wire::receive(&mut requests) {
-            Ok(Some(Request::Quit) | None) | Err(_) => leave(),
+        .spawn(move || {
+            hear(requests, &asking);
+            leave();
         })?;
     let (opened, feed, _thread) = match file::open_with_state(path, false) {
         Ok((feed, state, thread)) => {
@@ -294,8 +330,54 @@ pub fn serve(
         Err(error) => return wire::send(&mut answers, &Answer::Failed(error.to_string())),
     };
     wire::send(&mut answers, &Answer::Opened(Box::new(opened)))?;
-    for event in &feed.events {
-        wire::send(&mut answers, &Answer::Event(event))?;
+    tell(&feed, &asked, answers)
+}
+
+/// Takes requests until there will be no more.
+fn hear(mut requests: impl io::Read, asking: &Sender<DetailRequest>) {
+    while let Ok(Some(Request::Detail(request))) = wire::receive(&mut requests) {
+        if asking.send(request).is_err() {
+            return;
+        }
     }
-    Ok(())
+}
+
+/// Tells everything that happens and is asked for, until nobody can ask any more.
+fn tell(feed: &Feed, asked: &Receiver<DetailRequest>, mut to: impl Write) -> io::Result<()> {
+    let mut events = feed.events.clone();
+    let mut answers = (feed.details.as_ref()).map_or_else(never, |it| it.answers.clone());
+    loop {
+        let event = select! {
+            recv(events) -> event => {
+                if event.is_err() {
+                    events = never();
+                }
+                event.ok()
+            }
+            recv(answers) -> answer => {
+                if answer.is_err() {
+                    answers = never();
+                }
+                answer.ok()
+            }
+            recv(asked) -> request => match request {
+                Ok(request) => pass(feed, request),
+                Err(_) => return Ok(()),
+            },
+        };
+        if let Some(event) = event {
+            wire::send(&mut to, &Answer::Event(event))?;
+        }
+    }
+}
+
+/// Passes a request on, or answers at once that there is nothing: where the thread that reads has
+/// ended.
+fn pass(feed: &Feed, request: DetailRequest) -> Option<FeedEvent> {
+    let request = match &feed.details {
+        Some(details) => details.requests.try_send(request).err()?.into_inner(),
+        None => request,
+    };
+    let steps = Vec::new();
+    Some(FeedEvent::Detail { request, steps })
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{FeedEvent, Origin};
+use super::{DetailRequest, FeedEvent, Origin};
 use crate::record::RunHeader;
 use crate::store::RunState;
 
@@ -32,8 +32,10 @@ pub struct Opened {
 }
 
 /// What the program asks of the reader. The end of its input asks it to end, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
+    /// Gets a [`FeedEvent::Detail`].
+    Detail(DetailRequest),
     Quit,
 }
 
@@ -113,6 +115,12 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(receive::<Answer>(&mut pipe).unwrap().is_none());
+
+        let mut pipe = Vec::new();
+        let steps = 3..u64::MAX;
+        let request = Request::Detail(DetailRequest { steps, width: 32 });
+        send(&mut pipe, &request).unwrap();
+        assert_eq!(receive(&mut pipe.as_slice()).unwrap(), Some(request));
     }
 
     #[test]

@@ -9,6 +9,9 @@ use super::step::StepRecord;
 pub struct LayerSummary {
     /// Σ A, in nats.
     pub lca: f64,
+    /// The smallest and the largest Σ A of a single step, in nats.
+    pub lca_min: f64,
+    pub lca_max: f64,
     /// Σ of the estimated integration errors, in nats.
     pub lca_error: f64,
     /// Parameter-steps with A < 0.
@@ -25,6 +28,8 @@ impl LayerSummary {
     fn merge(&mut self, later: &Self) {
         let Self {
             lca,
+            lca_min,
+            lca_max,
             lca_error,
             helped,
             hurt,
@@ -33,6 +38,8 @@ impl LayerSummary {
             held_out_lca,
         } = later;
         self.lca += lca;
+        self.lca_min = self.lca_min.min(*lca_min);
+        self.lca_max = self.lca_max.max(*lca_max);
         self.lca_error += lca_error;
         // A damaged file may have any counts.
         self.helped = self.helped.saturating_add(*helped);
@@ -68,25 +75,35 @@ pub struct StepSummary {
     /// Held-out loss; NaN where not evaluated.
     pub test_loss: f64,
     pub test_accuracy: f64,
+    /// The smallest and the largest training loss after a step.
+    pub loss_min: f64,
+    pub loss_max: f64,
+    /// The same of the held-out loss; NaN where it was evaluated after none of the steps.
+    pub test_min: f64,
+    pub test_max: f64,
     /// Σ of the steps' allocations, in nats.
     pub total: f64,
     /// Σ of the steps' residuals, in nats: `loss_after − loss_before − total`.
     pub residual: f64,
     /// The largest residual of a single step, without its sign.
     pub worst_residual: f64,
+    /// Steps whose residual is above the run's tolerance.
+    pub above_tolerance: u64,
     /// `[L]`
     pub layers: Vec<LayerSummary>,
 }
 
 impl StepSummary {
-    /// The summary of one step.
+    /// The summary of one step. `tolerance` is the run's, for the residual, in nats.
     #[must_use]
-    pub fn of(record: &StepRecord) -> Self {
+    pub fn of(record: &StepRecord, tolerance: f64) -> Self {
         let lca = &record.lca;
         let motion = &record.motion;
         let held_out = record.lca_held_out.as_ref();
         let layers = (0..lca.layer.len()).map(|l| LayerSummary {
             lca: lca.layer[l],
+            lca_min: lca.layer[l],
+            lca_max: lca.layer[l],
             lca_error: lca.layer_error[l],
             helped: lca.helped[l],
             hurt: lca.hurt[l],
@@ -108,9 +125,14 @@ impl StepSummary {
             train_accuracy: record.after.train_accuracy,
             test_loss: record.after.test,
             test_accuracy: record.after.test_accuracy,
+            loss_min: record.after.train,
+            loss_max: record.after.train,
+            test_min: record.after.test,
+            test_max: record.after.test,
             total: lca.total,
             residual: lca.residual,
             worst_residual: lca.residual.abs(),
+            above_tolerance: above(lca.residual, tolerance),
             layers: layers.collect(),
         }
     }
@@ -139,9 +161,14 @@ impl StepSummary {
             train_accuracy,
             test_loss,
             test_accuracy,
+            loss_min,
+            loss_max,
+            test_min,
+            test_max,
             total,
             residual,
             worst_residual,
+            above_tolerance,
             layers,
         } = later;
         self.end = *end;
@@ -154,13 +181,25 @@ impl StepSummary {
         self.train_accuracy = *train_accuracy;
         self.test_loss = *test_loss;
         self.test_accuracy = *test_accuracy;
+        // Of a number and NaN these are the number.
+        self.loss_min = self.loss_min.min(*loss_min);
+        self.loss_max = self.loss_max.max(*loss_max);
+        self.test_min = self.test_min.min(*test_min);
+        self.test_max = self.test_max.max(*test_max);
         self.total += total;
         self.residual += residual;
         self.worst_residual = self.worst_residual.max(*worst_residual);
+        self.above_tolerance = self.above_tolerance.saturating_add(*above_tolerance);
         for (layer, later) in self.layers.iter_mut().zip(layers) {
             layer.merge(later);
         }
     }
+}
+
+/// Counts a step with this residual.
+#[must_use]
+pub fn above(residual: f64, tolerance: f64) -> u64 {
+    u64::from(residual.abs() > tolerance)
 }
 
 #[cfg(test)]
@@ -189,12 +228,19 @@ mod tests {
                     train_accuracy: 0.5,
                     test_loss: after,
                     test_accuracy: 0.5,
+                    loss_min: after,
+                    loss_max: after,
+                    test_min: if step % 2 == 0 { after } else { f64::NAN },
+                    test_max: if step % 2 == 0 { after } else { f64::NAN },
                     total,
                     residual: f64::from(residual),
                     worst_residual: f64::from(residual.abs()),
+                    above_tolerance: above(residual.into(), 3.0),
                     layers: vec![
                         LayerSummary {
                             lca: total - 1.0,
+                            lca_min: total - 1.0,
+                            lca_max: total - 1.0,
                             helped: step,
                             ..LayerSummary::default()
                         },
@@ -233,6 +279,18 @@ mod tests {
             prop_assert_eq!(whole.layers.iter().map(|l| l.lca).sum::<f64>(), whole.total);
             prop_assert_eq!(whole.steps(), parts.len() as u64);
             prop_assert_eq!(whole.gradient_evals, 2 * parts.len() as u64);
+
+            let after = || losses[1..].iter().copied().map(f64::from);
+            prop_assert_eq!(whole.loss_min, after().fold(f64::INFINITY, f64::min));
+            prop_assert_eq!(whole.loss_max, after().fold(f64::NEG_INFINITY, f64::max));
+            let evaluated = || after().step_by(2);
+            prop_assert_eq!(whole.test_min, evaluated().fold(f64::INFINITY, f64::min));
+            prop_assert_eq!(whole.test_max, evaluated().fold(f64::NEG_INFINITY, f64::max));
+            let lca = || parts.iter().map(|part| part.layers[0].lca);
+            prop_assert_eq!(whole.layers[0].lca_min, lca().fold(f64::INFINITY, f64::min));
+            prop_assert_eq!(whole.layers[0].lca_max, lca().fold(f64::NEG_INFINITY, f64::max));
+            let above = residuals[..parts.len()].iter().filter(|r| r.abs() > 3).count() as u64;
+            prop_assert_eq!(whole.above_tolerance, above);
         }
     }
 }

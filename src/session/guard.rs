@@ -129,11 +129,20 @@ fn ourselves(name: OsString) -> Command {
 
 /// The command that reads a file for another process.
 pub fn reader(path: &Path) -> Command {
+    reading(path, &[])
+}
+
+/// The command that reads of a file only what it is asked for.
+pub fn detail_reader(path: &Path) -> Command {
+    reading(path, &["--details"])
+}
+
+fn reading(path: &Path, flags: &[&str]) -> Command {
     let name = std::env::args_os().next().unwrap_or_default();
     let mut command = ourselves(name);
     // Keys that end this process reach that one by its parent's end.
     command.process_group(0);
-    command.arg("reader").arg("--").arg(path);
+    command.arg("reader").args(flags).arg("--").arg(path);
     command
 }
 
@@ -151,14 +160,21 @@ pub fn peek(path: &Path) -> Result<Opened, OpenError> {
 ///
 /// # Errors
 /// Nobody listens.
-pub fn serve(path: &Path) -> Result<ExitCode, Failure> {
+pub fn serve(path: &Path, details: bool) -> Result<ExitCode, Failure> {
     let once = std::env::var_os(GUARDED).is_some();
     limit(once.then_some(path));
+    if details {
+        return served(feed::serve_details(path, io::stdin(), io::stdout()));
+    }
     // The library may be stuck, so that nothing but this ends the process for certain.
     let leave = || {
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     };
-    match feed::serve(path, io::stdin(), io::stdout(), leave) {
+    served(feed::serve(path, io::stdin(), io::stdout(), leave))
+}
+
+fn served(result: io::Result<()>) -> Result<ExitCode, Failure> {
+    match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(error) => Err(Failure::Other(format!("standard output: {error}"))),

@@ -90,7 +90,7 @@ impl Display {
 
     fn update(&mut self, app: &App) {
         let end = app.timeline.end();
-        let Some(entry) = end.checked_sub(1).and_then(|step| app.timeline.entry(step)) else {
+        let Some(entry) = app.timeline.last() else {
             return;
         };
         let (loss, residual) = (entry.loss_after, entry.residual);

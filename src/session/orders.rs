@@ -111,7 +111,7 @@ fn ask(path: &Path, connection: &mut Connection, line: &str) -> Result<String, F
     connection.ask(line).map_err(|error| match error {
         AskError::Ended => match Standing::of(path) {
             Ok(standing) => not_running(path, &standing),
-            Err(error) => error.into(),
+            Err(error) => error,
         },
         error => failure(path, &error),
     })

@@ -9,11 +9,8 @@ use crate::app::App;
 use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge};
 use crate::feed::{FeedEvent, Origin};
 use crate::record::{RunHeader, StartRecord};
-use crate::store::{Kept, Recorder, Resumable, RunReader};
+use crate::store::{FIRST_LOOK, Kept, Recorder, Resumable, RunReader};
 use crate::train::{Trainer, snapshot_is_due};
-
-/// Steps read at once.
-const BLOCK: u64 = 4096;
 
 /// A run that is about to go on.
 pub struct Resumed {
@@ -151,16 +148,17 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
     Ok(())
 }
 
-/// What the screen would know if it had been there.
+/// What the screen would know if it had been there: of a long run, coarse summaries.
 fn show_kept(app: &mut App, reader: &RunReader, kept: u64) -> Result<(), Failure> {
     if let Some(losses) = reader.start()? {
         app.event(FeedEvent::Start(losses));
     }
     let mut from = 0;
+    let width = reader.resolution(&(0..kept), FIRST_LOOK);
     while from < kept {
-        let to = kept.min(from + BLOCK);
-        app.event(FeedEvent::Steps(reader.steps(from..to)?));
-        from = to;
+        let steps = reader.next_summaries(from..kept, width)?;
+        from = steps.last().map_or(kept, |last| last.end);
+        app.event(FeedEvent::Steps(steps));
     }
     Ok(())
 }

@@ -10,13 +10,10 @@ use crate::store::RecorderStats;
 /// The closing table.
 pub fn table(app: &App, end: &RunEnd, stats: RecorderStats, output: &Path) -> String {
     let timeline = &app.timeline;
-    let all = timeline.all();
+    let all = timeline.whole();
     let mut out = String::new();
     let steps = timeline.end();
-    let seconds = steps
-        .checked_sub(1)
-        .and_then(|s| timeline.entry(s))
-        .map_or(0.0, |e| e.seconds);
+    let seconds = timeline.last().map_or(0.0, |entry| entry.seconds);
     let _ = write!(
         out,
         "{} after {steps} step{}",
@@ -34,7 +31,7 @@ pub fn table(app: &App, end: &RunEnd, stats: RecorderStats, output: &Path) -> St
     let _ = writeln!(out);
     if steps > 0 {
         layers(&mut out, app);
-        let evals = timeline.gradient_evals(&all);
+        let evals = all.gradient_evals();
         let _ = writeln!(
             out,
             "\n{} full gradients, {:.2} a step",
@@ -48,7 +45,7 @@ pub fn table(app: &App, end: &RunEnd, stats: RecorderStats, output: &Path) -> St
 }
 
 fn losses(out: &mut String, app: &App) {
-    let Some(last) = app.timeline.entry(app.timeline.end() - 1) else {
+    let Some(last) = app.timeline.last() else {
         return;
     };
     let initial = app.timeline.initial();
@@ -91,7 +88,7 @@ fn or_dash(value: f64, text: impl Fn(f64) -> String) -> String {
 /// parameters that helped or hurt: many never move, such as the weights of black pixels.
 pub fn layers(out: &mut String, app: &App) {
     let timeline = &app.timeline;
-    let all = timeline.all();
+    let all = timeline.whole();
     let layers = &app.header.layout.layers;
     let name = layers
         .iter()
@@ -104,7 +101,7 @@ pub fn layers(out: &mut String, app: &App) {
         "\n{:name$} {:>10} {:>12} {:>8} {:>7} {:>7} {:>8} {:>10}",
         "layer", "parameters", "LCA (nats)", "share", "helped", "hurt", "of moved", "steps/flip"
     );
-    let total = timeline.total_sums(&all);
+    let total = all.total_sums();
     let mut row = |label: &str, params: usize, sums: &crate::app::GroupSums| {
         let _ = writeln!(
             out,
@@ -118,15 +115,11 @@ pub fn layers(out: &mut String, app: &App) {
         );
     };
     for (index, layer) in layers.iter().enumerate() {
-        row(
-            &layer.name,
-            layer.range.len(),
-            &timeline.layer_sums(index, &all),
-        );
+        row(&layer.name, layer.range.len(), &all.layer_sums(index));
     }
     row("sum", app.header.layout.params(), &total);
-    let change = timeline.loss_change(&all);
-    let residual = timeline.residual(&all);
+    let change = all.loss_change();
+    let residual = all.residual();
     let _ = writeln!(out, "{:name$} {:>10} {}", "Δloss", "", nats(change));
     let _ = writeln!(
         out,
@@ -137,11 +130,11 @@ pub fn layers(out: &mut String, app: &App) {
         percent((residual / change).abs(), 4),
     );
     let tolerance = app.header.tolerance;
-    let above = timeline.residuals_above(tolerance);
+    let above = all.above_tolerance();
     let _ = writeln!(
         out,
         "\nlargest residual of a step {:.2e} nats; {above} of {} steps above {tolerance}",
-        timeline.worst_residual(),
+        all.worst_residual(),
         timeline.end(),
     );
 }

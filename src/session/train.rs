@@ -279,6 +279,7 @@ impl Run {
             recorder,
             feed: feed_sender,
             progress,
+            tolerance: app.header.tolerance,
             shown: app.timeline.end(),
             checkpoints: Checkpoints::new(checkpoint_every, trainer.steps_done()),
         };
@@ -317,7 +318,7 @@ impl Run {
     fn watch_here(self, watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
         let Self {
             mut app,
-            feed,
+            mut feed,
             controls,
             signals,
             controllable,
@@ -329,8 +330,17 @@ impl Run {
         } = watched;
         match place {
             Place::Screen(options) => {
+                let path = output.to_owned();
+                let closely = feed::details(move || guard::detail_reader(&path));
+                // Without its thread the screen shows what it has.
+                let (details, reader) = closely.ok().unzip();
+                feed.details = details;
+                let shown = screen::show(&feed, &mut app, &options, &signals);
+                // Nothing is looked at closely any more.
+                feed.details = None;
+                drop(reader);
                 // A screen that cannot be drawn is no reason to lose the training's steps.
-                match screen::show(&feed, &mut app, &options, &signals) {
+                match shown {
                     Ok(Exit::Quit(Quit::Stop)) => stop(&controls),
                     Ok(exit @ (Exit::Quit(Quit::Leave) | Exit::Hangup)) => {
                         // After a hang-up nobody is left to read a bar or a summary.
@@ -449,6 +459,8 @@ struct Outlet {
     /// Steps that the screen has from the file of a run that was resumed.
     shown: u64,
     checkpoints: Checkpoints,
+    /// The run's, for residuals.
+    tolerance: f64,
 }
 
 impl Sink for Outlet {
@@ -460,7 +472,7 @@ impl Sink for Outlet {
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
         self.progress.steps_done(record.step + 1);
         if record.step >= self.shown {
-            self.feed.step(StepSummary::of(&record));
+            self.feed.step(StepSummary::of(&record, self.tolerance));
         }
         self.recorder.step(record).map_err(|_| SinkClosed)
     }

@@ -11,13 +11,18 @@ use crate::record::{ParamTotals, RunHeader};
 /// A chunk of per-parameter arrays: steps × parameters. Appended whole, because under SWMR a
 /// compressed chunk that is rewritten leaks its old space.
 const BLOCK_STEPS: usize = 32;
-const BLOCK_PARAMS: usize = 2048;
+const BLOCK_PARAMS: usize = 512;
+
+/// Parameters in a chunk of a snapshot of the running totals, which has one row.
+const SNAPSHOT_PARAMS: usize = 65_536;
 
 /// Arrays over all parameters, appended in whole compressed chunks.
 pub struct Blocks {
     values: Dataset,
     index: Dataset,
     params: usize,
+    /// Parameters in a chunk.
+    chunk: usize,
     written: usize,
     /// Rows of this step, and those before it, are there already.
     newest: Option<u64>,
@@ -38,10 +43,11 @@ impl Blocks {
         options: WriteOptions,
     ) -> hdf5::Result<Self> {
         let params = header.layout.params();
+        let chunk = BLOCK_PARAMS.min(params);
         let builder = file
             .new_dataset::<f32>()
             .shape((0.., params))
-            .chunk((BLOCK_STEPS, BLOCK_PARAMS.min(params)));
+            .chunk((BLOCK_STEPS, chunk));
         let values = options.compression.apply(builder).create(values)?;
         describe(&values, unit, what)?;
         let bits = u64::from(options.mantissa_bits);
@@ -55,6 +61,7 @@ impl Blocks {
             values,
             index,
             params,
+            chunk,
             written: 0,
             newest: None,
             mantissa_bits: options.mantissa_bits,
@@ -79,6 +86,11 @@ impl Blocks {
         let bits: u64 = values.attr("mantissa_bits")?.read_scalar()?;
         Ok(Self {
             compressed: !values.filters().is_empty(),
+            // As it was created: another version may have chosen otherwise.
+            chunk: values
+                .chunk()
+                .and_then(|chunk| chunk.get(1).copied())
+                .unwrap_or(params),
             values,
             index,
             params,
@@ -99,8 +111,8 @@ impl Blocks {
         }
         // A chunk that is not full is compressed with the zeros that fill it.
         let rows = if self.compressed { rows } else { BLOCK_STEPS };
-        let chunks = self.params.div_ceil(BLOCK_PARAMS);
-        let values = chunks * (BLOCK_PARAMS.min(self.params) * size_of::<f32>() * rows + 1024);
+        let chunks = self.params.div_ceil(self.chunk.max(1));
+        let values = chunks * (self.chunk * size_of::<f32>() * rows + 1024);
         let written = self.written.div_ceil(BLOCK_STEPS) * chunks;
         values as u64 + 2 * index_bytes(written) + 64 * chunks as u64
     }
@@ -192,7 +204,7 @@ impl Totals {
     pub fn create(file: &Group, header: &RunHeader, options: WriteOptions) -> hdf5::Result<Self> {
         let params = header.layout.params();
         // One row a chunk: a snapshot fills whole chunks.
-        let chunk = (1, params.clamp(1, BLOCK_STEPS * BLOCK_PARAMS));
+        let chunk = (1, params.clamp(1, SNAPSHOT_PARAMS));
         let lca_sum = file.new_dataset::<f64>().shape((0.., params)).chunk(chunk);
         let lca_sum = options.compression.apply(lca_sum).create("param/lca_sum")?;
         describe(
@@ -263,10 +275,9 @@ impl Totals {
 
     /// Bytes that a snapshot may add to the file.
     pub fn need(&self) -> u64 {
-        let values = self
-            .params
-            .next_multiple_of(BLOCK_STEPS * BLOCK_PARAMS.min(self.params.max(1)));
-        let chunks = self.params.div_ceil(BLOCK_STEPS * BLOCK_PARAMS);
+        let chunk = self.params.clamp(1, SNAPSHOT_PARAMS);
+        let values = self.params.next_multiple_of(chunk);
+        let chunks = self.params.div_ceil(chunk);
         let of_dataset = index_bytes(self.written * chunks) + 1088 * chunks as u64;
         (values * (size_of::<f64>() + 3 * size_of::<u32>())) as u64 + 5 * of_dataset
     }

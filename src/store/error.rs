@@ -52,6 +52,12 @@ pub enum StoreError {
          {VERSION}: use a newer lcascope"
     )]
     Newer { path: PathBuf, version: u64 },
+    #[error("{path} has no parameter {index}: there are {params}, counted from 0")]
+    NoParameter {
+        path: PathBuf,
+        index: usize,
+        params: usize,
+    },
     #[error("{path}: {what}")]
     Damaged { path: PathBuf, what: String },
     #[error("{path}: cannot {doing}: {}", cause(.error))]

@@ -6,6 +6,9 @@
 //! readers). [`mod@lock`] is how a writer keeps others out and is known to be alive, [`disk`] makes sure
 //! of the room for every commit before it is begun.
 //!
+//! Long runs are served by [`pyramid`], summaries of many steps that the writer appends and [`levels`]
+//! reads, and by [`detail`], which reads one step over all parameters or one parameter over all steps.
+//!
 //! A *commit* is a group of whole steps: every dataset is extended and flushed, then
 //! `state/committed` is raised and flushed. A reader shows no more than the committed steps, so it
 //! never shows a torn one.
@@ -14,10 +17,13 @@ mod blocks;
 mod bounds;
 mod checkpoint;
 mod compression;
+mod detail;
 mod disk;
 mod error;
 mod header;
+mod levels;
 mod lock;
+mod pyramid;
 mod reader;
 mod recorder;
 mod repair;
@@ -29,8 +35,10 @@ mod verify;
 mod writer;
 
 pub use compression::{Compression, CompressionError};
+pub use detail::{ParamHistory, ParamRow};
 pub use disk::{Gone, Limit, Rescue, warning};
 pub use error::StoreError;
+pub use levels::FIRST_LOOK;
 pub use reader::{RunReader, RunState};
 pub use recorder::{QueueClosed, Recorder, RecorderStats};
 pub use repair::{Repaired, repair};

@@ -8,17 +8,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use hdf5::{Dataset, File, H5Type, OpenMode};
-use ndarray::s;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{Bounds, LONGEST, RowBound, damaged};
 use super::error::{Context, StoreError};
+use super::levels::Levels;
 use super::lock;
-use super::schema::{self, FORMAT, VERSION};
+use super::schema::{self, Axes, FORMAT, VERSION};
+use super::series::read_rows;
 use super::text;
 use super::writer::unix_seconds;
 use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
-use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
+use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, above};
 
 /// The first bytes of every HDF5 file without a user block.
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
@@ -72,8 +73,8 @@ impl RunState {
 
 /// A run file open for reading. Only the thread that owns it may use it.
 pub struct RunReader {
-    path: PathBuf,
-    file: File,
+    pub(super) path: PathBuf,
+    pub(super) file: File,
     /// Whether a writer has it open, or was killed.
     marked: bool,
     /// The same file as the system knows it: its length and its lock.
@@ -86,6 +87,10 @@ pub struct RunReader {
     /// In the order of [`Columns::lengths`], the held-out one last.
     row_bounds: Vec<RowBound>,
     heartbeat: Cell<Option<Heartbeat>>,
+    /// Summaries of many steps; a file may lack them.
+    pub(super) levels: Levels,
+    /// Of the last [`refresh`](Self::refresh): the committed length it saw, and the steps it found.
+    seen: Cell<(u64, u64)>,
 }
 
 /// A heartbeat as it was first seen.
@@ -162,19 +167,7 @@ impl RunReader {
             });
         }
         let header = read_header(path, &file, &Bounds::of(path, &disk)?)?;
-        let dataset = |name: &str| {
-            let dataset =
-                (file.dataset(name)).doing(path, || format!("open the dataset {name}"))?;
-            let shape = dataset.shape();
-            let axes = schema::axes(name).map(|axes| axes.lengths(&header));
-            if shape.get(1..) != axes.as_deref() {
-                return Err(StoreError::Damaged {
-                    path: path.to_owned(),
-                    what: format!("{name} of shape {shape:?} does not fit the layout"),
-                });
-            }
-            Ok(dataset)
-        };
+        let dataset = |name: &str| open_dataset(path, &file, name, schema::axes(name), &header);
         let held_out = header
             .held_out_lca
             .then(|| dataset("lca_test/layer"))
@@ -213,6 +206,8 @@ impl RunReader {
             columns,
             row_bounds,
             heartbeat: Cell::new(None),
+            levels: Levels::open(path, &file, &header)?,
+            seen: Cell::new((0, 0)),
             path: path.to_owned(),
             file,
             marked,
@@ -232,7 +227,8 @@ impl RunReader {
         let committed = self.latest::<u64>("state/committed")?;
         let rows = |dataset: &Dataset| dataset.shape().first().copied().unwrap_or(0) as u64;
         let mut lengths = self.columns.lengths();
-        Ok(lengths.any(|(dataset, extra)| rows(dataset) > committed + extra))
+        let beyond = lengths.any(|(dataset, extra)| rows(dataset) > committed + extra);
+        Ok(beyond || self.levels.have_more(committed))
     }
 
     #[must_use]
@@ -284,22 +280,12 @@ impl RunReader {
     pub fn refresh(&self) -> Result<RunState, StoreError> {
         // The status before the committed length: a run seen as finished is seen with all its steps.
         let status: u8 = self.latest("state/status")?;
-        let bounds = Bounds::of(&self.path, &self.disk)?;
+        let bounds = self.bounds()?;
         let message = bounds.names(&self.file, "state/message")?;
         let heartbeat: f64 = self.latest("state/heartbeat")?;
         let paused = self.tells_pauses && self.latest::<u8>("state/paused")? != 0;
         let committed: u64 = self.latest("state/committed")?;
-        let mut steps = committed;
-        let columns = self.columns.with(self.held_out.as_ref());
-        for ((dataset, extra), bound) in columns.zip(&self.row_bounds) {
-            dataset
-                .refresh()
-                .doing(&self.path, || "refresh".to_owned())?;
-            let rows = dataset.shape().first().copied().unwrap_or(0) as u64;
-            // A row that the file cannot hold is not there, whatever the dataset says.
-            let rows = rows.min(bound.rows(&bounds));
-            steps = steps.min(rows.saturating_sub(extra));
-        }
+        let steps = self.readable(committed, &bounds)?;
         let status = Status::from_code(status)
             .ok_or_else(|| self.damaged(format!("state/status is {status}")))?;
         let (host, process) = self.writer(&bounds)?;
@@ -317,6 +303,28 @@ impl RunReader {
             host,
             process,
         })
+    }
+
+    /// How many of the committed steps all datasets have. Making new rows readable costs something
+    /// for every dataset, so it is done only where there are any.
+    fn readable(&self, committed: u64, bounds: &Bounds) -> Result<u64, StoreError> {
+        let (seen, steps) = self.seen.get();
+        if committed == seen && steps == seen {
+            return Ok(steps);
+        }
+        let mut steps = committed;
+        let columns = self.columns.with(self.held_out.as_ref());
+        for ((dataset, extra), bound) in columns.zip(&self.row_bounds) {
+            dataset
+                .refresh()
+                .doing(&self.path, || "refresh".to_owned())?;
+            let rows = dataset.shape().first().copied().unwrap_or(0) as u64;
+            // A row that the file cannot hold is not there, whatever the dataset says.
+            let rows = rows.min(bound.rows(bounds));
+            steps = steps.min(rows.saturating_sub(extra));
+        }
+        self.seen.set((committed, steps));
+        Ok(steps)
     }
 
     /// The writer's host and process there, where the file says so: older ones do not.
@@ -423,6 +431,8 @@ impl RunReader {
                 let at = t * layers + l;
                 LayerSummary {
                     lca: layer[at],
+                    lca_min: layer[at],
+                    lca_max: layer[at],
                     lca_error: layer_error[at],
                     helped: helped[at],
                     hurt: hurt[at],
@@ -445,9 +455,14 @@ impl RunReader {
                 train_accuracy: train_accuracy[t],
                 test_loss: test[t],
                 test_accuracy: test_accuracy[t],
+                loss_min: train[t + 1],
+                loss_max: train[t + 1],
+                test_min: test[t],
+                test_max: test[t],
                 total: total[t],
                 residual: residual[t],
                 worst_residual: residual[t].abs(),
+                above_tolerance: above(residual[t], self.header.tolerance),
                 layers: (0..layers).map(of_layer).collect(),
             }
         };
@@ -472,29 +487,29 @@ impl RunReader {
     }
 
     /// All values of the rows `rows` of a dataset, row by row.
-    fn rows<T: H5Type>(&self, dataset: &Dataset, rows: Range<usize>) -> Result<Vec<T>, StoreError> {
-        let read = match dataset.ndim() {
-            1 => dataset
-                .read_slice_1d(s![rows])
-                .map(|a| a.into_raw_vec_and_offset().0),
-            _ => dataset
-                .read_slice_2d(s![rows, ..])
-                .map(|a| a.into_raw_vec_and_offset().0),
-        };
-        read.doing(&self.path, || format!("read {}", dataset.name()))
+    pub(super) fn rows<T: H5Type>(
+        &self,
+        dataset: &Dataset,
+        rows: Range<usize>,
+    ) -> Result<Vec<T>, StoreError> {
+        read_rows(dataset, rows).doing(&self.path, || format!("read {}", dataset.name()))
+    }
+
+    /// What the file, as long as it is now, can hold.
+    pub(super) fn bounds(&self) -> Result<Bounds<'_>, StoreError> {
+        Bounds::of(&self.path, &self.disk)
     }
 
     /// The single value of a dataset in `state/`, as it is now.
-    fn latest<T: H5Type + Copy>(&self, name: &str) -> Result<T, StoreError> {
-        let bounds = Bounds::of(&self.path, &self.disk)?;
-        let values: Vec<T> = bounds.vector(&self.file, name)?;
+    pub(super) fn latest<T: H5Type + Copy>(&self, name: &str) -> Result<T, StoreError> {
+        let values: Vec<T> = self.bounds()?.vector(&self.file, name)?;
         values
             .first()
             .copied()
             .ok_or_else(|| self.damaged(format!("{name} is empty")))
     }
 
-    fn damaged(&self, what: String) -> StoreError {
+    pub(super) fn damaged(&self, what: String) -> StoreError {
         StoreError::Damaged {
             path: self.path.clone(),
             what,
@@ -545,6 +560,26 @@ impl Columns {
             .map(|d| (d, 1))
             .chain(steps.into_iter().map(|d| (d, 0)))
     }
+}
+
+/// Opens a dataset of rows and checks its axes.
+pub(super) fn open_dataset(
+    path: &Path,
+    file: &File,
+    name: &str,
+    axes: Option<Axes>,
+    header: &RunHeader,
+) -> Result<Dataset, StoreError> {
+    let dataset = (file.dataset(name)).doing(path, || format!("open the dataset {name}"))?;
+    let shape = dataset.shape();
+    let axes = axes.map(|axes| axes.lengths(header));
+    if shape.get(1..) != axes.as_deref() {
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            what: format!("{name} of shape {shape:?} does not fit the layout"),
+        });
+    }
+    Ok(dataset)
 }
 
 /// Tells other files from HDF5 ones in plain words, before the library gets to see them.

@@ -10,6 +10,7 @@ use hdf5::File;
 use super::blocks::rows_before;
 use super::error::{Context, StoreError};
 use super::lock::WriterLock;
+use super::pyramid;
 use super::reader::RunReader;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
 use super::series::cut;
@@ -148,7 +149,7 @@ pub fn cut_to(file: &File, held_out: bool, steps: u64) -> hdf5::Result<()> {
         }
         cut(&index, rows)?;
     }
-    Ok(())
+    pyramid::cut_to(file, steps)
 }
 
 /// Calls and properties of the HDF5 library that the crate has no names for.

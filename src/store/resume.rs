@@ -8,6 +8,7 @@ use super::checkpoint::{self, Found, Slots};
 use super::disk::{Place, Room};
 use super::error::{Context, StoreError};
 use super::lock::{self, WriterLock};
+use super::pyramid::{Pyramid, WIDTHS};
 use super::reader::{RunReader, RunState};
 use super::repair::{clear_marks, cut_to, open_to_write};
 use super::schema::{HELD_OUT, LOSSES, STEPS};
@@ -15,7 +16,7 @@ use super::series::open_columns;
 use super::text;
 use super::writer::{RunWriter, unix_seconds};
 use crate::layout::MAX_NAME;
-use crate::record::{Checkpoint, RunHeader, SavedShape, Status, StepRecord};
+use crate::record::{Checkpoint, RunHeader, SavedShape, Status, StepRecord, StepSummary};
 
 /// A run file that may be gone on with, looked at and not yet changed.
 pub struct Resumable {
@@ -107,6 +108,11 @@ impl Resumable {
             },
             false => Known::default(),
         };
+        // Steps since the last row of the pyramid.
+        let tail = match keep.steps % WIDTHS[0] {
+            0 => Vec::new(),
+            rest => reader.steps(keep.steps - rest..keep.steps)?,
+        };
         drop(reader);
         let disk = fs::OpenOptions::new().read(true).write(true).open(&path);
         let disk = disk.map_err(|error| StoreError::Io {
@@ -124,7 +130,7 @@ impl Resumable {
                 .and_then(|()| file.flush())
                 .doing(&path, || "cut the steps that are computed again".to_owned())?;
         }
-        let writer = reopen(&path, file, (disk, lock), header, keep, known)
+        let writer = reopen(&path, file, (disk, lock), header, keep, (known, tail))
             .doing(&path, || "open the datasets to write on".to_owned())?;
         (writer.file.start_swmr())
             .and_then(|()| writer.announce())
@@ -141,7 +147,7 @@ fn reopen(
     (disk, lock): (fs::File, WriterLock),
     header: &RunHeader,
     keep: Kept,
-    known: Known,
+    (known, tail): (Known, Vec<StepSummary>),
 ) -> hdf5::Result<RunWriter> {
     let steps = usize::try_from(keep.steps).map_err(|error| error.to_string())?;
     let held_out = match header.held_out_lca {
@@ -178,6 +184,8 @@ fn reopen(
             keep.steps + 1,
         )?,
         totals: Totals::open(&file, header, keep.steps, keep.totals)?,
+        pyramid: Pyramid::reopen(&file, header, keep.steps, tail)?,
+        tolerance: header.tolerance,
         slots: match file.link_exists("checkpoint") {
             true => Some(Slots::open(&file, &header.checkpoint, keep.checkpoint)?),
             false => None,

@@ -13,6 +13,9 @@ use crate::record::RunHeader;
 /// short run's file stays small.
 const CHUNK_BYTES: usize = 16 * 1024;
 
+/// Rows of a chunk of per-step rows at most.
+pub const CHUNK_ROWS: usize = 1024;
+
 /// Creates one growing dataset, `[0 …, axes…]`, chunked in rows.
 pub fn create_series(
     path: &str,
@@ -32,21 +35,26 @@ pub fn create_series(
         .create(path)
 }
 
-/// Creates the datasets of a table.
+/// Creates the datasets of a table, with at most `chunk_rows` rows a chunk.
 pub fn create_columns<R>(
     file: &Group,
     columns: &[Column<R>],
     header: &RunHeader,
+    chunk_rows: usize,
 ) -> hdf5::Result<Vec<AnySeries>> {
     columns
         .iter()
         .map(|column| {
-            let axes = column.axes.lengths(header);
+            let (path, axes) = (column.path, column.axes.lengths(header));
             let series = match column.row {
-                Row::F64(_) => AnySeries::F64(Series::create(file, column.path, axes, f64::NAN)?),
-                Row::F32(_) => AnySeries::F32(Series::create(file, column.path, axes, f32::NAN)?),
-                Row::U64(_) => AnySeries::U64(Series::create(file, column.path, axes, 0)?),
-                Row::U32(_) => AnySeries::U32(Series::create(file, column.path, axes, 0)?),
+                Row::F64(_) => {
+                    AnySeries::F64(Series::create(file, path, axes, f64::NAN, chunk_rows)?)
+                }
+                Row::F32(_) => {
+                    AnySeries::F32(Series::create(file, path, axes, f32::NAN, chunk_rows)?)
+                }
+                Row::U64(_) => AnySeries::U64(Series::create(file, path, axes, 0, chunk_rows)?),
+                Row::U32(_) => AnySeries::U32(Series::create(file, path, axes, 0, chunk_rows)?),
             };
             describe(series.dataset(), column.unit, column.description)?;
             Ok(series)
@@ -166,6 +174,8 @@ pub struct Series<T> {
     axes: Vec<usize>,
     /// What stands in a row that was not measured.
     missing: T,
+    /// Rows in a chunk.
+    chunk: usize,
     written: usize,
     /// Rows in `rows`: their length may be 0, where nothing is traced.
     waiting: usize,
@@ -173,12 +183,19 @@ pub struct Series<T> {
 }
 
 impl<T: H5Type + Copy> Series<T> {
-    fn create(file: &Group, path: &str, axes: Vec<usize>, missing: T) -> hdf5::Result<Self> {
-        let rows = chunk_rows(axes.iter().product::<usize>() * size_of::<T>());
+    fn create(
+        file: &Group,
+        path: &str,
+        axes: Vec<usize>,
+        missing: T,
+        most_rows: usize,
+    ) -> hdf5::Result<Self> {
+        let chunk = chunk_rows(row_bytes::<T>(&axes), most_rows);
         Ok(Self {
-            dataset: create_series(path, file.new_dataset::<T>(), &axes, rows)?,
+            dataset: create_series(path, file.new_dataset::<T>(), &axes, chunk)?,
             axes,
             missing,
+            chunk,
             written: 0,
             waiting: 0,
             rows: Vec::new(),
@@ -196,7 +213,10 @@ impl<T: H5Type + Copy> Series<T> {
         if rows_of(&dataset, &axes)? < rows {
             return Err(format!("{path} has fewer than {rows} rows").into());
         }
+        // As it was created: another version may have chosen otherwise.
+        let chunk = dataset.chunk().and_then(|chunk| chunk.first().copied());
         Ok(Self {
+            chunk: chunk.unwrap_or(1).max(1),
             dataset,
             axes,
             missing,
@@ -220,13 +240,14 @@ impl<T: H5Type + Copy> Series<T> {
     /// Bytes that the waiting rows, and `more`, may add to the file: whole chunks, and the index of
     /// these.
     fn need(&self, more: usize) -> u64 {
-        let row = self.axes.iter().product::<usize>() * size_of::<T>();
-        let chunk = chunk_rows(row);
-        let chunks = |rows: usize| rows.div_ceil(chunk);
+        let chunks = |rows: usize| rows.div_ceil(self.chunk);
         let new = chunks(self.written + self.waiting + more) - chunks(self.written);
         match new {
             0 => 0,
-            new => (new * chunk * row) as u64 + index_bytes(chunks(self.written) + new),
+            new => {
+                let bytes = new * self.chunk * row_bytes::<T>(&self.axes);
+                bytes as u64 + index_bytes(chunks(self.written) + new)
+            }
         }
     }
 
@@ -243,15 +264,32 @@ impl<T: H5Type + Copy> Series<T> {
     }
 }
 
+/// Bytes of a row with these axes.
+fn row_bytes<T>(axes: &[usize]) -> usize {
+    axes.iter().product::<usize>() * size_of::<T>()
+}
+
 /// Rows in a chunk of rows of so many bytes.
-fn chunk_rows(row_bytes: usize) -> usize {
-    (CHUNK_BYTES / row_bytes.max(1)).clamp(1, 1024)
+fn chunk_rows(row_bytes: usize, most: usize) -> usize {
+    (CHUNK_BYTES / row_bytes.max(1)).clamp(1, most)
 }
 
 /// Bytes by which the index of a dataset's chunks may grow at once. HDF5's extensible array grows by
 /// blocks of about four times the square root of its length.
 pub fn index_bytes(chunks: usize) -> u64 {
     4096 + 64 * (chunks as u64).isqrt()
+}
+
+/// All values of the rows `rows` of a dataset of one or two axes, row by row.
+pub fn read_rows<T: H5Type>(dataset: &Dataset, rows: Range<usize>) -> hdf5::Result<Vec<T>> {
+    match dataset.ndim() {
+        1 => dataset
+            .read_slice_1d(s![rows])
+            .map(|a| a.into_raw_vec_and_offset().0),
+        _ => dataset
+            .read_slice_2d(s![rows, ..])
+            .map(|a| a.into_raw_vec_and_offset().0),
+    }
 }
 
 /// Extends a dataset by `rows`, which `values` fills with shape `axes` each.

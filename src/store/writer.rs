@@ -13,13 +13,16 @@ use super::disk::{self, Gone, Place, Room};
 use super::error::{Context, StoreError};
 use super::header::{write_attributes, write_fixed, write_layout, write_rows};
 use super::lock::{self, WriterLock};
+use super::pyramid::Pyramid;
 use super::reader::RunReader;
 use super::resume::Known;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
-use super::series::{AnySeries, create_columns, take};
+use super::series::{AnySeries, CHUNK_ROWS, create_columns, take};
 use super::text::{self, Message};
 use crate::layout::MAX_NAME;
-use crate::record::{Checkpoint, ParamTotals, RunEnd, RunHeader, StartRecord, Status, StepRecord};
+use crate::record::{
+    Checkpoint, ParamTotals, RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary,
+};
 
 /// How a run file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,10 @@ pub struct RunWriter {
     pub(super) lca_param: Option<Blocks>,
     pub(super) weights: Option<Blocks>,
     pub(super) totals: Totals,
+    /// Files of older versions that are written on lack it.
+    pub(super) pyramid: Option<Pyramid>,
+    /// The run's, for residuals.
+    pub(super) tolerance: f64,
     pub(super) committed: Dataset,
     pub(super) heartbeat: Dataset,
     pub(super) status: Dataset,
@@ -168,10 +175,10 @@ impl RunWriter {
             "edges of lca/histogram; the outermost are infinite",
         )?;
 
-        let losses = create_columns(&file, LOSSES, header)?;
-        let steps = create_columns(&file, STEPS, header)?;
+        let losses = create_columns(&file, LOSSES, header, CHUNK_ROWS)?;
+        let steps = create_columns(&file, STEPS, header, CHUNK_ROWS)?;
         let held_out = match header.held_out_lca {
-            true => create_columns(&file, HELD_OUT, header)?,
+            true => create_columns(&file, HELD_OUT, header, CHUNK_ROWS)?,
             false => Vec::new(),
         };
         let blocks = |wanted: u64, [index, values]: [&str; 2], [unit, what]: [&str; 2]| {
@@ -209,6 +216,8 @@ impl RunWriter {
                 .then(|| Slots::create(&file, &header.checkpoint))
                 .transpose()?,
             known: Known::default(),
+            pyramid: Some(Pyramid::create(&file, header)?),
+            tolerance: header.tolerance,
             committed: write_fixed(
                 &file,
                 "state/committed",
@@ -276,6 +285,9 @@ impl RunWriter {
             if let Some(held_out) = &record.lca_held_out {
                 take(HELD_OUT, &mut self.held_out, held_out);
             }
+            if let Some(pyramid) = &mut self.pyramid {
+                pyramid.push(&StepSummary::of(record, self.tolerance));
+            }
             self.done = after;
         }
         self.push(Array::Allocations, record.step, record.lca_param.as_deref())?;
@@ -314,7 +326,8 @@ impl RunWriter {
         let blocks = (self.lca_param.iter())
             .chain(&self.weights)
             .map(|blocks| blocks.need(more));
-        rows.chain(blocks).sum()
+        let pyramid = (self.pyramid.iter()).map(|pyramid| pyramid.need(self.done, more));
+        rows.chain(blocks).chain(pyramid).sum()
     }
 
     /// Takes a row of an array over all parameters, if the array and the row are there.
@@ -368,6 +381,9 @@ impl RunWriter {
             .chain(&mut self.held_out)
         {
             series.write()?;
+        }
+        if let Some(pyramid) = &mut self.pyramid {
+            pyramid.write()?;
         }
         self.file.flush()?;
         self.committed.write_raw(&[self.done])?;

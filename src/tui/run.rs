@@ -55,6 +55,7 @@ pub fn run(
     let input = InputThread::spawn()?;
     let mut terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
     let mut feed_events = feed.events.clone();
+    let mut answers = (feed.details.as_ref()).map_or_else(never, |it| it.answers.clone());
     let mut painter = Painter::new(options.fps);
     loop {
         if painter.is_due() {
@@ -63,6 +64,7 @@ pub fn run(
                 return Ok(Exit::Hangup);
             }
             painter.drawn();
+            ask(app, feed);
         }
         let request = select! {
             recv(feed_events) -> event => {
@@ -72,6 +74,14 @@ pub fn run(
                         feed_events = never();
                         lost_feed(app);
                     }
+                }
+                painter.changed();
+                None
+            }
+            recv(answers) -> answer => {
+                match answer {
+                    Ok(event) => app.event(event),
+                    Err(_) => answers = never(),
                 }
                 painter.changed();
                 None
@@ -130,6 +140,19 @@ fn take_events(app: &mut App, first: FeedEvent, more: &Receiver<FeedEvent>) {
     app.event(first);
     for event in more.try_iter().take(64) {
         app.event(event);
+    }
+}
+
+/// Asks for finer steps than there are where the screen could show them. The coarse ones are shown
+/// meanwhile.
+fn ask(app: &mut App, feed: &Feed) {
+    let Some(details) = &feed.details else {
+        return;
+    };
+    if let Some(request) = app.wanted_detail()
+        && details.requests.try_send(request).is_err()
+    {
+        app.timeline.not_asked();
     }
 }
 

@@ -18,9 +18,9 @@ use ratatui::text::Span;
 use ratatui::widgets::Widget;
 
 use super::words::{either, elided, every, percent};
-use crate::analysis::bins::{Extent, column_of, extents};
+use crate::analysis::bins::Extent;
 use crate::analysis::scale::{Scale, format_signed};
-use crate::app::{App, GroupSums};
+use crate::app::{App, GroupSums, Stretch};
 use crate::tui::theme::Theme;
 use crate::tui::widget::SignedBars;
 
@@ -109,10 +109,10 @@ struct Table<'a> {
     row_height: u16,
     /// Layers in view.
     shown: Range<usize>,
-    /// Entries of the timeline at the cursor, in the window, and all that may be shown.
-    at: Range<usize>,
-    window: Range<usize>,
-    all: Range<usize>,
+    /// The steps at the cursor, in the window, and all that may be shown.
+    at: Stretch<'a>,
+    window: Stretch<'a>,
+    all: Stretch<'a>,
 }
 
 impl<'a> Table<'a> {
@@ -135,9 +135,12 @@ impl<'a> Table<'a> {
             columns: Columns::new(area, name),
             row_height,
             shown: first..first + fit,
-            at: cursor.map_or(0..0, |step| timeline.entries(&(step..step + 1))),
-            window: timeline.entries(&app.window.visible(end)),
-            all: timeline.entries(&(0..app.window.shown(end))),
+            at: cursor.map_or_else(
+                || timeline.stretch(&(0..0)),
+                |step| timeline.stretch(&(step..step + 1)),
+            ),
+            window: timeline.stretch(&app.window.visible(end)),
+            all: timeline.stretch(&(0..app.window.shown(end))),
         }
     }
 
@@ -147,7 +150,7 @@ impl<'a> Table<'a> {
     }
 
     /// The three ranges of steps, in the order of their columns.
-    fn ranges(&self) -> [(Rect, &Range<usize>); 3] {
+    fn ranges(&self) -> [(Rect, &Stretch<'a>); 3] {
         let columns = &self.columns;
         [
             (columns.cursor, &self.at),
@@ -168,7 +171,7 @@ impl<'a> Table<'a> {
             shown if shown == layers => "layer".to_owned(),
             _ => format!("{}-{}/{layers}", self.shown.start + 1, self.shown.end),
         };
-        let steps = self.app.timeline.steps(&self.window);
+        let steps = self.window.steps();
         let bars = match steps.end.checked_sub(1) {
             Some(last) if columns.bars.width >= 30 => {
                 format!("LCA in nats, steps {}-{last}", steps.start)
@@ -178,10 +181,24 @@ impl<'a> Table<'a> {
         };
         self.left(buf, area.y, columns.name, &name, theme.header);
         self.left(buf, area.y, columns.bars, &bars, theme.header);
+        // Before the steps themselves are there, the number is that of several.
+        let cursor = match self.at.len() {
+            0 | 1 => "cursor".to_owned(),
+            steps => format!("{steps} st."),
+        };
+        // An entry is never cut: the sum may be that of some steps more, and says so.
+        let end = self.app.timeline.end();
+        let view = &self.app.window;
+        let exact = |steps: &Stretch<'_>, asked| match steps.steps() == asked {
+            true => "",
+            false => "+",
+        };
+        let window = format!("window{}", exact(&self.window, view.visible(end)));
+        let all = format!("all{}", exact(&self.all, 0..view.shown(end)));
         for (column, title) in [
-            (columns.cursor, "cursor"),
-            (columns.window, "window"),
-            (columns.all, "all"),
+            (columns.cursor, cursor.as_str()),
+            (columns.window, window.as_str()),
+            (columns.all, all.as_str()),
             (columns.share, "share"),
             (columns.help, "help"),
             (columns.hurt, "hurt"),
@@ -193,12 +210,10 @@ impl<'a> Table<'a> {
 
     /// The sparklines, on one scale for all layers, so that rows can be compared.
     fn draw_bars(&self, buf: &mut Buffer) {
-        let timeline = &self.app.timeline;
         let columns = SignedBars::columns(self.columns.bars.width, self.theme.glyphs);
-        let values = |layer| timeline.layer_values(layer, self.window.clone());
-        let bars: Vec<Vec<Option<Extent>>> = (0..timeline.layers())
-            .map(|layer| extents(values(layer), columns))
-            .collect();
+        let places = self.window.columns(columns);
+        let layers = 0..self.app.timeline.layers();
+        let bars: Vec<Vec<Option<Extent>>> = layers.map(|layer| places.layer(layer)).collect();
         let ends = bars.iter().flatten().flatten().flat_map(|e| [e.min, e.max]);
         let max = ends.fold(0.0_f64, |max, end| max.max(f64::from(end).abs()));
         let scale = match self.app.log_scale {
@@ -207,14 +222,9 @@ impl<'a> Table<'a> {
             },
             false => Scale::Linear,
         };
-        let cursor = (!self.app.window.follows() && !self.at.is_empty()).then(|| {
-            column_of(
-                self.at.start - self.window.start,
-                self.window.len(),
-                columns,
-            )
-            .start
-        });
+        let cursor = (self.app.window.cursor(self.app.timeline.end()))
+            .filter(|_| !self.app.window.follows())
+            .and_then(|step| self.window.column_of(step, columns));
         for (place, layer) in self.shown.clone().enumerate() {
             let row = Rect {
                 y: self.row_top(place),
@@ -233,15 +243,14 @@ impl<'a> Table<'a> {
     }
 
     fn draw_layer(&self, layer: usize, top: u16, buf: &mut Buffer) {
-        let timeline = &self.app.timeline;
         // The numbers stand on the zero line of tall bars.
         let y = top + (self.row_height - 1) / 2;
         let name = &self.app.header.layout.layers[layer].name;
         let width = usize::from(self.columns.name.width).saturating_sub(1);
         let name = elided(name, width, self.theme);
         self.left(buf, y, self.columns.name, &name, Style::default());
-        self.draw_numbers(buf, y, |range| timeline.layer_sums(layer, range));
-        let share = timeline.layer_sums(layer, &self.all).lca / timeline.total_sums(&self.all).lca;
+        self.draw_numbers(buf, y, |steps| steps.layer_sums(layer));
+        let share = self.all.layer_sums(layer).lca / self.all.total_sums().lca;
         self.right(
             buf,
             y,
@@ -252,9 +261,9 @@ impl<'a> Table<'a> {
     }
 
     /// Allocations in the three ranges of steps, and what the parameters did in the window.
-    fn draw_numbers(&self, buf: &mut Buffer, y: u16, sums: impl Fn(&Range<usize>) -> GroupSums) {
-        for (column, range) in self.ranges() {
-            let lca = sums(range).lca;
+    fn draw_numbers(&self, buf: &mut Buffer, y: u16, sums: impl Fn(&Stretch<'a>) -> GroupSums) {
+        for (column, steps) in self.ranges() {
+            let lca = sums(steps).lca;
             let style = match lca {
                 lca if lca < 0.0 => self.theme.help,
                 lca if lca > 0.0 => self.theme.hurt,
@@ -278,31 +287,29 @@ impl<'a> Table<'a> {
             app,
             ..
         } = self;
-        let timeline = &app.timeline;
         let y = self.area.bottom() - 3;
         self.left(buf, y, columns.name, "sum LCA", theme.header);
-        self.draw_numbers(buf, y, |range| timeline.total_sums(range));
+        self.draw_numbers(buf, y, Stretch::total_sums);
         let delta = either(theme, "Δloss", "dloss");
         self.left(buf, y + 1, columns.name, delta, theme.header);
         self.left(buf, y + 2, columns.name, "residual", theme.header);
-        for (column, range) in self.ranges() {
-            let (change, residual) = (timeline.loss_change(range), timeline.residual(range));
+        for (column, steps) in self.ranges() {
+            let (change, residual) = (steps.loss_change(), steps.residual());
             self.right(buf, y + 1, column, &number(change), Style::default());
-            let style = match self.closes(range, change, residual) {
+            let style = match self.closes(steps.len(), change, residual) {
                 true => theme.dim,
                 false => theme.warning,
             };
             self.right(buf, y + 2, column, &number(residual), style);
         }
-        let steps = timeline.steps(&self.all);
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
-        let each = timeline.gradient_evals(&self.all) as f64 / (steps.end - steps.start) as f64;
+        let each = self.all.gradient_evals() as f64 / self.all.len() as f64;
         if each.is_finite() && columns.bars.width > 24 {
             let mut text = format!("{} {each:.2} gradients a step", app.header.integrator);
             // Lost resolution is said, not hidden: single steps are in the file.
-            let merged = timeline.merged_entries();
-            if merged > 0 {
-                text = format!("{text}; {merged} points are several steps merged");
+            let coarsest = self.window.coarsest();
+            if coarsest > 1 {
+                text = format!("{text}; points of up to {coarsest} steps");
             }
             self.left(buf, y + 2, columns.bars, &text, theme.dim);
         }
@@ -310,9 +317,9 @@ impl<'a> Table<'a> {
 
     /// Whether the sum can be trusted: a step's residual is within the run's tolerance, that of many
     /// steps within a hundredth of the change of the loss.
-    fn closes(&self, range: &Range<usize>, change: f64, residual: f64) -> bool {
+    fn closes(&self, steps: u64, change: f64, residual: f64) -> bool {
         let tolerance = self.app.header.tolerance;
-        match range.len() {
+        match steps {
             0 | 1 => residual.abs() <= tolerance,
             _ => residual.abs() <= tolerance.max(change.abs() / 100.0),
         }

@@ -4,30 +4,23 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::Widget;
 
-use crate::analysis::bins::{column_of, extents};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::App;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{LineChart, Pen, Series};
 
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let timeline = &app.timeline;
-    let end = timeline.end();
-    let entries = timeline.entries(&app.window.visible(end));
-    if entries.is_empty() || area.is_empty() {
+    let end = app.timeline.end();
+    let stretch = app.timeline.stretch(&app.window.visible(end));
+    if stretch.is_empty() || area.is_empty() {
         return;
     }
     let columns = LineChart::plot_columns(area, theme.glyphs);
-    let train = timeline.train_loss(entries.clone());
-    let test = timeline.test_loss(entries.clone());
-    let (train, test) = (extents(train, columns), extents(test, columns));
+    let places = stretch.columns(columns);
+    let (train, test) = (places.train_loss(), places.test_loss());
     let ends = train.iter().chain(&test).flatten();
     let domain = Domain::of(ends.flat_map(|e| [f64::from(e.min), f64::from(e.max)]));
-    let cursor = app
-        .window
-        .cursor(end)
-        .map(|step| timeline.entries(&(step..step + 1)).start);
-    let cursor = cursor.filter(|_| !app.window.follows());
+    let cursor = app.window.cursor(end).filter(|_| !app.window.follows());
     let series = [
         Series {
             name: "held-out",
@@ -56,8 +49,8 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         },
         domain,
         unit: "nats",
-        steps: timeline.steps(&entries),
-        cursor: cursor.map(|index| column_of(index - entries.start, entries.len(), columns).start),
+        steps: stretch.steps(),
+        cursor: cursor.and_then(|step| stretch.column_of(step, columns)),
     };
     chart.render(area, buf);
 }

@@ -99,12 +99,17 @@ mod tests {
         let mut loss = 2.5;
         for (step, &a) in (0..).zip(allocations) {
             let layers: Vec<LayerSummary> = (0..layers)
-                .map(|l| LayerSummary {
-                    lca: if l % 2 == 0 { a } else { -a / 2.0 },
-                    helped: 6,
-                    hurt: 4,
-                    update_flips: 2,
-                    ..LayerSummary::default()
+                .map(|l| {
+                    let lca = if l % 2 == 0 { a } else { -a / 2.0 };
+                    LayerSummary {
+                        lca,
+                        lca_min: lca,
+                        lca_max: lca,
+                        helped: 6,
+                        hurt: 4,
+                        update_flips: 2,
+                        ..LayerSummary::default()
+                    }
                 })
                 .collect();
             let total: f64 = layers.iter().map(|l| l.lca).sum();
@@ -124,9 +129,14 @@ mod tests {
                 train_accuracy: 0.9,
                 test_loss: loss + 0.1,
                 test_accuracy: 0.8,
+                loss_min: loss,
+                loss_max: loss,
+                test_min: loss + 0.1,
+                test_max: loss + 0.1,
                 total,
                 residual: 1e-4,
                 worst_residual: 1e-4,
+                above_tolerance: 0,
                 layers,
             }]));
         }

@@ -1,0 +1,247 @@
+//! Neighbouring summaries with running sums, so that any range of them is summed at once.
+//!
+//! An *entry* is one summary: a single step, or several merged. Sums over entries are differences of
+//! running sums, so a range costs the same however wide it is.
+
+use std::ops::Range;
+
+use super::timeline::GroupSums;
+use crate::analysis::bins::Extent;
+use crate::record::StepSummary;
+
+/// Running sums of one layer: element k covers the entries before k.
+struct LayerSums {
+    params: u64,
+    lca: Vec<f64>,
+    helped: Vec<u64>,
+    hurt: Vec<u64>,
+    update_flips: Vec<u64>,
+    /// Of each entry, the least and the most of a single step: what charts show.
+    extents: Vec<Extent>,
+}
+
+/// Summaries in order, without gaps.
+pub struct Entries {
+    list: Vec<StepSummary>,
+    layers: Vec<LayerSums>,
+    /// Running sums over entries.
+    residual: Vec<f64>,
+    gradient_evals: Vec<u64>,
+    train_loss: Vec<Extent>,
+    test_loss: Vec<Extent>,
+}
+
+impl Entries {
+    /// None yet, of layers with this many parameters each.
+    pub fn new(layer_params: impl Iterator<Item = u64>) -> Self {
+        let layer = |params| LayerSums {
+            params,
+            lca: vec![0.0],
+            helped: vec![0],
+            hurt: vec![0],
+            update_flips: vec![0],
+            extents: Vec::new(),
+        };
+        Self {
+            list: Vec::new(),
+            layers: layer_params.map(layer).collect(),
+            residual: vec![0.0],
+            gradient_evals: vec![0],
+            train_loss: Vec::new(),
+            test_loss: Vec::new(),
+        }
+    }
+
+    /// None yet, of the same layers.
+    pub fn empty(&self) -> Self {
+        Self::new(self.layers.iter().map(|layer| layer.params))
+    }
+
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub fn list(&self) -> &[StepSummary] {
+        &self.list
+    }
+
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// The steps from the first entry to the last.
+    pub fn steps(&self) -> Range<u64> {
+        match (self.list.first(), self.list.last()) {
+            (Some(first), Some(last)) => first.first..last.end,
+            _ => 0..0,
+        }
+    }
+
+    /// Whether a summary can be the next entry.
+    pub fn fits(&self, summary: &StepSummary) -> bool {
+        let follows = (self.list.last()).is_none_or(|last| last.end == summary.first);
+        follows && summary.first < summary.end && summary.layers.len() == self.layers.len()
+    }
+
+    /// Appends an entry, which must fit.
+    pub fn push(&mut self, summary: StepSummary) {
+        for (sums, layer) in self.layers.iter_mut().zip(&summary.layers) {
+            sums.lca.push(last(&sums.lca) + layer.lca);
+            // A damaged file may have any counts; differences are right again behind them.
+            for (sums, count) in [
+                (&mut sums.helped, layer.helped),
+                (&mut sums.hurt, layer.hurt),
+                (&mut sums.update_flips, layer.update_flips),
+            ] {
+                sums.push(last(sums).wrapping_add(count));
+            }
+            sums.extents.push(extent(layer.lca_min, layer.lca_max));
+        }
+        self.residual.push(last(&self.residual) + summary.residual);
+        self.gradient_evals
+            .push(last(&self.gradient_evals).wrapping_add(summary.gradient_evals));
+        self.train_loss
+            .push(extent(summary.loss_min, summary.loss_max));
+        self.test_loss
+            .push(extent(summary.test_min, summary.test_max));
+        self.list.push(summary);
+    }
+
+    /// Appends a summary, which must fit, or merges it into the last entry where both lie within the
+    /// same `width` steps.
+    pub fn absorb(&mut self, summary: StepSummary, width: u64) {
+        match self.list.last() {
+            Some(last) if together(last, &summary, width) => {
+                if let Some(mut last) = self.pop() {
+                    last.merge(&summary);
+                    self.push(last);
+                }
+            }
+            _ => self.push(summary),
+        }
+    }
+
+    fn pop(&mut self) -> Option<StepSummary> {
+        for sums in &mut self.layers {
+            sums.lca.pop();
+            sums.helped.pop();
+            sums.hurt.pop();
+            sums.update_flips.pop();
+            sums.extents.pop();
+        }
+        self.residual.pop();
+        self.gradient_evals.pop();
+        self.train_loss.pop();
+        self.test_loss.pop();
+        self.list.pop()
+    }
+
+    /// Merges entries that lie within the same `width` steps.
+    pub fn coarsen(&mut self, width: u64) {
+        let mut coarse = self.empty();
+        let mut open: Option<StepSummary> = None;
+        for entry in std::mem::take(&mut self.list) {
+            match &mut open {
+                Some(merged) if together(merged, &entry, width) => merged.merge(&entry),
+                _ => {
+                    if let Some(merged) = open.replace(entry) {
+                        coarse.push(merged);
+                    }
+                }
+            }
+        }
+        if let Some(merged) = open {
+            coarse.push(merged);
+        }
+        *self = coarse;
+    }
+
+    /// Forgets all but the last `count` entries.
+    pub fn keep_last(&mut self, count: usize) {
+        let from = self.list.len().saturating_sub(count);
+        let mut kept = self.empty();
+        for entry in self.list.drain(from..) {
+            kept.push(entry);
+        }
+        *self = kept;
+    }
+
+    /// The entry that covers a step.
+    pub fn at(&self, step: u64) -> Option<&StepSummary> {
+        let entry = self.list.get(self.index_of(step))?;
+        (entry.first <= step).then_some(entry)
+    }
+
+    /// The first entry that ends after a step.
+    pub fn index_of(&self, step: u64) -> usize {
+        self.list.partition_point(|entry| entry.end <= step)
+    }
+
+    /// Indices of the entries that any of the steps lie in.
+    pub fn indices(&self, steps: &Range<u64>) -> Range<usize> {
+        let from = self.index_of(steps.start);
+        let to = self.list.partition_point(|entry| entry.first < steps.end);
+        from..to.max(from)
+    }
+
+    /// What a layer did in a range of entries.
+    pub fn layer_sums(&self, layer: usize, entries: &Range<usize>) -> GroupSums {
+        let sums = &self.layers[layer];
+        let Range { start, end } = *entries;
+        let steps = match &self.list[entries.clone()] {
+            [] => 0,
+            [only] => only.steps(),
+            [first, .., last] => last.end - first.first,
+        };
+        GroupSums {
+            lca: sums.lca[end] - sums.lca[start],
+            helped: sums.helped[end].wrapping_sub(sums.helped[start]),
+            hurt: sums.hurt[end].wrapping_sub(sums.hurt[start]),
+            update_flips: sums.update_flips[end].wrapping_sub(sums.update_flips[start]),
+            param_steps: steps.saturating_mul(sums.params),
+        }
+    }
+
+    pub fn residual(&self, entries: &Range<usize>) -> f64 {
+        self.residual[entries.end] - self.residual[entries.start]
+    }
+
+    pub fn gradient_evals(&self, entries: &Range<usize>) -> u64 {
+        self.gradient_evals[entries.end].wrapping_sub(self.gradient_evals[entries.start])
+    }
+
+    /// Of each entry, the least and the most that a layer did in a step, in nats.
+    pub fn layer_extents(&self, layer: usize) -> &[Extent] {
+        &self.layers[layer].extents
+    }
+
+    /// Of each entry, the smallest and the largest training loss after a step, in nats.
+    pub fn train_loss(&self) -> &[Extent] {
+        &self.train_loss
+    }
+
+    /// The same of the held-out loss; NaN where it was not evaluated.
+    pub fn test_loss(&self) -> &[Extent] {
+        &self.test_loss
+    }
+}
+
+/// Whether two neighbours lie within the same `width` steps.
+fn together(earlier: &StepSummary, later: &StepSummary, width: u64) -> bool {
+    earlier.first / width == (later.end - 1) / width
+}
+
+fn last<T: Copy + Default>(values: &[T]) -> T {
+    values.last().copied().unwrap_or_default()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "charts need no more than f32"
+)]
+fn extent(min: f64, max: f64) -> Extent {
+    Extent {
+        min: min as f32,
+        max: max as f32,
+    }
+}

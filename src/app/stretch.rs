@@ -1,0 +1,199 @@
+//! A range of steps as it is shown: sums, and what its charts need.
+
+use std::ops::Range;
+
+use super::entries::Entries;
+use super::timeline::GroupSums;
+use crate::analysis::bins::{self, Extent};
+use crate::record::StepSummary;
+
+/// Steps in pieces of different resolution, in order and without gaps. Its sums are exactly those of
+/// [`steps`](Self::steps), which may be somewhat more than was asked for: an entry is never cut.
+#[derive(Clone)]
+pub struct Stretch<'a> {
+    pieces: Vec<(&'a Entries, Range<usize>)>,
+}
+
+impl<'a> Stretch<'a> {
+    /// Pieces that follow each other; empty ones are left out.
+    pub(super) fn new() -> Self {
+        Self { pieces: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, entries: &'a Entries, indices: Range<usize>) {
+        if indices.is_empty() {
+            return;
+        }
+        match self.pieces.last_mut() {
+            Some((last, range)) if std::ptr::eq(*last, entries) && range.end == indices.start => {
+                range.end = indices.end;
+            }
+            _ => self.pieces.push((entries, indices)),
+        }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn summaries(&self) -> impl DoubleEndedIterator<Item = &'a StepSummary> {
+        let pieces = self.pieces.iter();
+        pieces.flat_map(|(entries, range)| &entries.list()[range.clone()])
+    }
+
+    /// The steps that everything here is about.
+    #[must_use]
+    pub fn steps(&self) -> Range<u64> {
+        match (self.summaries().next(), self.summaries().next_back()) {
+            (Some(first), Some(last)) => first.first..last.end,
+            _ => 0..0,
+        }
+    }
+
+    /// How many steps there are.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        let steps = self.steps();
+        steps.end - steps.start
+    }
+
+    /// The most steps that lie in one point of a chart.
+    #[must_use]
+    pub fn coarsest(&self) -> u64 {
+        let steps = self.summaries().map(StepSummary::steps);
+        steps.max().unwrap_or(0)
+    }
+
+    /// What a layer did.
+    #[must_use]
+    pub fn layer_sums(&self, layer: usize) -> GroupSums {
+        let pieces = self.pieces.iter();
+        pieces.fold(GroupSums::default(), |sum, (entries, range)| {
+            sum.plus(&entries.layer_sums(layer, range))
+        })
+    }
+
+    /// What all layers did.
+    #[must_use]
+    pub fn total_sums(&self) -> GroupSums {
+        let layers = self
+            .pieces
+            .first()
+            .map_or(0, |(entries, _)| entries.layers());
+        (0..layers).fold(GroupSums::default(), |sum, layer| {
+            sum.plus(&self.layer_sums(layer))
+        })
+    }
+
+    /// Actual change of the training loss, in nats.
+    #[must_use]
+    pub fn loss_change(&self) -> f64 {
+        match (self.summaries().next(), self.summaries().next_back()) {
+            (Some(first), Some(last)) => last.loss_after - first.loss_before,
+            _ => 0.0,
+        }
+    }
+
+    /// Σ of the residuals, in nats.
+    #[must_use]
+    pub fn residual(&self) -> f64 {
+        let pieces = self.pieces.iter();
+        pieces.map(|(entries, range)| entries.residual(range)).sum()
+    }
+
+    /// Full gradients spent.
+    #[must_use]
+    pub fn gradient_evals(&self) -> u64 {
+        let pieces = self.pieces.iter();
+        pieces
+            .map(|(entries, range)| entries.gradient_evals(range))
+            .fold(0, u64::saturating_add)
+    }
+
+    /// The largest residual of a single step, without its sign, in nats.
+    #[must_use]
+    pub fn worst_residual(&self) -> f64 {
+        let worst = self.summaries().map(|entry| entry.worst_residual);
+        worst.fold(0.0, f64::max)
+    }
+
+    /// Steps whose residual is above the run's tolerance.
+    #[must_use]
+    pub fn above_tolerance(&self) -> u64 {
+        let above = self.summaries().map(|entry| entry.above_tolerance);
+        above.fold(0, u64::saturating_add)
+    }
+
+    /// The columns of a chart of the stretch, one or several for every entry.
+    #[must_use]
+    pub fn columns(&self, columns: usize) -> Columns<'a> {
+        let all = self.steps();
+        let n = size(all.end - all.start);
+        let of_entry = |entry: &StepSummary| {
+            let at = |step: u64| bins::column_of(size(step - all.start), n, columns);
+            at(entry.first).start..at(entry.end - 1).end
+        };
+        Columns {
+            stretch: self.clone(),
+            of_entries: self.summaries().map(of_entry).collect(),
+            count: columns,
+        }
+    }
+
+    /// The first column of a step in such a chart, if it is in the stretch.
+    #[must_use]
+    pub fn column_of(&self, step: u64, columns: usize) -> Option<usize> {
+        let all = self.steps();
+        let n = size(all.end - all.start);
+        all.contains(&step)
+            .then(|| bins::column_of(size(step - all.start), n, columns).start)
+    }
+}
+
+/// Where the entries of a stretch stand in a chart. A column shows the least and the most of its steps,
+/// of the coarse ones too; where there is no number there is a gap.
+pub struct Columns<'a> {
+    stretch: Stretch<'a>,
+    of_entries: Vec<Range<usize>>,
+    count: usize,
+}
+
+impl Columns<'_> {
+    /// A layer's allocations, in nats a step.
+    #[must_use]
+    pub fn layer(&self, layer: usize) -> Vec<Option<Extent>> {
+        self.spread(|entries| entries.layer_extents(layer))
+    }
+
+    /// Training losses, in nats.
+    #[must_use]
+    pub fn train_loss(&self) -> Vec<Option<Extent>> {
+        self.spread(Entries::train_loss)
+    }
+
+    /// Held-out losses, in nats.
+    #[must_use]
+    pub fn test_loss(&self) -> Vec<Option<Extent>> {
+        self.spread(Entries::test_loss)
+    }
+
+    fn spread(&self, values: impl Fn(&Entries) -> &[Extent]) -> Vec<Option<Extent>> {
+        let mut columns = vec![None; self.count];
+        let pieces = self.stretch.pieces.iter();
+        let extents = pieces.flat_map(|(entries, range)| &values(entries)[range.clone()]);
+        for (&extent, at) in extents.zip(&self.of_entries) {
+            if !(extent.min.is_finite() && extent.max.is_finite()) {
+                continue;
+            }
+            for column in &mut columns[at.clone()] {
+                *column = Some(column.map_or(extent, |there: Extent| there.merge(extent)));
+            }
+        }
+        columns
+    }
+}
+
+fn size(steps: u64) -> usize {
+    usize::try_from(steps).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,175 @@
+//! Finer steps of a training in this process, read from its file by another process.
+//!
+//! Within one process the HDF5 library knows a file only once, however often it is opened: the recorder
+//! could not close it before the last reader has.
+
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+
+use super::FeedEvent;
+use super::detail::{self, Desk, DetailRequest, Details, read};
+use super::wire::{self, Answer, Request};
+use crate::store::RunReader;
+
+/// The thread, and the process behind it, that read the file of a training in this process. They end
+/// when this is dropped.
+pub struct DetailReader {
+    process: Process,
+    quit: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for DetailReader {
+    fn drop(&mut self) {
+        drop(self.quit.take());
+        // It may be stuck in the library, and hear nothing.
+        self.process.leave();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Answers from the file of a training in this process. `reader` makes a command that
+/// [`serve_details`] of it, started at the first request, so that a run that nobody looks at closely is
+/// not read at all.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn details(
+    reader: impl Fn() -> Command + Send + 'static,
+) -> io::Result<(Details, DetailReader)> {
+    let (details, desk) = detail::channel();
+    let (quit, quitting) = bounded(0);
+    let process = Process::default();
+    let ours = process.clone();
+    let thread = thread::Builder::new()
+        .name("details".to_owned())
+        .spawn(move || pass_on(&reader, &ours, &desk, &quitting))?;
+    let reader = DetailReader {
+        process,
+        quit: Some(quit),
+        thread: Some(thread),
+    };
+    Ok((details, reader))
+}
+
+fn pass_on(reader: &impl Fn() -> Command, process: &Process, desk: &Desk, quit: &Receiver<()>) {
+    let mut pipes = None;
+    loop {
+        let request = select! {
+            recv(desk.requests) -> request => request,
+            recv(quit) -> _ => return,
+        };
+        let Ok(request) = request else { return };
+        if pipes.is_none() {
+            pipes = process.start(reader());
+        }
+        let answer = pipes.as_mut().and_then(|pipes| pipes.ask(&request));
+        if answer.is_none() {
+            // The training itself says what is wrong with its file; the screen keeps what it has, and
+            // may ask again.
+            pipes = None;
+            process.end();
+        }
+        let nothing = || {
+            let steps = Vec::new();
+            FeedEvent::Detail { request, steps }
+        };
+        desk.send(answer.unwrap_or_else(nothing));
+    }
+}
+
+/// The process that reads. The thread that waits for its answers starts and ends it; whoever leaves
+/// kills it, and then none is started any more.
+#[derive(Clone, Default)]
+struct Process(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    left: bool,
+    child: Option<Child>,
+}
+
+impl Process {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, mut command: Command) -> Option<Pipes> {
+        let mut state = self.state();
+        if state.left {
+            return None;
+        }
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().ok()?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        state.child = Some(child);
+        let (requests, answers) = pipes?;
+        Some(Pipes {
+            requests,
+            answers: BufReader::new(answers),
+        })
+    }
+
+    fn leave(&self) {
+        let mut state = self.state();
+        state.left = true;
+        if let Some(child) = &mut state.child {
+            let _ = child.kill();
+        }
+    }
+
+    fn end(&self) {
+        let child = self.state().child.take();
+        if let Some(mut child) = child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+struct Pipes {
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Pipes {
+    /// The answer; none from a process that has failed.
+    fn ask(&mut self, request: &DetailRequest) -> Option<FeedEvent> {
+        wire::send(&mut self.requests, &Request::Detail(request.clone())).ok()?;
+        match wire::receive(&mut self.answers) {
+            Ok(Some(Answer::Event(event))) => Some(event),
+            _ => None,
+        }
+    }
+}
+
+/// The life of a process that reads details: answers what it is asked until nobody asks any more, or
+/// the file cannot be read.
+///
+/// # Errors
+/// Nobody listens.
+pub fn serve_details(path: &Path, mut requests: impl Read, answers: impl Write) -> io::Result<()> {
+    let mut answers = BufWriter::new(answers);
+    let mut reader = None;
+    while let Some(Request::Detail(request)) = wire::receive(&mut requests)? {
+        let answer = match &reader {
+            Some(reader) => read(reader, request),
+            None => RunReader::open(path).and_then(|opened| read(reader.insert(opened), request)),
+        };
+        match answer {
+            Ok(event) => wire::send(&mut answers, &Answer::Event(event))?,
+            Err(error) => return wire::send(&mut answers, &Answer::Failed(error.to_string())),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Single parameters: one step over all of them, or one of them over all steps.
+//!
+//! `lca/param` and `weight/value` are `[S, P]`, in chunks of some steps by some parameters, so that
+//! a row and a column both touch few chunks. The steps of the rows stand beside them.
+
+use hdf5::Dataset;
+use ndarray::s;
+
+use super::bounds::RowBound;
+use super::error::{Context, StoreError};
+use super::reader::RunReader;
+
+/// All parameters at one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamRow {
+    pub step: u64,
+    /// `[P]`
+    pub values: Vec<f32>,
+}
+
+/// One parameter over all steps that were recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamHistory {
+    /// Its place in the flat parameter vector.
+    pub index: usize,
+    /// `[S]`: the steps there are, ascending.
+    pub steps: Vec<u64>,
+    /// `[S]`: its value at each of them.
+    pub values: Vec<f32>,
+}
+
+/// A dataset over all parameters, and the one that says which steps its rows are.
+struct Table {
+    values: &'static str,
+    index: &'static str,
+    /// Steps done that a row needs beyond its own number: the allocation of step t is there when
+    /// t + 1 steps are, the weights of `weight/step` t when t are.
+    behind: u64,
+}
+
+const ALLOCATIONS: Table = Table {
+    values: "lca/param",
+    index: "lca/param_step",
+    behind: 1,
+};
+
+const WEIGHTS: Table = Table {
+    values: "weight/value",
+    index: "weight/step",
+    behind: 0,
+};
+
+impl RunReader {
+    /// The steps whose allocations of all parameters are in the file; none without `--record-params`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn param_steps(&self) -> Result<Vec<u64>, StoreError> {
+        self.steps_there(&ALLOCATIONS)
+    }
+
+    /// The allocation of every parameter in a step, if it is in the file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn param_step(&self, step: u64) -> Result<Option<ParamRow>, StoreError> {
+        self.row(&ALLOCATIONS, step)
+    }
+
+    /// A parameter's allocation in every step that is in the file; no steps without
+    /// `--record-params`.
+    ///
+    /// # Errors
+    /// There is no such parameter, or the file cannot be read.
+    pub fn param_history(&self, index: usize) -> Result<ParamHistory, StoreError> {
+        self.column(&ALLOCATIONS, index)
+    }
+
+    /// After how many steps there are weights of all parameters; none without `--record-weights`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn weight_steps(&self) -> Result<Vec<u64>, StoreError> {
+        self.steps_there(&WEIGHTS)
+    }
+
+    /// Every parameter after `steps` steps, if that is in the file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn weights(&self, steps: u64) -> Result<Option<ParamRow>, StoreError> {
+        self.row(&WEIGHTS, steps)
+    }
+
+    /// A parameter after every number of steps that is in the file; none without
+    /// `--record-weights`.
+    ///
+    /// # Errors
+    /// There is no such parameter, or the file cannot be read.
+    pub fn weight_history(&self, index: usize) -> Result<ParamHistory, StoreError> {
+        self.column(&WEIGHTS, index)
+    }
+
+    fn steps_there(&self, table: &Table) -> Result<Vec<u64>, StoreError> {
+        Ok(self
+            .committed_rows(table)?
+            .map_or_else(Vec::new, |(_, steps)| steps))
+    }
+
+    fn row(&self, table: &Table, step: u64) -> Result<Option<ParamRow>, StoreError> {
+        let Some((values, steps)) = self.committed_rows(table)? else {
+            return Ok(None);
+        };
+        let Ok(row) = steps.binary_search(&step) else {
+            return Ok(None);
+        };
+        let values = values
+            .read_slice_1d(s![row, ..])
+            .doing(&self.path, || format!("read {}", table.values))?;
+        let values = values.into_raw_vec_and_offset().0;
+        Ok(Some(ParamRow { step, values }))
+    }
+
+    fn column(&self, table: &Table, index: usize) -> Result<ParamHistory, StoreError> {
+        let params = self.header().layout.params();
+        if index >= params {
+            return Err(StoreError::NoParameter {
+                path: self.path.clone(),
+                index,
+                params,
+            });
+        }
+        let (steps, values) = match self.committed_rows(table)? {
+            None => (Vec::new(), Vec::new()),
+            Some((_, steps)) if steps.is_empty() => (Vec::new(), Vec::new()),
+            Some((dataset, steps)) => {
+                let values = dataset
+                    .read_slice_1d(s![..steps.len(), index])
+                    .doing(&self.path, || format!("read {}", table.values))?;
+                (steps, values.into_raw_vec_and_offset().0)
+            }
+        };
+        Ok(ParamHistory {
+            index,
+            steps,
+            values,
+        })
+    }
+
+    /// The values and the steps of their committed rows; nothing where it was not recorded.
+    fn committed_rows(&self, table: &Table) -> Result<Option<(Dataset, Vec<u64>)>, StoreError> {
+        let (group, _) = table.values.split_once('/').unwrap_or_default();
+        if !self.file.link_exists(group) || !self.file.link_exists(table.values) {
+            return Ok(None);
+        }
+        let open = |name: &str| {
+            let dataset = self.file.dataset(name);
+            let fresh = dataset.and_then(|dataset| dataset.refresh().map(|()| dataset));
+            fresh.doing(&self.path, || format!("open {name}"))
+        };
+        let committed: u64 = self.latest("state/committed")?;
+        let (values, index) = (open(table.values)?, open(table.index)?);
+        let params = self.header().layout.params();
+        let (shape, rows) = (values.shape(), index.shape());
+        let rows = match (&shape[..], &rows[..]) {
+            (&[rows, columns], &[steps]) if columns == params => rows.min(steps),
+            _ => {
+                let what = format!("{} of shape {shape:?} does not fit", table.values);
+                return Err(self.damaged(what));
+            }
+        };
+        // Rows that the file cannot hold are not there, whatever the datasets say.
+        let bounds = self.bounds()?;
+        let most = |dataset, row_values| {
+            let bound = RowBound::of(dataset, row_values);
+            let bound = bound.doing(&self.path, || format!("read the type of {}", table.values))?;
+            Ok::<_, StoreError>(usize::try_from(bound.rows(&bounds)).unwrap_or(usize::MAX))
+        };
+        let rows = rows.min(most(&values, params)?).min(most(&index, 1)?);
+        let mut steps: Vec<u64> = self.rows(&index, 0..rows)?;
+        let there = |&step: &u64| step.saturating_add(table.behind) <= committed;
+        steps.truncate(steps.iter().take_while(|step| there(step)).count());
+        if !steps.is_sorted_by(|a, b| a < b) {
+            return Err(self.damaged(format!("the steps in {} do not ascend", table.index)));
+        }
+        Ok(Some((values, steps)))
+    }
+}

@@ -1,0 +1,219 @@
+//! Reads steps at the resolution that is needed: one by one, or as rows of the pyramid.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::path::Path;
+
+use hdf5::{Dataset, File, H5Type};
+
+use super::bounds::RowBound;
+use super::error::{Context, StoreError};
+use super::pyramid::{Datasets, Read, WIDTHS, group_name};
+use super::reader::{RunReader, open_dataset};
+use crate::record::{RunHeader, StepSummary};
+
+/// Rows read at once.
+const BLOCK: u64 = 512;
+
+/// Summaries that a file's steps are first shown as, at most: of a long run, coarse ones. A screen asks
+/// for finer ones where it looks closer.
+pub const FIRST_LOOK: u64 = 4096;
+
+/// The levels of the pyramid that a file has; none where an older program wrote it.
+pub struct Levels(Vec<Level>);
+
+struct Level {
+    width: u64,
+    datasets: Datasets,
+    /// In their order: the rows that the file can hold.
+    bounds: Vec<RowBound>,
+    /// Rows known to be in all datasets.
+    rows: Cell<u64>,
+}
+
+impl Levels {
+    pub fn open(path: &Path, file: &File, header: &RunHeader) -> Result<Self, StoreError> {
+        if !file.link_exists("pyramid") {
+            return Ok(Self(Vec::new()));
+        }
+        let there = |width: &&u64| {
+            let pyramid = file.group("pyramid");
+            pyramid.is_ok_and(|group| group.link_exists(&width.to_string()))
+        };
+        let level = |&width: &u64| {
+            let group = group_name(width);
+            let dataset = |name: &str, axes| {
+                open_dataset(path, file, &format!("{group}/{name}"), Some(axes), header)
+            };
+            let datasets = Datasets::open(dataset)?;
+            let bound =
+                |dataset: &Dataset| RowBound::of(dataset, dataset.shape().iter().skip(1).product());
+            let bounds = datasets.each().map(bound).collect::<hdf5::Result<_>>();
+            Ok(Level {
+                width,
+                datasets,
+                bounds: bounds.doing(path, || format!("read the types of {group}"))?,
+                rows: Cell::new(0),
+            })
+        };
+        let levels = WIDTHS.iter().filter(there).map(level);
+        Ok(Self(levels.collect::<Result<_, StoreError>>()?))
+    }
+
+    /// Whether any has rows of steps that are not among the first `committed`.
+    pub fn have_more(&self, committed: u64) -> bool {
+        let mut all = self.0.iter().flat_map(|level| {
+            let whole = committed / level.width;
+            level.datasets.each().map(move |dataset| (dataset, whole))
+        });
+        all.any(|(dataset, whole)| rows_in(dataset) > whole)
+    }
+
+    /// Steps in a row of each level.
+    pub fn widths(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().map(|level| level.width)
+    }
+}
+
+fn rows_in(dataset: &Dataset) -> u64 {
+    dataset.shape().first().copied().unwrap_or(0) as u64
+}
+
+impl Level {
+    /// Whether there are this many rows.
+    fn has(&self, reader: &RunReader, rows: u64) -> Result<bool, StoreError> {
+        if self.rows.get() < rows {
+            let bounds = reader.bounds()?;
+            let mut least = u64::MAX;
+            for (dataset, bound) in self.datasets.each().zip(&self.bounds) {
+                dataset
+                    .refresh()
+                    .doing(&reader.path, || "refresh".to_owned())?;
+                // A row that the file cannot hold is not there, whatever the dataset says.
+                least = least.min(rows_in(dataset)).min(bound.rows(&bounds));
+            }
+            self.rows.set(least);
+        }
+        Ok(self.rows.get() >= rows)
+    }
+}
+
+/// Rows of one level.
+struct Slice<'a> {
+    reader: &'a RunReader,
+    rows: Range<usize>,
+}
+
+impl Read for Slice<'_> {
+    type Error = StoreError;
+
+    fn column<T: H5Type>(&self, dataset: &Dataset) -> Result<Vec<T>, StoreError> {
+        self.reader.rows(dataset, self.rows.clone())
+    }
+}
+
+impl RunReader {
+    /// The finest resolution, in steps a summary, at which `steps` are at most `most` summaries; the
+    /// coarsest that the file has if none is coarse enough.
+    #[must_use]
+    pub fn resolution(&self, steps: &Range<u64>, most: u64) -> u64 {
+        let count = steps.end.saturating_sub(steps.start);
+        let widths = || std::iter::once(1).chain(self.levels.widths());
+        let fits = widths().find(|width| count / width <= most);
+        fits.or_else(|| widths().last()).unwrap_or(1)
+    }
+
+    /// The next summaries of the committed steps `steps`, a block of them, beginning with the first:
+    /// each of as many steps as the pyramid allows, at most `width`. At the ends, where no whole group
+    /// of steps lies, they are finer.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn next_summaries(
+        &self,
+        steps: Range<u64>,
+        width: u64,
+    ) -> Result<Vec<StepSummary>, StoreError> {
+        let Range { start, end } = steps;
+        // Where a coarser level takes over again.
+        let mut until = end;
+        for level in self.levels.0.iter().rev() {
+            let fits = level.width <= width;
+            if fits && start.is_multiple_of(level.width) {
+                let rows = ((until - start) / level.width).min(BLOCK);
+                let first = start / level.width;
+                if rows > 0 && level.has(self, first + rows)? {
+                    return self.rows_of(level, first..first + rows);
+                }
+            } else if fits {
+                until = until.min(start.next_multiple_of(level.width));
+            }
+        }
+        self.steps(start..until.min(start + BLOCK))
+    }
+
+    /// Summaries of `width` steps each, a power of two, over the committed steps that `steps` touch:
+    /// the first and the last may cover fewer. None at all if more than `most` rows would have to be
+    /// read for it.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn merged(
+        &self,
+        steps: &Range<u64>,
+        width: u64,
+        committed: u64,
+        most: u64,
+    ) -> Result<Vec<StepSummary>, StoreError> {
+        let width = width.max(1);
+        let start = steps.start / width * width;
+        let end = (steps.end.div_ceil(width).saturating_mul(width)).min(committed);
+        let level = self.levels.0.iter().rev().find(|l| l.width <= width);
+        let rows = end.saturating_sub(start) / level.map_or(1, |level| level.width);
+        let mut merged: Vec<StepSummary> = Vec::new();
+        if rows > most {
+            return Ok(merged);
+        }
+        let mut at = start;
+        while at < end {
+            for summary in self.next_summaries(at..end, width)? {
+                at = summary.end;
+                match merged.last_mut() {
+                    Some(last) if last.first / width == summary.first / width => {
+                        last.merge(&summary);
+                    }
+                    _ => merged.push(summary),
+                }
+            }
+        }
+        Ok(merged)
+    }
+
+    /// Rows of the level of this width; `None` if it has fewer.
+    pub(super) fn level_rows(
+        &self,
+        width: u64,
+        rows: Range<u64>,
+    ) -> Result<Option<Vec<StepSummary>>, StoreError> {
+        let level = self.levels.0.iter().find(|level| level.width == width);
+        match level {
+            Some(level) if level.has(self, rows.end)? => self.rows_of(level, rows).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn rows_of(&self, level: &Level, rows: Range<u64>) -> Result<Vec<StepSummary>, StoreError> {
+        let index = |row: u64| usize::try_from(row).map_err(|_| self.damaged(format!("row {row}")));
+        let slice = Slice {
+            reader: self,
+            rows: index(rows.start)?..index(rows.end)?,
+        };
+        let read = level.datasets.read(&slice)?;
+        let layers = self.header().layout.layers.len();
+        let width = level.width;
+        Ok((0..)
+            .zip(rows)
+            .map(|(at, row)| read.summary(at, row * width, width, layers))
+            .collect())
+    }
+}

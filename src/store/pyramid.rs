@@ -1,0 +1,537 @@
+//! Summaries of 32, 1024 and 32,768 steps, written beside the steps that they sum up.
+//!
+//! ```text
+//! steps          0 1 2 … 31 | 32 … 63 | …          lca/…, step/…: every step
+//! pyramid/32     ----- 0 ---|--- 1 ---| …          a row as soon as its 32 steps are done
+//! pyramid/1024   ------------- 0 ------------ …    a row of 32 rows of the level below
+//! pyramid/32768  …
+//! ```
+//!
+//! A row is a [`StepSummary`], so it closes as its steps do. Whoever draws a million steps reads a
+//! thousand rows. Only whole groups are in the file: the steps behind the last one are read one by one.
+
+use hdf5::{Dataset, File, Group};
+
+use super::schema::{Axes, Column, Row};
+use super::series::{AnySeries, create_columns, cut, open_columns, take};
+use crate::record::{LayerSummary, RunHeader, StepSummary};
+
+/// Steps in a row of each level. Each is a whole number of the one before.
+pub const WIDTHS: [u64; 3] = [32, 1024, 32_768];
+
+/// Rows in a chunk at most: most runs have few of them.
+const CHUNK_ROWS: usize = 128;
+
+/// One list of columns makes the rows in memory, the table that is written, and the datasets that are
+/// read.
+macro_rules! columns {
+    ($($field:ident: $axes:ident $kind:ident($number:ty) $unit:literal $what:literal;)*) => {
+        /// Rows of a level, column by column: `[rows]` or `[rows, L]`.
+        #[derive(Debug, Default, PartialEq)]
+        pub struct Rows {
+            $(pub $field: Vec<$number>,)*
+        }
+
+        /// The columns of a level, below `pyramid/<width>/`.
+        pub const COLUMNS: &[Column<Rows>] = &[
+            $(Column {
+                path: stringify!($field),
+                axes: Axes::$axes,
+                row: Row::$kind(|rows: &Rows| &rows.$field),
+                unit: $unit,
+                description: $what,
+            },)*
+        ];
+
+        /// The datasets of a level.
+        pub struct Datasets {
+            $($field: Dataset,)*
+        }
+
+        impl Datasets {
+            /// Opens each by its name and its axes.
+            pub fn open<E>(open: impl Fn(&str, Axes) -> Result<Dataset, E>) -> Result<Self, E> {
+                Ok(Self { $($field: open(stringify!($field), Axes::$axes)?,)* })
+            }
+
+            pub fn each(&self) -> impl Iterator<Item = &Dataset> {
+                [$(&self.$field,)*].into_iter()
+            }
+
+            /// Reads rows of all columns.
+            pub fn read<E>(&self, read: &impl Read<Error = E>) -> Result<Rows, E> {
+                Ok(Rows { $($field: read.column::<$number>(&self.$field)?,)* })
+            }
+        }
+    };
+}
+
+/// Reads the rows that are wanted of a column.
+pub trait Read {
+    type Error;
+    fn column<T: hdf5::H5Type>(&self, dataset: &Dataset) -> Result<Vec<T>, Self::Error>;
+}
+
+columns! {
+    epoch: None F64(f64) "epochs" "passes over the training set before the first step";
+    learning_rate: None F64(f64) "1" "at the last step";
+    batch_loss: None F64(f64) "nats" "mean cross-entropy of the last step's mini-batch";
+    seconds: None F64(f64) "seconds" "since the run began, when the last step was done";
+    gradient_evals: None U64(u64) "gradients" "full training-set gradients spent on all steps";
+    segments: None U64(u64) "segments" "the most that any step needed";
+    loss_before: None F64(f64) "nats" "training loss before the first step";
+    loss_after: None F64(f64) "nats" "training loss after the last step";
+    train_accuracy: None F64(f64) "1" "after the last step";
+    test_loss: None F64(f64) "nats" "held-out loss after the last step; NaN where not evaluated";
+    test_accuracy: None F64(f64) "1" "the same of the accuracy";
+    loss_min: None F64(f64) "nats" "smallest training loss after a step";
+    loss_max: None F64(f64) "nats" "largest training loss after a step";
+    test_min: None F64(f64) "nats" "smallest held-out loss after a step; NaN if never evaluated";
+    test_max: None F64(f64) "nats" "largest held-out loss after a step; NaN if never evaluated";
+    total: None F64(f64) "nats" "sum of the steps' allocations";
+    residual: None F64(f64) "nats" "sum of the steps' residuals: loss_after - loss_before - total";
+    worst_residual: None F64(f64) "nats" "largest residual of a step, without its sign";
+    above_tolerance: None U64(u64) "steps" "steps whose residual is above the tolerance";
+    lca: Layers F64(f64) "nats" "sum of the steps' allocations by layer";
+    lca_min: Layers F64(f64) "nats" "smallest allocation of a step by layer";
+    lca_max: Layers F64(f64) "nats" "largest allocation of a step by layer";
+    lca_error: Layers F64(f64) "nats" "sum of the estimated integration errors by layer";
+    helped: Layers U64(u64) "parameters" "sum over the steps of the parameters with A < 0";
+    hurt: Layers U64(u64) "parameters" "sum over the steps of the parameters with A > 0";
+    update_flips: Layers U64(u64) "parameters" "sum over the steps of motion/update_flips";
+    gradient_flips: Layers U64(u64) "parameters" "sum over the steps of motion/gradient_flips";
+    held_out_lca: Layers F64(f64) "nats" "sum of lca_test/layer; NaN where it is not allocated";
+}
+
+impl Rows {
+    /// One row.
+    pub fn of(summary: &StepSummary) -> Self {
+        // Taken apart without `..`, so that a new field cannot be forgotten here.
+        let StepSummary {
+            first: _,
+            end: _,
+            epoch,
+            learning_rate,
+            batch_loss,
+            seconds,
+            gradient_evals,
+            segments,
+            loss_before,
+            loss_after,
+            train_accuracy,
+            test_loss,
+            test_accuracy,
+            loss_min,
+            loss_max,
+            test_min,
+            test_max,
+            total,
+            residual,
+            worst_residual,
+            above_tolerance,
+            ref layers,
+        } = *summary;
+        let reals = |field: fn(&LayerSummary) -> f64| layers.iter().map(field).collect();
+        let counts = |field: fn(&LayerSummary) -> u64| layers.iter().map(field).collect();
+        Self {
+            epoch: vec![epoch],
+            learning_rate: vec![learning_rate],
+            batch_loss: vec![batch_loss],
+            seconds: vec![seconds],
+            gradient_evals: vec![gradient_evals],
+            segments: vec![segments],
+            loss_before: vec![loss_before],
+            loss_after: vec![loss_after],
+            train_accuracy: vec![train_accuracy],
+            test_loss: vec![test_loss],
+            test_accuracy: vec![test_accuracy],
+            loss_min: vec![loss_min],
+            loss_max: vec![loss_max],
+            test_min: vec![test_min],
+            test_max: vec![test_max],
+            total: vec![total],
+            residual: vec![residual],
+            worst_residual: vec![worst_residual],
+            above_tolerance: vec![above_tolerance],
+            lca: reals(|l| l.lca),
+            lca_min: reals(|l| l.lca_min),
+            lca_max: reals(|l| l.lca_max),
+            lca_error: reals(|l| l.lca_error),
+            helped: counts(|l| l.helped),
+            hurt: counts(|l| l.hurt),
+            update_flips: counts(|l| l.update_flips),
+            gradient_flips: counts(|l| l.gradient_flips),
+            held_out_lca: reals(|l| l.held_out_lca),
+        }
+    }
+
+    /// The summary in row `row`, which covers `width` steps from `first` on.
+    pub fn summary(&self, row: usize, first: u64, width: u64, layers: usize) -> StepSummary {
+        let of_layer = |l: usize| {
+            let at = row * layers + l;
+            LayerSummary {
+                lca: self.lca[at],
+                lca_min: self.lca_min[at],
+                lca_max: self.lca_max[at],
+                lca_error: self.lca_error[at],
+                helped: self.helped[at],
+                hurt: self.hurt[at],
+                update_flips: self.update_flips[at],
+                gradient_flips: self.gradient_flips[at],
+                held_out_lca: self.held_out_lca[at],
+            }
+        };
+        StepSummary {
+            first,
+            end: first + width,
+            epoch: self.epoch[row],
+            learning_rate: self.learning_rate[row],
+            batch_loss: self.batch_loss[row],
+            seconds: self.seconds[row],
+            gradient_evals: self.gradient_evals[row],
+            segments: self.segments[row],
+            loss_before: self.loss_before[row],
+            loss_after: self.loss_after[row],
+            train_accuracy: self.train_accuracy[row],
+            test_loss: self.test_loss[row],
+            test_accuracy: self.test_accuracy[row],
+            loss_min: self.loss_min[row],
+            loss_max: self.loss_max[row],
+            test_min: self.test_min[row],
+            test_max: self.test_max[row],
+            total: self.total[row],
+            residual: self.residual[row],
+            worst_residual: self.worst_residual[row],
+            above_tolerance: self.above_tolerance[row],
+            layers: (0..layers).map(of_layer).collect(),
+        }
+    }
+}
+
+/// The group of a level.
+pub fn group_name(width: u64) -> String {
+    format!("pyramid/{width}")
+}
+
+/// The pyramid of a file that is being written.
+pub struct Pyramid {
+    levels: Vec<Level>,
+}
+
+struct Level {
+    width: u64,
+    series: Vec<AnySeries>,
+    /// The steps of the group that is not whole yet.
+    unfinished: Option<StepSummary>,
+}
+
+impl Pyramid {
+    /// Creates the datasets.
+    pub fn create(file: &File, header: &RunHeader) -> hdf5::Result<Self> {
+        Self::of(|width| {
+            let group = file.create_group(&group_name(width))?;
+            create_columns(&group, COLUMNS, header, CHUNK_ROWS)
+        })
+    }
+
+    /// The pyramid of a file that goes on after `done` committed steps. `steps` are the summaries of
+    /// single steps since the last multiple of 32. A file without a pyramid stays without one.
+    ///
+    /// What is written from here on is what one uninterrupted run would have written, over the rows of
+    /// later steps that may be there.
+    pub fn reopen(
+        file: &File,
+        header: &RunHeader,
+        done: u64,
+        steps: Vec<StepSummary>,
+    ) -> hdf5::Result<Option<Self>> {
+        if !file.link_exists("pyramid") {
+            return Ok(None);
+        }
+        let count = |steps: u64| usize::try_from(steps).unwrap_or(usize::MAX);
+        let mut pyramid = Self::of(|width| {
+            let group = file.group(&group_name(width))?;
+            open_columns(&group, COLUMNS, header, count(done / width))
+        })?;
+        // Each level's unfinished group is made of the whole rows of the level below, in their order.
+        let mut parts = steps;
+        for level in &mut pyramid.levels {
+            let since = done / level.width * level.width;
+            for part in parts.iter().filter(|part| part.first >= since) {
+                level.merge(part);
+            }
+            let row_of_next = since / level.width;
+            let per_next = (WIDTHS.iter().find(|&&width| width > level.width))
+                .map_or(0, |next| row_of_next % (next / level.width));
+            let group = file.group(&group_name(level.width))?;
+            parts = read_rows(
+                &group,
+                header,
+                level.width,
+                row_of_next - per_next..row_of_next,
+            )?;
+        }
+        Ok(Some(pyramid))
+    }
+
+    fn of(series: impl Fn(u64) -> hdf5::Result<Vec<AnySeries>>) -> hdf5::Result<Self> {
+        let level = |&width: &u64| {
+            Ok(Level {
+                width,
+                series: series(width)?,
+                unfinished: None,
+            })
+        };
+        Ok(Self {
+            levels: WIDTHS.iter().map(level).collect::<hdf5::Result<_>>()?,
+        })
+    }
+
+    /// Takes the next step.
+    pub fn push(&mut self, step: &StepSummary) {
+        let mut whole: Option<StepSummary> = None;
+        for level in &mut self.levels {
+            level.merge(whole.as_ref().unwrap_or(step));
+            match level.take_whole() {
+                Some(group) => whole = Some(group),
+                None => return,
+            }
+        }
+    }
+
+    /// Bytes that writing the rows that wait, and those of `more` steps behind the first `done`, may
+    /// add to the file.
+    pub fn need(&self, done: u64, more: usize) -> u64 {
+        let after = done.saturating_add(more as u64);
+        let of_level = |level: &Level| -> u64 {
+            let rows = after / level.width - done / level.width;
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+            level.series.iter().map(|series| series.need(rows)).sum()
+        };
+        self.levels.iter().map(of_level).sum()
+    }
+
+    /// Appends the rows that are waiting.
+    pub fn write(&mut self) -> hdf5::Result<()> {
+        let mut series = self.levels.iter_mut().flat_map(|level| &mut level.series);
+        series.try_for_each(AnySeries::write)
+    }
+}
+
+impl Level {
+    fn merge(&mut self, part: &StepSummary) {
+        match &mut self.unfinished {
+            Some(group) => group.merge(part),
+            None => self.unfinished = Some(part.clone()),
+        }
+    }
+
+    /// Queues the group for writing if it is whole.
+    fn take_whole(&mut self) -> Option<StepSummary> {
+        let group = self
+            .unfinished
+            .take_if(|group| group.end % self.width == 0)?;
+        take(COLUMNS, &mut self.series, &Rows::of(&group));
+        Some(group)
+    }
+}
+
+/// Cuts the rows off that are not wholly within the first `steps` steps.
+pub fn cut_to(file: &File, steps: u64) -> hdf5::Result<()> {
+    let Ok(pyramid) = file.group("pyramid") else {
+        return Ok(());
+    };
+    let there = |width: &u64| pyramid.link_exists(&width.to_string());
+    for width in WIDTHS.into_iter().filter(there) {
+        let group = file.group(&group_name(width))?;
+        let rows = usize::try_from(steps / width).map_err(|error| error.to_string())?;
+        for column in COLUMNS {
+            cut(&group.dataset(column.path)?, rows)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads rows of a level back while the file is open for writing.
+fn read_rows(
+    group: &Group,
+    header: &RunHeader,
+    width: u64,
+    rows: std::ops::Range<u64>,
+) -> hdf5::Result<Vec<StepSummary>> {
+    struct Slice(std::ops::Range<usize>);
+    impl Read for Slice {
+        type Error = hdf5::Error;
+        fn column<T: hdf5::H5Type>(&self, dataset: &Dataset) -> hdf5::Result<Vec<T>> {
+            super::series::read_rows(dataset, self.0.clone())
+        }
+    }
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let index = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
+    let datasets = Datasets::open(|name, _| group.dataset(name))?;
+    let read = datasets.read(&Slice(index(rows.start)..index(rows.end)))?;
+    let layers = header.layout.layers.len();
+    Ok((0..)
+        .zip(rows)
+        .map(|(at, row)| read.summary(at, row * width, width, layers))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::layout::{ParamLayout, TensorKind};
+
+    fn header() -> RunHeader {
+        let mut layout = ParamLayout::default();
+        for name in ["a", "b"] {
+            layout.push_layer(name, "linear", 3, &[(TensorKind::Bias, vec![3])]);
+        }
+        RunHeader {
+            layout,
+            ..RunHeader::default()
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "few steps")]
+    fn step(first: u64) -> StepSummary {
+        let value = |salt: u64| ((first * 37 + salt) % 101) as f64 / 7.0 - 6.0;
+        let layer = |salt: u64| LayerSummary {
+            lca: value(salt),
+            lca_min: value(salt),
+            lca_max: value(salt),
+            lca_error: value(salt + 1),
+            helped: first % 4,
+            hurt: first % 3,
+            update_flips: salt,
+            gradient_flips: first % 2,
+            held_out_lca: value(salt + 2),
+        };
+        StepSummary {
+            first,
+            end: first + 1,
+            epoch: first as f64,
+            learning_rate: value(3),
+            batch_loss: value(4),
+            seconds: first as f64,
+            gradient_evals: first % 5,
+            segments: first % 8,
+            loss_before: value(5),
+            loss_after: value(6),
+            train_accuracy: value(7),
+            test_loss: value(8),
+            test_accuracy: value(9),
+            loss_min: value(6),
+            loss_max: value(6),
+            test_min: value(8),
+            test_max: value(8),
+            total: value(10),
+            residual: value(11),
+            worst_residual: value(11).abs(),
+            above_tolerance: first % 2,
+            layers: vec![layer(20), layer(30)],
+        }
+    }
+
+    fn steps(range: std::ops::Range<u64>) -> Vec<StepSummary> {
+        range.map(step).collect()
+    }
+
+    fn push(pyramid: &mut Pyramid, range: std::ops::Range<u64>) {
+        for step in steps(range) {
+            pyramid.push(&step);
+        }
+    }
+
+    fn merged(parts: &[StepSummary]) -> StepSummary {
+        let mut whole = parts[0].clone();
+        for part in &parts[1..] {
+            whole.merge(part);
+        }
+        whole
+    }
+
+    fn create(path: &Path) -> (File, Pyramid) {
+        let file = File::create(path).unwrap();
+        let pyramid = Pyramid::create(&file, &header()).unwrap();
+        (file, pyramid)
+    }
+
+    /// Everything in the file, level by level.
+    fn rows(path: &Path) -> Vec<Vec<StepSummary>> {
+        let file = File::open(path).unwrap();
+        let level = |&width: &u64| {
+            let group = file.group(&group_name(width)).unwrap();
+            let rows = group.dataset("total").unwrap().shape()[0] as u64;
+            read_rows(&group, &header(), width, 0..rows).unwrap()
+        };
+        WIDTHS.iter().map(level).collect()
+    }
+
+    #[test]
+    fn a_row_is_the_merged_steps_and_only_whole_groups_are_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pyramid.h5");
+        let (file, mut pyramid) = create(&path);
+        push(&mut pyramid, 0..33_000);
+        pyramid.write().unwrap();
+        drop((pyramid, file));
+        let levels = rows(&path);
+        assert_eq!(
+            levels.iter().map(Vec::len).collect::<Vec<_>>(),
+            [1031, 32, 1]
+        );
+        assert_eq!(levels[0][1], merged(&steps(32..64)));
+        assert_eq!(levels[1][1], merged(&levels[0][32..64]));
+        assert_eq!((levels[2][0].first, levels[2][0].end), (0, 32_768));
+    }
+
+    #[test]
+    fn a_file_that_goes_on_is_as_if_written_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let at_once = folder.path().join("once.h5");
+        let (file, mut pyramid) = create(&at_once);
+        push(&mut pyramid, 0..35_000);
+        pyramid.write().unwrap();
+        drop((pyramid, file));
+        // Within a group, at the ends of groups, before the first one, and back from rows that were
+        // written but not committed; of those, some stay behind the end where nothing is cut off.
+        for (written, done) in [
+            (33_900, 33_900),
+            (2048, 2048),
+            (20, 20),
+            (40_000, 1500),
+            (4000, 1500),
+            (100, 0),
+        ] {
+            let path = folder.path().join(format!("{done}.h5"));
+            let (file, mut pyramid) = create(&path);
+            push(&mut pyramid, 0..written);
+            pyramid.write().unwrap();
+            drop((pyramid, file));
+            let file = File::open_rw(&path).unwrap();
+            if written > 35_000 {
+                cut_to(&file, done).unwrap();
+            }
+            let tail = steps(done / 32 * 32..done);
+            let pyramid = Pyramid::reopen(&file, &header(), done, tail).unwrap();
+            let mut pyramid = pyramid.expect("the file has a pyramid");
+            push(&mut pyramid, done..35_000);
+            pyramid.write().unwrap();
+            drop((pyramid, file));
+            assert_eq!(rows(&path), rows(&at_once), "from {done} on");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_pyramid_stays_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = File::create(folder.path().join("none.h5")).unwrap();
+        let pyramid = Pyramid::reopen(&file, &header(), 100, steps(96..100));
+        assert!(pyramid.unwrap().is_none());
+    }
+}

@@ -1,0 +1,160 @@
+//! That the summaries of many steps are those of their steps.
+
+use std::collections::VecDeque;
+
+use super::Check;
+use crate::record::StepSummary;
+use crate::store::error::StoreError;
+use crate::store::pyramid::{COLUMNS, Rows, group_name};
+use crate::store::reader::RunReader;
+use crate::store::schema::Row;
+
+/// Steps and rows read at once.
+const BLOCK: u64 = 512;
+
+/// Columns that are sums of reals. Whoever adds in another order gets other last digits; everything
+/// else is the same in any order.
+const SUMS: [&str; 5] = ["total", "residual", "lca", "lca_error", "held_out_lca"];
+
+/// Whether every row is its steps merged.
+pub fn check(reader: &RunReader, committed: u64) -> Result<Check, StoreError> {
+    let mut check = Check::new("pyramid");
+    let widths = reader.levels.widths();
+    let mut levels: Vec<Level> = widths.map(|width| Level::new(width, committed)).collect();
+    if levels.is_empty() {
+        "none kept".clone_into(&mut check.looked_at);
+        return Ok(check);
+    }
+    let mut from = 0;
+    while from < committed {
+        let to = committed.min(from + BLOCK);
+        for step in reader.steps(from..to)? {
+            let mut whole = Group::of(step);
+            for level in &mut levels {
+                match level.take(whole) {
+                    Some(group) => {
+                        let row = group.merged.first / level.width;
+                        match level.row(reader, row)? {
+                            Some(found) => compare(&mut check, &found, &group),
+                            None => check.fault(|| format!("{} has no row {row}", level.name())),
+                        }
+                        whole = group;
+                    }
+                    None => break,
+                }
+            }
+        }
+        from = to;
+    }
+    let rows = (levels.iter()).map(|level| format!("{} of {}", level.rows, level.width));
+    check.looked_at = format!(
+        "rows of so many steps: {}",
+        rows.collect::<Vec<_>>().join(", ")
+    );
+    Ok(check)
+}
+
+/// Steps merged, and the same of their sums' sizes, by which rounding is measured.
+struct Group {
+    merged: StepSummary,
+    sizes: StepSummary,
+}
+
+impl Group {
+    fn of(step: StepSummary) -> Self {
+        let mut sizes = step.clone();
+        sizes.total = sizes.total.abs();
+        sizes.residual = sizes.residual.abs();
+        for layer in &mut sizes.layers {
+            layer.lca = layer.lca.abs();
+            layer.lca_error = layer.lca_error.abs();
+            layer.held_out_lca = layer.held_out_lca.abs();
+        }
+        let merged = step;
+        Self { merged, sizes }
+    }
+
+    fn merge(&mut self, later: &Self) {
+        self.merged.merge(&later.merged);
+        self.sizes.merge(&later.sizes);
+    }
+}
+
+struct Level {
+    width: u64,
+    unfinished: Option<Group>,
+    /// Rows there must be.
+    rows: u64,
+    /// The next of those in the file.
+    next: VecDeque<StepSummary>,
+}
+
+impl Level {
+    fn new(width: u64, committed: u64) -> Self {
+        Self {
+            width,
+            unfinished: None,
+            rows: committed / width,
+            next: VecDeque::new(),
+        }
+    }
+
+    fn name(&self) -> String {
+        group_name(self.width)
+    }
+
+    /// Adds what follows, and hands a whole group out.
+    fn take(&mut self, part: Group) -> Option<Group> {
+        match &mut self.unfinished {
+            Some(group) => group.merge(&part),
+            None => self.unfinished = Some(part),
+        }
+        (self.unfinished).take_if(|group| group.merged.end.is_multiple_of(self.width))
+    }
+
+    /// The next row as it is in the file.
+    fn row(&mut self, reader: &RunReader, row: u64) -> Result<Option<StepSummary>, StoreError> {
+        if self.next.is_empty() {
+            let rows = row..self.rows.min(row + BLOCK);
+            let read = reader.level_rows(self.width, rows)?;
+            self.next = read.unwrap_or_default().into();
+        }
+        Ok(self.next.pop_front())
+    }
+}
+
+/// A row as it is, and as its steps make it.
+fn compare(check: &mut Check, found: &StepSummary, group: &Group) {
+    let width = group.merged.steps();
+    let place = || {
+        let row = group.merged.first / width;
+        format!("{}, row {row}", group_name(width))
+    };
+    let [found, expected, sizes] = [found, &group.merged, &group.sizes].map(Rows::of);
+    for column in COLUMNS {
+        let path = column.path;
+        match &column.row {
+            Row::F64(of) => {
+                let is_sum = SUMS.contains(&path);
+                let numbers = of(&found).iter().zip(of(&expected)).zip(of(&sizes));
+                for ((&found, &expected), &size) in numbers {
+                    let slack = if is_sum { 1e-12 * size } else { 0.0 };
+                    check.close([found, expected], slack, || {
+                        let sum = format!("{}: {path} is", place());
+                        (sum, "its steps make".to_owned())
+                    });
+                }
+            }
+            Row::U64(of) => {
+                let (found, expected) = (of(&found), of(&expected));
+                if found != expected {
+                    check.fault(|| {
+                        let place = place();
+                        format!("{place}: {path} is {found:?}, its steps make {expected:?}")
+                    });
+                }
+            }
+            Row::F32(_) | Row::U32(_) => {}
+        }
+    }
+}
