@@ -198,7 +198,7 @@ impl Tally {
                 }
                 return;
             }
-            Err(_) => panic!("{what}: no answer"),
+            Err(error) => panic!("{what}: no answer: {error}"),
         };
         loop {
             match feed.events.recv_timeout(PATIENCE) {
