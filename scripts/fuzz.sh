@@ -26,6 +26,9 @@ fi
 ASAN_OPTIONS=detect_leaks=0 cargo +nightly fuzz run read_run -- -fork=1 -ignore_crashes=1 -ignore_timeouts=1 -ignore_ooms=1 \
     -detect_leaks=0 -rss_limit_mb=4096 -timeout=20 -max_len=600000 -max_total_time="$seconds" || true
 
+# What the processes that crashed left behind.
+rm -f /dev/shm/lcascope-fuzz-*.h5
+
 ours=0
 theirs=0
 for found in "$artifacts"/*; do
