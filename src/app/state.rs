@@ -96,10 +96,6 @@ struct Pause {
 }
 
 /// The explorer's whole state.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of its own, of the run or of the view"
-)]
 pub struct App {
     pub header: Arc<RunHeader>,
     pub origin: Origin,
