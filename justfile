@@ -30,6 +30,10 @@ lint:
 doc:
     RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items
 
+# Kill a run 100 times (or N times) at random moments: nothing committed may be lost
+torture kills="100":
+    LCASCOPE_KILLS={{ kills }} cargo test --test resume -- --nocapture random
+
 # Run the benchmarks; arguments go on to `cargo bench`
 bench *args:
     cargo bench {{ args }}

@@ -286,6 +286,9 @@ fn a_killed_run_is_repaired_for_other_tools_and_still_goes_on() {
     assert_same_numbers(&whole, &path);
 }
 
+/// What is done to a file.
+type Damage<'a> = &'a dyn Fn(&hdf5::File);
+
 #[test]
 fn verify_says_what_is_wrong_where() {
     let folder = tempdir().unwrap();
@@ -314,7 +317,6 @@ fn verify_says_what_is_wrong_where() {
         let values = ndarray::ArrayD::from_shape_vec(shape, values).unwrap();
         dataset.write(values.view()).unwrap();
     };
-    type Damage<'a> = &'a dyn Fn(&hdf5::File);
     let cases: [(Damage, &[&str]); 8] = [
         (
             &|file| reals(file, "loss/train", 4),
