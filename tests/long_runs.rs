@@ -315,7 +315,7 @@ fn a_training_is_looked_at_closely_while_it_goes_on() {
     let whole = app.timeline.whole();
     assert_close(
         whole.layer_sums(0).lca,
-        lca,
+        sum,
         1e-12,
         "the file and the screen",
     );
