@@ -113,13 +113,17 @@ impl Resumable {
             0 => Vec::new(),
             rest => reader.steps(keep.steps - rest..keep.steps)?,
         };
-        drop(reader);
         let disk = fs::OpenOptions::new().read(true).write(true).open(&path);
         let disk = disk.map_err(|error| StoreError::Io {
             path: path.clone(),
             error,
         })?;
         let lock = WriterLock::take(&disk, &path)?;
+        // Before the lock was had, somebody else may have gone on with the run.
+        if reader.refresh()?.committed != state.committed {
+            return Err(StoreError::Live { path });
+        }
+        drop(reader);
         lock.give_way(&path)?;
         clear_marks(&path)?;
         let file = open_to_write(&path)?;
