@@ -226,7 +226,7 @@ impl Timeline {
     fn unfinished(&self, shown: u64) -> Option<Range<u64>> {
         let entry = self.coarse.at(shown.checked_sub(1)?)?;
         let few = shown - entry.first <= self.cap as u64 / 2;
-        (entry.end > shown && few).then(|| entry.first..shown)
+        (entry.end > shown && few).then_some(entry.first..shown)
     }
 
     /// The request could not be sent: nothing is on its way.
