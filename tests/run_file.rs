@@ -209,7 +209,7 @@ fn every_dataset_of_the_contract_is_there() {
     // Compressed in blocks that are appended whole.
     for path in ["lca/param", "weight/value"] {
         let dataset = file.dataset(path);
-        assert_eq!(dataset.chunk(), Some(vec![32, 512]));
+        assert_eq!(dataset.chunk(), Some(vec![32, 256]));
         assert!(!dataset.filters().is_empty());
     }
     assert_eq!(file.counts("state/committed").values, [12]);

@@ -418,8 +418,8 @@ fn a_crash_of_the_library_leaves_the_screen_and_says_so() {
     }
     let folder = tempfile::tempdir().unwrap();
     let file = path(folder.path(), "run.h5");
-    let program = env!("CARGO_BIN_EXE_lcascope");
-    let mut training = Command::new(program)
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lcascope"));
+    command
         .args([
             "train",
             "--quiet",
@@ -429,9 +429,8 @@ fn a_crash_of_the_library_leaves_the_screen_and_says_so() {
             "100000000",
             "-o",
         ])
-        .arg(&file)
-        .spawn()
-        .unwrap();
+        .arg(&file);
+    let _training = Training::start(command, Path::new(&file).to_owned());
     let terminal = Terminal::new("crash", 120, 24);
     while !Path::new(&file).exists() {
         sleep(Duration::from_millis(20));
@@ -459,11 +458,17 @@ fn a_crash_of_the_library_leaves_the_screen_and_says_so() {
     assert_eq!(readers.len(), 1, "{readers:?}");
     signal("STOP", &readers[0]);
     terminal.press(&["q"]);
+    // Once the training is known to take orders, it is asked about.
+    let asked = "leave it running";
+    let screen = terminal.wait_until("exit=0 or a question", |screen| {
+        screen.contains("exit=0") || screen.contains(asked)
+    });
+    if screen.contains(asked) {
+        terminal.press(&["q"]);
+    }
     terminal.wait_for("exit=0");
     terminal.is_restored();
     assert!(readers_of(&file).is_empty());
-    training.kill().unwrap();
-    training.wait().unwrap();
 }
 
 #[test]
