@@ -6,6 +6,7 @@
 use hdf5::Dataset;
 use ndarray::s;
 
+use super::blocks::rows_before;
 use super::bounds::RowBound;
 use super::error::{Context, StoreError};
 use super::reader::RunReader;
@@ -178,11 +179,8 @@ impl RunReader {
         };
         let rows = rows.min(most(&values, params)?).min(most(&index, 1)?);
         let mut steps: Vec<u64> = self.rows(&index, 0..rows)?;
-        let there = |&step: &u64| step.saturating_add(table.behind) <= committed;
-        steps.truncate(steps.iter().take_while(|step| there(step)).count());
-        if !steps.is_sorted_by(|a, b| a < b) {
-            return Err(self.damaged(format!("the steps in {} do not ascend", table.index)));
-        }
+        let end = committed.saturating_add(1).saturating_sub(table.behind);
+        steps.truncate(rows_before(&steps, end));
         Ok(Some((values, steps)))
     }
 }
