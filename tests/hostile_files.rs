@@ -21,11 +21,12 @@ fn folder() -> TempDir {
     TempDir::new().unwrap()
 }
 
+const TINY: &str = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
+                    [[layer]]\nkind = 'linear'\nunits = 10\n";
+
 /// A small network's run of 3 steps: 2 layers, 4 tensors, 3985 parameters.
 fn small_run(folder: &Path) -> PathBuf {
-    let text = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
-                [[layer]]\nkind = 'linear'\nunits = 10\n";
-    fs::write(folder.join("tiny.toml"), text).unwrap();
+    fs::write(folder.join("tiny.toml"), TINY).unwrap();
     let flags = [
         "tiny.toml",
         "--steps=3",
@@ -326,6 +327,41 @@ fn absurd_numbers_are_shown_or_refused() {
             assert!(error.contains(path), "{error}");
             assert!(error.contains(&value.to_string()), "{error}");
         }
+    }
+}
+
+/// Summaries of many steps are a screen's first look at a long run, and are believed no more than steps.
+#[test]
+fn absurd_summaries_are_shown() {
+    let folder = folder();
+    fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
+    let flags = ["tiny.toml", "--steps=70", "--lca-test"];
+    let whole = train(folder.path(), "whole.h5", &flags);
+    for (real, count) in [
+        (f64::NAN, 0),
+        (f64::INFINITY, u64::MAX),
+        (f64::MAX, u64::MAX / 2),
+    ] {
+        let hostile = changed(&whole, |file| {
+            let level = |path: &String| path.starts_with("pyramid/32/");
+            for path in RunFile(file.clone()).paths().into_iter().filter(level) {
+                let dataset = file.dataset(&path).unwrap();
+                let shape = dataset.shape();
+                match common::type_name(&dataset).as_str() {
+                    "f64" => dataset.write(&ndarray::ArrayD::from_elem(shape, real)),
+                    _ => dataset.write(&ndarray::ArrayD::from_elem(shape, count)),
+                }
+                .unwrap();
+            }
+        });
+        let reader = RunReader::open(&hostile).unwrap();
+        assert_eq!(reader.refresh().unwrap().committed, 70);
+        let mut app = App::new(reader.header().clone().into(), Origin::Replay);
+        let coarse = reader.merged(&(0..70), 64, 70, 1000).unwrap();
+        assert_eq!(coarse.len(), 2);
+        assert_eq!(coarse[0].gradient_evals, count.saturating_mul(2));
+        app.event(FeedEvent::Steps(coarse));
+        assert_eq!(show(app).timeline.end(), 70);
     }
 }
 

@@ -275,7 +275,8 @@ impl Run<'_> {
         let layout = self.layout();
         let layers = layout.layers.len();
         let classes = self.header.classes.len();
-        let by_class = group == "lca/";
+        // A library's run may have no classes.
+        let by_class = group == "lca/" && classes > 0;
         let width = layout.units() + layout.tensors.len() + layers * (1 + classes);
         for steps in self.blocks(width) {
             let path = |name: &str| format!("{group}{name}");
