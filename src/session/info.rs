@@ -50,10 +50,16 @@ fn describe(out: &mut String, path: &Path, header: &RunHeader, state: &RunState)
     );
     let mut status = state.status.name().to_owned();
     if state.status == Status::Running {
-        if state.paused {
+        if state.writer_is_lost() {
+            "writer lost".clone_into(&mut status);
+        } else if state.paused {
             status.push_str(", paused");
         }
         let _ = write!(status, ", last sign of life {:.0} s ago", state.silent);
+        if state.writer_is_lost() {
+            let path = path.display();
+            let _ = write!(status, "; `lcascope train --resume {path}` goes on with it");
+        }
     }
     if !state.message.is_empty() {
         let _ = write!(status, ": {}", state.message);

@@ -57,10 +57,11 @@ pub struct RunState {
 const LOST_AFTER: f64 = 10.0;
 
 impl RunState {
-    /// Whether the writer of a running run has not been heard of for long.
+    /// Whether the writer of a running run has ended without a word. Where no lock tells, it has not
+    /// been heard of for long.
     #[must_use]
     pub fn writer_is_lost(&self) -> bool {
-        self.held != Some(true) && self.silent >= LOST_AFTER
+        self.status == Status::Running && !self.is_live()
     }
 
     /// Whether the file is being written.
@@ -293,6 +294,13 @@ impl RunReader {
             Status::Running => held(&host, lock::is_held(&self.disk)),
             _ => Some(false),
         };
+        // Between the two looks it may have come to its end as it should.
+        if status == Status::Running
+            && held == Some(false)
+            && self.latest::<u8>("state/status")? != status.code()
+        {
+            return self.refresh();
+        }
         Ok(RunState {
             status,
             message: message.concat(),
