@@ -385,9 +385,12 @@ fn kills() -> u64 {
 #[test]
 fn a_run_that_is_killed_at_random_moments_loses_nothing() {
     let folder = tempdir().unwrap();
-    let steps = format!("--steps={}", 60 * kills());
+    // Small steps, and enough of them for every life to take some.
+    let steps = format!("--steps={}", 40 * kills());
     let flags = [
         steps.as_str(),
+        "--train-size=150",
+        "--test-size=50",
         "--checkpoint-every=9",
         "--record-params=10",
         "--record-weights=10",
