@@ -386,17 +386,24 @@ fn kills() -> u64 {
 fn a_run_that_is_killed_at_random_moments_loses_nothing() {
     let folder = tempdir().unwrap();
     // Small steps, and enough of them for every life to take some.
-    let steps = format!("--steps={}", 40 * kills());
-    let flags = [
-        steps.as_str(),
-        "--train-size=150",
-        "--test-size=50",
-        "--checkpoint-every=9",
-        "--record-params=10",
-        "--record-weights=10",
-    ];
-    let whole = train(folder.path(), "whole.h5", &flags);
-    let (command, path) = train_command(folder.path(), "killed.h5", &flags);
+    let steps = format!("--steps={}", 200 * kills());
+    let command = |name: &str| {
+        let path = folder.path().join(name);
+        let mut command = lcascope();
+        command
+            .args(["train", "--quiet", "--train-size=150", "--test-size=50"])
+            .args([
+                "--checkpoint-every=9",
+                "--record-params=10",
+                "--record-weights=10",
+            ])
+            .args([steps.as_str(), "-o"])
+            .arg(&path);
+        (command, path)
+    };
+    let (left_alone, whole) = command("whole.h5");
+    assert_eq!(Outcome::of(left_alone).code, Some(0));
+    let (command, path) = command("killed.h5");
     let mut random = ChaCha8Rng::seed_from_u64(4);
     let mut seen = 0;
     let mut killed = 0;
