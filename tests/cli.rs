@@ -754,8 +754,10 @@ fn without_a_command_and_a_terminal_the_demo_trains_headless() {
     command.current_dir(folder.path());
     let mut demo = Training::start(command, folder.path().join("runs"));
     demo.path = patiently("the demo's run file", || {
-        let mut runs = fs::read_dir(&demo.path).ok()?;
-        runs.next().map(|run| run.unwrap().path())
+        // Its control socket stands beside it.
+        let runs = fs::read_dir(&demo.path).ok()?;
+        let mut paths = runs.map(|run| run.unwrap().path());
+        paths.find(|path| path.extension() == Some("h5".as_ref()))
     });
     let name = demo
         .path
