@@ -370,10 +370,13 @@ fn a_limit_on_the_size_of_files_costs_no_committed_step() {
     let mut limited = Command::new("sh");
     limited
         .current_dir(folder.path())
-        .args(["-c", "ulimit -f 16384; exec \"$0\" \"$@\""])
+        .args(["-c", "ulimit -f 32768; exec \"$0\" \"$@\""])
         .arg(command.get_program())
         .args(command.get_args());
-    Outcome::of(limited).fails(1, &["files may not grow beyond 8388608 bytes", "ulimit -f"]);
+    Outcome::of(limited).fails(
+        1,
+        &["files may not grow beyond 16777216 bytes", "ulimit -f"],
+    );
     is_whole(&path, "files may not grow beyond");
 }
 

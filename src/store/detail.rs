@@ -166,7 +166,10 @@ impl RunReader {
         let rows = match (&shape[..], &rows[..]) {
             (&[rows, columns], &[steps]) if columns == params => rows.min(steps),
             _ => {
-                let what = format!("{} of shape {shape:?} does not fit", table.values);
+                let what = format!(
+                    "{} of shape {shape:?} does not fit the layout or {} of shape {rows:?}",
+                    table.values, table.index
+                );
                 return Err(self.damaged(what));
             }
         };
