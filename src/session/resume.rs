@@ -20,9 +20,6 @@ pub struct Resumed {
     pub trainer: Trainer,
     pub recorder: Recorder,
     pub start: StartRecord,
-    /// Steps in the file that stay. Where the checkpoint is older, the trainer computes the rest of
-    /// them again.
-    pub kept: u64,
     pub checkpoint_every: CheckpointEvery,
 }
 
@@ -78,7 +75,6 @@ pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
         trainer,
         recorder,
         start,
-        kept,
         checkpoint_every: config.checkpoint_every,
     })
 }

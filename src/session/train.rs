@@ -133,10 +133,9 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
         trainer,
         recorder,
         start,
-        kept,
         checkpoint_every,
     } = super::resume::resume(path, flags)?;
-    let beginning = Beginning::Resumed { start, kept };
+    let beginning = Beginning::Resumed { start };
     let outlet = (recorder, checkpoint_every);
     Run::spawn(app, trainer, outlet, beginning, path)?.watch(watched, path)
 }
@@ -144,11 +143,9 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
 /// How a run begins.
 enum Beginning {
     Fresh,
-    /// The trainer has started where it was put back; the first `kept` steps are known to the file and
-    /// to the screen.
+    /// The trainer has started where it was put back.
     Resumed {
         start: StartRecord,
-        kept: u64,
     },
 }
 
@@ -417,8 +414,9 @@ fn run_training(
 ) -> Recorded {
     let ended = match beginning {
         Beginning::Fresh => train::run(&mut trainer, orders, &mut outlet),
-        Beginning::Resumed { start, kept } => {
-            let told = match kept {
+        Beginning::Resumed { start } => {
+            // Without a checkpoint it begins anew: the weights at θ_0 may not be in the file yet.
+            let told = match trainer.steps_done() {
                 0 => outlet.start(start),
                 _ => Ok(()),
             };
