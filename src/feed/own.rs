@@ -5,7 +5,7 @@
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use super::FeedEvent;
 use super::detail::{self, Desk, DetailRequest, Details, read};
+use super::process::piped;
 use super::wire::{self, Answer, Request};
 use crate::store::RunReader;
 
@@ -101,16 +102,12 @@ impl Process {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(&self, mut command: Command) -> Option<Pipes> {
+    fn start(&self, command: Command) -> Option<Pipes> {
         let mut state = self.state();
         if state.left {
             return None;
         }
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut child = command.spawn().ok()?;
+        let mut child = piped(command).ok()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         state.child = Some(child);
         let (requests, answers) = pipes?;

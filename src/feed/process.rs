@@ -84,19 +84,20 @@ impl SharedChild {
     }
 }
 
+/// Starts a process that is talked to through pipes. Whatever the library prints when it crashes is not
+/// for the screen.
+pub(super) fn piped(mut command: Command) -> io::Result<Child> {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stderr(Stdio::null()).spawn()
+}
+
 /// Starts `reader`, a command that [`serve`]s the file at `path`, and the thread that listens to it.
 ///
 /// # Errors
 /// The process cannot be started.
-pub fn spawn(mut reader: Command, path: &Path) -> Result<Opening, OpenError> {
+pub fn spawn(reader: Command, path: &Path) -> Result<Opening, OpenError> {
     let none = |error: io::Error| OpenError::NoProcess(error.to_string());
-    let mut child = reader
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        // Whatever the library prints when it crashes is not for the screen.
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(none)?;
+    let mut child = piped(reader).map_err(none)?;
     let requests = child.stdin.take();
     let answers = child.stdout.take();
     let child = SharedChild(Arc::new(Mutex::new(child)));
@@ -271,14 +272,9 @@ pub fn crash(status: ExitStatus) -> String {
 ///
 /// # Errors
 /// The file is no run, or the reader crashed on it.
-pub fn peek(mut reader: Command, path: &Path) -> Result<Opened, OpenError> {
+pub fn peek(reader: Command, path: &Path) -> Result<Opened, OpenError> {
     let none = |error: io::Error| OpenError::NoProcess(error.to_string());
-    let mut child = reader
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(none)?;
+    let mut child = piped(reader).map_err(none)?;
     let answer = match child.stdout.take() {
         Some(answers) => wire::receive(&mut BufReader::new(answers)),
         None => Ok(None),

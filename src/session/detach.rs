@@ -148,7 +148,9 @@ impl Detached {
     /// worth a training that has begun.
     pub fn begun(mut self, output: &Path) -> Log {
         let path = log_path(output);
-        let log = File::create(&path).inspect_err(|error| {
+        // Behind what is there: a run that is resumed may have said something before.
+        let log = File::options().create(true).append(true).open(&path);
+        let log = log.inspect_err(|error| {
             let path = path.display();
             let _ = writeln!(io::stderr(), "warning: no log {path}: {error}");
         });

@@ -15,6 +15,7 @@ mod list;
 mod orders;
 mod prepare;
 mod resume;
+mod run;
 mod screen;
 mod standing;
 mod summary;

@@ -2,27 +2,23 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use hdf5::{Dataset, File, H5Type, OpenMode};
-use serde::{Deserialize, Serialize};
 
-use super::bounds::{Bounds, LONGEST, RowBound, damaged};
+use super::bounds::{Bounds, RowBound};
 use super::error::{Context, StoreError};
 use super::levels::Levels;
 use super::lock;
+use super::read_header::{number, open_hdf5, read_header};
 use super::schema::{self, Axes, FORMAT, VERSION};
 use super::series::read_rows;
+use super::state::RunState;
 use super::text;
 use super::writer::unix_seconds;
-use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
 use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, above};
-
-/// The first bytes of every HDF5 file without a user block.
-const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
 /// How often the library tries to read what a writer may just be changing. It waits 1 ns before the
 /// second attempt and twice as long before every further one, a second in all; its own choice of
@@ -31,46 +27,6 @@ const READ_ATTEMPTS: u32 = 30;
 
 /// No step takes as many gradients: more is damage.
 const MOST_GRADIENTS: u64 = 1 << 32;
-
-/// How far a run has come.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunState {
-    pub status: Status,
-    /// Why it failed; empty if it did not.
-    pub message: String,
-    /// Whole steps that may be read.
-    pub committed: u64,
-    /// Whether a running training waits for the order to go on.
-    pub paused: bool,
-    /// Seconds since the writer's last sign of life, as far as clocks tell.
-    pub silent: f64,
-    /// Whether a writer holds the file's lock; `None` where that says nothing.
-    pub held: Option<bool>,
-    /// The writer's host; empty in files of older versions.
-    pub host: String,
-    /// The writer's process there.
-    pub process: u64,
-}
-
-/// A writer renews its heartbeat twice a second; after this many seconds it is taken for lost, unless
-/// it holds the file's lock: it may have been stopped, or its disk be slow.
-const LOST_AFTER: f64 = 10.0;
-
-impl RunState {
-    /// Whether the writer of a running run has ended without a word. Where no lock tells, it has not
-    /// been heard of for long.
-    #[must_use]
-    pub fn writer_is_lost(&self) -> bool {
-        self.status == Status::Running && !self.is_live()
-    }
-
-    /// Whether the file is being written.
-    #[must_use]
-    pub fn is_live(&self) -> bool {
-        let alive = self.held.unwrap_or(self.silent < LOST_AFTER);
-        self.status == Status::Running && alive
-    }
-}
 
 /// A run file open for reading. Only the thread that owns it may use it.
 pub struct RunReader {
@@ -588,177 +544,4 @@ pub(super) fn open_dataset(
         });
     }
     Ok(dataset)
-}
-
-/// Tells other files from HDF5 ones in plain words, before the library gets to see them.
-fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
-    let io = |error| StoreError::Io {
-        path: path.to_owned(),
-        error,
-    };
-    let mut file = fs::File::open(path).map_err(io)?;
-    let mut start = Vec::new();
-    let read = file
-        .by_ref()
-        .take(SIGNATURE.len() as u64)
-        .read_to_end(&mut start);
-    if read.map_err(io)? == 0 {
-        return Err(StoreError::Empty {
-            path: path.to_owned(),
-        });
-    }
-    if start != SIGNATURE {
-        return Err(StoreError::NotHdf5 {
-            path: path.to_owned(),
-        });
-    }
-    Ok(file)
-}
-
-fn number<T: H5Type>(path: &Path, file: &File, name: &str) -> Result<T, StoreError> {
-    file.attr(name)
-        .and_then(|attribute| attribute.read_scalar())
-        .doing(path, || format!("read the attribute {name}"))
-}
-
-fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeader, StoreError> {
-    let string = |name: &str| {
-        text::read_line(file, name).doing(path, || format!("read the attribute {name}"))
-    };
-    let rows = |name: &str| -> Result<Vec<u32>, StoreError> {
-        let rows: Vec<u64> = bounds.vector(file, name)?;
-        let small = |row: u64| u32::try_from(row).ok();
-        (rows.into_iter().map(small).collect::<Option<_>>()).ok_or_else(|| StoreError::Damaged {
-            path: path.to_owned(),
-            what: format!("{name} has a row above 2^32"),
-        })
-    };
-    let layout = read_layout(path, file, bounds)?;
-    let traced: Vec<u64> = bounds.vector(file, "trace/parameter")?;
-    if let Some(index) = traced.iter().find(|&&i| i >= layout.params() as u64) {
-        let what = format!("trace/parameter has {index}, beyond the last parameter");
-        return Err(damaged(path, what));
-    }
-    Ok(RunHeader {
-        producer: string("producer")?,
-        created: string("created")?,
-        config: text::read_attribute(file, "config")
-            .doing(path, || "read the attribute config".to_owned())?,
-        seed: number(path, file, "seed")?,
-        device: string("device")?,
-        dataset: string("dataset")?,
-        dataset_sha256: string("dataset_sha256")?,
-        integrator: string("integrator")?,
-        slice_size: number(path, file, "slice_size")?,
-        network: string("network")?,
-        planned_steps: number(path, file, "planned_steps")?,
-        steps_per_epoch: number(path, file, "steps_per_epoch")?,
-        tolerance: number(path, file, "tolerance")?,
-        layout,
-        classes: bounds.names(file, "layout/class/name")?,
-        train_index: rows("data/train_index")?,
-        test_index: rows("data/test_index")?,
-        validation_index: rows("data/validation_index")?,
-        traced,
-        histogram_edges: bounds.vector(file, "lca/histogram_edges")?,
-        held_out_lca: file.link_exists("lca_test"),
-        record_weights: u64::from(file.link_exists("weight")),
-        record_params: u64::from(file.link_exists("lca/param")),
-        checkpoint: Vec::new(),
-    })
-}
-
-/// Rebuilds the layout and checks that it hangs together.
-fn read_layout(path: &Path, file: &File, bounds: &Bounds) -> Result<ParamLayout, StoreError> {
-    let damaged = |what: &str| {
-        let what = format!("the layout of the parameters is damaged: {what}");
-        damaged(path, what)
-    };
-    let names = |name: &str| bounds.names(file, name);
-    let sizes = |name: &str| -> Result<Vec<usize>, StoreError> {
-        let values: Vec<u64> = bounds.vector(file, name)?;
-        let size = |v: u64| usize::try_from(v).ok().filter(|&v| v <= LONGEST.params);
-        (values.into_iter().map(size).collect::<Option<_>>()).ok_or_else(|| damaged(name))
-    };
-    let layer_names = names("layout/layer/name")?;
-    let layer_kinds = names("layout/layer/kind")?;
-    let layer_units = sizes("layout/layer/units")?;
-    let layer_params = sizes("layout/layer/params")?;
-    let tensor_names = names("layout/tensor/name")?;
-    let tensor_kinds = names("layout/tensor/kind")?;
-    let tensor_layer = sizes("layout/tensor/layer")?;
-    let offsets = sizes("layout/tensor/offset")?;
-    let lengths = sizes("layout/tensor/size")?;
-    let shapes = sizes("layout/tensor/shape")?;
-    let (layers, tensors) = (layer_names.len(), tensor_names.len());
-    let tensor_lists = [
-        tensor_kinds.len(),
-        tensor_layer.len(),
-        offsets.len(),
-        lengths.len(),
-        shapes.len() / 4,
-    ];
-    let layer_lists = [layer_kinds.len(), layer_units.len(), layer_params.len()];
-    if layer_lists != [layers; 3] || tensor_lists != [tensors; 5] {
-        return Err(damaged("lists of different lengths"));
-    }
-    if layers > LONGEST.layers || tensors > LONGEST.tensors {
-        let lists = format!("{layers} layers and {tensors} tensors are more than there can be");
-        return Err(damaged(&lists));
-    }
-
-    let mut layout = ParamLayout::default();
-    let mut next = 0;
-    for k in 0..tensors {
-        let shape: Vec<usize> = shapes[4 * k..4 * k + 4]
-            .iter()
-            .copied()
-            .take_while(|&n| n > 0)
-            .collect();
-        let units = layer_units.get(tensor_layer[k]);
-        let product = shape.iter().try_fold(1_usize, |p, &n| p.checked_mul(n));
-        if offsets[k] != next || product != Some(lengths[k]) || shape.first() != units {
-            return Err(damaged(&format!("tensor {k}")));
-        }
-        next += lengths[k];
-        if next > LONGEST.params {
-            return Err(damaged("more parameters than there can be"));
-        }
-        layout.tensors.push(Tensor {
-            name: tensor_names[k].clone(),
-            kind: TensorKind::from_name(&tensor_kinds[k])
-                .ok_or_else(|| damaged("a tensor's kind"))?,
-            layer: tensor_layer[k],
-            range: offsets[k]..next,
-            shape,
-        });
-    }
-    let mut unit = 0;
-    let mut tensor = 0;
-    for l in 0..layers {
-        let first = tensor;
-        while layout.tensors.get(tensor).is_some_and(|t| t.layer == l) {
-            tensor += 1;
-        }
-        let range = match layout.tensors[first..tensor] {
-            [] => return Err(damaged(&format!("layer {l} has no tensors"))),
-            [ref a, .., ref z] => a.range.start..z.range.end,
-            [ref only] => only.range.clone(),
-        };
-        if range.len() != layer_params[l] {
-            return Err(damaged(&format!("the parameters of layer {l}")));
-        }
-        layout.layers.push(Layer {
-            name: layer_names[l].clone(),
-            kind: layer_kinds[l].clone(),
-            range,
-            tensors: first..tensor,
-            units: unit..unit + layer_units[l],
-        });
-        unit += layer_units[l];
-    }
-    if tensor != tensors {
-        return Err(damaged("tensors out of the layers' order"));
-    }
-    Ok(layout)
 }

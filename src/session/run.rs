@@ -1,0 +1,357 @@
+//! A run under way: the trainer's thread, where its steps go, and who watches it.
+
+use std::any::Any;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::detach::Detached;
+use super::guard;
+use super::headless::{self, Progress};
+use super::screen::{self, Signals};
+use super::{Failure, summary};
+use crate::app::{App, Quit};
+use crate::config::{CheckpointEvery, ConfigError, Options};
+use crate::control::{self, Server};
+use crate::feed::{self, Feed, FeedSender};
+use crate::record::{Checkpoint, RunEnd, StartRecord, Status, StepRecord, StepSummary};
+use crate::store::{Recorder, RecorderStats, StoreError};
+use crate::train::{self, Control, Sink, SinkClosed, Trainer};
+use crate::tui::{Exit, ScreenOptions};
+
+/// How a run begins.
+pub enum Beginning {
+    Fresh,
+    /// The trainer has started where it was put back.
+    Resumed {
+        start: StartRecord,
+    },
+}
+
+/// Where a run is watched, and whether anything is said at its end.
+pub struct Watched {
+    place: Place,
+    pub quiet: bool,
+    detached: Option<Detached>,
+}
+
+impl Watched {
+    pub fn from(options: &Options, detached: Option<Detached>) -> Result<Self, ConfigError> {
+        let screen = screen::options(options.color, options.glyphs, options.fps)?;
+        let quiet = detached.is_some() || options.quiet.unwrap_or(false);
+        let headless = quiet || options.headless.unwrap_or(false) || !screen::has_terminal();
+        let place = match (headless, quiet) {
+            (_, true) => Place::Nowhere,
+            (true, false) => Place::Bar,
+            (false, false) => Place::Screen(screen),
+        };
+        Ok(Self {
+            place,
+            quiet,
+            detached,
+        })
+    }
+}
+
+/// Where a run is watched.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+enum Place {
+    Screen(ScreenOptions),
+    Bar,
+    Nowhere,
+}
+
+/// How the recording of a run ended.
+type Recorded = Result<(RunEnd, RecorderStats), StoreError>;
+
+/// A training under way, and what is known of it.
+pub struct Run {
+    app: App,
+    feed: Feed,
+    controls: Sender<Control>,
+    signals: Signals,
+    /// Whether other processes can give orders too.
+    controllable: bool,
+    thread: thread::JoinHandle<Recorded>,
+}
+
+impl Run {
+    /// Starts the trainer's thread, and the control socket beside the run file.
+    pub fn spawn(
+        app: App,
+        trainer: Trainer,
+        (recorder, checkpoint_every): (Recorder, CheckpointEvery),
+        beginning: Beginning,
+        output: &Path,
+    ) -> Result<Self, Failure> {
+        let (controls, orders) = unbounded();
+        let planned = app.header.planned_steps;
+        let progress = control::Progress::new();
+        progress.steps_done(trainer.steps_done());
+        let server = Server::spawn(output, controls.clone(), progress.clone(), planned);
+        let server = server
+            .inspect_err(|(path, error)| {
+                let path = path.display();
+                let _ = writeln!(
+                    io::stderr(),
+                    "warning: no control socket {path}: {error}; `lcascope stop` and `pause` cannot \
+                     reach this training, signals can"
+                );
+            })
+            .ok();
+        let controllable = server.is_some();
+        let (feed_sender, feed) = feed::live(app.header.clone(), controls.clone());
+        let signals = Signals::listen(Some(controls.clone()))?;
+        let outlet = Outlet {
+            recorder,
+            feed: feed_sender,
+            progress,
+            tolerance: app.header.tolerance,
+            shown: app.timeline.end(),
+            checkpoints: Checkpoints::new(checkpoint_every, trainer.steps_done()),
+        };
+        let thread = thread::Builder::new()
+            .name("trainer".to_owned())
+            .spawn(move || {
+                let recorded = run_training(trainer, beginning, outlet, &orders);
+                // The file is closed: now, and not before, those who wait for the end are told.
+                drop(server);
+                recorded
+            })
+            .map_err(|error| Failure::Other(format!("cannot start the training: {error}")))?;
+        Ok(Self {
+            app,
+            feed,
+            controls,
+            signals,
+            controllable,
+            thread,
+        })
+    }
+
+    /// Watches the training to its end or the user's, and reports it.
+    pub fn watch(self, mut watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
+        let Some(detached) = watched.detached.take() else {
+            return self.watch_here(watched, output);
+        };
+        let log = detached.begun(output);
+        let result = self.watch_here(watched, output);
+        if result.is_ok() {
+            log.remove_if_empty();
+        }
+        result
+    }
+
+    fn watch_here(self, watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
+        let Self {
+            mut app,
+            mut feed,
+            controls,
+            signals,
+            controllable,
+            thread,
+        } = self;
+        let mut interrupted = None;
+        let Watched {
+            place, mut quiet, ..
+        } = watched;
+        match place {
+            Place::Screen(options) => {
+                let path = output.to_owned();
+                let closely = feed::details(move || guard::detail_reader(&path));
+                // Without its thread the screen shows what it has.
+                let (details, reader) = closely.ok().unzip();
+                feed.details = details;
+                let shown = screen::show(&feed, &mut app, &options, &signals);
+                // Nothing is looked at closely any more.
+                feed.details = None;
+                drop(reader);
+                // A screen that cannot be drawn is no reason to lose the training's steps.
+                match shown {
+                    Ok(Exit::Quit(Quit::Stop)) => stop(&controls),
+                    Ok(exit @ (Exit::Quit(Quit::Leave) | Exit::Hangup)) => {
+                        // After a hang-up nobody is left to read a bar or a summary.
+                        quiet = exit == Exit::Hangup;
+                        let progress = if quiet { Progress::None } else { Progress::Bar };
+                        // A pause outlives the terminal where somebody can end it.
+                        if !(quiet && controllable) {
+                            let _ = controls.send(Control::Resume);
+                        }
+                        interrupted =
+                            headless::follow(&feed, &mut app, &controls, &signals, progress);
+                    }
+                    Ok(Exit::Signal(signal)) => {
+                        interrupted = Some(signal);
+                        stop(&controls);
+                    }
+                    Err(error) => {
+                        stop(&controls);
+                        // The trainer must not wait for a feed that nobody reads.
+                        drop(feed);
+                        let _ = join(thread);
+                        return Err(error);
+                    }
+                }
+            }
+            Place::Bar | Place::Nowhere => {
+                let progress = if quiet { Progress::None } else { Progress::Bar };
+                interrupted = headless::follow(&feed, &mut app, &controls, &signals, progress);
+            }
+        }
+        // The training may still finish its step: take its last events in while it ends.
+        for event in &feed.events {
+            app.event(event);
+        }
+        let (end, stats) = join(thread)?;
+        if !quiet {
+            super::print(summary::table(&app, &end, stats, output).as_bytes())?;
+        }
+        match (end.status, interrupted) {
+            (Status::Failed, _) => Err(Failure::Run(end.message)),
+            (_, Some(signal)) => Ok(screen::signal_code(signal)),
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+fn stop(controls: &Sender<Control>) {
+    // A training that has ended takes no more orders.
+    let _ = controls.send(Control::Stop);
+}
+
+fn join(thread: thread::JoinHandle<Recorded>) -> Result<(RunEnd, RecorderStats), Failure> {
+    match thread.join() {
+        Ok(recorded) => Ok(recorded?),
+        Err(panic) => Err(Failure::Other(format!(
+            "the training thread panicked: {}; the steps committed before are in the file",
+            panic_text(&*panic)
+        ))),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    (panic.downcast_ref::<&str>().copied())
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// The trainer's thread: trains, records, and tells the screen.
+fn run_training(
+    mut trainer: Trainer,
+    beginning: Beginning,
+    mut outlet: Outlet,
+    orders: &Receiver<Control>,
+) -> Recorded {
+    let ended = match beginning {
+        Beginning::Fresh => train::run(&mut trainer, orders, &mut outlet),
+        Beginning::Resumed { start } => {
+            // Without a checkpoint it begins anew: the weights at θ_0 may not be in the file yet.
+            let told = match trainer.steps_done() {
+                0 => outlet.start(start),
+                _ => Ok(()),
+            };
+            told.and_then(|()| train::proceed(&mut trainer, orders, &mut outlet))
+        }
+    };
+    let Outlet { recorder, feed, .. } = outlet;
+    match ended {
+        Ok(end) => {
+            let result = recorder.finish(end.clone());
+            match &result {
+                Ok(_) => feed.end(&end),
+                Err(error) => feed.broken(error.to_string()),
+            }
+            result.map(|stats| (end, stats))
+        }
+        Err(SinkClosed) => {
+            let end = RunEnd {
+                status: Status::Failed,
+                message: "the recorder failed".to_owned(),
+                totals: None,
+            };
+            let result = recorder.finish(end.clone()).map(|stats| (end, stats));
+            if let Err(error) = &result {
+                feed.broken(error.to_string());
+            }
+            result
+        }
+    }
+}
+
+/// Where a step goes: to the screen as a summary, to the file in full.
+struct Outlet {
+    recorder: Recorder,
+    feed: FeedSender,
+    /// What the control socket tells.
+    progress: Arc<control::Progress>,
+    /// Steps that the screen has from the file of a run that was resumed.
+    shown: u64,
+    checkpoints: Checkpoints,
+    /// The run's, for residuals.
+    tolerance: f64,
+}
+
+impl Sink for Outlet {
+    fn start(&mut self, record: StartRecord) -> Result<(), SinkClosed> {
+        self.feed.start(&record);
+        self.recorder.start(record).map_err(|_| SinkClosed)
+    }
+
+    fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
+        self.progress.steps_done(record.step + 1);
+        if record.step >= self.shown {
+            self.feed.step(StepSummary::of(&record, self.tolerance));
+        }
+        self.recorder.step(record).map_err(|_| SinkClosed)
+    }
+
+    fn paused(&mut self, paused: bool) -> Result<(), SinkClosed> {
+        self.progress.paused(paused);
+        self.feed.paused(paused);
+        self.recorder.paused(paused).map_err(|_| SinkClosed)
+    }
+
+    fn checkpoint_is_due(&mut self, done: u64) -> bool {
+        self.checkpoints.is_due(done)
+    }
+
+    fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), SinkClosed> {
+        self.recorder.checkpoint(checkpoint).map_err(|_| SinkClosed)
+    }
+}
+
+/// When the next checkpoint is due.
+struct Checkpoints {
+    every: CheckpointEvery,
+    last_step: u64,
+    last_time: Instant,
+}
+
+impl Checkpoints {
+    fn new(every: CheckpointEvery, done: u64) -> Self {
+        Self {
+            every,
+            last_step: done,
+            last_time: Instant::now(),
+        }
+    }
+
+    fn is_due(&mut self, done: u64) -> bool {
+        let due = match self.every {
+            CheckpointEvery::Steps(steps) => done - self.last_step >= steps,
+            CheckpointEvery::Seconds(seconds) => {
+                self.last_time.elapsed() >= Duration::from_secs(seconds)
+            }
+        };
+        if due {
+            self.last_step = done;
+            self.last_time = Instant::now();
+        }
+        due
+    }
+}

@@ -1,0 +1,190 @@
+//! Reads what a run file says before its first step, and believes none of it unchecked.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use hdf5::{File, H5Type};
+
+use super::bounds::{Bounds, LONGEST, damaged};
+use super::error::{Context, StoreError};
+use super::text;
+use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
+use crate::record::RunHeader;
+
+/// The first bytes of every HDF5 file without a user block.
+const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
+
+/// Tells other files from HDF5 ones in plain words, before the library gets to see them.
+pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
+    let io = |error| StoreError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    let mut file = fs::File::open(path).map_err(io)?;
+    let mut start = Vec::new();
+    let read = file
+        .by_ref()
+        .take(SIGNATURE.len() as u64)
+        .read_to_end(&mut start);
+    if read.map_err(io)? == 0 {
+        return Err(StoreError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    if start != SIGNATURE {
+        return Err(StoreError::NotHdf5 {
+            path: path.to_owned(),
+        });
+    }
+    Ok(file)
+}
+
+pub fn number<T: H5Type>(path: &Path, file: &File, name: &str) -> Result<T, StoreError> {
+    file.attr(name)
+        .and_then(|attribute| attribute.read_scalar())
+        .doing(path, || format!("read the attribute {name}"))
+}
+
+/// Everything that is known of a run before its first step.
+pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeader, StoreError> {
+    let string = |name: &str| {
+        text::read_line(file, name).doing(path, || format!("read the attribute {name}"))
+    };
+    let rows = |name: &str| -> Result<Vec<u32>, StoreError> {
+        let rows: Vec<u64> = bounds.vector(file, name)?;
+        let small = |row: u64| u32::try_from(row).ok();
+        (rows.into_iter().map(small).collect::<Option<_>>()).ok_or_else(|| StoreError::Damaged {
+            path: path.to_owned(),
+            what: format!("{name} has a row above 2^32"),
+        })
+    };
+    let layout = read_layout(path, file, bounds)?;
+    let traced: Vec<u64> = bounds.vector(file, "trace/parameter")?;
+    if let Some(index) = traced.iter().find(|&&i| i >= layout.params() as u64) {
+        let what = format!("trace/parameter has {index}, beyond the last parameter");
+        return Err(damaged(path, what));
+    }
+    Ok(RunHeader {
+        producer: string("producer")?,
+        created: string("created")?,
+        config: text::read_attribute(file, "config")
+            .doing(path, || "read the attribute config".to_owned())?,
+        seed: number(path, file, "seed")?,
+        device: string("device")?,
+        dataset: string("dataset")?,
+        dataset_sha256: string("dataset_sha256")?,
+        integrator: string("integrator")?,
+        slice_size: number(path, file, "slice_size")?,
+        network: string("network")?,
+        planned_steps: number(path, file, "planned_steps")?,
+        steps_per_epoch: number(path, file, "steps_per_epoch")?,
+        tolerance: number(path, file, "tolerance")?,
+        layout,
+        classes: bounds.names(file, "layout/class/name")?,
+        train_index: rows("data/train_index")?,
+        test_index: rows("data/test_index")?,
+        validation_index: rows("data/validation_index")?,
+        traced,
+        histogram_edges: bounds.vector(file, "lca/histogram_edges")?,
+        held_out_lca: file.link_exists("lca_test"),
+        record_weights: u64::from(file.link_exists("weight")),
+        record_params: u64::from(file.link_exists("lca/param")),
+        checkpoint: Vec::new(),
+    })
+}
+
+/// Rebuilds the layout and checks that it hangs together.
+fn read_layout(path: &Path, file: &File, bounds: &Bounds) -> Result<ParamLayout, StoreError> {
+    let damaged = |what: &str| {
+        let what = format!("the layout of the parameters is damaged: {what}");
+        damaged(path, what)
+    };
+    let names = |name: &str| bounds.names(file, name);
+    let sizes = |name: &str| -> Result<Vec<usize>, StoreError> {
+        let values: Vec<u64> = bounds.vector(file, name)?;
+        let size = |v: u64| usize::try_from(v).ok().filter(|&v| v <= LONGEST.params);
+        (values.into_iter().map(size).collect::<Option<_>>()).ok_or_else(|| damaged(name))
+    };
+    let layer_names = names("layout/layer/name")?;
+    let layer_kinds = names("layout/layer/kind")?;
+    let layer_units = sizes("layout/layer/units")?;
+    let layer_params = sizes("layout/layer/params")?;
+    let tensor_names = names("layout/tensor/name")?;
+    let tensor_kinds = names("layout/tensor/kind")?;
+    let tensor_layer = sizes("layout/tensor/layer")?;
+    let offsets = sizes("layout/tensor/offset")?;
+    let lengths = sizes("layout/tensor/size")?;
+    let shapes = sizes("layout/tensor/shape")?;
+    let (layers, tensors) = (layer_names.len(), tensor_names.len());
+    let tensor_lists = [
+        tensor_kinds.len(),
+        tensor_layer.len(),
+        offsets.len(),
+        lengths.len(),
+        shapes.len() / 4,
+    ];
+    let layer_lists = [layer_kinds.len(), layer_units.len(), layer_params.len()];
+    if layer_lists != [layers; 3] || tensor_lists != [tensors; 5] {
+        return Err(damaged("lists of different lengths"));
+    }
+    if layers > LONGEST.layers || tensors > LONGEST.tensors {
+        let lists = format!("{layers} layers and {tensors} tensors are more than there can be");
+        return Err(damaged(&lists));
+    }
+
+    let mut layout = ParamLayout::default();
+    let mut next = 0;
+    for k in 0..tensors {
+        let shape: Vec<usize> = shapes[4 * k..4 * k + 4]
+            .iter()
+            .copied()
+            .take_while(|&n| n > 0)
+            .collect();
+        let units = layer_units.get(tensor_layer[k]);
+        let product = shape.iter().try_fold(1_usize, |p, &n| p.checked_mul(n));
+        if offsets[k] != next || product != Some(lengths[k]) || shape.first() != units {
+            return Err(damaged(&format!("tensor {k}")));
+        }
+        next += lengths[k];
+        if next > LONGEST.params {
+            return Err(damaged("more parameters than there can be"));
+        }
+        layout.tensors.push(Tensor {
+            name: tensor_names[k].clone(),
+            kind: TensorKind::from_name(&tensor_kinds[k])
+                .ok_or_else(|| damaged("a tensor's kind"))?,
+            layer: tensor_layer[k],
+            range: offsets[k]..next,
+            shape,
+        });
+    }
+    let mut unit = 0;
+    let mut tensor = 0;
+    for l in 0..layers {
+        let first = tensor;
+        while layout.tensors.get(tensor).is_some_and(|t| t.layer == l) {
+            tensor += 1;
+        }
+        let range = match layout.tensors[first..tensor] {
+            [] => return Err(damaged(&format!("layer {l} has no tensors"))),
+            [ref a, .., ref z] => a.range.start..z.range.end,
+            [ref only] => only.range.clone(),
+        };
+        if range.len() != layer_params[l] {
+            return Err(damaged(&format!("the parameters of layer {l}")));
+        }
+        layout.layers.push(Layer {
+            name: layer_names[l].clone(),
+            kind: layer_kinds[l].clone(),
+            range,
+            tensors: first..tensor,
+            units: unit..unit + layer_units[l],
+        });
+        unit += layer_units[l];
+    }
+    if tensor != tensors {
+        return Err(damaged("tensors out of the layers' order"));
+    }
+    Ok(layout)
+}
