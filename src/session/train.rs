@@ -128,10 +128,14 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
     } = super::resume::resume(path, flags)?;
     if !watched.quiet {
         let (from, planned) = (trainer.steps_done(), trainer.steps_planned());
+        let again = match app.timeline.end() - from {
+            0 => String::new(),
+            n => format!("; the {n} steps recorded behind it are computed again first"),
+        };
         let path = path.display();
         let _ = writeln!(
             io::stderr(),
-            "going on with {path} after step {from} of {planned}"
+            "going on with {path} after step {from} of {planned}{again}"
         );
     }
     let beginning = Beginning::Resumed { start };
