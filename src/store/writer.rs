@@ -275,7 +275,14 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written. For want of room nothing of the step has been taken.
     pub fn step(&mut self, record: &StepRecord) -> Result<(), StoreError> {
-        self.room_for(record)?;
+        if let Err(error) = self.room_for(record) {
+            if !matches!(error, StoreError::DiskFull { .. }) {
+                return Err(error);
+            }
+            // What waits is counted generously. Once it is written, there may be room.
+            self.commit()?;
+            self.room_for(record)?;
+        }
         let after = record.step + 1;
         if after <= self.done {
             self.known.compare(&self.path, record)?;
