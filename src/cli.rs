@@ -31,12 +31,6 @@ pub enum Command {
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
-    /// Check a run file: structure, lengths, and that everything in it adds up
-    Verify {
-        /// Run file
-        #[arg(value_name = "RUN.h5")]
-        file: PathBuf,
-    },
     /// Show the run files in a folder, and how each stands
     List {
         /// Folder [default: runs, or where there is none, this one]
@@ -49,20 +43,26 @@ pub enum Command {
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
-    /// Make the file of a run that was killed readable by every HDF5 tool
-    Repair {
-        /// Run file
-        #[arg(value_name = "RUN.h5")]
-        file: PathBuf,
-    },
     /// Make a running training wait after the step under way
     Pause {
         /// Run file
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
-    /// Make a paused training go on
+    /// Make a paused training go on; one that has ended goes on with `train --resume`
     Resume {
+        /// Run file
+        #[arg(value_name = "RUN.h5")]
+        file: PathBuf,
+    },
+    /// Check a run file: structure, lengths, and that everything in it adds up
+    Verify {
+        /// Run file
+        #[arg(value_name = "RUN.h5")]
+        file: PathBuf,
+    },
+    /// Make the file of a run that was killed readable by every HDF5 tool
+    Repair {
         /// Run file
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
