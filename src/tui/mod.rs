@@ -4,6 +4,7 @@
 //! [`App`](crate::app::App), and draws when something has changed. [`view`] has one file a screen
 //! or panel, [`widget`] one file a chart, [`theme`] what things look like.
 
+mod decode;
 mod input;
 pub mod keys;
 mod run;

@@ -99,8 +99,8 @@ pub fn run(
             }
             recv(input.events) -> event => match event {
                 Ok(Input::Event(Event::Key(key))) => keys::request(&options.keys, key, app),
-                Ok(Input::Event(Event::Resize(..))) => {
-                    painter.urgent();
+                Ok(Input::Resized) => {
+                    painter.changed();
                     None
                 }
                 Ok(Input::Event(_)) => None,
