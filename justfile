@@ -67,3 +67,4 @@ golden:
     {{ python }} tests/golden/mnist_fc.py
     {{ python }} tests/golden/presets.py
     {{ python }} tests/golden/optimizers.py
+    {{ python }} tests/golden/analysis.py
