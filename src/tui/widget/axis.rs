@@ -249,14 +249,21 @@ pub(super) struct Bottom<'a> {
 }
 
 /// A labelled cell of the bottom axis.
-struct Place {
-    cell: usize,
-    label: String,
+pub(super) struct Place {
+    pub cell: usize,
+    pub label: String,
+    /// Whether the label may stand before its mark if there is no room behind it.
+    pub either_side: bool,
 }
 
 impl Bottom<'_> {
     /// Draws it in the row below `plot`, with the corner of a left axis if there is one.
     pub fn draw(&self, plot: Rect, with_corner: bool, buf: &mut Buffer) {
+        self.draw_at(plot, with_corner, self.places(plot.width.into()), buf);
+    }
+
+    /// The same with labels of one's own, in ascending order.
+    pub fn draw_at(&self, plot: Rect, with_corner: bool, places: Vec<Place>, buf: &mut Buffer) {
         let (y, style) = (plot.bottom(), self.theme.dim);
         for x in plot.left()..plot.right() {
             buf.set_string(x, y, lines(self.theme).horizontal, style);
@@ -267,22 +274,27 @@ impl Bottom<'_> {
         let width = usize::from(plot.width);
         let tick = usize::from(!matches!(self.axis, XAxis::Names(_)));
         let mut taken = 0;
-        for Place { cell, label } in self.places(width) {
-            let Ok(offset) = u16::try_from(cell) else {
+        for place in places {
+            let Ok(offset) = u16::try_from(place.cell) else {
                 continue;
             };
-            if cell < taken || cell >= width {
+            if place.cell < taken || place.cell >= width {
                 continue;
             }
-            if tick > 0 {
-                buf.set_string(plot.x + offset, y, lines(self.theme).bottom_tick, style);
-            }
-            let end = cell + tick + Span::raw(&label).width();
+            let x = plot.x + offset;
+            let length = cells_of(&place.label, plot.width);
+            let end = place.cell + tick + usize::from(length);
             if end <= width {
-                buf.set_string(plot.x + offset + u16::from(tick > 0), y, label, style);
+                buf.set_string(x + u16::from(tick > 0), y, &place.label, style);
                 taken = end;
             } else {
-                taken = cell + 1;
+                if place.either_side && place.cell >= taken + usize::from(length) {
+                    buf.set_string(x - length, y, &place.label, style);
+                }
+                taken = place.cell + 1;
+            }
+            if tick > 0 {
+                buf.set_string(x, y, lines(self.theme).bottom_tick, style);
             }
         }
         let name = format!(" {}", self.name());
@@ -344,6 +356,7 @@ impl Bottom<'_> {
                 let name = |(place, name): (usize, &&str)| Place {
                     cell: place * wide,
                     label: elided(name, (wide - 1).max(1), self.theme.glyphs),
+                    either_side: false,
                 };
                 names.iter().enumerate().map(name).collect()
             }
@@ -356,6 +369,7 @@ fn placed(ticks: Vec<Tick>, cell: impl Fn(&Tick) -> Option<usize>) -> Vec<Place>
         Some(Place {
             cell: cell(&tick)?,
             label: tick.label,
+            either_side: false,
         })
     };
     ticks.into_iter().filter_map(place).collect()
