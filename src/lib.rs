@@ -16,6 +16,7 @@
 //! | [`train`] | the loop: step, allocate, emit |
 //! | [`control`] | orders to a training in another process, by a socket beside its run file |
 //! | [`store`] | the run file: the only code that knows HDF5 |
+//! | [`query`] | questions about a run, answered from its file |
 //! | [`feed`] | one stream of events, live, followed or replayed |
 //! | [`analysis`] | pure functions from steps to what a chart shows |
 //! | [`app`] | the explorer's state, without a terminal |
@@ -35,6 +36,7 @@ pub mod layout;
 pub mod lca;
 pub mod model;
 pub mod optim;
+pub mod query;
 pub mod record;
 pub mod session;
 pub mod store;

@@ -22,9 +22,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("control", &["train"]),
     ("store", &["layout", "record"]),
-    ("feed", &["control", "record", "store", "train"]),
-    ("app", &["analysis", "feed", "record", "train"]),
-    ("tui", &["analysis", "app", "feed", "record"]),
+    ("query", &["analysis", "layout", "record", "store"]),
+    ("feed", &["control", "query", "record", "store", "train"]),
+    (
+        "app",
+        &["analysis", "feed", "layout", "query", "record", "train"],
+    ),
+    (
+        "tui",
+        &["analysis", "app", "feed", "layout", "query", "record"],
+    ),
     (
         "config",
         &[

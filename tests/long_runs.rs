@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::{Outcome, RunFile, assert_close, lcascope, patiently};
 use lcascope::app::{Action, App};
-use lcascope::feed::{self, DetailRequest, Details, Feed, FeedEvent, Origin};
+use lcascope::feed::{self, Details, Feed, FeedEvent, Origin};
+use lcascope::query::{Answer, Part, Query, Topic};
 use lcascope::record::{RunEnd, Status, StepSummary};
 use lcascope::store::{Recorder, RunReader, WriteOptions, verify};
 use synthetic::{Shape, Steps};
@@ -372,17 +373,19 @@ fn details_survive_the_process_that_reads_them() {
         _ => reads(&file, &["--details"]),
     })
     .unwrap();
-    let request = DetailRequest {
+    let request = Query {
+        topic: Topic::Steps { width: 4 },
+        part: Part::Window,
         steps: 10..50,
-        width: 4,
+        columns: 1,
     };
     let found = [(); 4].map(|()| {
         details.requests.send(request.clone()).unwrap();
         match details.answers.recv().unwrap() {
-            FeedEvent::Detail { request: of, steps } => {
-                assert_eq!(of, request);
-                steps.len()
-            }
+            FeedEvent::Answer { query, answer } => match *answer {
+                Answer::Steps(steps) if query == request => steps.len(),
+                other => panic!("{query:?}: {other:?}"),
+            },
             other => panic!("{other:?}"),
         }
     });

@@ -14,6 +14,7 @@ use crate::app::{App, Quit};
 use crate::config::{ColorChoice, ConfigError};
 use crate::feed::Feed;
 use crate::train::Control;
+use crate::tui::keys::KeyMap;
 use crate::tui::{self, ColorLevel, Exit, Glyphs, ScreenOptions, Theme};
 
 /// What the flags come to.
@@ -36,6 +37,7 @@ pub fn options(
     tui::ignore_no_color();
     Ok(ScreenOptions {
         theme: Theme::new(colors, glyphs.unwrap_or_default()),
+        keys: KeyMap::default(),
         fps,
     })
 }

@@ -7,7 +7,8 @@
 //! of the room for every commit before it is begun.
 //!
 //! Long runs are served by [`pyramid`], summaries of many steps that the writer appends and [`levels`]
-//! reads, and by [`detail`], which reads one step over all parameters or one parameter over all steps.
+//! reads, and by [`detail`], which reads one step over all parameters or one parameter over all steps. [`table`]
+//! reads rows of any per-step dataset.
 //!
 //! A *commit* is a group of whole steps: every dataset is extended and flushed, then
 //! `state/committed` is raised and flushed. A reader shows no more than the committed steps, so it
@@ -33,6 +34,7 @@ mod resume;
 mod schema;
 mod series;
 mod state;
+mod table;
 mod text;
 mod verify;
 mod writer;
@@ -49,5 +51,6 @@ pub use replace::{discard, is_locked};
 pub use resume::{Kept, Resumable};
 pub use schema::{FORMAT, VERSION};
 pub use state::RunState;
+pub use table::Table;
 pub use verify::{Check, verify};
 pub use writer::{RunWriter, WriteOptions};

@@ -5,7 +5,7 @@
 //! or panel, [`widget`] one file a chart, [`theme`] what things look like.
 
 mod input;
-mod keys;
+pub mod keys;
 mod run;
 mod terminal;
 pub mod theme;

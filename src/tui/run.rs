@@ -10,19 +10,22 @@ use crossterm::queue;
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 
 use super::input::{Input, InputThread};
-use super::keys::{self, Request};
+use super::keys::{self, KeyMap, Request};
 use super::terminal::TerminalGuard;
 use super::theme::Theme;
 use super::view;
 use crate::app::{App, Quit};
 use crate::feed::{Feed, FeedEvent};
+use crate::query::Query;
 
 /// How the screen is drawn.
 #[derive(Clone, Debug)]
 pub struct ScreenOptions {
     pub theme: Theme,
+    pub keys: KeyMap,
     /// Frames a second at most, while nobody presses a key.
     pub fps: u32,
 }
@@ -57,14 +60,22 @@ pub fn run(
     let mut feed_events = feed.events.clone();
     let mut answers = (feed.details.as_ref()).map_or_else(never, |it| it.answers.clone());
     let mut painter = Painter::new(options.fps);
+    let mut wanted = Vec::new();
     loop {
         if painter.is_due() {
             // A terminal that takes no more is gone; the training is not its business.
-            if draw(&mut terminal, app, &options.theme).is_err() {
+            let Ok(area) = draw(&mut terminal, app, options) else {
                 return Ok(Exit::Hangup);
-            }
+            };
             painter.drawn();
-            ask(app, feed);
+            wanted = view::wants(area, app, &options.theme);
+            ask(app, feed, &wanted);
+        } else if app
+            .desk
+            .patience()
+            .is_some_and(|patience| patience.is_zero())
+        {
+            ask(app, feed, &wanted);
         }
         let request = select! {
             recv(feed_events) -> event => {
@@ -87,7 +98,7 @@ pub fn run(
                 None
             }
             recv(input.events) -> event => match event {
-                Ok(Input::Event(Event::Key(key))) => keys::request(key, app.overlay),
+                Ok(Input::Event(Event::Key(key))) => keys::request(&options.keys, key, app),
                 Ok(Input::Event(Event::Resize(..))) => {
                     painter.urgent();
                     None
@@ -100,7 +111,7 @@ pub fn run(
                 Ok(signal) => return Ok(Exit::Signal(signal)),
                 Err(_) => None,
             },
-            default(painter.patience(app.play_rate().is_some())) => None,
+            default(patience(&painter, app)) => None,
         };
         if app.tick(painter.elapsed()) {
             painter.changed();
@@ -143,17 +154,26 @@ fn take_events(app: &mut App, first: FeedEvent, more: &Receiver<FeedEvent>) {
     }
 }
 
-/// Asks for finer steps than there are where the screen could show them. The coarse ones are shown
-/// meanwhile.
-fn ask(app: &mut App, feed: &Feed) {
+/// Asks for finer steps than there are where the screen could show them, and for what it shows beyond
+/// the steps. What is known is shown meanwhile.
+fn ask(app: &mut App, feed: &Feed, wanted: &[Query]) {
     let Some(details) = &feed.details else {
         return;
     };
-    if let Some(request) = app.wanted_detail()
-        && details.requests.try_send(request).is_err()
-    {
-        app.timeline.not_asked();
+    let queries = [app.wanted_detail(), app.wanted_answer(wanted)];
+    for query in queries.into_iter().flatten() {
+        if let Err(error) = details.requests.try_send(query) {
+            app.not_asked(&error.into_inner());
+        }
     }
+}
+
+/// How long the loop may sleep.
+fn patience(painter: &Painter, app: &App) -> Duration {
+    let frame = painter.patience(app.play_rate().is_some());
+    app.desk
+        .patience()
+        .map_or(frame, |asking| asking.min(frame))
 }
 
 /// The feed has ended. If it did not say how, its thread is gone.
@@ -168,12 +188,16 @@ fn lost_feed(app: &mut App) {
 fn draw(
     terminal: &mut Terminal<CrosstermBackend<BufWriter<File>>>,
     app: &App,
-    theme: &Theme,
-) -> io::Result<()> {
+    options: &ScreenOptions,
+) -> io::Result<Rect> {
+    let ScreenOptions { theme, keys, .. } = options;
     queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
-    terminal.draw(|frame| view::draw(frame.area(), frame.buffer_mut(), app, theme))?;
+    let drawn =
+        terminal.draw(|frame| view::draw(frame.area(), frame.buffer_mut(), app, theme, keys))?;
+    let area = drawn.area;
     queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
-    terminal.backend_mut().flush()
+    terminal.backend_mut().flush()?;
+    Ok(area)
 }
 
 /// Decides when to draw: only when something changed, and not too often.

@@ -11,7 +11,7 @@ use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use crate::app::App;
 use crate::feed::Origin;
-use crate::tui::keys::{BINDINGS, Binding};
+use crate::tui::keys::{GROUPS, Group, KeyMap};
 use crate::tui::theme::{Glyphs, Theme};
 
 /// Rows that the footer needs: a run's failure is said in full.
@@ -33,7 +33,7 @@ fn trouble(app: &App) -> &str {
 /// Rows at most.
 const TALLEST: u16 = 4;
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) {
     if !trouble(app).is_empty() {
         let text = Text::styled(trouble(app), theme.error);
         let indented = Rect {
@@ -44,24 +44,30 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         let message = Paragraph::new(text).wrap(Wrap { trim: true });
         return message.render(indented, buf);
     }
+    if let Some(prompt) = &app.prompt {
+        let text = format!(" {}{}", prompt.kind.sign(), prompt.text);
+        // The end of a long line is what is being typed.
+        let room = usize::from(area.width.saturating_sub(1));
+        let from = text.chars().count().saturating_sub(room);
+        let shown: String = text.chars().skip(from).collect();
+        let caret = Span::styled(" ", theme.cursor);
+        return Line::from(vec![Span::raw(shown), caret]).render(area, buf);
+    }
     let mut spans = vec![Span::raw(" ")];
     // Help and quit come first: a narrow terminal cuts the end.
-    let first = |binding: &&Binding| matches!(binding.footer, "help" | "quit");
-    let rest = |binding: &&Binding| !first(binding) && !binding.footer.is_empty();
-    let ordered = BINDINGS
-        .iter()
-        .filter(first)
-        .chain(BINDINGS.iter().filter(rest));
-    for binding in ordered {
-        let label = match theme.glyphs {
-            Glyphs::Ascii => binding.ascii,
-            Glyphs::Braille | Glyphs::Blocks => binding.label,
+    let first = |(_, group): &(usize, &Group)| matches!(group.footer, "help" | "quit");
+    let rest = |it: &(usize, &Group)| !first(it) && !it.1.footer.is_empty();
+    let replay = app.origin == Origin::Replay;
+    let groups = || GROUPS.iter().enumerate();
+    for (at, group) in groups().filter(first).chain(groups().filter(rest)) {
+        let word = match group.footer {
+            "freeze" if replay => "play",
+            // Nobody is training.
+            "pause" if replay => continue,
+            word => word,
         };
         // The footer has room for the first way to say it.
-        let label = label.split("  ").next().unwrap_or(label);
-        let label = label.split(", ").next().unwrap_or(label);
-        let replay = app.origin == Origin::Replay && binding.footer == "freeze";
-        let word = if replay { "play" } else { binding.footer };
+        let label = keys.short_label(at, theme.glyphs == Glyphs::Ascii);
         spans.push(Span::styled(label, theme.key));
         spans.push(Span::styled(format!(" {word}  "), theme.dim));
     }

@@ -17,7 +17,7 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 use ratatui::widgets::Widget;
 
-use super::words::{either, elided, every, percent};
+use super::words::{self, either, elided, every, percent};
 use crate::analysis::bins::Extent;
 use crate::analysis::scale::{Scale, format_signed};
 use crate::app::{App, GroupSums, Stretch};
@@ -94,7 +94,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let table = Table::new(area, app, theme);
     table.draw_header(buf);
     table.draw_bars(buf);
-    for (place, layer) in table.shown.clone().enumerate() {
+    for (place, &layer) in table.listed[table.shown.clone()].iter().enumerate() {
         table.draw_layer(layer, table.row_top(place), buf);
     }
     table.draw_closing_rows(buf);
@@ -107,7 +107,8 @@ struct Table<'a> {
     theme: &'a Theme,
     columns: Columns,
     row_height: u16,
-    /// Layers in view.
+    /// Layers in the order of the list, and which of them are in view.
+    listed: Vec<usize>,
     shown: Range<usize>,
     /// The steps at the cursor, in the window, and all that may be shown.
     at: Stretch<'a>,
@@ -118,11 +119,13 @@ struct Table<'a> {
 impl<'a> Table<'a> {
     fn new(area: Rect, app: &'a App, theme: &'a Theme) -> Self {
         let layers = &app.header.layout.layers;
+        let listed = app.listed_layers();
         let rows = area.height - FIXED_ROWS;
-        let count = u16::try_from(layers.len()).unwrap_or(u16::MAX);
-        let row_height = (rows / count).clamp(1, TALLEST);
-        let fit = usize::from(rows / row_height).min(layers.len());
-        let first = app.scroll.min(layers.len() - fit);
+        let count = u16::try_from(listed.len()).unwrap_or(u16::MAX);
+        let row_height = (rows / count.max(1)).clamp(1, TALLEST);
+        let fit = usize::from(rows / row_height).min(listed.len());
+        let selected = listed.iter().position(|&layer| layer == app.layer);
+        let first = words::scrolled(selected.unwrap_or(0), fit, listed.len());
         let names = layers.iter().map(|layer| layer.name.chars().count());
         let name = u16::try_from(names.max().unwrap_or(0)).unwrap_or(u16::MAX);
         let timeline = &app.timeline;
@@ -135,6 +138,7 @@ impl<'a> Table<'a> {
             columns: Columns::new(area, name),
             row_height,
             shown: first..first + fit,
+            listed,
             at: cursor.map_or_else(
                 || timeline.stretch(&(0..0)),
                 |step| timeline.stretch(&(step..step + 1)),
@@ -169,6 +173,7 @@ impl<'a> Table<'a> {
         let layers = self.app.timeline.layers();
         let name = match self.shown.len() {
             shown if shown == layers => "layer".to_owned(),
+            0 => format!("0/{layers}"),
             _ => format!("{}-{}/{layers}", self.shown.start + 1, self.shown.end),
         };
         let steps = self.window.steps();
@@ -225,7 +230,7 @@ impl<'a> Table<'a> {
         let cursor = (self.app.window.cursor(self.app.timeline.end()))
             .filter(|_| !self.app.window.follows())
             .and_then(|step| self.window.column_of(step, columns));
-        for (place, layer) in self.shown.clone().enumerate() {
+        for (place, &layer) in self.listed[self.shown.clone()].iter().enumerate() {
             let row = Rect {
                 y: self.row_top(place),
                 height: self.row_height,
@@ -248,7 +253,11 @@ impl<'a> Table<'a> {
         let name = &self.app.header.layout.layers[layer].name;
         let width = usize::from(self.columns.name.width).saturating_sub(1);
         let name = elided(name, width, self.theme);
-        self.left(buf, y, self.columns.name, &name, Style::default());
+        let style = match layer == self.app.layer {
+            true => self.theme.selected,
+            false => Style::default(),
+        };
+        self.left(buf, y, self.columns.name, &name, style);
         self.draw_numbers(buf, y, |steps| steps.layer_sums(layer));
         let share = self.all.layer_sums(layer).lca / self.all.total_sums().lca;
         self.right(

@@ -6,6 +6,7 @@ mod layers;
 mod loss;
 mod overview;
 mod question;
+mod tabs;
 mod title;
 pub(super) mod words;
 
@@ -13,16 +14,71 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
+use super::keys::KeyMap;
 use super::theme::Theme;
-use crate::app::{App, Overlay};
+use crate::app::{App, Depth, Overlay, Screen};
+use crate::query::Query;
 
 /// The smallest screen that is drawn.
 const SMALLEST: (u16, u16) = (60, 16);
 
+/// A screen: how it is drawn, and what it wants to know beyond the steps, in an area of its own.
+struct View {
+    draw: fn(Rect, &mut Buffer, &App, &Theme),
+    wants: fn(Rect, &App, &Theme) -> Vec<Query>,
+}
+
+/// What the app shows.
+fn view_of(app: &App) -> View {
+    let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
+    match (app.depth, app.screen) {
+        (
+            Depth::Network | Depth::Layer(_) | Depth::Unit { .. } | Depth::Parameter { .. },
+            Screen::Overview
+            | Screen::Decomposition
+            | Screen::Oscillation
+            | Screen::Synchronisation
+            | Screen::Classes
+            | Screen::Distribution
+            | Screen::HeldOut
+            | Screen::Run,
+        ) => View {
+            draw: overview::draw,
+            wants: nothing,
+        },
+    }
+}
+
+fn too_small(area: Rect) -> bool {
+    area.width < SMALLEST.0 || area.height < SMALLEST.1
+}
+
+/// The title, the tabs, the screen and the footer.
+fn parts(area: Rect, app: &App) -> [Rect; 4] {
+    let below = footer::height(app, area.width);
+    let row = |y, height| Rect { y, height, ..area };
+    [
+        row(area.y, 1),
+        row(area.y + 1, 1),
+        row(area.y + 2, area.height - 2 - below),
+        row(area.bottom() - below, below),
+    ]
+}
+
+/// What the screen wants to know beyond the steps, the most important first.
+#[must_use]
+pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
+    if too_small(area) {
+        return Vec::new();
+    }
+    let [_, _, screen, _] = parts(area, app);
+    (view_of(app).wants)(screen, app, theme)
+}
+
 /// Draws everything.
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) {
     let (width, height) = SMALLEST;
-    if area.width < width || area.height < height {
+    if too_small(area) {
         let text = format!(
             "lcascope needs {width}x{height} cells; this terminal has {}x{}. Training goes on.",
             area.width, area.height
@@ -32,23 +88,13 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
             .render(area, buf);
         return;
     }
-    let title = Rect { height: 1, ..area };
-    let below = footer::height(app, area.width);
-    let footer = Rect {
-        y: area.bottom() - below,
-        height: below,
-        ..area
-    };
-    let screen = Rect {
-        y: area.y + 1,
-        height: area.height - 1 - below,
-        ..area
-    };
+    let [title, tabs, screen, footer] = parts(area, app);
     title::draw(title, buf, app, theme);
-    overview::draw(screen, buf, app, theme);
-    footer::draw(footer, buf, app, theme);
+    tabs::draw(tabs, buf, app, theme);
+    (view_of(app).draw)(screen, buf, app, theme);
+    footer::draw(footer, buf, app, theme, keys);
     match app.overlay {
-        Some(Overlay::Help) => help::draw(area, buf, theme),
+        Some(Overlay::Help) => help::draw(area, buf, app, theme, keys),
         Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}
     }
@@ -150,7 +196,7 @@ mod tests {
     fn text(app: &App, width: u16, height: u16, theme: &Theme) -> String {
         let area = Rect::new(0, 0, width, height);
         let mut buf = Buffer::empty(area);
-        draw(area, &mut buf, app, theme);
+        draw(area, &mut buf, app, theme, &KeyMap::default());
         let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
         (0..height)
             .map(|y| line(y).trim_end().to_owned() + "\n")
@@ -247,14 +293,17 @@ mod tests {
     }
 
     #[test]
-    fn help_names_every_key_and_fits_the_smallest_common_terminal() {
+    fn help_names_every_key_and_scrolls_where_there_is_no_room() {
         let mut app = app(3, &[0.1]);
         app.act(Action::Help);
-        let screen = text(&app, 80, 24, &theme());
-        for binding in crate::tui::keys::BINDINGS {
-            assert!(screen.contains(binding.help), "{}\n{screen}", binding.help);
+        let mut screen = text(&app, 80, 24, &theme());
+        assert!(screen.contains("more below"), "{screen}");
+        app.act(Action::Select(100));
+        screen += &text(&app, 80, 24, &theme());
+        for group in crate::tui::keys::GROUPS {
+            assert!(screen.contains(group.help), "{}\n{screen}", group.help);
         }
-        assert!(screen.contains("Any key closes this"), "{screen}");
+        assert!(screen.contains("Any other key closes this"), "{screen}");
     }
 
     #[test]
@@ -281,7 +330,7 @@ mod tests {
             screen.contains("/40") && screen.contains("block0.conv0 "),
             "{screen}"
         );
-        app.act(Action::Scroll(39));
+        app.act(Action::Select(39));
         let screen = text(&app, 80, 24, &theme());
         assert!(screen.contains("block13.conv39"), "{screen}");
     }

@@ -35,6 +35,14 @@ pub fn fitting(mut parts: Vec<(u8, String)>, between: &str, room: usize) -> Stri
     }
 }
 
+/// The first row of a list of `count` to show where `fit` have room, so that the selected one is seen,
+/// in the middle as far as the ends allow.
+pub fn scrolled(selected: usize, fit: usize, count: usize) -> usize {
+    selected
+        .saturating_sub(fit / 2)
+        .min(count.saturating_sub(fit))
+}
+
 /// A name in at most `width` cells, cut behind the middle: numbers tend to stand before it, what the
 /// layer does at the end.
 pub fn elided(name: &str, width: usize, theme: &Theme) -> String {

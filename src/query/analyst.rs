@@ -1,0 +1,78 @@
+//! Who answers: reads the file of a run, and remembers what it need not read twice.
+
+use std::ops::Range;
+
+use super::{Answer, Query, Topic, binned, histogram};
+use crate::store::{RunReader, StoreError};
+
+/// Rows that are read at most for finer steps. A file without a pyramid has no others than single
+/// steps; of a window that is wider than this the coarse steps are shown.
+const MOST_ROWS: u64 = 65_536;
+
+/// Something that wants to be asked whether to go on.
+pub type Interrupted<'a> = &'a dyn Fn() -> bool;
+
+/// Answers questions about one run.
+#[derive(Default)]
+pub struct Analyst {}
+
+impl Analyst {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Answers a question about the committed steps. Long work is given up with
+    /// [`Answer::Interrupted`] as soon as `interrupted` says so.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn answer(
+        &mut self,
+        reader: &RunReader,
+        query: &Query,
+        interrupted: Interrupted,
+    ) -> Result<Answer, StoreError> {
+        let committed = reader.refresh()?.committed;
+        let steps = clipped(&query.steps, committed);
+        let source = Source {
+            reader,
+            steps,
+            columns: query.columns,
+            interrupted,
+        };
+        let layout = &reader.header().layout;
+        match &query.topic {
+            Topic::Steps { width } => {
+                let steps = reader.merged(&query.steps, *width, committed, MOST_ROWS)?;
+                Ok(Answer::Steps(steps))
+            }
+            Topic::Tensors => binned::of(&source, "lca/tensor", 0..layout.tensors.len()),
+            Topic::Units { layer } => match layout.layers.get(*layer as usize) {
+                Some(layer) => binned::of(&source, "lca/unit", layer.units.clone()),
+                None => Ok(no_such("layer", *layer)),
+            },
+            Topic::Classes { layer } => binned::classes(&source, *layer),
+            Topic::LayersOfClass { class } => binned::layers_of_class(&source, *class),
+            Topic::Histogram { layer } => histogram::of(&source, *layer),
+        }
+    }
+}
+
+/// What an answer is made from.
+pub(super) struct Source<'a> {
+    pub reader: &'a RunReader,
+    /// The committed ones of those that were asked for.
+    pub steps: Range<u64>,
+    pub columns: u32,
+    pub interrupted: Interrupted<'a>,
+}
+
+fn clipped(steps: &Range<u64>, committed: u64) -> Range<u64> {
+    let end = steps.end.min(committed);
+    steps.start.min(end)..end
+}
+
+pub(super) fn no_such(what: &str, index: u32) -> Answer {
+    Answer::Unknown(format!("this run has no {what} {index}"))
+}

@@ -1,0 +1,90 @@
+//! Questions about a run, and their answers from its file.
+//!
+//! The stream of steps says what every layer did. What a screen shows beyond that, of units, classes
+//! or single parameters, it asks for: a [`Query`] names a [`Topic`], the steps, and how many columns
+//! the chart has. Whoever owns the file answers, at full resolution, in another thread or process; the
+//! screen never waits, and an [`Answer`] says which steps it is of. The same questions are asked by
+//! `lcascope export`.
+//!
+//! [`Analyst`] answers. One file a topic.
+
+mod analyst;
+mod binned;
+mod histogram;
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+pub use analyst::{Analyst, Interrupted};
+pub use binned::Binned;
+pub use histogram::Histogram;
+
+use crate::record::StepSummary;
+
+/// Finer steps: the steps that any summary of the answer should touch, and how many a summary should
+/// cover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetailRequest {
+    pub steps: Range<u64>,
+    /// A power of two.
+    pub width: u64,
+}
+
+/// What a question is about. Indices are those of the run's layout and list of classes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Topic {
+    /// Summaries of the steps, for the timeline.
+    Steps { width: u64 },
+    /// Allocations of all tensors: [`Answer::Binned`], `[K]`.
+    Tensors,
+    /// Allocations of a layer's units: [`Answer::Binned`], `[units]`.
+    Units { layer: u32 },
+    /// Allocations of the training loss of each class, of one layer or of all together:
+    /// [`Answer::Binned`], `[C]`.
+    Classes { layer: Option<u32> },
+    /// Allocations of all layers within one class: [`Answer::Binned`], `[L]`.
+    LayersOfClass { class: u32 },
+    /// How often allocations of each size occurred, in one layer or in all: [`Answer::Histogram`].
+    Histogram { layer: Option<u32> },
+}
+
+/// Which of a screen's two ranges of steps a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// The steps in view.
+    Window,
+    /// The step at the cursor.
+    Cursor,
+}
+
+/// A question about a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Query {
+    pub topic: Topic,
+    pub part: Part,
+    pub steps: Range<u64>,
+    /// Into how many columns the steps are divided; 1 where the topic has none.
+    pub columns: u32,
+}
+
+impl Query {
+    /// Whether the answer to one can stand in for that to the other until it comes: only the steps
+    /// differ.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.topic == other.topic && self.part == other.part
+    }
+}
+
+/// What is known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Answer {
+    Steps(Vec<StepSummary>),
+    Binned(Binned),
+    Histogram(Histogram),
+    /// The run does not say, and this is why and what to do: a sentence for the screen.
+    Unknown(String),
+    /// Given up for a question that came later.
+    Interrupted,
+}
