@@ -4,8 +4,11 @@
 //! [`App`](crate::app::App), and draws when something has changed. [`view`] has one file a screen
 //! or panel, [`widget`] one file a chart, [`theme`] what things look like.
 
+pub mod clipboard;
 mod input;
+mod key_names;
 pub mod keys;
+mod paint;
 mod run;
 mod terminal;
 pub mod theme;
@@ -13,6 +16,8 @@ pub mod view;
 mod wait;
 pub mod widget;
 
+pub use key_names::{ActionNames, actions};
+pub use paint::Paint;
 pub use run::{Exit, ScreenOptions, run};
 pub use terminal::{ignore_no_color, install_panic_hook};
 pub use theme::{ColorLevel, Glyphs, Theme};
