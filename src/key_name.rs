@@ -190,7 +190,9 @@ fn key(text: &str) -> Option<Key> {
     if let (Some(only), None) = (characters.next(), characters.next()) {
         return (!only.is_control()).then_some(Key::Char(only));
     }
-    let named = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    let named = NAMES
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(text));
     named.map(|(_, key)| *key).or_else(|| {
         let number = text.strip_prefix(['f', 'F'])?;
         let digits = number.chars().all(|c| c.is_ascii_digit());
@@ -225,7 +227,8 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> KeyName {
-        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+        text.parse()
+            .unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
     #[test]
@@ -280,10 +283,16 @@ mod tests {
 
     #[test]
     fn keys_of_a_terminal_are_the_same_as_written_ones() {
-        let shift = Held { shift: true, ..Held::default() };
+        let shift = Held {
+            shift: true,
+            ..Held::default()
+        };
         assert_eq!(KeyName::new(Key::Char('G'), shift), parsed("G"));
         assert_eq!(KeyName::new(Key::Left, shift), parsed("Shift-Left"));
-        let ctrl = Held { ctrl: true, ..Held::default() };
+        let ctrl = Held {
+            ctrl: true,
+            ..Held::default()
+        };
         assert_eq!(KeyName::new(Key::Char('X'), ctrl), parsed("Ctrl-x"));
         assert_eq!(parsed("Shift-Left").held(), shift);
     }

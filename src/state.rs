@@ -43,6 +43,11 @@ pub struct ViewState {
     pub sort: String,
     /// What layers and tensors are filtered by.
     pub filter: String,
+    /// Name of the selected layer, and whether it is looked into; and how deep.
+    pub layer: String,
+    pub inside: bool,
+    pub unit: Option<usize>,
+    pub parameter: Option<usize>,
     /// Steps, ascending.
     pub bookmarks: Vec<u64>,
 }
@@ -61,7 +66,13 @@ impl RunId {
         hash.update(created);
         hash.update(config);
         let bytes = hash.finalize();
-        Self(bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+        Self(
+            bytes
+                .iter()
+                .take(16)
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        )
     }
 }
 
@@ -135,7 +146,10 @@ impl Views {
 
 fn ignored(path: &Path, why: &str) -> String {
     let why = why.lines().next().unwrap_or_default();
-    format!("where you were in this run is forgotten: {}: {why}", path.display())
+    format!(
+        "where you were in this run is forgotten: {}: {why}",
+        path.display()
+    )
 }
 
 fn text(path: &Path) -> io::Result<String> {
@@ -160,7 +174,9 @@ fn write(path: &Path, state: &ViewState) -> io::Result<()> {
     let text = toml::to_string(&state).map_err(io::Error::other)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let mut scratch = tempfile::Builder::new().prefix(SCRATCH).tempfile_in(folder)?;
+    let mut scratch = tempfile::Builder::new()
+        .prefix(SCRATCH)
+        .tempfile_in(folder)?;
     scratch.write_all(text.as_bytes())?;
     scratch.as_file().sync_data()?;
     scratch.persist(path)?;
@@ -179,7 +195,10 @@ fn forget(folder: &Path, most: usize) {
             continue;
         };
         let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             views.push((changed, path));
         } else if entry.file_name().to_string_lossy().starts_with(SCRATCH)
             && changed.elapsed().is_ok_and(|age| age > OLD)
@@ -212,6 +231,7 @@ mod tests {
             sort: "total".to_owned(),
             filter: "conv \"x\"\n".to_owned(),
             bookmarks: vec![5, 99],
+            ..ViewState::default()
         }
     }
 
@@ -231,7 +251,11 @@ mod tests {
         assert_eq!(views.load(&run(2)), Ok(None));
         assert!(views.store(&run(1), &ViewState::default()));
         assert_eq!(views.load(&run(1)), Ok(Some(ViewState::default())));
-        assert_eq!(names(&folder.path().join("deep/er")).len(), 1, "no scratch is left");
+        assert_eq!(
+            names(&folder.path().join("deep/er")).len(),
+            1,
+            "no scratch is left"
+        );
         assert_ne!(RunId::of("ab", "c"), RunId::of("a", "bc"));
         assert_eq!(run(1).0.len(), 32);
     }
@@ -241,10 +265,19 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let views = Views::inside(folder.path());
         let path = views.path(&run(1)).unwrap();
-        for bad in ["cursor = ", "cursor = -1", "bookmarks = 'x'", "screen = 1", "\u{0}"] {
+        for bad in [
+            "cursor = ",
+            "cursor = -1",
+            "bookmarks = 'x'",
+            "screen = 1",
+            "\u{0}",
+        ] {
             fs::write(&path, bad).unwrap();
             let notice = views.load(&run(1)).unwrap_err();
-            assert!(notice.contains("forgotten") && notice.contains(".toml"), "{notice}");
+            assert!(
+                notice.contains("forgotten") && notice.contains(".toml"),
+                "{notice}"
+            );
             assert!(!notice.contains('\n'), "{notice:?}");
         }
         fs::write(&path, b"\xff").unwrap();
@@ -279,12 +312,20 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let age = |path: &Path, seconds: u64| {
             let then = SystemTime::now() - Duration::from_secs(seconds);
-            File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+            File::options()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_modified(then)
+                .unwrap();
         };
         let views = Views::inside(folder.path());
         for number in 0..5 {
             assert!(views.store(&run(number), &some()));
-            age(&views.path(&run(number)).unwrap(), 1000 * (5 - number as u64));
+            age(
+                &views.path(&run(number)).unwrap(),
+                1000 * (5 - number as u64),
+            );
         }
         for (name, seconds) in [(".view-old", 9999), (".view-new", 0), ("notes.txt", 9999)] {
             let path = folder.path().join(name);
@@ -292,7 +333,9 @@ mod tests {
             age(&path, seconds);
         }
         forget(folder.path(), 3);
-        let kept: Vec<bool> = (0..5).map(|n| views.load(&run(n)).unwrap().is_some()).collect();
+        let kept: Vec<bool> = (0..5)
+            .map(|n| views.load(&run(n)).unwrap().is_some())
+            .collect();
         assert_eq!(kept, [false, false, true, true, true]);
         let mut others = names(folder.path());
         others.retain(|name| !name.ends_with(".toml"));
@@ -314,6 +357,7 @@ mod tests {
                 sort: words[1].clone(),
                 filter: words[2].clone(),
                 bookmarks: bookmarks.into_iter().collect(),
+                ..ViewState::default()
             };
             let folder = TempDir::new().unwrap();
             let views = Views::inside(folder.path());

@@ -10,7 +10,6 @@ pub type Rgb = [u8; 3];
 pub const INK: Rgb = [0x20, 0x20, 0x20];
 pub const GREY: Rgb = [0x70, 0x70, 0x70];
 pub const GRID: Rgb = [0xe4, 0xe4, 0xe4];
-pub const PAPER: Rgb = [0xff, 0xff, 0xff];
 /// Negative LCA: the loss went down.
 pub const HELP: Rgb = [0x1f, 0x80, 0xd0];
 /// Positive LCA: the loss went up.

@@ -13,9 +13,12 @@ pub fn tensors(source: &Source) -> Result<Sheet, SheetError> {
         Some((_, layer)) if source.request.layer.is_some() => layer.tensors.clone(),
         _ => 0..layout.tensors.len(),
     };
-    let names: Vec<String> = layout.tensors.get(tensors.clone()).map_or_else(Vec::new, |some| {
-        some.iter().map(|tensor| tensor.name.clone()).collect()
-    });
+    let names: Vec<String> = layout
+        .tensors
+        .get(tensors.clone())
+        .map_or_else(Vec::new, |some| {
+            some.iter().map(|tensor| tensor.name.clone()).collect()
+        });
     let group = Group {
         dataset: "lca/tensor",
         names,
@@ -33,7 +36,9 @@ pub fn units(source: &Source) -> Result<Sheet, SheetError> {
     };
     let group = Group {
         dataset: "lca/unit",
-        names: (0..layer.units.len()).map(|unit| format!("unit {unit}")).collect(),
+        names: (0..layer.units.len())
+            .map(|unit| format!("unit {unit}"))
+            .collect(),
         parts: vec![layer.units.clone()],
     };
     group.sheet(source, "LCA by neuron or channel")
@@ -55,7 +60,9 @@ pub fn classes(source: &Source) -> Result<Sheet, SheetError> {
     };
     let sheet = group.sheet(source, "LCA by class")?;
     let measured = sheet.table.columns().iter().skip(2).any(|column| {
-        super::source::reals(column).iter().any(|value| !value.is_nan())
+        super::source::reals(column)
+            .iter()
+            .any(|value| !value.is_nan())
     });
     match measured {
         true => Ok(sheet),
@@ -89,9 +96,9 @@ impl Group {
             series: series.collect(),
         };
         let columned = self.names.iter().zip(values);
-        columns.extend(columned.map(|(name, values)| {
-            Column::f64(format!("lca/{name}"), NATS, values)
-        }));
+        columns.extend(
+            columned.map(|(name, values)| Column::f64(format!("lca/{name}"), NATS, values)),
+        );
         let chart = Chart::HeatMap {
             steps,
             merge: Merge::Sum,
@@ -105,9 +112,8 @@ impl Group {
         source.check_size(self.names.len() + 2)?;
         let name = self.dataset;
         let table = source.reader.table(name)?;
-        let table = table.ok_or_else(|| {
-            SheetError::Unknown(format!("this run file has no {name}"))
-        })?;
+        let table =
+            table.ok_or_else(|| SheetError::Unknown(format!("this run file has no {name}")))?;
         let row_len = table.row_len();
         let parts: Vec<Range<usize>> = match &self.parts[..] {
             [all] => all.clone().map(|column| column..column + 1).collect(),
@@ -115,7 +121,9 @@ impl Group {
         };
         let fits = parts.len() == self.names.len() && parts.iter().all(|part| part.end <= row_len);
         if !fits {
-            return Err(SheetError::Unknown(format!("{name} does not fit the layout")));
+            return Err(SheetError::Unknown(format!(
+                "{name} does not fit the layout"
+            )));
         }
         let mut values = vec![Vec::new(); parts.len()];
         let mut rows = source.rows();

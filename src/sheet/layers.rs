@@ -25,10 +25,16 @@ pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
         layers.iter().map(value).collect()
     };
     let words = |word: fn(&crate::layout::Layer) -> &str| {
-        layers.iter().map(|(_, layer)| word(layer).to_owned()).collect()
+        layers
+            .iter()
+            .map(|(_, layer)| word(layer).to_owned())
+            .collect()
     };
     let counts = |count: fn(&crate::layout::Layer) -> usize| {
-        layers.iter().map(|(_, layer)| count(layer) as u64).collect()
+        layers
+            .iter()
+            .map(|(_, layer)| count(layer) as u64)
+            .collect()
     };
     let lca = of(&|layer, _| layer.lca);
     let columns = vec![
@@ -37,13 +43,33 @@ pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
         Column::u64("parameters", None, counts(|layer| layer.range.len())),
         Column::u64("units", None, counts(|layer| layer.units.len())),
         Column::f64("lca", NATS, lca.clone()),
-        Column::f64("share", Some("%"), of(&|layer, _| 100.0 * layer.lca / total)),
+        Column::f64(
+            "share",
+            Some("%"),
+            of(&|layer, _| 100.0 * layer.lca / total),
+        ),
         Column::f64("lca_error", NATS, of(&|layer, _| layer.lca_error)),
-        Column::f64("helped", Some("%"), of(&|layer, n| 100.0 * number(layer.helped) / n)),
-        Column::f64("hurt", Some("%"), of(&|layer, n| 100.0 * number(layer.hurt) / n)),
+        Column::f64(
+            "helped",
+            Some("%"),
+            of(&|layer, n| 100.0 * number(layer.helped) / n),
+        ),
+        Column::f64(
+            "hurt",
+            Some("%"),
+            of(&|layer, n| 100.0 * number(layer.hurt) / n),
+        ),
         // How many steps it takes a parameter to change sign.
-        Column::f64("update_flip_every", Some("steps"), of(&|layer, n| n / number(layer.update_flips))),
-        Column::f64("gradient_flip_every", Some("steps"), of(&|layer, n| n / number(layer.gradient_flips))),
+        Column::f64(
+            "update_flip_every",
+            Some("steps"),
+            of(&|layer, n| n / number(layer.update_flips)),
+        ),
+        Column::f64(
+            "gradient_flip_every",
+            Some("steps"),
+            of(&|layer, n| n / number(layer.gradient_flips)),
+        ),
         Column::f64("held_out_lca", NATS, of(&|layer, _| layer.held_out_lca)),
     ];
     let chart = Chart::Bars {

@@ -62,19 +62,40 @@ impl View {
     #[must_use]
     pub fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Overview => ("overview", "losses, accuracies, residuals and costs by step"),
+            Self::Overview => (
+                "overview",
+                "losses, accuracies, residuals and costs by step",
+            ),
             Self::Decomposition => ("decomposition", "every layer's LCA by step, stacked"),
             Self::Cumulative => ("cumulative", "the same, summed from the first step on"),
             Self::HeatMap => ("heat-map", "the same as layers × steps"),
-            Self::Layers => ("layers", "every layer's totals: LCA, help and hurt, oscillation"),
-            Self::Oscillation => ("oscillation", "sign changes of movement and gradient by step and layer"),
+            Self::Layers => (
+                "layers",
+                "every layer's totals: LCA, help and hurt, oscillation",
+            ),
+            Self::Oscillation => (
+                "oscillation",
+                "sign changes of movement and gradient by step and layer",
+            ),
             Self::Helping => ("helping", "parameters that help, hurt or neither, by step"),
-            Self::HeldOut => ("held-out", "LCA of the training and the held-out loss, by step and layer"),
+            Self::HeldOut => (
+                "held-out",
+                "LCA of the training and the held-out loss, by step and layer",
+            ),
             Self::Tensors => ("tensors", "every tensor's LCA by step"),
-            Self::Units => ("units", "LCA of a layer's neurons or channels by step (--layer)"),
+            Self::Units => (
+                "units",
+                "LCA of a layer's neurons or channels by step (--layer)",
+            ),
             Self::Classes => ("classes", "LCA of the loss of each class by step"),
-            Self::Distribution => ("distribution", "how often allocations of each size occurred"),
-            Self::Parameter => ("parameter", "one parameter's weight, gradient and LCA by step (--parameter)"),
+            Self::Distribution => (
+                "distribution",
+                "how often allocations of each size occurred",
+            ),
+            Self::Parameter => (
+                "parameter",
+                "one parameter's weight, gradient and LCA by step (--parameter)",
+            ),
         }
     }
 }
@@ -165,6 +186,9 @@ mod tests {
             assert_eq!(view.to_string().parse(), Ok(view));
         }
         let error = "loss".parse::<View>().unwrap_err().to_string();
-        assert!(error.contains("`loss`") && error.contains("held-out"), "{error}");
+        assert!(
+            error.contains("`loss`") && error.contains("held-out"),
+            "{error}"
+        );
     }
 }

@@ -13,8 +13,14 @@ pub fn parameter(source: &Source) -> Result<Sheet, SheetError> {
     let unknown = |what: String| Err(SheetError::Unknown(what));
     let index = match source.request.parameter {
         Some(index) if index < params => index,
-        Some(index) => return unknown(format!("no parameter {index}: there are {params}, counted from 0")),
-        None => return unknown("the view `parameter` is of one: give --parameter INDEX".to_owned()),
+        Some(index) => {
+            return unknown(format!(
+                "no parameter {index}: there are {params}, counted from 0"
+            ));
+        }
+        None => {
+            return unknown("the view `parameter` is of one: give --parameter INDEX".to_owned());
+        }
     };
     let name = named(source, index);
     let columns = match header.traced.binary_search(&(index as u64)) {
@@ -38,7 +44,10 @@ pub fn parameter(source: &Source) -> Result<Sheet, SheetError> {
 /// `fc1.weight[3, 17]`
 fn named(source: &Source, index: usize) -> String {
     let layout = &source.header().layout;
-    let tensor = layout.tensors.iter().find(|tensor| tensor.range.contains(&index));
+    let tensor = layout
+        .tensors
+        .iter()
+        .find(|tensor| tensor.range.contains(&index));
     let Some(tensor) = tensor else {
         return String::new();
     };
@@ -61,7 +70,11 @@ fn traced(source: &Source, at: usize) -> Result<Vec<Column>, SheetError> {
         let mut values = Vec::new();
         for block in table.blocks(&source.request.steps) {
             let numbers = table.reals(block)?;
-            values.extend(numbers.chunks(table.row_len().max(1)).filter_map(|row| row.get(at)));
+            values.extend(
+                numbers
+                    .chunks(table.row_len().max(1))
+                    .filter_map(|row| row.get(at)),
+            );
         }
         Ok(values)
     };
@@ -72,14 +85,24 @@ fn traced(source: &Source, at: usize) -> Result<Vec<Column>, SheetError> {
     };
     let first = |values: Vec<f64>| -> Vec<f64> {
         let at_start = |row| values.get(range(&row, &values).start).copied();
-        source.rows().map(|row| at_start(row).unwrap_or(f64::NAN)).collect()
+        source
+            .rows()
+            .map(|row| at_start(row).unwrap_or(f64::NAN))
+            .collect()
     };
     let summed = |values: Vec<f64>| -> Vec<f64> {
-        source.rows().map(|row| values[range(&row, &values)].iter().sum()).collect()
+        source
+            .rows()
+            .map(|row| values[range(&row, &values)].iter().sum())
+            .collect()
     };
     let mut columns = source.index();
     columns.push(Column::f64("weight", None, first(read("trace/value")?)));
-    columns.push(Column::f64("gradient", NATS, first(read("trace/gradient")?)));
+    columns.push(Column::f64(
+        "gradient",
+        NATS,
+        first(read("trace/gradient")?),
+    ));
     columns.push(Column::f64("lca", NATS, summed(read("trace/lca")?)));
     Ok(columns)
 }

@@ -90,7 +90,10 @@ impl<'a> Source<'a> {
 
     fn row_count(&self) -> u64 {
         let steps = &self.request.steps;
-        steps.end.saturating_sub(steps.start).div_ceil(self.request.every.max(1))
+        steps
+            .end
+            .saturating_sub(steps.start)
+            .div_ceil(self.request.every.max(1))
     }
 
     /// Refuses what no memory would hold.
@@ -198,7 +201,11 @@ impl<'a> Source<'a> {
         (x, y, chart): (Axis, Axis, Chart),
     ) -> Result<Sheet, SheetError> {
         let mut title = title.into();
-        if let Some((_, layer)) = self.layers().first().filter(|_| self.request.layer.is_some()) {
+        if let Some((_, layer)) = self
+            .layers()
+            .first()
+            .filter(|_| self.request.layer.is_some())
+        {
             title = format!("{title}, {}", layer.name);
         }
         Ok(Sheet {

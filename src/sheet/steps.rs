@@ -128,7 +128,10 @@ pub fn oscillation(source: &Source) -> Result<Sheet, SheetError> {
 pub fn helping(source: &Source) -> Result<Sheet, SheetError> {
     let layers = source.layers();
     let all: Vec<usize> = layers.iter().map(|(index, _)| *index).collect();
-    let params: u64 = layers.iter().map(|(_, layer)| layer.range.len() as u64).sum();
+    let params: u64 = layers
+        .iter()
+        .map(|(_, layer)| layer.range.len() as u64)
+        .sum();
     let share = move |count: u64, params: u64, s: &StepSummary| {
         100.0 * number(count) / (number(params) * number(s.steps()))
     };
@@ -137,7 +140,9 @@ pub fn helping(source: &Source) -> Result<Sheet, SheetError> {
         counts.fold(0, u64::saturating_add)
     };
     let mut fields = vec![
-        Field::real("helped", PERCENT, |s| share(sum(s, |l| l.helped), params, s)),
+        Field::real("helped", PERCENT, |s| {
+            share(sum(s, |l| l.helped), params, s)
+        }),
         Field::real("hurt", PERCENT, |s| share(sum(s, |l| l.hurt), params, s)),
         Field::real("neither", PERCENT, |s| {
             let moved = sum(s, |l| l.helped.saturating_add(l.hurt));

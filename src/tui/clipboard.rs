@@ -117,14 +117,21 @@ mod tests {
         // Nothing in the text is seen by the terminal.
         let hostile = sequence("\x07\x1b[2J").unwrap();
         let inside = &hostile[7..hostile.len() - 1];
-        assert!(inside.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)));
+        assert!(
+            inside
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte))
+        );
     }
 
     #[test]
     fn what_is_too_long_is_not_sent() {
         assert_eq!(sequence(&"x".repeat(MOST)).unwrap().len(), 8 + 99_992);
         let error = sequence(&"x".repeat(MOST + 1)).unwrap_err().to_string();
-        assert!(error.contains("74995 bytes") && error.contains("export"), "{error}");
+        assert!(
+            error.contains("74995 bytes") && error.contains("export"),
+            "{error}"
+        );
         let mut screen = Vec::new();
         assert!(copy(&"x".repeat(MOST + 1), &mut screen, None).is_err());
         assert!(screen.is_empty());
@@ -149,6 +156,10 @@ mod tests {
                 Ok(())
             }
         }
-        assert!(copy("a", &mut Gone, None).unwrap_err().contains("cannot copy"));
+        assert!(
+            copy("a", &mut Gone, None)
+                .unwrap_err()
+                .contains("cannot copy")
+        );
     }
 }

@@ -22,7 +22,10 @@ pub fn apply(reader: &mut Reader, table: &DeTable, actions: &mut [ActionKeys]) {
         let word = name.get_ref().as_ref();
         let Some(index) = actions.iter().position(|action| action.action == word) else {
             let near = suggestion(word, actions.iter().map(|action| action.action.as_str()));
-            reader.problem(Some(name.span()), format!("no action is called `{word}`{near}"));
+            reader.problem(
+                Some(name.span()),
+                format!("no action is called `{word}`{near}"),
+            );
             continue;
         };
         let Some(keys) = keys(reader, word, value) else {
@@ -34,7 +37,8 @@ pub fn apply(reader: &mut Reader, table: &DeTable, actions: &mut [ActionKeys]) {
                 Some((other, _)) if *other == index => {}
                 Some((other, _)) => {
                     let other = &actions[*other].action;
-                    let what = format!("`{key}` is given to `{other}` already: `{word}` goes without it");
+                    let what =
+                        format!("`{key}` is given to `{other}` already: `{word}` goes without it");
                     reader.problem(Some(value.span()), what);
                 }
                 None => chosen.push((index, key)),

@@ -24,7 +24,7 @@ use etcetera::{BaseStrategy, choose_base_strategy};
 
 use super::ColorChoice;
 use crate::key_name::KeyName;
-use crate::tui::Glyphs;
+use crate::tui::{Glyphs, Paint};
 
 pub use read::{parse, read};
 pub use template::template;
@@ -40,47 +40,6 @@ pub struct ActionKeys {
     /// What the help says of it.
     pub help: String,
     pub keys: Vec<KeyName>,
-}
-
-/// A colour of the theme that can be replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Paint {
-    Help,
-    Hurt,
-    HeldOut,
-    Accent,
-    Dim,
-    Warning,
-    Error,
-    Live,
-}
-
-impl Paint {
-    pub const ALL: [Self; 8] = [
-        Self::Help,
-        Self::Hurt,
-        Self::HeldOut,
-        Self::Accent,
-        Self::Dim,
-        Self::Warning,
-        Self::Error,
-        Self::Live,
-    ];
-
-    /// Its name in the file, and what it colours.
-    #[must_use]
-    pub fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Help => ("help", "negative LCA: what lowered the loss"),
-            Self::Hurt => ("hurt", "positive LCA: what raised it"),
-            Self::HeldOut => ("held-out", "the held-out loss"),
-            Self::Accent => ("accent", "what is active, and keys"),
-            Self::Dim => ("dim", "axes and hints"),
-            Self::Warning => ("warning", "a residual above tolerance"),
-            Self::Error => ("error", "what has gone wrong"),
-            Self::Live => ("live", "the mark of a live run"),
-        }
-    }
 }
 
 /// What the user has chosen, with defaults where nothing, or nothing usable, was said.

@@ -37,7 +37,9 @@ fn text(path: &Path) -> Result<Option<String>, String> {
     let error = |error: std::io::Error| format!("cannot be read: {error}");
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(error)?;
-    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(error)?;
+    file.take(LONGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(error)?;
     if bytes.len() as u64 > LONGEST {
         return Err("is longer than 1 MiB: not read".to_owned());
     }
@@ -66,7 +68,10 @@ pub fn parse(text: &str, path: &Path, actions: &[ActionKeys]) -> (UserConfig, Ve
             "colors" => reader.colors(value, &mut config),
             "keys" => match value.get_ref() {
                 DeValue::Table(table) => keys::apply(&mut reader, table, &mut config.keys),
-                _ => reader.problem(Some(value.span()), "`keys` must be a table: write [keys]".into()),
+                _ => reader.problem(
+                    Some(value.span()),
+                    "`keys` must be a table: write [keys]".into(),
+                ),
             },
             other => {
                 let known = ["color", "glyphs", "fps", "colors", "keys"];
@@ -101,8 +106,12 @@ impl Reader<'_> {
     }
 
     /// A choice that is written as a word.
-    fn word<T>(&mut self, key: &Spanned<std::borrow::Cow<str>>, value: &Spanned<DeValue>, into: &mut T)
-    where
+    fn word<T>(
+        &mut self,
+        key: &Spanned<std::borrow::Cow<str>>,
+        value: &Spanned<DeValue>,
+        into: &mut T,
+    ) where
         T: FromStr + std::fmt::Display,
         T::Err: std::fmt::Display,
     {
@@ -115,7 +124,10 @@ impl Reader<'_> {
                 }
                 Err(error) => format!("{error}; {name} stays {into}"),
             },
-            other => format!("{name} must be a word in quotes, not {}; it stays {into}", kind(other)),
+            other => format!(
+                "{name} must be a word in quotes, not {}; it stays {into}",
+                kind(other)
+            ),
         };
         self.problem(Some(value.span()), problem);
     }
@@ -123,9 +135,7 @@ impl Reader<'_> {
     fn fps(&mut self, value: &Spanned<DeValue>, into: &mut u32) {
         let (least, most) = (FPS.start(), FPS.end());
         let number = match value.get_ref() {
-            DeValue::Integer(number) => {
-                u32::from_str_radix(number.as_str(), number.radix()).ok()
-            }
+            DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
             _ => None,
         };
         match number.filter(|number| FPS.contains(number)) {
@@ -147,7 +157,10 @@ impl Reader<'_> {
             let paint = Paint::ALL.into_iter().find(|paint| paint.words().0 == name);
             let Some(paint) = paint else {
                 let near = suggestion(name, Paint::ALL.map(|paint| paint.words().0));
-                self.problem(Some(key.span()), format!("no color is called `{name}`{near}"));
+                self.problem(
+                    Some(key.span()),
+                    format!("no color is called `{name}`{near}"),
+                );
                 continue;
             };
             let rgb = match value.get_ref() {

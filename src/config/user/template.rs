@@ -27,7 +27,10 @@ pub fn template(actions: &[ActionKeys]) -> String {
     line(format!("# Frames a second at most, {least} to {most}"));
     line(format!("fps = {}", defaults.fps));
     line(String::new());
-    line("# Colors in place of the theme's, where the terminal has 256 or more, for example".to_owned());
+    line(
+        "# Colors in place of the theme's, where the terminal has 256 or more, for example"
+            .to_owned(),
+    );
     line("# help = \"#1f80d0\". Heat maps keep theirs.".to_owned());
     line("[colors]".to_owned());
     for (name, what) in Paint::ALL.map(Paint::words) {
@@ -36,11 +39,18 @@ pub fn template(actions: &[ActionKeys]) -> String {
     line(String::new());
     line("# Keys: a list replaces the action's own, [] leaves it without.".to_owned());
     line("# Keys are characters (G is Shift and g), Space, Enter, Tab, Esc, Left, PageUp, F1 and so on,".to_owned());
-    line("# with Ctrl-, Alt- or Shift- before them. Ctrl-c and Ctrl-z always do the same.".to_owned());
+    line(
+        "# with Ctrl-, Alt- or Shift- before them. Ctrl-c and Ctrl-z always do the same."
+            .to_owned(),
+    );
     line("[keys]".to_owned());
     let width = actions.iter().map(|action| action.action.len()).max();
     for action in actions {
-        let keys: Vec<String> = action.keys.iter().map(|key| quoted(&key.to_string())).collect();
+        let keys: Vec<String> = action
+            .keys
+            .iter()
+            .map(|key| quoted(&key.to_string()))
+            .collect();
         let entry = format!(
             "{:width$} = [{}]",
             action.action,

@@ -26,7 +26,12 @@ fn parsed(text: &str) -> (UserConfig, Vec<String>) {
 
 fn keys(config: &UserConfig, action: &str) -> Vec<String> {
     let found = config.keys.iter().find(|keys| keys.action == action);
-    found.unwrap().keys.iter().map(ToString::to_string).collect()
+    found
+        .unwrap()
+        .keys
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[test]
@@ -36,13 +41,25 @@ fn the_printed_file_says_the_defaults() {
     assert_eq!(problems, [""; 0]);
     assert_eq!(config, UserConfig::new(&actions()));
     // Not by saying nothing: every key that it has a word for is in it.
-    for line in ["color = \"auto\"", "glyphs = \"braille\"", "fps = 15", "zoom-in "] {
-        assert!(text.lines().any(|l| l.starts_with(line)), "{line} in {text}");
+    for line in [
+        "color = \"auto\"",
+        "glyphs = \"braille\"",
+        "fps = 15",
+        "zoom-in ",
+    ] {
+        assert!(
+            text.lines().any(|l| l.starts_with(line)),
+            "{line} in {text}"
+        );
     }
-    let uncommented = text.replace("# help = \"#1f80d0\". Heat maps keep theirs.", "")
+    let uncommented = text
+        .replace("# help = \"#1f80d0\". Heat maps keep theirs.", "")
         .replace("[colors]", "[colors]\nhelp = \"#1f80d0\"");
     let (config, problems) = parsed(&uncommented);
-    assert_eq!((config.colors, problems.len()), (vec![(Paint::Help, [0x1f, 0x80, 0xd0])], 0));
+    assert_eq!(
+        (config.colors, problems.len()),
+        (vec![(Paint::Help, [0x1f, 0x80, 0xd0])], 0)
+    );
 }
 
 #[test]
@@ -82,10 +99,19 @@ freeze = [\"Nothing\"]
         ("c.toml:1: unknown key `colour`", "did you mean `color`?"),
         ("c.toml:2: 'dots'", "stays braille"),
         ("c.toml:3: fps must be", "from 1 to 120; it stays 15"),
-        ("c.toml:4: color must be a word", "not a number; it stays auto"),
-        ("c.toml:6: no color is called `helps`", "did you mean `help`?"),
+        (
+            "c.toml:4: color must be a word",
+            "not a number; it stays auto",
+        ),
+        (
+            "c.toml:6: no color is called `helps`",
+            "did you mean `help`?",
+        ),
         ("c.toml:7: hurt must be a color", "the theme's"),
-        ("c.toml:9: no action is called `zom-in`", "did you mean `zoom-in`?"),
+        (
+            "c.toml:9: no action is called `zom-in`",
+            "did you mean `zoom-in`?",
+        ),
         ("c.toml:10: zoom-out: `Shift-g`", "Shift and g"),
         ("c.toml:10: zoom-out: a key is a word", "not a number"),
         ("c.toml:10: `Ctrl-c` always", "`zoom-out` goes without it"),
@@ -94,7 +120,10 @@ freeze = [\"Nothing\"]
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for (problem, (start, rest)) in problems.iter().zip(expected) {
-        assert!(problem.starts_with(start) && problem.contains(rest), "{problem}");
+        assert!(
+            problem.starts_with(start) && problem.contains(rest),
+            "{problem}"
+        );
     }
     assert_eq!(keys(&config, "zoom-out"), ["o"]);
     for (action, kept) in [("zoom-in", 2), ("toggle-scale", 1), ("freeze", 3)] {
@@ -115,7 +144,10 @@ fn one_key_has_one_action_and_the_loser_is_named() {
     assert_eq!(problems, expected);
     // Two actions that change keys are no conflict.
     let (config, problems) = parsed("[keys]\nzoom-in = [\"-\"]\nzoom-out = [\"+\"]\n");
-    assert_eq!((keys(&config, "zoom-in"), problems.len()), (vec!["-".to_owned()], 0));
+    assert_eq!(
+        (keys(&config, "zoom-in"), problems.len()),
+        (vec!["-".to_owned()], 0)
+    );
 }
 
 #[test]
@@ -123,7 +155,12 @@ fn what_is_no_toml_costs_only_its_line() {
     let (config, problems) = parsed("fps = 30\nglyphs = \ncolor = \"16\"\n");
     assert_eq!((config.fps, config.color), (30, ColorChoice::Ansi16));
     assert_eq!(config.glyphs, Glyphs::default());
-    assert!(problems.iter().any(|problem| problem.starts_with("c.toml:2: ")), "{problems:?}");
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.starts_with("c.toml:2: ")),
+        "{problems:?}"
+    );
 }
 
 #[test]

@@ -97,6 +97,6 @@ mod tests {
         let edges = [f64::NEG_INFINITY, -2.0, -1.0, 0.0, 1.0, 2.0, f64::INFINITY];
         assert_eq!(finite(&edges), [-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0]);
         assert_eq!(innermost(&finite(&edges)), 1.0);
-        assert_eq!(finite(&[f64::INFINITY]), []);
+        assert!(finite(&[f64::INFINITY]).is_empty());
     }
 }

@@ -1,5 +1,6 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
+mod compare;
 mod footer;
 mod help;
 mod layers;
@@ -31,6 +32,12 @@ struct View {
 /// What the app shows.
 fn view_of(app: &App) -> View {
     let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
+    if app.compared().is_some() {
+        return View {
+            draw: compare::draw,
+            wants: compare::wants,
+        };
+    }
     match (app.depth, app.screen) {
         (
             Depth::Network | Depth::Layer(_) | Depth::Unit { .. } | Depth::Parameter { .. },
@@ -95,6 +102,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     footer::draw(footer, buf, app, theme, keys);
     match app.overlay {
         Some(Overlay::Help) => help::draw(area, buf, app, theme, keys),
+        Some(Overlay::Commands) => help::draw_commands(area, buf, app, theme),
         Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}
     }
