@@ -491,7 +491,9 @@ mod tests {
             for _ in 0..2 {
                 tally.clear();
                 for (layer, steps) in (0..).zip(&layers) {
-                    steps.iter().for_each(|t| tally.add(step(*t), layer));
+                    for t in steps {
+                        tally.add(step(*t), layer);
+                    }
                 }
                 let shared = |l: usize, t: &u64| {
                     layers.iter().enumerate().any(|(m, other)| m != l && other.contains(t))
