@@ -7,7 +7,6 @@
 
 mod input;
 pub mod keys;
-mod keys;
 mod ramp;
 mod run;
 mod terminal;
