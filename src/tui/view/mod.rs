@@ -1,11 +1,15 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
+mod decomposition;
 mod footer;
 mod help;
 mod layers;
 mod loss;
 mod overview;
 mod question;
+mod sheet;
+mod spread;
+mod status;
 mod tabs;
 #[cfg(test)]
 pub(super) mod testing;
@@ -34,6 +38,10 @@ struct View {
 fn view_of(app: &App) -> View {
     let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
     match (app.depth, app.screen) {
+        (Depth::Network, Screen::Decomposition) => View {
+            draw: decomposition::draw,
+            wants: nothing,
+        },
         (
             Depth::Network | Depth::Layer(_) | Depth::Unit { .. } | Depth::Parameter { .. },
             Screen::Overview
