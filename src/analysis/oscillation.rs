@@ -202,7 +202,7 @@ mod tests {
 
     fn wave(n: u32, period: f64, noise: f64, seed: u64) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let clean = |t: u32| (TAU * f64::from(t) / period).sin();
+        let clean = |t: u32| (TAU * f64::from(t) / period).cos();
         (0..n)
             .map(|t| clean(t) + noise * (rng.random::<f64>() - 0.5))
             .collect()
