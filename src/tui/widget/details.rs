@@ -1,0 +1,196 @@
+//! What a [`LineChart`] may have beside its curves.
+//!
+//! ```text
+//!    nats│⡇⡆ ⢀   ╷+0.012           crosshair: the cursor's value beside its line
+//!    1e-3┤⣿⣧⣴⣸⡄  │                 a smoothed line over the raw band: the band's ends stay
+//!       0┤⠿⠻⠟⠋⠙⠷⠤│───────────      zero line
+//!   -1e-3┤      *│                 marks: * o + tell the curves apart without colours
+//!        └┴-10───┴0────────lag     an axis of lags, periods or any numbers
+//! ```
+
+use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Span, widgets::Widget};
+
+use super::axis::{self, XAxis, elided};
+use super::canvas::Canvas;
+use super::line_chart::{LineChart, Series};
+use crate::tui::theme::Glyphs;
+
+/// Cells from one mark of a curve to its next.
+const MARK_EVERY: usize = 12;
+
+/// See the module's picture; all of it may be left out.
+#[derive(Clone, Debug, Default)]
+pub struct Details<'a> {
+    /// Instead of [`LineChart::steps`].
+    pub x_axis: Option<XAxis<'a>>,
+    /// A line at zero where no curve is, if zero lies within the domain.
+    pub zero_line: bool,
+    /// Smoothed curves: lines of one value a column over the bands of [`LineChart::series`].
+    pub smoothed: &'a [Series<'a>],
+    /// Whether each curve has its pen's mark here and there; in ASCII it has nothing else.
+    pub marks: bool,
+    /// A text for the value at the cursor, at the row of the value.
+    pub crosshair: Option<(f64, &'a str)>,
+}
+
+/// A [`LineChart`] with [`Details`]; its plot is where the chart's is.
+#[derive(Clone, Debug)]
+pub struct DetailedChart<'a> {
+    pub(super) chart: LineChart<'a>,
+    pub(super) details: Details<'a>,
+}
+
+impl DetailedChart<'_> {
+    fn zero_line(&self, plot: Rect, buf: &mut Buffer) {
+        let domain = self.chart.domain;
+        if !self.details.zero_line || domain.min() >= 0.0 || domain.max() <= 0.0 {
+            return;
+        }
+        if let Some(row) = self.chart.cell_row(0.0, plot.height) {
+            let line = axis::lines(self.chart.theme).horizontal;
+            for x in plot.left()..plot.right() {
+                buf.set_string(x, plot.y + row, line, self.chart.theme.dim);
+            }
+        }
+    }
+
+    /// Each curve's mark at some of its cells, not those of its neighbours in the list.
+    fn marks(&self, plot: Rect, buf: &mut Buffer) {
+        let theme = self.chart.theme;
+        if !self.details.marks || theme.glyphs == Glyphs::Ascii {
+            return;
+        }
+        let across = usize::from(theme.glyphs.dots_per_cell().0);
+        let all = self.chart.series.iter().chain(self.details.smoothed);
+        for (number, series) in all.enumerate() {
+            let first = (3 + 5 * number) % MARK_EVERY;
+            for x in (first..usize::from(plot.width)).step_by(MARK_EVERY) {
+                let extent = series.extents.get(x * across).copied().flatten();
+                let row = extent.and_then(|extent| {
+                    self.chart.cell_row(f64::midpoint(extent.min.into(), extent.max.into()), plot.height)
+                });
+                if let (Some(row), Ok(x)) = (row, u16::try_from(x)) {
+                    let cell = &mut buf[(plot.x + x, plot.y + row)];
+                    cell.reset();
+                    cell.set_char(series.pen.mark).set_style(series.pen.style);
+                }
+            }
+        }
+    }
+
+    /// The text at the cursor, in the nearest row to its value where it covers no data.
+    fn crosshair(&self, plot: Rect, canvas: &Canvas, legend: Rect, buf: &mut Buffer) {
+        let Some((value, text)) = self.details.crosshair else {
+            return;
+        };
+        let cursor = self.chart.cursor_cell(plot.width);
+        let at = self.chart.cell_row(value, plot.height);
+        let (Some(x), Some(at)) = (cursor, at) else {
+            return;
+        };
+        let width = axis::cells_of(text, plot.width);
+        let sides = [x.checked_add(1), x.checked_sub(width)];
+        let mut rows: Vec<u16> = (0..plot.height).collect();
+        rows.sort_by_key(|row| row.abs_diff(at));
+        for row in rows {
+            for start in sides.into_iter().flatten() {
+                let area = Rect::new(plot.x + start, plot.y + row, width, 1);
+                let blank = (start..start + width).all(|x| canvas.is_blank(x, row));
+                if start + width <= plot.width && blank && !area.intersects(legend) {
+                    buf.set_stringn(area.x, area.y, text, width.into(), self.chart.theme.accent);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn named(&self) -> impl Iterator<Item = &Series<'_>> {
+        let all = self.chart.series.iter().chain(self.details.smoothed);
+        all.filter(|series| !series.name.is_empty())
+    }
+
+    /// Where the legend stands, with a blank on either side: as a row, or a list; empty if there is
+    /// no room.
+    fn legend_area(&self, plot: Rect, canvas: &Canvas) -> Rect {
+        // Each entry is a mark, a blank, the name and two blanks, the last of which is the edge's.
+        let widths = || self.named().map(|series| 4 + Span::raw(series.name).width());
+        let Ok(entries) = u16::try_from(self.named().count()) else {
+            return Rect::default();
+        };
+        let row = (widths().sum::<usize>(), 1);
+        let widest = widths().max().unwrap_or(0);
+        let list = (widest, entries);
+        let narrow = (widest.min(12), entries);
+        for (width, height) in [row, list, narrow] {
+            let width = u16::try_from(width).unwrap_or(u16::MAX);
+            if width == 0 || width > plot.width || plot.height < 2 + height {
+                continue;
+            }
+            let (right, bottom) = (plot.width - width, plot.height - height);
+            let free = |&(x, y): &(u16, u16)| {
+                (y..y + height).all(|y| (x..x + width).all(|x| canvas.is_blank(x, y)))
+            };
+            let corners = [(right, 0), (right, bottom), (0, 0), (0, bottom)];
+            if let Some((x, y)) = corners.into_iter().find(free) {
+                return Rect::new(plot.x + x, plot.y + y, width, height);
+            }
+        }
+        Rect::default()
+    }
+
+    fn legend(&self, area: Rect, buf: &mut Buffer) {
+        let glyphs = self.chart.theme.glyphs;
+        let (mut x, mut y) = (area.x + 1, area.y);
+        for series in self.named() {
+            let mark = if glyphs == Glyphs::Ascii || self.details.marks {
+                series.pen.mark
+            } else {
+                '─'
+            };
+            buf.set_string(x, y, mark.to_string(), series.pen.style);
+            let room = usize::from(area.right().saturating_sub(x + 2));
+            if area.height > 1 {
+                let name = elided(series.name, room.saturating_sub(1), glyphs);
+                buf.set_stringn(x + 2, y, name, room, Style::new());
+                y += 1;
+            } else {
+                x = buf.set_stringn(x + 2, y, series.name, room, Style::new()).0 + 2;
+            }
+        }
+    }
+}
+
+impl Widget for DetailedChart<'_> {
+    fn render(self, area: Rect, buf: &mut Buffer) {
+        let chart = &self.chart;
+        let area = area.intersection(buf.area);
+        let plot = LineChart::plot_area(area);
+        if plot.is_empty() {
+            return;
+        }
+        let [mut canvas, mut line, mut outline] =
+            [(); 3].map(|()| Canvas::new(plot, chart.theme.glyphs));
+        chart.curves(chart.series, &mut canvas);
+        if !self.details.smoothed.is_empty() {
+            chart.curves(self.details.smoothed, &mut line);
+            chart.outlines(chart.series, &mut outline);
+            canvas.lay(&line, &outline);
+        }
+        let steps = XAxis::Steps(chart.steps.clone());
+        let x_axis = self.details.x_axis.as_ref().unwrap_or(&steps);
+        chart.axes(area, plot, x_axis, buf);
+        self.zero_line(plot, buf);
+        let legend = self.legend_area(plot, &canvas);
+        for y in legend.top()..legend.bottom() {
+            let blank = " ".repeat(legend.width.into());
+            buf.set_string(legend.x, y, blank, Style::new());
+        }
+        chart.cursor_line(plot, &canvas, legend, buf);
+        self.crosshair(plot, &canvas, legend, buf);
+        if !legend.is_empty() {
+            self.legend(legend, buf);
+        }
+        canvas.draw(buf);
+        self.marks(plot, buf);
+    }
+}
