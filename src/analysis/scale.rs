@@ -607,9 +607,18 @@ mod tests {
 
     #[test]
     fn lags_have_ticks_on_both_sides_of_zero() {
-        assert_eq!(shown(&whole_ticks(-10, 21, 63)), ["-10", "-8", "-6", "-4", "-2", "0", "2", "4", "6", "8", "10"]);
-        assert_eq!(shown(&whole_ticks(-10, 21, 30)), ["-10", "-5", "0", "5", "10"]);
-        assert_eq!(whole_ticks(-10, 21, 63)[5].at.to_bits(), (30.0f64 / 62.0).to_bits());
+        assert_eq!(
+            shown(&whole_ticks(-10, 21, 63)),
+            ["-10", "-8", "-6", "-4", "-2", "0", "2", "4", "6", "8", "10"]
+        );
+        assert_eq!(
+            shown(&whole_ticks(-10, 21, 30)),
+            ["-10", "-5", "0", "5", "10"]
+        );
+        assert_eq!(
+            whole_ticks(-10, 21, 63)[5].at.to_bits(),
+            (30.0f64 / 62.0).to_bits()
+        );
         assert_eq!(whole_ticks(i64::MIN, u64::MAX, 0), []);
     }
 

@@ -42,6 +42,8 @@ pub enum Action {
     /// Close what is open, or go one level up.
     Back,
     Sort,
+    /// Another of the screen's charts in full, or all.
+    Focus,
     PreviousEvent,
     NextEvent,
     /// Set or remove a bookmark at the cursor.
@@ -137,6 +139,9 @@ pub struct App {
     pub parameter: usize,
     pub class: usize,
     pub sort: Sort,
+    /// Which of the screen's charts has all the room, from 1, where it has several; 0 is all of them.
+    /// Screens count it round.
+    pub focus: usize,
     /// Only layers and tensors whose names have this in them are listed.
     pub filter: String,
     /// What is being typed.
@@ -180,6 +185,7 @@ impl App {
             parameter: 0,
             class: 0,
             sort: Sort::default(),
+            focus: 0,
             filter: String::new(),
             prompt: None,
             help_scroll: 0,
@@ -272,6 +278,7 @@ impl App {
             Action::Enter => self.enter(),
             Action::Back => self.depth = self.depth.up(),
             Action::Sort => self.sort = self.sort.next(),
+            Action::Focus => self.focus = self.focus.wrapping_add(1),
             Action::PreviousEvent => self.jump(false),
             Action::NextEvent => self.jump(true),
             Action::Bookmark => self.toggle_bookmark(),
@@ -304,6 +311,9 @@ impl App {
             Action::NextScreen => self.screen.turned(1),
             _ => self.screen.turned(-1),
         };
+        if self.screen != screen {
+            self.focus = 0;
+        }
         self.screen = screen;
         self.depth = Depth::Network;
     }

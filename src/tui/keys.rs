@@ -188,6 +188,11 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("scale", Action::ToggleScale, &[Char('g')])],
     },
     Group {
+        help: "one of the screen's charts in full, the next, all",
+        footer: "chart",
+        bindings: &[bind("focus", Action::Focus, &[Char('f')])],
+    },
+    Group {
         help: "sort the list",
         footer: "sort",
         bindings: &[bind("sort", Action::Sort, &[Char('s')])],

@@ -328,8 +328,15 @@ mod tests {
         ] {
             let theme = Theme::new(ColorLevel::None, glyphs);
             let cells = units.map(|unit| theme.signed_cell(unit));
-            assert_eq!(cells.map(|(symbol, _)| symbol).iter().collect::<String>(), expected);
-            assert!(cells.iter().all(|(_, style)| (style.fg, style.bg) == (None, None)));
+            assert_eq!(
+                cells.map(|(symbol, _)| symbol).iter().collect::<String>(),
+                expected
+            );
+            assert!(
+                cells
+                    .iter()
+                    .all(|(_, style)| (style.fg, style.bg) == (None, None))
+            );
         }
         let theme = Theme::new(ColorLevel::Ansi256, Glyphs::Braille);
         let (symbol, style) = theme.signed_cell(-1.0);
@@ -341,7 +348,11 @@ mod tests {
         let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
         for first in 0..Theme::CATEGORIES {
             assert_eq!(rgb_of(CATEGORIES[first].0), CATEGORIES[first].1);
-            assert!(contrasts(CATEGORIES[first].1).into_iter().all(|ratio| ratio >= 3.0));
+            assert!(
+                contrasts(CATEGORIES[first].1)
+                    .into_iter()
+                    .all(|ratio| ratio >= 3.0)
+            );
             for second in 0..first {
                 let (_, one) = CATEGORIES[first];
                 let (_, other) = CATEGORIES[second];
@@ -356,6 +367,11 @@ mod tests {
         for color in CATEGORIES_16 {
             assert!(contrasts(rgb(color)).into_iter().all(|ratio| ratio >= 3.0));
         }
-        assert_eq!(Theme::new(ColorLevel::None, Glyphs::Ascii).category(3).style, Style::new());
+        assert_eq!(
+            Theme::new(ColorLevel::None, Glyphs::Ascii)
+                .category(3)
+                .style,
+            Style::new()
+        );
     }
 }

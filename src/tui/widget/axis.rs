@@ -344,12 +344,16 @@ impl Bottom<'_> {
                 };
                 let step = whole(tick.value)?;
                 let column = edges.partition_point(|&edge| edge <= step).checked_sub(1)?;
-                Some(column.min(edges.len() - 2) / across)
+                // A column that is several cells wide has its edge several times.
+                let first = edges.partition_point(|&edge| edge < edges[column]);
+                Some(first.min(edges.len() - 2) / across)
             }),
             XAxis::Edges(_) => Vec::new(),
             XAxis::Scaled { scale, domain, .. } => {
                 let room = Room::Columns { cells: width };
-                placed(ticks(*scale, *domain, room), |tick| Some(cell_at(tick.at, width)))
+                placed(ticks(*scale, *domain, room), |tick| {
+                    Some(cell_at(tick.at, width))
+                })
             }
             XAxis::Names(names) => {
                 let wide = (width / names.len().max(1)).max(1);
@@ -397,5 +401,7 @@ pub(super) fn cell_at(at: f64, cells: usize) -> usize {
 
 /// How many cells each of `columns` named columns has in a plot of `width`.
 pub(super) fn cells_each(width: u16, columns: usize) -> u16 {
-    u16::try_from(usize::from(width) / columns.max(1)).unwrap_or(1).max(1)
+    u16::try_from(usize::from(width) / columns.max(1))
+        .unwrap_or(1)
+        .max(1)
 }

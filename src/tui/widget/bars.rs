@@ -113,7 +113,11 @@ impl Bars<'_> {
 
     /// A cell of a bar of which so many eighths are filled, from the side of zero.
     fn part(&self, eighths: usize, hurts: bool) -> (char, Style) {
-        let style = if hurts { self.theme.hurt } else { self.theme.help };
+        let style = if hurts {
+            self.theme.hurt
+        } else {
+            self.theme.help
+        };
         match (self.theme.glyphs, hurts, eighths) {
             (Glyphs::Ascii, true, 8) => ('#', style),
             (Glyphs::Ascii, true, _) => ('+', style),
@@ -153,7 +157,12 @@ impl Bars<'_> {
 
     fn row(&self, bar: &Bar<'_>, track: Track, buf: &mut Buffer) {
         let zero = track.x + track.half;
-        buf.set_string(zero, track.y, axis::lines(self.theme).vertical, self.theme.dim);
+        buf.set_string(
+            zero,
+            track.y,
+            axis::lines(self.theme).vertical,
+            self.theme.dim,
+        );
         self.bar(bar.value, track, buf);
         self.whisker(bar, track, buf);
         let other = bar.other.and_then(|other| self.end(other, track));
@@ -223,7 +232,11 @@ impl Widget for Bars<'_> {
         if plot.bottom() == area.bottom() {
             return;
         }
-        let max = if self.max.is_finite() && self.max > 1e-270 { self.max } else { 1.0 };
+        let max = if self.max.is_finite() && self.max > 1e-270 {
+            self.max
+        } else {
+            1.0
+        };
         let x_axis = XAxis::Scaled {
             scale: match self.scale {
                 Scale::Log => Scale::SymLog { linear: max * 1e-6 },

@@ -258,7 +258,11 @@ mod tests {
             all.lay(&over, &ends);
             let mut buf = Buffer::empty(area);
             all.draw(&mut buf);
-            assert_eq!((buf[(0, 0)].symbol(), buf[(0, 0)].fg), (symbol, fg), "{glyphs}");
+            assert_eq!(
+                (buf[(0, 0)].symbol(), buf[(0, 0)].fg),
+                (symbol, fg),
+                "{glyphs}"
+            );
         }
     }
 

@@ -67,7 +67,10 @@ impl DetailedChart<'_> {
             for x in (first..usize::from(plot.width)).step_by(MARK_EVERY) {
                 let extent = series.extents.get(x * across).copied().flatten();
                 let row = extent.and_then(|extent| {
-                    self.chart.cell_row(f64::midpoint(extent.min.into(), extent.max.into()), plot.height)
+                    self.chart.cell_row(
+                        f64::midpoint(extent.min.into(), extent.max.into()),
+                        plot.height,
+                    )
                 });
                 if let (Some(row), Ok(x)) = (row, u16::try_from(x)) {
                     let cell = &mut buf[(plot.x + x, plot.y + row)];
@@ -113,7 +116,10 @@ impl DetailedChart<'_> {
     /// no room.
     fn legend_area(&self, plot: Rect, canvas: &Canvas) -> Rect {
         // Each entry is a mark, a blank, the name and two blanks, the last of which is the edge's.
-        let widths = || self.named().map(|series| 4 + Span::raw(series.name).width());
+        let widths = || {
+            self.named()
+                .map(|series| 4 + Span::raw(series.name).width())
+        };
         let Ok(entries) = u16::try_from(self.named().count()) else {
             return Rect::default();
         };

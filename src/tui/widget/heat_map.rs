@@ -141,7 +141,11 @@ impl<T: Copy + Into<f64>> HeatMap<'_, T> {
             if cursor >= x.saturating_sub(1) {
                 line = legend.line(cursor.saturating_sub(1).max(plot.width - cursor - 1));
                 let at_left = width(&line) < cursor;
-                x = if at_left { 0 } else { plot.width - width(&line) };
+                x = if at_left {
+                    0
+                } else {
+                    plot.width - width(&line)
+                };
             }
         }
         buf.set_line(plot.x + x, area.y, &line, plot.width - x);
@@ -195,7 +199,11 @@ impl<T: Copy + Into<f64>> Widget for HeatMap<'_, T> {
             bottom.draw(plot, plot.x > area.x, buf);
             rows.note(area.x, plot, buf);
             if self.columns > usize::from(plot.width) {
-                let arrow = if self.theme.glyphs == Glyphs::Ascii { ">" } else { "›" };
+                let arrow = if self.theme.glyphs == Glyphs::Ascii {
+                    ">"
+                } else {
+                    "›"
+                };
                 buf.set_string(plot.right() - 1, plot.bottom(), arrow, self.theme.warning);
             }
         }

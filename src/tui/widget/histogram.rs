@@ -92,7 +92,13 @@ impl Histogram<'_> {
     /// The sum of a cell's bins, and the pen of the fullest.
     fn bar(&self, cell: usize, width: usize) -> Option<(f64, Pen)> {
         let own = self.bins.get(self.bins_of(cell, width))?;
-        let count = |bin: &Bin| if bin.count > 0.0 { bin.count.min(1e300) } else { 0.0 };
+        let count = |bin: &Bin| {
+            if bin.count > 0.0 {
+                bin.count.min(1e300)
+            } else {
+                0.0
+            }
+        };
         let fullest = own.iter().max_by(|a, b| count(a).total_cmp(&count(b)))?;
         Some((own.iter().map(count).sum::<f64>().min(1e300), fullest.pen))
     }
@@ -174,7 +180,12 @@ impl Histogram<'_> {
                 either_side: true,
             })
         };
-        bottom.draw_at(plot, with_corner, self.edges.iter().filter_map(place).collect(), buf);
+        bottom.draw_at(
+            plot,
+            with_corner,
+            self.edges.iter().filter_map(place).collect(),
+            buf,
+        );
         for (cell, x) in (plot.left()..plot.right()).enumerate() {
             if self.is_highlighted(cell, width) {
                 buf[(x, plot.bottom())].set_style(self.theme.cursor);
@@ -214,7 +225,11 @@ impl Widget for Histogram<'_> {
                 style: self.theme.accent,
                 mark: '@',
             };
-            let pen = if self.is_highlighted(cell, width) { lit } else { pen };
+            let pen = if self.is_highlighted(cell, width) {
+                lit
+            } else {
+                pen
+            };
             self.column(x, plot, eighths(count), pen, buf);
         }
         self.reference(plot, buf);

@@ -129,7 +129,10 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
 
     fn selected(&self) -> Option<Pixel> {
         let index = self.selected?;
-        let size = self.rows.checked_mul(self.columns).filter(|&size| size > 0)?;
+        let size = self
+            .rows
+            .checked_mul(self.columns)
+            .filter(|&size| size > 0)?;
         let pixel = Pixel {
             tile: index / size,
             row: index % size / self.columns,
@@ -152,9 +155,14 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
     fn pixel(&self, layout: Layout, x: usize, y: usize) -> Option<Pixel> {
         let (x, y) = (layout.x.checked_add(x)?, layout.y.checked_add(y)?);
         let wide = self.columns.checked_mul(layout.wide)?.checked_add(1)?;
-        let high = self.rows.checked_mul(layout.high)?.checked_add(layout.gap)?;
+        let high = self
+            .rows
+            .checked_mul(layout.high)?
+            .checked_add(layout.gap)?;
         let pixel = Pixel {
-            tile: (y / high).checked_mul(layout.across)?.checked_add(x / wide)?,
+            tile: (y / high)
+                .checked_mul(layout.across)?
+                .checked_add(x / wide)?,
             row: y % high / layout.high,
             column: x % wide / layout.wide,
         };
@@ -170,7 +178,11 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
         let row = pixel.tile.checked_mul(self.rows)?.checked_add(pixel.row)?;
         let index = row.checked_mul(self.columns)?.checked_add(pixel.column)?;
         let value = (*self.values.get(index)?).into();
-        Some(self.scale.to_signed_unit(self.max, value).unwrap_or(f64::NAN))
+        Some(
+            self.scale
+                .to_signed_unit(self.max, value)
+                .unwrap_or(f64::NAN),
+        )
     }
 
     /// The glyph and the style of a cell of the view.
@@ -180,7 +192,14 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
             let (symbol, style) = self.theme.signed_cell(self.unit(upper?)?);
             let chosen = upper == self.selected();
             let reverse = Modifier::REVERSED;
-            return Some((symbol, if chosen { style.add_modifier(reverse) } else { style }));
+            return Some((
+                symbol,
+                if chosen {
+                    style.add_modifier(reverse)
+                } else {
+                    style
+                },
+            ));
         }
         let color = |pixel: Option<Pixel>| self.theme.signed_color(self.unit(pixel?)?);
         match (color(upper), color(lower)) {
@@ -231,14 +250,22 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
         };
         let range = |of: fn(Pixel) -> usize| {
             let own = || pixels().map(of);
-            format!("{}:{}", own().min().unwrap_or(0), own().max().map_or(0, |last| last + 1))
+            format!(
+                "{}:{}",
+                own().min().unwrap_or(0),
+                own().max().map_or(0, |last| last + 1)
+            )
         };
         let (whole, tall) = self.extent(layout);
         let cut = whole > view.width.into() || tall > usize::from(view.height) * 2;
         let mut shown = vec![range(|p| p.tile), range(|p| p.row), range(|p| p.column)];
-        let mut all = [self.tiles, self.rows, self.columns].map(|size| size.to_string()).to_vec();
+        let mut all = [self.tiles, self.rows, self.columns]
+            .map(|size| size.to_string())
+            .to_vec();
         let mut at = self.selected().map_or(Vec::new(), |pixel| {
-            [pixel.tile, pixel.row, pixel.column].map(|place| place.to_string()).to_vec()
+            [pixel.tile, pixel.row, pixel.column]
+                .map(|place| place.to_string())
+                .to_vec()
         });
         if self.tiles == 1 {
             for list in [&mut shown, &mut all, &mut at] {
@@ -250,7 +277,11 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
             parts.push(format!("[{}]", at.join(",")));
         }
         if cut {
-            parts.push(format!("shows [{}] of [{}]", shown.join(","), all.join(",")));
+            parts.push(format!(
+                "shows [{}] of [{}]",
+                shown.join(","),
+                all.join(",")
+            ));
         }
         (parts.join("  "), cut)
     }
@@ -285,7 +316,11 @@ impl<T: Copy + Into<f64>> Widget for ImageMap<'_, T> {
         self.rulers(area, view, layout, buf);
         if bottom > 0 {
             let (text, cut) = self.note(view, layout);
-            let style = if cut { self.theme.warning } else { self.theme.dim };
+            let style = if cut {
+                self.theme.warning
+            } else {
+                self.theme.dim
+            };
             let room = usize::from(area.width);
             buf.set_stringn(area.x, area.bottom() - 1, text, room, style);
         }

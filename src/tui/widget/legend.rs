@@ -46,7 +46,10 @@ impl Legend<'_> {
     }
 
     fn longest(&self) -> usize {
-        let widths = self.entries.iter().map(|entry| Span::raw(entry.name).width());
+        let widths = self
+            .entries
+            .iter()
+            .map(|entry| Span::raw(entry.name).width());
         widths.max().unwrap_or(0)
     }
 
@@ -87,7 +90,10 @@ impl Widget for Legend<'_> {
                 let placed = kept.placed(area.width, area.height, SHORTEST)?;
                 let more = format!("+{}", self.entries.len() - entries.len());
                 let (x, y) = placed.last().map_or((1, 0), |(x, y, name)| {
-                    (x + 4 + u16::try_from(Span::raw(name).width()).unwrap_or(0), *y)
+                    (
+                        x + 4 + u16::try_from(Span::raw(name).width()).unwrap_or(0),
+                        *y,
+                    )
                 });
                 let fits = usize::from(x) + more.len() <= usize::from(area.width);
                 fits.then_some((placed, (x, y, more)))
@@ -103,7 +109,13 @@ impl Widget for Legend<'_> {
         for ((x, y, name), entry) in placed.into_iter().zip(self.entries) {
             let (x, y) = (area.x + x, area.y + y);
             buf.set_string(x, y, entry.symbol.to_string(), entry.style);
-            buf.set_stringn(x + 2, y, name, usize::from(area.right() - x - 2), Style::new());
+            buf.set_stringn(
+                x + 2,
+                y,
+                name,
+                usize::from(area.right() - x - 2),
+                Style::new(),
+            );
         }
         if let Some((x, y, more)) = more {
             buf.set_string(area.x + x, area.y + y, more, self.theme.dim);
@@ -198,10 +210,7 @@ mod tests {
                 style: pen.style,
             }
         };
-        let names: Vec<&'static str> = names
-            .iter()
-            .map(|name| &*name.to_string().leak())
-            .collect();
+        let names: Vec<&'static str> = names.iter().map(|name| &*name.to_string().leak()).collect();
         let entries: Vec<_> = names.iter().enumerate().map(entry).collect();
         let legend = Legend {
             theme: &theme,
@@ -225,7 +234,10 @@ mod tests {
             drawn(&names, 40, 2),
             ["* conv1  o conv2  + dense.weight  x head", ""]
         );
-        assert_eq!(drawn(&names, 24, 2), ["* conv1  o conv2", "+ dense.weight  x head"]);
+        assert_eq!(
+            drawn(&names, 24, 2),
+            ["* conv1  o conv2", "+ dense.weight  x head"]
+        );
         assert_eq!(drawn(&names, 34, 1), ["* conv1  o conv2  + dens~t  x head"]);
         assert_eq!(drawn(&names, 17, 1), ["* co~  o co~  +2"]);
         assert_eq!(drawn(&names, 5, 1), [" +4"]);
@@ -262,7 +274,10 @@ mod tests {
             unit: "nats",
         };
         let text = |width| legend.line(width).to_string();
-        assert_eq!(text(60), "-1e-3 ===---___ 0 '''+++### +1e-3 nats, log from +-1e-6");
+        assert_eq!(
+            text(60),
+            "-1e-3 ===---___ 0 '''+++### +1e-3 nats, log from +-1e-6"
+        );
         assert_eq!(text(40), "-1e-3 ==--__ 0 ''++## +1e-3 nats");
         assert_eq!(text(24), "-1e-3 =-_ 0 '+# +1e-3");
         assert_eq!(text(10), "");

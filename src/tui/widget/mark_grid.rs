@@ -87,7 +87,11 @@ impl Marks {
     #[must_use]
     pub fn at(&self, row: usize, column: usize) -> Mark {
         let inside = row < self.rows && column < self.columns;
-        let index = if inside { row * self.columns + column } else { usize::MAX };
+        let index = if inside {
+            row * self.columns + column
+        } else {
+            usize::MAX
+        };
         self.cells.get(index).copied().unwrap_or_default()
     }
 
@@ -122,7 +126,11 @@ impl MarkGrid<'_> {
             Glyphs::Ascii => ['.', ':', '|', '#'],
             Glyphs::Braille | Glyphs::Blocks => ['·', '▪', '┃', '█'],
         };
-        let cursor = if at_cursor { self.theme.cursor } else { Style::new() };
+        let cursor = if at_cursor {
+            self.theme.cursor
+        } else {
+            Style::new()
+        };
         // What is shared is what one looks for: it is seen beside marks that are not.
         let (symbol, style) = match mark {
             Mark { shared: 2.., .. } => (many, self.theme.accent),
@@ -147,7 +155,9 @@ impl MarkGrid<'_> {
                 0 => continue,
                 sharing => char::from_digit(sharing, 10).unwrap_or('+'),
             };
-            buf[(x, area.y)].set_char(digit).set_style(self.theme.accent);
+            buf[(x, area.y)]
+                .set_char(digit)
+                .set_style(self.theme.accent);
         }
     }
 }

@@ -62,7 +62,13 @@ struct Ruler {
 
 impl Ruler {
     fn new((least, largest): (f64, f64), rows: u16) -> Self {
-        let side = |value: f64| if value.is_finite() { value.clamp(0.0, 1e300) } else { 0.0 };
+        let side = |value: f64| {
+            if value.is_finite() {
+                value.clamp(0.0, 1e300)
+            } else {
+                0.0
+            }
+        };
         let (above, below) = (side(largest), side(-least));
         #[expect(
             clippy::cast_possible_truncation,
@@ -144,9 +150,10 @@ impl<'a> StackedBars<'a> {
             })
         });
         let totals = totals.iter().filter(finite).map(|&total| (total, total));
-        sums.chain(totals).fold((0.0, 0.0), |(least, largest), (down, up)| {
-            (f64::min(least, down), f64::max(largest, up))
-        })
+        sums.chain(totals)
+            .fold((0.0, 0.0), |(least, largest), (down, up)| {
+                (f64::min(least, down), f64::max(largest, up))
+            })
     }
 
     /// Entries for a [`Legend`](super::Legend), as the series look here.
@@ -154,10 +161,19 @@ impl<'a> StackedBars<'a> {
     pub fn entries(&self, names: &[&'a str]) -> Vec<Entry<'a>> {
         let entry = |(index, name): (usize, &&'a str)| Entry {
             name,
-            symbol: if self.letters() { self.letter(index) } else { '█' },
+            symbol: if self.letters() {
+                self.letter(index)
+            } else {
+                '█'
+            },
             style: self.style(index),
         };
-        names.iter().take(self.series).enumerate().map(entry).collect()
+        names
+            .iter()
+            .take(self.series)
+            .enumerate()
+            .map(entry)
+            .collect()
     }
 
     /// Whether cells have letters, for want of colours or of blocks.
@@ -171,12 +187,17 @@ impl<'a> StackedBars<'a> {
     }
 
     fn style(&self, series: usize) -> Style {
-        self.theme.category(self.first_category.wrapping_add(series)).style
+        self.theme
+            .category(self.first_category.wrapping_add(series))
+            .style
     }
 
     fn value(&self, series: usize, column: usize) -> f64 {
         let index = series.checked_mul(self.columns).map(|start| start + column);
-        index.and_then(|index| self.values.get(index)).copied().unwrap_or(0.0)
+        index
+            .and_then(|index| self.values.get(index))
+            .copied()
+            .unwrap_or(0.0)
     }
 
     /// The owners of a column's eighths, from the top of the plot, and whether all its values are
@@ -186,7 +207,11 @@ impl<'a> StackedBars<'a> {
         let mut owners = vec![None; up + down];
         let mut whole = true;
         let (mut above, mut below) = (0.0, 0.0);
-        let series = self.values.len().div_ceil(self.columns.max(1)).min(self.series);
+        let series = self
+            .values
+            .len()
+            .div_ceil(self.columns.max(1))
+            .min(self.series);
         for series in 0..series {
             let value = self.value(series, column);
             if !value.is_finite() {
@@ -200,7 +225,11 @@ impl<'a> StackedBars<'a> {
             let to = ruler.eighths(*sum);
             let side = if value > 0.0 { up } else { down };
             for eighth in from.min(side)..to.min(side) {
-                let place = if value > 0.0 { up - 1 - eighth } else { up + eighth };
+                let place = if value > 0.0 {
+                    up - 1 - eighth
+                } else {
+                    up + eighth
+                };
                 owners[place] = Some(series);
             }
         }
@@ -212,7 +241,11 @@ impl<'a> StackedBars<'a> {
         let count = |series: Option<usize>| owners.iter().filter(|&&own| own == series).count();
         let mut parts: Vec<Option<usize>> = owners.to_vec();
         parts.dedup();
-        let most = parts.iter().copied().flatten().max_by_key(|&series| count(Some(series)))?;
+        let most = parts
+            .iter()
+            .copied()
+            .flatten()
+            .max_by_key(|&series| count(Some(series)))?;
         if self.letters() {
             let filled = 8 - count(None);
             return (filled >= 4).then(|| (self.letter(most), self.style(most)));
@@ -270,9 +303,14 @@ impl<'a> StackedBars<'a> {
         if let Some(row) = ruler.row(total) {
             let cell = &mut buf[(x, plot.y + row)];
             // On a full cell the mark stands on the cell's colour.
-            let paper = if cell.symbol() == "█" { cell.fg } else { cell.bg };
+            let paper = if cell.symbol() == "█" {
+                cell.fg
+            } else {
+                cell.bg
+            };
             cell.reset();
-            cell.set_char(if ascii { '=' } else { '━' }).set_style(self.theme.train);
+            cell.set_char(if ascii { '=' } else { '━' })
+                .set_style(self.theme.train);
             if paper != ratatui::style::Color::Reset {
                 cell.set_bg(paper).set_fg(crate::tui::ramp::ink(paper));
             }

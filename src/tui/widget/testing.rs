@@ -43,11 +43,19 @@ pub fn check(widget: impl Widget, area: Rect, glyphs: Glyphs, level: ColorLevel)
             assert_eq!(cell, &blank[position], "{position} is outside {area}");
         }
         if glyphs == Glyphs::Ascii {
-            assert!(cell.symbol().is_ascii(), "{:?} at {position}", cell.symbol());
+            assert!(
+                cell.symbol().is_ascii(),
+                "{:?} at {position}",
+                cell.symbol()
+            );
         }
         if level == ColorLevel::None {
             let colors = (cell.fg, cell.bg);
-            assert_eq!(colors, (blank[position].fg, blank[position].bg), "{position}");
+            assert_eq!(
+                colors,
+                (blank[position].fg, blank[position].bg),
+                "{position}"
+            );
         }
     }
 }
