@@ -464,7 +464,8 @@ fn decade_candidates(scale: Scale, domain: Domain) -> Vec<Vec<(f64, String)>> {
 fn decade_label(digit: i64, exponent: i32, plain: bool) -> String {
     if digit == 0 {
         "0".to_owned()
-    } else if plain {
+    } else if plain || exponent == 0 {
+        // `1` is `1` beside `1e-6` too.
         let places = usize::try_from(-exponent).unwrap_or(0);
         format!("{:.places$}", decimal(digit, exponent))
     } else {
@@ -575,7 +576,7 @@ mod tests {
     fn log_ticks_are_decades() {
         let log = |min, max, rows| ticks(Scale::Log, Domain::new(min, max), Room::rows(rows));
         assert_eq!(shown(&log(0.01, 10.0, 12)), ["0.01", "0.1", "1", "10"]);
-        assert_eq!(shown(&log(1e-8, 1.0, 12)), ["1e-6", "1e-3", "1e0"]);
+        assert_eq!(shown(&log(1e-8, 1.0, 12)), ["1e-6", "1e-3", "1"]);
         assert_eq!(shown(&log(0.1, 2.5, 20)), ["0.1", "0.2", "0.5", "1", "2"]);
         assert_eq!(shown(&log(2.1, 2.9, 12)), ["2.2", "2.4", "2.6", "2.8"]);
     }
@@ -586,6 +587,15 @@ mod tests {
         let ticks = ticks(scale, Domain::symmetric(0.05), Room::rows(13));
         assert_eq!(shown(&ticks), ["-0.01", "0", "0.01"]);
         assert_eq!(ticks[1].at.to_bits(), 0.5f64.to_bits());
+
+        let shown = |min, max, linear, rows| {
+            let ticks = self::ticks(Scale::SymLog { linear }, Domain::new(min, max), Room::rows(rows));
+            ticks.into_iter().map(|tick| tick.label).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(shown(-1.0, 1.0, 1e-5, 12), "-1 0 1");
+        assert_eq!(shown(-1e-3, 4.0, 1e-6, 12), "-1e-3 0 1e-3 1");
+        assert_eq!(shown(-4.0, -1e-4, 1e-6, 12), "-1 -1e-1 -1e-2 -1e-3 -1e-4");
+        assert_eq!(shown(-0.9, -0.2, 1e-3, 12), "-0.8 -0.6 -0.4 -0.2");
     }
 
     #[test]

@@ -344,9 +344,7 @@ impl Bottom<'_> {
                 };
                 let step = whole(tick.value)?;
                 let column = edges.partition_point(|&edge| edge <= step).checked_sub(1)?;
-                // A column that is several cells wide has its edge several times.
-                let first = edges.partition_point(|&edge| edge < edges[column]);
-                Some(first.min(edges.len() - 2) / across)
+                Some(column.min(edges.len() - 2) / across)
             }),
             XAxis::Edges(_) => Vec::new(),
             XAxis::Scaled { scale, domain, .. } => {
@@ -404,4 +402,103 @@ pub(super) fn cells_each(width: u16, columns: usize) -> u16 {
     u16::try_from(usize::from(width) / columns.max(1))
         .unwrap_or(1)
         .max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::theme::ColorLevel;
+    use crate::tui::widget::testing::text;
+    use proptest::prelude::*;
+
+    fn bottom(axis: &XAxis<'_>, width: u16, across: usize) -> String {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let mut buf = Buffer::empty(Rect::new(0, 0, width, 2));
+        let bottom = Bottom {
+            theme: &theme,
+            axis,
+            across,
+            cursor: None,
+        };
+        bottom.draw(Rect::new(0, 0, width, 1), false, &mut buf);
+        text(&buf).remove(1)
+    }
+
+    #[test]
+    fn columns_stand_for_what_the_axis_says() {
+        let steps = XAxis::Steps(0..1000);
+        assert_eq!(
+            bottom(&steps, 40, 2),
+            "|0------|200----|400----|600----|80 step"
+        );
+        let whole = |name| XAxis::Whole {
+            first: -10,
+            count: 21,
+            name,
+        };
+        assert_eq!(
+            bottom(&whole("lag"), 42, 1),
+            "|-10------|-5-------|0--------|5----- lag"
+        );
+        let scaled = XAxis::Scaled {
+            scale: Scale::Linear,
+            domain: Domain::new(0.0, 1.0),
+            name: "share",
+        };
+        assert_eq!(
+            bottom(&scaled, 41, 1),
+            "|0.0----|0.2-----|0.4----|0.6----|0 share"
+        );
+        let names = XAxis::Names(&["cat", "dog", "airplane"]);
+        assert_eq!(bottom(&names, 21, 1), "cat----dog----airp~e-");
+    }
+
+    #[test]
+    fn uneven_columns_have_their_ticks_where_their_steps_are() {
+        // Ten columns of one step, then ten of ten.
+        let edges: Vec<u64> = (0..10).chain((1..=11).map(|tens| 10 * tens)).collect();
+        assert_eq!(edges.len(), 21);
+        let axis = XAxis::Edges(&edges);
+        assert_eq!(bottom(&axis, 20, 1), "|0--------|50---|100");
+        assert_eq!(bottom(&XAxis::Edges(&[3]), 20, 1), "--------------- step");
+        assert_eq!(bottom(&XAxis::Edges(&[]), 20, 1), "--------------- step");
+    }
+
+    #[test]
+    fn names_are_cut_behind_the_middle_by_their_width() {
+        let cut = |text, width| elided(text, width, Glyphs::Braille);
+        assert_eq!(cut("conv1", 5), "conv1");
+        assert_eq!(cut("stage3.block2.conv1.weight", 12), "stage3.b…ght");
+        assert_eq!(cut("層層層層", 5), "層…層");
+        assert_eq!(cut("a\u{1b}[31mb", 9), "a[31mb");
+        assert_eq!(elided("conv1", 3, Glyphs::Ascii), "co~");
+        assert_eq!(cut("conv1", 0), "");
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_name_fits(name in any::<String>(), width in 0usize..20) {
+            prop_assert!(Span::raw(elided(&name, width, Glyphs::Ascii)).width() <= width);
+        }
+
+        #[test]
+        fn no_axis_is_a_panic(
+            (from, to) in (any::<u64>(), any::<u64>()),
+            first in any::<i64>(),
+            edges in prop::collection::vec(any::<u64>(), 0..5),
+            width in 0u16..99,
+            across in 0usize..4,
+        ) {
+            let domain = Domain::default();
+            for axis in [
+                XAxis::Steps(from..to),
+                XAxis::Edges(&edges),
+                XAxis::Whole { first, count: from, name: "lag" },
+                XAxis::Scaled { scale: Scale::Log, domain, name: "" },
+                XAxis::Names(&["one", "two"]),
+            ] {
+                bottom(&axis, width, across);
+            }
+        }
+    }
 }

@@ -264,3 +264,118 @@ impl Widget for Bars<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::widget::testing::{ALL, LEVELS, any_area, any_value, check, drawn, text};
+    use proptest::prelude::*;
+
+    fn sample() -> [Bar<'static>; 6] {
+        let bar = |name, value| Bar {
+            name,
+            value,
+            other: None,
+            error: None,
+        };
+        [
+            bar("conv1", -0.0123),
+            Bar {
+                other: Some(0.004),
+                error: Some(0.002),
+                ..bar("conv2", -0.004)
+            },
+            bar("conv3", 1e-7),
+            Bar {
+                other: Some(-0.001),
+                ..bar("block.4.conv", 0.0071)
+            },
+            bar("fc1", f64::NAN),
+            bar("fc2", 0.05),
+        ]
+    }
+
+    fn bars<'a>(theme: &'a Theme, bars: &'a [Bar<'a>]) -> Bars<'a> {
+        Bars {
+            theme,
+            bars,
+            gutter: axis::LEFT_AXIS,
+            scale: Scale::Linear,
+            max: 0.0123,
+            unit: "nats",
+            first: 0,
+            selected: Some(2),
+        }
+    }
+
+    #[test]
+    fn bars_around_zero() {
+        let all = sample();
+        let theme = Theme::new(ColorLevel::Ansi256, Glyphs::Braille);
+        let buf = drawn(bars(&theme, &all), 60, 12);
+        assert_eq!(text(&buf), ["TODO"]);
+        assert_eq!(Some(buf[(20, 0)].fg), theme.help.fg);
+        assert_eq!(Some(buf[(36, 3)].fg), theme.hurt.fg);
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        assert_eq!(text(&drawn(bars(&theme, &all), 60, 12)), ["TODO"]);
+    }
+
+    #[test]
+    fn rows_are_scrolled_to_and_small_ones_leave_things_out() {
+        let all = sample();
+        let theme = Theme::new(ColorLevel::None, Glyphs::Blocks);
+        let scrolled = Bars {
+            first: 99,
+            scale: Scale::SymLog { linear: 1e-5 },
+            ..bars(&theme, &all)
+        };
+        assert_eq!(text(&drawn(scrolled.clone(), 46, 4)), ["TODO"]);
+        assert_eq!(text(&drawn(scrolled, 12, 3)), ["TODO"]);
+    }
+
+    #[test]
+    fn a_bar_to_the_left_is_what_a_block_leaves_over() {
+        let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
+        let all = [Bar {
+            value: -0.25 * 3.0 / 4.0,
+            ..Bar::default()
+        }];
+        let one = Bars {
+            max: 1.0,
+            selected: None,
+            ..bars(&theme, &all)
+        };
+        // Four cells on either side: three quarters of a cell.
+        let buf = drawn(one, 9, 1);
+        assert_eq!(text(&buf), ["   ▎│"]);
+        assert_eq!(buf[(3, 0)].modifier, Modifier::REVERSED);
+        assert_eq!(Some(buf[(3, 0)].fg), theme.help.fg);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_size_and_no_numbers_are_a_panic(
+            values in prop::collection::vec((any_value(), any_value(), any_value()), 0..60),
+            area in any_area(),
+            glyphs in prop::sample::select(ALL.to_vec()),
+            level in prop::sample::select(LEVELS.to_vec()),
+            (max, linear) in (any_value(), any_value()),
+            first in any::<usize>(),
+            gutter in 0u16..20,
+        ) {
+            let theme = Theme::new(level, glyphs);
+            let bar = |(value, other, error)| Bar {
+                name: "conv",
+                value,
+                other: Some(other),
+                error: Some(error),
+            };
+            let all: Vec<Bar<'_>> = values.into_iter().map(bar).collect();
+            for scale in [Scale::Linear, Scale::Log, Scale::SymLog { linear }] {
+                let bars = Bars { scale, max, first, gutter, ..bars(&theme, &all) };
+                check(bars, area, glyphs, level);
+            }
+        }
+    }
+}

@@ -200,3 +200,161 @@ impl Widget for DetailedChart<'_> {
         self.marks(plot, buf);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::bins::{self, Extent};
+    use crate::analysis::scale::{Domain, Scale};
+    use crate::tui::theme::{ColorLevel, Theme};
+    use crate::tui::widget::testing::{ALL, LEVELS, any_area, any_value, check, drawn, text};
+    use proptest::prelude::*;
+
+    /// A noisy fall below zero and its mean over 9 steps.
+    fn noisy(columns: usize) -> [Vec<Option<Extent>>; 2] {
+        let value = |step: u16| {
+            let x = f32::from(step) / 100.0;
+            let noise = f32::from(step * 7919 % 101) / 101.0 - 0.5;
+            2e-3 * (-x).exp() - 1e-3 + 6e-4 * noise
+        };
+        let raw: Vec<f32> = (0..400).map(value).collect();
+        let smooth: Vec<f32> = (0..raw.len())
+            .map(|at| &raw[at.saturating_sub(20)..(at + 21).min(raw.len())])
+            .map(|near| {
+                near.iter().sum::<f32>() / f32::from(u16::try_from(near.len()).unwrap_or(1))
+            })
+            .collect();
+        [
+            bins::extents(&raw, columns),
+            bins::extents(&smooth, columns),
+        ]
+    }
+
+    fn detailed(level: ColorLevel, glyphs: Glyphs, (width, height): (u16, u16)) -> Buffer {
+        let theme = Theme::new(level, glyphs);
+        let columns = LineChart::plot_columns(Rect::new(0, 0, width, height), glyphs);
+        let [raw, smooth] = noisy(columns);
+        let series = |name, pen, extents| Series { name, pen, extents };
+        let pen = |style, mark| super::super::Pen { style, mark };
+        let chart = LineChart {
+            theme: &theme,
+            series: &[series("conv1", pen(theme.dim, ':'), &raw)],
+            scale: Scale::Linear,
+            domain: Domain::new(-1.2e-3, 1.2e-3),
+            unit: "nats",
+            steps: 0..400,
+            cursor: Some(columns / 2),
+        };
+        let details = Details {
+            zero_line: true,
+            smoothed: &[series("mean of 41", pen(theme.train, '*'), &smooth)],
+            crosshair: Some((-7e-4, "-7.0e-4 mean")),
+            ..Details::default()
+        };
+        drawn(chart.with(details), width, height)
+    }
+
+    #[test]
+    fn a_smoothed_line_over_its_band() {
+        let buf = detailed(ColorLevel::Ansi256, Glyphs::Braille, (60, 12));
+        assert_eq!(text(&buf), ["TODO"]);
+        let buf = detailed(ColorLevel::None, Glyphs::Ascii, (60, 12));
+        assert_eq!(text(&buf), ["TODO"]);
+        let buf = detailed(ColorLevel::None, Glyphs::Blocks, (30, 6));
+        assert_eq!(text(&buf), ["TODO"]);
+    }
+
+    #[test]
+    fn many_curves_have_marks_and_a_list() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Braille);
+        let names = [
+            "conv1",
+            "conv2",
+            "conv3",
+            "conv4",
+            "conv5",
+            "dense1",
+            "dense2.long",
+            "head",
+        ];
+        let curve = |number: u8| -> Vec<Option<Extent>> {
+            let value = |lag: u8| (f32::from(lag) / 4.0 - f32::from(number) / 3.0).cos() * 0.6;
+            let values: Vec<f32> = (0..21).map(value).collect();
+            bins::extents(&values, 2 * 71)
+        };
+        let curves: Vec<_> = (0..4u8).map(curve).collect();
+        let series: Vec<Series<'_>> = (0..8)
+            .map(|number| Series {
+                name: names[number],
+                pen: theme.category(number),
+                extents: curves.get(number).map_or(&[], Vec::as_slice),
+            })
+            .collect();
+        let chart = LineChart {
+            theme: &theme,
+            series: &series,
+            scale: Scale::Linear,
+            domain: Domain::new(-1.0, 3.0),
+            unit: "",
+            steps: 0..0,
+            cursor: None,
+        };
+        let details = Details {
+            x_axis: Some(XAxis::Whole {
+                first: -10,
+                count: 21,
+                name: "lag",
+            }),
+            marks: true,
+            ..Details::default()
+        };
+        assert_eq!(text(&drawn(chart.with(details), 80, 20)), ["TODO"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_size_and_no_numbers_are_a_panic(
+            values in prop::collection::vec(any_value(), 0..90),
+            area in any_area(),
+            glyphs in prop::sample::select(ALL.to_vec()),
+            level in prop::sample::select(LEVELS.to_vec()),
+            (min, max, at) in (any_value(), any_value(), any_value()),
+            cursor in any::<usize>(),
+            (marks, zero_line) in (any::<bool>(), any::<bool>()),
+        ) {
+            let theme = Theme::new(level, glyphs);
+            #[expect(clippy::cast_possible_truncation, reason = "any number will do")]
+            let extents: Vec<Option<Extent>> = values
+                .iter()
+                .map(|&value| Some(Extent { min: value as f32, max: -value as f32 }))
+                .collect();
+            let all: Vec<Series<'_>> = (0..5)
+                .map(|place| Series {
+                    name: "series",
+                    pen: theme.category(place),
+                    extents: &extents[..extents.len() / (place + 1)],
+                })
+                .collect();
+            for scale in [Scale::Linear, Scale::Log, Scale::SymLog { linear: at }] {
+                let chart = LineChart {
+                    theme: &theme,
+                    series: &all[1..],
+                    scale,
+                    domain: Domain::new(min, max),
+                    unit: "nats",
+                    steps: 0..90,
+                    cursor: Some(cursor % 200),
+                };
+                let details = Details {
+                    x_axis: Some(XAxis::Scaled { scale, domain: Domain::new(min, max), name: "x" }),
+                    zero_line,
+                    smoothed: &all[..1],
+                    marks,
+                    crosshair: Some((at, "+1.0")),
+                };
+                check(chart.with(details), area, glyphs, level);
+            }
+        }
+    }
+}

@@ -209,3 +209,172 @@ impl<T: Copy + Into<f64>> Widget for HeatMap<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::widget::testing::{ALL, LEVELS, any_area, any_value, check, drawn, text};
+    use proptest::prelude::*;
+    use ratatui::style::Color;
+
+    /// Six rows of a wave that grows, with a hole.
+    fn wave(columns: usize) -> Vec<f64> {
+        let value = |(row, column): (usize, usize)| {
+            #[expect(clippy::cast_precision_loss, reason = "small")]
+            let (row, x) = (row as f64, column as f64 / columns as f64);
+            if row == 2.0 && (0.4..0.5).contains(&x) {
+                return f64::NAN;
+            }
+            (x * 12.0 + row).sin() * x * 1e-3
+        };
+        let places = (0..6).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        places.map(value).collect()
+    }
+
+    const NAMES: [&str; 6] = ["conv1", "conv2", "conv3", "block.4.conv", "fc1", "fc2"];
+
+    fn map<'a>(theme: &'a Theme, values: &'a [f64], columns: usize) -> HeatMap<'a, f64> {
+        HeatMap {
+            theme,
+            values,
+            rows: 6,
+            columns,
+            scale: Scale::SymLog { linear: 1e-5 },
+            max: 1e-3,
+            unit: "nats",
+            names: &NAMES,
+            gutter: axis::LEFT_AXIS,
+            first: 0,
+            selected: Some(1),
+            cursor: Some(20),
+            dense: false,
+            x_axis: XAxis::Steps(0..510),
+        }
+    }
+
+    #[test]
+    fn a_map_in_ascii() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let values = wave(51);
+        let buf = drawn(map(&theme, &values, 51), 60, 12);
+        assert_eq!(text(&buf), ["TODO"]);
+        assert_eq!(
+            buf[(29, 1)].modifier,
+            Modifier::REVERSED | theme.hurt.add_modifier
+        );
+    }
+
+    #[test]
+    fn a_map_without_colours_has_glyphs_of_both_signs() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Braille);
+        let values = wave(51);
+        let map = HeatMap {
+            first: 9,
+            cursor: Some(45),
+            dense: true,
+            ..map(&theme, &values, 51)
+        };
+        assert_eq!(text(&drawn(map, 60, 6)), ["TODO"]);
+    }
+
+    #[test]
+    fn a_cell_has_the_colour_of_its_value() {
+        let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Blocks);
+        let values = [1.0f32, -1.0, 0.5, 0.0, f32::NAN, -0.25];
+        let one = HeatMap {
+            values: &values,
+            theme: &theme,
+            rows: 3,
+            columns: 2,
+            scale: Scale::Linear,
+            max: 1.0,
+            unit: "nats",
+            names: &[],
+            gutter: 0,
+            first: 0,
+            selected: None,
+            cursor: Some(1),
+            dense: false,
+            x_axis: XAxis::Steps(0..2),
+        };
+        let dense = HeatMap {
+            dense: true,
+            ..one.clone()
+        };
+        let color = |unit| theme.signed_color(unit).expect("true colour");
+        let buf = drawn(one, 2, 3);
+        let look = |x, y| (buf[(x, y)].symbol(), buf[(x, y)].bg);
+        assert_eq!(look(0, 0), (" ", color(1.0)));
+        assert_eq!(look(1, 0), ("│", color(-1.0)), "the cursor");
+        assert_eq!(look(0, 1), (" ", color(0.5)));
+        assert_eq!(look(0, 2), ("·", color(f64::NAN)));
+        let buf = drawn(dense, 2, 2);
+        let look = |x, y| (buf[(x, y)].symbol(), buf[(x, y)].fg, buf[(x, y)].bg);
+        assert_eq!(look(0, 0), ("▀", color(1.0), color(0.5)));
+        assert_eq!(look(1, 0), ("▀", color(-1.0), color(0.0)));
+        assert_eq!(look(0, 1), ("▀", color(f64::NAN), Color::Reset));
+    }
+
+    #[test]
+    fn rows_are_scrolled_to_and_classes_have_names() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let values: Vec<f64> = (0..40u8).map(|value| f64::from(value) - 20.0).collect();
+        let map = HeatMap {
+            values: &values,
+            rows: 8,
+            columns: 5,
+            scale: Scale::Linear,
+            max: 20.0,
+            names: &["a", "b", "c", "d", "e", "f", "g", "h"],
+            gutter: 8,
+            first: 3,
+            selected: Some(4),
+            cursor: Some(2),
+            x_axis: XAxis::Names(&["airplane", "car", "bird", "cat", "deer"]),
+            ..map(&theme, &values, 5)
+        };
+        assert_eq!(text(&drawn(map.clone(), 48, 6)), ["TODO"]);
+        assert_eq!(text(&drawn(map, 11, 4)), ["TODO"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_size_and_no_numbers_are_a_panic(
+            values in prop::collection::vec(any_value(), 0..90),
+            (rows, columns) in (0usize..40, 0usize..40),
+            area in any_area(),
+            glyphs in prop::sample::select(ALL.to_vec()),
+            level in prop::sample::select(LEVELS.to_vec()),
+            (max, linear) in (any_value(), any_value()),
+            (first, cursor) in (any::<usize>(), any::<usize>()),
+            dense in any::<bool>(),
+            gutter in 0u16..20,
+        ) {
+            let theme = Theme::new(level, glyphs);
+            for scale in [Scale::Linear, Scale::Log, Scale::SymLog { linear }] {
+                for (x_axis, columns) in [
+                    (XAxis::Steps(0..90), columns),
+                    (XAxis::Names(&["a", "b"]), 2),
+                    (XAxis::Edges(&[5, 7, 9]), usize::MAX),
+                ] {
+                    let map = HeatMap {
+                        values: &values,
+                        rows,
+                        columns,
+                        scale,
+                        max,
+                        gutter,
+                        first: first % 50,
+                        selected: Some(first),
+                        cursor: Some(cursor % 50),
+                        dense,
+                        x_axis,
+                        ..map(&theme, &values, columns)
+                    };
+                    check(map, area, glyphs, level);
+                }
+            }
+        }
+    }
+}

@@ -252,3 +252,136 @@ impl Widget for Histogram<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::theme::ColorLevel;
+    use crate::tui::widget::testing::{ALL, LEVELS, any_area, any_value, check, drawn, text};
+    use proptest::prelude::*;
+    use ratatui::style::Modifier;
+
+    const EDGES: [(f64, &str); 3] = [(0.0, "0"), (12.5, "0.5"), (25.0, "1")];
+
+    /// A bell that helps on the left and hurts on the right, with one lone count.
+    fn bell(theme: &Theme) -> Vec<Bin> {
+        let bin = |place: u8| {
+            let x = (f64::from(place) - 12.0) / 4.0;
+            let (style, mark) = if place < 12 {
+                (theme.help, '=')
+            } else {
+                (theme.hurt, '#')
+            };
+            let count = if place == 24 {
+                1.0
+            } else {
+                (400.0 * (-x * x).exp()).round()
+            };
+            Bin {
+                count,
+                pen: Pen { style, mark },
+            }
+        };
+        (0..25).map(bin).collect()
+    }
+
+    fn histogram<'a>(theme: &'a Theme, bins: &'a [Bin]) -> Histogram<'a> {
+        Histogram {
+            theme,
+            bins,
+            log: false,
+            unit: "weights",
+            edges: &EDGES,
+            name: "helped",
+            reference: Some((12.5, "50 %")),
+            highlight: None,
+        }
+    }
+
+    #[test]
+    fn counts_and_a_reference_line() {
+        let theme = Theme::new(ColorLevel::Ansi256, Glyphs::Braille);
+        let bins = bell(&theme);
+        let buf = drawn(histogram(&theme, &bins), 60, 12);
+        assert_eq!(text(&buf), ["TODO"]);
+        assert_eq!(Some(buf[(31, 9)].fg), theme.help.fg);
+        assert_eq!(Some(buf[(36, 9)].fg), theme.hurt.fg);
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let bins = bell(&theme);
+        let log = Histogram {
+            log: true,
+            highlight: Some(22..24),
+            ..histogram(&theme, &bins)
+        };
+        let buf = drawn(log, 60, 12);
+        assert_eq!(text(&buf), ["TODO"]);
+        let lit = |x| buf[(x, 11)].modifier.contains(Modifier::REVERSED);
+        assert_eq!([52, 53, 56, 57].map(lit), [false, true, true, false]);
+    }
+
+    #[test]
+    fn many_bins_are_added_up() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let pen = Pen {
+            style: theme.neutral,
+            mark: '#',
+        };
+        let bins: Vec<Bin> = (0..40u8)
+            .map(|count| Bin {
+                count: count.into(),
+                pen,
+            })
+            .collect();
+        let whole = histogram(&theme, &bins);
+        let sums: f64 = (0..15)
+            .filter_map(|cell| whole.bar(cell, 15))
+            .map(|(sum, _)| sum)
+            .sum();
+        assert_eq!(sums.to_bits(), 780.0f64.to_bits());
+        assert_eq!(whole.cell_of(40.0, 15), Some(14));
+        assert_eq!(whole.cell_of(41.0, 15), None);
+        assert_eq!(text(&drawn(whole, 15, 3)), ["TODO"]);
+    }
+
+    #[test]
+    fn one_is_seen_beside_a_million() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Blocks);
+        let pen = Pen {
+            style: theme.neutral,
+            mark: '#',
+        };
+        let bins = [0.0, 1.0, 1e6].map(|count| Bin { count, pen });
+        let bars = Histogram {
+            reference: None,
+            ..histogram(&theme, &bins)
+        };
+        assert_eq!(text(&drawn(bars, 3, 1)), [" ▁█"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_size_and_no_numbers_are_a_panic(
+            counts in prop::collection::vec(any_value(), 0..200),
+            area in any_area(),
+            glyphs in prop::sample::select(ALL.to_vec()),
+            level in prop::sample::select(LEVELS.to_vec()),
+            (reference, edge) in (any_value(), any_value()),
+            highlight in (0usize..99, 0usize..200),
+        ) {
+            let theme = Theme::new(level, glyphs);
+            let pen = Pen { style: theme.neutral, mark: '#' };
+            let bins: Vec<Bin> = counts.into_iter().map(|count| Bin { count, pen }).collect();
+            for log in [false, true] {
+                let bars = Histogram {
+                    log,
+                    edges: &[(0.0, "0"), (edge, "e")],
+                    reference: Some((reference, "here")),
+                    highlight: Some(highlight.0..highlight.1),
+                    ..histogram(&theme, &bins)
+                };
+                check(bars, area, glyphs, level);
+            }
+        }
+    }
+}

@@ -326,3 +326,147 @@ impl<T: Copy + Into<f64>> Widget for ImageMap<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::widget::testing::{ALL, LEVELS, any_area, any_value, check, drawn, text};
+    use proptest::prelude::*;
+
+    /// A ring that helps around a spot that hurts.
+    fn ring(size: i16) -> Vec<f32> {
+        let value = |place: i16| {
+            let (row, column) = (place / size, place % size);
+            let [x, y] = [row, column].map(|at| f32::from(2 * at + 1 - size) / f32::from(size));
+            let radius = x.hypot(y);
+            (1.0 - 3.0 * radius) * (1.0 - radius).max(0.0)
+        };
+        (0..size * size).map(value).collect()
+    }
+
+    fn image<'a>(theme: &'a Theme, values: &'a [f32], size: usize) -> ImageMap<'a, f32> {
+        ImageMap {
+            theme,
+            values,
+            tiles: 1,
+            rows: size,
+            columns: size,
+            scale: Scale::Linear,
+            max: 0.4,
+            selected: None,
+        }
+    }
+
+    #[test]
+    fn an_image_in_ascii() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let values = ring(10);
+        let whole = ImageMap {
+            selected: Some(23),
+            ..image(&theme, &values, 10)
+        };
+        let buf = drawn(whole, 60, 12);
+        assert_eq!(text(&buf), ["TODO"]);
+        assert!(buf[(7, 3)].modifier.contains(Modifier::REVERSED));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_scrolled_and_said() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let values = ring(28);
+        let whole = ImageMap {
+            selected: Some(28 * 20 + 5),
+            ..image(&theme, &values, 28)
+        };
+        assert_eq!(text(&drawn(whole, 60, 12)), ["TODO"]);
+    }
+
+    #[test]
+    fn kernels_stand_side_by_side() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Braille);
+        let values = ring(3).repeat(20);
+        let kernels = ImageMap {
+            tiles: 20,
+            selected: Some(9 + 4),
+            ..image(&theme, &values, 3)
+        };
+        assert_eq!(text(&drawn(kernels.clone(), 60, 12)), ["TODO"]);
+        assert_eq!(text(&drawn(kernels, 14, 6)), ["TODO"]);
+    }
+
+    #[test]
+    fn two_pixels_share_a_cell_where_there_are_colours() {
+        let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Blocks);
+        let values = [0.4, -0.4, 0.0, f32::NAN];
+        let color = |unit| theme.signed_color(unit).expect("true colour");
+        let one = drawn(image(&theme, &values, 2), 2, 1);
+        let look = |x| (one[(x, 0)].symbol(), one[(x, 0)].fg, one[(x, 0)].bg);
+        assert_eq!(look(0), ("▀", color(1.0), color(0.0)));
+        assert_eq!(look(1), ("▀", color(-1.0), color(f64::NAN)));
+        // Enlarged four times: a pixel is four cells across and two down.
+        let large = ImageMap {
+            selected: Some(1),
+            ..image(&theme, &values, 2)
+        };
+        let large = drawn(large, 9, 6);
+        assert_eq!(text(&large), ["       ▾", "", "▸      ×", "TODO"]);
+        assert_eq!(
+            (large[(1, 1)].bg, large[(5, 2)].bg),
+            (color(1.0), color(-1.0))
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_size_and_no_numbers_are_a_panic(
+            values in prop::collection::vec(any_value(), 0..200),
+            (tiles, rows, columns) in (0usize..40, 0usize..40, 0usize..40),
+            area in any_area(),
+            glyphs in prop::sample::select(ALL.to_vec()),
+            level in prop::sample::select(LEVELS.to_vec()),
+            (max, linear) in (any_value(), any_value()),
+            selected in prop::option::of(0usize..3000),
+        ) {
+            let theme = Theme::new(level, glyphs);
+            for scale in [Scale::Linear, Scale::Log, Scale::SymLog { linear }] {
+                for rows in [rows, usize::MAX] {
+                    let image = ImageMap {
+                        theme: &theme,
+                        values: &values,
+                        tiles,
+                        rows,
+                        columns,
+                        scale,
+                        max,
+                        selected,
+                    };
+                    check(image, area, glyphs, level);
+                }
+            }
+        }
+
+        #[test]
+        fn the_selected_pixel_is_in_view(
+            (tiles, rows, columns) in (1usize..20, 1usize..40, 1usize..40),
+            (width, height) in (1usize..60, 1usize..30),
+            glyphs in prop::sample::select(ALL.to_vec()),
+            place in any::<prop::sample::Index>(),
+        ) {
+            let theme = Theme::new(ColorLevel::TrueColor, glyphs);
+            let values = vec![0.0f32; tiles * rows * columns];
+            let image = ImageMap {
+                tiles,
+                rows,
+                columns,
+                selected: Some(place.index(values.len())),
+                ..image(&theme, &values, 1)
+            };
+            let layout = image.layout(width, 2 * height);
+            let seen = (0..2 * height).any(|y| {
+                (0..width).any(|x| image.pixel(layout, x, y) == image.selected())
+            });
+            prop_assert!(seen);
+        }
+    }
+}

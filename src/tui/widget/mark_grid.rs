@@ -210,3 +210,126 @@ impl Widget for MarkGrid<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::theme::ColorLevel;
+    use crate::tui::widget::testing::{ALL, LEVELS, any_area, check, drawn, text};
+    use proptest::prelude::*;
+    use ratatui::style::Modifier;
+
+    const NAMES: [&str; 4] = ["conv1", "conv2", "fc1", "fc2"];
+    const MOMENTS: [&[u64]; 4] = [
+        &[3, 50, 51, 200, 300, 301],
+        &[50, 120, 200, 300, 301, 450],
+        &[10, 12, 200, 400],
+        &[90, 200, 405, 509],
+    ];
+
+    fn grid<'a>(theme: &'a Theme, marks: &'a Marks) -> MarkGrid<'a> {
+        MarkGrid {
+            theme,
+            marks,
+            names: &NAMES,
+            gutter: axis::LEFT_AXIS,
+            first: 0,
+            selected: Some(2),
+            cursor: Some(20),
+            x_axis: XAxis::Steps(0..510),
+        }
+    }
+
+    #[test]
+    fn shared_steps_stand_out() {
+        let marks = Marks::new(&MOMENTS, &(0..510), 51);
+        let theme = Theme::new(ColorLevel::Ansi256, Glyphs::Braille);
+        let buf = drawn(grid(&theme, &marks), 60, 12);
+        assert_eq!(text(&buf), ["TODO"]);
+        let style = |x, y| (Some(buf[(x, y)].fg), buf[(x, y)].modifier);
+        assert_eq!(style(14, 1).0, theme.accent.fg, "shared");
+        assert_eq!(style(9, 1).0, theme.neutral.fg, "alone");
+        assert!(style(29, 1).1.contains(Modifier::REVERSED), "the cursor");
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        assert_eq!(text(&drawn(grid(&theme, &marks), 60, 12)), ["TODO"]);
+        assert_eq!(text(&drawn(grid(&theme, &marks), 30, 4)), ["TODO"]);
+    }
+
+    #[test]
+    fn marks_count_steps_not_columns() {
+        // 7 and 8 are in one column but are not one step.
+        let marks = Marks::new(&[&[7, 7, 9], &[8, 9], &[]], &(6..12), 3);
+        let mark = |alone, shared| Mark { alone, shared };
+        assert_eq!(
+            [0, 1, 2].map(|row| marks.at(row, 0)),
+            [mark(1, 0), Mark::default(), Mark::default()]
+        );
+        assert_eq!(
+            [0, 1, 2].map(|row| marks.at(row, 1)),
+            [mark(0, 1), mark(1, 1), Mark::default()]
+        );
+        assert_eq!([0, 1, 2].map(|column| marks.sharing(column)), [0, 2, 0]);
+        assert_eq!(
+            (marks.at(3, 0), marks.at(0, 3), marks.sharing(3)),
+            Default::default()
+        );
+    }
+
+    #[test]
+    fn few_steps_have_one_mark_each() {
+        let marks = Marks::new(&[&[0, 1, 2]], &(0..3), 10);
+        let marked: Vec<usize> = (0..10).filter(|&c| marks.at(0, c).alone > 0).collect();
+        assert_eq!(marked, [0, 4, 7]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_moment_is_lost(
+            moments in prop::collection::vec(prop::collection::btree_set(0u64..300, 0..20), 0..9),
+            columns in 1usize..100,
+        ) {
+            let rows: Vec<Vec<u64>> =
+                moments.iter().map(|row| row.iter().copied().collect()).collect();
+            let rows: Vec<&[u64]> = rows.iter().map(Vec::as_slice).collect();
+            let marks = Marks::new(&rows, &(0..300), columns);
+            for (row, own) in moments.iter().enumerate() {
+                let is_shared = |step: &&u64| {
+                    moments.iter().filter(|other| other.contains(step)).count() > 1
+                };
+                let cells = || (0..columns).map(|column| marks.at(row, column));
+                let shared: u32 = cells().map(|mark| mark.shared).sum();
+                let all: u32 = cells().map(|mark| mark.shared + mark.alone).sum();
+                prop_assert_eq!(shared as usize, own.iter().filter(is_shared).count());
+                prop_assert_eq!(all as usize, own.len());
+            }
+        }
+
+        #[test]
+        fn no_size_and_no_moments_are_a_panic(
+            moments in prop::collection::vec(prop::collection::vec(0u64..99, 0..9), 0..30),
+            (from, to) in (0u64..99, any::<u64>()),
+            columns in 0usize..60,
+            area in any_area(),
+            glyphs in prop::sample::select(ALL.to_vec()),
+            level in prop::sample::select(LEVELS.to_vec()),
+            (first, cursor) in (any::<usize>(), any::<usize>()),
+            gutter in 0u16..20,
+        ) {
+            let theme = Theme::new(level, glyphs);
+            let rows: Vec<&[u64]> = moments.iter().map(Vec::as_slice).collect();
+            for steps in [0..99, from..to] {
+                let marks = Marks::new(&rows, &steps, columns);
+                let grid = MarkGrid {
+                    gutter,
+                    first,
+                    selected: Some(first % 30),
+                    cursor: Some(cursor % 70),
+                    x_axis: XAxis::Steps(steps),
+                    ..grid(&theme, &marks)
+                };
+                check(grid, area, glyphs, level);
+            }
+        }
+    }
+}

@@ -351,3 +351,176 @@ impl Widget for StackedBars<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::widget::testing::{ALL, LEVELS, any_area, any_value, check, drawn, text};
+    use proptest::prelude::*;
+    use ratatui::style::Color;
+
+    const NAMES: [&str; 3] = ["conv1", "conv2", "dense"];
+
+    /// Two layers that help with a rhythm, one that hurts half of the time, and their sums.
+    fn sample(columns: u16) -> (Vec<f64>, Vec<f64>) {
+        let x = |column: u16| f64::from(column) / 4.0;
+        let one = (0..columns).map(|column| -0.004 - 0.003 * x(column).sin());
+        let two = (0..columns).map(|column| -0.002 * x(column).cos().powi(2));
+        let three = (0..columns).map(|column| 0.005 * (x(column) / 2.0).sin());
+        let values: Vec<f64> = one.chain(two).chain(three).collect();
+        let columns = usize::from(columns);
+        let total = |column: usize| values.iter().skip(column).step_by(columns).sum();
+        let totals = (0..columns).map(total).collect();
+        (values, totals)
+    }
+
+    fn bars<'a>(theme: &'a Theme, values: &'a [f64], totals: &'a [f64]) -> StackedBars<'a> {
+        let columns = totals.len();
+        StackedBars {
+            theme,
+            values,
+            series: 3,
+            columns,
+            first_category: 0,
+            totals,
+            extent: StackedBars::extent(values, columns, totals),
+            unit: "nats",
+            x_axis: XAxis::Steps(0..51),
+            cursor: Some(30),
+        }
+    }
+
+    #[test]
+    fn stacks_in_ascii_and_in_blocks() {
+        let (values, totals) = sample(51);
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let ascii = drawn(bars(&theme, &values, &totals), 60, 12);
+        assert_eq!(text(&ascii), ["TODO"]);
+        let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
+        let blocks = drawn(bars(&theme, &values, &totals), 60, 12);
+        assert_eq!(text(&blocks), ["TODO"]);
+    }
+
+    #[test]
+    fn a_cell_shows_where_one_series_ends_and_the_next_begins() {
+        let theme = Theme::new(ColorLevel::Ansi256, Glyphs::Braille);
+        // Of a cell worth 8: 4 + 2 up, 3 + 4 down.
+        let values = [4.0, -3.0, 2.0, -4.0];
+        let stacked = StackedBars {
+            series: 2,
+            columns: 2,
+            extent: (-8.0, 8.0),
+            totals: &[],
+            cursor: None,
+            ..bars(&theme, &values, &[])
+        };
+        let buf = drawn(stacked, 2, 2);
+        let look = |x: u16, y: u16| {
+            let cell = &buf[(x, y)];
+            (cell.symbol(), cell.fg, cell.bg, cell.modifier)
+        };
+        let [one, two] = [93, 65].map(Color::Indexed);
+        let none = Modifier::empty();
+        // Up: blank, two, one; the two with most of the cell are one and the blank or two.
+        assert_eq!(look(0, 0).1, one);
+        // Down: one above two, and the last eighth of the cell is blank.
+        assert_eq!(look(1, 1), ("▄", two, one, none));
+        assert_eq!(look(0, 1), (" ", Color::Reset, Color::Reset, none));
+        let reversed = StackedBars {
+            values: &[0.0, -6.0],
+            series: 1,
+            columns: 2,
+            extent: (-8.0, 8.0),
+            totals: &[],
+            cursor: None,
+            ..bars(&theme, &[], &[])
+        };
+        let buf = drawn(reversed, 2, 2);
+        let cell = &buf[(1, 1)];
+        assert_eq!(
+            (cell.symbol(), cell.fg, cell.modifier),
+            ("▂", one, Modifier::REVERSED)
+        );
+    }
+
+    #[test]
+    fn an_unknown_part_is_said() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let values = [1.0, 1.0, f64::NAN, 1.0];
+        let stacked = StackedBars {
+            series: 2,
+            columns: 2,
+            extent: (0.0, 2.0),
+            totals: &[],
+            cursor: None,
+            ..bars(&theme, &values, &[])
+        };
+        assert_eq!(text(&drawn(stacked, 2, 3)), ["B", "", ""]);
+    }
+
+    #[test]
+    fn entries_look_like_the_bars() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Braille);
+        let letters = bars(&theme, &[], &[]).entries(&NAMES);
+        assert_eq!(
+            letters.iter().map(|entry| entry.symbol).collect::<String>(),
+            "ABC"
+        );
+        let theme = Theme::new(ColorLevel::Ansi256, Glyphs::Braille);
+        let colors = bars(&theme, &[], &[]).entries(&NAMES);
+        assert_eq!(
+            (colors[1].symbol, colors[1].style.fg),
+            ('█', Some(Color::Indexed(65)))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_whole_stack_is_as_long_as_its_sum(
+            values in prop::collection::vec(-1.0f64..1.0, 1..9),
+            rows in 2u16..30,
+        ) {
+            let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
+            let extent = StackedBars::extent(&values, 1, &[]);
+            let stacked = StackedBars {
+                series: values.len(),
+                columns: 1,
+                extent,
+                ..bars(&theme, &values, &[])
+            };
+            let ruler = Ruler::new(extent, rows);
+            let (owners, whole) = stacked.stack(0, ruler);
+            prop_assert!(whole);
+            let up = usize::from(ruler.up) * 8;
+            let filled = |owners: &[Option<usize>]| owners.iter().flatten().count();
+            prop_assert_eq!(filled(&owners[..up]), ruler.eighths(extent.1));
+            prop_assert_eq!(filled(&owners[up..]), ruler.eighths(-extent.0));
+        }
+
+        #[test]
+        fn no_size_and_no_numbers_are_a_panic(
+            values in prop::collection::vec(any_value(), 0..90),
+            (series, columns) in (0usize..12, 0usize..40),
+            area in any_area(),
+            glyphs in prop::sample::select(ALL.to_vec()),
+            level in prop::sample::select(LEVELS.to_vec()),
+            extent in (any_value(), any_value()),
+            (cursor, first_category) in (any::<usize>(), any::<usize>()),
+        ) {
+            let theme = Theme::new(level, glyphs);
+            for extent in [extent, StackedBars::extent(&values, columns, &values)] {
+                for columns in [columns, usize::MAX] {
+                    let stacked = StackedBars {
+                        series,
+                        columns,
+                        first_category,
+                        extent,
+                        cursor: Some(cursor % 50),
+                        ..bars(&theme, &values, &values)
+                    };
+                    check(stacked, area, glyphs, level);
+                }
+            }
+        }
+    }
+}

@@ -29,11 +29,11 @@ pub fn drawn(widget: impl Widget, width: u16, height: u16) -> Buffer {
     buf
 }
 
-/// Draws the widget at `area`, parts of which may lie outside a buffer of 100×40, and checks that
+/// Draws the widget at `area`, parts of which may lie outside a buffer of 300×100, and checks that
 /// no cell outside the area has changed, nothing but ASCII is drawn in ASCII, and no colour is used
 /// where there are none.
 pub fn check(widget: impl Widget, area: Rect, glyphs: Glyphs, level: ColorLevel) {
-    let all = Rect::new(2, 1, 100, 40);
+    let all = Rect::new(2, 1, 300, 100);
     let blank = Buffer::empty(all);
     let mut buf = blank.clone();
     widget.render(area, &mut buf);
@@ -58,6 +58,15 @@ pub fn check(widget: impl Widget, area: Rect, glyphs: Glyphs, level: ColorLevel)
             );
         }
     }
+}
+
+/// From nothing to larger than any screen, anywhere on it or beyond.
+pub fn any_area() -> impl proptest::strategy::Strategy<Value = Rect> {
+    use proptest::prelude::*;
+    let small = (0u16..6, 0u16..6, 0u16..40, 0u16..14);
+    let large = (0u16..310, 0u16..110, 0u16..310, 0u16..110);
+    prop_oneof![3 => small, 1 => large]
+        .prop_map(|(x, y, width, height)| Rect::new(x, y, width, height))
 }
 
 /// Numbers that make trouble, between usual ones.
