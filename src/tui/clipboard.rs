@@ -55,8 +55,8 @@ pub fn sequence(text: &str) -> Result<Vec<u8>, TooLong> {
 /// # Errors
 /// A notice for the screen.
 pub fn copy(text: &str, screen: &mut impl Write, tmux: Option<&str>) -> Result<Copied, String> {
-    let inside = tmux.is_some_and(|socket| !socket.is_empty());
-    let loaded = inside && load_buffer(text).is_ok();
+    let inside = tmux.filter(|place| !place.is_empty());
+    let loaded = inside.is_some_and(|place| load_buffer(text, place).is_ok());
     match sequence(text) {
         Ok(bytes) => {
             let written = screen.write_all(&bytes).and_then(|()| screen.flush());
@@ -71,21 +71,22 @@ pub fn copy(text: &str, screen: &mut impl Write, tmux: Option<&str>) -> Result<C
     }
 }
 
-/// Gives text to the tmux that this process runs in. It waits for tmux, as everything on the screen
-/// does.
+/// Gives text to the tmux that `$TMUX` names. It waits for tmux, as everything on the screen does.
 ///
 /// # Errors
 /// There is no tmux, or it does not take it.
-pub fn load_buffer(text: &str) -> io::Result<()> {
+pub fn load_buffer(text: &str, tmux: &str) -> io::Result<()> {
     if text.len() > MOST_TMUX {
         return Err(io::Error::other("too long for a paste buffer"));
     }
     // Before version 3.2 tmux has no `-w`.
-    load(text, &["load-buffer", "-w", "-"]).or_else(|_| load(text, &["load-buffer", "-"]))
+    load(text, tmux, &["-w", "-"]).or_else(|_| load(text, tmux, &["-"]))
 }
 
-fn load(text: &str, arguments: &[&str]) -> io::Result<()> {
+fn load(text: &str, tmux: &str, arguments: &[&str]) -> io::Result<()> {
     let mut tmux = Command::new("tmux")
+        .env("TMUX", tmux)
+        .arg("load-buffer")
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -161,5 +162,53 @@ mod tests {
                 .unwrap_err()
                 .contains("cannot copy")
         );
+    }
+
+    /// A tmux of its own, which ends with the test.
+    struct Tmux(String);
+
+    impl Tmux {
+        fn start() -> Option<Self> {
+            let server = Self(format!("lcascope-clipboard-{}", std::process::id()));
+            let session = ["new-session", "-d", "-x", "80", "-y", "24", "cat"];
+            if Command::new("tmux").arg("-V").output().is_err() {
+                println!("skipped: no tmux here");
+                return None;
+            }
+            server.run(&session);
+            Some(server)
+        }
+
+        fn run(&self, arguments: &[&str]) -> Vec<u8> {
+            let mut command = Command::new("tmux");
+            command
+                .args(["-L", &self.0, "-f", "/dev/null"])
+                .args(arguments);
+            command.output().unwrap().stdout
+        }
+    }
+
+    impl Drop for Tmux {
+        fn drop(&mut self) {
+            self.run(&["kill-server"]);
+        }
+    }
+
+    #[test]
+    fn tmux_has_it_in_its_buffer_whatever_its_settings() {
+        let Some(tmux) = Tmux::start() else { return };
+        tmux.run(&["set-option", "-s", "set-clipboard", "off"]);
+        let place = tmux.run(&["display-message", "-p", "#{socket_path},#{pid},0"]);
+        let place = String::from_utf8(place).unwrap();
+        let long = "0.125\tfc1 é\n".repeat(10_000);
+        for text in ["loss\t0.5 é\n", &long] {
+            let mut screen = Vec::new();
+            let copied = copy(text, &mut screen, Some(place.trim()));
+            assert_eq!(copied, Ok(Copied::Tmux));
+            assert_eq!(screen.is_empty(), text.len() > MOST);
+            assert!(tmux.run(&["show-buffer"]) == text.as_bytes());
+        }
+        let gone = load_buffer("x", "/nowhere/socket,1,0");
+        assert!(gone.is_err());
     }
 }
