@@ -15,6 +15,8 @@ use crossterm::terminal::{
 };
 use crossterm::{ExecutableCommand, execute};
 
+use super::mouse;
+
 /// Lines of stray output that are kept.
 const STRAY_LINES: usize = 1000;
 
@@ -25,6 +27,7 @@ static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
 struct Taken {
     stdout: OwnedFd,
     stderr: OwnedFd,
+    mouse: bool,
 }
 
 /// The terminal, taken over until this is dropped.
@@ -33,11 +36,11 @@ pub struct TerminalGuard {
 }
 
 impl TerminalGuard {
-    /// Takes the terminal over. Returns the guard and where to draw.
+    /// Takes the terminal over, and its mouse if that is wanted. Returns the guard and where to draw.
     ///
     /// # Errors
     /// There is no terminal, or it refuses.
-    pub fn enter() -> io::Result<(Self, File)> {
+    pub fn enter(mouse: bool) -> io::Result<(Self, File)> {
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         let stderr = io::stderr().as_fd().try_clone_to_owned()?;
         let mut screen = File::from(stdout.try_clone()?);
@@ -45,13 +48,20 @@ impl TerminalGuard {
         let stray = thread::Builder::new()
             .name("stray output".to_owned())
             .spawn(move || collect(read))?;
-        *lock() = Some(Taken { stdout, stderr });
+        *lock() = Some(Taken {
+            stdout,
+            stderr,
+            mouse,
+        });
         let guard = Self { stray: Some(stray) };
         rustix::stdio::dup2_stdout(&write)?;
         rustix::stdio::dup2_stderr(&write)?;
         drop(write);
         enable_raw_mode()?;
         execute!(screen, EnterAlternateScreen, Hide)?;
+        if mouse {
+            screen.write_all(mouse::ON)?;
+        }
         Ok((guard, screen))
     }
 }
@@ -76,12 +86,20 @@ fn lock() -> std::sync::MutexGuard<'static, Option<Taken>> {
 
 /// Gives the terminal back, once.
 fn restore() {
-    let Some(Taken { stdout, stderr }) = lock().take() else {
+    let Some(Taken {
+        stdout,
+        stderr,
+        mouse,
+    }) = lock().take()
+    else {
         return;
     };
     let _ = io::stdout().flush();
     let _ = disable_raw_mode();
     let mut screen = File::from(stdout);
+    if mouse {
+        let _ = screen.write_all(mouse::OFF);
+    }
     let _ = screen.execute(Show);
     let _ = screen.execute(LeaveAlternateScreen);
     let _ = rustix::stdio::dup2_stdout(&screen);
