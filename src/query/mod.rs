@@ -19,7 +19,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub use analyst::{Analyst, Interrupted};
-pub use binned::Binned;
+pub use binned::{Binned, Group};
 pub use histogram::Histogram;
 pub use history::History;
 pub use unit::{RecordedSums, UnitParams, Weights};

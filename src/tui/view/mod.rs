@@ -1,13 +1,16 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
+mod cells;
 mod footer;
 mod help;
+mod layer;
 mod layers;
 mod loss;
 mod overview;
 mod question;
 mod tabs;
 mod title;
+mod unit_curves;
 pub(super) mod words;
 
 use ratatui::buffer::Buffer;
@@ -32,8 +35,12 @@ struct View {
 fn view_of(app: &App) -> View {
     let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
     match (app.depth, app.screen) {
+        (Depth::Layer(_), _) => View {
+            draw: layer::draw,
+            wants: layer::wants,
+        },
         (
-            Depth::Network | Depth::Layer(_) | Depth::Unit { .. } | Depth::Parameter { .. },
+            Depth::Network | Depth::Unit { .. } | Depth::Parameter { .. },
             Screen::Overview
             | Screen::Decomposition
             | Screen::Oscillation
