@@ -31,6 +31,21 @@ pub struct UnitParams {
     pub weights: Option<Weights>,
 }
 
+impl UnitParams {
+    /// Which of the n a parameter is.
+    #[must_use]
+    pub fn place_of(&self, parameter: usize) -> Option<usize> {
+        let mut before = 0;
+        for row in &self.rows {
+            if row.contains(&parameter) {
+                return Some(before + parameter - row.start);
+            }
+            before += row.len();
+        }
+        None
+    }
+}
+
 /// Sums over some steps, `[n]` each.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RecordedSums {

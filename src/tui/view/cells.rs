@@ -10,7 +10,7 @@ use crate::analysis::bins::{self, Extent};
 use crate::analysis::scale::{Scale, format_signed};
 use crate::app::App;
 use crate::query::Binned;
-use crate::tui::theme::Theme;
+use crate::tui::theme::{Glyphs, Theme};
 
 /// Cells of a number with the blank before it.
 pub const NUMBER: u16 = 9;
@@ -72,7 +72,11 @@ pub fn sentence(area: Rect, buf: &mut Buffer, text: &str, theme: &Theme) {
         width: area.width.saturating_sub(2),
         ..area
     };
-    let line = Line::styled(text.to_owned(), theme.dim);
+    let text = match theme.glyphs {
+        Glyphs::Ascii => text.replace('…', "..."),
+        Glyphs::Braille | Glyphs::Blocks => text.to_owned(),
+    };
+    let line = Line::styled(text, theme.dim);
     Paragraph::new(line)
         .wrap(Wrap { trim: true })
         .render(inside, buf);

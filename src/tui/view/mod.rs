@@ -7,9 +7,11 @@ mod layer;
 mod layers;
 mod loss;
 mod overview;
+mod parameter;
 mod question;
 mod tabs;
 mod title;
+mod unit;
 mod unit_curves;
 pub(super) mod words;
 
@@ -39,8 +41,16 @@ fn view_of(app: &App) -> View {
             draw: layer::draw,
             wants: layer::wants,
         },
+        (Depth::Unit { .. }, _) => View {
+            draw: unit::draw,
+            wants: unit::wants,
+        },
+        (Depth::Parameter { .. }, _) => View {
+            draw: parameter::draw,
+            wants: parameter::wants,
+        },
         (
-            Depth::Network | Depth::Unit { .. } | Depth::Parameter { .. },
+            Depth::Network,
             Screen::Overview
             | Screen::Decomposition
             | Screen::Oscillation
