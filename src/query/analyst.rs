@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use super::binned::Running;
 use super::held_out::{self, HeldOut};
 use super::histogram::{self, Counts};
 use super::snapshot::{self, Seen};
-use super::{Answer, Query, Topic, binned};
+use super::{Answer, Part, Query, Topic, binned, history, unit};
 use crate::store::{RunReader, StoreError};
 
 /// Rows that are read at most for finer steps. A file without a pyramid has no others than single
@@ -22,6 +23,8 @@ pub struct Analyst {
     histograms: Vec<Counts>,
     held_out: Vec<HeldOut>,
     snapshots: Vec<Seen>,
+    /// Sums from the first step on, which go on where they ended.
+    running: Running,
 }
 
 impl Analyst {
@@ -55,11 +58,22 @@ impl Analyst {
                 let steps = reader.merged(&query.steps, *width, committed, MOST_ROWS)?;
                 Ok(Answer::Steps(steps))
             }
-            Topic::Tensors => binned::of(&source, "lca/tensor", 0..layout.tensors.len()),
+            Topic::Tensors => {
+                let all = 0..layout.tensors.len();
+                self.binned(&source, query.part, "lca/tensor", all)
+            }
             Topic::Units { layer } => match layout.layers.get(*layer as usize) {
-                Some(layer) => binned::of(&source, "lca/unit", layer.units.clone()),
+                Some(layer) => {
+                    let units = layer.units.clone();
+                    self.binned(&source, query.part, "lca/unit", units)
+                }
                 None => Ok(no_such("layer", *layer)),
             },
+            Topic::Unit { layer, unit, .. } => {
+                let after = (query.part == Part::Cursor).then_some(source.steps.end);
+                unit::of(&source, *layer, *unit, after)
+            }
+            Topic::Parameter { index } => history::of(&source, *index),
             Topic::Classes { layer } => binned::classes(&source, *layer),
             Topic::LayersOfClass { class } => binned::layers_of_class(&source, *class),
             Topic::ClassLayers => binned::class_layers(&source),
@@ -67,6 +81,19 @@ impl Analyst {
             Topic::HeldOut => held_out::of(&source, &mut self.held_out),
             Topic::Snapshot { layer } => snapshot::of(&source, *layer, &mut self.snapshots),
             Topic::Histogram { layer } => histogram::of(&source, *layer, &mut self.histograms),
+        }
+    }
+
+    fn binned(
+        &mut self,
+        source: &Source,
+        part: Part,
+        name: &'static str,
+        groups: Range<usize>,
+    ) -> Result<Answer, StoreError> {
+        match (part, source.columns, source.steps.start) {
+            (Part::All, 0 | 1, 0) => self.running.of(source, name, groups),
+            _ => binned::of(source, name, groups),
         }
     }
 }
@@ -87,7 +114,8 @@ pub(super) fn resumed<T: Default>(
     steps: &Range<u64>,
     of: impl Fn(&T) -> &Range<u64>,
 ) -> T {
-    let usable = |it: &T| of(it).start == steps.start && of(it).end <= steps.end && !of(it).is_empty();
+    let usable =
+        |it: &T| of(it).start == steps.start && of(it).end <= steps.end && !of(it).is_empty();
     let at = kept.iter().position(usable);
     at.map_or_else(T::default, |at| kept.remove(at))
 }

@@ -1,11 +1,14 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
+mod cells;
 mod decomposition;
 mod footer;
 mod help;
+mod layer;
 mod layers;
 mod loss;
 mod overview;
+mod parameter;
 mod question;
 mod sheet;
 mod spread;
@@ -14,6 +17,8 @@ mod tabs;
 #[cfg(test)]
 pub(super) mod testing;
 mod title;
+mod unit;
+mod unit_curves;
 pub(super) mod words;
 
 use ratatui::buffer::Buffer;
@@ -42,10 +47,21 @@ fn view_of(app: &App) -> View {
             draw: decomposition::draw,
             wants: nothing,
         },
+        (Depth::Layer(_), _) => View {
+            draw: layer::draw,
+            wants: layer::wants,
+        },
+        (Depth::Unit { .. }, _) => View {
+            draw: unit::draw,
+            wants: unit::wants,
+        },
+        (Depth::Parameter { .. }, _) => View {
+            draw: parameter::draw,
+            wants: parameter::wants,
+        },
         (
-            Depth::Network | Depth::Layer(_) | Depth::Unit { .. } | Depth::Parameter { .. },
+            Depth::Network,
             Screen::Overview
-            | Screen::Decomposition
             | Screen::Oscillation
             | Screen::Synchronisation
             | Screen::Classes

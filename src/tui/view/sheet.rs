@@ -59,7 +59,9 @@ impl Sheet<'_> {
     pub fn draw(&self, area: Rect, buf: &mut Buffer) {
         let area = area.intersection(buf.area);
         let grouped = u16::from(!self.groups.is_empty());
-        let fixed = u16::try_from(self.closing.len() + 1).unwrap_or(u16::MAX).saturating_add(grouped);
+        let fixed = u16::try_from(self.closing.len() + 1)
+            .unwrap_or(u16::MAX)
+            .saturating_add(grouped);
         if area.height < fixed || area.width < 12 {
             return;
         }
@@ -136,8 +138,11 @@ impl Sheet<'_> {
             let width: u16 = widths.by_ref().take(*columns).sum();
             // A blank, as between numbers.
             let own = Rect::new(x + 1, area.y, width.saturating_sub(1), 1).intersection(area);
-            Span::styled(format!("{name:^width$}", width = own.width.into()), self.theme.header)
-                .render(own, buf);
+            Span::styled(
+                format!("{name:^width$}", width = own.width.into()),
+                self.theme.header,
+            )
+            .render(own, buf);
             x += width;
         }
     }
