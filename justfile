@@ -67,3 +67,8 @@ golden:
     {{ python }} tests/golden/mnist_fc.py
     {{ python }} tests/golden/presets.py
     {{ python }} tests/golden/optimizers.py
+
+# Make the recorded run of the tests anew (needs h5py; PYTHON=… chooses the Python)
+fixture:
+    cargo build --release
+    {{ python }} tests/runs/make.py target/release/lcascope
