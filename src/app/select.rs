@@ -171,3 +171,134 @@ fn moved(selected: &mut usize, list: &[usize], rows: isize) {
         *selected = item;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::app::{Action, Sort};
+    use crate::feed::{FeedEvent, Origin};
+    use crate::layout::TensorKind;
+    use crate::record::RunHeader;
+
+    fn app() -> App {
+        let mut layout = ParamLayout::default();
+        for (name, units, inputs) in [("conv", 2, 3), ("fc", 4, 2)] {
+            let tensors = [
+                (TensorKind::Weight, vec![units, inputs]),
+                (TensorKind::Bias, vec![units]),
+            ];
+            layout.push_layer(name, "linear", units, &tensors);
+        }
+        let header = RunHeader {
+            layout,
+            classes: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            ..RunHeader::default()
+        };
+        let mut app = App::new(Arc::new(header), Origin::Replay);
+        let steps = (0..4).map(|t| crate::app::timeline::tests::step(t, [0.5, -1.0]));
+        app.event(FeedEvent::Steps(steps.collect()));
+        app
+    }
+
+    #[test]
+    fn a_units_parameters_are_its_rows_of_every_tensor() {
+        let layout = &app().header.layout;
+        assert_eq!(unit_parameters(layout, 0, 1), [3, 4, 5, 7]);
+        assert_eq!(unit_parameters(layout, 1, 3), [14, 15, 19]);
+        assert!(unit_parameters(layout, 1, 4).is_empty());
+        assert!(unit_parameters(layout, 9, 0).is_empty());
+    }
+
+    #[test]
+    fn the_way_into_the_network_and_back_keeps_the_cursor() {
+        let mut app = app();
+        app.act(Action::Move(-2));
+        for action in [
+            Action::Select(1),
+            Action::Enter,
+            Action::Select(2),
+            Action::Enter,
+            Action::Select(1),
+            Action::Enter,
+            Action::Select(99),
+        ] {
+            app.act(action);
+        }
+        let bias = Depth::Parameter {
+            layer: 1,
+            unit: 2,
+            parameter: 18,
+        };
+        assert_eq!(app.depth, bias);
+        assert_eq!(app.window.cursor(4), Some(1));
+        app.act(Action::Back);
+        assert_eq!(app.depth, Depth::Unit { layer: 1, unit: 2 });
+        app.act(Action::Screen(Screen::Run));
+        assert_eq!(app.depth, Depth::Network);
+    }
+
+    #[test]
+    fn lists_are_filtered_and_sorted_and_the_selection_stays_in_them() {
+        let mut app = app();
+        assert_eq!(app.listed_layers(), [0, 1]);
+        app.sort = Sort::Helps;
+        assert_eq!(app.listed_layers(), [1, 0]);
+        app.act(Action::Filter);
+        for letter in "FC.B".chars() {
+            app.act(Action::Type(letter));
+        }
+        assert_eq!(app.listed_layers(), [1], "fc.bias");
+        assert_eq!(app.layer, 1);
+        app.act(Action::Dismiss);
+        assert_eq!((app.filter.as_str(), app.listed_layers().len()), ("", 2));
+    }
+
+    #[test]
+    fn classes_are_selected_where_they_are_listed() {
+        let mut app = app();
+        app.act(Action::Screen(Screen::Classes));
+        app.act(Action::Select(2));
+        assert_eq!((app.class, app.layer), (2, 0));
+    }
+
+    fn command(app: &mut App, line: &str) {
+        app.act(Action::Command);
+        for letter in line.chars() {
+            app.act(Action::Type(letter));
+        }
+        app.act(Action::Submit);
+    }
+
+    #[test]
+    fn commands_jump_and_look_into_layers() {
+        let mut app = app();
+        command(&mut app, "2");
+        assert_eq!(app.window.cursor(4), Some(2));
+        command(&mut app, "400");
+        assert_eq!(app.window.cursor(4), Some(3));
+        assert!(app.notice().contains("400"));
+        command(&mut app, "layer fc");
+        assert_eq!((app.depth, app.notice()), (Depth::Layer(1), ""));
+        command(&mut app, "overview");
+        assert_eq!(app.depth, Depth::Network);
+        command(&mut app, "fly");
+        assert!(app.notice().contains("no command 'fly'"));
+    }
+
+    #[test]
+    fn bookmarks_are_jumped_to() {
+        let mut app = app();
+        for step in ["1", "3"] {
+            command(&mut app, step);
+            app.act(Action::Bookmark);
+        }
+        app.act(Action::PreviousEvent);
+        assert_eq!(app.window.cursor(4), Some(1));
+        app.act(Action::NextEvent);
+        assert_eq!(app.window.cursor(4), Some(3));
+        app.act(Action::Bookmark);
+        assert_eq!(app.bookmarks.len(), 1);
+    }
+}

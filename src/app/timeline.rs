@@ -442,6 +442,25 @@ pub(super) mod tests {
             let most = values().fold(f64::NEG_INFINITY, f64::max);
             prop_assert_eq!(shown, Some((least, most)));
         }
+        for most in [1, 3, 7, 1000] {
+            let bars = stretch.bars(most);
+            prop_assert!(bars.len() <= most.max(1) + 1, "{} of {most}", bars.len());
+            let edges = bars.edges();
+            prop_assert_eq!((edges[0], *edges.last().unwrap()), (steps.start, steps.end));
+            for (column, bar) in bars.iter().enumerate() {
+                prop_assert_eq!(
+                    &edges[column..column + 2],
+                    &[bar.steps().start, bar.steps().end]
+                );
+                let own = all.iter().filter(|s| bar.steps().contains(&s.first));
+                prop_assert_eq!(
+                    bar.layer_sums(0).lca,
+                    own.map(|s| s.layers[0].lca).sum::<f64>()
+                );
+                prop_assert_eq!(bars.column_of(bar.steps().start), Some(column));
+            }
+            prop_assert_eq!(bars.layer(0).iter().sum::<f64>(), stretch.layer_sums(0).lca);
+        }
         prop_assert_eq!(stretch.total_sums().hurt, 4 * count);
         prop_assert_eq!(stretch.gradient_evals(), 2 * count);
         prop_assert_eq!(
