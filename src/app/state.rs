@@ -44,6 +44,8 @@ pub enum Action {
     Sort,
     PreviousEvent,
     NextEvent,
+    /// Look at the next parameter that was traced at every step.
+    NextTraced,
     /// Set or remove a bookmark at the cursor.
     Bookmark,
     /// Type a command.
@@ -274,6 +276,7 @@ impl App {
             Action::Sort => self.sort = self.sort.next(),
             Action::PreviousEvent => self.jump(false),
             Action::NextEvent => self.jump(true),
+            Action::NextTraced => self.next_traced(),
             Action::Bookmark => self.toggle_bookmark(),
             Action::Command => self.ask_for(PromptKind::Command),
             Action::Filter => self.ask_for(PromptKind::Filter),
@@ -395,6 +398,17 @@ impl App {
             part: Part::Window,
             steps: self.window.visible(self.timeline.end()),
             columns,
+        }
+    }
+
+    /// A question about all steps up to the newest one shown, together.
+    #[must_use]
+    pub fn about_all(&self, topic: Topic) -> Query {
+        Query {
+            topic,
+            part: Part::All,
+            steps: 0..self.window.shown(self.timeline.end()),
+            columns: 1,
         }
     }
 

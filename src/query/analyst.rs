@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Answer, Query, Topic, binned, histogram};
+use super::binned::Running;
+use super::{Answer, Part, Query, Topic, binned, histogram, history, unit};
 use crate::store::{RunReader, StoreError};
 
 /// Rows that are read at most for finer steps. A file without a pyramid has no others than single
@@ -14,7 +15,10 @@ pub type Interrupted<'a> = &'a dyn Fn() -> bool;
 
 /// Answers questions about one run.
 #[derive(Default)]
-pub struct Analyst {}
+pub struct Analyst {
+    /// Sums from the first step on, which go on where they ended.
+    running: Running,
+}
 
 impl Analyst {
     #[must_use]
@@ -47,14 +51,38 @@ impl Analyst {
                 let steps = reader.merged(&query.steps, *width, committed, MOST_ROWS)?;
                 Ok(Answer::Steps(steps))
             }
-            Topic::Tensors => binned::of(&source, "lca/tensor", 0..layout.tensors.len()),
+            Topic::Tensors => {
+                let all = 0..layout.tensors.len();
+                self.binned(&source, query.part, "lca/tensor", all)
+            }
             Topic::Units { layer } => match layout.layers.get(*layer as usize) {
-                Some(layer) => binned::of(&source, "lca/unit", layer.units.clone()),
+                Some(layer) => {
+                    let units = layer.units.clone();
+                    self.binned(&source, query.part, "lca/unit", units)
+                }
                 None => Ok(no_such("layer", *layer)),
             },
+            Topic::Unit { layer, unit, .. } => {
+                let after = (query.part == Part::Cursor).then_some(source.steps.end);
+                unit::of(&source, *layer, *unit, after)
+            }
+            Topic::Parameter { index } => history::of(&source, *index),
             Topic::Classes { layer } => binned::classes(&source, *layer),
             Topic::LayersOfClass { class } => binned::layers_of_class(&source, *class),
             Topic::Histogram { layer } => histogram::of(&source, *layer),
+        }
+    }
+
+    fn binned(
+        &mut self,
+        source: &Source,
+        part: Part,
+        name: &'static str,
+        groups: Range<usize>,
+    ) -> Result<Answer, StoreError> {
+        match (part, source.columns, source.steps.start) {
+            (Part::All, 0 | 1, 0) => self.running.of(source, name, groups),
+            _ => binned::of(source, name, groups),
         }
     }
 }

@@ -11,14 +11,18 @@
 mod analyst;
 mod binned;
 mod histogram;
+mod history;
+mod unit;
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 pub use analyst::{Analyst, Interrupted};
-pub use binned::Binned;
+pub use binned::{Binned, Group};
 pub use histogram::Histogram;
+pub use history::History;
+pub use unit::{RecordedSums, UnitParams, Weights};
 
 use crate::record::StepSummary;
 
@@ -40,6 +44,12 @@ pub enum Topic {
     Tensors,
     /// Allocations of a layer's units: [`Answer::Binned`], `[units]`.
     Units { layer: u32 },
+    /// What is known of the parameters of a layer's unit: [`Answer::Unit`]. Running totals and weights
+    /// are those after the steps, sums those over them. `newest` asks for the latest totals there are,
+    /// from the memory of a training where that can be.
+    Unit { layer: u32, unit: u32, newest: bool },
+    /// One parameter over the steps, by its place in the flat vector: [`Answer::History`].
+    Parameter { index: u64 },
     /// Allocations of the training loss of each class, of one layer or of all together:
     /// [`Answer::Binned`], `[C]`.
     Classes { layer: Option<u32> },
@@ -49,13 +59,15 @@ pub enum Topic {
     Histogram { layer: Option<u32> },
 }
 
-/// Which of a screen's two ranges of steps a question is about.
+/// Which of a screen's ranges of steps a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     /// The steps in view.
     Window,
     /// The step at the cursor.
     Cursor,
+    /// All steps from the first one to the newest one shown.
+    All,
 }
 
 /// A question about a run.
@@ -73,7 +85,18 @@ impl Query {
     /// differ.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
-        self.topic == other.topic && self.part == other.part
+        let topic = match (&self.topic, &other.topic) {
+            (
+                &Topic::Unit { layer, unit, .. },
+                &Topic::Unit {
+                    layer: other_layer,
+                    unit: other_unit,
+                    ..
+                },
+            ) => (layer, unit) == (other_layer, other_unit),
+            (topic, other) => topic == other,
+        };
+        topic && self.part == other.part
     }
 }
 
@@ -83,6 +106,8 @@ pub enum Answer {
     Steps(Vec<StepSummary>),
     Binned(Binned),
     Histogram(Histogram),
+    Unit(UnitParams),
+    History(History),
     /// The run does not say, and this is why and what to do: a sentence for the screen.
     Unknown(String),
     /// Given up for a question that came later.

@@ -193,6 +193,11 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("sort", Action::Sort, &[Char('s')])],
     },
     Group {
+        help: "to the next parameter that was traced",
+        footer: "",
+        bindings: &[bind("next-traced", Action::NextTraced, &[Char('t')])],
+    },
+    Group {
         help: "show only layers and tensors with these letters",
         footer: "",
         bindings: &[bind("filter", Action::Filter, &[Char('/')])],

@@ -1,13 +1,18 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
+mod cells;
 mod footer;
 mod help;
+mod layer;
 mod layers;
 mod loss;
 mod overview;
+mod parameter;
 mod question;
 mod tabs;
 mod title;
+mod unit;
+mod unit_curves;
 pub(super) mod words;
 
 use ratatui::buffer::Buffer;
@@ -32,8 +37,20 @@ struct View {
 fn view_of(app: &App) -> View {
     let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
     match (app.depth, app.screen) {
+        (Depth::Layer(_), _) => View {
+            draw: layer::draw,
+            wants: layer::wants,
+        },
+        (Depth::Unit { .. }, _) => View {
+            draw: unit::draw,
+            wants: unit::wants,
+        },
+        (Depth::Parameter { .. }, _) => View {
+            draw: parameter::draw,
+            wants: parameter::wants,
+        },
         (
-            Depth::Network | Depth::Layer(_) | Depth::Unit { .. } | Depth::Parameter { .. },
+            Depth::Network,
             Screen::Overview
             | Screen::Decomposition
             | Screen::Oscillation
