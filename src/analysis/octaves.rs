@@ -14,7 +14,7 @@
 //! **Tail index**: the largest octaves hold `n_0`, `n_1`, … values from the lowest of them upwards; if the
 //! share above x falls like x^−α there, an octave has 2^−α of the one below, and the likeliest α is
 //! `log2(1 + Σ n_m / Σ m n_m)`. Taken are as many whole octaves as hold the
-//! [`tail_size`](super::tails::tail_size) largest values, and at least two.
+//! [`tail_size`] largest values, and at least two.
 //!
 //! ```text
 //! n = 8 4 2 1      Σ n_m = 15, Σ m n_m = 4 + 4 + 3 = 11, α = log2(1 + 15/11) = 1.24
