@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Answer, Query, Topic, binned, histogram};
+use super::synchronisation::{self, Kept};
+use super::watch::{self, Watch};
+use super::{Answer, Query, Topic, binned, histogram, oscillation, run_facts};
 use crate::store::{RunReader, StoreError};
 
 /// Rows that are read at most for finer steps. A file without a pyramid has no others than single
@@ -14,7 +16,11 @@ pub type Interrupted<'a> = &'a dyn Fn() -> bool;
 
 /// Answers questions about one run.
 #[derive(Default)]
-pub struct Analyst {}
+pub struct Analyst {
+    /// What is known of all steps so far.
+    watch: Option<Watch>,
+    moments: Kept,
+}
 
 impl Analyst {
     #[must_use]
@@ -42,6 +48,9 @@ impl Analyst {
             interrupted,
         };
         let layout = &reader.header().layout;
+        let watch = self
+            .watch
+            .get_or_insert_with(|| Watch::new(reader.header()));
         match &query.topic {
             Topic::Steps { width } => {
                 let steps = reader.merged(&query.steps, *width, committed, MOST_ROWS)?;
@@ -55,6 +64,12 @@ impl Analyst {
             Topic::Classes { layer } => binned::classes(&source, *layer),
             Topic::LayersOfClass { class } => binned::layers_of_class(&source, *class),
             Topic::Histogram { layer } => histogram::of(&source, *layer),
+            Topic::Oscillation { layer } => oscillation::of(&source, *layer),
+            Topic::Synchronisation { class } => {
+                synchronisation::of(&source, *class, watch, &mut self.moments)
+            }
+            Topic::Events => watch::happened(&source, watch),
+            Topic::Run => run_facts::of(&source, watch),
         }
     }
 }

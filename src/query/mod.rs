@@ -11,6 +11,11 @@
 mod analyst;
 mod binned;
 mod histogram;
+mod oscillation;
+mod run_facts;
+mod settings;
+mod synchronisation;
+mod watch;
 
 use std::ops::Range;
 
@@ -19,6 +24,10 @@ use serde::{Deserialize, Serialize};
 pub use analyst::{Analyst, Interrupted};
 pub use binned::Binned;
 pub use histogram::Histogram;
+pub use oscillation::{BestLag, Curve, Oscillation, TAIL};
+pub use run_facts::{DECADES, FIRST_DECADE, Quality, RunFacts};
+pub use synchronisation::{Chance, Synchronisation};
+pub use watch::Happened;
 
 use crate::record::StepSummary;
 
@@ -47,15 +56,37 @@ pub enum Topic {
     LayersOfClass { class: u32 },
     /// How often allocations of each size occurred, in one layer or in all: [`Answer::Histogram`].
     Histogram { layer: Option<u32> },
+    /// How a layer oscillates: [`Answer::Oscillation`].
+    Oscillation { layer: u32 },
+    /// The layers' moments of learning in the run so far, of the training loss or within one class:
+    /// [`Answer::Synchronisation`].
+    Synchronisation { class: Option<u32> },
+    /// Events and lints of the run so far: [`Answer::Happened`].
+    Events,
+    /// What the run so far has cost, and its file: [`Answer::Run`].
+    Run,
 }
 
-/// Which of a screen's two ranges of steps a question is about.
+impl Topic {
+    /// Whether work on it that was given up goes on where it stopped: it may always be interrupted.
+    #[must_use]
+    pub fn resumes(&self) -> bool {
+        matches!(
+            self,
+            Self::Synchronisation { .. } | Self::Events | Self::Run
+        )
+    }
+}
+
+/// Which of a screen's ranges of steps a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     /// The steps in view.
     Window,
     /// The step at the cursor.
     Cursor,
+    /// All steps that may be shown.
+    Run,
 }
 
 /// A question about a run.
@@ -83,6 +114,10 @@ pub enum Answer {
     Steps(Vec<StepSummary>),
     Binned(Binned),
     Histogram(Histogram),
+    Oscillation(Box<Oscillation>),
+    Synchronisation(Synchronisation),
+    Happened(Happened),
+    Run(Box<RunFacts>),
     /// The run does not say, and this is why and what to do: a sentence for the screen.
     Unknown(String),
     /// Given up for a question that came later.

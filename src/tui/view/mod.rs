@@ -12,7 +12,7 @@ mod spread;
 mod status;
 mod tabs;
 #[cfg(test)]
-pub(super) mod testing;
+pub(crate) mod testing;
 mod title;
 pub(super) mod words;
 
