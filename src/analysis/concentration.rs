@@ -16,8 +16,10 @@
 //! Weiner, *Describing inequality in plant size or fecundity*, Ecology 81, 2000, without their correction
 //! n/(n − 1), so that the number does not jump where a parameter joins.
 
+use serde::{Deserialize, Serialize};
+
 /// One side: the parameters that help, or those that hurt.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Side {
     /// n: parameters on this side.
     pub count: usize,

@@ -42,6 +42,8 @@ pub enum Action {
     /// Close what is open, or go one level up.
     Back,
     Sort,
+    /// All layers together, or the selected one alone.
+    Pool,
     /// Another of the screen's charts in full, or all.
     Focus,
     PreviousEvent,
@@ -142,6 +144,8 @@ pub struct App {
     /// Which of the screen's charts has all the room, from 1, where it has several; 0 is all of them.
     /// Screens count it round.
     pub focus: usize,
+    /// Charts of one thing are of all layers together, not of the selected one.
+    pub pooled: bool,
     /// Only layers and tensors whose names have this in them are listed.
     pub filter: String,
     /// What is being typed.
@@ -186,6 +190,7 @@ impl App {
             class: 0,
             sort: Sort::default(),
             focus: 0,
+            pooled: true,
             filter: String::new(),
             prompt: None,
             help_scroll: 0,
@@ -278,6 +283,7 @@ impl App {
             Action::Enter => self.enter(),
             Action::Back => self.depth = self.depth.up(),
             Action::Sort => self.sort = self.sort.next(),
+            Action::Pool => self.pooled = !self.pooled,
             Action::Focus => self.focus = self.focus.wrapping_add(1),
             Action::PreviousEvent => self.jump(false),
             Action::NextEvent => self.jump(true),
@@ -418,6 +424,17 @@ impl App {
             steps: step..step + 1,
             columns: 1,
         })
+    }
+
+    /// A question about all steps that may be shown.
+    #[must_use]
+    pub fn about_all(&self, topic: Topic) -> Query {
+        Query {
+            topic,
+            part: Part::All,
+            steps: 0..self.window.shown(self.timeline.end()),
+            columns: 1,
+        }
     }
 
     /// Whether a training in this process is going on.

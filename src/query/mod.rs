@@ -10,10 +10,12 @@
 
 mod analyst;
 mod binned;
+mod held_out;
 mod histogram;
 mod oscillation;
 mod run_facts;
 mod settings;
+mod snapshot;
 mod synchronisation;
 mod watch;
 
@@ -23,9 +25,11 @@ use serde::{Deserialize, Serialize};
 
 pub use analyst::{Analyst, Interrupted};
 pub use binned::Binned;
+pub use held_out::{HeldOut, Split};
 pub use histogram::Histogram;
 pub use oscillation::{BestLag, Curve, Oscillation, TAIL};
 pub use run_facts::{DECADES, FIRST_DECADE, Quality, RunFacts};
+pub use snapshot::Snapshot;
 pub use synchronisation::{Chance, Synchronisation};
 pub use watch::Happened;
 
@@ -54,6 +58,16 @@ pub enum Topic {
     Classes { layer: Option<u32> },
     /// Allocations of all layers within one class: [`Answer::Binned`], `[L]`.
     LayersOfClass { class: u32 },
+    /// Allocations of the training loss by class and layer: [`Answer::Binned`], `[C·L]`, class by class.
+    ClassLayers,
+    /// A class's mean training loss after each step, in nats: [`Answer::Binned`], `[1]`.
+    ClassLoss { class: u32 },
+    /// Where layers help the training and hurt the held-out loss, or the other way round:
+    /// [`Answer::HeldOut`].
+    HeldOut,
+    /// The running totals of every parameter, of one layer or of all, at the last snapshot within the
+    /// steps: [`Answer::Snapshot`].
+    Snapshot { layer: Option<u32> },
     /// How often allocations of each size occurred, in one layer or in all: [`Answer::Histogram`].
     Histogram { layer: Option<u32> },
     /// How a layer oscillates: [`Answer::Oscillation`].
@@ -86,7 +100,7 @@ pub enum Part {
     /// The step at the cursor.
     Cursor,
     /// All steps that may be shown.
-    Run,
+    All,
 }
 
 /// A question about a run.
@@ -118,6 +132,8 @@ pub enum Answer {
     Synchronisation(Synchronisation),
     Happened(Happened),
     Run(Box<RunFacts>),
+    HeldOut(HeldOut),
+    Snapshot(Snapshot),
     /// The run does not say, and this is why and what to do: a sentence for the screen.
     Unknown(String),
     /// Given up for a question that came later.

@@ -245,7 +245,7 @@ mod tests {
     fn query(topic: Topic, end: u64) -> Query {
         Query {
             topic,
-            part: Part::Run,
+            part: Part::All,
             steps: 0..end,
             columns: 7,
         }

@@ -193,6 +193,11 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("focus", Action::Focus, &[Char('f')])],
     },
     Group {
+        help: "distribution of all layers, or of the selected one",
+        footer: "",
+        bindings: &[bind("pool", Action::Pool, &[Char('a')])],
+    },
+    Group {
         help: "sort the list",
         footer: "sort",
         bindings: &[bind("sort", Action::Sort, &[Char('s')])],

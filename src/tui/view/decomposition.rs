@@ -327,6 +327,7 @@ impl Decomposition<'_> {
         let sheet = Sheet {
             theme: self.theme,
             title: "nats",
+            groups: &[],
             columns: &columns,
             rows: listed.iter().map(row).collect(),
             selected: listed.iter().position(|&layer| layer == self.app.layer),

@@ -40,6 +40,8 @@ pub struct Sheet<'a> {
     pub theme: &'a Theme,
     /// Over the names.
     pub title: &'a str,
+    /// Over so many columns together; empty for no such line.
+    pub groups: &'a [(String, usize)],
     /// Over the columns, and their widths.
     pub columns: &'a [(String, u16)],
     pub rows: Vec<Row>,
@@ -48,12 +50,6 @@ pub struct Sheet<'a> {
 }
 
 impl Sheet<'_> {
-    /// Cells that it needs to show all of its columns and so much of a name.
-    pub fn width(&self, name: u16) -> u16 {
-        let columns = self.columns.iter().map(|(_, width)| *width);
-        columns.fold(self.left(name), u16::saturating_add)
-    }
-
     /// Cells before the first column.
     fn left(&self, name: u16) -> u16 {
         let marked = self.rows.iter().any(|row| row.mark.is_some());
@@ -62,7 +58,8 @@ impl Sheet<'_> {
 
     pub fn draw(&self, area: Rect, buf: &mut Buffer) {
         let area = area.intersection(buf.area);
-        let fixed = u16::try_from(self.closing.len() + 1).unwrap_or(u16::MAX);
+        let grouped = u16::from(!self.groups.is_empty());
+        let fixed = u16::try_from(self.closing.len() + 1).unwrap_or(u16::MAX).saturating_add(grouped);
         if area.height < fixed || area.width < 12 {
             return;
         }
@@ -108,8 +105,11 @@ impl Sheet<'_> {
             cells: titles.collect(),
             mark: None,
         };
-        self.row(&head, at(area.y), left, count, buf);
-        let mut y = area.y + 1;
+        if grouped > 0 {
+            self.group_names(at(area.y), left, count, buf);
+        }
+        self.row(&head, at(area.y + grouped), left, count, buf);
+        let mut y = area.y + grouped + 1;
         for (index, row) in self.rows.iter().enumerate().skip(first).take(fit) {
             let mut row = row.clone();
             if self.selected == Some(index) {
@@ -126,6 +126,19 @@ impl Sheet<'_> {
         for row in &self.closing {
             self.row(row, at(y), left, count, buf);
             y += 1;
+        }
+    }
+
+    fn group_names(&self, area: Rect, left: u16, count: usize, buf: &mut Buffer) {
+        let mut widths = self.columns[..count].iter().map(|(_, width)| *width);
+        let mut x = area.x + left;
+        for (name, columns) in self.groups {
+            let width: u16 = widths.by_ref().take(*columns).sum();
+            // A blank, as between numbers.
+            let own = Rect::new(x + 1, area.y, width.saturating_sub(1), 1).intersection(area);
+            Span::styled(format!("{name:^width$}", width = own.width.into()), self.theme.header)
+                .render(own, buf);
+            x += width;
         }
     }
 
@@ -200,7 +213,7 @@ pub fn residual_style(app: &App, theme: &Theme, steps: &Stretch<'_>) -> Style {
         _ => tolerance.max(steps.loss_change().abs() / 100.0),
     };
     // Written so that NaN is a warning too.
-    match steps.residual().abs() <= limit {
+    match steps.residual().abs() <= limit && !steps.loss_change().is_nan() {
         true => theme.dim,
         false => theme.warning,
     }
@@ -222,6 +235,7 @@ mod tests {
         let sheet = Sheet {
             theme: &theme,
             title: "layer",
+            groups: &[],
             columns: &columns,
             rows: (0..rows)
                 .map(|n| row(format!("layer number {n}"), 0.5))
@@ -247,7 +261,7 @@ mod tests {
                 "sum                    -        -"
             ]
         );
-        assert_eq!(drawn(28, 3, 1)[1], "layer~r 0   +0.500   -0.500");
+        assert_eq!(drawn(28, 3, 1)[1], "layer ~ 0    +0.500   -0.500");
         assert_eq!(drawn(18, 3, 1)[1], "layer~ 0   +0.500");
         assert_eq!(
             drawn(34, 4, 9)[1..3],

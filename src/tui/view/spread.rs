@@ -254,7 +254,10 @@ mod tests {
         let running = Running::new(&app.timeline.whole(), 3);
         let sums = running.sums(|entry| entry.layer_sums(0).lca);
         let extent = |min, max| Some(Extent { min, max });
-        assert_eq!(sums, [extent(-2.0, 1.0), extent(-1.0, 1.0), None]);
+        assert_eq!(sums, [extent(-2.0, 1.0), extent(-1.0, 1.0), extent(0.0, 0.0)]);
+        let running = Running::new(&app.timeline.whole(), 7);
+        let sums = running.sums(|entry| entry.layer_sums(0).lca);
+        assert_eq!(sums[5..], [None; 2], "behind what is no number");
     }
 
     #[test]
