@@ -15,7 +15,7 @@ mod spread;
 mod status;
 mod tabs;
 #[cfg(test)]
-pub(super) mod testing;
+pub(crate) mod testing;
 mod title;
 mod unit;
 mod unit_curves;
