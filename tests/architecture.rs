@@ -87,7 +87,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The room of a file, its code without comments and without its tests.
+/// The room of a file, its code without comments and without its tests, nor files that are for tests.
 fn rooms() -> Vec<(String, PathBuf, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
@@ -112,7 +112,12 @@ fn rooms() -> Vec<(String, PathBuf, String)> {
             let code = lines.collect::<Vec<_>>().join("\n");
             (room, path, code)
         })
-        .filter(|(room, ..)| room != "main" && room != "lib")
+        .filter(|(room, path, _)| {
+            let for_tests = path
+                .iter()
+                .any(|part| part == "testing" || part == "testing.rs");
+            room != "main" && room != "lib" && !for_tests
+        })
         .collect()
 }
 

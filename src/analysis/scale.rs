@@ -127,6 +127,21 @@ impl Scale {
         value.clamp(min, max)
     }
 
+    /// The place of a signed value on an axis that is alike on both sides of zero: -1 at `-max` and
+    /// beyond, 0 at zero, 1 at `max` and beyond. `None` for NaN. A `max` that is no magnitude (zero,
+    /// or not a number) is taken as 1.
+    #[must_use]
+    pub fn to_signed_unit(self, max: f64, value: f64) -> Option<f64> {
+        let sound = max.is_finite() && max > 1e-270;
+        let domain = Domain::new(0.0, if sound { max } else { 1.0 });
+        let place = self.to_unit(domain, value.abs())?;
+        Some(if value == 0.0 {
+            0.0
+        } else {
+            place.copysign(value)
+        })
+    }
+
     /// The coordinate in which the axis is evenly spaced.
     fn bend(self, domain: Domain, value: f64) -> f64 {
         match self {
@@ -274,20 +289,46 @@ pub fn ticks(scale: Scale, domain: Domain, room: Room) -> Vec<Tick> {
 /// first column that shows its step ([`bins::column_of`]).
 #[must_use]
 pub fn step_ticks(from: u64, to: u64, columns: usize) -> Vec<Tick> {
-    let room = Room::Columns { cells: columns };
-    let steps = to.saturating_sub(from);
-    if steps == 0 {
-        return Vec::new();
-    }
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "steps stay far below 2^53, and the casts saturate"
     )]
+    whole(from as f64, to.saturating_sub(from), columns, |value| {
+        (value as u64).saturating_sub(from)
+    })
+}
+
+/// Ticks for the `count` whole numbers from `first` on, lags or periods, placed like
+/// [`step_ticks`].
+#[must_use]
+pub fn whole_ticks(first: i64, count: u64, columns: usize) -> Vec<Tick> {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "far below 2^53, and the casts saturate"
+    )]
+    whole(first as f64, count, columns, |value| {
+        (value - first as f64) as u64
+    })
+}
+
+/// Ticks at whole numbers of which the one with index 0 is `first`.
+fn whole(first: f64, count: u64, columns: usize, index_of: impl Fn(f64) -> u64) -> Vec<Tick> {
+    let room = Room::Columns { cells: columns };
+    if count == 0 {
+        return Vec::new();
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "far below 2^53"
+    )]
     let place = |(value, label): (f64, String)| {
-        let index = (value as u64).saturating_sub(from).min(steps - 1);
-        let column = bins::column_of(index as usize, steps as usize, room.cells()).start;
+        let index = index_of(value).min(count - 1);
+        let column = bins::column_of(index as usize, count as usize, room.cells()).start;
         Tick {
             value,
             at: column as f64 / room.cells().saturating_sub(1).max(1) as f64,
@@ -295,8 +336,8 @@ pub fn step_ticks(from: u64, to: u64, columns: usize) -> Vec<Tick> {
         }
     };
     #[expect(clippy::cast_precision_loss, reason = "as above")]
-    let (first, last) = (from as f64, (to - 1) as f64);
-    let domain = if steps == 1 {
+    let last = first + (count - 1) as f64;
+    let domain = if count == 1 {
         Domain::new(first - 0.25, first + 0.25)
     } else {
         Domain::new(first, last)
@@ -423,7 +464,8 @@ fn decade_candidates(scale: Scale, domain: Domain) -> Vec<Vec<(f64, String)>> {
 fn decade_label(digit: i64, exponent: i32, plain: bool) -> String {
     if digit == 0 {
         "0".to_owned()
-    } else if plain {
+    } else if plain || exponent == 0 {
+        // `1` is `1` beside `1e-6` too.
         let places = usize::try_from(-exponent).unwrap_or(0);
         format!("{:.places$}", decimal(digit, exponent))
     } else {
@@ -534,7 +576,7 @@ mod tests {
     fn log_ticks_are_decades() {
         let log = |min, max, rows| ticks(Scale::Log, Domain::new(min, max), Room::rows(rows));
         assert_eq!(shown(&log(0.01, 10.0, 12)), ["0.01", "0.1", "1", "10"]);
-        assert_eq!(shown(&log(1e-8, 1.0, 12)), ["1e-6", "1e-3", "1e0"]);
+        assert_eq!(shown(&log(1e-8, 1.0, 12)), ["1e-6", "1e-3", "1"]);
         assert_eq!(shown(&log(0.1, 2.5, 20)), ["0.1", "0.2", "0.5", "1", "2"]);
         assert_eq!(shown(&log(2.1, 2.9, 12)), ["2.2", "2.4", "2.6", "2.8"]);
     }
@@ -545,6 +587,57 @@ mod tests {
         let ticks = ticks(scale, Domain::symmetric(0.05), Room::rows(13));
         assert_eq!(shown(&ticks), ["-0.01", "0", "0.01"]);
         assert_eq!(ticks[1].at.to_bits(), 0.5f64.to_bits());
+
+        let shown = |min, max, linear, rows| {
+            let ticks = self::ticks(
+                Scale::SymLog { linear },
+                Domain::new(min, max),
+                Room::rows(rows),
+            );
+            ticks
+                .into_iter()
+                .map(|tick| tick.label)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(shown(-1.0, 1.0, 1e-5, 12), "-1 0 1");
+        assert_eq!(shown(-1e-3, 4.0, 1e-6, 12), "-1e-3 0 1e-3 1");
+        assert_eq!(shown(-4.0, -1e-4, 1e-6, 12), "-1 -1e-1 -1e-2 -1e-3 -1e-4");
+        assert_eq!(shown(-0.9, -0.2, 1e-3, 12), "-0.8 -0.6 -0.4 -0.2");
+    }
+
+    #[test]
+    fn signed_places_are_alike_on_both_sides() {
+        let scale = Scale::SymLog { linear: 1e-6 };
+        for scale in [Scale::Linear, scale] {
+            assert_eq!(scale.to_signed_unit(2.0, 2.0), Some(1.0));
+            assert_eq!(scale.to_signed_unit(2.0, f64::NEG_INFINITY), Some(-1.0));
+            assert_eq!(scale.to_signed_unit(2.0, 0.0), Some(0.0));
+            assert_eq!(scale.to_signed_unit(0.0, 0.0), Some(0.0));
+            assert_eq!(scale.to_signed_unit(f64::NAN, -3.0), Some(-1.0));
+            assert_eq!(scale.to_signed_unit(2.0, f64::NAN), None);
+        }
+        assert_eq!(Scale::Linear.to_signed_unit(2.0, -0.5), Some(-0.25));
+        let tenth = scale.to_signed_unit(1.0, -1e-3).expect("a number");
+        let formula = -(1.0 + 1e3f64).ln() / (1.0 + 1e6f64).ln();
+        assert!((tenth - formula).abs() < 1e-12, "{tenth} {formula}");
+    }
+
+    #[test]
+    fn lags_have_ticks_on_both_sides_of_zero() {
+        assert_eq!(
+            shown(&whole_ticks(-10, 21, 63)),
+            ["-10", "-8", "-6", "-4", "-2", "0", "2", "4", "6", "8", "10"]
+        );
+        assert_eq!(
+            shown(&whole_ticks(-10, 21, 30)),
+            ["-10", "-5", "0", "5", "10"]
+        );
+        assert_eq!(
+            whole_ticks(-10, 21, 63)[5].at.to_bits(),
+            (30.0f64 / 62.0).to_bits()
+        );
+        assert_eq!(whole_ticks(i64::MIN, u64::MAX, 0), []);
     }
 
     #[test]

@@ -75,10 +75,7 @@ impl App {
             "q" | "quit" => self.act(Action::Quit),
             "help" => self.act(Action::Help),
             "layer" => self.look_into(rest),
-            _ if screen.is_some() => {
-                self.screen = screen.unwrap_or_default();
-                self.depth = Depth::Network;
-            }
+            _ if screen.is_some() => self.act(Action::Screen(screen.unwrap_or_default())),
             _ => self.say(format!(
                 "no command '{word}'; a step's number, a screen's name, layer NAME, help, quit"
             )),

@@ -10,7 +10,9 @@
 
 mod analyst;
 mod binned;
+mod held_out;
 mod histogram;
+mod snapshot;
 
 use std::ops::Range;
 
@@ -18,7 +20,9 @@ use serde::{Deserialize, Serialize};
 
 pub use analyst::{Analyst, Interrupted};
 pub use binned::Binned;
+pub use held_out::{HeldOut, Split};
 pub use histogram::Histogram;
+pub use snapshot::Snapshot;
 
 use crate::record::StepSummary;
 
@@ -45,17 +49,29 @@ pub enum Topic {
     Classes { layer: Option<u32> },
     /// Allocations of all layers within one class: [`Answer::Binned`], `[L]`.
     LayersOfClass { class: u32 },
+    /// Allocations of the training loss by class and layer: [`Answer::Binned`], `[C·L]`, class by class.
+    ClassLayers,
+    /// A class's mean training loss after each step, in nats: [`Answer::Binned`], `[1]`.
+    ClassLoss { class: u32 },
+    /// Where layers help the training and hurt the held-out loss, or the other way round:
+    /// [`Answer::HeldOut`].
+    HeldOut,
+    /// The running totals of every parameter, of one layer or of all, at the last snapshot within the
+    /// steps: [`Answer::Snapshot`].
+    Snapshot { layer: Option<u32> },
     /// How often allocations of each size occurred, in one layer or in all: [`Answer::Histogram`].
     Histogram { layer: Option<u32> },
 }
 
-/// Which of a screen's two ranges of steps a question is about.
+/// Which of a screen's ranges of steps a question is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     /// The steps in view.
     Window,
     /// The step at the cursor.
     Cursor,
+    /// All steps that may be shown.
+    All,
 }
 
 /// A question about a run.
@@ -83,6 +99,8 @@ pub enum Answer {
     Steps(Vec<StepSummary>),
     Binned(Binned),
     Histogram(Histogram),
+    HeldOut(HeldOut),
+    Snapshot(Snapshot),
     /// The run does not say, and this is why and what to do: a sentence for the screen.
     Unknown(String),
     /// Given up for a question that came later.

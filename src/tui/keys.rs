@@ -191,6 +191,16 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("scale", Action::ToggleScale, &[Char('g')])],
     },
     Group {
+        help: "one of the screen's charts in full, the next, all",
+        footer: "chart",
+        bindings: &[bind("focus", Action::Focus, &[Char('f')])],
+    },
+    Group {
+        help: "distribution of all layers, or of the selected one",
+        footer: "",
+        bindings: &[bind("pool", Action::Pool, &[Char('a')])],
+    },
+    Group {
         help: "sort the list",
         footer: "sort",
         bindings: &[bind("sort", Action::Sort, &[Char('s')])],

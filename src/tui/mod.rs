@@ -2,12 +2,14 @@
 //!
 //! [`run()`] is the draw loop. It reads events of the feed and keys, hands both to the
 //! [`App`](crate::app::App), and draws when something has changed. [`view`] has one file a screen
-//! or panel, [`widget`] one file a chart, [`theme`] what things look like.
+//! or panel, [`widget`] one file a chart, [`theme`] what things look like, its colours of signed values and of
+//! many series in `ramp`.
 
 pub mod clipboard;
 mod input;
 mod key_names;
 pub mod keys;
+mod ramp;
 mod paint;
 mod run;
 mod terminal;
@@ -22,3 +24,6 @@ pub use run::{Exit, ScreenOptions, run};
 pub use terminal::{ignore_no_color, install_panic_hook};
 pub use theme::{ColorLevel, Glyphs, Theme};
 pub use wait::{Waited, wait};
+
+#[cfg(test)]
+mod vision;

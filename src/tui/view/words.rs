@@ -3,6 +3,7 @@
 use ratatui::text::Span;
 
 use crate::tui::theme::{Glyphs, Theme};
+use crate::tui::widget;
 
 /// The first where the terminal shows more than ASCII, else the second.
 pub fn either(theme: &Theme, unicode: &'static str, ascii: &'static str) -> &'static str {
@@ -46,16 +47,12 @@ pub fn scrolled(selected: usize, fit: usize, count: usize) -> usize {
 /// A name in at most `width` cells, cut behind the middle: numbers tend to stand before it, what the
 /// layer does at the end.
 pub fn elided(name: &str, width: usize, theme: &Theme) -> String {
-    let letters: Vec<char> = name.chars().collect();
-    if letters.len() <= width {
-        return name.to_owned();
-    }
-    let kept = width.saturating_sub(1);
-    let end = kept / 3;
-    let start = kept - end;
-    let start: String = letters[..start].iter().collect();
-    let end: String = letters[letters.len() - end..].iter().collect();
-    format!("{start}{}{end}", either(theme, "…", "~"))
+    widget::elided(name, width, theme.glyphs)
+}
+
+/// The cells that a text takes.
+pub fn width_of(text: &str) -> u16 {
+    u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX)
 }
 
 /// A share as a percentage in six columns: ` 52.1%`; blank for NaN.

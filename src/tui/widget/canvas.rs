@@ -85,6 +85,27 @@ impl Canvas {
         }
     }
 
+    /// Lays `line` over this canvas: a cell in which it has dots keeps only those of `outline`
+    /// beside them, so that a line is seen in the midst of a band and the band's ends are too. All
+    /// three have one size.
+    pub fn lay(&mut self, line: &Self, outline: &Self) {
+        for ((cell, line), outline) in self.cells.iter_mut().zip(&line.cells).zip(&outline.cells) {
+            if line.bits == 0 {
+                continue;
+            }
+            let mut merged = *line;
+            merged.bits |= outline.bits;
+            if self.glyphs == Glyphs::Blocks {
+                for half in 0..2 {
+                    if line.bits & bit(self.glyphs, 0, half) == 0 {
+                        merged.styles[half] = outline.styles[half];
+                    }
+                }
+            }
+            *cell = merged;
+        }
+    }
+
     /// Whether no dot is set in the cell at `column`, `row` of the area.
     #[must_use]
     pub fn is_blank(&self, column: u16, row: u16) -> bool {
@@ -217,6 +238,32 @@ mod tests {
             ("▄".to_owned(), Color::Reset, Color::Blue)
         );
         assert_eq!(look(plain, red), ("▀".to_owned(), Color::Reset, Color::Red));
+    }
+
+    #[test]
+    fn a_line_is_seen_in_a_band_whose_ends_stay() {
+        let (band, line) = (pen(Color::Blue, ':'), pen(Color::Red, '*'));
+        for (glyphs, symbol, fg) in [
+            (Glyphs::Braille, "⠕", Color::Red),
+            (Glyphs::Blocks, "▀", Color::Red),
+            (Glyphs::Ascii, "*", Color::Red),
+        ] {
+            let area = Rect::new(0, 0, 1, 1);
+            let [mut all, mut over, mut ends] = [(); 3].map(|()| Canvas::new(area, glyphs));
+            all.set_column(0, 0, 3, band);
+            all.set_column(1, 0, 3, band);
+            ends.set(0, 2, band);
+            over.set(0, 0, line);
+            over.set(1, 1, line);
+            all.lay(&over, &ends);
+            let mut buf = Buffer::empty(area);
+            all.draw(&mut buf);
+            assert_eq!(
+                (buf[(0, 0)].symbol(), buf[(0, 0)].fg),
+                (symbol, fg),
+                "{glyphs}"
+            );
+        }
     }
 
     #[test]

@@ -11,23 +11,21 @@
 //! ```
 //!
 //! Every column of dots shows the minimum and the maximum of its steps, and is joined to its
-//! neighbours halfway. The legend takes the first corner without data, from the top right; if every
-//! corner has some, the data stay and the legend goes. Below 24 columns there is no left axis, below
+//! neighbours halfway. The legend takes the first corner without data, from the top right, as a row
+//! or else as a list; if every corner has some, the data stay and the legend goes. What else a chart
+//! may have is in [`Details`]. Below 24 columns there is no left axis, below
 //! 4 rows no bottom axis.
 
 use std::ops::Range;
 
-use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Span, widgets::Widget};
+use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
 
+use super::axis::{self, LEFT_AXIS, XAxis};
 use super::canvas::{Canvas, Pen};
-use crate::analysis::bins::{self, Extent};
-use crate::analysis::scale::{Domain, Room, Scale, Tick, step_ticks, ticks};
+use super::details::{DetailedChart, Details};
+use crate::analysis::bins::Extent;
+use crate::analysis::scale::{Domain, Scale};
 use crate::tui::theme::{Glyphs, Theme};
-
-/// Cells for a label of the left axis; always the same, so that charts above each other line up.
-const LABEL: u16 = 8;
-/// The labels and the line of the left axis.
-const LEFT_AXIS: u16 = LABEL + 1;
 
 /// One curve.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +49,7 @@ pub struct LineChart<'a> {
     pub unit: &'a str,
     /// The steps from the first to the last column, as many as there were values to reduce.
     pub steps: Range<u64>,
-    /// The cursor's column of dots ([`bins::column_of`]).
+    /// The cursor's column of dots ([`column_of`](crate::analysis::bins::column_of)).
     pub cursor: Option<usize>,
 }
 
@@ -61,30 +59,6 @@ struct Rows {
     top: usize,
     bottom: usize,
 }
-
-/// Characters of the axes.
-struct Lines {
-    vertical: &'static str,
-    horizontal: &'static str,
-    corner: &'static str,
-    left_tick: &'static str,
-    bottom_tick: &'static str,
-}
-
-const BOX: Lines = Lines {
-    vertical: "│",
-    horizontal: "─",
-    corner: "└",
-    left_tick: "┤",
-    bottom_tick: "┴",
-};
-const ASCII: Lines = Lines {
-    vertical: "|",
-    horizontal: "-",
-    corner: "+",
-    left_tick: "+",
-    bottom_tick: "|",
-};
 
 impl LineChart<'_> {
     /// The part of `area` in which curves are drawn.
@@ -106,13 +80,6 @@ impl LineChart<'_> {
         usize::from(Self::plot_area(area).width) * usize::from(glyphs.dots_per_cell().0)
     }
 
-    fn lines(&self) -> &'static Lines {
-        match self.theme.glyphs {
-            Glyphs::Ascii => &ASCII,
-            Glyphs::Braille | Glyphs::Blocks => &BOX,
-        }
-    }
-
     fn dots_across(&self) -> usize {
         self.theme.glyphs.dots_per_cell().0.into()
     }
@@ -129,8 +96,9 @@ impl LineChart<'_> {
         Some(((1.0 - place) * rows.saturating_sub(1) as f64).round() as usize)
     }
 
-    fn curve(&self, series: &Series<'_>, canvas: &mut Canvas) {
-        let (columns, rows) = canvas.size();
+    /// The rows of dots of each column of a curve, joined to its neighbours, on a canvas of so many
+    /// columns and rows.
+    fn curve(&self, series: &Series<'_>, (columns, rows): (usize, usize)) -> Vec<Option<Rows>> {
         let own = |extent: &Option<Extent>| {
             let Extent { min, max } = (*extent)?;
             let top = self.dot_row(max.into(), rows)?;
@@ -146,181 +114,98 @@ impl LineChart<'_> {
                 joined[left + 1] = Some(b);
             }
         }
-        for (x, rows) in joined.into_iter().enumerate() {
-            if let Some(Rows { top, bottom }) = rows {
-                canvas.set_column(x, top, bottom, series.pen);
+        joined
+    }
+
+    /// All dots of these curves, later ones over earlier ones.
+    pub(super) fn curves(&self, series: &[Series<'_>], canvas: &mut Canvas) {
+        for series in series {
+            let curve = self.curve(series, canvas.size());
+            for (x, rows) in curve.into_iter().enumerate() {
+                if let Some(Rows { top, bottom }) = rows {
+                    canvas.set_column(x, top, bottom, series.pen);
+                }
             }
         }
     }
 
-    fn left_axis(&self, plot: Rect, buf: &mut Buffer) {
-        let line = plot.x - 1;
-        for y in plot.top()..plot.bottom() {
-            buf.set_string(line, y, self.lines().vertical, self.theme.dim);
-        }
-        let (_, down) = self.theme.glyphs.dots_per_cell();
-        let row_of = |tick: &Tick| {
-            let rows = usize::from(plot.height) * usize::from(down);
-            let row = self.dot_row(tick.value, rows)? / usize::from(down);
-            u16::try_from(row).ok()
-        };
-        // The unit has the top row: its label yields, and should leave a scale behind.
-        let first = u16::from(!self.unit.is_empty());
-        let cells = usize::from(plot.height);
-        let [usual, crowded] = [Room::rows(cells), Room::Rows { cells, gap: 1 }]
-            .map(|room| ticks(self.scale, self.domain, room));
-        let labelled = usual.iter().filter_map(row_of).filter(|&row| row >= first);
-        let ticks = if labelled.count() < 2 { crowded } else { usual };
-        // Ticks ascend, rows descend.
-        let mut above = plot.height;
-        for tick in ticks {
-            let Some(row) = row_of(&tick).filter(|&row| row < above) else {
-                continue;
-            };
-            above = row;
-            let y = plot.y + row;
-            buf.set_string(line, y, self.lines().left_tick, self.theme.dim);
-            if row >= first && tick.label.len() <= usize::from(LABEL) {
-                let label = format!("{:>width$}", tick.label, width = usize::from(LABEL));
-                buf.set_string(line - LABEL, y, label, self.theme.dim);
+    /// The outermost dots of every column of these curves.
+    pub(super) fn outlines(&self, series: &[Series<'_>], canvas: &mut Canvas) {
+        for series in series {
+            let curve = self.curve(series, canvas.size());
+            for (x, rows) in curve.into_iter().enumerate() {
+                if let Some(Rows { top, bottom }) = rows {
+                    canvas.set(x, top, series.pen);
+                    canvas.set(x, bottom, series.pen);
+                }
             }
         }
-        let unit = cells_of(self.unit, LABEL);
-        buf.set_stringn(line - unit, plot.y, self.unit, unit.into(), self.theme.dim);
     }
 
-    fn bottom_axis(&self, plot: Rect, with_corner: bool, buf: &mut Buffer) {
-        let (y, style) = (plot.bottom(), self.theme.dim);
-        for x in plot.left()..plot.right() {
-            buf.set_string(x, y, self.lines().horizontal, style);
-        }
-        if with_corner {
-            buf.set_string(plot.x - 1, y, self.lines().corner, style);
-        }
-        let width = usize::from(plot.width);
-        let mut taken = 0;
-        for tick in step_ticks(self.steps.start, self.steps.end, width) {
-            let Some(x) = self.column_of_step(&tick, width).filter(|&x| x >= taken) else {
-                continue;
-            };
-            let (Ok(offset), length) = (u16::try_from(x), tick.label.len()) else {
-                continue;
-            };
-            buf.set_string(plot.x + offset, y, self.lines().bottom_tick, style);
-            if x + 1 + length <= width {
-                buf.set_string(plot.x + offset + 1, y, &tick.label, style);
-                taken = x + 1 + length;
-            } else {
-                taken = x + 1;
-            }
-        }
-        let name = " step";
-        if taken + name.len() < width {
-            let x = plot.right() - 5;
-            buf.set_string(x, y, name, style);
-        }
-        if let Some(x) = self.cursor_cell(plot) {
-            buf.set_style(Rect::new(x, y, 1, 1), self.theme.cursor);
-        }
+    /// The row of cells of a value, in a plot of so many.
+    pub(super) fn cell_row(&self, value: f64, height: u16) -> Option<u16> {
+        let down = usize::from(self.theme.glyphs.dots_per_cell().1);
+        let row = self.dot_row(value, usize::from(height) * down)? / down;
+        u16::try_from(row).ok()
     }
 
-    /// The cell of a tick of the bottom axis, of so many.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a step; the cast saturates"
-    )]
-    fn column_of_step(&self, tick: &Tick, width: usize) -> Option<usize> {
-        let across = self.dots_across();
-        let steps = usize::try_from(self.steps.end - self.steps.start).ok()?;
-        let index = usize::try_from((tick.value as u64).checked_sub(self.steps.start)?).ok()?;
-        let dots = bins::column_of(index, steps, width * across);
-        (!dots.is_empty()).then_some(dots.start / across)
-    }
-
-    /// The screen column of the cursor.
-    fn cursor_cell(&self, plot: Rect) -> Option<u16> {
+    /// The cell of the cursor, in a plot of so many.
+    pub(super) fn cursor_cell(&self, width: u16) -> Option<u16> {
         let cell = u16::try_from(self.cursor? / self.dots_across()).ok()?;
-        (cell < plot.width).then(|| plot.x + cell)
+        (cell < width).then_some(cell)
     }
 
-    fn cursor_line(&self, plot: Rect, canvas: &Canvas, legend: Rect, buf: &mut Buffer) {
-        let Some(x) = self.cursor_cell(plot) else {
+    /// The axes around `plot`, as far as `area` has room for them.
+    pub(super) fn axes(&self, area: Rect, plot: Rect, x_axis: &XAxis<'_>, buf: &mut Buffer) {
+        let with_left_axis = plot.x > area.x;
+        if with_left_axis {
+            let left = axis::Left {
+                theme: self.theme,
+                unit: self.unit,
+                scale: self.scale,
+                domain: self.domain,
+            };
+            left.draw(plot, |value| self.cell_row(value, plot.height), buf);
+        }
+        if plot.height < area.height {
+            let bottom = axis::Bottom {
+                theme: self.theme,
+                axis: x_axis,
+                across: self.dots_across(),
+                cursor: self.cursor_cell(plot.width),
+            };
+            bottom.draw(plot, with_left_axis, buf);
+        }
+    }
+
+    pub(super) fn cursor_line(&self, plot: Rect, canvas: &Canvas, legend: Rect, buf: &mut Buffer) {
+        let Some(x) = self.cursor_cell(plot.width) else {
             return;
         };
-        for row in (0..plot.height).filter(|&row| canvas.is_blank(x - plot.x, row)) {
-            let y = plot.y + row;
-            if !legend.contains((x, y).into()) {
-                buf.set_string(x, y, self.lines().vertical, self.theme.dim);
+        for row in (0..plot.height).filter(|&row| canvas.is_blank(x, row)) {
+            let place = (plot.x + x, plot.y + row);
+            if !legend.contains(place.into()) {
+                let line = axis::lines(self.theme).vertical;
+                buf.set_string(place.0, place.1, line, self.theme.dim);
             }
         }
     }
+}
 
-    fn named(&self) -> impl Iterator<Item = &Series<'_>> {
-        self.series.iter().filter(|series| !series.name.is_empty())
-    }
-
-    /// Where the legend stands, with a blank on either side; empty if there is no room.
-    fn legend_area(&self, plot: Rect, canvas: &Canvas) -> Rect {
-        // Each entry is a mark, a blank, the name and two blanks, the last of which is the edge's.
-        let widths = self
-            .named()
-            .map(|series| 4 + Span::raw(series.name).width());
-        let width = u16::try_from(widths.sum::<usize>()).unwrap_or(u16::MAX);
-        if width == 0 || width > plot.width || plot.height < 3 {
-            return Rect::default();
-        }
-        let (right, bottom) = (plot.width - width, plot.height - 1);
-        let free = |&(x, y): &(u16, u16)| (x..x + width).all(|x| canvas.is_blank(x, y));
-        let corners = [(right, 0), (right, bottom), (0, 0), (0, bottom)];
-        let corner = corners.into_iter().find(free);
-        corner.map_or(Rect::default(), |(x, y)| {
-            Rect::new(plot.x + x, plot.y + y, width, 1)
-        })
-    }
-
-    fn legend(&self, area: Rect, buf: &mut Buffer) {
-        let mut mark = [0; 4];
-        let mut x = area.x + 1;
-        for series in self.named() {
-            let mark = match self.theme.glyphs {
-                Glyphs::Ascii => series.pen.mark.encode_utf8(&mut mark),
-                Glyphs::Braille | Glyphs::Blocks => "─",
-            };
-            buf.set_string(x, area.y, mark, series.pen.style);
-            let room = usize::from(area.right().saturating_sub(x + 2));
-            x = buf
-                .set_stringn(x + 2, area.y, series.name, room, Style::new())
-                .0
-                + 2;
+impl<'a> LineChart<'a> {
+    /// The same chart with more than curves.
+    #[must_use]
+    pub fn with(self, details: Details<'a>) -> DetailedChart<'a> {
+        DetailedChart {
+            chart: self,
+            details,
         }
     }
 }
 
 impl Widget for LineChart<'_> {
     fn render(self, area: Rect, buf: &mut Buffer) {
-        let area = area.intersection(buf.area);
-        let plot = Self::plot_area(area);
-        if plot.is_empty() {
-            return;
-        }
-        let mut canvas = Canvas::new(plot, self.theme.glyphs);
-        for series in self.series {
-            self.curve(series, &mut canvas);
-        }
-        let with_left_axis = plot.x > area.x;
-        if with_left_axis {
-            self.left_axis(plot, buf);
-        }
-        if plot.height < area.height {
-            self.bottom_axis(plot, with_left_axis, buf);
-        }
-        let legend = self.legend_area(plot, &canvas);
-        self.cursor_line(plot, &canvas, legend, buf);
-        if !legend.is_empty() {
-            self.legend(legend, buf);
-        }
-        canvas.draw(buf);
+        self.with(Details::default()).render(area, buf);
     }
 }
 
@@ -355,14 +240,10 @@ fn join(a: Rows, b: Rows) -> (Rows, Rows) {
     }
 }
 
-/// The width of a text, at most so many cells.
-fn cells_of(text: &str, width: u16) -> u16 {
-    u16::try_from(Span::raw(text).width()).map_or(width, |own| own.min(width))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::bins;
     use crate::tui::theme::ColorLevel;
     use proptest::prelude::*;
     use ratatui::buffer::Cell;

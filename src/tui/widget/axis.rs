@@ -1,0 +1,504 @@
+//! The axes around a plot, the same for every chart.
+//!
+//! ```text
+//!     nats│                        left axis: ticks of the values, or
+//!     2.00┤
+//!         │
+//!   layer1│                        the names of rows, the selected one pointed at
+//!   layer2▸
+//!    2-3/9└┴0─────┴500──── step    bottom axis: what the columns stand for; the rows in view
+//! ```
+
+use std::ops::Range;
+
+use ratatui::{buffer::Buffer, layout::Rect, text::Span};
+
+use crate::analysis::bins;
+use crate::analysis::scale::{Domain, Room, Scale, Tick, step_ticks, ticks, whole_ticks};
+use crate::tui::theme::{Glyphs, Theme};
+
+/// Cells for a label of the left axis; always the same, so that charts above each other line up.
+pub(super) const LABEL: u16 = 8;
+/// The labels and the line of the left axis: what [`super::heat_map`] and others take as their
+/// gutter to line up with a [`super::LineChart`].
+pub const LEFT_AXIS: u16 = LABEL + 1;
+
+/// What the columns of a chart stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum XAxis<'a> {
+    /// These steps, spread evenly as [`bins::indices_at`] does.
+    Steps(Range<u64>),
+    /// Column `c` covers the steps `edges[c]..edges[c + 1]`; ascending.
+    Edges(&'a [u64]),
+    /// The `count` whole numbers from `first` on, lags or periods, spread like steps.
+    Whole {
+        first: i64,
+        count: u64,
+        name: &'a str,
+    },
+    /// Numbers from the first cell to the last.
+    Scaled {
+        scale: Scale,
+        domain: Domain,
+        name: &'a str,
+    },
+    /// A name for each of the columns, which all have the same width: classes.
+    Names(&'a [&'a str]),
+}
+
+/// Characters of the axes.
+pub(super) struct Lines {
+    pub vertical: &'static str,
+    pub horizontal: &'static str,
+    pub corner: &'static str,
+    pub left_tick: &'static str,
+    pub bottom_tick: &'static str,
+    /// The selected row, and the cursor's column from above.
+    pub row: &'static str,
+    pub column: &'static str,
+}
+
+const BOX: Lines = Lines {
+    vertical: "│",
+    horizontal: "─",
+    corner: "└",
+    left_tick: "┤",
+    bottom_tick: "┴",
+    row: "▸",
+    column: "▾",
+};
+const ASCII: Lines = Lines {
+    vertical: "|",
+    horizontal: "-",
+    corner: "+",
+    left_tick: "+",
+    bottom_tick: "|",
+    row: ">",
+    column: "v",
+};
+
+pub(super) fn lines(theme: &Theme) -> &'static Lines {
+    match theme.glyphs {
+        Glyphs::Ascii => &ASCII,
+        Glyphs::Braille | Glyphs::Blocks => &BOX,
+    }
+}
+
+/// The width of a text, at most so many cells.
+pub(super) fn cells_of(text: &str, most: u16) -> u16 {
+    u16::try_from(Span::raw(text).width()).map_or(most, |own| own.min(most))
+}
+
+/// `text` in at most `width` cells, cut behind the middle: numbers tend to stand before it, what
+/// the layer does at the end. Control characters go.
+#[must_use]
+pub fn elided(text: &str, width: usize, glyphs: Glyphs) -> String {
+    let shown = || text.chars().filter(|letter| !letter.is_control());
+    let whole: String = shown().collect();
+    if Span::raw(&whole).width() <= width {
+        return whole;
+    }
+    let kept = width.saturating_sub(1);
+    let end = kept / 3;
+    let letters: Vec<char> = shown().collect();
+    let start = fitting(letters.iter().copied(), kept - end);
+    let end = fitting(letters.iter().rev().copied(), end);
+    let end: String = end.chars().rev().collect();
+    let sign = match (width, glyphs) {
+        (0, _) => "",
+        (_, Glyphs::Ascii) => "~",
+        (_, Glyphs::Braille | Glyphs::Blocks) => "…",
+    };
+    format!("{start}{sign}{end}")
+}
+
+/// As many letters as have room in `width` cells.
+fn fitting(letters: impl Iterator<Item = char>, width: usize) -> String {
+    let mut text = String::new();
+    for letter in letters {
+        text.push(letter);
+        if Span::raw(&text).width() > width {
+            text.pop();
+            break;
+        }
+    }
+    text
+}
+
+/// The plot in `area` beside a gutter for rows' names and above an axis, where there is room.
+pub(super) fn plot_area(area: Rect, gutter: u16) -> Rect {
+    let left = if area.width < gutter.saturating_add(15) {
+        0
+    } else {
+        gutter
+    };
+    let bottom = u16::from(area.height >= 4);
+    Rect {
+        x: area.x.saturating_add(left),
+        width: area.width - left,
+        height: area.height - bottom,
+        ..area
+    }
+}
+
+/// The left axis of numbers: everything but where a value stands.
+pub(super) struct Left<'a> {
+    pub theme: &'a Theme,
+    pub unit: &'a str,
+    pub scale: Scale,
+    pub domain: Domain,
+}
+
+impl Left<'_> {
+    /// Draws it beside `plot`, which has [`LEFT_AXIS`] cells at its left. `row_of` tells the row
+    /// of a value.
+    pub fn draw(&self, plot: Rect, row_of: impl Fn(f64) -> Option<u16>, buf: &mut Buffer) {
+        let (line, style) = (plot.x - 1, self.theme.dim);
+        for y in plot.top()..plot.bottom() {
+            buf.set_string(line, y, lines(self.theme).vertical, style);
+        }
+        let row_of = |tick: &Tick| row_of(tick.value);
+        // The unit has the top row: its label yields, and should leave a scale behind.
+        let first = u16::from(!self.unit.is_empty());
+        let cells = usize::from(plot.height);
+        let [usual, crowded] = [Room::rows(cells), Room::Rows { cells, gap: 1 }]
+            .map(|room| ticks(self.scale, self.domain, room));
+        let labelled = usual.iter().filter_map(row_of).filter(|&row| row >= first);
+        let ticks = if labelled.count() < 2 { crowded } else { usual };
+        // Ticks ascend, rows descend.
+        let mut above = plot.height;
+        for tick in ticks {
+            let Some(row) = row_of(&tick).filter(|&row| row < above) else {
+                continue;
+            };
+            above = row;
+            let y = plot.y + row;
+            buf.set_string(line, y, lines(self.theme).left_tick, style);
+            if row >= first && tick.label.len() <= usize::from(LABEL) {
+                let label = format!("{:>width$}", tick.label, width = usize::from(LABEL));
+                buf.set_string(line - LABEL, y, label, style);
+            }
+        }
+        let unit = cells_of(self.unit, LABEL);
+        buf.set_stringn(line - unit, plot.y, self.unit, unit.into(), style);
+    }
+}
+
+/// The names of the rows, one a line or, where two share one, the upper's.
+pub(super) struct Rows<'a> {
+    pub theme: &'a Theme,
+    pub names: &'a [&'a str],
+    /// The rows in view.
+    pub shown: Range<usize>,
+    /// All that there are.
+    pub of: usize,
+    pub per_line: usize,
+    pub selected: Option<usize>,
+}
+
+impl Rows<'_> {
+    /// Draws them in the cells between `left` and `plot`.
+    pub fn draw(&self, left: u16, plot: Rect, buf: &mut Buffer) {
+        let Some(line) = plot.x.checked_sub(1).filter(|&line| line >= left) else {
+            return;
+        };
+        let room = usize::from(line - left);
+        let per_line = self.per_line.max(1);
+        for (y, first) in (plot.top()..plot.bottom()).zip(self.shown.clone().step_by(per_line)) {
+            let here = first..(first + per_line).min(self.shown.end);
+            let selected = self.selected.filter(|row| here.contains(row));
+            let (mark, style) = match selected {
+                None => (lines(self.theme).vertical, self.theme.dim),
+                Some(_) if per_line == 1 => (lines(self.theme).row, self.theme.accent),
+                Some(row) if row == first => ("▀", self.theme.accent),
+                Some(_) => ("▄", self.theme.accent),
+            };
+            buf.set_string(line, y, mark, style);
+            let name = self.names.get(selected.unwrap_or(first)).unwrap_or(&"");
+            let name = elided(name, room, self.theme.glyphs);
+            let x = line - cells_of(&name, line - left);
+            buf.set_stringn(x, y, name, room, style);
+        }
+    }
+
+    /// `2-3/9` under the names where not all rows are in view.
+    pub fn note(&self, left: u16, plot: Rect, buf: &mut Buffer) {
+        let all = self.shown.len() >= self.of;
+        let Some(end) = plot.x.checked_sub(1).filter(|&end| end >= left && !all) else {
+            return;
+        };
+        let long = format!("{}-{}/{}", self.shown.start + 1, self.shown.end, self.of);
+        let short = format!("/{}", self.of);
+        let room = end - left;
+        let fits = |text: &String| text.len() <= usize::from(room);
+        if let Some(text) = [long, short].into_iter().find(fits) {
+            let x = end - cells_of(&text, room);
+            buf.set_string(x, plot.bottom(), text, self.theme.warning);
+        }
+    }
+}
+
+/// The bottom axis.
+pub(super) struct Bottom<'a> {
+    pub theme: &'a Theme,
+    pub axis: &'a XAxis<'a>,
+    /// Columns of data in a cell.
+    pub across: usize,
+    /// The cell of the cursor.
+    pub cursor: Option<u16>,
+}
+
+/// A labelled cell of the bottom axis.
+pub(super) struct Place {
+    pub cell: usize,
+    pub label: String,
+    /// Whether the label may stand before its mark if there is no room behind it.
+    pub either_side: bool,
+}
+
+impl Bottom<'_> {
+    /// Draws it in the row below `plot`, with the corner of a left axis if there is one.
+    pub fn draw(&self, plot: Rect, with_corner: bool, buf: &mut Buffer) {
+        self.draw_at(plot, with_corner, self.places(plot.width.into()), buf);
+    }
+
+    /// The same with labels of one's own, in ascending order.
+    pub fn draw_at(&self, plot: Rect, with_corner: bool, places: Vec<Place>, buf: &mut Buffer) {
+        let (y, style) = (plot.bottom(), self.theme.dim);
+        for x in plot.left()..plot.right() {
+            buf.set_string(x, y, lines(self.theme).horizontal, style);
+        }
+        if with_corner {
+            buf.set_string(plot.x - 1, y, lines(self.theme).corner, style);
+        }
+        let width = usize::from(plot.width);
+        let tick = usize::from(!matches!(self.axis, XAxis::Names(_)));
+        let mut taken = 0;
+        for place in places {
+            let Ok(offset) = u16::try_from(place.cell) else {
+                continue;
+            };
+            if place.cell < taken || place.cell >= width {
+                continue;
+            }
+            let x = plot.x + offset;
+            let length = cells_of(&place.label, plot.width);
+            let end = place.cell + tick + usize::from(length);
+            if end <= width {
+                buf.set_string(x + u16::from(tick > 0), y, &place.label, style);
+                taken = end;
+            } else {
+                if place.either_side && place.cell >= taken + usize::from(length) {
+                    buf.set_string(x - length, y, &place.label, style);
+                }
+                taken = place.cell + 1;
+            }
+            if tick > 0 {
+                buf.set_string(x, y, lines(self.theme).bottom_tick, style);
+            }
+        }
+        let name = format!(" {}", self.name());
+        let room = width.saturating_sub(taken + 1);
+        if name.len() > 1 && Span::raw(&name).width() <= room {
+            let x = plot.right() - cells_of(&name, plot.width);
+            buf.set_string(x, y, name, style);
+        }
+        if let Some(x) = self.cursor.filter(|&x| x < plot.width) {
+            buf.set_style(Rect::new(plot.x + x, y, 1, 1), self.theme.cursor);
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self.axis {
+            XAxis::Steps(_) | XAxis::Edges(_) => "step",
+            XAxis::Whole { name, .. } | XAxis::Scaled { name, .. } => name,
+            XAxis::Names(_) => "",
+        }
+    }
+
+    fn places(&self, width: usize) -> Vec<Place> {
+        let across = self.across.max(1);
+        let dots = |index: Option<usize>, count: u64| {
+            let count = usize::try_from(count).ok()?;
+            let dots = bins::column_of(index?, count, width * across);
+            (!dots.is_empty()).then_some(dots.start / across)
+        };
+        match self.axis {
+            XAxis::Steps(steps) => {
+                let count = steps.end.saturating_sub(steps.start);
+                placed(step_ticks(steps.start, steps.end, width), |tick| {
+                    let index = whole(tick.value)?.checked_sub(steps.start)?;
+                    dots(usize::try_from(index).ok(), count)
+                })
+            }
+            XAxis::Whole { first, count, .. } => {
+                placed(whole_ticks(*first, *count, width), |tick| {
+                    #[expect(clippy::cast_precision_loss, reason = "lags are small")]
+                    let index = whole(tick.value - *first as f64)?;
+                    dots(usize::try_from(index).ok(), *count)
+                })
+            }
+            XAxis::Edges([from, .., to]) => placed(step_ticks(*from, *to, width), |tick| {
+                let XAxis::Edges(edges) = self.axis else {
+                    return None;
+                };
+                let step = whole(tick.value)?;
+                let column = edges.partition_point(|&edge| edge <= step).checked_sub(1)?;
+                Some(column.min(edges.len() - 2) / across)
+            }),
+            XAxis::Edges(_) => Vec::new(),
+            XAxis::Scaled { scale, domain, .. } => {
+                let room = Room::Columns { cells: width };
+                placed(ticks(*scale, *domain, room), |tick| {
+                    Some(cell_at(tick.at, width))
+                })
+            }
+            XAxis::Names(names) => {
+                let wide = (width / names.len().max(1)).max(1);
+                let name = |(place, name): (usize, &&str)| Place {
+                    cell: place * wide,
+                    label: elided(name, (wide - 1).max(1), self.theme.glyphs),
+                    either_side: false,
+                };
+                names.iter().enumerate().map(name).collect()
+            }
+        }
+    }
+}
+
+fn placed(ticks: Vec<Tick>, cell: impl Fn(&Tick) -> Option<usize>) -> Vec<Place> {
+    let place = |tick: Tick| {
+        Some(Place {
+            cell: cell(&tick)?,
+            label: tick.label,
+            either_side: false,
+        })
+    };
+    ticks.into_iter().filter_map(place).collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a step; the cast saturates"
+)]
+fn whole(value: f64) -> Option<u64> {
+    (value >= 0.0).then_some(value as u64)
+}
+
+/// The cell of a place of 0..=1.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "0 <= at <= 1, a screen's width"
+)]
+pub(super) fn cell_at(at: f64, cells: usize) -> usize {
+    (at.clamp(0.0, 1.0) * cells.saturating_sub(1) as f64).round() as usize
+}
+
+/// How many cells each of `columns` named columns has in a plot of `width`.
+pub(super) fn cells_each(width: u16, columns: usize) -> u16 {
+    u16::try_from(usize::from(width) / columns.max(1))
+        .unwrap_or(1)
+        .max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::theme::ColorLevel;
+    use crate::tui::widget::testing::text;
+    use proptest::prelude::*;
+
+    fn bottom(axis: &XAxis<'_>, width: u16, across: usize) -> String {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let mut buf = Buffer::empty(Rect::new(0, 0, width, 2));
+        let bottom = Bottom {
+            theme: &theme,
+            axis,
+            across,
+            cursor: None,
+        };
+        bottom.draw(Rect::new(0, 0, width, 1), false, &mut buf);
+        text(&buf).remove(1)
+    }
+
+    #[test]
+    fn columns_stand_for_what_the_axis_says() {
+        let steps = XAxis::Steps(0..1000);
+        assert_eq!(
+            bottom(&steps, 40, 2),
+            "|0------|200----|400----|600----|80 step"
+        );
+        let whole = |name| XAxis::Whole {
+            first: -10,
+            count: 21,
+            name,
+        };
+        assert_eq!(
+            bottom(&whole("lag"), 42, 1),
+            "|-10------|-5-------|0--------|5----- lag"
+        );
+        let scaled = XAxis::Scaled {
+            scale: Scale::Linear,
+            domain: Domain::new(0.0, 1.0),
+            name: "share",
+        };
+        assert_eq!(
+            bottom(&scaled, 41, 1),
+            "|0.0----|0.2-----|0.4----|0.6----|0 share"
+        );
+        let names = XAxis::Names(&["cat", "dog", "airplane"]);
+        assert_eq!(bottom(&names, 21, 1), "cat----dog----airp~e-");
+    }
+
+    #[test]
+    fn uneven_columns_have_their_ticks_where_their_steps_are() {
+        // Ten columns of one step, then ten of ten.
+        let edges: Vec<u64> = (0..10).chain((1..=11).map(|tens| 10 * tens)).collect();
+        assert_eq!(edges.len(), 21);
+        let axis = XAxis::Edges(&edges);
+        assert_eq!(bottom(&axis, 20, 1), "|0--------|50---|100");
+        assert_eq!(bottom(&XAxis::Edges(&[3]), 20, 1), "--------------- step");
+        assert_eq!(bottom(&XAxis::Edges(&[]), 20, 1), "--------------- step");
+    }
+
+    #[test]
+    fn names_are_cut_behind_the_middle_by_their_width() {
+        let cut = |text, width| elided(text, width, Glyphs::Braille);
+        assert_eq!(cut("conv1", 5), "conv1");
+        assert_eq!(cut("stage3.block2.conv1.weight", 12), "stage3.b…ght");
+        assert_eq!(cut("層層層層", 5), "層…層");
+        assert_eq!(cut("a\u{1b}[31mb", 9), "a[31mb");
+        assert_eq!(elided("conv1", 3, Glyphs::Ascii), "co~");
+        assert_eq!(cut("conv1", 0), "");
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_name_fits(name in any::<String>(), width in 0usize..20) {
+            prop_assert!(Span::raw(elided(&name, width, Glyphs::Ascii)).width() <= width);
+        }
+
+        #[test]
+        fn no_axis_is_a_panic(
+            (from, to) in (any::<u64>(), any::<u64>()),
+            first in any::<i64>(),
+            edges in prop::collection::vec(any::<u64>(), 0..5),
+            width in 0u16..99,
+            across in 0usize..4,
+        ) {
+            let domain = Domain::default();
+            for axis in [
+                XAxis::Steps(from..to),
+                XAxis::Edges(&edges),
+                XAxis::Whole { first, count: from, name: "lag" },
+                XAxis::Scaled { scale: Scale::Log, domain, name: "" },
+                XAxis::Names(&["one", "two"]),
+            ] {
+                bottom(&axis, width, across);
+            }
+        }
+    }
+}

@@ -1,0 +1,472 @@
+//! Signed images: a unit's incoming weights, a convolution's kernels side by side.
+//!
+//! ```text
+//!     ▾              ▾ ▸ the selected pixel's column and row
+//!    ▓▓▒▒░░  ''++    kernels stand beside each other with a gap between
+//!   ▸▒▒░░    ++##
+//!    [0,1,2]  shows [0:2,0:3,0:3] of [64,3,3]
+//! ```
+//!
+//! With Unicode and colours a cell has two pixels, `▀` in the upper one's colour on the lower one's;
+//! else a pixel is two cells wide, or one where that does not fit. Pixels are enlarged by whole
+//! numbers to fill the area. Where the image does not fit, the part around the selected pixel is
+//! shown, and the last row says which, in the index notation of tensors: first to one past the last,
+//! from 0.
+
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
+
+use super::axis;
+use crate::analysis::scale::Scale;
+use crate::tui::ramp::ink;
+use crate::tui::theme::{ColorLevel, Glyphs, Theme};
+
+/// The largest enlargement: more tells no more.
+const LARGEST: usize = 8;
+
+/// Images of one size.
+#[derive(Clone, Debug)]
+pub struct ImageMap<'a, T> {
+    pub theme: &'a Theme,
+    /// tiles × rows × columns; what is missing at the end stays blank.
+    pub values: &'a [T],
+    /// 1 for a single image, input channels for a kernel.
+    pub tiles: usize,
+    pub rows: usize,
+    pub columns: usize,
+    pub scale: Scale,
+    /// The magnitude of full strength.
+    pub max: f64,
+    /// The index of the selected pixel in `values`.
+    pub selected: Option<usize>,
+}
+
+/// A pixel by tile, row and column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pixel {
+    tile: usize,
+    row: usize,
+    column: usize,
+}
+
+/// Where pixels lie, in cells across and in half cells down, before scrolling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Layout {
+    /// Size of a pixel.
+    wide: usize,
+    high: usize,
+    /// Half cells between tiles.
+    gap: usize,
+    /// Tiles beside each other.
+    across: usize,
+    /// The first cell and half cell in view.
+    x: usize,
+    y: usize,
+}
+
+impl<T: Copy + Into<f64>> ImageMap<'_, T> {
+    /// Whether a cell has a glyph rather than the colours of two pixels.
+    fn glyphs(&self) -> bool {
+        self.theme.colors == ColorLevel::None || self.theme.glyphs == Glyphs::Ascii
+    }
+
+    /// The sizes that a pixel may have, largest first.
+    fn sizes(&self) -> Vec<(usize, usize)> {
+        if self.glyphs() {
+            let doubled = (1..=LARGEST / 2).rev().map(|size| (2 * size, 2 * size));
+            doubled.chain([(1, 2)]).collect()
+        } else {
+            (1..=LARGEST).rev().map(|size| (size, size)).collect()
+        }
+    }
+
+    /// Cells and half cells of the whole image.
+    fn extent(&self, layout: Layout) -> (usize, usize) {
+        let down = self.tiles.div_ceil(layout.across.max(1));
+        let along = |tiles: usize, pixels: usize, size: usize, gap: usize| {
+            let tile = pixels.saturating_mul(size).saturating_add(gap);
+            tiles.saturating_mul(tile).saturating_sub(gap)
+        };
+        (
+            along(layout.across, self.columns, layout.wide, 1),
+            along(down, self.rows, layout.high, layout.gap),
+        )
+    }
+
+    /// The layout with the largest pixels that fit in so many cells and half cells, or the smallest.
+    fn layout(&self, width: usize, height: usize) -> Layout {
+        let mut layout = Layout {
+            wide: 1,
+            high: 1,
+            gap: if self.glyphs() { 2 } else { 1 },
+            across: 1,
+            x: 0,
+            y: 0,
+        };
+        for (wide, high) in self.sizes() {
+            (layout.wide, layout.high) = (wide, high);
+            let tile = self.columns.saturating_mul(wide).saturating_add(1);
+            layout.across = ((width + 1) / tile).clamp(1, self.tiles.max(1));
+            let own = self.extent(layout);
+            if own.0 <= width && own.1 <= height {
+                break;
+            }
+        }
+        let (whole, tall) = self.extent(layout);
+        if let Some(pixel) = self.selected().filter(|_| whole > width || tall > height) {
+            let (x, y) = self.corner(layout, pixel);
+            let around = |at: usize, all: usize, view: usize| {
+                at.saturating_sub(view / 2).min(all.saturating_sub(view))
+            };
+            layout.x = around(x, whole, width);
+            layout.y = around(y, tall, height);
+            if self.glyphs() {
+                layout.y -= layout.y % 2;
+            }
+        }
+        layout
+    }
+
+    fn selected(&self) -> Option<Pixel> {
+        let index = self.selected?;
+        let size = self
+            .rows
+            .checked_mul(self.columns)
+            .filter(|&size| size > 0)?;
+        let pixel = Pixel {
+            tile: index / size,
+            row: index % size / self.columns,
+            column: index % self.columns,
+        };
+        (pixel.tile < self.tiles).then_some(pixel)
+    }
+
+    /// The cell and half cell of a pixel's upper left corner, before scrolling.
+    fn corner(&self, layout: Layout, pixel: Pixel) -> (usize, usize) {
+        let (across, down) = (pixel.tile % layout.across, pixel.tile / layout.across);
+        let tile = self.columns * layout.wide + 1;
+        (
+            across * tile + pixel.column * layout.wide,
+            down * (self.rows * layout.high + layout.gap) + pixel.row * layout.high,
+        )
+    }
+
+    /// The pixel at a cell and half cell of the view.
+    fn pixel(&self, layout: Layout, x: usize, y: usize) -> Option<Pixel> {
+        let (x, y) = (layout.x.checked_add(x)?, layout.y.checked_add(y)?);
+        let wide = self.columns.checked_mul(layout.wide)?.checked_add(1)?;
+        let high = self
+            .rows
+            .checked_mul(layout.high)?
+            .checked_add(layout.gap)?;
+        let pixel = Pixel {
+            tile: (y / high)
+                .checked_mul(layout.across)?
+                .checked_add(x / wide)?,
+            row: y % high / layout.high,
+            column: x % wide / layout.wide,
+        };
+        let inside = x / wide < layout.across
+            && pixel.tile < self.tiles
+            && pixel.row < self.rows
+            && pixel.column < self.columns;
+        inside.then_some(pixel)
+    }
+
+    /// The place of a pixel on the ramp, NaN if it is no number, nothing if it is not there.
+    fn unit(&self, pixel: Pixel) -> Option<f64> {
+        let row = pixel.tile.checked_mul(self.rows)?.checked_add(pixel.row)?;
+        let index = row.checked_mul(self.columns)?.checked_add(pixel.column)?;
+        let value = (*self.values.get(index)?).into();
+        Some(
+            self.scale
+                .to_signed_unit(self.max, value)
+                .unwrap_or(f64::NAN),
+        )
+    }
+
+    /// The glyph and the style of a cell of the view.
+    fn cell(&self, layout: Layout, x: usize, y: usize) -> Option<(char, Style)> {
+        let [upper, lower] = [2 * y, 2 * y + 1].map(|y| self.pixel(layout, x, y));
+        if self.glyphs() {
+            let (symbol, style) = self.theme.signed_cell(self.unit(upper?)?);
+            let chosen = upper == self.selected();
+            let reverse = Modifier::REVERSED;
+            return Some((
+                symbol,
+                if chosen {
+                    style.add_modifier(reverse)
+                } else {
+                    style
+                },
+            ));
+        }
+        let color = |pixel: Option<Pixel>| self.theme.signed_color(self.unit(pixel?)?);
+        match (color(upper), color(lower)) {
+            (Some(color), Some(_)) if upper == lower => {
+                let style = Style::new().bg(color).fg(ink(color));
+                let chosen = upper == self.selected();
+                Some((if chosen { '×' } else { ' ' }, style))
+            }
+            (Some(upper), Some(lower)) => Some(('▀', Style::new().fg(upper).bg(lower))),
+            (Some(upper), None) => Some(('▀', Style::new().fg(upper))),
+            (None, Some(lower)) => Some(('▄', Style::new().fg(lower))),
+            (None, None) => None,
+        }
+    }
+
+    /// Marks the selected pixel's column above and its row at the left.
+    fn rulers(&self, area: Rect, view: Rect, layout: Layout, buf: &mut Buffer) {
+        let Some(pixel) = self.selected() else {
+            return;
+        };
+        let (lines, style) = (axis::lines(self.theme), self.theme.accent);
+        let (x, y) = self.corner(layout, pixel);
+        let (Some(x), Some(y)) = (x.checked_sub(layout.x), y.checked_sub(layout.y)) else {
+            return;
+        };
+        let middle = u16::try_from(x + layout.wide / 2).unwrap_or(u16::MAX);
+        if view.y > area.y && middle < view.width {
+            buf.set_string(view.x + middle, area.y, lines.column, style);
+        }
+        for row in (0..view.height).filter(|_| view.x > area.x) {
+            let here = |half: usize| (y..y + layout.high).contains(&(2 * usize::from(row) + half));
+            let mark = match (here(0), here(1)) {
+                (true, true) => lines.row,
+                (true, false) => "▀",
+                (false, true) => "▄",
+                (false, false) => continue,
+            };
+            buf.set_string(area.x, view.y + row, mark, style);
+        }
+    }
+
+    /// `[12,5]  shows [2:18,0:28] of [28,28]`: the selected pixel, and what is in view of what.
+    fn note(&self, view: Rect, layout: Layout) -> (String, bool) {
+        let pixels = || {
+            let cells = (0..usize::from(view.height) * 2)
+                .flat_map(|y| (0..usize::from(view.width)).map(move |x| (x, y)));
+            cells.filter_map(|(x, y)| self.pixel(layout, x, y))
+        };
+        let range = |of: fn(Pixel) -> usize| {
+            let own = || pixels().map(of);
+            format!(
+                "{}:{}",
+                own().min().unwrap_or(0),
+                own().max().map_or(0, |last| last + 1)
+            )
+        };
+        let (whole, tall) = self.extent(layout);
+        let cut = whole > view.width.into() || tall > usize::from(view.height) * 2;
+        let mut shown = vec![range(|p| p.tile), range(|p| p.row), range(|p| p.column)];
+        let mut all = [self.tiles, self.rows, self.columns]
+            .map(|size| size.to_string())
+            .to_vec();
+        let mut at = self.selected().map_or(Vec::new(), |pixel| {
+            [pixel.tile, pixel.row, pixel.column]
+                .map(|place| place.to_string())
+                .to_vec()
+        });
+        if self.tiles == 1 {
+            for list in [&mut shown, &mut all, &mut at] {
+                list.drain(..1.min(list.len()));
+            }
+        }
+        let mut parts = Vec::new();
+        if !at.is_empty() {
+            parts.push(format!("[{}]", at.join(",")));
+        }
+        if cut {
+            parts.push(format!(
+                "shows [{}] of [{}]",
+                shown.join(","),
+                all.join(",")
+            ));
+        }
+        (parts.join("  "), cut)
+    }
+}
+
+impl<T: Copy + Into<f64>> Widget for ImageMap<'_, T> {
+    fn render(self, area: Rect, buf: &mut Buffer) {
+        let area = area.intersection(buf.area);
+        if area.is_empty() || self.rows == 0 || self.columns == 0 || self.tiles == 0 {
+            return;
+        }
+        let left = u16::from(area.width >= 4);
+        let (top, bottom) = (u16::from(area.height >= 5), u16::from(area.height >= 3));
+        let view = Rect {
+            x: area.x + left,
+            y: area.y + top,
+            width: area.width - left,
+            height: area.height - top - bottom,
+        };
+        let layout = self.layout(view.width.into(), usize::from(view.height) * 2);
+        for (y, row) in (view.top()..view.bottom()).enumerate() {
+            for (x, column) in (view.left()..view.right()).enumerate() {
+                if let Some((symbol, style)) = self.cell(layout, x, y) {
+                    let cell = &mut buf[(column, row)];
+                    cell.set_char(symbol).set_style(style);
+                    if style.bg.is_none() {
+                        cell.set_bg(Color::Reset);
+                    }
+                }
+            }
+        }
+        self.rulers(area, view, layout, buf);
+        if bottom > 0 {
+            let (text, cut) = self.note(view, layout);
+            let style = if cut {
+                self.theme.warning
+            } else {
+                self.theme.dim
+            };
+            let room = usize::from(area.width);
+            buf.set_stringn(area.x, area.bottom() - 1, text, room, style);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::widget::testing::{ALL, LEVELS, any_area, any_value, check, drawn, text};
+    use proptest::prelude::*;
+
+    /// A ring that helps around a spot that hurts.
+    fn ring(size: i16) -> Vec<f32> {
+        let value = |place: i16| {
+            let (row, column) = (place / size, place % size);
+            let [x, y] = [row, column].map(|at| f32::from(2 * at + 1 - size) / f32::from(size));
+            let radius = x.hypot(y);
+            (1.0 - 3.0 * radius) * (1.0 - radius).max(0.0)
+        };
+        (0..size * size).map(value).collect()
+    }
+
+    fn image<'a>(theme: &'a Theme, values: &'a [f32], size: usize) -> ImageMap<'a, f32> {
+        ImageMap {
+            theme,
+            values,
+            tiles: 1,
+            rows: size,
+            columns: size,
+            scale: Scale::Linear,
+            max: 0.4,
+            selected: None,
+        }
+    }
+
+    #[test]
+    fn an_image_in_ascii() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let values = ring(10);
+        let whole = ImageMap {
+            selected: Some(23),
+            ..image(&theme, &values, 10)
+        };
+        let buf = drawn(whole, 60, 12);
+        assert_eq!(text(&buf), ["TODO"]);
+        assert!(buf[(7, 3)].modifier.contains(Modifier::REVERSED));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_scrolled_and_said() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        let values = ring(28);
+        let whole = ImageMap {
+            selected: Some(28 * 20 + 5),
+            ..image(&theme, &values, 28)
+        };
+        assert_eq!(text(&drawn(whole, 60, 12)), ["TODO"]);
+    }
+
+    #[test]
+    fn kernels_stand_side_by_side() {
+        let theme = Theme::new(ColorLevel::None, Glyphs::Braille);
+        let values = ring(3).repeat(20);
+        let kernels = ImageMap {
+            tiles: 20,
+            selected: Some(9 + 4),
+            ..image(&theme, &values, 3)
+        };
+        assert_eq!(text(&drawn(kernels.clone(), 60, 12)), ["TODO"]);
+        assert_eq!(text(&drawn(kernels, 14, 6)), ["TODO"]);
+    }
+
+    #[test]
+    fn two_pixels_share_a_cell_where_there_are_colours() {
+        let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Blocks);
+        let values = [0.4, -0.4, 0.0, f32::NAN];
+        let color = |unit| theme.signed_color(unit).expect("true colour");
+        let one = drawn(image(&theme, &values, 2), 2, 1);
+        let look = |x| (one[(x, 0)].symbol(), one[(x, 0)].fg, one[(x, 0)].bg);
+        assert_eq!(look(0), ("▀", color(1.0), color(0.0)));
+        assert_eq!(look(1), ("▀", color(-1.0), color(f64::NAN)));
+        // Enlarged four times: a pixel is four cells across and two down.
+        let large = ImageMap {
+            selected: Some(1),
+            ..image(&theme, &values, 2)
+        };
+        let large = drawn(large, 9, 6);
+        assert_eq!(text(&large), ["       ▾", "", "▸      ×", "TODO"]);
+        assert_eq!(
+            (large[(1, 1)].bg, large[(5, 2)].bg),
+            (color(1.0), color(-1.0))
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_size_and_no_numbers_are_a_panic(
+            values in prop::collection::vec(any_value(), 0..200),
+            (tiles, rows, columns) in (0usize..40, 0usize..40, 0usize..40),
+            area in any_area(),
+            glyphs in prop::sample::select(ALL.to_vec()),
+            level in prop::sample::select(LEVELS.to_vec()),
+            (max, linear) in (any_value(), any_value()),
+            selected in prop::option::of(0usize..3000),
+        ) {
+            let theme = Theme::new(level, glyphs);
+            for scale in [Scale::Linear, Scale::Log, Scale::SymLog { linear }] {
+                for rows in [rows, usize::MAX] {
+                    let image = ImageMap {
+                        theme: &theme,
+                        values: &values,
+                        tiles,
+                        rows,
+                        columns,
+                        scale,
+                        max,
+                        selected,
+                    };
+                    check(image, area, glyphs, level);
+                }
+            }
+        }
+
+        #[test]
+        fn the_selected_pixel_is_in_view(
+            (tiles, rows, columns) in (1usize..20, 1usize..40, 1usize..40),
+            (width, height) in (1usize..60, 1usize..30),
+            glyphs in prop::sample::select(ALL.to_vec()),
+            place in any::<prop::sample::Index>(),
+        ) {
+            let theme = Theme::new(ColorLevel::TrueColor, glyphs);
+            let values = vec![0.0f32; tiles * rows * columns];
+            let image = ImageMap {
+                tiles,
+                rows,
+                columns,
+                selected: Some(place.index(values.len())),
+                ..image(&theme, &values, 1)
+            };
+            let layout = image.layout(width, 2 * height);
+            let seen = (0..2 * height).any(|y| {
+                (0..width).any(|x| image.pixel(layout, x, y) == image.selected())
+            });
+            prop_assert!(seen);
+        }
+    }
+}
