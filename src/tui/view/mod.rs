@@ -1,6 +1,8 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
 mod cells;
+#[cfg(test)]
+mod drill_tests;
 mod footer;
 mod help;
 mod layer;
