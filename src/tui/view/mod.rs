@@ -2,6 +2,8 @@
 
 mod cells;
 mod decomposition;
+#[cfg(test)]
+mod drill_tests;
 mod footer;
 mod help;
 mod layer;
