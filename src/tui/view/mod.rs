@@ -1,6 +1,7 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
 mod cells;
+mod compare;
 mod decomposition;
 #[cfg(test)]
 mod drill_tests;
@@ -44,6 +45,12 @@ struct View {
 /// What the app shows.
 fn view_of(app: &App) -> View {
     let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
+    if app.compared().is_some() {
+        return View {
+            draw: compare::draw,
+            wants: compare::wants,
+        };
+    }
     match (app.depth, app.screen) {
         (Depth::Network, Screen::Decomposition) => View {
             draw: decomposition::draw,
@@ -123,6 +130,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     footer::draw(footer, buf, app, theme, keys);
     match app.overlay {
         Some(Overlay::Help) => help::draw(area, buf, app, theme, keys),
+        Some(Overlay::Commands) => help::draw_commands(area, buf, app, theme),
         Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}
     }
