@@ -589,8 +589,16 @@ mod tests {
         assert_eq!(ticks[1].at.to_bits(), 0.5f64.to_bits());
 
         let shown = |min, max, linear, rows| {
-            let ticks = self::ticks(Scale::SymLog { linear }, Domain::new(min, max), Room::rows(rows));
-            ticks.into_iter().map(|tick| tick.label).collect::<Vec<_>>().join(" ")
+            let ticks = self::ticks(
+                Scale::SymLog { linear },
+                Domain::new(min, max),
+                Room::rows(rows),
+            );
+            ticks
+                .into_iter()
+                .map(|tick| tick.label)
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         assert_eq!(shown(-1.0, 1.0, 1e-5, 12), "-1 0 1");
         assert_eq!(shown(-1e-3, 4.0, 1e-6, 12), "-1e-3 0 1e-3 1");

@@ -431,7 +431,7 @@ impl App {
     pub fn about_all(&self, topic: Topic) -> Query {
         Query {
             topic,
-            part: Part::All,
+            part: Part::Run,
             steps: 0..self.window.shown(self.timeline.end()),
             columns: 1,
         }

@@ -87,7 +87,8 @@ pub(super) fn resumed<T: Default>(
     steps: &Range<u64>,
     of: impl Fn(&T) -> &Range<u64>,
 ) -> T {
-    let usable = |it: &T| of(it).start == steps.start && of(it).end <= steps.end && !of(it).is_empty();
+    let usable =
+        |it: &T| of(it).start == steps.start && of(it).end <= steps.end && !of(it).is_empty();
     let at = kept.iter().position(usable);
     at.map_or_else(T::default, |at| kept.remove(at))
 }

@@ -185,7 +185,9 @@ pub(super) fn class_loss(source: &Source, class: u32) -> Result<Answer, StoreErr
         return Ok(no_such("class", class));
     }
     let Some(table) = source.reader.table("loss/train_class")? else {
-        return Ok(Answer::Unknown("this run file has no losses of classes".to_owned()));
+        return Ok(Answer::Unknown(
+            "this run file has no losses of classes".to_owned(),
+        ));
     };
     // Row t + 1 is the loss after step t.
     let after = Source {

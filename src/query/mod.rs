@@ -71,7 +71,7 @@ pub enum Part {
     /// The step at the cursor.
     Cursor,
     /// All steps that may be shown.
-    All,
+    Run,
 }
 
 /// A question about a run.

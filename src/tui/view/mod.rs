@@ -1,7 +1,12 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
+mod class_curves;
+mod classes;
 mod decomposition;
+mod distribution;
+mod distribution_numbers;
 mod footer;
+mod held_out;
 mod help;
 mod layers;
 mod loss;
@@ -41,6 +46,18 @@ fn view_of(app: &App) -> View {
         (Depth::Network, Screen::Decomposition) => View {
             draw: decomposition::draw,
             wants: nothing,
+        },
+        (Depth::Network, Screen::Classes) => View {
+            draw: classes::draw,
+            wants: classes::wants,
+        },
+        (Depth::Network, Screen::Distribution) => View {
+            draw: distribution::draw,
+            wants: distribution::wants,
+        },
+        (Depth::Network, Screen::HeldOut) => View {
+            draw: held_out::draw,
+            wants: held_out::wants,
         },
         (
             Depth::Network | Depth::Layer(_) | Depth::Unit { .. } | Depth::Parameter { .. },
@@ -121,7 +138,7 @@ mod tests {
     use crate::feed::{FeedEvent, Origin};
     use crate::record::Status;
     use crate::tui::theme::{ColorLevel, Glyphs};
-    use testing::{any_glyphs, app, header, odd_allocations, row, text, theme};
+    use testing::{any_glyphs, app, app_of, header, odd_allocations, row, text, theme};
 
     #[test]
     fn the_overview_closes_at_every_common_size() {
@@ -273,8 +290,15 @@ mod tests {
             overlay in 0u8..3,
             glyphs in any_glyphs(),
             moves in prop::collection::vec(-60i64..60, 0..4),
+            screen in prop::sample::select(Screen::ALL.to_vec()),
+            (classes, held_out, focus) in (0usize..12, any::<bool>(), 0usize..6),
         ) {
-            let mut app = app(layers, &allocations);
+            let mut header = header(layers);
+            header.held_out_lca = held_out;
+            header.classes = (0..classes).map(|class| class.to_string()).collect();
+            let mut app = app_of(header, &allocations);
+            app.act(Action::Screen(screen));
+            app.focus = focus;
             for steps in moves {
                 app.act(Action::Move(steps));
                 app.act(Action::ZoomIn);
@@ -284,7 +308,10 @@ mod tests {
                 2 => app.act(Action::Quit),
                 _ => {}
             }
-            text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));
+            let theme = Theme::new(ColorLevel::Ansi16, glyphs);
+            let shown = text(&app, width, height, &theme);
+            prop_assert!(glyphs != Glyphs::Ascii || shown.is_ascii(), "{}", shown);
+            let _ = wants(Rect::new(0, 0, width, height), &app, &theme);
         }
     }
 }

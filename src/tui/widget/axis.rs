@@ -344,9 +344,7 @@ impl Bottom<'_> {
                 };
                 let step = whole(tick.value)?;
                 let column = edges.partition_point(|&edge| edge <= step).checked_sub(1)?;
-                // A column that is several cells wide has its edge several times.
-                let first = edges.partition_point(|&edge| edge < edges[column]);
-                Some(first.min(edges.len() - 2) / across)
+                Some(column.min(edges.len() - 2) / across)
             }),
             XAxis::Edges(_) => Vec::new(),
             XAxis::Scaled { scale, domain, .. } => {
