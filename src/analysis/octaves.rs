@@ -81,13 +81,13 @@ impl Octaves {
 
     /// Takes in the counts of one layer and step, or of several (`[B]` each, one after another). What
     /// is left at the end and does not fill all bins is left out.
-    pub fn add(&mut self, counts: &[u32]) {
+    pub fn add<T: Copy + Into<u64>>(&mut self, counts: &[T]) {
         let side = self.above.len();
         for counts in counts.chunks_exact(2 * side) {
             let (below, above) = counts.split_at(side);
             let below = self.below.iter_mut().zip(below.iter().rev());
             for (sum, count) in below.chain(self.above.iter_mut().zip(above)) {
-                *sum = sum.saturating_add(u64::from(*count));
+                *sum = sum.saturating_add((*count).into());
             }
         }
     }
@@ -318,7 +318,7 @@ mod tests {
         }
         assert_eq!(octaves.excess_kurtosis(), None);
         // A row that is too short is left out; huge counts stay huge.
-        octaves.add(&[1; 83]);
+        octaves.add(&[1_u32; 83]);
         assert_eq!(octaves.help(), Help::default());
         octaves.add(&[u32::MAX; 84]);
         octaves.above.fill(u64::MAX);
