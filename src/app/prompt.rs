@@ -77,10 +77,7 @@ impl App {
             "layer" => self.look_into(rest),
             "unit" => self.look_into_unit(rest),
             "param" | "parameter" => self.look_at_parameter(rest),
-            _ if screen.is_some() => {
-                self.screen = screen.unwrap_or_default();
-                self.depth = Depth::Network;
-            }
+            _ if screen.is_some() => self.act(Action::Screen(screen.unwrap_or_default())),
             _ => self.say(format!(
                 "no command '{word}'; a step's number, a screen's name, layer NAME, unit N, param N, help, quit"
             )),

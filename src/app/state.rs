@@ -42,6 +42,10 @@ pub enum Action {
     /// Close what is open, or go one level up.
     Back,
     Sort,
+    /// All layers together, or the selected one alone.
+    Pool,
+    /// Another of the screen's charts in full, or all.
+    Focus,
     PreviousEvent,
     NextEvent,
     /// Look at the next parameter that was traced at every step.
@@ -139,6 +143,11 @@ pub struct App {
     pub parameter: usize,
     pub class: usize,
     pub sort: Sort,
+    /// Which of the screen's charts has all the room, from 1, where it has several; 0 is all of them.
+    /// Screens count it round.
+    pub focus: usize,
+    /// Charts of one thing are of all layers together, not of the selected one.
+    pub pooled: bool,
     /// Only layers and tensors whose names have this in them are listed.
     pub filter: String,
     /// What is being typed.
@@ -182,6 +191,8 @@ impl App {
             parameter: 0,
             class: 0,
             sort: Sort::default(),
+            focus: 0,
+            pooled: true,
             filter: String::new(),
             prompt: None,
             help_scroll: 0,
@@ -274,6 +285,8 @@ impl App {
             Action::Enter => self.enter(),
             Action::Back => self.depth = self.depth.up(),
             Action::Sort => self.sort = self.sort.next(),
+            Action::Pool => self.pooled = !self.pooled,
+            Action::Focus => self.focus = self.focus.wrapping_add(1),
             Action::PreviousEvent => self.jump(false),
             Action::NextEvent => self.jump(true),
             Action::NextTraced => self.next_traced(),
@@ -307,6 +320,9 @@ impl App {
             Action::NextScreen => self.screen.turned(1),
             _ => self.screen.turned(-1),
         };
+        if self.screen != screen {
+            self.focus = 0;
+        }
         self.screen = screen;
         self.depth = Depth::Network;
     }
@@ -401,17 +417,6 @@ impl App {
         }
     }
 
-    /// A question about all steps up to the newest one shown, together.
-    #[must_use]
-    pub fn about_all(&self, topic: Topic) -> Query {
-        Query {
-            topic,
-            part: Part::All,
-            steps: 0..self.window.shown(self.timeline.end()),
-            columns: 1,
-        }
-    }
-
     /// A question about the step at the cursor; none before there is one.
     #[must_use]
     pub fn about_cursor(&self, topic: Topic) -> Option<Query> {
@@ -422,6 +427,17 @@ impl App {
             steps: step..step + 1,
             columns: 1,
         })
+    }
+
+    /// A question about all steps that may be shown.
+    #[must_use]
+    pub fn about_all(&self, topic: Topic) -> Query {
+        Query {
+            topic,
+            part: Part::All,
+            steps: 0..self.window.shown(self.timeline.end()),
+            columns: 1,
+        }
     }
 
     /// Whether a training in this process is going on.

@@ -10,8 +10,10 @@
 
 mod analyst;
 mod binned;
+mod held_out;
 mod histogram;
 mod history;
+mod snapshot;
 mod unit;
 
 use std::ops::Range;
@@ -20,8 +22,10 @@ use serde::{Deserialize, Serialize};
 
 pub use analyst::{Analyst, Interrupted};
 pub use binned::{Binned, Group};
+pub use held_out::{HeldOut, Split};
 pub use histogram::Histogram;
 pub use history::History;
+pub use snapshot::Snapshot;
 pub use unit::{RecordedSums, UnitParams, Weights};
 
 use crate::record::StepSummary;
@@ -55,6 +59,16 @@ pub enum Topic {
     Classes { layer: Option<u32> },
     /// Allocations of all layers within one class: [`Answer::Binned`], `[L]`.
     LayersOfClass { class: u32 },
+    /// Allocations of the training loss by class and layer: [`Answer::Binned`], `[C·L]`, class by class.
+    ClassLayers,
+    /// A class's mean training loss after each step, in nats: [`Answer::Binned`], `[1]`.
+    ClassLoss { class: u32 },
+    /// Where layers help the training and hurt the held-out loss, or the other way round:
+    /// [`Answer::HeldOut`].
+    HeldOut,
+    /// The running totals of every parameter, of one layer or of all, at the last snapshot within the
+    /// steps: [`Answer::Snapshot`].
+    Snapshot { layer: Option<u32> },
     /// How often allocations of each size occurred, in one layer or in all: [`Answer::Histogram`].
     Histogram { layer: Option<u32> },
 }
@@ -66,7 +80,7 @@ pub enum Part {
     Window,
     /// The step at the cursor.
     Cursor,
-    /// All steps from the first one to the newest one shown.
+    /// All steps that may be shown, from the first one on.
     All,
 }
 
@@ -108,6 +122,8 @@ pub enum Answer {
     Histogram(Histogram),
     Unit(UnitParams),
     History(History),
+    HeldOut(HeldOut),
+    Snapshot(Snapshot),
     /// The run does not say, and this is why and what to do: a sentence for the screen.
     Unknown(String),
     /// Given up for a question that came later.

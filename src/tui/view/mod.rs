@@ -1,6 +1,7 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
 mod cells;
+mod decomposition;
 #[cfg(test)]
 mod drill_tests;
 mod footer;
@@ -11,7 +12,12 @@ mod loss;
 mod overview;
 mod parameter;
 mod question;
+mod sheet;
+mod spread;
+mod status;
 mod tabs;
+#[cfg(test)]
+pub(super) mod testing;
 mod title;
 mod unit;
 mod unit_curves;
@@ -51,10 +57,13 @@ fn view_of(app: &App) -> View {
             draw: parameter::draw,
             wants: parameter::wants,
         },
+        (Depth::Network, Screen::Decomposition) => View {
+            draw: decomposition::draw,
+            wants: nothing,
+        },
         (
             Depth::Network,
             Screen::Overview
-            | Screen::Decomposition
             | Screen::Oscillation
             | Screen::Synchronisation
             | Screen::Classes
@@ -128,106 +137,9 @@ mod tests {
     use super::*;
     use crate::app::Action;
     use crate::feed::{FeedEvent, Origin};
-    use crate::layout::{ParamLayout, TensorKind};
-    use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
+    use crate::record::Status;
     use crate::tui::theme::{ColorLevel, Glyphs};
-
-    fn header(layers: usize) -> RunHeader {
-        let mut layout = ParamLayout::default();
-        for layer in 0..layers {
-            let name = format!("block{}.conv{layer}", layer / 3);
-            layout.push_layer(&name, "linear", 3, &[(TensorKind::Weight, vec![3, 4])]);
-        }
-        RunHeader {
-            producer: "lcascope test".to_owned(),
-            created: "2026-01-01T00:00:00Z".to_owned(),
-            device: "cpu".to_owned(),
-            dataset: "MNIST sample".to_owned(),
-            integrator: "adaptive".to_owned(),
-            slice_size: 1,
-            network: "mnist-fc".to_owned(),
-            planned_steps: 500,
-            steps_per_epoch: 24,
-            tolerance: 1e-3,
-            layout,
-            ..RunHeader::default()
-        }
-    }
-
-    /// A run whose every step changes the loss by the sum of its layers and a residual.
-    fn app(layers: usize, allocations: &[f64]) -> App {
-        let mut app = App::new(Arc::new(header(layers)), Origin::Live);
-        app.event(FeedEvent::Start(Losses {
-            train: 2.5,
-            ..Losses::default()
-        }));
-        let mut loss = 2.5;
-        for (step, &a) in (0..).zip(allocations) {
-            let layers: Vec<LayerSummary> = (0..layers)
-                .map(|l| {
-                    let lca = if l % 2 == 0 { a } else { -a / 2.0 };
-                    LayerSummary {
-                        lca,
-                        lca_min: lca,
-                        lca_max: lca,
-                        helped: 6,
-                        hurt: 4,
-                        update_flips: 2,
-                        ..LayerSummary::default()
-                    }
-                })
-                .collect();
-            let total: f64 = layers.iter().map(|l| l.lca).sum();
-            let before = loss;
-            loss += total + 1e-4;
-            app.event(FeedEvent::Steps(vec![StepSummary {
-                first: step,
-                end: step + 1,
-                epoch: 0.0,
-                learning_rate: 0.05,
-                batch_loss: before,
-                seconds: 0.1,
-                gradient_evals: 2,
-                segments: 2,
-                loss_before: before,
-                loss_after: loss,
-                train_accuracy: 0.9,
-                test_loss: loss + 0.1,
-                test_accuracy: 0.8,
-                loss_min: loss,
-                loss_max: loss,
-                test_min: loss + 0.1,
-                test_max: loss + 0.1,
-                total,
-                residual: 1e-4,
-                worst_residual: 1e-4,
-                above_tolerance: 0,
-                layers,
-            }]));
-        }
-        app
-    }
-
-    fn theme() -> Theme {
-        Theme::new(ColorLevel::TrueColor, Glyphs::Braille)
-    }
-
-    fn text(app: &App, width: u16, height: u16, theme: &Theme) -> String {
-        let area = Rect::new(0, 0, width, height);
-        let mut buf = Buffer::empty(area);
-        draw(area, &mut buf, app, theme, &KeyMap::default());
-        let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
-        (0..height)
-            .map(|y| line(y).trim_end().to_owned() + "\n")
-            .collect()
-    }
-
-    fn row<'a>(screen: &'a str, name: &str) -> Vec<&'a str> {
-        let line = screen
-            .lines()
-            .find(|line| line.trim_start().starts_with(name));
-        line.unwrap_or_default().split_whitespace().collect()
-    }
+    use testing::{any_glyphs, app, header, odd_allocations, row, text, theme};
 
     #[test]
     fn the_overview_closes_at_every_common_size() {
@@ -375,11 +287,9 @@ mod tests {
             width in 1u16..260,
             height in 1u16..90,
             layers in 0usize..30,
-            allocations in prop::collection::vec(prop_oneof![
-                any::<f64>(), -1.0f64..1.0, Just(0.0), Just(f64::NAN), Just(f64::INFINITY),
-            ], 0..40),
+            allocations in odd_allocations(),
             overlay in 0u8..3,
-            glyphs in prop_oneof![Just(Glyphs::Braille), Just(Glyphs::Blocks), Just(Glyphs::Ascii)],
+            glyphs in any_glyphs(),
             moves in prop::collection::vec(-60i64..60, 0..4),
         ) {
             let mut app = app(layers, &allocations);

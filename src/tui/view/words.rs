@@ -50,6 +50,11 @@ pub fn elided(name: &str, width: usize, theme: &Theme) -> String {
     widget::elided(name, width, theme.glyphs)
 }
 
+/// The cells that a text takes.
+pub fn width_of(text: &str) -> u16 {
+    u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX)
+}
+
 /// A share as a percentage in six columns: ` 52.1%`; blank for NaN.
 pub fn percent(share: f64) -> String {
     if !share.is_finite() {
