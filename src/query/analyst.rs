@@ -6,7 +6,9 @@ use super::binned::Running;
 use super::held_out::{self, HeldOut};
 use super::histogram::{self, Counts};
 use super::snapshot::{self, Seen};
-use super::{Answer, Part, Query, Topic, binned, history, unit};
+use super::synchronisation::{self, Kept};
+use super::watch::{self, Watch};
+use super::{Answer, Part, Query, Topic, binned, history, oscillation, run_facts, unit};
 use crate::store::{RunReader, StoreError};
 
 /// Rows that are read at most for finer steps. A file without a pyramid has no others than single
@@ -19,12 +21,15 @@ pub type Interrupted<'a> = &'a dyn Fn() -> bool;
 /// Answers questions about one run.
 #[derive(Default)]
 pub struct Analyst {
-    /// Sums from the first step on, which go on where they ended.
-    running: Running,
+    /// What is known of all steps so far.
+    watch: Option<Watch>,
+    moments: Kept,
     /// What was counted last: a run that goes on, or a cursor that moves on, reads only what is new.
     histograms: Vec<Counts>,
     held_out: Vec<HeldOut>,
     snapshots: Vec<Seen>,
+    /// Sums from the first step on, which go on where they ended.
+    running: Running,
 }
 
 impl Analyst {
@@ -53,6 +58,9 @@ impl Analyst {
             interrupted,
         };
         let layout = &reader.header().layout;
+        let watch = self
+            .watch
+            .get_or_insert_with(|| Watch::new(reader.header()));
         match &query.topic {
             Topic::Steps { width } => {
                 let steps = reader.merged(&query.steps, *width, committed, MOST_ROWS)?;
@@ -76,6 +84,12 @@ impl Analyst {
             Topic::Parameter { index } => history::of(&source, *index),
             Topic::Classes { layer } => binned::classes(&source, *layer),
             Topic::LayersOfClass { class } => binned::layers_of_class(&source, *class),
+            Topic::Oscillation { layer } => oscillation::of(&source, *layer),
+            Topic::Synchronisation { class } => {
+                synchronisation::of(&source, *class, watch, &mut self.moments)
+            }
+            Topic::Events => watch::happened(&source, watch),
+            Topic::Run => run_facts::of(&source, watch),
             Topic::ClassLayers => binned::class_layers(&source),
             Topic::ClassLoss { class } => binned::class_loss(&source, *class),
             Topic::HeldOut => held_out::of(&source, &mut self.held_out),

@@ -39,7 +39,8 @@ pub struct Group {
     pub crossings: u64,
     /// Times that A changed from rising to falling, or back.
     pub turns: u64,
-    last: [f64; 2],
+    /// The last two allocations, newest first, to go on from.
+    pub(crate) last: [f64; 2],
 }
 
 impl Group {

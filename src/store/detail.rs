@@ -55,6 +55,26 @@ const WEIGHTS: Table = Table {
     behind: 0,
 };
 
+/// Running totals of some parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamSums {
+    /// Σ A, in nats.
+    pub lca_sum: Vec<f64>,
+    /// Steps with A < 0.
+    pub helped: Vec<u32>,
+}
+
+const LCA_SUMS: Table = Table {
+    values: "param/lca_sum",
+    index: "param/step",
+    behind: 0,
+};
+
+const HELPED: Table = Table {
+    values: "param/helped",
+    index: "param/step",
+    behind: 0,
+};
 /// Running totals, after so many steps.
 const fn totals(values: &'static str) -> Table {
     Table {
@@ -113,14 +133,6 @@ impl ParamRows<'_> {
         Ok(values.into_raw_vec_and_offset().0)
     }
 }
-/// Running totals of some parameters.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ParamSums {
-    /// Σ A, in nats.
-    pub lca_sum: Vec<f64>,
-    /// Steps with A < 0.
-    pub helped: Vec<u32>,
-}
 
 impl RunReader {
     /// After how many steps there are snapshots of the parameters' running totals.
@@ -128,7 +140,7 @@ impl RunReader {
     /// # Errors
     /// The file cannot be read.
     pub fn snapshot_steps(&self) -> Result<Vec<u64>, StoreError> {
-        self.steps_there(&totals("param/lca_sum"))
+        self.steps_there(&LCA_SUMS)
     }
 
     /// The totals of a range of parameters after `steps` steps, if there is a snapshot then.
@@ -148,8 +160,8 @@ impl RunReader {
                 params: there,
             });
         }
-        let lca_sum = self.part_of_row(&totals("param/lca_sum"), steps, &params)?;
-        let helped = self.part_of_row(&totals("param/helped"), steps, &params)?;
+        let lca_sum = self.part_of_row(&LCA_SUMS, steps, &params)?;
+        let helped = self.part_of_row(&HELPED, steps, &params)?;
         let both = lca_sum.zip(helped);
         Ok(both.map(|(lca_sum, helped)| ParamSums { lca_sum, helped }))
     }
