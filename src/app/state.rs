@@ -461,6 +461,17 @@ impl App {
         }
     }
 
+    /// A question about all steps up to the newest one shown, together.
+    #[must_use]
+    pub fn about_all(&self, topic: Topic) -> Query {
+        Query {
+            topic,
+            part: Part::All,
+            steps: 0..self.window.shown(self.timeline.end()),
+            columns: 1,
+        }
+    }
+
     /// A question about the step at the cursor; none before there is one.
     #[must_use]
     pub fn about_cursor(&self, topic: Topic) -> Option<Query> {
