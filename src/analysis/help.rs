@@ -173,7 +173,7 @@ mod tests {
         #[test]
         fn every_parameter_is_in_the_bin_of_its_share(
             steps in 1_u64..5000,
-            shares in prop::collection::vec(0.0..=1.0, 0..50),
+            shares in prop::collection::vec(0.0..=1.0_f64, 0..50),
         ) {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss,
                 reason = "a share of at most 5000 steps")]

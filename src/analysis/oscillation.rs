@@ -91,7 +91,9 @@ fn centred(x: &[f64]) -> Option<Vec<f64>> {
     // Twice, for what rounding has left in the mean.
     for _ in 0..2 {
         let mean = y.iter().filter(|value| value.is_finite()).sum::<f64>() / present;
-        y.iter_mut().for_each(|value| *value -= mean);
+        for value in &mut y {
+            *value -= mean;
+        }
     }
     let scale = largest(&y);
     for value in &mut y {
@@ -202,7 +204,7 @@ mod tests {
 
     fn wave(n: u32, period: f64, noise: f64, seed: u64) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let clean = |t: u32| (TAU * f64::from(t) / period).sin();
+        let clean = |t: u32| (TAU * f64::from(t) / period).cos();
         (0..n)
             .map(|t| clean(t) + noise * (rng.random::<f64>() - 0.5))
             .collect()

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compare::Other;
 use super::desk::Desk;
+use super::effect::Effect;
 use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
 use super::timeline::Timeline;
 use super::window::Window;
@@ -42,6 +44,15 @@ pub enum Action {
     /// Close what is open, or go one level up.
     Back,
     Sort,
+    /// All layers together, or the selected one alone.
+    Pool,
+    /// Another of the screen's charts in full, or all.
+    Focus,
+    /// Show the second run beside this one, or this one alone.
+    Compare,
+    /// The numbers of the view to the clipboard, or to files.
+    Copy,
+    Export,
     PreviousEvent,
     NextEvent,
     /// Look at the next parameter that was traced at every step.
@@ -56,6 +67,9 @@ pub enum Action {
     Type(char),
     Erase,
     Submit,
+    /// Complete the command, or recall one given before.
+    Complete,
+    Recall(i64),
     Help,
     Quit,
     /// Answers to the question whether to stop the training. A training in another process is stopped
@@ -70,6 +84,8 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlay {
     Help,
+    /// What can be typed behind `:`.
+    Commands,
     /// Quit while training: stop it or leave it running?
     AskQuit,
     /// The same about a training in another process, which can be told to stop.
@@ -139,6 +155,11 @@ pub struct App {
     pub parameter: usize,
     pub class: usize,
     pub sort: Sort,
+    /// Which of the screen's charts has all the room, from 1, where it has several; 0 is all of them.
+    /// Screens count it round.
+    pub focus: usize,
+    /// Charts of one thing are of all layers together, not of the selected one.
+    pub pooled: bool,
     /// Only layers and tensors whose names have this in them are listed.
     pub filter: String,
     /// What is being typed.
@@ -146,6 +167,11 @@ pub struct App {
     /// Rows by which the help is scrolled.
     pub help_scroll: usize,
     pub bookmarks: BTreeSet<u64>,
+    /// A second run, and whether it is shown beside this one.
+    pub other: Option<Box<Other>>,
+    pub comparing: bool,
+    /// Commands given before, the latest last.
+    pub(super) history: Vec<String>,
     /// What was asked about the run.
     pub desk: Desk,
     /// Set once the user has left.
@@ -160,6 +186,7 @@ pub struct App {
     speed: usize,
     playback: Option<Playback>,
     orders: Vec<Control>,
+    pub(super) effects: Vec<Effect>,
 }
 
 impl App {
@@ -182,10 +209,15 @@ impl App {
             parameter: 0,
             class: 0,
             sort: Sort::default(),
+            focus: 0,
+            pooled: true,
             filter: String::new(),
             prompt: None,
             help_scroll: 0,
             bookmarks: BTreeSet::new(),
+            other: None,
+            comparing: false,
+            history: Vec::new(),
             desk: Desk::default(),
             quit: None,
             status: Status::Running,
@@ -195,6 +227,7 @@ impl App {
             speed: 3,
             playback: None,
             orders: Vec::new(),
+            effects: Vec::new(),
         }
     }
 
@@ -272,19 +305,26 @@ impl App {
             Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => self.turn(action),
             Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
             Action::Enter => self.enter(),
+            Action::Back if self.comparing => self.comparing = false,
             Action::Back => self.depth = self.depth.up(),
+            Action::Compare => self.toggle_comparison(),
+            Action::Copy => self.effects.push(Effect::Copy(self.shown())),
+            Action::Export => self.export(None),
             Action::Sort => self.sort = self.sort.next(),
+            Action::Pool => self.pooled = !self.pooled,
+            Action::Focus => self.focus = self.focus.wrapping_add(1),
             Action::PreviousEvent => self.jump(false),
             Action::NextEvent => self.jump(true),
             Action::NextTraced => self.next_traced(),
             Action::Bookmark => self.toggle_bookmark(),
             Action::Command => self.ask_for(PromptKind::Command),
             Action::Filter => self.ask_for(PromptKind::Filter),
-            Action::Type(_) | Action::Erase | Action::Submit => self.edit(action),
-            Action::Help => {
-                self.overlay = Some(Overlay::Help);
-                self.help_scroll = 0;
-            }
+            Action::Type(_)
+            | Action::Erase
+            | Action::Submit
+            | Action::Complete
+            | Action::Recall(_) => self.edit(action),
+            Action::Help => self.open_help(Overlay::Help),
             Action::Quit if self.is_training() => self.overlay = Some(Overlay::AskQuit),
             // Asked twice, it need not be answered.
             Action::Quit if self.takes_orders() && self.overlay != Some(Overlay::AskLeave) => {
@@ -307,8 +347,12 @@ impl App {
             Action::NextScreen => self.screen.turned(1),
             _ => self.screen.turned(-1),
         };
+        if self.screen != screen {
+            self.focus = 0;
+        }
         self.screen = screen;
         self.depth = Depth::Network;
+        self.comparing = false;
     }
 
     /// Takes an answer in, to a question of the timeline or of a screen.
@@ -327,15 +371,29 @@ impl App {
         self.timeline.detail(&request, steps);
     }
 
+    /// Puts a second run beside this one, and shows both.
+    pub fn compare_with(&mut self, other: Other) {
+        self.other = Some(Box::new(other));
+        self.comparing = true;
+    }
+
     /// Orders to the training that have come up since the last call.
     pub fn take_orders(&mut self) -> Vec<Control> {
         std::mem::take(&mut self.orders)
     }
 
+    pub(super) fn open_help(&mut self, what: Overlay) {
+        self.overlay = Some(what);
+        self.help_scroll = 0;
+    }
+
     /// `p`: the opposite of what is, or of what has been ordered since.
     fn pause_or_resume(&mut self) {
+        self.order_pause(!self.pause.ordered.unwrap_or(self.pause.now));
+    }
+
+    pub(super) fn order_pause(&mut self, pause: bool) {
         if self.takes_orders() {
-            let pause = !self.pause.ordered.unwrap_or(self.pause.now);
             self.pause.ordered = Some(pause);
             self.orders.push(match pause {
                 true => Control::Pause,
@@ -344,6 +402,8 @@ impl App {
         } else if self.origin == Origin::Following && self.status == Status::Running {
             "this training takes no orders: its control socket cannot be reached"
                 .clone_into(&mut self.notice);
+        } else {
+            "no training is going on here".clone_into(&mut self.notice);
         }
     }
 

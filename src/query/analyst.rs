@@ -3,7 +3,12 @@
 use std::ops::Range;
 
 use super::binned::Running;
-use super::{Answer, Part, Query, Topic, binned, histogram, history, unit};
+use super::held_out::{self, HeldOut};
+use super::histogram::{self, Counts};
+use super::snapshot::{self, Seen};
+use super::synchronisation::{self, Kept};
+use super::watch::{self, Watch};
+use super::{Answer, Part, Query, Topic, binned, history, oscillation, run_facts, unit};
 use crate::store::{RunReader, StoreError};
 
 /// Rows that are read at most for finer steps. A file without a pyramid has no others than single
@@ -16,6 +21,13 @@ pub type Interrupted<'a> = &'a dyn Fn() -> bool;
 /// Answers questions about one run.
 #[derive(Default)]
 pub struct Analyst {
+    /// What is known of all steps so far.
+    watch: Option<Watch>,
+    moments: Kept,
+    /// What was counted last: a run that goes on, or a cursor that moves on, reads only what is new.
+    histograms: Vec<Counts>,
+    held_out: Vec<HeldOut>,
+    snapshots: Vec<Seen>,
     /// Sums from the first step on, which go on where they ended.
     running: Running,
 }
@@ -46,6 +58,9 @@ impl Analyst {
             interrupted,
         };
         let layout = &reader.header().layout;
+        let watch = self
+            .watch
+            .get_or_insert_with(|| Watch::new(reader.header()));
         match &query.topic {
             Topic::Steps { width } => {
                 let steps = reader.merged(&query.steps, *width, committed, MOST_ROWS)?;
@@ -69,7 +84,17 @@ impl Analyst {
             Topic::Parameter { index } => history::of(&source, *index),
             Topic::Classes { layer } => binned::classes(&source, *layer),
             Topic::LayersOfClass { class } => binned::layers_of_class(&source, *class),
-            Topic::Histogram { layer } => histogram::of(&source, *layer),
+            Topic::Oscillation { layer } => oscillation::of(&source, *layer),
+            Topic::Synchronisation { class } => {
+                synchronisation::of(&source, *class, watch, &mut self.moments)
+            }
+            Topic::Events => watch::happened(&source, watch),
+            Topic::Run => run_facts::of(&source, watch),
+            Topic::ClassLayers => binned::class_layers(&source),
+            Topic::ClassLoss { class } => binned::class_loss(&source, *class),
+            Topic::HeldOut => held_out::of(&source, &mut self.held_out),
+            Topic::Snapshot { layer } => snapshot::of(&source, *layer, &mut self.snapshots),
+            Topic::Histogram { layer } => histogram::of(&source, *layer, &mut self.histograms),
         }
     }
 
@@ -95,6 +120,22 @@ pub(super) struct Source<'a> {
     pub columns: u32,
     pub interrupted: Interrupted<'a>,
 }
+
+/// Of results that grow with their steps, the one that a range of steps goes on from, or an empty one:
+/// taken out of those that are kept.
+pub(super) fn resumed<T: Default>(
+    kept: &mut Vec<T>,
+    steps: &Range<u64>,
+    of: impl Fn(&T) -> &Range<u64>,
+) -> T {
+    let usable =
+        |it: &T| of(it).start == steps.start && of(it).end <= steps.end && !of(it).is_empty();
+    let at = kept.iter().position(usable);
+    at.map_or_else(T::default, |at| kept.remove(at))
+}
+
+/// Results that are kept: those of a screen's ranges.
+pub(super) const KEPT: usize = 3;
 
 fn clipped(steps: &Range<u64>, committed: u64) -> Range<u64> {
     let end = steps.end.min(committed);

@@ -39,7 +39,8 @@ pub struct Group {
     pub crossings: u64,
     /// Times that A changed from rising to falling, or back.
     pub turns: u64,
-    last: [f64; 2],
+    /// The last two allocations, newest first, to go on from.
+    pub(crate) last: [f64; 2],
 }
 
 impl Group {
@@ -173,6 +174,49 @@ pub(super) fn layers_of_class(source: &Source, class: u32) -> Result<Answer, Sto
         for row in 0..rows.len() {
             out.extend(rows.values(row, start..start + layers));
         }
+    })
+}
+
+/// All layers within every class.
+pub(super) fn class_layers(source: &Source) -> Result<Answer, StoreError> {
+    let header = source.reader.header();
+    let groups = header.classes.len() * header.layout.layers.len();
+    by_class(source, groups, |rows, out| {
+        for row in 0..rows.len() {
+            out.extend(rows.values(row, 0..groups));
+        }
+    })
+}
+
+/// The loss of a class after each step.
+pub(super) fn class_loss(source: &Source, class: u32) -> Result<Answer, StoreError> {
+    if class as usize >= source.reader.header().classes.len() {
+        return Ok(no_such("class", class));
+    }
+    let Some(table) = source.reader.table("loss/train_class")? else {
+        return Ok(Answer::Unknown(
+            "this run file has no losses of classes".to_owned(),
+        ));
+    };
+    // Row t + 1 is the loss after step t.
+    let after = Source {
+        steps: source.steps.start + 1..source.steps.end + 1,
+        ..*source
+    };
+    let at = class as usize;
+    let answer = bin(&after, &table, 1, |rows, out| {
+        for row in 0..rows.len() {
+            out.extend(rows.values(row, at..at + 1));
+        }
+    })?;
+    Ok(match answer {
+        Answer::Binned(mut binned) => {
+            for edge in &mut binned.edges {
+                *edge = edge.saturating_sub(1);
+            }
+            Answer::Binned(binned)
+        }
+        other => other,
     })
 }
 

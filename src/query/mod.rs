@@ -10,9 +10,16 @@
 
 mod analyst;
 mod binned;
+mod held_out;
 mod histogram;
 mod history;
+mod oscillation;
+mod run_facts;
+mod settings;
+mod snapshot;
+mod synchronisation;
 mod unit;
+mod watch;
 
 use std::ops::Range;
 
@@ -20,9 +27,15 @@ use serde::{Deserialize, Serialize};
 
 pub use analyst::{Analyst, Interrupted};
 pub use binned::{Binned, Group};
+pub use held_out::{HeldOut, Split};
 pub use histogram::Histogram;
 pub use history::History;
+pub use oscillation::{BestLag, Curve, Oscillation, TAIL};
+pub use run_facts::{DECADES, FIRST_DECADE, Quality, RunFacts};
+pub use snapshot::Snapshot;
+pub use synchronisation::{Chance, Synchronisation};
 pub use unit::{RecordedSums, UnitParams, Weights};
+pub use watch::Happened;
 
 use crate::record::StepSummary;
 
@@ -55,8 +68,38 @@ pub enum Topic {
     Classes { layer: Option<u32> },
     /// Allocations of all layers within one class: [`Answer::Binned`], `[L]`.
     LayersOfClass { class: u32 },
+    /// Allocations of the training loss by class and layer: [`Answer::Binned`], `[C·L]`, class by class.
+    ClassLayers,
+    /// A class's mean training loss after each step, in nats: [`Answer::Binned`], `[1]`.
+    ClassLoss { class: u32 },
+    /// Where layers help the training and hurt the held-out loss, or the other way round:
+    /// [`Answer::HeldOut`].
+    HeldOut,
+    /// The running totals of every parameter, of one layer or of all, at the last snapshot within the
+    /// steps: [`Answer::Snapshot`].
+    Snapshot { layer: Option<u32> },
     /// How often allocations of each size occurred, in one layer or in all: [`Answer::Histogram`].
     Histogram { layer: Option<u32> },
+    /// How a layer oscillates: [`Answer::Oscillation`].
+    Oscillation { layer: u32 },
+    /// The layers' moments of learning in the run so far, of the training loss or within one class:
+    /// [`Answer::Synchronisation`].
+    Synchronisation { class: Option<u32> },
+    /// Events and lints of the run so far: [`Answer::Happened`].
+    Events,
+    /// What the run so far has cost, and its file: [`Answer::Run`].
+    Run,
+}
+
+impl Topic {
+    /// Whether work on it that was given up goes on where it stopped: it may always be interrupted.
+    #[must_use]
+    pub fn resumes(&self) -> bool {
+        matches!(
+            self,
+            Self::Synchronisation { .. } | Self::Events | Self::Run
+        )
+    }
 }
 
 /// Which of a screen's ranges of steps a question is about.
@@ -106,6 +149,12 @@ pub enum Answer {
     Steps(Vec<StepSummary>),
     Binned(Binned),
     Histogram(Histogram),
+    Oscillation(Box<Oscillation>),
+    Synchronisation(Synchronisation),
+    Happened(Happened),
+    Run(Box<RunFacts>),
+    HeldOut(HeldOut),
+    Snapshot(Snapshot),
     Unit(UnitParams),
     History(History),
     /// The run does not say, and this is why and what to do: a sentence for the screen.

@@ -60,6 +60,35 @@ impl RunReader {
     }
 }
 
+impl RunReader {
+    /// Steps done at the newest whole checkpoint in the file; none where there is none, or it cannot
+    /// be read just now: one of its two slots may be being written.
+    ///
+    /// # Errors
+    /// The file system does not say how long the file is.
+    pub fn checkpoint_step(&self) -> Result<Option<u64>, StoreError> {
+        let bounds = self.bounds()?;
+        let step = |slot: usize| {
+            let name = |of: &str| format!("checkpoint/{slot}/{of}");
+            let digest = bounds.vector::<u8>(self.file(), &name("digest")).ok()?;
+            // A slot that is empty, or was written only half, has no sum.
+            let whole = digest.iter().any(|&byte| byte != 0);
+            let step = bounds.vector::<u64>(self.file(), &name("step")).ok()?;
+            step.first().copied().filter(|_| whole)
+        };
+        let there = self.file().link_exists("checkpoint");
+        Ok((0..2).filter(|_| there).filter_map(step).max())
+    }
+
+    /// Bytes of the file as it is now.
+    ///
+    /// # Errors
+    /// The file system does not say.
+    pub fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.bounds()?.len())
+    }
+}
+
 impl Table<'_> {
     /// Values in a row.
     #[must_use]

@@ -5,6 +5,7 @@ use std::fmt;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::app::{Action, App, Overlay, Screen};
+use crate::key_name::KeyName;
 
 /// A row of the help: keys that belong together.
 pub struct Group {
@@ -29,6 +30,8 @@ pub enum Key {
     Code(KeyCode),
     Shift(KeyCode),
     Ctrl(char),
+    /// Any other combination.
+    Named(KeyName),
 }
 
 use Key::{Char, Code, Shift};
@@ -188,6 +191,16 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("scale", Action::ToggleScale, &[Char('g')])],
     },
     Group {
+        help: "one of the screen's charts in full, the next, all",
+        footer: "chart",
+        bindings: &[bind("focus", Action::Focus, &[Char('f')])],
+    },
+    Group {
+        help: "distribution of all layers, or of the selected one",
+        footer: "",
+        bindings: &[bind("pool", Action::Pool, &[Char('a')])],
+    },
+    Group {
         help: "sort the list",
         footer: "sort",
         bindings: &[bind("sort", Action::Sort, &[Char('s')])],
@@ -196,6 +209,19 @@ pub const GROUPS: &[Group] = &[
         help: "to the next parameter that was traced",
         footer: "",
         bindings: &[bind("next-traced", Action::NextTraced, &[Char('t')])],
+    },
+    Group {
+        help: "a second run beside this one, or this one alone",
+        footer: "compare",
+        bindings: &[bind("compare", Action::Compare, &[Char('c')])],
+    },
+    Group {
+        help: "the numbers in view: to the clipboard; to files",
+        footer: "copy, export",
+        bindings: &[
+            bind("copy", Action::Copy, &[Char('y')]),
+            bind("export", Action::Export, &[Char('e')]),
+        ],
     },
     Group {
         help: "show only layers and tensors with these letters",
@@ -262,14 +288,7 @@ impl KeyMap {
     }
 
     fn lookup(&self, key: KeyEvent) -> Option<Action> {
-        let pressed = match key.code {
-            KeyCode::Char(c) if key.modifiers.contains(KeyModifiers::CONTROL) => Key::Ctrl(c),
-            KeyCode::Char(c) => Char(c),
-            code if key.modifiers.contains(KeyModifiers::SHIFT) && code != KeyCode::BackTab => {
-                Shift(code)
-            }
-            code => Code(code),
-        };
+        let pressed = Key::of_event(key)?;
         let bindings = GROUPS.iter().flat_map(|group| group.bindings);
         let keys = self.groups.iter().flatten();
         let found = bindings.zip(keys).find(|(_, keys)| keys.contains(&pressed));
@@ -315,6 +334,7 @@ impl Key {
             Char(' ') => "Space".to_owned(),
             Char(c) => c.to_string(),
             Self::Ctrl(c) => format!("Ctrl-{c}"),
+            Self::Named(name) => name.to_string(),
             Shift(code) => format!("Shift {}", Code(code).text(ascii)),
             Code(code) => match (code, ascii) {
                 (KeyCode::Left, false) => "←".to_owned(),
@@ -370,16 +390,15 @@ pub fn pressed(
             KeyCode::Char('c') if typing => return Some(Request::Act(Action::Dismiss)),
             KeyCode::Char('c') => return Some(Request::Act(Action::Quit)),
             KeyCode::Char('z') => return Some(Request::Suspend),
-            KeyCode::Char(_) => {
+            _ => {
                 let bound = keys.lookup(key).filter(|_| !typing && overlay.is_none());
                 return bound.map(Request::Act);
             }
-            _ => return None,
         }
     }
     let action = match overlay {
         _ if typing => typed(key),
-        Some(Overlay::Help) => help(keys, key),
+        Some(Overlay::Help | Overlay::Commands) => help(keys, key),
         Some(Overlay::AskQuit) => match key.code {
             KeyCode::Char('s' | 'S') => Some(Action::StopAndQuit),
             KeyCode::Char('l' | 'L') => Some(Action::LeaveRunning),
@@ -412,6 +431,9 @@ fn typed(key: KeyEvent) -> Option<Action> {
         KeyCode::Backspace => Some(Action::Erase),
         KeyCode::Enter => Some(Action::Submit),
         KeyCode::Esc => Some(Action::Dismiss),
+        KeyCode::Tab => Some(Action::Complete),
+        KeyCode::Up => Some(Action::Recall(1)),
+        KeyCode::Down => Some(Action::Recall(-1)),
         _ => None,
     }
 }

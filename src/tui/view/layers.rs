@@ -17,9 +17,10 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 use ratatui::widgets::Widget;
 
-use super::words::{self, either, elided, every, percent};
+use super::sheet::{NUMBER, nats, number, residual_style};
+use super::words::{self, either, elided, every, percent, width_of};
 use crate::analysis::bins::Extent;
-use crate::analysis::scale::{Scale, format_signed};
+use crate::analysis::scale::Scale;
 use crate::app::{App, GroupSums, Stretch};
 use crate::tui::theme::Theme;
 use crate::tui::widget::SignedBars;
@@ -29,7 +30,6 @@ const FIXED_ROWS: u16 = 4;
 /// A layer's row is at most so high.
 const TALLEST: u16 = 7;
 /// Widths of the number columns.
-const NUMBER: u16 = 9;
 const SMALL: u16 = 7;
 /// The narrowest sparkline that is still drawn.
 const NARROWEST: u16 = 8;
@@ -272,13 +272,8 @@ impl<'a> Table<'a> {
     /// Allocations in the three ranges of steps, and what the parameters did in the window.
     fn draw_numbers(&self, buf: &mut Buffer, y: u16, sums: impl Fn(&Stretch<'a>) -> GroupSums) {
         for (column, steps) in self.ranges() {
-            let lca = sums(steps).lca;
-            let style = match lca {
-                lca if lca < 0.0 => self.theme.help,
-                lca if lca > 0.0 => self.theme.hurt,
-                _ => Style::default(),
-            };
-            self.right(buf, y, column, &number(lca), style);
+            let (text, style) = nats(sums(steps).lca, self.theme);
+            self.right(buf, y, column, &text, style);
         }
         let window = sums(&self.window);
         let (help, flips) = (percent(window.help_share()), every(window.steps_per_flip()));
@@ -304,12 +299,9 @@ impl<'a> Table<'a> {
         self.left(buf, y + 2, columns.name, "residual", theme.header);
         for (column, steps) in self.ranges() {
             let (change, residual) = (steps.loss_change(), steps.residual());
-            self.right(buf, y + 1, column, &number(change), Style::default());
-            let style = match self.closes(steps.len(), change, residual) {
-                true => theme.dim,
-                false => theme.warning,
-            };
-            self.right(buf, y + 2, column, &number(residual), style);
+            self.right(buf, y + 1, column, &number(change, theme), Style::default());
+            let style = residual_style(app, theme, steps);
+            self.right(buf, y + 2, column, &number(residual, theme), style);
         }
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let each = self.all.gradient_evals() as f64 / self.all.len() as f64;
@@ -321,16 +313,6 @@ impl<'a> Table<'a> {
                 text = format!("{text}; points of up to {coarsest} steps");
             }
             self.left(buf, y + 2, columns.bars, &text, theme.dim);
-        }
-    }
-
-    /// Whether the sum can be trusted: a step's residual is within the run's tolerance, that of many
-    /// steps within a hundredth of the change of the loss.
-    fn closes(&self, steps: u64, change: f64, residual: f64) -> bool {
-        let tolerance = self.app.header.tolerance;
-        match steps {
-            0 | 1 => residual.abs() <= tolerance,
-            _ => residual.abs() <= tolerance.max(change.abs() / 100.0),
         }
     }
 
@@ -355,13 +337,4 @@ impl<'a> Table<'a> {
         };
         cell.intersection(self.area)
     }
-}
-
-fn width_of(text: &str) -> u16 {
-    u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX)
-}
-
-/// A signed number that fits its column with a blank before it.
-fn number(value: f64) -> String {
-    format_signed(value, usize::from(NUMBER) - 1)
 }

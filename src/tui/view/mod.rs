@@ -1,7 +1,16 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
 mod cells;
+mod class_curves;
+mod classes;
+mod compare;
+mod decomposition;
+mod distribution;
+mod distribution_numbers;
+#[cfg(test)]
+mod drill_tests;
 mod footer;
+mod held_out;
 mod help;
 mod layer;
 mod layers;
@@ -9,7 +18,12 @@ mod loss;
 mod overview;
 mod parameter;
 mod question;
+mod sheet;
+mod spread;
+mod status;
 mod tabs;
+#[cfg(test)]
+pub(crate) mod testing;
 mod title;
 mod unit;
 mod unit_curves;
@@ -36,7 +50,17 @@ struct View {
 /// What the app shows.
 fn view_of(app: &App) -> View {
     let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
+    if app.compared().is_some() {
+        return View {
+            draw: compare::draw,
+            wants: compare::wants,
+        };
+    }
     match (app.depth, app.screen) {
+        (Depth::Network, Screen::Decomposition) => View {
+            draw: decomposition::draw,
+            wants: nothing,
+        },
         (Depth::Layer(_), _) => View {
             draw: layer::draw,
             wants: layer::wants,
@@ -49,16 +73,21 @@ fn view_of(app: &App) -> View {
             draw: parameter::draw,
             wants: parameter::wants,
         },
+        (Depth::Network, Screen::Classes) => View {
+            draw: classes::draw,
+            wants: classes::wants,
+        },
+        (Depth::Network, Screen::Distribution) => View {
+            draw: distribution::draw,
+            wants: distribution::wants,
+        },
+        (Depth::Network, Screen::HeldOut) => View {
+            draw: held_out::draw,
+            wants: held_out::wants,
+        },
         (
             Depth::Network,
-            Screen::Overview
-            | Screen::Decomposition
-            | Screen::Oscillation
-            | Screen::Synchronisation
-            | Screen::Classes
-            | Screen::Distribution
-            | Screen::HeldOut
-            | Screen::Run,
+            Screen::Overview | Screen::Oscillation | Screen::Synchronisation | Screen::Run,
         ) => View {
             draw: overview::draw,
             wants: nothing,
@@ -112,6 +141,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     footer::draw(footer, buf, app, theme, keys);
     match app.overlay {
         Some(Overlay::Help) => help::draw(area, buf, app, theme, keys),
+        Some(Overlay::Commands) => help::draw_commands(area, buf, app, theme),
         Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}
     }
@@ -126,106 +156,9 @@ mod tests {
     use super::*;
     use crate::app::Action;
     use crate::feed::{FeedEvent, Origin};
-    use crate::layout::{ParamLayout, TensorKind};
-    use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
+    use crate::record::Status;
     use crate::tui::theme::{ColorLevel, Glyphs};
-
-    fn header(layers: usize) -> RunHeader {
-        let mut layout = ParamLayout::default();
-        for layer in 0..layers {
-            let name = format!("block{}.conv{layer}", layer / 3);
-            layout.push_layer(&name, "linear", 3, &[(TensorKind::Weight, vec![3, 4])]);
-        }
-        RunHeader {
-            producer: "lcascope test".to_owned(),
-            created: "2026-01-01T00:00:00Z".to_owned(),
-            device: "cpu".to_owned(),
-            dataset: "MNIST sample".to_owned(),
-            integrator: "adaptive".to_owned(),
-            slice_size: 1,
-            network: "mnist-fc".to_owned(),
-            planned_steps: 500,
-            steps_per_epoch: 24,
-            tolerance: 1e-3,
-            layout,
-            ..RunHeader::default()
-        }
-    }
-
-    /// A run whose every step changes the loss by the sum of its layers and a residual.
-    fn app(layers: usize, allocations: &[f64]) -> App {
-        let mut app = App::new(Arc::new(header(layers)), Origin::Live);
-        app.event(FeedEvent::Start(Losses {
-            train: 2.5,
-            ..Losses::default()
-        }));
-        let mut loss = 2.5;
-        for (step, &a) in (0..).zip(allocations) {
-            let layers: Vec<LayerSummary> = (0..layers)
-                .map(|l| {
-                    let lca = if l % 2 == 0 { a } else { -a / 2.0 };
-                    LayerSummary {
-                        lca,
-                        lca_min: lca,
-                        lca_max: lca,
-                        helped: 6,
-                        hurt: 4,
-                        update_flips: 2,
-                        ..LayerSummary::default()
-                    }
-                })
-                .collect();
-            let total: f64 = layers.iter().map(|l| l.lca).sum();
-            let before = loss;
-            loss += total + 1e-4;
-            app.event(FeedEvent::Steps(vec![StepSummary {
-                first: step,
-                end: step + 1,
-                epoch: 0.0,
-                learning_rate: 0.05,
-                batch_loss: before,
-                seconds: 0.1,
-                gradient_evals: 2,
-                segments: 2,
-                loss_before: before,
-                loss_after: loss,
-                train_accuracy: 0.9,
-                test_loss: loss + 0.1,
-                test_accuracy: 0.8,
-                loss_min: loss,
-                loss_max: loss,
-                test_min: loss + 0.1,
-                test_max: loss + 0.1,
-                total,
-                residual: 1e-4,
-                worst_residual: 1e-4,
-                above_tolerance: 0,
-                layers,
-            }]));
-        }
-        app
-    }
-
-    fn theme() -> Theme {
-        Theme::new(ColorLevel::TrueColor, Glyphs::Braille)
-    }
-
-    fn text(app: &App, width: u16, height: u16, theme: &Theme) -> String {
-        let area = Rect::new(0, 0, width, height);
-        let mut buf = Buffer::empty(area);
-        draw(area, &mut buf, app, theme, &KeyMap::default());
-        let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
-        (0..height)
-            .map(|y| line(y).trim_end().to_owned() + "\n")
-            .collect()
-    }
-
-    fn row<'a>(screen: &'a str, name: &str) -> Vec<&'a str> {
-        let line = screen
-            .lines()
-            .find(|line| line.trim_start().starts_with(name));
-        line.unwrap_or_default().split_whitespace().collect()
-    }
+    use testing::{any_glyphs, app, app_of, header, odd_allocations, row, text, theme};
 
     #[test]
     fn the_overview_closes_at_every_common_size() {
@@ -373,14 +306,19 @@ mod tests {
             width in 1u16..260,
             height in 1u16..90,
             layers in 0usize..30,
-            allocations in prop::collection::vec(prop_oneof![
-                any::<f64>(), -1.0f64..1.0, Just(0.0), Just(f64::NAN), Just(f64::INFINITY),
-            ], 0..40),
+            allocations in odd_allocations(),
             overlay in 0u8..3,
-            glyphs in prop_oneof![Just(Glyphs::Braille), Just(Glyphs::Blocks), Just(Glyphs::Ascii)],
+            glyphs in any_glyphs(),
             moves in prop::collection::vec(-60i64..60, 0..4),
+            screen in prop::sample::select(Screen::ALL.to_vec()),
+            (classes, held_out, focus) in (0usize..12, any::<bool>(), 0usize..6),
         ) {
-            let mut app = app(layers, &allocations);
+            let mut header = header(layers);
+            header.held_out_lca = held_out;
+            header.classes = (0..classes).map(|class| class.to_string()).collect();
+            let mut app = app_of(header, &allocations);
+            app.act(Action::Screen(screen));
+            app.focus = focus;
             for steps in moves {
                 app.act(Action::Move(steps));
                 app.act(Action::ZoomIn);
@@ -390,7 +328,10 @@ mod tests {
                 2 => app.act(Action::Quit),
                 _ => {}
             }
-            text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));
+            let theme = Theme::new(ColorLevel::Ansi16, glyphs);
+            let shown = text(&app, width, height, &theme);
+            prop_assert!(glyphs != Glyphs::Ascii || shown.is_ascii(), "{}", shown);
+            let _ = wants(Rect::new(0, 0, width, height), &app, &theme);
         }
     }
 }

@@ -243,6 +243,7 @@ fn join(a: Rows, b: Rows) -> (Rows, Rows) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::bins;
     use crate::tui::theme::ColorLevel;
     use proptest::prelude::*;
     use ratatui::buffer::Cell;
