@@ -4,6 +4,8 @@
 mod common;
 #[path = "queries/naive.rs"]
 mod naive;
+#[path = "queries/statistics.rs"]
+mod statistics;
 #[path = "../examples/synthetic/mod.rs"]
 mod synthetic;
 
@@ -53,11 +55,19 @@ fn topics(reader: &RunReader) -> Vec<Topic> {
         Topic::Tensors,
         Topic::Classes { layer: None },
         Topic::Histogram { layer: None },
+        Topic::Snapshot { layer: None },
+        Topic::Synchronisation { class: None },
+        Topic::ClassLayers,
+        Topic::HeldOut,
+        Topic::Events,
+        Topic::Run,
     ];
     for layer in 0..layers {
         topics.push(Topic::Units { layer });
         topics.push(Topic::Classes { layer: Some(layer) });
         topics.push(Topic::Histogram { layer: Some(layer) });
+        topics.push(Topic::Snapshot { layer: Some(layer) });
+        topics.push(Topic::Oscillation { layer });
         let units = count(header.layout.layers[layer as usize].units.len());
         for unit in [0, units - 1] {
             topics.push(Topic::Unit {
@@ -68,7 +78,12 @@ fn topics(reader: &RunReader) -> Vec<Topic> {
         }
     }
     let classes = 0..count(header.classes.len());
-    topics.extend(classes.map(|class| Topic::LayersOfClass { class }));
+    for class in classes.filter(|class| class % 3 == 0) {
+        topics.push(Topic::LayersOfClass { class });
+        topics.push(Topic::ClassLoss { class });
+        let class = Some(class);
+        topics.push(Topic::Synchronisation { class });
+    }
     let params = header.layout.params() as u64;
     let traced = header.traced.iter().take(2).copied();
     let untraced = (0..params).filter(|index| !header.traced.contains(index));
@@ -104,7 +119,15 @@ fn check(naive: &Naive, query: &Query, answer: &Answer) {
         Topic::LayersOfClass { class } if naive.has_classes(&steps) => {
             binned(&naive.layers_of_class(*class as usize));
         }
-        Topic::Classes { .. } | Topic::LayersOfClass { .. } => unknown(),
+        Topic::ClassLayers if naive.has_classes(&steps) => binned(&naive.class_layers()),
+        Topic::Classes { .. } | Topic::LayersOfClass { .. } | Topic::ClassLayers => unknown(),
+        Topic::ClassLoss { class } => binned(&naive.class_loss(*class as usize)),
+        Topic::HeldOut
+        | Topic::Snapshot { .. }
+        | Topic::Oscillation { .. }
+        | Topic::Synchronisation { .. }
+        | Topic::Events
+        | Topic::Run => naive.check_statistics(query, answer, &steps),
         Topic::Histogram { layer } => match answer {
             Answer::Histogram(histogram) => {
                 let layer = layer.map(|layer| layer as usize);
@@ -189,6 +212,20 @@ fn check_binned(binned: &Binned, series: &[Series], steps: &Range<u64>, columns:
     }
 }
 
+fn has_columns(topic: &Topic) -> bool {
+    !matches!(
+        topic,
+        Topic::Steps { .. }
+            | Topic::Histogram { .. }
+            | Topic::Snapshot { .. }
+            | Topic::Synchronisation { .. }
+            | Topic::HeldOut
+            | Topic::Unit { .. }
+            | Topic::Events
+            | Topic::Run
+    )
+}
+
 fn answers_are_what_the_file_says(path: &Path) {
     let reader = RunReader::open(path).unwrap();
     let naive = Naive::of(path);
@@ -205,7 +242,7 @@ fn answers_are_what_the_file_says(path: &Path) {
                     };
                     let answer = ask(&mut analyst, &reader, &query);
                     check(&naive, &query, &answer);
-                    if matches!(topic, Topic::Steps { .. } | Topic::Histogram { .. }) {
+                    if !has_columns(&topic) {
                         break;
                     }
                 }
@@ -245,6 +282,10 @@ fn what_a_run_does_not_have_is_said() {
         (Topic::Classes { layer: Some(3) }, "layer 3"),
         (Topic::LayersOfClass { class: 10 }, "class 10"),
         (Topic::Histogram { layer: Some(far) }, "layer"),
+        (Topic::Snapshot { layer: Some(3) }, "layer 3"),
+        (Topic::Oscillation { layer: 3 }, "layer 3"),
+        (Topic::ClassLoss { class: 10 }, "class 10"),
+        (Topic::Synchronisation { class: Some(10) }, "class 10"),
         (
             Topic::Unit {
                 layer: 0,
@@ -291,8 +332,15 @@ fn long_work_is_given_up_when_something_else_is_asked() {
                 columns,
             };
             let answer = analyst.answer(&reader, &query, &|| true).unwrap();
-            let gives_up = !matches!(topic, Topic::Steps { .. });
-            assert_eq!(answer == Answer::Interrupted, gives_up, "{query:?}");
+            // What is known, or read at once, is answered.
+            let at_once = match topic {
+                Topic::Steps { .. } | Topic::Snapshot { .. } => true,
+                Topic::Events | Topic::Run | Topic::Synchronisation { .. } => {
+                    answer != Answer::Interrupted
+                }
+                _ => part == Part::All && answer != Answer::Interrupted,
+            };
+            assert_eq!(answer == Answer::Interrupted, !at_once, "{query:?}");
             // Half an answer is not remembered as a whole one.
             let answer = ask(&mut analyst, &reader, &query);
             check(&naive, &query, &answer);

@@ -12,7 +12,7 @@ use crate::common::{Layout, RunFile};
 pub type Series = Vec<(u64, f64)>;
 
 pub struct Naive {
-    file: RunFile,
+    pub file: RunFile,
     pub layout: Layout,
     pub steps: u64,
     classes: usize,
@@ -118,6 +118,23 @@ impl Naive {
         self.columns("lca/class_layer", class * layers..(class + 1) * layers)
     }
 
+    /// Class by class.
+    pub fn class_layers(&self) -> Vec<Series> {
+        self.columns("lca/class_layer", 0..self.classes * self.layout.layers)
+    }
+
+    /// After each step.
+    pub fn class_loss(&self, class: usize) -> Vec<Series> {
+        let mut losses = self.columns("loss/train_class", class..class + 1);
+        for series in &mut losses {
+            series.remove(0);
+            for (step, _) in series {
+                *step -= 1;
+            }
+        }
+        losses
+    }
+
     pub fn check_histogram(&self, found: &Histogram, layer: Option<usize>, steps: &Range<u64>) {
         let counts = self.file.counts("lca/histogram");
         let edges = self.file.reals("lca/histogram_edges").values;
@@ -202,7 +219,7 @@ impl Naive {
     }
 
     /// The last row of a list of steps done that is not behind `after`.
-    fn row_until(&self, path: &str, after: u64) -> Option<(usize, u64)> {
+    pub fn row_until(&self, path: &str, after: u64) -> Option<(usize, u64)> {
         let steps = self.file.counts(path).values;
         let until = steps.iter().copied().enumerate().filter(|it| it.1 <= after);
         until.last()
