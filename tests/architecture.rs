@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("control", &["train"]),
     ("store", &["layout", "record"]),
-    ("query", &["analysis", "layout", "record", "store"]),
+    ("query", &["analysis", "layout", "optim", "record", "store"]),
     ("feed", &["control", "query", "record", "store", "train"]),
     (
         "app",
@@ -30,20 +30,29 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "tui",
-        &["analysis", "app", "feed", "layout", "query", "record"],
+        &[
+            "analysis", "app", "feed", "key_name", "layout", "query", "record",
+        ],
+    ),
+    ("key_name", &[]),
+    ("state", &[]),
+    ("export", &["analysis"]),
+    (
+        "sheet",
+        &["analysis", "export", "layout", "query", "record", "store"],
     ),
     (
         "config",
         &[
-            "data", "engine", "lca", "model", "optim", "store", "train", "tui",
+            "data", "engine", "key_name", "lca", "model", "optim", "store", "train", "tui",
         ],
     ),
-    ("cli", &["config", "tui"]),
+    ("cli", &["config", "export", "sheet", "tui"]),
     (
         "session",
         &[
-            "app", "cli", "config", "control", "data", "engine", "feed", "lca", "model", "optim",
-            "record", "store", "train", "tui",
+            "app", "cli", "config", "control", "data", "engine", "export", "feed", "lca", "model",
+            "optim", "record", "sheet", "state", "store", "train", "tui",
         ],
     ),
 ];
@@ -56,6 +65,9 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("candle_core", &["engine"]),
     ("candle_nn", &["engine"]),
     ("clap", &["cli", "config", "session"]),
+    ("tiny_skia", &["export"]),
+    ("ab_glyph", &["export"]),
+    ("etcetera", &["config", "state"]),
     ("indicatif", &["session"]),
     ("signal_hook", &["session", "tui"]),
     (

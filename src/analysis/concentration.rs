@@ -1,7 +1,7 @@
 //! How few parameters do most of the work.
 //!
 //! The parameters that help have the helping totals `h_i = −Σ_t A_t,i > 0`, those that hurt the hurting
-//! totals `Σ_t A_t,i > 0`; each side is looked at by itself. Of its n totals, x_1 ≤ … ≤ x_n:
+//! totals `Σ_t A_t,i > 0`; each side is looked at by itself. Of its n totals, `x_1 ≤ … ≤ x_n`:
 //!
 //! ```text
 //! Gini    G = Σ_i (2i − n − 1) x_i / (n Σ_i x_i)      0: all equal, 1 − 1/n: one does everything

@@ -228,9 +228,9 @@ fn event(step: &Step, kind: EventKind, value: f64) -> Event {
 fn usual(changes: &VecDeque<f64>) -> (f64, f64) {
     let mut values: Vec<f64> = changes.iter().copied().collect();
     let middle = median(&mut values);
-    values
-        .iter_mut()
-        .for_each(|value| *value = (*value - middle).abs());
+    for value in &mut values {
+        *value = (*value - middle).abs();
+    }
     (middle, 1.4826 * median(&mut values))
 }
 

@@ -17,7 +17,7 @@
 //! Smyth, *Permutation p-values should never be zero*, 2010: the run itself counts as one draw.
 //!
 //! Two moments of a layer that meet after a move are still counted as two, so that the moves lose none
-//! of them. Circular moves have a known mean, against which the code is tested: of a layer with n_l
+//! of them. Circular moves have a known mean, against which the code is tested: of a layer with `n_l`
 //! moments each is shared with probability `1 − Π_{m ≠ l} (1 − n_m/T)`.
 
 use std::ops::Range;
@@ -87,7 +87,7 @@ pub fn null(sets: &[Vec<u64>], run: &Range<u64>, model: Model, draws: Draws) -> 
     let sets: Vec<Vec<u64>> = sets.iter().map(|set| within(set, run)).collect();
     let steps = run.end.saturating_sub(run.start);
     let moments: usize = sets.iter().map(Vec::len).sum();
-    let mut rng = ChaCha8Rng::seed_from_u64(draws.seed);
+    let mut random = Random::new(draws.seed);
     let mut tally = Tally::new(moments);
     // `[moments + 1]`: draws with so many pairs.
     let mut counts = vec![0_u32; moments + 1];
@@ -100,11 +100,11 @@ pub fn null(sets: &[Vec<u64>], run: &Range<u64>, model: Model, draws: Draws) -> 
             match model {
                 Model::Jitter => {
                     for moves in &moves[layer as usize] {
-                        tally.add(moves.draw(&mut rng), layer);
+                        tally.add(moves.draw(&mut random), layer);
                     }
                 }
                 Model::Circular if steps > 0 => {
-                    let by = rng.random_range(0..steps);
+                    let by = random.rng.random_range(0..steps);
                     for step in set {
                         let room = steps - step;
                         tally.add(if by < room { step + by } else { by - room }, layer);
@@ -202,8 +202,40 @@ impl Moves {
         moves
     }
 
-    fn draw(&self, rng: &mut ChaCha8Rng) -> u64 {
-        self.to[rng.random_range(0..self.count) as usize]
+    fn draw(&self, random: &mut Random) -> u64 {
+        let index = match self.count {
+            4 => random.below_4(),
+            count => random.rng.random_range(0..count),
+        };
+        self.to[index as usize]
+    }
+}
+
+/// Random numbers, of which nearly every one has two bits: 32 of them are drawn at once.
+struct Random {
+    rng: ChaCha8Rng,
+    bits: u64,
+    /// How many of `bits` are left.
+    left: u32,
+}
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            bits: 0,
+            left: 0,
+        }
+    }
+
+    fn below_4(&mut self) -> u32 {
+        if self.left == 0 {
+            (self.bits, self.left) = (self.rng.random(), u64::BITS);
+        }
+        let two = self.bits & 3;
+        self.bits >>= 2;
+        self.left -= 2;
+        u32::try_from(two).unwrap_or(0)
     }
 }
 
@@ -459,7 +491,9 @@ mod tests {
             for _ in 0..2 {
                 tally.clear();
                 for (layer, steps) in (0..).zip(&layers) {
-                    steps.iter().for_each(|t| tally.add(step(*t), layer));
+                    for t in steps {
+                        tally.add(step(*t), layer);
+                    }
                 }
                 let shared = |l: usize, t: &u64| {
                     layers.iter().enumerate().any(|(m, other)| m != l && other.contains(t))

@@ -11,10 +11,10 @@
 //! **Share above x**: exact at every edge, `S(x) = #{|A| >= x} / #{A ≠ 0}`. On logarithmic axes a
 //! power law is a straight line.
 //!
-//! **Tail index**: the largest octaves hold n_0, n_1, … values from the lowest of them upwards; if the
+//! **Tail index**: the largest octaves hold `n_0`, `n_1`, … values from the lowest of them upwards; if the
 //! share above x falls like x^−α there, an octave has 2^−α of the one below, and the likeliest α is
 //! `log2(1 + Σ n_m / Σ m n_m)`. Taken are as many whole octaves as hold the
-//! [`tail_size`](super::tails::tail_size) largest values, and at least two.
+//! [`tail_size`] largest values, and at least two.
 //!
 //! ```text
 //! n = 8 4 2 1      Σ n_m = 15, Σ m n_m = 4 + 4 + 3 = 11, α = log2(1 + 15/11) = 1.24
@@ -176,7 +176,7 @@ impl Octaves {
             (self.below.iter().rposition(occupied)).max(self.above.iter().rposition(occupied))?;
         let below = raw_moments(&self.below, top);
         let above = raw_moments(&self.above, top);
-        let sign = |k: usize| if k % 2 == 0 { 1.0 } else { -1.0 };
+        let sign = |k: usize| if k.is_multiple_of(2) { 1.0 } else { -1.0 };
         let n = below[0] + above[0];
         let m = |k: usize| (above[k] + sign(k) * below[k]) / n;
         let mean = m(1);

@@ -91,7 +91,9 @@ fn centred(x: &[f64]) -> Option<Vec<f64>> {
     // Twice, for what rounding has left in the mean.
     for _ in 0..2 {
         let mean = y.iter().filter(|value| value.is_finite()).sum::<f64>() / present;
-        y.iter_mut().for_each(|value| *value -= mean);
+        for value in &mut y {
+            *value -= mean;
+        }
     }
     let scale = largest(&y);
     for value in &mut y {

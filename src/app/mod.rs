@@ -8,6 +8,7 @@
 mod bars;
 mod desk;
 mod entries;
+mod picture;
 mod prompt;
 mod screen;
 mod select;
@@ -18,6 +19,7 @@ mod window;
 
 pub use bars::Bars;
 pub use desk::Desk;
+pub use picture::Picture;
 pub use screen::{Depth, Prompt, PromptKind, Screen, Sort, SortKeys};
 pub use select::{unit_parameters, units_of};
 pub use state::{Action, App, Overlay, Phase, Quit};

@@ -75,9 +75,11 @@ impl App {
             "q" | "quit" => self.act(Action::Quit),
             "help" => self.act(Action::Help),
             "layer" => self.look_into(rest),
+            "unit" => self.look_into_unit(rest),
+            "param" | "parameter" => self.look_at_parameter(rest),
             _ if screen.is_some() => self.act(Action::Screen(screen.unwrap_or_default())),
             _ => self.say(format!(
-                "no command '{word}'; a step's number, a screen's name, layer NAME, help, quit"
+                "no command '{word}'; a step's number, a screen's name, layer NAME, unit N, param N, help, quit"
             )),
         }
     }
@@ -91,6 +93,47 @@ impl App {
                 self.depth = Depth::Layer(layer);
             }
             None => self.say(format!("no layer '{name}'")),
+        }
+    }
+
+    /// A unit of the layer that is looked into, or is selected.
+    fn look_into_unit(&mut self, number: &str) {
+        let layer = self.depth.layer().unwrap_or(self.layer);
+        let Some(found) = self.header.layout.layers.get(layer) else {
+            return;
+        };
+        let count = found.units.len();
+        let unit = number.parse().ok().filter(|&unit| unit < count);
+        let rows = unit.map(|unit| self.header.layout.unit_rows(layer, unit));
+        let first = rows.iter().flatten().find(|row| !row.is_empty());
+        match (unit, first) {
+            (Some(unit), Some(row)) => {
+                (self.layer, self.unit, self.parameter) = (layer, unit, row.start);
+                self.depth = Depth::Unit { layer, unit };
+            }
+            _ => {
+                let name = &found.name;
+                let range = match count {
+                    0 => format!("layer {name} has no units"),
+                    _ => format!("layer {name} has units 0 to {}", count - 1),
+                };
+                self.say(format!("no unit '{number}': {range}"));
+            }
+        }
+    }
+
+    /// A parameter by its place in the flat vector, as the file numbers them.
+    fn look_at_parameter(&mut self, number: &str) {
+        let params = self.header.layout.params();
+        match number.parse().ok().filter(|&parameter| parameter < params) {
+            Some(parameter) => {
+                self.depth = Depth::Network;
+                self.look_at(parameter);
+            }
+            None => self.say(format!(
+                "no parameter '{number}': they are numbered from 0 to {}",
+                params.saturating_sub(1)
+            )),
         }
     }
 

@@ -48,6 +48,8 @@ pub enum Action {
     Focus,
     PreviousEvent,
     NextEvent,
+    /// Look at the next parameter that was traced at every step.
+    NextTraced,
     /// Set or remove a bookmark at the cursor.
     Bookmark,
     /// Type a command.
@@ -287,6 +289,7 @@ impl App {
             Action::Focus => self.focus = self.focus.wrapping_add(1),
             Action::PreviousEvent => self.jump(false),
             Action::NextEvent => self.jump(true),
+            Action::NextTraced => self.next_traced(),
             Action::Bookmark => self.toggle_bookmark(),
             Action::Command => self.ask_for(PromptKind::Command),
             Action::Filter => self.ask_for(PromptKind::Filter),
@@ -414,6 +417,17 @@ impl App {
         }
     }
 
+    /// A question about all steps up to the newest one shown, together.
+    #[must_use]
+    pub fn about_all(&self, topic: Topic) -> Query {
+        Query {
+            topic,
+            part: Part::All,
+            steps: 0..self.window.shown(self.timeline.end()),
+            columns: 1,
+        }
+    }
+
     /// A question about the step at the cursor; none before there is one.
     #[must_use]
     pub fn about_cursor(&self, topic: Topic) -> Option<Query> {
@@ -424,17 +438,6 @@ impl App {
             steps: step..step + 1,
             columns: 1,
         })
-    }
-
-    /// A question about all steps that may be shown.
-    #[must_use]
-    pub fn about_all(&self, topic: Topic) -> Query {
-        Query {
-            topic,
-            part: Part::Run,
-            steps: 0..self.window.shown(self.timeline.end()),
-            columns: 1,
-        }
     }
 
     /// Whether a training in this process is going on.

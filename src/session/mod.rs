@@ -7,7 +7,9 @@
 //! ```
 
 mod care;
+mod config;
 mod detach;
+mod export;
 mod guard;
 mod headless;
 mod info;
@@ -31,11 +33,14 @@ use crate::data::DataError;
 use crate::engine::EngineError;
 use crate::feed::{self, OpenError};
 use crate::model::ModelError;
+use crate::sheet::SheetError;
 use crate::store::StoreError;
 use crate::tui::{self, Waited};
 
 pub use care::{repair, verify};
-pub use guard::{guarded, serve as reader};
+pub use config::config;
+pub use export::export;
+pub use guard::{guarded, guarded_writing, serve as reader};
 pub use info::info;
 pub use list::list;
 pub use orders::{pause, resume, stop};
@@ -57,6 +62,8 @@ pub enum Failure {
     Store(#[from] StoreError),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Sheet(#[from] SheetError),
     #[error("the terminal: {0}")]
     Terminal(io::Error),
     #[error("{0}")]

@@ -10,24 +10,27 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Handle;
 
 use super::Failure;
+use super::standing::harmless;
 use crate::app::{App, Quit};
+use crate::config::user::{self, ActionKeys, Problem};
 use crate::config::{ColorChoice, ConfigError};
 use crate::feed::Feed;
 use crate::train::Control;
 use crate::tui::keys::KeyMap;
 use crate::tui::{self, ColorLevel, Exit, Glyphs, ScreenOptions, Theme};
 
-/// What the flags come to.
+/// What the flags come to, over the user's configuration.
 pub fn options(
     color: Option<ColorChoice>,
     glyphs: Option<Glyphs>,
     fps: Option<u32>,
 ) -> Result<ScreenOptions, ConfigError> {
-    let fps = fps.unwrap_or(15);
-    if !(1..=120).contains(&fps) {
+    let (config, problems) = user::load(&actions());
+    let fps = fps.unwrap_or(config.fps);
+    if !user::FPS.contains(&fps) {
         return Err(ConfigError(format!("--fps {fps}: must be from 1 to 120")));
     }
-    let colors = match color.unwrap_or(ColorChoice::Auto) {
+    let colors = match color.unwrap_or(config.color) {
         ColorChoice::Auto => ColorLevel::detect(|name| std::env::var(name).ok()),
         ColorChoice::Truecolor => ColorLevel::TrueColor,
         ColorChoice::Ansi256 => ColorLevel::Ansi256,
@@ -35,11 +38,37 @@ pub fn options(
         ColorChoice::Never => ColorLevel::None,
     };
     tui::ignore_no_color();
+    let keys = config.keys.iter();
+    let theme = Theme::new(colors, glyphs.unwrap_or(config.glyphs));
     Ok(ScreenOptions {
-        theme: Theme::new(colors, glyphs.unwrap_or_default()),
-        keys: KeyMap::default(),
+        theme: theme.painted(&config.colors),
+        keys: KeyMap::of_names(keys.map(|keys| (keys.action.as_str(), &keys.keys[..]))),
         fps,
+        notice: notice(&problems),
     })
+}
+
+/// The actions that keys can be given to.
+pub fn actions() -> Vec<ActionKeys> {
+    let actions = tui::actions().into_iter();
+    let named = |action: tui::ActionNames| ActionKeys {
+        action: action.action.to_owned(),
+        help: action.help.to_owned(),
+        keys: action.keys,
+    };
+    actions.map(named).collect()
+}
+
+/// What the screen says of a configuration that cannot be used as it is.
+fn notice(problems: &[Problem]) -> String {
+    match problems {
+        [] => String::new(),
+        [only] => harmless(&only.to_string()),
+        [first, rest @ ..] => {
+            let more = format!("; {} more: `lcascope config` lists them", rest.len());
+            harmless(&(first.to_string() + &more))
+        }
+    }
 }
 
 /// Whether there is a terminal to draw on and to read keys from.
@@ -65,6 +94,9 @@ pub fn show(
     options: &ScreenOptions,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
+    if !options.notice.is_empty() {
+        app.say(&options.notice);
+    }
     tui::run(feed, app, options, &signals.events).map_err(Failure::Terminal)
 }
 

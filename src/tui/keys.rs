@@ -5,6 +5,7 @@ use std::fmt;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::app::{Action, App, Overlay, Screen};
+use crate::key_name::KeyName;
 
 /// A row of the help: keys that belong together.
 pub struct Group {
@@ -29,6 +30,8 @@ pub enum Key {
     Code(KeyCode),
     Shift(KeyCode),
     Ctrl(char),
+    /// Any other combination.
+    Named(KeyName),
 }
 
 use Key::{Char, Code, Shift};
@@ -203,6 +206,11 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("sort", Action::Sort, &[Char('s')])],
     },
     Group {
+        help: "to the next parameter that was traced",
+        footer: "",
+        bindings: &[bind("next-traced", Action::NextTraced, &[Char('t')])],
+    },
+    Group {
         help: "show only layers and tensors with these letters",
         footer: "",
         bindings: &[bind("filter", Action::Filter, &[Char('/')])],
@@ -267,14 +275,7 @@ impl KeyMap {
     }
 
     fn lookup(&self, key: KeyEvent) -> Option<Action> {
-        let pressed = match key.code {
-            KeyCode::Char(c) if key.modifiers.contains(KeyModifiers::CONTROL) => Key::Ctrl(c),
-            KeyCode::Char(c) => Char(c),
-            code if key.modifiers.contains(KeyModifiers::SHIFT) && code != KeyCode::BackTab => {
-                Shift(code)
-            }
-            code => Code(code),
-        };
+        let pressed = Key::of_event(key)?;
         let bindings = GROUPS.iter().flat_map(|group| group.bindings);
         let keys = self.groups.iter().flatten();
         let found = bindings.zip(keys).find(|(_, keys)| keys.contains(&pressed));
@@ -320,6 +321,7 @@ impl Key {
             Char(' ') => "Space".to_owned(),
             Char(c) => c.to_string(),
             Self::Ctrl(c) => format!("Ctrl-{c}"),
+            Self::Named(name) => name.to_string(),
             Shift(code) => format!("Shift {}", Code(code).text(ascii)),
             Code(code) => match (code, ascii) {
                 (KeyCode::Left, false) => "←".to_owned(),
@@ -375,11 +377,10 @@ pub fn pressed(
             KeyCode::Char('c') if typing => return Some(Request::Act(Action::Dismiss)),
             KeyCode::Char('c') => return Some(Request::Act(Action::Quit)),
             KeyCode::Char('z') => return Some(Request::Suspend),
-            KeyCode::Char(_) => {
+            _ => {
                 let bound = keys.lookup(key).filter(|_| !typing && overlay.is_none());
                 return bound.map(Request::Act);
             }
-            _ => return None,
         }
     }
     let action = match overlay {

@@ -5,8 +5,11 @@
 //! or panel, [`widget`] one file a chart, [`theme`] what things look like, its colours of signed values and of
 //! many series in `ramp`.
 
+pub mod clipboard;
 mod input;
+mod key_names;
 pub mod keys;
+mod paint;
 mod ramp;
 mod run;
 mod terminal;
@@ -15,6 +18,8 @@ pub mod view;
 mod wait;
 pub mod widget;
 
+pub use key_names::{ActionNames, actions};
+pub use paint::Paint;
 pub use run::{Exit, ScreenOptions, run};
 pub use terminal::{ignore_no_color, install_panic_hook};
 pub use theme::{ColorLevel, Glyphs, Theme};

@@ -28,6 +28,8 @@ pub struct ScreenOptions {
     pub keys: KeyMap,
     /// Frames a second at most, while nobody presses a key.
     pub fps: u32,
+    /// What is to be said when the screen opens; empty for nothing.
+    pub notice: String,
 }
 
 /// Why the screen went away.

@@ -208,12 +208,12 @@ mod tests {
             loss: 1.0,
             residual: 1e-5,
             segments: 2,
-            lca: if step % 2 == 0 {
+            lca: if step.is_multiple_of(2) {
                 &NUMBERS[0]
             } else {
                 &NUMBERS[1]
             },
-            held_out: if step % 2 == 0 {
+            held_out: if step.is_multiple_of(2) {
                 &NUMBERS[1]
             } else {
                 &NUMBERS[0]

@@ -1,5 +1,6 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
+mod cells;
 mod class_curves;
 mod classes;
 mod decomposition;
@@ -8,17 +9,21 @@ mod distribution_numbers;
 mod footer;
 mod held_out;
 mod help;
+mod layer;
 mod layers;
 mod loss;
 mod overview;
+mod parameter;
 mod question;
 mod sheet;
 mod spread;
 mod status;
 mod tabs;
 #[cfg(test)]
-pub(super) mod testing;
+pub(crate) mod testing;
 mod title;
+mod unit;
+mod unit_curves;
 pub(super) mod words;
 
 use ratatui::buffer::Buffer;
@@ -59,16 +64,21 @@ fn view_of(app: &App) -> View {
             draw: held_out::draw,
             wants: held_out::wants,
         },
+        (Depth::Layer(_), _) => View {
+            draw: layer::draw,
+            wants: layer::wants,
+        },
+        (Depth::Unit { .. }, _) => View {
+            draw: unit::draw,
+            wants: unit::wants,
+        },
+        (Depth::Parameter { .. }, _) => View {
+            draw: parameter::draw,
+            wants: parameter::wants,
+        },
         (
-            Depth::Network | Depth::Layer(_) | Depth::Unit { .. } | Depth::Parameter { .. },
-            Screen::Overview
-            | Screen::Decomposition
-            | Screen::Oscillation
-            | Screen::Synchronisation
-            | Screen::Classes
-            | Screen::Distribution
-            | Screen::HeldOut
-            | Screen::Run,
+            Depth::Network,
+            Screen::Overview | Screen::Oscillation | Screen::Synchronisation | Screen::Run,
         ) => View {
             draw: overview::draw,
             wants: nothing,
