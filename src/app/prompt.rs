@@ -117,19 +117,4 @@ impl App {
             self.say(format!("bookmark at step {step}"));
         }
     }
-
-    /// `[` and `]`: to the bookmark before or behind the cursor.
-    pub(super) fn jump(&mut self, forward: bool) {
-        let Some(cursor) = self.window.cursor(self.timeline.end()) else {
-            return;
-        };
-        let next = match forward {
-            true => self.bookmarks.range(cursor + 1..).next(),
-            false => self.bookmarks.range(..cursor).next_back(),
-        };
-        match next.copied() {
-            Some(step) => self.jump_to(step),
-            None => self.say("no further event"),
-        }
-    }
 }

@@ -1,9 +1,16 @@
 //! Lists, the selection in them, and the way into the network and back.
 
 use super::screen::{Depth, Screen, SortKeys};
-use super::state::App;
+use super::state::{App, Overlay};
 use crate::layout::ParamLayout;
 use crate::query::{Answer, Topic};
+
+/// A part of the Run screen that may be shown in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunPart {
+    Configuration,
+    Log,
+}
 
 impl App {
     /// The layers as they are listed: those that the filter lets through, sorted.
@@ -60,6 +67,11 @@ impl App {
 
     /// `↑` and `↓`.
     pub(super) fn select(&mut self, rows: isize) {
+        if self.overlay == Some(Overlay::Events) {
+            let last = self.listed_events().len().saturating_sub(1);
+            self.event_row = self.event_row.min(last).saturating_add_signed(rows).min(last);
+            return;
+        }
         if self.overlay.is_some() {
             self.help_scroll = self.help_scroll.saturating_add_signed(rows);
             return;
@@ -69,6 +81,7 @@ impl App {
                 let classes: Vec<usize> = (0..self.header.classes.len()).collect();
                 moved(&mut self.class, &classes, rows);
             }
+            (Depth::Network, Screen::Run) => self.scroll_run(rows),
             (Depth::Network, _) => {
                 let layers = self.listed_layers();
                 moved(&mut self.layer, &layers, rows);
@@ -94,6 +107,28 @@ impl App {
         }
     }
 
+    /// The Run screen lists no layers: the log, if it is shown in full, or else the configuration
+    /// scrolls.
+    fn scroll_run(&mut self, rows: isize) {
+        if self.run_focus() == Some(RunPart::Log) {
+            let most = self.log.len().saturating_sub(1);
+            self.log_scroll = self.log_scroll.saturating_add_signed(-rows).min(most);
+        } else {
+            let most = self.header.config.lines().count().saturating_sub(1);
+            self.config_scroll = self.config_scroll.saturating_add_signed(rows).min(most);
+        }
+    }
+
+    /// The part of the Run screen that is shown in full.
+    #[must_use]
+    pub fn run_focus(&self) -> Option<RunPart> {
+        match self.focus % 3 {
+            0 => None,
+            1 => Some(RunPart::Configuration),
+            _ => Some(RunPart::Log),
+        }
+    }
+
     /// The parameters of a unit as they are listed.
     #[must_use]
     pub fn listed_parameters(&self, layer: usize, unit: usize) -> Vec<usize> {
@@ -104,7 +139,7 @@ impl App {
     pub(super) fn enter(&mut self) {
         let layout = &self.header.layout;
         match self.depth {
-            Depth::Network if self.screen != Screen::Classes => {
+            Depth::Network if !matches!(self.screen, Screen::Classes | Screen::Run) => {
                 let Some(layer) = layout.layers.get(self.layer) else {
                     return;
                 };

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, never, select};
+use crossbeam_channel::{Receiver, bounded, never, select};
 use crossterm::event::Event;
 use crossterm::queue;
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
@@ -45,6 +45,9 @@ pub enum Exit {
 /// A key is answered at once, but no more often than this.
 const KEY_FRAME: Duration = Duration::from_millis(8);
 
+/// Lines of stray output that may wait for the log.
+const STRAY: usize = 1024;
+
 /// Shows the feed until the user leaves, the terminal is gone or a signal comes. The terminal is
 /// then as it was before.
 ///
@@ -56,7 +59,8 @@ pub fn run(
     options: &ScreenOptions,
     signals: &Receiver<i32>,
 ) -> io::Result<Exit> {
-    let (mut guard, screen) = TerminalGuard::enter()?;
+    let (said, stray) = bounded(STRAY);
+    let (mut guard, screen) = TerminalGuard::enter(Some(said.clone()))?;
     let input = InputThread::spawn()?;
     let mut terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
     let mut feed_events = feed.events.clone();
@@ -99,6 +103,13 @@ pub fn run(
                 painter.changed();
                 None
             }
+            recv(stray) -> line => {
+                for line in line.into_iter().chain(stray.try_iter().take(STRAY)) {
+                    app.log.push(&line);
+                }
+                painter.changed();
+                None
+            }
             recv(input.events) -> event => match event {
                 Ok(Input::Event(Event::Key(key))) => keys::request(&options.keys, key, app),
                 Ok(Input::Event(Event::Resize(..))) => {
@@ -129,7 +140,7 @@ pub fn run(
                 // The whole job, as the terminal itself does it: a program that has started this one
                 // stops too. Where no shell could bring it back, the system ignores the signal.
                 rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
-                let (taken, screen) = TerminalGuard::enter()?;
+                let (taken, screen) = TerminalGuard::enter(Some(said.clone()))?;
                 guard = taken;
                 terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
                 painter.urgent();

@@ -1,15 +1,21 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
 mod decomposition;
+mod events;
+mod facts;
 mod footer;
 mod help;
 mod layers;
 mod loss;
+mod marks;
+mod oscillation;
 mod overview;
 mod question;
+mod run;
 mod sheet;
 mod spread;
 mod status;
+mod synchronisation;
 mod tabs;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -41,6 +47,18 @@ fn view_of(app: &App) -> View {
         (Depth::Network, Screen::Decomposition) => View {
             draw: decomposition::draw,
             wants: nothing,
+        },
+        (Depth::Network, Screen::Oscillation) => View {
+            draw: oscillation::draw,
+            wants: oscillation::wants,
+        },
+        (Depth::Network, Screen::Synchronisation) => View {
+            draw: synchronisation::draw,
+            wants: synchronisation::wants,
+        },
+        (Depth::Network, Screen::Run) => View {
+            draw: run::draw,
+            wants: run::wants,
         },
         (
             Depth::Network | Depth::Layer(_) | Depth::Unit { .. } | Depth::Parameter { .. },
@@ -82,7 +100,10 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
         return Vec::new();
     }
     let [_, _, screen, _] = parts(area, app);
-    (view_of(app).wants)(screen, app, theme)
+    let mut wanted = (view_of(app).wants)(screen, app, theme);
+    // Keys go from event to event on every screen.
+    wanted.push(app.about_events());
+    wanted
 }
 
 /// Draws everything.
@@ -105,6 +126,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     footer::draw(footer, buf, app, theme, keys);
     match app.overlay {
         Some(Overlay::Help) => help::draw(area, buf, app, theme, keys),
+        Some(Overlay::Events) => events::draw(area, buf, app, theme),
         Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}
     }
