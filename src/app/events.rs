@@ -173,7 +173,12 @@ mod tests {
     #[test]
     fn brackets_go_through_events_and_bookmarks_in_order() {
         let mut run = run();
-        run.act(&[Action::Home, Action::Move(12), Action::Bookmark, Action::Home]);
+        run.act(&[
+            Action::Home,
+            Action::Move(12),
+            Action::Bookmark,
+            Action::Home,
+        ]);
         let mut steps = Vec::new();
         for _ in 0..4 {
             run.act(&[Action::NextEvent]);
@@ -183,7 +188,11 @@ mod tests {
         assert_eq!(run.app.notice(), "no further event");
         run.act(&[Action::PreviousEvent, Action::PreviousEvent]);
         assert_eq!(run.app.window.cursor(40), Some(5));
-        assert!(run.app.notice().contains("step 5: "), "{}", run.app.notice());
+        assert!(
+            run.app.notice().contains("step 5: "),
+            "{}",
+            run.app.notice()
+        );
     }
 
     #[test]

@@ -64,7 +64,9 @@ fn harmless(line: &str) -> String {
                 shown.push(char::from(u8::try_from(letter).unwrap_or(0) ^ 0x40));
             }
             // The second set of control characters, and what turns the direction of writing.
-            '\u{80}'..='\u{9f}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            '\u{80}'..='\u{9f}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
             | '\u{2066}'..='\u{2069}' => {
                 let _ = write!(shown, "<{:x}>", u32::from(letter));
             }

@@ -69,7 +69,11 @@ impl App {
     pub(super) fn select(&mut self, rows: isize) {
         if self.overlay == Some(Overlay::Events) {
             let last = self.listed_events().len().saturating_sub(1);
-            self.event_row = self.event_row.min(last).saturating_add_signed(rows).min(last);
+            self.event_row = self
+                .event_row
+                .min(last)
+                .saturating_add_signed(rows)
+                .min(last);
             return;
         }
         if self.overlay.is_some() {

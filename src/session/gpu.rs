@@ -60,7 +60,9 @@ impl Drop for Gpu {
 /// N of `… cuda:N …`, as CUDA counts the devices that this process sees.
 fn ordinal(device: &str) -> Option<u32> {
     let words = device.split([' ', ',']);
-    words.filter_map(|word| word.strip_prefix("cuda:")).find_map(|n| n.parse().ok())
+    words
+        .filter_map(|word| word.strip_prefix("cuda:"))
+        .find_map(|n| n.parse().ok())
 }
 
 /// The devices that CUDA shows to this process; none for all.
@@ -107,7 +109,10 @@ fn look(device: &Device) -> GpuUse {
         busy: busy.map(|rates| f64::from(rates.gpu) / 100.0),
         memory: memory.map(|memory| (memory.used, memory.total)),
         celsius: device.temperature(TemperatureSensor::Gpu).ok(),
-        watts: device.power_usage().ok().map(|milliwatts| f64::from(milliwatts) / 1000.0),
+        watts: device
+            .power_usage()
+            .ok()
+            .map(|milliwatts| f64::from(milliwatts) / 1000.0),
     }
 }
 

@@ -61,7 +61,11 @@ fn line(entry: &Listed, selected: bool, room: usize, app: &App, theme: &Theme) -
         }
     };
     let text = elided(&text, room, theme);
-    let own = if selected { theme.selected } else { Default::default() };
+    let own = if selected {
+        theme.selected
+    } else {
+        Default::default()
+    };
     Line::from(vec![
         Span::styled(format!("{sign} "), style),
         Span::styled(text, own),
@@ -77,13 +81,14 @@ fn counted(happened: &Happened) -> String {
         EventKind::Synchronised => "synchronised",
     };
     let counts = happened.counts.iter();
-    let counts: Vec<String> = counts.map(|(kind, n)| format!("{n} {}", name(*kind))).collect();
+    let counts: Vec<String> = counts
+        .map(|(kind, n)| format!("{n} {}", name(*kind)))
+        .collect();
     counts.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::app::Action;
     use crate::tui::view::testing::{Run, Shape, app, plain, text, theme};
 

@@ -30,7 +30,10 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<(&'static str, String)>
     let mut pairs = vec![("device", app.header.device.clone())];
     if let Some(average) = &average {
         let speed = match now.as_ref().filter(|_| moving) {
-            Some(now) => format!("{:.1} steps/s now, {:.1} on average", now.steps, average.steps),
+            Some(now) => format!(
+                "{:.1} steps/s now, {:.1} on average",
+                now.steps, average.steps
+            ),
             None => format!("{:.1} steps/s on average", average.steps),
         };
         pairs.push(("speed", speed));
@@ -41,7 +44,10 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<(&'static str, String)>
     }
     if let Some(stats) = app.recorder.filter(|_| app.is_training()) {
         let waited = stats.waited.as_secs_f64();
-        let mut text = format!("{} of {} records wait for the disk", stats.queued, stats.room);
+        let mut text = format!(
+            "{} of {} records wait for the disk",
+            stats.queued, stats.room
+        );
         if waited > 0.0 {
             text = format!("{text}, {waited:.1} s waited for it");
         }
@@ -67,7 +73,9 @@ fn gradients(app: &App, rate: Option<Rate>) -> Option<(&'static str, String)> {
     let all = app.timeline.whole();
     #[expect(clippy::cast_precision_loss, reason = "a mean of counts")]
     let each = all.gradient_evals() as f64 / steps as f64;
-    let rate = rate.map_or(String::new(), |rate| format!(", {:.1} gradients/s", rate.gradients));
+    let rate = rate.map_or(String::new(), |rate| {
+        format!(", {:.1} gradients/s", rate.gradients)
+    });
     (steps > 0).then(|| ("gradients", format!("{each:.2} a step{rate}")))
 }
 
@@ -75,7 +83,10 @@ fn file(known: &RunFacts) -> String {
     let size = bytes(known.bytes);
     match known.committed {
         0 => size,
-        steps => format!("{size}, {} a step, {steps} steps", bytes(known.bytes / steps)),
+        steps => format!(
+            "{size}, {} a step, {steps} steps",
+            bytes(known.bytes / steps)
+        ),
     }
 }
 
@@ -83,7 +94,9 @@ fn checkpoint(app: &App, known: &RunFacts) -> Option<(&'static str, String)> {
     let (step, then) = known.checkpoint?;
     let age = app.timeline.last().map(|last| last.seconds - then);
     let age = age.filter(|age| age.is_finite() && *age >= 0.0);
-    let age = age.map_or(String::new(), |age| format!(", {} before the newest", duration(age)));
+    let age = age.map_or(String::new(), |age| {
+        format!(", {} before the newest", duration(age))
+    });
     Some(("checkpoint", format!("after step {step}{age}")))
 }
 
@@ -96,7 +109,9 @@ fn gpu_use(gpu: &GpuUse) -> String {
         }
     };
     say(gpu.busy.map(|busy| format!("{:.0}% busy", busy * 100.0)));
-    say(gpu.memory.map(|(used, all)| format!("{} of {}", bytes(used), bytes(all))));
+    say(gpu
+        .memory
+        .map(|(used, all)| format!("{} of {}", bytes(used), bytes(all))));
     say(gpu.celsius.map(|celsius| format!("{celsius} C")));
     say(gpu.watts.map(|watts| format!("{watts:.0} W")));
     text
@@ -159,7 +174,12 @@ fn duration(seconds: f64) -> String {
         reason = "below 1e9, and negative ones become 0"
     )]
     let whole = seconds.round() as u64;
-    match (whole / 86_400, whole / 3600 % 24, whole / 60 % 60, whole % 60) {
+    match (
+        whole / 86_400,
+        whole / 3600 % 24,
+        whole / 60 % 60,
+        whole % 60,
+    ) {
         (0, 0, 0, seconds) => format!("{seconds} s"),
         (0, 0, minutes, seconds) => format!("{minutes} min {seconds:02} s"),
         (0, hours, minutes, _) => format!("{hours} h {minutes:02} min"),

@@ -124,11 +124,19 @@ impl Screen<'_> {
     fn words(&self) -> [Vec<(u8, String)>; 3] {
         let known = self.known;
         let layers = &self.app.header.layout.layers;
-        let name = layers.get(self.app.layer).map_or("", |layer| layer.name.as_str());
+        let name = layers
+            .get(self.app.layer)
+            .map_or("", |layer| layer.name.as_str());
         let of = |count| spoken(steps_per(known.param_steps, count));
         let single = vec![
-            (0, format!("{name}: updates turn {}", of(known.update_flips))),
-            (1, format!("gradients cross zero {}", of(known.gradient_flips))),
+            (
+                0,
+                format!("{name}: updates turn {}", of(known.update_flips)),
+            ),
+            (
+                1,
+                format!("gradients cross zero {}", of(known.gradient_flips)),
+            ),
             (2, format!("LCA turns {} (parameters)", of(known.lca_turns))),
         ];
         let tail = known.tail.end - known.tail.start;
@@ -136,27 +144,43 @@ impl Screen<'_> {
         let all = all.map_or(0, |(end, first)| end - first);
         let crossings = spoken(steps_per(known.measured, known.crossings));
         let mut sum = vec![(0, format!("sum of LCA changes sign {crossings}"))];
-        sum.push((1, match known.period {
-            Some((steps, r)) => format!("period {steps:.1} steps (r {r:.2})"),
-            None => "no period".to_owned(),
-        }));
+        sum.push((
+            1,
+            match known.period {
+                Some((steps, r)) => format!("period {steps:.1} steps (r {r:.2})"),
+                None => "no period".to_owned(),
+            },
+        ));
         if tail < all {
             sum.push((2, format!("correlations of the last {TAIL} steps")));
         }
         let mut lag = Vec::new();
         let traced = (known.traced_used, known.traced_there);
-        lag.push((0, match (known.traced, traced) {
-            (Some(best), (used, _)) => {
-                format!("{} -gradient {} (c {:.2}, mean of {used} traced)", follows(best), by(best), best.correlation)
-            }
-            (None, (_, 0)) => "lag behind -gradient: no traced parameter here (--trace)".to_owned(),
-            (None, _) => "lag behind -gradient: not known of the traced parameters".to_owned(),
-        }));
+        lag.push((
+            0,
+            match (known.traced, traced) {
+                (Some(best), (used, _)) => {
+                    format!(
+                        "{} -gradient {} (c {:.2}, mean of {used} traced)",
+                        follows(best),
+                        by(best),
+                        best.correlation
+                    )
+                }
+                (None, (_, 0)) => {
+                    "lag behind -gradient: no traced parameter here (--trace)".to_owned()
+                }
+                (None, _) => "lag behind -gradient: not known of the traced parameters".to_owned(),
+            },
+        ));
         if let Some(delay) = known.expected {
             lag.push((1, format!("momentum alone delays by {delay:.1} steps")));
         }
         if let Some(best) = known.norms {
-            lag.push((2, format!("norms: {} (c {:.2})", by(best), best.correlation)));
+            lag.push((
+                2,
+                format!("norms: {} (c {:.2})", by(best), best.correlation),
+            ));
         }
         [single, sum, lag]
     }
@@ -194,7 +218,9 @@ impl Screen<'_> {
             extents: &extents,
         }];
         let count = usize::try_from(steps.end - steps.start).unwrap_or(usize::MAX);
-        let mark = View::of(self.app).mark().filter(|step| steps.contains(step));
+        let mark = View::of(self.app)
+            .mark()
+            .filter(|step| steps.contains(step));
         let cursor = mark.and_then(|step| {
             let index = usize::try_from(step - steps.start).ok()?;
             bins::column_of(index, count, dots).next()
@@ -221,7 +247,12 @@ impl Screen<'_> {
         let most = ends.iter().fold(0.0_f64, |most, end| most.max(end.abs()));
         let log = self.app.log_scale;
         match chart {
-            0 if log => (Scale::SymLog { linear: most / 100.0 }, Domain::symmetric(most)),
+            0 if log => (
+                Scale::SymLog {
+                    linear: most / 100.0,
+                },
+                Domain::symmetric(most),
+            ),
             0 => (Scale::Linear, Domain::symmetric(most)),
             2 | 3 if log => (Scale::Log, Domain::of(ends)),
             2 | 3 => (Scale::Linear, Domain::new(0.0, most)),
@@ -280,7 +311,10 @@ impl Screen<'_> {
             let sums = window.layer_sums(layer);
             let lag = self.known.others.get(layer).copied().flatten();
             let lag = match lag {
-                Some(lag) => [format!("{:+}", lag.steps), format!("{:+.2}", lag.correlation)],
+                Some(lag) => [
+                    format!("{:+}", lag.steps),
+                    format!("{:+.2}", lag.correlation),
+                ],
                 None => ["-".to_owned(), "-".to_owned()],
             };
             let [steps, correlation] = lag;
@@ -290,7 +324,10 @@ impl Screen<'_> {
                     (steps, plain),
                     (correlation, plain),
                     (every(sums.steps_per_flip()).trim().to_owned(), plain),
-                    (every(sums.steps_per_gradient_flip()).trim().to_owned(), plain),
+                    (
+                        every(sums.steps_per_gradient_flip()).trim().to_owned(),
+                        plain,
+                    ),
                 ],
                 ..Row::default()
             }
@@ -341,7 +378,9 @@ fn extents(curve: &Curve, dots: usize) -> Vec<Option<Extent>> {
     let n = curve.least.len();
     let of = |dot: usize| {
         let columns = bins::indices_at(dot, n, dots);
-        let ends = curve.least[columns.clone()].iter().zip(&curve.most[columns]);
+        let ends = curve.least[columns.clone()]
+            .iter()
+            .zip(&curve.most[columns]);
         let finite = ends.filter(|(least, most)| least.is_finite() && most.is_finite());
         finite.fold(None, |extent: Option<Extent>, (&min, &max)| {
             let own = Extent { min, max };
@@ -358,7 +397,9 @@ mod tests {
     use super::*;
     use crate::app::{Action, Screen};
     use crate::tui::theme::ColorLevel;
-    use crate::tui::view::testing::{Run, Shape, any_glyphs, app, odd_allocations, plain, row, text, theme};
+    use crate::tui::view::testing::{
+        Run, Shape, any_glyphs, app, odd_allocations, plain, row, text, theme,
+    };
 
     const HERE: Action = Action::Screen(Screen::Oscillation);
 
@@ -373,19 +414,38 @@ mod tests {
             let screen = run.text(width, height, &plain());
             assert!(screen.is_ascii(), "{screen}");
             // 20 parameters, 2 update and 1 gradient flips a step.
-            assert!(screen.contains("fc1: updates turn every 10.0 steps"), "{screen}");
-            assert!(screen.contains("gradients cross zero every 20.0 steps"), "{screen}");
+            assert!(
+                screen.contains("fc1: updates turn every 10.0 steps"),
+                "{screen}"
+            );
+            assert!(
+                screen.contains("gradients cross zero every 20.0 steps"),
+                "{screen}"
+            );
             let own = row(&screen, "sum of LCA");
             assert!(own.len() > 3, "{screen}");
             assert!(screen.contains("not known of the traced") || screen.contains("no traced"));
         }
         let screen = run.text(200, 60, &theme());
-        for title in ["LCA of the layer, steps 0-89", "autocorrelation", "movement", "cosine"] {
+        for title in [
+            "LCA of the layer, steps 0-89",
+            "autocorrelation",
+            "movement",
+            "cosine",
+        ] {
             assert!(screen.contains(title), "{title}: {screen}");
         }
         // The table has the lag of every layer but this one.
-        let line = screen.lines().find(|line| line.contains(" fc1 ")).unwrap_or_default();
-        let cells: Vec<&str> = line.split(" fc1 ").last().unwrap().split_whitespace().collect();
+        let line = screen
+            .lines()
+            .find(|line| line.contains(" fc1 "))
+            .unwrap_or_default();
+        let cells: Vec<&str> = line
+            .split(" fc1 ")
+            .last()
+            .unwrap()
+            .split_whitespace()
+            .collect();
         assert_eq!(cells, ["-", "-", "10.0", "20.0"], "{screen}");
     }
 

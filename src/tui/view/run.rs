@@ -26,7 +26,7 @@ use ratatui::widgets::Widget;
 use super::facts;
 use super::marks::severity_style;
 use super::spread::titled;
-use super::words::{elided, either};
+use super::words::{either, elided};
 use crate::app::{App, RunPart};
 use crate::query::{Answer, FIRST_DECADE, Quality, Query, RunFacts, Topic};
 use crate::tui::theme::Theme;
@@ -90,7 +90,14 @@ fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
     let used = match known {
         Some(RunFacts { quality, .. }) => closing(right, room, quality, app, buf, theme),
         None => {
-            line(right, 0, either(theme, "reading …", "reading ..."), theme.dim, buf, theme);
+            line(
+                right,
+                0,
+                either(theme, "reading …", "reading ..."),
+                theme.dim,
+                buf,
+                theme,
+            );
             1
         }
     };
@@ -118,7 +125,14 @@ fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
 }
 
 /// How well the steps close; returns the rows it has used.
-fn closing(area: Rect, room: u16, quality: &Quality, app: &App, buf: &mut Buffer, theme: &Theme) -> u16 {
+fn closing(
+    area: Rect,
+    room: u16,
+    quality: &Quality,
+    app: &App,
+    buf: &mut Buffer,
+    theme: &Theme,
+) -> u16 {
     let mut row = 0;
     let mut say = |name: &str, value: &str, buf: &mut Buffer| {
         if row < room {
@@ -126,10 +140,17 @@ fn closing(area: Rect, room: u16, quality: &Quality, app: &App, buf: &mut Buffer
             row += 1;
         }
     };
-    let worst = format!("worst {:.1e}, mean {:.1e} nats", quality.worst, quality.mean());
+    let worst = format!(
+        "worst {:.1e}, mean {:.1e} nats",
+        quality.worst,
+        quality.mean()
+    );
     say("residual", &worst, buf);
     let tolerance = app.header.tolerance;
-    let above = format!("{} of {} steps above {tolerance}", quality.above, quality.steps);
+    let above = format!(
+        "{} of {} steps above {tolerance}",
+        quality.above, quality.steps
+    );
     say("", &above, buf);
     if quality.not_finite > 0 {
         say("", &format!("{} not finite", quality.not_finite), buf);
@@ -138,7 +159,11 @@ fn closing(area: Rect, room: u16, quality: &Quality, app: &App, buf: &mut Buffer
     let segments: Vec<String> = segments.map(|(s, n)| format!("{s}: {n}")).collect();
     say("segments", &segments.join("  "), buf);
     let most = quality.decades.iter().copied().max().unwrap_or(0).max(1);
-    let there = quality.decades.iter().zip(FIRST_DECADE..).filter(|(n, _)| **n > 0);
+    let there = quality
+        .decades
+        .iter()
+        .zip(FIRST_DECADE..)
+        .filter(|(n, _)| **n > 0);
     for (&count, decade) in there {
         let width = area.width.saturating_sub(24);
         let length = bar(count, most, width);
@@ -170,7 +195,11 @@ fn text(part: RunPart, area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
             let title = match all.len() {
                 0 => "configuration: none, another program trained its own model".to_owned(),
                 len if shown.len() < len => {
-                    format!("configuration, lines {}-{} of {len}", first + 1, first + shown.len())
+                    format!(
+                        "configuration, lines {}-{} of {len}",
+                        first + 1,
+                        first + shown.len()
+                    )
                 }
                 _ => "configuration".to_owned(),
             };
@@ -266,14 +295,23 @@ mod tests {
         }
         app.act(HERE);
         let screen = text(&app, 80, 24, &plain());
-        assert!(screen.contains("line 99 ^[[2J") && !screen.contains('\u{1b}'), "{screen}");
+        assert!(
+            screen.contains("line 99 ^[[2J") && !screen.contains('\u{1b}'),
+            "{screen}"
+        );
         app.act(Action::Focus);
         app.act(Action::Focus);
         let screen = text(&app, 80, 24, &plain());
-        assert!(screen.contains("line 81") && screen.contains("of 100"), "{screen}");
+        assert!(
+            screen.contains("line 81") && screen.contains("of 100"),
+            "{screen}"
+        );
         app.act(Action::Select(-1000));
         let screen = text(&app, 80, 24, &plain());
-        assert!(screen.contains("line 0 ^") && !screen.contains("line 99"), "{screen}");
+        assert!(
+            screen.contains("line 0 ^") && !screen.contains("line 99"),
+            "{screen}"
+        );
     }
 
     #[test]
@@ -281,7 +319,10 @@ mod tests {
         let mut app = app(2, &[0.1]);
         app.act(HERE);
         let before = text(&app, 120, 40, &plain());
-        assert!(!before.contains("gpu") && !before.contains("recorder"), "{before}");
+        assert!(
+            !before.contains("gpu") && !before.contains("recorder"),
+            "{before}"
+        );
         app.event(FeedEvent::Recorder(RecorderStats {
             waited: std::time::Duration::from_millis(1500),
             queued: 7,
@@ -297,7 +338,10 @@ mod tests {
         let screen = text(&app, 120, 40, &plain());
         assert!(screen.contains("7 of 64 records wait"), "{screen}");
         assert!(screen.contains("1.5 s waited"), "{screen}");
-        assert!(screen.contains("NVIDIA H100, 87% busy, 12.1 GB of 80.0 GB, 310 W"), "{screen}");
+        assert!(
+            screen.contains("NVIDIA H100, 87% busy, 12.1 GB of 80.0 GB, 310 W"),
+            "{screen}"
+        );
     }
 
     #[test]

@@ -99,7 +99,12 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
 
 /// "class 3: " within a class.
 fn within(app: &App) -> String {
-    match app.header.classes.get(app.class).filter(|_| app.within_class) {
+    match app
+        .header
+        .classes
+        .get(app.class)
+        .filter(|_| app.within_class)
+    {
         Some(name) => format!("class {name}: "),
         None => String::new(),
     }
@@ -113,9 +118,21 @@ fn words(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, known: &Synchro
     };
     let Synchronisation { pairs, count, .. } = known;
     let within = within(app);
-    let text = format!("{within}moments of learning, {steps}: {pairs} of {count} shared by two or more layers");
-    buf.set_stringn(area.x + 1, area.y, elided(&text, room, theme), room, theme.header);
-    let hint = if app.header.classes.is_empty() { "" } else { "n: by class" };
+    let text = format!(
+        "{within}moments of learning, {steps}: {pairs} of {count} shared by two or more layers"
+    );
+    buf.set_stringn(
+        area.x + 1,
+        area.y,
+        elided(&text, room, theme),
+        room,
+        theme.header,
+    );
+    let hint = if app.header.classes.is_empty() {
+        ""
+    } else {
+        "n: by class"
+    };
     if width_of(&text) + width_of(hint) + 3 < area.width {
         let x = area.right() - width_of(hint) - 1;
         buf.set_string(x, area.y, hint, theme.dim);
@@ -126,8 +143,16 @@ fn words(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, known: &Synchro
         chance(jitter, theme),
         chance(circular, theme)
     );
-    let short = format!("by chance {}; {}", chance(jitter, theme), chance(circular, theme));
-    let text = if usize::from(width_of(&long)) <= room { long } else { short };
+    let short = format!(
+        "by chance {}; {}",
+        chance(jitter, theme),
+        chance(circular, theme)
+    );
+    let text = if usize::from(width_of(&long)) <= room {
+        long
+    } else {
+        short
+    };
     buf.set_stringn(area.x + 1, area.y + 1, text, room, Style::default());
 }
 
@@ -274,7 +299,9 @@ mod tests {
     use super::*;
     use crate::app::{Action, Screen};
     use crate::tui::theme::ColorLevel;
-    use crate::tui::view::testing::{Run, Shape, any_glyphs, app, odd_allocations, plain, text, theme};
+    use crate::tui::view::testing::{
+        Run, Shape, any_glyphs, app, odd_allocations, plain, text, theme,
+    };
 
     const HERE: Action = Action::Screen(Screen::Synchronisation);
 
@@ -316,7 +343,10 @@ mod tests {
             assert!(screen.is_ascii() && screen.contains("(p 0."), "{screen}");
         }
         let screen = run.text(120, 40, &theme());
-        assert!(screen.contains("10000 draws") && screen.contains("pairs"), "{screen}");
+        assert!(
+            screen.contains("10000 draws") && screen.contains("pairs"),
+            "{screen}"
+        );
     }
 
     #[test]
@@ -325,7 +355,10 @@ mod tests {
         let all = run.text(100, 30, &plain());
         run.act(&[Action::NextClass]);
         let first = run.text(100, 30, &plain());
-        assert!(first.contains("class class 0: moments of learning"), "{first}");
+        assert!(
+            first.contains("class class 0: moments of learning"),
+            "{first}"
+        );
         run.act(&[Action::NextClass, Action::NextClass, Action::NextClass]);
         assert_eq!(run.text(100, 30, &plain()), all, "behind the last come all");
         run.act(&[Action::PreviousClass]);
