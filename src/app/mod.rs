@@ -3,13 +3,18 @@
 //! [`timeline`] keeps the steps as [`entries`] of several resolutions and puts a [`stretch`] of them
 //! together, [`window`] says which of them are looked at and where the cursor
 //! is, [`App`] takes events and actions in. [`desk`] keeps what was asked
-//! beyond that, [`events`] lists what happened, [`log`] keeps stray output, [`bars`] divides a stretch into columns with exact sums. Screens only read.
+//! beyond that, [`events`] lists what happened, [`log`] keeps stray output, [`bars`] divides a stretch
+//! into columns with exact sums. Screens only read.
 
 mod bars;
+mod commands;
+mod compare;
 mod desk;
+mod effect;
 mod entries;
 mod events;
 mod log;
+mod picture;
 mod prompt;
 mod screen;
 mod select;
@@ -19,9 +24,13 @@ mod timeline;
 mod window;
 
 pub use bars::Bars;
+pub use commands::{COMMANDS, Command};
+pub use compare::{Both, Other, Pairs};
 pub use desk::Desk;
+pub use effect::{Effect, Shown};
 pub use events::{Listed, Mark, MarkKind};
 pub use log::Log;
+pub use picture::Picture;
 pub use screen::{Depth, Prompt, PromptKind, Screen, Sort, SortKeys};
 pub use select::{RunPart, unit_parameters, units_of};
 pub use state::{Action, App, Overlay, Phase, Quit};

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compare::Other;
 use super::desk::Desk;
+use super::effect::Effect;
 use super::log::Log;
 use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
 use super::timeline::Timeline;
@@ -47,8 +49,15 @@ pub enum Action {
     Pool,
     /// Another of the screen's charts in full, or all.
     Focus,
+    /// Show the second run beside this one, or this one alone.
+    Compare,
+    /// The numbers of the view to the clipboard, or to files.
+    Copy,
+    Export,
     PreviousEvent,
     NextEvent,
+    /// Look at the next parameter that was traced at every step.
+    NextTraced,
     /// Set or remove a bookmark at the cursor.
     Bookmark,
     /// List events, lints and bookmarks.
@@ -64,6 +73,9 @@ pub enum Action {
     Type(char),
     Erase,
     Submit,
+    /// Complete the command, or recall one given before.
+    Complete,
+    Recall(i64),
     Help,
     Quit,
     /// Answers to the question whether to stop the training. A training in another process is stopped
@@ -80,6 +92,8 @@ pub enum Overlay {
     Help,
     /// Events, lints and bookmarks.
     Events,
+    /// What can be typed behind `:`.
+    Commands,
     /// Quit while training: stop it or leave it running?
     AskQuit,
     /// The same about a training in another process, which can be told to stop.
@@ -174,6 +188,11 @@ pub struct App {
     pub recorder: Option<RecorderStats>,
     /// What its GPU does, where it has one.
     pub gpu: Option<GpuUse>,
+    /// A second run, and whether it is shown beside this one.
+    pub other: Option<Box<Other>>,
+    pub comparing: bool,
+    /// Commands given before, the latest last.
+    pub(super) history: Vec<String>,
     /// What was asked about the run.
     pub desk: Desk,
     /// Set once the user has left.
@@ -188,6 +207,7 @@ pub struct App {
     speed: usize,
     playback: Option<Playback>,
     orders: Vec<Control>,
+    pub(super) effects: Vec<Effect>,
 }
 
 impl App {
@@ -223,6 +243,9 @@ impl App {
             log_scroll: 0,
             recorder: None,
             gpu: None,
+            other: None,
+            comparing: false,
+            history: Vec::new(),
             desk: Desk::default(),
             quit: None,
             status: Status::Running,
@@ -232,6 +255,7 @@ impl App {
             speed: 3,
             playback: None,
             orders: Vec::new(),
+            effects: Vec::new(),
         }
     }
 
@@ -318,12 +342,17 @@ impl App {
             Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
             Action::Enter if self.overlay == Some(Overlay::Events) => self.enter_event(),
             Action::Enter => self.enter(),
+            Action::Back if self.comparing => self.comparing = false,
             Action::Back => self.depth = self.depth.up(),
+            Action::Compare => self.toggle_comparison(),
+            Action::Copy => self.effects.push(Effect::Copy(self.shown())),
+            Action::Export => self.export(None),
             Action::Sort => self.sort = self.sort.next(),
             Action::Pool => self.pooled = !self.pooled,
             Action::Focus => self.focus = self.focus.wrapping_add(1),
             Action::PreviousEvent => self.jump(false),
             Action::NextEvent => self.jump(true),
+            Action::NextTraced => self.next_traced(),
             Action::Bookmark => self.toggle_bookmark(),
             Action::Events => {
                 self.overlay = Some(Overlay::Events);
@@ -333,11 +362,12 @@ impl App {
             Action::PreviousClass => self.turn_class(false),
             Action::Command => self.ask_for(PromptKind::Command),
             Action::Filter => self.ask_for(PromptKind::Filter),
-            Action::Type(_) | Action::Erase | Action::Submit => self.edit(action),
-            Action::Help => {
-                self.overlay = Some(Overlay::Help);
-                self.help_scroll = 0;
-            }
+            Action::Type(_)
+            | Action::Erase
+            | Action::Submit
+            | Action::Complete
+            | Action::Recall(_) => self.edit(action),
+            Action::Help => self.open_help(Overlay::Help),
             Action::Quit if self.is_training() => self.overlay = Some(Overlay::AskQuit),
             // Asked twice, it need not be answered.
             Action::Quit if self.takes_orders() && self.overlay != Some(Overlay::AskLeave) => {
@@ -382,6 +412,7 @@ impl App {
         }
         self.screen = screen;
         self.depth = Depth::Network;
+        self.comparing = false;
     }
 
     /// Takes an answer in, to a question of the timeline or of a screen.
@@ -400,15 +431,29 @@ impl App {
         self.timeline.detail(&request, steps);
     }
 
+    /// Puts a second run beside this one, and shows both.
+    pub fn compare_with(&mut self, other: Other) {
+        self.other = Some(Box::new(other));
+        self.comparing = true;
+    }
+
     /// Orders to the training that have come up since the last call.
     pub fn take_orders(&mut self) -> Vec<Control> {
         std::mem::take(&mut self.orders)
     }
 
+    pub(super) fn open_help(&mut self, what: Overlay) {
+        self.overlay = Some(what);
+        self.help_scroll = 0;
+    }
+
     /// `p`: the opposite of what is, or of what has been ordered since.
     fn pause_or_resume(&mut self) {
+        self.order_pause(!self.pause.ordered.unwrap_or(self.pause.now));
+    }
+
+    pub(super) fn order_pause(&mut self, pause: bool) {
         if self.takes_orders() {
-            let pause = !self.pause.ordered.unwrap_or(self.pause.now);
             self.pause.ordered = Some(pause);
             self.orders.push(match pause {
                 true => Control::Pause,
@@ -417,6 +462,8 @@ impl App {
         } else if self.origin == Origin::Following && self.status == Status::Running {
             "this training takes no orders: its control socket cannot be reached"
                 .clone_into(&mut self.notice);
+        } else {
+            "no training is going on here".clone_into(&mut self.notice);
         }
     }
 
@@ -474,6 +521,17 @@ impl App {
         }
     }
 
+    /// A question about all steps up to the newest one shown, together.
+    #[must_use]
+    pub fn about_all(&self, topic: Topic) -> Query {
+        Query {
+            topic,
+            part: Part::All,
+            steps: 0..self.window.shown(self.timeline.end()),
+            columns: 1,
+        }
+    }
+
     /// A question about the step at the cursor; none before there is one.
     #[must_use]
     pub fn about_cursor(&self, topic: Topic) -> Option<Query> {
@@ -484,17 +542,6 @@ impl App {
             steps: step..step + 1,
             columns: 1,
         })
-    }
-
-    /// A question about all steps that may be shown.
-    #[must_use]
-    pub fn about_all(&self, topic: Topic) -> Query {
-        Query {
-            topic,
-            part: Part::All,
-            steps: 0..self.window.shown(self.timeline.end()),
-            columns: 1,
-        }
     }
 
     /// Whether a training in this process is going on.

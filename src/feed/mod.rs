@@ -12,6 +12,7 @@
 mod detail;
 mod file;
 mod live;
+mod memory;
 mod orders;
 mod own;
 mod process;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use hdf5::{Dataset, H5Type};
+use ndarray::s;
 
 use super::bounds::RowBound;
 use super::error::{Context, StoreError};
@@ -125,6 +126,29 @@ impl Table<'_> {
             }
             _ => self.read(rows),
         }
+    }
+
+    /// One column of some rows of a dataset with one axis besides the steps.
+    ///
+    /// # Errors
+    /// There is no such column, it holds no numbers, or the file cannot be read.
+    pub fn column(&self, rows: Range<u64>, column: usize) -> Result<Vec<f32>, StoreError> {
+        let end = rows.end.min(self.rows);
+        let index = |row: u64| {
+            usize::try_from(row)
+                .map_err(|_| self.reader.damaged(format!("row {row} of {}", self.name)))
+        };
+        if self.dataset.ndim() != 2 || column >= self.row_len {
+            let what = format!("{} has no column {column}", self.name);
+            return Err(self.reader.damaged(what));
+        }
+        if rows.start >= end {
+            return Ok(Vec::new());
+        }
+        let slice = s![index(rows.start)?..index(end)?, column];
+        let values = (self.dataset.read_slice_1d(slice))
+            .doing(&self.reader.path, || format!("read {}", self.name))?;
+        Ok(values.into_raw_vec_and_offset().0)
     }
 
     /// Rows of a dataset of counts, row by row.

@@ -1,15 +1,26 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
+mod cells;
+mod class_curves;
+mod classes;
+mod compare;
 mod decomposition;
+mod distribution;
+mod distribution_numbers;
+#[cfg(test)]
+mod drill_tests;
 mod events;
 mod facts;
 mod footer;
+mod held_out;
 mod help;
+mod layer;
 mod layers;
 mod loss;
 mod marks;
 mod oscillation;
 mod overview;
+mod parameter;
 mod question;
 mod run;
 mod sheet;
@@ -20,6 +31,8 @@ mod tabs;
 #[cfg(test)]
 pub(crate) mod testing;
 mod title;
+mod unit;
+mod unit_curves;
 pub(super) mod words;
 
 use ratatui::buffer::Buffer;
@@ -43,6 +56,12 @@ struct View {
 /// What the app shows.
 fn view_of(app: &App) -> View {
     let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
+    if app.compared().is_some() {
+        return View {
+            draw: compare::draw,
+            wants: compare::wants,
+        };
+    }
     match (app.depth, app.screen) {
         (Depth::Network, Screen::Decomposition) => View {
             draw: decomposition::draw,
@@ -60,17 +79,31 @@ fn view_of(app: &App) -> View {
             draw: run::draw,
             wants: run::wants,
         },
-        (
-            Depth::Network | Depth::Layer(_) | Depth::Unit { .. } | Depth::Parameter { .. },
-            Screen::Overview
-            | Screen::Decomposition
-            | Screen::Oscillation
-            | Screen::Synchronisation
-            | Screen::Classes
-            | Screen::Distribution
-            | Screen::HeldOut
-            | Screen::Run,
-        ) => View {
+        (Depth::Layer(_), _) => View {
+            draw: layer::draw,
+            wants: layer::wants,
+        },
+        (Depth::Unit { .. }, _) => View {
+            draw: unit::draw,
+            wants: unit::wants,
+        },
+        (Depth::Parameter { .. }, _) => View {
+            draw: parameter::draw,
+            wants: parameter::wants,
+        },
+        (Depth::Network, Screen::Classes) => View {
+            draw: classes::draw,
+            wants: classes::wants,
+        },
+        (Depth::Network, Screen::Distribution) => View {
+            draw: distribution::draw,
+            wants: distribution::wants,
+        },
+        (Depth::Network, Screen::HeldOut) => View {
+            draw: held_out::draw,
+            wants: held_out::wants,
+        },
+        (Depth::Network, Screen::Overview) => View {
             draw: overview::draw,
             wants: nothing,
         },
@@ -127,6 +160,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     match app.overlay {
         Some(Overlay::Help) => help::draw(area, buf, app, theme, keys),
         Some(Overlay::Events) => events::draw(area, buf, app, theme),
+        Some(Overlay::Commands) => help::draw_commands(area, buf, app, theme),
         Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}
     }
@@ -143,7 +177,7 @@ mod tests {
     use crate::feed::{FeedEvent, Origin};
     use crate::record::Status;
     use crate::tui::theme::{ColorLevel, Glyphs};
-    use testing::{any_glyphs, app, header, odd_allocations, row, text, theme};
+    use testing::{any_glyphs, app, app_of, header, odd_allocations, row, text, theme};
 
     #[test]
     fn the_overview_closes_at_every_common_size() {
@@ -295,8 +329,15 @@ mod tests {
             overlay in 0u8..3,
             glyphs in any_glyphs(),
             moves in prop::collection::vec(-60i64..60, 0..4),
+            screen in prop::sample::select(Screen::ALL.to_vec()),
+            (classes, held_out, focus) in (0usize..12, any::<bool>(), 0usize..6),
         ) {
-            let mut app = app(layers, &allocations);
+            let mut header = header(layers);
+            header.held_out_lca = held_out;
+            header.classes = (0..classes).map(|class| class.to_string()).collect();
+            let mut app = app_of(header, &allocations);
+            app.act(Action::Screen(screen));
+            app.focus = focus;
             for steps in moves {
                 app.act(Action::Move(steps));
                 app.act(Action::ZoomIn);
@@ -306,7 +347,10 @@ mod tests {
                 2 => app.act(Action::Quit),
                 _ => {}
             }
-            text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));
+            let theme = Theme::new(ColorLevel::Ansi16, glyphs);
+            let shown = text(&app, width, height, &theme);
+            prop_assert!(glyphs != Glyphs::Ascii || shown.is_ascii(), "{}", shown);
+            let _ = wants(Rect::new(0, 0, width, height), &app, &theme);
         }
     }
 }

@@ -19,6 +19,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let settings = settings(app, theme);
     let room = usize::from(area.width).saturating_sub(settings.width());
     let line = match app.depth {
+        _ if app.compared().is_some() => Line::styled(" Comparison", theme.accent),
         Depth::Network => tabs(app, theme, room),
         _ => path(app, theme),
     };
@@ -90,7 +91,7 @@ pub fn parameter_name(layout: &ParamLayout, parameter: usize) -> String {
     };
     let mut rest = parameter - tensor.range.start;
     let mut place = Vec::new();
-    for &length in tensor.shape.iter().rev() {
+    for &length in tensor.four_axes().iter().rev() {
         place.push((rest % length.max(1)).to_string());
         rest /= length.max(1);
     }

@@ -246,7 +246,7 @@ impl Maker {
             total: lca.layer.iter().map(|a| a / 2.0).sum(),
             residual: 1e-6,
             layer: (lca.layer.iter().enumerate())
-                .map(|(l, a)| a / 2.0 + 1e-4 * noise([t, l, 2]))
+                .map(|(l, a)| a / 2.0 + 1e-3 * noise([t, l, 2]))
                 .collect(),
             tensor: lca.tensor.clone(),
             unit: lca.unit.clone(),
