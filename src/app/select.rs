@@ -123,6 +123,14 @@ impl App {
         }
     }
 
+    /// `:log`
+    pub(super) fn show_log(&mut self) {
+        (self.screen, self.depth) = (Screen::Run, Depth::Network);
+        self.comparing = false;
+        // The second of its parts.
+        self.focus = 2;
+    }
+
     /// The part of the Run screen that is shown in full.
     #[must_use]
     pub fn run_focus(&self) -> Option<RunPart> {
