@@ -106,9 +106,9 @@ fn useful(word: &str, app: &App) -> bool {
             !matches!(app.depth, Depth::Unit { .. } | Depth::Parameter { .. })
                 && app.screen != Screen::Run
         }
-        "event" => !app.bookmarks.is_empty(),
+        "event" => !app.marks().is_empty(),
         "into, back" => comparing || app.depth != Depth::Network || app.screen != Screen::Run,
-        "chart" | "scale" => comparing || app.screen != Screen::Run,
+        "scale" => comparing || app.screen != Screen::Run,
         _ => true,
     }
 }
