@@ -68,3 +68,8 @@ golden:
     {{ python }} tests/golden/presets.py
     {{ python }} tests/golden/optimizers.py
     {{ python }} tests/golden/analysis.py
+
+# Make the recorded run of the tests anew (needs h5py; PYTHON=… chooses the Python)
+fixture:
+    cargo build --release
+    {{ python }} tests/runs/make.py target/release/lcascope

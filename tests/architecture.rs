@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("control", &["train"]),
     ("store", &["layout", "record"]),
-    ("query", &["analysis", "layout", "record", "store"]),
+    ("query", &["analysis", "layout", "optim", "record", "store"]),
     ("feed", &["control", "query", "record", "store", "train"]),
     (
         "app",

@@ -14,7 +14,7 @@
 //! **Tail index**: the largest octaves hold `n_0`, `n_1`, … values from the lowest of them upwards; if the
 //! share above x falls like x^−α there, an octave has 2^−α of the one below, and the likeliest α is
 //! `log2(1 + Σ n_m / Σ m n_m)`. Taken are as many whole octaves as hold the
-//! [`tail_size`](super::tails::tail_size) largest values, and at least two.
+//! [`tail_size`] largest values, and at least two.
 //!
 //! ```text
 //! n = 8 4 2 1      Σ n_m = 15, Σ m n_m = 4 + 4 + 3 = 11, α = log2(1 + 15/11) = 1.24
@@ -81,13 +81,13 @@ impl Octaves {
 
     /// Takes in the counts of one layer and step, or of several (`[B]` each, one after another). What
     /// is left at the end and does not fill all bins is left out.
-    pub fn add(&mut self, counts: &[u32]) {
+    pub fn add<T: Copy + Into<u64>>(&mut self, counts: &[T]) {
         let side = self.above.len();
         for counts in counts.chunks_exact(2 * side) {
             let (below, above) = counts.split_at(side);
             let below = self.below.iter_mut().zip(below.iter().rev());
             for (sum, count) in below.chain(self.above.iter_mut().zip(above)) {
-                *sum = sum.saturating_add(u64::from(*count));
+                *sum = sum.saturating_add((*count).into());
             }
         }
     }
@@ -318,7 +318,7 @@ mod tests {
         }
         assert_eq!(octaves.excess_kurtosis(), None);
         // A row that is too short is left out; huge counts stay huge.
-        octaves.add(&[1; 83]);
+        octaves.add(&[1_u32; 83]);
         assert_eq!(octaves.help(), Help::default());
         octaves.add(&[u32::MAX; 84]);
         octaves.above.fill(u64::MAX);

@@ -44,7 +44,7 @@ pub const COMMANDS: &[Command] = &[
         "show the steps from A up to and without B; without them, all",
     ),
     command("bookmark", "", "set or remove a bookmark at the cursor"),
-    command("events", "", "say where the events are that [ and ] go to"),
+    command("events", "", "list events, lints and bookmarks"),
     command(
         "compare",
         "",

@@ -128,6 +128,8 @@ impl App {
             "help" => self.open_help(Overlay::Commands),
             "keys" => self.act(Action::Help),
             "layer" => self.look_into(rest),
+            "unit" => self.look_into_unit(rest),
+            "param" | "parameter" => self.look_at_parameter(rest),
             "class" => self.select_class(rest),
             "sort" => self.sort_by(rest),
             "filter" => {
@@ -137,11 +139,11 @@ impl App {
             }
             "zoom" => self.zoom_to(rest),
             "bookmark" => self.toggle_bookmark(),
-            "events" => self.say_events(),
+            "events" => self.act(Action::Events),
             "compare" => self.act(Action::Compare),
             "copy" => self.act(Action::Copy),
             "export" => self.export_as(rest),
-            "log" => self.act(Action::Screen(Screen::Run)),
+            "log" => self.show_log(),
             "pause" => self.order_pause(true),
             "resume" => self.order_pause(false),
             _ if screen.is_some() => self.act(Action::Screen(screen.unwrap_or_default())),
@@ -206,14 +208,6 @@ impl App {
         }
     }
 
-    fn say_events(&mut self) {
-        let marks: Vec<String> = self.bookmarks.iter().map(u64::to_string).collect();
-        self.say(match marks.as_slice() {
-            [] => "no bookmarks yet: m sets one at the cursor".to_owned(),
-            marks => format!("bookmarks at steps {}", marks.join(", ")),
-        });
-    }
-
     fn export_as(&mut self, format: &str) {
         match format {
             "" => self.export(None),
@@ -236,10 +230,51 @@ impl App {
             }
             None => {
                 let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
-                let more = if names.len() > NAMES { ", …" } else { "" };
+                let more = if names.len() > NAMES { ", ..." } else { "" };
                 let there = names[..names.len().min(NAMES)].join(", ");
                 self.say(format!("no layer '{name}'; there are {there}{more}"));
             }
+        }
+    }
+
+    /// A unit of the layer that is looked into, or is selected.
+    fn look_into_unit(&mut self, number: &str) {
+        let layer = self.depth.layer().unwrap_or(self.layer);
+        let Some(found) = self.header.layout.layers.get(layer) else {
+            return;
+        };
+        let count = found.units.len();
+        let unit = number.parse().ok().filter(|&unit| unit < count);
+        let rows = unit.map(|unit| self.header.layout.unit_rows(layer, unit));
+        let first = rows.iter().flatten().find(|row| !row.is_empty());
+        match (unit, first) {
+            (Some(unit), Some(row)) => {
+                (self.layer, self.unit, self.parameter) = (layer, unit, row.start);
+                self.depth = Depth::Unit { layer, unit };
+            }
+            _ => {
+                let name = &found.name;
+                let range = match count {
+                    0 => format!("layer {name} has no units"),
+                    _ => format!("layer {name} has units 0 to {}", count - 1),
+                };
+                self.say(format!("no unit '{number}': {range}"));
+            }
+        }
+    }
+
+    /// A parameter by its place in the flat vector, as the file numbers them.
+    fn look_at_parameter(&mut self, number: &str) {
+        let params = self.header.layout.params();
+        match number.parse().ok().filter(|&parameter| parameter < params) {
+            Some(parameter) => {
+                self.depth = Depth::Network;
+                self.look_at(parameter);
+            }
+            None => self.say(format!(
+                "no parameter '{number}': they are numbered from 0 to {}",
+                params.saturating_sub(1)
+            )),
         }
     }
 
@@ -264,21 +299,6 @@ impl App {
         } else {
             self.bookmarks.insert(step);
             self.say(format!("bookmark at step {step}"));
-        }
-    }
-
-    /// `[` and `]`: to the bookmark before or behind the cursor.
-    pub(super) fn jump(&mut self, forward: bool) {
-        let Some(cursor) = self.window.cursor(self.timeline.end()) else {
-            return;
-        };
-        let next = match forward {
-            true => self.bookmarks.range(cursor + 1..).next(),
-            false => self.bookmarks.range(..cursor).next_back(),
-        };
-        match next.copied() {
-            Some(step) => self.jump_to(step),
-            None => self.say("no further event"),
         }
     }
 }

@@ -126,15 +126,18 @@ pub enum Sort {
     HelpShare,
     /// What oscillates fastest first.
     Oscillation,
+    /// What did most in the window first, for good or ill.
+    Size,
 }
 
 impl Sort {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Order,
         Self::Helps,
         Self::Hurts,
         Self::HelpShare,
         Self::Oscillation,
+        Self::Size,
     ];
 
     #[must_use]
@@ -145,6 +148,7 @@ impl Sort {
             Self::Hurts => "hurts most",
             Self::HelpShare => "help share",
             Self::Oscillation => "oscillation",
+            Self::Size => "largest",
         }
     }
 
@@ -169,6 +173,7 @@ impl Sort {
                 Self::Hurts => -total,
                 Self::HelpShare => -help_share,
                 Self::Oscillation => steps_per_turn,
+                Self::Size => -total.abs(),
             };
             // `total_cmp` has one NaN before and one behind all numbers.
             if key.is_nan() { f64::INFINITY } else { key }
@@ -278,6 +283,7 @@ mod tests {
         assert_eq!(sorted(Sort::Order), [0, 1, 2, 3, 4]);
         assert_eq!(sorted(Sort::Helps), [1, 4, 0, 3, 2]);
         assert_eq!(sorted(Sort::Hurts), [3, 0, 1, 4, 2]);
+        assert_eq!(sorted(Sort::Size), [1, 4, 3, 0, 2]);
         assert_eq!(sorted(Sort::HelpShare), [0, 1, 2, 3, 4]);
     }
 }

@@ -1,9 +1,16 @@
 //! Lists, the selection in them, and the way into the network and back.
 
-use super::screen::{Depth, Screen, SortKeys};
-use super::state::App;
-use crate::layout::ParamLayout;
-use crate::query::{Answer, Topic};
+use super::screen::{Depth, Screen, Sort, SortKeys};
+use super::state::{App, Overlay};
+use crate::layout::{ParamLayout, Place};
+use crate::query::{Answer, Query, Topic, UnitParams};
+
+/// A part of the Run screen that may be shown in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunPart {
+    Configuration,
+    Log,
+}
 
 impl App {
     /// The layers as they are listed: those that the filter lets through, sorted.
@@ -60,6 +67,15 @@ impl App {
 
     /// `↑` and `↓`.
     pub(super) fn select(&mut self, rows: isize) {
+        if self.overlay == Some(Overlay::Events) {
+            let last = self.listed_events().len().saturating_sub(1);
+            self.event_row = self
+                .event_row
+                .min(last)
+                .saturating_add_signed(rows)
+                .min(last);
+            return;
+        }
         if self.overlay.is_some() {
             self.help_scroll = self.help_scroll.saturating_add_signed(rows);
             return;
@@ -69,6 +85,7 @@ impl App {
                 let classes: Vec<usize> = (0..self.header.classes.len()).collect();
                 moved(&mut self.class, &classes, rows);
             }
+            (Depth::Network, Screen::Run) => self.scroll_run(rows),
             (Depth::Network, _) => {
                 let layers = self.listed_layers();
                 moved(&mut self.layer, &layers, rows);
@@ -94,10 +111,133 @@ impl App {
         }
     }
 
-    /// The parameters of a unit as they are listed.
+    /// The Run screen lists no layers: the log, if it is shown in full, or else the configuration
+    /// scrolls.
+    fn scroll_run(&mut self, rows: isize) {
+        if self.run_focus() == Some(RunPart::Log) {
+            let most = self.log.len().saturating_sub(1);
+            self.log_scroll = self.log_scroll.saturating_add_signed(-rows).min(most);
+        } else {
+            let most = self.header.config.lines().count().saturating_sub(1);
+            self.config_scroll = self.config_scroll.saturating_add_signed(rows).min(most);
+        }
+    }
+
+    /// `:log`
+    pub(super) fn show_log(&mut self) {
+        (self.screen, self.depth) = (Screen::Run, Depth::Network);
+        self.comparing = false;
+        // The second of its parts.
+        self.focus = 2;
+    }
+
+    /// The part of the Run screen that is shown in full.
+    #[must_use]
+    pub fn run_focus(&self) -> Option<RunPart> {
+        match self.focus % 3 {
+            0 => None,
+            1 => Some(RunPart::Configuration),
+            _ => Some(RunPart::Log),
+        }
+    }
+
+    /// The parameters of a unit as they are listed: sorted by what they did so far, as far as that is
+    /// known.
     #[must_use]
     pub fn listed_parameters(&self, layer: usize, unit: usize) -> Vec<usize> {
-        unit_parameters(&self.header.layout, layer, unit)
+        let mut parameters = unit_parameters(&self.header.layout, layer, unit);
+        let Some(known) = self.unit_now(layer, unit) else {
+            return parameters;
+        };
+        let Some(totals) = &known.totals else {
+            return parameters;
+        };
+        if totals.lca_sum.len() != parameters.len() || self.sort == Sort::Order {
+            return parameters;
+        }
+        let mut places: Vec<usize> = (0..parameters.len()).collect();
+        self.sort.arrange(&mut places, |place| {
+            #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
+            let steps = totals.steps as f64;
+            SortKeys {
+                total: totals.lca_sum[place],
+                help_share: f64::from(totals.helped[place]) / steps,
+                steps_per_turn: steps / f64::from(totals.update_flips[place]),
+            }
+        });
+        for place in &mut places {
+            *place = parameters[*place];
+        }
+        parameters = places;
+        parameters
+    }
+
+    /// The question about a unit's parameters: what they did until the cursor, and where they are.
+    #[must_use]
+    pub fn about_unit(&self, layer: usize, unit: usize) -> Option<Query> {
+        self.about_cursor(self.unit_topic(layer, unit))
+    }
+
+    /// What the questions about a unit's parameters are about.
+    #[must_use]
+    pub fn unit_topic(&self, layer: usize, unit: usize) -> Topic {
+        let small = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
+        Topic::Unit {
+            layer: small(layer),
+            unit: small(unit),
+            newest: self.window.follows(),
+        }
+    }
+
+    /// What is known of a unit's parameters until the cursor.
+    #[must_use]
+    pub fn unit_now(&self, layer: usize, unit: usize) -> Option<&UnitParams> {
+        match self.desk.answer(&self.about_unit(layer, unit)?) {
+            Some((_, Answer::Unit(known))) => Some(known),
+            _ => None,
+        }
+    }
+
+    /// `t`: to the next traced parameter behind the selected one, and behind the last to the first.
+    pub(super) fn next_traced(&mut self) {
+        let traced = &self.header.traced;
+        let at = match self.depth {
+            Depth::Unit { .. } | Depth::Parameter { .. } => Some(self.parameter),
+            Depth::Layer(layer) => {
+                let rows = self.header.layout.unit_rows(layer, self.unit);
+                rows.first().and_then(|row| row.start.checked_sub(1))
+            }
+            Depth::Network => {
+                let layer = self.header.layout.layers.get(self.layer);
+                layer.and_then(|layer| layer.range.start.checked_sub(1))
+            }
+        };
+        let behind = traced
+            .iter()
+            .find(|&&index| at.is_none_or(|at| index > at as u64));
+        let next = behind.or(traced.first()).copied();
+        match next.and_then(|next| usize::try_from(next).ok()) {
+            Some(next) => self.look_at(next),
+            None => {
+                self.say("no parameter was traced; train with --trace N to see some at every step")
+            }
+        }
+    }
+
+    /// Looks at a parameter; from a unit, at the unit that it belongs to.
+    pub(super) fn look_at(&mut self, parameter: usize) {
+        let Some(Place { layer, unit, .. }) = self.header.layout.place_of(parameter) else {
+            return;
+        };
+        (self.layer, self.unit, self.parameter) = (layer, unit, parameter);
+        self.depth = match self.depth {
+            Depth::Unit { .. } => Depth::Unit { layer, unit },
+            _ => Depth::Parameter {
+                layer,
+                unit,
+                parameter,
+            },
+        };
     }
 
     /// `Enter`.
@@ -105,7 +245,7 @@ impl App {
         self.comparing = false;
         let layout = &self.header.layout;
         match self.depth {
-            Depth::Network if self.screen != Screen::Classes => {
+            Depth::Network if !matches!(self.screen, Screen::Classes | Screen::Run) => {
                 let Some(layer) = layout.layers.get(self.layer) else {
                     return;
                 };
@@ -148,16 +288,10 @@ pub fn units_of(layer: usize) -> Topic {
 /// The parameters of a unit, tensor by tensor: places in the flat vector.
 #[must_use]
 pub fn unit_parameters(layout: &ParamLayout, layer: usize, unit: usize) -> Vec<usize> {
-    let Some(layer) = layout.layers.get(layer) else {
-        return Vec::new();
-    };
-    let tensors = layout.tensors[layer.tensors.clone()].iter();
-    tensors
-        .filter(|_| unit < layer.units.len())
-        .flat_map(|tensor| {
-            let start = tensor.range.start + unit * tensor.row_len();
-            start..(start + tensor.row_len()).min(tensor.range.end)
-        })
+    layout
+        .unit_rows(layer, unit)
+        .into_iter()
+        .flatten()
         .collect()
 }
 

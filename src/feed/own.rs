@@ -1,7 +1,8 @@
 //! Questions about a training in this process, answered from its file by another process.
 //!
 //! Within one process the HDF5 library knows a file only once, however often it is opened: the recorder
-//! could not close it before the last reader has.
+//! could not close it before the last reader has. The newest totals of single parameters are not in the
+//! file: the training itself is asked for them ([`Memory`]).
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -13,10 +14,12 @@ use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
 
 use super::FeedEvent;
 use super::detail::{self, Desk, Details};
+use super::memory::Memory;
 use super::process::piped;
 use super::wire::{self, Answer, Request};
-use crate::query::{Analyst, Query};
+use crate::query::{self, Analyst, Part, Query, Topic};
 use crate::store::RunReader;
+use crate::train::Inquiry;
 
 /// The thread, and the process behind it, that read the file of a training in this process. They end
 /// when this is dropped.
@@ -39,12 +42,13 @@ impl Drop for DetailReader {
 
 /// Answers from the file of a training in this process. `reader` makes a command that
 /// [`serve_details`] of it, started at the first request, so that a run that nobody looks at closely is
-/// not read at all.
+/// not read at all. `training` is asked for what only it knows.
 ///
 /// # Errors
 /// The thread cannot be started.
 pub fn details(
     reader: impl Fn() -> Command + Send + 'static,
+    training: Sender<Inquiry>,
 ) -> io::Result<(Details, DetailReader)> {
     let (details, desk) = detail::channel();
     let (quit, quitting) = bounded(0);
@@ -52,7 +56,7 @@ pub fn details(
     let ours = process.clone();
     let thread = thread::Builder::new()
         .name("details".to_owned())
-        .spawn(move || pass_on(&reader, &ours, &desk, &quitting))?;
+        .spawn(move || pass_on(&reader, &ours, &desk, Memory::new(training), &quitting))?;
     let reader = DetailReader {
         process,
         quit: Some(quit),
@@ -61,7 +65,13 @@ pub fn details(
     Ok((details, reader))
 }
 
-fn pass_on(reader: &impl Fn() -> Command, process: &Process, desk: &Desk, quit: &Receiver<()>) {
+fn pass_on(
+    reader: &impl Fn() -> Command,
+    process: &Process,
+    desk: &Desk,
+    mut memory: Memory,
+    quit: &Receiver<()>,
+) {
     let mut pipes = None;
     loop {
         let query = select! {
@@ -72,7 +82,14 @@ fn pass_on(reader: &impl Fn() -> Command, process: &Process, desk: &Desk, quit: 
         if pipes.is_none() {
             pipes = process.start(reader());
         }
-        let answer = pipes.as_mut().and_then(|pipes| pipes.ask(&query));
+        let mut answer = pipes.as_mut().and_then(|pipes| pipes.ask(&query));
+        if let Some(FeedEvent::Answer { query, answer }) = &mut answer
+            && let Topic::Unit { newest: true, .. } = query.topic
+            && query.part == Part::Cursor
+            && let query::Answer::Unit(unit) = answer.as_mut()
+        {
+            memory.renew(unit, desk, quit);
+        }
         if answer.is_none() {
             // The training itself says what is wrong with its file; the screen keeps what it has, and
             // may ask again.

@@ -39,7 +39,8 @@ pub struct Group {
     pub crossings: u64,
     /// Times that A changed from rising to falling, or back.
     pub turns: u64,
-    last: [f64; 2],
+    /// The last two allocations, newest first, to go on from.
+    pub(crate) last: [f64; 2],
 }
 
 impl Group {
@@ -65,7 +66,7 @@ impl Group {
 }
 
 impl Binned {
-    fn new(steps: &Range<u64>, columns: u32, groups: usize) -> Self {
+    pub(super) fn new(steps: &Range<u64>, columns: u32, groups: usize) -> Self {
         let count = steps.end - steps.start;
         let n = usize::try_from(count.min(columns.max(1).into())).unwrap_or(1);
         let size = usize::try_from(count).unwrap_or(usize::MAX);
@@ -101,11 +102,19 @@ impl Binned {
         self.sums.get(group * n..(group + 1) * n).unwrap_or(&[])
     }
 
+    /// The column of a step.
+    #[must_use]
+    pub fn column_of(&self, step: u64) -> Option<usize> {
+        let column = (self.edges.partition_point(|&edge| edge <= step)).checked_sub(1)?;
+        (column < self.columns()).then_some(column)
+    }
+
+    /// Takes a step's A in.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "charts need no more than f32"
     )]
-    fn push(&mut self, column: usize, group: usize, a: f64) {
+    pub(super) fn push(&mut self, column: usize, group: usize, a: f64) {
         self.groups[group].push(a);
         let at = group * self.columns() + column;
         self.sums[at] += a;
@@ -185,7 +194,9 @@ pub(super) fn class_loss(source: &Source, class: u32) -> Result<Answer, StoreErr
         return Ok(no_such("class", class));
     }
     let Some(table) = source.reader.table("loss/train_class")? else {
-        return Ok(Answer::Unknown("this run file has no losses of classes".to_owned()));
+        return Ok(Answer::Unknown(
+            "this run file has no losses of classes".to_owned(),
+        ));
     };
     // Row t + 1 is the loss after step t.
     let after = Source {
@@ -265,12 +276,29 @@ fn bin(
     let steps = source.steps.start..source.steps.end.min(table.rows());
     let steps = steps.start.min(steps.end)..steps.end;
     let mut binned = Binned::new(&steps, source.columns, groups);
+    let whole = push_rows(source, table, (&steps, &mut binned), |_| {}, take)?;
+    Ok(match whole {
+        true => Answer::Binned(binned),
+        false => Answer::Interrupted,
+    })
+}
+
+/// Pushes steps that the columns cover, and says after each block how far it is; false if it was
+/// interrupted.
+fn push_rows(
+    source: &Source,
+    table: &Table,
+    (steps, binned): (&Range<u64>, &mut Binned),
+    mut done: impl FnMut(u64),
+    take: impl Fn(&Block, &mut Vec<f64>),
+) -> Result<bool, StoreError> {
+    let groups = binned.groups.len();
     let mut column = 0;
     let mut step = steps.start;
     let mut values = Vec::new();
-    for rows in table.blocks(&steps) {
+    for rows in table.blocks(steps) {
         if (source.interrupted)() {
-            return Ok(Answer::Interrupted);
+            return Ok(false);
         }
         let block = Block {
             row_len: table.row_len(),
@@ -287,6 +315,66 @@ fn bin(
             }
             step += 1;
         }
+        done(step);
     }
-    Ok(Answer::Binned(binned))
+    Ok(true)
+}
+
+/// Sums from the first step on. What has been read is not read again.
+#[derive(Default)]
+pub(super) struct Running(Vec<RunningSums>);
+
+struct RunningSums {
+    name: &'static str,
+    groups: Range<usize>,
+    /// One column, up to the steps done.
+    binned: Binned,
+    done: u64,
+}
+
+/// Groups of groups that are remembered: a screen asks for one or two.
+const REMEMBERED: usize = 4;
+
+impl Running {
+    pub fn of(
+        &mut self,
+        source: &Source,
+        name: &'static str,
+        groups: Range<usize>,
+    ) -> Result<Answer, StoreError> {
+        let Some(table) = source.reader.table(name)? else {
+            return Ok(Answer::Unknown(format!("this run file has no {name}")));
+        };
+        let end = source.steps.end.min(table.rows());
+        let known = (self.0.iter())
+            .position(|it| it.name == name && it.groups == groups && it.done <= end)
+            .map(|at| self.0.remove(at));
+        let mut sums = known.unwrap_or_else(|| RunningSums {
+            name,
+            groups: groups.clone(),
+            binned: Binned::new(&(0..1), 1, groups.len()),
+            done: 0,
+        });
+        sums.binned.edges = vec![0, end];
+        let RunningSums { binned, done, .. } = &mut sums;
+        let steps = *done..end;
+        let whole = push_rows(
+            source,
+            &table,
+            (&steps, binned),
+            |now| *done = now,
+            |rows, out| {
+                for row in 0..rows.len() {
+                    out.extend(rows.values(row, groups.clone()));
+                }
+            },
+        )?;
+        let answer = match whole {
+            true => Answer::Binned(sums.binned.clone()),
+            false => Answer::Interrupted,
+        };
+        self.0.truncate(REMEMBERED - 1);
+        self.0.insert(0, sums);
+        Ok(answer)
+    }
 }

@@ -39,7 +39,8 @@ pub(super) fn of(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer, Sto
         table("lca_test/residual")?,
     );
     let (Some(train), Some(held_out), Some(total), Some(residual)) = tables else {
-        let why = "this run has no allocations of the held-out loss; train with --lca-test to have them";
+        let why =
+            "this run has no allocations of the held-out loss; train with --lca-test to have them";
         return Ok(Answer::Unknown(why.to_owned()));
     };
     let rows = [&train, &held_out, &total, &residual].map(|table| table.rows());
@@ -55,7 +56,10 @@ pub(super) fn of(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer, Sto
             kept.insert(0, sums);
             return Ok(Answer::Interrupted);
         }
-        let pairs = train.reals(rows.clone())?.into_iter().zip(held_out.reals(rows.clone())?);
+        let pairs = train
+            .reals(rows.clone())?
+            .into_iter()
+            .zip(held_out.reals(rows.clone())?);
         for (at, (a, b)) in pairs.enumerate() {
             let split = &mut sums.layers[at % layers.max(1)];
             split.only_train += u64::from(a < 0.0 && b > 0.0);

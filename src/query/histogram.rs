@@ -77,7 +77,12 @@ pub(super) fn of(
         counts.steps.end = rows.end;
     }
     let mut sums = vec![0_u64; bins];
-    for layer in counts.counts.chunks(bins).skip(chosen.start).take(chosen.len()) {
+    for layer in counts
+        .counts
+        .chunks(bins)
+        .skip(chosen.start)
+        .take(chosen.len())
+    {
         for (sum, &count) in sums.iter_mut().zip(layer) {
             *sum = sum.saturating_add(count);
         }

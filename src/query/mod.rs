@@ -12,17 +12,30 @@ mod analyst;
 mod binned;
 mod held_out;
 mod histogram;
+mod history;
+mod oscillation;
+mod run_facts;
+mod settings;
 mod snapshot;
+mod synchronisation;
+mod unit;
+mod watch;
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 pub use analyst::{Analyst, Interrupted};
-pub use binned::Binned;
+pub use binned::{Binned, Group};
 pub use held_out::{HeldOut, Split};
 pub use histogram::Histogram;
+pub use history::History;
+pub use oscillation::{BestLag, Curve, Oscillation, TAIL};
+pub use run_facts::{DECADES, FIRST_DECADE, Quality, RunFacts};
 pub use snapshot::Snapshot;
+pub use synchronisation::{Chance, Synchronisation};
+pub use unit::{RecordedSums, UnitParams, Weights};
+pub use watch::Happened;
 
 use crate::record::StepSummary;
 
@@ -44,6 +57,12 @@ pub enum Topic {
     Tensors,
     /// Allocations of a layer's units: [`Answer::Binned`], `[units]`.
     Units { layer: u32 },
+    /// What is known of the parameters of a layer's unit: [`Answer::Unit`]. Running totals and weights
+    /// are those after the steps, sums those over them. `newest` asks for the latest totals there are,
+    /// from the memory of a training where that can be.
+    Unit { layer: u32, unit: u32, newest: bool },
+    /// One parameter over the steps, by its place in the flat vector: [`Answer::History`].
+    Parameter { index: u64 },
     /// Allocations of the training loss of each class, of one layer or of all together:
     /// [`Answer::Binned`], `[C]`.
     Classes { layer: Option<u32> },
@@ -61,6 +80,26 @@ pub enum Topic {
     Snapshot { layer: Option<u32> },
     /// How often allocations of each size occurred, in one layer or in all: [`Answer::Histogram`].
     Histogram { layer: Option<u32> },
+    /// How a layer oscillates: [`Answer::Oscillation`].
+    Oscillation { layer: u32 },
+    /// The layers' moments of learning in the run so far, of the training loss or within one class:
+    /// [`Answer::Synchronisation`].
+    Synchronisation { class: Option<u32> },
+    /// Events and lints of the run so far: [`Answer::Happened`].
+    Events,
+    /// What the run so far has cost, and its file: [`Answer::Run`].
+    Run,
+}
+
+impl Topic {
+    /// Whether work on it that was given up goes on where it stopped: it may always be interrupted.
+    #[must_use]
+    pub fn resumes(&self) -> bool {
+        matches!(
+            self,
+            Self::Synchronisation { .. } | Self::Events | Self::Run
+        )
+    }
 }
 
 /// Which of a screen's ranges of steps a question is about.
@@ -70,7 +109,7 @@ pub enum Part {
     Window,
     /// The step at the cursor.
     Cursor,
-    /// All steps that may be shown.
+    /// All steps from the first one to the newest one shown.
     All,
 }
 
@@ -89,7 +128,18 @@ impl Query {
     /// differ.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
-        self.topic == other.topic && self.part == other.part
+        let topic = match (&self.topic, &other.topic) {
+            (
+                &Topic::Unit { layer, unit, .. },
+                &Topic::Unit {
+                    layer: other_layer,
+                    unit: other_unit,
+                    ..
+                },
+            ) => (layer, unit) == (other_layer, other_unit),
+            (topic, other) => topic == other,
+        };
+        topic && self.part == other.part
     }
 }
 
@@ -99,8 +149,14 @@ pub enum Answer {
     Steps(Vec<StepSummary>),
     Binned(Binned),
     Histogram(Histogram),
+    Oscillation(Box<Oscillation>),
+    Synchronisation(Synchronisation),
+    Happened(Happened),
+    Run(Box<RunFacts>),
     HeldOut(HeldOut),
     Snapshot(Snapshot),
+    Unit(UnitParams),
+    History(History),
     /// The run does not say, and this is why and what to do: a sentence for the screen.
     Unknown(String),
     /// Given up for a question that came later.

@@ -63,8 +63,10 @@ pub(super) fn of(
     if let Some(seen) = seen.iter().find(same) {
         return Ok(Answer::Snapshot(seen.snapshot.clone()));
     }
-    let Some(totals) = source.reader.snapshot(latest, params)? else {
-        return Ok(Answer::Unknown("the run file cannot be read just now".to_owned()));
+    let Some(totals) = source.reader.totals_snapshot(latest, &params)? else {
+        return Ok(Answer::Unknown(
+            "the run file cannot be read just now".to_owned(),
+        ));
     };
     let sides = concentration(&totals.lca_sum);
     let helped: u64 = totals.helped.iter().copied().map(u64::from).sum();
@@ -80,7 +82,13 @@ pub(super) fn of(
         kurtosis: tails::excess_kurtosis(&totals.lca_sum),
         tail_index: tails::tail_index(&totals.lca_sum),
     };
-    seen.insert(0, Seen { layer, snapshot: snapshot.clone() });
+    seen.insert(
+        0,
+        Seen {
+            layer,
+            snapshot: snapshot.clone(),
+        },
+    );
     seen.truncate(SEEN);
     Ok(Answer::Snapshot(snapshot))
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::detach::Detached;
+use super::gpu::Gpu;
 use super::guard;
 use super::headless::{self, Progress};
 use super::screen::{self, Signals};
@@ -21,7 +22,7 @@ use crate::control::{self, Server};
 use crate::feed::{self, Feed, FeedSender};
 use crate::record::{Checkpoint, RunEnd, StartRecord, Status, StepRecord, StepSummary};
 use crate::store::{Recorder, RecorderStats, StoreError};
-use crate::train::{self, Control, Sink, SinkClosed, Trainer};
+use crate::train::{self, Control, Inquiry, Sink, SinkClosed, Trainer};
 use crate::tui::{Exit, ScreenOptions};
 
 /// How a run begins.
@@ -74,6 +75,8 @@ pub struct Run {
     app: App,
     feed: Feed,
     controls: Sender<Control>,
+    /// Where the training is asked what the file does not say yet.
+    inquiries: Sender<Inquiry>,
     signals: Signals,
     /// Whether other processes can give orders too.
     controllable: bool,
@@ -83,8 +86,8 @@ pub struct Run {
 impl Run {
     /// Starts the trainer's thread, and the control socket beside the run file.
     pub fn spawn(
-        app: App,
-        trainer: Trainer,
+        mut app: App,
+        mut trainer: Trainer,
         (recorder, checkpoint_every): (Recorder, CheckpointEvery),
         beginning: Beginning,
         output: &Path,
@@ -95,13 +98,14 @@ impl Run {
         progress.steps_done(trainer.steps_done());
         let server = Server::spawn(output, controls.clone(), progress.clone(), planned);
         let server = server
-            .inspect_err(|(path, error)| {
+            .map_err(|(path, error)| {
                 let path = path.display();
-                let _ = writeln!(
-                    io::stderr(),
+                let warning = format!(
                     "warning: no control socket {path}: {error}; `lcascope stop` and `pause` cannot \
                      reach this training, signals can"
                 );
+                let _ = writeln!(io::stderr(), "{warning}");
+                app.log.push(&warning);
             })
             .ok();
         let controllable = server.is_some();
@@ -113,12 +117,20 @@ impl Run {
             progress,
             tolerance: app.header.tolerance,
             shown: app.timeline.end(),
+            told: (Instant::now(), RecorderStats::default()),
             checkpoints: Checkpoints::new(checkpoint_every, trainer.steps_done()),
         };
+        let device = app.header.device.clone();
+        let (inquiries, asked) = train::inquiries();
+        trainer.take_inquiries(asked);
         let thread = thread::Builder::new()
             .name("trainer".to_owned())
             .spawn(move || {
+                // Only a screen shows what a GPU does, but whether there is one may change.
+                let gpu = Gpu::watch(&device, outlet.feed.gpu());
                 let recorded = run_training(trainer, beginning, outlet, &orders);
+                // The feed ends with it.
+                drop(gpu);
                 // The file is closed: now, and not before, those who wait for the end are told.
                 drop(server);
                 recorded
@@ -128,6 +140,7 @@ impl Run {
             app,
             feed,
             controls,
+            inquiries,
             signals,
             controllable,
             thread,
@@ -152,6 +165,7 @@ impl Run {
             mut app,
             mut feed,
             controls,
+            inquiries,
             signals,
             controllable,
             thread,
@@ -163,7 +177,7 @@ impl Run {
         match place {
             Place::Screen(options) => {
                 let path = output.to_owned();
-                let closely = feed::details(move || guard::detail_reader(&path));
+                let closely = feed::details(move || guard::detail_reader(&path), inquiries);
                 // Without its thread the screen shows what it has.
                 let (details, reader) = closely.ok().unzip();
                 feed.details = details;
@@ -295,9 +309,26 @@ struct Outlet {
     progress: Arc<control::Progress>,
     /// Steps that the screen has from the file of a run that was resumed.
     shown: u64,
+    /// How the recording went when the screen was told last, and when that was.
+    told: (Instant, RecorderStats),
     checkpoints: Checkpoints,
     /// The run's, for residuals.
     tolerance: f64,
+}
+
+/// How often the screen is told how the recording goes, at most.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+impl Outlet {
+    /// Tells the screen how the recording goes, if that has changed.
+    fn tell_recorder(&mut self) {
+        let (at, told) = self.told;
+        let stats = self.recorder.stats();
+        if stats != told && at.elapsed() >= TELL_EVERY {
+            self.feed.recorder(stats);
+            self.told = (Instant::now(), stats);
+        }
+    }
 }
 
 impl Sink for Outlet {
@@ -311,12 +342,15 @@ impl Sink for Outlet {
         if record.step >= self.shown {
             self.feed.step(StepSummary::of(&record, self.tolerance));
         }
-        self.recorder.step(record).map_err(|_| SinkClosed)
+        self.recorder.step(record).map_err(|_| SinkClosed)?;
+        self.tell_recorder();
+        Ok(())
     }
 
     fn paused(&mut self, paused: bool) -> Result<(), SinkClosed> {
         self.progress.paused(paused);
         self.feed.paused(paused);
+        self.tell_recorder();
         self.recorder.paused(paused).map_err(|_| SinkClosed)
     }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use hdf5::{Dataset, H5Type};
+use ndarray::s;
 
 use super::bounds::RowBound;
 use super::error::{Context, StoreError};
@@ -59,6 +60,35 @@ impl RunReader {
     }
 }
 
+impl RunReader {
+    /// Steps done at the newest whole checkpoint in the file; none where there is none, or it cannot
+    /// be read just now: one of its two slots may be being written.
+    ///
+    /// # Errors
+    /// The file system does not say how long the file is.
+    pub fn checkpoint_step(&self) -> Result<Option<u64>, StoreError> {
+        let bounds = self.bounds()?;
+        let step = |slot: usize| {
+            let name = |of: &str| format!("checkpoint/{slot}/{of}");
+            let digest = bounds.vector::<u8>(self.file(), &name("digest")).ok()?;
+            // A slot that is empty, or was written only half, has no sum.
+            let whole = digest.iter().any(|&byte| byte != 0);
+            let step = bounds.vector::<u64>(self.file(), &name("step")).ok()?;
+            step.first().copied().filter(|_| whole)
+        };
+        let there = self.file().link_exists("checkpoint");
+        Ok((0..2).filter(|_| there).filter_map(step).max())
+    }
+
+    /// Bytes of the file as it is now.
+    ///
+    /// # Errors
+    /// The file system does not say.
+    pub fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.bounds()?.len())
+    }
+}
+
 impl Table<'_> {
     /// Values in a row.
     #[must_use]
@@ -96,6 +126,29 @@ impl Table<'_> {
             }
             _ => self.read(rows),
         }
+    }
+
+    /// One column of some rows of a dataset with one axis besides the steps.
+    ///
+    /// # Errors
+    /// There is no such column, it holds no numbers, or the file cannot be read.
+    pub fn column(&self, rows: Range<u64>, column: usize) -> Result<Vec<f32>, StoreError> {
+        let end = rows.end.min(self.rows);
+        let index = |row: u64| {
+            usize::try_from(row)
+                .map_err(|_| self.reader.damaged(format!("row {row} of {}", self.name)))
+        };
+        if self.dataset.ndim() != 2 || column >= self.row_len {
+            let what = format!("{} has no column {column}", self.name);
+            return Err(self.reader.damaged(what));
+        }
+        if rows.start >= end {
+            return Ok(Vec::new());
+        }
+        let slice = s![index(rows.start)?..index(end)?, column];
+        let values = (self.dataset.read_slice_1d(slice))
+            .doing(&self.reader.path, || format!("read {}", self.name))?;
+        Ok(values.into_raw_vec_and_offset().0)
     }
 
     /// Rows of a dataset of counts, row by row.

@@ -165,7 +165,9 @@ mod tests {
             ("Space", KeyCode::Char(' '), KeyModifiers::NONE),
         ] {
             let parsed: KeyName = name.parse().unwrap();
-            let keys = KeyMap::of_names([("freeze", &[parsed][..])]);
+            let others = actions().into_iter().map(|other| (other.action, &[][..]));
+            let only = [("freeze", &[parsed][..])];
+            let keys = KeyMap::of_names(others.chain(only));
             let event = KeyEvent::new(code, modifiers);
             let found = pressed(&keys, event, None, false);
             assert_eq!(found, Some(Request::Act(Action::Freeze)), "{name}");

@@ -27,13 +27,15 @@ mod rules;
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use evaluations::Evaluations;
 
 /// Steps looked back on.
 pub const WINDOW: usize = 200;
 
 /// The worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Severity {
     /// The run, or what is said of it, is broken.
     Error,
@@ -44,7 +46,7 @@ pub enum Severity {
 }
 
 /// In the order in which lints of the same severity are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LintKind {
     LossNotFinite,
     AllocationNotFinite,
@@ -66,7 +68,7 @@ impl LintKind {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lint {
     pub severity: Severity,
     pub kind: LintKind,

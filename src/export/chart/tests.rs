@@ -235,8 +235,14 @@ proptest! {
             let mut file = Vec::new();
             svg::write(&drawn(chart), &mut file).unwrap();
             let text = std::str::from_utf8(&file).unwrap();
-            prop_assert!(roxmltree::Document::parse(text).is_ok(), "{text}");
-            prop_assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+            let document = roxmltree::Document::parse(text);
+            prop_assert!(document.is_ok(), "{text}");
+            for attribute in document.iter().flat_map(|d| d.descendants()).flat_map(|n| n.attributes()) {
+                let value = attribute.value();
+                // An image's letters may say anything.
+                let wrong = value.contains("NaN") || value.contains("inf");
+                prop_assert!(!wrong || value.starts_with("data:"), "{text}");
+            }
         }
     }
 

@@ -1,20 +1,38 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
+mod cells;
+mod class_curves;
+mod classes;
 mod compare;
 mod decomposition;
+mod distribution;
+mod distribution_numbers;
+#[cfg(test)]
+mod drill_tests;
+mod events;
+mod facts;
 mod footer;
+mod held_out;
 mod help;
+mod layer;
 mod layers;
 mod loss;
+mod marks;
+mod oscillation;
 mod overview;
+mod parameter;
 mod question;
+mod run;
 mod sheet;
 mod spread;
 mod status;
+mod synchronisation;
 mod tabs;
 #[cfg(test)]
-pub(super) mod testing;
+pub(crate) mod testing;
 mod title;
+mod unit;
+mod unit_curves;
 pub(super) mod words;
 
 use ratatui::buffer::Buffer;
@@ -49,17 +67,43 @@ fn view_of(app: &App) -> View {
             draw: decomposition::draw,
             wants: nothing,
         },
-        (
-            Depth::Network | Depth::Layer(_) | Depth::Unit { .. } | Depth::Parameter { .. },
-            Screen::Overview
-            | Screen::Decomposition
-            | Screen::Oscillation
-            | Screen::Synchronisation
-            | Screen::Classes
-            | Screen::Distribution
-            | Screen::HeldOut
-            | Screen::Run,
-        ) => View {
+        (Depth::Network, Screen::Oscillation) => View {
+            draw: oscillation::draw,
+            wants: oscillation::wants,
+        },
+        (Depth::Network, Screen::Synchronisation) => View {
+            draw: synchronisation::draw,
+            wants: synchronisation::wants,
+        },
+        (Depth::Network, Screen::Run) => View {
+            draw: run::draw,
+            wants: run::wants,
+        },
+        (Depth::Layer(_), _) => View {
+            draw: layer::draw,
+            wants: layer::wants,
+        },
+        (Depth::Unit { .. }, _) => View {
+            draw: unit::draw,
+            wants: unit::wants,
+        },
+        (Depth::Parameter { .. }, _) => View {
+            draw: parameter::draw,
+            wants: parameter::wants,
+        },
+        (Depth::Network, Screen::Classes) => View {
+            draw: classes::draw,
+            wants: classes::wants,
+        },
+        (Depth::Network, Screen::Distribution) => View {
+            draw: distribution::draw,
+            wants: distribution::wants,
+        },
+        (Depth::Network, Screen::HeldOut) => View {
+            draw: held_out::draw,
+            wants: held_out::wants,
+        },
+        (Depth::Network, Screen::Overview) => View {
             draw: overview::draw,
             wants: nothing,
         },
@@ -89,7 +133,10 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
         return Vec::new();
     }
     let [_, _, screen, _] = parts(area, app);
-    (view_of(app).wants)(screen, app, theme)
+    let mut wanted = (view_of(app).wants)(screen, app, theme);
+    // Keys go from event to event on every screen.
+    wanted.push(app.about_events());
+    wanted
 }
 
 /// Draws everything.
@@ -112,6 +159,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     footer::draw(footer, buf, app, theme, keys);
     match app.overlay {
         Some(Overlay::Help) => help::draw(area, buf, app, theme, keys),
+        Some(Overlay::Events) => events::draw(area, buf, app, theme),
         Some(Overlay::Commands) => help::draw_commands(area, buf, app, theme),
         Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}
@@ -129,7 +177,7 @@ mod tests {
     use crate::feed::{FeedEvent, Origin};
     use crate::record::Status;
     use crate::tui::theme::{ColorLevel, Glyphs};
-    use testing::{any_glyphs, app, header, odd_allocations, row, text, theme};
+    use testing::{any_glyphs, app, app_of, header, odd_allocations, row, text, theme};
 
     #[test]
     fn the_overview_closes_at_every_common_size() {
@@ -281,8 +329,15 @@ mod tests {
             overlay in 0u8..3,
             glyphs in any_glyphs(),
             moves in prop::collection::vec(-60i64..60, 0..4),
+            screen in prop::sample::select(Screen::ALL.to_vec()),
+            (classes, held_out, focus) in (0usize..12, any::<bool>(), 0usize..6),
         ) {
-            let mut app = app(layers, &allocations);
+            let mut header = header(layers);
+            header.held_out_lca = held_out;
+            header.classes = (0..classes).map(|class| class.to_string()).collect();
+            let mut app = app_of(header, &allocations);
+            app.act(Action::Screen(screen));
+            app.focus = focus;
             for steps in moves {
                 app.act(Action::Move(steps));
                 app.act(Action::ZoomIn);
@@ -292,7 +347,10 @@ mod tests {
                 2 => app.act(Action::Quit),
                 _ => {}
             }
-            text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));
+            let theme = Theme::new(ColorLevel::Ansi16, glyphs);
+            let shown = text(&app, width, height, &theme);
+            prop_assert!(glyphs != Glyphs::Ascii || shown.is_ascii(), "{}", shown);
+            let _ = wants(Rect::new(0, 0, width, height), &app, &theme);
         }
     }
 }

@@ -41,9 +41,9 @@ pub struct Sheet<'a> {
     /// Over the names.
     pub title: &'a str,
     /// Over so many columns together; empty for no such line.
-    pub groups: &'a [(String, usize)],
+    pub groups: &'a [(&'a str, usize)],
     /// Over the columns, and their widths.
-    pub columns: &'a [(String, u16)],
+    pub columns: Vec<(String, u16)>,
     pub rows: Vec<Row>,
     pub selected: Option<usize>,
     pub closing: Vec<Row>,
@@ -149,7 +149,11 @@ impl Sheet<'_> {
 
     fn row(&self, row: &Row, area: Rect, left: u16, count: usize, buf: &mut Buffer) {
         let mut x = area.x;
-        let mut room = left.saturating_sub(1);
+        // A line without numbers has all the room.
+        let mut room = match row.cells.is_empty() {
+            true => area.width,
+            false => left.saturating_sub(1),
+        };
         if let Some((mark, style)) = row.mark {
             buf.set_stringn(x, area.y, mark.to_string(), 1, style);
             x += 2;
@@ -236,12 +240,12 @@ mod tests {
             cells: vec![nats(value, &theme), nats(-value, &theme)],
             ..Row::default()
         };
-        let columns = [("cursor".to_owned(), NUMBER), ("window".to_owned(), NUMBER)];
+        let columns = vec![("cursor".to_owned(), NUMBER), ("window".to_owned(), NUMBER)];
         let sheet = Sheet {
             theme: &theme,
             title: "layer",
             groups: &[],
-            columns: &columns,
+            columns,
             rows: (0..rows)
                 .map(|n| row(format!("layer number {n}"), 0.5))
                 .collect(),
@@ -267,7 +271,7 @@ mod tests {
             ]
         );
         assert_eq!(drawn(28, 3, 1)[1], "layer ~ 0    +0.500   -0.500");
-        assert_eq!(drawn(18, 3, 1)[1], "layer~ 0   +0.500");
+        assert_eq!(drawn(18, 3, 1)[1], "layer~ 0    +0.500");
         assert_eq!(
             drawn(34, 4, 9)[1..3],
             ["layer number 8    +0.500   -0.500", "9-9/9"]

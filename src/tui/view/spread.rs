@@ -1,7 +1,7 @@
 //! A stretch of steps over the cells and dots of charts.
 //!
 //! ```text
-//! 5 steps in 12 cells    |00|11|22|33|44|  .  .     columns with exact sums, equally wide
+//! 5 steps in 12 cells    |000|11|222|33|44|         columns with exact sums
 //! running sums, dots     ⡠⠔⠉⠉⠒⢄⣀⣀⣀⡠                 least and most of the sum up to each step
 //! ```
 
@@ -12,7 +12,7 @@ use ratatui::layout::Rect;
 use crate::analysis::bins::{self, Extent};
 use crate::app::{App, Bars, Stretch};
 use crate::tui::theme::Theme;
-use crate::tui::widget::{LEFT_AXIS, LineChart};
+use crate::tui::widget::{LineChart, XAxis};
 
 /// The steps in view, and the cursor's.
 pub struct View<'a> {
@@ -52,64 +52,51 @@ impl<'a> View<'a> {
     }
 }
 
-/// Columns of a chart with exact sums, each so many cells wide.
+/// Columns with exact sums over the cells of a chart. Each has the cells that its steps have on the axis:
+/// where there are fewer columns than cells, some have a cell more than others.
 pub struct Spread<'a> {
     pub bars: Bars<'a>,
-    pub each: usize,
+    steps: Range<u64>,
+    cells: usize,
 }
 
 impl<'a> Spread<'a> {
     /// As many columns as have room in a chart with a left axis.
     pub fn new(stretch: &Stretch<'a>, area: Rect) -> Self {
         let cells = usize::from(LineChart::plot_area(area).width);
-        let bars = stretch.bars(cells);
-        let each = cells.checked_div(bars.len()).unwrap_or(1).max(1);
-        Self { bars, each }
-    }
-
-    /// The part of an area in which these columns fill the plot.
-    pub fn fitted(&self, area: Rect) -> Rect {
-        let left = if area.width < LEFT_AXIS + 15 {
-            0
-        } else {
-            LEFT_AXIS
-        };
-        let cells = u16::try_from(self.bars.len() * self.each).unwrap_or(u16::MAX);
-        Rect {
-            width: cells.saturating_add(left).min(area.width),
-            ..area
+        Self {
+            bars: stretch.bars(cells),
+            steps: stretch.steps(),
+            cells,
         }
     }
 
-    /// Cells of all columns.
     pub fn cells(&self) -> usize {
-        self.bars.len() * self.each
+        self.cells
     }
 
-    /// `[cells + 1]`: the steps at the edges of the cells, those of a column repeated.
-    pub fn edges(&self) -> Vec<u64> {
-        let edges = self.bars.edges();
-        let (last, first) = match edges.split_last() {
-            Some((last, first)) => (Some(*last), first),
-            None => (None, &[][..]),
-        };
-        let cells = first
-            .iter()
-            .flat_map(|&edge| std::iter::repeat_n(edge, self.each));
-        cells.chain(last).collect()
+    pub fn axis(&self) -> XAxis<'static> {
+        XAxis::Steps(self.steps.clone())
     }
 
-    /// `[cells]`: a number of each column.
+    /// `[cells]`: a number of each cell's column.
     pub fn values(&self, of: impl Fn(&Stretch<'a>) -> f64) -> Vec<f64> {
-        let columns = self.bars.iter().map(of);
-        columns
-            .flat_map(|value| std::iter::repeat_n(value, self.each))
+        let columns: Vec<f64> = self.bars.iter().map(of).collect();
+        let at = |cell: usize| {
+            let index = bins::index_at(cell, size(&self.steps), self.cells)? as u64;
+            let column = self.bars.column_of(self.steps.start + index)?;
+            columns.get(column).copied()
+        };
+        (0..self.cells)
+            .map(|cell| at(cell).unwrap_or(f64::NAN))
             .collect()
     }
 
-    /// The middle cell of a step's column.
+    /// The cell of a step.
     pub fn cell_of(&self, step: u64) -> Option<usize> {
-        Some(self.bars.column_of(step)? * self.each + self.each / 2)
+        let index = usize::try_from(step.checked_sub(self.steps.start)?).ok()?;
+        let cells = bins::column_of(index, size(&self.steps), self.cells);
+        (!cells.is_empty()).then(|| usize::midpoint(cells.start, cells.end - 1))
     }
 
     /// The most steps in a column.
@@ -117,6 +104,10 @@ impl<'a> Spread<'a> {
         let steps = self.bars.iter().map(Stretch::len);
         steps.max().unwrap_or(0)
     }
+}
+
+fn size(steps: &Range<u64>) -> usize {
+    usize::try_from(steps.end - steps.start).unwrap_or(usize::MAX)
 }
 
 /// Sums from the first step of a stretch on, as a curve in `dots` columns. A column shows the least and
@@ -130,12 +121,11 @@ pub struct Running<'a> {
 impl<'a> Running<'a> {
     pub fn new(stretch: &Stretch<'a>, dots: usize) -> Self {
         let all = stretch.steps();
-        let size = |steps: u64| usize::try_from(steps).unwrap_or(usize::MAX);
-        let count = size(all.end - all.start);
+        let count = size(&all);
         let entries = stretch.bars(usize::MAX);
         let place = |entry: &Stretch<'a>| {
             let steps = entry.steps();
-            let at = |step: u64| bins::column_of(size(step - all.start), count, dots);
+            let at = |step: u64| bins::column_of(size(&(all.start..step)), count, dots);
             at(steps.start).start..at(steps.end - 1).end
         };
         let places = entries.iter().map(place).collect();
@@ -235,17 +225,20 @@ mod tests {
     use crate::tui::view::testing::app;
 
     #[test]
-    fn columns_repeat_their_sums_and_edges() {
-        let app = app(1, &[1.0, 2.0, 4.0]);
+    fn every_cell_has_the_sum_of_its_column() {
+        let app = app(1, &[1.0, 2.0, 4.0, 8.0, 16.0]);
         let whole = app.timeline.whole();
-        let spread = Spread::new(&whole, Rect::new(0, 0, 9 + 16, 5));
-        assert_eq!((spread.cells(), spread.each), (15, 5));
-        assert_eq!(spread.edges()[3..7], [0, 0, 1, 1]);
-        assert_eq!(spread.edges().len(), 16);
-        let sums = spread.values(|column| column.layer_sums(0).lca);
-        assert_eq!(sums[4..6], [1.0, 2.0]);
-        assert_eq!(spread.cell_of(2), Some(12));
-        assert_eq!(spread.fitted(Rect::new(0, 0, 25, 5)).width, 24);
+        let lca = |column: &Stretch<'_>| column.layer_sums(0).lca;
+        // Five steps in three cells: columns of two steps. In eight: some steps have two cells.
+        let few = Spread::new(&whole, Rect::new(0, 0, 3, 5));
+        assert_eq!(few.values(lca), [3.0, 3.0, 12.0]);
+        assert_eq!((few.widest(), few.cell_of(4)), (2, Some(2)));
+        let many = Spread::new(&whole, Rect::new(0, 0, 8, 5));
+        assert_eq!(many.values(lca), [1.0, 1.0, 2.0, 2.0, 4.0, 8.0, 8.0, 16.0]);
+        assert_eq!(
+            (many.cells(), many.cell_of(2), many.cell_of(9)),
+            (8, Some(4), None)
+        );
     }
 
     #[test]

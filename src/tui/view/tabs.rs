@@ -91,7 +91,7 @@ pub fn parameter_name(layout: &ParamLayout, parameter: usize) -> String {
     };
     let mut rest = parameter - tensor.range.start;
     let mut place = Vec::new();
-    for &length in tensor.shape.iter().rev() {
+    for &length in tensor.four_axes().iter().rev() {
         place.push((rest % length.max(1)).to_string());
         rest /= length.max(1);
     }

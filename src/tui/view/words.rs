@@ -1,6 +1,9 @@
 //! Words and numbers as the screens write them.
 
-use ratatui::text::Span;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Span, Text};
+use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use crate::tui::theme::{Glyphs, Theme};
 use crate::tui::widget;
@@ -20,6 +23,24 @@ pub fn loss(nats: f64) -> String {
     } else {
         format!("{nats:.2e}")
     }
+}
+
+/// A sentence where a screen has nothing else to show.
+pub fn sentence(area: Rect, text: &str, theme: &Theme, buf: &mut Buffer) {
+    let inside = Rect {
+        x: area.x + 2.min(area.width),
+        y: area.y + 1.min(area.height),
+        width: area.width.saturating_sub(4),
+        height: area.height.saturating_sub(1),
+    };
+    let text = match theme.glyphs {
+        Glyphs::Ascii => text.replace('…', "..."),
+        Glyphs::Braille | Glyphs::Blocks => text.to_owned(),
+    };
+    let text = Text::styled(text, theme.dim);
+    Paragraph::new(text)
+        .wrap(Wrap { trim: true })
+        .render(inside, buf);
 }
 
 /// Parts joined by `between` that fit `room` cells: what there is no room for goes, the highest rank

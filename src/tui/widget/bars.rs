@@ -313,11 +313,43 @@ mod tests {
         let all = sample();
         let theme = Theme::new(ColorLevel::Ansi256, Glyphs::Braille);
         let buf = drawn(bars(&theme, &all), 60, 12);
-        assert_eq!(text(&buf), ["TODO"]);
+        assert_eq!(
+            text(&buf),
+            [
+                "   conv1│████████████████████│                       -0.0123",
+                "   conv2│          ├─────┤███│      o               -4.00e-3",
+                "   conv3▸                    │▏                     +1.00e-7",
+                "block…nv│                  o │███████████▌          +7.10e-3",
+                "     fc1│                    ·                             –",
+                "     fc2│                    │████████████████████   +0.0500",
+                "",
+                "",
+                "",
+                "",
+                "",
+                "        └────┴-0.01──────────┴0.00───────────┴0.01      nats",
+            ]
+        );
         assert_eq!(Some(buf[(20, 0)].fg), theme.help.fg);
         assert_eq!(Some(buf[(36, 3)].fg), theme.hurt.fg);
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
-        assert_eq!(text(&drawn(bars(&theme, &all), 60, 12)), ["TODO"]);
+        assert_eq!(
+            text(&drawn(bars(&theme, &all), 60, 12)),
+            [
+                "   conv1|====================|                       -0.0123",
+                "   conv2|          [~~~~~]===|      o               -4.00e-3",
+                "   conv3>                    |+                     +1.00e-7",
+                "block~nv|                  o |###########+          +7.10e-3",
+                "     fc1|                    .                           nan",
+                "     fc2|                    |####################   +0.0500",
+                "",
+                "",
+                "",
+                "",
+                "",
+                "        +----|-0.01----------|0.00-----------|0.01      nats",
+            ]
+        );
     }
 
     #[test]
@@ -329,8 +361,19 @@ mod tests {
             scale: Scale::SymLog { linear: 1e-5 },
             ..bars(&theme, &all)
         };
-        assert_eq!(text(&drawn(scrolled.clone(), 46, 4)), ["TODO"]);
-        assert_eq!(text(&drawn(scrolled, 12, 3)), ["TODO"]);
+        assert_eq!(
+            text(&drawn(scrolled.clone(), 46, 4)),
+            [
+                "block…nv│    o        │████████████   +7.10e-3",
+                "     fc1│             ·                      –",
+                "     fc2│             │█████████████   +0.0500",
+                "   4-6/6└┴-0.01───────┴0───────────┴      nats",
+            ]
+        );
+        assert_eq!(
+            text(&drawn(scrolled, 12, 3)),
+            [" o   │████▋", "     ·", "     │█████",]
+        );
     }
 
     #[test]

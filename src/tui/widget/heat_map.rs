@@ -103,6 +103,9 @@ impl<T: Copy + Into<f64>> HeatMap<'_, T> {
             }
             // Reverse video of a mere colour would be another value.
             return Some(match (symbol, style.bg) {
+                (' ', Some(color)) if self.theme.glyphs == Glyphs::Ascii => {
+                    ('|', style.fg(ink(color)))
+                }
                 (' ', Some(color)) => ('│', style.fg(ink(color))),
                 _ => (symbol, style.add_modifier(Modifier::REVERSED)),
             });
@@ -257,11 +260,24 @@ mod tests {
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
         let values = wave(51);
         let buf = drawn(map(&theme, &values, 51), 60, 12);
-        assert_eq!(text(&buf), ["TODO"]);
         assert_eq!(
-            buf[(29, 1)].modifier,
-            Modifier::REVERSED | theme.hurt.add_modifier
+            text(&buf),
+            [
+                "                             v    -1e-3 =-_ 0 '+# +1e-3 nats",
+                "   conv1| ''++++++++++'---========--++##########+'-=========",
+                "   conv2> '+++++++'----=======--++##########+_-===========_+",
+                "   conv3| ''''__----====---_++.....#####+-===========-'#####",
+                "block~nv| ___----------'++#########++-===========-+#########",
+                "     fc1| _-------_'+++#######++'-===========-+###########+-",
+                "     fc2| _____'++++#####+++_--=========-_+###########+-====",
+                "",
+                "",
+                "",
+                "",
+                "        +|0--------|100------|200------|300------|400------|",
+            ]
         );
+        assert!(buf[(29, 1)].modifier.contains(Modifier::REVERSED));
     }
 
     #[test]
@@ -274,7 +290,17 @@ mod tests {
             dense: true,
             ..map(&theme, &values, 51)
         };
-        assert_eq!(text(&drawn(map, 60, 6)), ["TODO"]);
+        assert_eq!(
+            text(&drawn(map, 60, 6)),
+            [
+                "         -1e-3 ▓▓▒▒░░ 0 ╵╵┼┼╬╬ +1e-3 nats             ▾",
+                "   conv3│ ╵╵╵╵░░▒▒▒▒▓▓▓▓▒▒▒░┼┼·····╬╬╬╬╬┼▒▓▓▓▓▓▓▓▓▓▓▓▒╵╬╬╬╬╬",
+                "block…nv│ ░░░▒▒▒▒▒▒▒▒▒▒╵┼┼╬╬╬╬╬╬╬╬╬┼┼▒▓▓▓▓▓▓▓▓▓▓▓▒┼╬╬╬╬╬╬╬╬╬",
+                "     fc1│ ░▒▒▒▒▒▒▒░╵┼┼┼╬╬╬╬╬╬╬┼┼╵▒▓▓▓▓▓▓▓▓▓▓▓▒┼╬╬╬╬╬╬╬╬╬╬╬┼▒",
+                "     fc2│ ░░░░░╵┼┼┼┼╬╬╬╬╬┼┼┼░▒▒▓▓▓▓▓▓▓▓▓▒░┼╬╬╬╬╬╬╬╬╬╬╬┼▒▓▓▓▓",
+                "   3-6/6└┴0────────┴100──────┴200──────┴300──────┴400──────┴",
+            ]
+        );
     }
 
     #[test]
@@ -333,8 +359,21 @@ mod tests {
             x_axis: XAxis::Names(&["airplane", "car", "bird", "cat", "deer"]),
             ..map(&theme, &values, 5)
         };
-        assert_eq!(text(&drawn(map.clone(), 48, 6)), ["TODO"]);
-        assert_eq!(text(&drawn(map, 11, 4)), ["TODO"]);
+        assert_eq!(
+            text(&drawn(map.clone(), 48, 6)),
+            [
+                "        -20 =-_ 0 '+# +20   v",
+                "      d|________________________________________",
+                "      e>        ''''''''''''''''''''''''''''''''",
+                "      f|''''''''''''''''++++++++++++++++++++++++",
+                "      g|++++++++++++++++++++++++++++++++########",
+                "  4-7/8+airp~ne-car-----bird----cat-----deer----",
+            ]
+        );
+        assert_eq!(
+            text(&drawn(map, 11, 4)),
+            ["__________", "  ''''''''", "''''++++++", "a-c-b-c-d--",]
+        );
     }
 
     proptest! {

@@ -1,11 +1,11 @@
 //! How many of something lie in each bin.
 //!
 //! ```text
-//!  weights│        │50 %              a reference line
-//!      200┤     ▂▅▇│▆▃
-//!      100┤   ▂▅███│███▅▂
-//!        0┤▁▃▆█████│██████▅▂▁   ▁     one in a bin is seen, however many another has
-//!         └┴0──────┴0.5───────1┴      reversed: the highlighted bins, also where they are empty
+//!  weights│         │50 %             a reference line, in front of the bars; its name above them
+//!      200┤     ▂▅▇█│▆▃
+//!      100┤   ▂▅████│███▅▂
+//!        0┤▁▃▆██████│██████▅▂▁   ▁    one in a bin is seen, however many another has
+//!         └┴0───────┴0.5───────1┴     reversed: the highlighted bins, also where they are empty
 //! ```
 //!
 //! Each bin has the same number of cells. With more bins than cells a column is the sum of its bins,
@@ -14,6 +14,7 @@
 
 use std::ops::Range;
 
+use ratatui::style::Color;
 use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
 
 use super::axis::{self, LEFT_AXIS, Place, XAxis};
@@ -21,6 +22,7 @@ use super::canvas::Pen;
 use super::stacked_bars::EIGHTHS;
 use crate::analysis::bins;
 use crate::analysis::scale::{Domain, Scale};
+use crate::tui::ramp::ink;
 use crate::tui::theme::{Glyphs, Theme};
 
 /// One bin.
@@ -132,7 +134,17 @@ impl Histogram<'_> {
         }
     }
 
-    /// The line at an edge, where no bar is, and its name in the first row that has room.
+    /// Whether a bar goes on beyond a cell with this symbol, or fills it.
+    fn is_full(&self, symbol: &str) -> bool {
+        let mark = |bin: &Bin| symbol.chars().eq([bin.pen.mark]);
+        match self.theme.glyphs {
+            Glyphs::Ascii => symbol == "@" || self.bins.iter().any(mark),
+            Glyphs::Braille | Glyphs::Blocks => symbol == "█",
+        }
+    }
+
+    /// The line at an edge, over all but the ends of bars, and its name in the first row that has
+    /// room.
     fn reference(&self, plot: Rect, buf: &mut Buffer) {
         let Some((edge, name)) = self.reference else {
             return;
@@ -143,8 +155,16 @@ impl Histogram<'_> {
         };
         let x = plot.x + x;
         for y in plot.top()..plot.bottom() {
-            if buf[(x, y)].symbol() == " " {
-                buf.set_string(x, y, axis::lines(self.theme).vertical, self.theme.accent);
+            let cell = &mut buf[(x, y)];
+            let (free, full) = (cell.symbol() == " ", self.is_full(cell.symbol()));
+            let paper = cell.fg;
+            if free || full {
+                cell.reset();
+                cell.set_symbol(axis::lines(self.theme).vertical);
+                cell.set_style(self.theme.accent);
+            }
+            if full && paper != Color::Reset {
+                cell.set_bg(paper).set_fg(ink(paper));
             }
         }
         let width = axis::cells_of(name, plot.width);
@@ -202,6 +222,8 @@ impl Widget for Histogram<'_> {
             return;
         }
         let width = usize::from(plot.width);
+        // The reference's name stands above the bars.
+        let head = u16::from(self.reference.is_some() && plot.height >= 4);
         let bars = (0..width).filter_map(|cell| self.bar(cell, width));
         let max = bars.map(|(count, _)| count).fold(0.0, f64::max);
         let max = if max > 1e-270 { max } else { 1.0 };
@@ -213,7 +235,7 @@ impl Widget for Histogram<'_> {
             reason = "0..=1 times a screen's height"
         )]
         let eighths = |count: f64| {
-            let full = 8.0 * f64::from(plot.height);
+            let full = 8.0 * f64::from(plot.height - head);
             let own = (place(count) * full).round() as usize;
             own.max(usize::from(count > 0.0))
         };
@@ -303,7 +325,23 @@ mod tests {
         let theme = Theme::new(ColorLevel::Ansi256, Glyphs::Braille);
         let bins = bell(&theme);
         let buf = drawn(histogram(&theme, &bins), 60, 12);
-        assert_eq!(text(&buf), ["TODO"]);
+        assert_eq!(
+            text(&buf),
+            [
+                " weights│                         │50 %",
+                "     400┤                      ▃▃█│▃▃",
+                "        │                      ███│██",
+                "     300┤                    ▆▆███│██▆▆",
+                "        │                    █████│████",
+                "        │                  ▆▆█████│████▆▆",
+                "     200┤                  ███████│██████",
+                "        │                ▅▅███████│██████▅▅",
+                "     100┤              ▁▁█████████│████████▁▁",
+                "        │              ███████████│██████████",
+                "       0┤    ▁▁▁▁▁▁▄▄█████████████│████████████▄▄▁▁▁▁▁▁  ▁▁",
+                "        └┴0───────────────────────┴0.5────────────────────1┴",
+            ]
+        );
         assert_eq!(Some(buf[(31, 9)].fg), theme.help.fg);
         assert_eq!(Some(buf[(36, 9)].fg), theme.hurt.fg);
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
@@ -314,7 +352,23 @@ mod tests {
             ..histogram(&theme, &bins)
         };
         let buf = drawn(log, 60, 12);
-        assert_eq!(text(&buf), ["TODO"]);
+        assert_eq!(
+            text(&buf),
+            [
+                " weights|                         |50 %",
+                "        |                  ..====#|####..",
+                "        |                ..======#|######..",
+                "     100+              ..========#|########..",
+                "        |            ..==========#|##########..",
+                "        |            ============#|############",
+                "        |          ==============#|##############",
+                "      10+        ================#|################",
+                "        |      ..================#|################..",
+                "        |    ..==================#|##################..  ..",
+                "       0+    ====================#|##################@@  ##",
+                "        +|0-----------------------|0.5--------------------1|",
+            ]
+        );
         let lit = |x| buf[(x, 11)].modifier.contains(Modifier::REVERSED);
         assert_eq!([52, 53, 56, 57].map(lit), [false, true, true, false]);
     }
@@ -340,7 +394,10 @@ mod tests {
         assert_eq!(sums.to_bits(), 780.0f64.to_bits());
         assert_eq!(whole.cell_of(40.0, 15), Some(14));
         assert_eq!(whole.cell_of(41.0, 15), None);
-        assert_eq!(text(&drawn(whole, 15, 3)), ["TODO"]);
+        assert_eq!(
+            text(&drawn(whole, 15, 3)),
+            ["    |50 % .. ##", "    |. ##.#####", "..##|##########",]
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Signed images: a unit's incoming weights, a convolution's kernels side by side.
 //!
 //! ```text
-//!     ▾              ▾ ▸ the selected pixel's column and row
+//!     ▾              ▾ ▸ the selected pixel's column and row; × in its middle if it is large
 //!    ▓▓▒▒░░  ''++    kernels stand beside each other with a gap between
 //!   ▸▒▒░░    ++##
 //!    [0,1,2]  shows [0:2,0:3,0:3] of [64,3,3]
@@ -116,13 +116,12 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
         if let Some(pixel) = self.selected().filter(|_| whole > width || tall > height) {
             let (x, y) = self.corner(layout, pixel);
             let around = |at: usize, all: usize, view: usize| {
-                at.saturating_sub(view / 2).min(all.saturating_sub(view))
+                // An even number: a glyph has both halves of its cell.
+                at.saturating_sub(view / 4 * 2)
+                    .min(all.saturating_sub(view))
             };
             layout.x = around(x, whole, width);
             layout.y = around(y, tall, height);
-            if self.glyphs() {
-                layout.y -= layout.y % 2;
-            }
         }
         layout
     }
@@ -144,11 +143,24 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
     /// The cell and half cell of a pixel's upper left corner, before scrolling.
     fn corner(&self, layout: Layout, pixel: Pixel) -> (usize, usize) {
         let (across, down) = (pixel.tile % layout.across, pixel.tile / layout.across);
-        let tile = self.columns * layout.wide + 1;
+        let along = |tiles: usize, pixels: usize, size: usize, gap: usize, own: usize| {
+            let tile = pixels.saturating_mul(size).saturating_add(gap);
+            tiles
+                .saturating_mul(tile)
+                .saturating_add(own.saturating_mul(size))
+        };
         (
-            across * tile + pixel.column * layout.wide,
-            down * (self.rows * layout.high + layout.gap) + pixel.row * layout.high,
+            along(across, self.columns, layout.wide, 1, pixel.column),
+            along(down, self.rows, layout.high, layout.gap, pixel.row),
         )
+    }
+
+    /// The cell and half cell of the view in the middle of the selected pixel, if it is in view.
+    fn middle(&self, layout: Layout) -> Option<(usize, usize)> {
+        let (x, y) = self.corner(layout, self.selected()?);
+        let x = x.saturating_add(layout.wide / 2).checked_sub(layout.x)?;
+        let y = y.saturating_add(layout.high / 2).checked_sub(layout.y)?;
+        Some((x, y))
     }
 
     /// The pixel at a cell and half cell of the view.
@@ -205,8 +217,8 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
         match (color(upper), color(lower)) {
             (Some(color), Some(_)) if upper == lower => {
                 let style = Style::new().bg(color).fg(ink(color));
-                let chosen = upper == self.selected();
-                Some((if chosen { '×' } else { ' ' }, style))
+                let middle = self.middle(layout).map(|(x, y)| (x, y / 2));
+                Some((if middle == Some((x, y)) { '×' } else { ' ' }, style))
             }
             (Some(upper), Some(lower)) => Some(('▀', Style::new().fg(upper).bg(lower))),
             (Some(upper), None) => Some(('▀', Style::new().fg(upper))),
@@ -217,25 +229,20 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
 
     /// Marks the selected pixel's column above and its row at the left.
     fn rulers(&self, area: Rect, view: Rect, layout: Layout, buf: &mut Buffer) {
-        let Some(pixel) = self.selected() else {
+        let Some((x, y)) = self.middle(layout) else {
             return;
         };
         let (lines, style) = (axis::lines(self.theme), self.theme.accent);
-        let (x, y) = self.corner(layout, pixel);
-        let (Some(x), Some(y)) = (x.checked_sub(layout.x), y.checked_sub(layout.y)) else {
-            return;
-        };
-        let middle = u16::try_from(x + layout.wide / 2).unwrap_or(u16::MAX);
-        if view.y > area.y && middle < view.width {
-            buf.set_string(view.x + middle, area.y, lines.column, style);
+        let place = |at: usize| u16::try_from(at).unwrap_or(u16::MAX);
+        let (column, row) = (place(x), place(y / 2));
+        if view.y > area.y && column < view.width {
+            buf.set_string(view.x + column, area.y, lines.column, style);
         }
-        for row in (0..view.height).filter(|_| view.x > area.x) {
-            let here = |half: usize| (y..y + layout.high).contains(&(2 * usize::from(row) + half));
-            let mark = match (here(0), here(1)) {
-                (true, true) => lines.row,
-                (true, false) => "▀",
-                (false, true) => "▄",
-                (false, false) => continue,
+        if view.x > area.x && row < view.height {
+            let mark = match (layout.high, y % 2) {
+                (1, 0) => "▀",
+                (1, _) => "▄",
+                _ => lines.row,
             };
             buf.set_string(area.x, view.y + row, mark, style);
         }
@@ -272,18 +279,23 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
                 list.drain(..1.min(list.len()));
             }
         }
-        let mut parts = Vec::new();
-        if !at.is_empty() {
-            parts.push(format!("[{}]", at.join(",")));
+        let at = format!("[{}]", at.join(","));
+        let at = if self.selected().is_some() {
+            at
+        } else {
+            String::new()
+        };
+        if !cut {
+            return (at, false);
         }
-        if cut {
-            parts.push(format!(
-                "shows [{}] of [{}]",
-                shown.join(","),
-                all.join(",")
-            ));
-        }
-        (parts.join("  "), cut)
+        let (shown, all) = (shown.join(","), all.join(","));
+        let whole = format!("{at}  shows [{shown}] of [{all}]");
+        let short = format!("[{shown}] of [{all}]");
+        let room = usize::from(view.width);
+        let fits = |text: &String| text.trim_start().len() <= room;
+        let text = [whole, short].into_iter().find(fits);
+        let text = text.unwrap_or_else(|| format!("of [{all}]"));
+        (text.trim_start().to_owned(), true)
     }
 }
 
@@ -366,7 +378,23 @@ mod tests {
             ..image(&theme, &values, 10)
         };
         let buf = drawn(whole, 60, 12);
-        assert_eq!(text(&buf), ["TODO"]);
+        assert_eq!(
+            text(&buf),
+            [
+                "        v",
+                "       __----__",
+                "   __--========--__",
+                ">  --====----====--",
+                " __====--''''--====__",
+                " --==--''####''--==--",
+                " --==--''####''--==--",
+                " __====--''''--====__",
+                "   --====----====--",
+                "   __--========--__",
+                "       __----__",
+                "[2,3]",
+            ]
+        );
         assert!(buf[(7, 3)].modifier.contains(Modifier::REVERSED));
     }
 
@@ -378,7 +406,23 @@ mod tests {
             selected: Some(28 * 20 + 5),
             ..image(&theme, &values, 28)
         };
-        assert_eq!(text(&drawn(whole, 60, 12)), ["TODO"]);
+        assert_eq!(
+            text(&drawn(whole, 60, 12)),
+            [
+                "      v",
+                " _--====-__+######+__-====--_",
+                " _--====--_'+####+'_--====--_",
+                " __-=====-__'++++'__-=====-__",
+                "  _--====--___''___--====--_",
+                "  _--=====---____---=====--_",
+                ">  _--======------======--_",
+                "   _--==================--_",
+                "    _--================--_",
+                "     _---============---_",
+                "      _----========----_",
+                "[20,5]  shows [15:25,0:28] of [28,28]",
+            ]
+        );
     }
 
     #[test]
@@ -390,8 +434,34 @@ mod tests {
             selected: Some(9 + 4),
             ..image(&theme, &values, 3)
         };
-        assert_eq!(text(&drawn(kernels.clone(), 60, 12)), ["TODO"]);
-        assert_eq!(text(&drawn(kernels, 14, 6)), ["TODO"]);
+        assert_eq!(
+            text(&drawn(kernels.clone(), 60, 12)),
+            [
+                "      ▾",
+                " ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░",
+                "▸▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓",
+                " ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░ ░▓░",
+                "",
+                " ░▓░ ░▓░ ░▓░ ░▓░ ░▓░",
+                " ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓ ▓╬▓",
+                " ░▓░ ░▓░ ░▓░ ░▓░ ░▓░",
+                "",
+                "",
+                "",
+                "[1,1,1]",
+            ]
+        );
+        assert_eq!(
+            text(&drawn(kernels, 14, 6)),
+            [
+                "      ▾",
+                " ░▓░ ░▓░ ░▓░",
+                "▸▓╬▓ ▓╬▓ ▓╬▓",
+                " ░▓░ ░▓░ ░▓░",
+                "",
+                "of [20,3,3]",
+            ]
+        );
     }
 
     #[test]
@@ -409,7 +479,7 @@ mod tests {
             ..image(&theme, &values, 2)
         };
         let large = drawn(large, 9, 6);
-        assert_eq!(text(&large), ["       ▾", "", "▸      ×", "TODO"]);
+        assert_eq!(text(&large), ["       ▾", "", "▸      ×", "", "", "[0,1]",]);
         assert_eq!(
             (large[(1, 1)].bg, large[(5, 2)].bg),
             (color(1.0), color(-1.0))

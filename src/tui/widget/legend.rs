@@ -56,16 +56,16 @@ impl Legend<'_> {
     /// All entries with names of at most so many cells, or nothing if they do not fit. An entry
     /// that is wider than a row has a row, cut.
     fn placed(&self, width: u16, rows: u16, longest: usize) -> Option<Vec<Placed>> {
-        let (mut x, mut y) = (0, 0);
+        let (mut x, mut y) = (0u16, 0u16);
         let place = |entry: &Entry<'_>| {
             let room = usize::from(width.saturating_sub(3));
             let name = elided(entry.name, longest.min(room), self.theme.glyphs);
-            let own = u16::try_from(3 + Span::raw(&name).width()).unwrap_or(u16::MAX);
-            if x > 0 && x + own > width {
+            let own = u16::try_from(2 + Span::raw(&name).width()).unwrap_or(u16::MAX - 2);
+            if x > 0 && x.saturating_add(own) > width {
                 (x, y) = (0, y + 1);
             }
             let at = (x, y);
-            x = x.saturating_add(own + 1);
+            x = x.saturating_add(own + 2);
             (at.1 < rows && width > 3).then_some((at.0, at.1, name))
         };
         self.entries.iter().map(place).collect()

@@ -245,14 +245,54 @@ mod tests {
         let marks = Marks::new(&MOMENTS, &(0..510), 51);
         let theme = Theme::new(ColorLevel::Ansi256, Glyphs::Braille);
         let buf = drawn(grid(&theme, &marks), 60, 12);
-        assert_eq!(text(&buf), ["TODO"]);
+        assert_eq!(
+            text(&buf),
+            [
+                "  shared      2              4         2",
+                "   conv1│·    ┃              ┃         █",
+                "   conv2│     ┃      ·       ┃         █              ·",
+                "     fc1▸ ▪                  ┃                   ·",
+                "     fc2│         ·          ┃                   ·         ·",
+                "                             │",
+                "                             │",
+                "                             │",
+                "                             │",
+                "                             │",
+                "                             │",
+                "        └┴0────────┴100──────┴200──────┴300──────┴400──────┴",
+            ]
+        );
         let style = |x, y| (Some(buf[(x, y)].fg), buf[(x, y)].modifier);
         assert_eq!(style(14, 1).0, theme.accent.fg, "shared");
         assert_eq!(style(9, 1).0, theme.neutral.fg, "alone");
         assert!(style(29, 1).1.contains(Modifier::REVERSED), "the cursor");
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
-        assert_eq!(text(&drawn(grid(&theme, &marks), 60, 12)), ["TODO"]);
-        assert_eq!(text(&drawn(grid(&theme, &marks), 30, 4)), ["TODO"]);
+        assert_eq!(
+            text(&drawn(grid(&theme, &marks), 60, 12)),
+            [
+                "  shared      2              4         2",
+                "   conv1|.    |              |         #",
+                "   conv2|     |      .       |         #              .",
+                "     fc1> :                  |                   .",
+                "     fc2|         .          |                   .         .",
+                "                             |",
+                "                             |",
+                "                             |",
+                "                             |",
+                "                             |",
+                "                             |",
+                "        +|0--------|100------|200------|300------|400------|",
+            ]
+        );
+        assert_eq!(
+            text(&drawn(grid(&theme, &marks), 30, 4)),
+            [
+                "   conv1|.    |              |",
+                "   conv2|     |      .       |",
+                "     fc1> :                  |",
+                "   1-3/4+|0------|200----|400-",
+            ]
+        );
     }
 
     #[test]

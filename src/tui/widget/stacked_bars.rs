@@ -395,10 +395,42 @@ mod tests {
         let (values, totals) = sample(51);
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
         let ascii = drawn(bars(&theme, &values, &totals), 60, 12);
-        assert_eq!(text(&ascii), ["TODO"]);
+        assert_eq!(
+            text(&ascii),
+            [
+                "    nats|        CCCCCCCCCC            |",
+                "        |    CCCCCCCCCCCC=====C        |",
+                "   0.000+__CCCCCCCCCCCC==CCCCC=CC______|____________________",
+                "        |AAAAAAAAAAAA==AAAAAAAA=AAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+                "        |AAAAAAA=====AAABB     B=AAAAAAAAAAAAAAAABBCCCCCBBAA",
+                "        |BAAA===AAAAAABB         =BAAAAAAAAAAAABBCCCC====CBB",
+                "  -0.005+====AAAAAABBB            =BBAAAAAAABBBCCCC==    ===",
+                "        |                          ==CCCCCCCCCCCCC=",
+                "        |                            ===CCCCCCCC==",
+                "  -0.010+                              |====CC==",
+                "        |                              |    ==",
+                "        +|0---|5---|10--|15--|20--|25--|30--|35--|40--|45--|",
+            ]
+        );
         let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
         let blocks = drawn(bars(&theme, &values, &totals), 60, 12);
-        assert_eq!(text(&blocks), ["TODO"]);
+        assert_eq!(
+            text(&blocks),
+            [
+                "    nats│       ▂▄▆▇████▇▆▄▃▁          │",
+                "        │   ▁▄▆██████████━━━━━▄▁       │",
+                "   0.000┤_▃▆███████████━━█████━█▆▃_____│____________________",
+                "        │████████████━━███▂▂▃▂▁━███████████████████▁▂▃▂▁████",
+                "        │███████━━━━━██▂▅▄    ▇▂━▁██████████████▁▅▃▇███▇▃▅▁█",
+                "        │▅▁██━━━█████▃▆▁▇       ▅━▅▂██████████▂▆▁▆███━━━━▆▁▆",
+                "  -0.005┤━━━━▁████▂▄▇▁▅           ━▁▆▃▁████▁▄▇▁▄███━━    ━━━",
+                "        │  ▆▆▆▆▆▆▆▆▆▇              ━━▆▆▆▆▆▆▆▆▇████━",
+                "        │                            ━━━████████━━",
+                "  -0.010┤                              │━━━━██━━",
+                "        │                              │    ━━",
+                "        └┴0───┴5───┴10──┴15──┴20──┴25──┴30──┴35──┴40──┴45──┴",
+            ]
+        );
     }
 
     #[test]
@@ -455,7 +487,7 @@ mod tests {
             cursor: None,
             ..bars(&theme, &values, &[])
         };
-        assert_eq!(text(&drawn(stacked, 2, 3)), ["B", "", ""]);
+        assert_eq!(text(&drawn(stacked, 2, 3)), [" B", "AA", "?A"]);
     }
 
     #[test]

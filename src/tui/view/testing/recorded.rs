@@ -60,7 +60,7 @@ pub struct Run {
     pub class_loss: Vec<Vec<f64>>,
     pub reader: RunReader,
     analyst: Analyst,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Numbers that look like noise, between −1 and 1, the same for the same places.
@@ -160,8 +160,13 @@ impl Run {
             class_loss,
             reader,
             analyst: Analyst::new(),
-            _folder: folder,
+            folder: folder,
         }
+    }
+
+    /// Its file.
+    pub fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("run.h5")
     }
 
     pub fn act(&mut self, actions: &[Action]) {
@@ -241,7 +246,7 @@ impl Maker {
             total: lca.layer.iter().map(|a| a / 2.0).sum(),
             residual: 1e-6,
             layer: (lca.layer.iter().enumerate())
-                .map(|(l, a)| a / 2.0 + 1e-4 * noise([t, l, 2]))
+                .map(|(l, a)| a / 2.0 + 1e-3 * noise([t, l, 2]))
                 .collect(),
             tensor: lca.tensor.clone(),
             unit: lca.unit.clone(),
