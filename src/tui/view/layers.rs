@@ -207,7 +207,7 @@ impl<'a> Table<'a> {
         // What the list is sorted by.
         let sorted = match self.app.sort {
             Sort::Order => Rect::ZERO,
-            Sort::Helps | Sort::Hurts => columns.window,
+            Sort::Helps | Sort::Hurts | Sort::Size => columns.window,
             Sort::HelpShare => columns.help,
             Sort::Oscillation => columns.flips,
         };
