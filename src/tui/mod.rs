@@ -13,6 +13,7 @@ pub mod keys;
 mod mouse;
 mod outside;
 mod paint;
+mod painter;
 mod ramp;
 mod run;
 mod terminal;

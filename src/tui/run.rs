@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, never, select};
 use crossterm::event::Event;
@@ -17,6 +17,7 @@ use super::input::{Input, InputThread};
 use super::keys::{self, KeyMap, Request};
 use super::mouse;
 use super::outside::{Outcome, Outside};
+use super::painter::Painter;
 use super::terminal::TerminalGuard;
 use super::theme::Theme;
 use super::view;
@@ -47,8 +48,7 @@ pub enum Exit {
     Signal(i32),
 }
 
-/// A key is answered at once, but no more often than this.
-const KEY_FRAME: Duration = Duration::from_millis(8);
+type Screen = Terminal<CrosstermBackend<BufWriter<File>>>;
 
 /// Lines of stray output that may wait for the log.
 const STRAY: usize = 1024;
@@ -73,100 +73,38 @@ pub fn run(
 ) -> io::Result<Exit> {
     let (said, stray) = bounded(STRAY);
     let (mut guard, screen) = TerminalGuard::enter(options.mouse, Some(said.clone()))?;
-    let feed = feeds.first;
     let input = InputThread::spawn()?;
     let mut terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
-    let mut sources = [Source::of(Some(feed)), Source::of(feeds.second)];
-    let outcomes = outside.outcomes();
-    let mut painter = Painter::new(options.fps);
-    let mut wanted = Vec::new();
-    // What is drawn, for the mouse.
-    let mut lines = Vec::new();
+    let mut desk = Desk {
+        feeds,
+        options,
+        sources: [Source::of(Some(feeds.first)), Source::of(feeds.second)],
+        stray,
+        outcomes: outside.outcomes(),
+        input: input.events.clone(),
+        signals: signals.clone(),
+        painter: Painter::new(options.fps),
+        wanted: Vec::new(),
+        lines: Vec::new(),
+    };
     loop {
-        if painter.is_due() {
-            // A terminal that takes no more is gone; the training is not its business.
-            let Ok(area) = draw(&mut terminal, app, options, &mut lines) else {
-                return Ok(Exit::Hangup);
-            };
-            painter.drawn();
-            wanted = view::wants(area, app, &options.theme);
-            ask(app, feed, &wanted);
-            ask_other(app, feeds.second);
-        } else if app
-            .desk
-            .patience()
-            .is_some_and(|patience| patience.is_zero())
-        {
-            ask(app, feed, &wanted);
+        // A terminal that takes no more is gone; the training is not its business.
+        if desk.paint(&mut terminal, app).is_err() {
+            return Ok(Exit::Hangup);
         }
-        let request = select! {
-            recv(sources[0].events) -> event => {
-                take(app, event.ok(), &mut sources[0].events);
-                painter.changed();
-                None
-            }
-            recv(sources[0].answers) -> answer => {
-                take(app, answer.ok(), &mut sources[0].answers);
-                painter.changed();
-                None
-            }
-            recv(stray) -> line => {
-                for line in line.into_iter().chain(stray.try_iter().take(STRAY)) {
-                    app.log.push(&line);
-                }
-                painter.changed();
-                None
-            }
-            recv(sources[1].events) -> event => {
-                if let Some(other) = &mut app.other {
-                    take(&mut other.app, event.ok(), &mut sources[1].events);
-                }
-                painter.changed_if(app.comparing);
-                None
-            }
-            recv(sources[1].answers) -> answer => {
-                if let Some(other) = &mut app.other {
-                    take(&mut other.app, answer.ok(), &mut sources[1].answers);
-                }
-                painter.changed_if(app.comparing);
-                None
-            }
-            recv(outcomes) -> outcome => {
-                if let Ok(outcome) = outcome {
-                    let said = come_of(outcome, terminal.backend_mut());
-                    app.say(said);
-                }
-                painter.urgent();
-                None
-            }
-            recv(input.events) -> event => match event {
-                Ok(Input::Event(Event::Key(key))) => keys::request(&options.keys, key, app),
-                Ok(Input::Resized) => {
-                    painter.changed();
-                    None
-                }
-                Ok(Input::Event(Event::Mouse(mouse))) => {
-                    mouse::action(&lines, mouse, app).map(Request::Act)
-                }
-                Ok(Input::Event(_)) => None,
-                Ok(Input::Hangup) | Err(_) => return Ok(Exit::Hangup),
-            },
-            recv(signals) -> signal => match signal {
-                Ok(signal_hook::consts::SIGHUP) => return Ok(Exit::Hangup),
-                Ok(signal) => return Ok(Exit::Signal(signal)),
-                Err(_) => None,
-            },
-            default(patience(&painter, app)) => None,
-        };
-        if app.tick(painter.elapsed()) {
-            painter.changed();
+        let happened = desk.wait(app);
+        let taken = desk.take(happened, app, terminal.backend_mut());
+        if app.tick(desk.painter.elapsed()) {
+            desk.painter.changed();
         }
-        match request {
-            Some(Request::Act(action)) => {
+        match taken {
+            Taken::Nothing => {}
+            Taken::Leave(exit) => return Ok(exit),
+            Taken::Ask(Request::Act(action)) => {
                 app.act(action);
-                painter.urgent();
+                desk.painter.urgent();
             }
-            Some(Request::Suspend) => {
+            Taken::Ask(Request::Suspend) => {
                 drop(terminal);
                 drop(guard);
                 // The whole job, as the terminal itself does it: a program that has started this one
@@ -175,14 +113,13 @@ pub fn run(
                 let (taken, screen) = TerminalGuard::enter(options.mouse, Some(said.clone()))?;
                 guard = taken;
                 terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
-                painter.urgent();
+                desk.painter.urgent();
             }
-            None => {}
         }
         for effect in app.take_effects() {
             app.say(outside.begin(effect));
         }
-        if let Some(controls) = &feed.controls {
+        if let Some(controls) = &feeds.first.controls {
             for order in app.take_orders() {
                 // A training that has ended takes no more orders.
                 let _ = controls.send(order);
@@ -191,6 +128,137 @@ pub fn run(
         if let Some(quit) = app.quit {
             return Ok(Exit::Quit(quit));
         }
+    }
+}
+
+/// One thing that has happened. None is the end of what brings it.
+enum Happened {
+    /// In the first feed, or in the second.
+    Event(usize, Option<FeedEvent>),
+    Answer(usize, Option<FeedEvent>),
+    Stray(Option<String>),
+    Outcome(Option<Outcome>),
+    Input(Option<Input>),
+    Signal(Option<i32>),
+    /// Time has passed.
+    Nothing,
+}
+
+/// What is to be done about it.
+enum Taken {
+    Nothing,
+    Ask(Request),
+    Leave(Exit),
+}
+
+/// Everything that the loop listens to, and when it draws.
+struct Desk<'a> {
+    feeds: &'a Feeds<'a>,
+    options: &'a ScreenOptions,
+    sources: [Source; 2],
+    stray: Receiver<String>,
+    outcomes: Receiver<Outcome>,
+    input: Receiver<Input>,
+    signals: Receiver<i32>,
+    painter: Painter,
+    /// What the screen wants to know.
+    wanted: Vec<Query>,
+    /// What is drawn, for the mouse.
+    lines: Vec<String>,
+}
+
+impl Desk<'_> {
+    /// Draws if it is time, and asks for what is not known.
+    fn paint(&mut self, terminal: &mut Screen, app: &mut App) -> io::Result<()> {
+        let feed = self.feeds.first;
+        if self.painter.is_due() {
+            let area = draw(terminal, app, self.options, &mut self.lines)?;
+            self.painter.drawn();
+            self.wanted = view::wants(area, app, &self.options.theme);
+            ask(app, feed, &self.wanted);
+            ask_other(app, self.feeds.second);
+        } else if app.desk.patience().is_some_and(|it| it.is_zero()) {
+            ask(app, feed, &self.wanted);
+        }
+        Ok(())
+    }
+
+    /// Waits for the next thing to happen, as long as there is time.
+    fn wait(&self, app: &App) -> Happened {
+        let [first, second] = &self.sources;
+        select! {
+            recv(first.events) -> event => Happened::Event(0, event.ok()),
+            recv(first.answers) -> answer => Happened::Answer(0, answer.ok()),
+            recv(second.events) -> event => Happened::Event(1, event.ok()),
+            recv(second.answers) -> answer => Happened::Answer(1, answer.ok()),
+            recv(self.stray) -> line => Happened::Stray(line.ok()),
+            recv(self.outcomes) -> outcome => Happened::Outcome(outcome.ok()),
+            recv(self.input) -> input => Happened::Input(input.ok()),
+            recv(self.signals) -> signal => Happened::Signal(signal.ok()),
+            default(patience(&self.painter, app)) => Happened::Nothing,
+        }
+    }
+
+    fn take(&mut self, happened: Happened, app: &mut App, screen: &mut impl Write) -> Taken {
+        match happened {
+            Happened::Event(at, event) => {
+                if let Some(app) = shown(app, at) {
+                    take_events(app, event, &mut self.sources[at].events);
+                }
+                self.painter.changed_if(at == 0 || app.comparing);
+            }
+            Happened::Answer(at, answer) => {
+                match (answer, shown(app, at)) {
+                    (Some(answer), Some(app)) => app.event(answer),
+                    (Some(_), None) => {}
+                    (None, _) => self.sources[at].answers = never(),
+                }
+                self.painter.changed_if(at == 0 || app.comparing);
+            }
+            Happened::Stray(line) => {
+                for line in line.into_iter().chain(self.stray.try_iter().take(STRAY)) {
+                    app.log.push(&line);
+                }
+                self.painter.changed();
+            }
+            Happened::Outcome(Some(outcome)) => {
+                app.say(come_of(outcome, screen));
+                self.painter.urgent();
+            }
+            Happened::Outcome(None) => self.outcomes = never(),
+            Happened::Input(input) => return self.take_input(input, app),
+            Happened::Signal(Some(signal_hook::consts::SIGHUP)) => {
+                return Taken::Leave(Exit::Hangup);
+            }
+            Happened::Signal(Some(signal)) => return Taken::Leave(Exit::Signal(signal)),
+            Happened::Signal(None) => self.signals = never(),
+            Happened::Nothing => {}
+        }
+        Taken::Nothing
+    }
+
+    fn take_input(&mut self, input: Option<Input>, app: &App) -> Taken {
+        let request = match input {
+            Some(Input::Event(Event::Key(key))) => keys::request(&self.options.keys, key, app),
+            Some(Input::Event(Event::Mouse(mouse))) => {
+                mouse::action(&self.lines, mouse, app).map(Request::Act)
+            }
+            Some(Input::Event(_)) => None,
+            Some(Input::Resized) => {
+                self.painter.changed();
+                None
+            }
+            Some(Input::Hangup) | None => return Taken::Leave(Exit::Hangup),
+        };
+        request.map_or(Taken::Nothing, Taken::Ask)
+    }
+}
+
+/// The run of a feed: the first, or the one that it is compared with.
+fn shown(app: &mut App, at: usize) -> Option<&mut App> {
+    match at {
+        0 => Some(app),
+        _ => app.other.as_mut().map(|other| &mut other.app),
     }
 }
 
@@ -212,7 +280,7 @@ impl Source {
 
 /// Takes an event in, and those that wait behind it, up to a number that keeps keys responsive. None is
 /// the end of them.
-fn take(app: &mut App, first: Option<FeedEvent>, more: &mut Receiver<FeedEvent>) {
+fn take_events(app: &mut App, first: Option<FeedEvent>, more: &mut Receiver<FeedEvent>) {
     let Some(first) = first else {
         *more = never();
         return lost_feed(app);
@@ -285,7 +353,7 @@ fn lost_feed(app: &mut App) {
 }
 
 fn draw(
-    terminal: &mut Terminal<CrosstermBackend<BufWriter<File>>>,
+    terminal: &mut Screen,
     app: &App,
     options: &ScreenOptions,
     lines: &mut Vec<String>,
@@ -301,64 +369,4 @@ fn draw(
     queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
     terminal.backend_mut().flush()?;
     Ok(area)
-}
-
-/// Decides when to draw: only when something changed, and not too often.
-struct Painter {
-    frame: Duration,
-    last: Instant,
-    last_tick: Instant,
-    /// The shortest time since the last frame after which the change may be drawn.
-    due: Option<Duration>,
-}
-
-impl Painter {
-    fn new(fps: u32) -> Self {
-        let now = Instant::now();
-        Self {
-            frame: Duration::from_secs(1) / fps.max(1),
-            last: now,
-            last_tick: now,
-            due: Some(Duration::ZERO),
-        }
-    }
-
-    fn changed(&mut self) {
-        let frame = self.frame;
-        self.due = Some(self.due.map_or(frame, |due| due.min(frame)));
-    }
-
-    fn changed_if(&mut self, shown: bool) {
-        if shown {
-            self.changed();
-        }
-    }
-
-    fn urgent(&mut self) {
-        self.due = Some(self.due.map_or(KEY_FRAME, |due| due.min(KEY_FRAME)));
-    }
-
-    fn is_due(&self) -> bool {
-        self.due.is_some_and(|due| self.last.elapsed() >= due)
-    }
-
-    fn drawn(&mut self) {
-        self.last = Instant::now();
-        self.due = None;
-    }
-
-    /// How long the loop may sleep.
-    fn patience(&self, playing: bool) -> Duration {
-        match self.due {
-            Some(due) => due.saturating_sub(self.last.elapsed()),
-            None if playing => self.frame,
-            None => Duration::from_secs(3600),
-        }
-    }
-
-    /// Time since the last call.
-    fn elapsed(&mut self) -> Duration {
-        let now = Instant::now();
-        now - std::mem::replace(&mut self.last_tick, now)
-    }
 }
