@@ -26,7 +26,7 @@ pub struct Cli {
 pub enum Command {
     /// Train a network and allocate every step
     Train(Box<TrainArgs>),
-    /// Replay a run file, or follow one that is being written
+    /// Replay a run file, or follow one that is being written; of two, show the difference
     Open(OpenArgs),
     /// Say what is in a run file, and whether its sums close
     Info {
@@ -119,6 +119,9 @@ pub struct OpenArgs {
     /// Run file
     #[arg(value_name = "RUN.h5")]
     pub file: PathBuf,
+    /// Another run to compare it with
+    #[arg(value_name = "OTHER.h5")]
+    pub other: Option<PathBuf>,
     /// auto, truecolor, 256, 16 or never [default: auto]
     #[arg(long, value_name = "WHEN")]
     pub color: Option<ColorChoice>,

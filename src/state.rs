@@ -43,6 +43,11 @@ pub struct ViewState {
     pub sort: String,
     /// What layers and tensors are filtered by.
     pub filter: String,
+    /// Name of the selected layer, and whether it is looked into; and how deep.
+    pub layer: String,
+    pub inside: bool,
+    pub unit: Option<usize>,
+    pub parameter: Option<usize>,
     /// Steps, ascending.
     pub bookmarks: Vec<u64>,
 }
@@ -226,6 +231,7 @@ mod tests {
             sort: "total".to_owned(),
             filter: "conv \"x\"\n".to_owned(),
             bookmarks: vec![5, 99],
+            ..ViewState::default()
         }
     }
 
@@ -351,6 +357,7 @@ mod tests {
                 sort: words[1].clone(),
                 filter: words[2].clone(),
                 bookmarks: bookmarks.into_iter().collect(),
+                ..ViewState::default()
             };
             let folder = TempDir::new().unwrap();
             let views = Views::inside(folder.path());

@@ -6,7 +6,10 @@
 //! beyond that, [`bars`] divides a stretch into columns with exact sums. Screens only read.
 
 mod bars;
+mod commands;
+mod compare;
 mod desk;
+mod effect;
 mod entries;
 mod picture;
 mod prompt;
@@ -18,7 +21,10 @@ mod timeline;
 mod window;
 
 pub use bars::Bars;
+pub use commands::{COMMANDS, Command};
+pub use compare::{Both, Other, Pairs};
 pub use desk::Desk;
+pub use effect::{Effect, Shown};
 pub use picture::Picture;
 pub use screen::{Depth, Prompt, PromptKind, Screen, Sort, SortKeys};
 pub use select::{unit_parameters, units_of};

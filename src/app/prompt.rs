@@ -1,10 +1,17 @@
 //! Lines that are typed: commands and filters.
 
-use super::screen::{Depth, Prompt, PromptKind, Screen};
-use super::state::{Action, App};
+use super::commands;
+use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
+use super::state::{Action, App, Overlay};
 
 /// Letters that a line may have.
 const LONGEST: usize = 200;
+
+/// Commands that are remembered.
+const REMEMBERED: usize = 100;
+
+/// Names in a message.
+const NAMES: usize = 12;
 
 impl App {
     pub(super) fn ask_for(&mut self, kind: PromptKind) {
@@ -12,7 +19,11 @@ impl App {
             PromptKind::Command => String::new(),
             PromptKind::Filter => self.filter.clone(),
         };
-        self.prompt = Some(Prompt { kind, text });
+        self.prompt = Some(Prompt {
+            kind,
+            text,
+            recalled: 0,
+        });
     }
 
     /// Leaves the line without doing what it says; a filter is taken off.
@@ -34,12 +45,33 @@ impl App {
             }
             Action::Erase if prompt.text.pop().is_none() => return self.leave_prompt(),
             Action::Submit => {
-                let Some(Prompt { kind, text }) = self.prompt.take() else {
+                let Some(Prompt { kind, text, .. }) = self.prompt.take() else {
                     return;
                 };
-                if kind == PromptKind::Command {
-                    self.command(text.trim());
+                match kind {
+                    PromptKind::Command => {
+                        self.remember(text.trim());
+                        self.command(text.trim());
+                    }
+                    PromptKind::Filter => self.say_if_nothing_passes(),
                 }
+                return;
+            }
+            Action::Complete if prompt.kind == PromptKind::Command => {
+                let line = prompt.text.clone();
+                let completed = self.completed(&line);
+                if let Some(prompt) = &mut self.prompt {
+                    prompt.text = completed;
+                }
+                return;
+            }
+            Action::Recall(by) if prompt.kind == PromptKind::Command => {
+                let back = prompt
+                    .recalled
+                    .saturating_add_signed(isize::try_from(by).unwrap_or(0));
+                prompt.recalled = back.min(self.history.len());
+                let at = self.history.len() - prompt.recalled;
+                prompt.text = self.history.get(at).cloned().unwrap_or_default();
                 return;
             }
             _ => {}
@@ -60,6 +92,26 @@ impl App {
         }
     }
 
+    fn remember(&mut self, line: &str) {
+        if line.is_empty() {
+            return;
+        }
+        self.history.retain(|before| before != line);
+        self.history.push(line.to_owned());
+        if self.history.len() > REMEMBERED {
+            self.history.remove(0);
+        }
+    }
+
+    fn say_if_nothing_passes(&mut self) {
+        if !self.filter.is_empty() && self.listed_layers().is_empty() {
+            let filter = &self.filter;
+            self.say(format!(
+                "no layer or tensor has '{filter}' in its name; / and Esc takes the filter off"
+            ));
+        }
+    }
+
     /// Obeys a command.
     fn command(&mut self, line: &str) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -73,14 +125,105 @@ impl App {
         match word {
             "" => {}
             "q" | "quit" => self.act(Action::Quit),
-            "help" => self.act(Action::Help),
+            "help" => self.open_help(Overlay::Commands),
+            "keys" => self.act(Action::Help),
             "layer" => self.look_into(rest),
             "unit" => self.look_into_unit(rest),
             "param" | "parameter" => self.look_at_parameter(rest),
+            "class" => self.select_class(rest),
+            "sort" => self.sort_by(rest),
+            "filter" => {
+                rest.clone_into(&mut self.filter);
+                self.select_listed();
+                self.say_if_nothing_passes();
+            }
+            "zoom" => self.zoom_to(rest),
+            "bookmark" => self.toggle_bookmark(),
+            "events" => self.say_events(),
+            "compare" => self.act(Action::Compare),
+            "copy" => self.act(Action::Copy),
+            "export" => self.export_as(rest),
+            "log" => self.act(Action::Screen(Screen::Run)),
+            "pause" => self.order_pause(true),
+            "resume" => self.order_pause(false),
             _ if screen.is_some() => self.act(Action::Screen(screen.unwrap_or_default())),
             _ => self.say(format!(
-                "no command '{word}'; a step's number, a screen's name, layer NAME, unit N, param N, help, quit"
+                "no command '{word}': :help lists them, Tab completes"
             )),
+        }
+    }
+
+    fn select_class(&mut self, name: &str) {
+        let classes = &self.header.classes;
+        let named = classes.iter().position(|class| class == name);
+        let numbered = name.parse().ok().filter(|&class| class < classes.len());
+        match named.or(numbered) {
+            Some(class) => {
+                self.class = class;
+                self.act(Action::Screen(Screen::Classes));
+            }
+            None if classes.is_empty() => self.say("this run has no classes"),
+            None => {
+                let there = classes.join(", ");
+                self.say(format!("no class '{name}'; there are {there}"));
+            }
+        }
+    }
+
+    fn sort_by(&mut self, word: &str) {
+        let found = Sort::ALL.into_iter().find(|sort| {
+            word == commands::sort_word(*sort) || word.eq_ignore_ascii_case(sort.name())
+        });
+        match found {
+            Some(sort) => self.sort = sort,
+            None => {
+                let there = Sort::ALL.map(commands::sort_word).join(", ");
+                self.say(format!("no order '{word}'; there are {there}"));
+            }
+        }
+    }
+
+    /// `A..B`, either of which may be left out; `all`, or nothing.
+    fn zoom_to(&mut self, range: &str) {
+        if matches!(range, "" | "all") {
+            return self.window.zoom_out();
+        }
+        let end = self.timeline.end();
+        let ends = range.split_once("..").and_then(|(from, to)| {
+            let number = |text: &str, open: u64| match text.trim() {
+                "" => Some(open),
+                text => text.parse::<u64>().ok(),
+            };
+            Some((number(from, 0)?, number(to, end)?))
+        });
+        match ends {
+            Some((from, to)) if from < to && from < end => {
+                self.settle();
+                self.window.show(&(from..to.min(end)));
+            }
+            Some(_) => self.say(format!(
+                "zoom {range}: there are the steps 0..{end}, and the first must be before the second"
+            )),
+            None => self.say(format!("zoom {range}: write A..B, for example zoom 100..200")),
+        }
+    }
+
+    fn say_events(&mut self) {
+        let marks: Vec<String> = self.bookmarks.iter().map(u64::to_string).collect();
+        self.say(match marks.as_slice() {
+            [] => "no bookmarks yet: m sets one at the cursor".to_owned(),
+            marks => format!("bookmarks at steps {}", marks.join(", ")),
+        });
+    }
+
+    fn export_as(&mut self, format: &str) {
+        match format {
+            "" => self.export(None),
+            format if commands::FORMATS.contains(&format) => self.export(Some(format.to_owned())),
+            format => {
+                let there = commands::FORMATS.join(", ");
+                self.say(format!("no format '{format}'; there are {there}"));
+            }
         }
     }
 
@@ -91,8 +234,14 @@ impl App {
                 self.layer = layer;
                 self.unit = 0;
                 self.depth = Depth::Layer(layer);
+                self.comparing = false;
             }
-            None => self.say(format!("no layer '{name}'")),
+            None => {
+                let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+                let more = if names.len() > NAMES { ", …" } else { "" };
+                let there = names[..names.len().min(NAMES)].join(", ");
+                self.say(format!("no layer '{name}'; there are {there}{more}"));
+            }
         }
     }
 

@@ -214,6 +214,8 @@ impl Ord for Ordered {
 pub struct Prompt {
     pub kind: PromptKind,
     pub text: String,
+    /// How many commands back the line comes from; 0 is a new one.
+    pub recalled: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

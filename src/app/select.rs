@@ -195,6 +195,7 @@ impl App {
 
     /// `Enter`.
     pub(super) fn enter(&mut self) {
+        self.comparing = false;
         let layout = &self.header.layout;
         match self.depth {
             Depth::Network if self.screen != Screen::Classes => {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compare::Other;
 use super::desk::Desk;
+use super::effect::Effect;
 use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
 use super::timeline::Timeline;
 use super::window::Window;
@@ -46,6 +48,11 @@ pub enum Action {
     Pool,
     /// Another of the screen's charts in full, or all.
     Focus,
+    /// Show the second run beside this one, or this one alone.
+    Compare,
+    /// The numbers of the view to the clipboard, or to files.
+    Copy,
+    Export,
     PreviousEvent,
     NextEvent,
     /// Look at the next parameter that was traced at every step.
@@ -60,6 +67,9 @@ pub enum Action {
     Type(char),
     Erase,
     Submit,
+    /// Complete the command, or recall one given before.
+    Complete,
+    Recall(i64),
     Help,
     Quit,
     /// Answers to the question whether to stop the training. A training in another process is stopped
@@ -74,6 +84,8 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlay {
     Help,
+    /// What can be typed behind `:`.
+    Commands,
     /// Quit while training: stop it or leave it running?
     AskQuit,
     /// The same about a training in another process, which can be told to stop.
@@ -155,6 +167,11 @@ pub struct App {
     /// Rows by which the help is scrolled.
     pub help_scroll: usize,
     pub bookmarks: BTreeSet<u64>,
+    /// A second run, and whether it is shown beside this one.
+    pub other: Option<Box<Other>>,
+    pub comparing: bool,
+    /// Commands given before, the latest last.
+    pub(super) history: Vec<String>,
     /// What was asked about the run.
     pub desk: Desk,
     /// Set once the user has left.
@@ -169,6 +186,7 @@ pub struct App {
     speed: usize,
     playback: Option<Playback>,
     orders: Vec<Control>,
+    pub(super) effects: Vec<Effect>,
 }
 
 impl App {
@@ -197,6 +215,9 @@ impl App {
             prompt: None,
             help_scroll: 0,
             bookmarks: BTreeSet::new(),
+            other: None,
+            comparing: false,
+            history: Vec::new(),
             desk: Desk::default(),
             quit: None,
             status: Status::Running,
@@ -206,6 +227,7 @@ impl App {
             speed: 3,
             playback: None,
             orders: Vec::new(),
+            effects: Vec::new(),
         }
     }
 
@@ -283,7 +305,11 @@ impl App {
             Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => self.turn(action),
             Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
             Action::Enter => self.enter(),
+            Action::Back if self.comparing => self.comparing = false,
             Action::Back => self.depth = self.depth.up(),
+            Action::Compare => self.toggle_comparison(),
+            Action::Copy => self.effects.push(Effect::Copy(self.shown())),
+            Action::Export => self.export(None),
             Action::Sort => self.sort = self.sort.next(),
             Action::Pool => self.pooled = !self.pooled,
             Action::Focus => self.focus = self.focus.wrapping_add(1),
@@ -293,11 +319,12 @@ impl App {
             Action::Bookmark => self.toggle_bookmark(),
             Action::Command => self.ask_for(PromptKind::Command),
             Action::Filter => self.ask_for(PromptKind::Filter),
-            Action::Type(_) | Action::Erase | Action::Submit => self.edit(action),
-            Action::Help => {
-                self.overlay = Some(Overlay::Help);
-                self.help_scroll = 0;
-            }
+            Action::Type(_)
+            | Action::Erase
+            | Action::Submit
+            | Action::Complete
+            | Action::Recall(_) => self.edit(action),
+            Action::Help => self.open_help(Overlay::Help),
             Action::Quit if self.is_training() => self.overlay = Some(Overlay::AskQuit),
             // Asked twice, it need not be answered.
             Action::Quit if self.takes_orders() && self.overlay != Some(Overlay::AskLeave) => {
@@ -325,6 +352,7 @@ impl App {
         }
         self.screen = screen;
         self.depth = Depth::Network;
+        self.comparing = false;
     }
 
     /// Takes an answer in, to a question of the timeline or of a screen.
@@ -343,15 +371,29 @@ impl App {
         self.timeline.detail(&request, steps);
     }
 
+    /// Puts a second run beside this one, and shows both.
+    pub fn compare_with(&mut self, other: Other) {
+        self.other = Some(Box::new(other));
+        self.comparing = true;
+    }
+
     /// Orders to the training that have come up since the last call.
     pub fn take_orders(&mut self) -> Vec<Control> {
         std::mem::take(&mut self.orders)
     }
 
+    pub(super) fn open_help(&mut self, what: Overlay) {
+        self.overlay = Some(what);
+        self.help_scroll = 0;
+    }
+
     /// `p`: the opposite of what is, or of what has been ordered since.
     fn pause_or_resume(&mut self) {
+        self.order_pause(!self.pause.ordered.unwrap_or(self.pause.now));
+    }
+
+    pub(super) fn order_pause(&mut self, pause: bool) {
         if self.takes_orders() {
-            let pause = !self.pause.ordered.unwrap_or(self.pause.now);
             self.pause.ordered = Some(pause);
             self.orders.push(match pause {
                 true => Control::Pause,
@@ -360,6 +402,8 @@ impl App {
         } else if self.origin == Origin::Following && self.status == Status::Running {
             "this training takes no orders: its control socket cannot be reached"
                 .clone_into(&mut self.notice);
+        } else {
+            "no training is going on here".clone_into(&mut self.notice);
         }
     }
 

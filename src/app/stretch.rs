@@ -129,7 +129,12 @@ impl<'a> Stretch<'a> {
     /// The columns of a chart of the stretch, one or several for every entry.
     #[must_use]
     pub fn columns(&self, columns: usize) -> Columns<'a> {
-        let all = self.steps();
+        self.columns_on(&self.steps(), columns)
+    }
+
+    /// The same on an axis of more steps: all those of the stretch are among them.
+    #[must_use]
+    pub fn columns_on(&self, all: &Range<u64>, columns: usize) -> Columns<'a> {
         let n = size(all.end - all.start);
         let of_entry = |entry: &StepSummary| {
             let at = |step: u64| bins::column_of(size(step - all.start), n, columns);

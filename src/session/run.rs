@@ -173,7 +173,11 @@ impl Run {
                 // Without its thread the screen shows what it has.
                 let (details, reader) = closely.ok().unzip();
                 feed.details = details;
-                let shown = screen::show(&feed, &mut app, &options, &signals);
+                let run = screen::Shown {
+                    feed: &feed,
+                    file: output,
+                };
+                let shown = screen::show(&run, None, &mut app, &options, &signals);
                 // Nothing is looked at closely any more.
                 feed.details = None;
                 drop(reader);

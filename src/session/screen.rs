@@ -1,6 +1,7 @@
 //! The screen as a command needs it: options, signals, exit codes.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -10,14 +11,17 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Handle;
 
 use super::Failure;
+use super::outside::{Desktop, Source};
+use super::places;
 use super::standing::harmless;
 use crate::app::{App, Quit};
 use crate::config::user::{self, ActionKeys, Problem};
 use crate::config::{ColorChoice, ConfigError};
 use crate::feed::Feed;
+use crate::state::Views;
 use crate::train::Control;
 use crate::tui::keys::KeyMap;
-use crate::tui::{self, ColorLevel, Exit, Glyphs, ScreenOptions, Theme};
+use crate::tui::{self, ColorLevel, Exit, Feeds, Glyphs, ScreenOptions, Theme};
 
 /// What the flags come to, over the user's configuration.
 pub fn options(
@@ -87,17 +91,41 @@ pub fn require_terminal(command: &str) -> Result<(), Failure> {
     )))
 }
 
-/// Shows a feed until the user leaves.
+/// A run to show.
+pub struct Shown<'a> {
+    pub feed: &'a Feed,
+    pub file: &'a Path,
+}
+
+/// Shows a run, and what it is compared with, until the user leaves. Begins where the run was left the
+/// last time.
 pub fn show(
-    feed: &Feed,
+    first: &Shown,
+    second: Option<&Shown>,
     app: &mut App,
     options: &ScreenOptions,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
+    let views = Views::of_user();
+    places::restore(app, &views);
     if !options.notice.is_empty() {
         app.say(&options.notice);
     }
-    tui::run(feed, app, options, &signals.events).map_err(Failure::Terminal)
+    let sources = [Some(first), second].into_iter().flatten();
+    let sources = sources.map(|shown| Source {
+        file: shown.file.to_owned(),
+        layers: (shown.feed.header.layout.layers.iter())
+            .map(|layer| layer.name.clone())
+            .collect(),
+    });
+    let mut desktop = Desktop::new(sources.collect());
+    let feeds = Feeds {
+        first: first.feed,
+        second: second.map(|shown| shown.feed),
+    };
+    let shown = tui::run(&feeds, app, options, &mut desktop, &signals.events);
+    places::keep(app, &views);
+    shown.map_err(Failure::Terminal)
 }
 
 /// What the shell is told after a screen has closed.

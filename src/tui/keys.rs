@@ -211,6 +211,19 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("next-traced", Action::NextTraced, &[Char('t')])],
     },
     Group {
+        help: "a second run beside this one, or this one alone",
+        footer: "compare",
+        bindings: &[bind("compare", Action::Compare, &[Char('c')])],
+    },
+    Group {
+        help: "the numbers in view: to the clipboard; to files",
+        footer: "copy, export",
+        bindings: &[
+            bind("copy", Action::Copy, &[Char('y')]),
+            bind("export", Action::Export, &[Char('e')]),
+        ],
+    },
+    Group {
         help: "show only layers and tensors with these letters",
         footer: "",
         bindings: &[bind("filter", Action::Filter, &[Char('/')])],
@@ -385,7 +398,7 @@ pub fn pressed(
     }
     let action = match overlay {
         _ if typing => typed(key),
-        Some(Overlay::Help) => help(keys, key),
+        Some(Overlay::Help | Overlay::Commands) => help(keys, key),
         Some(Overlay::AskQuit) => match key.code {
             KeyCode::Char('s' | 'S') => Some(Action::StopAndQuit),
             KeyCode::Char('l' | 'L') => Some(Action::LeaveRunning),
@@ -418,6 +431,9 @@ fn typed(key: KeyEvent) -> Option<Action> {
         KeyCode::Backspace => Some(Action::Erase),
         KeyCode::Enter => Some(Action::Submit),
         KeyCode::Esc => Some(Action::Dismiss),
+        KeyCode::Tab => Some(Action::Complete),
+        KeyCode::Up => Some(Action::Recall(1)),
+        KeyCode::Down => Some(Action::Recall(-1)),
         _ => None,
     }
 }

@@ -6,9 +6,11 @@
 //! many series in `ramp`.
 
 pub mod clipboard;
+mod decode;
 mod input;
 mod key_names;
 pub mod keys;
+mod outside;
 mod paint;
 mod ramp;
 mod run;
@@ -19,8 +21,9 @@ mod wait;
 pub mod widget;
 
 pub use key_names::{ActionNames, actions};
+pub use outside::{Outcome, Outside};
 pub use paint::Paint;
-pub use run::{Exit, ScreenOptions, run};
+pub use run::{Exit, Feeds, ScreenOptions, run};
 pub use terminal::{ignore_no_color, install_panic_hook};
 pub use theme::{ColorLevel, Glyphs, Theme};
 pub use wait::{Waited, wait};

@@ -12,8 +12,10 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 
+use super::clipboard;
 use super::input::{Input, InputThread};
 use super::keys::{self, KeyMap, Request};
+use super::outside::{Outcome, Outside};
 use super::terminal::TerminalGuard;
 use super::theme::Theme;
 use super::view;
@@ -45,22 +47,30 @@ pub enum Exit {
 /// A key is answered at once, but no more often than this.
 const KEY_FRAME: Duration = Duration::from_millis(8);
 
+/// What is shown: a run and, where two are compared, the other one.
+pub struct Feeds<'a> {
+    pub first: &'a Feed,
+    pub second: Option<&'a Feed>,
+}
+
 /// Shows the feed until the user leaves, the terminal is gone or a signal comes. The terminal is
 /// then as it was before.
 ///
 /// # Errors
 /// The terminal cannot be drawn on.
 pub fn run(
-    feed: &Feed,
+    feeds: &Feeds,
     app: &mut App,
     options: &ScreenOptions,
+    outside: &mut dyn Outside,
     signals: &Receiver<i32>,
 ) -> io::Result<Exit> {
+    let feed = feeds.first;
     let (mut guard, screen) = TerminalGuard::enter()?;
     let input = InputThread::spawn()?;
     let mut terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
-    let mut feed_events = feed.events.clone();
-    let mut answers = (feed.details.as_ref()).map_or_else(never, |it| it.answers.clone());
+    let mut sources = [Source::of(Some(feed)), Source::of(feeds.second)];
+    let outcomes = outside.outcomes();
     let mut painter = Painter::new(options.fps);
     let mut wanted = Vec::new();
     loop {
@@ -72,6 +82,7 @@ pub fn run(
             painter.drawn();
             wanted = view::wants(area, app, &options.theme);
             ask(app, feed, &wanted);
+            ask_other(app, feeds.second);
         } else if app
             .desk
             .patience()
@@ -80,29 +91,42 @@ pub fn run(
             ask(app, feed, &wanted);
         }
         let request = select! {
-            recv(feed_events) -> event => {
-                match event {
-                    Ok(event) => take_events(app, event, &feed_events),
-                    Err(_) => {
-                        feed_events = never();
-                        lost_feed(app);
-                    }
-                }
+            recv(sources[0].events) -> event => {
+                take(app, event.ok(), &mut sources[0].events);
                 painter.changed();
                 None
             }
-            recv(answers) -> answer => {
-                match answer {
-                    Ok(event) => app.event(event),
-                    Err(_) => answers = never(),
-                }
+            recv(sources[0].answers) -> answer => {
+                take(app, answer.ok(), &mut sources[0].answers);
                 painter.changed();
+                None
+            }
+            recv(sources[1].events) -> event => {
+                if let Some(other) = &mut app.other {
+                    take(&mut other.app, event.ok(), &mut sources[1].events);
+                }
+                painter.changed_if(app.comparing);
+                None
+            }
+            recv(sources[1].answers) -> answer => {
+                if let Some(other) = &mut app.other {
+                    take(&mut other.app, answer.ok(), &mut sources[1].answers);
+                }
+                painter.changed_if(app.comparing);
+                None
+            }
+            recv(outcomes) -> outcome => {
+                if let Ok(outcome) = outcome {
+                    let said = come_of(outcome, terminal.backend_mut());
+                    app.say(said);
+                }
+                painter.urgent();
                 None
             }
             recv(input.events) -> event => match event {
                 Ok(Input::Event(Event::Key(key))) => keys::request(&options.keys, key, app),
-                Ok(Input::Event(Event::Resize(..))) => {
-                    painter.urgent();
+                Ok(Input::Resized) => {
+                    painter.changed();
                     None
                 }
                 Ok(Input::Event(_)) => None,
@@ -136,6 +160,9 @@ pub fn run(
             }
             None => {}
         }
+        for effect in app.take_effects() {
+            app.say(outside.begin(effect));
+        }
         if let Some(controls) = &feed.controls {
             for order in app.take_orders() {
                 // A training that has ended takes no more orders.
@@ -148,11 +175,49 @@ pub fn run(
     }
 }
 
-/// Takes an event in, and those that wait behind it, up to a number that keeps keys responsive.
-fn take_events(app: &mut App, first: FeedEvent, more: &Receiver<FeedEvent>) {
+/// What a feed brings; nothing where there is none.
+struct Source {
+    events: Receiver<FeedEvent>,
+    answers: Receiver<FeedEvent>,
+}
+
+impl Source {
+    fn of(feed: Option<&Feed>) -> Self {
+        let details = feed.and_then(|feed| feed.details.as_ref());
+        Self {
+            events: feed.map_or_else(never, |feed| feed.events.clone()),
+            answers: details.map_or_else(never, |it| it.answers.clone()),
+        }
+    }
+}
+
+/// Takes an event in, and those that wait behind it, up to a number that keeps keys responsive. None is
+/// the end of them.
+fn take(app: &mut App, first: Option<FeedEvent>, more: &mut Receiver<FeedEvent>) {
+    let Some(first) = first else {
+        *more = never();
+        return lost_feed(app);
+    };
     app.event(first);
     for event in more.try_iter().take(64) {
         app.event(event);
+    }
+}
+
+/// Does the part of an effect that is the terminal's, and says what came of it.
+fn come_of(outcome: Outcome, screen: &mut impl Write) -> String {
+    match outcome {
+        Outcome::Said(text) => text,
+        Outcome::Text { text, what } => {
+            let tmux = std::env::var("TMUX").ok();
+            match clipboard::copy(&text, screen, tmux.as_deref()) {
+                Ok(clipboard::Copied::Tmux) => format!("{what} copied to tmux and its terminal"),
+                Ok(clipboard::Copied::Asked) => {
+                    format!("{what} given to the terminal's clipboard, if it takes them")
+                }
+                Err(why) => why,
+            }
+        }
     }
 }
 
@@ -167,6 +232,19 @@ fn ask(app: &mut App, feed: &Feed, wanted: &[Query]) {
         if let Err(error) = details.requests.try_send(query) {
             app.not_asked(&error.into_inner());
         }
+    }
+}
+
+/// The same of the other run's steps, while it is shown.
+fn ask_other(app: &mut App, feed: Option<&Feed>) {
+    let details = feed.and_then(|feed| feed.details.as_ref());
+    let Some((details, query)) = details.zip(app.wanted_of_other()) else {
+        return;
+    };
+    if let Err(error) = details.requests.try_send(query)
+        && let Some(other) = &mut app.other
+    {
+        other.app.not_asked(&error.into_inner());
     }
 }
 
@@ -225,6 +303,12 @@ impl Painter {
     fn changed(&mut self) {
         let frame = self.frame;
         self.due = Some(self.due.map_or(frame, |due| due.min(frame)));
+    }
+
+    fn changed_if(&mut self, shown: bool) {
+        if shown {
+            self.changed();
+        }
     }
 
     fn urgent(&mut self) {

@@ -9,7 +9,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use crate::app::App;
+use crate::app::{App, Depth, Prompt, PromptKind, Screen};
 use crate::feed::Origin;
 use crate::tui::keys::{GROUPS, Group, KeyMap};
 use crate::tui::theme::{Glyphs, Theme};
@@ -44,32 +44,99 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
         let message = Paragraph::new(text).wrap(Wrap { trim: true });
         return message.render(indented, buf);
     }
-    if let Some(prompt) = &app.prompt {
-        let text = format!(" {}{}", prompt.kind.sign(), prompt.text);
-        // The end of a long line is what is being typed.
-        let room = usize::from(area.width.saturating_sub(1));
-        let from = text.chars().count().saturating_sub(room);
-        let shown: String = text.chars().skip(from).collect();
-        let caret = Span::styled(" ", theme.cursor);
-        return Line::from(vec![Span::raw(shown), caret]).render(area, buf);
+    match &app.prompt {
+        Some(prompt) => typed(app, prompt, theme, area.width).render(area, buf),
+        None => hints(app, theme, keys, area.width).render(area, buf),
     }
-    let mut spans = vec![Span::raw(" ")];
-    // Help and quit come first: a narrow terminal cuts the end.
-    let first = |(_, group): &(usize, &Group)| matches!(group.footer, "help" | "quit");
-    let rest = |it: &(usize, &Group)| !first(it) && !it.1.footer.is_empty();
+}
+
+/// The line that is being typed, and what it may become.
+fn typed(app: &App, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'static> {
+    let text = format!(" {}{}", prompt.kind.sign(), prompt.text);
+    // The end of a long line is what is being typed.
+    let room = usize::from(width.saturating_sub(1));
+    let from = text.chars().count().saturating_sub(room);
+    let shown: String = text.chars().skip(from).collect();
+    let mut left = room.saturating_sub(shown.chars().count());
+    let mut spans = vec![Span::raw(shown), Span::styled(" ", theme.cursor)];
+    let words = match prompt.kind {
+        PromptKind::Command => app.completions(&prompt.text),
+        PromptKind::Filter => Vec::new(),
+    };
+    for word in words {
+        let hint = Span::styled(format!("  {word}"), theme.dim);
+        if hint.width() > left {
+            break;
+        }
+        left -= hint.width();
+        spans.push(hint);
+    }
+    Line::from(spans)
+}
+
+/// Words of the footer, the most useful first. What a screen has no use for is left out.
+const ORDER: [&str; 17] = [
+    "help",
+    "quit",
+    "compare",
+    "screen",
+    "into, back",
+    "freeze",
+    "step",
+    "zoom",
+    "sort",
+    "pause",
+    "scale",
+    "chart",
+    "event",
+    "copy, export",
+    "traced",
+    "back",
+    "follow",
+];
+
+fn useful(word: &str, app: &App) -> bool {
     let replay = app.origin == Origin::Replay;
-    let groups = || GROUPS.iter().enumerate();
-    for (at, group) in groups().filter(first).chain(groups().filter(rest)) {
+    let comparing = app.compared().is_some();
+    match word {
+        "compare" => app.other.is_some(),
+        // Nobody is training.
+        "pause" => !replay,
+        "sort" => {
+            !matches!(app.depth, Depth::Unit { .. } | Depth::Parameter { .. })
+                && app.screen != Screen::Run
+        }
+        "event" => !app.bookmarks.is_empty(),
+        "into, back" => comparing || app.depth != Depth::Network || app.screen != Screen::Run,
+        "chart" | "scale" => comparing || app.screen != Screen::Run,
+        _ => true,
+    }
+}
+
+/// Keys and what they do: as many whole ones as there is room for.
+fn hints(app: &App, theme: &Theme, keys: &KeyMap, width: u16) -> Line<'static> {
+    let mut groups: Vec<(usize, &Group)> = (GROUPS.iter().enumerate())
+        .filter(|(_, group)| !group.footer.is_empty() && useful(group.footer, app))
+        .collect();
+    let rank = |word: &str| ORDER.iter().position(|known| *known == word);
+    groups.sort_by_key(|(_, group)| rank(group.footer).unwrap_or(ORDER.len()));
+    let mut left = usize::from(width).saturating_sub(1);
+    let mut spans = vec![Span::raw(" ")];
+    for (at, group) in groups {
         let word = match group.footer {
-            "freeze" if replay => "play",
-            // Nobody is training.
-            "pause" if replay => continue,
+            "freeze" if app.origin == Origin::Replay => "play",
             word => word,
         };
         // The footer has room for the first way to say it.
         let label = keys.short_label(at, theme.glyphs == Glyphs::Ascii);
-        spans.push(Span::styled(label, theme.key));
-        spans.push(Span::styled(format!(" {word}  "), theme.dim));
+        let label = Span::styled(label, theme.key);
+        let word = Span::styled(format!(" {word}"), theme.dim);
+        let needed = label.width() + word.width();
+        if needed > left || label.width() == 0 {
+            continue;
+        }
+        left = left.saturating_sub(needed + 2);
+        spans.extend([label, word, Span::raw("  ")]);
     }
-    Line::from(spans).render(area, buf);
+    Line::from(spans)
 }

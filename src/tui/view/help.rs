@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Widget, Wrap};
 
 use super::words::either;
-use crate::app::App;
+use crate::app::{App, COMMANDS};
 use crate::tui::keys::{GROUPS, KeyMap};
 use crate::tui::theme::{Glyphs, Theme};
 
@@ -36,6 +36,44 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
         Line::raw("Sums close: LCA of all layers + residual = change of the loss."),
     ]);
     lines.push(Line::styled("Any other key closes this.", theme.dim));
+    scrolled(area, buf, app, theme, (" Keys ", lines));
+}
+
+/// What can be typed behind `:`.
+pub fn draw_commands(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let row = |name: String, help: &str| {
+        Line::from(vec![
+            Span::styled(format!("{name:>16}"), theme.key),
+            Span::raw(format!("  {help}")),
+        ])
+    };
+    let mut lines = vec![
+        row("1234".to_owned(), "go to a step"),
+        row("oscillation".to_owned(), "a screen, by its name"),
+    ];
+    let commands = COMMANDS.iter();
+    lines.extend(commands.map(|command| {
+        let name = format!("{} {}", command.name, command.arguments);
+        row(name.trim_end().to_owned(), command.help)
+    }));
+    lines.push(Line::raw(""));
+    let keys = either(
+        theme,
+        "Tab completes, ↑ ↓ recall. Any other key closes this.",
+        "Tab completes, up and down recall. Any other key closes this.",
+    );
+    lines.push(Line::styled(keys, theme.dim));
+    scrolled(area, buf, app, theme, (" Commands ", lines));
+}
+
+/// A box that is scrolled where there is no room for all lines.
+fn scrolled(
+    area: Rect,
+    buf: &mut Buffer,
+    app: &App,
+    theme: &Theme,
+    (title, mut lines): (&str, Vec<Line>),
+) {
     let rows = usize::from(area.height.saturating_sub(2));
     let above = app.help_scroll.min(lines.len().saturating_sub(rows));
     let below = lines.len().saturating_sub(above + rows);
@@ -49,7 +87,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
         );
         lines.push(Line::styled(more, theme.dim));
     }
-    popup(area, buf, theme, " Keys ", Text::from(lines));
+    popup(area, buf, theme, title, Text::from(lines));
 }
 
 /// Draws text in a box in the middle of the screen.

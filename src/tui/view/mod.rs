@@ -3,9 +3,12 @@
 mod cells;
 mod class_curves;
 mod classes;
+mod compare;
 mod decomposition;
 mod distribution;
 mod distribution_numbers;
+#[cfg(test)]
+mod drill_tests;
 mod footer;
 mod held_out;
 mod help;
@@ -47,22 +50,16 @@ struct View {
 /// What the app shows.
 fn view_of(app: &App) -> View {
     let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
+    if app.compared().is_some() {
+        return View {
+            draw: compare::draw,
+            wants: compare::wants,
+        };
+    }
     match (app.depth, app.screen) {
         (Depth::Network, Screen::Decomposition) => View {
             draw: decomposition::draw,
             wants: nothing,
-        },
-        (Depth::Network, Screen::Classes) => View {
-            draw: classes::draw,
-            wants: classes::wants,
-        },
-        (Depth::Network, Screen::Distribution) => View {
-            draw: distribution::draw,
-            wants: distribution::wants,
-        },
-        (Depth::Network, Screen::HeldOut) => View {
-            draw: held_out::draw,
-            wants: held_out::wants,
         },
         (Depth::Layer(_), _) => View {
             draw: layer::draw,
@@ -75,6 +72,18 @@ fn view_of(app: &App) -> View {
         (Depth::Parameter { .. }, _) => View {
             draw: parameter::draw,
             wants: parameter::wants,
+        },
+        (Depth::Network, Screen::Classes) => View {
+            draw: classes::draw,
+            wants: classes::wants,
+        },
+        (Depth::Network, Screen::Distribution) => View {
+            draw: distribution::draw,
+            wants: distribution::wants,
+        },
+        (Depth::Network, Screen::HeldOut) => View {
+            draw: held_out::draw,
+            wants: held_out::wants,
         },
         (
             Depth::Network,
@@ -132,6 +141,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     footer::draw(footer, buf, app, theme, keys);
     match app.overlay {
         Some(Overlay::Help) => help::draw(area, buf, app, theme, keys),
+        Some(Overlay::Commands) => help::draw_commands(area, buf, app, theme),
         Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}
     }

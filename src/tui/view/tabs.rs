@@ -19,6 +19,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let settings = settings(app, theme);
     let room = usize::from(area.width).saturating_sub(settings.width());
     let line = match app.depth {
+        _ if app.compared().is_some() => Line::styled(" Comparison", theme.accent),
         Depth::Network => tabs(app, theme, room),
         _ => path(app, theme),
     };
