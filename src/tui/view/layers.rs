@@ -206,7 +206,7 @@ impl<'a> Table<'a> {
         let all = format!("all{}", exact(&self.all, 0..view.shown(end)));
         // What the list is sorted by.
         let sorted = match self.app.sort {
-            Sort::Order => Rect::ZERO,
+            Sort::Order | Sort::Size => Rect::ZERO,
             Sort::Helps | Sort::Hurts => columns.window,
             Sort::HelpShare => columns.help,
             Sort::Oscillation => columns.flips,
