@@ -159,6 +159,19 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        help: "list of events, lints and bookmarks; Enter goes there",
+        footer: "",
+        bindings: &[bind("events", Action::Events, &[Char('v')])],
+    },
+    Group {
+        help: "moments of learning within the next class, the one before, all",
+        footer: "",
+        bindings: &[
+            bind("next-class", Action::NextClass, &[Char('n')]),
+            bind("previous-class", Action::PreviousClass, &[Char('N')]),
+        ],
+    },
+    Group {
         help: "set or remove a bookmark at the cursor",
         footer: "",
         bindings: &[bind("bookmark", Action::Bookmark, &[Char('m')])],
@@ -398,6 +411,7 @@ pub fn pressed(
     }
     let action = match overlay {
         _ if typing => typed(key),
+        Some(Overlay::Events) => events(keys, key),
         Some(Overlay::Help | Overlay::Commands) => help(keys, key),
         Some(Overlay::AskQuit) => match key.code {
             KeyCode::Char('s' | 'S') => Some(Action::StopAndQuit),
@@ -420,6 +434,14 @@ pub fn pressed(
 fn help(keys: &KeyMap, key: KeyEvent) -> Option<Action> {
     match keys.lookup(key) {
         Some(Action::Select(rows)) => Some(Action::Select(rows)),
+        _ => Some(Action::Dismiss),
+    }
+}
+
+/// Over the list of events: what moves in it and goes there, and everything else closes it.
+fn events(keys: &KeyMap, key: KeyEvent) -> Option<Action> {
+    match keys.lookup(key) {
+        Some(action @ (Action::Select(_) | Action::Enter)) => Some(action),
         _ => Some(Action::Dismiss),
     }
 }

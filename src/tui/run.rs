@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, never, select};
+use crossbeam_channel::{Receiver, bounded, never, select};
 use crossterm::event::Event;
 use crossterm::queue;
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
@@ -47,6 +47,9 @@ pub enum Exit {
 /// A key is answered at once, but no more often than this.
 const KEY_FRAME: Duration = Duration::from_millis(8);
 
+/// Lines of stray output that may wait for the log.
+const STRAY: usize = 1024;
+
 /// What is shown: a run and, where two are compared, the other one.
 pub struct Feeds<'a> {
     pub first: &'a Feed,
@@ -65,8 +68,9 @@ pub fn run(
     outside: &mut dyn Outside,
     signals: &Receiver<i32>,
 ) -> io::Result<Exit> {
+    let (said, stray) = bounded(STRAY);
+    let (mut guard, screen) = TerminalGuard::enter(Some(said.clone()))?;
     let feed = feeds.first;
-    let (mut guard, screen) = TerminalGuard::enter()?;
     let input = InputThread::spawn()?;
     let mut terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
     let mut sources = [Source::of(Some(feed)), Source::of(feeds.second)];
@@ -98,6 +102,13 @@ pub fn run(
             }
             recv(sources[0].answers) -> answer => {
                 take(app, answer.ok(), &mut sources[0].answers);
+                painter.changed();
+                None
+            }
+            recv(stray) -> line => {
+                for line in line.into_iter().chain(stray.try_iter().take(STRAY)) {
+                    app.log.push(&line);
+                }
                 painter.changed();
                 None
             }
@@ -153,7 +164,7 @@ pub fn run(
                 // The whole job, as the terminal itself does it: a program that has started this one
                 // stops too. Where no shell could bring it back, the system ignores the signal.
                 rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
-                let (taken, screen) = TerminalGuard::enter()?;
+                let (taken, screen) = TerminalGuard::enter(Some(said.clone()))?;
                 guard = taken;
                 terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
                 painter.urgent();

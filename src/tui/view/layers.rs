@@ -206,8 +206,8 @@ impl<'a> Table<'a> {
         let all = format!("all{}", exact(&self.all, 0..view.shown(end)));
         // What the list is sorted by.
         let sorted = match self.app.sort {
-            Sort::Order | Sort::Size => Rect::ZERO,
-            Sort::Helps | Sort::Hurts => columns.window,
+            Sort::Order => Rect::ZERO,
+            Sort::Helps | Sort::Hurts | Sort::Size => columns.window,
             Sort::HelpShare => columns.help,
             Sort::Oscillation => columns.flips,
         };

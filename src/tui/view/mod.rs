@@ -9,18 +9,24 @@ mod distribution;
 mod distribution_numbers;
 #[cfg(test)]
 mod drill_tests;
+mod events;
+mod facts;
 mod footer;
 mod held_out;
 mod help;
 mod layer;
 mod layers;
 mod loss;
+mod marks;
+mod oscillation;
 mod overview;
 mod parameter;
 mod question;
+mod run;
 mod sheet;
 mod spread;
 mod status;
+mod synchronisation;
 mod tabs;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -61,6 +67,18 @@ fn view_of(app: &App) -> View {
             draw: decomposition::draw,
             wants: nothing,
         },
+        (Depth::Network, Screen::Oscillation) => View {
+            draw: oscillation::draw,
+            wants: oscillation::wants,
+        },
+        (Depth::Network, Screen::Synchronisation) => View {
+            draw: synchronisation::draw,
+            wants: synchronisation::wants,
+        },
+        (Depth::Network, Screen::Run) => View {
+            draw: run::draw,
+            wants: run::wants,
+        },
         (Depth::Layer(_), _) => View {
             draw: layer::draw,
             wants: layer::wants,
@@ -85,10 +103,7 @@ fn view_of(app: &App) -> View {
             draw: held_out::draw,
             wants: held_out::wants,
         },
-        (
-            Depth::Network,
-            Screen::Overview | Screen::Oscillation | Screen::Synchronisation | Screen::Run,
-        ) => View {
+        (Depth::Network, Screen::Overview) => View {
             draw: overview::draw,
             wants: nothing,
         },
@@ -118,7 +133,10 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
         return Vec::new();
     }
     let [_, _, screen, _] = parts(area, app);
-    (view_of(app).wants)(screen, app, theme)
+    let mut wanted = (view_of(app).wants)(screen, app, theme);
+    // Keys go from event to event on every screen.
+    wanted.push(app.about_events());
+    wanted
 }
 
 /// Draws everything.
@@ -141,6 +159,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     footer::draw(footer, buf, app, theme, keys);
     match app.overlay {
         Some(Overlay::Help) => help::draw(area, buf, app, theme, keys),
+        Some(Overlay::Events) => events::draw(area, buf, app, theme),
         Some(Overlay::Commands) => help::draw_commands(area, buf, app, theme),
         Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}

@@ -60,7 +60,7 @@ pub struct Run {
     pub class_loss: Vec<Vec<f64>>,
     pub reader: RunReader,
     analyst: Analyst,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Numbers that look like noise, between −1 and 1, the same for the same places.
@@ -160,8 +160,13 @@ impl Run {
             class_loss,
             reader,
             analyst: Analyst::new(),
-            _folder: folder,
+            folder: folder,
         }
+    }
+
+    /// Its file.
+    pub fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("run.h5")
     }
 
     pub fn act(&mut self, actions: &[Action]) {
