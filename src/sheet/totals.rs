@@ -31,7 +31,7 @@ pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
     let totals = match latest {
         Some(&steps) => source
             .reader
-            .snapshot(steps, params.clone())?
+            .totals_snapshot(steps, &params)?
             .map(|sums| (steps, sums)),
         None => None,
     };
