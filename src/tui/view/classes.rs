@@ -226,7 +226,7 @@ impl Table<'_> {
             )
         };
         let names = listed.iter().map(|&l| self.layer_name(l));
-        let columns = std::iter::once("all layers".to_owned()).chain(names);
+        let columns = std::iter::once("all".to_owned()).chain(names);
         let room = usize::from(NUMBER) - 1;
         let row = |class: usize| Row {
             mark: None,

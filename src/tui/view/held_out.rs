@@ -216,7 +216,6 @@ fn curves(view: &View<'_>, area: Rect, app: &App, theme: &Theme, buf: &mut Buffe
     let train = running.sums(|entry| entry.layer_sums(app.layer).lca);
     let held_out = running.sums(|entry| entry.held_out_lca(app.layer));
     let domain = Domain::of(ends([&train, &held_out]).chain([0.0]));
-    let largest = domain.min().abs().max(domain.max().abs());
     let curve = |name, style, mark, extents| Series {
         name,
         pen: Pen { style, mark },
@@ -229,12 +228,7 @@ fn curves(view: &View<'_>, area: Rect, app: &App, theme: &Theme, buf: &mut Buffe
     let chart = LineChart {
         theme,
         series: &series,
-        scale: match app.log_scale {
-            true => Scale::SymLog {
-                linear: largest / 100.0,
-            },
-            false => Scale::Linear,
-        },
+        scale: Scale::Linear,
         domain,
         unit: "nats",
         steps: view.window.steps(),
