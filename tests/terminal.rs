@@ -4,111 +4,13 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::Training;
+use common::terminal::{PATIENCE, Terminal, has_tmux};
 use lcascope::store::RunReader;
-
-/// How long a screen may take to show what it should: only a hang takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn tmux(socket: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new("tmux");
-    command
-        .args(["-L", socket, "-f", "/dev/null"])
-        .args(arguments);
-    command.output().expect("tmux is there")
-}
-
-fn has_tmux() -> bool {
-    let there = Command::new("tmux").arg("-V").output().is_ok();
-    if !there {
-        println!("skipped: no tmux here");
-    }
-    there
-}
-
-/// A shell in a terminal of its own.
-struct Terminal {
-    socket: String,
-}
-
-impl Terminal {
-    fn new(name: &str, width: u16, height: u16) -> Self {
-        let socket = format!("lcascope-test-{}-{name}", std::process::id());
-        let (width, height) = (width.to_string(), height.to_string());
-        let shell = "env -u NO_COLOR PS1='ready$ ' LC_ALL=C.UTF-8 sh";
-        tmux(
-            &socket,
-            &["new-session", "-d", "-x", &width, "-y", &height, shell],
-        );
-        let terminal = Self { socket };
-        terminal.wait_for("ready$");
-        terminal
-    }
-
-    fn run(&self, arguments: &str) {
-        let program = env!("CARGO_BIN_EXE_lcascope");
-        self.press(&[
-            "-l",
-            &format!("clear; '{program}' {arguments}; echo exit=$?"),
-        ]);
-        self.press(&["Enter"]);
-    }
-
-    fn press(&self, keys: &[&str]) {
-        let mut arguments = vec!["send-keys"];
-        arguments.extend(keys);
-        tmux(&self.socket, &arguments);
-    }
-
-    fn screen(&self) -> String {
-        let output = tmux(&self.socket, &["capture-pane", "-p"]);
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// Waits until the screen shows `text`, and returns it.
-    #[track_caller]
-    fn wait_for(&self, text: &str) -> String {
-        self.wait_until(text, |screen| screen.contains(text))
-    }
-
-    #[track_caller]
-    fn wait_until(&self, what: &str, good: impl Fn(&str) -> bool) -> String {
-        let began = Instant::now();
-        loop {
-            let screen = self.screen();
-            if good(&screen) {
-                return screen;
-            }
-            assert!(began.elapsed() < PATIENCE, "no `{what}` on:\n{screen}");
-            sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// The terminal is in its usual mode: it echoes and edits lines.
-    #[track_caller]
-    fn is_restored(&self) {
-        self.press(&[
-            "-l",
-            "clear; stty -a | tr ' ' '\\n' | grep -E '^-?(icanon|echo);?$' | tr '\\n' ' '",
-        ]);
-        self.press(&["Enter"]);
-        let screen = self.wait_until("icanon echo", |screen| screen.contains("icanon echo"));
-        assert!(
-            !screen.contains("-icanon") && !screen.contains("-echo "),
-            "{screen}"
-        );
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        tmux(&self.socket, &["kill-server"]);
-    }
-}
 
 fn path(folder: &Path, name: &str) -> String {
     folder.join(name).display().to_string()
@@ -132,9 +34,9 @@ fn a_live_run_is_watched_stopped_and_replayed() {
     );
 
     terminal.press(&["?"]);
-    terminal.wait_for("Any key closes this");
+    terminal.wait_for("key closes this");
     terminal.press(&["x"]);
-    terminal.wait_until("no help", |screen| !screen.contains("Any key closes"));
+    terminal.wait_until("no help", |screen| !screen.contains("key closes this"));
     terminal.press(&["Space"]);
     terminal.wait_for("frozen at");
     terminal.press(&["End"]);

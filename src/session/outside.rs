@@ -119,7 +119,7 @@ fn view_of(shown: &Shown) -> View {
         (_, Screen::Overview) => View::Layers,
         (_, Screen::Decomposition) => View::Decomposition,
         (_, Screen::Oscillation) => View::Oscillation,
-        (_, Screen::Synchronisation) => View::HeatMap,
+        (_, Screen::Synchronisation) => View::Synchronisation,
         (_, Screen::Classes) => View::Classes,
         (_, Screen::Distribution) => View::Distribution,
         (_, Screen::HeldOut) => View::HeldOut,

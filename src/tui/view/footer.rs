@@ -140,3 +140,38 @@ fn hints(app: &App, theme: &Theme, keys: &KeyMap, width: u16) -> Line<'static> {
     }
     Line::from(spans)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::record::RunHeader;
+    use crate::tui::theme::ColorLevel;
+
+    #[test]
+    fn only_whole_hints_are_shown_and_help_comes_first() {
+        let app = App::new(Arc::new(RunHeader::default()), Origin::Replay);
+        for glyphs in [Glyphs::Braille, Glyphs::Ascii] {
+            let theme = Theme::new(ColorLevel::None, glyphs);
+            let keys = KeyMap::default();
+            for width in [60, 80, 120, 200] {
+                let line = hints(&app, &theme, &keys, width);
+                let text = line.to_string();
+                assert!(line.width() <= usize::from(width) + 2, "{text}");
+                assert!(text.starts_with(" ? help  q quit"), "{text}");
+                assert!(!text.contains("pause") && text.contains("play"), "{text}");
+                // Every word is a whole one.
+                let words = GROUPS.iter().map(|group| group.footer);
+                let words: Vec<&str> = words.chain(["play"]).collect();
+                let hints = text.trim().split("  ");
+                for hint in hints.filter(|hint| !hint.is_empty()) {
+                    assert!(
+                        words.iter().any(|word| hint.ends_with(word)),
+                        "{hint}: {text}"
+                    );
+                }
+            }
+        }
+    }
+}
