@@ -164,7 +164,7 @@ pub const GROUPS: &[Group] = &[
         bindings: &[bind("events", Action::Events, &[Char('v')])],
     },
     Group {
-        help: "moments of learning within the next class, the one before, all",
+        help: "moments of learning by class: the next, the previous",
         footer: "",
         bindings: &[
             bind("next-class", Action::NextClass, &[Char('n')]),
