@@ -103,7 +103,7 @@ impl Outside for Desktop {
             Ok(thread) => self.threads.push(thread),
             Err(error) => return format!("cannot start a thread: {error}"),
         }
-        "reading the file …".to_owned()
+        "reading the file ...".to_owned()
     }
 
     fn outcomes(&self) -> Receiver<Outcome> {
@@ -176,13 +176,14 @@ impl Job {
 
     /// A file that does not exist yet, where one can be written.
     fn output(&self, format: &str) -> PathBuf {
-        let beside = match self.file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
+        let beside = self.file.parent().unwrap_or(Path::new(""));
+        let there = match beside.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => beside,
         };
-        let folder = match access(beside, Access::WRITE_OK) {
+        let folder = match access(there, Access::WRITE_OK) {
             Ok(()) => beside,
-            Err(_) => Path::new("."),
+            Err(_) => Path::new(""),
         };
         let run = self.file.file_stem().unwrap_or_default().to_string_lossy();
         let (view, from, to) = (self.view, self.steps.start, self.steps.end);
@@ -207,7 +208,12 @@ fn copied(jobs: &[Job]) -> Outcome {
     let (from, to) = jobs
         .first()
         .map_or((0, 0), |job| (job.steps.start, job.steps.end));
-    let what = format!("{} of steps {from}..{to} as CSV", views.join(" and "));
+    views.dedup();
+    let of = match jobs.len() {
+        1 => format!("of steps {from}..{to}"),
+        _ => "of both runs".to_owned(),
+    };
+    let what = format!("{} {of} as CSV", views.join(" and "));
     Outcome::Text { text, what }
 }
 
