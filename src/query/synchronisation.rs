@@ -88,8 +88,7 @@ impl Nulls {
     }
 }
 
-const NO_CLASSES: &str =
-    "this run has no allocations by class; train with --by-class to have them";
+const NO_CLASSES: &str = "this run has no allocations by class; train with --by-class to have them";
 
 /// Moments within every class.
 pub(super) struct ClassMoments {

@@ -42,7 +42,10 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<(&'static str, String)>
     if let Some(stats) = app.recorder.filter(|_| app.is_training()) {
         let waited = stats.waited.as_secs_f64();
         // Records, and how long the training waited for the disk.
-        let lag = format!("{} of {} wait, {waited:.1} s waited", stats.queued, stats.room);
+        let lag = format!(
+            "{} of {} wait, {waited:.1} s waited",
+            stats.queued, stats.room
+        );
         pairs.push(("recorder", lag));
     }
     if let Some(known) = known {
@@ -80,9 +83,7 @@ fn checkpoint(app: &App, known: &RunFacts) -> Option<(&'static str, String)> {
     let (step, then) = known.checkpoint?;
     let age = app.timeline.last().map(|last| last.seconds - then);
     let age = age.filter(|age| age.is_finite() && *age >= 0.0);
-    let age = age.map_or(String::new(), |age| {
-        format!(", {} old", duration(age))
-    });
+    let age = age.map_or(String::new(), |age| format!(", {} old", duration(age)));
     Some(("checkpoint", format!("step {step}{age}")))
 }
 

@@ -261,7 +261,10 @@ fn distribution(area: Rect, buf: &mut Buffer, theme: &Theme, chance: &Chance, ob
     // Empty ones on either side, out to the observed count.
     let width = second.saturating_sub(first).max(1);
     let below = first.saturating_sub(observed).div_ceil(width);
-    let above = observed.saturating_add(1).saturating_sub(end).div_ceil(width);
+    let above = observed
+        .saturating_add(1)
+        .saturating_sub(end)
+        .div_ceil(width);
     let empty = |count: u64| {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(MOST_BINS);
         std::iter::repeat_n(Bin { count: 0.0, pen }, count)
@@ -374,7 +377,10 @@ mod tests {
         let query = about(&run.app);
         run.app.desk.take(query, Answer::Unknown(why.to_owned()));
         let screen = text(&run.app, 100, 30, &plain());
-        assert!(screen.contains(&format!("class class 0: {why}")), "{screen}");
+        assert!(
+            screen.contains(&format!("class class 0: {why}")),
+            "{screen}"
+        );
     }
 
     #[test]
