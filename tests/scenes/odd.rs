@@ -227,6 +227,7 @@ fn record(dice: &mut Dice, header: &RunHeader, step: u64) -> StepRecord {
         segments: dice.counts(1)[0],
         loss_before: dice.number(),
         after: dice.losses(classes),
+        lca,
         lca_held_out: header.held_out_lca.then(|| HeldOutAllocation {
             total: dice.number(),
             residual: dice.number(),

@@ -395,7 +395,11 @@ mod tests {
             let area = Rect::new(0, 0, 60, 8);
             let mut buf = Buffer::empty(area);
             distribution(area, &mut buf, &theme, &chance, observed);
-            let cells: String = buf.content.iter().map(|cell| cell.symbol()).collect();
+            let cells: String = buf
+                .content
+                .iter()
+                .map(ratatui::buffer::Cell::symbol)
+                .collect();
             assert!(cells.contains("pairs"), "{observed}");
             let mut styles = buf.content.iter().map(|cell| cell.modifier);
             let found = styles.any(|style| style.contains(Modifier::REVERSED));
