@@ -138,6 +138,9 @@ fn sheet<'a>(view: &View<'_>, listed: &[usize], app: &App, theme: &'a Theme) -> 
     }
 }
 
+/// The three cells of a range of steps, from the steps and the answer about them.
+type Pair<'a> = &'a dyn Fn(&Stretch<'_>, Option<&HeldOut>) -> [(String, Style); 3];
+
 /// Where the held-out loss has not been read yet, its rows are dashes.
 fn closing(
     app: &App,
@@ -146,7 +149,6 @@ fn closing(
     answers: &[Option<&HeldOut>; 3],
 ) -> Vec<Row> {
     let layers = app.header.layout.layers.len();
-    type Pair<'a> = &'a dyn Fn(&Stretch<'_>, Option<&HeldOut>) -> [(String, Style); 3];
     let row = |name: &str, pair: Pair<'_>| {
         let blank = || (String::new(), Style::default());
         let [at, window, all] = [0, 1, 2].map(|range| pair(ranges[range], answers[range]));
