@@ -80,7 +80,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         2 => body.height,
         _ if body.height >= NULLS + FRAME + 3 => {
             let rest = body.height.saturating_sub(rows.saturating_add(FRAME + 1));
-            rest.clamp(NULLS, body.height / 2)
+            rest.clamp(NULLS, (body.height / 2).max(NULLS))
         }
         _ => 0,
     };
