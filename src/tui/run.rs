@@ -64,7 +64,6 @@ pub struct Feeds<'a> {
 ///
 /// # Errors
 /// The terminal cannot be drawn on.
-#[expect(clippy::too_many_lines, reason = "one loop over all that can happen")]
 pub fn run(
     feeds: &Feeds,
     app: &mut App,
@@ -227,7 +226,7 @@ impl Desk<'_> {
                 self.painter.urgent();
             }
             Happened::Outcome(None) => self.outcomes = never(),
-            Happened::Input(input) => return self.take_input(input, app),
+            Happened::Input(input) => return self.take_input(input.as_ref(), app),
             Happened::Signal(Some(signal_hook::consts::SIGHUP)) => {
                 return Taken::Leave(Exit::Hangup);
             }
@@ -238,11 +237,11 @@ impl Desk<'_> {
         Taken::Nothing
     }
 
-    fn take_input(&mut self, input: Option<Input>, app: &App) -> Taken {
+    fn take_input(&mut self, input: Option<&Input>, app: &App) -> Taken {
         let request = match input {
-            Some(Input::Event(Event::Key(key))) => keys::request(&self.options.keys, key, app),
+            Some(Input::Event(Event::Key(key))) => keys::request(&self.options.keys, *key, app),
             Some(Input::Event(Event::Mouse(mouse))) => {
-                mouse::action(&self.lines, mouse, app).map(Request::Act)
+                mouse::action(&self.lines, *mouse, app).map(Request::Act)
             }
             Some(Input::Event(_)) => None,
             Some(Input::Resized) => {
