@@ -34,9 +34,9 @@ fn a_live_run_is_watched_stopped_and_replayed() {
     );
 
     terminal.press(&["?"]);
-    terminal.wait_for("key closes this");
+    terminal.wait_for("┌ Keys");
     terminal.press(&["x"]);
-    terminal.wait_until("no help", |screen| !screen.contains("key closes this"));
+    terminal.wait_until("no help", |screen| !screen.contains("┌ Keys"));
     terminal.press(&["Space"]);
     terminal.wait_for("frozen at");
     terminal.press(&["End"]);
