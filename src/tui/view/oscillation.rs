@@ -311,10 +311,7 @@ impl Screen<'_> {
             let sums = window.layer_sums(layer);
             let lag = self.known.others.get(layer).copied().flatten();
             let lag = match lag {
-                Some(lag) => [
-                    format!("{:+}", lag.steps),
-                    format!("{:+.2}", lag.correlation),
-                ],
+                Some(lag) => [signed(lag.steps), format!("{:+.2}", lag.correlation)],
                 None => ["-".to_owned(), "-".to_owned()],
             };
             let [steps, correlation] = lag;
@@ -364,6 +361,14 @@ fn follows(best: BestLag) -> &'static str {
         "movement leads"
     } else {
         "movement follows"
+    }
+}
+
+/// Steps behind with a +; 0 has no sign.
+fn signed(steps: i32) -> String {
+    match steps {
+        0 => "0".to_owned(),
+        steps => format!("{steps:+}"),
     }
 }
 
