@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crossbeam_channel::unbounded;
-use lcascope::app::{Action, App};
+use lcascope::app::{Action, App, Screen};
 use lcascope::data::{self, Batches, DataSource};
 use lcascope::engine::RunData;
 use lcascope::engine::cpu::CpuEngine;
@@ -12,8 +12,9 @@ use lcascope::feed::{self, FeedEvent, Origin};
 use lcascope::lca::{Settings, histogram_edges};
 use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal};
 use lcascope::optim::Schedule;
+use lcascope::query::{Analyst, Part, Query, Topic};
 use lcascope::record::{RunHeader, StartRecord, Status, StepRecord, StepSummary};
-use lcascope::store::{Recorder, WriteOptions};
+use lcascope::store::{Recorder, RunReader, WriteOptions};
 use lcascope::train::{
     self, OptimizerChoice, Sink, SinkClosed, TrainSettings, Trainer, choose_traced,
 };
@@ -195,7 +196,60 @@ fn a_replay_shows_what_the_live_run_showed() {
             assert_eq!(a, b, "after {key:?} at {width}x{height}");
         }
     }
+    every_screen_is_the_same(&mut live, &mut replay, &path);
     cannot_be_repeated(&path);
+}
+
+/// Answers what the screen asks until it knows all that it wants to know.
+fn settle(app: &mut App, analyst: &mut Analyst, reader: &RunReader, area: Rect) {
+    let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
+    for _ in 0..100 {
+        let wanted = view::wants(area, app, &theme);
+        let Some(query) = app.wanted_answer(&wanted) else {
+            return;
+        };
+        let answer = Box::new(analyst.answer(reader, &query, &|| false).unwrap());
+        app.event(FeedEvent::Answer { query, answer });
+    }
+    panic!("it asks and asks");
+}
+
+/// Also where the one who answers the live run's questions was asked while it had fewer steps, and the
+/// other for the first time at its end.
+fn every_screen_is_the_same(live: &mut App, replay: &mut App, path: &Path) {
+    let reader = RunReader::open(path).unwrap();
+    let (mut asked_before, mut asked_now) = (Analyst::new(), Analyst::new());
+    for end in [3, 20, 21, STEPS - 1] {
+        for topic in [Topic::Events, Topic::Synchronisation { class: None }] {
+            let query = Query {
+                topic,
+                part: Part::All,
+                steps: 0..end,
+                columns: 1,
+            };
+            asked_before.answer(&reader, &query, &|| false).unwrap();
+        }
+    }
+    let area = Rect::new(0, 0, 120, 40);
+    for shown in Screen::ALL {
+        for key in [
+            Action::Screen(shown),
+            Action::Select(1),
+            Action::Events,
+            Action::Dismiss,
+        ] {
+            live.act(key);
+            replay.act(key);
+            settle(live, &mut asked_before, &reader, area);
+            settle(replay, &mut asked_now, &reader, area);
+            let (mut a, mut b) = (screen(live, 120, 40), screen(replay, 120, 40));
+            for x in 0..area.width {
+                a[(x, area.height - 1)].reset();
+                b[(x, area.height - 1)].reset();
+            }
+            assert_eq!(a, b, "{shown:?} after {key:?}");
+        }
+    }
 }
 
 /// No configuration of the program made this run, so none can repeat it.

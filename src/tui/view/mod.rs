@@ -19,6 +19,7 @@ mod layers;
 mod loss;
 mod marks;
 mod oscillation;
+mod oscillation_words;
 mod overview;
 mod parameter;
 mod question;

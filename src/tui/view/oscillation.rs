@@ -26,13 +26,12 @@ use ratatui::widgets::Widget;
 
 use super::sheet::{Row, Sheet};
 use super::spread::{View, charts, ends, titled};
-use super::status;
 use super::words::{either, every, fitting};
+use super::{oscillation_words, status};
 use crate::analysis::bins::{self, Extent};
-use crate::analysis::oscillation::every as steps_per;
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::App;
-use crate::query::{Answer, BestLag, Curve, Oscillation, Query, TAIL, Topic};
+use crate::query::{Answer, Curve, Oscillation, Query, Topic};
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, LineChart, Pen, Series, XAxis};
 
@@ -101,8 +100,12 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
             return Line::styled(reading, theme.dim).render(below, buf);
         }
     };
+    let layers = &app.header.layout.layers;
+    let name = layers
+        .get(app.layer)
+        .map_or("", |layer| layer.name.as_str());
     let screen = Screen { app, theme, known };
-    for (y, parts) in (below.y..left.y).zip(screen.words()) {
+    for (y, parts) in (below.y..left.y).zip(oscillation_words::lines(name, known)) {
         let room = usize::from(area.width).saturating_sub(2);
         let text = fitting(parts, ", ", room);
         buf.set_stringn(area.x + 1, y, text, room, Style::default());
@@ -120,71 +123,6 @@ struct Screen<'a> {
 }
 
 impl Screen<'_> {
-    /// The lines of words: parts and their ranks.
-    fn words(&self) -> [Vec<(u8, String)>; 3] {
-        let known = self.known;
-        let layers = &self.app.header.layout.layers;
-        let name = layers
-            .get(self.app.layer)
-            .map_or("", |layer| layer.name.as_str());
-        let of = |count| spoken(steps_per(known.param_steps, count));
-        let single = vec![
-            (
-                0,
-                format!("{name}: updates turn {}", of(known.update_flips)),
-            ),
-            (
-                1,
-                format!("gradients cross zero {}", of(known.gradient_flips)),
-            ),
-            (2, format!("LCA turns {} (parameters)", of(known.lca_turns))),
-        ];
-        let tail = known.tail.end - known.tail.start;
-        let all = known.edges.last().zip(known.edges.first());
-        let all = all.map_or(0, |(end, first)| end - first);
-        let crossings = spoken(steps_per(known.measured, known.crossings));
-        let mut sum = vec![(0, format!("sum of LCA changes sign {crossings}"))];
-        sum.push((
-            1,
-            match known.period {
-                Some((steps, r)) => format!("period {steps:.1} steps (r {r:.2})"),
-                None => "no period".to_owned(),
-            },
-        ));
-        if tail < all {
-            sum.push((2, format!("correlations of the last {TAIL} steps")));
-        }
-        let mut lag = Vec::new();
-        let traced = (known.traced_used, known.traced_there);
-        lag.push((
-            0,
-            match (known.traced, traced) {
-                (Some(best), (used, _)) => {
-                    format!(
-                        "{} -gradient {} (c {:.2}, mean of {used} traced)",
-                        follows(best),
-                        by(best),
-                        best.correlation
-                    )
-                }
-                (None, (_, 0)) => {
-                    "lag behind -gradient: no traced parameter here (--trace)".to_owned()
-                }
-                (None, _) => "lag behind -gradient: not known of the traced parameters".to_owned(),
-            },
-        ));
-        if let Some(delay) = known.expected {
-            lag.push((1, format!("momentum alone delays by {delay:.1} steps")));
-        }
-        if let Some(best) = known.norms {
-            lag.push((
-                2,
-                format!("norms: {} (c {:.2})", by(best), best.correlation),
-            ));
-        }
-        [single, sum, lag]
-    }
-
     fn steps(&self) -> Range<u64> {
         let edges = &self.known.edges;
         edges.first().copied().unwrap_or(0)..edges.last().copied().unwrap_or(0)
@@ -311,10 +249,7 @@ impl Screen<'_> {
             let sums = window.layer_sums(layer);
             let lag = self.known.others.get(layer).copied().flatten();
             let lag = match lag {
-                Some(lag) => [
-                    format!("{:+}", lag.steps),
-                    format!("{:+.2}", lag.correlation),
-                ],
+                Some(lag) => [signed(lag.steps), format!("{:+.2}", lag.correlation)],
                 None => ["-".to_owned(), "-".to_owned()],
             };
             let [steps, correlation] = lag;
@@ -348,30 +283,11 @@ impl Screen<'_> {
     }
 }
 
-/// "every 6.7 steps"
-fn spoken(steps: f64) -> String {
-    if steps.is_nan() {
-        "unknown".to_owned()
-    } else if steps.is_infinite() {
-        "never".to_owned()
-    } else {
-        format!("every {} steps", every(steps).trim())
-    }
-}
-
-fn follows(best: BestLag) -> &'static str {
-    if best.steps < 0 {
-        "movement leads"
-    } else {
-        "movement follows"
-    }
-}
-
-/// "by 3 steps"
-fn by(best: BestLag) -> String {
-    match best.steps.abs() {
-        1 => "by 1 step".to_owned(),
-        steps => format!("by {steps} steps"),
+/// Steps behind with a +; 0 has no sign.
+fn signed(steps: i32) -> String {
+    match steps {
+        0 => "0".to_owned(),
+        steps => format!("{steps:+}"),
     }
 }
 

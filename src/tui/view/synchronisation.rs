@@ -34,8 +34,12 @@ use crate::tui::widget::{Bin, Histogram, MarkGrid, Marks, Pen, XAxis};
 
 /// Rows of words, with the status.
 const WORDS: u16 = 3;
+/// Rows of the smallest grid that says how many layers share a step.
+const LEAST_GRID: u16 = 6;
 /// Rows of the null distributions with their title, where there is room.
 const NULLS: u16 = 8;
+/// Rows that they have at most, beside the grid.
+const TALLEST: u16 = 16;
 /// Rows of the grid that are no layers.
 const FRAME: u16 = 2;
 /// Bins of a distribution that is drawn out to the observed count at most.
@@ -74,18 +78,24 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         ..area
     };
     let listed = app.listed_layers();
-    let rows = u16::try_from(listed.len()).unwrap_or(u16::MAX);
-    let nulls = match app.focus % 3 {
-        1 => 0,
-        2 => body.height,
-        _ if body.height >= NULLS + FRAME + 3 => {
-            let rest = body.height.saturating_sub(rows.saturating_add(FRAME + 1));
-            rest.clamp(NULLS, (body.height / 2).max(NULLS))
-        }
-        _ => 0,
+    let [upper, lower] = halves(body, listed.len(), app.focus);
+    grid(upper, buf, app, theme, known, &listed);
+    distributions(lower, buf, theme, known);
+}
+
+/// The grid, with no more rows than it has layers, and the null distributions below it.
+fn halves(body: Rect, layers: usize, focus: usize) -> [Rect; 2] {
+    let layers = u16::try_from(layers).unwrap_or(u16::MAX);
+    let grid = layers.saturating_add(FRAME).max(LEAST_GRID);
+    let grid = match focus % 3 {
+        1 => body.height,
+        2 => 0,
+        _ if body.height < NULLS + FRAME + 3 => body.height,
+        _ => grid.min(body.height - NULLS),
     };
+    let nulls = (body.height - grid).min(if focus % 3 == 2 { body.height } else { TALLEST });
     let upper = Rect {
-        height: body.height - nulls,
+        height: grid,
         ..body
     };
     let lower = Rect {
@@ -93,8 +103,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         height: nulls,
         ..body
     };
-    grid(upper, buf, app, theme, known, &listed);
-    distributions(lower, buf, theme, known);
+    [upper, lower]
 }
 
 /// "class 3: " within a class.
