@@ -164,7 +164,7 @@ proptest! {
 
 /// Numbers and where they end, of the line that begins with a word.
 fn numbers(text: &str, name: &str) -> Vec<(usize, f64)> {
-    let line = text.lines().filter(|line| line.contains(name)).last();
+    let line = text.lines().filter(|line| line.contains(name)).next_back();
     let mut found = Vec::new();
     let mut word = String::new();
     let letters = line.unwrap_or_default().chars().chain([' ']);

@@ -235,6 +235,14 @@ impl Explorer {
                 }
                 return true;
             }
+            "events" => {
+                self.press(key);
+                self.says("Enter goes there");
+                self.press("x");
+                self.terminal
+                    .wait_until("no list", |screen| !screen.contains("Enter goes there"));
+                return true;
+            }
             "bookmark" => {
                 self.press(key);
                 self.says("bookmark at step 20");
@@ -272,6 +280,11 @@ impl Explorer {
             "focus" => {
                 self.command("decomposition");
                 self.shows(Screen::Decomposition);
+                self.changes(key);
+            }
+            "next-class" | "previous-class" => {
+                self.command("synchronisation");
+                self.shows(Screen::Synchronisation);
                 self.changes(key);
             }
             "pool" => {

@@ -293,7 +293,13 @@ fn a_replay_shows_what_the_live_run_showed() {
     assert_same(&live_whole, &replay.everything(None), "at the end");
     // Played up to there, it shows what the training showed then.
     let played = replay.everything(Some(HALFWAY));
-    assert_same(&live_halfway, &played, "halfway");
+    let of_steps = |seen: Vec<(String, Buffer)>| {
+        let mut seen = seen;
+        // What the file is like now, it was not then.
+        seen.retain(|(name, _)| !name.starts_with("Run "));
+        seen
+    };
+    assert_same(&of_steps(live_halfway), &of_steps(played), "halfway");
     drop(details);
     drop(file_feed);
     drop(reader);

@@ -45,20 +45,18 @@ fn a_live_run_is_watched_stopped_and_replayed() {
     terminal.wait_for("PAUSED");
     terminal.press(&["p"]);
     terminal.wait_for("LIVE");
-    terminal.press(&["Home"]);
-    terminal.wait_until("step 0", |screen| {
-        screen
-            .lines()
-            .nth(1)
-            .is_some_and(|l| l.starts_with(" step 0 "))
+    // With a single step there is none to the right of it.
+    terminal.wait_until("some steps", |screen| {
+        let words = screen.lines().next().unwrap_or_default().split(' ');
+        let steps = words.filter_map(|word| word.split_once('/')?.0.parse::<u64>().ok());
+        steps.max().is_some_and(|steps| steps >= 3)
     });
-    terminal.press(&["Right"]);
-    terminal.wait_until("step 1", |screen| {
-        screen
-            .lines()
-            .nth(1)
-            .is_some_and(|l| l.starts_with(" step 1 "))
-    });
+    for (key, expected) in [("Home", " step 0 "), ("Right", " step 1 ")] {
+        terminal.press(&[key]);
+        terminal.wait_until(expected, |screen| {
+            screen.lines().any(|line| line.starts_with(expected))
+        });
+    }
 
     terminal.press(&["q"]);
     terminal.wait_for("leave it running");
@@ -80,6 +78,44 @@ fn a_live_run_is_watched_stopped_and_replayed() {
     });
     terminal.press(&["Space"]);
     terminal.wait_for("playing");
+    terminal.press(&["q"]);
+    terminal.wait_for("exit=0");
+    terminal.is_restored();
+}
+
+#[test]
+fn two_runs_are_compared_and_their_numbers_written() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one.h5", "two.h5"].map(|name| path(folder.path(), name));
+    let terminal = Terminal::new("two", 120, 40);
+    for (file, steps) in [(&one, 6), (&two, 4)] {
+        let common = "train --headless --quiet --train-size 60 --test-size 20";
+        terminal.run(&format!("{common} --steps {steps} -o '{file}'"));
+        terminal.wait_for("exit=0");
+    }
+    terminal.run(&format!("open '{one}' '{two}'"));
+    let screen = terminal.wait_until("both", |screen| {
+        screen.contains("A one.h5 6 steps") && screen.contains("B two.h5 4 steps")
+    });
+    assert!(screen.contains("B-A over steps 0-3"), "{screen}");
+    terminal.press(&["e"]);
+    terminal.wait_for("written: ");
+    for (name, lines) in [("one-layers-0-6.csv", 4), ("two-layers-0-4.csv", 4)] {
+        let text = fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(text.lines().count(), lines, "{text}");
+    }
+    terminal.press(&["c"]);
+    terminal.wait_until("one run", |screen| !screen.contains("B-A"));
+    terminal.press(&["-l", ":layer fc2"]);
+    terminal.press(&["Enter"]);
+    terminal.wait_for("Overview › fc2");
+    terminal.press(&["q"]);
+    terminal.wait_for("exit=0");
+    terminal.run(&format!("open '{one}'"));
+    terminal.wait_for("Overview › fc2");
     terminal.press(&["q"]);
     terminal.wait_for("exit=0");
     terminal.is_restored();

@@ -230,7 +230,7 @@ impl App {
             }
             None => {
                 let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
-                let more = if names.len() > NAMES { ", …" } else { "" };
+                let more = if names.len() > NAMES { ", ..." } else { "" };
                 let there = names[..names.len().min(NAMES)].join(", ");
                 self.say(format!("no layer '{name}'; there are {there}{more}"));
             }

@@ -17,6 +17,8 @@ use crossterm::terminal::{
 };
 use crossterm::{ExecutableCommand, execute};
 
+use super::mouse;
+
 /// Lines of stray output that are kept.
 const STRAY_LINES: usize = 1000;
 
@@ -30,6 +32,7 @@ static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
 struct Taken {
     stdout: OwnedFd,
     stderr: OwnedFd,
+    mouse: bool,
 }
 
 /// The terminal, taken over until this is dropped.
@@ -38,12 +41,12 @@ pub struct TerminalGuard {
 }
 
 impl TerminalGuard {
-    /// Takes the terminal over. Returns the guard and where to draw. Lines that would have been printed
+    /// Takes the terminal over, and its mouse if that is wanted. Returns the guard and where to draw. Lines that would have been printed
     /// go to `log` too, as far as it takes them.
     ///
     /// # Errors
     /// There is no terminal, or it refuses.
-    pub fn enter(log: Option<Sender<String>>) -> io::Result<(Self, File)> {
+    pub fn enter(mouse: bool, log: Option<Sender<String>>) -> io::Result<(Self, File)> {
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         let stderr = io::stderr().as_fd().try_clone_to_owned()?;
         let mut screen = File::from(stdout.try_clone()?);
@@ -51,13 +54,20 @@ impl TerminalGuard {
         let stray = thread::Builder::new()
             .name("stray output".to_owned())
             .spawn(move || collect(BufReader::new(File::from(read)), log.as_ref()))?;
-        *lock() = Some(Taken { stdout, stderr });
+        *lock() = Some(Taken {
+            stdout,
+            stderr,
+            mouse,
+        });
         let guard = Self { stray: Some(stray) };
         rustix::stdio::dup2_stdout(&write)?;
         rustix::stdio::dup2_stderr(&write)?;
         drop(write);
         enable_raw_mode()?;
         execute!(screen, EnterAlternateScreen, Hide)?;
+        if mouse {
+            screen.write_all(mouse::ON)?;
+        }
         Ok((guard, screen))
     }
 }
@@ -82,12 +92,20 @@ fn lock() -> std::sync::MutexGuard<'static, Option<Taken>> {
 
 /// Gives the terminal back, once.
 fn restore() {
-    let Some(Taken { stdout, stderr }) = lock().take() else {
+    let Some(Taken {
+        stdout,
+        stderr,
+        mouse,
+    }) = lock().take()
+    else {
         return;
     };
     let _ = io::stdout().flush();
     let _ = disable_raw_mode();
     let mut screen = File::from(stdout);
+    if mouse {
+        let _ = screen.write_all(mouse::OFF);
+    }
     let _ = screen.execute(Show);
     let _ = screen.execute(LeaveAlternateScreen);
     let _ = rustix::stdio::dup2_stdout(&screen);

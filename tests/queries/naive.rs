@@ -189,7 +189,10 @@ impl Naive {
             let after = loss[0][range.start + 1..=range.end].iter().map(|it| it.1);
             assert_eq!(summary.loss_max, after.clone().fold(f64::NAN, f64::max));
             assert_eq!(summary.loss_min, after.fold(f64::NAN, f64::min));
-            assert_eq!(summary.gradient_evals, evals[range.clone()].iter().sum());
+            assert_eq!(
+                summary.gradient_evals,
+                evals[range.clone()].iter().sum::<u64>()
+            );
             for (l, layer) in summary.layers.iter().enumerate() {
                 sum(&layers[l], layer.lca);
                 let values = layers[l][range.clone()].iter().map(|it| it.1);

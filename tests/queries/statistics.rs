@@ -260,7 +260,7 @@ impl Naive {
         }
         assert_eq!((quality.steps, &quality.segments), (end, &kinds));
         let gradients = self.file.counts("step/gradient_evals").values;
-        assert_eq!(quality.gradients, gradients[..rows].iter().sum());
+        assert_eq!(quality.gradients, gradients[..rows].iter().sum::<u64>());
         let residuals = within(&self.columns("lca/residual", 0..1)[0], &(0..end));
         let sizes = || residuals.iter().map(|r| r.abs());
         close(quality.sum, sizes().sum(), &residuals, "residuals");

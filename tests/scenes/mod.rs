@@ -115,7 +115,15 @@ pub fn scenes() -> Vec<Scene> {
     scenes.push(scene("unit", &into(2)));
     scenes.push(scene("parameter", &into(3)));
     scenes.push(scene("traced", &[Action::NextTraced]));
+    scenes.push(scene(
+        "class",
+        &[Action::Screen(Screen::Synchronisation), Action::NextClass],
+    ));
     scenes.push(scene("help", &[Action::Help]));
+    scenes.push(scene(
+        "events",
+        &[Action::Move(-17), Action::Bookmark, Action::Events],
+    ));
     scenes.push(scene(
         "filter",
         &[Action::Filter, Action::Type('c'), Action::Type('o')],

@@ -204,7 +204,7 @@ fn record(dice: &mut Dice, header: &RunHeader, step: u64) -> StepRecord {
     let (layers, tensors, units) = (layout.layers.len(), layout.tensors.len(), layout.units());
     let (params, traced) = (layout.params(), header.traced.len());
     let classes = header.classes.len();
-    let every = |n: u64| n > 0 && step % n == 0;
+    let every = |n: u64| n > 0 && step.is_multiple_of(n);
     let lca = Allocation {
         total: dice.number(),
         residual: dice.number(),
@@ -227,6 +227,7 @@ fn record(dice: &mut Dice, header: &RunHeader, step: u64) -> StepRecord {
         segments: dice.counts(1)[0],
         loss_before: dice.number(),
         after: dice.losses(classes),
+        lca,
         lca_held_out: header.held_out_lca.then(|| HeldOutAllocation {
             total: dice.number(),
             residual: dice.number(),

@@ -30,10 +30,7 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<(&'static str, String)>
     let mut pairs = vec![("device", app.header.device.clone())];
     if let Some(average) = &average {
         let speed = match now.as_ref().filter(|_| moving) {
-            Some(now) => format!(
-                "{:.1} steps/s now, {:.1} on average",
-                now.steps, average.steps
-            ),
+            Some(now) => format!("{:.1} steps/s, {:.1} on average", now.steps, average.steps),
             None => format!("{:.1} steps/s on average", average.steps),
         };
         pairs.push(("speed", speed));
@@ -44,14 +41,12 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<(&'static str, String)>
     }
     if let Some(stats) = app.recorder.filter(|_| app.is_training()) {
         let waited = stats.waited.as_secs_f64();
-        let mut text = format!(
-            "{} of {} records wait for the disk",
+        // Records, and how long the training waited for the disk.
+        let lag = format!(
+            "{} of {} wait, {waited:.1} s waited",
             stats.queued, stats.room
         );
-        if waited > 0.0 {
-            text = format!("{text}, {waited:.1} s waited for it");
-        }
-        pairs.push(("recorder", text));
+        pairs.push(("recorder", lag));
     }
     if let Some(known) = known {
         pairs.extend(checkpoint(app, known));
@@ -62,9 +57,6 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<(&'static str, String)>
         let seconds = left as f64 / now.steps;
         pairs.push(("ends in", format!("{}, {left} steps", duration(seconds))));
     }
-    if let Some(gpu) = &app.gpu {
-        pairs.push(("gpu", gpu_use(gpu)));
-    }
     pairs
 }
 
@@ -74,7 +66,7 @@ fn gradients(app: &App, rate: Option<Rate>) -> Option<(&'static str, String)> {
     #[expect(clippy::cast_precision_loss, reason = "a mean of counts")]
     let each = all.gradient_evals() as f64 / steps as f64;
     let rate = rate.map_or(String::new(), |rate| {
-        format!(", {:.1} gradients/s", rate.gradients)
+        format!(", {:.1} a second", rate.gradients)
     });
     (steps > 0).then(|| ("gradients", format!("{each:.2} a step{rate}")))
 }
@@ -83,10 +75,7 @@ fn file(known: &RunFacts) -> String {
     let size = bytes(known.bytes);
     match known.committed {
         0 => size,
-        steps => format!(
-            "{size}, {} a step, {steps} steps",
-            bytes(known.bytes / steps)
-        ),
+        steps => format!("{size}, {} a step", bytes(known.bytes / steps)),
     }
 }
 
@@ -94,13 +83,12 @@ fn checkpoint(app: &App, known: &RunFacts) -> Option<(&'static str, String)> {
     let (step, then) = known.checkpoint?;
     let age = app.timeline.last().map(|last| last.seconds - then);
     let age = age.filter(|age| age.is_finite() && *age >= 0.0);
-    let age = age.map_or(String::new(), |age| {
-        format!(", {} before the newest", duration(age))
-    });
-    Some(("checkpoint", format!("after step {step}{age}")))
+    let age = age.map_or(String::new(), |age| format!(", {} old", duration(age)));
+    Some(("checkpoint", format!("step {step}{age}")))
 }
 
-fn gpu_use(gpu: &GpuUse) -> String {
+/// What a GPU does, as far as it tells.
+pub fn gpu_use(gpu: &GpuUse) -> String {
     let mut text = gpu.name.clone();
     let mut say = |part: Option<String>| {
         if let Some(part) = part {

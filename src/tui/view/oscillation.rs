@@ -337,7 +337,9 @@ impl Screen<'_> {
             theme: self.theme,
             title: "follows",
             groups: &[],
-            columns: columns.map(|(name, width)| (name.to_owned(), width)).into(),
+            columns: columns
+                .map(|(name, width)| (name.to_owned(), width))
+                .to_vec(),
             rows: rows.collect(),
             selected: listed.iter().position(|&layer| layer == app.layer),
             closing: Vec::new(),

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!  mnist-fc on MNIST sample, 84060 parameters in 3 layers, seed 0
-//!  device    cpu, 2 threads, AVX-512            residual  worst 2.2e-4, mean 1.1e-5 nats
-//!  speed     7.6 steps/s now, 7.5 average       above     0 of 200 steps (tolerance 0.001)
-//!  gradients 2.00 a step, 15.2 /s               segments  2: 196   4: 4
-//!  file      24.1 MB, 120 kB a step             1e-7      12 ▪▪▪
-//!  recorder  0 of 1024 waiting, 0.0 s lost      1e-6      150 ▪▪▪▪▪▪▪▪▪▪▪
-//!  checkpoint after step 180, 2.6 s ago         1e-5      38 ▪▪▪▪
-//!  ends in   2 min 10 s
+//!  device     cpu, 2 threads, AVX-512           residual   max 2.2e-4, mean 1.1e-5 nats
+//!  speed      7.6 steps/s, 7.5 on average                  0 of 200 steps above 0.001
+//!  gradients  2.00 a step, 15.2 a second        segments   2: 196   4: 4
+//!  file       24.1 MB, 120.5 kB a step          >= 1e-7          12 ▪▪▪
+//!  recorder   0 of 1024 wait, 0.0 s waited      >= 1e-6         150 ▪▪▪▪▪▪▪▪▪▪▪
+//!  checkpoint step 180, 2 s old                 >= 1e-5          38 ▪▪▪▪
+//!  ends in    2 min 10 s, 160 steps
 //!  gpu       NVIDIA H100, 87% busy, 12.1 of 80.0 GB, 54 C, 310 W
 //!  ! residual above …                           (all lints)
 //!  configuration                                log
@@ -103,6 +103,15 @@ fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
     };
     let rows = room.min(used.max(u16::try_from(pairs.len()).unwrap_or(u16::MAX)));
     let mut y = left.y + rows;
+    if let Some(gpu) = app.gpu.as_ref().filter(|_| y + LEAST_TEXT < area.bottom()) {
+        let whole = Rect {
+            y,
+            height: 1,
+            ..area
+        };
+        pair(whole, 0, "gpu", &facts::gpu_use(gpu), buf, theme);
+        y += 1;
+    }
     // What looks wrong, as far as the texts below keep some rows.
     for lint in app.lints() {
         if y + LEAST_TEXT >= area.bottom() {
@@ -141,7 +150,7 @@ fn closing(
         }
     };
     let worst = format!(
-        "worst {:.1e}, mean {:.1e} nats",
+        "max {:.1e}, mean {:.1e} nats",
         quality.worst,
         quality.mean()
     );
@@ -336,8 +345,7 @@ mod tests {
             watts: Some(310.4),
         }));
         let screen = text(&app, 120, 40, &plain());
-        assert!(screen.contains("7 of 64 records wait"), "{screen}");
-        assert!(screen.contains("1.5 s waited"), "{screen}");
+        assert!(screen.contains("7 of 64 wait, 1.5 s waited"), "{screen}");
         assert!(
             screen.contains("NVIDIA H100, 87% busy, 12.1 GB of 80.0 GB, 310 W"),
             "{screen}"
@@ -368,7 +376,9 @@ mod tests {
             let mut app = app(layers, &allocations);
             app.act(HERE);
             app.focus = focus;
-            log.iter().for_each(|line| app.log.push(line));
+            for line in &log {
+                app.log.push(line);
+            }
             let mut known = RunFacts {
                 bytes: u64::MAX,
                 committed: 3,

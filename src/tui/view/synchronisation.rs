@@ -259,9 +259,12 @@ fn distribution(area: Rect, buf: &mut Buffer, theme: &Theme, chance: &Chance, ob
         })
         .collect();
     // Empty ones on either side, out to the observed count.
-    let width = (second - first).max(1);
+    let width = second.saturating_sub(first).max(1);
     let below = first.saturating_sub(observed).div_ceil(width);
-    let above = (observed + 1).saturating_sub(end).div_ceil(width);
+    let above = observed
+        .saturating_add(1)
+        .saturating_sub(end)
+        .div_ceil(width);
     let empty = |count: u64| {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(MOST_BINS);
         std::iter::repeat_n(Bin { count: 0.0, pen }, count)
@@ -269,7 +272,7 @@ fn distribution(area: Rect, buf: &mut Buffer, theme: &Theme, chance: &Chance, ob
     let (before, behind) = (below.min(first / width), above);
     bins.splice(0..0, empty(before));
     bins.extend(empty(behind));
-    let start = first - before.min(first / width) * width;
+    let start = first.saturating_sub(before.saturating_mul(width));
     let place = usize::try_from(observed.saturating_sub(start) / width).unwrap_or(usize::MAX);
     let shown = (place < bins.len()).then_some(place);
     let labels = [start.to_string(), observed.to_string()];
@@ -295,6 +298,7 @@ fn distribution(area: Rect, buf: &mut Buffer, theme: &Theme, chance: &Chance, ob
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use ratatui::style::Modifier;
 
     use super::*;
     use crate::app::{Action, Screen};
@@ -367,13 +371,16 @@ mod tests {
 
     #[test]
     fn without_allocations_by_class_it_says_what_to_do() {
-        let mut run = Run::new(Shape {
-            classes: 1,
-            layers: 0,
-            ..Shape::default()
-        });
-        run.act(&[HERE, Action::NextClass]);
-        assert!(run.text(100, 30, &plain()).contains("--by-class"));
+        let mut run = run();
+        run.act(&[Action::NextClass]);
+        let why = "train with --by-class to have them";
+        let query = about(&run.app);
+        run.app.desk.take(query, Answer::Unknown(why.to_owned()));
+        let screen = text(&run.app, 100, 30, &plain());
+        assert!(
+            screen.contains(&format!("class class 0: {why}")),
+            "{screen}"
+        );
     }
 
     #[test]
@@ -388,9 +395,15 @@ mod tests {
             let area = Rect::new(0, 0, 60, 8);
             let mut buf = Buffer::empty(area);
             distribution(area, &mut buf, &theme, &chance, observed);
-            let cells: String = buf.content.iter().map(|cell| cell.symbol()).collect();
+            let cells: String = buf
+                .content
+                .iter()
+                .map(ratatui::buffer::Cell::symbol)
+                .collect();
             assert!(cells.contains("pairs"), "{observed}");
-            assert_eq!(cells.contains("run"), observed < 800, "{observed}: {cells}");
+            let mut styles = buf.content.iter().map(|cell| cell.modifier);
+            let found = styles.any(|style| style.contains(Modifier::REVERSED));
+            assert_eq!(found, observed < 800, "{observed}: {cells}");
         }
     }
 
