@@ -30,12 +30,12 @@ use super::status;
 use super::words::{self, sentence};
 use crate::analysis::scale::Scale;
 use crate::app::{App, Stretch};
-use crate::query::{Answer, Query, Topic};
+use crate::query::{Answer, Binned, Query, Topic};
 use crate::tui::theme::Theme;
 use crate::tui::widget::heat_map::{self, HeatMap};
 use crate::tui::widget::{LEFT_AXIS, XAxis};
 
-/// Rows below the classes' that close a table, and those above them.
+/// Rows that close a table.
 const CLOSING: u16 = 3;
 /// Rows of the smallest chart with its title.
 const LEAST: u16 = 7;
@@ -138,7 +138,7 @@ struct Table<'a> {
 
 /// `[C, L]` in nats, as the file has them.
 struct Sums<'a> {
-    of: &'a crate::query::Binned,
+    of: &'a Binned,
     classes: usize,
     layers: usize,
 }
@@ -183,7 +183,7 @@ impl Table<'_> {
         let listed = self.app.listed_layers();
         let columns = u16::try_from(listed.len() + 1).unwrap_or(u16::MAX);
         if columns.saturating_mul(NUMBER).saturating_add(NAME) <= area.width {
-            return self.sheet(&sums, &listed, area.width).draw(area, buf);
+            return self.sheet(&sums, &listed).draw(area, buf);
         }
         let numbers = (NAME + 2 * NUMBER + 4).min(area.width / 2);
         let map = Rect {
@@ -215,7 +215,7 @@ impl Table<'_> {
         }
     }
 
-    fn sheet(&self, sums: &Sums<'_>, listed: &[usize], _: u16) -> Sheet<'_> {
+    fn sheet(&self, sums: &Sums<'_>, listed: &[usize]) -> Sheet<'_> {
         let max = Self::largest(sums, listed);
         let scale = self.scale(max);
         let cell = |value: f64| {
@@ -360,12 +360,12 @@ impl Table<'_> {
 }
 
 /// The steps in which allocations by class were measured.
-fn measured(binned: &crate::query::Binned) -> u64 {
+fn measured(binned: &Binned) -> u64 {
     binned.groups.first().map_or(0, |group| group.steps)
 }
 
 /// Which steps a table is of.
-fn title(steps: &Range<u64>, binned: &crate::query::Binned) -> String {
+fn title(steps: &Range<u64>, binned: &Binned) -> String {
     let (all, known) = (steps.end - steps.start, measured(binned));
     match steps.end.checked_sub(1) {
         Some(last) if all == 1 => format!("LCA at step {last}, nats"),
