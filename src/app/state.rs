@@ -146,6 +146,10 @@ struct Pause {
 }
 
 /// The explorer's whole state.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that know nothing of each other"
+)]
 pub struct App {
     pub header: Arc<RunHeader>,
     pub origin: Origin,

@@ -82,7 +82,8 @@ impl Drop for Desktop {
 
 impl Outside for Desktop {
     fn begin(&mut self, effect: Effect) -> String {
-        let (shown, work): (Shown, Box<dyn Fn(&[Job]) -> Outcome + Send>) = match effect {
+        type Work = Box<dyn Fn(&[Job]) -> Outcome + Send>;
+        let (shown, work): (Shown, Work) = match effect {
             Effect::Copy(shown) => (shown, Box::new(copied)),
             Effect::Export(shown, format) => {
                 let formats = match format {

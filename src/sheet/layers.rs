@@ -127,11 +127,9 @@ pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
         sum(source, "lca_test/residual")?,
     ];
     let number = |value| format_signed(value, 9).trim_start().to_owned();
-    sheet.figure.note += &format!(
-        "; held out: ΣLCA {}, residual {} nats",
-        number(total),
-        number(residual)
-    );
+    let (total, residual) = (number(total), number(residual));
+    let note = format!("; held out: ΣLCA {total}, residual {residual} nats");
+    sheet.figure.note.push_str(&note);
     Ok(sheet)
 }
 

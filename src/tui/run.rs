@@ -64,6 +64,7 @@ pub struct Feeds<'a> {
 ///
 /// # Errors
 /// The terminal cannot be drawn on.
+#[expect(clippy::too_many_lines, reason = "one loop over all that can happen")]
 pub fn run(
     feeds: &Feeds,
     app: &mut App,

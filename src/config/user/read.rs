@@ -58,7 +58,7 @@ pub fn parse(text: &str, path: &Path, actions: &[ActionKeys]) -> (UserConfig, Ve
     let mut config = UserConfig::new(actions);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        reader.problem(error.span(), format!("{}", error.message()));
+        reader.problem(error.span(), error.message().to_owned());
     }
     for (key, value) in table.get_ref() {
         match key.get_ref().as_ref() {

@@ -84,7 +84,7 @@ pub fn draw(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buf
 }
 
 /// What is known of a topic about the window, or why nothing is.
-fn known<'a>(app: &'a App, topic: Topic) -> Result<&'a Binned, &'a str> {
+fn known(app: &App, topic: Topic) -> Result<&Binned, &str> {
     match app.desk.answer(&app.about_window(topic, 1)) {
         Some((_, Answer::Binned(binned))) => Ok(binned),
         Some((_, Answer::Unknown(why))) => Err(why),

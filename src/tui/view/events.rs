@@ -12,6 +12,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span, Text};
 
 use super::help::popup;
@@ -64,7 +65,7 @@ fn line(entry: &Listed, selected: bool, room: usize, app: &App, theme: &Theme) -
     let own = if selected {
         theme.selected
     } else {
-        Default::default()
+        Style::default()
     };
     Line::from(vec![
         Span::styled(format!("{sign} "), style),

@@ -40,7 +40,7 @@ use ratatui::layout::Rect;
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::keys::KeyMap;
-use super::theme::Theme;
+use super::theme::{Glyphs, Theme};
 use crate::app::{App, Depth, Overlay, Screen};
 use crate::query::Query;
 
@@ -164,6 +164,15 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
         Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}
     }
+    if theme.glyphs == Glyphs::Ascii {
+        // What numbers that are none are written as.
+        let cells = area.positions();
+        for position in cells {
+            if let Some(cell) = buf.cell_mut(position).filter(|cell| cell.symbol() == "–") {
+                cell.set_symbol("-");
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -176,7 +185,7 @@ mod tests {
     use crate::app::Action;
     use crate::feed::{FeedEvent, Origin};
     use crate::record::Status;
-    use crate::tui::theme::{ColorLevel, Glyphs};
+    use crate::tui::theme::ColorLevel;
     use testing::{any_glyphs, app, app_of, header, odd_allocations, row, text, theme};
 
     #[test]
@@ -267,8 +276,10 @@ mod tests {
         app.act(Action::Help);
         let mut screen = text(&app, 80, 24, &theme());
         assert!(screen.contains("more below"), "{screen}");
-        app.act(Action::Select(100));
-        screen += &text(&app, 80, 24, &theme());
+        for rows in [8, 8, 8, 100] {
+            app.act(Action::Select(rows));
+            screen += &text(&app, 80, 24, &theme());
+        }
         for group in crate::tui::keys::GROUPS {
             assert!(screen.contains(group.help), "{}\n{screen}", group.help);
         }

@@ -376,7 +376,9 @@ mod tests {
             let mut app = app(layers, &allocations);
             app.act(HERE);
             app.focus = focus;
-            log.iter().for_each(|line| app.log.push(line));
+            for line in &log {
+                app.log.push(line);
+            }
             let mut known = RunFacts {
                 bytes: u64::MAX,
                 committed: 3,

@@ -416,7 +416,7 @@ mod tests {
             };
             let all: Vec<Bar<'_>> = values.into_iter().map(bar).collect();
             for scale in [Scale::Linear, Scale::Log, Scale::SymLog { linear }] {
-                let bars = Bars { scale, max, first, gutter, ..bars(&theme, &all) };
+                let bars = Bars { gutter, scale, max, first, ..bars(&theme, &all) };
                 check(bars, area, glyphs, level);
             }
         }

@@ -65,10 +65,9 @@ impl Histogram<'_> {
     fn bins_of(&self, cell: usize, width: usize) -> Range<usize> {
         let count = self.bins.len();
         match width.checked_div(count) {
-            None => 0..0,
             Some(0) => bins::indices_at(cell, count, width),
             Some(each) if cell / each < count => cell / each..cell / each + 1,
-            Some(_) => 0..0,
+            Some(_) | None => 0..0,
         }
     }
 
