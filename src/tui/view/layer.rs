@@ -210,7 +210,8 @@ fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), laye
             let style = cells::signed(theme, value);
             put_column(line, buf, from_right, &nats(value), style);
         }
-        let share = percent(of(all, k) / whole);
+        // Not a negative zero.
+        let share = percent(of(all, k) / whole + 0.0);
         put_column(line, buf, 0, &share, Style::default());
     }
 }
