@@ -1,14 +1,21 @@
 //! What is asked about layers, units and single parameters, against the numbers that were written.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use lcascope::app::{Action, App};
+use lcascope::feed::{self, FeedEvent, Origin};
 use lcascope::layout::{ParamLayout, TensorKind};
 use lcascope::query::{Analyst, Answer, Binned, History, Part, Query, Topic, UnitParams};
 use lcascope::record::{
     Allocation, Losses, Motion, ParamTotals, RunEnd, RunHeader, StartRecord, Status, StepRecord,
-    Trace,
+    StepSummary, Trace,
 };
 use lcascope::store::{RunReader, RunWriter, WriteOptions};
+use lcascope::tui::keys::KeyMap;
+use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
+use ratatui::buffer::{Buffer, Cell};
+use ratatui::layout::Rect;
 
 const STEPS: u64 = 70;
 /// Every so many steps all allocations, and all weights, are recorded.
@@ -401,4 +408,111 @@ fn sums_from_the_start_go_on_where_they_ended() {
             }
         }
     }
+}
+
+/// What is drawn between the title and the footer, of every layer, unit and parameter that is looked
+/// at: as text, and cell by cell.
+fn screens(app: &mut App, mut answer: impl FnMut(&Query) -> Answer) -> Vec<(String, Vec<Cell>)> {
+    let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
+    let area = Rect::new(0, 0, 110, 40);
+    let places = [
+        "layer fc",
+        "layer deep",
+        "layer norm",
+        "unit 1",
+        "param 20",
+        "param 5",
+        "param 27",
+    ];
+    let mut screens = Vec::new();
+    for place in places {
+        app.act(Action::Command);
+        for letter in place.chars() {
+            app.act(Action::Type(letter));
+        }
+        app.act(Action::Submit);
+        for query in view::wants(area, app, &theme) {
+            let answer = Box::new(answer(&query));
+            app.event(FeedEvent::Answer { query, answer });
+        }
+        let mut buf = Buffer::empty(area);
+        view::draw(area, &mut buf, app, &theme, &KeyMap::default());
+        let line = |y| (0..110).map(|x| buf[(x, y)].symbol()).collect::<String>();
+        let screen: String = (1..39).map(|y| line(y) + "\n").collect();
+        assert!(!screen.contains("reading"), "{place}: {screen}");
+        let cells = buf.content()[110..110 * 39].to_vec();
+        screens.push((screen, cells));
+    }
+    screens
+}
+
+#[test]
+fn a_run_that_was_watched_looks_as_its_file_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.h5");
+    let header = write(&path);
+    let params = header.layout.params();
+
+    let mut live = App::new(Arc::new(header.clone()), Origin::Live);
+    live.event(FeedEvent::Start(losses()));
+    let summary = |t| StepSummary::of(&step(&header, t), header.tolerance);
+    live.event(FeedEvent::Steps((0..STEPS).map(summary).collect()));
+    live.event(FeedEvent::Status {
+        status: Status::Finished,
+        message: String::new(),
+    });
+    let (reader, mut analyst) = (RunReader::open(&path).unwrap(), Analyst::new());
+    let watched = screens(&mut live, |query| {
+        let mut answer = analyst.answer(&reader, query, &|| false).unwrap();
+        // As the training's memory has them.
+        if let Answer::Unit(unit) = &mut answer
+            && query.part == Part::Cursor
+        {
+            let all = totals(STEPS, params);
+            let some = |counts: &[u32]| -> Vec<u32> {
+                unit.rows
+                    .iter()
+                    .flat_map(|row| counts[row.clone()].to_vec())
+                    .collect()
+            };
+            unit.totals = Some(ParamTotals {
+                steps: STEPS,
+                lca_sum: (unit.rows.iter().cloned().flatten())
+                    .map(|i| all.lca_sum[i])
+                    .collect(),
+                helped: some(&all.helped),
+                update_flips: some(&all.update_flips),
+                gradient_flips: some(&all.gradient_flips),
+            });
+        }
+        answer
+    });
+
+    let (feed, _handle) = feed::open(&path).unwrap();
+    let mut replay = App::new(feed.header.clone(), feed.origin);
+    for event in &feed.events {
+        replay.event(event);
+    }
+    let details = feed.details.as_ref().unwrap();
+    let replayed = screens(&mut replay, |query| {
+        details.requests.send(query.clone()).unwrap();
+        match details.answers.recv().unwrap() {
+            FeedEvent::Answer { answer, .. } => *answer,
+            other => panic!("{other:?}"),
+        }
+    });
+    for (watched, replayed) in watched.iter().zip(&replayed) {
+        assert_eq!(watched.0, replayed.0);
+        assert!(watched.1 == replayed.1, "colours differ: {}", watched.0);
+    }
+    assert!(
+        watched[4].0.contains("traced at every step"),
+        "{}",
+        watched[4].0
+    );
+    assert!(
+        watched[3].0.contains("totals over the first 70 steps"),
+        "{}",
+        watched[3].0
+    );
 }

@@ -115,16 +115,16 @@ fn recorded(source: &Source, parameter: usize) -> Result<Option<History>, StoreE
     }))
 }
 
-/// None where none of the steps was recorded.
+/// None where nothing was recorded in any step of the run.
 fn recorded_curve(
     source: &Source,
     rows: &ParamRows,
     parameter: usize,
 ) -> Result<Option<Binned>, StoreError> {
-    let there = rows.within(&source.steps);
-    if there.is_empty() {
+    if rows.steps().is_empty() {
         return Ok(None);
     }
+    let there = rows.within(&source.steps);
     let mut binned = Binned::new(&source.steps, source.columns, 1);
     let values = rows.read(there.clone(), &one(parameter))?;
     for (&step, value) in rows.steps()[there].iter().zip(values) {

@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
+use super::words::every;
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::scale::{Scale, format_signed};
 use crate::app::App;
@@ -15,9 +16,46 @@ use crate::tui::theme::{Glyphs, Theme};
 /// Cells of a number with the blank before it.
 pub const NUMBER: u16 = 9;
 
-/// A signed number in nats that fits its column.
+/// A signed number in nats that fits its column; a hyphen where there is none.
 pub fn nats(value: f64) -> String {
-    format_signed(value, usize::from(NUMBER) - 1)
+    let width = usize::from(NUMBER) - 1;
+    match value.is_nan() {
+        true => format!("{:>width$}", "-"),
+        false => format_signed(value, width),
+    }
+}
+
+/// A number with all digits that a file in `f32` has.
+pub fn exact(value: f64) -> String {
+    match value {
+        0.0 => "0".to_owned(),
+        value => format!("{value:+.6e}"),
+    }
+}
+
+/// How often something happens: `turns every 6.7 steps`, `never turns`.
+pub fn often(verb: &str, steps: f64) -> String {
+    match every(steps).trim() {
+        "" => format!("{verb}: unknown"),
+        "never" => format!("never {verb}"),
+        steps => format!("{verb} every {steps} steps"),
+    }
+}
+
+/// Parts of a line that fit in `width` cells: what there is no room for goes, the highest rank first.
+/// The parts of rank 0 stay.
+pub fn fitting(mut parts: Vec<(u8, Vec<Span<'static>>)>, width: u16) -> Line<'static> {
+    loop {
+        let own: usize = (parts.iter())
+            .flat_map(|(_, spans)| spans)
+            .map(Span::width)
+            .sum();
+        let least = parts.iter().map(|(rank, _)| *rank).max().unwrap_or(0);
+        if own <= width.into() || least == 0 {
+            return parts.into_iter().flat_map(|(_, spans)| spans).collect();
+        }
+        parts.retain(|(rank, _)| *rank != least);
+    }
 }
 
 /// The style of an allocation.

@@ -18,9 +18,9 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use super::cells::{self, lca, nats, put, put_column, row, sentence};
+use super::cells::{self, lca, nats, often, put, put_column, row, sentence};
 use super::unit_curves;
-use super::words::{either, elided, every, percent};
+use super::words::{either, elided, percent};
 use crate::analysis::bins::Extent;
 use crate::app::{App, Depth, Sort, units_of};
 use crate::layout::Layer;
@@ -168,10 +168,13 @@ fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), laye
     put(head, buf, Line::styled(" tensor", theme.header));
     let bars = bars_of(head, names);
     let steps = window.map_or_else(
-        || "reading …".to_owned(),
+        || either(theme, "reading …", "reading ...").to_owned(),
         |it| format!("LCA in nats, {}", cells::steps(&it.steps())),
     );
-    let steps = elided(&steps, usize::from(bars.width), theme);
+    let steps = match steps.chars().count() <= usize::from(bars.width) {
+        true => steps,
+        false => "LCA".to_owned(),
+    };
     put(bars, buf, Line::styled(steps, theme.header));
     for (from_right, title) in [(3, "cursor"), (2, "window"), (1, "all"), (0, "of layer")] {
         put_column(head, buf, from_right, title, theme.header);
@@ -207,7 +210,8 @@ fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), laye
             let style = cells::signed(theme, value);
             put_column(line, buf, from_right, &nats(value), style);
         }
-        let share = percent(of(all, k) / whole);
+        // Not a negative zero.
+        let share = percent(of(all, k) / whole + 0.0);
         put_column(line, buf, 0, &share, Style::default());
     }
 }
@@ -272,44 +276,42 @@ fn draw_lines(
     if let Some(group) = units.groups.get(app.unit) {
         #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
         let share = |count: u64| count as f64 / group.steps as f64;
-        let mut spans = vec![
-            Span::styled(format!(" unit {}", app.unit), theme.selected),
-            Span::raw("  window "),
-            lca(theme, group.total),
+        let mut parts = vec![
+            (
+                0,
+                vec![Span::styled(format!(" unit {}", app.unit), theme.selected)],
+            ),
+            (0, vec![Span::raw("  window "), lca(theme, group.total)]),
         ];
         let at = binned(app, app.about_cursor(units_of(layer)));
         if let Some(at) = at.and_then(|it| it.groups.get(app.unit)) {
-            spans.extend([Span::raw("  cursor "), lca(theme, at.total)]);
+            parts.push((1, vec![Span::raw("  cursor "), lca(theme, at.total)]));
         }
-        let (helped, crosses) = (
-            percent(share(group.helped)),
-            every(1.0 / share(group.crossings)),
-        );
-        spans.push(Span::raw(format!(
-            "  helped in {} of steps  crosses zero {}",
-            helped.trim(),
-            match crosses.trim() {
-                "" => "unknown".to_owned(),
-                "never" => "never".to_owned(),
-                steps => format!("every {steps} steps"),
-            }
-        )));
-        put(row(area, 0), buf, Line::from(spans));
+        let helped = percent(share(group.helped));
+        let helped = format!("  helped in {} of steps", helped.trim());
+        let crosses = often("crosses zero", 1.0 / share(group.crossings));
+        parts.push((2, vec![Span::raw(helped)]));
+        parts.push((3, vec![Span::raw(format!("  {crosses}"))]));
+        put(row(area, 0), buf, cells::fitting(parts, area.width));
     }
     let sum: f64 = units.groups.iter().map(|group| group.total).sum();
     let stretch = app.timeline.stretch(&units.steps());
     let whole = stretch.layer_sums(layer).lca;
-    let mut spans = vec![Span::raw(" sum of units "), lca(theme, sum)];
+    let mut parts = vec![(0, vec![Span::raw(" sum of units "), lca(theme, sum)])];
     if stretch.steps() == units.steps() && !stretch.is_empty() {
-        let gap = nats(sum - whole);
-        spans.extend([Span::raw(", layer "), lca(theme, whole)]);
-        let text = format!(
-            ", apart by {}: units are rounded to f32. They hold weights, biases, scales and shifts. \
-             The residual {} belongs to no layer",
-            gap.trim(),
-            nats(stretch.residual()).trim(),
-        );
-        spans.push(Span::styled(text, theme.dim));
+        let (gap, residual) = (nats(sum - whole), nats(stretch.residual()));
+        let residual = format!("; the residual {} belongs to no layer", residual.trim());
+        parts.push((0, vec![Span::raw(", layer "), lca(theme, whole)]));
+        for (rank, text) in [
+            (1, format!(", apart by {}", gap.trim())),
+            (
+                3,
+                ": units are in f32, and hold weights, biases, scales and shifts".to_owned(),
+            ),
+            (2, residual),
+        ] {
+            parts.push((rank, vec![Span::styled(text, theme.dim)]));
+        }
     }
-    put(row(area, 1), buf, Line::from(spans));
+    put(row(area, 1), buf, cells::fitting(parts, area.width));
 }

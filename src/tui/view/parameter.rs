@@ -15,13 +15,13 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use super::cells::{self, lca, nats, put, row, sentence};
+use super::cells::{self, lca, nats, often, put, row, sentence};
 use super::tabs::parameter_name;
 use super::unit::is_traced;
-use super::words::{every, percent};
+use super::words::percent;
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Depth};
-use crate::query::{Answer, Binned, History, Query, Topic};
+use crate::query::{Answer, Binned, Group, History, Query, Topic};
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, LineChart, Pen, Series};
 
@@ -63,7 +63,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     };
     let traced = is_traced(app, parameter);
     put(row(area, 0), buf, title(app, theme, parameter, traced));
-    put(row(area, 1), buf, totals(app, theme, parameter));
+    put(row(area, 1), buf, totals(app, theme, parameter, area.width));
     let below = Rect {
         y: area.y + 2.min(area.height),
         height: area.height.saturating_sub(2),
@@ -128,7 +128,7 @@ fn title(app: &App, theme: &Theme, parameter: usize, traced: bool) -> Line<'stat
 }
 
 /// What it did since the first step, as far as that is known.
-fn totals(app: &App, theme: &Theme, parameter: usize) -> Line<'static> {
+fn totals(app: &App, theme: &Theme, parameter: usize, width: u16) -> Line<'static> {
     let Depth::Parameter { layer, unit, .. } = app.depth else {
         return Line::default();
     };
@@ -144,28 +144,30 @@ fn totals(app: &App, theme: &Theme, parameter: usize) -> Line<'static> {
     #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
     let steps = totals.steps as f64;
     let count = |counts: &[u32]| counts.get(at).map_or(f64::NAN, |&n| f64::from(n));
-    let often = |counts: &[u32]| in_words(steps / count(counts));
+    let every = |counts: &[u32]| steps / count(counts);
     let total = totals.lca_sum.get(at).copied().unwrap_or(f64::NAN);
-    Line::from(vec![
-        Span::raw(" total LCA "),
-        lca(theme, total),
-        Span::raw(format!(
-            " nats over the first {} steps; helped in {} of them; its movement turns {}, its gradient {}",
-            totals.steps,
-            percent(count(&totals.helped) / steps).trim(),
-            often(&totals.update_flips),
-            often(&totals.gradient_flips),
-        )),
-    ])
-}
-
-/// `every 6.7 steps`, `never`.
-fn in_words(steps: f64) -> String {
-    match every(steps).trim() {
-        "" => "unknown".to_owned(),
-        "never" => "never".to_owned(),
-        steps => format!("every {steps} steps"),
-    }
+    let helped = percent(count(&totals.helped) / steps);
+    let texts = [
+        (1, format!(" nats over the first {} steps", totals.steps)),
+        (2, format!("; helped in {} of them", helped.trim())),
+        (
+            3,
+            format!(
+                "; its movement {}",
+                often("turns", every(&totals.update_flips))
+            ),
+        ),
+        (
+            4,
+            format!(
+                ", its gradient {}",
+                often("changes sign", every(&totals.gradient_flips))
+            ),
+        ),
+    ];
+    let mut parts = vec![(0, vec![Span::raw(" total LCA "), lca(theme, total)])];
+    parts.extend(texts.map(|(rank, text)| (rank, vec![Span::raw(text)])));
+    cells::fitting(parts, width)
 }
 
 /// What to record to see more.
@@ -187,10 +189,10 @@ fn curves<'a>(
     at: Option<&'a History>,
 ) -> Vec<Curve<'a>> {
     let mut curves = Vec::new();
-    let often = |binned: &Binned, count: fn(&crate::query::Group) -> u64| {
+    let counted = |verb: &str, binned: &Binned, count: fn(&Group) -> u64| {
         #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
-        let every = |group: &crate::query::Group| group.steps as f64 / count(group) as f64;
-        in_words(binned.groups.first().map_or(f64::NAN, every))
+        let every = |group: &Group| group.steps as f64 / count(group) as f64;
+        often(verb, binned.groups.first().map_or(f64::NAN, every))
     };
     if let Some(binned) = &window.value {
         curves.push(Curve {
@@ -200,7 +202,7 @@ fn curves<'a>(
             at: at.and_then(|it| it.value.as_ref()),
             scale: Scale::Linear,
             style: theme.train,
-            counts: format!("turns {}", often(binned, |it| it.turns)),
+            counts: counted("turns", binned, |it| it.turns),
         });
     }
     if let Some(binned) = &window.gradient {
@@ -211,7 +213,7 @@ fn curves<'a>(
             at: at.and_then(|it| it.gradient.as_ref()),
             scale: Scale::Linear,
             style: theme.held_out,
-            counts: format!("crosses zero {}", often(binned, |it| it.crossings)),
+            counts: counted("crosses zero", binned, |it| it.crossings),
         });
     }
     if let Some(binned) = &window.lca {
@@ -227,9 +229,9 @@ fn curves<'a>(
             scale: cells::scale(app, max),
             style: theme.accent,
             counts: format!(
-                "{} in the window, crosses zero {}",
+                "{} in the window, {}",
                 total.trim(),
-                often(binned, |it| it.crossings)
+                counted("crosses zero", binned, |it| it.crossings)
             ),
         });
     }
@@ -243,9 +245,9 @@ fn chart(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve: &Cur
         .and_then(|at| Some((at.steps(), at.groups.first()?)));
     match known {
         Some((steps, group)) if group.steps > 0 => spans.push(Span::raw(format!(
-            " {}: {:+.6e} {}",
+            " {}: {} {}",
             cells::steps(&steps),
-            group.total,
+            cells::exact(group.total),
             curve.unit
         ))),
         Some((steps, _)) => spans.push(Span::styled(

@@ -27,8 +27,8 @@ use crate::tui::widget::{ImageMap, RampLegend};
 
 /// The list beside the pictures.
 const LIST: u16 = 56;
-/// Columns of numbers in the list: total, window, help, every.
-const NUMBERS: u16 = 4;
+/// Columns of numbers in the list, as far as there is room.
+const COLUMNS: [&str; 4] = ["total", "help", "window", "every"];
 /// Below this there is a list alone.
 const NARROWEST_PICTURE: u16 = 14;
 
@@ -116,7 +116,7 @@ impl Unit<'_> {
             };
             self.pictures(pictures, buf);
         }
-        put(row(area, 1 + below), buf, self.selected());
+        put(row(area, 1 + below), buf, self.selected(area.width));
         if !singles.is_empty() {
             put(row(area, 2 + below), buf, Line::from(singles));
         }
@@ -142,21 +142,33 @@ impl Unit<'_> {
     fn list(&self, area: Rect, buf: &mut Buffer) {
         let head = row(area, 0);
         put(head, buf, Line::styled("  parameter", self.theme.header));
-        for (from_right, title) in [(3, "total"), (2, "window"), (1, "help"), (0, "every")] {
-            put_column(head, buf, from_right, title, self.theme.header);
+        // The last of each tensor has the longest name.
+        let last = (self.known.rows.iter()).filter_map(|row| row.end.checked_sub(1));
+        let name = |parameter| parameter_name(&self.app.header.layout, parameter);
+        let longest = last.map(|it| name(it).chars().count()).max().unwrap_or(0);
+        let room = usize::from(area.width).saturating_sub(longest + 4);
+        let columns = (room / usize::from(NUMBER)).clamp(1, COLUMNS.len());
+        for (place, title) in COLUMNS[..columns].iter().enumerate() {
+            put_column(
+                head,
+                buf,
+                from_right(place, columns),
+                title,
+                self.theme.header,
+            );
         }
         let fit = usize::from(area.height.saturating_sub(1));
         let place = (self.listed.iter()).position(|&it| it == self.app.parameter);
         let first = scrolled(place.unwrap_or(0), fit, self.listed.len());
         for (y, &parameter) in (1..area.height).zip(&self.listed[first..]) {
-            self.row(row(area, y), parameter, buf);
+            self.row(row(area, y), (parameter, columns), buf);
         }
     }
 
-    fn row(&self, line: Rect, parameter: usize, buf: &mut Buffer) {
+    fn row(&self, line: Rect, (parameter, columns): (usize, usize), buf: &mut Buffer) {
         let traced = is_traced(self.app, parameter);
         let name = parameter_name(&self.app.header.layout, parameter);
-        let room = usize::from(line.width.saturating_sub(NUMBERS * NUMBER + 3));
+        let room = usize::from(line.width).saturating_sub(columns * usize::from(NUMBER) + 3);
         let name = elided(&name, room, self.theme);
         let style = match parameter == self.app.parameter {
             true => self.theme.selected,
@@ -171,16 +183,19 @@ impl Unit<'_> {
         let Some(at) = self.known.place_of(parameter) else {
             return;
         };
-        let numbers = [(3, self.total(at)), (2, self.in_window(at))];
-        for (from_right, value) in numbers {
-            if let Some(value) = value {
-                let style = cells::signed(self.theme, value);
-                put_column(line, buf, from_right, &nats(value), style);
-            }
-        }
         let (help, turns) = self.shares(at);
-        put_column(line, buf, 1, &percent(help), Style::default());
-        put_column(line, buf, 0, &every(turns), Style::default());
+        let (total, window) = (self.total(at), self.in_window(at));
+        let number = |value: Option<f64>| value.map_or_else(String::new, nats);
+        let color = |value: Option<f64>| cells::signed(self.theme, value.unwrap_or(0.0));
+        let texts = [
+            (number(total), color(total)),
+            (percent(help), Style::default()),
+            (number(window), color(window)),
+            (every(turns), Style::default()),
+        ];
+        for (place, (text, style)) in texts[..columns].iter().enumerate() {
+            put_column(line, buf, from_right(place, columns), text, *style);
+        }
     }
 
     fn total(&self, at: usize) -> Option<f64> {
@@ -212,7 +227,8 @@ impl Unit<'_> {
             return;
         };
         let weights = self.known.weights.as_ref();
-        let tall = area.height >= 24;
+        // Beside each other if both fit whole, else above each other if that leaves some rows.
+        let tall = area.height >= 24 && usize::from(area.width / 2) < picture.columns + 3;
         let (one, other) = match tall {
             true => halves(area, area.height, |area, from, len| Rect {
                 y: area.y + from,
@@ -301,41 +317,38 @@ impl Unit<'_> {
     }
 
     /// The selected parameter's numbers.
-    fn selected(&self) -> Line<'static> {
+    fn selected(&self, width: u16) -> Line<'static> {
         let parameter = self.app.parameter;
         let name = parameter_name(&self.app.header.layout, parameter);
-        let mut spans = vec![Span::styled(format!(" {name}"), self.theme.selected)];
+        let name = vec![Span::styled(format!(" {name}"), self.theme.selected)];
+        let mut parts = vec![(0, name)];
         let Some(at) = self.known.place_of(parameter) else {
-            return Line::from(spans);
+            return cells::fitting(parts, width);
         };
         if let Some(total) = self.total(at) {
-            spans.extend([Span::raw("  total "), lca(self.theme, total)]);
+            parts.push((0, vec![Span::raw("  total "), lca(self.theme, total)]));
         }
         match self.window {
             Some(window) => {
                 let sum = self.in_window(at).unwrap_or(f64::NAN);
-                spans.extend([Span::raw("  window "), lca(self.theme, sum)]);
+                parts.push((1, vec![Span::raw("  window "), lca(self.theme, sum)]));
                 if !window.is_whole() {
                     let all = window.steps.end - window.steps.start;
                     let text = format!(" ({} of {all} steps)", window.count);
-                    spans.push(Span::styled(text, self.theme.dim));
+                    parts.push((1, vec![Span::styled(text, self.theme.dim)]));
                 }
             }
-            None => spans.push(Span::styled(
-                "  window not recorded (--record-params)",
-                self.theme.dim,
-            )),
+            None => {
+                let text = "  window not recorded (--record-params)";
+                parts.push((4, vec![Span::styled(text, self.theme.dim)]));
+            }
         }
-        let here = self
-            .known
-            .recorded
-            .as_ref()
-            .and_then(|it| it.lca_sum.get(at));
-        if let Some(&here) = here {
-            spans.extend([Span::raw("  cursor "), lca(self.theme, here)]);
+        let recorded = self.known.recorded.as_ref();
+        if let Some(&here) = recorded.and_then(|it| it.lca_sum.get(at)) {
+            parts.push((2, vec![Span::raw("  cursor "), lca(self.theme, here)]));
         }
-        spans.extend(self.weight(at));
-        Line::from(spans)
+        parts.extend(self.weight(at).map(|span| (3, vec![span])));
+        cells::fitting(parts, width)
     }
 
     fn weight(&self, at: usize) -> Option<Span<'static>> {
@@ -363,6 +376,11 @@ impl Unit<'_> {
         spans.pop();
         spans
     }
+}
+
+/// The place of a column of numbers, counted from the right edge.
+fn from_right(place: usize, columns: usize) -> u16 {
+    u16::try_from(columns - 1 - place).unwrap_or(0)
 }
 
 pub fn is_traced(app: &App, parameter: usize) -> bool {
