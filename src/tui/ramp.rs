@@ -346,16 +346,10 @@ mod tests {
     #[test]
     fn series_differ_in_colour_for_every_eye_and_in_mark() {
         let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
-        for first in 0..Theme::CATEGORIES {
-            assert_eq!(rgb_of(CATEGORIES[first].0), CATEGORIES[first].1);
-            assert!(
-                contrasts(CATEGORIES[first].1)
-                    .into_iter()
-                    .all(|ratio| ratio >= 3.0)
-            );
-            for second in 0..first {
-                let (_, one) = CATEGORIES[first];
-                let (_, other) = CATEGORIES[second];
+        for (first, (index, one)) in CATEGORIES.into_iter().enumerate() {
+            assert_eq!(rgb_of(index), one);
+            assert!(contrasts(one).into_iter().all(|ratio| ratio >= 3.0));
+            for (second, (_, other)) in CATEGORIES.into_iter().enumerate().take(first) {
                 for (name, vision) in &VISIONS {
                     let apart = distance(vision, one, other);
                     assert!(apart > 18.0, "{name} {first} {second}: {apart}");
