@@ -62,8 +62,14 @@ fuzz seconds='600':
 ci:
     .ci/run
 
-# Make the golden numbers of the tests anew (needs torch and numpy; PYTHON=… chooses the Python)
+# Make the golden numbers of the tests anew (needs torch, numpy and scipy; PYTHON=… chooses the Python)
 golden:
     {{ python }} tests/golden/mnist_fc.py
     {{ python }} tests/golden/presets.py
     {{ python }} tests/golden/optimizers.py
+    {{ python }} tests/golden/analysis.py
+
+# Make the recorded run of the tests anew (needs h5py; PYTHON=… chooses the Python)
+fixture:
+    cargo build --release
+    {{ python }} tests/runs/make.py target/release/lcascope

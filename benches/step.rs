@@ -17,6 +17,7 @@ use lcascope::lca::allocation::Ends;
 use lcascope::lca::{Allocator, Integral};
 use lcascope::model::{Network, he_normal, preset};
 use lcascope::record::{LayerSummary, Losses, RunHeader, StepSummary};
+use lcascope::tui::keys::KeyMap;
 use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -178,6 +179,7 @@ fn app(layers: usize, steps: u64) -> App {
 }
 
 fn frame(criterion: &mut Criterion) {
+    let keys = KeyMap::default();
     let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
     let area = Rect::new(0, 0, 200, 60);
     for (layers, steps) in [(3, 1000), (22, 5000), (64, 50_000)] {
@@ -186,7 +188,7 @@ fn frame(criterion: &mut Criterion) {
         criterion.bench_function(&name, |bencher| {
             bencher.iter_batched(
                 || Buffer::empty(area),
-                |mut buffer| view::draw(area, &mut buffer, &app, &theme),
+                |mut buffer| view::draw(area, &mut buffer, &app, &theme, &keys),
                 BatchSize::SmallInput,
             );
         });

@@ -1,10 +1,13 @@
 //! The command line: arguments into a command.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{ColorChoice, Options};
+use crate::export::Format;
+use crate::sheet::{UnknownView, View};
 use crate::tui::Glyphs;
 
 /// See which parameters of a network are doing the learning.
@@ -23,7 +26,7 @@ pub struct Cli {
 pub enum Command {
     /// Train a network and allocate every step
     Train(Box<TrainArgs>),
-    /// Replay a run file, or follow one that is being written
+    /// Replay a run file, or follow one that is being written; of two, show the difference
     Open(OpenArgs),
     /// Say what is in a run file, and whether its sums close
     Info {
@@ -67,6 +70,14 @@ pub enum Command {
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
+    /// Write the numbers of a view to a file, as a table or as a picture
+    Export(ExportArgs),
+    /// Say where the configuration of the explorer is, and whether it can be used
+    Config {
+        /// Print the default file instead
+        #[arg(long)]
+        print_default: bool,
+    },
     /// Read a run file for the process that has started this one
     #[command(hide = true)]
     Reader {
@@ -108,6 +119,9 @@ pub struct OpenArgs {
     /// Run file
     #[arg(value_name = "RUN.h5")]
     pub file: PathBuf,
+    /// Another run to compare it with
+    #[arg(value_name = "OTHER.h5")]
+    pub other: Option<PathBuf>,
     /// auto, truecolor, 256, 16 or never [default: auto]
     #[arg(long, value_name = "WHEN")]
     pub color: Option<ColorChoice>,
@@ -119,6 +133,84 @@ pub struct OpenArgs {
     pub fps: Option<u32>,
 }
 
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Run file
+    #[arg(value_name = "RUN.h5")]
+    pub file: PathBuf,
+    /// What to write; `list` prints the views there are
+    #[arg(long, value_name = "NAME")]
+    pub view: ViewChoice,
+    /// csv, json, parquet, svg or png [default: what the name of --output ends with, or csv]
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<Format>,
+    /// File to write; `-` for standard output [default: RUN-VIEW.FORMAT in this folder]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Overwrite the file if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Only this layer
+    #[arg(long, value_name = "NAME")]
+    pub layer: Option<String>,
+    /// The parameter of the view `parameter`: its place in the flat vector, counted from 0
+    #[arg(long, value_name = "INDEX")]
+    pub parameter: Option<usize>,
+    /// Only the steps from A up to and without B; either may be left out
+    #[arg(long, value_name = "A..B")]
+    pub steps: Option<StepRange>,
+    /// Add every N steps up to one row
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
+}
+
+/// A view, or the wish to know which there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewChoice {
+    List,
+    View(View),
+}
+
+impl FromStr for ViewChoice {
+    type Err = UnknownView;
+
+    fn from_str(word: &str) -> Result<Self, UnknownView> {
+        match word {
+            "list" => Ok(Self::List),
+            view => view.parse().map(Self::View),
+        }
+    }
+}
+
+/// `A..B`, `A..`, `..B` or `..`: steps from A up to and without B.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepRange {
+    pub from: Option<u64>,
+    pub to: Option<u64>,
+}
+
+impl FromStr for StepRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad =
+            || format!("`{text}` is no range of steps: write A..B, A.. or ..B, with A before B");
+        let (from, to) = text.split_once("..").ok_or_else(bad)?;
+        let end = |text: &str| match text.trim() {
+            "" => Ok(None),
+            number => number.parse().map(Some).map_err(|_| bad()),
+        };
+        let range = Self {
+            from: end(from)?,
+            to: end(to)?,
+        };
+        match (range.from, range.to) {
+            (Some(from), Some(to)) if from >= to => Err(bad()),
+            _ => Ok(range),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -128,5 +220,18 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn ranges_of_steps_may_be_open() {
+        let range = |from, to| Ok(StepRange { from, to });
+        assert_eq!("3..7".parse(), range(Some(3), Some(7)));
+        assert_eq!("3..".parse(), range(Some(3), None));
+        assert_eq!("..7".parse(), range(None, Some(7)));
+        assert_eq!("..".parse(), range(None, None));
+        for bad in ["", "3", "7..3", "3..3", "-1..3", "a..b", "1..2..3", "3...7"] {
+            let error = bad.parse::<StepRange>().unwrap_err();
+            assert!(error.contains("A..B"), "{bad}: {error}");
+        }
     }
 }

@@ -65,6 +65,28 @@ impl Tensor {
     pub fn row_len(&self) -> usize {
         self.range.len() / self.shape.first().copied().unwrap_or(1).max(1)
     }
+
+    /// The parameters of the tensor that belong to one unit, counted within the layer; empty where the
+    /// tensor has no such row.
+    #[must_use]
+    pub fn row(&self, unit: usize) -> Range<usize> {
+        let start = unit.saturating_mul(self.row_len());
+        let start = self.range.start.saturating_add(start).min(self.range.end);
+        start..(start + self.row_len()).min(self.range.end)
+    }
+
+    /// The shape as the run file holds it and people read it, in at most four axes: where there are
+    /// more, the last one of these stands for all from the fourth on.
+    #[must_use]
+    pub fn four_axes(&self) -> Vec<usize> {
+        match self.shape.split_at_checked(3) {
+            Some((first, rest)) if !rest.is_empty() => {
+                let last = rest.iter().product();
+                first.iter().copied().chain([last]).collect()
+            }
+            _ => self.shape.clone(),
+        }
+    }
 }
 
 /// One layer with trainable parameters.
@@ -141,6 +163,30 @@ impl ParamLayout {
         self.layers.last().map_or(0, |layer| layer.units.end)
     }
 
+    /// The parameters of a unit, counted within its layer: a range for each of the layer's tensors.
+    /// Empty where there is no such unit.
+    #[must_use]
+    pub fn unit_rows(&self, layer: usize, unit: usize) -> Vec<Range<usize>> {
+        let Some(layer) = self.layers.get(layer).filter(|it| unit < it.units.len()) else {
+            return Vec::new();
+        };
+        let tensors = self.tensors[layer.tensors.clone()].iter();
+        tensors.map(|tensor| tensor.row(unit)).collect()
+    }
+
+    /// Where a parameter is: its layer, its tensor and its unit, which is counted within the layer.
+    #[must_use]
+    pub fn place_of(&self, parameter: usize) -> Option<Place> {
+        let tensor = (self.tensors).partition_point(|it| it.range.end <= parameter);
+        let found = self.tensors.get(tensor)?;
+        let inside = parameter.checked_sub(found.range.start)?;
+        Some(Place {
+            layer: found.layer,
+            tensor,
+            unit: inside / found.row_len().max(1),
+        })
+    }
+
     /// Adds each unit's share of a layer's tensor: calls `visit(unit, range)` for every row of every
     /// tensor, in the order of the flat vector.
     pub fn for_each_row(&self, mut visit: impl FnMut(Row)) {
@@ -158,6 +204,16 @@ impl ParamLayout {
             }
         }
     }
+}
+
+/// Where a parameter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub layer: usize,
+    /// Index into [`ParamLayout::tensors`].
+    pub tensor: usize,
+    /// Counted within the layer.
+    pub unit: usize,
 }
 
 /// One unit's row of one tensor.
@@ -203,6 +259,35 @@ mod tests {
         assert_eq!(layout.layers[1].range, 15..23);
         assert_eq!(layout.layers[1].units, 3..5);
         assert_eq!(layout.tensors[3].name, "fc2.bias");
+    }
+
+    #[test]
+    fn places_and_rows_of_units_agree() {
+        let layout = two_layers();
+        for layer in 0..2 {
+            for unit in 0..layout.layers[layer].units.len() {
+                let rows = layout.unit_rows(layer, unit);
+                assert_eq!(rows.len(), 2);
+                for parameter in rows.into_iter().flatten() {
+                    let place = layout.place_of(parameter).unwrap();
+                    assert_eq!((place.layer, place.unit), (layer, unit));
+                    assert!(layout.tensors[place.tensor].range.contains(&parameter));
+                }
+            }
+        }
+        assert!(layout.unit_rows(0, 3).is_empty() && layout.unit_rows(2, 0).is_empty());
+        assert_eq!(layout.place_of(layout.params()), None);
+    }
+
+    #[test]
+    fn more_axes_than_four_are_folded_into_the_fourth() {
+        let mut layout = ParamLayout::default();
+        let shapes = [vec![2], vec![2, 3, 4], vec![2, 3, 4, 5, 6]];
+        for shape in shapes {
+            layout.push_layer("any", "own", 2, &[(TensorKind::Weight, shape)]);
+        }
+        let axes: Vec<_> = layout.tensors.iter().map(Tensor::four_axes).collect();
+        assert_eq!(axes, [vec![2], vec![2, 3, 4], vec![2, 3, 4, 30]]);
     }
 
     #[test]

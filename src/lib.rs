@@ -16,10 +16,15 @@
 //! | [`train`] | the loop: step, allocate, emit |
 //! | [`control`] | orders to a training in another process, by a socket beside its run file |
 //! | [`store`] | the run file: the only code that knows HDF5 |
+//! | [`query`] | questions about a run, answered from its file |
 //! | [`feed`] | one stream of events, live, followed or replayed |
 //! | [`analysis`] | pure functions from steps to what a chart shows |
 //! | [`app`] | the explorer's state, without a terminal |
 //! | [`tui`] | the explorer on a terminal |
+//! | [`export`] | tables as CSV, JSON, Parquet; charts as SVG, PNG |
+//! | [`sheet`] | the views of a run as tables and figures |
+//! | [`key_name`] | keys by the names that people write |
+//! | [`state`] | where somebody was in a run, kept between sessions |
 //! | [`config`], [`cli`] | flags over a TOML file over defaults |
 //! | [`session`] | builds the parts of a command, connects and joins their threads |
 
@@ -30,13 +35,18 @@ pub mod config;
 pub mod control;
 pub mod data;
 pub mod engine;
+pub mod export;
 pub mod feed;
+pub mod key_name;
 pub mod layout;
 pub mod lca;
 pub mod model;
 pub mod optim;
+pub mod query;
 pub mod record;
 pub mod session;
+pub mod sheet;
+pub mod state;
 pub mod store;
 pub mod train;
 pub mod tui;

@@ -31,6 +31,10 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Stop { file }) => session::stop(&file),
         Some(Command::Pause { file }) => session::pause(&file),
         Some(Command::Resume { file }) => session::resume(&file),
+        Some(Command::Export(args)) => {
+            session::guarded_writing(&args.file, || session::export(&args))
+        }
+        Some(Command::Config { print_default }) => session::config(print_default),
         Some(Command::Reader { details, file }) => session::reader(&file, details),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();

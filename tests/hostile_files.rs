@@ -12,6 +12,7 @@ use hdf5::{Extent, SimpleExtents};
 use lcascope::app::{Action, App};
 use lcascope::feed::{FeedEvent, Origin};
 use lcascope::store::{RunReader, StoreError};
+use lcascope::tui::keys::KeyMap;
 use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -106,13 +107,19 @@ fn show(mut app: App) -> App {
         Action::Move(1),
         Action::ZoomIn,
         Action::ToggleScale,
-        Action::Scroll(1),
+        Action::Select(1),
     ];
     for action in std::iter::once(Action::Follow).chain(moves) {
         app.act(action);
         for (width, height) in [(80, 24), (200, 60), (20, 5)] {
             let area = Rect::new(0, 0, width, height);
-            view::draw(area, &mut Buffer::empty(area), &app, &theme);
+            view::draw(
+                area,
+                &mut Buffer::empty(area),
+                &app,
+                &theme,
+                &KeyMap::default(),
+            );
         }
     }
     app

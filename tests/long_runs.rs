@@ -12,9 +12,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::{Outcome, RunFile, assert_close, lcascope, patiently};
 use lcascope::app::{Action, App};
-use lcascope::feed::{self, DetailRequest, Details, Feed, FeedEvent, Origin};
+use lcascope::feed::{self, Details, Feed, FeedEvent, Origin};
+use lcascope::query::{Answer, Part, Query, Topic};
 use lcascope::record::{RunEnd, Status, StepSummary};
 use lcascope::store::{Recorder, RunReader, WriteOptions, verify};
+use lcascope::train;
 use synthetic::{Shape, Steps};
 
 /// Long enough for two levels of the pyramid, and for one spike of the residual in step 50,020.
@@ -280,7 +282,8 @@ fn a_training_is_looked_at_closely_while_it_goes_on() {
     let mut steps = Steps::new(&header);
     let mut recorder = Recorder::spawn(&path, &header, WriteOptions::default()).unwrap();
     let file = path.clone();
-    let (details, reader) = feed::details(move || reads(&file, &["--details"])).unwrap();
+    let (details, reader) =
+        feed::details(move || reads(&file, &["--details"]), train::inquiries().0).unwrap();
     let mut app = App::new(Arc::new(header.clone()), Origin::Live);
     let start = steps.start();
     app.event(FeedEvent::Start(start.losses.clone()));
@@ -366,23 +369,25 @@ fn details_survive_the_process_that_reads_them() {
     let shape = Shape { steps: 100, ..LONG };
     synthetic::write(&path, shape, WriteOptions::default()).unwrap();
     let (file, started) = (path.clone(), AtomicU32::new(0));
-    let (details, reader) = feed::details(move || match started.fetch_add(1, Ordering::Relaxed) {
+    let reader = move || match started.fetch_add(1, Ordering::Relaxed) {
         0 => Command::new("false"),
         1 => reads(&file.with_extension("gone"), &["--details"]),
         _ => reads(&file, &["--details"]),
-    })
-    .unwrap();
-    let request = DetailRequest {
+    };
+    let (details, reader) = feed::details(reader, train::inquiries().0).unwrap();
+    let request = Query {
+        topic: Topic::Steps { width: 4 },
+        part: Part::Window,
         steps: 10..50,
-        width: 4,
+        columns: 1,
     };
     let found = [(); 4].map(|()| {
         details.requests.send(request.clone()).unwrap();
         match details.answers.recv().unwrap() {
-            FeedEvent::Detail { request: of, steps } => {
-                assert_eq!(of, request);
-                steps.len()
-            }
+            FeedEvent::Answer { query, answer } => match *answer {
+                Answer::Steps(steps) if query == request => steps.len(),
+                other => panic!("{query:?}: {other:?}"),
+            },
             other => panic!("{other:?}"),
         }
     });

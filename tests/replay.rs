@@ -17,6 +17,7 @@ use lcascope::store::{Recorder, WriteOptions};
 use lcascope::train::{
     self, OptimizerChoice, Sink, SinkClosed, TrainSettings, Trainer, choose_traced,
 };
+use lcascope::tui::keys::KeyMap;
 use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -84,6 +85,7 @@ fn screen(app: &App, width: u16, height: u16) -> Buffer {
         &mut buffer,
         app,
         &Theme::new(ColorLevel::TrueColor, Glyphs::Braille),
+        &KeyMap::default(),
     );
     for x in 0..width {
         buffer[(x, 0)].reset();

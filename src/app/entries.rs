@@ -16,6 +16,9 @@ struct LayerSums {
     helped: Vec<u64>,
     hurt: Vec<u64>,
     update_flips: Vec<u64>,
+    gradient_flips: Vec<u64>,
+    error: Vec<f64>,
+    held_out: Vec<f64>,
     /// Of each entry, the least and the most of a single step: what charts show.
     extents: Vec<Extent>,
 }
@@ -40,6 +43,9 @@ impl Entries {
             helped: vec![0],
             hurt: vec![0],
             update_flips: vec![0],
+            gradient_flips: vec![0],
+            error: vec![0.0],
+            held_out: vec![0.0],
             extents: Vec::new(),
         };
         Self {
@@ -87,11 +93,15 @@ impl Entries {
     pub fn push(&mut self, summary: StepSummary) {
         for (sums, layer) in self.layers.iter_mut().zip(&summary.layers) {
             sums.lca.push(last(&sums.lca) + layer.lca);
+            sums.error.push(last(&sums.error) + layer.lca_error);
+            sums.held_out
+                .push(last(&sums.held_out) + layer.held_out_lca);
             // A damaged file may have any counts; differences are right again behind them.
             for (sums, count) in [
                 (&mut sums.helped, layer.helped),
                 (&mut sums.hurt, layer.hurt),
                 (&mut sums.update_flips, layer.update_flips),
+                (&mut sums.gradient_flips, layer.gradient_flips),
             ] {
                 sums.push(last(sums).wrapping_add(count));
             }
@@ -127,6 +137,9 @@ impl Entries {
             sums.helped.pop();
             sums.hurt.pop();
             sums.update_flips.pop();
+            sums.gradient_flips.pop();
+            sums.error.pop();
+            sums.held_out.pop();
             sums.extents.pop();
         }
         self.residual.pop();
@@ -198,8 +211,21 @@ impl Entries {
             helped: sums.helped[end].wrapping_sub(sums.helped[start]),
             hurt: sums.hurt[end].wrapping_sub(sums.hurt[start]),
             update_flips: sums.update_flips[end].wrapping_sub(sums.update_flips[start]),
+            gradient_flips: sums.gradient_flips[end].wrapping_sub(sums.gradient_flips[start]),
             param_steps: steps.saturating_mul(sums.params),
         }
+    }
+
+    /// Σ A of the held-out loss; NaN where it is not allocated.
+    pub fn held_out_lca(&self, layer: usize, entries: &Range<usize>) -> f64 {
+        let sums = &self.layers[layer].held_out;
+        sums[entries.end] - sums[entries.start]
+    }
+
+    /// Σ of the estimated integration errors.
+    pub fn lca_error(&self, layer: usize, entries: &Range<usize>) -> f64 {
+        let sums = &self.layers[layer].error;
+        sums[entries.end] - sums[entries.start]
     }
 
     pub fn residual(&self, entries: &Range<usize>) -> f64 {

@@ -2,14 +2,32 @@
 //!
 //! [`timeline`] keeps the steps as [`entries`] of several resolutions and puts a [`stretch`] of them
 //! together, [`window`] says which of them are looked at and where the cursor
-//! is, [`App`] takes events and actions in. Screens only read.
+//! is, [`App`] takes events and actions in. [`desk`] keeps what was asked
+//! beyond that, [`bars`] divides a stretch into columns with exact sums. Screens only read.
 
+mod bars;
+mod commands;
+mod compare;
+mod desk;
+mod effect;
 mod entries;
+mod picture;
+mod prompt;
+mod screen;
+mod select;
 mod state;
 mod stretch;
 mod timeline;
 mod window;
 
+pub use bars::Bars;
+pub use commands::{COMMANDS, Command};
+pub use compare::{Both, Other, Pairs};
+pub use desk::Desk;
+pub use effect::{Effect, Shown};
+pub use picture::Picture;
+pub use screen::{Depth, Prompt, PromptKind, Screen, Sort, SortKeys};
+pub use select::{unit_parameters, units_of};
 pub use state::{Action, App, Overlay, Phase, Quit};
 pub use stretch::{Columns, Stretch};
 pub use timeline::{GroupSums, Timeline};

@@ -1,11 +1,17 @@
 //! The explorer's state: what it knows of the run, and what it shows of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compare::Other;
+use super::desk::Desk;
+use super::effect::Effect;
+use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
 use super::timeline::Timeline;
 use super::window::Window;
-use crate::feed::{DetailRequest, FeedEvent, Origin};
+use crate::feed::{FeedEvent, Origin};
+use crate::query::{Answer, DetailRequest, Part, Query, Topic};
 use crate::record::{RunHeader, Status};
 use crate::train::Control;
 
@@ -28,8 +34,42 @@ pub enum Action {
     PauseTraining,
     /// Linear or symmetric-logarithmic sparklines.
     ToggleScale,
-    /// Scroll the table of layers.
-    Scroll(i64),
+    Screen(Screen),
+    NextScreen,
+    PreviousScreen,
+    /// Move the selection in the list by so many rows.
+    Select(i64),
+    /// Look into what is selected.
+    Enter,
+    /// Close what is open, or go one level up.
+    Back,
+    Sort,
+    /// All layers together, or the selected one alone.
+    Pool,
+    /// Another of the screen's charts in full, or all.
+    Focus,
+    /// Show the second run beside this one, or this one alone.
+    Compare,
+    /// The numbers of the view to the clipboard, or to files.
+    Copy,
+    Export,
+    PreviousEvent,
+    NextEvent,
+    /// Look at the next parameter that was traced at every step.
+    NextTraced,
+    /// Set or remove a bookmark at the cursor.
+    Bookmark,
+    /// Type a command.
+    Command,
+    /// Type a part of names to show.
+    Filter,
+    /// In the line that is being typed.
+    Type(char),
+    Erase,
+    Submit,
+    /// Complete the command, or recall one given before.
+    Complete,
+    Recall(i64),
     Help,
     Quit,
     /// Answers to the question whether to stop the training. A training in another process is stopped
@@ -44,6 +84,8 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlay {
     Help,
+    /// What can be typed behind `:`.
+    Commands,
     /// Quit while training: stop it or leave it running?
     AskQuit,
     /// The same about a training in another process, which can be told to stop.
@@ -104,8 +146,34 @@ pub struct App {
     pub overlay: Option<Overlay>,
     /// Sparklines on a symmetric-logarithmic scale.
     pub log_scale: bool,
-    /// The first layer of the table in view.
-    pub scroll: usize,
+    pub screen: Screen,
+    pub depth: Depth,
+    /// What is selected: a layer; a unit of the layer that is looked into; a parameter, by its place in
+    /// the flat vector; a class.
+    pub layer: usize,
+    pub unit: usize,
+    pub parameter: usize,
+    pub class: usize,
+    pub sort: Sort,
+    /// Which of the screen's charts has all the room, from 1, where it has several; 0 is all of them.
+    /// Screens count it round.
+    pub focus: usize,
+    /// Charts of one thing are of all layers together, not of the selected one.
+    pub pooled: bool,
+    /// Only layers and tensors whose names have this in them are listed.
+    pub filter: String,
+    /// What is being typed.
+    pub prompt: Option<Prompt>,
+    /// Rows by which the help is scrolled.
+    pub help_scroll: usize,
+    pub bookmarks: BTreeSet<u64>,
+    /// A second run, and whether it is shown beside this one.
+    pub other: Option<Box<Other>>,
+    pub comparing: bool,
+    /// Commands given before, the latest last.
+    pub(super) history: Vec<String>,
+    /// What was asked about the run.
+    pub desk: Desk,
     /// Set once the user has left.
     pub quit: Option<Quit>,
     status: Status,
@@ -118,6 +186,7 @@ pub struct App {
     speed: usize,
     playback: Option<Playback>,
     orders: Vec<Control>,
+    pub(super) effects: Vec<Effect>,
 }
 
 impl App {
@@ -133,7 +202,23 @@ impl App {
             window: Window::default(),
             overlay: None,
             log_scale: true,
-            scroll: 0,
+            screen: Screen::default(),
+            depth: Depth::default(),
+            layer: 0,
+            unit: 0,
+            parameter: 0,
+            class: 0,
+            sort: Sort::default(),
+            focus: 0,
+            pooled: true,
+            filter: String::new(),
+            prompt: None,
+            help_scroll: 0,
+            bookmarks: BTreeSet::new(),
+            other: None,
+            comparing: false,
+            history: Vec::new(),
+            desk: Desk::default(),
             quit: None,
             status: Status::Running,
             message: String::new(),
@@ -142,6 +227,7 @@ impl App {
             speed: 3,
             playback: None,
             orders: Vec::new(),
+            effects: Vec::new(),
         }
     }
 
@@ -154,7 +240,7 @@ impl App {
                     self.timeline.push(step);
                 }
             }
-            FeedEvent::Detail { request, steps } => self.timeline.detail(&request, steps),
+            FeedEvent::Answer { query, answer } => self.answer(query, *answer),
             FeedEvent::CaughtUp => {}
             FeedEvent::Status { status, message } => {
                 self.status = status;
@@ -162,6 +248,7 @@ impl App {
                 self.writer_lost = false;
                 self.pause = Pause::default();
                 self.timeline.ended();
+                self.desk.retry();
                 self.ask_no_more();
             }
             FeedEvent::Paused(paused) => {
@@ -215,12 +302,29 @@ impl App {
             Action::Slower => self.speed = self.speed.saturating_sub(1),
             Action::PauseTraining => self.pause_or_resume(),
             Action::ToggleScale => self.log_scale = !self.log_scale,
-            Action::Scroll(rows) => {
-                let rows = isize::try_from(rows).unwrap_or(0);
-                let last = self.timeline.layers().saturating_sub(1);
-                self.scroll = self.scroll.saturating_add_signed(rows).min(last);
-            }
-            Action::Help => self.overlay = Some(Overlay::Help),
+            Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => self.turn(action),
+            Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
+            Action::Enter => self.enter(),
+            Action::Back if self.comparing => self.comparing = false,
+            Action::Back => self.depth = self.depth.up(),
+            Action::Compare => self.toggle_comparison(),
+            Action::Copy => self.effects.push(Effect::Copy(self.shown())),
+            Action::Export => self.export(None),
+            Action::Sort => self.sort = self.sort.next(),
+            Action::Pool => self.pooled = !self.pooled,
+            Action::Focus => self.focus = self.focus.wrapping_add(1),
+            Action::PreviousEvent => self.jump(false),
+            Action::NextEvent => self.jump(true),
+            Action::NextTraced => self.next_traced(),
+            Action::Bookmark => self.toggle_bookmark(),
+            Action::Command => self.ask_for(PromptKind::Command),
+            Action::Filter => self.ask_for(PromptKind::Filter),
+            Action::Type(_)
+            | Action::Erase
+            | Action::Submit
+            | Action::Complete
+            | Action::Recall(_) => self.edit(action),
+            Action::Help => self.open_help(Overlay::Help),
             Action::Quit if self.is_training() => self.overlay = Some(Overlay::AskQuit),
             // Asked twice, it need not be answered.
             Action::Quit if self.takes_orders() && self.overlay != Some(Overlay::AskLeave) => {
@@ -232,8 +336,45 @@ impl App {
             }
             Action::Quit | Action::StopAndQuit => self.quit = Some(Quit::Stop),
             Action::LeaveRunning => self.quit = Some(Quit::Leave),
+            Action::Dismiss if self.prompt.is_some() => self.leave_prompt(),
             Action::Dismiss => self.overlay = None,
         }
+    }
+
+    fn turn(&mut self, action: Action) {
+        let screen = match action {
+            Action::Screen(screen) => screen,
+            Action::NextScreen => self.screen.turned(1),
+            _ => self.screen.turned(-1),
+        };
+        if self.screen != screen {
+            self.focus = 0;
+        }
+        self.screen = screen;
+        self.depth = Depth::Network;
+        self.comparing = false;
+    }
+
+    /// Takes an answer in, to a question of the timeline or of a screen.
+    fn answer(&mut self, query: Query, answer: Answer) {
+        let Topic::Steps { width } = query.topic else {
+            return self.desk.take(query, answer);
+        };
+        let request = DetailRequest {
+            steps: query.steps,
+            width,
+        };
+        let steps = match answer {
+            Answer::Steps(steps) => steps,
+            _ => Vec::new(),
+        };
+        self.timeline.detail(&request, steps);
+    }
+
+    /// Puts a second run beside this one, and shows both.
+    pub fn compare_with(&mut self, other: Other) {
+        self.other = Some(Box::new(other));
+        self.comparing = true;
     }
 
     /// Orders to the training that have come up since the last call.
@@ -241,10 +382,18 @@ impl App {
         std::mem::take(&mut self.orders)
     }
 
+    pub(super) fn open_help(&mut self, what: Overlay) {
+        self.overlay = Some(what);
+        self.help_scroll = 0;
+    }
+
     /// `p`: the opposite of what is, or of what has been ordered since.
     fn pause_or_resume(&mut self) {
+        self.order_pause(!self.pause.ordered.unwrap_or(self.pause.now));
+    }
+
+    pub(super) fn order_pause(&mut self, pause: bool) {
         if self.takes_orders() {
-            let pause = !self.pause.ordered.unwrap_or(self.pause.now);
             self.pause.ordered = Some(pause);
             self.orders.push(match pause {
                 true => Control::Pause,
@@ -253,6 +402,8 @@ impl App {
         } else if self.origin == Origin::Following && self.status == Status::Running {
             "this training takes no orders: its control socket cannot be reached"
                 .clone_into(&mut self.notice);
+        } else {
+            "no training is going on here".clone_into(&mut self.notice);
         }
     }
 
@@ -269,11 +420,68 @@ impl App {
     }
 
     /// Finer steps to ask for, so that the view is seen as closely as it can be.
-    pub fn wanted_detail(&mut self) -> Option<DetailRequest> {
+    pub fn wanted_detail(&mut self) -> Option<Query> {
         let end = self.timeline.end();
         let (visible, cursor) = (self.window.visible(end), self.window.cursor(end));
         let shown = self.window.shown(end);
-        self.timeline.wanted(&visible, cursor, shown)
+        let request = self.timeline.wanted(&visible, cursor, shown)?;
+        Some(Query {
+            topic: Topic::Steps {
+                width: request.width,
+            },
+            part: Part::Window,
+            steps: request.steps,
+            columns: 1,
+        })
+    }
+
+    /// What to ask next of what the screen wants to know.
+    pub fn wanted_answer(&mut self, wanted: &[Query]) -> Option<Query> {
+        let settled = self.status != Status::Running || !self.window.follows();
+        self.desk.next(wanted, settled)
+    }
+
+    /// The question could not be passed on: it is asked again.
+    pub fn not_asked(&mut self, query: &Query) {
+        match query.topic {
+            Topic::Steps { .. } => self.timeline.not_asked(),
+            _ => self.desk.not_asked(),
+        }
+    }
+
+    /// A question about the steps in view, in so many columns.
+    #[must_use]
+    pub fn about_window(&self, topic: Topic, columns: usize) -> Query {
+        let columns = u32::try_from(columns).unwrap_or(u32::MAX).max(1);
+        Query {
+            topic,
+            part: Part::Window,
+            steps: self.window.visible(self.timeline.end()),
+            columns,
+        }
+    }
+
+    /// A question about all steps up to the newest one shown, together.
+    #[must_use]
+    pub fn about_all(&self, topic: Topic) -> Query {
+        Query {
+            topic,
+            part: Part::All,
+            steps: 0..self.window.shown(self.timeline.end()),
+            columns: 1,
+        }
+    }
+
+    /// A question about the step at the cursor; none before there is one.
+    #[must_use]
+    pub fn about_cursor(&self, topic: Topic) -> Option<Query> {
+        let step = self.window.cursor(self.timeline.end())?;
+        Some(Query {
+            topic,
+            part: Part::Cursor,
+            steps: step..step + 1,
+            columns: 1,
+        })
     }
 
     /// Whether a training in this process is going on.
@@ -309,6 +517,11 @@ impl App {
     #[must_use]
     pub fn notice(&self) -> &str {
         &self.notice
+    }
+
+    /// Says something in the last line, until the next key.
+    pub fn say(&mut self, notice: impl Into<String>) {
+        self.notice = notice.into();
     }
 
     /// Steps a second, while a replay is playing.
@@ -364,7 +577,7 @@ impl App {
     }
 
     /// A cursor moved by hand ends the replay's motion and shows all steps again.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         if self.playback.take().is_some() {
             let end = self.timeline.end();
             let cursor = self.window.cursor(end);

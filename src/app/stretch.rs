@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::bars::Bars;
 use super::entries::Entries;
 use super::timeline::GroupSums;
 use crate::analysis::bins::{self, Extent};
@@ -128,7 +129,12 @@ impl<'a> Stretch<'a> {
     /// The columns of a chart of the stretch, one or several for every entry.
     #[must_use]
     pub fn columns(&self, columns: usize) -> Columns<'a> {
-        let all = self.steps();
+        self.columns_on(&self.steps(), columns)
+    }
+
+    /// The same on an axis of more steps: all those of the stretch are among them.
+    #[must_use]
+    pub fn columns_on(&self, all: &Range<u64>, columns: usize) -> Columns<'a> {
         let n = size(all.end - all.start);
         let of_entry = |entry: &StepSummary| {
             let at = |step: u64| bins::column_of(size(step - all.start), n, columns);
@@ -139,6 +145,57 @@ impl<'a> Stretch<'a> {
             of_entries: self.summaries().map(of_entry).collect(),
             count: columns,
         }
+    }
+
+    /// At most `most` columns with exact sums.
+    #[must_use]
+    pub fn bars(&self, most: usize) -> Bars<'a> {
+        Bars::new(self, most)
+    }
+
+    /// Pieces that end where an entry ends at a multiple of `width` steps or first behind it.
+    pub(super) fn split(&self, width: u64) -> Vec<Self> {
+        let mut columns = Vec::new();
+        let mut column = Self::new();
+        let mut boundary = self.steps().start / width * width + width;
+        for (entries, range) in &self.pieces {
+            let mut from = range.start;
+            while from < range.end {
+                let list = &entries.list()[from..range.end];
+                // The first entry that reaches the boundary is the last of the column.
+                let before = list.partition_point(|entry| entry.end < boundary);
+                let to = (from + before + 1).min(range.end);
+                column.push(entries, from..to);
+                from = to;
+                let end = entries.list()[to - 1].end;
+                if end >= boundary {
+                    columns.push(std::mem::replace(&mut column, Self::new()));
+                    boundary = end / width * width + width;
+                }
+            }
+        }
+        if !column.is_empty() {
+            columns.push(column);
+        }
+        columns
+    }
+
+    /// Of a layer, Σ A of the held-out loss, in nats; NaN where it is not allocated.
+    #[must_use]
+    pub fn held_out_lca(&self, layer: usize) -> f64 {
+        let pieces = self.pieces.iter();
+        pieces
+            .map(|(entries, range)| entries.held_out_lca(layer, range))
+            .sum()
+    }
+
+    /// Of a layer, Σ of the estimated integration errors, in nats.
+    #[must_use]
+    pub fn lca_error(&self, layer: usize) -> f64 {
+        let pieces = self.pieces.iter();
+        pieces
+            .map(|(entries, range)| entries.lca_error(layer, range))
+            .sum()
     }
 
     /// The first column of a step in such a chart, if it is in the stretch.

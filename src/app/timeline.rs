@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use super::entries::Entries;
 use super::stretch::Stretch;
-use crate::feed::DetailRequest;
+use crate::query::DetailRequest;
 use crate::record::{Losses, StepSummary};
 
 /// What a group of parameters did in a range of steps.
@@ -29,6 +29,8 @@ pub struct GroupSums {
     pub hurt: u64,
     /// Parameter-steps whose movement changed sign.
     pub update_flips: u64,
+    /// Parameter-steps over which the full gradient changed sign.
+    pub gradient_flips: u64,
     /// Parameter-steps there were.
     pub param_steps: u64,
 }
@@ -53,6 +55,12 @@ impl GroupSums {
         ratio(self.param_steps, self.update_flips)
     }
 
+    /// The full gradient of a parameter changes sign every so many steps.
+    #[must_use]
+    pub fn steps_per_gradient_flip(&self) -> f64 {
+        ratio(self.param_steps, self.gradient_flips)
+    }
+
     /// Both groups, or both ranges of steps, together.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
@@ -61,6 +69,7 @@ impl GroupSums {
             helped,
             hurt,
             update_flips,
+            gradient_flips,
             param_steps,
         } = other;
         Self {
@@ -69,6 +78,7 @@ impl GroupSums {
             helped: self.helped.saturating_add(*helped),
             hurt: self.hurt.saturating_add(*hurt),
             update_flips: self.update_flips.saturating_add(*update_flips),
+            gradient_flips: self.gradient_flips.saturating_add(*gradient_flips),
             param_steps: self.param_steps.saturating_add(*param_steps),
         }
     }
@@ -90,7 +100,7 @@ const CAP_BYTES: usize = 32 << 20;
 
 /// What an entry takes of its own and for each layer, running sums included.
 const ENTRY_BYTES: usize = 300;
-const LAYER_BYTES: usize = 120;
+const LAYER_BYTES: usize = 144;
 
 /// What finer entries are held of: the steps in view, those around the cursor, and around the newest
 /// one shown.
@@ -431,6 +441,25 @@ pub(super) mod tests {
             let least = values().fold(f64::INFINITY, f64::min);
             let most = values().fold(f64::NEG_INFINITY, f64::max);
             prop_assert_eq!(shown, Some((least, most)));
+        }
+        for most in [1, 3, 7, 1000] {
+            let bars = stretch.bars(most);
+            prop_assert!(bars.len() <= most.max(1) + 1, "{} of {most}", bars.len());
+            let edges = bars.edges();
+            prop_assert_eq!((edges[0], *edges.last().unwrap()), (steps.start, steps.end));
+            for (column, bar) in bars.iter().enumerate() {
+                prop_assert_eq!(
+                    &edges[column..column + 2],
+                    &[bar.steps().start, bar.steps().end]
+                );
+                let own = all.iter().filter(|s| bar.steps().contains(&s.first));
+                prop_assert_eq!(
+                    bar.layer_sums(0).lca,
+                    own.map(|s| s.layers[0].lca).sum::<f64>()
+                );
+                prop_assert_eq!(bars.column_of(bar.steps().start), Some(column));
+            }
+            prop_assert_eq!(bars.layer(0).iter().sum::<f64>(), stretch.layer_sums(0).lca);
         }
         prop_assert_eq!(stretch.total_sums().hurt, 4 * count);
         prop_assert_eq!(stretch.gradient_evals(), 2 * count);

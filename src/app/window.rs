@@ -51,6 +51,30 @@ impl Window {
         Some(self.cursor.map_or(newest, |cursor| cursor.min(newest)))
     }
 
+    /// Whether the window is the whole run, however long it gets.
+    #[must_use]
+    pub fn shows_all(&self) -> bool {
+        self.width.is_none()
+    }
+
+    /// Where the cursor is and how wide the window: none of each follows, and shows all.
+    #[must_use]
+    pub fn place(&self) -> (Option<u64>, Option<u64>) {
+        (self.cursor, self.width)
+    }
+
+    /// Goes back to such a place, as far as there are steps.
+    pub fn go_to(&mut self, (cursor, width): (Option<u64>, Option<u64>)) {
+        self.cursor = cursor;
+        self.width = width.map(|width| width.max(1));
+    }
+
+    /// Shows these steps, with the cursor in their middle.
+    pub fn show(&mut self, steps: &Range<u64>) {
+        let width = (steps.end - steps.start).max(1);
+        self.go_to((Some(steps.start + width / 2), Some(width)));
+    }
+
     /// Whether the view keeps to the newest step.
     #[must_use]
     pub fn follows(&self) -> bool {
@@ -181,6 +205,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_steps_that_were_asked_for_are_shown() {
+        let mut window = Window::default();
+        for steps in [100..120, 3..4, 0..1000, 990..1000, 7..12] {
+            window.show(&steps);
+            assert_eq!(window.visible(1000), steps);
+        }
+        let place = window.place();
+        window.follow();
+        window.zoom_out();
+        assert!(window.shows_all());
+        window.go_to(place);
+        assert_eq!(window.visible(1000), 7..12);
     }
 
     #[test]

@@ -4,11 +4,14 @@
 //! optional. [`RunConfig`] is what they come to, with nothing left open. A resolved configuration
 //! turns back into options ([`RunConfig::to_options`]), which is what the run file stores: enough to
 //! run it again.
+//!
+//! [`user`] is another matter: how the explorer looks and which keys it has.
 
 mod choices;
 mod layers;
 mod options;
 mod resolve;
+pub mod user;
 
 pub use choices::{
     CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind,

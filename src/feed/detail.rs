@@ -1,45 +1,31 @@
-//! Finer steps on request: what the screen wants to see closer, read from the run file.
-
-use std::ops::Range;
+//! Questions of the screen, answered from the run file by whoever owns it.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use serde::{Deserialize, Serialize};
 
 use super::FeedEvent;
+use crate::query::{Analyst, Answer, Query, Topic};
 use crate::store::{RunReader, StoreError};
 
-/// Requests that may wait. The screen asks for one thing at a time.
+/// Questions that may wait. The screen asks for one thing at a time, but may change its mind.
 const QUEUE: usize = 4;
 
-/// Rows that are read for an answer at most. A file without a pyramid has no others than single steps;
-/// of a window that is wider than this the coarse steps are shown.
-const MOST_ROWS: u64 = 65_536;
-
-/// The steps that any summary of the answer should touch, and how many a summary should cover.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DetailRequest {
-    pub steps: Range<u64>,
-    /// A power of two.
-    pub width: u64,
-}
-
-/// The screen's end: requests, and [`FeedEvent::Detail`] for each. Steps that are not committed yet
+/// The screen's end: questions, and [`FeedEvent::Answer`] for each. Steps that are not committed yet
 /// are left out of an answer.
 pub struct Details {
-    pub requests: Sender<DetailRequest>,
+    pub requests: Sender<Query>,
     pub answers: Receiver<FeedEvent>,
 }
 
 /// The reader's end.
 pub(super) struct Desk {
-    pub requests: Receiver<DetailRequest>,
+    pub requests: Receiver<Query>,
     pub answers: Sender<FeedEvent>,
 }
 
 /// Both ends.
 pub(super) fn channel() -> (Details, Desk) {
     let (requests, asked) = bounded(QUEUE);
-    let (answers, answered) = bounded(QUEUE);
+    let (answers, answered) = bounded(QUEUE + 1);
     let details = Details {
         requests,
         answers: answered,
@@ -52,21 +38,36 @@ pub(super) fn channel() -> (Details, Desk) {
 }
 
 impl Desk {
-    /// Answers a request. The screen takes answers whatever it does; when it is gone nobody minds.
-    pub fn answer(&self, reader: &RunReader, request: DetailRequest) -> Result<(), StoreError> {
-        self.send(read(reader, request)?);
+    /// Answers a question; gives it up when the next one comes. The screen takes answers whatever it
+    /// does; when it is gone nobody minds.
+    pub fn answer(
+        &self,
+        analyst: &mut Analyst,
+        reader: &RunReader,
+        query: Query,
+    ) -> Result<(), StoreError> {
+        let answer = analyst.answer(reader, &query, &|| !self.requests.is_empty())?;
+        self.send(event(query, answer));
         Ok(())
     }
 
-    /// There are at most as many answers as requests, so none that matters finds the queue full.
+    /// There are at most as many answers as questions, so none that matters finds the queue full.
     pub fn send(&self, event: FeedEvent) {
         let _ = self.answers.try_send(event);
     }
 }
 
-/// The answer to a request.
-pub(super) fn read(reader: &RunReader, request: DetailRequest) -> Result<FeedEvent, StoreError> {
-    let committed = reader.refresh()?.committed;
-    let steps = reader.merged(&request.steps, request.width, committed, MOST_ROWS)?;
-    Ok(FeedEvent::Detail { request, steps })
+pub(super) fn event(query: Query, answer: Answer) -> FeedEvent {
+    let answer = Box::new(answer);
+    FeedEvent::Answer { query, answer }
+}
+
+/// What is said where nobody can answer.
+pub(super) fn no_answer(query: Query) -> FeedEvent {
+    let answer = match query.topic {
+        // The screen keeps what it has.
+        Topic::Steps { .. } => Answer::Steps(Vec::new()),
+        _ => Answer::Unknown("the run file cannot be read just now".to_owned()),
+    };
+    event(query, answer)
 }

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
 use super::detail::{self, Desk};
 use super::{Feed, FeedEvent, Origin, orders};
+use crate::query::Analyst;
 use crate::record::Status;
 use crate::store::{FIRST_LOOK, RunReader, RunState, StoreError};
 
@@ -131,6 +132,7 @@ fn follow(
         }
     };
     let mut requests = desk.requests.clone();
+    let mut analyst = Analyst::new();
     let mut started = false;
     let mut sent = 0;
     let mut lost = false;
@@ -148,8 +150,8 @@ fn follow(
             sent = steps.last().map_or(state.committed, |last| last.end);
             send(FeedEvent::Steps(steps))?;
             // A long file is looked at closely before it has been read to its end.
-            for request in desk.requests.try_iter().take(1) {
-                desk.answer(reader, request)?;
+            for query in desk.requests.try_iter().take(1) {
+                desk.answer(&mut analyst, reader, query)?;
             }
         }
         if !std::mem::replace(&mut caught_up, true) {
@@ -169,7 +171,7 @@ fn follow(
         // A message or, when the feed is dropped, the closed channel ends the wait at once.
         select! {
             recv(requests) -> request => match request {
-                Ok(request) => desk.answer(reader, request)?,
+                Ok(query) => desk.answer(&mut analyst, reader, query)?,
                 // Nobody will ask any more.
                 Err(_) => requests = never(),
             },
@@ -181,13 +183,14 @@ fn follow(
 
 /// Answers requests until nobody asks any more.
 fn serve(reader: &RunReader, desk: &Desk, quit: &Receiver<()>) {
+    let mut analyst = Analyst::new();
     loop {
-        let request = select! {
-            recv(desk.requests) -> request => request,
+        let query = select! {
+            recv(desk.requests) -> query => query,
             recv(quit) -> _ => return,
         };
-        let Ok(request) = request else { return };
-        if let Err(error) = desk.answer(reader, request) {
+        let Ok(query) = query else { return };
+        if let Err(error) = desk.answer(&mut analyst, reader, query) {
             return desk.send(FeedEvent::Broken(error.to_string()));
         }
     }

@@ -6,12 +6,13 @@
 //! files in a process of their own ([`process`], [`own`]), which may crash on a damaged one; [`wire`] is
 //! what the two say to each other.
 //!
-//! Of a long run the events bring coarse summaries. What a screen wants to see closer it asks for, and
-//! takes the answer when it comes ([`Details`]).
+//! Of a long run the events bring coarse summaries, and of no run units, classes or parameters. What a
+//! screen wants to see closer it asks for, and takes the answer when it comes ([`Details`]).
 
 mod detail;
 mod file;
 mod live;
+mod memory;
 mod orders;
 mod own;
 mod process;
@@ -22,13 +23,14 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 
-pub use detail::{DetailRequest, Details};
+pub use detail::Details;
 pub use file::{FileFeed, open};
 pub use live::{FeedSender, live};
 pub use own::{DetailReader, details, serve_details};
 pub use process::{OpenError, Opening, ReaderProcess, crash, peek, serve, spawn};
 pub use wire::Opened;
 
+use crate::query::{Answer, Query};
 use crate::record::{Losses, RunHeader, Status, StepSummary};
 use crate::train::Control;
 
@@ -50,11 +52,8 @@ pub enum FeedEvent {
     Start(Losses),
     /// Steps in order, following those sent before.
     Steps(Vec<StepSummary>),
-    /// Finer steps that were asked for; none where the file has no more than is known.
-    Detail {
-        request: DetailRequest,
-        steps: Vec<StepSummary>,
-    },
+    /// What was asked for.
+    Answer { query: Query, answer: Box<Answer> },
     /// All committed steps of a file have been sent.
     CaughtUp,
     /// How the run stands. `message` says why it failed.
@@ -78,6 +77,6 @@ pub struct Feed {
     pub events: Receiver<FeedEvent>,
     /// Orders to the training, where there is one to give orders to.
     pub controls: Option<Sender<Control>>,
-    /// Where to ask for finer steps, if there is a file to read them from.
+    /// Where to ask for more than the events say, if there is a file to read it from.
     pub details: Option<Details>,
 }

@@ -16,9 +16,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use rustix::process::Signal;
 
-use super::detail::{self, Desk, DetailRequest};
+use super::detail::{self, Desk};
 use super::wire::{self, Answer, Opened, Request};
 use super::{Feed, FeedEvent, Origin, file, orders};
+use crate::query::Query;
 
 /// Why a file cannot be opened by another process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -177,7 +178,7 @@ fn listen(
 }
 
 /// Passes requests on until nobody wants the file any more.
-fn ask(mut requests: ChildStdin, mut asked: Receiver<DetailRequest>, quit: &Receiver<()>) {
+fn ask(mut requests: ChildStdin, mut asked: Receiver<Query>, quit: &Receiver<()>) {
     loop {
         let request = select! {
             recv(asked) -> request => request,
@@ -185,7 +186,7 @@ fn ask(mut requests: ChildStdin, mut asked: Receiver<DetailRequest>, quit: &Rece
         };
         match request {
             // What has become of a reader that hears nothing is told by the end of its answers.
-            Ok(request) => drop(wire::send(&mut requests, &Request::Detail(request))),
+            Ok(query) => drop(wire::send(&mut requests, &Request::Ask(query))),
             // Nobody looks closely any more, but there are still the events.
             Err(_) => asked = never(),
         }
@@ -214,7 +215,7 @@ fn pass_on(
         let is_end = matches!(event, FeedEvent::Status { .. });
         let is_last = matches!(event, FeedEvent::Broken(_));
         match &events {
-            Some(events) if !matches!(event, FeedEvent::Detail { .. }) => select! {
+            Some(events) if !matches!(event, FeedEvent::Answer { .. }) => select! {
                 send(events, event) -> sent => if sent.is_err() { return },
                 recv(quit) -> _ => return,
             },
@@ -330,16 +331,16 @@ pub fn serve(
 }
 
 /// Takes requests until there will be no more.
-fn hear(mut requests: impl io::Read, asking: &Sender<DetailRequest>) {
-    while let Ok(Some(Request::Detail(request))) = wire::receive(&mut requests) {
-        if asking.send(request).is_err() {
+fn hear(mut requests: impl io::Read, asking: &Sender<Query>) {
+    while let Ok(Some(Request::Ask(query))) = wire::receive(&mut requests) {
+        if asking.send(query).is_err() {
             return;
         }
     }
 }
 
 /// Tells everything that happens and is asked for, until nobody can ask any more.
-fn tell(feed: &Feed, asked: &Receiver<DetailRequest>, mut to: impl Write) -> io::Result<()> {
+fn tell(feed: &Feed, asked: &Receiver<Query>, mut to: impl Write) -> io::Result<()> {
     let mut events = feed.events.clone();
     let mut answers = (feed.details.as_ref()).map_or_else(never, |it| it.answers.clone());
     loop {
@@ -356,8 +357,8 @@ fn tell(feed: &Feed, asked: &Receiver<DetailRequest>, mut to: impl Write) -> io:
                 }
                 answer.ok()
             }
-            recv(asked) -> request => match request {
-                Ok(request) => pass(feed, request),
+            recv(asked) -> query => match query {
+                Ok(query) => pass(feed, query),
                 Err(_) => return Ok(()),
             },
         };
@@ -369,11 +370,10 @@ fn tell(feed: &Feed, asked: &Receiver<DetailRequest>, mut to: impl Write) -> io:
 
 /// Passes a request on, or answers at once that there is nothing: where the thread that reads has
 /// ended.
-fn pass(feed: &Feed, request: DetailRequest) -> Option<FeedEvent> {
-    let request = match &feed.details {
-        Some(details) => details.requests.try_send(request).err()?.into_inner(),
-        None => request,
+fn pass(feed: &Feed, query: Query) -> Option<FeedEvent> {
+    let query = match &feed.details {
+        Some(details) => details.requests.try_send(query).err()?.into_inner(),
+        None => query,
     };
-    let steps = Vec::new();
-    Some(FeedEvent::Detail { request, steps })
+    Some(detail::no_answer(query))
 }

@@ -6,7 +6,8 @@ use std::io::{self, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{DetailRequest, FeedEvent, Origin};
+use super::{FeedEvent, Origin};
+use crate::query::Query;
 use crate::record::RunHeader;
 use crate::store::RunState;
 
@@ -34,8 +35,8 @@ pub struct Opened {
 /// What the program asks of the reader. The end of its input asks it to end, too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Gets a [`FeedEvent::Detail`].
-    Detail(DetailRequest),
+    /// Gets a [`FeedEvent::Answer`].
+    Ask(Query),
     Quit,
 }
 
@@ -82,6 +83,7 @@ pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::{Part, Topic};
     use crate::record::{Losses, Status};
 
     #[test]
@@ -118,7 +120,12 @@ mod tests {
 
         let mut pipe = Vec::new();
         let steps = 3..u64::MAX;
-        let request = Request::Detail(DetailRequest { steps, width: 32 });
+        let request = Request::Ask(Query {
+            topic: Topic::Steps { width: 32 },
+            part: Part::Window,
+            steps,
+            columns: 1,
+        });
         send(&mut pipe, &request).unwrap();
         assert_eq!(receive(&mut pipe.as_slice()).unwrap(), Some(request));
     }

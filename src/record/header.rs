@@ -34,6 +34,9 @@ pub struct RunHeader {
     /// Largest accepted residual of a step, in nats.
     pub tolerance: f64,
     pub layout: ParamLayout,
+    /// Axes of one example as the network gets it, for images channels, height and width; empty where
+    /// that is not known.
+    pub input_shape: Vec<usize>,
     /// Names of the classes.
     pub classes: Vec<String>,
     /// Rows of the source data set that were used to train, held out, and set aside.

@@ -109,8 +109,8 @@ pub struct Trace {
     pub lca: Vec<f32>,
 }
 
-/// Running totals of every parameter, up to and including a step.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Running totals of every parameter, or of some, up to and including a step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ParamTotals {
     /// Steps that the totals cover.
     pub steps: u64,

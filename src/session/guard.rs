@@ -26,6 +26,9 @@ const MEMORY: u64 = 4 << 30;
 const SECONDS: u64 = 10;
 const BYTES_A_SECOND: u64 = 10 << 20;
 
+/// How much longer a command may take that also writes what it has read in another form.
+const WRITING: u64 = 20;
+
 /// Runs a command that reads `path` in a child that has our arguments, input and output.
 ///
 /// # Errors
@@ -34,8 +37,27 @@ pub fn guarded(
     path: &Path,
     command: impl FnOnce() -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
+    in_child(path, 1, command)
+}
+
+/// The same for a command that writes as much as it reads.
+///
+/// # Errors
+/// The command's own, or that it has crashed.
+pub fn guarded_writing(
+    path: &Path,
+    command: impl FnOnce() -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    in_child(path, WRITING, command)
+}
+
+fn in_child(
+    path: &Path,
+    patience: u64,
+    command: impl FnOnce() -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
     if std::env::var_os(GUARDED).is_some() {
-        limit(Some(path));
+        limit(Some((path, patience)));
         return command();
     }
     let mut arguments = std::env::args_os();
@@ -73,12 +95,12 @@ fn crashed(path: &Path, status: ExitStatus) -> Failure {
 
 /// Bounds the memory that this process may take and, if it is only to read what is in a file, its time;
 /// and has it end with its parent.
-fn limit(once: Option<&Path>) {
+fn limit(once: Option<(&Path, u64)>) {
     // What has no such limits is read without.
     let _ = set_limits(once);
 }
 
-fn set_limits(once: Option<&Path>) -> io::Result<()> {
+fn set_limits(once: Option<(&Path, u64)>) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let none = Rlimit {
@@ -93,9 +115,9 @@ fn set_limits(once: Option<&Path>) -> io::Result<()> {
         maximum: before.maximum,
     };
     rustix::process::setrlimit(Resource::As, bounded)?;
-    if let Some(path) = once {
+    if let Some((path, patience)) = once {
         let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
-        let seconds = SECONDS + size / BYTES_A_SECOND;
+        let seconds = (SECONDS + size / BYTES_A_SECOND).saturating_mul(patience);
         let bounded = Rlimit {
             current: Some(seconds),
             maximum: Some(seconds + 5),
@@ -162,7 +184,7 @@ pub fn peek(path: &Path) -> Result<Opened, OpenError> {
 /// Nobody listens.
 pub fn serve(path: &Path, details: bool) -> Result<ExitCode, Failure> {
     let once = std::env::var_os(GUARDED).is_some();
-    limit(once.then_some(path));
+    limit(once.then_some((path, 1)));
     if details {
         return served(feed::serve_details(path, io::stdin(), io::stdout()));
     }

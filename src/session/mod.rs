@@ -7,12 +7,16 @@
 //! ```
 
 mod care;
+mod config;
 mod detach;
+mod export;
 mod guard;
 mod headless;
 mod info;
 mod list;
 mod orders;
+mod outside;
+mod places;
 mod prepare;
 mod resume;
 mod run;
@@ -22,20 +26,24 @@ mod summary;
 mod train;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use crate::app::App;
+use crate::app::{App, Other};
 use crate::cli::OpenArgs;
 use crate::config::ConfigError;
 use crate::data::DataError;
 use crate::engine::EngineError;
-use crate::feed::{self, OpenError};
+use crate::feed::{self, Feed, OpenError, Opening};
 use crate::model::ModelError;
+use crate::sheet::SheetError;
 use crate::store::StoreError;
-use crate::tui::{self, Waited};
+use crate::tui::{self, Exit, ScreenOptions, Waited};
 
 pub use care::{repair, verify};
-pub use guard::{guarded, serve as reader};
+pub use config::config;
+pub use export::export;
+pub use guard::{guarded, guarded_writing, serve as reader};
 pub use info::info;
 pub use list::list;
 pub use orders::{pause, resume, stop};
@@ -57,6 +65,8 @@ pub enum Failure {
     Store(#[from] StoreError),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Sheet(#[from] SheetError),
     #[error("the terminal: {0}")]
     Terminal(io::Error),
     #[error("{0}")]
@@ -92,30 +102,74 @@ fn with_source(error: &dyn std::error::Error) -> String {
 pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
     let options = screen::options(args.color, args.glyphs, args.fps)?;
     let signals = screen::Signals::listen(None)?;
-    let opening = feed::spawn(guard::reader(&args.file), &args.file)?;
+    let first = match opened(&args.file, &options, &signals)? {
+        Ok(opened) => opened,
+        Err(exit) => return Ok(screen::exit_code(exit)),
+    };
+    let second = match &args.other {
+        Some(path) => match opened(path, &options, &signals)? {
+            Ok(opened) => Some((opened, path)),
+            Err(exit) => return Ok(screen::exit_code(exit)),
+        },
+        None => None,
+    };
+    screen::require_terminal("open")?;
+    let mut app = App::new(first.feed.header.clone(), first.feed.origin);
+    if let Some((second, path)) = &second {
+        let name = |path: &Path| {
+            let name = path.file_name().unwrap_or_default();
+            standing::harmless(&name.to_string_lossy())
+        };
+        app.compare_with(Other {
+            app: App::new(second.feed.header.clone(), second.feed.origin),
+            names: [name(&args.file), name(path)],
+        });
+    }
+    let shown = screen::Shown {
+        feed: &first.feed,
+        file: &args.file,
+    };
+    let other = second.as_ref().map(|(opened, file)| screen::Shown {
+        feed: &opened.feed,
+        file,
+    });
+    let exit = screen::show(&shown, other.as_ref(), &mut app, &options, &signals);
+    Ok(screen::exit_code(exit?))
+}
+
+/// A run file that is being read.
+struct Opened {
+    // In this order: nobody listens any more when the process is ended.
+    feed: Feed,
+    _opening: Opening,
+}
+
+/// Opens a run; the user may leave before it is there.
+fn opened(
+    path: &Path,
+    options: &ScreenOptions,
+    signals: &screen::Signals,
+) -> Result<Result<Opened, Exit>, Failure> {
+    let opening = feed::spawn(guard::reader(path), path)?;
     // What is wrong with the file matters more than a missing terminal.
-    let opened = match screen::has_terminal() {
+    let waited = match screen::has_terminal() {
         true => {
-            let what = format!("reading {}", args.file.display());
-            tui::wait(&what, &opening.ready, &options, &signals.events)
-                .map_err(Failure::Terminal)?
+            let what = format!("reading {}", path.display());
+            tui::wait(&what, &opening.ready, options, &signals.events).map_err(Failure::Terminal)?
         }
         false => (opening.ready.recv()).map_or(Waited::Nobody, Waited::Answer),
     };
-    let feed = match opened {
-        Waited::Answer(feed) => feed?,
-        Waited::Left(exit) => return Ok(screen::exit_code(exit)),
+    match waited {
+        Waited::Answer(feed) => Ok(Ok(Opened {
+            feed: feed?,
+            _opening: opening,
+        })),
+        Waited::Left(exit) => Ok(Err(exit)),
         Waited::Nobody => {
             let what = "the thread that opens the file ended without a word: this is a bug";
-            return Err(Failure::Other(what.to_owned()));
+            Err(Failure::Other(what.to_owned()))
         }
-    };
-    screen::require_terminal("open")?;
-    let mut app = App::new(feed.header.clone(), feed.origin);
-    let exit = screen::show(&feed, &mut app, &options, &signals);
-    drop(feed);
-    drop(opening);
-    Ok(screen::exit_code(exit?))
+    }
 }
 
 /// Prints to standard output. A reader that has gone away is no failure.

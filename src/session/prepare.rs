@@ -66,6 +66,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         name,
         classes,
         sha256,
+        shape,
         train,
         test,
         ..
@@ -98,6 +99,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         steps_per_epoch,
         tolerance: config.integration.tolerance,
         layout: network.layout.clone(),
+        input_shape: shape.to_vec(),
         classes,
         traced,
         histogram_edges: histogram_edges(),

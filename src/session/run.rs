@@ -21,7 +21,7 @@ use crate::control::{self, Server};
 use crate::feed::{self, Feed, FeedSender};
 use crate::record::{Checkpoint, RunEnd, StartRecord, Status, StepRecord, StepSummary};
 use crate::store::{Recorder, RecorderStats, StoreError};
-use crate::train::{self, Control, Sink, SinkClosed, Trainer};
+use crate::train::{self, Control, Inquiry, Sink, SinkClosed, Trainer};
 use crate::tui::{Exit, ScreenOptions};
 
 /// How a run begins.
@@ -74,6 +74,8 @@ pub struct Run {
     app: App,
     feed: Feed,
     controls: Sender<Control>,
+    /// Where the training is asked what the file does not say yet.
+    inquiries: Sender<Inquiry>,
     signals: Signals,
     /// Whether other processes can give orders too.
     controllable: bool,
@@ -84,7 +86,7 @@ impl Run {
     /// Starts the trainer's thread, and the control socket beside the run file.
     pub fn spawn(
         app: App,
-        trainer: Trainer,
+        mut trainer: Trainer,
         (recorder, checkpoint_every): (Recorder, CheckpointEvery),
         beginning: Beginning,
         output: &Path,
@@ -115,6 +117,8 @@ impl Run {
             shown: app.timeline.end(),
             checkpoints: Checkpoints::new(checkpoint_every, trainer.steps_done()),
         };
+        let (inquiries, asked) = train::inquiries();
+        trainer.take_inquiries(asked);
         let thread = thread::Builder::new()
             .name("trainer".to_owned())
             .spawn(move || {
@@ -128,6 +132,7 @@ impl Run {
             app,
             feed,
             controls,
+            inquiries,
             signals,
             controllable,
             thread,
@@ -152,6 +157,7 @@ impl Run {
             mut app,
             mut feed,
             controls,
+            inquiries,
             signals,
             controllable,
             thread,
@@ -163,11 +169,15 @@ impl Run {
         match place {
             Place::Screen(options) => {
                 let path = output.to_owned();
-                let closely = feed::details(move || guard::detail_reader(&path));
+                let closely = feed::details(move || guard::detail_reader(&path), inquiries);
                 // Without its thread the screen shows what it has.
                 let (details, reader) = closely.ok().unzip();
                 feed.details = details;
-                let shown = screen::show(&feed, &mut app, &options, &signals);
+                let run = screen::Shown {
+                    feed: &feed,
+                    file: output,
+                };
+                let shown = screen::show(&run, None, &mut app, &options, &signals);
                 // Nothing is looked at closely any more.
                 feed.details = None;
                 drop(reader);

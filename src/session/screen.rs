@@ -1,6 +1,7 @@
 //! The screen as a command needs it: options, signals, exit codes.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -10,23 +11,30 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Handle;
 
 use super::Failure;
+use super::outside::{Desktop, Source};
+use super::places;
+use super::standing::harmless;
 use crate::app::{App, Quit};
+use crate::config::user::{self, ActionKeys, Problem};
 use crate::config::{ColorChoice, ConfigError};
 use crate::feed::Feed;
+use crate::state::Views;
 use crate::train::Control;
-use crate::tui::{self, ColorLevel, Exit, Glyphs, ScreenOptions, Theme};
+use crate::tui::keys::KeyMap;
+use crate::tui::{self, ColorLevel, Exit, Feeds, Glyphs, ScreenOptions, Theme};
 
-/// What the flags come to.
+/// What the flags come to, over the user's configuration.
 pub fn options(
     color: Option<ColorChoice>,
     glyphs: Option<Glyphs>,
     fps: Option<u32>,
 ) -> Result<ScreenOptions, ConfigError> {
-    let fps = fps.unwrap_or(15);
-    if !(1..=120).contains(&fps) {
+    let (config, problems) = user::load(&actions());
+    let fps = fps.unwrap_or(config.fps);
+    if !user::FPS.contains(&fps) {
         return Err(ConfigError(format!("--fps {fps}: must be from 1 to 120")));
     }
-    let colors = match color.unwrap_or(ColorChoice::Auto) {
+    let colors = match color.unwrap_or(config.color) {
         ColorChoice::Auto => ColorLevel::detect(|name| std::env::var(name).ok()),
         ColorChoice::Truecolor => ColorLevel::TrueColor,
         ColorChoice::Ansi256 => ColorLevel::Ansi256,
@@ -34,10 +42,37 @@ pub fn options(
         ColorChoice::Never => ColorLevel::None,
     };
     tui::ignore_no_color();
+    let keys = config.keys.iter();
+    let theme = Theme::new(colors, glyphs.unwrap_or(config.glyphs));
     Ok(ScreenOptions {
-        theme: Theme::new(colors, glyphs.unwrap_or_default()),
+        theme: theme.painted(&config.colors),
+        keys: KeyMap::of_names(keys.map(|keys| (keys.action.as_str(), &keys.keys[..]))),
         fps,
+        notice: notice(&problems),
     })
+}
+
+/// The actions that keys can be given to.
+pub fn actions() -> Vec<ActionKeys> {
+    let actions = tui::actions().into_iter();
+    let named = |action: tui::ActionNames| ActionKeys {
+        action: action.action.to_owned(),
+        help: action.help.to_owned(),
+        keys: action.keys,
+    };
+    actions.map(named).collect()
+}
+
+/// What the screen says of a configuration that cannot be used as it is.
+fn notice(problems: &[Problem]) -> String {
+    match problems {
+        [] => String::new(),
+        [only] => harmless(&only.to_string()),
+        [first, rest @ ..] => {
+            let more = format!("; {} more: `lcascope config` lists them", rest.len());
+            harmless(&(first.to_string() + &more))
+        }
+    }
 }
 
 /// Whether there is a terminal to draw on and to read keys from.
@@ -56,14 +91,41 @@ pub fn require_terminal(command: &str) -> Result<(), Failure> {
     )))
 }
 
-/// Shows a feed until the user leaves.
+/// A run to show.
+pub struct Shown<'a> {
+    pub feed: &'a Feed,
+    pub file: &'a Path,
+}
+
+/// Shows a run, and what it is compared with, until the user leaves. Begins where the run was left the
+/// last time.
 pub fn show(
-    feed: &Feed,
+    first: &Shown,
+    second: Option<&Shown>,
     app: &mut App,
     options: &ScreenOptions,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
-    tui::run(feed, app, options, &signals.events).map_err(Failure::Terminal)
+    let views = Views::of_user();
+    places::restore(app, &views);
+    if !options.notice.is_empty() {
+        app.say(&options.notice);
+    }
+    let sources = [Some(first), second].into_iter().flatten();
+    let sources = sources.map(|shown| Source {
+        file: shown.file.to_owned(),
+        layers: (shown.feed.header.layout.layers.iter())
+            .map(|layer| layer.name.clone())
+            .collect(),
+    });
+    let mut desktop = Desktop::new(sources.collect());
+    let feeds = Feeds {
+        first: first.feed,
+        second: second.map(|shown| shown.feed),
+    };
+    let shown = tui::run(&feeds, app, options, &mut desktop, &signals.events);
+    places::keep(app, &views);
+    shown.map_err(Failure::Terminal)
 }
 
 /// What the shell is told after a screen has closed.

@@ -39,6 +39,11 @@ impl<'a> Bounds<'a> {
         })
     }
 
+    /// Bytes of the file.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
     /// Values of a dataset of this type that the file can hold.
     pub fn most_values(&self, value_bytes: usize, filtered: bool) -> u64 {
         let ratio = if filtered { MOST_COMPRESSED } else { 1 };

@@ -1,15 +1,19 @@
 //! Single parameters: one step over all of them, or one of them over all steps.
 //!
 //! `lca/param` and `weight/value` are `[S, P]`, in chunks of some steps by some parameters, so that
-//! a row and a column both touch few chunks. The steps of the rows stand beside them.
+//! a row and a column both touch few chunks. The steps of the rows stand beside them, as they do
+//! beside the snapshots of the running totals, `param/…`.
 
-use hdf5::Dataset;
+use std::ops::Range;
+
+use hdf5::{Dataset, H5Type};
 use ndarray::s;
 
 use super::blocks::rows_before;
 use super::bounds::RowBound;
 use super::error::{Context, StoreError};
 use super::reader::RunReader;
+use crate::record::ParamTotals;
 
 /// All parameters at one step.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +55,132 @@ const WEIGHTS: Table = Table {
     behind: 0,
 };
 
+/// Running totals of some parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamSums {
+    /// Σ A, in nats.
+    pub lca_sum: Vec<f64>,
+    /// Steps with A < 0.
+    pub helped: Vec<u32>,
+}
+
+const LCA_SUMS: Table = Table {
+    values: "param/lca_sum",
+    index: "param/step",
+    behind: 0,
+};
+
+const HELPED: Table = Table {
+    values: "param/helped",
+    index: "param/step",
+    behind: 0,
+};
+/// Running totals, after so many steps.
+const fn totals(values: &'static str) -> Table {
+    Table {
+        values,
+        index: "param/step",
+        behind: 0,
+    }
+}
+
+/// Rows over all parameters that are in the file, and the steps that they are of.
+pub struct ParamRows<'a> {
+    reader: &'a RunReader,
+    values: Dataset,
+    name: &'static str,
+    steps: Vec<u64>,
+    params: usize,
+}
+
+impl ParamRows<'_> {
+    /// The steps of the rows, ascending: of allocations the steps themselves, of weights how many
+    /// steps were done.
+    #[must_use]
+    pub fn steps(&self) -> &[u64] {
+        &self.steps
+    }
+
+    /// The rows of steps in a range, as indices.
+    #[must_use]
+    pub fn within(&self, steps: &Range<u64>) -> Range<usize> {
+        let before = |end: u64| self.steps.partition_point(|&step| step < end);
+        let from = before(steps.start);
+        from..before(steps.end).max(from)
+    }
+
+    /// `[rows, params]`, row by row: some parameters in some rows. What is not there is left out.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(&self, rows: Range<usize>, params: &Range<usize>) -> Result<Vec<f32>, StoreError> {
+        self.read_as(rows, params)
+    }
+
+    fn read_as<T: H5Type>(
+        &self,
+        rows: Range<usize>,
+        params: &Range<usize>,
+    ) -> Result<Vec<T>, StoreError> {
+        let (end, last) = (rows.end.min(self.steps.len()), params.end.min(self.params));
+        if rows.start >= end || params.start >= last {
+            return Ok(Vec::new());
+        }
+        let values = self
+            .values
+            .read_slice_2d::<T, _>(s![rows.start..end, params.start..last])
+            .doing(&self.reader.path, || format!("read {}", self.name))?;
+        Ok(values.into_raw_vec_and_offset().0)
+    }
+}
+
 impl RunReader {
+    /// After how many steps there are snapshots of the parameters' running totals.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn snapshot_steps(&self) -> Result<Vec<u64>, StoreError> {
+        self.steps_there(&LCA_SUMS)
+    }
+
+    /// The totals of a range of parameters after `steps` steps, if there is a snapshot then.
+    ///
+    /// # Errors
+    /// There are no such parameters, or the file cannot be read.
+    pub fn snapshot(
+        &self,
+        steps: u64,
+        params: Range<usize>,
+    ) -> Result<Option<ParamSums>, StoreError> {
+        let there = self.header().layout.params();
+        if params.start > params.end || params.end > there {
+            return Err(StoreError::NoParameter {
+                path: self.path.clone(),
+                index: params.start.max(params.end),
+                params: there,
+            });
+        }
+        let lca_sum = self.part_of_row(&LCA_SUMS, steps, &params)?;
+        let helped = self.part_of_row(&HELPED, steps, &params)?;
+        let both = lca_sum.zip(helped);
+        Ok(both.map(|(lca_sum, helped)| ParamSums { lca_sum, helped }))
+    }
+
+    fn part_of_row<T: H5Type>(
+        &self,
+        table: &Table,
+        step: u64,
+        params: &Range<usize>,
+    ) -> Result<Option<Vec<T>>, StoreError> {
+        let Some(rows) = self.committed_rows(table)? else {
+            return Ok(None);
+        };
+        let Ok(row) = rows.steps.binary_search(&step) else {
+            return Ok(None);
+        };
+        rows.read_as(row..row + 1, params).map(Some)
+    }
+
     /// The steps whose allocations of all parameters are in the file; none without `--record-params`.
     ///
     /// # Errors
@@ -102,23 +231,71 @@ impl RunReader {
         self.column(&WEIGHTS, index)
     }
 
+    /// The allocations of all parameters that are in the file; nothing without `--record-params`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn param_rows(&self) -> Result<Option<ParamRows<'_>>, StoreError> {
+        self.committed_rows(&ALLOCATIONS)
+    }
+
+    /// The weights of all parameters that are in the file; nothing without `--record-weights`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn weight_rows(&self) -> Result<Option<ParamRows<'_>>, StoreError> {
+        self.committed_rows(&WEIGHTS)
+    }
+
+    /// The running totals of the parameters `range` in the latest snapshot after at most so many steps;
+    /// none before the first one.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn totals_snapshot(
+        &self,
+        at_most: u64,
+        range: &Range<usize>,
+    ) -> Result<Option<ParamTotals>, StoreError> {
+        let Some(sums) = self.committed_rows(&totals("param/lca_sum"))? else {
+            return Ok(None);
+        };
+        let Some(row) = sums
+            .within(&(0..at_most.saturating_add(1)))
+            .end
+            .checked_sub(1)
+        else {
+            return Ok(None);
+        };
+        let counts = |name| -> Result<Vec<u32>, StoreError> {
+            match self.committed_rows(&totals(name))? {
+                Some(rows) if row < rows.steps.len() => rows.read_as(row..row + 1, range),
+                _ => Err(self.damaged(format!("{name} lacks a snapshot that param/lca_sum has"))),
+            }
+        };
+        Ok(Some(ParamTotals {
+            steps: sums.steps[row],
+            lca_sum: sums.read_as(row..row + 1, range)?,
+            helped: counts("param/helped")?,
+            update_flips: counts("param/update_flips")?,
+            gradient_flips: counts("param/gradient_flips")?,
+        }))
+    }
+
     fn steps_there(&self, table: &Table) -> Result<Vec<u64>, StoreError> {
         Ok(self
             .committed_rows(table)?
-            .map_or_else(Vec::new, |(_, steps)| steps))
+            .map_or_else(Vec::new, |rows| rows.steps))
     }
 
     fn row(&self, table: &Table, step: u64) -> Result<Option<ParamRow>, StoreError> {
-        let Some((values, steps)) = self.committed_rows(table)? else {
+        let Some(rows) = self.committed_rows(table)? else {
             return Ok(None);
         };
-        let Ok(row) = steps.binary_search(&step) else {
+        let Ok(row) = rows.steps.binary_search(&step) else {
             return Ok(None);
         };
-        let values = values
-            .read_slice_1d(s![row, ..])
-            .doing(&self.path, || format!("read {}", table.values))?;
-        let values = values.into_raw_vec_and_offset().0;
+        let values = rows.read(row..row + 1, &(0..rows.params))?;
         Ok(Some(ParamRow { step, values }))
     }
 
@@ -133,12 +310,9 @@ impl RunReader {
         }
         let (steps, values) = match self.committed_rows(table)? {
             None => (Vec::new(), Vec::new()),
-            Some((_, steps)) if steps.is_empty() => (Vec::new(), Vec::new()),
-            Some((dataset, steps)) => {
-                let values = dataset
-                    .read_slice_1d(s![..steps.len(), index])
-                    .doing(&self.path, || format!("read {}", table.values))?;
-                (steps, values.into_raw_vec_and_offset().0)
+            Some(rows) => {
+                let values = rows.read(0..rows.steps.len(), &(index..index + 1))?;
+                (rows.steps, values)
             }
         };
         Ok(ParamHistory {
@@ -148,8 +322,8 @@ impl RunReader {
         })
     }
 
-    /// The values and the steps of their committed rows; nothing where it was not recorded.
-    fn committed_rows(&self, table: &Table) -> Result<Option<(Dataset, Vec<u64>)>, StoreError> {
+    /// The committed rows and their steps; nothing where it was not recorded.
+    fn committed_rows(&self, table: &Table) -> Result<Option<ParamRows<'_>>, StoreError> {
         let (group, _) = table.values.split_once('/').unwrap_or_default();
         if !self.file.link_exists(group) || !self.file.link_exists(table.values) {
             return Ok(None);
@@ -185,6 +359,12 @@ impl RunReader {
         // A row is there when so many steps more than its own number are done.
         let end = committed.saturating_add(1).saturating_sub(table.behind);
         steps.truncate(rows_before(&steps, end));
-        Ok(Some((values, steps)))
+        Ok(Some(ParamRows {
+            reader: self,
+            values,
+            name: table.values,
+            steps,
+            params,
+        }))
     }
 }

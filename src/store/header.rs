@@ -23,6 +23,10 @@ pub fn write_attributes(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     ] {
         text::write_attribute(file, name, value)?;
     }
+    if !header.input_shape.is_empty() {
+        let axes: Vec<String> = header.input_shape.iter().map(usize::to_string).collect();
+        text::write_attribute(file, "input_shape", &axes.join("x"))?;
+    }
     for (name, value) in [
         ("version", VERSION),
         ("seed", header.seed),
@@ -125,9 +129,10 @@ pub fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
         "parameters",
         "parameters",
     )?;
-    let shapes = tensors
-        .iter()
-        .flat_map(|t| (0..4).map(|axis| count(t.shape.get(axis).copied().unwrap_or(0))));
+    let shapes = tensors.iter().flat_map(|t| {
+        let shape = t.four_axes();
+        (0..4).map(move |axis| count(shape.get(axis).copied().unwrap_or(0)))
+    });
     let shapes = ndarray::Array2::from_shape_vec((tensors.len(), 4), shapes.collect());
     let shapes = shapes.map_err(|error| hdf5::Error::Internal(error.to_string()))?;
     let dataset = file
@@ -137,7 +142,7 @@ pub fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     text::write_attribute(
         &dataset,
         "description",
-        "axes, zero-padded to four; axis 0 is the unit (output) axis",
+        "axes, zero-padded to four, the fourth standing for all behind it; axis 0 is the unit (output) axis",
     )?;
 
     let units = || {

@@ -7,7 +7,8 @@
 //! of the room for every commit before it is begun.
 //!
 //! Long runs are served by [`pyramid`], summaries of many steps that the writer appends and [`levels`]
-//! reads, and by [`detail`], which reads one step over all parameters or one parameter over all steps.
+//! reads, and by [`detail`], which reads one step over all parameters or one parameter over all steps. [`table`]
+//! reads rows of any per-step dataset.
 //!
 //! A *commit* is a group of whole steps: every dataset is extended and flushed, then
 //! `state/committed` is raised and flushed. A reader shows no more than the committed steps, so it
@@ -33,12 +34,13 @@ mod resume;
 mod schema;
 mod series;
 mod state;
+mod table;
 mod text;
 mod verify;
 mod writer;
 
 pub use compression::{Compression, CompressionError};
-pub use detail::{ParamHistory, ParamRow};
+pub use detail::{ParamHistory, ParamRow, ParamRows, ParamSums};
 pub use disk::{Gone, Limit, Rescue, warning};
 pub use error::StoreError;
 pub use levels::FIRST_LOOK;
@@ -49,5 +51,6 @@ pub use replace::{discard, is_locked};
 pub use resume::{Kept, Resumable};
 pub use schema::{FORMAT, VERSION};
 pub use state::RunState;
+pub use table::Table;
 pub use verify::{Check, verify};
 pub use writer::{RunWriter, WriteOptions};

@@ -81,6 +81,7 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         steps_per_epoch: number(path, file, "steps_per_epoch")?,
         tolerance: number(path, file, "tolerance")?,
         layout,
+        input_shape: input_shape(path, file)?,
         classes: bounds.names(file, "layout/class/name")?,
         train_index: rows("data/train_index")?,
         test_index: rows("data/test_index")?,
@@ -92,6 +93,25 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         record_params: u64::from(file.link_exists("lca/param")),
         checkpoint: Vec::new(),
     })
+}
+
+/// Axes of one example, `3x32x32`; files of older programs do not say.
+fn input_shape(path: &Path, file: &File) -> Result<Vec<usize>, StoreError> {
+    let name = "input_shape";
+    let names = (file.attr_names()).doing(path, || "read the attributes".to_owned())?;
+    if !names.iter().any(|it| it == name) {
+        return Ok(Vec::new());
+    }
+    let text = text::read_line(file, name).doing(path, || format!("read the attribute {name}"))?;
+    let axes: Option<Vec<usize>> = text.split('x').map(|axis| axis.parse().ok()).collect();
+    let is_small = |axes: &Vec<usize>| {
+        let size = axes
+            .iter()
+            .try_fold(1_usize, |size, &n| size.checked_mul(n));
+        size.is_some_and(|size| size > 0 && size <= LONGEST.params)
+    };
+    axes.filter(is_small)
+        .ok_or_else(|| damaged(path, format!("the attribute {name} is '{text}'")))
 }
 
 /// Rebuilds the layout and checks that it hangs together.

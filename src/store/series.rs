@@ -280,14 +280,17 @@ pub fn index_bytes(chunks: usize) -> u64 {
     4096 + 64 * (chunks as u64).isqrt()
 }
 
-/// All values of the rows `rows` of a dataset of one or two axes, row by row.
+/// All values of the rows `rows` of a dataset of one to three axes, row by row.
 pub fn read_rows<T: H5Type>(dataset: &Dataset, rows: Range<usize>) -> hdf5::Result<Vec<T>> {
     match dataset.ndim() {
         1 => dataset
             .read_slice_1d(s![rows])
             .map(|a| a.into_raw_vec_and_offset().0),
-        _ => dataset
+        2 => dataset
             .read_slice_2d(s![rows, ..])
+            .map(|a| a.into_raw_vec_and_offset().0),
+        _ => dataset
+            .read_slice::<T, _, ndarray::Ix3>(s![rows, .., ..])
             .map(|a| a.into_raw_vec_and_offset().0),
     }
 }

@@ -1,7 +1,8 @@
 //! Drives a trainer to its end, listening for orders between steps.
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, never, select};
 
+use super::inquiry::{Inquiry, answer_waiting};
 use super::trainer::{TrainError, Trainer};
 use crate::record::{Checkpoint, RunEnd, StartRecord, Status, StepRecord};
 
@@ -120,7 +121,7 @@ fn drive(
 ) -> Result<Status, Interruption> {
     let mut saved = trainer.steps_done();
     while trainer.steps_done() < trainer.steps_planned() {
-        if stop_is_wanted(controls, sink)? {
+        if stop_is_wanted(trainer, controls, sink)? {
             if trainer.steps_done() > saved {
                 sink.checkpoint(trainer.checkpoint())?;
             }
@@ -138,12 +139,17 @@ fn drive(
 }
 
 /// Obeys waiting orders; blocks while paused. A closed channel gives no orders, and ends a pause that
-/// nobody could end any more.
-fn stop_is_wanted(controls: &Receiver<Control>, sink: &mut impl Sink) -> Result<bool, SinkClosed> {
+/// nobody could end any more. Inquiries are answered meanwhile.
+fn stop_is_wanted(
+    trainer: &Trainer,
+    controls: &Receiver<Control>,
+    sink: &mut impl Sink,
+) -> Result<bool, SinkClosed> {
+    answer_waiting(trainer.inquiries(), trainer.totals());
     let mut paused = false;
     loop {
         let order = if paused {
-            controls.recv().ok()
+            next_order(trainer, controls)
         } else {
             controls.try_recv().ok()
         };
@@ -156,6 +162,21 @@ fn stop_is_wanted(controls: &Receiver<Control>, sink: &mut impl Sink) -> Result<
             Some(Control::Pause | Control::Resume) => {}
             Some(Control::Stop) => return Ok(true),
             None => return Ok(false),
+        }
+    }
+}
+
+/// Waits for an order, and answers inquiries until it comes.
+fn next_order(trainer: &Trainer, controls: &Receiver<Control>) -> Option<Control> {
+    let mut inquiries = trainer.inquiries().clone();
+    loop {
+        select! {
+            recv(controls) -> order => return order.ok(),
+            recv(inquiries) -> inquiry => match inquiry {
+                Ok(inquiry) => inquiry.answer(trainer.totals()),
+                // Nobody asks any more.
+                Err(_) => inquiries = never::<Inquiry>(),
+            },
         }
     }
 }

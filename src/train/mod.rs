@@ -1,15 +1,18 @@
 //! The training loop: take a step, allocate it, say what happened.
 //!
 //! A [`Trainer`] knows networks, data and numbers, but no files, screens or threads: it hands a
-//! record of every step to whoever drives it. [`run`] drives it to its end and obeys [`Control`].
+//! record of every step to whoever drives it. [`run`] drives it to its end and obeys [`Control`];
+//! between two steps it answers an [`Inquiry`].
 
 mod checkpoint;
 mod control;
+mod inquiry;
 mod trace;
 mod trainer;
 
 pub use checkpoint::MisfitError;
 pub use control::{Control, Sink, SinkClosed, proceed, run};
+pub use inquiry::{Inquiry, inquiries};
 pub use trace::choose_traced;
 pub use trainer::{TrainError, TrainSettings, Trainer, snapshot_is_due};
 

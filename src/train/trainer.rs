@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, never};
+
+use super::inquiry::Inquiry;
 use crate::data::Batches;
 use crate::engine::{EngineError, Evaluation, GradientEngine, Part, Want};
 use crate::layout::ParamLayout;
@@ -85,6 +88,8 @@ pub struct Trainer {
     losses: Losses,
     batch: Evaluation,
     scratch: Evaluation,
+    /// What is asked between two steps.
+    inquiries: Receiver<Inquiry>,
 }
 
 impl Trainer {
@@ -134,8 +139,24 @@ impl Trainer {
             losses: Losses::default(),
             batch: Evaluation::default(),
             scratch: Evaluation::default(),
+            inquiries: never::<Inquiry>(),
             settings,
         }
+    }
+
+    /// Answers these inquiries between two steps from now on.
+    pub fn take_inquiries(&mut self, inquiries: Receiver<Inquiry>) {
+        self.inquiries = inquiries;
+    }
+
+    pub(super) fn inquiries(&self) -> &Receiver<Inquiry> {
+        &self.inquiries
+    }
+
+    /// Running totals of every parameter after the steps done.
+    #[must_use]
+    pub fn totals(&self) -> &ParamTotals {
+        self.allocator.totals()
     }
 
     #[must_use]

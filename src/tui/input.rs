@@ -1,49 +1,70 @@
 //! The thread that reads the keyboard.
+//!
+//! crossterm's own reader takes a sequence that comes in two pieces for Esc and letters, loses a key
+//! that comes together with a new window size until the next one, waits for the rest of a piece so
+//! that nothing can end it, and spins once the terminal has hung up. So bytes are read here, and
+//! [`Decoder`] makes events of them.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use crossterm::event::{self, Event};
+use crossterm::event::Event;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use signal_hook::SigId;
+use signal_hook::consts::SIGWINCH;
+use signal_hook::low_level::{pipe, unregister};
+
+use super::decode::Decoder;
 
 /// What comes from the terminal.
 #[derive(Debug)]
 pub enum Input {
     Event(Event),
+    /// The window has another size.
+    Resized,
     /// The terminal is gone.
     Hangup,
 }
 
-/// How long the thread waits before it looks for a changed window size or the order to end.
-const WAIT: Timespec = Timespec {
+/// How long an ESC waits for the rest of a sequence before it is the key. A slow line may bring it in
+/// another packet; nobody notices so short a delay of Esc.
+const ESC_ALONE: Timespec = Timespec {
     tv_sec: 0,
-    tv_nsec: 50_000_000,
+    tv_nsec: 60_000_000,
 };
 
 /// Reads until dropped.
 pub struct InputThread {
     pub events: Receiver<Input>,
-    quit: Arc<AtomicBool>,
+    /// Its other end hangs up when this is dropped.
+    quit: Option<UnixStream>,
+    resizes: SigId,
     thread: Option<JoinHandle<()>>,
 }
 
 impl InputThread {
     /// # Errors
-    /// The system has no more threads.
+    /// The system has no more threads or files.
     pub fn spawn() -> io::Result<Self> {
+        let (quit, quitting) = UnixStream::pair()?;
+        let (resized, resizing) = UnixStream::pair()?;
+        resizing.set_nonblocking(true)?;
+        let resizes = pipe::register(SIGWINCH, resized)?;
         let (sender, events) = unbounded();
-        let quit = Arc::new(AtomicBool::new(false));
-        let quitting = Arc::clone(&quit);
         let thread = thread::Builder::new()
             .name("input".to_owned())
-            .spawn(move || read(&sender, &quitting))?;
+            .spawn(move || {
+                let stdin = io::stdin();
+                read(stdin.as_fd(), &resizing, &quitting, &sender);
+            })?;
         Ok(Self {
             events,
-            quit,
+            quit: Some(quit),
+            resizes,
             thread: Some(thread),
         })
     }
@@ -51,35 +72,150 @@ impl InputThread {
 
 impl Drop for InputThread {
     fn drop(&mut self) {
-        self.quit.store(true, Ordering::Relaxed);
+        unregister(self.resizes);
+        drop(self.quit.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// crossterm's reader spins for ever once the terminal has hung up, so the terminal is asked first,
-/// and crossterm only when there is something to read.
-fn read(sender: &Sender<Input>, quit: &AtomicBool) {
-    let stdin = io::stdin();
-    while !quit.load(Ordering::Relaxed) {
-        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-        let polled = poll(&mut fds, Some(&WAIT));
+/// Reads until `quit` hangs up, the terminal does, or nobody listens. Sleeps while nothing happens.
+fn read(terminal: BorrowedFd, resizes: &UnixStream, quit: &UnixStream, sender: &Sender<Input>) {
+    let mut decoder = Decoder::default();
+    let mut events = Vec::new();
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(terminal, PollFlags::IN),
+            PollFd::new(resizes, PollFlags::IN),
+            PollFd::new(quit, PollFlags::IN),
+        ];
+        let patience = decoder.waits().then_some(&ESC_ALONE);
+        let ready = match poll(&mut fds, patience) {
+            Ok(ready) => ready,
+            Err(Errno::INTR) => continue,
+            Err(_) => {
+                let _ = sender.send(Input::Hangup);
+                return;
+            }
+        };
+        let [terminal_is, resizes_are, quit_is] = fds.map(|fd| fd.revents());
+        if !quit_is.is_empty() {
+            return;
+        }
+        if !resizes_are.is_empty() {
+            drain(resizes);
+            if sender.send(Input::Resized).is_err() {
+                return;
+            }
+        }
         let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
-        if fds[0].revents().intersects(gone) {
+        if terminal_is.intersects(gone) {
             let _ = sender.send(Input::Hangup);
             return;
         }
-        if polled.is_err_and(|error| error != rustix::io::Errno::INTR) {
-            let _ = sender.send(Input::Hangup);
-            return;
+        if terminal_is.contains(PollFlags::IN) {
+            let mut bytes = [0; 1024];
+            match rustix::io::read(terminal, &mut bytes) {
+                Ok(0) => {
+                    let _ = sender.send(Input::Hangup);
+                    return;
+                }
+                Ok(count) => decoder.feed(&bytes[..count], &mut events),
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(_) => {
+                    let _ = sender.send(Input::Hangup);
+                    return;
+                }
+            }
+        } else if ready == 0 {
+            decoder.give_up(&mut events);
         }
-        // Also without input: a new window size arrives by a signal.
-        while let Ok(true) = event::poll(Duration::ZERO) {
-            let Ok(event) = event::read() else { break };
+        for event in events.drain(..) {
             if sender.send(Input::Event(event)).is_err() {
                 return;
             }
         }
+    }
+}
+
+/// However many signals have come, the size is asked for once.
+fn drain(pipe: &UnixStream) {
+    let mut bytes = [0; 256];
+    while matches!(rustix::io::read(pipe, &mut bytes), Ok(count) if count > 0) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use crossterm::event::{KeyCode, KeyEvent};
+
+    use super::*;
+
+    /// Runs the reader on a socket in the place of a terminal.
+    fn reader(work: impl FnOnce(&mut UnixStream, &mut UnixStream, &Receiver<Input>)) -> Vec<Input> {
+        let (mut keyboard, terminal) = UnixStream::pair().unwrap();
+        let (mut resized, resizes) = UnixStream::pair().unwrap();
+        resizes.set_nonblocking(true).unwrap();
+        let (quit, quitting) = UnixStream::pair().unwrap();
+        let (sender, events) = unbounded();
+        let thread = thread::spawn(move || read(terminal.as_fd(), &resizes, &quitting, &sender));
+        work(&mut keyboard, &mut resized, &events);
+        drop(quit);
+        thread.join().unwrap();
+        events.try_iter().collect()
+    }
+
+    fn code(input: Input) -> KeyCode {
+        match input {
+            Input::Event(Event::Key(KeyEvent { code, .. })) => code,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_sequence_in_two_pieces_is_one_key() {
+        reader(|keyboard, _, events| {
+            keyboard.write_all(b"\x1b").unwrap();
+            keyboard.write_all(b"[C").unwrap();
+            assert_eq!(code(events.recv().unwrap()), KeyCode::Right);
+            keyboard.write_all(b"\x1b").unwrap();
+            assert_eq!(code(events.recv().unwrap()), KeyCode::Esc);
+        });
+    }
+
+    #[test]
+    fn a_key_together_with_a_new_size_is_not_lost() {
+        reader(|keyboard, resized, events| {
+            for _ in 0..50 {
+                resized.write_all(b"x").unwrap();
+                keyboard.write_all(b"q").unwrap();
+                let mut keys = 0;
+                let mut sizes = 0;
+                while keys == 0 || sizes == 0 {
+                    match events.recv().unwrap() {
+                        Input::Resized => sizes += 1,
+                        input => {
+                            assert_eq!(code(input), KeyCode::Char('q'));
+                            keys += 1;
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn it_ends_in_the_middle_of_a_sequence_and_with_the_terminal() {
+        let left = reader(|keyboard, _, _| keyboard.write_all(b"\x1b[1;").unwrap());
+        assert!(left.is_empty());
+        let (keyboard, terminal) = UnixStream::pair().unwrap();
+        let (_resized, resizes) = UnixStream::pair().unwrap();
+        let (_quit, quitting) = UnixStream::pair().unwrap();
+        let (sender, events) = unbounded();
+        drop(keyboard);
+        read(terminal.as_fd(), &resizes, &quitting, &sender);
+        assert!(matches!(events.recv(), Ok(Input::Hangup)));
     }
 }

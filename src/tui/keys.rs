@@ -1,152 +1,365 @@
-//! The keys: one table, from which the help and the footer are made too.
+//! The keys: one table, from which the help, the footer and the configuration are made too.
+
+use std::fmt;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::app::{Action, Overlay};
+use crate::app::{Action, App, Overlay, Screen};
+use crate::key_name::KeyName;
 
-/// One row of the help.
-pub struct Binding {
-    /// What the help calls the keys.
-    pub label: &'static str,
-    /// The same in ASCII.
-    pub ascii: &'static str,
+/// A row of the help: keys that belong together.
+pub struct Group {
     pub help: &'static str,
     /// Word in the footer; empty if the footer leaves it out.
     pub footer: &'static str,
-    keys: &'static [(Key, Action)],
+    pub bindings: &'static [Binding],
 }
 
-/// A key with or without Shift.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Key {
+/// What some keys do.
+pub struct Binding {
+    /// What the configuration calls it.
+    pub name: &'static str,
+    pub action: Action,
+    pub keys: &'static [Key],
+}
+
+/// A key, perhaps with Shift or Ctrl. A character says by itself whether it was shifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
     Char(char),
     Code(KeyCode),
     Shift(KeyCode),
+    Ctrl(char),
+    /// Any other combination.
+    Named(KeyName),
 }
 
 use Key::{Char, Code, Shift};
 
+const fn bind(name: &'static str, action: Action, keys: &'static [Key]) -> Binding {
+    Binding { name, action, keys }
+}
+
+const fn screen(screen: Screen, name: &'static str, keys: &'static [Key]) -> Binding {
+    bind(name, Action::Screen(screen), keys)
+}
+
 /// All keys, in the order of the help.
-pub const BINDINGS: &[Binding] = &[
-    Binding {
-        label: "← →  h l",
-        ascii: "left right, h l",
+pub const GROUPS: &[Group] = &[
+    Group {
+        help: "screens",
+        footer: "screen",
+        bindings: &[
+            screen(Screen::Overview, "overview", &[Char('1')]),
+            screen(Screen::Decomposition, "decomposition", &[Char('2')]),
+            screen(Screen::Oscillation, "oscillation", &[Char('3')]),
+            screen(Screen::Synchronisation, "synchronisation", &[Char('4')]),
+            screen(Screen::Classes, "classes", &[Char('5')]),
+            screen(Screen::Distribution, "distribution", &[Char('6')]),
+            screen(Screen::HeldOut, "held-out", &[Char('7')]),
+            screen(Screen::Run, "run", &[Char('8')]),
+        ],
+    },
+    Group {
+        help: "next and previous screen",
+        footer: "",
+        bindings: &[
+            bind("next-screen", Action::NextScreen, &[Code(KeyCode::Tab)]),
+            bind(
+                "previous-screen",
+                Action::PreviousScreen,
+                &[Code(KeyCode::BackTab)],
+            ),
+        ],
+    },
+    Group {
+        help: "select a layer, unit, parameter, class",
+        footer: "",
+        bindings: &[
+            bind(
+                "select-up",
+                Action::Select(-1),
+                &[Code(KeyCode::Up), Char('k')],
+            ),
+            bind(
+                "select-down",
+                Action::Select(1),
+                &[Code(KeyCode::Down), Char('j')],
+            ),
+            bind(
+                "select-page-up",
+                Action::Select(-10),
+                &[Code(KeyCode::PageUp)],
+            ),
+            bind(
+                "select-page-down",
+                Action::Select(10),
+                &[Code(KeyCode::PageDown)],
+            ),
+        ],
+    },
+    Group {
+        help: "into the selected layer, unit, parameter; back",
+        footer: "into, back",
+        bindings: &[
+            bind("into", Action::Enter, &[Code(KeyCode::Enter)]),
+            bind(
+                "back",
+                Action::Back,
+                &[Code(KeyCode::Esc), Code(KeyCode::Backspace)],
+            ),
+        ],
+    },
+    Group {
         help: "move the cursor a step",
         footer: "step",
-        keys: &[
-            (Code(KeyCode::Left), Action::Move(-1)),
-            (Code(KeyCode::Right), Action::Move(1)),
-            (Char('h'), Action::Move(-1)),
-            (Char('l'), Action::Move(1)),
+        bindings: &[
+            bind(
+                "step-back",
+                Action::Move(-1),
+                &[Code(KeyCode::Left), Char('h')],
+            ),
+            bind(
+                "step-forward",
+                Action::Move(1),
+                &[Code(KeyCode::Right), Char('l')],
+            ),
         ],
     },
-    Binding {
-        label: "Shift ← →  H L",
-        ascii: "Shift left right, H L",
+    Group {
         help: "move the cursor ten steps",
         footer: "",
-        keys: &[
-            (Shift(KeyCode::Left), Action::Move(-10)),
-            (Shift(KeyCode::Right), Action::Move(10)),
-            (Char('H'), Action::Move(-10)),
-            (Char('L'), Action::Move(10)),
+        bindings: &[
+            bind(
+                "ten-steps-back",
+                Action::Move(-10),
+                &[Shift(KeyCode::Left), Char('H')],
+            ),
+            bind(
+                "ten-steps-forward",
+                Action::Move(10),
+                &[Shift(KeyCode::Right), Char('L')],
+            ),
         ],
     },
-    Binding {
-        label: "Home",
-        ascii: "Home",
-        help: "to the first step",
+    Group {
+        help: "to the first step; to the newest, and follow it",
         footer: "",
-        keys: &[(Code(KeyCode::Home), Action::Home)],
-    },
-    Binding {
-        label: "End  G",
-        ascii: "End, G",
-        help: "to the newest step, and follow it",
-        footer: "follow",
-        keys: &[
-            (Code(KeyCode::End), Action::Follow),
-            (Char('G'), Action::Follow),
+        bindings: &[
+            bind("first-step", Action::Home, &[Code(KeyCode::Home)]),
+            bind("follow", Action::Follow, &[Code(KeyCode::End), Char('G')]),
         ],
     },
-    Binding {
-        label: "+ -",
-        ascii: "+ -",
-        help: "zoom the window of steps around the cursor",
+    Group {
+        help: "to the previous and next event",
+        footer: "event",
+        bindings: &[
+            bind("previous-event", Action::PreviousEvent, &[Char('[')]),
+            bind("next-event", Action::NextEvent, &[Char(']')]),
+        ],
+    },
+    Group {
+        help: "set or remove a bookmark at the cursor",
+        footer: "",
+        bindings: &[bind("bookmark", Action::Bookmark, &[Char('m')])],
+    },
+    Group {
+        help: "zoom the window of steps around the cursor; whole run",
         footer: "zoom",
-        keys: &[
-            (Char('+'), Action::ZoomIn),
-            (Char('='), Action::ZoomIn),
-            (Char('-'), Action::ZoomOut),
+        bindings: &[
+            bind("zoom-in", Action::ZoomIn, &[Char('+'), Char('=')]),
+            bind("zoom-out", Action::ZoomOut, &[Char('-')]),
+            bind("zoom-all", Action::ZoomAll, &[Char('0')]),
         ],
     },
-    Binding {
-        label: "0",
-        ascii: "0",
-        help: "show the whole run",
-        footer: "all",
-        keys: &[(Char('0'), Action::ZoomAll)],
-    },
-    Binding {
-        label: "Space",
-        ascii: "Space",
+    Group {
         help: "freeze the view; in a replay, play and pause",
         footer: "freeze",
-        keys: &[(Char(' '), Action::Freeze)],
+        bindings: &[bind("freeze", Action::Freeze, &[Char(' ')])],
     },
-    Binding {
-        label: "< >",
-        ascii: "< >",
+    Group {
         help: "a replay's speed",
         footer: "",
-        keys: &[(Char('<'), Action::Slower), (Char('>'), Action::Faster)],
+        bindings: &[
+            bind("slower", Action::Slower, &[Char('<')]),
+            bind("faster", Action::Faster, &[Char('>')]),
+        ],
     },
-    Binding {
-        label: "p",
-        ascii: "p",
-        help: "pause and resume the training",
-        footer: "",
-        keys: &[(Char('p'), Action::PauseTraining)],
-    },
-    Binding {
-        label: "g",
-        ascii: "g",
+    Group {
         help: "logarithmic or linear charts",
         footer: "scale",
-        keys: &[(Char('g'), Action::ToggleScale)],
+        bindings: &[bind("scale", Action::ToggleScale, &[Char('g')])],
     },
-    Binding {
-        label: "↑ ↓  k j",
-        ascii: "up down, k j",
-        help: "scroll the layers",
+    Group {
+        help: "one of the screen's charts in full, the next, all",
+        footer: "chart",
+        bindings: &[bind("focus", Action::Focus, &[Char('f')])],
+    },
+    Group {
+        help: "distribution of all layers, or of the selected one",
         footer: "",
-        keys: &[
-            (Code(KeyCode::Up), Action::Scroll(-1)),
-            (Code(KeyCode::Down), Action::Scroll(1)),
-            (Char('k'), Action::Scroll(-1)),
-            (Char('j'), Action::Scroll(1)),
-            (Code(KeyCode::PageUp), Action::Scroll(-10)),
-            (Code(KeyCode::PageDown), Action::Scroll(10)),
+        bindings: &[bind("pool", Action::Pool, &[Char('a')])],
+    },
+    Group {
+        help: "sort the list",
+        footer: "sort",
+        bindings: &[bind("sort", Action::Sort, &[Char('s')])],
+    },
+    Group {
+        help: "to the next parameter that was traced",
+        footer: "",
+        bindings: &[bind("next-traced", Action::NextTraced, &[Char('t')])],
+    },
+    Group {
+        help: "a second run beside this one, or this one alone",
+        footer: "compare",
+        bindings: &[bind("compare", Action::Compare, &[Char('c')])],
+    },
+    Group {
+        help: "the numbers in view: to the clipboard; to files",
+        footer: "copy, export",
+        bindings: &[
+            bind("copy", Action::Copy, &[Char('y')]),
+            bind("export", Action::Export, &[Char('e')]),
         ],
     },
-    Binding {
-        label: "?",
-        ascii: "?",
+    Group {
+        help: "show only layers and tensors with these letters",
+        footer: "",
+        bindings: &[bind("filter", Action::Filter, &[Char('/')])],
+    },
+    Group {
+        help: "a command: a step's number, or what `:help` lists",
+        footer: "",
+        bindings: &[bind("command", Action::Command, &[Char(':')])],
+    },
+    Group {
+        help: "pause and resume the training",
+        footer: "pause",
+        bindings: &[bind("pause-training", Action::PauseTraining, &[Char('p')])],
+    },
+    Group {
         help: "this help",
         footer: "help",
-        keys: &[
-            (Char('?'), Action::Help),
-            (Code(KeyCode::F(1)), Action::Help),
-        ],
+        bindings: &[bind(
+            "help",
+            Action::Help,
+            &[Char('?'), Code(KeyCode::F(1))],
+        )],
     },
-    Binding {
-        label: "q",
-        ascii: "q",
+    Group {
         help: "quit; asks first while training goes on",
         footer: "quit",
-        keys: &[(Char('q'), Action::Quit)],
+        bindings: &[bind("quit", Action::Quit, &[Char('q')])],
     },
 ];
+
+/// Which keys do what: the table's, or the user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyMap {
+    /// For every binding of [`GROUPS`], in order.
+    groups: Vec<Vec<Vec<Key>>>,
+}
+
+impl Default for KeyMap {
+    fn default() -> Self {
+        let keys = |group: &Group| group.bindings.iter().map(|b| b.keys.to_vec()).collect();
+        Self {
+            groups: GROUPS.iter().map(keys).collect(),
+        }
+    }
+}
+
+impl KeyMap {
+    /// Gives a binding other keys; false if none has this name.
+    pub fn set(&mut self, name: &str, keys: Vec<Key>) -> bool {
+        let bindings = GROUPS.iter().flat_map(|group| group.bindings);
+        let there = self.groups.iter_mut().flatten();
+        match bindings
+            .zip(there)
+            .find(|(binding, _)| binding.name == name)
+        {
+            Some((_, there)) => {
+                *there = keys;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn lookup(&self, key: KeyEvent) -> Option<Action> {
+        let pressed = Key::of_event(key)?;
+        let bindings = GROUPS.iter().flat_map(|group| group.bindings);
+        let keys = self.groups.iter().flatten();
+        let found = bindings.zip(keys).find(|(_, keys)| keys.contains(&pressed));
+        found.map(|(binding, _)| binding.action)
+    }
+
+    /// What the help calls the keys of a group: `← →  h l`.
+    #[must_use]
+    pub fn label(&self, group: usize, ascii: bool) -> String {
+        let all = &self.groups[group];
+        let slots = all.iter().map(Vec::len).max().unwrap_or(0);
+        let slot = |n: usize| {
+            let keys: Vec<Key> = all.iter().filter_map(|keys| keys.get(n)).copied().collect();
+            let shifted = keys.len() > 1 && keys.iter().all(|key| matches!(key, Shift(_)));
+            let plain = |key: &Key| match *key {
+                Shift(code) if shifted => Code(code).text(ascii),
+                key => key.text(ascii),
+            };
+            let texts: Vec<String> = match keys.as_slice() {
+                [first, .., last] if keys.len() > 4 => {
+                    let between = if ascii { "..." } else { "…" };
+                    vec![plain(first), between.to_owned(), plain(last)]
+                }
+                keys => keys.iter().map(plain).collect(),
+            };
+            let shift = if shifted { "Shift " } else { "" };
+            format!("{shift}{}", texts.join(" "))
+        };
+        (0..slots).map(slot).collect::<Vec<_>>().join("  ")
+    }
+
+    /// The first way to say it.
+    #[must_use]
+    pub fn short_label(&self, group: usize, ascii: bool) -> String {
+        let label = self.label(group, ascii);
+        label.split("  ").next().unwrap_or_default().to_owned()
+    }
+}
+
+impl Key {
+    fn text(self, ascii: bool) -> String {
+        match self {
+            Char(' ') => "Space".to_owned(),
+            Char(c) => c.to_string(),
+            Self::Ctrl(c) => format!("Ctrl-{c}"),
+            Self::Named(name) => name.to_string(),
+            Shift(code) => format!("Shift {}", Code(code).text(ascii)),
+            Code(code) => match (code, ascii) {
+                (KeyCode::Left, false) => "←".to_owned(),
+                (KeyCode::Right, false) => "→".to_owned(),
+                (KeyCode::Up, false) => "↑".to_owned(),
+                (KeyCode::Down, false) => "↓".to_owned(),
+                (KeyCode::Left, true) => "left".to_owned(),
+                (KeyCode::Right, true) => "right".to_owned(),
+                (KeyCode::Up, true) => "up".to_owned(),
+                (KeyCode::Down, true) => "down".to_owned(),
+                (KeyCode::PageUp, _) => "PgUp".to_owned(),
+                (KeyCode::PageDown, _) => "PgDn".to_owned(),
+                (KeyCode::BackTab, _) => "Shift-Tab".to_owned(),
+                (KeyCode::F(n), _) => format!("F{n}"),
+                (code, _) => format!("{code:?}"),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text(false))
+    }
+}
 
 /// What a key event asks the draw loop to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,20 +369,36 @@ pub enum Request {
     Suspend,
 }
 
-/// What a key does, given what lies over the screen.
-pub fn request(key: KeyEvent, overlay: Option<Overlay>) -> Option<Request> {
+/// What a key does, given what is being typed or lies over the screen.
+pub fn request(keys: &KeyMap, key: KeyEvent, app: &App) -> Option<Request> {
+    pressed(keys, key, app.overlay, app.prompt.is_some())
+}
+
+/// The same while there is no screen yet.
+pub fn pressed(
+    keys: &KeyMap,
+    key: KeyEvent,
+    overlay: Option<Overlay>,
+    typing: bool,
+) -> Option<Request> {
     if key.kind == KeyEventKind::Release {
         return None;
     }
     if key.modifiers.contains(KeyModifiers::CONTROL) {
-        return match key.code {
-            KeyCode::Char('c') => Some(Request::Act(Action::Quit)),
-            KeyCode::Char('z') => Some(Request::Suspend),
-            _ => None,
-        };
+        match key.code {
+            // In a prompt it ends the prompt, as in a shell.
+            KeyCode::Char('c') if typing => return Some(Request::Act(Action::Dismiss)),
+            KeyCode::Char('c') => return Some(Request::Act(Action::Quit)),
+            KeyCode::Char('z') => return Some(Request::Suspend),
+            _ => {
+                let bound = keys.lookup(key).filter(|_| !typing && overlay.is_none());
+                return bound.map(Request::Act);
+            }
+        }
     }
     let action = match overlay {
-        Some(Overlay::Help) => Some(Action::Dismiss),
+        _ if typing => typed(key),
+        Some(Overlay::Help | Overlay::Commands) => help(keys, key),
         Some(Overlay::AskQuit) => match key.code {
             KeyCode::Char('s' | 'S') => Some(Action::StopAndQuit),
             KeyCode::Char('l' | 'L') => Some(Action::LeaveRunning),
@@ -182,21 +411,31 @@ pub fn request(key: KeyEvent, overlay: Option<Overlay>) -> Option<Request> {
             KeyCode::Esc | KeyCode::Char('n') => Some(Action::Dismiss),
             _ => None,
         },
-        None => lookup(key),
+        None => keys.lookup(key),
     };
     action.map(Request::Act)
 }
 
-fn lookup(key: KeyEvent) -> Option<Action> {
-    let pressed = match key.code {
-        KeyCode::Char(c) => Char(c),
-        code if key.modifiers.contains(KeyModifiers::SHIFT) => Shift(code),
-        code => Code(code),
-    };
-    let all = BINDINGS.iter().flat_map(|binding| binding.keys);
-    all.into_iter()
-        .find(|(key, _)| *key == pressed)
-        .map(|(_, action)| *action)
+/// Over the help: what scrolls it, and everything else closes it.
+fn help(keys: &KeyMap, key: KeyEvent) -> Option<Action> {
+    match keys.lookup(key) {
+        Some(Action::Select(rows)) => Some(Action::Select(rows)),
+        _ => Some(Action::Dismiss),
+    }
+}
+
+/// In a line that is being typed.
+fn typed(key: KeyEvent) -> Option<Action> {
+    match key.code {
+        KeyCode::Char(c) => Some(Action::Type(c)),
+        KeyCode::Backspace => Some(Action::Erase),
+        KeyCode::Enter => Some(Action::Submit),
+        KeyCode::Esc => Some(Action::Dismiss),
+        KeyCode::Tab => Some(Action::Complete),
+        KeyCode::Up => Some(Action::Recall(1)),
+        KeyCode::Down => Some(Action::Recall(-1)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -207,25 +446,75 @@ mod tests {
         KeyEvent::new(code, modifiers)
     }
 
+    fn request(key: KeyEvent, overlay: Option<Overlay>) -> Option<Request> {
+        pressed(&KeyMap::default(), key, overlay, false)
+    }
+
     #[test]
-    fn no_key_stands_twice_in_the_table() {
-        let all: Vec<Key> = BINDINGS
-            .iter()
-            .flat_map(|b| b.keys)
-            .map(|(key, _)| *key)
-            .collect();
-        for (i, key) in all.iter().enumerate() {
-            assert!(!all[..i].contains(key), "key {i}");
+    fn no_key_and_no_name_stands_twice_in_the_table() {
+        let bindings = || GROUPS.iter().flat_map(|group| group.bindings);
+        let keys: Vec<Key> = bindings().flat_map(|b| b.keys).copied().collect();
+        for (i, key) in keys.iter().enumerate() {
+            assert!(!keys[..i].contains(key), "{key}");
+        }
+        let names: Vec<&str> = bindings().map(|b| b.name).collect();
+        for (i, name) in names.iter().enumerate() {
+            assert!(!names[..i].contains(name), "{name}");
         }
     }
 
     #[test]
     fn the_document_lists_every_key() {
         let document = include_str!("../../docs/explorer.md");
-        for binding in BINDINGS {
-            let row = format!("| {} | {} |", binding.label, binding.help);
+        let keys = KeyMap::default();
+        for (at, group) in GROUPS.iter().enumerate() {
+            let row = format!("| {} | {} |", keys.label(at, false), group.help);
             assert!(document.contains(&row), "docs/explorer.md lacks: {row}");
         }
+    }
+
+    #[test]
+    fn labels_name_the_keys_that_there_are() {
+        let mut keys = KeyMap::default();
+        let at = |name: &str| {
+            let has = |group: &&Group| group.bindings.iter().any(|b| b.name == name);
+            let found = GROUPS.iter().find(has).unwrap();
+            GROUPS
+                .iter()
+                .position(|group| std::ptr::eq(group, found))
+                .unwrap()
+        };
+        assert_eq!(keys.label(at("step-back"), false), "← →  h l");
+        assert_eq!(keys.label(at("step-back"), true), "left right  h l");
+        assert_eq!(keys.label(at("ten-steps-back"), false), "Shift ← →  H L");
+        assert_eq!(keys.label(at("overview"), false), "1 … 8");
+        assert_eq!(keys.short_label(at("zoom-in"), false), "+ - 0");
+        assert!(keys.set("freeze", vec![Key::Ctrl('f')]));
+        assert!(!keys.set("fly", Vec::new()));
+        assert_eq!(keys.label(at("freeze"), false), "Ctrl-f");
+        let key = press(KeyCode::Char('f'), KeyModifiers::CONTROL);
+        assert_eq!(
+            pressed(&keys, key, None, false),
+            Some(Request::Act(Action::Freeze))
+        );
+    }
+
+    #[test]
+    fn what_is_typed_goes_into_the_line() {
+        let typed = |code| {
+            pressed(
+                &KeyMap::default(),
+                press(code, KeyModifiers::NONE),
+                None,
+                true,
+            )
+        };
+        let act = |action| Some(Request::Act(action));
+        assert_eq!(typed(KeyCode::Char('q')), act(Action::Type('q')));
+        assert_eq!(typed(KeyCode::Backspace), act(Action::Erase));
+        assert_eq!(typed(KeyCode::Enter), act(Action::Submit));
+        assert_eq!(typed(KeyCode::Esc), act(Action::Dismiss));
+        assert_eq!(typed(KeyCode::Left), None);
     }
 
     #[test]
@@ -235,12 +524,16 @@ mod tests {
         assert_eq!(request(left, None), act(Action::Move(-1)));
         let left = press(KeyCode::Left, KeyModifiers::SHIFT);
         assert_eq!(request(left, None), act(Action::Move(-10)));
+        let back = press(KeyCode::BackTab, KeyModifiers::SHIFT);
+        assert_eq!(request(back, None), act(Action::PreviousScreen));
         let capital = press(KeyCode::Char('G'), KeyModifiers::SHIFT);
         assert_eq!(request(capital, None), act(Action::Follow));
         let s = press(KeyCode::Char('s'), KeyModifiers::NONE);
-        assert_eq!(request(s, None), None);
+        assert_eq!(request(s, None), act(Action::Sort));
         assert_eq!(request(s, Some(Overlay::AskQuit)), act(Action::StopAndQuit));
         assert_eq!(request(s, Some(Overlay::Help)), act(Action::Dismiss));
+        let down = press(KeyCode::Down, KeyModifiers::NONE);
+        assert_eq!(request(down, Some(Overlay::Help)), act(Action::Select(1)));
         let q = press(KeyCode::Char('q'), KeyModifiers::NONE);
         assert_eq!(request(q, Some(Overlay::AskQuit)), act(Action::Dismiss));
         assert_eq!(

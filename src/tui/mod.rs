@@ -5,8 +5,13 @@
 //! or panel, [`widget`] one file a chart, [`theme`] what things look like, its colours of signed values and of
 //! many series in `ramp`.
 
+pub mod clipboard;
+mod decode;
 mod input;
-mod keys;
+mod key_names;
+pub mod keys;
+mod outside;
+mod paint;
 mod ramp;
 mod run;
 mod terminal;
@@ -15,7 +20,10 @@ pub mod view;
 mod wait;
 pub mod widget;
 
-pub use run::{Exit, ScreenOptions, run};
+pub use key_names::{ActionNames, actions};
+pub use outside::{Outcome, Outside};
+pub use paint::Paint;
+pub use run::{Exit, Feeds, ScreenOptions, run};
 pub use terminal::{ignore_no_color, install_panic_hook};
 pub use theme::{ColorLevel, Glyphs, Theme};
 pub use wait::{Waited, wait};

@@ -10,21 +10,28 @@ use crossterm::queue;
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
 
+use super::clipboard;
 use super::input::{Input, InputThread};
-use super::keys::{self, Request};
+use super::keys::{self, KeyMap, Request};
+use super::outside::{Outcome, Outside};
 use super::terminal::TerminalGuard;
 use super::theme::Theme;
 use super::view;
 use crate::app::{App, Quit};
 use crate::feed::{Feed, FeedEvent};
+use crate::query::Query;
 
 /// How the screen is drawn.
 #[derive(Clone, Debug)]
 pub struct ScreenOptions {
     pub theme: Theme,
+    pub keys: KeyMap,
     /// Frames a second at most, while nobody presses a key.
     pub fps: u32,
+    /// What is to be said when the screen opens; empty for nothing.
+    pub notice: String,
 }
 
 /// Why the screen went away.
@@ -40,56 +47,86 @@ pub enum Exit {
 /// A key is answered at once, but no more often than this.
 const KEY_FRAME: Duration = Duration::from_millis(8);
 
+/// What is shown: a run and, where two are compared, the other one.
+pub struct Feeds<'a> {
+    pub first: &'a Feed,
+    pub second: Option<&'a Feed>,
+}
+
 /// Shows the feed until the user leaves, the terminal is gone or a signal comes. The terminal is
 /// then as it was before.
 ///
 /// # Errors
 /// The terminal cannot be drawn on.
 pub fn run(
-    feed: &Feed,
+    feeds: &Feeds,
     app: &mut App,
     options: &ScreenOptions,
+    outside: &mut dyn Outside,
     signals: &Receiver<i32>,
 ) -> io::Result<Exit> {
+    let feed = feeds.first;
     let (mut guard, screen) = TerminalGuard::enter()?;
     let input = InputThread::spawn()?;
     let mut terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
-    let mut feed_events = feed.events.clone();
-    let mut answers = (feed.details.as_ref()).map_or_else(never, |it| it.answers.clone());
+    let mut sources = [Source::of(Some(feed)), Source::of(feeds.second)];
+    let outcomes = outside.outcomes();
     let mut painter = Painter::new(options.fps);
+    let mut wanted = Vec::new();
     loop {
         if painter.is_due() {
             // A terminal that takes no more is gone; the training is not its business.
-            if draw(&mut terminal, app, &options.theme).is_err() {
+            let Ok(area) = draw(&mut terminal, app, options) else {
                 return Ok(Exit::Hangup);
-            }
+            };
             painter.drawn();
-            ask(app, feed);
+            wanted = view::wants(area, app, &options.theme);
+            ask(app, feed, &wanted);
+            ask_other(app, feeds.second);
+        } else if app
+            .desk
+            .patience()
+            .is_some_and(|patience| patience.is_zero())
+        {
+            ask(app, feed, &wanted);
         }
         let request = select! {
-            recv(feed_events) -> event => {
-                match event {
-                    Ok(event) => take_events(app, event, &feed_events),
-                    Err(_) => {
-                        feed_events = never();
-                        lost_feed(app);
-                    }
-                }
+            recv(sources[0].events) -> event => {
+                take(app, event.ok(), &mut sources[0].events);
                 painter.changed();
                 None
             }
-            recv(answers) -> answer => {
-                match answer {
-                    Ok(event) => app.event(event),
-                    Err(_) => answers = never(),
-                }
+            recv(sources[0].answers) -> answer => {
+                take(app, answer.ok(), &mut sources[0].answers);
                 painter.changed();
+                None
+            }
+            recv(sources[1].events) -> event => {
+                if let Some(other) = &mut app.other {
+                    take(&mut other.app, event.ok(), &mut sources[1].events);
+                }
+                painter.changed_if(app.comparing);
+                None
+            }
+            recv(sources[1].answers) -> answer => {
+                if let Some(other) = &mut app.other {
+                    take(&mut other.app, answer.ok(), &mut sources[1].answers);
+                }
+                painter.changed_if(app.comparing);
+                None
+            }
+            recv(outcomes) -> outcome => {
+                if let Ok(outcome) = outcome {
+                    let said = come_of(outcome, terminal.backend_mut());
+                    app.say(said);
+                }
+                painter.urgent();
                 None
             }
             recv(input.events) -> event => match event {
-                Ok(Input::Event(Event::Key(key))) => keys::request(key, app.overlay),
-                Ok(Input::Event(Event::Resize(..))) => {
-                    painter.urgent();
+                Ok(Input::Event(Event::Key(key))) => keys::request(&options.keys, key, app),
+                Ok(Input::Resized) => {
+                    painter.changed();
                     None
                 }
                 Ok(Input::Event(_)) => None,
@@ -100,7 +137,7 @@ pub fn run(
                 Ok(signal) => return Ok(Exit::Signal(signal)),
                 Err(_) => None,
             },
-            default(painter.patience(app.play_rate().is_some())) => None,
+            default(patience(&painter, app)) => None,
         };
         if app.tick(painter.elapsed()) {
             painter.changed();
@@ -123,6 +160,9 @@ pub fn run(
             }
             None => {}
         }
+        for effect in app.take_effects() {
+            app.say(outside.begin(effect));
+        }
         if let Some(controls) = &feed.controls {
             for order in app.take_orders() {
                 // A training that has ended takes no more orders.
@@ -135,25 +175,85 @@ pub fn run(
     }
 }
 
-/// Takes an event in, and those that wait behind it, up to a number that keeps keys responsive.
-fn take_events(app: &mut App, first: FeedEvent, more: &Receiver<FeedEvent>) {
+/// What a feed brings; nothing where there is none.
+struct Source {
+    events: Receiver<FeedEvent>,
+    answers: Receiver<FeedEvent>,
+}
+
+impl Source {
+    fn of(feed: Option<&Feed>) -> Self {
+        let details = feed.and_then(|feed| feed.details.as_ref());
+        Self {
+            events: feed.map_or_else(never, |feed| feed.events.clone()),
+            answers: details.map_or_else(never, |it| it.answers.clone()),
+        }
+    }
+}
+
+/// Takes an event in, and those that wait behind it, up to a number that keeps keys responsive. None is
+/// the end of them.
+fn take(app: &mut App, first: Option<FeedEvent>, more: &mut Receiver<FeedEvent>) {
+    let Some(first) = first else {
+        *more = never();
+        return lost_feed(app);
+    };
     app.event(first);
     for event in more.try_iter().take(64) {
         app.event(event);
     }
 }
 
-/// Asks for finer steps than there are where the screen could show them. The coarse ones are shown
-/// meanwhile.
-fn ask(app: &mut App, feed: &Feed) {
+/// Does the part of an effect that is the terminal's, and says what came of it.
+fn come_of(outcome: Outcome, screen: &mut impl Write) -> String {
+    match outcome {
+        Outcome::Said(text) => text,
+        Outcome::Text { text, what } => {
+            let tmux = std::env::var("TMUX").ok();
+            match clipboard::copy(&text, screen, tmux.as_deref()) {
+                Ok(clipboard::Copied::Tmux) => format!("{what} copied to tmux and its terminal"),
+                Ok(clipboard::Copied::Asked) => {
+                    format!("{what} given to the terminal's clipboard, if it takes them")
+                }
+                Err(why) => why,
+            }
+        }
+    }
+}
+
+/// Asks for finer steps than there are where the screen could show them, and for what it shows beyond
+/// the steps. What is known is shown meanwhile.
+fn ask(app: &mut App, feed: &Feed, wanted: &[Query]) {
     let Some(details) = &feed.details else {
         return;
     };
-    if let Some(request) = app.wanted_detail()
-        && details.requests.try_send(request).is_err()
-    {
-        app.timeline.not_asked();
+    let queries = [app.wanted_detail(), app.wanted_answer(wanted)];
+    for query in queries.into_iter().flatten() {
+        if let Err(error) = details.requests.try_send(query) {
+            app.not_asked(&error.into_inner());
+        }
     }
+}
+
+/// The same of the other run's steps, while it is shown.
+fn ask_other(app: &mut App, feed: Option<&Feed>) {
+    let details = feed.and_then(|feed| feed.details.as_ref());
+    let Some((details, query)) = details.zip(app.wanted_of_other()) else {
+        return;
+    };
+    if let Err(error) = details.requests.try_send(query)
+        && let Some(other) = &mut app.other
+    {
+        other.app.not_asked(&error.into_inner());
+    }
+}
+
+/// How long the loop may sleep.
+fn patience(painter: &Painter, app: &App) -> Duration {
+    let frame = painter.patience(app.play_rate().is_some());
+    app.desk
+        .patience()
+        .map_or(frame, |asking| asking.min(frame))
 }
 
 /// The feed has ended. If it did not say how, its thread is gone.
@@ -168,12 +268,16 @@ fn lost_feed(app: &mut App) {
 fn draw(
     terminal: &mut Terminal<CrosstermBackend<BufWriter<File>>>,
     app: &App,
-    theme: &Theme,
-) -> io::Result<()> {
+    options: &ScreenOptions,
+) -> io::Result<Rect> {
+    let ScreenOptions { theme, keys, .. } = options;
     queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
-    terminal.draw(|frame| view::draw(frame.area(), frame.buffer_mut(), app, theme))?;
+    let drawn =
+        terminal.draw(|frame| view::draw(frame.area(), frame.buffer_mut(), app, theme, keys))?;
+    let area = drawn.area;
     queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
-    terminal.backend_mut().flush()
+    terminal.backend_mut().flush()?;
+    Ok(area)
 }
 
 /// Decides when to draw: only when something changed, and not too often.
@@ -199,6 +303,12 @@ impl Painter {
     fn changed(&mut self) {
         let frame = self.frame;
         self.due = Some(self.due.map_or(frame, |due| due.min(frame)));
+    }
+
+    fn changed_if(&mut self, shown: bool) {
+        if shown {
+            self.changed();
+        }
     }
 
     fn urgent(&mut self) {

@@ -61,11 +61,11 @@ pub fn wait<T>(
             },
             recv(input.events) -> event => match event {
                 Ok(Input::Event(Event::Key(key))) => {
-                    if let Some(Request::Act(Action::Quit)) = keys::request(key, None) {
+                    if let Some(Request::Act(Action::Quit)) = keys::pressed(&options.keys, key, None, false) {
                         return Ok(Waited::Left(Exit::Quit(Quit::Leave)));
                     }
                 }
-                Ok(Input::Event(_)) => {}
+                Ok(Input::Event(_) | Input::Resized) => {}
                 Ok(Input::Hangup) | Err(_) => return Ok(Waited::Left(Exit::Hangup)),
             },
         }

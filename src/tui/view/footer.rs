@@ -9,9 +9,9 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use crate::app::App;
+use crate::app::{App, Depth, Prompt, PromptKind, Screen};
 use crate::feed::Origin;
-use crate::tui::keys::{BINDINGS, Binding};
+use crate::tui::keys::{GROUPS, Group, KeyMap};
 use crate::tui::theme::{Glyphs, Theme};
 
 /// Rows that the footer needs: a run's failure is said in full.
@@ -33,7 +33,7 @@ fn trouble(app: &App) -> &str {
 /// Rows at most.
 const TALLEST: u16 = 4;
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) {
     if !trouble(app).is_empty() {
         let text = Text::styled(trouble(app), theme.error);
         let indented = Rect {
@@ -44,26 +44,99 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         let message = Paragraph::new(text).wrap(Wrap { trim: true });
         return message.render(indented, buf);
     }
+    match &app.prompt {
+        Some(prompt) => typed(app, prompt, theme, area.width).render(area, buf),
+        None => hints(app, theme, keys, area.width).render(area, buf),
+    }
+}
+
+/// The line that is being typed, and what it may become.
+fn typed(app: &App, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'static> {
+    let text = format!(" {}{}", prompt.kind.sign(), prompt.text);
+    // The end of a long line is what is being typed.
+    let room = usize::from(width.saturating_sub(1));
+    let from = text.chars().count().saturating_sub(room);
+    let shown: String = text.chars().skip(from).collect();
+    let mut left = room.saturating_sub(shown.chars().count());
+    let mut spans = vec![Span::raw(shown), Span::styled(" ", theme.cursor)];
+    let words = match prompt.kind {
+        PromptKind::Command => app.completions(&prompt.text),
+        PromptKind::Filter => Vec::new(),
+    };
+    for word in words {
+        let hint = Span::styled(format!("  {word}"), theme.dim);
+        if hint.width() > left {
+            break;
+        }
+        left -= hint.width();
+        spans.push(hint);
+    }
+    Line::from(spans)
+}
+
+/// Words of the footer, the most useful first. What a screen has no use for is left out.
+const ORDER: [&str; 17] = [
+    "help",
+    "quit",
+    "compare",
+    "screen",
+    "into, back",
+    "freeze",
+    "step",
+    "zoom",
+    "sort",
+    "pause",
+    "scale",
+    "chart",
+    "event",
+    "copy, export",
+    "traced",
+    "back",
+    "follow",
+];
+
+fn useful(word: &str, app: &App) -> bool {
+    let replay = app.origin == Origin::Replay;
+    let comparing = app.compared().is_some();
+    match word {
+        "compare" => app.other.is_some(),
+        // Nobody is training.
+        "pause" => !replay,
+        "sort" => {
+            !matches!(app.depth, Depth::Unit { .. } | Depth::Parameter { .. })
+                && app.screen != Screen::Run
+        }
+        "event" => !app.bookmarks.is_empty(),
+        "into, back" => comparing || app.depth != Depth::Network || app.screen != Screen::Run,
+        "chart" | "scale" => comparing || app.screen != Screen::Run,
+        _ => true,
+    }
+}
+
+/// Keys and what they do: as many whole ones as there is room for.
+fn hints(app: &App, theme: &Theme, keys: &KeyMap, width: u16) -> Line<'static> {
+    let mut groups: Vec<(usize, &Group)> = (GROUPS.iter().enumerate())
+        .filter(|(_, group)| !group.footer.is_empty() && useful(group.footer, app))
+        .collect();
+    let rank = |word: &str| ORDER.iter().position(|known| *known == word);
+    groups.sort_by_key(|(_, group)| rank(group.footer).unwrap_or(ORDER.len()));
+    let mut left = usize::from(width).saturating_sub(1);
     let mut spans = vec![Span::raw(" ")];
-    // Help and quit come first: a narrow terminal cuts the end.
-    let first = |binding: &&Binding| matches!(binding.footer, "help" | "quit");
-    let rest = |binding: &&Binding| !first(binding) && !binding.footer.is_empty();
-    let ordered = BINDINGS
-        .iter()
-        .filter(first)
-        .chain(BINDINGS.iter().filter(rest));
-    for binding in ordered {
-        let label = match theme.glyphs {
-            Glyphs::Ascii => binding.ascii,
-            Glyphs::Braille | Glyphs::Blocks => binding.label,
+    for (at, group) in groups {
+        let word = match group.footer {
+            "freeze" if app.origin == Origin::Replay => "play",
+            word => word,
         };
         // The footer has room for the first way to say it.
-        let label = label.split("  ").next().unwrap_or(label);
-        let label = label.split(", ").next().unwrap_or(label);
-        let replay = app.origin == Origin::Replay && binding.footer == "freeze";
-        let word = if replay { "play" } else { binding.footer };
-        spans.push(Span::styled(label, theme.key));
-        spans.push(Span::styled(format!(" {word}  "), theme.dim));
+        let label = keys.short_label(at, theme.glyphs == Glyphs::Ascii);
+        let label = Span::styled(label, theme.key);
+        let word = Span::styled(format!(" {word}"), theme.dim);
+        let needed = label.width() + word.width();
+        if needed > left || label.width() == 0 {
+            continue;
+        }
+        left = left.saturating_sub(needed + 2);
+        spans.extend([label, word, Span::raw("  ")]);
     }
-    Line::from(spans).render(area, buf);
+    Line::from(spans)
 }

@@ -5,27 +5,21 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Widget, Wrap};
 
-use crate::tui::keys::BINDINGS;
+use super::words::either;
+use crate::app::{App, COMMANDS};
+use crate::tui::keys::{GROUPS, KeyMap};
 use crate::tui::theme::{Glyphs, Theme};
 
-pub fn draw(area: Rect, buf: &mut Buffer, theme: &Theme) {
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) {
     let ascii = theme.glyphs == Glyphs::Ascii;
-    let label = |index: usize| {
-        if ascii {
-            BINDINGS[index].ascii
-        } else {
-            BINDINGS[index].label
-        }
-    };
-    let widest = (0..BINDINGS.len())
-        .map(|i| label(i).chars().count())
-        .max()
-        .unwrap_or(0);
-    let mut lines: Vec<Line> = (0..BINDINGS.len())
-        .map(|i| {
+    let labels: Vec<String> = (0..GROUPS.len()).map(|at| keys.label(at, ascii)).collect();
+    let widest = labels.iter().map(|label| label.chars().count()).max();
+    let widest = widest.unwrap_or(0);
+    let mut lines: Vec<Line> = (labels.iter().zip(GROUPS))
+        .map(|(label, group)| {
             Line::from(vec![
-                Span::styled(format!("{:>widest$}", label(i)), theme.key),
-                Span::raw(format!("  {}", BINDINGS[i].help)),
+                Span::styled(format!("{label:>widest$}"), theme.key),
+                Span::raw(format!("  {}", group.help)),
             ])
         })
         .collect();
@@ -39,8 +33,59 @@ pub fn draw(area: Rect, buf: &mut Buffer, theme: &Theme) {
         Line::raw("every: a parameter's movement changes sign every so many steps."),
         Line::raw("Sums close: LCA of all layers + residual = change of the loss."),
     ]);
-    lines.push(Line::styled("Any key closes this.", theme.dim));
-    popup(area, buf, theme, " Keys ", Text::from(lines));
+    lines.push(Line::styled("Any other key closes this.", theme.dim));
+    scrolled(area, buf, app, theme, (" Keys ", lines));
+}
+
+/// What can be typed behind `:`.
+pub fn draw_commands(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let row = |name: String, help: &str| {
+        Line::from(vec![
+            Span::styled(format!("{name:>16}"), theme.key),
+            Span::raw(format!("  {help}")),
+        ])
+    };
+    let mut lines = vec![
+        row("1234".to_owned(), "go to a step"),
+        row("oscillation".to_owned(), "a screen, by its name"),
+    ];
+    let commands = COMMANDS.iter();
+    lines.extend(commands.map(|command| {
+        let name = format!("{} {}", command.name, command.arguments);
+        row(name.trim_end().to_owned(), command.help)
+    }));
+    lines.push(Line::raw(""));
+    let keys = either(
+        theme,
+        "Tab completes, ↑ ↓ recall. Any other key closes this.",
+        "Tab completes, up and down recall. Any other key closes this.",
+    );
+    lines.push(Line::styled(keys, theme.dim));
+    scrolled(area, buf, app, theme, (" Commands ", lines));
+}
+
+/// A box that is scrolled where there is no room for all lines.
+fn scrolled(
+    area: Rect,
+    buf: &mut Buffer,
+    app: &App,
+    theme: &Theme,
+    (title, mut lines): (&str, Vec<Line>),
+) {
+    let rows = usize::from(area.height.saturating_sub(2));
+    let above = app.help_scroll.min(lines.len().saturating_sub(rows));
+    let below = lines.len().saturating_sub(above + rows);
+    lines.drain(..above);
+    if below > 0 {
+        lines.truncate(rows.saturating_sub(1));
+        let more = either(
+            theme,
+            "↑ ↓ scroll: more below",
+            "up, down scroll: more below",
+        );
+        lines.push(Line::styled(more, theme.dim));
+    }
+    popup(area, buf, theme, title, Text::from(lines));
 }
 
 /// Draws text in a box in the middle of the screen.

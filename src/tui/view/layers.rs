@@ -17,9 +17,10 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 use ratatui::widgets::Widget;
 
-use super::words::{either, elided, every, percent};
+use super::sheet::{NUMBER, nats, number, residual_style};
+use super::words::{self, either, elided, every, percent, width_of};
 use crate::analysis::bins::Extent;
-use crate::analysis::scale::{Scale, format_signed};
+use crate::analysis::scale::Scale;
 use crate::app::{App, GroupSums, Stretch};
 use crate::tui::theme::Theme;
 use crate::tui::widget::SignedBars;
@@ -29,7 +30,6 @@ const FIXED_ROWS: u16 = 4;
 /// A layer's row is at most so high.
 const TALLEST: u16 = 7;
 /// Widths of the number columns.
-const NUMBER: u16 = 9;
 const SMALL: u16 = 7;
 /// The narrowest sparkline that is still drawn.
 const NARROWEST: u16 = 8;
@@ -94,7 +94,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let table = Table::new(area, app, theme);
     table.draw_header(buf);
     table.draw_bars(buf);
-    for (place, layer) in table.shown.clone().enumerate() {
+    for (place, &layer) in table.listed[table.shown.clone()].iter().enumerate() {
         table.draw_layer(layer, table.row_top(place), buf);
     }
     table.draw_closing_rows(buf);
@@ -107,7 +107,8 @@ struct Table<'a> {
     theme: &'a Theme,
     columns: Columns,
     row_height: u16,
-    /// Layers in view.
+    /// Layers in the order of the list, and which of them are in view.
+    listed: Vec<usize>,
     shown: Range<usize>,
     /// The steps at the cursor, in the window, and all that may be shown.
     at: Stretch<'a>,
@@ -118,11 +119,13 @@ struct Table<'a> {
 impl<'a> Table<'a> {
     fn new(area: Rect, app: &'a App, theme: &'a Theme) -> Self {
         let layers = &app.header.layout.layers;
+        let listed = app.listed_layers();
         let rows = area.height - FIXED_ROWS;
-        let count = u16::try_from(layers.len()).unwrap_or(u16::MAX);
-        let row_height = (rows / count).clamp(1, TALLEST);
-        let fit = usize::from(rows / row_height).min(layers.len());
-        let first = app.scroll.min(layers.len() - fit);
+        let count = u16::try_from(listed.len()).unwrap_or(u16::MAX);
+        let row_height = (rows / count.max(1)).clamp(1, TALLEST);
+        let fit = usize::from(rows / row_height).min(listed.len());
+        let selected = listed.iter().position(|&layer| layer == app.layer);
+        let first = words::scrolled(selected.unwrap_or(0), fit, listed.len());
         let names = layers.iter().map(|layer| layer.name.chars().count());
         let name = u16::try_from(names.max().unwrap_or(0)).unwrap_or(u16::MAX);
         let timeline = &app.timeline;
@@ -135,6 +138,7 @@ impl<'a> Table<'a> {
             columns: Columns::new(area, name),
             row_height,
             shown: first..first + fit,
+            listed,
             at: cursor.map_or_else(
                 || timeline.stretch(&(0..0)),
                 |step| timeline.stretch(&(step..step + 1)),
@@ -169,6 +173,7 @@ impl<'a> Table<'a> {
         let layers = self.app.timeline.layers();
         let name = match self.shown.len() {
             shown if shown == layers => "layer".to_owned(),
+            0 => format!("0/{layers}"),
             _ => format!("{}-{}/{layers}", self.shown.start + 1, self.shown.end),
         };
         let steps = self.window.steps();
@@ -225,7 +230,7 @@ impl<'a> Table<'a> {
         let cursor = (self.app.window.cursor(self.app.timeline.end()))
             .filter(|_| !self.app.window.follows())
             .and_then(|step| self.window.column_of(step, columns));
-        for (place, layer) in self.shown.clone().enumerate() {
+        for (place, &layer) in self.listed[self.shown.clone()].iter().enumerate() {
             let row = Rect {
                 y: self.row_top(place),
                 height: self.row_height,
@@ -248,7 +253,11 @@ impl<'a> Table<'a> {
         let name = &self.app.header.layout.layers[layer].name;
         let width = usize::from(self.columns.name.width).saturating_sub(1);
         let name = elided(name, width, self.theme);
-        self.left(buf, y, self.columns.name, &name, Style::default());
+        let style = match layer == self.app.layer {
+            true => self.theme.selected,
+            false => Style::default(),
+        };
+        self.left(buf, y, self.columns.name, &name, style);
         self.draw_numbers(buf, y, |steps| steps.layer_sums(layer));
         let share = self.all.layer_sums(layer).lca / self.all.total_sums().lca;
         self.right(
@@ -263,13 +272,8 @@ impl<'a> Table<'a> {
     /// Allocations in the three ranges of steps, and what the parameters did in the window.
     fn draw_numbers(&self, buf: &mut Buffer, y: u16, sums: impl Fn(&Stretch<'a>) -> GroupSums) {
         for (column, steps) in self.ranges() {
-            let lca = sums(steps).lca;
-            let style = match lca {
-                lca if lca < 0.0 => self.theme.help,
-                lca if lca > 0.0 => self.theme.hurt,
-                _ => Style::default(),
-            };
-            self.right(buf, y, column, &number(lca), style);
+            let (text, style) = nats(sums(steps).lca, self.theme);
+            self.right(buf, y, column, &text, style);
         }
         let window = sums(&self.window);
         let (help, flips) = (percent(window.help_share()), every(window.steps_per_flip()));
@@ -295,12 +299,9 @@ impl<'a> Table<'a> {
         self.left(buf, y + 2, columns.name, "residual", theme.header);
         for (column, steps) in self.ranges() {
             let (change, residual) = (steps.loss_change(), steps.residual());
-            self.right(buf, y + 1, column, &number(change), Style::default());
-            let style = match self.closes(steps.len(), change, residual) {
-                true => theme.dim,
-                false => theme.warning,
-            };
-            self.right(buf, y + 2, column, &number(residual), style);
+            self.right(buf, y + 1, column, &number(change, theme), Style::default());
+            let style = residual_style(app, theme, steps);
+            self.right(buf, y + 2, column, &number(residual, theme), style);
         }
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let each = self.all.gradient_evals() as f64 / self.all.len() as f64;
@@ -312,16 +313,6 @@ impl<'a> Table<'a> {
                 text = format!("{text}; points of up to {coarsest} steps");
             }
             self.left(buf, y + 2, columns.bars, &text, theme.dim);
-        }
-    }
-
-    /// Whether the sum can be trusted: a step's residual is within the run's tolerance, that of many
-    /// steps within a hundredth of the change of the loss.
-    fn closes(&self, steps: u64, change: f64, residual: f64) -> bool {
-        let tolerance = self.app.header.tolerance;
-        match steps {
-            0 | 1 => residual.abs() <= tolerance,
-            _ => residual.abs() <= tolerance.max(change.abs() / 100.0),
         }
     }
 
@@ -346,13 +337,4 @@ impl<'a> Table<'a> {
         };
         cell.intersection(self.area)
     }
-}
-
-fn width_of(text: &str) -> u16 {
-    u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX)
-}
-
-/// A signed number that fits its column with a blank before it.
-fn number(value: f64) -> String {
-    format_signed(value, usize::from(NUMBER) - 1)
 }

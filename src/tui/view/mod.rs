@@ -1,28 +1,130 @@
 //! One file a screen or panel; each has one function that draws it from the state.
 
+mod cells;
+mod class_curves;
+mod classes;
+mod compare;
+mod decomposition;
+mod distribution;
+mod distribution_numbers;
+#[cfg(test)]
+mod drill_tests;
 mod footer;
+mod held_out;
 mod help;
+mod layer;
 mod layers;
 mod loss;
 mod overview;
+mod parameter;
 mod question;
+mod sheet;
+mod spread;
+mod status;
+mod tabs;
+#[cfg(test)]
+pub(crate) mod testing;
 mod title;
+mod unit;
+mod unit_curves;
 pub(super) mod words;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
+use super::keys::KeyMap;
 use super::theme::Theme;
-use crate::app::{App, Overlay};
+use crate::app::{App, Depth, Overlay, Screen};
+use crate::query::Query;
 
 /// The smallest screen that is drawn.
 const SMALLEST: (u16, u16) = (60, 16);
 
+/// A screen: how it is drawn, and what it wants to know beyond the steps, in an area of its own.
+struct View {
+    draw: fn(Rect, &mut Buffer, &App, &Theme),
+    wants: fn(Rect, &App, &Theme) -> Vec<Query>,
+}
+
+/// What the app shows.
+fn view_of(app: &App) -> View {
+    let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
+    if app.compared().is_some() {
+        return View {
+            draw: compare::draw,
+            wants: compare::wants,
+        };
+    }
+    match (app.depth, app.screen) {
+        (Depth::Network, Screen::Decomposition) => View {
+            draw: decomposition::draw,
+            wants: nothing,
+        },
+        (Depth::Layer(_), _) => View {
+            draw: layer::draw,
+            wants: layer::wants,
+        },
+        (Depth::Unit { .. }, _) => View {
+            draw: unit::draw,
+            wants: unit::wants,
+        },
+        (Depth::Parameter { .. }, _) => View {
+            draw: parameter::draw,
+            wants: parameter::wants,
+        },
+        (Depth::Network, Screen::Classes) => View {
+            draw: classes::draw,
+            wants: classes::wants,
+        },
+        (Depth::Network, Screen::Distribution) => View {
+            draw: distribution::draw,
+            wants: distribution::wants,
+        },
+        (Depth::Network, Screen::HeldOut) => View {
+            draw: held_out::draw,
+            wants: held_out::wants,
+        },
+        (
+            Depth::Network,
+            Screen::Overview | Screen::Oscillation | Screen::Synchronisation | Screen::Run,
+        ) => View {
+            draw: overview::draw,
+            wants: nothing,
+        },
+    }
+}
+
+fn too_small(area: Rect) -> bool {
+    area.width < SMALLEST.0 || area.height < SMALLEST.1
+}
+
+/// The title, the tabs, the screen and the footer.
+fn parts(area: Rect, app: &App) -> [Rect; 4] {
+    let below = footer::height(app, area.width);
+    let row = |y, height| Rect { y, height, ..area };
+    [
+        row(area.y, 1),
+        row(area.y + 1, 1),
+        row(area.y + 2, area.height - 2 - below),
+        row(area.bottom() - below, below),
+    ]
+}
+
+/// What the screen wants to know beyond the steps, the most important first.
+#[must_use]
+pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
+    if too_small(area) {
+        return Vec::new();
+    }
+    let [_, _, screen, _] = parts(area, app);
+    (view_of(app).wants)(screen, app, theme)
+}
+
 /// Draws everything.
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) {
     let (width, height) = SMALLEST;
-    if area.width < width || area.height < height {
+    if too_small(area) {
         let text = format!(
             "lcascope needs {width}x{height} cells; this terminal has {}x{}. Training goes on.",
             area.width, area.height
@@ -32,23 +134,14 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
             .render(area, buf);
         return;
     }
-    let title = Rect { height: 1, ..area };
-    let below = footer::height(app, area.width);
-    let footer = Rect {
-        y: area.bottom() - below,
-        height: below,
-        ..area
-    };
-    let screen = Rect {
-        y: area.y + 1,
-        height: area.height - 1 - below,
-        ..area
-    };
+    let [title, tabs, screen, footer] = parts(area, app);
     title::draw(title, buf, app, theme);
-    overview::draw(screen, buf, app, theme);
-    footer::draw(footer, buf, app, theme);
+    tabs::draw(tabs, buf, app, theme);
+    (view_of(app).draw)(screen, buf, app, theme);
+    footer::draw(footer, buf, app, theme, keys);
     match app.overlay {
-        Some(Overlay::Help) => help::draw(area, buf, theme),
+        Some(Overlay::Help) => help::draw(area, buf, app, theme, keys),
+        Some(Overlay::Commands) => help::draw_commands(area, buf, app, theme),
         Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}
     }
@@ -63,106 +156,9 @@ mod tests {
     use super::*;
     use crate::app::Action;
     use crate::feed::{FeedEvent, Origin};
-    use crate::layout::{ParamLayout, TensorKind};
-    use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
+    use crate::record::Status;
     use crate::tui::theme::{ColorLevel, Glyphs};
-
-    fn header(layers: usize) -> RunHeader {
-        let mut layout = ParamLayout::default();
-        for layer in 0..layers {
-            let name = format!("block{}.conv{layer}", layer / 3);
-            layout.push_layer(&name, "linear", 3, &[(TensorKind::Weight, vec![3, 4])]);
-        }
-        RunHeader {
-            producer: "lcascope test".to_owned(),
-            created: "2026-01-01T00:00:00Z".to_owned(),
-            device: "cpu".to_owned(),
-            dataset: "MNIST sample".to_owned(),
-            integrator: "adaptive".to_owned(),
-            slice_size: 1,
-            network: "mnist-fc".to_owned(),
-            planned_steps: 500,
-            steps_per_epoch: 24,
-            tolerance: 1e-3,
-            layout,
-            ..RunHeader::default()
-        }
-    }
-
-    /// A run whose every step changes the loss by the sum of its layers and a residual.
-    fn app(layers: usize, allocations: &[f64]) -> App {
-        let mut app = App::new(Arc::new(header(layers)), Origin::Live);
-        app.event(FeedEvent::Start(Losses {
-            train: 2.5,
-            ..Losses::default()
-        }));
-        let mut loss = 2.5;
-        for (step, &a) in (0..).zip(allocations) {
-            let layers: Vec<LayerSummary> = (0..layers)
-                .map(|l| {
-                    let lca = if l % 2 == 0 { a } else { -a / 2.0 };
-                    LayerSummary {
-                        lca,
-                        lca_min: lca,
-                        lca_max: lca,
-                        helped: 6,
-                        hurt: 4,
-                        update_flips: 2,
-                        ..LayerSummary::default()
-                    }
-                })
-                .collect();
-            let total: f64 = layers.iter().map(|l| l.lca).sum();
-            let before = loss;
-            loss += total + 1e-4;
-            app.event(FeedEvent::Steps(vec![StepSummary {
-                first: step,
-                end: step + 1,
-                epoch: 0.0,
-                learning_rate: 0.05,
-                batch_loss: before,
-                seconds: 0.1,
-                gradient_evals: 2,
-                segments: 2,
-                loss_before: before,
-                loss_after: loss,
-                train_accuracy: 0.9,
-                test_loss: loss + 0.1,
-                test_accuracy: 0.8,
-                loss_min: loss,
-                loss_max: loss,
-                test_min: loss + 0.1,
-                test_max: loss + 0.1,
-                total,
-                residual: 1e-4,
-                worst_residual: 1e-4,
-                above_tolerance: 0,
-                layers,
-            }]));
-        }
-        app
-    }
-
-    fn theme() -> Theme {
-        Theme::new(ColorLevel::TrueColor, Glyphs::Braille)
-    }
-
-    fn text(app: &App, width: u16, height: u16, theme: &Theme) -> String {
-        let area = Rect::new(0, 0, width, height);
-        let mut buf = Buffer::empty(area);
-        draw(area, &mut buf, app, theme);
-        let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
-        (0..height)
-            .map(|y| line(y).trim_end().to_owned() + "\n")
-            .collect()
-    }
-
-    fn row<'a>(screen: &'a str, name: &str) -> Vec<&'a str> {
-        let line = screen
-            .lines()
-            .find(|line| line.trim_start().starts_with(name));
-        line.unwrap_or_default().split_whitespace().collect()
-    }
+    use testing::{any_glyphs, app, app_of, header, odd_allocations, row, text, theme};
 
     #[test]
     fn the_overview_closes_at_every_common_size() {
@@ -247,14 +243,17 @@ mod tests {
     }
 
     #[test]
-    fn help_names_every_key_and_fits_the_smallest_common_terminal() {
+    fn help_names_every_key_and_scrolls_where_there_is_no_room() {
         let mut app = app(3, &[0.1]);
         app.act(Action::Help);
-        let screen = text(&app, 80, 24, &theme());
-        for binding in crate::tui::keys::BINDINGS {
-            assert!(screen.contains(binding.help), "{}\n{screen}", binding.help);
+        let mut screen = text(&app, 80, 24, &theme());
+        assert!(screen.contains("more below"), "{screen}");
+        app.act(Action::Select(100));
+        screen += &text(&app, 80, 24, &theme());
+        for group in crate::tui::keys::GROUPS {
+            assert!(screen.contains(group.help), "{}\n{screen}", group.help);
         }
-        assert!(screen.contains("Any key closes this"), "{screen}");
+        assert!(screen.contains("Any other key closes this"), "{screen}");
     }
 
     #[test]
@@ -281,7 +280,7 @@ mod tests {
             screen.contains("/40") && screen.contains("block0.conv0 "),
             "{screen}"
         );
-        app.act(Action::Scroll(39));
+        app.act(Action::Select(39));
         let screen = text(&app, 80, 24, &theme());
         assert!(screen.contains("block13.conv39"), "{screen}");
     }
@@ -307,14 +306,19 @@ mod tests {
             width in 1u16..260,
             height in 1u16..90,
             layers in 0usize..30,
-            allocations in prop::collection::vec(prop_oneof![
-                any::<f64>(), -1.0f64..1.0, Just(0.0), Just(f64::NAN), Just(f64::INFINITY),
-            ], 0..40),
+            allocations in odd_allocations(),
             overlay in 0u8..3,
-            glyphs in prop_oneof![Just(Glyphs::Braille), Just(Glyphs::Blocks), Just(Glyphs::Ascii)],
+            glyphs in any_glyphs(),
             moves in prop::collection::vec(-60i64..60, 0..4),
+            screen in prop::sample::select(Screen::ALL.to_vec()),
+            (classes, held_out, focus) in (0usize..12, any::<bool>(), 0usize..6),
         ) {
-            let mut app = app(layers, &allocations);
+            let mut header = header(layers);
+            header.held_out_lca = held_out;
+            header.classes = (0..classes).map(|class| class.to_string()).collect();
+            let mut app = app_of(header, &allocations);
+            app.act(Action::Screen(screen));
+            app.focus = focus;
             for steps in moves {
                 app.act(Action::Move(steps));
                 app.act(Action::ZoomIn);
@@ -324,7 +328,10 @@ mod tests {
                 2 => app.act(Action::Quit),
                 _ => {}
             }
-            text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));
+            let theme = Theme::new(ColorLevel::Ansi16, glyphs);
+            let shown = text(&app, width, height, &theme);
+            prop_assert!(glyphs != Glyphs::Ascii || shown.is_ascii(), "{}", shown);
+            let _ = wants(Rect::new(0, 0, width, height), &app, &theme);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Words and numbers as the screens write them.
 
-use ratatui::text::Span;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Span, Text};
+use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use crate::tui::theme::{Glyphs, Theme};
 use crate::tui::widget;
@@ -22,6 +25,24 @@ pub fn loss(nats: f64) -> String {
     }
 }
 
+/// A sentence where a screen has nothing else to show.
+pub fn sentence(area: Rect, text: &str, theme: &Theme, buf: &mut Buffer) {
+    let inside = Rect {
+        x: area.x + 2.min(area.width),
+        y: area.y + 1.min(area.height),
+        width: area.width.saturating_sub(4),
+        height: area.height.saturating_sub(1),
+    };
+    let text = match theme.glyphs {
+        Glyphs::Ascii => text.replace('…', "..."),
+        Glyphs::Braille | Glyphs::Blocks => text.to_owned(),
+    };
+    let text = Text::styled(text, theme.dim);
+    Paragraph::new(text)
+        .wrap(Wrap { trim: true })
+        .render(inside, buf);
+}
+
 /// Parts joined by `between` that fit `room` cells: what there is no room for goes, the highest rank
 /// first. The part of rank 0 stays.
 pub fn fitting(mut parts: Vec<(u8, String)>, between: &str, room: usize) -> String {
@@ -36,10 +57,23 @@ pub fn fitting(mut parts: Vec<(u8, String)>, between: &str, room: usize) -> Stri
     }
 }
 
+/// The first row of a list of `count` to show where `fit` have room, so that the selected one is seen,
+/// in the middle as far as the ends allow.
+pub fn scrolled(selected: usize, fit: usize, count: usize) -> usize {
+    selected
+        .saturating_sub(fit / 2)
+        .min(count.saturating_sub(fit))
+}
+
 /// A name in at most `width` cells, cut behind the middle: numbers tend to stand before it, what the
 /// layer does at the end.
 pub fn elided(name: &str, width: usize, theme: &Theme) -> String {
     widget::elided(name, width, theme.glyphs)
+}
+
+/// The cells that a text takes.
+pub fn width_of(text: &str) -> u16 {
+    u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX)
 }
 
 /// A share as a percentage in six columns: ` 52.1%`; blank for NaN.

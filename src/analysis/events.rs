@@ -1,0 +1,489 @@
+//! What happened in a run, for the marks on its timeline: found step by step, in bounded memory.
+//!
+//! | kind | when | number |
+//! |---|---|---|
+//! | residual | the residual's magnitude is above the tolerance | the magnitude, in nats |
+//! | not finite | first step of a stretch in which the loss, the residual or a layer's A is NaN or infinite | layers whose A is |
+//! | loss spike | the loss rises far more than is usual | the rise, in nats |
+//! | synchronised | many layers have one of their deepest moments of learning | these layers |
+//!
+//! **Loss spike.** `d_t = L_{t+1} − L_t`; m is the median of the last 64 d before it, and s their median
+//! distance from m times 1.4826 (the standard deviation, if they are normal, but outliers do not move
+//! it). A step is a spike if
+//!
+//! ```text
+//! d − m > 12 s,   d > L_t / 100,   and 16 steps are known
+//!
+//! d = ±0.01 for 64 steps: m = 0, s = 0.015. Then d = 0.15 is no spike, and d = 0.2 at L = 2 is one.
+//! ```
+//!
+//! No normal noise reaches 12 s; nor does a smooth curve, whose d hardly changes from one step to the
+//! next while s is what they have changed over 64.
+//!
+//! **Synchronised.** A step at which at least three layers, and a quarter of them all, have one of their
+//! 20 deepest moments ([`super::moments`]) of the run so far. While a run goes on, deeper moments push
+//! shallower ones out, and such a step may cease to be one.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::moments::{KEEP, Moments, shared};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum EventKind {
+    Residual,
+    NotFinite,
+    LossSpike,
+    Synchronised,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub step: u64,
+    pub kind: EventKind,
+    /// See the module's table; always finite.
+    pub value: f64,
+}
+
+/// What is said of one step.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    pub step: u64,
+    /// Training loss before and after it, in nats.
+    pub loss_before: f64,
+    pub loss_after: f64,
+    /// In nats.
+    pub residual: f64,
+    /// `[L]`: A of the layers, in nats.
+    pub lca: &'a [f64],
+}
+
+/// What is an event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rules {
+    /// The run's, for the residual of a step, in nats.
+    pub tolerance: f64,
+    /// Standard deviations from the median that make a spike.
+    pub spike: f64,
+    /// Share of the loss that a spike has at least.
+    pub spike_share: f64,
+    /// Share of the layers that a synchronised step has at least.
+    pub layers_share: f64,
+    /// Events kept of each kind: the strongest (of what is not finite, the first). All are counted.
+    pub keep: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            tolerance: 1e-3,
+            spike: 12.0,
+            spike_share: 0.01,
+            layers_share: 0.25,
+            keep: 256,
+        }
+    }
+}
+
+/// Layers that have to be synchronised, at least.
+const LEAST_LAYERS: usize = 3;
+
+/// Rises of the loss that say what is usual: so many, and no judgement on fewer.
+const WINDOW: usize = 64;
+const LEAST_WINDOW: usize = 16;
+
+/// Watches a run.
+#[derive(Clone, Debug)]
+pub struct Detector {
+    rules: Rules,
+    newest: Option<u64>,
+    moments: Moments,
+    /// The latest changes of the loss, in nats; all finite.
+    changes: VecDeque<f64>,
+    /// The last step was not finite.
+    broken: bool,
+    residuals: Strongest,
+    not_finite: Strongest,
+    spikes: Strongest,
+}
+
+impl Detector {
+    #[must_use]
+    pub fn new(layers: usize, rules: Rules) -> Self {
+        Self {
+            rules,
+            newest: None,
+            moments: Moments::new(layers, KEEP),
+            changes: VecDeque::with_capacity(WINDOW),
+            broken: false,
+            residuals: Strongest::default(),
+            not_finite: Strongest::default(),
+            spikes: Strongest::default(),
+        }
+    }
+
+    /// Takes in the next single step. One that is not after all before it is left out.
+    ///
+    /// O(L), and two medians of 64.
+    pub fn push(&mut self, step: &Step) {
+        if self.newest.is_some_and(|newest| step.step <= newest) {
+            return;
+        }
+        self.newest = Some(step.step);
+        self.moments.push(step.step, step.lca);
+        self.finite(step);
+        let residual = step.residual.abs();
+        if residual > self.rules.tolerance && residual.is_finite() {
+            let event = event(step, EventKind::Residual, residual);
+            self.residuals.add(event, self.rules.keep);
+        }
+        self.spike(step);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a count of layers")]
+    fn finite(&mut self, step: &Step) {
+        let layers = step.lca.iter().filter(|a| !a.is_finite()).count();
+        let finite = step.loss_after.is_finite() && step.residual.is_finite() && layers == 0;
+        if !finite && !self.broken {
+            let event = event(step, EventKind::NotFinite, layers as f64);
+            self.not_finite.add(event, self.rules.keep);
+        }
+        self.broken = !finite;
+    }
+
+    fn spike(&mut self, step: &Step) {
+        let rise = step.loss_after - step.loss_before;
+        if !rise.is_finite() {
+            return;
+        }
+        let enough = rise > self.rules.spike_share * step.loss_before.abs() && rise > 0.0;
+        if enough && self.changes.len() >= LEAST_WINDOW {
+            let (median, deviation) = usual(&self.changes);
+            if rise - median > self.rules.spike * deviation {
+                let event = event(step, EventKind::LossSpike, rise);
+                self.spikes.add(event, self.rules.keep);
+            }
+        }
+        if self.changes.len() == WINDOW {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(rise);
+    }
+
+    /// The layers' moments of learning.
+    #[must_use]
+    pub fn moments(&self) -> &Moments {
+        &self.moments
+    }
+
+    /// Events of this kind so far, also those that are not kept.
+    #[must_use]
+    pub fn count(&self, kind: EventKind) -> u64 {
+        match kind {
+            EventKind::Residual => self.residuals.count,
+            EventKind::NotFinite => self.not_finite.count,
+            EventKind::LossSpike => self.spikes.count,
+            EventKind::Synchronised => self.synchronised().count() as u64,
+        }
+    }
+
+    /// The kept events, by step and then by kind.
+    #[must_use]
+    pub fn events(&self) -> Vec<Event> {
+        let kept = [&self.residuals, &self.not_finite, &self.spikes];
+        let kept = kept.into_iter().flat_map(Strongest::kept);
+        let mut together = Strongest::default();
+        self.synchronised()
+            .for_each(|event| together.add(event, self.rules.keep));
+        let mut events: Vec<Event> = kept.chain(together.kept()).collect();
+        events.sort_unstable_by_key(|event| (event.step, event.kind));
+        events
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts of layers")]
+    fn synchronised(&self) -> impl Iterator<Item = Event> {
+        let share = self.rules.layers_share * self.moments.layers() as f64;
+        let shared = shared(&self.moments.sets()).steps.into_iter();
+        shared
+            .filter(move |at| at.layers >= LEAST_LAYERS && at.layers as f64 >= share)
+            .map(|at| Event {
+                step: at.step,
+                kind: EventKind::Synchronised,
+                value: at.layers as f64,
+            })
+    }
+}
+
+fn event(step: &Step, kind: EventKind, value: f64) -> Event {
+    Event {
+        step: step.step,
+        kind,
+        value,
+    }
+}
+
+/// Median, and median distance from it as a standard deviation, of finite numbers; at least one.
+fn usual(changes: &VecDeque<f64>) -> (f64, f64) {
+    let mut values: Vec<f64> = changes.iter().copied().collect();
+    let middle = median(&mut values);
+    for value in &mut values {
+        *value = (*value - middle).abs();
+    }
+    (middle, 1.4826 * median(&mut values))
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let (below, above) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+    0.5 * below + 0.5 * above
+}
+
+/// The strongest events of one kind, and the count of all.
+#[derive(Clone, Debug, Default)]
+struct Strongest {
+    count: u64,
+    /// The weakest on top.
+    kept: BinaryHeap<Reverse<Ranked>>,
+}
+
+impl Strongest {
+    fn add(&mut self, event: Event, keep: usize) {
+        self.count = self.count.saturating_add(1);
+        self.kept.push(Reverse(Ranked(event)));
+        if self.kept.len() > keep {
+            self.kept.pop();
+        }
+    }
+
+    fn kept(&self) -> impl Iterator<Item = Event> {
+        self.kept.iter().map(|Reverse(Ranked(event))| *event)
+    }
+}
+
+/// By strength; of equal ones the earlier is stronger. Of what is not finite the first is all that
+/// matters.
+#[derive(Clone, Copy, Debug)]
+struct Ranked(Event);
+
+impl Ranked {
+    fn strength(&self) -> f64 {
+        match self.0.kind {
+            EventKind::NotFinite => 0.0,
+            _ => self.0.value,
+        }
+    }
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let strength = self.strength().total_cmp(&other.strength());
+        strength.then(other.0.step.cmp(&self.0.step))
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Ranked {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    /// Follows losses, with no residual.
+    fn watch(losses: &[f64]) -> Detector {
+        let mut detector = Detector::new(1, Rules::default());
+        for (step, pair) in (0..).zip(losses.windows(2)) {
+            detector.push(&Step {
+                step,
+                loss_before: pair[0],
+                loss_after: pair[1],
+                residual: 0.0,
+                lca: &[pair[1] - pair[0]],
+            });
+        }
+        detector
+    }
+
+    fn steps_of(detector: &Detector, kind: EventKind) -> Vec<u64> {
+        let events = detector.events().into_iter();
+        events
+            .filter(|event| event.kind == kind)
+            .map(|event| event.step)
+            .collect()
+    }
+
+    #[test]
+    fn the_example_of_the_module() {
+        let mut losses: Vec<f64> = (0..65)
+            .map(|t| if t % 2 == 0 { 2.0 } else { 2.01 })
+            .collect();
+        losses.push(2.15);
+        assert_eq!(watch(&losses).count(EventKind::LossSpike), 0);
+        losses[65] = 2.2;
+        let detector = watch(&losses);
+        let [
+            Event {
+                step: 64,
+                kind: EventKind::LossSpike,
+                value,
+            },
+        ] = detector.events()[..]
+        else {
+            panic!("{:?}", detector.events());
+        };
+        assert!((value - 0.2).abs() < 1e-12);
+    }
+
+    #[test]
+    fn smooth_and_noisy_curves_have_no_spikes() {
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        let mut noise = |size: f64| -> f64 {
+            let normal: f64 = StandardNormal.sample(&mut rng);
+            size * normal
+        };
+        let t = || (0..20_000).map(f64::from);
+        let curves: [Vec<f64>; 6] = [
+            t().map(|t| 2.3 * (-t / 500.0).exp()).collect(),
+            t().map(|t| 1.0 + 0.5 * (t / 30.0).sin()).collect(),
+            t().map(|t| 1.0 + (t - 10_000.0).powi(2) / 1e8).collect(),
+            t().map(|_| 1.0).collect(),
+            t().map(|t| 2.0 * (-t / 5000.0).exp() + noise(0.05))
+                .collect(),
+            // A walk, whose changes are independent.
+            t().scan(500.0, |l, _| {
+                *l += noise(3.0);
+                Some(*l)
+            })
+            .collect(),
+        ];
+        for (index, losses) in curves.iter().enumerate() {
+            assert_eq!(
+                watch(losses).count(EventKind::LossSpike),
+                0,
+                "curve {index}"
+            );
+        }
+    }
+
+    #[test]
+    fn planted_spikes_are_found() {
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let mut losses: Vec<f64> = (0..3000)
+            .map(|t| 2.0 * (-f64::from(t) / 800.0).exp() + 0.1 + 0.01 * rng.random::<f64>())
+            .collect();
+        for t in [500, 1200, 2900] {
+            losses[t] += 0.5;
+        }
+        let detector = watch(&losses);
+        assert_eq!(steps_of(&detector, EventKind::LossSpike), [499, 1199, 2899]);
+        assert_eq!(detector.count(EventKind::LossSpike), 3);
+    }
+
+    #[test]
+    fn what_is_not_finite_is_told_once_a_stretch() {
+        let mut losses = vec![1.0; 40];
+        losses[10..13].fill(f64::NAN);
+        losses[30] = f64::INFINITY;
+        let detector = watch(&losses);
+        // Steps that end there, and steps that begin there and have no A.
+        assert_eq!(steps_of(&detector, EventKind::NotFinite), [9, 29]);
+        assert_eq!(detector.count(EventKind::NotFinite), 2);
+        assert!(detector.events().iter().all(|event| event.value == 1.0));
+    }
+
+    #[test]
+    fn the_strongest_residuals_are_kept_and_all_counted() {
+        let rules = Rules {
+            keep: 3,
+            ..Rules::default()
+        };
+        let mut detector = Detector::new(0, rules);
+        for (step, residual) in (0..).zip([0.002, 1e-4, -0.5, 0.001, 0.1, 0.002, f64::NAN, 0.002]) {
+            let step = Step {
+                step,
+                loss_before: 1.0,
+                loss_after: 1.0,
+                residual,
+                lca: &[],
+            };
+            detector.push(&step);
+            // Told twice.
+            detector.push(&step);
+        }
+        assert_eq!(steps_of(&detector, EventKind::Residual), [0, 2, 4]);
+        assert_eq!(detector.count(EventKind::Residual), 5);
+        assert_eq!(steps_of(&detector, EventKind::NotFinite), [6]);
+    }
+
+    #[test]
+    fn layers_that_dip_together_are_told() {
+        let mut rng = ChaCha8Rng::seed_from_u64(10);
+        let mut detector = Detector::new(8, Rules::default());
+        for step in 0..500_u64 {
+            // At step 100 seven layers dip, at 200 two.
+            let dips = match step {
+                100 => 7,
+                200 => 2,
+                _ => 0,
+            };
+            let lca: Vec<f64> = (0..8)
+                .map(|layer| -rng.random::<f64>() - if layer < dips { 2.0 } else { 0.0 })
+                .collect();
+            detector.push(&Step {
+                step,
+                loss_before: 1.0,
+                loss_after: 1.0,
+                residual: 0.0,
+                lca: &lca,
+            });
+        }
+        let events = detector.events();
+        let at = events.iter().find(|event| event.step == 100).unwrap();
+        assert_eq!((at.kind, at.value), (EventKind::Synchronised, 7.0));
+        assert!(
+            events
+                .iter()
+                .all(|event| event.value >= 3.0 && event.step != 200),
+            "{events:?}"
+        );
+        assert_eq!(detector.count(EventKind::Synchronised), events.len() as u64);
+        assert_eq!(detector.moments().layers(), 8);
+    }
+
+    proptest! {
+        #[test]
+        fn takes_anything_and_keeps_little(
+            steps in prop::collection::vec(
+                (any::<u8>(), prop::array::uniform6(prop::num::f64::ANY)), 0..80),
+            keep in 0_usize..4,
+        ) {
+            let rules = Rules { keep, tolerance: 0.0, ..Rules::default() };
+            let mut detector = Detector::new(3, rules);
+            for (step, [loss_before, loss_after, residual, a, b, c]) in steps {
+                let lca = [a, b, c];
+                let lca = &lca[..usize::from(step % 4)];
+                detector.push(&Step { step: step.into(), loss_before, loss_after, residual, lca });
+            }
+            let events = detector.events();
+            prop_assert!(events.len() <= 4 * keep);
+            prop_assert!(events.iter().all(|event| event.value.is_finite()));
+            prop_assert!(events.is_sorted_by_key(|event| (event.step, event.kind)));
+        }
+    }
+}

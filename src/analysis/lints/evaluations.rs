@@ -1,0 +1,59 @@
+//! The held-out loss rises while the training loss falls.
+
+use super::{Lint, LintKind};
+
+/// Rises in a row that are no chance any more: of six numbers in any order, one in 720 orders.
+const RISES: u64 = 5;
+
+/// Losses of an evaluation, in nats.
+#[derive(Clone, Copy, Debug)]
+struct Losses {
+    train: f64,
+    held_out: f64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Evaluations {
+    /// Before the held-out loss began to rise, and the latest.
+    first: Option<Losses>,
+    latest: Option<Losses>,
+    /// Of the latest.
+    step: Option<u64>,
+    rises: u64,
+}
+
+impl Evaluations {
+    pub(super) fn push(&mut self, step: u64, train: f64, held_out: f64) {
+        if self.step.is_some_and(|newest| step <= newest) {
+            return;
+        }
+        self.step = Some(step);
+        let losses = Losses { train, held_out };
+        if !train.is_finite() || !held_out.is_finite() {
+            (self.first, self.latest, self.rises) = (None, None, 0);
+            return;
+        }
+        let rises = self.latest.is_some_and(|latest| held_out > latest.held_out);
+        if rises {
+            self.rises = self.rises.saturating_add(1);
+        } else {
+            self.rises = 0;
+            self.first = Some(losses);
+        }
+        self.latest = Some(losses);
+    }
+
+    pub(super) fn lint(&self) -> Option<Lint> {
+        let (first, latest) = (self.first?, self.latest?);
+        if self.rises < RISES || latest.train >= first.train {
+            return None;
+        }
+        let rises = self.rises;
+        let text = format!(
+            "held-out loss has risen in {rises} evaluations in a row ({:.4} to {:.4} nats) \
+             while the training loss fell ({:.4} to {:.4})",
+            first.held_out, latest.held_out, first.train, latest.train
+        );
+        Some(Lint::new(LintKind::Overfitting, text, None, self.step?))
+    }
+}

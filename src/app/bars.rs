@@ -1,0 +1,81 @@
+//! A stretch of steps in columns whose sums are exact.
+//!
+//! ```text
+//! entries   |-32-|-32-|-32-|-32-|-32-|-32-|-32-|-1|1|1|       never cut
+//! columns   |-------64-----|------64-----| …                  as many entries in each as it takes
+//! ```
+//!
+//! A line may show an entry in every column that it touches. A bar may not: then the bars would add up
+//! to more than there is. So bars are made of whole entries, and there may be somewhat fewer of them
+//! than the chart has columns.
+
+use std::ops::Range;
+
+use super::stretch::Stretch;
+
+/// Columns in order, without gaps; together they are the stretch.
+pub struct Bars<'a>(Vec<Stretch<'a>>);
+
+impl<'a> Bars<'a> {
+    pub(super) fn new(stretch: &Stretch<'a>, most: usize) -> Self {
+        let steps = stretch.steps();
+        let count = steps.end - steps.start;
+        let most = most.max(1) as u64;
+        let coarsest = stretch.coarsest().max(1);
+        // Whole numbers of the coarsest entries, so that all columns are equally wide.
+        let width = count.div_ceil(most).div_ceil(coarsest).max(1) * coarsest;
+        Self(stretch.split(width))
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What one of them is about.
+    #[must_use]
+    pub fn get(&self, column: usize) -> Option<&Stretch<'a>> {
+        self.0.get(column)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Stretch<'a>> {
+        self.0.iter()
+    }
+
+    /// `[len + 1]`, ascending: column c covers the steps `edges[c] .. edges[c + 1]`.
+    #[must_use]
+    pub fn edges(&self) -> Vec<u64> {
+        let ends = self.0.iter().map(|column| column.steps().end);
+        let start = self.0.first().map(|column| column.steps().start);
+        start.into_iter().chain(ends).collect()
+    }
+
+    /// The steps of all columns.
+    #[must_use]
+    pub fn steps(&self) -> Range<u64> {
+        match (self.0.first(), self.0.last()) {
+            (Some(first), Some(last)) => first.steps().start..last.steps().end,
+            _ => 0..0,
+        }
+    }
+
+    /// The column of a step.
+    #[must_use]
+    pub fn column_of(&self, step: u64) -> Option<usize> {
+        let at = self.0.partition_point(|column| column.steps().end <= step);
+        let column = self.0.get(at)?;
+        column.steps().contains(&step).then_some(at)
+    }
+
+    /// `[len]`: Σ A of a layer, in nats.
+    #[must_use]
+    pub fn layer(&self, layer: usize) -> Vec<f64> {
+        let columns = self.0.iter();
+        columns.map(|column| column.layer_sums(layer).lca).collect()
+    }
+}

@@ -1,0 +1,299 @@
+//! A second run beside the first: which layers belong together, and the difference.
+//!
+//! ```text
+//! A  |----------------------------------|        this run: the cursor and the window are its own
+//! B  |--------------------|                      the other one, on the same steps
+//! B−A |----|----|----|----|                      columns of the same steps, where both have them
+//! ```
+//!
+//! A difference is what the second run did less what the first did: below 0 the second one's layer has
+//! lowered the loss more. Differences of sums are only taken of sums over the same steps, but for those
+//! of whole runs, which say so.
+
+use std::ops::Range;
+
+use super::state::App;
+use super::stretch::Stretch;
+use super::timeline::Timeline;
+use crate::query::{Part, Query, Topic};
+
+/// The other run. It has its own feed and answers; its cursor and window are those of the first.
+pub struct Other {
+    pub app: App,
+    /// What the screen calls the two: names of files.
+    pub names: [String; 2],
+}
+
+/// Layers of two runs by name. Of layers with equal names the first belongs to the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs {
+    /// Indices in the first and in the second run, in the order of the first.
+    pub both: Vec<(usize, usize)>,
+    /// Those that the other run does not have.
+    pub only_first: Vec<usize>,
+    pub only_second: Vec<usize>,
+}
+
+impl Pairs {
+    /// Finds the layers that both have.
+    #[must_use]
+    pub fn of<'a>(
+        first: impl IntoIterator<Item = &'a str>,
+        second: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let mut left: Vec<Option<&str>> = second.into_iter().map(Some).collect();
+        let mut pairs = Self::default();
+        for (index, name) in first.into_iter().enumerate() {
+            match left.iter().position(|other| *other == Some(name)) {
+                Some(other) => {
+                    left[other] = None;
+                    pairs.both.push((index, other));
+                }
+                None => pairs.only_first.push(index),
+            }
+        }
+        let rest = left.iter().enumerate();
+        pairs.only_second = rest.filter_map(|(at, name)| name.map(|_| at)).collect();
+        pairs
+    }
+
+    /// The layer of the second run that belongs to one of the first.
+    #[must_use]
+    pub fn second(&self, first: usize) -> Option<usize> {
+        let found = self.both.iter().find(|(one, _)| *one == first);
+        found.map(|(_, other)| *other)
+    }
+}
+
+/// Steps of both runs.
+pub struct Both<'a> {
+    pub first: Stretch<'a>,
+    pub second: Stretch<'a>,
+}
+
+impl<'a> Both<'a> {
+    fn of(steps: &Range<u64>, first: &'a Timeline, second: &'a Timeline) -> Self {
+        Self {
+            first: first.stretch(steps),
+            second: second.stretch(steps),
+        }
+    }
+
+    /// Whether the two are of the same steps, and there are any.
+    #[must_use]
+    pub fn agree(&self) -> bool {
+        !self.first.is_empty() && self.first.steps() == self.second.steps()
+    }
+
+    /// All steps that either has: the axis of a chart of both.
+    #[must_use]
+    pub fn steps(&self) -> Range<u64> {
+        let (a, b) = (self.first.steps(), self.second.steps());
+        if a.is_empty() {
+            b
+        } else if b.is_empty() {
+            a
+        } else {
+            a.start.min(b.start)..a.end.max(b.end)
+        }
+    }
+
+    /// Columns of the same steps, at most `most`, of both. Where they cannot be made equal, because
+    /// one of the two is known in coarser pieces there, there is none.
+    #[must_use]
+    pub fn columns(&self, most: usize) -> Vec<Both<'a>> {
+        let steps = self.steps();
+        let coarsest = self.first.coarsest().max(self.second.coarsest()).max(1);
+        let count = (steps.end - steps.start).div_ceil(most.max(1) as u64);
+        let width = count.div_ceil(coarsest).max(1) * coarsest;
+        let mut second = self.second.split(width).into_iter().peekable();
+        let mut columns = Vec::new();
+        for first in self.first.split(width) {
+            let start = first.steps().start;
+            while second
+                .next_if(|other| other.steps().start < start)
+                .is_some()
+            {}
+            let same = second.next_if(|other| other.steps() == first.steps());
+            columns.extend(same.map(|second| Both { first, second }));
+        }
+        columns
+    }
+}
+
+impl App {
+    /// What is compared, where there is a second run and the comparison is shown.
+    #[must_use]
+    pub fn compared(&self) -> Option<&Other> {
+        self.other.as_deref().filter(|_| self.comparing)
+    }
+
+    /// `c`: shows the comparison, or this run alone.
+    pub(super) fn toggle_comparison(&mut self) {
+        if self.other.is_none() {
+            self.say("there is no second run to compare with: `lcascope open THIS.h5 OTHER.h5`");
+            return;
+        }
+        self.comparing = !self.comparing;
+    }
+
+    /// The steps that a comparison shows: those in view and, where that is the whole run, as many as
+    /// the longer one has.
+    #[must_use]
+    pub fn steps_compared(&self) -> Range<u64> {
+        let visible = self.window.visible(self.timeline.end());
+        match &self.other {
+            Some(other) if self.window.shows_all() && !self.window.frozen() => {
+                0..visible.end.max(other.app.timeline.end())
+            }
+            _ => visible,
+        }
+    }
+
+    /// Those of them that both runs have.
+    #[must_use]
+    pub fn steps_in_common(&self) -> Range<u64> {
+        let steps = self.steps_compared();
+        let shown = self.window.shown(self.timeline.end());
+        let there = self.other.as_ref().map_or(0, |it| it.app.timeline.end());
+        let end = steps.end.min(shown).min(there);
+        steps.start.min(end)..end
+    }
+
+    /// Both runs in some steps.
+    #[must_use]
+    pub fn both<'a>(&'a self, other: &'a Other, steps: &Range<u64>) -> Both<'a> {
+        Both::of(steps, &self.timeline, &other.app.timeline)
+    }
+
+    /// The layers of this run and of the other.
+    #[must_use]
+    pub fn layer_pairs(&self, other: &Other) -> Pairs {
+        let names = |app: &'_ App| -> Vec<String> {
+            let layers = app.header.layout.layers.iter();
+            layers.map(|layer| layer.name.clone()).collect()
+        };
+        let (one, two) = (names(self), names(&other.app));
+        Pairs::of(
+            one.iter().map(String::as_str),
+            two.iter().map(String::as_str),
+        )
+    }
+
+    /// Whether the two files hold the same run.
+    #[must_use]
+    pub fn same_run(&self, other: &Other) -> bool {
+        let (one, two) = (&self.header, &other.app.header);
+        (&one.created, &one.config) == (&two.created, &two.config)
+    }
+
+    /// Finer steps to ask the other run's file for.
+    pub fn wanted_of_other(&mut self) -> Option<Query> {
+        if !self.comparing {
+            return None;
+        }
+        let cursor = self.window.cursor(self.timeline.end());
+        let steps = self.steps_compared();
+        let other = self.other.as_mut()?;
+        let end = other.app.timeline.end();
+        let visible = steps.start.min(end)..steps.end.min(end);
+        let cursor = cursor.filter(|step| *step < end);
+        let request = (other.app.timeline).wanted(&visible, cursor, visible.end)?;
+        Some(Query {
+            topic: Topic::Steps {
+                width: request.width,
+            },
+            part: Part::Window,
+            steps: request.steps,
+            columns: 1,
+        })
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::super::state::Action;
+    use super::super::timeline::tests::step;
+    use super::*;
+    use crate::feed::{FeedEvent, Origin};
+    use crate::layout::{ParamLayout, TensorKind};
+    use crate::record::RunHeader;
+
+    fn run(names: [&str; 2], steps: u64, scale: f64) -> App {
+        let mut layout = ParamLayout::default();
+        for name in names {
+            layout.push_layer(name, "linear", 4, &[(TensorKind::Bias, vec![4])]);
+        }
+        let header = RunHeader {
+            planned_steps: steps,
+            layout,
+            ..RunHeader::default()
+        };
+        let mut app = App::new(Arc::new(header), Origin::Replay);
+        let steps = (0..steps).map(|t| step(t, [-scale, scale / 2.0]));
+        app.event(FeedEvent::Steps(steps.collect()));
+        app
+    }
+
+    fn compared(first: App, second: App) -> App {
+        let mut app = first;
+        app.compare_with(Other {
+            app: second,
+            names: ["a.h5", "b.h5"].map(str::to_owned),
+        });
+        app
+    }
+
+    #[test]
+    fn layers_are_matched_by_name_each_once() {
+        let pairs = Pairs::of(["conv", "fc", "fc", "x"], ["fc", "y", "conv"]);
+        assert_eq!(pairs.both, [(0, 2), (1, 0)]);
+        assert_eq!((pairs.only_first, pairs.only_second), (vec![2, 3], vec![1]));
+    }
+
+    #[test]
+    fn runs_of_different_length_share_what_both_have() {
+        let mut app = compared(run(["a", "b"], 30, 1.0), run(["a", "b"], 50, 2.0));
+        assert_eq!(app.steps_compared(), 0..50);
+        assert_eq!(app.steps_in_common(), 0..30);
+        let other = app.compared().unwrap();
+        let both = app.both(other, &app.steps_in_common());
+        assert!(both.agree());
+        let difference: Vec<f64> = (both.columns(7).iter())
+            .map(|c| c.second.layer_sums(0).lca - c.first.layer_sums(0).lca)
+            .collect();
+        assert!((difference.iter().sum::<f64>() + 30.0).abs() < 1e-9);
+        app.act(Action::Compare);
+        assert!(app.compared().is_none());
+    }
+
+    #[test]
+    fn without_a_second_run_it_is_said_how_to_have_one() {
+        let mut app = run(["a", "b"], 3, 1.0);
+        app.act(Action::Compare);
+        assert!(app.compared().is_none() && app.notice().contains("lcascope open"));
+    }
+
+    proptest! {
+        /// Columns that both have are of equal steps, in order, and lose none that agree.
+        #[test]
+        fn columns_agree(one in 1u64..300, two in 1u64..300, most in 1usize..40) {
+            let app = compared(run(["a", "b"], one, 1.0), run(["a", "c"], two, 1.0));
+            let other = app.compared().unwrap();
+            let common = app.steps_in_common();
+            let columns = app.both(other, &common).columns(most);
+            let mut at = 0;
+            for column in &columns {
+                prop_assert!(column.agree());
+                prop_assert_eq!(column.first.steps().start, at);
+                at = column.first.steps().end;
+            }
+            prop_assert_eq!(at, one.min(two));
+            prop_assert!(columns.len() <= most + 1);
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Which screen is shown, and how deep into the network it looks.
+
+/// The screens, in the order of their number keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Screen {
+    #[default]
+    Overview,
+    Decomposition,
+    Oscillation,
+    Synchronisation,
+    Classes,
+    Distribution,
+    HeldOut,
+    Run,
+}
+
+impl Screen {
+    pub const ALL: [Self; 8] = [
+        Self::Overview,
+        Self::Decomposition,
+        Self::Oscillation,
+        Self::Synchronisation,
+        Self::Classes,
+        Self::Distribution,
+        Self::HeldOut,
+        Self::Run,
+    ];
+
+    /// Its name on its tab; also what commands call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Decomposition => "Decomposition",
+            Self::Oscillation => "Oscillation",
+            Self::Synchronisation => "Synchronisation",
+            Self::Classes => "Classes",
+            Self::Distribution => "Distribution",
+            Self::HeldOut => "Held-out",
+            Self::Run => "Run",
+        }
+    }
+
+    /// The same where there is little room.
+    #[must_use]
+    pub fn short_name(self) -> &'static str {
+        match self {
+            Self::Overview => "Over",
+            Self::Decomposition => "Decomp",
+            Self::Oscillation => "Osc",
+            Self::Synchronisation => "Sync",
+            Self::Classes => "Class",
+            Self::Distribution => "Dist",
+            Self::HeldOut => "Held",
+            Self::Run => "Run",
+        }
+    }
+
+    /// 1 to 8.
+    #[must_use]
+    pub fn number(self) -> usize {
+        self as usize + 1
+    }
+
+    /// So many screens further on; behind the last comes the first.
+    #[must_use]
+    pub fn turned(self, by: isize) -> Self {
+        let count = Self::ALL.len().cast_signed();
+        let at = (self as usize).cast_signed() + by;
+        Self::ALL[at.rem_euclid(count).cast_unsigned()]
+    }
+}
+
+/// How deep the screen looks. The way back is in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// All layers: the screen of the tab.
+    #[default]
+    Network,
+    /// The tensors and units of a layer.
+    Layer(usize),
+    /// What goes into a unit: its weights and bias. The unit is counted within its layer.
+    Unit { layer: usize, unit: usize },
+    /// One parameter, by its place in the flat vector. Its unit is the way back.
+    Parameter {
+        layer: usize,
+        unit: usize,
+        parameter: usize,
+    },
+}
+
+impl Depth {
+    /// One level up.
+    #[must_use]
+    pub fn up(self) -> Self {
+        match self {
+            Self::Network | Self::Layer(_) => Self::Network,
+            Self::Unit { layer, .. } => Self::Layer(layer),
+            Self::Parameter { layer, unit, .. } => Self::Unit { layer, unit },
+        }
+    }
+
+    /// The layer that is looked into.
+    #[must_use]
+    pub fn layer(self) -> Option<usize> {
+        match self {
+            Self::Network => None,
+            Self::Layer(layer) | Self::Unit { layer, .. } | Self::Parameter { layer, .. } => {
+                Some(layer)
+            }
+        }
+    }
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// As the network has them.
+    #[default]
+    Order,
+    /// What helped most in the window first.
+    Helps,
+    /// What hurt most in the window first.
+    Hurts,
+    /// The largest share of help first.
+    HelpShare,
+    /// What oscillates fastest first.
+    Oscillation,
+    /// What did most in the window first, for good or ill.
+    Size,
+}
+
+impl Sort {
+    pub const ALL: [Self; 6] = [
+        Self::Order,
+        Self::Helps,
+        Self::Hurts,
+        Self::HelpShare,
+        Self::Oscillation,
+        Self::Size,
+    ];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Order => "network order",
+            Self::Helps => "helps most",
+            Self::Hurts => "hurts most",
+            Self::HelpShare => "help share",
+            Self::Oscillation => "oscillation",
+            Self::Size => "largest",
+        }
+    }
+
+    /// The next one, and behind the last the first.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self::ALL[(self as usize + 1) % Self::ALL.len()]
+    }
+
+    /// Sorts indices by their numbers, in nats, shares and steps a turn; NaN comes last, and what is
+    /// equal keeps its order.
+    pub fn arrange(self, items: &mut [usize], numbers: impl Fn(usize) -> SortKeys) {
+        let key = |item: usize| {
+            let SortKeys {
+                total,
+                help_share,
+                steps_per_turn,
+            } = numbers(item);
+            let key = match self {
+                Self::Order => 0.0,
+                Self::Helps => total,
+                Self::Hurts => -total,
+                Self::HelpShare => -help_share,
+                Self::Oscillation => steps_per_turn,
+                Self::Size => -total.abs(),
+            };
+            // `total_cmp` has one NaN before and one behind all numbers.
+            if key.is_nan() { f64::INFINITY } else { key }
+        };
+        if self != Self::Order {
+            items.sort_by_cached_key(|&item| Ordered(key(item)));
+        }
+    }
+}
+
+/// What lists are sorted by.
+#[derive(Clone, Copy, Debug)]
+pub struct SortKeys {
+    pub total: f64,
+    pub help_share: f64,
+    pub steps_per_turn: f64,
+}
+
+#[derive(PartialEq)]
+struct Ordered(f64);
+
+impl Eq for Ordered {}
+
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ordered {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+/// A line of text that is being typed below the screen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt {
+    pub kind: PromptKind,
+    pub text: String,
+    /// How many commands back the line comes from; 0 is a new one.
+    pub recalled: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PromptKind {
+    /// `:`, a command.
+    Command,
+    /// `/`, a part of the names of layers and tensors to show.
+    Filter,
+}
+
+impl PromptKind {
+    #[must_use]
+    pub fn sign(self) -> char {
+        match self {
+            Self::Command => ':',
+            Self::Filter => '/',
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tabs_go_round() {
+        assert_eq!(Screen::Run.turned(1), Screen::Overview);
+        assert_eq!(Screen::Overview.turned(-1), Screen::Run);
+        for (number, screen) in (1..).zip(Screen::ALL) {
+            assert_eq!(screen.number(), number);
+        }
+    }
+
+    #[test]
+    fn every_depth_leads_back_to_the_network() {
+        let mut depth = Depth::Parameter {
+            layer: 1,
+            unit: 2,
+            parameter: 300,
+        };
+        for expected in [
+            Depth::Unit { layer: 1, unit: 2 },
+            Depth::Layer(1),
+            Depth::Network,
+            Depth::Network,
+        ] {
+            depth = depth.up();
+            assert_eq!(depth, expected);
+        }
+    }
+
+    #[test]
+    fn sorting_puts_what_is_no_number_last_and_keeps_equals() {
+        let totals = [0.0, -3.0, f64::NAN, 2.0, -3.0];
+        let keys = |item: usize| SortKeys {
+            total: totals[item],
+            help_share: f64::NAN,
+            steps_per_turn: totals[item],
+        };
+        let sorted = |sort: Sort| {
+            let mut items = [0, 1, 2, 3, 4];
+            sort.arrange(&mut items, keys);
+            items
+        };
+        assert_eq!(sorted(Sort::Order), [0, 1, 2, 3, 4]);
+        assert_eq!(sorted(Sort::Helps), [1, 4, 0, 3, 2]);
+        assert_eq!(sorted(Sort::Hurts), [3, 0, 1, 4, 2]);
+        assert_eq!(sorted(Sort::Size), [1, 4, 3, 0, 2]);
+        assert_eq!(sorted(Sort::HelpShare), [0, 1, 2, 3, 4]);
+    }
+}

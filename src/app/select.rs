@@ -1,0 +1,392 @@
+//! Lists, the selection in them, and the way into the network and back.
+
+use super::screen::{Depth, Screen, Sort, SortKeys};
+use super::state::App;
+use crate::layout::{ParamLayout, Place};
+use crate::query::{Answer, Query, Topic, UnitParams};
+
+impl App {
+    /// The layers as they are listed: those that the filter lets through, sorted.
+    #[must_use]
+    pub fn listed_layers(&self) -> Vec<usize> {
+        let layout = &self.header.layout;
+        let filter = self.filter.to_lowercase();
+        let passes = |name: &str| name.to_lowercase().contains(&filter);
+        let mut layers: Vec<usize> = (0..layout.layers.len())
+            .filter(|&layer| {
+                let tensors = &layout.tensors[layout.layers[layer].tensors.clone()];
+                passes(&layout.layers[layer].name)
+                    || tensors.iter().any(|tensor| passes(&tensor.name))
+            })
+            .collect();
+        let end = self.timeline.end();
+        let window = self.timeline.stretch(&self.window.visible(end));
+        self.sort.arrange(&mut layers, |layer| {
+            let sums = window.layer_sums(layer);
+            SortKeys {
+                total: sums.lca,
+                help_share: sums.help_share(),
+                steps_per_turn: sums.steps_per_flip(),
+            }
+        });
+        layers
+    }
+
+    /// The units of a layer as they are listed: sorted by what they did in the window, as far as that
+    /// is known.
+    #[must_use]
+    pub fn listed_units(&self, layer: usize) -> Vec<usize> {
+        let count = (self.header.layout.layers)
+            .get(layer)
+            .map_or(0, |l| l.units.len());
+        let mut units: Vec<usize> = (0..count).collect();
+        let like = self.about_window(units_of(layer), 1);
+        if let Some((_, Answer::Binned(binned))) = self.desk.answer(&like)
+            && binned.groups.len() == count
+        {
+            self.sort.arrange(&mut units, |unit| {
+                let group = &binned.groups[unit];
+                #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
+                let share = |count: u64| count as f64 / group.steps as f64;
+                SortKeys {
+                    total: group.total,
+                    help_share: share(group.helped),
+                    steps_per_turn: 1.0 / share(group.crossings),
+                }
+            });
+        }
+        units
+    }
+
+    /// `↑` and `↓`.
+    pub(super) fn select(&mut self, rows: isize) {
+        if self.overlay.is_some() {
+            self.help_scroll = self.help_scroll.saturating_add_signed(rows);
+            return;
+        }
+        match (self.depth, self.screen) {
+            (Depth::Network, Screen::Classes) => {
+                let classes: Vec<usize> = (0..self.header.classes.len()).collect();
+                moved(&mut self.class, &classes, rows);
+            }
+            (Depth::Network, _) => {
+                let layers = self.listed_layers();
+                moved(&mut self.layer, &layers, rows);
+            }
+            (Depth::Layer(layer), _) => {
+                let units = self.listed_units(layer);
+                moved(&mut self.unit, &units, rows);
+            }
+            (Depth::Unit { layer, unit }, _) => {
+                let parameters = self.listed_parameters(layer, unit);
+                moved(&mut self.parameter, &parameters, rows);
+            }
+            // The next parameter of the same unit.
+            (Depth::Parameter { layer, unit, .. }, _) => {
+                let parameters = self.listed_parameters(layer, unit);
+                moved(&mut self.parameter, &parameters, rows);
+                self.depth = Depth::Parameter {
+                    layer,
+                    unit,
+                    parameter: self.parameter,
+                };
+            }
+        }
+    }
+
+    /// The parameters of a unit as they are listed: sorted by what they did so far, as far as that is
+    /// known.
+    #[must_use]
+    pub fn listed_parameters(&self, layer: usize, unit: usize) -> Vec<usize> {
+        let mut parameters = unit_parameters(&self.header.layout, layer, unit);
+        let Some(known) = self.unit_now(layer, unit) else {
+            return parameters;
+        };
+        let Some(totals) = &known.totals else {
+            return parameters;
+        };
+        if totals.lca_sum.len() != parameters.len() || self.sort == Sort::Order {
+            return parameters;
+        }
+        let mut places: Vec<usize> = (0..parameters.len()).collect();
+        self.sort.arrange(&mut places, |place| {
+            #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
+            let steps = totals.steps as f64;
+            SortKeys {
+                total: totals.lca_sum[place],
+                help_share: f64::from(totals.helped[place]) / steps,
+                steps_per_turn: steps / f64::from(totals.update_flips[place]),
+            }
+        });
+        for place in &mut places {
+            *place = parameters[*place];
+        }
+        parameters = places;
+        parameters
+    }
+
+    /// The question about a unit's parameters: what they did until the cursor, and where they are.
+    #[must_use]
+    pub fn about_unit(&self, layer: usize, unit: usize) -> Option<Query> {
+        self.about_cursor(self.unit_topic(layer, unit))
+    }
+
+    /// What the questions about a unit's parameters are about.
+    #[must_use]
+    pub fn unit_topic(&self, layer: usize, unit: usize) -> Topic {
+        let small = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
+        Topic::Unit {
+            layer: small(layer),
+            unit: small(unit),
+            newest: self.window.follows(),
+        }
+    }
+
+    /// What is known of a unit's parameters until the cursor.
+    #[must_use]
+    pub fn unit_now(&self, layer: usize, unit: usize) -> Option<&UnitParams> {
+        match self.desk.answer(&self.about_unit(layer, unit)?) {
+            Some((_, Answer::Unit(known))) => Some(known),
+            _ => None,
+        }
+    }
+
+    /// `t`: to the next traced parameter behind the selected one, and behind the last to the first.
+    pub(super) fn next_traced(&mut self) {
+        let traced = &self.header.traced;
+        let at = match self.depth {
+            Depth::Unit { .. } | Depth::Parameter { .. } => Some(self.parameter),
+            Depth::Layer(layer) => {
+                let rows = self.header.layout.unit_rows(layer, self.unit);
+                rows.first().and_then(|row| row.start.checked_sub(1))
+            }
+            Depth::Network => {
+                let layer = self.header.layout.layers.get(self.layer);
+                layer.and_then(|layer| layer.range.start.checked_sub(1))
+            }
+        };
+        let behind = traced
+            .iter()
+            .find(|&&index| at.is_none_or(|at| index > at as u64));
+        let next = behind.or(traced.first()).copied();
+        match next.and_then(|next| usize::try_from(next).ok()) {
+            Some(next) => self.look_at(next),
+            None => {
+                self.say("no parameter was traced; train with --trace N to see some at every step")
+            }
+        }
+    }
+
+    /// Looks at a parameter; from a unit, at the unit that it belongs to.
+    pub(super) fn look_at(&mut self, parameter: usize) {
+        let Some(Place { layer, unit, .. }) = self.header.layout.place_of(parameter) else {
+            return;
+        };
+        (self.layer, self.unit, self.parameter) = (layer, unit, parameter);
+        self.depth = match self.depth {
+            Depth::Unit { .. } => Depth::Unit { layer, unit },
+            _ => Depth::Parameter {
+                layer,
+                unit,
+                parameter,
+            },
+        };
+    }
+
+    /// `Enter`.
+    pub(super) fn enter(&mut self) {
+        self.comparing = false;
+        let layout = &self.header.layout;
+        match self.depth {
+            Depth::Network if self.screen != Screen::Classes => {
+                let Some(layer) = layout.layers.get(self.layer) else {
+                    return;
+                };
+                self.unit = self.unit.min(layer.units.len().saturating_sub(1));
+                self.depth = Depth::Layer(self.layer);
+            }
+            Depth::Layer(layer) => {
+                let parameters = unit_parameters(layout, layer, self.unit);
+                let Some(&first) = parameters.first() else {
+                    return;
+                };
+                if !parameters.contains(&self.parameter) {
+                    self.parameter = first;
+                }
+                self.depth = Depth::Unit {
+                    layer,
+                    unit: self.unit,
+                };
+            }
+            Depth::Unit { layer, unit } => {
+                self.depth = Depth::Parameter {
+                    layer,
+                    unit,
+                    parameter: self.parameter,
+                };
+            }
+            Depth::Network | Depth::Parameter { .. } => {}
+        }
+    }
+}
+
+/// The question about a layer's units.
+#[must_use]
+pub fn units_of(layer: usize) -> Topic {
+    Topic::Units {
+        layer: u32::try_from(layer).unwrap_or(u32::MAX),
+    }
+}
+
+/// The parameters of a unit, tensor by tensor: places in the flat vector.
+#[must_use]
+pub fn unit_parameters(layout: &ParamLayout, layer: usize, unit: usize) -> Vec<usize> {
+    layout
+        .unit_rows(layer, unit)
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Moves a selection by so many rows of its list; what is not in the list counts as its first row.
+fn moved(selected: &mut usize, list: &[usize], rows: isize) {
+    let at = list.iter().position(|item| item == selected);
+    let to = match at {
+        Some(at) => at.saturating_add_signed(rows),
+        None => 0,
+    };
+    if let Some(&item) = list.get(to.min(list.len().saturating_sub(1))) {
+        *selected = item;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::app::{Action, Sort};
+    use crate::feed::{FeedEvent, Origin};
+    use crate::layout::TensorKind;
+    use crate::record::RunHeader;
+
+    fn app() -> App {
+        let mut layout = ParamLayout::default();
+        for (name, units, inputs) in [("conv", 2, 3), ("fc", 4, 2)] {
+            let tensors = [
+                (TensorKind::Weight, vec![units, inputs]),
+                (TensorKind::Bias, vec![units]),
+            ];
+            layout.push_layer(name, "linear", units, &tensors);
+        }
+        let header = RunHeader {
+            layout,
+            classes: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            ..RunHeader::default()
+        };
+        let mut app = App::new(Arc::new(header), Origin::Replay);
+        let steps = (0..4).map(|t| crate::app::timeline::tests::step(t, [0.5, -1.0]));
+        app.event(FeedEvent::Steps(steps.collect()));
+        app
+    }
+
+    #[test]
+    fn a_units_parameters_are_its_rows_of_every_tensor() {
+        let layout = &app().header.layout;
+        assert_eq!(unit_parameters(layout, 0, 1), [3, 4, 5, 7]);
+        assert_eq!(unit_parameters(layout, 1, 3), [14, 15, 19]);
+        assert!(unit_parameters(layout, 1, 4).is_empty());
+        assert!(unit_parameters(layout, 9, 0).is_empty());
+    }
+
+    #[test]
+    fn the_way_into_the_network_and_back_keeps_the_cursor() {
+        let mut app = app();
+        app.act(Action::Move(-2));
+        for action in [
+            Action::Select(1),
+            Action::Enter,
+            Action::Select(2),
+            Action::Enter,
+            Action::Select(1),
+            Action::Enter,
+            Action::Select(99),
+        ] {
+            app.act(action);
+        }
+        let bias = Depth::Parameter {
+            layer: 1,
+            unit: 2,
+            parameter: 18,
+        };
+        assert_eq!(app.depth, bias);
+        assert_eq!(app.window.cursor(4), Some(1));
+        app.act(Action::Back);
+        assert_eq!(app.depth, Depth::Unit { layer: 1, unit: 2 });
+        app.act(Action::Screen(Screen::Run));
+        assert_eq!(app.depth, Depth::Network);
+    }
+
+    #[test]
+    fn lists_are_filtered_and_sorted_and_the_selection_stays_in_them() {
+        let mut app = app();
+        assert_eq!(app.listed_layers(), [0, 1]);
+        app.sort = Sort::Helps;
+        assert_eq!(app.listed_layers(), [1, 0]);
+        app.act(Action::Filter);
+        for letter in "FC.B".chars() {
+            app.act(Action::Type(letter));
+        }
+        assert_eq!(app.listed_layers(), [1], "fc.bias");
+        assert_eq!(app.layer, 1);
+        app.act(Action::Dismiss);
+        assert_eq!((app.filter.as_str(), app.listed_layers().len()), ("", 2));
+    }
+
+    #[test]
+    fn classes_are_selected_where_they_are_listed() {
+        let mut app = app();
+        app.act(Action::Screen(Screen::Classes));
+        app.act(Action::Select(2));
+        assert_eq!((app.class, app.layer), (2, 0));
+    }
+
+    fn command(app: &mut App, line: &str) {
+        app.act(Action::Command);
+        for letter in line.chars() {
+            app.act(Action::Type(letter));
+        }
+        app.act(Action::Submit);
+    }
+
+    #[test]
+    fn commands_jump_and_look_into_layers() {
+        let mut app = app();
+        command(&mut app, "2");
+        assert_eq!(app.window.cursor(4), Some(2));
+        command(&mut app, "400");
+        assert_eq!(app.window.cursor(4), Some(3));
+        assert!(app.notice().contains("400"));
+        command(&mut app, "layer fc");
+        assert_eq!((app.depth, app.notice()), (Depth::Layer(1), ""));
+        command(&mut app, "overview");
+        assert_eq!(app.depth, Depth::Network);
+        command(&mut app, "fly");
+        assert!(app.notice().contains("no command 'fly'"));
+    }
+
+    #[test]
+    fn bookmarks_are_jumped_to() {
+        let mut app = app();
+        for step in ["1", "3"] {
+            command(&mut app, step);
+            app.act(Action::Bookmark);
+        }
+        app.act(Action::PreviousEvent);
+        assert_eq!(app.window.cursor(4), Some(1));
+        app.act(Action::NextEvent);
+        assert_eq!(app.window.cursor(4), Some(3));
+        app.act(Action::Bookmark);
+        assert_eq!(app.bookmarks.len(), 1);
+    }
+}

@@ -1,0 +1,103 @@
+//! The table `[keys]`: an action's name and its keys, in place of the default ones.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::read::{Reader, kind};
+use super::{ActionKeys, suggestion};
+use crate::key_name::KeyName;
+
+/// Keys that do the same whatever the file says.
+const RESERVED: [&str; 2] = ["Ctrl-c", "Ctrl-z"];
+
+/// Replaces the keys of the actions that the table names, and takes them from those that have them by
+/// default.
+pub fn apply(reader: &mut Reader, table: &DeTable, actions: &mut [ActionKeys]) {
+    // In the order of the file, so that of two that want one key the first has it.
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    let mut chosen: Vec<(usize, KeyName)> = Vec::new();
+    let mut named = Vec::new();
+    for (name, value) in entries {
+        let word = name.get_ref().as_ref();
+        let Some(index) = actions.iter().position(|action| action.action == word) else {
+            let near = suggestion(word, actions.iter().map(|action| action.action.as_str()));
+            reader.problem(
+                Some(name.span()),
+                format!("no action is called `{word}`{near}"),
+            );
+            continue;
+        };
+        let Some(keys) = keys(reader, word, value) else {
+            continue;
+        };
+        named.push(index);
+        for key in keys {
+            match chosen.iter().find(|(_, other)| *other == key) {
+                Some((other, _)) if *other == index => {}
+                Some((other, _)) => {
+                    let other = &actions[*other].action;
+                    let what =
+                        format!("`{key}` is given to `{other}` already: `{word}` goes without it");
+                    reader.problem(Some(value.span()), what);
+                }
+                None => chosen.push((index, key)),
+            }
+        }
+    }
+    for index in &named {
+        actions[*index].keys.clear();
+    }
+    for (index, key) in chosen {
+        let word = actions[index].action.clone();
+        for other in actions.iter_mut().filter(|action| action.action != word) {
+            // Another one that the file names has only what the file gives it.
+            if other.keys.contains(&key) {
+                other.keys.retain(|had| *had != key);
+                let line = table.iter().find(|(name, _)| name.get_ref() == &word);
+                let what = format!(
+                    "`{key}` does `{word}` now, and `{}` not any more: give that another key, or []",
+                    other.action
+                );
+                reader.problem(line.map(|(name, _)| name.span()), what);
+            }
+        }
+        actions[index].keys.push(key);
+    }
+}
+
+/// A key or a list of keys; what is none is left out and said. `None` if the value is neither.
+fn keys(reader: &mut Reader, action: &str, value: &Spanned<DeValue>) -> Option<Vec<KeyName>> {
+    let one = |reader: &mut Reader, value: &Spanned<DeValue>| match value.get_ref() {
+        DeValue::String(text) => match text.parse::<KeyName>() {
+            Ok(key) if RESERVED.contains(&key.to_string().as_str()) => {
+                let what = format!("`{key}` always does the same: `{action}` goes without it");
+                reader.problem(Some(value.span()), what);
+                None
+            }
+            Ok(key) => Some(key),
+            Err(error) => {
+                reader.problem(Some(value.span()), format!("{action}: {error}"));
+                None
+            }
+        },
+        other => {
+            let what = format!("{action}: a key is a word in quotes, not {}", kind(other));
+            reader.problem(Some(value.span()), what);
+            None
+        }
+    };
+    match value.get_ref() {
+        DeValue::String(_) => one(reader, value).map(|key| vec![key]),
+        DeValue::Array(list) => {
+            let keys: Vec<KeyName> = list.iter().filter_map(|value| one(reader, value)).collect();
+            // A list of nothing but mistakes changes nothing; an empty one takes all keys away.
+            (list.is_empty() || !keys.is_empty()).then_some(keys)
+        }
+        other => {
+            let what = format!("{action} must be a list of keys, not {}", kind(other));
+            reader.problem(Some(value.span()), what);
+            None
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Reads the file, an entry at a time.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+use std::str::FromStr;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{ActionKeys, FPS, Paint, Problem, UserConfig, keys, suggestion, whole};
+
+/// Bytes of the longest file that is read.
+const LONGEST: u64 = 1 << 20;
+
+/// Reads the file at `path`. Where there is none, the defaults hold.
+#[must_use]
+pub fn read(path: &Path, actions: &[ActionKeys]) -> (UserConfig, Vec<Problem>) {
+    match text(path) {
+        Ok(Some(text)) => parse(&text, path, actions),
+        Ok(None) => (UserConfig::new(actions), Vec::new()),
+        Err(what) => (UserConfig::new(actions), vec![whole(path, what)]),
+    }
+}
+
+fn text(path: &Path) -> Result<Option<String>, String> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("cannot be read: {error}")),
+    };
+    // Opening a pipe waits for its other end.
+    if !metadata.is_file() {
+        return Err("is no file".to_owned());
+    }
+    let error = |error: std::io::Error| format!("cannot be read: {error}");
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(error)?;
+    file.take(LONGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(error)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err("is longer than 1 MiB: not read".to_owned());
+    }
+    let bad = |_| "is no UTF-8 text: not read".to_owned();
+    String::from_utf8(bytes).map(Some).map_err(bad)
+}
+
+/// Reads the text of a file. `path` is for messages.
+#[must_use]
+pub fn parse(text: &str, path: &Path, actions: &[ActionKeys]) -> (UserConfig, Vec<Problem>) {
+    let mut reader = Reader {
+        text,
+        path,
+        problems: Vec::new(),
+    };
+    let mut config = UserConfig::new(actions);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        reader.problem(error.span(), format!("{}", error.message()));
+    }
+    for (key, value) in table.get_ref() {
+        match key.get_ref().as_ref() {
+            "color" => reader.word(key, value, &mut config.color),
+            "glyphs" => reader.word(key, value, &mut config.glyphs),
+            "fps" => reader.fps(value, &mut config.fps),
+            "colors" => reader.colors(value, &mut config),
+            "keys" => match value.get_ref() {
+                DeValue::Table(table) => keys::apply(&mut reader, table, &mut config.keys),
+                _ => reader.problem(
+                    Some(value.span()),
+                    "`keys` must be a table: write [keys]".into(),
+                ),
+            },
+            other => {
+                let known = ["color", "glyphs", "fps", "colors", "keys"];
+                let near = suggestion(other, known);
+                reader.problem(Some(key.span()), format!("unknown key `{other}`{near}"));
+            }
+        }
+    }
+    reader.problems.sort_by_key(|problem| problem.line);
+    (config, reader.problems)
+}
+
+/// Collects problems of one text.
+pub struct Reader<'a> {
+    text: &'a str,
+    path: &'a Path,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    /// Notes what is wrong at a place of the text.
+    pub fn problem(&mut self, span: Option<Range<usize>>, what: String) {
+        let line = span.map(|span| {
+            let before = self.text.as_bytes().iter().take(span.start);
+            1 + before.filter(|byte| **byte == b'\n').count()
+        });
+        self.problems.push(Problem {
+            path: self.path.to_owned(),
+            line,
+            what,
+        });
+    }
+
+    /// A choice that is written as a word.
+    fn word<T>(
+        &mut self,
+        key: &Spanned<std::borrow::Cow<str>>,
+        value: &Spanned<DeValue>,
+        into: &mut T,
+    ) where
+        T: FromStr + std::fmt::Display,
+        T::Err: std::fmt::Display,
+    {
+        let name = key.get_ref();
+        let problem = match value.get_ref() {
+            DeValue::String(word) => match word.parse() {
+                Ok(choice) => {
+                    *into = choice;
+                    return;
+                }
+                Err(error) => format!("{error}; {name} stays {into}"),
+            },
+            other => format!(
+                "{name} must be a word in quotes, not {}; it stays {into}",
+                kind(other)
+            ),
+        };
+        self.problem(Some(value.span()), problem);
+    }
+
+    fn fps(&mut self, value: &Spanned<DeValue>, into: &mut u32) {
+        let (least, most) = (FPS.start(), FPS.end());
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
+            _ => None,
+        };
+        match number.filter(|number| FPS.contains(number)) {
+            Some(number) => *into = number,
+            None => self.problem(
+                Some(value.span()),
+                format!("fps must be a whole number from {least} to {most}; it stays {into}"),
+            ),
+        }
+    }
+
+    fn colors(&mut self, value: &Spanned<DeValue>, config: &mut UserConfig) {
+        let DeValue::Table(table) = value.get_ref() else {
+            let what = "`colors` must be a table: write [colors]".to_owned();
+            return self.problem(Some(value.span()), what);
+        };
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            let paint = Paint::ALL.into_iter().find(|paint| paint.words().0 == name);
+            let Some(paint) = paint else {
+                let near = suggestion(name, Paint::ALL.map(|paint| paint.words().0));
+                self.problem(
+                    Some(key.span()),
+                    format!("no color is called `{name}`{near}"),
+                );
+                continue;
+            };
+            let rgb = match value.get_ref() {
+                DeValue::String(text) => rgb(text),
+                _ => None,
+            };
+            match rgb {
+                Some(rgb) => config.colors.push((paint, rgb)),
+                None => self.problem(
+                    Some(value.span()),
+                    format!("{name} must be a color like \"#1f80d0\"; it stays the theme's"),
+                ),
+            }
+        }
+    }
+}
+
+/// `#1f80d0`
+fn rgb(text: &str) -> Option<[u8; 3]> {
+    let digits = text.strip_prefix('#')?;
+    if digits.len() != 6 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let number = u32::from_str_radix(digits, 16).ok()?;
+    let [_, red, green, blue] = number.to_be_bytes();
+    Some([red, green, blue])
+}
+
+/// What a value is, for people.
+pub fn kind(value: &DeValue) -> &'static str {
+    match value {
+        DeValue::String(_) => "a word",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

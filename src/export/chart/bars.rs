@@ -1,0 +1,97 @@
+//! A bar to the left or right for each name, with its number; several series side by side; whiskers of
+//! the first for standard errors.
+
+use super::frame::{Frame, Room};
+use super::span::{Span, count};
+use crate::analysis::scale::format_signed;
+use crate::export::color::{self, INK};
+use crate::export::figure::{Figure, Series};
+use crate::export::font::Font;
+use crate::export::scene::{Anchor, Rect, Scene, Shape};
+
+/// Height of a bar.
+const BAR: f64 = 14.0;
+/// Between the bars of one name and those of the next.
+const GAP: f64 = 7.0;
+
+/// What is drawn.
+pub struct Rows<'a> {
+    pub names: &'a [String],
+    pub series: &'a [Series],
+    pub errors: &'a [f64],
+}
+
+pub fn draw(figure: &Figure, font: &Font, rows: &Rows) -> Scene {
+    let group = BAR * count(rows.series.len().max(1)) + GAP;
+    let values = rows.series.iter().flat_map(|s| s.values.iter().copied());
+    let whisker = |index: usize| {
+        let value = rows.series.first()?.values.get(index)?;
+        let error = rows.errors.get(index)?;
+        Some([value - error, value + error])
+    };
+    let whiskers: Vec<[f64; 2]> = (0..rows.names.len()).filter_map(whisker).collect();
+    let ends = whiskers.iter().flatten().copied();
+    let along = Span::of(&figure.x, values.chain(ends).chain([0.0])).airy();
+    let legend: Vec<String> = rows.series.iter().map(|s| s.name.clone()).collect();
+    let several = legend.len() > 1;
+    let numbers = ["-1.23e-4 ".to_owned()];
+    let room = Room {
+        height: (group * count(rows.names.len())).max(group),
+        left: rows.names,
+        labelled: false,
+        // Numbers stand in its place where there is none.
+        legend: if several { &legend } else { &numbers },
+    };
+    let mut frame = Frame::new(figure, font, &room);
+    let plot = frame.plot;
+    let group = plot.height / count(rows.names.len().max(1));
+    frame.axis_along(&along, &figure.x.title());
+    let x = |value: f64| Some(plot.x + along.place(value)? * plot.width);
+    let zero = x(0.0).unwrap_or(plot.x);
+    for (s, series) in rows.series.iter().enumerate() {
+        for (index, &value) in series.values.iter().enumerate().take(rows.names.len()) {
+            let Some(end) = x(value) else { continue };
+            let y = plot.y + group * count(index) + GAP / 2.0 + BAR * count(s);
+            let rect = Rect {
+                x: zero.min(end),
+                y,
+                width: (end - zero).abs(),
+                height: BAR - 2.0,
+            };
+            let color = match several {
+                true => color::series(s, rows.series.len()),
+                false => color::of_sign(value),
+            };
+            frame.scene.fill(rect, color);
+            if !several {
+                let number = format_signed(value, 8);
+                let at = (plot.right() + 14.0, y + BAR - 4.0);
+                frame.note(at, Anchor::Start, number.trim_start());
+            }
+        }
+    }
+    for (index, ends) in whiskers.iter().enumerate() {
+        let y = plot.y + group * count(index) + (GAP + BAR) / 2.0 - 1.0;
+        if let (Some(left), Some(right)) = (x(ends[0]), x(ends[1])) {
+            let cap = |at: f64| vec![(at, y - 3.0), (at, y + 3.0)];
+            frame.scene.shapes.push(Shape::Line {
+                parts: vec![vec![(left, y), (right, y)], cap(left), cap(right)],
+                color: INK,
+                width: 1.2,
+                dashed: false,
+            });
+        }
+    }
+    frame
+        .scene
+        .stroke((zero, plot.y), (zero, plot.bottom()), INK, 1.0);
+    frame.names_up(rows.names);
+    frame.border();
+    if several {
+        let entries: Vec<_> = (legend.into_iter().enumerate())
+            .map(|(index, name)| (name, color::series(index, rows.series.len())))
+            .collect();
+        frame.legend(&entries);
+    }
+    frame.scene
+}

@@ -1,0 +1,136 @@
+//! Series × steps as colours: blue for negative, orange for positive, grey for nothing, on a
+//! symmetric-logarithmic scale that a bar beside them explains.
+
+use super::frame::{Frame, Room};
+use super::span::{Span, count, step};
+use super::stacked::each;
+use crate::analysis::scale::{Domain, Scale};
+use crate::export::color::{self, INK};
+use crate::export::figure::{Axis, Figure, Merge, Steps};
+use crate::export::font::Font;
+use crate::export::scene::{Anchor, Raster, Rect, Scene, Shape};
+
+/// Columns that can be told apart.
+const COLUMNS: usize = 700;
+/// Height of a row, while they are few.
+const ROW: f64 = 18.0;
+const LEAST: f64 = 300.0;
+const MOST: f64 = 1200.0;
+/// Colours in the bar that explains them.
+const SHADES: usize = 101;
+
+pub fn draw(figure: &Figure, font: &Font, steps: &Steps, merge: Merge) -> Scene {
+    let end = steps
+        .first
+        .saturating_add(steps.every.saturating_mul(steps.len() as u64));
+    let merged = steps.merged(COLUMNS, merge);
+    let names: Vec<String> = merged.series.iter().map(|s| s.name.clone()).collect();
+    let rows = count(names.len());
+    let values = || merged.series.iter().flat_map(|s| s.values.iter().copied());
+    let finite = values().filter(|value| value.is_finite());
+    let largest = finite.fold(0.0, |most: f64, value| most.max(value.abs()));
+    let largest = if largest > 0.0 { largest } else { 1.0 };
+    let shades = Shades::new(largest);
+    let legend = ["-0.00001".to_owned()];
+    let room = Room {
+        height: (rows * ROW).max(LEAST).min(MOST.max(rows)),
+        left: &names,
+        labelled: !figure.y.label.is_empty(),
+        legend: &legend,
+    };
+    let mut frame = Frame::new(figure, font, &room);
+    let mut cells = Vec::with_capacity(names.len() * merged.len());
+    for series in &merged.series {
+        let row = series.values[..merged.len()].iter();
+        cells.extend(row.map(|value| color::diverging(shades.place(*value))));
+    }
+    // The last column may stand for fewer steps than the others: it is drawn over what there is.
+    let span = step(end) - step(steps.first);
+    let drawn = step(merged.every) * count(merged.len());
+    let along = Span::of(
+        &figure.x,
+        [step(steps.first), step(steps.first) + drawn.max(span)],
+    );
+    let plot = frame.plot;
+    frame.axis_along(&along, &figure.x.title());
+    if cells.is_empty() {
+        frame.nothing();
+    } else {
+        frame.scene.shapes.push(Shape::Raster(Raster {
+            place: plot,
+            columns: merged.len(),
+            cells,
+        }));
+    }
+    frame.names_up(&names);
+    if room.labelled {
+        frame.label_up(&figure.y.label);
+    }
+    frame.border();
+    let unit = match merge {
+        Merge::Sum => each(&value_axis(figure), merged.every),
+        Merge::Mean => value_axis(figure).title(),
+    };
+    explain(&mut frame, &shades, &unit);
+    frame.scene
+}
+
+/// What the colours measure: the vertical axis has names, its unit is the values'.
+fn value_axis(figure: &Figure) -> Axis {
+    Axis::new("LCA", figure.y.unit)
+}
+
+/// From values to places on the ramp.
+struct Shades {
+    scale: Scale,
+    domain: Domain,
+}
+
+impl Shades {
+    fn new(largest: f64) -> Self {
+        Self {
+            scale: Scale::SymLog {
+                linear: largest * 1e-3,
+            },
+            domain: Domain::symmetric(largest),
+        }
+    }
+
+    /// -1 to 1.
+    fn place(&self, value: f64) -> f64 {
+        let unit = self.scale.to_unit(self.domain, value);
+        unit.map_or(f64::NAN, |unit| 2.0 * unit - 1.0)
+    }
+}
+
+/// The bar of colours with its ticks.
+fn explain(frame: &mut Frame, shades: &Shades, unit: &str) {
+    let plot = frame.plot;
+    let bar = Rect {
+        x: plot.right() + 14.0,
+        y: plot.y,
+        width: 14.0,
+        height: plot.height.min(300.0),
+    };
+    let shade = |index: usize| {
+        let top = 1.0 - 2.0 * count(index) / count(SHADES - 1);
+        color::diverging(top)
+    };
+    frame.scene.shapes.push(Shape::Raster(Raster {
+        place: bar,
+        columns: 1,
+        cells: (0..SHADES).map(shade).collect(),
+    }));
+    let axis = Axis::new("", None);
+    let ends = [shades.domain.min(), shades.domain.max()];
+    let span = Span::of(&axis.symlog(), ends);
+    for tick in span.ticks_up(bar.height) {
+        let y = bar.bottom() - tick.at * bar.height;
+        frame
+            .scene
+            .stroke((bar.right(), y), (bar.right() + 4.0, y), INK, 1.0);
+        frame.note((bar.right() + 7.0, y + 4.0), Anchor::Start, &tick.label);
+    }
+    let below = plot.bottom() + 40.0;
+    frame.note((frame.scene.width - 16.0, below), Anchor::End, unit);
+}

@@ -1,0 +1,102 @@
+//! Counts between edges. Bins of negative values are blue, of positive ones orange. The outermost bins
+//! may reach to infinity: they are drawn up to twice their inner edge.
+
+use super::frame::{Frame, Room};
+use super::span::Span;
+use crate::export::color;
+use crate::export::figure::{Figure, Spread};
+use crate::export::font::Font;
+use crate::export::scene::{Rect, Scene};
+
+const HEIGHT: f64 = 380.0;
+
+pub fn draw(figure: &Figure, font: &Font, edges: &[f64], counts: &[f64]) -> Scene {
+    let edges = finite(edges);
+    let along = Span::of(&figure.x, edges.iter().copied());
+    let along = match figure.x.spread {
+        // Straight up to the innermost edges, which are powers of two apart from there on.
+        Spread::SymLog => along.symlog(innermost(&edges)),
+        _ => along,
+    };
+    let up = Span::of(&figure.y, counts.iter().copied().chain([0.0]));
+    let up = match figure.y.spread {
+        // A single one is to be seen.
+        Spread::SymLog => up.symlog(1.0),
+        _ => up,
+    };
+    let ticks = up.ticks_up(HEIGHT).into_iter().map(|tick| tick.label);
+    let room = Room {
+        height: HEIGHT,
+        left: &ticks.collect::<Vec<_>>(),
+        labelled: true,
+        legend: &[],
+    };
+    let mut frame = Frame::new(figure, font, &room);
+    frame.axis_along(&along, &figure.x.title());
+    frame.axis_up(&up, &figure.y.title());
+    let plot = frame.plot;
+    let mut anything = false;
+    for (pair, &count) in edges.windows(2).zip(counts) {
+        let ends = [along.place(pair[0]), along.place(pair[1]), up.place(count)];
+        let [Some(left), Some(right), Some(top)] = ends else {
+            continue;
+        };
+        if count <= 0.0 {
+            continue;
+        }
+        anything = true;
+        let rect = Rect {
+            x: plot.x + left * plot.width,
+            y: plot.bottom() - top * plot.height,
+            width: (right - left) * plot.width,
+            height: top * plot.height,
+        };
+        let middle = f64::midpoint(pair[0], pair[1]);
+        frame.scene.fill(rect, color::of_sign(middle));
+    }
+    if !anything {
+        frame.nothing();
+    }
+    frame.border();
+    frame.scene
+}
+
+/// The edges with finite ends.
+fn finite(edges: &[f64]) -> Vec<f64> {
+    let inner: Vec<f64> = edges
+        .iter()
+        .copied()
+        .filter(|edge| edge.is_finite())
+        .collect();
+    let (Some(&first), Some(&last)) = (inner.first(), inner.last()) else {
+        return Vec::new();
+    };
+    let bounded = |&edge: &f64| match edge {
+        f64::NEG_INFINITY => 2.0 * first.min(0.0),
+        f64::INFINITY => 2.0 * last.max(0.0),
+        edge => edge,
+    };
+    edges.iter().map(bounded).collect()
+}
+
+/// The edge nearest to 0 that is not 0.
+fn innermost(edges: &[f64]) -> f64 {
+    let sizes = edges
+        .iter()
+        .map(|edge| edge.abs())
+        .filter(|size| *size > 0.0);
+    sizes.fold(f64::INFINITY, f64::min).min(f64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endless_bins_end_somewhere() {
+        let edges = [f64::NEG_INFINITY, -2.0, -1.0, 0.0, 1.0, 2.0, f64::INFINITY];
+        assert_eq!(finite(&edges), [-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0]);
+        assert_eq!(innermost(&finite(&edges)), 1.0);
+        assert!(finite(&[f64::INFINITY]).is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! Lines over steps. Where several values share a column of pixels, the line goes through the first, the
+//! least, the greatest and the last of them, so that it looks as with all of them. NaN is a gap; a value
+//! between two gaps is a dot.
+
+use super::frame::{Frame, Room};
+use super::span::Span;
+use crate::export::color;
+use crate::export::figure::{Figure, Series};
+use crate::export::font::Font;
+use crate::export::scene::{Point, Scene, Shape};
+
+const HEIGHT: f64 = 420.0;
+
+pub fn draw(figure: &Figure, font: &Font, x: &[f64], series: &[Series]) -> Scene {
+    let all = series
+        .iter()
+        .flat_map(|series| series.values.iter().copied());
+    let up = Span::of(&figure.y, all).airy();
+    let along = Span::of(&figure.x, x.iter().copied());
+    let ticks = up.ticks_up(HEIGHT).into_iter().map(|tick| tick.label);
+    let names: Vec<String> = series.iter().map(|series| series.name.clone()).collect();
+    let room = Room {
+        height: HEIGHT,
+        left: &ticks.collect::<Vec<_>>(),
+        labelled: true,
+        legend: if names.len() > 1 { &names } else { &[] },
+    };
+    let mut frame = Frame::new(figure, font, &room);
+    frame.axis_along(&along, &figure.x.title());
+    frame.axis_up(&up, &figure.y.title());
+    frame.zero(&up);
+    let plot = frame.plot;
+    let mut anything = false;
+    for (index, series) in series.iter().enumerate() {
+        let point = |(x, y): (&f64, &f64)| {
+            let (x, y) = (along.place(*x)?, up.place(*y).filter(|_| y.is_finite())?);
+            Some((plot.x + x * plot.width, plot.bottom() - y * plot.height))
+        };
+        let points: Vec<Option<Point>> = x.iter().zip(&series.values).map(point).collect();
+        let (dots, parts): (Vec<_>, Vec<_>) =
+            parts(&points).into_iter().partition(|part| part.len() == 1);
+        anything |= !dots.is_empty() || !parts.is_empty();
+        let color = color::series(index, names.len());
+        frame.scene.shapes.push(Shape::Line {
+            parts: parts.iter().map(|part| thinned(part)).collect(),
+            color,
+            width: 1.3,
+            dashed: false,
+        });
+        frame.scene.shapes.push(Shape::Dots {
+            at: dots.concat(),
+            radius: 1.8,
+            color,
+        });
+    }
+    if !anything {
+        frame.nothing();
+    }
+    frame.border();
+    if names.len() > 1 {
+        let entries = names.iter().cloned().enumerate();
+        let entries: Vec<_> = entries
+            .map(|(index, name)| (name, color::series(index, names.len())))
+            .collect();
+        frame.legend(&entries);
+    }
+    frame.scene
+}
+
+/// Stretches without a gap.
+fn parts(points: &[Option<Point>]) -> Vec<Vec<Point>> {
+    let gaps = points.split(Option::is_none);
+    gaps.filter(|part| !part.is_empty())
+        .map(|part| part.iter().flatten().copied().collect())
+        .collect()
+}
+
+/// Of each column of pixels the first, the lowest, the highest and the last point, in their order.
+pub fn thinned(points: &[Point]) -> Vec<Point> {
+    let mut kept = Vec::new();
+    for column in points.chunk_by(|a, b| a.0.floor() == b.0.floor()) {
+        let mut least = 0;
+        let mut most = 0;
+        for (index, point) in column.iter().enumerate() {
+            if point.1 < column[least].1 {
+                least = index;
+            }
+            if point.1 > column[most].1 {
+                most = index;
+            }
+        }
+        let mut indices = [0, least, most, column.len() - 1];
+        indices.sort_unstable();
+        let mut last = None;
+        for index in indices {
+            if last != Some(index) {
+                kept.push(column[index]);
+            }
+            last = Some(index);
+        }
+    }
+    kept
+}

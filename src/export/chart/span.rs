@@ -1,0 +1,116 @@
+//! An axis with numbers: from a value to its place.
+
+use crate::analysis::scale::{self, Domain, Scale, Tick};
+use crate::export::figure::{Axis, Spread};
+
+/// Pixels from one tick of a vertical axis to the next, at least.
+const GAP: usize = 34;
+
+/// Pixels of a label's character.
+const CHARACTER: f64 = 7.0;
+
+/// The values of an axis from end to end, and how they are spread.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    scale: Scale,
+    domain: Domain,
+    whole: bool,
+}
+
+impl Span {
+    /// All of `values`.
+    pub fn of(axis: &Axis, values: impl IntoIterator<Item = f64>) -> Self {
+        let domain = Domain::of(values);
+        let largest = domain.min().abs().max(domain.max().abs());
+        Self {
+            scale: match axis.spread {
+                Spread::Linear | Spread::Whole => Scale::Linear,
+                Spread::SymLog => Scale::SymLog {
+                    linear: largest * 1e-3,
+                },
+            },
+            domain,
+            whole: axis.spread == Spread::Whole,
+        }
+    }
+
+    /// The same with decades from `linear` on.
+    pub fn symlog(self, linear: f64) -> Self {
+        Self {
+            scale: Scale::SymLog { linear },
+            ..self
+        }
+    }
+
+    /// With some air beyond the outermost values, where the axis is linear.
+    pub fn airy(self) -> Self {
+        let (min, max) = (self.domain.min(), self.domain.max());
+        let air = match self.scale {
+            Scale::Linear => (max - min) * 0.04,
+            _ => 0.0,
+        };
+        Self {
+            domain: Domain::new(min - air, max + air),
+            ..self
+        }
+    }
+
+    /// 0 at the least value, 1 at the greatest; `None` for NaN.
+    pub fn place(&self, value: f64) -> Option<f64> {
+        self.scale.to_unit(self.domain, value)
+    }
+
+    /// Ticks of a vertical axis of so many pixels.
+    pub fn ticks_up(&self, height: f64) -> Vec<Tick> {
+        let cells = pixels(height);
+        scale::ticks(
+            self.scale,
+            self.domain,
+            scale::Room::Rows { cells, gap: GAP },
+        )
+    }
+
+    /// Ticks of a horizontal axis of so many pixels.
+    pub fn ticks_along(&self, width: f64) -> Vec<Tick> {
+        let cells = pixels(width / CHARACTER);
+        if !self.whole {
+            return scale::ticks(self.scale, self.domain, scale::Room::Columns { cells });
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "casts of floats saturate"
+        )]
+        let (from, to) = (
+            self.domain.min().ceil().max(0.0) as u64,
+            self.domain.max().floor().max(0.0) as u64,
+        );
+        let mut ticks = scale::step_ticks(from, to.saturating_add(1), cells);
+        for tick in &mut ticks {
+            // The library places them in columns of characters.
+            tick.at = self.place(tick.value).unwrap_or(0.0);
+        }
+        ticks
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "casts of floats saturate"
+)]
+fn pixels(length: f64) -> usize {
+    length.max(0.0) as usize
+}
+
+/// A step as a number on an axis.
+#[expect(clippy::cast_precision_loss, reason = "steps stay far below 2^53")]
+pub fn step(step: u64) -> f64 {
+    step as f64
+}
+
+/// A count as a number.
+#[expect(clippy::cast_precision_loss, reason = "counts of things in memory")]
+pub fn count(count: usize) -> f64 {
+    count as f64
+}

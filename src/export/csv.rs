@@ -1,0 +1,107 @@
+//! Tables as CSV: a header line, then a line a row (RFC 4180 with `\n`).
+//!
+//! A number is the shortest text that reads back as the same bits: `0.1`, `-3e-7`. What is no finite
+//! number is `NaN`, `inf` or `-inf`, which pandas, R, Julia, `DuckDB` and Rust read as numbers; an empty
+//! field would be a missing value to some of them and an error to others. Units stand in the header:
+//! `lca fc1 (nats)`.
+
+use std::io::{self, Write};
+
+use csv::{Error, ErrorKind, Writer};
+
+use super::table::{Table, Values};
+
+/// Writes a table.
+///
+/// # Errors
+/// `out` takes no more.
+pub fn write(table: &Table, out: impl Write) -> io::Result<()> {
+    rows(table, out).map_err(|error| match error.into_kind() {
+        ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    })
+}
+
+fn rows(table: &Table, out: impl Write) -> Result<(), Error> {
+    let mut writer = Writer::from_writer(out);
+    let columns = table.columns();
+    if columns.is_empty() {
+        return Ok(writer.flush()?);
+    }
+    writer.write_record(columns.iter().map(super::Column::heading))?;
+    for row in 0..table.rows() {
+        for column in columns {
+            match &column.values {
+                Values::F64(values) => writer.write_field(number(values[row]))?,
+                Values::U64(values) => writer.write_field(values[row].to_string())?,
+                Values::Text(values) => writer.write_field(&values[row])?,
+            }
+        }
+        writer.write_record(None::<&[u8]>)?;
+    }
+    Ok(writer.flush()?)
+}
+
+/// The shortest text that reads back as the same number.
+#[must_use]
+pub fn number(value: f64) -> String {
+    // `{}` writes 324 digits of the smallest number.
+    format!("{value:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Column;
+    use super::super::table::tests::awkward;
+    use super::*;
+
+    fn written(table: &Table) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(table, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_reader_finds_what_was_written() {
+        let table = awkward();
+        let bytes = written(&table);
+        let mut reader = csv::Reader::from_reader(&bytes[..]);
+        let headers = reader.headers().unwrap();
+        assert_eq!(headers, vec!["step", "lca fc1 (nats)", "layer, name"]);
+        let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+        assert_eq!(records.len(), table.rows());
+        for (row, record) in records.iter().enumerate() {
+            let [step, lca, word] = [0, 1, 2].map(|column| &record[column]);
+            match (&table.columns()[0].values, &table.columns()[1].values) {
+                (Values::U64(steps), Values::F64(numbers)) => {
+                    assert_eq!(step.parse::<u64>().unwrap(), steps[row]);
+                    let read: f64 = lca.parse().unwrap();
+                    let same = read.to_bits() == numbers[row].to_bits();
+                    assert!(same || (read.is_nan() && numbers[row].is_nan()), "{lca}");
+                }
+                other => panic!("{other:?}"),
+            }
+            assert!(matches!(&table.columns()[2].values, Values::Text(w) if w[row] == word));
+        }
+    }
+
+    #[test]
+    fn a_table_without_rows_or_columns_is_written_too() {
+        let none = Table::new("t", Vec::new()).unwrap();
+        assert_eq!(written(&none), b"");
+        let column = Column::f64("loss", Some("nats"), Vec::new());
+        let empty = Table::new("t", vec![column]).unwrap();
+        assert_eq!(written(&empty), b"loss (nats)\n");
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_keep_every_bit(bits in any::<u64>()) {
+            let value = f64::from_bits(bits);
+            let read: f64 = number(value).parse().unwrap();
+            prop_assert!(read.to_bits() == bits || (read.is_nan() && value.is_nan()));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Out of the terminal: tables as CSV, JSON and Parquet, charts as SVG and PNG.
+//!
+//! A [`Table`] is named columns with units; a [`Figure`] is what a chart shows, without how it is drawn.
+//! Both come in full resolution from whoever has the numbers: this room knows no run.
+//!
+//! ```text
+//! Table  ─▶ csv · json · parquet
+//! Figure ─▶ chart: Scene (shapes and texts) ─▶ svg · png
+//! ```
+//!
+//! Axes, ticks and scales are those of the screen ([`analysis`](crate::analysis)), and so are the colours
+//! of helping and hurting.
+
+mod chart;
+mod color;
+pub mod csv;
+pub mod figure;
+mod font;
+pub mod json;
+pub mod parquet;
+pub mod png;
+pub mod scene;
+pub mod svg;
+pub mod table;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::str::FromStr;
+
+pub use chart::draw;
+pub use figure::{Axis, Chart, Figure, Merge, Series, Steps};
+pub use table::{Column, Table, Uneven, Values};
+
+/// What can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Csv,
+    Json,
+    Parquet,
+    Svg,
+    Png,
+}
+
+impl Format {
+    pub const ALL: [Self; 5] = [Self::Csv, Self::Json, Self::Parquet, Self::Svg, Self::Png];
+
+    /// Whether a terminal or a pipe of lines takes it.
+    #[must_use]
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Csv | Self::Json | Self::Svg)
+    }
+
+    /// Whether it is a picture, not a table.
+    #[must_use]
+    pub fn is_picture(self) -> bool {
+        matches!(self, Self::Svg | Self::Png)
+    }
+}
+
+/// The word, which is also the end of a file's name.
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Parquet => "parquet",
+            Self::Svg => "svg",
+            Self::Png => "png",
+        })
+    }
+}
+
+/// A word that is no format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no format: use csv, json, parquet, svg or png")]
+pub struct UnknownFormat(String);
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(word: &str) -> Result<Self, UnknownFormat> {
+        let found = Self::ALL
+            .into_iter()
+            .find(|format| format.to_string() == word);
+        found.ok_or_else(|| UnknownFormat(word.to_owned()))
+    }
+}
+
+/// The same numbers as a table and as a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sheet {
+    pub table: Table,
+    pub figure: Figure,
+}
+
+impl Sheet {
+    /// Writes one or the other.
+    ///
+    /// # Errors
+    /// `out` takes no more.
+    pub fn write(&self, format: Format, out: impl Write + Send) -> io::Result<()> {
+        match format {
+            Format::Csv => csv::write(&self.table, out),
+            Format::Json => json::write(&self.table, out),
+            Format::Parquet => parquet::write(&self.table, out),
+            Format::Svg => svg::write(&draw(&self.figure)?, out),
+            Format::Png => png::write(&draw(&self.figure)?, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_words() {
+        for format in Format::ALL {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+        let error = "xlsx".parse::<Format>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "`xlsx` is no format: use csv, json, parquet, svg or png"
+        );
+    }
+}

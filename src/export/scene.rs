@@ -1,0 +1,113 @@
+//! A drawing as a list of shapes, which [`svg`](super::svg) and [`png`](super::png) both can write.
+//!
+//! Lengths are pixels of an SVG at its natural size, y downwards.
+
+use super::color::Rgb;
+
+/// A point of the drawing.
+pub type Point = (f64, f64);
+
+/// A rectangle of the drawing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rect {
+    pub x: f64,
+    pub y: f64,
+    pub width: f64,
+    pub height: f64,
+}
+
+impl Rect {
+    #[must_use]
+    pub fn right(self) -> f64 {
+        self.x + self.width
+    }
+
+    #[must_use]
+    pub fn bottom(self) -> f64 {
+        self.y + self.height
+    }
+}
+
+/// Which end of a text its point is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// A line of text; `at` is on its base line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Text {
+    pub at: Point,
+    pub anchor: Anchor,
+    /// Height of the letters with their line's gap.
+    pub size: f64,
+    pub color: Rgb,
+    /// Upwards, from below.
+    pub turned: bool,
+    pub text: String,
+}
+
+/// Coloured cells over a rectangle, row by row from the top left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raster {
+    pub place: Rect,
+    pub columns: usize,
+    /// As many as `columns` × rows.
+    pub cells: Vec<Rgb>,
+}
+
+/// What a drawing is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shape {
+    Fill {
+        rect: Rect,
+        color: Rgb,
+    },
+    /// A line through the points of each part.
+    Line {
+        parts: Vec<Vec<Point>>,
+        color: Rgb,
+        width: f64,
+        dashed: bool,
+    },
+    /// Dots of one radius and colour.
+    Dots {
+        at: Vec<Point>,
+        radius: f64,
+        color: Rgb,
+    },
+    Text(Text),
+    Raster(Raster),
+}
+
+/// The whole drawing, on white.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scene {
+    pub width: f64,
+    pub height: f64,
+    /// For those who cannot see it: what the file's readers call it.
+    pub title: String,
+    pub shapes: Vec<Shape>,
+}
+
+impl Scene {
+    pub fn fill(&mut self, rect: Rect, color: Rgb) {
+        self.shapes.push(Shape::Fill { rect, color });
+    }
+
+    /// A straight line.
+    pub fn stroke(&mut self, from: Point, to: Point, color: Rgb, width: f64) {
+        self.shapes.push(Shape::Line {
+            parts: vec![vec![from, to]],
+            color,
+            width,
+            dashed: false,
+        });
+    }
+
+    pub fn text(&mut self, text: Text) {
+        self.shapes.push(Shape::Text(text));
+    }
+}

@@ -1,0 +1,264 @@
+//! A drawing as SVG 1.1: shapes and text as they are, rasters as embedded PNG.
+//!
+//! Texts may come from a file: markup in them is escaped, and what XML cannot hold is replaced.
+
+use std::fmt::{self, Write};
+use std::io;
+
+use super::color::Rgb;
+use super::font::FAMILIES;
+use super::png;
+use super::scene::{Anchor, Point, Raster, Rect, Scene, Shape, Text};
+
+/// Writes a drawing.
+///
+/// # Errors
+/// `out` takes no more.
+pub fn write(scene: &Scene, mut out: impl io::Write) -> io::Result<()> {
+    out.write_all(text(scene)?.as_bytes())?;
+    out.flush()
+}
+
+fn text(scene: &Scene) -> io::Result<String> {
+    let mut out = String::new();
+    let (width, height) = (scene.width, scene.height);
+    let written = write_scene(&mut out, scene, width, height);
+    written.map_err(io::Error::other)?;
+    Ok(out)
+}
+
+fn write_scene(out: &mut String, scene: &Scene, width: f64, height: f64) -> fmt::Result {
+    writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
+    writeln!(
+        out,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="{FAMILIES}">"#
+    )?;
+    writeln!(out, "<title>{}</title>", escaped(&scene.title))?;
+    writeln!(
+        out,
+        r##"<rect width="{width}" height="{height}" fill="#ffffff"/>"##
+    )?;
+    for shape in &scene.shapes {
+        write_shape(out, shape)?;
+    }
+    writeln!(out, "</svg>")
+}
+
+fn write_shape(out: &mut String, shape: &Shape) -> fmt::Result {
+    match shape {
+        Shape::Fill { rect, color } => {
+            write!(out, "<rect ")?;
+            place(out, *rect)?;
+            writeln!(out, r#" fill="{}"/>"#, hex(*color))
+        }
+        Shape::Line {
+            parts,
+            color,
+            width,
+            dashed,
+        } => {
+            write!(out, r#"<path d=""#)?;
+            for part in parts {
+                for (index, &(x, y)) in part.iter().enumerate() {
+                    let letter = if index == 0 { 'M' } else { 'L' };
+                    write!(out, "{letter}{} {}", short(x), short(y))?;
+                }
+            }
+            let dash = if *dashed {
+                r#" stroke-dasharray="6 4""#
+            } else {
+                ""
+            };
+            writeln!(
+                out,
+                r#"" fill="none" stroke="{}" stroke-width="{}" stroke-linejoin="round"{dash}/>"#,
+                hex(*color),
+                short(*width)
+            )
+        }
+        Shape::Dots { at, radius, color } => {
+            writeln!(out, r#"<g fill="{}">"#, hex(*color))?;
+            for &(x, y) in at {
+                let (x, y, r) = (short(x), short(y), short(*radius));
+                writeln!(out, r#"<circle cx="{x}" cy="{y}" r="{r}"/>"#)?;
+            }
+            writeln!(out, "</g>")
+        }
+        Shape::Text(text) => write_text(out, text),
+        Shape::Raster(raster) => write_raster(out, raster),
+    }
+}
+
+fn write_text(out: &mut String, text: &Text) -> fmt::Result {
+    let (x, y): Point = text.at;
+    let (x, y) = (short(x), short(y));
+    let anchor = match text.anchor {
+        Anchor::Start => "start",
+        Anchor::Middle => "middle",
+        Anchor::End => "end",
+    };
+    write!(
+        out,
+        r#"<text x="{x}" y="{y}" font-size="{}" text-anchor="{anchor}" fill="{}""#,
+        short(text.size),
+        hex(text.color)
+    )?;
+    if text.turned {
+        write!(out, r#" transform="rotate(-90 {x} {y})""#)?;
+    }
+    writeln!(out, ">{}</text>", escaped(&text.text))
+}
+
+fn write_raster(out: &mut String, raster: &Raster) -> fmt::Result {
+    let Some(image) = png::of_raster(raster) else {
+        return Ok(());
+    };
+    write!(out, "<image ")?;
+    place(out, raster.place)?;
+    let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, image);
+    // Both names of the attribute: viewers know one or the other.
+    writeln!(
+        out,
+        r#" preserveAspectRatio="none" style="image-rendering:pixelated" href="data:image/png;base64,{data}" xlink:href="data:image/png;base64,{data}"/>"#
+    )
+}
+
+fn place(out: &mut String, rect: Rect) -> fmt::Result {
+    write!(
+        out,
+        r#"x="{}" y="{}" width="{}" height="{}""#,
+        short(rect.x),
+        short(rect.y),
+        short(rect.width.max(0.0)),
+        short(rect.height.max(0.0))
+    )
+}
+
+/// To a hundredth of a pixel. What is no number would make the file invalid.
+fn short(value: f64) -> String {
+    let value = if value.is_finite() { value } else { 0.0 };
+    let text = format!("{value:.2}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" {
+        "0".to_owned()
+    } else {
+        text.to_owned()
+    }
+}
+
+fn hex([red, green, blue]: Rgb) -> String {
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+/// Text that is neither markup nor anything that XML 1.0 forbids.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' | '\r' => out.push(' '),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {
+                out.push(char::REPLACEMENT_CHARACTER);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn label(text: &str) -> Scene {
+        let mut scene = Scene {
+            width: 100.0,
+            height: 50.0,
+            title: text.to_owned(),
+            shapes: Vec::new(),
+        };
+        scene.text(Text {
+            at: (1.0, 2.0),
+            anchor: Anchor::End,
+            size: 12.0,
+            color: [1, 2, 3],
+            turned: true,
+            text: text.to_owned(),
+        });
+        scene
+    }
+
+    #[test]
+    fn names_of_a_file_are_no_markup() {
+        let name = "</text><script>alert(1)</script>&amp;\u{1b}[2J";
+        let svg = text(&label(name)).unwrap();
+        let document = roxmltree::Document::parse(&svg).unwrap();
+        let texts = document.descendants().filter(|n| n.has_tag_name("text"));
+        let texts: Vec<&str> = texts.filter_map(|n| n.text()).collect();
+        assert_eq!(texts, ["</text><script>alert(1)</script>&amp;\u{fffd}[2J"]);
+        assert!(!document.descendants().any(|n| n.has_tag_name("script")));
+    }
+
+    #[test]
+    fn numbers_are_short_and_always_numbers() {
+        for (value, text) in [
+            (1.0, "1"),
+            (0.126, "0.13"),
+            (-0.001, "0"),
+            (100.0, "100"),
+            (f64::NAN, "0"),
+            (f64::INFINITY, "0"),
+        ] {
+            assert_eq!(short(value), text);
+        }
+    }
+
+    #[test]
+    fn a_raster_is_an_image_that_can_be_read() {
+        let mut scene = label("x");
+        scene.shapes.push(Shape::Raster(Raster {
+            place: Rect {
+                x: 1.0,
+                y: 2.0,
+                width: 30.0,
+                height: 20.0,
+            },
+            columns: 2,
+            cells: vec![[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]],
+        }));
+        let svg = text(&scene).unwrap();
+        let document = roxmltree::Document::parse(&svg).unwrap();
+        let image = document
+            .descendants()
+            .find(|n| n.has_tag_name("image"))
+            .unwrap();
+        let data = image.attribute("href").unwrap();
+        let data = data.strip_prefix("data:image/png;base64,").unwrap();
+        let engine = base64::engine::general_purpose::STANDARD;
+        let png = base64::Engine::decode(&engine, data).unwrap();
+        let pixmap = tiny_skia::Pixmap::decode_png(&png).unwrap();
+        // Whole cells, each as wide as it is shown or wider.
+        assert_eq!((pixmap.width(), pixmap.height()), (60, 40));
+        let corner = |x, y| {
+            let c = pixmap.pixel(x, y).unwrap();
+            [c.red(), c.green(), c.blue()]
+        };
+        assert_eq!(corner(0, 0), [1, 2, 3]);
+        assert_eq!(corner(29, 19), [1, 2, 3]);
+        assert_eq!(corner(30, 0), [4, 5, 6]);
+        assert_eq!(corner(59, 39), [10, 11, 12]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_makes_a_well_formed_file(name in any::<String>()) {
+            let svg = text(&label(&name)).unwrap();
+            prop_assert!(roxmltree::Document::parse(&svg).is_ok(), "{svg}");
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Keys by the names that people write: `Ctrl-x`, `Shift-Left`, `F1`, `Space`, `g`.
+//!
+//! Names of keys ignore case, characters do not: `G` is Shift and `g`. What a terminal cannot tell apart
+//! is one key here, or refused: `Ctrl-X` is `Ctrl-x`, and `Ctrl-i` is `Tab`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A key without modifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    /// As typed, so that Shift is in it.
+    Char(char),
+    /// 1 to 24.
+    F(u8),
+    Left,
+    Right,
+    Up,
+    Down,
+    Home,
+    End,
+    PageUp,
+    PageDown,
+    Enter,
+    Tab,
+    Esc,
+    Backspace,
+    Delete,
+    Insert,
+}
+
+/// A key with its modifiers. Only [`KeyName::new`] and parsing make one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyName {
+    ctrl: bool,
+    alt: bool,
+    /// Of keys that are no characters.
+    shift: bool,
+    key: Key,
+}
+
+/// Modifiers held with a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub ctrl: bool,
+    pub alt: bool,
+    pub shift: bool,
+}
+
+/// Why a name is no key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadKey {
+    #[error(
+        "`{0}` is no key: write a character, F1 to F24, Left, Right, Up, Down, Home, End, PageUp, \
+         PageDown, Enter, Tab, Esc, Space, Backspace, Delete or Insert, with Ctrl-, Alt- or Shift- before it"
+    )]
+    Unknown(String),
+    #[error("`{0}`: write the character that comes of it, `G` for Shift and g")]
+    ShiftedCharacter(String),
+    #[error("a terminal cannot tell `{given}` from {same}: write that")]
+    Same { given: String, same: &'static str },
+    #[error("`{0}` is no combination that a terminal sends")]
+    NotSent(String),
+}
+
+const NAMES: [(&str, Key); 22] = [
+    ("Left", Key::Left),
+    ("Right", Key::Right),
+    ("Up", Key::Up),
+    ("Down", Key::Down),
+    ("Home", Key::Home),
+    ("End", Key::End),
+    ("PageUp", Key::PageUp),
+    ("PageDown", Key::PageDown),
+    ("Enter", Key::Enter),
+    ("Tab", Key::Tab),
+    ("Esc", Key::Esc),
+    ("Space", Key::Char(' ')),
+    ("Backspace", Key::Backspace),
+    ("Delete", Key::Delete),
+    ("Insert", Key::Insert),
+    // Other spellings; the first one is written.
+    ("Return", Key::Enter),
+    ("Escape", Key::Esc),
+    ("PgUp", Key::PageUp),
+    ("PgDn", Key::PageDown),
+    ("PgDown", Key::PageDown),
+    ("Del", Key::Delete),
+    ("Ins", Key::Insert),
+];
+
+impl KeyName {
+    /// A key as a terminal reports it; Shift of a character is in the character already.
+    #[must_use]
+    pub fn new(key: Key, held: Held) -> Self {
+        let key = match key {
+            Key::Char(c) if held.ctrl => Key::Char(c.to_ascii_lowercase()),
+            key => key,
+        };
+        Self {
+            ctrl: held.ctrl,
+            alt: held.alt,
+            shift: held.shift && !matches!(key, Key::Char(_)),
+            key,
+        }
+    }
+
+    /// A key alone.
+    #[must_use]
+    pub fn plain(key: Key) -> Self {
+        Self::new(key, Held::default())
+    }
+
+    #[must_use]
+    pub fn key(self) -> Key {
+        self.key
+    }
+
+    #[must_use]
+    pub fn held(self) -> Held {
+        Held {
+            ctrl: self.ctrl,
+            alt: self.alt,
+            shift: self.shift,
+        }
+    }
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (held, name) in [
+            (self.ctrl, "Ctrl-"),
+            (self.alt, "Alt-"),
+            (self.shift, "Shift-"),
+        ] {
+            if held {
+                f.write_str(name)?;
+            }
+        }
+        match (NAMES.iter().find(|(_, key)| *key == self.key), self.key) {
+            (Some((name, _)), _) => f.write_str(name),
+            (None, Key::Char(c)) => write!(f, "{c}"),
+            (None, Key::F(n)) => write!(f, "F{n}"),
+            (None, other) => write!(f, "{other:?}"),
+        }
+    }
+}
+
+impl FromStr for KeyName {
+    type Err = BadKey;
+
+    fn from_str(text: &str) -> Result<Self, BadKey> {
+        let mut held = Held::default();
+        let mut rest = text;
+        while let Some((name, after)) = modifier(rest) {
+            let flag = match name {
+                'c' => &mut held.ctrl,
+                'a' => &mut held.alt,
+                _ => &mut held.shift,
+            };
+            if std::mem::replace(flag, true) {
+                return Err(BadKey::Unknown(text.to_owned()));
+            }
+            rest = after;
+        }
+        let key = key(rest).ok_or_else(|| BadKey::Unknown(text.to_owned()))?;
+        if let Key::Char(c) = key {
+            if held.shift {
+                return Err(BadKey::ShiftedCharacter(text.to_owned()));
+            }
+            if held.ctrl {
+                sent_with_ctrl(c, text)?;
+            }
+        }
+        Ok(Self::new(key, held))
+    }
+}
+
+/// A modifier in front of something, and what is behind it.
+fn modifier(text: &str) -> Option<(char, &str)> {
+    ["ctrl-", "alt-", "shift-"].into_iter().find_map(|prefix| {
+        let (start, rest) = text.split_at_checked(prefix.len())?;
+        let found = start.eq_ignore_ascii_case(prefix) && !rest.is_empty();
+        found.then(|| Some((prefix.chars().next()?, rest)))?
+    })
+}
+
+fn key(text: &str) -> Option<Key> {
+    let mut characters = text.chars();
+    if let (Some(only), None) = (characters.next(), characters.next()) {
+        return (!only.is_control()).then_some(Key::Char(only));
+    }
+    let named = NAMES
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(text));
+    named.map(|(_, key)| *key).or_else(|| {
+        let number = text.strip_prefix(['f', 'F'])?;
+        let digits = number.chars().all(|c| c.is_ascii_digit());
+        let number: u8 = number.parse().ok().filter(|_| digits)?;
+        (1..=24).contains(&number).then_some(Key::F(number))
+    })
+}
+
+/// Whether Ctrl and a character is a key of its own: it is sent as one of 32 control characters, of
+/// which some are other keys.
+fn sent_with_ctrl(c: char, text: &str) -> Result<(), BadKey> {
+    let same = |same| {
+        Err(BadKey::Same {
+            given: text.to_owned(),
+            same,
+        })
+    };
+    match c.to_ascii_lowercase() {
+        'i' => same("Tab"),
+        'm' => same("Enter"),
+        '[' => same("Esc"),
+        'h' => same("Backspace"),
+        'a'..='z' | ' ' | '\\' | ']' | '^' | '_' => Ok(()),
+        _ => Err(BadKey::NotSent(text.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(text: &str) -> KeyName {
+        text.parse()
+            .unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn names_are_keys_and_keys_have_names() {
+        for (text, shown) in [
+            ("g", "g"),
+            ("G", "G"),
+            ("-", "-"),
+            ("é", "é"),
+            (" ", "Space"),
+            ("space", "Space"),
+            ("F1", "F1"),
+            ("f24", "F24"),
+            ("f", "f"),
+            ("pgdn", "PageDown"),
+            ("Return", "Enter"),
+            ("Ctrl-x", "Ctrl-x"),
+            ("CTRL-X", "Ctrl-x"),
+            ("Ctrl-Space", "Ctrl-Space"),
+            ("shift-left", "Shift-Left"),
+            ("Shift-Ctrl-Alt-F5", "Ctrl-Alt-Shift-F5"),
+            ("Alt--", "Alt--"),
+            ("Alt-Enter", "Alt-Enter"),
+            ("Shift-Tab", "Shift-Tab"),
+        ] {
+            let key = parsed(text);
+            assert_eq!(key.to_string(), shown, "{text}");
+            assert_eq!(parsed(shown), key, "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_says_why() {
+        for (text, why) in [
+            ("", "is no key"),
+            ("Ctrl-", "is no key"),
+            ("F0", "is no key"),
+            ("F25", "is no key"),
+            ("F+1", "is no key"),
+            ("\u{1b}", "is no key"),
+            ("Hyper-x", "is no key"),
+            ("Ctrl-Ctrl-x", "is no key"),
+            ("Shift-g", "`G` for Shift and g"),
+            ("Ctrl-i", "from Tab"),
+            ("Ctrl-M", "from Enter"),
+            ("Ctrl-1", "no combination"),
+        ] {
+            let error = text.parse::<KeyName>().unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn keys_of_a_terminal_are_the_same_as_written_ones() {
+        let shift = Held {
+            shift: true,
+            ..Held::default()
+        };
+        assert_eq!(KeyName::new(Key::Char('G'), shift), parsed("G"));
+        assert_eq!(KeyName::new(Key::Left, shift), parsed("Shift-Left"));
+        let ctrl = Held {
+            ctrl: true,
+            ..Held::default()
+        };
+        assert_eq!(KeyName::new(Key::Char('X'), ctrl), parsed("Ctrl-x"));
+        assert_eq!(parsed("Shift-Left").held(), shift);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_read_is_written_so_that_it_is_read_again(text in any::<String>()) {
+            if let Ok(key) = text.parse::<KeyName>() {
+                prop_assert_eq!(key.to_string().parse::<KeyName>(), Ok(key));
+            }
+        }
+
+        #[test]
+        fn every_character_is_a_key(c in any::<char>()) {
+            prop_assume!(!c.is_control());
+            let key = KeyName::plain(Key::Char(c));
+            prop_assert_eq!(key.to_string().parse::<KeyName>(), Ok(key));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Who answers: reads the file of a run, and remembers what it need not read twice.
+
+use std::ops::Range;
+
+use super::binned::Running;
+use super::held_out::{self, HeldOut};
+use super::histogram::{self, Counts};
+use super::snapshot::{self, Seen};
+use super::synchronisation::{self, Kept};
+use super::watch::{self, Watch};
+use super::{Answer, Part, Query, Topic, binned, history, oscillation, run_facts, unit};
+use crate::store::{RunReader, StoreError};
+
+/// Rows that are read at most for finer steps. A file without a pyramid has no others than single
+/// steps; of a window that is wider than this the coarse steps are shown.
+const MOST_ROWS: u64 = 65_536;
+
+/// Something that wants to be asked whether to go on.
+pub type Interrupted<'a> = &'a dyn Fn() -> bool;
+
+/// Answers questions about one run.
+#[derive(Default)]
+pub struct Analyst {
+    /// What is known of all steps so far.
+    watch: Option<Watch>,
+    moments: Kept,
+    /// What was counted last: a run that goes on, or a cursor that moves on, reads only what is new.
+    histograms: Vec<Counts>,
+    held_out: Vec<HeldOut>,
+    snapshots: Vec<Seen>,
+    /// Sums from the first step on, which go on where they ended.
+    running: Running,
+}
+
+impl Analyst {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Answers a question about the committed steps. Long work is given up with
+    /// [`Answer::Interrupted`] as soon as `interrupted` says so.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn answer(
+        &mut self,
+        reader: &RunReader,
+        query: &Query,
+        interrupted: Interrupted,
+    ) -> Result<Answer, StoreError> {
+        let committed = reader.refresh()?.committed;
+        let steps = clipped(&query.steps, committed);
+        let source = Source {
+            reader,
+            steps,
+            columns: query.columns,
+            interrupted,
+        };
+        let layout = &reader.header().layout;
+        let watch = self
+            .watch
+            .get_or_insert_with(|| Watch::new(reader.header()));
+        match &query.topic {
+            Topic::Steps { width } => {
+                let steps = reader.merged(&query.steps, *width, committed, MOST_ROWS)?;
+                Ok(Answer::Steps(steps))
+            }
+            Topic::Tensors => {
+                let all = 0..layout.tensors.len();
+                self.binned(&source, query.part, "lca/tensor", all)
+            }
+            Topic::Units { layer } => match layout.layers.get(*layer as usize) {
+                Some(layer) => {
+                    let units = layer.units.clone();
+                    self.binned(&source, query.part, "lca/unit", units)
+                }
+                None => Ok(no_such("layer", *layer)),
+            },
+            Topic::Unit { layer, unit, .. } => {
+                let after = (query.part == Part::Cursor).then_some(source.steps.end);
+                unit::of(&source, *layer, *unit, after)
+            }
+            Topic::Parameter { index } => history::of(&source, *index),
+            Topic::Classes { layer } => binned::classes(&source, *layer),
+            Topic::LayersOfClass { class } => binned::layers_of_class(&source, *class),
+            Topic::Oscillation { layer } => oscillation::of(&source, *layer),
+            Topic::Synchronisation { class } => {
+                synchronisation::of(&source, *class, watch, &mut self.moments)
+            }
+            Topic::Events => watch::happened(&source, watch),
+            Topic::Run => run_facts::of(&source, watch),
+            Topic::ClassLayers => binned::class_layers(&source),
+            Topic::ClassLoss { class } => binned::class_loss(&source, *class),
+            Topic::HeldOut => held_out::of(&source, &mut self.held_out),
+            Topic::Snapshot { layer } => snapshot::of(&source, *layer, &mut self.snapshots),
+            Topic::Histogram { layer } => histogram::of(&source, *layer, &mut self.histograms),
+        }
+    }
+
+    fn binned(
+        &mut self,
+        source: &Source,
+        part: Part,
+        name: &'static str,
+        groups: Range<usize>,
+    ) -> Result<Answer, StoreError> {
+        match (part, source.columns, source.steps.start) {
+            (Part::All, 0 | 1, 0) => self.running.of(source, name, groups),
+            _ => binned::of(source, name, groups),
+        }
+    }
+}
+
+/// What an answer is made from.
+pub(super) struct Source<'a> {
+    pub reader: &'a RunReader,
+    /// The committed ones of those that were asked for.
+    pub steps: Range<u64>,
+    pub columns: u32,
+    pub interrupted: Interrupted<'a>,
+}
+
+/// Of results that grow with their steps, the one that a range of steps goes on from, or an empty one:
+/// taken out of those that are kept.
+pub(super) fn resumed<T: Default>(
+    kept: &mut Vec<T>,
+    steps: &Range<u64>,
+    of: impl Fn(&T) -> &Range<u64>,
+) -> T {
+    let usable =
+        |it: &T| of(it).start == steps.start && of(it).end <= steps.end && !of(it).is_empty();
+    let at = kept.iter().position(usable);
+    at.map_or_else(T::default, |at| kept.remove(at))
+}
+
+/// Results that are kept: those of a screen's ranges.
+pub(super) const KEPT: usize = 3;
+
+fn clipped(steps: &Range<u64>, committed: u64) -> Range<u64> {
+    let end = steps.end.min(committed);
+    steps.start.min(end)..end
+}
+
+pub(super) fn no_such(what: &str, index: u32) -> Answer {
+    Answer::Unknown(format!("this run has no {what} {index}"))
+}

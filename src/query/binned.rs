@@ -1,0 +1,380 @@
+//! Allocations of any groups of parameters over the steps, in the columns of a chart.
+//!
+//! A column's sum is that of exactly the steps between its edges. What is counted, is counted over
+//! single steps: sign changes and turns of a group's allocation do not depend on the columns.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::Answer;
+use super::analyst::{Source, no_such};
+use crate::analysis::bins;
+use crate::store::{StoreError, Table};
+
+/// Allocations of R groups (units, tensors, classes, layers) over some steps, in N columns. In nats.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Binned {
+    /// `[N + 1]`, ascending: column c covers the steps `edges[c] .. edges[c + 1]`.
+    pub edges: Vec<u64>,
+    /// `[R, N]`, group by group: Σ A. NaN where it was not measured in one of the steps.
+    pub sums: Vec<f64>,
+    /// `[R, N]`: the least and the most of a single step; NaN where it was measured in none.
+    pub least: Vec<f32>,
+    pub most: Vec<f32>,
+    /// `[R]`, over all steps.
+    pub groups: Vec<Group>,
+}
+
+/// What a group did in all steps together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// Σ A over the steps in which it was measured, in nats.
+    pub total: f64,
+    /// Steps in which it was measured; with A < 0; with A > 0.
+    pub steps: u64,
+    pub helped: u64,
+    pub hurt: u64,
+    /// Times that A changed its sign from one step to the next.
+    pub crossings: u64,
+    /// Times that A changed from rising to falling, or back.
+    pub turns: u64,
+    /// The last two allocations, newest first, to go on from.
+    pub(crate) last: [f64; 2],
+}
+
+impl Group {
+    /// Takes the next step's A in.
+    fn push(&mut self, a: f64) {
+        if a.is_nan() {
+            self.last = [f64::NAN; 2];
+            return;
+        }
+        let [before, earlier] = self.last;
+        if self.steps > 0 {
+            self.crossings += u64::from(before * a < 0.0);
+        }
+        if self.steps > 1 {
+            self.turns += u64::from((before - earlier) * (a - before) < 0.0);
+        }
+        self.last = [a, before];
+        self.total += a;
+        self.steps += 1;
+        self.helped += u64::from(a < 0.0);
+        self.hurt += u64::from(a > 0.0);
+    }
+}
+
+impl Binned {
+    pub(super) fn new(steps: &Range<u64>, columns: u32, groups: usize) -> Self {
+        let count = steps.end - steps.start;
+        let n = usize::try_from(count.min(columns.max(1).into())).unwrap_or(1);
+        let size = usize::try_from(count).unwrap_or(usize::MAX);
+        let starts = (0..n).map(|c| steps.start + bins::indices_at(c, size, n).start as u64);
+        Self {
+            edges: starts.chain([steps.end]).collect(),
+            sums: vec![0.0; groups * n],
+            least: vec![f32::NAN; groups * n],
+            most: vec![f32::NAN; groups * n],
+            groups: vec![Group::default(); groups],
+        }
+    }
+
+    /// N: columns.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.edges.len() - 1
+    }
+
+    /// The steps that everything here is about.
+    #[must_use]
+    pub fn steps(&self) -> Range<u64> {
+        match (self.edges.first(), self.edges.last()) {
+            (Some(&first), Some(&end)) => first..end,
+            _ => 0..0,
+        }
+    }
+
+    /// `[N]`: the sums of one group.
+    #[must_use]
+    pub fn row(&self, group: usize) -> &[f64] {
+        let n = self.columns();
+        self.sums.get(group * n..(group + 1) * n).unwrap_or(&[])
+    }
+
+    /// The column of a step.
+    #[must_use]
+    pub fn column_of(&self, step: u64) -> Option<usize> {
+        let column = (self.edges.partition_point(|&edge| edge <= step)).checked_sub(1)?;
+        (column < self.columns()).then_some(column)
+    }
+
+    /// Takes a step's A in.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "charts need no more than f32"
+    )]
+    pub(super) fn push(&mut self, column: usize, group: usize, a: f64) {
+        self.groups[group].push(a);
+        let at = group * self.columns() + column;
+        self.sums[at] += a;
+        // Of a number and NaN these are the number.
+        self.least[at] = self.least[at].min(a as f32);
+        self.most[at] = self.most[at].max(a as f32);
+    }
+}
+
+/// The `groups` columns of a per-step dataset.
+pub(super) fn of(
+    source: &Source,
+    name: &'static str,
+    groups: Range<usize>,
+) -> Result<Answer, StoreError> {
+    let Some(table) = source.reader.table(name)? else {
+        return Ok(Answer::Unknown(format!("this run file has no {name}")));
+    };
+    let count = groups.len();
+    bin(source, &table, count, |rows, out| {
+        for row in 0..rows.len() {
+            out.extend(rows.values(row, groups.clone()));
+        }
+    })
+}
+
+/// By class: Σ over layers, or one of them.
+pub(super) fn classes(source: &Source, layer: Option<u32>) -> Result<Answer, StoreError> {
+    let header = source.reader.header();
+    let (classes, layers) = (header.classes.len(), header.layout.layers.len());
+    let chosen = match layer {
+        None => 0..layers,
+        Some(layer) if (layer as usize) < layers => layer as usize..layer as usize + 1,
+        Some(layer) => return Ok(no_such("layer", layer)),
+    };
+    by_class(source, classes, |rows, out| {
+        for row in 0..rows.len() {
+            for class in 0..classes {
+                let at = |layer| class * layers + layer;
+                out.extend([rows
+                    .values(row, at(chosen.start)..at(chosen.end - 1) + 1)
+                    .sum::<f64>()]);
+            }
+        }
+    })
+}
+
+/// All layers within one class.
+pub(super) fn layers_of_class(source: &Source, class: u32) -> Result<Answer, StoreError> {
+    let header = source.reader.header();
+    let layers = header.layout.layers.len();
+    if class as usize >= header.classes.len() {
+        return Ok(no_such("class", class));
+    }
+    let start = class as usize * layers;
+    by_class(source, layers, |rows, out| {
+        for row in 0..rows.len() {
+            out.extend(rows.values(row, start..start + layers));
+        }
+    })
+}
+
+/// All layers within every class.
+pub(super) fn class_layers(source: &Source) -> Result<Answer, StoreError> {
+    let header = source.reader.header();
+    let groups = header.classes.len() * header.layout.layers.len();
+    by_class(source, groups, |rows, out| {
+        for row in 0..rows.len() {
+            out.extend(rows.values(row, 0..groups));
+        }
+    })
+}
+
+/// The loss of a class after each step.
+pub(super) fn class_loss(source: &Source, class: u32) -> Result<Answer, StoreError> {
+    if class as usize >= source.reader.header().classes.len() {
+        return Ok(no_such("class", class));
+    }
+    let Some(table) = source.reader.table("loss/train_class")? else {
+        return Ok(Answer::Unknown(
+            "this run file has no losses of classes".to_owned(),
+        ));
+    };
+    // Row t + 1 is the loss after step t.
+    let after = Source {
+        steps: source.steps.start + 1..source.steps.end + 1,
+        ..*source
+    };
+    let at = class as usize;
+    let answer = bin(&after, &table, 1, |rows, out| {
+        for row in 0..rows.len() {
+            out.extend(rows.values(row, at..at + 1));
+        }
+    })?;
+    Ok(match answer {
+        Answer::Binned(mut binned) => {
+            for edge in &mut binned.edges {
+                *edge = edge.saturating_sub(1);
+            }
+            Answer::Binned(binned)
+        }
+        other => other,
+    })
+}
+
+fn by_class(
+    source: &Source,
+    groups: usize,
+    take: impl Fn(&Block, &mut Vec<f64>),
+) -> Result<Answer, StoreError> {
+    let why = "this run has no allocations by class; train with --by-class to have them";
+    let Some(table) = source.reader.table("lca/class_layer")? else {
+        return Ok(Answer::Unknown(why.to_owned()));
+    };
+    if groups == 0 || table.row_len() == 0 {
+        return Ok(Answer::Unknown(why.to_owned()));
+    }
+    let answer = bin(source, &table, groups, take)?;
+    match &answer {
+        Answer::Binned(binned) if binned.groups.iter().all(|group| group.steps == 0) => {
+            let step = match source.steps.end - source.steps.start {
+                1 => "in this step",
+                _ => "in these steps",
+            };
+            Ok(Answer::Unknown(format!(
+                "no allocations by class {step}; --by-class measures them, --class-every how often"
+            )))
+        }
+        _ => Ok(answer),
+    }
+}
+
+/// Whole rows of a dataset, as `f64`.
+pub(super) struct Block {
+    row_len: usize,
+    values: Vec<f64>,
+}
+
+impl Block {
+    fn len(&self) -> usize {
+        self.values.len() / self.row_len.max(1)
+    }
+
+    fn values(&self, row: usize, columns: Range<usize>) -> impl Iterator<Item = f64> {
+        let start = row * self.row_len;
+        self.values[start + columns.start..start + columns.end]
+            .iter()
+            .copied()
+    }
+}
+
+/// Reads the steps block by block; `take` appends the values of the groups, row by row.
+fn bin(
+    source: &Source,
+    table: &Table,
+    groups: usize,
+    take: impl Fn(&Block, &mut Vec<f64>),
+) -> Result<Answer, StoreError> {
+    let steps = source.steps.start..source.steps.end.min(table.rows());
+    let steps = steps.start.min(steps.end)..steps.end;
+    let mut binned = Binned::new(&steps, source.columns, groups);
+    let whole = push_rows(source, table, (&steps, &mut binned), |_| {}, take)?;
+    Ok(match whole {
+        true => Answer::Binned(binned),
+        false => Answer::Interrupted,
+    })
+}
+
+/// Pushes steps that the columns cover, and says after each block how far it is; false if it was
+/// interrupted.
+fn push_rows(
+    source: &Source,
+    table: &Table,
+    (steps, binned): (&Range<u64>, &mut Binned),
+    mut done: impl FnMut(u64),
+    take: impl Fn(&Block, &mut Vec<f64>),
+) -> Result<bool, StoreError> {
+    let groups = binned.groups.len();
+    let mut column = 0;
+    let mut step = steps.start;
+    let mut values = Vec::new();
+    for rows in table.blocks(steps) {
+        if (source.interrupted)() {
+            return Ok(false);
+        }
+        let block = Block {
+            row_len: table.row_len(),
+            values: table.reals(rows)?,
+        };
+        values.clear();
+        take(&block, &mut values);
+        for row in values.chunks(groups.max(1)) {
+            while step >= binned.edges[column + 1] {
+                column += 1;
+            }
+            for (group, &a) in row.iter().enumerate() {
+                binned.push(column, group, a);
+            }
+            step += 1;
+        }
+        done(step);
+    }
+    Ok(true)
+}
+
+/// Sums from the first step on. What has been read is not read again.
+#[derive(Default)]
+pub(super) struct Running(Vec<RunningSums>);
+
+struct RunningSums {
+    name: &'static str,
+    groups: Range<usize>,
+    /// One column, up to the steps done.
+    binned: Binned,
+    done: u64,
+}
+
+/// Groups of groups that are remembered: a screen asks for one or two.
+const REMEMBERED: usize = 4;
+
+impl Running {
+    pub fn of(
+        &mut self,
+        source: &Source,
+        name: &'static str,
+        groups: Range<usize>,
+    ) -> Result<Answer, StoreError> {
+        let Some(table) = source.reader.table(name)? else {
+            return Ok(Answer::Unknown(format!("this run file has no {name}")));
+        };
+        let end = source.steps.end.min(table.rows());
+        let known = (self.0.iter())
+            .position(|it| it.name == name && it.groups == groups && it.done <= end)
+            .map(|at| self.0.remove(at));
+        let mut sums = known.unwrap_or_else(|| RunningSums {
+            name,
+            groups: groups.clone(),
+            binned: Binned::new(&(0..1), 1, groups.len()),
+            done: 0,
+        });
+        sums.binned.edges = vec![0, end];
+        let RunningSums { binned, done, .. } = &mut sums;
+        let steps = *done..end;
+        let whole = push_rows(
+            source,
+            &table,
+            (&steps, binned),
+            |now| *done = now,
+            |rows, out| {
+                for row in 0..rows.len() {
+                    out.extend(rows.values(row, groups.clone()));
+                }
+            },
+        )?;
+        let answer = match whole {
+            true => Answer::Binned(sums.binned.clone()),
+            false => Answer::Interrupted,
+        };
+        self.0.truncate(REMEMBERED - 1);
+        self.0.insert(0, sums);
+        Ok(answer)
+    }
+}

@@ -1,0 +1,75 @@
+//! The held-out loss: what it closes with, and where layers help the one loss and hurt the other.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::Answer;
+use super::analyst::{KEPT, Source, resumed};
+use crate::store::StoreError;
+
+/// Steps together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeldOut {
+    pub steps: Range<u64>,
+    /// Σ of the allocations of the held-out loss, and of their residuals, in nats: together the change
+    /// of that loss.
+    pub total: f64,
+    pub residual: f64,
+    /// `[L]`
+    pub layers: Vec<Split>,
+}
+
+/// In how many steps a layer helped the one loss and hurt the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// A < 0 of the training loss, A > 0 of the held-out loss.
+    pub only_train: u64,
+    /// The other way round.
+    pub only_held_out: u64,
+}
+
+pub(super) fn of(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer, StoreError> {
+    let layers = source.reader.header().layout.layers.len();
+    let table = |name| source.reader.table(name);
+    let tables = (
+        table("lca/layer")?,
+        table("lca_test/layer")?,
+        table("lca_test/total")?,
+        table("lca_test/residual")?,
+    );
+    let (Some(train), Some(held_out), Some(total), Some(residual)) = tables else {
+        let why =
+            "this run has no allocations of the held-out loss; train with --lca-test to have them";
+        return Ok(Answer::Unknown(why.to_owned()));
+    };
+    let rows = [&train, &held_out, &total, &residual].map(|table| table.rows());
+    let end = rows.into_iter().fold(source.steps.end, u64::min);
+    let steps = source.steps.start.min(end)..end;
+    let mut sums = resumed(kept, &steps, |it: &HeldOut| &it.steps);
+    if sums.steps.is_empty() {
+        sums.steps = steps.start..steps.start;
+        sums.layers = vec![Split::default(); layers];
+    }
+    for rows in train.blocks(&(sums.steps.end..steps.end)) {
+        if (source.interrupted)() {
+            kept.insert(0, sums);
+            return Ok(Answer::Interrupted);
+        }
+        let pairs = train
+            .reals(rows.clone())?
+            .into_iter()
+            .zip(held_out.reals(rows.clone())?);
+        for (at, (a, b)) in pairs.enumerate() {
+            let split = &mut sums.layers[at % layers.max(1)];
+            split.only_train += u64::from(a < 0.0 && b > 0.0);
+            split.only_held_out += u64::from(a > 0.0 && b < 0.0);
+        }
+        sums.total += total.reals(rows.clone())?.iter().sum::<f64>();
+        sums.residual += residual.reals(rows.clone())?.iter().sum::<f64>();
+        sums.steps.end = rows.end;
+    }
+    kept.insert(0, sums.clone());
+    kept.truncate(KEPT);
+    Ok(Answer::HeldOut(sums))
+}

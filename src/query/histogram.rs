@@ -1,0 +1,99 @@
+//! How often allocations of each size occurred.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::Answer;
+use super::analyst::{KEPT, Source, no_such, resumed};
+use crate::store::StoreError;
+
+/// Counts of non-zero allocations, single parameters in single steps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    pub steps: Range<u64>,
+    /// `[B + 1]`, ascending, in nats; the outermost are infinite.
+    pub edges: Vec<f64>,
+    /// `[B]`
+    pub counts: Vec<u64>,
+    /// Parameter-steps there were, with those whose allocation was 0.
+    pub param_steps: u64,
+}
+
+/// Counts of every layer over some steps, which later ones are added to.
+#[derive(Clone, Debug)]
+pub struct Counts {
+    pub steps: Range<u64>,
+    /// `[L, B]`
+    counts: Vec<u64>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            steps: 0..0,
+            counts: Vec::new(),
+        }
+    }
+}
+
+pub(super) fn of(
+    source: &Source,
+    layer: Option<u32>,
+    kept: &mut Vec<Counts>,
+) -> Result<Answer, StoreError> {
+    let header = source.reader.header();
+    let layers = &header.layout.layers;
+    let bins = header.histogram_bins();
+    let chosen = match layer {
+        None => 0..layers.len(),
+        Some(layer) if (layer as usize) < layers.len() => layer as usize..layer as usize + 1,
+        Some(layer) => return Ok(no_such("layer", layer)),
+    };
+    let table = source.reader.table("lca/histogram")?;
+    let Some(table) = table.filter(|_| bins > 0) else {
+        return Ok(Answer::Unknown(
+            "this run file has no histogram of allocations".to_owned(),
+        ));
+    };
+    let end = source.steps.end.min(table.rows());
+    let steps = source.steps.start.min(end)..end;
+    let mut counts = resumed(kept, &steps, |it: &Counts| &it.steps);
+    if counts.steps.is_empty() {
+        counts.steps = steps.start..steps.start;
+        counts.counts = vec![0; layers.len() * bins];
+    }
+    for rows in table.blocks(&(counts.steps.end..steps.end)) {
+        if (source.interrupted)() {
+            // What has been counted is not lost.
+            kept.insert(0, counts);
+            return Ok(Answer::Interrupted);
+        }
+        for row in table.counts(rows.clone())?.chunks(table.row_len().max(1)) {
+            for (sum, &count) in counts.counts.iter_mut().zip(row) {
+                *sum = sum.saturating_add(count);
+            }
+        }
+        counts.steps.end = rows.end;
+    }
+    let mut sums = vec![0_u64; bins];
+    for layer in counts
+        .counts
+        .chunks(bins)
+        .skip(chosen.start)
+        .take(chosen.len())
+    {
+        for (sum, &count) in sums.iter_mut().zip(layer) {
+            *sum = sum.saturating_add(count);
+        }
+    }
+    kept.insert(0, counts);
+    kept.truncate(KEPT);
+    let params: usize = layers[chosen].iter().map(|layer| layer.range.len()).sum();
+    Ok(Answer::Histogram(Histogram {
+        edges: header.histogram_edges.clone(),
+        counts: sums,
+        param_steps: (params as u64).saturating_mul(steps.end - steps.start),
+        steps,
+    }))
+}

@@ -1,0 +1,140 @@
+//! One parameter over the steps.
+//!
+//! A traced parameter is known at every step: θ and the full gradient at the step's start, and A in the
+//! step. Of the others the file has what `--record-params` and `--record-weights` have put there, in
+//! some of the steps.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::binned::Binned;
+use super::{Answer, analyst::Source};
+use crate::store::{ParamRows, StoreError, Table};
+
+/// Rows that are read at once.
+const BLOCK_ROWS: u64 = 1 << 16;
+
+/// A parameter over some steps, in columns as [`Binned`] has them. Each has one group, whose `steps`
+/// are those in which it is known; sums are over these alone. None where the run does not say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// Whether it was traced at every step.
+    pub traced: bool,
+    /// θ at the start of the step.
+    pub value: Option<Binned>,
+    /// Full training gradient at the start of the step, in nats per unit of parameter.
+    pub gradient: Option<Binned>,
+    /// A, in nats.
+    pub lca: Option<Binned>,
+}
+
+pub(super) fn of(source: &Source, index: u64) -> Result<Answer, StoreError> {
+    let header = source.reader.header();
+    let parameter = usize::try_from(index).unwrap_or(usize::MAX);
+    if parameter >= header.layout.params() {
+        return Ok(Answer::Unknown(format!(
+            "this run has no parameter {index}"
+        )));
+    }
+    let history = match header.traced.binary_search(&index) {
+        Ok(column) => traced(source, column)?,
+        Err(_) => recorded(source, parameter)?,
+    };
+    Ok(history.map_or(Answer::Interrupted, Answer::History))
+}
+
+fn traced(source: &Source, column: usize) -> Result<Option<History>, StoreError> {
+    let mut curves = [None, None, None];
+    for (name, curve) in ["trace/value", "trace/gradient", "trace/lca"]
+        .into_iter()
+        .zip(&mut curves)
+    {
+        let Some(table) = source.reader.table(name)? else {
+            continue;
+        };
+        match traced_curve(source, &table, column)? {
+            Some(binned) => *curve = Some(binned),
+            None => return Ok(None),
+        }
+    }
+    let [value, gradient, lca] = curves;
+    Ok(Some(History {
+        traced: true,
+        value,
+        gradient,
+        lca,
+    }))
+}
+
+/// None if it was interrupted.
+fn traced_curve(
+    source: &Source,
+    table: &Table,
+    column: usize,
+) -> Result<Option<Binned>, StoreError> {
+    let end = source.steps.end.min(table.rows());
+    let steps = source.steps.start.min(end)..end;
+    let mut binned = Binned::new(&steps, source.columns, 1);
+    let mut from = steps.start;
+    while from < steps.end {
+        if (source.interrupted)() {
+            return Ok(None);
+        }
+        let rows = from..from.saturating_add(BLOCK_ROWS).min(steps.end);
+        for (step, value) in rows.clone().zip(table.column(rows.clone(), column)?) {
+            if let Some(column) = binned.column_of(step) {
+                binned.push(column, 0, value.into());
+            }
+        }
+        from = rows.end;
+    }
+    Ok(Some(binned))
+}
+
+fn recorded(source: &Source, parameter: usize) -> Result<Option<History>, StoreError> {
+    let reader = source.reader;
+    let mut curves = [None, None];
+    for (rows, curve) in [reader.weight_rows()?, reader.param_rows()?]
+        .into_iter()
+        .zip(&mut curves)
+    {
+        if (source.interrupted)() {
+            return Ok(None);
+        }
+        if let Some(rows) = rows {
+            *curve = recorded_curve(source, &rows, parameter)?;
+        }
+    }
+    let [value, lca] = curves;
+    Ok(Some(History {
+        traced: false,
+        value,
+        gradient: None,
+        lca,
+    }))
+}
+
+/// None where none of the steps was recorded.
+fn recorded_curve(
+    source: &Source,
+    rows: &ParamRows,
+    parameter: usize,
+) -> Result<Option<Binned>, StoreError> {
+    let there = rows.within(&source.steps);
+    if there.is_empty() {
+        return Ok(None);
+    }
+    let mut binned = Binned::new(&source.steps, source.columns, 1);
+    let values = rows.read(there.clone(), &one(parameter))?;
+    for (&step, value) in rows.steps()[there].iter().zip(values) {
+        if let Some(column) = binned.column_of(step) {
+            binned.push(column, 0, value.into());
+        }
+    }
+    Ok(Some(binned))
+}
+
+fn one(index: usize) -> Range<usize> {
+    index..index + 1
+}

@@ -1,0 +1,468 @@
+//! How a layer oscillates: its series over the steps, their sign changes, period and lags.
+//!
+//! ```text
+//! curves       least and most of the steps in each column: A, ‖Δ‖, ‖g‖, cos(Δ, −g)
+//! every        parameters × steps / count of sign changes (update, gradient) or turns (A)
+//! r_k          autocorrelation of the layer's A, and its dominant period
+//! norms        c_k = corr(‖g‖_t, ‖Δ‖_{t+k})                 how large they are
+//! traced       c_k = mean over the layer's traced parameters i of corr(−g_{i,t}, Δ_{i,t+k})
+//! others       c_k = corr(A of the other layer at t, A of this one at t + k)
+//! ```
+//!
+//! `Δ_{i,t} = θ_{i,t+1} − θ_{i,t}` is the difference of two rows of `trace/value`, so the last step of
+//! the run has none. The whole vectors Δ_t and g_{t−k} are not in the file, so what a layer's movement
+//! owes to earlier gradients is known exactly only for traced parameters; of the layer as a whole there
+//! are the norms, whose correlation says when movements are large, not where they go. At k > 0 the
+//! second series does what the first did k steps before.
+//!
+//! The curves and counts are of all steps that are asked about. Autocorrelation and lags are of the
+//! last [`TAIL`] of them.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::Answer;
+use super::analyst::{Source, no_such};
+use super::settings::Settings;
+use crate::analysis::bins;
+use crate::analysis::lag::{CrossCorrelation, LAGS};
+use crate::analysis::oscillation::{autocorrelation, crossings, dominant_period, turns};
+use crate::store::{StoreError, Table};
+
+/// Steps at most that correlations are computed of.
+pub const TAIL: u64 = 4096;
+
+/// Lags of the autocorrelation at most.
+const MOST_LAGS: usize = 200;
+
+/// Traced parameters of a layer at most that are correlated; the first ones.
+const MOST_TRACED: usize = 64;
+
+/// A curve in N columns: the least and the most of its steps, NaN in a gap.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    pub least: Vec<f32>,
+    pub most: Vec<f32>,
+}
+
+impl Curve {
+    fn new(columns: usize) -> Self {
+        Self {
+            least: vec![f32::NAN; columns],
+            most: vec![f32::NAN; columns],
+        }
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "charts need no more than f32"
+    )]
+    fn push(&mut self, column: usize, value: f64) {
+        if value.is_finite() {
+            let value = value as f32;
+            // Of a number and NaN these are the number.
+            self.least[column] = self.least[column].min(value);
+            self.most[column] = self.most[column].max(value);
+        }
+    }
+}
+
+/// Correlations at the lags −10 ..= 10; NaN where there is none.
+pub type Lags = [f64; 2 * LAGS + 1];
+
+/// A lag in steps and the correlation at it, the largest.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BestLag {
+    pub steps: i32,
+    pub correlation: f64,
+}
+
+impl BestLag {
+    fn of(lags: Lags) -> Option<Self> {
+        let best = CrossCorrelation { values: lags }.best()?;
+        Some(Self {
+            steps: best.steps,
+            correlation: best.correlation,
+        })
+    }
+}
+
+/// What is known of one layer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Oscillation {
+    /// `[N + 1]`, ascending: column c covers the steps `edges[c] .. edges[c + 1]`.
+    pub edges: Vec<u64>,
+    /// A in nats; norms of the movement and of the gradient; the cosine of the movement with the
+    /// negative gradient.
+    pub lca: Curve,
+    pub movement: Curve,
+    pub gradient: Curve,
+    pub cosine: Curve,
+    /// Parameters times steps.
+    pub param_steps: u64,
+    /// Sign changes of single parameters' movements and gradients, turns of their A.
+    pub update_flips: u64,
+    pub gradient_flips: u64,
+    pub lca_turns: u64,
+    /// Sign changes and turns of the layer's A, of so many steps that have one.
+    pub crossings: u64,
+    pub turns: u64,
+    pub measured: u64,
+    /// The steps that everything below is of.
+    pub tail: Range<u64>,
+    /// `r_0 …`; empty where A does not vary.
+    pub autocorrelation: Vec<f64>,
+    /// The dominant period in steps and the autocorrelation there.
+    pub period: Option<(f64, f64)>,
+    pub norms: Option<BestLag>,
+    pub traced: Option<BestLag>,
+    /// Traced parameters that vary, of those of the layer.
+    pub traced_used: u32,
+    pub traced_there: u32,
+    /// By how many steps momentum alone delays, on average.
+    pub expected: Option<f64>,
+    /// `[L]`: by how many steps this layer follows each; none for itself.
+    pub others: Vec<Option<BestLag>>,
+}
+
+pub(super) fn of(source: &Source, layer: u32) -> Result<Answer, StoreError> {
+    let reader = source.reader;
+    let layout = &reader.header().layout;
+    let index = layer as usize;
+    let Some(of) = layout.layers.get(index) else {
+        return Ok(no_such("layer", layer));
+    };
+    let Some(lca) = reader.table("lca/layer")? else {
+        return Ok(Answer::Unknown("this run file has no lca/layer".to_owned()));
+    };
+    let end = source.steps.end.min(lca.rows());
+    let steps = source.steps.start.min(end)..end;
+    let count = steps.end - steps.start;
+    let n = usize::try_from(count.min(source.columns.max(1).into())).unwrap_or(1);
+    let size = usize::try_from(count).unwrap_or(usize::MAX);
+    let starts = (0..n).map(|c| steps.start + bins::indices_at(c, size, n).start as u64);
+    let mut known = Oscillation {
+        edges: starts.chain([steps.end]).collect(),
+        lca: Curve::new(n),
+        movement: Curve::new(n),
+        gradient: Curve::new(n),
+        cosine: Curve::new(n),
+        param_steps: (of.range.len() as u64).saturating_mul(count),
+        tail: steps.end.saturating_sub(TAIL).max(steps.start)..steps.end,
+        expected: Settings::of(reader.header()).delay(index),
+        ..Oscillation::default()
+    };
+    let layers = layout.layers.len();
+    let read = Read {
+        source,
+        layer: index,
+        layers,
+        steps,
+    };
+    let Some(series) = curves(&read, &mut known)? else {
+        return Ok(Answer::Interrupted);
+    };
+    known.crossings = series.crossings;
+    known.turns = series.turns;
+    if !lags(&read, &lca, &mut known)? {
+        return Ok(Answer::Interrupted);
+    }
+    Ok(Answer::Oscillation(Box::new(known)))
+}
+
+/// What is read.
+struct Read<'a> {
+    source: &'a Source<'a>,
+    layer: usize,
+    layers: usize,
+    steps: Range<u64>,
+}
+
+impl Read<'_> {
+    /// Hands over the layer's value of every step, whatever is in `name`; false if interrupted.
+    fn each(&self, name: &'static str, mut take: impl FnMut(u64, f64)) -> Result<bool, StoreError> {
+        let Some(table) = self.source.reader.table(name)? else {
+            return Ok(true);
+        };
+        for rows in table.blocks(&self.steps) {
+            if (self.source.interrupted)() {
+                return Ok(false);
+            }
+            let values = table.reals(rows.clone())?;
+            for (step, row) in rows.zip(values.chunks(self.layers)) {
+                take(step, row[self.layer]);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Σ of a count over the steps; none if interrupted.
+    fn sum(&self, name: &'static str) -> Result<Option<u64>, StoreError> {
+        let mut sum = 0_u64;
+        let Some(table) = self.source.reader.table(name)? else {
+            return Ok(Some(0));
+        };
+        for rows in table.blocks(&self.steps) {
+            if (self.source.interrupted)() {
+                return Ok(None);
+            }
+            for row in table.counts(rows)?.chunks(self.layers) {
+                sum = sum.saturating_add(row[self.layer]);
+            }
+        }
+        Ok(Some(sum))
+    }
+}
+
+/// Sign changes and turns of a series that is read block by block.
+#[derive(Default)]
+struct Changes {
+    last: Vec<f64>,
+    crossings: u64,
+    turns: u64,
+}
+
+impl Changes {
+    fn push(&mut self, value: f64) {
+        self.last.push(value);
+        let newest = &self.last[self.last.len().saturating_sub(3)..];
+        self.crossings += crossings(&newest[newest.len().saturating_sub(2)..]);
+        self.turns += turns(newest);
+        if self.last.len() > 1024 {
+            self.last.drain(..1022);
+        }
+    }
+}
+
+/// The curves and counts over all steps; none if interrupted.
+fn curves(read: &Read, known: &mut Oscillation) -> Result<Option<Changes>, StoreError> {
+    let edges = known.edges.clone();
+    let column = |step: u64| {
+        edges
+            .partition_point(|&edge| edge <= step)
+            .saturating_sub(1)
+    };
+    let mut changes = Changes::default();
+    let Oscillation {
+        lca,
+        movement,
+        gradient,
+        cosine,
+        measured,
+        ..
+    } = known;
+    let done = read.each("lca/layer", |step, a| {
+        lca.push(column(step), a);
+        changes.push(a);
+        *measured += u64::from(a.is_finite());
+    })?;
+    let done = done && read.each("motion/update_norm", |t, x| movement.push(column(t), x))?;
+    let done = done && read.each("motion/gradient_norm", |t, x| gradient.push(column(t), x))?;
+    let done = done && read.each("motion/cosine", |t, x| cosine.push(column(t), x))?;
+    if !done {
+        return Ok(None);
+    }
+    let counts = [
+        read.sum("motion/update_flips")?,
+        read.sum("motion/gradient_flips")?,
+        read.sum("motion/lca_turns")?,
+    ];
+    let [Some(update), Some(gradient), Some(turns)] = counts else {
+        return Ok(None);
+    };
+    known.update_flips = update;
+    known.gradient_flips = gradient;
+    known.lca_turns = turns;
+    Ok(Some(changes))
+}
+
+/// The correlations of the last steps; false if interrupted.
+fn lags(read: &Read, lca: &Table, known: &mut Oscillation) -> Result<bool, StoreError> {
+    let (reader, tail) = (read.source.reader, known.tail.clone());
+    let column = |values: &[f64], layer: usize| -> Vec<f64> {
+        values
+            .iter()
+            .skip(layer)
+            .step_by(read.layers)
+            .copied()
+            .collect()
+    };
+    let all = whole(lca, &tail)?;
+    let own = column(&all, read.layer);
+    known.autocorrelation = autocorrelation(&own, MOST_LAGS.min(own.len() / 2));
+    known.period = dominant_period(&own).map(|period| (period.steps, period.strength));
+    for layer in 0..read.layers {
+        if (read.source.interrupted)() {
+            return Ok(false);
+        }
+        let other = (layer != read.layer).then(|| column(&all, layer));
+        let lag = other.and_then(|other| BestLag::of(CrossCorrelation::of(&other, &own).values));
+        known.others.push(lag);
+    }
+    let norms = (
+        reader.table("motion/gradient_norm")?,
+        reader.table("motion/update_norm")?,
+    );
+    if let (Some(gradient), Some(movement)) = norms {
+        let gradient = column(&whole(&gradient, &tail)?, read.layer);
+        let movement = column(&whole(&movement, &tail)?, read.layer);
+        known.norms = BestLag::of(CrossCorrelation::of(&gradient, &movement).values);
+    }
+    traced(read, known)
+}
+
+/// The lag of movements behind negative gradients, of single parameters; false if interrupted.
+fn traced(read: &Read, known: &mut Oscillation) -> Result<bool, StoreError> {
+    let (reader, tail) = (read.source.reader, known.tail.clone());
+    let header = reader.header();
+    let Some(layer) = header.layout.layers.get(read.layer) else {
+        return Ok(true);
+    };
+    let inside = |index: &u64| usize::try_from(*index).is_ok_and(|i| layer.range.contains(&i));
+    let places = header.traced.iter().enumerate();
+    let places: Vec<usize> = places
+        .filter(|(_, i)| inside(i))
+        .map(|(place, _)| place)
+        .collect();
+    known.traced_there = u32::try_from(places.len()).unwrap_or(u32::MAX);
+    let tables = (
+        reader.table("trace/value")?,
+        reader.table("trace/gradient")?,
+    );
+    let (Some(value), Some(gradient)) = tables else {
+        return Ok(true);
+    };
+    if places.is_empty() {
+        return Ok(true);
+    }
+    let (value, gradient) = (whole(&value, &tail)?, whole(&gradient, &tail)?);
+    let width = header.traced.len();
+    let mut sums = [0.0; 2 * LAGS + 1];
+    let mut counts = [0_u32; 2 * LAGS + 1];
+    for &place in places.iter().take(MOST_TRACED) {
+        if (read.source.interrupted)() {
+            return Ok(false);
+        }
+        let column = |values: &[f64]| -> Vec<f64> {
+            values.iter().skip(place).step_by(width).copied().collect()
+        };
+        let values = column(&value);
+        let movement: Vec<f64> = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let downhill: Vec<f64> = column(&gradient).iter().map(|g| -g).collect();
+        let c = CrossCorrelation::of(&downhill, &movement).values;
+        known.traced_used += u32::from(c.iter().any(|c| c.is_finite()));
+        for ((sum, count), c) in sums.iter_mut().zip(&mut counts).zip(c) {
+            if c.is_finite() {
+                *sum += c;
+                *count += 1;
+            }
+        }
+    }
+    let mut mean = sums;
+    for (mean, count) in mean.iter_mut().zip(counts) {
+        *mean /= f64::from(count);
+    }
+    known.traced = BestLag::of(mean);
+    Ok(true)
+}
+
+/// All rows of some thousand steps.
+fn whole(table: &Table, steps: &Range<u64>) -> Result<Vec<f64>, StoreError> {
+    let mut values = Vec::new();
+    for rows in table.blocks(steps) {
+        values.extend(table.reals(rows)?);
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::{Analyst, Part, Query, Topic};
+    use crate::tui::view::testing::{Run, Shape};
+
+    fn known(run: &Run, layer: u32, steps: Range<u64>, columns: u32) -> Oscillation {
+        let query = Query {
+            topic: Topic::Oscillation { layer },
+            part: Part::Window,
+            steps,
+            columns,
+        };
+        match Analyst::new()
+            .answer(&run.reader, &query, &|| false)
+            .unwrap()
+        {
+            Answer::Oscillation(known) => *known,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn curves_counts_and_lags_are_those_of_the_series() {
+        let run = Run::new(Shape {
+            steps: 90,
+            ..Shape::default()
+        });
+        let found = known(&run, 1, 10..80, 7);
+        let series = |layer| -> Vec<f64> { (10..80).map(|t| run.layer(t, layer)).collect() };
+        let own = series(1);
+        assert_eq!(found.edges, [10, 20, 30, 40, 50, 60, 70, 80]);
+        for (c, ten) in own.chunks(10).enumerate() {
+            let least = ten.iter().copied().fold(f64::INFINITY, f64::min);
+            let most = ten.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            assert!((f64::from(found.lca.least[c]) - least).abs() < 1e-8);
+            assert!((f64::from(found.lca.most[c]) - most).abs() < 1e-8);
+        }
+        assert_eq!(found.crossings, crossings(&own));
+        assert_eq!(found.turns, turns(&own));
+        assert_eq!((found.measured, found.tail), (70, 10..80));
+        // Two flips of movements and one of gradients in each of 70 steps of 20 parameters.
+        assert_eq!((found.update_flips, found.gradient_flips), (140, 70));
+        assert_eq!(found.param_steps, 1400);
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        let expected = autocorrelation(&own, 35);
+        assert_eq!(found.autocorrelation.len(), 36);
+        assert!(
+            found
+                .autocorrelation
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| close(*a, b))
+        );
+        for (layer, lag) in found.others.iter().enumerate() {
+            let expected = CrossCorrelation::of(&series(layer), &own).best().unwrap();
+            match lag {
+                None => assert_eq!(layer, 1),
+                Some(lag) => {
+                    assert_eq!(lag.steps, expected.steps);
+                    assert!(close(lag.correlation, expected.correlation));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_still_has_no_lag_and_what_is_not_there_is_unknown() {
+        let run = Run::new(Shape::default());
+        let found = known(&run, 0, 0..40, 4);
+        // The two traced parameters of the layer do not move.
+        assert_eq!(
+            (found.traced, found.traced_used, found.traced_there),
+            (None, 0, 2)
+        );
+        assert_eq!(found.expected, None, "no configuration");
+        let none = known(&run, 0, 7..7, 4);
+        assert_eq!((none.measured, none.autocorrelation.len()), (0, 0));
+        let query = Query {
+            topic: Topic::Oscillation { layer: 99 },
+            part: Part::Window,
+            steps: 0..9,
+            columns: 3,
+        };
+        let answer = Analyst::new()
+            .answer(&run.reader, &query, &|| false)
+            .unwrap();
+        assert!(matches!(answer, Answer::Unknown(_)), "{answer:?}");
+    }
+}

@@ -1,0 +1,130 @@
+//! What a run's configuration says that its numbers are judged by.
+//!
+//! The configuration is TOML in the file; a run of another program has none. What is not said, or
+//! cannot be read, is not known.
+
+use crate::optim::{Freeze, LayerRule, Overrides, overrides_of};
+use crate::record::RunHeader;
+
+/// Of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// `[L]`: the optimizer's momentum in each layer; none of optimizers without one.
+    momentum: Vec<Option<f64>>,
+    /// `[L]`: what each layer does otherwise.
+    layers: Vec<Overrides>,
+    /// The most segments that the adaptive integrator may take; none of one that does not adapt.
+    pub max_segments: Option<u64>,
+}
+
+impl Settings {
+    #[must_use]
+    pub fn of(header: &RunHeader) -> Self {
+        let layers = &header.layout.layers;
+        let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+        let plain = vec![Overrides::default(); names.len()];
+        let Ok(config) = header.config.parse::<toml::Table>() else {
+            return Self {
+                momentum: vec![None; names.len()],
+                layers: plain,
+                max_segments: None,
+            };
+        };
+        let overrides = overrides_of(&rules(&config), &names).unwrap_or(plain);
+        let number = |key: &str| {
+            let value = config.get(key)?;
+            #[expect(clippy::cast_precision_loss, reason = "a momentum is below 1")]
+            let whole = value.as_integer().map(|whole| whole as f64);
+            value.as_float().or(whole)
+        };
+        let of_all = number("momentum").filter(|m| (0.0..1.0).contains(m));
+        let momentum = overrides.iter().map(|layer| layer.momentum.or(of_all));
+        let adaptive = header.integrator == "adaptive";
+        let segments = config.get("max_segments").and_then(toml::Value::as_integer);
+        Self {
+            momentum: momentum.collect(),
+            layers: overrides,
+            max_segments: segments
+                .filter(|_| adaptive)
+                .and_then(|n| n.try_into().ok()),
+        }
+    }
+
+    /// Steps by which momentum delays a layer on average: m/(1−m), for a constant gradient's share in
+    /// the updates that follow it. None where the optimizer has none, or it is not known.
+    #[must_use]
+    pub fn delay(&self, layer: usize) -> Option<f64> {
+        let momentum = self.momentum.get(layer).copied().flatten()?;
+        Some(momentum / (1.0 - momentum)).filter(|delay| delay.is_finite())
+    }
+
+    /// `[L]`: whether each layer is not meant to move in a step: it is frozen, or its first delayed
+    /// gradient has not come yet.
+    pub fn still(&self, step: u64) -> impl Iterator<Item = bool> {
+        self.layers.iter().map(move |layer| {
+            let frozen = layer.freeze.unwrap_or(Freeze::Never).holds(step);
+            frozen || layer.delay.is_some_and(|delay| step < delay as u64)
+        })
+    }
+}
+
+/// The rules for single layers, as the program writes them into the file.
+fn rules(config: &toml::Table) -> Vec<LayerRule> {
+    let list = config.get("layer").and_then(toml::Value::as_array);
+    let texts = list.into_iter().flatten().filter_map(toml::Value::as_str);
+    texts.filter_map(|text| text.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{ParamLayout, TensorKind};
+
+    fn of(config: &str) -> Settings {
+        let mut layout = ParamLayout::default();
+        for name in ["fc1", "fc2"] {
+            layout.push_layer(name, "linear", 1, &[(TensorKind::Bias, vec![1])]);
+        }
+        Settings::of(&RunHeader {
+            config: config.to_owned(),
+            integrator: "adaptive".to_owned(),
+            layout,
+            ..RunHeader::default()
+        })
+    }
+
+    #[test]
+    fn momentum_delays_and_layers_have_their_own() {
+        let settings = of("momentum = 0.9\nmax_segments = 32\nlayer = [\"fc2:momentum=0.5\"]");
+        assert!((settings.delay(0).unwrap() - 9.0).abs() < 1e-9);
+        assert!((settings.delay(1).unwrap() - 1.0).abs() < 1e-9);
+        assert_eq!(settings.delay(2), None);
+        assert_eq!(settings.max_segments, Some(32));
+        assert_eq!(of("momentum = 0").delay(0), Some(0.0));
+    }
+
+    #[test]
+    fn frozen_and_waiting_layers_are_not_meant_to_move() {
+        let settings = of("layer = [\"fc1:freeze-from=5\", \"fc2:delay=2\"]");
+        let still = |step| settings.still(step).collect::<Vec<_>>();
+        assert_eq!(still(0), [false, true]);
+        assert_eq!(still(2), [false, false]);
+        assert_eq!(still(5), [true, false]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_known() {
+        for config in [
+            "",
+            "momentum = \"x\"",
+            "momentum = 7",
+            "= nonsense",
+            "layer = 3",
+        ] {
+            let settings = of(config);
+            assert_eq!(settings.delay(0), None, "{config}");
+            assert!(settings.still(9).all(|still| !still), "{config}");
+            assert_eq!(settings.max_segments, None);
+        }
+    }
+}

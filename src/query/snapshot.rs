@@ -1,0 +1,94 @@
+//! What the running totals of the parameters say: how often each helped, and how few do most of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::Answer;
+use super::analyst::{Source, no_such};
+use crate::analysis::concentration::{Side, concentration};
+use crate::analysis::help::iterations_helped;
+use crate::analysis::tails;
+use crate::store::StoreError;
+
+/// Some parameters' totals after so many steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Steps done.
+    pub steps: u64,
+    pub params: u64,
+    /// Parameters by the share of the steps in which they helped, in bins of 2 %.
+    pub helped: Vec<u64>,
+    /// The mean share of the steps in which a parameter helped, 0 to 1.
+    pub mean_helped: f64,
+    pub helping: Side,
+    pub hurting: Side,
+    /// Of the totals: excess kurtosis (NaN where they do not differ), tail index where there is one.
+    pub kurtosis: f64,
+    pub tail_index: Option<f64>,
+}
+
+/// A snapshot that was looked at.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    layer: Option<u32>,
+    snapshot: Snapshot,
+}
+
+/// Snapshots that are kept.
+const SEEN: usize = 32;
+
+pub(super) fn of(
+    source: &Source,
+    layer: Option<u32>,
+    seen: &mut Vec<Seen>,
+) -> Result<Answer, StoreError> {
+    let layout = &source.reader.header().layout;
+    let params = match layer {
+        None => 0..layout.params(),
+        Some(at) => match layout.layers.get(at as usize) {
+            Some(layer) => layer.range.clone(),
+            None => return Ok(no_such("layer", at)),
+        },
+    };
+    let steps = source.reader.snapshot_steps()?;
+    let Some(&latest) = steps.iter().rfind(|&&steps| steps <= source.steps.end) else {
+        let first = match steps.first() {
+            Some(first) => format!("the first is after {first} steps"),
+            None => "eight are taken in a run, evenly spread, and one at its end".to_owned(),
+        };
+        return Ok(Answer::Unknown(format!(
+            "no snapshot of the parameters' totals up to here: {first}"
+        )));
+    };
+    let same = |it: &&Seen| it.layer == layer && it.snapshot.steps == latest;
+    if let Some(seen) = seen.iter().find(same) {
+        return Ok(Answer::Snapshot(seen.snapshot.clone()));
+    }
+    let Some(totals) = source.reader.snapshot(latest, params)? else {
+        return Ok(Answer::Unknown(
+            "the run file cannot be read just now".to_owned(),
+        ));
+    };
+    let sides = concentration(&totals.lca_sum);
+    let helped: u64 = totals.helped.iter().copied().map(u64::from).sum();
+    #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
+    let mean_helped = helped as f64 / (totals.helped.len() as f64 * latest as f64);
+    let snapshot = Snapshot {
+        steps: latest,
+        params: totals.lca_sum.len() as u64,
+        helped: iterations_helped(&totals.helped, latest).to_vec(),
+        mean_helped,
+        helping: sides.helping,
+        hurting: sides.hurting,
+        kurtosis: tails::excess_kurtosis(&totals.lca_sum),
+        tail_index: tails::tail_index(&totals.lca_sum),
+    };
+    seen.insert(
+        0,
+        Seen {
+            layer,
+            snapshot: snapshot.clone(),
+        },
+    );
+    seen.truncate(SEEN);
+    Ok(Answer::Snapshot(snapshot))
+}

@@ -1,0 +1,211 @@
+//! Moments of learning of all layers in the run so far, and what chance would give.
+//!
+//! The moments are found step by step and kept ([`Watch`] for the training loss, [`ClassMoments`]
+//! within the classes), so that a new step costs as much as there are layers. The null distributions
+//! are drawn anew only where their outcome can have changed: that of jitter with the moments, that of
+//! circular moves also with the length of the run.
+
+use serde::{Deserialize, Serialize};
+
+use super::Answer;
+use super::analyst::{Source, no_such};
+use super::watch::{Look, Watch};
+use crate::analysis::moments::{KEEP, Moments, shared};
+use crate::analysis::nulls::{self, Draws, Model};
+use crate::store::StoreError;
+
+/// Moments of the steps `0 .. steps`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Synchronisation {
+    pub steps: u64,
+    /// `[L]`: the steps of each layer's 20 deepest moments, ascending.
+    pub moments: Vec<Vec<u64>>,
+    /// Steps that are moments of two or more layers, and of how many.
+    pub shared: Vec<(u64, u32)>,
+    /// #{(layer, t) : t is shared} and #{(layer, t)}.
+    pub pairs: u64,
+    pub count: u64,
+    /// Each moment moved by itself by 1 or 2 steps; all of a layer moved together around the run.
+    pub jitter: Chance,
+    pub circular: Chance,
+}
+
+/// What a null model gives.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Chance {
+    pub draws: u32,
+    pub mean: f64,
+    pub deviation: f64,
+    /// `(1 + draws with at least as many pairs) / (1 + draws)`
+    pub p: f64,
+    /// Draws by their count of pairs: `(first, end, draws)`, ascending, without gaps.
+    pub bars: Vec<(u64, u64, u32)>,
+}
+
+impl Chance {
+    fn of(sets: &[Vec<u64>], steps: u64, model: Model) -> Self {
+        let null = nulls::null(sets, &(0..steps), model, Draws::default());
+        let bars = null.histogram.into_iter();
+        Self {
+            draws: null.draws,
+            mean: null.mean,
+            deviation: null.deviation,
+            p: null.p,
+            bars: bars
+                .map(|bar| (bar.counts.start as u64, bar.counts.end as u64, bar.draws))
+                .collect(),
+        }
+    }
+}
+
+/// The latest null distributions of moments, and what they depend on.
+#[derive(Default)]
+pub(super) struct Nulls {
+    sets: Vec<Vec<u64>>,
+    /// Steps of the run, and as far as jitter sees them.
+    steps: u64,
+    near: u64,
+    jitter: Chance,
+    circular: Chance,
+}
+
+impl Nulls {
+    fn draw(&mut self, sets: &[Vec<u64>], steps: u64) {
+        let last = sets.iter().filter_map(|set| set.last()).max();
+        // Jitter moves by two steps, within the run.
+        let near = steps.min(last.map_or(0, |last| last.saturating_add(3)));
+        let same = self.sets == sets;
+        if !same || self.near != near || self.jitter.draws == 0 {
+            self.jitter = Chance::of(sets, near, Model::Jitter);
+        }
+        if !same || self.steps != steps || self.circular.draws == 0 {
+            self.circular = Chance::of(sets, steps, Model::Circular);
+        }
+        if !same {
+            self.sets = sets.to_vec();
+        }
+        (self.steps, self.near) = (steps, near);
+    }
+}
+
+/// Moments within every class.
+pub(super) struct ClassMoments {
+    next: u64,
+    /// `[C]`
+    classes: Vec<Moments>,
+    /// Steps in which the allocation was split by class.
+    measured: u64,
+}
+
+impl ClassMoments {
+    fn new(classes: usize, layers: usize) -> Self {
+        Self {
+            next: 0,
+            classes: vec![Moments::new(layers, KEEP); classes],
+            measured: 0,
+        }
+    }
+
+    /// Reads up to the end of the steps that are asked about; none where there are no such numbers.
+    fn catch_up(&mut self, source: &Source) -> Result<Option<Look>, StoreError> {
+        let header = source.reader.header();
+        let layers = header.layout.layers.len();
+        if source.steps.end < self.next {
+            *self = Self::new(self.classes.len(), layers);
+        }
+        let Some(table) = source.reader.table("lca/class_layer")? else {
+            return Ok(None);
+        };
+        if table.row_len() == 0 {
+            return Ok(None);
+        }
+        for rows in table.blocks(&(self.next..source.steps.end)) {
+            if (source.interrupted)() {
+                return Ok(Some(Look::Interrupted));
+            }
+            let values = table.reals(rows.clone())?;
+            for (step, row) in rows.zip(values.chunks(table.row_len())) {
+                self.measured += u64::from(row.iter().any(|a| a.is_finite()));
+                for (class, a) in self.classes.iter_mut().zip(row.chunks(layers)) {
+                    class.push(step, a);
+                }
+                self.next = step + 1;
+            }
+        }
+        Ok(Some(Look::Done))
+    }
+}
+
+/// What is kept for the questions of this topic.
+#[derive(Default)]
+pub(super) struct Kept {
+    all: Nulls,
+    classes: Option<ClassMoments>,
+    /// Of the class that was asked about last.
+    class: Option<(u32, Nulls)>,
+}
+
+/// Of all layers, for the training loss or within one class of it.
+pub(super) fn of(
+    source: &Source,
+    class: Option<u32>,
+    watch: &mut Watch,
+    kept: &mut Kept,
+) -> Result<Answer, StoreError> {
+    let Some(class) = class else {
+        if watch.catch_up(source)? == Look::Interrupted {
+            return Ok(Answer::Interrupted);
+        }
+        return Ok(answer(watch.moments(), watch.steps(), &mut kept.all));
+    };
+    let header = source.reader.header();
+    let (classes, layers) = (header.classes.len(), header.layout.layers.len());
+    if class as usize >= classes {
+        return Ok(no_such("class", class));
+    }
+    let within = (kept.classes).get_or_insert_with(|| ClassMoments::new(classes, layers));
+    match within.catch_up(source)? {
+        None => {
+            let why = "this run has no allocations by class; train with --by-class to have them";
+            return Ok(Answer::Unknown(why.to_owned()));
+        }
+        Some(Look::Interrupted) => return Ok(Answer::Interrupted),
+        Some(Look::Done) => {}
+    }
+    if within.measured < within.next && within.classes.iter().all(is_empty) {
+        return Ok(Answer::Unknown(
+            "a moment within a class needs three neighbouring steps split by class: --by-class with \
+             --class-every 1"
+                .to_owned(),
+        ));
+    }
+    if kept.class.as_ref().is_none_or(|(of, _)| *of != class) {
+        kept.class = Some((class, Nulls::default()));
+    }
+    match (&mut kept.class, within.classes.get(class as usize)) {
+        (Some((_, nulls)), Some(moments)) => Ok(answer(moments, within.next, nulls)),
+        _ => Ok(no_such("class", class)),
+    }
+}
+
+fn is_empty(moments: &Moments) -> bool {
+    moments.sets().iter().all(Vec::is_empty)
+}
+
+fn answer(moments: &Moments, steps: u64, nulls: &mut Nulls) -> Answer {
+    let moments = moments.sets();
+    nulls.draw(&moments, steps);
+    let shared = shared(&moments);
+    let of = |layers: usize| u32::try_from(layers).unwrap_or(u32::MAX);
+    Answer::Synchronisation(Synchronisation {
+        steps,
+        shared: (shared.steps.iter())
+            .map(|at| (at.step, of(at.layers)))
+            .collect(),
+        pairs: shared.pairs as u64,
+        count: shared.moments as u64,
+        jitter: nulls.jitter.clone(),
+        circular: nulls.circular.clone(),
+        moments,
+    })
+}

@@ -1,0 +1,201 @@
+//! The parameters of a unit: what each did so far, what it did in the steps that were recorded in
+//! full, and where it stands.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::Answer;
+use super::analyst::Source;
+use crate::record::ParamTotals;
+use crate::store::{ParamRows, RunReader, StoreError};
+
+/// Parameters of a unit that are looked at: some thousand are usual.
+const MOST: usize = 1 << 20;
+
+/// Values in a block of rows that is read at once.
+const BLOCK_VALUES: usize = 1 << 20;
+
+/// What is known of the n parameters of a unit, tensor by tensor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UnitParams {
+    /// Their places in the flat vector, a range for each of the layer's tensors; n in all.
+    pub rows: Vec<Range<usize>>,
+    /// `[n]` each: running totals from the first step on, and over how many steps. None before the
+    /// first snapshot, and where the question is about no step in particular.
+    pub totals: Option<ParamTotals>,
+    /// Sums over those of the steps whose allocations are in the file (`--record-params`); none where
+    /// none is.
+    pub recorded: Option<RecordedSums>,
+    /// The parameters themselves (`--record-weights`), the latest before the end of the steps.
+    pub weights: Option<Weights>,
+}
+
+impl UnitParams {
+    /// Which of the n a parameter is.
+    #[must_use]
+    pub fn place_of(&self, parameter: usize) -> Option<usize> {
+        let mut before = 0;
+        for row in &self.rows {
+            if row.contains(&parameter) {
+                return Some(before + parameter - row.start);
+            }
+            before += row.len();
+        }
+        None
+    }
+}
+
+/// Sums over some steps, `[n]` each.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RecordedSums {
+    /// The steps that were asked for, and how many of them were recorded.
+    pub steps: Range<u64>,
+    pub count: u64,
+    /// Σ A, in nats.
+    pub lca_sum: Vec<f64>,
+    /// Steps with A < 0; with A > 0.
+    pub helped: Vec<u32>,
+    pub hurt: Vec<u32>,
+}
+
+impl RecordedSums {
+    /// Whether the sums are those of every step that was asked for.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.count == self.steps.end - self.steps.start
+    }
+}
+
+/// `[n]` parameters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Weights {
+    /// After so many steps.
+    pub steps: u64,
+    pub values: Vec<f32>,
+}
+
+/// `after`: after how many steps totals and weights are wanted.
+pub(super) fn of(
+    source: &Source,
+    layer: u32,
+    unit: u32,
+    after: Option<u64>,
+) -> Result<Answer, StoreError> {
+    let reader = source.reader;
+    let rows = reader
+        .header()
+        .layout
+        .unit_rows(layer as usize, unit as usize);
+    let count: usize = rows.iter().map(ExactSizeIterator::len).sum();
+    if rows.is_empty() {
+        let sentence = format!("this run has no unit {unit} in layer {layer}");
+        return Ok(Answer::Unknown(sentence));
+    }
+    if count > MOST {
+        let sentence =
+            format!("this unit has {count} parameters; up to {MOST} of a unit are shown");
+        return Ok(Answer::Unknown(sentence));
+    }
+    let (totals, weights) = match after {
+        Some(after) => (
+            totals(reader, &rows, after)?,
+            weights(reader, &rows, after)?,
+        ),
+        None => (None, None),
+    };
+    let recorded = match reader.param_rows()? {
+        Some(recorded) => sums(source, &recorded, &rows)?,
+        None => Some(RecordedSums::default()),
+    };
+    let Some(recorded) = recorded else {
+        return Ok(Answer::Interrupted);
+    };
+    Ok(Answer::Unit(UnitParams {
+        rows,
+        totals,
+        recorded: (recorded.count > 0).then_some(recorded),
+        weights,
+    }))
+}
+
+fn totals(
+    reader: &RunReader,
+    rows: &[Range<usize>],
+    after: u64,
+) -> Result<Option<ParamTotals>, StoreError> {
+    let mut all: Option<ParamTotals> = None;
+    for range in rows {
+        let Some(part) = reader.totals_snapshot(after, range)? else {
+            return Ok(None);
+        };
+        match &mut all {
+            None => all = Some(part),
+            // A snapshot that has come between: the next answer has it in all tensors.
+            Some(all) if all.steps != part.steps => return Ok(None),
+            Some(all) => {
+                all.lca_sum.extend(part.lca_sum);
+                all.helped.extend(part.helped);
+                all.update_flips.extend(part.update_flips);
+                all.gradient_flips.extend(part.gradient_flips);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn weights(
+    reader: &RunReader,
+    rows: &[Range<usize>],
+    after: u64,
+) -> Result<Option<Weights>, StoreError> {
+    let Some(weights) = reader.weight_rows()? else {
+        return Ok(None);
+    };
+    let until = weights.within(&(0..after.saturating_add(1)));
+    let Some(row) = until.end.checked_sub(1) else {
+        return Ok(None);
+    };
+    let mut values = Vec::new();
+    for range in rows {
+        values.extend(weights.read(row..row + 1, range)?);
+    }
+    let steps = weights.steps()[row];
+    Ok(Some(Weights { steps, values }))
+}
+
+/// None if it was interrupted.
+fn sums(
+    source: &Source,
+    recorded: &ParamRows,
+    rows: &[Range<usize>],
+) -> Result<Option<RecordedSums>, StoreError> {
+    let there = recorded.within(&source.steps);
+    let mut sums = RecordedSums {
+        steps: source.steps.clone(),
+        count: there.len() as u64,
+        ..RecordedSums::default()
+    };
+    for range in rows.iter().filter(|range| !range.is_empty()) {
+        let n = range.len();
+        let (mut lca_sum, mut helped, mut hurt) = (vec![0.0; n], vec![0; n], vec![0; n]);
+        let block = (BLOCK_VALUES / n).max(1);
+        for start in there.clone().step_by(block) {
+            if (source.interrupted)() {
+                return Ok(None);
+            }
+            let steps = start..(start + block).min(there.end);
+            for row in recorded.read(steps, range)?.chunks(n) {
+                for (i, &a) in row.iter().enumerate() {
+                    lca_sum[i] += f64::from(a);
+                    helped[i] += u32::from(a < 0.0);
+                    hurt[i] += u32::from(a > 0.0);
+                }
+            }
+        }
+        sums.lca_sum.extend(lca_sum);
+        sums.helped.extend(helped);
+        sums.hurt.extend(hurt);
+    }
+    Ok(Some(sums))
+}

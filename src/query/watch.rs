@@ -1,0 +1,317 @@
+//! What is known of a run's steps so far, read step by step and never twice.
+//!
+//! ```text
+//! file     |0 ──────────────────────────────── committed
+//! watch    |0 ───────── next                               given up here, it goes on here
+//! ```
+//!
+//! A question names the steps `0 .. end`. Steps that are new are read in blocks and taken in; where a
+//! view was set back, so that `end` lies before what has been read, it begins anew: the answer to the
+//! same question is the same, whatever was asked before.
+
+use serde::{Deserialize, Serialize};
+
+use super::Answer;
+use super::analyst::Source;
+use super::run_facts::Quality;
+use super::settings::Settings;
+use crate::analysis::events::{Detector, Event, EventKind, Rules, Step};
+use crate::analysis::lints::{Lint, Linter, Row, Run};
+use crate::analysis::moments::Moments;
+use crate::record::RunHeader;
+use crate::store::{RunReader, StoreError, Table};
+
+/// Events and lints of a run up to a step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Happened {
+    /// Steps that were looked at: `0 .. steps`.
+    pub steps: u64,
+    /// By step, then by kind: of each kind the strongest.
+    pub events: Vec<Event>,
+    /// How many there were of each kind.
+    pub counts: Vec<(EventKind, u64)>,
+    /// What looks wrong in the last of these steps, the worst first.
+    pub lints: Vec<Lint>,
+}
+
+const KINDS: [EventKind; 4] = [
+    EventKind::Residual,
+    EventKind::NotFinite,
+    EventKind::LossSpike,
+    EventKind::Synchronised,
+];
+
+/// Follows a run.
+pub(super) struct Watch {
+    next: u64,
+    settings: Settings,
+    detector: Detector,
+    linter: Linter,
+    pub quality: Quality,
+}
+
+/// How a look at the file ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    Done,
+    Interrupted,
+}
+
+impl Watch {
+    pub fn new(header: &RunHeader) -> Self {
+        let layers = &header.layout.layers;
+        let settings = Settings::of(header);
+        let rules = Rules {
+            tolerance: header.tolerance,
+            ..Rules::default()
+        };
+        let run = Run {
+            layers: layers.iter().map(|layer| layer.name.clone()).collect(),
+            tolerance: header.tolerance,
+            max_segments: settings.max_segments,
+        };
+        Self {
+            next: 0,
+            detector: Detector::new(layers.len(), rules),
+            linter: Linter::new(run),
+            quality: Quality::default(),
+            settings,
+        }
+    }
+
+    /// Reads up to the end of the steps that are asked about.
+    pub fn catch_up(&mut self, source: &Source) -> Result<Look, StoreError> {
+        if source.steps.end < self.next {
+            *self = Self::new(source.reader.header());
+        }
+        if self.next == source.steps.end {
+            return Ok(Look::Done);
+        }
+        let tables = Tables::open(source.reader)?;
+        let Some(tables) = tables else {
+            // Not a run that could be watched: nothing has happened in it.
+            self.next = source.steps.end;
+            return Ok(Look::Done);
+        };
+        while self.next < source.steps.end {
+            if (source.interrupted)() {
+                return Ok(Look::Interrupted);
+            }
+            let Some(block) = tables.lca.blocks(&(self.next..source.steps.end)).next() else {
+                break;
+            };
+            let next = block.end;
+            self.take(&tables, block, source.reader.header())?;
+            self.next = next;
+        }
+        Ok(Look::Done)
+    }
+
+    fn take(
+        &mut self,
+        tables: &Tables,
+        rows: std::ops::Range<u64>,
+        header: &RunHeader,
+    ) -> Result<(), StoreError> {
+        let layers = header.layout.layers.len();
+        let train = tables.train.reals(rows.start..rows.end + 1)?;
+        let test = tables.test.reals(rows.start + 1..rows.end + 1)?;
+        let residual = tables.residual.reals(rows.clone())?;
+        let segments = tables.segments.counts(rows.clone())?;
+        let gradients = tables.gradients.counts(rows.clone())?;
+        let lca = tables.lca.reals(rows.clone())?;
+        let update = tables.update.reals(rows.clone())?;
+        let gradient = tables.gradient.reals(rows.clone())?;
+        let held_out = match &tables.held_out {
+            Some(table) => table.reals(rows.clone())?,
+            None => Vec::new(),
+        };
+        let mut frozen = Vec::with_capacity(layers);
+        for (t, step) in rows.enumerate() {
+            let of = |values: &'_ [f64]| -> std::ops::Range<usize> {
+                let start = t * layers;
+                start.min(values.len())..(start + layers).min(values.len())
+            };
+            let (Some(&before), Some(&after)) = (train.get(t), train.get(t + 1)) else {
+                break;
+            };
+            let a = &lca[of(&lca)];
+            frozen.clear();
+            frozen.extend(self.settings.still(step));
+            self.detector.push(&Step {
+                step,
+                loss_before: before,
+                loss_after: after,
+                residual: residual[t],
+                lca: a,
+            });
+            self.linter.push(&Row {
+                step,
+                loss: after,
+                residual: residual[t],
+                segments: segments[t],
+                lca: a,
+                held_out: &held_out[of(&held_out)],
+                update_norm: &update[of(&update)],
+                gradient_norm: &gradient[of(&gradient)],
+                frozen: &frozen,
+            });
+            // Where the held-out loss was not evaluated it is NaN.
+            if let Some(&test) = test.get(t).filter(|test| test.is_finite()) {
+                self.linter.evaluation(step, after, test);
+            }
+            self.quality
+                .push(residual[t], segments[t], gradients[t], header.tolerance);
+        }
+        Ok(())
+    }
+
+    /// Steps that have been read.
+    pub fn steps(&self) -> u64 {
+        self.next
+    }
+
+    pub fn moments(&self) -> &Moments {
+        self.detector.moments()
+    }
+}
+
+/// Events and lints of the steps that are asked about.
+pub(super) fn happened(source: &Source, watch: &mut Watch) -> Result<Answer, StoreError> {
+    if watch.catch_up(source)? == Look::Interrupted {
+        return Ok(Answer::Interrupted);
+    }
+    let count = |kind| (kind, watch.detector.count(kind));
+    Ok(Answer::Happened(Happened {
+        steps: watch.next,
+        events: watch.detector.events(),
+        counts: KINDS.map(count).to_vec(),
+        lints: watch.linter.lints(),
+    }))
+}
+
+/// What is read of every step.
+struct Tables<'a> {
+    train: Table<'a>,
+    test: Table<'a>,
+    residual: Table<'a>,
+    segments: Table<'a>,
+    gradients: Table<'a>,
+    lca: Table<'a>,
+    update: Table<'a>,
+    gradient: Table<'a>,
+    held_out: Option<Table<'a>>,
+}
+
+impl<'a> Tables<'a> {
+    /// None where one is missing.
+    fn open(reader: &'a RunReader) -> Result<Option<Self>, StoreError> {
+        let table = |name| reader.table(name);
+        let all = (
+            (table("loss/train")?, table("loss/test")?),
+            (table("lca/residual")?, table("step/segments")?),
+            (table("lca/layer")?, table("step/gradient_evals")?),
+            (table("motion/update_norm")?, table("motion/gradient_norm")?),
+        );
+        let (
+            (Some(train), Some(test)),
+            (Some(residual), Some(segments)),
+            (Some(lca), Some(gradients)),
+            (Some(update), Some(gradient)),
+        ) = all
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            train,
+            test,
+            residual,
+            segments,
+            gradients,
+            lca,
+            update,
+            gradient,
+            held_out: table("lca_test/layer")?,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::{Analyst, Part, Query, Topic};
+    use crate::tui::view::testing::{Run, Shape};
+
+    fn query(topic: Topic, end: u64) -> Query {
+        Query {
+            topic,
+            part: Part::All,
+            steps: 0..end,
+            columns: 7,
+        }
+    }
+
+    const TOPICS: [Topic; 4] = [
+        Topic::Events,
+        Topic::Run,
+        Topic::Synchronisation { class: None },
+        Topic::Synchronisation { class: Some(1) },
+    ];
+
+    fn ask(analyst: &mut Analyst, run: &Run, query: &Query) -> Answer {
+        analyst.answer(&run.reader, query, &|| false).unwrap()
+    }
+
+    #[test]
+    fn what_is_read_step_by_step_is_what_is_read_at_once() {
+        let run = Run::new(Shape {
+            steps: 120,
+            layers: 5,
+            ..Shape::default()
+        });
+        let mut growing = Analyst::new();
+        // Forward in pieces, and back, as a view may be.
+        for end in [0, 1, 7, 8, 50, 119, 120, 30, 31, 120, 120] {
+            for topic in TOPICS {
+                let query = query(topic, end);
+                let expected = ask(&mut Analyst::new(), &run, &query);
+                assert!(!matches!(expected, Answer::Interrupted));
+                assert_eq!(ask(&mut growing, &run, &query), expected, "{query:?}");
+            }
+        }
+        let Answer::Synchronisation(known) =
+            ask(&mut growing, &run, &query(TOPICS[2].clone(), 120))
+        else {
+            panic!("no moments");
+        };
+        assert!(known.pairs > 0 && known.jitter.draws == 10_000, "{known:?}");
+    }
+
+    #[test]
+    fn work_that_was_given_up_goes_on_where_it_stopped() {
+        let run = Run::new(Shape::default());
+        for topic in TOPICS {
+            let query = query(topic, 40);
+            let mut analyst = Analyst::new();
+            let given_up = analyst.answer(&run.reader, &query, &|| true).unwrap();
+            assert_eq!(given_up, Answer::Interrupted);
+            let expected = ask(&mut Analyst::new(), &run, &query);
+            assert_eq!(ask(&mut analyst, &run, &query), expected);
+        }
+    }
+
+    #[test]
+    fn a_run_without_what_is_asked_for_says_so() {
+        let run = Run::new(Shape {
+            classes: 0,
+            layers: 0,
+            steps: 3,
+            ..Shape::default()
+        });
+        for topic in TOPICS {
+            let answer = ask(&mut Analyst::new(), &run, &query(topic.clone(), 3));
+            let unknown = matches!(answer, Answer::Unknown(_));
+            assert_eq!(unknown, topic == TOPICS[3], "{answer:?}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! `lcascope export`: a view of a run as a file.
+
+use std::fmt::Write as _;
+use std::fs::{self, Permissions};
+use std::io::{self, BufWriter, Write as _};
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::Failure;
+use super::standing::harmless;
+use crate::cli::{ExportArgs, StepRange, ViewChoice};
+use crate::config::ConfigError;
+use crate::export::{Format, Sheet};
+use crate::record::RunHeader;
+use crate::sheet::{self, Request, View};
+use crate::store::RunReader;
+
+/// Names of layers in a message.
+const NAMES: usize = 40;
+
+/// Writes what is asked for, and says what has been written.
+///
+/// # Errors
+/// The request does not fit the run, the run cannot be read, or the file cannot be written.
+pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
+    let view = match args.view {
+        ViewChoice::List => return super::print(views().as_bytes()),
+        ViewChoice::View(view) => view,
+    };
+    let format = format(args)?;
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    if to_stdout && !format.is_text() {
+        let what = format!("{format} is no text: give --output a file");
+        return Err(usage(what));
+    }
+    let output = match &args.output {
+        Some(path) => path.clone(),
+        None => default_output(&args.file, view, format),
+    };
+    if !to_stdout {
+        // Before the work, though only the end of it is certain.
+        check_output(&output, args)?;
+    }
+    let reader = RunReader::open(&args.file)?;
+    let committed = reader.refresh()?.committed;
+    let request = Request {
+        view,
+        steps: steps(args.steps.unwrap_or_default(), committed)?,
+        every: args.every,
+        layer: layer(args.layer.as_deref(), reader.header())?,
+        parameter: args.parameter,
+    };
+    let name = args.file.file_name().unwrap_or_default().to_string_lossy();
+    let sheet = sheet::make(&reader, &harmless(&name), &request)?;
+    if to_stdout {
+        let mut text = Vec::new();
+        sheet
+            .write(format, &mut text)
+            .map_err(|error| Failure::Other(error.to_string()))?;
+        return super::print(&text);
+    }
+    save(&sheet, format, &output, args.force)?;
+    let shown = harmless(&output.display().to_string());
+    let said = match format.is_picture() {
+        true => format!("{shown}: {}\n", sheet.figure.title),
+        false => {
+            let (rows, columns) = (sheet.table.rows(), sheet.table.columns().len());
+            format!("{shown}: {rows} rows, {columns} columns\n")
+        }
+    };
+    super::print(said.as_bytes())
+}
+
+fn usage(what: String) -> Failure {
+    Failure::Usage(ConfigError(what))
+}
+
+/// A line a view.
+fn views() -> String {
+    let mut out = String::new();
+    for view in View::ALL {
+        let (name, what) = view.words();
+        let _ = writeln!(out, "{name:14} {what}");
+    }
+    out
+}
+
+fn format(args: &ExportArgs) -> Result<Format, Failure> {
+    if let Some(format) = args.format {
+        return Ok(format);
+    }
+    let end = args.output.as_deref().and_then(Path::extension);
+    match end {
+        None => Ok(Format::Csv),
+        Some(end) => {
+            let end = end.to_string_lossy().to_ascii_lowercase();
+            end.parse().map_err(|_| {
+                usage(format!(
+                    "the format is not told by `.{}`: give --format csv, json, parquet, svg or png",
+                    harmless(&end)
+                ))
+            })
+        }
+    }
+}
+
+/// `RUN-VIEW.FORMAT` in this folder.
+fn default_output(run: &Path, view: View, format: Format) -> PathBuf {
+    let mut name = run.file_stem().unwrap_or_default().to_os_string();
+    name.push(format!("-{view}.{format}"));
+    PathBuf::from(name)
+}
+
+/// The steps that are wanted and there.
+fn steps(range: StepRange, committed: u64) -> Result<Range<u64>, Failure> {
+    let (from, to) = (range.from.unwrap_or(0), range.to.unwrap_or(committed));
+    if to > committed || (from >= to && (from, to) != (0, 0)) {
+        let from = range.from.map(|step| step.to_string()).unwrap_or_default();
+        let to = range.to.map(|step| step.to_string()).unwrap_or_default();
+        return Err(usage(format!(
+            "--steps {from}..{to}: the run has {committed} steps, counted from 0"
+        )));
+    }
+    Ok(from..to)
+}
+
+fn layer(name: Option<&str>, header: &RunHeader) -> Result<Option<usize>, Failure> {
+    let Some(name) = name else { return Ok(None) };
+    let layers = &header.layout.layers;
+    if let Some(index) = layers.iter().position(|layer| layer.name == name) {
+        return Ok(Some(index));
+    }
+    let mut names: Vec<&str> = layers.iter().take(NAMES).map(|l| l.name.as_str()).collect();
+    if layers.len() > NAMES {
+        names.push("…");
+    }
+    Err(usage(format!(
+        "--layer {}: no layer is called so; there are {}",
+        harmless(name),
+        names.join(", ")
+    )))
+}
+
+/// Refuses what must not be replaced.
+fn check_output(output: &Path, args: &ExportArgs) -> Result<(), Failure> {
+    let shown = harmless(&output.display().to_string());
+    let there = match fs::metadata(output) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Failure::Other(format!("{shown}: {error}"))),
+    };
+    if !there.is_file() {
+        return Err(usage(format!(
+            "{shown} is no regular file: choose another --output"
+        )));
+    }
+    if !args.force {
+        return Err(usage(format!(
+            "{shown} exists: choose another --output, or overwrite it with --force"
+        )));
+    }
+    let same = |a: &Path, b: &Path| Some(a.canonicalize().ok()? == b.canonicalize().ok()?);
+    if same(output, &args.file) == Some(true) {
+        return Err(usage(format!(
+            "{shown} is the run itself: choose another --output"
+        )));
+    }
+    Ok(())
+}
+
+/// Writes beside `output` first, so that there is a whole file or none.
+fn save(sheet: &Sheet, format: Format, output: &Path, force: bool) -> Result<(), Failure> {
+    let shown = harmless(&output.display().to_string());
+    let error = |error: io::Error| Failure::Other(format!("cannot write {shown}: {error}"));
+    let folder = match output.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let scratch = tempfile::Builder::new()
+        .prefix(".lcascope-export-")
+        // What the user's mask makes of it, as of any new file.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(error)?;
+    let mut out = BufWriter::new(scratch.as_file());
+    sheet.write(format, &mut out).map_err(error)?;
+    out.flush().map_err(error)?;
+    drop(out);
+    match force {
+        true => scratch
+            .persist(output)
+            .map_err(|failed| error(failed.error))?,
+        false => scratch
+            .persist_noclobber(output)
+            .map_err(|failed| error(failed.error))?,
+    };
+    Ok(())
+}

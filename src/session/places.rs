@@ -1,0 +1,164 @@
+//! Where somebody was in a run: brought back when it is opened again, kept when it is left.
+
+use crate::app::{App, Depth, Screen, Sort};
+use crate::record::RunHeader;
+use crate::state::{RunId, ViewState, Views};
+
+fn id(header: &RunHeader) -> RunId {
+    RunId::of(&header.created, &header.config)
+}
+
+/// Goes to where the run was left. What cannot be used is said.
+pub fn restore(app: &mut App, views: &Views) {
+    match views.load(&id(&app.header)) {
+        Ok(Some(place)) => go_to(app, place),
+        Ok(None) => {}
+        Err(why) => app.say(why),
+    }
+}
+
+/// Keeps where the run is left, where that is possible.
+pub fn keep(app: &App, views: &Views) {
+    views.store(&id(&app.header), &place_of(app));
+}
+
+fn go_to(app: &mut App, place: ViewState) {
+    app.window.go_to((place.cursor, place.window));
+    let screens = Screen::ALL.into_iter();
+    let mut named = screens.filter(|screen| screen.name() == place.screen);
+    app.screen = named.next().unwrap_or_default();
+    let mut orders = Sort::ALL
+        .into_iter()
+        .filter(|sort| sort.name() == place.sort);
+    app.sort = orders.next().unwrap_or_default();
+    app.filter = place.filter;
+    app.bookmarks.extend(place.bookmarks);
+    let layout = &app.header.layout;
+    let named = layout
+        .layers
+        .iter()
+        .position(|layer| layer.name == place.layer);
+    let Some(layer) = named else { return };
+    app.layer = layer;
+    let units = layout.layers[layer].units.len();
+    app.depth = match (place.unit.filter(|&unit| unit < units), place.parameter) {
+        _ if !place.inside => Depth::Network,
+        (None, _) => Depth::Layer(layer),
+        (Some(unit), parameter) => {
+            app.unit = unit;
+            let parameters = app.listed_parameters(layer, unit);
+            match parameter.filter(|parameter| parameters.contains(parameter)) {
+                Some(parameter) => {
+                    app.parameter = parameter;
+                    Depth::Parameter {
+                        layer,
+                        unit,
+                        parameter,
+                    }
+                }
+                None => Depth::Unit { layer, unit },
+            }
+        }
+    };
+}
+
+fn place_of(app: &App) -> ViewState {
+    let (cursor, window) = app.window.place();
+    let inside = app.depth.layer();
+    let layer = inside.unwrap_or(app.layer);
+    let name = app
+        .header
+        .layout
+        .layers
+        .get(layer)
+        .map(|layer| layer.name.clone());
+    let (unit, parameter) = match app.depth {
+        Depth::Network | Depth::Layer(_) => (None, None),
+        Depth::Unit { unit, .. } => (Some(unit), None),
+        Depth::Parameter {
+            unit, parameter, ..
+        } => (Some(unit), Some(parameter)),
+    };
+    ViewState {
+        cursor,
+        window,
+        screen: app.screen.name().to_owned(),
+        sort: app.sort.name().to_owned(),
+        filter: app.filter.clone(),
+        bookmarks: app.bookmarks.iter().copied().collect(),
+        layer: name.unwrap_or_default(),
+        inside: inside.is_some(),
+        unit,
+        parameter,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::app::Action;
+    use crate::feed::Origin;
+    use crate::layout::{ParamLayout, TensorKind};
+
+    fn app() -> App {
+        let mut layout = ParamLayout::default();
+        for name in ["a", "b"] {
+            layout.push_layer(name, "linear", 3, &[(TensorKind::Weight, vec![3, 4])]);
+        }
+        let header = RunHeader {
+            created: "2026-01-01T00:00:00Z".to_owned(),
+            layout,
+            ..RunHeader::default()
+        };
+        App::new(Arc::new(header), Origin::Replay)
+    }
+
+    #[test]
+    fn a_run_is_found_as_it_was_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let views = Views::inside(folder.path());
+        let mut left = app();
+        left.act(Action::Screen(Screen::Oscillation));
+        left.act(Action::Select(1));
+        left.act(Action::Enter);
+        left.act(Action::Select(2));
+        left.act(Action::Enter);
+        left.act(Action::Enter);
+        left.act(Action::Sort);
+        left.window.go_to((Some(12), Some(40)));
+        left.bookmarks.extend([3, 9]);
+        keep(&left, &views);
+        let mut found = app();
+        restore(&mut found, &views);
+        assert!(matches!(
+            found.depth,
+            Depth::Parameter {
+                layer: 1,
+                unit: 2,
+                ..
+            }
+        ));
+        assert_eq!(place_of(&found), place_of(&left));
+        assert_eq!(found.bookmarks, left.bookmarks);
+    }
+
+    #[test]
+    fn a_place_that_is_not_there_is_no_place() {
+        let mut found = app();
+        let place = ViewState {
+            screen: "Moon".to_owned(),
+            layer: "b".to_owned(),
+            inside: true,
+            unit: Some(900),
+            parameter: Some(usize::MAX),
+            ..ViewState::default()
+        };
+        go_to(&mut found, place);
+        assert_eq!(
+            (found.screen, found.depth),
+            (Screen::Overview, Depth::Layer(1))
+        );
+    }
+}

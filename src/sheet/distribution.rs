@@ -1,0 +1,40 @@
+//! How often allocations of each size occurred.
+
+use super::SheetError;
+use super::overview::NATS;
+use super::source::{Source, number};
+use crate::export::{Axis, Chart, Column, Sheet};
+use crate::query::{Analyst, Answer, Part, Query, Topic};
+
+pub fn distribution(source: &Source) -> Result<Sheet, SheetError> {
+    let layer = source.request.layer.map(u32::try_from).transpose();
+    let layer = layer.map_err(|_| SheetError::Unknown("no such layer".to_owned()))?;
+    let query = Query {
+        topic: Topic::Histogram { layer },
+        part: Part::Window,
+        steps: source.request.steps.clone(),
+        columns: 1,
+    };
+    let answer = Analyst::new().answer(source.reader, &query, &|| false)?;
+    let histogram = match answer {
+        Answer::Histogram(histogram) => histogram,
+        Answer::Unknown(why) => return Err(SheetError::Unknown(why)),
+        other => {
+            let what = format!("an answer to another question, a bug: {other:?}");
+            return Err(SheetError::Unknown(what));
+        }
+    };
+    let (edges, counts) = (histogram.edges, histogram.counts);
+    let columns = vec![
+        Column::f64("from", NATS, edges[..counts.len()].to_vec()),
+        Column::f64("to", NATS, edges[edges.len() - counts.len()..].to_vec()),
+        Column::u64("count", None, counts.clone()),
+    ];
+    let chart = Chart::Histogram {
+        edges,
+        counts: counts.into_iter().map(number).collect(),
+    };
+    let x = Axis::new("allocation of a parameter in a step", NATS).symlog();
+    let y = Axis::new("parameter-steps in a bin", None).symlog();
+    source.sheet("Distribution of allocations", columns, (x, y, chart))
+}

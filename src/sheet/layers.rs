@@ -1,0 +1,123 @@
+//! Totals of layers over all the steps, and the held-out loss beside the training loss.
+
+use super::SheetError;
+use super::overview::NATS;
+use super::source::{Field, Source, number, reals};
+use crate::export::{Axis, Chart, Column, Series, Sheet};
+use crate::record::{LayerSummary, StepSummary};
+
+/// A row a layer: everything that was counted, over all the steps.
+pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
+    let mut whole: Option<StepSummary> = None;
+    source.each(|row| match &mut whole {
+        None => whole = Some(row.clone()),
+        Some(whole) => whole.merge(row),
+    })?;
+    let steps = whole.as_ref().map_or(0, StepSummary::steps);
+    let total = whole.as_ref().map_or(f64::NAN, |whole| whole.total);
+    let layers = source.layers();
+    let of = |value: &dyn Fn(&LayerSummary, f64) -> f64| -> Vec<f64> {
+        let value = |(index, layer): &(usize, &crate::layout::Layer)| {
+            let summary = whole.as_ref().and_then(|whole| whole.layers.get(*index));
+            let chances = number(layer.range.len() as u64) * number(steps);
+            summary.map_or(f64::NAN, |summary| value(summary, chances))
+        };
+        layers.iter().map(value).collect()
+    };
+    let words = |word: fn(&crate::layout::Layer) -> &str| {
+        layers
+            .iter()
+            .map(|(_, layer)| word(layer).to_owned())
+            .collect()
+    };
+    let counts = |count: fn(&crate::layout::Layer) -> usize| {
+        layers
+            .iter()
+            .map(|(_, layer)| count(layer) as u64)
+            .collect()
+    };
+    let lca = of(&|layer, _| layer.lca);
+    let columns = vec![
+        Column::text("layer", words(|layer| &layer.name)),
+        Column::text("kind", words(|layer| &layer.kind)),
+        Column::u64("parameters", None, counts(|layer| layer.range.len())),
+        Column::u64("units", None, counts(|layer| layer.units.len())),
+        Column::f64("lca", NATS, lca.clone()),
+        Column::f64(
+            "share",
+            Some("%"),
+            of(&|layer, _| 100.0 * layer.lca / total),
+        ),
+        Column::f64("lca_error", NATS, of(&|layer, _| layer.lca_error)),
+        Column::f64(
+            "helped",
+            Some("%"),
+            of(&|layer, n| 100.0 * number(layer.helped) / n),
+        ),
+        Column::f64(
+            "hurt",
+            Some("%"),
+            of(&|layer, n| 100.0 * number(layer.hurt) / n),
+        ),
+        // How many steps it takes a parameter to change sign.
+        Column::f64(
+            "update_flip_every",
+            Some("steps"),
+            of(&|layer, n| n / number(layer.update_flips)),
+        ),
+        Column::f64(
+            "gradient_flip_every",
+            Some("steps"),
+            of(&|layer, n| n / number(layer.gradient_flips)),
+        ),
+        Column::f64("held_out_lca", NATS, of(&|layer, _| layer.held_out_lca)),
+    ];
+    let chart = Chart::Bars {
+        names: words(|layer| &layer.name),
+        series: vec![Series {
+            name: "LCA".to_owned(),
+            values: lca,
+        }],
+        errors: Vec::new(),
+    };
+    let axes = (Axis::new("LCA", NATS), Axis::default(), chart);
+    source.sheet("Total LCA by layer", columns, axes)
+}
+
+/// Both losses' allocations by step; the figure shows their totals.
+pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
+    if !source.header().held_out_lca {
+        return Err(SheetError::Unknown(
+            "this run has no allocations of the held-out loss; train with --lca-test to have them"
+                .to_owned(),
+        ));
+    }
+    let layers = source.layers();
+    let mut fields = Vec::new();
+    for &(index, layer) in &layers {
+        let name = |what: &str| format!("{what}/{}", layer.name);
+        fields.push(Field::real(name("lca"), NATS, move |s| s.layers[index].lca));
+        fields.push(Field::real(name("held_out_lca"), NATS, move |s| {
+            s.layers[index].held_out_lca
+        }));
+    }
+    let columns = source.columns(&fields)?;
+    let sums: Vec<f64> = (columns.iter().skip(2))
+        .map(|column| reals(column).iter().sum())
+        .collect();
+    let every_other = |start: usize| sums.iter().skip(start).step_by(2).copied().collect();
+    let series = |name: &str, values| Series {
+        name: name.to_owned(),
+        values,
+    };
+    let chart = Chart::Bars {
+        names: layers.iter().map(|(_, layer)| layer.name.clone()).collect(),
+        series: vec![
+            series("training", every_other(0)),
+            series("held out", every_other(1)),
+        ],
+        errors: Vec::new(),
+    };
+    let axes = (Axis::new("LCA", NATS), Axis::default(), chart);
+    source.sheet("LCA of the training and the held-out loss", columns, axes)
+}

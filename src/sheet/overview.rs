@@ -1,0 +1,55 @@
+//! Losses, accuracies, residuals and what they cost.
+
+use super::SheetError;
+use super::source::{Field, Source, number, reals};
+use crate::export::{Axis, Chart, Series, Sheet};
+
+/// Nats.
+pub const NATS: Option<&str> = Some("nats");
+
+pub fn overview(source: &Source) -> Result<Sheet, SheetError> {
+    let fields = [
+        Field::real("epoch", None, |s| s.epoch),
+        Field::real("learning_rate", None, |s| s.learning_rate),
+        Field::real("batch_loss", NATS, |s| s.batch_loss),
+        Field::real("seconds", Some("s"), |s| s.seconds),
+        Field::count("gradient_evals", |s| s.gradient_evals),
+        Field::count("segments", |s| s.segments),
+        Field::real("loss_before", NATS, |s| s.loss_before),
+        Field::real("loss_after", NATS, |s| s.loss_after),
+        Field::real("train_accuracy", None, |s| s.train_accuracy),
+        Field::real("held_out_loss", NATS, |s| s.test_loss),
+        Field::real("held_out_accuracy", None, |s| s.test_accuracy),
+        Field::real("loss_change", NATS, |s| s.loss_after - s.loss_before),
+        Field::real("lca", NATS, |s| s.total),
+        Field::real("residual", NATS, |s| s.residual),
+        Field::real("worst_residual", NATS, |s| s.worst_residual),
+        Field::count("above_tolerance", |s| s.above_tolerance),
+    ];
+    let columns = source.columns(&fields)?;
+    let column = |name: &str| columns.iter().find(|column| column.name == name);
+    let values = |name: &str| column(name).map_or_else(Vec::new, reals);
+    // Losses are at the ends of steps, and one before the first.
+    let start = source.reader.losses(source.request.steps.start)?;
+    let with_start = |first: f64, name: &str| {
+        let mut all = vec![first];
+        all.extend(values(name));
+        all
+    };
+    let mut x = vec![number(source.request.steps.start)];
+    x.extend(source.rows().map(|row| number(row.end)));
+    let series = |name: &str, values| Series {
+        name: name.to_owned(),
+        values,
+    };
+    let first = |value: fn(&crate::record::Losses) -> f64| start.as_ref().map_or(f64::NAN, value);
+    let chart = Chart::Lines {
+        x,
+        series: vec![
+            series("training", with_start(first(|l| l.train), "loss_after")),
+            series("held out", with_start(first(|l| l.test), "held_out_loss")),
+        ],
+    };
+    let axes = (Axis::steps(), Axis::new("loss", NATS), chart);
+    source.sheet("Loss", columns, axes)
+}

@@ -1,0 +1,131 @@
+//! One parameter: its weight, gradient and LCA where it was traced, its LCA where all were recorded.
+
+use std::ops::Range;
+
+use super::SheetError;
+use super::overview::NATS;
+use super::source::{Source, number, reals};
+use crate::export::{Axis, Chart, Column, Series, Sheet};
+
+pub fn parameter(source: &Source) -> Result<Sheet, SheetError> {
+    let header = source.header();
+    let params = header.layout.params();
+    let unknown = |what: String| Err(SheetError::Unknown(what));
+    let index = match source.request.parameter {
+        Some(index) if index < params => index,
+        Some(index) => {
+            return unknown(format!(
+                "no parameter {index}: there are {params}, counted from 0"
+            ));
+        }
+        None => {
+            return unknown("the view `parameter` is of one: give --parameter INDEX".to_owned());
+        }
+    };
+    let name = named(source, index);
+    let columns = match header.traced.binary_search(&(index as u64)) {
+        Ok(at) => traced(source, at)?,
+        Err(_) => recorded(source, index, &name)?,
+    };
+    let lca = columns.last().map_or_else(Vec::new, reals);
+    let x = match &columns[0].values {
+        crate::export::Values::U64(steps) => steps.iter().map(|step| number(*step)).collect(),
+        _ => Vec::new(),
+    };
+    let series = vec![Series {
+        name: "LCA".to_owned(),
+        values: lca,
+    }];
+    let y = Axis::new("LCA", NATS).symlog();
+    let axes = (Axis::steps(), y, Chart::Lines { x, series });
+    source.sheet(format!("Parameter {index}, {name}"), columns, axes)
+}
+
+/// `fc1.weight[3, 17]`
+fn named(source: &Source, index: usize) -> String {
+    let layout = &source.header().layout;
+    let tensor = layout
+        .tensors
+        .iter()
+        .find(|tensor| tensor.range.contains(&index));
+    let Some(tensor) = tensor else {
+        return String::new();
+    };
+    let mut rest = index - tensor.range.start;
+    let mut place: Vec<String> = Vec::new();
+    for &size in tensor.shape.iter().rev() {
+        place.push((rest % size.max(1)).to_string());
+        rest /= size.max(1);
+    }
+    place.reverse();
+    format!("{}[{}]", tensor.name, place.join(", "))
+}
+
+/// Weight and gradient at the start of each row, LCA of all its steps.
+fn traced(source: &Source, at: usize) -> Result<Vec<Column>, SheetError> {
+    let read = |name: &'static str| -> Result<Vec<f64>, SheetError> {
+        let table = source.reader.table(name)?;
+        let missing = || SheetError::Unknown(format!("this run file has no {name}"));
+        let table = table.ok_or_else(missing)?;
+        let mut values = Vec::new();
+        for block in table.blocks(&source.request.steps) {
+            let numbers = table.reals(block)?;
+            values.extend(
+                numbers
+                    .chunks(table.row_len().max(1))
+                    .filter_map(|row| row.get(at)),
+            );
+        }
+        Ok(values)
+    };
+    let start = source.request.steps.start;
+    let range = |row: &Range<u64>, values: &[f64]| {
+        let place = |step: u64| usize::try_from(step - start).unwrap_or(usize::MAX);
+        place(row.start).min(values.len())..place(row.end).min(values.len())
+    };
+    let first = |values: Vec<f64>| -> Vec<f64> {
+        let at_start = |row| values.get(range(&row, &values).start).copied();
+        source
+            .rows()
+            .map(|row| at_start(row).unwrap_or(f64::NAN))
+            .collect()
+    };
+    let summed = |values: Vec<f64>| -> Vec<f64> {
+        source
+            .rows()
+            .map(|row| values[range(&row, &values)].iter().sum())
+            .collect()
+    };
+    let mut columns = source.index();
+    columns.push(Column::f64("weight", None, first(read("trace/value")?)));
+    columns.push(Column::f64(
+        "gradient",
+        NATS,
+        first(read("trace/gradient")?),
+    ));
+    columns.push(Column::f64("lca", NATS, summed(read("trace/lca")?)));
+    Ok(columns)
+}
+
+/// LCA in the steps whose allocations of all parameters were recorded.
+fn recorded(source: &Source, index: usize, name: &str) -> Result<Vec<Column>, SheetError> {
+    let history = source.reader.param_history(index)?;
+    if history.steps.is_empty() {
+        return Err(SheetError::Unknown(format!(
+            "parameter {index} ({name}) was not traced; train with a larger --trace N to have a chance \
+             of it, or with --record-params N to have the LCA of all parameters every N steps"
+        )));
+    }
+    if source.request.every > 1 {
+        return Err(SheetError::Unknown(format!(
+            "parameter {index} ({name}) was recorded in some steps only: they cannot be added up with --every"
+        )));
+    }
+    let rows = history.steps.into_iter().zip(history.values);
+    let rows = rows.filter(|(step, _)| source.request.steps.contains(step));
+    let (steps, values): (Vec<u64>, Vec<f64>) = rows.map(|(step, a)| (step, f64::from(a))).unzip();
+    Ok(vec![
+        Column::u64("step", None, steps),
+        Column::f64("lca", NATS, values),
+    ])
+}

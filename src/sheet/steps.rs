@@ -1,0 +1,173 @@
+//! What every layer did in every step.
+
+use super::SheetError;
+use super::overview::NATS;
+use super::source::{Field, Source, number, reals};
+use crate::export::{Axis, Chart, Column, Merge, Series, Sheet, Steps, Values};
+use crate::record::StepSummary;
+
+/// Percent.
+const PERCENT: Option<&str> = Some("%");
+
+/// Δloss, ΣLCA, the residual, and every layer's LCA.
+fn columns(source: &Source) -> Result<Vec<Column>, SheetError> {
+    let mut fields = vec![
+        Field::real("loss_change", NATS, |s| s.loss_after - s.loss_before),
+        Field::real("lca", NATS, |s| s.total),
+        Field::real("residual", NATS, |s| s.residual),
+    ];
+    for (index, layer) in source.layers() {
+        let name = format!("lca/{}", layer.name);
+        fields.push(Field::real(name, NATS, move |s| s.layers[index].lca));
+    }
+    source.columns(&fields)
+}
+
+/// The columns behind the first `skip`, as series with their names behind the slash.
+fn series(columns: &[Column], skip: usize) -> Vec<Series> {
+    let series = |column: &Column| Series {
+        name: short(&column.name).to_owned(),
+        values: reals(column),
+    };
+    columns.iter().skip(skip).map(series).collect()
+}
+
+/// `fc1` of `lca/fc1`.
+fn short(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(_, short)| short)
+}
+
+fn in_steps(source: &Source, series: Vec<Series>) -> Steps {
+    Steps {
+        first: source.request.steps.start,
+        every: source.request.every.max(1),
+        series,
+    }
+}
+
+pub fn decomposition(source: &Source) -> Result<Sheet, SheetError> {
+    let columns = columns(source)?;
+    let chart = Chart::StackedBars(in_steps(source, series(&columns, 5)));
+    let axes = (Axis::steps(), Axis::new("LCA", NATS), chart);
+    source.sheet("LCA by layer", columns, axes)
+}
+
+pub fn heat_map(source: &Source) -> Result<Sheet, SheetError> {
+    let columns = columns(source)?;
+    let chart = Chart::HeatMap {
+        steps: in_steps(source, series(&columns, 5)),
+        merge: Merge::Sum,
+    };
+    let axes = (Axis::steps(), Axis::new("", NATS), chart);
+    source.sheet("LCA by layer", columns, axes)
+}
+
+/// Sums from the first of the steps up to the end of each row.
+pub fn cumulative(source: &Source) -> Result<Sheet, SheetError> {
+    let mut columns = columns(source)?;
+    for column in columns.iter_mut().skip(2) {
+        if let Values::F64(values) = &mut column.values {
+            let mut sum = 0.0;
+            for value in values {
+                sum += *value;
+                *value = sum;
+            }
+        }
+        column.name = format!("cumulative_{}", column.name);
+    }
+    let mut x = vec![number(source.request.steps.start)];
+    x.extend(source.rows().map(|row| number(row.end)));
+    let mut series = series(&columns, 5);
+    for series in &mut series {
+        series.values.insert(0, 0.0);
+    }
+    let axis = Axis::new("LCA since the first of these steps", NATS);
+    let axes = (Axis::steps(), axis, Chart::Lines { x, series });
+    source.sheet("Cumulative LCA by layer", columns, axes)
+}
+
+/// Counts of sign changes; the figure shows them as a share of the layer's parameters.
+pub fn oscillation(source: &Source) -> Result<Sheet, SheetError> {
+    let mut fields = Vec::new();
+    let mut names = Vec::new();
+    for (index, layer) in source.layers() {
+        let count = |what: &str| format!("{what}/{}", layer.name);
+        fields.push(Field::count(count("update_flips"), move |s| {
+            s.layers[index].update_flips
+        }));
+        fields.push(Field::count(count("gradient_flips"), move |s| {
+            s.layers[index].gradient_flips
+        }));
+        names.push((layer.name.clone(), layer.range.len() as u64));
+    }
+    let columns = source.columns(&fields)?;
+    let shares = names.into_iter().enumerate().map(|(at, (name, params))| {
+        let counts = match &columns[2 + 2 * at].values {
+            Values::U64(counts) => counts.as_slice(),
+            _ => &[],
+        };
+        let rows = counts.iter().zip(source.rows());
+        let share = |(count, row): (&u64, std::ops::Range<u64>)| {
+            100.0 * number(*count) / (number(params) * number(row.end - row.start))
+        };
+        Series {
+            name,
+            values: rows.map(share).collect(),
+        }
+    });
+    let chart = Chart::Lines {
+        x: source.rows().map(|row| number(row.start)).collect(),
+        series: shares.collect(),
+    };
+    let axis = Axis::new("parameters whose movement changed its sign", PERCENT);
+    source.sheet("Oscillation", columns, (Axis::steps(), axis, chart))
+}
+
+/// Shares of parameters with A < 0, A > 0 and neither: of the whole network (or the layer that is wanted)
+/// first, then of each layer.
+pub fn helping(source: &Source) -> Result<Sheet, SheetError> {
+    let layers = source.layers();
+    let all: Vec<usize> = layers.iter().map(|(index, _)| *index).collect();
+    let params: u64 = layers
+        .iter()
+        .map(|(_, layer)| layer.range.len() as u64)
+        .sum();
+    let share = move |count: u64, params: u64, s: &StepSummary| {
+        100.0 * number(count) / (number(params) * number(s.steps()))
+    };
+    let sum = |s: &StepSummary, of: fn(&crate::record::LayerSummary) -> u64| {
+        let counts = all.iter().map(|&index| of(&s.layers[index]));
+        counts.fold(0, u64::saturating_add)
+    };
+    let mut fields = vec![
+        Field::real("helped", PERCENT, |s| {
+            share(sum(s, |l| l.helped), params, s)
+        }),
+        Field::real("hurt", PERCENT, |s| share(sum(s, |l| l.hurt), params, s)),
+        Field::real("neither", PERCENT, |s| {
+            let moved = sum(s, |l| l.helped.saturating_add(l.hurt));
+            100.0 - share(moved, params, s)
+        }),
+    ];
+    for (index, layer) in &layers {
+        let (index, params) = (*index, layer.range.len() as u64);
+        let name = |what: &str| format!("{what}/{}", layer.name);
+        fields.push(Field::real(name("helped"), PERCENT, move |s| {
+            share(s.layers[index].helped, params, s)
+        }));
+        fields.push(Field::real(name("hurt"), PERCENT, move |s| {
+            share(s.layers[index].hurt, params, s)
+        }));
+    }
+    let columns = source.columns(&fields)?;
+    let x: Vec<f64> = source.rows().map(|row| number(row.start)).collect();
+    let mut series = series(&columns[..5], 2);
+    // Half of the parameters: the line to compare with.
+    series.push(Series {
+        name: "50 %".to_owned(),
+        values: vec![50.0; x.len()],
+    });
+    let axis = Axis::new("parameters", PERCENT);
+    let axes = (Axis::steps(), axis, Chart::Lines { x, series });
+    source.sheet("Parameters that help and hurt", columns, axes)
+}

@@ -1,0 +1,368 @@
+//! Where somebody was in a run, kept from one session to the next: `lcascope/views/` in
+//! `$XDG_STATE_HOME` (`~/.local/state`), one small TOML file a run.
+//!
+//! A file's name is a hash of the run's `created` and `config`, not of where the run file lies: bookmarks
+//! follow a run that is moved, renamed or copied, and a run that is resumed keeps them. Two runs have the
+//! same two only if they are the same run, step for step.
+//!
+//! Nothing here is worth an error. Where nothing can be kept (no home, a read-only one), nothing is; what
+//! cannot be read is ignored with a notice. Of the [`MOST`] files the oldest go.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use etcetera::{BaseStrategy, choose_base_strategy};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Files that are kept.
+pub const MOST: usize = 500;
+
+/// Bytes of the longest file that is read.
+const LONGEST: u64 = 1 << 18;
+
+/// Bookmarks that are kept: as many as [`LONGEST`] has room for.
+const BOOKMARKS: usize = 10_000;
+
+/// What writing leaves behind when it is killed.
+const SCRATCH: &str = ".view-";
+
+/// What the screen shows of a run. Fields that a file lacks are as in a new session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct ViewState {
+    /// The step at the cursor; none follows the newest.
+    pub cursor: Option<u64>,
+    /// Steps in the window; none shows the whole run.
+    pub window: Option<u64>,
+    /// Name of the screen.
+    pub screen: String,
+    /// Name of the order of the layers.
+    pub sort: String,
+    /// What layers and tensors are filtered by.
+    pub filter: String,
+    /// Name of the selected layer, and whether it is looked into; and how deep.
+    pub layer: String,
+    pub inside: bool,
+    pub unit: Option<usize>,
+    pub parameter: Option<usize>,
+    /// Steps, ascending.
+    pub bookmarks: Vec<u64>,
+}
+
+/// Which run, wherever its file lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunId(String);
+
+impl RunId {
+    /// From the attributes of the run file that never change.
+    #[must_use]
+    pub fn of(created: &str, config: &str) -> Self {
+        let mut hash = Sha256::new();
+        // The length, so that no part of one is taken for a part of the other.
+        hash.update((created.len() as u64).to_le_bytes());
+        hash.update(created);
+        hash.update(config);
+        let bytes = hash.finalize();
+        Self(
+            bytes
+                .iter()
+                .take(16)
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        )
+    }
+}
+
+/// The folder in which views are kept.
+#[derive(Clone, Debug)]
+pub struct Views {
+    /// None where the system does not say what a home is.
+    folder: Option<PathBuf>,
+}
+
+impl Views {
+    /// The user's.
+    #[must_use]
+    pub fn of_user() -> Self {
+        let base = choose_base_strategy().ok();
+        let state = base.and_then(|base| base.state_dir());
+        Self {
+            folder: state.map(|state| state.join("lcascope").join("views")),
+        }
+    }
+
+    /// Those in a folder, which need not exist.
+    #[must_use]
+    pub fn inside(folder: &Path) -> Self {
+        Self {
+            folder: Some(folder.to_owned()),
+        }
+    }
+
+    fn path(&self, run: &RunId) -> Option<PathBuf> {
+        let folder = self.folder.as_ref()?;
+        Some(folder.join(format!("{}.toml", run.0)))
+    }
+
+    /// What was kept of a run; none if nothing was.
+    ///
+    /// # Errors
+    /// A notice for the screen: there is something, but it cannot be used.
+    pub fn load(&self, run: &RunId) -> Result<Option<ViewState>, String> {
+        let Some(path) = self.path(run) else {
+            return Ok(None);
+        };
+        let text = match text(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(ignored(&path, &error.to_string())),
+        };
+        match toml::from_str::<ViewState>(&text) {
+            Ok(mut state) => {
+                state.bookmarks.sort_unstable();
+                state.bookmarks.dedup();
+                Ok(Some(state))
+            }
+            Err(error) => Err(ignored(&path, error.message())),
+        }
+    }
+
+    /// Keeps what is shown of a run, whole or not at all. Says whether that was possible; it is nothing
+    /// to bother anyone with if not.
+    pub fn store(&self, run: &RunId, state: &ViewState) -> bool {
+        let Some(path) = self.path(run) else {
+            return false;
+        };
+        let stored = write(&path, state).is_ok();
+        if stored && let Some(folder) = path.parent() {
+            forget(folder, MOST);
+        }
+        stored
+    }
+}
+
+fn ignored(path: &Path, why: &str) -> String {
+    let why = why.lines().next().unwrap_or_default();
+    format!(
+        "where you were in this run is forgotten: {}: {why}",
+        path.display()
+    )
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path)?;
+    // A pipe would wait for its other end, which opening does not for a folder.
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("is no file"));
+    }
+    file.take(LONGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn write(path: &Path, state: &ViewState) -> io::Result<()> {
+    // TOML's integers end at 2^63, and the file shall stay small.
+    let mut state = state.clone();
+    let fits = |step: &u64| i64::try_from(*step).is_ok();
+    state.cursor = state.cursor.filter(fits);
+    state.window = state.window.filter(fits);
+    state.bookmarks.retain(fits);
+    state.bookmarks.truncate(BOOKMARKS);
+    let text = toml::to_string(&state).map_err(io::Error::other)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut scratch = tempfile::Builder::new()
+        .prefix(SCRATCH)
+        .tempfile_in(folder)?;
+    scratch.write_all(text.as_bytes())?;
+    scratch.as_file().sync_data()?;
+    scratch.persist(path)?;
+    Ok(())
+}
+
+/// Removes the oldest files beyond `most`, and what killed writers have left.
+fn forget(folder: &Path, most: usize) {
+    const OLD: Duration = Duration::from_secs(3600);
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    let mut views: Vec<(SystemTime, PathBuf)> = Vec::new();
+    for entry in entries.flatten() {
+        let Ok(changed) = entry.metadata().and_then(|metadata| metadata.modified()) else {
+            continue;
+        };
+        let path = entry.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            views.push((changed, path));
+        } else if entry.file_name().to_string_lossy().starts_with(SCRATCH)
+            && changed.elapsed().is_ok_and(|age| age > OLD)
+        {
+            let _ = fs::remove_file(path);
+        }
+    }
+    views.sort();
+    for (_, path) in views.iter().take(views.len().saturating_sub(most)) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn run(number: usize) -> RunId {
+        RunId::of("2026-01-01T00:00:00Z", &number.to_string())
+    }
+
+    fn some() -> ViewState {
+        ViewState {
+            cursor: Some(123),
+            window: Some(40),
+            screen: "oscillation".to_owned(),
+            sort: "total".to_owned(),
+            filter: "conv \"x\"\n".to_owned(),
+            bookmarks: vec![5, 99],
+            ..ViewState::default()
+        }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let names = fs::read_dir(folder).unwrap().map(name);
+        names.map(|name| name.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_stored_is_loaded_and_runs_are_kept_apart() {
+        let folder = TempDir::new().unwrap();
+        let views = Views::inside(&folder.path().join("deep/er"));
+        assert_eq!(views.load(&run(1)), Ok(None));
+        assert!(views.store(&run(1), &some()));
+        assert_eq!(views.load(&run(1)), Ok(Some(some())));
+        assert_eq!(views.load(&run(2)), Ok(None));
+        assert!(views.store(&run(1), &ViewState::default()));
+        assert_eq!(views.load(&run(1)), Ok(Some(ViewState::default())));
+        assert_eq!(
+            names(&folder.path().join("deep/er")).len(),
+            1,
+            "no scratch is left"
+        );
+        assert_ne!(RunId::of("ab", "c"), RunId::of("a", "bc"));
+        assert_eq!(run(1).0.len(), 32);
+    }
+
+    #[test]
+    fn a_damaged_file_is_a_notice_and_one_of_another_version_is_read() {
+        let folder = TempDir::new().unwrap();
+        let views = Views::inside(folder.path());
+        let path = views.path(&run(1)).unwrap();
+        for bad in [
+            "cursor = ",
+            "cursor = -1",
+            "bookmarks = 'x'",
+            "screen = 1",
+            "\u{0}",
+        ] {
+            fs::write(&path, bad).unwrap();
+            let notice = views.load(&run(1)).unwrap_err();
+            assert!(
+                notice.contains("forgotten") && notice.contains(".toml"),
+                "{notice}"
+            );
+            assert!(!notice.contains('\n'), "{notice:?}");
+        }
+        fs::write(&path, b"\xff").unwrap();
+        assert!(views.load(&run(1)).is_err());
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(views.load(&run(1)).is_err());
+        assert!(!views.store(&run(1), &some()));
+        fs::remove_dir(&path).unwrap();
+        fs::write(&path, "newer = true\nbookmarks = [9, 3, 9]\n").unwrap();
+        let state = views.load(&run(1)).unwrap().unwrap();
+        let expected = ViewState {
+            bookmarks: vec![3, 9],
+            ..ViewState::default()
+        };
+        assert_eq!(state, expected);
+    }
+
+    #[test]
+    fn where_nothing_can_be_kept_nothing_is() {
+        let nowhere = Views { folder: None };
+        assert!(!nowhere.store(&run(1), &some()));
+        assert_eq!(nowhere.load(&run(1)), Ok(None));
+        // Also for root, whom no permission stops: a file is no folder.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let blocked = Views::inside(&file.path().join("views"));
+        assert!(!blocked.store(&run(1), &some()));
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten() {
+        let folder = TempDir::new().unwrap();
+        let age = |path: &Path, seconds: u64| {
+            let then = SystemTime::now() - Duration::from_secs(seconds);
+            File::options()
+                .write(true)
+                .open(path)
+                .unwrap()
+                .set_modified(then)
+                .unwrap();
+        };
+        let views = Views::inside(folder.path());
+        for number in 0..5 {
+            assert!(views.store(&run(number), &some()));
+            age(
+                &views.path(&run(number)).unwrap(),
+                1000 * (5 - number as u64),
+            );
+        }
+        for (name, seconds) in [(".view-old", 9999), (".view-new", 0), ("notes.txt", 9999)] {
+            let path = folder.path().join(name);
+            fs::write(&path, "").unwrap();
+            age(&path, seconds);
+        }
+        forget(folder.path(), 3);
+        let kept: Vec<bool> = (0..5)
+            .map(|n| views.load(&run(n)).unwrap().is_some())
+            .collect();
+        assert_eq!(kept, [false, false, true, true, true]);
+        let mut others = names(folder.path());
+        others.retain(|name| !name.ends_with(".toml"));
+        others.sort();
+        assert_eq!(others, [".view-new", "notes.txt"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_state_is_loaded_as_it_was_stored(
+            numbers in prop::collection::vec(0..=i64::MAX as u64, 2),
+            words in prop::collection::vec(any::<String>(), 3),
+            bookmarks in prop::collection::btree_set(0..=i64::MAX as u64, 0..20),
+        ) {
+            let state = ViewState {
+                cursor: Some(numbers[0]),
+                window: None,
+                screen: words[0].clone(),
+                sort: words[1].clone(),
+                filter: words[2].clone(),
+                bookmarks: bookmarks.into_iter().collect(),
+                ..ViewState::default()
+            };
+            let folder = TempDir::new().unwrap();
+            let views = Views::inside(folder.path());
+            prop_assert!(views.store(&run(7), &state));
+            prop_assert_eq!(views.load(&run(7)), Ok(Some(state)));
+        }
+    }
+}

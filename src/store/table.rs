@@ -1,0 +1,186 @@
+//! Rows of any per-step dataset, for whoever looks at a run closely.
+
+use std::ops::Range;
+
+use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
+use hdf5::{Dataset, H5Type};
+use ndarray::s;
+
+use super::bounds::RowBound;
+use super::error::{Context, StoreError};
+use super::reader::RunReader;
+use super::schema;
+
+/// Values in a block of rows: some megabytes.
+const BLOCK_VALUES: u64 = 1 << 19;
+
+/// A per-step dataset of an open run.
+pub struct Table<'a> {
+    reader: &'a RunReader,
+    dataset: Dataset,
+    name: &'static str,
+    row_len: usize,
+    rows: u64,
+}
+
+impl RunReader {
+    /// The per-step dataset of this name in the format; `None` where the run has none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or what it has does not fit its layout.
+    pub fn table(&self, name: &'static str) -> Result<Option<Table<'_>>, StoreError> {
+        let mut so_far = String::new();
+        for part in name.split('/') {
+            so_far.push_str(part);
+            if !self.file().link_exists(&so_far) {
+                return Ok(None);
+            }
+            so_far.push('/');
+        }
+        let dataset = (self.file().dataset(name))
+            .and_then(|dataset| dataset.refresh().map(|()| dataset))
+            .doing(&self.path, || format!("open {name}"))?;
+        let shape = dataset.shape();
+        let axes = schema::axes(name).map(|axes| axes.lengths(self.header()));
+        if axes.is_none() || shape.get(1..) != axes.as_deref() {
+            let what = format!("{name} of shape {shape:?} does not fit the layout");
+            return Err(self.damaged(what));
+        }
+        let row_len = shape.iter().skip(1).product();
+        let bound = RowBound::of(&dataset, row_len)
+            .doing(&self.path, || format!("read the type of {name}"))?;
+        let rows = (shape.first().copied().unwrap_or(0) as u64).min(bound.rows(&self.bounds()?));
+        Ok(Some(Table {
+            reader: self,
+            dataset,
+            name,
+            row_len,
+            rows,
+        }))
+    }
+}
+
+impl RunReader {
+    /// Steps done at the newest whole checkpoint in the file; none where there is none, or it cannot
+    /// be read just now: one of its two slots may be being written.
+    ///
+    /// # Errors
+    /// The file system does not say how long the file is.
+    pub fn checkpoint_step(&self) -> Result<Option<u64>, StoreError> {
+        let bounds = self.bounds()?;
+        let step = |slot: usize| {
+            let name = |of: &str| format!("checkpoint/{slot}/{of}");
+            let digest = bounds.vector::<u8>(self.file(), &name("digest")).ok()?;
+            // A slot that is empty, or was written only half, has no sum.
+            let whole = digest.iter().any(|&byte| byte != 0);
+            let step = bounds.vector::<u64>(self.file(), &name("step")).ok()?;
+            step.first().copied().filter(|_| whole)
+        };
+        let there = self.file().link_exists("checkpoint");
+        Ok((0..2).filter(|_| there).filter_map(step).max())
+    }
+
+    /// Bytes of the file as it is now.
+    ///
+    /// # Errors
+    /// The file system does not say.
+    pub fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.bounds()?.len())
+    }
+}
+
+impl Table<'_> {
+    /// Values in a row.
+    #[must_use]
+    pub fn row_len(&self) -> usize {
+        self.row_len
+    }
+
+    /// Rows there are; of the losses one more than steps. What is committed, the caller knows.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Rows that are there, in blocks that are read at once.
+    pub fn blocks(&self, rows: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
+        let end = rows.end.min(self.rows);
+        let size = (BLOCK_VALUES / (self.row_len.max(1) as u64)).max(1);
+        let mut at = rows.start;
+        std::iter::from_fn(move || {
+            let block = at..at.saturating_add(size).min(end);
+            at = block.end;
+            (!block.is_empty()).then_some(block)
+        })
+    }
+
+    /// Rows of a dataset of numbers that are no counts, row by row.
+    ///
+    /// # Errors
+    /// There are none such, or the file cannot be read.
+    pub fn reals(&self, rows: Range<u64>) -> Result<Vec<f64>, StoreError> {
+        match self.kind()? {
+            TypeDescriptor::Float(FloatSize::U4) => {
+                let values: Vec<f32> = self.read(rows)?;
+                Ok(values.into_iter().map(f64::from).collect())
+            }
+            _ => self.read(rows),
+        }
+    }
+
+    /// One column of some rows of a dataset with one axis besides the steps.
+    ///
+    /// # Errors
+    /// There is no such column, it holds no numbers, or the file cannot be read.
+    pub fn column(&self, rows: Range<u64>, column: usize) -> Result<Vec<f32>, StoreError> {
+        let end = rows.end.min(self.rows);
+        let index = |row: u64| {
+            usize::try_from(row)
+                .map_err(|_| self.reader.damaged(format!("row {row} of {}", self.name)))
+        };
+        if self.dataset.ndim() != 2 || column >= self.row_len {
+            let what = format!("{} has no column {column}", self.name);
+            return Err(self.reader.damaged(what));
+        }
+        if rows.start >= end {
+            return Ok(Vec::new());
+        }
+        let slice = s![index(rows.start)?..index(end)?, column];
+        let values = (self.dataset.read_slice_1d(slice))
+            .doing(&self.reader.path, || format!("read {}", self.name))?;
+        Ok(values.into_raw_vec_and_offset().0)
+    }
+
+    /// Rows of a dataset of counts, row by row.
+    ///
+    /// # Errors
+    /// There are none such, or the file cannot be read.
+    pub fn counts(&self, rows: Range<u64>) -> Result<Vec<u64>, StoreError> {
+        match self.kind()? {
+            TypeDescriptor::Unsigned(IntSize::U4) => {
+                let values: Vec<u32> = self.read(rows)?;
+                Ok(values.into_iter().map(u64::from).collect())
+            }
+            _ => self.read(rows),
+        }
+    }
+
+    fn kind(&self) -> Result<TypeDescriptor, StoreError> {
+        let kind = self.dataset.dtype().and_then(|kind| kind.to_descriptor());
+        kind.doing(&self.reader.path, || {
+            format!("read the type of {}", self.name)
+        })
+    }
+
+    fn read<T: H5Type>(&self, rows: Range<u64>) -> Result<Vec<T>, StoreError> {
+        let index = |row: u64| {
+            usize::try_from(row.min(self.rows))
+                .map_err(|_| self.reader.damaged(format!("row {row} of {}", self.name)))
+        };
+        if self.row_len == 0 || rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.reader
+            .rows(&self.dataset, index(rows.start)?..index(rows.end)?)
+    }
+}

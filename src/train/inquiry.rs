@@ -1,0 +1,103 @@
+//! What may be asked of a training under way: the running totals of some parameters.
+//!
+//! The file has snapshots of the totals, the memory has those of the last step. Whoever asks sends an
+//! [`Inquiry`]; the training answers between two steps, also while it is paused, and spends no more on
+//! it than a copy of what was asked for.
+
+use std::ops::Range;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use crate::record::ParamTotals;
+
+/// A question about some parameters.
+pub struct Inquiry {
+    /// Ranges of the flat parameter vector.
+    pub parameters: Vec<Range<usize>>,
+    /// Where their totals go, range after range. Nobody waits for a reply that does not fit.
+    pub reply: Sender<ParamTotals>,
+}
+
+/// Inquiries that are answered between two steps at most: more are a mistake of those who ask, and
+/// wait.
+const AT_ONCE: usize = 8;
+
+/// Where to ask, and the training's end of it.
+#[must_use]
+pub fn inquiries() -> (Sender<Inquiry>, Receiver<Inquiry>) {
+    unbounded()
+}
+
+impl Inquiry {
+    /// Replies from the totals of all parameters.
+    pub(super) fn answer(&self, totals: &ParamTotals) {
+        let mut some = ParamTotals {
+            steps: totals.steps,
+            ..ParamTotals::default()
+        };
+        for range in &self.parameters {
+            let end = range.end.min(totals.lca_sum.len());
+            let range = range.start.min(end)..end;
+            some.lca_sum.extend(&totals.lca_sum[range.clone()]);
+            some.helped.extend(&totals.helped[range.clone()]);
+            some.update_flips
+                .extend(&totals.update_flips[range.clone()]);
+            some.gradient_flips.extend(&totals.gradient_flips[range]);
+        }
+        let _ = self.reply.try_send(some);
+    }
+}
+
+/// Answers those that wait.
+pub(super) fn answer_waiting(inquiries: &Receiver<Inquiry>, totals: &ParamTotals) {
+    for inquiry in inquiries.try_iter().take(AT_ONCE) {
+        inquiry.answer(totals);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+
+    fn totals() -> ParamTotals {
+        ParamTotals {
+            steps: 7,
+            lca_sum: vec![0.5, -1.0, 2.0, -3.0],
+            helped: vec![0, 1, 2, 3],
+            update_flips: vec![4, 5, 6, 7],
+            gradient_flips: vec![8, 9, 10, 11],
+        }
+    }
+
+    #[test]
+    fn ranges_come_one_after_the_other_and_what_is_not_there_is_left_out() {
+        let (asking, asked) = inquiries();
+        let (reply, replies) = bounded(1);
+        let parameters = vec![2..3, 0..1, 3..9, 8..9];
+        asking.send(Inquiry { parameters, reply }).unwrap();
+        answer_waiting(&asked, &totals());
+        let expected = ParamTotals {
+            steps: 7,
+            lca_sum: vec![2.0, 0.5, -3.0],
+            helped: vec![2, 0, 3],
+            update_flips: vec![6, 4, 7],
+            gradient_flips: vec![10, 8, 11],
+        };
+        assert_eq!(replies.try_recv().unwrap(), expected);
+    }
+
+    #[test]
+    fn nobody_is_waited_for() {
+        let (asking, asked) = inquiries();
+        let (reply, replies) = bounded(0);
+        for _ in 0..2 {
+            let (parameters, reply) = (vec![0..4], reply.clone());
+            asking.send(Inquiry { parameters, reply }).unwrap();
+        }
+        drop(replies);
+        answer_waiting(&asked, &totals());
+        assert!(asked.is_empty());
+    }
+}

@@ -1,0 +1,471 @@
+//! Classes: what every layer does to the loss of each class.
+//!
+//! ```text
+//!  step 412  loss 0.53121  …
+//!  at step 412, nats                          steps 0-411, nats
+//!  class       all       fc1       fc2        class       all       fc1       fc2
+//!  0      -1.2e-4   -1.0e-4   -2.0e-5        0      -0.0812   …
+//!  1      +3.1e-5   …
+//!  sum    -1.5e-3   -1.2e-3   -3.1e-4        sum              Σ over the classes
+//!  LCA    -1.5e-3   -1.2e-3   -3.1e-4        LCA              of the layers, as on every screen
+//!  off    +1.2e-9   …                        off              what lies between the two
+//!  class 1: loss, nats                        class 1: LCA by layer, summed since step 0
+//! ```
+//!
+//! A cell's colour is that of its size; both tables have scales of their own. Where the layers' numbers
+//! have no room, there is a heat map of all and the numbers of the selected class beside it. Allocations
+//! by class are of (n_c/N)·L_c, so that they add up; the curve is L_c itself.
+
+use std::ops::Range;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::widgets::Widget;
+
+use super::class_curves;
+use super::sheet::{NUMBER, Row, Sheet, nats, number};
+use super::spread::{View, titled};
+use super::status;
+use super::words::{self, sentence};
+use crate::analysis::scale::Scale;
+use crate::app::{App, Stretch};
+use crate::query::{Answer, Query, Topic};
+use crate::tui::theme::Theme;
+use crate::tui::widget::heat_map::{self, HeatMap};
+use crate::tui::widget::{LEFT_AXIS, XAxis};
+
+/// Rows below the classes' that close a table, and those above them.
+const CLOSING: u16 = 3;
+/// Rows of the smallest chart with its title.
+const LEAST: u16 = 7;
+/// Cells of a class's name.
+const NAME: u16 = 12;
+
+pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
+    if app.header.classes.is_empty() || app.timeline.end() == 0 {
+        return Vec::new();
+    }
+    let tables = app.about_cursor(Topic::ClassLayers).into_iter();
+    let tables = tables.chain([app.about_window(Topic::ClassLayers, 1)]);
+    tables
+        .chain(class_curves::wants(area, app, theme))
+        .collect()
+}
+
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let line = Rect { height: 1, ..area };
+    status::line(app, theme, area.width).render(line, buf);
+    let body = Rect {
+        y: area.y + 1,
+        height: area.height - 1,
+        ..area
+    };
+    let view = View::of(app);
+    if app.header.classes.is_empty() {
+        return sentence(body, "The data of this run have no classes.", theme, buf);
+    }
+    let Some(cursor) = app.about_cursor(Topic::ClassLayers) else {
+        return;
+    };
+    let window = app.about_window(Topic::ClassLayers, 1);
+    let table = |query, steps| Table {
+        app,
+        theme,
+        query,
+        steps,
+    };
+    let tables = [table(cursor, &view.at), table(window, &view.window)];
+    let (above, below) = divided(body, app);
+    match app.focus % 5 {
+        0 if two_fit(above.width, app) => {
+            let half = above.width / 2;
+            let left = Rect {
+                width: half - 1,
+                ..above
+            };
+            let right = Rect {
+                x: above.x + half,
+                width: above.width - half,
+                ..above
+            };
+            tables[0].draw(left, buf);
+            tables[1].draw(right, buf);
+        }
+        0 | 2 => tables[1].draw(above, buf),
+        1 => tables[0].draw(above, buf),
+        _ => {}
+    }
+    class_curves::draw(below, &view, app, theme, buf);
+}
+
+/// The tables' part of the screen, and the curves'.
+pub fn divided(body: Rect, app: &App) -> (Rect, Rect) {
+    let classes = u16::try_from(app.header.classes.len()).unwrap_or(u16::MAX);
+    let wanted = classes.saturating_add(2 + CLOSING);
+    let table = match app.focus % 5 {
+        1 | 2 => body.height,
+        3 | 4 => 0,
+        _ if body.height < 2 + CLOSING + 3 + LEAST => body.height,
+        _ => wanted.min(body.height - LEAST),
+    };
+    let above = Rect {
+        height: table,
+        ..body
+    };
+    let below = Rect {
+        y: above.bottom(),
+        height: body.height - table,
+        ..body
+    };
+    (above, below)
+}
+
+/// Whether both tables have room side by side.
+fn two_fit(width: u16, app: &App) -> bool {
+    let columns = u16::try_from(app.listed_layers().len() + 1).unwrap_or(u16::MAX);
+    columns.saturating_mul(NUMBER).saturating_add(NAME) <= width / 2
+}
+
+/// The allocations of some steps.
+struct Table<'a> {
+    app: &'a App,
+    theme: &'a Theme,
+    query: Query,
+    /// The same steps as the stream knows them.
+    steps: &'a Stretch<'a>,
+}
+
+/// `[C, L]` in nats, as the file has them.
+struct Sums<'a> {
+    of: &'a crate::query::Binned,
+    classes: usize,
+    layers: usize,
+}
+
+impl Sums<'_> {
+    fn get(&self, class: usize, layer: usize) -> f64 {
+        let group = self.of.groups.get(class * self.layers + layer);
+        group.map_or(f64::NAN, |group| group.total)
+    }
+
+    fn class(&self, class: usize) -> f64 {
+        (0..self.layers).map(|layer| self.get(class, layer)).sum()
+    }
+
+    fn layer(&self, layer: usize) -> f64 {
+        (0..self.classes).map(|class| self.get(class, layer)).sum()
+    }
+
+    fn total(&self) -> f64 {
+        (0..self.layers).map(|layer| self.layer(layer)).sum()
+    }
+}
+
+impl Table<'_> {
+    fn draw(&self, area: Rect, buf: &mut Buffer) {
+        let header = &self.app.header;
+        let (classes, layers) = (header.classes.len(), header.layout.layers.len());
+        let answer = self.app.desk.answer(&self.query);
+        let (asked, binned) = match answer {
+            Some((asked, Answer::Binned(binned))) if binned.groups.len() == classes * layers => {
+                (asked, binned)
+            }
+            Some((_, Answer::Unknown(why))) => return sentence(area, why, self.theme, buf),
+            _ => return sentence(area, "reading …", self.theme, buf),
+        };
+        let sums = Sums {
+            of: binned,
+            classes,
+            layers,
+        };
+        let area = titled(area, &title(&asked.steps, binned), self.theme, buf);
+        let listed = self.app.listed_layers();
+        let columns = u16::try_from(listed.len() + 1).unwrap_or(u16::MAX);
+        if columns.saturating_mul(NUMBER).saturating_add(NAME) <= area.width {
+            return self.sheet(&sums, &listed, area.width).draw(area, buf);
+        }
+        let numbers = (NAME + 2 * NUMBER + 4).min(area.width / 2);
+        let map = Rect {
+            width: area.width - numbers - 1,
+            ..area
+        };
+        let right = Rect {
+            x: map.right() + 1,
+            width: numbers,
+            ..area
+        };
+        self.heat_map(&sums, &listed, map, buf);
+        self.selected(&sums, &listed).draw(right, buf);
+    }
+
+    /// The largest magnitude of a cell.
+    fn largest(&self, sums: &Sums<'_>, listed: &[usize]) -> f64 {
+        let cells = (0..sums.classes).flat_map(|c| listed.iter().map(move |&l| sums.get(c, l)));
+        let finite = cells.filter(|value| value.is_finite());
+        finite.fold(0.0, |max, value| max.max(value.abs()))
+    }
+
+    fn scale(&self, max: f64) -> Scale {
+        match self.app.log_scale {
+            true => Scale::SymLog {
+                linear: max / 100.0,
+            },
+            false => Scale::Linear,
+        }
+    }
+
+    fn sheet(&self, sums: &Sums<'_>, listed: &[usize], _: u16) -> Sheet<'_> {
+        let max = self.largest(sums, listed);
+        let scale = self.scale(max);
+        let cell = |value: f64| {
+            let unit = scale.to_signed_unit(max, value).unwrap_or(f64::NAN);
+            (
+                format!(" {}", number(value, self.theme)),
+                self.theme.signed(unit),
+            )
+        };
+        let names = listed.iter().map(|&l| self.layer_name(l));
+        let columns = std::iter::once("all layers".to_owned()).chain(names);
+        let room = usize::from(NUMBER) - 1;
+        let row = |class: usize| Row {
+            mark: None,
+            name: self.app.header.classes[class].clone(),
+            style: Style::default(),
+            cells: std::iter::once(nats(sums.class(class), self.theme))
+                .chain(listed.iter().map(|&layer| cell(sums.get(class, layer))))
+                .collect(),
+        };
+        Sheet {
+            theme: self.theme,
+            title: "class",
+            groups: &[],
+            columns: columns
+                .map(|name| (words::elided(&name, room, self.theme), NUMBER))
+                .collect(),
+            rows: (0..sums.classes).map(row).collect(),
+            selected: Some(self.app.class),
+            closing: self.closing(sums, listed),
+        }
+    }
+
+    fn layer_name(&self, layer: usize) -> String {
+        self.app.header.layout.layers[layer].name.clone()
+    }
+
+    /// Σ over the classes, what the layers have by themselves, and the difference.
+    fn closing(&self, sums: &Sums<'_>, listed: &[usize]) -> Vec<Row> {
+        // The stream may know other steps than the answer is of, until the next one comes.
+        let same = self.steps.steps() == sums.of.steps() && measured(sums.of) == self.steps.len();
+        let own = |lca: f64| if same { lca } else { f64::NAN };
+        let by_class: Vec<f64> = std::iter::once(sums.total())
+            .chain(listed.iter().map(|&layer| sums.layer(layer)))
+            .collect();
+        let total = own(self.steps.total_sums().lca);
+        let layers: Vec<f64> = std::iter::once(total)
+            .chain(
+                listed
+                    .iter()
+                    .map(|&layer| own(self.steps.layer_sums(layer).lca)),
+            )
+            .collect();
+        let off = by_class
+            .iter()
+            .zip(&layers)
+            .map(|(by_class, lca)| lca - by_class);
+        let row = |name: &str, values: Vec<f64>, dim: bool| Row {
+            mark: None,
+            name: name.to_owned(),
+            style: self.theme.header,
+            cells: (values.into_iter())
+                .map(|value| match dim {
+                    true => (number(value, self.theme), self.theme.dim),
+                    false => nats(value, self.theme),
+                })
+                .collect(),
+        };
+        vec![
+            row("sum", by_class.clone(), false),
+            row("LCA", layers.clone(), false),
+            row("off", off.collect(), true),
+        ]
+    }
+
+    /// The numbers of the selected class by layer.
+    fn selected(&self, sums: &Sums<'_>, listed: &[usize]) -> Sheet<'_> {
+        let class = self.app.class.min(sums.classes.saturating_sub(1));
+        let row = |name: String, style, a: f64, b: f64| Row {
+            mark: None,
+            name,
+            style,
+            cells: vec![nats(a, self.theme), nats(b, self.theme)],
+        };
+        let name = &self.app.header.classes[class];
+        Sheet {
+            theme: self.theme,
+            title: "layer",
+            groups: &[],
+            columns: vec![
+                (words::elided(name, 8, self.theme), NUMBER),
+                ("sum".to_owned(), NUMBER),
+            ],
+            rows: (listed.iter())
+                .map(|&l| {
+                    row(
+                        self.layer_name(l),
+                        Style::default(),
+                        sums.get(class, l),
+                        sums.layer(l),
+                    )
+                })
+                .collect(),
+            selected: listed.iter().position(|&layer| layer == self.app.layer),
+            closing: vec![row(
+                "all".to_owned(),
+                self.theme.header,
+                sums.class(class),
+                sums.total(),
+            )],
+        }
+    }
+
+    fn heat_map(&self, sums: &Sums<'_>, listed: &[usize], area: Rect, buf: &mut Buffer) {
+        let classes: Vec<&str> = self.app.header.classes.iter().map(String::as_str).collect();
+        let layers: Vec<&str> = (listed.iter())
+            .map(|&layer| self.app.header.layout.layers[layer].name.as_str())
+            .collect();
+        let values: Vec<f64> = (0..sums.classes)
+            .flat_map(|class| listed.iter().map(move |&layer| sums.get(class, layer)))
+            .collect();
+        let max = self.largest(sums, listed);
+        let lines = heat_map::plot_area(area, LEFT_AXIS).height;
+        let map = HeatMap {
+            theme: self.theme,
+            values: &values,
+            rows: classes.len(),
+            columns: layers.len(),
+            scale: self.scale(max),
+            max,
+            unit: "nats",
+            names: &classes,
+            gutter: LEFT_AXIS,
+            first: words::scrolled(self.app.class, lines.into(), classes.len()),
+            selected: Some(self.app.class),
+            cursor: None,
+            dense: false,
+            x_axis: XAxis::Names(&layers),
+        };
+        map.render(area, buf);
+    }
+}
+
+/// The steps in which allocations by class were measured.
+fn measured(binned: &crate::query::Binned) -> u64 {
+    binned.groups.first().map_or(0, |group| group.steps)
+}
+
+/// Which steps a table is of.
+fn title(steps: &Range<u64>, binned: &crate::query::Binned) -> String {
+    let (all, known) = (steps.end - steps.start, measured(binned));
+    match steps.end.checked_sub(1) {
+        Some(last) if all == 1 => format!("LCA at step {last}, nats"),
+        Some(last) if known < all => {
+            format!("LCA in {known} of the steps {}-{last}, nats", steps.start)
+        }
+        Some(last) => format!("LCA in the steps {}-{last}, nats", steps.start),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::app::{Action, Screen};
+    use crate::tui::view::testing::number as read;
+    use crate::tui::view::testing::{Run, Shape, is_about, plain, row, theme};
+
+    fn run(shape: Shape) -> Run {
+        let mut run = Run::new(shape);
+        run.act(&[Action::Screen(Screen::Classes)]);
+        run
+    }
+
+    #[test]
+    fn classes_add_up_to_the_layers() {
+        let mut run = run(Shape::default());
+        run.act(&[Action::Move(-10), Action::Select(1)]);
+        let screen = run.text(140, 40, &theme());
+        let (sum, lca, off) = (
+            row(&screen, "sum"),
+            row(&screen, "LCA  "),
+            row(&screen, "off"),
+        );
+        assert_eq!((sum.len(), lca.len(), off.len()), (10, 10, 10), "{screen}");
+        let at = |layer: usize| run.layer(29, layer);
+        let all: f64 = (0..3).map(at).sum();
+        assert!(
+            is_about(read(lca[1]), all) && is_about(read(sum[1]), all),
+            "{screen}"
+        );
+        assert!(
+            is_about(read(lca[2]), at(0)) && is_about(read(sum[2]), at(0)),
+            "{screen}"
+        );
+        let window: f64 = (0..40).map(|t| run.layer(t, 2)).sum();
+        assert!(is_about(read(sum[9]), window), "{screen}");
+        assert!(read(off[9]).abs() < 1e-7, "{screen}");
+        let words = row(&screen, "class 1");
+        let loss = format!("class 1: loss at step 29 {:.5} nats", run.class_loss[30][1]);
+        assert!(screen.contains(&loss), "{loss}: {screen}");
+        let of_class: f64 = run.by_class[29][1].iter().sum();
+        assert!(is_about(read(words[2]), of_class), "{screen}");
+        assert!(is_about(read(words[3]), run.by_class[29][1][0]), "{screen}");
+    }
+
+    #[test]
+    fn many_layers_are_a_heat_map() {
+        let mut run = run(Shape {
+            layers: 20,
+            ..Shape::default()
+        });
+        let screen = run.text(80, 24, &plain());
+        assert!(screen.is_ascii() && screen.contains("class 0"), "{screen}");
+        let all = screen
+            .lines()
+            .find(|line| line.contains(" all "))
+            .unwrap_or_default();
+        let words: Vec<&str> = all
+            .split(" all ")
+            .nth(1)
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        let of_class: f64 = (0..40).flat_map(|t| run.by_class[t][0].clone()).sum();
+        assert!(
+            words
+                .first()
+                .is_some_and(|word| is_about(read(word), of_class)),
+            "{screen}"
+        );
+    }
+
+    #[test]
+    fn without_them_a_sentence_says_why() {
+        let mut run = run(Shape {
+            classes: 0,
+            ..Shape::default()
+        });
+        assert!(run.text(60, 16, &theme()).contains("no classes"));
+    }
+
+    #[test]
+    fn it_fits_and_every_part_can_have_all_the_room() {
+        let mut run = run(Shape::default());
+        for (width, height) in [(60, 16), (80, 24), (120, 40), (200, 60)] {
+            for _ in 0..5 {
+                let screen = run.text(width, height, &plain());
+                assert!(screen.is_ascii(), "{screen}");
+                run.act(&[Action::Focus]);
+            }
+        }
+    }
+}

@@ -1,0 +1,487 @@
+//! Two runs on one axis, and the difference by layer: what the second did less what the first did.
+//!
+//! ```text
+//!  A a.h5 400 steps   B b.h5 200 steps   B-A: below 0 the second lowers the loss more
+//!  step 120  loss A 0.31201  B 0.35410  B-A +0.0421
+//!  loss of both                            │ LCA of the selected layer in both
+//!  layer    B-A over steps 0-199         A window  B window   B-A    at 120   whole
+//!  fc1      ▒▒░░''░░▒▒                     -0.812    -0.750  +0.062  +1.2e-5  +0.081
+//!  fc9      only in A                      -0.2
+//!  sum LCA                                 -1.327    -1.200  +0.127
+//!  Δloss                                   -1.327    -1.200  +0.127
+//!  residual                               +1.2e-5   +1.1e-5  -1e-6
+//! ```
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::words::{self, either, elided};
+use crate::analysis::bins::Extent;
+use crate::analysis::scale::{Domain, Scale, format_signed};
+use crate::app::{App, Both, Other, Pairs, Stretch};
+use crate::query::Query;
+use crate::tui::theme::Theme;
+use crate::tui::widget::{LineChart, Pen, Series};
+
+/// Width of a number's column, with a blank before it.
+const NUMBER: u16 = 10;
+/// The heading and the closing rows of the table.
+const FIXED_ROWS: u16 = 4;
+
+/// The steps of both runs come with the streams.
+pub fn wants(_: Rect, _: &App, _: &Theme) -> Vec<Query> {
+    Vec::new()
+}
+
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let Some(other) = app.compared() else { return };
+    let pairs = app.layer_pairs(other);
+    let layers = pairs.both.len() + pairs.only_first.len() + pairs.only_second.len();
+    let rows = u16::try_from(layers).unwrap_or(u16::MAX);
+    let most = area
+        .height
+        .saturating_sub(2 + (area.height * 3 / 10).max(4));
+    let table = rows.saturating_add(FIXED_ROWS).min(most);
+    let charts = Rect {
+        y: area.y + 2,
+        height: area.height - 2 - table,
+        ..area
+    };
+    let row = |y: u16, height: u16| Rect { y, height, ..area };
+    runs(app, other, theme, area.width).render(row(area.y, 1), buf);
+    losses_at_cursor(app, other, theme).render(row(area.y + 1, 1), buf);
+    draw_charts(charts, buf, (app, other), &pairs, theme);
+    Table::new(row(charts.bottom(), table), app, other, theme).draw(&pairs, buf);
+}
+
+/// Which runs these are, and what to mind when their numbers are compared.
+fn runs(app: &App, other: &Other, theme: &Theme, width: u16) -> Line<'static> {
+    let run = |mark: &'static str, name: &str, app: &App| {
+        let end = app.timeline.end();
+        let name = elided(name, 28, theme);
+        format!("{mark} {name} {end} steps")
+    };
+    let mut parts = vec![
+        (0, run("A", &other.names[0], app)),
+        (0, run("B", &other.names[1], &other.app)),
+    ];
+    if app.same_run(other) {
+        parts.push((1, "the same run twice".to_owned()));
+    } else if app.header.network != other.app.header.network {
+        let (a, b) = (&app.header.network, &other.app.header.network);
+        parts.push((1, format!("networks {a} and {b}")));
+    }
+    parts.push((2, "B-A below 0: B lowers the loss more".to_owned()));
+    let trouble = other.app.message();
+    if !trouble.is_empty() {
+        parts.insert(0, (0, format!("B: {trouble}")));
+    }
+    let room = usize::from(width).saturating_sub(2);
+    let text = words::fitting(parts, either(theme, " · ", " | "), room);
+    Line::styled(format!(" {text}"), theme.header)
+}
+
+/// The losses of both at the cursor.
+fn losses_at_cursor(app: &App, other: &Other, theme: &Theme) -> Line<'static> {
+    let Some(step) = app.window.cursor(app.timeline.end()) else {
+        return Line::styled(" A has no step yet", theme.dim);
+    };
+    let loss = |app: &App| {
+        let entry = app.timeline.entry(step).filter(|entry| entry.steps() == 1);
+        entry.map(|entry| entry.loss_after)
+    };
+    let (a, b) = (loss(app), loss(&other.app));
+    let word = |loss: Option<f64>| loss.map_or_else(|| "-".to_owned(), words::loss);
+    let mut text = format!("loss A {}  B {}", word(a), word(b));
+    if let Some((a, b)) = a.zip(b) {
+        text = format!("{text}  B-A {}", format_signed(b - a, 8).trim_start());
+    } else if step >= other.app.timeline.end() {
+        let end = other.app.timeline.end();
+        text = format!("{text} (B has {end} steps)");
+    }
+    Line::from(vec![
+        Span::styled(format!(" step {step}"), theme.header),
+        Span::raw(format!("  {text}")),
+    ])
+}
+
+/// Losses and, where there is room, the selected layer's allocations.
+fn draw_charts(
+    area: Rect,
+    buf: &mut Buffer,
+    (app, other): (&App, &Other),
+    pairs: &Pairs,
+    theme: &Theme,
+) {
+    let losses = |stretch: &Stretch, axis: &std::ops::Range<u64>, columns| {
+        stretch.columns_on(axis, columns).train_loss()
+    };
+    let layer = app.layer;
+    let chart = |area: Rect, buf: &mut Buffer, of_layer: Option<Option<usize>>| {
+        let both = app.both(other, &app.steps_compared());
+        let axis = both.steps();
+        if axis.is_empty() || area.is_empty() {
+            return;
+        }
+        let columns = LineChart::plot_columns(area, theme.glyphs);
+        let [a, b]: [Vec<Option<Extent>>; 2] = match of_layer {
+            None => [&both.first, &both.second].map(|it| losses(it, &axis, columns)),
+            Some(second) => [
+                both.first.columns_on(&axis, columns).layer(layer),
+                second.map_or_else(Vec::new, |second| {
+                    both.second.columns_on(&axis, columns).layer(second)
+                }),
+            ],
+        };
+        let b = if b.is_empty() { vec![None; columns] } else { b };
+        let ends = a.iter().chain(&b).flatten();
+        let domain = Domain::of(ends.flat_map(|e| [f64::from(e.min), f64::from(e.max)]));
+        let series = |name, style, mark, extents| Series {
+            name,
+            pen: Pen { style, mark },
+            extents,
+        };
+        let largest = domain.min().abs().max(domain.max().abs());
+        let n = usize::try_from(axis.end - axis.start).unwrap_or(usize::MAX);
+        let cursor = app.window.cursor(app.timeline.end());
+        let cursor = cursor.filter(|step| axis.contains(step) && !app.window.follows());
+        let place = |step: u64| usize::try_from(step - axis.start).unwrap_or(0);
+        let chart = LineChart {
+            theme,
+            series: &[
+                series("B", theme.held_out, 'o', &b[..]),
+                series("A", theme.train, '*', &a[..]),
+            ],
+            scale: match (app.log_scale, of_layer) {
+                (false, _) => Scale::Linear,
+                (true, None) => Scale::Log,
+                (true, Some(_)) => Scale::SymLog {
+                    linear: largest / 100.0,
+                },
+            },
+            domain,
+            unit: "nats",
+            steps: axis.clone(),
+            cursor: cursor
+                .map(|step| crate::analysis::bins::column_of(place(step), n, columns).start),
+        };
+        chart.render(area, buf);
+    };
+    let name = app
+        .header
+        .layout
+        .layers
+        .get(layer)
+        .map(|it| it.name.as_str());
+    let Some(name) = name.filter(|_| area.width >= 100) else {
+        return chart(area, buf, None);
+    };
+    let half = area.width / 2;
+    let left = Rect {
+        width: half,
+        ..area
+    };
+    let right = Rect {
+        x: left.right(),
+        width: area.width - half,
+        ..area
+    };
+    let title = |area: Rect, text: String, buf: &mut Buffer| {
+        Line::styled(text, theme.header).render(Rect { height: 1, ..area }, buf);
+        Rect {
+            y: area.y + 1,
+            height: area.height.saturating_sub(1),
+            ..area
+        }
+    };
+    let left = title(left, " training loss".to_owned(), buf);
+    chart(left, buf, None);
+    let name = elided(name, usize::from(half / 2), theme);
+    let right = title(right, format!(" LCA of {name}, a step"), buf);
+    chart(right, buf, Some(pairs.second(layer)));
+}
+
+/// What a column of numbers is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    First,
+    Second,
+    Difference,
+}
+
+struct Column<'a> {
+    title: String,
+    of: Of,
+    steps: Both<'a>,
+}
+
+impl Column<'_> {
+    /// A number of either run, or the difference of both; none where a run lacks it, or is known there
+    /// for other steps than the other.
+    fn number(&self, (first, second): (Option<f64>, Option<f64>), whole_runs: bool) -> Option<f64> {
+        let a = first.filter(|_| !self.steps.first.is_empty());
+        let b = second.filter(|_| !self.steps.second.is_empty());
+        match self.of {
+            Of::First => a,
+            Of::Second => b,
+            Of::Difference if whole_runs || self.steps.agree() => Some(b? - a?),
+            Of::Difference => None,
+        }
+    }
+}
+
+/// The layers of both runs, and the rows that close the table.
+struct Table<'a> {
+    area: Rect,
+    app: &'a App,
+    other: &'a Other,
+    theme: &'a Theme,
+    columns: Vec<Column<'a>>,
+    name: Rect,
+    map: Rect,
+}
+
+impl<'a> Table<'a> {
+    fn new(area: Rect, app: &'a App, other: &'a Other, theme: &'a Theme) -> Self {
+        let common = app.steps_in_common();
+        let cursor = app.window.cursor(app.timeline.end());
+        let step = cursor.map_or(0..0, |step| step..step + 1);
+        let at = cursor.map_or_else(|| "cursor".to_owned(), |step| format!("at {step}"));
+        let all = 0..app
+            .window
+            .shown(app.timeline.end())
+            .max(other.app.timeline.end());
+        let column = |title: &str, of, steps: &std::ops::Range<u64>| Column {
+            title: title.to_owned(),
+            of,
+            steps: app.both(other, steps),
+        };
+        let (first, second, difference) = (Of::First, Of::Second, Of::Difference);
+        let mut columns = vec![
+            column("A window", first, &common),
+            column("B window", second, &common),
+            column("B-A", difference, &common),
+            column(&at, difference, &step),
+            column("B-A whole", difference, &all),
+        ];
+        if area.width >= 150 {
+            columns.insert(4, column("A whole", first, &all));
+            columns.insert(5, column("B whole", second, &all));
+            columns.insert(3, column("A cursor", first, &step));
+            columns.insert(4, column("B cursor", second, &step));
+        }
+        let layers = app.header.layout.layers.iter();
+        let layers = layers.chain(&other.app.header.layout.layers);
+        let longest = layers.map(|layer| layer.name.chars().count()).max();
+        let longest = u16::try_from(longest.unwrap_or(0)).unwrap_or(u16::MAX);
+        let numbers = NUMBER * u16::try_from(columns.len()).unwrap_or(0);
+        let spare = area.width.saturating_sub(numbers + 2);
+        let name = longest.clamp(8, (area.width / 5).max(8)).min(spare);
+        Self {
+            area,
+            app,
+            other,
+            theme,
+            columns,
+            name: Rect {
+                x: area.x + 1,
+                width: name,
+                ..area
+            },
+            map: Rect {
+                x: area.x + name + 2,
+                width: spare.saturating_sub(name + 1),
+                ..area
+            },
+        }
+    }
+
+    fn draw(&self, pairs: &Pairs, buf: &mut Buffer) {
+        if self.area.height <= FIXED_ROWS {
+            return;
+        }
+        self.headings(buf);
+        let listed = self.listed(pairs);
+        let fit = usize::from(self.area.height - FIXED_ROWS).min(listed.len());
+        let selected = listed.iter().position(|(a, _)| *a == Some(self.app.layer));
+        let from = words::scrolled(selected.unwrap_or(0), fit, listed.len());
+        let both = self.app.both(self.other, &self.app.steps_in_common());
+        let cells = both.columns(usize::from(self.map.width));
+        let shown = &listed[from..from + fit];
+        let differences: Vec<Vec<f64>> = (shown.iter())
+            .map(|&(a, b)| match a.zip(b) {
+                Some((a, b)) => (cells.iter())
+                    .map(|cell| cell.second.layer_sums(b).lca - cell.first.layer_sums(a).lca)
+                    .collect(),
+                None => Vec::new(),
+            })
+            .collect();
+        let finite = differences
+            .iter()
+            .flatten()
+            .filter(|value| value.is_finite());
+        let max = finite.fold(0.0_f64, |max, value| max.max(value.abs()));
+        for ((row, &(a, b)), values) in (1..).zip(shown).zip(&differences) {
+            let y = self.area.y + row;
+            self.layer(y, (a, b), buf);
+            match (a, b) {
+                (Some(_), Some(_)) => self.map_row(y, values, max, buf),
+                (Some(_), None) => self.put(buf, y, self.map, "only in A", self.theme.dim),
+                _ => self.put(buf, y, self.map, "only in B", self.theme.dim),
+            }
+        }
+        self.closing_rows(buf);
+    }
+
+    /// The layers of A as they are listed, with those of B; then those that only B has.
+    fn listed(&self, pairs: &Pairs) -> Vec<(Option<usize>, Option<usize>)> {
+        let listed = self.app.listed_layers().into_iter();
+        let first = listed.map(|layer| (Some(layer), pairs.second(layer)));
+        let second = pairs.only_second.iter().map(|&layer| (None, Some(layer)));
+        first.chain(second).collect()
+    }
+
+    fn headings(&self, buf: &mut Buffer) {
+        let common = self
+            .app
+            .both(self.other, &self.app.steps_in_common())
+            .steps();
+        let text = match common.end.checked_sub(1) {
+            Some(last) => format!("B-A over steps {}-{last}", common.start),
+            None => "no steps in common".to_owned(),
+        };
+        self.put(buf, self.area.y, self.name, "layer", self.theme.header);
+        self.put(buf, self.area.y, self.map, &text, self.theme.header);
+        self.numbers(buf, self.area.y, |column| {
+            // Before finer steps are there, a sum is that of some more.
+            let more = !column.steps.agree() && column.of == Of::Difference;
+            let gap = if more && !column.title.ends_with("whole") {
+                "?"
+            } else {
+                ""
+            };
+            Some((format!("{}{gap}", column.title), self.theme.header))
+        });
+    }
+
+    fn layer(&self, y: u16, (a, b): (Option<usize>, Option<usize>), buf: &mut Buffer) {
+        let of = |app: &'a App, layer: Option<usize>| app.header.layout.layers.get(layer?);
+        let (one, two) = (of(self.app, a), of(&self.other.app, b));
+        let Some(named) = one.or(two) else { return };
+        let other_shape = one
+            .zip(two)
+            .is_some_and(|(a, b)| a.range.len() != b.range.len());
+        let mark = if other_shape { "*" } else { "" };
+        let width = usize::from(self.name.width).saturating_sub(mark.len());
+        let name = elided(&named.name, width, self.theme) + mark;
+        let style = match a == Some(self.app.layer) {
+            true => self.theme.selected,
+            false => Style::default(),
+        };
+        self.put(buf, y, self.name, &name, style);
+        self.sums(buf, y, |it| {
+            let lca = |stretch: &Stretch, layer: Option<usize>| {
+                layer.map(|layer| stretch.layer_sums(layer).lca)
+            };
+            (lca(&it.first, a), lca(&it.second, b))
+        });
+    }
+
+    /// Differences as colours, or glyphs of their sign and strength.
+    fn map_row(&self, y: u16, values: &[f64], max: f64, buf: &mut Buffer) {
+        let scale = match self.app.log_scale {
+            true => Scale::SymLog {
+                linear: max / 100.0,
+            },
+            false => Scale::Linear,
+        };
+        for (x, &value) in (self.map.x..self.map.right()).zip(values) {
+            let unit = scale.to_signed_unit(max, value).unwrap_or(f64::NAN);
+            let (symbol, style) = self.theme.signed_cell(unit);
+            buf[(x, y)].set_char(symbol).set_style(style);
+        }
+    }
+
+    /// Σ LCA, the change of the loss and the residual: of both, and their differences.
+    fn closing_rows(&self, buf: &mut Buffer) {
+        let y = self.area.bottom() - 3;
+        let delta = either(self.theme, "Δloss", "dloss");
+        for (y, name) in (y..).zip(["sum LCA", delta, "residual"]) {
+            self.put(buf, y, self.name, name, self.theme.header);
+        }
+        let rows: [fn(&Stretch) -> f64; 3] = [
+            |stretch| stretch.total_sums().lca,
+            |stretch| stretch.loss_change(),
+            |stretch| stretch.residual(),
+        ];
+        for (y, number) in (y..).zip(rows) {
+            self.sums(buf, y, |it| {
+                (Some(number(&it.first)), Some(number(&it.second)))
+            });
+        }
+        let resized = self.app.layer_pairs(self.other).both.iter().any(|&(a, b)| {
+            let params = |app: &App, layer: usize| app.header.layout.layers[layer].range.len();
+            params(self.app, a) != params(&self.other.app, b)
+        });
+        if resized {
+            let text = "* another number of parameters";
+            self.put(buf, y, self.map, text, self.theme.dim);
+        }
+    }
+
+    fn sums(&self, buf: &mut Buffer, y: u16, of: impl Fn(&Both) -> (Option<f64>, Option<f64>)) {
+        self.numbers(buf, y, |column| {
+            let whole = column.title.ends_with("whole");
+            let value = column.number(of(&column.steps), whole)?;
+            let style = match value {
+                value if value < 0.0 => self.theme.help,
+                value if value > 0.0 => self.theme.hurt,
+                _ => Style::default(),
+            };
+            Some((format_signed(value, usize::from(NUMBER) - 2), style))
+        });
+    }
+
+    fn numbers(
+        &self,
+        buf: &mut Buffer,
+        y: u16,
+        text: impl Fn(&Column<'a>) -> Option<(String, Style)>,
+    ) {
+        let mut x = self.map.right();
+        for column in &self.columns {
+            let cell = Rect {
+                x,
+                width: NUMBER,
+                ..self.area
+            };
+            x = x.saturating_add(NUMBER);
+            let Some((text, style)) = text(column) else {
+                continue;
+            };
+            let width = u16::try_from(Span::raw(&text).width()).unwrap_or(u16::MAX);
+            let width = width.min(NUMBER);
+            let right = Rect {
+                x: cell.right() - width,
+                width,
+                ..cell
+            };
+            self.put(buf, y, right, &text, style);
+        }
+    }
+
+    fn put(&self, buf: &mut Buffer, y: u16, column: Rect, text: &str, style: Style) {
+        let cell = Rect {
+            y,
+            height: 1,
+            ..column
+        };
+        let width = u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX);
+        let cell = cell.intersection(self.area);
+        let width = width.min(cell.width);
+        Span::styled(text, style).render(Rect { width, ..cell }, buf);
+    }
+}

@@ -1,0 +1,304 @@
+//! Layers, units and parameters of every odd shape, at any size.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{draw, wants};
+use crate::app::{Action, App, Depth};
+use crate::feed::{FeedEvent, Origin};
+use crate::layout::{ParamLayout, TensorKind};
+use crate::query::{
+    Answer, Binned, Group, History, Query, RecordedSums, Topic, UnitParams, Weights,
+};
+use crate::record::{LayerSummary, ParamTotals, RunHeader, StepSummary};
+use crate::tui::keys::KeyMap;
+use crate::tui::theme::{ColorLevel, Glyphs, Theme};
+
+const STEPS: u64 = 40;
+
+fn app() -> App {
+    let mut layout = ParamLayout::default();
+    let weight = |shape: &[usize]| (TensorKind::Weight, shape.to_vec());
+    let bias = |units: usize| (TensorKind::Bias, vec![units]);
+    layout.push_layer("fc", "linear", 3, &[weight(&[3, 784]), bias(3)]);
+    layout.push_layer("conv", "conv", 4, &[weight(&[4, 3, 3, 3])]);
+    let norm = [(TensorKind::Scale, vec![4]), (TensorKind::Shift, vec![4])];
+    layout.push_layer("norm", "batch-norm", 4, &norm);
+    layout.push_layer("point", "conv", 2, &[weight(&[2, 4, 1, 1]), bias(2)]);
+    layout.push_layer("seq", "own", 2, &[weight(&[2, 5, 7])]);
+    layout.push_layer("deep", "own", 2, &[weight(&[2, 2, 3, 2, 2])]);
+    layout.push_layer("none", "own", 0, &[weight(&[0, 3])]);
+    let traced = vec![0, 2400];
+    let header = RunHeader {
+        planned_steps: STEPS,
+        tolerance: 1e-3,
+        layout,
+        input_shape: vec![1, 28, 28],
+        traced,
+        ..RunHeader::default()
+    };
+    let mut app = App::new(Arc::new(header), Origin::Replay);
+    let steps = (0..STEPS).map(summary).collect();
+    app.event(FeedEvent::Steps(steps));
+    app
+}
+
+fn summary(step: u64) -> StepSummary {
+    StepSummary {
+        first: step,
+        end: step + 1,
+        epoch: 0.0,
+        learning_rate: 0.1,
+        batch_loss: 1.0,
+        seconds: 0.0,
+        gradient_evals: 2,
+        segments: 2,
+        loss_before: 1.0,
+        loss_after: 1.0,
+        train_accuracy: 0.5,
+        test_loss: f64::NAN,
+        test_accuracy: f64::NAN,
+        loss_min: 1.0,
+        loss_max: 1.0,
+        test_min: f64::NAN,
+        test_max: f64::NAN,
+        total: 0.0,
+        residual: 0.0,
+        worst_residual: 0.0,
+        above_tolerance: 0,
+        layers: vec![LayerSummary::default(); 7],
+    }
+}
+
+fn binned(query: &Query, groups: usize, value: f64) -> Binned {
+    let count = (query.steps.end - query.steps.start).min(query.columns.into());
+    let width = (query.steps.end - query.steps.start) / count.max(1);
+    let n = usize::try_from(count).unwrap();
+    let mut edges: Vec<u64> = (0..count).map(|c| query.steps.start + c * width).collect();
+    edges.push(query.steps.end);
+    let scaled = |i: usize| value * f64::from(u32::try_from(i % 7).unwrap() + 1);
+    #[expect(clippy::cast_possible_truncation, reason = "a test")]
+    let single = |i| scaled(i) as f32;
+    Binned {
+        edges,
+        sums: (0..groups * n).map(scaled).collect(),
+        least: (0..groups * n).map(single).collect(),
+        most: (0..groups * n).map(single).collect(),
+        groups: (0..groups)
+            .map(|g| Group {
+                total: scaled(g),
+                steps: STEPS,
+                helped: 21,
+                crossings: 4,
+                ..Group::default()
+            })
+            .collect(),
+    }
+}
+
+/// An answer of the right form with numbers of this size; `full` has everything that can be recorded.
+fn answer(app: &App, query: &Query, value: f64, full: bool) -> Answer {
+    let layout = &app.header.layout;
+    match query.topic {
+        Topic::Tensors => Answer::Binned(binned(query, layout.tensors.len(), value)),
+        Topic::Units { layer } => {
+            let units = layout.layers[layer as usize].units.len();
+            Answer::Binned(binned(query, units, value))
+        }
+        Topic::Unit { layer, unit, .. } => {
+            let rows = layout.unit_rows(layer as usize, unit as usize);
+            let n: usize = rows.iter().map(ExactSizeIterator::len).sum();
+            #[expect(clippy::cast_possible_truncation, reason = "a test")]
+            let weights = Weights {
+                steps: 40,
+                values: vec![value as f32; n],
+            };
+            Answer::Unit(UnitParams {
+                rows,
+                totals: full.then(|| ParamTotals {
+                    steps: STEPS,
+                    lca_sum: vec![value; n],
+                    helped: vec![20; n],
+                    update_flips: vec![8; n],
+                    gradient_flips: vec![0; n],
+                }),
+                recorded: full.then(|| RecordedSums {
+                    steps: query.steps.clone(),
+                    count: 1,
+                    lca_sum: vec![value; n],
+                    helped: vec![1; n],
+                    hurt: vec![0; n],
+                }),
+                weights: full.then_some(weights),
+            })
+        }
+        Topic::Parameter { .. } => {
+            let curve = || full.then(|| binned(query, 1, value));
+            Answer::History(History {
+                traced: full,
+                value: curve(),
+                gradient: curve(),
+                lca: curve(),
+            })
+        }
+        _ => Answer::Unknown("not asked here".to_owned()),
+    }
+}
+
+fn text(app: &mut App, (width, height): (u16, u16), theme: &Theme, numbers: (f64, bool)) -> String {
+    let area = Rect::new(0, 0, width, height);
+    for query in wants(area, app, theme) {
+        let answer = Box::new(answer(app, &query, numbers.0, numbers.1));
+        app.event(FeedEvent::Answer { query, answer });
+    }
+    let mut buf = Buffer::empty(area);
+    draw(area, &mut buf, app, theme, &KeyMap::default());
+    let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
+    (0..height)
+        .map(|y| line(y).trim_end().to_owned() + "\n")
+        .collect()
+}
+
+fn command(app: &mut App, line: &str) {
+    app.act(Action::Command);
+    for letter in line.chars() {
+        app.act(Action::Type(letter));
+    }
+    app.act(Action::Submit);
+}
+
+fn braille() -> Theme {
+    Theme::new(ColorLevel::TrueColor, Glyphs::Braille)
+}
+
+#[test]
+fn a_layer_shows_tensors_units_and_how_it_closes() {
+    let mut app = app();
+    command(&mut app, "layer fc");
+    let screen = text(&mut app, (100, 40), &braille(), (-1e-3, true));
+    for needle in [
+        "fc.weight",
+        "fc.bias",
+        "unit 2",
+        "every 10.0 steps",
+        "helped in 52.5% of steps",
+        "sum of units",
+        "running sums",
+    ] {
+        assert!(screen.contains(needle), "{needle}\n{screen}");
+    }
+    app.act(Action::Select(2));
+    let screen = text(&mut app, (100, 40), &braille(), (-1e-3, true));
+    assert!(screen.contains(" unit 2  window"), "{screen}");
+    command(&mut app, "layer none");
+    let screen = text(&mut app, (100, 40), &braille(), (-1e-3, true));
+    assert!(screen.contains("no units"), "{screen}");
+}
+
+#[test]
+fn a_unit_shows_its_list_its_pictures_and_its_bias() {
+    let mut app = app();
+    command(&mut app, "layer fc");
+    app.act(Action::Enter);
+    let screen = text(&mut app, (120, 40), &braille(), (-2e-3, true));
+    for needle in [
+        "fc, unit 0",
+        "785 parameters",
+        "over the first 40 steps",
+        "*weight [0, 0]",
+        "the input, 1×28×28",
+        "weights after 40 steps",
+        "-2.00e-3",
+        "bias",
+        "(1 of 40 steps)",
+    ] {
+        assert!(screen.contains(needle), "{needle}\n{screen}");
+    }
+    let screen = text(&mut app, (120, 40), &braille(), (-2e-3, false));
+    assert!(screen.contains("no totals yet"), "{screen}");
+}
+
+#[test]
+fn a_parameter_shows_its_curves_or_what_to_record() {
+    let mut app = app();
+    command(&mut app, "param 2400");
+    let screen = text(&mut app, (120, 40), &braille(), (-2e-3, true));
+    for needle in [
+        "weight [1, 2, 0, 0] of conv",
+        "traced at every step",
+        "value at the start of step 39: -2.000000e-3",
+        "full gradient at the start of step 39",
+        "LCA in step 39: -2.000000e-3 nats",
+    ] {
+        assert!(screen.contains(needle), "{needle}\n{screen}");
+    }
+    command(&mut app, "param 7");
+    let screen = text(&mut app, (120, 40), &braille(), (-2e-3, false));
+    assert!(
+        screen.contains("not traced") && screen.contains("--trace N"),
+        "{screen}"
+    );
+    app.act(Action::NextTraced);
+    assert_eq!(app.parameter, 2400);
+    app.act(Action::NextTraced);
+    assert_eq!(app.parameter, 0, "behind the last comes the first");
+}
+
+#[test]
+fn commands_say_what_there_is() {
+    let mut app = app();
+    command(&mut app, "layer conv");
+    command(&mut app, "unit 3");
+    assert_eq!(app.depth, Depth::Unit { layer: 1, unit: 3 });
+    command(&mut app, "unit 4");
+    assert!(app.notice().contains("0 to 3"), "{}", app.notice());
+    command(&mut app, "param 999999");
+    assert!(app.notice().contains("numbered from 0"), "{}", app.notice());
+    app.act(Action::Back);
+    assert_eq!(app.depth, Depth::Layer(1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn nothing_panics_and_ascii_stays_ascii(
+        width in 60u16..260,
+        height in 16u16..90,
+        layer in 0usize..7,
+        deeper in 0u8..3,
+        full in any::<bool>(),
+        ascii in any::<bool>(),
+        moves in prop::collection::vec(-30i64..30, 0..4),
+        sorts in 0usize..6,
+        value in prop_oneof![
+            -1e-3f64..1e-3, Just(0.0), Just(f64::NAN), Just(f64::INFINITY), any::<f64>(),
+        ],
+    ) {
+        let mut app = app();
+        app.depth = Depth::Layer(layer);
+        (app.layer, app.unit) = (layer, 1);
+        for _ in 0..deeper {
+            app.act(Action::Enter);
+        }
+        for rows in moves {
+            app.act(Action::Select(rows));
+            app.act(Action::Move(rows));
+            app.act(Action::ZoomIn);
+        }
+        for _ in 0..sorts {
+            app.act(Action::Sort);
+        }
+        let theme = match ascii {
+            true => Theme::new(ColorLevel::None, Glyphs::Ascii),
+            false => Theme::new(ColorLevel::Ansi256, Glyphs::Blocks),
+        };
+        // Also before anything is known.
+        let area = Rect::new(0, 0, width, height);
+        draw(area, &mut Buffer::empty(area), &app, &theme, &KeyMap::default());
+        let screen = text(&mut app, (width, height), &theme, (value, full));
+        prop_assert!(!ascii || screen.is_ascii(), "{}", screen);
+    }
+}

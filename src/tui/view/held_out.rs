@@ -1,0 +1,320 @@
+//! Held-out: what each layer does to the loss that is trained, and to the one that is not.
+//!
+//! ```text
+//!  step 412  loss 0.53121  …
+//!               at the cursor            in the window            opposite            so far
+//!  layer      train  held-out      train  held-out    differ   o/t   o/h      train …
+//!  fc1      -1.2e-3   -1.0e-3     -0.812    -0.731    +0.081     4     7
+//!  ! fc2    -3.1e-4   +2.2e-5     -0.211    +0.013    +0.224    61    12
+//!  sum LCA  …
+//!  Δloss    …
+//!  residual …
+//!  fc2: LCA summed since step 0                       ─ train ─ held-out
+//! ```
+//!
+//! A layer that helps the one loss and hurts the other in the window has a `!`. `only tr` counts the
+//! window's steps in which it helped the training loss alone, `only ho` those in which it helped the
+//! held-out loss alone.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::widgets::Widget;
+
+use super::sheet::{NUMBER, Row, Sheet, nats, number, residual_style};
+use super::spread::{Running, View, ends, titled};
+use super::status;
+use super::words::{either, sentence};
+use crate::analysis::scale::{Domain, Scale};
+use crate::app::{App, Stretch};
+use crate::query::{Answer, HeldOut, Query, Topic};
+use crate::tui::theme::Theme;
+use crate::tui::widget::{Details, LineChart, Pen, Series};
+
+/// Rows of the smallest chart with its title.
+const LEAST: u16 = 7;
+
+pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
+    if !app.header.held_out_lca || app.timeline.end() == 0 {
+        return Vec::new();
+    }
+    let cursor = app.about_cursor(Topic::HeldOut);
+    let window = app.about_window(Topic::HeldOut, 1);
+    let all = app.about_all(Topic::HeldOut);
+    cursor.into_iter().chain([window, all]).collect()
+}
+
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let line = Rect { height: 1, ..area };
+    status::line(app, theme, area.width).render(line, buf);
+    let body = Rect {
+        y: area.y + 1,
+        height: area.height - 1,
+        ..area
+    };
+    if !app.header.held_out_lca {
+        let why = "This run allocates the training loss alone. Train with --lca-test, and this screen \
+                   shows what each layer does to the held-out loss.";
+        return sentence(body, why, theme, buf);
+    }
+    let view = View::of(app);
+    if view.window.is_empty() {
+        return;
+    }
+    let listed = app.listed_layers();
+    let rows = u16::try_from(listed.len())
+        .unwrap_or(u16::MAX)
+        .saturating_add(5);
+    // The table first; the chart has what is left, or all the room.
+    let table = match app.focus % 3 {
+        1 => body.height,
+        2 => 0,
+        _ if body.height < rows.saturating_add(LEAST) && body.height < 5 + 3 + LEAST => body.height,
+        _ => rows.min(body.height - LEAST),
+    };
+    let above = Rect {
+        height: table,
+        ..body
+    };
+    let below = Rect {
+        y: above.bottom(),
+        height: body.height - table,
+        ..body
+    };
+    sheet(&view, &listed, app, theme).draw(above, buf);
+    curves(&view, below, app, theme, buf);
+}
+
+/// What the file says of these steps.
+fn answer<'a>(app: &'a App, query: Option<Query>, steps: &Stretch<'_>) -> Option<&'a HeldOut> {
+    match app.desk.answer(&query?) {
+        Some((_, Answer::HeldOut(found))) if found.steps == steps.steps() => Some(found),
+        _ => None,
+    }
+}
+
+fn sheet<'a>(view: &View<'_>, listed: &[usize], app: &App, theme: &'a Theme) -> Sheet<'a> {
+    let answers = [
+        answer(app, app.about_cursor(Topic::HeldOut), &view.at),
+        answer(app, Some(app.about_window(Topic::HeldOut, 1)), &view.window),
+        answer(app, Some(app.about_all(Topic::HeldOut)), &view.all),
+    ];
+    let ranges = [&view.at, &view.window, &view.all];
+    let row = |&layer: &usize| {
+        let [at, window, all] =
+            ranges.map(|steps| (steps.layer_sums(layer).lca, steps.held_out_lca(layer)));
+        let split = answers[1].and_then(|found| found.layers.get(layer));
+        let count = |count: Option<u64>| {
+            let text = count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+            (text, Style::default())
+        };
+        let opposite = window.0 * window.1 < 0.0;
+        Row {
+            mark: Some((if opposite { '!' } else { ' ' }, theme.warning)),
+            name: app.header.layout.layers[layer].name.clone(),
+            style: Style::default(),
+            cells: vec![
+                nats(at.0, theme),
+                nats(at.1, theme),
+                nats(window.0, theme),
+                nats(window.1, theme),
+                nats(window.1 - window.0, theme),
+                count(split.map(|split| split.only_train)),
+                count(split.map(|split| split.only_held_out)),
+                nats(all.0, theme),
+                nats(all.1, theme),
+                nats(all.1 - all.0, theme),
+            ],
+        }
+    };
+    Sheet {
+        theme,
+        title: "nats",
+        groups: &GROUPS,
+        columns: columns(),
+        rows: listed.iter().map(row).collect(),
+        selected: listed.iter().position(|&layer| layer == app.layer),
+        closing: closing(app, theme, &ranges, &answers),
+    }
+}
+
+/// Where the held-out loss has not been read yet, its rows are dashes.
+fn closing(
+    app: &App,
+    theme: &Theme,
+    ranges: &[&Stretch<'_>; 3],
+    answers: &[Option<&HeldOut>; 3],
+) -> Vec<Row> {
+    let layers = app.header.layout.layers.len();
+    let row =
+        |name: &str, pair: &dyn Fn(&Stretch<'_>, Option<&HeldOut>) -> [(String, Style); 3]| {
+            let blank = || (String::new(), Style::default());
+            let [at, window, all] = [0, 1, 2].map(|range| pair(ranges[range], answers[range]));
+            let [at_train, at_held_out, _] = at;
+            let cells = [at_train, at_held_out].into_iter().chain(window);
+            Row {
+                mark: Some((' ', Style::default())),
+                name: name.to_owned(),
+                style: theme.header,
+                cells: cells.chain([blank(), blank()]).chain(all).collect(),
+            }
+        };
+    let plain = |value: f64| (number(value, theme), Style::default());
+    vec![
+        row("sum LCA", &|steps, _| {
+            let train = steps.total_sums().lca;
+            let held_out: f64 = (0..layers).map(|layer| steps.held_out_lca(layer)).sum();
+            [train, held_out, held_out - train].map(|value| nats(value, theme))
+        }),
+        row(either(theme, "Δloss", "dloss"), &|steps, found| {
+            let train = steps.loss_change();
+            let held_out = found.map_or(f64::NAN, |found| found.total + found.residual);
+            [train, held_out, held_out - train].map(plain)
+        }),
+        row("residual", &|steps, found| {
+            let held_out = found.map_or(f64::NAN, |found| found.residual);
+            let train = (
+                number(steps.residual(), theme),
+                residual_style(app, theme, steps),
+            );
+            [
+                train,
+                (number(held_out, theme), theme.dim),
+                (String::new(), theme.dim),
+            ]
+        }),
+    ]
+}
+
+const GROUPS: [(&str, usize); 4] = [
+    ("at the cursor", 2),
+    ("in the window", 3),
+    ("steps that help", 2),
+    ("so far", 3),
+];
+
+fn columns() -> Vec<(String, u16)> {
+    let pair = [("train", NUMBER), ("held-out", NUMBER), ("differ", NUMBER)];
+    let counts = [("only tr", 8), ("only ho", 8)];
+    let all = pair[..2].iter().chain(&pair).chain(&counts).chain(&pair);
+    all.map(|(name, width)| ((*name).to_owned(), *width))
+        .collect()
+}
+
+fn curves(view: &View<'_>, area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
+    let Some(layer) = app.header.layout.layers.get(app.layer) else {
+        return;
+    };
+    let first = view.window.steps().start;
+    let title = format!("{}: LCA summed since step {first}", layer.name);
+    let area = titled(area, &title, theme, buf);
+    if area.is_empty() {
+        return;
+    }
+    let dots = LineChart::plot_columns(area, theme.glyphs);
+    let running = Running::new(&view.window, dots);
+    let train = running.sums(|entry| entry.layer_sums(app.layer).lca);
+    let held_out = running.sums(|entry| entry.held_out_lca(app.layer));
+    let domain = Domain::of(ends([&train, &held_out]).chain([0.0]));
+    let largest = domain.min().abs().max(domain.max().abs());
+    let curve = |name, style, mark, extents| Series {
+        name,
+        pen: Pen { style, mark },
+        extents,
+    };
+    let series = [
+        curve("held-out", theme.held_out, 'o', &held_out),
+        curve("train", theme.train, '*', &train),
+    ];
+    let chart = LineChart {
+        theme,
+        series: &series,
+        scale: match app.log_scale {
+            true => Scale::SymLog {
+                linear: largest / 100.0,
+            },
+            false => Scale::Linear,
+        },
+        domain,
+        unit: "nats",
+        steps: view.window.steps(),
+        cursor: view.mark_dot(dots),
+    };
+    let details = Details {
+        zero_line: true,
+        ..Details::default()
+    };
+    chart.with(details).render(area, buf);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Action, Screen};
+    use crate::tui::view::testing::number as read;
+    use crate::tui::view::testing::{Run, Shape, is_about, plain, row, text, theme};
+
+    fn run(shape: Shape) -> Run {
+        let mut run = Run::new(shape);
+        run.act(&[Action::Screen(Screen::HeldOut)]);
+        run
+    }
+
+    #[test]
+    fn both_losses_close_and_opposite_signs_are_counted() {
+        let mut run = run(Shape::default());
+        run.act(&[Action::Move(-10)]);
+        let screen = run.text(140, 40, &theme());
+        let sum: f64 = (0..40).flat_map(|t| run.held_out[t].clone()).sum();
+        let words = row(&screen, "sum LCA");
+        assert_eq!(words.len(), 2 + 8, "{screen}");
+        assert!(is_about(read(words[5]), sum), "{screen}");
+        let at: f64 = run.held_out[29].iter().sum();
+        assert!(is_about(read(words[3]), at), "{screen}");
+        // What each layer of the test run has is half of that of the training loss, and noise.
+        let found = run.app.desk.answer(&run.app.about_all(Topic::HeldOut));
+        let Some((_, Answer::HeldOut(found))) = found else {
+            panic!("{found:?}");
+        };
+        for (layer, split) in found.layers.iter().enumerate() {
+            let count = |holds: fn(f64, f64) -> bool| {
+                let steps = 0..40;
+                steps
+                    .filter(|&t| holds(run.layer(t, layer), run.held_out[t][layer]))
+                    .count() as u64
+            };
+            assert_eq!(split.only_train, count(|a, b| a < 0.0 && b > 0.0));
+            assert_eq!(split.only_held_out, count(|a, b| a > 0.0 && b < 0.0));
+            assert!(
+                split.only_train + split.only_held_out > 0,
+                "the test sees something"
+            );
+        }
+        let words = row(&screen, "residual");
+        assert!(is_about(read(words[4]), 40.0 * 1e-6), "{screen}");
+    }
+
+    #[test]
+    fn without_it_a_sentence_says_what_to_do() {
+        let mut run = run(Shape {
+            held_out: false,
+            ..Shape::default()
+        });
+        assert!(run.text(60, 16, &theme()).contains("--lca-test"));
+    }
+
+    #[test]
+    fn it_fits_and_is_ascii() {
+        let mut run = run(Shape::default());
+        for (width, height) in [(60, 16), (80, 24), (200, 60)] {
+            let screen = run.text(width, height, &plain());
+            assert!(screen.is_ascii() && screen.contains("residual"), "{screen}");
+        }
+        run.act(&[Action::Focus, Action::Focus]);
+        let screen = text(&run.app, 60, 16, &plain());
+        assert!(
+            screen.contains("fc0: LCA summed") && !screen.contains("residual"),
+            "{screen}"
+        );
+    }
+}

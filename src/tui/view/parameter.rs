@@ -1,0 +1,302 @@
+//! One parameter over the steps: itself, its gradient and its allocation.
+//!
+//! ```text
+//!  parameter 9713, weight [12, 305] of fc1  traced at every step
+//!  total -1.2e-3 over the first 412 steps, helped in 50.9%, its movement turns every 6.7 steps, …
+//!  value at the start of step 57: +0.0123
+//!   0.02┤⠈⢢⡀
+//!  full gradient at the start of step 57: -1.2e-4 nats
+//!  LCA in step 57: -1.2e-6 nats; in the window -1.2e-3, crosses zero every 4.1 steps
+//! ```
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::cells::{self, lca, nats, put, row, sentence};
+use super::tabs::parameter_name;
+use super::unit::is_traced;
+use super::words::{every, percent};
+use crate::analysis::scale::{Domain, Scale};
+use crate::app::{App, Depth};
+use crate::query::{Answer, Binned, History, Query, Topic};
+use crate::tui::theme::Theme;
+use crate::tui::widget::{Details, LineChart, Pen, Series};
+
+fn topic(app: &App) -> Option<Topic> {
+    let Depth::Parameter { parameter, .. } = app.depth else {
+        return None;
+    };
+    Some(Topic::Parameter {
+        index: parameter as u64,
+    })
+}
+
+pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
+    let (Depth::Parameter { layer, unit, .. }, Some(topic)) = (app.depth, topic(app)) else {
+        return Vec::new();
+    };
+    let columns = LineChart::plot_columns(area, theme.glyphs);
+    let mut wanted = vec![app.about_window(topic.clone(), columns)];
+    wanted.extend(app.about_cursor(topic));
+    wanted.extend(app.about_unit(layer, unit));
+    wanted
+}
+
+/// A curve and what stands above it.
+struct Curve<'a> {
+    name: &'static str,
+    unit: &'static str,
+    binned: &'a Binned,
+    at: Option<&'a Binned>,
+    scale: Scale,
+    style: Style,
+    /// How often it crosses zero or turns, in words.
+    counts: String,
+}
+
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let (Depth::Parameter { parameter, .. }, Some(topic)) = (app.depth, topic(app)) else {
+        return;
+    };
+    let traced = is_traced(app, parameter);
+    put(row(area, 0), buf, title(app, theme, parameter, traced));
+    put(row(area, 1), buf, totals(app, theme, parameter));
+    let below = Rect {
+        y: area.y + 2.min(area.height),
+        height: area.height.saturating_sub(2),
+        ..area
+    };
+    let window = match app.desk.answer(&app.about_window(topic.clone(), 1)) {
+        Some((_, Answer::History(history))) => history,
+        Some((_, Answer::Unknown(why))) => return sentence(below, buf, why, theme),
+        _ => return sentence(below, buf, "reading the parameter …", theme),
+    };
+    let at = app.about_cursor(topic).and_then(|it| app.desk.answer(&it));
+    let at = match at {
+        Some((_, Answer::History(history))) => Some(history),
+        _ => None,
+    };
+    let curves = curves(app, theme, window, at);
+    let advice = (!traced).then(|| advice(&curves));
+    let said = advice.as_ref().map_or(0, |text| {
+        let room = usize::from(area.width.saturating_sub(16)).max(1);
+        u16::try_from(text.chars().count().div_ceil(room)).unwrap_or(1)
+    });
+    if let Some(text) = &advice {
+        let place = Rect {
+            height: said.min(below.height),
+            ..below
+        };
+        sentence(place, buf, text, theme);
+    }
+    let below = Rect {
+        y: below.y + said.min(below.height),
+        height: below.height.saturating_sub(said),
+        ..below
+    };
+    let count = u16::try_from(curves.len()).unwrap_or(1).max(1);
+    let each = below.height / count;
+    for (index, curve) in (0..).zip(&curves) {
+        let place = Rect {
+            y: below.y + index * each,
+            height: each,
+            ..below
+        };
+        chart(place, buf, (app, theme), curve);
+    }
+}
+
+fn title(app: &App, theme: &Theme, parameter: usize, traced: bool) -> Line<'static> {
+    let layout = &app.header.layout;
+    let layer = app.depth.layer().and_then(|layer| layout.layers.get(layer));
+    let of = layer.map_or_else(String::new, |layer| format!(" of {}", layer.name));
+    let name = format!(" {}{of}", parameter_name(layout, parameter));
+    let traced = match traced {
+        true => "traced at every step",
+        false => "not traced",
+    };
+    Line::from(vec![
+        Span::styled(name, theme.header),
+        Span::styled(
+            format!("  parameter {parameter} of the run, {traced}; t: the next traced one"),
+            theme.dim,
+        ),
+    ])
+}
+
+/// What it did since the first step, as far as that is known.
+fn totals(app: &App, theme: &Theme, parameter: usize) -> Line<'static> {
+    let Depth::Parameter { layer, unit, .. } = app.depth else {
+        return Line::default();
+    };
+    let known = app.unit_now(layer, unit);
+    let at = known.and_then(|known| known.place_of(parameter));
+    let totals = known.and_then(|known| known.totals.as_ref());
+    let (Some(at), Some(totals)) = (at, totals) else {
+        return Line::styled(
+            " no totals yet: the file has them after every eighth of the run",
+            theme.dim,
+        );
+    };
+    #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
+    let steps = totals.steps as f64;
+    let count = |counts: &[u32]| counts.get(at).map_or(f64::NAN, |&n| f64::from(n));
+    let often = |counts: &[u32]| in_words(steps / count(counts));
+    let total = totals.lca_sum.get(at).copied().unwrap_or(f64::NAN);
+    Line::from(vec![
+        Span::raw(" total LCA "),
+        lca(theme, total),
+        Span::raw(format!(
+            " nats over the first {} steps; helped in {} of them; its movement turns {}, its gradient {}",
+            totals.steps,
+            percent(count(&totals.helped) / steps).trim(),
+            often(&totals.update_flips),
+            often(&totals.gradient_flips),
+        )),
+    ])
+}
+
+/// `every 6.7 steps`, `never`.
+fn in_words(steps: f64) -> String {
+    match every(steps).trim() {
+        "" => "unknown".to_owned(),
+        "never" => "never".to_owned(),
+        steps => format!("every {steps} steps"),
+    }
+}
+
+/// What to record to see more.
+fn advice(curves: &[Curve<'_>]) -> String {
+    let seen = match curves.is_empty() {
+        true => "Its steps were not recorded.",
+        false => "Only the steps that were recorded in full are shown, and no gradient.",
+    };
+    format!(
+        "{seen} Train with --trace N to have N parameters in every step, with --record-params N and \
+         --record-weights N to have all of them in every Nth."
+    )
+}
+
+fn curves<'a>(
+    app: &App,
+    theme: &Theme,
+    window: &'a History,
+    at: Option<&'a History>,
+) -> Vec<Curve<'a>> {
+    let mut curves = Vec::new();
+    let often = |binned: &Binned, count: fn(&crate::query::Group) -> u64| {
+        #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
+        let every = |group: &crate::query::Group| group.steps as f64 / count(group) as f64;
+        in_words(binned.groups.first().map_or(f64::NAN, every))
+    };
+    if let Some(binned) = &window.value {
+        curves.push(Curve {
+            name: "value at the start of",
+            unit: "",
+            binned,
+            at: at.and_then(|it| it.value.as_ref()),
+            scale: Scale::Linear,
+            style: theme.train,
+            counts: format!("turns {}", often(binned, |it| it.turns)),
+        });
+    }
+    if let Some(binned) = &window.gradient {
+        curves.push(Curve {
+            name: "full gradient at the start of",
+            unit: "nats",
+            binned,
+            at: at.and_then(|it| it.gradient.as_ref()),
+            scale: Scale::Linear,
+            style: theme.held_out,
+            counts: format!("crosses zero {}", often(binned, |it| it.crossings)),
+        });
+    }
+    if let Some(binned) = &window.lca {
+        let ends = binned.least.iter().chain(&binned.most);
+        let max = cells::largest(ends.map(|&it| it.into()));
+        let total = binned.groups.first().map_or(f64::NAN, |it| it.total);
+        let total = nats(total);
+        curves.push(Curve {
+            name: "LCA in",
+            unit: "nats",
+            binned,
+            at: at.and_then(|it| it.lca.as_ref()),
+            scale: cells::scale(app, max),
+            style: theme.accent,
+            counts: format!(
+                "{} in the window, crosses zero {}",
+                total.trim(),
+                often(binned, |it| it.crossings)
+            ),
+        });
+    }
+    curves
+}
+
+fn chart(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve: &Curve<'_>) {
+    let mut spans = vec![Span::styled(format!(" {}", curve.name), theme.header)];
+    let known = curve
+        .at
+        .and_then(|at| Some((at.steps(), at.groups.first()?)));
+    match known {
+        Some((steps, group)) if group.steps > 0 => spans.push(Span::raw(format!(
+            " {}: {:+.6e} {}",
+            cells::steps(&steps),
+            group.total,
+            curve.unit
+        ))),
+        Some((steps, _)) => spans.push(Span::styled(
+            format!(" {}: not recorded", cells::steps(&steps)),
+            theme.dim,
+        )),
+        None => spans.push(Span::styled(
+            " the step at the cursor: not known",
+            theme.dim,
+        )),
+    }
+    let counted = curve.binned.groups.first().map_or(0, |it| it.steps);
+    let all = curve.binned.steps();
+    let whole = counted == all.end - all.start;
+    let of = match whole {
+        true => String::new(),
+        false => format!(" ({counted} of {} steps)", all.end - all.start),
+    };
+    spans.push(Span::styled(format!("  {}{of}", curve.counts), theme.dim));
+    put(row(area, 0), buf, Line::from(spans));
+    let area = Rect {
+        y: area.y + 1.min(area.height),
+        height: area.height.saturating_sub(1),
+        ..area
+    };
+    if area.height == 0 {
+        return;
+    }
+    let columns = LineChart::plot_columns(area, theme.glyphs);
+    let extents = cells::extents(curve.binned, 0, columns);
+    let ends = extents.iter().flatten();
+    let series = [Series {
+        name: "",
+        pen: Pen {
+            style: curve.style,
+            mark: '*',
+        },
+        extents: &extents,
+    }];
+    let chart = LineChart {
+        theme,
+        series: &series,
+        scale: curve.scale,
+        domain: Domain::of(ends.flat_map(|it| [f64::from(it.min), f64::from(it.max)])),
+        unit: curve.unit,
+        steps: all.clone(),
+        cursor: cells::cursor(app, &all, columns),
+    };
+    let details = Details {
+        zero_line: true,
+        ..Details::default()
+    };
+    chart.with(details).render(area, buf);
+}

@@ -1,0 +1,288 @@
+//! A table of numbers beside a chart: rows that scroll, and rows below them that close it.
+//!
+//! ```text
+//!  layer        cursor   window      the columns for which there is room, from the left
+//!  █ fc1      -1.20e-3   -0.812      what a row looks like in the chart
+//!  ▓ fc2      -3.10e-4   -0.211
+//!  1-2/9                             rows in view, where there are more
+//!  sum        -1.51e-3   -1.023
+//!  residual   +3.10e-7 +1.20e-5
+//! ```
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Span;
+use ratatui::widgets::Widget;
+
+use super::words::{self, either, elided};
+use crate::analysis::scale::format_signed;
+use crate::app::{App, Stretch};
+use crate::tui::theme::{Glyphs, Theme};
+
+/// Cells of a column of numbers with the blank before it.
+pub const NUMBER: u16 = 9;
+
+/// A text and how it looks.
+pub type Cell = (String, Style);
+
+/// A row: its mark, its name, and what stands in the columns.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    pub mark: Option<(char, Style)>,
+    pub name: String,
+    pub style: Style,
+    pub cells: Vec<Cell>,
+}
+
+/// The table.
+pub struct Sheet<'a> {
+    pub theme: &'a Theme,
+    /// Over the names.
+    pub title: &'a str,
+    /// Over so many columns together; empty for no such line.
+    pub groups: &'a [(&'a str, usize)],
+    /// Over the columns, and their widths.
+    pub columns: Vec<(String, u16)>,
+    pub rows: Vec<Row>,
+    pub selected: Option<usize>,
+    pub closing: Vec<Row>,
+}
+
+impl Sheet<'_> {
+    /// Cells before the first column.
+    fn left(&self, name: u16) -> u16 {
+        let marked = self.rows.iter().any(|row| row.mark.is_some());
+        name + 1 + if marked { 2 } else { 0 }
+    }
+
+    pub fn draw(&self, area: Rect, buf: &mut Buffer) {
+        let area = area.intersection(buf.area);
+        let grouped = u16::from(!self.groups.is_empty());
+        let fixed = u16::try_from(self.closing.len() + 1)
+            .unwrap_or(u16::MAX)
+            .saturating_add(grouped);
+        if area.height < fixed || area.width < 12 {
+            return;
+        }
+        let names = self.rows.iter().chain(&self.closing);
+        let longest = names.map(|row| Span::raw(&row.name).width()).max();
+        let longest = u16::try_from(longest.unwrap_or(0)).unwrap_or(u16::MAX);
+        // Columns go before names are cut to less than eight letters.
+        let mut count = self.columns.len();
+        let wide = |count: usize| {
+            self.columns[..count]
+                .iter()
+                .map(|(_, width)| width)
+                .sum::<u16>()
+        };
+        while count > 1 && self.left(longest.min(8)) + wide(count) > area.width {
+            count -= 1;
+        }
+        let left = self
+            .left(longest)
+            .min(area.width.saturating_sub(wide(count)));
+        let room = usize::from(area.height - fixed);
+        let all = self.rows.len();
+        // Where rows are left out, a line says so.
+        let fit = if all > room {
+            room.saturating_sub(1)
+        } else {
+            all
+        };
+        let first = words::scrolled(self.selected.unwrap_or(0), fit, all);
+        let at = |y: u16| Rect {
+            y,
+            height: 1,
+            ..area
+        };
+
+        let titles = self
+            .columns
+            .iter()
+            .map(|(title, _)| (title.clone(), self.theme.header));
+        let head = Row {
+            name: self.title.to_owned(),
+            style: self.theme.header,
+            cells: titles.collect(),
+            mark: None,
+        };
+        if grouped > 0 {
+            self.group_names(at(area.y), left, count, buf);
+        }
+        self.row(&head, at(area.y + grouped), left, count, buf);
+        let mut y = area.y + grouped + 1;
+        for (index, row) in self.rows.iter().enumerate().skip(first).take(fit) {
+            let mut row = row.clone();
+            if self.selected == Some(index) {
+                row.style = self.theme.selected;
+            }
+            self.row(&row, at(y), left, count, buf);
+            y += 1;
+        }
+        if fit < all && room > 0 {
+            let text = format!("{}-{}/{all}", first + 1, first + fit);
+            buf.set_stringn(area.x, y, text, area.width.into(), self.theme.warning);
+            y += 1;
+        }
+        for row in &self.closing {
+            self.row(row, at(y), left, count, buf);
+            y += 1;
+        }
+    }
+
+    fn group_names(&self, area: Rect, left: u16, count: usize, buf: &mut Buffer) {
+        let mut widths = self.columns[..count].iter().map(|(_, width)| *width);
+        let mut x = area.x + left;
+        for (name, columns) in self.groups {
+            let width: u16 = widths.by_ref().take(*columns).sum();
+            // A blank, as between numbers.
+            let own = Rect::new(x + 1, area.y, width.saturating_sub(1), 1).intersection(area);
+            Span::styled(
+                format!("{name:^width$}", width = own.width.into()),
+                self.theme.header,
+            )
+            .render(own, buf);
+            x += width;
+        }
+    }
+
+    fn row(&self, row: &Row, area: Rect, left: u16, count: usize, buf: &mut Buffer) {
+        let mut x = area.x;
+        // A line without numbers has all the room.
+        let mut room = match row.cells.is_empty() {
+            true => area.width,
+            false => left.saturating_sub(1),
+        };
+        if let Some((mark, style)) = row.mark {
+            buf.set_stringn(x, area.y, mark.to_string(), 1, style);
+            x += 2;
+            room = room.saturating_sub(2);
+        }
+        let name = elided(&row.name, room.into(), self.theme);
+        Span::styled(name, row.style).render(Rect::new(x, area.y, room, 1).intersection(area), buf);
+        let mut x = area.x + left;
+        for ((_, width), (text, style)) in self.columns[..count].iter().zip(&row.cells) {
+            let own = words::width_of(text).min(*width);
+            let cell = Rect::new(x + width - own, area.y, own, 1).intersection(area);
+            Span::styled(text, *style).render(cell, buf);
+            x += width;
+        }
+    }
+}
+
+/// An allocation in nats, in the colour of its sign; no number is a dash.
+pub fn nats(value: f64, theme: &Theme) -> Cell {
+    let style = match value {
+        value if value < 0.0 => theme.help,
+        value if value > 0.0 => theme.hurt,
+        _ => Style::default(),
+    };
+    (number(value, theme), style)
+}
+
+/// A signed number that fits its column.
+pub fn number(value: f64, theme: &Theme) -> String {
+    let text = format_signed(value, usize::from(NUMBER) - 1);
+    match theme.glyphs {
+        Glyphs::Ascii => text.replace('–', "-"),
+        Glyphs::Braille | Glyphs::Blocks => text,
+    }
+}
+
+/// The rows that close a column for each of these stretches of steps: Σ of the layers, the actual
+/// change of the loss, and the residual between the two.
+pub fn closing_rows(app: &App, theme: &Theme, columns: &[&Stretch<'_>]) -> Vec<Row> {
+    let row = |name: &str, cell: &dyn Fn(&Stretch<'_>) -> Cell| Row {
+        name: name.to_owned(),
+        style: theme.header,
+        cells: columns.iter().map(|steps| cell(steps)).collect(),
+        mark: None,
+    };
+    vec![
+        row("sum LCA", &|steps| nats(steps.total_sums().lca, theme)),
+        row(either(theme, "Δloss", "dloss"), &|steps| {
+            (number(steps.loss_change(), theme), Style::default())
+        }),
+        row("residual", &|steps| {
+            (
+                number(steps.residual(), theme),
+                residual_style(app, theme, steps),
+            )
+        }),
+    ]
+}
+
+/// A warning where the sum cannot be trusted: a step's residual is above the run's tolerance, or that
+/// of many steps above a hundredth of the change of the loss.
+pub fn residual_style(app: &App, theme: &Theme, steps: &Stretch<'_>) -> Style {
+    let tolerance = app.header.tolerance;
+    let limit = match steps.len() {
+        0 | 1 => tolerance,
+        _ => tolerance.max(steps.loss_change().abs() / 100.0),
+    };
+    // Written so that NaN is a warning too.
+    match steps.residual().abs() <= limit && !steps.loss_change().is_nan() {
+        true => theme.dim,
+        false => theme.warning,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::view::testing::{app, plain, theme};
+
+    fn drawn(width: u16, height: u16, rows: usize) -> Vec<String> {
+        let theme = plain();
+        let row = |name: String, value: f64| Row {
+            name,
+            cells: vec![nats(value, &theme), nats(-value, &theme)],
+            ..Row::default()
+        };
+        let columns = vec![("cursor".to_owned(), NUMBER), ("window".to_owned(), NUMBER)];
+        let sheet = Sheet {
+            theme: &theme,
+            title: "layer",
+            groups: &[],
+            columns,
+            rows: (0..rows)
+                .map(|n| row(format!("layer number {n}"), 0.5))
+                .collect(),
+            selected: Some(rows - 1),
+            closing: vec![row("sum".to_owned(), f64::NAN)],
+        };
+        let area = Rect::new(0, 0, width, height);
+        let mut buf = Buffer::empty(area);
+        sheet.draw(area, &mut buf);
+        let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
+        (0..height).map(|y| line(y).trim_end().to_owned()).collect()
+    }
+
+    #[test]
+    fn rows_scroll_names_are_cut_and_columns_go() {
+        assert_eq!(
+            drawn(34, 4, 2),
+            [
+                "layer             cursor   window",
+                "layer number 0    +0.500   -0.500",
+                "layer number 1    +0.500   -0.500",
+                "sum                    -        -"
+            ]
+        );
+        assert_eq!(drawn(28, 3, 1)[1], "layer ~ 0    +0.500   -0.500");
+        assert_eq!(drawn(18, 3, 1)[1], "layer~ 0    +0.500");
+        assert_eq!(
+            drawn(34, 4, 9)[1..3],
+            ["layer number 8    +0.500   -0.500", "9-9/9"]
+        );
+    }
+
+    #[test]
+    fn a_residual_that_is_no_number_is_a_warning() {
+        let (good, bad) = (app(2, &[-0.1, -0.1]), app(2, &[-0.1, f64::NAN]));
+        let style = |app: &App| residual_style(app, &theme(), &app.timeline.whole());
+        assert_eq!(style(&good), theme().dim);
+        assert_eq!(style(&bad), theme().warning);
+    }
+}

@@ -1,0 +1,138 @@
+//! The tabs of the screens or, deeper in the network, the way to where we are.
+//!
+//! ```text
+//!  1 Overview  2 Decomposition  3 Oscillation  4 Synchronisation  5 Classes  …
+//!  1 Overview › fc1 › unit 12 › weight [12, 305]                helps most · /fc
+//! ```
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::words::either;
+use crate::app::{App, Depth, Screen, Sort};
+use crate::layout::ParamLayout;
+use crate::tui::theme::Theme;
+
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let settings = settings(app, theme);
+    let room = usize::from(area.width).saturating_sub(settings.width());
+    let line = match app.depth {
+        _ if app.compared().is_some() => Line::styled(" Comparison", theme.accent),
+        Depth::Network => tabs(app, theme, room),
+        _ => path(app, theme),
+    };
+    line.render(area, buf);
+    let width = u16::try_from(settings.width()).unwrap_or(area.width);
+    let width = width.min(area.width);
+    let right = Rect {
+        x: area.right() - width,
+        width,
+        ..area
+    };
+    settings.render(right, buf);
+}
+
+/// All screens, as far as there is room: their names, short names, or numbers.
+fn tabs(app: &App, theme: &Theme, room: usize) -> Line<'static> {
+    type Name = fn(Screen) -> &'static str;
+    let names: [Name; 3] = [Screen::name, Screen::short_name, |_| ""];
+    let line = |name: Name| {
+        let mut spans = vec![Span::raw(" ")];
+        for screen in Screen::ALL {
+            let here = screen == app.screen;
+            let name = if here { screen.name() } else { name(screen) };
+            let style = if here { theme.accent } else { theme.dim };
+            spans.push(Span::styled(screen.number().to_string(), theme.key));
+            let blank = if name.is_empty() { "" } else { " " };
+            spans.push(Span::styled(format!("{blank}{name}"), style));
+            spans.push(Span::raw("  "));
+        }
+        Line::from(spans)
+    };
+    let fits = names
+        .into_iter()
+        .map(line)
+        .find(|line| line.width() <= room);
+    fits.unwrap_or_else(|| line(names[2]))
+}
+
+fn path(app: &App, theme: &Theme) -> Line<'static> {
+    let layout = &app.header.layout;
+    let mut parts = vec![app.screen.name().to_owned()];
+    let layer_name = |layer: usize| layout.layers.get(layer).map(|layer| layer.name.clone());
+    parts.extend(app.depth.layer().and_then(layer_name));
+    match app.depth {
+        Depth::Network | Depth::Layer(_) => {}
+        Depth::Unit { unit, .. } => parts.push(format!("unit {unit}")),
+        Depth::Parameter {
+            unit, parameter, ..
+        } => {
+            parts.push(format!("unit {unit}"));
+            parts.push(parameter_name(layout, parameter));
+        }
+    }
+    let between = either(theme, " › ", " > ");
+    let last = parts.pop().unwrap_or_default();
+    let before: String = parts.into_iter().map(|part| part + between).collect();
+    Line::from(vec![
+        Span::styled(format!(" {} ", app.screen.number()), theme.key),
+        Span::styled(before, theme.dim),
+        Span::styled(last, theme.accent),
+    ])
+}
+
+/// A parameter by its place in its tensor: `weight [12, 305]`.
+pub fn parameter_name(layout: &ParamLayout, parameter: usize) -> String {
+    let tensor = layout.tensors.iter().find(|t| t.range.contains(&parameter));
+    let Some(tensor) = tensor else {
+        return format!("parameter {parameter}");
+    };
+    let mut rest = parameter - tensor.range.start;
+    let mut place = Vec::new();
+    for &length in tensor.four_axes().iter().rev() {
+        place.push((rest % length.max(1)).to_string());
+        rest /= length.max(1);
+    }
+    place.reverse();
+    format!("{} [{}]", tensor.kind.name(), place.join(", "))
+}
+
+/// What makes the lists other than they are at first.
+fn settings(app: &App, theme: &Theme) -> Line<'static> {
+    let mut words = Vec::new();
+    if app.sort != Sort::Order {
+        words.push(app.sort.name().to_owned());
+    }
+    if !app.filter.is_empty() && app.prompt.is_none() {
+        words.push(format!("/{}", app.filter));
+    }
+    if words.is_empty() {
+        return Line::default();
+    }
+    Line::styled(
+        format!("{} ", words.join(either(theme, " · ", ", "))),
+        theme.warning,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::TensorKind;
+
+    #[test]
+    fn a_parameter_is_named_by_its_place_in_its_tensor() {
+        let mut layout = ParamLayout::default();
+        let kernel = (TensorKind::Weight, vec![4, 3, 2, 2]);
+        layout.push_layer("conv", "conv", 4, &[kernel, (TensorKind::Bias, vec![4])]);
+        assert_eq!(parameter_name(&layout, 0), "weight [0, 0, 0, 0]");
+        assert_eq!(
+            parameter_name(&layout, 12 + 4 + 2 + 1),
+            "weight [1, 1, 1, 1]"
+        );
+        assert_eq!(parameter_name(&layout, 50), "bias [2]");
+        assert_eq!(parameter_name(&layout, 999), "parameter 999");
+    }
+}

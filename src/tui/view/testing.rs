@@ -1,0 +1,166 @@
+//! For the screens' tests: runs that nobody has trained, and what is on the screen.
+//!
+//! [`app`] has summaries alone, as odd as wanted. A [`Run`] is a file with everything in it, whose
+//! questions are answered as the program answers them.
+
+mod recorded;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+pub use recorded::{Run, Shape};
+
+use super::draw;
+use crate::app::App;
+use crate::feed::{FeedEvent, Origin};
+use crate::layout::{ParamLayout, TensorKind};
+use crate::record::{LayerSummary, Losses, RunHeader, StepSummary};
+use crate::tui::keys::KeyMap;
+use crate::tui::theme::{ColorLevel, Glyphs, Theme};
+
+/// Layers of 3 units with 4 weights each.
+pub fn header(layers: usize) -> RunHeader {
+    let mut layout = ParamLayout::default();
+    for layer in 0..layers {
+        let name = format!("block{}.conv{layer}", layer / 3);
+        layout.push_layer(&name, "linear", 3, &[(TensorKind::Weight, vec![3, 4])]);
+    }
+    RunHeader {
+        producer: "lcascope test".to_owned(),
+        created: "2026-01-01T00:00:00Z".to_owned(),
+        device: "cpu".to_owned(),
+        dataset: "MNIST sample".to_owned(),
+        integrator: "adaptive".to_owned(),
+        slice_size: 1,
+        network: "mnist-fc".to_owned(),
+        planned_steps: 500,
+        steps_per_epoch: 24,
+        tolerance: 1e-3,
+        layout,
+        ..RunHeader::default()
+    }
+}
+
+/// A live run whose every step changes the loss by the sum of its layers, a, −a/2, a, …, and a
+/// residual of 1e-4. Nobody answers its questions.
+pub fn app(layers: usize, allocations: &[f64]) -> App {
+    app_of(header(layers), allocations)
+}
+
+/// The same with a header of one's own.
+pub fn app_of(header: RunHeader, allocations: &[f64]) -> App {
+    let layers = header.layout.layers.len();
+    let held_out = header.held_out_lca;
+    let mut app = App::new(Arc::new(header), Origin::Live);
+    app.event(FeedEvent::Start(Losses {
+        train: 2.5,
+        ..Losses::default()
+    }));
+    let mut loss = 2.5;
+    for (step, &a) in (0..).zip(allocations) {
+        let layers: Vec<LayerSummary> = (0..layers)
+            .map(|l| {
+                let lca = if l % 2 == 0 { a } else { -a / 2.0 };
+                LayerSummary {
+                    lca,
+                    lca_min: lca,
+                    lca_max: lca,
+                    helped: 6,
+                    hurt: 4,
+                    update_flips: 2,
+                    held_out_lca: if held_out { a / 4.0 } else { f64::NAN },
+                    ..LayerSummary::default()
+                }
+            })
+            .collect();
+        let total: f64 = layers.iter().map(|l| l.lca).sum();
+        let before = loss;
+        loss += total + 1e-4;
+        app.event(FeedEvent::Steps(vec![StepSummary {
+            first: step,
+            end: step + 1,
+            epoch: 0.0,
+            learning_rate: 0.05,
+            batch_loss: before,
+            seconds: 0.1,
+            gradient_evals: 2,
+            segments: 2,
+            loss_before: before,
+            loss_after: loss,
+            train_accuracy: 0.9,
+            test_loss: loss + 0.1,
+            test_accuracy: 0.8,
+            loss_min: loss,
+            loss_max: loss,
+            test_min: loss + 0.1,
+            test_max: loss + 0.1,
+            total,
+            residual: 1e-4,
+            worst_residual: 1e-4,
+            above_tolerance: 0,
+            layers,
+        }]));
+    }
+    app
+}
+
+pub fn theme() -> Theme {
+    Theme::new(ColorLevel::TrueColor, Glyphs::Braille)
+}
+
+/// A terminal that has neither colours nor more than ASCII.
+pub fn plain() -> Theme {
+    Theme::new(ColorLevel::None, Glyphs::Ascii)
+}
+
+/// What is on the screen, line by line, without the blanks at their ends.
+pub fn text(app: &App, width: u16, height: u16, theme: &Theme) -> String {
+    let area = Rect::new(0, 0, width, height);
+    let mut buf = Buffer::empty(area);
+    draw(area, &mut buf, app, theme, &KeyMap::default());
+    let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
+    (0..height)
+        .map(|y| line(y).trim_end().to_owned() + "\n")
+        .collect()
+}
+
+/// The words of the first line that begins with `name`.
+pub fn row<'a>(screen: &'a str, name: &str) -> Vec<&'a str> {
+    let line = screen
+        .lines()
+        .find(|line| line.trim_start().starts_with(name));
+    line.unwrap_or_default().split_whitespace().collect()
+}
+
+/// The number that a word is; NaN if it is none.
+pub fn number(word: &str) -> f64 {
+    word.trim_end_matches('%').parse().unwrap_or(f64::NAN)
+}
+
+/// Whether a number with few digits is this one.
+pub fn is_about(shown: f64, exact: f64) -> bool {
+    (shown - exact).abs() <= 6e-3 * exact.abs()
+}
+
+/// Allocations of steps, among them what is no number.
+pub fn odd_allocations() -> impl Strategy<Value = Vec<f64>> {
+    let odd = prop_oneof![
+        any::<f64>(),
+        -1.0f64..1.0,
+        Just(0.0),
+        Just(f64::NAN),
+        Just(f64::INFINITY),
+    ];
+    prop::collection::vec(odd, 0..40)
+}
+
+pub fn any_glyphs() -> impl Strategy<Value = Glyphs> {
+    prop_oneof![
+        Just(Glyphs::Braille),
+        Just(Glyphs::Blocks),
+        Just(Glyphs::Ascii)
+    ]
+}

@@ -1,0 +1,377 @@
+//! Inside a unit: its weights as the image or the kernels that they are, and as a list.
+//!
+//! ```text
+//!  fc1, unit 12: 785 parameters; totals over the first 412 steps
+//!   parameter           total   window   help  every │ LCA so far: the input, 1×28×28
+//!  *weight [12, 305]  -1.2e-3  -1.1e-4  50.9%    6.7 │   ▓▓▒▒░░  ''++
+//!   weight [12, 306]  -1.1e-3  …                     │ -1e-3 ▓▒░ 0 '+# +1e-3 nats
+//!                                                    │ weights after 400 steps
+//!  weight [12, 305]  total -1.2e-3  window -1.1e-4 (103 of 412 steps)  cursor …   weight 0.0123
+//!  bias  total +1.2e-5  weight -0.0012
+//! ```
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::cells::{self, NUMBER, lca, nats, put, put_column, row, sentence};
+use super::tabs::parameter_name;
+use super::words::{either, elided, every, percent, scrolled};
+use crate::analysis::scale::Scale;
+use crate::app::{App, Depth, Picture};
+use crate::query::{Answer, Query, RecordedSums, UnitParams};
+use crate::tui::theme::Theme;
+use crate::tui::widget::{ImageMap, RampLegend};
+
+/// The list beside the pictures.
+const LIST: u16 = 56;
+/// Columns of numbers in the list: total, window, help, every.
+const NUMBERS: u16 = 4;
+/// Below this there is a list alone.
+const NARROWEST_PICTURE: u16 = 14;
+
+pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
+    let Depth::Unit { layer, unit } = app.depth else {
+        return Vec::new();
+    };
+    let window = app.about_window(app.unit_topic(layer, unit), 1);
+    app.about_unit(layer, unit)
+        .into_iter()
+        .chain([window])
+        .collect()
+}
+
+/// What a unit's screen shows.
+struct Unit<'a> {
+    app: &'a App,
+    theme: &'a Theme,
+    layer: usize,
+    unit: usize,
+    known: &'a UnitParams,
+    /// Over the window, if any of its steps is recorded.
+    window: Option<&'a RecordedSums>,
+    listed: Vec<usize>,
+}
+
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let Depth::Unit { layer, unit } = app.depth else {
+        return;
+    };
+    let answer = app
+        .about_unit(layer, unit)
+        .and_then(|it| app.desk.answer(&it));
+    let known = match answer {
+        Some((_, Answer::Unit(known))) => known,
+        Some((_, Answer::Unknown(why))) => return sentence(area, buf, why, theme),
+        _ => return sentence(area, buf, "reading the unit …", theme),
+    };
+    let window = match app
+        .desk
+        .answer(&app.about_window(app.unit_topic(layer, unit), 1))
+    {
+        Some((_, Answer::Unit(window))) => window.recorded.as_ref(),
+        _ => None,
+    };
+    let unit = Unit {
+        app,
+        theme,
+        layer,
+        unit,
+        known,
+        window,
+        listed: app.listed_parameters(layer, unit),
+    };
+    unit.draw(area, buf);
+}
+
+impl Unit<'_> {
+    fn draw(&self, area: Rect, buf: &mut Buffer) {
+        put(row(area, 0), buf, self.title());
+        let singles = self.singles();
+        let lines = 1 + u16::from(!singles.is_empty());
+        let below = area.height.saturating_sub(1 + lines);
+        let middle = Rect {
+            y: area.y + 1.min(area.height),
+            height: below,
+            ..area
+        };
+        let list = LIST.min(area.width * 3 / 5);
+        let wide = area.width.saturating_sub(list) > NARROWEST_PICTURE;
+        let list = if wide { list } else { area.width };
+        self.list(
+            Rect {
+                width: list,
+                ..middle
+            },
+            buf,
+        );
+        if wide {
+            let pictures = Rect {
+                x: middle.x + list + 1,
+                width: area.width - list - 1,
+                ..middle
+            };
+            self.pictures(pictures, buf);
+        }
+        put(row(area, 1 + below), buf, self.selected());
+        if !singles.is_empty() {
+            put(row(area, 2 + below), buf, Line::from(singles));
+        }
+    }
+
+    fn title(&self) -> Line<'static> {
+        let layer = &self.app.header.layout.layers[self.layer];
+        let count = self.listed.len();
+        let name = elided(&layer.name, 30, self.theme);
+        let totals = match &self.known.totals {
+            Some(totals) => format!("totals over the first {} steps", totals.steps),
+            None => "no totals yet: the file has them after every eighth of the run".to_owned(),
+        };
+        Line::from(vec![
+            Span::styled(format!(" {name}, unit {}", self.unit), self.theme.header),
+            Span::styled(
+                format!("  {count} parameters; {totals}; * traced, t next"),
+                self.theme.dim,
+            ),
+        ])
+    }
+
+    fn list(&self, area: Rect, buf: &mut Buffer) {
+        let head = row(area, 0);
+        put(head, buf, Line::styled("  parameter", self.theme.header));
+        for (from_right, title) in [(3, "total"), (2, "window"), (1, "help"), (0, "every")] {
+            put_column(head, buf, from_right, title, self.theme.header);
+        }
+        let fit = usize::from(area.height.saturating_sub(1));
+        let place = (self.listed.iter()).position(|&it| it == self.app.parameter);
+        let first = scrolled(place.unwrap_or(0), fit, self.listed.len());
+        for (y, &parameter) in (1..area.height).zip(&self.listed[first..]) {
+            self.row(row(area, y), parameter, buf);
+        }
+    }
+
+    fn row(&self, line: Rect, parameter: usize, buf: &mut Buffer) {
+        let traced = is_traced(self.app, parameter);
+        let name = parameter_name(&self.app.header.layout, parameter);
+        let room = usize::from(line.width.saturating_sub(NUMBERS * NUMBER + 3));
+        let name = elided(&name, room, self.theme);
+        let style = match parameter == self.app.parameter {
+            true => self.theme.selected,
+            false => Style::default(),
+        };
+        let mark = if traced { "*" } else { " " };
+        let spans = vec![
+            Span::styled(format!(" {mark}"), self.theme.accent),
+            Span::styled(name, style),
+        ];
+        put(line, buf, Line::from(spans));
+        let Some(at) = self.known.place_of(parameter) else {
+            return;
+        };
+        let numbers = [(3, self.total(at)), (2, self.in_window(at))];
+        for (from_right, value) in numbers {
+            if let Some(value) = value {
+                let style = cells::signed(self.theme, value);
+                put_column(line, buf, from_right, &nats(value), style);
+            }
+        }
+        let (help, turns) = self.shares(at);
+        put_column(line, buf, 1, &percent(help), Style::default());
+        put_column(line, buf, 0, &every(turns), Style::default());
+    }
+
+    fn total(&self, at: usize) -> Option<f64> {
+        self.known.totals.as_ref()?.lca_sum.get(at).copied()
+    }
+
+    fn in_window(&self, at: usize) -> Option<f64> {
+        self.window?.lca_sum.get(at).copied()
+    }
+
+    /// The share of the steps in which it helped, and every how many its movement turned.
+    fn shares(&self, at: usize) -> (f64, f64) {
+        let Some(totals) = &self.known.totals else {
+            return (f64::NAN, f64::NAN);
+        };
+        #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
+        let steps = totals.steps as f64;
+        let count = |counts: &[u32]| counts.get(at).map_or(f64::NAN, |&n| n.into());
+        (
+            count(&totals.helped) / steps,
+            steps / count(&totals.update_flips),
+        )
+    }
+
+    fn pictures(&self, area: Rect, buf: &mut Buffer) {
+        let (layer, unit) = (self.layer, self.unit);
+        let chosen = Picture::of(&self.app.header, layer, unit, self.app.parameter);
+        let Some(picture) = chosen else {
+            return;
+        };
+        let weights = self.known.weights.as_ref();
+        let tall = area.height >= 24;
+        let (one, other) = match tall {
+            true => halves(area, area.height, |area, from, len| Rect {
+                y: area.y + from,
+                height: len,
+                ..area
+            }),
+            false => halves(area, area.width, |area, from, len| Rect {
+                x: area.x + from,
+                width: len,
+                ..area
+            }),
+        };
+        let both = weights.is_some() && (tall || other.width >= 2 * NARROWEST_PICTURE);
+        let sums = self.known.totals.as_ref().map(|it| it.lca_sum.as_slice());
+        let (title, values) = match (sums, self.window) {
+            (Some(values), _) => ("total LCA", values),
+            (None, Some(window)) => ("LCA in the window", window.lca_sum.as_slice()),
+            (None, None) => return sentence(area, buf, "no totals to draw yet", self.theme),
+        };
+        let values: Vec<f64> = self.pixels(&picture, values);
+        let first = if both { one } else { area };
+        let title = format!("{title}: {}", picture.note);
+        self.picture(first, buf, (&title, "nats"), &picture, &values);
+        if let Some(weights) = weights.filter(|_| both) {
+            let values: Vec<f64> = self.pixels(&picture, &weights.values);
+            let title = format!("weights after {} steps", weights.steps);
+            self.picture(other, buf, (&title, ""), &picture, &values);
+        }
+    }
+
+    /// The values of a picture's parameters.
+    fn pixels<T: Copy + Into<f64>>(&self, picture: &Picture, values: &[T]) -> Vec<f64> {
+        let parameters = picture.parameters.clone();
+        let Some(start) = self.known.place_of(parameters.start) else {
+            return Vec::new();
+        };
+        let own = values.iter().skip(start).take(parameters.len());
+        own.map(|&value| value.into()).collect()
+    }
+
+    fn picture(
+        &self,
+        area: Rect,
+        buf: &mut Buffer,
+        (title, unit): (&str, &str),
+        picture: &Picture,
+        values: &[f64],
+    ) {
+        let title = match self.theme.glyphs {
+            crate::tui::theme::Glyphs::Ascii => title.replace('×', "x"),
+            _ => title.to_owned(),
+        };
+        let title = elided(&title, area.width.into(), self.theme);
+        put(row(area, 0), buf, Line::styled(title, self.theme.header));
+        if area.height < 3 {
+            return;
+        }
+        let max = cells::largest(values.iter().copied());
+        let scale = match unit {
+            "" => Scale::Linear,
+            _ => cells::scale(self.app, max),
+        };
+        let image = ImageMap {
+            theme: self.theme,
+            values,
+            tiles: picture.tiles,
+            rows: picture.rows,
+            columns: picture.columns,
+            scale,
+            max,
+            selected: self.app.parameter.checked_sub(picture.parameters.start),
+        };
+        let inside = Rect {
+            y: area.y + 1,
+            height: area.height - 2,
+            ..area
+        };
+        image.render(inside, buf);
+        let legend = RampLegend {
+            theme: self.theme,
+            scale,
+            max,
+            unit,
+        };
+        put(row(area, area.height - 1), buf, legend.line(area.width));
+    }
+
+    /// The selected parameter's numbers.
+    fn selected(&self) -> Line<'static> {
+        let parameter = self.app.parameter;
+        let name = parameter_name(&self.app.header.layout, parameter);
+        let mut spans = vec![Span::styled(format!(" {name}"), self.theme.selected)];
+        let Some(at) = self.known.place_of(parameter) else {
+            return Line::from(spans);
+        };
+        if let Some(total) = self.total(at) {
+            spans.extend([Span::raw("  total "), lca(self.theme, total)]);
+        }
+        match self.window {
+            Some(window) => {
+                let sum = self.in_window(at).unwrap_or(f64::NAN);
+                spans.extend([Span::raw("  window "), lca(self.theme, sum)]);
+                if !window.is_whole() {
+                    let all = window.steps.end - window.steps.start;
+                    let text = format!(" ({} of {all} steps)", window.count);
+                    spans.push(Span::styled(text, self.theme.dim));
+                }
+            }
+            None => spans.push(Span::styled(
+                "  window not recorded (--record-params)",
+                self.theme.dim,
+            )),
+        }
+        let here = self
+            .known
+            .recorded
+            .as_ref()
+            .and_then(|it| it.lca_sum.get(at));
+        if let Some(&here) = here {
+            spans.extend([Span::raw("  cursor "), lca(self.theme, here)]);
+        }
+        spans.extend(self.weight(at));
+        Line::from(spans)
+    }
+
+    fn weight(&self, at: usize) -> Option<Span<'static>> {
+        let weights = self.known.weights.as_ref()?;
+        let value = weights.values.get(at)?;
+        Some(Span::raw(format!("  value {value:.6}")))
+    }
+
+    /// Biases and the like, of which a unit has one each.
+    fn singles(&self) -> Vec<Span<'static>> {
+        let layout = &self.app.header.layout;
+        let tensors = layout.tensors[layout.layers[self.layer].tensors.clone()].iter();
+        let mut spans = Vec::new();
+        for tensor in tensors.filter(|tensor| tensor.row_len() == 1) {
+            let Some(at) = self.known.place_of(tensor.row(self.unit).start) else {
+                continue;
+            };
+            spans.push(Span::raw(format!(" {}", tensor.kind.name())));
+            if let Some(total) = self.total(at) {
+                spans.extend([Span::raw("  total "), lca(self.theme, total)]);
+            }
+            spans.extend(self.weight(at));
+            spans.push(Span::raw(either(self.theme, "  ·", "  |")));
+        }
+        spans.pop();
+        spans
+    }
+}
+
+pub fn is_traced(app: &App, parameter: usize) -> bool {
+    let traced = &app.header.traced;
+    traced.binary_search(&(parameter as u64)).is_ok()
+}
+
+/// An area in two, along one side, with a blank between.
+fn halves(area: Rect, side: u16, part: impl Fn(Rect, u16, u16) -> Rect) -> (Rect, Rect) {
+    let half = side / 2;
+    let first = part(area, 0, half.saturating_sub(1));
+    (first, part(area, half, side - half))
+}

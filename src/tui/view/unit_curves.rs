@@ -1,0 +1,128 @@
+//! Running sums of the units that helped most and hurt most in the window.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use ratatui::widgets::Widget;
+
+use super::cells::{self, put, row};
+use crate::analysis::bins::Extent;
+use crate::analysis::scale::{Domain, Scale};
+use crate::app::App;
+use crate::query::Binned;
+use crate::tui::theme::Theme;
+use crate::tui::widget::{Details, LineChart, Series};
+
+/// Units at either end.
+const EACH: usize = 3;
+
+/// `[N]`: Σ A of a unit from the first column up to each; a gap behind what was not measured.
+fn running(units: &Binned, unit: usize) -> Vec<f64> {
+    let mut sum = 0.0;
+    let add = |&a: &f64| {
+        sum += a;
+        sum
+    };
+    units.row(unit).iter().map(add).collect()
+}
+
+/// The units with the lowest and the highest sums, each once.
+fn extremes(units: &Binned) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..units.groups.len()).collect();
+    order.retain(|&unit| units.groups[unit].total.is_finite());
+    order.sort_by(|&a, &b| {
+        let total = |unit: usize| units.groups[unit].total;
+        total(a).total_cmp(&total(b))
+    });
+    let count = order.len();
+    let worst = count.saturating_sub(EACH).max(EACH.min(count));
+    let (best, worst) = (&order[..EACH.min(count)], &order[worst..]);
+    best.iter().chain(worst.iter().rev()).copied().collect()
+}
+
+pub fn draw(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), units: &Binned) {
+    let title = " running sums in the window, nats: the units that help most and hurt most";
+    put(row(area, 0), buf, Line::styled(title, theme.header));
+    let area = Rect {
+        y: area.y + 1.min(area.height),
+        height: area.height.saturating_sub(1),
+        ..area
+    };
+    let columns = LineChart::plot_columns(area, theme.glyphs);
+    let chosen = extremes(units);
+    let names: Vec<String> = chosen.iter().map(|unit| format!("unit {unit}")).collect();
+    let sums: Vec<Vec<f64>> = chosen.iter().map(|&unit| running(units, unit)).collect();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "charts need no more than f32"
+    )]
+    let curve = |sums: &Vec<f64>| -> Vec<Option<Extent>> {
+        let at = |at: Option<usize>| {
+            let value = *sums.get(at?)? as f32;
+            let point = Extent {
+                min: value,
+                max: value,
+            };
+            value.is_finite().then_some(point)
+        };
+        cells::spread(units, columns).map(at).collect()
+    };
+    let curves: Vec<Vec<Option<Extent>>> = sums.iter().map(curve).collect();
+    let series: Vec<Series<'_>> = (names.iter().zip(&curves).enumerate())
+        .map(|(index, (name, extents))| Series {
+            name,
+            pen: theme.category(index),
+            extents,
+        })
+        .collect();
+    let chart = LineChart {
+        theme,
+        series: &series,
+        scale: Scale::Linear,
+        domain: Domain::of(sums.iter().flatten().copied().chain([0.0])),
+        unit: "nats",
+        steps: units.steps(),
+        cursor: cells::cursor(app, &units.steps(), columns),
+    };
+    let details = Details {
+        zero_line: true,
+        marks: true,
+        ..Details::default()
+    };
+    chart.with(details).render(area, buf);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::Group;
+
+    fn units(totals: &[f64]) -> Binned {
+        Binned {
+            edges: vec![0, 1, 2],
+            sums: totals.iter().flat_map(|&a| [a / 4.0, a * 0.75]).collect(),
+            groups: totals
+                .iter()
+                .map(|&total| Group {
+                    total,
+                    ..Group::default()
+                })
+                .collect(),
+            ..Binned::default()
+        }
+    }
+
+    #[test]
+    fn the_best_and_the_worst_stand_once() {
+        assert!(extremes(&units(&[])).is_empty());
+        assert_eq!(extremes(&units(&[1.0])), [0]);
+        assert_eq!(extremes(&units(&[4.0, 1.0, 2.0, 3.0])), [1, 2, 3, 0]);
+        let many = units(&[0.0, -9.0, 5.0, f64::NAN, 1.0, 2.0, 3.0, -1.0]);
+        assert_eq!(extremes(&many), [1, 7, 0, 2, 6, 5]);
+    }
+
+    #[test]
+    fn running_sums_end_at_the_total() {
+        assert_eq!(running(&units(&[4.0]), 0), [1.0, 4.0]);
+    }
+}

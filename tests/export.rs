@@ -1,0 +1,514 @@
+//! `lcascope export` and `lcascope config` from outside: what is in the files, compared with the run file as
+//! the HDF5 library alone reads it, and what is refused.
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use common::{Outcome, RunFile, assert_close, lcascope, sums_by, train};
+use lcascope::export::Format;
+use lcascope::sheet::View;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use tempfile::TempDir;
+
+/// Steps of the run.
+const STEPS: usize = 23;
+
+/// One small run for all tests, with everything recorded.
+fn run() -> &'static Path {
+    static RUN: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = RUN.get_or_init(|| {
+        let folder = TempDir::new().unwrap();
+        let flags = [
+            "--steps",
+            "23",
+            "--lca-test",
+            "--by-class",
+            "--class-every",
+            "2",
+            "--trace",
+            "8",
+            "--record-params",
+            "5",
+            "--test-every",
+            "3",
+            "--batch-size",
+            "100",
+        ];
+        let path = train(folder.path(), "run.h5", &flags);
+        (folder, path)
+    });
+    path
+}
+
+/// Exports into `folder`.
+fn export(folder: &Path, args: &[&str]) -> Outcome {
+    let mut command = lcascope();
+    command
+        .current_dir(folder)
+        .arg("export")
+        .arg(run())
+        .args(args);
+    Outcome::of(command)
+}
+
+/// The columns of a CSV on standard output.
+fn csv(args: &[&str]) -> HashMap<String, Vec<f64>> {
+    let folder = TempDir::new().unwrap();
+    let outcome = export(
+        folder.path(),
+        &[args, &["-o", "-", "--format", "csv"]].concat(),
+    );
+    assert_eq!(outcome.code, Some(0), "{args:?}: {outcome:?}");
+    columns(outcome.stdout.as_bytes())
+}
+
+fn columns(text: &[u8]) -> HashMap<String, Vec<f64>> {
+    let mut reader = ::csv::Reader::from_reader(text);
+    let names: Vec<String> = reader
+        .headers()
+        .unwrap()
+        .iter()
+        .map(str::to_owned)
+        .collect();
+    let mut columns: HashMap<String, Vec<f64>> = HashMap::new();
+    for record in reader.records() {
+        for (name, text) in names.iter().zip(&record.unwrap()) {
+            // Words are none of these tests' business.
+            let value = text.parse().unwrap_or(f64::NAN);
+            columns.entry(name.clone()).or_default().push(value);
+        }
+    }
+    columns
+}
+
+#[track_caller]
+fn same(read: &[f64], expected: &[f64], what: &str) {
+    assert_eq!(read.len(), expected.len(), "{what}");
+    for (a, b) in read.iter().zip(expected) {
+        assert!(
+            a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()),
+            "{what}: {a} is not {b}"
+        );
+    }
+}
+
+#[test]
+fn rows_are_single_steps_with_the_bits_of_the_file() {
+    let file = RunFile::open(run());
+    let layers = file.names("layout/layer/name");
+    let table = csv(&["--view", "decomposition"]);
+    let steps: Vec<f64> = (0..STEPS as u32).map(f64::from).collect();
+    same(&table["step"], &steps, "step");
+    same(&table["steps"], &[1.0; STEPS], "steps");
+    same(
+        &table["residual (nats)"],
+        &file.reals("lca/residual").values,
+        "residual",
+    );
+    let lca = file.reals("lca/layer");
+    for (index, layer) in layers.iter().enumerate() {
+        let expected: Vec<f64> = (0..STEPS).map(|t| lca.row(t)[index]).collect();
+        same(&table[&format!("lca/{layer} (nats)")], &expected, layer);
+    }
+    let overview = csv(&["--view", "overview"]);
+    same(
+        &overview["loss_after (nats)"],
+        &file.reals("loss/train").values[1..],
+        "loss",
+    );
+    let held_out = file.reals("loss/test");
+    assert!(
+        held_out.values.iter().any(|loss| loss.is_nan()),
+        "some were not evaluated"
+    );
+    same(
+        &overview["held_out_loss (nats)"],
+        &held_out.values[1..],
+        "held-out loss",
+    );
+    let evals: Vec<f64> = file.reals("step/gradient_evals").values;
+    same(&overview["gradient_evals"], &evals, "gradients");
+}
+
+#[test]
+fn merged_rows_add_up_exactly() {
+    let file = RunFile::open(run());
+    let lca = file.reals("lca/layer");
+    let table = csv(&[
+        "--view",
+        "decomposition",
+        "--steps",
+        "3..",
+        "--every",
+        "7",
+        "--layer",
+        "fc2",
+    ]);
+    same(&table["step"], &[3.0, 10.0, 17.0], "step");
+    same(&table["steps"], &[7.0, 7.0, 6.0], "steps");
+    assert!(!table.contains_key("lca/fc1 (nats)"));
+    let rows = (3..STEPS).map(|t| ((t - 3) / 7, lca.row(t)[1]));
+    for (row, (sum, size)) in sums_by(3, rows).into_iter().enumerate() {
+        assert_close(table["lca/fc2 (nats)"][row], sum, 1e-15 * size, "a row");
+    }
+    // Change, allocation and residual close in every row.
+    for row in 0..3 {
+        let at = |name: &str| table[name][row];
+        let closed = at("lca (nats)") + at("residual (nats)");
+        assert_close(closed, at("loss_change (nats)"), 1e-12, "a row closes");
+    }
+    let whole = csv(&["--view", "cumulative"]);
+    let sums = sums_by(1, (0..STEPS).map(|t| (0, lca.row(t)[0])));
+    let last = *whole["cumulative_lca/fc1 (nats)"].last().unwrap();
+    assert_close(last, sums[0].0, 1e-14 * sums[0].1, "the sum of all");
+}
+
+#[test]
+fn counts_shares_and_totals_are_the_files() {
+    let file = RunFile::open(run());
+    let params = file.counts("layout/layer/params").values;
+    let flips = file.counts("motion/update_flips");
+    let oscillation = csv(&["--view", "oscillation"]);
+    #[expect(clippy::cast_precision_loss, reason = "small counts")]
+    let number = |count: u64| count as f64;
+    let expected: Vec<f64> = (0..STEPS).map(|t| number(flips.row(t)[1])).collect();
+    same(&oscillation["update_flips/fc2"], &expected, "flips");
+
+    let (helped, hurt) = (file.counts("lca/helped"), file.counts("lca/hurt"));
+    let helping = csv(&["--view", "helping"]);
+    let all: u64 = params.iter().sum();
+    for t in 0..STEPS {
+        let share = |counts: &[u64]| 100.0 * number(counts.iter().sum()) / number(all);
+        assert_close(
+            helping["helped (%)"][t],
+            share(helped.row(t)),
+            1e-9,
+            "helped",
+        );
+        let parts = ["helped (%)", "hurt (%)", "neither (%)"].map(|name| helping[name][t]);
+        assert_close(parts.iter().sum(), 100.0, 1e-9, "all parameters");
+        let of_fc1 = 100.0 * number(hurt.row(t)[0]) / number(params[0]);
+        assert_close(helping["hurt/fc1 (%)"][t], of_fc1, 1e-9, "hurt");
+    }
+
+    let totals = csv(&["--view", "layers"]);
+    let lca = file.reals("lca/layer");
+    let rows = (0..STEPS).flat_map(|t| (0..3).map(move |l| (l, t)));
+    let sums = sums_by(3, rows.map(|(l, t)| (l, lca.row(t)[l])));
+    for (l, (sum, size)) in sums.into_iter().enumerate() {
+        assert_close(
+            totals["lca (nats)"][l],
+            sum,
+            1e-14 * size,
+            "a layer's total",
+        );
+        let flipped: u64 = (0..STEPS).map(|t| flips.row(t)[l]).sum();
+        let every = 23.0 * number(params[l]) / number(flipped);
+        assert_close(
+            totals["update_flip_every (steps)"][l],
+            every,
+            1e-9 * every,
+            "every",
+        );
+    }
+    assert_close(totals["share (%)"].iter().sum(), 100.0, 1e-9, "shares");
+
+    let histogram = csv(&["--view", "distribution"]);
+    let counted = file.counts("lca/histogram").values.iter().sum::<u64>();
+    let exported = histogram["count"].iter().sum::<f64>();
+    assert_close(exported, number(counted), 0.0, "all non-zero allocations");
+}
+
+#[test]
+fn groups_of_parameters_add_up_to_their_layers() {
+    let file = RunFile::open(run());
+    let lca = file.reals("lca/layer");
+    let tensors = csv(&["--view", "tensors", "--layer", "fc3"]);
+    let units = csv(&["--view", "units", "--layer", "fc3"]);
+    let classes = csv(&["--view", "classes", "--layer", "fc3"]);
+    assert_eq!((tensors.len(), units.len(), classes.len()), (4, 12, 12));
+    let sum = |table: &HashMap<String, Vec<f64>>, t: usize| {
+        let lca = table.iter().filter(|(name, _)| name.starts_with("lca/"));
+        lca.map(|(_, values)| values[t]).sum::<f64>()
+    };
+    for t in 0..STEPS {
+        let layer = lca.row(t)[2];
+        assert_close(sum(&tensors, t), layer, 1e-12, "tensors");
+        // Units and classes are stored with 24 bits.
+        assert_close(sum(&units, t), layer, 1e-6, "units");
+        match t % 2 {
+            0 => assert_close(sum(&classes, t), layer, 1e-6, "classes"),
+            _ => assert!(sum(&classes, t).is_nan(), "not measured in step {t}"),
+        }
+    }
+    let held_out = csv(&["--view", "held-out"]);
+    let expected: Vec<f64> = (0..STEPS)
+        .map(|t| file.reals("lca_test/layer").row(t)[2])
+        .collect();
+    same(&held_out["held_out_lca/fc3 (nats)"], &expected, "held out");
+}
+
+#[test]
+fn a_parameter_is_what_was_traced_or_recorded_of_it() {
+    let file = RunFile::open(run());
+    let traced = file.counts("trace/parameter").values;
+    let index = traced[3].to_string();
+    let table = csv(&["--view", "parameter", "--parameter", &index]);
+    for (name, path) in [
+        ("weight", "trace/value"),
+        ("gradient (nats)", "trace/gradient"),
+        ("lca (nats)", "trace/lca"),
+    ] {
+        let values = file.reals(path);
+        let expected: Vec<f64> = (0..STEPS).map(|t| values.row(t)[3]).collect();
+        same(&table[name], &expected, name);
+    }
+    let params: u64 = file.counts("layout/layer/params").values.iter().sum();
+    let other = (0..params).find(|index| !traced.contains(index)).unwrap();
+    let table = csv(&["--view", "parameter", "--parameter", &other.to_string()]);
+    same(
+        &table["step"],
+        &[0.0, 5.0, 10.0, 15.0, 20.0],
+        "recorded steps",
+    );
+    let folder = TempDir::new().unwrap();
+    let none = export(
+        folder.path(),
+        &["--view", "parameter", "--parameter", &params.to_string()],
+    );
+    none.fails(1, &["no parameter", "counted from 0"]);
+    export(folder.path(), &["--view", "parameter"]).fails(1, &["--parameter INDEX"]);
+}
+
+#[test]
+fn every_view_is_written_in_every_format() {
+    let folder = TempDir::new().unwrap();
+    let file = RunFile::open(run());
+    let traced = file.counts("trace/parameter").values[0].to_string();
+    for view in View::ALL {
+        let name = view.to_string();
+        let layer: &[&str] = match view {
+            View::Units => &["--layer", "fc2"],
+            View::Parameter => &["--parameter", &traced],
+            _ => &[],
+        };
+        for format in Format::ALL {
+            let word = format.to_string();
+            let output = format!("{name}.{word}");
+            let args = [&["--view", &name, "-o", &output], layer].concat();
+            let outcome = export(folder.path(), &args);
+            assert_eq!(outcome.code, Some(0), "{output}: {outcome:?}");
+            assert!(outcome.stdout.starts_with(&output), "{outcome:?}");
+            check(&folder.path().join(&output), format);
+        }
+    }
+}
+
+/// The file is what its name says.
+fn check(path: &Path, format: Format) {
+    let bytes = fs::read(path).unwrap();
+    match format {
+        Format::Csv => assert!(columns(&bytes).values().all(|column| !column.is_empty())),
+        Format::Json => {
+            let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            let columns = json["columns"].as_array().unwrap();
+            let rows = |column: &serde_json::Value| column["values"].as_array().unwrap().len();
+            assert!(
+                columns
+                    .iter()
+                    .all(|column| rows(column) == rows(&columns[0]))
+            );
+        }
+        Format::Parquet => {
+            let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
+            let rows = reader.metadata().file_metadata().num_rows();
+            assert_eq!(reader.get_row_iter(None).unwrap().count() as i64, rows);
+            assert!(rows > 0);
+        }
+        Format::Svg => {
+            let text = String::from_utf8(bytes).unwrap();
+            let document = roxmltree::Document::parse(&text).unwrap();
+            let texts = document
+                .descendants()
+                .filter(|node| node.has_tag_name("text"));
+            let all: Vec<&str> = texts.filter_map(|node| node.text()).collect();
+            // The residual stands beside every allocation.
+            assert!(
+                all.iter()
+                    .any(|t| t.starts_with("run.h5, steps 0 to 22: ΣLCA -")
+                        && t.contains("residual")),
+                "{all:?}"
+            );
+        }
+        Format::Png => {
+            let picture = tiny_skia::Pixmap::decode_png(&bytes).unwrap();
+            assert_eq!(picture.width(), 1920);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_overwritten_and_nothing_half_written_is_left() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    let first = export(here, &["--view", "layers"]);
+    assert_eq!(
+        (first.code, first.stdout.as_str()),
+        (Some(0), "run-layers.csv: 3 rows, 12 columns\n")
+    );
+    let path = here.join("run-layers.csv");
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    fs::write(here.join("plain"), "").unwrap();
+    let plain = fs::metadata(here.join("plain"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode, plain, "as any new file");
+    fs::write(&path, "mine").unwrap();
+    export(here, &["--view", "layers"]).fails(2, &["exists", "--force"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    assert_eq!(export(here, &["--view", "layers", "--force"]).code, Some(0));
+    assert!(
+        fs::read_to_string(&path)
+            .unwrap()
+            .starts_with("layer,kind,")
+    );
+
+    let run = run().display().to_string();
+    export(
+        here,
+        &["--view", "layers", "--format", "csv", "--force", "-o", &run],
+    )
+    .fails(2, &["the run itself"]);
+    export(here, &["--view", "layers", "--format", "csv", "-o", "."])
+        .fails(2, &["no regular file"]);
+    export(here, &["--view", "layers", "-o", "no/where.csv"])
+        .fails(1, &["cannot write no/where.csv"]);
+    let mut left: Vec<_> = fs::read_dir(here)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["plain", "run-layers.csv"]);
+}
+
+#[test]
+fn requests_that_do_not_fit_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    let refused = |args: &[&str], needles: &[&str]| export(here, args).fails(2, needles);
+    refused(&["--view", "loss"], &["`loss` is no view", "held-out"]);
+    refused(
+        &["--view", "layers", "--layer", "fc9"],
+        &["--layer fc9", "fc1, fc2, fc3"],
+    );
+    refused(
+        &["--view", "layers", "--steps", "20..24"],
+        &["--steps 20..24", "23 steps"],
+    );
+    refused(
+        &["--view", "layers", "--steps", "23.."],
+        &["--steps 23..:", "23 steps"],
+    );
+    refused(&["--view", "layers", "--steps", "5..2"], &["A..B"]);
+    refused(&["--view", "layers", "--every", "0"], &["--every"]);
+    refused(
+        &["--view", "layers", "--format", "xls"],
+        &["`xls` is no format"],
+    );
+    refused(
+        &["--view", "layers", "-o", "a.txt"],
+        &["`.txt`", "--format csv"],
+    );
+    refused(
+        &["--view", "layers", "-o", "-", "--format", "png"],
+        &["png is no text"],
+    );
+    export(here, &["--view", "units"]).fails(1, &["--layer NAME"]);
+    let list = export(here, &["--view", "list"]);
+    let all = View::ALL
+        .iter()
+        .all(|view| list.stdout.contains(&view.to_string()));
+    assert!(list.code == Some(0) && all, "{list:?}");
+    assert_eq!(fs::read_dir(here).unwrap().count(), 0);
+}
+
+#[test]
+fn what_was_not_recorded_says_how_to_record_it() {
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    let flags = ["--steps", "3", "--batch-size", "100", "--trace", "0"];
+    let run = train(here, "plain.h5", &flags).display().to_string();
+    for (view, flag) in [
+        ("held-out", "--lca-test"),
+        ("classes", "--by-class"),
+        ("parameter", "--trace"),
+    ] {
+        let mut command = lcascope();
+        let args = [
+            "export",
+            &run,
+            "--view",
+            view,
+            "--parameter",
+            "5",
+            "-o",
+            "x.csv",
+        ];
+        command.current_dir(here).args(args);
+        Outcome::of(command).fails(1, &[flag]);
+        assert!(!here.join("x.csv").exists());
+    }
+}
+
+// ---- config ----
+
+fn config(home: &Path, args: &[&str]) -> Outcome {
+    let mut command = lcascope();
+    command
+        .env("XDG_CONFIG_HOME", home)
+        .arg("config")
+        .args(args);
+    Outcome::of(command)
+}
+
+#[test]
+fn the_printed_configuration_can_be_used() {
+    let home = TempDir::new().unwrap();
+    let none = config(home.path(), &[]);
+    assert_eq!(none.code, Some(0));
+    assert!(none.stdout.contains("not there"), "{none:?}");
+    let printed = config(home.path(), &["--print-default"]);
+    assert_eq!(printed.code, Some(0));
+    for line in ["fps = 15", "zoom-in ", "quit "] {
+        assert!(
+            printed.stdout.lines().any(|l| l.starts_with(line)),
+            "{line}"
+        );
+    }
+    let path = home.path().join("lcascope/config.toml");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, &printed.stdout).unwrap();
+    let used = config(home.path(), &[]);
+    assert_eq!(
+        (used.code, used.stdout.contains("everything in it")),
+        (Some(0), true),
+        "{used:?}"
+    );
+    fs::write(&path, "fps = 0\n[keys]\nquitt = ['x']\n").unwrap();
+    let bad = config(home.path(), &[]);
+    assert_eq!(bad.code, Some(1));
+    for needle in [
+        "2 entries",
+        "config.toml:1: fps",
+        "config.toml:3: ",
+        "`quit`?",
+    ] {
+        assert!(bad.stdout.contains(needle), "{needle}: {bad:?}");
+    }
+}
