@@ -66,13 +66,9 @@ impl RunId {
         hash.update(created);
         hash.update(config);
         let bytes = hash.finalize();
-        Self(
-            bytes
-                .iter()
-                .take(16)
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-        )
+        let half = bytes.iter().take(16);
+        let number = half.fold(0_u128, |number, &byte| (number << 8) | u128::from(byte));
+        Self(format!("{number:032x}"))
     }
 }
 
@@ -132,6 +128,7 @@ impl Views {
 
     /// Keeps what is shown of a run, whole or not at all. Says whether that was possible; it is nothing
     /// to bother anyone with if not.
+    #[must_use]
     pub fn store(&self, run: &RunId, state: &ViewState) -> bool {
         let Some(path) = self.path(run) else {
             return false;
@@ -338,7 +335,7 @@ mod tests {
             .collect();
         assert_eq!(kept, [false, false, true, true, true]);
         let mut others = names(folder.path());
-        others.retain(|name| !name.ends_with(".toml"));
+        others.retain(|name| Path::new(name).extension().is_none_or(|e| e != "toml"));
         others.sort();
         assert_eq!(others, [".view-new", "notes.txt"]);
     }

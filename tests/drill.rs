@@ -64,7 +64,7 @@ fn totals(steps: u64, params: usize) -> ParamTotals {
         lca_sum: (0..params).map(sum).collect(),
         helped: (0..params).map(|i| count(helped(i))).collect(),
         update_flips: (0..params)
-            .map(|i| count(i) + count(steps as usize))
+            .map(|i| count(i) + u32::try_from(steps).unwrap())
             .collect(),
         gradient_flips: (0..params).map(|i| 2 * count(i)).collect(),
     }
@@ -128,9 +128,12 @@ fn step(header: &RunHeader, step: u64) -> StepRecord {
             gradient: traced(&|i| -value(step, i)),
             lca: traced(&|i| single(lca(step, i))),
         },
-        lca_param: (done % PARAMS_EVERY == 0)
+        lca_param: done
+            .is_multiple_of(PARAMS_EVERY)
             .then(|| (0..params).map(|i| single(lca(step, i))).collect()),
-        weights: (done % WEIGHTS_EVERY == 0).then(|| (0..params).map(|i| value(done, i)).collect()),
+        weights: done
+            .is_multiple_of(WEIGHTS_EVERY)
+            .then(|| (0..params).map(|i| value(done, i)).collect()),
         totals: SNAPSHOTS
             .contains(&done)
             .then(|| Box::new(totals(done, params))),

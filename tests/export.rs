@@ -1,6 +1,13 @@
 //! `lcascope export` and `lcascope config` from outside: what is in the files, compared with the run file as
 //! the HDF5 library alone reads it, and what is refused.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::needless_range_loop,
+    reason = "a few steps, and tables that are indexed by them"
+)]
+
 mod common;
 
 use std::collections::HashMap;
@@ -38,6 +45,9 @@ fn run() -> &'static Path {
             "3",
             "--batch-size",
             "100",
+            // Its residuals are events.
+            "--integrator",
+            "first-order",
         ];
         let path = train(folder.path(), "run.h5", &flags);
         (folder, path)
@@ -122,10 +132,6 @@ fn rows_are_single_steps_with_the_bits_of_the_file() {
         "loss",
     );
     let held_out = file.reals("loss/test");
-    assert!(
-        held_out.values.iter().any(|loss| loss.is_nan()),
-        "some were not evaluated"
-    );
     same(
         &overview["held_out_loss (nats)"],
         &held_out.values[1..],
@@ -271,11 +277,13 @@ fn a_parameter_is_what_was_traced_or_recorded_of_it() {
     let params: u64 = file.counts("layout/layer/params").values.iter().sum();
     let other = (0..params).find(|index| !traced.contains(index)).unwrap();
     let table = csv(&["--view", "parameter", "--parameter", &other.to_string()]);
-    same(
-        &table["step"],
-        &[0.0, 5.0, 10.0, 15.0, 20.0],
-        "recorded steps",
-    );
+    let recorded = file.reals("lca/param_step").values;
+    assert!(recorded.len() > 2);
+    same(&table["step"], &recorded, "recorded steps");
+    let all = file.reals("lca/param");
+    let other = usize::try_from(other).unwrap();
+    let expected: Vec<f64> = (0..all.rows()).map(|row| all.row(row)[other]).collect();
+    same(&table["lca (nats)"], &expected, "recorded");
     let folder = TempDir::new().unwrap();
     let none = export(
         folder.path(),
@@ -283,6 +291,80 @@ fn a_parameter_is_what_was_traced_or_recorded_of_it() {
     );
     none.fails(1, &["no parameter", "counted from 0"]);
     export(folder.path(), &["--view", "parameter"]).fails(1, &["--parameter INDEX"]);
+}
+
+#[test]
+fn moments_are_the_deepest_minima_and_those_that_layers_share() {
+    let lca = RunFile::open(run()).reals("lca/layer");
+    let mut expected: Vec<(usize, usize)> = Vec::new();
+    for layer in 0..3 {
+        let a = |t: usize| lca.row(t)[layer];
+        let minima = (1..STEPS - 1).filter(|&t| a(t) < a(t - 1) && a(t) < a(t + 1));
+        // Fewer than the 20 that are kept.
+        expected.extend(minima.map(|t| (layer, t)));
+    }
+    let table = csv(&["--view", "synchronisation"]);
+    #[expect(clippy::cast_precision_loss, reason = "steps of a small run")]
+    let number = |count: usize| count as f64;
+    let steps: Vec<f64> = expected.iter().map(|&(_, t)| number(t)).collect();
+    same(&table["step"], &steps, "moments");
+    let depths: Vec<f64> = expected.iter().map(|&(l, t)| lca.row(t)[l]).collect();
+    same(&table["lca (nats)"], &depths, "depths");
+    let together = |t: usize| number(expected.iter().filter(|it| it.1 == t).count());
+    let together: Vec<f64> = expected.iter().map(|&(_, t)| together(t)).collect();
+    same(&table["layers_together"], &together, "shared");
+    let folder = TempDir::new().unwrap();
+    let merged = export(
+        folder.path(),
+        &["--view", "synchronisation", "--every", "2"],
+    );
+    merged.fails(1, &["single steps", "--every"]);
+}
+
+#[test]
+fn events_are_the_steps_whose_residual_is_above_the_tolerance() {
+    let file = RunFile::open(run());
+    let residual = file.reals("lca/residual").values;
+    let tolerance: f64 = file.0.attr("tolerance").unwrap().read_scalar().unwrap();
+    let above = (0_u32..)
+        .zip(&residual)
+        .filter(|(_, r)| r.abs() > tolerance);
+    let above: Vec<f64> = above.map(|(t, _)| f64::from(t)).collect();
+    assert!(!above.is_empty(), "the run has some");
+    let folder = TempDir::new().unwrap();
+    let outcome = export(
+        folder.path(),
+        &["--view", "events", "-o", "-", "--format", "csv"],
+    );
+    let rows = outcome
+        .stdout
+        .lines()
+        .filter(|line| line.contains(",residual,"));
+    let steps: Vec<f64> = rows
+        .map(|row| row.split(',').next().unwrap().parse().unwrap())
+        .collect();
+    same(&steps, &above, "residuals");
+}
+
+#[test]
+fn parameters_have_their_running_totals() {
+    let file = RunFile::open(run());
+    let (sums, helped) = (file.reals("param/lca_sum"), file.reals("param/helped"));
+    let last = sums.rows() - 1;
+    let table = csv(&["--view", "parameters"]);
+    same(&table["lca_sum (nats)"], sums.row(last), "sums");
+    same(&table["helped (steps)"], helped.row(last), "helped");
+    assert!(table["steps"].iter().all(|steps| *steps == 23.0));
+    let params = file.counts("layout/layer/params").values;
+    let one = csv(&["--view", "parameters", "--layer", "fc3"]);
+    let start = usize::try_from(params[0] + params[1]).unwrap();
+    same(
+        &one["lca_sum (nats)"],
+        &sums.row(last)[start..],
+        "a layer's",
+    );
+    let before = csv(&["--view", "parameters", "--steps", "..20"]);
+    assert!(before["steps"].iter().all(|steps| *steps < 20.5));
 }
 
 #[test]
@@ -464,6 +546,53 @@ fn what_was_not_recorded_says_how_to_record_it() {
         Outcome::of(command).fails(1, &[flag]);
         assert!(!here.join("x.csv").exists());
     }
+}
+
+#[test]
+fn what_was_not_evaluated_is_nan_in_every_format() {
+    let folder = TempDir::new().unwrap();
+    let flags = ["--steps", "5", "--batch-size", "100", "--test-every", "3"];
+    let run = train(folder.path(), "some.h5", &flags);
+    let expected = RunFile::open(&run).reals("loss/test").values[1..].to_vec();
+    let gaps = expected.iter().filter(|loss| loss.is_nan()).count();
+    assert!(gaps > 0 && gaps < 5, "{expected:?}");
+    let file = |format: &str| {
+        let mut command = lcascope();
+        let args = [
+            "--view", "overview", "--format", format, "-o", "x", "--force",
+        ];
+        command
+            .current_dir(&folder)
+            .arg("export")
+            .arg(&run)
+            .args(args);
+        assert_eq!(Outcome::of(command).code, Some(0));
+        fs::read(folder.path().join("x")).unwrap()
+    };
+    let csv = columns(&file("csv"));
+    same(&csv["held_out_loss (nats)"], &expected, "CSV");
+    let json: serde_json::Value = serde_json::from_slice(&file("json")).unwrap();
+    let column = json["columns"].as_array().unwrap().iter();
+    let column = column
+        .clone()
+        .find(|column| column["name"] == "held_out_loss")
+        .unwrap();
+    let values = column["values"].as_array().unwrap().iter();
+    let json: Vec<f64> = values.map(|v| v.as_f64().unwrap_or(f64::NAN)).collect();
+    same(&json, &expected, "JSON");
+    let reader = SerializedFileReader::new(bytes::Bytes::from(file("parquet"))).unwrap();
+    let value = |row: parquet::record::Row| {
+        let found = row
+            .get_column_iter()
+            .find(|(name, _)| *name == "held_out_loss");
+        match found.unwrap().1 {
+            parquet::record::Field::Double(value) => *value,
+            other => panic!("{other:?}"),
+        }
+    };
+    let rows = reader.get_row_iter(None).unwrap();
+    let parquet: Vec<f64> = rows.map(|row| value(row.unwrap())).collect();
+    same(&parquet, &expected, "Parquet");
 }
 
 // ---- config ----

@@ -4,111 +4,13 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::Training;
+use common::terminal::{PATIENCE, Terminal, has_tmux};
 use lcascope::store::RunReader;
-
-/// How long a screen may take to show what it should: only a hang takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn tmux(socket: &str, arguments: &[&str]) -> Output {
-    let mut command = Command::new("tmux");
-    command
-        .args(["-L", socket, "-f", "/dev/null"])
-        .args(arguments);
-    command.output().expect("tmux is there")
-}
-
-fn has_tmux() -> bool {
-    let there = Command::new("tmux").arg("-V").output().is_ok();
-    if !there {
-        println!("skipped: no tmux here");
-    }
-    there
-}
-
-/// A shell in a terminal of its own.
-struct Terminal {
-    socket: String,
-}
-
-impl Terminal {
-    fn new(name: &str, width: u16, height: u16) -> Self {
-        let socket = format!("lcascope-test-{}-{name}", std::process::id());
-        let (width, height) = (width.to_string(), height.to_string());
-        let shell = "env -u NO_COLOR PS1='ready$ ' LC_ALL=C.UTF-8 sh";
-        tmux(
-            &socket,
-            &["new-session", "-d", "-x", &width, "-y", &height, shell],
-        );
-        let terminal = Self { socket };
-        terminal.wait_for("ready$");
-        terminal
-    }
-
-    fn run(&self, arguments: &str) {
-        let program = env!("CARGO_BIN_EXE_lcascope");
-        self.press(&[
-            "-l",
-            &format!("clear; '{program}' {arguments}; echo exit=$?"),
-        ]);
-        self.press(&["Enter"]);
-    }
-
-    fn press(&self, keys: &[&str]) {
-        let mut arguments = vec!["send-keys"];
-        arguments.extend(keys);
-        tmux(&self.socket, &arguments);
-    }
-
-    fn screen(&self) -> String {
-        let output = tmux(&self.socket, &["capture-pane", "-p"]);
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// Waits until the screen shows `text`, and returns it.
-    #[track_caller]
-    fn wait_for(&self, text: &str) -> String {
-        self.wait_until(text, |screen| screen.contains(text))
-    }
-
-    #[track_caller]
-    fn wait_until(&self, what: &str, good: impl Fn(&str) -> bool) -> String {
-        let began = Instant::now();
-        loop {
-            let screen = self.screen();
-            if good(&screen) {
-                return screen;
-            }
-            assert!(began.elapsed() < PATIENCE, "no `{what}` on:\n{screen}");
-            sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// The terminal is in its usual mode: it echoes and edits lines.
-    #[track_caller]
-    fn is_restored(&self) {
-        self.press(&[
-            "-l",
-            "clear; stty -a | tr ' ' '\\n' | grep -E '^-?(icanon|echo);?$' | tr '\\n' ' '",
-        ]);
-        self.press(&["Enter"]);
-        let screen = self.wait_until("icanon echo", |screen| screen.contains("icanon echo"));
-        assert!(
-            !screen.contains("-icanon") && !screen.contains("-echo "),
-            "{screen}"
-        );
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        tmux(&self.socket, &["kill-server"]);
-    }
-}
 
 fn path(folder: &Path, name: &str) -> String {
     folder.join(name).display().to_string()
@@ -132,9 +34,9 @@ fn a_live_run_is_watched_stopped_and_replayed() {
     );
 
     terminal.press(&["?"]);
-    terminal.wait_for("Any key closes this");
+    terminal.wait_for("more below");
     terminal.press(&["x"]);
-    terminal.wait_until("no help", |screen| !screen.contains("Any key closes"));
+    terminal.wait_until("no help", |screen| !screen.contains("more below"));
     terminal.press(&["Space"]);
     terminal.wait_for("frozen at");
     terminal.press(&["End"]);
@@ -143,20 +45,18 @@ fn a_live_run_is_watched_stopped_and_replayed() {
     terminal.wait_for("PAUSED");
     terminal.press(&["p"]);
     terminal.wait_for("LIVE");
-    terminal.press(&["Home"]);
-    terminal.wait_until("step 0", |screen| {
-        screen
-            .lines()
-            .nth(1)
-            .is_some_and(|l| l.starts_with(" step 0 "))
+    // With a single step there is none to the right of it.
+    terminal.wait_until("some steps", |screen| {
+        let words = screen.lines().next().unwrap_or_default().split(' ');
+        let steps = words.filter_map(|word| word.split_once('/')?.0.parse::<u64>().ok());
+        steps.max().is_some_and(|steps| steps >= 3)
     });
-    terminal.press(&["Right"]);
-    terminal.wait_until("step 1", |screen| {
-        screen
-            .lines()
-            .nth(1)
-            .is_some_and(|l| l.starts_with(" step 1 "))
-    });
+    for (key, expected) in [("Home", " step 0 "), ("Right", " step 1 ")] {
+        terminal.press(&[key]);
+        terminal.wait_until(expected, |screen| {
+            screen.lines().any(|line| line.starts_with(expected))
+        });
+    }
 
     terminal.press(&["q"]);
     terminal.wait_for("leave it running");
@@ -178,6 +78,44 @@ fn a_live_run_is_watched_stopped_and_replayed() {
     });
     terminal.press(&["Space"]);
     terminal.wait_for("playing");
+    terminal.press(&["q"]);
+    terminal.wait_for("exit=0");
+    terminal.is_restored();
+}
+
+#[test]
+fn two_runs_are_compared_and_their_numbers_written() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one.h5", "two.h5"].map(|name| path(folder.path(), name));
+    let terminal = Terminal::new("two", 120, 40);
+    for (file, steps) in [(&one, 6), (&two, 4)] {
+        let common = "train --headless --quiet --train-size 60 --test-size 20";
+        terminal.run(&format!("{common} --steps {steps} -o '{file}'"));
+        terminal.wait_for("exit=0");
+    }
+    terminal.run(&format!("open '{one}' '{two}'"));
+    let screen = terminal.wait_until("both", |screen| {
+        screen.contains("A one.h5 6 steps") && screen.contains("B two.h5 4 steps")
+    });
+    assert!(screen.contains("B-A over steps 0-3"), "{screen}");
+    terminal.press(&["e"]);
+    terminal.wait_for("written: ");
+    for (name, lines) in [("one-layers-0-6.csv", 4), ("two-layers-0-4.csv", 4)] {
+        let text = fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(text.lines().count(), lines, "{text}");
+    }
+    terminal.press(&["c"]);
+    terminal.wait_until("one run", |screen| !screen.contains("B-A"));
+    terminal.press(&["-l", ":layer fc2"]);
+    terminal.press(&["Enter"]);
+    terminal.wait_for("Overview › fc2");
+    terminal.press(&["q"]);
+    terminal.wait_for("exit=0");
+    terminal.run(&format!("open '{one}'"));
+    terminal.wait_for("Overview › fc2");
     terminal.press(&["q"]);
     terminal.wait_for("exit=0");
     terminal.is_restored();
@@ -271,7 +209,7 @@ fn ctrl_z_gives_the_shell_back_and_fg_the_screen() {
     let live = |screen: &str| {
         screen.starts_with(" lcascope ● LIVE")
             && [
-                "\n fc1",
+                "\n▸fc1",
                 "\n fc2",
                 "\n fc3",
                 "\n sum LCA",

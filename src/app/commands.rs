@@ -44,7 +44,7 @@ pub const COMMANDS: &[Command] = &[
         "show the steps from A up to and without B; without them, all",
     ),
     command("bookmark", "", "set or remove a bookmark at the cursor"),
-    command("events", "", "say where the events are that [ and ] go to"),
+    command("events", "", "list events, lints and bookmarks"),
     command(
         "compare",
         "",
@@ -130,4 +130,128 @@ fn beginning(start: &str, words: impl IntoIterator<Item = String>) -> Vec<String
 /// Whether a word begins so, in whichever case.
 fn starts(word: &str, start: &str) -> bool {
     word.to_lowercase().starts_with(&start.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::screen::Depth;
+    use super::super::state::{Action, App, Overlay};
+    use super::super::timeline::tests::step;
+    use super::*;
+    use crate::feed::{FeedEvent, Origin};
+    use crate::layout::{ParamLayout, TensorKind};
+    use crate::record::RunHeader;
+
+    fn app() -> App {
+        let mut layout = ParamLayout::default();
+        for name in ["conv1", "conv2"] {
+            layout.push_layer(name, "linear", 4, &[(TensorKind::Bias, vec![4])]);
+        }
+        let header = RunHeader {
+            classes: vec!["cat".to_owned(), "dog".to_owned()],
+            layout,
+            ..RunHeader::default()
+        };
+        let mut app = App::new(Arc::new(header), Origin::Replay);
+        let steps = (0..50).map(|t| step(t, [-1.0, 0.5]));
+        app.event(FeedEvent::Steps(steps.collect()));
+        app
+    }
+
+    fn typed(app: &mut App, text: &str) {
+        app.act(Action::Command);
+        for letter in text.chars() {
+            app.act(Action::Type(letter));
+        }
+    }
+
+    fn run(app: &mut App, text: &str) {
+        typed(app, text);
+        app.act(Action::Submit);
+    }
+
+    fn line(app: &App) -> &str {
+        app.prompt.as_ref().map_or("", |prompt| &prompt.text)
+    }
+
+    #[test]
+    fn every_command_of_the_help_is_known_and_says_what_there_is() {
+        for command in COMMANDS {
+            let mut app = app();
+            run(&mut app, command.name);
+            assert!(!app.notice().starts_with("no command"), "{}", command.name);
+        }
+        let mut app = app();
+        for (wrong, hint) in [
+            ("fly", ":help"),
+            ("layer x", "conv1, conv2"),
+            ("class bird", "cat, dog"),
+            ("sort up", "network, helps"),
+            ("export doc", "csv, json"),
+            ("zoom 9", "A..B"),
+            ("zoom 60..70", "0..50"),
+            ("filter zzz", "zzz"),
+            ("resume", "no training"),
+        ] {
+            run(&mut app, wrong);
+            assert!(app.notice().contains(hint), "{wrong}: {}", app.notice());
+        }
+    }
+
+    #[test]
+    fn commands_do_what_they_say() {
+        let mut app = app();
+        run(&mut app, "zoom 10..20");
+        assert_eq!(app.window.visible(50), 10..20);
+        run(&mut app, "zoom");
+        assert!(app.window.shows_all());
+        run(&mut app, "sort share");
+        assert_eq!(app.sort, Sort::HelpShare);
+        run(&mut app, "class dog");
+        assert_eq!((app.class, app.screen), (1, Screen::Classes));
+        run(&mut app, "layer conv2");
+        assert_eq!(app.depth, Depth::Layer(1));
+        run(&mut app, "export png");
+        assert_eq!(app.take_effects().len(), 1);
+        run(&mut app, "help");
+        assert_eq!(app.overlay, Some(Overlay::Commands));
+    }
+
+    #[test]
+    fn tab_completes_as_far_as_there_is_no_choice() {
+        let mut app = app();
+        typed(&mut app, "lay");
+        app.act(Action::Complete);
+        assert_eq!(line(&app), "layer ");
+        app.act(Action::Complete);
+        assert_eq!(line(&app), "layer conv");
+        assert_eq!(app.completions("layer conv"), ["conv1", "conv2"]);
+        app.act(Action::Type('2'));
+        app.act(Action::Submit);
+        assert_eq!(app.depth, Depth::Layer(1));
+        typed(&mut app, "xyz");
+        app.act(Action::Complete);
+        assert_eq!(line(&app), "xyz");
+    }
+
+    #[test]
+    fn commands_are_recalled_the_latest_first() {
+        let mut app = app();
+        for text in ["3", "sort helps", "3"] {
+            run(&mut app, text);
+        }
+        app.act(Action::Command);
+        for (by, expected) in [
+            (1, "3"),
+            (1, "sort helps"),
+            (1, "sort helps"),
+            (-1, "3"),
+            (-1, ""),
+        ] {
+            app.act(Action::Recall(by));
+            assert_eq!(line(&app), expected);
+        }
+    }
 }

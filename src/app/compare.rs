@@ -211,7 +211,7 @@ impl App {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use std::sync::Arc;
 
     use proptest::prelude::*;

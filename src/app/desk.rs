@@ -64,11 +64,15 @@ impl Desk {
     /// not go on, so that there is no need to wait.
     pub fn next(&mut self, wanted: &[Query], settled: bool) -> Option<Query> {
         self.due = None;
+        let mut wanted = wanted;
         if let Some((asked, _)) = &self.asked {
-            if wanted.iter().any(|query| query.is_like(asked)) {
-                return None;
+            match wanted.iter().position(|query| query.is_like(asked)) {
+                // Long work goes on later for what matters more.
+                Some(place) if asked.topic.resumes() => wanted = &wanted[..place],
+                Some(_) => return None,
+                // Nobody wants it any more: what is asked next ends it.
+                None => {}
             }
-            // Nobody wants it any more: what is asked next ends it.
         }
         let now = Instant::now();
         for query in wanted {
@@ -150,6 +154,23 @@ mod tests {
         assert!(desk.answer(&query(0, 9)).is_none());
         desk.take(query(1, 9), answer("b"));
         assert_eq!(desk.next(&[query(1, 9)], true), None);
+    }
+
+    #[test]
+    fn long_work_that_goes_on_later_makes_way_for_what_matters_more() {
+        let mut desk = Desk::default();
+        let events = Query {
+            topic: Topic::Events,
+            ..query(0, 9)
+        };
+        let wanted = [query(0, 9), events.clone()];
+        assert_eq!(desk.next(&wanted[1..], true), Some(events.clone()));
+        assert_eq!(desk.next(&wanted[1..], true), None, "it is on its way");
+        assert_eq!(desk.next(&wanted, true), Some(query(0, 9)));
+        desk.take(events.clone(), Answer::Interrupted);
+        assert_eq!(desk.next(&wanted, true), None, "it is not asked twice");
+        desk.take(query(0, 9), answer("a"));
+        assert_eq!(desk.next(&wanted, true), Some(events));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! [`timeline`] keeps the steps as [`entries`] of several resolutions and puts a [`stretch`] of them
 //! together, [`window`] says which of them are looked at and where the cursor
 //! is, [`App`] takes events and actions in. [`desk`] keeps what was asked
-//! beyond that, [`bars`] divides a stretch into columns with exact sums. Screens only read.
+//! beyond that, [`events`] lists what happened, [`log`] keeps stray output, [`bars`] divides a stretch
+//! into columns with exact sums. Screens only read.
 
 mod bars;
 mod commands;
@@ -11,6 +12,8 @@ mod compare;
 mod desk;
 mod effect;
 mod entries;
+mod events;
+mod log;
 mod picture;
 mod prompt;
 mod screen;
@@ -25,9 +28,11 @@ pub use commands::{COMMANDS, Command};
 pub use compare::{Both, Other, Pairs};
 pub use desk::Desk;
 pub use effect::{Effect, Shown};
+pub use events::{Listed, Mark, MarkKind};
+pub use log::Log;
 pub use picture::Picture;
 pub use screen::{Depth, Prompt, PromptKind, Screen, Sort, SortKeys};
-pub use select::{unit_parameters, units_of};
+pub use select::{RunPart, unit_parameters, units_of};
 pub use state::{Action, App, Overlay, Phase, Quit};
 pub use stretch::{Columns, Stretch};
 pub use timeline::{GroupSums, Timeline};

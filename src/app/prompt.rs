@@ -139,11 +139,11 @@ impl App {
             }
             "zoom" => self.zoom_to(rest),
             "bookmark" => self.toggle_bookmark(),
-            "events" => self.say_events(),
+            "events" => self.act(Action::Events),
             "compare" => self.act(Action::Compare),
             "copy" => self.act(Action::Copy),
             "export" => self.export_as(rest),
-            "log" => self.act(Action::Screen(Screen::Run)),
+            "log" => self.show_log(),
             "pause" => self.order_pause(true),
             "resume" => self.order_pause(false),
             _ if screen.is_some() => self.act(Action::Screen(screen.unwrap_or_default())),
@@ -208,14 +208,6 @@ impl App {
         }
     }
 
-    fn say_events(&mut self) {
-        let marks: Vec<String> = self.bookmarks.iter().map(u64::to_string).collect();
-        self.say(match marks.as_slice() {
-            [] => "no bookmarks yet: m sets one at the cursor".to_owned(),
-            marks => format!("bookmarks at steps {}", marks.join(", ")),
-        });
-    }
-
     fn export_as(&mut self, format: &str) {
         match format {
             "" => self.export(None),
@@ -238,7 +230,7 @@ impl App {
             }
             None => {
                 let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
-                let more = if names.len() > NAMES { ", …" } else { "" };
+                let more = if names.len() > NAMES { ", ..." } else { "" };
                 let there = names[..names.len().min(NAMES)].join(", ");
                 self.say(format!("no layer '{name}'; there are {there}{more}"));
             }
@@ -307,21 +299,6 @@ impl App {
         } else {
             self.bookmarks.insert(step);
             self.say(format!("bookmark at step {step}"));
-        }
-    }
-
-    /// `[` and `]`: to the bookmark before or behind the cursor.
-    pub(super) fn jump(&mut self, forward: bool) {
-        let Some(cursor) = self.window.cursor(self.timeline.end()) else {
-            return;
-        };
-        let next = match forward {
-            true => self.bookmarks.range(cursor + 1..).next(),
-            false => self.bookmarks.range(..cursor).next_back(),
-        };
-        match next.copied() {
-            Some(step) => self.jump_to(step),
-            None => self.say("no further event"),
         }
     }
 }

@@ -1,9 +1,16 @@
 //! Lists, the selection in them, and the way into the network and back.
 
 use super::screen::{Depth, Screen, Sort, SortKeys};
-use super::state::App;
+use super::state::{App, Overlay};
 use crate::layout::{ParamLayout, Place};
 use crate::query::{Answer, Query, Topic, UnitParams};
+
+/// A part of the Run screen that may be shown in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunPart {
+    Configuration,
+    Log,
+}
 
 impl App {
     /// The layers as they are listed: those that the filter lets through, sorted.
@@ -60,6 +67,15 @@ impl App {
 
     /// `↑` and `↓`.
     pub(super) fn select(&mut self, rows: isize) {
+        if self.overlay == Some(Overlay::Events) {
+            let last = self.listed_events().len().saturating_sub(1);
+            self.event_row = self
+                .event_row
+                .min(last)
+                .saturating_add_signed(rows)
+                .min(last);
+            return;
+        }
         if self.overlay.is_some() {
             self.help_scroll = self.help_scroll.saturating_add_signed(rows);
             return;
@@ -69,6 +85,7 @@ impl App {
                 let classes: Vec<usize> = (0..self.header.classes.len()).collect();
                 moved(&mut self.class, &classes, rows);
             }
+            (Depth::Network, Screen::Run) => self.scroll_run(rows),
             (Depth::Network, _) => {
                 let layers = self.listed_layers();
                 moved(&mut self.layer, &layers, rows);
@@ -91,6 +108,36 @@ impl App {
                     parameter: self.parameter,
                 };
             }
+        }
+    }
+
+    /// The Run screen lists no layers: the log, if it is shown in full, or else the configuration
+    /// scrolls.
+    fn scroll_run(&mut self, rows: isize) {
+        if self.run_focus() == Some(RunPart::Log) {
+            let most = self.log.len().saturating_sub(1);
+            self.log_scroll = self.log_scroll.saturating_add_signed(-rows).min(most);
+        } else {
+            let most = self.header.config.lines().count().saturating_sub(1);
+            self.config_scroll = self.config_scroll.saturating_add_signed(rows).min(most);
+        }
+    }
+
+    /// `:log`
+    pub(super) fn show_log(&mut self) {
+        (self.screen, self.depth) = (Screen::Run, Depth::Network);
+        self.comparing = false;
+        // The second of its parts.
+        self.focus = 2;
+    }
+
+    /// The part of the Run screen that is shown in full.
+    #[must_use]
+    pub fn run_focus(&self) -> Option<RunPart> {
+        match self.focus % 3 {
+            0 => None,
+            1 => Some(RunPart::Configuration),
+            _ => Some(RunPart::Log),
         }
     }
 
@@ -172,7 +219,7 @@ impl App {
         match next.and_then(|next| usize::try_from(next).ok()) {
             Some(next) => self.look_at(next),
             None => {
-                self.say("no parameter was traced; train with --trace N to see some at every step")
+                self.say("no parameter was traced; train with --trace N to see some at every step");
             }
         }
     }
@@ -198,7 +245,7 @@ impl App {
         self.comparing = false;
         let layout = &self.header.layout;
         match self.depth {
-            Depth::Network if self.screen != Screen::Classes => {
+            Depth::Network if !matches!(self.screen, Screen::Classes | Screen::Run) => {
                 let Some(layer) = layout.layers.get(self.layer) else {
                     return;
                 };

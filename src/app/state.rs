@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::compare::Other;
 use super::desk::Desk;
 use super::effect::Effect;
+use super::log::Log;
 use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
 use super::timeline::Timeline;
 use super::window::Window;
-use crate::feed::{FeedEvent, Origin};
+use crate::feed::{FeedEvent, GpuUse, Origin, RecorderStats};
 use crate::query::{Answer, DetailRequest, Part, Query, Topic};
 use crate::record::{RunHeader, Status};
 use crate::train::Control;
@@ -59,6 +60,11 @@ pub enum Action {
     NextTraced,
     /// Set or remove a bookmark at the cursor.
     Bookmark,
+    /// List events, lints and bookmarks.
+    Events,
+    /// Within the next class, or the one before; between the last and the first come all together.
+    NextClass,
+    PreviousClass,
     /// Type a command.
     Command,
     /// Type a part of names to show.
@@ -84,6 +90,8 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlay {
     Help,
+    /// Events, lints and bookmarks.
+    Events,
     /// What can be typed behind `:`.
     Commands,
     /// Quit while training: stop it or leave it running?
@@ -138,6 +146,10 @@ struct Pause {
 }
 
 /// The explorer's whole state.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that know nothing of each other"
+)]
 pub struct App {
     pub header: Arc<RunHeader>,
     pub origin: Origin,
@@ -167,6 +179,19 @@ pub struct App {
     /// Rows by which the help is scrolled.
     pub help_scroll: usize,
     pub bookmarks: BTreeSet<u64>,
+    /// The selected row of the list of events.
+    pub event_row: usize,
+    /// Whether moments of learning are those within the selected class.
+    pub within_class: bool,
+    /// Output that is not for the screen, and what the session has to say.
+    pub log: Log,
+    /// Lines by which the configuration is scrolled down, and the log up.
+    pub config_scroll: usize,
+    pub log_scroll: usize,
+    /// What waits to be written, in a training of this process.
+    pub recorder: Option<RecorderStats>,
+    /// What its GPU does, where it has one.
+    pub gpu: Option<GpuUse>,
     /// A second run, and whether it is shown beside this one.
     pub other: Option<Box<Other>>,
     pub comparing: bool,
@@ -215,6 +240,13 @@ impl App {
             prompt: None,
             help_scroll: 0,
             bookmarks: BTreeSet::new(),
+            event_row: 0,
+            within_class: false,
+            log: Log::default(),
+            config_scroll: 0,
+            log_scroll: 0,
+            recorder: None,
+            gpu: None,
             other: None,
             comparing: false,
             history: Vec::new(),
@@ -242,10 +274,16 @@ impl App {
             }
             FeedEvent::Answer { query, answer } => self.answer(query, *answer),
             FeedEvent::CaughtUp => {}
+            FeedEvent::Recorder(stats) => self.recorder = Some(stats),
+            FeedEvent::Gpu(gpu) => self.gpu = Some(gpu),
             FeedEvent::Status { status, message } => {
+                if !message.is_empty() {
+                    self.log.push(&message);
+                }
                 self.status = status;
                 self.message = message;
                 self.writer_lost = false;
+                self.gpu = None;
                 self.pause = Pause::default();
                 self.timeline.ended();
                 self.desk.retry();
@@ -265,11 +303,13 @@ impl App {
                 }
             }
             FeedEvent::OrderFailed(why) => {
+                self.log.push(&why);
                 self.notice = why;
                 self.pause.ordered = None;
             }
             FeedEvent::WriterLost(lost) => self.writer_lost = lost,
             FeedEvent::Broken(why) => {
+                self.log.push(&why);
                 self.status = Status::Failed;
                 self.message = why;
             }
@@ -304,6 +344,7 @@ impl App {
             Action::ToggleScale => self.log_scale = !self.log_scale,
             Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => self.turn(action),
             Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
+            Action::Enter if self.overlay == Some(Overlay::Events) => self.enter_event(),
             Action::Enter => self.enter(),
             Action::Back if self.comparing => self.comparing = false,
             Action::Back => self.depth = self.depth.up(),
@@ -317,6 +358,12 @@ impl App {
             Action::NextEvent => self.jump(true),
             Action::NextTraced => self.next_traced(),
             Action::Bookmark => self.toggle_bookmark(),
+            Action::Events => {
+                self.overlay = Some(Overlay::Events);
+                self.event_row = 0;
+            }
+            Action::NextClass => self.turn_class(true),
+            Action::PreviousClass => self.turn_class(false),
             Action::Command => self.ask_for(PromptKind::Command),
             Action::Filter => self.ask_for(PromptKind::Filter),
             Action::Type(_)
@@ -339,6 +386,23 @@ impl App {
             Action::Dismiss if self.prompt.is_some() => self.leave_prompt(),
             Action::Dismiss => self.overlay = None,
         }
+    }
+
+    /// From all classes together to the first, and so on, and round.
+    fn turn_class(&mut self, forward: bool) {
+        let count = self.header.classes.len();
+        if count == 0 {
+            return self.say("this run has no classes");
+        }
+        let last = count - 1;
+        let next = match (self.within_class, forward) {
+            (false, true) => Some(0),
+            (false, false) => Some(last),
+            (true, true) => Some(self.class + 1).filter(|class| *class <= last),
+            (true, false) => self.class.checked_sub(1),
+        };
+        self.within_class = next.is_some();
+        self.class = next.unwrap_or(self.class);
     }
 
     fn turn(&mut self, action: Action) {

@@ -1,6 +1,6 @@
 //! The font of charts: how wide a text is, and the outlines of its letters.
 //!
-//! It is a part of DejaVu Sans (`assets/fonts`, with its licence): Latin, Greek, Cyrillic, arrows and
+//! It is a part of `DejaVu` Sans (`assets/fonts`, with its licence): Latin, Greek, Cyrillic, arrows and
 //! mathematical signs. Any other character is a box in a PNG; an SVG is written with the viewer's font.
 
 use ab_glyph::{Font as _, FontRef, InvalidFont, OutlineCurve};

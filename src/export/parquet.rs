@@ -163,7 +163,10 @@ mod tests {
         let table = Table::new("t", vec![Column::u64("step", None, steps)]).unwrap();
         let reader = written(&table);
         let groups = reader.metadata().row_groups();
-        let rows: Vec<i64> = groups.iter().map(|group| group.num_rows()).collect();
+        let rows: Vec<i64> = groups
+            .iter()
+            .map(parquet::file::metadata::RowGroupMetaData::num_rows)
+            .collect();
         assert_eq!(rows, [1 << 20, 1]);
         let empty = written(&Table::new("t", Vec::new()).unwrap());
         assert_eq!(empty.metadata().num_row_groups(), 0);

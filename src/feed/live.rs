@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Sender, unbounded};
 
-use super::{Feed, FeedEvent, Origin};
+use super::{Feed, FeedEvent, GpuUse, Origin, RecorderStats};
 use crate::record::{RunEnd, RunHeader, StartRecord, StepSummary};
 use crate::train::Control;
 
@@ -38,6 +38,15 @@ pub fn live(header: Arc<RunHeader>, controls: Sender<Control>) -> (FeedSender, F
     (sender, feed)
 }
 
+/// Says what a GPU does.
+pub struct GpuSender(Sender<FeedEvent>);
+
+impl GpuSender {
+    pub fn send(&self, gpu: GpuUse) {
+        let _ = self.0.send(FeedEvent::Gpu(gpu));
+    }
+}
+
 impl FeedSender {
     pub fn start(&mut self, record: &StartRecord) {
         let _ = self.events.send(FeedEvent::Start(record.losses.clone()));
@@ -56,6 +65,17 @@ impl FeedSender {
         } else {
             self.waiting = Some(summary);
         }
+    }
+
+    /// Says how the recording goes.
+    pub fn recorder(&self, stats: RecorderStats) {
+        let _ = self.events.send(FeedEvent::Recorder(stats));
+    }
+
+    /// Where another thread says what the GPU does. The feed ends when that is dropped too.
+    #[must_use]
+    pub fn gpu(&self) -> GpuSender {
+        GpuSender(self.events.clone())
     }
 
     /// Says that the training waits, with every step before it, or goes on.

@@ -25,10 +25,12 @@ use serde::{Deserialize, Serialize};
 
 pub use detail::Details;
 pub use file::{FileFeed, open};
-pub use live::{FeedSender, live};
+pub use live::{FeedSender, GpuSender, live};
 pub use own::{DetailReader, details, serve_details};
 pub use process::{OpenError, Opening, ReaderProcess, crash, peek, serve, spawn};
 pub use wire::Opened;
+
+pub use crate::store::RecorderStats;
 
 use crate::query::{Answer, Query};
 use crate::record::{Losses, RunHeader, Status, StepSummary};
@@ -45,6 +47,19 @@ pub enum Origin {
     Replay,
 }
 
+/// What a GPU does; `None` is what it does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GpuUse {
+    pub name: String,
+    /// Share of the time in which it computed, 0 to 1.
+    pub busy: Option<f64>,
+    /// Bytes of its memory that are in use, by anyone, and all that it has.
+    pub memory: Option<(u64, u64)>,
+    /// Degrees Celsius.
+    pub celsius: Option<u32>,
+    pub watts: Option<f64>,
+}
+
 /// What happened.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum FeedEvent {
@@ -58,6 +73,10 @@ pub enum FeedEvent {
     CaughtUp,
     /// How the run stands. `message` says why it failed.
     Status { status: Status, message: String },
+    /// What waits to be written, of a training in this process, when it has changed.
+    Recorder(RecorderStats),
+    /// What the GPU does that a training in this process runs on.
+    Gpu(GpuUse),
     /// The training waits between two steps, or goes on.
     Paused(bool),
     /// Whether a training in another process takes orders now. One in this process always does.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Answer;
 use super::analyst::{KEPT, Source, resumed};
-use crate::store::StoreError;
+use crate::store::{StoreError, Table};
 
 /// Steps together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub(super) fn of(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer, Sto
             "this run has no allocations of the held-out loss; train with --lca-test to have them";
         return Ok(Answer::Unknown(why.to_owned()));
     };
-    let rows = [&train, &held_out, &total, &residual].map(|table| table.rows());
+    let rows = [&train, &held_out, &total, &residual].map(Table::rows);
     let end = rows.into_iter().fold(source.steps.end, u64::min);
     let steps = source.steps.start.min(end)..end;
     let mut sums = resumed(kept, &steps, |it: &HeldOut| &it.steps);

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `Δ_{i,t} = θ_{i,t+1} − θ_{i,t}` is the difference of two rows of `trace/value`, so the last step of
-//! the run has none. The whole vectors Δ_t and g_{t−k} are not in the file, so what a layer's movement
+//! the run has none. The whole vectors `Δ_t` and `g_{t−k}` are not in the file, so what a layer's movement
 //! owes to earlier gradients is known exactly only for traced parameters; of the layer as a whole there
 //! are the norms, whose correlation says when movements are large, not where they go. At k > 0 the
 //! second series does what the first did k steps before.

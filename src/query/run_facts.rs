@@ -41,7 +41,8 @@ pub struct Quality {
 }
 
 impl Quality {
-    pub(super) fn push(&mut self, residual: f64, segments: u64, gradients: u64, tolerance: f64) {
+    /// Takes the next step in: its residual and the tolerance in nats.
+    pub fn push(&mut self, residual: f64, segments: u64, gradients: u64, tolerance: f64) {
         self.steps += 1;
         self.gradients = self.gradients.saturating_add(gradients);
         let known = self.segments.contains_key(&segments);

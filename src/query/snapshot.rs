@@ -63,7 +63,7 @@ pub(super) fn of(
     if let Some(seen) = seen.iter().find(same) {
         return Ok(Answer::Snapshot(seen.snapshot.clone()));
     }
-    let Some(totals) = source.reader.snapshot(latest, params)? else {
+    let Some(totals) = source.reader.totals_snapshot(latest, &params)? else {
         return Ok(Answer::Unknown(
             "the run file cannot be read just now".to_owned(),
         ));

@@ -88,6 +88,8 @@ impl Nulls {
     }
 }
 
+const NO_CLASSES: &str = "this run has no allocations by class; train with --by-class to have them";
+
 /// Moments within every class.
 pub(super) struct ClassMoments {
     next: u64,
@@ -165,12 +167,12 @@ pub(super) fn of(
     }
     let within = (kept.classes).get_or_insert_with(|| ClassMoments::new(classes, layers));
     match within.catch_up(source)? {
-        None => {
-            let why = "this run has no allocations by class; train with --by-class to have them";
-            return Ok(Answer::Unknown(why.to_owned()));
-        }
+        None => return Ok(Answer::Unknown(NO_CLASSES.to_owned())),
         Some(Look::Interrupted) => return Ok(Answer::Interrupted),
         Some(Look::Done) => {}
+    }
+    if within.measured == 0 && within.next > 0 {
+        return Ok(Answer::Unknown(NO_CLASSES.to_owned()));
     }
     if within.measured < within.next && within.classes.iter().all(is_empty) {
         return Ok(Answer::Unknown(

@@ -304,7 +304,7 @@ mod tests {
     fn a_run_without_what_is_asked_for_says_so() {
         let run = Run::new(Shape {
             classes: 0,
-            layers: 0,
+            layers: 1,
             steps: 3,
             ..Shape::default()
         });

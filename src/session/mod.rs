@@ -10,6 +10,7 @@ mod care;
 mod config;
 mod detach;
 mod export;
+mod gpu;
 mod guard;
 mod headless;
 mod info;

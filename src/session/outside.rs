@@ -82,7 +82,8 @@ impl Drop for Desktop {
 
 impl Outside for Desktop {
     fn begin(&mut self, effect: Effect) -> String {
-        let (shown, work): (Shown, Box<dyn Fn(&[Job]) -> Outcome + Send>) = match effect {
+        type Work = Box<dyn Fn(&[Job]) -> Outcome + Send>;
+        let (shown, work): (Shown, Work) = match effect {
             Effect::Copy(shown) => (shown, Box::new(copied)),
             Effect::Export(shown, format) => {
                 let formats = match format {
@@ -103,7 +104,7 @@ impl Outside for Desktop {
             Ok(thread) => self.threads.push(thread),
             Err(error) => return format!("cannot start a thread: {error}"),
         }
-        "reading the file …".to_owned()
+        "reading the file ...".to_owned()
     }
 
     fn outcomes(&self) -> Receiver<Outcome> {
@@ -119,7 +120,7 @@ fn view_of(shown: &Shown) -> View {
         (_, Screen::Overview) => View::Layers,
         (_, Screen::Decomposition) => View::Decomposition,
         (_, Screen::Oscillation) => View::Oscillation,
-        (_, Screen::Synchronisation) => View::HeatMap,
+        (_, Screen::Synchronisation) => View::Synchronisation,
         (_, Screen::Classes) => View::Classes,
         (_, Screen::Distribution) => View::Distribution,
         (_, Screen::HeldOut) => View::HeldOut,
@@ -176,13 +177,14 @@ impl Job {
 
     /// A file that does not exist yet, where one can be written.
     fn output(&self, format: &str) -> PathBuf {
-        let beside = match self.file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
+        let beside = self.file.parent().unwrap_or(Path::new(""));
+        let there = match beside.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => beside,
         };
-        let folder = match access(beside, Access::WRITE_OK) {
+        let folder = match access(there, Access::WRITE_OK) {
             Ok(()) => beside,
-            Err(_) => Path::new("."),
+            Err(_) => Path::new(""),
         };
         let run = self.file.file_stem().unwrap_or_default().to_string_lossy();
         let (view, from, to) = (self.view, self.steps.start, self.steps.end);
@@ -207,7 +209,12 @@ fn copied(jobs: &[Job]) -> Outcome {
     let (from, to) = jobs
         .first()
         .map_or((0, 0), |job| (job.steps.start, job.steps.end));
-    let what = format!("{} of steps {from}..{to} as CSV", views.join(" and "));
+    views.dedup();
+    let of = match jobs.len() {
+        1 => format!("of steps {from}..{to}"),
+        _ => "of both runs".to_owned(),
+    };
+    let what = format!("{} {of} as CSV", views.join(" and "));
     Outcome::Text { text, what }
 }
 

@@ -19,7 +19,8 @@ pub fn restore(app: &mut App, views: &Views) {
 
 /// Keeps where the run is left, where that is possible.
 pub fn keep(app: &App, views: &Views) {
-    views.store(&id(&app.header), &place_of(app));
+    // Nothing is lost but a convenience.
+    let _ = views.store(&id(&app.header), &place_of(app));
 }
 
 fn go_to(app: &mut App, place: ViewState) {

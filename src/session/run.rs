@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::detach::Detached;
+use super::gpu::Gpu;
 use super::guard;
 use super::headless::{self, Progress};
 use super::screen::{self, Signals};
@@ -85,7 +86,7 @@ pub struct Run {
 impl Run {
     /// Starts the trainer's thread, and the control socket beside the run file.
     pub fn spawn(
-        app: App,
+        mut app: App,
         mut trainer: Trainer,
         (recorder, checkpoint_every): (Recorder, CheckpointEvery),
         beginning: Beginning,
@@ -97,13 +98,14 @@ impl Run {
         progress.steps_done(trainer.steps_done());
         let server = Server::spawn(output, controls.clone(), progress.clone(), planned);
         let server = server
-            .inspect_err(|(path, error)| {
+            .map_err(|(path, error)| {
                 let path = path.display();
-                let _ = writeln!(
-                    io::stderr(),
+                let warning = format!(
                     "warning: no control socket {path}: {error}; `lcascope stop` and `pause` cannot \
                      reach this training, signals can"
                 );
+                let _ = writeln!(io::stderr(), "{warning}");
+                app.log.push(&warning);
             })
             .ok();
         let controllable = server.is_some();
@@ -115,14 +117,20 @@ impl Run {
             progress,
             tolerance: app.header.tolerance,
             shown: app.timeline.end(),
+            told: (Instant::now(), RecorderStats::default()),
             checkpoints: Checkpoints::new(checkpoint_every, trainer.steps_done()),
         };
+        let device = app.header.device.clone();
         let (inquiries, asked) = train::inquiries();
         trainer.take_inquiries(asked);
         let thread = thread::Builder::new()
             .name("trainer".to_owned())
             .spawn(move || {
+                // Only a screen shows what a GPU does, but whether there is one may change.
+                let gpu = Gpu::watch(&device, outlet.feed.gpu());
                 let recorded = run_training(trainer, beginning, outlet, &orders);
+                // The feed ends with it.
+                drop(gpu);
                 // The file is closed: now, and not before, those who wait for the end are told.
                 drop(server);
                 recorded
@@ -301,9 +309,26 @@ struct Outlet {
     progress: Arc<control::Progress>,
     /// Steps that the screen has from the file of a run that was resumed.
     shown: u64,
+    /// How the recording went when the screen was told last, and when that was.
+    told: (Instant, RecorderStats),
     checkpoints: Checkpoints,
     /// The run's, for residuals.
     tolerance: f64,
+}
+
+/// How often the screen is told how the recording goes, at most.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+impl Outlet {
+    /// Tells the screen how the recording goes, if that has changed.
+    fn tell_recorder(&mut self) {
+        let (at, told) = self.told;
+        let stats = self.recorder.stats();
+        if stats != told && at.elapsed() >= TELL_EVERY {
+            self.feed.recorder(stats);
+            self.told = (Instant::now(), stats);
+        }
+    }
 }
 
 impl Sink for Outlet {
@@ -317,12 +342,15 @@ impl Sink for Outlet {
         if record.step >= self.shown {
             self.feed.step(StepSummary::of(&record, self.tolerance));
         }
-        self.recorder.step(record).map_err(|_| SinkClosed)
+        self.recorder.step(record).map_err(|_| SinkClosed)?;
+        self.tell_recorder();
+        Ok(())
     }
 
     fn paused(&mut self, paused: bool) -> Result<(), SinkClosed> {
         self.progress.paused(paused);
         self.feed.paused(paused);
+        self.tell_recorder();
         self.recorder.paused(paused).map_err(|_| SinkClosed)
     }
 

@@ -45,9 +45,12 @@ pub fn options(
     let keys = config.keys.iter();
     let theme = Theme::new(colors, glyphs.unwrap_or(config.glyphs));
     Ok(ScreenOptions {
-        theme: theme.painted(&config.colors),
+        theme: theme
+            .painted(&config.background.colors())
+            .painted(&config.colors),
         keys: KeyMap::of_names(keys.map(|keys| (keys.action.as_str(), &keys.keys[..]))),
         fps,
+        mouse: config.mouse,
         notice: notice(&problems),
     })
 }

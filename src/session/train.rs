@@ -95,8 +95,9 @@ fn train_with(options: &Options, detached: Option<Detached>) -> Result<ExitCode,
         return Err(StoreError::Exists { path: output }.into());
     }
     make_way(&output, force, false)?;
-    if let Some(warning) = store::warning(&output).filter(|_| !watched.quiet) {
-        let _ = writeln!(io::stderr(), "warning: {warning}");
+    let warning = store::warning(&output).map(|warning| format!("warning: {warning}"));
+    if let Some(warning) = warning.as_ref().filter(|_| !watched.quiet) {
+        let _ = writeln!(io::stderr(), "{warning}");
     }
     ignore_file_size_signal()?;
     let Prepared { header, trainer } = prepare(&config)?;
@@ -107,7 +108,8 @@ fn train_with(options: &Options, detached: Option<Detached>) -> Result<ExitCode,
     };
     make_way(&output, force, true)?;
     let recorder = Recorder::spawn(&output, &header, write)?;
-    let app = App::new(header, Origin::Live);
+    let mut app = App::new(header, Origin::Live);
+    app.log.push(&warning.unwrap_or_default());
     let beginning = Beginning::Fresh;
     let outlet = (recorder, config.checkpoint_every);
     Run::spawn(app, trainer, outlet, beginning, &output)?.watch(watched, &output)

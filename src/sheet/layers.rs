@@ -3,6 +3,7 @@
 use super::SheetError;
 use super::overview::NATS;
 use super::source::{Field, Source, number, reals};
+use crate::analysis::scale::format_signed;
 use crate::export::{Axis, Chart, Column, Series, Sheet};
 use crate::record::{LayerSummary, StepSummary};
 
@@ -119,5 +120,26 @@ pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
         errors: Vec::new(),
     };
     let axes = (Axis::new("LCA", NATS), Axis::default(), chart);
-    source.sheet("LCA of the training and the held-out loss", columns, axes)
+    let title = "LCA of the training and the held-out loss";
+    let mut sheet = source.sheet(title, columns, axes)?;
+    let [total, residual] = [
+        sum(source, "lca_test/total")?,
+        sum(source, "lca_test/residual")?,
+    ];
+    let number = |value| format_signed(value, 9).trim_start().to_owned();
+    let (total, residual) = (number(total), number(residual));
+    let note = format!("; held out: ΣLCA {total}, residual {residual} nats");
+    sheet.figure.note.push_str(&note);
+    Ok(sheet)
+}
+
+/// Over the steps, of a dataset with one number a step.
+fn sum(source: &Source, name: &'static str) -> Result<f64, SheetError> {
+    let table = source.reader.table(name)?;
+    let table = table.ok_or_else(|| SheetError::Unknown(format!("this run file has no {name}")))?;
+    let mut sum = 0.0;
+    for block in table.blocks(&source.request.steps) {
+        sum += table.reals(block)?.iter().sum::<f64>();
+    }
+    Ok(sum)
 }

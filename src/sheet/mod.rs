@@ -10,10 +10,12 @@
 mod distribution;
 mod groups;
 mod layers;
+mod moments;
 mod overview;
 mod parameter;
 mod source;
 mod steps;
+mod totals;
 
 use std::fmt;
 use std::ops::Range;
@@ -34,15 +36,18 @@ pub enum View {
     Oscillation,
     Helping,
     HeldOut,
+    Synchronisation,
+    Events,
     Tensors,
     Units,
     Classes,
     Distribution,
+    Parameters,
     Parameter,
 }
 
 impl View {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Overview,
         Self::Decomposition,
         Self::Cumulative,
@@ -51,10 +56,13 @@ impl View {
         Self::Oscillation,
         Self::Helping,
         Self::HeldOut,
+        Self::Synchronisation,
+        Self::Events,
         Self::Tensors,
         Self::Units,
         Self::Classes,
         Self::Distribution,
+        Self::Parameters,
         Self::Parameter,
     ];
 
@@ -82,6 +90,11 @@ impl View {
                 "held-out",
                 "LCA of the training and the held-out loss, by step and layer",
             ),
+            Self::Synchronisation => (
+                "synchronisation",
+                "every layer's deepest moments of learning, and those that are shared",
+            ),
+            Self::Events => ("events", "residuals, spikes, NaN, synchronised steps"),
             Self::Tensors => ("tensors", "every tensor's LCA by step"),
             Self::Units => (
                 "units",
@@ -91,6 +104,10 @@ impl View {
             Self::Distribution => (
                 "distribution",
                 "how often allocations of each size occurred",
+            ),
+            Self::Parameters => (
+                "parameters",
+                "every parameter's total, and how often it helped",
             ),
             Self::Parameter => (
                 "parameter",
@@ -168,6 +185,9 @@ pub fn make(reader: &RunReader, name: &str, request: &Request) -> Result<Sheet, 
         View::Helping => steps::helping(&source),
         View::Layers => layers::totals(&source),
         View::HeldOut => layers::held_out(&source),
+        View::Synchronisation => moments::synchronisation(&source),
+        View::Events => moments::events(&source),
+        View::Parameters => totals::parameters(&source),
         View::Tensors => groups::tensors(&source),
         View::Units => groups::units(&source),
         View::Classes => groups::classes(&source),

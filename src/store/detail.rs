@@ -55,27 +55,7 @@ const WEIGHTS: Table = Table {
     behind: 0,
 };
 
-/// Running totals of some parameters.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ParamSums {
-    /// Σ A, in nats.
-    pub lca_sum: Vec<f64>,
-    /// Steps with A < 0.
-    pub helped: Vec<u32>,
-}
-
-const LCA_SUMS: Table = Table {
-    values: "param/lca_sum",
-    index: "param/step",
-    behind: 0,
-};
-
-const HELPED: Table = Table {
-    values: "param/helped",
-    index: "param/step",
-    behind: 0,
-};
-/// Running totals, after so many steps.
+// Running totals, after so many steps.
 const fn totals(values: &'static str) -> Table {
     Table {
         values,
@@ -140,45 +120,7 @@ impl RunReader {
     /// # Errors
     /// The file cannot be read.
     pub fn snapshot_steps(&self) -> Result<Vec<u64>, StoreError> {
-        self.steps_there(&LCA_SUMS)
-    }
-
-    /// The totals of a range of parameters after `steps` steps, if there is a snapshot then.
-    ///
-    /// # Errors
-    /// There are no such parameters, or the file cannot be read.
-    pub fn snapshot(
-        &self,
-        steps: u64,
-        params: Range<usize>,
-    ) -> Result<Option<ParamSums>, StoreError> {
-        let there = self.header().layout.params();
-        if params.start > params.end || params.end > there {
-            return Err(StoreError::NoParameter {
-                path: self.path.clone(),
-                index: params.start.max(params.end),
-                params: there,
-            });
-        }
-        let lca_sum = self.part_of_row(&LCA_SUMS, steps, &params)?;
-        let helped = self.part_of_row(&HELPED, steps, &params)?;
-        let both = lca_sum.zip(helped);
-        Ok(both.map(|(lca_sum, helped)| ParamSums { lca_sum, helped }))
-    }
-
-    fn part_of_row<T: H5Type>(
-        &self,
-        table: &Table,
-        step: u64,
-        params: &Range<usize>,
-    ) -> Result<Option<Vec<T>>, StoreError> {
-        let Some(rows) = self.committed_rows(table)? else {
-            return Ok(None);
-        };
-        let Ok(row) = rows.steps.binary_search(&step) else {
-            return Ok(None);
-        };
-        rows.read_as(row..row + 1, params).map(Some)
+        self.steps_there(&totals("param/lca_sum"))
     }
 
     /// The steps whose allocations of all parameters are in the file; none without `--record-params`.

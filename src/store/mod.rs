@@ -40,7 +40,7 @@ mod verify;
 mod writer;
 
 pub use compression::{Compression, CompressionError};
-pub use detail::{ParamHistory, ParamRow, ParamRows, ParamSums};
+pub use detail::{ParamHistory, ParamRow, ParamRows};
 pub use disk::{Gone, Limit, Rescue, warning};
 pub use error::StoreError;
 pub use levels::FIRST_LOOK;

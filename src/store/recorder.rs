@@ -5,6 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::resume::{Kept, Resumable};
@@ -36,11 +37,14 @@ enum Message {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueClosed;
 
-/// How the recording went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How the recording goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecorderStats {
     /// Time that the training waited for the disk.
     pub waited: Duration,
+    /// Records that wait to be written, and how many may.
+    pub queued: usize,
+    pub room: usize,
 }
 
 impl Recorder {
@@ -92,8 +96,19 @@ impl Recorder {
         match self.thread.join() {
             Ok(result) => result.map(|()| RecorderStats {
                 waited: self.waited,
+                ..RecorderStats::default()
             }),
             Err(_) => Err(StoreError::RecorderLost),
+        }
+    }
+
+    /// How the recording goes just now.
+    #[must_use]
+    pub fn stats(&self) -> RecorderStats {
+        RecorderStats {
+            waited: self.waited,
+            queued: self.queue.len(),
+            room: self.queue.capacity().unwrap_or(0),
         }
     }
 

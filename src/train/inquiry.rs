@@ -93,7 +93,8 @@ mod tests {
         let (asking, asked) = inquiries();
         let (reply, replies) = bounded(0);
         for _ in 0..2 {
-            let (parameters, reply) = (vec![0..4], reply.clone());
+            let one = 0..4;
+            let (parameters, reply) = (Vec::from([one]), reply.clone());
             asking.send(Inquiry { parameters, reply }).unwrap();
         }
         drop(replies);

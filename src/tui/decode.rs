@@ -67,6 +67,10 @@ fn key(code: KeyCode, modifiers: KeyModifiers) -> Event {
     Event::Key(KeyEvent::new(code, modifiers))
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "one of several that may find nothing"
+)]
 fn plain(code: KeyCode) -> Option<Event> {
     Some(key(code, KeyModifiers::NONE))
 }

@@ -159,6 +159,19 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        help: "list of events, lints and bookmarks; Enter goes there",
+        footer: "",
+        bindings: &[bind("events", Action::Events, &[Char('v')])],
+    },
+    Group {
+        help: "moments of learning by class: the next, the previous",
+        footer: "",
+        bindings: &[
+            bind("next-class", Action::NextClass, &[Char('n')]),
+            bind("previous-class", Action::PreviousClass, &[Char('N')]),
+        ],
+    },
+    Group {
         help: "set or remove a bookmark at the cursor",
         footer: "",
         bindings: &[bind("bookmark", Action::Bookmark, &[Char('m')])],
@@ -370,6 +383,7 @@ pub enum Request {
 }
 
 /// What a key does, given what is being typed or lies over the screen.
+#[must_use]
 pub fn request(keys: &KeyMap, key: KeyEvent, app: &App) -> Option<Request> {
     pressed(keys, key, app.overlay, app.prompt.is_some())
 }
@@ -398,7 +412,8 @@ pub fn pressed(
     }
     let action = match overlay {
         _ if typing => typed(key),
-        Some(Overlay::Help | Overlay::Commands) => help(keys, key),
+        Some(Overlay::Events) => Some(events(keys, key)),
+        Some(Overlay::Help | Overlay::Commands) => Some(help(keys, key)),
         Some(Overlay::AskQuit) => match key.code {
             KeyCode::Char('s' | 'S') => Some(Action::StopAndQuit),
             KeyCode::Char('l' | 'L') => Some(Action::LeaveRunning),
@@ -417,10 +432,18 @@ pub fn pressed(
 }
 
 /// Over the help: what scrolls it, and everything else closes it.
-fn help(keys: &KeyMap, key: KeyEvent) -> Option<Action> {
+fn help(keys: &KeyMap, key: KeyEvent) -> Action {
     match keys.lookup(key) {
-        Some(Action::Select(rows)) => Some(Action::Select(rows)),
-        _ => Some(Action::Dismiss),
+        Some(Action::Select(rows)) => Action::Select(rows),
+        _ => Action::Dismiss,
+    }
+}
+
+/// Over the list of events: what moves in it and goes there, and everything else closes it.
+fn events(keys: &KeyMap, key: KeyEvent) -> Action {
+    match keys.lookup(key) {
+        Some(action @ (Action::Select(_) | Action::Enter)) => action,
+        _ => Action::Dismiss,
     }
 }
 

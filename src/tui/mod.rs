@@ -10,6 +10,7 @@ mod decode;
 mod input;
 mod key_names;
 pub mod keys;
+mod mouse;
 mod outside;
 mod paint;
 mod ramp;
@@ -22,7 +23,7 @@ pub mod widget;
 
 pub use key_names::{ActionNames, actions};
 pub use outside::{Outcome, Outside};
-pub use paint::Paint;
+pub use paint::{Background, Paint};
 pub use run::{Exit, Feeds, ScreenOptions, run};
 pub use terminal::{ignore_no_color, install_panic_hook};
 pub use theme::{ColorLevel, Glyphs, Theme};

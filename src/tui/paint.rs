@@ -1,8 +1,75 @@
 //! The user's colours in place of the theme's.
 
+use std::fmt;
+use std::str::FromStr;
+
 use ratatui::style::{Color, Style};
 
-use super::theme::{ColorLevel, Theme};
+use super::theme::{ColorLevel, Theme, UnknownWord};
+
+/// What the terminal's background is. The theme's own colours read on both kinds; those for one kind
+/// read better on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Background {
+    /// Not known: colours of middle luminance.
+    #[default]
+    Auto,
+    Dark,
+    Light,
+}
+
+impl Background {
+    const ALL: [Self; 3] = [Self::Auto, Self::Dark, Self::Light];
+
+    /// Colours in place of the theme's, in its hues.
+    #[must_use]
+    pub fn colors(self) -> Vec<(Paint, [u8; 3])> {
+        let colors: [[u8; 3]; 8] = match self {
+            Self::Auto => return Vec::new(),
+            Self::Dark => [
+                [0x5f, 0xaf, 0xff],
+                [0xff, 0x87, 0x2f],
+                [0xd7, 0x87, 0xaf],
+                [0x2f, 0xc3, 0xd4],
+                [0xa8, 0xa8, 0xa8],
+                [0xd7, 0xaf, 0x2f],
+                [0xff, 0x6b, 0x6b],
+                [0x3f, 0xc8, 0x9a],
+            ],
+            Self::Light => [
+                [0x00, 0x5f, 0xaf],
+                [0xaf, 0x43, 0x00],
+                [0x8f, 0x3f, 0x6b],
+                [0x00, 0x66, 0x70],
+                [0x5f, 0x5f, 0x5f],
+                [0x7a, 0x58, 0x00],
+                [0xaf, 0x1f, 0x1f],
+                [0x00, 0x66, 0x4a],
+            ],
+        };
+        Paint::ALL.into_iter().zip(colors).collect()
+    }
+}
+
+impl fmt::Display for Background {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Dark => "dark",
+            Self::Light => "light",
+        })
+    }
+}
+
+impl FromStr for Background {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        let mut all = Self::ALL.into_iter();
+        let found = all.find(|background| background.to_string() == word);
+        found.ok_or_else(|| UnknownWord::new(word, "auto, dark, light"))
+    }
+}
 
 /// A colour of the theme that can be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,6 +180,33 @@ mod tests {
         ] {
             assert_eq!(nearest(rgb), index, "{rgb:?}");
         }
+    }
+
+    /// WCAG 2 relative luminance.
+    fn luminance(rgb: [u8; 3]) -> f64 {
+        let [r, g, b] = rgb.map(|byte| {
+            let c = f64::from(byte) / 255.0;
+            if c <= 0.04045 {
+                c / 12.92
+            } else {
+                ((c + 0.055) / 1.055).powf(2.4)
+            }
+        });
+        0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+
+    #[test]
+    fn a_known_background_has_more_contrast() {
+        for (paint, rgb) in Background::Dark.colors() {
+            assert!((luminance(rgb) + 0.05) / 0.05 >= 7.0, "{paint:?} on black");
+        }
+        for (paint, rgb) in Background::Light.colors() {
+            assert!(1.05 / (luminance(rgb) + 0.05) >= 5.5, "{paint:?} on white");
+        }
+        for background in Background::ALL {
+            assert_eq!(background.to_string().parse(), Ok(background));
+        }
+        assert!("grey".parse::<Background>().is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, never, select};
+use crossbeam_channel::{Receiver, bounded, never, select};
 use crossterm::event::Event;
 use crossterm::queue;
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
@@ -15,6 +15,7 @@ use ratatui::layout::Rect;
 use super::clipboard;
 use super::input::{Input, InputThread};
 use super::keys::{self, KeyMap, Request};
+use super::mouse;
 use super::outside::{Outcome, Outside};
 use super::terminal::TerminalGuard;
 use super::theme::Theme;
@@ -30,6 +31,8 @@ pub struct ScreenOptions {
     pub keys: KeyMap,
     /// Frames a second at most, while nobody presses a key.
     pub fps: u32,
+    /// Whether clicks and the wheel do something.
+    pub mouse: bool,
     /// What is to be said when the screen opens; empty for nothing.
     pub notice: String,
 }
@@ -47,6 +50,9 @@ pub enum Exit {
 /// A key is answered at once, but no more often than this.
 const KEY_FRAME: Duration = Duration::from_millis(8);
 
+/// Lines of stray output that may wait for the log.
+const STRAY: usize = 1024;
+
 /// What is shown: a run and, where two are compared, the other one.
 pub struct Feeds<'a> {
     pub first: &'a Feed,
@@ -58,6 +64,7 @@ pub struct Feeds<'a> {
 ///
 /// # Errors
 /// The terminal cannot be drawn on.
+#[expect(clippy::too_many_lines, reason = "one loop over all that can happen")]
 pub fn run(
     feeds: &Feeds,
     app: &mut App,
@@ -65,18 +72,21 @@ pub fn run(
     outside: &mut dyn Outside,
     signals: &Receiver<i32>,
 ) -> io::Result<Exit> {
+    let (said, stray) = bounded(STRAY);
+    let (mut guard, screen) = TerminalGuard::enter(options.mouse, Some(said.clone()))?;
     let feed = feeds.first;
-    let (mut guard, screen) = TerminalGuard::enter()?;
     let input = InputThread::spawn()?;
     let mut terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
     let mut sources = [Source::of(Some(feed)), Source::of(feeds.second)];
     let outcomes = outside.outcomes();
     let mut painter = Painter::new(options.fps);
     let mut wanted = Vec::new();
+    // What is drawn, for the mouse.
+    let mut lines = Vec::new();
     loop {
         if painter.is_due() {
             // A terminal that takes no more is gone; the training is not its business.
-            let Ok(area) = draw(&mut terminal, app, options) else {
+            let Ok(area) = draw(&mut terminal, app, options, &mut lines) else {
                 return Ok(Exit::Hangup);
             };
             painter.drawn();
@@ -98,6 +108,13 @@ pub fn run(
             }
             recv(sources[0].answers) -> answer => {
                 take(app, answer.ok(), &mut sources[0].answers);
+                painter.changed();
+                None
+            }
+            recv(stray) -> line => {
+                for line in line.into_iter().chain(stray.try_iter().take(STRAY)) {
+                    app.log.push(&line);
+                }
                 painter.changed();
                 None
             }
@@ -129,6 +146,9 @@ pub fn run(
                     painter.changed();
                     None
                 }
+                Ok(Input::Event(Event::Mouse(mouse))) => {
+                    mouse::action(&lines, mouse, app).map(Request::Act)
+                }
                 Ok(Input::Event(_)) => None,
                 Ok(Input::Hangup) | Err(_) => return Ok(Exit::Hangup),
             },
@@ -153,7 +173,7 @@ pub fn run(
                 // The whole job, as the terminal itself does it: a program that has started this one
                 // stops too. Where no shell could bring it back, the system ignores the signal.
                 rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
-                let (taken, screen) = TerminalGuard::enter()?;
+                let (taken, screen) = TerminalGuard::enter(options.mouse, Some(said.clone()))?;
                 guard = taken;
                 terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
                 painter.urgent();
@@ -269,12 +289,16 @@ fn draw(
     terminal: &mut Terminal<CrosstermBackend<BufWriter<File>>>,
     app: &App,
     options: &ScreenOptions,
+    lines: &mut Vec<String>,
 ) -> io::Result<Rect> {
     let ScreenOptions { theme, keys, .. } = options;
     queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
     let drawn =
         terminal.draw(|frame| view::draw(frame.area(), frame.buffer_mut(), app, theme, keys))?;
     let area = drawn.area;
+    if options.mouse {
+        *lines = mouse::lines(drawn.buffer);
+    }
     queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
     terminal.backend_mut().flush()?;
     Ok(area)

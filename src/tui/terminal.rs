@@ -1,7 +1,8 @@
 //! Takes the terminal over and gives it back, whatever happens.
 //!
 //! While the screen is up, nothing else may write to the terminal: standard output and standard
-//! error are turned into a pipe whose lines are kept, and printed when the terminal is back.
+//! error are turned into a pipe. Its lines go to the log on the screen at once, and are printed when
+//! the terminal is back.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -9,14 +10,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 use std::thread::{self, JoinHandle};
 
+use crossbeam_channel::Sender;
 use crossterm::cursor::{Hide, Show};
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{ExecutableCommand, execute};
 
+use super::mouse;
+
 /// Lines of stray output that are kept.
 const STRAY_LINES: usize = 1000;
+
+/// Bytes of a line that are kept together; what is longer becomes several lines.
+const LONGEST_LINE: usize = 4096;
 
 /// The real standard output and error, while the screen is up: what the panic hook needs to give
 /// the terminal back.
@@ -25,6 +32,7 @@ static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
 struct Taken {
     stdout: OwnedFd,
     stderr: OwnedFd,
+    mouse: bool,
 }
 
 /// The terminal, taken over until this is dropped.
@@ -33,25 +41,33 @@ pub struct TerminalGuard {
 }
 
 impl TerminalGuard {
-    /// Takes the terminal over. Returns the guard and where to draw.
+    /// Takes the terminal over, and its mouse if that is wanted. Returns the guard and where to draw. Lines that would have been printed
+    /// go to `log` too, as far as it takes them.
     ///
     /// # Errors
     /// There is no terminal, or it refuses.
-    pub fn enter() -> io::Result<(Self, File)> {
+    pub fn enter(mouse: bool, log: Option<Sender<String>>) -> io::Result<(Self, File)> {
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         let stderr = io::stderr().as_fd().try_clone_to_owned()?;
         let mut screen = File::from(stdout.try_clone()?);
         let (read, write) = rustix::pipe::pipe()?;
         let stray = thread::Builder::new()
             .name("stray output".to_owned())
-            .spawn(move || collect(read))?;
-        *lock() = Some(Taken { stdout, stderr });
+            .spawn(move || collect(BufReader::new(File::from(read)), log.as_ref()))?;
+        *lock() = Some(Taken {
+            stdout,
+            stderr,
+            mouse,
+        });
         let guard = Self { stray: Some(stray) };
         rustix::stdio::dup2_stdout(&write)?;
         rustix::stdio::dup2_stderr(&write)?;
         drop(write);
         enable_raw_mode()?;
         execute!(screen, EnterAlternateScreen, Hide)?;
+        if mouse {
+            screen.write_all(mouse::ON)?;
+        }
         Ok((guard, screen))
     }
 }
@@ -76,12 +92,20 @@ fn lock() -> std::sync::MutexGuard<'static, Option<Taken>> {
 
 /// Gives the terminal back, once.
 fn restore() {
-    let Some(Taken { stdout, stderr }) = lock().take() else {
+    let Some(Taken {
+        stdout,
+        stderr,
+        mouse,
+    }) = lock().take()
+    else {
         return;
     };
     let _ = io::stdout().flush();
     let _ = disable_raw_mode();
     let mut screen = File::from(stdout);
+    if mouse {
+        let _ = screen.write_all(mouse::OFF);
+    }
     let _ = screen.execute(Show);
     let _ = screen.execute(LeaveAlternateScreen);
     let _ = rustix::stdio::dup2_stdout(&screen);
@@ -106,13 +130,70 @@ pub fn ignore_no_color() {
     crossterm::style::force_color_output(true);
 }
 
-fn collect(pipe: OwnedFd) -> Vec<String> {
+/// Keeps lines until nobody writes any more, and passes each on.
+fn collect(mut from: impl BufRead, log: Option<&Sender<String>>) -> Vec<String> {
     let mut lines = Vec::new();
-    for line in BufReader::new(File::from(pipe)).split(b'\n') {
-        let Ok(line) = line else { break };
+    while let Some(line) = next_line(&mut from) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        // A screen that is busy with other things need not have them all.
+        let _ = log.map(|log| log.try_send(line.clone()));
         if lines.len() < STRAY_LINES {
-            lines.push(String::from_utf8_lossy(&line).into_owned());
+            lines.push(line);
         }
     }
     lines
+}
+
+/// The next line without its end, or as much of it as may be kept together; none at the end.
+fn next_line(from: &mut impl BufRead) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    loop {
+        let there = match from.fill_buf() {
+            Ok(there) => there,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => &[],
+        };
+        if there.is_empty() {
+            return (!line.is_empty()).then_some(line);
+        }
+        let room = &there[..there.len().min(LONGEST_LINE - line.len())];
+        let end = room.iter().position(|&byte| byte == b'\n');
+        let taken = end.unwrap_or(room.len());
+        line.extend_from_slice(&room[..taken]);
+        from.consume(taken + usize::from(end.is_some()));
+        if end.is_some() || line.len() == LONGEST_LINE {
+            return Some(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use crossbeam_channel::bounded;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_passed_on_and_kept_and_long_ones_are_cut() {
+        let long = "x".repeat(LONGEST_LINE + 3);
+        let text = [b"a\n\n", long.as_bytes(), b"\nb\xff\nend"].concat();
+        let (log, logged) = bounded(100);
+        // A small buffer: a line comes in pieces.
+        let from = BufReader::with_capacity(7, Cursor::new(text));
+        let kept = collect(from, Some(&log));
+        let expected = ["a", "", &long[..LONGEST_LINE], "xxx", "b\u{fffd}", "end"];
+        assert_eq!(kept, expected);
+        assert_eq!(logged.try_iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_log_that_takes_no_more_loses_nothing_that_is_printed() {
+        let (log, logged) = bounded(1);
+        let kept = collect(Cursor::new("1\n2\n3\n"), Some(&log));
+        assert_eq!(kept, ["1", "2", "3"]);
+        assert_eq!(logged.try_iter().count(), 1);
+        assert_eq!(collect(Cursor::new(""), None), [""; 0]);
+    }
 }

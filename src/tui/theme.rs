@@ -19,6 +19,15 @@ pub struct UnknownWord {
     offered: &'static str,
 }
 
+impl UnknownWord {
+    pub(super) fn new(given: &str, offered: &'static str) -> Self {
+        Self {
+            given: given.to_owned(),
+            offered,
+        }
+    }
+}
+
 /// What charts are drawn with, best first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Glyphs {

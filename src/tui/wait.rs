@@ -49,7 +49,7 @@ pub fn wait<T>(
         },
         default(SOON) => {}
     }
-    let (_guard, screen) = TerminalGuard::enter()?;
+    let (_guard, screen) = TerminalGuard::enter(false, None)?;
     let input = InputThread::spawn()?;
     let mut terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
     loop {

@@ -24,7 +24,7 @@ use etcetera::{BaseStrategy, choose_base_strategy};
 
 use super::ColorChoice;
 use crate::key_name::KeyName;
-use crate::tui::{Glyphs, Paint};
+use crate::tui::{Background, Glyphs, Paint};
 
 pub use read::{parse, read};
 pub use template::template;
@@ -48,6 +48,9 @@ pub struct UserConfig {
     pub color: ColorChoice,
     pub glyphs: Glyphs,
     pub fps: u32,
+    pub background: Background,
+    /// Whether the terminal sends clicks and the wheel; its own selection needs Shift then.
+    pub mouse: bool,
     /// Red, green and blue in place of the theme's own.
     pub colors: Vec<(Paint, [u8; 3])>,
     /// All actions; no key is in two of them unless the defaults have it so.
@@ -62,6 +65,8 @@ impl UserConfig {
             color: ColorChoice::Auto,
             glyphs: Glyphs::default(),
             fps: 15,
+            background: Background::Auto,
+            mouse: false,
             colors: Vec::new(),
             keys: actions.to_vec(),
         }

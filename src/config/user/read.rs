@@ -58,13 +58,21 @@ pub fn parse(text: &str, path: &Path, actions: &[ActionKeys]) -> (UserConfig, Ve
     let mut config = UserConfig::new(actions);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        reader.problem(error.span(), format!("{}", error.message()));
+        reader.problem(error.span(), error.message().to_owned());
     }
     for (key, value) in table.get_ref() {
         match key.get_ref().as_ref() {
             "color" => reader.word(key, value, &mut config.color),
             "glyphs" => reader.word(key, value, &mut config.glyphs),
             "fps" => reader.fps(value, &mut config.fps),
+            "background" => reader.word(key, value, &mut config.background),
+            "mouse" => match value.get_ref() {
+                DeValue::Boolean(on) => config.mouse = *on,
+                other => {
+                    let what = format!("mouse must be true or false, not {}", kind(other));
+                    reader.problem(Some(value.span()), what);
+                }
+            },
             "colors" => reader.colors(value, &mut config),
             "keys" => match value.get_ref() {
                 DeValue::Table(table) => keys::apply(&mut reader, table, &mut config.keys),
@@ -74,7 +82,15 @@ pub fn parse(text: &str, path: &Path, actions: &[ActionKeys]) -> (UserConfig, Ve
                 ),
             },
             other => {
-                let known = ["color", "glyphs", "fps", "colors", "keys"];
+                let known = [
+                    "color",
+                    "glyphs",
+                    "fps",
+                    "background",
+                    "mouse",
+                    "colors",
+                    "keys",
+                ];
                 let near = suggestion(other, known);
                 reader.problem(Some(key.span()), format!("unknown key `{other}`{near}"));
             }

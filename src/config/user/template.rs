@@ -26,6 +26,13 @@ pub fn template(actions: &[ActionKeys]) -> String {
     let (least, most) = (FPS.start(), FPS.end());
     line(format!("# Frames a second at most, {least} to {most}"));
     line(format!("fps = {}", defaults.fps));
+    line(
+        "# What the terminal\'s background is: auto (colors that read on both), dark or light"
+            .to_owned(),
+    );
+    line(format!("background = \"{}\"", defaults.background));
+    line("# Whether clicks and the wheel do something: selecting text with the mouse needs Shift then".to_owned());
+    line(format!("mouse = {}", defaults.mouse));
     line(String::new());
     line(
         "# Colors in place of the theme's, where the terminal has 256 or more, for example"

@@ -45,6 +45,8 @@ fn the_printed_file_says_the_defaults() {
         "color = \"auto\"",
         "glyphs = \"braille\"",
         "fps = 15",
+        "background = \"auto\"",
+        "mouse = false",
         "zoom-in ",
     ] {
         assert!(
@@ -201,4 +203,14 @@ proptest! {
         prop_assert!(problems.iter().all(|problem| problem.starts_with("c.toml:")));
         prop_assert!(!problems.is_empty());
     }
+}
+
+#[test]
+fn background_and_mouse_are_choices() {
+    let (config, problems) = parsed("background = \"light\"\nmouse = true\n");
+    assert_eq!(problems, [""; 0]);
+    assert_eq!((config.background, config.mouse), (Background::Light, true));
+    let (config, problems) = parsed("background = \"grey\"\nmouse = 1\n");
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert_eq!((config.background, config.mouse), (Background::Auto, false));
 }

@@ -71,7 +71,7 @@ pub fn draw(figure: &Figure, font: &Font, rows: &Rows) -> Scene {
         }
     }
     for (index, ends) in whiskers.iter().enumerate() {
-        let y = plot.y + group * count(index) + (GAP + BAR) / 2.0 - 1.0;
+        let y = plot.y + group * count(index) + f64::midpoint(GAP, BAR) - 1.0;
         if let (Some(left), Some(right)) = (x(ends[0]), x(ends[1])) {
             let cap = |at: f64| vec![(at, y - 3.0), (at, y + 3.0)];
             frame.scene.shapes.push(Shape::Line {

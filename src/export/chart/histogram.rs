@@ -1,4 +1,5 @@
-//! Counts between edges. Bins of negative values are blue, of positive ones orange. The outermost bins
+//! Counts between edges. Where there are negative values, their bins are blue, and those of positive ones
+//! orange. The outermost bins
 //! may reach to infinity: they are drawn up to twice their inner edge.
 
 use super::frame::{Frame, Room};
@@ -35,6 +36,7 @@ pub fn draw(figure: &Figure, font: &Font, edges: &[f64], counts: &[f64]) -> Scen
     frame.axis_along(&along, &figure.x.title());
     frame.axis_up(&up, &figure.y.title());
     let plot = frame.plot;
+    let signed = edges.iter().any(|edge| *edge < 0.0);
     let mut anything = false;
     for (pair, &count) in edges.windows(2).zip(counts) {
         let ends = [along.place(pair[0]), along.place(pair[1]), up.place(count)];
@@ -51,8 +53,11 @@ pub fn draw(figure: &Figure, font: &Font, edges: &[f64], counts: &[f64]) -> Scen
             width: (right - left) * plot.width,
             height: top * plot.height,
         };
-        let middle = f64::midpoint(pair[0], pair[1]);
-        frame.scene.fill(rect, color::of_sign(middle));
+        let color = match signed {
+            true => color::of_sign(f64::midpoint(pair[0], pair[1])),
+            false => color::series(0, 1),
+        };
+        frame.scene.fill(rect, color);
     }
     if !anything {
         frame.nothing();

@@ -82,9 +82,9 @@ fn drawn(chart: Chart) -> Scene {
     draw(&figure(chart)).unwrap()
 }
 
-fn texts(scene: &Scene) -> Vec<&str> {
-    let text = |shape| match shape {
-        &Shape::Text(ref text) => Some(text.text.as_str()),
+fn texts<'a>(scene: &'a Scene) -> Vec<&'a str> {
+    let text = |shape: &'a Shape| match shape {
+        Shape::Text(text) => Some(text.text.as_str()),
         _ => None,
     };
     scene.shapes.iter().filter_map(text).collect()

@@ -73,13 +73,18 @@ pub fn draw(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buf
     let Some(name) = app.header.classes.get(app.class) else {
         return;
     };
+    // A digit alone would say little.
+    let name = match name.parse::<u64>() {
+        Ok(_) => format!("class {name}"),
+        Err(_) => name.clone(),
+    };
     let [left, right] = halves(area, app);
-    loss(left, name, view, app, theme, buf);
-    layers(right, name, view, app, theme, buf);
+    loss(left, &name, view, app, theme, buf);
+    layers(right, &name, view, app, theme, buf);
 }
 
 /// What is known of a topic about the window, or why nothing is.
-fn known<'a>(app: &'a App, topic: Topic) -> Result<&'a Binned, &'a str> {
+fn known(app: &App, topic: Topic) -> Result<&Binned, &str> {
     match app.desk.answer(&app.about_window(topic, 1)) {
         Some((_, Answer::Binned(binned))) => Ok(binned),
         Some((_, Answer::Unknown(why))) => Err(why),
@@ -186,16 +191,10 @@ fn layers(area: Rect, name: &str, view: &View<'_>, app: &App, theme: &Theme, buf
         })
         .collect();
     let domain = Domain::of(ends(&curves).chain([0.0]));
-    let largest = domain.min().abs().max(domain.max().abs());
     let chart = LineChart {
         theme,
         series: &series,
-        scale: match app.log_scale {
-            true => Scale::SymLog {
-                linear: largest / 100.0,
-            },
-            false => Scale::Linear,
-        },
+        scale: Scale::Linear,
         domain,
         unit: "nats",
         steps: binned.steps(),

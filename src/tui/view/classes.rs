@@ -14,7 +14,7 @@
 //!
 //! A cell's colour is that of its size; both tables have scales of their own. Where the layers' numbers
 //! have no room, there is a heat map of all and the numbers of the selected class beside it. Allocations
-//! by class are of (n_c/N)·L_c, so that they add up; the curve is L_c itself.
+//! by class are of `(n_c/N)·L_c`, so that they add up; the curve is `L_c` itself.
 
 use std::ops::Range;
 
@@ -200,7 +200,7 @@ impl Table<'_> {
     }
 
     /// The largest magnitude of a cell.
-    fn largest(&self, sums: &Sums<'_>, listed: &[usize]) -> f64 {
+    fn largest(sums: &Sums<'_>, listed: &[usize]) -> f64 {
         let cells = (0..sums.classes).flat_map(|c| listed.iter().map(move |&l| sums.get(c, l)));
         let finite = cells.filter(|value| value.is_finite());
         finite.fold(0.0, |max, value| max.max(value.abs()))
@@ -216,7 +216,7 @@ impl Table<'_> {
     }
 
     fn sheet(&self, sums: &Sums<'_>, listed: &[usize], _: u16) -> Sheet<'_> {
-        let max = self.largest(sums, listed);
+        let max = Self::largest(sums, listed);
         let scale = self.scale(max);
         let cell = |value: f64| {
             let unit = scale.to_signed_unit(max, value).unwrap_or(f64::NAN);
@@ -226,7 +226,7 @@ impl Table<'_> {
             )
         };
         let names = listed.iter().map(|&l| self.layer_name(l));
-        let columns = std::iter::once("all layers".to_owned()).chain(names);
+        let columns = std::iter::once("all".to_owned()).chain(names);
         let room = usize::from(NUMBER) - 1;
         let row = |class: usize| Row {
             mark: None,
@@ -337,7 +337,7 @@ impl Table<'_> {
         let values: Vec<f64> = (0..sums.classes)
             .flat_map(|class| listed.iter().map(move |&layer| sums.get(class, layer)))
             .collect();
-        let max = self.largest(sums, listed);
+        let max = Self::largest(sums, listed);
         let lines = heat_map::plot_area(area, LEFT_AXIS).height;
         let map = HeatMap {
             theme: self.theme,

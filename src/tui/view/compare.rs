@@ -485,3 +485,103 @@ impl<'a> Table<'a> {
         Span::styled(text, style).render(Rect { width, ..cell }, buf);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{any_glyphs, app, odd_allocations, row, text, theme};
+    use super::*;
+    use crate::app::Action;
+    use crate::tui::theme::{ColorLevel, Glyphs};
+    use proptest::prelude::*;
+
+    fn compared(first: App, second: App) -> App {
+        let mut app = first;
+        app.compare_with(Other {
+            app: second,
+            names: ["a.h5", "b.h5"].map(str::to_owned),
+        });
+        app
+    }
+
+    #[test]
+    fn the_difference_closes_over_the_steps_that_both_have() {
+        let one: Vec<f64> = (0..100).map(|t| -0.02 / f64::from(t + 1)).collect();
+        let two: Vec<f64> = (0..60).map(|t| -0.03 / f64::from(t + 1)).collect();
+        // Layers contribute a, −a/2 and a: 1.5 a in total; the residual is 1e-4 a step in both.
+        let sum = |list: &[f64]| 1.5 * list.iter().sum::<f64>();
+        let (a, b) = (sum(&one[..60]), sum(&two));
+        let mut app = compared(app(3, &one), app(3, &two));
+        app.act(Action::Move(-60));
+        for (width, height) in [(80, 24), (120, 40)] {
+            let screen = text(&app, width, height, &theme());
+            let numbers = |name: &str| -> Vec<f64> {
+                let words = row(&screen, name);
+                words.iter().filter_map(|word| word.parse().ok()).collect()
+            };
+            let close = |a: f64, b: f64| (a - b).abs() <= 6e-3 * b.abs() + 1e-9;
+            let lca = numbers("sum LCA");
+            let whole = b - sum(&one);
+            let at = 1.5 * (two[39] - one[39]);
+            for (number, expected) in lca.iter().zip([a, b, b - a, at, whole]) {
+                assert!(close(*number, expected), "{number} {expected}\n{screen}");
+            }
+            assert_eq!(lca.len(), 5, "{screen}");
+            let change = numbers("Δloss");
+            assert!(close(change[0], a + 60.0 * 1e-4), "{screen}");
+            assert!(close(change[2], b - a), "{screen}");
+            let residual = numbers("residual");
+            assert!(close(residual[0], 60.0 * 1e-4), "{screen}");
+            assert!(screen.contains("step 39"), "{screen}");
+            assert!(
+                screen.contains("B-A over steps 0-59") || width < 100,
+                "{screen}"
+            );
+        }
+        let screen = text(&app, 200, 60, &theme());
+        assert!(
+            screen.contains("A whole") && screen.contains("B cursor"),
+            "{screen}"
+        );
+        app.act(Action::Back);
+        let screen = text(&app, 80, 24, &theme());
+        assert!(!screen.contains("B-A"), "back to one run: {screen}");
+    }
+
+    #[test]
+    fn other_layers_and_the_same_run_are_said() {
+        let same = compared(app(2, &[-0.1, -0.2]), app(2, &[-0.1, -0.2]));
+        let screen = text(&same, 120, 30, &theme());
+        assert!(screen.contains("the same run twice"), "{screen}");
+        let more = compared(app(3, &[-0.1]), app(2, &[-0.1, -0.2]));
+        let screen = text(&more, 120, 30, &theme());
+        assert!(screen.contains("only in A"), "{screen}");
+        let fewer = compared(app(2, &[-0.1]), app(3, &[]));
+        let screen = text(&fewer, 120, 30, &theme());
+        assert!(screen.contains("only in B"), "{screen}");
+        assert!(screen.contains("no steps in common"), "{screen}");
+        let ascii = Theme::new(ColorLevel::None, Glyphs::Ascii);
+        assert!(text(&more, 120, 30, &ascii).is_ascii());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn nothing_panics(
+            width in 1u16..260,
+            height in 1u16..90,
+            layers in (0usize..9, 0usize..9),
+            one in odd_allocations(),
+            two in odd_allocations(),
+            glyphs in any_glyphs(),
+            moves in prop::collection::vec(-60i64..60, 0..4),
+        ) {
+            let mut app = compared(app(layers.0, &one), app(layers.1, &two));
+            for steps in moves {
+                app.act(Action::Move(steps));
+                app.act(Action::ZoomIn);
+                app.act(Action::Select(steps));
+            }
+            text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));
+        }
+    }
+}

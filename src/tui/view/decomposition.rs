@@ -13,7 +13,8 @@
 //!
 //! The stacks are of exact sums, and stand beside the actual change of the loss. Of more than eight layers
 //! the seven that did most in the window have colours of their own, the selected one among them, and
-//! the others are one part, so that the stacks still add up. The heat map has them all.
+//! the others are one part, so that the stacks still add up. The heat map has them all. Stacks and running
+//! sums are linear whatever `g` says: lengths of logarithms do not add up.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -212,7 +213,7 @@ impl Decomposition<'_> {
         let chart = LineChart {
             theme: self.theme,
             series: &series,
-            scale: self.scale(domain.min().abs().max(domain.max().abs())),
+            scale: Scale::Linear,
             domain,
             unit: "nats",
             steps: self.view.window.steps(),

@@ -106,9 +106,9 @@ fn useful(word: &str, app: &App) -> bool {
             !matches!(app.depth, Depth::Unit { .. } | Depth::Parameter { .. })
                 && app.screen != Screen::Run
         }
-        "event" => !app.bookmarks.is_empty(),
+        "event" => !app.marks().is_empty(),
         "into, back" => comparing || app.depth != Depth::Network || app.screen != Screen::Run,
-        "chart" | "scale" => comparing || app.screen != Screen::Run,
+        "scale" => comparing || app.screen != Screen::Run,
         _ => true,
     }
 }
@@ -139,4 +139,40 @@ fn hints(app: &App, theme: &Theme, keys: &KeyMap, width: u16) -> Line<'static> {
         spans.extend([label, word, Span::raw("  ")]);
     }
     Line::from(spans)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::record::RunHeader;
+    use crate::tui::theme::ColorLevel;
+
+    #[test]
+    fn only_whole_hints_are_shown_and_help_comes_first() {
+        let app = App::new(Arc::new(RunHeader::default()), Origin::Replay);
+        for glyphs in [Glyphs::Braille, Glyphs::Ascii] {
+            let theme = Theme::new(ColorLevel::None, glyphs);
+            let keys = KeyMap::default();
+            for width in [60, 80, 120, 200] {
+                let line = hints(&app, &theme, &keys, width);
+                let text = line.to_string();
+                assert!(line.width() <= usize::from(width) + 2, "{text}");
+                assert!(text.starts_with(" ? help  q quit"), "{text}");
+                assert!(!text.contains("pause"), "nobody is training: {text}");
+                assert!(text.contains("play") || width < 80, "{text}");
+                // Every word is a whole one.
+                let words = GROUPS.iter().map(|group| group.footer);
+                let words: Vec<&str> = words.chain(["play"]).collect();
+                let hints = text.trim().split("  ");
+                for hint in hints.filter(|hint| !hint.is_empty()) {
+                    assert!(
+                        words.iter().any(|word| hint.ends_with(word)),
+                        "{hint}: {text}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -138,6 +138,9 @@ fn sheet<'a>(view: &View<'_>, listed: &[usize], app: &App, theme: &'a Theme) -> 
     }
 }
 
+/// The three cells of a range of steps, from the steps and the answer about them.
+type Pair<'a> = &'a dyn Fn(&Stretch<'_>, Option<&HeldOut>) -> [(String, Style); 3];
+
 /// Where the held-out loss has not been read yet, its rows are dashes.
 fn closing(
     app: &App,
@@ -146,19 +149,18 @@ fn closing(
     answers: &[Option<&HeldOut>; 3],
 ) -> Vec<Row> {
     let layers = app.header.layout.layers.len();
-    let row =
-        |name: &str, pair: &dyn Fn(&Stretch<'_>, Option<&HeldOut>) -> [(String, Style); 3]| {
-            let blank = || (String::new(), Style::default());
-            let [at, window, all] = [0, 1, 2].map(|range| pair(ranges[range], answers[range]));
-            let [at_train, at_held_out, _] = at;
-            let cells = [at_train, at_held_out].into_iter().chain(window);
-            Row {
-                mark: Some((' ', Style::default())),
-                name: name.to_owned(),
-                style: theme.header,
-                cells: cells.chain([blank(), blank()]).chain(all).collect(),
-            }
-        };
+    let row = |name: &str, pair: Pair<'_>| {
+        let blank = || (String::new(), Style::default());
+        let [at, window, all] = [0, 1, 2].map(|range| pair(ranges[range], answers[range]));
+        let [at_train, at_held_out, _] = at;
+        let cells = [at_train, at_held_out].into_iter().chain(window);
+        Row {
+            mark: Some((' ', Style::default())),
+            name: name.to_owned(),
+            style: theme.header,
+            cells: cells.chain([blank(), blank()]).chain(all).collect(),
+        }
+    };
     let plain = |value: f64| (number(value, theme), Style::default());
     vec![
         row("sum LCA", &|steps, _| {
@@ -216,7 +218,6 @@ fn curves(view: &View<'_>, area: Rect, app: &App, theme: &Theme, buf: &mut Buffe
     let train = running.sums(|entry| entry.layer_sums(app.layer).lca);
     let held_out = running.sums(|entry| entry.held_out_lca(app.layer));
     let domain = Domain::of(ends([&train, &held_out]).chain([0.0]));
-    let largest = domain.min().abs().max(domain.max().abs());
     let curve = |name, style, mark, extents| Series {
         name,
         pen: Pen { style, mark },
@@ -229,12 +230,7 @@ fn curves(view: &View<'_>, area: Rect, app: &App, theme: &Theme, buf: &mut Buffe
     let chart = LineChart {
         theme,
         series: &series,
-        scale: match app.log_scale {
-            true => Scale::SymLog {
-                linear: largest / 100.0,
-            },
-            false => Scale::Linear,
-        },
+        scale: Scale::Linear,
         domain,
         unit: "nats",
         steps: view.window.steps(),

@@ -21,7 +21,7 @@ use super::sheet::{NUMBER, nats, number, residual_style};
 use super::words::{self, either, elided, every, percent, width_of};
 use crate::analysis::bins::Extent;
 use crate::analysis::scale::Scale;
-use crate::app::{App, GroupSums, Stretch};
+use crate::app::{App, GroupSums, Sort, Stretch};
 use crate::tui::theme::Theme;
 use crate::tui::widget::SignedBars;
 
@@ -58,12 +58,15 @@ struct Columns {
     /// Only where there is room.
     hurt: Rect,
     flips: Rect,
+    /// Only where there is much room.
+    gradient: Rect,
 }
 
 impl Columns {
     fn new(area: Rect, longest_name: u16) -> Self {
         let hurt = if area.width >= 100 { SMALL } else { 0 };
-        let numbers = 3 * NUMBER + 3 * SMALL + hurt;
+        let gradient = if area.width >= 120 { SMALL } else { 0 };
+        let numbers = 3 * NUMBER + 3 * SMALL + hurt + gradient;
         let spare = area.width.saturating_sub(numbers + 3);
         let name = longest_name.clamp(8, (area.width / 4).max(8)).min(spare);
         let bars = spare - name;
@@ -83,6 +86,7 @@ impl Columns {
             help: next(SMALL),
             hurt: next(hurt),
             flips: next(SMALL),
+            gradient: next(gradient),
         }
     }
 }
@@ -200,6 +204,13 @@ impl<'a> Table<'a> {
         };
         let window = format!("window{}", exact(&self.window, view.visible(end)));
         let all = format!("all{}", exact(&self.all, 0..view.shown(end)));
+        // What the list is sorted by.
+        let sorted = match self.app.sort {
+            Sort::Order => Rect::ZERO,
+            Sort::Helps | Sort::Hurts | Sort::Size => columns.window,
+            Sort::HelpShare => columns.help,
+            Sort::Oscillation => columns.flips,
+        };
         for (column, title) in [
             (columns.cursor, cursor.as_str()),
             (columns.window, window.as_str()),
@@ -208,8 +219,15 @@ impl<'a> Table<'a> {
             (columns.help, "help"),
             (columns.hurt, "hurt"),
             (columns.flips, "every"),
+            (columns.gradient, "grad"),
         ] {
-            self.right(buf, area.y, column, title, theme.header);
+            match column == sorted {
+                true => {
+                    let title = format!("{}{title}", either(theme, "▾", "v"));
+                    self.right(buf, area.y, column, &title, theme.accent);
+                }
+                false => self.right(buf, area.y, column, title, theme.header),
+            }
         }
     }
 
@@ -258,6 +276,10 @@ impl<'a> Table<'a> {
             false => Style::default(),
         };
         self.left(buf, y, self.columns.name, &name, style);
+        if layer == self.app.layer {
+            let mark = either(self.theme, "▸", ">");
+            buf.set_string(self.area.x, y, mark, self.theme.accent);
+        }
         self.draw_numbers(buf, y, |steps| steps.layer_sums(layer));
         let share = self.all.layer_sums(layer).lca / self.all.total_sums().lca;
         self.right(
@@ -281,6 +303,8 @@ impl<'a> Table<'a> {
         let hurt = percent(window.hurt_share());
         self.right(buf, y, self.columns.hurt, &hurt, Style::default());
         self.right(buf, y, self.columns.flips, &flips, Style::default());
+        let gradient = every(window.steps_per_gradient_flip());
+        self.right(buf, y, self.columns.gradient, &gradient, Style::default());
     }
 
     /// The sum of all layers, the actual change of the loss, and what lies between them.

@@ -1,13 +1,17 @@
-//! The loss over the steps in view: training and held-out.
+//! The loss over the steps in view: training and held-out, and below it the marked steps.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::Widget;
 
+use super::marks;
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::App;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{LineChart, Pen, Series};
+
+/// Rows that a chart has at least for a row of marks below it.
+const LEAST_WITH_MARKS: u16 = 8;
 
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let end = app.timeline.end();
@@ -15,6 +19,13 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     if stretch.is_empty() || area.is_empty() {
         return;
     }
+    let marks = app.marks();
+    // Once there are marks, they have a row of their own where there is room.
+    let row = u16::from(!marks.is_empty() && area.height >= LEAST_WITH_MARKS);
+    let area = Rect {
+        height: area.height - row,
+        ..area
+    };
     let columns = LineChart::plot_columns(area, theme.glyphs);
     let places = stretch.columns(columns);
     let (train, test) = (places.train_loss(), places.test_loss());
@@ -53,4 +64,9 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         cursor: cursor.and_then(|step| stretch.column_of(step, columns)),
     };
     chart.render(area, buf);
+    if row > 0 {
+        let across = usize::from(theme.glyphs.dots_per_cell().0);
+        let cell = |step| Some(stretch.column_of(step, columns)? / across);
+        marks::row(area, &marks, theme, cell, buf);
+    }
 }

@@ -9,18 +9,24 @@ mod distribution;
 mod distribution_numbers;
 #[cfg(test)]
 mod drill_tests;
+mod events;
+mod facts;
 mod footer;
 mod held_out;
 mod help;
 mod layer;
 mod layers;
 mod loss;
+mod marks;
+mod oscillation;
 mod overview;
 mod parameter;
 mod question;
+mod run;
 mod sheet;
 mod spread;
 mod status;
+mod synchronisation;
 mod tabs;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -34,7 +40,7 @@ use ratatui::layout::Rect;
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::keys::KeyMap;
-use super::theme::Theme;
+use super::theme::{Glyphs, Theme};
 use crate::app::{App, Depth, Overlay, Screen};
 use crate::query::Query;
 
@@ -61,6 +67,18 @@ fn view_of(app: &App) -> View {
             draw: decomposition::draw,
             wants: nothing,
         },
+        (Depth::Network, Screen::Oscillation) => View {
+            draw: oscillation::draw,
+            wants: oscillation::wants,
+        },
+        (Depth::Network, Screen::Synchronisation) => View {
+            draw: synchronisation::draw,
+            wants: synchronisation::wants,
+        },
+        (Depth::Network, Screen::Run) => View {
+            draw: run::draw,
+            wants: run::wants,
+        },
         (Depth::Layer(_), _) => View {
             draw: layer::draw,
             wants: layer::wants,
@@ -85,10 +103,7 @@ fn view_of(app: &App) -> View {
             draw: held_out::draw,
             wants: held_out::wants,
         },
-        (
-            Depth::Network,
-            Screen::Overview | Screen::Oscillation | Screen::Synchronisation | Screen::Run,
-        ) => View {
+        (Depth::Network, Screen::Overview) => View {
             draw: overview::draw,
             wants: nothing,
         },
@@ -118,7 +133,10 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
         return Vec::new();
     }
     let [_, _, screen, _] = parts(area, app);
-    (view_of(app).wants)(screen, app, theme)
+    let mut wanted = (view_of(app).wants)(screen, app, theme);
+    // Keys go from event to event on every screen.
+    wanted.push(app.about_events());
+    wanted
 }
 
 /// Draws everything.
@@ -141,9 +159,19 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     footer::draw(footer, buf, app, theme, keys);
     match app.overlay {
         Some(Overlay::Help) => help::draw(area, buf, app, theme, keys),
+        Some(Overlay::Events) => events::draw(area, buf, app, theme),
         Some(Overlay::Commands) => help::draw_commands(area, buf, app, theme),
         Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
         None => {}
+    }
+    if theme.glyphs == Glyphs::Ascii {
+        // What numbers that are none are written as.
+        let cells = area.positions();
+        for position in cells {
+            if let Some(cell) = buf.cell_mut(position).filter(|cell| cell.symbol() == "–") {
+                cell.set_symbol("-");
+            }
+        }
     }
 }
 
@@ -157,7 +185,7 @@ mod tests {
     use crate::app::Action;
     use crate::feed::{FeedEvent, Origin};
     use crate::record::Status;
-    use crate::tui::theme::{ColorLevel, Glyphs};
+    use crate::tui::theme::ColorLevel;
     use testing::{any_glyphs, app, app_of, header, odd_allocations, row, text, theme};
 
     #[test]
@@ -248,8 +276,10 @@ mod tests {
         app.act(Action::Help);
         let mut screen = text(&app, 80, 24, &theme());
         assert!(screen.contains("more below"), "{screen}");
-        app.act(Action::Select(100));
-        screen += &text(&app, 80, 24, &theme());
+        for rows in [8, 8, 8, 100] {
+            app.act(Action::Select(rows));
+            screen += &text(&app, 80, 24, &theme());
+        }
         for group in crate::tui::keys::GROUPS {
             assert!(screen.contains(group.help), "{}\n{screen}", group.help);
         }

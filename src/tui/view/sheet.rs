@@ -67,7 +67,8 @@ impl Sheet<'_> {
         }
         let names = self.rows.iter().chain(&self.closing);
         let longest = names.map(|row| Span::raw(&row.name).width()).max();
-        let longest = u16::try_from(longest.unwrap_or(0)).unwrap_or(u16::MAX);
+        let longest = longest.unwrap_or(0).max(Span::raw(self.title).width());
+        let longest = u16::try_from(longest).unwrap_or(u16::MAX);
         // Columns go before names are cut to less than eight letters.
         let mut count = self.columns.len();
         let wide = |count: usize| {

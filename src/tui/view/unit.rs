@@ -44,6 +44,7 @@ pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
 }
 
 /// What a unit's screen shows.
+#[expect(clippy::struct_field_names, reason = "its place in its layer")]
 struct Unit<'a> {
     app: &'a App,
     theme: &'a Theme,

@@ -68,7 +68,7 @@ impl Histogram<'_> {
         match width.checked_div(count) {
             Some(0) => bins::indices_at(cell, count, width),
             Some(each) if cell / each < count => cell / each..cell / each + 1,
-            _ => 0..0,
+            Some(_) | None => 0..0,
         }
     }
 

@@ -60,7 +60,7 @@ pub struct Run {
     pub class_loss: Vec<Vec<f64>>,
     pub reader: RunReader,
     analyst: Analyst,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Numbers that look like noise, between −1 and 1, the same for the same places.
@@ -107,7 +107,7 @@ impl Run {
         let path = folder.path().join("run.h5");
         let header = header(shape);
         let params = header.layout.params();
-        let size = |p: usize| 1e-3 * 2_f64.powi(-(p as i32 % 7));
+        let size = |p: usize| 1e-3 * [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015_625][p % 7];
         let lca = (0..shape.steps as usize).map(|t| {
             let a = |p: usize| f64::from((size(p) * (noise([t, p, 0]) - 0.05)) as f32);
             (0..params).map(a).collect()
@@ -160,8 +160,13 @@ impl Run {
             class_loss,
             reader,
             analyst: Analyst::new(),
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Its file.
+    pub fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("run.h5")
     }
 
     pub fn act(&mut self, actions: &[Action]) {

@@ -1,0 +1,159 @@
+//! What is found in single steps: moments of learning, which layers share, and events.
+
+use std::collections::BTreeMap;
+
+use super::SheetError;
+use super::overview::NATS;
+use super::source::Source;
+use crate::analysis::events::{Detector, EventKind, Rules, Step};
+use crate::analysis::moments::{KEEP, Moments, shared};
+use crate::analysis::nulls::{Draws, Model, null};
+use crate::export::{Axis, Chart, Column, Sheet};
+
+/// Events of a kind that are kept.
+const EVENTS: usize = 1 << 20;
+
+/// Moments are of single steps and of all layers.
+fn check(source: &Source) -> Result<(), SheetError> {
+    let request = source.request;
+    let what = match (request.every, request.layer) {
+        (1, None) => return Ok(()),
+        (1, Some(_)) => "all layers: leave --layer out",
+        _ => "single steps: leave --every out",
+    };
+    let view = request.view;
+    Err(SheetError::Unknown(format!(
+        "the view `{view}` is of {what}"
+    )))
+}
+
+/// Each layer's deepest moments, and which steps are shared; the note says what chance would give.
+pub fn synchronisation(source: &Source) -> Result<Sheet, SheetError> {
+    check(source)?;
+    let layers = &source.header().layout.layers;
+    let mut moments = Moments::new(layers.len(), KEEP);
+    source.each(|step| {
+        let lca: Vec<f64> = step.layers.iter().map(|layer| layer.lca).collect();
+        moments.push(step.first, &lca);
+    })?;
+    let sets = moments.sets();
+    let shared = shared(&sets);
+    let together: BTreeMap<u64, u64> = (shared.steps.iter())
+        .map(|at| (at.step, at.layers as u64))
+        .collect();
+    let chance = null(
+        &sets,
+        &source.request.steps,
+        Model::Jitter,
+        Draws::default(),
+    );
+    let mut rows = Vec::new();
+    for (index, layer) in layers.iter().enumerate() {
+        rows.extend(
+            moments
+                .moments(index)
+                .into_iter()
+                .map(|it| (index, layer, it)),
+        );
+    }
+    let columns = vec![
+        Column::text(
+            "layer",
+            rows.iter()
+                .map(|(_, layer, _)| layer.name.clone())
+                .collect(),
+        ),
+        Column::u64("step", None, rows.iter().map(|(.., it)| it.step).collect()),
+        Column::f64("lca", NATS, rows.iter().map(|(.., it)| it.lca).collect()),
+        Column::u64(
+            "layers_together",
+            None,
+            rows.iter()
+                .map(|(.., it)| together.get(&it.step).copied().unwrap_or(1))
+                .collect(),
+        ),
+    ];
+    let chart = Chart::Marks {
+        rows: layers.iter().map(|layer| layer.name.clone()).collect(),
+        steps: source.request.steps.clone(),
+        marks: rows
+            .iter()
+            .map(|(index, _, it)| (*index, it.step))
+            .collect(),
+        shared: together.into_keys().collect(),
+    };
+    let axes = (Axis::steps(), Axis::default(), chart);
+    let mut sheet = source.sheet("Moments of learning", columns, axes)?;
+    let p = match chance.p < 0.01 {
+        true => format!("{:.1e}", chance.p),
+        false => format!("{:.2}", chance.p),
+    };
+    sheet.figure.title = format!(
+        "Moments of learning: {} of {} are shared; moved by ±1 or ±2 steps {:.1} ± {:.1}, p = {p} \
+         ({} draws)",
+        shared.pairs, shared.moments, chance.mean, chance.deviation, chance.draws
+    );
+    Ok(sheet)
+}
+
+/// All events: a row each.
+pub fn events(source: &Source) -> Result<Sheet, SheetError> {
+    check(source)?;
+    let header = source.header();
+    let rules = Rules {
+        tolerance: header.tolerance,
+        keep: EVENTS,
+        ..Rules::default()
+    };
+    let mut detector = Detector::new(header.layout.layers.len(), rules);
+    source.each(|step| {
+        let lca: Vec<f64> = step.layers.iter().map(|layer| layer.lca).collect();
+        detector.push(&Step {
+            step: step.first,
+            loss_before: step.loss_before,
+            loss_after: step.loss_after,
+            residual: step.residual,
+            lca: &lca,
+        });
+    })?;
+    let events = detector.events();
+    let kinds = [
+        (EventKind::Residual, "residual", "nats"),
+        (EventKind::NotFinite, "not finite", "layers"),
+        (EventKind::LossSpike, "loss spike", "nats"),
+        (EventKind::Synchronised, "synchronised", "layers"),
+    ];
+    let kind = |kind: EventKind| kinds.iter().position(|known| known.0 == kind).unwrap_or(0);
+    let words = |word: fn(&(EventKind, &'static str, &'static str)) -> &'static str| {
+        events
+            .iter()
+            .map(|event| word(&kinds[kind(event.kind)]).to_owned())
+            .collect()
+    };
+    let columns = vec![
+        Column::u64(
+            "step",
+            None,
+            events.iter().map(|event| event.step).collect(),
+        ),
+        Column::text("kind", words(|known| known.1)),
+        Column::f64(
+            "value",
+            None,
+            events.iter().map(|event| event.value).collect(),
+        ),
+        // It differs from row to row.
+        Column::text("unit", words(|known| known.2)),
+    ];
+    let chart = Chart::Marks {
+        rows: kinds.map(|known| known.1.to_owned()).to_vec(),
+        steps: source.request.steps.clone(),
+        marks: events
+            .iter()
+            .map(|event| (kind(event.kind), event.step))
+            .collect(),
+        shared: Vec::new(),
+    };
+    let axes = (Axis::steps(), Axis::default(), chart);
+    source.sheet("Events", columns, axes)
+}

@@ -1,0 +1,135 @@
+//! Marked steps: a row of small marks below a chart, and what looks wrong in one line.
+//!
+//! ```text
+//!   events   s   ^ m        r    !      one mark a cell: what matters most there
+//!  residual above 0.001 nats in 3 of the last 200 steps: …      1 more: v
+//! ```
+//!
+//! `!` not finite, `^` loss spike, `r` residual above the tolerance, `s` synchronised layers,
+//! `m` bookmark.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Span;
+use ratatui::widgets::Widget;
+
+use super::words::{elided, width_of};
+use crate::analysis::events::EventKind;
+use crate::analysis::lints::Severity;
+use crate::app::{App, Mark, MarkKind};
+use crate::tui::theme::Theme;
+use crate::tui::widget::LineChart;
+
+/// The sign of a mark, and how much it matters among others in the same cell.
+pub fn sign(kind: MarkKind, theme: &Theme) -> (char, Style, u8) {
+    match kind {
+        MarkKind::Event(EventKind::NotFinite) => ('!', theme.error, 4),
+        MarkKind::Event(EventKind::LossSpike) => ('^', theme.hurt, 3),
+        MarkKind::Bookmark => ('m', theme.key, 2),
+        MarkKind::Event(EventKind::Residual) => ('r', theme.warning, 1),
+        MarkKind::Event(EventKind::Synchronised) => ('s', theme.accent, 0),
+    }
+}
+
+/// Draws marks in one row below the plot of a chart at `chart`; `cell_of` says in which of the plot's
+/// cells a step is.
+pub fn row(
+    chart: Rect,
+    marks: &[Mark],
+    theme: &Theme,
+    cell_of: impl Fn(u64) -> Option<usize>,
+    buf: &mut Buffer,
+) {
+    let plot = LineChart::plot_area(chart);
+    let y = chart.bottom();
+    if !buf.area.contains((plot.x, y).into()) {
+        return;
+    }
+    let gutter = usize::from(plot.x - chart.x).saturating_sub(1);
+    let name = format!("{:>gutter$}", "events");
+    buf.set_stringn(chart.x, y, name, gutter, theme.dim);
+    let mut most = vec![None; usize::from(plot.width)];
+    for mark in marks {
+        let (sign, style, rank) = sign(mark.kind, theme);
+        let Some(place) = cell_of(mark.step).and_then(|cell| most.get_mut(cell)) else {
+            continue;
+        };
+        if place.is_none_or(|(_, _, other)| other < rank) {
+            *place = Some((sign, style, rank));
+        }
+    }
+    for (x, mark) in (plot.x..plot.right()).zip(most) {
+        if let Some((sign, style, _)) = mark {
+            buf[(x, y)].set_char(sign).set_style(style);
+        }
+    }
+}
+
+/// How a lint of this severity looks.
+pub fn severity_style(severity: Severity, theme: &Theme) -> Style {
+    match severity {
+        Severity::Error => theme.error,
+        Severity::Warning => theme.warning,
+        Severity::Notice => theme.header,
+    }
+}
+
+/// The most important lint in one line, and how many more there are.
+pub fn lint_line(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let [first, more @ ..] = app.lints() else {
+        return;
+    };
+    let more = match more.len() {
+        0 => "v: list".to_owned(),
+        more => format!("{more} more: v"),
+    };
+    let right = width_of(&more) + 1;
+    let room = usize::from(area.width).saturating_sub(usize::from(right) + 2);
+    let text = elided(&first.text, room, theme);
+    let style = severity_style(first.severity, theme);
+    let left = Rect {
+        x: area.x + 1,
+        width: area.width.saturating_sub(right + 1),
+        ..area
+    };
+    Span::styled(text, style).render(left.intersection(area), buf);
+    let at = Rect {
+        x: area.right().saturating_sub(right),
+        width: right,
+        ..area
+    };
+    Span::styled(more, theme.dim).render(at.intersection(area), buf);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::view::testing::theme;
+
+    #[test]
+    fn a_cell_has_the_mark_that_matters_most() {
+        let mark = |step, kind| Mark {
+            step,
+            kind,
+            value: 1.0,
+        };
+        let event = MarkKind::Event;
+        let marks = [
+            mark(0, event(EventKind::Synchronised)),
+            mark(0, event(EventKind::NotFinite)),
+            mark(1, MarkKind::Bookmark),
+            mark(1, event(EventKind::Residual)),
+            mark(9, event(EventKind::LossSpike)),
+            mark(99, event(EventKind::LossSpike)),
+        ];
+        let chart = Rect::new(0, 0, 30, 4);
+        let mut buf = Buffer::empty(Rect::new(0, 0, 30, 5));
+        let cell = |step| usize::try_from(step).ok();
+        row(chart, &marks, &theme(), cell, &mut buf);
+        let line: String = (0..30).map(|x| buf[(x, 4)].symbol()).collect();
+        assert_eq!(line.trim_end(), "  events !m       ^");
+        // Where there is no row for them, nothing is drawn.
+        row(Rect::new(0, 0, 30, 5), &marks, &theme(), cell, &mut buf);
+    }
+}

@@ -1,0 +1,514 @@
+//! The Oscillation of the selected layer: how it moves to and fro, and whom it follows.
+//!
+//! ```text
+//!  step 412  loss 0.53121  …
+//!  fc2: updates turn every 6.7 steps, gradients cross zero every 9.1, LCA turns every 2.9
+//!  sum of LCA: changes sign every 12.0 steps, period 6.3 steps (r 0.41)
+//!  follows -gradient by 3 steps (c 0.52, 12 traced); momentum alone: 9.0
+//!  LCA, steps 0-411                         layer    lag     c  updates gradients
+//!   nats│   ⡠⡀ ⢀⠔⡄                          fc1       +1 +0.62      6.7       9.1
+//!  autocorrelation of LCA                   fc2        -     -      9.7      12.0
+//!     1 │⡇                                  fc3       -2 +0.31      8.0      10.3
+//!       └0────10────20 lag
+//!  movement (norm)  gradient (norm)  cosine of movement and -gradient
+//! ```
+//!
+//! A lag of +1 in the row of fc1: this layer's LCA does what that of fc1 did a step before, with
+//! correlation c. What each number is of is said at [`crate::query::Oscillation`].
+
+use std::ops::Range;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Line;
+use ratatui::widgets::Widget;
+
+use super::sheet::{Row, Sheet};
+use super::spread::{View, charts, ends, titled};
+use super::status;
+use super::words::{either, every, fitting};
+use crate::analysis::bins::{self, Extent};
+use crate::analysis::oscillation::every as steps_per;
+use crate::analysis::scale::{Domain, Scale};
+use crate::app::App;
+use crate::query::{Answer, BestLag, Curve, Oscillation, Query, TAIL, Topic};
+use crate::tui::theme::Theme;
+use crate::tui::widget::{Details, LineChart, Pen, Series, XAxis};
+
+/// Rows of the smallest chart with its title.
+const LEAST: u16 = 6;
+/// Lines of words below the status.
+const WORDS: u16 = 3;
+/// Cells of the table.
+const TABLE: u16 = 40;
+
+/// The charts, what matters most first.
+const CHARTS: usize = 5;
+
+pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
+    let (charts, _) = sides(area);
+    let dots = LineChart::plot_columns(charts, theme.glyphs);
+    about(app, dots).into_iter().collect()
+}
+
+fn about(app: &App, dots: usize) -> Option<Query> {
+    let layers = app.header.layout.layers.len();
+    let layer = u32::try_from(app.layer).ok()?;
+    (app.layer < layers).then(|| app.about_window(Topic::Oscillation { layer }, dots))
+}
+
+/// The charts and the table, below the words.
+fn sides(area: Rect) -> (Rect, Rect) {
+    let top = (1 + WORDS).min(area.height);
+    let body = Rect {
+        y: area.y + top,
+        height: area.height - top,
+        ..area
+    };
+    let table = TABLE.min(body.width / 2);
+    let left = Rect {
+        width: body.width - table - u16::from(body.width > table),
+        ..body
+    };
+    let right = Rect {
+        x: body.right() - table,
+        width: table,
+        ..body
+    };
+    (left, right)
+}
+
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let status = Rect { height: 1, ..area };
+    status::line(app, theme, area.width).render(status, buf);
+    let (left, right) = sides(area);
+    let Some(query) = about(app, LineChart::plot_columns(left, theme.glyphs)) else {
+        return;
+    };
+    let known = app.desk.answer(&query);
+    let below = Rect {
+        y: area.y + 1,
+        ..status
+    };
+    let known = match known {
+        Some((_, Answer::Oscillation(known))) => known,
+        Some((_, Answer::Unknown(why))) => {
+            return Line::styled(format!(" {why}"), theme.dim).render(below, buf);
+        }
+        _ => {
+            let reading = either(theme, " reading …", " reading ...");
+            return Line::styled(reading, theme.dim).render(below, buf);
+        }
+    };
+    let screen = Screen { app, theme, known };
+    for (y, parts) in (below.y..left.y).zip(screen.words()) {
+        let room = usize::from(area.width).saturating_sub(2);
+        let text = fitting(parts, ", ", room);
+        buf.set_stringn(area.x + 1, y, text, room, Style::default());
+    }
+    for (chart, part) in charts(left, CHARTS, LEAST, app.focus) {
+        screen.chart(chart, part, buf);
+    }
+    screen.table(right, buf);
+}
+
+struct Screen<'a> {
+    app: &'a App,
+    theme: &'a Theme,
+    known: &'a Oscillation,
+}
+
+impl Screen<'_> {
+    /// The lines of words: parts and their ranks.
+    fn words(&self) -> [Vec<(u8, String)>; 3] {
+        let known = self.known;
+        let layers = &self.app.header.layout.layers;
+        let name = layers
+            .get(self.app.layer)
+            .map_or("", |layer| layer.name.as_str());
+        let of = |count| spoken(steps_per(known.param_steps, count));
+        let single = vec![
+            (
+                0,
+                format!("{name}: updates turn {}", of(known.update_flips)),
+            ),
+            (
+                1,
+                format!("gradients cross zero {}", of(known.gradient_flips)),
+            ),
+            (2, format!("LCA turns {} (parameters)", of(known.lca_turns))),
+        ];
+        let tail = known.tail.end - known.tail.start;
+        let all = known.edges.last().zip(known.edges.first());
+        let all = all.map_or(0, |(end, first)| end - first);
+        let crossings = spoken(steps_per(known.measured, known.crossings));
+        let mut sum = vec![(0, format!("sum of LCA changes sign {crossings}"))];
+        sum.push((
+            1,
+            match known.period {
+                Some((steps, r)) => format!("period {steps:.1} steps (r {r:.2})"),
+                None => "no period".to_owned(),
+            },
+        ));
+        if tail < all {
+            sum.push((2, format!("correlations of the last {TAIL} steps")));
+        }
+        let mut lag = Vec::new();
+        let traced = (known.traced_used, known.traced_there);
+        lag.push((
+            0,
+            match (known.traced, traced) {
+                (Some(best), (used, _)) => {
+                    format!(
+                        "{} -gradient {} (c {:.2}, mean of {used} traced)",
+                        follows(best),
+                        by(best),
+                        best.correlation
+                    )
+                }
+                (None, (_, 0)) => {
+                    "lag behind -gradient: no traced parameter here (--trace)".to_owned()
+                }
+                (None, _) => "lag behind -gradient: not known of the traced parameters".to_owned(),
+            },
+        ));
+        if let Some(delay) = known.expected {
+            lag.push((1, format!("momentum alone delays by {delay:.1} steps")));
+        }
+        if let Some(best) = known.norms {
+            lag.push((
+                2,
+                format!("norms: {} (c {:.2})", by(best), best.correlation),
+            ));
+        }
+        [single, sum, lag]
+    }
+
+    fn steps(&self) -> Range<u64> {
+        let edges = &self.known.edges;
+        edges.first().copied().unwrap_or(0)..edges.last().copied().unwrap_or(0)
+    }
+
+    fn chart(&self, chart: usize, area: Rect, buf: &mut Buffer) {
+        let steps = self.steps();
+        let Some(last) = steps.end.checked_sub(1).filter(|_| !steps.is_empty()) else {
+            return;
+        };
+        let known = self.known;
+        let of = |what: &str| format!("{what}, steps {}-{last}", steps.start);
+        let (title, curve, unit) = match chart {
+            0 => (of("LCA of the layer"), &known.lca, "nats"),
+            1 => return self.autocorrelation(area, buf),
+            2 => (of("movement, L2 norm"), &known.movement, "norm"),
+            3 => (of("gradient, L2 norm"), &known.gradient, "nats"),
+            _ => (of("cosine of movement and -gradient"), &known.cosine, "cos"),
+        };
+        let area = titled(area, &title, self.theme, buf);
+        let dots = LineChart::plot_columns(area, self.theme.glyphs);
+        let extents = extents(curve, dots);
+        let (scale, domain) = self.axis(chart, &extents);
+        let pen = Pen {
+            style: self.theme.train,
+            mark: '*',
+        };
+        let series = [Series {
+            name: "",
+            pen,
+            extents: &extents,
+        }];
+        let count = usize::try_from(steps.end - steps.start).unwrap_or(usize::MAX);
+        let mark = View::of(self.app)
+            .mark()
+            .filter(|step| steps.contains(step));
+        let cursor = mark.and_then(|step| {
+            let index = usize::try_from(step - steps.start).ok()?;
+            bins::column_of(index, count, dots).next()
+        });
+        let chart = LineChart {
+            theme: self.theme,
+            series: &series,
+            scale,
+            domain,
+            unit,
+            steps,
+            cursor,
+        };
+        let details = Details {
+            zero_line: true,
+            ..Details::default()
+        };
+        chart.with(details).render(area, buf);
+    }
+
+    fn axis(&self, chart: usize, extents: &[Option<Extent>]) -> (Scale, Domain) {
+        let owned = extents.to_vec();
+        let ends: Vec<f64> = ends([&owned]).collect();
+        let most = ends.iter().fold(0.0_f64, |most, end| most.max(end.abs()));
+        let log = self.app.log_scale;
+        match chart {
+            0 if log => (
+                Scale::SymLog {
+                    linear: most / 100.0,
+                },
+                Domain::symmetric(most),
+            ),
+            0 => (Scale::Linear, Domain::symmetric(most)),
+            2 | 3 if log => (Scale::Log, Domain::of(ends)),
+            2 | 3 => (Scale::Linear, Domain::new(0.0, most)),
+            _ => (Scale::Linear, Domain::symmetric(1.0)),
+        }
+    }
+
+    fn autocorrelation(&self, area: Rect, buf: &mut Buffer) {
+        let r = &self.known.autocorrelation;
+        let Range { start, end } = self.known.tail;
+        let title = format!("autocorrelation of its LCA, {} steps", end - start);
+        let area = titled(area, &title, self.theme, buf);
+        if r.is_empty() {
+            return;
+        }
+        let dots = LineChart::plot_columns(area, self.theme.glyphs);
+        #[expect(clippy::cast_possible_truncation, reason = "between −1 and 1")]
+        let values: Vec<f32> = r.iter().map(|r| *r as f32).collect();
+        let extents = bins::extents(&values, dots);
+        let series = [Series {
+            name: "",
+            pen: Pen {
+                style: self.theme.accent,
+                mark: '*',
+            },
+            extents: &extents,
+        }];
+        let chart = LineChart {
+            theme: self.theme,
+            series: &series,
+            scale: Scale::Linear,
+            domain: Domain::symmetric(1.0),
+            unit: "r",
+            steps: 0..r.len() as u64,
+            cursor: None,
+        };
+        let details = Details {
+            x_axis: Some(XAxis::Whole {
+                first: 0,
+                count: r.len() as u64,
+                name: "lag",
+            }),
+            zero_line: true,
+            ..Details::default()
+        };
+        chart.with(details).render(area, buf);
+    }
+
+    /// By how many steps this layer follows the others, and how often each turns.
+    fn table(&self, area: Rect, buf: &mut Buffer) {
+        let app = self.app;
+        let listed = app.listed_layers();
+        let window = View::of(app).window;
+        let plain = Style::default();
+        let rows = listed.iter().map(|&layer| {
+            let sums = window.layer_sums(layer);
+            let lag = self.known.others.get(layer).copied().flatten();
+            let lag = match lag {
+                Some(lag) => [
+                    format!("{:+}", lag.steps),
+                    format!("{:+.2}", lag.correlation),
+                ],
+                None => ["-".to_owned(), "-".to_owned()],
+            };
+            let [steps, correlation] = lag;
+            Row {
+                name: app.header.layout.layers[layer].name.clone(),
+                cells: vec![
+                    (steps, plain),
+                    (correlation, plain),
+                    (every(sums.steps_per_flip()).trim().to_owned(), plain),
+                    (
+                        every(sums.steps_per_gradient_flip()).trim().to_owned(),
+                        plain,
+                    ),
+                ],
+                ..Row::default()
+            }
+        });
+        let columns = [("lag", 5), ("c", 6), ("updates", 9), ("gradients", 10)];
+        Sheet {
+            theme: self.theme,
+            title: "follows",
+            groups: &[],
+            columns: columns
+                .map(|(name, width)| (name.to_owned(), width))
+                .to_vec(),
+            rows: rows.collect(),
+            selected: listed.iter().position(|&layer| layer == app.layer),
+            closing: Vec::new(),
+        }
+        .draw(area, buf);
+    }
+}
+
+/// "every 6.7 steps"
+fn spoken(steps: f64) -> String {
+    if steps.is_nan() {
+        "unknown".to_owned()
+    } else if steps.is_infinite() {
+        "never".to_owned()
+    } else {
+        format!("every {} steps", every(steps).trim())
+    }
+}
+
+fn follows(best: BestLag) -> &'static str {
+    if best.steps < 0 {
+        "movement leads"
+    } else {
+        "movement follows"
+    }
+}
+
+/// "by 3 steps"
+fn by(best: BestLag) -> String {
+    match best.steps.abs() {
+        1 => "by 1 step".to_owned(),
+        steps => format!("by {steps} steps"),
+    }
+}
+
+/// A curve at the dots of a chart, which may have more or fewer columns.
+fn extents(curve: &Curve, dots: usize) -> Vec<Option<Extent>> {
+    let n = curve.least.len();
+    let of = |dot: usize| {
+        let columns = bins::indices_at(dot, n, dots);
+        let ends = curve.least[columns.clone()]
+            .iter()
+            .zip(&curve.most[columns]);
+        let finite = ends.filter(|(least, most)| least.is_finite() && most.is_finite());
+        finite.fold(None, |extent: Option<Extent>, (&min, &max)| {
+            let own = Extent { min, max };
+            Some(extent.map_or(own, |extent| extent.merge(own)))
+        })
+    };
+    (0..dots).map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::app::{Action, Screen};
+    use crate::tui::theme::ColorLevel;
+    use crate::tui::view::testing::{
+        Run, Shape, any_glyphs, app, odd_allocations, plain, row, text, theme,
+    };
+
+    const HERE: Action = Action::Screen(Screen::Oscillation);
+
+    #[test]
+    fn it_says_what_the_file_says() {
+        let mut run = Run::new(Shape {
+            steps: 90,
+            ..Shape::default()
+        });
+        run.act(&[HERE, Action::Select(1)]);
+        for (width, height) in [(80, 24), (120, 40), (200, 60)] {
+            let screen = run.text(width, height, &plain());
+            assert!(screen.is_ascii(), "{screen}");
+            // 20 parameters, 2 update and 1 gradient flips a step.
+            assert!(
+                screen.contains("fc1: updates turn every 10.0 steps"),
+                "{screen}"
+            );
+            assert!(
+                screen.contains("gradients cross zero every 20.0 steps"),
+                "{screen}"
+            );
+            let own = row(&screen, "sum of LCA");
+            assert!(own.len() > 3, "{screen}");
+            assert!(screen.contains("not known of the traced") || screen.contains("no traced"));
+        }
+        let screen = run.text(200, 60, &theme());
+        for title in [
+            "LCA of the layer, steps 0-89",
+            "autocorrelation",
+            "movement",
+            "cosine",
+        ] {
+            assert!(screen.contains(title), "{title}: {screen}");
+        }
+        // The table has the lag of every layer but this one.
+        let line = screen
+            .lines()
+            .find(|line| line.contains(" fc1 "))
+            .unwrap_or_default();
+        let cells: Vec<&str> = line
+            .split(" fc1 ")
+            .last()
+            .unwrap()
+            .split_whitespace()
+            .collect();
+        assert_eq!(cells, ["-", "-", "10.0", "20.0"], "{screen}");
+    }
+
+    #[test]
+    fn until_it_is_known_it_is_being_read() {
+        let mut app = app(2, &[0.1, -0.2]);
+        app.act(HERE);
+        assert!(text(&app, 80, 24, &plain()).contains("reading ..."));
+    }
+
+    #[test]
+    fn a_curve_keeps_its_extremes_and_gaps_at_any_width() {
+        let curve = Curve {
+            least: vec![1.0, f32::NAN, -3.0],
+            most: vec![2.0, f32::NAN, 0.0],
+        };
+        let extent = |min, max| Some(Extent { min, max });
+        let three = [extent(1.0, 2.0), None, extent(-3.0, 0.0)];
+        assert_eq!(extents(&curve, 3), three);
+        assert_eq!(extents(&curve, 1), [extent(-3.0, 2.0)]);
+        assert_eq!(extents(&curve, 6).iter().filter(|e| e.is_none()).count(), 2);
+        assert_eq!(extents(&Curve::default(), 2), [None, None]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn nothing_panics(
+            (width, height) in (1u16..220, 1u16..70),
+            layers in 0usize..30,
+            allocations in odd_allocations(),
+            focus in 0usize..7,
+            numbers in prop::collection::vec(any::<f64>(), 0..50),
+            glyphs in any_glyphs(),
+        ) {
+            let mut app = app(layers, &allocations);
+            app.act(HERE);
+            app.focus = focus;
+            let theme = Theme::new(ColorLevel::Ansi16, glyphs);
+            let area = Rect::new(0, 0, width, height);
+            for query in crate::tui::view::wants(area, &app, &theme) {
+                #[expect(clippy::cast_possible_truncation, reason = "any numbers")]
+                let curve = |sign: f64| Curve {
+                    least: numbers.iter().map(|x| (x * sign) as f32).collect(),
+                    most: numbers.iter().map(|x| (x * sign) as f32).collect(),
+                };
+                let known = Oscillation {
+                    edges: (3..=3 + numbers.len() as u64).collect(),
+                    lca: curve(1.0),
+                    movement: curve(-1.0),
+                    gradient: curve(1e-3),
+                    cosine: curve(f64::NAN),
+                    autocorrelation: numbers.clone(),
+                    period: numbers.first().map(|x| (*x, *x)),
+                    expected: numbers.last().copied(),
+                    others: vec![None; layers / 2],
+                    ..Oscillation::default()
+                };
+                app.desk.take(query, Answer::Oscillation(Box::new(known)));
+            }
+            text(&app, width, height, &theme);
+        }
+    }
+}

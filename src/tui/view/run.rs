@@ -1,0 +1,397 @@
+//! The Run: what it is, what it costs, how well it closes, and what was said.
+//!
+//! ```text
+//!  mnist-fc on MNIST sample, 84060 parameters in 3 layers, seed 0
+//!  device     cpu, 2 threads, AVX-512           residual   max 2.2e-4, mean 1.1e-5 nats
+//!  speed      7.6 steps/s, 7.5 on average                  0 of 200 steps above 0.001
+//!  gradients  2.00 a step, 15.2 a second        segments   2: 196   4: 4
+//!  file       24.1 MB, 120.5 kB a step          >= 1e-7          12 ▪▪▪
+//!  recorder   0 of 1024 wait, 0.0 s waited      >= 1e-6         150 ▪▪▪▪▪▪▪▪▪▪▪
+//!  checkpoint step 180, 2 s old                 >= 1e-5          38 ▪▪▪▪
+//!  ends in    2 min 10 s, 160 steps
+//!  gpu       NVIDIA H100, 87% busy, 12.1 of 80.0 GB, 54 C, 310 W
+//!  ! residual above …                           (all lints)
+//!  configuration                                log
+//!  steps = 200                                  warning: …
+//! ```
+//!
+//! `f` shows the configuration or the log in full; up and down scroll the one, or else the other.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::Span;
+use ratatui::widgets::Widget;
+
+use super::facts;
+use super::marks::severity_style;
+use super::spread::titled;
+use super::words::{either, elided};
+use crate::app::{App, RunPart};
+use crate::query::{Answer, FIRST_DECADE, Quality, Query, RunFacts, Topic};
+use crate::tui::theme::Theme;
+
+/// Rows that each of the two texts keeps.
+const LEAST_TEXT: u16 = 4;
+
+pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
+    vec![app.about_all(Topic::Run)]
+}
+
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    if area.is_empty() {
+        return;
+    }
+    let below = match app.run_focus() {
+        Some(part) => return text(part, area, buf, app, theme),
+        None => facts(area, buf, app, theme),
+    };
+    if below.height < 2 {
+        return;
+    }
+    let left = Rect {
+        width: below.width / 2,
+        ..below
+    };
+    let right = Rect {
+        x: left.right(),
+        width: below.width - left.width,
+        ..below
+    };
+    text(RunPart::Configuration, left, buf, app, theme);
+    text(RunPart::Log, right, buf, app, theme);
+}
+
+/// Draws the numbers; returns what is left below them.
+fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
+    let known = match app.desk.answer(&app.about_all(Topic::Run)) {
+        Some((_, Answer::Run(known))) => Some(&**known),
+        _ => None,
+    };
+    let head = facts::head(app);
+    line(area, 0, &head, theme.header, buf, theme);
+    let half = area.width / 2;
+    let left = Rect {
+        y: area.y + 1,
+        height: area.height - 1,
+        width: half,
+        ..area
+    };
+    let right = Rect {
+        x: left.right(),
+        width: area.width - half,
+        ..left
+    };
+    let room = left.height.saturating_sub(LEAST_TEXT);
+    let pairs = facts::pairs(app, known);
+    for (row, (name, value)) in (0..room).zip(&pairs) {
+        pair(left, row, name, value, buf, theme);
+    }
+    let used = match known {
+        Some(RunFacts { quality, .. }) => closing(right, room, quality, app, buf, theme),
+        None => {
+            line(
+                right,
+                0,
+                either(theme, "reading …", "reading ..."),
+                theme.dim,
+                buf,
+                theme,
+            );
+            1
+        }
+    };
+    let rows = room.min(used.max(u16::try_from(pairs.len()).unwrap_or(u16::MAX)));
+    let mut y = left.y + rows;
+    if let Some(gpu) = app.gpu.as_ref().filter(|_| y + LEAST_TEXT < area.bottom()) {
+        let whole = Rect {
+            y,
+            height: 1,
+            ..area
+        };
+        pair(whole, 0, "gpu", &facts::gpu_use(gpu), buf, theme);
+        y += 1;
+    }
+    // What looks wrong, as far as the texts below keep some rows.
+    for lint in app.lints() {
+        if y + LEAST_TEXT >= area.bottom() {
+            break;
+        }
+        let style = severity_style(lint.severity, theme);
+        let whole = Rect {
+            y,
+            height: area.bottom() - y,
+            ..area
+        };
+        line(whole, 0, &format!("! {}", lint.text), style, buf, theme);
+        y += 1;
+    }
+    Rect {
+        y,
+        height: area.bottom().saturating_sub(y),
+        ..area
+    }
+}
+
+/// How well the steps close; returns the rows it has used.
+fn closing(
+    area: Rect,
+    room: u16,
+    quality: &Quality,
+    app: &App,
+    buf: &mut Buffer,
+    theme: &Theme,
+) -> u16 {
+    let mut row = 0;
+    let mut say = |name: &str, value: &str, buf: &mut Buffer| {
+        if row < room {
+            pair(area, row, name, value, buf, theme);
+            row += 1;
+        }
+    };
+    let worst = format!(
+        "max {:.1e}, mean {:.1e} nats",
+        quality.worst,
+        quality.mean()
+    );
+    say("residual", &worst, buf);
+    let tolerance = app.header.tolerance;
+    let above = format!(
+        "{} of {} steps above {tolerance}",
+        quality.above, quality.steps
+    );
+    say("", &above, buf);
+    if quality.not_finite > 0 {
+        say("", &format!("{} not finite", quality.not_finite), buf);
+    }
+    let segments = quality.segments.iter();
+    let segments: Vec<String> = segments.map(|(s, n)| format!("{s}: {n}")).collect();
+    say("segments", &segments.join("  "), buf);
+    let most = quality.decades.iter().copied().max().unwrap_or(0).max(1);
+    let there = quality
+        .decades
+        .iter()
+        .zip(FIRST_DECADE..)
+        .filter(|(n, _)| **n > 0);
+    for (&count, decade) in there {
+        let width = area.width.saturating_sub(24);
+        let length = bar(count, most, width);
+        let mark = either(theme, "▪", "#").repeat(length);
+        let name = match decade {
+            FIRST_DECADE => "< 1e-11".to_owned(),
+            decade => format!(">= 1e{decade}"),
+        };
+        say(&name, &format!("{count:>8} {mark}"), buf);
+    }
+    row
+}
+
+/// Cells of a bar; one that is not 0 has one.
+fn bar(count: u64, most: u64, width: u16) -> usize {
+    let cells = u128::from(count) * u128::from(width) / u128::from(most.max(1));
+    let cells = usize::try_from(cells).unwrap_or(0);
+    cells.clamp(usize::from(count > 0), usize::from(width).max(1))
+}
+
+/// A text in full: the configuration from where it is scrolled to, or the end of the log.
+fn text(part: RunPart, area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let rows = usize::from(area.height.saturating_sub(1));
+    let (title, lines): (String, Vec<&str>) = match part {
+        RunPart::Configuration => {
+            let all: Vec<&str> = app.header.config.lines().collect();
+            let first = app.config_scroll.min(all.len().saturating_sub(rows));
+            let shown: Vec<&str> = all.iter().copied().skip(first).take(rows).collect();
+            let title = match all.len() {
+                0 => "configuration: none, another program trained its own model".to_owned(),
+                len if shown.len() < len => {
+                    format!(
+                        "configuration, lines {}-{} of {len}",
+                        first + 1,
+                        first + shown.len()
+                    )
+                }
+                _ => "configuration".to_owned(),
+            };
+            (title, shown)
+        }
+        RunPart::Log => {
+            let up = app.log_scroll.min(app.log.len().saturating_sub(rows));
+            let last = app.log.len() - up;
+            let first = last.saturating_sub(rows);
+            let lines = app.log.lines().skip(first).take(last - first).collect();
+            let lost = match app.log.lost() {
+                0 => String::new(),
+                lost => format!(", {lost} older ones are gone"),
+            };
+            let title = match app.log.len() {
+                0 => "log: nothing was said".to_owned(),
+                len if last - first < len => {
+                    format!("log, lines {}-{last} of {len}{lost}", first + 1)
+                }
+                _ => format!("log{lost}"),
+            };
+            (title, lines)
+        }
+    };
+    let area = titled(area, &title, theme, buf);
+    for (row, text) in (0..area.height).zip(lines) {
+        line(area, row, text, Style::default(), buf, theme);
+    }
+}
+
+fn line(area: Rect, row: u16, text: &str, style: Style, buf: &mut Buffer, theme: &Theme) {
+    let room = area.width.saturating_sub(2);
+    let at = Rect {
+        x: area.x + 1,
+        y: area.y + row,
+        width: room,
+        height: 1,
+    };
+    Span::styled(elided(text, room.into(), theme), style).render(at.intersection(area), buf);
+}
+
+/// Cells of the names on the left of numbers.
+const NAME: u16 = 11;
+
+fn pair(area: Rect, row: u16, name: &str, value: &str, buf: &mut Buffer, theme: &Theme) {
+    let own = Rect {
+        width: NAME.min(area.width),
+        ..area
+    };
+    line(own, row, name, theme.header, buf, theme);
+    let rest = Rect {
+        x: own.right() - 1,
+        width: area.width - own.width + 1,
+        ..area
+    };
+    line(rest, row, value, Style::default(), buf, theme);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::app::{Action, Screen};
+    use crate::feed::{FeedEvent, GpuUse, RecorderStats};
+    use crate::tui::theme::ColorLevel;
+    use crate::tui::view::testing::{Run, Shape, any_glyphs, app, odd_allocations, plain, text};
+
+    const HERE: Action = Action::Screen(Screen::Run);
+
+    #[test]
+    fn it_says_how_well_the_run_closes_and_what_it_cost() {
+        let mut run = Run::new(Shape::default());
+        run.act(&[HERE]);
+        for (width, height) in [(80, 24), (120, 40), (200, 60)] {
+            let screen = run.text(width, height, &plain());
+            assert!(screen.is_ascii(), "{screen}");
+            assert!(screen.contains("of 40 steps above 0.001"), "{screen}");
+            assert!(screen.contains("2: 40"), "all with two segments: {screen}");
+            assert!(screen.contains("2.00 a step"), "{screen}");
+            let bytes = std::fs::metadata(run.path()).unwrap().len();
+            #[expect(clippy::cast_precision_loss, reason = "a small file")]
+            let expected = format!("{:.1} kB", bytes as f64 / 1e3);
+            assert!(screen.contains(&expected), "{expected}: {screen}");
+        }
+    }
+
+    #[test]
+    fn the_log_is_harmless_and_scrolls() {
+        let mut app = app(2, &[0.1]);
+        for line in 0..100 {
+            app.log.push(&format!("line {line} \u{1b}[2J"));
+        }
+        app.act(HERE);
+        let screen = text(&app, 80, 24, &plain());
+        assert!(
+            screen.contains("line 99 ^[[2J") && !screen.contains('\u{1b}'),
+            "{screen}"
+        );
+        app.act(Action::Focus);
+        app.act(Action::Focus);
+        let screen = text(&app, 80, 24, &plain());
+        assert!(
+            screen.contains("line 81") && screen.contains("of 100"),
+            "{screen}"
+        );
+        app.act(Action::Select(-1000));
+        let screen = text(&app, 80, 24, &plain());
+        assert!(
+            screen.contains("line 0 ^") && !screen.contains("line 99"),
+            "{screen}"
+        );
+    }
+
+    #[test]
+    fn a_live_run_says_what_waits_and_what_the_gpu_does() {
+        let mut app = app(2, &[0.1]);
+        app.act(HERE);
+        let before = text(&app, 120, 40, &plain());
+        assert!(
+            !before.contains("gpu") && !before.contains("recorder"),
+            "{before}"
+        );
+        app.event(FeedEvent::Recorder(RecorderStats {
+            waited: std::time::Duration::from_millis(1500),
+            queued: 7,
+            room: 64,
+        }));
+        app.event(FeedEvent::Gpu(GpuUse {
+            name: "NVIDIA H100".to_owned(),
+            busy: Some(0.87),
+            memory: Some((12_100_000_000, 80_000_000_000)),
+            celsius: None,
+            watts: Some(310.4),
+        }));
+        let screen = text(&app, 120, 40, &plain());
+        assert!(screen.contains("7 of 64 wait, 1.5 s waited"), "{screen}");
+        assert!(
+            screen.contains("NVIDIA H100, 87% busy, 12.1 GB of 80.0 GB, 310 W"),
+            "{screen}"
+        );
+    }
+
+    #[test]
+    fn a_bar_is_never_longer_than_its_room_nor_hidden() {
+        assert_eq!(bar(1, 1_000_000, 10), 1);
+        assert_eq!(bar(0, 5, 10), 0);
+        assert_eq!(bar(u64::MAX, u64::MAX, 10), 10);
+        assert_eq!(bar(3, 3, 0), 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn nothing_panics(
+            (width, height) in (1u16..220, 1u16..70),
+            layers in 0usize..9,
+            allocations in odd_allocations(),
+            focus in 0usize..4,
+            log in prop::collection::vec(any::<String>(), 0..60),
+            residuals in prop::collection::vec((any::<f64>(), any::<u64>()), 0..40),
+            scrolls in (any::<i64>(), any::<i64>()),
+            glyphs in any_glyphs(),
+        ) {
+            let mut app = app(layers, &allocations);
+            app.act(HERE);
+            app.focus = focus;
+            for line in &log {
+                app.log.push(line);
+            }
+            let mut known = RunFacts {
+                bytes: u64::MAX,
+                committed: 3,
+                checkpoint: Some((u64::MAX, f64::NAN)),
+                ..RunFacts::default()
+            };
+            for (residual, segments) in residuals {
+                known.quality.push(residual, segments, segments, 1e-3);
+            }
+            app.desk.take(app.about_all(Topic::Run), Answer::Run(Box::new(known)));
+            app.act(Action::Select(scrolls.0));
+            app.act(Action::Select(scrolls.1));
+            text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));
+        }
+    }
+}
