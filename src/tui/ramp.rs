@@ -349,7 +349,7 @@ mod tests {
         for (first, (index, one)) in CATEGORIES.into_iter().enumerate() {
             assert_eq!(rgb_of(index), one);
             assert!(contrasts(one).into_iter().all(|ratio| ratio >= 3.0));
-            for (second, (_, other)) in CATEGORIES.into_iter().take(first).enumerate() {
+            for (second, (_, other)) in CATEGORIES.into_iter().enumerate().take(first) {
                 for (name, vision) in &VISIONS {
                     let apart = distance(vision, one, other);
                     assert!(apart > 18.0, "{name} {first} {second}: {apart}");

@@ -11,8 +11,9 @@
 
 use std::ops::Range;
 
-use ratatui::{buffer::Buffer, layout::Rect, text::Span};
+use ratatui::{buffer::Buffer, layout::Rect};
 
+use super::names::{cells_of, elided, first_letters};
 use crate::analysis::bins;
 use crate::analysis::scale::{Domain, Room, Scale, Tick, step_ticks, ticks, whole_ticks};
 use crate::tui::theme::{Glyphs, Theme};
@@ -82,47 +83,6 @@ pub(super) fn lines(theme: &Theme) -> &'static Lines {
         Glyphs::Ascii => &ASCII,
         Glyphs::Braille | Glyphs::Blocks => &BOX,
     }
-}
-
-/// The width of a text, at most so many cells.
-pub(super) fn cells_of(text: &str, most: u16) -> u16 {
-    u16::try_from(Span::raw(text).width()).map_or(most, |own| own.min(most))
-}
-
-/// `text` in at most `width` cells, cut behind the middle: numbers tend to stand before it, what
-/// the layer does at the end. Control characters go.
-#[must_use]
-pub fn elided(text: &str, width: usize, glyphs: Glyphs) -> String {
-    let shown = || text.chars().filter(|letter| !letter.is_control());
-    let whole: String = shown().collect();
-    if Span::raw(&whole).width() <= width {
-        return whole;
-    }
-    let kept = width.saturating_sub(1);
-    let end = kept / 3;
-    let letters: Vec<char> = shown().collect();
-    let start = fitting(letters.iter().copied(), kept - end);
-    let end = fitting(letters.iter().rev().copied(), end);
-    let end: String = end.chars().rev().collect();
-    let sign = match (width, glyphs) {
-        (0, _) => "",
-        (_, Glyphs::Ascii) => "~",
-        (_, Glyphs::Braille | Glyphs::Blocks) => "…",
-    };
-    format!("{start}{sign}{end}")
-}
-
-/// As many letters as have room in `width` cells.
-fn fitting(letters: impl Iterator<Item = char>, width: usize) -> String {
-    let mut text = String::new();
-    for letter in letters {
-        text.push(letter);
-        if Span::raw(&text).width() > width {
-            text.pop();
-            break;
-        }
-    }
-    text
 }
 
 /// The plot in `area` beside a gutter for rows' names and above an axis, where there is room.
@@ -299,7 +259,7 @@ impl Bottom<'_> {
         }
         let name = format!(" {}", self.name());
         let room = width.saturating_sub(taken + 1);
-        if name.len() > 1 && Span::raw(&name).width() <= room {
+        if name.len() > 1 && usize::from(cells_of(&name, u16::MAX)) <= room {
             let x = plot.right() - cells_of(&name, plot.width);
             buf.set_string(x, y, name, style);
         }
@@ -359,7 +319,7 @@ impl Bottom<'_> {
                     cell: place * wide,
                     label: match wide {
                         // A first letter says more than the sign for what was cut.
-                        1 | 2 => fitting(name.chars(), 1),
+                        1 | 2 => first_letters(name, 1),
                         _ => elided(name, wide - 1, self.theme.glyphs),
                     },
                     either_side: false,
@@ -468,23 +428,7 @@ mod tests {
         assert_eq!(bottom(&XAxis::Edges(&[]), 20, 1), "--------------- step");
     }
 
-    #[test]
-    fn names_are_cut_behind_the_middle_by_their_width() {
-        let cut = |text, width| elided(text, width, Glyphs::Braille);
-        assert_eq!(cut("conv1", 5), "conv1");
-        assert_eq!(cut("stage3.block2.conv1.weight", 12), "stage3.b…ght");
-        assert_eq!(cut("層層層層", 5), "層…");
-        assert_eq!(cut("a\u{1b}[31mb", 9), "a[31mb");
-        assert_eq!(elided("conv1", 3, Glyphs::Ascii), "co~");
-        assert_eq!(cut("conv1", 0), "");
-    }
-
     proptest! {
-        #[test]
-        fn a_cut_name_fits(name in any::<String>(), width in 0usize..20) {
-            prop_assert!(Span::raw(elided(&name, width, Glyphs::Ascii)).width() <= width);
-        }
-
         #[test]
         fn no_axis_is_a_panic(
             (from, to) in (any::<u64>(), any::<u64>()),

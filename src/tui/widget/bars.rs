@@ -16,6 +16,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
 
 use super::axis::{self, XAxis};
+use super::names;
 use crate::analysis::scale::{Domain, Scale, format_signed};
 use crate::tui::ramp::ink;
 use crate::tui::theme::{ColorLevel, Glyphs, Theme};
@@ -258,7 +259,7 @@ impl Widget for Bars<'_> {
         bottom.draw(track, plot.x > area.x, buf);
         rows.note(area.x, plot, buf);
         if numbers < plot.right() {
-            let unit = axis::cells_of(self.unit, NUMBER - 1);
+            let unit = names::cells_of(self.unit, NUMBER - 1);
             let x = plot.right() - unit;
             buf.set_stringn(x, plot.bottom(), self.unit, unit.into(), self.theme.dim);
         }

@@ -10,9 +10,10 @@
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Span, widgets::Widget};
 
-use super::axis::{self, XAxis, elided};
+use super::axis::{self, XAxis};
 use super::canvas::Canvas;
 use super::line_chart::{LineChart, Series};
+use super::names::{self, elided};
 use crate::tui::theme::Glyphs;
 
 /// Cells from one mark of a curve to its next.
@@ -91,7 +92,7 @@ impl DetailedChart<'_> {
         let (Some(x), Some(at)) = (cursor, at) else {
             return;
         };
-        let width = axis::cells_of(text, plot.width);
+        let width = names::cells_of(text, plot.width);
         let sides = [x.checked_add(1), x.checked_sub(width)];
         let mut rows: Vec<u16> = (0..plot.height).collect();
         rows.sort_by_key(|row| row.abs_diff(at));

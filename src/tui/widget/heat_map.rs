@@ -179,7 +179,7 @@ impl<T: Copy + Into<f64>> Widget for HeatMap<'_, T> {
         let at = self.cursor.filter(|&column| column < self.columns);
         let cursor = at.map(|column| {
             let cells = self.cells(column, plot);
-            cells.start + (cells.end - cells.start) / 2
+            u16::midpoint(cells.start, cells.end)
         });
         let cursor = cursor.filter(|&cell| cell < plot.width);
         self.head(area, plot, cursor, buf);

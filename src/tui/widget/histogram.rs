@@ -19,6 +19,7 @@ use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
 
 use super::axis::{self, LEFT_AXIS, Place, XAxis};
 use super::canvas::Pen;
+use super::names;
 use super::stacked_bars::EIGHTHS;
 use crate::analysis::bins;
 use crate::analysis::scale::{Domain, Scale};
@@ -166,7 +167,7 @@ impl Histogram<'_> {
                 cell.set_bg(paper).set_fg(ink(paper));
             }
         }
-        let width = axis::cells_of(name, plot.width);
+        let width = names::cells_of(name, plot.width);
         let sides = [Some(x + 1), x.checked_sub(width)];
         for y in plot.top()..plot.bottom() {
             for start in sides.into_iter().flatten() {

@@ -17,12 +17,10 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
 
 use super::axis;
+use super::tiles::{Layout, Pixel, Tiles};
 use crate::analysis::scale::Scale;
 use crate::tui::ramp::ink;
 use crate::tui::theme::{ColorLevel, Glyphs, Theme};
-
-/// The largest enlargement: more tells no more.
-const LARGEST: usize = 8;
 
 /// Images of one size.
 #[derive(Clone, Debug)]
@@ -41,154 +39,33 @@ pub struct ImageMap<'a, T> {
     pub selected: Option<usize>,
 }
 
-/// A pixel by tile, row and column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Pixel {
-    tile: usize,
-    row: usize,
-    column: usize,
-}
-
-/// Where pixels lie, in cells across and in half cells down, before scrolling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Layout {
-    /// Size of a pixel.
-    wide: usize,
-    high: usize,
-    /// Half cells between tiles.
-    gap: usize,
-    /// Tiles beside each other.
-    across: usize,
-    /// The first cell and half cell in view.
-    x: usize,
-    y: usize,
-}
-
 impl<T: Copy + Into<f64>> ImageMap<'_, T> {
     /// Whether a cell has a glyph rather than the colours of two pixels.
     fn glyphs(&self) -> bool {
         self.theme.colors == ColorLevel::None || self.theme.glyphs == Glyphs::Ascii
     }
 
-    /// The sizes that a pixel may have, largest first.
-    fn sizes(&self) -> Vec<(usize, usize)> {
-        if self.glyphs() {
-            let doubled = (1..=LARGEST / 2).rev().map(|size| (2 * size, 2 * size));
-            doubled.chain([(1, 2)]).collect()
-        } else {
-            (1..=LARGEST).rev().map(|size| (size, size)).collect()
+    fn tiles(&self) -> Tiles {
+        Tiles {
+            count: self.tiles,
+            rows: self.rows,
+            columns: self.columns,
+            glyphs: self.glyphs(),
         }
-    }
-
-    /// Cells and half cells of the whole image.
-    fn extent(&self, layout: Layout) -> (usize, usize) {
-        let down = self.tiles.div_ceil(layout.across.max(1));
-        let along = |tiles: usize, pixels: usize, size: usize, gap: usize| {
-            let tile = pixels.saturating_mul(size).saturating_add(gap);
-            tiles.saturating_mul(tile).saturating_sub(gap)
-        };
-        (
-            along(layout.across, self.columns, layout.wide, 1),
-            along(down, self.rows, layout.high, layout.gap),
-        )
-    }
-
-    /// The layout with the largest pixels that fit in so many cells and half cells, or the smallest.
-    fn layout(&self, width: usize, height: usize) -> Layout {
-        let mut layout = Layout {
-            wide: 1,
-            high: 1,
-            gap: if self.glyphs() { 2 } else { 1 },
-            across: 1,
-            x: 0,
-            y: 0,
-        };
-        for (wide, high) in self.sizes() {
-            (layout.wide, layout.high) = (wide, high);
-            let tile = self.columns.saturating_mul(wide).saturating_add(1);
-            layout.across = ((width + 1) / tile).clamp(1, self.tiles.max(1));
-            let own = self.extent(layout);
-            if own.0 <= width && own.1 <= height {
-                break;
-            }
-        }
-        let (whole, tall) = self.extent(layout);
-        if let Some(pixel) = self.selected().filter(|_| whole > width || tall > height) {
-            let (x, y) = self.corner(layout, pixel);
-            let around = |at: usize, all: usize, view: usize| {
-                // An even number: a glyph has both halves of its cell.
-                at.saturating_sub(view / 4 * 2)
-                    .min(all.saturating_sub(view))
-            };
-            layout.x = around(x, whole, width);
-            layout.y = around(y, tall, height);
-        }
-        layout
     }
 
     fn selected(&self) -> Option<Pixel> {
-        let index = self.selected?;
-        let size = self
-            .rows
-            .checked_mul(self.columns)
-            .filter(|&size| size > 0)?;
-        let pixel = Pixel {
-            tile: index / size,
-            row: index % size / self.columns,
-            column: index % self.columns,
-        };
-        (pixel.tile < self.tiles).then_some(pixel)
-    }
-
-    /// The cell and half cell of a pixel's upper left corner, before scrolling.
-    fn corner(&self, layout: Layout, pixel: Pixel) -> (usize, usize) {
-        let (across, down) = (pixel.tile % layout.across, pixel.tile / layout.across);
-        let along = |tiles: usize, pixels: usize, size: usize, gap: usize, own: usize| {
-            let tile = pixels.saturating_mul(size).saturating_add(gap);
-            tiles
-                .saturating_mul(tile)
-                .saturating_add(own.saturating_mul(size))
-        };
-        (
-            along(across, self.columns, layout.wide, 1, pixel.column),
-            along(down, self.rows, layout.high, layout.gap, pixel.row),
-        )
+        self.tiles().at(self.selected?)
     }
 
     /// The cell and half cell of the view in the middle of the selected pixel, if it is in view.
     fn middle(&self, layout: Layout) -> Option<(usize, usize)> {
-        let (x, y) = self.corner(layout, self.selected()?);
-        let x = x.saturating_add(layout.wide / 2).checked_sub(layout.x)?;
-        let y = y.saturating_add(layout.high / 2).checked_sub(layout.y)?;
-        Some((x, y))
-    }
-
-    /// The pixel at a cell and half cell of the view.
-    fn pixel(&self, layout: Layout, x: usize, y: usize) -> Option<Pixel> {
-        let (x, y) = (layout.x.checked_add(x)?, layout.y.checked_add(y)?);
-        let wide = self.columns.checked_mul(layout.wide)?.checked_add(1)?;
-        let high = self
-            .rows
-            .checked_mul(layout.high)?
-            .checked_add(layout.gap)?;
-        let pixel = Pixel {
-            tile: (y / high)
-                .checked_mul(layout.across)?
-                .checked_add(x / wide)?,
-            row: y % high / layout.high,
-            column: x % wide / layout.wide,
-        };
-        let inside = x / wide < layout.across
-            && pixel.tile < self.tiles
-            && pixel.row < self.rows
-            && pixel.column < self.columns;
-        inside.then_some(pixel)
+        self.tiles().middle(layout, self.selected()?)
     }
 
     /// The place of a pixel on the ramp, NaN if it is no number, nothing if it is not there.
     fn unit(&self, pixel: Pixel) -> Option<f64> {
-        let row = pixel.tile.checked_mul(self.rows)?.checked_add(pixel.row)?;
-        let index = row.checked_mul(self.columns)?.checked_add(pixel.column)?;
+        let index = self.tiles().index(pixel)?;
         let value = (*self.values.get(index)?).into();
         Some(
             self.scale
@@ -199,7 +76,7 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
 
     /// The glyph and the style of a cell of the view.
     fn cell(&self, layout: Layout, x: usize, y: usize) -> Option<(char, Style)> {
-        let [upper, lower] = [2 * y, 2 * y + 1].map(|y| self.pixel(layout, x, y));
+        let [upper, lower] = [2 * y, 2 * y + 1].map(|y| self.tiles().pixel(layout, x, y));
         if self.glyphs() {
             let (symbol, style) = self.theme.signed_cell(self.unit(upper?)?);
             let chosen = upper == self.selected();
@@ -253,7 +130,7 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
         let pixels = || {
             let cells = (0..usize::from(view.height) * 2)
                 .flat_map(|y| (0..usize::from(view.width)).map(move |x| (x, y)));
-            cells.filter_map(|(x, y)| self.pixel(layout, x, y))
+            cells.filter_map(|(x, y)| self.tiles().pixel(layout, x, y))
         };
         let range = |of: fn(Pixel) -> usize| {
             let own = || pixels().map(of);
@@ -263,7 +140,7 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
                 own().max().map_or(0, |last| last + 1)
             )
         };
-        let (whole, tall) = self.extent(layout);
+        let (whole, tall) = self.tiles().extent(layout);
         let cut = whole > view.width.into() || tall > usize::from(view.height) * 2;
         let mut shown = vec![range(|p| p.tile), range(|p| p.row), range(|p| p.column)];
         let mut all = [self.tiles, self.rows, self.columns]
@@ -313,7 +190,8 @@ impl<T: Copy + Into<f64>> Widget for ImageMap<'_, T> {
             width: area.width - left,
             height: area.height - top - bottom,
         };
-        let layout = self.layout(view.width.into(), usize::from(view.height) * 2);
+        let (width, height) = (view.width.into(), usize::from(view.height) * 2);
+        let layout = self.tiles().layout(width, height, self.selected());
         for (y, row) in (view.top()..view.bottom()).enumerate() {
             for (x, column) in (view.left()..view.right()).enumerate() {
                 if let Some((symbol, style)) = self.cell(layout, x, y) {
@@ -514,29 +392,6 @@ mod tests {
                     check(image, area, glyphs, level);
                 }
             }
-        }
-
-        #[test]
-        fn the_selected_pixel_is_in_view(
-            (tiles, rows, columns) in (1usize..20, 1usize..40, 1usize..40),
-            (width, height) in (1usize..60, 1usize..30),
-            glyphs in prop::sample::select(ALL.to_vec()),
-            place in any::<prop::sample::Index>(),
-        ) {
-            let theme = Theme::new(ColorLevel::TrueColor, glyphs);
-            let values = vec![0.0f32; tiles * rows * columns];
-            let image = ImageMap {
-                tiles,
-                rows,
-                columns,
-                selected: Some(place.index(values.len())),
-                ..image(&theme, &values, 1)
-            };
-            let layout = image.layout(width, 2 * height);
-            let seen = (0..2 * height).any(|y| {
-                (0..width).any(|x| image.pixel(layout, x, y) == image.selected())
-            });
-            prop_assert!(seen);
         }
     }
 }

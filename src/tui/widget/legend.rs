@@ -10,7 +10,7 @@
 use ratatui::text::{Line, Span};
 use ratatui::{buffer::Buffer, layout::Rect, style::Style, widgets::Widget};
 
-use super::axis::elided;
+use super::names::elided;
 use crate::analysis::scale::Scale;
 use crate::tui::theme::{ColorLevel, Glyphs, Theme};
 

@@ -21,6 +21,7 @@ use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
 
 use super::axis::{self, XAxis};
 use super::heat_map::plot_area;
+use super::names;
 use crate::analysis::bins;
 use crate::tui::theme::{Glyphs, Theme};
 
@@ -146,8 +147,8 @@ impl MarkGrid<'_> {
     fn strip(&self, area: Rect, plot: Rect, buf: &mut Buffer) {
         if plot.x > area.x {
             let room = plot.x - area.x - 1;
-            let word = axis::elided("shared", room.into(), self.theme.glyphs);
-            let x = plot.x - 1 - axis::cells_of(&word, room);
+            let word = names::elided("shared", room.into(), self.theme.glyphs);
+            let x = plot.x - 1 - names::cells_of(&word, room);
             buf.set_string(x, area.y, word, self.theme.dim);
         }
         for (column, x) in (plot.left()..plot.right()).enumerate() {

@@ -13,6 +13,8 @@
 //! - [`mark_grid`]: moments as marks, rows × steps
 //! - [`histogram`]: counts by bins
 //! - [`image_map`]: weights as the image or the kernels that they are
+//!
+//! `names` cuts names to their cells; `ruler` and `tiles` are the geometry of stacks and of images.
 
 pub mod axis;
 pub mod bars;
@@ -24,10 +26,13 @@ pub mod image_map;
 pub mod legend;
 pub mod line_chart;
 pub mod mark_grid;
+mod names;
+mod ruler;
 pub mod signed_bars;
 pub mod stacked_bars;
+mod tiles;
 
-pub use axis::{LEFT_AXIS, XAxis, elided};
+pub use axis::{LEFT_AXIS, XAxis};
 pub use bars::{Bar, Bars};
 pub use canvas::{Canvas, Pen};
 pub use details::{DetailedChart, Details};
@@ -37,6 +42,7 @@ pub use image_map::ImageMap;
 pub use legend::{Entry, Legend, RampLegend};
 pub use line_chart::{LineChart, Series};
 pub use mark_grid::{Mark, MarkGrid, Marks};
+pub use names::elided;
 pub use signed_bars::SignedBars;
 pub use stacked_bars::StackedBars;
 

@@ -23,7 +23,8 @@ use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
 
 use super::axis::{self, LEFT_AXIS, XAxis};
 use super::legend::Entry;
-use crate::analysis::scale::{Domain, Scale};
+use super::ruler::Ruler;
+use crate::analysis::scale::Scale;
 use crate::tui::theme::{ColorLevel, Glyphs, Theme};
 
 /// Eighths of a cell from below.
@@ -49,83 +50,6 @@ pub struct StackedBars<'a> {
     pub unit: &'a str,
     pub x_axis: XAxis<'a>,
     pub cursor: Option<usize>,
-}
-
-/// Where zero is, and what an eighth of a cell is worth.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Ruler {
-    /// Rows of cells above and below zero.
-    up: u16,
-    down: u16,
-    eighth: f64,
-}
-
-impl Ruler {
-    fn new((least, largest): (f64, f64), rows: u16) -> Self {
-        let side = |value: f64| {
-            if value.is_finite() {
-                value.clamp(0.0, 1e300)
-            } else {
-                0.0
-            }
-        };
-        let (above, below) = (side(largest), side(-least));
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a part of the rows"
-        )]
-        let up = match (above > 0.0, below > 0.0) {
-            (false, false) => rows.div_ceil(2),
-            (true, false) => rows,
-            (false, true) => 0,
-            (true, true) => {
-                let share = above / (above + below) * f64::from(rows);
-                (share.round() as u16).clamp(1, rows.saturating_sub(1).max(1))
-            }
-        };
-        let down = rows.saturating_sub(up);
-        let per = |value: f64, rows: u16| value / (8.0 * f64::from(rows.max(1)));
-        let eighth = per(above, up).max(per(below, down));
-        Self {
-            up,
-            down,
-            eighth: if eighth > 1e-300 { eighth } else { 1.0 },
-        }
-    }
-
-    /// The values at the top and the bottom edge.
-    fn domain(self) -> Domain {
-        let edge = |rows: u16| 8.0 * f64::from(rows) * self.eighth;
-        Domain::new(-edge(self.down), edge(self.up))
-    }
-
-    /// Eighths from zero, rounded to whole ones.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the cast saturates"
-    )]
-    fn eighths(self, magnitude: f64) -> usize {
-        (magnitude / self.eighth).round() as usize
-    }
-
-    /// The row of the cell that a bar of this value ends in.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "within the plot's rows"
-    )]
-    fn row(self, value: f64) -> Option<u16> {
-        let rows = self.up + self.down;
-        let cells = (value.abs() / self.eighth / 8.0).ceil().max(1.0);
-        let row = match value {
-            _ if value.is_nan() || rows == 0 => return None,
-            value if value > 0.0 || (value == 0.0 && self.up > 0) => f64::from(self.up) - cells,
-            _ => f64::from(self.up) + cells - 1.0,
-        };
-        Some(row.clamp(0.0, f64::from(rows - 1)) as u16)
-    }
 }
 
 /// The series that own the eighths of a cell, from its top; `None` is no series.

@@ -1,0 +1,75 @@
+//! Names in the cells that there are for them.
+
+use ratatui::text::Span;
+
+use crate::tui::theme::Glyphs;
+
+/// The width of a text, at most so many cells.
+pub(super) fn cells_of(text: &str, most: u16) -> u16 {
+    u16::try_from(Span::raw(text).width()).map_or(most, |own| own.min(most))
+}
+
+/// `text` in at most `width` cells, cut behind the middle: numbers tend to stand before it, what
+/// the layer does at the end. Control characters go.
+#[must_use]
+pub fn elided(text: &str, width: usize, glyphs: Glyphs) -> String {
+    let shown = || text.chars().filter(|letter| !letter.is_control());
+    let whole: String = shown().collect();
+    if Span::raw(&whole).width() <= width {
+        return whole;
+    }
+    let kept = width.saturating_sub(1);
+    let end = kept / 3;
+    let letters: Vec<char> = shown().collect();
+    let start = fitting(letters.iter().copied(), kept - end);
+    let end = fitting(letters.iter().rev().copied(), end);
+    let end: String = end.chars().rev().collect();
+    let sign = match (width, glyphs) {
+        (0, _) => "",
+        (_, Glyphs::Ascii) => "~",
+        (_, Glyphs::Braille | Glyphs::Blocks) => "…",
+    };
+    format!("{start}{sign}{end}")
+}
+
+/// As many letters as have room in `width` cells.
+fn fitting(letters: impl Iterator<Item = char>, width: usize) -> String {
+    let mut text = String::new();
+    for letter in letters {
+        text.push(letter);
+        if Span::raw(&text).width() > width {
+            text.pop();
+            break;
+        }
+    }
+    text
+}
+
+/// As many of the first letters as have room in `width` cells.
+pub(super) fn first_letters(text: &str, width: usize) -> String {
+    fitting(text.chars().filter(|letter| !letter.is_control()), width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_are_cut_behind_the_middle_by_their_width() {
+        let cut = |text, width| elided(text, width, Glyphs::Braille);
+        assert_eq!(cut("conv1", 5), "conv1");
+        assert_eq!(cut("stage3.block2.conv1.weight", 12), "stage3.b…ght");
+        assert_eq!(cut("層層層層", 5), "層…");
+        assert_eq!(cut("a\u{1b}[31mb", 9), "a[31mb");
+        assert_eq!(elided("conv1", 3, Glyphs::Ascii), "co~");
+        assert_eq!(cut("conv1", 0), "");
+    }
+
+    proptest! {
+        #[test]
+        fn a_cut_name_fits(name in any::<String>(), width in 0usize..20) {
+            prop_assert!(Span::raw(elided(&name, width, Glyphs::Ascii)).width() <= width);
+        }
+    }
+}
