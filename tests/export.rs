@@ -1,6 +1,13 @@
 //! `lcascope export` and `lcascope config` from outside: what is in the files, compared with the run file as
 //! the HDF5 library alone reads it, and what is refused.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::needless_range_loop,
+    reason = "a few steps, and tables that are indexed by them"
+)]
+
 mod common;
 
 use std::collections::HashMap;

@@ -34,9 +34,9 @@ fn a_live_run_is_watched_stopped_and_replayed() {
     );
 
     terminal.press(&["?"]);
-    terminal.wait_for("key closes this");
+    terminal.wait_for("more below");
     terminal.press(&["x"]);
-    terminal.wait_until("no help", |screen| !screen.contains("key closes this"));
+    terminal.wait_until("no help", |screen| !screen.contains("more below"));
     terminal.press(&["Space"]);
     terminal.wait_for("frozen at");
     terminal.press(&["End"]);
@@ -209,7 +209,7 @@ fn ctrl_z_gives_the_shell_back_and_fg_the_screen() {
     let live = |screen: &str| {
         screen.starts_with(" lcascope ● LIVE")
             && [
-                "\n fc1",
+                "\n▸fc1",
                 "\n fc2",
                 "\n fc3",
                 "\n sum LCA",

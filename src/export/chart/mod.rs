@@ -11,8 +11,8 @@
 //!                  label
 //! ```
 //!
-//! The data have one file for each kind of chart, which first says how much [`Room`] it needs, and then
-//! draws into the [`Frame`] that comes of it.
+//! The data have one file for each kind of chart, which first says how much `Room` it needs, and then
+//! draws into the `Frame` that comes of it.
 
 mod bars;
 mod frame;

@@ -30,9 +30,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     ]));
     lines.extend([
         Line::raw("share: of all LCA so far.  help: parameters with LCA < 0, in the window."),
-        Line::raw(
-            "every, grad: a parameter's movement, its gradient, changes sign every so many steps.",
-        ),
+        Line::raw("every, grad: steps from one change of sign to the next: movement, gradient."),
         Line::raw("Sums close: LCA of all layers + residual = change of the loss."),
     ]);
     lines.push(Line::styled("Any other key closes this.", theme.dim));

@@ -400,7 +400,9 @@ mod tests {
                 .iter()
                 .map(ratatui::buffer::Cell::symbol)
                 .collect();
-            assert!(cells.contains("pairs"), "{observed}");
+            // The axis's name yields to a label that needs its place.
+            let labelled = cells.contains("pairs") || cells.contains(&observed.to_string());
+            assert!(labelled, "{observed}: {cells}");
             let mut styles = buf.content.iter().map(|cell| cell.modifier);
             let found = styles.any(|style| style.contains(Modifier::REVERSED));
             assert_eq!(found, observed < 800, "{observed}: {cells}");
