@@ -162,13 +162,12 @@ proptest! {
     }
 }
 
-/// Numbers and where they end, of the line that begins with a word.
-fn numbers(text: &str, name: &str) -> Vec<(usize, f64)> {
-    let line = text.lines().filter(|line| line.contains(name)).next_back();
+/// Numbers and where they end, in a line from some place on.
+fn numbers(line: &str, from: usize) -> Vec<(usize, f64)> {
     let mut found = Vec::new();
     let mut word = String::new();
-    let letters = line.unwrap_or_default().chars().chain([' ']);
-    for (at, letter) in letters.enumerate() {
+    let letters = line.chars().chain([' ']).enumerate().skip(from);
+    for (at, letter) in letters {
         if letter != ' ' {
             word.push(letter);
         } else if let Ok(number) = std::mem::take(&mut word).parse() {
@@ -179,12 +178,31 @@ fn numbers(text: &str, name: &str) -> Vec<(usize, f64)> {
 }
 
 fn columns_that_close(text: &str) -> usize {
-    let [sum, change, residual] = ["sum LCA", "Δloss  ", "residual"].map(|it| numbers(text, it));
+    let lines: Vec<&str> = text.lines().collect();
     let mut closed = 0;
-    for (at, change) in change {
-        let in_column = |row: &[(usize, f64)]| row.iter().find(|it| it.0 == at).map(|it| it.1);
-        if let Some((sum, residual)) = in_column(&sum).zip(in_column(&residual)) {
-            // Three digits are shown, of four numbers.
+    for (y, line) in lines.iter().enumerate() {
+        let Some(at) = line.find("sum LCA") else {
+            continue;
+        };
+        let column = line[..at].chars().count();
+        let begins = |line: &str, name: &str| {
+            let here: String = line
+                .chars()
+                .skip(column)
+                .take(name.chars().count())
+                .collect();
+            assert!(here == name, "{name} is not below the sum\n{text}");
+            numbers(line, column)
+        };
+        let sums = numbers(line, column);
+        let changes = begins(lines[y + 1], "Δloss");
+        let residuals = begins(lines[y + 2], "residual");
+        for (at, change) in changes {
+            let in_column = |row: &[(usize, f64)]| row.iter().find(|it| it.0 == at).map(|it| it.1);
+            let (sum, residual) = in_column(&sums)
+                .zip(in_column(&residuals))
+                .expect("all three");
+            // Three digits are shown, of numbers that may cancel.
             let size = sum.abs() + change.abs() + residual.abs();
             let gap = (sum + residual - change).abs();
             assert!(

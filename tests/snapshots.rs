@@ -84,8 +84,12 @@ fn coloured(buffer: &Buffer) -> Vec<(u16, u16)> {
         .collect()
 }
 
-/// Which way a cell's colour goes: blue helps, orange hurts.
+/// Which way a cell's colour goes: blue helps, orange hurts. A half block has two colours, and is no
+/// cell of its own without them: pictures then have other cells.
 fn sign(cell: &Cell) -> i8 {
+    if matches!(cell.symbol(), "▀" | "▄") {
+        return 0;
+    }
     let style = cell.style();
     let of = |color| match color {
         Some(Color::Rgb(red, _, blue)) if blue > red => -1,

@@ -204,6 +204,11 @@ fn record(dice: &mut Dice, header: &RunHeader, step: u64) -> StepRecord {
     let (layers, tensors, units) = (layout.layers.len(), layout.tensors.len(), layout.units());
     let (params, traced) = (layout.params(), header.traced.len());
     let classes = header.classes.len();
+    let halves = layout
+        .layers
+        .iter()
+        .map(|layer| layer.range.len() as u64 / 2);
+    let halves: Vec<u64> = halves.collect();
     let every = |n: u64| n > 0 && step.is_multiple_of(n);
     let lca = Allocation {
         total: dice.number(),
@@ -213,8 +218,9 @@ fn record(dice: &mut Dice, header: &RunHeader, step: u64) -> StepRecord {
         tensor: dice.numbers(tensors),
         unit: dice.singles(units),
         class_layer: dice.singles(classes * layers),
-        helped: dice.counts(layers),
-        hurt: dice.counts(layers),
+        // More than there are parameters make a damaged file, which is not drawn.
+        helped: halves.iter().map(|&half| dice.below(half + 1)).collect(),
+        hurt: halves.iter().map(|&half| dice.below(half + 1)).collect(),
         histogram: dice.counts(layers * 4).into_iter().map(small).collect(),
     };
     StepRecord {
