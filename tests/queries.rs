@@ -9,11 +9,12 @@ mod statistics;
 #[path = "../examples/synthetic/mod.rs"]
 mod synthetic;
 
+use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use lcascope::query::{Analyst, Answer, Binned, Part, Query, Topic};
-use lcascope::store::{RunReader, WriteOptions};
+use lcascope::store::{RunReader, RunWriter, WriteOptions};
 use naive::{Naive, Series};
 use synthetic::Shape;
 
@@ -256,19 +257,42 @@ fn answers_about_a_recorded_run_are_sums_over_its_file() {
     answers_are_what_the_file_says(&recorded());
 }
 
+const LONGER: Shape = Shape {
+    steps: 1100,
+    layers: 3,
+    layer_params: 4,
+    params: true,
+    weights: true,
+};
+
 #[test]
 fn answers_about_a_longer_run_are_sums_over_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("synthetic.h5");
-    let shape = Shape {
-        steps: 1100,
-        layers: 3,
-        layer_params: 4,
-        params: true,
-        weights: true,
-    };
-    synthetic::write(&path, shape, WriteOptions::default()).unwrap();
+    synthetic::write(&path, LONGER, WriteOptions::default()).unwrap();
     answers_are_what_the_file_says(&path);
+}
+
+/// Datasets of several chunks, in a file that must be read as one that is being written.
+#[test]
+fn answers_about_a_run_that_was_killed_are_sums_over_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (
+        folder.path().join("run.h5"),
+        folder.path().join("killed.h5"),
+    );
+    let header = synthetic::header(LONGER);
+    let mut steps = synthetic::Steps::new(&header);
+    let mut writer = RunWriter::create(&path, &header, WriteOptions::default()).unwrap();
+    writer.start(&steps.start()).unwrap();
+    for _ in 0..LONGER.steps {
+        writer.step(&steps.step()).unwrap();
+    }
+    writer.commit().unwrap();
+    // As the file is found when its writer has been killed.
+    fs::copy(&path, &copy).unwrap();
+    assert!(RunReader::open(&copy).unwrap().is_marked());
+    answers_are_what_the_file_says(&copy);
 }
 
 #[test]
@@ -322,9 +346,9 @@ fn what_a_run_does_not_have_is_said() {
 fn long_work_is_given_up_when_something_else_is_asked() {
     let reader = RunReader::open(&recorded()).unwrap();
     let naive = Naive::of(&recorded());
-    let mut analyst = Analyst::new();
     for topic in topics(&reader) {
         for (part, columns) in [(Part::Window, 20), (Part::All, 1)] {
+            let mut analyst = Analyst::new();
             let query = Query {
                 topic: topic.clone(),
                 part,
@@ -332,14 +356,8 @@ fn long_work_is_given_up_when_something_else_is_asked() {
                 columns,
             };
             let answer = analyst.answer(&reader, &query, &|| true).unwrap();
-            // What is known, or read at once, is answered.
-            let at_once = match topic {
-                Topic::Steps { .. } | Topic::Snapshot { .. } => true,
-                Topic::Events | Topic::Run | Topic::Synchronisation { .. } => {
-                    answer != Answer::Interrupted
-                }
-                _ => part == Part::All && answer != Answer::Interrupted,
-            };
+            // A few rows are read at once.
+            let at_once = matches!(topic, Topic::Steps { .. } | Topic::Snapshot { .. });
             assert_eq!(answer == Answer::Interrupted, !at_once, "{query:?}");
             // Half an answer is not remembered as a whole one.
             let answer = ask(&mut analyst, &reader, &query);

@@ -65,7 +65,7 @@ impl Naive {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("copy.h5");
         std::fs::copy(path, &copy).unwrap();
-        let file = RunFile::open(&copy);
+        let file = RunFile::open_any(&copy);
         let steps = file.counts("state/committed").values[0];
         Self {
             layout: Layout::of(&file),
@@ -169,7 +169,8 @@ impl Naive {
     /// Summaries lie next to each other, cover the steps, and say what the steps say.
     pub fn check_summaries(&self, found: &[StepSummary], steps: &Range<u64>, width: u64) {
         if steps.is_empty() {
-            return assert!(found.is_empty(), "{found:?}");
+            // What such steps touch may be the entry that they lie in.
+            return assert!(found.len() <= 1, "{found:?}");
         }
         let (first, last) = (found[0].first, found[found.len() - 1].end);
         assert!(first <= steps.start && steps.end <= last && last <= self.steps);

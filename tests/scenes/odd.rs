@@ -209,6 +209,8 @@ fn record(dice: &mut Dice, header: &RunHeader, step: u64) -> StepRecord {
         .iter()
         .map(|layer| layer.range.len() as u64 / 2);
     let halves: Vec<u64> = halves.collect();
+    // More than there are parameters make a damaged file, which is not drawn.
+    let few = |dice: &mut Dice| halves.iter().map(|&half| dice.below(half + 1)).collect();
     let every = |n: u64| n > 0 && step.is_multiple_of(n);
     let lca = Allocation {
         total: dice.number(),
@@ -218,9 +220,8 @@ fn record(dice: &mut Dice, header: &RunHeader, step: u64) -> StepRecord {
         tensor: dice.numbers(tensors),
         unit: dice.singles(units),
         class_layer: dice.singles(classes * layers),
-        // More than there are parameters make a damaged file, which is not drawn.
-        helped: halves.iter().map(|&half| dice.below(half + 1)).collect(),
-        hurt: halves.iter().map(|&half| dice.below(half + 1)).collect(),
+        helped: few(dice),
+        hurt: few(dice),
         histogram: dice.counts(layers * 4).into_iter().map(small).collect(),
     };
     StepRecord {
@@ -229,8 +230,8 @@ fn record(dice: &mut Dice, header: &RunHeader, step: u64) -> StepRecord {
         batch_loss: dice.number(),
         learning_rate: dice.number(),
         seconds: dice.number(),
-        gradient_evals: dice.counts(1)[0],
-        segments: dice.counts(1)[0],
+        gradient_evals: dice.below(80),
+        segments: dice.below(40),
         loss_before: dice.number(),
         after: dice.losses(classes),
         lca,
@@ -245,9 +246,9 @@ fn record(dice: &mut Dice, header: &RunHeader, step: u64) -> StepRecord {
             update_norm: dice.numbers(layers),
             gradient_norm: dice.numbers(layers),
             cosine: dice.numbers(layers),
-            update_flips: dice.counts(layers),
-            gradient_flips: dice.counts(layers),
-            lca_turns: dice.counts(layers),
+            update_flips: few(dice),
+            gradient_flips: few(dice),
+            lca_turns: few(dice),
         },
         trace: Trace {
             value: dice.singles(traced),
