@@ -130,8 +130,9 @@ impl Explorer {
 
     /// Tries a key and looks at what it does.
     fn try_key(&self, binding: &Binding, key: &str) {
-        self.reset();
         let name = binding.name;
+        println!("{name}: {key}");
+        self.reset();
         let known = self.try_screens(name, key)
             || self.try_lists(name, key)
             || self.try_steps(name, key)
@@ -189,12 +190,12 @@ impl Explorer {
                 self.press(key);
                 self.terminal.press(&["-l", "conv1"]);
                 self.terminal.wait_until("conv1 alone", |screen| {
-                    screen.contains("\n conv1") && !screen.contains("\n readout")
+                    screen.contains("conv1 ") && !screen.contains("readout")
                 });
                 self.press("Enter");
                 self.says("/conv1");
                 self.command("filter");
-                self.says("\n readout");
+                self.says("readout");
                 return true;
             }
             "next-traced" => {
@@ -449,7 +450,8 @@ fn is_shown(text: &str, screen: Screen) -> bool {
     };
     // Only the tab of the screen that is shown has its long name.
     let others = Screen::ALL.into_iter().filter(|other| *other != screen);
-    named(screen).0 && others.map(named).all(|(long, same)| same || !long)
+    let tab = named(screen).0 && others.map(named).all(|(long, same)| same || !long);
+    tab && !tabs.contains('›')
 }
 
 /// The step that the line below the tabs is about.

@@ -27,9 +27,10 @@ use lcascope::train::{
 use ratatui::buffer::Buffer;
 use scenes::{SIZES, draw, rich, scenes};
 
-const STEPS: u64 = 40;
-/// After so many steps the training waits, to be looked at.
-const HALFWAY: u64 = 24;
+const STEPS: u64 = 48;
+/// After so many steps the training waits, to be looked at. Allocations and weights of all parameters are
+/// written so many steps at a time: what is not there yet, a live run does not show.
+const HALFWAY: u64 = 32;
 const TOLERANCE: f64 = 1e-3;
 
 /// Records and shows.
@@ -90,7 +91,7 @@ fn header(network: &Network, classes: Vec<String>, traced: Vec<u64>) -> RunHeade
         histogram_edges: histogram_edges(),
         held_out_lca: true,
         record_params: 1,
-        record_weights: 2,
+        record_weights: 1,
         ..RunHeader::default()
     }
 }
@@ -126,7 +127,7 @@ fn trainer(network: &Network, data: RunData, traced: Vec<u64>) -> Trainer {
         held_out_lca: true,
         class_every: 1,
         test_every: 3,
-        record_weights: 2,
+        record_weights: 1,
         record_params: 1,
         traced,
     };
@@ -178,7 +179,9 @@ impl Seen<'_> {
                 if let Some(head) = head {
                     app.window.set_head(head);
                 }
-                for action in scene.actions.iter().chain(more[at]) {
+                // Where nothing else moves the cursor: one that follows is no line in the charts.
+                let first = [Action::Move(0)];
+                for action in first.iter().chain(&scene.actions).chain(more[at]) {
                     app.act(*action);
                     scenes::settle(&mut app, self.details, size, &rich());
                 }

@@ -116,7 +116,7 @@ pub fn scenes() -> Vec<Scene> {
     scenes.push(scene("parameter", &into(3)));
     scenes.push(scene("traced", &[Action::NextTraced]));
     scenes.push(scene(
-        "class",
+        "sync-class",
         &[Action::Screen(Screen::Synchronisation), Action::NextClass],
     ));
     scenes.push(scene("help", &[Action::Help]));
