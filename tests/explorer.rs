@@ -385,10 +385,10 @@ impl Explorer {
             },
             "help" => {
                 self.press(key);
-                self.says("key closes this");
+                self.says("┌ Keys ");
                 self.press("x");
                 self.terminal
-                    .wait_until("no help", |screen| !screen.contains("key closes this"));
+                    .wait_until("no help", |screen| !screen.contains("┌ Keys "));
             }
             "quit" => match self.kind {
                 Kind::Replay => {
