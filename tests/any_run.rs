@@ -63,7 +63,7 @@ fn look_everywhere(mut see: impl FnMut(&Scene, &[Action])) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
     /// With answers from a file that is full of what is no number.
     #[test]
     fn a_file_of_any_numbers_is_drawn_at_any_size(
