@@ -1,34 +1,45 @@
-//! A run on the screen while it happens, and the same run from its file: the screens are the same.
+//! A run on the screen while it happens, and the same run from its file: the screens are the same, on
+//! every level.
+
+mod scenes;
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::unbounded;
-use lcascope::app::{Action, App, Screen};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use lcascope::app::{Action, App};
 use lcascope::data::{self, Batches, DataSource};
 use lcascope::engine::RunData;
 use lcascope::engine::cpu::CpuEngine;
-use lcascope::feed::{self, FeedEvent, Origin};
+use lcascope::feed::{self, Details, FeedEvent, Origin};
 use lcascope::lca::{Settings, histogram_edges};
 use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal};
 use lcascope::optim::Schedule;
-use lcascope::query::{Analyst, Part, Query, Topic};
-use lcascope::record::{RunHeader, StartRecord, Status, StepRecord, StepSummary};
-use lcascope::store::{Recorder, RunReader, WriteOptions};
+use lcascope::query::{Answer, Part, Query, Topic};
+use lcascope::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary};
+use lcascope::store::{Recorder, WriteOptions};
 use lcascope::train::{
     self, OptimizerChoice, Sink, SinkClosed, TrainSettings, Trainer, choose_traced,
 };
-use lcascope::tui::keys::KeyMap;
-use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use scenes::{SIZES, draw, rich, scenes};
 
-const STEPS: u64 = 40;
+const STEPS: u64 = 48;
+/// After so many steps the training waits, to be looked at. Allocations and weights of all parameters are
+/// written so many steps at a time: what is not there yet, a live run does not show.
+const HALFWAY: u64 = 32;
 const TOLERANCE: f64 = 1e-3;
 
+/// Records and shows.
 struct Both {
     recorder: Recorder,
     feed: feed::FeedSender,
+    /// Says that the training is halfway, and waits until it may go on.
+    halfway: Sender<()>,
+    go_on: Receiver<()>,
 }
 
 impl Sink for Both {
@@ -38,8 +49,14 @@ impl Sink for Both {
     }
 
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
+        let done = record.step + 1;
         self.feed.step(StepSummary::of(&record, TOLERANCE));
-        self.recorder.step(record).map_err(|_| SinkClosed)
+        self.recorder.step(record).map_err(|_| SinkClosed)?;
+        if done == HALFWAY {
+            self.halfway.send(()).unwrap();
+            self.go_on.recv().unwrap();
+        }
+        Ok(())
     }
 }
 
@@ -73,50 +90,31 @@ fn header(network: &Network, classes: Vec<String>, traced: Vec<u64>) -> RunHeade
         traced,
         histogram_edges: histogram_edges(),
         held_out_lca: true,
+        record_params: 1,
+        record_weights: 1,
         ..RunHeader::default()
     }
 }
 
-/// The screen's cells, symbols and styles, without the title's word for where the run comes from.
-fn screen(app: &App, width: u16, height: u16) -> Buffer {
-    let area = Rect::new(0, 0, width, height);
-    let mut buffer = Buffer::empty(area);
-    view::draw(
-        area,
-        &mut buffer,
-        app,
-        &Theme::new(ColorLevel::TrueColor, Glyphs::Braille),
-        &KeyMap::default(),
-    );
-    for x in 0..width {
-        buffer[(x, 0)].reset();
-    }
-    buffer
-}
-
-#[test]
-fn a_replay_shows_what_the_live_run_showed() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("run.h5");
-    let (data, classes) = run_data();
+fn network() -> Network {
+    let conv = LayerSpec::Linear {
+        name: None,
+        units: 12,
+        bias: true,
+    };
+    let readout = LayerSpec::Linear {
+        name: Some("readout".to_owned()),
+        units: 10,
+        bias: true,
+    };
     let spec = NetworkSpec {
         name: "small".to_owned(),
-        layers: vec![
-            LayerSpec::Linear {
-                name: None,
-                units: 20,
-                bias: true,
-            },
-            LayerSpec::Relu {},
-            LayerSpec::Linear {
-                name: Some("readout".to_owned()),
-                units: 10,
-                bias: true,
-            },
-        ],
+        layers: vec![conv, LayerSpec::Relu {}, readout],
     };
-    let network = Network::build(&spec, [1, 28, 28], 10).unwrap();
-    let traced = choose_traced(&network.layout, 16, 0);
+    Network::build(&spec, [1, 28, 28], 10).unwrap()
+}
+
+fn trainer(network: &Network, data: RunData, traced: Vec<u64>) -> Trainer {
     let settings = TrainSettings {
         seed: 0,
         steps: STEPS,
@@ -127,134 +125,193 @@ fn a_replay_shows_what_the_live_run_showed() {
         schedule: Schedule::default(),
         integration: Settings::default(),
         held_out_lca: true,
-        class_every: 0,
+        class_every: 1,
         test_every: 3,
-        record_weights: 0,
-        record_params: 0,
-        traced: traced.clone(),
+        record_weights: 1,
+        record_params: 1,
+        traced,
     };
-    let engine = CpuEngine::new(&network, data, 64, 2, false);
+    let engine = CpuEngine::new(network, data, 64, 2, true);
     let batches = Batches::new(500, 50, 0).unwrap();
-    let theta = he_normal(&network, 0);
-    let mut trainer = Trainer::new(
+    let theta = he_normal(network, 0);
+    Trainer::new(
         settings,
         &network.layout,
         Box::new(engine),
         batches,
-        false,
+        true,
         theta,
         Vec::new(),
-    );
-    let header = Arc::new(header(&network, classes, traced));
+    )
+}
 
+/// A run as far as it has come, and who answers questions about it.
+struct Seen<'a> {
+    header: Arc<RunHeader>,
+    origin: Origin,
+    events: Vec<FeedEvent>,
+    details: &'a Details,
+}
+
+impl Seen<'_> {
+    /// A new screen, before the first key.
+    fn app(&self) -> App {
+        let mut app = App::new(self.header.clone(), self.origin);
+        for event in &self.events {
+            assert!(!matches!(event, FeedEvent::Broken(_)), "{event:?}");
+            app.event(event.clone());
+        }
+        app
+    }
+
+    /// Every scene at every size, after some more keys, without what only one of them says: the title
+    /// where the run comes from, the footer what Space does, and the last line of notices.
+    fn everything(&self, head: Option<u64>) -> Vec<(String, Buffer)> {
+        let mut drawn = Vec::new();
+        let more: [&[Action]; 3] = [
+            &[],
+            &[Action::ZoomIn, Action::ToggleScale, Action::Focus],
+            &[Action::Home, Action::Sort, Action::Pool],
+        ];
+        for scene in scenes() {
+            for (at, size) in SIZES.into_iter().enumerate() {
+                let mut app = self.app();
+                if let Some(head) = head {
+                    app.window.set_head(head);
+                }
+                // Where nothing else moves the cursor: one that follows is no line in the charts.
+                let first = [Action::Move(0)];
+                for action in first.iter().chain(&scene.actions).chain(more[at]) {
+                    app.act(*action);
+                    scenes::settle(&mut app, self.details, size, &rich());
+                }
+                let mut buffer = draw(&app, size, &rich());
+                for x in 0..size.0 {
+                    buffer[(x, 0)].reset();
+                    buffer[(x, size.1 - 1)].reset();
+                }
+                drawn.push((format!("{} at {size:?}", scene.name), buffer));
+            }
+        }
+        drawn
+    }
+}
+
+/// The program, as what reads a file for another process.
+fn reader_of(path: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lcascope"));
+    command.args(["reader", "--details", "--"]).arg(path);
+    command
+}
+
+/// Waits until so many steps are in the file.
+fn wait_for_steps(details: &Details, steps: u64) {
+    let began = Instant::now();
+    let query = Query {
+        topic: Topic::Steps { width: 1 },
+        part: Part::Window,
+        steps: 0..steps,
+        columns: 1,
+    };
+    loop {
+        details.requests.send(query.clone()).unwrap();
+        let FeedEvent::Answer { answer, .. } = details.answers.recv().unwrap() else {
+            panic!("no answer");
+        };
+        if matches!(&*answer, Answer::Steps(found) if found.len() as u64 == steps) {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(120), "{answer:?}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[track_caller]
+fn assert_same(live: &[(String, Buffer)], replay: &[(String, Buffer)], when: &str) {
+    for ((name, live), (_, replay)) in live.iter().zip(replay) {
+        let (one, two) = (scenes::portrait(live), scenes::portrait(replay));
+        assert!(one == two, "{when}: {name}\n{one}\n{two}");
+    }
+}
+
+#[test]
+fn a_replay_shows_what_the_live_run_showed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.h5");
+    let (data, classes) = run_data();
+    let network = network();
+    let traced = choose_traced(&network.layout, 16, 0);
+    let header = Arc::new(header(&network, classes, traced.clone()));
+    let mut trainer = trainer(&network, data, traced);
     let (controls, orders) = unbounded();
-    let (sender, live_feed) = feed::live(header.clone(), controls);
+    let (feed, live_feed) = feed::live(header.clone(), controls);
     let recorder = Recorder::spawn(&path, &header, WriteOptions::default()).unwrap();
+    let (halfway, is_halfway) = bounded(0);
+    let (may_go_on, go_on) = bounded(0);
     let mut both = Both {
         recorder,
-        feed: sender,
+        feed,
+        halfway,
+        go_on,
     };
-    let end = train::run(&mut trainer, &orders, &mut both).unwrap();
-    assert_eq!(end.status, Status::Finished);
-    both.recorder.finish(end.clone()).unwrap();
-    both.feed.end(&end);
-    let mut live = App::new(live_feed.header.clone(), live_feed.origin);
-    live_feed.events.iter().for_each(|event| live.event(event));
+    let training = thread::spawn(move || {
+        let end = train::run(&mut trainer, &orders, &mut both).unwrap();
+        assert_eq!(end.status, Status::Finished);
+        let Both { recorder, feed, .. } = both;
+        recorder.finish(end.clone()).unwrap();
+        feed.end(&RunEnd {
+            totals: None,
+            ..end
+        });
+    });
+    let file = path.clone();
+    let asking = train::inquiries().0;
+    let (details, reader) = feed::details(move || reader_of(&file), asking).unwrap();
+    let mut live = Seen {
+        header,
+        origin: Origin::Live,
+        events: Vec::new(),
+        details: &details,
+    };
+    is_halfway.recv().unwrap();
+    live.events.extend(live_feed.events.try_iter());
+    wait_for_steps(&details, HALFWAY);
+    let live_halfway = live.everything(None);
+    may_go_on.send(()).unwrap();
+    training.join().unwrap();
+    live.events.extend(live_feed.events.iter());
+    let live_whole = live.everything(None);
+    drop(reader);
 
-    let (file_feed, reader) = feed::open(&path).unwrap();
+    let (mut file_feed, reader) = feed::open(&path).unwrap();
     assert_eq!(file_feed.origin, Origin::Replay);
-    let mut replay = App::new(file_feed.header.clone(), file_feed.origin);
-    for event in &file_feed.events {
-        assert!(!matches!(event, FeedEvent::Broken(_)), "{event:?}");
-        replay.event(event);
-    }
+    let details = file_feed.details.take().unwrap();
+    let replay = Seen {
+        header: file_feed.header.clone(),
+        origin: Origin::Replay,
+        events: file_feed.events.iter().collect(),
+        details: &details,
+    };
+    assert_eq!(replay.app().timeline.end(), STEPS);
+    assert_same(&live_whole, &replay.everything(None), "at the end");
+    // Played up to there, it shows what the training showed then.
+    let played = replay.everything(Some(HALFWAY));
+    let of_steps = |seen: Vec<(String, Buffer)>| {
+        let mut seen = seen;
+        // What the file is like now, it was not then.
+        seen.retain(|(name, _)| !name.starts_with("Run "));
+        seen
+    };
+    assert_same(&of_steps(live_halfway), &of_steps(played), "halfway");
+    drop(details);
     drop(file_feed);
     drop(reader);
-    assert_eq!(replay.timeline.end(), STEPS);
-
-    let keys = [
-        None,
-        Some(Action::Move(-7)),
-        Some(Action::ZoomIn),
-        Some(Action::Move(-10)),
-        Some(Action::ToggleScale),
-        Some(Action::Home),
-        Some(Action::ZoomAll),
-    ];
-    for key in keys {
-        if let Some(action) = key {
-            live.act(action);
-            replay.act(action);
-        }
-        for (width, height) in [(80, 24), (120, 40), (200, 60)] {
-            // The footer calls Space by what it does: freeze live, play in a replay.
-            let (mut a, mut b) = (screen(&live, width, height), screen(&replay, width, height));
-            for x in 0..width {
-                a[(x, height - 1)].reset();
-                b[(x, height - 1)].reset();
-            }
-            assert_eq!(a, b, "after {key:?} at {width}x{height}");
-        }
-    }
-    every_screen_is_the_same(&mut live, &mut replay, &path);
     cannot_be_repeated(&path);
-}
-
-/// Answers what the screen asks until it knows all that it wants to know.
-fn settle(app: &mut App, analyst: &mut Analyst, reader: &RunReader, area: Rect) {
-    let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
-    for _ in 0..100 {
-        let wanted = view::wants(area, app, &theme);
-        let Some(query) = app.wanted_answer(&wanted) else {
-            return;
-        };
-        let answer = Box::new(analyst.answer(reader, &query, &|| false).unwrap());
-        app.event(FeedEvent::Answer { query, answer });
-    }
-    panic!("it asks and asks");
-}
-
-/// Also where the one who answers the live run's questions was asked while it had fewer steps, and the
-/// other for the first time at its end.
-fn every_screen_is_the_same(live: &mut App, replay: &mut App, path: &Path) {
-    let reader = RunReader::open(path).unwrap();
-    let (mut asked_before, mut asked_now) = (Analyst::new(), Analyst::new());
-    for end in [3, 20, 21, STEPS - 1] {
-        for topic in [Topic::Events, Topic::Synchronisation { class: None }] {
-            let query = Query {
-                topic,
-                part: Part::All,
-                steps: 0..end,
-                columns: 1,
-            };
-            asked_before.answer(&reader, &query, &|| false).unwrap();
-        }
-    }
-    let area = Rect::new(0, 0, 120, 40);
-    for shown in Screen::ALL {
-        for key in [
-            Action::Screen(shown),
-            Action::Select(1),
-            Action::Events,
-            Action::Dismiss,
-        ] {
-            live.act(key);
-            replay.act(key);
-            settle(live, &mut asked_before, &reader, area);
-            settle(replay, &mut asked_now, &reader, area);
-            let (mut a, mut b) = (screen(live, 120, 40), screen(replay, 120, 40));
-            for x in 0..area.width {
-                a[(x, area.height - 1)].reset();
-                b[(x, area.height - 1)].reset();
-            }
-            assert_eq!(a, b, "{shown:?} after {key:?}");
-        }
-    }
 }
 
 /// No configuration of the program made this run, so none can repeat it.
 fn cannot_be_repeated(path: &Path) {
-    let mut repeat = std::process::Command::new(env!("CARGO_BIN_EXE_lcascope"));
+    let mut repeat = Command::new(env!("CARGO_BIN_EXE_lcascope"));
     let output = repeat.args(["train", "--headless", "--config"]).arg(path);
     let output = output.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

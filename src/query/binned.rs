@@ -346,6 +346,9 @@ impl Running {
             return Ok(Answer::Unknown(format!("this run file has no {name}")));
         };
         let end = source.steps.end.min(table.rows());
+        if end == 0 {
+            return Ok(Answer::Binned(Binned::new(&(0..0), 1, groups.len())));
+        }
         let known = (self.0.iter())
             .position(|it| it.name == name && it.groups == groups && it.done <= end)
             .map(|at| self.0.remove(at));

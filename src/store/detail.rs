@@ -5,6 +5,7 @@
 //! beside the snapshots of the running totals, `param/…`.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use hdf5::{Dataset, H5Type};
 use ndarray::s;
@@ -67,7 +68,7 @@ const fn totals(values: &'static str) -> Table {
 /// Rows over all parameters that are in the file, and the steps that they are of.
 pub struct ParamRows<'a> {
     reader: &'a RunReader,
-    values: Dataset,
+    values: Arc<Dataset>,
     name: &'static str,
     steps: Vec<u64>,
     params: usize,
@@ -270,13 +271,8 @@ impl RunReader {
         if !self.file.link_exists(group) || !self.file.link_exists(table.values) {
             return Ok(None);
         }
-        let open = |name: &str| {
-            let dataset = self.file.dataset(name);
-            let fresh = dataset.and_then(|dataset| dataset.refresh().map(|()| dataset));
-            fresh.doing(&self.path, || format!("open {name}"))
-        };
         let committed: u64 = self.latest("state/committed")?;
-        let (values, index) = (open(table.values)?, open(table.index)?);
+        let (values, index) = (self.dataset(table.values)?, self.dataset(table.index)?);
         let params = self.header().layout.params();
         let (shape, rows) = (values.shape(), index.shape());
         let rows = match (&shape[..], &rows[..]) {

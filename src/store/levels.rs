@@ -86,9 +86,7 @@ impl Level {
             let bounds = reader.bounds()?;
             let mut least = u64::MAX;
             for (dataset, bound) in self.datasets.each().zip(&self.bounds) {
-                dataset
-                    .refresh()
-                    .doing(&reader.path, || "refresh".to_owned())?;
+                reader.renew(dataset)?;
                 // A row that the file cannot hold is not there, whatever the dataset says.
                 least = least.min(rows_in(dataset)).min(bound.rows(&bounds));
             }

@@ -24,6 +24,7 @@ mod error;
 mod header;
 mod levels;
 mod lock;
+mod open;
 mod pyramid;
 mod read_header;
 mod reader;

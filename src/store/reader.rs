@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use hdf5::{Dataset, File, H5Type, OpenMode};
@@ -12,6 +13,7 @@ use super::bounds::{Bounds, RowBound};
 use super::error::{Context, StoreError};
 use super::levels::Levels;
 use super::lock;
+use super::open::OpenDatasets;
 use super::read_header::{number, open_hdf5, read_header};
 use super::schema::{self, Axes, FORMAT, VERSION};
 use super::series::read_rows;
@@ -39,8 +41,10 @@ pub struct RunReader {
     header: RunHeader,
     /// Runs of older programs lack `state/paused`: they could not say so.
     tells_pauses: bool,
-    held_out: Option<Dataset>,
+    held_out: Option<Arc<Dataset>>,
     columns: Columns,
+    /// All datasets that are open.
+    open: OpenDatasets,
     /// In the order of [`Columns::lengths`], the held-out one last.
     row_bounds: Vec<RowBound>,
     heartbeat: Cell<Option<Heartbeat>>,
@@ -61,24 +65,24 @@ struct Heartbeat {
 
 /// The datasets that a summary is read from.
 struct Columns {
-    train: Dataset,
-    train_accuracy: Dataset,
-    test: Dataset,
-    test_accuracy: Dataset,
-    epoch: Dataset,
-    learning_rate: Dataset,
-    batch_loss: Dataset,
-    seconds: Dataset,
-    gradient_evals: Dataset,
-    segments: Dataset,
-    total: Dataset,
-    residual: Dataset,
-    layer: Dataset,
-    layer_error: Dataset,
-    helped: Dataset,
-    hurt: Dataset,
-    update_flips: Dataset,
-    gradient_flips: Dataset,
+    train: Arc<Dataset>,
+    train_accuracy: Arc<Dataset>,
+    test: Arc<Dataset>,
+    test_accuracy: Arc<Dataset>,
+    epoch: Arc<Dataset>,
+    learning_rate: Arc<Dataset>,
+    batch_loss: Arc<Dataset>,
+    seconds: Arc<Dataset>,
+    gradient_evals: Arc<Dataset>,
+    segments: Arc<Dataset>,
+    total: Arc<Dataset>,
+    residual: Arc<Dataset>,
+    layer: Arc<Dataset>,
+    layer_error: Arc<Dataset>,
+    helped: Arc<Dataset>,
+    hurt: Arc<Dataset>,
+    update_flips: Arc<Dataset>,
+    gradient_flips: Arc<Dataset>,
 }
 
 impl RunReader {
@@ -124,7 +128,13 @@ impl RunReader {
             });
         }
         let header = read_header(path, &file, &Bounds::of(path, &disk)?)?;
-        let dataset = |name: &str| open_dataset(path, &file, name, schema::axes(name), &header);
+        let open = OpenDatasets::default();
+        let dataset = |name: &'static str| {
+            let axes = schema::axes(name);
+            let dataset = Arc::new(open_dataset(path, &file, name, axes, &header)?);
+            open.insert(name, &dataset);
+            Ok::<_, StoreError>(dataset)
+        };
         let held_out = header
             .held_out_lca
             .then(|| dataset("lca_test/layer"))
@@ -150,7 +160,7 @@ impl RunReader {
             gradient_flips: dataset("motion/gradient_flips")?,
         };
         let row_bounds = columns
-            .with(held_out.as_ref())
+            .with(held_out.as_deref())
             .map(|(dataset, _)| {
                 let axes = dataset.shape();
                 RowBound::of(dataset, axes.iter().skip(1).product())
@@ -161,6 +171,7 @@ impl RunReader {
             tells_pauses: file.link_exists("state/paused"),
             held_out,
             columns,
+            open,
             row_bounds,
             heartbeat: Cell::new(None),
             levels: Levels::open(path, &file, &header)?,
@@ -196,6 +207,22 @@ impl RunReader {
     /// The open file, for the other parts of the store.
     pub(super) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// A dataset with all rows that it has now.
+    pub(super) fn dataset(&self, name: &'static str) -> Result<Arc<Dataset>, StoreError> {
+        let opened = self.open.get(&self.file, name);
+        let dataset = opened.doing(&self.path, || format!("open {name}"))?;
+        self.renew(&dataset)?;
+        Ok(dataset)
+    }
+
+    /// Makes new rows of a dataset readable. A file that nobody has open for writing has none.
+    pub(super) fn renew(&self, dataset: &Dataset) -> Result<(), StoreError> {
+        match self.marked {
+            true => (dataset.refresh()).doing(&self.path, || "refresh".to_owned()),
+            false => Ok(()),
+        }
     }
 
     /// Σ A of each step of `range`, in nats; they must be committed.
@@ -277,11 +304,9 @@ impl RunReader {
             return Ok(steps);
         }
         let mut steps = committed;
-        let columns = self.columns.with(self.held_out.as_ref());
+        let columns = self.columns.with(self.held_out.as_deref());
         for ((dataset, extra), bound) in columns.zip(&self.row_bounds) {
-            dataset
-                .refresh()
-                .doing(&self.path, || "refresh".to_owned())?;
+            self.renew(dataset)?;
             let rows = dataset.shape().first().copied().unwrap_or(0) as u64;
             // A row that the file cannot hold is not there, whatever the dataset says.
             let rows = rows.min(bound.rows(bounds));
@@ -329,9 +354,7 @@ impl RunReader {
     pub fn start(&self) -> Result<Option<Losses>, StoreError> {
         let c = &self.columns;
         for dataset in [&c.train, &c.train_accuracy, &c.test, &c.test_accuracy] {
-            dataset
-                .refresh()
-                .doing(&self.path, || "refresh".to_owned())?;
+            self.renew(dataset)?;
         }
         self.losses(0)
     }
@@ -497,13 +520,13 @@ impl Columns {
 
     /// Every dataset with the rows it has beyond the number of steps.
     fn lengths(&self) -> impl Iterator<Item = (&Dataset, u64)> {
-        let losses = [
+        let losses: [&Dataset; 4] = [
             &self.train,
             &self.train_accuracy,
             &self.test,
             &self.test_accuracy,
         ];
-        let steps = [
+        let steps: [&Dataset; 14] = [
             &self.epoch,
             &self.learning_rate,
             &self.batch_loss,

@@ -1,6 +1,7 @@
 //! Rows of any per-step dataset, for whoever looks at a run closely.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor};
 use hdf5::{Dataset, H5Type};
@@ -17,7 +18,7 @@ const BLOCK_VALUES: u64 = 1 << 19;
 /// A per-step dataset of an open run.
 pub struct Table<'a> {
     reader: &'a RunReader,
-    dataset: Dataset,
+    dataset: Arc<Dataset>,
     name: &'static str,
     row_len: usize,
     rows: u64,
@@ -37,9 +38,7 @@ impl RunReader {
             }
             so_far.push('/');
         }
-        let dataset = (self.file().dataset(name))
-            .and_then(|dataset| dataset.refresh().map(|()| dataset))
-            .doing(&self.path, || format!("open {name}"))?;
+        let dataset = self.dataset(name)?;
         let shape = dataset.shape();
         let axes = schema::axes(name).map(|axes| axes.lengths(self.header()));
         if axes.is_none() || shape.get(1..) != axes.as_deref() {

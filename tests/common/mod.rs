@@ -208,6 +208,12 @@ impl RunFile {
         Self(hdf5::File::open_as(path, OpenMode::Read).unwrap())
     }
 
+    /// The same of a run whose writer may have been killed.
+    pub fn open_any(path: &Path) -> Self {
+        let plain = hdf5::File::open_as(path, OpenMode::Read);
+        Self(plain.unwrap_or_else(|_| hdf5::File::open_as(path, OpenMode::ReadSWMR).unwrap()))
+    }
+
     /// Paths of all datasets, sorted.
     pub fn paths(&self) -> Vec<String> {
         fn walk(group: &Group, paths: &mut Vec<String>) {

@@ -1,0 +1,281 @@
+//! Statistics of a run by their definitions, from the datasets of its file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use lcascope::analysis::events::EventKind;
+use lcascope::query::{Answer, Query, Topic};
+
+use crate::naive::{Naive, close, group, within};
+
+/// As many of a layer's moments as the paper keeps.
+const KEEP: usize = 20;
+
+impl Naive {
+    /// Holds what is no sum over columns against the file.
+    pub fn check_statistics(&self, query: &Query, answer: &Answer, steps: &Range<u64>) {
+        match (&query.topic, answer) {
+            (Topic::HeldOut, _) => self.check_held_out(answer, steps),
+            (Topic::Snapshot { layer }, _) => {
+                self.check_snapshot(layer.map(|layer| layer as usize), answer, steps.end);
+            }
+            (Topic::Oscillation { layer }, _) => {
+                self.check_oscillation(*layer as usize, answer, steps);
+            }
+            (Topic::Synchronisation { class }, _) => {
+                self.check_moments(class.map(|class| class as usize), answer, steps.end);
+            }
+            (Topic::Events, Answer::Happened(found)) => {
+                assert_eq!(found.steps, steps.end);
+                let residuals = within(&self.columns("lca/residual", 0..1)[0], &(0..steps.end));
+                let tolerance = self.number("tolerance");
+                let above = residuals.iter().filter(|r| r.abs() > tolerance).count();
+                let kind = |kind| found.counts.iter().find(|it| it.0 == kind).map(|it| it.1);
+                assert_eq!(kind(EventKind::Residual), Some(above as u64));
+                assert_eq!(kind(EventKind::NotFinite), Some(0));
+                assert!(found.events.is_sorted_by_key(|event| event.step));
+                assert!(found.events.iter().all(|event| event.step < steps.end));
+            }
+            (Topic::Run, Answer::Run(_)) => self.check_run(answer, steps.end),
+            _ => panic!("{query:?}: {answer:?}"),
+        }
+    }
+
+    fn number(&self, attribute: &str) -> f64 {
+        self.file.0.attr(attribute).unwrap().read_scalar().unwrap()
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.file.0.dataset(path).is_ok()
+    }
+
+    fn check_held_out(&self, answer: &Answer, steps: &Range<u64>) {
+        if !self.has("lca_test/layer") {
+            return assert!(matches!(answer, Answer::Unknown(_)), "{answer:?}");
+        }
+        let Answer::HeldOut(found) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(found.steps.end - found.steps.start, steps.end - steps.start);
+        for (path, sum) in [
+            ("lca_test/total", found.total),
+            ("lca_test/residual", found.residual),
+        ] {
+            let values = within(&self.columns(path, 0..1)[0], steps);
+            close(sum, values.iter().sum(), &values, path);
+        }
+        let layers = 0..self.layout.layers;
+        let (train, held_out) = (
+            self.columns("lca/layer", layers.clone()),
+            self.columns("lca_test/layer", layers.clone()),
+        );
+        for layer in layers {
+            let pairs = || {
+                within(&train[layer], steps)
+                    .into_iter()
+                    .zip(within(&held_out[layer], steps))
+            };
+            let only_train = pairs().filter(|&(a, b)| a < 0.0 && b > 0.0).count();
+            let only_held_out = pairs().filter(|&(a, b)| a > 0.0 && b < 0.0).count();
+            let split = found.layers[layer];
+            assert_eq!(split.only_train, only_train as u64);
+            assert_eq!(split.only_held_out, only_held_out as u64);
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts of parameters")]
+    fn check_snapshot(&self, layer: Option<usize>, answer: &Answer, end: u64) {
+        let Some((row, steps)) = self.row_until("param/step", end) else {
+            return assert!(matches!(answer, Answer::Unknown(_)), "{answer:?}");
+        };
+        let Answer::Snapshot(found) = answer else {
+            panic!("{answer:?}");
+        };
+        let layers = self.layout.layer_of_params();
+        let chosen = |p: &usize| layer.is_none_or(|layer| layers[*p] == layer);
+        let params: Vec<usize> = (0..self.layout.params).filter(chosen).collect();
+        let (sums, helped) = (
+            self.file.reals("param/lca_sum"),
+            self.file.counts("param/helped"),
+        );
+        let totals: Vec<f64> = params.iter().map(|&p| sums.row(row)[p]).collect();
+        let helped: Vec<u64> = params.iter().map(|&p| helped.row(row)[p]).collect();
+        assert_eq!((found.steps, found.params), (steps, params.len() as u64));
+        let mut bins = vec![0; 50];
+        for &h in &helped {
+            // Of 50 bins the last one has those that always helped too.
+            bins[usize::try_from((h * 50 / steps).min(49)).unwrap()] += 1;
+        }
+        assert_eq!(found.helped, bins);
+        let mean = helped.iter().sum::<u64>() as f64 / (params.len() as f64 * steps as f64);
+        assert!((found.mean_helped - mean).abs() < 1e-12);
+        for (sign, side) in [(-1.0, found.helping), (1.0, found.hurting)] {
+            let mut own: Vec<f64> = totals
+                .iter()
+                .map(|a| sign * a)
+                .filter(|a| *a > 0.0)
+                .collect();
+            own.sort_unstable_by(|a, b| b.total_cmp(a));
+            assert_eq!(side.count, own.len());
+            let total: f64 = own.iter().sum();
+            assert!((side.total - total).abs() <= 1e-12 * total);
+            let top: f64 = own[..own.len().div_ceil(100)].iter().sum();
+            assert!((side.top - top / total).abs() < 1e-9 || own.is_empty());
+        }
+        let moment = |k: i32| {
+            let mean = totals.iter().sum::<f64>() / totals.len() as f64;
+            totals.iter().map(|a| (a - mean).powi(k)).sum::<f64>() / totals.len() as f64
+        };
+        let kurtosis = moment(4) / moment(2).powi(2) - 3.0;
+        assert!((found.kurtosis - kurtosis).abs() <= 1e-6 * kurtosis.abs().max(1.0));
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
+    fn check_oscillation(&self, layer: usize, answer: &Answer, steps: &Range<u64>) {
+        let Answer::Oscillation(found) = answer else {
+            panic!("{answer:?}");
+        };
+        let one = layer..layer + 1;
+        let series = self.columns("lca/layer", one.clone()).remove(0);
+        let values = within(&series, steps);
+        let [measured, .., crossings, turns] = group(&values).counts;
+        assert_eq!((found.measured, found.crossings), (measured, crossings));
+        assert_eq!(found.turns, turns);
+        let params = self.layout.layer_of_params();
+        let params = params.into_iter().filter(|&l| l == layer).count() as u64;
+        assert_eq!(found.param_steps, params * values.len() as u64);
+        for (path, count) in [
+            ("motion/update_flips", found.update_flips),
+            ("motion/gradient_flips", found.gradient_flips),
+            ("motion/lca_turns", found.lca_turns),
+        ] {
+            let counts = self.file.counts(path);
+            let rows = steps
+                .clone()
+                .map(|t| counts.row(usize::try_from(t).unwrap())[layer]);
+            assert_eq!(count, rows.sum::<u64>(), "{path}");
+        }
+        for (path, curve) in [
+            ("lca/layer", &found.lca),
+            ("motion/update_norm", &found.movement),
+            ("motion/gradient_norm", &found.gradient),
+            ("motion/cosine", &found.cosine),
+        ] {
+            let series = self.columns(path, one.clone()).remove(0);
+            for (c, edge) in found.edges.windows(2).enumerate() {
+                #[expect(clippy::cast_possible_truncation, reason = "as charts have it")]
+                let part = || {
+                    within(&series, &(edge[0]..edge[1]))
+                        .into_iter()
+                        .map(|x| x as f32)
+                };
+                let same = |a: f32, b: f32| a == b || (a.is_nan() && b.is_nan());
+                assert!(
+                    same(curve.least[c], part().fold(f32::NAN, f32::min)),
+                    "{path}"
+                );
+                assert!(
+                    same(curve.most[c], part().fold(f32::NAN, f32::max)),
+                    "{path}"
+                );
+            }
+        }
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let product = |k: usize| -> f64 {
+            let pairs = values.iter().zip(&values[k..]);
+            pairs.map(|(a, b)| (a - mean) * (b - mean)).sum()
+        };
+        for (k, r) in found.autocorrelation.iter().enumerate() {
+            assert!((r - product(k) / product(0)).abs() < 1e-9, "lag {k}: {r}");
+        }
+        assert_eq!(found.others.len(), self.layout.layers);
+        assert!(found.others[layer].is_none());
+    }
+
+    /// Each layer's deepest local minima, ascending.
+    fn moments(&self, class: Option<usize>, end: u64) -> Vec<Vec<u64>> {
+        let layers = self.layout.layers;
+        let all = match class {
+            None => self.columns("lca/layer", 0..layers),
+            Some(class) => self.layers_of_class(class),
+        };
+        let of = |series: &Vec<(u64, f64)>| {
+            let values = within(series, &(0..end));
+            let mut found: Vec<(f64, u64)> = (1_u64..)
+                .zip(values.windows(3))
+                .filter(|(_, x)| x[1] < x[0] && x[1] < x[2])
+                .map(|(step, x)| (x[1], step))
+                .collect();
+            found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+            let mut steps: Vec<u64> = found.into_iter().take(KEEP).map(|it| it.1).collect();
+            steps.sort_unstable();
+            steps
+        };
+        all.iter().map(of).collect()
+    }
+
+    fn check_moments(&self, class: Option<usize>, answer: &Answer, end: u64) {
+        let Answer::Synchronisation(found) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(found.steps, end);
+        let moments = self.moments(class, end);
+        assert_eq!(found.moments, moments);
+        let steps: BTreeSet<u64> = moments.iter().flatten().copied().collect();
+        let layers = |step: u64| moments.iter().filter(|of| of.contains(&step)).count();
+        let shared = steps.into_iter().map(|step| (step, layers(step)));
+        let shared: Vec<(u64, usize)> = shared.filter(|it| it.1 > 1).collect();
+        let pairs: usize = shared.iter().map(|it| it.1).sum();
+        let count: usize = moments.iter().map(Vec::len).sum();
+        assert_eq!((found.pairs, found.count), (pairs as u64, count as u64));
+        let found_shared: Vec<(u64, usize)> =
+            found.shared.iter().map(|&(t, n)| (t, n as usize)).collect();
+        assert_eq!(found_shared, shared);
+        for chance in [&found.jitter, &found.circular] {
+            let drawn: u32 = chance.bars.iter().map(|bar| bar.2).sum();
+            assert_eq!(drawn, chance.draws);
+            // Draws in bars that lie at the observed count or above it are as many at least.
+            let above = chance.bars.iter().filter(|bar| bar.0 >= found.pairs);
+            let above: u32 = above.map(|bar| bar.2).sum();
+            let reaching = chance.bars.iter().filter(|bar| bar.1 > found.pairs);
+            let reaching: u32 = reaching.map(|bar| bar.2).sum();
+            let p = |n: u32| f64::from(1 + n) / f64::from(1 + chance.draws);
+            assert!(
+                p(above) <= chance.p + 1e-12 && chance.p <= p(reaching) + 1e-12,
+                "{chance:?}"
+            );
+        }
+    }
+
+    fn check_run(&self, answer: &Answer, end: u64) {
+        let Answer::Run(found) = answer else {
+            panic!("{answer:?}");
+        };
+        let quality = &found.quality;
+        let rows = usize::try_from(end).unwrap();
+        let segments = self.file.counts("step/segments").values;
+        let mut kinds = BTreeMap::new();
+        for &s in &segments[..rows] {
+            *kinds.entry(s).or_insert(0) += 1;
+        }
+        assert_eq!((quality.steps, &quality.segments), (end, &kinds));
+        let gradients = self.file.counts("step/gradient_evals").values;
+        assert_eq!(quality.gradients, gradients[..rows].iter().sum::<u64>());
+        let residuals = within(&self.columns("lca/residual", 0..1)[0], &(0..end));
+        let sizes = || residuals.iter().map(|r| r.abs());
+        close(quality.sum, sizes().sum(), &residuals, "residuals");
+        assert_eq!(quality.worst, sizes().fold(0.0, f64::max));
+        let tolerance = self.number("tolerance");
+        assert_eq!(
+            quality.above,
+            sizes().filter(|r| *r > tolerance).count() as u64
+        );
+        let mut decades = [0; 14];
+        for r in sizes() {
+            let decade = (-11..2).filter(|&d| r >= 10_f64.powi(d)).count();
+            decades[decade] += 1;
+        }
+        assert_eq!(quality.decades, decades);
+        assert_eq!((found.committed, quality.not_finite), (self.steps, 0));
+    }
+}
