@@ -269,7 +269,7 @@ impl Explorer {
 
     fn try_charts(&self, name: &str, key: &str) -> bool {
         match name {
-            "zoom-in" => self.changes(key),
+            "zoom-in" | "scale" => self.changes(key),
             "zoom-out" | "zoom-all" => {
                 self.command("zoom 10..20");
                 self.says("steps 10-19");
@@ -277,7 +277,6 @@ impl Explorer {
                 self.terminal
                     .wait_until("other steps", |screen| !screen.contains("steps 10-19"));
             }
-            "scale" => self.changes(key),
             "focus" => {
                 self.command("decomposition");
                 self.shows(Screen::Decomposition);

@@ -233,8 +233,8 @@ impl Naive {
     /// The last row of a list of steps done that is not behind `after`.
     pub fn row_until(&self, path: &str, after: u64) -> Option<(usize, u64)> {
         let steps = self.file.counts(path).values;
-        let until = steps.iter().copied().enumerate().filter(|it| it.1 <= after);
-        until.last()
+        let rows = steps.iter().copied().enumerate();
+        rows.rfind(|it| it.1 <= after)
     }
 
     pub fn check_unit(

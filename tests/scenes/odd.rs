@@ -129,6 +129,10 @@ pub fn header(dice: &mut Dice, layers: usize, steps: u64) -> RunHeader {
 }
 
 /// Steps together, with sums that close where no number is wild.
+#[allow(
+    dead_code,
+    reason = "not everybody who makes odd runs wants merged steps"
+)]
 pub fn summary(
     dice: &mut Dice,
     layers: usize,
