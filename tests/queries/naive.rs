@@ -233,7 +233,7 @@ impl Naive {
     /// The last row of a list of steps done that is not behind `after`.
     pub fn row_until(&self, path: &str, after: u64) -> Option<(usize, u64)> {
         let steps = self.file.counts(path).values;
-        let rows = steps.iter().copied().enumerate();
+        let mut rows = steps.iter().copied().enumerate();
         rows.rfind(|it| it.1 <= after)
     }
 
