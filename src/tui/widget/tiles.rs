@@ -186,8 +186,9 @@ mod tests {
         assert_eq!(size(1, false, 100, 100), (8, 8, 1));
         assert_eq!(size(1, true, 13, 13), (4, 4, 1));
         assert_eq!(size(1, true, 5, 6), (1, 2, 1));
-        assert_eq!(size(4, false, 15, 7), (1, 1, 3));
-        assert_eq!(size(4, false, 15, 3), (1, 1, 3), "too many: the smallest");
+        assert_eq!(size(4, false, 15, 7), (1, 1, 4), "a gap of a cell between");
+        assert_eq!(size(4, false, 14, 7), (1, 1, 3), "two rows of them");
+        assert_eq!(size(4, false, 14, 3), (1, 1, 3), "too many: the smallest");
     }
 
     proptest! {
