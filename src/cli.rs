@@ -26,6 +26,8 @@ pub struct Cli {
 pub enum Command {
     /// Train a network and allocate every step
     Train(Box<TrainArgs>),
+    /// Allocate the loss along weights that come from elsewhere
+    Allocate(Box<AllocateArgs>),
     /// Replay a run file, or follow one that is being written; of two, show the difference
     Open(OpenArgs),
     /// Say what is in a run file, and whether its sums close
@@ -109,6 +111,25 @@ pub struct TrainArgs {
     /// it, `lcascope stop` ends it
     #[arg(long)]
     pub detach: bool,
+    #[command(flatten)]
+    pub options: Options,
+}
+
+#[derive(Debug, Args)]
+#[command(allow_negative_numbers = true)]
+pub struct AllocateArgs {
+    /// Run file with weights (`train --record-weights`), another HDF5 file with `weight/value`, or a
+    /// folder of .safetensors files, a file a point
+    #[arg(value_name = "WEIGHTS")]
+    pub weights: PathBuf,
+    /// Leave the path: take N equal steps on the straight line from its first point to its last
+    #[arg(long, value_name = "N")]
+    pub straight: Option<u64>,
+    /// TOML file with flags as keys, or a run file, that says network, data and how to integrate [default: WEIGHTS,
+    /// if it is a run file]; what it says about training means nothing here
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    // Flags that say how to train are refused when they are given.
     #[command(flatten)]
     pub options: Options,
 }

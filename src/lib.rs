@@ -11,6 +11,7 @@
 //! | [`data`] | data sets, splits, seeded mini-batches |
 //! | [`engine`] | loss and gradient of the whole training set, at any parameters; models in code |
 //! | [`optim`] | optimizers and schedules on the flat vector, by groups of layers |
+//! | [`course`] | paths through parameter space that another program has taken |
 //! | [`lca`] | the method: integrate along a step, allocate, count |
 //! | [`record`] | what one step says; how records merge |
 //! | [`train`] | the loop: step, allocate, emit |
@@ -33,6 +34,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod course;
 pub mod data;
 pub mod engine;
 pub mod export;

@@ -23,6 +23,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         None => session::demo(),
         Some(Command::Train(args)) => session::train(&args),
+        Some(Command::Allocate(args)) => session::allocate(&args),
         Some(Command::Open(args)) => session::open(&args),
         Some(Command::Info { file }) => session::guarded(&file, || session::info(&file)),
         Some(Command::Verify { file }) => session::guarded(&file, || session::verify(&file)),

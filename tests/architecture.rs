@@ -12,16 +12,17 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("data", &[]),
     ("model", &["layout"]),
     ("engine", &["data", "layout", "model"]),
+    ("course", &["layout"]),
     ("optim", &[]),
     ("lca", &["engine", "layout", "record"]),
     (
         "train",
         &[
-            "data", "engine", "lca", "layout", "model", "optim", "record",
+            "course", "data", "engine", "lca", "layout", "model", "optim", "record",
         ],
     ),
     ("control", &["train"]),
-    ("store", &["layout", "record"]),
+    ("store", &["course", "layout", "record"]),
     ("query", &["analysis", "layout", "optim", "record", "store"]),
     ("feed", &["control", "query", "record", "store", "train"]),
     (
@@ -51,8 +52,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "session",
         &[
-            "app", "cli", "config", "control", "data", "engine", "export", "feed", "lca", "model",
-            "optim", "record", "sheet", "state", "store", "train", "tui",
+            "app", "cli", "config", "control", "course", "data", "engine", "export", "feed", "lca",
+            "model", "optim", "record", "sheet", "state", "store", "train", "tui",
         ],
     ),
 ];

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use lcascope::course::{Course, CourseError};
 use lcascope::data::{self, Batches, DataSource, Split, SplitSizes};
 use lcascope::engine::cpu::CpuEngine;
 use lcascope::engine::{EngineError, Evaluation, GradientEngine, Part, RunData, Want};
@@ -243,6 +244,75 @@ fn a_run_is_the_same_on_any_number_of_threads() {
             assert_eq!(difference, None, "{optimizer:?} with {threads} threads");
         }
     }
+}
+
+/// Points in memory.
+struct Points(Vec<Vec<f32>>);
+
+impl Course for Points {
+    fn steps(&self) -> u64 {
+        self.0.len() as u64 - 1
+    }
+
+    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
+        params.copy_from_slice(&self.0[done as usize]);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_course_that_stopped_goes_on_where_it_leads_through() {
+    let mut settings = setup();
+    settings.settings.record_weights = 1;
+    let trained = run_alone(settings);
+    let start = trained.start.as_ref().unwrap();
+    let weights = trained.steps.iter().map(|step| step.weights.clone());
+    let mut points: Vec<_> = std::iter::once(start.weights.clone())
+        .chain(weights)
+        .map(Option::unwrap)
+        .collect();
+    let following = |points: &[Vec<f32>]| {
+        let mut trainer = setup().trainer();
+        trainer.follow(Box::new(Points(points.to_vec()))).unwrap();
+        trainer
+    };
+    let mut first = following(&points);
+    first.start().unwrap();
+    for step in &trained.steps[..5] {
+        let again = first.step().unwrap();
+        assert_eq!(again.lca, step.lca, "step {}", step.step);
+        assert_eq!(again.lca_held_out, step.lca_held_out);
+        assert_eq!(again.after.train, step.after.train);
+        assert!(again.learning_rate.is_nan() && again.batch_loss.is_nan());
+    }
+    let saved = first.checkpoint();
+    let mut second = following(&points);
+    second.restore(&saved).unwrap();
+    second.start().unwrap();
+    for step in &trained.steps[5..] {
+        let again = second.step().unwrap();
+        assert_eq!(again.lca, step.lca, "step {}", step.step);
+        assert_eq!(again.totals.is_some(), step.totals.is_some());
+        if let (Some(again), Some(totals)) = (again.totals, &step.totals) {
+            assert_eq!(again.lca_sum, totals.lca_sum);
+        }
+    }
+    assert_eq!(second.steps_done(), second.steps_planned());
+
+    // A path that has changed meanwhile is another one.
+    points[5][0] += 1.0;
+    let mut changed = following(&points);
+    changed.restore(&saved).unwrap();
+    let error = changed.start().unwrap_err().to_string();
+    assert!(error.contains("after step 5"), "{error}");
+    points[3][7] = f32::NAN;
+    let mut broken = following(&points);
+    broken.start().unwrap();
+    let error = (0..3).find_map(|_| broken.step().err()).unwrap();
+    assert!(
+        error.to_string().contains("along the given weights"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub use choices::{
     SliceChoice,
 };
 pub use options::{Options, merge, parse};
-pub use resolve::{Length, MAX_COUNT, RunConfig};
+pub use resolve::{CourseChoice, Length, MAX_COUNT, RunConfig};
 
 /// Why a configuration cannot be used. The message names the flag and says what to do.
 #[derive(Debug, thiserror::Error)]

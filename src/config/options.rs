@@ -136,6 +136,16 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_every: Option<u64>,
 
+    /// Follow these weights instead of training: what `lcascope allocate` is given, and what a
+    /// configuration that is stored in such a run says.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub course: Option<PathBuf>,
+    /// Go from their first to their last point in so many equal steps.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub straight: Option<u64>,
+
     /// Run file [default: runs/NETWORK-TIME.h5]
     #[arg(short, long, value_name = "FILE", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -211,6 +221,25 @@ pub struct Options {
 pub fn parse(text: &str, origin: &str) -> Result<Options, ConfigError> {
     toml::from_str(text)
         .map_err(|error| ConfigError(format!("{origin}: {}", error.to_string().trim_end())))
+}
+
+impl Options {
+    /// Without what only a training needs: where the weights are given, none of it means anything.
+    #[must_use]
+    pub fn without_training(self) -> Self {
+        Self {
+            steps: None,
+            epochs: None,
+            batch_size: None,
+            optimizer: None,
+            learning_rate: None,
+            momentum: None,
+            weight_decay: None,
+            schedule: None,
+            layer: Vec::new(),
+            ..self
+        }
+    }
 }
 
 /// Lays `flags` over `base`: what was said in the flags wins. Rules for layers add up, the flags'

@@ -29,6 +29,15 @@ pub enum Length {
     Epochs(u64),
 }
 
+/// Weights that are followed instead of training.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CourseChoice {
+    /// A file with recorded weights, or a folder of snapshots.
+    pub path: PathBuf,
+    /// Equal steps on the straight line between its ends.
+    pub straight: Option<u64>,
+}
+
 /// A run, resolved: what determines its numbers and what its file holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunConfig {
@@ -37,6 +46,8 @@ pub struct RunConfig {
     pub data: Option<PathBuf>,
     pub sizes: SplitSizes,
     pub length: Length,
+    /// If there is one, what says how to train means nothing, the length included.
+    pub course: Option<CourseChoice>,
     /// None for 250, or all examples if there are fewer.
     pub batch_size: Option<usize>,
     pub optimizer: OptimizerChoice,
@@ -71,6 +82,7 @@ impl RunConfig {
     /// The first value that is out of range, or a network that is neither preset nor file.
     pub fn resolve(options: &Options) -> Result<Self, ConfigError> {
         let o = options;
+        let course = course(o)?;
         let optimizer = optimizer(o)?;
         let default_rate = match optimizer {
             OptimizerChoice::Sgd { .. } => 0.05,
@@ -116,6 +128,7 @@ impl RunConfig {
                 test: o.test_size,
             },
             length,
+            course,
             batch_size: (o.batch_size)
                 .map(|size| count("--batch-size", size))
                 .transpose()?,
@@ -157,6 +170,7 @@ impl RunConfig {
             data,
             sizes,
             length,
+            course,
             batch_size,
             optimizer,
             learning_rate,
@@ -198,7 +212,9 @@ impl RunConfig {
             min_segments,
             max_segments,
         } = integration;
-        Options {
+        let follows = course.is_some();
+        let (course, straight) = course.map(|it| (it.path, it.straight)).unzip();
+        let options = Options {
             network: Some(NetworkChoice::Inline(network)),
             data,
             train_size: sizes.train,
@@ -214,6 +230,8 @@ impl RunConfig {
             layer: layers,
             schedule: Some(schedule),
             seed: Some(seed),
+            course,
+            straight: straight.flatten(),
             integrator: Some(method),
             tolerance: Some(tolerance),
             relative_tolerance: Some(relative_tolerance),
@@ -235,8 +253,34 @@ impl RunConfig {
             engine: Some(engine),
             threads: Some(threads),
             ..Options::default()
+        };
+        match follows {
+            true => options.without_training(),
+            false => options,
         }
     }
+}
+
+/// The weights to follow, if any are given.
+fn course(o: &Options) -> Result<Option<CourseChoice>, ConfigError> {
+    let Some(path) = o.course.clone() else {
+        return match o.straight {
+            Some(_) => Err(ConfigError("`straight` needs `course`".to_owned())),
+            None => Ok(None),
+        };
+    };
+    let table = |options: &Options| {
+        toml::Table::try_from(options).map_err(|error| ConfigError(error.to_string()))
+    };
+    let kept = table(&o.clone().without_training())?;
+    if let Some(key) = table(o)?.keys().find(|key| !kept.contains_key(*key)) {
+        return Err(ConfigError(format!(
+            "--{} says how to train: the weights are given, so that nothing is trained",
+            key.replace('_', "-")
+        )));
+    }
+    let straight = o.straight.map(|n| count("--straight", n)).transpose()?;
+    Ok(Some(CourseChoice { path, straight }))
 }
 
 /// The optimizer that was asked for, with its momentum.
@@ -425,6 +469,7 @@ mod tests {
         for options in [
             Options::default(),
             parse("optimizer = 'adam'\nschedule = 'step:10:0.5'\nepochs = 2\nlayer_tolerance = 1e-5\ndata = '/x'\ntrain_size = 100\ndevice = 'cuda:1'", "x").unwrap(),
+            parse("course = '/weights'\nstraight = 10\nintegrator = 'simpson'", "x").unwrap(),
             parse("by_class = true\nclass_every = 5\n[layer.'*']\ndelay = 9\nmomentum = 0.1\n[layer.fc3]\nlearning_rate = 1e-9\nfreeze_from = 7", "x").unwrap(),
         ] {
             let config = RunConfig::resolve(&options).unwrap();
@@ -497,6 +542,13 @@ mod tests {
                 "optimizer = 'adam'\nlayer = ['fc1:freeze', 'fc3:momentum=0.5']",
                 "--layer fc3:momentum=0.5: momentum is for",
             ),
+            ("straight = 3", "needs `course`"),
+            ("course = 'x'\nstraight = 0", "--straight 0"),
+            (
+                "course = 'x'\nlearning_rate = 0.1",
+                "--learning-rate says how to train",
+            ),
+            ("course = 'x'\nlayer = ['fc1:freeze']", "--layer says"),
             ("network = 'mnist-cf'", "mnist-fc"),
             ("network = 'no-such.toml'", "no-such.toml"),
         ] {

@@ -6,6 +6,7 @@
 //!       └────summaries (merged if slow)──▶ screen or progress bar, on the main thread
 //! ```
 
+mod allocate;
 mod care;
 mod config;
 mod detach;
@@ -41,6 +42,7 @@ use crate::sheet::SheetError;
 use crate::store::StoreError;
 use crate::tui::{self, Exit, ScreenOptions, Waited};
 
+pub use allocate::allocate;
 pub use care::{repair, verify};
 pub use config::config;
 pub use export::export;

@@ -16,6 +16,7 @@ use crate::record::RunHeader;
 use crate::train::{TrainSettings, Trainer, choose_traced};
 
 use super::Failure;
+use super::allocate::open_course;
 
 /// Examples in a mini-batch when nobody says otherwise.
 const BATCH_SIZE: usize = 250;
@@ -36,6 +37,9 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         // Absolute, so that the run file's configuration holds in any folder.
         config.data = Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
     }
+    if let Some(course) = &mut config.course {
+        course.path = std::path::absolute(&course.path).unwrap_or_else(|_| course.path.clone());
+    }
     let source = match &config.data {
         Some(path) => DataSource::Path(path.clone()),
         None => DataSource::Embedded,
@@ -53,8 +57,17 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     }
     config.batch_size = Some(batch_size);
     let batches = Batches::new(examples, batch_size, config.seed).map_err(usage)?;
-    let steps_per_epoch = batches.batches_per_epoch() as u64;
+    let mut steps_per_epoch = batches.batches_per_epoch() as u64;
+    let course = match &config.course {
+        Some(course) => Some(open_course(course, &network.layout)?),
+        None => None,
+    };
     let steps = match config.length {
+        _ if course.is_some() => {
+            // Nobody knows what batches the weights were trained with.
+            steps_per_epoch = 0;
+            course.as_ref().map_or(0, |course| course.steps())
+        }
         Length::Steps(steps) => steps,
         Length::Epochs(epochs) => epochs
             .checked_mul(steps_per_epoch)
@@ -121,6 +134,9 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         theta,
         network.initial_buffers(),
     );
+    if let Some(course) = course {
+        (trainer.follow(course)).map_err(|error| Failure::Other(error.to_string()))?;
+    }
     header.checkpoint = trainer.checkpoint().shape();
     Ok(Prepared {
         header: Arc::new(header),

@@ -58,7 +58,7 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Options from a TOML file, or from the configuration stored in a run file.
-fn read_config(path: &Path) -> Result<Options, Failure> {
+pub(super) fn read_config(path: &Path) -> Result<Options, Failure> {
     let bytes = fs::read(path).map_err(|error| {
         ConfigError(format!(
             "cannot read the configuration {}: {error}",
@@ -74,7 +74,10 @@ fn read_config(path: &Path) -> Result<Options, Failure> {
     Ok(parse(&text, &origin)?)
 }
 
-fn train_with(options: &Options, detached: Option<Detached>) -> Result<ExitCode, Failure> {
+pub(super) fn train_with(
+    options: &Options,
+    detached: Option<Detached>,
+) -> Result<ExitCode, Failure> {
     let config = RunConfig::resolve(options)?;
     let watched = Watched::from(options, detached)?;
     let force = options.force.unwrap_or(false);

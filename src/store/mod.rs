@@ -8,7 +8,7 @@
 //!
 //! Long runs are served by [`pyramid`], summaries of many steps that the writer appends and [`levels`]
 //! reads, and by [`detail`], which reads one step over all parameters or one parameter over all steps. [`table`]
-//! reads rows of any per-step dataset.
+//! reads rows of any per-step dataset. [`weights`] are a path that is to be allocated again.
 //!
 //! A *commit* is a group of whole steps: every dataset is extended and flushed, then
 //! `state/committed` is raised and flushed. A reader shows no more than the committed steps, so it
@@ -38,6 +38,7 @@ mod state;
 mod table;
 mod text;
 mod verify;
+mod weights;
 mod writer;
 
 pub use compression::{Compression, CompressionError};
@@ -54,4 +55,5 @@ pub use schema::{FORMAT, VERSION};
 pub use state::RunState;
 pub use table::Table;
 pub use verify::{Check, verify};
+pub use weights::RecordedWeights;
 pub use writer::{RunWriter, WriteOptions};

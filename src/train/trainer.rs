@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, never};
 
 use super::inquiry::Inquiry;
+use crate::course::{Course, CourseError};
 use crate::data::Batches;
 use crate::engine::{EngineError, Evaluation, GradientEngine, Part, Want};
 use crate::layout::ParamLayout;
@@ -59,6 +60,14 @@ pub enum TrainError {
         value: f64,
         rate: f64,
     },
+    #[error("step {step} along the given weights: {what} is {value}")]
+    NotFinite {
+        step: u64,
+        what: &'static str,
+        value: f64,
+    },
+    #[error(transparent)]
+    Course(#[from] CourseError),
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
@@ -88,6 +97,8 @@ pub struct Trainer {
     losses: Losses,
     batch: Evaluation,
     scratch: Evaluation,
+    /// Where the weights come from, if not from an optimizer.
+    course: Option<Box<dyn Course>>,
     /// What is asked between two steps.
     inquiries: Receiver<Inquiry>,
 }
@@ -139,9 +150,23 @@ impl Trainer {
             losses: Losses::default(),
             batch: Evaluation::default(),
             scratch: Evaluation::default(),
+            course: None,
             inquiries: never::<Inquiry>(),
             settings,
         }
+    }
+
+    /// Follows a course from now on instead of training: its points are the weights. Call it before
+    /// [`start`](Trainer::start). `steps` of the settings are the course's.
+    ///
+    /// # Errors
+    /// The course's first point cannot be read.
+    pub fn follow(&mut self, mut course: Box<dyn Course>) -> Result<(), CourseError> {
+        course.point(self.step, &mut self.theta)?;
+        self.next.copy_from_slice(&self.theta);
+        self.settings.steps = course.steps();
+        self.course = Some(course);
+        Ok(())
     }
 
     /// Answers these inquiries between two steps from now on.
@@ -181,6 +206,7 @@ impl Trainer {
     /// The engine fails, or the loss is not finite to begin with.
     pub fn start(&mut self) -> Result<StartRecord, TrainError> {
         self.began = Instant::now();
+        self.check_course()?;
         // As at the end of the step before, if there was one, so that a training that was put back
         // gets the same bits.
         let split = |step: u64| self.class_split_is_due(step);
@@ -215,21 +241,18 @@ impl Trainer {
     /// The engine fails, or the loss or a parameter is no longer a finite number; the step is then
     /// not done.
     pub fn step(&mut self) -> Result<StepRecord, TrainError> {
-        let settings = &self.settings;
-        let (step, epoch) = (self.step, self.epoch());
-        let factor = settings.schedule.factor(step, settings.steps);
-        let rate = settings.learning_rate * factor;
-        let rows = self.batches.next_batch();
-        let noise = settings.seed.rotate_left(32) ^ (step + 1);
-        self.engine
-            .evaluate_batch(&self.theta, rows, noise, &mut self.batch)?;
-        self.check_finite("the mini-batch loss", self.batch.loss)?;
-        for (running, &of_batch) in self.running.iter_mut().zip(&self.batch.statistics) {
-            *running += RUNNING_SHARE * (of_batch - *running);
-        }
-        self.next.copy_from_slice(&self.theta);
-        self.groups
-            .step(&mut self.next, &self.batch.gradient, step, factor);
+        let step = self.step;
+        let Move {
+            epoch,
+            learning_rate,
+            batch_loss,
+        } = match &mut self.course {
+            Some(course) => {
+                course.point(step + 1, &mut self.next)?;
+                Move::GIVEN
+            }
+            None => self.train()?,
+        };
         if let Some(&bad) = self.next.iter().find(|p| !p.is_finite()) {
             self.check_finite("a parameter", f64::from(bad))?;
         }
@@ -286,8 +309,8 @@ impl Trainer {
         let record = StepRecord {
             step,
             epoch,
-            batch_loss: self.batch.loss,
-            learning_rate: rate,
+            batch_loss,
+            learning_rate,
             seconds: (self.earlier + self.began.elapsed()).as_secs_f64(),
             gradient_evals: integral.gradient_evals,
             segments: u64::from(integral.segments),
@@ -312,6 +335,46 @@ impl Trainer {
         std::mem::swap(&mut self.start, &mut self.end);
         self.step = done;
         Ok(record)
+    }
+
+    /// Takes a mini-batch and has the optimizer move on from `theta` to `next`.
+    fn train(&mut self) -> Result<Move, TrainError> {
+        let settings = &self.settings;
+        let (step, epoch) = (self.step, self.epoch());
+        let factor = settings.schedule.factor(step, settings.steps);
+        let learning_rate = settings.learning_rate * factor;
+        let rows = self.batches.next_batch();
+        let noise = settings.seed.rotate_left(32) ^ (step + 1);
+        self.engine
+            .evaluate_batch(&self.theta, rows, noise, &mut self.batch)?;
+        self.check_finite("the mini-batch loss", self.batch.loss)?;
+        for (running, &of_batch) in self.running.iter_mut().zip(&self.batch.statistics) {
+            *running += RUNNING_SHARE * (of_batch - *running);
+        }
+        self.next.copy_from_slice(&self.theta);
+        self.groups
+            .step(&mut self.next, &self.batch.gradient, step, factor);
+        Ok(Move {
+            epoch,
+            learning_rate,
+            batch_loss: self.batch.loss,
+        })
+    }
+
+    /// A course that is taken up again must lead through where the run has stopped.
+    fn check_course(&mut self) -> Result<(), CourseError> {
+        let Some(course) = &mut self.course else {
+            return Ok(());
+        };
+        course.point(self.step, &mut self.next)?;
+        let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
+        if self.theta.iter().zip(&self.next).all(same) {
+            return Ok(());
+        }
+        Err(CourseError(format!(
+            "the weights after step {} are not those that the run has come to: they have changed since",
+            self.step
+        )))
     }
 
     /// Every parameter's running totals, if the last record did not have them.
@@ -342,6 +405,10 @@ impl Trainer {
     fn check_finite(&self, what: &'static str, value: f64) -> Result<(), TrainError> {
         if value.is_finite() {
             return Ok(());
+        }
+        if self.course.is_some() {
+            let step = self.step;
+            return Err(TrainError::NotFinite { step, what, value });
         }
         Err(TrainError::Diverged {
             step: self.step,
@@ -388,7 +455,8 @@ impl Trainer {
         }
         // What batch norms take from a slice is part of the loss that is allocated. How often the
         // network is right on examples it has not seen is asked the way it would be used.
-        if !self.running.is_empty() {
+        // On a given course nobody has kept averages; then the slices' own statistics are used.
+        if !self.running.is_empty() && self.course.is_none() {
             for (part, accuracy) in [
                 (Part::Test, &mut losses.test_accuracy),
                 (Part::Validation, &mut losses.validation_accuracy),
@@ -408,6 +476,22 @@ impl Trainer {
 pub fn snapshot_is_due(done: u64, planned: u64) -> bool {
     let part = |done: u64| done.saturating_mul(TOTALS_SNAPSHOTS) / planned.max(1);
     done > 0 && part(done) > part(done - 1)
+}
+
+/// How the parameters came to where they are at the end of a step.
+struct Move {
+    epoch: f64,
+    learning_rate: f64,
+    batch_loss: f64,
+}
+
+impl Move {
+    /// Along given weights: nobody knows how they were found.
+    const GIVEN: Self = Self {
+        epoch: f64::NAN,
+        learning_rate: f64::NAN,
+        batch_loss: f64::NAN,
+    };
 }
 
 /// Which end of the step.

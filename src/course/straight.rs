@@ -1,0 +1,105 @@
+//! The straight line between the ends of another course.
+
+use super::{Course, CourseError};
+
+/// Equal steps from the first point of a course to its last: point k of n is
+/// `θ_0 + (k / n) (θ_T − θ_0)`, taken in double precision and rounded to single.
+///
+/// What is allocated along it does not depend on the way that the training took, only on where it
+/// began and ended.
+pub struct Straight {
+    steps: u64,
+    /// `[P]`
+    first: Vec<f32>,
+    last: Vec<f32>,
+}
+
+impl Straight {
+    /// `params` is P.
+    ///
+    /// # Errors
+    /// The ends of `course` cannot be read.
+    pub fn between_ends_of(
+        course: &mut dyn Course,
+        params: usize,
+        steps: u64,
+    ) -> Result<Self, CourseError> {
+        let mut ends = [0, course.steps()].into_iter().map(|done| {
+            let mut point = vec![0.0; params];
+            course.point(done, &mut point).map(|()| point)
+        });
+        let mut end = || ends.next().unwrap_or_else(|| Ok(Vec::new()));
+        Ok(Self {
+            steps: steps.max(1),
+            first: end()?,
+            last: end()?,
+        })
+    }
+}
+
+impl Course for Straight {
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
+        if done >= self.steps {
+            params.copy_from_slice(&self.last);
+            return Ok(());
+        }
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+        let part = done as f64 / self.steps as f64;
+        let ends = self.first.iter().zip(&self.last);
+        for (param, (&first, &last)) in params.iter_mut().zip(ends) {
+            let (first, last) = (f64::from(first), f64::from(last));
+            #[expect(clippy::cast_possible_truncation, reason = "parameters are f32")]
+            let value = (first + part * (last - first)) as f32;
+            *param = value;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Corner;
+
+    impl Course for Corner {
+        fn steps(&self) -> u64 {
+            2
+        }
+
+        fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
+            params.copy_from_slice(
+                [[1.0, -2.0], [9.0, 9.0], [2.0, 0.1]][usize::try_from(done).unwrap()].as_slice(),
+            );
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_straight_line_has_the_ends_of_its_course_and_equal_steps() {
+        let mut line = Straight::between_ends_of(&mut Corner, 2, 4).unwrap();
+        let points: Vec<[f32; 2]> = (0..=line.steps())
+            .map(|done| {
+                let mut point = [0.0; 2];
+                line.point(done, &mut point).unwrap();
+                point
+            })
+            .collect();
+        assert_eq!(
+            (points.len(), points[0], points[4]),
+            (5, [1.0, -2.0], [2.0, 0.1])
+        );
+        assert_eq!(
+            [points[1][0], points[2][0], points[3][0]],
+            [1.25, 1.5, 1.75]
+        );
+        for k in 0..4 {
+            let step = f64::from(points[k + 1][1]) - f64::from(points[k][1]);
+            assert!((step - 2.1 / 4.0).abs() < 1e-6, "{step}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `lcascope allocate`: the loss along weights that come from elsewhere.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::Failure;
+use super::guard;
+use super::train::{read_config, stored_config, train_with};
+use crate::cli::AllocateArgs;
+use crate::config::{ConfigError, CourseChoice, Options, merge};
+use crate::course::{Course, CourseError, Snapshots, Straight};
+use crate::layout::ParamLayout;
+use crate::store::RecordedWeights;
+
+/// `lcascope allocate`
+///
+/// # Errors
+/// Anything wrong with the weights, the flags, the data, the device or the run file, or the run fails.
+pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
+    let base = match &args.config {
+        Some(path) => read_config(path)?,
+        // The file of another program has no configuration, and a folder has none.
+        None => match args.weights.is_file().then(|| guard::peek(&args.weights)) {
+            Some(Ok(opened)) => {
+                let origin = args.weights.display().to_string();
+                stored_config(&opened.header, &origin).unwrap_or_default()
+            }
+            _ => Options::default(),
+        },
+    };
+    let options = Options {
+        course: Some(args.weights.clone()),
+        straight: args.straight,
+        // What was recorded there is not what is to be recorded here.
+        record_weights: None,
+        record_params: None,
+        ..base.without_training()
+    };
+    train_with(&merge(&options, &args.options)?, None)
+}
+
+/// Opens the weights that a run is to follow.
+///
+/// # Errors
+/// There are none, or they are of another network.
+pub fn open_course(
+    choice: &CourseChoice,
+    layout: &ParamLayout,
+) -> Result<Box<dyn Course>, Failure> {
+    let path: &Path = &choice.path;
+    if !path.exists() {
+        return Err(ConfigError(format!("{}: no such file or folder", path.display())).into());
+    }
+    let failed = |error: CourseError| Failure::Other(error.to_string());
+    let mut course: Box<dyn Course> = match path.is_dir() {
+        true => Box::new(Snapshots::open(path, layout).map_err(failed)?),
+        false => Box::new(RecordedWeights::open(path, layout.params())?),
+    };
+    match choice.straight {
+        None => Ok(course),
+        Some(steps) => {
+            let line = Straight::between_ends_of(course.as_mut(), layout.params(), steps);
+            Ok(Box::new(line.map_err(failed)?))
+        }
+    }
+}

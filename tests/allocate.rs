@@ -1,0 +1,225 @@
+//! `lcascope allocate`: a path from elsewhere gets the allocation that its training got.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Outcome, RunFile, SMALL, assert_close, lcascope, train};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use tempfile::tempdir;
+
+const STEPS: usize = 6;
+
+fn allocate(weights: &Path, flags: &[&str], output: &Path) -> Outcome {
+    let mut command = lcascope();
+    command.arg("allocate").arg(weights).args(flags);
+    command.arg("--quiet").arg("-o").arg(output);
+    Outcome::of(command)
+}
+
+#[track_caller]
+fn allocated(weights: &Path, flags: &[&str], output: &Path) -> RunFile {
+    let outcome = allocate(weights, flags, output);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let mut verify = lcascope();
+    verify.arg("verify").arg(output);
+    let verified = Outcome::of(verify);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    RunFile::open(output)
+}
+
+/// The path that the tests take, with the weights of every step.
+fn trained(folder: &Path) -> std::path::PathBuf {
+    let steps = STEPS.to_string();
+    train(
+        folder,
+        "trained.h5",
+        &["--steps", &steps, "--record-weights", "1", "--lca-test"],
+    )
+}
+
+/// What follows from the path, and not from how it was found.
+const OF_THE_PATH: [&str; 9] = [
+    "loss/train",
+    "loss/test",
+    "lca/total",
+    "lca/residual",
+    "lca/layer",
+    "lca/unit",
+    "lca/helped",
+    "lca_test/layer",
+    "trace/lca",
+];
+
+#[test]
+fn a_recorded_path_is_allocated_to_the_same_bits() {
+    let folder = tempdir().unwrap();
+    let path = trained(folder.path());
+    let again = allocated(&path, &[], &folder.path().join("again.h5"));
+    let first = RunFile::open(&path);
+    for name in OF_THE_PATH {
+        assert!(first.bits(name) == again.bits(name), "{name} differs");
+    }
+    assert!(
+        again
+            .reals("step/learning_rate")
+            .values
+            .iter()
+            .all(|x| x.is_nan())
+    );
+    assert!(
+        again
+            .reals("step/batch_loss")
+            .values
+            .iter()
+            .all(|x| x.is_nan())
+    );
+    // The same again, from the configuration that the second file holds.
+    let mut repeat = lcascope();
+    let output = folder.path().join("repeat.h5");
+    repeat.args(["train", "--quiet", "--config"]);
+    repeat
+        .arg(folder.path().join("again.h5"))
+        .arg("-o")
+        .arg(&output);
+    let outcome = Outcome::of(repeat);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(first.bits("lca/unit") == RunFile::open(&output).bits("lca/unit"));
+}
+
+#[test]
+fn a_folder_of_snapshots_is_a_path_too() {
+    let folder = tempdir().unwrap();
+    let path = trained(folder.path());
+    let run = RunFile::open(&path);
+    let weights = run.singles("weight/value");
+    let names = run.names("layout/tensor/name");
+    let shapes = run.counts("layout/tensor/shape");
+    let offsets = run.counts("layout/tensor/offset").values;
+    let snapshots = folder.path().join("snapshots");
+    fs::create_dir(&snapshots).unwrap();
+    let size = |n: u64| usize::try_from(n).unwrap();
+    for (point, row) in weights.values.chunks(weights.shape[1]).enumerate() {
+        let tensors: Vec<(&String, Vec<usize>, Vec<u8>)> = (names.iter().enumerate())
+            .map(|(k, name)| {
+                let axes = shapes.values[4 * k..4 * k + 4].iter();
+                let shape: Vec<usize> = axes.take_while(|&&n| n > 0).map(|&n| size(n)).collect();
+                let values = &row[size(offsets[k])..][..shape.iter().product()];
+                (
+                    name,
+                    shape,
+                    values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+                )
+            })
+            .collect();
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            (
+                *name,
+                TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
+            )
+        });
+        // Without leading zeros: numbers count by their value.
+        let file = snapshots.join(format!("step-{}.safetensors", 95 + point));
+        fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
+    }
+    let from_run = path.to_str().unwrap();
+    let again = folder.path().join("again.h5");
+    let again = allocated(&snapshots, &["--config", from_run], &again);
+    for name in OF_THE_PATH {
+        assert!(run.bits(name) == again.bits(name), "{name} differs");
+    }
+    // Flags say it as well as a configuration.
+    let flags = [SMALL, &["--lca-test"]].concat();
+    let flagged = allocated(&snapshots, &flags, &folder.path().join("flagged.h5"));
+    assert!(run.bits("lca/unit") == flagged.bits("lca/unit"));
+}
+
+#[test]
+fn the_straight_line_closes_between_the_same_ends() {
+    let folder = tempdir().unwrap();
+    let path = trained(folder.path());
+    let run = RunFile::open(&path);
+    let flags = ["--straight", "4", "--record-weights", "1"];
+    let line = allocated(&path, &flags, &folder.path().join("line.h5"));
+    let (losses, ends) = (
+        run.reals("loss/train").values,
+        line.reals("loss/train").values,
+    );
+    assert_eq!(ends.len(), 5);
+    assert_eq!((losses[0], losses[STEPS]), (ends[0], ends[4]));
+    let (total, residual) = (
+        line.reals("lca/total").values,
+        line.reals("lca/residual").values,
+    );
+    let closed: f64 = total.iter().chain(&residual).sum();
+    assert_close(
+        closed,
+        losses[STEPS] - losses[0],
+        1e-12,
+        "the straight line",
+    );
+    // Its points lie where they should.
+    let (bent, straight) = (run.singles("weight/value"), line.singles("weight/value"));
+    let params = bent.shape[1];
+    let point = |table: &common::Table<f32>, row: usize, i: usize| {
+        f64::from(table.values[row * params + i])
+    };
+    for row in 0..=4_u8 {
+        for i in (0..params).step_by(97) {
+            let (first, last) = (point(&bent, 0, i), point(&bent, STEPS, i));
+            let want = first + f64::from(row) / 4.0 * (last - first);
+            let got = point(&straight, usize::from(row), i);
+            assert_close(got, want, 1e-7 * want.abs().max(0.1), "a point of the line");
+        }
+    }
+}
+
+#[test]
+fn weights_that_cannot_be_followed_say_why() {
+    let folder = tempdir().unwrap();
+    let output = folder.path().join("never.h5");
+    let small = ["--train-size", "50", "--test-size", "20"];
+    let without = train(folder.path(), "without.h5", &["--steps", "1"]);
+    let fails = |weights: &Path, flags: &[&str], code, needles: &[&str]| {
+        allocate(weights, &[&small, flags].concat(), &output).fails(code, needles);
+        assert!(!output.exists(), "{needles:?}");
+    };
+    fails(
+        &folder.path().join("none"),
+        &[],
+        2,
+        &["none", "no such file"],
+    );
+    fails(
+        folder.path(),
+        &[],
+        1,
+        &["0 files *.safetensors", "at least two"],
+    );
+    fails(&without, &[], 1, &["without.h5", "--record-weights"]);
+    fails(Path::new("Cargo.toml"), &[], 1, &["Cargo.toml", "HDF5"]);
+    let weights = trained(folder.path());
+    fails(&weights, &["mnist-lenet"], 1, &["84060", "808970"]);
+    fails(
+        &weights,
+        &["--learning-rate", "1"],
+        2,
+        &["--learning-rate says how to train"],
+    );
+    fails(
+        &weights,
+        &["--layer", "fc1:freeze"],
+        2,
+        &["--layer says how to train"],
+    );
+    fails(&weights, &["--straight", "0"], 2, &["--straight 0"]);
+    let odd = folder.path().join("odd.h5");
+    let file = hdf5::File::create(&odd).unwrap();
+    let group = file.create_group("weight").unwrap();
+    let one = group.new_dataset::<f32>().shape((1, 84060));
+    one.create("value").unwrap();
+    drop((group, file));
+    fails(&odd, &[], 1, &["1 rows", "at least two"]);
+}
