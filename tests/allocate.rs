@@ -131,7 +131,7 @@ fn a_folder_of_snapshots_is_a_path_too() {
         assert!(run.bits(name) == again.bits(name), "{name} differs");
     }
     // Flags say it as well as a configuration.
-    let flags = [SMALL, &["--lca-test"]].concat();
+    let flags = [&SMALL[1..], &["--lca-test"]].concat();
     let flagged = allocated(&snapshots, &flags, &folder.path().join("flagged.h5"));
     assert!(run.bits("lca/unit") == flagged.bits("lca/unit"));
 }
@@ -216,10 +216,11 @@ fn weights_that_cannot_be_followed_say_why() {
     );
     fails(&weights, &["--straight", "0"], 2, &["--straight 0"]);
     let odd = folder.path().join("odd.h5");
-    let file = hdf5::File::create(&odd).unwrap();
-    let group = file.create_group("weight").unwrap();
-    let one = group.new_dataset::<f32>().shape((1, 84060));
-    one.create("value").unwrap();
-    drop((group, file));
+    {
+        let file = hdf5::File::create(&odd).unwrap();
+        let group = file.create_group("weight").unwrap();
+        let row = group.new_dataset::<f32>().shape((1, 84060));
+        row.create("value").unwrap();
+    }
     fails(&odd, &[], 1, &["1 rows", "at least two"]);
 }

@@ -52,8 +52,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "session",
         &[
-            "app", "cli", "config", "control", "course", "data", "engine", "export", "feed", "lca",
-            "model", "optim", "record", "sheet", "state", "store", "train", "tui",
+            "app", "cli", "config", "control", "course", "data", "engine", "export", "feed",
+            "layout", "lca", "model", "optim", "record", "sheet", "state", "store", "train", "tui",
         ],
     ),
 ];
