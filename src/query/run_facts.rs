@@ -93,8 +93,8 @@ pub(super) fn of(source: &Source, watch: &mut Watch) -> Result<Answer, StoreErro
     }
     let reader = source.reader;
     let committed = reader.refresh()?.committed;
-    let checkpoint = match reader.checkpoint_step()? {
-        Some(step) if step > 0 && step <= committed => {
+    let checkpoint = match reader.checkpoint_step(committed)? {
+        Some(step) if step > 0 => {
             let seconds = match reader.table("step/seconds")? {
                 Some(table) => table.reals(step - 1..step)?.first().copied(),
                 None => None,

@@ -41,7 +41,7 @@ mod verify;
 mod writer;
 
 pub use compression::{Compression, CompressionError};
-pub use detail::{ParamHistory, ParamRow, ParamRows};
+pub use detail::{ParamHistory, ParamRows};
 pub use disk::{Gone, Limit, Rescue, warning};
 pub use error::StoreError;
 pub use levels::FIRST_LOOK;

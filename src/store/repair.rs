@@ -10,6 +10,7 @@ use hdf5::File;
 use super::blocks::rows_before;
 use super::error::{Context, StoreError};
 use super::lock::WriterLock;
+use super::open;
 use super::pyramid;
 use super::reader::RunReader;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
@@ -46,6 +47,7 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
         return Ok(Repaired { steps, was_whole });
     }
     let held_out = reader.header().held_out_lca;
+    reader.check_lists()?;
     drop(reader);
     let io = |error| StoreError::Io {
         path: path.to_owned(),
@@ -89,11 +91,7 @@ pub fn clear_marks(path: &Path) -> Result<(), StoreError> {
 
 /// Opens a file for writing on, outside SWMR.
 pub fn open_to_write(path: &Path) -> Result<File, StoreError> {
-    File::with_options()
-        .with_fapl(|access| {
-            let version = hdf5::file::LibraryVersion::V110;
-            access.libver_bounds(version, version).file_locking(false)
-        })
+    open::to_write()
         .open_as(path, hdf5::OpenMode::ReadWrite)
         .doing(path, || "open the file to write".to_owned())
 }
