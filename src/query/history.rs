@@ -20,6 +20,8 @@ const PIECE: usize = 32 * 32;
 /// are those in which it is known; sums are over these alone. None where the run does not say.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
+    /// Up to which step it was looked for.
+    pub until: u64,
     /// Whether it was traced at every step.
     pub traced: bool,
     /// θ at the start of the step.
@@ -61,6 +63,7 @@ fn traced(source: &Source, column: usize) -> Result<Option<History>, StoreError>
     }
     let [value, gradient, lca] = curves;
     Ok(Some(History {
+        until: source.steps.end,
         traced: true,
         value,
         gradient,
@@ -107,6 +110,7 @@ fn recorded(source: &Source, parameter: usize) -> Result<Option<History>, StoreE
     }
     let [value, lca] = curves;
     Ok(Some(History {
+        until: source.steps.end,
         traced: false,
         value,
         gradient: None,

@@ -14,6 +14,8 @@ use crate::store::StoreError;
 pub struct Snapshot {
     /// Steps done.
     pub steps: u64,
+    /// Up to which step it was looked for.
+    pub until: u64,
     pub params: u64,
     /// Parameters by the share of the steps in which they helped, in bins of 2 %.
     pub helped: Vec<u64>,
@@ -61,7 +63,10 @@ pub(super) fn of(
     };
     let same = |it: &&Seen| it.layer == layer && it.snapshot.steps == latest;
     if let Some(seen) = seen.iter().find(same) {
-        return Ok(Answer::Snapshot(seen.snapshot.clone()));
+        return Ok(Answer::Snapshot(Snapshot {
+            until: source.steps.end,
+            ..seen.snapshot.clone()
+        }));
     }
     let Some((_, lca_sum, helped)) = source.reader.help_snapshot(latest, &params)? else {
         return Ok(Answer::Unknown(
@@ -74,6 +79,7 @@ pub(super) fn of(
     let mean_helped = all as f64 / (helped.len() as f64 * latest as f64);
     let snapshot = Snapshot {
         steps: latest,
+        until: source.steps.end,
         params: lca_sum.len() as u64,
         helped: iterations_helped(&helped, latest).to_vec(),
         mean_helped,

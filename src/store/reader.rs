@@ -524,7 +524,9 @@ impl RunReader {
     ) -> Result<(), StoreError> {
         let bounds = self.bounds()?;
         let bound = RowBound::of(dataset, row_values);
-        let bound = bound.doing(&self.path, || format!("read the type of {}", dataset.name()))?;
+        let bound = bound.doing(&self.path, || {
+            format!("read the type of {}", dataset.name())
+        })?;
         if rows as u64 <= bound.rows(&bounds) {
             return Ok(());
         }

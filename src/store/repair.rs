@@ -96,6 +96,20 @@ pub fn open_to_write(path: &Path) -> Result<File, StoreError> {
         .doing(path, || "open the file to write".to_owned())
 }
 
+/// Takes datasets out of a file.
+#[cfg(test)]
+pub fn without(path: &Path, datasets: &[&str]) {
+    // The library knows a file that is open only as it was opened: not for writing.
+    let copy = path.with_extension("copy");
+    fs::copy(path, &copy).unwrap();
+    let file = open_to_write(&copy).unwrap();
+    for name in datasets {
+        file.unlink(name).unwrap();
+    }
+    file.close().unwrap();
+    fs::rename(copy, path).unwrap();
+}
+
 /// Cuts everything that has a row for a step off after `steps` steps. Readers see no more than that
 /// from the first change on.
 pub fn cut_to(file: &File, held_out: bool, steps: u64) -> hdf5::Result<()> {

@@ -514,7 +514,9 @@ impl Run<'_> {
         let bits = dataset.attr("mantissa_bits");
         let bits: u64 = bits
             .and_then(|bits| bits.read_scalar())
-            .doing(self.reader.path(), || format!("read how {path} was rounded"))?;
+            .doing(self.reader.path(), || {
+                format!("read how {path} was rounded")
+            })?;
         Ok(i32::try_from(bits.clamp(1, 24)).unwrap_or(24))
     }
 

@@ -134,8 +134,7 @@ impl RunWriter {
         let mut room = Room::default();
         room.make(&disk, path, header_bytes(header))?;
         lock.give_way(path)?;
-        let file = (open::to_write().create(path))
-            .doing(path, || "create the file".to_owned())?;
+        let file = (open::to_write().create(path)).doing(path, || "create the file".to_owned())?;
         let writer = Self::fill(path, file, (disk, lock, room), header, options)
             .doing(path, || "write the header".to_owned())?;
         (writer.file.flush())

@@ -164,6 +164,14 @@ impl Run {
         }
     }
 
+    /// The same run in a file without some datasets.
+    pub fn without(&self, datasets: &[&str]) -> Self {
+        let other = Self::new(self.shape);
+        crate::store::without(&other.path(), datasets);
+        let reader = RunReader::open(&other.path()).unwrap();
+        Self { reader, ..other }
+    }
+
     /// Its file.
     pub fn path(&self) -> std::path::PathBuf {
         self.folder.path().join("run.h5")
