@@ -491,7 +491,7 @@ fn wide_rows_that_the_file_cannot_hold_take_no_memory() {
     // Units that are said to be there and not listed, and a list of which nothing is stored.
     let hostile = changed(&whole, |file| {
         let units = file.dataset("layout/layer/units").unwrap();
-        units.write_raw(&[5, 1 << 36]).unwrap();
+        units.write_raw(&[5_u64, 1 << 36]).unwrap();
     });
     let error = look(&hostile, "units").map(|_| ()).unwrap_err();
     assert!(error.contains("units"), "{error}");

@@ -77,6 +77,10 @@ impl Naive {
             }
             (Topic::Oscillation { layer }, _) => {
                 self.check_oscillation(*layer as usize, answer, steps);
+                // They do not depend on the columns.
+                if query.columns == 1 {
+                    self.check_lags(*layer as usize, answer, steps);
+                }
             }
             (Topic::Synchronisation { class }, _) => {
                 self.check_moments(class.map(|class| class as usize), answer, steps.end);
@@ -244,6 +248,18 @@ impl Naive {
         for (k, r) in found.autocorrelation.iter().enumerate() {
             assert!((r - product(k) / product(0)).abs() < 1e-9, "lag {k}: {r}");
         }
+    }
+
+    /// How the layer follows others, its gradient and itself.
+    fn check_lags(&self, layer: usize, answer: &Answer, steps: &Range<u64>) {
+        let Answer::Oscillation(found) = answer else {
+            panic!("{answer:?}");
+        };
+        let within = |path: &str, column: usize| {
+            let series = self.columns(path, column..column + 1).remove(0);
+            within(&series, steps)
+        };
+        let values = within("lca/layer", layer);
         // All of the steps are among the last 4096; half of them are lags, 200 at most.
         assert_eq!(found.tail, *steps);
         let varies = values.windows(2).any(|pair| pair[0] != pair[1]);
@@ -253,10 +269,6 @@ impl Naive {
             0
         };
         assert_eq!(found.autocorrelation.len(), lags);
-        let within = |path: &str, column: usize| {
-            let series = self.columns(path, column..column + 1).remove(0);
-            within(&series, steps)
-        };
         assert_eq!(found.others.len(), self.layout.layers);
         for (other, lag) in found.others.iter().enumerate() {
             let expected = correlations(&within("lca/layer", other), &values);
