@@ -330,7 +330,7 @@ fn traced(read: &Read, known: &mut Oscillation) -> Result<bool, StoreError> {
     let there = header.traced.iter().filter(|i| inside(i)).count();
     known.traced_there = u32::try_from(there).unwrap_or(u32::MAX);
     // They are in ascending order, so those of a layer lie side by side.
-    let first = header.traced.iter().position(|i| inside(&i));
+    let first = header.traced.iter().position(inside);
     let first = first.unwrap_or(header.traced.len());
     let side_by_side = (header.traced[first..].iter()).take_while(|i| inside(i));
     let places = first..first + side_by_side.take(MOST_TRACED).count();

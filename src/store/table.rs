@@ -124,7 +124,7 @@ impl Table<'_> {
     /// There are none such, or the file cannot be read.
     pub fn reals(&self, rows: Range<u64>) -> Result<Vec<f64>, StoreError> {
         match self.kind()? {
-            TypeDescriptor::Float(FloatSize::U4) => widened::<f32, _>(self.read(rows)?),
+            TypeDescriptor::Float(FloatSize::U4) => Ok(widened::<f32, _>(self.read(rows)?)),
             _ => self.read(rows),
         }
     }
@@ -139,7 +139,9 @@ impl Table<'_> {
         columns: &Range<usize>,
     ) -> Result<Vec<f64>, StoreError> {
         match self.kind()? {
-            TypeDescriptor::Float(FloatSize::U4) => widened::<f32, _>(self.part(rows, columns)?),
+            TypeDescriptor::Float(FloatSize::U4) => {
+                Ok(widened::<f32, _>(self.part(rows, columns)?))
+            }
             _ => self.part(rows, columns),
         }
     }
@@ -150,7 +152,7 @@ impl Table<'_> {
     /// There are none such, or the file cannot be read.
     pub fn counts(&self, rows: Range<u64>) -> Result<Vec<u64>, StoreError> {
         match self.kind()? {
-            TypeDescriptor::Unsigned(IntSize::U4) => widened::<u32, _>(self.read(rows)?),
+            TypeDescriptor::Unsigned(IntSize::U4) => Ok(widened::<u32, _>(self.read(rows)?)),
             _ => self.read(rows),
         }
     }
@@ -165,7 +167,9 @@ impl Table<'_> {
         columns: &Range<usize>,
     ) -> Result<Vec<u64>, StoreError> {
         match self.kind()? {
-            TypeDescriptor::Unsigned(IntSize::U4) => widened::<u32, _>(self.part(rows, columns)?),
+            TypeDescriptor::Unsigned(IntSize::U4) => {
+                Ok(widened::<u32, _>(self.part(rows, columns)?))
+            }
             _ => self.part(rows, columns),
         }
     }
@@ -216,6 +220,6 @@ impl Table<'_> {
     }
 }
 
-fn widened<T: Into<U>, U>(values: Vec<T>) -> Result<Vec<U>, StoreError> {
-    Ok(values.into_iter().map(Into::into).collect())
+fn widened<T: Into<U>, U>(values: Vec<T>) -> Vec<U> {
+    values.into_iter().map(Into::into).collect()
 }
