@@ -459,7 +459,9 @@ mod tests {
             ),
         ) {
             let mut group = Group::default();
-            a.iter().for_each(|&a| group.push(a));
+            for &a in &a {
+                group.push(a);
+            }
             prop_assert_eq!((group.crossings, group.turns), (crossings(&a), turns(&a)));
         }
     }

@@ -48,7 +48,7 @@ pub use levels::FIRST_LOOK;
 pub use reader::RunReader;
 pub use recorder::{QueueClosed, Recorder, RecorderStats};
 #[cfg(test)]
-pub use repair::without;
+pub(crate) use repair::without;
 pub use repair::{Repaired, repair};
 pub use replace::{discard, is_locked};
 pub use resume::{Kept, Resumable};

@@ -98,7 +98,7 @@ pub fn open_to_write(path: &Path) -> Result<File, StoreError> {
 
 /// Takes datasets out of a file.
 #[cfg(test)]
-pub fn without(path: &Path, datasets: &[&str]) {
+pub(crate) fn without(path: &Path, datasets: &[&str]) {
     // The library knows a file that is open only as it was opened: not for writing.
     let copy = path.with_extension("copy");
     fs::copy(path, &copy).unwrap();

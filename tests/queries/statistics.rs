@@ -286,7 +286,6 @@ impl Naive {
     }
 
     /// Movements of single parameters behind their negative gradients, on average.
-    #[expect(clippy::cast_precision_loss, reason = "counts of parameters")]
     fn check_traced(&self, layer: usize, found: &Oscillation, steps: &Range<u64>) {
         let layers = self.layout.layer_of_params();
         let traced = self.file.counts("trace/parameter").values;
