@@ -79,7 +79,12 @@ fn read(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("84,060 parameters, 640 steps");
     group.sample_size(20);
     group.bench_function("one step over all parameters", |bencher| {
-        bencher.iter(|| black_box(reader.param_step(320).expect("it is readable")));
+        let params = reader.header().layout.params();
+        bencher.iter(|| {
+            let rows = reader.param_rows().expect("it is readable");
+            let rows = rows.expect("all are recorded");
+            black_box(rows.read(320..321, &(0..params)).expect("it is readable"))
+        });
     });
     group.bench_function("one parameter over all steps", |bencher| {
         bencher.iter(|| black_box(reader.param_history(40_000).expect("it is readable")));

@@ -112,30 +112,22 @@ fn read(path: &Path) -> Outcome {
         println!("{steps:>6} steps by {width:<3}{spent:8.1} ms ({found} summaries)");
     }
     let params = reader.header().layout.params();
-    for (name, steps) in [
-        ("lca", reader.param_steps()?),
-        ("weight", reader.weight_steps()?),
+    for (name, rows) in [
+        ("lca", reader.param_rows()?),
+        ("weight", reader.weight_rows()?),
     ] {
-        let Some(&middle) = steps.get(steps.len() / 2) else {
+        let Some(rows) = rows.filter(|rows| !rows.steps().is_empty()) else {
             continue;
         };
+        let (steps, one) = (rows.steps().len(), params / 2..params / 2 + 1);
+        let middle = steps / 2;
         for round in ["first", "again"] {
             let began = Instant::now();
-            let history = match name {
-                "lca" => reader.param_history(params / 2)?,
-                _ => reader.weight_history(params / 2)?,
-            };
+            let found = rows.read(0..steps, &one)?.len();
             let spent = millis(began);
-            println!(
-                "{name} history {round} {spent:6.1} ms ({} steps)",
-                history.steps.len()
-            );
+            println!("{name} history {round} {spent:6.1} ms ({found} steps)");
             let began = Instant::now();
-            let row = match name {
-                "lca" => reader.param_step(middle)?,
-                _ => reader.weights(middle)?,
-            };
-            let found = row.map_or(0, |row| row.values.len());
+            let found = rows.read(middle..middle + 1, &(0..params))?.len();
             println!(
                 "{name} step {round}    {:6.1} ms ({found} parameters)",
                 millis(began)

@@ -11,6 +11,7 @@ use hdf5::types::{FixedAscii, FixedUnicode, VarLenUnicode};
 use hdf5::{Extent, SimpleExtents};
 use lcascope::app::{Action, App};
 use lcascope::feed::{FeedEvent, Origin};
+use lcascope::query::{Analyst, Part, Query, Topic};
 use lcascope::store::{RunReader, StoreError};
 use lcascope::tui::keys::KeyMap;
 use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
@@ -46,7 +47,7 @@ fn changed(whole: &Path, change: impl FnOnce(&hdf5::File)) -> PathBuf {
         whole.with_file_name("hostile.h5"),
     );
     fs::copy(whole, &draft).unwrap();
-    let file = hdf5::File::open_rw(&draft).unwrap();
+    let file = common::open_rw(&draft).unwrap();
     change(&file);
     file.close().unwrap();
     let _ = fs::remove_file(&path);
@@ -90,14 +91,46 @@ fn closely(reader: &RunReader, committed: u64) -> Result<(), StoreError> {
         reader.merged(&(0..u64::MAX), width, committed, 65_536)?;
     }
     reader.param_history(0)?;
-    reader.weight_history(0)?;
-    for step in reader.param_steps()?.into_iter().take(1) {
-        reader.param_step(step)?;
+    let all = 0..reader.header().layout.params();
+    for rows in [reader.param_rows()?, reader.weight_rows()?]
+        .into_iter()
+        .flatten()
+    {
+        rows.read(0..1, &all)?;
     }
-    for step in reader.weight_steps()?.into_iter().take(1) {
-        reader.weights(step)?;
-    }
-    Ok(())
+    let (layer, class, unit) = (0, 0, 0);
+    let topics = [
+        Topic::Tensors,
+        Topic::Units { layer },
+        Topic::Unit {
+            layer,
+            unit,
+            newest: false,
+        },
+        Topic::Parameter { index: 0 },
+        Topic::Parameter { index: 7 },
+        Topic::Classes { layer: None },
+        Topic::LayersOfClass { class },
+        Topic::ClassLayers,
+        Topic::ClassLoss { class },
+        Topic::HeldOut,
+        Topic::Snapshot { layer: None },
+        Topic::Histogram { layer: None },
+        Topic::Oscillation { layer },
+        Topic::Events,
+        Topic::Run,
+    ];
+    topics.into_iter().try_for_each(|topic| ask(reader, topic))
+}
+
+fn ask(reader: &RunReader, topic: Topic) -> Result<(), StoreError> {
+    let query = Query {
+        topic,
+        part: Part::Cursor,
+        steps: 0..u64::MAX,
+        columns: 200,
+    };
+    Analyst::new().answer(reader, &query, &|| false).map(|_| ())
 }
 
 fn show(mut app: App) -> App {
@@ -395,6 +428,88 @@ fn rows_that_the_file_cannot_hold_are_not_there() {
     let size = fs::metadata(&hostile).unwrap().len();
     assert!(app.timeline.end() <= size / 8, "{}", app.timeline.end());
     assert!(peak_memory() < 1024, "{} MiB", peak_memory());
+}
+
+/// Rows of any width are believed only as far as the file can hold them: not so many of them at least.
+#[test]
+fn wide_rows_that_the_file_cannot_hold_take_no_memory() {
+    let folder = folder();
+    let whole = small_run(folder.path());
+    // A last layer of 10 · 2^32 weights, whose arrays have rows as wide, all of them unstored.
+    let inputs = 1_u64 << 32;
+    let params = 3925 + 10 * inputs + 10;
+    let hostile = changed(&whole, |file| {
+        let write = |path: &str, at: usize, value: u64| {
+            let dataset = file.dataset(path).unwrap();
+            let mut values = dataset.read_raw::<u64>().unwrap();
+            values[at] = value;
+            dataset.as_writer().write_raw(&values).unwrap();
+        };
+        write("layout/layer/params", 1, 10 * inputs + 10);
+        write("layout/tensor/size", 2, 10 * inputs);
+        write("layout/tensor/shape", 9, inputs);
+        write("layout/tensor/offset", 3, 3925 + 10 * inputs);
+        let row = usize::try_from(params).unwrap();
+        for (path, kind) in [
+            (
+                "param/lca_sum",
+                claim::<f64> as fn(&hdf5::File, &str, &[usize]),
+            ),
+            ("param/helped", claim::<u32>),
+            ("param/update_flips", claim::<u32>),
+            ("param/gradient_flips", claim::<u32>),
+            ("lca/param", claim::<f32>),
+            ("weight/value", claim::<f32>),
+        ] {
+            file.unlink(path).unwrap();
+            kind(file, path, &[9, row]);
+        }
+    });
+    let reader = RunReader::open(&hostile).unwrap();
+    assert_eq!(reader.header().layout.params() as u64, params);
+    ask(&reader, Topic::Synchronisation { class: None }).unwrap();
+    ask(&reader, Topic::Synchronisation { class: Some(0) }).unwrap();
+    drop(reader);
+    look(&hostile, "wide rows").unwrap();
+    let _ = lcascope::store::verify(&hostile);
+    assert!(peak_memory() < 1024, "{} MiB", peak_memory());
+
+    // What a checkpoint is said to hold.
+    let hostile = changed(&whole, |file| {
+        for path in ["checkpoint/0/digest", "checkpoint/1/step"] {
+            file.unlink(path).unwrap();
+            claim::<u64>(file, path, &[1 << 40]);
+        }
+    });
+    look(&hostile, "a checkpoint").unwrap();
+    let checks = lcascope::store::verify(&hostile).unwrap();
+    let words = format!("{checks:?}");
+    assert!(words.contains("than the"), "{words}");
+    // Units that are said to be there and not listed, and a list of which nothing is stored.
+    let hostile = changed(&whole, |file| {
+        let units = file.dataset("layout/layer/units").unwrap();
+        units.write_raw(&[5_u64, 1 << 36]).unwrap();
+    });
+    let error = look(&hostile, "units").map(|_| ()).unwrap_err();
+    assert!(error.contains("units"), "{error}");
+    let hostile = changed(&whole, |file| {
+        for path in ["lca/param_step", "weight/step", "param/step"] {
+            file.unlink(path).unwrap();
+            claim::<u64>(file, path, &[1 << 40]);
+        }
+    });
+    let _ = look(&hostile, "2^40 rows");
+    let _ = lcascope::store::verify(&hostile);
+    let _ = lcascope::store::repair(&hostile);
+    assert!(peak_memory() < 1024, "{} MiB", peak_memory());
+}
+
+/// A dataset of rows of which nothing is stored.
+fn claim<T: hdf5::H5Type>(file: &hdf5::File, path: &str, shape: &[usize]) {
+    let extents = SimpleExtents::new(shape.iter().map(|&n| Extent::resizable(n)));
+    let chunk = vec![16; shape.len()];
+    let builder = file.new_dataset::<T>().shape(extents).chunk(chunk);
+    builder.create(path).unwrap();
 }
 
 #[test]

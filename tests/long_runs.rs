@@ -15,7 +15,7 @@ use lcascope::app::{Action, App};
 use lcascope::feed::{self, Details, Feed, FeedEvent, Origin};
 use lcascope::query::{Answer, Part, Query, Topic};
 use lcascope::record::{RunEnd, Status, StepSummary};
-use lcascope::store::{Recorder, RunReader, WriteOptions, verify};
+use lcascope::store::{ParamRows, Recorder, RunReader, WriteOptions, verify};
 use lcascope::train;
 use synthetic::{Shape, Steps};
 
@@ -154,10 +154,7 @@ fn info_counts_every_step(path: &Path) {
 
 /// A file of an older program is read step by step, and shows the same.
 fn without_a_pyramid(path: &Path, steps: &[StepSummary]) {
-    hdf5::File::open_rw(path)
-        .unwrap()
-        .unlink("pyramid")
-        .unwrap();
+    common::open_rw(path).unwrap().unlink("pyramid").unwrap();
     let (feed, thread, mut app, summaries) = opened(path);
     assert_eq!(summaries, steps.len());
     sums_are_those_of_the_steps(&app, steps);
@@ -227,28 +224,28 @@ fn parameters_are_read_one_by_one() {
     let records: Vec<_> = (0..75).map(|_| steps.step()).collect();
 
     let reader = RunReader::open(&path).unwrap();
-    assert_eq!(reader.param_steps().unwrap(), (0..75).collect::<Vec<_>>());
-    assert_eq!(reader.weight_steps().unwrap(), (0..76).collect::<Vec<_>>());
-    for (t, record) in (0..).zip(&records) {
-        let row = reader.param_step(t).unwrap().unwrap();
-        assert_eq!((row.step, Some(row.values)), (t, record.lca_param.clone()));
-        let weights = reader.weights(t + 1).unwrap().unwrap();
-        assert_eq!(Some(weights.values), record.weights);
-    }
-    assert_eq!(
-        Some(reader.weights(0).unwrap().unwrap().values),
-        start.weights
+    let (params, weights) = (
+        reader.param_rows().unwrap().unwrap(),
+        reader.weight_rows().unwrap().unwrap(),
     );
-    assert_eq!(reader.param_step(75).unwrap(), None);
+    assert_eq!(params.steps(), (0..75).collect::<Vec<_>>());
+    assert_eq!(weights.steps(), (0..76).collect::<Vec<_>>());
+    let row = |rows: &ParamRows, at| Some(rows.read(at..at + 1, &(0..3000)).unwrap());
+    for (t, record) in records.iter().enumerate() {
+        assert_eq!(row(&params, t), record.lca_param);
+        assert_eq!(row(&weights, t + 1), record.weights);
+    }
+    assert_eq!(row(&weights, 0), start.weights);
+    assert_eq!(row(&params, 75), Some(Vec::new()));
     for index in [0, 511, 512, 1777, 2999] {
         let history = reader.param_history(index).unwrap();
         assert_eq!(history.steps, (0..75).collect::<Vec<_>>());
         let expected = records.iter().map(|r| r.lca_param.as_ref().unwrap()[index]);
         assert!(history.values.iter().copied().eq(expected), "{index}");
-        let history = reader.weight_history(index).unwrap();
-        assert_eq!((history.index, history.values.len()), (index, 76));
+        let history = weights.read(0..99, &(index..index + 1)).unwrap();
+        assert_eq!(history.len(), 76);
         let last = records[74].weights.as_ref().unwrap()[index];
-        assert_eq!(history.values[75], last);
+        assert_eq!(history[75], last);
     }
     let error = reader.param_history(3000).unwrap_err().to_string();
     assert!(
@@ -264,8 +261,8 @@ fn parameters_are_read_one_by_one() {
     };
     synthetic::write(&path, shape, WriteOptions::default()).unwrap();
     let reader = RunReader::open(&path).unwrap();
-    assert!(reader.param_steps().unwrap().is_empty());
-    assert_eq!(reader.weights(3).unwrap(), None);
+    assert!(reader.param_rows().unwrap().is_none());
+    assert!(reader.weight_rows().unwrap().is_none());
     assert!(reader.param_history(5).unwrap().values.is_empty());
 }
 
@@ -425,7 +422,7 @@ fn verify_looks_at_every_row_of_the_pyramid() {
         let row = if name.contains("1024") { 1 } else { 3 };
         let changed = folder.path().join("changed.h5");
         std::fs::copy(&path, &changed).unwrap();
-        let file = hdf5::File::open_rw(&changed).unwrap();
+        let file = common::open_rw(&changed).unwrap();
         let dataset = file.dataset(name).unwrap();
         let mut values: Vec<f64> = dataset.read_raw().unwrap();
         let width = values.len() / dataset.shape()[0];

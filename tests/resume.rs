@@ -218,7 +218,7 @@ fn steps_that_cannot_be_repeated_are_taken_again_from_the_checkpoint() {
     assert_eq!(run("repair", &path).code, Some(0));
 
     // No checkpoint yet: the run begins anew. The loss at its start is another one.
-    let file = hdf5::File::open_rw(&path).unwrap();
+    let file = common::open_rw(&path).unwrap();
     let train = file.dataset("loss/train").unwrap();
     let mut losses = train.read_raw::<f64>().unwrap();
     losses[0] *= 1.0 + 1e-9;
@@ -355,7 +355,7 @@ fn verify_says_what_is_wrong_where() {
     for (damage, needles) in cases {
         let copy = folder.path().join("damaged.h5");
         fs::copy(&path, &copy).unwrap();
-        let file = hdf5::File::open_rw(&copy).unwrap();
+        let file = common::open_rw(&copy).unwrap();
         damage(&file);
         drop(file);
         let outcome = run("verify", &copy);

@@ -1100,7 +1100,7 @@ fn a_run_cut_short_is_refused() {
 fn changed(whole: &Path, name: &str, change: impl FnOnce(&hdf5::File)) -> PathBuf {
     let draft = whole.with_file_name("draft");
     fs::copy(whole, &draft).unwrap();
-    let file = hdf5::File::open_rw(&draft).unwrap();
+    let file = common::open_rw(&draft).unwrap();
     change(&file);
     file.close().unwrap();
     fair_copy(&draft, whole.with_file_name(name))

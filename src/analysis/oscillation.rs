@@ -25,26 +25,34 @@ use realfft::RealFftPlanner;
 /// Steps at which the sign changes. Zero has no sign.
 #[must_use]
 pub fn crossings(x: &[f64]) -> u64 {
-    let opposite = |pair: &&[f64]| {
-        let finite = pair[0].is_finite() && pair[1].is_finite();
-        // Signs, not the product, which may vanish.
-        let falls = pair[0] > 0.0 && pair[1] < 0.0;
-        let rises = pair[0] < 0.0 && pair[1] > 0.0;
-        finite && (falls || rises)
-    };
-    x.windows(2).filter(opposite).count() as u64
+    let crosses = |pair: &&[f64]| crosses([pair[0], pair[1]]);
+    x.windows(2).filter(crosses).count() as u64
+}
+
+/// Whether the sign changes from one value to the next.
+#[must_use]
+pub fn crosses(pair: [f64; 2]) -> bool {
+    let finite = pair[0].is_finite() && pair[1].is_finite();
+    // Signs, not the product, which may vanish.
+    let falls = pair[0] > 0.0 && pair[1] < 0.0;
+    let rises = pair[0] < 0.0 && pair[1] > 0.0;
+    finite && (falls || rises)
 }
 
 /// Values that are larger than both neighbours, or smaller than both.
 #[must_use]
 pub fn turns(x: &[f64]) -> u64 {
-    let turns = |of: &&[f64]| {
-        let finite = of.iter().all(|value| value.is_finite());
-        let peak = of[0] < of[1] && of[1] > of[2];
-        let valley = of[0] > of[1] && of[1] < of[2];
-        finite && (peak || valley)
-    };
+    let turns = |of: &&[f64]| is_turn([of[0], of[1], of[2]]);
     x.windows(3).filter(turns).count() as u64
+}
+
+/// Whether the one in the middle is larger than both neighbours, or smaller than both.
+#[must_use]
+pub fn is_turn(of: [f64; 3]) -> bool {
+    let finite = of.iter().all(|value| value.is_finite());
+    let peak = of[0] < of[1] && of[1] > of[2];
+    let valley = of[0] > of[1] && of[1] < of[2];
+    finite && (peak || valley)
 }
 
 /// "Every N steps": infinite if it never happened, NaN without steps. A `count` of a whole layer goes

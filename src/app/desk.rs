@@ -3,6 +3,9 @@
 //! A screen says what it wants to know each time it is drawn. What is not known yet is asked for, one
 //! question at a time, and what was known before stands in until the answer comes. While the run goes
 //! on, an answer is not asked for anew with every step, but a few times a second.
+//!
+//! The screen knows steps that the file does not have yet. An answer that lacks some of what was asked is
+//! shown as it is, and asked for again as long as the file grows, and once more when it is whole.
 
 use std::time::{Duration, Instant};
 
@@ -16,19 +19,33 @@ const KEPT: usize = 24;
 const RENEWAL: Duration = Duration::from_millis(300);
 const REST: u32 = 3;
 
+/// The same of what the run does not say, as far as it is written.
+const UNKNOWN_RENEWAL: Duration = Duration::from_secs(3);
+
 struct Known {
     query: Query,
     answer: Answer,
+    /// Whether the file had all that was asked for, or will have no more.
+    whole: bool,
     /// When it came, and how long that took.
     at: Instant,
     took: Duration,
+}
+
+struct Asked {
+    query: Query,
+    at: Instant,
+    /// Whether the file had all that it will have.
+    ended: bool,
 }
 
 /// Answers, and the question on its way.
 #[derive(Default)]
 pub struct Desk {
     known: Vec<Known>,
-    asked: Option<(Query, Instant)>,
+    asked: Option<Asked>,
+    /// The file has all that it will have.
+    ended: bool,
     /// When what is wanted may be asked for, where that is not yet.
     due: Option<Instant>,
 }
@@ -45,17 +62,18 @@ impl Desk {
     /// Takes an answer in.
     pub fn take(&mut self, query: Query, answer: Answer) {
         let now = Instant::now();
-        let asked = self.asked.take_if(|(asked, _)| *asked == query);
+        let asked = self.asked.take_if(|asked| asked.query == query);
         if matches!(answer, Answer::Interrupted) {
             return;
         }
         self.known.retain(|known| !known.query.is_like(&query));
         self.known.truncate(KEPT - 1);
         let known = Known {
+            whole: answer.is_about_all_of(&query) || asked.as_ref().is_some_and(|it| it.ended),
             query,
             answer,
             at: now,
-            took: asked.map_or(Duration::ZERO, |(_, at)| now - at),
+            took: asked.map_or(Duration::ZERO, |asked| now - asked.at),
         };
         self.known.insert(0, known);
     }
@@ -65,7 +83,7 @@ impl Desk {
     pub fn next(&mut self, wanted: &[Query], settled: bool) -> Option<Query> {
         self.due = None;
         let mut wanted = wanted;
-        if let Some((asked, _)) = &self.asked {
+        if let Some(Asked { query: asked, .. }) = &self.asked {
             match wanted.iter().position(|query| query.is_like(asked)) {
                 // Long work goes on later for what matters more.
                 Some(place) if asked.topic.resumes() => wanted = &wanted[..place],
@@ -78,9 +96,13 @@ impl Desk {
         for query in wanted {
             let known = self.known.iter().find(|known| known.query.is_like(query));
             match known {
-                Some(known) if known.query == *query => continue,
-                Some(known) if !settled => {
-                    let due = known.at + RENEWAL.max(known.took * REST);
+                Some(known) if known.query == *query && known.whole => continue,
+                Some(known) if !settled || (known.query == *query && !self.ended) => {
+                    let least = match known.answer {
+                        Answer::Unknown(_) if known.query == *query => UNKNOWN_RENEWAL,
+                        _ => RENEWAL,
+                    };
+                    let due = known.at + least.max(known.took * REST);
                     if due > now {
                         self.due = Some(self.due.map_or(due, |other| other.min(due)));
                         continue;
@@ -88,7 +110,11 @@ impl Desk {
                 }
                 _ => {}
             }
-            self.asked = Some((query.clone(), now));
+            self.asked = Some(Asked {
+                query: query.clone(),
+                at: now,
+                ended: self.ended,
+            });
             return Some(query.clone());
         }
         None
@@ -106,17 +132,17 @@ impl Desk {
             .map(|due| due.saturating_duration_since(Instant::now()))
     }
 
-    /// The file has more than when an answer was [`Answer::Unknown`]: forgets these.
+    /// The file has all that it will have: what it lacked before is asked for once more, and shown until
+    /// the answer comes.
     pub fn retry(&mut self) {
-        self.known
-            .retain(|known| !matches!(known.answer, Answer::Unknown(_)));
+        self.ended = true;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{Part, Topic};
+    use crate::query::{Happened, Part, Topic};
 
     fn query(layer: u32, end: u64) -> Query {
         Query {
@@ -131,9 +157,56 @@ mod tests {
         Answer::Unknown(text.to_owned())
     }
 
+    /// Of a run that has ended.
+    fn ended() -> Desk {
+        let mut desk = Desk::default();
+        desk.retry();
+        desk
+    }
+
+    /// About the first `end` steps.
+    fn steps(end: u64) -> Answer {
+        Answer::Happened(Happened {
+            steps: end,
+            ..Happened::default()
+        })
+    }
+
+    #[test]
+    fn what_the_file_lacked_is_shown_and_asked_for_again() {
+        let mut desk = Desk::default();
+        let wanted = [query(0, 9)];
+        assert_eq!(desk.next(&wanted, true), Some(query(0, 9)));
+        desk.take(query(0, 9), steps(4));
+        // Not at once, though the view stands.
+        assert_eq!(desk.next(&wanted, true), None);
+        assert!(desk.patience().is_some());
+        desk.known[0].at = Instant::now().checked_sub(RENEWAL).unwrap();
+        assert_eq!(desk.next(&wanted, true), Some(query(0, 9)));
+        assert_eq!(desk.answer(&wanted[0]).unwrap().1, &steps(4), "stands in");
+        // It comes when the run has ended, but was asked before.
+        desk.retry();
+        desk.take(query(0, 9), steps(6));
+        assert_eq!(desk.next(&wanted, true), Some(query(0, 9)));
+        assert_eq!(desk.answer(&wanted[0]).unwrap().1, &steps(6), "stands in");
+        desk.take(query(0, 9), steps(7));
+        assert_eq!(desk.next(&wanted, true), None, "there is no more");
+    }
+
+    #[test]
+    fn a_whole_answer_is_asked_for_once() {
+        let mut desk = Desk::default();
+        assert!(desk.next(&[query(0, 9)], true).is_some());
+        desk.take(query(0, 9), steps(9));
+        assert_eq!(desk.next(&[query(0, 9)], true), None);
+        assert_eq!(desk.patience(), None);
+        desk.retry();
+        assert_eq!(desk.next(&[query(0, 9)], true), None);
+    }
+
     #[test]
     fn one_question_at_a_time_and_none_twice() {
-        let mut desk = Desk::default();
+        let mut desk = ended();
         let wanted = [query(0, 9), query(1, 9)];
         assert_eq!(desk.next(&wanted, true), Some(query(0, 9)));
         assert_eq!(desk.next(&wanted, true), None, "it is on its way");
@@ -147,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_nobody_wants_any_more_does_not_stand_in_the_way() {
-        let mut desk = Desk::default();
+        let mut desk = ended();
         assert!(desk.next(&[query(0, 9)], true).is_some());
         assert_eq!(desk.next(&[query(1, 9)], true), Some(query(1, 9)));
         desk.take(query(0, 9), Answer::Interrupted);
@@ -158,7 +231,7 @@ mod tests {
 
     #[test]
     fn long_work_that_goes_on_later_makes_way_for_what_matters_more() {
-        let mut desk = Desk::default();
+        let mut desk = ended();
         let events = Query {
             topic: Topic::Events,
             ..query(0, 9)

@@ -312,6 +312,7 @@ impl App {
                 self.log.push(&why);
                 self.status = Status::Failed;
                 self.message = why;
+                self.desk.retry();
             }
         }
     }

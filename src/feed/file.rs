@@ -75,7 +75,9 @@ pub fn open_with_state(
     let thread = thread::Builder::new()
         .name("reader".to_owned())
         .spawn(move || {
-            match follow(&reader, &events, &desk, &quitting) {
+            // What has been read while the run went on is not read again behind its end.
+            let mut analyst = Analyst::new();
+            match follow(&reader, &mut analyst, &events, &desk, &quitting) {
                 Err(Stop::Broken(error)) => {
                     let broken = FeedEvent::Broken(error.to_string());
                     select! {
@@ -87,7 +89,7 @@ pub fn open_with_state(
                 Ok(()) => {
                     // Nothing more will happen in the run, but it may be looked at closely.
                     drop((events, reading));
-                    serve(&reader, &desk, &quitting);
+                    serve(&reader, &mut analyst, &desk, &quitting);
                 }
             }
         })
@@ -121,6 +123,7 @@ impl From<StoreError> for Stop {
 /// Sends everything there is, then, while the run goes on, whatever is new.
 fn follow(
     reader: &RunReader,
+    analyst: &mut Analyst,
     events: &Sender<FeedEvent>,
     desk: &Desk,
     quit: &Receiver<()>,
@@ -132,7 +135,6 @@ fn follow(
         }
     };
     let mut requests = desk.requests.clone();
-    let mut analyst = Analyst::new();
     let mut started = false;
     let mut sent = 0;
     let mut lost = false;
@@ -151,7 +153,7 @@ fn follow(
             send(FeedEvent::Steps(steps))?;
             // A long file is looked at closely before it has been read to its end.
             for query in desk.requests.try_iter().take(1) {
-                desk.answer(&mut analyst, reader, query)?;
+                desk.answer(analyst, reader, query)?;
             }
         }
         if !std::mem::replace(&mut caught_up, true) {
@@ -171,7 +173,7 @@ fn follow(
         // A message or, when the feed is dropped, the closed channel ends the wait at once.
         select! {
             recv(requests) -> request => match request {
-                Ok(query) => desk.answer(&mut analyst, reader, query)?,
+                Ok(query) => desk.answer(analyst, reader, query)?,
                 // Nobody will ask any more.
                 Err(_) => requests = never(),
             },
@@ -182,15 +184,14 @@ fn follow(
 }
 
 /// Answers requests until nobody asks any more.
-fn serve(reader: &RunReader, desk: &Desk, quit: &Receiver<()>) {
-    let mut analyst = Analyst::new();
+fn serve(reader: &RunReader, analyst: &mut Analyst, desk: &Desk, quit: &Receiver<()>) {
     loop {
         let query = select! {
             recv(desk.requests) -> query => query,
             recv(quit) -> _ => return,
         };
         let Ok(query) = query else { return };
-        if let Err(error) = desk.answer(&mut analyst, reader, query) {
+        if let Err(error) = desk.answer(analyst, reader, query) {
             return desk.send(FeedEvent::Broken(error.to_string()));
         }
     }

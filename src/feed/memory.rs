@@ -2,12 +2,13 @@
 //!
 //! The file has eight snapshots of every parameter's totals; the training has those of its last step,
 //! and tells them between two steps ([`Inquiry`]). A step may take long, and somebody may ask for
-//! something else meanwhile: then the snapshot has to do, and the reply is taken when it is there.
+//! something else meanwhile: then the snapshot has to do. A reply that comes when nobody waits is as old as
+//! its coming: when the same is asked again, it stands in only until there is a newer one.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 use super::detail::Desk;
 use crate::query::UnitParams;
@@ -41,47 +42,54 @@ impl Memory {
     /// Puts the newest totals of a unit's parameters in the place of older ones, unless the training
     /// has ended or takes too long.
     pub fn renew(&mut self, unit: &mut UnitParams, desk: &Desk, quit: &Receiver<()>) {
-        let other = |asked: &Asked| asked.parameters != unit.rows;
-        if self.asked.as_ref().is_none_or(other) {
-            self.ask(&unit.rows);
+        // An inquiry that still waits gets totals as new as those of another would be.
+        let asked = (self.asked.take()).filter(|asked| asked.parameters == unit.rows);
+        let (late, waits) = match asked.map(|asked| (asked.reply.try_recv(), asked)) {
+            Some((Ok(totals), _)) => (Some(totals), None),
+            Some((Err(TryRecvError::Empty), asked)) => (None, Some(asked)),
+            Some((Err(TryRecvError::Disconnected), _)) | None => (None, None),
+        };
+        self.asked = waits.or_else(|| self.ask(&unit.rows));
+        let reply = self.wait(desk, quit);
+        let count: usize = unit.rows.iter().map(ExactSizeIterator::len).sum();
+        for totals in [late, reply].into_iter().flatten() {
+            let known = unit.totals.as_ref().map_or(0, |it| it.steps);
+            if totals.steps > known && totals.lca_sum.len() == count {
+                unit.totals = Some(totals);
+            }
         }
-        let Some(asked) = &self.asked else { return };
+    }
+
+    /// The reply, unless it takes too long or something else is asked.
+    fn wait(&mut self, desk: &Desk, quit: &Receiver<()>) -> Option<ParamTotals> {
         let until = Instant::now() + PATIENCE;
         let reply = loop {
-            match asked.reply.recv_timeout(LOOK) {
+            match self.asked.as_ref()?.reply.recv_timeout(LOOK) {
                 Ok(totals) => break Some(totals),
                 Err(RecvTimeoutError::Disconnected) => break None,
                 Err(RecvTimeoutError::Timeout) => {
                     let left = quit.try_recv().is_err_and(|it| it.is_disconnected());
                     if left || !desk.requests.is_empty() || Instant::now() >= until {
-                        // Taken when the same is asked for again.
-                        return;
+                        return None;
                     }
                 }
             }
         };
         self.asked = None;
-        let count: usize = unit.rows.iter().map(ExactSizeIterator::len).sum();
-        let newer = |totals: &ParamTotals| {
-            let known = unit.totals.as_ref().map_or(0, |it| it.steps);
-            totals.steps > known && totals.lca_sum.len() == count
-        };
-        if let Some(totals) = reply.filter(newer) {
-            unit.totals = Some(totals);
-        }
+        reply
     }
 
-    fn ask(&mut self, parameters: &[Range<usize>]) {
+    fn ask(&self, parameters: &[Range<usize>]) -> Option<Asked> {
         let (sender, reply) = bounded(1);
         let inquiry = Inquiry {
             parameters: parameters.to_vec(),
             reply: sender,
         };
         // One that has ended is not asked any more.
-        self.asked = (self.training.send(inquiry)).is_ok().then(|| Asked {
+        (self.training.send(inquiry)).is_ok().then(|| Asked {
             parameters: parameters.to_vec(),
             reply,
-        });
+        })
     }
 }
 
@@ -134,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_reply_is_taken_when_the_same_is_asked_again() {
+    fn a_late_reply_only_stands_in_for_a_newer_one() {
         let (asking, asked) = inquiries();
         let (details, desk) = detail::channel();
         let (_quit, quitting) = bounded(0);
@@ -152,8 +160,30 @@ mod tests {
         assert_eq!(early, unit(8));
         desk.requests.recv().unwrap();
         asked.recv().unwrap().reply.send(totals(12)).unwrap();
+        // Meanwhile the training has gone on.
+        let training = thread::spawn({
+            let asked = asked.clone();
+            move || asked.recv().unwrap().reply.send(totals(900)).unwrap()
+        });
         memory.renew(&mut early, &desk, &quitting);
-        assert_eq!(early.totals, Some(totals(12)));
-        assert!(asked.is_empty(), "it was asked once");
+        training.join().unwrap();
+        assert_eq!(early.totals, Some(totals(900)));
+
+        // Where no newer one comes, the late one is still better than the file's; and one that has not
+        // been answered is not asked twice.
+        let other = || Query {
+            topic: Topic::Tensors,
+            part: Part::Window,
+            steps: 0..1,
+            columns: 1,
+        };
+        details.requests.send(other()).unwrap();
+        let mut again = unit(910);
+        memory.renew(&mut again, &desk, &quitting);
+        memory.renew(&mut again, &desk, &quitting);
+        assert_eq!((&again, asked.len()), (&unit(910), 1));
+        asked.recv().unwrap().reply.send(totals(950)).unwrap();
+        memory.renew(&mut again, &desk, &quitting);
+        assert_eq!((again.totals, asked.len()), (Some(totals(950)), 1));
     }
 }

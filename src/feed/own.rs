@@ -4,13 +4,14 @@
 //! could not close it before the last reader has. The newest totals of single parameters are not in the
 //! file: the training itself is asked for them ([`Memory`]).
 
+use std::collections::VecDeque;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 
 use super::FeedEvent;
 use super::detail::{self, Desk, Details};
@@ -65,6 +66,8 @@ pub fn details(
     Ok((details, reader))
 }
 
+/// Passes questions to the process as they come, and its answers on as they come: a question that comes
+/// later ends the work on the one before, which the process can see only if it is told at once.
 fn pass_on(
     reader: &impl Fn() -> Command,
     process: &Process,
@@ -72,31 +75,60 @@ fn pass_on(
     mut memory: Memory,
     quit: &Receiver<()>,
 ) {
-    let mut pipes = None;
+    let mut pipes: Option<Pipes> = None;
     loop {
-        let query = select! {
-            recv(desk.requests) -> query => query,
-            recv(quit) -> _ => return,
-        };
-        let Ok(query) = query else { return };
-        if pipes.is_none() {
-            pipes = process.start(reader());
+        let nothing = never();
+        let answers = pipes.as_ref().map_or(&nothing, |pipes| &pipes.answers);
+        select! {
+            recv(desk.requests) -> query => {
+                let Ok(query) = query else { break };
+                if pipes.is_none() {
+                    pipes = process.start(reader());
+                }
+                let asked = pipes.as_mut().is_some_and(|pipes| pipes.ask(&query));
+                if !asked {
+                    give_up(pipes.take(), process, desk);
+                    desk.send(detail::no_answer(query));
+                }
+            }
+            recv(answers) -> answer => match answer {
+                Ok(mut event) => {
+                    if let Some(pipes) = &mut pipes {
+                        pipes.waiting.pop_front();
+                    }
+                    renew(&mut memory, &mut event, desk, quit);
+                    desk.send(event);
+                }
+                // The training itself says what is wrong with its file; the screen keeps what it has,
+                // and may ask again.
+                Err(_) => give_up(pipes.take(), process, desk),
+            },
+            recv(quit) -> _ => break,
         }
-        let mut answer = pipes.as_mut().and_then(|pipes| pipes.ask(&query));
-        if let Some(FeedEvent::Answer { query, answer }) = &mut answer
-            && let Topic::Unit { newest: true, .. } = query.topic
-            && query.part == Part::Cursor
-            && let query::Answer::Unit(unit) = answer.as_mut()
-        {
-            memory.renew(unit, desk, quit);
-        }
-        if answer.is_none() {
-            // The training itself says what is wrong with its file; the screen keeps what it has, and
-            // may ask again.
-            pipes = None;
-            process.end();
-        }
-        desk.send(answer.unwrap_or_else(|| detail::no_answer(query)));
+    }
+    process.end();
+    if let Some(pipes) = pipes {
+        pipes.end();
+    }
+}
+
+/// Ends a process that has failed, and says of all that it was asked that there is no answer.
+fn give_up(pipes: Option<Pipes>, process: &Process, desk: &Desk) {
+    process.end();
+    let waiting = pipes.map_or_else(VecDeque::new, Pipes::end);
+    for query in waiting {
+        desk.send(detail::no_answer(query));
+    }
+}
+
+/// Puts what the training knows into an answer that is to be the newest.
+fn renew(memory: &mut Memory, event: &mut FeedEvent, desk: &Desk, quit: &Receiver<()>) {
+    if let FeedEvent::Answer { query, answer } = event
+        && let Topic::Unit { newest: true, .. } = query.topic
+        && query.part == Part::Cursor
+        && let query::Answer::Unit(unit) = answer.as_mut()
+    {
+        memory.renew(unit, desk, quit);
     }
 }
 
@@ -124,10 +156,16 @@ impl Process {
         let mut child = piped(command).ok()?;
         let pipes = child.stdin.take().zip(child.stdout.take());
         state.child = Some(child);
-        let (requests, answers) = pipes?;
+        let (requests, from) = pipes?;
+        let (hearing, answers) = unbounded();
+        let thread = thread::Builder::new()
+            .name("answers".to_owned())
+            .spawn(move || listen(from, &hearing));
         Some(Pipes {
             requests,
-            answers: BufReader::new(answers),
+            answers,
+            waiting: VecDeque::new(),
+            thread: thread.ok()?,
         })
     }
 
@@ -150,16 +188,36 @@ impl Process {
 
 struct Pipes {
     requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    /// Closed when the process has failed.
+    answers: Receiver<FeedEvent>,
+    /// What has been asked and not been answered; each gets one answer, in their order.
+    waiting: VecDeque<Query>,
+    thread: JoinHandle<()>,
 }
 
 impl Pipes {
-    /// The answer; none from a process that has failed.
-    fn ask(&mut self, query: &Query) -> Option<FeedEvent> {
-        wire::send(&mut self.requests, &Request::Ask(query.clone())).ok()?;
-        match wire::receive(&mut self.answers) {
-            Ok(Some(Answer::Event(event))) => Some(event),
-            _ => None,
+    /// Whether the process could be told.
+    fn ask(&mut self, query: &Query) -> bool {
+        let told = wire::send(&mut self.requests, &Request::Ask(query.clone())).is_ok();
+        if told {
+            self.waiting.push_back(query.clone());
+        }
+        told
+    }
+
+    /// What has not been answered by a process that has ended.
+    fn end(self) -> VecDeque<Query> {
+        let _ = self.thread.join();
+        self.waiting
+    }
+}
+
+/// Hands over what the process answers, until it ends or says what it should not.
+fn listen(from: ChildStdout, hearing: &Sender<FeedEvent>) {
+    let mut from = BufReader::new(from);
+    while let Ok(Some(Answer::Event(event))) = wire::receive(&mut from) {
+        if hearing.send(event).is_err() {
+            return;
         }
     }
 }
@@ -201,4 +259,91 @@ pub fn serve_details(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::train::inquiries;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn query(topic: Topic) -> Query {
+        Query {
+            topic,
+            part: Part::Window,
+            steps: 0..9,
+            columns: 1,
+        }
+    }
+
+    fn frame(message: &impl serde::Serialize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        wire::send(&mut bytes, message).unwrap();
+        bytes
+    }
+
+    fn unknown(why: &str) -> query::Answer {
+        query::Answer::Unknown(why.to_owned())
+    }
+
+    /// The next answer, which must be to this question.
+    #[track_caller]
+    fn answered(details: &Details, to: &Query) -> query::Answer {
+        match details.answers.recv_timeout(LONG).unwrap() {
+            FeedEvent::Answer { query, answer } => {
+                assert_eq!(query, *to);
+                *answer
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_question_reaches_the_process_while_it_works_on_another() {
+        let (long, next) = (query(Topic::Events), query(Topic::Tensors));
+        let (first, second) = (
+            frame(&Request::Ask(long.clone())),
+            frame(&Request::Ask(next.clone())),
+        );
+        let given_up = detail::event(long.clone(), query::Answer::Interrupted);
+        let answers = [
+            frame(&Answer::Event(given_up)),
+            frame(&Answer::Event(detail::event(next.clone(), unknown("so")))),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("answers");
+        std::fs::write(&path, answers.concat()).unwrap();
+        // It answers nothing before it has heard both.
+        let script = format!(
+            "head -c {} > /dev/null; cat '{}'; cat > /dev/null",
+            first.len() + second.len(),
+            path.display()
+        );
+        let command = move || {
+            let mut command = Command::new("sh");
+            command.args(["-c", &script]);
+            command
+        };
+        let (details, reader) = details(command, inquiries().0).unwrap();
+        details.requests.send(long.clone()).unwrap();
+        details.requests.send(next.clone()).unwrap();
+        assert_eq!(answered(&details, &long), query::Answer::Interrupted);
+        assert_eq!(answered(&details, &next), unknown("so"));
+        drop(reader);
+    }
+
+    #[test]
+    fn of_a_process_that_fails_every_question_gets_no_answer() {
+        let (details, reader) = details(|| Command::new("false"), inquiries().0).unwrap();
+        for topic in [Topic::Events, Topic::Tensors, Topic::Run] {
+            let query = query(topic);
+            details.requests.send(query.clone()).unwrap();
+            let answer = answered(&details, &query);
+            assert!(matches!(answer, query::Answer::Unknown(_)), "{answer:?}");
+        }
+        drop(reader);
+    }
 }

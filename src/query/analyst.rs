@@ -130,12 +130,21 @@ pub(super) fn resumed<T: Default>(
 ) -> T {
     let usable =
         |it: &T| of(it).start == steps.start && of(it).end <= steps.end && !of(it).is_empty();
-    let at = kept.iter().position(usable);
+    let known = kept.iter().enumerate().filter(|(_, it)| usable(it));
+    let at = known.max_by_key(|(_, it)| of(it).end).map(|(at, _)| at);
     at.map_or_else(T::default, |at| kept.remove(at))
 }
 
 /// Results that are kept: those of a screen's ranges.
-pub(super) const KEPT: usize = 3;
+const KEPT: usize = 3;
+
+/// Keeps a result of some of its steps or all in the place of the oldest one, unless there is nothing in it.
+pub(super) fn keep<T>(kept: &mut Vec<T>, result: T, of: impl Fn(&T) -> &Range<u64>) {
+    if !of(&result).is_empty() {
+        kept.insert(0, result);
+        kept.truncate(KEPT);
+    }
+}
 
 fn clipped(steps: &Range<u64>, committed: u64) -> Range<u64> {
     let end = steps.end.min(committed);
@@ -144,4 +153,70 @@ fn clipped(steps: &Range<u64>, committed: u64) -> Range<u64> {
 
 pub(super) fn no_such(what: &str, index: u32) -> Answer {
     Answer::Unknown(format!("this run has no {what} {index}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::view::testing::{Run, Shape};
+
+    fn about(topic: Topic, steps: Range<u64>) -> Query {
+        Query {
+            topic,
+            part: Part::Window,
+            steps,
+            columns: 1,
+        }
+    }
+
+    #[test]
+    fn work_that_is_given_up_again_and_again_is_not_heaped_up() {
+        let run = Run::new(Shape::default());
+        let mut analyst = Analyst::new();
+        for start in 0..30 {
+            for topic in [Topic::HeldOut, Topic::Histogram { layer: None }] {
+                let query = about(topic, start..40);
+                let answer = analyst.answer(&run.reader, &query, &|| true).unwrap();
+                assert_eq!(answer, Answer::Interrupted);
+            }
+        }
+        assert!(analyst.held_out.is_empty() && analyst.histograms.is_empty());
+        for start in 0..30 {
+            for topic in [Topic::HeldOut, Topic::Histogram { layer: None }] {
+                let query = about(topic, start..40);
+                analyst.answer(&run.reader, &query, &|| false).unwrap();
+            }
+        }
+        assert_eq!(
+            (analyst.held_out.len(), analyst.histograms.len()),
+            (KEPT, KEPT)
+        );
+        // Partly done, and given up: more steps than are read at once there are not in this run.
+        for start in 0..30_u64 {
+            keep(
+                &mut analyst.held_out,
+                HeldOut {
+                    steps: start..35,
+                    ..HeldOut::default()
+                },
+                |it| &it.steps,
+            );
+        }
+        assert_eq!(analyst.held_out.len(), KEPT);
+    }
+
+    #[test]
+    fn a_sum_that_grew_is_bit_for_bit_the_one_that_is_read_at_once() {
+        let run = Run::new(Shape {
+            steps: 120,
+            ..Shape::default()
+        });
+        let mut growing = Analyst::new();
+        for end in [1, 2, 7, 50, 51, 119, 120] {
+            let query = about(Topic::HeldOut, 0..end);
+            let grown = growing.answer(&run.reader, &query, &|| false).unwrap();
+            let at_once = Analyst::new().answer(&run.reader, &query, &|| false);
+            assert_eq!(grown, at_once.unwrap());
+        }
+    }
 }

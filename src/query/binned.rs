@@ -1,7 +1,10 @@
 //! Allocations of any groups of parameters over the steps, in the columns of a chart.
 //!
 //! A column's sum is that of exactly the steps between its edges. What is counted, is counted over
-//! single steps: sign changes and turns of a group's allocation do not depend on the columns.
+//! single steps: sign changes and turns of a group's allocation do not depend on the columns, and are those
+//! of [`analysis::oscillation`](crate::analysis::oscillation).
+//!
+//! Of steps that are not in the file yet there are no columns, and no group has a total.
 
 use std::ops::Range;
 
@@ -10,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Answer;
 use super::analyst::{Source, no_such};
 use crate::analysis::bins;
+use crate::analysis::oscillation::{crosses, is_turn};
 use crate::store::{StoreError, Table};
 
 /// Allocations of R groups (units, tensors, classes, layers) over some steps, in N columns. In nats.
@@ -27,9 +31,9 @@ pub struct Binned {
 }
 
 /// What a group did in all steps together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
-    /// Σ A over the steps in which it was measured, in nats.
+    /// Σ A over the steps in which it was measured, in nats; NaN where there are none.
     pub total: f64,
     /// Steps in which it was measured; with A < 0; with A > 0.
     pub steps: u64,
@@ -43,22 +47,31 @@ pub struct Group {
     pub(crate) last: [f64; 2],
 }
 
+impl Default for Group {
+    fn default() -> Self {
+        Self {
+            total: f64::NAN,
+            steps: 0,
+            helped: 0,
+            hurt: 0,
+            crossings: 0,
+            turns: 0,
+            last: [f64::NAN; 2],
+        }
+    }
+}
+
 impl Group {
     /// Takes the next step's A in.
     fn push(&mut self, a: f64) {
+        let [before, earlier] = self.last;
+        self.crossings += u64::from(crosses([before, a]));
+        self.turns += u64::from(is_turn([earlier, before, a]));
+        self.last = [a, before];
         if a.is_nan() {
-            self.last = [f64::NAN; 2];
             return;
         }
-        let [before, earlier] = self.last;
-        if self.steps > 0 {
-            self.crossings += u64::from(before * a < 0.0);
-        }
-        if self.steps > 1 {
-            self.turns += u64::from((before - earlier) * (a - before) < 0.0);
-        }
-        self.last = [a, before];
-        self.total += a;
+        self.total = if self.steps == 0 { a } else { self.total + a };
         self.steps += 1;
         self.helped += u64::from(a < 0.0);
         self.hurt += u64::from(a > 0.0);
@@ -234,6 +247,8 @@ fn by_class(
     }
     let answer = bin(source, &table, groups, take)?;
     match &answer {
+        // Of no steps nothing can be said.
+        Answer::Binned(binned) if binned.steps().is_empty() => Ok(answer),
         Answer::Binned(binned) if binned.groups.iter().all(|group| group.steps == 0) => {
             let step = match source.steps.end - source.steps.start {
                 1 => "in this step",
@@ -379,5 +394,75 @@ impl Running {
         self.0.truncate(REMEMBERED - 1);
         self.0.insert(0, sums);
         Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::analysis::oscillation::{crossings, turns};
+    use crate::query::{Analyst, Part, Query, Topic};
+    use crate::tui::view::testing::{Run, Shape};
+
+    #[test]
+    fn of_steps_that_are_not_there_yet_no_group_has_a_total() {
+        let run = Run::new(Shape::default());
+        let topics = [
+            Topic::Tensors,
+            Topic::Units { layer: 1 },
+            Topic::ClassLayers,
+            Topic::Classes { layer: None },
+            Topic::LayersOfClass { class: 1 },
+            Topic::ClassLoss { class: 1 },
+        ];
+        for topic in topics {
+            for (part, steps) in [
+                (Part::Cursor, 40..41),
+                (Part::Window, 60..90),
+                (Part::All, 0..0),
+            ] {
+                let query = Query {
+                    topic: topic.clone(),
+                    part,
+                    steps,
+                    columns: 5,
+                };
+                let answer = Analyst::new().answer(&run.reader, &query, &|| false);
+                let answer = answer.unwrap();
+                assert_eq!(answer.is_about_all_of(&query), query.steps.is_empty());
+                let Answer::Binned(binned) = answer else {
+                    panic!("{query:?}: {answer:?}");
+                };
+                assert!(binned.columns() <= 1 && binned.sums.is_empty(), "{query:?}");
+                assert!(!binned.groups.is_empty(), "{query:?}");
+                let nothing = |group: &Group| group.total.is_nan() && group.steps == 0;
+                assert!(binned.groups.iter().all(nothing), "{binned:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_group_counts_as_the_definitions_do(
+            a in prop::collection::vec(
+                prop_oneof![
+                    6 => -1.0..1.0_f64,
+                    1 => Just(0.0),
+                    1 => Just(f64::NAN),
+                    1 => Just(f64::INFINITY),
+                    // Products of these vanish.
+                    2 => prop_oneof![Just(1e-200), Just(-1e-200)],
+                ],
+                0..40,
+            ),
+        ) {
+            let mut group = Group::default();
+            for &a in &a {
+                group.push(a);
+            }
+            prop_assert_eq!((group.crossings, group.turns), (crossings(&a), turns(&a)));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::analyst::{KEPT, Source, resumed};
+use super::analyst::{Source, keep, resumed};
 use crate::store::{StoreError, Table};
 
 /// Steps together.
@@ -53,7 +53,7 @@ pub(super) fn of(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer, Sto
     }
     for rows in train.blocks(&(sums.steps.end..steps.end)) {
         if (source.interrupted)() {
-            kept.insert(0, sums);
+            keep(kept, sums, |it| &it.steps);
             return Ok(Answer::Interrupted);
         }
         let pairs = train
@@ -65,11 +65,15 @@ pub(super) fn of(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer, Sto
             split.only_train += u64::from(a < 0.0 && b > 0.0);
             split.only_held_out += u64::from(a > 0.0 && b < 0.0);
         }
-        sums.total += total.reals(rows.clone())?.iter().sum::<f64>();
-        sums.residual += residual.reals(rows.clone())?.iter().sum::<f64>();
+        // Step by step, so that the sum does not depend on where the blocks end.
+        for a in total.reals(rows.clone())? {
+            sums.total += a;
+        }
+        for rest in residual.reals(rows.clone())? {
+            sums.residual += rest;
+        }
         sums.steps.end = rows.end;
     }
-    kept.insert(0, sums.clone());
-    kept.truncate(KEPT);
+    keep(kept, sums.clone(), |it| &it.steps);
     Ok(Answer::HeldOut(sums))
 }

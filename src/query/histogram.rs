@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::analyst::{KEPT, Source, no_such, resumed};
+use super::analyst::{Source, keep, no_such, resumed};
 use crate::store::StoreError;
 
 /// Counts of non-zero allocations, single parameters in single steps.
@@ -61,12 +61,16 @@ pub(super) fn of(
     let mut counts = resumed(kept, &steps, |it: &Counts| &it.steps);
     if counts.steps.is_empty() {
         counts.steps = steps.start..steps.start;
-        counts.counts = vec![0; layers.len() * bins];
+        // A row that is there is known to fit the file; without one the layout's word is all there is.
+        counts.counts = match steps.is_empty() {
+            true => Vec::new(),
+            false => vec![0; table.row_len()],
+        };
     }
     for rows in table.blocks(&(counts.steps.end..steps.end)) {
         if (source.interrupted)() {
             // What has been counted is not lost.
-            kept.insert(0, counts);
+            keep(kept, counts, |it| &it.steps);
             return Ok(Answer::Interrupted);
         }
         for row in table.counts(rows.clone())?.chunks(table.row_len().max(1)) {
@@ -87,8 +91,7 @@ pub(super) fn of(
             *sum = sum.saturating_add(count);
         }
     }
-    kept.insert(0, counts);
-    kept.truncate(KEPT);
+    keep(kept, counts, |it| &it.steps);
     let params: usize = layers[chosen].iter().map(|layer| layer.range.len()).sum();
     Ok(Answer::Histogram(Histogram {
         edges: header.histogram_edges.clone(),

@@ -12,13 +12,16 @@ use super::binned::Binned;
 use super::{Answer, analyst::Source};
 use crate::store::{ParamRows, StoreError, Table};
 
-/// Rows that are read at once.
-const BLOCK_ROWS: u64 = 1 << 16;
+/// Rows over all parameters that are looked into at once: as many chunks of such a dataset are
+/// uncompressed for one parameter before it is looked whether something else is asked.
+const PIECE: usize = 32 * 32;
 
 /// A parameter over some steps, in columns as [`Binned`] has them. Each has one group, whose `steps`
 /// are those in which it is known; sums are over these alone. None where the run does not say.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
+    /// Up to which step it was looked for.
+    pub until: u64,
     /// Whether it was traced at every step.
     pub traced: bool,
     /// θ at the start of the step.
@@ -60,6 +63,7 @@ fn traced(source: &Source, column: usize) -> Result<Option<History>, StoreError>
     }
     let [value, gradient, lca] = curves;
     Ok(Some(History {
+        until: source.steps.end,
         traced: true,
         value,
         gradient,
@@ -76,18 +80,15 @@ fn traced_curve(
     let end = source.steps.end.min(table.rows());
     let steps = source.steps.start.min(end)..end;
     let mut binned = Binned::new(&steps, source.columns, 1);
-    let mut from = steps.start;
-    while from < steps.end {
+    for rows in table.blocks_of(&steps, 1) {
         if (source.interrupted)() {
             return Ok(None);
         }
-        let rows = from..from.saturating_add(BLOCK_ROWS).min(steps.end);
-        for (step, value) in rows.clone().zip(table.column(rows.clone(), column)?) {
+        for (step, value) in rows.clone().zip(table.reals_of(rows, &one(column))?) {
             if let Some(column) = binned.column_of(step) {
-                binned.push(column, 0, value.into());
+                binned.push(column, 0, value);
             }
         }
-        from = rows.end;
     }
     Ok(Some(binned))
 }
@@ -99,15 +100,17 @@ fn recorded(source: &Source, parameter: usize) -> Result<Option<History>, StoreE
         .into_iter()
         .zip(&mut curves)
     {
-        if (source.interrupted)() {
-            return Ok(None);
-        }
         if let Some(rows) = rows {
-            *curve = recorded_curve(source, &rows, parameter)?;
+            match recorded_curve(source, &rows, parameter)? {
+                Recorded::Nothing => {}
+                Recorded::Curve(binned) => *curve = Some(binned),
+                Recorded::Interrupted => return Ok(None),
+            }
         }
     }
     let [value, lca] = curves;
     Ok(Some(History {
+        until: source.steps.end,
         traced: false,
         value,
         gradient: None,
@@ -115,24 +118,36 @@ fn recorded(source: &Source, parameter: usize) -> Result<Option<History>, StoreE
     }))
 }
 
-/// None where nothing was recorded in any step of the run.
+enum Recorded {
+    /// In no step of the run.
+    Nothing,
+    Curve(Binned),
+    Interrupted,
+}
+
 fn recorded_curve(
     source: &Source,
     rows: &ParamRows,
     parameter: usize,
-) -> Result<Option<Binned>, StoreError> {
+) -> Result<Recorded, StoreError> {
     if rows.steps().is_empty() {
-        return Ok(None);
+        return Ok(Recorded::Nothing);
     }
     let there = rows.within(&source.steps);
     let mut binned = Binned::new(&source.steps, source.columns, 1);
-    let values = rows.read(there.clone(), &one(parameter))?;
-    for (&step, value) in rows.steps()[there].iter().zip(values) {
-        if let Some(column) = binned.column_of(step) {
-            binned.push(column, 0, value.into());
+    for start in there.clone().step_by(PIECE) {
+        if (source.interrupted)() {
+            return Ok(Recorded::Interrupted);
+        }
+        let piece = start..there.end.min(start + PIECE);
+        let values = rows.read(piece.clone(), &one(parameter))?;
+        for (&step, value) in rows.steps()[piece].iter().zip(values) {
+            if let Some(column) = binned.column_of(step) {
+                binned.push(column, 0, value.into());
+            }
         }
     }
-    Ok(Some(binned))
+    Ok(Recorded::Curve(binned))
 }
 
 fn one(index: usize) -> Range<usize> {

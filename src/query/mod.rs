@@ -162,3 +162,28 @@ pub enum Answer {
     /// Given up for a question that came later.
     Interrupted,
 }
+
+impl Answer {
+    /// Whether it is about all steps that were asked for: some may not have been in the file yet. What
+    /// is unknown may be known when there are more.
+    #[must_use]
+    pub fn is_about_all_of(&self, query: &Query) -> bool {
+        // The end of the steps that it is about.
+        let end = match self {
+            // The timeline asks for what is missing by itself.
+            Self::Steps(_) => return true,
+            Self::Unknown(_) | Self::Interrupted => return false,
+            Self::Binned(binned) => binned.steps().end,
+            Self::Histogram(histogram) => histogram.steps.end,
+            Self::Oscillation(known) => known.edges.last().copied().unwrap_or(0),
+            Self::Synchronisation(known) => known.steps,
+            Self::Happened(known) => known.steps,
+            Self::Run(known) => known.committed,
+            Self::HeldOut(known) => known.steps.end,
+            Self::Snapshot(known) => known.until,
+            Self::Unit(known) => known.until,
+            Self::History(known) => known.until,
+        };
+        end >= query.steps.end
+    }
+}

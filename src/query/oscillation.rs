@@ -27,7 +27,7 @@ use super::analyst::{Source, no_such};
 use super::settings::Settings;
 use crate::analysis::bins;
 use crate::analysis::lag::{CrossCorrelation, LAGS};
-use crate::analysis::oscillation::{autocorrelation, crossings, dominant_period, turns};
+use crate::analysis::oscillation::{autocorrelation, crosses, dominant_period, is_turn};
 use crate::store::{StoreError, Table};
 
 /// Steps at most that correlations are computed of.
@@ -38,6 +38,9 @@ const MOST_LAGS: usize = 200;
 
 /// Traced parameters of a layer at most that are correlated; the first ones.
 const MOST_TRACED: usize = 64;
+
+/// Columns of the last steps that are in memory at once.
+const MOST_COLUMNS: usize = 64;
 
 /// A curve in N columns: the least and the most of its steps, NaN in a gap.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -101,10 +104,11 @@ pub struct Oscillation {
     pub cosine: Curve,
     /// Parameters times steps.
     pub param_steps: u64,
-    /// Sign changes of single parameters' movements and gradients, turns of their A.
-    pub update_flips: u64,
-    pub gradient_flips: u64,
-    pub lca_turns: u64,
+    /// Sign changes of single parameters' movements and gradients, turns of their A; none where the file
+    /// does not say.
+    pub update_flips: Option<u64>,
+    pub gradient_flips: Option<u64>,
+    pub lca_turns: Option<u64>,
     /// Sign changes and turns of the layer's A, of so many steps that have one.
     pub crossings: u64,
     pub turns: u64,
@@ -180,58 +184,71 @@ struct Read<'a> {
 }
 
 impl Read<'_> {
+    /// The layer's column.
+    fn column(&self) -> Range<usize> {
+        self.layer..self.layer + 1
+    }
+
     /// Hands over the layer's value of every step, whatever is in `name`; false if interrupted.
     fn each(&self, name: &'static str, mut take: impl FnMut(u64, f64)) -> Result<bool, StoreError> {
         let Some(table) = self.source.reader.table(name)? else {
             return Ok(true);
         };
-        for rows in table.blocks(&self.steps) {
+        for rows in table.blocks_of(&self.steps, 1) {
             if (self.source.interrupted)() {
                 return Ok(false);
             }
-            let values = table.reals(rows.clone())?;
-            for (step, row) in rows.zip(values.chunks(self.layers)) {
-                take(step, row[self.layer]);
-            }
+            let values = table.reals_of(rows.clone(), &self.column())?;
+            rows.zip(values).for_each(|(step, value)| take(step, value));
         }
         Ok(true)
     }
 
-    /// Σ of a count over the steps; none if interrupted.
-    fn sum(&self, name: &'static str) -> Result<Option<u64>, StoreError> {
-        let mut sum = 0_u64;
-        let Some(table) = self.source.reader.table(name)? else {
-            return Ok(Some(0));
+    /// Σ of a count over the steps, none where it is not in the file of all of them; false if
+    /// interrupted.
+    fn sum(&self, name: &'static str, sum: &mut Option<u64>) -> Result<bool, StoreError> {
+        let table = self.source.reader.table(name)?;
+        let Some(table) = table.filter(|table| table.rows() >= self.steps.end) else {
+            *sum = None;
+            return Ok(true);
         };
-        for rows in table.blocks(&self.steps) {
+        let mut all = 0_u64;
+        for rows in table.blocks_of(&self.steps, 1) {
             if (self.source.interrupted)() {
-                return Ok(None);
+                return Ok(false);
             }
-            for row in table.counts(rows)?.chunks(self.layers) {
-                sum = sum.saturating_add(row[self.layer]);
-            }
+            let counts = table.counts_of(rows, &self.column())?;
+            all = counts.into_iter().fold(all, u64::saturating_add);
         }
-        Ok(Some(sum))
+        *sum = Some(all);
+        Ok(true)
     }
 }
 
 /// Sign changes and turns of a series that is read block by block.
-#[derive(Default)]
 struct Changes {
-    last: Vec<f64>,
+    /// The newest value and the one before it.
+    last: [f64; 2],
     crossings: u64,
     turns: u64,
 }
 
+impl Default for Changes {
+    fn default() -> Self {
+        Self {
+            last: [f64::NAN; 2],
+            crossings: 0,
+            turns: 0,
+        }
+    }
+}
+
 impl Changes {
     fn push(&mut self, value: f64) {
-        self.last.push(value);
-        let newest = &self.last[self.last.len().saturating_sub(3)..];
-        self.crossings += crossings(&newest[newest.len().saturating_sub(2)..]);
-        self.turns += turns(newest);
-        if self.last.len() > 1024 {
-            self.last.drain(..1022);
-        }
+        let [before, earlier] = self.last;
+        self.crossings += u64::from(crosses([before, value]));
+        self.turns += u64::from(is_turn([earlier, before, value]));
+        self.last = [value, before];
     }
 }
 
@@ -263,51 +280,41 @@ fn curves(read: &Read, known: &mut Oscillation) -> Result<Option<Changes>, Store
     if !done {
         return Ok(None);
     }
-    let counts = [
-        read.sum("motion/update_flips")?,
-        read.sum("motion/gradient_flips")?,
-        read.sum("motion/lca_turns")?,
-    ];
-    let [Some(update), Some(gradient), Some(turns)] = counts else {
-        return Ok(None);
-    };
-    known.update_flips = update;
-    known.gradient_flips = gradient;
-    known.lca_turns = turns;
-    Ok(Some(changes))
+    let done = read.sum("motion/update_flips", &mut known.update_flips)?
+        && read.sum("motion/gradient_flips", &mut known.gradient_flips)?
+        && read.sum("motion/lca_turns", &mut known.lca_turns)?;
+    Ok(done.then_some(changes))
 }
 
 /// The correlations of the last steps; false if interrupted.
 fn lags(read: &Read, lca: &Table, known: &mut Oscillation) -> Result<bool, StoreError> {
     let (reader, tail) = (read.source.reader, known.tail.clone());
-    let column = |values: &[f64], layer: usize| -> Vec<f64> {
-        values
-            .iter()
-            .skip(layer)
-            .step_by(read.layers)
-            .copied()
-            .collect()
-    };
-    let all = whole(lca, &tail)?;
-    let own = column(&all, read.layer);
+    let own = columns(lca, &tail, read.column())?
+        .pop()
+        .unwrap_or_default();
     known.autocorrelation = autocorrelation(&own, MOST_LAGS.min(own.len() / 2));
     known.period = dominant_period(&own).map(|period| (period.steps, period.strength));
-    for layer in 0..read.layers {
-        if (read.source.interrupted)() {
-            return Ok(false);
+    for first in (0..read.layers).step_by(MOST_COLUMNS) {
+        let some = first..read.layers.min(first + MOST_COLUMNS);
+        for (layer, other) in some.clone().zip(columns(lca, &tail, some)?) {
+            if (read.source.interrupted)() {
+                return Ok(false);
+            }
+            let lag = (layer != read.layer)
+                .then(|| BestLag::of(CrossCorrelation::of(&other, &own).values));
+            known.others.push(lag.flatten());
         }
-        let other = (layer != read.layer).then(|| column(&all, layer));
-        let lag = other.and_then(|other| BestLag::of(CrossCorrelation::of(&other, &own).values));
-        known.others.push(lag);
     }
     let norms = (
         reader.table("motion/gradient_norm")?,
         reader.table("motion/update_norm")?,
     );
     if let (Some(gradient), Some(movement)) = norms {
-        let gradient = column(&whole(&gradient, &tail)?, read.layer);
-        let movement = column(&whole(&movement, &tail)?, read.layer);
-        known.norms = BestLag::of(CrossCorrelation::of(&gradient, &movement).values);
+        let gradient = columns(&gradient, &tail, read.column())?;
+        let movement = columns(&movement, &tail, read.column())?;
+        if let ([gradient], [movement]) = (&gradient[..], &movement[..]) {
+            known.norms = BestLag::of(CrossCorrelation::of(gradient, movement).values);
+        }
     }
     traced(read, known)
 }
@@ -320,12 +327,13 @@ fn traced(read: &Read, known: &mut Oscillation) -> Result<bool, StoreError> {
         return Ok(true);
     };
     let inside = |index: &u64| usize::try_from(*index).is_ok_and(|i| layer.range.contains(&i));
-    let places = header.traced.iter().enumerate();
-    let places: Vec<usize> = places
-        .filter(|(_, i)| inside(i))
-        .map(|(place, _)| place)
-        .collect();
-    known.traced_there = u32::try_from(places.len()).unwrap_or(u32::MAX);
+    let there = header.traced.iter().filter(|i| inside(i)).count();
+    known.traced_there = u32::try_from(there).unwrap_or(u32::MAX);
+    // They are in ascending order, so those of a layer lie side by side.
+    let first = header.traced.iter().position(inside);
+    let first = first.unwrap_or(header.traced.len());
+    let side_by_side = (header.traced[first..].iter()).take_while(|i| inside(i));
+    let places = first..first + side_by_side.take(MOST_TRACED).count();
     let tables = (
         reader.table("trace/value")?,
         reader.table("trace/gradient")?,
@@ -336,20 +344,16 @@ fn traced(read: &Read, known: &mut Oscillation) -> Result<bool, StoreError> {
     if places.is_empty() {
         return Ok(true);
     }
-    let (value, gradient) = (whole(&value, &tail)?, whole(&gradient, &tail)?);
-    let width = header.traced.len();
+    let values = columns(&value, &tail, places.clone())?;
+    let gradients = columns(&gradient, &tail, places)?;
     let mut sums = [0.0; 2 * LAGS + 1];
     let mut counts = [0_u32; 2 * LAGS + 1];
-    for &place in places.iter().take(MOST_TRACED) {
+    for (values, gradients) in values.iter().zip(gradients) {
         if (read.source.interrupted)() {
             return Ok(false);
         }
-        let column = |values: &[f64]| -> Vec<f64> {
-            values.iter().skip(place).step_by(width).copied().collect()
-        };
-        let values = column(&value);
         let movement: Vec<f64> = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        let downhill: Vec<f64> = column(&gradient).iter().map(|g| -g).collect();
+        let downhill: Vec<f64> = gradients.iter().map(|g| -g).collect();
         let c = CrossCorrelation::of(&downhill, &movement).values;
         known.traced_used += u32::from(c.iter().any(|c| c.is_finite()));
         for ((sum, count), c) in sums.iter_mut().zip(&mut counts).zip(c) {
@@ -367,18 +371,28 @@ fn traced(read: &Read, known: &mut Oscillation) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// All rows of some thousand steps.
-fn whole(table: &Table, steps: &Range<u64>) -> Result<Vec<f64>, StoreError> {
-    let mut values = Vec::new();
-    for rows in table.blocks(steps) {
-        values.extend(table.reals(rows)?);
+/// Some columns of some thousand steps, one after the other.
+fn columns(
+    table: &Table,
+    steps: &Range<u64>,
+    columns: Range<usize>,
+) -> Result<Vec<Vec<f64>>, StoreError> {
+    let mut series = vec![Vec::new(); columns.len()];
+    for rows in table.blocks_of(steps, columns.len()) {
+        let values = table.reals_of(rows, &columns)?;
+        for row in values.chunks(columns.len().max(1)) {
+            for (series, &value) in series.iter_mut().zip(row) {
+                series.push(value);
+            }
+        }
     }
-    Ok(values)
+    Ok(series)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::oscillation::{crossings, turns};
     use crate::query::{Analyst, Part, Query, Topic};
     use crate::tui::view::testing::{Run, Shape};
 
@@ -418,7 +432,10 @@ mod tests {
         assert_eq!(found.turns, turns(&own));
         assert_eq!((found.measured, found.tail), (70, 10..80));
         // Two flips of movements and one of gradients in each of 70 steps of 20 parameters.
-        assert_eq!((found.update_flips, found.gradient_flips), (140, 70));
+        assert_eq!(
+            (found.update_flips, found.gradient_flips),
+            (Some(140), Some(70))
+        );
         assert_eq!(found.param_steps, 1400);
         let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
         let expected = autocorrelation(&own, 35);
@@ -440,6 +457,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn counts_that_are_not_in_the_file_are_not_known() {
+        let run = Run::new(Shape::default());
+        let lacking = run.without(&["motion/lca_turns", "motion/cosine"]);
+        let found = known(&lacking, 1, 0..40, 4);
+        assert_eq!(found.lca_turns, None);
+        assert_eq!(found.update_flips, known(&run, 1, 0..40, 4).update_flips);
+        assert!(found.cosine.least.iter().all(|least| least.is_nan()));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Quality {
     pub gradients: u64,
     /// Segments S of the accepted rule, ascending, and how many steps had so many.
     pub segments: BTreeMap<u64, u64>,
+    /// Steps with yet other numbers of segments, where a file has more than 32 different ones.
+    pub other_segments: u64,
     /// `[14]`: steps by the decade of their residual's magnitude.
     pub decades: [u64; DECADES],
     /// Steps whose residual is NaN or infinite.
@@ -48,6 +50,8 @@ impl Quality {
         let known = self.segments.contains_key(&segments);
         if known || self.segments.len() < MOST_KINDS {
             *self.segments.entry(segments).or_default() += 1;
+        } else {
+            self.other_segments += 1;
         }
         self.above += above(residual, tolerance);
         let size = residual.abs();
@@ -93,8 +97,8 @@ pub(super) fn of(source: &Source, watch: &mut Watch) -> Result<Answer, StoreErro
     }
     let reader = source.reader;
     let committed = reader.refresh()?.committed;
-    let checkpoint = match reader.checkpoint_step()? {
-        Some(step) if step > 0 && step <= committed => {
+    let checkpoint = match reader.checkpoint_step(committed)? {
+        Some(step) if step > 0 => {
             let seconds = match reader.table("step/seconds")? {
                 Some(table) => table.reals(step - 1..step)?.first().copied(),
                 None => None,
@@ -153,6 +157,12 @@ mod tests {
             quality.push(1e-4, segments, u64::MAX, 1e-3);
         }
         assert_eq!(quality.segments.len(), MOST_KINDS);
+        let told: u64 = quality.segments.values().sum();
+        assert_eq!(
+            told + quality.other_segments,
+            1000,
+            "every step is in a row"
+        );
         assert_eq!(quality.gradients, u64::MAX);
     }
 }

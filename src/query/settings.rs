@@ -9,9 +9,9 @@ use crate::record::RunHeader;
 /// Of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
-    /// `[L]`: the optimizer's momentum in each layer; none of optimizers without one.
+    /// `[L]`: the optimizer's momentum in each layer; none of optimizers without one. Empty if not known.
     momentum: Vec<Option<f64>>,
-    /// `[L]`: what each layer does otherwise.
+    /// `[L]`: what each layer does otherwise. Empty if not known.
     layers: Vec<Overrides>,
     /// The most segments that the adaptive integrator may take; none of one that does not adapt.
     pub max_segments: Option<u64>,
@@ -22,28 +22,20 @@ impl Settings {
     pub fn of(header: &RunHeader) -> Self {
         let layers = &header.layout.layers;
         let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
-        let plain = vec![Overrides::default(); names.len()];
         let Ok(config) = header.config.parse::<toml::Table>() else {
-            return Self {
-                momentum: vec![None; names.len()],
-                layers: plain,
-                max_segments: None,
-            };
+            return Self::default();
         };
-        let overrides = overrides_of(&rules(&config), &names).unwrap_or(plain);
-        let number = |key: &str| {
-            let value = config.get(key)?;
-            #[expect(clippy::cast_precision_loss, reason = "a momentum is below 1")]
-            let whole = value.as_integer().map(|whole| whole as f64);
-            value.as_float().or(whole)
+        // A rule that cannot be read may be about any layer, and about anything.
+        let overrides = rules(&config).and_then(|rules| overrides_of(&rules, &names).ok());
+        let momentum_of = |layer: &Overrides| match layer.momentum {
+            Some(own) => Some(own),
+            None => momentum(&config),
         };
-        let of_all = number("momentum").filter(|m| (0.0..1.0).contains(m));
-        let momentum = overrides.iter().map(|layer| layer.momentum.or(of_all));
         let adaptive = header.integrator == "adaptive";
         let segments = config.get("max_segments").and_then(toml::Value::as_integer);
         Self {
-            momentum: momentum.collect(),
-            layers: overrides,
+            momentum: overrides.iter().flatten().map(momentum_of).collect(),
+            layers: overrides.unwrap_or_default(),
             max_segments: segments
                 .filter(|_| adaptive)
                 .and_then(|n| n.try_into().ok()),
@@ -59,7 +51,7 @@ impl Settings {
     }
 
     /// `[L]`: whether each layer is not meant to move in a step: it is frozen, or its first delayed
-    /// gradient has not come yet.
+    /// gradient has not come yet. Empty if not known.
     pub fn still(&self, step: u64) -> impl Iterator<Item = bool> {
         self.layers.iter().map(move |layer| {
             let frozen = layer.freeze.unwrap_or(Freeze::Never).holds(step);
@@ -68,11 +60,25 @@ impl Settings {
     }
 }
 
-/// The rules for single layers, as the program writes them into the file.
-fn rules(config: &toml::Table) -> Vec<LayerRule> {
-    let list = config.get("layer").and_then(toml::Value::as_array);
-    let texts = list.into_iter().flatten().filter_map(toml::Value::as_str);
-    texts.filter_map(|text| text.parse().ok()).collect()
+/// The run's momentum.
+fn momentum(config: &toml::Table) -> Option<f64> {
+    let value = config.get("momentum")?;
+    #[expect(clippy::cast_precision_loss, reason = "a momentum is below 1")]
+    let whole = value.as_integer().map(|whole| whole as f64);
+    value
+        .as_float()
+        .or(whole)
+        .filter(|m| (0.0..1.0).contains(m))
+}
+
+/// The rules for single layers, as the program writes them into the file; none if any of them cannot be
+/// read.
+fn rules(config: &toml::Table) -> Option<Vec<LayerRule>> {
+    let Some(list) = config.get("layer") else {
+        return Some(Vec::new());
+    };
+    let rule = |value: &toml::Value| value.as_str()?.parse().ok();
+    list.as_array()?.iter().map(rule).collect()
 }
 
 #[cfg(test)]
@@ -110,6 +116,25 @@ mod tests {
         assert_eq!(still(0), [false, true]);
         assert_eq!(still(2), [false, false]);
         assert_eq!(still(5), [true, false]);
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_read_may_be_about_any_layer() {
+        for rule in [
+            "\"fc2:momentum=7\"",
+            "\"fc2:speed=1\"",
+            "3",
+            "\"fc9:momentum=0.5\"",
+        ] {
+            let settings = of(&format!("momentum = 0.9\nlayer = [\"fc1:freeze\", {rule}]"));
+            assert_eq!(
+                (settings.delay(0), settings.delay(1)),
+                (None, None),
+                "{rule}"
+            );
+            assert_eq!(settings.still(9).count(), 0, "{rule}");
+        }
+        assert_eq!(of("momentum = 0.9\nlayer = \"fc1:freeze\"").delay(0), None);
     }
 
     #[test]

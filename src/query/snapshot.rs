@@ -14,6 +14,8 @@ use crate::store::StoreError;
 pub struct Snapshot {
     /// Steps done.
     pub steps: u64,
+    /// Up to which step it was looked for.
+    pub until: u64,
     pub params: u64,
     /// Parameters by the share of the steps in which they helped, in bins of 2 %.
     pub helped: Vec<u64>,
@@ -61,26 +63,30 @@ pub(super) fn of(
     };
     let same = |it: &&Seen| it.layer == layer && it.snapshot.steps == latest;
     if let Some(seen) = seen.iter().find(same) {
-        return Ok(Answer::Snapshot(seen.snapshot.clone()));
+        return Ok(Answer::Snapshot(Snapshot {
+            until: source.steps.end,
+            ..seen.snapshot.clone()
+        }));
     }
-    let Some(totals) = source.reader.totals_snapshot(latest, &params)? else {
+    let Some((_, lca_sum, helped)) = source.reader.help_snapshot(latest, &params)? else {
         return Ok(Answer::Unknown(
             "the run file cannot be read just now".to_owned(),
         ));
     };
-    let sides = concentration(&totals.lca_sum);
-    let helped: u64 = totals.helped.iter().copied().map(u64::from).sum();
+    let sides = concentration(&lca_sum);
+    let all: u64 = helped.iter().copied().map(u64::from).sum();
     #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
-    let mean_helped = helped as f64 / (totals.helped.len() as f64 * latest as f64);
+    let mean_helped = all as f64 / (helped.len() as f64 * latest as f64);
     let snapshot = Snapshot {
         steps: latest,
-        params: totals.lca_sum.len() as u64,
-        helped: iterations_helped(&totals.helped, latest).to_vec(),
+        until: source.steps.end,
+        params: lca_sum.len() as u64,
+        helped: iterations_helped(&helped, latest).to_vec(),
         mean_helped,
         helping: sides.helping,
         hurting: sides.hurting,
-        kurtosis: tails::excess_kurtosis(&totals.lca_sum),
-        tail_index: tails::tail_index(&totals.lca_sum),
+        kurtosis: tails::excess_kurtosis(&lca_sum),
+        tail_index: tails::tail_index(&lca_sum),
     };
     seen.insert(
         0,

@@ -12,7 +12,7 @@ use super::analyst::{Source, no_such};
 use super::watch::{Look, Watch};
 use crate::analysis::moments::{KEEP, Moments, shared};
 use crate::analysis::nulls::{self, Draws, Model};
-use crate::store::StoreError;
+use crate::store::{StoreError, Table};
 
 /// Moments of the steps `0 .. steps`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -108,22 +108,16 @@ impl ClassMoments {
         }
     }
 
-    /// Reads up to the end of the steps that are asked about; none where there are no such numbers.
-    fn catch_up(&mut self, source: &Source) -> Result<Option<Look>, StoreError> {
+    /// Reads up to the end of the steps that are asked about.
+    fn catch_up(&mut self, source: &Source, table: &Table) -> Result<Look, StoreError> {
         let header = source.reader.header();
         let layers = header.layout.layers.len();
         if source.steps.end < self.next {
             *self = Self::new(self.classes.len(), layers);
         }
-        let Some(table) = source.reader.table("lca/class_layer")? else {
-            return Ok(None);
-        };
-        if table.row_len() == 0 {
-            return Ok(None);
-        }
         for rows in table.blocks(&(self.next..source.steps.end)) {
             if (source.interrupted)() {
-                return Ok(Some(Look::Interrupted));
+                return Ok(Look::Interrupted);
             }
             let values = table.reals(rows.clone())?;
             for (step, row) in rows.zip(values.chunks(table.row_len())) {
@@ -134,7 +128,7 @@ impl ClassMoments {
                 self.next = step + 1;
             }
         }
-        Ok(Some(Look::Done))
+        Ok(Look::Done)
     }
 }
 
@@ -165,11 +159,17 @@ pub(super) fn of(
     if class as usize >= classes {
         return Ok(no_such("class", class));
     }
+    let table = source.reader.table("lca/class_layer")?;
+    let Some(table) = table.filter(|table| table.row_len() > 0) else {
+        return Ok(Answer::Unknown(NO_CLASSES.to_owned()));
+    };
+    if table.rows() == 0 {
+        // There is nothing yet, and no row that shows that classes and layers fit the file.
+        return Ok(Answer::Synchronisation(Synchronisation::default()));
+    }
     let within = (kept.classes).get_or_insert_with(|| ClassMoments::new(classes, layers));
-    match within.catch_up(source)? {
-        None => return Ok(Answer::Unknown(NO_CLASSES.to_owned())),
-        Some(Look::Interrupted) => return Ok(Answer::Interrupted),
-        Some(Look::Done) => {}
+    if within.catch_up(source, &table)? == Look::Interrupted {
+        return Ok(Answer::Interrupted);
     }
     if within.measured == 0 && within.next > 0 {
         return Ok(Answer::Unknown(NO_CLASSES.to_owned()));

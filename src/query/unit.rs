@@ -19,6 +19,8 @@ const BLOCK_VALUES: usize = 1 << 20;
 /// What is known of the n parameters of a unit, tensor by tensor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UnitParams {
+    /// Up to which step it was looked for.
+    pub until: u64,
     /// Their places in the flat vector, a range for each of the layer's tensors; n in all.
     pub rows: Vec<Range<usize>>,
     /// `[n]` each: running totals from the first step on, and over how many steps. None before the
@@ -112,6 +114,7 @@ pub(super) fn of(
         return Ok(Answer::Interrupted);
     };
     Ok(Answer::Unit(UnitParams {
+        until: source.steps.end,
         rows,
         totals,
         recorded: (recorded.count > 0).then_some(recorded),

@@ -47,6 +47,8 @@ pub(super) struct Watch {
     settings: Settings,
     detector: Detector,
     linter: Linter,
+    /// Datasets without which some lints are not known.
+    missing: Vec<&'static str>,
     pub quality: Quality,
 }
 
@@ -74,6 +76,7 @@ impl Watch {
             next: 0,
             detector: Detector::new(layers.len(), rules),
             linter: Linter::new(run),
+            missing: Vec::new(),
             quality: Quality::default(),
             settings,
         }
@@ -87,12 +90,11 @@ impl Watch {
         if self.next == source.steps.end {
             return Ok(Look::Done);
         }
-        let tables = Tables::open(source.reader)?;
-        let Some(tables) = tables else {
-            // Not a run that could be watched: nothing has happened in it.
-            self.next = source.steps.end;
+        let Some(tables) = Tables::open(source.reader)? else {
+            // No reader opens such a file.
             return Ok(Look::Done);
         };
+        self.missing = tables.missing();
         while self.next < source.steps.end {
             if (source.interrupted)() {
                 return Ok(Look::Interrupted);
@@ -120,19 +122,26 @@ impl Watch {
         let segments = tables.segments.counts(rows.clone())?;
         let gradients = tables.gradients.counts(rows.clone())?;
         let lca = tables.lca.reals(rows.clone())?;
-        let update = tables.update.reals(rows.clone())?;
-        let gradient = tables.gradient.reals(rows.clone())?;
-        let held_out = match &tables.held_out {
-            Some(table) => table.reals(rows.clone())?,
-            None => Vec::new(),
+        let optional = |table: &Option<Table>| match table {
+            Some(table) => table.reals(rows.clone()),
+            None => Ok(Vec::new()),
         };
+        let update = optional(&tables.update)?;
+        let gradient = optional(&tables.gradient)?;
+        let held_out = optional(&tables.held_out)?;
         let mut frozen = Vec::with_capacity(layers);
         for (t, step) in rows.enumerate() {
             let of = |values: &'_ [f64]| -> std::ops::Range<usize> {
                 let start = t * layers;
                 start.min(values.len())..(start + layers).min(values.len())
             };
-            let (Some(&before), Some(&after)) = (train.get(t), train.get(t + 1)) else {
+            let (Some(&before), Some(&after), Some(&residual), Some(&segments), Some(&gradients)) = (
+                train.get(t),
+                train.get(t + 1),
+                residual.get(t),
+                segments.get(t),
+                gradients.get(t),
+            ) else {
                 break;
             };
             let a = &lca[of(&lca)];
@@ -142,14 +151,14 @@ impl Watch {
                 step,
                 loss_before: before,
                 loss_after: after,
-                residual: residual[t],
+                residual,
                 lca: a,
             });
             self.linter.push(&Row {
                 step,
                 loss: after,
-                residual: residual[t],
-                segments: segments[t],
+                residual,
+                segments,
                 lca: a,
                 held_out: &held_out[of(&held_out)],
                 update_norm: &update[of(&update)],
@@ -161,7 +170,7 @@ impl Watch {
                 self.linter.evaluation(step, after, test);
             }
             self.quality
-                .push(residual[t], segments[t], gradients[t], header.tolerance);
+                .push(residual, segments, gradients, header.tolerance);
         }
         Ok(())
     }
@@ -182,13 +191,19 @@ pub(super) fn happened(source: &Source, watch: &mut Watch) -> Result<Answer, Sto
         return Ok(Answer::Interrupted);
     }
     let count = |kind| (kind, watch.detector.count(kind));
+    let mut lints = watch.linter.lints();
+    let unknown = watch.missing.iter();
+    lints.extend(unknown.map(|name| Lint::not_recorded(name, watch.next.saturating_sub(1))));
     Ok(Answer::Happened(Happened {
         steps: watch.next,
         events: watch.detector.events(),
         counts: KINDS.map(count).to_vec(),
-        lints: watch.linter.lints(),
+        lints,
     }))
 }
+
+const UPDATE_NORM: &str = "motion/update_norm";
+const GRADIENT_NORM: &str = "motion/gradient_norm";
 
 /// What is read of every step.
 struct Tables<'a> {
@@ -198,8 +213,9 @@ struct Tables<'a> {
     segments: Table<'a>,
     gradients: Table<'a>,
     lca: Table<'a>,
-    update: Table<'a>,
-    gradient: Table<'a>,
+    /// Norms of movements and gradients, and the held-out loss, which a run need not have.
+    update: Option<Table<'a>>,
+    gradient: Option<Table<'a>>,
     held_out: Option<Table<'a>>,
 }
 
@@ -211,13 +227,11 @@ impl<'a> Tables<'a> {
             (table("loss/train")?, table("loss/test")?),
             (table("lca/residual")?, table("step/segments")?),
             (table("lca/layer")?, table("step/gradient_evals")?),
-            (table("motion/update_norm")?, table("motion/gradient_norm")?),
         );
         let (
             (Some(train), Some(test)),
             (Some(residual), Some(segments)),
             (Some(lca), Some(gradients)),
-            (Some(update), Some(gradient)),
         ) = all
         else {
             return Ok(None);
@@ -229,16 +243,27 @@ impl<'a> Tables<'a> {
             segments,
             gradients,
             lca,
-            update,
-            gradient,
+            update: table(UPDATE_NORM)?,
+            gradient: table(GRADIENT_NORM)?,
             held_out: table("lca_test/layer")?,
         }))
+    }
+
+    /// What lints are made of and the file has not.
+    fn missing(&self) -> Vec<&'static str> {
+        let there = [
+            (self.update.is_some(), UPDATE_NORM),
+            (self.gradient.is_some(), GRADIENT_NORM),
+        ];
+        let missing = there.into_iter().filter(|(there, _)| !there);
+        missing.map(|(_, name)| name).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::lints::LintKind;
     use crate::query::{Analyst, Part, Query, Topic};
     use crate::tui::view::testing::{Run, Shape};
 
@@ -297,6 +322,41 @@ mod tests {
             assert_eq!(given_up, Answer::Interrupted);
             let expected = ask(&mut Analyst::new(), &run, &query);
             assert_eq!(ask(&mut analyst, &run, &query), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_run_lacks_is_said_and_the_rest_is_known() {
+        let run = Run::new(Shape {
+            steps: 60,
+            ..Shape::default()
+        });
+        let happened = |run: &Run| match ask(&mut Analyst::new(), run, &query(Topic::Events, 60)) {
+            Answer::Happened(happened) => happened,
+            other => panic!("{other:?}"),
+        };
+        let facts = |run: &Run| match ask(&mut Analyst::new(), run, &query(Topic::Run, 60)) {
+            Answer::Run(facts) => facts.quality,
+            other => panic!("{other:?}"),
+        };
+        let whole = happened(&run);
+        let still = |of: &Happened| {
+            let lints = of.lints.iter();
+            lints.filter(|it| it.kind == LintKind::Still).count()
+        };
+        // Nothing moves in this run.
+        assert_eq!(still(&whole), 3);
+        let lacking = run.without(&["motion/update_norm", "motion/gradient_norm"]);
+        let found = happened(&lacking);
+        assert_eq!((still(&found), found.steps), (0, 60));
+        assert_eq!((found.events, found.counts), (whole.events, whole.counts));
+        assert_eq!(facts(&lacking), facts(&run));
+        let said: Vec<&str> = found.lints.iter().map(|it| it.text.as_str()).collect();
+        for expected in [
+            "this run has no motion/update_norm: whether layers have moved is not known",
+            "this run has no motion/gradient_norm: whether gradients vanish is not known",
+        ] {
+            assert!(said.contains(&expected), "{said:?}");
         }
     }
 

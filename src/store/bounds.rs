@@ -111,7 +111,8 @@ pub fn is_filtered(dataset: &Dataset) -> bool {
 
 /// How many rows of a growing dataset to believe.
 pub struct RowBound {
-    row_bytes: usize,
+    value_bytes: usize,
+    row_values: usize,
     filtered: bool,
 }
 
@@ -119,14 +120,16 @@ impl RowBound {
     /// Of a dataset with rows of so many values.
     pub fn of(dataset: &Dataset, row_values: usize) -> hdf5::Result<Self> {
         Ok(Self {
-            row_bytes: value_bytes(dataset)?.saturating_mul(row_values),
+            value_bytes: value_bytes(dataset)?,
+            row_values,
             filtered: is_filtered(dataset),
         })
     }
 
     /// The most rows that the file, as long as it is now, can hold.
     pub fn rows(&self, bounds: &Bounds) -> u64 {
-        bounds.most_values(self.row_bytes, self.filtered)
+        let values = bounds.most_values(self.value_bytes, self.filtered);
+        values / self.row_values.max(1) as u64
     }
 }
 

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::{Context, StoreError};
 use super::header::{describe, write_fixed};
+use super::reader::RunReader;
 use crate::record::{Checkpoint, SavedArray, SavedKind, SavedShape, SavedValues};
 
 /// A SHA-256 of what a slot holds: what was written only half does not have it.
@@ -155,28 +156,33 @@ pub fn newest(
 
 /// The steps of each slot's checkpoint: none for a slot that is empty or was written only half, an
 /// error for one that has changed since.
-pub fn check(file: &File) -> [Result<Option<u64>, String>; 2] {
+pub fn check(reader: &RunReader) -> [Result<Option<u64>, String>; 2] {
     [0, 1].map(|slot| {
-        let checked = || -> hdf5::Result<Option<u64>> {
-            let group = file.group(&format!("checkpoint/{slot}"))?;
+        let checked = || -> Result<Option<u64>, String> {
+            let words = |error: hdf5::Error| error.to_string();
+            let path = format!("checkpoint/{slot}");
+            let group = reader.file().group(&path).map_err(words)?;
             let there = |name: &String| *name != "step" && *name != "digest";
-            let mut names: Vec<String> = group.member_names()?.into_iter().filter(there).collect();
+            let names = group.member_names().map_err(words)?;
+            let mut names: Vec<String> = names.into_iter().filter(there).collect();
             names.sort_unstable();
-            let expected = group.dataset("digest")?.read_raw::<u8>()?;
+            let path = |name: &str| format!("{path}/{name}");
+            let expected: Vec<u8> = all(reader, &path("digest"))?;
             if expected.iter().all(|&byte| byte == 0) {
                 return Ok(None);
             }
-            let step = group.dataset("step")?.read_raw::<u64>()?;
+            let step: Vec<u64> = all(reader, &path("step"))?;
             let step = *step.first().ok_or("the step is missing")?;
             let mut sum = Sha256::new();
             sum.update(step.to_le_bytes());
             for name in names {
-                let dataset = group.dataset(&name)?;
-                match SavedKind::of(&dataset)? {
-                    SavedKind::F32 => add(&mut sum, &dataset.read_raw::<f32>()?),
-                    SavedKind::F64 => add(&mut sum, &dataset.read_raw::<f64>()?),
-                    SavedKind::U32 => add(&mut sum, &dataset.read_raw::<u32>()?),
-                    SavedKind::U64 => add(&mut sum, &dataset.read_raw::<u64>()?),
+                let name = path(&name);
+                let dataset = reader.open_dataset(&name).map_err(words)?;
+                match SavedKind::of(&dataset).map_err(words)? {
+                    SavedKind::F32 => add(&mut sum, &all::<f32>(reader, &name)?),
+                    SavedKind::F64 => add(&mut sum, &all::<f64>(reader, &name)?),
+                    SavedKind::U32 => add(&mut sum, &all::<u32>(reader, &name)?),
+                    SavedKind::U64 => add(&mut sum, &all::<u64>(reader, &name)?),
                 }
             }
             match sum.finalize().as_slice() == expected {
@@ -184,8 +190,12 @@ pub fn check(file: &File) -> [Result<Option<u64>, String>; 2] {
                 false => Err("it does not have its SHA-256".into()),
             }
         };
-        checked().map_err(|error| error.to_string())
+        checked()
     })
+}
+
+fn all<T: H5Type>(reader: &RunReader, name: &str) -> Result<Vec<T>, String> {
+    reader.values(name).map_err(|error| error.to_string())
 }
 
 impl SavedKind {

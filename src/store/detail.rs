@@ -1,4 +1,4 @@
-//! Single parameters: one step over all of them, or one of them over all steps.
+//! Single parameters: some of them in some of the steps, or one of them over all steps.
 //!
 //! `lca/param` and `weight/value` are `[S, P]`, in chunks of some steps by some parameters, so that
 //! a row and a column both touch few chunks. The steps of the rows stand beside them, as they do
@@ -15,14 +15,6 @@ use super::bounds::RowBound;
 use super::error::{Context, StoreError};
 use super::reader::RunReader;
 use crate::record::ParamTotals;
-
-/// All parameters at one step.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ParamRow {
-    pub step: u64,
-    /// `[P]`
-    pub values: Vec<f32>,
-}
 
 /// One parameter over all steps that were recorded.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +99,8 @@ impl ParamRows<'_> {
         if rows.start >= end || params.start >= last {
             return Ok(Vec::new());
         }
+        self.reader
+            .check_room(&self.values, end - rows.start, last - params.start)?;
         let values = self
             .values
             .read_slice_2d::<T, _>(s![rows.start..end, params.start..last])
@@ -124,22 +118,6 @@ impl RunReader {
         self.steps_there(&totals("param/lca_sum"))
     }
 
-    /// The steps whose allocations of all parameters are in the file; none without `--record-params`.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn param_steps(&self) -> Result<Vec<u64>, StoreError> {
-        self.steps_there(&ALLOCATIONS)
-    }
-
-    /// The allocation of every parameter in a step, if it is in the file.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn param_step(&self, step: u64) -> Result<Option<ParamRow>, StoreError> {
-        self.row(&ALLOCATIONS, step)
-    }
-
     /// A parameter's allocation in every step that is in the file; no steps without
     /// `--record-params`.
     ///
@@ -147,31 +125,6 @@ impl RunReader {
     /// There is no such parameter, or the file cannot be read.
     pub fn param_history(&self, index: usize) -> Result<ParamHistory, StoreError> {
         self.column(&ALLOCATIONS, index)
-    }
-
-    /// After how many steps there are weights of all parameters; none without `--record-weights`.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn weight_steps(&self) -> Result<Vec<u64>, StoreError> {
-        self.steps_there(&WEIGHTS)
-    }
-
-    /// Every parameter after `steps` steps, if that is in the file.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn weights(&self, steps: u64) -> Result<Option<ParamRow>, StoreError> {
-        self.row(&WEIGHTS, steps)
-    }
-
-    /// A parameter after every number of steps that is in the file; none without
-    /// `--record-weights`.
-    ///
-    /// # Errors
-    /// There is no such parameter, or the file cannot be read.
-    pub fn weight_history(&self, index: usize) -> Result<ParamHistory, StoreError> {
-        self.column(&WEIGHTS, index)
     }
 
     /// The allocations of all parameters that are in the file; nothing without `--record-params`.
@@ -200,46 +153,61 @@ impl RunReader {
         at_most: u64,
         range: &Range<usize>,
     ) -> Result<Option<ParamTotals>, StoreError> {
-        let Some(sums) = self.committed_rows(&totals("param/lca_sum"))? else {
+        let Some((sums, row)) = self.snapshot(at_most)? else {
             return Ok(None);
-        };
-        let Some(row) = sums
-            .within(&(0..at_most.saturating_add(1)))
-            .end
-            .checked_sub(1)
-        else {
-            return Ok(None);
-        };
-        let counts = |name| -> Result<Vec<u32>, StoreError> {
-            match self.committed_rows(&totals(name))? {
-                Some(rows) if row < rows.steps.len() => rows.read_as(row..row + 1, range),
-                _ => Err(self.damaged(format!("{name} lacks a snapshot that param/lca_sum has"))),
-            }
         };
         Ok(Some(ParamTotals {
             steps: sums.steps[row],
             lca_sum: sums.read_as(row..row + 1, range)?,
-            helped: counts("param/helped")?,
-            update_flips: counts("param/update_flips")?,
-            gradient_flips: counts("param/gradient_flips")?,
+            helped: self.snapshot_counts("param/helped", row, range)?,
+            update_flips: self.snapshot_counts("param/update_flips", row, range)?,
+            gradient_flips: self.snapshot_counts("param/gradient_flips", row, range)?,
         }))
+    }
+
+    /// The same of the allocations alone, `(Σ A, steps with A < 0)`, and after how many steps.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    #[expect(clippy::type_complexity, reason = "two columns of the snapshot")]
+    pub fn help_snapshot(
+        &self,
+        at_most: u64,
+        range: &Range<usize>,
+    ) -> Result<Option<(u64, Vec<f64>, Vec<u32>)>, StoreError> {
+        let Some((sums, row)) = self.snapshot(at_most)? else {
+            return Ok(None);
+        };
+        let lca_sum = sums.read_as(row..row + 1, range)?;
+        let helped = self.snapshot_counts("param/helped", row, range)?;
+        Ok(Some((sums.steps[row], lca_sum, helped)))
+    }
+
+    /// The latest row of the snapshots after at most so many steps.
+    fn snapshot(&self, at_most: u64) -> Result<Option<(ParamRows<'_>, usize)>, StoreError> {
+        let Some(sums) = self.committed_rows(&totals("param/lca_sum"))? else {
+            return Ok(None);
+        };
+        let until = sums.within(&(0..at_most.saturating_add(1))).end;
+        Ok(until.checked_sub(1).map(|row| (sums, row)))
+    }
+
+    fn snapshot_counts(
+        &self,
+        name: &'static str,
+        row: usize,
+        range: &Range<usize>,
+    ) -> Result<Vec<u32>, StoreError> {
+        match self.committed_rows(&totals(name))? {
+            Some(rows) if row < rows.steps.len() => rows.read_as(row..row + 1, range),
+            _ => Err(self.damaged(format!("{name} lacks a snapshot that param/lca_sum has"))),
+        }
     }
 
     fn steps_there(&self, table: &Table) -> Result<Vec<u64>, StoreError> {
         Ok(self
             .committed_rows(table)?
             .map_or_else(Vec::new, |rows| rows.steps))
-    }
-
-    fn row(&self, table: &Table, step: u64) -> Result<Option<ParamRow>, StoreError> {
-        let Some(rows) = self.committed_rows(table)? else {
-            return Ok(None);
-        };
-        let Ok(row) = rows.steps.binary_search(&step) else {
-            return Ok(None);
-        };
-        let values = rows.read(row..row + 1, &(0..rows.params))?;
-        Ok(Some(ParamRow { step, values }))
     }
 
     fn column(&self, table: &Table, index: usize) -> Result<ParamHistory, StoreError> {
@@ -267,8 +235,7 @@ impl RunReader {
 
     /// The committed rows and their steps; nothing where it was not recorded.
     fn committed_rows(&self, table: &Table) -> Result<Option<ParamRows<'_>>, StoreError> {
-        let (group, _) = table.values.split_once('/').unwrap_or_default();
-        if !self.file.link_exists(group) || !self.file.link_exists(table.values) {
+        if !self.has(table.values) {
             return Ok(None);
         }
         let committed: u64 = self.latest("state/committed")?;

@@ -42,12 +42,14 @@ mod weights;
 mod writer;
 
 pub use compression::{Compression, CompressionError};
-pub use detail::{ParamHistory, ParamRow, ParamRows};
+pub use detail::{ParamHistory, ParamRows};
 pub use disk::{Gone, Limit, Rescue, warning};
 pub use error::StoreError;
 pub use levels::FIRST_LOOK;
 pub use reader::RunReader;
 pub use recorder::{QueueClosed, Recorder, RecorderStats};
+#[cfg(test)]
+pub(crate) use repair::without;
 pub use repair::{Repaired, repair};
 pub use replace::{discard, is_locked};
 pub use resume::{Kept, Resumable};

@@ -385,6 +385,8 @@ mod tests {
 
     use super::*;
     use crate::layout::{ParamLayout, TensorKind};
+    use crate::store::open;
+    use crate::store::repair::open_to_write;
 
     fn header() -> RunHeader {
         let mut layout = ParamLayout::default();
@@ -456,14 +458,14 @@ mod tests {
     }
 
     fn create(path: &Path) -> (File, Pyramid) {
-        let file = File::create(path).unwrap();
+        let file = open::to_write().create(path).unwrap();
         let pyramid = Pyramid::create(&file, &header()).unwrap();
         (file, pyramid)
     }
 
     /// Everything in the file, level by level.
     fn rows(path: &Path) -> Vec<Vec<StepSummary>> {
-        let file = File::open(path).unwrap();
+        let file = open::to_read().open(path).unwrap();
         let level = |&width: &u64| {
             let group = file.group(&group_name(width)).unwrap();
             let rows = group.dataset("total").unwrap().shape()[0] as u64;
@@ -513,7 +515,7 @@ mod tests {
             push(&mut pyramid, 0..written);
             pyramid.write().unwrap();
             drop((pyramid, file));
-            let file = File::open_rw(&path).unwrap();
+            let file = open_to_write(&path).unwrap();
             if written > 35_000 {
                 cut_to(&file, done).unwrap();
             }
@@ -530,7 +532,8 @@ mod tests {
     #[test]
     fn a_file_without_a_pyramid_stays_without() {
         let folder = tempfile::tempdir().unwrap();
-        let file = File::create(folder.path().join("none.h5")).unwrap();
+        let path = folder.path().join("none.h5");
+        let file = open::to_write().create(path).unwrap();
         let pyramid = Pyramid::reopen(&file, &header(), 100, steps(96..100));
         assert!(pyramid.unwrap().is_none());
     }

@@ -153,6 +153,13 @@ fn read_layout(path: &Path, file: &File, bounds: &Bounds) -> Result<ParamLayout,
         return Err(damaged(&lists));
     }
 
+    // What has a number for each unit is made before any of it is read: so the units are counted where
+    // the file lists them, not where it says how many there are.
+    let units = (layer_units.iter()).try_fold(0_usize, |sum, &units| sum.checked_add(units));
+    if units != Some(sizes("layout/unit/layer")?.len()) {
+        return Err(damaged("another number of units than it lists"));
+    }
+
     let mut layout = ParamLayout::default();
     let mut next = 0;
     for k in 0..tensors {

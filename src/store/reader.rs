@@ -13,7 +13,7 @@ use super::bounds::{Bounds, RowBound};
 use super::error::{Context, StoreError};
 use super::levels::Levels;
 use super::lock;
-use super::open::OpenDatasets;
+use super::open::{self, OpenDatasets};
 use super::read_header::{number, open_hdf5, read_header};
 use super::schema::{self, Axes, FORMAT, VERSION};
 use super::series::read_rows;
@@ -93,17 +93,12 @@ impl RunReader {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let disk = open_hdf5(path)?;
         // A file that is being written, or whose writer was killed, opens only for SWMR reading.
-        // HDF5 takes no locks: they would look like a writer's.
         let open = |mode| {
-            File::with_options()
-                .with_fapl(|access| {
-                    let access = access.file_locking(false);
-                    match mode {
-                        OpenMode::ReadSWMR => access.metadata_read_attempts(READ_ATTEMPTS),
-                        _ => access,
-                    }
-                })
-                .open_as(path, mode)
+            let mut options = open::to_read();
+            if mode == OpenMode::ReadSWMR {
+                options.with_fapl(|access| access.metadata_read_attempts(READ_ATTEMPTS));
+            }
+            options.open_as(path, mode)
         };
         let (file, marked) = match open(OpenMode::Read) {
             Ok(file) => (file, false),
@@ -199,6 +194,10 @@ impl RunReader {
         Ok(beyond || self.levels.have_more(committed))
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     #[must_use]
     pub fn header(&self) -> &RunHeader {
         &self.header
@@ -210,10 +209,17 @@ impl RunReader {
     }
 
     /// A dataset with all rows that it has now.
-    pub(super) fn dataset(&self, name: &'static str) -> Result<Arc<Dataset>, StoreError> {
-        let opened = self.open.get(&self.file, name);
-        let dataset = opened.doing(&self.path, || format!("open {name}"))?;
-        self.renew(&dataset)?;
+    pub(super) fn dataset(&self, name: &str) -> Result<Arc<Dataset>, StoreError> {
+        let opened = self.open_dataset(name);
+        opened.doing(&self.path, || format!("open {name}"))
+    }
+
+    /// The same in the library's own words.
+    pub(super) fn open_dataset(&self, name: &str) -> hdf5::Result<Arc<Dataset>> {
+        let dataset = self.open.get(&self.file, name)?;
+        if self.marked {
+            dataset.refresh()?;
+        }
         Ok(dataset)
     }
 
@@ -479,7 +485,57 @@ impl RunReader {
         dataset: &Dataset,
         rows: Range<usize>,
     ) -> Result<Vec<T>, StoreError> {
+        let row_values: usize = dataset.shape().iter().skip(1).product();
+        self.check_room(dataset, rows.len(), row_values)?;
         read_rows(dataset, rows).doing(&self.path, || format!("read {}", dataset.name()))
+    }
+
+    /// All values of a dataset.
+    pub(super) fn values<T: H5Type>(&self, name: &str) -> Result<Vec<T>, StoreError> {
+        let dataset = self.dataset(name)?;
+        self.bounds()?.check(&dataset, name)?;
+        (dataset.read_raw()).doing(&self.path, || format!("read {name}"))
+    }
+
+    /// Checks that the file can hold the lists of steps that a writer reads whole.
+    pub(super) fn check_lists(&self) -> Result<(), StoreError> {
+        for name in ["lca/param_step", "weight/step", "param/step"] {
+            if self.has(name) {
+                self.bounds()?.check(&*self.dataset(name)?, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is anything of this name: the library wants to know of every group on the way.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let ends = name.match_indices('/').map(|(end, _)| end);
+        ends.chain([name.len()])
+            .all(|end| self.file.link_exists(&name[..end]))
+    }
+
+    /// Checks that the file can hold so many rows of a dataset with so many values, before memory is taken
+    /// for them.
+    pub(super) fn check_room(
+        &self,
+        dataset: &Dataset,
+        rows: usize,
+        row_values: usize,
+    ) -> Result<(), StoreError> {
+        let bounds = self.bounds()?;
+        let bound = RowBound::of(dataset, row_values);
+        let bound = bound.doing(&self.path, || {
+            format!("read the type of {}", dataset.name())
+        })?;
+        if rows as u64 <= bound.rows(&bounds) {
+            return Ok(());
+        }
+        let name = dataset.name();
+        let name = name.trim_start_matches('/');
+        Err(self.damaged(format!(
+            "{name} claims {rows} rows of {row_values} values, more than the {} bytes of the file can hold",
+            bounds.len()
+        )))
     }
 
     /// What the file, as long as it is now, can hold.

@@ -10,6 +10,7 @@ use hdf5::File;
 use super::blocks::rows_before;
 use super::error::{Context, StoreError};
 use super::lock::WriterLock;
+use super::open;
 use super::pyramid;
 use super::reader::RunReader;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
@@ -46,6 +47,7 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
         return Ok(Repaired { steps, was_whole });
     }
     let held_out = reader.header().held_out_lca;
+    reader.check_lists()?;
     drop(reader);
     let io = |error| StoreError::Io {
         path: path.to_owned(),
@@ -89,13 +91,23 @@ pub fn clear_marks(path: &Path) -> Result<(), StoreError> {
 
 /// Opens a file for writing on, outside SWMR.
 pub fn open_to_write(path: &Path) -> Result<File, StoreError> {
-    File::with_options()
-        .with_fapl(|access| {
-            let version = hdf5::file::LibraryVersion::V110;
-            access.libver_bounds(version, version).file_locking(false)
-        })
+    open::to_write()
         .open_as(path, hdf5::OpenMode::ReadWrite)
         .doing(path, || "open the file to write".to_owned())
+}
+
+/// Takes datasets out of a file.
+#[cfg(test)]
+pub(crate) fn without(path: &Path, datasets: &[&str]) {
+    // The library knows a file that is open only as it was opened: not for writing.
+    let copy = path.with_extension("copy");
+    fs::copy(path, &copy).unwrap();
+    let file = open_to_write(&copy).unwrap();
+    for name in datasets {
+        file.unlink(name).unwrap();
+    }
+    file.close().unwrap();
+    fs::rename(copy, path).unwrap();
 }
 
 /// Cuts everything that has a row for a step off after `steps` steps. Readers see no more than that

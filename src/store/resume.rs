@@ -124,6 +124,7 @@ impl Resumable {
         if reader.refresh()?.committed != state.committed {
             return Err(StoreError::Live { path });
         }
+        reader.check_lists()?;
         drop(reader);
         lock.give_way(&path)?;
         clear_marks(&path)?;

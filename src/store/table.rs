@@ -30,13 +30,8 @@ impl RunReader {
     /// # Errors
     /// The file cannot be read, or what it has does not fit its layout.
     pub fn table(&self, name: &'static str) -> Result<Option<Table<'_>>, StoreError> {
-        let mut so_far = String::new();
-        for part in name.split('/') {
-            so_far.push_str(part);
-            if !self.file().link_exists(&so_far) {
-                return Ok(None);
-            }
-            so_far.push('/');
+        if !self.has(name) {
+            return Ok(None);
         }
         let dataset = self.dataset(name)?;
         let shape = dataset.shape();
@@ -60,12 +55,12 @@ impl RunReader {
 }
 
 impl RunReader {
-    /// Steps done at the newest whole checkpoint in the file; none where there is none, or it cannot
-    /// be read just now: one of its two slots may be being written.
+    /// Steps done, at most `committed`, at the newest whole checkpoint in the file; none where there is
+    /// none, or it cannot be read just now: one of its two slots may be being written.
     ///
     /// # Errors
     /// The file system does not say how long the file is.
-    pub fn checkpoint_step(&self) -> Result<Option<u64>, StoreError> {
+    pub fn checkpoint_step(&self, committed: u64) -> Result<Option<u64>, StoreError> {
         let bounds = self.bounds()?;
         let step = |slot: usize| {
             let name = |of: &str| format!("checkpoint/{slot}/{of}");
@@ -76,7 +71,8 @@ impl RunReader {
             step.first().copied().filter(|_| whole)
         };
         let there = self.file().link_exists("checkpoint");
-        Ok((0..2).filter(|_| there).filter_map(step).max())
+        let steps = (0..2).filter(|_| there).filter_map(step);
+        Ok(steps.filter(|&step| step <= committed).max())
     }
 
     /// Bytes of the file as it is now.
@@ -103,8 +99,17 @@ impl Table<'_> {
 
     /// Rows that are there, in blocks that are read at once.
     pub fn blocks(&self, rows: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
+        self.blocks_of(rows, self.row_len)
+    }
+
+    /// The same for reading only `columns` values of every row.
+    pub fn blocks_of(
+        &self,
+        rows: &Range<u64>,
+        columns: usize,
+    ) -> impl Iterator<Item = Range<u64>> + use<> {
         let end = rows.end.min(self.rows);
-        let size = (BLOCK_VALUES / (self.row_len.max(1) as u64)).max(1);
+        let size = (BLOCK_VALUES / (columns.max(1) as u64)).max(1);
         let mut at = rows.start;
         std::iter::from_fn(move || {
             let block = at..at.saturating_add(size).min(end);
@@ -119,35 +124,26 @@ impl Table<'_> {
     /// There are none such, or the file cannot be read.
     pub fn reals(&self, rows: Range<u64>) -> Result<Vec<f64>, StoreError> {
         match self.kind()? {
-            TypeDescriptor::Float(FloatSize::U4) => {
-                let values: Vec<f32> = self.read(rows)?;
-                Ok(values.into_iter().map(f64::from).collect())
-            }
+            TypeDescriptor::Float(FloatSize::U4) => Ok(widened::<f32, _>(self.read(rows)?)),
             _ => self.read(rows),
         }
     }
 
-    /// One column of some rows of a dataset with one axis besides the steps.
+    /// Some columns of rows of a dataset with one axis besides the steps, row by row.
     ///
     /// # Errors
-    /// There is no such column, it holds no numbers, or the file cannot be read.
-    pub fn column(&self, rows: Range<u64>, column: usize) -> Result<Vec<f32>, StoreError> {
-        let end = rows.end.min(self.rows);
-        let index = |row: u64| {
-            usize::try_from(row)
-                .map_err(|_| self.reader.damaged(format!("row {row} of {}", self.name)))
-        };
-        if self.dataset.ndim() != 2 || column >= self.row_len {
-            let what = format!("{} has no column {column}", self.name);
-            return Err(self.reader.damaged(what));
+    /// There are no such columns, they hold no such numbers, or the file cannot be read.
+    pub fn reals_of(
+        &self,
+        rows: Range<u64>,
+        columns: &Range<usize>,
+    ) -> Result<Vec<f64>, StoreError> {
+        match self.kind()? {
+            TypeDescriptor::Float(FloatSize::U4) => {
+                Ok(widened::<f32, _>(self.part(rows, columns)?))
+            }
+            _ => self.part(rows, columns),
         }
-        if rows.start >= end {
-            return Ok(Vec::new());
-        }
-        let slice = s![index(rows.start)?..index(end)?, column];
-        let values = (self.dataset.read_slice_1d(slice))
-            .doing(&self.reader.path, || format!("read {}", self.name))?;
-        Ok(values.into_raw_vec_and_offset().0)
     }
 
     /// Rows of a dataset of counts, row by row.
@@ -156,11 +152,25 @@ impl Table<'_> {
     /// There are none such, or the file cannot be read.
     pub fn counts(&self, rows: Range<u64>) -> Result<Vec<u64>, StoreError> {
         match self.kind()? {
-            TypeDescriptor::Unsigned(IntSize::U4) => {
-                let values: Vec<u32> = self.read(rows)?;
-                Ok(values.into_iter().map(u64::from).collect())
-            }
+            TypeDescriptor::Unsigned(IntSize::U4) => Ok(widened::<u32, _>(self.read(rows)?)),
             _ => self.read(rows),
+        }
+    }
+
+    /// The same as [`reals_of`](Self::reals_of) of a dataset of counts.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn counts_of(
+        &self,
+        rows: Range<u64>,
+        columns: &Range<usize>,
+    ) -> Result<Vec<u64>, StoreError> {
+        match self.kind()? {
+            TypeDescriptor::Unsigned(IntSize::U4) => {
+                Ok(widened::<u32, _>(self.part(rows, columns)?))
+            }
+            _ => self.part(rows, columns),
         }
     }
 
@@ -172,14 +182,44 @@ impl Table<'_> {
     }
 
     fn read<T: H5Type>(&self, rows: Range<u64>) -> Result<Vec<T>, StoreError> {
+        let rows = self.indices(rows)?;
+        if self.row_len == 0 || rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.reader.rows(&self.dataset, rows)
+    }
+
+    fn part<T: H5Type>(
+        &self,
+        rows: Range<u64>,
+        columns: &Range<usize>,
+    ) -> Result<Vec<T>, StoreError> {
+        if self.dataset.ndim() != 2 || columns.end > self.row_len {
+            let what = format!("{} has no columns {columns:?}", self.name);
+            return Err(self.reader.damaged(what));
+        }
+        let rows = self.indices(rows)?;
+        if columns.is_empty() || rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.reader
+            .check_room(&self.dataset, rows.len(), columns.len())?;
+        let slice = s![rows, columns.start..columns.end];
+        let values = (self.dataset.read_slice_2d(slice))
+            .doing(&self.reader.path, || format!("read {}", self.name))?;
+        Ok(values.into_raw_vec_and_offset().0)
+    }
+
+    /// Those of some rows that there are.
+    fn indices(&self, rows: Range<u64>) -> Result<Range<usize>, StoreError> {
         let index = |row: u64| {
             usize::try_from(row.min(self.rows))
                 .map_err(|_| self.reader.damaged(format!("row {row} of {}", self.name)))
         };
-        if self.row_len == 0 || rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.reader
-            .rows(&self.dataset, index(rows.start)?..index(rows.end)?)
+        Ok(index(rows.start)?..index(rows.end)?)
     }
+}
+
+fn widened<T: Into<U>, U>(values: Vec<T>) -> Vec<U> {
+    values.into_iter().map(Into::into).collect()
 }

@@ -5,8 +5,7 @@ mod pyramid;
 use std::ops::Range;
 use std::path::Path;
 
-use hdf5::{Dataset, File, H5Type};
-use ndarray::s;
+use hdf5::{Dataset, H5Type};
 
 use super::blocks::rows_before;
 use super::checkpoint;
@@ -86,9 +85,8 @@ impl Check {
 pub fn verify(path: &Path) -> Result<Vec<Check>, StoreError> {
     let reader = RunReader::open(path)?;
     let steps = reader.refresh()?.committed;
-    let file = reader.file();
     let run = Run {
-        file,
+        reader: &reader,
         header: reader.header(),
         steps: usize::try_from(steps).unwrap_or(usize::MAX),
     };
@@ -103,11 +101,10 @@ pub fn verify(path: &Path) -> Result<Vec<Check>, StoreError> {
             run.weights(),
         ];
         for check in all {
-            checks.push(check.doing(path, || "verify the file".to_owned())?);
+            checks.push(check?);
         }
         if run.header.held_out_lca {
-            let held_out = run.allocation("lca_test/");
-            checks.push(held_out.doing(path, || "verify the file".to_owned())?);
+            checks.push(run.allocation("lca_test/")?);
         }
     }
     checks.push(pyramid::check(&reader, steps)?);
@@ -116,7 +113,7 @@ pub fn verify(path: &Path) -> Result<Vec<Check>, StoreError> {
 }
 
 struct Run<'a> {
-    file: &'a File,
+    reader: &'a RunReader,
     header: &'a RunHeader,
     /// Committed.
     steps: usize,
@@ -144,22 +141,10 @@ impl Run<'_> {
     }
 
     /// Rows of a dataset, `[rows, width]` whatever its axes.
-    fn read<T: H5Type>(&self, path: &str, rows: Range<usize>) -> hdf5::Result<Rows<T>> {
-        let dataset = self.file.dataset(path)?;
+    fn read<T: H5Type>(&self, path: &str, rows: Range<usize>) -> Result<Rows<T>, StoreError> {
+        let dataset = self.reader.dataset(path)?;
         let width = dataset.shape().iter().skip(1).product();
-        let values = match dataset.ndim() {
-            1 => dataset.read_slice_1d(s![rows])?.into_raw_vec_and_offset().0,
-            2 => {
-                (dataset.read_slice_2d(s![rows, ..])?)
-                    .into_raw_vec_and_offset()
-                    .0
-            }
-            _ => {
-                let slice = s![rows, .., ..];
-                let values = dataset.read_slice::<T, _, ndarray::Ix3>(slice)?;
-                values.into_raw_vec_and_offset().0
-            }
-        };
+        let values = self.reader.rows(&dataset, rows)?;
         Ok(Rows { values, width })
     }
 
@@ -181,7 +166,7 @@ impl Run<'_> {
             |path: &str, fits: &dyn Fn(&Dataset) -> hdf5::Result<bool>, axes: &[usize], rows| {
                 datasets += 1;
                 let looked = || -> hdf5::Result<Option<String>> {
-                    let dataset = self.file.dataset(path)?;
+                    let dataset = self.reader.open_dataset(path)?;
                     let there = rows_of(&dataset, axes)?;
                     Ok(if !fits(&dataset)? {
                         Some(format!("{path} is of another type"))
@@ -232,7 +217,7 @@ impl Run<'_> {
     }
 
     /// Total and residual are the change of the loss; time does not run backwards.
-    fn losses(&self) -> hdf5::Result<Check> {
+    fn losses(&self) -> Result<Check, StoreError> {
         let mut check = Check::new("loss");
         let mut worst: f64 = 0.0;
         let mut last = f64::NEG_INFINITY;
@@ -265,7 +250,7 @@ impl Run<'_> {
     }
 
     /// Units, tensors, layers and classes add up, of the training or the held-out loss.
-    fn allocation(&self, group: &'static str) -> hdf5::Result<Check> {
+    fn allocation(&self, group: &'static str) -> Result<Check, StoreError> {
         let name = if group == "lca/" {
             "sums"
         } else {
@@ -326,7 +311,7 @@ impl Run<'_> {
     }
 
     /// Counts of parameters fit the layers and each other.
-    fn counts(&self) -> hdf5::Result<Check> {
+    fn counts(&self) -> Result<Check, StoreError> {
         let mut check = Check::new("counts");
         let layers = &self.layout().layers;
         let bins = self.header.histogram_bins();
@@ -357,10 +342,10 @@ impl Run<'_> {
     }
 
     /// Snapshots of running totals are the sums of the steps before them.
-    fn totals(&self) -> hdf5::Result<Check> {
+    fn totals(&self) -> Result<Check, StoreError> {
         let mut check = Check::new("running totals");
         let layers = &self.layout().layers;
-        let mut snapshots = self.file.dataset("param/step")?.read_raw::<u64>()?;
+        let mut snapshots = self.reader.values::<u64>("param/step")?;
         snapshots.truncate(rows_before(&snapshots, self.steps as u64 + 1));
         let mut lca = vec![Sum::default(); layers.len()];
         let mut counts = vec![[0_u64; 3]; layers.len()];
@@ -442,7 +427,7 @@ impl Run<'_> {
     }
 
     /// Allocations of all parameters add up to their layers'.
-    fn params(&self) -> hdf5::Result<Check> {
+    fn params(&self) -> Result<Check, StoreError> {
         let mut check = Check::new("parameters");
         if self.header.record_params == 0 {
             "none recorded (--record-params)".clone_into(&mut check.looked_at);
@@ -470,7 +455,7 @@ impl Run<'_> {
     }
 
     /// Recorded weights are those that were traced.
-    fn weights(&self) -> hdf5::Result<Check> {
+    fn weights(&self) -> Result<Check, StoreError> {
         let mut check = Check::new("weights");
         if self.header.record_weights == 0 {
             "none recorded (--record-weights)".clone_into(&mut check.looked_at);
@@ -500,12 +485,12 @@ impl Run<'_> {
 
     fn checkpoints(&self) -> Check {
         let mut check = Check::new("checkpoints");
-        if !self.file.link_exists("checkpoint") {
+        if !self.reader.has("checkpoint") {
             "none kept".clone_into(&mut check.looked_at);
             return check;
         }
         let mut steps = Vec::new();
-        for (slot, result) in checkpoint::check(self.file).into_iter().enumerate() {
+        for (slot, result) in checkpoint::check(self.reader).into_iter().enumerate() {
             match result {
                 Ok(Some(step)) if step > self.steps as u64 => check.fault(|| {
                     format!(
@@ -524,25 +509,27 @@ impl Run<'_> {
         check
     }
 
-    fn mantissa_bits(&self, path: &str) -> hdf5::Result<i32> {
-        let bits: u64 = self
-            .file
-            .dataset(path)?
-            .attr("mantissa_bits")?
-            .read_scalar()?;
+    fn mantissa_bits(&self, path: &str) -> Result<i32, StoreError> {
+        let dataset = self.reader.dataset(path)?;
+        let bits = dataset.attr("mantissa_bits");
+        let bits: u64 = bits
+            .and_then(|bits| bits.read_scalar())
+            .doing(self.reader.path(), || {
+                format!("read how {path} was rounded")
+            })?;
         Ok(i32::try_from(bits.clamp(1, 24)).unwrap_or(24))
     }
 
     /// Rows of an array over all parameters, and their steps, below `end`.
-    fn recorded(&self, index: &str, values: &str, end: usize) -> hdf5::Result<Vec<(usize, usize)>> {
-        let rows = self
-            .file
-            .dataset(values)?
-            .shape()
-            .first()
-            .copied()
-            .unwrap_or(0);
-        let steps = self.file.dataset(index)?.read_raw::<u64>()?;
+    fn recorded(
+        &self,
+        index: &str,
+        values: &str,
+        end: usize,
+    ) -> Result<Vec<(usize, usize)>, StoreError> {
+        let shape = self.reader.dataset(values)?.shape();
+        let rows = shape.first().copied().unwrap_or(0);
+        let steps = self.reader.values::<u64>(index)?;
         let rows = rows.min(rows_before(&steps, end as u64));
         let step = |(row, step): (usize, u64)| Some((row, usize::try_from(step).ok()?));
         Ok(steps

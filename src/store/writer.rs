@@ -13,6 +13,7 @@ use super::disk::{self, Gone, Place, Room};
 use super::error::{Context, StoreError};
 use super::header::{write_attributes, write_fixed, write_layout, write_rows};
 use super::lock::{self, WriterLock};
+use super::open;
 use super::pyramid::Pyramid;
 use super::replace::remove_old;
 use super::resume::Known;
@@ -133,14 +134,7 @@ impl RunWriter {
         let mut room = Room::default();
         room.make(&disk, path, header_bytes(header))?;
         lock.give_way(path)?;
-        let file = File::with_options()
-            .with_fapl(|access| {
-                // "Latest" would give files that the HDF5 of stable distributions cannot read.
-                let version = hdf5::file::LibraryVersion::V110;
-                access.libver_bounds(version, version).file_locking(false)
-            })
-            .create(path)
-            .doing(path, || "create the file".to_owned())?;
+        let file = (open::to_write().create(path)).doing(path, || "create the file".to_owned())?;
         let writer = Self::fill(path, file, (disk, lock, room), header, options)
             .doing(path, || "write the header".to_owned())?;
         (writer.file.flush())

@@ -4,6 +4,7 @@
 //! [`Inquiry`]; the training answers between two steps, also while it is paused, and spends no more on
 //! it than a copy of what was asked for.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -18,8 +19,8 @@ pub struct Inquiry {
     pub reply: Sender<ParamTotals>,
 }
 
-/// Inquiries that are answered between two steps at most: more are a mistake of those who ask, and
-/// wait.
+/// Inquiries that are answered between two steps at most, the latest ones. Older ones are dropped, and
+/// whoever waits for them hears so: during a long step somebody has asked for one thing after another.
 const AT_ONCE: usize = 8;
 
 /// Where to ask, and the training's end of it.
@@ -50,14 +51,24 @@ impl Inquiry {
 
 /// Answers those that wait.
 pub(super) fn answer_waiting(inquiries: &Receiver<Inquiry>, totals: &ParamTotals) {
-    for inquiry in inquiries.try_iter().take(AT_ONCE) {
+    let mut waiting: VecDeque<Inquiry> = VecDeque::new();
+    for inquiry in inquiries.try_iter() {
+        if waiting.len() == AT_ONCE {
+            waiting.pop_front();
+        }
+        waiting.push_back(inquiry);
+    }
+    for inquiry in waiting {
         inquiry.answer(totals);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crossbeam_channel::bounded;
+    use std::thread;
+    use std::time::Duration;
+
+    use crossbeam_channel::{TryRecvError, bounded};
 
     use super::*;
 
@@ -91,14 +102,42 @@ mod tests {
     #[test]
     fn nobody_is_waited_for() {
         let (asking, asked) = inquiries();
-        let (reply, replies) = bounded(0);
+        // There is room for one reply, and nobody takes it.
+        let (reply, replies) = bounded(1);
         for _ in 0..2 {
             let one = 0..4;
             let (parameters, reply) = (Vec::from([one]), reply.clone());
             asking.send(Inquiry { parameters, reply }).unwrap();
         }
-        drop(replies);
+        let (done, finished) = bounded(1);
+        thread::spawn(move || {
+            answer_waiting(&asked, &totals());
+            done.send(asked.is_empty()).unwrap();
+        });
+        let all_taken = finished.recv_timeout(Duration::from_secs(60));
+        assert_eq!(all_taken, Ok(true), "it waits for whoever asks");
+        assert_eq!(replies.len(), 1);
+    }
+
+    #[test]
+    fn of_many_only_the_latest_are_answered_and_the_others_hear_so() {
+        let (asking, asked) = inquiries();
+        let replies: Vec<_> = (0..AT_ONCE + 3)
+            .map(|_| {
+                let (reply, replies) = bounded(1);
+                let one = 0..1;
+                let parameters = Vec::from([one]);
+                asking.send(Inquiry { parameters, reply }).unwrap();
+                replies
+            })
+            .collect();
         answer_waiting(&asked, &totals());
         assert!(asked.is_empty());
+        for (at, replies) in replies.iter().enumerate() {
+            match at < 3 {
+                true => assert_eq!(replies.try_recv(), Err(TryRecvError::Disconnected)),
+                false => assert_eq!(replies.try_recv().unwrap().steps, 7),
+            }
+        }
     }
 }

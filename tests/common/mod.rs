@@ -200,18 +200,31 @@ pub fn assert_close(a: f64, b: f64, tolerance: f64, what: &str) {
     );
 }
 
+/// Opens a file without the library's own lock: a child that another test starts meanwhile would inherit
+/// it, and hold it after the file is closed.
+pub fn open_as(path: &Path, mode: OpenMode) -> hdf5::Result<hdf5::File> {
+    hdf5::File::with_options()
+        .with_fapl(|access| access.file_locking(false))
+        .open_as(path, mode)
+}
+
+/// The same to change the file.
+pub fn open_rw(path: &Path) -> hdf5::Result<hdf5::File> {
+    open_as(path, OpenMode::ReadWrite)
+}
+
 /// A run file as any HDF5 program sees it.
 pub struct RunFile(pub hdf5::File);
 
 impl RunFile {
     pub fn open(path: &Path) -> Self {
-        Self(hdf5::File::open_as(path, OpenMode::Read).unwrap())
+        Self(open_as(path, OpenMode::Read).unwrap())
     }
 
     /// The same of a run whose writer may have been killed.
     pub fn open_any(path: &Path) -> Self {
-        let plain = hdf5::File::open_as(path, OpenMode::Read);
-        Self(plain.unwrap_or_else(|_| hdf5::File::open_as(path, OpenMode::ReadSWMR).unwrap()))
+        let plain = open_as(path, OpenMode::Read);
+        Self(plain.unwrap_or_else(|_| open_as(path, OpenMode::ReadSWMR).unwrap()))
     }
 
     /// Paths of all datasets, sorted.

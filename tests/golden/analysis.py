@@ -16,8 +16,8 @@ sample          values [800], Student's t with 3 degrees of freedom times 1e-6, 
 tails           of the sample's values that are not 0: ``kurtosis`` by scipy.stats.kurtosis;
                 ``hill`` from the ``k`` = ceil(sqrt(n)) largest magnitudes
 octaves         of the sample: ``counts`` [84] by numpy.histogram (whose
-                bins are closed below; none of the values is on an edge); ``survival``
-                [m][2], edges and shares; ``tail_index``, the maximum of the likelihood of
+                bins are closed below; none of the values is on an edge);
+                ``tail_index``, the maximum of the likelihood of
                 the tail's octaves, found numerically; ``kurtosis``, with the density's
                 powers integrated numerically
 concentration   ``totals`` [500] -> for ``helping`` and ``hurting`` the count, total, Gini
@@ -85,8 +85,6 @@ def of_octaves(sample):
     edges = np.concatenate([[-np.inf], -above[::-1], [0], above, [np.inf]])
     x = sample[sample != 0]
     counts, _ = np.histogram(x, edges)
-    sizes = np.abs(x)
-    survival = [(e, np.mean(sizes >= e)) for e in above if np.any(sizes >= e)]
 
     # [42] from zero outwards.
     below, above_zero = counts[41::-1], counts[42:]
@@ -120,7 +118,6 @@ def of_octaves(sample):
     central = fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4
     return dict(
         counts=counts,
-        survival=survival,
         tail_index=best.x,
         kurtosis=central / variance**2 - 3,
     )

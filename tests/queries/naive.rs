@@ -18,6 +18,7 @@ pub struct Naive {
     pub file: RunFile,
     pub layout: Layout,
     pub steps: u64,
+    pub bytes: u64,
     classes: usize,
 }
 
@@ -46,7 +47,10 @@ pub fn group(values: &[f64]) -> Expected {
         turns.count(),
     ];
     Expected {
-        total: known().sum(),
+        total: match counts[0] {
+            0 => f64::NAN,
+            _ => known().sum(),
+        },
         counts: counts.map(|n| n as u64),
     }
 }
@@ -70,6 +74,7 @@ impl Naive {
         Self {
             layout: Layout::of(&file),
             steps,
+            bytes: std::fs::metadata(path).unwrap().len(),
             classes: file.names("layout/class/name").len(),
             file,
             _folder: folder,
@@ -107,6 +112,11 @@ impl Naive {
         let layers = self.layout.layers;
         let all = || self.columns("lca/class_layer", 0..self.classes * layers);
         self.classes > 0 && (all().iter().flat_map(|s| within(s, steps))).any(|a| !a.is_nan())
+    }
+
+    /// Whether there are no steps here, of a run that has classes.
+    pub fn says_nothing_of(&self, steps: &Range<u64>) -> bool {
+        self.classes > 0 && steps.is_empty()
     }
 
     pub fn classes(&self, layer: Option<usize>) -> Vec<Series> {
@@ -245,6 +255,7 @@ impl Naive {
         at_a_step: bool,
     ) {
         let params = self.params_of(layer, unit);
+        assert_eq!(found.until, steps.end);
         let rows: Vec<usize> = found.rows.iter().cloned().flatten().collect();
         assert_eq!(rows, params);
         let after = |path: &str| match at_a_step {
@@ -257,11 +268,13 @@ impl Naive {
         if let (Some(totals), Some((row, _))) = (totals, snapshot) {
             let sums = self.file.reals("param/lca_sum");
             let helped = self.file.counts("param/helped");
-            let flips = self.file.counts("param/update_flips");
+            let flips =
+                ["param/update_flips", "param/gradient_flips"].map(|it| self.file.counts(it));
             for (i, &p) in params.iter().enumerate() {
                 assert_eq!(totals.lca_sum[i], sums.row(row)[p]);
                 assert_eq!(u64::from(totals.helped[i]), helped.row(row)[p]);
-                assert_eq!(u64::from(totals.update_flips[i]), flips.row(row)[p]);
+                let found = [totals.update_flips[i], totals.gradient_flips[i]].map(u64::from);
+                assert_eq!(found, [flips[0].row(row)[p], flips[1].row(row)[p]]);
             }
         }
         let weights = after("weight/step");
@@ -280,7 +293,8 @@ impl Naive {
         for (i, &p) in params.iter().enumerate() {
             let values = within(&self.recorded("lca/param", "lca/param_step", p), steps);
             let expected = group(&values);
-            close(sums.lca_sum[i], expected.total, &values, "a recorded sum");
+            let total = values.iter().sum();
+            close(sums.lca_sum[i], total, &values, "a recorded sum");
             let counts = [sums.helped[i], sums.hurt[i]].map(u64::from);
             assert_eq!(counts, expected.counts[1..3]);
         }

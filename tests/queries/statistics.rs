@@ -4,12 +4,68 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use lcascope::analysis::events::EventKind;
-use lcascope::query::{Answer, Query, Topic};
+use lcascope::query::{Answer, BestLag, Oscillation, Query, Topic};
 
 use crate::naive::{Naive, close, group, within};
 
 /// As many of a layer's moments as the paper keeps.
 const KEEP: usize = 20;
+
+/// Pearson's correlation of x with what y is so many steps later, at the lags −10 … 10; none of fewer than
+/// 16 pairs, or of what does not vary.
+#[expect(clippy::cast_precision_loss, reason = "counts of steps")]
+fn correlations(x: &[f64], y: &[f64]) -> Vec<Option<f64>> {
+    let n = i64::try_from(x.len().min(y.len())).unwrap();
+    let at = |of: &[f64], t: i64| of[usize::try_from(t).unwrap()];
+    let lag = |k: i64| {
+        let there = (0..n).filter(|t| (0..n).contains(&(t + k)));
+        let pairs: Vec<(f64, f64)> = there.map(|t| (at(x, t), at(y, t + k))).collect();
+        let finite = |&(a, b): &(f64, f64)| a.is_finite() && b.is_finite();
+        let pairs: Vec<(f64, f64)> = pairs.into_iter().filter(finite).collect();
+        if pairs.len() < 16 {
+            return None;
+        }
+        let varies = |of: fn(&(f64, f64)) -> f64| pairs.iter().any(|p| of(p) != of(&pairs[0]));
+        if !varies(|p| p.0) || !varies(|p| p.1) {
+            return None;
+        }
+        let mean =
+            |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / pairs.len() as f64;
+        let (mx, my) = (mean(|p| p.0), mean(|p| p.1));
+        let xy: f64 = pairs.iter().map(|p| (p.0 - mx) * (p.1 - my)).sum();
+        let xx: f64 = pairs.iter().map(|p| (p.0 - mx).powi(2)).sum();
+        let yy: f64 = pairs.iter().map(|p| (p.1 - my).powi(2)).sum();
+        Some(xy / (xx * yy).sqrt())
+    };
+    (-10..=10).map(lag).collect()
+}
+
+/// The largest of them, and all that are as large but for rounding.
+fn best(correlations: &[Option<f64>]) -> Option<(f64, Vec<i32>)> {
+    let known = || {
+        (-10..)
+            .zip(correlations)
+            .filter_map(|(lag, c)| Some((lag, (*c)?)))
+    };
+    let most = known().map(|it| it.1).reduce(f64::max)?;
+    let lags = known().filter(|it| it.1 > most - 1e-9).map(|it| it.0);
+    Some((most, lags.collect()))
+}
+
+#[track_caller]
+fn same_lag(found: Option<BestLag>, expected: Option<(f64, Vec<i32>)>, what: &str) {
+    match (found, expected) {
+        (None, None) => {}
+        (Some(found), Some((c, lags))) => {
+            assert!(
+                (found.correlation - c).abs() < 1e-9,
+                "{what}: {found:?}, {c}"
+            );
+            assert!(lags.contains(&found.steps), "{what}: {found:?}, {lags:?}");
+        }
+        other => panic!("{what}: {other:?}"),
+    }
+}
 
 impl Naive {
     /// Holds what is no sum over columns against the file.
@@ -21,6 +77,10 @@ impl Naive {
             }
             (Topic::Oscillation { layer }, _) => {
                 self.check_oscillation(*layer as usize, answer, steps);
+                // They do not depend on the columns.
+                if query.columns == 1 {
+                    self.check_lags(*layer as usize, answer, steps);
+                }
             }
             (Topic::Synchronisation { class }, _) => {
                 self.check_moments(class.map(|class| class as usize), answer, steps.end);
@@ -56,7 +116,7 @@ impl Naive {
         let Answer::HeldOut(found) = answer else {
             panic!("{answer:?}");
         };
-        assert_eq!(found.steps.end - found.steps.start, steps.end - steps.start);
+        assert_eq!(found.steps, *steps);
         for (path, sum) in [
             ("lca_test/total", found.total),
             ("lca_test/residual", found.residual),
@@ -153,7 +213,7 @@ impl Naive {
             let rows = steps
                 .clone()
                 .map(|t| counts.row(usize::try_from(t).unwrap())[layer]);
-            assert_eq!(count, rows.sum::<u64>(), "{path}");
+            assert_eq!(count, Some(rows.sum::<u64>()), "{path}");
         }
         for (path, curve) in [
             ("lca/layer", &found.lca),
@@ -188,8 +248,70 @@ impl Naive {
         for (k, r) in found.autocorrelation.iter().enumerate() {
             assert!((r - product(k) / product(0)).abs() < 1e-9, "lag {k}: {r}");
         }
+    }
+
+    /// How the layer follows others, its gradient and itself.
+    fn check_lags(&self, layer: usize, answer: &Answer, steps: &Range<u64>) {
+        let Answer::Oscillation(found) = answer else {
+            panic!("{answer:?}");
+        };
+        let within = |path: &str, column: usize| {
+            let series = self.columns(path, column..column + 1).remove(0);
+            within(&series, steps)
+        };
+        let values = within("lca/layer", layer);
+        // All of the steps are among the last 4096; half of them are lags, 200 at most.
+        assert_eq!(found.tail, *steps);
+        let varies = values.windows(2).any(|pair| pair[0] != pair[1]);
+        let lags = if varies {
+            1 + (values.len() / 2).min(200)
+        } else {
+            0
+        };
+        assert_eq!(found.autocorrelation.len(), lags);
         assert_eq!(found.others.len(), self.layout.layers);
-        assert!(found.others[layer].is_none());
+        for (other, lag) in found.others.iter().enumerate() {
+            let expected = correlations(&within("lca/layer", other), &values);
+            let expected = if other == layer {
+                None
+            } else {
+                best(&expected)
+            };
+            same_lag(*lag, expected, "another layer");
+        }
+        let norms = ["motion/gradient_norm", "motion/update_norm"].map(|it| within(it, layer));
+        let expected = best(&correlations(&norms[0], &norms[1]));
+        same_lag(found.norms, expected, "norms");
+        self.check_traced(layer, found, steps);
+    }
+
+    /// Movements of single parameters behind their negative gradients, on average.
+    fn check_traced(&self, layer: usize, found: &Oscillation, steps: &Range<u64>) {
+        let layers = self.layout.layer_of_params();
+        let traced = self.file.counts("trace/parameter").values;
+        let of_layer = |p: &u64| layers[usize::try_from(*p).unwrap()] == layer;
+        let places = (0..traced.len()).filter(|&at| of_layer(&traced[at]));
+        let places: Vec<usize> = places.collect();
+        assert_eq!(found.traced_there as usize, places.len());
+        let (mut sums, mut used) = (vec![(0.0, 0_u32); 21], 0);
+        // The first 64 of a layer.
+        for &at in places.iter().take(64) {
+            let [theta, gradient] = ["trace/value", "trace/gradient"]
+                .map(|path| within(&self.columns(path, at..at + 1)[0], steps));
+            let moved: Vec<f64> = theta.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let downhill: Vec<f64> = gradient.iter().map(|g| -g).collect();
+            let c = correlations(&downhill, &moved);
+            used += u32::from(c.iter().any(Option::is_some));
+            for (sum, c) in sums.iter_mut().zip(c) {
+                if let Some(c) = c {
+                    *sum = (sum.0 + c, sum.1 + 1);
+                }
+            }
+        }
+        assert_eq!(found.traced_used, used);
+        let mean = |(sum, count): &(f64, u32)| (*count > 0).then(|| sum / f64::from(*count));
+        let expected = best(&sums.iter().map(mean).collect::<Vec<_>>());
+        same_lag(found.traced, expected, "traced parameters");
     }
 
     /// Each layer's deepest local minima, ascending.
@@ -259,6 +381,7 @@ impl Naive {
             *kinds.entry(s).or_insert(0) += 1;
         }
         assert_eq!((quality.steps, &quality.segments), (end, &kinds));
+        assert_eq!(quality.other_segments, 0);
         let gradients = self.file.counts("step/gradient_evals").values;
         assert_eq!(quality.gradients, gradients[..rows].iter().sum::<u64>());
         let residuals = within(&self.columns("lca/residual", 0..1)[0], &(0..end));
@@ -277,5 +400,21 @@ impl Naive {
         }
         assert_eq!(quality.decades, decades);
         assert_eq!((found.committed, quality.not_finite), (self.steps, 0));
+        assert_eq!(found.bytes, self.bytes);
+        let newest = (0..2).filter_map(|slot| self.checkpoint(slot)).max();
+        let newest = newest.map(|step| {
+            let seconds = self.columns("step/seconds", 0..1).remove(0);
+            (step, seconds[usize::try_from(step).unwrap() - 1].1)
+        });
+        assert_eq!(found.checkpoint, newest);
+    }
+
+    /// Steps done at the checkpoint in a slot that has been written.
+    fn checkpoint(&self, slot: usize) -> Option<u64> {
+        let path = |name: &str| format!("checkpoint/{slot}/{name}");
+        self.has(&path("step")).then_some(())?;
+        let digest = self.file.dataset(&path("digest")).read_raw::<u8>().unwrap();
+        let step = self.file.counts(&path("step")).values[0];
+        (digest.iter().any(|&byte| byte != 0) && step > 0 && step <= self.steps).then_some(step)
     }
 }

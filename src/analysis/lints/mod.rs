@@ -10,8 +10,9 @@
 //! | vanishing | the norm of a layer's full gradient stays below 1e-8, or a millionth of the largest layer's |
 //! | hurts | a layer's A is above 0 in 60 % or more |
 //! | held-out hurt | a layer's ΣA is below −3 √ΣA² of the training loss, and above 3 √ΣA² of the held-out loss |
+//! | not recorded | the run lacks what a lint above is made of, so that what it would say is not known |
 //!
-//! The last three need 50 steps. Chance alone gives a layer that hurts in half of the steps 60 % of 200
+//! Vanishing, hurts and held-out hurt need 50 steps. Chance alone gives a layer that hurts in half of the steps 60 % of 200
 //! once in 350 times; and sums beyond three times `√ΣA²`, which is how far a sum of independent steps of
 //! either sign strays, once in 700 times on either side.
 //!
@@ -56,6 +57,7 @@ pub enum LintKind {
     Vanishing,
     Hurts,
     HeldOutHurt,
+    NotRecorded,
 }
 
 impl LintKind {
@@ -63,7 +65,7 @@ impl LintKind {
         match self {
             Self::LossNotFinite | Self::AllocationNotFinite => Severity::Error,
             Self::Residual | Self::Overfitting | Self::Still | Self::Vanishing => Severity::Warning,
-            Self::Hurts | Self::HeldOutHurt => Severity::Notice,
+            Self::Hurts | Self::HeldOutHurt | Self::NotRecorded => Severity::Notice,
         }
     }
 }
@@ -210,6 +212,18 @@ impl Linter {
 }
 
 impl Lint {
+    /// That the run up to `step` lacks what lints are made of, by its name.
+    #[must_use]
+    pub fn not_recorded(what: &str, step: u64) -> Self {
+        let unknown = match what {
+            "motion/update_norm" => "whether layers have moved",
+            "motion/gradient_norm" => "whether gradients vanish",
+            _ => "what depends on it",
+        };
+        let text = format!("this run has no {what}: {unknown} is not known");
+        Self::new(LintKind::NotRecorded, text, None, step)
+    }
+
     fn new(kind: LintKind, text: String, layer: Option<usize>, step: u64) -> Self {
         Self {
             severity: kind.severity(),

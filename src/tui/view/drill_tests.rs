@@ -117,6 +117,7 @@ fn answer(app: &App, query: &Query, value: f64, full: bool) -> Answer {
                 values: vec![value as f32; n],
             };
             Answer::Unit(UnitParams {
+                until: query.steps.end,
                 rows,
                 totals: full.then(|| ParamTotals {
                     steps: STEPS,
@@ -138,6 +139,7 @@ fn answer(app: &App, query: &Query, value: f64, full: bool) -> Answer {
         Topic::Parameter { .. } => {
             let curve = || full.then(|| binned(query, 1, value));
             Answer::History(History {
+                until: query.steps.end,
                 traced: full,
                 value: curve(),
                 gradient: curve(),

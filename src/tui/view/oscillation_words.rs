@@ -12,8 +12,10 @@ use crate::query::{BestLag, Oscillation, TAIL};
 
 /// Three lines: parts, and their ranks where there is little room. `name` is the layer's.
 pub fn lines(name: &str, known: &Oscillation) -> [Vec<(u8, String)>; 3] {
-    let of =
-        |what: &str, does: &str, count| spoken(what, does, steps_per(known.param_steps, count));
+    let of = |what: &str, does: &str, count: Option<u64>| {
+        let steps = count.map_or(f64::NAN, |count| steps_per(known.param_steps, count));
+        spoken(what, does, steps)
+    };
     let updates = of("updates", "turn", known.update_flips);
     let gradients = of("gradients", "cross zero", known.gradient_flips);
     let turns = of("LCA", "turns", known.lca_turns);

@@ -165,7 +165,10 @@ fn closing(
         say("", &format!("{} not finite", quality.not_finite), buf);
     }
     let segments = quality.segments.iter();
-    let segments: Vec<String> = segments.map(|(s, n)| format!("{s}: {n}")).collect();
+    let mut segments: Vec<String> = segments.map(|(s, n)| format!("{s}: {n}")).collect();
+    if quality.other_segments > 0 {
+        segments.push(format!("other: {}", quality.other_segments));
+    }
     say("segments", &segments.join("  "), buf);
     let most = quality.decades.iter().copied().max().unwrap_or(0).max(1);
     let there = quality

@@ -164,6 +164,14 @@ impl Run {
         }
     }
 
+    /// The same run in a file without some datasets.
+    pub fn without(&self, datasets: &[&str]) -> Self {
+        let other = Self::new(self.shape);
+        crate::store::without(&other.path(), datasets);
+        let reader = RunReader::open(&other.path()).unwrap();
+        Self { reader, ..other }
+    }
+
     /// Its file.
     pub fn path(&self) -> std::path::PathBuf {
         self.folder.path().join("run.h5")
@@ -341,4 +349,30 @@ fn what_a_run_has_is_in_its_file() {
     }
     let change = whole.loss_change() - whole.total_sums().lca;
     assert!((change - 40.0 * 1e-6).abs() < 1e-12);
+}
+
+#[test]
+fn steps_that_are_not_written_yet_have_no_sums() {
+    let mut run = Run::new(Shape::default());
+    let theme = crate::tui::view::testing::plain();
+    run.act(&[Action::Enter]);
+    let cursor = |text: &str| {
+        let tensors = text.lines().filter(|line| line.starts_with(" fc0.weight"));
+        let cells: Vec<String> = tensors
+            .flat_map(|line| line.split_whitespace().map(str::to_owned))
+            .collect();
+        // The last four are those at the cursor, in the window, of all steps, and of the layer.
+        cells[cells.len() - 4].clone()
+    };
+    let written = run.text(120, 40, &theme);
+    assert!(cursor(&written).parse::<f64>().is_ok(), "{written}");
+    // The training is ten steps ahead of its file.
+    let mut ahead = run.reader.steps(30..40).unwrap();
+    for step in &mut ahead {
+        step.first += 10;
+        step.end += 10;
+    }
+    run.app.event(FeedEvent::Steps(ahead));
+    let text = run.text(120, 40, &theme);
+    assert_eq!(cursor(&text), "-", "{text}");
 }
