@@ -216,6 +216,12 @@ impl Entries {
         }
     }
 
+    /// Σ A of a layer, in nats: of [`Self::layer_sums`] this number alone.
+    pub fn lca(&self, layer: usize, entries: &Range<usize>) -> f64 {
+        let sums = &self.layers[layer].lca;
+        sums[entries.end] - sums[entries.start]
+    }
+
     /// Σ A of the held-out loss; NaN where it is not allocated.
     pub fn held_out_lca(&self, layer: usize, entries: &Range<usize>) -> f64 {
         let sums = &self.layers[layer].held_out;

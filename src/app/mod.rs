@@ -16,6 +16,7 @@ mod events;
 mod log;
 mod picture;
 mod prompt;
+mod running;
 mod screen;
 mod select;
 mod state;

@@ -85,7 +85,7 @@ pub fn run(
         signals: signals.clone(),
         painter: Painter::new(options.fps),
         wanted: Vec::new(),
-        lines: Vec::new(),
+        drawn: (Rect::ZERO, String::new()),
     };
     loop {
         // A terminal that takes no more is gone; the training is not its business.
@@ -163,8 +163,8 @@ struct Desk<'a> {
     painter: Painter,
     /// What the screen wants to know.
     wanted: Vec<Query>,
-    /// What is drawn, for the mouse.
-    lines: Vec<String>,
+    /// The screen as it was drawn last, and its tabs: for the mouse.
+    drawn: (Rect, String),
 }
 
 impl Desk<'_> {
@@ -172,7 +172,7 @@ impl Desk<'_> {
     fn paint(&mut self, terminal: &mut Screen, app: &mut App) -> io::Result<()> {
         let feed = self.feeds.first;
         if self.painter.is_due() {
-            let area = draw(terminal, app, self.options, &mut self.lines)?;
+            let area = draw(terminal, app, self.options, &mut self.drawn)?;
             self.painter.drawn();
             self.wanted = view::wants(area, app, &self.options.theme);
             ask(app, feed, &self.wanted);
@@ -241,7 +241,8 @@ impl Desk<'_> {
         let request = match input {
             Some(Input::Event(Event::Key(key))) => keys::request(&self.options.keys, *key, app),
             Some(Input::Event(Event::Mouse(mouse))) => {
-                mouse::action(&self.lines, *mouse, app).map(Request::Act)
+                let (area, tabs) = &self.drawn;
+                mouse::action((*area, tabs), *mouse, app, &self.options.theme).map(Request::Act)
             }
             Some(Input::Event(_)) => None,
             Some(Input::Resized) => {
@@ -356,7 +357,7 @@ fn draw(
     terminal: &mut Screen,
     app: &App,
     options: &ScreenOptions,
-    lines: &mut Vec<String>,
+    seen: &mut (Rect, String),
 ) -> io::Result<Rect> {
     let ScreenOptions { theme, keys, .. } = options;
     queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
@@ -364,7 +365,7 @@ fn draw(
         terminal.draw(|frame| view::draw(frame.area(), frame.buffer_mut(), app, theme, keys))?;
     let area = drawn.area;
     if options.mouse {
-        *lines = mouse::lines(drawn.buffer);
+        *seen = (area, mouse::tabs(drawn.buffer));
     }
     queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
     terminal.backend_mut().flush()?;

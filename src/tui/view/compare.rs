@@ -57,6 +57,35 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     Table::new(row(charts.bottom(), table), app, other, theme).draw(&pairs, buf);
 }
 
+/// The places of the layers in view, and which of the list they are.
+pub fn places(area: Rect, app: &App, _: &Theme) -> Vec<(Rect, usize)> {
+    let Some(other) = app.compared() else {
+        return Vec::new();
+    };
+    let pairs = app.layer_pairs(other);
+    let layers = pairs.both.len() + pairs.only_first.len() + pairs.only_second.len();
+    let rows = u16::try_from(layers).unwrap_or(u16::MAX);
+    let most = area
+        .height
+        .saturating_sub(2 + (area.height * 3 / 10).max(4));
+    let table = rows.saturating_add(FIXED_ROWS).min(most);
+    let listed = app.listed_layers();
+    let fit = usize::from(table.saturating_sub(FIXED_ROWS));
+    let selected = listed.iter().position(|&layer| layer == app.layer);
+    let first = words::scrolled(
+        selected.unwrap_or(0),
+        fit,
+        listed.len() + pairs.only_second.len(),
+    );
+    let line = |y| Rect {
+        y,
+        height: 1,
+        ..area
+    };
+    let lines = (area.bottom() - table + 1..).map(line).take(fit);
+    lines.zip(first..listed.len()).collect()
+}
+
 /// Which runs these are, and what to mind when their numbers are compared.
 fn runs(app: &App, other: &Other, theme: &Theme, width: u16) -> Line<'static> {
     let run = |mark: &'static str, name: &str, app: &App| {

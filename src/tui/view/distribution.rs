@@ -25,19 +25,22 @@ use ratatui::layout::Rect;
 use ratatui::widgets::Widget;
 
 use super::distribution_numbers as numbers;
-use super::spread::{View, charts, titled};
+use super::spread::{Spread, View, charts, ends, named, titled};
 use super::status;
-use super::words::sentence;
+use super::words::{sentence, steps};
 use crate::analysis::bins::Extent;
 use crate::analysis::octaves::Octaves;
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, GroupSums, Stretch};
 use crate::query::{self, Answer, Part, Query, Snapshot, Topic};
 use crate::tui::theme::Theme;
-use crate::tui::widget::{Bin, Details, Histogram, LineChart, Pen, Series};
+use crate::tui::widget::{Bin, Details, Entry, Histogram, LineChart, Pen, Series};
 
 /// Rows of the smallest chart with its title.
 const LEAST: u16 = 8;
+
+/// Behind them comes the table, in full.
+const CHARTS: usize = 3;
 
 /// What the charts are of: a layer, or all.
 pub fn chosen(app: &App) -> Option<u32> {
@@ -83,6 +86,10 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         height: area.height - 1,
         ..area
     };
+    let focus = app.focus % (CHARTS + 2);
+    if focus == CHARTS + 1 {
+        return numbers::full(&view, app, theme, body, buf);
+    }
     let table = numbers::WIDTH.min(body.width / 2);
     let left = Rect {
         width: body.width - table - 1,
@@ -93,14 +100,14 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         width: table,
         ..body
     };
-    for (chart, part) in charts(left, 3, LEAST, app.focus) {
+    for (chart, part) in charts(left, CHARTS, LEAST, focus) {
         match chart {
             0 => allocations(part, app, theme, buf),
             1 => help(part, &view, app, theme, buf),
             _ => how_often(part, app, theme, buf),
         }
     }
-    numbers::sheet(&view, app, theme).draw(right, buf);
+    numbers::beside(&view, app, theme, right, buf);
 }
 
 /// Who the charts are of.
@@ -144,28 +151,44 @@ fn allocations(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
     let found = match histogram(app, chosen(app)) {
         Ok(found) => found,
         Err(why) => {
-            let area = titled(area, "allocations of single parameters", theme, buf);
+            let titles = ["allocations of single parameters", "allocations"];
+            let area = titled(area, &titles, theme, buf);
             return sentence(area, why, theme, buf);
         }
     };
-    let steps = format!(
-        "{}-{}",
-        found.steps.start,
-        found.steps.end.saturating_sub(1)
-    );
-    let title = format!("allocations in the steps {steps}, {}", whose(app));
-    let area = titled(area, &title, theme, buf);
+    let (steps, whose) = (steps(&found.steps), whose(app));
+    let titles = [
+        format!("allocations of single parameters, {whose}, {steps}"),
+        format!("allocations, {whose}, {steps}"),
+        format!("allocations, {steps}"),
+        steps,
+    ];
+    // Help stands on the left of 0: the order tells the two apart as well.
+    let pens = [pen(theme.help, '='), pen(theme.hurt, '#')];
+    let marked = theme.needs_marks(pens.len());
+    let symbols = match marked {
+        true => pens.map(|pen| pen.mark),
+        false => ['█'; 2],
+    };
+    let names = [["help <0", "help"], ["hurt >0", "hurt"]].map(|names| names[usize::from(!marked)]);
+    let entries = [0, 1].map(|side| Entry {
+        name: names[side],
+        symbol: symbols[side],
+        style: pens[side].style,
+    });
+    let area = named(area, &titles, &entries, theme, buf);
     let shown = occupied(&found.counts);
     let bins: Vec<Bin> = (shown.clone())
         .map(|bin| Bin {
             count: count(found.counts[bin]),
             pen: match found.edges.get(bin + 1) {
-                Some(&upper) if upper <= 0.0 => pen(theme.help, '='),
-                _ => pen(theme.hurt, '#'),
+                Some(&upper) if upper <= 0.0 => pens[0],
+                _ => pens[1],
             },
         })
         .collect();
-    let labels = labels(&found.edges, &shown);
+    let room = usize::from(Histogram::plot_area(area).width);
+    let labels = labels(&found.edges, &shown, room);
     let edges: Vec<(f64, &str)> = labels
         .iter()
         .map(|(at, text)| (*at, text.as_str()))
@@ -204,22 +227,44 @@ fn occupied(counts: &[u64]) -> Range<usize> {
     margin..n - margin
 }
 
-/// Labels at edges of the bins that are shown: 0, and some powers of ten or so on either side.
-fn labels(edges: &[f64], shown: &Range<usize>) -> Vec<(f64, String)> {
+/// Cells that a label and the blank behind it take: `-1e-10`.
+const LABEL: usize = 8;
+
+/// Labels for the bins that are shown in so many cells: 0, and powers of ten, the same on either side.
+fn labels(edges: &[f64], shown: &Range<usize>, cells: usize) -> Vec<(f64, String)> {
     let inside = edges.get(shown.start..=shown.end).unwrap_or_default();
-    let each = (inside.len() / 6).max(1);
-    let middle = inside.iter().position(|&edge| edge == 0.0).unwrap_or(0);
-    let label = |(at, &edge): (usize, &f64)| {
-        let wanted = edge.is_finite() && at.abs_diff(middle).is_multiple_of(each);
-        let text = if edge == 0.0 {
-            "0".to_owned()
-        } else {
-            format!("{edge:.0e}")
-        };
-        #[expect(clippy::cast_precision_loss, reason = "few edges")]
-        wanted.then_some((at as f64, text))
+    let Some(middle) = inside.iter().position(|&edge| edge == 0.0) else {
+        return Vec::new();
     };
-    inside.iter().enumerate().filter_map(label).collect()
+    // On the right of 0, beginning where the octaves do: places of powers of ten among the edges.
+    let above = &inside[middle..];
+    let place = |power: i32| {
+        let value = 10f64.powi(power);
+        let bin = above
+            .partition_point(|&edge| edge <= value)
+            .checked_sub(1)?;
+        let (from, to) = (*above.get(bin)?, *above.get(bin + 1)?);
+        let octave = (to / from).log2();
+        let known = bin > 0 && octave.is_finite() && octave > 0.0;
+        #[expect(clippy::cast_precision_loss, reason = "few edges")]
+        known.then(|| bin as f64 + (value / from).log2() / octave)
+    };
+    let powers: Vec<(i32, f64)> = (-330..300)
+        .rev()
+        .filter_map(|power| Some((power, place(power)?)))
+        .collect();
+    // As many of them as have room on a side, the largest first.
+    let fit = (cells / 2 / LABEL).max(1);
+    let each = powers.len().div_ceil(fit).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "few edges")]
+    let zero = middle as f64;
+    let mut labels = vec![(zero, "0".to_owned())];
+    for (power, place) in powers.into_iter().step_by(each) {
+        labels.push((zero + place, format!("1e{power}")));
+        labels.push((zero - place, format!("-1e{power}")));
+    }
+    labels.sort_by(|a, b| a.0.total_cmp(&b.0));
+    labels
 }
 
 /// What the chosen layers did.
@@ -231,31 +276,38 @@ fn sums(app: &App, steps: &Stretch<'_>) -> GroupSums {
 }
 
 fn help(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer) {
-    let title = format!(
-        "parameters that help, hurt, do neither, in percent, {}",
-        whose(app)
-    );
-    let area = titled(area, &title, theme, buf);
+    let whose = whose(app);
+    let titles = [
+        format!("parameters in percent, {whose}"),
+        format!("percent, {whose}"),
+        "percent".to_owned(),
+        "%".to_owned(),
+    ];
+    let styles = [
+        ("help", pen(theme.help, '=')),
+        ("hurt", pen(theme.hurt, '#')),
+        ("zero", pen(theme.neutral, '.')),
+    ];
+    let marked = theme.needs_marks(styles.len());
+    let entries = styles.map(|(name, pen)| Entry {
+        name,
+        symbol: if marked { pen.mark } else { '─' },
+        style: pen.style,
+    });
+    let area = named(area, &titles, &entries, theme, buf);
     let dots = LineChart::plot_columns(area, theme.glyphs);
-    let bars = view.window.bars(dots);
-    let all = view.window.steps();
-    let size = |steps: u64| usize::try_from(steps).unwrap_or(usize::MAX);
-    let n = size(all.end - all.start);
     // A column has the share in all of its steps together.
-    let curve = |of: fn(&GroupSums) -> f64| -> Vec<Option<Extent>> {
-        let shares: Vec<f64> = bars.iter().map(|bar| 100.0 * of(&sums(app, bar))).collect();
-        let at = |dot: usize| {
-            let step = crate::analysis::bins::index_at(dot, n, dots)? as u64;
-            let share = shares.get(bars.column_of(all.start + step)?)?;
-            #[expect(clippy::cast_possible_truncation, reason = "a percentage, drawn")]
-            let share = *share as f32;
-            share.is_finite().then_some(Extent {
-                min: share,
-                max: share,
-            })
-        };
-        (0..dots).map(at).collect()
-    };
+    let spread = Spread::over(&view.window, dots);
+    let shares: [fn(&GroupSums) -> f64; 3] =
+        [GroupSums::help_share, GroupSums::hurt_share, |sums| {
+            1.0 - sums.help_share() - sums.hurt_share()
+        }];
+    let own: Vec<GroupSums> = spread.bars.iter().map(|bar| sums(app, bar)).collect();
+    let curves = shares.map(|share| {
+        let mut columns = own.iter();
+        // One for each column, in their order.
+        spread.curve(|_| columns.next().map_or(f64::NAN, |sums| 100.0 * share(sums)))
+    });
     let half = vec![
         Some(Extent {
             min: 50.0,
@@ -263,57 +315,54 @@ fn help(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer)
         });
         dots
     ];
-    let curves = [
-        curve(GroupSums::help_share),
-        curve(GroupSums::hurt_share),
-        curve(|sums| 1.0 - sums.help_share() - sums.hurt_share()),
-    ];
-    let styles = [
-        ("help", pen(theme.help, '=')),
-        ("hurt", pen(theme.hurt, '#')),
-        ("zero", pen(theme.neutral, '.')),
-    ];
     let line = Series {
-        name: "50 %",
+        name: "",
         pen: pen(theme.dim, '-'),
         extents: &half,
     };
-    let named = styles
-        .iter()
-        .zip(&curves)
-        .rev()
-        .map(|((name, pen), extents)| Series {
-            name,
-            pen: *pen,
-            extents,
-        });
-    let series: Vec<Series<'_>> = std::iter::once(line).chain(named).collect();
+    let drawn = styles.iter().zip(&curves).rev();
+    let drawn = drawn.map(|((_, pen), extents)| Series {
+        name: "",
+        pen: *pen,
+        extents,
+    });
+    let series: Vec<Series<'_>> = std::iter::once(line).chain(drawn).collect();
     let chart = LineChart {
         theme,
         series: &series,
         scale: Scale::Linear,
-        domain: Domain::of(super::spread::ends(curves.iter().chain([&half]))),
+        domain: Domain::of(ends(curves.iter().chain([&half]))),
         unit: "%",
-        steps: all,
+        steps: view.window.steps(),
         cursor: view.mark_dot(dots),
     };
-    chart.with(Details::default()).render(area, buf);
+    let details = Details {
+        marks: marked,
+        ..Details::default()
+    };
+    chart.with(details).render(area, buf);
 }
 
 fn how_often(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
     let found = match snapshot(app, chosen(app)) {
         Ok(found) => found,
         Err(why) => {
-            let area = titled(area, "parameters by how often they helped", theme, buf);
+            let titles = [
+                "parameters by how often they helped",
+                "how often they helped",
+            ];
+            let area = titled(area, &titles, theme, buf);
             return sentence(area, why, theme, buf);
         }
     };
-    let title = format!(
-        "parameters by how often they helped in the first {} steps, {}",
-        found.steps,
-        whose(app)
-    );
-    let area = titled(area, &title, theme, buf);
+    let (steps, whose) = (found.steps, whose(app));
+    let titles = [
+        format!("parameters by how often they helped in the first {steps} steps, {whose}"),
+        format!("how often they helped in the first {steps} steps, {whose}"),
+        format!("how often they helped in {steps} steps"),
+        format!("help in {steps} steps"),
+    ];
+    let area = titled(area, &titles, theme, buf);
     let bins: Vec<Bin> = (found.helped.iter())
         .map(|&params| Bin {
             count: count(params),
@@ -446,6 +495,7 @@ mod tests {
         let mut run = run();
         for (width, height) in [(60, 16), (80, 24), (120, 40), (200, 60)] {
             for actions in [
+                Action::Focus,
                 Action::Focus,
                 Action::Focus,
                 Action::Focus,

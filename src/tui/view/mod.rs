@@ -48,65 +48,80 @@ use crate::query::Query;
 /// The smallest screen that is drawn.
 const SMALLEST: (u16, u16) = (60, 16);
 
-/// A screen: how it is drawn, and what it wants to know beyond the steps, in an area of its own.
+/// A screen in an area of its own: how it is drawn, what it wants to know beyond the steps, and where the
+/// rows of its list are, by their place in it.
 struct View {
     draw: fn(Rect, &mut Buffer, &App, &Theme),
     wants: fn(Rect, &App, &Theme) -> Vec<Query>,
+    places: fn(Rect, &App, &Theme) -> Vec<(Rect, usize)>,
 }
 
 /// What the app shows.
 fn view_of(app: &App) -> View {
     let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
+    let nowhere = |_: Rect, _: &App, _: &Theme| Vec::new();
     if app.compared().is_some() {
         return View {
             draw: compare::draw,
             wants: compare::wants,
+            places: compare::places,
         };
     }
     match (app.depth, app.screen) {
         (Depth::Network, Screen::Decomposition) => View {
             draw: decomposition::draw,
             wants: nothing,
+            places: decomposition::places,
         },
         (Depth::Network, Screen::Oscillation) => View {
             draw: oscillation::draw,
             wants: oscillation::wants,
+            places: oscillation::places,
         },
         (Depth::Network, Screen::Synchronisation) => View {
             draw: synchronisation::draw,
             wants: synchronisation::wants,
+            places: synchronisation::places,
         },
         (Depth::Network, Screen::Run) => View {
             draw: run::draw,
             wants: run::wants,
+            places: nowhere,
         },
         (Depth::Layer(_), _) => View {
             draw: layer::draw,
             wants: layer::wants,
+            places: layer::places,
         },
         (Depth::Unit { .. }, _) => View {
             draw: unit::draw,
             wants: unit::wants,
+            places: unit::places,
         },
         (Depth::Parameter { .. }, _) => View {
             draw: parameter::draw,
             wants: parameter::wants,
+            places: nowhere,
         },
         (Depth::Network, Screen::Classes) => View {
             draw: classes::draw,
             wants: classes::wants,
+            places: classes::places,
         },
         (Depth::Network, Screen::Distribution) => View {
             draw: distribution::draw,
             wants: distribution::wants,
+            places: nowhere,
         },
         (Depth::Network, Screen::HeldOut) => View {
             draw: held_out::draw,
             wants: held_out::wants,
+            places: held_out::places,
         },
         (Depth::Network, Screen::Overview) => View {
             draw: overview::draw,
             wants: nothing,
+            places: overview::places,
         },
     }
 }
@@ -138,6 +153,30 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
     // Keys go from event to event on every screen.
     wanted.push(app.about_events());
     wanted
+}
+
+/// By how many rows of its list the one at a place lies behind the selected one, if there is one.
+#[must_use]
+pub fn row_at(area: Rect, (x, y): (u16, u16), app: &App, theme: &Theme) -> Option<i64> {
+    if too_small(area) {
+        return None;
+    }
+    let [_, _, screen, _] = parts(area, app);
+    let places = (view_of(app).places)(screen, app, theme);
+    let inside = |(place, _): &&(Rect, usize)| place.contains((x, y).into());
+    let (_, row) = *places.iter().find(inside)?;
+    let at = |list: &[usize], item: usize| list.iter().position(|other| *other == item);
+    let selected = match app.depth {
+        _ if app.compared().is_some() => at(&app.listed_layers(), app.layer),
+        Depth::Network if app.screen == Screen::Classes => Some(app.class),
+        Depth::Network => at(&app.listed_layers(), app.layer),
+        Depth::Layer(layer) => at(&app.listed_units(layer), app.unit),
+        Depth::Unit { layer, unit } => at(&app.listed_parameters(layer, unit), app.parameter),
+        Depth::Parameter { .. } => None,
+    };
+    i64::try_from(row)
+        .ok()?
+        .checked_sub(i64::try_from(selected?).ok()?)
 }
 
 /// Draws everything.

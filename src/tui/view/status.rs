@@ -8,7 +8,6 @@ use std::fmt::Write;
 
 use ratatui::text::{Line, Span};
 
-use super::sheet;
 use super::words::{self, either};
 use crate::app::App;
 use crate::tui::theme::Theme;
@@ -31,7 +30,7 @@ pub fn line(app: &App, theme: &Theme, width: u16) -> Line<'static> {
         1 => format!(" step {}", entry.first),
         _ => format!(" steps {}-{}", entry.first, entry.end - 1),
     };
-    let change = sheet::number(entry.loss_after - entry.loss_before, theme);
+    let change = words::number(entry.loss_after - entry.loss_before);
     let mut accuracy = format!("acc {:.2}%", entry.train_accuracy * 100.0);
     if entry.test_accuracy.is_finite() {
         let _ = write!(accuracy, "/{:.2}%", entry.test_accuracy * 100.0);
