@@ -116,8 +116,8 @@ fn loss(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
             let step = query.steps.start;
             vec![
                 format!("{name}: loss at step {step} {loss} nats"),
-                format!("{name}: at step {step} {loss}"),
-                format!("step {step}: {loss}"),
+                format!("{name}: loss at {step} {loss}"),
+                format!("loss at {step} {loss}"),
             ]
         }
         _ => vec![format!("{name}: loss")],
@@ -221,7 +221,8 @@ fn layers(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
             format!("{name}: {which}, summed since step {first}"),
             format!("{which}, summed since step {first}"),
             format!("{which} since step {first}"),
-            format!("since {first}"),
+            format!("LCA since step {first}"),
+            format!("LCA since {first}"),
         ],
         false => vec![
             format!("{name}: {which} in the steps that were split"),

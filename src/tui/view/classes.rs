@@ -143,6 +143,8 @@ pub fn divided(body: Rect, app: &App) -> (Rect, Rect) {
         _ => wanted.min(body.height - LEAST),
     };
     let above = Rect {
+        x: body.x + 1.min(body.width),
+        width: body.width.saturating_sub(1),
         height: table,
         ..body
     };
@@ -272,7 +274,17 @@ impl Table<'_> {
             Ok(known) => known,
             Err(why) => return sentence(area, why, self.theme, buf),
         };
-        let area = titled(area, &title(asked, sums.of), self.theme, buf);
+        // The title begins where the names do.
+        let over = Rect {
+            x: area.x.saturating_sub(1),
+            ..area
+        };
+        titled(over, &title(asked, sums.of), self.theme, buf);
+        let area = Rect {
+            y: area.y + 1,
+            height: area.height.saturating_sub(1),
+            ..area
+        };
         let listed = self.app.listed_layers();
         if Self::fits(&listed, area.width) {
             return self.sheet(&sums, &listed).draw(area, buf);

@@ -423,7 +423,8 @@ mod tests {
                     let (_, rest) = line.rsplit_once(name).unwrap_or_default();
                     rest.split_whitespace().map(number).collect()
                 };
-                let mut found = screen.lines().map(words);
+                // Below the status, which has the residual of the step too.
+                let mut found = screen.lines().skip(3).map(words);
                 let found = found.find(|words| words.len() > 1 && words[0].is_finite());
                 found.unwrap_or_else(|| panic!("no {name}: {screen}"))
             };

@@ -428,7 +428,9 @@ mod tests {
             let all = run.lca.iter().flat_map(|step| &step[range.clone()]);
             count(all.clone().filter(|a| **a < 0.0).count() as u64) / count(all.count() as u64)
         };
-        let help = pair(&screen, "help ");
+        // The first is that of the window; the charts' titles have the word too.
+        let table = screen.split_once("window, steps 0-39").unwrap().1;
+        let help = pair(table, "help ");
         assert!((help[0] - 100.0 * share(0..60)).abs() < 0.06, "{screen}");
         assert!(
             (help[1] - 100.0 * share(layer.clone())).abs() < 0.06,

@@ -93,6 +93,8 @@ fn divided(body: Rect, layers: usize, focus: usize) -> (Rect, Rect) {
         _ => rows.min(body.height - LEAST),
     };
     let above = Rect {
+        x: body.x + 1.min(body.width),
+        width: body.width.saturating_sub(1),
         height: table,
         ..body
     };
@@ -341,7 +343,7 @@ mod tests {
         run.act(&[Action::Focus, Action::Focus]);
         let screen = text(&run.app, 60, 16, &plain());
         assert!(
-            screen.contains("fc0: LCA summed") && !screen.contains("residual"),
+            screen.contains("fc0: LCA summed") && !screen.contains("sum LCA"),
             "{screen}"
         );
     }

@@ -8,7 +8,7 @@
 //!  units × steps, helps most first
 //!   unit 17│▓▓▒▒░░  ''++
 //!   unit 3 ▸▓▒▒░░░    ''
-//!  unit 3  window -0.0123  at step 410 -1.2e-5  helped in 52.1% of steps  crosses zero every 6.7 steps
+//!  unit 3  window -0.0123  at 410 -1.2e-5  helped in 52.1% of steps  crosses zero every 6.7 steps
 //!  sum of units -0.812, layer -0.812; residual of these steps +1.2e-5 belongs to no layer
 //! ```
 
@@ -380,7 +380,7 @@ fn draw_lines(
         ];
         let at = binned(app, app.about_cursor(units_of(layer)));
         if let Some((at, it)) = at.and_then(|it| Some((it.groups.get(app.unit)?, it))) {
-            let step = format!("  at {} ", words::steps(&it.steps()));
+            let step = format!("  {} ", words::at(it.steps().start));
             parts.push((1, vec![Span::raw(step), lca(theme, at.total)]));
         }
         let helped = percent(share(group.helped));
@@ -396,15 +396,12 @@ fn draw_lines(
     let mut parts = vec![(0, vec![Span::raw(" sum of units "), lca(theme, sum)])];
     if stretch.steps() == units.steps() && !stretch.is_empty() {
         let (gap, residual) = (number(sum - whole), number(stretch.residual()));
-        let residual = format!("; the residual {} belongs to no layer", residual.trim());
         parts.push((0, vec![Span::raw(", layer "), lca(theme, whole)]));
         for (rank, text) in [
-            (1, format!(", apart by {}", gap.trim())),
-            (
-                3,
-                ": units are in f32, and hold weights, biases, scales and shifts".to_owned(),
-            ),
-            (2, residual),
+            (2, format!(", apart by {}", gap.trim())),
+            (4, ": units are in f32".to_owned()),
+            (1, format!("; residual {}", residual.trim())),
+            (3, " belongs to no layer".to_owned()),
         ] {
             parts.push((rank, vec![Span::styled(text, theme.dim)]));
         }

@@ -265,6 +265,45 @@ mod tests {
     }
 
     #[test]
+    fn sums_of_more_steps_than_were_asked_for_say_so_on_every_screen() {
+        let allocations: Vec<f64> = (0..300).map(|t| -0.02 / f64::from(t + 1)).collect();
+        let mut header = header(3);
+        header.held_out_lca = true;
+        let mut coarse = testing::coarse_app(3, &allocations, 32);
+        coarse.header = Arc::new(header);
+        // Neither end of the window is that of an entry, and the cursor is within one.
+        for action in [Action::Move(-102), Action::ZoomIn] {
+            coarse.act(action);
+        }
+        let mut exact = app(3, &allocations);
+        exact.header = coarse.header.clone();
+        exact.act(Action::Move(-102));
+        let title = |screen| match screen {
+            Screen::Decomposition => "since 96+",
+            _ => "window+",
+        };
+        for screen in [
+            Screen::Overview,
+            Screen::Decomposition,
+            Screen::Distribution,
+            Screen::HeldOut,
+        ] {
+            coarse.act(Action::Screen(screen));
+            exact.act(Action::Screen(screen));
+            for (width, height) in [(80, 24), (120, 40)] {
+                let shown = text(&coarse, width, height, &theme());
+                assert!(shown.contains("32 st."), "{screen:?}: {shown}");
+                assert!(shown.contains(title(screen)), "{screen:?}: {shown}");
+                let shown = text(&exact, width, height, &theme());
+                assert!(
+                    !shown.contains(" st.") && !shown.contains("window+"),
+                    "{shown}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn too_small_a_terminal_is_told_so() {
         let screen = text(&app(3, &[0.1]), 59, 15, &theme());
         assert!(

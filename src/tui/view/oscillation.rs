@@ -5,7 +5,7 @@
 //!  fc2: updates turn every 6.7 steps, gradients cross zero every 9.1, LCA turns every 2.9
 //!  sum of LCA: changes sign every 12.0 steps, period 6.3 steps (r 0.41)
 //!  follows -gradient by 3 steps (c 0.52, 12 traced); momentum alone: 9.0
-//!  LCA of the layer; step 412 -1.2e-3        layer    lag     c  updates gradients
+//!  LCA in 408-412: -1.2e-3 to +1.1e-4       layer    lag     c  updates gradients
 //!   nats│   ⡠⡀ ⢀⠔⡄                          fc1       +1 +0.62      6.7       9.1
 //!  autocorrelation of LCA                   fc2        -     -      9.7      12.0
 //!     1 │⡇                                  fc3       -2 +0.31      8.0      10.3
@@ -26,7 +26,7 @@ use ratatui::widgets::Widget;
 use super::cells;
 use super::sheet::{Row, Sheet};
 use super::spread::{Spread, View, charts, ends, named, titled};
-use super::words::{elided, every, fitting, number, sentence, signed_scale, steps};
+use super::words::{elided, every, fitting, number, sentence, signed_scale};
 use super::{oscillation_words, status};
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::scale::{Domain, Scale};
@@ -156,7 +156,10 @@ impl<'a> Screen<'a> {
             (_, false) => number(least).trim().to_owned(),
             _ => format!("{} to {}", number(least).trim(), number(most).trim()),
         };
-        Some(format!("{} {text}", steps(&range)))
+        Some(match range.end.saturating_sub(range.start) {
+            1 => format!("at {}: {text}", range.start),
+            _ => format!("in {}-{}: {text}", range.start, range.end - 1),
+        })
     }
 
     fn chart(&self, chart: usize, area: Rect, buf: &mut Buffer) {
@@ -208,9 +211,8 @@ impl<'a> Screen<'a> {
         let [long, short] = names;
         let titles = match self.at_cursor(curve) {
             Some(at) => vec![
-                format!("{long}; {at}"),
-                format!("{short}; {at}"),
-                at,
+                format!("{long}, {at}"),
+                format!("{short} {at}"),
                 short.to_owned(),
             ],
             None => vec![long.to_owned(), short.to_owned()],
@@ -421,7 +423,7 @@ mod tests {
         }
         let screen = run.text(200, 60, &theme());
         for title in [
-            "LCA of the layer, nats a step; step 89 ",
+            "LCA of the layer, nats a step, at 89: ",
             "autocorrelation",
             "movement",
             "cosine",

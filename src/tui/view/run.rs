@@ -3,7 +3,7 @@
 //! ```text
 //!  mnist-fc on MNIST sample, 84060 parameters in 3 layers, seed 0
 //!  device     cpu, 2 threads, AVX-512           residual   max 2.2e-4 nats, mean 1.1e-5
-//!  speed      7.6 steps/s, 7.5 on average       too large  0 of 200 steps, above 0.001
+//!  speed      7.6 steps/s, 7.5 on average       above      0 of 200 steps, tol. 0.001
 //!  gradients  2.00 a step, 15.2 a second        segments   2: 196   4: 4
 //!  file       24.1 MB, 120.5 kB a step          >= 1e-7          12 ▪▪▪
 //!  recorder   0 of 1024 wait, 0.0 s waited      >= 1e-6         150 ▪▪▪▪▪▪▪▪▪▪▪
@@ -87,7 +87,7 @@ fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
     let pairs = facts::pairs(app, known);
     let count = u16::try_from(pairs.len()).unwrap_or(u16::MAX);
     for (row, (name, said)) in (0..room).zip(pairs) {
-        pair(left, row, name, said, buf, theme);
+        pair(left, (row, NAMES[0]), name, said, buf, theme);
     }
     let used = match known {
         Some(RunFacts { quality, .. }) => closing(right, room, quality, app, buf, theme),
@@ -111,7 +111,7 @@ fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
             height: 1,
             ..area
         };
-        pair(whole, 0, "gpu", facts::gpu_use(gpu), buf, theme);
+        pair(whole, (0, NAMES[0]), "gpu", facts::gpu_use(gpu), buf, theme);
         y += 1;
     }
     // What looks wrong, as far as the texts below keep some rows.
@@ -147,7 +147,7 @@ fn closing(
     let mut row = 0;
     let mut say = |name: &str, said: Vec<String>, buf: &mut Buffer| {
         if row < room {
-            pair(area, row, name, said, buf, theme);
+            pair(area, (row, NAMES[1]), name, said, buf, theme);
             row += 1;
         }
     };
@@ -159,9 +159,9 @@ fn closing(
     let tolerance = app.header.tolerance;
     let above = vec![
         format!("{} of {} steps", quality.above, quality.steps),
-        format!("above {tolerance}"),
+        format!("tol. {tolerance}"),
     ];
-    say("too large", above, buf);
+    say("above", above, buf);
     if quality.not_finite > 0 {
         say("", vec![format!("{} not finite", quality.not_finite)], buf);
     }
@@ -259,13 +259,20 @@ fn line(area: Rect, row: u16, text: &str, style: Style, buf: &mut Buffer, theme:
     Span::styled(elided(text, room.into(), theme), style).render(at.intersection(area), buf);
 }
 
-/// Cells of the names on the left of numbers.
-const NAME: u16 = 11;
+/// Cells of the names of numbers on the left: `checkpoint`; and on the right.
+const NAMES: [u16; 2] = [12, 11];
 
 /// A name and what is said of it: what there is no room for goes from the end.
-fn pair(area: Rect, row: u16, name: &str, said: Vec<String>, buf: &mut Buffer, theme: &Theme) {
+fn pair(
+    area: Rect,
+    (row, names): (u16, u16),
+    name: &str,
+    said: Vec<String>,
+    buf: &mut Buffer,
+    theme: &Theme,
+) {
     let own = Rect {
-        width: NAME.min(area.width),
+        width: names.min(area.width),
         ..area
     };
     line(own, row, name, theme.header, buf, theme);
@@ -298,7 +305,7 @@ mod tests {
         for (width, height) in [(80, 24), (120, 40), (200, 60)] {
             let screen = run.text(width, height, &plain());
             assert!(screen.is_ascii(), "{screen}");
-            assert!(screen.contains("0 of 40 steps, above 0.001"), "{screen}");
+            assert!(screen.contains("0 of 40 steps, tol. 0.001"), "{screen}");
             assert!(screen.contains("2: 40"), "all with two segments: {screen}");
             assert!(screen.contains("2.00 a step"), "{screen}");
             let bytes = std::fs::metadata(run.path()).unwrap().len();

@@ -352,7 +352,7 @@ mod tests {
         );
         assert_eq!(drawn(40), " of parameters, %  = help  # hurt");
         assert_eq!(drawn(20), " %  = help  # hurt");
-        assert_eq!(drawn(16), " %  = h~p  # h~t");
+        assert_eq!(drawn(16), " %  = he~  # hu~");
     }
 
     #[test]

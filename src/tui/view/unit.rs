@@ -309,7 +309,11 @@ impl<'a> Unit<'a> {
         };
         let values: Vec<f64> = self.pixels(&picture, values);
         let first = if both { one } else { area };
-        let titles = [format!("{title}: {}", picture.note), title.to_owned()];
+        let titles = [
+            format!("{title}: {}", picture.note),
+            format!("LCA: {}", picture.note),
+            title.to_owned(),
+        ];
         self.picture(first, buf, (&titles, "nats"), &picture, &values);
         if let Some(weights) = weights.filter(|_| both) {
             let values: Vec<f64> = self.pixels(&picture, &weights.values);
@@ -405,7 +409,7 @@ impl<'a> Unit<'a> {
         let recorded = self.known.recorded.as_ref();
         if let Some(&here) = recorded.and_then(|it| it.lca_sum.get(at)) {
             let step = self.app.window.cursor(self.app.timeline.end());
-            let at = step.map_or_else(String::new, |step| format!("  at step {step} "));
+            let at = step.map_or_else(String::new, |step| format!("  {} ", words::at(step)));
             parts.push((2, vec![Span::raw(at), lca(self.theme, here)]));
         }
         parts.extend(self.weight(at).map(|span| (3, vec![span])));
