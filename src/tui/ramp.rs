@@ -269,6 +269,23 @@ mod tests {
     }
 
     #[test]
+    fn marks_are_needed_where_colours_repeat() {
+        for (level, most) in [
+            (ColorLevel::TrueColor, 8),
+            (ColorLevel::Ansi256, 8),
+            (ColorLevel::Ansi16, 4),
+            (ColorLevel::None, 1),
+        ] {
+            let theme = Theme::new(level, Glyphs::Braille);
+            assert!(!theme.needs_marks(most) && theme.needs_marks(most + 1));
+            let mut colors: Vec<_> = (0..most).map(|at| theme.category(at).style.fg).collect();
+            colors.dedup();
+            assert_eq!(colors.len(), most, "{level}");
+            assert!(Theme::new(level, Glyphs::Ascii).needs_marks(1));
+        }
+    }
+
+    #[test]
     fn strength_is_lightness_for_every_eye() {
         for level in LEVELS {
             for (name, vision) in &VISIONS {

@@ -282,3 +282,45 @@ fn layers(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
     };
     chart.with(details).render(area, buf);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Action, Screen};
+    use crate::tui::view::testing::{Run, Shape, plain};
+
+    #[test]
+    fn no_two_curves_have_the_same_pen_and_the_title_says_how_many_there_are() {
+        let mut run = Run::new(Shape {
+            layers: 20,
+            ..Shape::default()
+        });
+        run.act(&[Action::Screen(Screen::Classes), Action::Focus]);
+        run.app.layer = 13;
+        run.act(&[Action::Focus, Action::Focus, Action::Focus]);
+        let screen = run.text(120, 40, &plain());
+        assert!(
+            screen.contains("8 of 20 layers, summed since step 0"),
+            "{screen}"
+        );
+        let [_, topic] = topics(&run.app);
+        let binned = known(&run.app, topic).unwrap();
+        let chosen = chosen(binned, &run.app);
+        assert_eq!(chosen.len(), Theme::CATEGORIES);
+        assert!(chosen.contains(&13) && chosen.is_sorted(), "{chosen:?}");
+        let size = |layer: usize| binned.groups[layer].total.abs();
+        let left_out = (0..20).filter(|layer| !chosen.contains(layer)).map(size);
+        let most = left_out.fold(0.0, f64::max);
+        assert!(
+            chosen
+                .iter()
+                .all(|&layer| layer == 13 || size(layer) >= most)
+        );
+        for layer in chosen {
+            assert!(
+                screen.contains(&run.app.header.layout.layers[layer].name),
+                "{screen}"
+            );
+        }
+    }
+}

@@ -493,6 +493,87 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_powers_of_ten_that_do_not_collide() {
+        let edges = crate::lca::histogram_edges();
+        let all = 0..edges.len() - 1;
+        for cells in [10, 20, 31, 60, 180] {
+            let labels = labels(&edges, &all, cells);
+            assert!(labels.iter().any(|(_, text)| text == "0"), "{labels:?}");
+            assert_eq!(labels.len() % 2, 1, "as many on either side");
+            let theme = plain();
+            let bins = vec![
+                Bin {
+                    count: 1.0,
+                    pen: pen(theme.help, '=')
+                };
+                all.len()
+            ];
+            let named: Vec<(f64, &str)> =
+                labels.iter().map(|(at, it)| (*at, it.as_str())).collect();
+            let width = u16::try_from(cells + 9).unwrap();
+            let area = Rect::new(0, 0, width, 5);
+            let mut buf = Buffer::empty(area);
+            let chart = Histogram {
+                theme: &theme,
+                bins: &bins,
+                log: false,
+                unit: "",
+                edges: &named,
+                name: "nats",
+                reference: None,
+                highlight: None,
+            };
+            chart.render(area, &mut buf);
+            let axis: String = (0..width).map(|x| buf[(x, 4)].symbol()).collect();
+            // Every word between ticks and dashes is a whole label.
+            for word in axis
+                .split(['|', '+', ' '])
+                .map(|word| word.trim_matches('-'))
+            {
+                let known = named.iter().any(|(_, it)| it.trim_matches('-') == word);
+                assert!(word.is_empty() || word == "nats" || known, "{word}: {axis}");
+            }
+            assert!(axis.contains("|0"), "{axis}");
+        }
+    }
+
+    #[test]
+    fn no_number_is_out_of_reach_on_the_smallest_screen() {
+        let mut run = run();
+        for theme in [plain(), theme()] {
+            let screen = run.text(60, 16, &theme);
+            for number in [
+                "Gini helping",
+                "top 1% has",
+                "90% of it from",
+                "numbers more",
+            ] {
+                assert!(screen.contains(number), "{number}: {screen}");
+            }
+            // Told apart without colours.
+            assert!(
+                screen.contains("help") && screen.contains("hurt"),
+                "{screen}"
+            );
+            run.act(&[Action::Focus; 4]);
+            let screen = run.text(60, 16, &theme);
+            for number in [
+                "kurtosis, about",
+                "tail index",
+                "helped, mean",
+                "zero",
+                "top 1% of hurt",
+            ] {
+                assert!(screen.contains(number), "{number}: {screen}");
+            }
+            run.act(&[Action::Focus]);
+        }
+        let screen = run.text(80, 24, &plain());
+        assert!(screen.contains("= help <0  # hurt >0"), "{screen}");
+        assert!(screen.contains("= help  # hurt  . zero"), "{screen}");
+    }
+
+    #[test]
     fn it_fits_and_every_chart_can_have_all_the_room() {
         let mut run = run();
         for (width, height) in [(60, 16), (80, 24), (120, 40), (200, 60)] {

@@ -138,7 +138,8 @@ pub fn beside(view: &View<'_>, app: &App, theme: &Theme, area: Rect, buf: &mut B
 pub fn full(view: &View<'_>, app: &App, theme: &Theme, area: Rect, buf: &mut Buffer) {
     let half = area.width / 2;
     let left = Rect {
-        width: half.saturating_sub(1).min(WIDTH),
+        x: area.x + 1,
+        width: half.saturating_sub(2).min(WIDTH),
         ..area
     };
     let right = Rect {

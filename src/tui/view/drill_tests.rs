@@ -31,6 +31,7 @@ fn app() -> App {
     layout.push_layer("seq", "own", 2, &[weight(&[2, 5, 7])]);
     layout.push_layer("deep", "own", 2, &[weight(&[2, 2, 3, 2, 2])]);
     layout.push_layer("none", "own", 0, &[weight(&[0, 3])]);
+    layout.push_layer("block", "own", 2, &vec![weight(&[2, 3]); 9]);
     let traced = vec![0, 2400];
     let header = RunHeader {
         planned_steps: STEPS,
@@ -69,7 +70,7 @@ fn summary(step: u64) -> StepSummary {
         residual: 0.0,
         worst_residual: 0.0,
         above_tolerance: 0,
-        layers: vec![LayerSummary::default(); 7],
+        layers: vec![LayerSummary::default(); 8],
     }
 }
 
@@ -199,6 +200,42 @@ fn a_layer_shows_tensors_units_and_how_it_closes() {
 }
 
 #[test]
+fn tensors_that_have_no_row_are_in_a_sum_and_the_cursor_has_its_step() {
+    let mut app = app();
+    command(&mut app, "layer block");
+    app.act(Action::Move(-12));
+    for size in [(60, 16), (80, 24), (200, 60)] {
+        let screen = text(&mut app, size, &braille(), (-1e-3, true));
+        let others = screen.lines().find(|line| line.contains(" others"));
+        let others = others.unwrap_or_else(|| panic!("{screen}"));
+        let count: usize = others.split_whitespace().next().unwrap().parse().unwrap();
+        let rows = screen
+            .lines()
+            .filter(|line| line.starts_with(" block.weight"));
+        assert_eq!(rows.count() + count, 9, "{screen}");
+        assert!(screen.contains("at 27"), "{screen}");
+        app.act(Action::Enter);
+        let unit = text(&mut app, size, &braille(), (-1e-3, true));
+        assert!(size.0 < 80 || unit.contains("  at 27 "), "{unit}");
+        app.act(Action::Back);
+    }
+}
+
+#[test]
+fn names_in_the_list_of_a_unit_are_whole_and_a_column_says_of_how_many_steps_it_is() {
+    let mut app = app();
+    command(&mut app, "layer conv");
+    app.act(Action::Enter);
+    for size in [(60, 16), (80, 24), (120, 40)] {
+        let screen = text(&mut app, size, &braille(), (-2e-3, true));
+        let row = screen.lines().nth(4).unwrap();
+        let whole = ["weight [0, 0, 0, 0] ", "weight [0,0,0,0] ", "w [0,0,0,0] "];
+        assert!(whole.iter().any(|name| row.contains(name)), "{screen}");
+        assert!(size.0 < 80 || screen.contains(" 1 st."), "{screen}");
+    }
+}
+
+#[test]
 fn a_unit_shows_its_list_its_pictures_and_its_bias() {
     let mut app = app();
     command(&mut app, "layer fc");
@@ -267,7 +304,7 @@ proptest! {
     fn nothing_panics_and_ascii_stays_ascii(
         width in 60u16..260,
         height in 16u16..90,
-        layer in 0usize..7,
+        layer in 0usize..8,
         deeper in 0u8..3,
         full in any::<bool>(),
         ascii in any::<bool>(),

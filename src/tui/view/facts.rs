@@ -34,14 +34,18 @@ pub type Fact = (&'static str, Vec<String>);
 pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<Fact> {
     let moving = matches!(app.phase(), Phase::Live | Phase::Following | Phase::Pausing);
     let (now, average) = (rate(app, NOW), rate(app, u64::MAX));
-    let mut pairs = vec![("device", vec![app.header.device.clone()])];
+    let device = app.header.device.split(", ").map(str::to_owned);
+    let mut pairs = vec![("device", device.collect())];
     if let Some(average) = &average {
         let speed = match now.as_ref().filter(|_| moving) {
             Some(now) => vec![
                 format!("{:.1} steps/s", now.steps),
                 format!("{:.1} on average", average.steps),
             ],
-            None => vec![format!("{:.1} steps/s on average", average.steps)],
+            None => vec![
+                format!("{:.1} steps/s", average.steps),
+                "on average".to_owned(),
+            ],
         };
         pairs.push(("speed", speed));
     }

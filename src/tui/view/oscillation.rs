@@ -4,7 +4,7 @@
 //!  step 412  loss 0.53121  …
 //!  fc2: updates turn every 6.7 steps, gradients cross zero every 9.1, LCA turns every 2.9
 //!  sum of LCA: changes sign every 12.0 steps, period 6.3 steps (r 0.41)
-//!  follows -gradient by 3 steps (c 0.52, 12 traced); momentum alone: 9.0
+//!  follows -gradient by 3 steps, c 0.52, mean of 12 traced, momentum alone delays by 9.0 steps
 //!  LCA in 408-412: -1.2e-3 to +1.1e-4       layer    lag     c  updates gradients
 //!   nats│   ⡠⡀ ⢀⠔⡄                          fc1       +1 +0.62      6.7       9.1
 //!  autocorrelation of LCA                   fc2        -     -      9.7      12.0
@@ -144,17 +144,27 @@ impl<'a> Screen<'a> {
     }
 
     /// What a curve is at the cursor: exactly, or between which values in the steps of the cursor's column.
-    fn at_cursor(&self, curve: &Curve) -> Option<String> {
+    fn at_cursor(&self, curve: &Curve, chart: usize) -> Option<String> {
         let edges = &self.known.edges;
         let step = self.view.cursor?;
         let column = edges.partition_point(|&edge| edge <= step).checked_sub(1)?;
         let range = *edges.get(column)?..*edges.get(column + 1)?;
         let [least, most] = [&curve.least, &curve.most].map(|ends| ends.get(column).copied());
         let (least, most) = (f64::from(least?), f64::from(most?));
+        // A norm has no sign.
+        let signed = !matches!(chart, 2 | 3);
+        let said = |value: f64| {
+            let text = number(value);
+            let text = text.trim();
+            match signed {
+                true => text.to_owned(),
+                false => text.trim_start_matches('+').to_owned(),
+            }
+        };
         let text = match (least.is_finite(), least < most) {
             (false, _) => "-".to_owned(),
-            (_, false) => number(least).trim().to_owned(),
-            _ => format!("{} to {}", number(least).trim(), number(most).trim()),
+            (_, false) => said(least),
+            _ => format!("{} to {}", said(least), said(most)),
         };
         Some(match range.end.saturating_sub(range.start) {
             1 => format!("at {}: {text}", range.start),
@@ -209,10 +219,11 @@ impl<'a> Screen<'a> {
         });
         let entries = if banded { &entries[..] } else { &[] };
         let [long, short] = names;
-        let titles = match self.at_cursor(curve) {
+        let titles = match self.at_cursor(curve, chart) {
             Some(at) => vec![
                 format!("{long}, {at}"),
                 format!("{short} {at}"),
+                at,
                 short.to_owned(),
             ],
             None => vec![long.to_owned(), short.to_owned()],
