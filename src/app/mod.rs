@@ -4,7 +4,7 @@
 //! together, [`window`] says which of them are looked at and where the cursor
 //! is, [`App`] takes events and actions in. [`desk`] keeps what was asked
 //! beyond that, [`events`] lists what happened, [`log`] keeps stray output, [`bars`] divides a stretch
-//! into columns with exact sums. Screens only read.
+//! into columns with exact sums, [`running`] sums it up to each of its entries. Screens only read.
 
 mod bars;
 mod commands;
