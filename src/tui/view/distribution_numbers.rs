@@ -168,7 +168,9 @@ fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> She
     let mut rows = rows;
     if !app.pooled {
         columns.reverse();
-        rows.iter_mut().for_each(|row| row.cells.reverse());
+        for row in &mut rows {
+            row.cells.reverse();
+        }
     }
     Sheet {
         theme,

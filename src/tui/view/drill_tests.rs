@@ -269,6 +269,7 @@ fn a_parameter_shows_its_curves_or_what_to_record() {
         "value at the start of step 39: -2.000000e-3",
         "full gradient at the start of step 39",
         "LCA in step 39: -2.000000e-3 nats",
+        "residual of the step 0",
     ] {
         assert!(screen.contains(needle), "{needle}\n{screen}");
     }

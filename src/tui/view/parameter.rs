@@ -237,10 +237,14 @@ fn curves<'a>(
             at: at.and_then(|it| it.lca.as_ref()),
             scale: signed_scale(app, max),
             style: theme.accent,
-            counts: vec![
-                format!("{} in the window", total.trim()),
-                counted("crosses zero", binned, |it| it.crossings),
-            ],
+            counts: [
+                Some(format!("{} in the window", total.trim())),
+                words::residual_at(app),
+                Some(counted("crosses zero", binned, |it| it.crossings)),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
         });
     }
     curves
@@ -304,8 +308,8 @@ fn draw_curve(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve:
             false => '─',
         };
         let mark = Span::styled(mark.to_string(), line.style);
-        parts.push((4, vec![Span::raw("  "), mark]));
-        parts.push((4, dim(" mean".to_owned())));
+        parts.push((9, vec![Span::raw("  "), mark]));
+        parts.push((9, dim(" mean".to_owned())));
     }
     put(row(area, 0), buf, cells::fitting(parts, area.width));
     let area = Rect {

@@ -413,6 +413,10 @@ impl<'a> Unit<'a> {
             parts.push((2, vec![Span::raw(at), lca(self.theme, here)]));
         }
         parts.extend(self.weight(at).map(|span| (3, vec![span])));
+        if let Some(residual) = words::residual_at(self.app) {
+            let text = format!("  {residual}");
+            parts.push((5, vec![Span::styled(text, self.theme.dim)]));
+        }
         cells::fitting(parts, width)
     }
 

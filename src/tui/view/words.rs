@@ -37,6 +37,17 @@ pub fn number(value: f64) -> String {
     }
 }
 
+/// What integration has missed in the step at the cursor, in nats, where that step is there by itself: it
+/// stands beside allocations where there is no line of the status.
+pub fn residual_at(app: &App) -> Option<String> {
+    let step = app.window.cursor(app.timeline.end())?;
+    let entry = app.timeline.entry(step).filter(|it| it.steps() == 1)?;
+    Some(format!(
+        "residual of the step {}",
+        number(entry.residual).trim()
+    ))
+}
+
 /// `32 st.` over a number that is of so many steps, where one was asked for.
 pub fn several(steps: u64) -> String {
     match steps {
