@@ -111,7 +111,8 @@ fn whose(app: &App) -> String {
     }
 }
 
-/// What is known of the window's allocations.
+/// What is known of the window's allocations, or of those of another one, until its own are known: it says
+/// which steps they are of.
 pub fn histogram(app: &App, layer: Option<u32>) -> Result<&query::Histogram, &str> {
     match app
         .desk
@@ -123,11 +124,12 @@ pub fn histogram(app: &App, layer: Option<u32>) -> Result<&query::Histogram, &st
     }
 }
 
-/// What is known of the parameters' totals.
+/// What is known of the parameters' totals at the cursor, or before it.
 pub fn snapshot(app: &App, layer: Option<u32>) -> Result<&Snapshot, &str> {
     let query = about_totals(app, layer);
+    let until = query.as_ref().map_or(0, |query| query.steps.end);
     match query.and_then(|query| app.desk.answer(&query)) {
-        Some((_, Answer::Snapshot(found))) => Ok(found),
+        Some((_, Answer::Snapshot(found))) if found.steps <= until => Ok(found),
         Some((_, Answer::Unknown(why))) => Err(why),
         _ => Err("reading …"),
     }

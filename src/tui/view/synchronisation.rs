@@ -108,15 +108,8 @@ fn halves(body: Rect, layers: usize, focus: usize) -> [Rect; 2] {
 
 /// "class 3: " within a class.
 fn within(app: &App) -> String {
-    match app
-        .header
-        .classes
-        .get(app.class)
-        .filter(|_| app.within_class)
-    {
-        Some(name) => format!("class {name}: "),
-        None => String::new(),
-    }
+    let class = app.class_title(app.class).filter(|_| app.within_class);
+    class.map_or_else(String::new, |class| format!("{class}: "))
 }
 
 fn words(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, known: &Synchronisation) {
