@@ -18,7 +18,7 @@ impl App {
     #[must_use]
     pub fn listed_layers(&self) -> Vec<usize> {
         let layout = &self.header.layout;
-        let passes = self.filtered();
+        let passes = |name: &str| self.passes(name);
         let mut layers: Vec<usize> = (0..layout.layers.len())
             .filter(|&layer| {
                 let tensors = &layout.tensors[layout.layers[layer].tensors.clone()];
@@ -43,9 +43,9 @@ impl App {
     }
 
     /// Whether the filter lets a name through.
-    fn filtered(&self) -> impl Fn(&str) -> bool + use<> {
-        let filter = self.filter.to_lowercase();
-        move |name| filter.is_empty() || name.to_lowercase().contains(&filter)
+    #[must_use]
+    pub fn passes(&self, name: &str) -> bool {
+        self.filter.is_empty() || name.to_lowercase().contains(&self.filter.to_lowercase())
     }
 
     /// The tensors of a layer as they are listed, by their places in the layout: those that the filter lets
@@ -56,7 +56,7 @@ impl App {
         let Some(layer) = layout.layers.get(layer) else {
             return Vec::new();
         };
-        let passes = self.filtered();
+        let passes = |name: &str| self.passes(name);
         let tensors = layer.tensors.clone();
         let listed: Vec<usize> = (tensors.clone())
             .filter(|&tensor| passes(&layout.tensors[tensor].name))

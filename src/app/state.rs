@@ -530,7 +530,11 @@ impl App {
     pub fn wanted_detail(&mut self) -> Option<Query> {
         let end = self.timeline.end();
         let (visible, cursor) = (self.window.visible(end), self.window.cursor(end));
-        let shown = self.window.shown(end);
+        // A comparison adds up to where both have steps.
+        let shown = match self.compared() {
+            Some(_) => self.steps_in_common().end,
+            None => self.window.shown(end),
+        };
         let request = self.timeline.wanted(&visible, cursor, shown)?;
         Some(Query {
             topic: Topic::Steps {

@@ -7,8 +7,10 @@
 //! terminal around tmux.
 
 use std::io::{self, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -60,7 +62,8 @@ pub struct Clipboard {
     /// `$TMUX`, inside tmux.
     tmux: Option<String>,
     log: Sender<String>,
-    telling: Option<(Teller, JoinHandle<()>)>,
+    /// Ends it, and what is to be ended.
+    telling: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 impl Clipboard {
@@ -101,24 +104,22 @@ impl Clipboard {
             return false;
         };
         self.stop();
-        let teller = Teller::default();
-        let (own, text, log) = (teller.clone(), text.to_owned(), self.log.clone());
+        let give_up = Arc::new(AtomicBool::new(false));
+        let (given_up, text, log) = (give_up.clone(), text.to_owned(), self.log.clone());
         let thread = thread::Builder::new().name("clipboard".to_owned());
         let thread = thread.spawn(move || {
-            if let Err(error) = own.load_buffer(&text, &tmux) {
+            if let Err(error) = load_buffer(&text, &tmux, &given_up) {
                 // A full log does not need this line more than the others.
                 let _ = log.try_send(format!("the copy is not in tmux: {error}"));
             }
         });
-        self.telling = thread.ok().map(|thread| (teller, thread));
+        self.telling = thread.ok().map(|thread| (give_up, thread));
         self.telling.is_some()
     }
 
     fn stop(&mut self) {
-        if let Some((teller, thread)) = self.telling.take() {
-            if !thread.is_finished() {
-                teller.give_up();
-            }
+        if let Some((give_up, thread)) = self.telling.take() {
+            give_up.store(true, Relaxed);
             let _ = thread.join();
         }
     }
@@ -128,8 +129,10 @@ impl Drop for Clipboard {
     /// A tmux that does not answer does not keep the program; one that works has a moment to be done.
     fn drop(&mut self) {
         let begun = Instant::now();
-        let works = |(_, thread): &(Teller, JoinHandle<()>)| !thread.is_finished();
-        while self.telling.as_ref().is_some_and(works) && begun.elapsed() < LAST_MOMENT {
+        while let Some((_, thread)) = &self.telling
+            && !thread.is_finished()
+            && begun.elapsed() < LAST_MOMENT
+        {
             thread::sleep(POLL);
         }
         self.stop();
@@ -141,83 +144,59 @@ const LAST_MOMENT: Duration = Duration::from_millis(500);
 /// How often tmux is looked at.
 const POLL: Duration = Duration::from_millis(5);
 
-/// tmux's own command at work: one thread waits for it, another may end it.
-#[derive(Clone, Default)]
-struct Teller(Arc<Mutex<Telling>>);
-
-#[derive(Default)]
-struct Telling {
-    given_up: bool,
-    child: Option<Child>,
+/// Gives text to the tmux that `$TMUX` names, and waits for it until it is given up.
+fn load_buffer(text: &str, tmux: &str, given_up: &AtomicBool) -> io::Result<()> {
+    // Before version 3.2 tmux has no `-w`.
+    load(text, tmux, &["-w", "-"], given_up).or_else(|_| load(text, tmux, &["-"], given_up))
 }
 
-impl Teller {
-    fn state(&self) -> MutexGuard<'_, Telling> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+fn load(text: &str, tmux: &str, arguments: &[&str], given_up: &AtomicBool) -> io::Result<()> {
+    let mut child = Command::new("tmux")
+        .env("TMUX", tmux)
+        .arg("load-buffer")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let written = match child.stdin.take() {
+        Some(stdin) => write(&stdin, text.as_bytes(), given_up),
+        None => Ok(()),
+    };
+    // It is waited for in any case, or it would stay as a zombie.
+    let status = loop {
+        if given_up.load(Relaxed) {
+            child.kill()?;
+            break child.wait()?;
+        }
+        match child.try_wait()? {
+            Some(status) => break status,
+            None => thread::sleep(POLL),
+        }
+    };
+    written?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("tmux: {status}"))),
     }
+}
 
-    fn give_up(&self) {
-        let mut state = self.state();
-        state.given_up = true;
-        if let Some(child) = &mut state.child {
-            // It may have ended by itself.
-            let _ = child.kill();
+/// Never blocks in the pipe: tmux hands its other end to its server, so that it stays open when tmux itself has
+/// been killed.
+fn write(mut pipe: &ChildStdin, mut text: &[u8], given_up: &AtomicBool) -> io::Result<()> {
+    rustix::io::ioctl_fionbio(pipe, true)?;
+    while !text.is_empty() {
+        if given_up.load(Relaxed) {
+            return Err(io::Error::other("tmux did not take it in time"));
+        }
+        match pipe.write(text) {
+            Ok(count) => text = &text[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(POLL),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
-
-    /// Gives text to the tmux that `$TMUX` names, and waits for it.
-    fn load_buffer(&self, text: &str, tmux: &str) -> io::Result<()> {
-        // Before version 3.2 tmux has no `-w`.
-        self.load(text, tmux, &["-w", "-"])
-            .or_else(|_| self.load(text, tmux, &["-"]))
-    }
-
-    fn load(&self, text: &str, tmux: &str, arguments: &[&str]) -> io::Result<()> {
-        let mut command = Command::new("tmux");
-        command
-            .env("TMUX", tmux)
-            .arg("load-buffer")
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let stdin = {
-            let mut state = self.state();
-            if state.given_up {
-                return Err(io::Error::other("given up for another one"));
-            }
-            let mut child = command.spawn()?;
-            let stdin = child.stdin.take();
-            state.child = Some(child);
-            stdin
-        };
-        let written = match stdin {
-            Some(mut stdin) => stdin.write_all(text.as_bytes()),
-            None => Ok(()),
-        };
-        // It is waited for in any case, or it would stay as a zombie.
-        let status = self.wait()?;
-        written?;
-        match status.success() {
-            true => Ok(()),
-            false => Err(io::Error::other(format!("tmux: {status}"))),
-        }
-    }
-
-    fn wait(&self) -> io::Result<ExitStatus> {
-        loop {
-            let mut state = self.state();
-            let Some(child) = &mut state.child else {
-                return Err(io::Error::other("tmux was not started"));
-            };
-            if let Some(status) = child.try_wait()? {
-                state.child = None;
-                return Ok(status);
-            }
-            drop(state);
-            thread::sleep(POLL);
-        }
-    }
+    Ok(())
 }
 
 #[cfg(test)]
