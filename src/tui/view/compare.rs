@@ -648,7 +648,7 @@ mod tests {
             app.header = std::sync::Arc::new(header);
         };
         tolerance(&mut first, 1.0);
-        let mut second = app(2, &[-0.1, -0.3]);
+        let mut second = app(2, &[-1e-6, -2e-6]);
         tolerance(&mut second, 1e-9);
         let app = compared(first, second);
         let area = Rect::new(0, 0, 120, 30);
@@ -659,7 +659,7 @@ mod tests {
             .collect();
         let row = |name: &str| lines.iter().position(|line| line.contains(name)).unwrap();
         let colour = |y: usize, from_right: u16| {
-            let x = 119 - from_right * NUMBER;
+            let x = 118 - from_right * NUMBER;
             buf[(x, u16::try_from(y).unwrap())].fg
         };
         let fg = |style: Style| style.fg.unwrap_or_default();
@@ -669,7 +669,7 @@ mod tests {
             colour(row("Δloss"), 4),
             Style::default().fg.unwrap_or_default()
         );
-        assert_eq!(colour(row("Δloss"), 2), fg(theme.help), "B lowers it more");
+        assert_eq!(colour(row("Δloss"), 2), fg(theme.hurt), "B lowers it less");
         assert_eq!(colour(row("residual"), 4), fg(theme.dim));
         assert_eq!(
             colour(row("residual"), 3),

@@ -34,6 +34,8 @@ pub(crate) mod testing;
 mod title;
 mod unit;
 mod unit_curves;
+#[cfg(test)]
+mod walk_tests;
 pub(super) mod words;
 
 use ratatui::buffer::Buffer;
