@@ -375,7 +375,7 @@ impl App {
             Action::Back if self.comparing => self.comparing = false,
             Action::Back => self.depth = self.depth.up(),
             Action::Compare => self.toggle_comparison(),
-            Action::Copy => self.effects.push(Effect::Copy(self.shown())),
+            Action::Copy => self.copy(),
             Action::Export => self.export(None),
             Action::Sort => self.sort = self.sort.next(),
             Action::Pool => self.pooled = !self.pooled,
