@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  A a.h5 400 steps   B b.h5 200 steps   B-A: below 0 the second lowers the loss more
-//!  step 120  loss A 0.31201  B 0.35410  B-A +0.0421 nats
+//!  step 120  loss in nats: A 0.31201  B 0.35410  B-A +0.0421
 //!  loss of both                            │ LCA of the selected layer in both
 //!  layer    B-A in nats, steps 0-199         A window  B window   B-A    at 120   whole
 //!  fc1      ▒▒░░''░░▒▒                     -0.812    -0.750  +0.062  +1.2e-5  +0.081
@@ -114,7 +114,7 @@ fn losses_at_cursor(app: &App, other: &Other, theme: &Theme) -> Line<'static> {
     let word = |loss: Option<f64>| loss.map_or_else(|| "-".to_owned(), words::loss);
     let mut spans = vec![
         Span::styled(format!(" step {step}"), theme.header),
-        Span::raw(format!("  loss A {}  B {}", word(a), word(b))),
+        Span::raw(format!("  loss in nats: A {}  B {}", word(a), word(b))),
     ];
     if let Some((a, b)) = a.zip(b) {
         let difference = format_signed(b - a, 8);
@@ -122,7 +122,6 @@ fn losses_at_cursor(app: &App, other: &Other, theme: &Theme) -> Line<'static> {
         spans.push(Span::raw("  B-A "));
         spans.push(Span::styled(difference.trim_start().to_owned(), style));
     }
-    spans.push(Span::raw(" nats"));
     let end = other.app.timeline.end();
     if step >= end {
         spans.push(Span::styled(format!(" (B has {end} steps)"), theme.dim));
@@ -682,7 +681,7 @@ mod tests {
             assert_eq!(cell.fg, fg(pen.style));
             assert_ne!(cell.fg, fg(theme.held_out));
         }
-        assert!(lines[1].contains(" nats"), "{}", lines[1]);
+        assert!(lines[1].contains("in nats"), "{}", lines[1]);
         assert!(lines.iter().any(|line| line.contains("B-A in nats")));
     }
 

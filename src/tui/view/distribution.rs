@@ -426,6 +426,61 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_another_window_or_cursor_do_not_stand_beside_the_new_one() {
+        let mut run = run();
+        run.act(&[Action::Move(-5)]);
+        let known = run.text(140, 50, &theme());
+        let first = |screen: &str, name: &str| {
+            let line = screen.lines().find(|line| line.contains(name));
+            let words = line.and_then(|line| line.split(name).nth(1));
+            let word = words.and_then(|words| words.split_whitespace().next());
+            word.unwrap_or_default().to_owned()
+        };
+        for name in ["kurtosis, about", "helped, mean"] {
+            assert_ne!(first(&known, name), "-", "{known}");
+        }
+        // Nobody has answered yet.
+        run.act(&[Action::ZoomIn, Action::Home]);
+        let screen = crate::tui::view::testing::text(&run.app, 140, 50, &theme());
+        for name in ["kurtosis, about", "tail, helping", "helped, mean"] {
+            assert_eq!(first(&screen, name), "-", "{name}: {screen}");
+        }
+        assert_ne!(first(&screen, "help of movers"), "-", "the stream has it");
+    }
+
+    /// While a run goes on under the screen, all numbers of the window are of the same steps, which are named.
+    #[test]
+    fn numbers_that_lag_behind_a_live_run_name_their_steps() {
+        let run = run();
+        let mut live = App::new(run.app.header.clone(), crate::feed::Origin::Live);
+        live.act(Action::Screen(Screen::Distribution));
+        live.event(crate::feed::FeedEvent::Steps(
+            run.reader.steps(0..20).unwrap(),
+        ));
+        let histogram = query::Histogram {
+            steps: 0..20,
+            edges: live.header.histogram_edges.clone(),
+            counts: vec![1; live.header.histogram_bins()],
+            ..query::Histogram::default()
+        };
+        let about = live.about_window(Topic::Histogram { layer: None }, 1);
+        live.desk.take(about, Answer::Histogram(histogram));
+        let text = |live: &App| crate::tui::view::testing::text(live, 140, 50, &theme());
+        assert!(text(&live).contains("in the window"), "{}", text(&live));
+        live.event(crate::feed::FeedEvent::Steps(
+            run.reader.steps(20..30).unwrap(),
+        ));
+        let screen = text(&live);
+        assert!(screen.contains("in steps 0-19"), "{screen}");
+        let sums = live.timeline.stretch(&(0..20)).total_sums();
+        let help = pair(&screen, "help ");
+        assert!(
+            (help[0] - 100.0 * sums.help_share()).abs() < 0.06,
+            "{screen}"
+        );
+    }
+
+    #[test]
     fn counts_go_on_where_they_were() {
         let mut run = run();
         for _ in 0..3 {

@@ -34,7 +34,7 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<(&'static str, String)>
                 format!("{:.1} steps/s, {:.1} on average", now.steps, average.steps),
             ),
             // Not that of a replay.
-            None => ("trained at", format!("{:.1} steps/s", average.steps)),
+            None => ("trained", format!("at {:.1} steps/s", average.steps)),
         });
     }
     pairs.extend(gradients(app, now.clone().or(average.clone())));

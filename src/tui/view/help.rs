@@ -1,5 +1,4 @@
-//! The help overlay, made from the table of keys: those that do something where the explorer is, then those of
-//! other screens.
+//! The help overlay, made from the table of keys: those that do something where the explorer is, then the others.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -16,6 +15,9 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     let lines = lines(area.width, app, theme, keys);
     scrolled(area, buf, app, theme, (" Keys ", lines));
 }
+
+/// Over the keys that do nothing here.
+pub const ELSEWHERE: &str = "not here, but on other screens or in other runs";
 
 /// What can be typed behind `:`.
 pub fn draw_commands(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
@@ -78,7 +80,7 @@ fn lines(width: u16, app: &App, theme: &Theme, keys: &KeyMap) -> Vec<Line<'stati
     let elsewhere: Vec<Line> = rows(false).collect();
     if !elsewhere.is_empty() {
         lines.push(Line::raw(""));
-        lines.push(Line::styled("on other screens", theme.header));
+        lines.push(Line::styled(ELSEWHERE, theme.header));
         lines.extend(elsewhere);
     }
     lines

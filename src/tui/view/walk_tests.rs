@@ -4,6 +4,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::help::ELSEWHERE;
 use super::testing::{Run, Shape, app, theme};
 use super::{draw, settle};
 use crate::app::{Action, App, Depth, Here, Other, Screen, Sort};
@@ -179,7 +180,7 @@ fn help_and_footer_name_what_the_table_offers() {
         let all = drawn(app, (200, 90));
         let lines: Vec<String> = (0..90).map(|y| line(&all, y)).collect();
         let at = |text: &str| lines.iter().position(|line| line.contains(text));
-        let elsewhere = at("on other screens").unwrap_or(usize::MAX);
+        let elsewhere = at(ELSEWHERE).unwrap_or(usize::MAX);
         for group in GROUPS {
             let row = at(group.help).unwrap_or_else(|| panic!("{}", group.help));
             assert_eq!(
