@@ -77,9 +77,11 @@ impl App {
     fn lists_layers(&self, here: Here) -> bool {
         match here {
             Here::Comparison => true,
-            Here::Network(Screen::Distribution | Screen::Run) => false,
+            Here::Network(Screen::Distribution | Screen::Run)
+            | Here::Layer
+            | Here::Unit
+            | Here::Parameter => false,
             Here::Network(_) => self.has_numbers(here),
-            Here::Layer | Here::Unit | Here::Parameter => false,
         }
     }
 

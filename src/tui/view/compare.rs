@@ -439,12 +439,7 @@ impl<'a> Table<'a> {
         for (y, name) in (y..).zip(["sum LCA", delta, "residual"]) {
             self.put(buf, y, self.name, name, self.theme.header);
         }
-        type Number = fn(&Stretch) -> f64;
-        let numbers: [Number; 3] = [
-            |stretch| stretch.total_sums().lca,
-            |stretch| stretch.loss_change(),
-            |stretch| stretch.residual(),
-        ];
+        let lca = |stretch: &Stretch| stretch.total_sums().lca;
         let residual = |column: &Column<'a>, _| match column.of {
             Of::First => residual_style(self.app, self.theme, &column.steps.first),
             Of::Second => residual_style(&self.other.app, self.theme, &column.steps.second),
@@ -455,13 +450,12 @@ impl<'a> Table<'a> {
             Of::First | Of::Second => Style::default(),
             Of::Difference => cells::signed(self.theme, value),
         };
-        let signed = self.signed();
-        let styles: [&dyn Fn(&Column<'a>, f64) -> Style; 3] = [&signed, &change, &residual];
-        for (y, (number, style)) in (y..).zip(numbers.into_iter().zip(styles)) {
-            self.sums(buf, y, style, |it| {
-                (Some(number(&it.first)), Some(number(&it.second)))
-            });
-        }
+        let both = |it: &Both, number: fn(&Stretch) -> f64| {
+            (Some(number(&it.first)), Some(number(&it.second)))
+        };
+        self.sums(buf, y, &self.signed(), |it| both(it, lca));
+        self.sums(buf, y + 1, &change, |it| both(it, Stretch::loss_change));
+        self.sums(buf, y + 2, &residual, |it| both(it, Stretch::residual));
         let resized = self.app.layer_pairs(self.other).both.iter().any(|&(a, b)| {
             let params = |app: &App, layer: usize| app.header.layout.layers[layer].range.len();
             params(self.app, a) != params(&self.other.app, b)

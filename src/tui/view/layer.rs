@@ -135,12 +135,10 @@ fn binned(app: &App, query: Option<Query>) -> Option<&Binned> {
 /// else `before` and the last of them.
 fn named<'a>(
     app: &'a App,
-    query: Option<Query>,
+    query: Option<&Query>,
     (name, before): (&str, &str),
 ) -> (String, Option<&'a Binned>) {
-    let known = query
-        .as_ref()
-        .and_then(|query| Some((query, app.known(query)?)));
+    let known = query.and_then(|query| Some((query, app.known(query)?)));
     match known {
         Some((query, (steps, Answer::Binned(binned)))) => {
             let name = match (*steps == query.steps, steps.end.checked_sub(1)) {
@@ -203,8 +201,9 @@ fn draw_tensors(
     put(row(area, 0), buf, title);
     let window = binned(app, Some(app.about_window(Topic::Tensors, 1)));
     let cursor = app.about_cursor(Topic::Tensors);
-    let (at_title, at) = named(app, cursor, ("cursor", "at"));
-    let (all_title, all) = named(app, Some(app.about_all(Topic::Tensors)), ("all", "to"));
+    let (at_title, at) = named(app, cursor.as_ref(), ("cursor", "at"));
+    let all = app.about_all(Topic::Tensors);
+    let (all_title, all) = named(app, Some(&all), ("all", "to"));
     let head = row(area, 1);
     put(head, buf, Line::styled(" tensor", theme.header));
     let bars = bars_of(head, names);
@@ -332,7 +331,7 @@ fn draw_lines(
             (0, vec![Span::raw("  window "), lca(theme, group.total)]),
         ];
         let cursor = app.about_cursor(units_of(layer));
-        let (name, at) = named(app, cursor, ("cursor", "at"));
+        let (name, at) = named(app, cursor.as_ref(), ("cursor", "at"));
         let at = at.and_then(|it| it.groups.get(app.unit));
         let total = at.map_or(f64::NAN, |at| at.total);
         parts.push((1, vec![Span::raw(format!("  {name} ")), lca(theme, total)]));
