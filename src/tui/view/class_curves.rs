@@ -72,13 +72,8 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
 }
 
 pub fn draw(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
-    let Some(name) = app.header.classes.get(app.class) else {
+    let Some(name) = app.class_title(app.class) else {
         return;
-    };
-    // A digit alone would say little.
-    let name = match name.parse::<u64>() {
-        Ok(_) => format!("class {name}"),
-        Err(_) => name.clone(),
     };
     let [left, right] = halves(area, app);
     loss(left, &name, app, theme, buf);
@@ -107,13 +102,11 @@ fn loss(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
         return;
     }
     let [topic, _] = topics(app);
-    let at = app
-        .about_cursor(topic.clone())
-        .and_then(|query| app.desk.answer(&query));
-    let titles = match at {
-        Some((query, Answer::Binned(binned))) => {
+    let cursor_query = app.about_cursor(topic.clone());
+    let titles = match cursor_query.as_ref().and_then(|query| app.known(query)) {
+        Some((steps, Answer::Binned(binned))) => {
             let loss = words::loss(binned.sums.first().copied().unwrap_or(f64::NAN));
-            let step = query.steps.start;
+            let step = steps.start;
             vec![
                 format!("{name}: loss at step {step} {loss} nats"),
                 format!("{name}: loss at {step} {loss}"),

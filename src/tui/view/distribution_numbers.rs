@@ -1,6 +1,8 @@
 //! The statistics beside the charts of the [distribution](super::distribution), of all layers and of the
 //! selected one. What each is, `analysis` says: `help`, `octaves`, `concentration`, `tails`.
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -10,8 +12,8 @@ use super::sheet::{Cell, Row, Sheet};
 use super::spread::View;
 use super::words::{self, percent};
 use crate::analysis::octaves::{Octaves, Sign};
-use crate::app::{App, GroupSums};
-use crate::query::Snapshot;
+use crate::app::{App, GroupSums, Stretch};
+use crate::query::{Answer, Snapshot, Topic};
 use crate::tui::theme::Theme;
 
 /// Cells of a column.
@@ -28,8 +30,15 @@ struct Block {
 
 fn blocks(view: &View<'_>, app: &App) -> [Block; 3] {
     let both = [None, Some(selected(app))];
-    let window = [view.window.total_sums(), view.window.layer_sums(app.layer)];
-    let octaves = both.map(|layer| histogram(app, layer).ok().and_then(octaves));
+    let (window_titles, window) = window(view, app);
+    let steps = window.steps();
+    let window = [window.total_sums(), window.layer_sums(app.layer)];
+    let octaves = both.map(|layer| {
+        let found = histogram(app, layer).ok()?;
+        // A coarse window reaches beyond what was asked for.
+        let own = found.steps == steps || found.steps == visible(app);
+        octaves(found).filter(|_| own)
+    });
     let of_octaves = |of: &dyn Fn(&Octaves) -> Option<f64>| {
         [0, 1].map(|side| figure(octaves[side].as_ref().and_then(of)))
     };
@@ -71,7 +80,6 @@ fn blocks(view: &View<'_>, app: &App) -> [Block; 3] {
         (4, row("kurtosis", of(|it| figure(Some(it.kurtosis))))),
         (4, row("tail index", of(|it| figure(it.tail_index)))),
     ];
-    let steps = words::steps(&view.window.steps());
     let at = match view.at.len() {
         0 => "no step yet".to_owned(),
         _ => words::steps(&view.at.steps()),
@@ -84,9 +92,9 @@ fn blocks(view: &View<'_>, app: &App) -> [Block; 3] {
         None => ["totals of parameters", "totals"].map(str::to_owned),
     };
     let block = |titles, rows| Block { titles, rows };
-    let [in_window, at_cursor] = [view.window_title("window"), view.cursor_title()];
+    let at_cursor = view.cursor_title();
     [
-        block([format!("{in_window}, {steps}"), in_window], of_window),
+        block(window_titles, of_window),
         block([format!("{at_cursor}, {at}"), at_cursor], of_cursor),
         block(after, of_totals),
     ]
@@ -180,6 +188,27 @@ fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> She
         rows,
         selected: None,
         closing: Vec::new(),
+    }
+}
+
+fn visible(app: &App) -> Range<u64> {
+    app.window.visible(app.timeline.end())
+}
+
+/// The steps of the first numbers: those in the window. While the window goes on with the run these are
+/// those that its allocations are known of, so that all are of the same steps.
+fn window<'a>(view: &View<'a>, app: &'a App) -> ([String; 2], Stretch<'a>) {
+    let query = app.about_window(Topic::Histogram { layer: None }, 1);
+    match app.known(&query) {
+        Some((steps, Answer::Histogram(_))) if *steps != query.steps => {
+            let name = words::steps(steps);
+            ([format!("in {name}"), name], app.timeline.stretch(steps))
+        }
+        _ => {
+            let name = view.window_title("window");
+            let steps = words::steps(&view.window.steps());
+            ([format!("{name}, {steps}"), name], view.window.clone())
+        }
     }
 }
 

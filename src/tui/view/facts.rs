@@ -32,27 +32,23 @@ pub type Fact = (&'static str, Vec<String>);
 
 /// In the order of the screen.
 pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<Fact> {
-    let moving = matches!(app.phase(), Phase::Live | Phase::Following | Phase::Pausing);
-    let (now, average) = (rate(app, NOW), rate(app, u64::MAX));
+    let (now, average) = (now(app), rate(app, u64::MAX));
     let device = app.header.device.split(", ").map(str::to_owned);
     let mut pairs = vec![("device", device.collect())];
     if let Some(average) = &average {
-        let speed = match now.as_ref().filter(|_| moving) {
-            Some(now) => vec![
-                format!("{:.1} steps/s", now.steps),
-                format!("{:.1} on average", average.steps),
-            ],
-            None => vec![
-                format!("{:.1} steps/s", average.steps),
-                "on average".to_owned(),
-            ],
-        };
-        pairs.push(("speed", speed));
+        pairs.push(match &now {
+            Some(now) => (
+                "speed",
+                vec![
+                    format!("{:.1} steps/s", now.steps),
+                    format!("{:.1} on average", average.steps),
+                ],
+            ),
+            // Not that of a replay.
+            None => ("trained", vec![format!("at {:.1} steps/s", average.steps)]),
+        });
     }
-    pairs.extend(gradients(
-        app,
-        now.as_ref().filter(|_| moving).or(average.as_ref()),
-    ));
+    pairs.extend(gradients(app, now.as_ref().or(average.as_ref())));
     if let Some(known) = known {
         pairs.push(("file", file(known)));
     }
@@ -69,7 +65,7 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<Fact> {
         pairs.extend(checkpoint(app, known));
     }
     let left = app.header.planned_steps.saturating_sub(app.timeline.end());
-    if let Some(now) = now.filter(|now| moving && now.steps > 0.0 && left > 0) {
+    if let Some(now) = now.filter(|now| now.steps > 0.0 && left > 0) {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let seconds = left as f64 / now.steps;
         pairs.push(("ends in", vec![duration(seconds), format!("{left} steps")]));
@@ -122,6 +118,17 @@ pub fn gpu_use(gpu: &GpuUse) -> Vec<String> {
 struct Rate {
     steps: f64,
     gradients: f64,
+}
+
+/// The training's speed over its last steps, while it takes any.
+fn now(app: &App) -> Option<Rate> {
+    let moving = matches!(app.phase(), Phase::Live | Phase::Following | Phase::Pausing);
+    rate(app, NOW).filter(|_| moving)
+}
+
+/// The same in steps a second.
+pub fn steps_per_second(app: &App) -> Option<f64> {
+    now(app).map(|now| now.steps)
 }
 
 /// Over the last so many steps, or all of them.

@@ -1,18 +1,17 @@
-//! Inside a layer: its tensors, and its units over the steps.
+//! Inside a layer: its tensors, those that the filter lets through, and its units over the steps.
 //!
 //! ```text
 //!  fc1  linear, 78500 parameters, 100 units
 //!  tensor       LCA in nats, steps 0-411        at 410   window      all of layer
 //!  fc1.weight   ⠤⠤⣤⣤⡤⠤⠤⠤⠤                      -1.2e-3   -0.812   -0.812   99.1%
 //!  fc1.bias     ⠤⠤⠤⠤⡤⠤⠤⠤⠤                      -1.1e-5   -0.007   -0.007    0.9%
+//!  4 others                                        those without a row, added up
 //!  units × steps, helps most first
 //!   unit 17│▓▓▒▒░░  ''++
 //!   unit 3 ▸▓▒▒░░░    ''
 //!  unit 3  window -0.0123  at 410 -1.2e-5  helped in 52.1% of steps  crosses zero every 6.7 steps
 //!  sum of units -0.812, layer -0.812; residual of these steps +1.2e-5 belongs to no layer
 //! ```
-
-use std::ops::Range;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -34,7 +33,7 @@ use crate::tui::theme::Theme;
 use crate::tui::widget::heat_map::{self, HeatMap};
 use crate::tui::widget::{SignedBars, XAxis};
 
-/// Tensors that are listed at most; of more, the last line has the others together.
+/// Rows of tensors at most; of more, the last line has the others together.
 const MOST_TENSORS: u16 = 6;
 /// Cells for a unit's name beside the heat map.
 const GUTTER: u16 = 10;
@@ -51,8 +50,9 @@ struct Parts {
     lines: Rect,
 }
 
-fn parts(area: Rect, layer: &Layer) -> Parts {
-    let tensors = u16::try_from(layer.tensors.len()).unwrap_or(u16::MAX);
+/// In an area, with so many tensors listed.
+fn parts(area: Rect, tensors: usize) -> Parts {
+    let tensors = u16::try_from(tensors).unwrap_or(u16::MAX);
     // A header and the layer's own line; the heat map keeps some rows in any case.
     let tensors = tensors.min(MOST_TENSORS).min(area.height.saturating_sub(9)) + 2;
     let lines = 2;
@@ -116,7 +116,7 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
     let Some((index, layer)) = layer_of(app) else {
         return Vec::new();
     };
-    let Parts { tensors, map, .. } = parts(area, layer);
+    let Parts { tensors, map, .. } = parts(area, app.listed_tensors(index).len());
     let bars = bars_of(row(tensors, 0), names_width(app, layer, area.width));
     let columns = SignedBars::columns(bars.width, theme.glyphs);
     let units = units_of(index);
@@ -137,12 +137,42 @@ fn binned(app: &App, query: Option<Query>) -> Option<&Binned> {
     }
 }
 
+/// What is known of the steps of a question, and what these are called: `name` where they are all of them,
+/// else `before` and the last of them.
+fn named<'a>(
+    app: &'a App,
+    query: Option<&Query>,
+    (name, before): (&str, &str),
+) -> (String, Option<&'a Binned>) {
+    let known = query.and_then(|query| Some((query, app.known(query)?)));
+    match known {
+        Some((query, (steps, Answer::Binned(binned)))) => {
+            let name = match (*steps == query.steps, steps.end.checked_sub(1)) {
+                (false, Some(last)) if last < 100_000 => format!("{before} {last}"),
+                (false, Some(last)) => last.to_string(),
+                _ => name.to_owned(),
+            };
+            (name, Some(binned))
+        }
+        _ => (name.to_owned(), None),
+    }
+}
+
+/// The tensors that have a row each, and those that are added up in the last of so many rows.
+fn with_rows(listed: &[usize], rows: usize) -> (&[usize], &[usize]) {
+    match listed.len() > rows {
+        true => listed.split_at(rows.saturating_sub(1)),
+        false => (listed, &[]),
+    }
+}
+
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let Some((index, layer)) = layer_of(app) else {
         return;
     };
-    let parts = parts(area, layer);
-    draw_tensors(parts.tensors, buf, (app, theme), layer);
+    let tensors = app.listed_tensors(index);
+    let parts = parts(area, tensors.len());
+    draw_tensors(parts.tensors, buf, (app, theme), layer, &tensors);
     let like = app.about_window(units_of(index), 1);
     match app.desk.answer(&like) {
         _ if layer.units.is_empty() => sentence(parts.map, "this layer has no units", theme, buf),
@@ -159,7 +189,13 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     }
 }
 
-fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), layer: &Layer) {
+fn draw_tensors(
+    area: Rect,
+    buf: &mut Buffer,
+    (app, theme): (&App, &Theme),
+    layer: &Layer,
+    tensors: &[usize],
+) {
     let names = names_width(app, layer, area.width);
     let (count, units) = (layer.range.len(), layer.units.len());
     let name = elided(&layer.name, usize::from(area.width / 2), theme);
@@ -172,8 +208,10 @@ fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), laye
     ];
     put(row(area, 0), buf, cells::fitting(title, area.width));
     let window = binned(app, Some(app.about_window(Topic::Tensors, 1)));
-    let at = binned(app, app.about_cursor(Topic::Tensors));
-    let all = binned(app, Some(app.about_all(Topic::Tensors)));
+    let cursor = app.about_cursor(Topic::Tensors);
+    let (at_title, at) = named(app, cursor.as_ref(), ("cursor", "at"));
+    let all = app.about_all(Topic::Tensors);
+    let (all_title, all) = named(app, Some(&all), ("all", "to"));
     let head = row(area, 1);
     put(head, buf, Line::styled(" tensor", theme.header));
     let bars = bars_of(head, names);
@@ -193,13 +231,9 @@ fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), laye
         put(bars, buf, Line::styled(steps, theme.header));
     }
     // There is no other line that says which step the cursor's numbers are of.
-    let cursor = at.map_or_else(|| "cursor".to_owned(), |at| words::at(at.steps().start));
-    for (from_right, title) in [
-        (3, cursor.as_str()),
-        (2, "window"),
-        (1, "all"),
-        (0, "of layer"),
-    ] {
+    let at_title = at.map_or(at_title, |at| words::at(at.steps().start));
+    let titles = [(3, &*at_title), (2, "window"), (1, &*all_title)];
+    for (from_right, title) in titles.into_iter().chain([(0, "of layer")]) {
         put_column(head, buf, from_right, title, theme.header);
     }
     let columns = SignedBars::columns(bars.width, theme.glyphs);
@@ -208,38 +242,27 @@ fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), laye
             .and_then(|it| it.groups.get(k))
             .map_or(f64::NAN, |group| group.total)
     };
-    let rows = usize::from(area.height.saturating_sub(2));
-    let all_tensors = layer.tensors.clone();
-    let listed = match all_tensors.len() > rows {
-        true => rows.saturating_sub(1),
-        false => all_tensors.len(),
-    };
-    let listed = all_tensors.start..all_tensors.start + listed;
     let extents = |k: usize| window.map_or_else(Vec::new, |it| cells::extents(it, k, columns));
-    let all_bars: Vec<Vec<Option<Extent>>> = listed.clone().map(extents).collect();
+    let (rows, others) = with_rows(tensors, usize::from(area.height.saturating_sub(2)));
+    let all_bars: Vec<Vec<Option<Extent>>> = rows.iter().map(|&k| extents(k)).collect();
     let ends = all_bars.iter().flatten().flatten();
     let max = cells::largest(ends.flat_map(|it| [it.min.into(), it.max.into()]));
-    let sum = |binned: Option<&Binned>, tensors: Range<usize>| -> f64 {
-        tensors.map(|k| of(binned, k)).sum()
-    };
-    let whole = sum(all, all_tensors.clone());
-    let numbers = |line: Rect, tensors: Range<usize>, buf: &mut Buffer| {
-        for (from_right, binned) in [(3, at), (2, window), (1, all)] {
-            let value = sum(binned, tensors.clone());
+    let whole: f64 = layer.tensors.clone().map(|k| of(all, k)).sum();
+    let numbers = |line: Rect, buf: &mut Buffer, name: &str, own: &[usize]| {
+        let name = elided(name, usize::from(names) - 2, theme);
+        put(line, buf, format!(" {name}"));
+        let [at, window, all]: [f64; 3] =
+            [at, window, all].map(|it| own.iter().map(|&k| of(it, k)).sum());
+        for (from_right, value) in [(3, at), (2, window), (1, all)] {
             put_column(line, buf, from_right, &number(value), theme.of_sign(value));
         }
         // Not a negative zero.
-        let share = percent(sum(all, tensors) / whole + 0.0);
+        let share = percent(all / whole + 0.0);
         put_column(line, buf, 0, &share, Style::default());
     };
-    for ((y, k), extents) in (2..area.height).zip(listed.clone()).zip(&all_bars) {
+    for ((y, &k), extents) in (2..area.height).zip(rows).zip(&all_bars) {
         let line = row(area, y);
-        let name = elided(
-            &app.header.layout.tensors[k].name,
-            usize::from(names) - 2,
-            theme,
-        );
-        put(line, buf, format!(" {name}"));
+        numbers(line, buf, &app.header.layout.tensors[k].name, &[k]);
         let chart = SignedBars {
             theme,
             extents,
@@ -248,14 +271,10 @@ fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), laye
             cursor: window.and_then(|it| cells::cursor(app, &it.steps(), columns)),
         };
         chart.render(bars_of(line, names), buf);
-        numbers(line, k..k + 1, buf);
     }
-    let others = listed.end..all_tensors.end;
-    if !others.is_empty() && rows > 0 {
-        let line = row(area, area.height - 1);
-        let text = format!(" {} others", others.len());
-        put(line, buf, Line::styled(text, theme.dim));
-        numbers(line, others, buf);
+    if !others.is_empty() && area.height > 2 {
+        let name = format!("{} others", others.len());
+        numbers(row(area, area.height - 1), buf, &name, others);
     }
 }
 
@@ -339,14 +358,15 @@ fn rows(area: Rect, app: &App, theme: &Theme, listed: &[usize]) -> Rows {
 
 /// The places of the units in view, and which of the list they are: of two in a line the upper one.
 pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
-    let Some((index, layer)) = layer_of(app) else {
+    let Some((index, _)) = layer_of(app) else {
         return Vec::new();
     };
     if binned(app, Some(app.about_window(units_of(index), 1))).is_none() {
         return Vec::new();
     }
     let listed = app.listed_units(index);
-    let map = map_below(parts(area, layer).map);
+    let tensors = app.listed_tensors(index).len();
+    let map = map_below(parts(area, tensors).map);
     let Rows {
         plot, first, dense, ..
     } = rows(map, app, theme, &listed);
@@ -378,11 +398,12 @@ fn draw_lines(
             ),
             (0, vec![Span::raw("  window "), lca(theme, group.total)]),
         ];
-        let at = binned(app, app.about_cursor(units_of(layer)));
-        if let Some((at, it)) = at.and_then(|it| Some((it.groups.get(app.unit)?, it))) {
-            let step = format!("  {} ", words::at(it.steps().start));
-            parts.push((1, vec![Span::raw(step), lca(theme, at.total)]));
-        }
+        let cursor = app.about_cursor(units_of(layer));
+        let (name, at) = named(app, cursor.as_ref(), ("cursor", "at"));
+        let name = at.map_or(name, |at| words::at(at.steps().start));
+        let at = at.and_then(|it| it.groups.get(app.unit));
+        let total = at.map_or(f64::NAN, |at| at.total);
+        parts.push((1, vec![Span::raw(format!("  {name} ")), lca(theme, total)]));
         let helped = percent(share(group.helped));
         let helped = format!("  helped in {} of steps", helped.trim());
         let crosses = often("crosses zero", 1.0 / share(group.crossings));

@@ -97,7 +97,7 @@ impl<'a> Unit<'a> {
             _ => return Err("reading the unit …"),
         };
         let window = app.about_window(app.unit_topic(layer, unit), 1);
-        let window = match app.desk.answer(&window) {
+        let window = match app.known(&window) {
             Some((_, Answer::Unit(window))) => window.recorded.as_ref(),
             _ => None,
         };
