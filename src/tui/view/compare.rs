@@ -450,12 +450,15 @@ impl<'a> Table<'a> {
             Of::First | Of::Second => Style::default(),
             Of::Difference => cells::signed(self.theme, value),
         };
-        let both = |it: &Both, number: fn(&Stretch) -> f64| {
-            (Some(number(&it.first)), Some(number(&it.second)))
-        };
-        self.sums(buf, y, &self.signed(), |it| both(it, lca));
-        self.sums(buf, y + 1, &change, |it| both(it, Stretch::loss_change));
-        self.sums(buf, y + 2, &residual, |it| both(it, Stretch::residual));
+        self.sums(buf, y, &self.signed(), |it| {
+            (Some(lca(&it.first)), Some(lca(&it.second)))
+        });
+        self.sums(buf, y + 1, &change, |it| {
+            (Some(it.first.loss_change()), Some(it.second.loss_change()))
+        });
+        self.sums(buf, y + 2, &residual, |it| {
+            (Some(it.first.residual()), Some(it.second.residual()))
+        });
         let resized = self.app.layer_pairs(self.other).both.iter().any(|&(a, b)| {
             let params = |app: &App, layer: usize| app.header.layout.layers[layer].range.len();
             params(self.app, a) != params(&self.other.app, b)
