@@ -12,7 +12,7 @@ use crate::record::StepSummary;
 /// [`steps`](Self::steps), which may be somewhat more than was asked for: an entry is never cut.
 #[derive(Clone)]
 pub struct Stretch<'a> {
-    pieces: Vec<(&'a Entries, Range<usize>)>,
+    pub(super) pieces: Vec<(&'a Entries, Range<usize>)>,
 }
 
 impl<'a> Stretch<'a> {
@@ -38,7 +38,7 @@ impl<'a> Stretch<'a> {
         self.pieces.is_empty()
     }
 
-    fn summaries(&self) -> impl DoubleEndedIterator<Item = &'a StepSummary> {
+    pub(super) fn summaries(&self) -> impl DoubleEndedIterator<Item = &'a StepSummary> {
         let pieces = self.pieces.iter();
         pieces.flat_map(|(entries, range)| &entries.list()[range.clone()])
     }

@@ -55,7 +55,8 @@ impl Desktop {
         let ranges = [Some(shown.steps.clone()), shown.compared.clone()];
         let each = self.sources.iter().zip(ranges);
         let job = |(source, steps): (&Source, Option<Range<u64>>)| {
-            let layer = (shown.depth.layer()).or((view == View::Units).then_some(shown.layer));
+            // Two runs are compared by all of their layers.
+            let layer = shown.layer.filter(|_| shown.compared.is_none());
             Some(Job {
                 file: source.file.clone(),
                 view,
@@ -115,7 +116,8 @@ impl Outside for Desktop {
 /// The table with the numbers of a screen.
 fn view_of(shown: &Shown) -> View {
     match (shown.depth, shown.screen) {
-        (Depth::Layer(_) | Depth::Unit { .. }, _) => View::Units,
+        (Depth::Layer(_), _) => View::Units,
+        (Depth::Unit { .. }, _) => View::Parameters,
         (Depth::Parameter { .. }, _) => View::Parameter,
         (_, Screen::Overview) => View::Layers,
         (_, Screen::Decomposition) => View::Decomposition,
@@ -243,7 +245,7 @@ mod tests {
         Shown {
             screen,
             depth,
-            layer: 1,
+            layer: depth.layer(),
             steps: 3..9,
             compared: None,
         }
@@ -275,6 +277,12 @@ mod tests {
         assert_eq!(
             (jobs[0].view, jobs[0].parameter),
             (View::Parameter, Some(7))
+        );
+        let unit = Depth::Unit { layer: 1, unit: 0 };
+        let jobs = desktop.jobs(&shown(Screen::Overview, unit));
+        assert_eq!(
+            (jobs[0].view, jobs[0].layer.as_deref()),
+            (View::Parameters, Some("b"))
         );
         let mut both = shown(Screen::Classes, Depth::Network);
         both.compared = Some(3..5);

@@ -1,11 +1,14 @@
 //! What the mouse does, where the configuration asks for it. Nothing needs it.
 //!
-//! A place means what is drawn there: a click on a screen's tab opens it, one on a layer's row selects
+//! A place means what is drawn there: a click on a screen's tab opens it, one on a row of its list selects
 //! it; the wheel scrolls over rows and help, and zooms elsewhere.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 
+use super::theme::Theme;
+use super::view;
 use crate::app::{Action, App, Depth, Screen};
 
 /// What the terminal is told to send clicks and the wheel, with places beyond column 223, and to stop it.
@@ -15,34 +18,44 @@ pub const OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
 /// The row of tabs.
 const TABS: usize = 1;
 
-/// The lines that were drawn, a character for each cell.
+/// What is drawn in the row of tabs, a character for each cell.
 #[must_use]
-pub fn lines(buf: &Buffer) -> Vec<String> {
+pub fn tabs(buf: &Buffer) -> String {
     let area = buf.area;
-    let cell = |x, y| buf[(x, y)].symbol().chars().next().unwrap_or(' ');
-    let line = |y| (area.left()..area.right()).map(|x| cell(x, y)).collect();
-    (area.top()..area.bottom()).map(line).collect()
+    let y = area.y + u16::try_from(TABS).unwrap_or(0);
+    let symbol = |x| buf.cell((x, y)).map_or(" ", ratatui::buffer::Cell::symbol);
+    (area.left()..area.right())
+        .map(|x| symbol(x).chars().next().unwrap_or(' '))
+        .collect()
 }
 
-/// What to do about an event.
+/// What to do about an event on a screen of this area, in which `tabs` is drawn.
 #[must_use]
-pub fn action(lines: &[String], mouse: MouseEvent, app: &App) -> Option<Action> {
-    let (x, y) = (usize::from(mouse.column), usize::from(mouse.row));
-    let line = lines.get(y)?;
-    let row = row_of(line, app);
-    let wheel = |rows, zoom| match row.is_some() || app.overlay.is_some() {
+pub fn action(
+    (area, tabs): (Rect, &str),
+    mouse: MouseEvent,
+    app: &App,
+    theme: &Theme,
+) -> Option<Action> {
+    if app.prompt.is_some() {
+        return None;
+    }
+    let place = (mouse.column, mouse.row);
+    // While something lies over the screen, nobody sees its rows.
+    let row = || view::row_at(area, place, app, theme).filter(|_| app.overlay.is_none());
+    let wheel = |rows, zoom| match app.overlay.is_some() || row().is_some() {
         true => Some(Action::Select(rows)),
         false => Some(zoom),
     };
     match mouse.kind {
-        _ if app.prompt.is_some() => None,
         MouseEventKind::ScrollUp => wheel(-1, Action::ZoomIn),
         MouseEventKind::ScrollDown => wheel(1, Action::ZoomOut),
         MouseEventKind::Down(MouseButton::Left) if app.overlay.is_none() => {
-            if y == TABS && app.depth == Depth::Network && !app.comparing {
-                return screen_at(line, x).map(Action::Screen);
+            let on_tabs = usize::from(mouse.row) == TABS;
+            if on_tabs && app.depth == Depth::Network && !app.comparing {
+                return screen_at(tabs, mouse.column.into()).map(Action::Screen);
             }
-            row.map(Action::Select)
+            row().map(Action::Select)
         }
         _ => None,
     }
@@ -59,31 +72,21 @@ fn screen_at(line: &str, x: usize) -> Option<Screen> {
     Screen::ALL.into_iter().find(found).filter(|_| on_tab)
 }
 
-/// The layer that a line begins with, in rows from the selected one.
-fn row_of(line: &str, app: &App) -> Option<i64> {
-    if app.depth != Depth::Network {
-        return None;
-    }
-    let word = line.split_whitespace().next()?;
-    let listed = app.listed_layers();
-    let named = |layer: &&usize| app.header.layout.layers[**layer].name == word;
-    let at = |layer: usize| listed.iter().position(|other| *other == layer);
-    let to = at(*listed.iter().find(named)?)?;
-    let from = at(app.layer).unwrap_or(0);
-    i64::try_from(to)
-        .ok()?
-        .checked_sub(i64::try_from(from).ok()?)
-}
-
 #[cfg(test)]
 mod tests {
     use crossterm::event::KeyModifiers;
-    use ratatui::layout::Rect;
 
     use super::*;
     use crate::tui::keys::KeyMap;
-    use crate::tui::theme::{ColorLevel, Glyphs, Theme};
-    use crate::tui::view::{self, testing};
+    use crate::tui::theme::{ColorLevel, Glyphs};
+    use crate::tui::view::testing::{self, Run, Shape};
+
+    const AREA: Rect = Rect::new(0, 0, 120, 40);
+    const CLICK: MouseEventKind = MouseEventKind::Down(MouseButton::Left);
+
+    fn theme() -> Theme {
+        Theme::new(ColorLevel::TrueColor, Glyphs::Braille)
+    }
 
     fn at(kind: MouseEventKind, (column, row): (usize, usize)) -> MouseEvent {
         MouseEvent {
@@ -94,42 +97,110 @@ mod tests {
         }
     }
 
-    fn drawn(app: &App) -> Vec<String> {
-        let area = Rect::new(0, 0, 120, 40);
-        let mut buf = Buffer::empty(area);
-        let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
-        view::draw(area, &mut buf, app, &theme, &KeyMap::default());
-        lines(&buf)
+    fn drawn(app: &App) -> Buffer {
+        let mut buf = Buffer::empty(AREA);
+        view::draw(AREA, &mut buf, app, &theme(), &KeyMap::default());
+        buf
+    }
+
+    fn done(app: &App, kind: MouseEventKind, place: (usize, usize)) -> Option<Action> {
+        action((AREA, &tabs(&drawn(app))), at(kind, place), app, &theme())
     }
 
     #[test]
-    fn a_click_is_on_what_is_drawn_there() {
-        let mut app = testing::app(3, &[-0.1, 0.2]);
-        let lines = drawn(&app);
-        let click = MouseEventKind::Down(MouseButton::Left);
-        let column = |word: &str, y: usize| {
-            let before = lines[y].split(word).next().unwrap();
-            before.chars().count()
-        };
+    fn a_click_on_a_tab_opens_its_screen() {
+        let app = testing::app(3, &[-0.1, 0.2]);
+        let tabs = tabs(&drawn(&app));
         for screen in [Screen::Decomposition, Screen::Classes, Screen::Run] {
-            let place = (column(screen.name(), 1) + 1, 1);
-            assert_eq!(
-                action(&lines, at(click, place), &app),
-                Some(Action::Screen(screen))
-            );
+            let before = tabs.split(screen.name()).next().unwrap();
+            let place = (before.chars().count() + 1, 1);
+            assert_eq!(done(&app, CLICK, place), Some(Action::Screen(screen)));
         }
-        let name = "block0.conv2";
-        let y = lines.iter().position(|l| l.contains(name)).unwrap();
-        let select = action(&lines, at(click, (3, y)), &app).unwrap();
-        app.act(select);
-        assert_eq!(app.layer, 2);
+        assert_eq!(done(&app, CLICK, (119, 39)), None);
+        assert_eq!(done(&app, CLICK, (500, 400)), None);
+    }
+
+    /// The cell in which a row begins that has this name, from the top of the screen.
+    fn place_of(app: &App, name: &str) -> (usize, usize) {
+        let buf = drawn(app);
+        let line = |y| (0..AREA.width).map(move |x| (x, y));
+        let found = (2..AREA.height).find_map(|y| {
+            let text: String = line(y).map(|cell| buf[cell].symbol()).collect();
+            let (before, behind) = text.rsplit_once(name)?;
+            // Not where words or a chart's title are about it.
+            if behind.starts_with(':') {
+                return None;
+            }
+            Some((before.chars().count(), usize::from(y)))
+        });
+        found.unwrap_or_else(|| panic!("no {name}"))
+    }
+
+    #[test]
+    fn a_click_selects_the_row_that_is_drawn_there_on_every_screen() {
+        let mut run = Run::new(Shape {
+            layers: 5,
+            ..Shape::default()
+        });
+        for screen in Screen::ALL {
+            let (named, of): (&str, fn(&App) -> usize) = match screen {
+                Screen::Classes => ("class 2", |app| app.class),
+                Screen::Distribution | Screen::Run => continue,
+                _ => ("fc3", |app| app.layer),
+            };
+            run.act(&[Action::Screen(screen)]);
+            (run.app.layer, run.app.class) = (1, 0);
+            run.settle(120, 40, &theme());
+            let place = place_of(&run.app, named);
+            let action = done(&run.app, CLICK, place);
+            let action = action.unwrap_or_else(|| panic!("{screen:?}: no row at {place:?}"));
+            run.act(&[action]);
+            let wanted = usize::from(named.as_bytes()[named.len() - 1] - b'0');
+            assert_eq!(of(&run.app), wanted, "{screen:?}");
+            run.settle(120, 40, &theme());
+            // On the selected row, which has a mark, the wheel scrolls.
+            let up = done(
+                &run.app,
+                MouseEventKind::ScrollUp,
+                place_of(&run.app, named),
+            );
+            assert_eq!(up, Some(Action::Select(-1)), "{screen:?}");
+        }
+        run.act(&[Action::Screen(Screen::Overview), Action::Enter]);
+        for (named, wanted) in [("unit 2", 2), ("w [3,2]", 2)] {
+            run.settle(120, 40, &theme());
+            let place = match named {
+                "unit 2" => (5, place_of(&run.app, "unit 2│").1),
+                _ => (5, place_of(&run.app, "weight [3, 2]").1),
+            };
+            let action = done(&run.app, CLICK, place).unwrap();
+            run.act(&[action]);
+            match named {
+                "unit 2" => {
+                    assert_eq!(run.app.unit, wanted);
+                    run.app.unit = 3;
+                    run.act(&[Action::Enter]);
+                }
+                _ => {
+                    let layer = run.app.header.layout.layers[3].range.start;
+                    assert_eq!(run.app.parameter, layer + 3 * 4 + wanted);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_wheel_zooms_beside_the_rows_and_scrolls_what_lies_over_them() {
+        let mut app = testing::app(3, &[-0.1, 0.2]);
         let up = MouseEventKind::ScrollUp;
-        let over = |y| action(&lines, at(up, (20, y)), &app);
-        assert_eq!(
-            (over(y), over(4)),
-            (Some(Action::Select(-1)), Some(Action::ZoomIn))
-        );
-        assert_eq!(action(&lines, at(click, (119, 39)), &app), None);
-        assert_eq!(action(&lines, at(click, (500, 400)), &app), None);
+        assert_eq!(done(&app, up, (20, 4)), Some(Action::ZoomIn));
+        // A layer's row is several lines high.
+        let (_, y) = place_of(&app, "block0.conv2");
+        for y in [y - 1, y, y + 1] {
+            assert_eq!(done(&app, up, (20, y)), Some(Action::Select(-1)));
+        }
+        app.act(Action::Help);
+        assert_eq!(done(&app, up, (20, 4)), Some(Action::Select(-1)));
+        assert_eq!(done(&app, CLICK, (3, y)), None);
     }
 }

@@ -72,6 +72,23 @@ impl Theme {
     /// How many series [`Theme::category`] tells apart.
     pub const CATEGORIES: usize = MARKS.len();
 
+    /// Whether so many series can be told apart by their colours; where they cannot, marks or letters have to.
+    #[must_use]
+    pub fn colors_tell(&self, series: usize) -> bool {
+        series
+            <= match self.colors {
+                ColorLevel::TrueColor | ColorLevel::Ansi256 => CATEGORIES.len(),
+                ColorLevel::Ansi16 => CATEGORIES_16.len(),
+                ColorLevel::None => 1,
+            }
+    }
+
+    /// Whether curves of so many series need their marks: for want of colours, or of anything else.
+    #[must_use]
+    pub fn needs_marks(&self, series: usize) -> bool {
+        self.glyphs == Glyphs::Ascii || !self.colors_tell(series)
+    }
+
     /// A cell of this place between full help, -1, and full hurt, +1; beyond them it is the end.
     /// Where there are colours, the background and a foreground for what stands on it.
     #[must_use]
@@ -249,6 +266,23 @@ mod tests {
 
     fn strengths() -> impl Iterator<Item = f64> {
         (0..=100u8).map(|percent| f64::from(percent) / 100.0)
+    }
+
+    #[test]
+    fn marks_are_needed_where_colours_repeat() {
+        for (level, most) in [
+            (ColorLevel::TrueColor, 8),
+            (ColorLevel::Ansi256, 8),
+            (ColorLevel::Ansi16, 4),
+            (ColorLevel::None, 1),
+        ] {
+            let theme = Theme::new(level, Glyphs::Braille);
+            assert!(!theme.needs_marks(most) && theme.needs_marks(most + 1));
+            let mut colors: Vec<_> = (0..most).map(|at| theme.category(at).style.fg).collect();
+            colors.dedup();
+            assert_eq!(colors.len(), most, "{level}");
+            assert!(Theme::new(level, Glyphs::Ascii).needs_marks(1));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 
-use super::clipboard;
+use super::clipboard::{Clipboard, Copied};
 use super::input::{Input, InputThread};
 use super::keys::{self, KeyMap, Request};
 use super::mouse;
@@ -83,9 +83,10 @@ pub fn run(
         outcomes: outside.outcomes(),
         input: input.events.clone(),
         signals: signals.clone(),
+        clipboard: Clipboard::new(std::env::var("TMUX").ok(), said.clone()),
         painter: Painter::new(options.fps),
         wanted: Vec::new(),
-        lines: Vec::new(),
+        drawn: (Rect::ZERO, String::new()),
     };
     loop {
         // A terminal that takes no more is gone; the training is not its business.
@@ -160,11 +161,12 @@ struct Desk<'a> {
     outcomes: Receiver<Outcome>,
     input: Receiver<Input>,
     signals: Receiver<i32>,
+    clipboard: Clipboard,
     painter: Painter,
     /// What the screen wants to know.
     wanted: Vec<Query>,
-    /// What is drawn, for the mouse.
-    lines: Vec<String>,
+    /// The screen as it was drawn last, and its tabs: for the mouse.
+    drawn: (Rect, String),
 }
 
 impl Desk<'_> {
@@ -172,8 +174,9 @@ impl Desk<'_> {
     fn paint(&mut self, terminal: &mut Screen, app: &mut App) -> io::Result<()> {
         let feed = self.feeds.first;
         if self.painter.is_due() {
-            let area = draw(terminal, app, self.options, &mut self.lines)?;
+            let area = draw(terminal, app, self.options, &mut self.drawn)?;
             self.painter.drawn();
+            view::settle(area, app, &self.options.theme, &self.options.keys);
             self.wanted = view::wants(area, app, &self.options.theme);
             ask(app, feed, &self.wanted);
             ask_other(app, self.feeds.second);
@@ -222,7 +225,7 @@ impl Desk<'_> {
                 self.painter.changed();
             }
             Happened::Outcome(Some(outcome)) => {
-                app.say(come_of(outcome, screen));
+                app.say(come_of(outcome, &mut self.clipboard, screen));
                 self.painter.urgent();
             }
             Happened::Outcome(None) => self.outcomes = never(),
@@ -241,7 +244,8 @@ impl Desk<'_> {
         let request = match input {
             Some(Input::Event(Event::Key(key))) => keys::request(&self.options.keys, *key, app),
             Some(Input::Event(Event::Mouse(mouse))) => {
-                mouse::action(&self.lines, *mouse, app).map(Request::Act)
+                let (area, tabs) = &self.drawn;
+                mouse::action((*area, tabs), *mouse, app, &self.options.theme).map(Request::Act)
             }
             Some(Input::Event(_)) => None,
             Some(Input::Resized) => {
@@ -292,19 +296,16 @@ fn take_events(app: &mut App, first: Option<FeedEvent>, more: &mut Receiver<Feed
 }
 
 /// Does the part of an effect that is the terminal's, and says what came of it.
-fn come_of(outcome: Outcome, screen: &mut impl Write) -> String {
+fn come_of(outcome: Outcome, clipboard: &mut Clipboard, screen: &mut impl Write) -> String {
     match outcome {
         Outcome::Said(text) => text,
-        Outcome::Text { text, what } => {
-            let tmux = std::env::var("TMUX").ok();
-            match clipboard::copy(&text, screen, tmux.as_deref()) {
-                Ok(clipboard::Copied::Tmux) => format!("{what} copied to tmux and its terminal"),
-                Ok(clipboard::Copied::Asked) => {
-                    format!("{what} given to the terminal's clipboard, if it takes them")
-                }
-                Err(why) => why,
+        Outcome::Text { text, what } => match clipboard.copy(&text, screen) {
+            Ok(Copied::Tmux) => format!("{what} given to tmux and its terminal"),
+            Ok(Copied::Asked) => {
+                format!("{what} given to the terminal's clipboard, if it takes them")
             }
-        }
+            Err(why) => why,
+        },
     }
 }
 
@@ -356,7 +357,7 @@ fn draw(
     terminal: &mut Screen,
     app: &App,
     options: &ScreenOptions,
-    lines: &mut Vec<String>,
+    seen: &mut (Rect, String),
 ) -> io::Result<Rect> {
     let ScreenOptions { theme, keys, .. } = options;
     queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
@@ -364,7 +365,7 @@ fn draw(
         terminal.draw(|frame| view::draw(frame.area(), frame.buffer_mut(), app, theme, keys))?;
     let area = drawn.area;
     if options.mouse {
-        *lines = mouse::lines(drawn.buffer);
+        *seen = (area, mouse::tabs(drawn.buffer));
     }
     queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
     terminal.backend_mut().flush()?;

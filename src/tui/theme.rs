@@ -244,6 +244,16 @@ impl Theme {
             key: colored(TEAL, Modifier::empty()).add_modifier(Modifier::BOLD),
         }
     }
+
+    /// The style of an allocation, by its sign.
+    #[must_use]
+    pub fn of_sign(&self, lca: f64) -> Style {
+        match lca {
+            lca if lca < 0.0 => self.help,
+            lca if lca > 0.0 => self.hurt,
+            _ => Style::default(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,46 +1,18 @@
-//! Texts and columns of numbers in cells, as the screens of layers, units and parameters need them.
+//! Texts and columns of numbers in cells, and answers in the columns of a chart.
+
+use std::ops::Range;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Paragraph, Widget, Wrap};
+use ratatui::widgets::Widget;
 
-use super::words::every;
+use super::words::{NUMBER, number};
 use crate::analysis::bins::{self, Extent};
-use crate::analysis::scale::{Scale, format_signed};
 use crate::app::App;
 use crate::query::Binned;
-use crate::tui::theme::{Glyphs, Theme};
-
-/// Cells of a number with the blank before it.
-pub const NUMBER: u16 = 9;
-
-/// A signed number in nats that fits its column; a hyphen where there is none.
-pub fn nats(value: f64) -> String {
-    let width = usize::from(NUMBER) - 1;
-    match value.is_nan() {
-        true => format!("{:>width$}", "-"),
-        false => format_signed(value, width),
-    }
-}
-
-/// A number with all digits that a file in `f32` has.
-pub fn exact(value: f64) -> String {
-    match value {
-        0.0 => "0".to_owned(),
-        value => format!("{value:+.6e}"),
-    }
-}
-
-/// How often something happens: `turns every 6.7 steps`, `never turns`.
-pub fn often(verb: &str, steps: f64) -> String {
-    match every(steps).trim() {
-        "" => format!("{verb}: unknown"),
-        "never" => format!("never {verb}"),
-        steps => format!("{verb} every {steps} steps"),
-    }
-}
+use crate::tui::theme::Theme;
 
 /// Parts of a line that fit in `width` cells: what there is no room for goes, the highest rank first.
 /// The parts of rank 0 stay.
@@ -58,18 +30,9 @@ pub fn fitting(mut parts: Vec<(u8, Vec<Span<'static>>)>, width: u16) -> Line<'st
     }
 }
 
-/// The style of an allocation.
-pub fn signed(theme: &Theme, lca: f64) -> Style {
-    match lca {
-        lca if lca < 0.0 => theme.help,
-        lca if lca > 0.0 => theme.hurt,
-        _ => Style::default(),
-    }
-}
-
 /// An allocation in the colour of its sign, without blanks around it.
 pub fn lca(theme: &Theme, value: f64) -> Span<'static> {
-    Span::styled(nats(value).trim().to_owned(), signed(theme, value))
+    Span::styled(number(value).trim().to_owned(), theme.of_sign(value))
 }
 
 /// One row of an area, if it has it.
@@ -103,53 +66,81 @@ pub fn put_column(row: Rect, buf: &mut Buffer, from_right: u16, text: &str, styl
     }
 }
 
-/// Why there is nothing to see, in full.
-pub fn sentence(area: Rect, buf: &mut Buffer, text: &str, theme: &Theme) {
-    let inside = Rect {
-        x: area.x + 1.min(area.width),
-        width: area.width.saturating_sub(2),
-        ..area
-    };
-    let text = match theme.glyphs {
-        Glyphs::Ascii => text.replace('…', "..."),
-        Glyphs::Braille | Glyphs::Blocks => text.to_owned(),
-    };
-    let line = Line::styled(text, theme.dim);
-    Paragraph::new(line)
-        .wrap(Wrap { trim: true })
-        .render(inside, buf);
-}
-
-/// Steps in words: `steps 0-99`, `step 7`.
-pub fn steps(steps: &std::ops::Range<u64>) -> String {
-    match steps.end.saturating_sub(steps.start) {
-        0 => "no steps".to_owned(),
-        1 => format!("step {}", steps.start),
-        _ => format!("steps {}-{}", steps.start, steps.end - 1),
-    }
-}
-
 /// The index of each of `columns` columns of a chart among those of an answer: a chart may have more.
 pub fn spread(binned: &Binned, columns: usize) -> impl Iterator<Item = Option<usize>> + use<> {
     let n = binned.columns();
     (0..columns).map(move |x| bins::index_at(x, n, columns))
 }
 
-/// A group's least and most of a step in each column of a chart.
+/// A group's least and most of a step in each column of a chart, which may have more or fewer of them.
 pub fn extents(binned: &Binned, group: usize, columns: usize) -> Vec<Option<Extent>> {
-    let start = group * binned.columns();
+    let n = binned.columns();
+    let start = group * n;
     let at = |index: usize| {
         let min = *binned.least.get(start + index)?;
         let max = *binned.most.get(start + index)?;
         (min.is_finite() && max.is_finite()).then_some(Extent { min, max })
     };
-    spread(binned, columns)
-        .map(|index| index.and_then(at))
+    (0..columns)
+        .map(|x| {
+            let own = bins::indices_at(x, n, columns);
+            own.filter_map(at).reduce(Extent::merge)
+        })
         .collect()
 }
 
+/// The same on an axis of more steps: all those of the answer are among them.
+pub fn extents_on(
+    binned: &Binned,
+    group: usize,
+    axis: &Range<u64>,
+    columns: usize,
+) -> Vec<Option<Extent>> {
+    let n = binned.columns();
+    let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let count = size(axis.end.saturating_sub(axis.start));
+    let at = |step: u64| bins::column_of(size(step.saturating_sub(axis.start)), count, columns);
+    let mut out: Vec<Option<Extent>> = vec![None; columns];
+    for (column, edges) in binned.edges.windows(2).enumerate() {
+        let place = group * n + column;
+        let ends = [&binned.least, &binned.most].map(|ends| ends.get(place).copied());
+        let [Some(min), Some(max)] = ends else {
+            continue;
+        };
+        if !(min.is_finite() && max.is_finite()) {
+            continue;
+        }
+        let own = Extent { min, max };
+        let cells = at(edges[0]).start..at(edges[1].saturating_sub(1)).end;
+        for cell in out.get_mut(cells).unwrap_or_default() {
+            *cell = Some(cell.map_or(own, |there| there.merge(own)));
+        }
+    }
+    out
+}
+
+/// The mean of a group's steps in each column of a chart; a gap where not every step was measured.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "charts need no more than f32"
+)]
+pub fn means(binned: &Binned, group: usize, columns: usize) -> Vec<Option<Extent>> {
+    let sums = binned.row(group);
+    let at = |index: Option<usize>| {
+        let index = index?;
+        let steps = binned.edges[index + 1].saturating_sub(binned.edges[index]);
+        let mean = (sums.get(index)? / steps as f64) as f32;
+        mean.is_finite().then_some(Extent {
+            min: mean,
+            max: mean,
+        })
+    };
+    spread(binned, columns).map(at).collect()
+}
+
 /// The chart's column of the cursor, unless the newest step is followed.
-pub fn cursor(app: &App, steps: &std::ops::Range<u64>, columns: usize) -> Option<usize> {
+pub fn cursor(app: &App, steps: &Range<u64>, columns: usize) -> Option<usize> {
     let step = app.window.cursor(app.timeline.end())?;
     let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     if app.window.follows() || !steps.contains(&step) {
@@ -163,18 +154,31 @@ pub fn cursor(app: &App, steps: &std::ops::Range<u64>, columns: usize) -> Option
     (!places.is_empty()).then_some(places.start)
 }
 
-/// How signed values become lengths and colours.
-pub fn scale(app: &App, max: f64) -> Scale {
-    match app.log_scale {
-        true => Scale::SymLog {
-            linear: max / 1000.0,
-        },
-        false => Scale::Linear,
-    }
-}
-
 /// The largest magnitude among finite numbers.
 pub fn largest(values: impl Iterator<Item = f64>) -> f64 {
     let finite = values.filter(|value| value.is_finite());
     finite.fold(0.0, |max, value| value.abs().max(max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_extreme_of_an_answer_is_lost_in_a_chart_of_fewer_columns() {
+        let binned = Binned {
+            edges: vec![0, 2, 4, 6],
+            sums: vec![2.0, f64::NAN, 6.0],
+            least: vec![0.5, -4.0, 1.0],
+            most: vec![1.5, 9.0, 5.0],
+            groups: Vec::new(),
+        };
+        let extent = |min, max| Some(Extent { min, max });
+        assert_eq!(extents(&binned, 0, 1), [extent(-4.0, 9.0)]);
+        assert_eq!(extents(&binned, 0, 3)[1], extent(-4.0, 9.0));
+        let wider = extents_on(&binned, 0, &(0..8), 4);
+        assert_eq!(wider[1..], [extent(-4.0, 9.0), extent(1.0, 5.0), None]);
+        let means = means(&binned, 0, 3);
+        assert_eq!(means, [extent(1.0, 1.0), None, extent(3.0, 3.0)]);
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  class 1: loss at step 412 0.40112 nats       class 1: LCA by layer, summed since step 0
-//!   nats│⢇                 ─ class 1  ─ all     nats│⠉⠒⠤⣀
+//!  ─ class 1  ─ all                            ─ fc1  ─ fc2
+//!   nats│⢇                                     nats│⠉⠒⠤⣀
 //!    1.0┤ ⠑⠤⢄⣀⣀                                      │     ⠉⠒⠤
 //! ```
 //!
@@ -13,15 +14,16 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::Widget;
 
+use super::cells::{cursor, extents, extents_on};
 use super::classes::divided;
-use super::spread::{View, ends, spread, titled};
+use super::spread::{ends, named, spread, titled};
 use super::words::{self, sentence};
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::App;
 use crate::query::{Answer, Binned, Query, Topic};
 use crate::tui::theme::Theme;
-use crate::tui::widget::{Details, LineChart, Pen, Series};
+use crate::tui::widget::{Details, Entry, LineChart, Pen, Series};
 
 fn topics(app: &App) -> [Topic; 2] {
     let class = u32::try_from(app.class).unwrap_or(u32::MAX);
@@ -69,18 +71,13 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
         .collect()
 }
 
-pub fn draw(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer) {
-    let Some(name) = app.header.classes.get(app.class) else {
+pub fn draw(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
+    let Some(name) = app.class_title(app.class) else {
         return;
     };
-    // A digit alone would say little.
-    let name = match name.parse::<u64>() {
-        Ok(_) => format!("class {name}"),
-        Err(_) => name.clone(),
-    };
     let [left, right] = halves(area, app);
-    loss(left, &name, view, app, theme, buf);
-    layers(right, &name, view, app, theme, buf);
+    loss(left, &name, app, theme, buf);
+    layers(right, &name, app, theme, buf);
 }
 
 /// What is known of a topic about the window, or why nothing is.
@@ -92,7 +89,7 @@ fn known(app: &App, topic: Topic) -> Result<&Binned, &str> {
     }
 }
 
-/// A column of dots for each step or more: which of the answer's columns it shows.
+/// The dots of each of the answer's columns.
 fn places(binned: &Binned, dots: usize) -> Vec<std::ops::Range<usize>> {
     let columns = binned.columns();
     (0..columns)
@@ -100,38 +97,58 @@ fn places(binned: &Binned, dots: usize) -> Vec<std::ops::Range<usize>> {
         .collect()
 }
 
-fn loss(area: Rect, name: &str, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer) {
+fn loss(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
     if area.height < 2 {
         return;
     }
     let [topic, _] = topics(app);
-    let at = app
-        .about_cursor(topic.clone())
-        .and_then(|query| app.desk.answer(&query));
-    let at = match at {
-        Some((query, Answer::Binned(binned))) => {
-            let loss = binned.sums.first().copied().unwrap_or(f64::NAN);
-            format!(" at step {} {} nats", query.steps.start, words::loss(loss))
+    let cursor_query = app.about_cursor(topic.clone());
+    let titles = match cursor_query.as_ref().and_then(|query| app.known(query)) {
+        Some((steps, Answer::Binned(binned))) => {
+            let loss = words::loss(binned.sums.first().copied().unwrap_or(f64::NAN));
+            let step = steps.start;
+            vec![
+                format!("{name}: loss at step {step} {loss} nats"),
+                format!("{name}: loss at {step} {loss}"),
+                format!("loss at {step} {loss}"),
+            ]
         }
-        _ => String::new(),
+        _ => vec![format!("{name}: loss")],
     };
-    let area = titled(area, &format!("{name}: loss{at}"), theme, buf);
+    let pens = [
+        Pen {
+            style: theme.train,
+            mark: '*',
+        },
+        Pen {
+            style: theme.dim,
+            mark: '.',
+        },
+    ];
+    let marked = theme.needs_marks(pens.len());
+    let entry = |name, pen: Pen| Entry {
+        name,
+        symbol: if marked { pen.mark } else { '─' },
+        style: pen.style,
+    };
+    let entries = [entry(name, pens[0]), entry("all", pens[1])];
+    let area = named(area, &titles, &entries, theme, buf);
     let binned = match known(app, topic) {
         Ok(binned) => binned,
         Err(why) => return sentence(area, why, theme, buf),
     };
     let dots = LineChart::plot_columns(area, theme.glyphs);
-    let own = extents(binned, 0, dots);
-    let all = view.window.columns(dots).train_loss();
-    let curve = |name, style, mark, extents| Series {
-        name,
-        pen: Pen { style, mark },
+    // The answer may be of other steps than those in view now: both curves stand on one axis.
+    let stretch = app.timeline.stretch(&binned.steps());
+    let axis = stretch.steps();
+    let own = extents_on(binned, 0, &axis, dots);
+    let all = stretch.columns(dots).train_loss();
+    let curve = |pen, extents| Series {
+        name: "",
+        pen,
         extents,
     };
-    let series = [
-        curve("all classes", theme.dim, '.', &all),
-        curve(name, theme.train, '*', &own),
-    ];
+    let series = [curve(pens[1], &all), curve(pens[0], &own)];
     let chart = LineChart {
         theme,
         series: &series,
@@ -141,13 +158,36 @@ fn loss(area: Rect, name: &str, view: &View<'_>, app: &App, theme: &Theme, buf: 
         },
         domain: Domain::of(ends([&own, &all])),
         unit: "nats",
-        steps: binned.steps(),
-        cursor: view.mark_dot(dots),
+        cursor: cursor(app, &axis, dots),
+        steps: axis,
     };
-    chart.render(area, buf);
+    let details = Details {
+        marks: marked,
+        ..Details::default()
+    };
+    chart.with(details).render(area, buf);
 }
 
-fn layers(area: Rect, name: &str, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer) {
+/// Layers whose curves are told apart, in the order of the network: those that did most to the class, the
+/// selected one among them.
+fn chosen(binned: &Binned, app: &App) -> Vec<usize> {
+    let mut layers = app.listed_layers();
+    if layers.len() > Theme::CATEGORIES {
+        let size = |layer: usize| {
+            let group = binned.groups.get(layer);
+            group.map_or(0.0, |group| group.total.abs())
+        };
+        layers.sort_by(|&a, &b| {
+            let selected = (b == app.layer).cmp(&(a == app.layer));
+            selected.then_with(|| size(b).total_cmp(&size(a)))
+        });
+        layers.truncate(Theme::CATEGORIES);
+        layers.sort_unstable();
+    }
+    layers
+}
+
+fn layers(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
     if area.height < 2 {
         return;
     }
@@ -155,22 +195,50 @@ fn layers(area: Rect, name: &str, view: &View<'_>, app: &App, theme: &Theme, buf
     let binned = match known(app, topic) {
         Ok(binned) => binned,
         Err(why) => {
-            let area = titled(area, &format!("{name}: LCA by layer"), theme, buf);
+            let titles = [format!("{name}: LCA by layer"), "LCA by layer".to_owned()];
+            let area = titled(area, &titles, theme, buf);
             return sentence(area, why, theme, buf);
         }
     };
     let first = binned.steps().start;
     let every_step =
         (binned.groups.first()).is_some_and(|group| group.steps == binned.steps().end - first);
-    let title = match every_step {
-        true => format!("{name}: LCA by layer, summed since step {first}"),
-        false => format!("{name}: LCA by layer in the steps that were split"),
+    let layers = &app.header.layout.layers;
+    let chosen = chosen(binned, app);
+    let which = match app.listed_layers().len() {
+        all if all > chosen.len() => format!("{} of {all} layers", chosen.len()),
+        _ => "LCA by layer".to_owned(),
     };
-    let area = titled(area, &title, theme, buf);
+    let titles = match every_step {
+        true => vec![
+            format!("{name}: {which}, summed since step {first}"),
+            format!("{which}, summed since step {first}"),
+            format!("{which} since step {first}"),
+            format!("LCA since step {first}"),
+            format!("LCA since {first}"),
+        ],
+        false => vec![
+            format!("{name}: {which} in the steps that were split"),
+            format!("{which} in the steps that were split"),
+            "steps that were split".to_owned(),
+            "split steps".to_owned(),
+        ],
+    };
+    let marked = theme.needs_marks(chosen.len());
+    let entries: Vec<Entry<'_>> = (chosen.iter().enumerate())
+        .map(|(at, &layer)| {
+            let pen = theme.category(at);
+            Entry {
+                name: &layers[layer].name,
+                symbol: if marked { pen.mark } else { '─' },
+                style: pen.style,
+            }
+        })
+        .collect();
+    let area = named(area, &titles, &entries, theme, buf);
     let dots = LineChart::plot_columns(area, theme.glyphs);
     let places = places(binned, dots);
-    let listed = app.listed_layers();
-    let curves: Vec<Vec<Option<Extent>>> = (listed.iter())
+    let curves: Vec<Vec<Option<Extent>>> = (chosen.iter())
         .map(|&layer| match every_step {
             true => {
                 let mut sum = 0.0;
@@ -183,10 +251,10 @@ fn layers(area: Rect, name: &str, view: &View<'_>, app: &App, theme: &Theme, buf
             false => extents(binned, layer, dots),
         })
         .collect();
-    let series: Vec<Series<'_>> = (listed.iter().zip(&curves))
-        .map(|(&layer, extents)| Series {
-            name: &app.header.layout.layers[layer].name,
-            pen: theme.category(layer),
+    let series: Vec<Series<'_>> = (curves.iter().enumerate())
+        .map(|(at, extents)| Series {
+            name: "",
+            pen: theme.category(at),
             extents,
         })
         .collect();
@@ -198,35 +266,54 @@ fn layers(area: Rect, name: &str, view: &View<'_>, app: &App, theme: &Theme, buf
         domain,
         unit: "nats",
         steps: binned.steps(),
-        cursor: view.mark_dot(dots),
+        cursor: cursor(app, &binned.steps(), dots),
     };
     let details = Details {
         zero_line: true,
-        marks: true,
+        marks: marked,
         ..Details::default()
     };
     chart.with(details).render(area, buf);
 }
 
-/// The least and the most of a group's columns, over the dots.
-fn extents(binned: &Binned, group: usize, dots: usize) -> Vec<Option<Extent>> {
-    let columns = binned.columns();
-    let own = |values: &[f32], column: usize| {
-        values
-            .get(group * columns + column)
-            .copied()
-            .unwrap_or(f32::NAN)
-    };
-    let mut out = vec![None; dots];
-    for (column, place) in places(binned, dots).into_iter().enumerate() {
-        let (min, max) = (own(&binned.least, column), own(&binned.most, column));
-        if min.is_finite() && max.is_finite() {
-            for dot in out.get_mut(place).unwrap_or_default() {
-                let there: Option<Extent> = *dot;
-                let own = Extent { min, max };
-                *dot = Some(there.map_or(own, |there| there.merge(own)));
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{Action, Screen};
+    use crate::tui::view::testing::{Run, Shape, plain};
+
+    #[test]
+    fn no_two_curves_have_the_same_pen_and_the_title_says_how_many_there_are() {
+        let mut run = Run::new(Shape {
+            layers: 20,
+            ..Shape::default()
+        });
+        run.act(&[Action::Screen(Screen::Classes), Action::Focus]);
+        run.app.layer = 13;
+        run.act(&[Action::Focus, Action::Focus, Action::Focus]);
+        let screen = run.text(120, 40, &plain());
+        assert!(
+            screen.contains("8 of 20 layers, summed since step 0"),
+            "{screen}"
+        );
+        let [_, topic] = topics(&run.app);
+        let binned = known(&run.app, topic).unwrap();
+        let chosen = chosen(binned, &run.app);
+        assert_eq!(chosen.len(), Theme::CATEGORIES);
+        assert!(chosen.contains(&13) && chosen.is_sorted(), "{chosen:?}");
+        let size = |layer: usize| binned.groups[layer].total.abs();
+        let left_out = (0..20).filter(|layer| !chosen.contains(layer)).map(size);
+        let most = left_out.fold(0.0, f64::max);
+        assert!(
+            chosen
+                .iter()
+                .all(|&layer| layer == 13 || size(layer) >= most)
+        );
+        for layer in chosen {
+            assert!(
+                screen.contains(&run.app.header.layout.layers[layer].name),
+                "{screen}"
+            );
         }
     }
-    out
 }

@@ -23,12 +23,12 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::widgets::Widget;
 
+use super::cells::largest;
 use super::class_curves;
-use super::sheet::{NUMBER, Row, Sheet, nats, number};
+use super::sheet::{NUMBER, Row, Sheet, nats};
 use super::spread::{View, titled};
 use super::status;
-use super::words::{self, sentence};
-use crate::analysis::scale::Scale;
+use super::words::{self, number, sentence, signed_scale};
 use crate::app::{App, Stretch};
 use crate::query::{Answer, Binned, Query, Topic};
 use crate::tui::theme::Theme;
@@ -77,6 +77,14 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     };
     let tables = [table(cursor, &view.at), table(window, &view.window)];
     let (above, below) = divided(body, app);
+    for (at, area) in shown(above, app) {
+        tables[at].draw(area, buf);
+    }
+    class_curves::draw(below, app, theme, buf);
+}
+
+/// Which of the two tables are shown, and where: at the cursor, and of the window.
+fn shown(above: Rect, app: &App) -> Vec<(usize, Rect)> {
     match app.focus % 5 {
         0 if two_fit(above.width, app) => {
             let half = above.width / 2;
@@ -89,14 +97,39 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
                 width: above.width - half,
                 ..above
             };
-            tables[0].draw(left, buf);
-            tables[1].draw(right, buf);
+            vec![(0, left), (1, right)]
         }
-        0 | 2 => tables[1].draw(above, buf),
-        1 => tables[0].draw(above, buf),
-        _ => {}
+        0 | 2 => vec![(1, above)],
+        1 => vec![(0, above)],
+        _ => Vec::new(),
     }
-    class_curves::draw(below, &view, app, theme, buf);
+}
+
+/// The places of the classes in view, and which they are.
+pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
+    let body = Rect {
+        y: area.y + 1,
+        height: area.height - 1,
+        ..area
+    };
+    let view = View::of(app);
+    let (above, _) = divided(body, app);
+    let queries = [
+        app.about_cursor(Topic::ClassLayers),
+        Some(app.about_window(Topic::ClassLayers, 1)),
+    ];
+    let steps = [&view.at, &view.window];
+    let tables = shown(above, app).into_iter();
+    let places = tables.filter_map(|(at, area)| {
+        let table = Table {
+            app,
+            theme,
+            query: queries[at].clone()?,
+            steps: steps[at],
+        };
+        Some(table.places(area))
+    });
+    places.flatten().collect()
 }
 
 /// The tables' part of the screen, and the curves'.
@@ -110,6 +143,8 @@ pub fn divided(body: Rect, app: &App) -> (Rect, Rect) {
         _ => wanted.min(body.height - LEAST),
     };
     let above = Rect {
+        x: body.x + 1.min(body.width),
+        width: body.width.saturating_sub(1),
         height: table,
         ..body
     };
@@ -163,28 +198,58 @@ impl Sums<'_> {
 }
 
 impl Table<'_> {
-    fn draw(&self, area: Rect, buf: &mut Buffer) {
+    /// What is known, and of which steps it was asked; or why nothing is.
+    fn known(&self) -> Result<(&Range<u64>, Sums<'_>), &str> {
         let header = &self.app.header;
         let (classes, layers) = (header.classes.len(), header.layout.layers.len());
-        let answer = self.app.desk.answer(&self.query);
-        let (asked, binned) = match answer {
-            Some((asked, Answer::Binned(binned))) if binned.groups.len() == classes * layers => {
-                (asked, binned)
+        match self.app.desk.answer(&self.query) {
+            Some((asked, Answer::Binned(of))) if of.groups.len() == classes * layers => {
+                let sums = Sums {
+                    of,
+                    classes,
+                    layers,
+                };
+                Ok((&asked.steps, sums))
             }
-            Some((_, Answer::Unknown(why))) => return sentence(area, why, self.theme, buf),
-            _ => return sentence(area, "reading …", self.theme, buf),
-        };
-        let sums = Sums {
-            of: binned,
-            classes,
-            layers,
-        };
-        let area = titled(area, &title(&asked.steps, binned), self.theme, buf);
-        let listed = self.app.listed_layers();
-        let columns = u16::try_from(listed.len() + 1).unwrap_or(u16::MAX);
-        if columns.saturating_mul(NUMBER).saturating_add(NAME) <= area.width {
-            return self.sheet(&sums, &listed).draw(area, buf);
+            Some((_, Answer::Unknown(why))) => Err(why),
+            _ => Err("reading …"),
         }
+    }
+
+    /// Whether the numbers of so many layers have room.
+    fn fits(listed: &[usize], width: u16) -> bool {
+        let columns = u16::try_from(listed.len() + 1).unwrap_or(u16::MAX);
+        columns.saturating_mul(NUMBER).saturating_add(NAME) <= width
+    }
+
+    /// The places of the classes in view, and which they are.
+    fn places(&self, area: Rect) -> Vec<(Rect, usize)> {
+        let Ok((_, sums)) = self.known() else {
+            return Vec::new();
+        };
+        let area = Rect {
+            y: area.y + 1,
+            height: area.height.saturating_sub(1),
+            ..area
+        };
+        let listed = self.app.listed_layers();
+        if Self::fits(&listed, area.width) {
+            return self.sheet(&sums, &listed).places(area);
+        }
+        let (map, _) = Self::sides(area);
+        let plot = heat_map::plot_area(map, LEFT_AXIS);
+        let first = self.first_shown(plot);
+        let line = |y| Rect {
+            y,
+            height: 1,
+            ..map
+        };
+        let lines = (plot.top()..plot.bottom()).map(line);
+        lines.zip(first..sums.classes).collect()
+    }
+
+    /// The heat map, and the numbers of the selected class.
+    fn sides(area: Rect) -> (Rect, Rect) {
         let numbers = (NAME + 2 * NUMBER + 4).min(area.width / 2);
         let map = Rect {
             width: area.width - numbers - 1,
@@ -195,6 +260,36 @@ impl Table<'_> {
             width: numbers,
             ..area
         };
+        (map, right)
+    }
+
+    /// The first class in view of the heat map.
+    fn first_shown(&self, plot: Rect) -> usize {
+        let classes = self.app.header.classes.len();
+        words::scrolled(self.app.class, plot.height.into(), classes)
+    }
+
+    fn draw(&self, area: Rect, buf: &mut Buffer) {
+        let (asked, sums) = match self.known() {
+            Ok(known) => known,
+            Err(why) => return sentence(area, why, self.theme, buf),
+        };
+        // The title begins where the names do.
+        let over = Rect {
+            x: area.x.saturating_sub(1),
+            ..area
+        };
+        titled(over, &title(asked, sums.of), self.theme, buf);
+        let area = Rect {
+            y: area.y + 1,
+            height: area.height.saturating_sub(1),
+            ..area
+        };
+        let listed = self.app.listed_layers();
+        if Self::fits(&listed, area.width) {
+            return self.sheet(&sums, &listed).draw(area, buf);
+        }
+        let (map, right) = Self::sides(area);
         self.heat_map(&sums, &listed, map, buf);
         self.selected(&sums, &listed).draw(right, buf);
     }
@@ -202,28 +297,15 @@ impl Table<'_> {
     /// The largest magnitude of a cell.
     fn largest(sums: &Sums<'_>, listed: &[usize]) -> f64 {
         let cells = (0..sums.classes).flat_map(|c| listed.iter().map(move |&l| sums.get(c, l)));
-        let finite = cells.filter(|value| value.is_finite());
-        finite.fold(0.0, |max, value| max.max(value.abs()))
-    }
-
-    fn scale(&self, max: f64) -> Scale {
-        match self.app.log_scale {
-            true => Scale::SymLog {
-                linear: max / 100.0,
-            },
-            false => Scale::Linear,
-        }
+        largest(cells)
     }
 
     fn sheet(&self, sums: &Sums<'_>, listed: &[usize]) -> Sheet<'_> {
         let max = Self::largest(sums, listed);
-        let scale = self.scale(max);
+        let scale = signed_scale(self.app, max);
         let cell = |value: f64| {
             let unit = scale.to_signed_unit(max, value).unwrap_or(f64::NAN);
-            (
-                format!(" {}", number(value, self.theme)),
-                self.theme.signed(unit),
-            )
+            (format!(" {}", number(value)), self.theme.signed(unit))
         };
         let names = listed.iter().map(|&l| self.layer_name(l));
         let columns = std::iter::once("all".to_owned()).chain(names);
@@ -239,7 +321,7 @@ impl Table<'_> {
         Sheet {
             theme: self.theme,
             title: "class",
-            groups: &[],
+            groups: Vec::new(),
             columns: columns
                 .map(|name| (words::elided(&name, room, self.theme), NUMBER))
                 .collect(),
@@ -279,7 +361,7 @@ impl Table<'_> {
             style: self.theme.header,
             cells: (values.into_iter())
                 .map(|value| match dim {
-                    true => (number(value, self.theme), self.theme.dim),
+                    true => (number(value), self.theme.dim),
                     false => nats(value, self.theme),
                 })
                 .collect(),
@@ -304,7 +386,7 @@ impl Table<'_> {
         Sheet {
             theme: self.theme,
             title: "layer",
-            groups: &[],
+            groups: Vec::new(),
             columns: vec![
                 (words::elided(name, 8, self.theme), NUMBER),
                 ("sum".to_owned(), NUMBER),
@@ -334,22 +416,24 @@ impl Table<'_> {
         let layers: Vec<&str> = (listed.iter())
             .map(|&layer| self.app.header.layout.layers[layer].name.as_str())
             .collect();
-        let values: Vec<f64> = (0..sums.classes)
+        let plot = heat_map::plot_area(area, LEFT_AXIS);
+        let first = self.first_shown(plot);
+        let shown = first..sums.classes.min(first + usize::from(plot.height));
+        let values: Vec<f64> = (shown.clone())
             .flat_map(|class| listed.iter().map(move |&layer| sums.get(class, layer)))
             .collect();
         let max = Self::largest(sums, listed);
-        let lines = heat_map::plot_area(area, LEFT_AXIS).height;
         let map = HeatMap {
             theme: self.theme,
             values: &values,
             rows: classes.len(),
             columns: layers.len(),
-            scale: self.scale(max),
+            scale: signed_scale(self.app, max),
             max,
             unit: "nats",
-            names: &classes,
+            names: &classes[shown],
             gutter: LEFT_AXIS,
-            first: words::scrolled(self.app.class, lines.into(), classes.len()),
+            first,
             selected: Some(self.app.class),
             cursor: None,
             dense: false,
@@ -364,16 +448,17 @@ fn measured(binned: &Binned) -> u64 {
     binned.groups.first().map_or(0, |group| group.steps)
 }
 
-/// Which steps a table is of.
-fn title(steps: &Range<u64>, binned: &Binned) -> String {
+/// Which steps a table is of, in longer and shorter words.
+fn title(steps: &Range<u64>, binned: &Binned) -> Vec<String> {
     let (all, known) = (steps.end - steps.start, measured(binned));
-    match steps.end.checked_sub(1) {
-        Some(last) if all == 1 => format!("LCA at step {last}, nats"),
-        Some(last) if known < all => {
-            format!("LCA in {known} of the steps {}-{last}, nats", steps.start)
-        }
-        Some(last) => format!("LCA in the steps {}-{last}, nats", steps.start),
-        None => String::new(),
+    let range = words::steps(steps);
+    match all {
+        1 => vec![format!("LCA at {range}, nats"), range],
+        _ if known < all => vec![
+            format!("LCA in {known} of the {range}, nats"),
+            format!("{known} of {range}"),
+        ],
+        _ => vec![format!("LCA in the {range}, nats"), range],
     }
 }
 
@@ -381,7 +466,7 @@ fn title(steps: &Range<u64>, binned: &Binned) -> String {
 mod tests {
     use crate::app::{Action, Screen};
     use crate::tui::view::testing::number as read;
-    use crate::tui::view::testing::{Run, Shape, is_about, plain, row, theme};
+    use crate::tui::view::testing::{Run, Shape, is_about, plain, row, text, theme};
 
     fn run(shape: Shape) -> Run {
         let mut run = Run::new(shape);
@@ -446,6 +531,19 @@ mod tests {
                 .is_some_and(|word| is_about(read(word), of_class)),
             "{screen}"
         );
+    }
+
+    #[test]
+    fn the_loss_at_the_cursor_is_that_of_the_cursors_step() {
+        let mut run = run(Shape::default());
+        run.act(&[Action::Move(-10)]);
+        let screen = run.text(120, 40, &theme());
+        assert!(screen.contains("class 0: loss at step 29 "), "{screen}");
+        run.act(&[Action::Move(-3)]);
+        let screen = text(&run.app, 120, 40, &theme());
+        assert!(!screen.contains("loss at step"), "not known yet: {screen}");
+        let screen = run.text(120, 40, &theme());
+        assert!(screen.contains("class 0: loss at step 26 "), "{screen}");
     }
 
     #[test]

@@ -21,15 +21,16 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::widgets::Widget;
 
-use super::sheet::{NUMBER, Row, Sheet, closing_rows, nats};
-use super::spread::{Running, Spread, View, charts, ends, titled};
+use super::cells::largest;
+use super::sheet::{Row, Sheet, closing_rows, column, nats};
+use super::spread::{Running, Spread, View, charts, ends, named, titled};
 use super::status;
-use super::words::{self, either};
+use super::words::{self, either, more};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Stretch};
-use crate::tui::theme::{ColorLevel, Glyphs, Theme};
+use crate::tui::theme::Theme;
 use crate::tui::widget::heat_map::{self, HeatMap};
-use crate::tui::widget::{Details, LEFT_AXIS, LineChart, Pen, Series, StackedBars};
+use crate::tui::widget::{Details, Entry, LEFT_AXIS, LineChart, Pen, Series, StackedBars};
 
 /// Rows of the smallest chart with its title.
 const LEAST: u16 = 9;
@@ -44,10 +45,7 @@ struct Part {
 
 impl Part {
     fn sum(&self, steps: &Stretch<'_>) -> f64 {
-        self.layers
-            .iter()
-            .map(|&layer| steps.layer_sums(layer).lca)
-            .sum()
+        self.layers.iter().map(|&layer| steps.lca(layer)).sum()
     }
 }
 
@@ -61,23 +59,48 @@ struct Decomposition<'a> {
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let status = Rect { height: 1, ..area };
     status::line(app, theme, area.width).render(status, buf);
-    let view = View::of(app);
-    if view.window.is_empty() || app.timeline.layers() == 0 {
-        return;
+    if let Some(screen) = Decomposition::of(app, theme) {
+        screen.draw(below(area), buf);
     }
-    let body = Rect {
+}
+
+/// The places of the layers in view, and which of the list they are.
+pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
+    let Some(screen) = Decomposition::of(app, theme) else {
+        return Vec::new();
+    };
+    let (left, right) = sides(below(area));
+    let spread = Spread::new(&screen.view.window, left);
+    let looks = screen.looks(&spread);
+    let until = screen.until();
+    screen.sheet(&looks, &spread, &until).places(right)
+}
+
+/// All but the line of the status.
+fn below(area: Rect) -> Rect {
+    Rect {
         y: area.y + 1,
         height: area.height - 1,
         ..area
+    }
+}
+
+/// The charts' side and the table's.
+fn sides(area: Rect) -> (Rect, Rect) {
+    let table = match area.width {
+        0..90 => 36.min(area.width - NARROWEST - 1),
+        _ => 48.min(area.width / 2),
     };
-    let parts = parts(app, &view.window);
-    let screen = Decomposition {
-        app,
-        theme,
-        view,
-        parts,
+    let left = Rect {
+        width: area.width - table - 1,
+        ..area
     };
-    screen.draw(body, buf);
+    let right = Rect {
+        x: left.right() + 1,
+        width: table,
+        ..area
+    };
+    (left, right)
 }
 
 /// The layers with a colour of their own, in the order of the network, and the others.
@@ -107,21 +130,23 @@ fn parts(app: &App, window: &Stretch<'_>) -> Vec<Part> {
     most.into_iter().map(part).chain([others]).collect()
 }
 
-impl Decomposition<'_> {
+impl<'a> Decomposition<'a> {
+    fn of(app: &'a App, theme: &'a Theme) -> Option<Self> {
+        let view = View::of(app);
+        if view.window.is_empty() || app.timeline.layers() == 0 {
+            return None;
+        }
+        let parts = parts(app, &view.window);
+        Some(Self {
+            app,
+            theme,
+            view,
+            parts,
+        })
+    }
+
     fn draw(&self, area: Rect, buf: &mut Buffer) {
-        let table = match area.width {
-            0..90 => 36.min(area.width - NARROWEST - 1),
-            _ => 48.min(area.width / 2),
-        };
-        let left = Rect {
-            width: area.width - table - 1,
-            ..area
-        };
-        let right = Rect {
-            x: left.right() + 1,
-            width: table,
-            ..area
-        };
+        let (left, right) = sides(area);
         let spread = Spread::new(&self.view.window, left);
         let looks = self.looks(&spread);
         for (chart, part) in charts(left, 3, LEAST, self.app.focus) {
@@ -131,7 +156,18 @@ impl Decomposition<'_> {
                 _ => self.heat_map(&spread, part, buf),
             }
         }
-        self.sheet(&looks, &spread, right, buf);
+        let until = self.until();
+        self.sheet(&looks, &spread, &until).draw(right, buf);
+    }
+
+    /// From the first step in view to the cursor.
+    fn until(&self) -> Stretch<'a> {
+        self.app.timeline.stretch(&self.until_asked())
+    }
+
+    fn until_asked(&self) -> std::ops::Range<u64> {
+        let first = self.view.window.steps().start;
+        first..self.view.cursor.map_or(first, |step| step + 1)
     }
 
     /// What each part looks like, in the stacks and in the table.
@@ -166,8 +202,15 @@ impl Decomposition<'_> {
 
     fn stacks(&self, spread: &Spread<'_>, area: Rect, buf: &mut Buffer) {
         let mark = either(self.theme, "━ actual Δloss", "= actual dloss");
-        let title = format!("LCA by layer, {}; {mark}", each(spread));
-        let area = titled(area, &title, self.theme, buf);
+        let short = either(self.theme, "━ Δloss", "= dloss");
+        let each = each(spread);
+        let titles = [
+            format!("LCA by layer, {each}; {mark}"),
+            format!("LCA, {each}; {short}"),
+            format!("{each}; {short}"),
+            each,
+        ];
+        let area = titled(area, &titles, self.theme, buf);
         let values: Vec<f64> = (self.parts.iter())
             .flat_map(|part| spread.values(|column| part.sum(column)))
             .collect();
@@ -179,29 +222,43 @@ impl Decomposition<'_> {
 
     fn curves(&self, looks: &[(char, Style)], area: Rect, buf: &mut Buffer) {
         let first = self.view.window.steps().start;
-        let title = format!("LCA by layer, summed since step {first}");
-        let area = titled(area, &title, self.theme, buf);
+        let titles = [
+            format!("LCA by layer, summed since step {first}"),
+            format!("LCA summed since step {first}"),
+            format!("LCA since step {first}"),
+            format!("since {first}"),
+        ];
+        // The layers' looks stand in the table.
+        let marked = self.theme.needs_marks(self.parts.len());
+        let change = Pen {
+            style: self.theme.train,
+            mark: '=',
+        };
+        let entry = Entry {
+            name: either(self.theme, "Δloss", "dloss"),
+            symbol: if marked { change.mark } else { '─' },
+            style: change.style,
+        };
+        let area = named(area, &titles, &[entry], self.theme, buf);
         let dots = LineChart::plot_columns(area, self.theme.glyphs);
-        let running = Running::new(&self.view.window, dots);
-        let change = running.sums(Stretch::loss_change);
+        let window = &self.view.window;
+        let running = Running::new(window, dots);
+        let all = running.curve(&window.running_change());
         let parts: Vec<_> = (self.parts.iter())
-            .map(|part| running.sums(|entry| part.sum(entry)))
+            .map(|part| running.curve(&window.running_lca(&part.layers)))
             .collect();
-        let letters = self.theme.glyphs == Glyphs::Ascii || self.theme.colors == ColorLevel::None;
         let pen = |part: usize| {
             let pen = self.theme.category(part);
             match looks.get(part) {
-                Some(&(mark, _)) if letters => Pen { mark, ..pen },
+                Some(&(mark, _)) if marked => Pen { mark, ..pen },
                 _ => pen,
             }
         };
+        let domain = Domain::of(ends(parts.iter().chain([&all])).chain([0.0]));
         let all = Series {
-            name: either(self.theme, "Δloss", "dloss"),
-            pen: Pen {
-                style: self.theme.train,
-                mark: '=',
-            },
-            extents: &change,
+            name: "",
+            pen: change,
+            extents: &all,
         };
         let curves = parts.iter().enumerate().map(|(part, extents)| Series {
             name: "",
@@ -209,7 +266,6 @@ impl Decomposition<'_> {
             extents,
         });
         let series: Vec<Series<'_>> = std::iter::once(all).chain(curves).collect();
-        let domain = Domain::of(ends(parts.iter().chain([&change])).chain([0.0]));
         let chart = LineChart {
             theme: self.theme,
             series: &series,
@@ -221,39 +277,45 @@ impl Decomposition<'_> {
         };
         let details = Details {
             zero_line: true,
-            marks: letters,
+            marks: marked,
             ..Details::default()
         };
         chart.with(details).render(area, buf);
     }
 
     fn heat_map(&self, spread: &Spread<'_>, area: Rect, buf: &mut Buffer) {
-        let title = format!("LCA of every layer, {}", each(spread));
-        let area = titled(area, &title, self.theme, buf);
+        let each = each(spread);
+        let titles = [
+            format!("LCA of every layer, {each}"),
+            format!("LCA, {each}"),
+            each,
+        ];
+        let area = titled(area, &titles, self.theme, buf);
         let listed = self.app.listed_layers();
-        let names: Vec<&str> = (listed.iter())
-            .map(|&layer| self.app.header.layout.layers[layer].name.as_str())
-            .collect();
-        let values: Vec<f64> = (listed.iter())
-            .flat_map(|&layer| spread.values(|column| column.layer_sums(layer).lca))
-            .collect();
-        let finite = values.iter().filter(|value| value.is_finite());
-        let max = finite.fold(0.0_f64, |max, value| max.max(value.abs()));
-        let selected = listed.iter().position(|&layer| layer == self.app.layer);
-        let dense = names.len() > usize::from(area.height.saturating_sub(2));
+        let dense = listed.len() > usize::from(area.height.saturating_sub(2));
         let lines = heat_map::plot_area(area, LEFT_AXIS).height;
         let fit = usize::from(lines) * heat_map::rows_per_cell(self.theme, dense);
+        let selected = listed.iter().position(|&layer| layer == self.app.layer);
+        let first = words::scrolled(selected.unwrap_or(0), fit, listed.len());
+        let values: Vec<f64> = (listed.iter())
+            .flat_map(|&layer| spread.values(|column| column.lca(layer)))
+            .collect();
+        let max = largest(values.iter().copied());
+        let shown = &listed[first..];
+        let names: Vec<&str> = (shown.iter())
+            .map(|&layer| self.app.header.layout.layers[layer].name.as_str())
+            .collect();
         let chart = HeatMap {
             theme: self.theme,
-            values: &values,
-            rows: names.len(),
+            values: &values[first * spread.cells()..],
+            rows: listed.len(),
             columns: spread.cells(),
-            scale: self.scale(max),
+            scale: words::signed_scale(self.app, max),
             max,
             unit: "nats",
             names: &names,
             gutter: LEFT_AXIS,
-            first: words::scrolled(selected.unwrap_or(0), fit, names.len()),
+            first,
             selected,
             cursor: self.view.mark().and_then(|step| spread.cell_of(step)),
             dense,
@@ -262,36 +324,28 @@ impl Decomposition<'_> {
         chart.render(area, buf);
     }
 
-    fn scale(&self, max: f64) -> Scale {
-        match self.app.log_scale {
-            true => Scale::SymLog {
-                linear: max / 100.0,
-            },
-            false => Scale::Linear,
-        }
-    }
-
     /// The exact numbers: of the cursor's step, of the sums up to it, of the column that it is in.
-    fn sheet(&self, looks: &[(char, Style)], spread: &Spread<'_>, area: Rect, buf: &mut Buffer) {
-        let first = self.view.window.steps().start;
-        let end = self.view.cursor.map_or(first, |step| step + 1);
-        let until = self.app.timeline.stretch(&(first..end));
-        let mut stretches = vec![&self.view.at, &until];
-        let mut columns = vec![
-            ("cursor".to_owned(), NUMBER),
-            (format!("since {first}"), 11),
-        ];
+    fn sheet<'b>(
+        &'b self,
+        looks: &[(char, Style)],
+        spread: &Spread<'_>,
+        until: &Stretch<'_>,
+    ) -> Sheet<'b> {
+        let asked = self.until_asked();
+        let mut stretches = vec![&self.view.at, until];
+        let since = more(&format!("since {}", asked.start), until, &asked);
+        let mut columns = vec![column(self.view.cursor_title()), column(since)];
         let at = self
             .view
             .cursor
             .and_then(|step| spread.bars.column_of(step));
-        if let Some(column) = at
+        if let Some(bar) = at
             .and_then(|at| spread.bars.get(at))
             .filter(|it| it.len() > 1)
         {
-            let steps = column.steps();
-            stretches.push(column);
-            columns.push((format!("{}-{}", steps.start, steps.end - 1), 12));
+            let steps = bar.steps();
+            stretches.push(bar);
+            columns.push(column(format!("{}-{}", steps.start, steps.end - 1)));
         }
         let listed = self.app.listed_layers();
         let row = |&layer: &usize| {
@@ -302,7 +356,7 @@ impl Decomposition<'_> {
                 name: self.app.header.layout.layers[layer].name.clone(),
                 style: Style::default(),
                 cells: (stretches.iter())
-                    .map(|steps| nats(steps.layer_sums(layer).lca, self.theme))
+                    .map(|steps| nats(steps.lca(layer), self.theme))
                     .collect(),
             }
         };
@@ -322,23 +376,22 @@ impl Decomposition<'_> {
             })
             .collect();
         closing.extend(closing_rows(self.app, self.theme, &stretches));
-        let sheet = Sheet {
+        Sheet {
             theme: self.theme,
             title: "nats",
-            groups: &[],
+            groups: Vec::new(),
             columns,
             rows: listed.iter().map(row).collect(),
             selected: listed.iter().position(|&layer| layer == self.app.layer),
             closing,
-        };
-        sheet.draw(area, buf);
+        }
     }
 }
 
 /// How many steps a column stands for.
 fn each(spread: &Spread<'_>) -> String {
     match spread.widest() {
-        0 | 1 => "step by step".to_owned(),
+        0 | 1 => "a step a column".to_owned(),
         steps => format!("{steps} steps a column"),
     }
 }
@@ -370,7 +423,8 @@ mod tests {
                     let (_, rest) = line.rsplit_once(name).unwrap_or_default();
                     rest.split_whitespace().map(number).collect()
                 };
-                let mut found = screen.lines().map(words);
+                // Below the status, which has the residual of the step too.
+                let mut found = screen.lines().skip(3).map(words);
                 let found = found.find(|words| words.len() > 1 && words[0].is_finite());
                 found.unwrap_or_else(|| panic!("no {name}: {screen}"))
             };

@@ -25,19 +25,22 @@ use ratatui::layout::Rect;
 use ratatui::widgets::Widget;
 
 use super::distribution_numbers as numbers;
-use super::spread::{View, charts, titled};
+use super::spread::{Spread, View, charts, ends, named, titled};
 use super::status;
-use super::words::sentence;
+use super::words::{sentence, steps};
 use crate::analysis::bins::Extent;
 use crate::analysis::octaves::Octaves;
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, GroupSums, Stretch};
 use crate::query::{self, Answer, Part, Query, Snapshot, Topic};
 use crate::tui::theme::Theme;
-use crate::tui::widget::{Bin, Details, Histogram, LineChart, Pen, Series};
+use crate::tui::widget::{Bin, Details, Entry, Histogram, LineChart, Pen, Series};
 
 /// Rows of the smallest chart with its title.
 const LEAST: u16 = 8;
+
+/// Behind them comes the table, in full.
+const CHARTS: usize = 3;
 
 /// What the charts are of: a layer, or all.
 pub fn chosen(app: &App) -> Option<u32> {
@@ -83,6 +86,10 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         height: area.height - 1,
         ..area
     };
+    let focus = app.focus % (CHARTS + 2);
+    if focus == CHARTS + 1 {
+        return numbers::full(&view, app, theme, body, buf);
+    }
     let table = numbers::WIDTH.min(body.width / 2);
     let left = Rect {
         width: body.width - table - 1,
@@ -93,14 +100,14 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         width: table,
         ..body
     };
-    for (chart, part) in charts(left, 3, LEAST, app.focus) {
+    for (chart, part) in charts(left, CHARTS, LEAST, focus) {
         match chart {
             0 => allocations(part, app, theme, buf),
             1 => help(part, &view, app, theme, buf),
             _ => how_often(part, app, theme, buf),
         }
     }
-    numbers::sheet(&view, app, theme).draw(right, buf);
+    numbers::beside(&view, app, theme, right, buf);
 }
 
 /// Who the charts are of.
@@ -111,7 +118,8 @@ fn whose(app: &App) -> String {
     }
 }
 
-/// What is known of the window's allocations.
+/// What is known of the window's allocations, or of those of another one, until its own are known: it says
+/// which steps they are of.
 pub fn histogram(app: &App, layer: Option<u32>) -> Result<&query::Histogram, &str> {
     match app
         .desk
@@ -123,11 +131,12 @@ pub fn histogram(app: &App, layer: Option<u32>) -> Result<&query::Histogram, &st
     }
 }
 
-/// What is known of the parameters' totals.
+/// What is known of the parameters' totals at the cursor, or before it.
 pub fn snapshot(app: &App, layer: Option<u32>) -> Result<&Snapshot, &str> {
     let query = about_totals(app, layer);
+    let until = query.as_ref().map_or(0, |query| query.steps.end);
     match query.and_then(|query| app.desk.answer(&query)) {
-        Some((_, Answer::Snapshot(found))) => Ok(found),
+        Some((_, Answer::Snapshot(found))) if found.steps <= until => Ok(found),
         Some((_, Answer::Unknown(why))) => Err(why),
         _ => Err("reading …"),
     }
@@ -144,28 +153,44 @@ fn allocations(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
     let found = match histogram(app, chosen(app)) {
         Ok(found) => found,
         Err(why) => {
-            let area = titled(area, "allocations of single parameters", theme, buf);
+            let titles = ["allocations of single parameters", "allocations"];
+            let area = titled(area, &titles, theme, buf);
             return sentence(area, why, theme, buf);
         }
     };
-    let steps = format!(
-        "{}-{}",
-        found.steps.start,
-        found.steps.end.saturating_sub(1)
-    );
-    let title = format!("allocations in the steps {steps}, {}", whose(app));
-    let area = titled(area, &title, theme, buf);
+    let (steps, whose) = (steps(&found.steps), whose(app));
+    let titles = [
+        format!("allocations of single parameters, {whose}, {steps}"),
+        format!("allocations, {whose}, {steps}"),
+        format!("allocations, {steps}"),
+        steps,
+    ];
+    // Help stands on the left of 0: the order tells the two apart as well.
+    let pens = [pen(theme.help, '='), pen(theme.hurt, '#')];
+    let marked = theme.needs_marks(pens.len());
+    let symbols = match marked {
+        true => pens.map(|pen| pen.mark),
+        false => ['█'; 2],
+    };
+    let names = [["help <0", "help"], ["hurt >0", "hurt"]].map(|names| names[usize::from(!marked)]);
+    let entries = [0, 1].map(|side| Entry {
+        name: names[side],
+        symbol: symbols[side],
+        style: pens[side].style,
+    });
+    let area = named(area, &titles, &entries, theme, buf);
     let shown = occupied(&found.counts);
     let bins: Vec<Bin> = (shown.clone())
         .map(|bin| Bin {
             count: count(found.counts[bin]),
             pen: match found.edges.get(bin + 1) {
-                Some(&upper) if upper <= 0.0 => pen(theme.help, '='),
-                _ => pen(theme.hurt, '#'),
+                Some(&upper) if upper <= 0.0 => pens[0],
+                _ => pens[1],
             },
         })
         .collect();
-    let labels = labels(&found.edges, &shown);
+    let room = usize::from(Histogram::plot_area(area).width);
+    let labels = labels(&found.edges, &shown, room);
     let edges: Vec<(f64, &str)> = labels
         .iter()
         .map(|(at, text)| (*at, text.as_str()))
@@ -204,22 +229,44 @@ fn occupied(counts: &[u64]) -> Range<usize> {
     margin..n - margin
 }
 
-/// Labels at edges of the bins that are shown: 0, and some powers of ten or so on either side.
-fn labels(edges: &[f64], shown: &Range<usize>) -> Vec<(f64, String)> {
+/// Cells that a label and the blank behind it take: `-1e-10`.
+const LABEL: usize = 8;
+
+/// Labels for the bins that are shown in so many cells: 0, and powers of ten, the same on either side.
+fn labels(edges: &[f64], shown: &Range<usize>, cells: usize) -> Vec<(f64, String)> {
     let inside = edges.get(shown.start..=shown.end).unwrap_or_default();
-    let each = (inside.len() / 6).max(1);
-    let middle = inside.iter().position(|&edge| edge == 0.0).unwrap_or(0);
-    let label = |(at, &edge): (usize, &f64)| {
-        let wanted = edge.is_finite() && at.abs_diff(middle).is_multiple_of(each);
-        let text = if edge == 0.0 {
-            "0".to_owned()
-        } else {
-            format!("{edge:.0e}")
-        };
-        #[expect(clippy::cast_precision_loss, reason = "few edges")]
-        wanted.then_some((at as f64, text))
+    let Some(middle) = inside.iter().position(|&edge| edge == 0.0) else {
+        return Vec::new();
     };
-    inside.iter().enumerate().filter_map(label).collect()
+    // On the right of 0, beginning where the octaves do: places of powers of ten among the edges.
+    let above = &inside[middle..];
+    let place = |power: i32| {
+        let value = 10f64.powi(power);
+        let bin = above
+            .partition_point(|&edge| edge <= value)
+            .checked_sub(1)?;
+        let (from, to) = (*above.get(bin)?, *above.get(bin + 1)?);
+        let octave = (to / from).log2();
+        let known = bin > 0 && octave.is_finite() && octave > 0.0;
+        #[expect(clippy::cast_precision_loss, reason = "few edges")]
+        known.then(|| bin as f64 + (value / from).log2() / octave)
+    };
+    let powers: Vec<(i32, f64)> = (-330..300)
+        .rev()
+        .filter_map(|power| Some((power, place(power)?)))
+        .collect();
+    // As many of them as have room on a side, the largest first.
+    let fit = (cells / 2 / LABEL).max(1);
+    let each = powers.len().div_ceil(fit).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "few edges")]
+    let zero = middle as f64;
+    let mut labels = vec![(zero, "0".to_owned())];
+    for (power, place) in powers.into_iter().step_by(each) {
+        labels.push((zero + place, format!("1e{power}")));
+        labels.push((zero - place, format!("-1e{power}")));
+    }
+    labels.sort_by(|a, b| a.0.total_cmp(&b.0));
+    labels
 }
 
 /// What the chosen layers did.
@@ -231,31 +278,38 @@ fn sums(app: &App, steps: &Stretch<'_>) -> GroupSums {
 }
 
 fn help(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer) {
-    let title = format!(
-        "parameters that help, hurt, do neither, in percent, {}",
-        whose(app)
-    );
-    let area = titled(area, &title, theme, buf);
+    let whose = whose(app);
+    let titles = [
+        format!("parameters in percent, {whose}"),
+        format!("percent, {whose}"),
+        "percent".to_owned(),
+        "%".to_owned(),
+    ];
+    let styles = [
+        ("help", pen(theme.help, '=')),
+        ("hurt", pen(theme.hurt, '#')),
+        ("zero", pen(theme.neutral, '.')),
+    ];
+    let marked = theme.needs_marks(styles.len());
+    let entries = styles.map(|(name, pen)| Entry {
+        name,
+        symbol: if marked { pen.mark } else { '─' },
+        style: pen.style,
+    });
+    let area = named(area, &titles, &entries, theme, buf);
     let dots = LineChart::plot_columns(area, theme.glyphs);
-    let bars = view.window.bars(dots);
-    let all = view.window.steps();
-    let size = |steps: u64| usize::try_from(steps).unwrap_or(usize::MAX);
-    let n = size(all.end - all.start);
     // A column has the share in all of its steps together.
-    let curve = |of: fn(&GroupSums) -> f64| -> Vec<Option<Extent>> {
-        let shares: Vec<f64> = bars.iter().map(|bar| 100.0 * of(&sums(app, bar))).collect();
-        let at = |dot: usize| {
-            let step = crate::analysis::bins::index_at(dot, n, dots)? as u64;
-            let share = shares.get(bars.column_of(all.start + step)?)?;
-            #[expect(clippy::cast_possible_truncation, reason = "a percentage, drawn")]
-            let share = *share as f32;
-            share.is_finite().then_some(Extent {
-                min: share,
-                max: share,
-            })
-        };
-        (0..dots).map(at).collect()
-    };
+    let spread = Spread::over(&view.window, dots);
+    let shares: [fn(&GroupSums) -> f64; 3] =
+        [GroupSums::help_share, GroupSums::hurt_share, |sums| {
+            1.0 - sums.help_share() - sums.hurt_share()
+        }];
+    let own: Vec<GroupSums> = spread.bars.iter().map(|bar| sums(app, bar)).collect();
+    let curves = shares.map(|share| {
+        let mut columns = own.iter();
+        // One for each column, in their order.
+        spread.curve(|_| columns.next().map_or(f64::NAN, |sums| 100.0 * share(sums)))
+    });
     let half = vec![
         Some(Extent {
             min: 50.0,
@@ -263,57 +317,54 @@ fn help(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer)
         });
         dots
     ];
-    let curves = [
-        curve(GroupSums::help_share),
-        curve(GroupSums::hurt_share),
-        curve(|sums| 1.0 - sums.help_share() - sums.hurt_share()),
-    ];
-    let styles = [
-        ("help", pen(theme.help, '=')),
-        ("hurt", pen(theme.hurt, '#')),
-        ("zero", pen(theme.neutral, '.')),
-    ];
     let line = Series {
-        name: "50 %",
+        name: "",
         pen: pen(theme.dim, '-'),
         extents: &half,
     };
-    let named = styles
-        .iter()
-        .zip(&curves)
-        .rev()
-        .map(|((name, pen), extents)| Series {
-            name,
-            pen: *pen,
-            extents,
-        });
-    let series: Vec<Series<'_>> = std::iter::once(line).chain(named).collect();
+    let drawn = styles.iter().zip(&curves).rev();
+    let drawn = drawn.map(|((_, pen), extents)| Series {
+        name: "",
+        pen: *pen,
+        extents,
+    });
+    let series: Vec<Series<'_>> = std::iter::once(line).chain(drawn).collect();
     let chart = LineChart {
         theme,
         series: &series,
         scale: Scale::Linear,
-        domain: Domain::of(super::spread::ends(curves.iter().chain([&half]))),
+        domain: Domain::of(ends(curves.iter().chain([&half]))),
         unit: "%",
-        steps: all,
+        steps: view.window.steps(),
         cursor: view.mark_dot(dots),
     };
-    chart.with(Details::default()).render(area, buf);
+    let details = Details {
+        marks: marked,
+        ..Details::default()
+    };
+    chart.with(details).render(area, buf);
 }
 
 fn how_often(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
     let found = match snapshot(app, chosen(app)) {
         Ok(found) => found,
         Err(why) => {
-            let area = titled(area, "parameters by how often they helped", theme, buf);
+            let titles = [
+                "parameters by how often they helped",
+                "how often they helped",
+            ];
+            let area = titled(area, &titles, theme, buf);
             return sentence(area, why, theme, buf);
         }
     };
-    let title = format!(
-        "parameters by how often they helped in the first {} steps, {}",
-        found.steps,
-        whose(app)
-    );
-    let area = titled(area, &title, theme, buf);
+    let (steps, whose) = (found.steps, whose(app));
+    let titles = [
+        format!("parameters by how often they helped in the first {steps} steps, {whose}"),
+        format!("how often they helped in the first {steps} steps, {whose}"),
+        format!("how often they helped in {steps} steps"),
+        format!("help in {steps} steps"),
+    ];
+    let area = titled(area, &titles, theme, buf);
     let bins: Vec<Bin> = (found.helped.iter())
         .map(|&params| Bin {
             count: count(params),
@@ -379,7 +430,9 @@ mod tests {
             let all = run.lca.iter().flat_map(|step| &step[range.clone()]);
             count(all.clone().filter(|a| **a < 0.0).count() as u64) / count(all.count() as u64)
         };
-        let help = pair(&screen, "help ");
+        // The first is that of the window; the charts' titles have the word too.
+        let table = screen.split_once("window, steps 0-39").unwrap().1;
+        let help = pair(table, "help ");
         assert!((help[0] - 100.0 * share(0..60)).abs() < 0.06, "{screen}");
         assert!(
             (help[1] - 100.0 * share(layer.clone())).abs() < 0.06,
@@ -424,6 +477,63 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_another_window_or_cursor_do_not_stand_beside_the_new_one() {
+        let mut run = run();
+        run.act(&[Action::Move(-5)]);
+        let known = run.text(140, 50, &theme());
+        let first = |screen: &str, name: &str| {
+            let line = screen.lines().find(|line| line.contains(name));
+            let words = line.and_then(|line| line.split(name).nth(1));
+            let word = words.and_then(|words| words.split_whitespace().next());
+            word.unwrap_or_default().to_owned()
+        };
+        for name in ["kurtosis, about", "helped, mean"] {
+            assert_ne!(first(&known, name), "-", "{known}");
+        }
+        // Nobody has answered yet.
+        run.act(&[Action::ZoomIn, Action::Home]);
+        let screen = crate::tui::view::testing::text(&run.app, 140, 50, &theme());
+        for name in ["kurtosis, about", "tail, helping", "helped, mean"] {
+            assert_eq!(first(&screen, name), "-", "{name}: {screen}");
+        }
+        assert_ne!(first(&screen, "help of movers"), "-", "the stream has it");
+    }
+
+    /// While a run goes on under the screen, all numbers of the window are of the same steps, which are named.
+    #[test]
+    fn numbers_that_lag_behind_a_live_run_name_their_steps() {
+        let run = run();
+        let mut live = App::new(run.app.header.clone(), crate::feed::Origin::Live);
+        live.act(Action::Screen(Screen::Distribution));
+        live.event(crate::feed::FeedEvent::Steps(
+            run.reader.steps(0..20).unwrap(),
+        ));
+        let histogram = query::Histogram {
+            steps: 0..20,
+            edges: live.header.histogram_edges.clone(),
+            counts: vec![1; live.header.histogram_bins()],
+            ..query::Histogram::default()
+        };
+        let about = live.about_window(Topic::Histogram { layer: None }, 1);
+        live.desk.take(about, Answer::Histogram(histogram));
+        let text = |live: &App| crate::tui::view::testing::text(live, 140, 50, &theme());
+        let before = text(&live);
+        assert!(before.contains("window, steps 0-19"), "{before}");
+        live.event(crate::feed::FeedEvent::Steps(
+            run.reader.steps(20..30).unwrap(),
+        ));
+        let screen = text(&live);
+        assert!(screen.contains("in steps 0-19"), "{screen}");
+        let sums = live.timeline.stretch(&(0..20)).total_sums();
+        let (_, table) = screen.split_once("in steps 0-19").unwrap();
+        let help = pair(table, "help ");
+        assert!(
+            (help[0] - 100.0 * sums.help_share()).abs() < 0.06,
+            "{screen}"
+        );
+    }
+
+    #[test]
     fn counts_go_on_where_they_were() {
         let mut run = run();
         for _ in 0..3 {
@@ -442,10 +552,92 @@ mod tests {
     }
 
     #[test]
+    fn labels_are_powers_of_ten_that_do_not_collide() {
+        let edges = crate::lca::histogram_edges();
+        let all = 0..edges.len() - 1;
+        for cells in [10, 20, 31, 60, 180] {
+            let labels = labels(&edges, &all, cells);
+            assert!(labels.iter().any(|(_, text)| text == "0"), "{labels:?}");
+            assert_eq!(labels.len() % 2, 1, "as many on either side");
+            let theme = plain();
+            let bins = vec![
+                Bin {
+                    count: 1.0,
+                    pen: pen(theme.help, '=')
+                };
+                all.len()
+            ];
+            let named: Vec<(f64, &str)> =
+                labels.iter().map(|(at, it)| (*at, it.as_str())).collect();
+            let width = u16::try_from(cells + 9).unwrap();
+            let area = Rect::new(0, 0, width, 5);
+            let mut buf = Buffer::empty(area);
+            let chart = Histogram {
+                theme: &theme,
+                bins: &bins,
+                log: false,
+                unit: "",
+                edges: &named,
+                name: "nats",
+                reference: None,
+                highlight: None,
+            };
+            chart.render(area, &mut buf);
+            let axis: String = (0..width).map(|x| buf[(x, 4)].symbol()).collect();
+            // Whole labels, none of which touches another one.
+            let mut names: Vec<&str> = named.iter().map(|(_, it)| *it).collect();
+            names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+            let rest = names
+                .iter()
+                .fold(axis.clone(), |rest, name| rest.replace(name, "#"));
+            let cut = rest.contains("##") || rest.contains(|it: char| it.is_ascii_digit());
+            assert!(!cut, "{axis}");
+            assert!(axis.contains("|0"), "{axis}");
+        }
+    }
+
+    #[test]
+    fn no_number_is_out_of_reach_on_the_smallest_screen() {
+        let mut run = run();
+        for theme in [plain(), theme()] {
+            let screen = run.text(60, 16, &theme);
+            for number in [
+                "Gini helping",
+                "top 1% has",
+                "90% of it from",
+                "numbers more",
+            ] {
+                assert!(screen.contains(number), "{number}: {screen}");
+            }
+            // Told apart without colours.
+            assert!(
+                screen.contains("help") && screen.contains("hurt"),
+                "{screen}"
+            );
+            run.act(&[Action::Focus; 4]);
+            let screen = run.text(60, 16, &theme);
+            for number in [
+                "kurtosis, about",
+                "tail index",
+                "helped, mean",
+                "zero",
+                "top 1% of hurt",
+            ] {
+                assert!(screen.contains(number), "{number}: {screen}");
+            }
+            run.act(&[Action::Focus]);
+        }
+        let screen = run.text(80, 24, &plain());
+        assert!(screen.contains("= help <0  # hurt >0"), "{screen}");
+        assert!(screen.contains("= help  # hurt  . zero"), "{screen}");
+    }
+
+    #[test]
     fn it_fits_and_every_chart_can_have_all_the_room() {
         let mut run = run();
         for (width, height) in [(60, 16), (80, 24), (120, 40), (200, 60)] {
             for actions in [
+                Action::Focus,
                 Action::Focus,
                 Action::Focus,
                 Action::Focus,

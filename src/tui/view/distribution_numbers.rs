@@ -1,15 +1,19 @@
 //! The statistics beside the charts of the [distribution](super::distribution), of all layers and of the
 //! selected one. What each is, `analysis` says: `help`, `octaves`, `concentration`, `tails`.
 
+use std::ops::Range;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::distribution::{histogram, octaves, selected, snapshot};
 use super::sheet::{Cell, Row, Sheet};
 use super::spread::View;
 use super::words::{self, percent};
-use crate::analysis::octaves::Sign;
-use crate::app::{App, GroupSums};
-use crate::query::Snapshot;
+use crate::analysis::octaves::{Octaves, Sign};
+use crate::app::{App, GroupSums, Stretch};
+use crate::query::{Answer, Snapshot, Topic};
 use crate::tui::theme::Theme;
 
 /// Cells of a column.
@@ -17,69 +21,194 @@ const COLUMN: u16 = 11;
 /// Cells of the table.
 pub const WIDTH: u16 = 18 + 2 * COLUMN;
 
-pub fn sheet<'a>(view: &View<'_>, app: &App, theme: &'a Theme) -> Sheet<'a> {
-    let layer = app.header.layout.layers.get(app.layer);
-    let name = layer.map_or("", |layer| layer.name.as_str());
-    let mut rows = vec![part("in the window", theme)];
-    let window = [view.window.total_sums(), view.window.layer_sums(app.layer)];
-    let at = [view.at.total_sums(), view.at.layer_sums(app.layer)];
-    let zero = |sums: &GroupSums| 1.0 - sums.help_share() - sums.hurt_share();
-    rows.push(row("help", window.map(|sums| share(sums.help_share()))));
-    rows.push(row("zero", window.map(|sums| share(zero(&sums)))));
-    rows.push(row("hurt", window.map(|sums| share(sums.hurt_share()))));
-    rows.push(row(
-        "help of movers",
-        window.map(|sums| share(of_movers(&sums))),
-    ));
-    let octaves =
-        [None, Some(selected(app))].map(|layer| histogram(app, layer).ok().and_then(octaves));
-    let of_octaves = |of: &dyn Fn(&crate::analysis::octaves::Octaves) -> Option<f64>| {
+/// Numbers of one kind. Rows of a higher rank go first where there is little room.
+struct Block {
+    /// What they are of, in words and in few.
+    titles: [String; 2],
+    rows: Vec<(u8, Row)>,
+}
+
+fn blocks(view: &View<'_>, app: &App) -> [Block; 3] {
+    let both = [None, Some(selected(app))];
+    let (window_titles, window) = window(view, app);
+    let steps = window.steps();
+    let window = [window.total_sums(), window.layer_sums(app.layer)];
+    let octaves = both.map(|layer| {
+        let found = histogram(app, layer).ok()?;
+        // A coarse window reaches beyond what was asked for.
+        let own = found.steps == steps || found.steps == visible(app);
+        octaves(found).filter(|_| own)
+    });
+    let of_octaves = |of: &dyn Fn(&Octaves) -> Option<f64>| {
         [0, 1].map(|side| figure(octaves[side].as_ref().and_then(of)))
     };
-    rows.push(row(
-        "kurtosis, about",
-        of_octaves(&|it| it.excess_kurtosis()),
-    ));
     let tail = |sign: Sign| of_octaves(&move |it| it.tail_index(sign));
-    rows.push(row("tail, helping", tail(Sign::Helping)));
-    rows.push(row("tail, hurting", tail(Sign::Hurting)));
-
-    rows.push(part("at the cursor", theme));
-    rows.push(row("help", at.map(|sums| share(sums.help_share()))));
-    rows.push(row("zero", at.map(|sums| share(zero(&sums)))));
-    rows.push(row("hurt", at.map(|sums| share(sums.hurt_share()))));
-
-    let found = [None, Some(selected(app))].map(|layer| snapshot(app, layer).ok());
-    let title = match found[0] {
-        Some(found) => format!("totals after {} steps", found.steps),
-        None => "totals of parameters".to_owned(),
-    };
-    rows.push(part(&title, theme));
+    let [help, zero, hurt] = shares(window);
+    let of_window = vec![
+        (0, help),
+        (2, zero),
+        (1, hurt),
+        (
+            4,
+            row("help of movers", window.map(|sums| share(of_movers(&sums)))),
+        ),
+        (
+            3,
+            row("kurtosis, about", of_octaves(&|it| it.excess_kurtosis())),
+        ),
+        (4, row("tail, helping", tail(Sign::Helping))),
+        (4, row("tail, hurting", tail(Sign::Hurting))),
+    ];
+    let [help, zero, hurt] = shares([view.at.total_sums(), view.at.layer_sums(app.layer)]);
+    let of_cursor = vec![(3, help), (5, zero), (5, hurt)];
+    let found = both.map(|layer| snapshot(app, layer).ok());
     let of = |cell: fn(&Snapshot) -> Cell| found.map(|it| it.map_or_else(none, cell));
-    rows.push(row(
-        "parameters",
-        of(|it| (it.params.to_string(), Style::default())),
-    ));
-    rows.push(row("helped, mean", of(|it| share(it.mean_helped))));
-    rows.push(row("Gini helping", of(|it| gini(it.helping.gini))));
-    rows.push(row("top 1% has", of(|it| share(it.helping.top))));
-    rows.push(row("90% of it from", of(|it| share(it.helping.ninety))));
-    rows.push(row("Gini hurting", of(|it| gini(it.hurting.gini))));
-    rows.push(row("top 1% of hurt", of(|it| share(it.hurting.top))));
-    rows.push(row("kurtosis", of(|it| figure(Some(it.kurtosis)))));
-    rows.push(row("tail index", of(|it| figure(it.tail_index))));
+    let of_totals = vec![
+        (
+            5,
+            row(
+                "parameters",
+                of(|it| (it.params.to_string(), Style::default())),
+            ),
+        ),
+        (3, row("helped, mean", of(|it| share(it.mean_helped)))),
+        (0, row("Gini helping", of(|it| gini(it.helping.gini)))),
+        (0, row("top 1% has", of(|it| share(it.helping.top)))),
+        (1, row("90% of it from", of(|it| share(it.helping.ninety)))),
+        (1, row("Gini hurting", of(|it| gini(it.hurting.gini)))),
+        (2, row("top 1% of hurt", of(|it| share(it.hurting.top)))),
+        (4, row("kurtosis", of(|it| figure(Some(it.kurtosis))))),
+        (4, row("tail index", of(|it| figure(it.tail_index)))),
+    ];
+    let at = match view.at.len() {
+        0 => "no step yet".to_owned(),
+        _ => words::steps(&view.at.steps()),
+    };
+    let after = match found[0] {
+        Some(found) => [
+            format!("totals after {} steps", found.steps),
+            format!("after {}", found.steps),
+        ],
+        None => ["totals of parameters", "totals"].map(str::to_owned),
+    };
+    let block = |titles, rows| Block { titles, rows };
+    let at_cursor = view.cursor_title();
+    [
+        block(window_titles, of_window),
+        block([format!("{at_cursor}, {at}"), at_cursor], of_cursor),
+        block(after, of_totals),
+    ]
+}
+
+fn shares(both: [GroupSums; 2]) -> [Row; 3] {
+    let zero = |sums: &GroupSums| 1.0 - sums.help_share() - sums.hurt_share();
+    [
+        row("help", both.map(|sums| share(sums.help_share()))),
+        row("zero", both.map(|sums| share(zero(&sums)))),
+        row("hurt", both.map(|sums| share(sums.hurt_share()))),
+    ]
+}
+
+/// The table beside the charts: of all numbers those that have room, the most telling ones, and a word
+/// about the others.
+pub fn beside(view: &View<'_>, app: &App, theme: &Theme, area: Rect, buf: &mut Buffer) {
+    let blocks = blocks(view, app);
+    let room = usize::from(area.height).saturating_sub(1);
+    let chosen = |least: u8| {
+        let mut rows = Vec::new();
+        let mut left_out = 0;
+        for Block { titles, rows: own } in &blocks {
+            let kept = own.iter().filter(|(rank, _)| *rank <= least);
+            let kept: Vec<Row> = kept.map(|(_, row)| row.clone()).collect();
+            left_out += own.len() - kept.len();
+            if !kept.is_empty() {
+                let width = usize::from(area.width);
+                rows.push(part(&words::worded(titles, width, theme), theme));
+                rows.extend(kept);
+            }
+        }
+        (rows, left_out)
+    };
+    let fits = |least: &u8| {
+        let (rows, left_out) = chosen(*least);
+        rows.len() + usize::from(left_out > 0) <= room
+    };
+    let (rows, left_out) = chosen((0..=5).rev().find(fits).unwrap_or(0));
+    let mut sheet = sheet("", rows, app, theme);
+    if left_out > 0 {
+        let text = format!("f: {left_out} numbers more");
+        sheet.closing.push(part(&text, theme));
+    }
+    sheet.draw(area, buf);
+}
+
+/// All numbers, in two columns where that takes it.
+pub fn full(view: &View<'_>, app: &App, theme: &Theme, area: Rect, buf: &mut Buffer) {
+    let half = area.width / 2;
+    let left = Rect {
+        x: area.x + 1,
+        width: half.saturating_sub(2).min(WIDTH),
+        ..area
+    };
+    let right = Rect {
+        x: (area.x + half).min(left.right() + 3),
+        width: half.min(WIDTH),
+        ..area
+    };
+    let [window, cursor, totals] = blocks(view, app);
+    let title = |block: &Block| block.titles[1].clone();
+    let rows = |block: Block| block.rows.into_iter().map(|(_, row)| row);
+    let (first, then, last) = (title(&window), part(&title(&cursor), theme), title(&totals));
+    let one: Vec<Row> = rows(window).chain([then]).chain(rows(cursor)).collect();
+    sheet(&first, one, app, theme).draw(left, buf);
+    sheet(&last, rows(totals).collect(), app, theme).draw(right, buf);
+}
+
+/// Columns of all layers and of the selected one, the one that the charts are of first.
+fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> Sheet<'a> {
+    let layer = app.header.layout.layers.get(app.layer);
+    let name = layer.map_or("", |layer| layer.name.as_str());
     let room = usize::from(COLUMN) - 1;
+    let mut columns = vec![
+        ("all layers".to_owned(), COLUMN),
+        (words::elided(name, room, theme), COLUMN),
+    ];
+    let mut rows = rows;
+    if !app.pooled {
+        columns.reverse();
+        for row in &mut rows {
+            row.cells.reverse();
+        }
+    }
     Sheet {
         theme,
-        title: "",
-        groups: &[],
-        columns: vec![
-            ("all layers".to_owned(), COLUMN),
-            (words::elided(name, room, theme), COLUMN),
-        ],
+        title,
+        groups: Vec::new(),
+        columns,
         rows,
         selected: None,
         closing: Vec::new(),
+    }
+}
+
+fn visible(app: &App) -> Range<u64> {
+    app.window.visible(app.timeline.end())
+}
+
+/// The steps of the first numbers: those in the window. While the window goes on with the run these are
+/// those that its allocations are known of, so that all are of the same steps.
+fn window<'a>(view: &View<'a>, app: &'a App) -> ([String; 2], Stretch<'a>) {
+    let query = app.about_window(Topic::Histogram { layer: None }, 1);
+    match app.known(&query) {
+        Some((steps, Answer::Histogram(_))) if *steps != query.steps => {
+            let name = words::steps(steps);
+            ([format!("in {name}"), name], app.timeline.stretch(steps))
+        }
+        _ => {
+            let name = view.window_title("window");
+            let steps = words::steps(&view.window.steps());
+            ([format!("{name}, {steps}"), name], view.window.clone())
+        }
     }
 }
 

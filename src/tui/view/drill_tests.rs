@@ -31,6 +31,7 @@ fn app() -> App {
     layout.push_layer("seq", "own", 2, &[weight(&[2, 5, 7])]);
     layout.push_layer("deep", "own", 2, &[weight(&[2, 2, 3, 2, 2])]);
     layout.push_layer("none", "own", 0, &[weight(&[0, 3])]);
+    layout.push_layer("block", "own", 2, &vec![weight(&[2, 3]); 9]);
     let traced = vec![0, 2400];
     let header = RunHeader {
         planned_steps: STEPS,
@@ -69,7 +70,7 @@ fn summary(step: u64) -> StepSummary {
         residual: 0.0,
         worst_residual: 0.0,
         above_tolerance: 0,
-        layers: vec![LayerSummary::default(); 7],
+        layers: vec![LayerSummary::default(); 8],
     }
 }
 
@@ -200,6 +201,117 @@ fn a_layer_shows_tensors_units_and_how_it_closes() {
     assert!(screen.contains("no units"), "{screen}");
 }
 
+/// A layer of more tensors than there are rows for.
+fn many_tensors() -> App {
+    let mut layout = ParamLayout::default();
+    let scale = [
+        TensorKind::Weight,
+        TensorKind::Bias,
+        TensorKind::Scale,
+        TensorKind::Shift,
+    ];
+    let tensors: Vec<(TensorKind, Vec<usize>)> =
+        (0..10).map(|place| (scale[place % 4], vec![2])).collect();
+    layout.push_layer("many", "own", 2, &tensors);
+    let header = RunHeader {
+        planned_steps: STEPS,
+        layout,
+        ..RunHeader::default()
+    };
+    let mut app = App::new(Arc::new(header), Origin::Replay);
+    let step = |step| StepSummary {
+        layers: vec![LayerSummary::default()],
+        ..summary(step)
+    };
+    app.event(FeedEvent::Steps((0..STEPS).map(step).collect()));
+    app
+}
+
+#[test]
+fn tensors_without_a_row_are_added_up_and_the_filter_finds_them() {
+    let mut app = many_tensors();
+    app.act(Action::Enter);
+    let screen = text(&mut app, (120, 40), &braille(), (-1e-3, true));
+    let line = |screen: &str, start: &str| {
+        let line = screen.lines().find(|line| line.trim().starts_with(start));
+        line.unwrap_or_default().to_owned()
+    };
+    assert_eq!(screen.matches("many.").count(), 5, "{screen}");
+    let others = line(&screen, "5 others");
+    // The answer has 1, 2, … 7 and again 1, 2, 3 thousandths: the last five are 6, 7, 1, 2, 3.
+    assert!(others.contains("-0.0190"), "{screen}");
+    assert!(others.contains("55.9%"), "{screen}");
+    let all = app.listed_tensors(0).len();
+    command(&mut app, "filter bias");
+    let screen = text(&mut app, (120, 40), &braille(), (-1e-3, true));
+    assert!(!screen.contains("many.weight"), "{screen}");
+    let listed = app.listed_tensors(0).len();
+    assert!(listed < all && listed > 0);
+    command(&mut app, "filter many");
+    assert_eq!(app.listed_tensors(0).len(), all);
+}
+
+/// Beside a new cursor there are no numbers of the old one.
+#[test]
+fn a_number_at_the_cursor_is_of_the_cursors_step() {
+    for line in ["layer conv", "layer fc"] {
+        let mut app = app();
+        command(&mut app, line);
+        let known = text(&mut app, (120, 40), &braille(), (-1e-3, true));
+        app.act(Action::Move(-3));
+        let area = Rect::new(0, 0, 120, 40);
+        let mut buf = Buffer::empty(area);
+        draw(area, &mut buf, &app, &braille(), &KeyMap::default());
+        let row = |y| (0..120).map(|x| buf[(x, y)].symbol()).collect::<String>();
+        let rows: Vec<String> = (0..40).map(row).collect();
+        let weight = rows.iter().find(|row| row.contains(".weight")).unwrap();
+        let numbers: Vec<&str> = weight.split_whitespace().rev().take(4).collect();
+        assert_eq!(numbers[3], "-", "{weight}");
+        assert_ne!(numbers[2], "-", "the window is the same: {weight}");
+        let unit = rows.iter().find(|row| row.contains("  window -")).unwrap();
+        assert!(unit.contains("  cursor -  "), "{unit}");
+        assert!(!known.contains("  cursor -  "), "{known}");
+        let again = text(&mut app, (120, 40), &braille(), (-1e-3, true));
+        assert!(!again.contains("  cursor -  "), "{again}");
+    }
+}
+
+#[test]
+fn tensors_that_have_no_row_are_in_a_sum_and_the_cursor_has_its_step() {
+    let mut app = app();
+    command(&mut app, "layer block");
+    app.act(Action::Move(-12));
+    for size in [(60, 16), (80, 24), (200, 60)] {
+        let screen = text(&mut app, size, &braille(), (-1e-3, true));
+        let others = screen.lines().find(|line| line.contains(" others"));
+        let others = others.unwrap_or_else(|| panic!("{screen}"));
+        let count: usize = others.split_whitespace().next().unwrap().parse().unwrap();
+        let rows = screen
+            .lines()
+            .filter(|line| line.starts_with(" block.weight"));
+        assert_eq!(rows.count() + count, 9, "{screen}");
+        assert!(screen.contains("at 27"), "{screen}");
+        app.act(Action::Enter);
+        let unit = text(&mut app, size, &braille(), (-1e-3, true));
+        assert!(size.0 < 80 || unit.contains("  at 27 "), "{unit}");
+        app.act(Action::Back);
+    }
+}
+
+#[test]
+fn names_in_the_list_of_a_unit_are_whole_and_a_column_says_of_how_many_steps_it_is() {
+    let mut app = app();
+    command(&mut app, "layer conv");
+    app.act(Action::Enter);
+    for size in [(60, 16), (80, 24), (120, 40)] {
+        let screen = text(&mut app, size, &braille(), (-2e-3, true));
+        let row = screen.lines().nth(4).unwrap();
+        let whole = ["weight [0, 0, 0, 0] ", "weight [0,0,0,0] ", "w [0,0,0,0] "];
+        assert!(whole.iter().any(|name| row.contains(name)), "{screen}");
+        assert!(size.0 < 80 || screen.contains(" 1 st."), "{screen}");
+    }
+}
+
 #[test]
 fn a_unit_shows_its_list_its_pictures_and_its_bias() {
     let mut app = app();
@@ -234,6 +346,7 @@ fn a_parameter_shows_its_curves_or_what_to_record() {
         "value at the start of step 39: -2.000000e-3",
         "full gradient at the start of step 39",
         "LCA in step 39: -2.000000e-3 nats",
+        "residual of the step 0",
     ] {
         assert!(screen.contains(needle), "{needle}\n{screen}");
     }
@@ -269,7 +382,7 @@ proptest! {
     fn nothing_panics_and_ascii_stays_ascii(
         width in 60u16..260,
         height in 16u16..90,
-        layer in 0usize..7,
+        layer in 0usize..8,
         deeper in 0u8..3,
         full in any::<bool>(),
         ascii in any::<bool>(),

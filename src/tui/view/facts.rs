@@ -7,102 +7,110 @@ use crate::query::RunFacts;
 /// Steps over which "now" is averaged.
 const NOW: u64 = 50;
 
-/// What the run is, in one line.
-pub fn head(app: &App) -> String {
+/// What the run is, in parts and their ranks where there is little room.
+pub fn head(app: &App) -> Vec<(u8, String)> {
     let header = &app.header;
     let layout = &header.layout;
-    format!(
-        "{} on {}, {} parameters in {} layers, seed {}, {}, begun {}",
-        header.network,
-        header.dataset,
-        layout.params(),
-        layout.layers.len(),
-        header.seed,
-        header.producer,
-        header.created
-    )
+    vec![
+        (0, format!("{} on {}", header.network, header.dataset)),
+        (
+            1,
+            format!(
+                "{} parameters in {} layers",
+                layout.params(),
+                layout.layers.len()
+            ),
+        ),
+        (2, format!("seed {}", header.seed)),
+        (4, header.producer.clone()),
+        (3, format!("begun {}", header.created)),
+    ]
 }
 
-/// Names and values, in the order of the screen.
-pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<(&'static str, String)> {
-    let moving = matches!(app.phase(), Phase::Live | Phase::Following | Phase::Pausing);
-    let (now, average) = (rate(app, NOW), rate(app, u64::MAX));
-    let mut pairs = vec![("device", app.header.device.clone())];
+/// A name, and what is said of it: what there is no room for goes from the end.
+pub type Fact = (&'static str, Vec<String>);
+
+/// In the order of the screen.
+pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<Fact> {
+    let (now, average) = (now(app), rate(app, u64::MAX));
+    let device = app.header.device.split(", ").map(str::to_owned);
+    let mut pairs = vec![("device", device.collect())];
     if let Some(average) = &average {
-        let speed = match now.as_ref().filter(|_| moving) {
-            Some(now) => format!("{:.1} steps/s, {:.1} on average", now.steps, average.steps),
-            None => format!("{:.1} steps/s on average", average.steps),
-        };
-        pairs.push(("speed", speed));
+        pairs.push(match &now {
+            Some(now) => (
+                "speed",
+                vec![
+                    format!("{:.1} steps/s", now.steps),
+                    format!("{:.1} on average", average.steps),
+                ],
+            ),
+            // Not that of a replay.
+            None => ("trained", vec![format!("at {:.1} steps/s", average.steps)]),
+        });
     }
-    pairs.extend(gradients(app, now.filter(|_| moving).or(average.clone())));
+    pairs.extend(gradients(app, now.as_ref().or(average.as_ref())));
     if let Some(known) = known {
         pairs.push(("file", file(known)));
     }
     if let Some(stats) = app.recorder.filter(|_| app.is_training()) {
         let waited = stats.waited.as_secs_f64();
         // Records, and how long the training waited for the disk.
-        let lag = format!(
-            "{} of {} wait, {waited:.1} s waited",
-            stats.queued, stats.room
-        );
+        let lag = vec![
+            format!("{} of {} wait", stats.queued, stats.room),
+            format!("{waited:.1} s waited"),
+        ];
         pairs.push(("recorder", lag));
     }
     if let Some(known) = known {
         pairs.extend(checkpoint(app, known));
     }
     let left = app.header.planned_steps.saturating_sub(app.timeline.end());
-    if let Some(now) = rate(app, NOW).filter(|now| moving && now.steps > 0.0 && left > 0) {
+    if let Some(now) = now.filter(|now| now.steps > 0.0 && left > 0) {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let seconds = left as f64 / now.steps;
-        pairs.push(("ends in", format!("{}, {left} steps", duration(seconds))));
+        pairs.push(("ends in", vec![duration(seconds), format!("{left} steps")]));
     }
     pairs
 }
 
-fn gradients(app: &App, rate: Option<Rate>) -> Option<(&'static str, String)> {
+fn gradients(app: &App, rate: Option<&Rate>) -> Option<Fact> {
     let steps = app.timeline.end();
     let all = app.timeline.whole();
     #[expect(clippy::cast_precision_loss, reason = "a mean of counts")]
     let each = all.gradient_evals() as f64 / steps as f64;
-    let rate = rate.map_or(String::new(), |rate| {
-        format!(", {:.1} a second", rate.gradients)
-    });
-    (steps > 0).then(|| ("gradients", format!("{each:.2} a step{rate}")))
+    let mut said = vec![format!("{each:.2} a step")];
+    said.extend(rate.map(|rate| format!("{:.1} a second", rate.gradients)));
+    (steps > 0).then_some(("gradients", said))
 }
 
-fn file(known: &RunFacts) -> String {
+fn file(known: &RunFacts) -> Vec<String> {
     let size = bytes(known.bytes);
-    match known.committed {
-        0 => size,
-        steps => format!("{size}, {} a step", bytes(known.bytes / steps)),
+    match known.bytes.checked_div(known.committed) {
+        None => vec![size],
+        Some(each) => vec![size, format!("{} a step", bytes(each))],
     }
 }
 
-fn checkpoint(app: &App, known: &RunFacts) -> Option<(&'static str, String)> {
+fn checkpoint(app: &App, known: &RunFacts) -> Option<Fact> {
     let (step, then) = known.checkpoint?;
     let age = app.timeline.last().map(|last| last.seconds - then);
     let age = age.filter(|age| age.is_finite() && *age >= 0.0);
-    let age = age.map_or(String::new(), |age| format!(", {} old", duration(age)));
-    Some(("checkpoint", format!("step {step}{age}")))
+    let mut said = vec![format!("step {step}")];
+    said.extend(age.map(|age| format!("{} old", duration(age))));
+    Some(("checkpoint", said))
 }
 
 /// What a GPU does, as far as it tells.
-pub fn gpu_use(gpu: &GpuUse) -> String {
-    let mut text = gpu.name.clone();
-    let mut say = |part: Option<String>| {
-        if let Some(part) = part {
-            text.push_str(", ");
-            text.push_str(&part);
-        }
-    };
-    say(gpu.busy.map(|busy| format!("{:.0}% busy", busy * 100.0)));
-    say(gpu
-        .memory
-        .map(|(used, all)| format!("{} of {}", bytes(used), bytes(all))));
-    say(gpu.celsius.map(|celsius| format!("{celsius} C")));
-    say(gpu.watts.map(|watts| format!("{watts:.0} W")));
-    text
+pub fn gpu_use(gpu: &GpuUse) -> Vec<String> {
+    let memory = |(used, all)| format!("{} of {}", bytes(used), bytes(all));
+    let parts = [
+        Some(gpu.name.clone()),
+        gpu.busy.map(|busy| format!("{:.0}% busy", busy * 100.0)),
+        gpu.memory.map(memory),
+        gpu.celsius.map(|celsius| format!("{celsius} C")),
+        gpu.watts.map(|watts| format!("{watts:.0} W")),
+    ];
+    parts.into_iter().flatten().collect()
 }
 
 /// What is done in a second.
@@ -110,6 +118,17 @@ pub fn gpu_use(gpu: &GpuUse) -> String {
 struct Rate {
     steps: f64,
     gradients: f64,
+}
+
+/// The training's speed over its last steps, while it takes any.
+fn now(app: &App) -> Option<Rate> {
+    let moving = matches!(app.phase(), Phase::Live | Phase::Following | Phase::Pausing);
+    rate(app, NOW).filter(|_| moving)
+}
+
+/// The same in steps a second.
+pub fn steps_per_second(app: &App) -> Option<f64> {
+    now(app).map(|now| now.steps)
 }
 
 /// Over the last so many steps, or all of them.
@@ -123,7 +142,11 @@ fn rate(app: &App, over: u64) -> Option<Rate> {
         None => (0, 0.0),
     };
     let seconds = newest.seconds - since;
-    let gradients = app.timeline.stretch(&(start..end)).gradient_evals();
+    let steps = match start {
+        0 => app.timeline.whole(),
+        _ => app.timeline.stretch(&(start..end)),
+    };
+    let gradients = steps.gradient_evals();
     #[expect(clippy::cast_precision_loss, reason = "counts")]
     let rate = Rate {
         steps: (end - start) as f64 / seconds,

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  step 412  loss 0.53121  …
-//!               at the cursor            in the window            opposite            so far
-//!  layer      train  held-out      train  held-out    differ   o/t   o/h      train …
+//!                      cursor                     window      steps that help         all
+//!  layer      train  held-out      train  held-out    differ  only tr  only ho   train …
 //!  fc1      -1.2e-3   -1.0e-3     -0.812    -0.731    +0.081     4     7
 //!  ! fc2    -3.1e-4   +2.2e-5     -0.211    +0.013    +0.224    61    12
 //!  sum LCA  …
@@ -21,15 +21,15 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::widgets::Widget;
 
-use super::sheet::{NUMBER, Row, Sheet, nats, number, residual_style};
-use super::spread::{Running, View, ends, titled};
+use super::sheet::{NUMBER, Row, Sheet, nats, residual_style};
+use super::spread::{Running, View, ends, named};
 use super::status;
-use super::words::{either, sentence};
+use super::words::{either, number, sentence};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Stretch};
 use crate::query::{Answer, HeldOut, Query, Topic};
 use crate::tui::theme::Theme;
-use crate::tui::widget::{Details, LineChart, Pen, Series};
+use crate::tui::widget::{Details, Entry, LineChart, Pen, Series};
 
 /// Rows of the smallest chart with its title.
 const LEAST: u16 = 7;
@@ -62,17 +62,39 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         return;
     }
     let listed = app.listed_layers();
-    let rows = u16::try_from(listed.len())
-        .unwrap_or(u16::MAX)
-        .saturating_add(5);
-    // The table first; the chart has what is left, or all the room.
-    let table = match app.focus % 3 {
+    let (above, below) = divided(body, listed.len(), app.focus);
+    sheet(&view, &listed, app, theme).draw(above, buf);
+    curves(&view, below, app, theme, buf);
+}
+
+/// The places of the layers in view, and which of the list they are.
+pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
+    let view = View::of(app);
+    if !app.header.held_out_lca || view.window.is_empty() {
+        return Vec::new();
+    }
+    let body = Rect {
+        y: area.y + 1,
+        height: area.height - 1,
+        ..area
+    };
+    let listed = app.listed_layers();
+    let (above, _) = divided(body, listed.len(), app.focus);
+    sheet(&view, &listed, app, theme).places(above)
+}
+
+/// The table's part and the chart's: the table first; the chart has what is left, or all the room.
+fn divided(body: Rect, layers: usize, focus: usize) -> (Rect, Rect) {
+    let rows = u16::try_from(layers).unwrap_or(u16::MAX).saturating_add(5);
+    let table = match focus % 3 {
         1 => body.height,
         2 => 0,
         _ if body.height < rows.saturating_add(LEAST) && body.height < 5 + 3 + LEAST => body.height,
         _ => rows.min(body.height - LEAST),
     };
     let above = Rect {
+        x: body.x + 1.min(body.width),
+        width: body.width.saturating_sub(1),
         height: table,
         ..body
     };
@@ -81,8 +103,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         height: body.height - table,
         ..body
     };
-    sheet(&view, &listed, app, theme).draw(above, buf);
-    curves(&view, below, app, theme, buf);
+    (above, below)
 }
 
 /// What the file says of these steps.
@@ -130,7 +151,7 @@ fn sheet<'a>(view: &View<'_>, listed: &[usize], app: &App, theme: &'a Theme) -> 
     Sheet {
         theme,
         title: "nats",
-        groups: &GROUPS,
+        groups: groups(view),
         columns: columns(),
         rows: listed.iter().map(row).collect(),
         selected: listed.iter().position(|&layer| layer == app.layer),
@@ -161,7 +182,7 @@ fn closing(
             cells: cells.chain([blank(), blank()]).chain(all).collect(),
         }
     };
-    let plain = |value: f64| (number(value, theme), Style::default());
+    let plain = |value: f64| (number(value), Style::default());
     vec![
         row("sum LCA", &|steps, _| {
             let train = steps.total_sums().lca;
@@ -175,29 +196,29 @@ fn closing(
         }),
         row("residual", &|steps, found| {
             let held_out = found.map_or(f64::NAN, |found| found.residual);
-            let train = (
-                number(steps.residual(), theme),
-                residual_style(app, theme, steps),
-            );
+            let train = (number(steps.residual()), residual_style(app, theme, steps));
             [
                 train,
-                (number(held_out, theme), theme.dim),
+                (number(held_out), theme.dim),
                 (String::new(), theme.dim),
             ]
         }),
     ]
 }
 
-const GROUPS: [(&str, usize); 4] = [
-    ("at the cursor", 2),
-    ("in the window", 3),
-    ("steps that help", 2),
-    ("so far", 3),
-];
+/// Which steps the columns are of.
+fn groups(view: &View<'_>) -> Vec<(String, usize)> {
+    vec![
+        (view.cursor_title(), 2),
+        (view.window_title("window"), 3),
+        ("steps that help".to_owned(), 2),
+        (view.all_title("all"), 3),
+    ]
+}
 
 fn columns() -> Vec<(String, u16)> {
     let pair = [("train", NUMBER), ("held-out", NUMBER), ("differ", NUMBER)];
-    let counts = [("only tr", 8), ("only ho", 8)];
+    let counts = [("only tr", NUMBER), ("only ho", NUMBER)];
     let all = pair[..2].iter().chain(&pair).chain(&counts).chain(&pair);
     all.map(|(name, width)| ((*name).to_owned(), *width))
         .collect()
@@ -208,25 +229,37 @@ fn curves(view: &View<'_>, area: Rect, app: &App, theme: &Theme, buf: &mut Buffe
         return;
     };
     let first = view.window.steps().start;
-    let title = format!("{}: LCA summed since step {first}", layer.name);
-    let area = titled(area, &title, theme, buf);
+    let name = &layer.name;
+    let titles = [
+        format!("{name}: LCA summed since step {first}"),
+        format!("LCA since step {first}"),
+        format!("since {first}"),
+    ];
+    let pens = [
+        ("train", theme.train, '*'),
+        ("held-out", theme.held_out, 'o'),
+    ];
+    let marked = theme.needs_marks(pens.len());
+    let entries = pens.map(|(name, style, mark)| Entry {
+        name,
+        symbol: if marked { mark } else { '─' },
+        style,
+    });
+    let area = named(area, &titles, &entries, theme, buf);
     if area.is_empty() {
         return;
     }
     let dots = LineChart::plot_columns(area, theme.glyphs);
     let running = Running::new(&view.window, dots);
-    let train = running.sums(|entry| entry.layer_sums(app.layer).lca);
-    let held_out = running.sums(|entry| entry.held_out_lca(app.layer));
+    let train = running.curve(&view.window.running_lca(&[app.layer]));
+    let held_out = running.curve(&view.window.running_held_out_lca(&[app.layer]));
     let domain = Domain::of(ends([&train, &held_out]).chain([0.0]));
-    let curve = |name, style, mark, extents| Series {
-        name,
+    let curve = |(_, style, mark), extents| Series {
+        name: "",
         pen: Pen { style, mark },
         extents,
     };
-    let series = [
-        curve("held-out", theme.held_out, 'o', &held_out),
-        curve("train", theme.train, '*', &train),
-    ];
+    let series = [curve(pens[1], &held_out), curve(pens[0], &train)];
     let chart = LineChart {
         theme,
         series: &series,
@@ -238,6 +271,7 @@ fn curves(view: &View<'_>, area: Rect, app: &App, theme: &Theme, buf: &mut Buffe
     };
     let details = Details {
         zero_line: true,
+        marks: marked,
         ..Details::default()
     };
     chart.with(details).render(area, buf);
@@ -309,7 +343,7 @@ mod tests {
         run.act(&[Action::Focus, Action::Focus]);
         let screen = text(&run.app, 60, 16, &plain());
         assert!(
-            screen.contains("fc0: LCA summed") && !screen.contains("residual"),
+            screen.contains("fc0: LCA summed") && !screen.contains("sum LCA"),
             "{screen}"
         );
     }

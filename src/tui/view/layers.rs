@@ -17,10 +17,9 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 use ratatui::widgets::Widget;
 
-use super::sheet::{NUMBER, nats, number, residual_style};
-use super::words::{self, either, elided, every, percent, width_of};
-use crate::analysis::bins::Extent;
-use crate::analysis::scale::Scale;
+use super::sheet::{nats, residual_style};
+use super::spread::View;
+use super::words::{self, NUMBER, either, elided, every, number, percent, width_of};
 use crate::app::{App, GroupSums, Sort, Stretch};
 use crate::tui::theme::Theme;
 use crate::tui::widget::SignedBars;
@@ -114,10 +113,26 @@ struct Table<'a> {
     /// Layers in the order of the list, and which of them are in view.
     listed: Vec<usize>,
     shown: Range<usize>,
-    /// The steps at the cursor, in the window, and all that may be shown.
-    at: Stretch<'a>,
-    window: Stretch<'a>,
-    all: Stretch<'a>,
+    view: View<'a>,
+    /// Σ LCA of all steps.
+    total: f64,
+}
+
+/// The places of the layers in view, each of all rows that it has, and which of the list they are.
+pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
+    if area.height <= FIXED_ROWS || app.header.layout.layers.is_empty() {
+        return Vec::new();
+    }
+    let table = Table::new(area, app, theme);
+    let place = |(place, row): (usize, usize)| {
+        let own = Rect {
+            y: table.row_top(place),
+            height: table.row_height,
+            ..area
+        };
+        (own.intersection(area), row)
+    };
+    table.shown.clone().enumerate().map(place).collect()
 }
 
 impl<'a> Table<'a> {
@@ -132,9 +147,7 @@ impl<'a> Table<'a> {
         let first = words::scrolled(selected.unwrap_or(0), fit, listed.len());
         let names = layers.iter().map(|layer| layer.name.chars().count());
         let name = u16::try_from(names.max().unwrap_or(0)).unwrap_or(u16::MAX);
-        let timeline = &app.timeline;
-        let end = timeline.end();
-        let cursor = app.window.cursor(end);
+        let view = View::of(app);
         Self {
             area,
             app,
@@ -143,12 +156,8 @@ impl<'a> Table<'a> {
             row_height,
             shown: first..first + fit,
             listed,
-            at: cursor.map_or_else(
-                || timeline.stretch(&(0..0)),
-                |step| timeline.stretch(&(step..step + 1)),
-            ),
-            window: timeline.stretch(&app.window.visible(end)),
-            all: timeline.stretch(&(0..app.window.shown(end))),
+            total: view.all.total_sums().lca,
+            view,
         }
     }
 
@@ -161,9 +170,9 @@ impl<'a> Table<'a> {
     fn ranges(&self) -> [(Rect, &Stretch<'a>); 3] {
         let columns = &self.columns;
         [
-            (columns.cursor, &self.at),
-            (columns.window, &self.window),
-            (columns.all, &self.all),
+            (columns.cursor, &self.view.at),
+            (columns.window, &self.view.window),
+            (columns.all, &self.view.all),
         ]
     }
 
@@ -180,7 +189,7 @@ impl<'a> Table<'a> {
             0 => format!("0/{layers}"),
             _ => format!("{}-{}/{layers}", self.shown.start + 1, self.shown.end),
         };
-        let steps = self.window.steps();
+        let steps = self.view.window.steps();
         let bars = match steps.end.checked_sub(1) {
             Some(last) if columns.bars.width >= 30 => {
                 format!("LCA in nats, steps {}-{last}", steps.start)
@@ -190,20 +199,9 @@ impl<'a> Table<'a> {
         };
         self.left(buf, area.y, columns.name, &name, theme.header);
         self.left(buf, area.y, columns.bars, &bars, theme.header);
-        // Before the steps themselves are there, the number is that of several.
-        let cursor = match self.at.len() {
-            0 | 1 => "cursor".to_owned(),
-            steps => format!("{steps} st."),
-        };
-        // An entry is never cut: the sum may be that of some steps more, and says so.
-        let end = self.app.timeline.end();
-        let view = &self.app.window;
-        let exact = |steps: &Stretch<'_>, asked| match steps.steps() == asked {
-            true => "",
-            false => "+",
-        };
-        let window = format!("window{}", exact(&self.window, view.visible(end)));
-        let all = format!("all{}", exact(&self.all, 0..view.shown(end)));
+        let cursor = self.view.cursor_title();
+        let window = self.view.window_title("window");
+        let all = self.view.all_title("all");
         // What the list is sorted by.
         let sorted = match self.app.sort {
             Sort::Order => Rect::ZERO,
@@ -233,21 +231,16 @@ impl<'a> Table<'a> {
 
     /// The sparklines, on one scale for all layers, so that rows can be compared.
     fn draw_bars(&self, buf: &mut Buffer) {
+        let window = &self.view.window;
         let columns = SignedBars::columns(self.columns.bars.width, self.theme.glyphs);
-        let places = self.window.columns(columns);
+        let places = window.columns(columns);
         let layers = 0..self.app.timeline.layers();
-        let bars: Vec<Vec<Option<Extent>>> = layers.map(|layer| places.layer(layer)).collect();
-        let ends = bars.iter().flatten().flatten().flat_map(|e| [e.min, e.max]);
-        let max = ends.fold(0.0_f64, |max, end| max.max(f64::from(end).abs()));
-        let scale = match self.app.log_scale {
-            true => Scale::SymLog {
-                linear: max / 100.0,
-            },
-            false => Scale::Linear,
-        };
-        let cursor = (self.app.window.cursor(self.app.timeline.end()))
-            .filter(|_| !self.app.window.follows())
-            .and_then(|step| self.window.column_of(step, columns));
+        let extents = layers.filter_map(|layer| window.layer_extent(layer));
+        let max = extents.fold(0.0_f64, |max, it| {
+            max.max(f64::from(it.min).abs())
+                .max(f64::from(it.max).abs())
+        });
+        let cursor = self.view.mark_dot(columns);
         for (place, &layer) in self.listed[self.shown.clone()].iter().enumerate() {
             let row = Rect {
                 y: self.row_top(place),
@@ -256,8 +249,8 @@ impl<'a> Table<'a> {
             };
             let chart = SignedBars {
                 theme: self.theme,
-                extents: &bars[layer],
-                scale,
+                extents: &places.layer(layer),
+                scale: words::signed_scale(self.app, max),
                 max,
                 cursor,
             };
@@ -281,7 +274,7 @@ impl<'a> Table<'a> {
             buf.set_string(self.area.x, y, mark, self.theme.accent);
         }
         self.draw_numbers(buf, y, |steps| steps.layer_sums(layer));
-        let share = self.all.layer_sums(layer).lca / self.all.total_sums().lca;
+        let share = self.view.all.layer_sums(layer).lca / self.total;
         self.right(
             buf,
             y,
@@ -297,7 +290,7 @@ impl<'a> Table<'a> {
             let (text, style) = nats(sums(steps).lca, self.theme);
             self.right(buf, y, column, &text, style);
         }
-        let window = sums(&self.window);
+        let window = sums(&self.view.window);
         let (help, flips) = (percent(window.help_share()), every(window.steps_per_flip()));
         self.right(buf, y, self.columns.help, &help, Style::default());
         let hurt = percent(window.hurt_share());
@@ -323,20 +316,27 @@ impl<'a> Table<'a> {
         self.left(buf, y + 2, columns.name, "residual", theme.header);
         for (column, steps) in self.ranges() {
             let (change, residual) = (steps.loss_change(), steps.residual());
-            self.right(buf, y + 1, column, &number(change, theme), Style::default());
+            self.right(buf, y + 1, column, &number(change), Style::default());
             let style = residual_style(app, theme, steps);
-            self.right(buf, y + 2, column, &number(residual, theme), style);
+            self.right(buf, y + 2, column, &number(residual), style);
         }
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
-        let each = self.all.gradient_evals() as f64 / self.all.len() as f64;
+        let each = self.view.all.gradient_evals() as f64 / self.view.all.len() as f64;
         if each.is_finite() && columns.bars.width > 24 {
-            let mut text = format!("{} {each:.2} gradients a step", app.header.integrator);
+            let mut parts = vec![
+                (2, app.header.integrator.clone()),
+                (1, format!("{each:.2} gradients a step")),
+            ];
             // Lost resolution is said, not hidden: single steps are in the file.
-            let coarsest = self.window.coarsest();
+            let coarsest = self.view.window.coarsest();
             if coarsest > 1 {
-                text = format!("{text}; points of up to {coarsest} steps");
+                parts.push((0, format!("points of up to {coarsest} steps")));
             }
-            self.left(buf, y + 2, columns.bars, &text, theme.dim);
+            let room = usize::from(columns.bars.width).saturating_sub(1);
+            let text = words::fitting(parts, "; ", room);
+            if usize::from(width_of(&text)) <= room {
+                self.left(buf, y + 2, columns.bars, &text, theme.dim);
+            }
         }
     }
 

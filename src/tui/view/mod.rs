@@ -34,6 +34,8 @@ pub(crate) mod testing;
 mod title;
 mod unit;
 mod unit_curves;
+#[cfg(test)]
+mod walk_tests;
 pub(super) mod words;
 
 use ratatui::buffer::Buffer;
@@ -42,71 +44,86 @@ use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::keys::KeyMap;
 use super::theme::{Glyphs, Theme};
-use crate::app::{App, Depth, Overlay, Screen};
+use crate::app::{App, Depth, Here, Limits, Overlay, Screen};
 use crate::query::Query;
 
 /// The smallest screen that is drawn.
 const SMALLEST: (u16, u16) = (60, 16);
 
-/// A screen: how it is drawn, and what it wants to know beyond the steps, in an area of its own.
+/// A screen in an area of its own: how it is drawn, what it wants to know beyond the steps, and where the
+/// rows of its list are, by their place in it.
 struct View {
     draw: fn(Rect, &mut Buffer, &App, &Theme),
     wants: fn(Rect, &App, &Theme) -> Vec<Query>,
+    places: fn(Rect, &App, &Theme) -> Vec<(Rect, usize)>,
 }
 
 /// What the app shows.
 fn view_of(app: &App) -> View {
     let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
+    let nowhere = |_: Rect, _: &App, _: &Theme| Vec::new();
     if app.compared().is_some() {
         return View {
             draw: compare::draw,
             wants: compare::wants,
+            places: compare::places,
         };
     }
     match (app.depth, app.screen) {
         (Depth::Network, Screen::Decomposition) => View {
             draw: decomposition::draw,
             wants: nothing,
+            places: decomposition::places,
         },
         (Depth::Network, Screen::Oscillation) => View {
             draw: oscillation::draw,
             wants: oscillation::wants,
+            places: oscillation::places,
         },
         (Depth::Network, Screen::Synchronisation) => View {
             draw: synchronisation::draw,
             wants: synchronisation::wants,
+            places: synchronisation::places,
         },
         (Depth::Network, Screen::Run) => View {
             draw: run::draw,
             wants: run::wants,
+            places: nowhere,
         },
         (Depth::Layer(_), _) => View {
             draw: layer::draw,
             wants: layer::wants,
+            places: layer::places,
         },
         (Depth::Unit { .. }, _) => View {
             draw: unit::draw,
             wants: unit::wants,
+            places: unit::places,
         },
         (Depth::Parameter { .. }, _) => View {
             draw: parameter::draw,
             wants: parameter::wants,
+            places: nowhere,
         },
         (Depth::Network, Screen::Classes) => View {
             draw: classes::draw,
             wants: classes::wants,
+            places: classes::places,
         },
         (Depth::Network, Screen::Distribution) => View {
             draw: distribution::draw,
             wants: distribution::wants,
+            places: nowhere,
         },
         (Depth::Network, Screen::HeldOut) => View {
             draw: held_out::draw,
             wants: held_out::wants,
+            places: held_out::places,
         },
         (Depth::Network, Screen::Overview) => View {
             draw: overview::draw,
             wants: nothing,
+            places: overview::places,
         },
     }
 }
@@ -138,6 +155,47 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
     // Keys go from event to event on every screen.
     wanted.push(app.about_events());
     wanted
+}
+
+/// Tells the app how far it can scroll what is on a screen of this size.
+pub fn settle(area: Rect, app: &mut App, theme: &Theme, keys: &KeyMap) {
+    if too_small(area) {
+        return;
+    }
+    let [_, _, screen, _] = parts(area, app);
+    let (configuration, log) = match app.here() {
+        Here::Network(Screen::Run) => run::limits(screen, app, theme),
+        _ => (usize::MAX, usize::MAX),
+    };
+    app.limit(Limits {
+        help: help::limit(area, app, theme, keys),
+        configuration,
+        log,
+    });
+}
+
+/// By how many rows of its list the one at a place lies behind the selected one, if there is one.
+#[must_use]
+pub fn row_at(area: Rect, (x, y): (u16, u16), app: &App, theme: &Theme) -> Option<i64> {
+    if too_small(area) {
+        return None;
+    }
+    let [_, _, screen, _] = parts(area, app);
+    let places = (view_of(app).places)(screen, app, theme);
+    let inside = |(place, _): &&(Rect, usize)| place.contains((x, y).into());
+    let (_, row) = *places.iter().find(inside)?;
+    let at = |list: &[usize], item: usize| list.iter().position(|other| *other == item);
+    let selected = match app.depth {
+        _ if app.compared().is_some() => at(&app.listed_layers(), app.layer),
+        Depth::Network if app.screen == Screen::Classes => Some(app.class),
+        Depth::Network => at(&app.listed_layers(), app.layer),
+        Depth::Layer(layer) => at(&app.listed_units(layer), app.unit),
+        Depth::Unit { layer, unit } => at(&app.listed_parameters(layer, unit), app.parameter),
+        Depth::Parameter { .. } => None,
+    };
+    i64::try_from(row)
+        .ok()?
+        .checked_sub(i64::try_from(selected?).ok()?)
 }
 
 /// Draws everything.
@@ -222,6 +280,45 @@ mod tests {
                     .next()
                     .is_some_and(|l| l.contains("LIVE") && l.contains("100/500 steps"))
             );
+        }
+    }
+
+    #[test]
+    fn sums_of_more_steps_than_were_asked_for_say_so_on_every_screen() {
+        let allocations: Vec<f64> = (0..300).map(|t| -0.02 / f64::from(t + 1)).collect();
+        let mut header = header(3);
+        header.held_out_lca = true;
+        let mut coarse = testing::coarse_app(3, &allocations, 32);
+        coarse.header = Arc::new(header);
+        // Neither end of the window is that of an entry, and the cursor is within one.
+        for action in [Action::Move(-102), Action::ZoomIn] {
+            coarse.act(action);
+        }
+        let mut exact = app(3, &allocations);
+        exact.header = coarse.header.clone();
+        exact.act(Action::Move(-102));
+        let title = |screen| match screen {
+            Screen::Decomposition => "since 96+",
+            _ => "window+",
+        };
+        for screen in [
+            Screen::Overview,
+            Screen::Decomposition,
+            Screen::Distribution,
+            Screen::HeldOut,
+        ] {
+            coarse.act(Action::Screen(screen));
+            exact.act(Action::Screen(screen));
+            for (width, height) in [(80, 24), (120, 40)] {
+                let shown = text(&coarse, width, height, &theme());
+                assert!(shown.contains("32 st."), "{screen:?}: {shown}");
+                assert!(shown.contains(title(screen)), "{screen:?}: {shown}");
+                let shown = text(&exact, width, height, &theme());
+                assert!(
+                    !shown.contains(" st.") && !shown.contains("window+"),
+                    "{shown}"
+                );
+            }
         }
     }
 

@@ -4,8 +4,8 @@
 //!  step 412  loss 0.53121  …
 //!  fc2: updates turn every 6.7 steps, gradients cross zero every 9.1, LCA turns every 2.9
 //!  sum of LCA: changes sign every 12.0 steps, period 6.3 steps (r 0.41)
-//!  follows -gradient by 3 steps (c 0.52, 12 traced); momentum alone: 9.0
-//!  LCA, steps 0-411                         layer    lag     c  updates gradients
+//!  follows -gradient by 3 steps, c 0.52, mean of 12 traced, momentum alone delays by 9.0 steps
+//!  LCA in 408-412: -1.2e-3 to +1.1e-4       layer    lag     c  updates gradients
 //!   nats│   ⡠⡀ ⢀⠔⡄                          fc1       +1 +0.62      6.7       9.1
 //!  autocorrelation of LCA                   fc2        -     -      9.7      12.0
 //!     1 │⡇                                  fc3       -2 +0.31      8.0      10.3
@@ -21,19 +21,19 @@ use std::ops::Range;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
+use super::cells;
 use super::sheet::{Row, Sheet};
-use super::spread::{View, charts, ends, titled};
-use super::words::{either, every, fitting};
+use super::spread::{Spread, View, charts, ends, named, titled};
+use super::words::{elided, every, fitting, number, sentence, signed_scale};
 use super::{oscillation_words, status};
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::App;
 use crate::query::{Answer, Curve, Oscillation, Query, Topic};
 use crate::tui::theme::Theme;
-use crate::tui::widget::{Details, LineChart, Pen, Series, XAxis};
+use crate::tui::widget::{Details, Entry, LineChart, Pen, Series, XAxis};
 
 /// Rows of the smallest chart with its title.
 const LEAST: u16 = 6;
@@ -82,83 +82,166 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let status = Rect { height: 1, ..area };
     status::line(app, theme, area.width).render(status, buf);
     let (left, right) = sides(area);
-    let Some(query) = about(app, LineChart::plot_columns(left, theme.glyphs)) else {
-        return;
-    };
-    let known = app.desk.answer(&query);
     let below = Rect {
         y: area.y + 1,
-        ..status
+        height: area.height - 1,
+        ..area
     };
-    let known = match known {
-        Some((_, Answer::Oscillation(known))) => known,
-        Some((_, Answer::Unknown(why))) => {
-            return Line::styled(format!(" {why}"), theme.dim).render(below, buf);
-        }
-        _ => {
-            let reading = either(theme, " reading …", " reading ...");
-            return Line::styled(reading, theme.dim).render(below, buf);
-        }
+    let screen = match Screen::of(area, app, theme) {
+        Ok(screen) => screen,
+        Err(why) => return sentence(below, why, theme, buf),
     };
     let layers = &app.header.layout.layers;
     let name = layers
         .get(app.layer)
         .map_or("", |layer| layer.name.as_str());
-    let screen = Screen { app, theme, known };
-    for (y, parts) in (below.y..left.y).zip(oscillation_words::lines(name, known)) {
+    let name = elided(name, usize::from(area.width / 4), theme);
+    for (y, parts) in (below.y..left.y).zip(oscillation_words::lines(&name, screen.known)) {
         let room = usize::from(area.width).saturating_sub(2);
-        let text = fitting(parts, ", ", room);
+        let text = elided(&fitting(parts, ", ", room), room, theme);
         buf.set_stringn(area.x + 1, y, text, room, Style::default());
     }
     for (chart, part) in charts(left, CHARTS, LEAST, app.focus) {
         screen.chart(chart, part, buf);
     }
-    screen.table(right, buf);
+    screen.table().draw(right, buf);
+}
+
+/// The places of the layers in view, and which of the list they are.
+pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
+    let (_, right) = sides(area);
+    let screen = Screen::of(area, app, theme);
+    screen.map_or_else(|_| Vec::new(), |screen| screen.table().places(right))
 }
 
 struct Screen<'a> {
     app: &'a App,
     theme: &'a Theme,
     known: &'a Oscillation,
+    view: View<'a>,
 }
 
-impl Screen<'_> {
+impl<'a> Screen<'a> {
+    /// What is known, or why nothing is.
+    fn of(area: Rect, app: &'a App, theme: &'a Theme) -> Result<Self, &'a str> {
+        let (left, _) = sides(area);
+        let query = about(app, LineChart::plot_columns(left, theme.glyphs));
+        match query.and_then(|query| app.desk.answer(&query)) {
+            Some((_, Answer::Oscillation(known))) => Ok(Self {
+                app,
+                theme,
+                known,
+                view: View::of(app),
+            }),
+            Some((_, Answer::Unknown(why))) => Err(why),
+            _ => Err("reading …"),
+        }
+    }
+
     fn steps(&self) -> Range<u64> {
         let edges = &self.known.edges;
         edges.first().copied().unwrap_or(0)..edges.last().copied().unwrap_or(0)
     }
 
+    /// What a curve is at the cursor: exactly, or between which values in the steps of the cursor's column.
+    fn at_cursor(&self, curve: &Curve, chart: usize) -> Option<String> {
+        let edges = &self.known.edges;
+        let step = self.view.cursor?;
+        let column = edges.partition_point(|&edge| edge <= step).checked_sub(1)?;
+        let range = *edges.get(column)?..*edges.get(column + 1)?;
+        let [least, most] = [&curve.least, &curve.most].map(|ends| ends.get(column).copied());
+        let (least, most) = (f64::from(least?), f64::from(most?));
+        // A norm has no sign.
+        let signed = !matches!(chart, 2 | 3);
+        let said = |value: f64| {
+            let text = number(value);
+            let text = text.trim();
+            match signed {
+                true => text.to_owned(),
+                false => text.trim_start_matches('+').to_owned(),
+            }
+        };
+        let text = match (least.is_finite(), least < most) {
+            (false, _) => "-".to_owned(),
+            (_, false) => said(least),
+            _ => format!("{} to {}", said(least), said(most)),
+        };
+        Some(match range.end.saturating_sub(range.start) {
+            1 => format!("at {}: {text}", range.start),
+            _ => format!("in {}-{}: {text}", range.start, range.end - 1),
+        })
+    }
+
     fn chart(&self, chart: usize, area: Rect, buf: &mut Buffer) {
         let steps = self.steps();
-        let Some(last) = steps.end.checked_sub(1).filter(|_| !steps.is_empty()) else {
+        if steps.is_empty() {
             return;
-        };
+        }
         let known = self.known;
-        let of = |what: &str| format!("{what}, steps {}-{last}", steps.start);
-        let (title, curve, unit) = match chart {
-            0 => (of("LCA of the layer"), &known.lca, "nats"),
+        let (names, curve, unit) = match chart {
+            0 => (["LCA of the layer, nats a step", "LCA"], &known.lca, "nats"),
             1 => return self.autocorrelation(area, buf),
-            2 => (of("movement, L2 norm"), &known.movement, "norm"),
-            3 => (of("gradient, L2 norm"), &known.gradient, "nats"),
-            _ => (of("cosine of movement and -gradient"), &known.cosine, "cos"),
+            2 => (["movement, L2 norm", "movement"], &known.movement, "norm"),
+            3 => (["gradient, L2 norm", "gradient"], &known.gradient, "nats"),
+            _ => (
+                ["cosine of movement and -gradient", "cosine"],
+                &known.cosine,
+                "cos",
+            ),
         };
-        let area = titled(area, &title, self.theme, buf);
         let dots = LineChart::plot_columns(area, self.theme.glyphs);
         let extents = extents(curve, dots);
-        let (scale, domain) = self.axis(chart, &extents);
-        let pen = Pen {
+        // Over a band of many steps a line of their mean, as far as sums are known: of the LCA.
+        let window = &self.view.window;
+        let banded = chart == 0 && window.steps() == steps && steps.end - steps.start > dots as u64;
+        let line = Pen {
             style: self.theme.train,
             mark: '*',
         };
+        let pen = match banded {
+            true => Pen {
+                style: self.theme.dim,
+                mark: ':',
+            },
+            false => line,
+        };
+        let mean = if banded {
+            #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
+            Spread::over(window, dots).curve(|bar| bar.lca(self.app.layer) / bar.len() as f64)
+        } else {
+            Vec::new()
+        };
+        let marked = self.theme.needs_marks(2);
+        let entries = [("a step", pen), ("mean", line)].map(|(name, pen)| Entry {
+            name,
+            symbol: if marked { pen.mark } else { '─' },
+            style: pen.style,
+        });
+        let entries = if banded { &entries[..] } else { &[] };
+        let [long, short] = names;
+        let titles = match self.at_cursor(curve, chart) {
+            Some(at) => vec![
+                format!("{long}, {at}"),
+                format!("{short} {at}"),
+                at,
+                short.to_owned(),
+            ],
+            None => vec![long.to_owned(), short.to_owned()],
+        };
+        let area = named(area, &titles, entries, self.theme, buf);
+        let (scale, domain) = self.axis(chart, &extents);
         let series = [Series {
             name: "",
             pen,
             extents: &extents,
         }];
+        let smoothed = [Series {
+            name: "",
+            pen: line,
+            extents: &mean,
+        }];
         let count = usize::try_from(steps.end - steps.start).unwrap_or(usize::MAX);
-        let mark = View::of(self.app)
-            .mark()
-            .filter(|step| steps.contains(step));
+        let mark = self.view.mark().filter(|step| steps.contains(step));
         let cursor = mark.and_then(|step| {
             let index = usize::try_from(step - steps.start).ok()?;
             bins::column_of(index, count, dots).next()
@@ -174,6 +257,7 @@ impl Screen<'_> {
         };
         let details = Details {
             zero_line: true,
+            smoothed: if banded { &smoothed } else { &[] },
             ..Details::default()
         };
         chart.with(details).render(area, buf);
@@ -182,16 +266,10 @@ impl Screen<'_> {
     fn axis(&self, chart: usize, extents: &[Option<Extent>]) -> (Scale, Domain) {
         let owned = extents.to_vec();
         let ends: Vec<f64> = ends([&owned]).collect();
-        let most = ends.iter().fold(0.0_f64, |most, end| most.max(end.abs()));
+        let most = cells::largest(ends.iter().copied());
         let log = self.app.log_scale;
         match chart {
-            0 if log => (
-                Scale::SymLog {
-                    linear: most / 100.0,
-                },
-                Domain::symmetric(most),
-            ),
-            0 => (Scale::Linear, Domain::symmetric(most)),
+            0 => (signed_scale(self.app, most), Domain::symmetric(most)),
             2 | 3 if log => (Scale::Log, Domain::of(ends)),
             2 | 3 => (Scale::Linear, Domain::new(0.0, most)),
             _ => (Scale::Linear, Domain::symmetric(1.0)),
@@ -201,8 +279,13 @@ impl Screen<'_> {
     fn autocorrelation(&self, area: Rect, buf: &mut Buffer) {
         let r = &self.known.autocorrelation;
         let Range { start, end } = self.known.tail;
-        let title = format!("autocorrelation of its LCA, {} steps", end - start);
-        let area = titled(area, &title, self.theme, buf);
+        let last = end - start;
+        let titles = [
+            format!("autocorrelation of its LCA, {last} steps"),
+            format!("autocorrelation, {last} steps"),
+            "autocorrelation".to_owned(),
+        ];
+        let area = titled(area, &titles, self.theme, buf);
         if r.is_empty() {
             return;
         }
@@ -240,10 +323,10 @@ impl Screen<'_> {
     }
 
     /// By how many steps this layer follows the others, and how often each turns.
-    fn table(&self, area: Rect, buf: &mut Buffer) {
+    fn table(&self) -> Sheet<'a> {
         let app = self.app;
         let listed = app.listed_layers();
-        let window = View::of(app).window;
+        let window = &self.view.window;
         let plain = Style::default();
         let rows = listed.iter().map(|&layer| {
             let sums = window.layer_sums(layer);
@@ -267,19 +350,24 @@ impl Screen<'_> {
                 ..Row::default()
             }
         });
-        let columns = [("lag", 5), ("c", 6), ("updates", 9), ("gradients", 10)];
+        // The lags are of the file's steps, the turns of the stream's.
+        let [updates, gradients] =
+            ["updates", "gradients"].map(|name| self.view.window_title(name));
+        let columns = [
+            ("lag".to_owned(), 5),
+            ("c".to_owned(), 6),
+            (updates, 9),
+            (gradients, 11),
+        ];
         Sheet {
             theme: self.theme,
             title: "follows",
-            groups: &[],
-            columns: columns
-                .map(|(name, width)| (name.to_owned(), width))
-                .to_vec(),
+            groups: Vec::new(),
+            columns: columns.to_vec(),
             rows: rows.collect(),
             selected: listed.iter().position(|&layer| layer == app.layer),
             closing: Vec::new(),
         }
-        .draw(area, buf);
     }
 }
 
@@ -346,7 +434,7 @@ mod tests {
         }
         let screen = run.text(200, 60, &theme());
         for title in [
-            "LCA of the layer, steps 0-89",
+            "LCA of the layer, nats a step, at 89: ",
             "autocorrelation",
             "movement",
             "cosine",

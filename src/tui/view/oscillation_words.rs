@@ -3,7 +3,7 @@
 //! ```text
 //!  fc2: updates turn every 6.7 steps, gradients cross zero every 9.1 steps, LCA turns every 2.9 steps (parameters)
 //!  sum of LCA changes sign every 12.0 steps, period 6.3 steps (r 0.41)
-//!  movement follows -gradient by 3 steps (c 0.52, mean of 12 traced), momentum alone delays by 9.0 steps
+//!  movement follows -gradient by 3 steps, c 0.52, mean of 12 traced, momentum alone delays by 9.0 steps
 //! ```
 
 use super::words::every;
@@ -39,29 +39,35 @@ pub fn lines(name: &str, known: &Oscillation) -> [Vec<(u8, String)>; 3] {
     if tail < all {
         sum.push((2, format!("correlations of the last {TAIL} steps")));
     }
-    let mut lag = Vec::new();
-    let traced = (known.traced_used, known.traced_there);
-    lag.push((
-        0,
-        match (known.traced, traced) {
-            (Some(best), (used, _)) => {
+    let mut lag = match (known.traced, known.traced_there) {
+        (Some(best), _) => vec![
+            (0, format!("{} -gradient {}", follows(best), by(best))),
+            (
+                1,
                 format!(
-                    "{} -gradient {} (c {:.2}, mean of {used} traced)",
-                    follows(best),
-                    by(best),
-                    best.correlation
-                )
-            }
-            (None, (_, 0)) => "lag behind -gradient: no traced parameter here (--trace)".to_owned(),
-            (None, _) => "lag behind -gradient: not known of the traced parameters".to_owned(),
-        },
-    ));
+                    "c {:.2}, mean of {} traced",
+                    best.correlation, known.traced_used
+                ),
+            ),
+        ],
+        (None, 0) => vec![
+            (
+                0,
+                "lag behind -gradient: no traced parameter here".to_owned(),
+            ),
+            (1, "train with --trace".to_owned()),
+        ],
+        (None, _) => vec![(
+            0,
+            "lag behind -gradient: not known of the traced".to_owned(),
+        )],
+    };
     if let Some(delay) = known.expected {
-        lag.push((1, format!("momentum alone delays by {delay:.1} steps")));
+        lag.push((2, format!("momentum alone delays by {delay:.1} steps")));
     }
     if let Some(best) = known.norms {
         let BestLag { steps, correlation } = best;
-        lag.push((2, format!("norms: lag {steps} (c {correlation:.2})")));
+        lag.push((3, format!("norms: lag {steps} (c {correlation:.2})")));
     }
     [single, sum, lag]
 }

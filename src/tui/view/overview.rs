@@ -11,31 +11,37 @@ use crate::tui::theme::Theme;
 /// Rows of the loss chart that a lint does not take from it.
 const LEAST_CHART: u16 = 6;
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+/// Where the parts are below the line of the status: what looks wrong, the loss, the layers.
+fn parts(area: Rect, app: &App) -> [Rect; 3] {
     let table = layers::height(app.timeline.layers(), area.height);
-    let status = Rect { height: 1, ..area };
     // What looks wrong has a line where the chart keeps enough.
-    let chart_height = area.height - 1 - table;
-    let lint = u16::from(!app.lints().is_empty() && chart_height > LEAST_CHART);
-    let lints = Rect {
-        y: area.y + 1,
-        height: lint,
+    let chart = area.height - 1 - table;
+    let lint = u16::from(!app.lints().is_empty() && chart > LEAST_CHART);
+    let at = |y: u16, height: u16| Rect {
+        y: area.y + y,
+        height,
         ..area
     };
-    let chart = Rect {
-        y: area.y + 1 + lint,
-        height: chart_height - lint,
-        ..area
-    };
-    let table = Rect {
-        y: chart.bottom(),
-        height: table,
-        ..area
-    };
+    [
+        at(1, lint),
+        at(1 + lint, chart - lint),
+        at(1 + chart, table),
+    ]
+}
+
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    let status = Rect { height: 1, ..area };
+    let [lints, chart, table] = parts(area, app);
     status::line(app, theme, area.width).render(status, buf);
-    if lint > 0 {
+    if lints.height > 0 {
         marks::lint_line(lints, buf, app, theme);
     }
     loss::draw(chart, buf, app, theme);
     layers::draw(table, buf, app, theme);
+}
+
+/// The places of the layers in view, and which of the list they are.
+pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
+    let [.., table] = parts(area, app);
+    layers::places(table, app, theme)
 }

@@ -15,15 +15,19 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use super::cells::{self, lca, nats, often, put, row, sentence};
+use super::cells::{self, lca, put, row};
+use super::spread::charts;
 use super::tabs::parameter_name;
 use super::unit::is_traced;
-use super::words::percent;
+use super::words::{self, exact, number, often, percent, sentence, signed_scale};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Depth};
 use crate::query::{Answer, Binned, Group, History, Query, Topic};
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, LineChart, Pen, Series};
+
+/// Rows of the smallest chart with its title.
+const LEAST: u16 = 5;
 
 fn topic(app: &App) -> Option<Topic> {
     let Depth::Parameter { parameter, .. } = app.depth else {
@@ -53,8 +57,8 @@ struct Curve<'a> {
     at: Option<&'a Binned>,
     scale: Scale,
     style: Style,
-    /// How often it crosses zero or turns, in words.
-    counts: String,
+    /// How often it crosses zero or turns, in words, the most important first.
+    counts: Vec<String>,
 }
 
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
@@ -62,7 +66,11 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         return;
     };
     let traced = is_traced(app, parameter);
-    put(row(area, 0), buf, title(app, theme, parameter, traced));
+    put(
+        row(area, 0),
+        buf,
+        title(app, theme, parameter, traced, area.width),
+    );
     put(row(area, 1), buf, totals(app, theme, parameter, area.width));
     let below = Rect {
         y: area.y + 2.min(area.height),
@@ -71,8 +79,8 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     };
     let window = match app.desk.answer(&app.about_window(topic.clone(), 1)) {
         Some((_, Answer::History(history))) => history,
-        Some((_, Answer::Unknown(why))) => return sentence(below, buf, why, theme),
-        _ => return sentence(below, buf, "reading the parameter …", theme),
+        Some((_, Answer::Unknown(why))) => return sentence(below, why, theme, buf),
+        _ => return sentence(below, "reading the parameter …", theme, buf),
     };
     let at = app.about_cursor(topic).and_then(|it| app.desk.answer(&it));
     let at = match at {
@@ -90,26 +98,26 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
             height: said.min(below.height),
             ..below
         };
-        sentence(place, buf, text, theme);
+        sentence(place, text, theme, buf);
     }
     let below = Rect {
         y: below.y + said.min(below.height),
         height: below.height.saturating_sub(said),
         ..below
     };
-    let count = u16::try_from(curves.len()).unwrap_or(1).max(1);
-    let each = below.height / count;
-    for (index, curve) in (0..).zip(&curves) {
-        let place = Rect {
-            y: below.y + index * each,
-            height: each,
-            ..below
-        };
-        chart(place, buf, (app, theme), curve);
+    // As many as have room, the allocation above all; `f` shows one after the other in full.
+    let order: Vec<&Curve<'_>> = match below.height {
+        0..12 => curves.iter().rev().collect(),
+        _ => curves.iter().collect(),
+    };
+    for (chart, place) in charts(below, order.len(), LEAST, app.focus) {
+        if let Some(curve) = order.get(chart) {
+            draw_curve(place, buf, (app, theme), curve);
+        }
     }
 }
 
-fn title(app: &App, theme: &Theme, parameter: usize, traced: bool) -> Line<'static> {
+fn title(app: &App, theme: &Theme, parameter: usize, traced: bool, width: u16) -> Line<'static> {
     let layout = &app.header.layout;
     let layer = app.depth.layer().and_then(|layer| layout.layers.get(layer));
     let of = layer.map_or_else(String::new, |layer| format!(" of {}", layer.name));
@@ -118,13 +126,14 @@ fn title(app: &App, theme: &Theme, parameter: usize, traced: bool) -> Line<'stat
         true => "traced at every step",
         false => "not traced",
     };
-    Line::from(vec![
-        Span::styled(name, theme.header),
-        Span::styled(
-            format!("  parameter {parameter} of the run, {traced}; t: the next traced one"),
-            theme.dim,
-        ),
-    ])
+    let dim = |text: String| vec![Span::styled(text, theme.dim)];
+    let parts = vec![
+        (0, vec![Span::styled(name, theme.header)]),
+        (1, dim(format!("  {traced}"))),
+        (2, dim(format!(", parameter {parameter} of the run"))),
+        (3, dim("; t: the next traced one".to_owned())),
+    ];
+    cells::fitting(parts, width)
 }
 
 /// What it did since the first step, as far as that is known.
@@ -202,7 +211,7 @@ fn curves<'a>(
             at: at.and_then(|it| it.value.as_ref()),
             scale: Scale::Linear,
             style: theme.train,
-            counts: counted("turns", binned, |it| it.turns),
+            counts: vec![counted("turns", binned, |it| it.turns)],
         });
     }
     if let Some(binned) = &window.gradient {
@@ -213,61 +222,96 @@ fn curves<'a>(
             at: at.and_then(|it| it.gradient.as_ref()),
             scale: Scale::Linear,
             style: theme.held_out,
-            counts: counted("crosses zero", binned, |it| it.crossings),
+            counts: vec![counted("crosses zero", binned, |it| it.crossings)],
         });
     }
     if let Some(binned) = &window.lca {
         let ends = binned.least.iter().chain(&binned.most);
         let max = cells::largest(ends.map(|&it| it.into()));
         let total = binned.groups.first().map_or(f64::NAN, |it| it.total);
-        let total = nats(total);
+        let total = number(total);
         curves.push(Curve {
             name: "LCA in",
             unit: "nats",
             binned,
             at: at.and_then(|it| it.lca.as_ref()),
-            scale: cells::scale(app, max),
+            scale: signed_scale(app, max),
             style: theme.accent,
-            counts: format!(
-                "{} in the window, {}",
-                total.trim(),
-                counted("crosses zero", binned, |it| it.crossings)
-            ),
+            counts: [
+                Some(format!("{} in the window", total.trim())),
+                words::residual_at(app),
+                Some(counted("crosses zero", binned, |it| it.crossings)),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
         });
     }
     curves
 }
 
-fn chart(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve: &Curve<'_>) {
-    let mut spans = vec![Span::styled(format!(" {}", curve.name), theme.header)];
+fn draw_curve(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve: &Curve<'_>) {
     let known = curve
         .at
         .and_then(|at| Some((at.steps(), at.groups.first()?)));
-    match known {
-        Some((steps, group)) if group.steps > 0 => spans.push(Span::raw(format!(
+    let at = match known {
+        Some((steps, group)) if group.steps > 0 => vec![Span::raw(format!(
             " {}: {} {}",
-            cells::steps(&steps),
-            cells::exact(group.total),
+            words::steps(&steps),
+            exact(group.total),
             curve.unit
-        ))),
-        Some((steps, _)) => spans.push(Span::styled(
-            format!(" {}: not recorded", cells::steps(&steps)),
+        ))],
+        Some((steps, _)) => vec![Span::styled(
+            format!(" {}: not recorded", words::steps(&steps)),
             theme.dim,
-        )),
-        None => spans.push(Span::styled(
+        )],
+        None => vec![Span::styled(
             " the step at the cursor: not known",
             theme.dim,
-        )),
-    }
+        )],
+    };
     let counted = curve.binned.groups.first().map_or(0, |it| it.steps);
     let all = curve.binned.steps();
-    let whole = counted == all.end - all.start;
-    let of = match whole {
-        true => String::new(),
-        false => format!(" ({counted} of {} steps)", all.end - all.start),
+    let count = all.end - all.start;
+    let dim = |text: String| vec![Span::styled(text, theme.dim)];
+    let mut parts = vec![
+        (
+            0,
+            vec![Span::styled(format!(" {}", curve.name), theme.header)],
+        ),
+        (0, at),
+    ];
+    for (rank, text) in (2..).zip(&curve.counts) {
+        let between = if rank == 2 { "  " } else { ", " };
+        parts.push((rank, dim(format!("{between}{text}"))));
+    }
+    if counted != count {
+        parts.push((1, dim(format!(" ({counted} of {count} steps)"))));
+    }
+    let columns = LineChart::plot_columns(area, theme.glyphs);
+    // A band of many steps has a line of their mean over it.
+    let banded = count > columns as u64;
+    let line = Pen {
+        style: curve.style,
+        mark: '*',
     };
-    spans.push(Span::styled(format!("  {}{of}", curve.counts), theme.dim));
-    put(row(area, 0), buf, Line::from(spans));
+    let pen = match banded {
+        true => Pen {
+            style: theme.dim,
+            mark: ':',
+        },
+        false => line,
+    };
+    if banded {
+        let mark = match theme.needs_marks(2) {
+            true => line.mark,
+            false => '─',
+        };
+        let mark = Span::styled(mark.to_string(), line.style);
+        parts.push((9, vec![Span::raw("  "), mark]));
+        parts.push((9, dim(" mean".to_owned())));
+    }
+    put(row(area, 0), buf, cells::fitting(parts, area.width));
     let area = Rect {
         y: area.y + 1.min(area.height),
         height: area.height.saturating_sub(1),
@@ -276,17 +320,20 @@ fn chart(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve: &Cur
     if area.height == 0 {
         return;
     }
-    let columns = LineChart::plot_columns(area, theme.glyphs);
     let extents = cells::extents(curve.binned, 0, columns);
+    let means = match banded {
+        true => cells::means(curve.binned, 0, columns),
+        false => Vec::new(),
+    };
     let ends = extents.iter().flatten();
-    let series = [Series {
-        name: "",
-        pen: Pen {
-            style: curve.style,
-            mark: '*',
-        },
-        extents: &extents,
-    }];
+    let one = |pen, extents| {
+        [Series {
+            name: "",
+            pen,
+            extents,
+        }]
+    };
+    let (series, smoothed) = (one(pen, &extents), one(line, &means));
     let chart = LineChart {
         theme,
         series: &series,
@@ -298,6 +345,7 @@ fn chart(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve: &Cur
     };
     let details = Details {
         zero_line: true,
+        smoothed: if banded { &smoothed } else { &[] },
         ..Details::default()
     };
     chart.with(details).render(area, buf);

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  mnist-fc on MNIST sample, 84060 parameters in 3 layers, seed 0
-//!  device     cpu, 2 threads, AVX-512           residual   max 2.2e-4, mean 1.1e-5 nats
-//!  speed      7.6 steps/s, 7.5 on average                  0 of 200 steps above 0.001
+//!  device     cpu, 2 threads, AVX-512           residual   max 2.2e-4 nats, mean 1.1e-5
+//!  speed      7.6 steps/s, 7.5 on average       above      0 of 200 steps, tol. 0.001
 //!  gradients  2.00 a step, 15.2 a second        segments   2: 196   4: 4
 //!  file       24.1 MB, 120.5 kB a step          >= 1e-7          12 ▪▪▪
 //!  recorder   0 of 1024 wait, 0.0 s waited      >= 1e-6         150 ▪▪▪▪▪▪▪▪▪▪▪
@@ -26,7 +26,7 @@ use ratatui::widgets::Widget;
 use super::facts;
 use super::marks::severity_style;
 use super::spread::titled;
-use super::words::{either, elided};
+use super::words::{self, either, elided};
 use crate::app::{App, RunPart};
 use crate::query::{Answer, FIRST_DECADE, Quality, Query, RunFacts, Topic};
 use crate::tui::theme::Theme;
@@ -62,13 +62,29 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     text(RunPart::Log, right, buf, app, theme);
 }
 
+/// How far the configuration and the log can be scrolled.
+pub fn limits(area: Rect, app: &App, theme: &Theme) -> (usize, usize) {
+    let below = match app.run_focus() {
+        Some(_) => area,
+        // What is left below the numbers is known once they are drawn.
+        None => facts(area, &mut Buffer::empty(area), app, theme),
+    };
+    let rows = usize::from(below.height.saturating_sub(1));
+    let lines = app.header.config.lines().count();
+    (
+        lines.saturating_sub(rows),
+        app.log.len().saturating_sub(rows),
+    )
+}
+
 /// Draws the numbers; returns what is left below them.
 fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
     let known = match app.desk.answer(&app.about_all(Topic::Run)) {
         Some((_, Answer::Run(known))) => Some(&**known),
         _ => None,
     };
-    let head = facts::head(app);
+    let room = usize::from(area.width).saturating_sub(2);
+    let head = words::fitting(facts::head(app), ", ", room);
     line(area, 0, &head, theme.header, buf, theme);
     let half = area.width / 2;
     let left = Rect {
@@ -84,8 +100,9 @@ fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
     };
     let room = left.height.saturating_sub(LEAST_TEXT);
     let pairs = facts::pairs(app, known);
-    for (row, (name, value)) in (0..room).zip(&pairs) {
-        pair(left, row, name, value, buf, theme);
+    let count = u16::try_from(pairs.len()).unwrap_or(u16::MAX);
+    for (row, (name, said)) in (0..room).zip(pairs) {
+        pair(left, (row, NAMES[0]), name, said, buf, theme);
     }
     let used = match known {
         Some(RunFacts { quality, .. }) => closing(right, room, quality, app, buf, theme),
@@ -101,7 +118,7 @@ fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
             1
         }
     };
-    let rows = room.min(used.max(u16::try_from(pairs.len()).unwrap_or(u16::MAX)));
+    let rows = room.min(used.max(count));
     let mut y = left.y + rows;
     if let Some(gpu) = app.gpu.as_ref().filter(|_| y + LEAST_TEXT < area.bottom()) {
         let whole = Rect {
@@ -109,7 +126,7 @@ fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
             height: 1,
             ..area
         };
-        pair(whole, 0, "gpu", &facts::gpu_use(gpu), buf, theme);
+        pair(whole, (0, NAMES[0]), "gpu", facts::gpu_use(gpu), buf, theme);
         y += 1;
     }
     // What looks wrong, as far as the texts below keep some rows.
@@ -143,33 +160,32 @@ fn closing(
     theme: &Theme,
 ) -> u16 {
     let mut row = 0;
-    let mut say = |name: &str, value: &str, buf: &mut Buffer| {
+    let mut say = |name: &str, said: Vec<String>, buf: &mut Buffer| {
         if row < room {
-            pair(area, row, name, value, buf, theme);
+            pair(area, (row, NAMES[1]), name, said, buf, theme);
             row += 1;
         }
     };
-    let worst = format!(
-        "max {:.1e}, mean {:.1e} nats",
-        quality.worst,
-        quality.mean()
-    );
-    say("residual", &worst, buf);
+    let worst = vec![
+        format!("max {:.1e} nats", quality.worst),
+        format!("mean {:.1e}", quality.mean()),
+    ];
+    say("residual", worst, buf);
     let tolerance = app.header.tolerance;
-    let above = format!(
-        "{} of {} steps above {tolerance}",
-        quality.above, quality.steps
-    );
-    say("", &above, buf);
+    let above = vec![
+        format!("{} of {} steps", quality.above, quality.steps),
+        format!("tol. {tolerance}"),
+    ];
+    say("above", above, buf);
     if quality.not_finite > 0 {
-        say("", &format!("{} not finite", quality.not_finite), buf);
+        say("", vec![format!("{} not finite", quality.not_finite)], buf);
     }
     let segments = quality.segments.iter();
     let mut segments: Vec<String> = segments.map(|(s, n)| format!("{s}: {n}")).collect();
     if quality.other_segments > 0 {
         segments.push(format!("other: {}", quality.other_segments));
     }
-    say("segments", &segments.join("  "), buf);
+    say("segments", segments, buf);
     let most = quality.decades.iter().copied().max().unwrap_or(0).max(1);
     let there = quality
         .decades
@@ -184,7 +200,7 @@ fn closing(
             FIRST_DECADE => "< 1e-11".to_owned(),
             decade => format!(">= 1e{decade}"),
         };
-        say(&name, &format!("{count:>8} {mark}"), buf);
+        say(&name, vec![format!("{count:>8} {mark}")], buf);
     }
     row
 }
@@ -199,23 +215,30 @@ fn bar(count: u64, most: u64, width: u16) -> usize {
 /// A text in full: the configuration from where it is scrolled to, or the end of the log.
 fn text(part: RunPart, area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let rows = usize::from(area.height.saturating_sub(1));
-    let (title, lines): (String, Vec<&str>) = match part {
+    let (titles, lines): ([String; 2], Vec<&str>) = match part {
         RunPart::Configuration => {
             let all: Vec<&str> = app.header.config.lines().collect();
             let first = app.config_scroll.min(all.len().saturating_sub(rows));
             let shown: Vec<&str> = all.iter().copied().skip(first).take(rows).collect();
-            let title = match all.len() {
-                0 => "configuration: none, another program trained its own model".to_owned(),
-                len if shown.len() < len => {
-                    format!(
-                        "configuration, lines {}-{} of {len}",
-                        first + 1,
-                        first + shown.len()
-                    )
-                }
-                _ => "configuration".to_owned(),
+            let of = format!(
+                "lines {}-{} of {}",
+                first + 1,
+                first + shown.len(),
+                all.len()
+            );
+            let titles = match all.len() {
+                0 => [
+                    "configuration: none, another program trained its own model",
+                    "configuration: none",
+                ]
+                .map(str::to_owned),
+                len if shown.len() < len => [
+                    format!("configuration, {of}"),
+                    format!("configuration {}/{len}", first + shown.len()),
+                ],
+                _ => ["configuration"; 2].map(str::to_owned),
             };
-            (title, shown)
+            (titles, shown)
         }
         RunPart::Log => {
             let up = app.log_scroll.min(app.log.len().saturating_sub(rows));
@@ -226,17 +249,18 @@ fn text(part: RunPart, area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
                 0 => String::new(),
                 lost => format!(", {lost} older ones are gone"),
             };
-            let title = match app.log.len() {
-                0 => "log: nothing was said".to_owned(),
-                len if last - first < len => {
-                    format!("log, lines {}-{last} of {len}{lost}", first + 1)
-                }
-                _ => format!("log{lost}"),
+            let titles = match app.log.len() {
+                0 => ["log: nothing was said", "log: empty"].map(str::to_owned),
+                len if last - first < len => [
+                    format!("log, lines {}-{last} of {len}{lost}", first + 1),
+                    format!("log {last}/{len}"),
+                ],
+                _ => [format!("log{lost}"), "log".to_owned()],
             };
-            (title, lines)
+            (titles, lines)
         }
     };
-    let area = titled(area, &title, theme, buf);
+    let area = titled(area, &titles, theme, buf);
     for (row, text) in (0..area.height).zip(lines) {
         line(area, row, text, Style::default(), buf, theme);
     }
@@ -253,12 +277,20 @@ fn line(area: Rect, row: u16, text: &str, style: Style, buf: &mut Buffer, theme:
     Span::styled(elided(text, room.into(), theme), style).render(at.intersection(area), buf);
 }
 
-/// Cells of the names on the left of numbers.
-const NAME: u16 = 11;
+/// Cells of the names of numbers on the left: `checkpoint`; and on the right.
+const NAMES: [u16; 2] = [12, 11];
 
-fn pair(area: Rect, row: u16, name: &str, value: &str, buf: &mut Buffer, theme: &Theme) {
+/// A name and what is said of it: what there is no room for goes from the end.
+fn pair(
+    area: Rect,
+    (row, names): (u16, u16),
+    name: &str,
+    said: Vec<String>,
+    buf: &mut Buffer,
+    theme: &Theme,
+) {
     let own = Rect {
-        width: NAME.min(area.width),
+        width: names.min(area.width),
         ..area
     };
     line(own, row, name, theme.header, buf, theme);
@@ -267,7 +299,9 @@ fn pair(area: Rect, row: u16, name: &str, value: &str, buf: &mut Buffer, theme: 
         width: area.width - own.width + 1,
         ..area
     };
-    line(rest, row, value, Style::default(), buf, theme);
+    let room = usize::from(rest.width).saturating_sub(2);
+    let value = words::fitting((0..).zip(said).collect(), ", ", room);
+    line(rest, row, &value, Style::default(), buf, theme);
 }
 
 #[cfg(test)]
@@ -289,7 +323,7 @@ mod tests {
         for (width, height) in [(80, 24), (120, 40), (200, 60)] {
             let screen = run.text(width, height, &plain());
             assert!(screen.is_ascii(), "{screen}");
-            assert!(screen.contains("of 40 steps above 0.001"), "{screen}");
+            assert!(screen.contains("0 of 40 steps, tol. 0.001"), "{screen}");
             assert!(screen.contains("2: 40"), "all with two segments: {screen}");
             assert!(screen.contains("2.00 a step"), "{screen}");
             let bytes = std::fs::metadata(run.path()).unwrap().len();

@@ -9,19 +9,19 @@
 //!  residual   +3.10e-7 +1.20e-5
 //! ```
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Span;
 use ratatui::widgets::Widget;
 
-use super::words::{self, either, elided};
-use crate::analysis::scale::format_signed;
+use super::words::{self, either, elided, number, width_of};
 use crate::app::{App, Stretch};
-use crate::tui::theme::{Glyphs, Theme};
+use crate::tui::theme::Theme;
 
-/// Cells of a column of numbers with the blank before it.
-pub const NUMBER: u16 = 9;
+pub use super::words::NUMBER;
 
 /// A text and how it looks.
 pub type Cell = (String, Style);
@@ -41,12 +41,24 @@ pub struct Sheet<'a> {
     /// Over the names.
     pub title: &'a str,
     /// Over so many columns together; empty for no such line.
-    pub groups: &'a [(&'a str, usize)],
+    pub groups: Vec<(String, usize)>,
     /// Over the columns, and their widths.
     pub columns: Vec<(String, u16)>,
     pub rows: Vec<Row>,
     pub selected: Option<usize>,
     pub closing: Vec<Row>,
+}
+
+/// Where the parts of a table stand.
+struct Plan {
+    /// Cells before the first column, and how many columns there are.
+    left: u16,
+    count: usize,
+    /// The line of the first row, and the rows in view.
+    top: u16,
+    shown: Range<usize>,
+    /// Whether a line says which these are.
+    noted: bool,
 }
 
 impl Sheet<'_> {
@@ -56,73 +68,111 @@ impl Sheet<'_> {
         name + 1 + if marked { 2 } else { 0 }
     }
 
-    pub fn draw(&self, area: Rect, buf: &mut Buffer) {
-        let area = area.intersection(buf.area);
+    /// Where everything stands; nothing where there is no room for it.
+    fn plan(&self, area: Rect) -> Option<Plan> {
         let grouped = u16::from(!self.groups.is_empty());
         let fixed = u16::try_from(self.closing.len() + 1)
             .unwrap_or(u16::MAX)
             .saturating_add(grouped);
         if area.height < fixed || area.width < 12 {
-            return;
+            return None;
         }
         let names = self.rows.iter().chain(&self.closing);
-        let longest = names.map(|row| Span::raw(&row.name).width()).max();
-        let longest = longest.unwrap_or(0).max(Span::raw(self.title).width());
-        let longest = u16::try_from(longest).unwrap_or(u16::MAX);
-        // Columns go before names are cut to less than eight letters.
+        let names = names.filter(|row| !row.cells.is_empty());
+        let longest = names.map(|row| width_of(&row.name)).max();
+        let longest = longest.unwrap_or(0).max(width_of(self.title));
+        // Columns go before names are cut to less than eight letters, and groups of columns whole.
         let mut count = self.columns.len();
         let wide = |count: usize| {
-            self.columns[..count]
-                .iter()
-                .map(|(_, width)| width)
-                .sum::<u16>()
+            let widths = self.columns[..count].iter().map(|(_, width)| *width);
+            widths.fold(0, u16::saturating_add)
         };
-        while count > 1 && self.left(longest.min(8)) + wide(count) > area.width {
-            count -= 1;
+        let ends = self.groups.iter().scan(0, |end, (_, columns)| {
+            *end += columns;
+            Some(*end)
+        });
+        let ends: Vec<usize> = ends.collect();
+        let room = |count: usize| self.left(longest.min(8)).saturating_add(wide(count));
+        while count > 1 && room(count) > area.width {
+            let group = ends.iter().rev().find(|&&end| end < count && end > 0);
+            count = group.copied().unwrap_or(count - 1);
         }
         let left = self
             .left(longest)
             .min(area.width.saturating_sub(wide(count)));
-        let room = usize::from(area.height - fixed);
+        let rows = usize::from(area.height - fixed);
         let all = self.rows.len();
         // Where rows are left out, a line says so.
-        let fit = if all > room {
-            room.saturating_sub(1)
+        let fit = if all > rows {
+            rows.saturating_sub(1)
         } else {
             all
         };
         let first = words::scrolled(self.selected.unwrap_or(0), fit, all);
+        Some(Plan {
+            left,
+            count,
+            top: area.y + grouped + 1,
+            shown: first..first + fit,
+            noted: fit < all && rows > 0,
+        })
+    }
+
+    /// The places of the rows in view, and which they are.
+    pub fn places(&self, area: Rect) -> Vec<(Rect, usize)> {
+        let Some(plan) = self.plan(area) else {
+            return Vec::new();
+        };
+        let line = |y| Rect {
+            y,
+            height: 1,
+            ..area
+        };
+        (plan.top..).map(line).zip(plan.shown).collect()
+    }
+
+    pub fn draw(&self, area: Rect, buf: &mut Buffer) {
+        let area = area.intersection(buf.area);
+        let Some(plan) = self.plan(area) else {
+            return;
+        };
+        let Plan { left, count, .. } = plan;
         let at = |y: u16| Rect {
             y,
             height: 1,
             ..area
         };
-
-        let titles = self
-            .columns
-            .iter()
-            .map(|(title, _)| (title.clone(), self.theme.header));
+        let titles = self.columns.iter().map(|(title, width)| {
+            // A title with a number in it is seen to be cut.
+            let title = elided(title, usize::from(*width), self.theme);
+            (title, self.theme.header)
+        });
         let head = Row {
             name: self.title.to_owned(),
             style: self.theme.header,
             cells: titles.collect(),
             mark: None,
         };
-        if grouped > 0 {
+        if !self.groups.is_empty() {
             self.group_names(at(area.y), left, count, buf);
         }
-        self.row(&head, at(area.y + grouped), left, count, buf);
-        let mut y = area.y + grouped + 1;
-        for (index, row) in self.rows.iter().enumerate().skip(first).take(fit) {
-            let mut row = row.clone();
+        self.row(&head, at(plan.top - 1), left, count, buf);
+        let mut y = plan.top;
+        for index in plan.shown.clone() {
+            let mut row = self.rows[index].clone();
             if self.selected == Some(index) {
                 row.style = self.theme.selected;
             }
             self.row(&row, at(y), left, count, buf);
             y += 1;
         }
-        if fit < all && room > 0 {
-            let text = format!("{}-{}/{all}", first + 1, first + fit);
+        if plan.noted {
+            let text = format!(
+                "{}-{}/{}",
+                plan.shown.start + 1,
+                plan.shown.end,
+                self.rows.len()
+            );
             buf.set_stringn(area.x, y, text, area.width.into(), self.theme.warning);
             y += 1;
         }
@@ -135,10 +185,11 @@ impl Sheet<'_> {
     fn group_names(&self, area: Rect, left: u16, count: usize, buf: &mut Buffer) {
         let mut widths = self.columns[..count].iter().map(|(_, width)| *width);
         let mut x = area.x + left;
-        for (name, columns) in self.groups {
+        for (name, columns) in &self.groups {
             let width: u16 = widths.by_ref().take(*columns).sum();
             // A blank, as between numbers.
             let own = Rect::new(x + 1, area.y, width.saturating_sub(1), 1).intersection(area);
+            let name = elided(name, own.width.into(), self.theme);
             Span::styled(
                 format!("{name:^width$}", width = own.width.into()),
                 self.theme.header,
@@ -164,7 +215,12 @@ impl Sheet<'_> {
         Span::styled(name, row.style).render(Rect::new(x, area.y, room, 1).intersection(area), buf);
         let mut x = area.x + left;
         for ((_, width), (text, style)) in self.columns[..count].iter().zip(&row.cells) {
-            let own = words::width_of(text).min(*width);
+            // A number that is cut is another number.
+            let text = match width_of(text) > *width {
+                true => "#".repeat(usize::from(*width).saturating_sub(1)),
+                false => text.clone(),
+            };
+            let own = width_of(&text);
             let cell = Rect::new(x + width - own, area.y, own, 1).intersection(area);
             Span::styled(text, *style).render(cell, buf);
             x += width;
@@ -174,21 +230,14 @@ impl Sheet<'_> {
 
 /// An allocation in nats, in the colour of its sign; no number is a dash.
 pub fn nats(value: f64, theme: &Theme) -> Cell {
-    let style = match value {
-        value if value < 0.0 => theme.help,
-        value if value > 0.0 => theme.hurt,
-        _ => Style::default(),
-    };
-    (number(value, theme), style)
+    (number(value), theme.of_sign(value))
 }
 
-/// A signed number that fits its column.
-pub fn number(value: f64, theme: &Theme) -> String {
-    let text = format_signed(value, usize::from(NUMBER) - 1);
-    match theme.glyphs {
-        Glyphs::Ascii => text.replace('–', "-"),
-        Glyphs::Braille | Glyphs::Blocks => text,
-    }
+/// The width of a column with this title.
+pub fn column(title: impl Into<String>) -> (String, u16) {
+    let title = title.into();
+    let width = NUMBER.max(width_of(&title).saturating_add(1));
+    (title, width)
 }
 
 /// The rows that close a column for each of these stretches of steps: Σ of the layers, the actual
@@ -203,13 +252,10 @@ pub fn closing_rows(app: &App, theme: &Theme, columns: &[&Stretch<'_>]) -> Vec<R
     vec![
         row("sum LCA", &|steps| nats(steps.total_sums().lca, theme)),
         row(either(theme, "Δloss", "dloss"), &|steps| {
-            (number(steps.loss_change(), theme), Style::default())
+            (number(steps.loss_change()), Style::default())
         }),
         row("residual", &|steps| {
-            (
-                number(steps.residual(), theme),
-                residual_style(app, theme, steps),
-            )
+            (number(steps.residual()), residual_style(app, theme, steps))
         }),
     ]
 }
@@ -245,7 +291,7 @@ mod tests {
         let sheet = Sheet {
             theme: &theme,
             title: "layer",
-            groups: &[],
+            groups: Vec::new(),
             columns,
             rows: (0..rows)
                 .map(|n| row(format!("layer number {n}"), 0.5))
@@ -276,6 +322,54 @@ mod tests {
         assert_eq!(
             drawn(34, 4, 9)[1..3],
             ["layer number 8    +0.500   -0.500", "9-9/9"]
+        );
+    }
+
+    #[test]
+    fn groups_of_columns_go_whole_and_no_number_is_cut() {
+        let theme = plain();
+        let sheet = Sheet {
+            theme: &theme,
+            title: "layer",
+            groups: ["cursor", "window"]
+                .map(|name| (name.to_owned(), 2))
+                .to_vec(),
+            columns: ["train", "held-out", "train", "held-out"]
+                .map(column)
+                .to_vec(),
+            rows: vec![Row {
+                name: "fc1".to_owned(),
+                cells: vec![
+                    ("+0.500".to_owned(), Style::default()),
+                    ("12345678901".to_owned(), Style::default()),
+                    nats(-0.5, &theme),
+                    nats(0.5, &theme),
+                ],
+                ..Row::default()
+            }],
+            selected: None,
+            closing: Vec::new(),
+        };
+        let lines = |width| {
+            let area = Rect::new(0, 0, width, 3);
+            let mut buf = Buffer::empty(area);
+            sheet.draw(area, &mut buf);
+            let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
+            [0, 1, 2].map(|y| line(y).trim_end().to_owned())
+        };
+        assert_eq!(
+            lines(34),
+            [
+                "            cursor",
+                "layer     train held-out",
+                "fc1      +0.500 ########",
+            ],
+            "half of the second group would have room"
+        );
+        assert!(lines(44)[1].ends_with("train held-out"));
+        assert_eq!(
+            sheet.places(Rect::new(3, 7, 44, 9)),
+            [(Rect::new(3, 9, 44, 1), 0)]
         );
     }
 

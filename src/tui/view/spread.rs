@@ -7,12 +7,15 @@
 
 use std::ops::Range;
 
+use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::widgets::Widget;
 
+use super::words::{more, several, width_of, worded};
 use crate::analysis::bins::{self, Extent};
 use crate::app::{App, Bars, Stretch};
 use crate::tui::theme::Theme;
-use crate::tui::widget::{LineChart, XAxis};
+use crate::tui::widget::{Entry, Legend, LineChart, XAxis};
 
 /// The steps in view, and the cursor's.
 pub struct View<'a> {
@@ -24,6 +27,8 @@ pub struct View<'a> {
     pub all: Stretch<'a>,
     /// Whether charts mark the cursor: not while it is the newest step anyway.
     marked: bool,
+    /// The steps that were asked for: an entry is never cut, so that a stretch may have some more.
+    asked: [Range<u64>; 2],
 }
 
 impl<'a> View<'a> {
@@ -31,13 +36,33 @@ impl<'a> View<'a> {
         let (timeline, end) = (&app.timeline, app.timeline.end());
         let cursor = app.window.cursor(end);
         let at = cursor.map_or(0..0, |step| step..step + 1);
+        let asked = [app.window.visible(end), 0..app.window.shown(end)];
         Self {
-            window: timeline.stretch(&app.window.visible(end)),
+            window: timeline.stretch(&asked[0]),
             cursor,
             at: timeline.stretch(&at),
-            all: timeline.stretch(&(0..app.window.shown(end))),
+            all: timeline.stretch(&asked[1]),
             marked: !app.window.follows(),
+            asked,
         }
+    }
+
+    /// Over numbers of the cursor's step: before the step itself is there, they are those of several.
+    pub fn cursor_title(&self) -> String {
+        match self.at.len() {
+            0 | 1 => "cursor".to_owned(),
+            steps => several(steps),
+        }
+    }
+
+    /// Over numbers of the window: with a `+` where they are of some steps more. `name` is what it is called.
+    pub fn window_title(&self, name: &str) -> String {
+        more(name, &self.window, &self.asked[0])
+    }
+
+    /// The same of all steps.
+    pub fn all_title(&self, name: &str) -> String {
+        more(name, &self.all, &self.asked[1])
     }
 
     /// The step that charts mark.
@@ -57,22 +82,34 @@ impl<'a> View<'a> {
 pub struct Spread<'a> {
     pub bars: Bars<'a>,
     steps: Range<u64>,
-    cells: usize,
+    /// `[cells]`: the column of each.
+    columns: Vec<Option<usize>>,
 }
 
 impl<'a> Spread<'a> {
     /// As many columns as have room in a chart with a left axis.
     pub fn new(stretch: &Stretch<'a>, area: Rect) -> Self {
         let cells = usize::from(LineChart::plot_area(area).width);
+        Self::over(stretch, cells)
+    }
+
+    /// At most `cells` columns.
+    pub fn over(stretch: &Stretch<'a>, cells: usize) -> Self {
+        let steps = stretch.steps();
+        let bars = stretch.bars(cells);
+        let column = |cell: usize| {
+            let index = bins::index_at(cell, size(&steps), cells)? as u64;
+            bars.column_of(steps.start + index)
+        };
         Self {
-            bars: stretch.bars(cells),
-            steps: stretch.steps(),
-            cells,
+            columns: (0..cells).map(column).collect(),
+            bars,
+            steps,
         }
     }
 
     pub fn cells(&self) -> usize {
-        self.cells
+        self.columns.len()
     }
 
     pub fn axis(&self) -> XAxis<'static> {
@@ -80,22 +117,34 @@ impl<'a> Spread<'a> {
     }
 
     /// `[cells]`: a number of each cell's column.
-    pub fn values(&self, of: impl Fn(&Stretch<'a>) -> f64) -> Vec<f64> {
+    pub fn values(&self, of: impl FnMut(&Stretch<'a>) -> f64) -> Vec<f64> {
         let columns: Vec<f64> = self.bars.iter().map(of).collect();
-        let at = |cell: usize| {
-            let index = bins::index_at(cell, size(&self.steps), self.cells)? as u64;
-            let column = self.bars.column_of(self.steps.start + index)?;
-            columns.get(column).copied()
-        };
-        (0..self.cells)
-            .map(|cell| at(cell).unwrap_or(f64::NAN))
+        let at = |column: &Option<usize>| columns.get((*column)?).copied();
+        (self.columns.iter())
+            .map(|column| at(column).unwrap_or(f64::NAN))
             .collect()
+    }
+
+    /// The same as a curve of one value a cell.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "charts need no more than f32"
+    )]
+    pub fn curve(&self, of: impl FnMut(&Stretch<'a>) -> f64) -> Vec<Option<Extent>> {
+        let point = |value: f64| {
+            let value = value as f32;
+            value.is_finite().then_some(Extent {
+                min: value,
+                max: value,
+            })
+        };
+        self.values(of).into_iter().map(point).collect()
     }
 
     /// The cell of a step.
     pub fn cell_of(&self, step: u64) -> Option<usize> {
         let index = usize::try_from(step.checked_sub(self.steps.start)?).ok()?;
-        let cells = bins::column_of(index, size(&self.steps), self.cells);
+        let cells = bins::column_of(index, size(&self.steps), self.cells());
         (!cells.is_empty()).then(|| usize::midpoint(cells.start, cells.end - 1))
     }
 
@@ -110,40 +159,30 @@ fn size(steps: &Range<u64>) -> usize {
     usize::try_from(steps.end - steps.start).unwrap_or(usize::MAX)
 }
 
-/// Sums from the first step of a stretch on, as a curve in `dots` columns. A column shows the least and
+/// Sums from the first step of a stretch on, as curves in `dots` columns. A column shows the least and
 /// the most that the sum was after any of its steps, as far as these are known one by one.
-pub struct Running<'a> {
-    entries: Bars<'a>,
+pub struct Running {
     places: Vec<Range<usize>>,
     dots: usize,
 }
 
-impl<'a> Running<'a> {
-    pub fn new(stretch: &Stretch<'a>, dots: usize) -> Self {
+impl Running {
+    pub fn new(stretch: &Stretch<'_>, dots: usize) -> Self {
         let all = stretch.steps();
         let count = size(&all);
-        let entries = stretch.bars(usize::MAX);
-        let place = |entry: &Stretch<'a>| {
-            let steps = entry.steps();
+        let place = |steps: Range<u64>| {
             let at = |step: u64| bins::column_of(size(&(all.start..step)), count, dots);
             at(steps.start).start..at(steps.end - 1).end
         };
-        let places = entries.iter().map(place).collect();
         Self {
-            entries,
-            places,
+            places: stretch.entries().map(place).collect(),
             dots,
         }
     }
 
-    /// Of a number that adds up. Behind what is no number the sum is unknown: a gap.
-    pub fn sums(&self, of: impl Fn(&Stretch<'a>) -> f64) -> Vec<Option<Extent>> {
-        let mut sum = 0.0;
-        let sums = self.entries.iter().map(|entry| {
-            sum += of(entry);
-            sum
-        });
-        spread(sums, &self.places, self.dots)
+    /// Of the sum after each entry. What is no number is a gap.
+    pub fn curve(&self, sums: &[f64]) -> Vec<Option<Extent>> {
+        spread(sums.iter().copied(), &self.places, self.dots)
     }
 }
 
@@ -205,19 +244,64 @@ pub fn charts(area: Rect, count: usize, least: u16, focus: usize) -> Vec<(usize,
     (0..fit).zip(0..).map(place).collect()
 }
 
-/// A line over a chart; the rest of the area is the chart's.
-pub fn titled(area: Rect, text: &str, theme: &Theme, buf: &mut ratatui::buffer::Buffer) -> Rect {
+/// A line over a chart, the longest of these wordings that has room; the rest of the area is the chart's.
+pub fn titled(area: Rect, texts: &[impl AsRef<str>], theme: &Theme, buf: &mut Buffer) -> Rect {
+    named(area, texts, &[], theme, buf)
+}
+
+/// The same with what the chart's series look like behind it, where they are never in the way of the data.
+pub fn named(
+    area: Rect,
+    texts: &[impl AsRef<str>],
+    entries: &[Entry<'_>],
+    theme: &Theme,
+    buf: &mut Buffer,
+) -> Rect {
     if area.is_empty() {
         return area;
     }
     let room = usize::from(area.width).saturating_sub(1);
-    buf.set_stringn(area.x + 1, area.y, text, room, theme.header);
+    let widths = entries
+        .iter()
+        .map(|entry| 4 + usize::from(width_of(entry.name)));
+    let legend = widths.sum::<usize>();
+    let words = || texts.iter().map(AsRef::as_ref);
+    let fits = |text: &&str| usize::from(width_of(text)) + legend <= room;
+    // A tall chart has rows for names that do not fit behind the title. In a low one the title is worded
+    // shorter, and only then are names cut.
+    let beside = words().next().is_some_and(|text| fits(&text));
+    let below = match beside || area.height < TALL {
+        true => 0,
+        false => (Legend { theme, entries })
+            .rows(area.width.saturating_sub(1))
+            .min(2),
+    };
+    let text = match words().find(fits) {
+        Some(text) if below == 0 => text.to_owned(),
+        None if below == 0 && !entries.is_empty() => {
+            let last = words().last().unwrap_or_default();
+            worded(&[last], room, theme)
+        }
+        _ => worded(texts, room, theme),
+    };
+    let (x, _) = buf.set_stringn(area.x + 1, area.y, &text, room, theme.header);
+    let x = if below > 0 { area.x + 1 } else { x + 2 };
+    let names = Rect {
+        x: x.min(area.right()),
+        y: area.y + u16::from(below > 0),
+        width: area.right().saturating_sub(x),
+        height: below.max(1),
+    };
+    Legend { theme, entries }.render(names, buf);
     Rect {
-        y: area.y + 1,
-        height: area.height - 1,
+        y: area.y + 1 + below,
+        height: area.height - 1 - below,
         ..area
     }
 }
+
+/// Rows of a chart that has some for the names of its series.
+const TALL: u16 = 9;
 
 #[cfg(test)]
 mod tests {
@@ -242,17 +326,48 @@ mod tests {
     }
 
     #[test]
+    fn a_title_is_worded_shorter_before_the_names_behind_it_are_cut() {
+        let theme = crate::tui::view::testing::plain();
+        let entry = |name, symbol| Entry {
+            name,
+            symbol,
+            style: theme.dim,
+        };
+        let entries = [entry("help", '='), entry("hurt", '#')];
+        let texts = ["parameters that help or hurt, %", "of parameters, %", "%"];
+        let drawn = |width| {
+            let area = Rect::new(0, 0, width, 2);
+            let mut buf = Buffer::empty(area);
+            let rest = named(area, &texts, &entries, &theme, &mut buf);
+            assert_eq!(rest, Rect::new(0, 1, width, 1));
+            let line: String = (0..width).map(|x| buf[(x, 0)].symbol()).collect();
+            line.trim_end().to_owned()
+        };
+        let mut buf = Buffer::empty(Rect::new(0, 0, 40, 12));
+        let rest = named(buf.area, &texts, &entries, &theme, &mut buf);
+        assert_eq!(rest.y, 2, "names have a line of their own");
+        assert_eq!(
+            drawn(50),
+            " parameters that help or hurt, %  = help  # hurt"
+        );
+        assert_eq!(drawn(40), " of parameters, %  = help  # hurt");
+        assert_eq!(drawn(20), " %  = help  # hurt");
+        assert_eq!(drawn(16), " %  = he~  # hu~");
+    }
+
+    #[test]
     fn running_sums_keep_their_extremes() {
         let app = app(1, &[1.0, -3.0, 1.0, 2.0, -1.0, f64::NAN, 1.0]);
-        let running = Running::new(&app.timeline.whole(), 3);
-        let sums = running.sums(|entry| entry.layer_sums(0).lca);
+        let whole = app.timeline.whole();
+        let running = Running::new(&whole, 3);
+        let sums = running.curve(&whole.running_lca(&[0]));
         let extent = |min, max| Some(Extent { min, max });
         assert_eq!(
             sums,
             [extent(-2.0, 1.0), extent(-1.0, 1.0), extent(0.0, 0.0)]
         );
-        let running = Running::new(&app.timeline.whole(), 7);
-        let sums = running.sums(|entry| entry.layer_sums(0).lca);
+        let running = Running::new(&whole, 7);
+        let sums = running.curve(&whole.running_lca(&[0]));
         assert_eq!(sums[5..], [None; 2], "behind what is no number");
     }
 

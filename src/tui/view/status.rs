@@ -1,14 +1,13 @@
 //! The line over a screen: the exact numbers at the cursor.
 //!
 //! ```text
-//!  step 412  loss 0.53121  Δloss -1.2e-3  held-out 0.61203  S=2  acc 91.20%/89.10%  lr 0.05
+//!  step 412  loss 0.53121  held-out 0.61203  acc 91.20%/89.10%  Δloss -1.2e-3  residual +3.1e-7  S=2  lr 0.05
 //! ```
 
 use std::fmt::Write;
 
 use ratatui::text::{Line, Span};
 
-use super::sheet;
 use super::words::{self, either};
 use crate::app::App;
 use crate::tui::theme::Theme;
@@ -31,19 +30,22 @@ pub fn line(app: &App, theme: &Theme, width: u16) -> Line<'static> {
         1 => format!(" step {}", entry.first),
         _ => format!(" steps {}-{}", entry.first, entry.end - 1),
     };
-    let change = sheet::number(entry.loss_after - entry.loss_before, theme);
+    let change = words::number(entry.loss_after - entry.loss_before);
     let mut accuracy = format!("acc {:.2}%", entry.train_accuracy * 100.0);
     if entry.test_accuracy.is_finite() {
         let _ = write!(accuracy, "/{:.2}%", entry.test_accuracy * 100.0);
     }
     let mut parts = vec![(0, format!("loss {}", words::loss(entry.loss_after)))];
     if entry.test_loss.is_finite() {
-        parts.push((2, format!("held-out {}", words::loss(entry.test_loss))));
+        parts.push((3, format!("held-out {}", words::loss(entry.test_loss))));
     }
-    parts.push((4, accuracy));
+    parts.push((5, accuracy));
     parts.push((1, format!("{delta} {}", change.trim_start())));
-    parts.push((3, format!("S={}", entry.segments)));
-    parts.push((5, format!("lr {}", entry.learning_rate)));
+    // It stands beside every allocation.
+    let residual = words::number(entry.residual);
+    parts.push((2, format!("residual {}", residual.trim_start())));
+    parts.push((4, format!("S={}", entry.segments)));
+    parts.push((6, format!("lr {}", entry.learning_rate)));
     let room = usize::from(width).saturating_sub(steps.len() + 2);
     Line::from(vec![
         Span::styled(steps, theme.header),

@@ -19,12 +19,11 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
 use super::spread::{View, titled};
 use super::status;
-use super::words::{either, elided, scrolled, width_of};
+use super::words::{either, scrolled, sentence, width_of, worded};
 use crate::analysis::bins;
 use crate::app::App;
 use crate::query::{Answer, Chance, Query, Synchronisation, Topic};
@@ -65,22 +64,69 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         Some((_, Answer::Synchronisation(known))) => known,
         other => {
             let text = match other {
-                Some((_, Answer::Unknown(why))) => format!(" {}{why}", within(app)),
-                _ => either(theme, " reading …", " reading ...").to_owned(),
+                Some((_, Answer::Unknown(why))) => format!("{}{why}", within(app)),
+                _ => "reading …".to_owned(),
             };
-            return Line::styled(text, theme.dim).render(below, buf);
+            let below = Rect {
+                height: area.height - 1,
+                ..below
+            };
+            return sentence(below, &text, theme, buf);
         }
     };
     words(below, buf, app, theme, known);
-    let body = Rect {
+    let listed = app.listed_layers();
+    let [upper, lower] = halves(body(area), listed.len(), app.focus);
+    grid(upper, buf, app, theme, known, &listed);
+    distributions(lower, buf, theme, known);
+}
+
+/// The places of the layers in view, and which of the list they are.
+pub fn places(area: Rect, app: &App, _: &Theme) -> Vec<(Rect, usize)> {
+    let known = app.desk.answer(&about(app));
+    let Some((_, Answer::Synchronisation(_))) = known else {
+        return Vec::new();
+    };
+    let listed = app.listed_layers();
+    let [upper, _] = halves(body(area), listed.len(), app.focus);
+    if upper.height <= FRAME {
+        return Vec::new();
+    }
+    let plot = plot_area(upper, gutter(app, &listed, upper.width));
+    let first = first_shown(app, &listed, plot);
+    let line = |y| Rect {
+        y,
+        height: 1,
+        ..upper
+    };
+    let lines = (plot.top()..plot.bottom()).map(line);
+    lines.zip(first..listed.len()).collect()
+}
+
+/// All below the words.
+fn body(area: Rect) -> Rect {
+    Rect {
         y: area.y + WORDS.min(area.height),
         height: area.height.saturating_sub(WORDS),
         ..area
-    };
-    let listed = app.listed_layers();
-    let [upper, lower] = halves(body, listed.len(), app.focus);
-    grid(upper, buf, app, theme, known, &listed);
-    distributions(lower, buf, theme, known);
+    }
+}
+
+/// Cells for the names and the line beside them: "shared" stands over the names.
+fn gutter(app: &App, listed: &[usize], width: u16) -> u16 {
+    let layers = &app.header.layout.layers;
+    let names = listed.iter().map(|&layer| width_of(&layers[layer].name));
+    names.max().unwrap_or(0).clamp(6, (width / 4).max(6)) + 1
+}
+
+/// The first layer in view.
+fn first_shown(app: &App, listed: &[usize], plot: Rect) -> usize {
+    let selected = listed.iter().position(|&layer| layer == app.layer);
+    scrolled(
+        selected.unwrap_or(0),
+        usize::from(plot.height),
+        listed.len(),
+    )
 }
 
 /// The grid, with no more rows than it has layers, and the null distributions below it.
@@ -108,15 +154,8 @@ fn halves(body: Rect, layers: usize, focus: usize) -> [Rect; 2] {
 
 /// "class 3: " within a class.
 fn within(app: &App) -> String {
-    match app
-        .header
-        .classes
-        .get(app.class)
-        .filter(|_| app.within_class)
-    {
-        Some(name) => format!("class {name}: "),
-        None => String::new(),
-    }
+    let class = app.class_title(app.class).filter(|_| app.within_class);
+    class.map_or_else(String::new, |class| format!("{class}: "))
 }
 
 fn words(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, known: &Synchronisation) {
@@ -127,41 +166,36 @@ fn words(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, known: &Synchro
     };
     let Synchronisation { pairs, count, .. } = known;
     let within = within(app);
-    let text = format!(
-        "{within}moments of learning, {steps}: {pairs} of {count} shared by two or more layers"
-    );
-    buf.set_stringn(
-        area.x + 1,
-        area.y,
-        elided(&text, room, theme),
-        room,
-        theme.header,
-    );
     let hint = if app.header.classes.is_empty() {
         ""
     } else {
         "n: by class"
     };
+    let shared = format!("{pairs} of {count} shared");
+    let texts = [
+        format!("{within}moments of learning, {steps}: {shared} by two or more layers"),
+        format!("{within}moments, {steps}: {shared} by two or more layers"),
+        format!("{within}moments, {steps}: {shared}"),
+        format!("{within}{shared}"),
+        shared,
+    ];
+    let text = worded(&texts, room, theme);
+    buf.set_stringn(area.x + 1, area.y, &text, room, theme.header);
     if width_of(&text) + width_of(hint) + 3 < area.width {
         let x = area.right() - width_of(hint) - 1;
         buf.set_string(x, area.y, hint, theme.dim);
     }
-    let (jitter, circular) = (&known.jitter, &known.circular);
-    let long = format!(
-        "by chance {} moved by 1-2 steps, {} moved around the run",
-        chance(jitter, theme),
-        chance(circular, theme)
-    );
-    let short = format!(
-        "by chance {}; {}",
-        chance(jitter, theme),
-        chance(circular, theme)
-    );
-    let text = if usize::from(width_of(&long)) <= room {
-        long
-    } else {
-        short
-    };
+    let models = [&known.jitter, &known.circular];
+    let [near, around] = models.map(|model| chance(model, theme));
+    let [near_p, around_p] = models.map(|model| format!("p {}", p_value(model.p)));
+    let texts = [
+        format!("by chance {near} moved by 1-2 steps, {around} moved around the run"),
+        format!("moved by 1-2 steps {near}, around the run {around}"),
+        format!("by 1-2 steps {near}, around {around}"),
+        format!("chance: by 1-2 steps {near_p}, around the run {around_p}"),
+        format!("{near_p}, {around_p}"),
+    ];
+    let text = worded(&texts, room, theme);
     buf.set_stringn(area.x + 1, area.y + 1, text, room, Style::default());
 }
 
@@ -196,9 +230,7 @@ fn grid(
     }
     let layers = &app.header.layout.layers;
     let names: Vec<&str> = listed.iter().map(|&l| layers[l].name.as_str()).collect();
-    let longest = names.iter().map(|name| width_of(name)).max().unwrap_or(0);
-    // "shared" stands over the names.
-    let gutter = longest.clamp(6, (area.width / 4).max(6)) + 1;
+    let gutter = gutter(app, listed, area.width);
     let plot = plot_area(area, gutter);
     let end = app.timeline.end();
     let visible = app.window.visible(end);
@@ -209,7 +241,6 @@ fn grid(
     let columns = usize::from(plot.width);
     let marks = Marks::new(&moments, &visible, columns);
     let selected = listed.iter().position(|&layer| layer == app.layer);
-    let fit = usize::from(plot.height);
     let count = usize::try_from(visible.end - visible.start).unwrap_or(usize::MAX);
     let mark = View::of(app).mark().filter(|step| visible.contains(step));
     let cursor = mark.and_then(|step| {
@@ -221,7 +252,7 @@ fn grid(
         marks: &marks,
         names: &names,
         gutter,
-        first: scrolled(selected.unwrap_or(0), fit, listed.len()),
+        first: first_shown(app, listed, plot),
         selected,
         cursor,
         x_axis: XAxis::Steps(visible),
@@ -236,18 +267,38 @@ fn distributions(area: Rect, buf: &mut Buffer, theme: &Theme, known: &Synchronis
     }
     let half = area.width / 2;
     let models = [
-        ("each moved by 1-2 steps", &known.jitter),
-        ("a layer's moved together around the run", &known.circular),
+        (
+            [
+                "each moved by 1-2 steps",
+                "moved by 1-2 steps",
+                "by 1-2 steps",
+            ],
+            &known.jitter,
+        ),
+        (
+            [
+                "a layer's moved together around the run",
+                "moved around the run",
+                "around",
+            ],
+            &known.circular,
+        ),
     ];
-    for ((title, chance), x) in models.into_iter().zip([area.x, area.x + half]) {
+    for ((names, chance), x) in models.into_iter().zip([area.x, area.x + half]) {
         let own = Rect {
             x,
-            width: half,
+            width: half.saturating_sub(1),
             ..area
         };
-        let title = format!("{title}, {} draws", chance.draws);
-        let room = usize::from(half).saturating_sub(2);
-        let own = titled(own, &elided(&title, room, theme), theme, buf);
+        let [long, middle, short] = names;
+        let draws = chance.draws;
+        let titles = [
+            format!("{long}, {draws} draws"),
+            format!("{middle}, {draws} draws"),
+            middle.to_owned(),
+            short.to_owned(),
+        ];
+        let own = titled(own, &titles, theme, buf);
         distribution(own, buf, theme, chance, known.pairs);
     }
 }
@@ -368,14 +419,11 @@ mod tests {
         let all = run.text(100, 30, &plain());
         run.act(&[Action::NextClass]);
         let first = run.text(100, 30, &plain());
-        assert!(
-            first.contains("class class 0: moments of learning"),
-            "{first}"
-        );
+        assert!(first.contains("\n class 0: moments of learning"), "{first}");
         run.act(&[Action::NextClass, Action::NextClass, Action::NextClass]);
         assert_eq!(run.text(100, 30, &plain()), all, "behind the last come all");
         run.act(&[Action::PreviousClass]);
-        assert!(run.text(100, 30, &plain()).contains("class class 2: "));
+        assert!(run.text(100, 30, &plain()).contains(" class 2: moments"));
     }
 
     #[test]
@@ -386,10 +434,7 @@ mod tests {
         let query = about(&run.app);
         run.app.desk.take(query, Answer::Unknown(why.to_owned()));
         let screen = text(&run.app, 100, 30, &plain());
-        assert!(
-            screen.contains(&format!("class class 0: {why}")),
-            "{screen}"
-        );
+        assert!(screen.contains(&format!(" class 0: {why}")), "{screen}");
     }
 
     #[test]

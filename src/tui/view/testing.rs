@@ -107,6 +107,21 @@ pub fn app_of(header: RunHeader, allocations: &[f64]) -> App {
     app
 }
 
+/// The same where each `width` steps came as one, as from a screen that was slow.
+pub fn coarse_app(layers: usize, allocations: &[f64], width: usize) -> App {
+    let fine = app(layers, allocations);
+    let mut coarse = App::new(fine.header.clone(), Origin::Live);
+    let steps: Vec<u64> = (0..allocations.len() as u64).collect();
+    for steps in steps.chunks(width.max(1)) {
+        let mut entries = steps.iter().filter_map(|step| fine.timeline.entry(*step));
+        if let Some(mut merged) = entries.next().cloned() {
+            entries.for_each(|entry| merged.merge(entry));
+            coarse.event(FeedEvent::Steps(vec![merged]));
+        }
+    }
+    coarse
+}
+
 pub fn theme() -> Theme {
     Theme::new(ColorLevel::TrueColor, Glyphs::Braille)
 }

@@ -16,9 +16,12 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use super::cells::{self, NUMBER, lca, nats, put, put_column, row, sentence};
+use super::cells::{self, lca, put, put_column, row};
 use super::tabs::parameter_name;
-use super::words::{either, elided, every, percent, scrolled};
+use super::words::{
+    self, NUMBER, either, elided, every, number, percent, scrolled, sentence, several,
+    signed_scale, worded,
+};
 use crate::analysis::scale::Scale;
 use crate::app::{App, Depth, Picture};
 use crate::query::{Answer, Query, RecordedSums, UnitParams};
@@ -57,98 +60,157 @@ struct Unit<'a> {
 }
 
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let Depth::Unit { layer, unit } = app.depth else {
-        return;
-    };
-    let answer = app
-        .about_unit(layer, unit)
-        .and_then(|it| app.desk.answer(&it));
-    let known = match answer {
-        Some((_, Answer::Unit(known))) => known,
-        Some((_, Answer::Unknown(why))) => return sentence(area, buf, why, theme),
-        _ => return sentence(area, buf, "reading the unit …", theme),
-    };
-    let window = match app
-        .desk
-        .answer(&app.about_window(app.unit_topic(layer, unit), 1))
-    {
-        Some((_, Answer::Unit(window))) => window.recorded.as_ref(),
-        _ => None,
-    };
-    let unit = Unit {
-        app,
-        theme,
-        layer,
-        unit,
-        known,
-        window,
-        listed: app.listed_parameters(layer, unit),
-    };
-    unit.draw(area, buf);
+    match Unit::of(app, theme) {
+        Ok(unit) => unit.draw(area, buf),
+        Err(why) => sentence(area, why, theme, buf),
+    }
 }
 
-impl Unit<'_> {
-    fn draw(&self, area: Rect, buf: &mut Buffer) {
-        put(row(area, 0), buf, self.title());
-        let singles = self.singles();
-        let lines = 1 + u16::from(!singles.is_empty());
-        let below = area.height.saturating_sub(1 + lines);
+/// The places of the parameters in view, and which of the list they are.
+pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
+    let Ok(unit) = Unit::of(app, theme) else {
+        return Vec::new();
+    };
+    let (list, _) = unit.sides(area);
+    let first = unit.first_shown(list);
+    let line = |y| Rect {
+        y,
+        height: 1,
+        ..list
+    };
+    let lines = (list.top() + 1..list.bottom()).map(line);
+    lines.zip(first..unit.listed.len()).collect()
+}
+
+impl<'a> Unit<'a> {
+    /// What is known, or why nothing is.
+    fn of(app: &'a App, theme: &'a Theme) -> Result<Self, &'a str> {
+        let Depth::Unit { layer, unit } = app.depth else {
+            return Err("");
+        };
+        let answer = app
+            .about_unit(layer, unit)
+            .and_then(|it| app.desk.answer(&it));
+        let known = match answer {
+            Some((_, Answer::Unit(known))) => known,
+            Some((_, Answer::Unknown(why))) => return Err(why),
+            _ => return Err("reading the unit …"),
+        };
+        let window = app.about_window(app.unit_topic(layer, unit), 1);
+        let window = match app.known(&window) {
+            Some((_, Answer::Unit(window))) => window.recorded.as_ref(),
+            _ => None,
+        };
+        Ok(Self {
+            app,
+            theme,
+            layer,
+            unit,
+            known,
+            window,
+            listed: app.listed_parameters(layer, unit),
+        })
+    }
+
+    /// The list, and the pictures where there is room for them.
+    fn sides(&self, area: Rect) -> (Rect, Option<Rect>) {
+        let lines = 1 + u16::from(!self.singles().is_empty());
         let middle = Rect {
             y: area.y + 1.min(area.height),
-            height: below,
+            height: area.height.saturating_sub(1 + lines),
             ..area
         };
         let list = LIST.min(area.width * 3 / 5);
         let wide = area.width.saturating_sub(list) > NARROWEST_PICTURE;
         let list = if wide { list } else { area.width };
-        self.list(
-            Rect {
-                width: list,
-                ..middle
-            },
-            buf,
-        );
-        if wide {
-            let pictures = Rect {
-                x: middle.x + list + 1,
-                width: area.width - list - 1,
-                ..middle
-            };
+        let pictures = Rect {
+            x: middle.x + list + 1,
+            width: area.width.saturating_sub(list + 1),
+            ..middle
+        };
+        let list = Rect {
+            width: list,
+            ..middle
+        };
+        (list, wide.then_some(pictures))
+    }
+
+    fn draw(&self, area: Rect, buf: &mut Buffer) {
+        put(row(area, 0), buf, self.title(area.width));
+        let (list, pictures) = self.sides(area);
+        self.list(list, buf);
+        if let Some(pictures) = pictures {
             self.pictures(pictures, buf);
         }
+        let below = list.height;
         put(row(area, 1 + below), buf, self.selected(area.width));
+        let singles = self.singles();
         if !singles.is_empty() {
-            put(row(area, 2 + below), buf, Line::from(singles));
+            put(
+                row(area, 2 + below),
+                buf,
+                cells::fitting(singles, area.width),
+            );
         }
     }
 
-    fn title(&self) -> Line<'static> {
+    fn title(&self, width: u16) -> Line<'static> {
         let layer = &self.app.header.layout.layers[self.layer];
         let count = self.listed.len();
-        let name = elided(&layer.name, 30, self.theme);
+        let name = elided(&layer.name, usize::from(width / 3), self.theme);
         let totals = match &self.known.totals {
             Some(totals) => format!("totals over the first {} steps", totals.steps),
             None => "no totals yet: the file has them after every eighth of the run".to_owned(),
         };
+        let name = format!(" {name}, unit {}", self.unit);
+        let texts = [
+            format!("  {count} parameters; {totals}; * traced, t next"),
+            format!("  {count} parameters; {totals}"),
+            format!("  {totals}"),
+            match &self.known.totals {
+                Some(totals) => format!("  after {} steps", totals.steps),
+                None => "  no totals yet".to_owned(),
+            },
+        ];
+        let room = usize::from(width.saturating_sub(words::width_of(&name)));
+        let text = worded(&texts, room, self.theme);
         Line::from(vec![
-            Span::styled(format!(" {name}, unit {}", self.unit), self.theme.header),
-            Span::styled(
-                format!("  {count} parameters; {totals}; * traced, t next"),
-                self.theme.dim,
-            ),
+            Span::styled(name, self.theme.header),
+            Span::styled(text, self.theme.dim),
         ])
+    }
+
+    /// The first parameter in view.
+    fn first_shown(&self, list: Rect) -> usize {
+        let fit = usize::from(list.height.saturating_sub(1));
+        let place = (self.listed.iter()).position(|&it| it == self.app.parameter);
+        scrolled(place.unwrap_or(0), fit, self.listed.len())
+    }
+
+    /// A parameter by its place, shorter in a list: all of a unit's have the unit's index, and most are
+    /// weights.
+    fn name(&self, parameter: usize, room: usize) -> String {
+        let long = parameter_name(&self.app.header.layout, parameter);
+        let narrow = long.replace(", ", ",");
+        let short = narrow.replacen("weight ", "w ", 1);
+        worded(&[long, narrow, short], room, self.theme)
     }
 
     fn list(&self, area: Rect, buf: &mut Buffer) {
         let head = row(area, 0);
         put(head, buf, Line::styled("  parameter", self.theme.header));
-        // The last of each tensor has the longest name.
+        // The last of each tensor has the longest name; columns go before it is cut.
         let last = (self.known.rows.iter()).filter_map(|row| row.end.checked_sub(1));
-        let name = |parameter| parameter_name(&self.app.header.layout, parameter);
-        let longest = last.map(|it| name(it).chars().count()).max().unwrap_or(0);
-        let room = usize::from(area.width).saturating_sub(longest + 4);
+        let longest = last.map(|it| self.name(it, 16).chars().count()).max();
+        let room = usize::from(area.width).saturating_sub(longest.unwrap_or(0) + 3);
         let columns = (room / usize::from(NUMBER)).clamp(1, COLUMNS.len());
-        for (place, title) in COLUMNS[..columns].iter().enumerate() {
+        // Where not every step of the window is recorded, the column says of how many it is.
+        let window = match self.window {
+            Some(window) if !window.is_whole() => several(window.count),
+            _ => COLUMNS[2].to_owned(),
+        };
+        let [total, help, _, every] = COLUMNS;
+        for (place, title) in [total, help, &window, every][..columns].iter().enumerate() {
             put_column(
                 head,
                 buf,
@@ -157,9 +219,7 @@ impl Unit<'_> {
                 self.theme.header,
             );
         }
-        let fit = usize::from(area.height.saturating_sub(1));
-        let place = (self.listed.iter()).position(|&it| it == self.app.parameter);
-        let first = scrolled(place.unwrap_or(0), fit, self.listed.len());
+        let first = self.first_shown(area);
         for (y, &parameter) in (1..area.height).zip(&self.listed[first..]) {
             self.row(row(area, y), (parameter, columns), buf);
         }
@@ -167,9 +227,8 @@ impl Unit<'_> {
 
     fn row(&self, line: Rect, (parameter, columns): (usize, usize), buf: &mut Buffer) {
         let traced = is_traced(self.app, parameter);
-        let name = parameter_name(&self.app.header.layout, parameter);
-        let room = usize::from(line.width).saturating_sub(columns * usize::from(NUMBER) + 3);
-        let name = elided(&name, room, self.theme);
+        let room = usize::from(line.width).saturating_sub(columns * usize::from(NUMBER) + 2);
+        let name = self.name(parameter, room);
         let style = match parameter == self.app.parameter {
             true => self.theme.selected,
             false => Style::default(),
@@ -185,12 +244,12 @@ impl Unit<'_> {
         };
         let (help, turns) = self.shares(at);
         let (total, window) = (self.total(at), self.in_window(at));
-        let number = |value: Option<f64>| value.map_or_else(String::new, nats);
-        let color = |value: Option<f64>| cells::signed(self.theme, value.unwrap_or(0.0));
+        let text = |value: Option<f64>| value.map_or_else(String::new, number);
+        let color = |value: Option<f64>| self.theme.of_sign(value.unwrap_or(0.0));
         let texts = [
-            (number(total), color(total)),
+            (text(total), color(total)),
             (percent(help), Style::default()),
-            (number(window), color(window)),
+            (text(window), color(window)),
             (every(turns), Style::default()),
         ];
         for (place, (text, style)) in texts[..columns].iter().enumerate() {
@@ -246,16 +305,23 @@ impl Unit<'_> {
         let (title, values) = match (sums, self.window) {
             (Some(values), _) => ("total LCA", values),
             (None, Some(window)) => ("LCA in the window", window.lca_sum.as_slice()),
-            (None, None) => return sentence(area, buf, "no totals to draw yet", self.theme),
+            (None, None) => return sentence(area, "no totals to draw yet", self.theme, buf),
         };
         let values: Vec<f64> = self.pixels(&picture, values);
         let first = if both { one } else { area };
-        let title = format!("{title}: {}", picture.note);
-        self.picture(first, buf, (&title, "nats"), &picture, &values);
+        let titles = [
+            format!("{title}: {}", picture.note),
+            format!("LCA: {}", picture.note),
+            title.to_owned(),
+        ];
+        self.picture(first, buf, (&titles, "nats"), &picture, &values);
         if let Some(weights) = weights.filter(|_| both) {
             let values: Vec<f64> = self.pixels(&picture, &weights.values);
-            let title = format!("weights after {} steps", weights.steps);
-            self.picture(other, buf, (&title, ""), &picture, &values);
+            let titles = [
+                format!("weights after {} steps", weights.steps),
+                format!("after {} steps", weights.steps),
+            ];
+            self.picture(other, buf, (&titles, ""), &picture, &values);
         }
     }
 
@@ -273,15 +339,12 @@ impl Unit<'_> {
         &self,
         area: Rect,
         buf: &mut Buffer,
-        (title, unit): (&str, &str),
+        (titles, unit): (&[String], &str),
         picture: &Picture,
         values: &[f64],
     ) {
-        let title = match self.theme.glyphs {
-            crate::tui::theme::Glyphs::Ascii => title.replace('×', "x"),
-            _ => title.to_owned(),
-        };
-        let title = elided(&title, area.width.into(), self.theme);
+        let title = worded(titles, area.width.into(), self.theme);
+        let title = title.replace('×', either(self.theme, "×", "x"));
         put(row(area, 0), buf, Line::styled(title, self.theme.header));
         if area.height < 3 {
             return;
@@ -289,7 +352,7 @@ impl Unit<'_> {
         let max = cells::largest(values.iter().copied());
         let scale = match unit {
             "" => Scale::Linear,
-            _ => cells::scale(self.app, max),
+            _ => signed_scale(self.app, max),
         };
         let image = ImageMap {
             theme: self.theme,
@@ -345,9 +408,15 @@ impl Unit<'_> {
         }
         let recorded = self.known.recorded.as_ref();
         if let Some(&here) = recorded.and_then(|it| it.lca_sum.get(at)) {
-            parts.push((2, vec![Span::raw("  cursor "), lca(self.theme, here)]));
+            let step = self.app.window.cursor(self.app.timeline.end());
+            let at = step.map_or_else(String::new, |step| format!("  {} ", words::at(step)));
+            parts.push((2, vec![Span::raw(at), lca(self.theme, here)]));
         }
         parts.extend(self.weight(at).map(|span| (3, vec![span])));
+        if let Some(residual) = words::residual_at(self.app) {
+            let text = format!("  {residual}");
+            parts.push((5, vec![Span::styled(text, self.theme.dim)]));
+        }
         cells::fitting(parts, width)
     }
 
@@ -357,24 +426,28 @@ impl Unit<'_> {
         Some(Span::raw(format!("  value {value:.6}")))
     }
 
-    /// Biases and the like, of which a unit has one each.
-    fn singles(&self) -> Vec<Span<'static>> {
+    /// Biases and the like, of which a unit has one each; the last go first where there is little room.
+    fn singles(&self) -> Vec<(u8, Vec<Span<'static>>)> {
         let layout = &self.app.header.layout;
         let tensors = layout.tensors[layout.layers[self.layer].tensors.clone()].iter();
-        let mut spans = Vec::new();
+        let mut parts = Vec::new();
         for tensor in tensors.filter(|tensor| tensor.row_len() == 1) {
             let Some(at) = self.known.place_of(tensor.row(self.unit).start) else {
                 continue;
             };
-            spans.push(Span::raw(format!(" {}", tensor.kind.name())));
+            let rank = u8::try_from(parts.len()).unwrap_or(u8::MAX);
+            let between = match rank {
+                0 => "",
+                _ => either(self.theme, "  ·", "  |"),
+            };
+            let mut spans = vec![Span::raw(format!("{between} {}", tensor.kind.name()))];
             if let Some(total) = self.total(at) {
                 spans.extend([Span::raw("  total "), lca(self.theme, total)]);
             }
             spans.extend(self.weight(at));
-            spans.push(Span::raw(either(self.theme, "  ·", "  |")));
+            parts.push((rank, spans));
         }
-        spans.pop();
-        spans
+        parts
     }
 }
 

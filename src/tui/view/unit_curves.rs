@@ -2,16 +2,16 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::text::Line;
 use ratatui::widgets::Widget;
 
-use super::cells::{self, put, row};
+use super::cells;
+use super::spread::named;
 use crate::analysis::bins::Extent;
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::App;
 use crate::query::Binned;
 use crate::tui::theme::Theme;
-use crate::tui::widget::{Details, LineChart, Series};
+use crate::tui::widget::{Details, Entry, LineChart, Series};
 
 /// Units at either end.
 const EACH: usize = 3;
@@ -30,27 +30,42 @@ fn running(units: &Binned, unit: usize) -> Vec<f64> {
 fn extremes(units: &Binned) -> Vec<usize> {
     let mut order: Vec<usize> = (0..units.groups.len()).collect();
     order.retain(|&unit| units.groups[unit].total.is_finite());
-    order.sort_by(|&a, &b| {
-        let total = |unit: usize| units.groups[unit].total;
-        total(a).total_cmp(&total(b))
-    });
+    let total = |unit: usize| units.groups[unit].total;
+    let by_total = |a: &usize, b: &usize| total(*a).total_cmp(&total(*b)).then(a.cmp(b));
+    // Only the ends have to be in order.
     let count = order.len();
-    let worst = count.saturating_sub(EACH).max(EACH.min(count));
-    let (best, worst) = (&order[..EACH.min(count)], &order[worst..]);
+    if count > 2 * EACH {
+        order.select_nth_unstable_by(EACH, by_total);
+        order[EACH..].select_nth_unstable_by(count - 2 * EACH, by_total);
+        order.drain(EACH..count - EACH);
+    }
+    order.sort_unstable_by(by_total);
+    let worst = order.len().min(EACH);
+    let (best, worst) = order.split_at(worst);
     best.iter().chain(worst.iter().rev()).copied().collect()
 }
 
 pub fn draw(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), units: &Binned) {
-    let title = " running sums in the window, nats: the units that help most and hurt most";
-    put(row(area, 0), buf, Line::styled(title, theme.header));
-    let area = Rect {
-        y: area.y + 1.min(area.height),
-        height: area.height.saturating_sub(1),
-        ..area
-    };
-    let columns = LineChart::plot_columns(area, theme.glyphs);
     let chosen = extremes(units);
     let names: Vec<String> = chosen.iter().map(|unit| format!("unit {unit}")).collect();
+    let marked = theme.needs_marks(chosen.len());
+    let entries: Vec<Entry<'_>> = (names.iter().enumerate())
+        .map(|(at, name)| {
+            let pen = theme.category(at);
+            Entry {
+                name,
+                symbol: if marked { pen.mark } else { '─' },
+                style: pen.style,
+            }
+        })
+        .collect();
+    let titles = [
+        "running sums in the window, nats: the units that help most and hurt most",
+        "running sums: units that help most and hurt most",
+        "running sums of units",
+    ];
+    let area = named(area, &titles, &entries, theme, buf);
+    let columns = LineChart::plot_columns(area, theme.glyphs);
     let sums: Vec<Vec<f64>> = chosen.iter().map(|&unit| running(units, unit)).collect();
     #[expect(
         clippy::cast_possible_truncation,
@@ -68,9 +83,9 @@ pub fn draw(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), units: &
         cells::spread(units, columns).map(at).collect()
     };
     let curves: Vec<Vec<Option<Extent>>> = sums.iter().map(curve).collect();
-    let series: Vec<Series<'_>> = (names.iter().zip(&curves).enumerate())
-        .map(|(index, (name, extents))| Series {
-            name,
+    let series: Vec<Series<'_>> = (curves.iter().enumerate())
+        .map(|(index, extents)| Series {
+            name: "",
             pen: theme.category(index),
             extents,
         })
@@ -86,7 +101,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), units: &
     };
     let details = Details {
         zero_line: true,
-        marks: true,
+        marks: marked,
         ..Details::default()
     };
     chart.with(details).render(area, buf);

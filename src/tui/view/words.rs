@@ -1,12 +1,84 @@
 //! Words and numbers as the screens write them.
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Span, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
+use crate::analysis::scale::{Scale, format_signed};
+use crate::app::{App, Stretch};
 use crate::tui::theme::{Glyphs, Theme};
 use crate::tui::widget;
+
+/// Cells of a column of numbers with the blank before it.
+pub const NUMBER: u16 = 9;
+
+/// What is below so large a part of the largest magnitude is drawn linearly on a symmetric-logarithmic scale.
+const LINEAR_PART: f64 = 1e-2;
+
+/// How signed values become lengths and colours, the same wherever they are drawn.
+pub fn signed_scale(app: &App, max: f64) -> Scale {
+    match app.log_scale {
+        true => Scale::SymLog {
+            linear: max * LINEAR_PART,
+        },
+        false => Scale::Linear,
+    }
+}
+
+/// A signed number that fits its column; a hyphen where there is none.
+pub fn number(value: f64) -> String {
+    let width = usize::from(NUMBER) - 1;
+    match value.is_nan() {
+        true => format!("{:>width$}", "-"),
+        false => format_signed(value, width),
+    }
+}
+
+/// What integration has missed in the step at the cursor, in nats, where that step is there by itself: it
+/// stands beside allocations where there is no line of the status.
+pub fn residual_at(app: &App) -> Option<String> {
+    let step = app.window.cursor(app.timeline.end())?;
+    let entry = app.timeline.entry(step).filter(|it| it.steps() == 1)?;
+    Some(format!(
+        "residual of the step {}",
+        number(entry.residual).trim()
+    ))
+}
+
+/// `32 st.` over a number that is of so many steps, where one was asked for.
+pub fn several(steps: u64) -> String {
+    match steps {
+        0..10_000 => format!("{steps} st."),
+        _ => ">9999 st".to_owned(),
+    }
+}
+
+/// A `+` behind the name of a sum that is of more steps than were asked for: an entry is never cut.
+pub fn more(name: &str, steps: &Stretch<'_>, asked: &Range<u64>) -> String {
+    let exact = steps.steps() == *asked || steps.is_empty();
+    format!("{name}{}", if exact { "" } else { "+" })
+}
+
+/// Over a column of numbers of one step, `at 412`, in the room that a column has.
+pub fn at(step: u64) -> String {
+    let long = format!("at {step}");
+    match long.len() < usize::from(NUMBER) {
+        true => long,
+        false => step.to_string(),
+    }
+}
+
+/// The first of some wordings that has room, the longest first; the last is cut if none has.
+pub fn worded(texts: &[impl AsRef<str>], room: usize, theme: &Theme) -> String {
+    let mut texts = texts.iter().map(AsRef::as_ref);
+    let fits = |text: &&str| usize::from(width_of(text)) <= room;
+    let last = texts.clone().next_back().unwrap_or_default();
+    let text = texts.find(fits).unwrap_or(last);
+    elided(text, room, theme)
+}
 
 /// The first where the terminal shows more than ASCII, else the second.
 pub fn either(theme: &Theme, unicode: &'static str, ascii: &'static str) -> &'static str {
@@ -25,13 +97,12 @@ pub fn loss(nats: f64) -> String {
     }
 }
 
-/// A sentence where a screen has nothing else to show.
+/// Why there is nothing to see, in full.
 pub fn sentence(area: Rect, text: &str, theme: &Theme, buf: &mut Buffer) {
     let inside = Rect {
-        x: area.x + 2.min(area.width),
-        y: area.y + 1.min(area.height),
-        width: area.width.saturating_sub(4),
-        height: area.height.saturating_sub(1),
+        x: area.x + 1.min(area.width),
+        width: area.width.saturating_sub(2),
+        ..area
     };
     let text = match theme.glyphs {
         Glyphs::Ascii => text.replace('…', "..."),
@@ -40,7 +111,7 @@ pub fn sentence(area: Rect, text: &str, theme: &Theme, buf: &mut Buffer) {
     let text = Text::styled(text, theme.dim);
     Paragraph::new(text)
         .wrap(Wrap { trim: true })
-        .render(inside, buf);
+        .render(inside.intersection(buf.area), buf);
 }
 
 /// Parts joined by `between` that fit `room` cells: what there is no room for goes, the highest rank
@@ -89,6 +160,32 @@ pub fn percent(share: f64) -> String {
     }
 }
 
+/// How often something happens: `turns every 6.7 steps`, `never turns`.
+pub fn often(verb: &str, steps: f64) -> String {
+    match every(steps).trim() {
+        "" => format!("{verb}: unknown"),
+        "never" => format!("never {verb}"),
+        steps => format!("{verb} every {steps} steps"),
+    }
+}
+
+/// Steps in words: `steps 0-99`, `step 7`.
+pub fn steps(steps: &Range<u64>) -> String {
+    match steps.end.saturating_sub(steps.start) {
+        0 => "no steps".to_owned(),
+        1 => format!("step {}", steps.start),
+        _ => format!("steps {}-{}", steps.start, steps.end - 1),
+    }
+}
+
+/// A number with all digits that a file in `f32` has.
+pub fn exact(value: f64) -> String {
+    match value {
+        0.0 => "0".to_owned(),
+        value => format!("{value:+.6e}"),
+    }
+}
+
 /// A number of steps in six columns: `  6.7`, ` never`; blank for NaN.
 pub fn every(steps: f64) -> String {
     if steps.is_nan() {
@@ -107,6 +204,23 @@ pub fn every(steps: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn titles_of_columns_fit_and_the_longest_wording_with_room_is_taken() {
+        for steps in [2, 32, 9_999, 10_000, u64::MAX] {
+            assert!(several(steps).len() < usize::from(NUMBER), "{steps}");
+        }
+        assert_eq!(at(99_999), "at 99999");
+        assert_eq!(at(1_234_567), "1234567");
+        let theme = crate::tui::view::testing::plain();
+        let texts = ["steps 0-411, all layers", "steps 0-411", "0-411"];
+        let said = |room| worded(&texts, room, &theme);
+        assert_eq!(
+            [said(23), said(22), said(11)],
+            ["steps 0-411, all layers", "steps 0-411", "steps 0-411"]
+        );
+        assert_eq!([said(10), said(4)], ["0-411", "0-~1"]);
+    }
 
     #[test]
     fn numbers_keep_their_columns() {

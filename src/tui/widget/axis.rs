@@ -29,18 +29,10 @@ pub const LEFT_AXIS: u16 = LABEL + 1;
 pub enum XAxis<'a> {
     /// These steps, spread evenly as [`bins::indices_at`] does.
     Steps(Range<u64>),
-    /// Column `c` covers the steps `edges[c]..edges[c + 1]`; ascending.
-    Edges(&'a [u64]),
     /// The `count` whole numbers from `first` on, lags or periods, spread like steps.
     Whole {
         first: i64,
         count: u64,
-        name: &'a str,
-    },
-    /// Numbers from the first cell to the last.
-    Scaled {
-        scale: Scale,
-        domain: Domain,
         name: &'a str,
     },
     /// A name for each of the columns, which all have the same width: classes.
@@ -147,6 +139,7 @@ impl Left<'_> {
 /// The names of the rows, one a line or, where two share one, the upper's.
 pub(super) struct Rows<'a> {
     pub theme: &'a Theme,
+    /// Of the rows from the first in view on.
     pub names: &'a [&'a str],
     /// The rows in view.
     pub shown: Range<usize>,
@@ -174,7 +167,8 @@ impl Rows<'_> {
                 Some(_) => ("▄", self.theme.accent),
             };
             buf.set_string(line, y, mark, style);
-            let name = self.names.get(selected.unwrap_or(first)).unwrap_or(&"");
+            let place = selected.unwrap_or(first) - self.shown.start;
+            let name = self.names.get(place).unwrap_or(&"");
             let name = elided(name, room, self.theme.glyphs);
             let x = line - cells_of(&name, line - left);
             buf.set_stringn(x, y, name, room, style);
@@ -248,7 +242,8 @@ impl Bottom<'_> {
                 buf.set_string(x + u16::from(tick > 0), y, &place.label, style);
                 taken = end;
             } else {
-                if place.either_side && place.cell >= taken + usize::from(length) {
+                // A blank between it and the label before.
+                if place.either_side && place.cell > taken + usize::from(length) {
                     buf.set_string(x - length, y, &place.label, style);
                 }
                 taken = place.cell + 1;
@@ -270,8 +265,8 @@ impl Bottom<'_> {
 
     fn name(&self) -> &str {
         match self.axis {
-            XAxis::Steps(_) | XAxis::Edges(_) => "step",
-            XAxis::Whole { name, .. } | XAxis::Scaled { name, .. } => name,
+            XAxis::Steps(_) => "step",
+            XAxis::Whole { name, .. } => name,
             XAxis::Names(_) => "",
         }
     }
@@ -296,21 +291,6 @@ impl Bottom<'_> {
                     #[expect(clippy::cast_precision_loss, reason = "lags are small")]
                     let index = whole(tick.value - *first as f64)?;
                     dots(usize::try_from(index).ok(), *count)
-                })
-            }
-            XAxis::Edges([from, .., to]) => placed(step_ticks(*from, *to, width), |tick| {
-                let XAxis::Edges(edges) = self.axis else {
-                    return None;
-                };
-                let step = whole(tick.value)?;
-                let column = edges.partition_point(|&edge| edge <= step).checked_sub(1)?;
-                Some(column.min(edges.len() - 2) / across)
-            }),
-            XAxis::Edges(_) => Vec::new(),
-            XAxis::Scaled { scale, domain, .. } => {
-                let room = Room::Columns { cells: width };
-                placed(ticks(*scale, *domain, room), |tick| {
-                    Some(cell_at(tick.at, width))
                 })
             }
             XAxis::Names(names) => {
@@ -348,17 +328,6 @@ fn placed(ticks: Vec<Tick>, cell: impl Fn(&Tick) -> Option<usize>) -> Vec<Place>
 )]
 fn whole(value: f64) -> Option<u64> {
     (value >= 0.0).then_some(value as u64)
-}
-
-/// The cell of a place of 0..=1.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "0 <= at <= 1, a screen's width"
-)]
-pub(super) fn cell_at(at: f64, cells: usize) -> usize {
-    (at.clamp(0.0, 1.0) * cells.saturating_sub(1) as f64).round() as usize
 }
 
 /// How many cells each of `columns` named columns has in a plot of `width`.
@@ -404,28 +373,8 @@ mod tests {
             bottom(&whole("lag"), 42, 1),
             "|-10------|-5-------|0--------|5--------|-"
         );
-        let scaled = XAxis::Scaled {
-            scale: Scale::Linear,
-            domain: Domain::new(0.0, 1.0),
-            name: "share",
-        };
-        assert_eq!(
-            bottom(&scaled, 41, 1),
-            "|0.0----|0.2----|0.4----|0.6----|0.8----|"
-        );
         let names = XAxis::Names(&["cat", "dog", "airplane"]);
         assert_eq!(bottom(&names, 21, 1), "cat----dog----airp~e-");
-    }
-
-    #[test]
-    fn uneven_columns_have_their_ticks_where_their_steps_are() {
-        // Ten columns of one step, then ten of ten.
-        let edges: Vec<u64> = (0..10).chain((1..=11).map(|tens| 10 * tens)).collect();
-        assert_eq!(edges.len(), 21);
-        let axis = XAxis::Edges(&edges);
-        assert_eq!(bottom(&axis, 20, 1), "|0------------|50--|");
-        assert_eq!(bottom(&XAxis::Edges(&[3]), 20, 1), "--------------- step");
-        assert_eq!(bottom(&XAxis::Edges(&[]), 20, 1), "--------------- step");
     }
 
     proptest! {
@@ -433,16 +382,12 @@ mod tests {
         fn no_axis_is_a_panic(
             (from, to) in (any::<u64>(), any::<u64>()),
             first in any::<i64>(),
-            edges in prop::collection::vec(any::<u64>(), 0..5),
             width in 0u16..99,
             across in 0usize..4,
         ) {
-            let domain = Domain::default();
             for axis in [
                 XAxis::Steps(from..to),
-                XAxis::Edges(&edges),
                 XAxis::Whole { first, count: from, name: "lag" },
-                XAxis::Scaled { scale: Scale::Log, domain, name: "" },
                 XAxis::Names(&["one", "two"]),
             ] {
                 bottom(&axis, width, across);

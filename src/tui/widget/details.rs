@@ -1,7 +1,7 @@
 //! What a [`LineChart`] may have beside its curves.
 //!
 //! ```text
-//!    nats│⡇⡆ ⢀   ╷+0.012           crosshair: the cursor's value beside its line
+//!    nats│⡇⡆ ⢀   │
 //!    1e-3┤⣿⣧⣴⣸⡄  │                 a smoothed line over the raw band: the band's ends stay
 //!       0┤⠿⠻⠟⠋⠙⠷⠤│───────────      zero line
 //!   -1e-3┤      *│                 marks: * o + tell the curves apart without colours
@@ -13,7 +13,7 @@ use ratatui::{buffer::Buffer, layout::Rect, style::Style, text::Span, widgets::W
 use super::axis::{self, XAxis};
 use super::canvas::Canvas;
 use super::line_chart::{LineChart, Series};
-use super::names::{self, elided};
+use super::names::elided;
 use crate::tui::theme::Glyphs;
 
 /// Cells from one mark of a curve to its next.
@@ -30,8 +30,6 @@ pub struct Details<'a> {
     pub smoothed: &'a [Series<'a>],
     /// Whether each curve has its pen's mark here and there; in ASCII it has nothing else.
     pub marks: bool,
-    /// A text for the value at the cursor, at the row of the value.
-    pub crosshair: Option<(f64, &'a str)>,
 }
 
 /// A [`LineChart`] with [`Details`]; its plot is where the chart's is.
@@ -77,32 +75,6 @@ impl DetailedChart<'_> {
                     let cell = &mut buf[(plot.x + x, plot.y + row)];
                     cell.reset();
                     cell.set_char(series.pen.mark).set_style(series.pen.style);
-                }
-            }
-        }
-    }
-
-    /// The text at the cursor, in the nearest row to its value where it covers no data.
-    fn crosshair(&self, plot: Rect, canvas: &Canvas, legend: Rect, buf: &mut Buffer) {
-        let Some((value, text)) = self.details.crosshair else {
-            return;
-        };
-        let cursor = self.chart.cursor_cell(plot.width);
-        let at = self.chart.cell_row(value, plot.height);
-        let (Some(x), Some(at)) = (cursor, at) else {
-            return;
-        };
-        let width = names::cells_of(text, plot.width);
-        let sides = [x.checked_add(1), x.checked_sub(width)];
-        let mut rows: Vec<u16> = (0..plot.height).collect();
-        rows.sort_by_key(|row| row.abs_diff(at));
-        for row in rows {
-            for start in sides.into_iter().flatten() {
-                let area = Rect::new(plot.x + start, plot.y + row, width, 1);
-                let blank = (start..start + width).all(|x| canvas.is_blank(x, row));
-                if start + width <= plot.width && blank && !area.intersects(legend) {
-                    buf.set_stringn(area.x, area.y, text, width.into(), self.chart.theme.accent);
-                    return;
                 }
             }
         }
@@ -193,7 +165,6 @@ impl Widget for DetailedChart<'_> {
             buf.set_string(legend.x, y, blank, Style::new());
         }
         chart.cursor_line(plot, &canvas, legend, buf);
-        self.crosshair(plot, &canvas, legend, buf);
         if !legend.is_empty() {
             self.legend(legend, buf);
         }
@@ -249,7 +220,6 @@ mod tests {
         let details = Details {
             zero_line: true,
             smoothed: &[series("mean of 41", pen(theme.train, '*'), &smooth)],
-            crosshair: Some((-7e-4, "-7.0e-4 mean")),
             ..Details::default()
         };
         drawn(chart.with(details), width, height)
@@ -267,7 +237,7 @@ mod tests {
                 "  0.0005┤ ⠘⢻⡙⢦⡊⣴⢀                 │",
                 "        │   ⠘⢻⠙⠢⣅⣾⣆⡄⡀             │",
                 "  0.0000┤─────⠋⠟⣈⠑⠦⣌⣷⡇⡀───────────│─────────────────────────",
-                "        │        ⠋⢿⠌⡓⠮⣔⣷⣧⣦⣠⢀⢀⢀    │-7.0e-4 mean",
+                "        │        ⠋⢿⠌⡓⠮⣔⣷⣧⣦⣠⢀⢀⢀    │",
                 " -0.0005┤          ⠈⠘⠹⣿⡙⠒⠦⢤⣁⡁⣾⣧⣧⣧⣶⡀⡀⡀⣀",
                 "        │             ⠙⠘⠹⢻⡿⡿⢈⢉⠛⠒⠲⠤⣌⣐⡐⣿⣾⣾⣾⣾⣧⣧⣧⣿⣼⣄⣄⣤⣠⣠⣠⣄⣄⣄⣄⣤⣠⣰",
                 " -0.0010┤                  ⠁⠁⠁⠛⠹⠹⠻⢿⣿⡉⡉⢉⢉⠙⠛⠓⠒⠒⠒⠲⠤⠤⢤⣤⣤⣤⡤⠤⠤⠤⠤⠤⠤",
@@ -285,7 +255,7 @@ mod tests {
                 "  0.0005+ :***:::                 |",
                 "        |  :::***::::             |",
                 "  0.0000+-----::****::::----------|-------------------------",
-                "        |        ::*****:::::::   |-7.0e-4 mean",
+                "        |        ::*****:::::::   |",
                 " -0.0005+          ::::********:::::::::::::::",
                 "        |             ::::::::*************:::::::::::::::::",
                 " -0.0010+                     ::::::::::********************",
@@ -414,11 +384,10 @@ mod tests {
                     cursor: Some(cursor % 200),
                 };
                 let details = Details {
-                    x_axis: Some(XAxis::Scaled { scale, domain: Domain::new(min, max), name: "x" }),
+                    x_axis: Some(XAxis::Whole { first: -3, count: 7, name: "x" }),
                     zero_line,
                     smoothed: &all[..1],
                     marks,
-                    crosshair: Some((at, "+1.0")),
                 };
                 check(chart.with(details), area, glyphs, level);
             }

@@ -30,8 +30,9 @@ use crate::tui::theme::{ColorLevel, Glyphs, Theme};
 #[derive(Clone, Debug)]
 pub struct HeatMap<'a, T> {
     pub theme: &'a Theme,
-    /// `rows` × `columns`, row by row; what is missing at the end stays blank.
+    /// Of the rows from `first` on, row by row, each `columns` long; what is missing at the end stays blank.
     pub values: &'a [T],
+    /// All that there are.
     pub rows: usize,
     /// As many as [`plot_area`] is wide, or fewer; what is too many is not drawn, and an arrow
     /// says so.
@@ -42,11 +43,11 @@ pub struct HeatMap<'a, T> {
     pub max: f64,
     /// Of the values, for the legend.
     pub unit: &'a str,
-    /// One for each row.
+    /// Of the same rows.
     pub names: &'a [&'a str],
     /// Cells for the names and the line beside them.
     pub gutter: u16,
-    /// The first row in view.
+    /// The first row in view; nobody makes values of those that are not.
     pub first: usize,
     pub selected: Option<usize>,
     /// The cursor's column.
@@ -78,7 +79,8 @@ pub fn rows_per_cell(theme: &Theme, dense: bool) -> usize {
 impl<T: Copy + Into<f64>> HeatMap<'_, T> {
     /// The place of a value on the ramp, NaN if it is no number, nothing if it is not there.
     fn unit(&self, row: usize, column: usize) -> Option<f64> {
-        let index = row.checked_mul(self.columns)?.checked_add(column)?;
+        let place = row.checked_sub(self.first)?;
+        let index = place.checked_mul(self.columns)?.checked_add(column)?;
         let value = (*self.values.get(index)?).into();
         let unit = self.scale.to_signed_unit(self.max, value);
         (row < self.rows).then(|| unit.unwrap_or(f64::NAN))
@@ -164,7 +166,7 @@ impl<T: Copy + Into<f64>> Widget for HeatMap<'_, T> {
         }
         let per_cell = rows_per_cell(self.theme, self.dense);
         let lines = usize::from(plot.height);
-        let first = self.first.min(self.rows.saturating_sub(lines * per_cell));
+        let first = self.first.min(self.rows);
         let shown = first..self.rows.min(first + lines * per_cell);
         for (y, row) in (plot.top()..plot.bottom()).zip(shown.clone().step_by(per_cell)) {
             for column in 0..self.columns.min(usize::from(plot.width)) {
@@ -285,7 +287,9 @@ mod tests {
         let theme = Theme::new(ColorLevel::None, Glyphs::Braille);
         let values = wave(51);
         let map = HeatMap {
-            first: 9,
+            values: &values[2 * 51..],
+            names: &NAMES[2..],
+            first: 2,
             cursor: Some(45),
             dense: true,
             ..map(&theme, &values, 51)
@@ -346,12 +350,12 @@ mod tests {
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
         let values: Vec<f64> = (0..40u8).map(|value| f64::from(value) - 20.0).collect();
         let map = HeatMap {
-            values: &values,
+            values: &values[3 * 5..],
             rows: 8,
             columns: 5,
             scale: Scale::Linear,
             max: 20.0,
-            names: &["a", "b", "c", "d", "e", "f", "g", "h"],
+            names: &["d", "e", "f", "g", "h"],
             gutter: 8,
             first: 3,
             selected: Some(4),
@@ -395,7 +399,7 @@ mod tests {
                 for (x_axis, columns) in [
                     (XAxis::Steps(0..90), columns),
                     (XAxis::Names(&["a", "b"]), 2),
-                    (XAxis::Edges(&[5, 7, 9]), usize::MAX),
+                    (XAxis::Steps(5..9), usize::MAX),
                 ] {
                     let map = HeatMap {
                         values: &values,

@@ -127,45 +127,34 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
 
     /// `[12,5]  shows [2:18,0:28] of [28,28]`: the selected pixel, and what is in view of what.
     fn note(&self, view: Rect, layout: Layout) -> (String, bool) {
-        let pixels = || {
-            let cells = (0..usize::from(view.height) * 2)
-                .flat_map(|y| (0..usize::from(view.width)).map(move |x| (x, y)));
-            cells.filter_map(|(x, y)| self.tiles().pixel(layout, x, y))
-        };
-        let range = |of: fn(Pixel) -> usize| {
-            let own = || pixels().map(of);
-            format!(
-                "{}:{}",
-                own().min().unwrap_or(0),
-                own().max().map_or(0, |last| last + 1)
-            )
-        };
-        let (whole, tall) = self.tiles().extent(layout);
-        let cut = whole > view.width.into() || tall > usize::from(view.height) * 2;
-        let mut shown = vec![range(|p| p.tile), range(|p| p.row), range(|p| p.column)];
-        let mut all = [self.tiles, self.rows, self.columns]
-            .map(|size| size.to_string())
-            .to_vec();
-        let mut at = self.selected().map_or(Vec::new(), |pixel| {
-            [pixel.tile, pixel.row, pixel.column]
-                .map(|place| place.to_string())
-                .to_vec()
+        // A single image has no place among others.
+        let axes = |list: [String; 3]| list[usize::from(self.tiles == 1)..].join(",");
+        let at = self.selected().map_or_else(String::new, |pixel| {
+            let place = [pixel.tile, pixel.row, pixel.column];
+            format!("[{}]", axes(place.map(|place| place.to_string())))
         });
-        if self.tiles == 1 {
-            for list in [&mut shown, &mut all, &mut at] {
-                list.drain(..1.min(list.len()));
-            }
-        }
-        let at = format!("[{}]", at.join(","));
-        let at = if self.selected().is_some() {
-            at
-        } else {
-            String::new()
-        };
-        if !cut {
+        let (whole, tall) = self.tiles().extent(layout);
+        if whole <= view.width.into() && tall <= usize::from(view.height) * 2 {
             return (at, false);
         }
-        let (shown, all) = (shown.join(","), all.join(","));
+        let cells = (0..usize::from(view.height) * 2)
+            .flat_map(|y| (0..usize::from(view.width)).map(move |x| (x, y)));
+        let mut ends: [Option<(usize, usize)>; 3] = [None; 3];
+        for (x, y) in cells {
+            let Some(pixel) = self.tiles().pixel(layout, x, y) else {
+                continue;
+            };
+            for (end, place) in ends.iter_mut().zip([pixel.tile, pixel.row, pixel.column]) {
+                let (least, most) = end.unwrap_or((place, place));
+                *end = Some((least.min(place), most.max(place)));
+            }
+        }
+        let range = |end: Option<(usize, usize)>| {
+            let (from, to) = end.map_or((0, 0), |(least, most)| (least, most + 1));
+            format!("{from}:{to}")
+        };
+        let shown = axes(ends.map(range));
+        let all = axes([self.tiles, self.rows, self.columns].map(|size| size.to_string()));
         let whole = format!("{at}  shows [{shown}] of [{all}]");
         let short = format!("[{shown}] of [{all}]");
         let room = usize::from(view.width);

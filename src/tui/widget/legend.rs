@@ -58,7 +58,7 @@ impl Legend<'_> {
     fn placed(&self, width: u16, rows: u16, longest: usize) -> Option<Vec<Placed>> {
         let (mut x, mut y) = (0u16, 0u16);
         let place = |entry: &Entry<'_>| {
-            let room = usize::from(width.saturating_sub(3));
+            let room = usize::from(width.saturating_sub(2));
             let name = elided(entry.name, longest.min(room), self.theme.glyphs);
             let own = u16::try_from(2 + Span::raw(&name).width()).unwrap_or(u16::MAX - 2);
             if x > 0 && x.saturating_add(own) > width {
@@ -66,7 +66,7 @@ impl Legend<'_> {
             }
             let at = (x, y);
             x = x.saturating_add(own + 2);
-            (at.1 < rows && width > 3).then_some((at.0, at.1, name))
+            (at.1 < rows && width > 2).then_some((at.0, at.1, name))
         };
         self.entries.iter().map(place).collect()
     }

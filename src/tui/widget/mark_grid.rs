@@ -192,7 +192,7 @@ impl Widget for MarkGrid<'_> {
         }
         let rows = axis::Rows {
             theme: self.theme,
-            names: self.names,
+            names: self.names.get(shown.start..).unwrap_or_default(),
             shown,
             of: self.marks.rows,
             per_line: 1,

@@ -8,7 +8,6 @@
 //! - [`details`]: what a line chart may have beside its curves
 //! - [`signed_bars`]: help and hurt as bars around a zero line; the sparkline of a table row
 //! - [`stacked_bars`]: how contributions add up, column by column
-//! - [`bars`]: signed values as horizontal bars, a row each
 //! - [`heat_map`]: rows × steps as colours
 //! - [`mark_grid`]: moments as marks, rows × steps
 //! - [`histogram`]: counts by bins
@@ -17,7 +16,6 @@
 //! `names` cuts names to their cells; `ruler` and `tiles` are the geometry of stacks and of images.
 
 pub mod axis;
-pub mod bars;
 pub mod canvas;
 pub mod details;
 pub mod heat_map;
@@ -33,7 +31,6 @@ pub mod stacked_bars;
 mod tiles;
 
 pub use axis::{LEFT_AXIS, XAxis};
-pub use bars::{Bar, Bars};
 pub use canvas::{Canvas, Pen};
 pub use details::{DetailedChart, Details};
 pub use heat_map::HeatMap;

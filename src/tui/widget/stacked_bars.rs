@@ -8,7 +8,7 @@
 //!   -0.002┤━━██━━  ━━████   ━ the column's actual change
 //!         └┴0─────┴500─ step
 //!
-//!     ASCII, or no colours: A B C, the letter of the series with most of the cell
+//!     ASCII, or too few colours: A B C, the letter of the series with most of the cell
 //! ```
 //!
 //! The axis is linear, always: in a stack a length is a part of a sum, and lengths of logarithms do
@@ -25,7 +25,7 @@ use super::axis::{self, LEFT_AXIS, XAxis};
 use super::legend::Entry;
 use super::ruler::Ruler;
 use crate::analysis::scale::Scale;
-use crate::tui::theme::{ColorLevel, Glyphs, Theme};
+use crate::tui::theme::{Glyphs, Theme};
 
 /// Eighths of a cell from below.
 pub(super) const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -102,7 +102,8 @@ impl<'a> StackedBars<'a> {
 
     /// Whether cells have letters, for want of colours or of blocks.
     fn letters(&self) -> bool {
-        self.theme.glyphs == Glyphs::Ascii || self.theme.colors == ColorLevel::None
+        self.theme
+            .needs_marks(self.first_category.saturating_add(self.series))
     }
 
     fn letter(&self, series: usize) -> char {
@@ -279,6 +280,7 @@ impl Widget for StackedBars<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tui::theme::ColorLevel;
     use crate::tui::widget::testing::{ALL, LEVELS, any_area, any_value, check, drawn, text};
     use proptest::prelude::*;
     use ratatui::style::Color;

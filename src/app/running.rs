@@ -1,0 +1,82 @@
+//! Sums up to each entry of a stretch, at the cost of one number an entry and layer.
+
+use std::ops::Range;
+
+use super::entries::Entries;
+use super::stretch::Stretch;
+use crate::analysis::bins::Extent;
+
+impl Stretch<'_> {
+    /// Σ A of a layer, in nats: of [`Self::layer_sums`] this number alone.
+    #[must_use]
+    pub fn lca(&self, layer: usize) -> f64 {
+        let pieces = self.pieces.iter();
+        pieces
+            .map(|(entries, range)| entries.lca(layer, range))
+            .sum()
+    }
+
+    /// The steps of each entry, in order.
+    pub fn entries(&self) -> impl Iterator<Item = Range<u64>> {
+        self.summaries().map(|entry| entry.first..entry.end)
+    }
+
+    /// `[entries]`: Σ A of these layers together from the first step to the end of each entry, in nats.
+    /// Behind what is no number there is none.
+    #[must_use]
+    pub fn running_lca(&self, layers: &[usize]) -> Vec<f64> {
+        self.running(layers, Entries::lca)
+    }
+
+    /// The same of the held-out loss.
+    #[must_use]
+    pub fn running_held_out_lca(&self, layers: &[usize]) -> Vec<f64> {
+        self.running(layers, Entries::held_out_lca)
+    }
+
+    /// `[entries]`: the actual change of the training loss from the first step to the end of each entry.
+    #[must_use]
+    pub fn running_change(&self) -> Vec<f64> {
+        let first = self.summaries().next();
+        let before = first.map_or(f64::NAN, |entry| entry.loss_before);
+        self.summaries()
+            .map(|entry| entry.loss_after - before)
+            .collect()
+    }
+
+    fn running(
+        &self,
+        layers: &[usize],
+        of: impl Fn(&Entries, usize, &Range<usize>) -> f64,
+    ) -> Vec<f64> {
+        let mut sums = Vec::new();
+        for (entries, range) in &self.pieces {
+            let from = sums.len();
+            sums.resize(from + range.len(), 0.0);
+            // Layer by layer: the numbers of one lie beside each other.
+            for &layer in layers {
+                for (sum, entry) in sums[from..].iter_mut().zip(range.clone()) {
+                    *sum += of(entries, layer, &(entry..entry + 1));
+                }
+            }
+        }
+        let mut all = 0.0;
+        for sum in &mut sums {
+            all += *sum;
+            *sum = all;
+        }
+        sums
+    }
+
+    /// The least and the most that a layer did in one of the steps, in nats; none where there is no number.
+    #[must_use]
+    pub fn layer_extent(&self, layer: usize) -> Option<Extent> {
+        let pieces = self.pieces.iter();
+        let extents =
+            pieces.flat_map(|(entries, range)| &entries.layer_extents(layer)[range.clone()]);
+        extents
+            .filter(|extent| extent.min.is_finite() && extent.max.is_finite())
+            .copied()
+            .reduce(Extent::merge)
+    }
+}
