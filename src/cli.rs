@@ -205,7 +205,7 @@ impl FromStr for StepRange {
             to: end(to)?,
         };
         match (range.from, range.to) {
-            (Some(from), Some(to)) if from >= to => Err(bad()),
+            (from, Some(to)) if from.unwrap_or(0) >= to => Err(bad()),
             _ => Ok(range),
         }
     }
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!("3..".parse(), range(Some(3), None));
         assert_eq!("..7".parse(), range(None, Some(7)));
         assert_eq!("..".parse(), range(None, None));
-        for bad in ["", "3", "7..3", "3..3", "-1..3", "a..b", "1..2..3", "3...7"] {
+        for bad in ["", "3", "7..3", "3..3", "..0", "-1..3", "a..b", "1..2..3", "3...7"] {
             let error = bad.parse::<StepRange>().unwrap_err();
             assert!(error.contains("A..B"), "{bad}: {error}");
         }

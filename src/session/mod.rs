@@ -25,6 +25,7 @@ mod screen;
 mod standing;
 mod summary;
 mod train;
+mod whole_file;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -82,7 +83,7 @@ impl Failure {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Model(_) => 2,
+            Self::Usage(_) | Self::Model(_) | Self::Sheet(SheetError::Request(_)) => 2,
             _ => 1,
         }
     }
