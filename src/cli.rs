@@ -122,13 +122,13 @@ pub struct OpenArgs {
     /// Another run to compare it with
     #[arg(value_name = "OTHER.h5")]
     pub other: Option<PathBuf>,
-    /// auto, truecolor, 256, 16 or never [default: auto]
+    /// auto, truecolor, 256, 16 or never [default: the configuration's, or auto]
     #[arg(long, value_name = "WHEN")]
     pub color: Option<ColorChoice>,
-    /// braille, blocks or ascii [default: braille]
+    /// braille, blocks or ascii [default: the configuration's, or braille]
     #[arg(long, value_name = "NAME")]
     pub glyphs: Option<Glyphs>,
-    /// Frames a second at most, 1 to 120 [default: 15]
+    /// Frames a second at most, 1 to 120 [default: the configuration's, or 15]
     #[arg(long, value_name = "N")]
     pub fps: Option<u32>,
 }
@@ -147,16 +147,17 @@ pub struct ExportArgs {
     /// File to write; `-` for standard output [default: RUN-VIEW.FORMAT in this folder]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Overwrite the file if it exists
+    /// Overwrite the file if it exists; of a link, the file behind it
     #[arg(long)]
     pub force: bool,
-    /// Only this layer
+    /// Only this layer [default: all]
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
-    /// The parameter of the view `parameter`: its place in the flat vector, counted from 0
+    /// The parameter of the view `parameter`, which needs one: its place in the flat vector, counted
+    /// from 0
     #[arg(long, value_name = "INDEX")]
     pub parameter: Option<usize>,
-    /// Only the steps from A up to and without B; either may be left out
+    /// Only the steps from A up to and without B; either may be left out [default: all]
     #[arg(long, value_name = "A..B")]
     pub steps: Option<StepRange>,
     /// Add every N steps up to one row
