@@ -230,7 +230,9 @@ mod tests {
         assert_eq!("3..".parse(), range(Some(3), None));
         assert_eq!("..7".parse(), range(None, Some(7)));
         assert_eq!("..".parse(), range(None, None));
-        for bad in ["", "3", "7..3", "3..3", "..0", "-1..3", "a..b", "1..2..3", "3...7"] {
+        for bad in [
+            "", "3", "7..3", "3..3", "..0", "-1..3", "a..b", "1..2..3", "3...7",
+        ] {
             let error = bad.parse::<StepRange>().unwrap_err();
             assert!(error.contains("A..B"), "{bad}: {error}");
         }

@@ -18,7 +18,8 @@ pub fn text(path: &Path, longest: u64) -> io::Result<String> {
         return Err(io::Error::other("it is no regular file"));
     }
     let mut bytes = Vec::new();
-    file.take(longest.saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(longest.saturating_add(1))
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > longest {
         let what = format!("it is longer than {} KiB", longest >> 10);
         return Err(io::Error::other(what));
@@ -60,6 +61,10 @@ mod tests {
         // Not joined: it would wait for ever where this fails.
         std::thread::spawn(move || said.send(text(&path, 9).map_err(|error| error.to_string())));
         let read = told.recv_timeout(Duration::from_secs(60));
-        assert!(read.expect("an answer").unwrap_err().contains("no regular file"));
+        assert!(
+            read.expect("an answer")
+                .unwrap_err()
+                .contains("no regular file")
+        );
     }
 }

@@ -15,7 +15,11 @@ fn root() -> PathBuf {
 
 /// What stands between backticks.
 fn quoted(text: &str) -> BTreeSet<String> {
-    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Each room in the document's table, and the rooms of ours that it may use.
@@ -103,7 +107,9 @@ fn rooms() -> Vec<(String, PathBuf, String)> {
         (room, path, code)
     };
     let rooms = found.into_iter().map(room);
-    rooms.filter(|(room, ..)| room != "main" && room != "lib").collect()
+    rooms
+        .filter(|(room, ..)| room != "main" && room != "lib")
+        .collect()
 }
 
 /// The code without comments and without items that are for tests.
@@ -122,7 +128,9 @@ fn without_tests(text: &str) -> String {
         }
         // To the end of the item: a line with its semicolon, or the bracket below its first letter.
         let end = format!("{}}}", &line[..line.len() - plain.len()]);
-        let mut item = lines.by_ref().skip_while(|line| line.trim_start().starts_with("#["));
+        let mut item = lines
+            .by_ref()
+            .skip_while(|line| line.trim_start().starts_with("#["));
         let first = item.next().unwrap_or_default();
         if !first.ends_with(';') && !first.ends_with('}') {
             item.find(|line| *line == end);
@@ -196,7 +204,10 @@ fn what_the_document_names_is_there() {
     for name in quoted(&document) {
         let is_file = name.ends_with(".rs") && !name.contains(' ');
         let from_root = root().join(&name).exists() || root().join("src").join(&name).exists();
-        assert!(!is_file || name.matches('/').count() == 0 || from_root, "no {name}");
+        assert!(
+            !is_file || name.matches('/').count() == 0 || from_root,
+            "no {name}"
+        );
     }
     // Types, also in the picture at its head.
     let words = document.split(|c: char| !c.is_alphanumeric() && c != '_');
@@ -206,7 +217,7 @@ fn what_the_document_names_is_there() {
         upper > 1 && lower && word.starts_with(|c: char| c.is_ascii_uppercase())
     };
     // Names of others.
-    let foreign = ["PyTorch"];
+    let foreign = ["PyTorch", "ReLU"];
     for word in words.filter(camel).filter(|word| !foreign.contains(word)) {
         assert!(code.contains(word), "no {word} in the code");
     }

@@ -120,7 +120,11 @@ fn default_output(run: &Path, view: View, format: Format) -> PathBuf {
 
 /// A run file's name without its ending, if that is one of HDF5's.
 pub fn stem(run: &Path) -> &OsStr {
-    let hdf5 = |end: &OsStr| ["h5", "hdf5"].iter().any(|known| end.eq_ignore_ascii_case(known));
+    let hdf5 = |end: &OsStr| {
+        ["h5", "hdf5"]
+            .iter()
+            .any(|known| end.eq_ignore_ascii_case(known))
+    };
     let name = match run.extension().is_some_and(hdf5) {
         true => run.file_stem(),
         false => run.file_name(),

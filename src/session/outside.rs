@@ -367,7 +367,10 @@ mod tests {
 
     #[test]
     fn rows_of_two_runs_say_which_they_are_of() {
-        let tables = [&b"layer,lca (nats)\n\"a,b\",-1\n"[..], b"layer,lca (nats)\nc,2\n"];
+        let tables = [
+            &b"layer,lca (nats)\n\"a,b\",-1\n"[..],
+            b"layer,lca (nats)\nc,2\n",
+        ];
         let tables = tables.map(<[u8]>::to_vec);
         let both = desktop(Path::new("/runs"));
         let mut shown = shown(Screen::Overview, Depth::Network);
@@ -392,13 +395,20 @@ mod tests {
             Depth::Network,
             Depth::Layer(layer),
             Depth::Unit { layer, unit },
-            Depth::Parameter { layer, unit, parameter },
+            Depth::Parameter {
+                layer,
+                unit,
+                parameter,
+            },
         ];
         for (screen, depth) in Screen::ALL.into_iter().flat_map(|s| depths.map(|d| (s, d))) {
             let job = &desktop.jobs(&shown(screen, depth))[0];
             let refused = |choice| job.view.refuses(choice).is_some();
             assert!(job.layer.is_none() || !refused(Choice::Layer), "{job:?}");
-            assert!(job.parameter.is_none() || !refused(Choice::Parameter), "{job:?}");
+            assert!(
+                job.parameter.is_none() || !refused(Choice::Parameter),
+                "{job:?}"
+            );
             let has = match job.view.needs() {
                 Some((Choice::Layer, _)) => job.layer.is_some(),
                 Some((Choice::Parameter, _)) => job.parameter.is_some(),

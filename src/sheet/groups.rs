@@ -27,7 +27,9 @@ pub fn units(source: &Source) -> Result<Sheet, SheetError> {
     let units = source.layer().map_or(0..0, |layer| layer.units.clone());
     let group = Group {
         dataset: "lca/unit",
-        names: (0..units.len()).map(|unit| format!("unit {unit}")).collect(),
+        names: (0..units.len())
+            .map(|unit| format!("unit {unit}"))
+            .collect(),
         parts: units.map(one).collect(),
         everywhere: true,
     };
@@ -85,7 +87,10 @@ impl Group {
             ));
         }
         let gaps = source.rows().zip(&measured);
-        let gaps = gaps.filter(|(row, steps)| row.end - row.start != **steps).count() > 0;
+        let gaps = gaps
+            .filter(|(row, steps)| row.end - row.start != **steps)
+            .count()
+            > 0;
         // Sums over unequal numbers of steps cannot be compared by eye; means can.
         let (merge, unit) = match gaps {
             false => (Merge::Sum, NATS),

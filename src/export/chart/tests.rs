@@ -51,7 +51,11 @@ fn a_heat_map_of_any_number_of_rows_is_drawn_and_says_what_it_adds_up() {
         let mut text = Vec::new();
         svg::write(&scene, &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
-        assert_eq!(text.matches("<image ").count(), 2, "the data and the bar of colours");
+        assert_eq!(
+            text.matches("<image ").count(),
+            2,
+            "the data and the bar of colours"
+        );
         assert_eq!(text.contains("rows added up"), says.is_some());
         assert!(says.is_none_or(|says| text.contains(says)));
         png::write(&scene, &mut Vec::new()).unwrap();
@@ -67,11 +71,13 @@ fn a_picture_that_cannot_be_drawn_is_an_error_not_an_empty_one() {
         height: 1.0,
     };
     let mut scene = draw(&figure(Chart::StackedBars(steps(1, &[1.0])))).unwrap();
-    scene.shapes.push(Shape::Raster(crate::export::scene::Raster {
-        place: rect,
-        columns: 1,
-        cells: vec![[0; 3]; 20_000],
-    }));
+    scene
+        .shapes
+        .push(Shape::Raster(crate::export::scene::Raster {
+            place: rect,
+            columns: 1,
+            cells: vec![[0; 3]; 20_000],
+        }));
     let error = svg::write(&scene, Vec::new()).unwrap_err().to_string();
     assert!(error.contains("too large"), "{error}");
 }
