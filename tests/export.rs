@@ -217,10 +217,10 @@ fn merged_rows_lose_no_class_that_was_measured() {
 fn merged_rows_have_their_latest_held_out_evaluation() {
     let file = RunFile::open(run());
     let (loss, accuracy) = (file.reals("loss/test"), file.reals("loss/test_accuracy"));
-    let table = csv(&["--view", "overview", "--every", "7"]);
+    let table = csv(&["--view", "overview", "--every", "5"]);
     let mut evaluations = Vec::new();
-    for (row, start) in (0..STEPS).step_by(7).enumerate() {
-        let end = STEPS.min(start + 7);
+    for (row, start) in (0..STEPS).step_by(5).enumerate() {
+        let end = STEPS.min(start + 5);
         // The loss after step t is at t + 1.
         let there = (start..end).filter(|t| !loss.values[t + 1].is_nan());
         let there: Vec<usize> = there.collect();
@@ -232,10 +232,9 @@ fn merged_rows_have_their_latest_held_out_evaluation() {
         assert_eq!(at("held_out_step"), f64::from(last as u32));
     }
     same(&table["held_out_evaluations"], &evaluations, "evaluations");
-    assert!(
-        table["held_out_step"][0] < 6.0,
-        "one is not at the end of its row"
-    );
+    let ends = [4.0, 9.0, 14.0, 19.0, 22.0];
+    let mut rows = table["held_out_step"].iter().zip(ends);
+    assert!(rows.any(|(step, end)| *step < end), "one is inside its row");
 }
 
 #[test]

@@ -30,7 +30,7 @@ const BYTES_A_SECOND: u64 = 10 << 20;
 
 /// How much longer a command may take from one sign of life ([`Patience`]) to the next that also makes
 /// something of what it reads.
-const MAKING: u64 = 6;
+const WRITING: u64 = 20;
 
 /// Runs a command that reads `path` in a child that has our arguments, input and output.
 ///
@@ -52,7 +52,7 @@ pub fn guarded_writing(
     path: &Path,
     command: impl FnOnce() -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
-    in_child(path, MAKING, command)
+    in_child(path, WRITING, command)
 }
 
 fn in_child(
@@ -63,6 +63,9 @@ fn in_child(
     if is_guarded() {
         limit(Some((path, patience)));
         return command();
+    }
+    if let Some(what) = odd(path) {
+        return Err(Failure::Other(what));
     }
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_default();
@@ -218,11 +221,21 @@ fn reading(path: &Path, flags: &[&str]) -> Command {
     command
 }
 
+/// Why something is no file to be read: opening a pipe, for one, waits for its other end.
+pub fn odd(path: &Path) -> Option<String> {
+    let there = std::fs::metadata(path).ok()?;
+    let odd = !there.is_file() && !there.is_dir();
+    odd.then(|| format!("{}: is not a regular file", path.display()))
+}
+
 /// Looks into a run file from a distance.
 ///
 /// # Errors
 /// It is no run, or too damaged to look into.
 pub fn peek(path: &Path) -> Result<Opened, OpenError> {
+    if let Some(what) = odd(path) {
+        return Err(OpenError::Refused(what));
+    }
     let mut reader = reader(path);
     reader.env(GUARDED, "1");
     feed::peek(reader, path)
