@@ -215,26 +215,36 @@ fn merged_rows_lose_no_class_that_was_measured() {
 
 #[test]
 fn merged_rows_have_their_latest_held_out_evaluation() {
-    let file = RunFile::open(run());
+    let folder = TempDir::new().unwrap();
+    let flags = ["--steps", "11", "--batch-size", "100", "--test-every", "3"];
+    let run = train(folder.path(), "some.h5", &flags);
+    let mut command = lcascope();
+    let args = ["--view", "overview", "--every", "5", "-o", "-"];
+    command.arg("export").arg(&run).args(args);
+    let table = columns(Outcome::of(command).stdout.as_bytes());
+    let file = RunFile::open(&run);
     let (loss, accuracy) = (file.reals("loss/test"), file.reals("loss/test_accuracy"));
-    let table = csv(&["--view", "overview", "--every", "5"]);
-    let mut evaluations = Vec::new();
-    for (row, start) in (0..STEPS).step_by(5).enumerate() {
-        let end = STEPS.min(start + 5);
+    let mut inside = 0;
+    for (row, steps) in [0..5, 5..10, 10..11].into_iter().enumerate() {
+        let end = steps.end;
         // The loss after step t is at t + 1.
-        let there = (start..end).filter(|t| !loss.values[t + 1].is_nan());
-        let there: Vec<usize> = there.collect();
-        let last = *there.last().unwrap();
-        evaluations.push(f64::from(there.len() as u32));
-        let at = |name: &str| table[name][row];
-        assert_eq!(at("held_out_loss (nats)"), loss.values[last + 1]);
-        assert_eq!(at("held_out_accuracy"), accuracy.values[last + 1]);
-        assert_eq!(at("held_out_step"), f64::from(last as u32));
+        let there: Vec<usize> = steps.filter(|t| !loss.values[t + 1].is_nan()).collect();
+        let last = there.last().copied();
+        let at = |name: &str| [table[name][row]];
+        let value = |values: &[f64]| [last.map_or(f64::NAN, |t| values[t + 1])];
+        same(&at("held_out_loss (nats)"), &value(&loss.values), "loss");
+        same(
+            &at("held_out_accuracy"),
+            &value(&accuracy.values),
+            "accuracy",
+        );
+        let step = last.map_or(f64::NAN, |t| f64::from(t as u32));
+        same(&at("held_out_step"), &[step], "step");
+        let count = f64::from(there.len() as u32);
+        same(&at("held_out_evaluations"), &[count], "evaluations");
+        inside += usize::from(last.is_some_and(|t| t + 1 < end));
     }
-    same(&table["held_out_evaluations"], &evaluations, "evaluations");
-    let ends = [4.0, 9.0, 14.0, 19.0, 22.0];
-    let mut rows = table["held_out_step"].iter().zip(ends);
-    assert!(rows.any(|(step, end)| *step < end), "one is inside its row");
+    assert!(inside > 0, "one is not at the end of its row");
 }
 
 #[test]
