@@ -202,7 +202,7 @@ fn what_the_document_names_is_there() {
     let document = document();
     let code: String = rooms().into_iter().map(|(_, _, code)| code).collect();
     for name in quoted(&document) {
-        let is_file = name.ends_with(".rs") && !name.contains(' ');
+        let is_file = Path::new(&name).extension().is_some_and(|end| end == "rs");
         let from_root = root().join(&name).exists() || root().join("src").join(&name).exists();
         assert!(
             !is_file || name.matches('/').count() == 0 || from_root,
@@ -212,7 +212,7 @@ fn what_the_document_names_is_there() {
     // Types, also in the picture at its head.
     let words = document.split(|c: char| !c.is_alphanumeric() && c != '_');
     let camel = |word: &&str| {
-        let upper = word.chars().filter(|c| c.is_ascii_uppercase()).count();
+        let upper = word.chars().filter(char::is_ascii_uppercase).count();
         let lower = word.chars().any(|c| c.is_ascii_lowercase());
         upper > 1 && lower && word.starts_with(|c: char| c.is_ascii_uppercase())
     };

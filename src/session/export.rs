@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::guard::Patience;
+use super::guard::{self, Patience};
 use super::standing::harmless;
 use super::{Failure, whole_file};
 use crate::cli::{ExportArgs, StepRange, ViewChoice};
@@ -58,7 +58,7 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let name = args.file.file_name().unwrap_or_default().to_string_lossy();
     let sheet = sheet::make(&reader, &harmless(&name), &request, &|| patience.renew())?;
     drop(reader);
-    patience.end();
+    guard::unbounded();
     if to_stdout {
         let mut text = Vec::new();
         sheet

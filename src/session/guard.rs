@@ -158,18 +158,19 @@ impl Patience {
             let _ = bound_time(|seconds| Some(seconds?.saturating_add(gone + 1)));
         }
     }
+}
 
-    /// Nothing is read any more: what comes now takes the time and the memory that it takes.
-    pub fn end(self) {
-        if is_guarded() {
-            let _ = bound_time(|_| None);
-            let before = rustix::process::getrlimit(Resource::As);
-            let free = Rlimit {
-                current: before.maximum,
-                maximum: before.maximum,
-            };
-            let _ = rustix::process::setrlimit(Resource::As, free);
-        }
+/// Ends the bounds of this process, which reads nothing any more: what comes now takes the time and the
+/// memory that it takes.
+pub fn unbounded() {
+    if is_guarded() {
+        let _ = bound_time(|_| None);
+        let before = rustix::process::getrlimit(Resource::As);
+        let free = Rlimit {
+            current: before.maximum,
+            maximum: before.maximum,
+        };
+        let _ = rustix::process::setrlimit(Resource::As, free);
     }
 }
 
