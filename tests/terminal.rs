@@ -100,7 +100,7 @@ fn two_runs_are_compared_and_their_numbers_written() {
     let screen = terminal.wait_until("both", |screen| {
         screen.contains("A one.h5 6 steps") && screen.contains("B two.h5 4 steps")
     });
-    assert!(screen.contains("B-A over steps 0-3"), "{screen}");
+    assert!(screen.contains("B-A in nats, steps 0-3"), "{screen}");
     terminal.press(&["e"]);
     terminal.wait_for("written: ");
     for (name, lines) in [("one-layers-0-6.csv", 4), ("two-layers-0-4.csv", 4)] {

@@ -193,12 +193,12 @@ impl App {
             return None;
         }
         let cursor = self.window.cursor(self.timeline.end());
-        let steps = self.steps_compared();
+        let (steps, common) = (self.steps_compared(), self.steps_in_common());
         let other = self.other.as_mut()?;
         let end = other.app.timeline.end();
         let visible = steps.start.min(end)..steps.end.min(end);
         let cursor = cursor.filter(|step| *step < end);
-        let request = (other.app.timeline).wanted(&visible, cursor, visible.end)?;
+        let request = (other.app.timeline).wanted(&visible, cursor, common.end)?;
         Some(Query {
             topic: Topic::Steps {
                 width: request.width,
@@ -221,6 +221,7 @@ mod tests {
     use super::*;
     use crate::feed::{FeedEvent, Origin};
     use crate::layout::{ParamLayout, TensorKind};
+    use crate::query::Answer;
     use crate::record::RunHeader;
 
     fn run(names: [&str; 2], steps: u64, scale: f64) -> App {
@@ -269,6 +270,49 @@ mod tests {
         assert!((difference.iter().sum::<f64>() + 30.0).abs() < 1e-9);
         app.act(Action::Compare);
         assert!(app.compared().is_none());
+    }
+
+    /// Steps as a file has them, in answer to a question about them.
+    fn answered(query: Query, scale: f64, end: u64) -> FeedEvent {
+        let Topic::Steps { width } = query.topic else {
+            panic!("{query:?}")
+        };
+        let mut merged: Vec<crate::record::StepSummary> = Vec::new();
+        for t in query.steps.start..query.steps.end.min(end) {
+            let step = step(t, [-scale, scale / 2.0]);
+            match merged.last_mut() {
+                Some(last) if last.first / width == t / width => last.merge(&step),
+                _ => merged.push(step),
+            }
+        }
+        let answer = Box::new(Answer::Steps(merged));
+        FeedEvent::Answer { query, answer }
+    }
+
+    #[test]
+    fn long_runs_of_different_length_come_to_agree() {
+        for (one, two) in [(9000, 5003), (5003, 9000), (9000, 300)] {
+            let mut app = compared(run(["a", "b"], one, 1.0), run(["a", "b"], two, 2.0));
+            for cursor in [0, 2, 299, one - 1] {
+                app.act(Action::Home);
+                app.act(Action::Move(i64::try_from(cursor).unwrap()));
+                for _ in 0..10 {
+                    if let Some(query) = app.wanted_detail() {
+                        app.event(answered(query, 1.0, one));
+                    }
+                    if let Some(query) = app.wanted_of_other() {
+                        let event = answered(query, 2.0, two);
+                        app.other.as_mut().unwrap().app.event(event);
+                    }
+                }
+                let other = app.compared().unwrap();
+                let both = app.both(other, &app.steps_in_common());
+                assert!(both.agree(), "{one} {two}: {:?}", both.second.steps());
+                assert_eq!(both.first.steps(), 0..one.min(two));
+                let at = app.both(other, &(cursor..cursor + 1));
+                assert_eq!(at.agree(), cursor < two, "{one} {two} at {cursor}");
+            }
+        }
     }
 
     #[test]

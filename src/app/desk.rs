@@ -1,12 +1,12 @@
 //! What has been asked about the run, and what was answered.
 //!
 //! A screen says what it wants to know each time it is drawn. What is not known yet is asked for, one
-//! question at a time, and what was known before stands in until the answer comes. While the run goes
-//! on, an answer is not asked for anew with every step, but a few times a second.
+//! question at a time, and what was known before stands in until the answer comes. Where a question changes
+//! because the run goes on, it is not asked anew with every step, but a few times a second.
 
 use std::time::{Duration, Instant};
 
-use crate::query::{Answer, Query};
+use crate::query::{Answer, Part, Query};
 
 /// Answers that are kept, the latest ones.
 const KEPT: usize = 24;
@@ -60,9 +60,9 @@ impl Desk {
         self.known.insert(0, known);
     }
 
-    /// What to ask next, of what is wanted, the most important first. `settled` says that the run does
-    /// not go on, so that there is no need to wait.
-    pub fn next(&mut self, wanted: &[Query], settled: bool) -> Option<Query> {
+    /// What to ask next, of what is wanted, the most important first. `stands` says of which steps that they
+    /// do not change by themselves, so that there is no need to wait.
+    pub fn next(&mut self, wanted: &[Query], stands: impl Fn(Part) -> bool) -> Option<Query> {
         self.due = None;
         let mut wanted = wanted;
         if let Some((asked, _)) = &self.asked {
@@ -79,7 +79,7 @@ impl Desk {
             let known = self.known.iter().find(|known| known.query.is_like(query));
             match known {
                 Some(known) if known.query == *query => continue,
-                Some(known) if !settled => {
+                Some(known) if !stands(query.part) => {
                     let due = known.at + RENEWAL.max(known.took * REST);
                     if due > now {
                         self.due = Some(self.due.map_or(due, |other| other.min(due)));
@@ -116,7 +116,7 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{Part, Topic};
+    use crate::query::Topic;
 
     fn query(layer: u32, end: u64) -> Query {
         Query {
@@ -135,12 +135,12 @@ mod tests {
     fn one_question_at_a_time_and_none_twice() {
         let mut desk = Desk::default();
         let wanted = [query(0, 9), query(1, 9)];
-        assert_eq!(desk.next(&wanted, true), Some(query(0, 9)));
-        assert_eq!(desk.next(&wanted, true), None, "it is on its way");
+        assert_eq!(desk.next(&wanted, |_| true), Some(query(0, 9)));
+        assert_eq!(desk.next(&wanted, |_| true), None, "it is on its way");
         desk.take(query(0, 9), answer("a"));
-        assert_eq!(desk.next(&wanted, true), Some(query(1, 9)));
+        assert_eq!(desk.next(&wanted, |_| true), Some(query(1, 9)));
         desk.take(query(1, 9), answer("b"));
-        assert_eq!(desk.next(&wanted, true), None);
+        assert_eq!(desk.next(&wanted, |_| true), None);
         let (of, known) = desk.answer(&query(1, 400)).unwrap();
         assert_eq!((of, known), (&query(1, 9), &answer("b")), "stands in");
     }
@@ -148,12 +148,12 @@ mod tests {
     #[test]
     fn what_nobody_wants_any_more_does_not_stand_in_the_way() {
         let mut desk = Desk::default();
-        assert!(desk.next(&[query(0, 9)], true).is_some());
-        assert_eq!(desk.next(&[query(1, 9)], true), Some(query(1, 9)));
+        assert!(desk.next(&[query(0, 9)], |_| true).is_some());
+        assert_eq!(desk.next(&[query(1, 9)], |_| true), Some(query(1, 9)));
         desk.take(query(0, 9), Answer::Interrupted);
         assert!(desk.answer(&query(0, 9)).is_none());
         desk.take(query(1, 9), answer("b"));
-        assert_eq!(desk.next(&[query(1, 9)], true), None);
+        assert_eq!(desk.next(&[query(1, 9)], |_| true), None);
     }
 
     #[test]
@@ -164,21 +164,21 @@ mod tests {
             ..query(0, 9)
         };
         let wanted = [query(0, 9), events.clone()];
-        assert_eq!(desk.next(&wanted[1..], true), Some(events.clone()));
-        assert_eq!(desk.next(&wanted[1..], true), None, "it is on its way");
-        assert_eq!(desk.next(&wanted, true), Some(query(0, 9)));
+        assert_eq!(desk.next(&wanted[1..], |_| true), Some(events.clone()));
+        assert_eq!(desk.next(&wanted[1..], |_| true), None, "it is on its way");
+        assert_eq!(desk.next(&wanted, |_| true), Some(query(0, 9)));
         desk.take(events.clone(), Answer::Interrupted);
-        assert_eq!(desk.next(&wanted, true), None, "it is not asked twice");
+        assert_eq!(desk.next(&wanted, |_| true), None, "it is not asked twice");
         desk.take(query(0, 9), answer("a"));
-        assert_eq!(desk.next(&wanted, true), Some(events));
+        assert_eq!(desk.next(&wanted, |_| true), Some(events));
     }
 
     #[test]
     fn an_answer_is_renewed_at_once_only_in_a_run_that_stands() {
         let mut desk = Desk::default();
         desk.take(query(0, 9), answer("a"));
-        assert_eq!(desk.next(&[query(0, 10)], false), None);
+        assert_eq!(desk.next(&[query(0, 10)], |_| false), None);
         assert!(desk.patience().is_some());
-        assert_eq!(desk.next(&[query(0, 10)], true), Some(query(0, 10)));
+        assert_eq!(desk.next(&[query(0, 10)], |_| true), Some(query(0, 10)));
     }
 }

@@ -9,16 +9,58 @@ use super::timeline::GroupSums;
 use crate::analysis::bins::Extent;
 use crate::record::StepSummary;
 
+/// Running sums of numbers, one an entry. What is no finite number is left out of them and remembered, so
+/// that it makes the ranges that it lies in unknown, and no others.
+struct Running {
+    /// Element k covers the entries before k.
+    sums: Vec<f64>,
+    /// The entries without a finite number, in order.
+    unknown: Vec<usize>,
+}
+
+impl Running {
+    fn new() -> Self {
+        Self {
+            sums: vec![0.0],
+            unknown: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, value: f64) {
+        let before = last(&self.sums);
+        let sum = before + value;
+        if !sum.is_finite() {
+            self.unknown.push(self.sums.len() - 1);
+        }
+        self.sums.push(if sum.is_finite() { sum } else { before });
+    }
+
+    fn pop(&mut self) {
+        self.sums.pop();
+        let entry = self.sums.len() - 1;
+        self.unknown.pop_if(|unknown| *unknown == entry);
+    }
+
+    /// NaN where any of the entries has no finite number.
+    fn of(&self, entries: &Range<usize>) -> f64 {
+        let next = self.unknown.partition_point(|entry| *entry < entries.start);
+        match self.unknown.get(next) {
+            Some(entry) if *entry < entries.end => f64::NAN,
+            _ => self.sums[entries.end] - self.sums[entries.start],
+        }
+    }
+}
+
 /// Running sums of one layer: element k covers the entries before k.
 struct LayerSums {
     params: u64,
-    lca: Vec<f64>,
+    lca: Running,
     helped: Vec<u64>,
     hurt: Vec<u64>,
     update_flips: Vec<u64>,
     gradient_flips: Vec<u64>,
-    error: Vec<f64>,
-    held_out: Vec<f64>,
+    error: Running,
+    held_out: Running,
     /// Of each entry, the least and the most of a single step: what charts show.
     extents: Vec<Extent>,
 }
@@ -28,7 +70,7 @@ pub struct Entries {
     list: Vec<StepSummary>,
     layers: Vec<LayerSums>,
     /// Running sums over entries.
-    residual: Vec<f64>,
+    residual: Running,
     gradient_evals: Vec<u64>,
     train_loss: Vec<Extent>,
     test_loss: Vec<Extent>,
@@ -39,19 +81,19 @@ impl Entries {
     pub fn new(layer_params: impl Iterator<Item = u64>) -> Self {
         let layer = |params| LayerSums {
             params,
-            lca: vec![0.0],
+            lca: Running::new(),
             helped: vec![0],
             hurt: vec![0],
             update_flips: vec![0],
             gradient_flips: vec![0],
-            error: vec![0.0],
-            held_out: vec![0.0],
+            error: Running::new(),
+            held_out: Running::new(),
             extents: Vec::new(),
         };
         Self {
             list: Vec::new(),
             layers: layer_params.map(layer).collect(),
-            residual: vec![0.0],
+            residual: Running::new(),
             gradient_evals: vec![0],
             train_loss: Vec::new(),
             test_loss: Vec::new(),
@@ -92,10 +134,9 @@ impl Entries {
     /// Appends an entry, which must fit.
     pub fn push(&mut self, summary: StepSummary) {
         for (sums, layer) in self.layers.iter_mut().zip(&summary.layers) {
-            sums.lca.push(last(&sums.lca) + layer.lca);
-            sums.error.push(last(&sums.error) + layer.lca_error);
-            sums.held_out
-                .push(last(&sums.held_out) + layer.held_out_lca);
+            sums.lca.push(layer.lca);
+            sums.error.push(layer.lca_error);
+            sums.held_out.push(layer.held_out_lca);
             // A damaged file may have any counts; differences are right again behind them.
             for (sums, count) in [
                 (&mut sums.helped, layer.helped),
@@ -107,7 +148,7 @@ impl Entries {
             }
             sums.extents.push(extent(layer.lca_min, layer.lca_max));
         }
-        self.residual.push(last(&self.residual) + summary.residual);
+        self.residual.push(summary.residual);
         self.gradient_evals
             .push(last(&self.gradient_evals).wrapping_add(summary.gradient_evals));
         self.train_loss
@@ -197,7 +238,7 @@ impl Entries {
         from..to.max(from)
     }
 
-    /// What a layer did in a range of entries.
+    /// What a layer did in a range of entries; Σ A is NaN where one of them is no finite number.
     pub fn layer_sums(&self, layer: usize, entries: &Range<usize>) -> GroupSums {
         let sums = &self.layers[layer];
         let Range { start, end } = *entries;
@@ -207,7 +248,7 @@ impl Entries {
             [first, .., last] => last.end - first.first,
         };
         GroupSums {
-            lca: sums.lca[end] - sums.lca[start],
+            lca: sums.lca.of(entries),
             helped: sums.helped[end].wrapping_sub(sums.helped[start]),
             hurt: sums.hurt[end].wrapping_sub(sums.hurt[start]),
             update_flips: sums.update_flips[end].wrapping_sub(sums.update_flips[start]),
@@ -218,18 +259,16 @@ impl Entries {
 
     /// Σ A of the held-out loss; NaN where it is not allocated.
     pub fn held_out_lca(&self, layer: usize, entries: &Range<usize>) -> f64 {
-        let sums = &self.layers[layer].held_out;
-        sums[entries.end] - sums[entries.start]
+        self.layers[layer].held_out.of(entries)
     }
 
     /// Σ of the estimated integration errors.
     pub fn lca_error(&self, layer: usize, entries: &Range<usize>) -> f64 {
-        let sums = &self.layers[layer].error;
-        sums[entries.end] - sums[entries.start]
+        self.layers[layer].error.of(entries)
     }
 
     pub fn residual(&self, entries: &Range<usize>) -> f64 {
-        self.residual[entries.end] - self.residual[entries.start]
+        self.residual.of(entries)
     }
 
     pub fn gradient_evals(&self, entries: &Range<usize>) -> u64 {
@@ -269,5 +308,60 @@ fn extent(min: f64, max: f64) -> Extent {
     Extent {
         min: min as f32,
         max: max as f32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::timeline::tests::step;
+    use super::*;
+
+    fn odd() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            4 => -1.0..1.0,
+            1 => Just(f64::NAN),
+            1 => Just(f64::INFINITY),
+        ]
+    }
+
+    proptest! {
+        /// A step without a number makes the sums over it unknown, and no others, whatever was merged.
+        #[test]
+        fn sums_are_unknown_only_where_a_number_is(
+            values in prop::collection::vec(odd(), 1..40),
+            width in 1u64..5,
+        ) {
+            let mut entries = Entries::new([10, 5].into_iter());
+            for (t, &value) in (0..).zip(&values) {
+                let mut summary = step(t, [value, 0.25]);
+                summary.residual = value;
+                summary.layers[1].held_out_lca = value;
+                summary.layers[0].lca_error = value;
+                entries.absorb(summary, width);
+            }
+            let count = entries.len();
+            for start in 0..=count {
+                for end in start..=count {
+                    let steps = entries.list()[start..end].iter();
+                    let own = steps.flat_map(|entry| entry.first..entry.end);
+                    let sum: f64 = own.map(|t| values[usize::try_from(t).unwrap()]).sum();
+                    let range = start..end;
+                    for found in [
+                        entries.layer_sums(0, &range).lca,
+                        entries.residual(&range),
+                        entries.held_out_lca(1, &range),
+                        entries.lca_error(0, &range),
+                    ] {
+                        match sum.is_finite() {
+                            true => prop_assert!((found - sum).abs() < 1e-9, "{found} {sum}"),
+                            false => prop_assert!(found.is_nan(), "{found} {sum}"),
+                        }
+                    }
+                    prop_assert!(entries.layer_sums(1, &range).lca.is_finite());
+                }
+            }
+        }
     }
 }

@@ -82,6 +82,15 @@ impl App {
         marks
     }
 
+    /// Whether there is any of them.
+    #[must_use]
+    pub fn has_marks(&self) -> bool {
+        let shown = self.window.shown(self.timeline.end());
+        let known = self.happened();
+        known.is_some_and(|known| known.events.iter().any(|event| event.step < shown))
+            || self.bookmarks.first().is_some_and(|step| *step < shown)
+    }
+
     /// The rows of the list: lints, then marks, the newest first.
     #[must_use]
     pub fn listed_events(&self) -> Vec<Listed<'_>> {

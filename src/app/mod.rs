@@ -2,7 +2,7 @@
 //!
 //! [`timeline`] keeps the steps as [`entries`] of several resolutions and puts a [`stretch`] of them
 //! together, [`window`] says which of them are looked at and where the cursor
-//! is, [`App`] takes events and actions in. [`desk`] keeps what was asked
+//! is, [`App`] takes events and actions in, those that do something where it is ([`reach`]). [`desk`] keeps what was asked
 //! beyond that, [`events`] lists what happened, [`log`] keeps stray output, [`bars`] divides a stretch
 //! into columns with exact sums. Screens only read.
 
@@ -16,6 +16,7 @@ mod events;
 mod log;
 mod picture;
 mod prompt;
+mod reach;
 mod screen;
 mod select;
 mod state;
@@ -31,9 +32,10 @@ pub use effect::{Effect, Shown};
 pub use events::{Listed, Mark, MarkKind};
 pub use log::Log;
 pub use picture::Picture;
+pub use reach::Here;
 pub use screen::{Depth, Prompt, PromptKind, Screen, Sort, SortKeys};
 pub use select::{RunPart, unit_parameters, units_of};
-pub use state::{Action, App, Overlay, Phase, Quit};
+pub use state::{Action, App, Limits, Overlay, Phase, Quit};
 pub use stretch::{Columns, Stretch};
 pub use timeline::{GroupSums, Timeline};
 pub use window::{Head, Window};

@@ -251,6 +251,7 @@ impl App {
             (Some(unit), Some(row)) => {
                 (self.layer, self.unit, self.parameter) = (layer, unit, row.start);
                 self.depth = Depth::Unit { layer, unit };
+                self.comparing = false;
             }
             _ => {
                 let name = &found.name;

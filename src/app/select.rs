@@ -1,5 +1,6 @@
 //! Lists, the selection in them, and the way into the network and back.
 
+use super::reach::Here;
 use super::screen::{Depth, Screen, Sort, SortKeys};
 use super::state::{App, Overlay};
 use crate::layout::{ParamLayout, Place};
@@ -17,8 +18,7 @@ impl App {
     #[must_use]
     pub fn listed_layers(&self) -> Vec<usize> {
         let layout = &self.header.layout;
-        let filter = self.filter.to_lowercase();
-        let passes = |name: &str| name.to_lowercase().contains(&filter);
+        let passes = |name: &str| self.passes(name);
         let mut layers: Vec<usize> = (0..layout.layers.len())
             .filter(|&layer| {
                 let tensors = &layout.tensors[layout.layers[layer].tensors.clone()];
@@ -26,6 +26,9 @@ impl App {
                     || tensors.iter().any(|tensor| passes(&tensor.name))
             })
             .collect();
+        if self.sort == Sort::Order {
+            return layers;
+        }
         let end = self.timeline.end();
         let window = self.timeline.stretch(&self.window.visible(end));
         self.sort.arrange(&mut layers, |layer| {
@@ -39,6 +42,31 @@ impl App {
         layers
     }
 
+    /// Whether the filter lets a name through.
+    #[must_use]
+    pub fn passes(&self, name: &str) -> bool {
+        self.filter.is_empty() || name.to_lowercase().contains(&self.filter.to_lowercase())
+    }
+
+    /// The tensors of a layer as they are listed, by their places in the layout: those that the filter lets
+    /// through. A layer that it lets through for its own name alone has all of them.
+    #[must_use]
+    pub fn listed_tensors(&self, layer: usize) -> Vec<usize> {
+        let layout = &self.header.layout;
+        let Some(layer) = layout.layers.get(layer) else {
+            return Vec::new();
+        };
+        let passes = |name: &str| self.passes(name);
+        let tensors = layer.tensors.clone();
+        let listed: Vec<usize> = (tensors.clone())
+            .filter(|&tensor| passes(&layout.tensors[tensor].name))
+            .collect();
+        match listed.is_empty() && passes(&layer.name) {
+            true => tensors.collect(),
+            false => listed,
+        }
+    }
+
     /// The units of a layer as they are listed: sorted by what they did in the window, as far as that
     /// is known.
     #[must_use]
@@ -48,7 +76,8 @@ impl App {
             .map_or(0, |l| l.units.len());
         let mut units: Vec<usize> = (0..count).collect();
         let like = self.about_window(units_of(layer), 1);
-        if let Some((_, Answer::Binned(binned))) = self.desk.answer(&like)
+        if self.sort != Sort::Order
+            && let Some((_, Answer::Binned(binned))) = self.desk.answer(&like)
             && binned.groups.len() == count
         {
             self.sort.arrange(&mut units, |unit| {
@@ -65,6 +94,16 @@ impl App {
         units
     }
 
+    /// What titles call a class: its name, or `class 3` where that is a number.
+    #[must_use]
+    pub fn class_title(&self, class: usize) -> Option<String> {
+        let name = self.header.classes.get(class)?;
+        Some(match name.parse::<u64>() {
+            Ok(_) => format!("class {name}"),
+            Err(_) => name.clone(),
+        })
+    }
+
     /// `↑` and `↓`.
     pub(super) fn select(&mut self, rows: isize) {
         if self.overlay == Some(Overlay::Events) {
@@ -77,29 +116,30 @@ impl App {
             return;
         }
         if self.overlay.is_some() {
-            self.help_scroll = self.help_scroll.saturating_add_signed(rows);
+            let scrolled = self.help_scroll.saturating_add_signed(rows);
+            self.help_scroll = scrolled.min(self.limits.help);
             return;
         }
-        match (self.depth, self.screen) {
-            (Depth::Network, Screen::Classes) => {
+        match (self.here(), self.depth) {
+            (Here::Network(Screen::Classes), _) => {
                 let classes: Vec<usize> = (0..self.header.classes.len()).collect();
                 moved(&mut self.class, &classes, rows);
             }
-            (Depth::Network, Screen::Run) => self.scroll_run(rows),
-            (Depth::Network, _) => {
+            (Here::Network(Screen::Run), _) => self.scroll_run(rows),
+            (Here::Comparison, _) | (_, Depth::Network) => {
                 let layers = self.listed_layers();
                 moved(&mut self.layer, &layers, rows);
             }
-            (Depth::Layer(layer), _) => {
+            (_, Depth::Layer(layer)) => {
                 let units = self.listed_units(layer);
                 moved(&mut self.unit, &units, rows);
             }
-            (Depth::Unit { layer, unit }, _) => {
+            (_, Depth::Unit { layer, unit }) => {
                 let parameters = self.listed_parameters(layer, unit);
                 moved(&mut self.parameter, &parameters, rows);
             }
             // The next parameter of the same unit.
-            (Depth::Parameter { layer, unit, .. }, _) => {
+            (_, Depth::Parameter { layer, unit, .. }) => {
                 let parameters = self.listed_parameters(layer, unit);
                 moved(&mut self.parameter, &parameters, rows);
                 self.depth = Depth::Parameter {
@@ -115,11 +155,20 @@ impl App {
     /// scrolls.
     fn scroll_run(&mut self, rows: isize) {
         if self.run_focus() == Some(RunPart::Log) {
-            let most = self.log.len().saturating_sub(1);
+            let most = self.log.len().min(self.limits.log);
             self.log_scroll = self.log_scroll.saturating_add_signed(-rows).min(most);
         } else {
-            let most = self.header.config.lines().count().saturating_sub(1);
+            let most = self.header.config.lines().count();
+            let most = most.min(self.limits.configuration);
             self.config_scroll = self.config_scroll.saturating_add_signed(rows).min(most);
+        }
+    }
+
+    /// Whether there is anything out of view.
+    pub(super) fn scrolls_run(&self) -> bool {
+        match self.run_focus() {
+            Some(RunPart::Log) => self.limits.log > 0,
+            Some(RunPart::Configuration) | None => self.limits.configuration > 0,
         }
     }
 
@@ -230,6 +279,7 @@ impl App {
             return;
         };
         (self.layer, self.unit, self.parameter) = (layer, unit, parameter);
+        self.comparing = false;
         self.depth = match self.depth {
             Depth::Unit { .. } => Depth::Unit { layer, unit },
             _ => Depth::Parameter {
@@ -240,12 +290,15 @@ impl App {
         };
     }
 
-    /// `Enter`.
+    /// `Enter`. From a comparison it goes into the layer that is selected there.
     pub(super) fn enter(&mut self) {
-        self.comparing = false;
+        let depth = match std::mem::take(&mut self.comparing) {
+            true => Depth::Network,
+            false => self.depth,
+        };
         let layout = &self.header.layout;
-        match self.depth {
-            Depth::Network if !matches!(self.screen, Screen::Classes | Screen::Run) => {
+        match depth {
+            Depth::Network => {
                 let Some(layer) = layout.layers.get(self.layer) else {
                     return;
                 };
@@ -272,7 +325,7 @@ impl App {
                     parameter: self.parameter,
                 };
             }
-            Depth::Network | Depth::Parameter { .. } => {}
+            Depth::Parameter { .. } => {}
         }
     }
 }

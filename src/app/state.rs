@@ -1,6 +1,7 @@
 //! The explorer's state: what it knows of the run, and what it shows of it.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +129,25 @@ pub enum Phase {
 const PLAY_RATE: f64 = 10.0;
 const SPEEDS: [f64; 9] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0, 200.0];
 
+/// Rows by which texts can be scrolled: whoever draws them knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub help: usize,
+    pub configuration: usize,
+    pub log: usize,
+}
+
+impl Default for Limits {
+    /// Nothing has been drawn yet.
+    fn default() -> Self {
+        Self {
+            help: usize::MAX,
+            configuration: usize::MAX,
+            log: usize::MAX,
+        }
+    }
+}
+
 /// A replay in motion.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Playback {
@@ -178,6 +198,8 @@ pub struct App {
     pub prompt: Option<Prompt>,
     /// Rows by which the help is scrolled.
     pub help_scroll: usize,
+    /// How far what scrolls can be scrolled on the screen as it is.
+    pub limits: Limits,
     pub bookmarks: BTreeSet<u64>,
     /// The selected row of the list of events.
     pub event_row: usize,
@@ -239,6 +261,7 @@ impl App {
             filter: String::new(),
             prompt: None,
             help_scroll: 0,
+            limits: Limits::default(),
             bookmarks: BTreeSet::new(),
             event_row: 0,
             within_class: false,
@@ -320,6 +343,9 @@ impl App {
     pub fn act(&mut self, action: Action) {
         let end = self.timeline.end();
         self.notice.clear();
+        if !self.offers(action) {
+            return;
+        }
         match action {
             Action::Move(steps) => {
                 self.settle();
@@ -338,10 +364,10 @@ impl App {
             Action::ZoomAll => self.window.zoom_out(),
             Action::Freeze if self.origin == Origin::Replay => self.play_or_pause(),
             Action::Freeze => self.window.toggle_freeze(end),
-            Action::Faster => self.speed = (self.speed + 1).min(SPEEDS.len() - 1),
-            Action::Slower => self.speed = self.speed.saturating_sub(1),
+            Action::Faster => self.play_at((self.speed + 1).min(SPEEDS.len() - 1)),
+            Action::Slower => self.play_at(self.speed.saturating_sub(1)),
             Action::PauseTraining => self.pause_or_resume(),
-            Action::ToggleScale => self.log_scale = !self.log_scale,
+            Action::ToggleScale => self.toggle_scale(),
             Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => self.turn(action),
             Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
             Action::Enter if self.overlay == Some(Overlay::Events) => self.enter_event(),
@@ -349,7 +375,7 @@ impl App {
             Action::Back if self.comparing => self.comparing = false,
             Action::Back => self.depth = self.depth.up(),
             Action::Compare => self.toggle_comparison(),
-            Action::Copy => self.effects.push(Effect::Copy(self.shown())),
+            Action::Copy => self.copy(),
             Action::Export => self.export(None),
             Action::Sort => self.sort = self.sort.next(),
             Action::Pool => self.pooled = !self.pooled,
@@ -386,6 +412,15 @@ impl App {
             Action::Dismiss if self.prompt.is_some() => self.leave_prompt(),
             Action::Dismiss => self.overlay = None,
         }
+    }
+
+    /// Not every chart has a scale to choose, and those that have may have no room.
+    fn toggle_scale(&mut self) {
+        self.log_scale = !self.log_scale;
+        self.say(match self.log_scale {
+            true => "logarithmic charts",
+            false => "linear charts",
+        });
     }
 
     /// From all classes together to the first, and so on, and round.
@@ -441,6 +476,14 @@ impl App {
         self.comparing = true;
     }
 
+    /// Takes in how far texts can be scrolled.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.help_scroll = self.help_scroll.min(limits.help);
+        self.config_scroll = self.config_scroll.min(limits.configuration);
+        self.log_scroll = self.log_scroll.min(limits.log);
+    }
+
     /// Orders to the training that have come up since the last call.
     pub fn take_orders(&mut self) -> Vec<Control> {
         std::mem::take(&mut self.orders)
@@ -487,7 +530,11 @@ impl App {
     pub fn wanted_detail(&mut self) -> Option<Query> {
         let end = self.timeline.end();
         let (visible, cursor) = (self.window.visible(end), self.window.cursor(end));
-        let shown = self.window.shown(end);
+        // A comparison adds up to where both have steps.
+        let shown = match self.compared() {
+            Some(_) => self.steps_in_common().end,
+            None => self.window.shown(end),
+        };
         let request = self.timeline.wanted(&visible, cursor, shown)?;
         Some(Query {
             topic: Topic::Steps {
@@ -501,8 +548,22 @@ impl App {
 
     /// What to ask next of what the screen wants to know.
     pub fn wanted_answer(&mut self, wanted: &[Query]) -> Option<Query> {
-        let settled = self.status != Status::Running || !self.window.follows();
-        self.desk.next(wanted, settled)
+        let (goes_on, end) = (self.is_running(), self.timeline.end());
+        let window = self.window;
+        self.desk
+            .next(wanted, |part| !goes_on || window.stands(part, end))
+    }
+
+    /// What is known for a question, and which steps that is of: its own. Only while these change by
+    /// themselves, in a run that goes on or a replay that plays, others of a little before stand in: whoever
+    /// shows these says so.
+    #[must_use]
+    pub fn known(&self, query: &Query) -> Option<(&Range<u64>, &Answer)> {
+        let (asked, answer) = self.desk.answer(query)?;
+        let end = self.timeline.end();
+        let stands = !self.is_running() || self.window.stands(query.part, end);
+        let own = asked.steps == query.steps || matches!(answer, Answer::Unknown(_));
+        (own || !stands || self.play_rate().is_some()).then_some((&asked.steps, answer))
     }
 
     /// The question could not be passed on: it is asked again.
@@ -552,6 +613,12 @@ impl App {
     #[must_use]
     pub fn is_training(&self) -> bool {
         self.origin == Origin::Live && self.status == Status::Running
+    }
+
+    /// Whether the run goes on, here or elsewhere.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.status == Status::Running
     }
 
     #[must_use]
@@ -622,6 +689,12 @@ impl App {
             self.window.set_head(now + 1);
         }
         now != before
+    }
+
+    fn play_at(&mut self, speed: usize) {
+        self.speed = speed;
+        let rate = SPEEDS[speed] * PLAY_RATE;
+        self.say(format!("replay at {rate} steps a second"));
     }
 
     /// Starts at the cursor, or from the beginning if the cursor is at the end.
@@ -791,6 +864,38 @@ mod tests {
         assert_eq!(app.window.cursor(20), Some(8));
         assert_eq!(app.window.visible(20), 0..20);
         assert_eq!(app.play_rate(), None);
+    }
+
+    /// What is asked, answered at once, while a live run takes 20 more steps.
+    fn asked_meanwhile(app: &mut App, wanted: impl Fn(&App) -> Vec<Query>) -> usize {
+        let mut asked = 0;
+        for t in app.timeline.end()..app.timeline.end() + 20 {
+            while let Some(query) = app.wanted_answer(&wanted(app)) {
+                asked += 1;
+                let answer = Box::new(Answer::Unknown(String::new()));
+                app.event(FeedEvent::Answer { query, answer });
+            }
+            app.event(FeedEvent::Steps(vec![step(t, [-1.0, 0.5])]));
+        }
+        asked
+    }
+
+    #[test]
+    fn a_live_run_with_its_cursor_moved_back_is_not_asked_about_at_every_step() {
+        let whole = |app: &App| {
+            vec![
+                app.about_window(Topic::Tensors, 10),
+                app.about_all(Topic::Events),
+            ]
+        };
+        let mut app = app(Origin::Live);
+        app.act(Action::Move(-15));
+        // Without a brake these are 40.
+        assert!(asked_meanwhile(&mut app, whole) < 20);
+        let at = |app: &App| app.about_cursor(Topic::Tensors).into_iter().collect();
+        assert_eq!(asked_meanwhile(&mut app, at), 1, "it does not change");
+        app.act(Action::Move(-1));
+        assert_eq!(asked_meanwhile(&mut app, at), 1, "asked at once");
     }
 
     #[test]

@@ -301,19 +301,32 @@ impl Timeline {
         if steps.is_empty() {
             return stretch;
         }
-        // Where the coarse entries are single steps there is nothing finer.
-        let finer: Vec<&Entries> = self.finer().collect();
-        for index in self.coarse.indices(&steps) {
+        let finer: Vec<(&Entries, Range<usize>)> = self
+            .finer()
+            .map(|entries| (entries, self.coarse.indices(&entries.steps())))
+            .collect();
+        let Range { mut start, end } = self.coarse.indices(&steps);
+        while start < end {
+            // Up to the next entry of which more may be known there is nothing to look at one by one.
+            let next = finer.iter().filter(|(_, places)| places.end > start);
+            let next = next.map(|(_, places)| places.start.max(start)).min();
+            let index = next.unwrap_or(end).min(end);
+            stretch.push(&self.coarse, start..index);
+            if index == end {
+                break;
+            }
             let entry = &self.coarse.list()[index];
             let part = entry.first.max(steps.start)..entry.end.min(steps.end);
+            // A single step is as fine as can be.
             let refined = (finer.iter())
-                .filter(|_| entry.steps() > 1)
-                .filter_map(|entries| refine(entries, entry, &part))
+                .filter(|(_, places)| entry.steps() > 1 && places.contains(&index))
+                .filter_map(|(entries, _)| refine(entries, entry, &part))
                 .min_by_key(|(width, ..)| *width);
             match refined {
                 Some((_, entries, indices)) => stretch.push(entries, indices),
                 None => stretch.push(&self.coarse, index..index + 1),
             }
+            start = index + 1;
         }
         stretch
     }

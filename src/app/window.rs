@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::query::Part;
+
 /// The newest step that is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
@@ -79,6 +81,17 @@ impl Window {
     #[must_use]
     pub fn follows(&self) -> bool {
         self.head == Head::Newest && self.cursor.is_none()
+    }
+
+    /// Whether these steps stay the same while the run goes on. `end` steps are there.
+    #[must_use]
+    pub fn stands(&self, part: Part, end: u64) -> bool {
+        let next = end.saturating_add(1);
+        match part {
+            Part::Window => self.visible(end) == self.visible(next),
+            Part::Cursor => self.cursor(end) == self.cursor(next),
+            Part::All => self.shown(end) == self.shown(next),
+        }
     }
 
     #[must_use]
@@ -220,6 +233,24 @@ mod tests {
         assert!(window.shows_all());
         window.go_to(place);
         assert_eq!(window.visible(1000), 7..12);
+    }
+
+    #[test]
+    fn what_stands_while_the_run_goes_on_is_known_part_by_part() {
+        let stands = |window: &Window| {
+            [Part::Window, Part::Cursor, Part::All].map(|part| window.stands(part, 100))
+        };
+        let mut window = Window::default();
+        assert_eq!(stands(&window), [false; 3]);
+        window.move_by(-90, 100);
+        assert_eq!(stands(&window), [false, true, false], "the window grows");
+        window.zoom(true, 100);
+        window.zoom(true, 100);
+        assert_eq!(stands(&window), [true, true, false]);
+        window.move_by(85, 100);
+        assert_eq!(stands(&window), [false, true, false], "its end moves on");
+        window.toggle_freeze(100);
+        assert_eq!(stands(&window), [true; 3]);
     }
 
     #[test]

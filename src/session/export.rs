@@ -7,6 +7,8 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::guard::{self, Patience};
 use super::standing::harmless;
@@ -14,7 +16,7 @@ use super::{Failure, whole_file};
 use crate::cli::{ExportArgs, StepRange, ViewChoice};
 use crate::config::ConfigError;
 use crate::export::{Format, Sheet};
-use crate::record::RunHeader;
+use crate::record::{RunHeader, Status};
 use crate::sheet::{self, Request, View};
 use crate::store::RunReader;
 
@@ -47,7 +49,7 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     };
     let patience = Patience::new();
     let reader = RunReader::open(&args.file)?;
-    let committed = reader.refresh()?.committed;
+    let committed = committed(&reader, args.steps.and_then(|steps| steps.to))?;
     let request = Request {
         view,
         steps: steps(args.steps.unwrap_or_default(), committed)?,
@@ -130,6 +132,23 @@ pub fn stem(run: &Path) -> &OsStr {
         false => run.file_name(),
     };
     name.unwrap_or_default()
+}
+
+/// How long a run that is being written may be behind what its screen shows: it is committed twice a second.
+const BEHIND: Duration = Duration::from_secs(3);
+
+/// How many steps there are; those up to `wanted` are waited for where they may be on their way.
+fn committed(reader: &RunReader, wanted: Option<u64>) -> Result<u64, Failure> {
+    let begun = Instant::now();
+    loop {
+        let state = reader.refresh()?;
+        let there = wanted.is_none_or(|to| to <= state.committed);
+        let written = state.status == Status::Running && state.held != Some(false);
+        if there || !written || begun.elapsed() > BEHIND {
+            return Ok(state.committed);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// The steps that are wanted and there.

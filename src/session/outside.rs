@@ -18,7 +18,7 @@ use rustix::fs::{Access, access};
 use super::standing::harmless;
 use super::{export, guard};
 use crate::app::{Depth, Effect, Screen, Shown};
-use crate::sheet::View;
+use crate::sheet::{Choice, View};
 use crate::tui::{Outcome, Outside};
 
 /// A run whose numbers can be written.
@@ -58,8 +58,9 @@ impl Desktop {
         let ranges = [Some(shown.steps.clone()), shown.compared.clone()];
         let each = self.sources.iter().zip(ranges);
         let job = |(source, steps): (&Source, Option<Range<u64>>)| {
-            // The other views are of the whole network.
-            let layer = (view == View::Units).then(|| shown.depth.layer().unwrap_or(shown.layer));
+            // Two runs are compared by all of their layers.
+            let layer = shown.layer.filter(|_| shown.compared.is_none());
+            let layer = layer.filter(|_| view.refuses(Choice::Layer).is_none());
             Some(Job {
                 file: source.file.clone(),
                 view,
@@ -120,7 +121,8 @@ impl Outside for Desktop {
 /// The table with the numbers of a screen.
 fn view_of(shown: &Shown) -> View {
     match (shown.depth, shown.screen) {
-        (Depth::Layer(_) | Depth::Unit { .. }, _) => View::Units,
+        (Depth::Layer(_), _) => View::Units,
+        (Depth::Unit { .. }, _) => View::Parameters,
         (Depth::Parameter { .. }, _) => View::Parameter,
         (_, Screen::Overview) => View::Layers,
         (_, Screen::Decomposition) => View::Decomposition,
@@ -303,7 +305,7 @@ mod tests {
         Shown {
             screen,
             depth,
-            layer: 1,
+            layer: depth.layer(),
             steps: 3..9,
             compared: None,
         }
@@ -335,6 +337,12 @@ mod tests {
         assert_eq!(
             (jobs[0].view, jobs[0].parameter),
             (View::Parameter, Some(7))
+        );
+        let unit = Depth::Unit { layer: 1, unit: 0 };
+        let jobs = desktop.jobs(&shown(Screen::Overview, unit));
+        assert_eq!(
+            (jobs[0].view, jobs[0].layer.as_deref()),
+            (View::Parameters, Some("b"))
         );
         let mut both = shown(Screen::Classes, Depth::Network);
         both.compared = Some(3..5);
@@ -388,7 +396,6 @@ mod tests {
 
     #[test]
     fn no_view_is_given_what_it_refuses() {
-        use crate::sheet::Choice;
         let desktop = desktop(Path::new("/runs"));
         let (layer, unit, parameter) = (0, 0, 7);
         let depths = [

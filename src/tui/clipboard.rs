@@ -7,10 +7,16 @@
 //! terminal around tmux.
 
 use std::io::{self, Write};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use crossbeam_channel::Sender;
 
 /// Bytes of text that are given to a terminal: 100,000 of base64, the least that terminals which know
 /// the sequence are known to take (hterm).
@@ -26,12 +32,13 @@ pub struct TooLong {
     size: usize,
 }
 
-/// What came of copying: a word for the notice.
+/// Who was given a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copied {
     /// The terminal was asked; whether it has done it is not known.
     Asked,
-    /// tmux has it in its buffer, and passes it on where it can.
+    /// tmux too, or for a long text tmux alone, which passes it on where it can. If it does not take it, the
+    /// log says so.
     Tmux,
 }
 
@@ -49,42 +56,102 @@ pub fn sequence(text: &str) -> Result<Vec<u8>, TooLong> {
     Ok(bytes)
 }
 
-/// Copies text by way of the terminal that `screen` writes to and, inside tmux (`tmux` is `$TMUX`),
-/// of tmux, which takes longer texts too.
-///
-/// # Errors
-/// A notice for the screen.
-pub fn copy(text: &str, screen: &mut impl Write, tmux: Option<&str>) -> Result<Copied, String> {
-    let inside = tmux.filter(|place| !place.is_empty());
-    let loaded = inside.is_some_and(|place| load_buffer(text, place).is_ok());
-    match sequence(text) {
-        Ok(bytes) => {
-            let written = screen.write_all(&bytes).and_then(|()| screen.flush());
-            match (written, loaded) {
-                (_, true) => Ok(Copied::Tmux),
-                (Ok(()), false) => Ok(Copied::Asked),
-                (Err(error), false) => Err(format!("cannot copy: {error}")),
-            }
+/// Copies texts. tmux is told by a thread, for it may take its time; what it does not take is said in the
+/// log.
+pub struct Clipboard {
+    /// `$TMUX`, inside tmux.
+    tmux: Option<String>,
+    log: Sender<String>,
+    /// Ends it, and what is to be ended.
+    telling: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
+}
+
+impl Clipboard {
+    /// For a terminal inside the tmux that `$TMUX` names, if it is one.
+    #[must_use]
+    pub fn new(tmux: Option<String>, log: Sender<String>) -> Self {
+        Self {
+            tmux: tmux.filter(|place| !place.is_empty()),
+            log,
+            telling: None,
         }
-        Err(_) if loaded => Ok(Copied::Tmux),
-        Err(error) => Err(error.to_string()),
+    }
+
+    /// Copies text by way of the terminal that `screen` writes to and, inside tmux, of tmux, which takes longer
+    /// texts too. Does not wait for tmux.
+    ///
+    /// # Errors
+    /// A notice for the screen.
+    pub fn copy(&mut self, text: &str, screen: &mut impl Write) -> Result<Copied, String> {
+        let told = self.tell(text);
+        match sequence(text) {
+            Ok(bytes) => {
+                let written = screen.write_all(&bytes).and_then(|()| screen.flush());
+                match (written, told) {
+                    (_, true) => Ok(Copied::Tmux),
+                    (Ok(()), false) => Ok(Copied::Asked),
+                    (Err(error), false) => Err(format!("cannot copy: {error}")),
+                }
+            }
+            Err(_) if told => Ok(Copied::Tmux),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Begins to give a text to tmux. One that it has not taken yet is given up for it.
+    fn tell(&mut self, text: &str) -> bool {
+        let Some(tmux) = self.tmux.clone().filter(|_| text.len() <= MOST_TMUX) else {
+            return false;
+        };
+        self.stop();
+        let give_up = Arc::new(AtomicBool::new(false));
+        let (given_up, text, log) = (give_up.clone(), text.to_owned(), self.log.clone());
+        let thread = thread::Builder::new().name("clipboard".to_owned());
+        let thread = thread.spawn(move || {
+            if let Err(error) = load_buffer(&text, &tmux, &given_up) {
+                // A full log does not need this line more than the others.
+                let _ = log.try_send(format!("the copy is not in tmux: {error}"));
+            }
+        });
+        self.telling = thread.ok().map(|thread| (give_up, thread));
+        self.telling.is_some()
+    }
+
+    fn stop(&mut self) {
+        if let Some((give_up, thread)) = self.telling.take() {
+            give_up.store(true, Relaxed);
+            let _ = thread.join();
+        }
     }
 }
 
-/// Gives text to the tmux that `$TMUX` names. It waits for tmux, as everything on the screen does.
-///
-/// # Errors
-/// There is no tmux, or it does not take it.
-pub fn load_buffer(text: &str, tmux: &str) -> io::Result<()> {
-    if text.len() > MOST_TMUX {
-        return Err(io::Error::other("too long for a paste buffer"));
+impl Drop for Clipboard {
+    /// A tmux that does not answer does not keep the program; one that works has a moment to be done.
+    fn drop(&mut self) {
+        let begun = Instant::now();
+        while let Some((_, thread)) = &self.telling
+            && !thread.is_finished()
+            && begun.elapsed() < LAST_MOMENT
+        {
+            thread::sleep(POLL);
+        }
+        self.stop();
     }
+}
+
+/// How long a text that is on its way to tmux keeps the program at its end.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+/// How often tmux is looked at.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Gives text to the tmux that `$TMUX` names, and waits for it until it is given up.
+fn load_buffer(text: &str, tmux: &str, given_up: &AtomicBool) -> io::Result<()> {
     // Before version 3.2 tmux has no `-w`.
-    load(text, tmux, &["-w", "-"]).or_else(|_| load(text, tmux, &["-"]))
+    load(text, tmux, &["-w", "-"], given_up).or_else(|_| load(text, tmux, &["-"], given_up))
 }
 
-fn load(text: &str, tmux: &str, arguments: &[&str]) -> io::Result<()> {
-    let mut tmux = Command::new("tmux")
+fn load(text: &str, tmux: &str, arguments: &[&str], given_up: &AtomicBool) -> io::Result<()> {
+    let mut child = Command::new("tmux")
         .env("TMUX", tmux)
         .arg("load-buffer")
         .args(arguments)
@@ -92,12 +159,21 @@ fn load(text: &str, tmux: &str, arguments: &[&str]) -> io::Result<()> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let written = match tmux.stdin.take() {
-        Some(mut stdin) => stdin.write_all(text.as_bytes()),
+    let written = match child.stdin.take() {
+        Some(stdin) => write(&stdin, text.as_bytes(), given_up),
         None => Ok(()),
     };
     // It is waited for in any case, or it would stay as a zombie.
-    let status = tmux.wait()?;
+    let status = loop {
+        if given_up.load(Relaxed) {
+            child.kill()?;
+            break child.wait()?;
+        }
+        match child.try_wait()? {
+            Some(status) => break status,
+            None => thread::sleep(POLL),
+        }
+    };
     written?;
     match status.success() {
         true => Ok(()),
@@ -105,9 +181,34 @@ fn load(text: &str, tmux: &str, arguments: &[&str]) -> io::Result<()> {
     }
 }
 
+/// Never blocks in the pipe: tmux hands its other end to its server, so that it stays open when tmux itself has
+/// been killed.
+fn write(mut pipe: &ChildStdin, mut text: &[u8], given_up: &AtomicBool) -> io::Result<()> {
+    rustix::io::ioctl_fionbio(pipe, true)?;
+    while !text.is_empty() {
+        if given_up.load(Relaxed) {
+            return Err(io::Error::other("tmux did not take it in time"));
+        }
+        match pipe.write(text) {
+            Ok(count) => text = &text[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(POLL),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use crossbeam_channel::{Receiver, unbounded};
+
     use super::*;
+
+    fn clipboard(tmux: Option<&str>) -> (Clipboard, Receiver<String>) {
+        let (log, said) = unbounded();
+        (Clipboard::new(tmux.map(str::to_owned), log), said)
+    }
 
     #[test]
     fn the_sequence_is_the_terminals() {
@@ -134,16 +235,22 @@ mod tests {
             "{error}"
         );
         let mut screen = Vec::new();
-        assert!(copy(&"x".repeat(MOST + 1), &mut screen, None).is_err());
+        assert!(
+            clipboard(None)
+                .0
+                .copy(&"x".repeat(MOST + 1), &mut screen)
+                .is_err()
+        );
         assert!(screen.is_empty());
     }
 
     #[test]
     fn outside_tmux_the_terminal_is_asked() {
-        let mut screen = Vec::new();
-        assert_eq!(copy("a", &mut screen, None), Ok(Copied::Asked));
-        assert_eq!(screen, sequence("a").unwrap());
-        assert_eq!(copy("a", &mut screen, Some("")), Ok(Copied::Asked));
+        for tmux in [None, Some("")] {
+            let mut screen = Vec::new();
+            assert_eq!(clipboard(tmux).0.copy("a", &mut screen), Ok(Copied::Asked));
+            assert_eq!(screen, sequence("a").unwrap());
+        }
     }
 
     #[test]
@@ -157,11 +264,8 @@ mod tests {
                 Ok(())
             }
         }
-        assert!(
-            copy("a", &mut Gone, None)
-                .unwrap_err()
-                .contains("cannot copy")
-        );
+        let failed = clipboard(None).0.copy("a", &mut Gone);
+        assert!(failed.unwrap_err().contains("cannot copy"));
     }
 
     /// A tmux of its own, which ends with the test.
@@ -203,12 +307,43 @@ mod tests {
         let long = "0.125\tfc1 é\n".repeat(10_000);
         for text in ["loss\t0.5 é\n", &long] {
             let mut screen = Vec::new();
-            let copied = copy(text, &mut screen, Some(place.trim()));
-            assert_eq!(copied, Ok(Copied::Tmux));
+            let (mut clipboard, said) = clipboard(Some(place.trim()));
+            assert_eq!(clipboard.copy(text, &mut screen), Ok(Copied::Tmux));
             assert_eq!(screen.is_empty(), text.len() > MOST);
+            let (_, thread) = clipboard.telling.take().unwrap();
+            thread.join().unwrap();
             assert!(tmux.run(&["show-buffer"]) == text.as_bytes());
+            assert!(said.is_empty());
         }
-        let gone = load_buffer("x", "/nowhere/socket,1,0");
-        assert!(gone.is_err());
+        let (mut clipboard, said) = clipboard(Some("/nowhere/socket,1,0"));
+        assert_eq!(clipboard.copy("x", &mut Vec::new()), Ok(Copied::Tmux));
+        let (_, thread) = clipboard.telling.take().unwrap();
+        thread.join().unwrap();
+        assert!(said.recv().unwrap().contains("not in tmux"));
+    }
+
+    /// A tmux that takes nothing does not hold the screen up, and no longer than a moment at the end.
+    #[test]
+    fn a_tmux_that_does_not_answer_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("socket");
+        // It listens, and never says a word.
+        let _silent = std::os::unix::net::UnixListener::bind(&place).unwrap();
+        if Command::new("tmux").arg("-V").output().is_err() {
+            println!("skipped: no tmux here");
+            return;
+        }
+        let (mut clipboard, said) = clipboard(Some(&format!("{},1,0", place.display())));
+        let long = "x".repeat(1 << 20);
+        for _ in 0..2 {
+            assert_eq!(clipboard.copy(&long, &mut Vec::new()), Ok(Copied::Tmux));
+        }
+        assert!(
+            said.recv().unwrap().contains("not in tmux"),
+            "the first one"
+        );
+        assert!(clipboard.telling.is_some());
+        drop(clipboard);
+        assert!(said.recv().unwrap().contains("not in tmux"));
     }
 }

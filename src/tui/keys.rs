@@ -15,6 +15,14 @@ pub struct Group {
     pub bindings: &'static [Binding],
 }
 
+impl Group {
+    /// Whether any of its keys does something where the explorer is.
+    #[must_use]
+    pub fn is_offered(&self, app: &App) -> bool {
+        (self.bindings.iter()).any(|binding| app.offers(binding.action))
+    }
+}
+
 /// What some keys do.
 pub struct Binding {
     /// What the configuration calls it.
@@ -99,16 +107,18 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        help: "into the selected layer, unit, parameter; back",
-        footer: "into, back",
-        bindings: &[
-            bind("into", Action::Enter, &[Code(KeyCode::Enter)]),
-            bind(
-                "back",
-                Action::Back,
-                &[Code(KeyCode::Esc), Code(KeyCode::Backspace)],
-            ),
-        ],
+        help: "into the selected layer, unit, parameter",
+        footer: "into",
+        bindings: &[bind("into", Action::Enter, &[Code(KeyCode::Enter)])],
+    },
+    Group {
+        help: "back to where you came from",
+        footer: "back",
+        bindings: &[bind(
+            "back",
+            Action::Back,
+            &[Code(KeyCode::Esc), Code(KeyCode::Backspace)],
+        )],
     },
     Group {
         help: "move the cursor a step",
@@ -143,12 +153,18 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        help: "to the first step; to the newest, and follow it",
+        help: "to the first step",
         footer: "",
-        bindings: &[
-            bind("first-step", Action::Home, &[Code(KeyCode::Home)]),
-            bind("follow", Action::Follow, &[Code(KeyCode::End), Char('G')]),
-        ],
+        bindings: &[bind("first-step", Action::Home, &[Code(KeyCode::Home)])],
+    },
+    Group {
+        help: "to the newest step, and follow it",
+        footer: "follow",
+        bindings: &[bind(
+            "follow",
+            Action::Follow,
+            &[Code(KeyCode::End), Char('G')],
+        )],
     },
     Group {
         help: "to the previous and next event",
@@ -192,7 +208,7 @@ pub const GROUPS: &[Group] = &[
     },
     Group {
         help: "a replay's speed",
-        footer: "",
+        footer: "speed",
         bindings: &[
             bind("slower", Action::Slower, &[Char('<')]),
             bind("faster", Action::Faster, &[Char('>')]),

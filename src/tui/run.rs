@@ -12,7 +12,7 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 
-use super::clipboard;
+use super::clipboard::{Clipboard, Copied};
 use super::input::{Input, InputThread};
 use super::keys::{self, KeyMap, Request};
 use super::mouse;
@@ -83,6 +83,7 @@ pub fn run(
         outcomes: outside.outcomes(),
         input: input.events.clone(),
         signals: signals.clone(),
+        clipboard: Clipboard::new(std::env::var("TMUX").ok(), said.clone()),
         painter: Painter::new(options.fps),
         wanted: Vec::new(),
         lines: Vec::new(),
@@ -160,6 +161,7 @@ struct Desk<'a> {
     outcomes: Receiver<Outcome>,
     input: Receiver<Input>,
     signals: Receiver<i32>,
+    clipboard: Clipboard,
     painter: Painter,
     /// What the screen wants to know.
     wanted: Vec<Query>,
@@ -174,6 +176,7 @@ impl Desk<'_> {
         if self.painter.is_due() {
             let area = draw(terminal, app, self.options, &mut self.lines)?;
             self.painter.drawn();
+            view::settle(area, app, &self.options.theme, &self.options.keys);
             self.wanted = view::wants(area, app, &self.options.theme);
             ask(app, feed, &self.wanted);
             ask_other(app, self.feeds.second);
@@ -222,7 +225,7 @@ impl Desk<'_> {
                 self.painter.changed();
             }
             Happened::Outcome(Some(outcome)) => {
-                app.say(come_of(outcome, screen));
+                app.say(come_of(outcome, &mut self.clipboard, screen));
                 self.painter.urgent();
             }
             Happened::Outcome(None) => self.outcomes = never(),
@@ -292,19 +295,16 @@ fn take_events(app: &mut App, first: Option<FeedEvent>, more: &mut Receiver<Feed
 }
 
 /// Does the part of an effect that is the terminal's, and says what came of it.
-fn come_of(outcome: Outcome, screen: &mut impl Write) -> String {
+fn come_of(outcome: Outcome, clipboard: &mut Clipboard, screen: &mut impl Write) -> String {
     match outcome {
         Outcome::Said(text) => text,
-        Outcome::Text { text, what } => {
-            let tmux = std::env::var("TMUX").ok();
-            match clipboard::copy(&text, screen, tmux.as_deref()) {
-                Ok(clipboard::Copied::Tmux) => format!("{what} copied to tmux and its terminal"),
-                Ok(clipboard::Copied::Asked) => {
-                    format!("{what} given to the terminal's clipboard, if it takes them")
-                }
-                Err(why) => why,
+        Outcome::Text { text, what } => match clipboard.copy(&text, screen) {
+            Ok(Copied::Tmux) => format!("{what} given to tmux and its terminal"),
+            Ok(Copied::Asked) => {
+                format!("{what} given to the terminal's clipboard, if it takes them")
             }
-        }
+            Err(why) => why,
+        },
     }
 }
 

@@ -70,13 +70,8 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
 }
 
 pub fn draw(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer) {
-    let Some(name) = app.header.classes.get(app.class) else {
+    let Some(name) = app.class_title(app.class) else {
         return;
-    };
-    // A digit alone would say little.
-    let name = match name.parse::<u64>() {
-        Ok(_) => format!("class {name}"),
-        Err(_) => name.clone(),
     };
     let [left, right] = halves(area, app);
     loss(left, &name, view, app, theme, buf);
@@ -105,13 +100,11 @@ fn loss(area: Rect, name: &str, view: &View<'_>, app: &App, theme: &Theme, buf: 
         return;
     }
     let [topic, _] = topics(app);
-    let at = app
-        .about_cursor(topic.clone())
-        .and_then(|query| app.desk.answer(&query));
-    let at = match at {
-        Some((query, Answer::Binned(binned))) => {
+    let cursor = app.about_cursor(topic.clone());
+    let at = match cursor.as_ref().and_then(|query| app.known(query)) {
+        Some((steps, Answer::Binned(binned))) => {
             let loss = binned.sums.first().copied().unwrap_or(f64::NAN);
-            format!(" at step {} {} nats", query.steps.start, words::loss(loss))
+            format!(" at step {} {} nats", steps.start, words::loss(loss))
         }
         _ => String::new(),
     };

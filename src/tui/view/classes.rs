@@ -381,7 +381,7 @@ fn title(steps: &Range<u64>, binned: &Binned) -> String {
 mod tests {
     use crate::app::{Action, Screen};
     use crate::tui::view::testing::number as read;
-    use crate::tui::view::testing::{Run, Shape, is_about, plain, row, theme};
+    use crate::tui::view::testing::{Run, Shape, is_about, plain, row, text, theme};
 
     fn run(shape: Shape) -> Run {
         let mut run = Run::new(shape);
@@ -446,6 +446,19 @@ mod tests {
                 .is_some_and(|word| is_about(read(word), of_class)),
             "{screen}"
         );
+    }
+
+    #[test]
+    fn the_loss_at_the_cursor_is_that_of_the_cursors_step() {
+        let mut run = run(Shape::default());
+        run.act(&[Action::Move(-10)]);
+        let screen = run.text(120, 40, &theme());
+        assert!(screen.contains("class 0: loss at step 29 "), "{screen}");
+        run.act(&[Action::Move(-3)]);
+        let screen = text(&run.app, 120, 40, &theme());
+        assert!(!screen.contains("loss at step"), "not known yet: {screen}");
+        let screen = run.text(120, 40, &theme());
+        assert!(screen.contains("class 0: loss at step 26 "), "{screen}");
     }
 
     #[test]

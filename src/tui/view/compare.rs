@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  A a.h5 400 steps   B b.h5 200 steps   B-A: below 0 the second lowers the loss more
-//!  step 120  loss A 0.31201  B 0.35410  B-A +0.0421
+//!  step 120  loss in nats: A 0.31201  B 0.35410  B-A +0.0421
 //!  loss of both                            │ LCA of the selected layer in both
-//!  layer    B-A over steps 0-199         A window  B window   B-A    at 120   whole
+//!  layer    B-A in nats, steps 0-199         A window  B window   B-A    at 120   whole
 //!  fc1      ▒▒░░''░░▒▒                     -0.812    -0.750  +0.062  +1.2e-5  +0.081
 //!  fc9      only in A                      -0.2
 //!  sum LCA                                 -1.327    -1.200  +0.127
@@ -18,6 +18,8 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
+use super::cells;
+use super::sheet::residual_style;
 use super::words::{self, either, elided};
 use crate::analysis::bins::Extent;
 use crate::analysis::scale::{Domain, Scale, format_signed};
@@ -30,6 +32,11 @@ use crate::tui::widget::{LineChart, Pen, Series};
 const NUMBER: u16 = 10;
 /// The heading and the closing rows of the table.
 const FIXED_ROWS: u16 = 4;
+
+/// What the curves of the two look like: neither is the training's or the held-out loss of the other screens.
+fn pens(theme: &Theme) -> [Pen; 2] {
+    [theme.category(0), theme.category(1)]
+}
 
 /// The steps of both runs come with the streams.
 pub fn wants(_: Rect, _: &App, _: &Theme) -> Vec<Query> {
@@ -64,10 +71,11 @@ fn runs(app: &App, other: &Other, theme: &Theme, width: u16) -> Line<'static> {
         let name = elided(name, 28, theme);
         format!("{mark} {name} {end} steps")
     };
-    let mut parts = vec![
-        (0, run("A", &other.names[0], app)),
-        (0, run("B", &other.names[1], &other.app)),
+    let names = [
+        run("A", &other.names[0], app),
+        run("B", &other.names[1], &other.app),
     ];
+    let mut parts: Vec<(u8, String)> = names.iter().map(|name| (0, name.clone())).collect();
     if app.same_run(other) {
         parts.push((1, "the same run twice".to_owned()));
     } else if app.header.network != other.app.header.network {
@@ -80,8 +88,17 @@ fn runs(app: &App, other: &Other, theme: &Theme, width: u16) -> Line<'static> {
         parts.insert(0, (0, format!("B: {trouble}")));
     }
     let room = usize::from(width).saturating_sub(2);
-    let text = words::fitting(parts, either(theme, " · ", " | "), room);
-    Line::styled(format!(" {text}"), theme.header)
+    let between = either(theme, " · ", " | ");
+    let text = words::fitting(parts, between, room);
+    let mut spans = vec![Span::raw(" ")];
+    for (place, part) in text.split(between).enumerate() {
+        let run = names.iter().position(|name| name == part);
+        let style = run.map_or(theme.header, |run| pens(theme)[run].style);
+        let before = if place > 0 { between } else { "" };
+        spans.push(Span::styled(before, theme.dim));
+        spans.push(Span::styled(part.to_owned(), style));
+    }
+    Line::from(spans)
 }
 
 /// The losses of both at the cursor.
@@ -95,17 +112,21 @@ fn losses_at_cursor(app: &App, other: &Other, theme: &Theme) -> Line<'static> {
     };
     let (a, b) = (loss(app), loss(&other.app));
     let word = |loss: Option<f64>| loss.map_or_else(|| "-".to_owned(), words::loss);
-    let mut text = format!("loss A {}  B {}", word(a), word(b));
-    if let Some((a, b)) = a.zip(b) {
-        text = format!("{text}  B-A {}", format_signed(b - a, 8).trim_start());
-    } else if step >= other.app.timeline.end() {
-        let end = other.app.timeline.end();
-        text = format!("{text} (B has {end} steps)");
-    }
-    Line::from(vec![
+    let mut spans = vec![
         Span::styled(format!(" step {step}"), theme.header),
-        Span::raw(format!("  {text}")),
-    ])
+        Span::raw(format!("  loss in nats: A {}  B {}", word(a), word(b))),
+    ];
+    if let Some((a, b)) = a.zip(b) {
+        let difference = format_signed(b - a, 8);
+        let style = cells::signed(theme, b - a);
+        spans.push(Span::raw("  B-A "));
+        spans.push(Span::styled(difference.trim_start().to_owned(), style));
+    }
+    let end = other.app.timeline.end();
+    if step >= end {
+        spans.push(Span::styled(format!(" (B has {end} steps)"), theme.dim));
+    }
+    Line::from(spans)
 }
 
 /// Losses and, where there is room, the selected layer's allocations.
@@ -139,11 +160,8 @@ fn draw_charts(
         let b = if b.is_empty() { vec![None; columns] } else { b };
         let ends = a.iter().chain(&b).flatten();
         let domain = Domain::of(ends.flat_map(|e| [f64::from(e.min), f64::from(e.max)]));
-        let series = |name, style, mark, extents| Series {
-            name,
-            pen: Pen { style, mark },
-            extents,
-        };
+        let series = |name, pen, extents| Series { name, pen, extents };
+        let [pen_a, pen_b] = pens(theme);
         let largest = domain.min().abs().max(domain.max().abs());
         let n = usize::try_from(axis.end - axis.start).unwrap_or(usize::MAX);
         let cursor = app.window.cursor(app.timeline.end());
@@ -151,10 +169,7 @@ fn draw_charts(
         let place = |step: u64| usize::try_from(step - axis.start).unwrap_or(0);
         let chart = LineChart {
             theme,
-            series: &[
-                series("B", theme.held_out, 'o', &b[..]),
-                series("A", theme.train, '*', &a[..]),
-            ],
+            series: &[series("B", pen_b, &b[..]), series("A", pen_a, &a[..])],
             scale: match (app.log_scale, of_layer) {
                 (false, _) => Scale::Linear,
                 (true, None) => Scale::Log,
@@ -340,8 +355,12 @@ impl<'a> Table<'a> {
     fn listed(&self, pairs: &Pairs) -> Vec<(Option<usize>, Option<usize>)> {
         let listed = self.app.listed_layers().into_iter();
         let first = listed.map(|layer| (Some(layer), pairs.second(layer)));
-        let second = pairs.only_second.iter().map(|&layer| (None, Some(layer)));
-        first.chain(second).collect()
+        let names = &self.other.app.header.layout.layers;
+        let second = pairs.only_second.iter();
+        let second = second.filter(|&&layer| self.app.passes(&names[layer].name));
+        first
+            .chain(second.map(|&layer| (None, Some(layer))))
+            .collect()
     }
 
     fn headings(&self, buf: &mut Buffer) {
@@ -350,14 +369,16 @@ impl<'a> Table<'a> {
             .both(self.other, &self.app.steps_in_common())
             .steps();
         let text = match common.end.checked_sub(1) {
-            Some(last) => format!("B-A over steps {}-{last}", common.start),
+            Some(last) => format!("B-A in nats, steps {}-{last}", common.start),
             None => "no steps in common".to_owned(),
         };
         self.put(buf, self.area.y, self.name, "layer", self.theme.header);
         self.put(buf, self.area.y, self.map, &text, self.theme.header);
         self.numbers(buf, self.area.y, |column| {
             // Before finer steps are there, a sum is that of some more.
-            let more = !column.steps.agree() && column.of == Of::Difference;
+            let Both { first, second } = &column.steps;
+            let both = !first.is_empty() && !second.is_empty();
+            let more = both && !column.steps.agree() && column.of == Of::Difference;
             let gap = if more && !column.title.ends_with("whole") {
                 "?"
             } else {
@@ -382,12 +403,18 @@ impl<'a> Table<'a> {
             false => Style::default(),
         };
         self.put(buf, y, self.name, &name, style);
-        self.sums(buf, y, |it| {
-            let lca = |stretch: &Stretch, layer: Option<usize>| {
-                layer.map(|layer| stretch.layer_sums(layer).lca)
-            };
+        let lca = |stretch: &Stretch, layer: Option<usize>| {
+            layer.map(|layer| stretch.layer_sums(layer).lca)
+        };
+        self.sums(buf, y, &self.signed(), |it| {
             (lca(&it.first, a), lca(&it.second, b))
         });
+    }
+
+    /// Allocations, and differences of any kind, have the colours of their signs.
+    fn signed(&self) -> impl Fn(&Column<'a>, f64) -> Style + use<'a> {
+        let theme = self.theme;
+        move |_, value| cells::signed(theme, value)
     }
 
     /// Differences as colours, or glyphs of their sign and strength.
@@ -412,16 +439,26 @@ impl<'a> Table<'a> {
         for (y, name) in (y..).zip(["sum LCA", delta, "residual"]) {
             self.put(buf, y, self.name, name, self.theme.header);
         }
-        let rows: [fn(&Stretch) -> f64; 3] = [
-            |stretch| stretch.total_sums().lca,
-            |stretch| stretch.loss_change(),
-            |stretch| stretch.residual(),
-        ];
-        for (y, number) in (y..).zip(rows) {
-            self.sums(buf, y, |it| {
-                (Some(number(&it.first)), Some(number(&it.second)))
-            });
-        }
+        let lca = |stretch: &Stretch| stretch.total_sums().lca;
+        let residual = |column: &Column<'a>, _| match column.of {
+            Of::First => residual_style(self.app, self.theme, &column.steps.first),
+            Of::Second => residual_style(&self.other.app, self.theme, &column.steps.second),
+            Of::Difference => self.theme.dim,
+        };
+        // The difference of two changes of the loss is one of two runs; a change by itself is none.
+        let change = |column: &Column<'a>, value| match column.of {
+            Of::First | Of::Second => Style::default(),
+            Of::Difference => cells::signed(self.theme, value),
+        };
+        self.sums(buf, y, &self.signed(), |it| {
+            (Some(lca(&it.first)), Some(lca(&it.second)))
+        });
+        self.sums(buf, y + 1, &change, |it| {
+            (Some(it.first.loss_change()), Some(it.second.loss_change()))
+        });
+        self.sums(buf, y + 2, &residual, |it| {
+            (Some(it.first.residual()), Some(it.second.residual()))
+        });
         let resized = self.app.layer_pairs(self.other).both.iter().any(|&(a, b)| {
             let params = |app: &App, layer: usize| app.header.layout.layers[layer].range.len();
             params(self.app, a) != params(&self.other.app, b)
@@ -432,16 +469,21 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn sums(&self, buf: &mut Buffer, y: u16, of: impl Fn(&Both) -> (Option<f64>, Option<f64>)) {
+    fn sums(
+        &self,
+        buf: &mut Buffer,
+        y: u16,
+        style: &dyn Fn(&Column<'a>, f64) -> Style,
+        of: impl Fn(&Both) -> (Option<f64>, Option<f64>),
+    ) {
         self.numbers(buf, y, |column| {
             let whole = column.title.ends_with("whole");
             let value = column.number(of(&column.steps), whole)?;
-            let style = match value {
-                value if value < 0.0 => self.theme.help,
-                value if value > 0.0 => self.theme.hurt,
-                _ => Style::default(),
+            let text = match value.is_nan() {
+                true => "-".to_owned(),
+                false => format_signed(value, usize::from(NUMBER) - 2),
             };
-            Some((format_signed(value, usize::from(NUMBER) - 2), style))
+            Some((text, style(column, value)))
         });
     }
 
@@ -533,7 +575,7 @@ mod tests {
             assert!(close(residual[0], 60.0 * 1e-4), "{screen}");
             assert!(screen.contains("step 39"), "{screen}");
             assert!(
-                screen.contains("B-A over steps 0-59") || width < 100,
+                screen.contains("B-A in nats, steps 0-59") || width < 100,
                 "{screen}"
             );
         }
@@ -561,6 +603,83 @@ mod tests {
         assert!(screen.contains("no steps in common"), "{screen}");
         let ascii = Theme::new(ColorLevel::None, Glyphs::Ascii);
         assert!(text(&more, 120, 30, &ascii).is_ascii());
+    }
+
+    #[test]
+    fn keys_act_on_the_comparison_and_on_nothing_below_it() {
+        let mut app = compared(app(3, &[-0.1, -0.2]), app(3, &[-0.1, -0.3]));
+        app.comparing = false;
+        for action in [Action::Enter, Action::Enter] {
+            app.act(action);
+        }
+        let below = (app.depth, app.unit, app.parameter, app.screen);
+        app.act(Action::Compare);
+        for action in [
+            Action::Select(1),
+            Action::Focus,
+            Action::Pool,
+            Action::NextClass,
+            Action::NextTraced,
+        ] {
+            app.act(action);
+        }
+        assert_eq!((app.depth, app.unit, app.parameter, app.screen), below);
+        assert_eq!((app.layer, app.focus, app.pooled), (1, 0, true));
+        assert!(app.comparing);
+        app.act(Action::Back);
+        assert_eq!(app.depth, below.0, "back to where it was");
+        app.act(Action::Compare);
+        app.act(Action::Enter);
+        let inside = (app.comparing, app.depth);
+        assert_eq!(inside, (false, crate::app::Depth::Layer(1)));
+    }
+
+    #[test]
+    fn colours_say_what_numbers_are_and_units_stand_beside_them() {
+        let theme = theme();
+        let mut first = app(2, &[-0.1, -0.2]);
+        let tolerance = |app: &mut App, tolerance| {
+            let mut header = (*app.header).clone();
+            header.tolerance = tolerance;
+            app.header = std::sync::Arc::new(header);
+        };
+        tolerance(&mut first, 1.0);
+        let mut second = app(2, &[-1e-6, -2e-6]);
+        tolerance(&mut second, 1e-9);
+        let app = compared(first, second);
+        let area = Rect::new(0, 0, 120, 30);
+        let mut buf = Buffer::empty(area);
+        draw(area, &mut buf, &app, &theme);
+        let lines: Vec<String> = (0..30)
+            .map(|y| (0..120).map(|x| buf[(x, y)].symbol()).collect())
+            .collect();
+        let row = |name: &str| lines.iter().position(|line| line.contains(name)).unwrap();
+        let colour = |y: usize, from_right: u16| {
+            let x = 118 - from_right * NUMBER;
+            buf[(x, u16::try_from(y).unwrap())].fg
+        };
+        let fg = |style: Style| style.fg.unwrap_or_default();
+        // A, B and B-A in the window, at the cursor, whole.
+        assert_eq!(colour(row("sum LCA"), 4), fg(theme.help));
+        assert_eq!(
+            colour(row("Δloss"), 4),
+            Style::default().fg.unwrap_or_default()
+        );
+        assert_eq!(colour(row("Δloss"), 2), fg(theme.hurt), "B lowers it less");
+        assert_eq!(colour(row("residual"), 4), fg(theme.dim));
+        assert_eq!(
+            colour(row("residual"), 3),
+            fg(theme.warning),
+            "its own tolerance"
+        );
+        for (pen, run) in pens(&theme).into_iter().zip(["A a.h5", "B b.h5"]) {
+            let before = lines[0].split(run).next().unwrap().chars().count();
+            let cell = &buf[(u16::try_from(before).unwrap(), 0)];
+            assert_eq!(cell.fg, fg(pen.style));
+            assert_ne!(cell.fg, fg(theme.held_out));
+        }
+        assert!(lines[1].contains("in nats"), "{}", lines[1]);
+        assert!(lines.iter().any(|line| line.contains("B-A in nats")));
     }
 
     proptest! {

@@ -111,7 +111,8 @@ fn whose(app: &App) -> String {
     }
 }
 
-/// What is known of the window's allocations.
+/// What is known of the window's allocations, or of those of another one, until its own are known: it says
+/// which steps they are of.
 pub fn histogram(app: &App, layer: Option<u32>) -> Result<&query::Histogram, &str> {
     match app
         .desk
@@ -123,11 +124,12 @@ pub fn histogram(app: &App, layer: Option<u32>) -> Result<&query::Histogram, &st
     }
 }
 
-/// What is known of the parameters' totals.
+/// What is known of the parameters' totals at the cursor, or before it.
 pub fn snapshot(app: &App, layer: Option<u32>) -> Result<&Snapshot, &str> {
     let query = about_totals(app, layer);
+    let until = query.as_ref().map_or(0, |query| query.steps.end);
     match query.and_then(|query| app.desk.answer(&query)) {
-        Some((_, Answer::Snapshot(found))) => Ok(found),
+        Some((_, Answer::Snapshot(found))) if found.steps <= until => Ok(found),
         Some((_, Answer::Unknown(why))) => Err(why),
         _ => Err("reading …"),
     }
@@ -421,6 +423,61 @@ mod tests {
         let found = histogram(&run.app, None).unwrap();
         let nonzero = run.lca.iter().flatten().filter(|a| **a != 0.0).count() as u64;
         assert_eq!(found.counts.iter().sum::<u64>(), nonzero);
+    }
+
+    #[test]
+    fn numbers_of_another_window_or_cursor_do_not_stand_beside_the_new_one() {
+        let mut run = run();
+        run.act(&[Action::Move(-5)]);
+        let known = run.text(140, 50, &theme());
+        let first = |screen: &str, name: &str| {
+            let line = screen.lines().find(|line| line.contains(name));
+            let words = line.and_then(|line| line.split(name).nth(1));
+            let word = words.and_then(|words| words.split_whitespace().next());
+            word.unwrap_or_default().to_owned()
+        };
+        for name in ["kurtosis, about", "helped, mean"] {
+            assert_ne!(first(&known, name), "-", "{known}");
+        }
+        // Nobody has answered yet.
+        run.act(&[Action::ZoomIn, Action::Home]);
+        let screen = crate::tui::view::testing::text(&run.app, 140, 50, &theme());
+        for name in ["kurtosis, about", "tail, helping", "helped, mean"] {
+            assert_eq!(first(&screen, name), "-", "{name}: {screen}");
+        }
+        assert_ne!(first(&screen, "help of movers"), "-", "the stream has it");
+    }
+
+    /// While a run goes on under the screen, all numbers of the window are of the same steps, which are named.
+    #[test]
+    fn numbers_that_lag_behind_a_live_run_name_their_steps() {
+        let run = run();
+        let mut live = App::new(run.app.header.clone(), crate::feed::Origin::Live);
+        live.act(Action::Screen(Screen::Distribution));
+        live.event(crate::feed::FeedEvent::Steps(
+            run.reader.steps(0..20).unwrap(),
+        ));
+        let histogram = query::Histogram {
+            steps: 0..20,
+            edges: live.header.histogram_edges.clone(),
+            counts: vec![1; live.header.histogram_bins()],
+            ..query::Histogram::default()
+        };
+        let about = live.about_window(Topic::Histogram { layer: None }, 1);
+        live.desk.take(about, Answer::Histogram(histogram));
+        let text = |live: &App| crate::tui::view::testing::text(live, 140, 50, &theme());
+        assert!(text(&live).contains("in the window"), "{}", text(&live));
+        live.event(crate::feed::FeedEvent::Steps(
+            run.reader.steps(20..30).unwrap(),
+        ));
+        let screen = text(&live);
+        assert!(screen.contains("in steps 0-19"), "{screen}");
+        let sums = live.timeline.stretch(&(0..20)).total_sums();
+        let help = pair(&screen, "help ");
+        assert!(
+            (help[0] - 100.0 * sums.help_share()).abs() < 0.06,
+            "{screen}"
+        );
     }
 
     #[test]

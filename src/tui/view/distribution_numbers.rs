@@ -1,15 +1,18 @@
 //! The statistics beside the charts of the [distribution](super::distribution), of all layers and of the
 //! selected one. What each is, `analysis` says: `help`, `octaves`, `concentration`, `tails`.
 
+use std::ops::Range;
+
 use ratatui::style::Style;
 
+use super::cells;
 use super::distribution::{histogram, octaves, selected, snapshot};
 use super::sheet::{Cell, Row, Sheet};
 use super::spread::View;
 use super::words::{self, percent};
 use crate::analysis::octaves::Sign;
-use crate::app::{App, GroupSums};
-use crate::query::Snapshot;
+use crate::app::{App, GroupSums, Stretch};
+use crate::query::{Answer, Snapshot, Topic};
 use crate::tui::theme::Theme;
 
 /// Cells of a column.
@@ -20,8 +23,10 @@ pub const WIDTH: u16 = 18 + 2 * COLUMN;
 pub fn sheet<'a>(view: &View<'_>, app: &App, theme: &'a Theme) -> Sheet<'a> {
     let layer = app.header.layout.layers.get(app.layer);
     let name = layer.map_or("", |layer| layer.name.as_str());
-    let mut rows = vec![part("in the window", theme)];
-    let window = [view.window.total_sums(), view.window.layer_sums(app.layer)];
+    let (name_of_window, window) = window(view, app);
+    let mut rows = vec![part(&name_of_window, theme)];
+    let steps = window.steps();
+    let window = [window.total_sums(), window.layer_sums(app.layer)];
     let at = [view.at.total_sums(), view.at.layer_sums(app.layer)];
     let zero = |sums: &GroupSums| 1.0 - sums.help_share() - sums.hurt_share();
     rows.push(row("help", window.map(|sums| share(sums.help_share()))));
@@ -31,8 +36,12 @@ pub fn sheet<'a>(view: &View<'_>, app: &App, theme: &'a Theme) -> Sheet<'a> {
         "help of movers",
         window.map(|sums| share(of_movers(&sums))),
     ));
-    let octaves =
-        [None, Some(selected(app))].map(|layer| histogram(app, layer).ok().and_then(octaves));
+    let octaves = [None, Some(selected(app))].map(|layer| {
+        let found = histogram(app, layer).ok()?;
+        // A coarse window reaches beyond what was asked for.
+        let own = found.steps == steps || found.steps == visible(app);
+        octaves(found).filter(|_| own)
+    });
     let of_octaves = |of: &dyn Fn(&crate::analysis::octaves::Octaves) -> Option<f64>| {
         [0, 1].map(|side| figure(octaves[side].as_ref().and_then(of)))
     };
@@ -44,7 +53,11 @@ pub fn sheet<'a>(view: &View<'_>, app: &App, theme: &'a Theme) -> Sheet<'a> {
     rows.push(row("tail, helping", tail(Sign::Helping)));
     rows.push(row("tail, hurting", tail(Sign::Hurting)));
 
-    rows.push(part("at the cursor", theme));
+    let at_cursor = match view.at.len() {
+        0 | 1 => "at the cursor".to_owned(),
+        _ => format!("in {}", cells::steps(&view.at.steps())),
+    };
+    rows.push(part(&at_cursor, theme));
     rows.push(row("help", at.map(|sums| share(sums.help_share()))));
     rows.push(row("zero", at.map(|sums| share(zero(&sums)))));
     rows.push(row("hurt", at.map(|sums| share(sums.hurt_share()))));
@@ -80,6 +93,23 @@ pub fn sheet<'a>(view: &View<'_>, app: &App, theme: &'a Theme) -> Sheet<'a> {
         rows,
         selected: None,
         closing: Vec::new(),
+    }
+}
+
+fn visible(app: &App) -> Range<u64> {
+    app.window.visible(app.timeline.end())
+}
+
+/// The steps of the first numbers: those in the window. While the window goes on with the run these are
+/// those that its allocations are known of, so that all are of the same steps.
+fn window<'a>(view: &View<'a>, app: &'a App) -> (String, Stretch<'a>) {
+    let query = app.about_window(Topic::Histogram { layer: None }, 1);
+    match app.known(&query) {
+        Some((steps, Answer::Histogram(_))) if *steps != query.steps => (
+            format!("in {}", cells::steps(steps)),
+            app.timeline.stretch(steps),
+        ),
+        _ => ("in the window".to_owned(), view.window.clone()),
     }
 }
 

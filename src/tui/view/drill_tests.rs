@@ -198,6 +198,81 @@ fn a_layer_shows_tensors_units_and_how_it_closes() {
     assert!(screen.contains("no units"), "{screen}");
 }
 
+/// A layer of more tensors than there are rows for.
+fn many_tensors() -> App {
+    let mut layout = ParamLayout::default();
+    let scale = [
+        TensorKind::Weight,
+        TensorKind::Bias,
+        TensorKind::Scale,
+        TensorKind::Shift,
+    ];
+    let tensors: Vec<(TensorKind, Vec<usize>)> =
+        (0..10).map(|place| (scale[place % 4], vec![2])).collect();
+    layout.push_layer("many", "own", 2, &tensors);
+    let header = RunHeader {
+        planned_steps: STEPS,
+        layout,
+        ..RunHeader::default()
+    };
+    let mut app = App::new(Arc::new(header), Origin::Replay);
+    let step = |step| StepSummary {
+        layers: vec![LayerSummary::default()],
+        ..summary(step)
+    };
+    app.event(FeedEvent::Steps((0..STEPS).map(step).collect()));
+    app
+}
+
+#[test]
+fn tensors_without_a_row_are_added_up_and_the_filter_finds_them() {
+    let mut app = many_tensors();
+    app.act(Action::Enter);
+    let screen = text(&mut app, (120, 40), &braille(), (-1e-3, true));
+    let line = |screen: &str, start: &str| {
+        let line = screen.lines().find(|line| line.trim().starts_with(start));
+        line.unwrap_or_default().to_owned()
+    };
+    assert_eq!(screen.matches("many.").count(), 5, "{screen}");
+    let others = line(&screen, "5 others");
+    // The answer has 1, 2, … 7 and again 1, 2, 3 thousandths: the last five are 6, 7, 1, 2, 3.
+    assert!(others.contains("-0.0190"), "{screen}");
+    assert!(others.contains("55.9%"), "{screen}");
+    let all = app.listed_tensors(0).len();
+    command(&mut app, "filter bias");
+    let screen = text(&mut app, (120, 40), &braille(), (-1e-3, true));
+    assert!(!screen.contains("many.weight"), "{screen}");
+    let listed = app.listed_tensors(0).len();
+    assert!(listed < all && listed > 0);
+    command(&mut app, "filter many");
+    assert_eq!(app.listed_tensors(0).len(), all);
+}
+
+/// Beside a new cursor there are no numbers of the old one.
+#[test]
+fn a_number_at_the_cursor_is_of_the_cursors_step() {
+    for line in ["layer conv", "layer fc"] {
+        let mut app = app();
+        command(&mut app, line);
+        let known = text(&mut app, (120, 40), &braille(), (-1e-3, true));
+        app.act(Action::Move(-3));
+        let area = Rect::new(0, 0, 120, 40);
+        let mut buf = Buffer::empty(area);
+        draw(area, &mut buf, &app, &braille(), &KeyMap::default());
+        let row = |y| (0..120).map(|x| buf[(x, y)].symbol()).collect::<String>();
+        let rows: Vec<String> = (0..40).map(row).collect();
+        let weight = rows.iter().find(|row| row.contains(".weight")).unwrap();
+        let numbers: Vec<&str> = weight.split_whitespace().rev().take(4).collect();
+        assert_eq!(numbers[3], "-", "{weight}");
+        assert_ne!(numbers[2], "-", "the window is the same: {weight}");
+        let unit = rows.iter().find(|row| row.contains("  window -")).unwrap();
+        assert!(unit.contains("  cursor -  "), "{unit}");
+        assert!(!known.contains("  cursor -  "), "{known}");
+        let again = text(&mut app, (120, 40), &braille(), (-1e-3, true));
+        assert!(!again.contains("  cursor -  "), "{again}");
+    }
+}
+
 #[test]
 fn a_unit_shows_its_list_its_pictures_and_its_bias() {
     let mut app = app();

@@ -25,17 +25,19 @@ pub fn head(app: &App) -> String {
 
 /// Names and values, in the order of the screen.
 pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<(&'static str, String)> {
-    let moving = matches!(app.phase(), Phase::Live | Phase::Following | Phase::Pausing);
-    let (now, average) = (rate(app, NOW), rate(app, u64::MAX));
+    let (now, average) = (now(app), rate(app, u64::MAX));
     let mut pairs = vec![("device", app.header.device.clone())];
     if let Some(average) = &average {
-        let speed = match now.as_ref().filter(|_| moving) {
-            Some(now) => format!("{:.1} steps/s, {:.1} on average", now.steps, average.steps),
-            None => format!("{:.1} steps/s on average", average.steps),
-        };
-        pairs.push(("speed", speed));
+        pairs.push(match &now {
+            Some(now) => (
+                "speed",
+                format!("{:.1} steps/s, {:.1} on average", now.steps, average.steps),
+            ),
+            // Not that of a replay.
+            None => ("trained", format!("at {:.1} steps/s", average.steps)),
+        });
     }
-    pairs.extend(gradients(app, now.filter(|_| moving).or(average.clone())));
+    pairs.extend(gradients(app, now.clone().or(average.clone())));
     if let Some(known) = known {
         pairs.push(("file", file(known)));
     }
@@ -52,7 +54,7 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<(&'static str, String)>
         pairs.extend(checkpoint(app, known));
     }
     let left = app.header.planned_steps.saturating_sub(app.timeline.end());
-    if let Some(now) = rate(app, NOW).filter(|now| moving && now.steps > 0.0 && left > 0) {
+    if let Some(now) = now.filter(|now| now.steps > 0.0 && left > 0) {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let seconds = left as f64 / now.steps;
         pairs.push(("ends in", format!("{}, {left} steps", duration(seconds))));
@@ -110,6 +112,17 @@ pub fn gpu_use(gpu: &GpuUse) -> String {
 struct Rate {
     steps: f64,
     gradients: f64,
+}
+
+/// The training's speed over its last steps, while it takes any.
+fn now(app: &App) -> Option<Rate> {
+    let moving = matches!(app.phase(), Phase::Live | Phase::Following | Phase::Pausing);
+    rate(app, NOW).filter(|_| moving)
+}
+
+/// The same in steps a second.
+pub fn steps_per_second(app: &App) -> Option<f64> {
+    now(app).map(|now| now.steps)
 }
 
 /// Over the last so many steps, or all of them.

@@ -9,7 +9,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use crate::app::{App, Depth, Prompt, PromptKind, Screen};
+use crate::app::{App, Prompt, PromptKind};
 use crate::feed::Origin;
 use crate::tui::keys::{GROUPS, Group, KeyMap};
 use crate::tui::theme::{Glyphs, Theme};
@@ -74,13 +74,14 @@ fn typed(app: &App, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'static>
     Line::from(spans)
 }
 
-/// Words of the footer, the most useful first. What a screen has no use for is left out.
+/// Words of the footer, the most useful first.
 const ORDER: [&str; 17] = [
     "help",
     "quit",
     "compare",
     "screen",
-    "into, back",
+    "into",
+    "back",
     "freeze",
     "step",
     "zoom",
@@ -89,34 +90,28 @@ const ORDER: [&str; 17] = [
     "scale",
     "chart",
     "event",
-    "copy, export",
-    "traced",
-    "back",
     "follow",
+    "copy, export",
+    "speed",
 ];
 
-fn useful(word: &str, app: &App) -> bool {
-    let replay = app.origin == Origin::Replay;
-    let comparing = app.compared().is_some();
-    match word {
+/// Whether a group is worth its room: its keys do something here, and more than say why they do not.
+fn useful(group: &Group, app: &App) -> bool {
+    let more = match group.footer {
+        "" => false,
         "compare" => app.other.is_some(),
-        // Nobody is training.
-        "pause" => !replay,
-        "sort" => {
-            !matches!(app.depth, Depth::Unit { .. } | Depth::Parameter { .. })
-                && app.screen != Screen::Run
-        }
-        "event" => !app.marks().is_empty(),
-        "into, back" => comparing || app.depth != Depth::Network || app.screen != Screen::Run,
-        "scale" => comparing || app.screen != Screen::Run,
+        "event" => app.has_marks(),
+        "follow" => !app.window.follows(),
+        "speed" => app.play_rate().is_some(),
         _ => true,
-    }
+    };
+    more && group.is_offered(app)
 }
 
 /// Keys and what they do: as many whole ones as there is room for.
 fn hints(app: &App, theme: &Theme, keys: &KeyMap, width: u16) -> Line<'static> {
     let mut groups: Vec<(usize, &Group)> = (GROUPS.iter().enumerate())
-        .filter(|(_, group)| !group.footer.is_empty() && useful(group.footer, app))
+        .filter(|(_, group)| useful(group, app))
         .collect();
     let rank = |word: &str| ORDER.iter().position(|known| *known == word);
     groups.sort_by_key(|(_, group)| rank(group.footer).unwrap_or(ORDER.len()));

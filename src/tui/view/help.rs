@@ -1,67 +1,155 @@
-//! The help overlay, made from the table of keys.
+//! The help overlay, made from the table of keys: those that do something where the explorer is, then the others.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Widget, Wrap};
 
 use super::words::either;
-use crate::app::{App, COMMANDS};
+use crate::app::{App, COMMANDS, Overlay};
 use crate::tui::keys::{GROUPS, KeyMap};
 use crate::tui::theme::{Glyphs, Theme};
 
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) {
+    let lines = lines(area.width, app, theme, keys);
+    scrolled(area, buf, app, theme, (" Keys ", lines));
+}
+
+/// Over the keys that do nothing here.
+pub const ELSEWHERE: &str = "not here, but on other screens or in other runs";
+
+/// What can be typed behind `:`.
+pub fn draw_commands(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+    scrolled(
+        area,
+        buf,
+        app,
+        theme,
+        (" Commands ", commands(area.width, theme)),
+    );
+}
+
+/// How far what lies over a screen of this size can be scrolled.
+pub fn limit(area: Rect, app: &App, theme: &Theme, keys: &KeyMap) -> usize {
+    let lines = match app.overlay {
+        Some(Overlay::Help) => lines(area.width, app, theme, keys).len(),
+        Some(Overlay::Commands) => commands(area.width, theme).len(),
+        _ => 0,
+    };
+    last_top(area, lines)
+}
+
+/// The keys that do something here, what the words of the tables mean, and the keys of other screens.
+fn lines(width: u16, app: &App, theme: &Theme, keys: &KeyMap) -> Vec<Line<'static>> {
     let ascii = theme.glyphs == Glyphs::Ascii;
     let labels: Vec<String> = (0..GROUPS.len()).map(|at| keys.label(at, ascii)).collect();
     let widest = labels.iter().map(|label| label.chars().count()).max();
     let widest = widest.unwrap_or(0);
-    let mut lines: Vec<Line> = (labels.iter().zip(GROUPS))
-        .map(|(label, group)| {
-            Line::from(vec![
-                Span::styled(format!("{label:>widest$}"), theme.key),
-                Span::raw(format!("  {}", group.help)),
-            ])
+    let rows = |here: bool| {
+        let groups = labels.iter().zip(GROUPS);
+        let groups = groups.filter(move |(_, group)| group.is_offered(app) == here);
+        groups.flat_map(move |(label, group)| {
+            let style = if here { Style::default() } else { theme.dim };
+            entry(width, (label, widest), (theme.key, style), group.help)
         })
-        .collect();
+    };
+    let mut lines: Vec<Line> = rows(true).collect();
     lines.push(Line::raw(""));
-    lines.push(Line::from(vec![
-        Span::styled("LCA < 0 helps: it lowered the loss. ", theme.help),
-        Span::styled("LCA > 0 hurts: it raised it.", theme.hurt),
-    ]));
-    lines.extend([
-        Line::raw("share: of all LCA so far.  help: parameters with LCA < 0, in the window."),
-        Line::raw("every, grad: steps from one change of sign to the next: movement, gradient."),
-        Line::raw("Sums close: LCA of all layers + residual = change of the loss."),
-    ]);
-    lines.push(Line::styled("Any other key closes this.", theme.dim));
-    scrolled(area, buf, app, theme, (" Keys ", lines));
+    let plain = Style::default();
+    for (text, style) in [
+        ("LCA < 0 helps: it lowered the loss.", theme.help),
+        ("LCA > 0 hurts: it raised it.", theme.hurt),
+        (
+            "share: of all LCA so far. help: parameters with LCA < 0, in the window.",
+            plain,
+        ),
+        (
+            "every, grad: steps from one change of sign to the next: movement, gradient.",
+            plain,
+        ),
+        (
+            "Sums close: LCA of all layers + residual = change of the loss.",
+            plain,
+        ),
+        ("Any other key closes this.", theme.dim),
+    ] {
+        let pieces = wrapped(text, room(width)).into_iter();
+        lines.extend(pieces.map(|piece| Line::styled(piece, style)));
+    }
+    let elsewhere: Vec<Line> = rows(false).collect();
+    if !elsewhere.is_empty() {
+        lines.push(Line::raw(""));
+        lines.push(Line::styled(ELSEWHERE, theme.header));
+        lines.extend(elsewhere);
+    }
+    lines
 }
 
-/// What can be typed behind `:`.
-pub fn draw_commands(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let row = |name: String, help: &str| {
-        Line::from(vec![
-            Span::styled(format!("{name:>16}"), theme.key),
-            Span::raw(format!("  {help}")),
-        ])
-    };
-    let mut lines = vec![
-        row("1234".to_owned(), "go to a step"),
-        row("oscillation".to_owned(), "a screen, by its name"),
-    ];
-    let commands = COMMANDS.iter();
-    lines.extend(commands.map(|command| {
+fn commands(width: u16, theme: &Theme) -> Vec<Line<'static>> {
+    let row =
+        |name: &str, help: &str| entry(width, (name, 16), (theme.key, Style::default()), help);
+    let mut lines = row("1234", "go to a step");
+    lines.extend(row("oscillation", "a screen, by its name"));
+    for command in COMMANDS {
         let name = format!("{} {}", command.name, command.arguments);
-        row(name.trim_end().to_owned(), command.help)
-    }));
+        lines.extend(row(name.trim_end(), command.help));
+    }
     lines.push(Line::raw(""));
     let keys = either(
         theme,
         "Tab completes, ↑ ↓ recall. Any other key closes this.",
         "Tab completes, up and down recall. Any other key closes this.",
     );
-    lines.push(Line::styled(keys, theme.dim));
-    scrolled(area, buf, app, theme, (" Commands ", lines));
+    let pieces = wrapped(keys, room(width)).into_iter();
+    lines.extend(pieces.map(|piece| Line::styled(piece, theme.dim)));
+    lines
+}
+
+/// A key and what it does, in as many lines as it takes.
+fn entry(
+    width: u16,
+    (label, widest): (&str, usize),
+    (key, style): (Style, Style),
+    help: &str,
+) -> Vec<Line<'static>> {
+    let left = room(width).saturating_sub(widest + 2);
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    let pieces = labels.zip(wrapped(help, left));
+    let line = |(label, piece): (&str, String)| {
+        Line::from(vec![
+            Span::styled(format!("{label:>widest$}"), key),
+            Span::styled(format!("  {piece}"), style),
+        ])
+    };
+    pieces.map(line).collect()
+}
+
+/// Cells inside a box on a screen of this width: it has a frame and a blank on either side.
+fn room(width: u16) -> usize {
+    usize::from(width.saturating_sub(4))
+}
+
+/// A text in lines of at most so many cells, cut between words where that can be.
+fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= room {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+/// The first line of so many that can stand at the top, so that the last one is seen.
+fn last_top(area: Rect, lines: usize) -> usize {
+    lines.saturating_sub(usize::from(area.height.saturating_sub(2)))
 }
 
 /// A box that is scrolled where there is no room for all lines.
@@ -73,7 +161,7 @@ fn scrolled(
     (title, mut lines): (&str, Vec<Line>),
 ) {
     let rows = usize::from(area.height.saturating_sub(2));
-    let above = app.help_scroll.min(lines.len().saturating_sub(rows));
+    let above = app.help_scroll.min(last_top(area, lines.len()));
     let below = lines.len().saturating_sub(above + rows);
     lines.drain(..above);
     if below > 0 {
@@ -126,3 +214,48 @@ const ASCII_BORDER: ratatui::symbols::border::Set = ratatui::symbols::border::Se
     horizontal_top: "-",
     horizontal_bottom: "-",
 };
+
+#[cfg(test)]
+mod tests {
+    use super::super::settle;
+    use super::super::testing::{app, text, theme};
+    use super::*;
+    use crate::app::Action;
+
+    #[test]
+    fn what_is_scrolled_beyond_the_end_is_not_scrolled_back_first() {
+        let keys = KeyMap::default();
+        for (width, height) in [(60, 16), (80, 24), (200, 20)] {
+            for overlay in [Overlay::Help, Overlay::Commands] {
+                let mut app = app(3, &[0.1]);
+                app.overlay = Some(overlay);
+                let area = Rect::new(0, 0, width, height);
+                let mut press = |rows: i64| {
+                    app.act(Action::Select(rows));
+                    settle(area, &mut app, &theme(), &keys);
+                    text(&app, width, height, &theme())
+                };
+                let top = press(0);
+                assert!(top.contains("more below"), "{top}");
+                let end = press(1000);
+                assert!(!end.contains("more below"), "{end}");
+                assert_eq!(press(5), end);
+                assert_ne!(press(-1), end, "the first key up is seen");
+                assert_eq!(press(-1000), top);
+            }
+        }
+    }
+
+    #[test]
+    fn no_line_of_the_help_is_cut_in_a_narrow_terminal() {
+        let keys = KeyMap::default();
+        let app = app(3, &[0.1]);
+        for width in [60, 80, 120] {
+            for line in lines(width, &app, &theme(), &keys) {
+                assert!(line.width() <= room(width), "{line}");
+            }
+        }
+        assert_eq!(wrapped("a bc d", 4), ["a bc", "d"]);
+        assert_eq!(wrapped("toolong b", 3), ["toolong", "b"]);
+    }
+}

@@ -1,10 +1,11 @@
-//! Inside a layer: its tensors, and its units over the steps.
+//! Inside a layer: its tensors, those that the filter lets through, and its units over the steps.
 //!
 //! ```text
 //!  fc1  linear, 78500 parameters, 100 units
 //!  tensor       LCA in nats, steps 0-411        cursor   window      all of layer
 //!  fc1.weight   ⠤⠤⣤⣤⡤⠤⠤⠤⠤                      -1.2e-3   -0.812   -0.812   99.1%
 //!  fc1.bias     ⠤⠤⠤⠤⡤⠤⠤⠤⠤                      -1.1e-5   -0.007   -0.007    0.9%
+//!  4 others                                        those without a row, added up
 //!  units × steps, helps most first
 //!   unit 17│▓▓▒▒░░  ''++
 //!   unit 3 ▸▓▒▒░░░    ''
@@ -29,7 +30,7 @@ use crate::tui::theme::Theme;
 use crate::tui::widget::heat_map::{self, HeatMap};
 use crate::tui::widget::{SignedBars, XAxis};
 
-/// Tensors that are listed at most.
+/// Rows of tensors at most.
 const MOST_TENSORS: u16 = 6;
 /// Cells for a unit's name beside the heat map.
 const GUTTER: u16 = 10;
@@ -46,8 +47,9 @@ struct Parts {
     lines: Rect,
 }
 
-fn parts(area: Rect, layer: &Layer) -> Parts {
-    let tensors = u16::try_from(layer.tensors.len()).unwrap_or(u16::MAX);
+/// In an area, with so many tensors listed.
+fn parts(area: Rect, tensors: usize) -> Parts {
+    let tensors = u16::try_from(tensors).unwrap_or(u16::MAX);
     // A header and the layer's own line; the heat map keeps some rows in any case.
     let tensors = tensors.min(MOST_TENSORS).min(area.height.saturating_sub(9)) + 2;
     let lines = 2;
@@ -108,7 +110,7 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
     let Some((index, layer)) = layer_of(app) else {
         return Vec::new();
     };
-    let Parts { tensors, map, .. } = parts(area, layer);
+    let Parts { tensors, map, .. } = parts(area, app.listed_tensors(index).len());
     let bars = bars_of(row(tensors, 0), names_width(app, layer));
     let columns = SignedBars::columns(bars.width, theme.glyphs);
     let units = units_of(index);
@@ -129,12 +131,42 @@ fn binned(app: &App, query: Option<Query>) -> Option<&Binned> {
     }
 }
 
+/// What is known of the steps of a question, and what these are called: `name` where they are all of them,
+/// else `before` and the last of them.
+fn named<'a>(
+    app: &'a App,
+    query: Option<&Query>,
+    (name, before): (&str, &str),
+) -> (String, Option<&'a Binned>) {
+    let known = query.and_then(|query| Some((query, app.known(query)?)));
+    match known {
+        Some((query, (steps, Answer::Binned(binned)))) => {
+            let name = match (*steps == query.steps, steps.end.checked_sub(1)) {
+                (false, Some(last)) if last < 100_000 => format!("{before} {last}"),
+                (false, Some(last)) => last.to_string(),
+                _ => name.to_owned(),
+            };
+            (name, Some(binned))
+        }
+        _ => (name.to_owned(), None),
+    }
+}
+
+/// The tensors that have a row each, and those that are added up in the last of so many rows.
+fn with_rows(listed: &[usize], rows: usize) -> (&[usize], &[usize]) {
+    match listed.len() > rows {
+        true => listed.split_at(rows.saturating_sub(1)),
+        false => (listed, &[]),
+    }
+}
+
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let Some((index, layer)) = layer_of(app) else {
         return;
     };
-    let parts = parts(area, layer);
-    draw_tensors(parts.tensors, buf, (app, theme), layer);
+    let tensors = app.listed_tensors(index);
+    let parts = parts(area, tensors.len());
+    draw_tensors(parts.tensors, buf, (app, theme), layer, &tensors);
     let like = app.about_window(units_of(index), 1);
     match app.desk.answer(&like) {
         _ if layer.units.is_empty() => sentence(parts.map, buf, "this layer has no units", theme),
@@ -151,7 +183,13 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     }
 }
 
-fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), layer: &Layer) {
+fn draw_tensors(
+    area: Rect,
+    buf: &mut Buffer,
+    (app, theme): (&App, &Theme),
+    layer: &Layer,
+    tensors: &[usize],
+) {
     let names = names_width(app, layer);
     let (count, units) = (layer.range.len(), layer.units.len());
     let name = elided(&layer.name, 40, theme);
@@ -162,8 +200,10 @@ fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), laye
     ]);
     put(row(area, 0), buf, title);
     let window = binned(app, Some(app.about_window(Topic::Tensors, 1)));
-    let at = binned(app, app.about_cursor(Topic::Tensors));
-    let all = binned(app, Some(app.about_all(Topic::Tensors)));
+    let cursor = app.about_cursor(Topic::Tensors);
+    let (at_title, at) = named(app, cursor.as_ref(), ("cursor", "at"));
+    let all = app.about_all(Topic::Tensors);
+    let (all_title, all) = named(app, Some(&all), ("all", "to"));
     let head = row(area, 1);
     put(head, buf, Line::styled(" tensor", theme.header));
     let bars = bars_of(head, names);
@@ -176,7 +216,8 @@ fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), laye
         false => "LCA".to_owned(),
     };
     put(bars, buf, Line::styled(steps, theme.header));
-    for (from_right, title) in [(3, "cursor"), (2, "window"), (1, "all"), (0, "of layer")] {
+    let titles = [(3, &*at_title), (2, "window"), (1, &*all_title)];
+    for (from_right, title) in titles.into_iter().chain([(0, "of layer")]) {
         put_column(head, buf, from_right, title, theme.header);
     }
     let columns = SignedBars::columns(bars.width, theme.glyphs);
@@ -186,18 +227,27 @@ fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), laye
             .map_or(f64::NAN, |group| group.total)
     };
     let extents = |k: usize| window.map_or_else(Vec::new, |it| cells::extents(it, k, columns));
-    let all_bars: Vec<Vec<Option<Extent>>> = layer.tensors.clone().map(extents).collect();
+    let (rows, others) = with_rows(tensors, usize::from(area.height.saturating_sub(2)));
+    let all_bars: Vec<Vec<Option<Extent>>> = rows.iter().map(|&k| extents(k)).collect();
     let ends = all_bars.iter().flatten().flatten();
     let max = cells::largest(ends.flat_map(|it| [it.min.into(), it.max.into()]));
     let whole: f64 = layer.tensors.clone().map(|k| of(all, k)).sum();
-    for ((y, k), extents) in (2..area.height).zip(layer.tensors.clone()).zip(&all_bars) {
-        let line = row(area, y);
-        let name = elided(
-            &app.header.layout.tensors[k].name,
-            usize::from(names) - 2,
-            theme,
-        );
+    let numbers = |line: Rect, buf: &mut Buffer, name: &str, own: &[usize]| {
+        let name = elided(name, usize::from(names) - 2, theme);
         put(line, buf, format!(" {name}"));
+        let [at, window, all]: [f64; 3] =
+            [at, window, all].map(|it| own.iter().map(|&k| of(it, k)).sum());
+        for (from_right, value) in [(3, at), (2, window), (1, all)] {
+            let style = cells::signed(theme, value);
+            put_column(line, buf, from_right, &nats(value), style);
+        }
+        // Not a negative zero.
+        let share = percent(all / whole + 0.0);
+        put_column(line, buf, 0, &share, Style::default());
+    };
+    for ((y, &k), extents) in (2..area.height).zip(rows).zip(&all_bars) {
+        let line = row(area, y);
+        numbers(line, buf, &app.header.layout.tensors[k].name, &[k]);
         let chart = SignedBars {
             theme,
             extents,
@@ -206,13 +256,10 @@ fn draw_tensors(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), laye
             cursor: window.and_then(|it| cells::cursor(app, &it.steps(), columns)),
         };
         chart.render(bars_of(line, names), buf);
-        for (from_right, value) in [(3, of(at, k)), (2, of(window, k)), (1, of(all, k))] {
-            let style = cells::signed(theme, value);
-            put_column(line, buf, from_right, &nats(value), style);
-        }
-        // Not a negative zero.
-        let share = percent(of(all, k) / whole + 0.0);
-        put_column(line, buf, 0, &share, Style::default());
+    }
+    if !others.is_empty() && area.height > 2 {
+        let name = format!("{} others", others.len());
+        numbers(row(area, area.height - 1), buf, &name, others);
     }
 }
 
@@ -283,10 +330,11 @@ fn draw_lines(
             ),
             (0, vec![Span::raw("  window "), lca(theme, group.total)]),
         ];
-        let at = binned(app, app.about_cursor(units_of(layer)));
-        if let Some(at) = at.and_then(|it| it.groups.get(app.unit)) {
-            parts.push((1, vec![Span::raw("  cursor "), lca(theme, at.total)]));
-        }
+        let cursor = app.about_cursor(units_of(layer));
+        let (name, at) = named(app, cursor.as_ref(), ("cursor", "at"));
+        let at = at.and_then(|it| it.groups.get(app.unit));
+        let total = at.map_or(f64::NAN, |at| at.total);
+        parts.push((1, vec![Span::raw(format!("  {name} ")), lca(theme, total)]));
         let helped = percent(share(group.helped));
         let helped = format!("  helped in {} of steps", helped.trim());
         let crosses = often("crosses zero", 1.0 / share(group.crossings));

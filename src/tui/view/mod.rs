@@ -34,6 +34,8 @@ pub(crate) mod testing;
 mod title;
 mod unit;
 mod unit_curves;
+#[cfg(test)]
+mod walk_tests;
 pub(super) mod words;
 
 use ratatui::buffer::Buffer;
@@ -42,7 +44,7 @@ use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::keys::KeyMap;
 use super::theme::{Glyphs, Theme};
-use crate::app::{App, Depth, Overlay, Screen};
+use crate::app::{App, Depth, Here, Limits, Overlay, Screen};
 use crate::query::Query;
 
 /// The smallest screen that is drawn.
@@ -138,6 +140,23 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
     // Keys go from event to event on every screen.
     wanted.push(app.about_events());
     wanted
+}
+
+/// Tells the app how far it can scroll what is on a screen of this size.
+pub fn settle(area: Rect, app: &mut App, theme: &Theme, keys: &KeyMap) {
+    if too_small(area) {
+        return;
+    }
+    let [_, _, screen, _] = parts(area, app);
+    let (configuration, log) = match app.here() {
+        Here::Network(Screen::Run) => run::limits(screen, app, theme),
+        _ => (usize::MAX, usize::MAX),
+    };
+    app.limit(Limits {
+        help: help::limit(area, app, theme, keys),
+        configuration,
+        log,
+    });
 }
 
 /// Draws everything.

@@ -62,6 +62,21 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     text(RunPart::Log, right, buf, app, theme);
 }
 
+/// How far the configuration and the log can be scrolled.
+pub fn limits(area: Rect, app: &App, theme: &Theme) -> (usize, usize) {
+    let below = match app.run_focus() {
+        Some(_) => area,
+        // What is left below the numbers is known once they are drawn.
+        None => facts(area, &mut Buffer::empty(area), app, theme),
+    };
+    let rows = usize::from(below.height.saturating_sub(1));
+    let lines = app.header.config.lines().count();
+    (
+        lines.saturating_sub(rows),
+        app.log.len().saturating_sub(rows),
+    )
+}
+
 /// Draws the numbers; returns what is left below them.
 fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
     let known = match app.desk.answer(&app.about_all(Topic::Run)) {

@@ -108,15 +108,8 @@ fn halves(body: Rect, layers: usize, focus: usize) -> [Rect; 2] {
 
 /// "class 3: " within a class.
 fn within(app: &App) -> String {
-    match app
-        .header
-        .classes
-        .get(app.class)
-        .filter(|_| app.within_class)
-    {
-        Some(name) => format!("class {name}: "),
-        None => String::new(),
-    }
+    let class = app.class_title(app.class).filter(|_| app.within_class);
+    class.map_or_else(String::new, |class| format!("{class}: "))
 }
 
 fn words(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, known: &Synchronisation) {
@@ -368,14 +361,11 @@ mod tests {
         let all = run.text(100, 30, &plain());
         run.act(&[Action::NextClass]);
         let first = run.text(100, 30, &plain());
-        assert!(
-            first.contains("class class 0: moments of learning"),
-            "{first}"
-        );
+        assert!(first.contains("\n class 0: moments of learning"), "{first}");
         run.act(&[Action::NextClass, Action::NextClass, Action::NextClass]);
         assert_eq!(run.text(100, 30, &plain()), all, "behind the last come all");
         run.act(&[Action::PreviousClass]);
-        assert!(run.text(100, 30, &plain()).contains("class class 2: "));
+        assert!(run.text(100, 30, &plain()).contains(" class 2: moments"));
     }
 
     #[test]
@@ -386,10 +376,7 @@ mod tests {
         let query = about(&run.app);
         run.app.desk.take(query, Answer::Unknown(why.to_owned()));
         let screen = text(&run.app, 100, 30, &plain());
-        assert!(
-            screen.contains(&format!("class class 0: {why}")),
-            "{screen}"
-        );
+        assert!(screen.contains(&format!(" class 0: {why}")), "{screen}");
     }
 
     #[test]

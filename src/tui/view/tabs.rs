@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  1 Overview  2 Decomposition  3 Oscillation  4 Synchronisation  5 Classes  …
-//!  1 Overview › fc1 › unit 12 › weight [12, 305]                helps most · /fc
+//!  1 Overview › fc1 › unit 12 › weight [12, 305]     step 412 · helps most · /fc
 //! ```
 
 use ratatui::buffer::Buffer;
@@ -99,28 +99,48 @@ pub fn parameter_name(layout: &ParamLayout, parameter: usize) -> String {
     format!("{} [{}]", tensor.kind.name(), place.join(", "))
 }
 
-/// What makes the lists other than they are at first.
+/// The step at the cursor, where no line below names it, and what makes the lists other than they are at first.
 fn settings(app: &App, theme: &Theme) -> Line<'static> {
     let mut words = Vec::new();
+    let cursor = app.window.cursor(app.timeline.end());
+    let below = app.depth != Depth::Network && app.compared().is_none();
+    let step = cursor.filter(|_| below).map(|step| format!("step {step}"));
     if app.sort != Sort::Order {
         words.push(app.sort.name().to_owned());
     }
     if !app.filter.is_empty() && app.prompt.is_none() {
         words.push(format!("/{}", app.filter));
     }
-    if words.is_empty() {
-        return Line::default();
+    let between = either(theme, " · ", ", ");
+    let mut spans = Vec::new();
+    if let Some(step) = step {
+        let end = if words.is_empty() { " " } else { between };
+        spans.push(Span::styled(step + end, theme.header));
     }
-    Line::styled(
-        format!("{} ", words.join(either(theme, " · ", ", "))),
-        theme.warning,
-    )
+    if !words.is_empty() {
+        let words = format!("{} ", words.join(between));
+        spans.push(Span::styled(words, theme.warning));
+    }
+    Line::from(spans)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::Action;
     use crate::layout::TensorKind;
+
+    #[test]
+    fn inside_the_network_the_step_stands_beside_the_way() {
+        let mut app = super::super::testing::app(2, &[0.1; 30]);
+        let here = |app: &App| settings(app, &super::super::testing::theme()).to_string();
+        assert_eq!(here(&app), "", "a line of its own has it");
+        app.act(Action::Enter);
+        app.act(Action::Move(-9));
+        assert_eq!(here(&app), "step 20 ");
+        app.act(Action::Sort);
+        assert_eq!(here(&app), "step 20 · helps most ");
+    }
 
     #[test]
     fn a_parameter_is_named_by_its_place_in_its_tensor() {

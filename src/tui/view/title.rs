@@ -9,12 +9,10 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
+use super::facts;
 use super::words::{either, fitting};
 use crate::app::{App, Phase};
 use crate::tui::theme::Theme;
-
-/// Steps over which the speed is averaged.
-const SPEED_STEPS: u64 = 50;
 
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let dot = either(theme, " · ", " | ");
@@ -35,10 +33,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         }
         None => None,
     };
-    let moving = matches!(app.phase(), Phase::Live | Phase::Following);
-    let speed = steps_per_second(app)
-        .filter(|_| moving)
-        .map(|rate| format!("{rate:.1} steps/s"));
+    let speed = facts::steps_per_second(app).map(|rate| format!("{rate:.1} steps/s"));
     let parts = [
         (0, Some(header.network.clone())),
         (5, Some(header.dataset.clone())),
@@ -75,15 +70,4 @@ fn phase(phase: Phase, theme: &Theme) -> Span<'static> {
         Phase::Failed => ("✗ FAILED", "FAILED", theme.error),
     };
     Span::styled(either(theme, unicode, ascii), style)
-}
-
-/// The training's speed over its last steps.
-fn steps_per_second(app: &App) -> Option<f64> {
-    let end = app.timeline.end();
-    let newest = app.timeline.entry(end.checked_sub(1)?)?;
-    let earlier = app.timeline.entry(end.saturating_sub(SPEED_STEPS + 1))?;
-    let seconds = newest.seconds - earlier.seconds;
-    #[expect(clippy::cast_precision_loss, reason = "at most a few hundred steps")]
-    let steps = (newest.end - earlier.end) as f64;
-    (seconds > 0.0).then(|| steps / seconds)
 }

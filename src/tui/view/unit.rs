@@ -68,10 +68,8 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         Some((_, Answer::Unknown(why))) => return sentence(area, buf, why, theme),
         _ => return sentence(area, buf, "reading the unit …", theme),
     };
-    let window = match app
-        .desk
-        .answer(&app.about_window(app.unit_topic(layer, unit), 1))
-    {
+    let window = app.about_window(app.unit_topic(layer, unit), 1);
+    let window = match app.known(&window) {
         Some((_, Answer::Unit(window))) => window.recorded.as_ref(),
         _ => None,
     };

@@ -1,0 +1,212 @@
+//! Every key on every screen: what is offered there does something that is seen, or says why not; what is not
+//! offered changes nothing.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::help::ELSEWHERE;
+use super::testing::{Run, Shape, app, theme};
+use super::{draw, settle};
+use crate::app::{Action, App, Depth, Here, Other, Screen, Sort};
+use crate::tui::keys::{Binding, GROUPS, KeyMap};
+
+const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
+
+/// All that a key may change.
+fn state(app: &mut App) -> String {
+    let (orders, effects) = (app.take_orders(), app.take_effects());
+    let selected = (app.layer, app.unit, app.parameter, app.class);
+    let looks = (app.sort, app.focus, app.pooled, app.log_scale, &app.filter);
+    let scrolled = (
+        app.help_scroll,
+        app.event_row,
+        app.config_scroll,
+        app.log_scroll,
+    );
+    let over = (app.overlay, &app.prompt, app.quit, app.comparing);
+    let marks = (&app.bookmarks, app.within_class);
+    format!(
+        "{:?} {selected:?} {looks:?} {scrolled:?} {over:?} {marks:?} {:?} {:?} {orders:?} {effects:?} {}",
+        (app.screen, app.depth),
+        app.window,
+        app.play_rate(),
+        app.notice(),
+    )
+}
+
+fn drawn(app: &App, (width, height): (u16, u16)) -> Buffer {
+    let area = Rect::new(0, 0, width, height);
+    let mut buf = Buffer::empty(area);
+    draw(area, &mut buf, app, &theme(), &KeyMap::default());
+    buf
+}
+
+/// A run that is looked at from somewhere, and how to get there again.
+struct Walk {
+    run: Run,
+    size: (u16, u16),
+    failed: Vec<String>,
+}
+
+impl Walk {
+    fn new(size: (u16, u16)) -> Self {
+        let shape = Shape {
+            steps: 80,
+            classes: 4,
+            ..Shape::default()
+        };
+        let mut run = Run::new(shape);
+        let second = Run::new(Shape { steps: 60, ..shape });
+        run.app.compare_with(Other {
+            app: second.app,
+            names: ["a.h5", "b.h5"].map(str::to_owned),
+        });
+        for line in 0..100 {
+            run.app.log.push(&format!("line {line}"));
+        }
+        Self {
+            run,
+            size,
+            failed: Vec::new(),
+        }
+    }
+
+    /// To a place, with some steps, rows and orders on either side of what is selected.
+    fn go(&mut self, here: Here) {
+        let app = &mut self.run.app;
+        (app.overlay, app.prompt, app.comparing) = (None, None, false);
+        app.filter.clear();
+        (app.sort, app.log_scale, app.pooled) = (Sort::Order, true, true);
+        app.bookmarks = [7, 21].into();
+        app.event(crate::feed::FeedEvent::Paused(false));
+        app.act(Action::Follow);
+        app.window.go_to((Some(40), Some(30)));
+        (app.layer, app.unit, app.parameter, app.class) = (1, 1, 25, 1);
+        app.focus = usize::from(here == Here::Network(Screen::Run)) * 2;
+        (app.log_scroll, app.within_class) = (10, true);
+        app.depth = match here {
+            Here::Comparison | Here::Network(_) => Depth::Network,
+            Here::Layer => Depth::Layer(1),
+            Here::Unit => Depth::Unit { layer: 1, unit: 1 },
+            Here::Parameter => Depth::Parameter {
+                layer: 1,
+                unit: 1,
+                parameter: 25,
+            },
+        };
+        app.screen = match here {
+            Here::Network(screen) => screen,
+            _ => Screen::Decomposition,
+        };
+        app.comparing = here == Here::Comparison;
+        app.say("");
+        assert_eq!(app.here(), here);
+    }
+
+    /// The screen once everything is known.
+    fn seen(&mut self) -> Buffer {
+        let (width, height) = self.size;
+        self.run.settle(width, height, &theme());
+        let area = Rect::new(0, 0, width, height);
+        settle(area, &mut self.run.app, &theme(), &KeyMap::default());
+        drawn(&self.run.app, self.size)
+    }
+
+    fn try_key(&mut self, here: Here, binding: &Binding) {
+        self.go(here);
+        let before = self.seen();
+        let app = &mut self.run.app;
+        let (offered, was) = (app.offers(binding.action), state(app));
+        app.act(binding.action);
+        let is = state(app);
+        let (name, size) = (binding.name, self.size);
+        if !offered {
+            if is != was {
+                self.failed.push(format!(
+                    "{name} is not offered at {here:?}, {size:?}: {was} {is}"
+                ));
+            }
+            return;
+        }
+        // A tab that is open already.
+        if matches!((binding.action, here), (Action::Screen(to), Here::Network(at)) if to == at) {
+            return;
+        }
+        let leaves =
+            self.run.app.quit.take().is_some() || is.contains("Copy") || is.contains("Export");
+        let same = self.seen() == before;
+        if same && !leaves {
+            self.failed.push(format!(
+                "{name} does nothing that is seen at {here:?}, {size:?}"
+            ));
+        }
+    }
+}
+
+fn places() -> impl Iterator<Item = Here> {
+    let network = Screen::ALL.into_iter().map(Here::Network);
+    network.chain([Here::Comparison, Here::Layer, Here::Unit, Here::Parameter])
+}
+
+#[test]
+fn what_is_offered_is_seen_and_what_is_not_changes_nothing() {
+    for size in SIZES {
+        let mut walk = Walk::new(size);
+        for here in places() {
+            for binding in GROUPS.iter().flat_map(|group| group.bindings) {
+                walk.try_key(here, binding);
+            }
+        }
+        assert!(walk.failed.is_empty(), "{:#?}", walk.failed);
+    }
+}
+
+#[test]
+fn help_and_footer_name_what_the_table_offers() {
+    let size = (80, 24);
+    let mut walk = Walk::new(size);
+    let line = |buf: &Buffer, y: u16| -> String {
+        (0..buf.area.width).map(|x| buf[(x, y)].symbol()).collect()
+    };
+    for here in places() {
+        walk.go(here);
+        let footer = line(&walk.seen(), size.1 - 1);
+        let app = &mut walk.run.app;
+        for group in GROUPS.iter().filter(|group| !group.footer.is_empty()) {
+            let named = footer.contains(&format!(" {}  ", group.footer));
+            assert!(!named || group.is_offered(app), "{here:?}: {footer}");
+        }
+        app.act(Action::Help);
+        let all = drawn(app, (200, 90));
+        let lines: Vec<String> = (0..90).map(|y| line(&all, y)).collect();
+        let at = |text: &str| lines.iter().position(|line| line.contains(text));
+        let elsewhere = at(ELSEWHERE).unwrap_or(usize::MAX);
+        for group in GROUPS {
+            let row = at(group.help).unwrap_or_else(|| panic!("{}", group.help));
+            assert_eq!(
+                row < elsewhere,
+                group.is_offered(app),
+                "{here:?}: {}",
+                group.help
+            );
+        }
+        app.act(Action::Dismiss);
+    }
+}
+
+/// A training that goes on has other keys than a finished file.
+#[test]
+fn a_live_run_and_a_replay_offer_what_they_have() {
+    let offered = |app: &App| {
+        [Action::Freeze, Action::PauseTraining, Action::Faster].map(|action| app.offers(action))
+    };
+    let mut live = app(3, &[-0.1, 0.2, -0.3]);
+    assert_eq!(offered(&live), [true, true, false]);
+    for action in [Action::Freeze, Action::PauseTraining] {
+        let before = drawn(&live, (80, 24));
+        live.act(action);
+        assert_ne!(drawn(&live, (80, 24)), before, "{action:?}");
+    }
+    let run = Run::new(Shape::default());
+    assert_eq!(offered(&run.app), [true, false, true]);
+}
