@@ -143,13 +143,13 @@ pub struct OpenArgs {
     /// Another run to compare it with
     #[arg(value_name = "OTHER.h5")]
     pub other: Option<PathBuf>,
-    /// auto, truecolor, 256, 16 or never [default: auto]
+    /// auto, truecolor, 256, 16 or never [default: the configuration's, or auto]
     #[arg(long, value_name = "WHEN")]
     pub color: Option<ColorChoice>,
-    /// braille, blocks or ascii [default: braille]
+    /// braille, blocks or ascii [default: the configuration's, or braille]
     #[arg(long, value_name = "NAME")]
     pub glyphs: Option<Glyphs>,
-    /// Frames a second at most, 1 to 120 [default: 15]
+    /// Frames a second at most, 1 to 120 [default: the configuration's, or 15]
     #[arg(long, value_name = "N")]
     pub fps: Option<u32>,
 }
@@ -168,16 +168,17 @@ pub struct ExportArgs {
     /// File to write; `-` for standard output [default: RUN-VIEW.FORMAT in this folder]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Overwrite the file if it exists
+    /// Overwrite the file if it exists; of a link, the file behind it
     #[arg(long)]
     pub force: bool,
-    /// Only this layer
+    /// Only this layer [default: all]
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
-    /// The parameter of the view `parameter`: its place in the flat vector, counted from 0
+    /// The parameter of the view `parameter`, which needs one: its place in the flat vector, counted
+    /// from 0
     #[arg(long, value_name = "INDEX")]
     pub parameter: Option<usize>,
-    /// Only the steps from A up to and without B; either may be left out
+    /// Only the steps from A up to and without B; either may be left out [default: all]
     #[arg(long, value_name = "A..B")]
     pub steps: Option<StepRange>,
     /// Add every N steps up to one row
@@ -226,7 +227,7 @@ impl FromStr for StepRange {
             to: end(to)?,
         };
         match (range.from, range.to) {
-            (Some(from), Some(to)) if from >= to => Err(bad()),
+            (from, Some(to)) if from.unwrap_or(0) >= to => Err(bad()),
             _ => Ok(range),
         }
     }
@@ -250,7 +251,9 @@ mod tests {
         assert_eq!("3..".parse(), range(Some(3), None));
         assert_eq!("..7".parse(), range(None, Some(7)));
         assert_eq!("..".parse(), range(None, None));
-        for bad in ["", "3", "7..3", "3..3", "-1..3", "a..b", "1..2..3", "3...7"] {
+        for bad in [
+            "", "3", "7..3", "3..3", "..0", "-1..3", "a..b", "1..2..3", "3...7",
+        ] {
             let error = bad.parse::<StepRange>().unwrap_err();
             assert!(error.contains("A..B"), "{bad}: {error}");
         }

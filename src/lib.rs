@@ -25,6 +25,7 @@
 //! | [`export`] | tables as CSV, JSON, Parquet; charts as SVG, PNG |
 //! | [`sheet`] | the views of a run as tables and figures |
 //! | [`key_name`] | keys by the names that people write |
+//! | [`small_file`] | reading small files that may be anything |
 //! | [`state`] | where somebody was in a run, kept between sessions |
 //! | [`config`], [`cli`] | flags over a TOML file over defaults |
 //! | [`session`] | builds the parts of a command, connects and joins their threads |
@@ -48,6 +49,7 @@ pub mod query;
 pub mod record;
 pub mod session;
 pub mod sheet;
+pub mod small_file;
 pub mod state;
 pub mod store;
 pub mod train;

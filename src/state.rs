@@ -8,14 +8,16 @@
 //! Nothing here is worth an error. Where nothing can be kept (no home, a read-only one), nothing is; what
 //! cannot be read is ignored with a notice. Of the [`MOST`] files the oldest go.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use etcetera::{BaseStrategy, choose_base_strategy};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::small_file;
 
 /// Files that are kept.
 pub const MOST: usize = 500;
@@ -111,7 +113,7 @@ impl Views {
         let Some(path) = self.path(run) else {
             return Ok(None);
         };
-        let text = match text(&path) {
+        let text = match small_file::text(&path, LONGEST) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(ignored(&path, &error.to_string())),
@@ -147,17 +149,6 @@ fn ignored(path: &Path, why: &str) -> String {
         "where you were in this run is forgotten: {}: {why}",
         path.display()
     )
-}
-
-fn text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let file = File::open(path)?;
-    // A pipe would wait for its other end, which opening does not for a folder.
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("is no file"));
-    }
-    file.take(LONGEST).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 fn write(path: &Path, state: &ViewState) -> io::Result<()> {
@@ -211,6 +202,8 @@ fn forget(folder: &Path, most: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use proptest::prelude::*;
     use tempfile::TempDir;
 

@@ -1,62 +1,63 @@
-//! Who may import whom: the rules of docs/ARCHITECTURE.md, kept true by reading the `use` lines.
+//! What docs/ARCHITECTURE.md says of the code, held against the code: who imports whom, how threads are called,
+//! and that what it names is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each room of `src/`, and the rooms of ours that it may use.
-const ROOMS: &[(&str, &[&str])] = &[
-    ("layout", &[]),
-    ("record", &["layout"]),
-    ("analysis", &["record"]),
-    ("data", &[]),
-    ("model", &["layout"]),
-    ("engine", &["data", "layout", "model"]),
-    ("course", &["layout"]),
-    ("optim", &[]),
-    ("lca", &["engine", "layout", "record"]),
-    (
-        "train",
-        &[
-            "course", "data", "engine", "lca", "layout", "model", "optim", "record",
-        ],
-    ),
-    ("control", &["train"]),
-    ("store", &["course", "layout", "record"]),
-    ("query", &["analysis", "layout", "optim", "record", "store"]),
-    ("feed", &["control", "query", "record", "store", "train"]),
-    (
-        "app",
-        &["analysis", "feed", "layout", "query", "record", "train"],
-    ),
-    (
-        "tui",
-        &[
-            "analysis", "app", "feed", "key_name", "layout", "query", "record",
-        ],
-    ),
-    ("key_name", &[]),
-    ("state", &[]),
-    ("export", &["analysis"]),
-    (
-        "sheet",
-        &["analysis", "export", "layout", "query", "record", "store"],
-    ),
-    (
-        "config",
-        &[
-            "data", "engine", "key_name", "lca", "model", "optim", "store", "train", "tui",
-        ],
-    ),
-    ("cli", &["config", "export", "sheet", "tui"]),
-    (
-        "session",
-        &[
-            "app", "cli", "config", "control", "course", "data", "engine", "export", "feed",
-            "layout", "lca", "model", "optim", "record", "sheet", "state", "store", "train", "tui",
-        ],
-    ),
-];
+fn document() -> String {
+    fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap()
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> BTreeSet<String> {
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Each room in the document's table, and the rooms of ours that it may use.
+fn table(document: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let (_, map) = document.split_once("## Code map").unwrap();
+    let (map, _) = map.split_once("\n## ").unwrap();
+    let rows: Vec<Vec<&str>> = (map.lines())
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.trim_matches('|').split('|').collect())
+        .collect();
+    let rooms: BTreeSet<String> = rows.iter().flat_map(|row| quoted(row[0])).collect();
+    let row = |row: &Vec<&str>| {
+        let [room, _, uses] = row[..] else {
+            panic!("three columns: {row:?}")
+        };
+        let uses = match uses.trim() {
+            "nothing of ours" => BTreeSet::new(),
+            "everything" => rooms.clone(),
+            uses => quoted(&without_remarks(uses)),
+        };
+        (quoted(room).into_iter().next().unwrap(), uses)
+    };
+    rows.iter().map(row).collect()
+}
+
+/// The text without what stands in brackets.
+fn without_remarks(text: &str) -> String {
+    let mut depth = 0;
+    let outside = |c: &char| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => return depth == 0,
+        }
+        false
+    };
+    text.chars().filter(outside).collect()
+}
 
 /// Libraries that only these rooms may name. The candle engine is one folder of its room.
 const LIBRARIES: &[(&str, &[&str])] = &[
@@ -90,36 +91,52 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// The room of a file, its code without comments and without its tests, nor files that are for tests.
 fn rooms() -> Vec<(String, PathBuf, String)> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let src = root().join("src");
     let mut found = Vec::new();
     files(&src, &mut found);
-    found
-        .into_iter()
-        .map(|path| {
-            let inside = path.strip_prefix(&src).unwrap();
-            let first = inside
-                .components()
-                .next()
-                .unwrap()
-                .as_os_str()
-                .to_str()
-                .unwrap();
-            let room = first.trim_end_matches(".rs").to_owned();
-            let text = fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            let lines = code
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"));
-            let code = lines.collect::<Vec<_>>().join("\n");
-            (room, path, code)
-        })
-        .filter(|(room, path, _)| {
-            let for_tests = path
-                .iter()
-                .any(|part| part == "testing" || part == "testing.rs");
-            room != "main" && room != "lib" && !for_tests
-        })
+    let for_tests = |path: &PathBuf| {
+        let mut parts = path.iter().map(|part| part.to_string_lossy());
+        parts.any(|part| part.starts_with("testing") || part.ends_with("tests.rs"))
+    };
+    found.retain(|path| !for_tests(path));
+    let room = |path: PathBuf| {
+        let inside = path.strip_prefix(&src).unwrap();
+        let first = inside.iter().next().unwrap().to_string_lossy();
+        let room = first.trim_end_matches(".rs").to_owned();
+        let code = without_tests(&fs::read_to_string(&path).unwrap());
+        (room, path, code)
+    };
+    let rooms = found.into_iter().map(room);
+    rooms
+        .filter(|(room, ..)| room != "main" && room != "lib")
         .collect()
+}
+
+/// The code without comments and without items that are for tests.
+fn without_tests(text: &str) -> String {
+    let mut code = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let plain = line.trim_start();
+        if plain.starts_with("//") {
+            continue;
+        }
+        if plain != "#[cfg(test)]" {
+            code.push_str(line);
+            code.push('\n');
+            continue;
+        }
+        // To the end of the item: a line with its semicolon, or the bracket below its first letter.
+        let end = format!("{}}}", &line[..line.len() - plain.len()]);
+        let mut item = lines
+            .by_ref()
+            .skip_while(|line| line.trim_start().starts_with("#["));
+        let first = item.next().unwrap_or_default();
+        if !first.ends_with(';') && !first.ends_with('}') {
+            item.find(|line| *line == end);
+        }
+    }
+    code
 }
 
 /// Identifiers that follow `prefix` in the code.
@@ -132,20 +149,77 @@ fn named_after<'a>(code: &'a str, prefix: &str) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn every_room_imports_only_what_it_may() {
+fn every_room_imports_what_the_document_says() {
+    let table = table(&document());
     let rooms = rooms();
     assert!(rooms.len() > 40, "the scan finds the files");
+    let there: BTreeSet<&String> = rooms.iter().map(|(room, ..)| room).collect();
+    assert_eq!(there, table.keys().collect(), "a row for every room");
+    let mut used: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (room, path, code) in &rooms {
-        let (_, allowed) = (ROOMS.iter().find(|(name, _)| name == room))
-            .unwrap_or_else(|| panic!("{room} has no rule: add it here and to the document"));
+        let path = path.display();
+        assert!(!code.contains("crate::{"), "{path}: a line for each room");
         for other in named_after(code, "crate::") {
-            let known = ROOMS.iter().any(|(name, _)| *name == other);
+            let known = table.contains_key(other) && other != room;
             assert!(
-                !known || other == room || allowed.contains(&other),
-                "{}: {room} may not import {other}",
-                path.display()
+                !known || table[room].contains(other),
+                "{path}: {room} may not import {other}"
             );
+            if known {
+                used.entry(room).or_default().insert(other.to_owned());
+            }
         }
+    }
+    for (room, allowed) in &table {
+        let used = used.remove(room.as_str()).unwrap_or_default();
+        // The composition root may import everything.
+        let everything = allowed.len() == table.len();
+        assert!(
+            everything || *allowed == used,
+            "{room} imports {used:?}, the document says {allowed:?}"
+        );
+    }
+}
+
+#[test]
+fn threads_are_called_as_the_document_says() {
+    let document = document();
+    let (_, bullet) = document.split_once("- **Threads have names").unwrap();
+    let (bullet, _) = bullet.split_once("\n\n").unwrap();
+    let said = quoted(bullet);
+    let mut named = BTreeSet::new();
+    for (_, _, code) in &rooms() {
+        for (at, start) in code.match_indices(".name(\"") {
+            let rest = &code[at + start.len()..];
+            named.insert(rest.split('"').next().unwrap().to_owned());
+        }
+    }
+    assert_eq!(named, said);
+}
+
+#[test]
+fn what_the_document_names_is_there() {
+    let document = document();
+    let code: String = rooms().into_iter().map(|(_, _, code)| code).collect();
+    for name in quoted(&document) {
+        let is_file = Path::new(&name).extension().is_some_and(|end| end == "rs");
+        let from_root = root().join(&name).exists() || root().join("src").join(&name).exists();
+        assert!(
+            !is_file || name.matches('/').count() == 0 || from_root,
+            "no {name}"
+        );
+    }
+    // Types, also in the picture at its head.
+    let words = document.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let camel = |word: &&str| {
+        let upper = word.chars().filter(char::is_ascii_uppercase).count();
+        let lower = word.chars().any(|c| c.is_ascii_lowercase());
+        upper > 1 && lower && word.starts_with(|c: char| c.is_ascii_uppercase())
+    };
+    // Names of others.
+    let foreign = ["PyTorch", "ReLU"];
+    for word in words.filter(camel).filter(|word| !foreign.contains(word)) {
+        assert!(code.contains(word), "no {word} in the code");
     }
 }
 
@@ -173,17 +247,13 @@ fn libraries_stay_in_their_rooms() {
 
 #[test]
 fn the_rules_have_no_circles() {
-    fn reaches(from: &str, to: &str, depth: usize) -> bool {
-        let (_, uses) = ROOMS.iter().find(|(name, _)| *name == from).unwrap();
-        depth > 0
-            && uses
-                .iter()
-                .any(|next| *next == to || reaches(next, to, depth - 1))
-    }
-    for (room, _) in ROOMS {
-        assert!(
-            !reaches(room, room, ROOMS.len()),
-            "{room} depends on itself"
-        );
+    let mut left = table(&document());
+    // Nobody imports the composition root, which may import everything.
+    left.remove("session");
+    while !left.is_empty() {
+        let names: BTreeSet<String> = left.keys().cloned().collect();
+        let before = left.len();
+        left.retain(|_, uses| !uses.is_disjoint(&names));
+        assert!(left.len() < before, "a circle among {names:?}");
     }
 }

@@ -919,3 +919,25 @@ fn a_small_training_set_makes_a_small_mini_batch() {
     );
     run(folder.path(), &[&few[..5], &["--batch-size=41"]].concat()).fails(2, &["--batch-size 41"]);
 }
+
+#[test]
+fn a_pipe_is_no_run_and_is_not_waited_for() {
+    let folder = TempDir::new().unwrap();
+    let pipe = folder.path().join("run.h5");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let pipe = pipe.to_str().unwrap();
+    for args in [
+        &["info", pipe][..],
+        &["verify", pipe],
+        &["repair", pipe],
+        &["export", pipe, "--view", "layers"],
+        &["open", pipe],
+        &["stop", pipe],
+        &["train", "--resume", pipe],
+    ] {
+        let mut command = lcascope();
+        command.current_dir(&folder).args(args);
+        Outcome::of(command).fails(1, &["run.h5: is not a regular file"]);
+    }
+}

@@ -256,7 +256,7 @@ fn other_users_give_no_orders() {
     as_nobody(&mut trial);
     let trial = trial.arg("--version").stdout(Stdio::null()).status();
     if !trial.is_ok_and(|status| status.success()) {
-        println!("skipped: cannot run the program as another user");
+        common::skip::skipped("cannot run the program as another user");
         return;
     }
     let folder = folder();

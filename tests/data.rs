@@ -1,6 +1,9 @@
 //! Data sets through the public interface: the embedded sample, IDX folders good and bad,
 //! splits and mini-batches. The other formats are in formats.rs.
 
+#[path = "common/skip.rs"]
+mod skip;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -54,7 +57,7 @@ fn embedded_sample_is_whole_and_balanced() {
 fn full_mnist_is_read_where_it_is_at_hand() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/mnist");
     if !folder.is_dir() {
-        println!("skipped: ../shared/data/mnist is not here");
+        skip::skipped("../shared/data/mnist is not here");
         return;
     }
     let data = load(&DataSource::Path(folder)).unwrap();

@@ -175,6 +175,111 @@ fn merged_rows_add_up_exactly() {
 }
 
 #[test]
+fn merged_rows_lose_no_class_that_was_measured() {
+    let file = RunFile::open(run());
+    let (layers, classes) = (3, file.names("layout/class/name").len());
+    let by_class = file.reals("lca/class_layer");
+    let table = csv(&["--view", "classes", "--every", "5"]);
+    // Of the steps 0 to 4 these are 0, 2 and 4; of 5 to 9 they are 6 and 8.
+    same(
+        &table["steps_measured"],
+        &[3.0, 2.0, 3.0, 2.0, 2.0],
+        "measured",
+    );
+    for class in 0..classes {
+        let measured = (0..STEPS).step_by(2);
+        let of = |t: usize| {
+            by_class.row(t)[class * layers..][..layers]
+                .iter()
+                .sum::<f64>()
+        };
+        let sums = sums_by(5, measured.map(|t| (t / 5, of(t))));
+        for (row, (sum, size)) in sums.into_iter().enumerate() {
+            let exported = table[&format!("lca/{class} (nats)")][row];
+            assert_close(exported, sum, 1e-12 * size, "a class");
+        }
+    }
+    let gaps = csv(&["--view", "classes", "--steps", "4..6"]);
+    same(&gaps["steps_measured"], &[1.0, 0.0], "measured");
+    assert!(gaps["lca/3 (nats)"][1].is_nan());
+    let folder = TempDir::new().unwrap();
+    let none = export(folder.path(), &["--view", "classes", "--steps", "5..6"]);
+    none.fails(1, &["--class-every"]);
+    export(folder.path(), &["--view", "classes", "-o", "a.svg"]);
+    let picture = fs::read_to_string(folder.path().join("a.svg")).unwrap();
+    assert!(
+        picture.contains("nats per measured step"),
+        "the unit says it"
+    );
+}
+
+#[test]
+fn merged_rows_have_their_latest_held_out_evaluation() {
+    let folder = TempDir::new().unwrap();
+    let flags = ["--steps", "11", "--batch-size", "100", "--test-every", "3"];
+    let run = train(folder.path(), "some.h5", &flags);
+    let mut command = lcascope();
+    let args = ["--view", "overview", "--every", "5", "-o", "-"];
+    command.arg("export").arg(&run).args(args);
+    let table = columns(Outcome::of(command).stdout.as_bytes());
+    let file = RunFile::open(&run);
+    let (loss, accuracy) = (file.reals("loss/test"), file.reals("loss/test_accuracy"));
+    let mut inside = 0;
+    for (row, steps) in [0..5, 5..10, 10..11].into_iter().enumerate() {
+        let end = steps.end;
+        // The loss after step t is at t + 1.
+        let there: Vec<usize> = steps.filter(|t| !loss.values[t + 1].is_nan()).collect();
+        let last = there.last().copied();
+        let at = |name: &str| [table[name][row]];
+        let value = |values: &[f64]| [last.map_or(f64::NAN, |t| values[t + 1])];
+        same(&at("held_out_loss (nats)"), &value(&loss.values), "loss");
+        same(
+            &at("held_out_accuracy"),
+            &value(&accuracy.values),
+            "accuracy",
+        );
+        let step = last.map_or(f64::NAN, |t| f64::from(t as u32));
+        same(&at("held_out_step"), &[step], "step");
+        let count = f64::from(there.len() as u32);
+        same(&at("held_out_evaluations"), &[count], "evaluations");
+        inside += usize::from(last.is_some_and(|t| t + 1 < end));
+    }
+    assert!(inside > 0, "one is not at the end of its row");
+}
+
+#[test]
+fn titles_say_what_they_are_of() {
+    let title = |args: &[&str]| {
+        let folder = TempDir::new().unwrap();
+        let args = [args, &["--format", "json", "-o", "-"]].concat();
+        let json: serde_json::Value =
+            serde_json::from_str(&export(folder.path(), &args).stdout).unwrap();
+        json["title"].as_str().unwrap().to_owned()
+    };
+    for (view, all, one) in [
+        ("decomposition", "LCA by layer", "LCA of fc2"),
+        (
+            "cumulative",
+            "Cumulative LCA by layer",
+            "Cumulative LCA of fc2",
+        ),
+        ("layers", "Total LCA by layer", "Total LCA of fc2"),
+        ("tensors", "LCA by tensor", "LCA by tensor, fc2"),
+        ("classes", "LCA by class", "LCA by class, fc2"),
+    ] {
+        assert_eq!(title(&["--view", view]), all);
+        assert_eq!(title(&["--view", view, "--layer", "fc2"]), one);
+    }
+    let folder = TempDir::new().unwrap();
+    let args = ["--view", "decomposition", "--layer", "fc2", "-o", "a.svg"];
+    assert_eq!(export(folder.path(), &args).code, Some(0));
+    let picture = fs::read_to_string(folder.path().join("a.svg")).unwrap();
+    // The sums that close are of the whole network, and the layer's own stands beside them.
+    assert!(picture.contains("fc2&apos;s ΣLCA -") || picture.contains("fc2's ΣLCA -"));
+    assert!(picture.contains("whole network: ΣLCA -"));
+}
+
+#[test]
 fn counts_shares_and_totals_are_the_files() {
     let file = RunFile::open(run());
     let params = file.counts("layout/layer/params").values;
@@ -237,7 +342,7 @@ fn groups_of_parameters_add_up_to_their_layers() {
     let tensors = csv(&["--view", "tensors", "--layer", "fc3"]);
     let units = csv(&["--view", "units", "--layer", "fc3"]);
     let classes = csv(&["--view", "classes", "--layer", "fc3"]);
-    assert_eq!((tensors.len(), units.len(), classes.len()), (4, 12, 12));
+    assert_eq!((tensors.len(), units.len(), classes.len()), (4, 12, 13));
     let sum = |table: &HashMap<String, Vec<f64>>, t: usize| {
         let lca = table.iter().filter(|(name, _)| name.starts_with("lca/"));
         lca.map(|(_, values)| values[t]).sum::<f64>()
@@ -267,7 +372,10 @@ fn a_parameter_is_what_was_traced_or_recorded_of_it() {
     let table = csv(&["--view", "parameter", "--parameter", &index]);
     for (name, path) in [
         ("weight", "trace/value"),
-        ("gradient (nats)", "trace/gradient"),
+        (
+            "gradient (nats per unit of the parameter)",
+            "trace/gradient",
+        ),
         ("lca (nats)", "trace/lca"),
     ] {
         let values = file.reals(path);
@@ -289,8 +397,8 @@ fn a_parameter_is_what_was_traced_or_recorded_of_it() {
         folder.path(),
         &["--view", "parameter", "--parameter", &params.to_string()],
     );
-    none.fails(1, &["no parameter", "counted from 0"]);
-    export(folder.path(), &["--view", "parameter"]).fails(1, &["--parameter INDEX"]);
+    none.fails(2, &["no parameter", "counted from 0"]);
+    export(folder.path(), &["--view", "parameter"]).fails(2, &["--parameter INDEX"]);
 }
 
 #[test]
@@ -318,7 +426,7 @@ fn moments_are_the_deepest_minima_and_those_that_layers_share() {
         folder.path(),
         &["--view", "synchronisation", "--every", "2"],
     );
-    merged.fails(1, &["single steps", "--every"]);
+    merged.fails(2, &["single steps", "--every"]);
 }
 
 #[test]
@@ -421,9 +529,9 @@ fn check(path: &Path, format: Format) {
             let all: Vec<&str> = texts.filter_map(|node| node.text()).collect();
             // The residual stands beside every allocation.
             assert!(
-                all.iter()
-                    .any(|t| t.starts_with("run.h5, steps 0 to 22: ΣLCA -")
-                        && t.contains("residual")),
+                all.iter().any(|t| t.starts_with("run.h5, steps 0 to 22: ")
+                    && t.contains("ΣLCA -")
+                    && t.contains("residual")),
                 "{all:?}"
             );
         }
@@ -480,6 +588,33 @@ fn nothing_is_overwritten_and_nothing_half_written_is_left() {
 }
 
 #[test]
+fn a_link_is_written_through() {
+    use std::os::unix::fs::symlink;
+    let folder = TempDir::new().unwrap();
+    let here = folder.path();
+    fs::create_dir(here.join("there")).unwrap();
+    fs::write(here.join("there/data.csv"), "mine").unwrap();
+    symlink("there/data.csv", here.join("link.csv")).unwrap();
+    symlink("nowhere.csv", here.join("lost.csv")).unwrap();
+    symlink(run(), here.join("run.csv")).unwrap();
+    let layers = |output: &str, more: &[&str]| {
+        let args = [&["--view", "layers", "-o", output], more].concat();
+        export(here, &args)
+    };
+    layers("link.csv", &[]).fails(2, &["link.csv exists", "--force"]);
+    assert_eq!(layers("link.csv", &["--force"]).code, Some(0));
+    assert!(
+        fs::symlink_metadata(here.join("link.csv"))
+            .unwrap()
+            .is_symlink()
+    );
+    let written = fs::read_to_string(here.join("there/data.csv")).unwrap();
+    assert!(written.starts_with("layer,kind,"), "{written}");
+    layers("lost.csv", &["--force"]).fails(2, &["lost.csv is a link that leads nowhere"]);
+    layers("run.csv", &["--force"]).fails(2, &["the run itself"]);
+}
+
+#[test]
 fn requests_that_do_not_fit_are_refused() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
@@ -511,7 +646,26 @@ fn requests_that_do_not_fit_are_refused() {
         &["--view", "layers", "-o", "-", "--format", "png"],
         &["png is no text"],
     );
-    export(here, &["--view", "units"]).fails(1, &["--layer NAME"]);
+    refused(&["--view", "layers", "--steps", "..0"], &["`..0`", "A..B"]);
+    refused(&["--view", "units"], &["--layer NAME"]);
+    for (view, flags) in [
+        ("overview", &["--layer=fc1", "--parameter=1"][..]),
+        ("events", &["--layer=fc1", "--every=2"]),
+        ("synchronisation", &["--layer=fc1", "--every=2"]),
+        ("layers", &["--every=2", "--parameter=1"]),
+        ("distribution", &["--every=2", "--parameter=1"]),
+        ("parameters", &["--every=2", "--steps=1.."]),
+        ("classes", &["--parameter=1"]),
+    ] {
+        for flag in flags {
+            let name = flag.split('=').next().unwrap();
+            refused(&["--view", view, flag], &["leave", name, "out"]);
+        }
+    }
+    refused(
+        &["--view", "parameter", "--parameter", "1", "--layer", "fc1"],
+        &["one parameter: leave --layer out"],
+    );
     let list = export(here, &["--view", "list"]);
     let all = View::ALL
         .iter()
@@ -526,22 +680,14 @@ fn what_was_not_recorded_says_how_to_record_it() {
     let here = folder.path();
     let flags = ["--steps", "3", "--batch-size", "100", "--trace", "0"];
     let run = train(here, "plain.h5", &flags).display().to_string();
-    for (view, flag) in [
-        ("held-out", "--lca-test"),
-        ("classes", "--by-class"),
-        ("parameter", "--trace"),
+    for (view, more, flag) in [
+        ("held-out", "--every=1", "--lca-test"),
+        ("classes", "--every=1", "--by-class"),
+        ("classes", "--every=2", "--by-class"),
+        ("parameter", "--parameter=5", "--trace"),
     ] {
         let mut command = lcascope();
-        let args = [
-            "export",
-            &run,
-            "--view",
-            view,
-            "--parameter",
-            "5",
-            "-o",
-            "x.csv",
-        ];
+        let args = ["export", &run, "--view", view, more, "-o", "x.csv"];
         command.current_dir(here).args(args);
         Outcome::of(command).fails(1, &[flag]);
         assert!(!here.join("x.csv").exists());
@@ -629,6 +775,13 @@ fn the_printed_configuration_can_be_used() {
         (Some(0), true),
         "{used:?}"
     );
+    // What is taken from another action is used, and said.
+    fs::write(&path, "[keys]\nzoom-in = 'q'\n").unwrap();
+    let taken = config(home.path(), &[]);
+    assert_eq!(taken.code, Some(0), "{taken:?}");
+    for needle in ["everything in it can be used", "config.toml:2: `q` does"] {
+        assert!(taken.stdout.contains(needle), "{needle}: {taken:?}");
+    }
     fs::write(&path, "fps = 0\n[keys]\nquitt = ['x']\n").unwrap();
     let bad = config(home.path(), &[]);
     assert_eq!(bad.code, Some(1));

@@ -85,7 +85,7 @@ fn cifar_refusal(name: &str, bytes: &[u8]) -> String {
 fn cifar_sample_is_read_where_it_is_at_hand() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/cifar10");
     if !folder.is_dir() {
-        println!("skipped: ../shared/data/cifar10 is not here");
+        common::skip::skipped("../shared/data/cifar10 is not here");
         return;
     }
     let data = load_path(&folder).unwrap();
@@ -663,6 +663,39 @@ fn arrays_that_are_too_short_too_long_or_too_large_are_refused() {
     assert!(bomb.len() < 1 << 19);
     let message = load_bytes(&bomb).unwrap_err().to_string();
     assert_says(&message, &["but more bytes follow"]);
+}
+
+/// The same as a writer makes it that cannot go back: a member's lengths stand behind it, and before it are
+/// zeros.
+fn streamed(arrays: &Arrays, method: CompressionMethod) -> Vec<u8> {
+    let mut zip = ZipWriter::new_stream(Vec::new());
+    let options = SimpleFileOptions::default().compression_method(method);
+    for (name, bytes) in arrays {
+        zip.start_file(format!("{name}.npy"), options).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+fn archives_without_lengths_before_the_data_are_read() {
+    let expected = load_arrays(&tiny()).unwrap();
+    for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
+        let npz = streamed(&tiny(), method);
+        // Of the first member: bit 3 of the flags, and no CRC and lengths.
+        assert_eq!(npz[6] & 8, 8, "{method:?}");
+        assert_eq!(npz[14..26], [0; 12], "{method:?}");
+        assert_eq!(load_bytes(&npz).unwrap(), expected, "{method:?}");
+        // Cut off, it has no list of its members.
+        let message = load_bytes(&npz[..npz.len() / 2]).unwrap_err().to_string();
+        assert_says(&message, &["data.npz cannot be read as an .npz file"]);
+    }
+    let mut damaged = streamed(&tiny(), CompressionMethod::Stored);
+    let pixels = [102, 153, 204, 255];
+    let place = damaged.windows(4).position(|part| part == pixels).unwrap();
+    damaged[place] ^= 1;
+    let message = load_bytes(&damaged).unwrap_err().to_string();
+    assert_says(&message, &["x_train.npy: damaged zip data"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::skip::skipped;
 use common::{
     Outcome, RunFile, Training, assert_closes, lcascope, patiently, train, train_command,
 };
@@ -35,7 +36,7 @@ fn h5py(script: &str, path: &Path) {
     let python = std::env::var("LCASCOPE_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let there = Command::new(&python).args(["-c", "import h5py"]).output();
     if !there.is_ok_and(|output| output.status.success()) {
-        println!("skipped: no h5py");
+        skipped("no h5py");
         return;
     }
     let mut command = Command::new(&python);
@@ -216,7 +217,7 @@ impl Mount {
         fs::create_dir(&point).unwrap();
         let output = Command::new("mount").args(arguments).arg(&point).output();
         if !output.as_ref().is_ok_and(|output| output.status.success()) {
-            println!("skipped: cannot mount {arguments:?} here");
+            skipped(&format!("cannot mount {arguments:?} here"));
             return None;
         }
         Some(Self {
@@ -239,7 +240,7 @@ impl Mount {
             .unwrap();
         let made = Command::new("mkfs.ext4").arg("-q").arg(&path).output();
         if !made.is_ok_and(|output| output.status.success()) {
-            println!("skipped: no mkfs.ext4 here");
+            skipped("no mkfs.ext4 here");
             return None;
         }
         let path = path.to_str().unwrap().to_owned();
@@ -486,12 +487,12 @@ fn a_quota_costs_no_committed_step() {
         .arg(&program)
         .args(command.get_args());
     let Ok(output) = other.output() else {
-        println!("skipped: no setpriv here");
+        skipped("no setpriv here");
         return;
     };
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if said.contains("setpriv:") {
-        println!("skipped: {said}");
+        skipped(&said);
         return;
     }
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -816,7 +816,7 @@ fn h5py(script: &str, path: &Path) {
     let python = std::env::var("LCASCOPE_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let there = Command::new(&python).args(["-c", "import h5py"]).output();
     if !there.is_ok_and(|output| output.status.success()) {
-        println!("skipped: no h5py");
+        common::skip::skipped("no h5py");
         return;
     }
     let mut command = Command::new(&python);

@@ -138,7 +138,7 @@ fn a_signal_ends_the_run_and_gives_the_terminal_back() {
         .args(["-TERM", "-f", &pattern])
         .status();
     if !killed.is_ok_and(|status| status.success()) {
-        println!("skipped: no pkill here");
+        common::skip::skipped("no pkill here");
         return;
     }
     terminal.wait_for("exit=143");

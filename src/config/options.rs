@@ -44,7 +44,7 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_size: Option<usize>,
 
-    /// Steps to train
+    /// Steps to train [default: those of --epochs]
     #[arg(
         long,
         value_name = "N",
@@ -119,11 +119,12 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Allocation")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub slice_size: Option<SliceChoice>,
-    /// Allocate the held-out loss too
+    /// Allocate the held-out loss too [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Allocation")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lca_test: Option<bool>,
     /// Split the allocation by class; with batch norms a gradient then costs a pass for each class
+    /// [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Allocation")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_class: Option<bool>,
@@ -150,7 +151,7 @@ pub struct Options {
     #[arg(short, long, value_name = "FILE", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<PathBuf>,
-    /// Overwrite the run file if it exists
+    /// Overwrite the run file if it exists [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
@@ -192,23 +193,23 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
 
-    /// Train without the screen: a progress bar and a summary
+    /// Train without the screen: a progress bar and a summary [default: false, true without a terminal]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Screen")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headless: Option<bool>,
-    /// Say nothing but errors (implies --headless)
+    /// Say nothing but errors (implies --headless) [default: false]
     #[arg(short, long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Screen")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet: Option<bool>,
-    /// auto, truecolor, 256, 16 or never [default: auto]
+    /// auto, truecolor, 256, 16 or never [default: the configuration's, or auto]
     #[arg(long, value_name = "WHEN", help_heading = "Screen")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub color: Option<ColorChoice>,
-    /// braille, blocks or ascii [default: braille]
+    /// braille, blocks or ascii [default: the configuration's, or braille]
     #[arg(long, value_name = "NAME", help_heading = "Screen")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub glyphs: Option<Glyphs>,
-    /// Frames a second at most, 1 to 120 [default: 15]
+    /// Frames a second at most, 1 to 120 [default: the configuration's, or 15]
     #[arg(long, value_name = "N", help_heading = "Screen")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fps: Option<u32>,

@@ -81,6 +81,16 @@ pub struct Series {
     pub values: Vec<f64>,
 }
 
+impl Series {
+    #[must_use]
+    pub fn new(name: impl Into<String>, values: Vec<f64>) -> Self {
+        Self {
+            name: name.into(),
+            values,
+        }
+    }
+}
+
 /// How steps that share a column of the picture are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merge {
@@ -111,21 +121,36 @@ impl Steps {
         self.len() == 0
     }
 
+    /// The same in at most `rows` series, and how many neighbours are put together in each, but for the
+    /// last, which may have fewer. It is called after the first and the last of them.
+    #[must_use]
+    pub fn in_rows(&self, rows: usize, merge: Merge) -> (Self, usize) {
+        let together = self.series.len().div_ceil(rows.max(1)).max(1);
+        let one = |group: &[Series]| {
+            let name = match group {
+                [first, .., last] => format!("{} … {}", first.name, last.name),
+                [only] => only.name.clone(),
+                [] => String::new(),
+            };
+            let at = |column: usize| merge.of(group.iter().map(|series| series.values[column]));
+            Series::new(name, (0..self.len()).map(at).collect())
+        };
+        let merged = Self {
+            series: self.series.chunks(together).map(one).collect(),
+            ..*self
+        };
+        (merged, together)
+    }
+
     /// The same in at most `columns` values: as many neighbours put together in each, but for the last,
     /// which may have fewer.
     #[must_use]
     pub fn merged(&self, columns: usize, merge: Merge) -> Self {
         let together = self.len().div_ceil(columns.max(1)).max(1);
-        let one = |values: &[f64]| match merge {
-            Merge::Sum => values.iter().sum(),
-            Merge::Mean => mean(values),
-        };
-        let series = |series: &Series| Series {
-            name: series.name.clone(),
-            values: series.values[..self.len()]
-                .chunks(together)
-                .map(one)
-                .collect(),
+        let one = |values: &[f64]| merge.of(values.iter().copied());
+        let series = |series: &Series| {
+            let chunks = series.values[..self.len()].chunks(together);
+            Series::new(series.name.clone(), chunks.map(one).collect())
         };
         Self {
             first: self.first,
@@ -135,9 +160,18 @@ impl Steps {
     }
 }
 
+impl Merge {
+    fn of(self, values: impl Iterator<Item = f64> + Clone) -> f64 {
+        match self {
+            Self::Sum => values.sum(),
+            Self::Mean => mean(values),
+        }
+    }
+}
+
 /// Of those that are there.
-fn mean(values: &[f64]) -> f64 {
-    let there = values.iter().filter(|value| !value.is_nan());
+fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let there = values.filter(|value| !value.is_nan());
     #[expect(clippy::cast_precision_loss, reason = "a count of values in memory")]
     let count = there.clone().count() as f64;
     there.sum::<f64>() / count
@@ -202,5 +236,32 @@ mod tests {
         assert_eq!(steps(&[]).merged(3, Merge::Mean).len(), 0);
         assert_eq!(five.merged(0, Merge::Mean).len(), 1);
         assert_eq!(five.merged(9, Merge::Mean).every, 2);
+    }
+
+    #[test]
+    fn neighbouring_rows_are_put_together() {
+        let row = |name: &str, values: &[f64]| Series::new(name, values.to_vec());
+        let three = Steps {
+            first: 7,
+            every: 1,
+            series: vec![
+                row("a", &[1.0, 2.0]),
+                row("b", &[3.0, f64::NAN]),
+                row("c", &[5.0, 6.0]),
+            ],
+        };
+        let (sums, together) = three.in_rows(2, Merge::Sum);
+        assert_eq!((together, sums.series[0].values[0]), (2, 4.0));
+        assert!(sums.series[0].values[1].is_nan());
+        assert_eq!(sums.series[0].name, "a … b");
+        assert_eq!(sums.series[1], three.series[2]);
+        let (means, _) = three.in_rows(2, Merge::Mean);
+        assert_eq!(means.series[0].values, [2.0, 2.0]);
+        assert_eq!(three.in_rows(3, Merge::Sum).1, 1);
+        let none = Steps {
+            series: Vec::new(),
+            ..three
+        };
+        assert_eq!(none.in_rows(0, Merge::Sum).0.len(), 0);
     }
 }

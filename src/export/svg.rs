@@ -23,7 +23,8 @@ fn text(scene: &Scene) -> io::Result<String> {
     let mut out = String::new();
     let (width, height) = (scene.width, scene.height);
     let written = write_scene(&mut out, scene, width, height);
-    written.map_err(io::Error::other)?;
+    // Memory takes every text: only a raster can fail.
+    written.map_err(|_| io::Error::other("a part of the picture is too large"))?;
     Ok(out)
 }
 
@@ -110,9 +111,10 @@ fn write_text(out: &mut String, text: &Text) -> fmt::Result {
 }
 
 fn write_raster(out: &mut String, raster: &Raster) -> fmt::Result {
-    let Some(image) = png::of_raster(raster) else {
+    if raster.cells.is_empty() {
         return Ok(());
-    };
+    }
+    let image = png::of_raster(raster).ok_or(fmt::Error)?;
     write!(out, "<image ")?;
     place(out, raster.place)?;
     let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, image);

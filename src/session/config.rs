@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use super::Failure;
-use crate::config::user;
+use crate::config::user::{self, Kind};
 
 /// Prints the default file, or says what is wrong with the one there is.
 ///
@@ -19,24 +19,25 @@ pub fn config(print_default: bool) -> Result<ExitCode, Failure> {
         let what = "there is no place for a configuration: set $XDG_CONFIG_HOME or $HOME";
         return Err(Failure::Other(what.to_owned()));
     };
-    let (_, problems) = user::read(&path, &actions);
+    let (_, said) = user::read(&path, &actions);
+    let unusable = said.iter().filter(|it| it.kind == Kind::Unusable).count();
     let mut out = String::new();
     let shown = path.display();
-    let _ = match (path.exists(), problems.len()) {
-        (false, _) => writeln!(
+    let _ = match unusable {
+        0 if !path.exists() => writeln!(
             out,
             "{shown}: not there, so the defaults hold; `lcascope config --print-default` prints them"
         ),
-        (true, 0) => writeln!(out, "{shown}: everything in it can be used"),
-        (true, 1) => writeln!(out, "{shown}: 1 entry cannot be used"),
-        (true, n) => writeln!(out, "{shown}: {n} entries cannot be used"),
+        0 => writeln!(out, "{shown}: everything in it can be used"),
+        1 => writeln!(out, "{shown}: 1 entry cannot be used"),
+        n => writeln!(out, "{shown}: {n} entries cannot be used"),
     };
-    for problem in &problems {
-        let _ = writeln!(out, "{problem}");
+    for line in &said {
+        let _ = writeln!(out, "{line}");
     }
     let printed = super::print(out.as_bytes())?;
-    Ok(match problems.is_empty() {
-        true => printed,
-        false => ExitCode::FAILURE,
+    Ok(match unusable {
+        0 => printed,
+        _ => ExitCode::FAILURE,
     })
 }

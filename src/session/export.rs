@@ -1,17 +1,18 @@
 //! `lcascope export`: a view of a run as a file.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::fs::{self, Permissions};
-use std::io::{self, BufWriter, Write as _};
+use std::fs;
+use std::io;
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Failure;
+use super::guard::{self, Patience};
 use super::standing::harmless;
+use super::{Failure, whole_file};
 use crate::cli::{ExportArgs, StepRange, ViewChoice};
 use crate::config::ConfigError;
 use crate::export::{Format, Sheet};
@@ -41,10 +42,12 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
         Some(path) => path.clone(),
         None => default_output(&args.file, view, format),
     };
-    if !to_stdout {
+    let target = match to_stdout {
+        true => output.clone(),
         // Before the work, though only the end of it is certain.
-        check_output(&output, args)?;
-    }
+        false => check_output(&output, args)?,
+    };
+    let patience = Patience::new();
     let reader = RunReader::open(&args.file)?;
     let committed = committed(&reader, args.steps.and_then(|steps| steps.to))?;
     let request = Request {
@@ -55,7 +58,9 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
         parameter: args.parameter,
     };
     let name = args.file.file_name().unwrap_or_default().to_string_lossy();
-    let sheet = sheet::make(&reader, &harmless(&name), &request)?;
+    let sheet = sheet::make(&reader, &harmless(&name), &request, &|| patience.renew())?;
+    drop(reader);
+    guard::unbounded();
     if to_stdout {
         let mut text = Vec::new();
         sheet
@@ -63,7 +68,7 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
             .map_err(|error| Failure::Other(error.to_string()))?;
         return super::print(&text);
     }
-    save(&sheet, format, &output, args.force)?;
+    save(&sheet, format, &target, args.force)?;
     let shown = harmless(&output.display().to_string());
     let said = match format.is_picture() {
         true => format!("{shown}: {}\n", sheet.figure.title),
@@ -110,9 +115,23 @@ fn format(args: &ExportArgs) -> Result<Format, Failure> {
 
 /// `RUN-VIEW.FORMAT` in this folder.
 fn default_output(run: &Path, view: View, format: Format) -> PathBuf {
-    let mut name = run.file_stem().unwrap_or_default().to_os_string();
+    let mut name = stem(run).to_os_string();
     name.push(format!("-{view}.{format}"));
     PathBuf::from(name)
+}
+
+/// A run file's name without its ending, if that is one of HDF5's.
+pub fn stem(run: &Path) -> &OsStr {
+    let hdf5 = |end: &OsStr| {
+        ["h5", "hdf5"]
+            .iter()
+            .any(|known| end.eq_ignore_ascii_case(known))
+    };
+    let name = match run.extension().is_some_and(hdf5) {
+        true => run.file_stem(),
+        false => run.file_name(),
+    };
+    name.unwrap_or_default()
 }
 
 /// How long a run that is being written may be behind what its screen shows: it is committed twice a second.
@@ -162,12 +181,19 @@ fn layer(name: Option<&str>, header: &RunHeader) -> Result<Option<usize>, Failur
     )))
 }
 
-/// Refuses what must not be replaced.
-fn check_output(output: &Path, args: &ExportArgs) -> Result<(), Failure> {
+/// Refuses what must not be replaced. Returns where to write: behind a link, as `>` does.
+fn check_output(output: &Path, args: &ExportArgs) -> Result<PathBuf, Failure> {
     let shown = harmless(&output.display().to_string());
     let there = match fs::metadata(output) {
         Ok(there) => there,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match fs::symlink_metadata(output) {
+                Ok(_) => Err(usage(format!(
+                    "{shown} is a link that leads nowhere: choose another --output"
+                ))),
+                Err(_) => Ok(output.to_owned()),
+            };
+        }
         Err(error) => return Err(Failure::Other(format!("{shown}: {error}"))),
     };
     if !there.is_file() {
@@ -180,40 +206,19 @@ fn check_output(output: &Path, args: &ExportArgs) -> Result<(), Failure> {
             "{shown} exists: choose another --output, or overwrite it with --force"
         )));
     }
-    let same = |a: &Path, b: &Path| Some(a.canonicalize().ok()? == b.canonicalize().ok()?);
-    if same(output, &args.file) == Some(true) {
+    let behind = output.canonicalize();
+    let behind = behind.map_err(|error| Failure::Other(format!("{shown}: {error}")))?;
+    if args.file.canonicalize().is_ok_and(|run| run == behind) {
         return Err(usage(format!(
             "{shown} is the run itself: choose another --output"
         )));
     }
-    Ok(())
+    Ok(behind)
 }
 
-/// Writes beside `output` first, so that there is a whole file or none.
+/// Writes the whole file, or none.
 fn save(sheet: &Sheet, format: Format, output: &Path, force: bool) -> Result<(), Failure> {
+    let written = whole_file::write(output, force, |out| sheet.write(format, out));
     let shown = harmless(&output.display().to_string());
-    let error = |error: io::Error| Failure::Other(format!("cannot write {shown}: {error}"));
-    let folder = match output.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let scratch = tempfile::Builder::new()
-        .prefix(".lcascope-export-")
-        // What the user's mask makes of it, as of any new file.
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(error)?;
-    let mut out = BufWriter::new(scratch.as_file());
-    sheet.write(format, &mut out).map_err(error)?;
-    out.flush().map_err(error)?;
-    drop(out);
-    match force {
-        true => scratch
-            .persist(output)
-            .map_err(|failed| error(failed.error))?,
-        false => scratch
-            .persist_noclobber(output)
-            .map_err(|failed| error(failed.error))?,
-    };
-    Ok(())
+    written.map_err(|error| Failure::Other(format!("cannot write {shown}: {error}")))
 }

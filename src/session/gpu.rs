@@ -3,6 +3,7 @@
 //! The library is looked for when a training on CUDA begins. Where it is missing, or does not answer,
 //! there is nothing to say, and that is no error.
 
+use std::fmt::Write;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use nvml_wrapper::enum_wrappers::device::TemperatureSensor;
 use nvml_wrapper::{Device, Nvml};
 
+use crate::engine::candle::gpu_uuid;
 use crate::feed::{GpuSender, GpuUse};
 
 /// Time between two looks.
@@ -28,7 +30,7 @@ impl Gpu {
         let (quit, quitting) = bounded::<()>(0);
         let watch = move || {
             let Ok(nvml) = Nvml::init() else { return };
-            let Some(device) = find(&nvml, ordinal, visible().as_deref()) else {
+            let Some(device) = find(&nvml, ordinal) else {
                 return;
             };
             loop {
@@ -65,40 +67,26 @@ fn ordinal(device: &str) -> Option<u32> {
         .find_map(|n| n.parse().ok())
 }
 
-/// The devices that CUDA shows to this process; none for all.
-fn visible() -> Option<String> {
-    std::env::var("CUDA_VISIBLE_DEVICES").ok()
+/// The device that is number `ordinal` to CUDA, which knows the environment (`CUDA_VISIBLE_DEVICES`,
+/// `CUDA_DEVICE_ORDER`) and counts by speed as a rule. The management library counts otherwise: the two agree
+/// on a device's identity alone.
+fn find(nvml: &Nvml, ordinal: u32) -> Option<Device<'_>> {
+    let uuid = uuid(gpu_uuid(ordinal)?);
+    // Of a part of a GPU that is divided (MIG) the name begins otherwise.
+    let mut names = ["GPU", "MIG"].into_iter();
+    names.find_map(|kind| nvml.device_by_uuid(format!("{kind}-{uuid}")).ok())
 }
 
-/// What the library calls the device that is number `ordinal` to CUDA: the list of visible ones has
-/// numbers or the beginnings of names (`GPU-…`).
-#[derive(Debug, PartialEq, Eq)]
-enum Called<'a> {
-    Number(u32),
-    Name(&'a str),
-}
-
-fn called(ordinal: u32, visible: Option<&str>) -> Option<Called<'_>> {
-    let Some(visible) = visible else {
-        return Some(Called::Number(ordinal));
-    };
-    let word = visible.split(',').nth(ordinal as usize)?.trim();
-    match word.parse() {
-        Ok(number) => Some(Called::Number(number)),
-        Err(_) if word.is_empty() => None,
-        Err(_) => Some(Called::Name(word)),
-    }
-}
-
-fn find<'a>(nvml: &'a Nvml, ordinal: u32, visible: Option<&str>) -> Option<Device<'a>> {
-    match called(ordinal, visible)? {
-        Called::Number(number) => nvml.device_by_index(number).ok(),
-        Called::Name(name) => {
-            let all = (0..nvml.device_count().ok()?).filter_map(|n| nvml.device_by_index(n).ok());
-            let has = |device: &Device| device.uuid().is_ok_and(|uuid| uuid.starts_with(name));
-            all.into_iter().find(has)
+/// As the library writes it: `1a2b3c4d-...`, hexadecimal, 4-2-2-2-6 bytes.
+fn uuid(bytes: [u8; 16]) -> String {
+    let mut out = String::new();
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            out.push('-');
         }
+        let _ = write!(out, "{byte:02x}");
     }
+    out
 }
 
 fn look(device: &Device) -> GpuUse {
@@ -130,11 +118,13 @@ mod tests {
     }
 
     #[test]
-    fn cuda_counts_the_devices_that_it_shows() {
-        assert_eq!(called(1, None), Some(Called::Number(1)));
-        assert_eq!(called(1, Some("3, 5")), Some(Called::Number(5)));
-        assert_eq!(called(0, Some("GPU-1a2b")), Some(Called::Name("GPU-1a2b")));
-        assert_eq!(called(2, Some("0,1")), None);
-        assert_eq!(called(0, Some("")), None);
+    fn identities_are_written_as_the_library_writes_them() {
+        let bytes: [u8; 16] = std::array::from_fn(|i| u8::try_from(0xf8 + i).unwrap_or(0x0a));
+        assert_eq!(uuid(bytes), "f8f9fafb-fcfd-feff-0a0a-0a0a0a0a0a0a");
+    }
+
+    #[test]
+    fn without_cuda_there_is_no_identity() {
+        assert_eq!(gpu_uuid(4096), None);
     }
 }

@@ -3,11 +3,13 @@
 //! The HDF5 library may crash on a damaged file, and ask for any amount of memory. What reads one
 //! therefore runs in a child: this program once more, with bounded memory, which ends with its parent.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, Signal};
 
@@ -26,7 +28,8 @@ const MEMORY: u64 = 4 << 30;
 const SECONDS: u64 = 10;
 const BYTES_A_SECOND: u64 = 10 << 20;
 
-/// How much longer a command may take that also writes what it has read in another form.
+/// How much longer a command may take from one sign of life ([`Patience`]) to the next that also makes
+/// something of what it reads.
 const WRITING: u64 = 20;
 
 /// Runs a command that reads `path` in a child that has our arguments, input and output.
@@ -40,7 +43,8 @@ pub fn guarded(
     in_child(path, 1, command)
 }
 
-/// The same for a command that writes as much as it reads.
+/// The same for a command that reads for as long as there is something to read, and then writes: it renews
+/// its [`Patience`].
 ///
 /// # Errors
 /// The command's own, or that it has crashed.
@@ -56,9 +60,12 @@ fn in_child(
     patience: u64,
     command: impl FnOnce() -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
-    if std::env::var_os(GUARDED).is_some() {
+    if is_guarded() {
         limit(Some((path, patience)));
         return command();
+    }
+    if let Some(what) = odd(path) {
+        return Err(Failure::Other(what));
     }
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_default();
@@ -118,13 +125,57 @@ fn set_limits(once: Option<(&Path, u64)>) -> io::Result<()> {
     if let Some((path, patience)) = once {
         let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
         let seconds = (SECONDS + size / BYTES_A_SECOND).saturating_mul(patience);
-        let bounded = Rlimit {
-            current: Some(seconds),
-            maximum: Some(seconds + 5),
-        };
-        rustix::process::setrlimit(Resource::Cpu, bounded)?;
+        bound_time(|_| Some(seconds))?;
     }
     Ok(())
+}
+
+/// Changes the seconds of processor time that this process may take.
+fn bound_time(change: impl Fn(Option<u64>) -> Option<u64>) -> io::Result<()> {
+    let before = rustix::process::getrlimit(Resource::Cpu);
+    let bounded = Rlimit {
+        current: change(before.current),
+        maximum: before.maximum,
+    };
+    Ok(rustix::process::setrlimit(Resource::Cpu, bounded)?)
+}
+
+/// The patience with a command that reads a file in this process: renewed whenever a part of it has been
+/// read, so that a long file may take long, and one that the library does not come back from may not.
+pub struct Patience(Cell<Instant>);
+
+impl Patience {
+    pub fn new() -> Self {
+        Self(Cell::new(Instant::now()))
+    }
+
+    /// Something has been read.
+    pub fn renew(&self) {
+        let gone = self.0.get().elapsed().as_secs();
+        // One thread reads: it has not used more than has gone by.
+        if gone > 0 && is_guarded() {
+            self.0.set(Instant::now());
+            let _ = bound_time(|seconds| Some(seconds?.saturating_add(gone + 1)));
+        }
+    }
+}
+
+/// Ends the bounds of this process, which reads nothing any more: what comes now takes the time and the
+/// memory that it takes.
+pub fn unbounded() {
+    if is_guarded() {
+        let _ = bound_time(|_| None);
+        let before = rustix::process::getrlimit(Resource::As);
+        let free = Rlimit {
+            current: before.maximum,
+            maximum: before.maximum,
+        };
+        let _ = rustix::process::setrlimit(Resource::As, free);
+    }
+}
+
+fn is_guarded() -> bool {
+    std::env::var_os(GUARDED).is_some()
 }
 
 /// Bytes of address space that this process has: libraries alone may be large.
@@ -136,7 +187,11 @@ fn memory_now() -> u64 {
         .saturating_mul(rustix::param::page_size() as u64)
 }
 
-/// This program, as a command.
+/// This program once more.
+pub fn this_program() -> Command {
+    ourselves(std::env::args_os().next().unwrap_or_default())
+}
+
 fn ourselves(name: OsString) -> Command {
     // Still there when the file has been replaced by a newer one.
     let this = PathBuf::from("/proc/self/exe");
@@ -160,12 +215,18 @@ pub fn detail_reader(path: &Path) -> Command {
 }
 
 fn reading(path: &Path, flags: &[&str]) -> Command {
-    let name = std::env::args_os().next().unwrap_or_default();
-    let mut command = ourselves(name);
+    let mut command = this_program();
     // Keys that end this process reach that one by its parent's end.
     command.process_group(0);
     command.arg("reader").args(flags).arg("--").arg(path);
     command
+}
+
+/// Why something is no file to be read: opening a pipe, for one, waits for its other end.
+pub fn odd(path: &Path) -> Option<String> {
+    let there = std::fs::metadata(path).ok()?;
+    let odd = !there.is_file() && !there.is_dir();
+    odd.then(|| format!("{}: is not a regular file", path.display()))
 }
 
 /// Looks into a run file from a distance.
@@ -173,6 +234,9 @@ fn reading(path: &Path, flags: &[&str]) -> Command {
 /// # Errors
 /// It is no run, or too damaged to look into.
 pub fn peek(path: &Path) -> Result<Opened, OpenError> {
+    if let Some(what) = odd(path) {
+        return Err(OpenError::Refused(what));
+    }
     let mut reader = reader(path);
     reader.env(GUARDED, "1");
     feed::peek(reader, path)
@@ -183,8 +247,7 @@ pub fn peek(path: &Path) -> Result<Opened, OpenError> {
 /// # Errors
 /// Nobody listens.
 pub fn serve(path: &Path, details: bool) -> Result<ExitCode, Failure> {
-    let once = std::env::var_os(GUARDED).is_some();
-    limit(once.then_some((path, 1)));
+    limit(is_guarded().then_some((path, 1)));
     if details {
         return served(feed::serve_details(path, io::stdin(), io::stdout()));
     }

@@ -26,6 +26,7 @@ mod screen;
 mod standing;
 mod summary;
 mod train;
+mod whole_file;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -84,7 +85,7 @@ impl Failure {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Model(_) => 2,
+            Self::Usage(_) | Self::Model(_) | Self::Sheet(SheetError::Request(_)) => 2,
             _ => 1,
         }
     }
@@ -153,6 +154,9 @@ fn opened(
     options: &ScreenOptions,
     signals: &screen::Signals,
 ) -> Result<Result<Opened, Exit>, Failure> {
+    if let Some(what) = guard::odd(path) {
+        return Err(Failure::Other(what));
+    }
     let opening = feed::spawn(guard::reader(path), path)?;
     // What is wrong with the file matters more than a missing terminal.
     let waited = match screen::has_terminal() {

@@ -1,8 +1,10 @@
 //! What the screen has done by others: tables and pictures of what it shows, by `lcascope export` in a
 //! process of its own, which may crash on a damaged file and reads that of a training in this process.
 //!
-//! Files are called after the run, the view and its steps, `run-layers-0-400.csv`, and lie beside the run
-//! or, where nothing can be written there, in the working directory.
+//! Files are called after the run, the view, the layer if it is of one, and its steps,
+//! `run-units-conv1-0-400.csv`, and lie beside the run or, where nothing can be written there, in the working
+//! directory. Of two runs that are compared each has its own files; on the clipboard they are one table,
+//! whose first column says which run a row is of.
 
 use std::fs;
 use std::ops::Range;
@@ -14,8 +16,9 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustix::fs::{Access, access};
 
 use super::standing::harmless;
+use super::{export, guard};
 use crate::app::{Depth, Effect, Screen, Shown};
-use crate::sheet::View;
+use crate::sheet::{Choice, View};
 use crate::tui::{Outcome, Outside};
 
 /// A run whose numbers can be written.
@@ -57,6 +60,7 @@ impl Desktop {
         let job = |(source, steps): (&Source, Option<Range<u64>>)| {
             // Two runs are compared by all of their layers.
             let layer = shown.layer.filter(|_| shown.compared.is_none());
+            let layer = layer.filter(|_| view.refuses(Choice::Layer).is_none());
             Some(Job {
                 file: source.file.clone(),
                 view,
@@ -68,7 +72,8 @@ impl Desktop {
                 },
             })
         };
-        each.filter_map(job).collect()
+        let jobs = each.filter_map(job);
+        jobs.filter(|job| !job.steps.is_empty()).collect()
     }
 }
 
@@ -95,7 +100,7 @@ impl Outside for Desktop {
             }
         };
         let jobs = self.jobs(&shown);
-        if jobs.iter().all(|job| job.steps.is_empty()) {
+        if jobs.is_empty() {
             return "there are no steps yet".to_owned();
         }
         self.threads.retain(|thread| !thread.is_finished());
@@ -142,9 +147,8 @@ struct Job {
 
 impl Job {
     /// `lcascope export` of it.
-    fn command(&self, format: &str, output: &Path) -> Result<Command, String> {
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = Command::new(program);
+    fn command(&self, format: &str, output: &Path) -> Command {
+        let mut command = guard::this_program();
         let (from, to) = (self.steps.start, self.steps.end);
         command
             .arg("export")
@@ -162,12 +166,12 @@ impl Job {
             .arg("--")
             .arg(&self.file);
         command.stdin(Stdio::null());
-        Ok(command)
+        command
     }
 
     /// What it prints; or the first line of why it does not.
     fn run(&self, format: &str, output: &Path) -> Result<Vec<u8>, String> {
-        let done = self.command(format, output)?.output();
+        let done = self.command(format, output).output();
         let done = done.map_err(|error| format!("cannot start the export: {error}"))?;
         if done.status.success() {
             return Ok(done.stdout);
@@ -177,8 +181,9 @@ impl Job {
         Err(harmless(why.trim_start_matches("error: ")))
     }
 
-    /// A file that does not exist yet, where one can be written.
-    fn output(&self, format: &str) -> PathBuf {
+    /// A file for each format, called alike but for the format: where they can be written, and none of them
+    /// exists yet.
+    fn outputs(&self, formats: &[String]) -> Vec<PathBuf> {
         let beside = self.file.parent().unwrap_or(Path::new(""));
         let there = match beside.as_os_str().is_empty() {
             true => Path::new("."),
@@ -188,43 +193,98 @@ impl Job {
             Ok(()) => beside,
             Err(_) => Path::new(""),
         };
-        let run = self.file.file_stem().unwrap_or_default().to_string_lossy();
+        let run = export::stem(&self.file).to_string_lossy();
+        let of = match (&self.layer, self.parameter) {
+            (Some(layer), _) => format!("-{}", plain(layer)),
+            (None, Some(parameter)) => format!("-{parameter}"),
+            (None, None) => String::new(),
+        };
         let (view, from, to) = (self.view, self.steps.start, self.steps.end);
-        let name = |more: &str| folder.join(format!("{run}-{view}-{from}-{to}{more}.{format}"));
-        let names = (2..).map(|n| name(&format!("-{n}")));
-        let mut names = std::iter::once(name("")).chain(names);
-        let free = names.find(|path| fs::symlink_metadata(path).is_err());
-        free.unwrap_or_else(|| name(""))
+        let names = |more: &str| -> Vec<PathBuf> {
+            let name = |format| folder.join(format!("{run}-{view}{of}-{from}-{to}{more}.{format}"));
+            formats.iter().map(name).collect()
+        };
+        let more = (2..).map(|n| names(&format!("-{n}")));
+        let mut more = std::iter::once(names("")).chain(more);
+        let free = |path: &PathBuf| fs::symlink_metadata(path).is_err();
+        let free = more.find(|paths| paths.iter().all(free));
+        free.unwrap_or_else(|| names(""))
     }
 }
 
+/// A layer's name as a part of a file's name.
+fn plain(layer: &str) -> String {
+    const LONGEST: usize = 60;
+    let plain = |c: char| match c.is_alphanumeric() || "-_.".contains(c) {
+        true => c,
+        false => '_',
+    };
+    layer.chars().take(LONGEST).map(plain).collect()
+}
+
 fn copied(jobs: &[Job]) -> Outcome {
-    let mut text = String::new();
-    let mut views = Vec::new();
-    for job in jobs.iter().filter(|job| !job.steps.is_empty()) {
+    let mut tables = Vec::new();
+    for job in jobs {
         match job.run("csv", Path::new("-")) {
-            Ok(bytes) => text += &String::from_utf8_lossy(&bytes),
+            Ok(bytes) => tables.push(bytes),
             Err(why) => return Outcome::Said(why),
         }
-        views.push(job.view.to_string());
     }
-    let (from, to) = jobs
-        .first()
-        .map_or((0, 0), |job| (job.steps.start, job.steps.end));
-    views.dedup();
-    let of = match jobs.len() {
-        1 => format!("of steps {from}..{to}"),
-        _ => "of both runs".to_owned(),
+    let names = names(jobs);
+    let of = |(job, name): (&Job, &String)| {
+        let (from, to) = (job.steps.start, job.steps.end);
+        match jobs.len() {
+            1 => format!("steps {from}..{to}"),
+            _ => format!("steps {from}..{to} of {name}"),
+        }
     };
-    let what = format!("{} {of} as CSV", views.join(" and "));
-    Outcome::Text { text, what }
+    let of: Vec<String> = jobs.iter().zip(&names).map(of).collect();
+    let text = match &tables[..] {
+        [only] => Ok(String::from_utf8_lossy(only).into_owned()),
+        _ => together(&names, &tables),
+    };
+    match (text, jobs.first()) {
+        (Ok(text), Some(job)) => Outcome::Text {
+            text,
+            what: format!("{}, {}, as CSV", job.view, of.join(" and ")),
+        },
+        (Err(error), _) => Outcome::Said(error.to_string()),
+        (_, None) => Outcome::Said("there are no steps yet".to_owned()),
+    }
+}
+
+/// What the runs are called: the files, with their folders where the names are the same.
+fn names(jobs: &[Job]) -> Vec<String> {
+    let name = |job: &Job| job.file.file_name().unwrap_or_default().to_owned();
+    let short: Vec<_> = jobs.iter().map(name).collect();
+    let differ = short.windows(2).all(|pair| pair[0] != pair[1]);
+    let shown = |(job, name): (&Job, &std::ffi::OsString)| match differ {
+        true => harmless(&name.to_string_lossy()),
+        false => harmless(&job.file.display().to_string()),
+    };
+    jobs.iter().zip(&short).map(shown).collect()
+}
+
+/// One table of tables with the same columns, and a first column with the names.
+fn together(names: &[String], tables: &[Vec<u8>]) -> Result<String, csv::Error> {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    for (index, (name, table)) in names.iter().zip(tables).enumerate() {
+        let mut reader = csv::Reader::from_reader(&table[..]);
+        if index == 0 {
+            out.write_record(std::iter::once("run").chain(reader.headers()?.iter()))?;
+        }
+        for row in reader.records() {
+            out.write_record(std::iter::once(name.as_str()).chain(row?.iter()))?;
+        }
+    }
+    let bytes = out.into_inner().map_err(csv::IntoInnerError::into_error)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn exported(jobs: &[Job], formats: &[String]) -> Outcome {
     let mut written = Vec::new();
-    for job in jobs.iter().filter(|job| !job.steps.is_empty()) {
-        for format in formats {
-            let output = job.output(format);
+    for job in jobs {
+        for (format, output) in formats.iter().zip(job.outputs(formats)) {
             match job.run(format, &output) {
                 Ok(_) => written.push(harmless(&output.display().to_string())),
                 Err(why) => {
@@ -295,16 +355,83 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_replaced() {
+    fn no_file_is_replaced_and_those_of_one_view_are_called_alike() {
         let folder = tempfile::tempdir().unwrap();
         let desktop = desktop(folder.path());
         let jobs = desktop.jobs(&shown(Screen::Overview, Depth::Network));
-        let first = jobs[0].output("csv");
-        assert_eq!(first, folder.path().join("one-layers-3-9.csv"));
-        fs::write(&first, "mine").unwrap();
+        let formats = ["csv", "svg"].map(str::to_owned);
+        let names = |names: [&str; 2]| names.map(|name| folder.path().join(name)).to_vec();
+        let first = jobs[0].outputs(&formats);
+        assert_eq!(first, names(["one-layers-3-9.csv", "one-layers-3-9.svg"]));
+        fs::write(&first[1], "mine").unwrap();
+        let second = names(["one-layers-3-9-2.csv", "one-layers-3-9-2.svg"]);
+        assert_eq!(jobs[0].outputs(&formats), second);
+        let mut job = jobs[0].clone();
+        job.layer = Some("a/b c".to_owned());
+        job.file = folder.path().join("run.of.today");
+        let named = folder.path().join("run.of.today-layers-a_b_c-3-9.csv");
+        assert_eq!(job.outputs(&formats[..1]), [named]);
+    }
+
+    #[test]
+    fn rows_of_two_runs_say_which_they_are_of() {
+        let tables = [
+            &b"layer,lca (nats)\n\"a,b\",-1\n"[..],
+            b"layer,lca (nats)\nc,2\n",
+        ];
+        let tables = tables.map(<[u8]>::to_vec);
+        let both = desktop(Path::new("/runs"));
+        let mut shown = shown(Screen::Overview, Depth::Network);
+        shown.compared = Some(0..2);
+        let mut jobs = both.jobs(&shown);
         assert_eq!(
-            jobs[0].output("csv"),
-            folder.path().join("one-layers-3-9-2.csv")
+            together(&names(&jobs), &tables).unwrap(),
+            "run,layer,lca (nats)\none.h5,\"a,b\",-1\ntwo.h5,c,2\n"
         );
+        jobs[1].file = PathBuf::from("/others/one.h5");
+        assert_eq!(names(&jobs), ["/runs/one.h5", "/others/one.h5"]);
+        shown.compared = Some(0..0);
+        assert_eq!(both.jobs(&shown).len(), 1, "one has no steps yet");
+    }
+
+    #[test]
+    fn no_view_is_given_what_it_refuses() {
+        let desktop = desktop(Path::new("/runs"));
+        let (layer, unit, parameter) = (0, 0, 7);
+        let depths = [
+            Depth::Network,
+            Depth::Layer(layer),
+            Depth::Unit { layer, unit },
+            Depth::Parameter {
+                layer,
+                unit,
+                parameter,
+            },
+        ];
+        for (screen, depth) in Screen::ALL.into_iter().flat_map(|s| depths.map(|d| (s, d))) {
+            let job = &desktop.jobs(&shown(screen, depth))[0];
+            let refused = |choice| job.view.refuses(choice).is_some();
+            assert!(job.layer.is_none() || !refused(Choice::Layer), "{job:?}");
+            assert!(
+                job.parameter.is_none() || !refused(Choice::Parameter),
+                "{job:?}"
+            );
+            let has = match job.view.needs() {
+                Some((Choice::Layer, _)) => job.layer.is_some(),
+                Some((Choice::Parameter, _)) => job.parameter.is_some(),
+                _ => true,
+            };
+            assert!(has, "{job:?}");
+        }
+    }
+
+    #[test]
+    fn the_program_is_found_when_its_file_has_been_replaced() {
+        let desktop = desktop(Path::new("/runs"));
+        let job = &desktop.jobs(&shown(Screen::Overview, Depth::Network))[0];
+        let command = job.command("csv", Path::new("-"));
+        if Path::new("/proc/self/exe").exists() {
+            assert_eq!(command.get_program(), "/proc/self/exe");
+        }
     }
 }

@@ -15,7 +15,7 @@ use super::outside::{Desktop, Source};
 use super::places;
 use super::standing::harmless;
 use crate::app::{App, Quit};
-use crate::config::user::{self, ActionKeys, Problem};
+use crate::config::user::{self, ActionKeys, Kind, Problem};
 use crate::config::{ColorChoice, ConfigError};
 use crate::feed::Feed;
 use crate::state::Views;
@@ -68,7 +68,9 @@ pub fn actions() -> Vec<ActionKeys> {
 
 /// What the screen says of a configuration that cannot be used as it is.
 fn notice(problems: &[Problem]) -> String {
-    match problems {
+    // What is as the user has asked for is no news at every start.
+    let problems = problems.iter().filter(|it| it.kind == Kind::Unusable);
+    match &problems.collect::<Vec<_>>()[..] {
         [] => String::new(),
         [only] => harmless(&only.to_string()),
         [first, rest @ ..] => {

@@ -15,7 +15,12 @@ pub fn distribution(source: &Source) -> Result<Sheet, SheetError> {
         steps: source.request.steps.clone(),
         columns: 1,
     };
-    let answer = Analyst::new().answer(source.reader, &query, &|| false)?;
+    // Nobody calls it off; that it asks shows that it goes on.
+    let called_off = || {
+        source.alive();
+        false
+    };
+    let answer = Analyst::new().answer(source.reader, &query, &called_off)?;
     let histogram = match answer {
         Answer::Histogram(histogram) => histogram,
         Answer::Unknown(why) => return Err(SheetError::Unknown(why)),
@@ -36,5 +41,6 @@ pub fn distribution(source: &Source) -> Result<Sheet, SheetError> {
     };
     let x = Axis::new("allocation of a parameter in a step", NATS).symlog();
     let y = Axis::new("parameter-steps in a bin", None).symlog();
-    source.sheet("Distribution of allocations", columns, (x, y, chart))
+    let title = source.of_layer("Distribution of allocations");
+    source.sheet(title, columns, (x, y, chart))
 }

@@ -4,42 +4,34 @@ use std::ops::Range;
 
 use super::SheetError;
 use super::overview::NATS;
-use super::source::Source;
+use super::source::{Source, number};
 use crate::export::{Axis, Chart, Column, Merge, Series, Sheet, Steps};
 
 pub fn tensors(source: &Source) -> Result<Sheet, SheetError> {
     let layout = &source.header().layout;
-    let tensors = match source.layers().first() {
-        Some((_, layer)) if source.request.layer.is_some() => layer.tensors.clone(),
-        _ => 0..layout.tensors.len(),
+    let tensors = match source.layer() {
+        Some(layer) => layer.tensors.clone(),
+        None => 0..layout.tensors.len(),
     };
-    let names: Vec<String> = layout
-        .tensors
-        .get(tensors.clone())
-        .map_or_else(Vec::new, |some| {
-            some.iter().map(|tensor| tensor.name.clone()).collect()
-        });
+    let there = layout.tensors.get(tensors.clone()).unwrap_or_default();
     let group = Group {
         dataset: "lca/tensor",
-        names,
-        parts: vec![tensors],
+        names: there.iter().map(|tensor| tensor.name.clone()).collect(),
+        parts: tensors.map(one).collect(),
+        everywhere: true,
     };
     group.sheet(source, "LCA by tensor")
 }
 
 pub fn units(source: &Source) -> Result<Sheet, SheetError> {
-    let layers = source.layers();
-    let (Some((_, layer)), Some(_)) = (layers.first(), source.request.layer) else {
-        return Err(SheetError::Unknown(
-            "the view `units` is of one layer: give --layer NAME".to_owned(),
-        ));
-    };
+    let units = source.layer().map_or(0..0, |layer| layer.units.clone());
     let group = Group {
         dataset: "lca/unit",
-        names: (0..layer.units.len())
+        names: (0..units.len())
             .map(|unit| format!("unit {unit}"))
             .collect(),
-        parts: vec![layer.units.clone()],
+        parts: units.map(one).collect(),
+        everywhere: true,
     };
     group.sheet(source, "LCA by neuron or channel")
 }
@@ -49,7 +41,7 @@ pub fn classes(source: &Source) -> Result<Sheet, SheetError> {
     let header = source.header();
     let layers = header.layout.layers.len();
     let chosen = match source.request.layer {
-        Some(layer) => layer..layer + 1,
+        Some(layer) => one(layer),
         None => 0..layers,
     };
     let part = |class: usize| class * layers + chosen.start..class * layers + chosen.end;
@@ -57,92 +49,112 @@ pub fn classes(source: &Source) -> Result<Sheet, SheetError> {
         dataset: "lca/class_layer",
         names: header.classes.clone(),
         parts: (0..header.classes.len()).map(part).collect(),
+        everywhere: false,
     };
-    let sheet = group.sheet(source, "LCA by class")?;
-    let measured = sheet.table.columns().iter().skip(2).any(|column| {
-        super::source::reals(column)
-            .iter()
-            .any(|value| !value.is_nan())
-    });
-    match measured {
-        true => Ok(sheet),
-        false => Err(SheetError::Unknown(
-            "no allocations by class in these steps; train with --by-class to have them \
-             (--class-every says in how many steps)"
-                .to_owned(),
-        )),
-    }
+    group.sheet(source, "LCA by class")
+}
+
+fn one(column: usize) -> Range<usize> {
+    column..column + 1
 }
 
 /// Columns of a dataset.
 struct Group {
     dataset: &'static str,
     names: Vec<String>,
-    /// What is added up for each name; or a single part with a column for each.
+    /// The columns that are added up for each name.
     parts: Vec<Range<usize>>,
+    /// Whether every step has them.
+    everywhere: bool,
+}
+
+/// What was read.
+struct Sums {
+    /// `[names][rows]`, over the steps of a row that have values; NaN where none has.
+    values: Vec<Vec<f64>>,
+    /// `[rows]`, how many have.
+    measured: Vec<u64>,
 }
 
 impl Group {
     fn sheet(self, source: &Source, title: &str) -> Result<Sheet, SheetError> {
-        let values = self.read(source)?;
-        let mut columns = source.index();
-        let series = self.names.iter().zip(&values).map(|(name, values)| Series {
-            name: name.clone(),
-            values: values.clone(),
-        });
+        let Sums { values, measured } = self.read(source)?;
+        if !self.everywhere && measured.iter().all(|steps| *steps == 0) {
+            return Err(SheetError::Unknown(
+                "no allocations by class in these steps; train with --by-class to have them \
+                 (--class-every says in how many steps)"
+                    .to_owned(),
+            ));
+        }
+        let gaps = source.rows().zip(&measured);
+        let gaps = gaps
+            .filter(|(row, steps)| row.end - row.start != **steps)
+            .count()
+            > 0;
+        // Sums over unequal numbers of steps cannot be compared by eye; means can.
+        let (merge, unit) = match gaps {
+            false => (Merge::Sum, NATS),
+            true => (Merge::Mean, Some("nats per measured step")),
+        };
+        let drawn = |values: &Vec<f64>| match merge {
+            Merge::Sum => values.clone(),
+            Merge::Mean => {
+                let means = values.iter().zip(&measured);
+                means.map(|(sum, steps)| sum / number(*steps)).collect()
+            }
+        };
+        let named = || self.names.iter().zip(&values);
+        let series = named().map(|(name, values)| Series::new(name, drawn(values)));
         let steps = Steps {
             first: source.request.steps.start,
             every: source.request.every.max(1),
             series: series.collect(),
         };
-        let columned = self.names.iter().zip(values);
-        columns.extend(
-            columned.map(|(name, values)| Column::f64(format!("lca/{name}"), NATS, values)),
-        );
-        let chart = Chart::HeatMap {
-            steps,
-            merge: Merge::Sum,
+        let mut columns = source.index();
+        if !self.everywhere {
+            columns.push(Column::u64("steps_measured", None, measured.clone()));
+        }
+        let lca = |(name, values): (&String, &Vec<f64>)| {
+            Column::f64(format!("lca/{name}"), NATS, values.clone())
         };
-        let axes = (Axis::steps(), Axis::new("", NATS), chart);
-        source.sheet(title, columns, axes)
+        columns.extend(named().map(lca));
+        let chart = Chart::HeatMap { steps, merge };
+        let axes = (Axis::steps(), Axis::new("", unit), chart);
+        source.sheet(source.of_layer(title), columns, axes)
     }
 
-    /// `[names, rows]`
-    fn read(&self, source: &Source) -> Result<Vec<Vec<f64>>, SheetError> {
-        source.check_size(self.names.len() + 2)?;
-        let name = self.dataset;
-        let table = source.reader.table(name)?;
-        let table =
-            table.ok_or_else(|| SheetError::Unknown(format!("this run file has no {name}")))?;
+    fn read(&self, source: &Source) -> Result<Sums, SheetError> {
+        source.check_size(self.names.len() + 3)?;
+        let table = source.table(self.dataset)?;
         let row_len = table.row_len();
-        let parts: Vec<Range<usize>> = match &self.parts[..] {
-            [all] => all.clone().map(|column| column..column + 1).collect(),
-            parts => parts.to_vec(),
-        };
-        let fits = parts.len() == self.names.len() && parts.iter().all(|part| part.end <= row_len);
+        let fits = self.parts.len() == self.names.len()
+            && self.parts.iter().all(|part| part.end <= row_len);
         if !fits {
-            return Err(SheetError::Unknown(format!(
-                "{name} does not fit the layout"
-            )));
+            let what = format!("{} does not fit the layout", self.dataset);
+            return Err(SheetError::Unknown(what));
         }
-        let mut values = vec![Vec::new(); parts.len()];
+        let mut values = vec![Vec::new(); self.parts.len()];
+        let mut measured = Vec::new();
+        let mut sums = vec![0.0; self.parts.len()];
+        let mut there = 0_u64;
         let mut rows = source.rows();
-        let mut sums = vec![0.0; parts.len()];
         let mut row = rows.next();
-        for block in table.blocks(&source.request.steps) {
-            let first = block.start;
-            for (step, numbers) in (first..).zip(table.reals(block)?.chunks(row_len.max(1))) {
-                for (sum, part) in sums.iter_mut().zip(&parts) {
+        source.each_row(&table, |step, numbers| {
+            if self.everywhere || numbers.iter().any(|number| !number.is_nan()) {
+                there += 1;
+                for (sum, part) in sums.iter_mut().zip(&self.parts) {
                     *sum += numbers[part.clone()].iter().sum::<f64>();
                 }
-                if row.as_ref().is_some_and(|row| step + 1 == row.end) {
-                    for (values, sum) in values.iter_mut().zip(&mut sums) {
-                        values.push(std::mem::take(sum));
-                    }
-                    row = rows.next();
-                }
             }
-        }
-        Ok(values)
+            if row.as_ref().is_some_and(|row| step + 1 == row.end) {
+                for (values, sum) in values.iter_mut().zip(&mut sums) {
+                    let sum = std::mem::take(sum);
+                    values.push(if there > 0 { sum } else { f64::NAN });
+                }
+                measured.push(std::mem::take(&mut there));
+                row = rows.next();
+            }
+        })?;
+        Ok(Sums { values, measured })
     }
 }

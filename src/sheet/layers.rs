@@ -2,8 +2,7 @@
 
 use super::SheetError;
 use super::overview::NATS;
-use super::source::{Field, Source, number, reals};
-use crate::analysis::scale::format_signed;
+use super::source::{Field, Source, number, reals, signed};
 use crate::export::{Axis, Chart, Column, Series, Sheet};
 use crate::record::{LayerSummary, StepSummary};
 
@@ -11,7 +10,7 @@ use crate::record::{LayerSummary, StepSummary};
 pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
     let mut whole: Option<StepSummary> = None;
     source.each(|row| match &mut whole {
-        None => whole = Some(row.clone()),
+        None => whole = Some((**row).clone()),
         Some(whole) => whole.merge(row),
     })?;
     let steps = whole.as_ref().map_or(0, StepSummary::steps);
@@ -75,14 +74,11 @@ pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
     ];
     let chart = Chart::Bars {
         names: words(|layer| &layer.name),
-        series: vec![Series {
-            name: "LCA".to_owned(),
-            values: lca,
-        }],
+        series: vec![Series::new("LCA", lca)],
         errors: Vec::new(),
     };
     let axes = (Axis::new("LCA", NATS), Axis::default(), chart);
-    source.sheet("Total LCA by layer", columns, axes)
+    source.sheet(source.by_layer("Total LCA"), columns, axes)
 }
 
 /// Both losses' allocations by step; the figure shows their totals.
@@ -107,27 +103,19 @@ pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
         .map(|column| reals(column).iter().sum())
         .collect();
     let every_other = |start: usize| sums.iter().skip(start).step_by(2).copied().collect();
-    let series = |name: &str, values| Series {
-        name: name.to_owned(),
-        values,
-    };
     let chart = Chart::Bars {
         names: layers.iter().map(|(_, layer)| layer.name.clone()).collect(),
         series: vec![
-            series("training", every_other(0)),
-            series("held out", every_other(1)),
+            Series::new("training", every_other(0)),
+            Series::new("held out", every_other(1)),
         ],
         errors: Vec::new(),
     };
     let axes = (Axis::new("LCA", NATS), Axis::default(), chart);
-    let title = "LCA of the training and the held-out loss";
+    let title = source.of_layer("LCA of the training and the held-out loss");
     let mut sheet = source.sheet(title, columns, axes)?;
-    let [total, residual] = [
-        sum(source, "lca_test/total")?,
-        sum(source, "lca_test/residual")?,
-    ];
-    let number = |value| format_signed(value, 9).trim_start().to_owned();
-    let (total, residual) = (number(total), number(residual));
+    let total = signed(sum(source, "lca_test/total")?);
+    let residual = signed(sum(source, "lca_test/residual")?);
     let note = format!("; held out: ΣLCA {total}, residual {residual} nats");
     sheet.figure.note.push_str(&note);
     Ok(sheet)
@@ -135,11 +123,9 @@ pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
 
 /// Over the steps, of a dataset with one number a step.
 fn sum(source: &Source, name: &'static str) -> Result<f64, SheetError> {
-    let table = source.reader.table(name)?;
-    let table = table.ok_or_else(|| SheetError::Unknown(format!("this run file has no {name}")))?;
     let mut sum = 0.0;
-    for block in table.blocks(&source.request.steps) {
-        sum += table.reals(block)?.iter().sum::<f64>();
-    }
+    source.each_row(&source.table(name)?, |_, row| {
+        sum += row.iter().sum::<f64>();
+    })?;
     Ok(sum)
 }

@@ -16,130 +16,14 @@ mod parameter;
 mod source;
 mod steps;
 mod totals;
+mod view;
 
-use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 
 use crate::export::{Sheet, Uneven};
 use crate::store::{RunReader, StoreError};
 use source::Source;
-
-/// What can be looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
-    Overview,
-    Decomposition,
-    Cumulative,
-    HeatMap,
-    Layers,
-    Oscillation,
-    Helping,
-    HeldOut,
-    Synchronisation,
-    Events,
-    Tensors,
-    Units,
-    Classes,
-    Distribution,
-    Parameters,
-    Parameter,
-}
-
-impl View {
-    pub const ALL: [Self; 16] = [
-        Self::Overview,
-        Self::Decomposition,
-        Self::Cumulative,
-        Self::HeatMap,
-        Self::Layers,
-        Self::Oscillation,
-        Self::Helping,
-        Self::HeldOut,
-        Self::Synchronisation,
-        Self::Events,
-        Self::Tensors,
-        Self::Units,
-        Self::Classes,
-        Self::Distribution,
-        Self::Parameters,
-        Self::Parameter,
-    ];
-
-    /// Its name, and what is in it.
-    #[must_use]
-    pub fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Overview => (
-                "overview",
-                "losses, accuracies, residuals and costs by step",
-            ),
-            Self::Decomposition => ("decomposition", "every layer's LCA by step, stacked"),
-            Self::Cumulative => ("cumulative", "the same, summed from the first step on"),
-            Self::HeatMap => ("heat-map", "the same as layers × steps"),
-            Self::Layers => (
-                "layers",
-                "every layer's totals: LCA, help and hurt, oscillation",
-            ),
-            Self::Oscillation => (
-                "oscillation",
-                "sign changes of movement and gradient by step and layer",
-            ),
-            Self::Helping => ("helping", "parameters that help, hurt or neither, by step"),
-            Self::HeldOut => (
-                "held-out",
-                "LCA of the training and the held-out loss, by step and layer",
-            ),
-            Self::Synchronisation => (
-                "synchronisation",
-                "every layer's deepest moments of learning, and those that are shared",
-            ),
-            Self::Events => ("events", "residuals, spikes, NaN, synchronised steps"),
-            Self::Tensors => ("tensors", "every tensor's LCA by step"),
-            Self::Units => (
-                "units",
-                "LCA of a layer's neurons or channels by step (--layer)",
-            ),
-            Self::Classes => ("classes", "LCA of the loss of each class by step"),
-            Self::Distribution => (
-                "distribution",
-                "how often allocations of each size occurred",
-            ),
-            Self::Parameters => (
-                "parameters",
-                "every parameter's total, and how often it helped",
-            ),
-            Self::Parameter => (
-                "parameter",
-                "one parameter's weight, gradient and LCA by step (--parameter)",
-            ),
-        }
-    }
-}
-
-impl fmt::Display for View {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.words().0)
-    }
-}
-
-/// A word that is no view.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is no view: use {}", View::ALL.map(|view| view.to_string()).join(", "))]
-pub struct UnknownView {
-    given: String,
-}
-
-impl FromStr for View {
-    type Err = UnknownView;
-
-    fn from_str(word: &str) -> Result<Self, UnknownView> {
-        let found = Self::ALL.into_iter().find(|view| view.words().0 == word);
-        found.ok_or_else(|| UnknownView {
-            given: word.to_owned(),
-        })
-    }
-}
+pub use view::{Choice, UnknownView, View};
 
 /// What is wanted of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,20 +46,30 @@ pub enum SheetError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Uneven(#[from] Uneven),
-    /// The run does not say, or the request lacks something: why, and what to do.
+    /// The run does not say: why, and what to do.
     #[error("{0}")]
     Unknown(String),
+    /// The request asks for what cannot be, or lacks something: what to do.
+    #[error("{0}")]
+    Request(String),
 }
 
 /// Numbers in the largest table: half a gigabyte of them.
 const MOST_NUMBERS: u64 = 1 << 26;
 
-/// Makes a sheet. `name` is what the note calls the run.
+/// Makes a sheet. `name` is what the note calls the run. `alive` is called whenever another part of the
+/// file has been read.
 ///
 /// # Errors
 /// The run does not say what is wanted, or the file cannot be read.
-pub fn make(reader: &RunReader, name: &str, request: &Request) -> Result<Sheet, SheetError> {
-    let source = Source::new(reader, name, request);
+pub fn make(
+    reader: &RunReader,
+    name: &str,
+    request: &Request,
+    alive: &dyn Fn(),
+) -> Result<Sheet, SheetError> {
+    check(request)?;
+    let source = Source::new(reader, name, request, alive);
     match request.view {
         View::Overview => overview::overview(&source),
         View::Decomposition => steps::decomposition(&source),
@@ -196,19 +90,25 @@ pub fn make(reader: &RunReader, name: &str, request: &Request) -> Result<Sheet, 
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn views_are_words() {
-        for view in View::ALL {
-            assert_eq!(view.to_string().parse(), Ok(view));
+/// Refuses what would be ignored, and what is incomplete.
+fn check(request: &Request) -> Result<(), SheetError> {
+    let view = request.view;
+    let given = |choice| match choice {
+        Choice::Layer => request.layer.is_some(),
+        Choice::Parameter => request.parameter.is_some(),
+        Choice::Every => request.every > 1,
+    };
+    for choice in [Choice::Layer, Choice::Parameter, Choice::Every] {
+        if let Some(of) = view.refuses(choice).filter(|_| given(choice)) {
+            let flag = choice.flag();
+            let what = format!("the view `{view}` is of {of}: leave {flag} out");
+            return Err(SheetError::Request(what));
         }
-        let error = "loss".parse::<View>().unwrap_err().to_string();
-        assert!(
-            error.contains("`loss`") && error.contains("held-out"),
-            "{error}"
-        );
+    }
+    match view.needs() {
+        Some((choice, what)) if !given(choice) => Err(SheetError::Request(format!(
+            "the view `{view}` is of {what}"
+        ))),
+        _ => Ok(()),
     }
 }

@@ -13,23 +13,8 @@ use crate::export::{Axis, Chart, Column, Sheet};
 /// Events of a kind that are kept.
 const EVENTS: usize = 1 << 20;
 
-/// Moments are of single steps and of all layers.
-fn check(source: &Source) -> Result<(), SheetError> {
-    let request = source.request;
-    let what = match (request.every, request.layer) {
-        (1, None) => return Ok(()),
-        (1, Some(_)) => "all layers: leave --layer out",
-        _ => "single steps: leave --every out",
-    };
-    let view = request.view;
-    Err(SheetError::Unknown(format!(
-        "the view `{view}` is of {what}"
-    )))
-}
-
 /// Each layer's deepest moments, and which steps are shared; the note says what chance would give.
 pub fn synchronisation(source: &Source) -> Result<Sheet, SheetError> {
-    check(source)?;
     let layers = &source.header().layout.layers;
     let mut moments = Moments::new(layers.len(), KEEP);
     source.each(|step| {
@@ -98,7 +83,6 @@ pub fn synchronisation(source: &Source) -> Result<Sheet, SheetError> {
 
 /// All events: a row each.
 pub fn events(source: &Source) -> Result<Sheet, SheetError> {
-    check(source)?;
     let header = source.header();
     let rules = Rules {
         tolerance: header.tolerance,

@@ -18,8 +18,11 @@ pub fn overview(source: &Source) -> Result<Sheet, SheetError> {
         Field::real("loss_before", NATS, |s| s.loss_before),
         Field::real("loss_after", NATS, |s| s.loss_after),
         Field::real("train_accuracy", None, |s| s.train_accuracy),
-        Field::real("held_out_loss", NATS, |s| s.test_loss),
-        Field::real("held_out_accuracy", None, |s| s.test_accuracy),
+        // Of a row of many steps the latest evaluation, wherever in it that was.
+        Field::real("held_out_loss", NATS, |s| s.held_out.loss),
+        Field::real("held_out_accuracy", None, |s| s.held_out.accuracy),
+        Field::real("held_out_step", None, |s| s.held_out.step),
+        Field::count("held_out_evaluations", |s| s.held_out.evaluations),
         Field::real("loss_change", NATS, |s| s.loss_after - s.loss_before),
         Field::real("lca", NATS, |s| s.total),
         Field::real("residual", NATS, |s| s.residual),
@@ -38,16 +41,12 @@ pub fn overview(source: &Source) -> Result<Sheet, SheetError> {
     };
     let mut x = vec![number(source.request.steps.start)];
     x.extend(source.rows().map(|row| number(row.end)));
-    let series = |name: &str, values| Series {
-        name: name.to_owned(),
-        values,
-    };
     let first = |value: fn(&crate::record::Losses) -> f64| start.as_ref().map_or(f64::NAN, value);
     let chart = Chart::Lines {
         x,
         series: vec![
-            series("training", with_start(first(|l| l.train), "loss_after")),
-            series("held out", with_start(first(|l| l.test), "held_out_loss")),
+            Series::new("training", with_start(first(|l| l.train), "loss_after")),
+            Series::new("held out", with_start(first(|l| l.test), "held_out_loss")),
         ],
     };
     let axes = (Axis::steps(), Axis::new("loss", NATS), chart);

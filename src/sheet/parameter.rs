@@ -7,21 +7,18 @@ use super::overview::NATS;
 use super::source::{Source, number, reals};
 use crate::export::{Axis, Chart, Column, Series, Sheet};
 
+/// Of a gradient: how much the loss rises if the parameter rises by 1.
+const SLOPE: Option<&str> = Some("nats per unit of the parameter");
+
 pub fn parameter(source: &Source) -> Result<Sheet, SheetError> {
     let header = source.header();
     let params = header.layout.params();
-    let unknown = |what: String| Err(SheetError::Unknown(what));
-    let index = match source.request.parameter {
-        Some(index) if index < params => index,
-        Some(index) => {
-            return unknown(format!(
-                "no parameter {index}: there are {params}, counted from 0"
-            ));
-        }
-        None => {
-            return unknown("the view `parameter` is of one: give --parameter INDEX".to_owned());
-        }
-    };
+    let wanted = source.request.parameter;
+    let index = wanted.filter(|&index| index < params).ok_or_else(|| {
+        let wanted = wanted.map_or_else(String::new, |index| index.to_string());
+        let what = format!("no parameter {wanted}: there are {params}, counted from 0");
+        SheetError::Request(what)
+    })?;
     let name = named(source, index);
     let columns = match header.traced.binary_search(&(index as u64)) {
         Ok(at) => traced(source, at)?,
@@ -32,10 +29,7 @@ pub fn parameter(source: &Source) -> Result<Sheet, SheetError> {
         crate::export::Values::U64(steps) => steps.iter().map(|step| number(*step)).collect(),
         _ => Vec::new(),
     };
-    let series = vec![Series {
-        name: "LCA".to_owned(),
-        values: lca,
-    }];
+    let series = vec![Series::new("LCA", lca)];
     let y = Axis::new("LCA", NATS).symlog();
     let axes = (Axis::steps(), y, Chart::Lines { x, series });
     source.sheet(format!("Parameter {index}, {name}"), columns, axes)
@@ -64,18 +58,8 @@ fn named(source: &Source, index: usize) -> String {
 /// Weight and gradient at the start of each row, LCA of all its steps.
 fn traced(source: &Source, at: usize) -> Result<Vec<Column>, SheetError> {
     let read = |name: &'static str| -> Result<Vec<f64>, SheetError> {
-        let table = source.reader.table(name)?;
-        let missing = || SheetError::Unknown(format!("this run file has no {name}"));
-        let table = table.ok_or_else(missing)?;
         let mut values = Vec::new();
-        for block in table.blocks(&source.request.steps) {
-            let numbers = table.reals(block)?;
-            values.extend(
-                numbers
-                    .chunks(table.row_len().max(1))
-                    .filter_map(|row| row.get(at)),
-            );
-        }
+        source.each_row(&source.table(name)?, |_, row| values.extend(row.get(at)))?;
         Ok(values)
     };
     let start = source.request.steps.start;
@@ -100,7 +84,7 @@ fn traced(source: &Source, at: usize) -> Result<Vec<Column>, SheetError> {
     columns.push(Column::f64("weight", None, first(read("trace/value")?)));
     columns.push(Column::f64(
         "gradient",
-        NATS,
+        SLOPE,
         first(read("trace/gradient")?),
     ));
     columns.push(Column::f64("lca", NATS, summed(read("trace/lca")?)));
@@ -117,7 +101,7 @@ fn recorded(source: &Source, index: usize, name: &str) -> Result<Vec<Column>, Sh
         )));
     }
     if source.request.every > 1 {
-        return Err(SheetError::Unknown(format!(
+        return Err(SheetError::Request(format!(
             "parameter {index} ({name}) was recorded in some steps only: they cannot be added up with --every"
         )));
     }

@@ -1,13 +1,13 @@
 //! Reads steps of a run row by row, and builds columns of them.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use super::{MOST_NUMBERS, Request, SheetError};
 use crate::analysis::scale::format_signed;
 use crate::export::{Axis, Chart, Column, Figure, Sheet, Table, Values};
 use crate::layout::Layer;
 use crate::record::{RunHeader, StepSummary};
-use crate::store::RunReader;
+use crate::store::{RunReader, Table as Dataset};
 
 /// Steps read at once.
 const BLOCK: u64 = 4096;
@@ -18,18 +18,77 @@ pub enum Cell {
     Count(u64),
 }
 
-/// A column that is made of summaries.
+/// What a row is made of: the steps' summary.
+pub struct Row {
+    summary: StepSummary,
+    pub held_out: HeldOut,
+}
+
+/// The latest evaluation of the held-out loss in a row. A summary has that after the last step alone.
+pub struct HeldOut {
+    pub evaluations: u64,
+    /// The step after which it was; NaN if there was none, as the next two.
+    pub step: f64,
+    pub loss: f64,
+    pub accuracy: f64,
+}
+
+impl Deref for Row {
+    type Target = StepSummary;
+
+    fn deref(&self) -> &StepSummary {
+        &self.summary
+    }
+}
+
+impl Row {
+    fn of(step: StepSummary) -> Self {
+        let mut held_out = HeldOut {
+            evaluations: 0,
+            step: f64::NAN,
+            loss: f64::NAN,
+            accuracy: f64::NAN,
+        };
+        held_out.take(&step);
+        Self {
+            summary: step,
+            held_out,
+        }
+    }
+
+    fn push(&mut self, step: &StepSummary) {
+        self.summary.merge(step);
+        self.held_out.take(step);
+    }
+}
+
+impl HeldOut {
+    fn take(&mut self, step: &StepSummary) {
+        // A loss that is no number is an evaluation too, and the accuracy tells.
+        if step.test_loss.is_nan() && step.test_accuracy.is_nan() {
+            return;
+        }
+        *self = Self {
+            evaluations: self.evaluations + 1,
+            step: number(step.first),
+            loss: step.test_loss,
+            accuracy: step.test_accuracy,
+        };
+    }
+}
+
+/// A column that is made of rows.
 pub struct Field<'a> {
     name: String,
     unit: Option<&'static str>,
-    get: Box<dyn Fn(&StepSummary) -> Cell + 'a>,
+    get: Box<dyn Fn(&Row) -> Cell + 'a>,
 }
 
 impl<'a> Field<'a> {
     pub fn real(
         name: impl Into<String>,
         unit: Option<&'static str>,
-        get: impl Fn(&StepSummary) -> f64 + 'a,
+        get: impl Fn(&Row) -> f64 + 'a,
     ) -> Self {
         Self {
             name: name.into(),
@@ -38,7 +97,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    pub fn count(name: impl Into<String>, get: impl Fn(&StepSummary) -> u64 + 'a) -> Self {
+    pub fn count(name: impl Into<String>, get: impl Fn(&Row) -> u64 + 'a) -> Self {
         Self {
             name: name.into(),
             unit: None,
@@ -52,15 +111,27 @@ pub struct Source<'a> {
     pub reader: &'a RunReader,
     pub request: &'a Request,
     name: &'a str,
+    alive: &'a dyn Fn(),
 }
 
 impl<'a> Source<'a> {
-    pub fn new(reader: &'a RunReader, name: &'a str, request: &'a Request) -> Self {
+    pub fn new(
+        reader: &'a RunReader,
+        name: &'a str,
+        request: &'a Request,
+        alive: &'a dyn Fn(),
+    ) -> Self {
         Self {
             reader,
             request,
             name,
+            alive,
         }
+    }
+
+    /// Says that another part of the file has been read.
+    pub fn alive(&self) {
+        (self.alive)();
     }
 
     pub fn header(&self) -> &'a RunHeader {
@@ -74,6 +145,51 @@ impl<'a> Source<'a> {
             None => layers.collect(),
             Some(wanted) => layers.filter(|(index, _)| *index == wanted).collect(),
         }
+    }
+
+    /// The layer that is wanted, if it is one.
+    pub fn layer(&self) -> Option<&'a Layer> {
+        let index = self.request.layer?;
+        self.header().layout.layers.get(index)
+    }
+
+    /// The title of a sheet whose columns or rows are layers.
+    pub fn by_layer(&self, what: &str) -> String {
+        match self.layer() {
+            None => format!("{what} by layer"),
+            Some(layer) => format!("{what} of {}", layer.name),
+        }
+    }
+
+    /// The title of a sheet of all layers, or of one.
+    pub fn of_layer(&self, what: &str) -> String {
+        match self.layer() {
+            None => what.to_owned(),
+            Some(layer) => format!("{what}, {}", layer.name),
+        }
+    }
+
+    /// A dataset with a row a step.
+    pub fn table(&self, name: &'static str) -> Result<Dataset<'a>, SheetError> {
+        let table = self.reader.table(name)?;
+        table.ok_or_else(|| SheetError::Unknown(format!("this run file has no {name}")))
+    }
+
+    /// Visits the dataset's row of each of the steps, in order.
+    pub fn each_row(
+        &self,
+        table: &Dataset,
+        mut visit: impl FnMut(u64, &[f64]),
+    ) -> Result<(), SheetError> {
+        for block in table.blocks(&self.request.steps) {
+            let steps = block.start..;
+            let numbers = table.reals(block)?;
+            self.alive();
+            for (step, row) in steps.zip(numbers.chunks(table.row_len().max(1))) {
+                visit(step, row);
+            }
+        }
+        Ok(())
     }
 
     /// The step ranges of the rows.
@@ -110,30 +226,31 @@ impl<'a> Source<'a> {
     }
 
     /// The summary of each row, in order.
-    pub fn each(&self, mut visit: impl FnMut(&StepSummary)) -> Result<(), SheetError> {
+    pub fn each(&self, mut visit: impl FnMut(&Row)) -> Result<(), SheetError> {
         let Range { start, end } = self.request.steps;
         let every = self.request.every.max(1);
-        let mut row: Option<StepSummary> = None;
+        let mut unfinished: Option<Row> = None;
         let mut from = start;
         while from < end {
             let to = end.min(from + BLOCK);
             for step in self.reader.steps(from..to)? {
-                let summary = match row.take() {
-                    None => step,
-                    Some(mut summary) => {
-                        summary.merge(&step);
-                        summary
+                let row = match unfinished.take() {
+                    None => Row::of(step),
+                    Some(mut row) => {
+                        row.push(&step);
+                        row
                     }
                 };
-                if summary.steps() == every {
-                    visit(&summary);
+                if row.steps() == every {
+                    visit(&row);
                 } else {
-                    row = Some(summary);
+                    unfinished = Some(row);
                 }
             }
+            self.alive();
             from = to;
         }
-        if let Some(rest) = row {
+        if let Some(rest) = unfinished {
             visit(&rest);
         }
         Ok(())
@@ -172,25 +289,31 @@ impl<'a> Source<'a> {
         Ok(columns)
     }
 
-    /// The line under a figure's title: which run and steps, and how they close.
-    pub fn note(&self) -> Result<String, SheetError> {
-        let (mut total, mut residual, mut change) = (0.0, 0.0, 0.0);
+    /// The line under a figure's title: which run and steps, and how they close. That they do of the whole
+    /// network alone: what is of one layer stands behind.
+    fn note(&self) -> Result<String, SheetError> {
+        let (mut total, mut residual, mut change, mut part) = (0.0, 0.0, 0.0, 0.0);
         self.each(|row| {
             total += row.total;
             residual += row.residual;
             change += row.loss_after - row.loss_before;
+            if let Some(layer) = self.request.layer {
+                part += row.layers.get(layer).map_or(f64::NAN, |layer| layer.lca);
+            }
         })?;
-        let number = |value| format_signed(value, 9).trim_start().to_owned();
-        let steps = &self.request.steps;
-        Ok(format!(
-            "{}, steps {} to {}: ΣLCA {}, actual Δloss {}, residual {} nats",
-            self.name,
-            steps.start,
-            steps.end.saturating_sub(1).max(steps.start),
-            number(total),
-            number(change),
-            number(residual),
-        ))
+        let Range { start, end } = self.request.steps;
+        let last = end.saturating_sub(1).max(start);
+        let (total, change, residual) = (signed(total), signed(change), signed(residual));
+        let sums = format!("ΣLCA {total}, actual Δloss {change}, residual {residual} nats");
+        let name = self.name;
+        Ok(match self.layer() {
+            None => format!("{name}, steps {start} to {last}: {sums}"),
+            Some(layer) => format!(
+                "{name}, steps {start} to {last}: {}'s ΣLCA {} nats; whole network: {sums}",
+                layer.name,
+                signed(part)
+            ),
+        })
     }
 
     /// A sheet of columns and a chart.
@@ -200,14 +323,7 @@ impl<'a> Source<'a> {
         columns: Vec<Column>,
         (x, y, chart): (Axis, Axis, Chart),
     ) -> Result<Sheet, SheetError> {
-        let mut title = title.into();
-        if let Some((_, layer)) = self
-            .layers()
-            .first()
-            .filter(|_| self.request.layer.is_some())
-        {
-            title = format!("{title}, {}", layer.name);
-        }
+        let title = title.into();
         Ok(Sheet {
             figure: Figure {
                 title: title.clone(),
@@ -219,6 +335,11 @@ impl<'a> Source<'a> {
             table: Table::new(title, columns)?,
         })
     }
+}
+
+/// A number with its sign, for people.
+pub fn signed(value: f64) -> String {
+    format_signed(value, 9).trim_start().to_owned()
 }
 
 /// The values of a column of real numbers; of another, nothing.

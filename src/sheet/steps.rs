@@ -25,10 +25,7 @@ fn columns(source: &Source) -> Result<Vec<Column>, SheetError> {
 
 /// The columns behind the first `skip`, as series with their names behind the slash.
 fn series(columns: &[Column], skip: usize) -> Vec<Series> {
-    let series = |column: &Column| Series {
-        name: short(&column.name).to_owned(),
-        values: reals(column),
-    };
+    let series = |column: &Column| Series::new(short(&column.name), reals(column));
     columns.iter().skip(skip).map(series).collect()
 }
 
@@ -49,7 +46,7 @@ pub fn decomposition(source: &Source) -> Result<Sheet, SheetError> {
     let columns = columns(source)?;
     let chart = Chart::StackedBars(in_steps(source, series(&columns, 5)));
     let axes = (Axis::steps(), Axis::new("LCA", NATS), chart);
-    source.sheet("LCA by layer", columns, axes)
+    source.sheet(source.by_layer("LCA"), columns, axes)
 }
 
 pub fn heat_map(source: &Source) -> Result<Sheet, SheetError> {
@@ -59,7 +56,7 @@ pub fn heat_map(source: &Source) -> Result<Sheet, SheetError> {
         merge: Merge::Sum,
     };
     let axes = (Axis::steps(), Axis::new("", NATS), chart);
-    source.sheet("LCA by layer", columns, axes)
+    source.sheet(source.by_layer("LCA"), columns, axes)
 }
 
 /// Sums from the first of the steps up to the end of each row.
@@ -83,7 +80,7 @@ pub fn cumulative(source: &Source) -> Result<Sheet, SheetError> {
     }
     let axis = Axis::new("LCA since the first of these steps", NATS);
     let axes = (Axis::steps(), axis, Chart::Lines { x, series });
-    source.sheet("Cumulative LCA by layer", columns, axes)
+    source.sheet(source.by_layer("Cumulative LCA"), columns, axes)
 }
 
 /// Counts of sign changes; the figure shows them as a share of the layer's parameters.
@@ -110,17 +107,15 @@ pub fn oscillation(source: &Source) -> Result<Sheet, SheetError> {
         let share = |(count, row): (&u64, std::ops::Range<u64>)| {
             100.0 * number(*count) / (number(params) * number(row.end - row.start))
         };
-        Series {
-            name,
-            values: rows.map(share).collect(),
-        }
+        Series::new(name, rows.map(share).collect())
     });
     let chart = Chart::Lines {
         x: source.rows().map(|row| number(row.start)).collect(),
         series: shares.collect(),
     };
     let axis = Axis::new("parameters whose movement changed its sign", PERCENT);
-    source.sheet("Oscillation", columns, (Axis::steps(), axis, chart))
+    let title = source.of_layer("Oscillation");
+    source.sheet(title, columns, (Axis::steps(), axis, chart))
 }
 
 /// Shares of parameters with A < 0, A > 0 and neither: of the whole network (or the layer that is wanted)
@@ -163,11 +158,9 @@ pub fn helping(source: &Source) -> Result<Sheet, SheetError> {
     let x: Vec<f64> = source.rows().map(|row| number(row.start)).collect();
     let mut series = series(&columns[..5], 2);
     // Half of the parameters: the line to compare with.
-    series.push(Series {
-        name: "50 %".to_owned(),
-        values: vec![50.0; x.len()],
-    });
+    series.push(Series::new("50 %", vec![50.0; x.len()]));
     let axis = Axis::new("parameters", PERCENT);
     let axes = (Axis::steps(), axis, Chart::Lines { x, series });
-    source.sheet("Parameters that help and hurt", columns, axes)
+    let title = source.of_layer("Parameters that help and hurt");
+    source.sheet(title, columns, axes)
 }

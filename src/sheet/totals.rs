@@ -9,15 +9,15 @@ use crate::export::{Axis, Chart, Column, Sheet};
 /// A row a parameter; the figure shows in how many of the steps they helped.
 pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
     let unknown = |what: String| Err(SheetError::Unknown(what));
-    if source.request.steps.start > 0 || source.request.every > 1 {
-        let what = "totals of parameters are over all steps from the first one on: leave --every and \
-                    the A of --steps A..B out";
-        return unknown(what.to_owned());
+    if source.request.steps.start > 0 {
+        let what = "totals of parameters are over all steps from the first one on: leave the A of \
+                    --steps A..B out";
+        return Err(SheetError::Request(what.to_owned()));
     }
     let layout = &source.header().layout;
-    let params = match source.layers().first() {
-        Some((_, layer)) if source.request.layer.is_some() => layer.range.clone(),
-        _ => 0..layout.params(),
+    let params = match source.layer() {
+        Some(layer) => layer.range.clone(),
+        None => 0..layout.params(),
     };
     if params.len() as u64 * 6 > MOST_NUMBERS {
         return unknown(format!(
@@ -67,5 +67,6 @@ pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
         Some("%"),
     );
     let axes = (x, Axis::new("parameters in a bin", None), chart);
-    source.sheet("How often a parameter helps", columns, axes)
+    let title = source.of_layer("How often a parameter helps");
+    source.sheet(title, columns, axes)
 }

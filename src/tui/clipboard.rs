@@ -276,7 +276,7 @@ mod tests {
             let server = Self(format!("lcascope-clipboard-{}", std::process::id()));
             let session = ["new-session", "-d", "-x", "80", "-y", "24", "cat"];
             if Command::new("tmux").arg("-V").output().is_err() {
-                println!("skipped: no tmux here");
+                let _ = writeln!(io::stderr(), "skipped: no tmux here");
                 return None;
             }
             server.run(&session);

@@ -19,7 +19,7 @@ fn tmux(socket: &str, arguments: &[&str]) -> Output {
 pub fn has_tmux() -> bool {
     let there = Command::new("tmux").arg("-V").output().is_ok();
     if !there {
-        println!("skipped: no tmux here");
+        super::skip::skipped("no tmux here");
     }
     there
 }

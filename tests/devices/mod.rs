@@ -1,5 +1,8 @@
 //! What several test files share.
 
+#[path = "../common/skip.rs"]
+mod skip;
+
 use lcascope::engine::Device;
 use lcascope::engine::candle::open_device;
 
@@ -9,7 +12,7 @@ pub fn devices() -> Vec<Device> {
     let mut devices = vec![Device::Cpu];
     match open_device(Device::Cuda(0)) {
         Ok(_) => devices.push(Device::Cuda(0)),
-        Err(error) => println!("skipped: no CUDA device ({error})"),
+        Err(error) => skip::skipped(&format!("no CUDA device ({error})")),
     }
     devices
 }

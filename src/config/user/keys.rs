@@ -59,7 +59,7 @@ pub fn apply(reader: &mut Reader, table: &DeTable, actions: &mut [ActionKeys]) {
                     "`{key}` does `{word}` now, and `{}` not any more: give that another key, or []",
                     other.action
                 );
-                reader.problem(line.map(|(name, _)| name.span()), what);
+                reader.effect(line.map(|(name, _)| name.span()), what);
             }
         }
         actions[index].keys.push(key);

@@ -73,13 +73,23 @@ impl UserConfig {
     }
 }
 
-/// Something in the file that could not be used.
+/// Something in the file that is worth a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub path: PathBuf,
     /// Counted from 1; none where it is about the file as a whole.
     pub line: Option<usize>,
+    pub kind: Kind,
     pub what: String,
+}
+
+/// What a line about the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It could not be used: its default holds.
+    Unusable,
+    /// It is used, and changes more than what it names.
+    Effect,
 }
 
 impl fmt::Display for Problem {
@@ -125,6 +135,7 @@ fn whole(path: &Path, what: String) -> Problem {
     Problem {
         path: path.to_owned(),
         line: None,
+        kind: Kind::Unusable,
         what,
     }
 }

@@ -1,7 +1,6 @@
 //! Reads the file, an entry at a time.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
@@ -9,7 +8,8 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{ActionKeys, FPS, Paint, Problem, UserConfig, keys, suggestion, whole};
+use super::{ActionKeys, FPS, Kind, Paint, Problem, UserConfig, keys, suggestion, whole};
+use crate::small_file;
 
 /// Bytes of the longest file that is read.
 const LONGEST: u64 = 1 << 20;
@@ -25,26 +25,11 @@ pub fn read(path: &Path, actions: &[ActionKeys]) -> (UserConfig, Vec<Problem>) {
 }
 
 fn text(path: &Path) -> Result<Option<String>, String> {
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("cannot be read: {error}")),
-    };
-    // Opening a pipe waits for its other end.
-    if !metadata.is_file() {
-        return Err("is no file".to_owned());
+    match small_file::text(path, LONGEST) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("cannot be read: {error}")),
     }
-    let error = |error: std::io::Error| format!("cannot be read: {error}");
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(error)?;
-    file.take(LONGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(error)?;
-    if bytes.len() as u64 > LONGEST {
-        return Err("is longer than 1 MiB: not read".to_owned());
-    }
-    let bad = |_| "is no UTF-8 text: not read".to_owned();
-    String::from_utf8(bytes).map(Some).map_err(bad)
 }
 
 /// Reads the text of a file. `path` is for messages.
@@ -110,6 +95,15 @@ pub struct Reader<'a> {
 impl Reader<'_> {
     /// Notes what is wrong at a place of the text.
     pub fn problem(&mut self, span: Option<Range<usize>>, what: String) {
+        self.say(Kind::Unusable, span, what);
+    }
+
+    /// Notes what an entry that is used brings with it.
+    pub fn effect(&mut self, span: Option<Range<usize>>, what: String) {
+        self.say(Kind::Effect, span, what);
+    }
+
+    fn say(&mut self, kind: Kind, span: Option<Range<usize>>, what: String) {
         let line = span.map(|span| {
             let before = self.text.as_bytes().iter().take(span.start);
             1 + before.filter(|byte| **byte == b'\n').count()
@@ -117,6 +111,7 @@ impl Reader<'_> {
         self.problems.push(Problem {
             path: self.path.to_owned(),
             line,
+            kind,
             what,
         });
     }

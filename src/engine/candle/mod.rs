@@ -86,6 +86,27 @@ pub fn open_device(device: Device) -> Result<CandleDevice, EngineError> {
     })
 }
 
+/// What tells the GPU that is number `ordinal` to CUDA from all others, whatever they are counted by. `None`
+/// without CUDA, or where it does not say.
+#[must_use]
+pub fn gpu_uuid(ordinal: u32) -> Option<[u8; 16]> {
+    uuid_of(ordinal)
+}
+
+#[cfg(feature = "cuda")]
+fn uuid_of(ordinal: u32) -> Option<[u8; 16]> {
+    use candle_core::cuda_backend::cudarc::driver::result;
+    result::init().ok()?;
+    let device = result::device::get(i32::try_from(ordinal).ok()?).ok()?;
+    let uuid = result::device::get_uuid(device).ok()?;
+    Some(uuid.bytes.map(|byte| byte.to_ne_bytes()[0]))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn uuid_of(_: u32) -> Option<[u8; 16]> {
+    None
+}
+
 impl CandleEngine {
     /// An engine for `network` on `data`; the examples are moved to `device` at once.
     ///

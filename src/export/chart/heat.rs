@@ -16,6 +16,8 @@ const COLUMNS: usize = 700;
 const ROW: f64 = 18.0;
 const LEAST: f64 = 300.0;
 const MOST: f64 = 1200.0;
+/// Rows that can be told apart: a pixel each at the greatest height.
+const ROWS: usize = 1200;
 /// Colours in the bar that explains them.
 const SHADES: usize = 101;
 
@@ -23,7 +25,7 @@ pub fn draw(figure: &Figure, font: &Font, steps: &Steps, merge: Merge) -> Scene 
     let end = steps
         .first
         .saturating_add(steps.every.saturating_mul(steps.len() as u64));
-    let merged = steps.merged(COLUMNS, merge);
+    let (merged, together) = steps.merged(COLUMNS, merge).in_rows(ROWS, merge);
     let names: Vec<String> = merged.series.iter().map(|s| s.name.clone()).collect();
     let rows = count(names.len());
     let values = || merged.series.iter().flat_map(|s| s.values.iter().copied());
@@ -33,7 +35,7 @@ pub fn draw(figure: &Figure, font: &Font, steps: &Steps, merge: Merge) -> Scene 
     let shades = Shades::new(largest);
     let legend = ["-0.00001".to_owned()];
     let room = Room {
-        height: (rows * ROW).max(LEAST).min(MOST.max(rows)),
+        height: (rows * ROW).clamp(LEAST, MOST),
         left: &names,
         labelled: !figure.y.label.is_empty(),
         legend: &legend,
@@ -67,10 +69,16 @@ pub fn draw(figure: &Figure, font: &Font, steps: &Steps, merge: Merge) -> Scene 
         frame.label_up(&figure.y.label);
     }
     frame.border();
-    let unit = match merge {
+    let mut unit = match merge {
         Merge::Sum => each(&value_axis(figure), merged.every),
         Merge::Mean => value_axis(figure).title(),
     };
+    if together > 1 {
+        unit = match merge {
+            Merge::Sum => format!("{unit}, {together} rows added up"),
+            Merge::Mean => format!("{unit}, mean of {together} rows"),
+        };
+    }
     explain(&mut frame, &shades, &unit);
     frame.scene
 }

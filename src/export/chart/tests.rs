@@ -34,6 +34,54 @@ fn steps(rows: usize, values: &[f64]) -> Steps {
     }
 }
 
+#[test]
+fn a_heat_map_of_any_number_of_rows_is_drawn_and_says_what_it_adds_up() {
+    for (rows, says) in [(1200, None), (9001, Some("8 rows added up"))] {
+        let chart = Chart::HeatMap {
+            steps: steps(rows, &[-1.0, 2.0]),
+            merge: Merge::Sum,
+        };
+        let scene = draw(&figure(chart)).unwrap();
+        let raster = |shape: &Shape| match shape {
+            Shape::Raster(raster) if raster.columns == 2 => Some(raster.cells.len()),
+            _ => None,
+        };
+        let cells: Vec<usize> = scene.shapes.iter().filter_map(raster).collect();
+        assert_eq!(cells, [2 * rows.div_ceil(rows.div_ceil(1200))]);
+        let mut text = Vec::new();
+        svg::write(&scene, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(
+            text.matches("<image ").count(),
+            2,
+            "the data and the bar of colours"
+        );
+        assert_eq!(text.contains("rows added up"), says.is_some());
+        assert!(says.is_none_or(|says| text.contains(says)));
+        png::write(&scene, &mut Vec::new()).unwrap();
+    }
+}
+
+#[test]
+fn a_picture_that_cannot_be_drawn_is_an_error_not_an_empty_one() {
+    let rect = Rect {
+        x: 0.0,
+        y: 0.0,
+        width: 1.0,
+        height: 1.0,
+    };
+    let mut scene = draw(&figure(Chart::StackedBars(steps(1, &[1.0])))).unwrap();
+    scene
+        .shapes
+        .push(Shape::Raster(crate::export::scene::Raster {
+            place: rect,
+            columns: 1,
+            cells: vec![[0; 3]; 20_000],
+        }));
+    let error = svg::write(&scene, Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("too large"), "{error}");
+}
+
 /// One of each kind, made of the same values.
 fn all(values: &[f64], rows: usize) -> Vec<Chart> {
     let names: Vec<String> = (0..rows).map(|row| format!("layer {row}")).collect();

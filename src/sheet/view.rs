@@ -1,0 +1,197 @@
+//! The views there are: their names, what is in them, and which choices each of them takes.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What can be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    Overview,
+    Decomposition,
+    Cumulative,
+    HeatMap,
+    Layers,
+    Oscillation,
+    Helping,
+    HeldOut,
+    Synchronisation,
+    Events,
+    Tensors,
+    Units,
+    Classes,
+    Distribution,
+    Parameters,
+    Parameter,
+}
+
+impl View {
+    pub const ALL: [Self; 16] = [
+        Self::Overview,
+        Self::Decomposition,
+        Self::Cumulative,
+        Self::HeatMap,
+        Self::Layers,
+        Self::Oscillation,
+        Self::Helping,
+        Self::HeldOut,
+        Self::Synchronisation,
+        Self::Events,
+        Self::Tensors,
+        Self::Units,
+        Self::Classes,
+        Self::Distribution,
+        Self::Parameters,
+        Self::Parameter,
+    ];
+
+    /// Its name, and what is in it.
+    #[must_use]
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Overview => (
+                "overview",
+                "losses, accuracies, residuals and costs by step",
+            ),
+            Self::Decomposition => ("decomposition", "every layer's LCA by step, stacked"),
+            Self::Cumulative => ("cumulative", "the same, summed from the first step on"),
+            Self::HeatMap => ("heat-map", "the same as layers × steps"),
+            Self::Layers => (
+                "layers",
+                "every layer's totals: LCA, help and hurt, oscillation",
+            ),
+            Self::Oscillation => (
+                "oscillation",
+                "sign changes of movement and gradient by step and layer",
+            ),
+            Self::Helping => ("helping", "parameters that help, hurt or neither, by step"),
+            Self::HeldOut => (
+                "held-out",
+                "LCA of the training and the held-out loss, by step and layer",
+            ),
+            Self::Synchronisation => (
+                "synchronisation",
+                "every layer's deepest moments of learning, and those that are shared",
+            ),
+            Self::Events => ("events", "residuals, spikes, NaN, synchronised steps"),
+            Self::Tensors => ("tensors", "every tensor's LCA by step"),
+            Self::Units => (
+                "units",
+                "LCA of a layer's neurons or channels by step (--layer)",
+            ),
+            Self::Classes => ("classes", "LCA of the loss of each class by step"),
+            Self::Distribution => (
+                "distribution",
+                "how often allocations of each size occurred",
+            ),
+            Self::Parameters => (
+                "parameters",
+                "every parameter's total, and how often it helped",
+            ),
+            Self::Parameter => (
+                "parameter",
+                "one parameter's weight, gradient and LCA by step (--parameter)",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.words().0)
+    }
+}
+
+/// A word that is no view.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` is no view: use {}", View::ALL.map(|view| view.to_string()).join(", "))]
+pub struct UnknownView {
+    given: String,
+}
+
+impl FromStr for View {
+    type Err = UnknownView;
+
+    fn from_str(word: &str) -> Result<Self, UnknownView> {
+        let found = Self::ALL.into_iter().find(|view| view.words().0 == word);
+        found.ok_or_else(|| UnknownView {
+            given: word.to_owned(),
+        })
+    }
+}
+
+/// What a request may choose beside the steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    Layer,
+    Parameter,
+    Every,
+}
+
+impl Choice {
+    /// The flag of `lcascope export`.
+    #[must_use]
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::Layer => "--layer",
+            Self::Parameter => "--parameter",
+            Self::Every => "--every",
+        }
+    }
+}
+
+impl View {
+    /// Why a choice would change nothing: what the view is of. `None` where it is taken.
+    #[must_use]
+    pub fn refuses(self, choice: Choice) -> Option<&'static str> {
+        let everything = matches!(self, Self::Overview | Self::Synchronisation | Self::Events);
+        let moments = matches!(self, Self::Synchronisation | Self::Events);
+        let together = matches!(self, Self::Layers | Self::Distribution | Self::Parameters);
+        match choice {
+            Choice::Layer if everything => Some("the whole network"),
+            Choice::Layer if self == Self::Parameter => Some("one parameter"),
+            Choice::Every if moments => Some("single steps"),
+            Choice::Every if together => Some("all the steps together"),
+            Choice::Parameter if self != Self::Parameter => Some("more than one parameter"),
+            _ => None,
+        }
+    }
+
+    /// What must be chosen, and how it is called.
+    #[must_use]
+    pub fn needs(self) -> Option<(Choice, &'static str)> {
+        match self {
+            Self::Units => Some((Choice::Layer, "one layer: give --layer NAME")),
+            Self::Parameter => Some((Choice::Parameter, "one parameter: give --parameter INDEX")),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_are_words() {
+        for view in View::ALL {
+            assert_eq!(view.to_string().parse(), Ok(view));
+        }
+        let error = "loss".parse::<View>().unwrap_err().to_string();
+        assert!(
+            error.contains("`loss`") && error.contains("held-out"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn no_view_refuses_what_it_needs() {
+        for view in View::ALL {
+            if let Some((choice, _)) = view.needs() {
+                assert_eq!(view.refuses(choice), None, "{view}");
+            }
+        }
+        assert_eq!(View::Layers.refuses(Choice::Layer), None);
+        assert!(View::Layers.refuses(Choice::Every).is_some());
+        assert!(View::Layers.refuses(Choice::Parameter).is_some());
+    }
+}

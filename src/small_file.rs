@@ -1,0 +1,70 @@
+//! Reading small files that anybody may have put anything in place of.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, open};
+
+/// The text of a regular file. Another kind is never waited for, as opening a pipe would.
+///
+/// # Errors
+/// It is not there ([`io::ErrorKind::NotFound`]), is no regular file, longer than `longest` bytes, or no
+/// UTF-8 text; or the system's own.
+pub fn text(path: &Path, longest: u64) -> io::Result<String> {
+    let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(open(path, how, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(longest.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > longest {
+        let what = format!("it is longer than {} KiB", longest >> 10);
+        return Err(io::Error::other(what));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is no UTF-8 text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use rustix::fs::{CWD, FileType, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn only_regular_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        assert_eq!(text(&path, 9).unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::write(&path, "ünd").unwrap();
+        assert_eq!(text(&path, 4).unwrap(), "ünd");
+        assert!(text(&path, 3).unwrap_err().to_string().contains("longer"));
+        fs::write(&path, b"\xff").unwrap();
+        assert!(text(&path, 9).unwrap_err().to_string().contains("UTF-8"));
+        let odd = |path: &Path| text(path, 9).unwrap_err().to_string();
+        assert!(odd(folder.path()).contains("no regular file"));
+        assert!(odd(Path::new("/dev/zero")).contains("no regular file"));
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let (said, told) = mpsc::channel();
+        // Not joined: it would wait for ever where this fails.
+        std::thread::spawn(move || said.send(text(&path, 9).map_err(|error| error.to_string())));
+        let read = told.recv_timeout(Duration::from_secs(60));
+        assert!(
+            read.expect("an answer")
+                .unwrap_err()
+                .contains("no regular file")
+        );
+    }
+}
