@@ -42,6 +42,12 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["analysis", "export", "layout", "query", "record", "store"],
     ),
     (
+        "report",
+        &[
+            "analysis", "export", "layout", "query", "record", "sheet", "store",
+        ],
+    ),
+    (
         "config",
         &[
             "data", "engine", "key_name", "lca", "model", "optim", "store", "train", "tui",
@@ -52,7 +58,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "session",
         &[
             "app", "cli", "config", "control", "data", "engine", "export", "feed", "lca", "model",
-            "optim", "record", "sheet", "state", "store", "train", "tui",
+            "optim", "record", "report", "sheet", "state", "store", "train", "tui",
         ],
     ),
 ];
