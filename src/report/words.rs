@@ -117,7 +117,7 @@ pub fn count(count: u64) -> String {
 }
 
 /// `1 run`, `3 runs`
-#[allow(dead_code)]
+
 pub fn counted(number: u64, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{} {what}{s}", count(number))
