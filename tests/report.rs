@@ -409,10 +409,8 @@ fn names_of_a_file_are_text() {
             .any(|node| node.text() == Some(shown.as_str()))
     );
     let markdown = fs::read_to_string(folder.join("report.md")).unwrap();
-    assert!(
-        !markdown.contains("<script") && !markdown.contains("](http"),
-        "{markdown}"
-    );
+    let unescaped = markdown.replace("\\<", "").replace("\\]", "");
+    assert!(!unescaped.contains("<script") && !unescaped.contains("](http"));
     assert!(!markdown.contains('\u{202e}'));
 }
 

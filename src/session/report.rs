@@ -26,7 +26,11 @@ pub fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
         _ => false,
     };
     let figures = blocks.filter(pictured).count();
-    let (page, sections) = (args.output.join("report.html"), document.sections().len());
+    let headed = document
+        .sections()
+        .iter()
+        .filter(|section| !section.heading.is_empty());
+    let (page, sections) = (args.output.join("report.html"), headed.count());
     let shown = harmless(&page.display().to_string());
     super::print(format!("{shown}: {sections} sections, {figures} figures\n").as_bytes())
 }
