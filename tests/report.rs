@@ -236,6 +236,14 @@ fn the_numbers_are_those_of_the_file() {
     }
     near(&csv(&folder, "classes")["LCA (nats)"], &classes, "classes");
 
+    let by_class = file.reals("loss/train_class");
+    let after = by_class.row(by_class.rows() - 1);
+    near(
+        &csv(&folder, "classes")["loss after (nats)"],
+        after,
+        "losses of classes",
+    );
+
     let mut units: Vec<f64> = vec![0.0; 20];
     for (at, a) in file.singles("lca/unit").values.iter().enumerate() {
         units[at % 20] += f64::from(*a);
@@ -275,7 +283,8 @@ fn a_page_holds_everything_and_asks_for_nothing() {
     let page = parsed(&text);
     let elements = || page.descendants().filter(roxmltree::Node::is_element);
     let svg = elements().filter(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "svg")));
-    assert_eq!(svg.count(), figures.len());
+    // Each for a wide page and for a phone.
+    assert_eq!(svg.count(), 2 * figures.len());
     for node in elements() {
         let name = node.tag_name().name();
         assert!(

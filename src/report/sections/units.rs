@@ -1,10 +1,10 @@
 //! The neurons and channels that helped and hurt most.
 
 use super::{asked, index};
-use crate::export::{Axis, Chart, Column};
+use crate::export::{Axis, Chart, Column, Figure};
 use crate::query::Topic;
 use crate::report::ReportError;
-use crate::report::page::{NATS, PERCENT, Page, series};
+use crate::report::page::{NATS, PERCENT, Page, note_of, series};
 use crate::report::repeats::real;
 use crate::report::runs::Shown;
 
@@ -75,12 +75,13 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         series: vec![series("LCA", shown.iter().map(|unit| unit.lca).collect())],
         errors: Vec::new(),
     };
-    let figure = page.figure_of(
-        "The best and the worst units",
-        Axis::new("LCA", NATS),
-        Axis::default(),
+    let figure = Figure {
+        title: "The best and the worst units".to_owned(),
+        note: note_of(first),
+        x: Axis::new("LCA", NATS),
+        y: Axis::default(),
         chart,
-    );
+    };
     let rows = shown.len();
     page.both(
         "units",
@@ -149,12 +150,13 @@ fn curves(
     columns.extend(named);
     let y = Axis::new("LCA since the first step", NATS);
     let chart = Chart::Lines { x, series: lines };
-    let figure = page.figure_of(
-        "Cumulative LCA of the best and the worst units",
-        Axis::steps(),
+    let figure = Figure {
+        title: "Cumulative LCA of the best and the worst units".to_owned(),
+        note: note_of(run),
+        x: Axis::steps(),
         y,
         chart,
-    );
+    };
     page.figure(
         "units-cumulative",
         "A curve that falls helps.",
