@@ -9,6 +9,18 @@ use super::words::counted;
 use crate::analysis::help::Help;
 use crate::export::{Column, Table};
 
+/// Keys that say what is measured.
+const MEASURED: [&str; 8] = [
+    "by_class",
+    "class_every",
+    "lca_test",
+    "tolerance",
+    "relative_tolerance",
+    "min_segments",
+    "max_segments",
+    "device",
+];
+
 /// Differences that are named in a heading.
 const NAMED: usize = 3;
 
@@ -92,9 +104,13 @@ fn differing(groups: &[Group]) -> Vec<(String, Vec<String>)> {
         };
         all.iter().map(value).collect()
     };
-    (keys.into_iter().map(|key| (key.clone(), values(key))))
+    let mut differing: Vec<(String, Vec<String>)> = (keys.into_iter())
+        .map(|key| (key.clone(), values(key)))
         .filter(|(_, values)| values.windows(2).any(|pair| pair[0] != pair[1]))
-        .collect()
+        .collect();
+    // What changes the training comes before what is only measured of it.
+    differing.sort_by_key(|(key, _)| MEASURED.contains(&key.as_str()));
+    differing
 }
 
 /// `A: learning_rate = 0.1 (3 runs)`

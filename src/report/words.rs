@@ -142,7 +142,6 @@ pub fn count(count: u64) -> String {
 }
 
 /// `1 run`, `3 runs`
-
 pub fn counted(number: u64, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{} {what}{s}", count(number))
