@@ -56,22 +56,21 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     classes(page)
 }
 
+/// One of the null models of an answer.
+type Model = fn(&Synchronisation) -> &Chance;
+
 fn table(what: &str, rows: &[(String, Synchronisation)]) -> Vec<Column> {
     let counts =
         |count: &dyn Fn(&Synchronisation) -> u64| rows.iter().map(|(_, it)| count(it)).collect();
-    let chance = |of: &dyn Fn(&Synchronisation) -> &Chance, value: fn(&Chance) -> f64| {
-        rows.iter().map(|(_, it)| value(of(it))).collect()
-    };
+    let chance =
+        |of: Model, value: fn(&Chance) -> f64| rows.iter().map(|(_, it)| value(of(it))).collect();
     let mut columns = vec![
         Column::text(what, rows.iter().map(|(name, _)| name.clone()).collect()),
         Column::u64("moments", None, counts(&|it| it.count)),
         Column::u64("shared", None, counts(&|it| it.pairs)),
         Column::u64("shared steps", None, counts(&|it| it.shared.len() as u64)),
     ];
-    let models: [(&str, &dyn Fn(&Synchronisation) -> &Chance); 2] = [
-        ("jitter", &|it| &it.jitter),
-        ("circular", &|it| &it.circular),
-    ];
+    let models: [(&str, Model); 2] = [("jitter", |it| &it.jitter), ("circular", |it| &it.circular)];
     for (model, of) in models {
         let name = format!("by chance, {model}");
         columns.push(Column::f64(name.clone(), None, chance(of, |it| it.mean)));

@@ -18,7 +18,7 @@ const POINTS: u32 = 600;
 /// A unit and what it did.
 struct Unit {
     layer: usize,
-    unit: usize,
+    index: usize,
     lca: f64,
     helped: f64,
     turns: f64,
@@ -43,7 +43,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
             .map_or("", |layer| &layer.name)
             .to_owned()
     };
-    let label = |unit: &Unit| format!("{} {}", name(unit), unit.unit);
+    let label = |unit: &Unit| format!("{} {}", name(unit), unit.index);
     let hurt = units.iter().filter(|unit| unit.lca > 0.0).count();
     page.text(format!(
         "{hurt} of {} units hurt overall. A unit’s LCA is the sum over its incoming weights and its bias.",
@@ -56,7 +56,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
             Column::u64(
                 "unit",
                 None,
-                units.iter().map(|unit| unit.unit as u64).collect(),
+                units.iter().map(|unit| unit.index as u64).collect(),
             ),
             Column::f64("LCA", NATS, reals(|unit| unit.lca)),
             Column::f64(
@@ -107,9 +107,9 @@ fn all(run: &Shown) -> Result<Vec<Unit>, ReportError> {
         };
         let binned = asked!(run, topic, 1, Binned);
         let groups = binned.groups.iter().enumerate();
-        units.extend(groups.map(|(unit, group)| Unit {
+        units.extend(groups.map(|(index, group)| Unit {
             layer,
-            unit,
+            index,
             lca: group.total,
             helped: 100.0 * real(group.helped) / real(group.steps),
             turns: match group.turns {
@@ -136,7 +136,7 @@ fn curves(
         let binned = asked!(run, topic, POINTS, Binned);
         x = binned.edges.iter().map(|edge| real(*edge)).collect();
         let mut sum = 0.0;
-        let sums = binned.row(unit.unit).iter().map(|a| {
+        let sums = binned.row(unit.index).iter().map(|a| {
             sum += a;
             sum
         });
