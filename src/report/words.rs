@@ -98,7 +98,7 @@ pub fn with_error(value: f64, error: f64) -> String {
     }
     let (least, _) = split(error, 2);
     let (most, _) = split(value.abs().max(error), 4);
-    if most - least > 7 {
+    if most - least > 7 || most < -300 {
         return format!("{}\u{a0}±\u{a0}{}", number(value), figures(error, 2));
     }
     if !(-4..6).contains(&most) {
@@ -170,6 +170,8 @@ mod tests {
             assert_eq!(number(value), text, "{value}");
         }
         assert_eq!(with_error(-1.5, 0.123), "−1.50\u{a0}±\u{a0}0.12");
+        let tiny = "4\u{a0}×\u{a0}10⁻³²⁰\u{a0}±\u{a0}5\u{a0}×\u{a0}10⁻³²¹";
+        assert_eq!(with_error(4e-320, 5e-321), tiny);
         assert_eq!(with_error(2.0, 0.0), "2\u{a0}±\u{a0}0");
         assert_eq!(with_error(1234.5, 345.0), "1234\u{a0}±\u{a0}345");
         assert_eq!(
