@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! p = 100 · #{A < 0} / n      in percent of n parameter-steps; likewise zero and hurt
+//! h = #{A < 0} / (#{A < 0} + #{A > 0})      of those that did something
 //! q_i = 100 · #{t : A_t,i < 0} / T          in percent of T steps, for parameter i
 //!
-//! A = -2 -1 0 0 3      helped 40 %, zero 40 %, hurt 20 %
+//! A = -2 -1 0 0 3      helped 40 %, zero 40 %, hurt 20 %, h = 2/3
 //! ```
 //!
 //! Source: Lan, Liu, Zhou and Yosinski, *LCA: Loss Change Allocation for Neural Network Training*,
@@ -74,6 +75,14 @@ impl Help {
             hurt: 100.0 * (hurt / all),
         })
     }
+
+    /// h: the share of helping among those that helped or hurt, 0 to 1; `None` if there are none.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
+    pub fn helping_share(self) -> Option<f64> {
+        let (helped, hurt) = (self.helped as f64, self.hurt as f64);
+        (helped + hurt > 0.0).then(|| helped / (helped + hurt))
+    }
 }
 
 /// Bins of [`iterations_helped`], each 2 % wide.
@@ -113,11 +122,13 @@ mod tests {
             (percent.helped, percent.zero, percent.hurt),
             (40.0, 40.0, 20.0)
         );
+        assert_eq!(help.helping_share(), Some(2.0 / 3.0));
     }
 
     #[test]
     fn where_there_is_no_answer_there_is_none() {
         assert_eq!(Help::default().percent(), None);
+        assert_eq!(Help::of(0, 0, 7).unwrap().helping_share(), None);
         assert_eq!(Help::of(3, 2, 4), None);
         assert_eq!(Help::of(u64::MAX, u64::MAX, u64::MAX), None);
         assert_eq!(Help::count([f64::NAN]).zero, 1);

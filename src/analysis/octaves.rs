@@ -8,6 +8,9 @@
 //!    '---- A < 0 -----'   [e, 2e)
 //! ```
 //!
+//! **Share above x**: exact at every edge, `S(x) = #{|A| >= x} / #{A ≠ 0}`. On logarithmic axes a
+//! power law is a straight line.
+//!
 //! **Tail index**: the largest octaves hold `n_0`, `n_1`, … values from the lowest of them upwards; if the
 //! share above x falls like x^−α there, an octave has 2^−α of the one below, and the likeliest α is
 //! `log2(1 + Σ n_m / Σ m n_m)`. Taken are as many whole octaves as hold the
@@ -39,6 +42,17 @@ pub enum Sign {
     /// A > 0.
     Hurting,
     Both,
+}
+
+/// The largest values, whose share above x falls like `share · (x/from)^−index`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tail {
+    /// α.
+    pub index: f64,
+    /// In nats.
+    pub from: f64,
+    /// Of the non-zero magnitudes of this sign those that are at least so large, 0 to 1.
+    pub share: f64,
 }
 
 /// Counts of non-zero allocations by octave and sign.
@@ -124,21 +138,53 @@ impl Octaves {
         }
     }
 
+    /// Points of the log–log chart, ascending: an edge in nats, and the share of non-zero magnitudes
+    /// of this sign that are at least so large. Edges that nothing reaches are left out.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "shares of counts")]
+    pub fn survival(&self, sign: Sign) -> Vec<(f64, f64)> {
+        let counts = self.counts(sign);
+        let all = sum(&counts);
+        let mut reached = all;
+        let mut edge = self.least;
+        let mut points = Vec::new();
+        for count in counts {
+            reached = reached.saturating_sub(count);
+            if reached == 0 {
+                break;
+            }
+            points.push((edge, reached as f64 / all as f64));
+            edge *= 2.0;
+        }
+        points
+    }
+
     /// α; `None` where fewer than [`LEAST_TAIL`] values would make up the tail, or they do not reach
     /// over two octaves.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts, and octaves")]
     pub fn tail_index(&self, sign: Sign) -> Option<f64> {
+        self.tail(sign).map(|tail| tail.index)
+    }
+
+    /// The same, and where the tail begins.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts, and octaves")]
+    pub fn tail(&self, sign: Sign) -> Option<Tail> {
         let counts = self.counts(sign);
-        let wanted = tail_size(sum(&counts));
+        let all = sum(&counts);
+        let wanted = tail_size(all);
         let (mut tail, mut octaves) = (0_u64, 0.0);
         // The bin next to zero is no octave.
-        for &count in counts[1..].iter().rev() {
+        for (below, &count) in counts[1..].iter().enumerate().rev() {
             // One octave further down, every value is one octave further up.
             octaves += tail as f64;
             tail = tail.saturating_add(count);
             if tail >= wanted.max(LEAST_TAIL) && octaves > 0.0 && count > 0 {
-                return Some((tail as f64 / octaves).ln_1p() / std::f64::consts::LN_2);
+                return Some(Tail {
+                    index: (tail as f64 / octaves).ln_1p() / std::f64::consts::LN_2,
+                    from: self.least * (below as f64).exp2(),
+                    share: tail as f64 / all as f64,
+                });
             }
         }
         None
@@ -287,7 +333,10 @@ mod tests {
     fn where_there_is_no_answer_there_is_none() {
         let mut octaves = Octaves::new(&edges()).unwrap();
         for sign in [Sign::Helping, Sign::Hurting, Sign::Both] {
-            assert_eq!(octaves.tail_index(sign), None);
+            assert_eq!(
+                (octaves.tail_index(sign), octaves.survival(sign)),
+                (None, vec![])
+            );
         }
         assert_eq!(octaves.excess_kurtosis(), None);
         // A row that is too short is left out; huge counts stay huge.
@@ -350,13 +399,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn who_helps_is_counted(
+        fn shares_above_the_edges_are_exact(
             values in prop::collection::vec((-45.0..3.0_f64, any::<bool>()), 1..200),
         ) {
             let value = |(e, helps): &(f64, bool)| if *helps { -e.exp2() } else { e.exp2() };
             let values: Vec<f64> = values.iter().map(value).collect();
             let octaves = histogram(&values);
             prop_assert_eq!(octaves.help(), Help::count(values.iter().copied()));
+            for (sign, own) in [
+                (Sign::Helping, values.iter().copied().filter(|a| *a < 0.0).collect::<Vec<_>>()),
+                (Sign::Hurting, values.iter().copied().filter(|a| *a > 0.0).collect()),
+                (Sign::Both, values.clone()),
+            ] {
+                let points = octaves.survival(sign);
+                let reached = |edge: f64| own.iter().filter(|a| a.abs() >= edge).count();
+                for (edge, share) in &points {
+                    #[expect(clippy::cast_precision_loss, reason = "few values")]
+                    let expected = reached(*edge) as f64 / own.len() as f64;
+                    prop_assert_eq!(*share, expected);
+                }
+                let next = points.last().map_or(edges()[43], |point| 2.0 * point.0);
+                prop_assert!(reached(next) == 0 || next > 1.0);
+            }
         }
 
         #[test]

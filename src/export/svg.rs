@@ -19,6 +19,16 @@ pub fn write(scene: &Scene, mut out: impl io::Write) -> io::Result<()> {
     out.flush()
 }
 
+/// The drawing as an element of another document, without the line that only a file begins with.
+///
+/// # Errors
+/// None that could be met: memory takes everything.
+pub fn element(scene: &Scene) -> io::Result<String> {
+    let text = text(scene)?;
+    let element = text.split_once('\n').map(|(_, element)| element);
+    Ok(element.unwrap_or_default().trim_end().to_owned())
+}
+
 fn text(scene: &Scene) -> io::Result<String> {
     let mut out = String::new();
     let (width, height) = (scene.width, scene.height);
@@ -84,6 +94,19 @@ fn write_shape(out: &mut String, shape: &Shape) -> fmt::Result {
                 writeln!(out, r#"<circle cx="{x}" cy="{y}" r="{r}"/>"#)?;
             }
             writeln!(out, "</g>")
+        }
+        Shape::Area {
+            corners,
+            color,
+            opacity,
+        } => {
+            write!(out, r#"<path d=""#)?;
+            for (index, &(x, y)) in corners.iter().enumerate() {
+                let letter = if index == 0 { 'M' } else { 'L' };
+                write!(out, "{letter}{} {}", short(x), short(y))?;
+            }
+            let (color, opacity) = (hex(*color), short(*opacity));
+            writeln!(out, r#"Z" fill="{color}" fill-opacity="{opacity}"/>"#)
         }
         Shape::Text(text) => write_text(out, text),
         Shape::Raster(raster) => write_raster(out, raster),

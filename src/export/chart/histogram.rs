@@ -1,19 +1,25 @@
 //! Counts between edges. Where there are negative values, their bins are blue, and those of positive ones
-//! orange. The outermost bins
-//! may reach to infinity: they are drawn up to twice their inner edge.
+//! orange. The outermost bins may reach to infinity: they are drawn up to twice their inner edge. A line
+//! may mark a value to compare them with.
 
-use super::frame::{Frame, Room};
+use super::frame::{Frame, Paper, Room};
 use super::span::Span;
-use crate::export::color;
+use crate::export::color::{self, INK};
 use crate::export::figure::{Figure, Spread};
-use crate::export::font::Font;
-use crate::export::scene::{Rect, Scene};
+use crate::export::scene::{Anchor, Rect, Scene};
 
 const HEIGHT: f64 = 380.0;
 
-pub fn draw(figure: &Figure, font: &Font, edges: &[f64], counts: &[f64]) -> Scene {
+pub fn draw(
+    figure: &Figure,
+    paper: &Paper,
+    (edges, counts): (&[f64], &[f64]),
+    mark: Option<&(f64, String)>,
+) -> Scene {
     let edges = finite(edges);
-    let along = Span::of(&figure.x, edges.iter().copied());
+    let marked = mark.map(|(value, _)| *value);
+    let along = Span::of(&figure.x, edges.iter().copied().chain(marked));
+    let along = if mark.is_some() { along.airy() } else { along };
     let along = match figure.x.spread {
         // Straight up to the innermost edges, which are powers of two apart from there on.
         Spread::SymLog => along.symlog(innermost(&edges)),
@@ -27,12 +33,13 @@ pub fn draw(figure: &Figure, font: &Font, edges: &[f64], counts: &[f64]) -> Scen
     };
     let ticks = up.ticks_up(HEIGHT).into_iter().map(|tick| tick.label);
     let room = Room {
-        height: HEIGHT,
+        height: paper.height(HEIGHT),
         left: &ticks.collect::<Vec<_>>(),
         labelled: true,
         legend: &[],
+        named: false,
     };
-    let mut frame = Frame::new(figure, font, &room);
+    let mut frame = Frame::new(figure, paper, &room);
     frame.axis_along(&along, &figure.x.title());
     frame.axis_up(&up, &figure.y.title());
     let plot = frame.plot;
@@ -61,6 +68,16 @@ pub fn draw(figure: &Figure, font: &Font, edges: &[f64], counts: &[f64]) -> Scen
     }
     if !anything {
         frame.nothing();
+    }
+    if let Some((value, word)) = mark
+        && let Some(at) = along.place(*value)
+    {
+        let x = plot.x + at * plot.width;
+        frame
+            .scene
+            .stroke((x, plot.y), (x, plot.bottom()), INK, 1.5);
+        let anchor = if at > 0.5 { Anchor::End } else { Anchor::Start };
+        frame.note((x, plot.y - 3.0), anchor, word);
     }
     frame.border();
     frame.scene
