@@ -25,6 +25,7 @@
 //! | [`sheet`] | the views of a run as tables and figures |
 //! | [`key_name`] | keys by the names that people write |
 //! | [`state`] | where somebody was in a run, kept between sessions |
+//! | [`experiment`] | sets of runs that differ in one thing, and what comes of them |
 //! | [`config`], [`cli`] | flags over a TOML file over defaults |
 //! | [`session`] | builds the parts of a command, connects and joins their threads |
 
@@ -35,6 +36,7 @@ pub mod config;
 pub mod control;
 pub mod data;
 pub mod engine;
+pub mod experiment;
 pub mod export;
 pub mod feed;
 pub mod key_name;

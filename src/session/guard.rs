@@ -137,7 +137,7 @@ fn memory_now() -> u64 {
 }
 
 /// This program, as a command.
-fn ourselves(name: OsString) -> Command {
+pub(super) fn ourselves(name: OsString) -> Command {
     // Still there when the file has been replaced by a newer one.
     let this = PathBuf::from("/proc/self/exe");
     let program = match this.exists() {

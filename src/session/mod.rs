@@ -7,8 +7,10 @@
 //! ```
 
 mod care;
+mod child;
 mod config;
 mod detach;
+mod experiment;
 mod export;
 mod gpu;
 mod guard;
@@ -19,9 +21,11 @@ mod orders;
 mod outside;
 mod places;
 mod prepare;
+mod repeats;
 mod resume;
 mod run;
 mod screen;
+mod series;
 mod standing;
 mod summary;
 mod train;
@@ -43,6 +47,7 @@ use crate::tui::{self, Exit, ScreenOptions, Waited};
 
 pub use care::{repair, verify};
 pub use config::config;
+pub use experiment::experiment;
 pub use export::export;
 pub use guard::{guarded, guarded_writing, serve as reader};
 pub use info::info;

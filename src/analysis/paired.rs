@@ -1,0 +1,127 @@
+//! Pairs of numbers, such as those of two runs that have their seed in common.
+//!
+//! With d = other − base of each of n pairs: the mean of d, its standard error s/√n (s with n − 1), and
+//! two tests that there is no difference.
+//!
+//! - **Paired t test**: the one-sample t test of d, two-sided; it supposes that d is normally
+//!   distributed (Student, *The probable error of a mean*, 1908).
+//! - **Sign test**: of m pairs with d ≠ 0 the number with d > 0 is binomial with ½. Exact and two-sided:
+//!   twice the smaller tail, at most 1 (Dixon and Mood, *The statistical sign test*, 1946). It supposes
+//!   nothing of the distribution, and cannot be smaller than 2^(1 − m): 0.25 of three pairs, 0.06 of five.
+
+mod ttest {
+    pub struct T {
+        pub mean: f64,
+        pub standard_error: f64,
+        pub t: f64,
+        pub p: f64,
+    }
+}
+
+fn one_sample(x: &[f64]) -> ttest::T {
+    let n = x.len() as f64;
+    let mean = x.iter().sum::<f64>() / n;
+    let s: f64 = x.iter().map(|d| (d - mean).powi(2)).sum();
+    let standard_error = (s / (n - 1.0) / n).sqrt();
+    ttest::T {
+        mean,
+        standard_error,
+        t: mean / standard_error,
+        p: f64::NAN,
+    }
+}
+
+/// Differences within pairs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Paired {
+    /// Pairs of two finite numbers.
+    pub n: usize,
+    /// Mean of the differences, other minus base; NaN without a pair.
+    pub mean: f64,
+    /// Of the mean; NaN of a single pair.
+    pub standard_error: f64,
+    /// Of the t test; NaN where the differences do not vary, or there are fewer than two.
+    pub t: f64,
+    pub t_p: f64,
+    /// Pairs whose difference is below 0, and above.
+    pub below: usize,
+    pub above: usize,
+    /// Of the sign test; NaN where no difference is other than 0.
+    pub sign_p: f64,
+}
+
+/// Compares pairs (base, other). A pair with a number that is none is left out.
+#[must_use]
+pub fn paired(pairs: impl IntoIterator<Item = (f64, f64)>) -> Paired {
+    let pairs = pairs.into_iter();
+    let differences: Vec<f64> = pairs
+        .map(|(base, other)| other - base)
+        .filter(|difference| difference.is_finite())
+        .collect();
+    let test = one_sample(&differences);
+    let below = differences.iter().filter(|&&d| d < 0.0).count();
+    let above = differences.iter().filter(|&&d| d > 0.0).count();
+    Paired {
+        n: differences.len(),
+        mean: test.mean,
+        standard_error: test.standard_error,
+        t: test.t,
+        t_p: test.p,
+        below,
+        above,
+        sign_p: sign_test(below, above),
+    }
+}
+
+/// Two-sided p-value of `below` against `above` signs that are equally likely; NaN of none.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 pairs")]
+pub fn sign_test(below: usize, above: usize) -> f64 {
+    let n = below + above;
+    if n == 0 {
+        return f64::NAN;
+    }
+    // In logarithms: 2^-n alone is 0 from n = 1075 on.
+    let mut log_count = 0.0;
+    let mut tail = 0.0;
+    for k in 0..=below.min(above) {
+        if k > 0 {
+            log_count += ((n - k + 1) as f64 / k as f64).ln();
+        }
+        tail += (log_count - n as f64 * std::f64::consts::LN_2).exp();
+    }
+    (2.0 * tail).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_pairs_have_the_p_values_of_a_coin() {
+        for (below, above, p) in [
+            (0, 1, 1.0),
+            (0, 3, 0.25),
+            (5, 0, 0.0625),
+            (1, 4, 0.375),
+            (2, 2, 1.0),
+            (0, 10, 2.0 / 1024.0),
+        ] {
+            let found = sign_test(below, above);
+            assert!((found - p).abs() < 1e-12, "{below} {above}: {found}");
+        }
+        assert!(sign_test(0, 0).is_nan());
+        assert!((sign_test(1000, 1000) - 1.0).abs() < 1e-12);
+        assert!(sign_test(0, 3000) == 0.0);
+    }
+
+    #[test]
+    fn differences_that_do_not_vary_are_not_tested_by_t() {
+        let same = paired([(1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]);
+        assert_eq!((same.n, same.mean, same.standard_error), (3, 1.0, 0.0));
+        assert_eq!((same.below, same.above, same.sign_p), (0, 3, 0.25));
+        let none = paired([(f64::NAN, 1.0)]);
+        assert_eq!((none.n, none.below, none.above), (0, 0, 0));
+        assert!(none.mean.is_nan() && none.sign_p.is_nan());
+    }
+}
