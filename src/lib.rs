@@ -23,6 +23,7 @@
 //! | [`tui`] | the explorer on a terminal |
 //! | [`export`] | tables as CSV, JSON, Parquet; charts as SVG, PNG |
 //! | [`sheet`] | the views of a run as tables and figures |
+//! | [`report`] | what runs have shown, as a document with figures |
 //! | [`key_name`] | keys by the names that people write |
 //! | [`state`] | where somebody was in a run, kept between sessions |
 //! | [`experiment`] | sets of runs that differ in one thing, and what comes of them |
@@ -46,6 +47,7 @@ pub mod model;
 pub mod optim;
 pub mod query;
 pub mod record;
+pub mod report;
 pub mod session;
 pub mod sheet;
 pub mod state;

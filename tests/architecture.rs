@@ -42,6 +42,12 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["analysis", "export", "layout", "query", "record", "store"],
     ),
     (
+        "report",
+        &[
+            "analysis", "export", "layout", "query", "record", "sheet", "store",
+        ],
+    ),
+    (
         "config",
         &[
             "data", "engine", "key_name", "lca", "model", "optim", "store", "train", "tui",
@@ -50,31 +56,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "experiment",
         &[
-            "analysis", "config", "data", "model", "optim", "record", "store",
+            "analysis", "config", "data", "export", "model", "optim", "record", "report", "store",
         ],
     ),
     ("cli", &["config", "export", "sheet", "tui"]),
     (
         "session",
         &[
-            "app",
-            "cli",
-            "config",
-            "control",
-            "data",
-            "engine",
-            "experiment",
-            "export",
-            "feed",
-            "lca",
-            "model",
-            "optim",
-            "record",
-            "sheet",
-            "state",
-            "store",
-            "train",
-            "tui",
+            "app", "cli", "config", "control", "data", "engine", "experiment", "export", "feed",
+            "lca", "model", "optim", "record", "report", "sheet", "state", "store", "train", "tui",
         ],
     ),
 ];

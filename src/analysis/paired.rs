@@ -1,48 +1,21 @@
 //! Pairs of numbers, such as those of two runs that have their seed in common.
 //!
-//! With d = other − base of each of n pairs: the mean of d, its standard error s/√n (s with n − 1), and
-//! two tests that there is no difference.
+//! With d = other − base of each pair: the mean of d, its standard error, and two tests that there is no
+//! difference.
 //!
-//! - **Paired t test**: the one-sample t test of d, two-sided; it supposes that d is normally
-//!   distributed (Student, *The probable error of a mean*, 1908).
+//! - **Paired t test**: the one-sample t test of d ([`ttest`](super::ttest)), two-sided; it supposes that d
+//!   is normally distributed.
 //! - **Sign test**: of m pairs with d ≠ 0 the number with d > 0 is binomial with ½. Exact and two-sided:
 //!   twice the smaller tail, at most 1 (Dixon and Mood, *The statistical sign test*, 1946). It supposes
 //!   nothing of the distribution, and cannot be smaller than 2^(1 − m): 0.25 of three pairs, 0.06 of five.
 
-mod ttest {
-    pub struct T {
-        pub mean: f64,
-        pub standard_error: f64,
-        pub t: f64,
-        pub p: f64,
-    }
-}
-
-fn one_sample(x: &[f64]) -> ttest::T {
-    let n = x.len() as f64;
-    let mean = x.iter().sum::<f64>() / n;
-    let s: f64 = x.iter().map(|d| (d - mean).powi(2)).sum();
-    let standard_error = (s / (n - 1.0) / n).sqrt();
-    ttest::T {
-        mean,
-        standard_error,
-        t: mean / standard_error,
-        p: f64::NAN,
-    }
-}
+use super::ttest::Mean;
 
 /// Differences within pairs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Paired {
-    /// Pairs of two finite numbers.
-    pub n: usize,
-    /// Mean of the differences, other minus base; NaN without a pair.
-    pub mean: f64,
-    /// Of the mean; NaN of a single pair.
-    pub standard_error: f64,
-    /// Of the t test; NaN where the differences do not vary, or there are fewer than two.
-    pub t: f64,
-    pub t_p: f64,
+    /// Of the differences, other minus base, with the t test; of the pairs of two finite numbers.
+    pub difference: Mean,
     /// Pairs whose difference is below 0, and above.
     pub below: usize,
     pub above: usize,
@@ -58,15 +31,10 @@ pub fn paired(pairs: impl IntoIterator<Item = (f64, f64)>) -> Paired {
         .map(|(base, other)| other - base)
         .filter(|difference| difference.is_finite())
         .collect();
-    let test = one_sample(&differences);
     let below = differences.iter().filter(|&&d| d < 0.0).count();
     let above = differences.iter().filter(|&&d| d > 0.0).count();
     Paired {
-        n: differences.len(),
-        mean: test.mean,
-        standard_error: test.standard_error,
-        t: test.t,
-        t_p: test.p,
+        difference: Mean::of(&differences),
         below,
         above,
         sign_p: sign_test(below, above),
@@ -118,10 +86,12 @@ mod tests {
     #[test]
     fn differences_that_do_not_vary_are_not_tested_by_t() {
         let same = paired([(1.0, 2.0), (2.0, 3.0), (3.0, 4.0)]);
-        assert_eq!((same.n, same.mean, same.standard_error), (3, 1.0, 0.0));
-        assert_eq!((same.below, same.above, same.sign_p), (0, 3, 0.25));
+        let mean = same.difference;
+        assert_eq!((mean.n, mean.mean, mean.error), (3, 1.0, 0.0));
+        assert!(mean.p.is_nan());
+        assert_eq!((same.below, same.above), (0, 3));
         let none = paired([(f64::NAN, 1.0)]);
-        assert_eq!((none.n, none.below, none.above), (0, 0, 0));
-        assert!(none.mean.is_nan() && none.sign_p.is_nan());
+        assert_eq!((none.difference.n, none.below, none.above), (0, 0, 0));
+        assert!(none.difference.mean.is_nan() && none.sign_p.is_nan());
     }
 }

@@ -10,6 +10,6 @@ pub mod plan;
 pub mod preset;
 
 pub use numbers::{Group, Quantity, numbers_of};
-pub use outcome::{ArmValue, Outcome, PairedValue};
+pub use outcome::{Outcome, PairedValue};
 pub use plan::{Plan, PlannedRun, Wishes};
 pub use preset::{Arm, PRESETS, Preset, Size, SizeName, find};

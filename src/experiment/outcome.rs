@@ -2,6 +2,7 @@
 
 use super::numbers::{Group, Quantity};
 use crate::analysis::paired::{Paired, paired};
+use crate::analysis::ttest::Mean;
 
 /// The numbers of every complete run, by arm and seed.
 #[derive(Clone, Debug, Default)]
@@ -11,15 +12,6 @@ pub struct Outcome {
     pub baseline: Option<usize>,
     /// Arm, seed, numbers.
     pub runs: Vec<(usize, u64, Vec<Quantity>)>,
-}
-
-/// A quantity of an arm, over its seeds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ArmValue {
-    pub n: usize,
-    pub mean: f64,
-    /// Standard error of the mean; NaN of a single run.
-    pub standard_error: f64,
 }
 
 /// A quantity of an arm minus that of the baseline, over the seeds that both have.
@@ -62,17 +54,13 @@ impl Outcome {
         .collect()
     }
 
-    /// Mean and standard error over an arm's runs; what is no number is left out.
+    /// Mean, standard error and t test against 0 over an arm's runs.
     #[must_use]
-    pub fn arm(&self, arm: usize, group: Group, name: &str) -> ArmValue {
-        let values = self.values(arm, group, name).into_iter();
-        let values: Vec<f64> = values.map(|(_, x)| x).filter(|x| x.is_finite()).collect();
-        let (mean, standard_error) = mean_and_error(&values);
-        ArmValue {
-            n: values.len(),
-            mean,
-            standard_error,
-        }
+    pub fn arm(&self, arm: usize, group: Group, name: &str) -> Mean {
+        let values: Vec<f64> = (self.values(arm, group, name).into_iter())
+            .map(|(_, value)| value)
+            .collect();
+        Mean::of(&values)
     }
 
     /// Differences of every other arm from the baseline, seed by seed.
@@ -97,14 +85,6 @@ impl Outcome {
             })
             .collect()
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "as many as there are seeds")]
-fn mean_and_error(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
-    (mean, (squares / (n - 1.0) / n).sqrt())
 }
 
 #[cfg(test)]
@@ -140,12 +120,12 @@ mod tests {
         assert_eq!(names, ["loss", "fc"]);
         let pairs = outcome.pairs(Group::Run, "loss");
         assert_eq!((pairs.len(), pairs[0].arm), (1, 1));
-        let paired = &pairs[0].paired;
-        assert_eq!((paired.n, paired.mean), (2, 0.375));
-        assert_eq!(paired.standard_error, 0.125);
+        let difference = &pairs[0].paired.difference;
+        assert_eq!((difference.n, difference.mean), (2, 0.375));
+        assert!((difference.error - 0.125).abs() < 1e-15);
         let arm = outcome.arm(0, Group::Run, "loss");
         assert_eq!((arm.n, arm.mean), (3, 2.0));
-        assert!((arm.standard_error - (1.0_f64 / 3.0).sqrt()).abs() < 1e-15);
+        assert!((arm.error - (1.0_f64 / 3.0).sqrt()).abs() < 1e-15);
     }
 
     #[test]
@@ -157,7 +137,7 @@ mod tests {
         };
         let arm = outcome.arm(0, Group::Run, "loss");
         assert_eq!((arm.n, arm.mean), (1, 2.0));
-        assert!(arm.standard_error.is_nan());
+        assert!(arm.error.is_nan());
         assert!(outcome.pairs(Group::Run, "loss").is_empty());
         assert_eq!(outcome.arm(0, Group::Run, "other").n, 0);
     }

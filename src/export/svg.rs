@@ -19,6 +19,16 @@ pub fn write(scene: &Scene, mut out: impl io::Write) -> io::Result<()> {
     out.flush()
 }
 
+/// The drawing as an element of another document, without the line that only a file begins with.
+///
+/// # Errors
+/// None that could be met: memory takes everything.
+pub fn element(scene: &Scene) -> io::Result<String> {
+    let text = text(scene)?;
+    let element = text.split_once('\n').map(|(_, element)| element);
+    Ok(element.unwrap_or_default().trim_end().to_owned())
+}
+
 fn text(scene: &Scene) -> io::Result<String> {
     let mut out = String::new();
     let (width, height) = (scene.width, scene.height);

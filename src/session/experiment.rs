@@ -234,7 +234,7 @@ fn summary(outcome: &Outcome) -> String {
         let loss = value("training loss");
         let with_error = |name| {
             let value = value(name);
-            format!("{:.5} ± {:.5}", value.mean, value.standard_error)
+            format!("{:.5} ± {:.5}", value.mean, value.error)
         };
         let _ = writeln!(
             out,

@@ -1,0 +1,253 @@
+//! What is in a report, without how it is written: headings, paragraphs, tables and figures.
+//!
+//! A text is plain: nothing in it is markup, whatever file it is from. Every table and every figure has
+//! a name of its own, which its file of numbers has too.
+
+use std::collections::HashSet;
+use std::io;
+
+use super::words;
+use crate::export::{Figure, Sheet, Table, Values, draw, svg};
+
+/// A report.
+#[derive(Clone, Debug, Default)]
+pub struct Document {
+    pub title: String,
+    /// One line under the title: when, by what.
+    pub note: String,
+    sections: Vec<Section>,
+    names: HashSet<String>,
+}
+
+/// A heading and what stands under it.
+#[derive(Clone, Debug)]
+pub struct Section {
+    pub heading: String,
+    /// 2 for a section, 3 for a part of the one before.
+    pub level: u8,
+    pub blocks: Vec<Block>,
+}
+
+/// A part of a section.
+#[derive(Clone, Debug)]
+pub enum Block {
+    Text(String),
+    /// A configuration or a command, as it is.
+    Code {
+        caption: String,
+        text: String,
+    },
+    Exhibit(Box<Exhibit>),
+}
+
+/// Numbers: as a table, as a figure, or both; all of them in `data/NAME.csv`.
+#[derive(Clone, Debug)]
+pub struct Exhibit {
+    /// `loss`: letters, digits and dashes.
+    pub name: String,
+    pub caption: String,
+    /// In full precision. A column `x` before one called `x ± error` is shown with it.
+    pub table: Table,
+    /// Rows of the table that are shown; 0 for none of it.
+    pub shown: usize,
+    pub figure: Option<Figure>,
+}
+
+/// The end of a column's name that has the standard error of the one before it.
+const ERROR: &str = " ± error";
+
+/// The name of the column with the standard errors of `column`.
+#[must_use]
+pub fn error_of(column: &str) -> String {
+    format!("{column}{ERROR}")
+}
+
+impl Document {
+    #[must_use]
+    pub fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Begins a section.
+    pub fn section(&mut self, heading: impl Into<String>) {
+        self.begin(heading.into(), 2);
+    }
+
+    /// Begins a part of a section.
+    pub fn part(&mut self, heading: impl Into<String>) {
+        self.begin(heading.into(), 3);
+    }
+
+    fn begin(&mut self, heading: String, level: u8) {
+        self.sections.push(Section {
+            heading,
+            level,
+            blocks: Vec::new(),
+        });
+    }
+
+    /// Adds a paragraph.
+    pub fn text(&mut self, text: impl Into<String>) {
+        self.push(Block::Text(text.into()));
+    }
+
+    /// Adds text that keeps its lines.
+    pub fn code(&mut self, caption: impl Into<String>, text: impl Into<String>) {
+        self.push(Block::Code {
+            caption: caption.into(),
+            text: text.into(),
+        });
+    }
+
+    /// Adds a table; the first `shown` rows of it are in the report, all in its file.
+    pub fn table(&mut self, name: &str, caption: impl Into<String>, table: Table, shown: usize) {
+        self.exhibit(Exhibit {
+            name: name.to_owned(),
+            caption: caption.into(),
+            table,
+            shown,
+            figure: None,
+        });
+    }
+
+    /// Adds a figure; its table is in its file alone.
+    pub fn figure(&mut self, name: &str, caption: impl Into<String>, sheet: Sheet) {
+        self.exhibit(Exhibit {
+            name: name.to_owned(),
+            caption: caption.into(),
+            table: sheet.table,
+            shown: 0,
+            figure: Some(sheet.figure),
+        });
+    }
+
+    /// Adds numbers. A name that is taken gets a number behind it.
+    pub fn exhibit(&mut self, mut exhibit: Exhibit) {
+        let plain = words::slug(&exhibit.name);
+        exhibit.name.clone_from(&plain);
+        let mut number = 2_u64;
+        while !self.names.insert(exhibit.name.clone()) {
+            exhibit.name = format!("{plain}-{number}");
+            number += 1;
+        }
+        self.push(Block::Exhibit(Box::new(exhibit)));
+    }
+
+    /// Adds to the last section; what comes before the first one has no heading.
+    fn push(&mut self, block: Block) {
+        if self.sections.is_empty() {
+            self.begin(String::new(), 2);
+        }
+        if let Some(section) = self.sections.last_mut() {
+            section.blocks.push(block);
+        }
+    }
+
+    #[must_use]
+    pub fn sections(&self) -> &[Section] {
+        &self.sections
+    }
+
+    pub(super) fn exhibits(&self) -> impl Iterator<Item = &Exhibit> {
+        let blocks = self.sections.iter().flat_map(|section| &section.blocks);
+        blocks.filter_map(|block| match block {
+            Block::Exhibit(exhibit) => Some(&**exhibit),
+            _ => None,
+        })
+    }
+}
+
+impl Exhibit {
+    /// The picture, as an element of a page.
+    pub(super) fn picture(&self) -> io::Result<Option<String>> {
+        let Some(figure) = &self.figure else {
+            return Ok(None);
+        };
+        svg::element(&draw(figure)?).map(Some)
+    }
+
+    /// What is shown of the table.
+    pub(super) fn view(&self) -> View {
+        let columns = self.table.columns();
+        let rows = self.shown.min(self.table.rows());
+        let mut view = View {
+            columns: Vec::new(),
+            left_out: self.table.rows() - rows,
+        };
+        let mut at = 0;
+        while let Some(column) = columns.get(at) {
+            let error = columns.get(at + 1).filter(|next| {
+                let of = next.name.strip_suffix(ERROR);
+                of == Some(column.name.as_str())
+            });
+            let cell = |row: usize| match (&column.values, error.map(|error| &error.values)) {
+                (Values::F64(x), Some(Values::F64(e))) => words::with_error(x[row], e[row]),
+                (Values::F64(x), _) if is_p(&column.name) => words::p_value(x[row]),
+                (Values::F64(x), _) => words::number(x[row]),
+                (Values::U64(x), _) => words::count(x[row]),
+                (Values::Text(x), _) => words::plain(&x[row]),
+            };
+            view.columns.push(Shown {
+                heading: words::plain(&column.heading()),
+                words: matches!(column.values, Values::Text(_)),
+                cells: (0..rows).map(cell).collect(),
+            });
+            at += if error.is_some() { 2 } else { 1 };
+        }
+        view
+    }
+}
+
+fn is_p(name: &str) -> bool {
+    name == "p" || name.starts_with("p ") || name.ends_with(" p")
+}
+
+/// A table as it is shown.
+pub(super) struct View {
+    pub columns: Vec<Shown>,
+    /// Rows that are in the file alone.
+    pub left_out: usize,
+}
+
+pub(super) struct Shown {
+    pub heading: String,
+    /// Words stand to the left, numbers to the right.
+    pub words: bool,
+    pub cells: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::Column;
+
+    #[test]
+    fn errors_stand_behind_their_numbers() {
+        let columns = vec![
+            Column::text("layer", vec!["fc1".to_owned()]),
+            Column::f64("LCA", Some("nats"), vec![-1.25]),
+            Column::f64(error_of("LCA"), Some("nats"), vec![0.5]),
+            Column::f64("p", None, vec![1e-5]),
+            Column::u64("n", None, vec![12_345]),
+        ];
+        let mut document = Document::new("t");
+        document.table("a", "", Table::new("t", columns).unwrap(), 9);
+        let view = document.exhibits().next().unwrap().view();
+        let cells: Vec<&str> = view.columns.iter().map(|c| c.cells[0].as_str()).collect();
+        assert_eq!(cells, ["fc1", "−1.25 ± 0.5", "1.0 × 10⁻⁵", "12,345"],);
+        assert_eq!(view.columns[1].heading, "LCA (nats)");
+    }
+
+    #[test]
+    fn names_are_names_of_files_and_their_own() {
+        let mut document = Document::new("t");
+        for name in ["../a b", "../a b", ""] {
+            document.table(name, "", Table::default(), 0);
+        }
+        let names: Vec<&str> = document.exhibits().map(|e| e.name.as_str()).collect();
+        assert_eq!(names, ["a-b", "a-b-2", "numbers"]);
+    }
+}

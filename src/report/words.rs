@@ -1,0 +1,162 @@
+//! Numbers and texts as people read them.
+
+/// Text without what a page or a terminal would obey: control characters, and those that turn the
+/// direction of writing.
+pub fn plain(text: &str) -> String {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}');
+    let one = |c: char| match c {
+        '\n' | '\t' | '\r' => ' ',
+        c if c.is_control() || turns(c) => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(one).collect()
+}
+
+/// Letters, digits and dashes of a name.
+pub fn slug(name: &str) -> String {
+    let parts = name.split(|c: char| !c.is_ascii_alphanumeric());
+    let parts: Vec<String> = (parts.filter(|part| !part.is_empty()))
+        .map(str::to_ascii_lowercase)
+        .collect();
+    match parts.is_empty() {
+        true => "numbers".to_owned(),
+        false => parts.join("-"),
+    }
+}
+
+/// Four figures: `−1.234`, `1.234 × 10⁻⁷`; a dash for what is not a number.
+pub fn number(value: f64) -> String {
+    figures(value, 4)
+}
+
+/// So many figures at most, without zeros at the end.
+pub fn figures(value: f64, figures: usize) -> String {
+    if value.is_nan() {
+        return "–".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "∞" } else { "−∞" }.to_owned();
+    }
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let (exponent, mantissa) = split(value, figures);
+    if !(-4..6).contains(&exponent) {
+        return format!("{} × 10{}", minus(trimmed(&mantissa)), raised(exponent));
+    }
+    let places = i32::try_from(figures).unwrap_or(4) - 1 - exponent;
+    let text = format!("{value:.*}", usize::try_from(places).unwrap_or(0));
+    minus(trimmed(&text))
+}
+
+/// The power of ten after rounding, and the digits before it.
+fn split(value: f64, figures: usize) -> (i32, String) {
+    let text = format!("{value:.*e}", figures.saturating_sub(1));
+    match text.split_once('e') {
+        Some((mantissa, exponent)) => (exponent.parse().unwrap_or(0), mantissa.to_owned()),
+        None => (0, text),
+    }
+}
+
+fn trimmed(text: &str) -> &str {
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.'),
+        false => text,
+    }
+}
+
+fn minus(text: &str) -> String {
+    text.replace('-', "−")
+}
+
+fn raised(exponent: i32) -> String {
+    let digit = |c| match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        '0' => '⁰',
+        // Four to nine follow one another.
+        c => char::from_u32(0x2070 + u32::from(c) - u32::from('0')).unwrap_or(c),
+    };
+    exponent.to_string().chars().map(digit).collect()
+}
+
+/// `−1.234 ± 0.02`; the number alone where it has no error.
+pub fn with_error(value: f64, error: f64) -> String {
+    if error.is_nan() || value.is_nan() {
+        return number(value);
+    }
+    format!("{} ± {}", number(value), figures(error, 2))
+}
+
+/// A probability in two figures.
+pub fn p_value(p: f64) -> String {
+    match p {
+        p if p.is_nan() => "–".to_owned(),
+        p if p >= 0.001 => format!("{p:.3}"),
+        p if p > 0.0 => {
+            let (exponent, mantissa) = split(p, 2);
+            format!("{mantissa} × 10{}", raised(exponent))
+        }
+        _ => "0".to_owned(),
+    }
+}
+
+/// `12,345`
+pub fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 run`, `3 runs`
+#[allow(dead_code)]
+pub fn counted(number: u64, what: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {what}{s}", count(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_four_figures() {
+        for (value, text) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (-0.123_456, "−0.1235"),
+            (99_996.0, "99996"),
+            (12_345.678, "12346"),
+            (1e6, "1 × 10⁶"),
+            (0.000_123_4, "0.0001234"),
+            (-1.234_56e-7, "−1.235 × 10⁻⁷"),
+            (9.999_96e-5, "0.0001"),
+            (f64::NAN, "–"),
+            (f64::NEG_INFINITY, "−∞"),
+            (5e-324, "4.941 × 10⁻³²⁴"),
+        ] {
+            assert_eq!(number(value), text, "{value}");
+        }
+        assert_eq!(with_error(1.5, 0.123), "1.5 ± 0.12");
+        assert_eq!(with_error(1.5, f64::NAN), "1.5");
+        assert_eq!(p_value(0.0123), "0.012");
+        assert_eq!(p_value(9.999e-5), "1.0 × 10⁻⁴");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(count(999), "999");
+    }
+
+    #[test]
+    fn text_stays_text() {
+        assert_eq!(plain("a\u{1b}[2J\nb\u{202e}"), "a\u{fffd}[2J b\u{fffd}");
+        assert_eq!(slug("../LCA by layer: <x>"), "lca-by-layer-x");
+        assert_eq!(slug("é/"), "numbers");
+    }
+}
