@@ -2,8 +2,10 @@
 //!
 //! A [`preset`] is a TOML file, one of those inside the program or one's own. With a size and a number of
 //! seeds it becomes a [`plan`]: every run with its resolved configuration. [`numbers`] are what a
-//! finished run comes to, [`outcome`] is what arms and pairs of arms come to.
+//! finished run comes to, [`outcome`] is what arms and pairs of arms come to,
+//! [`document`] says it.
 
+pub mod document;
 pub mod numbers;
 pub mod outcome;
 pub mod plan;

@@ -13,8 +13,9 @@ use super::{Failure, guard, screen};
 use crate::cli::ExperimentArgs;
 use crate::config::{Options, RunConfig};
 use crate::experiment::{
-    Group, Outcome, PRESETS, Plan, Preset, SizeName, Wishes, find, numbers_of, plan,
+    Group, Outcome, PRESETS, Plan, Preset, SizeName, Wishes, document, find, numbers_of, plan,
 };
+use crate::report::Document;
 use crate::store::RunReader;
 
 /// Plans all runs, makes those that are not complete, and reports.
@@ -53,7 +54,7 @@ pub fn experiment(args: &ExperimentArgs) -> Result<ExitCode, Failure> {
     })?;
     let _ = writeln!(io::stderr(), "{}", headline(&plan, &tasks, &found));
     let ended = series::run(&tasks, &found, AtFailure::GoOn, false, false)?;
-    finish(&plan, &tasks, &ended)
+    finish(&plan, &tasks, &ended, &folder)
 }
 
 /// A paragraph an experiment.
@@ -156,7 +157,7 @@ fn runs(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
 }
 
 /// Reports what is complete, and says how to go on where something is not.
-fn finish(plan: &Plan, tasks: &[Task], ended: &Ended) -> Result<ExitCode, Failure> {
+fn finish(plan: &Plan, tasks: &[Task], ended: &Ended, folder: &Path) -> Result<ExitCode, Failure> {
     let complete = ended.complete.iter().filter(|&&complete| complete).count();
     let so_far = format!("{complete} of {} runs are complete", tasks.len());
     let onward = "the same command goes on where this one ended";
@@ -174,7 +175,13 @@ fn finish(plan: &Plan, tasks: &[Task], ended: &Ended) -> Result<ExitCode, Failur
     }
     if complete > 0 {
         let outcome = outcome(plan, tasks, &ended.complete)?;
-        super::print(summary(&outcome).as_bytes())?;
+        let mut out = summary(&outcome);
+        let missing: Vec<String> = (ended.failed.iter())
+            .map(|(index, why)| format!("{}: {why}", tasks[*index].name))
+            .collect();
+        let place = report(plan, tasks, &outcome, &missing, folder)?;
+        let _ = writeln!(out, "\nreport: {}", harmless(&place.display().to_string()));
+        super::print(out.as_bytes())?;
     }
     match ended.failed.as_slice() {
         [] => Ok(ExitCode::SUCCESS),
@@ -212,6 +219,28 @@ fn outcome(plan: &Plan, tasks: &[Task], complete: &[bool]) -> Result<Outcome, Fa
         }
     }
     Ok(outcome)
+}
+
+/// Writes the report into `folder/report`, over an older one; returns where to begin reading.
+fn report(
+    plan: &Plan,
+    tasks: &[Task],
+    outcome: &Outcome,
+    missing: &[String],
+    folder: &Path,
+) -> Result<PathBuf, Failure> {
+    let mut document = Document::new(plan.preset.description.clone());
+    document.note = format!(
+        "{}, lcascope {}, {}",
+        headline(plan, tasks, &[]),
+        env!("CARGO_PKG_VERSION"),
+        jiff::ZonedDateTime::now().strftime("%Y-%m-%d %H:%M")
+    );
+    document::write(&mut document, plan, outcome, missing)
+        .map_err(|error| Failure::Other(error.to_string()))?;
+    let place = folder.join("report");
+    (document.save(&place, true)).map_err(|error| Failure::Other(error.to_string()))?;
+    Ok(place.join("report.html"))
 }
 
 /// A line an arm: the losses, and their differences from the baseline.
