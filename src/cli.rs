@@ -74,6 +74,8 @@ pub enum Command {
     Experiment(ExperimentArgs),
     /// Write the numbers of a view to a file, as a table or as a picture
     Export(ExportArgs),
+    /// Write what runs have shown as a report, in Markdown and as a page of HTML
+    Report(ReportArgs),
     /// Say where the configuration of the explorer is, and whether it can be used
     Config {
         /// Print the default file instead
@@ -187,6 +189,19 @@ pub struct ExportArgs {
     /// Add every N steps up to one row
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
     pub every: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Run files. Of those that differ in their seeds alone, means and standard errors are given
+    #[arg(value_name = "RUN.h5", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Folder to write: report.md, report.html, the figures, and all numbers as CSV
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Replace an older report in the folder
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// A view, or the wish to know which there are.

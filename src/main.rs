@@ -35,6 +35,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Export(args)) => {
             session::guarded_writing(&args.file, || session::export(&args))
         }
+        Some(Command::Report(args)) => {
+            session::guarded_reading(&args.files, || session::report(&args))
+        }
         Some(Command::Config { print_default }) => session::config(print_default),
         Some(Command::Reader { details, file }) => session::reader(&file, details),
         Some(Command::Completions { shell }) => {

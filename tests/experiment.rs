@@ -384,10 +384,12 @@ fn a_series_that_is_stopped_goes_on() {
     // An order to the run alone ends the series too, as it was ordered.
     let again = ["--resume", "a.h5", "--repeats", "2"];
     let (_, before) = committed(&file("a-1.h5"));
-    let mut training = Training::start(repeats(&folder, &again), file("a-1.h5"));
-    let reader = training.reader();
-    training.grown(&reader, before);
-    drop(reader);
+    let training = Training::start(repeats(&folder, &again), file("a-1.h5"));
+    // Opened anew each time: who has seen the file whole does not see it grow.
+    patiently("the run to go on", || {
+        let (status, steps) = committed(&file("a-1.h5"));
+        (status == Status::Running && steps > before).then_some(())
+    });
     let mut stop = lcascope();
     stop.arg("stop").arg(file("a-1.h5"));
     let order = Outcome::of(stop);

@@ -44,6 +44,17 @@ pub enum Sign {
     Both,
 }
 
+/// The largest values, whose share above x falls like `share · (x/from)^−index`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tail {
+    /// α.
+    pub index: f64,
+    /// In nats.
+    pub from: f64,
+    /// Of the non-zero magnitudes of this sign those that are at least so large, 0 to 1.
+    pub share: f64,
+}
+
 /// Counts of non-zero allocations by octave and sign.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Octaves {
@@ -151,18 +162,29 @@ impl Octaves {
     /// α; `None` where fewer than [`LEAST_TAIL`] values would make up the tail, or they do not reach
     /// over two octaves.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts, and octaves")]
     pub fn tail_index(&self, sign: Sign) -> Option<f64> {
+        self.tail(sign).map(|tail| tail.index)
+    }
+
+    /// The same, and where the tail begins.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts, and octaves")]
+    pub fn tail(&self, sign: Sign) -> Option<Tail> {
         let counts = self.counts(sign);
-        let wanted = tail_size(sum(&counts));
+        let all = sum(&counts);
+        let wanted = tail_size(all);
         let (mut tail, mut octaves) = (0_u64, 0.0);
         // The bin next to zero is no octave.
-        for &count in counts[1..].iter().rev() {
+        for (below, &count) in counts[1..].iter().enumerate().rev() {
             // One octave further down, every value is one octave further up.
             octaves += tail as f64;
             tail = tail.saturating_add(count);
             if tail >= wanted.max(LEAST_TAIL) && octaves > 0.0 && count > 0 {
-                return Some((tail as f64 / octaves).ln_1p() / std::f64::consts::LN_2);
+                return Some(Tail {
+                    index: (tail as f64 / octaves).ln_1p() / std::f64::consts::LN_2,
+                    from: self.least * (below as f64).exp2(),
+                    share: tail as f64 / all as f64,
+                });
             }
         }
         None

@@ -32,6 +32,8 @@ pub enum Spread {
     Whole,
     /// Straight around zero, decades far out.
     SymLog,
+    /// Decades; what is not positive is not drawn.
+    Log,
 }
 
 impl Axis {
@@ -61,6 +63,15 @@ impl Axis {
         match self.unit {
             Some(unit) => format!("{} ({unit})", self.label),
             None => self.label.clone(),
+        }
+    }
+
+    /// The same axis in decades.
+    #[must_use]
+    pub fn log(self) -> Self {
+        Self {
+            spread: Spread::Log,
+            ..self
         }
     }
 
@@ -148,13 +159,25 @@ fn mean(values: &[f64]) -> f64 {
 pub enum Chart {
     /// A line for each series over `x`, which ascends.
     Lines { x: Vec<f64>, series: Vec<Series> },
+    /// The same, each line in a band: `errors[s][i]` is half its width around value i of series s. Where
+    /// there is no error, there is no band.
+    Bands {
+        x: Vec<f64>,
+        series: Vec<Series>,
+        errors: Vec<Vec<f64>>,
+    },
     /// Contributions that add up: negative ones hang below zero, positive ones stand on it, a mark
     /// shows their sum. Steps that share a bar are added up.
     StackedBars(Steps),
     /// Series × steps, blue for negative and orange for positive values.
     HeatMap { steps: Steps, merge: Merge },
-    /// Counts between edges (one more than counts); the outermost edges may be infinite.
-    Histogram { edges: Vec<f64>, counts: Vec<f64> },
+    /// Counts between edges (one more than counts); the outermost edges may be infinite. A mark is a line
+    /// at a value with a word beside it.
+    Histogram {
+        edges: Vec<f64>,
+        counts: Vec<f64>,
+        mark: Option<(f64, String)>,
+    },
     /// Moments: a dot for each `(row, step)`. Steps in `shared` have a mark along the top.
     Marks {
         rows: Vec<String>,
@@ -162,12 +185,12 @@ pub enum Chart {
         marks: Vec<(usize, u64)>,
         shared: Vec<u64>,
     },
-    /// A bar to the left or right for each name and series. `errors`, as long as `names` or empty, are
-    /// the half lengths of whiskers of the first series.
+    /// A bar to the left or right for each name and series. `errors[s][i]` is the half length of a whisker
+    /// at the bar of name i and series s; none where there is no such number.
     Bars {
         names: Vec<String>,
         series: Vec<Series>,
-        errors: Vec<f64>,
+        errors: Vec<Vec<f64>>,
     },
 }
 

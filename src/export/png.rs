@@ -132,6 +132,26 @@ impl Canvas {
                 }
                 self.fill(builder, *color, scaled());
             }
+            Shape::Area {
+                corners,
+                color,
+                opacity,
+            } => {
+                let mut builder = PathBuilder::new();
+                for (index, &(x, y)) in corners.iter().enumerate() {
+                    match index {
+                        0 => builder.move_to(narrow(x), narrow(y)),
+                        _ => builder.line_to(narrow(x), narrow(y)),
+                    }
+                }
+                builder.close();
+                if let Some(path) = builder.finish() {
+                    let mut paint = paint(*color);
+                    paint.shader.apply_opacity(narrow(*opacity));
+                    self.pixmap
+                        .fill_path(&path, &paint, FillRule::Winding, scaled(), None);
+                }
+            }
             Shape::Text(text) => self.text(text),
             Shape::Raster(raster) => self.raster(raster),
         }

@@ -78,6 +78,12 @@ pub enum Shape {
         radius: f64,
         color: Rgb,
     },
+    /// A polygon that lets through what is behind it: `opacity` 0 is nothing, 1 covers all.
+    Area {
+        corners: Vec<Point>,
+        color: Rgb,
+        opacity: f64,
+    },
     Text(Text),
     Raster(Raster),
 }

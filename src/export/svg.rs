@@ -94,6 +94,19 @@ fn write_shape(out: &mut String, shape: &Shape) -> fmt::Result {
             }
             writeln!(out, "</g>")
         }
+        Shape::Area {
+            corners,
+            color,
+            opacity,
+        } => {
+            write!(out, r#"<path d=""#)?;
+            for (index, &(x, y)) in corners.iter().enumerate() {
+                let letter = if index == 0 { 'M' } else { 'L' };
+                write!(out, "{letter}{} {}", short(x), short(y))?;
+            }
+            let (color, opacity) = (hex(*color), short(*opacity));
+            writeln!(out, r#"Z" fill="{color}" fill-opacity="{opacity}"/>"#)
+        }
         Shape::Text(text) => write_text(out, text),
         Shape::Raster(raster) => write_raster(out, raster),
     }

@@ -237,7 +237,7 @@ mod tests {
         document.table("a", "", Table::new("t", columns).unwrap(), 9);
         let view = document.exhibits().next().unwrap().view();
         let cells: Vec<&str> = view.columns.iter().map(|c| c.cells[0].as_str()).collect();
-        assert_eq!(cells, ["fc1", "−1.25 ± 0.5", "1.0 × 10⁻⁵", "12,345"],);
+        assert_eq!(cells, ["fc1", "−1.25 ± 0.50", "1.0 × 10⁻⁵", "12,345"],);
         assert_eq!(view.columns[1].heading, "LCA (nats)");
     }
 

@@ -106,7 +106,10 @@ fn escaped(text: &str) -> String {
     }
     // A number and a point at the start would begin a list.
     let digits = out.chars().take_while(char::is_ascii_digit).count();
-    if digits > 0 && matches!(out.as_bytes().get(digits), Some(b'.' | b')')) {
+    let after = out.as_bytes().get(digits + 1);
+    let list =
+        matches!(out.as_bytes().get(digits), Some(b'.' | b')')) && after.is_none_or(|c| *c == b' ');
+    if digits > 0 && list {
         out.insert(digits, '\\');
     }
     out
@@ -124,6 +127,7 @@ mod tests {
             ("![x](http://y)", "\\!\\[x\\](http://y)"),
             ("<script>", "\\<script\\>"),
             ("1. one", "1\\. one"),
+            ("1.5 ± 0.1", "1.5 ± 0.1"),
             ("- x\n# y", "\\- x \\# y"),
             ("`a`*b*_c_", "\\`a\\`\\*b\\*\\_c\\_"),
         ] {

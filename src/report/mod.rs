@@ -1,18 +1,119 @@
 //! A report of one or several runs, for people who were not there.
 //!
 //! ```text
-//! runs ─▶ Document: sections of paragraphs, tables, figures ─▶ report.md, report.html
-//!                                                             data/NAME.csv, figures/NAME.svg
+//! runs ─▶ groups of repeats ─▶ Document: sections of paragraphs, tables, figures
+//!                                 ─▶ report.md, report.html, data/NAME.csv, figures/NAME.svg
 //! ```
 //!
 //! [`document`] knows no run: whoever has something to say builds a [`Document`] and
-//! [`save`](Document::save)s it.
+//! [`save`](Document::save)s it. What is said of runs is in `sections`, a file a topic. All numbers come from
+//! [`query`](crate::query), [`sheet`](crate::sheet) and [`analysis`](crate::analysis); here they are averaged
+//! over repeats and put into words.
 
+mod compare;
 pub mod document;
 mod html;
 mod markdown;
+mod page;
+mod repeats;
+mod runs;
 mod save;
+mod sections;
 mod words;
 
 pub use document::{Block, Document, Exhibit, Section};
-pub use save::SaveError;
+pub use runs::{Group, Run, Shown, grouped};
+pub use save::{SaveError, check};
+
+use crate::export::Uneven;
+use crate::sheet::SheetError;
+use crate::store::StoreError;
+use page::Page;
+
+/// Why there is no report, or a part of it.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Uneven(#[from] Uneven),
+    /// The run does not say: why, and what to do.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl From<SheetError> for ReportError {
+    fn from(error: SheetError) -> Self {
+        match error {
+            SheetError::Store(error) => Self::Store(error),
+            SheetError::Uneven(error) => Self::Uneven(error),
+            SheetError::Unknown(why) => Self::Unknown(why),
+        }
+    }
+}
+
+/// The report of these runs. Repeats of one configuration are averaged; configurations follow one another.
+///
+/// # Errors
+/// A file cannot be read, or none of them has a step.
+pub fn report(runs: &[Run]) -> Result<Document, ReportError> {
+    let (groups, empty) = grouped(runs)?;
+    let mut document = Document::new(title(runs, &groups));
+    if groups.is_empty() {
+        let what = "no run has a step yet: there is nothing to report".to_owned();
+        return Err(ReportError::Unknown(what));
+    }
+    compare::preface(&mut document, &groups, &empty);
+    if groups.len() > 1 {
+        compare::differences(&mut document, &groups)?;
+    }
+    for (index, group) in groups.iter().enumerate() {
+        let label = compare::label(index);
+        let prefix = match groups.len() {
+            1 => String::new(),
+            _ => format!("{}-", label.to_ascii_lowercase()),
+        };
+        if groups.len() > 1 {
+            let heading = compare::heading(&label, &groups, index);
+            document.section(heading);
+        }
+        sections::write(&mut Page {
+            document: &mut document,
+            group,
+            prefix,
+        })?;
+    }
+    Ok(document)
+}
+
+/// Adds what runs of one configuration have shown as parts of the document's last section. Names of tables
+/// and figures begin with `prefix`, which is not empty.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn add(document: &mut Document, runs: &[Run], prefix: &str) -> Result<(), ReportError> {
+    for group in &grouped(runs)?.0 {
+        sections::write(&mut Page {
+            document,
+            group,
+            prefix: format!("{prefix}-"),
+        })?;
+    }
+    Ok(())
+}
+
+fn title(runs: &[Run], groups: &[Group]) -> String {
+    match (runs, groups) {
+        ([run], _) => format!("Loss change allocation of {}", run.name),
+        (runs, [group]) => format!(
+            "Loss change allocation of {} runs of {}",
+            runs.len(),
+            group.runs.first().map_or("", |run| &run.header().network)
+        ),
+        (runs, groups) => format!(
+            "Loss change allocation of {} runs in {} configurations",
+            runs.len(),
+            groups.len()
+        ),
+    }
+}

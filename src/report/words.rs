@@ -82,12 +82,28 @@ fn raised(exponent: i32) -> String {
     exponent.to_string().chars().map(digit).collect()
 }
 
-/// `−1.234 ± 0.02`; the number alone where it has no error.
+/// `−1.234 ± 0.020`: two figures of the error, and as many places of the number; the number alone where it
+/// has no error.
 pub fn with_error(value: f64, error: f64) -> String {
     if error.is_nan() || value.is_nan() {
         return number(value);
     }
-    format!("{} ± {}", number(value), figures(error, 2))
+    if error == 0.0 || error.is_infinite() || value.is_infinite() {
+        return format!("{} ± {}", number(value), figures(error, 2));
+    }
+    let (least, _) = split(error, 2);
+    let (most, _) = split(value.abs().max(error), 4);
+    if most - least > 7 {
+        return format!("{} ± {}", number(value), figures(error, 2));
+    }
+    if !(-4..6).contains(&most) {
+        let unit = 10_f64.powi(most);
+        let places = usize::try_from(1 + most - least).unwrap_or(0);
+        let text = format!("({:.places$} ± {:.places$})", value / unit, error / unit);
+        return format!("{} × 10{}", minus(&text), raised(most));
+    }
+    let places = usize::try_from(1 - least).unwrap_or(0);
+    minus(&format!("{value:.places$} ± {error:.places$}"))
 }
 
 /// A probability in two figures.
@@ -117,7 +133,7 @@ pub fn count(count: u64) -> String {
 }
 
 /// `1 run`, `3 runs`
-#[allow(dead_code)]
+
 pub fn counted(number: u64, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{} {what}{s}", count(number))
@@ -145,7 +161,12 @@ mod tests {
         ] {
             assert_eq!(number(value), text, "{value}");
         }
-        assert_eq!(with_error(1.5, 0.123), "1.5 ± 0.12");
+        assert_eq!(with_error(-1.5, 0.123), "−1.50 ± 0.12");
+        assert_eq!(with_error(2.0, 0.0), "2 ± 0");
+        assert_eq!(with_error(1234.5, 345.0), "1234 ± 345");
+        assert_eq!(with_error(-1.234e-7, 2e-9), "(−1.234 ± 0.020) × 10⁻⁷");
+        assert_eq!(with_error(0.0, 3e-5), "(0.0 ± 3.0) × 10⁻⁵");
+        assert_eq!(with_error(1.0, 5e-324), "1 ± 4.9 × 10⁻³²⁴");
         assert_eq!(with_error(1.5, f64::NAN), "1.5");
         assert_eq!(p_value(0.0123), "0.012");
         assert_eq!(p_value(9.999e-5), "1.0 × 10⁻⁴");

@@ -15,7 +15,7 @@ use crate::config::{Options, RunConfig};
 use crate::experiment::{
     Group, Outcome, PRESETS, Plan, Preset, SizeName, Wishes, document, find, numbers_of, plan,
 };
-use crate::report::Document;
+use crate::report::{self, Document, Run};
 use crate::store::RunReader;
 
 /// Plans all runs, makes those that are not complete, and reports.
@@ -179,7 +179,7 @@ fn finish(plan: &Plan, tasks: &[Task], ended: &Ended, folder: &Path) -> Result<E
         let missing: Vec<String> = (ended.failed.iter())
             .map(|(index, why)| format!("{}: {why}", tasks[*index].name))
             .collect();
-        let place = report(plan, tasks, &outcome, &missing, folder)?;
+        let place = write_report(plan, tasks, &outcome, &missing, folder)?;
         let _ = writeln!(out, "\nreport: {}", harmless(&place.display().to_string()));
         super::print(out.as_bytes())?;
     }
@@ -222,7 +222,7 @@ fn outcome(plan: &Plan, tasks: &[Task], complete: &[bool]) -> Result<Outcome, Fa
 }
 
 /// Writes the report into `folder/report`, over an older one; returns where to begin reading.
-fn report(
+fn write_report(
     plan: &Plan,
     tasks: &[Task],
     outcome: &Outcome,
@@ -238,8 +238,21 @@ fn report(
     );
     document::write(&mut document, plan, outcome, missing)
         .map_err(|error| Failure::Other(error.to_string()))?;
+    for (arm, name) in outcome.arms.iter().enumerate() {
+        let complete = outcome.runs.iter().filter(|(of, _, _)| *of == arm);
+        let files = complete.filter_map(|(_, seed, _)| {
+            let mut runs = plan.runs.iter().zip(tasks);
+            runs.find(|(run, _)| (run.arm, run.seed) == (arm, *seed))
+        });
+        let runs = files.map(|(_, task)| Run::open(&task.file));
+        let runs = runs.collect::<Result<Vec<_>, _>>()?;
+        if !runs.is_empty() {
+            document.section(format!("Arm {name}"));
+            report::add(&mut document, &runs, name)?;
+        }
+    }
     let place = folder.join("report");
-    (document.save(&place, true)).map_err(|error| Failure::Other(error.to_string()))?;
+    document.save(&place, true)?;
     Ok(place.join("report.html"))
 }
 

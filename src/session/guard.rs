@@ -37,7 +37,7 @@ pub fn guarded(
     path: &Path,
     command: impl FnOnce() -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
-    in_child(path, 1, command)
+    in_child(&[path], 1, command)
 }
 
 /// The same for a command that writes as much as it reads.
@@ -48,16 +48,28 @@ pub fn guarded_writing(
     path: &Path,
     command: impl FnOnce() -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
-    in_child(path, WRITING, command)
+    in_child(&[path], WRITING, command)
+}
+
+/// The same for a command that reads several files.
+///
+/// # Errors
+/// The command's own, or that it has crashed.
+pub fn guarded_reading(
+    paths: &[PathBuf],
+    command: impl FnOnce() -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    in_child(paths, WRITING, command)
 }
 
 fn in_child(
-    path: &Path,
+    paths: &[impl AsRef<Path>],
     patience: u64,
     command: impl FnOnce() -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     if std::env::var_os(GUARDED).is_some() {
-        limit(Some((path, patience)));
+        let sizes = paths.iter().map(|path| size(path.as_ref()));
+        limit(Some((sizes.fold(0, u64::saturating_add), patience)));
         return command();
     }
     let mut arguments = std::env::args_os();
@@ -83,24 +95,32 @@ fn in_child(
         // Asked to end, not crashed.
         return Ok(super::screen::signal_code(signal));
     }
-    Err(crashed(path, output.status))
+    let names = paths.iter().map(|path| path.as_ref().display().to_string());
+    let names: Vec<String> = names.collect();
+    Err(crashed(&names.join(" or "), output.status))
 }
 
 /// The exit code of a Rust program that has panicked.
 const PANICKED: i32 = 101;
 
-fn crashed(path: &Path, status: ExitStatus) -> Failure {
-    Failure::Other(format!("{}: {}", path.display(), feed::crash(status)))
+fn crashed(files: &str, status: ExitStatus) -> Failure {
+    Failure::Other(format!("{files}: {}", feed::crash(status)))
+}
+
+/// Bytes of a file.
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |meta| meta.len())
 }
 
 /// Bounds the memory that this process may take and, if it is only to read what is in a file, its time;
 /// and has it end with its parent.
-fn limit(once: Option<(&Path, u64)>) {
+fn limit(once: Option<(u64, u64)>) {
     // What has no such limits is read without.
     let _ = set_limits(once);
 }
 
-fn set_limits(once: Option<(&Path, u64)>) -> io::Result<()> {
+/// `once`: bytes that are read, and how patient to be.
+fn set_limits(once: Option<(u64, u64)>) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let none = Rlimit {
@@ -115,8 +135,7 @@ fn set_limits(once: Option<(&Path, u64)>) -> io::Result<()> {
         maximum: before.maximum,
     };
     rustix::process::setrlimit(Resource::As, bounded)?;
-    if let Some((path, patience)) = once {
-        let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
+    if let Some((size, patience)) = once {
         let seconds = (SECONDS + size / BYTES_A_SECOND).saturating_mul(patience);
         let bounded = Rlimit {
             current: Some(seconds),
@@ -184,7 +203,7 @@ pub fn peek(path: &Path) -> Result<Opened, OpenError> {
 /// Nobody listens.
 pub fn serve(path: &Path, details: bool) -> Result<ExitCode, Failure> {
     let once = std::env::var_os(GUARDED).is_some();
-    limit(once.then_some((path, 1)));
+    limit(once.then_some((size(path), 1)));
     if details {
         return served(feed::serve_details(path, io::stdin(), io::stdout()));
     }

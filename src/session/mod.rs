@@ -22,6 +22,7 @@ mod outside;
 mod places;
 mod prepare;
 mod repeats;
+mod report;
 mod resume;
 mod run;
 mod screen;
@@ -41,6 +42,7 @@ use crate::data::DataError;
 use crate::engine::EngineError;
 use crate::feed::{self, Feed, OpenError, Opening};
 use crate::model::ModelError;
+use crate::report::{ReportError, SaveError};
 use crate::sheet::SheetError;
 use crate::store::StoreError;
 use crate::tui::{self, Exit, ScreenOptions, Waited};
@@ -49,10 +51,11 @@ pub use care::{repair, verify};
 pub use config::config;
 pub use experiment::experiment;
 pub use export::export;
-pub use guard::{guarded, guarded_writing, serve as reader};
+pub use guard::{guarded, guarded_reading, guarded_writing, serve as reader};
 pub use info::info;
 pub use list::list;
 pub use orders::{pause, resume, stop};
+pub use report::report;
 pub use train::{demo, train};
 
 /// Why a command failed. The message says what was wrong and what to do.
@@ -73,6 +76,10 @@ pub enum Failure {
     Open(#[from] OpenError),
     #[error(transparent)]
     Sheet(#[from] SheetError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error(transparent)]
+    Save(#[from] SaveError),
     #[error("the terminal: {0}")]
     Terminal(io::Error),
     #[error("{0}")]
@@ -87,7 +94,8 @@ impl Failure {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Model(_) => 2,
+            Self::Save(SaveError::Io { .. }) => 1,
+            Self::Usage(_) | Self::Model(_) | Self::Save(_) => 2,
             _ => 1,
         }
     }

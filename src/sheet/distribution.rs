@@ -33,6 +33,7 @@ pub fn distribution(source: &Source) -> Result<Sheet, SheetError> {
     let chart = Chart::Histogram {
         edges,
         counts: counts.into_iter().map(number).collect(),
+        mark: None,
     };
     let x = Axis::new("allocation of a parameter in a step", NATS).symlog();
     let y = Axis::new("parameter-steps in a bin", None).symlog();

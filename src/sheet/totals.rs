@@ -61,6 +61,7 @@ pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
     let chart = Chart::Histogram {
         edges: (0..=BINS as u64).map(|edge| 2.0 * number(edge)).collect(),
         counts: helped.iter().map(|count| number(*count)).collect(),
+        mark: None,
     };
     let x = Axis::new(
         format!("share of the first {steps} steps in which it helped"),

@@ -1,5 +1,5 @@
-//! A bar to the left or right for each name, with its number; several series side by side; whiskers of
-//! the first for standard errors.
+//! A bar to the left or right for each name, with its number; several series side by side; whiskers for
+//! standard errors.
 
 use super::frame::{Frame, Room};
 use super::span::{Span, count};
@@ -18,19 +18,35 @@ const GAP: f64 = 7.0;
 pub struct Rows<'a> {
     pub names: &'a [String],
     pub series: &'a [Series],
-    pub errors: &'a [f64],
+    pub errors: &'a [Vec<f64>],
+}
+
+/// A standard error to both sides of a bar's end.
+struct Whisker {
+    name: usize,
+    series: usize,
+    ends: [f64; 2],
+}
+
+fn whiskers(rows: &Rows) -> Vec<Whisker> {
+    let mut whiskers = Vec::new();
+    for (at, (series, errors)) in rows.series.iter().zip(rows.errors).enumerate() {
+        let pairs = series.values.iter().zip(errors).take(rows.names.len());
+        let there = pairs.enumerate().filter(|(_, (_, error))| !error.is_nan());
+        whiskers.extend(there.map(|(name, (value, error))| Whisker {
+            name,
+            series: at,
+            ends: [value - error, value + error],
+        }));
+    }
+    whiskers
 }
 
 pub fn draw(figure: &Figure, font: &Font, rows: &Rows) -> Scene {
     let group = BAR * count(rows.series.len().max(1)) + GAP;
     let values = rows.series.iter().flat_map(|s| s.values.iter().copied());
-    let whisker = |index: usize| {
-        let value = rows.series.first()?.values.get(index)?;
-        let error = rows.errors.get(index)?;
-        Some([value - error, value + error])
-    };
-    let whiskers: Vec<[f64; 2]> = (0..rows.names.len()).filter_map(whisker).collect();
-    let ends = whiskers.iter().flatten().copied();
+    let whiskers = whiskers(rows);
+    let ends = whiskers.iter().flat_map(|whisker| whisker.ends);
     let along = Span::of(&figure.x, values.chain(ends).chain([0.0])).airy();
     let legend: Vec<String> = rows.series.iter().map(|s| s.name.clone()).collect();
     let several = legend.len() > 1;
@@ -70,8 +86,9 @@ pub fn draw(figure: &Figure, font: &Font, rows: &Rows) -> Scene {
             }
         }
     }
-    for (index, ends) in whiskers.iter().enumerate() {
-        let y = plot.y + group * count(index) + f64::midpoint(GAP, BAR) - 1.0;
+    for Whisker { name, series, ends } in &whiskers {
+        let y =
+            plot.y + group * count(*name) + f64::midpoint(GAP, BAR) + BAR * count(*series) - 1.0;
         if let (Some(left), Some(right)) = (x(ends[0]), x(ends[1])) {
             let cap = |at: f64| vec![(at, y - 3.0), (at, y + 3.0)];
             frame.scene.shapes.push(Shape::Line {

@@ -1,19 +1,26 @@
 //! Counts between edges. Where there are negative values, their bins are blue, and those of positive ones
-//! orange. The outermost bins
-//! may reach to infinity: they are drawn up to twice their inner edge.
+//! orange. The outermost bins may reach to infinity: they are drawn up to twice their inner edge. A line
+//! may mark a value to compare them with.
 
 use super::frame::{Frame, Room};
 use super::span::Span;
-use crate::export::color;
+use crate::export::color::{self, INK};
 use crate::export::figure::{Figure, Spread};
 use crate::export::font::Font;
-use crate::export::scene::{Rect, Scene};
+use crate::export::scene::{Anchor, Rect, Scene};
 
 const HEIGHT: f64 = 380.0;
 
-pub fn draw(figure: &Figure, font: &Font, edges: &[f64], counts: &[f64]) -> Scene {
+pub fn draw(
+    figure: &Figure,
+    font: &Font,
+    (edges, counts): (&[f64], &[f64]),
+    mark: Option<&(f64, String)>,
+) -> Scene {
     let edges = finite(edges);
-    let along = Span::of(&figure.x, edges.iter().copied());
+    let marked = mark.map(|(value, _)| *value);
+    let along = Span::of(&figure.x, edges.iter().copied().chain(marked));
+    let along = if mark.is_some() { along.airy() } else { along };
     let along = match figure.x.spread {
         // Straight up to the innermost edges, which are powers of two apart from there on.
         Spread::SymLog => along.symlog(innermost(&edges)),
@@ -61,6 +68,19 @@ pub fn draw(figure: &Figure, font: &Font, edges: &[f64], counts: &[f64]) -> Scen
     }
     if !anything {
         frame.nothing();
+    }
+    if let Some((value, word)) = mark
+        && let Some(at) = along.place(*value)
+    {
+        let x = plot.x + at * plot.width;
+        frame
+            .scene
+            .stroke((x, plot.y), (x, plot.bottom()), INK, 1.5);
+        let (beside, anchor) = match at > 0.5 {
+            true => (x - 6.0, Anchor::End),
+            false => (x + 6.0, Anchor::Start),
+        };
+        frame.note((beside, plot.y + 16.0), anchor, word);
     }
     frame.border();
     frame.scene

@@ -1,22 +1,46 @@
 //! Lines over steps. Where several values share a column of pixels, the line goes through the first, the
 //! least, the greatest and the last of them, so that it looks as with all of them. NaN is a gap; a value
-//! between two gaps is a dot.
+//! between two gaps is a dot. Bands around them show how far they may be off.
 
 use super::frame::{Frame, Room};
 use super::span::Span;
 use crate::export::color;
-use crate::export::figure::{Figure, Series};
+use crate::export::figure::{Figure, Series, Spread};
 use crate::export::font::Font;
 use crate::export::scene::{Point, Scene, Shape};
 
 const HEIGHT: f64 = 420.0;
 
-pub fn draw(figure: &Figure, font: &Font, x: &[f64], series: &[Series]) -> Scene {
-    let all = series
-        .iter()
-        .flat_map(|series| series.values.iter().copied());
-    let up = Span::of(&figure.y, all).airy();
-    let along = Span::of(&figure.x, x.iter().copied());
+/// How much of a band's colour is seen.
+const OPACITY: f64 = 0.2;
+
+pub fn draw(
+    figure: &Figure,
+    font: &Font,
+    x: &[f64],
+    series: &[Series],
+    errors: &[Vec<f64>],
+) -> Scene {
+    let drawn =
+        |spread: Spread, value: f64| value.is_finite() && (spread != Spread::Log || value > 0.0);
+    let values = || {
+        series
+            .iter()
+            .flat_map(|series| series.values.iter().copied())
+    };
+    let edge = |(series, errors): (&Series, &Vec<f64>), sign: f64| -> Vec<f64> {
+        let pairs = series.values.iter().zip(errors);
+        pairs.map(|(value, error)| value + sign * error).collect()
+    };
+    let edges: Vec<[Vec<f64>; 2]> = (series.iter().zip(errors))
+        .map(|pair| [edge(pair, -1.0), edge(pair, 1.0)])
+        .collect();
+    let all = values().chain(edges.iter().flatten().flatten().copied());
+    let up = Span::of(&figure.y, all.filter(|y| drawn(figure.y.spread, *y))).airy();
+    let along = Span::of(
+        &figure.x,
+        x.iter().copied().filter(|x| drawn(figure.x.spread, *x)),
+    );
     let ticks = up.ticks_up(HEIGHT).into_iter().map(|tick| tick.label);
     let names: Vec<String> = series.iter().map(|series| series.name.clone()).collect();
     let room = Room {
@@ -31,11 +55,32 @@ pub fn draw(figure: &Figure, font: &Font, x: &[f64], series: &[Series]) -> Scene
     frame.zero(&up);
     let plot = frame.plot;
     let mut anything = false;
+    let point = |(x, y): (&f64, &f64)| {
+        let there = drawn(figure.x.spread, *x) && drawn(figure.y.spread, *y);
+        let (x, y) = (along.place(*x)?, up.place(*y).filter(|_| there)?);
+        Some((plot.x + x * plot.width, plot.bottom() - y * plot.height))
+    };
+    for (index, [low, high]) in edges.iter().enumerate() {
+        let color = color::series(index, names.len());
+        let corners = |edge: &[f64]| x.iter().zip(edge).map(point).collect::<Vec<_>>();
+        let both: Vec<Option<(Point, Point)>> = (corners(low).into_iter().zip(corners(high)))
+            .map(|(low, high)| low.zip(high))
+            .collect();
+        for part in both.split(Option::is_none) {
+            let (mut low, high): (Vec<Point>, Vec<Point>) = part.iter().flatten().copied().unzip();
+            if low.len() > 1 {
+                low = thinned(&low);
+                low.extend(thinned(&high).into_iter().rev());
+                let area = Shape::Area {
+                    corners: low,
+                    color,
+                    opacity: OPACITY,
+                };
+                frame.scene.shapes.push(area);
+            }
+        }
+    }
     for (index, series) in series.iter().enumerate() {
-        let point = |(x, y): (&f64, &f64)| {
-            let (x, y) = (along.place(*x)?, up.place(*y).filter(|_| y.is_finite())?);
-            Some((plot.x + x * plot.width, plot.bottom() - y * plot.height))
-        };
         let points: Vec<Option<Point>> = x.iter().zip(&series.values).map(point).collect();
         let (dots, parts): (Vec<_>, Vec<_>) =
             parts(&points).into_iter().partition(|part| part.len() == 1);

@@ -36,10 +36,15 @@ use super::scene::Scene;
 pub fn draw(figure: &Figure) -> io::Result<Scene> {
     let font = Font::read().map_err(io::Error::other)?;
     Ok(match &figure.chart {
-        Chart::Lines { x, series } => lines::draw(figure, &font, x, series),
+        Chart::Lines { x, series } => lines::draw(figure, &font, x, series, &[]),
+        Chart::Bands { x, series, errors } => lines::draw(figure, &font, x, series, errors),
         Chart::StackedBars(steps) => stacked::draw(figure, &font, steps),
         Chart::HeatMap { steps, merge } => heat::draw(figure, &font, steps, *merge),
-        Chart::Histogram { edges, counts } => histogram::draw(figure, &font, edges, counts),
+        Chart::Histogram {
+            edges,
+            counts,
+            mark,
+        } => histogram::draw(figure, &font, (edges, counts), mark.as_ref()),
         Chart::Marks {
             rows,
             steps,

@@ -25,6 +25,7 @@ impl Span {
         Self {
             scale: match axis.spread {
                 Spread::Linear | Spread::Whole => Scale::Linear,
+                Spread::Log => Scale::Log,
                 Spread::SymLog => Scale::SymLog {
                     linear: largest * 1e-3,
                 },

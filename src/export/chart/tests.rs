@@ -43,8 +43,13 @@ fn all(values: &[f64], rows: usize) -> Vec<Chart> {
     edges.extend((0..values.len()).map(super::span::count));
     vec![
         Chart::Lines {
-            x,
+            x: x.clone(),
             series: several.clone(),
+        },
+        Chart::Bands {
+            x: x.clone(),
+            series: several.clone(),
+            errors: vec![values.to_vec(); rows],
         },
         Chart::StackedBars(steps(rows, values)),
         Chart::HeatMap {
@@ -58,6 +63,10 @@ fn all(values: &[f64], rows: usize) -> Vec<Chart> {
         Chart::Histogram {
             edges,
             counts: values.to_vec(),
+            mark: Some((
+                values.first().copied().unwrap_or(1.0),
+                "observed".to_owned(),
+            )),
         },
         Chart::Marks {
             rows: names.clone(),
@@ -68,7 +77,7 @@ fn all(values: &[f64], rows: usize) -> Vec<Chart> {
         Chart::Bars {
             names,
             series: vec![series("train", values)],
-            errors: values.to_vec(),
+            errors: vec![values.to_vec(); 2],
         },
         Chart::Bars {
             names: vec!["a".to_owned()],

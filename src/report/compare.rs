@@ -1,0 +1,211 @@
+//! What stands before the sections: what this is, which runs there are, how configurations differ.
+
+use super::ReportError;
+use super::document::Document;
+use super::page::{NATS, PERCENT};
+use super::repeats::Means;
+use super::runs::{Group, Run, Shown, settings};
+use super::words::counted;
+use crate::analysis::help::Help;
+use crate::export::{Column, Table};
+
+/// Differences that are named in a heading.
+const NAMED: usize = 3;
+
+/// `A`, `B` …
+pub fn label(index: usize) -> String {
+    let letter = u8::try_from(index).ok().filter(|index| *index < 26);
+    match letter {
+        Some(index) => char::from(b'A' + index).to_string(),
+        None => format!("Z{index}"),
+    }
+}
+
+/// What a reader must know.
+pub fn preface(document: &mut Document, groups: &[Group], empty: &[&Run]) {
+    let producer = groups.first().and_then(|group| group.runs.first());
+    let producer = producer.map_or("", |run| &run.header().producer);
+    document.note = format!(
+        "Recorded by {producer}, reported by lcascope {}.",
+        env!("CARGO_PKG_VERSION")
+    );
+    document.text(
+        "Loss Change Allocation (LCA) splits the change of the training loss in each step among all \
+         parameters. It is measured in nats, as the loss is. Below zero a parameter helped: it lowered the \
+         loss. Above zero it hurt. Allocations add up: over the parameters of a tensor, a layer or the network, \
+         and over steps. What is left over, the residual, is the error of the integration along the step.",
+    );
+    for group in groups {
+        for copy in &group.copies {
+            document.text(format!(
+                "{} has the configuration and the seed ({}) of another of these runs: a copy is no repeat, \
+                 and it is left out.",
+                copy.name,
+                copy.header().seed
+            ));
+        }
+        let longer = group
+            .runs
+            .iter()
+            .map(|run| run.run)
+            .filter(|run| run.state.committed > group.steps);
+        for run in longer {
+            document.text(format!(
+                "{} has {}; its repeats have fewer, and only the first {} are reported.",
+                run.name,
+                counted(run.state.committed, "step"),
+                group.steps
+            ));
+        }
+    }
+    for run in empty {
+        document.text(format!("{} has no steps yet and is left out.", run.name));
+    }
+}
+
+/// Keys that are not the same everywhere, and the values of each group; `–` where there is none.
+fn differing(groups: &[Group]) -> Vec<(String, Vec<String>)> {
+    let all: Vec<Vec<(String, String)>> = (groups.iter())
+        .map(|group| {
+            let header = group.runs.first().map(Shown::header);
+            let Some(header) = header else {
+                return Vec::new();
+            };
+            let mut said = settings(header);
+            said.push(("data set".to_owned(), header.dataset.clone()));
+            said.push((
+                "training examples".to_owned(),
+                header.train_index.len().to_string(),
+            ));
+            said.push(("slice size".to_owned(), header.slice_size.to_string()));
+            said.push(("parameters".to_owned(), header.layout.params().to_string()));
+            said
+        })
+        .collect();
+    let mut keys: Vec<&String> = all.iter().flatten().map(|(key, _)| key).collect();
+    keys.sort();
+    keys.dedup();
+    let values = |key: &String| -> Vec<String> {
+        let value = |said: &Vec<(String, String)>| {
+            let found = said.iter().find(|(known, _)| known == key);
+            found.map_or("–".to_owned(), |(_, value)| value.clone())
+        };
+        all.iter().map(value).collect()
+    };
+    (keys.into_iter().map(|key| (key.clone(), values(key))))
+        .filter(|(_, values)| values.windows(2).any(|pair| pair[0] != pair[1]))
+        .collect()
+}
+
+/// `A: learning_rate = 0.1 (3 runs)`
+pub fn heading(label: &str, groups: &[Group], index: usize) -> String {
+    let group = &groups[index];
+    let differing = differing(groups);
+    let named: Vec<String> = (differing.iter().take(NAMED))
+        .map(|(key, values)| format!("{key} = {}", shortened(&values[index])))
+        .collect();
+    let more = if differing.len() > NAMED { ", …" } else { "" };
+    format!(
+        "{label}: {}{more} ({})",
+        named.join(", "),
+        counted(group.runs.len() as u64, "run")
+    )
+}
+
+/// A network in a value may be long.
+fn shortened(value: &str) -> String {
+    match value.char_indices().nth(40) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
+}
+
+/// The configurations side by side.
+///
+/// # Errors
+/// None but a bug: columns of different lengths.
+pub fn differences(document: &mut Document, groups: &[Group]) -> Result<(), ReportError> {
+    document.section("The configurations");
+    document.text(format!(
+        "The runs have {} configurations, called A, B and so on. Means and standard errors are over runs of the \
+         same configuration, which differ in their seeds alone. The configurations differ in:",
+        groups.len()
+    ));
+    let differing = differing(groups);
+    let keys = differing.iter().map(|(key, _)| key.clone()).collect();
+    let mut columns = vec![Column::text("setting", keys)];
+    for index in 0..groups.len() {
+        let values = differing
+            .iter()
+            .map(|(_, values)| shortened(&values[index]));
+        columns.push(Column::text(label(index), values.collect()));
+    }
+    let shown = differing.len();
+    document.table(
+        "configurations",
+        "",
+        Table::new("configurations", columns)?,
+        shown,
+    );
+    let of = |value: &dyn Fn(&Shown) -> f64| -> Vec<crate::analysis::ttest::Mean> {
+        let mean = |group: &Group| Means::one(group.runs.iter().map(value));
+        groups.iter().map(mean).collect()
+    };
+    let mut columns = vec![
+        Column::text("configuration", (0..groups.len()).map(label).collect()),
+        Column::u64(
+            "runs",
+            None,
+            groups.iter().map(|g| g.runs.len() as u64).collect(),
+        ),
+        Column::u64(
+            "steps",
+            None,
+            groups.iter().map(|group| group.steps).collect(),
+        ),
+    ];
+    let numbers: [(&str, Option<&'static str>, &dyn Fn(&Shown) -> f64); 6] = [
+        ("training loss", NATS, &|run| run.whole.loss_after),
+        ("held-out loss", NATS, &|run| run.whole.test_loss),
+        ("held-out accuracy", PERCENT, &|run| {
+            100.0 * run.whole.test_accuracy
+        }),
+        ("ΣLCA", NATS, &|run| run.whole.total),
+        ("residual", NATS, &|run| run.whole.residual),
+        ("helped", PERCENT, &|run| {
+            helped(run)
+                .and_then(Help::percent)
+                .map_or(f64::NAN, |p| p.helped)
+        }),
+    ];
+    for (name, unit, value) in numbers {
+        let means = of(value);
+        columns.push(Column::f64(
+            name,
+            unit,
+            means.iter().map(|mean| mean.mean).collect(),
+        ));
+        let errors = means.iter().map(|mean| mean.error).collect();
+        columns.push(Column::f64(super::document::error_of(name), unit, errors));
+    }
+    let caption = "At the end of the steps that are reported; “helped” is the share of all parameters and \
+                   steps. ± is the standard error over the runs.";
+    document.table(
+        "outcomes",
+        caption,
+        Table::new("outcomes", columns)?,
+        groups.len(),
+    );
+    Ok(())
+}
+
+/// Everything that was counted of a run's parameters and steps.
+pub fn helped(run: &Shown) -> Option<Help> {
+    let layers = run.header().layout.layers.iter().zip(&run.whole.layers);
+    let mut all = Help::default();
+    for (layer, counts) in layers {
+        let chances = (layer.range.len() as u64).saturating_mul(run.steps);
+        all = all.merge(Help::of(counts.helped, counts.hurt, chances)?);
+    }
+    Some(all)
+}

@@ -1,0 +1,218 @@
+//! Where the sections of one group of runs are written.
+
+use super::ReportError;
+use super::document::{Document, Exhibit};
+use super::repeats::Means;
+use super::runs::Group;
+use super::words;
+use crate::analysis::ttest::Mean;
+use crate::export::{Axis, Chart, Column, Figure, Series, Sheet, Table};
+
+/// Nats.
+pub const NATS: Option<&str> = Some("nats");
+/// Percent.
+pub const PERCENT: Option<&str> = Some("%");
+pub const STEPS: Option<&str> = Some("steps");
+
+/// Rows of steps in a figure at most: more would not be seen.
+const POINTS: u64 = 1500;
+
+/// A document, and the group that is being written about.
+pub struct Page<'a> {
+    pub document: &'a mut Document,
+    pub group: &'a Group<'a>,
+    /// Before the names of tables and figures; empty where there is one group.
+    pub prefix: String,
+}
+
+impl Page<'_> {
+    /// Writes a section. Where the runs do not say, that is what it says.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn section(
+        &mut self,
+        heading: &str,
+        write: impl FnOnce(&mut Self) -> Result<(), ReportError>,
+    ) -> Result<(), ReportError> {
+        match self.prefix.is_empty() {
+            true => self.document.section(heading),
+            false => self.document.part(heading),
+        }
+        match write(self) {
+            Err(ReportError::Unknown(why)) => {
+                let why = sentence(&why);
+                self.document.text(format!("Not recorded: {why}"));
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    pub fn text(&mut self, text: impl Into<String>) {
+        self.document.text(text);
+    }
+
+    /// A table that is shown, `rows` of it.
+    ///
+    /// # Errors
+    /// The columns are of different lengths.
+    pub fn table(
+        &mut self,
+        name: &str,
+        caption: &str,
+        columns: Vec<Column>,
+        rows: usize,
+    ) -> Result<(), ReportError> {
+        let table = Table::new(name, columns)?;
+        let name = format!("{}{name}", self.prefix);
+        self.document.table(&name, caption, table, rows);
+        Ok(())
+    }
+
+    /// A figure of these numbers.
+    ///
+    /// # Errors
+    /// The columns are of different lengths.
+    pub fn figure(
+        &mut self,
+        name: &str,
+        caption: &str,
+        columns: Vec<Column>,
+        figure: Figure,
+    ) -> Result<(), ReportError> {
+        let table = Table::new(figure.title.clone(), columns)?;
+        let name = format!("{}{name}", self.prefix);
+        self.document
+            .figure(&name, caption, Sheet { table, figure });
+        Ok(())
+    }
+
+    /// A figure and a table of the same numbers.
+    ///
+    /// # Errors
+    /// The columns are of different lengths.
+    pub fn both(
+        &mut self,
+        name: &str,
+        caption: &str,
+        columns: Vec<Column>,
+        figure: Figure,
+        rows: usize,
+    ) -> Result<(), ReportError> {
+        let table = Table::new(figure.title.clone(), columns)?;
+        self.document.exhibit(Exhibit {
+            name: format!("{}{name}", self.prefix),
+            caption: caption.to_owned(),
+            table,
+            shown: rows,
+            figure: Some(figure),
+        });
+        Ok(())
+    }
+
+    /// How many steps make a row, so that a figure has not too many.
+    pub fn every(&self) -> u64 {
+        self.group.steps.div_ceil(POINTS).max(1)
+    }
+
+    pub fn several(&self) -> bool {
+        self.group.runs.len() > 1
+    }
+
+    /// What stands under the title of every figure.
+    pub fn note(&self) -> String {
+        let group = self.group;
+        let sum = |of: fn(&crate::record::StepSummary) -> f64| {
+            let mean = Means::one(group.runs.iter().map(|run| of(&run.whole)));
+            words::with_error(mean.mean, mean.error)
+        };
+        format!(
+            "{}, steps 0 to {}: ΣLCA {}, actual Δloss {}, residual {} nats",
+            self.whose(),
+            group.steps.saturating_sub(1),
+            sum(|all| all.total),
+            sum(|all| all.loss_after - all.loss_before),
+            sum(|all| all.residual),
+        )
+    }
+
+    /// `run.h5`, or `mean of 3 runs`
+    pub fn whose(&self) -> String {
+        match &self.group.runs[..] {
+            [one] => one.run.name.clone(),
+            runs => format!("mean of {} runs", runs.len()),
+        }
+    }
+
+    /// The end of a caption: what the ± and the bands are.
+    pub fn errors(&self) -> &'static str {
+        match self.several() {
+            true => " ± and bands are standard errors over the runs.",
+            false => "",
+        }
+    }
+
+    pub fn figure_of(&self, title: &str, x: Axis, y: Axis, chart: Chart) -> Figure {
+        Figure {
+            title: title.to_owned(),
+            note: self.note(),
+            x,
+            y,
+            chart,
+        }
+    }
+}
+
+/// Curves with bands where there are several runs.
+pub fn curves(x: Vec<f64>, curves: Vec<(String, Means)>) -> Chart {
+    let errors = curves.iter().map(|(_, means)| means.errors()).collect();
+    let series = (curves.into_iter())
+        .map(|(name, means)| series(name, means.values()))
+        .collect();
+    Chart::Bands { x, series, errors }
+}
+
+/// Bars with whiskers where there are several runs.
+pub fn bars(names: Vec<String>, bars: Vec<(&str, Means)>) -> Chart {
+    let errors = bars.iter().map(|(_, means)| means.errors()).collect();
+    let series = (bars.into_iter())
+        .map(|(name, means)| series(name, means.values()))
+        .collect();
+    Chart::Bars {
+        names,
+        series,
+        errors,
+    }
+}
+
+pub fn series(name: impl Into<String>, values: Vec<f64>) -> Series {
+    Series {
+        name: name.into(),
+        values,
+    }
+}
+
+/// `−1.2 ± 0.1 nats`
+pub fn said(mean: Mean, unit: &str) -> String {
+    let space = if unit.is_empty() || unit == "%" {
+        ""
+    } else {
+        " "
+    };
+    let number = words::with_error(mean.mean, mean.error);
+    let number = match unit == "%" && number.contains('±') {
+        true => format!("({number})"),
+        false => number,
+    };
+    format!("{number}{space}{unit}")
+}
+
+/// With a capital and a full stop.
+pub fn sentence(text: &str) -> String {
+    let mut text = text.trim().to_owned();
+    if !text.ends_with('.') {
+        text.push('.');
+    }
+    text
+}

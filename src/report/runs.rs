@@ -1,0 +1,274 @@
+//! Run files that are reported, and which of them are repeats of each other.
+//!
+//! Runs are repeats if they differ in nothing but the seed, and in what is recorded or computed with:
+//! their network, data and configuration are the same. Of two with the same seed one is a copy: it would
+//! make the rest look surer than it is, and is left out of the means.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use toml::{Table as Toml, Value};
+
+use super::ReportError;
+use super::words::plain;
+use crate::export::{Sheet, Table};
+use crate::query::{Analyst, Answer, Part, Query, Topic};
+use crate::record::{Losses, RunHeader, StepSummary};
+use crate::sheet::{self, Request, View};
+use crate::store::{RunReader, RunState};
+
+/// Steps read at once.
+const BLOCK: u64 = 4096;
+
+/// Keys of a configuration that change no number of a training.
+const ASIDE: [&str; 9] = [
+    "seed",
+    "checkpoint_every",
+    "record_weights",
+    "record_params",
+    "trace",
+    "compression",
+    "mantissa_bits",
+    "threads",
+    "test_every",
+];
+
+/// A run file that is open.
+pub struct Run {
+    /// The file's name.
+    pub name: String,
+    pub state: RunState,
+    reader: RunReader,
+}
+
+impl Run {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// It is no run, or cannot be read.
+    pub fn open(path: &Path) -> Result<Self, ReportError> {
+        let reader = RunReader::open(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok(Self {
+            name: plain(&name),
+            state: reader.refresh()?,
+            reader,
+        })
+    }
+
+    #[must_use]
+    pub fn header(&self) -> &RunHeader {
+        self.reader.header()
+    }
+}
+
+/// Runs of one configuration.
+pub struct Group<'a> {
+    /// With different seeds; the first is shown where only one can be.
+    pub runs: Vec<Shown<'a>>,
+    /// Those whose seed another one has.
+    pub copies: Vec<&'a Run>,
+    /// Steps that all of them have: the reported ones.
+    pub steps: u64,
+}
+
+/// The reported steps of a run.
+pub struct Shown<'a> {
+    pub run: &'a Run,
+    pub steps: u64,
+    /// All of them together.
+    pub whole: StepSummary,
+    /// Before the first step, and after the last.
+    pub start: Option<Losses>,
+    pub end: Option<Losses>,
+    analyst: RefCell<Analyst>,
+}
+
+/// Sorts runs by configuration, in the order in which these come. Runs without steps are handed back.
+///
+/// # Errors
+/// One of them cannot be read.
+pub fn grouped(runs: &[Run]) -> Result<(Vec<Group<'_>>, Vec<&Run>), ReportError> {
+    let (runs, empty): (Vec<&Run>, Vec<&Run>) =
+        runs.iter().partition(|run| run.state.committed > 0);
+    let mut kinds: Vec<(Vec<&Run>, Vec<&Run>)> = Vec::new();
+    for run in runs {
+        let same = kinds.iter_mut().find(|(known, _)| {
+            let first = known.first();
+            first.is_some_and(|first| are_alike(first.header(), run.header()))
+        });
+        let Some((known, copies)) = same else {
+            kinds.push((vec![run], Vec::new()));
+            continue;
+        };
+        let seed = run.header().seed;
+        match known.iter().any(|other| other.header().seed == seed) {
+            true => copies.push(run),
+            false => known.push(run),
+        }
+    }
+    let mut groups = Vec::new();
+    for (runs, copies) in kinds {
+        let steps = runs
+            .iter()
+            .map(|run| run.state.committed)
+            .min()
+            .unwrap_or(0);
+        let shown = runs.into_iter().map(|run| Shown::of(run, steps));
+        groups.push(Group {
+            runs: shown.collect::<Result<_, _>>()?,
+            copies,
+            steps,
+        });
+    }
+    Ok((groups, empty))
+}
+
+/// Whether two runs are the same but for their seed.
+fn are_alike(a: &RunHeader, b: &RunHeader) -> bool {
+    let said = |header: &RunHeader| {
+        (
+            header.network.clone(),
+            header.integrator.clone(),
+            header.slice_size,
+        )
+    };
+    let same = a.layout == b.layout
+        && a.classes == b.classes
+        && a.dataset_sha256 == b.dataset_sha256
+        && a.train_index.len() == b.train_index.len()
+        && a.histogram_edges == b.histogram_edges
+        && said(a) == said(b);
+    same && settings(a) == settings(b)
+}
+
+/// A configuration as flat keys and values, without what changes no number.
+pub fn settings(header: &RunHeader) -> Vec<(String, String)> {
+    let mut flat = Vec::new();
+    match header.config.parse::<Toml>() {
+        Ok(table) => {
+            for (key, value) in &table {
+                if !ASIDE.contains(&key.as_str()) {
+                    flatten(&mut flat, key.clone(), value);
+                }
+            }
+        }
+        // A run of another program: whatever it says.
+        Err(_) => flat.push(("config".to_owned(), header.config.clone())),
+    }
+    flat.sort();
+    flat
+}
+
+fn flatten(flat: &mut Vec<(String, String)>, key: String, value: &Value) {
+    match value {
+        Value::Table(table) => {
+            for (inner, value) in table {
+                flatten(flat, format!("{key}.{inner}"), value);
+            }
+        }
+        value => flat.push((key, value.to_string())),
+    }
+}
+
+impl<'a> Shown<'a> {
+    fn of(run: &'a Run, steps: u64) -> Result<Self, ReportError> {
+        let mut whole: Option<StepSummary> = None;
+        let mut from = 0;
+        while from < steps {
+            let to = steps.min(from + BLOCK);
+            for step in run.reader.steps(from..to)? {
+                match &mut whole {
+                    None => whole = Some(step),
+                    Some(whole) => whole.merge(&step),
+                }
+            }
+            from = to;
+        }
+        let nothing = || ReportError::Unknown(format!("{} has no steps", run.name));
+        Ok(Self {
+            run,
+            steps,
+            whole: whole.ok_or_else(nothing)?,
+            start: run.reader.losses(0)?,
+            end: run.reader.losses(steps)?,
+            analyst: RefCell::default(),
+        })
+    }
+
+    #[must_use]
+    pub fn header(&self) -> &'a RunHeader {
+        self.run.reader.header()
+    }
+
+    /// Asks about all reported steps, in so many columns. What the run does not say is an error with
+    /// what to record.
+    ///
+    /// # Errors
+    /// The file cannot be read, or does not say.
+    pub fn ask(&self, topic: Topic, columns: u32) -> Result<Answer, ReportError> {
+        let query = Query {
+            topic,
+            part: Part::Window,
+            steps: 0..self.steps,
+            columns,
+        };
+        let answer = self
+            .analyst
+            .borrow_mut()
+            .answer(&self.run.reader, &query, &|| false)?;
+        match answer {
+            Answer::Unknown(why) => Err(ReportError::Unknown(why)),
+            answer => Ok(answer),
+        }
+    }
+
+    /// A view of all reported steps, so many added up in a row.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub fn sheet(&self, view: View, every: u64) -> Result<Sheet, ReportError> {
+        let request = Request {
+            view,
+            steps: 0..self.steps,
+            every: every.max(1),
+            layer: None,
+            parameter: None,
+        };
+        Ok(sheet::make(&self.run.reader, &self.run.name, &request)?)
+    }
+
+    /// The numbers of a view.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub fn table(&self, view: View, every: u64) -> Result<Table, ReportError> {
+        Ok(self.sheet(view, every)?.table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(config: &str, seed: u64) -> RunHeader {
+        RunHeader {
+            config: config.to_owned(),
+            seed,
+            ..RunHeader::default()
+        }
+    }
+
+    #[test]
+    fn repeats_differ_in_the_seed_and_in_what_is_recorded() {
+        let of = |config: &str| header(config, 0);
+        let first = of("seed = 1\nlearning_rate = 0.1\nthreads = 1\n[network]\nname = \"a\"");
+        let alike = of("seed = 2\nlearning_rate = 0.1\nthreads = 8\n[network]\nname = \"a\"");
+        let other = of("seed = 2\nlearning_rate = 0.2\nthreads = 8\n[network]\nname = \"a\"");
+        let network = of("seed = 2\nlearning_rate = 0.1\n[network]\nname = \"b\"");
+        assert!(are_alike(&first, &alike));
+        assert!(!are_alike(&first, &other) && !are_alike(&first, &network));
+        // What is no TOML is compared as it is.
+        assert!(are_alike(&of("= 1"), &of("= 1")) && !are_alike(&of("= 1"), &of("= 2")));
+    }
+}

@@ -1,0 +1,104 @@
+//! What was done for each class's loss.
+
+use super::asked;
+use crate::export::{Axis, Column};
+use crate::query::Topic;
+use crate::report::ReportError;
+use crate::report::page::{NATS, PERCENT, Page, bars};
+use crate::report::repeats::{Means, real};
+use crate::report::words::count;
+
+/// Layers that the table of classes and layers has at most.
+const LAYERS: usize = 8;
+const ROWS: usize = 40;
+
+pub fn write(page: &mut Page) -> Result<(), ReportError> {
+    let Some(first) = page.group.runs.first() else {
+        return Ok(());
+    };
+    let header = first.header();
+    let layers = &header.layout.layers;
+    let classes = header.classes.len();
+    let (mut totals, mut shares, mut cells, mut losses) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut measured = 0;
+    for run in &page.group.runs {
+        let binned = asked!(run, Topic::Classes { layer: None }, 1, Binned);
+        measured = binned
+            .groups
+            .iter()
+            .map(|group| group.steps)
+            .max()
+            .unwrap_or(0);
+        totals.push(
+            binned
+                .groups
+                .iter()
+                .map(|group| group.total)
+                .collect::<Vec<f64>>(),
+        );
+        let helped = binned
+            .groups
+            .iter()
+            .map(|g| 100.0 * real(g.helped) / real(g.steps));
+        shares.push(helped.collect::<Vec<f64>>());
+        let binned = asked!(run, Topic::ClassLayers, 1, Binned);
+        cells.push(
+            binned
+                .groups
+                .iter()
+                .map(|group| group.total)
+                .collect::<Vec<f64>>(),
+        );
+        let after = run
+            .end
+            .as_ref()
+            .map_or(&[][..], |losses| &losses.train_class);
+        let after = (0..classes).map(|class| after.get(class).copied().unwrap_or(f64::NAN));
+        losses.push(after.collect::<Vec<f64>>());
+    }
+    if measured < page.group.steps {
+        page.text(format!(
+            "Allocations were split by class in {} of {} steps (--class-every); sums are over these.",
+            count(measured),
+            count(page.group.steps)
+        ));
+    }
+    let (totals, shares, cells) = (Means::of(&totals), Means::of(&shares), Means::of(&cells));
+    let mut columns = vec![Column::text("class", header.classes.clone())];
+    columns.extend(totals.columns("LCA", NATS));
+    columns.extend(shares.columns("steps in which it fell", PERCENT));
+    columns.extend(Means::of(&losses).columns("loss after", NATS));
+    columns.extend(totals.test());
+    let chart = bars(header.classes.clone(), vec![("LCA", totals)]);
+    let figure = page.figure_of(
+        "LCA by class",
+        Axis::new("LCA", NATS),
+        Axis::default(),
+        chart,
+    );
+    let caption = format!(
+        "The training loss is the sum over the classes of their losses, each times its share of the examples; this is \
+         what all layers did to each of the terms. “Loss after” is the mean over the examples of the class.{}",
+        page.errors()
+    );
+    page.both("classes", &caption, columns, figure, ROWS)?;
+    let mut columns = vec![Column::text("class", header.classes.clone())];
+    for (at, layer) in layers.iter().enumerate() {
+        let of_layer: Vec<usize> = (0..classes)
+            .map(|class| class * layers.len() + at)
+            .collect();
+        let pick = |values: Vec<f64>| -> Vec<f64> {
+            let value = |cell: &usize| values.get(*cell).copied().unwrap_or(f64::NAN);
+            of_layer.iter().map(value).collect()
+        };
+        columns.push(Column::f64(layer.name.clone(), NATS, pick(cells.values())));
+        if page.several() {
+            let name = crate::report::document::error_of(&layer.name);
+            columns.push(Column::f64(name, NATS, pick(cells.errors())));
+        }
+    }
+    let rows = if layers.len() <= LAYERS { ROWS } else { 0 };
+    let caption = format!("LCA of each class in each layer.{}", page.errors());
+    page.table("classes-by-layer", &caption, columns, rows)
+}

@@ -1,0 +1,144 @@
+//! Totals of layers and tensors, with their standard errors over repeats.
+
+use crate::analysis::ttest::Mean;
+use crate::export::{Axis, Column};
+use crate::report::ReportError;
+use crate::report::page::{NATS, PERCENT, Page, bars};
+use crate::report::repeats::{Means, named, numbers, real};
+use crate::report::words::{p_value, with_error};
+use crate::sheet::View;
+
+/// Below it a mean is said to differ from 0.
+const LEVEL: f64 = 0.05;
+
+/// Rows of a table that are shown.
+const SHOWN: usize = 60;
+
+pub fn write(page: &mut Page) -> Result<(), ReportError> {
+    let totals = layers(page)?;
+    hurting(page, &totals);
+    tensors(page)
+}
+
+fn layers(page: &mut Page) -> Result<Vec<(String, Mean)>, ReportError> {
+    let Some(first) = page.group.runs.first() else {
+        return Ok(Vec::new());
+    };
+    let layers = &first.header().layout.layers;
+    let tables = page.group.runs.iter().map(|run| run.table(View::Layers, 1));
+    let tables = tables.collect::<Result<Vec<_>, _>>()?;
+    let means = |name: &str| {
+        let runs: Vec<Vec<f64>> = tables.iter().map(|table| named(table, name)).collect();
+        Means::of(&runs)
+    };
+    let lca = means("lca");
+    let names: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
+    let sizes: Vec<u64> = layers
+        .iter()
+        .map(|layer| layer.range.len() as u64)
+        .collect();
+    let each = lca.values().into_iter().zip(&sizes);
+    let each = each.map(|(sum, size)| sum / real(*size)).collect();
+    let mut columns = vec![
+        Column::text("layer", names.clone()),
+        Column::text(
+            "kind",
+            layers.iter().map(|layer| layer.kind.clone()).collect(),
+        ),
+        Column::u64("parameters", None, sizes),
+    ];
+    columns.extend(lca.columns("LCA", NATS));
+    columns.extend(means("share").columns("share", PERCENT));
+    columns.push(Column::f64("LCA per parameter", NATS, each));
+    columns.extend(means("lca_error").columns("integration error", NATS));
+    columns.extend(lca.test());
+    let totals = names
+        .iter()
+        .cloned()
+        .zip(lca.rows().iter().copied())
+        .collect();
+    let chart = bars(names, vec![("LCA", lca)]);
+    let figure = page.figure_of(
+        "LCA by layer",
+        Axis::new("LCA", NATS),
+        Axis::default(),
+        chart,
+    );
+    let caption = format!(
+        "Sums over all steps. The share is of ΣLCA; the integration error is the estimated one, summed without \
+         regard to sign over the steps.{}",
+        errors(page)
+    );
+    page.both("layers", &caption, columns, figure, SHOWN)?;
+    Ok(totals)
+}
+
+fn errors(page: &Page) -> &'static str {
+    match page.several() {
+        true => {
+            " Whiskers and ± are standard errors over the runs; p is of the two-sided t test that the mean is 0."
+        }
+        false => " One run has no standard error: give several runs with different seeds.",
+    }
+}
+
+/// Says which layers raised the loss.
+fn hurting(page: &mut Page, totals: &[(String, Mean)]) {
+    let hurt: Vec<String> = (totals.iter())
+        .filter(|(_, total)| total.mean > 0.0)
+        .map(|(name, total)| {
+            let sure = match total.p {
+                p if p.is_nan() => String::new(),
+                p if p < LEVEL => format!(", p = {}", p_value(p)),
+                p => format!(", p = {}: no more than scatter", p_value(p)),
+            };
+            format!(
+                "{name} ({} nats{sure})",
+                with_error(total.mean, total.error)
+            )
+        })
+        .collect();
+    page.text(match hurt.is_empty() {
+        true => "Every layer helped overall: none of the sums is above 0.".to_owned(),
+        false => format!(
+            "These layers hurt overall, they raised the loss: {}.",
+            hurt.join("; ")
+        ),
+    });
+}
+
+fn tensors(page: &mut Page) -> Result<(), ReportError> {
+    let Some(first) = page.group.runs.first() else {
+        return Ok(());
+    };
+    let tensors = &first.header().layout.tensors;
+    let mut runs = Vec::new();
+    for run in &page.group.runs {
+        let table = run.table(View::Tensors, page.group.steps)?;
+        // A single row behind `step` and `steps`.
+        let sum = |tensor| numbers(&table, 2 + tensor).first().copied();
+        let sums = (0..tensors.len()).map(|tensor| sum(tensor).unwrap_or(f64::NAN));
+        runs.push(sums.collect::<Vec<f64>>());
+    }
+    let lca = Means::of(&runs);
+    let names: Vec<String> = tensors.iter().map(|tensor| tensor.name.clone()).collect();
+    let sizes = tensors.iter().map(|tensor| tensor.range.len() as u64);
+    let mut columns = vec![
+        Column::text("tensor", names.clone()),
+        Column::u64("parameters", None, sizes.collect()),
+    ];
+    columns.extend(lca.columns("LCA", NATS));
+    columns.extend(lca.test());
+    let chart = bars(names, vec![("LCA", lca)]);
+    let figure = page.figure_of(
+        "LCA by tensor",
+        Axis::new("LCA", NATS),
+        Axis::default(),
+        chart,
+    );
+    let caption = format!(
+        "The same for weights, biases, scales and shifts.{}",
+        errors(page)
+    );
+    page.both("tensors", &caption, columns, figure, SHOWN)
+}

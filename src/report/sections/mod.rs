@@ -1,0 +1,57 @@
+//! What a report says of a group of runs: one file a topic, in the order in which they are read.
+
+mod allocations;
+mod classes;
+mod concentration;
+mod cost;
+mod held_out;
+mod help;
+mod layers;
+mod loss;
+mod oscillation;
+mod summary;
+mod synchronisation;
+mod units;
+
+use super::ReportError;
+use super::page::Page;
+
+/// All sections.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn write(page: &mut Page) -> Result<(), ReportError> {
+    page.section("Summary", summary::write)?;
+    page.section("Loss, and what each layer did to it", loss::write)?;
+    page.section("LCA by layer and tensor", layers::write)?;
+    page.section("How many parameters help", help::over_steps)?;
+    page.section("How often a parameter helps", help::of_parameters)?;
+    page.section("Sizes of allocations", allocations::write)?;
+    page.section("Concentration", concentration::write)?;
+    page.section("Oscillation", oscillation::write)?;
+    page.section("Phase lag", oscillation::lag)?;
+    page.section("Synchronised learning", synchronisation::write)?;
+    page.section("Classes", classes::write)?;
+    page.section("Units", units::write)?;
+    page.section("Training against held-out loss", held_out::write)?;
+    page.section("Residuals and cost", cost::write)
+}
+
+/// An answer of the kind that was asked for.
+macro_rules! asked {
+    ($run:expr, $topic:expr, $columns:expr, $kind:ident) => {
+        match $run.ask($topic, $columns)? {
+            $crate::query::Answer::$kind(answer) => answer,
+            other => {
+                let what = format!("an answer to another question, a bug: {other:?}");
+                return Err($crate::report::ReportError::Unknown(what));
+            }
+        }
+    };
+}
+use asked;
+
+/// A layer's place as queries number it.
+fn index(layer: usize) -> u32 {
+    u32::try_from(layer).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,177 @@
+//! How often weights turn and gradients change sign, and by how many steps movement lags behind.
+
+use super::{asked, index};
+use crate::analysis::oscillation::every;
+use crate::export::{Axis, Column};
+use crate::query::{BestLag, Oscillation, Topic};
+use crate::report::ReportError;
+use crate::report::page::{Page, STEPS, bars};
+use crate::report::repeats::Means;
+use crate::report::words::with_error;
+
+/// Layers whose lags with each other are shown as a table.
+const GRID: usize = 12;
+
+/// `[runs][layers]`
+fn asked(page: &Page) -> Result<Vec<Vec<Oscillation>>, ReportError> {
+    let mut runs = Vec::new();
+    for run in &page.group.runs {
+        let mut layers = Vec::new();
+        for layer in 0..run.header().layout.layers.len() {
+            let layer = index(layer);
+            layers.push(*asked!(run, Topic::Oscillation { layer }, 1, Oscillation));
+        }
+        runs.push(layers);
+    }
+    Ok(runs)
+}
+
+fn names(page: &Page) -> Vec<String> {
+    let first = page.group.runs.first();
+    let layers = first.map_or(&[][..], |run| &run.header().layout.layers);
+    layers.iter().map(|layer| layer.name.clone()).collect()
+}
+
+/// One number of each layer.
+fn means(runs: &[Vec<Oscillation>], value: impl Fn(&Oscillation) -> f64) -> Means {
+    let runs: Vec<Vec<f64>> = runs
+        .iter()
+        .map(|run| run.iter().map(&value).collect())
+        .collect();
+    Means::of(&runs)
+}
+
+/// What never happened happens every ∞ steps, which has no mean.
+fn often(steps: u64, count: u64) -> f64 {
+    match count {
+        0 => f64::NAN,
+        count => every(steps, count),
+    }
+}
+
+pub fn write(page: &mut Page) -> Result<(), ReportError> {
+    let runs = asked(page)?;
+    let names = names(page);
+    let turn = means(&runs, |o| often(o.param_steps, o.update_flips));
+    let cross = means(&runs, |o| often(o.param_steps, o.gradient_flips));
+    for ((name, turn), cross) in names.iter().zip(turn.rows()).zip(cross.rows()) {
+        let said = |mean: &crate::analysis::ttest::Mean| match mean.n {
+            0 => "never".to_owned(),
+            _ => format!("every {} steps", with_error(mean.mean, mean.error)),
+        };
+        page.text(format!(
+            "{name}: weights turn {}, gradients cross zero {}.",
+            said(turn),
+            said(cross)
+        ));
+    }
+    let mut columns = vec![Column::text("layer", names.clone())];
+    columns.extend(turn.columns("weights turn every", STEPS));
+    columns.extend(cross.columns("gradients cross zero every", STEPS));
+    let turns = means(&runs, |o| often(o.param_steps, o.lca_turns));
+    columns.extend(turns.columns("allocations turn every", STEPS));
+    let own = means(&runs, |o| often(o.measured, o.turns));
+    columns.extend(own.columns("the layer’s LCA turns every", STEPS));
+    let period = means(&runs, |o| o.period.map_or(f64::NAN, |(steps, _)| steps));
+    columns.extend(period.columns("period of the layer’s LCA", STEPS));
+    let strength = means(&runs, |o| {
+        o.period.map_or(f64::NAN, |(_, strength)| strength)
+    });
+    columns.extend(strength.columns("autocorrelation there", None));
+    let chart = bars(
+        names,
+        vec![
+            ("weights turn every", turn),
+            ("gradients cross zero every", cross),
+        ],
+    );
+    let x = Axis::new("on average every", STEPS);
+    let figure = page.figure_of("Oscillation", x, Axis::default(), chart);
+    let rows = runs.first().map_or(0, Vec::len);
+    let caption = format!(
+        "Averages over the parameters of a layer: parameters × steps / changes. A weight turns where it moves \
+         against its last step; a full oscillation has two turns. The period is that of the layer’s sum, where it \
+         repeats itself.{}",
+        page.errors()
+    );
+    page.both("oscillation", &caption, columns, figure, rows)
+}
+
+fn lag_of(lag: Option<BestLag>) -> f64 {
+    lag.map_or(f64::NAN, |lag| f64::from(lag.steps))
+}
+
+fn strength_of(lag: Option<BestLag>) -> f64 {
+    lag.map_or(f64::NAN, |lag| lag.correlation)
+}
+
+pub fn lag(page: &mut Page) -> Result<(), ReportError> {
+    let runs = asked(page)?;
+    let names = names(page);
+    page.text(
+        "By how many steps movement follows the negative gradient: the lag, from −10 to 10 steps, at which their \
+         correlation is largest. Momentum m alone delays by m/(1 − m) steps on average. The hypothesis is that layers \
+         that hurt lag behind in an oscillation.",
+    );
+    let traced = means(&runs, |o| lag_of(o.traced));
+    let expected = means(&runs, |o| o.expected.unwrap_or(f64::NAN));
+    let mut columns = vec![Column::text("layer", names.clone())];
+    columns.extend(traced.columns("lag of traced parameters", STEPS));
+    columns.extend(means(&runs, |o| strength_of(o.traced)).columns("correlation", None));
+    columns.push(Column::f64(
+        "traced parameters",
+        None,
+        means(&runs, |o| f64::from(o.traced_used)).values(),
+    ));
+    columns.extend(means(&runs, |o| lag_of(o.norms)).columns("lag of the norms", STEPS));
+    columns
+        .extend(means(&runs, |o| strength_of(o.norms)).columns("correlation of the norms", None));
+    columns.push(Column::f64("by momentum alone", STEPS, expected.values()));
+    let untraced = runs.iter().flatten().all(|o| o.traced.is_none());
+    if untraced {
+        page.text(
+            "Not recorded: no traced parameters that move; train with --trace N to have them.",
+        );
+    }
+    let chart = bars(
+        names.clone(),
+        vec![
+            ("traced parameters", traced),
+            ("by momentum alone", expected),
+        ],
+    );
+    let x = Axis::new("lag", STEPS);
+    let figure = page.figure_of(
+        "Lag of movement behind the negative gradient",
+        x,
+        Axis::default(),
+        chart,
+    );
+    let caption = format!(
+        "Of traced parameters it is the lag of the mean of their correlations, of norms that of the layer’s ‖Δ‖ \
+         behind its ‖g‖. Of the last 4096 steps.{}",
+        page.errors()
+    );
+    page.both("lag", &caption, columns, figure, names.len())?;
+    grid(page, &runs, &names)
+}
+
+/// By how many steps each layer's LCA follows each other's.
+fn grid(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String]) -> Result<(), ReportError> {
+    if names.len() < 2 {
+        return Ok(());
+    }
+    let other = |o: &Oscillation, other: usize| o.others.get(other).copied().flatten();
+    let mut columns = vec![Column::text("LCA of", names.to_vec())];
+    for (at, name) in names.iter().enumerate() {
+        let lags = means(runs, |o| lag_of(other(o, at)));
+        columns.extend(lags.columns(&format!("behind {name}"), STEPS));
+    }
+    let rows = if names.len() <= GRID { names.len() } else { 0 };
+    let caption = format!(
+        "By how many steps a layer’s LCA (row) follows another’s (column), at the largest correlation; below 0 it \
+         leads.{}",
+        page.errors()
+    );
+    page.table("lags-between-layers", &caption, columns, rows)
+}

@@ -1,0 +1,144 @@
+//! What ran, how it ended, and whether it closes.
+
+use super::asked;
+use crate::export::Column;
+use crate::query::Topic;
+use crate::record::Status;
+use crate::report::ReportError;
+use crate::report::page::{NATS, PERCENT, Page, said, sentence};
+use crate::report::repeats::{Means, real};
+use crate::report::runs::Shown;
+use crate::report::words::{count, counted, number};
+
+/// Lints of a run that are told.
+const LINTS: usize = 6;
+
+pub fn write(page: &mut Page) -> Result<(), ReportError> {
+    let Some(first) = page.group.runs.first() else {
+        return Ok(());
+    };
+    let header = first.header();
+    let layout = &header.layout;
+    page.text(format!(
+        "{} with the network {}: {} with {}. Data: {}, {} to train on and {} held out. {} were reported of {} \
+         planned.",
+        match page.several() {
+            true => format!("{} runs from different seeds", page.group.runs.len()),
+            false => "One run".to_owned(),
+        },
+        header.network,
+        counted(layout.layers.len() as u64, "layer"),
+        counted(layout.params() as u64, "parameter"),
+        header.dataset,
+        counted(header.train_index.len() as u64, "example"),
+        count(header.test_index.len() as u64),
+        counted(page.group.steps, "step"),
+        count(header.planned_steps),
+    ));
+    page.text(format!(
+        "The training loss is the mean cross-entropy over all training examples, evaluated in slices of {} \
+         examples; along each step it was integrated by the rule “{}” to {} nats a step.",
+        count(header.slice_size),
+        header.integrator,
+        number(header.tolerance),
+    ));
+    outcomes(page)?;
+    closure(page)?;
+    let of = |value: &dyn Fn(&Shown) -> f64| Means::one(page.group.runs.iter().map(value));
+    let change = |run: &Shown| run.whole.loss_after - run.whole.loss_before;
+    let share = |run: &Shown| 100.0 * (run.whole.residual / change(run)).abs();
+    let text = format!(
+        "The training loss changed by {}. The allocations add up to {}, and the residual is {}: {} of the change.",
+        said(of(&change), "nats"),
+        said(of(&|run| run.whole.total), "nats"),
+        said(of(&|run| run.whole.residual), "nats"),
+        said(of(&share), "%"),
+    );
+    page.text(text);
+    lints(page)?;
+    let config = first.header().config.clone();
+    if !config.is_empty() {
+        let name = &first.run.name;
+        let caption =
+            format!("The configuration of {name} (lcascope train --config {name} runs it again)");
+        page.document.code(caption, config);
+    }
+    Ok(())
+}
+
+fn outcomes(page: &mut Page) -> Result<(), ReportError> {
+    let runs = &page.group.runs;
+    let words = |word: &dyn Fn(&Shown) -> String| runs.iter().map(word).collect::<Vec<_>>();
+    let counts = |count: &dyn Fn(&Shown) -> u64| runs.iter().map(count).collect::<Vec<_>>();
+    let reals = |real: &dyn Fn(&Shown) -> f64| runs.iter().map(real).collect::<Vec<_>>();
+    let status = |run: &Shown| match run.run.state.status {
+        Status::Running if run.run.state.writer_is_lost() => "writer lost".to_owned(),
+        status => status.name().to_owned(),
+    };
+    let columns = vec![
+        Column::text("run", words(&|run| run.run.name.clone())),
+        Column::text("status", words(&status)),
+        Column::u64("seed", None, counts(&|run| run.header().seed)),
+        Column::u64("steps", None, counts(&|run| run.steps)),
+        Column::f64("loss before", NATS, reals(&|run| run.whole.loss_before)),
+        Column::f64("loss after", NATS, reals(&|run| run.whole.loss_after)),
+        Column::f64(
+            "held-out loss after",
+            NATS,
+            reals(&|run| run.whole.test_loss),
+        ),
+        Column::f64(
+            "accuracy",
+            PERCENT,
+            reals(&|run| 100.0 * run.whole.train_accuracy),
+        ),
+        Column::f64(
+            "held-out accuracy",
+            PERCENT,
+            reals(&|run| 100.0 * run.whole.test_accuracy),
+        ),
+        Column::text("device", words(&|run| run.header().device.clone())),
+    ];
+    let rows = runs.len();
+    page.table("runs", "The runs, and where they got to.", columns, rows)
+}
+
+fn closure(page: &mut Page) -> Result<(), ReportError> {
+    let runs = &page.group.runs;
+    let reals = |real: &dyn Fn(&Shown) -> f64| runs.iter().map(real).collect::<Vec<_>>();
+    let columns = vec![
+        Column::text("run", runs.iter().map(|run| run.run.name.clone()).collect()),
+        Column::f64("ΣLCA", NATS, reals(&|run| run.whole.total)),
+        Column::f64(
+            "actual Δloss",
+            NATS,
+            reals(&|run| run.whole.loss_after - run.whole.loss_before),
+        ),
+        Column::f64("residual", NATS, reals(&|run| run.whole.residual)),
+        Column::f64(
+            "largest residual of a step",
+            NATS,
+            reals(&|run| run.whole.worst_residual),
+        ),
+        Column::f64(
+            "steps above the tolerance",
+            PERCENT,
+            reals(&|run| 100.0 * real(run.whole.above_tolerance) / real(run.steps)),
+        ),
+    ];
+    let caption = "Does it close? ΣLCA + residual = Δloss, by the definition of the residual; it is measured, never \
+                   added to an allocation.";
+    let rows = runs.len();
+    page.table("closure", caption, columns, rows)
+}
+
+fn lints(page: &mut Page) -> Result<(), ReportError> {
+    for run in &page.group.runs {
+        let happened = asked!(run, Topic::Events, 1, Happened);
+        for lint in happened.lints.iter().take(LINTS) {
+            let text = format!("Worth a look in {}: {}", run.run.name, sentence(&lint.text));
+            page.document.text(text);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! The neurons and channels that helped and hurt most.
+
+use super::{asked, index};
+use crate::export::{Axis, Chart, Column};
+use crate::query::Topic;
+use crate::report::ReportError;
+use crate::report::page::{NATS, PERCENT, Page, series};
+use crate::report::repeats::real;
+use crate::report::runs::Shown;
+
+/// Units at either end that are shown.
+const ENDS: usize = 8;
+/// Of which there are curves.
+const CURVES: usize = 3;
+/// Points of a curve.
+const POINTS: u32 = 600;
+
+/// A unit and what it did.
+struct Unit {
+    layer: usize,
+    unit: usize,
+    lca: f64,
+    helped: f64,
+    turns: f64,
+}
+
+pub fn write(page: &mut Page) -> Result<(), ReportError> {
+    let Some(first) = page.group.runs.first() else {
+        return Ok(());
+    };
+    if page.several() {
+        page.text(format!(
+            "Units of runs from different seeds have nothing in common but their place: these are of {}.",
+            first.run.name
+        ));
+    }
+    let mut units = all(first)?;
+    units.sort_by(|a, b| a.lca.total_cmp(&b.lca));
+    let layers = &first.header().layout.layers;
+    let name = |unit: &Unit| {
+        layers
+            .get(unit.layer)
+            .map_or("", |layer| &layer.name)
+            .to_owned()
+    };
+    let label = |unit: &Unit| format!("{} {}", name(unit), unit.unit);
+    let hurt = units.iter().filter(|unit| unit.lca > 0.0).count();
+    page.text(format!(
+        "{hurt} of {} units hurt overall. A unit’s LCA is the sum over its incoming weights and its bias.",
+        units.len()
+    ));
+    let columns = |units: &[&Unit]| {
+        let reals = |value: fn(&Unit) -> f64| units.iter().map(|unit| value(unit)).collect();
+        vec![
+            Column::text("layer", units.iter().map(|unit| name(unit)).collect()),
+            Column::u64(
+                "unit",
+                None,
+                units.iter().map(|unit| unit.unit as u64).collect(),
+            ),
+            Column::f64("LCA", NATS, reals(|unit| unit.lca)),
+            Column::f64(
+                "steps in which it helped",
+                PERCENT,
+                reals(|unit| unit.helped),
+            ),
+            Column::f64("LCA turns every", Some("steps"), reals(|unit| unit.turns)),
+        ]
+    };
+    let ends = ENDS.min(units.len().div_ceil(2));
+    let worst = units.len() - ends.min(units.len() / 2);
+    let shown: Vec<&Unit> = units[..ends].iter().chain(&units[worst..]).collect();
+    let chart = Chart::Bars {
+        names: shown.iter().map(|unit| label(unit)).collect(),
+        series: vec![series("LCA", shown.iter().map(|unit| unit.lca).collect())],
+        errors: Vec::new(),
+    };
+    let figure = page.figure_of(
+        "The best and the worst units",
+        Axis::new("LCA", NATS),
+        Axis::default(),
+        chart,
+    );
+    let rows = shown.len();
+    page.both(
+        "units",
+        "Those that lowered the loss most, and those that raised it most or lowered it least.",
+        columns(&shown),
+        figure,
+        rows,
+    )?;
+    let all: Vec<&Unit> = units.iter().collect();
+    page.table("units-all", "All units, the best first.", columns(&all), 0)?;
+    let curved: Vec<&Unit> = (units.iter().take(CURVES.min(ends)))
+        .chain(units[worst..].iter().rev().take(CURVES).rev())
+        .collect();
+    curves(page, first, &curved, &label)
+}
+
+/// `[units]` of all layers.
+fn all(run: &Shown) -> Result<Vec<Unit>, ReportError> {
+    let mut units = Vec::new();
+    for layer in 0..run.header().layout.layers.len() {
+        let topic = Topic::Units {
+            layer: index(layer),
+        };
+        let binned = asked!(run, topic, 1, Binned);
+        let groups = binned.groups.iter().enumerate();
+        units.extend(groups.map(|(unit, group)| Unit {
+            layer,
+            unit,
+            lca: group.total,
+            helped: 100.0 * real(group.helped) / real(group.steps),
+            turns: match group.turns {
+                0 => f64::NAN,
+                turns => crate::analysis::oscillation::every(group.steps, turns),
+            },
+        }));
+    }
+    Ok(units)
+}
+
+fn curves(
+    page: &mut Page,
+    run: &Shown,
+    units: &[&Unit],
+    label: &dyn Fn(&Unit) -> String,
+) -> Result<(), ReportError> {
+    let mut x = Vec::new();
+    let mut lines = Vec::new();
+    for unit in units {
+        let topic = Topic::Units {
+            layer: index(unit.layer),
+        };
+        let binned = asked!(run, topic, POINTS, Binned);
+        x = binned.edges.iter().map(|edge| real(*edge)).collect();
+        let mut sum = 0.0;
+        let sums = binned.row(unit.unit).iter().map(|a| {
+            sum += a;
+            sum
+        });
+        let values: Vec<f64> = std::iter::once(0.0).chain(sums).collect();
+        lines.push(series(label(unit), values));
+    }
+    let mut columns = vec![Column::f64("steps done", None, x.clone())];
+    let named = lines
+        .iter()
+        .map(|line| Column::f64(line.name.clone(), NATS, line.values.clone()));
+    columns.extend(named);
+    let y = Axis::new("LCA since the first step", NATS);
+    let chart = Chart::Lines { x, series: lines };
+    let figure = page.figure_of(
+        "Cumulative LCA of the best and the worst units",
+        Axis::steps(),
+        y,
+        chart,
+    );
+    page.figure(
+        "units-cumulative",
+        "A curve that falls helps.",
+        columns,
+        figure,
+    )
+}
