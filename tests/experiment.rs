@@ -147,7 +147,8 @@ fn an_experiment_that_is_interrupted_comes_to_the_same() {
     drop(reader);
     training.kill();
     patiently("the training to stop", || {
-        (committed(&third).0 != Status::Running).then_some(())
+        let state = RunReader::open(&third).ok()?.refresh().ok()?;
+        (state.status != Status::Running).then_some(())
     });
 
     let outcome = Outcome::of(experiment(&preset, &broken, &[]));
@@ -387,8 +388,9 @@ fn a_series_that_is_stopped_goes_on() {
     let training = Training::start(repeats(&folder, &again), file("a-1.h5"));
     // Opened anew each time: who has seen the file whole does not see it grow.
     patiently("the run to go on", || {
-        let (status, steps) = committed(&file("a-1.h5"));
-        (status == Status::Running && steps > before).then_some(())
+        // It cannot be opened while it is made ready to go on.
+        let state = RunReader::open(&file("a-1.h5")).ok()?.refresh().ok()?;
+        (state.status == Status::Running && state.committed > before).then_some(())
     });
     let mut stop = lcascope();
     stop.arg("stop").arg(file("a-1.h5"));
