@@ -125,6 +125,7 @@ impl Sums {
             run("held-out accuracy", "%", 100.0 * self.held_out.1),
             run("total LCA", "nats", total(|layer| layer.lca)),
             run("residual", "nats", self.residual),
+            run("largest residual of a step", "nats", self.worst_residual),
             run("parameters that helped", "%", 100.0 * helped / all),
             run("parameters that hurt", "%", 100.0 * hurt / all),
             run(

@@ -18,6 +18,9 @@ use crate::experiment::{
 use crate::report::{self, Document, Run};
 use crate::store::RunReader;
 
+/// The report's folder beside the run files.
+const REPORT: &str = "report";
+
 /// Plans all runs, makes those that are not complete, and reports.
 ///
 /// # Errors
@@ -48,6 +51,8 @@ pub fn experiment(args: &ExperimentArgs) -> Result<ExitCode, Failure> {
     if args.list {
         return super::print(runs(&plan, &tasks, &found).as_bytes());
     }
+    // Before the work, for only the end of it is certain.
+    report::check(&folder.join(REPORT), true)?;
     fs::create_dir_all(&folder).map_err(|error| {
         let folder = harmless(&folder.display().to_string());
         Failure::Other(format!("cannot make the folder {folder}: {error}"))
@@ -251,7 +256,7 @@ fn write_report(
             report::add(&mut document, &runs, name)?;
         }
     }
-    let place = folder.join("report");
+    let place = folder.join(REPORT);
     document.save(&place, true)?;
     Ok(place.join("report.html"))
 }
