@@ -6,6 +6,7 @@ mod common;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use common::{Outcome, RunFile, lcascope};
 use tempfile::TempDir;
@@ -129,19 +130,34 @@ fn counts(file: &RunFile, name: &str) -> Vec<f64> {
     sums.into_iter().map(|sum| sum as f64).collect()
 }
 
-#[test]
-fn the_numbers_are_those_of_the_file() {
-    let scratch = TempDir::new().unwrap();
-    let folder = scratch.path().join("report");
-    reported(&[&small()], &folder);
-    let file = RunFile::open(&small());
-    let (steps, n) = (48.0, 48);
-    let params = file.counts("layout/layer/params").values;
-    #[expect(clippy::cast_precision_loss, reason = "small counts")]
-    let params: Vec<f64> = params.iter().map(|n| *n as f64).collect();
-    let layers = file.names("layout/layer/name");
+/// The report of the run with everything recorded, made once; and the run.
+fn of_small() -> (&'static Path, RunFile) {
+    static REPORT: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, folder) = REPORT.get_or_init(|| {
+        let scratch = TempDir::new().unwrap();
+        let folder = scratch.path().join("report");
+        reported(&[&small()], &folder);
+        (scratch, folder)
+    });
+    (folder, RunFile::open(&small()))
+}
 
-    let loss = csv(&folder, "loss");
+/// Parameters of each layer.
+#[expect(clippy::cast_precision_loss, reason = "small counts")]
+fn params(file: &RunFile) -> Vec<f64> {
+    let params = file.counts("layout/layer/params").values;
+    params.iter().map(|n| *n as f64).collect()
+}
+
+/// Of the run with everything recorded.
+const STEPS: f64 = 48.0;
+
+#[test]
+fn losses_and_sums_are_those_of_the_file() {
+    let (folder, file) = of_small();
+    let n = 48;
+    let layers = file.names("layout/layer/name");
+    let loss = csv(folder, "loss");
     near(
         &loss["training loss (nats)"],
         &file.reals("loss/train").values,
@@ -153,7 +169,7 @@ fn the_numbers_are_those_of_the_file() {
         "held-out loss",
     );
 
-    let cumulative = csv(&folder, "cumulative");
+    let cumulative = csv(folder, "cumulative");
     let lca = file.reals("lca/layer");
     for (at, name) in layers.iter().enumerate() {
         let mut sum = 0.0;
@@ -165,31 +181,36 @@ fn the_numbers_are_those_of_the_file() {
         near(&cumulative[&format!("{name} (nats)")], &expected, name);
     }
 
-    let totals = csv(&folder, "layers");
+    let totals = csv(folder, "layers");
     let by_layer = sums(&file, "lca/layer");
     near(&totals["LCA (nats)"], &by_layer, "LCA by layer");
-    let closure = csv(&folder, "closure");
+    let closure = csv(folder, "closure");
     near(
         &closure["residual (nats)"],
         &[file.reals("lca/residual").values.iter().sum()],
         "residual",
     );
-    let tensors = csv(&folder, "tensors");
+    let tensors = csv(folder, "tensors");
     near(
         &tensors["LCA (nats)"],
         &sums(&file, "lca/tensor"),
         "LCA by tensor",
     );
+}
 
+#[test]
+fn counts_are_those_of_the_file() {
+    let (folder, file) = of_small();
+    let params = params(&file);
     let (helped, hurt) = (counts(&file, "lca/helped"), counts(&file, "lca/hurt"));
-    let help = csv(&folder, "help");
+    let help = csv(folder, "help");
     let all: f64 = params.iter().sum();
     let share = |part: &[f64]| -> Vec<f64> {
-        let whole = 100.0 * part.iter().sum::<f64>() / (all * steps);
+        let whole = 100.0 * part.iter().sum::<f64>() / (all * STEPS);
         let each = part
             .iter()
             .zip(&params)
-            .map(|(part, all)| 100.0 * part / (all * steps));
+            .map(|(part, all)| 100.0 * part / (all * STEPS));
         std::iter::once(whole).chain(each).collect()
     };
     near(&help["helped (%)"], &share(&helped), "helped");
@@ -198,10 +219,10 @@ fn the_numbers_are_those_of_the_file() {
     let flips = |name: &str| -> Vec<f64> {
         let pairs = counts(&file, name).into_iter().zip(&params);
         pairs
-            .map(|(flips, params)| params * steps / flips)
+            .map(|(flips, params)| params * STEPS / flips)
             .collect()
     };
-    let oscillation = csv(&folder, "oscillation");
+    let oscillation = csv(folder, "oscillation");
     near(
         &oscillation["weights turn every (steps)"],
         &flips("motion/update_flips"),
@@ -217,7 +238,7 @@ fn the_numbers_are_those_of_the_file() {
         bins[bin.min(49)] += 100.0 / all;
     }
     near(
-        &csv(&folder, "iterations-helped")["parameters (%)"],
+        &csv(folder, "iterations-helped")["parameters (%)"],
         &bins,
         "iterations helped",
     );
@@ -227,36 +248,49 @@ fn the_numbers_are_those_of_the_file() {
         octaves[at % 84] += f64::from(u32::try_from(*count).unwrap());
     }
     for name in ["allocations-linear", "allocations-log"] {
-        near(&csv(&folder, name)["allocations"], &octaves, name);
+        near(&csv(folder, name)["allocations"], &octaves, name);
     }
+}
 
+#[test]
+fn classes_units_and_costs_are_those_of_the_file() {
+    let (folder, file) = of_small();
+    let layers = file.names("layout/layer/name");
     let mut classes = vec![0.0; 10];
     for (at, a) in file.singles("lca/class_layer").values.iter().enumerate() {
         classes[at / layers.len() % 10] += f64::from(*a);
     }
-    near(&csv(&folder, "classes")["LCA (nats)"], &classes, "classes");
+    near(&csv(folder, "classes")["LCA (nats)"], &classes, "classes");
+
+    let by_class = file.reals("loss/train_class");
+    let after = by_class.row(by_class.rows() - 1);
+    near(
+        &csv(folder, "classes")["loss after (nats)"],
+        after,
+        "losses of classes",
+    );
 
     let mut units: Vec<f64> = vec![0.0; 20];
     for (at, a) in file.singles("lca/unit").values.iter().enumerate() {
         units[at % 20] += f64::from(*a);
     }
     units.sort_by(f64::total_cmp);
-    near(&csv(&folder, "units-all")["LCA (nats)"], &units, "units");
+    near(&csv(folder, "units-all")["LCA (nats)"], &units, "units");
 
-    let held_out = csv(&folder, "held-out");
+    let held_out = csv(folder, "held-out");
     near(
         &held_out["held-out LCA (nats)"],
         &sums(&file, "lca_test/layer"),
         "held out",
     );
 
-    let residuals: f64 = csv(&folder, "residuals")["steps"].iter().sum();
-    near(&[residuals], &[steps], "residuals");
+    let residuals: f64 = csv(folder, "residuals")["steps"].iter().sum();
+    near(&[residuals], &[STEPS], "residuals");
     let evals = file.counts("step/gradient_evals").values;
     let evals = f64::from(u32::try_from(evals.iter().sum::<u64>()).unwrap());
     near(
-        &csv(&folder, "cost")["full gradients a step"],
-        &[evals / steps],
+        &csv(folder, "cost")["full gradients a step"],
+        &[evals / STEPS],
         "gradients",
     );
 }
@@ -275,7 +309,8 @@ fn a_page_holds_everything_and_asks_for_nothing() {
     let page = parsed(&text);
     let elements = || page.descendants().filter(roxmltree::Node::is_element);
     let svg = elements().filter(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "svg")));
-    assert_eq!(svg.count(), figures.len());
+    // Each for a wide page and for a phone.
+    assert_eq!(svg.count(), 2 * figures.len());
     for node in elements() {
         let name = node.tag_name().name();
         assert!(

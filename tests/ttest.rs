@@ -1,4 +1,4 @@
-//! Student's test against `golden/ttest.json`: numbers from SciPy, by a script beside it.
+//! Student's test against `golden/ttest.json`: numbers from `SciPy`, by a script beside it.
 //!
 //! Both compute in double precision; far out in the tails p agrees to ten figures.
 

@@ -27,7 +27,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
-pub use chart::draw;
+pub use chart::{draw, draw_narrow};
 pub use figure::{Axis, Chart, Figure, Merge, Series, Steps};
 pub use table::{Column, Table, Uneven, Values};
 

@@ -9,6 +9,21 @@ use super::words::counted;
 use crate::analysis::help::Help;
 use crate::export::{Column, Table};
 
+/// What a run came to: a name, a unit, and where it is.
+type Outcome = (&'static str, Option<&'static str>, fn(&Shown) -> f64);
+
+/// Keys that say what is measured.
+const MEASURED: [&str; 8] = [
+    "by_class",
+    "class_every",
+    "lca_test",
+    "tolerance",
+    "relative_tolerance",
+    "min_segments",
+    "max_segments",
+    "device",
+];
+
 /// Differences that are named in a heading.
 const NAMED: usize = 3;
 
@@ -92,9 +107,13 @@ fn differing(groups: &[Group]) -> Vec<(String, Vec<String>)> {
         };
         all.iter().map(value).collect()
     };
-    (keys.into_iter().map(|key| (key.clone(), values(key))))
+    let mut differing: Vec<(String, Vec<String>)> = (keys.into_iter())
+        .map(|key| (key.clone(), values(key)))
         .filter(|(_, values)| values.windows(2).any(|pair| pair[0] != pair[1]))
-        .collect()
+        .collect();
+    // What changes the training comes before what is only measured of it.
+    differing.sort_by_key(|(key, _)| MEASURED.contains(&key.as_str()));
+    differing
 }
 
 /// `A: learning_rate = 0.1 (3 runs)`
@@ -164,22 +183,22 @@ pub fn differences(document: &mut Document, groups: &[Group]) -> Result<(), Repo
             groups.iter().map(|group| group.steps).collect(),
         ),
     ];
-    let numbers: [(&str, Option<&'static str>, &dyn Fn(&Shown) -> f64); 6] = [
-        ("training loss", NATS, &|run| run.whole.loss_after),
-        ("held-out loss", NATS, &|run| run.whole.test_loss),
-        ("held-out accuracy", PERCENT, &|run| {
+    let numbers: [Outcome; 6] = [
+        ("training loss", NATS, |run| run.whole.loss_after),
+        ("held-out loss", NATS, |run| run.whole.test_loss),
+        ("held-out accuracy", PERCENT, |run| {
             100.0 * run.whole.test_accuracy
         }),
-        ("ΣLCA", NATS, &|run| run.whole.total),
-        ("residual", NATS, &|run| run.whole.residual),
-        ("helped", PERCENT, &|run| {
+        ("ΣLCA", NATS, |run| run.whole.total),
+        ("residual", NATS, |run| run.whole.residual),
+        ("helped", PERCENT, |run| {
             helped(run)
                 .and_then(Help::percent)
                 .map_or(f64::NAN, |p| p.helped)
         }),
     ];
     for (name, unit, value) in numbers {
-        let means = of(value);
+        let means = of(&value);
         columns.push(Column::f64(
             name,
             unit,

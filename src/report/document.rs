@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io;
 
 use super::words;
-use crate::export::{Figure, Sheet, Table, Values, draw, svg};
+use crate::export::{Figure, Sheet, Table, Values, draw, draw_narrow, svg};
 
 /// A report.
 #[derive(Clone, Debug, Default)]
@@ -161,12 +161,14 @@ impl Document {
 }
 
 impl Exhibit {
-    /// The picture, as an element of a page.
-    pub(super) fn picture(&self) -> io::Result<Option<String>> {
+    /// The picture, as elements of a page: for a wide one, and for a phone.
+    pub(super) fn pictures(&self) -> io::Result<Option<[String; 2]>> {
         let Some(figure) = &self.figure else {
             return Ok(None);
         };
-        svg::element(&draw(figure)?).map(Some)
+        let broad = svg::element(&draw(figure)?)?;
+        let narrow = svg::element(&draw_narrow(figure)?)?;
+        Ok(Some([broad, narrow]))
     }
 
     /// What is shown of the table.
@@ -237,7 +239,15 @@ mod tests {
         document.table("a", "", Table::new("t", columns).unwrap(), 9);
         let view = document.exhibits().next().unwrap().view();
         let cells: Vec<&str> = view.columns.iter().map(|c| c.cells[0].as_str()).collect();
-        assert_eq!(cells, ["fc1", "−1.25 ± 0.50", "1.0 × 10⁻⁵", "12,345"],);
+        assert_eq!(
+            cells,
+            [
+                "fc1",
+                "−1.25\u{a0}±\u{a0}0.50",
+                "1.0\u{a0}×\u{a0}10⁻⁵",
+                "12,345"
+            ],
+        );
         assert_eq!(view.columns[1].heading, "LCA (nats)");
     }
 

@@ -80,11 +80,10 @@ fn contents(out: &mut String, document: &Document) {
 
 fn write_exhibit(out: &mut String, exhibit: &Exhibit) -> io::Result<()> {
     out.push_str("<figure>\n");
-    if let Some(picture) = exhibit.picture()? {
-        // Reached by keys too: it is wider than a phone.
+    if let Some([broad, narrow]) = exhibit.pictures()? {
         let _ = writeln!(
             out,
-            "<div class=\"wide picture\" tabindex=\"0\">{picture}</div>"
+            "<div class=\"picture broad\">{broad}</div>\n<div class=\"picture narrow\">{narrow}</div>"
         );
     }
     let view = exhibit.view();

@@ -3,10 +3,11 @@
 use super::ReportError;
 use super::document::{Document, Exhibit};
 use super::repeats::Means;
-use super::runs::Group;
+use super::runs::{Group, Shown};
 use super::words;
 use crate::analysis::ttest::Mean;
 use crate::export::{Axis, Chart, Column, Figure, Series, Sheet, Table};
+use crate::record::StepSummary;
 
 /// Nats.
 pub const NATS: Option<&str> = Some("nats");
@@ -122,27 +123,12 @@ impl Page<'_> {
 
     /// What stands under the title of every figure.
     pub fn note(&self) -> String {
-        let group = self.group;
-        let sum = |of: fn(&crate::record::StepSummary) -> f64| {
-            let mean = Means::one(group.runs.iter().map(|run| of(&run.whole)));
-            words::with_error(mean.mean, mean.error)
+        let runs = &self.group.runs;
+        let (whose, colon) = match &runs[..] {
+            [one] => return note_of(one),
+            runs => (format!("{} runs", runs.len()), "; means:"),
         };
-        format!(
-            "{}, steps 0 to {}: ΣLCA {}, actual Δloss {}, residual {} nats",
-            self.whose(),
-            group.steps.saturating_sub(1),
-            sum(|all| all.total),
-            sum(|all| all.loss_after - all.loss_before),
-            sum(|all| all.residual),
-        )
-    }
-
-    /// `run.h5`, or `mean of 3 runs`
-    pub fn whose(&self) -> String {
-        match &self.group.runs[..] {
-            [one] => one.run.name.clone(),
-            runs => format!("mean of {} runs", runs.len()),
-        }
+        noted(&whose, self.group.steps, colon, runs)
     }
 
     /// The end of a caption: what the ± and the bands are.
@@ -162,6 +148,25 @@ impl Page<'_> {
             chart,
         }
     }
+}
+
+/// What stands under the title of a figure of one of several runs.
+pub fn note_of(run: &Shown) -> String {
+    noted(&run.run.name, run.steps, ":", std::slice::from_ref(run))
+}
+
+fn noted(whose: &str, steps: u64, colon: &str, runs: &[Shown]) -> String {
+    let sum = |of: fn(&StepSummary) -> f64| {
+        let mean = Means::one(runs.iter().map(|run| of(&run.whole)));
+        words::with_error(mean.mean, mean.error)
+    };
+    format!(
+        "{whose}, steps 0 to {}{colon} ΣLCA {}, actual Δloss {}, residual {} nats",
+        steps.saturating_sub(1),
+        sum(|all| all.total),
+        sum(|all| all.loss_after - all.loss_before),
+        sum(|all| all.residual),
+    )
 }
 
 /// Curves with bands where there are several runs.
@@ -195,20 +200,14 @@ pub fn series(name: impl Into<String>, values: Vec<f64>) -> Series {
 
 /// `−1.2 ± 0.1 nats`
 pub fn said(mean: Mean, unit: &str) -> String {
-    let space = if unit.is_empty() || unit == "%" {
-        ""
-    } else {
-        " "
-    };
     let number = words::with_error(mean.mean, mean.error);
-    let number = match unit == "%" && number.contains('±') {
-        true => format!("({number})"),
-        false => number,
-    };
-    format!("{number}{space}{unit}")
+    match unit {
+        "" => number,
+        unit => format!("{number}\u{a0}{unit}"),
+    }
 }
 
-/// With a capital and a full stop.
+/// With a full stop.
 pub fn sentence(text: &str) -> String {
     let mut text = text.trim().to_owned();
     if !text.ends_with('.') {

@@ -5,6 +5,7 @@
 //! make the rest look surer than it is, and is left out of the means.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::path::Path;
 
 use toml::{Table as Toml, Value};
@@ -78,9 +79,8 @@ pub struct Shown<'a> {
     pub steps: u64,
     /// All of them together.
     pub whole: StepSummary,
-    /// Before the first step, and after the last.
+    /// Before the first step.
     pub start: Option<Losses>,
-    pub end: Option<Losses>,
     analyst: RefCell<Analyst>,
 }
 
@@ -191,7 +191,6 @@ impl<'a> Shown<'a> {
             steps,
             whole: whole.ok_or_else(nothing)?,
             start: run.reader.losses(0)?,
-            end: run.reader.losses(steps)?,
             analyst: RefCell::default(),
         })
     }
@@ -207,10 +206,23 @@ impl<'a> Shown<'a> {
     /// # Errors
     /// The file cannot be read, or does not say.
     pub fn ask(&self, topic: Topic, columns: u32) -> Result<Answer, ReportError> {
+        self.ask_of(0..self.steps, topic, columns)
+    }
+
+    /// The same about some of them.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask).
+    pub fn ask_of(
+        &self,
+        steps: Range<u64>,
+        topic: Topic,
+        columns: u32,
+    ) -> Result<Answer, ReportError> {
         let query = Query {
             topic,
             part: Part::Window,
-            steps: 0..self.steps,
+            steps,
             columns,
         };
         let answer = self

@@ -1,4 +1,5 @@
-//! Numbers and texts as people read them.
+//! Numbers and texts as people read them. The spaces in a number (`1.5 ± 0.1`, `2 × 10⁻⁷`) are such that no line
+//! ends in them.
 
 /// Text without what a page or a terminal would obey: control characters, and those that turn the
 /// direction of writing.
@@ -42,7 +43,11 @@ pub fn figures(value: f64, figures: usize) -> String {
     }
     let (exponent, mantissa) = split(value, figures);
     if !(-4..6).contains(&exponent) {
-        return format!("{} × 10{}", minus(trimmed(&mantissa)), raised(exponent));
+        return format!(
+            "{}\u{a0}×\u{a0}10{}",
+            minus(trimmed(&mantissa)),
+            raised(exponent)
+        );
     }
     let places = i32::try_from(figures).unwrap_or(4) - 1 - exponent;
     let text = format!("{value:.*}", usize::try_from(places).unwrap_or(0));
@@ -89,21 +94,25 @@ pub fn with_error(value: f64, error: f64) -> String {
         return number(value);
     }
     if error == 0.0 || error.is_infinite() || value.is_infinite() {
-        return format!("{} ± {}", number(value), figures(error, 2));
+        return format!("{}\u{a0}±\u{a0}{}", number(value), figures(error, 2));
     }
     let (least, _) = split(error, 2);
     let (most, _) = split(value.abs().max(error), 4);
-    if most - least > 7 {
-        return format!("{} ± {}", number(value), figures(error, 2));
+    if most - least > 7 || most < -300 {
+        return format!("{}\u{a0}±\u{a0}{}", number(value), figures(error, 2));
     }
     if !(-4..6).contains(&most) {
         let unit = 10_f64.powi(most);
         let places = usize::try_from(1 + most - least).unwrap_or(0);
-        let text = format!("({:.places$} ± {:.places$})", value / unit, error / unit);
-        return format!("{} × 10{}", minus(&text), raised(most));
+        let text = format!(
+            "({:.places$}\u{a0}±\u{a0}{:.places$})",
+            value / unit,
+            error / unit
+        );
+        return format!("{}\u{a0}×\u{a0}10{}", minus(&text), raised(most));
     }
     let places = usize::try_from(1 - least).unwrap_or(0);
-    minus(&format!("{value:.places$} ± {error:.places$}"))
+    minus(&format!("{value:.places$}\u{a0}±\u{a0}{error:.places$}"))
 }
 
 /// A probability in two figures.
@@ -113,7 +122,7 @@ pub fn p_value(p: f64) -> String {
         p if p >= 0.001 => format!("{p:.3}"),
         p if p > 0.0 => {
             let (exponent, mantissa) = split(p, 2);
-            format!("{mantissa} × 10{}", raised(exponent))
+            format!("{mantissa}\u{a0}×\u{a0}10{}", raised(exponent))
         }
         _ => "0".to_owned(),
     }
@@ -133,7 +142,6 @@ pub fn count(count: u64) -> String {
 }
 
 /// `1 run`, `3 runs`
-
 pub fn counted(number: u64, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{} {what}{s}", count(number))
@@ -151,25 +159,36 @@ mod tests {
             (-0.123_456, "−0.1235"),
             (99_996.0, "99996"),
             (12_345.678, "12346"),
-            (1e6, "1 × 10⁶"),
+            (1e6, "1\u{a0}×\u{a0}10⁶"),
             (0.000_123_4, "0.0001234"),
-            (-1.234_56e-7, "−1.235 × 10⁻⁷"),
+            (-1.234_56e-7, "−1.235\u{a0}×\u{a0}10⁻⁷"),
             (9.999_96e-5, "0.0001"),
             (f64::NAN, "–"),
             (f64::NEG_INFINITY, "−∞"),
-            (5e-324, "4.941 × 10⁻³²⁴"),
+            (5e-324, "4.941\u{a0}×\u{a0}10⁻³²⁴"),
         ] {
             assert_eq!(number(value), text, "{value}");
         }
-        assert_eq!(with_error(-1.5, 0.123), "−1.50 ± 0.12");
-        assert_eq!(with_error(2.0, 0.0), "2 ± 0");
-        assert_eq!(with_error(1234.5, 345.0), "1234 ± 345");
-        assert_eq!(with_error(-1.234e-7, 2e-9), "(−1.234 ± 0.020) × 10⁻⁷");
-        assert_eq!(with_error(0.0, 3e-5), "(0.0 ± 3.0) × 10⁻⁵");
-        assert_eq!(with_error(1.0, 5e-324), "1 ± 4.9 × 10⁻³²⁴");
+        assert_eq!(with_error(-1.5, 0.123), "−1.50\u{a0}±\u{a0}0.12");
+        let tiny = "4\u{a0}×\u{a0}10⁻³²⁰\u{a0}±\u{a0}5\u{a0}×\u{a0}10⁻³²¹";
+        assert_eq!(with_error(4e-320, 5e-321), tiny);
+        assert_eq!(with_error(2.0, 0.0), "2\u{a0}±\u{a0}0");
+        assert_eq!(with_error(1234.5, 345.0), "1234\u{a0}±\u{a0}345");
+        assert_eq!(
+            with_error(-1.234e-7, 2e-9),
+            "(−1.234\u{a0}±\u{a0}0.020)\u{a0}×\u{a0}10⁻⁷"
+        );
+        assert_eq!(
+            with_error(0.0, 3e-5),
+            "(0.0\u{a0}±\u{a0}3.0)\u{a0}×\u{a0}10⁻⁵"
+        );
+        assert_eq!(
+            with_error(1.0, 5e-324),
+            "1\u{a0}±\u{a0}4.9\u{a0}×\u{a0}10⁻³²⁴"
+        );
         assert_eq!(with_error(1.5, f64::NAN), "1.5");
         assert_eq!(p_value(0.0123), "0.012");
-        assert_eq!(p_value(9.999e-5), "1.0 × 10⁻⁴");
+        assert_eq!(p_value(9.999e-5), "1.0\u{a0}×\u{a0}10⁻⁴");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(999), "999");
     }

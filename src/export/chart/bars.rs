@@ -1,12 +1,11 @@
 //! A bar to the left or right for each name, with its number; several series side by side; whiskers for
 //! standard errors.
 
-use super::frame::{Frame, Room};
+use super::frame::{Frame, Paper, Room};
 use super::span::{Span, count};
 use crate::analysis::scale::format_signed;
 use crate::export::color::{self, INK};
 use crate::export::figure::{Figure, Series};
-use crate::export::font::Font;
 use crate::export::scene::{Anchor, Rect, Scene, Shape};
 
 /// Height of a bar.
@@ -42,7 +41,7 @@ fn whiskers(rows: &Rows) -> Vec<Whisker> {
     whiskers
 }
 
-pub fn draw(figure: &Figure, font: &Font, rows: &Rows) -> Scene {
+pub fn draw(figure: &Figure, paper: &Paper, rows: &Rows) -> Scene {
     let group = BAR * count(rows.series.len().max(1)) + GAP;
     let values = rows.series.iter().flat_map(|s| s.values.iter().copied());
     let whiskers = whiskers(rows);
@@ -57,8 +56,9 @@ pub fn draw(figure: &Figure, font: &Font, rows: &Rows) -> Scene {
         labelled: false,
         // Numbers stand in its place where there is none.
         legend: if several { &legend } else { &numbers },
+        named: several,
     };
-    let mut frame = Frame::new(figure, font, &room);
+    let mut frame = Frame::new(figure, paper, &room);
     let plot = frame.plot;
     let group = plot.height / count(rows.names.len().max(1));
     frame.axis_along(&along, &figure.x.title());

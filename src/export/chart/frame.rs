@@ -6,10 +6,13 @@ use crate::export::figure::Figure;
 use crate::export::font::Font;
 use crate::export::scene::{Anchor, Point, Rect, Scene, Shape, Text};
 
-/// Width of every drawing.
-const WIDTH: f64 = 960.0;
+/// Width of a drawing for a page, and for a phone.
+const WIDE: f64 = 960.0;
+const NARROW: f64 = 400.0;
 /// Above the data, for the title and the note.
 const TOP: f64 = 62.0;
+/// Height of the data on a phone, where a chart does not need more.
+const LOW: f64 = 280.0;
 /// Below them, for the horizontal axis.
 const BOTTOM: f64 = 54.0;
 const EDGE: f64 = 16.0;
@@ -17,8 +20,73 @@ const TITLE: f64 = 17.0;
 const SMALL: f64 = 12.0;
 /// From one line of the legend to the next.
 const LINE: f64 = 17.0;
+/// From one line of a title to the next.
+const TITLE_LINE: f64 = 21.0;
 /// The widest name beside an axis or in the legend.
 const NAME: f64 = 150.0;
+/// Beside an entry's name in the legend: its colour, and the gap to the next entry.
+const SWATCH: f64 = 22.0;
+const APART: f64 = 14.0;
+
+/// What is drawn on.
+pub struct Paper {
+    font: Font,
+    width: f64,
+}
+
+impl Paper {
+    pub fn wide(font: Font) -> Self {
+        Self { font, width: WIDE }
+    }
+
+    pub fn narrow(font: Font) -> Self {
+        Self {
+            font,
+            width: NARROW,
+        }
+    }
+
+    fn is_narrow(&self) -> bool {
+        self.width < WIDE
+    }
+
+    /// Of data that look well at any height.
+    pub fn height(&self, wanted: f64) -> f64 {
+        match self.is_narrow() {
+            true => wanted.min(LOW),
+            false => wanted,
+        }
+    }
+
+    fn name(&self) -> f64 {
+        match self.is_narrow() {
+            true => NAME * 0.7,
+            false => NAME,
+        }
+    }
+
+    /// In one line of a wide drawing, or in as many as it takes in a narrow one.
+    fn lines(&self, text: &str, size: f64, room: f64) -> Vec<String> {
+        if !self.is_narrow() {
+            return vec![self.font.fit(text, size, room)];
+        }
+        let mut lines: Vec<String> = Vec::new();
+        for word in text.split(' ') {
+            if let Some(line) = lines.last_mut() {
+                let longer = format!("{line} {word}");
+                if self.font.width(&longer, size) <= room {
+                    *line = longer;
+                    continue;
+                }
+            }
+            lines.push(word.to_owned());
+        }
+        lines
+            .iter()
+            .map(|line| self.font.fit(line, size, room))
+            .collect()
+    }
+}
 
 /// What a kind of chart needs around its data.
 pub struct Room<'a> {
@@ -30,52 +98,81 @@ pub struct Room<'a> {
     pub labelled: bool,
     /// Names in the legend.
     pub legend: &'a [String],
+    /// Whether it is one of names with colours, which may stand below the data, and not of numbers.
+    pub named: bool,
 }
 
 /// A drawing with room for the data, `plot`.
 pub struct Frame<'a> {
     pub scene: Scene,
     pub plot: Rect,
-    font: &'a Font,
+    paper: &'a Paper,
+    /// The label of the horizontal axis.
+    below: Vec<String>,
+    /// Where the legend's entries begin.
+    entries: Vec<Point>,
 }
 
 impl<'a> Frame<'a> {
     /// A drawing with title and note.
-    pub fn new(figure: &Figure, font: &'a Font, room: &Room) -> Self {
+    pub fn new(figure: &Figure, paper: &'a Paper, room: &Room) -> Self {
         let widest = |names: &[String]| {
-            let widths = names.iter().map(|name| font.width(name, SMALL).min(NAME));
+            let widths = names
+                .iter()
+                .map(|name| paper.font.width(name, SMALL).min(paper.name()));
             widths.fold(0.0, f64::max)
         };
         let label = if room.labelled { SMALL + 10.0 } else { 0.0 };
         let left = EDGE + label + widest(room.left) + 10.0;
+        let beneath = paper.is_narrow() && room.named;
         let right = match room.legend {
             [] => EDGE + 14.0,
+            _ if beneath => EDGE + 14.0,
             names => EDGE + widest(names) + 44.0,
         };
-        let height = room.height.max(LINE * count(room.legend.len()));
+        let inside = paper.width - 2.0 * EDGE;
+        let titles = paper.lines(&figure.title, TITLE, inside);
+        let notes = paper.lines(&figure.note, SMALL, inside);
+        let more = |lines: &[String], line: f64| line * count(lines.len().saturating_sub(1));
+        let (title, note) = (more(&titles, TITLE_LINE), more(&notes, LINE));
+        let aside = if beneath { 0 } else { room.legend.len() };
         let plot = Rect {
             x: left,
-            y: TOP,
-            width: WIDTH - left - right,
-            height,
+            y: TOP + title + note,
+            width: paper.width - left - right,
+            height: room.height.max(LINE * count(aside)),
+        };
+        let below = paper.lines(&figure.x.title(), SMALL, paper.width - left - EDGE);
+        let under = plot.bottom() + BOTTOM + more(&below, LINE);
+        let entries = match beneath {
+            true => flow(paper, room.legend, (EDGE, under)),
+            false => (0..room.legend.len())
+                .map(|index| (plot.right() + APART, plot.y + LINE * count(index) + 4.0))
+                .collect(),
+        };
+        let end = match entries.last().filter(|_| beneath) {
+            Some(last) => last.1 + LINE,
+            None => under,
         };
         let mut frame = Self {
             scene: Scene {
-                width: WIDTH,
-                height: TOP + height + BOTTOM,
+                width: paper.width,
+                height: end,
                 title: figure.title.clone(),
                 shapes: Vec::new(),
             },
             plot,
-            font,
+            paper,
+            below,
+            entries,
         };
-        let lines = [
-            (&figure.title, 26.0, TITLE, INK),
-            (&figure.note, 46.0, SMALL, GREY),
-        ];
-        for (text, y, size, color) in lines {
-            let text = font.fit(text, size, WIDTH - 2.0 * EDGE);
-            frame.write((EDGE, y), Anchor::Start, &text, (size, color));
+        for (index, line) in titles.iter().enumerate() {
+            let at = (EDGE, 26.0 + TITLE_LINE * count(index));
+            frame.write(at, Anchor::Start, line, (TITLE, INK));
+        }
+        for (index, line) in notes.iter().enumerate() {
+            let at = (EDGE, 46.0 + title + LINE * count(index));
+            frame.write(at, Anchor::Start, line, (SMALL, GREY));
         }
         frame
     }
@@ -108,8 +205,21 @@ impl<'a> Frame<'a> {
             self.scene.stroke((x, below), (x, below + 4.0), INK, 1.0);
             self.note((x, below + 18.0), Anchor::Middle, &tick.label);
         }
+        let lines = match self.paper.is_narrow() {
+            true => std::mem::take(&mut self.below),
+            false => vec![label.to_owned()],
+        };
+        // Of several lines the longest may be wider than the data.
+        let widest = lines
+            .iter()
+            .map(|line| self.paper.font.width(line, SMALL))
+            .fold(0.0, f64::max);
         let middle = plot.x + plot.width / 2.0;
-        self.note((middle, plot.bottom() + 40.0), Anchor::Middle, label);
+        let middle = middle.min(self.paper.width - 4.0 - widest / 2.0);
+        for (index, line) in lines.iter().enumerate() {
+            let y = plot.bottom() + 40.0 + LINE * count(index);
+            self.note((middle, y), Anchor::Middle, line);
+        }
     }
 
     /// The vertical axis.
@@ -150,7 +260,7 @@ impl<'a> Frame<'a> {
             }
             next = index + every;
             let y = plot.y + (index + 0.5) * row + 4.0;
-            let name = self.font.fit(name, SMALL, NAME);
+            let name = self.paper.font.fit(name, SMALL, self.paper.name());
             self.note((plot.x - 8.0, y), Anchor::End, &name);
         }
     }
@@ -177,11 +287,10 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Names and their colours, to the right of the data.
+    /// Names and their colours, to the right of the data or below them.
     pub fn legend(&mut self, entries: &[(String, Rgb)]) {
-        let x = self.plot.right() + 14.0;
-        for (index, (name, color)) in entries.iter().enumerate() {
-            let y = self.plot.y + LINE * count(index) + 4.0;
+        let places = std::mem::take(&mut self.entries);
+        for ((name, color), (x, y)) in entries.iter().zip(places) {
             let swatch = Rect {
                 x,
                 y,
@@ -189,8 +298,8 @@ impl<'a> Frame<'a> {
                 height: 8.0,
             };
             self.scene.fill(swatch, *color);
-            let name = self.font.fit(name, SMALL, NAME);
-            self.note((x + 22.0, y + 9.0), Anchor::Start, &name);
+            let name = self.paper.font.fit(name, SMALL, legend_name(self.paper));
+            self.note((x + SWATCH, y + 9.0), Anchor::Start, &name);
         }
     }
 
@@ -202,4 +311,27 @@ impl<'a> Frame<'a> {
         );
         self.write(middle, Anchor::Middle, "no values", (SMALL, GREY));
     }
+}
+
+/// The widest name in a legend.
+fn legend_name(paper: &Paper) -> f64 {
+    match paper.is_narrow() {
+        true => paper.width - 2.0 * EDGE - SWATCH,
+        false => NAME,
+    }
+}
+
+/// Places of a legend's entries, one behind the other from `start` on, in as many lines as it takes.
+fn flow(paper: &Paper, names: &[String], start: Point) -> Vec<Point> {
+    let mut at = start;
+    let place = |name: &String| {
+        let width = SWATCH + paper.font.width(name, SMALL).min(legend_name(paper));
+        if at.0 > start.0 && at.0 + width > paper.width - EDGE {
+            at = (start.0, at.1 + LINE);
+        }
+        let place = at;
+        at.0 += width + APART;
+        place
+    };
+    names.iter().map(place).collect()
 }

@@ -1,13 +1,12 @@
 //! Series × steps as colours: blue for negative, orange for positive, grey for nothing, on a
 //! symmetric-logarithmic scale that a bar beside them explains.
 
-use super::frame::{Frame, Room};
+use super::frame::{Frame, Paper, Room};
 use super::span::{Span, count, step};
 use super::stacked::each;
 use crate::analysis::scale::{Domain, Scale};
 use crate::export::color::{self, INK};
 use crate::export::figure::{Axis, Figure, Merge, Steps};
-use crate::export::font::Font;
 use crate::export::scene::{Anchor, Raster, Rect, Scene, Shape};
 
 /// Columns that can be told apart.
@@ -19,7 +18,7 @@ const MOST: f64 = 1200.0;
 /// Colours in the bar that explains them.
 const SHADES: usize = 101;
 
-pub fn draw(figure: &Figure, font: &Font, steps: &Steps, merge: Merge) -> Scene {
+pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps, merge: Merge) -> Scene {
     let end = steps
         .first
         .saturating_add(steps.every.saturating_mul(steps.len() as u64));
@@ -37,8 +36,9 @@ pub fn draw(figure: &Figure, font: &Font, steps: &Steps, merge: Merge) -> Scene 
         left: &names,
         labelled: !figure.y.label.is_empty(),
         legend: &legend,
+        named: false,
     };
-    let mut frame = Frame::new(figure, font, &room);
+    let mut frame = Frame::new(figure, paper, &room);
     let mut cells = Vec::with_capacity(names.len() * merged.len());
     for series in &merged.series {
         let row = series.values[..merged.len()].iter();

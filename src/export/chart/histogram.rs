@@ -2,18 +2,17 @@
 //! orange. The outermost bins may reach to infinity: they are drawn up to twice their inner edge. A line
 //! may mark a value to compare them with.
 
-use super::frame::{Frame, Room};
+use super::frame::{Frame, Paper, Room};
 use super::span::Span;
 use crate::export::color::{self, INK};
 use crate::export::figure::{Figure, Spread};
-use crate::export::font::Font;
 use crate::export::scene::{Anchor, Rect, Scene};
 
 const HEIGHT: f64 = 380.0;
 
 pub fn draw(
     figure: &Figure,
-    font: &Font,
+    paper: &Paper,
     (edges, counts): (&[f64], &[f64]),
     mark: Option<&(f64, String)>,
 ) -> Scene {
@@ -34,12 +33,13 @@ pub fn draw(
     };
     let ticks = up.ticks_up(HEIGHT).into_iter().map(|tick| tick.label);
     let room = Room {
-        height: HEIGHT,
+        height: paper.height(HEIGHT),
         left: &ticks.collect::<Vec<_>>(),
         labelled: true,
         legend: &[],
+        named: false,
     };
-    let mut frame = Frame::new(figure, font, &room);
+    let mut frame = Frame::new(figure, paper, &room);
     frame.axis_along(&along, &figure.x.title());
     frame.axis_up(&up, &figure.y.title());
     let plot = frame.plot;
@@ -76,11 +76,8 @@ pub fn draw(
         frame
             .scene
             .stroke((x, plot.y), (x, plot.bottom()), INK, 1.5);
-        let (beside, anchor) = match at > 0.5 {
-            true => (x - 6.0, Anchor::End),
-            false => (x + 6.0, Anchor::Start),
-        };
-        frame.note((beside, plot.y + 16.0), anchor, word);
+        let anchor = if at > 0.5 { Anchor::End } else { Anchor::Start };
+        frame.note((x, plot.y - 3.0), anchor, word);
     }
     frame.border();
     frame.scene

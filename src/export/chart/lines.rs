@@ -2,11 +2,10 @@
 //! least, the greatest and the last of them, so that it looks as with all of them. NaN is a gap; a value
 //! between two gaps is a dot. Bands around them show how far they may be off.
 
-use super::frame::{Frame, Room};
+use super::frame::{Frame, Paper, Room};
 use super::span::Span;
 use crate::export::color;
 use crate::export::figure::{Figure, Series, Spread};
-use crate::export::font::Font;
 use crate::export::scene::{Point, Scene, Shape};
 
 const HEIGHT: f64 = 420.0;
@@ -16,7 +15,7 @@ const OPACITY: f64 = 0.2;
 
 pub fn draw(
     figure: &Figure,
-    font: &Font,
+    paper: &Paper,
     x: &[f64],
     series: &[Series],
     errors: &[Vec<f64>],
@@ -44,12 +43,13 @@ pub fn draw(
     let ticks = up.ticks_up(HEIGHT).into_iter().map(|tick| tick.label);
     let names: Vec<String> = series.iter().map(|series| series.name.clone()).collect();
     let room = Room {
-        height: HEIGHT,
+        height: paper.height(HEIGHT),
         left: &ticks.collect::<Vec<_>>(),
         labelled: true,
         legend: if names.len() > 1 { &names } else { &[] },
+        named: true,
     };
-    let mut frame = Frame::new(figure, font, &room);
+    let mut frame = Frame::new(figure, paper, &room);
     frame.axis_along(&along, &figure.x.title());
     frame.axis_up(&up, &figure.y.title());
     frame.zero(&up);

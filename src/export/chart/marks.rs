@@ -4,11 +4,10 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::frame::{Frame, Room};
+use super::frame::{Frame, Paper, Room};
 use super::span::{Span, count, step};
 use crate::export::color::{GREY, GRID, HELP, HURT};
 use crate::export::figure::Figure;
-use crate::export::font::Font;
 use crate::export::scene::{Point, Rect, Scene, Shape};
 
 const ROW: f64 = 18.0;
@@ -22,7 +21,7 @@ pub struct Grid<'a> {
     pub shared: &'a [u64],
 }
 
-pub fn draw(figure: &Figure, font: &Font, grid: &Grid) -> Scene {
+pub fn draw(figure: &Figure, paper: &Paper, grid: &Grid) -> Scene {
     let rows = count(grid.rows.len().max(1));
     let along = Span::of(&figure.x, [step(grid.steps.start), step(grid.steps.end)]);
     let room = Room {
@@ -30,8 +29,9 @@ pub fn draw(figure: &Figure, font: &Font, grid: &Grid) -> Scene {
         left: grid.rows,
         labelled: !figure.y.label.is_empty(),
         legend: &[],
+        named: false,
     };
-    let mut frame = Frame::new(figure, font, &room);
+    let mut frame = Frame::new(figure, paper, &room);
     let plot = frame.plot;
     frame.axis_along(&along, &figure.x.title());
     let row = plot.height / rows;

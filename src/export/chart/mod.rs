@@ -28,6 +28,7 @@ use std::io;
 use super::figure::{Chart, Figure};
 use super::font::Font;
 use super::scene::Scene;
+use frame::Paper;
 
 /// Draws a figure.
 ///
@@ -35,16 +36,29 @@ use super::scene::Scene;
 /// The font is damaged: the program has been built wrong.
 pub fn draw(figure: &Figure) -> io::Result<Scene> {
     let font = Font::read().map_err(io::Error::other)?;
-    Ok(match &figure.chart {
-        Chart::Lines { x, series } => lines::draw(figure, &font, x, series, &[]),
-        Chart::Bands { x, series, errors } => lines::draw(figure, &font, x, series, errors),
-        Chart::StackedBars(steps) => stacked::draw(figure, &font, steps),
-        Chart::HeatMap { steps, merge } => heat::draw(figure, &font, steps, *merge),
+    Ok(on(&Paper::wide(font), figure))
+}
+
+/// Draws a figure for the width of a phone: its texts go over several lines, its legend is below.
+///
+/// # Errors
+/// As for [`draw`].
+pub fn draw_narrow(figure: &Figure) -> io::Result<Scene> {
+    let font = Font::read().map_err(io::Error::other)?;
+    Ok(on(&Paper::narrow(font), figure))
+}
+
+fn on(paper: &Paper, figure: &Figure) -> Scene {
+    match &figure.chart {
+        Chart::Lines { x, series } => lines::draw(figure, paper, x, series, &[]),
+        Chart::Bands { x, series, errors } => lines::draw(figure, paper, x, series, errors),
+        Chart::StackedBars(steps) => stacked::draw(figure, paper, steps),
+        Chart::HeatMap { steps, merge } => heat::draw(figure, paper, steps, *merge),
         Chart::Histogram {
             edges,
             counts,
             mark,
-        } => histogram::draw(figure, &font, (edges, counts), mark.as_ref()),
+        } => histogram::draw(figure, paper, (edges, counts), mark.as_ref()),
         Chart::Marks {
             rows,
             steps,
@@ -52,7 +66,7 @@ pub fn draw(figure: &Figure) -> io::Result<Scene> {
             shared,
         } => marks::draw(
             figure,
-            &font,
+            paper,
             &marks::Grid {
                 rows,
                 steps: steps.clone(),
@@ -66,14 +80,14 @@ pub fn draw(figure: &Figure) -> io::Result<Scene> {
             errors,
         } => bars::draw(
             figure,
-            &font,
+            paper,
             &bars::Rows {
                 names,
                 series,
                 errors,
             },
         ),
-    })
+    }
 }
 
 #[cfg(test)]

@@ -1,18 +1,17 @@
 //! Contributions that add up: what is negative hangs below zero, what is positive stands on it, and a
 //! black mark shows their sum. The vertical axis is linear, or lengths would not add up.
 
-use super::frame::{Frame, Room};
+use super::frame::{Frame, Paper, Room};
 use super::span::{Span, step};
 use crate::export::color::{self, INK};
 use crate::export::figure::{Axis, Figure, Merge, Series, Steps};
-use crate::export::font::Font;
 use crate::export::scene::{Point, Rect, Scene, Shape};
 
 const HEIGHT: f64 = 420.0;
 /// Bars that can be told apart.
 const BARS: usize = 240;
 
-pub fn draw(figure: &Figure, font: &Font, steps: &Steps) -> Scene {
+pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps) -> Scene {
     let end = steps
         .first
         .saturating_add(steps.every.saturating_mul(steps.len() as u64));
@@ -29,12 +28,13 @@ pub fn draw(figure: &Figure, font: &Font, steps: &Steps) -> Scene {
     let mut legend = names.clone();
     legend.push("sum".to_owned());
     let room = Room {
-        height: HEIGHT,
+        height: paper.height(HEIGHT),
         left: &ticks.collect::<Vec<_>>(),
         labelled: true,
         legend: &legend,
+        named: true,
     };
-    let mut frame = Frame::new(figure, font, &room);
+    let mut frame = Frame::new(figure, paper, &room);
     frame.axis_along(&along, &figure.x.title());
     frame.axis_up(&up, &each(&figure.y, merged.every));
     frame.zero(&up);

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::scene::{Rect, Shape};
+use super::super::scene::{Anchor, Rect, Shape};
 use super::super::{Axis, Merge, Series, Steps, png, svg};
 use super::lines::thinned;
 use super::*;
@@ -89,6 +89,40 @@ fn all(values: &[f64], rows: usize) -> Vec<Chart> {
 
 fn drawn(chart: Chart) -> Scene {
     draw(&figure(chart)).unwrap()
+}
+
+#[test]
+fn on_a_phone_nothing_leaves_the_paper() {
+    for chart in all(&[1.0, -2.0, 0.5, f64::NAN], 9) {
+        let mut figure = figure(chart);
+        figure.note = "a long line ".repeat(9);
+        figure.x.label = "a label that is longer than the axis is wide, ".repeat(2);
+        let scene = draw_narrow(&figure).unwrap();
+        let font = Font::read().unwrap();
+        for shape in &scene.shapes {
+            let Shape::Text(text) = shape else { continue };
+            let width = font.width(&text.text, text.size);
+            let left = match text.anchor {
+                Anchor::Start => text.at.0,
+                Anchor::Middle => text.at.0 - width / 2.0,
+                Anchor::End => text.at.0 - width,
+            };
+            if !text.turned {
+                let fits = left >= -1.0 && left + width <= scene.width + 1.0;
+                assert!(
+                    fits && text.at.1 <= scene.height,
+                    "{text:?} in {:?}",
+                    figure.chart
+                );
+            }
+        }
+        let shown = texts(&scene)
+            .iter()
+            .filter(|text| text.contains("long line"))
+            .count();
+        assert!(shown > 1, "the note goes over lines");
+        assert!(roxmltree::Document::parse(&svg::element(&scene).unwrap()).is_ok());
+    }
 }
 
 fn texts<'a>(scene: &'a Scene) -> Vec<&'a str> {

@@ -135,7 +135,10 @@ fn histograms(page: &mut Page, all: &Histogram) -> Result<(), ReportError> {
     };
     let x = || Axis::new("allocation of a parameter in a step", NATS).symlog();
     let y = Axis::new("allocations in a bin", None);
-    let zeros = all.param_steps.saturating_sub(all.counts.iter().sum());
+    let zeros = all
+        .counts
+        .iter()
+        .fold(all.param_steps, |left, count| left.saturating_sub(*count));
     let title = "Sizes of allocations";
     let share = 100.0 * real(zeros) / real(all.param_steps);
     let caption = format!(

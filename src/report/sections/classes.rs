@@ -2,7 +2,7 @@
 
 use super::asked;
 use crate::export::{Axis, Column};
-use crate::query::Topic;
+use crate::query::{Answer, Topic};
 use crate::report::ReportError;
 use crate::report::page::{NATS, PERCENT, Page, bars};
 use crate::report::repeats::{Means, real};
@@ -50,12 +50,18 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
                 .map(|group| group.total)
                 .collect::<Vec<f64>>(),
         );
-        let after = run
-            .end
-            .as_ref()
-            .map_or(&[][..], |losses| &losses.train_class);
-        let after = (0..classes).map(|class| after.get(class).copied().unwrap_or(f64::NAN));
-        losses.push(after.collect::<Vec<f64>>());
+        let mut after = Vec::new();
+        for class in 0..classes {
+            let topic = Topic::ClassLoss {
+                class: super::index(class),
+            };
+            let last = run.steps.saturating_sub(1)..run.steps;
+            after.push(match run.ask_of(last, topic, 1)? {
+                Answer::Binned(binned) => binned.row(0).first().copied().unwrap_or(f64::NAN),
+                _ => f64::NAN,
+            });
+        }
+        losses.push(after);
     }
     if measured < page.group.steps {
         page.text(format!(

@@ -9,8 +9,11 @@ use crate::report::repeats::{Means, named, real};
 use crate::report::runs::Shown;
 use crate::sheet::View;
 
+/// A run, what is known of its held-out loss, and its totals by layer.
+type Known<'a> = (&'a Shown<'a>, HeldOut, Table);
+
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
-    let mut runs: Vec<(&Shown, HeldOut, Table)> = Vec::new();
+    let mut runs: Vec<Known> = Vec::new();
     for run in &page.group.runs {
         let found = asked!(run, Topic::HeldOut, 1, HeldOut);
         runs.push((run, found, run.table(View::Layers, 1)?));
@@ -26,7 +29,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         said(of(&|found| found.total), "nats"),
         said(of(&|found| found.residual), "nats"),
     ));
-    let columned = |value: &dyn Fn(&(&Shown, HeldOut, Table)) -> Vec<f64>| {
+    let columned = |value: &dyn Fn(&Known) -> Vec<f64>| {
         let runs: Vec<Vec<f64>> = runs.iter().map(value).collect();
         Means::of(&runs)
     };

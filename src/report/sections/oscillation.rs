@@ -1,13 +1,19 @@
 //! How often weights turn and gradients change sign, and by how many steps movement lags behind.
 
+use std::fmt::Write;
+
 use super::{asked, index};
 use crate::analysis::oscillation::every;
+use crate::analysis::ttest::Mean;
 use crate::export::{Axis, Column};
 use crate::query::{BestLag, Oscillation, Topic};
 use crate::report::ReportError;
 use crate::report::page::{Page, STEPS, bars};
 use crate::report::repeats::Means;
 use crate::report::words::with_error;
+
+/// Layers that have a sentence each.
+const SENTENCES: usize = 6;
 
 /// Layers whose lags with each other are shown as a table.
 const GRID: usize = 12;
@@ -54,17 +60,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let names = names(page);
     let turn = means(&runs, |o| often(o.param_steps, o.update_flips));
     let cross = means(&runs, |o| often(o.param_steps, o.gradient_flips));
-    for ((name, turn), cross) in names.iter().zip(turn.rows()).zip(cross.rows()) {
-        let said = |mean: &crate::analysis::ttest::Mean| match mean.n {
-            0 => "never".to_owned(),
-            _ => format!("every {} steps", with_error(mean.mean, mean.error)),
-        };
-        page.text(format!(
-            "{name}: weights turn {}, gradients cross zero {}.",
-            said(turn),
-            said(cross)
-        ));
-    }
+    sentences(page, &runs, &names, [&turn, &cross]);
     let mut columns = vec![Column::text("layer", names.clone())];
     columns.extend(turn.columns("weights turn every", STEPS));
     columns.extend(cross.columns("gradients cross zero every", STEPS));
@@ -95,6 +91,39 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         page.errors()
     );
     page.both("oscillation", &caption, columns, figure, rows)
+}
+
+/// Of the network, and of its layers where they are few.
+fn sentences(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String], of: [&Means; 2]) {
+    let all = |count: fn(&Oscillation) -> u64| {
+        Means::one(runs.iter().map(|layers| {
+            let sum =
+                |of: fn(&Oscillation) -> u64| layers.iter().map(of).fold(0, u64::saturating_add);
+            often(sum(|o| o.param_steps), sum(count))
+        }))
+    };
+    let said = |mean: &Mean| match mean.n {
+        0 => "never".to_owned(),
+        _ => format!("every {} steps", with_error(mean.mean, mean.error)),
+    };
+    let (turn, cross) = (all(|o| o.update_flips), all(|o| o.gradient_flips));
+    let mut text = format!(
+        "On average over all parameters, weights turn {} and gradients cross zero {}.",
+        said(&turn),
+        said(&cross)
+    );
+    if (2..=SENTENCES).contains(&names.len()) {
+        let layers = names.iter().zip(of[0].rows()).zip(of[1].rows());
+        for ((name, turn), cross) in layers {
+            let _ = write!(
+                text,
+                " {name}: weights turn {}, gradients cross zero {}.",
+                said(turn),
+                said(cross)
+            );
+        }
+    }
+    page.text(text);
 }
 
 fn lag_of(lag: Option<BestLag>) -> f64 {

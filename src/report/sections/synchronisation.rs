@@ -1,11 +1,12 @@
 //! Do layers learn at the same moments, and how likely would that be by chance?
 
 use super::{asked, index};
-use crate::export::{Axis, Chart, Column};
+use crate::export::{Axis, Chart, Column, Figure};
 use crate::query::{Chance, Synchronisation, Topic};
 use crate::report::ReportError;
-use crate::report::page::Page;
+use crate::report::page::{Page, note_of};
 use crate::report::repeats::real;
+use crate::report::runs::Shown;
 use crate::report::words::p_value;
 use crate::sheet::View;
 
@@ -49,28 +50,27 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         let name = format!("{}moments", page.prefix);
         page.document.figure(&name, caption, sheet);
     }
-    if let Some((name, found)) = runs.first() {
-        null(page, name, found)?;
+    if let (Some((_, found)), Some(first)) = (runs.first(), page.group.runs.first()) {
+        null(page, first, found)?;
     }
     classes(page)
 }
 
+/// One of the null models of an answer.
+type Model = fn(&Synchronisation) -> &Chance;
+
 fn table(what: &str, rows: &[(String, Synchronisation)]) -> Vec<Column> {
     let counts =
         |count: &dyn Fn(&Synchronisation) -> u64| rows.iter().map(|(_, it)| count(it)).collect();
-    let chance = |of: &dyn Fn(&Synchronisation) -> &Chance, value: fn(&Chance) -> f64| {
-        rows.iter().map(|(_, it)| value(of(it))).collect()
-    };
+    let chance =
+        |of: Model, value: fn(&Chance) -> f64| rows.iter().map(|(_, it)| value(of(it))).collect();
     let mut columns = vec![
         Column::text(what, rows.iter().map(|(name, _)| name.clone()).collect()),
         Column::u64("moments", None, counts(&|it| it.count)),
         Column::u64("shared", None, counts(&|it| it.pairs)),
         Column::u64("shared steps", None, counts(&|it| it.shared.len() as u64)),
     ];
-    let models: [(&str, &dyn Fn(&Synchronisation) -> &Chance); 2] = [
-        ("jitter", &|it| &it.jitter),
-        ("circular", &|it| &it.circular),
-    ];
+    let models: [(&str, Model); 2] = [("jitter", |it| &it.jitter), ("circular", |it| &it.circular)];
     for (model, of) in models {
         let name = format!("by chance, {model}");
         columns.push(Column::f64(name.clone(), None, chance(of, |it| it.mean)));
@@ -90,7 +90,7 @@ fn table(what: &str, rows: &[(String, Synchronisation)]) -> Vec<Column> {
 }
 
 /// The draws' counts, and the run's.
-fn null(page: &mut Page, name: &str, found: &Synchronisation) -> Result<(), ReportError> {
+fn null(page: &mut Page, run: &Shown, found: &Synchronisation) -> Result<(), ReportError> {
     let bars = &found.jitter.bars;
     let (Some(_), Some(last)) = (bars.first(), bars.last()) else {
         return Ok(());
@@ -117,7 +117,14 @@ fn null(page: &mut Page, name: &str, found: &Synchronisation) -> Result<(), Repo
     };
     let title = "Shared moments, against chance";
     let x = Axis::new("shared moments", None);
-    let figure = page.figure_of(title, x, Axis::new("draws", None), chart);
+    let figure = Figure {
+        title: title.to_owned(),
+        note: note_of(run),
+        x,
+        y: Axis::new("draws", None),
+        chart,
+    };
+    let name = &run.run.name;
     let caption =
         format!("Of {name}: how many of 10,000 draws with jitter have so many shared moments.");
     page.figure("synchronisation-null", &caption, columns, figure)

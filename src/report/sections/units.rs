@@ -1,10 +1,10 @@
 //! The neurons and channels that helped and hurt most.
 
 use super::{asked, index};
-use crate::export::{Axis, Chart, Column};
+use crate::export::{Axis, Chart, Column, Figure};
 use crate::query::Topic;
 use crate::report::ReportError;
-use crate::report::page::{NATS, PERCENT, Page, series};
+use crate::report::page::{NATS, PERCENT, Page, note_of, series};
 use crate::report::repeats::real;
 use crate::report::runs::Shown;
 
@@ -18,7 +18,7 @@ const POINTS: u32 = 600;
 /// A unit and what it did.
 struct Unit {
     layer: usize,
-    unit: usize,
+    index: usize,
     lca: f64,
     helped: f64,
     turns: f64,
@@ -43,7 +43,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
             .map_or("", |layer| &layer.name)
             .to_owned()
     };
-    let label = |unit: &Unit| format!("{} {}", name(unit), unit.unit);
+    let label = |unit: &Unit| format!("{} {}", name(unit), unit.index);
     let hurt = units.iter().filter(|unit| unit.lca > 0.0).count();
     page.text(format!(
         "{hurt} of {} units hurt overall. A unit’s LCA is the sum over its incoming weights and its bias.",
@@ -56,7 +56,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
             Column::u64(
                 "unit",
                 None,
-                units.iter().map(|unit| unit.unit as u64).collect(),
+                units.iter().map(|unit| unit.index as u64).collect(),
             ),
             Column::f64("LCA", NATS, reals(|unit| unit.lca)),
             Column::f64(
@@ -75,12 +75,13 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         series: vec![series("LCA", shown.iter().map(|unit| unit.lca).collect())],
         errors: Vec::new(),
     };
-    let figure = page.figure_of(
-        "The best and the worst units",
-        Axis::new("LCA", NATS),
-        Axis::default(),
+    let figure = Figure {
+        title: "The best and the worst units".to_owned(),
+        note: note_of(first),
+        x: Axis::new("LCA", NATS),
+        y: Axis::default(),
         chart,
-    );
+    };
     let rows = shown.len();
     page.both(
         "units",
@@ -106,9 +107,9 @@ fn all(run: &Shown) -> Result<Vec<Unit>, ReportError> {
         };
         let binned = asked!(run, topic, 1, Binned);
         let groups = binned.groups.iter().enumerate();
-        units.extend(groups.map(|(unit, group)| Unit {
+        units.extend(groups.map(|(index, group)| Unit {
             layer,
-            unit,
+            index,
             lca: group.total,
             helped: 100.0 * real(group.helped) / real(group.steps),
             turns: match group.turns {
@@ -135,7 +136,7 @@ fn curves(
         let binned = asked!(run, topic, POINTS, Binned);
         x = binned.edges.iter().map(|edge| real(*edge)).collect();
         let mut sum = 0.0;
-        let sums = binned.row(unit.unit).iter().map(|a| {
+        let sums = binned.row(unit.index).iter().map(|a| {
             sum += a;
             sum
         });
@@ -149,12 +150,13 @@ fn curves(
     columns.extend(named);
     let y = Axis::new("LCA since the first step", NATS);
     let chart = Chart::Lines { x, series: lines };
-    let figure = page.figure_of(
-        "Cumulative LCA of the best and the worst units",
-        Axis::steps(),
+    let figure = Figure {
+        title: "Cumulative LCA of the best and the worst units".to_owned(),
+        note: note_of(run),
+        x: Axis::steps(),
         y,
         chart,
-    );
+    };
     page.figure(
         "units-cumulative",
         "A curve that falls helps.",
