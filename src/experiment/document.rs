@@ -160,8 +160,8 @@ fn pairs(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
     let base = &outcome.arms[baseline];
     document.section("Differences within pairs");
     document.text(format!(
-        "A run is paired with the run of `{base}` that has its seed: the same first weights, examples and \
-         mini-batches. Differences are the arm's value minus that of `{base}`, their means with standard \
+        "A run is paired with the run of “{base}” that has its seed: the same first weights, examples and \
+         mini-batches. Differences are the arm's value minus that of “{base}”, their means with standard \
          errors. The t test takes them as normally distributed; the sign test counts those below and above \
          0, and cannot come below 2^(1 − pairs). Both are two-sided, of one row alone: among many rows some \
          p are small by chance."
