@@ -220,8 +220,8 @@ impl Preset {
         if arms.is_empty() || arms.len() as u64 > MOST {
             return Err(fault(format!("1 to {MOST} [[arm]]s, please")));
         }
-        let sizes = [Some(&read.config), config(&read.quick), config(&read.paper)];
-        for options in sizes.into_iter().flatten() {
+        let sizes = [&read.quick, &read.paper].into_iter().flatten();
+        for options in sizes.map(|size| &size.config).chain([&read.config]) {
             if let Some(key) = foreign_key(options, false)? {
                 return Err(fault(not_here(&key)));
             }
@@ -302,10 +302,6 @@ pub fn check_seeds(seeds: u64) -> Result<u64, String> {
         true => Ok(seeds),
         false => Err(format!("seeds {seeds}: must be from 1 to {MOST}")),
     }
-}
-
-fn config(size: &Option<Size>) -> Option<&Options> {
-    size.as_ref().map(|size| &size.config)
 }
 
 fn is_name(name: &str) -> bool {
