@@ -1,4 +1,4 @@
-//! Paired tests against `golden/paired.json`: numbers from SciPy, by a script beside it.
+//! Paired tests against `golden/paired.json`: numbers from `SciPy`, by a script beside it.
 
 use std::path::Path;
 
