@@ -68,6 +68,7 @@ golden:
     {{ python }} tests/golden/presets.py
     {{ python }} tests/golden/optimizers.py
     {{ python }} tests/golden/analysis.py
+    {{ python }} tests/golden/paired.py
 
 # Make the recorded run of the tests anew (needs h5py; PYTHON=… chooses the Python)
 fixture:

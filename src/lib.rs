@@ -28,6 +28,7 @@
 //! | [`key_name`] | keys by the names that people write |
 //! | [`small_file`] | reading small files that may be anything |
 //! | [`state`] | where somebody was in a run, kept between sessions |
+//! | [`experiment`] | sets of runs that differ in one thing, and what comes of them |
 //! | [`config`], [`cli`] | flags over a TOML file over defaults |
 //! | [`session`] | builds the parts of a command, connects and joins their threads |
 
@@ -39,6 +40,7 @@ pub mod control;
 pub mod course;
 pub mod data;
 pub mod engine;
+pub mod experiment;
 pub mod export;
 pub mod feed;
 pub mod key_name;

@@ -32,6 +32,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Stop { file }) => session::stop(&file),
         Some(Command::Pause { file }) => session::pause(&file),
         Some(Command::Resume { file }) => session::resume(&file),
+        Some(Command::Experiment(args)) => session::experiment(&args),
         Some(Command::Export(args)) => {
             session::guarded_writing(&args.file, || session::export(&args))
         }

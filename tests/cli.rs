@@ -55,6 +55,7 @@ fn help_and_version_are_printed() {
         "stop",
         "pause",
         "resume",
+        "experiment",
         "completions",
     ] {
         assert!(help.stdout.contains(command), "{command}");
@@ -98,6 +99,7 @@ fn help_and_version_are_printed() {
         "--engine",
         "--threads",
         "--seed",
+        "--repeats",
         "--headless",
         "--quiet",
         "--color",

@@ -3,7 +3,7 @@
 //! - Charts: [`bins`], [`scale`].
 //! - Allocations of many parameters: [`help`], [`tails`], [`octaves`], [`concentration`].
 //! - Series of many steps: [`oscillation`], [`lag`], [`moments`], [`nulls`].
-//! - Several runs: [`ttest`].
+//! - Several runs: [`ttest`], [`paired`].
 //! - What to look at: [`events`], [`lints`].
 //!
 //! Each has its formulas and where they are from at its head. All of them take any numbers, and answer
@@ -19,6 +19,7 @@ pub mod moments;
 pub mod nulls;
 pub mod octaves;
 pub mod oscillation;
+pub mod paired;
 pub mod scale;
 pub mod tails;
 pub mod ttest;

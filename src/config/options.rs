@@ -86,6 +86,12 @@ pub struct Options {
     #[arg(long, value_name = "NAME:KEY=VALUE,…", help_heading = "Training")]
     #[serde(with = "layers", skip_serializing_if = "Vec::is_empty")]
     pub layer: Vec<LayerRule>,
+    /// Train N times, with the seeds S, S + 1, …, one after another and without the screen; files get
+    /// -1 to -N before their ending, or where their name has {}. With --resume FILE, which then names
+    /// the files in the same way, go on with such a series: complete runs are left alone
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<u64>,
     /// Decides weights, splits, batches and dropout [default: 0]
     #[arg(long, value_name = "N", help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -86,6 +86,22 @@ pub fn report(runs: &[Run]) -> Result<Document, ReportError> {
     Ok(document)
 }
 
+/// Adds what runs of one configuration have shown as parts of the document's last section. Names of tables
+/// and figures begin with `prefix`, which is not empty.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn add(document: &mut Document, runs: &[Run], prefix: &str) -> Result<(), ReportError> {
+    for group in &grouped(runs)?.0 {
+        sections::write(&mut Page {
+            document,
+            group,
+            prefix: format!("{prefix}-"),
+        })?;
+    }
+    Ok(())
+}
+
 fn title(runs: &[Run], groups: &[Group]) -> String {
     match (runs, groups) {
         ([run], _) => format!("Loss change allocation of {}", run.name),

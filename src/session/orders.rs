@@ -90,7 +90,7 @@ pub fn resume(path: &Path) -> Result<ExitCode, Failure> {
 }
 
 /// The `123` of `running, 123 of 400 steps`.
-fn steps_in(answer: &str) -> Option<u64> {
+pub(super) fn steps_in(answer: &str) -> Option<u64> {
     let (_, rest) = answer.split_once(", ")?;
     rest.split(' ').next()?.parse().ok()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::{
     ConfigError, DeviceChoice, EngineChoice, Length, MAX_COUNT, RunConfig, SliceChoice,
 };
-use crate::data::{self, Batches, DataError, DataSource, Split};
+use crate::data::{self, Batches, DataError, DataSource, Dataset, Split};
 use crate::engine::candle::{self, CandleEngine, Precision};
 use crate::engine::cpu::{self, CpuEngine};
 use crate::engine::{Device, GradientEngine, RunData};
@@ -40,42 +40,27 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     if let Some(course) = &mut config.course {
         course.path = std::path::absolute(&course.path).unwrap_or_else(|_| course.path.clone());
     }
-    let source = match &config.data {
-        Some(path) => DataSource::Path(path.clone()),
-        None => DataSource::Embedded,
-    };
-    let dataset = data::load(&source)?;
-    let split = Split::draw(&dataset, &config.sizes, config.seed).map_err(usage)?;
-    let network = Network::build(&config.network, dataset.shape, dataset.classes.len())?;
-    let layers = layers(&config, &network)?;
-    let examples = split.train.len();
-    let batch_size = config.batch_size.unwrap_or(BATCH_SIZE.min(examples));
-    if batch_size > examples {
-        return Err(Failure::Usage(ConfigError(format!(
-            "--batch-size {batch_size}: there are {examples} training examples"
-        ))));
-    }
+    let dataset = load(&config)?;
+    let Checked {
+        split,
+        network,
+        layers,
+        batch_size,
+        batches,
+        mut steps,
+    } = check(&config, &dataset)?;
     config.batch_size = Some(batch_size);
-    let batches = Batches::new(examples, batch_size, config.seed).map_err(usage)?;
     let mut steps_per_epoch = batches.batches_per_epoch() as u64;
     let course = match &config.course {
         Some(course) => Some(open_course(course, &network.layout)?),
         None => None,
     };
-    let steps = match config.length {
-        _ if course.is_some() => {
-            // Nobody knows what batches the weights were trained with.
-            steps_per_epoch = 0;
-            course.as_ref().map_or(0, |course| course.steps())
-        }
-        Length::Steps(steps) => steps,
-        Length::Epochs(epochs) => epochs
-            .checked_mul(steps_per_epoch)
-            .filter(|&steps| steps <= MAX_COUNT)
-            .ok_or_else(|| Failure::Usage(ConfigError(format!("--epochs {epochs}: too many"))))?,
-    };
+    if let Some(course) = &course {
+        // Nobody knows what batches the weights were trained with.
+        (steps, steps_per_epoch) = (course.steps(), 0);
+    }
 
-    let data::Dataset {
+    let Dataset {
         name,
         classes,
         sha256,
@@ -141,6 +126,61 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     Ok(Prepared {
         header: Arc::new(header),
         trainer,
+    })
+}
+
+/// What a configuration comes to with its data, before anything is made that costs much.
+pub struct Checked {
+    pub split: Split,
+    pub network: Network,
+    /// `[L]`: what each layer does otherwise.
+    pub layers: Vec<Overrides>,
+    pub batch_size: usize,
+    pub batches: Batches,
+    pub steps: u64,
+}
+
+/// The data set that the configuration names.
+///
+/// # Errors
+/// It cannot be read.
+pub fn load(config: &RunConfig) -> Result<Dataset, DataError> {
+    data::load(&match &config.data {
+        Some(path) => DataSource::Path(path.clone()),
+        None => DataSource::Embedded,
+    })
+}
+
+/// Sees whether network, layers, sizes and length fit the data and each other.
+///
+/// # Errors
+/// They do not.
+pub fn check(config: &RunConfig, dataset: &Dataset) -> Result<Checked, Failure> {
+    let split = Split::draw(dataset, &config.sizes, config.seed).map_err(usage)?;
+    let network = Network::build(&config.network, dataset.shape, dataset.classes.len())?;
+    let layers = layers(config, &network)?;
+    let examples = split.train.len();
+    let batch_size = config.batch_size.unwrap_or(BATCH_SIZE.min(examples));
+    if batch_size > examples {
+        return Err(Failure::Usage(ConfigError(format!(
+            "--batch-size {batch_size}: there are {examples} training examples"
+        ))));
+    }
+    let batches = Batches::new(examples, batch_size, config.seed).map_err(usage)?;
+    let steps = match config.length {
+        Length::Steps(steps) => steps,
+        Length::Epochs(epochs) => epochs
+            .checked_mul(batches.batches_per_epoch() as u64)
+            .filter(|&steps| steps <= MAX_COUNT)
+            .ok_or_else(|| Failure::Usage(ConfigError(format!("--epochs {epochs}: too many"))))?,
+    };
+    Ok(Checked {
+        split,
+        network,
+        layers,
+        batch_size,
+        batches,
+        steps,
     })
 }
 

@@ -80,7 +80,7 @@ pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
 }
 
 /// Refuses flags that would make another run of it.
-fn only_harmless(flags: &Options) -> Result<(), ConfigError> {
+pub(super) fn only_harmless(flags: &Options) -> Result<(), ConfigError> {
     let rest = Options {
         // Where it is trained and watched, and where its data are now.
         data: None,

@@ -1,7 +1,7 @@
 //! `lcascope train` and the demo.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use std::sync::atomic::AtomicBool;
 
 use super::Failure;
 use super::detach::{self, Detached};
-use super::guard;
 use super::prepare::{Prepared, prepare};
 use super::resume::Resumed;
 use super::run::{Beginning, Run, Watched};
+use super::{child, guard, repeats};
 use crate::app::App;
 use crate::cli::TrainArgs;
 use crate::config::{ConfigError, Options, RunConfig, merge, parse};
@@ -40,6 +40,10 @@ pub fn demo() -> Result<ExitCode, Failure> {
 /// # Errors
 /// Anything wrong with the flags, the data, the device or the run file, or the run fails.
 pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
+    child::heed();
+    if args.detach && args.options.repeats.is_some() {
+        return Err(no_detached_series());
+    }
     let detached = match args.detach {
         true => match Detached::begin()? {
             Some(detached) => Some(detached),
@@ -48,18 +52,39 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
         false => None,
     };
     if let Some(path) = &args.resume {
+        if let Some(repeats) = args.options.repeats {
+            return repeats::resume(path, &args.options, repeats);
+        }
         return resume(path, &args.options, detached);
     }
     let options = match &args.config {
         Some(path) => merge(&read_config(path)?, &args.options)?,
         None => args.options.clone(),
     };
+    if let Some(repeats) = options.repeats {
+        if detached.is_some() {
+            return Err(no_detached_series());
+        }
+        return repeats::begin(&options, repeats);
+    }
     train_with(&options, detached)
+}
+
+fn no_detached_series() -> Failure {
+    let what = "--repeats cannot be detached: start it in tmux, or with nohup and &";
+    Failure::Usage(ConfigError(what.to_owned()))
 }
 
 /// Options from a TOML file, or from the configuration stored in a run file.
 pub(super) fn read_config(path: &Path) -> Result<Options, Failure> {
-    let bytes = fs::read(path).map_err(|error| {
+    let bytes = match path == Path::new("-") {
+        true => {
+            let mut bytes = Vec::new();
+            io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+        }
+        false => fs::read(path),
+    };
+    let bytes = bytes.map_err(|error| {
         ConfigError(format!(
             "cannot read the configuration {}: {error}",
             path.display()
@@ -161,7 +186,7 @@ pub(super) fn stored_config(header: &RunHeader, origin: &str) -> Result<Options,
 
 /// Looks whether a file that is to be overwritten may be, and removes it once its place is needed. It
 /// may be too damaged to be read by this process.
-fn make_way(output: &Path, force: bool, remove: bool) -> Result<(), Failure> {
+pub(super) fn make_way(output: &Path, force: bool, remove: bool) -> Result<(), Failure> {
     if !force || !output.is_file() {
         return Ok(());
     }
@@ -189,7 +214,7 @@ fn ignore_file_size_signal() -> Result<(), Failure> {
 }
 
 /// `runs/<network>-<time>.h5`, with a number if that is taken.
-fn default_output(network: &str) -> PathBuf {
+pub(super) fn default_output(network: &str) -> PathBuf {
     let time = jiff::ZonedDateTime::now().strftime("%Y%m%d-%H%M%S");
     let first = PathBuf::from(format!("runs/{network}-{time}.h5"));
     let more = (2..).map(|n| PathBuf::from(format!("runs/{network}-{time}-{n}.h5")));

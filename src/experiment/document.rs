@@ -1,0 +1,240 @@
+//! An experiment's own part of its report: arms, and differences within pairs.
+
+use super::numbers::Group;
+use super::outcome::Outcome;
+use super::plan::Plan;
+use super::preset::SizeName;
+use crate::analysis::paired::Paired;
+use crate::analysis::ttest::Mean;
+use crate::export::{Column, Table, Uneven};
+use crate::report::Document;
+use crate::report::document::error_of;
+
+/// Headings of the groups of layers.
+const LAYERS: [(Group, &str, &str); 3] = [
+    (
+        Group::Layer,
+        "layers",
+        "Total LCA of the training loss by layer: below 0 a layer has helped, above 0 it has hurt.",
+    ),
+    (
+        Group::HeldOutLayer,
+        "held-out-layers",
+        "Total LCA of the held-out loss by layer.",
+    ),
+    (
+        Group::Gap,
+        "gap-layers",
+        "Held-out minus training: above 0 a layer has helped the held-out loss less.",
+    ),
+];
+
+/// Adds question, arms and pairs. `missing` says of each run that is not there why.
+///
+/// # Errors
+/// None that a caller can cause.
+pub fn write(
+    document: &mut Document,
+    plan: &Plan,
+    outcome: &Outcome,
+    missing: &[String],
+) -> Result<(), Uneven> {
+    introduction(document, plan, outcome, missing);
+    arms(document, outcome)?;
+    for (group, name, caption) in LAYERS {
+        layers(document, outcome, group, name, caption)?;
+    }
+    pairs(document, outcome)?;
+    every_number(document, outcome)
+}
+
+fn introduction(document: &mut Document, plan: &Plan, outcome: &Outcome, missing: &[String]) {
+    let preset = &plan.preset;
+    document.section("The question");
+    document.text(&preset.question);
+    if !preset.finding.is_empty() {
+        document.text(format!("Found by others: {}", preset.finding));
+    }
+    let size = match (preset.has_sizes(), plan.size) {
+        (false, _) => "",
+        (true, SizeName::Quick) => {
+            " This is the quick size: a small network on little data, which shows how the question is \
+             answered and not what is so elsewhere."
+        }
+        (true, SizeName::Paper) => " This is the size of the paper.",
+    };
+    document.text(format!(
+        "{} arms with {} seeds each; {} of {} runs are complete and in what follows.{size}",
+        preset.arms.len(),
+        plan.seeds,
+        outcome.runs.len(),
+        plan.runs.len()
+    ));
+    for why in missing {
+        document.text(format!("Not complete: {why}"));
+    }
+}
+
+/// The quantities of a group, with the arms' means.
+fn of_group(outcome: &Outcome, group: Group) -> Vec<(String, &'static str)> {
+    let all = outcome.quantities().into_iter();
+    all.filter(|(of, _, _)| *of == group)
+        .map(|(_, name, unit)| (name, unit))
+        .collect()
+}
+
+/// A row an arm.
+fn arms(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
+    let mut columns = vec![Column::text("arm", outcome.arms.clone())];
+    for (index, (name, unit)) in of_group(outcome, Group::Run).into_iter().enumerate() {
+        let means: Vec<Mean> = (0..outcome.arms.len())
+            .map(|arm| outcome.arm(arm, Group::Run, &name))
+            .collect();
+        if index == 0 {
+            let runs = means.iter().map(|mean| mean.n as u64);
+            columns.push(Column::u64("runs", None, runs.collect()));
+        }
+        columns.extend(with_errors(&name, some(unit), &means));
+    }
+    let rows = outcome.arms.len();
+    document.section("Arms");
+    let caption = "Means over the seeds ± their standard errors, after the last step.";
+    document.table("arms", caption, Table::new("arms", columns)?, rows);
+    Ok(())
+}
+
+/// A row a layer, columns for every arm; of a single arm also the test of its mean.
+fn layers(
+    document: &mut Document,
+    outcome: &Outcome,
+    group: Group,
+    name: &str,
+    caption: &str,
+) -> Result<(), Uneven> {
+    let layers = of_group(outcome, group);
+    if layers.is_empty() {
+        return Ok(());
+    }
+    let names = layers.iter().map(|(layer, _)| layer.clone()).collect();
+    let mut columns = vec![Column::text("layer", names)];
+    for (index, arm) in outcome.arms.iter().enumerate() {
+        let means: Vec<Mean> = layers
+            .iter()
+            .map(|(layer, _)| outcome.arm(index, group, layer))
+            .collect();
+        columns.extend(with_errors(arm, Some("nats"), &means));
+        if outcome.arms.len() == 1 {
+            let t = means.iter().map(|mean| mean.t).collect();
+            let p = means.iter().map(|mean| mean.p).collect();
+            columns.extend([Column::f64("t", None, t), Column::f64("p", None, p)]);
+        }
+    }
+    let test = match outcome.arms.len() {
+        1 => " p is that of a t test that the mean is 0, two-sided.",
+        _ => "",
+    };
+    let rows = layers.len();
+    let caption = format!("{caption} Means over the seeds ± their standard errors.{test}");
+    document.table(name, caption, Table::new(name, columns)?, rows);
+    Ok(())
+}
+
+fn with_errors(name: &str, unit: Option<&'static str>, means: &[Mean]) -> [Column; 2] {
+    let values = means.iter().map(|mean| mean.mean).collect();
+    let errors = means.iter().map(|mean| mean.error).collect();
+    [
+        Column::f64(name, unit, values),
+        Column::f64(error_of(name), unit, errors),
+    ]
+}
+
+fn some(unit: &'static str) -> Option<&'static str> {
+    (!unit.is_empty()).then_some(unit)
+}
+
+/// A table for every arm but the baseline.
+fn pairs(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
+    let Some(baseline) = outcome.baseline else {
+        return Ok(());
+    };
+    let base = &outcome.arms[baseline];
+    document.section("Differences within pairs");
+    document.text(format!(
+        "A run is paired with the run of “{base}” that has its seed: the same first weights, examples and \
+         mini-batches. Differences are the arm's value minus that of “{base}”, their means with standard \
+         errors. The t test takes them as normally distributed; the sign test counts those below and above \
+         0, and cannot come below 2^(1 − pairs). Both are two-sided, of one row alone: among many rows some \
+         p are small by chance."
+    ));
+    let quantities = outcome.quantities();
+    let compared: Vec<_> = (quantities.iter())
+        .map(|(group, name, _)| outcome.pairs(*group, name))
+        .collect();
+    let others = (0..outcome.arms.len()).filter(|&arm| arm != baseline);
+    for arm in others {
+        let mut rows: Vec<(String, String, Paired)> = Vec::new();
+        for ((group, name, unit), pairs) in quantities.iter().zip(&compared) {
+            let pair = pairs.iter().find(|pair| pair.arm == arm);
+            // What only one of the two has is no difference.
+            if let Some(pair) = pair.filter(|pair| pair.paired.difference.n > 0) {
+                rows.push((words(*group, name), (*unit).to_owned(), pair.paired));
+            }
+        }
+        let number = |of: fn(&Paired) -> f64| rows.iter().map(|row| of(&row.2)).collect();
+        let count = |of: fn(&Paired) -> usize| rows.iter().map(|row| of(&row.2) as u64).collect();
+        let columns = vec![
+            Column::text("quantity", rows.iter().map(|row| row.0.clone()).collect()),
+            Column::text("unit", rows.iter().map(|row| row.1.clone()).collect()),
+            Column::f64("difference", None, number(|p| p.difference.mean)),
+            Column::f64(error_of("difference"), None, number(|p| p.difference.error)),
+            Column::u64("pairs", None, count(|p| p.difference.n)),
+            Column::f64("t", None, number(|p| p.difference.t)),
+            Column::f64("t test p", None, number(|p| p.difference.p)),
+            Column::u64("below 0", None, count(|p| p.below)),
+            Column::u64("above 0", None, count(|p| p.above)),
+            Column::f64("sign test p", None, number(|p| p.sign_p)),
+        ];
+        let name = &outcome.arms[arm];
+        let shown = rows.len();
+        document.part(format!("{name} − {base}"));
+        let table = Table::new(format!("{name} minus {base}"), columns)?;
+        document.table(&format!("paired-{name}"), "", table, shown);
+    }
+    Ok(())
+}
+
+/// A quantity among others.
+fn words(group: Group, name: &str) -> String {
+    match group {
+        Group::Run => name.to_owned(),
+        Group::Layer => format!("LCA {name}"),
+        Group::HeldOutLayer => format!("held-out LCA {name}"),
+        Group::Gap => format!("held-out − training LCA {name}"),
+    }
+}
+
+/// Every number of every run, for other programs.
+fn every_number(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
+    let (mut arms, mut seeds, mut names, mut units, mut values) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (arm, seed, numbers) in &outcome.runs {
+        for quantity in numbers {
+            arms.push(outcome.arms[*arm].clone());
+            seeds.push(*seed);
+            names.push(words(quantity.group, &quantity.name));
+            units.push(quantity.unit.to_owned());
+            values.push(quantity.value);
+        }
+    }
+    let columns = vec![
+        Column::text("arm", arms),
+        Column::u64("seed", None, seeds),
+        Column::text("quantity", names),
+        Column::text("unit", units),
+        Column::f64("value", None, values),
+    ];
+    document.section("Every run's numbers");
+    let caption = "What the means above are of: a row for every number of every run.";
+    document.table("runs", caption, Table::new("runs", columns)?, 0);
+    Ok(())
+}

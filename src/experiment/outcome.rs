@@ -1,0 +1,144 @@
+//! What arms and pairs of arms come to.
+
+use super::numbers::{Group, Quantity};
+use crate::analysis::paired::{Paired, paired};
+use crate::analysis::ttest::Mean;
+
+/// The numbers of every complete run, by arm and seed.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Names of the arms.
+    pub arms: Vec<String>,
+    pub baseline: Option<usize>,
+    /// Arm, seed, numbers.
+    pub runs: Vec<(usize, u64, Vec<Quantity>)>,
+}
+
+/// A quantity of an arm minus that of the baseline, over the seeds that both have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PairedValue {
+    pub arm: usize,
+    pub paired: Paired,
+}
+
+impl Outcome {
+    /// Every quantity that any run has, in the order in which they come: group, name, unit.
+    #[must_use]
+    pub fn quantities(&self) -> Vec<(Group, String, &'static str)> {
+        let mut found: Vec<(Group, String, &'static str)> = Vec::new();
+        for (_, _, numbers) in &self.runs {
+            for quantity in numbers {
+                let same = |(group, name, _): &(Group, String, _)| {
+                    *group == quantity.group && *name == quantity.name
+                };
+                if !found.iter().any(same) {
+                    found.push((quantity.group, quantity.name.clone(), quantity.unit));
+                }
+            }
+        }
+        // Stable: within a group as they came.
+        found.sort_by_key(|(group, _, _)| *group);
+        found
+    }
+
+    /// Seed and value of a quantity in each of an arm's runs that has it.
+    #[must_use]
+    pub fn values(&self, arm: usize, group: Group, name: &str) -> Vec<(u64, f64)> {
+        let runs = self.runs.iter().filter(|(of, _, _)| *of == arm);
+        runs.filter_map(|(_, seed, numbers)| {
+            let found = numbers
+                .iter()
+                .find(|q| q.group == group && q.name == name)?;
+            Some((*seed, found.value))
+        })
+        .collect()
+    }
+
+    /// Mean, standard error and t test against 0 over an arm's runs.
+    #[must_use]
+    pub fn arm(&self, arm: usize, group: Group, name: &str) -> Mean {
+        let values: Vec<f64> = (self.values(arm, group, name).into_iter())
+            .map(|(_, value)| value)
+            .collect();
+        Mean::of(&values)
+    }
+
+    /// Differences of every other arm from the baseline, seed by seed.
+    #[must_use]
+    pub fn pairs(&self, group: Group, name: &str) -> Vec<PairedValue> {
+        let Some(baseline) = self.baseline else {
+            return Vec::new();
+        };
+        let base = self.values(baseline, group, name);
+        let others = (0..self.arms.len()).filter(|&arm| arm != baseline);
+        others
+            .map(|arm| {
+                let values = self.values(arm, group, name);
+                let pairs = values.iter().filter_map(|(seed, value)| {
+                    let (_, base) = base.iter().find(|(other, _)| other == seed)?;
+                    Some((*base, *value))
+                });
+                PairedValue {
+                    arm,
+                    paired: paired(pairs),
+                }
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arm: usize, seed: u64, loss: f64) -> (usize, u64, Vec<Quantity>) {
+        let quantity = |group, name: &str, value| Quantity {
+            group,
+            name: name.to_owned(),
+            unit: "nats",
+            value,
+        };
+        let layer = quantity(Group::Layer, "fc", -loss);
+        (arm, seed, vec![layer, quantity(Group::Run, "loss", loss)])
+    }
+
+    #[test]
+    fn runs_are_paired_by_their_seed_and_not_by_their_order() {
+        let outcome = Outcome {
+            arms: vec!["a".to_owned(), "b".to_owned()],
+            baseline: Some(0),
+            runs: vec![
+                run(0, 0, 1.0),
+                run(1, 2, 3.5),
+                run(1, 1, 2.25),
+                run(0, 1, 2.0),
+                run(0, 2, 3.0),
+                run(1, 7, 99.0),
+            ],
+        };
+        let names: Vec<String> = outcome.quantities().into_iter().map(|q| q.1).collect();
+        assert_eq!(names, ["loss", "fc"]);
+        let pairs = outcome.pairs(Group::Run, "loss");
+        assert_eq!((pairs.len(), pairs[0].arm), (1, 1));
+        let difference = &pairs[0].paired.difference;
+        assert_eq!((difference.n, difference.mean), (2, 0.375));
+        assert!((difference.error - 0.125).abs() < 1e-15);
+        let arm = outcome.arm(0, Group::Run, "loss");
+        assert_eq!((arm.n, arm.mean), (3, 2.0));
+        assert!((arm.error - (1.0_f64 / 3.0).sqrt()).abs() < 1e-15);
+    }
+
+    #[test]
+    fn what_was_not_measured_is_no_number() {
+        let outcome = Outcome {
+            arms: vec!["a".to_owned()],
+            baseline: None,
+            runs: vec![run(0, 0, f64::NAN), run(0, 1, 2.0)],
+        };
+        let arm = outcome.arm(0, Group::Run, "loss");
+        assert_eq!((arm.n, arm.mean), (1, 2.0));
+        assert!(arm.error.is_nan());
+        assert!(outcome.pairs(Group::Run, "loss").is_empty());
+        assert_eq!(outcome.arm(0, Group::Run, "other").n, 0);
+    }
+}

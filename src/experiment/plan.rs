@@ -1,0 +1,243 @@
+//! Every run of an experiment, with nothing left open.
+
+use std::path::PathBuf;
+
+use super::preset::{Preset, Size, SizeName, check_seeds};
+use crate::config::{ConfigError, NetworkChoice, Options, RunConfig, merge};
+use crate::data::Dataset;
+use crate::model::Network;
+use crate::optim::LayerRule;
+
+/// A residual network that two cores can measure on the embedded sample; no preset of `train`, since
+/// it is nobody's but ours.
+const SMALL_RESNET: (&str, &str) = (
+    "small-resnet",
+    include_str!("../../assets/experiments/networks/small-resnet.toml"),
+);
+
+/// What a person wants otherwise than the experiment has it.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    pub data: Option<PathBuf>,
+    pub seeds: Option<u64>,
+}
+
+/// An experiment that is ready to be run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub preset: Preset,
+    pub size: SizeName,
+    pub seeds: u64,
+    /// All arms of the first seed, then all of the second: a plan that is not carried out to its end
+    /// leaves whole pairs.
+    pub runs: Vec<PlannedRun>,
+}
+
+/// One run.
+#[derive(Clone, Debug)]
+pub struct PlannedRun {
+    /// Index of its arm.
+    pub arm: usize,
+    pub seed: u64,
+    /// `ARM-SEED`, the stem of its file.
+    pub name: String,
+    pub config: RunConfig,
+}
+
+/// The configuration that all arms share, without their data's being there.
+///
+/// # Errors
+/// The size needs data that are not given, or is not there.
+pub fn base(
+    preset: &Preset,
+    size: SizeName,
+    wishes: &Wishes,
+) -> Result<(Size, Options), ConfigError> {
+    let sized = preset.size(size)?;
+    let mut options = merge(&preset.config, &sized.config)?;
+    if wishes.data.is_some() {
+        options.data.clone_from(&wishes.data);
+    }
+    if options.data.is_none() && !sized.data.is_empty() {
+        return Err(ConfigError(format!(
+            "the {size} size of `{}` is for {}: say where it is with --data, or take --quick, which \
+             has the embedded sample of MNIST",
+            preset.name, sized.data
+        )));
+    }
+    Ok((sized, options))
+}
+
+impl Plan {
+    /// Resolves every run. `dataset` is what `base` names: layers' names need its shape.
+    ///
+    /// # Errors
+    /// The first arm whose configuration cannot be used, with its line.
+    pub fn new(
+        preset: Preset,
+        size: SizeName,
+        wishes: &Wishes,
+        dataset: &Dataset,
+    ) -> Result<Self, ConfigError> {
+        let (sized, base) = base(&preset, size, wishes)?;
+        let seeds = match wishes.seeds {
+            Some(seeds) => check_seeds(seeds).map_err(|what| ConfigError(format!("--{what}")))?,
+            None => sized.seeds(),
+        };
+        let mut arms = Vec::new();
+        for arm in &preset.arms {
+            let config = merge(&base, &arm.set).and_then(|options| resolve(options, dataset));
+            arms.push(config.map_err(|error| preset.fault_of(arm, &error.0))?);
+        }
+        let mut runs = Vec::new();
+        for seed in 0..seeds {
+            for (index, (arm, config)) in preset.arms.iter().zip(&arms).enumerate() {
+                runs.push(PlannedRun {
+                    arm: index,
+                    seed,
+                    name: format!("{}-{seed}", arm.name),
+                    config: RunConfig {
+                        seed,
+                        ..config.clone()
+                    },
+                });
+            }
+        }
+        Ok(Self {
+            preset,
+            size,
+            seeds,
+            runs,
+        })
+    }
+}
+
+/// The configuration, with the network's layers for `{first}` and `{last}`.
+fn resolve(mut options: Options, dataset: &Dataset) -> Result<RunConfig, ConfigError> {
+    let (name, text) = SMALL_RESNET;
+    if options.network == Some(NetworkChoice::Named(name.to_owned())) {
+        let spec = toml::from_str(text).map_err(|error| ConfigError(error.to_string()))?;
+        options.network = Some(NetworkChoice::Inline(spec));
+    }
+    let rules = std::mem::take(&mut options.layer);
+    let mut config = RunConfig::resolve(&options)?;
+    if !rules.is_empty() {
+        let network = Network::build(&config.network, dataset.shape, dataset.classes.len())
+            .map_err(|error| ConfigError(error.to_string()))?;
+        let layers = &network.layout.layers;
+        let ends = [("{first}", layers.first()), ("{last}", layers.last())];
+        for rule in rules {
+            let mut text = rule.to_string();
+            for (word, layer) in ends {
+                text = text.replace(word, layer.map_or("", |layer| layer.name.as_str()));
+            }
+            let rule: Result<LayerRule, _> = text.parse();
+            options
+                .layer
+                .push(rule.map_err(|error| ConfigError(error.to_string()))?);
+        }
+        config = RunConfig::resolve(&options)?;
+    }
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::preset::{PRESETS, find};
+    use super::*;
+    use crate::data::{DataSource, load};
+    use crate::model::Network;
+    use crate::optim::overrides_of;
+
+    /// Of the shape of CIFAR-10, without its images.
+    fn cifar() -> Dataset {
+        let sample = load(&DataSource::Embedded).unwrap();
+        Dataset {
+            shape: [3, 32, 32],
+            ..sample
+        }
+    }
+
+    #[test]
+    fn every_preset_comes_to_runs_in_both_sizes() {
+        let (mnist, cifar) = (load(&DataSource::Embedded).unwrap(), cifar());
+        for (name, _) in PRESETS {
+            for size in [SizeName::Quick, SizeName::Paper] {
+                let dataset = match size {
+                    SizeName::Quick => &mnist,
+                    SizeName::Paper => &cifar,
+                };
+                let wishes = Wishes {
+                    data: (size == SizeName::Paper).then(|| "/data".into()),
+                    seeds: None,
+                };
+                let plan = Plan::new(find(name).unwrap(), size, &wishes, dataset).unwrap();
+                let arms = plan.preset.arms.len();
+                assert_eq!(plan.runs.len() as u64, plan.seeds * arms as u64);
+                for run in &plan.runs {
+                    let classes = dataset.classes.len();
+                    let network = Network::build(&run.config.network, dataset.shape, classes);
+                    let network = network.unwrap();
+                    let layers = network.layout.layers.iter();
+                    let names: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
+                    overrides_of(&run.config.layers, &names).unwrap();
+                }
+                // No two arms are the same run.
+                for (i, a) in plan.runs[..arms].iter().enumerate() {
+                    for b in &plan.runs[..i] {
+                        assert_ne!(a.config, b.config, "{name}: {} and {}", a.name, b.name);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_papers_size_asks_for_its_data() {
+        let wishes = Wishes::default();
+        let error = base(&find("freeze-last").unwrap(), SizeName::Paper, &wishes).unwrap_err();
+        assert!(
+            error.0.contains("CIFAR-10") && error.0.contains("--data"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_first_and_the_last_layer_are_found_by_their_places() {
+        let mnist = load(&DataSource::Embedded).unwrap();
+        let text = "description = 'd'\nquestion = 'q'\n[config]\nsteps = 2\n[[arm]]\nname = 'a'\n\
+            set.layer = ['*:delay=3', '{last}:delay=0', '{first}:freeze']";
+        let preset = Preset::parse("x", text, "x.toml").unwrap();
+        let wishes = Wishes {
+            seeds: Some(2),
+            ..Wishes::default()
+        };
+        let plan = Plan::new(preset, SizeName::Paper, &wishes, &mnist).unwrap();
+        let rules = |run: &PlannedRun| {
+            let rules = run.config.layers.iter();
+            rules.map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            rules(&plan.runs[0]),
+            ["*:delay=3", "fc3:delay=0", "fc1:freeze"]
+        );
+        let seeds: Vec<u64> = plan.runs.iter().map(|run| run.config.seed).collect();
+        assert_eq!(seeds, [0, 1]);
+        assert_eq!(plan.runs[1].name, "a-1");
+    }
+
+    #[test]
+    fn an_arm_that_cannot_be_run_is_named_with_its_line() {
+        let mnist = load(&DataSource::Embedded).unwrap();
+        let text = "description = 'd'\nquestion = 'q'\n[[arm]]\nname = 'a'\n[[arm]]\nname = 'b'\n\
+            set.learning_rate = 0.0";
+        let preset = Preset::parse("x", text, "x.toml").unwrap();
+        let error = Plan::new(preset, SizeName::Paper, &Wishes::default(), &mnist).unwrap_err();
+        assert!(
+            error
+                .0
+                .contains("x.toml, line 6: arm `b`: --learning-rate 0"),
+            "{error}"
+        );
+    }
+}

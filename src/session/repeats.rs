@@ -1,0 +1,193 @@
+//! `train --repeats N`: the same run with N seeds.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::prepare::{check, load};
+use super::resume::only_harmless;
+use super::series::{self, AtFailure, End, Ended, Found, Task};
+use super::standing::harmless;
+use super::train::{default_output, make_way, stored_config};
+use super::{Failure, guard, screen};
+use crate::config::{ConfigError, Options, RunConfig, merge};
+use crate::store::StoreError;
+
+/// More are a mistake.
+const MOST: u64 = 10_000;
+
+/// Begins a series.
+///
+/// # Errors
+/// Anything wrong with the flags or the data, a file that is there already, or a run that fails.
+pub fn begin(options: &Options, repeats: u64) -> Result<ExitCode, Failure> {
+    let config = RunConfig::resolve(options)?;
+    let output = match &options.output {
+        Some(path) => path.clone(),
+        None => default_output(&config.network.name),
+    };
+    let force = options.force.unwrap_or(false);
+    let tasks = tasks(&config, &output, repeats)?;
+    for task in &tasks {
+        if task.file.is_dir() {
+            let file = task.file.display();
+            return Err(ConfigError(format!("--output: {file} is a folder")).into());
+        }
+        if task.file.exists() && !force {
+            let path = task.file.clone();
+            let error = StoreError::Exists { path };
+            let output = harmless(&output.display().to_string());
+            return Err(Failure::Other(format!(
+                "{error}. To go on with a series: lcascope train --resume {output} --repeats {repeats}"
+            )));
+        }
+        make_way(&task.file, force, false)?;
+    }
+    let found = vec![Found::Nothing; tasks.len()];
+    run(&tasks, &found, force, &output, options)
+}
+
+/// Goes on with a series, or makes it longer: runs that are complete are left alone, those that have
+/// begun go on, the others are made as the first was.
+///
+/// # Errors
+/// There is no first run, the flags would change it, a file is another run's, or a run fails.
+pub fn resume(output: &Path, flags: &Options, repeats: u64) -> Result<ExitCode, Failure> {
+    let flags = Options {
+        repeats: None,
+        ..flags.clone()
+    };
+    only_harmless(&flags)?;
+    let first = file(output, 1);
+    if !first.exists() {
+        let (first, output) = (first.display(), output.display());
+        return Err(ConfigError(format!(
+            "--resume {output} --repeats {repeats}: the series' first file is {first}, and is not there"
+        ))
+        .into());
+    }
+    let origin = harmless(&first.display().to_string());
+    let stored = stored_config(&guard::peek(&first)?.header, &origin)?;
+    let config = RunConfig::resolve(&merge(&stored, &flags)?)?;
+    let tasks = tasks(&config, output, repeats)?;
+    let found = tasks
+        .iter()
+        .map(Task::found)
+        .collect::<Result<Vec<_>, _>>()?;
+    run(&tasks, &found, false, output, &flags)
+}
+
+/// Every run, checked.
+fn tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<Task>, Failure> {
+    if !(1..=MOST).contains(&repeats) {
+        let what = format!("--repeats {repeats}: must be from 1 to {MOST}");
+        return Err(ConfigError(what).into());
+    }
+    if output.to_str().is_none() {
+        let output = output.display();
+        return Err(ConfigError(format!("--output {output}: the name is not UTF-8")).into());
+    }
+    let last = config.seed.checked_add(repeats - 1);
+    if last.is_none_or(|last| last >= 1 << 63) {
+        let what = format!(
+            "--seed {}: the last run's would not be below 2^63",
+            config.seed
+        );
+        return Err(ConfigError(what).into());
+    }
+    let dataset = load(config)?;
+    (0..repeats)
+        .map(|index| {
+            let config = RunConfig {
+                seed: config.seed + index,
+                ..config.clone()
+            };
+            let steps = check(&config, &dataset)?.steps;
+            let file = file(output, index + 1);
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            Ok(Task {
+                name: harmless(&name),
+                file,
+                config,
+                steps,
+                sha256: dataset.sha256.clone(),
+            })
+        })
+        .collect()
+}
+
+/// The n-th file, from 1: its number is where the name has `{}`, or before the ending.
+fn file(output: &Path, n: u64) -> PathBuf {
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    if name.contains("{}") {
+        return output.with_file_name(name.replace("{}", &n.to_string()));
+    }
+    let mut numbered: OsString = output.file_stem().unwrap_or_default().to_owned();
+    numbered.push(format!("-{n}"));
+    if let Some(ending) = output.extension() {
+        numbered.push(".");
+        numbered.push(ending);
+    }
+    output.with_file_name(numbered)
+}
+
+fn run(
+    tasks: &[Task],
+    found: &[Found],
+    force: bool,
+    output: &Path,
+    options: &Options,
+) -> Result<ExitCode, Failure> {
+    let quiet = options.quiet.unwrap_or(false);
+    let ended = series::run(tasks, found, AtFailure::End, force, quiet)?;
+    let output = harmless(&output.display().to_string());
+    let onward = format!(
+        "lcascope train --resume {output} --repeats {} goes on",
+        tasks.len()
+    );
+    let complete = ended.complete.iter().filter(|&&complete| complete).count();
+    let so_far = format!("{complete} of {} runs are complete", tasks.len());
+    if let (End::Failed(index), Some((_, why))) = (ended.why, ended.failed.first()) {
+        let name = &tasks[index].name;
+        return Err(Failure::Run(format!("{name}: {why}; {so_far}; {onward}")));
+    }
+    if !quiet {
+        super::print(said(tasks, &ended, &so_far, &onward).as_bytes())?;
+    }
+    Ok(match ended.why {
+        End::Signal(signal) => screen::signal_code(signal),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+fn said(tasks: &[Task], ended: &Ended, so_far: &str, onward: &str) -> String {
+    let mut out = format!("{so_far}\n");
+    for (task, complete) in tasks.iter().zip(&ended.complete) {
+        if *complete {
+            let _ = writeln!(out, "  {}", harmless(&task.file.display().to_string()));
+        }
+    }
+    if ended.why != End::Through {
+        let _ = writeln!(out, "{onward}");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stand_before_the_ending_or_where_they_are_wanted() {
+        for (output, name) in [
+            ("runs/a.h5", "runs/a-3.h5"),
+            ("runs/a.b.h5", "runs/a.b-3.h5"),
+            ("a", "a-3"),
+            ("x/seed{}of5.h5", "x/seed3of5.h5"),
+            ("{}/{}.h5", "{}/3.h5"),
+        ] {
+            assert_eq!(file(Path::new(output), 3), Path::new(name), "{output}");
+        }
+    }
+}

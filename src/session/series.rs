@@ -1,0 +1,425 @@
+//! Several runs, one after another, each in a process of its own; what is there already is not made again.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, never, select};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::SIGHUP;
+
+use super::Failure;
+use super::child::{Child, Work};
+use super::guard;
+use super::screen::Signals;
+use super::standing::{duration, harmless};
+use super::train::stored_config;
+use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice};
+use crate::record::{RunHeader, Status};
+
+/// A run that is to be there in the end.
+pub struct Task {
+    pub name: String,
+    pub file: PathBuf,
+    pub config: RunConfig,
+    pub steps: u64,
+    /// Of the data set.
+    pub sha256: String,
+}
+
+/// How much of a run is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Nothing,
+    /// Steps; it can go on.
+    Begun(u64),
+    Complete,
+}
+
+/// What happens when a run fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtFailure {
+    End,
+    GoOn,
+}
+
+/// How a series ended.
+pub struct Ended {
+    /// Of each task, whether its run is complete.
+    pub complete: Vec<bool>,
+    /// Task and reason.
+    pub failed: Vec<(usize, String)>,
+    pub why: End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Every run was tried.
+    Through,
+    Signal(i32),
+    /// Somebody has stopped this run.
+    Stopped(usize),
+    /// This run has failed.
+    Failed(usize),
+}
+
+/// How often a process is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often it is asked how far it is.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// Where standard error is no terminal, a line is printed this often.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
+impl Task {
+    /// Looks at the run's file.
+    ///
+    /// # Errors
+    /// The file is another run's, is being written, or is no run.
+    pub fn found(&self) -> Result<Found, Failure> {
+        if self.file.symlink_metadata().is_err() {
+            return Ok(Found::Nothing);
+        }
+        let path = harmless(&self.file.display().to_string());
+        let opened = guard::peek(&self.file).map_err(|error| {
+            Failure::Other(format!("{error}; without the file the run is made anew"))
+        })?;
+        self.same_run(&opened.header).map_err(|what| {
+            ConfigError(format!(
+                "{path} is another run: {what}; give another --output"
+            ))
+        })?;
+        if opened.state.is_live() {
+            return Err(Failure::Other(format!(
+                "{path} is being written by another process: wait until it has ended, or end it with \
+                 `lcascope stop`"
+            )));
+        }
+        Ok(match opened.state.status {
+            Status::Finished => Found::Complete,
+            _ => Found::Begun(opened.state.committed),
+        })
+    }
+
+    /// Says what is different about the run in the file.
+    fn same_run(&self, header: &RunHeader) -> Result<(), String> {
+        let stored = stored_config(header, "it").and_then(|options| RunConfig::resolve(&options));
+        let stored = stored.map_err(|error| error.to_string())?;
+        if header.dataset_sha256 != self.sha256 {
+            return Err(format!("its data are others, {}", header.dataset));
+        }
+        // What was left open has become something in the file; what does not change the numbers may
+        // be otherwise.
+        let mut planned = self.config.clone();
+        planned.data.clone_from(&stored.data);
+        planned.threads = stored.threads;
+        planned.checkpoint_every = stored.checkpoint_every;
+        planned.batch_size = planned.batch_size.or(stored.batch_size);
+        if planned.device == DeviceChoice::Auto {
+            planned.device = stored.device;
+        }
+        if planned.engine == EngineChoice::Auto {
+            planned.engine = stored.engine;
+        }
+        if planned.slice_size == SliceChoice::Auto {
+            planned.slice_size = stored.slice_size;
+        }
+        if planned == stored {
+            return Ok(());
+        }
+        let table = |config: &RunConfig| toml::Table::try_from(config.to_options());
+        let (Ok(planned), Ok(stored)) = (table(&planned), table(&stored)) else {
+            return Err("its configuration differs".to_owned());
+        };
+        let keys = planned.keys().chain(stored.keys());
+        let differs = |key: &&String| planned.get(*key) != stored.get(*key);
+        let word = |table: &toml::Table, key: &str| {
+            let word = table
+                .get(key)
+                .map_or("none".to_owned(), ToString::to_string);
+            if word.len() > 60 {
+                "another".to_owned()
+            } else {
+                harmless(&word)
+            }
+        };
+        Err(match keys.into_iter().find(differs) {
+            Some(key) => format!(
+                "its {key} is {}, here it is {}",
+                word(&stored, key),
+                word(&planned, key)
+            ),
+            None => "its configuration differs".to_owned(),
+        })
+    }
+}
+
+/// Makes what is not complete. `found` is what is there of each task; where `force` is set, files that
+/// are there are overwritten.
+///
+/// # Errors
+/// A process cannot be started or waited for. What goes wrong in one is in the answer.
+pub fn run(
+    tasks: &[Task],
+    found: &[Found],
+    at_failure: AtFailure,
+    force: bool,
+    quiet: bool,
+) -> Result<Ended, Failure> {
+    let signals = Signals::listen(None)?;
+    let mut watch = Watch {
+        progress: Progress::new(tasks, found, quiet),
+        signals: signals.events.clone(),
+        asked: None,
+    };
+    let mut ended = Ended {
+        complete: found
+            .iter()
+            .map(|found| *found == Found::Complete)
+            .collect(),
+        failed: Vec::new(),
+        why: End::Through,
+    };
+    for (index, (task, found)) in tasks.iter().zip(found).enumerate() {
+        if *found == Found::Complete {
+            continue;
+        }
+        let config = toml::to_string(&task.config.to_options())
+            .map_err(|error| Failure::Other(format!("the configuration: {error}")))?;
+        let work = match found {
+            Found::Begun(_) => Work::Resume {
+                data: task.config.data.as_deref(),
+            },
+            _ => Work::Begin {
+                config: &config,
+                force,
+            },
+        };
+        let began = Instant::now();
+        let mut child = Child::spawn(&task.file, &work)?;
+        watch.progress.begin(index, task);
+        let status = watch.until_end(&mut child)?;
+        let state = guard::peek(&task.file).map(|opened| opened.state);
+        let how = match (&state, status.success()) {
+            (Ok(state), true) if state.status == Status::Finished => How::Finished,
+            (Ok(state), true) if state.status == Status::Stopped => How::Stopped,
+            _ if watch.asked.is_some() => How::Stopped,
+            _ => How::Failed(harmless(&child.last_words(status))),
+        };
+        let took = duration(began.elapsed().as_secs_f64());
+        let committed = state.map_or(0, |state| state.committed);
+        watch.progress.end(task, &how, committed, &took);
+        match how {
+            How::Finished => ended.complete[index] = true,
+            How::Stopped => ended.why = End::Stopped(index),
+            How::Failed(why) => {
+                ended.failed.push((index, why));
+                if at_failure == AtFailure::End {
+                    ended.why = End::Failed(index);
+                }
+            }
+        }
+        if let Some(signal) = watch.asked {
+            ended.why = End::Signal(signal);
+        }
+        if ended.why != End::Through {
+            break;
+        }
+    }
+    watch.progress.finish();
+    Ok(ended)
+}
+
+/// How a run's process ended.
+enum How {
+    Finished,
+    Stopped,
+    Failed(String),
+}
+
+/// Who waits for a process.
+struct Watch {
+    progress: Progress,
+    signals: Receiver<i32>,
+    /// The signal that has asked the series to end.
+    asked: Option<i32>,
+}
+
+impl Watch {
+    fn until_end(&mut self, child: &mut Child) -> Result<ExitStatus, Failure> {
+        let lost = |error| Failure::Other(format!("cannot wait for the training: {error}"));
+        let mut last = Instant::now();
+        loop {
+            select! {
+                recv(self.signals) -> signal => match signal {
+                    // The terminal has gone, the training stays.
+                    Ok(SIGHUP) => self.progress = Progress::none(),
+                    Ok(signal) => {
+                        self.asked = Some(signal);
+                        self.progress.say("stopping after the step under way");
+                        child.stop();
+                    }
+                    Err(_) => self.signals = never(),
+                },
+                default(LOOK_EVERY) => {}
+            }
+            if let Some(status) = child.ended().map_err(lost)? {
+                return Ok(status);
+            }
+            if last.elapsed() >= ASK_EVERY {
+                last = Instant::now();
+                if let Some(done) = child.steps_done() {
+                    self.progress.update(done);
+                }
+            }
+        }
+    }
+}
+
+/// What is said meanwhile, on standard error.
+struct Progress {
+    shown: Shown,
+    runs: usize,
+    /// Steps of all runs together.
+    total: u64,
+    /// Steps of the runs that are over, as they were planned.
+    over: u64,
+    /// Steps that were there when this process began, in the runs that are over and in those to come.
+    there: Vec<u64>,
+    /// Of those, in the runs that are over, and in the one under way.
+    there_over: u64,
+    began: Instant,
+    /// Number and name of the run under way, its planned steps.
+    current: (usize, String, u64),
+    /// Steps of it that are done.
+    done: u64,
+}
+
+enum Shown {
+    Bar(ProgressBar),
+    Lines { last: Instant },
+    Nothing,
+}
+
+impl Progress {
+    fn new(tasks: &[Task], found: &[Found], quiet: bool) -> Self {
+        let planned = || tasks.iter().map(|task| task.steps);
+        let total = planned().fold(0, u64::saturating_add);
+        let there: Vec<u64> = planned()
+            .zip(found)
+            .map(|(steps, found)| match found {
+                Found::Nothing => 0,
+                Found::Begun(done) => (*done).min(steps),
+                Found::Complete => steps,
+            })
+            .collect();
+        let complete = |found: &&Found| **found == Found::Complete;
+        let over = there.iter().zip(found).filter(|(_, found)| complete(found));
+        let over = over.map(|(steps, _)| *steps).fold(0, u64::saturating_add);
+        let shown = match (quiet, io::stderr().is_terminal()) {
+            (true, _) => Shown::Nothing,
+            (false, false) => Shown::Lines {
+                last: Instant::now(),
+            },
+            (false, true) => {
+                let target = ProgressDrawTarget::stderr_with_hz(5);
+                let bar = ProgressBar::with_draw_target(Some(total), target);
+                if let Ok(style) = ProgressStyle::with_template("{bar:10} {percent:>3}%  {msg}") {
+                    bar.set_style(style.progress_chars("━╸ "));
+                }
+                Shown::Bar(bar)
+            }
+        };
+        Self {
+            shown,
+            runs: tasks.len(),
+            total,
+            over,
+            there,
+            there_over: over,
+            began: Instant::now(),
+            current: (0, String::new(), 0),
+            done: 0,
+        }
+    }
+
+    fn none() -> Self {
+        Self::new(&[], &[], true)
+    }
+
+    fn begin(&mut self, index: usize, task: &Task) {
+        let there = self.there.get(index).copied().unwrap_or(0);
+        self.current = (index, task.name.clone(), task.steps);
+        self.there_over += there;
+        self.done = there;
+        self.show();
+    }
+
+    fn update(&mut self, done: u64) {
+        self.done = done;
+        self.show();
+    }
+
+    /// Seconds that the rest will take if its steps take as long as those done here.
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+    fn seconds_left(&self) -> Option<f64> {
+        let done = self.over + self.done;
+        let here = done.saturating_sub(self.there_over);
+        let left = self.total.saturating_sub(done);
+        (here > 0).then(|| self.began.elapsed().as_secs_f64() * left as f64 / here as f64)
+    }
+
+    fn show(&mut self) {
+        let left = self.seconds_left();
+        let left = left.map_or("-".to_owned(), duration);
+        let (index, name, steps) = &self.current;
+        let text = format!(
+            "run {} of {}: {name}, step {}/{steps}  ETA {left}",
+            index + 1,
+            self.runs,
+            self.done
+        );
+        match &mut self.shown {
+            Shown::Bar(bar) => {
+                bar.set_position(self.over + self.done);
+                bar.set_message(text);
+            }
+            Shown::Lines { last } if last.elapsed() >= LINE_EVERY => {
+                *last = Instant::now();
+                let _ = writeln!(io::stderr(), "{text}");
+            }
+            Shown::Lines { .. } | Shown::Nothing => {}
+        }
+    }
+
+    fn end(&mut self, task: &Task, how: &How, committed: u64, took: &str) {
+        self.over += task.steps;
+        self.done = 0;
+        let (number, runs, name) = (self.current.0 + 1, self.runs, &task.name);
+        let text = match how {
+            How::Finished => format!("run {number} of {runs}: {name} finished after {took}"),
+            How::Stopped => format!(
+                "run {number} of {runs}: {name} stopped after {committed} of {} steps",
+                task.steps
+            ),
+            How::Failed(why) => format!("run {number} of {runs}: {name} failed: {why}"),
+        };
+        self.say(&text);
+    }
+
+    fn say(&self, text: &str) {
+        match &self.shown {
+            Shown::Bar(bar) => bar.println(text),
+            Shown::Lines { .. } => {
+                let _ = writeln!(io::stderr(), "{text}");
+            }
+            Shown::Nothing => {}
+        }
+    }
+
+    fn finish(&self) {
+        if let Shown::Bar(bar) = &self.shown {
+            bar.finish_and_clear();
+        }
+    }
+}
