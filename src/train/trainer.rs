@@ -304,7 +304,7 @@ impl Trainer {
         let settings = &self.settings;
         let done = step + 1;
         let at = |values: &[f32]| pick(&settings.traced, |i| values[i]);
-        let due = |every: u64| every > 0 && done % every == 0;
+        let due = |every: u64| every > 0 && done.is_multiple_of(every);
         let lca = self.allocator.lca();
         let record = StepRecord {
             step,
