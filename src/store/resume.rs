@@ -136,10 +136,12 @@ impl Resumable {
                 .and_then(|()| file.flush())
                 .doing(&path, || "cut the steps that are computed again".to_owned())?;
         }
+        // Killed before this, it would be open for nobody: so it comes before all that takes time.
+        file.start_swmr()
+            .doing(&path, || "start writing for readers".to_owned())?;
         let writer = reopen(&path, file, (disk, lock), header, keep, (known, tail))
             .doing(&path, || "open the datasets to write on".to_owned())?;
-        (writer.file.start_swmr())
-            .and_then(|()| writer.announce())
+        (writer.announce())
             .and_then(|()| writer.file.flush())
             .doing(&path, || "start writing for readers".to_owned())?;
         writer.lock.share(&path)?;
