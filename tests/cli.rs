@@ -934,7 +934,6 @@ fn a_pipe_is_no_run_and_is_not_waited_for() {
         &["verify", pipe],
         &["repair", pipe],
         &["export", pipe, "--view", "layers"],
-        &["open", pipe],
         &["stop", pipe],
         &["train", "--resume", pipe],
     ] {

@@ -170,9 +170,6 @@ fn opened(
     options: &ScreenOptions,
     signals: &screen::Signals,
 ) -> Result<Result<Opened, Exit>, Failure> {
-    if let Some(what) = guard::odd(path) {
-        return Err(Failure::Other(what));
-    }
     let opening = feed::spawn(guard::reader(path), path)?;
     // What is wrong with the file matters more than a missing terminal.
     let waited = match screen::has_terminal() {

@@ -73,7 +73,13 @@ pub fn settle(app: &mut App, details: &Details, (width, height): (u16, u16), the
     for _ in 0..200 {
         let wanted = view::wants(area, app, theme);
         let Some(query) = next(app, &wanted) else {
-            return;
+            let lacks =
+                |query: &Query| (app.desk.answer(query)).is_none_or(|(asked, _)| asked != query);
+            // Between two questions about steps that grow it rests.
+            let rest = app.desk.patience().filter(|_| wanted.iter().any(lacks));
+            let Some(rest) = rest else { return };
+            std::thread::sleep(rest);
+            continue;
         };
         details.requests.send(query).unwrap();
         let answer = details.answers.recv_timeout(PATIENCE);
