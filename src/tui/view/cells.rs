@@ -119,7 +119,8 @@ pub fn extents_on(
     out
 }
 
-/// The mean of a group's steps in each column of a chart; a gap where not every step was measured.
+/// The mean of a group's steps in each column of a chart; a gap where the sum is no number. All steps must
+/// have been measured.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

@@ -289,8 +289,8 @@ fn draw_curve(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve:
         parts.push((1, dim(format!(" ({counted} of {count} steps)"))));
     }
     let columns = LineChart::plot_columns(area, theme.glyphs);
-    // A band of many steps has a line of their mean over it.
-    let banded = count > columns as u64;
+    // A band of many steps has a line of their mean over it; what was not measured has none.
+    let banded = count > columns as u64 && counted == count;
     let line = Pen {
         style: curve.style,
         mark: '*',
@@ -349,4 +349,48 @@ fn draw_curve(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve:
         ..Details::default()
     };
     chart.with(details).render(area, buf);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::view::testing;
+
+    #[test]
+    fn steps_without_a_value_are_gaps_and_not_zeros() {
+        // A weight that never moves, recorded in every fourth of 200 steps.
+        let measured = |step: &u64| step.is_multiple_of(4);
+        let value = |step| if measured(&step) { -0.5 } else { f32::NAN };
+        let ends: Vec<f32> = (0..200).map(value).collect();
+        let binned = Binned {
+            edges: (0..=200).collect(),
+            sums: (0..200)
+                .map(|step| if measured(&step) { -0.5 } else { 0.0 })
+                .collect(),
+            least: ends.clone(),
+            most: ends,
+            groups: vec![Group {
+                steps: 50,
+                ..Group::default()
+            }],
+        };
+        let curve = Curve {
+            name: "value",
+            unit: "",
+            binned: &binned,
+            at: None,
+            scale: Scale::Linear,
+            style: Style::default(),
+            counts: Vec::new(),
+        };
+        let area = Rect::new(0, 0, 60, 12);
+        let mut buf = Buffer::empty(area);
+        let app = testing::app(1, &[-1.0; 200]);
+        draw_curve(area, &mut buf, (&app, &testing::theme()), &curve);
+        let is_dot = |c: char| ('\u{2801}'..='\u{28ff}').contains(&c);
+        let rows: Vec<u16> = (1..area.height)
+            .filter(|&y| (9..area.width).any(|x| buf[(x, y)].symbol().chars().any(is_dot)))
+            .collect();
+        assert_eq!(rows.len(), 1, "one value, one row: {buf:?}");
+    }
 }
