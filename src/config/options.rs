@@ -244,6 +244,7 @@ impl Options {
             weight_decay: None,
             schedule: None,
             layer: Vec::new(),
+            repeats: None,
             ..self
         }
     }

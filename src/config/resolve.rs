@@ -549,6 +549,7 @@ mod tests {
                 "--learning-rate says how to train",
             ),
             ("course = 'x'\nlayer = ['fc1:freeze']", "--layer says"),
+            ("course = 'x'\nrepeats = 3", "--repeats says"),
             ("network = 'mnist-cf'", "mnist-fc"),
             ("network = 'no-such.toml'", "no-such.toml"),
         ] {

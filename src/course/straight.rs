@@ -24,15 +24,13 @@ impl Straight {
         params: usize,
         steps: u64,
     ) -> Result<Self, CourseError> {
-        let mut ends = [0, course.steps()].into_iter().map(|done| {
-            let mut point = vec![0.0; params];
-            course.point(done, &mut point).map(|()| point)
-        });
-        let mut end = || ends.next().unwrap_or_else(|| Ok(Vec::new()));
+        let (mut first, mut last) = (vec![0.0; params], vec![0.0; params]);
+        course.point(0, &mut first)?;
+        course.point(course.steps(), &mut last)?;
         Ok(Self {
             steps: steps.max(1),
-            first: end()?,
-            last: end()?,
+            first,
+            last,
         })
     }
 }

@@ -172,7 +172,7 @@ fn unknown(name: &str) -> ConfigError {
     let closest = (names.iter().copied())
         .filter(|preset| similar(preset) > 0.8)
         .max_by(|a, b| similar(a).total_cmp(&similar(b)));
-    let hint = closest.map_or(String::new(), |closest| {
+    let hint = closest.map_or(".".to_owned(), |closest| {
         format!("; did you mean `{closest}`?")
     });
     ConfigError(format!(
@@ -347,6 +347,8 @@ mod tests {
             let paper = preset.size(SizeName::Paper).unwrap();
             assert!(quick.data.is_empty(), "{name}: quick needs no data");
             assert!(quick.seeds() >= 3 && paper.seeds() >= 3, "{name}");
+            let paired = preset.arms.len() < 2 || preset.baseline.is_some();
+            assert!(paired, "{name}: nothing to pair its arms with");
         }
     }
 
@@ -403,7 +405,9 @@ mod tests {
     #[test]
     fn a_name_that_is_nearly_right_is_recognised() {
         let error = find("freeze-lst").unwrap_err().to_string();
-        assert!(error.contains("`freeze-last`?"), "{error}");
+        assert!(error.contains("`freeze-last`? There are"), "{error}");
+        let error = find("nothing").unwrap_err().to_string();
+        assert!(error.contains("is no experiment. There are"), "{error}");
         let error = find("none.toml").unwrap_err().to_string();
         assert!(error.contains("none.toml"), "{error}");
     }

@@ -22,8 +22,10 @@ use crate::store::{RunReader, RunState};
 const BLOCK: u64 = 4096;
 
 /// Keys of a configuration that change no number of a training.
-const ASIDE: [&str; 9] = [
+const ASIDE: [&str; 10] = [
     "seed",
+    // Where they lie; what they are has a checksum.
+    "data",
     "checkpoint_every",
     "record_weights",
     "record_params",
@@ -280,7 +282,8 @@ mod tests {
     fn repeats_differ_in_the_seed_and_in_what_is_recorded() {
         let of = |config: &str| header(config, 0);
         let first = of("seed = 1\nlearning_rate = 0.1\nthreads = 1\n[network]\nname = \"a\"");
-        let alike = of("seed = 2\nlearning_rate = 0.1\nthreads = 8\n[network]\nname = \"a\"");
+        let alike =
+            of("seed = 2\ndata = \"b\"\nlearning_rate = 0.1\nthreads = 8\n[network]\nname = \"a\"");
         let other = of("seed = 2\nlearning_rate = 0.2\nthreads = 8\n[network]\nname = \"a\"");
         let network = of("seed = 2\nlearning_rate = 0.1\n[network]\nname = \"b\"");
         assert!(are_alike(&first, &alike));

@@ -9,6 +9,7 @@ use super::train::{read_config, stored_config, train_with};
 use crate::cli::AllocateArgs;
 use crate::config::{ConfigError, CourseChoice, Options, merge};
 use crate::course::{Course, CourseError, Snapshots, Straight};
+use crate::feed::OpenError;
 use crate::layout::ParamLayout;
 use crate::store::RecordedWeights;
 
@@ -17,16 +18,20 @@ use crate::store::RecordedWeights;
 /// # Errors
 /// Anything wrong with the weights, the flags, the data, the device or the run file, or the run fails.
 pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
+    // A folder has no configuration, nor has the file of another program.
+    let mut stored = Options::default();
+    if args.weights.is_file() {
+        let origin = args.weights.display().to_string();
+        match guard::peek(&args.weights) {
+            Ok(opened) => stored = stored_config(&opened.header, &origin).unwrap_or_default(),
+            Err(OpenError::Refused(_)) => {}
+            // What the library crashes on is nothing to open in this process.
+            Err(error) => return Err(error.into()),
+        }
+    }
     let base = match &args.config {
         Some(path) => read_config(path)?,
-        // The file of another program has no configuration, and a folder has none.
-        None => match args.weights.is_file().then(|| guard::peek(&args.weights)) {
-            Some(Ok(opened)) => {
-                let origin = args.weights.display().to_string();
-                stored_config(&opened.header, &origin).unwrap_or_default()
-            }
-            _ => Options::default(),
-        },
+        None => stored,
     };
     let options = Options {
         course: Some(args.weights.clone()),

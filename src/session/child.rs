@@ -11,7 +11,7 @@ use std::process::{self, ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Failure;
-use super::guard::ourselves;
+use super::guard::this_program;
 use super::orders::steps_in;
 use crate::control::Connection;
 
@@ -56,8 +56,7 @@ impl Child {
     pub fn spawn(file: &Path, work: &Work) -> Result<Self, Failure> {
         let failed = |error| Failure::Other(format!("cannot start a process to train in: {error}"));
         let said = tempfile::tempfile().map_err(failed)?;
-        let name = env::args_os().next().unwrap_or_default();
-        let mut command = ourselves(name);
+        let mut command = this_program();
         command.args(["train", "--quiet"]);
         match work {
             Work::Begin { force, .. } => {

@@ -21,6 +21,7 @@ use signal_hook::consts::SIGHUP;
 
 use super::Failure;
 use super::screen::{Signals, signal_code};
+use super::standing::quoted;
 
 /// Tells the child that it is one.
 const VARIABLE: &str = "LCASCOPE_DETACHED";
@@ -111,15 +112,6 @@ fn hints(process: u32, path: &Path) -> String {
     )
 }
 
-/// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 /// The child's side, until the training has begun.
 pub struct Detached {
     /// The pipe to the caller.
@@ -185,21 +177,4 @@ fn log_path(output: &Path) -> PathBuf {
     let mut name = output.as_os_str().to_owned();
     name.push(".log");
     name.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_one_word_for_a_shell() {
-        for (path, word) in [
-            ("runs/a-1_b.h5", "runs/a-1_b.h5"),
-            ("my run.h5", "'my run.h5'"),
-            ("it's.h5", r"'it'\''s.h5'"),
-            ("$(rm).h5", "'$(rm).h5'"),
-        ] {
-            assert_eq!(quoted(path), word);
-        }
-    }
 }

@@ -211,7 +211,7 @@ pub fn this_program() -> Command {
     ourselves(std::env::args_os().next().unwrap_or_default())
 }
 
-pub(super) fn ourselves(name: OsString) -> Command {
+fn ourselves(name: OsString) -> Command {
     // Still there when the file has been replaced by a newer one.
     let this = PathBuf::from("/proc/self/exe");
     let program = match this.exists() {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use super::prepare::{check, load};
 use super::resume::only_harmless;
 use super::series::{self, AtFailure, End, Ended, Found, Task};
-use super::standing::harmless;
+use super::standing::{harmless, quoted};
 use super::train::{default_output, make_way, stored_config};
 use super::{Failure, guard, screen};
 use crate::config::{ConfigError, Options, RunConfig, merge};
@@ -37,7 +37,7 @@ pub fn begin(options: &Options, repeats: u64) -> Result<ExitCode, Failure> {
         if task.file.exists() && !force {
             let path = task.file.clone();
             let error = StoreError::Exists { path };
-            let output = harmless(&output.display().to_string());
+            let output = quoted(&harmless(&output.display().to_string()));
             return Err(Failure::Other(format!(
                 "{error}. To go on with a series: lcascope train --resume {output} --repeats {repeats}"
             )));
@@ -141,7 +141,7 @@ fn run(
 ) -> Result<ExitCode, Failure> {
     let quiet = options.quiet.unwrap_or(false);
     let ended = series::run(tasks, found, AtFailure::End, force, quiet)?;
-    let output = harmless(&output.display().to_string());
+    let output = quoted(&harmless(&output.display().to_string()));
     let onward = format!(
         "lcascope train --resume {output} --repeats {} goes on",
         tasks.len()

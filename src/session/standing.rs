@@ -127,9 +127,30 @@ pub fn harmless(text: &str) -> String {
         .collect()
 }
 
+/// As a shell takes it for one word.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_one_word_for_a_shell() {
+        for (path, word) in [
+            ("runs/a-1_b.h5", "runs/a-1_b.h5"),
+            ("my run.h5", "'my run.h5'"),
+            ("it's.h5", r"'it'\''s.h5'"),
+            ("$(rm).h5", "'$(rm).h5'"),
+        ] {
+            assert_eq!(quoted(path), word);
+        }
+    }
 
     #[test]
     fn durations_have_one_or_two_units() {

@@ -58,6 +58,9 @@ pub enum StoreError {
         index: usize,
         params: usize,
     },
+    /// A file of weights to follow that has none for this network.
+    #[error("{path}: {what}")]
+    Weights { path: PathBuf, what: String },
     #[error("{path}: {what}")]
     Damaged { path: PathBuf, what: String },
     #[error("{path}: cannot {doing}: {}", cause(.error))]

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use hdf5::{Dataset, File};
+use hdf5::Dataset;
 
 use super::error::{Context, StoreError};
+use super::open::to_read;
 use super::read_header::open_hdf5;
 use crate::course::{Course, CourseError};
 
@@ -26,11 +27,11 @@ impl RecordedWeights {
     /// It cannot be read, has no weights or those of another network.
     pub fn open(path: &Path, params: usize) -> Result<Self, StoreError> {
         open_hdf5(path)?;
-        let file = File::with_options()
-            .with_fapl(|access| access.file_locking(false))
-            .open(path)
-            .doing(path, || "open the file (is it being written?)".to_owned())?;
-        let wrong = |what: String| StoreError::Damaged {
+        let file = to_read().open(path).doing(path, || {
+            "open the file (is it being written? if its writer was killed, lcascope repair mends it)"
+                .to_owned()
+        })?;
+        let wrong = |what: String| StoreError::Weights {
             path: path.to_owned(),
             what,
         };

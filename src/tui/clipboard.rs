@@ -330,7 +330,7 @@ mod tests {
         // It listens, and never says a word.
         let _silent = std::os::unix::net::UnixListener::bind(&place).unwrap();
         if Command::new("tmux").arg("-V").output().is_err() {
-            println!("skipped: no tmux here");
+            let _ = writeln!(std::io::stderr(), "skipped: no tmux here");
             return;
         }
         let (mut clipboard, said) = clipboard(Some(&format!("{},1,0", place.display())));

@@ -103,15 +103,23 @@ fn sentences(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String], of: [
             often(steps.fold(0, u64::saturating_add), counts)
         }))
     };
-    let said = |mean: &Mean| match mean.n {
-        0 => "never".to_owned(),
+    // Nothing to count with, or nothing to count.
+    let recorded = |count: fn(&Oscillation) -> Option<u64>| {
+        let mut all = runs.iter().flatten();
+        all.any(|o| count(o).is_some())
+    };
+    let said = |mean: &Mean, recorded: bool| match (mean.n, recorded) {
+        (0, true) => "never".to_owned(),
+        (0, false) => "at a rate that is not recorded".to_owned(),
         _ => format!("every {} steps", with_error(mean.mean, mean.error)),
     };
     let (turn, cross) = (all(|o| o.update_flips), all(|o| o.gradient_flips));
+    let turns = recorded(|o| o.update_flips);
+    let crosses = recorded(|o| o.gradient_flips);
     let mut text = format!(
         "On average over all parameters, weights turn {} and gradients cross zero {}.",
-        said(&turn),
-        said(&cross)
+        said(&turn, turns),
+        said(&cross, crosses)
     );
     if (2..=SENTENCES).contains(&names.len()) {
         let layers = names.iter().zip(of[0].rows()).zip(of[1].rows());
@@ -119,8 +127,8 @@ fn sentences(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String], of: [
             let _ = write!(
                 text,
                 " {name}: weights turn {}, gradients cross zero {}.",
-                said(turn),
-                said(cross)
+                said(turn, turns),
+                said(cross, crosses)
             );
         }
     }

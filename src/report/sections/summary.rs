@@ -35,12 +35,19 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         counted(page.group.steps, "step"),
         count(header.planned_steps),
     ));
+    // Other rules take the points that they take, however large the residual.
+    let aim = match header.integrator == "adaptive" {
+        true => format!(
+            ", which aims at a residual of {} nats at most",
+            number(header.tolerance)
+        ),
+        false => String::new(),
+    };
     page.text(format!(
         "The training loss is the mean cross-entropy over all training examples, evaluated in slices of {} \
-         examples; along each step it was integrated by the rule “{}” to {} nats a step.",
+         examples; along each step it was integrated by the rule “{}”{aim}.",
         count(header.slice_size),
         header.integrator,
-        number(header.tolerance),
     ));
     outcomes(page)?;
     closure(page)?;

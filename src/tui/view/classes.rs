@@ -216,6 +216,14 @@ impl Table<'_> {
         }
     }
 
+    fn below_title(area: Rect) -> Rect {
+        Rect {
+            y: area.y + 1,
+            height: area.height.saturating_sub(1),
+            ..area
+        }
+    }
+
     /// Whether the numbers of so many layers have room.
     fn fits(listed: &[usize], width: u16) -> bool {
         let columns = u16::try_from(listed.len() + 1).unwrap_or(u16::MAX);
@@ -227,11 +235,7 @@ impl Table<'_> {
         let Ok((_, sums)) = self.known() else {
             return Vec::new();
         };
-        let area = Rect {
-            y: area.y + 1,
-            height: area.height.saturating_sub(1),
-            ..area
-        };
+        let area = Self::below_title(area);
         let listed = self.app.listed_layers();
         if Self::fits(&listed, area.width) {
             return self.sheet(&sums, &listed).places(area);
@@ -280,11 +284,7 @@ impl Table<'_> {
             ..area
         };
         titled(over, &title(asked, sums.of), self.theme, buf);
-        let area = Rect {
-            y: area.y + 1,
-            height: area.height.saturating_sub(1),
-            ..area
-        };
+        let area = Self::below_title(area);
         let listed = self.app.listed_layers();
         if Self::fits(&listed, area.width) {
             return self.sheet(&sums, &listed).draw(area, buf);

@@ -42,15 +42,19 @@ pub fn wants(_: Rect, _: &App, _: &Theme) -> Vec<Query> {
     Vec::new()
 }
 
+/// Rows of the table, which leaves room for the two lines above it and for the charts.
+fn table_height(area: Rect, pairs: &Pairs) -> u16 {
+    let layers = pairs.both.len() + pairs.only_first.len() + pairs.only_second.len();
+    let rows = u16::try_from(layers).unwrap_or(u16::MAX);
+    let charts = (area.height * 3 / 10).max(4);
+    let most = area.height.saturating_sub(2 + charts);
+    rows.saturating_add(FIXED_ROWS).min(most)
+}
+
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let Some(other) = app.compared() else { return };
     let pairs = app.layer_pairs(other);
-    let layers = pairs.both.len() + pairs.only_first.len() + pairs.only_second.len();
-    let rows = u16::try_from(layers).unwrap_or(u16::MAX);
-    let most = area
-        .height
-        .saturating_sub(2 + (area.height * 3 / 10).max(4));
-    let table = rows.saturating_add(FIXED_ROWS).min(most);
+    let table = table_height(area, &pairs);
     let charts = Rect {
         y: area.y + 2,
         height: area.height - 2 - table,
@@ -69,12 +73,7 @@ pub fn places(area: Rect, app: &App, _: &Theme) -> Vec<(Rect, usize)> {
         return Vec::new();
     };
     let pairs = app.layer_pairs(other);
-    let layers = pairs.both.len() + pairs.only_first.len() + pairs.only_second.len();
-    let rows = u16::try_from(layers).unwrap_or(u16::MAX);
-    let most = area
-        .height
-        .saturating_sub(2 + (area.height * 3 / 10).max(4));
-    let table = rows.saturating_add(FIXED_ROWS).min(most);
+    let table = table_height(area, &pairs);
     let listed = app.listed_layers();
     let fit = usize::from(table.saturating_sub(FIXED_ROWS));
     let selected = listed.iter().position(|&layer| layer == app.layer);

@@ -137,25 +137,33 @@ fn binned(app: &App, query: Option<Query>) -> Option<&Binned> {
     }
 }
 
-/// What is known of the steps of a question, and what these are called: `name` where they are all of them,
-/// else `before` and the last of them.
-fn named<'a>(
-    app: &'a App,
-    query: Option<&Query>,
-    (name, before): (&str, &str),
-) -> (String, Option<&'a Binned>) {
-    let known = query.and_then(|query| Some((query, app.known(query)?)));
-    match known {
-        Some((query, (steps, Answer::Binned(binned)))) => {
-            let name = match (*steps == query.steps, steps.end.checked_sub(1)) {
-                (false, Some(last)) if last < 100_000 => format!("{before} {last}"),
-                (false, Some(last)) => last.to_string(),
-                _ => name.to_owned(),
-            };
-            (name, Some(binned))
-        }
-        _ => (name.to_owned(), None),
+/// What is known of a question, be it of fewer steps than it asks about.
+fn known<'a>(app: &'a App, query: &Query) -> Option<&'a Binned> {
+    match app.known(query)? {
+        (_, Answer::Binned(binned)) => Some(binned),
+        _ => None,
     }
+}
+
+/// What is known at the cursor, and what that step is called: no other line says which it is.
+fn at_cursor(app: &App, topic: Topic) -> (String, Option<&Binned>) {
+    let query = app.about_cursor(topic);
+    let at = query.and_then(|query| known(app, &query));
+    let name = at.map_or("cursor".to_owned(), |at| words::at(at.steps().start));
+    (name, at)
+}
+
+/// What is known of the whole run, and what that is called: less than all of it is named by its last step.
+fn of_all(app: &App, topic: Topic) -> (String, Option<&Binned>) {
+    let query = app.about_all(topic);
+    let all = known(app, &query);
+    let ends = all.map(|all| all.steps().end);
+    let name = match ends.filter(|&end| end != query.steps.end) {
+        Some(end) if end <= 100_000 => format!("to {}", end - 1),
+        Some(end) => (end - 1).to_string(),
+        None => "all".to_owned(),
+    };
+    (name, all)
 }
 
 /// The tensors that have a row each, and those that are added up in the last of so many rows.
@@ -208,10 +216,8 @@ fn draw_tensors(
     ];
     put(row(area, 0), buf, cells::fitting(title, area.width));
     let window = binned(app, Some(app.about_window(Topic::Tensors, 1)));
-    let cursor = app.about_cursor(Topic::Tensors);
-    let (at_title, at) = named(app, cursor.as_ref(), ("cursor", "at"));
-    let all = app.about_all(Topic::Tensors);
-    let (all_title, all) = named(app, Some(&all), ("all", "to"));
+    let (at_title, at) = at_cursor(app, Topic::Tensors);
+    let (all_title, all) = of_all(app, Topic::Tensors);
     let head = row(area, 1);
     put(head, buf, Line::styled(" tensor", theme.header));
     let bars = bars_of(head, names);
@@ -230,8 +236,6 @@ fn draw_tensors(
         let steps = worded(&steps, usize::from(bars.width) - 1, theme);
         put(bars, buf, Line::styled(steps, theme.header));
     }
-    // There is no other line that says which step the cursor's numbers are of.
-    let at_title = at.map_or(at_title, |at| words::at(at.steps().start));
     let titles = [(3, &*at_title), (2, "window"), (1, &*all_title)];
     for (from_right, title) in titles.into_iter().chain([(0, "of layer")]) {
         put_column(head, buf, from_right, title, theme.header);
@@ -398,9 +402,7 @@ fn draw_lines(
             ),
             (0, vec![Span::raw("  window "), lca(theme, group.total)]),
         ];
-        let cursor = app.about_cursor(units_of(layer));
-        let (name, at) = named(app, cursor.as_ref(), ("cursor", "at"));
-        let name = at.map_or(name, |at| words::at(at.steps().start));
+        let (name, at) = at_cursor(app, units_of(layer));
         let at = at.and_then(|it| it.groups.get(app.unit));
         let total = at.map_or(f64::NAN, |at| at.total);
         parts.push((1, vec![Span::raw(format!("  {name} ")), lca(theme, total)]));

@@ -45,7 +45,10 @@ pub fn line(app: &App, theme: &Theme, width: u16) -> Line<'static> {
     let residual = words::number(entry.residual);
     parts.push((2, format!("residual {}", residual.trim_start())));
     parts.push((4, format!("S={}", entry.segments)));
-    parts.push((6, format!("lr {}", entry.learning_rate)));
+    // A path that nothing was trained along has none.
+    if entry.learning_rate.is_finite() {
+        parts.push((6, format!("lr {}", entry.learning_rate)));
+    }
     let room = usize::from(width).saturating_sub(steps.len() + 2);
     Line::from(vec![
         Span::styled(steps, theme.header),
