@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Outcome, RunFile, SMALL, Training, lcascope, patiently};
+use common::{Outcome, RunFile, SMALL, Training, assert_same_numbers, lcascope, patiently};
 use lcascope::record::Status;
 use lcascope::store::RunReader;
 use tempfile::{TempDir, tempdir};
@@ -45,22 +45,6 @@ fn experiment(preset: &Path, output: &Path, flags: &[&str]) -> Command {
         .args(flags);
     command.arg("-o").arg(output);
     command
-}
-
-/// What the clock and the process have written, and what only runs that were stopped have.
-fn may_differ(path: &str) -> bool {
-    let clock = ["state/heartbeat", "state/process"];
-    clock.contains(&path) || path.ends_with("/seconds") || path.starts_with("checkpoint/")
-}
-
-#[track_caller]
-fn assert_same_numbers(first: &Path, second: &Path) {
-    let (first, second) = (RunFile::open(first), RunFile::open(second));
-    let paths = first.paths();
-    assert_eq!(paths, second.paths());
-    for path in paths.iter().filter(|path| !may_differ(path)) {
-        assert!(first.bits(path) == second.bits(path), "{path} differs");
-    }
 }
 
 fn committed(path: &Path) -> (Status, u64) {

@@ -16,7 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use common::{Outcome, RunFile, assert_close, lcascope, sums_by, train};
+use common::{Outcome, RunFile, assert_close, columns, lcascope, sums_by, train};
 use lcascope::export::Format;
 use lcascope::sheet::View;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -75,25 +75,6 @@ fn csv(args: &[&str]) -> HashMap<String, Vec<f64>> {
     );
     assert_eq!(outcome.code, Some(0), "{args:?}: {outcome:?}");
     columns(outcome.stdout.as_bytes())
-}
-
-fn columns(text: &[u8]) -> HashMap<String, Vec<f64>> {
-    let mut reader = ::csv::Reader::from_reader(text);
-    let names: Vec<String> = reader
-        .headers()
-        .unwrap()
-        .iter()
-        .map(str::to_owned)
-        .collect();
-    let mut columns: HashMap<String, Vec<f64>> = HashMap::new();
-    for record in reader.records() {
-        for (name, text) in names.iter().zip(&record.unwrap()) {
-            // Words are none of these tests' business.
-            let value = text.parse().unwrap_or(f64::NAN);
-            columns.entry(name.clone()).or_default().push(value);
-        }
-    }
-    columns
 }
 
 #[track_caller]

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use common::{Outcome, RunFile, lcascope};
+use common::{Outcome, RunFile, columns, lcascope};
 use tempfile::TempDir;
 
 /// A run with everything recorded.
@@ -54,21 +54,7 @@ fn another_seed(file: &hdf5::File, seed: u64, scale: f64) {
 /// Columns of numbers of a CSV; words are NaN.
 fn csv(folder: &Path, name: &str) -> HashMap<String, Vec<f64>> {
     let path = folder.join("data").join(format!("{name}.csv"));
-    let mut reader = ::csv::Reader::from_path(&path).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let names: Vec<String> = reader
-        .headers()
-        .unwrap()
-        .iter()
-        .map(str::to_owned)
-        .collect();
-    let mut columns: HashMap<String, Vec<f64>> = HashMap::new();
-    for record in reader.records() {
-        for (name, text) in names.iter().zip(&record.unwrap()) {
-            let value = text.parse().unwrap_or(f64::NAN);
-            columns.entry(name.clone()).or_default().push(value);
-        }
-    }
-    columns
+    columns(&fs::read(&path).unwrap_or_else(|e| panic!("{name}: {e}")))
 }
 
 #[track_caller]

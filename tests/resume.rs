@@ -8,30 +8,14 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use common::{Outcome, RunFile, Training, lcascope, patiently, train, train_command};
+use common::{
+    Outcome, RunFile, Training, assert_same_numbers, lcascope, patiently, train, train_command,
+};
 use lcascope::record::Status;
 use lcascope::store::RunReader;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tempfile::{TempDir, tempdir};
-
-/// What the clock and the process have written, and what only runs that were stopped have.
-fn may_differ(path: &str) -> bool {
-    let clock = ["state/heartbeat", "state/process"];
-    clock.contains(&path) || path.ends_with("/seconds") || path.starts_with("checkpoint/")
-}
-
-#[track_caller]
-fn assert_same_numbers(first: &Path, second: &Path) {
-    let (first, second) = (RunFile::open(first), RunFile::open(second));
-    let paths = first.paths();
-    assert!(paths.len() > 60);
-    assert_eq!(paths, second.paths());
-    for path in paths.iter().filter(|path| !may_differ(path)) {
-        // Not `assert_eq`: nobody wants to read a million numbers.
-        assert!(first.bits(path) == second.bits(path), "{path} differs");
-    }
-}
 
 fn run(command: &str, path: &Path) -> Outcome {
     let mut program = lcascope();

@@ -1,15 +1,20 @@
-//! Student's test against `golden/ttest.json`: numbers from `SciPy`, by a script beside it.
+//! Student's test, of means and of pairs, against `golden/ttest.json` and `golden/paired.json`: numbers from
+//! `SciPy`, by scripts beside them.
 //!
 //! Both compute in double precision; far out in the tails p agrees to ten figures.
 
-use std::path::Path;
-
+use lcascope::analysis::paired::{paired, sign_test};
 use lcascope::analysis::ttest::{Mean, two_sided};
 use serde_json::Value;
 
-fn golden() -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ttest.json");
+fn golden(name: &str) -> Value {
+    let path = format!("{}/tests/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    let list = value.as_array().unwrap().iter();
+    list.map(|x| x.as_f64().unwrap()).collect()
 }
 
 #[track_caller]
@@ -21,7 +26,7 @@ fn near(found: f64, expected: &Value, within: f64) {
 
 #[test]
 fn means_of_repeats() {
-    for sample in golden()["samples"].as_array().unwrap() {
+    for sample in golden("ttest")["samples"].as_array().unwrap() {
         let values = sample["values"].as_array().unwrap();
         let values: Vec<f64> = values.iter().map(|x| x.as_f64().unwrap()).collect();
         let mean = Mean::of(&values);
@@ -36,12 +41,39 @@ fn means_of_repeats() {
 
 #[test]
 fn tails_of_the_distribution() {
-    let golden = golden();
+    let golden = golden("ttest");
     let tails = golden["tails"].as_array().unwrap();
     assert_eq!(tails.len(), 64);
     for tail in tails {
         let number = |key: &str| tail[key].as_f64().unwrap();
         let p = two_sided(number("t"), number("freedom"));
         near(p, &tail["p"], 1e-10);
+    }
+}
+
+#[test]
+fn pairs_of_runs() {
+    let golden = golden("paired");
+    let cases = golden["pairs"].as_array().unwrap();
+    assert_eq!(cases.len(), 7);
+    for case in cases {
+        let (base, other) = (numbers(&case["base"]), numbers(&case["other"]));
+        let found = paired(base.iter().copied().zip(other.iter().copied()));
+        assert_eq!(found.difference.n, base.len());
+        near(found.difference.mean, &case["mean"], 1e-10);
+        near(found.difference.error, &case["error"], 1e-10);
+        near(found.difference.t, &case["t"], 1e-10);
+        near(found.difference.p, &case["p"], 1e-8);
+        assert_eq!(found.below as u64, case["below"].as_u64().unwrap());
+        assert_eq!(found.above as u64, case["above"].as_u64().unwrap());
+        near(found.sign_p, &case["sign_p"], 1e-9);
+    }
+}
+
+#[test]
+fn signs_of_many_pairs() {
+    for case in golden("paired")["signs"].as_array().unwrap() {
+        let count = |key: &str| usize::try_from(case[key].as_u64().unwrap()).unwrap();
+        near(sign_test(count("below"), count("above")), &case["p"], 1e-9);
     }
 }

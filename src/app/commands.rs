@@ -136,8 +136,9 @@ fn starts(word: &str, start: &str) -> bool {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::action::Action;
     use super::super::screen::Depth;
-    use super::super::state::{Action, App, Overlay};
+    use super::super::state::{App, Overlay};
     use super::super::timeline::tests::step;
     use super::*;
     use crate::feed::{FeedEvent, Origin};

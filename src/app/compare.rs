@@ -216,7 +216,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::state::Action;
+    use super::super::action::Action;
     use super::super::timeline::tests::step;
     use super::*;
     use crate::feed::{FeedEvent, Origin};

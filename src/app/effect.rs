@@ -92,7 +92,7 @@ impl App {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::state::Action;
+    use super::super::action::Action;
     use super::super::timeline::tests::step;
     use super::*;
     use crate::feed::{FeedEvent, Origin};

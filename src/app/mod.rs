@@ -2,10 +2,12 @@
 //!
 //! [`timeline`] keeps the steps as [`entries`] of several resolutions and puts a [`stretch`] of them
 //! together, [`window`] says which of them are looked at and where the cursor
-//! is, [`App`] takes events and actions in, those that do something where it is ([`reach`]). [`desk`] keeps what was asked
+//! is, [`App`] takes events and [`action`]s in, those that do something where it is ([`reach`]), and moves a replay
+//! ([`playback`]). [`desk`] keeps what was asked
 //! beyond that, [`events`] lists what happened, [`log`] keeps stray output, [`bars`] divides a stretch
 //! into columns with exact sums, [`running`] sums it up to each of its entries. Screens only read.
 
+mod action;
 mod bars;
 mod commands;
 mod compare;
@@ -15,6 +17,7 @@ mod entries;
 mod events;
 mod log;
 mod picture;
+mod playback;
 mod prompt;
 mod reach;
 mod running;
@@ -25,6 +28,7 @@ mod stretch;
 mod timeline;
 mod window;
 
+pub use action::Action;
 pub use bars::Bars;
 pub use commands::{COMMANDS, Command};
 pub use compare::{Both, Other, Pairs};
@@ -36,7 +40,7 @@ pub use picture::Picture;
 pub use reach::Here;
 pub use screen::{Depth, Prompt, PromptKind, Screen, Sort, SortKeys};
 pub use select::{RunPart, unit_parameters, units_of};
-pub use state::{Action, App, Limits, Overlay, Phase, Quit};
+pub use state::{App, Limits, Overlay, Phase, Quit};
 pub use stretch::{Columns, Stretch};
 pub use timeline::{GroupSums, Timeline};
 pub use window::{Head, Window};

@@ -1,8 +1,9 @@
 //! Lines that are typed: commands and filters.
 
+use super::action::Action;
 use super::commands;
 use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
-use super::state::{Action, App, Overlay};
+use super::state::{App, Overlay};
 
 /// Letters that a line may have.
 const LONGEST: usize = 200;

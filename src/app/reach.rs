@@ -1,7 +1,8 @@
 //! Which actions do something where. The actions themselves, the help and the footer follow this table.
 
+use super::action::Action;
 use super::screen::{Depth, Screen};
-use super::state::{Action, App};
+use super::state::App;
 use crate::feed::Origin;
 
 /// What is in view.

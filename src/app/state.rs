@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::action::Action;
 use super::compare::Other;
 use super::desk::Desk;
 use super::effect::Effect;
 use super::log::Log;
+use super::playback::Playback;
 use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
 use super::timeline::Timeline;
 use super::window::Window;
@@ -16,76 +17,6 @@ use crate::feed::{FeedEvent, GpuUse, Origin, RecorderStats};
 use crate::query::{Answer, DetailRequest, Part, Query, Topic};
 use crate::record::{RunHeader, Status};
 use crate::train::Control;
-
-/// What a key does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Move the cursor by so many steps.
-    Move(i64),
-    Home,
-    /// To the newest step, and follow it.
-    Follow,
-    ZoomIn,
-    ZoomOut,
-    ZoomAll,
-    /// Freeze the view or, in a replay, play and pause.
-    Freeze,
-    Faster,
-    Slower,
-    /// Pause and resume the training.
-    PauseTraining,
-    /// Linear or symmetric-logarithmic sparklines.
-    ToggleScale,
-    Screen(Screen),
-    NextScreen,
-    PreviousScreen,
-    /// Move the selection in the list by so many rows.
-    Select(i64),
-    /// Look into what is selected.
-    Enter,
-    /// Close what is open, or go one level up.
-    Back,
-    Sort,
-    /// All layers together, or the selected one alone.
-    Pool,
-    /// Another of the screen's charts in full, or all.
-    Focus,
-    /// Show the second run beside this one, or this one alone.
-    Compare,
-    /// The numbers of the view to the clipboard, or to files.
-    Copy,
-    Export,
-    PreviousEvent,
-    NextEvent,
-    /// Look at the next parameter that was traced at every step.
-    NextTraced,
-    /// Set or remove a bookmark at the cursor.
-    Bookmark,
-    /// List events, lints and bookmarks.
-    Events,
-    /// Within the next class, or the one before; between the last and the first come all together.
-    NextClass,
-    PreviousClass,
-    /// Type a command.
-    Command,
-    /// Type a part of names to show.
-    Filter,
-    /// In the line that is being typed.
-    Type(char),
-    Erase,
-    Submit,
-    /// Complete the command, or recall one given before.
-    Complete,
-    Recall(i64),
-    Help,
-    Quit,
-    /// Answers to the question whether to stop the training. A training in another process is stopped
-    /// without quitting.
-    StopAndQuit,
-    LeaveRunning,
-    /// Close what lies over the screen.
-    Dismiss,
-}
 
 /// What lies over the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,10 +56,6 @@ pub enum Phase {
     Failed,
 }
 
-/// Steps a second of a replay at speed 1.
-const PLAY_RATE: f64 = 10.0;
-const SPEEDS: [f64; 9] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0, 200.0];
-
 /// Rows by which texts can be scrolled: whoever draws them knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -146,14 +73,6 @@ impl Default for Limits {
             log: usize::MAX,
         }
     }
-}
-
-/// A replay in motion.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Playback {
-    /// Where it is, in steps and parts of one.
-    at: f64,
-    playing: bool,
 }
 
 /// Whether a training waits.
@@ -230,8 +149,8 @@ pub struct App {
     controllable: bool,
     /// Why an order failed, until the next key.
     notice: String,
-    speed: usize,
-    playback: Option<Playback>,
+    pub(super) speed: usize,
+    pub(super) playback: Option<Playback>,
     orders: Vec<Control>,
     pub(super) effects: Vec<Effect>,
 }
@@ -365,8 +284,8 @@ impl App {
             Action::ZoomAll => self.window.zoom_out(),
             Action::Freeze if self.origin == Origin::Replay => self.play_or_pause(),
             Action::Freeze => self.window.toggle_freeze(end),
-            Action::Faster => self.play_at((self.speed + 1).min(SPEEDS.len() - 1)),
-            Action::Slower => self.play_at(self.speed.saturating_sub(1)),
+            Action::Faster => self.play_faster(),
+            Action::Slower => self.play_slower(),
             Action::PauseTraining => self.pause_or_resume(),
             Action::ToggleScale => self.toggle_scale(),
             Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => self.turn(action),
@@ -655,95 +574,15 @@ impl App {
     pub fn say(&mut self, notice: impl Into<String>) {
         self.notice = notice.into();
     }
-
-    /// Steps a second, while a replay is playing.
-    #[must_use]
-    pub fn play_rate(&self) -> Option<f64> {
-        let playing = self.playback.is_some_and(|playback| playback.playing);
-        playing.then(|| SPEEDS[self.speed] * PLAY_RATE)
-    }
-
-    /// Whether a replay has been stopped on its way.
-    #[must_use]
-    pub fn is_paused_replay(&self) -> bool {
-        self.playback.is_some_and(|playback| !playback.playing)
-    }
-
-    /// Lets time pass. Returns whether anything looks different.
-    pub fn tick(&mut self, elapsed: Duration) -> bool {
-        let Some(rate) = self.play_rate() else {
-            return false;
-        };
-        let end = self.timeline.end();
-        let Some(playback) = &mut self.playback else {
-            return false;
-        };
-        let before = whole(playback.at);
-        playback.at += elapsed.as_secs_f64() * rate;
-        let now = whole(playback.at);
-        if now >= end {
-            self.playback = None;
-            self.window.follow();
-            return true;
-        }
-        if now != before {
-            self.window.set_head(now + 1);
-        }
-        now != before
-    }
-
-    fn play_at(&mut self, speed: usize) {
-        self.speed = speed;
-        let rate = SPEEDS[speed] * PLAY_RATE;
-        self.say(format!("replay at {rate} steps a second"));
-    }
-
-    /// Starts at the cursor, or from the beginning if the cursor is at the end.
-    fn play_or_pause(&mut self) {
-        let end = self.timeline.end();
-        match &mut self.playback {
-            Some(playback) => playback.playing = !playback.playing,
-            None => {
-                let cursor = self.window.cursor(end).unwrap_or(0);
-                let from = if cursor + 1 >= end { 0 } else { cursor };
-                #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
-                let at = from as f64;
-                self.playback = Some(Playback { at, playing: true });
-                self.window.set_head(from + 1);
-            }
-        }
-    }
-
-    /// A cursor moved by hand ends the replay's motion and shows all steps again.
-    pub(super) fn settle(&mut self) {
-        if self.playback.take().is_some() {
-            let end = self.timeline.end();
-            let cursor = self.window.cursor(end);
-            self.window.follow();
-            self.window.home();
-            if let Some(cursor) = cursor {
-                self.window.move_by(i64::try_from(cursor).unwrap_or(0), end);
-            }
-        }
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a position in the run: not negative, far below 2^52"
-)]
-fn whole(at: f64) -> u64 {
-    at as u64
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::timeline::tests::step;
     use super::*;
     use crate::layout::{ParamLayout, TensorKind};
 
-    fn app(origin: Origin) -> App {
+    pub fn app(origin: Origin) -> App {
         let mut layout = ParamLayout::default();
         for (name, units) in [("a", 10), ("b", 5)] {
             layout.push_layer(name, "linear", units, &[(TensorKind::Bias, vec![units])]);
@@ -763,7 +602,7 @@ mod tests {
         app
     }
 
-    fn finished() -> FeedEvent {
+    pub fn finished() -> FeedEvent {
         FeedEvent::Status {
             status: Status::Finished,
             message: String::new(),
@@ -838,33 +677,6 @@ mod tests {
         app.act(Action::Quit);
         app.act(Action::Quit);
         assert!(app.quit.is_some() && app.take_orders().is_empty());
-    }
-
-    #[test]
-    fn a_replay_plays_to_its_end_and_follows_again() {
-        let mut app = app(Origin::Replay);
-        app.event(finished());
-        app.act(Action::Freeze);
-        assert_eq!(app.window.visible(20), 0..1);
-        assert!(app.tick(Duration::from_millis(500)));
-        assert_eq!(app.window.cursor(20), Some(5));
-        app.act(Action::Freeze);
-        assert!(!app.tick(Duration::from_secs(1)), "paused");
-        app.act(Action::Freeze);
-        assert!(app.tick(Duration::from_secs(9)));
-        assert!(app.window.follows() && app.play_rate().is_none());
-    }
-
-    #[test]
-    fn moving_the_cursor_by_hand_ends_the_playback() {
-        let mut app = app(Origin::Replay);
-        app.event(finished());
-        app.act(Action::Freeze);
-        app.tick(Duration::from_secs(1));
-        app.act(Action::Move(-2));
-        assert_eq!(app.window.cursor(20), Some(8));
-        assert_eq!(app.window.visible(20), 0..20);
-        assert_eq!(app.play_rate(), None);
     }
 
     /// What is asked, answered at once, while a live run takes 20 more steps.

@@ -6,6 +6,7 @@
 pub mod skip;
 pub mod terminal;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -49,6 +50,44 @@ pub fn train(folder: &Path, name: &str, flags: &[&str]) -> PathBuf {
     let outcome = Outcome::of(command);
     assert_eq!(outcome.code, Some(0), "{flags:?}: {}", outcome.stderr);
     path
+}
+
+/// What the clock and the process have written, and what only runs that were stopped have.
+fn may_differ(path: &str) -> bool {
+    let clock = ["state/heartbeat", "state/process"];
+    clock.contains(&path) || path.ends_with("/seconds") || path.starts_with("checkpoint/")
+}
+
+/// Two runs have the same arrays, and the same bits in all that follow from their configuration.
+#[track_caller]
+pub fn assert_same_numbers(first: &Path, second: &Path) {
+    let (first, second) = (RunFile::open(first), RunFile::open(second));
+    let paths = first.paths();
+    assert!(paths.len() > 60);
+    assert_eq!(paths, second.paths());
+    for path in paths.iter().filter(|path| !may_differ(path)) {
+        // Not `assert_eq`: nobody wants to read a million numbers.
+        assert!(first.bits(path) == second.bits(path), "{path} differs");
+    }
+}
+
+/// Columns of numbers of a CSV; words, which are none of the tests' business, are NaN.
+pub fn columns(text: &[u8]) -> HashMap<String, Vec<f64>> {
+    let mut reader = ::csv::Reader::from_reader(text);
+    let names: Vec<String> = reader
+        .headers()
+        .unwrap()
+        .iter()
+        .map(str::to_owned)
+        .collect();
+    let mut columns: HashMap<String, Vec<f64>> = HashMap::new();
+    for record in reader.records() {
+        for (name, text) in names.iter().zip(&record.unwrap()) {
+            let value = text.parse().unwrap_or(f64::NAN);
+            columns.entry(name.clone()).or_default().push(value);
+        }
+    }
+    columns
 }
 
 /// What a program that has ended said.

@@ -393,10 +393,14 @@ impl<'a> Table<'a> {
             .app
             .both(self.other, &self.app.steps_in_common())
             .steps();
-        let text = match common.end.checked_sub(1) {
-            Some(last) => format!("B-A in nats, steps {}-{last}", common.start),
-            None => "no steps in common".to_owned(),
+        let texts = match common.end.checked_sub(1) {
+            Some(last) => [
+                format!("B-A in nats, steps {}-{last}", common.start),
+                "B-A in nats".to_owned(),
+            ],
+            None => ["no steps in common".to_owned(), "none in common".to_owned()],
         };
+        let text = words::worded(&texts, self.map.width.into(), self.theme);
         self.put(buf, self.area.y, self.name, "layer", self.theme.header);
         self.put(buf, self.area.y, self.map, &text, self.theme.header);
         self.numbers(buf, self.area.y, |column| {
