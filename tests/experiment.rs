@@ -329,7 +329,7 @@ fn repeats_have_seeds_and_files_of_their_own() {
     outcome_fails(
         &Outcome::of(repeats(&folder, &clash)),
         1,
-        &["2-2.h5", "--resume {}-2.h5 --repeats 2"],
+        &["2-2.h5", "--resume '{}-2.h5' --repeats 2"],
     );
     assert!(!file("1-2.h5").exists());
     assert_eq!(fs::read(file("2-2.h5")).unwrap(), b"mine");

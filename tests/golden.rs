@@ -357,6 +357,7 @@ const DETAILS: &[Quantity<Step>] = &[
     row("cosine", Absolute, [5e-6, 1e-3], |s| s.motion().cosine.clone()),
     row("update_flips", Absolute, COUNT, |s| counts(&s.motion().update_flips)),
     row("gradient_flips", Absolute, COUNT, |s| counts(&s.motion().gradient_flips)),
+    row("gradient_turns", Absolute, COUNT, |s| counts(&s.motion().gradient_turns)),
     row("lca_turns", Absolute, COUNT, |s| counts(&s.motion().lca_turns)),
 ];
 

@@ -214,6 +214,11 @@ fn counts_are_those_of_the_file() {
         &flips("motion/update_flips"),
         "turns",
     );
+    near(
+        &oscillation["gradients turn every (steps)"],
+        &flips("motion/gradient_turns"),
+        "gradient turns",
+    );
     let crossings = &oscillation["gradients cross zero every (steps)"];
     near(crossings, &flips("motion/gradient_flips"), "crossings");
 

@@ -183,6 +183,56 @@ fn what_cannot_be_resumed_says_why() {
     training.kill();
 }
 
+/// Killed between opening the file and letting readers in, a writer leaves it open to nobody.
+#[test]
+fn a_run_killed_while_it_was_opened_is_repaired_and_goes_on() {
+    let folder = tempdir().unwrap();
+    let (command, path) = train_command(folder.path(), "run.h5", &["--steps=400"]);
+    let mut training = Training::start(command, path.clone());
+    let reader = training.reader();
+    let steps = training.grown(&reader, 1).committed;
+    training.signal("TERM");
+    training.end();
+    drop(reader);
+    let left = folder.path().join("left.h5");
+    let file = common::open_rw(&path).unwrap();
+    fs::copy(&path, &left).unwrap();
+    file.close().unwrap();
+
+    let needles = ["left.h5", "lcascope repair"];
+    run("info", &left).fails(1, &needles);
+    Outcome::of(resume_command(&left)).fails(1, &needles);
+    let repair = run("repair", &left);
+    assert_eq!(repair.code, Some(0), "{repair:?}");
+    let state = RunReader::open(&left).unwrap().refresh().unwrap();
+    assert!(state.committed >= steps, "{state:?}");
+    assert_verified(&left);
+    resume_to_the_end(&left);
+    assert_verified(&left);
+}
+
+#[test]
+fn a_run_that_an_older_program_recorded_is_not_gone_on_with() {
+    let folder = tempdir().unwrap();
+    let mut training = Training::endless(folder.path(), "run.h5", &[]);
+    let path = training.path.clone();
+    let reader = training.reader();
+    training.grown(&reader, 1);
+    training.signal("TERM");
+    training.end();
+    drop(reader);
+    let older = folder.path().join("older.h5");
+    fs::copy(&path, &older).unwrap();
+    let file = common::open_rw(&older).unwrap();
+    file.unlink("motion/gradient_turns").unwrap();
+    file.close().unwrap();
+    let before = fs::read(&older).unwrap();
+    let needles = ["has no motion/gradient_turns", "lcascope train --config"];
+    Outcome::of(resume_command(&older)).fails(1, &needles);
+    assert_eq!(fs::read(&older).unwrap(), before);
+    assert_eq!(run("info", &older).code, Some(0));
+}
+
 /// A device that computes other bits than were recorded cannot repeat the steps after the checkpoint:
 /// they are given up, and the sums still close.
 #[test]

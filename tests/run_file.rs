@@ -95,6 +95,7 @@ const CONTRACT: &[(&str, &str, &str, &str)] = &[
     ("motion/cosine", "T L", "f64", "1"),
     ("motion/update_flips", "T L", "u64", "parameters"),
     ("motion/gradient_flips", "T L", "u64", "parameters"),
+    ("motion/gradient_turns", "T L", "u64", "parameters"),
     ("motion/lca_turns", "T L", "u64", "parameters"),
     ("param/step", "S", "u64", "steps"),
     ("param/lca_sum", "S P", "f64", "nats"),

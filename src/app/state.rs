@@ -11,6 +11,7 @@ use super::effect::Effect;
 use super::log::Log;
 use super::playback::Playback;
 use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
+use super::stretch::Stretch;
 use super::timeline::Timeline;
 use super::window::Window;
 use crate::feed::{FeedEvent, GpuUse, Origin, RecorderStats};
@@ -515,6 +516,19 @@ impl App {
             steps: 0..self.window.shown(self.timeline.end()),
             columns: 1,
         }
+    }
+
+    /// The axis of a chart of the stretch in view: its steps, and where it is the whole run so far, room for some
+    /// more.
+    #[must_use]
+    pub fn axis(&self, stretch: &Stretch) -> Range<u64> {
+        let end = self.timeline.end();
+        let whole = match self.is_running() {
+            true => self.header.planned_steps.max(end),
+            false => end,
+        };
+        let (steps, axis) = (stretch.steps(), self.window.axis(end, whole));
+        steps.start.min(axis.start)..steps.end.max(axis.end)
     }
 
     /// A question about the step at the cursor; none before there is one.

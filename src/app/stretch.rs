@@ -201,9 +201,14 @@ impl<'a> Stretch<'a> {
     /// The first column of a step in such a chart, if it is in the stretch.
     #[must_use]
     pub fn column_of(&self, step: u64, columns: usize) -> Option<usize> {
-        let all = self.steps();
+        self.column_on(&self.steps(), step, columns)
+    }
+
+    /// The same on an axis of more steps.
+    #[must_use]
+    pub fn column_on(&self, all: &Range<u64>, step: u64, columns: usize) -> Option<usize> {
         let n = size(all.end - all.start);
-        all.contains(&step)
+        (self.steps().contains(&step))
             .then(|| bins::column_of(size(step - all.start), n, columns).start)
     }
 }

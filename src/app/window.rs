@@ -114,6 +114,18 @@ impl Window {
         start..start + width
     }
 
+    /// The steps that charts have room for: those in view, and where these are all of a run of `whole` steps so
+    /// far, some that are to come. So columns stay where they are while steps are added, and a new step
+    /// costs a terminal little.
+    #[must_use]
+    pub fn axis(&self, end: u64, whole: u64) -> Range<u64> {
+        let visible = self.visible(end);
+        match self.shows_all() {
+            true => visible.start..with_room(visible.end).min(whole).max(visible.end),
+            false => visible,
+        }
+    }
+
     /// Moves the cursor by so many steps. At the newest step it stays where it is: it follows only
     /// when asked to.
     pub fn move_by(&mut self, steps: i64, end: u64) {
@@ -160,6 +172,12 @@ impl Window {
     pub fn zoom_out(&mut self) {
         self.width = None;
     }
+}
+
+/// At least so many steps, in units of an eighth to a sixteenth of them.
+fn with_room(steps: u64) -> u64 {
+    let unit = 1 << (steps.max(1).ilog2() + 1).saturating_sub(4);
+    steps.checked_next_multiple_of(unit).unwrap_or(steps)
 }
 
 #[cfg(test)]
@@ -251,6 +269,25 @@ mod tests {
         assert_eq!(stands(&window), [false, true, false], "its end moves on");
         window.toggle_freeze(100);
         assert_eq!(stands(&window), [true; 3]);
+    }
+
+    #[test]
+    fn charts_have_room_for_steps_to_come() {
+        let window = Window::default();
+        let ends = |whole: u64| [0, 1, 7, 17, 100, 1000, 1024].map(|n| window.axis(n, whole));
+        let room = [0, 1, 7, 18, 104, 1024, 1024].map(|end| 0..end);
+        assert_eq!(ends(u64::MAX), room);
+        assert_eq!(ends(0), [0, 1, 7, 17, 100, 1000, 1024].map(|end| 0..end));
+        assert_eq!(window.axis(1000, 1010), 0..1010);
+        assert_eq!(window.axis(u64::MAX, u64::MAX), 0..u64::MAX);
+        // At most an eighth of the chart is empty.
+        for steps in 1..5000_u64 {
+            let axis = window.axis(steps, u64::MAX);
+            assert!(axis.end >= steps && axis.end - steps <= axis.end / 8, "{axis:?}");
+        }
+        let mut zoomed = window;
+        zoomed.zoom(true, 100);
+        assert_eq!(zoomed.axis(100, 200), zoomed.visible(100));
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub struct AllocatorMemory<'a> {
     pub change: &'a mut [f64],
     /// Δ.
     pub delta: &'a mut [f64],
+    /// How the full gradient changed over the step.
+    pub gradient_change: &'a mut [f32],
 }
 
 /// Allocates step after step; remembers what the counts of turns and flips need.
@@ -81,6 +83,8 @@ pub struct Allocator {
     last_change: Vec<f64>,
     /// `[P]`: Δ of the last step.
     last_delta: Vec<f64>,
+    /// `[P]`: how the full gradient changed over the last step.
+    last_gradient_change: Vec<f32>,
 }
 
 impl Allocator {
@@ -94,6 +98,7 @@ impl Allocator {
             last_lca: vec![0.0; params],
             last_change: vec![0.0; params],
             last_delta: vec![0.0; params],
+            last_gradient_change: vec![0.0; params],
         }
     }
 
@@ -115,6 +120,7 @@ impl Allocator {
             lca: &mut self.lca,
             change: &mut self.last_change,
             delta: &mut self.last_delta,
+            gradient_change: &mut self.last_gradient_change,
         }
     }
 
@@ -164,7 +170,8 @@ impl Allocator {
             let histogram = &mut allocation.histogram[index * HISTOGRAM_BINS..][..HISTOGRAM_BINS];
             let (mut update_sq, mut gradient_sq, mut dot) = (0.0, 0.0, 0.0);
             let (mut helped, mut hurt) = (0, 0);
-            let (mut update_flips, mut gradient_flips, mut turns) = (0, 0, 0);
+            let (mut update_flips, mut gradient_flips) = (0, 0);
+            let (mut gradient_turns, mut lca_turns) = (0, 0);
             for i in layer.range.clone() {
                 let a = self.lca[i];
                 let delta = integral.delta[i];
@@ -176,6 +183,13 @@ impl Allocator {
                 let helps = a < 0.0;
                 let update_flip = opposite(delta, self.last_delta[i]);
                 let gradient_flip = opposite(gradient, f64::from(end[i]));
+                // A difference of two numbers of single precision is 0 only if they are equal. That of
+                // the first step turns against none.
+                let gradient_change = end[i] - start[i];
+                let gradient_turn = opposite(
+                    f64::from(gradient_change),
+                    f64::from(self.last_gradient_change[i]),
+                );
                 // There is no change before the first step, so no turn before the third.
                 let change = if first { 0.0 } else { a - self.last_lca[i] };
                 self.totals.lca_sum[i] += a;
@@ -187,8 +201,10 @@ impl Allocator {
                 hurt += u64::from(a > 0.0);
                 update_flips += u64::from(update_flip);
                 gradient_flips += u64::from(gradient_flip);
-                turns += u64::from(opposite(change, self.last_change[i]));
+                gradient_turns += u64::from(gradient_turn);
+                lca_turns += u64::from(opposite(change, self.last_change[i]));
                 self.last_change[i] = change;
+                self.last_gradient_change[i] = gradient_change;
             }
             allocation.helped[index] = helped;
             allocation.hurt[index] = hurt;
@@ -198,7 +214,8 @@ impl Allocator {
             motion.cosine[index] = dot / (update_sq * gradient_sq).sqrt();
             motion.update_flips[index] = update_flips;
             motion.gradient_flips[index] = gradient_flips;
-            motion.lca_turns[index] = turns;
+            motion.gradient_turns[index] = gradient_turns;
+            motion.lca_turns[index] = lca_turns;
         }
         self.last_delta.copy_from_slice(&integral.delta);
 
@@ -338,8 +355,8 @@ mod tests {
         let mut allocator = Allocator::new(&layout);
         // (Δ, A, gradient at start, gradient at end)
         let steps = [
-            (1.0, -1.0, 1.0, 1.0),
-            (1.0, 2.0, 1.0, -1.0),   // gradient flips
+            (1.0, -1.0, 1.0, 2.0),
+            (1.0, 2.0, 2.0, -1.0),   // gradient flips; it rose, then fell: a turn
             (-1.0, 1.0, -1.0, -1.0), // update flips; A rose, then fell: a turn
             (0.0, 0.0, -1.0, 0.0),   // no movement: no flip
             (1.0, 3.0, 0.0, 1.0),    // A fell, then rose: a turn; Δ after 0 is no flip
@@ -359,11 +376,22 @@ mod tests {
             let m = allocator
                 .allocate(&integral, &[start], &[end], ends, None)
                 .motion;
-            seen.push((m.update_flips[0], m.gradient_flips[0], m.lca_turns[0]));
+            seen.push([
+                m.update_flips[0],
+                m.gradient_flips[0],
+                m.gradient_turns[0],
+                m.lca_turns[0],
+            ]);
         }
         assert_eq!(
             seen,
-            [(0, 0, 0), (0, 1, 0), (1, 0, 1), (0, 0, 0), (0, 0, 1)]
+            [
+                [0, 0, 0, 0],
+                [0, 1, 1, 0],
+                [1, 0, 0, 1],
+                [0, 0, 0, 0],
+                [0, 0, 0, 1]
+            ]
         );
         let totals = allocator.totals();
         assert_eq!(totals.steps, 5);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! curves       least and most of the steps in each column: A, ‖Δ‖, ‖g‖, cos(Δ, −g)
-//! every        parameters × steps / count of sign changes (update, gradient) or turns (A)
+//! every        parameters × steps / count of sign changes (update, gradient) or turns (gradient, A)
 //! r_k          autocorrelation of the layer's A, and its dominant period
 //! norms        c_k = corr(‖g‖_t, ‖Δ‖_{t+k})                 how large they are
 //! traced       c_k = mean over the layer's traced parameters i of corr(−g_{i,t}, Δ_{i,t+k})
@@ -104,10 +104,11 @@ pub struct Oscillation {
     pub cosine: Curve,
     /// Parameters times steps.
     pub param_steps: u64,
-    /// Sign changes of single parameters' movements and gradients, turns of their A; none where the file
-    /// does not say.
+    /// Sign changes of single parameters' movements and gradients, turns of their gradients and A; none
+    /// where the file does not say.
     pub update_flips: Option<u64>,
     pub gradient_flips: Option<u64>,
+    pub gradient_turns: Option<u64>,
     pub lca_turns: Option<u64>,
     /// Sign changes and turns of the layer's A, of so many steps that have one.
     pub crossings: u64,
@@ -282,6 +283,7 @@ fn curves(read: &Read, known: &mut Oscillation) -> Result<Option<Changes>, Store
     }
     let done = read.sum("motion/update_flips", &mut known.update_flips)?
         && read.sum("motion/gradient_flips", &mut known.gradient_flips)?
+        && read.sum("motion/gradient_turns", &mut known.gradient_turns)?
         && read.sum("motion/lca_turns", &mut known.lca_turns)?;
     Ok(done.then_some(changes))
 }
@@ -462,9 +464,9 @@ mod tests {
     #[test]
     fn counts_that_are_not_in_the_file_are_not_known() {
         let run = Run::new(Shape::default());
-        let lacking = run.without(&["motion/lca_turns", "motion/cosine"]);
+        let lacking = run.without(&["motion/lca_turns", "motion/gradient_turns", "motion/cosine"]);
         let found = known(&lacking, 1, 0..40, 4);
-        assert_eq!(found.lca_turns, None);
+        assert_eq!((found.lca_turns, found.gradient_turns), (None, None));
         assert_eq!(found.update_flips, known(&run, 1, 0..40, 4).update_flips);
         assert!(found.cosine.least.iter().all(|least| least.is_nan()));
     }

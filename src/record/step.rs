@@ -81,6 +81,8 @@ pub struct Motion {
     pub update_flips: Vec<u64>,
     /// Parameters whose full gradient changed sign over the step.
     pub gradient_flips: Vec<u64>,
+    /// Parameters whose full gradient rose over this step and fell over the last, or the other way round.
+    pub gradient_turns: Vec<u64>,
     /// Parameters whose A rose in this step and fell in the last, or the other way round.
     pub lca_turns: Vec<u64>,
 }
@@ -94,6 +96,7 @@ impl Motion {
             cosine: vec![0.0; layers],
             update_flips: vec![0; layers],
             gradient_flips: vec![0; layers],
+            gradient_turns: vec![0; layers],
             lca_turns: vec![0; layers],
         }
     }

@@ -47,6 +47,18 @@ pub enum StoreError {
         "{path} is an HDF5 file, but not a run of lcascope (no attribute `format` = `lcascope.run`)"
     )]
     Foreign { path: PathBuf },
+    /// Between opening a file to write and the beginning of SWMR.
+    #[error(
+        "{path}: a program is opening it to write, or was killed while it did. If none is, `lcascope repair \
+         {path}` makes it readable again"
+    )]
+    ClosedToAll { path: PathBuf },
+    /// Looked at, but not written on.
+    #[error(
+        "{path} has no {missing}: an older lcascope recorded it, which can go on with it. To train it anew \
+         with this one: lcascope train --config {path}"
+    )]
+    Older { path: PathBuf, missing: &'static str },
     #[error(
         "{path} has version {version} of the run format; this program knows versions up to \
          {VERSION}: use a newer lcascope"

@@ -31,6 +31,18 @@ pub fn to_write() -> FileBuilder {
     options
 }
 
+/// Whether a file's superblock says that a writer has it open, and does not say that readers may come in (SWMR). Files
+/// of HDF5 1.10 and later have these marks: signature, version 3, sizes of offsets and lengths, flags.
+pub fn is_closed_to_all(disk: &std::fs::File) -> bool {
+    const WRITTEN: u8 = 1;
+    const SWMR: u8 = 4;
+    let mut start = [0; 12];
+    let read = rustix::io::pread(disk, &mut start[..], 0);
+    read == Ok(start.len())
+        && start.starts_with(b"\x89HDF\r\n\x1a\n\x03")
+        && start[11] & (WRITTEN | SWMR) == WRITTEN
+}
+
 /// By name. A handle is shared, not cloned: refreshing makes the library forget clones.
 #[derive(Default)]
 pub struct OpenDatasets(RefCell<HashMap<String, Arc<Dataset>>>);

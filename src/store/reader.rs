@@ -102,10 +102,15 @@ impl RunReader {
         };
         let (file, marked) = match open(OpenMode::Read) {
             Ok(file) => (file, false),
-            Err(_) => {
-                let file = open(OpenMode::ReadSWMR).doing(path, || "open the file".to_owned())?;
-                (file, true)
-            }
+            Err(_) => match open(OpenMode::ReadSWMR) {
+                Ok(file) => (file, true),
+                Err(_) if open::is_closed_to_all(&disk) => {
+                    return Err(StoreError::ClosedToAll {
+                        path: path.to_owned(),
+                    });
+                }
+                failed @ Err(_) => (failed.doing(path, || "open the file".to_owned())?, true),
+            },
         };
         // Unreadable is not the same as absent: a run that has lost its end is not a foreign file.
         file.attr_names()

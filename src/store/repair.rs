@@ -34,7 +34,7 @@ pub struct Repaired {
 /// The file is no run, is being written, or cannot be written.
 pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     // Read first: what is no run stays as it is.
-    let reader = RunReader::open(path)?;
+    let reader = open_left(path)?;
     let state = reader.refresh()?;
     if state.is_live() {
         return Err(StoreError::Live {
@@ -72,6 +72,27 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     drop(file);
     disk.sync_all().map_err(io)?;
     Ok(Repaired { steps, was_whole })
+}
+
+/// Opens a run, that of a writer too which was killed while it opened it.
+///
+/// # Errors
+/// The file is no run, or is being written.
+fn open_left(path: &Path) -> Result<RunReader, StoreError> {
+    match RunReader::open(path) {
+        Err(StoreError::ClosedToAll { .. }) => {}
+        opened => return opened,
+    }
+    let io = |error| StoreError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    let disk = fs::File::options().read(true).write(true).open(path);
+    let disk = disk.map_err(io)?;
+    let lock = WriterLock::take(&disk, path)?;
+    lock.give_way(path)?;
+    clear_marks(path)?;
+    RunReader::open(path)
 }
 
 /// Clears the marks of a writer that is gone, and lets the file end where it ends: what `h5clear -s`

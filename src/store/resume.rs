@@ -125,6 +125,10 @@ impl Resumable {
             return Err(StoreError::Live { path });
         }
         reader.check_lists()?;
+        let needed = STEPS.iter().map(|column| column.path);
+        if let Some(missing) = needed.into_iter().find(|column| !reader.has(column)) {
+            return Err(StoreError::Older { path, missing });
+        }
         drop(reader);
         lock.give_way(&path)?;
         clear_marks(&path)?;

@@ -283,6 +283,13 @@ pub const STEPS: &[Column<StepRecord>] = &[
         "parameters whose full gradient changed sign over the step",
     ),
     column(
+        "motion/gradient_turns",
+        Axes::Layers,
+        Row::U64(|r| &r.motion.gradient_turns),
+        "parameters",
+        "parameters whose full gradient rose over this step and fell over the last, or the other way round",
+    ),
+    column(
         "motion/lca_turns",
         Axes::Layers,
         Row::U64(|r| &r.motion.lca_turns),

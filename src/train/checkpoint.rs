@@ -75,6 +75,11 @@ impl Trainer {
         ] {
             save(name, description, SavedValues::F64(values.to_vec()));
         }
+        save(
+            "last_gradient_change",
+            "[P] change of the full gradient over the last step",
+            SavedValues::F32(memory.gradient_change.to_vec()),
+        );
         save_groups(&mut self.groups, &mut save);
         Checkpoint {
             step: self.step,
@@ -96,10 +101,16 @@ impl Trainer {
         from.copy_u32("helped", &mut totals.helped)?;
         from.copy_u32("update_flips", &mut totals.update_flips)?;
         from.copy_u32("gradient_flips", &mut totals.gradient_flips)?;
-        let AllocatorMemory { lca, change, delta } = self.allocator.memory();
+        let AllocatorMemory {
+            lca,
+            change,
+            delta,
+            gradient_change,
+        } = self.allocator.memory();
         from.copy_f64("last_lca", lca)?;
         from.copy_f64("last_lca_change", change)?;
         from.copy_f64("last_update", delta)?;
+        from.copy_f32("last_gradient_change", gradient_change)?;
         self.allocator.set_totals(totals);
         restore_groups(&mut self.groups, &mut from)?;
         self.next.copy_from_slice(&self.theta);

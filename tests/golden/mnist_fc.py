@@ -109,6 +109,8 @@ Keys of the JSON
         ``cosine`` [6][3]   of the angle between delta_t and -g(theta_t)
         ``update_flips`` [6][3]   #{delta_{t-1} * delta_t < 0}; 0 at t = 0
         ``gradient_flips`` [6][3] #{g(theta_t) * g(theta_{t+1}) < 0}
+        ``gradient_turns`` [6][3] #{(g(theta_{t+1}) - g(theta_t)) * (g(theta_t) - g(theta_{t-1})) < 0};
+                            0 at t = 0
         ``lca_turns`` [6][3]      #{(A_t - A_{t-1}) * (A_{t-1} - A_{t-2}) < 0};
                             0 for t < 2
 """
@@ -399,13 +401,15 @@ def details(path: Segment, data: Data) -> dict[str, Any]:
 
 def looking_back(paths: list[Segment]) -> dict[str, Any]:
     """What ``simpson`` records that needs earlier steps, for the last of ``paths``."""
-    flips = turns = [0] * len(LAYERS)
+    flips = gradient_turns = turns = [0] * len(LAYERS)
     if len(paths) >= 2:
         flips = count(paths[-2].delta * paths[-1].delta < 0)
+        rises = [path.at(1.0) - path.at(0.0) for path in paths[-2:]]
+        gradient_turns = count(rises[0] * rises[1] < 0)
     if len(paths) >= 3:
         a, b, c = (path.allocate(2) for path in paths[-3:])
         turns = count((c - b) * (b - a) < 0)
-    return {"update_flips": flips, "lca_turns": turns}
+    return {"update_flips": flips, "gradient_turns": gradient_turns, "lca_turns": turns}
 
 
 def trajectory(name: str, data: Data) -> dict[str, Any]:

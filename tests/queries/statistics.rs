@@ -207,6 +207,7 @@ impl Naive {
         for (path, count) in [
             ("motion/update_flips", found.update_flips),
             ("motion/gradient_flips", found.gradient_flips),
+            ("motion/gradient_turns", found.gradient_turns),
             ("motion/lca_turns", found.lca_turns),
         ] {
             let counts = self.file.counts(path);

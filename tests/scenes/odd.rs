@@ -252,6 +252,7 @@ fn record(dice: &mut Dice, header: &RunHeader, step: u64) -> StepRecord {
             cosine: dice.numbers(layers),
             update_flips: few(dice),
             gradient_flips: few(dice),
+            gradient_turns: few(dice),
             lca_turns: few(dice),
         },
         trace: Trace {

@@ -64,6 +64,8 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let mut columns = vec![Column::text("layer", names.clone())];
     columns.extend(turn.columns("weights turn every", STEPS));
     columns.extend(cross.columns("gradients cross zero every", STEPS));
+    let gradient_turns = means(&runs, |o| often(o.param_steps, o.gradient_turns));
+    columns.extend(gradient_turns.columns("gradients turn every", STEPS));
     let turns = means(&runs, |o| often(o.param_steps, o.lca_turns));
     columns.extend(turns.columns("allocations turn every", STEPS));
     let own = means(&runs, |o| often(o.measured, Some(o.turns)));

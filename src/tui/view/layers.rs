@@ -233,14 +233,16 @@ impl<'a> Table<'a> {
     fn draw_bars(&self, buf: &mut Buffer) {
         let window = &self.view.window;
         let columns = SignedBars::columns(self.columns.bars.width, self.theme.glyphs);
-        let places = window.columns(columns);
+        let axis = self.app.axis(window);
+        let places = window.columns_on(&axis, columns);
         let layers = 0..self.app.timeline.layers();
         let extents = layers.filter_map(|layer| window.layer_extent(layer));
         let max = extents.fold(0.0_f64, |max, it| {
             max.max(f64::from(it.min).abs())
                 .max(f64::from(it.max).abs())
         });
-        let cursor = self.view.mark_dot(columns);
+        let mark = self.view.mark();
+        let cursor = mark.and_then(|step| window.column_on(&axis, step, columns));
         for (place, &layer) in self.listed[self.shown.clone()].iter().enumerate() {
             let row = Rect {
                 y: self.row_top(place),

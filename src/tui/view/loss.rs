@@ -27,7 +27,8 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         ..area
     };
     let columns = LineChart::plot_columns(area, theme.glyphs);
-    let places = stretch.columns(columns);
+    let axis = app.axis(&stretch);
+    let places = stretch.columns_on(&axis, columns);
     let (train, test) = (places.train_loss(), places.test_loss());
     let ends = train.iter().chain(&test).flatten();
     let domain = Domain::of(ends.flat_map(|e| [f64::from(e.min), f64::from(e.max)]));
@@ -60,13 +61,13 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         },
         domain,
         unit: "nats",
-        steps: stretch.steps(),
-        cursor: cursor.and_then(|step| stretch.column_of(step, columns)),
+        steps: axis.clone(),
+        cursor: cursor.and_then(|step| stretch.column_on(&axis, step, columns)),
     };
     chart.render(area, buf);
     if row > 0 {
         let across = usize::from(theme.glyphs.dots_per_cell().0);
-        let cell = |step| Some(stretch.column_of(step, columns)? / across);
+        let cell = |step| Some(stretch.column_on(&axis, step, columns)? / across);
         marks::row(area, &marks, theme, cell, buf);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  step 412  loss 0.53121  …
-//!  fc2: updates turn every 6.7 steps, gradients cross zero every 9.1, LCA turns every 2.9
+//!  fc2: updates turn every 6.7 steps, gradients cross zero every 9.1 steps, gradients turn every 3.2 steps, …
 //!  sum of LCA: changes sign every 12.0 steps, period 6.3 steps (r 0.41)
 //!  follows -gradient by 3 steps, c 0.52, mean of 12 traced, momentum alone delays by 9.0 steps
 //!  LCA in 408-412: -1.2e-3 to +1.1e-4       layer    lag     c  updates gradients

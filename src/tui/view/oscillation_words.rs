@@ -1,7 +1,7 @@
 //! The Oscillation of a layer in words.
 //!
 //! ```text
-//!  fc2: updates turn every 6.7 steps, gradients cross zero every 9.1 steps, LCA turns every 2.9 steps (parameters)
+//!  fc2: updates turn every 6.7 steps, gradients cross zero every 9.1 steps, gradients turn every 3.2 steps, …
 //!  sum of LCA changes sign every 12.0 steps, period 6.3 steps (r 0.41)
 //!  movement follows -gradient by 3 steps, c 0.52, mean of 12 traced, momentum alone delays by 9.0 steps
 //! ```
@@ -19,11 +19,12 @@ pub fn lines(name: &str, known: &Oscillation) -> [Vec<(u8, String)>; 3] {
     let updates = of("updates", "turn", known.update_flips);
     let gradients = of("gradients", "cross zero", known.gradient_flips);
     let turns = of("LCA", "turns", known.lca_turns);
-    let single = vec![
-        (0, format!("{name}: {updates}")),
-        (1, gradients),
-        (2, format!("{turns} (parameters)")),
-    ];
+    let mut single = vec![(0, format!("{name}: {updates}")), (1, gradients)];
+    // Not counted by older programs.
+    if known.gradient_turns.is_some() {
+        single.push((3, of("gradients", "turn", known.gradient_turns)));
+    }
+    single.push((2, format!("{turns} (parameters)")));
     let tail = known.tail.end.saturating_sub(known.tail.start);
     let all = known.edges.last().zip(known.edges.first());
     let all = all.map_or(0, |(end, first)| end.saturating_sub(*first));
