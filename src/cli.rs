@@ -201,6 +201,9 @@ pub struct ExportArgs {
     /// Only this layer [default: all]
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
+    /// Only this neuron or channel of `--layer`, counted from 0, in the views `units` and `parameters`
+    #[arg(long, value_name = "INDEX")]
+    pub unit: Option<usize>,
     /// The parameter of the view `parameter`, which needs one: its place in the flat vector, counted
     /// from 0
     #[arg(long, value_name = "INDEX")]

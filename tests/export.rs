@@ -324,6 +324,13 @@ fn groups_of_parameters_add_up_to_their_layers() {
     let units = csv(&["--view", "units", "--layer", "fc3"]);
     let classes = csv(&["--view", "classes", "--layer", "fc3"]);
     assert_eq!((tensors.len(), units.len(), classes.len()), (4, 12, 13));
+    let unit = csv(&["--view", "units", "--layer=fc3", "--unit=4"]);
+    assert_eq!(unit.len(), 3);
+    same(
+        &unit["lca/unit 4 (nats)"],
+        &units["lca/unit 4 (nats)"],
+        "one unit",
+    );
     let sum = |table: &HashMap<String, Vec<f64>>, t: usize| {
         let lca = table.iter().filter(|(name, _)| name.starts_with("lca/"));
         lca.map(|(_, values)| values[t]).sum::<f64>()
@@ -451,6 +458,17 @@ fn parameters_have_their_running_totals() {
         &one["lca_sum (nats)"],
         &sums.row(last)[start..],
         "a layer's",
+    );
+    // A unit's are its row of the weight and its bias: fc3 has 50 inputs and 10 units.
+    let unit = csv(&["--view", "parameters", "--layer=fc3", "--unit=7"]);
+    let of_unit: Vec<usize> = (350..400).chain([507]).map(|i| start + i).collect();
+    let at = |values: &[f64]| -> Vec<f64> { of_unit.iter().map(|&i| values[i]).collect() };
+    same(&unit["lca_sum (nats)"], &at(sums.row(last)), "a unit's");
+    same(&unit["helped (steps)"], &at(helped.row(last)), "a unit's");
+    same(
+        &unit["parameter"],
+        &of_unit.iter().map(|&i| i as f64).collect::<Vec<_>>(),
+        "which they are",
     );
     let before = csv(&["--view", "parameters", "--steps", "..20"]);
     assert!(before["steps"].iter().all(|steps| *steps < 20.5));
@@ -629,11 +647,16 @@ fn requests_that_do_not_fit_are_refused() {
     );
     refused(&["--view", "layers", "--steps", "..0"], &["`..0`", "A..B"]);
     refused(&["--view", "units"], &["--layer NAME"]);
+    refused(&["--view", "parameters", "--unit=1"], &["--layer NAME"]);
+    refused(
+        &["--view", "units", "--layer=fc3", "--unit=10"],
+        &["fc3 has 10 units"],
+    );
     for (view, flags) in [
         ("overview", &["--layer=fc1", "--parameter=1"][..]),
         ("events", &["--layer=fc1", "--every=2"]),
         ("synchronisation", &["--layer=fc1", "--every=2"]),
-        ("layers", &["--every=2", "--parameter=1"]),
+        ("layers", &["--every=2", "--parameter=1", "--unit=1"]),
         ("distribution", &["--every=2", "--parameter=1"]),
         ("parameters", &["--every=2", "--steps=1.."]),
         ("classes", &["--parameter=1"]),

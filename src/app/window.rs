@@ -283,7 +283,10 @@ mod tests {
         // At most an eighth of the chart is empty.
         for steps in 1..5000_u64 {
             let axis = window.axis(steps, u64::MAX);
-            assert!(axis.end >= steps && axis.end - steps <= axis.end / 8, "{axis:?}");
+            assert!(
+                axis.end >= steps && axis.end - steps <= axis.end / 8,
+                "{axis:?}"
+            );
         }
         let mut zoomed = window;
         zoomed.zoom(true, 100);

@@ -356,10 +356,10 @@ mod tests {
         // (Δ, A, gradient at start, gradient at end)
         let steps = [
             (1.0, -1.0, 1.0, 2.0),
-            (1.0, 2.0, 2.0, -1.0),   // gradient flips; it rose, then fell: a turn
+            (1.0, 2.0, 2.0, -1.0), // gradient flips; it rose, then fell: a turn
             (-1.0, 1.0, -1.0, -1.0), // update flips; A rose, then fell: a turn
-            (0.0, 0.0, -1.0, 0.0),   // no movement: no flip
-            (1.0, 3.0, 0.0, 1.0),    // A fell, then rose: a turn; Δ after 0 is no flip
+            (0.0, 0.0, -1.0, 0.0), // no movement: no flip
+            (1.0, 3.0, 0.0, 1.0),  // A fell, then rose: a turn; Δ after 0 is no flip
         ];
         let mut seen = Vec::new();
         for (delta, a, start, end) in steps {

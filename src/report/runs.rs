@@ -247,6 +247,7 @@ impl<'a> Shown<'a> {
             steps: 0..self.steps,
             every: every.max(1),
             layer: None,
+            unit: None,
             parameter: None,
         };
         Ok(sheet::make(

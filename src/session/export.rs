@@ -55,6 +55,7 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
         steps: steps(args.steps.unwrap_or_default(), committed)?,
         every: args.every,
         layer: layer(args.layer.as_deref(), reader.header())?,
+        unit: args.unit,
         parameter: args.parameter,
     };
     let name = args.file.file_name().unwrap_or_default().to_string_lossy();

@@ -66,6 +66,10 @@ impl Desktop {
                 view,
                 steps: steps?,
                 layer: layer.and_then(|layer| source.layers.get(layer).cloned()),
+                unit: match shown.depth {
+                    Depth::Unit { unit, .. } if view.refuses(Choice::Unit).is_none() => Some(unit),
+                    _ => None,
+                },
                 parameter: match shown.depth {
                     Depth::Parameter { parameter, .. } => Some(parameter),
                     _ => None,
@@ -142,6 +146,7 @@ struct Job {
     view: View,
     steps: Range<u64>,
     layer: Option<String>,
+    unit: Option<usize>,
     parameter: Option<usize>,
 }
 
@@ -156,6 +161,9 @@ impl Job {
         command.args(["--format", format, "--steps", &format!("{from}..{to}")]);
         if let Some(layer) = &self.layer {
             command.arg(format!("--layer={layer}"));
+        }
+        if let Some(unit) = self.unit {
+            command.arg(format!("--unit={unit}"));
         }
         if let Some(parameter) = self.parameter {
             command.arg(format!("--parameter={parameter}"));
@@ -195,7 +203,10 @@ impl Job {
         };
         let run = export::stem(&self.file).to_string_lossy();
         let of = match (&self.layer, self.parameter) {
-            (Some(layer), _) => format!("-{}", plain(layer)),
+            (Some(layer), _) => match self.unit {
+                None => format!("-{}", plain(layer)),
+                Some(unit) => format!("-{}-{unit}", plain(layer)),
+            },
             (None, Some(parameter)) => format!("-{parameter}"),
             (None, None) => String::new(),
         };
@@ -341,8 +352,8 @@ mod tests {
         let unit = Depth::Unit { layer: 1, unit: 0 };
         let jobs = desktop.jobs(&shown(Screen::Overview, unit));
         assert_eq!(
-            (jobs[0].view, jobs[0].layer.as_deref()),
-            (View::Parameters, Some("b"))
+            (jobs[0].view, jobs[0].layer.as_deref(), jobs[0].unit),
+            (View::Parameters, Some("b"), Some(0))
         );
         let mut both = shown(Screen::Classes, Depth::Network);
         both.compared = Some(3..5);
@@ -412,6 +423,7 @@ mod tests {
             let job = &desktop.jobs(&shown(screen, depth))[0];
             let refused = |choice| job.view.refuses(choice).is_some();
             assert!(job.layer.is_none() || !refused(Choice::Layer), "{job:?}");
+            assert!(job.unit.is_none() || !refused(Choice::Unit), "{job:?}");
             assert!(
                 job.parameter.is_none() || !refused(Choice::Parameter),
                 "{job:?}"

@@ -24,13 +24,15 @@ pub fn tensors(source: &Source) -> Result<Sheet, SheetError> {
 }
 
 pub fn units(source: &Source) -> Result<Sheet, SheetError> {
-    let units = source.layer().map_or(0..0, |layer| layer.units.clone());
+    let first = source.layer().map_or(0, |layer| layer.units.start);
+    let units = match source.unit()? {
+        Some(unit) => one(unit),
+        None => 0..source.layer().map_or(0, |layer| layer.units.len()),
+    };
     let group = Group {
         dataset: "lca/unit",
-        names: (0..units.len())
-            .map(|unit| format!("unit {unit}"))
-            .collect(),
-        parts: units.map(one).collect(),
+        names: units.clone().map(|unit| format!("unit {unit}")).collect(),
+        parts: units.map(|unit| one(first + unit)).collect(),
         everywhere: true,
     };
     group.sheet(source, "LCA by neuron or channel")

@@ -35,6 +35,8 @@ pub struct Request {
     pub every: u64,
     /// Only this layer, where the view has layers.
     pub layer: Option<usize>,
+    /// Only this neuron or channel of the layer.
+    pub unit: Option<usize>,
     /// The flat index of a parameter.
     pub parameter: Option<usize>,
 }
@@ -95,15 +97,20 @@ fn check(request: &Request) -> Result<(), SheetError> {
     let view = request.view;
     let given = |choice| match choice {
         Choice::Layer => request.layer.is_some(),
+        Choice::Unit => request.unit.is_some(),
         Choice::Parameter => request.parameter.is_some(),
         Choice::Every => request.every > 1,
     };
-    for choice in [Choice::Layer, Choice::Parameter, Choice::Every] {
+    for choice in Choice::ALL {
         if let Some(of) = view.refuses(choice).filter(|_| given(choice)) {
             let flag = choice.flag();
             let what = format!("the view `{view}` is of {of}: leave {flag} out");
             return Err(SheetError::Request(what));
         }
+    }
+    if request.unit.is_some() && request.layer.is_none() {
+        let what = "a unit is counted within its layer: give --layer NAME with --unit";
+        return Err(SheetError::Request(what.to_owned()));
     }
     match view.needs() {
         Some((choice, what)) if !given(choice) => Err(SheetError::Request(format!(

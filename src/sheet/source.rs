@@ -153,6 +153,20 @@ impl<'a> Source<'a> {
         self.header().layout.layers.get(index)
     }
 
+    /// The unit that is wanted, if it is one, counted within its layer.
+    pub fn unit(&self) -> Result<Option<usize>, SheetError> {
+        let (Some(unit), Some(layer)) = (self.request.unit, self.layer()) else {
+            return Ok(None);
+        };
+        let (units, name) = (layer.units.len(), &layer.name);
+        match unit < units {
+            true => Ok(Some(unit)),
+            false => Err(SheetError::Request(format!(
+                "--unit {unit}: {name} has {units} units, counted from 0"
+            ))),
+        }
+    }
+
     /// The title of a sheet whose columns or rows are layers.
     pub fn by_layer(&self, what: &str) -> String {
         match self.layer() {
@@ -165,7 +179,10 @@ impl<'a> Source<'a> {
     pub fn of_layer(&self, what: &str) -> String {
         match self.layer() {
             None => what.to_owned(),
-            Some(layer) => format!("{what}, {}", layer.name),
+            Some(layer) => match self.request.unit {
+                None => format!("{what}, {}", layer.name),
+                Some(unit) => format!("{what}, {} unit {unit}", layer.name),
+            },
         }
     }
 

@@ -15,9 +15,14 @@ pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
         return Err(SheetError::Request(what.to_owned()));
     }
     let layout = &source.header().layout;
+    // Of a unit's parameters some are in each of its layer's tensors: the layer's are read, and these taken.
     let params = match source.layer() {
         Some(layer) => layer.range.clone(),
         None => 0..layout.params(),
+    };
+    let wanted = match (source.request.layer, source.unit()?) {
+        (Some(layer), Some(unit)) => layout.unit_rows(layer, unit),
+        _ => vec![params.clone()],
     };
     if params.len() as u64 * 6 > MOST_NUMBERS {
         return unknown(format!(
@@ -40,27 +45,36 @@ pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
             "the parameters' totals are not recorded by step {end}; there are snapshots after {there:?} steps"
         ));
     };
-    let mut tensors = Vec::with_capacity(params.len());
-    for tensor in &layout.tensors {
-        let inside = tensor.range.start.max(params.start)..tensor.range.end.min(params.end);
-        tensors.extend(inside.map(|_| tensor.name.clone()));
+    let mut tensors = Vec::new();
+    for range in &wanted {
+        for tensor in &layout.tensors {
+            let inside = tensor.range.start.max(range.start)..tensor.range.end.min(range.end);
+            tensors.extend(inside.map(|_| tensor.name.clone()));
+        }
     }
-    let counts = |counts: &[u32]| counts.iter().copied().map(u64::from).collect();
-    let helped = iterations_helped(&sums.helped, steps);
+    let wanted: Vec<usize> = wanted.into_iter().flatten().collect();
+    let places = || wanted.iter().map(|index| index - params.start);
+    let helped: Vec<u32> = places().map(|at| sums.helped[at]).collect();
+    let lca_sum = places().map(|at| sums.lca_sum[at]).collect();
+    let bins = iterations_helped(&helped, steps);
     let columns = vec![
         Column::u64(
             "parameter",
             None,
-            params.map(|index| index as u64).collect(),
+            wanted.iter().map(|&index| index as u64).collect(),
         ),
         Column::text("tensor", tensors),
-        Column::u64("steps", None, vec![steps; sums.lca_sum.len()]),
-        Column::f64("lca_sum", NATS, sums.lca_sum),
-        Column::u64("helped", Some("steps"), counts(&sums.helped)),
+        Column::u64("steps", None, vec![steps; wanted.len()]),
+        Column::f64("lca_sum", NATS, lca_sum),
+        Column::u64(
+            "helped",
+            Some("steps"),
+            helped.into_iter().map(u64::from).collect(),
+        ),
     ];
     let chart = Chart::Histogram {
         edges: (0..=BINS as u64).map(|edge| 2.0 * number(edge)).collect(),
-        counts: helped.iter().map(|count| number(*count)).collect(),
+        counts: bins.iter().map(|count| number(*count)).collect(),
         mark: None,
     };
     let x = Axis::new(

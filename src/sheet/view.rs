@@ -123,16 +123,20 @@ impl FromStr for View {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     Layer,
+    Unit,
     Parameter,
     Every,
 }
 
 impl Choice {
+    pub const ALL: [Self; 4] = [Self::Layer, Self::Unit, Self::Parameter, Self::Every];
+
     /// The flag of `lcascope export`.
     #[must_use]
     pub fn flag(self) -> &'static str {
         match self {
             Self::Layer => "--layer",
+            Self::Unit => "--unit",
             Self::Parameter => "--parameter",
             Self::Every => "--every",
         }
@@ -149,6 +153,10 @@ impl View {
         match choice {
             Choice::Layer if everything => Some("the whole network"),
             Choice::Layer if self == Self::Parameter => Some("one parameter"),
+            Choice::Unit if self == Self::Parameter => Some("one parameter"),
+            Choice::Unit if !matches!(self, Self::Units | Self::Parameters) => {
+                Some("more than one unit")
+            }
             Choice::Every if moments => Some("single steps"),
             Choice::Every if together => Some("all the steps together"),
             Choice::Parameter if self != Self::Parameter => Some("more than one parameter"),

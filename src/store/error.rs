@@ -58,7 +58,10 @@ pub enum StoreError {
         "{path} has no {missing}: an older lcascope recorded it, which can go on with it. To train it anew \
          with this one: lcascope train --config {path}"
     )]
-    Older { path: PathBuf, missing: &'static str },
+    Older {
+        path: PathBuf,
+        missing: &'static str,
+    },
     #[error(
         "{path} has version {version} of the run format; this program knows versions up to \
          {VERSION}: use a newer lcascope"
