@@ -62,12 +62,13 @@ fuzz seconds='600':
 ci:
     .ci/run
 
-# Make the golden numbers of the tests anew (needs torch, numpy and scipy; PYTHON=… chooses the Python)
+# Make the golden numbers of the tests anew (needs torch, numpy, scipy and h5py; PYTHON=… chooses the Python)
 golden:
     {{ python }} tests/golden/mnist_fc.py
     {{ python }} tests/golden/presets.py
     {{ python }} tests/golden/optimizers.py
     {{ python }} tests/golden/analysis.py
+    {{ python }} tests/golden/planted.py
     {{ python }} tests/golden/paired.py
 
 # Make the recorded run of the tests anew (needs h5py; PYTHON=… chooses the Python)

@@ -193,38 +193,47 @@ def pairs_of(steps, layers, size):
     return np.count_nonzero(present.sum(0)[steps] > 1)
 
 
-def of_moments():
-    n, width = 300, 5
-    rows = RNG.standard_normal((n, width)) * 1e-3
-    rows[7::15] -= 5e-4 * RNG.random((len(rows[7::15]), width))
+def deepest_of(rows):
+    """For each column the 20 deepest of its minima, and all of them as steps and layers."""
     deepest = []
     for column in rows.T:
         (at,) = signal.argrelextrema(column, np.less)
         deepest.append(np.sort(at[np.argsort(column[at], kind="stable")][:20]))
-    layers = np.repeat(np.arange(width), [len(d) for d in deepest])
-    steps = np.concatenate(deepest)
+    layers = np.repeat(np.arange(len(deepest)), [len(d) for d in deepest])
+    return deepest, np.concatenate(deepest), layers
+
+
+def by_chance(steps, layers, n, rng):
+    """Mean and standard deviation of the pairs when moments are moved at random."""
 
     def jitter():
-        moved = steps + RNG.choice([-2, -1, 1, 2], len(steps))
+        moved = steps + rng.choice([-2, -1, 1, 2], len(steps))
         # Those that would leave the run are drawn anew by themselves.
         while (out := (moved < 0) | (moved >= n)).any():
-            moved[out] = steps[out] + RNG.choice([-2, -1, 1, 2], out.sum())
+            moved[out] = steps[out] + rng.choice([-2, -1, 1, 2], out.sum())
         return moved
 
     def circular():
-        return (steps + RNG.integers(0, n, width)[layers]) % n
+        return (steps + rng.integers(0, n, layers.max() + 1)[layers]) % n
 
     def null(draw):
         counts = [pairs_of(draw(), layers, n) for _ in range(DRAWS)]
         return dict(mean=np.mean(counts), deviation=np.std(counts))
 
+    return dict(jitter=null(jitter), circular=null(circular))
+
+
+def of_moments():
+    n, width = 300, 5
+    rows = RNG.standard_normal((n, width)) * 1e-3
+    rows[7::15] -= 5e-4 * RNG.random((len(rows[7::15]), width))
+    deepest, steps, layers = deepest_of(rows)
     return dict(
         rows=rows,
         deepest=deepest,
         pairs=pairs_of(steps, layers, n),
         draws=DRAWS,
-        jitter=null(jitter),
-        circular=null(circular),
+        **by_chance(steps, layers, n, RNG),
     )
 
 
