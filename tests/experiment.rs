@@ -289,6 +289,7 @@ fn the_experiments_are_listed() {
         "freeze-last",
         "others-delay",
         "train-vs-test",
+        "integrators",
     ] {
         assert!(outcome.stdout.contains(name), "{name}");
     }

@@ -11,7 +11,7 @@ use crate::report::Document;
 use crate::report::document::error_of;
 
 /// Headings of the groups of layers.
-const LAYERS: [(Group, &str, &str); 3] = [
+const LAYERS: [(Group, &str, &str); 4] = [
     (
         Group::Layer,
         "layers",
@@ -26,6 +26,12 @@ const LAYERS: [(Group, &str, &str); 3] = [
         Group::Gap,
         "gap-layers",
         "Held-out minus training: above 0 a layer has helped the held-out loss less.",
+    ),
+    (
+        Group::LayerError,
+        "error-layers",
+        "Estimated integration errors of the layers' LCA, without signs, the steps of a run added up. What an estimate is \
+         depends on the integrator; those of first-order and of S = 2 are pessimistic.",
     ),
 ];
 
@@ -115,6 +121,8 @@ fn layers(
     if layers.is_empty() {
         return Ok(());
     }
+    // That an error is not 0 goes without saying.
+    let tested = outcome.arms.len() == 1 && group != Group::LayerError;
     let names = layers.iter().map(|(layer, _)| layer.clone()).collect();
     let mut columns = vec![Column::text("layer", names)];
     for (index, arm) in outcome.arms.iter().enumerate() {
@@ -123,15 +131,15 @@ fn layers(
             .map(|(layer, _)| outcome.arm(index, group, layer))
             .collect();
         columns.extend(with_errors(arm, Some("nats"), &means));
-        if outcome.arms.len() == 1 {
+        if tested {
             let t = means.iter().map(|mean| mean.t).collect();
             let p = means.iter().map(|mean| mean.p).collect();
             columns.extend([Column::f64("t", None, t), Column::f64("p", None, p)]);
         }
     }
-    let test = match outcome.arms.len() {
-        1 => " p is that of a t test that the mean is 0, two-sided.",
-        _ => "",
+    let test = match tested {
+        true => " p is that of a t test that the mean is 0, two-sided.",
+        false => "",
     };
     let rows = layers.len();
     let caption = format!("{caption} Means over the seeds ± their standard errors.{test}");
@@ -166,7 +174,9 @@ fn pairs(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
          0, and cannot come below 2^(1 − pairs). Both are two-sided, of one row alone: among many rows some \
          p are small by chance."
     ));
-    let quantities = outcome.quantities();
+    let mut quantities = outcome.quantities();
+    // What an estimate means is not the same in two arms of different integrators.
+    quantities.retain(|(group, _, _)| *group != Group::LayerError);
     let compared: Vec<_> = (quantities.iter())
         .map(|(group, name, _)| outcome.pairs(*group, name))
         .collect();
@@ -210,6 +220,7 @@ fn words(group: Group, name: &str) -> String {
         Group::Layer => format!("LCA {name}"),
         Group::HeldOutLayer => format!("held-out LCA {name}"),
         Group::Gap => format!("held-out − training LCA {name}"),
+        Group::LayerError => format!("estimated error {name}"),
     }
 }
 

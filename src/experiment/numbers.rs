@@ -17,6 +17,8 @@ pub enum Group {
     HeldOutLayer,
     /// A layer's allocation of the held-out loss minus that of the training loss.
     Gap,
+    /// The estimated error of a layer's allocation, its steps added up.
+    LayerError,
 }
 
 /// One number of a run.
@@ -59,6 +61,8 @@ struct Sums {
     steps: u64,
     layers: Vec<LayerSummary>,
     residual: f64,
+    /// Of the residuals without their signs.
+    residuals: f64,
     worst_residual: f64,
     gradient_evals: u64,
     /// The last step; its losses stand for the end.
@@ -73,6 +77,7 @@ impl Sums {
             steps: 0,
             layers: vec![LayerSummary::default(); layers],
             residual: 0.0,
+            residuals: 0.0,
             worst_residual: 0.0,
             gradient_evals: 0,
             last: None,
@@ -84,11 +89,13 @@ impl Sums {
         for (sum, layer) in self.layers.iter_mut().zip(&step.layers) {
             sum.lca += layer.lca;
             sum.held_out_lca += layer.held_out_lca;
+            sum.lca_error += layer.lca_error;
             sum.helped = sum.helped.saturating_add(layer.helped);
             sum.hurt = sum.hurt.saturating_add(layer.hurt);
         }
         self.steps += step.end - step.first;
         self.residual += step.residual;
+        self.residuals += step.residual.abs();
         self.worst_residual = self.worst_residual.max(step.worst_residual);
         self.gradient_evals = self.gradient_evals.saturating_add(step.gradient_evals);
         if step.test_loss.is_finite() {
@@ -125,7 +132,12 @@ impl Sums {
             run("held-out accuracy", "%", 100.0 * self.held_out.1),
             run("total LCA", "nats", total(|layer| layer.lca)),
             run("residual", "nats", self.residual),
-            run("largest residual of a step", "nats", self.worst_residual),
+            run(
+                "mean |residual| of a step",
+                "nats",
+                self.residuals / self.steps as f64,
+            ),
+            run("largest |residual| of a step", "nats", self.worst_residual),
             run("parameters that helped", "%", 100.0 * helped / all),
             run("parameters that hurt", "%", 100.0 * hurt / all),
             run(
@@ -157,6 +169,7 @@ impl Sums {
             by_layer(Group::HeldOutLayer, |layer| layer.held_out_lca);
             by_layer(Group::Gap, |layer| layer.held_out_lca - layer.lca);
         }
+        by_layer(Group::LayerError, |layer| layer.lca_error);
         out
     }
 }

@@ -56,6 +56,7 @@ presets!(
     "synchronisation",
     "adam-vs-sgd",
     "train-vs-test",
+    "integrators",
 );
 
 /// Seeds of a size that does not say how many.
