@@ -467,7 +467,10 @@ fn parameters_have_their_running_totals() {
     same(&unit["helped (steps)"], &at(helped.row(last)), "a unit's");
     same(
         &unit["parameter"],
-        &of_unit.iter().map(|&i| i as f64).collect::<Vec<_>>(),
+        &of_unit
+            .iter()
+            .map(|&i| f64::from(u32::try_from(i).unwrap()))
+            .collect::<Vec<_>>(),
         "which they are",
     );
     let before = csv(&["--view", "parameters", "--steps", "..20"]);

@@ -3,7 +3,7 @@
 use std::ops::{Deref, Range};
 
 use super::{MOST_NUMBERS, Request, SheetError};
-use crate::analysis::scale::format_signed;
+use crate::analysis::numbers::format_signed;
 use crate::export::{Axis, Chart, Column, Figure, Sheet, Table, Values};
 use crate::layout::Layer;
 use crate::record::{RunHeader, StepSummary};

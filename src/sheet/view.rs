@@ -152,8 +152,7 @@ impl View {
         let together = matches!(self, Self::Layers | Self::Distribution | Self::Parameters);
         match choice {
             Choice::Layer if everything => Some("the whole network"),
-            Choice::Layer if self == Self::Parameter => Some("one parameter"),
-            Choice::Unit if self == Self::Parameter => Some("one parameter"),
+            Choice::Layer | Choice::Unit if self == Self::Parameter => Some("one parameter"),
             Choice::Unit if !matches!(self, Self::Units | Self::Parameters) => {
                 Some("more than one unit")
             }

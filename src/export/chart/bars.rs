@@ -3,7 +3,7 @@
 
 use super::frame::{Frame, Paper, Room};
 use super::span::{Span, count};
-use crate::analysis::scale::format_signed;
+use crate::analysis::numbers::format_signed;
 use crate::export::color::{self, INK};
 use crate::export::figure::{Figure, Series};
 use crate::export::scene::{Anchor, Rect, Scene, Shape};

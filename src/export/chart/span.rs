@@ -1,6 +1,7 @@
 //! An axis with numbers: from a value to its place.
 
-use crate::analysis::scale::{self, Domain, Scale, Tick};
+use crate::analysis::scale::{Domain, Scale};
+use crate::analysis::ticks::{Room, Tick, step_ticks, ticks};
 use crate::export::figure::{Axis, Spread};
 
 /// Pixels from one tick of a vertical axis to the next, at least.
@@ -64,18 +65,14 @@ impl Span {
     /// Ticks of a vertical axis of so many pixels.
     pub fn ticks_up(&self, height: f64) -> Vec<Tick> {
         let cells = pixels(height);
-        scale::ticks(
-            self.scale,
-            self.domain,
-            scale::Room::Rows { cells, gap: GAP },
-        )
+        ticks(self.scale, self.domain, Room::Rows { cells, gap: GAP })
     }
 
     /// Ticks of a horizontal axis of so many pixels.
     pub fn ticks_along(&self, width: f64) -> Vec<Tick> {
         let cells = pixels(width / CHARACTER);
         if !self.whole {
-            return scale::ticks(self.scale, self.domain, scale::Room::Columns { cells });
+            return ticks(self.scale, self.domain, Room::Columns { cells });
         }
         #[expect(
             clippy::cast_possible_truncation,
@@ -86,7 +83,7 @@ impl Span {
             self.domain.min().ceil().max(0.0) as u64,
             self.domain.max().floor().max(0.0) as u64,
         );
-        let mut ticks = scale::step_ticks(from, to.saturating_add(1), cells);
+        let mut ticks = step_ticks(from, to.saturating_add(1), cells);
         for tick in &mut ticks {
             // The library places them in columns of characters.
             tick.at = self.place(tick.value).unwrap_or(0.0);

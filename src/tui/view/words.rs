@@ -7,7 +7,8 @@ use ratatui::layout::Rect;
 use ratatui::text::{Span, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
-use crate::analysis::scale::{Scale, format_signed};
+use crate::analysis::numbers::format_signed;
+use crate::analysis::scale::Scale;
 use crate::app::{App, Stretch};
 use crate::tui::theme::{Glyphs, Theme};
 use crate::tui::widget;

@@ -15,7 +15,8 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::names::{cells_of, elided, first_letters};
 use crate::analysis::bins;
-use crate::analysis::scale::{Domain, Room, Scale, Tick, step_ticks, ticks, whole_ticks};
+use crate::analysis::scale::{Domain, Scale};
+use crate::analysis::ticks::{Room, Tick, step_ticks, ticks, whole_ticks};
 use crate::tui::theme::{Glyphs, Theme};
 
 /// Cells for a label of the left axis; always the same, so that charts above each other line up.
