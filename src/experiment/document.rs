@@ -9,6 +9,7 @@ use crate::analysis::ttest::Mean;
 use crate::export::{Column, Table, Uneven};
 use crate::report::Document;
 use crate::report::document::error_of;
+use crate::report::words::counted;
 
 /// Headings of the groups of layers.
 const LAYERS: [(Group, &str, &str); 4] = [
@@ -70,9 +71,10 @@ fn introduction(document: &mut Document, plan: &Plan, outcome: &Outcome, missing
         (true, SizeName::Paper) => " This is the size of the paper.",
     };
     document.text(format!(
-        "{} arms with {} seeds each; {} of {} runs are complete and in what follows.{size}",
-        preset.arms.len(),
-        plan.seeds,
+        "{} with {}{}; {} of {} runs are complete and in what follows.{size}",
+        counted(preset.arms.len() as u64, "arm"),
+        counted(plan.seeds, "seed"),
+        if preset.arms.len() > 1 { " each" } else { "" },
         outcome.runs.len(),
         plan.runs.len()
     ));
