@@ -19,7 +19,7 @@ mod repeats;
 mod runs;
 mod save;
 mod sections;
-pub mod words;
+pub(crate) mod words;
 
 pub use document::{Block, Document, Exhibit, Section};
 pub use runs::{Group, Run, Shown, grouped};

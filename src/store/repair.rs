@@ -49,15 +49,7 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     let held_out = reader.header().held_out_lca;
     reader.check_lists()?;
     drop(reader);
-    let io = |error| StoreError::Io {
-        path: path.to_owned(),
-        error,
-    };
-    let disk = fs::File::options().read(true).write(true).open(path);
-    let disk = disk.map_err(io)?;
-    let lock = WriterLock::take(&disk, path)?;
-    lock.give_way(path)?;
-    clear_marks(path)?;
+    let (disk, _lock) = take_over(path)?;
     let file = open_to_write(path)?;
     let finish = || {
         cut_to(&file, held_out, steps)?;
@@ -70,7 +62,10 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     };
     finish().doing(path, || "repair the file".to_owned())?;
     drop(file);
-    disk.sync_all().map_err(io)?;
+    disk.sync_all().map_err(|error| StoreError::Io {
+        path: path.to_owned(),
+        error,
+    })?;
     Ok(Repaired { steps, was_whole })
 }
 
@@ -83,16 +78,21 @@ fn open_left(path: &Path) -> Result<RunReader, StoreError> {
         Err(StoreError::ClosedToAll { .. }) => {}
         opened => return opened,
     }
-    let io = |error| StoreError::Io {
+    take_over(path)?;
+    RunReader::open(path)
+}
+
+/// Locks a file that has no writer any more, and clears its marks.
+fn take_over(path: &Path) -> Result<(fs::File, WriterLock), StoreError> {
+    let disk = fs::File::options().read(true).write(true).open(path);
+    let disk = disk.map_err(|error| StoreError::Io {
         path: path.to_owned(),
         error,
-    };
-    let disk = fs::File::options().read(true).write(true).open(path);
-    let disk = disk.map_err(io)?;
+    })?;
     let lock = WriterLock::take(&disk, path)?;
     lock.give_way(path)?;
     clear_marks(path)?;
-    RunReader::open(path)
+    Ok((disk, lock))
 }
 
 /// Clears the marks of a writer that is gone, and lets the file end where it ends: what `h5clear -s`
