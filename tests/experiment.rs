@@ -84,6 +84,10 @@ fn naive(path: &Path) -> Vec<(String, f64)> {
     ] {
         out.push((name.to_owned(), *run.reals(dataset).values.last().unwrap()));
     }
+    let residuals = run.reals("lca/residual").values;
+    let sum: f64 = residuals.iter().map(|residual| residual.abs()).sum();
+    let steps = f64::from(u32::try_from(residuals.len()).unwrap());
+    out.push(("mean |residual| of a step".to_owned(), sum / steps));
     out
 }
 
@@ -191,6 +195,18 @@ fn check_numbers(folder: &Path) {
         .position(|name| name == "frozen (nats)")
         .unwrap();
     assert_eq!(layers[2][at].parse::<f64>().unwrap(), 0.0, "it is frozen");
+
+    // Errors have a table of their own, and are not compared.
+    assert!(!rows.iter().any(|row| row[0].starts_with("estimated")));
+    let (head, errors) = csv(&folder.join("report/data/error-layers.csv"));
+    let at = head.iter().position(|name| name == "whole (nats)").unwrap();
+    let sum = |run: &str| {
+        let errors = RunFile::open(&folder.join(run)).reals("lca/layer_error");
+        errors.values.chunks(3).map(|row| row[1]).sum::<f64>()
+    };
+    let mean = f64::midpoint(sum(RUNS[0]), sum(RUNS[2]));
+    let reported: f64 = errors[1][at].parse().unwrap();
+    assert!((reported - mean).abs() < 1e-12 * mean, "{reported} {mean}");
 }
 
 #[test]

@@ -43,8 +43,8 @@ static TABLES: LazyLock<HashMap<String, HashMap<String, Vec<f64>>>> = LazyLock::
 
 fn value(table: &str, column: &str, row: usize) -> f64 {
     let table = &TABLES[table];
-    let column = table.get(column);
-    column.unwrap_or_else(|| panic!("no {column:?} in {:?}", table.keys()))[row]
+    let values = table.get(column);
+    values.unwrap_or_else(|| panic!("no {column:?} in {:?}", table.keys()))[row]
 }
 
 fn of(value: &Value) -> f64 {
@@ -124,8 +124,6 @@ fn the_tail_of_the_allocations_is_found() {
     // Row 0 is of all layers. The estimate is of the 1,096 largest: ± 3 %, here three times that.
     let found = value("tails", "tail index", 1);
     assert_close(found, planted, 3.0 * 0.03 * planted, "planted");
-    // SciPy has them all, and knows where the tail begins.
-    assert_close(of(&golden["tail_fit"]), planted, 0.01, "the sample is one");
 }
 
 #[test]

@@ -17,6 +17,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tempfile::{TempDir, tempdir};
 
+/// A whole run of 48 steps, without what has come to the format since.
+const OLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runs/older.h5");
+
 fn run(command: &str, path: &Path) -> Outcome {
     let mut program = lcascope();
     program.arg(command).arg(path);
@@ -204,10 +207,49 @@ fn a_run_killed_while_it_was_opened_is_repaired_and_goes_on() {
     Outcome::of(resume_command(&left)).fails(1, &needles);
     let repair = run("repair", &left);
     assert_eq!(repair.code, Some(0), "{repair:?}");
+    assert!(repair.stdout.contains("is repaired"), "{repair:?}");
     let state = RunReader::open(&left).unwrap().refresh().unwrap();
     assert!(state.committed >= steps, "{state:?}");
     assert_verified(&left);
     resume_to_the_end(&left);
+    assert_verified(&left);
+}
+
+#[test]
+fn what_is_no_run_is_not_repaired() {
+    let folder = tempdir().unwrap();
+    let [path, left] = ["other.h5", "left.h5"].map(|name| folder.path().join(name));
+    // One has to be made in the format of HDF5 1.10, as another program might have.
+    fs::copy(OLDER, &path).unwrap();
+    let file = common::open_rw(&path).unwrap();
+    file.delete_attr("format").unwrap();
+    file.flush().unwrap();
+    fs::copy(&path, &left).unwrap();
+    file.close().unwrap();
+    let before = fs::read(&left).unwrap();
+    run("info", &left).fails(1, &["is opening it to write"]);
+    run("repair", &left).fails(1, &["not a run of lcascope"]);
+    assert_eq!(fs::read(&left).unwrap(), before);
+}
+
+/// What came to the format since is missing in it, and that is no fault.
+#[test]
+fn a_run_that_an_older_program_recorded_is_whole_and_can_be_repaired() {
+    assert_verified(Path::new(OLDER));
+    let folder = tempdir().unwrap();
+    let [path, left] = ["run.h5", "left.h5"].map(|name| folder.path().join(name));
+    fs::copy(OLDER, &path).unwrap();
+    let file = common::open_rw(&path).unwrap();
+    let status = file.dataset("state/status").unwrap();
+    status.write_raw(&[0_u8]).unwrap();
+    file.flush().unwrap();
+    fs::copy(&path, &left).unwrap();
+    drop((status, file));
+    let repaired = run("repair", &left);
+    assert_eq!(repaired.code, Some(0), "{repaired:?}");
+    assert!(repaired.stdout.contains("is repaired"), "{repaired:?}");
+    let state = RunReader::open(&left).unwrap().refresh().unwrap();
+    assert_eq!((state.committed, state.status), (48, Status::Failed));
     assert_verified(&left);
 }
 
@@ -224,10 +266,16 @@ fn a_run_that_an_older_program_recorded_is_not_gone_on_with() {
     let older = folder.path().join("older.h5");
     fs::copy(&path, &older).unwrap();
     let file = common::open_rw(&older).unwrap();
-    file.unlink("motion/gradient_turns").unwrap();
+    for missing in [
+        "motion/gradient_turns",
+        "checkpoint/0/last_gradient_change",
+        "checkpoint/1/last_gradient_change",
+    ] {
+        file.unlink(missing).unwrap();
+    }
     file.close().unwrap();
     let before = fs::read(&older).unwrap();
-    let needles = ["has no motion/gradient_turns", "lcascope train --config"];
+    let needles = ["has no motion/gradient_turns", "trained anew"];
     Outcome::of(resume_command(&older)).fails(1, &needles);
     assert_eq!(fs::read(&older).unwrap(), before);
     assert_eq!(run("info", &older).code, Some(0));

@@ -4,9 +4,34 @@ use std::time::Duration;
 
 use super::state::App;
 
-/// Steps a second of a replay at speed 1.
-const PLAY_RATE: f64 = 10.0;
-const SPEEDS: [f64; 9] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0, 200.0];
+/// Steps a second that a replay can be played at, and the place of the one that it begins with.
+const RATES: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0, 2000.0];
+const FIRST: usize = 3;
+
+/// How fast replays are played, the place of one of the rates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Speed(usize);
+
+impl Default for Speed {
+    fn default() -> Self {
+        Self(FIRST)
+    }
+}
+
+impl Speed {
+    fn faster(self) -> Self {
+        Self((self.0 + 1).min(RATES.len() - 1))
+    }
+
+    fn slower(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
+    /// Steps a second.
+    fn rate(self) -> f64 {
+        RATES[self.0]
+    }
+}
 
 /// A replay in motion.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,7 +46,7 @@ impl App {
     #[must_use]
     pub fn play_rate(&self) -> Option<f64> {
         let playing = self.playback.is_some_and(|playback| playback.playing);
-        playing.then(|| SPEEDS[self.speed] * PLAY_RATE)
+        playing.then(|| self.speed.rate())
     }
 
     /// Whether a replay has been stopped on its way.
@@ -54,17 +79,16 @@ impl App {
     }
 
     pub(super) fn play_faster(&mut self) {
-        self.play_at((self.speed + 1).min(SPEEDS.len() - 1));
+        self.play_at(self.speed.faster());
     }
 
     pub(super) fn play_slower(&mut self) {
-        self.play_at(self.speed.saturating_sub(1));
+        self.play_at(self.speed.slower());
     }
 
-    fn play_at(&mut self, speed: usize) {
+    fn play_at(&mut self, speed: Speed) {
         self.speed = speed;
-        let rate = SPEEDS[speed] * PLAY_RATE;
-        self.say(format!("replay at {rate} steps a second"));
+        self.say(format!("replay at {} steps a second", speed.rate()));
     }
 
     /// Starts at the cursor, or from the beginning if the cursor is at the end.

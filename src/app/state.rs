@@ -9,7 +9,7 @@ use super::compare::Other;
 use super::desk::Desk;
 use super::effect::Effect;
 use super::log::Log;
-use super::playback::Playback;
+use super::playback::{Playback, Speed};
 use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
 use super::stretch::Stretch;
 use super::timeline::Timeline;
@@ -150,7 +150,7 @@ pub struct App {
     controllable: bool,
     /// Why an order failed, until the next key.
     notice: String,
-    pub(super) speed: usize,
+    pub(super) speed: Speed,
     pub(super) playback: Option<Playback>,
     orders: Vec<Control>,
     pub(super) effects: Vec<Effect>,
@@ -199,7 +199,7 @@ impl App {
             message: String::new(),
             writer_lost: false,
             pause: Pause::default(),
-            speed: 3,
+            speed: Speed::default(),
             playback: None,
             orders: Vec::new(),
             effects: Vec::new(),
@@ -523,7 +523,7 @@ impl App {
     #[must_use]
     pub fn axis(&self, stretch: &Stretch) -> Range<u64> {
         let end = self.timeline.end();
-        let whole = match self.is_running() {
+        let whole = match self.is_running() && !self.writer_lost {
             true => self.header.planned_steps.max(end),
             false => end,
         };
@@ -621,6 +621,31 @@ pub(super) mod tests {
             status: Status::Finished,
             message: String::new(),
         }
+    }
+
+    #[test]
+    fn a_chart_has_room_for_steps_that_will_come() {
+        let mut app = app(Origin::Following);
+        let mut header = RunHeader::clone(&app.header);
+        header.planned_steps = 100;
+        app.header = Arc::new(header);
+        app.event(FeedEvent::Steps(vec![step(20, [-1.0, 0.5])]));
+        let axis = |app: &App| {
+            let steps = app.window.visible(app.timeline.end());
+            app.axis(&app.timeline.stretch(&steps))
+        };
+        assert_eq!(axis(&app), 0..22);
+        app.event(FeedEvent::WriterLost(true));
+        assert_eq!(axis(&app), 0..21, "its writer was killed");
+        app.event(FeedEvent::WriterLost(false));
+        assert_eq!(axis(&app), 0..22);
+        app.event(finished());
+        assert_eq!(axis(&app), 0..21);
+        // A replay looks as the training did.
+        app.window.set_head(17);
+        assert_eq!(axis(&app), 0..18);
+        app.window.zoom(true, 21);
+        assert_eq!(axis(&app), app.window.visible(21));
     }
 
     #[test]

@@ -135,6 +135,7 @@ impl<'a> Stretch<'a> {
     /// The same on an axis of more steps: all those of the stretch are among them.
     #[must_use]
     pub fn columns_on(&self, all: &Range<u64>, columns: usize) -> Columns<'a> {
+        debug_assert!(self.is_empty() || all.start <= self.steps().start);
         let n = size(all.end - all.start);
         let of_entry = |entry: &StepSummary| {
             let at = |step: u64| bins::column_of(size(step - all.start), n, columns);

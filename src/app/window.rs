@@ -114,8 +114,8 @@ impl Window {
         start..start + width
     }
 
-    /// The steps that charts have room for: those in view, and where these are all of a run of `whole` steps so
-    /// far, some that are to come. So columns stay where they are while steps are added, and a new step
+    /// The steps that charts have room for: those in view and, where these are all so far of a run that will
+    /// have `whole` steps, some that are to come. So columns stay where they are while steps are added, and a new step
     /// costs a terminal little.
     #[must_use]
     pub fn axis(&self, end: u64, whole: u64) -> Range<u64> {

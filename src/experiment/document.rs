@@ -32,7 +32,7 @@ const LAYERS: [(Group, &str, &str); 4] = [
         Group::LayerError,
         "error-layers",
         "Estimated integration errors of the layers' LCA, without signs, the steps of a run added up. What an estimate is \
-         depends on the integrator; those of first-order and of S = 2 are pessimistic.",
+         depends on the integrator; those of the trapezoid and of Simpson's rule with S = 2 are pessimistic.",
     ),
 ];
 
@@ -68,7 +68,9 @@ fn introduction(document: &mut Document, plan: &Plan, outcome: &Outcome, missing
             " This is the quick size: a small network on little data, which shows how the question is \
              answered and not what is so elsewhere."
         }
-        (true, SizeName::Paper) => " This is the size of the paper.",
+        (true, SizeName::Paper) => {
+            " This is the full size, with the network and the data of the paper."
+        }
     };
     document.text(format!(
         "{} with {}{}; {} of {} runs are complete and in what follows.{size}",

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::Failure;
+use super::standing::quoted;
 use crate::store::{self, Repaired};
 
 /// Checks a run file and says what is wrong where.
@@ -43,6 +44,7 @@ pub fn verify(path: &Path) -> Result<ExitCode, Failure> {
 /// The file is no run, is being written, or cannot be written.
 pub fn repair(path: &Path) -> Result<ExitCode, Failure> {
     let Repaired { steps, was_whole } = store::repair(path)?;
+    let quoted = quoted(&path.to_string_lossy());
     let path = path.display();
     let steps = match steps {
         1 => "1 step".to_owned(),
@@ -52,7 +54,7 @@ pub fn repair(path: &Path) -> Result<ExitCode, Failure> {
         true => format!("{path} is whole, with {steps}: nothing to repair\n"),
         false => format!(
             "{path} is repaired: every HDF5 tool can read its {steps}\n\
-             lcascope train --resume {path} goes on with the run\n"
+             lcascope train --resume {quoted} goes on with the run\n"
         ),
     };
     super::print(text.as_bytes())

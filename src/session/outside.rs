@@ -1,8 +1,8 @@
 //! What the screen has done by others: tables and pictures of what it shows, by `lcascope export` in a
 //! process of its own, which may crash on a damaged file and reads that of a training in this process.
 //!
-//! Files are called after the run, the view, the layer if it is of one, and its steps,
-//! `run-units-conv1-0-400.csv`, and lie beside the run or, where nothing can be written there, in the working
+//! Files are called after the run, the view, the layer and unit if it is of one, and its steps,
+//! `run-parameters-conv1-unit4-0-400.csv`, and lie beside the run or, where nothing can be written there, in the working
 //! directory. Of two runs that are compared each has its own files; on the clipboard they are one table,
 //! whose first column says which run a row is of.
 
@@ -205,7 +205,7 @@ impl Job {
         let of = match (&self.layer, self.parameter) {
             (Some(layer), _) => match self.unit {
                 None => format!("-{}", plain(layer)),
-                Some(unit) => format!("-{}-{unit}", plain(layer)),
+                Some(unit) => format!("-{}-unit{unit}", plain(layer)),
             },
             (None, Some(parameter)) => format!("-{parameter}"),
             (None, None) => String::new(),
@@ -381,6 +381,9 @@ mod tests {
         job.layer = Some("a/b c".to_owned());
         job.file = folder.path().join("run.of.today");
         let named = folder.path().join("run.of.today-layers-a_b_c-3-9.csv");
+        assert_eq!(job.outputs(&formats[..1]), [named]);
+        (job.view, job.unit) = (View::Parameters, Some(4));
+        let named = (folder.path()).join("run.of.today-parameters-a_b_c-unit4-3-9.csv");
         assert_eq!(job.outputs(&formats[..1]), [named]);
     }
 

@@ -1,5 +1,7 @@
 //! The running totals of every parameter, from the latest snapshot in the steps that are wanted.
 
+use std::ops::Range;
+
 use super::overview::NATS;
 use super::source::{Source, number};
 use super::{MOST_NUMBERS, SheetError};
@@ -15,56 +17,61 @@ pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
         return Err(SheetError::Request(what.to_owned()));
     }
     let layout = &source.header().layout;
-    // Of a unit's parameters some are in each of its layer's tensors: the layer's are read, and these taken.
-    let params = match source.layer() {
+    // A unit's are a row of each of its layer's tensors.
+    let all = match source.layer() {
         Some(layer) => layer.range.clone(),
         None => 0..layout.params(),
     };
-    let wanted = match (source.request.layer, source.unit()?) {
+    let ranges = match (source.request.layer, source.unit()?) {
         (Some(layer), Some(unit)) => layout.unit_rows(layer, unit),
-        _ => vec![params.clone()],
+        _ => vec![all],
     };
-    if params.len() as u64 * 6 > MOST_NUMBERS {
+    let count: usize = ranges.iter().map(Range::len).sum();
+    if count as u64 * 6 > MOST_NUMBERS {
+        let flag = match source.request.layer {
+            None => "--layer NAME",
+            Some(_) => "--unit INDEX",
+        };
         return unknown(format!(
-            "{} parameters are too many at once: give --layer NAME",
-            params.len()
+            "{count} parameters are too many at once: give {flag}"
         ));
     }
     let there = source.reader.snapshot_steps()?;
     let end = source.request.steps.end;
     let latest = there.iter().rfind(|&&steps| steps <= end);
-    let totals = match latest {
-        Some(&steps) => source
-            .reader
-            .totals_snapshot(steps, &params)?
-            .map(|sums| (steps, sums)),
-        None => None,
-    };
-    let Some((steps, sums)) = totals else {
-        return unknown(format!(
+    let missing = || {
+        unknown(format!(
             "the parameters' totals are not recorded by step {end}; there are snapshots after {there:?} steps"
-        ));
+        ))
     };
-    let mut tensors = Vec::new();
-    for range in &wanted {
+    let Some(&steps) = latest else {
+        return missing();
+    };
+    let (mut lca_sum, mut helped, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
+    for range in &ranges {
+        let Some(part) = source.reader.totals_snapshot(steps, range)? else {
+            return missing();
+        };
+        lca_sum.extend(part.lca_sum);
+        helped.extend(part.helped);
         for tensor in &layout.tensors {
             let inside = tensor.range.start.max(range.start)..tensor.range.end.min(range.end);
             tensors.extend(inside.map(|_| tensor.name.clone()));
         }
     }
-    let wanted: Vec<usize> = wanted.into_iter().flatten().collect();
-    let places = || wanted.iter().map(|index| index - params.start);
-    let helped: Vec<u32> = places().map(|at| sums.helped[at]).collect();
-    let lca_sum = places().map(|at| sums.lca_sum[at]).collect();
     let bins = iterations_helped(&helped, steps);
     let columns = vec![
         Column::u64(
             "parameter",
             None,
-            wanted.iter().map(|&index| index as u64).collect(),
+            ranges
+                .into_iter()
+                .flatten()
+                .map(|index| index as u64)
+                .collect(),
         ),
         Column::text("tensor", tensors),
-        Column::u64("steps", None, vec![steps; wanted.len()]),
+        Column::u64("steps", None, vec![steps; count]),
         Column::f64("lca_sum", NATS, lca_sum),
         Column::u64(
             "helped",

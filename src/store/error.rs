@@ -49,14 +49,14 @@ pub enum StoreError {
     Foreign { path: PathBuf },
     /// Between opening a file to write and the beginning of SWMR.
     #[error(
-        "{path}: a program is opening it to write, or was killed while it did. If none is, `lcascope repair \
-         {path}` makes it readable again"
+        "{path}: a program is opening it to write, or was killed while it did. If none is, `lcascope repair` \
+         makes it readable again"
     )]
     ClosedToAll { path: PathBuf },
     /// Looked at, but not written on.
     #[error(
-        "{path} has no {missing}: an older lcascope recorded it, which can go on with it. To train it anew \
-         with this one: lcascope train --config {path}"
+        "{path} has no {missing}: an older lcascope recorded it, which can go on with it. With this one the run \
+         has to be trained anew"
     )]
     Older {
         path: PathBuf,

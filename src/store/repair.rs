@@ -3,17 +3,18 @@
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hdf5::File;
 
 use super::blocks::rows_before;
 use super::error::{Context, StoreError};
-use super::lock::WriterLock;
+use super::lock::{self, WriterLock};
 use super::open;
 use super::pyramid;
 use super::reader::RunReader;
-use super::schema::{HELD_OUT, LOSSES, STEPS};
+use super::schema::{HELD_OUT, LOSSES, steps_of};
 use super::series::cut;
 use super::text;
 use crate::record::Status;
@@ -34,22 +35,35 @@ pub struct Repaired {
 /// The file is no run, is being written, or cannot be written.
 pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     // Read first: what is no run stays as it is.
-    let reader = open_left(path)?;
+    let (reader, taken) = open_left(path)?;
     let state = reader.refresh()?;
-    if state.is_live() {
+    if state.is_live() && taken.is_none() {
         return Err(StoreError::Live {
             path: path.to_owned(),
         });
     }
     let steps = state.committed;
-    let was_whole = state.status != Status::Running && !reader.is_marked() && !reader.has_more()?;
+    let was_whole = taken.is_none()
+        && state.status != Status::Running
+        && !reader.is_marked()
+        && !reader.has_more()?;
     if was_whole {
         return Ok(Repaired { steps, was_whole });
     }
     let held_out = reader.header().held_out_lca;
     reader.check_lists()?;
+    let (disk, _lock) = match taken {
+        Some(taken) => taken,
+        None => take(path)?,
+    };
+    // Before the lock was had, somebody may have gone on with the run.
+    if reader.refresh()?.committed != steps {
+        return Err(StoreError::Live {
+            path: path.to_owned(),
+        });
+    }
     drop(reader);
-    let (disk, _lock) = take_over(path)?;
+    clear_marks(path)?;
     let file = open_to_write(path)?;
     let finish = || {
         cut_to(&file, held_out, steps)?;
@@ -69,21 +83,11 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     Ok(Repaired { steps, was_whole })
 }
 
-/// Opens a run, that of a writer too which was killed while it opened it.
-///
-/// # Errors
-/// The file is no run, or is being written.
-fn open_left(path: &Path) -> Result<RunReader, StoreError> {
-    match RunReader::open(path) {
-        Err(StoreError::ClosedToAll { .. }) => {}
-        opened => return opened,
-    }
-    take_over(path)?;
-    RunReader::open(path)
-}
+/// The file, open, and the right to write it.
+type Taken = (fs::File, WriterLock);
 
-/// Locks a file that has no writer any more, and clears its marks.
-fn take_over(path: &Path) -> Result<(fs::File, WriterLock), StoreError> {
+/// Takes the right to write a file that has no writer any more.
+fn take(path: &Path) -> Result<Taken, StoreError> {
     let disk = fs::File::options().read(true).write(true).open(path);
     let disk = disk.map_err(|error| StoreError::Io {
         path: path.to_owned(),
@@ -91,9 +95,43 @@ fn take_over(path: &Path) -> Result<(fs::File, WriterLock), StoreError> {
     })?;
     let lock = WriterLock::take(&disk, path)?;
     lock.give_way(path)?;
-    clear_marks(path)?;
     Ok((disk, lock))
 }
+
+/// Opens a run. Where a writer was killed while it opened it, its marks are cleared, and the right to
+/// write comes with the run. A file that turns out to be something else is put back as it was.
+fn open_left(path: &Path) -> Result<(RunReader, Option<Taken>), StoreError> {
+    let closed = match RunReader::open(path) {
+        Ok(reader) => return Ok((reader, None)),
+        Err(closed @ StoreError::ClosedToAll { .. }) => closed,
+        Err(error) => return Err(error),
+    };
+    let io = |error| StoreError::Io {
+        path: path.to_owned(),
+        error,
+    };
+    // Where locks cannot tell whether there is a writer, the heartbeat would, and that cannot be read.
+    if lock::is_held(&fs::File::open(path).map_err(io)?).is_none() {
+        return Err(closed);
+    }
+    let (disk, lock) = take(path)?;
+    // All that clearing the marks changes: the superblock, and the end of the file.
+    let mut superblock = [0; SUPERBLOCK];
+    disk.read_exact_at(&mut superblock, 0).map_err(io)?;
+    let length = disk.metadata().map_err(io)?.len();
+    clear_marks(path)?;
+    match RunReader::open(path) {
+        Ok(reader) => Ok((reader, Some((disk, lock)))),
+        Err(error) => {
+            disk.write_all_at(&superblock, 0).map_err(io)?;
+            disk.set_len(length).map_err(io)?;
+            Err(error)
+        }
+    }
+}
+
+/// Bytes of a superblock of version 3 with addresses of 8 bytes.
+const SUPERBLOCK: usize = 48;
 
 /// Clears the marks of a writer that is gone, and lets the file end where it ends: what `h5clear -s`
 /// and `h5clear --increment=0` do. A file that was closed stays as it is.
@@ -147,7 +185,8 @@ pub fn cut_to(file: &File, held_out: bool, steps: u64) -> hdf5::Result<()> {
     for column in LOSSES {
         cut(&file.dataset(column.path)?, rows + 1)?;
     }
-    for column in STEPS {
+    // HDF5 wants to know of every group on the way; they are all there.
+    for column in steps_of(|path| file.link_exists(path)) {
         cut(&file.dataset(column.path)?, rows)?;
     }
     for column in HELD_OUT.iter().filter(|_| held_out) {

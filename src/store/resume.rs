@@ -41,7 +41,7 @@ pub struct Kept {
 
 impl Resumable {
     /// # Errors
-    /// The file is no run, is being written, or has all its steps.
+    /// The file is no run, is being written, has all its steps, or was recorded by an older program.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let reader = RunReader::open(path)?;
         let state = reader.refresh()?;
@@ -54,6 +54,13 @@ impl Resumable {
             return Err(StoreError::Complete {
                 path: path.to_owned(),
                 steps: state.committed,
+            });
+        }
+        let mut needed = STEPS.iter().map(|column| column.path);
+        if let Some(missing) = needed.find(|column| !reader.has(column)) {
+            return Err(StoreError::Older {
+                path: path.to_owned(),
+                missing,
             });
         }
         Ok(Self {
@@ -125,10 +132,6 @@ impl Resumable {
             return Err(StoreError::Live { path });
         }
         reader.check_lists()?;
-        let needed = STEPS.iter().map(|column| column.path);
-        if let Some(missing) = needed.into_iter().find(|column| !reader.has(column)) {
-            return Err(StoreError::Older { path, missing });
-        }
         drop(reader);
         lock.give_way(&path)?;
         clear_marks(&path)?;

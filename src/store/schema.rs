@@ -358,6 +358,15 @@ pub const HELD_OUT: &[Column<HeldOutAllocation>] = &[
     ),
 ];
 
+/// Per-step datasets that files of older programs lack. They are read, checked and repaired without.
+const ADDED: &[&str] = &["motion/gradient_turns"];
+
+/// The per-step datasets of steps that a file has to have; `has` says which there are.
+pub fn steps_of(has: impl Fn(&str) -> bool) -> impl Iterator<Item = &'static Column<StepRecord>> {
+    let missing = move |path| ADDED.contains(&path) && !has(path);
+    STEPS.iter().filter(move |column| !missing(column.path))
+}
+
 /// The axes after the first of a per-step dataset.
 pub fn axes(path: &str) -> Option<Axes> {
     let losses = LOSSES.iter().map(|column| (column.path, column.axes));

@@ -11,7 +11,7 @@ use super::blocks::rows_before;
 use super::checkpoint;
 use super::error::{Context, StoreError};
 use super::reader::RunReader;
-use super::schema::{Column, HELD_OUT, LOSSES, Row, STEPS};
+use super::schema::{Column, HELD_OUT, LOSSES, Row, steps_of};
 use super::series::rows_of;
 use crate::layout::ParamLayout;
 use crate::record::RunHeader;
@@ -191,7 +191,7 @@ impl Run<'_> {
                 self.steps + start,
             );
         }
-        for column in STEPS {
+        for column in steps_of(|path| self.reader.has(path)) {
             let axes = column.axes.lengths(self.header);
             look(column.path, &|d| has_type(column, d), &axes, self.steps);
         }

@@ -296,6 +296,7 @@ def main():
         **by_chance(steps, layers, T, RNG),
         **found(gradient, delta, a),
     )
+    assert abs(golden["tail_fit"] - golden["tail_index"]) < 0.01, "the sample is not one"
     text = json.dumps(golden, indent=1, default=float) + "\n"
     (HERE / "planted.json").write_text(text)
     print(text, (HERE / "planted.h5").stat().st_size, "bytes")
