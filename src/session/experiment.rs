@@ -281,7 +281,11 @@ fn summary(outcome: &Outcome) -> String {
         let loss = value("training loss");
         let with_error = |name| {
             let value = value(name);
-            format!("{:.5} ± {:.5}", value.mean, value.error)
+            match value.error.is_nan() {
+                // Of one run.
+                true => format!("{:.5}", value.mean),
+                false => format!("{:.5} ± {:.5}", value.mean, value.error),
+            }
         };
         let _ = writeln!(
             out,
