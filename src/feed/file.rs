@@ -1,6 +1,5 @@
 //! The feed of a run file, finished or being written.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -58,10 +57,7 @@ pub fn open_with_state(
     let header = Arc::new(reader.header().clone());
     let (events, receiver) = bounded(16);
     let (quit, quitting) = bounded(0);
-    let io = |error: io::Error| StoreError::Io {
-        path: path.to_owned(),
-        error,
-    };
+    let io = StoreError::io(path);
     // Closed when the reader's thread has nothing more to tell; the thread of the orders ends then too.
     let (reading, read) = bounded::<()>(0);
     let (controls, messenger) = match origin {

@@ -29,10 +29,7 @@ impl<'a> Bounds<'a> {
     /// # Errors
     /// The file system does not say how long the file is.
     pub fn of(path: &'a Path, disk: &fs::File) -> Result<Self, StoreError> {
-        let meta = disk.metadata().map_err(|error| StoreError::Io {
-            path: path.to_owned(),
-            error,
-        })?;
+        let meta = disk.metadata().map_err(StoreError::io(path))?;
         Ok(Self {
             path,
             len: meta.len(),

@@ -87,10 +87,7 @@ impl Room {
     /// # Errors
     /// They cannot. Nothing has been written.
     pub fn make(&mut self, disk: &File, path: &Path, bytes: u64) -> Result<(), StoreError> {
-        let io = |error| StoreError::Io {
-            path: path.to_owned(),
-            error,
-        };
+        let io = StoreError::io(path);
         let size = disk.metadata().map_err(io)?.len();
         let end = size
             .saturating_add(self.pending)
@@ -205,10 +202,7 @@ impl Place {
             how,
             rescue: Rescue::NotTried,
         };
-        let meta = disk.metadata().map_err(|error| StoreError::Io {
-            path: self.path.clone(),
-            error,
-        })?;
+        let meta = disk.metadata().map_err(StoreError::io(&self.path))?;
         if meta.nlink() == 0 {
             return Err(gone(Gone::Deleted));
         }

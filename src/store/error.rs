@@ -88,6 +88,16 @@ pub enum StoreError {
     RecorderLost,
 }
 
+impl StoreError {
+    /// What the system has said of a file: for `map_err`.
+    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
+        move |error| Self::Io {
+            path: path.to_owned(),
+            error,
+        }
+    }
+}
+
 /// The system's own word for what went wrong, where the library has passed it on, else the library's.
 fn cause(error: &hdf5::Error) -> String {
     let text = error.to_string();

@@ -35,10 +35,7 @@ impl WriterLock {
     /// # Errors
     /// Another process holds it, or the file at `path` is not this one any more.
     pub fn take(disk: &File, path: &Path) -> Result<Self, StoreError> {
-        let io = |error| StoreError::Io {
-            path: path.to_owned(),
-            error,
-        };
+        let io = StoreError::io(path);
         let lock = Self {
             disk: disk.try_clone().map_err(io)?,
         };
@@ -85,10 +82,7 @@ impl WriterLock {
         if !matches!(wanted.as_str(), "TRUE" | "1" | "BEST_EFFORT") {
             return Ok(());
         }
-        self.disk.unlock().map_err(|error| StoreError::Io {
-            path: path.to_owned(),
-            error,
-        })
+        self.disk.unlock().map_err(StoreError::io(path))
     }
 }
 

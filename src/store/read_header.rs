@@ -17,10 +17,7 @@ const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
 /// Tells other files from HDF5 ones in plain words, before the library gets to see them.
 pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
-    let io = |error| StoreError::Io {
-        path: path.to_owned(),
-        error,
-    };
+    let io = StoreError::io(path);
     let mut file = fs::File::open(path).map_err(io)?;
     let mut start = Vec::new();
     let read = file

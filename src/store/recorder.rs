@@ -74,10 +74,7 @@ impl Recorder {
         let thread = thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || write_all(writer, &messages))
-            .map_err(|error| StoreError::Io {
-                path: path.to_owned(),
-                error,
-            })?;
+            .map_err(StoreError::io(path))?;
         Ok(Self {
             queue,
             thread,

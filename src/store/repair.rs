@@ -76,10 +76,7 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     };
     finish().doing(path, || "repair the file".to_owned())?;
     drop(file);
-    disk.sync_all().map_err(|error| StoreError::Io {
-        path: path.to_owned(),
-        error,
-    })?;
+    disk.sync_all().map_err(StoreError::io(path))?;
     Ok(Repaired { steps, was_whole })
 }
 
@@ -89,10 +86,7 @@ type Taken = (fs::File, WriterLock);
 /// Takes the right to write a file that has no writer any more.
 fn take(path: &Path) -> Result<Taken, StoreError> {
     let disk = fs::File::options().read(true).write(true).open(path);
-    let disk = disk.map_err(|error| StoreError::Io {
-        path: path.to_owned(),
-        error,
-    })?;
+    let disk = disk.map_err(StoreError::io(path))?;
     let lock = WriterLock::take(&disk, path)?;
     lock.give_way(path)?;
     Ok((disk, lock))
@@ -106,10 +100,7 @@ fn open_left(path: &Path) -> Result<(RunReader, Option<Taken>), StoreError> {
         Err(closed @ StoreError::ClosedToAll { .. }) => closed,
         Err(error) => return Err(error),
     };
-    let io = |error| StoreError::Io {
-        path: path.to_owned(),
-        error,
-    };
+    let io = StoreError::io(path);
     // Where locks cannot tell whether there is a writer, the heartbeat would, and that cannot be read.
     if lock::is_held(&fs::File::open(path).map_err(io)?).is_none() {
         return Err(closed);

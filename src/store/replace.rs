@@ -23,10 +23,7 @@ pub fn discard(path: &Path) -> Result<(), StoreError> {
     // Whoever else wants the name waits until it is free; a reader may have the old file open.
     let disk = fs::File::open(path).ok();
     let _lock = disk.and_then(|disk| WriterLock::take(&disk, path).ok());
-    fs::remove_file(path).map_err(|error| StoreError::Io {
-        path: path.to_owned(),
-        error,
-    })
+    fs::remove_file(path).map_err(StoreError::io(path))
 }
 
 /// Takes a file out of the way of a new run. A run that is being written stays: two writers in one

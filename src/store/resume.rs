@@ -122,10 +122,7 @@ impl Resumable {
             rest => reader.steps(keep.steps - rest..keep.steps)?,
         };
         let disk = fs::OpenOptions::new().read(true).write(true).open(&path);
-        let disk = disk.map_err(|error| StoreError::Io {
-            path: path.clone(),
-            error,
-        })?;
+        let disk = disk.map_err(StoreError::io(&path))?;
         let lock = WriterLock::take(&disk, &path)?;
         // Before the lock was had, somebody else may have gone on with the run.
         if reader.refresh()?.committed != state.committed {

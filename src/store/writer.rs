@@ -88,10 +88,7 @@ impl RunWriter {
         header: &RunHeader,
         options: WriteOptions,
     ) -> Result<Self, StoreError> {
-        let io = |error| StoreError::Io {
-            path: path.to_owned(),
-            error,
-        };
+        let io = StoreError::io(path);
         if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             fs::create_dir_all(folder).map_err(|error| StoreError::Folder {
                 path: folder.to_owned(),
@@ -410,10 +407,7 @@ impl RunWriter {
         (self.slots.as_mut())
             .map_or(Ok(()), |slots| slots.write(checkpoint, || file.flush()))
             .doing(&self.path, || "write a checkpoint".to_owned())?;
-        self.disk.sync_data().map_err(|error| StoreError::Io {
-            path: self.path.clone(),
-            error,
-        })
+        self.disk.sync_data().map_err(StoreError::io(&self.path))
     }
 
     /// Writes the rows of unfinished chunks.
