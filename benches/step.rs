@@ -33,6 +33,7 @@ fn gradient(criterion: &mut Criterion) {
     let params = he_normal(&network, 0);
     let empty = dataset.train.select(&[]);
     let data = RunData {
+        drawn_from: None,
         train: dataset.train,
         test: dataset.test,
         validation: empty,
@@ -64,6 +65,7 @@ fn image_gradient(criterion: &mut Criterion) {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let few: Vec<u32> = (0..500).collect();
     let data = RunData {
+        drawn_from: None,
         train: dataset.train.select(&few),
         test: dataset.test.select(&[]),
         validation: dataset.test.select(&[]),

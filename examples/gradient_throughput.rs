@@ -98,6 +98,7 @@ fn random_data(examples: usize, features: usize) -> Result<RunData, Box<dyn Erro
     let labels = (0..examples).map(|_| rng.random_range(0..10)).collect();
     let train = Examples::new(inputs, labels, features)?;
     Ok(RunData {
+        drawn_from: None,
         test: train.select(&[]),
         validation: train.select(&[]),
         train,

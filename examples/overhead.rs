@@ -56,6 +56,7 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
     let network = Network::build(&spec, dataset.shape, dataset.classes.len())?;
     let examples = dataset.train.len();
     let data = RunData {
+        drawn_from: None,
         validation: dataset.train.select(&[]),
         train: dataset.train,
         test: dataset.test,

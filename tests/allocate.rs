@@ -89,6 +89,66 @@ fn a_recorded_path_is_allocated_to_the_same_bits() {
     assert!(first.bits("lca/unit") == RunFile::open(&output).bits("lca/unit"));
 }
 
+/// `--lca-size` says of which examples the loss is, and nothing of the way: that is the way of a run
+/// without it, and the allocation is what `allocate` gives that way with only these examples.
+#[test]
+fn the_loss_of_fewer_examples_is_allocated_along_the_same_path() {
+    let folder = tempdir().unwrap();
+    let whole = trained(folder.path());
+    let steps = STEPS.to_string();
+    let flags = [
+        "--steps",
+        &steps,
+        "--record-weights",
+        "1",
+        "--lca-test",
+        "--lca-size",
+        "200",
+    ];
+    let path = train(folder.path(), "few.h5", &flags);
+    let mut verify = lcascope();
+    verify.arg("verify").arg(&path);
+    assert_eq!(Outcome::of(verify).code, Some(0));
+    let (run, few) = (RunFile::open(&whole), RunFile::open(&path));
+    for name in [
+        "weight/value",
+        "step/batch_loss",
+        "step/epoch",
+        "loss/test",
+        "data/train_index",
+    ] {
+        assert!(run.bits(name) == few.bits(name), "{name} differs");
+    }
+    assert!(run.bits("loss/train") != few.bits("loss/train"));
+
+    let again = folder.path().join("again.h5");
+    let again = allocated(&whole, &["--train-size", "200"], &again);
+    for name in OF_THE_PATH {
+        assert!(again.bits(name) == few.bits(name), "{name} differs");
+    }
+    let rows = few.counts("data/lca_index").values;
+    assert_eq!(rows, again.counts("data/train_index").values);
+    let trained_on = few.counts("data/train_index").values;
+    assert!(rows.iter().all(|row| trained_on.contains(row)));
+    assert!(!run.paths().contains(&"data/lca_index".to_owned()));
+
+    // Sorted by class, it is the same sum in another order.
+    let flags = [&flags[..], &["--by-class"]].concat();
+    let by_class = RunFile::open(&train(folder.path(), "by-class.h5", &flags));
+    let sums = (by_class.reals("lca/layer"), few.reals("lca/layer"));
+    for (i, (got, want)) in sums.0.values.iter().zip(&sums.1.values).enumerate() {
+        assert_close(*got, *want, 1e-5, &format!("lca/layer, number {i}"));
+    }
+
+    let mut info = lcascope();
+    info.arg("info").arg(&path);
+    let said = Outcome::of(info).stdout;
+    assert!(
+        said.contains("600 to train, 200 of them to allocate, 100 held out"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_folder_of_snapshots_is_a_path_too() {
     let folder = tempdir().unwrap();

@@ -165,6 +165,11 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
         ),
         (&["train", "--train-size", "-1"], &["--train-size"]),
         (&["train", "--train-size=6001"], &["--train-size", "6000"]),
+        (&["train", "--lca-size=0"], &["--lca-size", "at least one"]),
+        (
+            &["train", "--train-size=600", "--lca-size=601"],
+            &["--lca-size: LCA size 601 exceeds the 600"],
+        ),
         (
             &["train", "--validation-size=6000"],
             &["--validation-size", "6000"],

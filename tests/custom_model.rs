@@ -41,6 +41,7 @@ fn examples(n: usize, phase: f32) -> Examples {
 
 fn data() -> RunData {
     RunData {
+        drawn_from: None,
         train: examples(23, 0.0),
         test: examples(8, 1.0),
         validation: examples(0, 2.0),

@@ -433,8 +433,16 @@ fn blank_dataset(train: usize, test: usize) -> Dataset {
 fn sizes(train: Option<usize>, validation: usize, test: Option<usize>) -> SplitSizes {
     SplitSizes {
         train,
+        lca: None,
         validation,
         test,
+    }
+}
+
+fn with_lca(lca: usize, sizes: SplitSizes) -> SplitSizes {
+    SplitSizes {
+        lca: Some(lca),
+        ..sizes
     }
 }
 
@@ -444,6 +452,7 @@ fn by_default_every_row_is_used_in_source_order() {
     assert_eq!(split.train, (0..50).collect::<Vec<_>>());
     assert!(split.validation.is_empty());
     assert_eq!(split.test, (0..20).collect::<Vec<_>>());
+    assert!(split.lca.is_empty());
 }
 
 #[test]
@@ -485,6 +494,11 @@ fn impossible_sizes_are_refused() {
             sizes(None, 0, Some(101)),
             "test size 101 exceeds the 100 test examples",
         ),
+        (with_lca(0, sizes(None, 0, None)), "allocated size 0"),
+        (
+            with_lca(551, sizes(None, 50, None)),
+            "LCA size 551 exceeds the 550 examples that are trained on",
+        ),
     ];
     for (asked, expected) in cases {
         let message = Split::draw(&data, &asked, 0).unwrap_err().to_string();
@@ -521,6 +535,13 @@ proptest! {
         prop_assert!(strictly_ascending_below(&split.test, test + unused_test));
         prop_assert!(!split.train.iter().any(|row| split.validation.contains(row)));
         prop_assert_eq!(&Split::draw(&data, &asked, seed).unwrap(), &split);
+
+        // Allocating fewer moves nothing, and they are those of a run that trains on so few.
+        let lca = train.div_ceil(2);
+        let of_few = Split::draw(&data, &with_lca(lca, asked), seed).unwrap();
+        let few = Split::draw(&data, &sizes(Some(lca), validation, Some(test)), seed).unwrap();
+        prop_assert_eq!(&of_few.lca, if lca == train { &[][..] } else { &few.train[..] });
+        prop_assert_eq!(Split { lca: Vec::new(), ..of_few }, split.clone());
 
         // All of the rest: validation stays, and together they are every row.
         let rest = Split::draw(&data, &sizes(None, validation, None), seed).unwrap();

@@ -89,6 +89,8 @@ struct Case {
 struct Sizes {
     /// Of training, test and validation examples.
     examples: [usize; 3],
+    /// Of those to draw mini-batches from, if they are not the training examples.
+    drawn_from: Option<usize>,
     slice_size: usize,
     grid: u32,
     /// A class of which there is no example.
@@ -108,11 +110,14 @@ impl Case {
             Examples::new(inputs, labels.map(|l| l as u8).collect(), features).unwrap()
         };
         let [train, test, validation] = sizes.examples.map(&mut examples);
-        let rows = (0..train.len() as u32).rev().step_by(2).collect();
+        let drawn_from = sizes.drawn_from.map(&mut examples);
+        let drawn = drawn_from.as_ref().map_or(train.len(), Examples::len);
+        let rows = (0..drawn as u32).rev().step_by(2).collect();
         Self {
             params: numbers.on_grid(sizes.grid, network.params()),
             data: RunData {
                 train,
+                drawn_from,
                 test,
                 validation,
             },
@@ -279,17 +284,18 @@ proptest! {
         features in 1usize..=8,
         examples in (1usize..60, 1usize..20, 0usize..10),
         slice_size in 1usize..20,
+        drawn_from in prop::option::of(1usize..60),
         missing in prop::option::of(0usize..5),
         by_class: bool,
         seed: u64,
     ) {
-        let sizes = Sizes { examples: examples.into(), slice_size, grid: 4, missing };
+        let sizes = Sizes { examples: examples.into(), drawn_from, slice_size, grid: 4, missing };
         let case = Case::new(network(&layers, features), &sizes, seed);
         let mut oracle = case.oracle(by_class);
         // A mini-batch is a data set of its own. Of two, the second is smaller.
         let batches = [&case.rows[..], &case.rows[..1]].map(|rows| {
-            let train = case.data.train.select(rows);
-            let data = RunData { train, ..case.data.clone() };
+            let train = case.data.drawn_from().select(rows);
+            let data = RunData { train, drawn_from: None, ..case.data.clone() };
             let mut oracle = Case { data, ..case.clone() }.oracle(false);
             (rows, evaluate(&mut oracle, Part::Train, &case.params, Want::Gradient))
         });
@@ -373,6 +379,7 @@ fn gradients_agree_with_finite_differences() {
     ] {
         let sizes = Sizes {
             examples: [30, 5, 0],
+            drawn_from: None,
             slice_size: 7,
             grid: 1 << 20,
             missing: Some(1),
@@ -409,6 +416,7 @@ fn digits() -> Case {
         network,
         data: RunData {
             train: every(&dataset.train, 10),
+            drawn_from: None,
             test: every(&dataset.test, 10),
             validation: every(&dataset.test, 50),
         },
@@ -489,6 +497,7 @@ fn slices_of_several_groups_agree_with_the_oracle() {
     let few = |examples: &Examples, n: u32| examples.select(&(0..n).collect::<Vec<_>>());
     let data = RunData {
         train: few(&case.data.train, 150),
+        drawn_from: None,
         test: few(&case.data.test, 40),
         validation: few(&case.data.validation, 3),
     };
@@ -564,6 +573,7 @@ fn the_answer_does_not_depend_on_threads_nor_on_what_was_asked_before() {
 fn nan_parameters_make_the_loss_nan() {
     let sizes = Sizes {
         examples: [10, 5, 3],
+        drawn_from: None,
         slice_size: 4,
         grid: 4,
         missing: None,
@@ -593,6 +603,7 @@ fn relu_has_slope_0_at_0() {
     for layers in ["3 r 2", "3 r r 2", "3 r 4 r 2"] {
         let sizes = Sizes {
             examples: [6, 1, 0],
+            drawn_from: None,
             slice_size: 4,
             grid: 4,
             missing: None,
@@ -618,6 +629,7 @@ fn relu_has_slope_0_at_0() {
 fn a_part_without_examples_has_no_loss_and_no_gradient() {
     let sizes = Sizes {
         examples: [4, 1, 0],
+        drawn_from: None,
         slice_size: 3,
         grid: 4,
         missing: None,

@@ -59,6 +59,7 @@ impl Inputs {
         Self {
             theta: initial_parameters(&network),
             data: RunData {
+                drawn_from: None,
                 train: first(&dataset.train, TRAIN),
                 test: first(&dataset.test, TEST),
                 validation: first(&dataset.train, 0),

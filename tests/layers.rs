@@ -92,6 +92,7 @@ impl Case {
             rows: (0..train.len() as u32).rev().step_by(2).collect(),
             params: numbers.uniform(network.params()),
             data: RunData {
+                drawn_from: None,
                 train,
                 test,
                 validation,
@@ -770,6 +771,7 @@ fn gradients_of(layers: &[&str], image: &[f32], params: &[f32]) -> Vec<(String, 
     let examples = Examples::new(image.to_vec(), vec![0], 20).unwrap();
     let case = Case {
         data: RunData {
+            drawn_from: None,
             test: examples.select(&[]),
             validation: examples.select(&[]),
             train: examples,

@@ -95,6 +95,7 @@ impl Case {
         let answers = serde_json::from_value(golden["running"]["answer"].clone()).unwrap();
         Self {
             data: RunData {
+                drawn_from: None,
                 train: examples(seed, 10, count("train")),
                 test: examples(test_seed, 20, count("test")),
                 validation: Examples::new(validation, answers, network.features()).unwrap(),

@@ -64,6 +64,7 @@ fn run_data() -> (RunData, Vec<String>) {
     let dataset = data::load(&DataSource::Embedded).unwrap();
     let rows: Vec<u32> = (0..500).map(|i| i * 11).collect();
     let data = RunData {
+        drawn_from: None,
         train: dataset.train.select(&rows),
         test: dataset.test.select(&rows[..50]),
         validation: dataset.train.select(&[]),

@@ -148,6 +148,7 @@ fn averages_of_squares_and_mantissas_go_on_bit_for_bit() {
             "NET",
             "--optimizer=rmsprop",
             "--momentum=0.5",
+            "--lca-size=250",
             "--layer=fc3:delay=1,learning-rate=0.01",
             "--record-params=3",
             "--mantissa-bits=12",

@@ -96,12 +96,14 @@ impl Setup {
     fn engine(&self) -> CpuEngine {
         let dataset = data::load(&DataSource::Embedded).unwrap();
         let sizes = SplitSizes {
+            lca: None,
             train: Some(TRAIN),
             validation: 60,
             test: Some(90),
         };
         let split = Split::draw(&dataset, &sizes, self.seed).unwrap();
         let data = RunData {
+            drawn_from: None,
             train: dataset.train.select(&split.train),
             test: dataset.test.select(&split.test),
             validation: dataset.train.select(&split.validation),

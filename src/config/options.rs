@@ -35,6 +35,11 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_size: Option<usize>,
+    /// Training examples whose loss is allocated, drawn by the seed [default: all]. With fewer a step
+    /// costs less; the mini-batches are drawn from all
+    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lca_size: Option<usize>,
     /// Training examples to set aside for validation, drawn by the seed [default: 0]
     #[arg(long, value_name = "N", help_heading = "Data")]
     #[serde(skip_serializing_if = "Option::is_none")]

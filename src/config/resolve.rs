@@ -124,6 +124,7 @@ impl RunConfig {
             data: o.data.clone(),
             sizes: SplitSizes {
                 train: o.train_size,
+                lca: o.lca_size,
                 validation: o.validation_size.unwrap_or(0),
                 test: o.test_size,
             },
@@ -218,6 +219,7 @@ impl RunConfig {
             network: Some(NetworkChoice::Inline(network)),
             data,
             train_size: sizes.train,
+            lca_size: sizes.lca,
             validation_size: Some(sizes.validation),
             test_size: sizes.test,
             steps,

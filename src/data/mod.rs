@@ -324,6 +324,8 @@ pub enum DataError {
          to train on; ask for fewer"
     )]
     ValidationTooLarge { validation: usize, available: usize },
+    #[error("LCA size {lca} exceeds the {train} examples that are trained on; ask for fewer")]
+    LcaTooLarge { lca: usize, train: usize },
     #[error("test size {test} exceeds the {available} test examples; ask for fewer")]
     TestTooLarge { test: usize, available: usize },
     #[error("batch size 0; a step needs at least one example")]

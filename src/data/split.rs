@@ -14,6 +14,8 @@ use super::{BATCH_STREAM, DataError, Dataset, SPLIT_STREAM, TEST_STREAM, row_cou
 pub struct SplitSizes {
     /// Training examples; `None` is all that validation leaves.
     pub train: Option<usize>,
+    /// Those of them whose loss is allocated; `None` is all.
+    pub lca: Option<usize>,
     /// Examples set aside from the training examples.
     pub validation: usize,
     /// Test examples; `None` is all.
@@ -25,6 +27,8 @@ pub struct SplitSizes {
 pub struct Split {
     /// Rows of [`Dataset::train`] to train on.
     pub train: Vec<u32>,
+    /// Those of `train` whose loss is allocated; empty if that is all of them.
+    pub lca: Vec<u32>,
     /// Rows of [`Dataset::train`] set aside; none of them is in `train`.
     pub validation: Vec<u32>,
     /// Rows of [`Dataset::test`].
@@ -33,19 +37,22 @@ pub struct Split {
 
 impl Split {
     /// Draws the rows of a run. The validation rows depend on the seed and their number alone,
-    /// so runs with less training data are judged on the same examples.
+    /// so runs with less training data are judged on the same examples. As many training examples as
+    /// have their loss allocated are those that a run with so few would train on.
     ///
     /// # Errors
-    /// [`DataError`], if a training or test size is 0 or there are fewer examples than asked for.
+    /// [`DataError`], if a size is 0 that must not be, or there are fewer examples than asked for.
     pub fn draw(dataset: &Dataset, sizes: &SplitSizes, seed: u64) -> Result<Self, DataError> {
         let order = permutation(row_count(dataset.train.len())?, seed, SPLIT_STREAM);
         let train = train_size(sizes, order.len())?;
         let (validation, rest) = order.split_at(sizes.validation);
+        let lca = lca_size(sizes, train)?;
 
         let test_order = permutation(row_count(dataset.test.len())?, seed, TEST_STREAM);
         let test = test_size(sizes, test_order.len())?;
         Ok(Self {
             train: ascending(&rest[..train]),
+            lca: ascending(&rest[..lca]),
             validation: ascending(validation),
             test: ascending(&test_order[..test]),
         })
@@ -70,6 +77,16 @@ fn train_size(sizes: &SplitSizes, available: usize) -> Result<usize, DataError> 
             available,
         }),
         None => Ok(available - validation),
+    }
+}
+
+/// How many of the training examples have their loss allocated; 0 if all.
+fn lca_size(sizes: &SplitSizes, train: usize) -> Result<usize, DataError> {
+    match sizes.lca.unwrap_or(train) {
+        0 => Err(DataError::ZeroSize { part: "allocated" }),
+        lca if lca > train => Err(DataError::LcaTooLarge { lca, train }),
+        lca if lca == train => Ok(0),
+        lca => Ok(lca),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::data::Examples;
 /// A part of the data that is evaluated as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The `N` examples whose loss is allocated.
+    /// The training examples whose loss is allocated.
     Train,
     /// The `M` held-out examples.
     Test,
@@ -33,7 +33,10 @@ pub enum Part {
 /// The examples of a run.
 #[derive(Clone, Debug)]
 pub struct RunData {
+    /// Those whose loss is allocated.
     pub train: Examples,
+    /// Those that mini-batches are drawn from, where `train` is only some of them.
+    pub drawn_from: Option<Examples>,
     pub test: Examples,
     pub validation: Examples,
 }
@@ -46,6 +49,12 @@ impl RunData {
             Part::Test => &self.test,
             Part::Validation => &self.validation,
         }
+    }
+
+    /// What mini-batches are drawn from.
+    #[must_use]
+    pub fn drawn_from(&self) -> &Examples {
+        self.drawn_from.as_ref().unwrap_or(&self.train)
     }
 }
 
@@ -121,8 +130,8 @@ pub trait GradientEngine: Send {
         out: &mut Evaluation,
     ) -> Result<(), EngineError>;
 
-    /// Loss and gradient of a mini-batch, as one slice: `rows` index the training examples. Here
-    /// alone dropout acts; `noise` decides what it drops.
+    /// Loss and gradient of a mini-batch, as one slice: `rows` index the examples that are drawn
+    /// from. Here alone dropout acts; `noise` decides what it drops.
     ///
     /// # Errors
     /// What the device reports.

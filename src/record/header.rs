@@ -41,6 +41,8 @@ pub struct RunHeader {
     pub classes: Vec<String>,
     /// Rows of the source data set that were used to train, held out, and set aside.
     pub train_index: Vec<u32>,
+    /// Those of `train_index` whose loss is allocated; empty if that is all of them.
+    pub lca_index: Vec<u32>,
     pub test_index: Vec<u32>,
     pub validation_index: Vec<u32>,
     /// Flat indices of the parameters traced at every step, ascending.
@@ -63,6 +65,12 @@ impl RunHeader {
     #[must_use]
     pub fn histogram_bins(&self) -> usize {
         self.histogram_edges.len().saturating_sub(1)
+    }
+
+    /// Training examples whose loss is allocated, if those are not all.
+    #[must_use]
+    pub fn allocated_examples(&self) -> Option<usize> {
+        Some(self.lca_index.len()).filter(|&n| n > 0)
     }
 }
 

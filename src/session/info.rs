@@ -77,10 +77,12 @@ fn describe(out: &mut String, path: &Path, header: &RunHeader, state: &RunState)
         0 => String::new(),
         n => format!(", {n} set aside"),
     };
+    let allocated = (header.allocated_examples())
+        .map_or(String::new(), |n| format!(", {n} of them to allocate"));
     line(
         "data",
         format!(
-            "{}: {} to train, {} held out{aside}",
+            "{}: {} to train{allocated}, {} held out{aside}",
             header.dataset,
             header.train_index.len(),
             header.test_index.len()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::{
     ConfigError, DeviceChoice, EngineChoice, Length, MAX_COUNT, RunConfig, SliceChoice,
 };
-use crate::data::{self, Batches, DataError, DataSource, Dataset, Split};
+use crate::data::{self, Batches, DataError, DataSource, Dataset, Examples, Split};
 use crate::engine::candle::{self, CandleEngine, Precision};
 use crate::engine::cpu::{self, CpuEngine};
 use crate::engine::{Device, GradientEngine, RunData};
@@ -69,12 +69,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         test,
         ..
     } = dataset;
-    // The data set is moved into the engine, not copied, where the run uses all of it.
-    let run_data = RunData {
-        validation: train.select(&split.validation),
-        train: train.into_selected(&split.train),
-        test: test.into_selected(&split.test),
-    };
+    let run_data = run_data(train, test, &split);
     let (engine, slice_size) = build_engine(&mut config, &network, run_data)?;
     let traced = choose_traced(&network.layout, config.trace, config.seed);
     let settings = settings(&config, steps, layers, traced.clone());
@@ -106,6 +101,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         record_params: config.record_params,
         checkpoint: Vec::new(),
         train_index: split.train,
+        lca_index: split.lca,
         test_index: split.test,
         validation_index: split.validation,
     };
@@ -127,6 +123,23 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         header: Arc::new(header),
         trainer,
     })
+}
+
+/// The examples of a run. They are moved, not copied, where it uses all of a part.
+fn run_data(train: Examples, test: Examples, split: &Split) -> RunData {
+    let validation = train.select(&split.validation);
+    let allocated = (!split.lca.is_empty()).then(|| train.select(&split.lca));
+    let train = train.into_selected(&split.train);
+    let (train, drawn_from) = match allocated {
+        Some(allocated) => (allocated, Some(train)),
+        None => (train, None),
+    };
+    RunData {
+        train,
+        drawn_from,
+        test: test.into_selected(&split.test),
+        validation,
+    }
 }
 
 /// What a configuration comes to with its data, before anything is made that costs much.
@@ -224,6 +237,7 @@ fn settings(
 fn usage(error: DataError) -> Failure {
     let flag = match &error {
         DataError::ZeroSize { part: "test" } | DataError::TestTooLarge { .. } => "--test-size",
+        DataError::ZeroSize { part: "allocated" } | DataError::LcaTooLarge { .. } => "--lca-size",
         DataError::ZeroSize { .. } | DataError::TrainTooLarge { .. } => "--train-size",
         DataError::ValidationTooLarge { .. } => "--validation-size",
         _ => return Failure::Usage(ConfigError(error.to_string())),

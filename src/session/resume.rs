@@ -120,8 +120,9 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
             "its network has other parameters",
         ),
         (
-            (&file.train_index, &file.test_index, &file.validation_index)
-                == (&now.train_index, &now.test_index, &now.validation_index),
+            (&file.train_index, &file.lca_index) == (&now.train_index, &now.lca_index)
+                && (&file.test_index, &file.validation_index)
+                    == (&now.test_index, &now.validation_index),
             "its examples were drawn otherwise",
         ),
         (file.traced == now.traced, "it traces other parameters"),

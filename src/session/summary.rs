@@ -70,6 +70,14 @@ fn losses(out: &mut String, app: &App) {
         let _ = write!(out, ", held-out {:.2}%", last.test_accuracy * 100.0);
     }
     let _ = writeln!(out);
+    let header = &app.header;
+    if let Some(n) = header.allocated_examples() {
+        let all = header.train_index.len();
+        let _ = writeln!(
+            out,
+            "the training loss is that of {n} of the {all} examples"
+        );
+    }
 }
 
 /// A share, or a dash where nothing is there to have one: of a frozen layer, say.

@@ -43,7 +43,12 @@ pub fn write_attributes(file: &File, header: &RunHeader) -> hdf5::Result<()> {
 
 /// Which rows of the source data set the run uses.
 pub fn write_rows(file: &File, header: &RunHeader) -> hdf5::Result<()> {
-    for (name, rows, what) in [
+    let allocated = (!header.lca_index.is_empty()).then_some((
+        "lca_index",
+        &header.lca_index,
+        "those of train_index whose loss is allocated, and is loss/train",
+    ));
+    let always = [
         (
             "train_index",
             &header.train_index,
@@ -59,7 +64,8 @@ pub fn write_rows(file: &File, header: &RunHeader) -> hdf5::Result<()> {
             &header.validation_index,
             "training rows that are set aside",
         ),
-    ] {
+    ];
+    for (name, rows, what) in always.into_iter().chain(allocated) {
         let rows: Vec<u64> = rows.iter().map(|&row| u64::from(row)).collect();
         write_fixed(file, &format!("data/{name}"), &rows, "rows", what)?;
     }

@@ -81,6 +81,10 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         input_shape: input_shape(path, file)?,
         classes: bounds.names(file, "layout/class/name")?,
         train_index: rows("data/train_index")?,
+        lca_index: match file.link_exists("data/lca_index") {
+            true => rows("data/lca_index")?,
+            false => Vec::new(),
+        },
         test_index: rows("data/test_index")?,
         validation_index: rows("data/validation_index")?,
         traced,

@@ -558,7 +558,13 @@ fn write_writer(file: &File) -> hdf5::Result<()> {
 /// Bytes that everything before the first step may take: every number once, and every dataset with
 /// its description.
 fn header_bytes(header: &RunHeader) -> u64 {
-    let rows = header.train_index.len() + header.test_index.len() + header.validation_index.len();
+    let rows = [
+        &header.train_index,
+        &header.lca_index,
+        &header.test_index,
+        &header.validation_index,
+    ];
+    let rows: usize = rows.iter().map(|rows| rows.len()).sum();
     let layout = &header.layout;
     let numbers = rows + header.traced.len() + header.histogram_edges.len() + 2 * layout.units();
     let names = 2 * layout.layers.len() + 2 * layout.tensors.len() + header.classes.len();

@@ -41,8 +41,9 @@ pub fn slice_size(
         });
     };
     let free = free_bytes(&super::open_device(device)?)?.unwrap_or(UNKNOWN_GPU_BYTES);
-    let examples = [&data.train, &data.test, &data.validation];
-    let inputs: usize = examples.iter().map(|part| part.inputs.len()).sum();
+    let parts = [&data.train, &data.test, &data.validation];
+    let examples = parts.into_iter().chain(&data.drawn_from);
+    let inputs: usize = examples.map(|part| part.inputs.len()).sum();
     // Parameters, their gradients, and sums of those: of every class, at most.
     let params = network.params() * (network.classes + 4);
     // The rest is for what the estimate does not know: fragments, workspaces, other programs.
@@ -171,6 +172,7 @@ mod tests {
         let none = Examples::new(Vec::new(), Vec::new(), 1).unwrap();
         let data = RunData {
             train: none.clone(),
+            drawn_from: None,
             test: none.clone(),
             validation: none,
         };

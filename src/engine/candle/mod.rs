@@ -57,7 +57,9 @@ pub struct CandleEngine {
     train: Shelf,
     test: Shelf,
     validation: Shelf,
-    /// Where training row r stands in the (perhaps class-sorted) `train` shelf.
+    /// What mini-batches are drawn from, if not from `train`.
+    drawn_from: Option<Shelf>,
+    /// Where row r of what is drawn from stands there; `train` may be sorted by class.
     position: Vec<u32>,
 }
 
@@ -131,7 +133,10 @@ impl CandleEngine {
         // A slice of one class would have other statistics than a mixed one, hence another loss.
         let sorted = by_class && !network.has_norm();
         let plan = SlicePlan::new(&data.train.labels, slice_size, sorted);
-        let position = plan.positions();
+        let position = match &data.drawn_from {
+            Some(examples) => (0..).take(examples.len()).collect(),
+            None => plan.positions(),
+        };
         let shelf = |examples: &Examples, slices: Vec<Slice>| -> Result<_, EngineError> {
             let shape = (examples.len(), examples.features());
             let labels: Vec<u32> = examples.labels.iter().map(|&l| u32::from(l)).collect();
@@ -151,6 +156,7 @@ impl CandleEngine {
             train: shelf(&data.train.select(&plan.order), plan.slices)?,
             test: held_out(&data.test)?,
             validation: held_out(&data.validation)?,
+            drawn_from: data.drawn_from.as_ref().map(held_out).transpose()?,
             position,
             dtype,
             description: format!("candle on {device}, {}", dtype.as_str()),
@@ -221,7 +227,8 @@ impl GradientEngine for CandleEngine {
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
         let positions = rows.iter().map(|&row| self.position[row as usize]);
-        let batch = self.train.select(positions.collect(), &self.device)?;
+        let source = self.drawn_from.as_ref().unwrap_or(&self.train);
+        let batch = source.select(positions.collect(), &self.device)?;
         let mode = Mode::Batch { noise };
         let received = self.evaluate_shelf(&batch, params, Want::Gradient, mode, out)?;
         out.statistics.resize(self.network.buffers, 0.0);

@@ -63,7 +63,9 @@ pub struct CpuEngine {
     test: Shelf,
     validation: Shelf,
     batch: Shelf,
-    /// Where training row r stands in the (perhaps class-sorted) `train` shelf.
+    /// What mini-batches are drawn from, if not from `train`.
+    drawn_from: Option<Examples>,
+    /// Where row r of what is drawn from stands there; `train` may be sorted by class.
     position: Vec<u32>,
     workers: Vec<Worker>,
     shards: Vec<Shard>,
@@ -142,7 +144,10 @@ impl CpuEngine {
         let split_backward = by_class && network.has_norm();
         let sorted = by_class && !split_backward;
         let slices = SlicePlan::new(&data.train.labels, slice_size, sorted);
-        let position = slices.positions();
+        let position = match &data.drawn_from {
+            Some(examples) => (0..).take(examples.len()).collect(),
+            None => slices.positions(),
+        };
         let empty = data.train.select(&[]);
         let arch = Arch::new();
         let plan = Arc::new(Plan::new(arch, network));
@@ -155,6 +160,7 @@ impl CpuEngine {
             test: Shelf::in_order(data.test, slice_size),
             validation: Shelf::in_order(data.validation, slice_size),
             batch: Shelf::new(empty, Vec::new(), SHARDS),
+            drawn_from: data.drawn_from,
             position,
             workers: (0..threads).map(|_| Worker::new(arch, &plan)).collect(),
             shards: Vec::new(),
@@ -216,7 +222,8 @@ impl GradientEngine for CpuEngine {
     ) -> Result<(), EngineError> {
         let batch = &mut self.batch;
         let positions = rows.iter().map(|&row| self.position[row as usize]);
-        batch.examples.copy_from(&self.train.examples, positions);
+        let source = self.drawn_from.as_ref().unwrap_or(&self.train.examples);
+        batch.examples.copy_from(source, positions);
         if batch.slices.last().map_or(0, |slice| slice.range.end) != rows.len() {
             // A mini-batch is normalised as a whole.
             let size = if self.network.has_norm() {

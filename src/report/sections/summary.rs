@@ -43,8 +43,15 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         ),
         false => String::new(),
     };
+    let whose = match header.allocated_examples() {
+        Some(n) => format!(
+            "{} of the training examples, drawn by the seed,",
+            count(n as u64)
+        ),
+        None => "all training examples,".to_owned(),
+    };
     page.text(format!(
-        "The training loss is the mean cross-entropy over all training examples, evaluated in slices of {} \
+        "The training loss is the mean cross-entropy over {whose} evaluated in slices of {} \
          examples; along each step it was integrated by the rule “{}”{aim}.",
         count(header.slice_size),
         header.integrator,

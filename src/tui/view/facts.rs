@@ -11,7 +11,7 @@ const NOW: u64 = 50;
 pub fn head(app: &App) -> Vec<(u8, String)> {
     let header = &app.header;
     let layout = &header.layout;
-    vec![
+    let mut parts = vec![
         (0, format!("{} on {}", header.network, header.dataset)),
         (
             1,
@@ -24,7 +24,12 @@ pub fn head(app: &App) -> Vec<(u8, String)> {
         (2, format!("seed {}", header.seed)),
         (4, header.producer.clone()),
         (3, format!("begun {}", header.created)),
-    ]
+    ];
+    if let Some(n) = header.allocated_examples() {
+        let all = header.train_index.len();
+        parts.insert(1, (0, format!("the loss of {n} of {all} examples")));
+    }
+    parts
 }
 
 /// A name, and what is said of it: what there is no room for goes from the end.
