@@ -102,6 +102,8 @@ def read(file: h5py.File) -> Run:
         raise SystemExit(f"the run is of {network}; this knows {' and '.join(NETWORKS)}")
     if rule != "simpson":
         raise SystemExit(f"the run's integrator is {rule}: make it with --integrator simpson")
+    if "data/lca_index" in file:
+        raise SystemExit("the run's loss is of some training examples: make it without --lca-size")
     layer = file["lca/layer"][:]
     steps = file["weight/step"][:] if "weight/step" in file else []
     if list(steps) != list(range(len(layer) + 1)):

@@ -9,7 +9,7 @@
 //! | [`layout`] | layers, tensors and units as ranges of one flat parameter vector |
 //! | [`model`] | a network as a list of layers and blocks; presets; initial weights |
 //! | [`data`] | data sets, splits, seeded mini-batches |
-//! | [`engine`] | loss and gradient of the whole training set, at any parameters; models in code |
+//! | [`engine`] | loss and gradient of a whole set of examples, at any parameters; models in code |
 //! | [`optim`] | optimizers and schedules on the flat vector, by groups of layers |
 //! | [`course`] | paths through parameter space that another program has taken |
 //! | [`lca`] | the method: integrate along a step, allocate, count |

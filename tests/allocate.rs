@@ -147,6 +147,12 @@ fn the_loss_of_fewer_examples_is_allocated_along_the_same_path() {
         said.contains("600 to train, 200 of them to allocate, 100 held out"),
         "{said}"
     );
+    let report = folder.path().join("report");
+    let mut command = lcascope();
+    command.arg("report").arg(&path).arg("-o").arg(&report);
+    assert_eq!(Outcome::of(command).code, Some(0));
+    let said = fs::read_to_string(report.join("report.md")).unwrap();
+    assert!(said.contains("over 200 of the training examples, drawn by the seed, evaluated"));
 }
 
 #[test]

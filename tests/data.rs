@@ -494,7 +494,7 @@ fn impossible_sizes_are_refused() {
             sizes(None, 0, Some(101)),
             "test size 101 exceeds the 100 test examples",
         ),
-        (with_lca(0, sizes(None, 0, None)), "allocated size 0"),
+        (with_lca(0, sizes(None, 0, None)), "LCA size 0"),
         (
             with_lca(551, sizes(None, 50, None)),
             "LCA size 551 exceeds the 550 examples that are trained on",

@@ -294,7 +294,7 @@ proptest! {
         let mut oracle = case.oracle(by_class);
         // A mini-batch is a data set of its own. Of two, the second is smaller.
         let batches = [&case.rows[..], &case.rows[..1]].map(|rows| {
-            let train = case.data.drawn_from().select(rows);
+            let train = case.data.drawn_from.as_ref().unwrap_or(&case.data.train).select(rows);
             let data = RunData { train, drawn_from: None, ..case.data.clone() };
             let mut oracle = Case { data, ..case.clone() }.oracle(false);
             (rows, evaluate(&mut oracle, Part::Train, &case.params, Want::Gradient))

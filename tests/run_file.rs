@@ -1231,6 +1231,14 @@ fn a_run_whose_parts_contradict_each_other_is_refused() {
         &|file| replace(file, "trace/parameter", &[1_u64, 3985]),
         "trace/parameter has 3985",
     );
+    let part = "data/lca_index is no part of data/train_index";
+    for rows in [&[0_u64, 1_000_000][..], &[1, 1], &[1, 0]] {
+        let write = |file: &hdf5::File| {
+            let new = file.new_dataset_builder().with_data(rows);
+            new.create("data/lca_index").unwrap();
+        };
+        broken(&write, part);
+    }
 
     // Columns that do not fit the layout, of which one row is one step.
     let fit = "does not fit the layout";

@@ -37,8 +37,8 @@ pub struct Split {
 
 impl Split {
     /// Draws the rows of a run. The validation rows depend on the seed and their number alone,
-    /// so runs with less training data are judged on the same examples. As many training examples as
-    /// have their loss allocated are those that a run with so few would train on.
+    /// so runs with less training data are judged on the same examples. The allocated
+    /// examples are those that a training size of their number would draw.
     ///
     /// # Errors
     /// [`DataError`], if a size is 0 that must not be, or there are fewer examples than asked for.
@@ -83,7 +83,7 @@ fn train_size(sizes: &SplitSizes, available: usize) -> Result<usize, DataError> 
 /// How many of the training examples have their loss allocated; 0 if all.
 fn lca_size(sizes: &SplitSizes, train: usize) -> Result<usize, DataError> {
     match sizes.lca.unwrap_or(train) {
-        0 => Err(DataError::ZeroSize { part: "allocated" }),
+        0 => Err(DataError::ZeroSize { part: "LCA" }),
         lca if lca > train => Err(DataError::LcaTooLarge { lca, train }),
         lca if lca == train => Ok(0),
         lca => Ok(lca),

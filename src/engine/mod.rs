@@ -50,12 +50,6 @@ impl RunData {
             Part::Validation => &self.validation,
         }
     }
-
-    /// What mini-batches are drawn from.
-    #[must_use]
-    pub fn drawn_from(&self) -> &Examples {
-        self.drawn_from.as_ref().unwrap_or(&self.train)
-    }
 }
 
 /// How much of an evaluation is wanted.
@@ -65,7 +59,7 @@ pub enum Want {
     Loss,
     /// Loss, accuracy and gradient.
     Gradient,
-    /// Also the gradient split by class (training set only, and only if the engine was made for it).
+    /// Also the gradient split by class (training loss only, and only if the engine was made for it).
     ClassGradient,
 }
 

@@ -141,7 +141,7 @@ impl Sums {
             run("parameters that helped", "%", 100.0 * helped / all),
             run("parameters that hurt", "%", 100.0 * hurt / all),
             run(
-                "helped of those that moved",
+                "helped of helped and hurt",
                 "%",
                 100.0 * helped / (helped + hurt),
             ),

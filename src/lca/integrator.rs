@@ -107,7 +107,7 @@ impl Settings {
     }
 }
 
-/// What is known at one parameter vector: loss and gradient of the training set, and of the
+/// What is known at one parameter vector: the training loss and its gradient, and those of the
 /// held-out set if its loss is allocated too.
 #[derive(Clone, Debug, Default)]
 pub struct Point {

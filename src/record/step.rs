@@ -10,7 +10,7 @@ use super::header::Status;
 /// Losses at one parameter vector. What was not evaluated is NaN.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Losses {
-    /// Mean cross-entropy of the training set.
+    /// Mean cross-entropy of the examples whose loss is allocated.
     pub train: f64,
     /// 0 to 1.
     pub train_accuracy: f64,
@@ -18,7 +18,7 @@ pub struct Losses {
     pub test_accuracy: f64,
     pub validation: f64,
     pub validation_accuracy: f64,
-    /// `[C]`: mean cross-entropy of each class's training examples.
+    /// `[C]`: the same of each class's.
     pub train_class: Vec<f64>,
 }
 

@@ -13,7 +13,8 @@ use crate::export::{Column, Table};
 type Outcome = (&'static str, Option<&'static str>, fn(&Shown) -> f64);
 
 /// Keys that say what is measured.
-const MEASURED: [&str; 8] = [
+const MEASURED: [&str; 9] = [
+    "lca_size",
     "by_class",
     "class_every",
     "lca_test",

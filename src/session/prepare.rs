@@ -69,7 +69,11 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         test,
         ..
     } = dataset;
-    let run_data = run_data(train, test, &split);
+    let mut run_data = run_data(train, test, &split);
+    if course.is_some() {
+        // No mini-batch is drawn.
+        run_data.drawn_from = None;
+    }
     let (engine, slice_size) = build_engine(&mut config, &network, run_data)?;
     let traced = choose_traced(&network.layout, config.trace, config.seed);
     let settings = settings(&config, steps, layers, traced.clone());
@@ -237,7 +241,7 @@ fn settings(
 fn usage(error: DataError) -> Failure {
     let flag = match &error {
         DataError::ZeroSize { part: "test" } | DataError::TestTooLarge { .. } => "--test-size",
-        DataError::ZeroSize { part: "allocated" } | DataError::LcaTooLarge { .. } => "--lca-size",
+        DataError::ZeroSize { part: "LCA" } | DataError::LcaTooLarge { .. } => "--lca-size",
         DataError::ZeroSize { .. } | DataError::TrainTooLarge { .. } => "--train-size",
         DataError::ValidationTooLarge { .. } => "--validation-size",
         _ => return Failure::Usage(ConfigError(error.to_string())),

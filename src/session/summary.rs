@@ -75,7 +75,7 @@ fn losses(out: &mut String, app: &App) {
         let all = header.train_index.len();
         let _ = writeln!(
             out,
-            "the training loss is that of {n} of the {all} examples"
+            "training loss, accuracy and LCA are of {n} of the {all} training examples"
         );
     }
 }
@@ -92,8 +92,8 @@ fn or_dash(value: f64, text: impl Fn(f64) -> String) -> String {
     }
 }
 
-/// A row a layer, and the rows that close them. `of moved` is the share that helped among the
-/// parameters that helped or hurt: many never move, such as the weights of black pixels.
+/// A row a layer, and the rows that close them. `of both` is the share that helped among the
+/// parameters that helped or hurt: many do neither, such as the weights of black pixels.
 pub fn layers(out: &mut String, app: &App) {
     let timeline = &app.timeline;
     let all = timeline.whole();
@@ -107,7 +107,7 @@ pub fn layers(out: &mut String, app: &App) {
     let _ = writeln!(
         out,
         "\n{:name$} {:>10} {:>12} {:>8} {:>7} {:>7} {:>8} {:>10}",
-        "layer", "parameters", "LCA (nats)", "share", "helped", "hurt", "of moved", "steps/flip"
+        "layer", "parameters", "LCA (nats)", "share", "helped", "hurt", "of both", "steps/flip"
     );
     let total = all.total_sums();
     let mut row = |label: &str, params: usize, sums: &crate::app::GroupSums| {

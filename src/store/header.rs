@@ -46,7 +46,7 @@ pub fn write_rows(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     let allocated = (!header.lca_index.is_empty()).then_some((
         "lca_index",
         &header.lca_index,
-        "those of train_index whose loss is allocated, and is loss/train",
+        "those of train_index that the training loss, its accuracy and its allocation are of",
     ));
     let always = [
         (

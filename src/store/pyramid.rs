@@ -77,7 +77,7 @@ columns! {
     learning_rate: None F64(f64) "1" "at the last step";
     batch_loss: None F64(f64) "nats" "mean cross-entropy of the last step's mini-batch";
     seconds: None F64(f64) "seconds" "since the run began, when the last step was done";
-    gradient_evals: None U64(u64) "gradients" "full training-set gradients spent on all steps";
+    gradient_evals: None U64(u64) "gradients" "gradients of the whole training loss spent on all steps";
     segments: None U64(u64) "segments" "the most that any step needed";
     loss_before: None F64(f64) "nats" "training loss before the first step";
     loss_after: None F64(f64) "nats" "training loss after the last step";

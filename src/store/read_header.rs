@@ -62,6 +62,15 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         let what = format!("trace/parameter has {index}, beyond the last parameter");
         return Err(damaged(path, what));
     }
+    let train_index = rows("data/train_index")?;
+    let lca_index = match file.link_exists("data/lca_index") {
+        true => rows("data/lca_index")?,
+        false => Vec::new(),
+    };
+    if !is_part_of(&lca_index, &train_index) {
+        let what = "data/lca_index is no part of data/train_index".to_owned();
+        return Err(damaged(path, what));
+    }
     Ok(RunHeader {
         producer: string("producer")?,
         created: string("created")?,
@@ -80,11 +89,8 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         layout,
         input_shape: input_shape(path, file)?,
         classes: bounds.names(file, "layout/class/name")?,
-        train_index: rows("data/train_index")?,
-        lca_index: match file.link_exists("data/lca_index") {
-            true => rows("data/lca_index")?,
-            false => Vec::new(),
-        },
+        train_index,
+        lca_index,
         test_index: rows("data/test_index")?,
         validation_index: rows("data/validation_index")?,
         traced,
@@ -94,6 +100,12 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         record_params: u64::from(file.link_exists("lca/param")),
         checkpoint: Vec::new(),
     })
+}
+
+/// Whether all rows are among others, each once and in their order.
+fn is_part_of(rows: &[u32], others: &[u32]) -> bool {
+    let mut others = others.iter();
+    rows.iter().all(|row| others.any(|other| other == row))
 }
 
 /// Axes of one example, `3x32x32`; files of older programs do not say.

@@ -12,8 +12,8 @@ pub const FORMAT: &str = "lcascope.run";
 /// Root attribute `version`. Adding a dataset keeps it; renaming one raises it.
 pub const VERSION: u64 = 1;
 /// Root attribute `units`.
-pub const UNITS: &str = "losses and loss change allocations are in nats (mean cross-entropy over \
-    the training set); times in seconds; counts in parameters";
+pub const UNITS: &str = "losses and loss change allocations are in nats (mean cross-entropy; \
+    of the training loss over data/train_index or, where it is there, data/lca_index); times in seconds; counts in parameters";
 
 /// The axes of a row after the step axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub const LOSSES: &[Column<Losses>] = &[
         Axes::None,
         Row::F64(|l| from_ref(&l.train)),
         "nats",
-        "mean cross-entropy of the training set at step t's start; row T is the end",
+        "mean cross-entropy of the examples whose loss is allocated at step t's start; row T is the end",
     ),
     column(
         "loss/test",
@@ -108,7 +108,7 @@ pub const LOSSES: &[Column<Losses>] = &[
         Axes::None,
         Row::F64(|l| from_ref(&l.train_accuracy)),
         "1",
-        "share of training examples classified right",
+        "share of the examples whose loss is allocated that are classified right",
     ),
     column(
         "loss/test_accuracy",
@@ -129,7 +129,7 @@ pub const LOSSES: &[Column<Losses>] = &[
         Axes::Classes,
         Row::F64(|l| &l.train_class),
         "nats",
-        "mean cross-entropy of each class's training examples",
+        "mean cross-entropy of each class's examples whose loss is allocated",
     ),
 ];
 
@@ -168,7 +168,7 @@ pub const STEPS: &[Column<StepRecord>] = &[
         Axes::None,
         Row::U64(|r| from_ref(&r.gradient_evals)),
         "gradients",
-        "full training-set gradients spent; the one at the first step's start is not counted",
+        "gradients of the whole training loss spent; the one at the first step's start is not counted",
     ),
     column(
         "step/segments",

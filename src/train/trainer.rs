@@ -508,7 +508,7 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// `want` is what is wanted of the training set.
+    /// `want` is what is wanted of the training loss.
     fn evaluate(
         &mut self,
         params: &[f32],
@@ -526,7 +526,7 @@ impl Probe<'_> {
     }
 }
 
-/// What is asked of the training set at a node, with its gradient split by class or without.
+/// What is asked of the training loss at a node, with its gradient split by class or without.
 fn wanted(split: bool) -> Want {
     if split {
         Want::ClassGradient

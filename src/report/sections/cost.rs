@@ -70,8 +70,8 @@ fn costs(page: &mut Page, facts: &[(&Shown, RunFacts)]) -> Result<(), ReportErro
             facts.iter().map(|(_, facts)| segments(facts)).collect(),
         ),
     ];
-    let caption = "A full gradient goes once through all examples whose loss is allocated. Time is of everything: training, \
-                   allocation and recording. Segments: 0 first order, 1 trapezoid, 2 Simpson, more composite \
+    let caption = "A full gradient goes once through all examples whose loss is allocated. Time is of everything: \
+                   training, allocation and recording. Segments: 0 first order, 1 trapezoid, 2 Simpson, more composite \
                    Simpson, and in how many steps each was used.";
     let rows = facts.len();
     page.table("cost", caption, columns, rows)

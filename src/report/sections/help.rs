@@ -131,7 +131,7 @@ pub fn of_parameters(page: &mut Page) -> Result<(), ReportError> {
     );
     let y = Axis::new("parameters", PERCENT);
     let figure = page.figure_of("How often a parameter helps", x, y, chart);
-    let caption = "In bins of 2 %, lower edge included. Parameters that never move, such as weights of pixels that \
-                   are always black, are at 0.";
+    let caption = "In bins of 2 %, lower edge included. Parameters that never move or never have a slope, such as weights \
+                   of pixels that are always black, are at 0.";
     page.figure("iterations-helped", caption, columns, figure)
 }

@@ -60,7 +60,7 @@ fn losses(page: &mut Page) -> Result<(), ReportError> {
     let axes = (Axis::steps(), Axis::new("loss", NATS));
     let figure = page.figure_of("Loss", axes.0, axes.1, curves(x, lines));
     let caption = format!(
-        "Mean cross-entropy after each step, over all training and all held-out examples.{}",
+        "Mean cross-entropy after each step, of the training and of the held-out examples.{}",
         page.errors()
     );
     page.figure("loss", &caption, columns, figure)

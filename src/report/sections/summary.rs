@@ -50,9 +50,17 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         ),
         None => "all training examples,".to_owned(),
     };
+    // Measured in docs/findings.md: what moves a few examples at random moves them either way.
+    let fewer = match header.allocated_examples() {
+        Some(_) => {
+            " With fewer examples more parameters have no slope, and of those that help or hurt a share nearer to a \
+             half helps."
+        }
+        None => "",
+    };
     page.text(format!(
         "The training loss is the mean cross-entropy over {whose} evaluated in slices of {} \
-         examples; along each step it was integrated by the rule “{}”{aim}.",
+         examples; along each step it was integrated by the rule “{}”{aim}.{fewer}",
         count(header.slice_size),
         header.integrator,
     ));

@@ -110,6 +110,9 @@ fn runs(app: &App, other: &Other, theme: &Theme, width: u16) -> Line<'static> {
         let (a, b) = (&app.header.network, &other.app.header.network);
         parts.push((1, format!("networks {a} and {b}")));
     }
+    if app.header.allocated_examples() != other.app.header.allocated_examples() {
+        parts.push((1, "training losses of different examples".to_owned()));
+    }
     parts.push((2, "B-A below 0: B lowers the loss more".to_owned()));
     let trouble = other.app.message();
     if !trouble.is_empty() {
@@ -555,9 +558,12 @@ impl<'a> Table<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{any_glyphs, app, odd_allocations, row, text, theme};
+    use super::super::testing::{
+        any_glyphs, app, app_of, header, odd_allocations, row, text, theme,
+    };
     use super::*;
     use crate::app::Action;
+    use crate::record::RunHeader;
     use crate::tui::theme::{ColorLevel, Glyphs};
     use proptest::prelude::*;
 
@@ -628,6 +634,16 @@ mod tests {
         assert!(screen.contains("no steps in common"), "{screen}");
         let ascii = Theme::new(ColorLevel::None, Glyphs::Ascii);
         assert!(text(&more, 120, 30, &ascii).is_ascii());
+        let of_few = RunHeader {
+            lca_index: vec![1, 2],
+            ..header(2)
+        };
+        let other = compared(app(2, &[-0.1]), app_of(of_few, &[-0.2]));
+        let screen = text(&other, 120, 30, &theme());
+        assert!(
+            screen.contains("training losses of different examples"),
+            "{screen}"
+        );
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn head(app: &App) -> Vec<(u8, String)> {
     ];
     if let Some(n) = header.allocated_examples() {
         let all = header.train_index.len();
-        parts.insert(1, (0, format!("the loss of {n} of {all} examples")));
+        parts.insert(1, (0, format!("loss of {n} of {all} training examples")));
     }
     parts
 }

@@ -311,8 +311,11 @@ mod tests {
     use super::*;
     use crate::app::{Action, Screen};
     use crate::feed::{FeedEvent, GpuUse, RecorderStats};
+    use crate::record::RunHeader;
     use crate::tui::theme::ColorLevel;
-    use crate::tui::view::testing::{Run, Shape, any_glyphs, app, odd_allocations, plain, text};
+    use crate::tui::view::testing::{
+        Run, Shape, any_glyphs, app, app_of, header, odd_allocations, plain, text,
+    };
 
     const HERE: Action = Action::Screen(Screen::Run);
 
@@ -330,6 +333,22 @@ mod tests {
             #[expect(clippy::cast_precision_loss, reason = "a small file")]
             let expected = format!("{:.1} kB", bytes as f64 / 1e3);
             assert!(screen.contains(&expected), "{expected}: {screen}");
+        }
+    }
+
+    #[test]
+    fn it_says_whose_loss_is_allocated() {
+        let header = RunHeader {
+            train_index: (0..600).collect(),
+            lca_index: (0..200).collect(),
+            ..header(2)
+        };
+        let mut app = app_of(header, &[0.1]);
+        app.act(HERE);
+        for (width, height) in [(80, 24), (120, 40)] {
+            let screen = text(&app, width, height, &plain());
+            let said = "loss of 200 of 600 training examples";
+            assert!(screen.contains(said), "{screen}");
         }
     }
 
