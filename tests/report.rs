@@ -378,6 +378,31 @@ fn repeats_are_averaged_and_tested() {
 }
 
 #[test]
+fn in_how_many_runs_a_layer_hurt_is_said() {
+    let file = RunFile::open(&small());
+    let own = sums(&file, "lca/layer");
+    let layers = file.names("layout/layer/name");
+    assert!(own.iter().all(|&sum| sum < 0.0), "{own:?}");
+    for (scale, before) in [
+        (0.5, "Every layer helped overall"),
+        (-0.25, "No layer hurt on average."),
+        (-3.0, "These layers hurt overall, they raised the loss: "),
+    ] {
+        let scratch = TempDir::new().unwrap();
+        let second = scratch.path().join("second.h5");
+        changed(&second, |file| another_seed(file, 2, scale));
+        let folder = scratch.path().join("report");
+        reported(&[&small(), &second], &folder);
+        let text = page(&folder);
+        assert!(text.contains(before), "{scale}");
+        for layer in &layers {
+            let said = text.contains(&format!("{layer} in 1 of 2 runs"));
+            assert_eq!(said, scale < 0.0, "{layer}, {scale}");
+        }
+    }
+}
+
+#[test]
 fn configurations_are_kept_apart() {
     let scratch = TempDir::new().unwrap();
     let other = scratch.path().join("other.h5");

@@ -20,18 +20,29 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     tensors(page)
 }
 
-fn layers(page: &mut Page) -> Result<Vec<(String, Mean)>, ReportError> {
+/// What a layer did on the whole.
+struct Total {
+    name: String,
+    /// LCA over the runs, in nats.
+    lca: Mean,
+    /// Runs in which it is above 0.
+    hurt_in: usize,
+}
+
+fn layers(page: &mut Page) -> Result<Vec<Total>, ReportError> {
     let Some(first) = page.group.runs.first() else {
         return Ok(Vec::new());
     };
     let layers = &first.header().layout.layers;
     let tables = page.group.runs.iter().map(|run| run.table(View::Layers, 1));
     let tables = tables.collect::<Result<Vec<_>, _>>()?;
-    let means = |name: &str| {
-        let runs: Vec<Vec<f64>> = tables.iter().map(|table| named(table, name)).collect();
-        Means::of(&runs)
+    let all = |name: &str| -> Vec<Vec<f64>> {
+        let runs = tables.iter().map(|table| named(table, name));
+        runs.collect()
     };
-    let lca = means("lca");
+    let means = |name: &str| Means::of(&all(name));
+    let runs = all("lca");
+    let lca = Means::of(&runs);
     let names: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
     let sizes: Vec<u64> = layers
         .iter()
@@ -52,10 +63,12 @@ fn layers(page: &mut Page) -> Result<Vec<(String, Mean)>, ReportError> {
     columns.push(Column::f64("LCA per parameter", NATS, each));
     columns.extend(means("lca_error").columns("integration error", NATS));
     columns.extend(lca.test());
-    let totals = names
-        .iter()
-        .cloned()
-        .zip(lca.rows().iter().copied())
+    let totals = (names.iter().zip(lca.rows()).enumerate())
+        .map(|(at, (name, lca))| Total {
+            name: name.clone(),
+            lca: *lca,
+            hurt_in: runs.iter().filter(|run| run[at] > 0.0).count(),
+        })
         .collect();
     let chart = bars(names, vec![("LCA", lca)]);
     let figure = page.figure_of(
@@ -83,28 +96,47 @@ fn errors(page: &Page) -> &'static str {
 }
 
 /// Says which layers raised the loss.
-fn hurting(page: &mut Page, totals: &[(String, Mean)]) {
+fn hurting(page: &mut Page, totals: &[Total]) {
+    let several = page.several();
+    let runs = |total: &Total| match several {
+        true => format!(" in {} of {} runs", total.hurt_in, total.lca.n),
+        false => String::new(),
+    };
     let hurt: Vec<String> = (totals.iter())
-        .filter(|(_, total)| total.mean > 0.0)
-        .map(|(name, total)| {
-            let sure = match total.p {
+        .filter(|total| total.lca.mean > 0.0)
+        .map(|total| {
+            let sure = match total.lca.p {
                 p if p.is_nan() => String::new(),
                 p if p < LEVEL => format!(", p = {}", p_value(p)),
                 p => format!(", p = {}: no more than scatter", p_value(p)),
             };
             format!(
-                "{name} ({} nats{sure})",
-                with_error(total.mean, total.error)
+                "{}{} ({} nats{sure})",
+                total.name,
+                runs(total),
+                with_error(total.lca.mean, total.lca.error)
             )
         })
         .collect();
-    page.text(match hurt.is_empty() {
-        true => "Every layer helped overall: none of the sums is above 0.".to_owned(),
-        false => format!(
+    let now_and_then: Vec<String> = (totals.iter())
+        .filter(|total| total.lca.mean <= 0.0 && total.hurt_in > 0)
+        .map(|total| format!("{}{}", total.name, runs(total)))
+        .collect();
+    let mut text = match (hurt.is_empty(), now_and_then.is_empty()) {
+        (true, true) => "Every layer helped overall: none of the sums is above 0.".to_owned(),
+        (true, false) => "No layer hurt on average.".to_owned(),
+        (false, _) => format!(
             "These layers hurt overall, they raised the loss: {}.",
             hurt.join("; ")
         ),
-    });
+    };
+    if !now_and_then.is_empty() {
+        text += &format!(
+            " These helped on average, and hurt in single runs: {}.",
+            now_and_then.join("; ")
+        );
+    }
+    page.text(text);
 }
 
 fn tensors(page: &mut Page) -> Result<(), ReportError> {
