@@ -131,10 +131,9 @@ fn hurting(page: &mut Page, totals: &[Total]) {
         ),
     };
     if !now_and_then.is_empty() {
-        text += &format!(
-            " These helped on average, and hurt in single runs: {}.",
-            now_and_then.join("; ")
-        );
+        text.push_str(" These helped on average, and hurt in single runs: ");
+        text.push_str(&now_and_then.join("; "));
+        text.push('.');
     }
     page.text(text);
 }
