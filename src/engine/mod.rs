@@ -50,6 +50,15 @@ impl RunData {
             Part::Validation => &self.validation,
         }
     }
+
+    /// Where each row that mini-batches are drawn by stands: in `drawn_from`, or in `train` as `plan`
+    /// orders it.
+    fn positions(&self, plan: &SlicePlan) -> Vec<u32> {
+        match &self.drawn_from {
+            Some(examples) => (0..).take(examples.len()).collect(),
+            None => plan.positions(),
+        }
+    }
 }
 
 /// How much of an evaluation is wanted.

@@ -13,7 +13,8 @@ pub const FORMAT: &str = "lcascope.run";
 pub const VERSION: u64 = 1;
 /// Root attribute `units`.
 pub const UNITS: &str = "losses and loss change allocations are in nats (mean cross-entropy; \
-    of the training loss over data/train_index or, where it is there, data/lca_index); times in seconds; counts in parameters";
+    of the training loss over data/train_index or, where it is there, data/lca_index); times in \
+    seconds; counts in parameters";
 
 /// The axes of a row after the step axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

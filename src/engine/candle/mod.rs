@@ -133,10 +133,7 @@ impl CandleEngine {
         // A slice of one class would have other statistics than a mixed one, hence another loss.
         let sorted = by_class && !network.has_norm();
         let plan = SlicePlan::new(&data.train.labels, slice_size, sorted);
-        let position = match &data.drawn_from {
-            Some(examples) => (0..).take(examples.len()).collect(),
-            None => plan.positions(),
-        };
+        let position = data.positions(&plan);
         let shelf = |examples: &Examples, slices: Vec<Slice>| -> Result<_, EngineError> {
             let shape = (examples.len(), examples.features());
             let labels: Vec<u32> = examples.labels.iter().map(|&l| u32::from(l)).collect();
@@ -147,16 +144,16 @@ impl CandleEngine {
                 slices,
             })
         };
-        let held_out = |examples: &Examples| {
+        let in_order = |examples: &Examples| {
             let slices = SlicePlan::in_order(examples.len(), slice_size).slices;
             shelf(examples, slices)
         };
         Ok(Self {
             network: network.clone(),
             train: shelf(&data.train.select(&plan.order), plan.slices)?,
-            test: held_out(&data.test)?,
-            validation: held_out(&data.validation)?,
-            drawn_from: data.drawn_from.as_ref().map(held_out).transpose()?,
+            test: in_order(&data.test)?,
+            validation: in_order(&data.validation)?,
+            drawn_from: data.drawn_from.as_ref().map(in_order).transpose()?,
             position,
             dtype,
             description: format!("candle on {device}, {}", dtype.as_str()),

@@ -144,10 +144,7 @@ impl CpuEngine {
         let split_backward = by_class && network.has_norm();
         let sorted = by_class && !split_backward;
         let slices = SlicePlan::new(&data.train.labels, slice_size, sorted);
-        let position = match &data.drawn_from {
-            Some(examples) => (0..).take(examples.len()).collect(),
-            None => slices.positions(),
-        };
+        let position = data.positions(&slices);
         let empty = data.train.select(&[]);
         let arch = Arch::new();
         let plan = Arc::new(Plan::new(arch, network));

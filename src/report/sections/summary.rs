@@ -43,20 +43,17 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         ),
         false => String::new(),
     };
-    let whose = match header.allocated_examples() {
-        Some(n) => format!(
-            "{} of the training examples, drawn by the seed,",
-            count(n as u64)
+    // What it does to the shares has been measured: docs/findings.md.
+    let (whose, fewer) = match header.allocated_examples() {
+        Some(n) => (
+            format!(
+                "{} of the training examples, drawn by the seed,",
+                count(n as u64)
+            ),
+            " With fewer examples more parameters have no slope, and of those that help or hurt the share that \
+             helps tends to be nearer to a half.",
         ),
-        None => "all training examples,".to_owned(),
-    };
-    // Measured in docs/findings.md: what moves a few examples at random moves them either way.
-    let fewer = match header.allocated_examples() {
-        Some(_) => {
-            " With fewer examples more parameters have no slope, and of those that help or hurt a share nearer to a \
-             half helps."
-        }
-        None => "",
+        None => ("all training examples,".to_owned(), ""),
     };
     page.text(format!(
         "The training loss is the mean cross-entropy over {whose} evaluated in slices of {} \
