@@ -1232,7 +1232,7 @@ fn a_run_whose_parts_contradict_each_other_is_refused() {
         "trace/parameter has 3985",
     );
     let part = "data/lca_index is no part of data/train_index";
-    for rows in [&[0_u64, 1_000_000][..], &[1, 1], &[1, 0]] {
+    for rows in [&[0_u64, 1_000_000][..], &[1, 1], &[1, 0], &[]] {
         let write = |file: &hdf5::File| {
             let new = file.new_dataset_builder().with_data(rows);
             new.create("data/lca_index").unwrap();

@@ -63,13 +63,14 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         return Err(damaged(path, what));
     }
     let train_index = rows("data/train_index")?;
-    let lca_index = match file.link_exists("data/lca_index") {
-        true => rows("data/lca_index")?,
-        false => Vec::new(),
-    };
-    if !is_part_of(&lca_index, &train_index) {
-        let what = "data/lca_index is no part of data/train_index".to_owned();
-        return Err(damaged(path, what));
+    let mut lca_index = Vec::new();
+    if file.link_exists("data/lca_index") {
+        lca_index = rows("data/lca_index")?;
+        // None at all would be taken for all.
+        if lca_index.is_empty() || !is_part_of(&lca_index, &train_index) {
+            let what = "data/lca_index is no part of data/train_index".to_owned();
+            return Err(damaged(path, what));
+        }
     }
     Ok(RunHeader {
         producer: string("producer")?,
