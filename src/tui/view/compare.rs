@@ -110,9 +110,6 @@ fn runs(app: &App, other: &Other, theme: &Theme, width: u16) -> Line<'static> {
         let (a, b) = (&app.header.network, &other.app.header.network);
         parts.push((1, format!("networks {a} and {b}")));
     }
-    if app.header.allocated_examples() != other.app.header.allocated_examples() {
-        parts.push((1, "training losses of different examples".to_owned()));
-    }
     parts.push((2, "B-A below 0: B lowers the loss more".to_owned()));
     let trouble = other.app.message();
     if !trouble.is_empty() {
@@ -152,6 +149,9 @@ fn losses_at_cursor(app: &App, other: &Other, theme: &Theme) -> Line<'static> {
         let style = theme.of_sign(b - a);
         spans.push(Span::raw("  B-A "));
         spans.push(Span::styled(difference.trim_start().to_owned(), style));
+    }
+    if app.header.allocated_examples() != other.app.header.allocated_examples() {
+        spans.push(Span::styled("  other examples", theme.warning));
     }
     let end = other.app.timeline.end();
     if step >= end {
@@ -639,11 +639,10 @@ mod tests {
             ..header(2)
         };
         let other = compared(app(2, &[-0.1]), app_of(of_few, &[-0.2]));
-        let screen = text(&other, 120, 30, &theme());
-        assert!(
-            screen.contains("training losses of different examples"),
-            "{screen}"
-        );
+        for screen in [(80, 24), (200, 60)].map(|(w, h)| text(&other, w, h, &theme())) {
+            assert!(screen.contains("  other examples\n"), "{screen}");
+        }
+        assert!(!text(&same, 200, 60, &theme()).contains("other examples"));
     }
 
     #[test]
