@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::driver::SharedFile;
 use super::error::StoreError;
 use super::lock;
 
@@ -86,9 +87,18 @@ impl Room {
     ///
     /// # Errors
     /// They cannot. Nothing has been written.
-    pub fn make(&mut self, disk: &File, path: &Path, bytes: u64) -> Result<(), StoreError> {
+    pub fn make(
+        &mut self,
+        disk: &File,
+        journal: Option<&SharedFile>,
+        path: &Path,
+        bytes: u64,
+    ) -> Result<(), StoreError> {
         let io = StoreError::io(path);
-        let size = disk.metadata().map_err(io)?.len();
+        let size = match journal {
+            Some(journal) => journal.lock().end(),
+            None => disk.metadata().map_err(io)?.len(),
+        };
         let end = size
             .saturating_add(self.pending)
             .saturating_add(bytes)
@@ -98,6 +108,9 @@ impl Room {
             needed: end - size,
             limit,
         };
+        if let Some(journal) = journal {
+            (journal.lock().make_room(end)).map_err(|error| full(path, disk, end - size, error))?;
+        }
         if end <= self.end {
             return Ok(());
         }
@@ -117,11 +130,8 @@ impl Room {
                     (self.floor, self.end) = (size, end);
                     return Ok(());
                 }
-                Err(Errno::NOSPC) => return Err(no_room(Limit::Disk { free: free(disk) })),
-                Err(Errno::DQUOT) => return Err(no_room(Limit::Quota)),
-                Err(Errno::FBIG) => return Err(no_room(Limit::FileSystem)),
                 Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.reserves = false,
-                Err(error) => return Err(io(error.into())),
+                Err(error) => return Err(full(path, disk, end - size, error.into())),
             }
         }
         let free = free(disk);
@@ -142,8 +152,28 @@ impl Room {
     }
 }
 
+/// What the system says of `needed` more bytes, as a full disk where it is one.
+pub fn full(path: &Path, disk: &File, needed: u64, error: io::Error) -> StoreError {
+    let limit = match Errno::from_io_error(&error) {
+        Some(Errno::NOSPC) => Limit::Disk { free: free(disk) },
+        Some(Errno::DQUOT) => Limit::Quota,
+        Some(Errno::FBIG) => {
+            match rustix::process::getrlimit(rustix::process::Resource::Fsize).current {
+                Some(limit) => Limit::FileSize { limit },
+                None => Limit::FileSystem,
+            }
+        }
+        _ => return StoreError::io(path)(error),
+    };
+    StoreError::DiskFull {
+        path: path.to_owned(),
+        needed,
+        limit,
+    }
+}
+
 #[cfg(target_os = "linux")]
-fn reserve(disk: &File, from: u64, bytes: u64) -> Result<(), Errno> {
+pub fn reserve(disk: &File, from: u64, bytes: u64) -> Result<(), Errno> {
     use rustix::fs::{FallocateFlags, fallocate};
     loop {
         match fallocate(disk, FallocateFlags::KEEP_SIZE, from, bytes) {
@@ -154,7 +184,7 @@ fn reserve(disk: &File, from: u64, bytes: u64) -> Result<(), Errno> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn reserve(_: &File, _: u64, _: u64) -> Result<(), Errno> {
+pub fn reserve(_: &File, _: u64, _: u64) -> Result<(), Errno> {
     Err(Errno::NOSYS)
 }
 
@@ -269,12 +299,15 @@ pub fn is_in_memory(_: &File) -> bool {
 pub enum Gone {
     Deleted,
     Unmounted,
+    /// Cut, or written over by another program.
+    Overwritten,
 }
 
 impl fmt::Display for Gone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Deleted => "was deleted while it was being written",
+            Self::Overwritten => "was cut or written over by another program while it was being written",
             Self::Unmounted => "its file system was unmounted while it was being written",
         })
     }
@@ -367,7 +400,7 @@ mod tests {
         let disk = File::create_new(&path).unwrap();
         disk.set_len(100).unwrap();
         let mut room = Room::default();
-        room.make(&disk, &path, 3 << 20).unwrap();
+        room.make(&disk, None, &path, 3 << 20).unwrap();
         let meta = disk.metadata().unwrap();
         assert_eq!(meta.len(), 100, "the length is as it was");
         if room.reserves {
@@ -378,7 +411,7 @@ mod tests {
         let meta = disk.metadata().unwrap();
         assert_eq!(meta.len(), 100);
         assert!(meta.blocks() * 512 < 1 << 20, "{meta:?}");
-        let refused = room.make(&disk, &path, 1 << 60).unwrap_err();
+        let refused = room.make(&disk, None, &path, 1 << 60).unwrap_err();
         assert!(matches!(refused, StoreError::DiskFull { .. }), "{refused}");
     }
 

@@ -41,6 +41,12 @@ pub enum StoreError {
     },
     #[error("{path} is empty: whatever wrote it did not get as far as a header")]
     Empty { path: PathBuf },
+    /// A journal from before the header was complete.
+    #[error(
+        "{path}: the program that was creating this run was killed before its first step, so nothing is recorded \
+         in it: remove it, or train again with --force"
+    )]
+    Unborn { path: PathBuf },
     #[error("{path} is not an HDF5 file")]
     NotHdf5 { path: PathBuf },
     #[error(

@@ -10,25 +10,124 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
-use hdf5::file::{FileBuilder, LibraryVersion};
-use hdf5::{Dataset, File};
+use hdf5::file::FileBuilder;
+use hdf5::{Dataset, File, OpenMode};
 
-/// Options to open a file for reading.
-pub fn to_read() -> FileBuilder {
+use super::disk;
+use super::driver::{self, Mode, SharedFile};
+use super::error::{Context, StoreError};
+use super::journal::{self, Journaled, Left};
+use super::lock;
+
+/// Options to open a file without a lock of HDF5's own.
+pub fn unlocked() -> FileBuilder {
     let mut options = File::with_options();
     options.with_fapl(|access| access.file_locking(false));
     options
 }
 
-/// Options to create a file, or to open it for writing. "Latest" would give files that the HDF5 of stable
-/// distributions cannot read.
-pub fn to_write() -> FileBuilder {
-    let version = LibraryVersion::V110;
-    let mut options = to_read();
-    options.with_fapl(|access| access.libver_bounds(version, version));
-    options
+/// How often the library tries to read what a writer may just be changing. It waits 1 ns before the
+/// second attempt and twice as long before every further one, a second in all; its own choice of
+/// 100 would wait for centuries on a file that has lost its end.
+const READ_ATTEMPTS: u32 = 30;
+
+/// Opens a file for reading. Returns whether it has the marks of a writer, which writes it or was killed. A file
+/// that was being written when its machine died is read as it was last synced.
+///
+/// # Errors
+/// HDF5 cannot open it, or the program that was to create it was killed.
+pub fn read(path: &Path, disk: &fs::File) -> Result<(File, bool), StoreError> {
+    let left = left_behind(path, disk)?;
+    let is_left = left.is_some();
+    let torn = match left {
+        Some(left) if left.is_unborn() => {
+            return Err(StoreError::Unborn {
+                path: path.to_owned(),
+            });
+        }
+        Some(left) if left.is_torn() => {
+            let disk = disk.try_clone().map_err(StoreError::io(path))?;
+            Some(SharedFile::new(Journaled::view(disk, left)))
+        }
+        _ => None,
+    };
+    let open = |mode| match &torn {
+        Some(file) if mode == OpenMode::Read => driver::open(Some(file), path, Mode::Read),
+        Some(file) => driver::open(Some(file), path, Mode::ReadSwmr),
+        None => {
+            let mut options = unlocked();
+            if mode == OpenMode::ReadSWMR {
+                options.with_fapl(|access| access.metadata_read_attempts(READ_ATTEMPTS));
+            }
+            options.open_as(path, mode)
+        }
+    };
+    if let Ok(file) = open(OpenMode::Read) {
+        return Ok((file, is_left));
+    }
+    // A file that is being written, or whose writer was killed, opens only for SWMR reading.
+    match open(OpenMode::ReadSWMR) {
+        Ok(file) => Ok((file, true)),
+        Err(_) if is_closed_to_all(disk) => Err(StoreError::ClosedToAll {
+            path: path.to_owned(),
+        }),
+        failed @ Err(_) => Ok((failed.doing(path, || "open the file".to_owned())?, true)),
+    }
+}
+
+/// The journal that a dead writer has left in a file; none where a writer may be alive.
+fn left_behind(path: &Path, disk: &fs::File) -> Result<Option<Left>, StoreError> {
+    let io = StoreError::io(path);
+    if lock::is_held(disk) != Some(false) {
+        return Ok(None);
+    }
+    let left = Left::find(disk).map_err(io)?;
+    // Somebody may have begun to write meanwhile.
+    Ok(left.filter(|_| lock::is_held(disk) == Some(false)))
+}
+
+/// Takes the journal that a dead writer has left out of a file that is locked, and puts back what it has kept.
+///
+/// # Errors
+/// The file cannot be written, or the program that was to create it was killed.
+pub fn settle(path: &Path, disk: &fs::File) -> Result<(), StoreError> {
+    let io = StoreError::io(path);
+    match Left::find(disk).map_err(io)? {
+        Some(left) if left.is_unborn() => Err(StoreError::Unborn {
+            path: path.to_owned(),
+        }),
+        Some(left) => left.settle(disk).map_err(io),
+        None => Ok(()),
+    }
+}
+
+/// A file that HDF5 has open to write, and the journal below it, where this version of HDF5 can have one.
+pub type Writable = (File, Option<SharedFile>);
+
+/// Opens a locked file for writing: an empty one (`create`), or one that was written before, whose marks are
+/// cleared. Until the journal is first synced, all is undone if the program ends.
+///
+/// # Errors
+/// There is no room for the journal, or HDF5 cannot open the file.
+pub fn write(path: &Path, disk: &fs::File, create: bool) -> Result<Writable, StoreError> {
+    let io = StoreError::io(path);
+    let journal = match driver::is_supported() {
+        true => {
+            let below = disk.try_clone().map_err(io)?;
+            let journaled = Journaled::new(below)
+                .map_err(|error| disk::full(path, disk, journal::LEAST, error))?;
+            Some(SharedFile::new(journaled))
+        }
+        false => None,
+    };
+    let mode = if create { Mode::Create } else { Mode::ClearMarks };
+    let file = driver::open(journal.as_ref(), path, mode)
+        .doing(path, || "open the file to write".to_owned())?;
+    Ok((file, journal))
 }
 
 /// Whether a file's superblock says that a writer has it open, and does not say that readers may come in (SWMR). Files

@@ -386,7 +386,6 @@ mod tests {
     use super::*;
     use crate::layout::{ParamLayout, TensorKind};
     use crate::store::open;
-    use crate::store::repair::open_to_write;
 
     fn header() -> RunHeader {
         let mut layout = ParamLayout::default();
@@ -458,14 +457,14 @@ mod tests {
     }
 
     fn create(path: &Path) -> (File, Pyramid) {
-        let file = open::to_write().create(path).unwrap();
+        let file = open::unlocked().create(path).unwrap();
         let pyramid = Pyramid::create(&file, &header()).unwrap();
         (file, pyramid)
     }
 
     /// Everything in the file, level by level.
     fn rows(path: &Path) -> Vec<Vec<StepSummary>> {
-        let file = open::to_read().open(path).unwrap();
+        let file = open::unlocked().open(path).unwrap();
         let level = |&width: &u64| {
             let group = file.group(&group_name(width)).unwrap();
             let rows = group.dataset("total").unwrap().shape()[0] as u64;
@@ -515,7 +514,7 @@ mod tests {
             push(&mut pyramid, 0..written);
             pyramid.write().unwrap();
             drop((pyramid, file));
-            let file = open_to_write(&path).unwrap();
+            let file = open::unlocked().open_rw(&path).unwrap();
             if written > 35_000 {
                 cut_to(&file, done).unwrap();
             }
@@ -533,7 +532,7 @@ mod tests {
     fn a_file_without_a_pyramid_stays_without() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none.h5");
-        let file = open::to_write().create(path).unwrap();
+        let file = open::unlocked().create(path).unwrap();
         let pyramid = Pyramid::reopen(&file, &header(), 100, steps(96..100));
         assert!(pyramid.unwrap().is_none());
     }

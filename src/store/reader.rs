@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use hdf5::{Dataset, File, H5Type, OpenMode};
+use hdf5::{Dataset, File, H5Type};
 
 use super::bounds::{Bounds, RowBound};
 use super::error::{Context, StoreError};
@@ -21,11 +21,6 @@ use super::state::RunState;
 use super::text;
 use super::writer::unix_seconds;
 use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, above};
-
-/// How often the library tries to read what a writer may just be changing. It waits 1 ns before the
-/// second attempt and twice as long before every further one, a second in all; its own choice of
-/// 100 would wait for centuries on a file that has lost its end.
-const READ_ATTEMPTS: u32 = 30;
 
 /// No step takes as many gradients: more is damage.
 const MOST_GRADIENTS: u64 = 1 << 32;
@@ -92,26 +87,7 @@ impl RunReader {
     /// Says what the file is instead, or what is wrong in it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let disk = open_hdf5(path)?;
-        // A file that is being written, or whose writer was killed, opens only for SWMR reading.
-        let open = |mode| {
-            let mut options = open::to_read();
-            if mode == OpenMode::ReadSWMR {
-                options.with_fapl(|access| access.metadata_read_attempts(READ_ATTEMPTS));
-            }
-            options.open_as(path, mode)
-        };
-        let (file, marked) = match open(OpenMode::Read) {
-            Ok(file) => (file, false),
-            Err(_) => match open(OpenMode::ReadSWMR) {
-                Ok(file) => (file, true),
-                Err(_) if open::is_closed_to_all(&disk) => {
-                    return Err(StoreError::ClosedToAll {
-                        path: path.to_owned(),
-                    });
-                }
-                failed @ Err(_) => (failed.doing(path, || "open the file".to_owned())?, true),
-            },
-        };
+        let (file, marked) = open::read(path, &disk)?;
         // Unreadable is not the same as absent: a run that has lost its end is not a foreign file.
         file.attr_names()
             .doing(path, || "read the attributes".to_owned())?;

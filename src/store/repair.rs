@@ -1,14 +1,13 @@
 //! Makes a file whose writer was killed an ordinary HDF5 file again.
 
-use std::ffi::CString;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hdf5::File;
 
 use super::blocks::rows_before;
+use super::disk;
 use super::error::{Context, StoreError};
 use super::lock::{self, WriterLock};
 use super::open;
@@ -63,8 +62,9 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
         });
     }
     drop(reader);
-    clear_marks(path)?;
-    let file = open_to_write(path)?;
+    open::settle(path, &disk)?;
+    // All or nothing, where there is a journal: it is never synced before the file is closed.
+    let (file, journal) = open::write(path, &disk, false)?;
     let finish = || {
         cut_to(&file, held_out, steps)?;
         if state.status == Status::Running {
@@ -74,9 +74,14 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
         }
         file.flush()
     };
-    finish().doing(path, || "repair the file".to_owned())?;
+    let finished = finish().doing(path, || "repair the file".to_owned());
     drop(file);
-    disk.sync_all().map_err(StoreError::io(path))?;
+    let io = StoreError::io(path);
+    if let Some(error) = journal.and_then(|journal| journal.lock().take_error()) {
+        return Err(disk::full(path, &disk, 0, error));
+    }
+    finished?;
+    disk.sync_all().map_err(io)?;
     Ok(Repaired { steps, was_whole })
 }
 
@@ -110,7 +115,7 @@ fn open_left(path: &Path) -> Result<(RunReader, Option<Taken>), StoreError> {
     let mut superblock = [0; SUPERBLOCK];
     disk.read_exact_at(&mut superblock, 0).map_err(io)?;
     let length = disk.metadata().map_err(io)?.len();
-    clear_marks(path)?;
+    open::write(path, &disk, false)?;
     match RunReader::open(path) {
         Ok(reader) => Ok((reader, Some((disk, lock)))),
         Err(error) => {
@@ -124,35 +129,13 @@ fn open_left(path: &Path) -> Result<(RunReader, Option<Taken>), StoreError> {
 /// Bytes of a superblock of version 3 with addresses of 8 bytes.
 const SUPERBLOCK: usize = 48;
 
-/// Clears the marks of a writer that is gone, and lets the file end where it ends: what `h5clear -s`
-/// and `h5clear --increment=0` do. A file that was closed stays as it is.
-///
-/// # Errors
-/// The file cannot be opened for writing.
-pub fn clear_marks(path: &Path) -> Result<(), StoreError> {
-    let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| StoreError::Io {
-        path: path.to_owned(),
-        error: std::io::Error::other("a file name cannot have a zero byte"),
-    })?;
-    hdf5::sync::sync(|| ffi::clear(&name)).doing(path, || {
-        "clear the marks of a writer that was killed".to_owned()
-    })
-}
-
-/// Opens a file for writing on, outside SWMR.
-pub fn open_to_write(path: &Path) -> Result<File, StoreError> {
-    open::to_write()
-        .open_as(path, hdf5::OpenMode::ReadWrite)
-        .doing(path, || "open the file to write".to_owned())
-}
-
 /// Takes datasets out of a file.
 #[cfg(test)]
 pub(crate) fn without(path: &Path, datasets: &[&str]) {
     // The library knows a file that is open only as it was opened: not for writing.
     let copy = path.with_extension("copy");
     fs::copy(path, &copy).unwrap();
-    let file = open_to_write(&copy).unwrap();
+    let file = open::unlocked().open_rw(&copy).unwrap();
     for name in datasets {
         file.unlink(name).unwrap();
     }
@@ -213,46 +196,4 @@ pub fn cut_to(file: &File, held_out: bool, steps: u64) -> hdf5::Result<()> {
         cut(&index, rows)?;
     }
     pyramid::cut_to(file, steps)
-}
-
-/// Calls and properties of the HDF5 library that the crate has no names for.
-#[expect(
-    unsafe_code,
-    reason = "the properties are set by name, and the crate lacks H5Fincrement_filesize"
-)]
-mod ffi {
-    use std::ffi::{CStr, c_void};
-
-    use hdf5::globals::H5P_FILE_ACCESS;
-    use hdf5::h5check;
-    use hdf5_sys::h5f::{H5F_ACC_RDWR, H5Fclose, H5Fopen};
-    use hdf5_sys::h5i::hid_t;
-    use hdf5_sys::h5p::{H5Pclose, H5Pcreate, H5Pset, H5Pset_file_locking};
-
-    unsafe extern "C" {
-        /// In HDF5 from 1.10 on, and what `h5clear --increment` calls.
-        fn H5Fincrement_filesize(file: hid_t, increment: u64) -> i32;
-    }
-
-    /// Must be called under the library's lock.
-    pub fn clear(name: &CStr) -> hdf5::Result<()> {
-        let mut on = true;
-        // SAFETY: the names are properties of this class in every HDF5 from 1.10 on, each a C `bool`
-        // that the call copies; identifiers are closed once, and used only while they are valid.
-        unsafe {
-            let access = h5check(H5Pcreate(*H5P_FILE_ACCESS))?;
-            // Our own lock is on the file already.
-            h5check(H5Pset_file_locking(access, 0, 1))?;
-            for property in [c"clear_status_flags", c"skip_eof_check"] {
-                let value = (&raw mut on).cast::<c_void>();
-                h5check(H5Pset(access, property.as_ptr(), value))?;
-            }
-            let opened = h5check(H5Fopen(name.as_ptr(), H5F_ACC_RDWR, access));
-            h5check(H5Pclose(access))?;
-            let file = opened?;
-            let incremented = h5check(H5Fincrement_filesize(file, 0));
-            h5check(H5Fclose(file))?;
-            incremented.map(|_| ())
-        }
-    }
 }

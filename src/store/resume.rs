@@ -8,9 +8,10 @@ use super::checkpoint::{self, Found, Slots};
 use super::disk::{Place, Room};
 use super::error::{Context, StoreError};
 use super::lock::{self, WriterLock};
+use super::open::{self, Writable};
 use super::pyramid::{Pyramid, WIDTHS};
 use super::reader::RunReader;
-use super::repair::{clear_marks, cut_to, open_to_write};
+use super::repair::cut_to;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
 use super::series::open_columns;
 use super::state::RunState;
@@ -131,23 +132,23 @@ impl Resumable {
         reader.check_lists()?;
         drop(reader);
         lock.give_way(&path)?;
-        clear_marks(&path)?;
-        let file = open_to_write(&path)?;
-        // Where everything is kept, the file is not changed before readers and a kill are safe again:
-        // what lies behind the committed steps is written over, not cut off.
+        open::settle(&path, &disk)?;
+        // All that follows is undone if the program ends before it is synced. What lies behind the committed
+        // steps is written over, not cut off.
+        let (file, journal) = open::write(&path, &disk, false)?;
         if keep.steps < state.committed {
             cut_to(&file, header.held_out_lca, keep.steps)
                 .and_then(|()| file.flush())
                 .doing(&path, || "cut the steps that are computed again".to_owned())?;
         }
-        // Killed before this, it would be open for nobody: so it comes before all that takes time.
         file.start_swmr()
             .doing(&path, || "start writing for readers".to_owned())?;
-        let writer = reopen(&path, file, (disk, lock), header, keep, (known, tail))
+        let writer = reopen(&path, (file, journal), (disk, lock), header, keep, (known, tail))
             .doing(&path, || "open the datasets to write on".to_owned())?;
         (writer.announce())
             .and_then(|()| writer.file.flush())
             .doing(&path, || "start writing for readers".to_owned())?;
+        writer.sync()?;
         writer.lock.share(&path)?;
         Ok(writer)
     }
@@ -155,7 +156,7 @@ impl Resumable {
 
 fn reopen(
     path: &Path,
-    file: hdf5::File,
+    (file, journal): Writable,
     (disk, lock): (fs::File, WriterLock),
     header: &RunHeader,
     keep: Kept,
@@ -178,6 +179,7 @@ fn reopen(
     };
     Ok(RunWriter {
         path: path.to_owned(),
+        journal,
         lock,
         room: Room::default(),
         place: Place::of(path),

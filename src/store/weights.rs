@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hdf5::Dataset;
 
 use super::error::{Context, StoreError};
-use super::open::to_read;
+use super::open;
 use super::read_header::open_hdf5;
 use crate::course::{Course, CourseError};
 
@@ -26,11 +26,8 @@ impl RecordedWeights {
     /// # Errors
     /// It cannot be read, has no weights or those of another network.
     pub fn open(path: &Path, params: usize) -> Result<Self, StoreError> {
-        open_hdf5(path)?;
-        let file = to_read().open(path).doing(path, || {
-            "open the file (is it being written? if its writer was killed, lcascope repair mends it)"
-                .to_owned()
-        })?;
+        let disk = open_hdf5(path)?;
+        let (file, _) = open::read(path, &disk)?;
         let wrong = |what: String| StoreError::Weights {
             path: path.to_owned(),
             what,

@@ -1,6 +1,7 @@
 //! Writes a run file, record by record.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -9,11 +10,12 @@ use hdf5::{Dataset, File};
 use super::blocks::{Blocks, Totals};
 use super::checkpoint::Slots;
 use super::compression::Compression;
-use super::disk::{self, Gone, Place, Room};
+use super::disk::{self, Gone, Place, Rescue, Room};
+use super::driver::SharedFile;
 use super::error::{Context, StoreError};
 use super::header::{write_attributes, write_fixed, write_layout, write_rows};
 use super::lock::{self, WriterLock};
-use super::open;
+use super::open::{self, Writable};
 use super::pyramid::Pyramid;
 use super::replace::remove_old;
 use super::resume::Known;
@@ -51,6 +53,8 @@ pub struct RunWriter {
     pub(super) file: File,
     /// The same file as the system knows it, whatever its name may have become.
     pub(super) disk: fs::File,
+    /// Below HDF5, where its version can have one.
+    pub(super) journal: Option<SharedFile>,
     pub(super) lock: WriterLock,
     pub(super) room: Room,
     pub(super) place: Place,
@@ -129,21 +133,23 @@ impl RunWriter {
         options: WriteOptions,
     ) -> Result<Self, StoreError> {
         let mut room = Room::default();
-        room.make(&disk, path, header_bytes(header))?;
+        room.make(&disk, None, path, header_bytes(header))?;
         lock.give_way(path)?;
-        let file = (open::to_write().create(path)).doing(path, || "create the file".to_owned())?;
-        let writer = Self::fill(path, file, (disk, lock, room), header, options)
+        let writable = open::write(path, &disk, true)?;
+        let writer = Self::fill(path, writable, (disk, lock, room), header, options)
             .doing(path, || "write the header".to_owned())?;
         (writer.file.flush())
             .and_then(|()| writer.file.start_swmr())
+            .and_then(|()| writer.file.flush())
             .doing(path, || "start writing for readers".to_owned())?;
+        writer.sync()?;
         writer.lock.share(path)?;
         Ok(writer)
     }
 
     fn fill(
         path: &Path,
-        file: File,
+        (file, journal): Writable,
         (disk, lock, room): (fs::File, WriterLock, Room),
         header: &RunHeader,
         options: WriteOptions,
@@ -181,6 +187,7 @@ impl RunWriter {
         Ok(Self {
             path: path.to_owned(),
             room,
+            journal,
             lock,
             place: Place::of(path),
             losses,
@@ -300,7 +307,7 @@ impl RunWriter {
     /// committed.
     fn room_for(&mut self, record: &StepRecord) -> Result<(), StoreError> {
         let need = self.need(1) + record.totals.as_ref().map_or(0, |_| self.totals.need());
-        self.room.make(&self.disk, &self.path, need)?;
+        self.reserve(need)?;
         // Some of it is written before the next commit.
         let arrays = [
             (&self.lca_param, record.lca_param.is_some()),
@@ -313,6 +320,12 @@ impl RunWriter {
         let totals = record.totals.iter().map(|_| self.totals.need());
         self.room.used(full.chain(totals).sum());
         Ok(())
+    }
+
+    /// Makes sure that `bytes` more can be written.
+    fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
+        let journal = self.journal.as_ref();
+        self.room.make(&self.disk, journal, &self.path, bytes)
     }
 
     /// Bytes that writing all that waits, and `more` steps, may add to the file.
@@ -353,7 +366,7 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn commit(&mut self) -> Result<(), StoreError> {
-        self.place.check(&self.disk)?;
+        self.check()?;
         self.make_room()?;
         self.try_commit()
             .doing(&self.path, || "commit steps".to_owned())?;
@@ -364,7 +377,7 @@ impl RunWriter {
     /// Reserves the room of the next commit, and that of the rows that wait for their block to be
     /// full, so that they can be written when the disk is.
     fn make_room(&mut self) -> Result<(), StoreError> {
-        self.room.make(&self.disk, &self.path, self.need(0))?;
+        self.reserve(self.need(0))?;
         for blocks in self.lca_param.iter_mut().chain(&mut self.weights) {
             blocks.rows_are_safe();
         }
@@ -400,14 +413,52 @@ impl RunWriter {
         let Some(need) = self.slots.as_ref().map(Slots::need) else {
             return Ok(());
         };
-        self.room.make(&self.disk, &self.path, need)?;
+        self.reserve(need)?;
         self.write_blocks()
             .doing(&self.path, || "write the last rows".to_owned())?;
         let file = &self.file;
         (self.slots.as_mut())
             .map_or(Ok(()), |slots| slots.write(checkpoint, || file.flush()))
             .doing(&self.path, || "write a checkpoint".to_owned())?;
-        self.disk.sync_data().map_err(StoreError::io(&self.path))
+        self.sync()
+    }
+
+    /// Hands everything that HDF5 has flushed to the disk: it outlives a loss of power from now on.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        let synced = match &self.journal {
+            Some(journal) => journal.lock().sync(),
+            None => self.disk.sync_data(),
+        };
+        synced.map_err(|error| disk::full(&self.path, &self.disk, 0, error))
+    }
+
+    /// Looks whether what is written still reaches a file with a name, and nobody else has changed it.
+    fn check(&self) -> Result<(), StoreError> {
+        self.place.check(&self.disk)?;
+        if self.is_overwritten() {
+            return Err(StoreError::Gone {
+                path: self.path.clone(),
+                how: Gone::Overwritten,
+                rescue: Rescue::NotTried,
+            });
+        }
+        Ok(())
+    }
+
+    fn is_overwritten(&self) -> bool {
+        (self.journal.as_ref()).is_some_and(|journal| !journal.lock().is_ours().unwrap_or(true))
+    }
+
+    /// Adds to an error what HDF5 was told and does not pass on.
+    fn explained(&self, error: StoreError) -> StoreError {
+        if let Err(gone) = self.check() {
+            return gone;
+        }
+        let told = (self.journal.as_ref()).and_then(|journal| journal.lock().take_error());
+        match told {
+            Some(told) => disk::full(&self.path, &self.disk, 0, told),
+            None => error,
+        }
     }
 
     /// Writes the rows of unfinished chunks.
@@ -435,7 +486,7 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn heartbeat(&mut self) -> Result<(), StoreError> {
-        self.place.check(&self.disk)?;
+        self.check()?;
         self.beat()
             .doing(&self.path, || "write a heartbeat".to_owned())
     }
@@ -453,9 +504,10 @@ impl RunWriter {
         if let Err(error) = self.try_finish(end) {
             return Err(self.abandon(error));
         }
-        let (path, disk, _) = self.close();
+        let (path, disk, _, closed) = self.close();
         // HDF5 only hands its bytes to the system: they are to be on the disk.
-        disk.sync_all()
+        closed
+            .and_then(|()| disk.sync_all())
             .map_err(|error| StoreError::Io { path, error })
     }
 
@@ -466,7 +518,7 @@ impl RunWriter {
             .doing(&self.path, || "write the last rows".to_owned())?;
         if let Some(totals) = &end.totals {
             let need = self.totals.need();
-            self.room.make(&self.disk, &self.path, need)?;
+            self.reserve(need)?;
             self.push_totals(totals)?;
         }
         self.say(end.status, &end.message)
@@ -487,6 +539,16 @@ impl RunWriter {
     /// reason. Returns it, with what became of a file that was deleted meanwhile.
     #[must_use]
     pub fn abandon(mut self, error: StoreError) -> StoreError {
+        let error = self.explained(error);
+        if let StoreError::Gone {
+            how: Gone::Overwritten,
+            ..
+        } = error
+        {
+            // What is there now is somebody else's.
+            (self.journal.iter()).for_each(|journal| journal.lock().forsake());
+            return error;
+        }
         let full = matches!(error, StoreError::DiskFull { .. });
         if full && self.make_room().is_ok() {
             // What there was no room for has not been taken: the steps before it may fit.
@@ -500,7 +562,7 @@ impl RunWriter {
         // Each as far as it goes: the error that is returned is the first one.
         let _ = self.write_blocks();
         let _ = self.say(Status::Failed, &error.to_string());
-        let (_, disk, place) = self.close();
+        let (_, disk, place, _) = self.close();
         let _ = disk.sync_all();
         match error {
             StoreError::Gone { path, how, .. }
@@ -514,18 +576,27 @@ impl RunWriter {
     }
 
     /// Closes the file and gives back the room beyond its end. It stays locked while the handle
-    /// that is returned lives.
-    fn close(self) -> (PathBuf, fs::File, Place) {
+    /// that is returned lives. Returns whether HDF5 could close it, too.
+    fn close(self) -> (PathBuf, fs::File, Place, io::Result<()>) {
         let Self {
             path,
             file,
             disk,
+            journal,
             place,
             ..
         } = self;
         drop(file);
+        let mut closed = Ok(());
+        if let Some(journal) = journal {
+            let mut journal = journal.lock();
+            closed = journal.take_error().map_or(Ok(()), Err);
+            if closed.is_ok() && !journal.is_closed() {
+                closed = Err(io::Error::other("HDF5 did not close the file"));
+            }
+        }
         let _ = disk::give_back(&disk);
-        (path, disk, place)
+        (path, disk, place, closed)
     }
 }
 

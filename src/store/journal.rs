@@ -1,0 +1,701 @@
+//! The rollback journal of a run file that is being written, at the file's own end.
+//!
+//! HDF5 changes headers and indices in place. A machine that dies while it does so leaves pages of several
+//! moments, and a program that is killed while it repairs a file leaves half of a change. So no byte of the file
+//! is overwritten before its old content is on the disk, in this journal:
+//!
+//! ```text
+//! 0 ─ HDF5's file ─ end ┄ gap ┄ at ─ records ─┄┄ position ─ header ─ end of the file
+//! ```
+//!
+//! - The *base* is the file as it was last synced. Blocks of it that are about to be changed are saved, once each;
+//!   the file is synced; only then are they changed. Putting them back, and cutting what came after, gives the
+//!   base back, bit for bit, whatever part of the later writes has reached the disk.
+//! - Every write is also logged beforehand, with the checksum of each page before and after it. So whoever finds
+//!   the journal of a dead writer can tell what happened: if the pages are those after some number of
+//!   writes, the system has kept all that it was given, as it does when a program is killed, and nothing
+//!   is put back. If they are not, the machine died.
+//! - In an *atomic* change (a repair, the opening of a file) the base is put back whenever the journal is found.
+//!
+//! A file that was closed has no journal. A journal that has become too small, or is in the way of the growing file,
+//! is copied further back; until the copy is synced, the old one counts.
+//!
+//! This is the scheme of a rollback journal as databases have it (SQLite, "Atomic Commit In SQLite").
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Bytes that a journal takes at least.
+pub const LEAST: u64 = RECORDS + PAGE as u64;
+
+/// Unit of what is saved: no disk writes less at once.
+const BLOCK: usize = 512;
+/// Unit of what is logged: the system keeps files in pages, and interrupts writes between them.
+const PAGE: usize = 4096;
+
+const MAGIC: [u8; 8] = *b"LCAJRNL\x01";
+/// Bytes that records may take before the file is synced and the journal begun anew.
+const MOST_RECORDS: u64 = 8 << 20;
+/// Room for records to begin with.
+const RECORDS: u64 = 256 << 10;
+/// Room for the file to grow before the journal is in its way: at least this, or a sixteenth of the file.
+const GAP: u64 = 1 << 20;
+/// Bytes that are collected before they are written without being asked.
+const MOST_PENDING: usize = 16 << 20;
+
+/// Why a file is not written any further.
+const OVERWRITTEN: &str = "the file was cut or written over by another program";
+
+const SAVED: u32 = 1;
+const LOGGED: u32 = 2;
+
+/// Where a journal is and what it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    /// Of this header: the last page of the file.
+    position: u64,
+    /// Of the first record.
+    at: u64,
+    /// Records of another generation are left over from earlier.
+    generation: u64,
+    /// Bytes of the file as it was last synced.
+    base: u64,
+    atomic: bool,
+}
+
+impl Header {
+    const LEN: usize = 48;
+
+    fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..8].copy_from_slice(&MAGIC);
+        let numbers = [self.position, self.at, self.generation, self.base];
+        for (place, number) in bytes[8..40].chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes[40..44].copy_from_slice(&u32::from(self.atomic).to_le_bytes());
+        let sum = crc32fast::hash(&bytes[..44]);
+        bytes[44..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the header that stands at `position`, if one does.
+    fn read(disk: &File, position: u64) -> Option<Self> {
+        let mut bytes = [0; Self::LEN];
+        disk.read_exact_at(&mut bytes, position).ok()?;
+        let header = Self {
+            position: u64_at(&bytes, 8),
+            at: u64_at(&bytes, 16),
+            generation: u64_at(&bytes, 24),
+            base: u64_at(&bytes, 32),
+            atomic: bytes[40] != 0,
+        };
+        let is_ours = header.position == position
+            && header.base <= header.at
+            && header.at < position
+            && header.to_bytes() == bytes;
+        is_ours.then_some(header)
+    }
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+/// A record: its kind, the length of its content, the generation, a checksum of all that, the content.
+const RECORD_HEAD: usize = 20;
+
+fn record(kind: u32, generation: u64, content: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(RECORD_HEAD + content.len());
+    bytes.extend(kind.to_le_bytes());
+    bytes.extend(
+        u32::try_from(content.len())
+            .expect("what is written at once is bounded")
+            .to_le_bytes(),
+    );
+    bytes.extend(generation.to_le_bytes());
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&bytes);
+    sum.update(content);
+    bytes.extend(sum.finalize().to_le_bytes());
+    bytes.extend(content);
+    bytes
+}
+
+/// A page before and after a write.
+#[derive(Clone, Copy)]
+struct Logged {
+    page: u64,
+    before: u32,
+    after: u32,
+}
+
+/// Bytes to be written at an address.
+struct Write {
+    address: u64,
+    bytes: Vec<u8>,
+}
+
+impl Write {
+    fn end(&self) -> u64 {
+        self.address + self.bytes.len() as u64
+    }
+
+    /// Puts its bytes into `buffer`, which holds what is at `address`.
+    fn patch(&self, address: u64, buffer: &mut [u8]) {
+        let start = self.address.max(address);
+        let end = self.end().min(address + buffer.len() as u64);
+        if start < end {
+            let len = index(end - start);
+            let (to, from) = (index(start - address), index(start - self.address));
+            buffer[to..to + len].copy_from_slice(&self.bytes[from..from + len]);
+        }
+    }
+}
+
+fn index(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("within what is in memory")
+}
+
+/// Fills a buffer from a file; what lies beyond its end is zero.
+fn read_padded(disk: &File, mut address: u64, buffer: &mut [u8]) -> io::Result<()> {
+    let mut rest = buffer;
+    while !rest.is_empty() {
+        match disk.read_at(rest, address) {
+            Ok(0) => break,
+            Ok(n) => {
+                address += n as u64;
+                rest = &mut rest[n..];
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    rest.fill(0);
+    Ok(())
+}
+
+/// A file that HDF5 writes through a journal, or reads as a journal says that it was.
+pub struct Journaled {
+    disk: File,
+    /// None where the file is only read.
+    journal: Option<Header>,
+    /// Bytes of records.
+    used: u64,
+    /// Blocks of the base that are in the journal.
+    saved: HashSet<u64>,
+    /// What HDF5 has written and the file does not have yet, in order.
+    pending: Vec<Write>,
+    pending_bytes: usize,
+    /// Where HDF5's file ends: what has been written, and what has been allocated.
+    written: u64,
+    allocated: u64,
+    /// Whether HDF5 is closing the file.
+    closing: bool,
+    /// Whether what HDF5 writes goes nowhere.
+    is_forsaken: bool,
+    error: Option<io::Error>,
+}
+
+impl Journaled {
+    /// Takes an open file to write on. Its state now is the base. A change is atomic until the first
+    /// [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// There is no room for the journal, or the file cannot be written.
+    pub fn new(disk: File) -> io::Result<Self> {
+        let base = disk.metadata()?.len();
+        let mut journaled = Self::over(disk, base, Vec::new());
+        journaled.disk.sync_data()?;
+        journaled.place(base, RECORDS)?;
+        Ok(journaled)
+    }
+
+    /// Takes an open file to read as it was when it was last synced.
+    pub fn view(disk: File, left: Left) -> Self {
+        Self::over(disk, left.header.base, left.saved)
+    }
+
+    fn over(disk: File, base: u64, pending: Vec<Write>) -> Self {
+        Self {
+            disk,
+            journal: None,
+            used: 0,
+            saved: HashSet::new(),
+            pending,
+            pending_bytes: 0,
+            written: base,
+            allocated: 0,
+            closing: false,
+            is_forsaken: false,
+            error: None,
+        }
+    }
+
+    pub fn disk(&self) -> &File {
+        &self.disk
+    }
+
+    /// Bytes of HDF5's file.
+    pub fn end(&self) -> u64 {
+        self.written.max(self.allocated)
+    }
+
+    /// Bytes that HDF5 has written.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Bytes that HDF5 has allocated.
+    pub fn allocated(&self) -> u64 {
+        self.allocated
+    }
+
+    /// Takes the end of what HDF5 has allocated.
+    pub fn allocate(&mut self, end: u64) {
+        self.allocated = end;
+    }
+
+    /// Cuts the file off at the end of what is allocated; `closing` if it is about to be closed.
+    pub fn cut(&mut self, closing: bool) {
+        self.written = self.allocated;
+        self.closing |= closing;
+    }
+
+    pub fn read(&mut self, address: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let read = read_padded(&self.disk, address, buffer);
+        for write in &self.pending {
+            write.patch(address, buffer);
+        }
+        self.keep(read)
+    }
+
+    pub fn write(&mut self, address: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.is_forsaken {
+            return Ok(());
+        }
+        if self.journal.is_none() {
+            return self.keep(Err(io::ErrorKind::PermissionDenied.into()));
+        }
+        let write = Write {
+            address,
+            bytes: bytes.to_vec(),
+        };
+        self.written = self.written.max(write.end());
+        self.pending.push(write);
+        self.pending_bytes += bytes.len();
+        if self.pending_bytes > MOST_PENDING {
+            return self.drain();
+        }
+        Ok(())
+    }
+
+    /// Hands all that HDF5 has written to the system, the journal first.
+    pub fn drain(&mut self) -> io::Result<()> {
+        let drained = self.try_drain();
+        self.keep(drained)
+    }
+
+    /// Makes the file as it is now the base, on the disk. Later changes need not be atomic: what HDF5 writes under
+    /// SWMR can be read after every write.
+    pub fn sync(&mut self) -> io::Result<()> {
+        let synced = self.try_drain().and_then(|()| self.begin_anew());
+        self.keep(synced)
+    }
+
+    /// Ends a file that HDF5 has closed: everything is on the disk, and the journal gone.
+    pub fn close(&mut self) -> io::Result<()> {
+        if self.journal.is_none() || !self.closing {
+            return Ok(());
+        }
+        let closed = (self.try_drain())
+            .and_then(|()| self.disk.sync_data())
+            .and_then(|()| self.disk.set_len(self.end()))
+            .and_then(|()| self.disk.sync_data());
+        if closed.is_ok() {
+            self.journal = None;
+        }
+        self.keep(closed)
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.journal.is_none()
+    }
+
+    /// The error that HDF5 was given, which it does not pass on.
+    pub fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take()
+    }
+
+    fn keep(&mut self, result: io::Result<()>) -> io::Result<()> {
+        result.inspect_err(|error| {
+            let copy = match error.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(error.kind(), error.to_string()),
+            };
+            self.error.get_or_insert(copy);
+        })
+    }
+
+    /// Gives a file up that somebody else has changed: nothing is written to it any more.
+    pub fn forsake(&mut self) {
+        self.journal = None;
+        self.is_forsaken = true;
+    }
+
+    /// Whether the file still is the one that is written: nobody has cut it or written over it.
+    pub fn is_ours(&self) -> io::Result<bool> {
+        let Some(header) = self.journal else {
+            return Ok(true);
+        };
+        let len = self.disk.metadata()?.len();
+        let found = Header::read(&self.disk, header.position);
+        Ok(len == header.position + PAGE as u64 && found == Some(header))
+    }
+
+    /// Makes sure that the file can grow to `end` bytes without the journal being moved.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn make_room(&mut self, end: u64) -> io::Result<()> {
+        match self.journal {
+            Some(header) if end > header.at => self.place(end, header.position - header.at),
+            _ => Ok(()),
+        }
+    }
+
+    fn try_drain(&mut self) -> io::Result<()> {
+        let Some(header) = self.journal else {
+            return Ok(());
+        };
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        if !self.is_ours()? {
+            return Err(io::Error::other(OVERWRITTEN));
+        }
+        if self.used > MOST_RECORDS && !header.atomic {
+            self.begin_anew()?;
+        }
+        let (saved, content) = self.to_save()?;
+        let logged = self.to_log()?;
+        let end = self.pending.iter().map(Write::end).max().unwrap_or(0);
+        let need = (2 * RECORD_HEAD + content.len() + logged.len()) as u64;
+        self.make_fit(end.max(self.allocated), need)?;
+
+        let header = self.journal.expect("looked at above");
+        let mut records = Vec::with_capacity(index(need));
+        if !saved.is_empty() {
+            records.extend(record(SAVED, header.generation, &content));
+        }
+        records.extend(record(LOGGED, header.generation, &logged));
+        self.disk.write_all_at(&records, header.at + self.used)?;
+        self.used += records.len() as u64;
+        if !saved.is_empty() {
+            self.disk.sync_data()?;
+            self.saved.extend(saved);
+        }
+        for write in &self.pending {
+            self.disk.write_all_at(&write.bytes, write.address)?;
+        }
+        self.pending.clear();
+        self.pending_bytes = 0;
+        Ok(())
+    }
+
+    /// The blocks of the base that are about to be changed for the first time: their numbers, and the content of
+    /// the record that saves them.
+    fn to_save(&self) -> io::Result<(HashSet<u64>, Vec<u8>)> {
+        let base = self.journal.map_or(0, |header| header.base);
+        let (mut saved, mut content) = (HashSet::new(), Vec::new());
+        for write in &self.pending {
+            let blocks = write.address / BLOCK as u64..write.end().min(base).div_ceil(BLOCK as u64);
+            for block in blocks {
+                if !self.saved.contains(&block) && saved.insert(block) {
+                    let mut bytes = [0; BLOCK];
+                    read_padded(&self.disk, block * BLOCK as u64, &mut bytes)?;
+                    content.extend(block.to_le_bytes());
+                    content.extend(bytes);
+                }
+            }
+        }
+        Ok((saved, content))
+    }
+
+    /// The content of the record that logs what is about to be written.
+    fn to_log(&self) -> io::Result<Vec<u8>> {
+        let mut content = self.end().to_le_bytes().to_vec();
+        let mut pages: HashMap<u64, (Vec<u8>, u32)> = HashMap::new();
+        for write in &self.pending {
+            for page in write.address / PAGE as u64..write.end().div_ceil(PAGE as u64) {
+                let address = page * PAGE as u64;
+                let (bytes, sum) = match pages.entry(page) {
+                    std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                    std::collections::hash_map::Entry::Vacant(entry) => {
+                        let mut bytes = vec![0; PAGE];
+                        read_padded(&self.disk, address, &mut bytes)?;
+                        let sum = crc32fast::hash(&bytes);
+                        entry.insert((bytes, sum))
+                    }
+                };
+                let before = *sum;
+                write.patch(address, bytes);
+                *sum = crc32fast::hash(bytes);
+                content.extend(page.to_le_bytes());
+                content.extend(before.to_le_bytes());
+                content.extend(sum.to_le_bytes());
+            }
+        }
+        Ok(content)
+    }
+
+    /// Moves the journal if the file is about to grow into it, or the records would not fit.
+    fn make_fit(&mut self, end: u64, need: u64) -> io::Result<()> {
+        let header = self.journal.expect("a file that is written has one");
+        let room = header.position - header.at;
+        if end <= header.at && self.used + need <= room {
+            return Ok(());
+        }
+        self.place(end, (self.used + need).saturating_mul(2).max(room))
+    }
+
+    /// Puts the journal behind `end` and behind where it is now, with `room` for records.
+    fn place(&mut self, end: u64, room: u64) -> io::Result<()> {
+        let page = PAGE as u64;
+        let old = self.journal;
+        let generous = GAP.max(end / 16);
+        let behind = old.map_or(0, |header| header.position + page);
+        let room = room.next_multiple_of(page);
+        let try_at = |gap: u64| -> io::Result<u64> {
+            let at = end.saturating_add(gap).next_multiple_of(page).max(behind);
+            // Growing beyond it would end the program with a signal.
+            let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+            if limit.is_some_and(|limit| limit < at + room + page) {
+                return Err(rustix::io::Errno::FBIG.into());
+            }
+            reserve(&self.disk, at, room + page)?;
+            self.disk.set_len(at + room + page)?;
+            Ok(at)
+        };
+        let at = try_at(generous).or_else(|_| try_at(page))?;
+        let header = Header {
+            position: at + room,
+            at,
+            generation: old.map_or_else(first_generation, |header| header.generation),
+            base: old.map_or(self.written, |header| header.base),
+            atomic: old.is_none_or(|header| header.atomic),
+        };
+        if let Some(old) = old {
+            let mut records = vec![0; index(self.used)];
+            self.disk.read_exact_at(&mut records, old.at)?;
+            self.disk.write_all_at(&records, at)?;
+        }
+        self.disk.write_all_at(&header.to_bytes(), header.position)?;
+        self.disk.sync_data()?;
+        if let Some(old) = old {
+            self.disk.write_all_at(&[0; Header::LEN], old.position)?;
+        }
+        self.journal = Some(header);
+        Ok(())
+    }
+
+    /// Syncs the file and forgets all records.
+    fn begin_anew(&mut self) -> io::Result<()> {
+        self.disk.sync_data()?;
+        let Some(header) = &mut self.journal else {
+            return Ok(());
+        };
+        header.base = self.written.max(self.allocated).min(header.at);
+        header.generation = header.generation.wrapping_add(1);
+        header.atomic = false;
+        self.disk.write_all_at(&header.to_bytes(), header.position)?;
+        self.disk.sync_data()?;
+        self.used = 0;
+        self.saved.clear();
+        Ok(())
+    }
+}
+
+/// Any number that an earlier journal in the same file does not have.
+fn first_generation() -> u64 {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    now.map_or(1, |now| u64::try_from(now.as_nanos()).unwrap_or(1))
+}
+
+/// Reserves room where the file system can.
+fn reserve(disk: &File, from: u64, bytes: u64) -> io::Result<()> {
+    use rustix::io::Errno;
+    match super::disk::reserve(disk, from, bytes) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) | Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The journal that a dead writer has left.
+pub struct Left {
+    header: Header,
+    saved: Vec<Write>,
+    /// Where HDF5's file ended after the last write.
+    end: u64,
+    /// Whether the base has to be put back.
+    is_torn: bool,
+}
+
+impl Left {
+    /// Looks for a journal. A file that was closed has none, and a file with a live writer must not be asked.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn find(disk: &File) -> io::Result<Option<Self>> {
+        let Some(header) = find_header(disk)? else {
+            return Ok(None);
+        };
+        let mut left = Self {
+            header,
+            saved: Vec::new(),
+            end: header.base,
+            is_torn: false,
+        };
+        let logs = left.read_records(disk)?;
+        left.is_torn = match header.atomic {
+            true => !logs.is_empty(),
+            false => !fits(disk, &logs)?,
+        };
+        Ok(Some(left))
+    }
+
+    pub fn is_torn(&self) -> bool {
+        self.is_torn
+    }
+
+    /// Whether nothing had been synced: the file was being created.
+    pub fn is_unborn(&self) -> bool {
+        self.header.base == 0
+    }
+
+    /// Takes the journal out of the file, and puts the base back if need be. If it is interrupted, it can be done
+    /// again.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn settle(&self, disk: &File) -> io::Result<()> {
+        if self.is_torn {
+            for write in &self.saved {
+                // The last block may end beyond the base.
+                let len = self.header.base.saturating_sub(write.address).min(BLOCK as u64);
+                disk.write_all_at(&write.bytes[..index(len)], write.address)?;
+            }
+            disk.sync_data()?;
+        }
+        disk.set_len(if self.is_torn { self.header.base } else { self.end })?;
+        disk.sync_all()
+    }
+
+    /// Reads the records; returns what was logged.
+    fn read_records(&mut self, disk: &File) -> io::Result<Vec<Vec<Logged>>> {
+        let Header {
+            at,
+            position,
+            generation,
+            ..
+        } = self.header;
+        let mut logs = Vec::new();
+        let mut next = at;
+        while next + RECORD_HEAD as u64 <= position {
+            let mut head = [0; RECORD_HEAD];
+            disk.read_exact_at(&mut head, next)?;
+            let (kind, len) = (u32_at(&head, 0), u32_at(&head, 4));
+            let start = next + RECORD_HEAD as u64;
+            if u64_at(&head, 8) != generation || u64::from(len) > position - start {
+                break;
+            }
+            let mut content = vec![0; len as usize];
+            disk.read_exact_at(&mut content, start)?;
+            if record(kind, generation, &content)[..RECORD_HEAD] != head {
+                break;
+            }
+            match kind {
+                SAVED => self.saved.extend(content.chunks_exact(8 + BLOCK).map(|block| Write {
+                    address: u64_at(block, 0).saturating_mul(BLOCK as u64),
+                    bytes: block[8..].to_vec(),
+                })),
+                LOGGED if len >= 8 => {
+                    self.end = u64_at(&content, 0).min(at);
+                    let pages = content[8..].chunks_exact(16).map(|page| Logged {
+                        page: u64_at(page, 0),
+                        before: u32_at(page, 8),
+                        after: u32_at(page, 12),
+                    });
+                    logs.push(pages.collect());
+                }
+                _ => break,
+            }
+            next = start + u64::from(len);
+        }
+        let base = self.header.base;
+        self.saved.retain(|write| write.address < base);
+        Ok(logs)
+    }
+}
+
+/// The header of the journal that counts: the last one in the file.
+fn find_header(disk: &File) -> io::Result<Option<Header>> {
+    let page = PAGE as u64;
+    let len = disk.metadata()?.len();
+    let Some(last) = (len / page).checked_sub(1).map(|n| n * page) else {
+        return Ok(None);
+    };
+    if let Some(header) = Header::read(disk, last) {
+        return Ok(Some(header));
+    }
+    // The machine may have died when the journal had been moved, and the new one was not on the disk.
+    let mut end = [0; 16];
+    read_padded(disk, len.saturating_sub(16), &mut end)?;
+    if end != [0; 16] {
+        return Ok(None);
+    }
+    let far = len / 8 + (64 << 20);
+    let positions = (last.saturating_sub(far) / page..last / page).rev();
+    Ok(positions
+        .map(|n| n * page)
+        .find_map(|position| Header::read(disk, position)))
+}
+
+/// Whether a file is as it was after some number of the writes of the last log, and all those of the others.
+fn fits(disk: &File, logs: &[Vec<Logged>]) -> io::Result<bool> {
+    let Some((last, earlier)) = logs.split_last() else {
+        return Ok(true);
+    };
+    let mut known: HashMap<u64, u32> = HashMap::new();
+    for logged in earlier.iter().flatten() {
+        known.insert(logged.page, logged.after);
+    }
+    for logged in last.iter().rev() {
+        known.insert(logged.page, logged.before);
+    }
+    let mut found: HashMap<u64, u32> = HashMap::with_capacity(known.len());
+    let mut bytes = vec![0; PAGE];
+    for &page in known.keys() {
+        read_padded(disk, page.saturating_mul(PAGE as u64), &mut bytes)?;
+        found.insert(page, crc32fast::hash(&bytes));
+    }
+    let mut wrong = known.iter().filter(|(page, sum)| found[page] != **sum).count();
+    if wrong == 0 {
+        return Ok(true);
+    }
+    for logged in last {
+        let there = found[&logged.page];
+        wrong -= usize::from(there != logged.before);
+        wrong += usize::from(there != logged.after);
+        if wrong == 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
