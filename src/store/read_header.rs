@@ -8,6 +8,7 @@ use hdf5::{File, H5Type};
 
 use super::bounds::{Bounds, LONGEST, damaged};
 use super::error::{Context, StoreError};
+use super::journal::Left;
 use super::text;
 use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
 use crate::record::RunHeader;
@@ -30,6 +31,11 @@ pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
         });
     }
     if start != SIGNATURE {
+        if Left::find(&file).map_err(io)?.is_some_and(|left| left.is_unborn()) {
+            return Err(StoreError::Unborn {
+                path: path.to_owned(),
+            });
+        }
         return Err(StoreError::NotHdf5 {
             path: path.to_owned(),
         });

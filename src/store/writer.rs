@@ -580,13 +580,28 @@ impl RunWriter {
     fn close(self) -> (PathBuf, fs::File, Place, io::Result<()>) {
         let Self {
             path,
-            file,
             disk,
             journal,
             place,
+            file,
+            losses,
+            steps,
+            held_out,
+            lca_param,
+            weights,
+            totals,
+            pyramid,
+            slots,
+            committed,
+            heartbeat,
+            status,
+            paused,
+            message,
             ..
         } = self;
-        drop(file);
+        // HDF5 closes a file when the last of its datasets is closed.
+        drop((losses, steps, held_out, lca_param, weights, totals, pyramid, slots));
+        drop((committed, heartbeat, status, paused, message, file));
         let mut closed = Ok(());
         if let Some(journal) = journal {
             let mut journal = journal.lock();
