@@ -33,6 +33,7 @@ doc:
 # Kill a run 100 times (or N times) at random moments: nothing committed may be lost
 torture kills="100":
     LCASCOPE_KILLS={{ kills }} cargo test --test resume -- --nocapture random
+    LCASCOPE_KILLS={{ kills }}0 cargo test --lib power_loss
 
 # Run the benchmarks; arguments go on to `cargo bench`
 bench *args:

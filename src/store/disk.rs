@@ -307,7 +307,9 @@ impl fmt::Display for Gone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Deleted => "was deleted while it was being written",
-            Self::Overwritten => "was cut or written over by another program while it was being written",
+            Self::Overwritten => {
+                "was cut or written over by another program while it was being written"
+            }
             Self::Unmounted => "its file system was unmounted while it was being written",
         })
     }

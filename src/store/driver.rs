@@ -17,7 +17,8 @@ use hdf5::globals::H5P_FILE_ACCESS;
 use hdf5::{File, h5check};
 use hdf5_sys::h5::{H5get_libversion, haddr_t, herr_t, hsize_t};
 use hdf5_sys::h5f::{
-    H5F_ACC_RDONLY, H5F_ACC_RDWR, H5F_ACC_SWMR_READ, H5F_ACC_TRUNC, H5F_LIBVER_V110, H5Fclose, H5Fcreate, H5Fopen,
+    H5F_ACC_RDONLY, H5F_ACC_RDWR, H5F_ACC_SWMR_READ, H5F_ACC_TRUNC, H5F_LIBVER_V110, H5Fclose,
+    H5Fcreate, H5Fopen,
 };
 use hdf5_sys::h5i::hid_t;
 use hdf5_sys::h5p::{
@@ -123,7 +124,11 @@ unsafe fn set_access(access: hid_t, driver: Option<hid_t>, mode: Mode) -> hdf5::
         h5check(H5Pset_file_locking(access, 0, 1))?;
         if matches!(mode, Mode::Create | Mode::ClearMarks) {
             // "Latest" would give files that the HDF5 of stable distributions cannot read.
-            h5check(H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110))?;
+            h5check(H5Pset_libver_bounds(
+                access,
+                H5F_LIBVER_V110,
+                H5F_LIBVER_V110,
+            ))?;
         }
         if mode == Mode::ClearMarks {
             let mut on = true;
@@ -146,7 +151,12 @@ fn register() -> Option<hid_t> {
     let (mut major, mut minor, mut release) = (0, 0, 0);
     // SAFETY: the pointers are valid for the call. The class outlives it, and the library copies it.
     unsafe {
-        h5check(H5get_libversion(&raw mut major, &raw mut minor, &raw mut release)).ok()?;
+        h5check(H5get_libversion(
+            &raw mut major,
+            &raw mut minor,
+            &raw mut release,
+        ))
+        .ok()?;
         match (major, minor) {
             (1, 10) => h5check(H5FDregister((&raw const CLASS_1_10).cast())).ok(),
             (1, 14..) | (2, _) => h5check(H5FDregister((&raw const CLASS_1_14).cast())).ok(),
@@ -185,9 +195,16 @@ struct Functions {
     set_eoa: unsafe extern "C" fn(*mut DriverFile, c_int, haddr_t) -> herr_t,
     get_eof: unsafe extern "C" fn(*const DriverFile, c_int) -> haddr_t,
     get_handle: Unset,
-    read: unsafe extern "C" fn(*mut DriverFile, c_int, hid_t, haddr_t, usize, *mut c_void) -> herr_t,
-    write:
-        unsafe extern "C" fn(*mut DriverFile, c_int, hid_t, haddr_t, usize, *const c_void) -> herr_t,
+    read:
+        unsafe extern "C" fn(*mut DriverFile, c_int, hid_t, haddr_t, usize, *mut c_void) -> herr_t,
+    write: unsafe extern "C" fn(
+        *mut DriverFile,
+        c_int,
+        hid_t,
+        haddr_t,
+        usize,
+        *const c_void,
+    ) -> herr_t,
 }
 
 /// The functions behind those, in all versions too.
@@ -195,8 +212,8 @@ struct Functions {
 struct Ends {
     flush: unsafe extern "C" fn(*mut DriverFile, hid_t, u8) -> herr_t,
     truncate: unsafe extern "C" fn(*mut DriverFile, hid_t, u8) -> herr_t,
-    lock: Unset,
-    unlock: Unset,
+    lock: unsafe extern "C" fn(*mut DriverFile, u8) -> herr_t,
+    unlock: unsafe extern "C" fn(*mut DriverFile) -> herr_t,
 }
 
 /// `H5FD_class_t` of HDF5 1.10.
@@ -254,8 +271,8 @@ const FUNCTIONS: Functions = Functions {
 const ENDS: Ends = Ends {
     flush,
     truncate,
-    lock: None,
-    unlock: None,
+    lock,
+    unlock,
 };
 
 /// Space for metadata and for data apart: `H5FD_FLMAP_DICHOTOMY`.
@@ -299,16 +316,11 @@ unsafe fn file<'a>(file: *const DriverFile) -> MutexGuard<'a, Journaled> {
 const DONE: herr_t = 0;
 const FAILED: herr_t = -1;
 
-fn code(result: std::io::Result<()>) -> herr_t {
-    if result.is_ok() { DONE } else { FAILED }
+fn code<E>(result: Result<(), E>) -> herr_t {
+    result.map_or(FAILED, |()| DONE)
 }
 
-unsafe extern "C" fn opened(
-    _: *const c_char,
-    _: c_uint,
-    _: hid_t,
-    _: haddr_t,
-) -> *mut DriverFile {
+unsafe extern "C" fn opened(_: *const c_char, _: c_uint, _: hid_t, _: haddr_t) -> *mut DriverFile {
     // The library may open a file twice: it first looks whether there is one.
     NEXT.with_borrow(|next| match next {
         Some(file) => Box::into_raw(Box::new(DriverFile {
@@ -415,6 +427,15 @@ unsafe extern "C" fn flush(handle: *mut DriverFile, _: hid_t, _: u8) -> herr_t {
 unsafe extern "C" fn truncate(handle: *mut DriverFile, _: hid_t, closing: u8) -> herr_t {
     // SAFETY: see `get_eoa`.
     unsafe { file(handle) }.cut(closing != 0);
+    DONE
+}
+
+/// Does nothing: our own lock is on the file. The library marks a file as open only if its driver has locks.
+unsafe extern "C" fn lock(_: *mut DriverFile, _: u8) -> herr_t {
+    DONE
+}
+
+unsafe extern "C" fn unlock(_: *mut DriverFile) -> herr_t {
     DONE
 }
 

@@ -20,12 +20,14 @@
 //! A file that was closed has no journal. A journal that has become too small, or is in the way of the growing file,
 //! is copied further back; until the copy is synced, the old one counts.
 //!
-//! This is the scheme of a rollback journal as databases have it (SQLite, "Atomic Commit In SQLite").
+//! This is the rollback journal of databases (<https://www.sqlite.org/atomiccommit.html>).
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+
+use super::raw_file::Raw;
 
 /// Bytes that a journal takes at least.
 pub const LEAST: u64 = RECORDS + PAGE as u64;
@@ -183,7 +185,7 @@ fn read_padded(disk: &File, mut address: u64, buffer: &mut [u8]) -> io::Result<(
 
 /// A file that HDF5 writes through a journal, or reads as a journal says that it was.
 pub struct Journaled {
-    disk: File,
+    disk: Raw,
     /// None where the file is only read.
     journal: Option<Header>,
     /// Bytes of records.
@@ -212,7 +214,9 @@ impl Journaled {
     pub fn new(disk: File) -> io::Result<Self> {
         let base = disk.metadata()?.len();
         let mut journaled = Self::over(disk, base, Vec::new());
-        journaled.disk.sync_data()?;
+        if base > 0 {
+            journaled.disk.sync()?;
+        }
         journaled.place(base, RECORDS)?;
         Ok(journaled)
     }
@@ -224,7 +228,7 @@ impl Journaled {
 
     fn over(disk: File, base: u64, pending: Vec<Write>) -> Self {
         Self {
-            disk,
+            disk: Raw(disk),
             journal: None,
             used: 0,
             saved: HashSet::new(),
@@ -239,7 +243,7 @@ impl Journaled {
     }
 
     pub fn disk(&self) -> &File {
-        &self.disk
+        &self.disk.0
     }
 
     /// Bytes of HDF5's file.
@@ -269,7 +273,7 @@ impl Journaled {
     }
 
     pub fn read(&mut self, address: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let read = read_padded(&self.disk, address, buffer);
+        let read = read_padded(&self.disk.0, address, buffer);
         for write in &self.pending {
             write.patch(address, buffer);
         }
@@ -309,15 +313,15 @@ impl Journaled {
         self.keep(synced)
     }
 
-    /// Ends a file that HDF5 has closed: everything is on the disk, and the journal gone.
+    /// Ends a file that HDF5 has closed: everything is on the disk, and the journal gone. That it has gone need not
+    /// be on the disk: it fits the file.
     pub fn close(&mut self) -> io::Result<()> {
         if self.journal.is_none() || !self.closing {
             return Ok(());
         }
         let closed = (self.try_drain())
-            .and_then(|()| self.disk.sync_data())
-            .and_then(|()| self.disk.set_len(self.end()))
-            .and_then(|()| self.disk.sync_data());
+            .and_then(|()| self.disk.sync())
+            .and_then(|()| self.disk.set_len(self.end()));
         if closed.is_ok() {
             self.journal = None;
         }
@@ -354,8 +358,8 @@ impl Journaled {
         let Some(header) = self.journal else {
             return Ok(true);
         };
-        let len = self.disk.metadata()?.len();
-        let found = Header::read(&self.disk, header.position);
+        let len = self.disk.0.metadata()?.len();
+        let found = Header::read(&self.disk.0, header.position);
         Ok(len == header.position + PAGE as u64 && found == Some(header))
     }
 
@@ -398,7 +402,7 @@ impl Journaled {
         self.disk.write_all_at(&records, header.at + self.used)?;
         self.used += records.len() as u64;
         if !saved.is_empty() {
-            self.disk.sync_data()?;
+            self.disk.sync()?;
             self.saved.extend(saved);
         }
         for write in &self.pending {
@@ -419,7 +423,7 @@ impl Journaled {
             for block in blocks {
                 if !self.saved.contains(&block) && saved.insert(block) {
                     let mut bytes = [0; BLOCK];
-                    read_padded(&self.disk, block * BLOCK as u64, &mut bytes)?;
+                    read_padded(&self.disk.0, block * BLOCK as u64, &mut bytes)?;
                     content.extend(block.to_le_bytes());
                     content.extend(bytes);
                 }
@@ -439,7 +443,7 @@ impl Journaled {
                     std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
                     std::collections::hash_map::Entry::Vacant(entry) => {
                         let mut bytes = vec![0; PAGE];
-                        read_padded(&self.disk, address, &mut bytes)?;
+                        read_padded(&self.disk.0, address, &mut bytes)?;
                         let sum = crc32fast::hash(&bytes);
                         entry.insert((bytes, sum))
                     }
@@ -479,8 +483,7 @@ impl Journaled {
             if limit.is_some_and(|limit| limit < at + room + page) {
                 return Err(rustix::io::Errno::FBIG.into());
             }
-            reserve(&self.disk, at, room + page)?;
-            self.disk.set_len(at + room + page)?;
+            reserve(&self.disk.0, at, room + page)?;
             Ok(at)
         };
         let at = try_at(generous).or_else(|_| try_at(page))?;
@@ -492,12 +495,18 @@ impl Journaled {
             atomic: old.is_none_or(|header| header.atomic),
         };
         if let Some(old) = old {
+            // Until the header is there, the file ends in zeros, by which it is known that another is to be looked for.
+            self.disk.set_len(header.position + page)?;
             let mut records = vec![0; index(self.used)];
-            self.disk.read_exact_at(&mut records, old.at)?;
+            self.disk.0.read_exact_at(&mut records, old.at)?;
             self.disk.write_all_at(&records, at)?;
         }
-        self.disk.write_all_at(&header.to_bytes(), header.position)?;
-        self.disk.sync_data()?;
+        let mut last = [0; PAGE];
+        last[..Header::LEN].copy_from_slice(&header.to_bytes());
+        self.disk.write_all_at(&last, header.position)?;
+        if header.base > 0 {
+            self.disk.sync()?;
+        }
         if let Some(old) = old {
             self.disk.write_all_at(&[0; Header::LEN], old.position)?;
         }
@@ -507,15 +516,19 @@ impl Journaled {
 
     /// Syncs the file and forgets all records.
     fn begin_anew(&mut self) -> io::Result<()> {
-        self.disk.sync_data()?;
         let Some(header) = &mut self.journal else {
-            return Ok(());
+            return self.disk.sync();
         };
+        // Of a file that is being created nothing is lost if this comes apart.
+        if header.base > 0 {
+            self.disk.sync()?;
+        }
         header.base = self.written.max(self.allocated).min(header.at);
         header.generation = header.generation.wrapping_add(1);
         header.atomic = false;
-        self.disk.write_all_at(&header.to_bytes(), header.position)?;
-        self.disk.sync_data()?;
+        self.disk
+            .write_all_at(&header.to_bytes(), header.position)?;
+        self.disk.sync()?;
         self.used = 0;
         self.saved.clear();
         Ok(())
@@ -585,16 +598,25 @@ impl Left {
     /// # Errors
     /// The file cannot be written.
     pub fn settle(&self, disk: &File) -> io::Result<()> {
+        let disk = Raw(disk.try_clone()?);
         if self.is_torn {
             for write in &self.saved {
                 // The last block may end beyond the base.
-                let len = self.header.base.saturating_sub(write.address).min(BLOCK as u64);
+                let len = self
+                    .header
+                    .base
+                    .saturating_sub(write.address)
+                    .min(BLOCK as u64);
                 disk.write_all_at(&write.bytes[..index(len)], write.address)?;
             }
-            disk.sync_data()?;
+            disk.sync()?;
         }
-        disk.set_len(if self.is_torn { self.header.base } else { self.end })?;
-        disk.sync_all()
+        disk.set_len(if self.is_torn {
+            self.header.base
+        } else {
+            self.end
+        })?;
+        disk.sync()
     }
 
     /// Reads the records; returns what was logged.
@@ -621,10 +643,12 @@ impl Left {
                 break;
             }
             match kind {
-                SAVED => self.saved.extend(content.chunks_exact(8 + BLOCK).map(|block| Write {
-                    address: u64_at(block, 0).saturating_mul(BLOCK as u64),
-                    bytes: block[8..].to_vec(),
-                })),
+                SAVED => self
+                    .saved
+                    .extend(content.chunks_exact(8 + BLOCK).map(|block| Write {
+                        address: u64_at(block, 0).saturating_mul(BLOCK as u64),
+                        bytes: block[8..].to_vec(),
+                    })),
                 LOGGED if len >= 8 => {
                     self.end = u64_at(&content, 0).min(at);
                     let pages = content[8..].chunks_exact(16).map(|page| Logged {
@@ -685,7 +709,10 @@ fn fits(disk: &File, logs: &[Vec<Logged>]) -> io::Result<bool> {
         read_padded(disk, page.saturating_mul(PAGE as u64), &mut bytes)?;
         found.insert(page, crc32fast::hash(&bytes));
     }
-    let mut wrong = known.iter().filter(|(page, sum)| found[page] != **sum).count();
+    let mut wrong = known
+        .iter()
+        .filter(|(page, sum)| found[page] != **sum)
+        .count();
     if wrong == 0 {
         return Ok(true);
     }

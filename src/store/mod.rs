@@ -27,9 +27,14 @@ mod journal;
 mod levels;
 mod lock;
 mod open;
+#[cfg(test)]
+mod power_loss_tests;
 mod pyramid;
+mod raw_file;
 mod read_header;
 mod reader;
+#[cfg(test)]
+pub(crate) mod recorded;
 mod recorder;
 mod repair;
 mod replace;

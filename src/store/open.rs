@@ -124,7 +124,11 @@ pub fn write(path: &Path, disk: &fs::File, create: bool) -> Result<Writable, Sto
         }
         false => None,
     };
-    let mode = if create { Mode::Create } else { Mode::ClearMarks };
+    let mode = if create {
+        Mode::Create
+    } else {
+        Mode::ClearMarks
+    };
     let file = driver::open(journal.as_ref(), path, mode)
         .doing(path, || "open the file to write".to_owned())?;
     Ok((file, journal))

@@ -31,7 +31,10 @@ pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
         });
     }
     if start != SIGNATURE {
-        if Left::find(&file).map_err(io)?.is_some_and(|left| left.is_unborn()) {
+        if Left::find(&file)
+            .map_err(io)?
+            .is_some_and(|left| left.is_unborn())
+        {
             return Err(StoreError::Unborn {
                 path: path.to_owned(),
             });

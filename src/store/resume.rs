@@ -51,7 +51,9 @@ impl Resumable {
                 path: path.to_owned(),
             });
         }
-        if state.committed >= reader.header().planned_steps {
+        // One that was killed before it was closed has its steps, and lacks what was not written yet.
+        let has_all = state.committed >= reader.header().planned_steps;
+        if has_all && state.status == Status::Finished {
             return Err(StoreError::Complete {
                 path: path.to_owned(),
                 steps: state.committed,
@@ -143,8 +145,15 @@ impl Resumable {
         }
         file.start_swmr()
             .doing(&path, || "start writing for readers".to_owned())?;
-        let writer = reopen(&path, (file, journal), (disk, lock), header, keep, (known, tail))
-            .doing(&path, || "open the datasets to write on".to_owned())?;
+        let writer = reopen(
+            &path,
+            (file, journal),
+            (disk, lock),
+            header,
+            keep,
+            (known, tail),
+        )
+        .doing(&path, || "open the datasets to write on".to_owned())?;
         (writer.announce())
             .and_then(|()| writer.file.flush())
             .doing(&path, || "start writing for readers".to_owned())?;

@@ -504,10 +504,11 @@ impl RunWriter {
         if let Err(error) = self.try_finish(end) {
             return Err(self.abandon(error));
         }
+        let is_synced = self.journal.is_some();
         let (path, disk, _, closed) = self.close();
         // HDF5 only hands its bytes to the system: they are to be on the disk.
         closed
-            .and_then(|()| disk.sync_all())
+            .and_then(|()| if is_synced { Ok(()) } else { disk.sync_all() })
             .map_err(|error| StoreError::Io { path, error })
     }
 
@@ -600,7 +601,9 @@ impl RunWriter {
             ..
         } = self;
         // HDF5 closes a file when the last of its datasets is closed.
-        drop((losses, steps, held_out, lca_param, weights, totals, pyramid, slots));
+        drop((
+            losses, steps, held_out, lca_param, weights, totals, pyramid, slots,
+        ));
         drop((committed, heartbeat, status, paused, message, file));
         let mut closed = Ok(());
         if let Some(journal) = journal {

@@ -1,0 +1,310 @@
+//! The machine dies, or the program is killed, while a run is written, repaired or gone on with.
+//!
+//! Everything that is asked of the file is kept. A death of the machine then leaves, of each page that was written since
+//! the last sync, any of its versions, and any of the lengths since then; a kill leaves the first so many writes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::raw_file::asked::{self, Asked};
+use super::recorded::{Maker, Shape};
+use super::{Kept, Resumable, RunReader, RunWriter, StoreError, WriteOptions, repair, verify};
+use crate::record::{Checkpoint, SavedArray, SavedValues};
+
+const PAGE: usize = 4096;
+
+const SHAPE: Shape = Shape {
+    steps: 70,
+    layers: 3,
+    units: 8,
+    classes: 3,
+    // Those of the records do not add up.
+    held_out: false,
+    snapshots: 10,
+};
+
+/// Moments that are tried: `quick` of them, or as many as `LCASCOPE_KILLS` says (`just torture`).
+fn deaths(quick: usize) -> usize {
+    let wanted = std::env::var("LCASCOPE_KILLS").ok();
+    wanted.map_or(quick, |wanted| {
+        wanted.parse().expect("LCASCOPE_KILLS is a number")
+    })
+}
+
+fn checkpoint(step: u64) -> Checkpoint {
+    #[expect(clippy::cast_precision_loss, reason = "a few steps")]
+    let values = (0..1500).map(|i| (step * 1500 + i) as f32).collect();
+    Checkpoint {
+        step,
+        arrays: vec![SavedArray {
+            name: "weights",
+            description: "every parameter",
+            values: SavedValues::F32(values),
+        }],
+    }
+}
+
+/// A run, everything that was asked of its file, and how much of it had been asked when so many steps were synced.
+struct History {
+    asked: Vec<Asked>,
+    synced: Vec<(usize, u64)>,
+}
+
+/// Writes a run with checkpoints and, if wanted, its end.
+fn record(path: &Path, finish: bool) -> History {
+    asked::take();
+    let mut maker = Maker::new(SHAPE);
+    maker.header.checkpoint = checkpoint(0).shape();
+    let mut writer = RunWriter::create(path, &maker.header, WriteOptions::default()).unwrap();
+    let mut synced = vec![(asked::count(), 0)];
+    writer.start(&maker.start()).unwrap();
+    writer.commit().unwrap();
+    for step in 0..SHAPE.steps {
+        let record = maker.step(step);
+        writer.step(&record).unwrap();
+        let done = step + 1;
+        if done % 23 == 0 {
+            writer.checkpoint(&checkpoint(done)).unwrap();
+            synced.push((asked::count(), done));
+        } else if done % 3 == 0 {
+            writer.commit().unwrap();
+        }
+    }
+    if finish {
+        writer.finish(&maker.end()).unwrap();
+        synced.push((asked::count(), SHAPE.steps));
+    } else {
+        writer.commit().unwrap();
+    }
+    History {
+        asked: asked::take(),
+        synced,
+    }
+}
+
+fn apply(file: &mut Vec<u8>, asked: &Asked) {
+    match asked {
+        Asked::Write(address, bytes) => {
+            let start = usize::try_from(*address).unwrap();
+            let end = start + bytes.len();
+            if file.len() < end {
+                file.resize(end, 0);
+            }
+            file[start..end].copy_from_slice(bytes);
+        }
+        Asked::SetLen(len) => file.resize(usize::try_from(*len).unwrap(), 0),
+        Asked::Sync => {}
+    }
+}
+
+/// The file that a kill leaves.
+fn killed(before: &[u8], asked: &[Asked]) -> Vec<u8> {
+    let mut file = before.to_vec();
+    for asked in asked {
+        apply(&mut file, asked);
+    }
+    file
+}
+
+/// The file that a death of the machine leaves after what was asked.
+fn died(before: &[u8], asked: &[Asked], random: &mut ChaCha8Rng) -> Vec<u8> {
+    let synced = asked.iter().rposition(|asked| matches!(asked, Asked::Sync));
+    let (safe, unsafe_since) = asked.split_at(synced.map_or(0, |at| at + 1));
+    let base = killed(before, safe);
+    let mut now = base.clone();
+    let mut versions: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut lengths = vec![base.len()];
+    let page = |file: &[u8], page: usize| {
+        let mut bytes = vec![0; PAGE];
+        let start = (page * PAGE).min(file.len());
+        let there = &file[start..file.len().min(start + PAGE)];
+        bytes[..there.len()].copy_from_slice(there);
+        bytes
+    };
+    for asked in unsafe_since {
+        apply(&mut now, asked);
+        lengths.push(now.len());
+        if let Asked::Write(address, bytes) = asked {
+            let start = usize::try_from(*address).unwrap();
+            for n in start / PAGE..(start + bytes.len()).div_ceil(PAGE) {
+                versions
+                    .entry(n)
+                    .or_insert_with(|| vec![page(&base, n)])
+                    .push(page(&now, n));
+            }
+        }
+    }
+    let mut file = base;
+    file.resize(lengths[random.random_range(0..lengths.len())], 0);
+    // Now and then nearly everything has arrived.
+    let all_but_one = random.random_bool(0.3);
+    let lost = random.random_range(0..versions.len().max(1));
+    for (i, (n, versions)) in versions.into_iter().enumerate() {
+        let version = match all_but_one {
+            true if i != lost => versions.len() - 1,
+            _ => random.random_range(0..versions.len()),
+        };
+        let start = n * PAGE;
+        let end = file.len().min(start + PAGE);
+        if start < end {
+            file[start..end].copy_from_slice(&versions[version][..end - start]);
+        }
+    }
+    file
+}
+
+/// Reads a run file closely, repairs it, and reads it again. Returns its steps.
+fn readable(path: &Path, what: &str) -> u64 {
+    let look = |when: &str| {
+        let reader =
+            RunReader::open(path).unwrap_or_else(|error| panic!("{what}, {when}: {error}"));
+        let steps = reader.refresh().unwrap().committed;
+        for check in verify(path).unwrap() {
+            assert!(
+                check.passed(),
+                "{what}, {when}: {:?} {:?}",
+                check.name,
+                check.faults
+            );
+        }
+        steps
+    };
+    let steps = look("as it was left");
+    repair(path).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(look("repaired"), steps, "{what}");
+    assert!(
+        hdf5::File::open(path).is_ok(),
+        "{what}: HDF5 opens it as any file"
+    );
+    steps
+}
+
+/// The step of the newest checkpoint.
+fn newest(path: &Path) -> Option<u64> {
+    let run = Resumable::open(path).unwrap();
+    let found = run.checkpoint(&checkpoint(0).shape()).unwrap();
+    found.map(|(found, saved)| {
+        assert_eq!(saved, checkpoint(found.step));
+        found.step
+    })
+}
+
+#[test]
+fn what_was_synced_outlives_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = record(&folder.path().join("run.h5"), true);
+    let path = folder.path().join("left.h5");
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let (mut unborn, mut rolled_back) = (0, 0);
+    for death in 0..deaths(16) {
+        let at = random.random_range(1..=history.asked.len());
+        let file = died(&[], &history.asked[..at], &mut random);
+        fs::write(&path, &file).unwrap();
+        let what = format!("death {death} after {at} of {}", history.asked.len());
+        let Some((_, synced)) = history.synced.iter().rfind(|(asked, _)| *asked <= at) else {
+            // Nothing was promised, and nothing may hang or crash.
+            unborn += u32::from(RunReader::open(&path).is_err());
+            continue;
+        };
+        let steps = readable(&path, &what);
+        assert!(steps >= *synced, "{what}: {steps} of {synced} steps");
+        if steps < SHAPE.steps && *synced > 0 {
+            assert!(newest(&path) >= Some(*synced), "{what}: the checkpoint");
+        }
+        rolled_back += u32::from(steps == *synced);
+    }
+    assert!(rolled_back > 4, "{unborn}, {rolled_back}");
+}
+
+#[test]
+fn a_kill_loses_no_committed_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = record(&folder.path().join("run.h5"), false);
+    let path = folder.path().join("left.h5");
+    let first = history.synced[0].0;
+    let mut last = 0;
+    for at in (1..=history.asked.len()).step_by(1 + history.asked.len() / deaths(16)) {
+        fs::write(&path, killed(&[], &history.asked[..at])).unwrap();
+        if at < first {
+            let error = RunReader::open(&path).err().expect("nothing to read");
+            assert!(
+                matches!(error, StoreError::Unborn { .. } | StoreError::Empty { .. }),
+                "{error}"
+            );
+            continue;
+        }
+        let steps = readable(&path, &format!("killed after {at}"));
+        assert!(steps >= last, "{at}: {steps} of {last}");
+        last = steps;
+    }
+    assert!(last >= 60, "{last}");
+}
+
+/// Interrupts a change of a file by kills and by deaths of the machine. What the file
+/// holds then is what it held before, or after.
+fn interrupt(before: &[u8], path: &Path, asked: &[Asked], after: u64) {
+    fs::write(path, before).unwrap();
+    let steps = readable(path, "before");
+    let mut random = ChaCha8Rng::seed_from_u64(2);
+    let look = |file: &[u8], what: &str| {
+        fs::write(path, file).unwrap();
+        let left = readable(path, what);
+        assert!(left == steps || left == after, "{what}: {left} steps");
+    };
+    let stride = 1 + asked.len() / deaths(8);
+    for at in (0..=asked.len()).step_by(stride).chain([asked.len()]) {
+        look(&killed(before, &asked[..at]), &format!("killed after {at}"));
+        let file = died(before, &asked[..at], &mut random);
+        look(&file, &format!("died after {at} of {}", asked.len()));
+    }
+}
+
+#[test]
+fn a_repair_is_made_or_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = record(&folder.path().join("run.h5"), false);
+    let path = folder.path().join("left.h5");
+    // Killed while steps were committed, and a machine that died: both have something to repair.
+    let at = history.asked.len() - 20;
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    for before in [
+        killed(&[], &history.asked[..at]),
+        died(&[], &history.asked[..at], &mut random),
+    ] {
+        fs::write(&path, &before).unwrap();
+        asked::take();
+        let repaired = repair(&path).unwrap();
+        assert!(!repaired.was_whole);
+        let asked = asked::take();
+        assert!(asked.len() > 10, "{asked:?}");
+        interrupt(&before, &path, &asked, repaired.steps);
+    }
+}
+
+#[test]
+fn giving_up_steps_to_go_on_from_a_checkpoint_is_done_or_not_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("left.h5");
+    record(&path, false);
+    let before = fs::read(&path).unwrap();
+    let run = Resumable::open(&path).unwrap();
+    let mut header = run.reader().header().clone();
+    header.checkpoint = checkpoint(0).shape();
+    let (found, _) = run.checkpoint(&header.checkpoint).unwrap().unwrap();
+    assert_eq!(found.step, 69);
+    let keep = Kept {
+        steps: found.step,
+        checkpoint: Some(found),
+        totals: false,
+    };
+    asked::take();
+    let writer = run.write_on(keep, &header).unwrap();
+    let asked = asked::take();
+    drop(writer);
+    assert!(asked.len() > 10, "{asked:?}");
+    interrupt(&before, &path, &asked, 69);
+}

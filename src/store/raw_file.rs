@@ -1,0 +1,61 @@
+//! The file below a journal. Tests look at what is asked of it.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// A file that is written.
+pub struct Raw(pub File);
+
+impl Raw {
+    pub fn write_all_at(&self, bytes: &[u8], address: u64) -> io::Result<()> {
+        #[cfg(test)]
+        asked::note(asked::Asked::Write(address, bytes.to_vec()));
+        self.0.write_all_at(bytes, address)
+    }
+
+    pub fn set_len(&self, len: u64) -> io::Result<()> {
+        #[cfg(test)]
+        asked::note(asked::Asked::SetLen(len));
+        self.0.set_len(len)
+    }
+
+    /// Hands the file to the disk; in tests, which are not about the disk, to nobody.
+    pub fn sync(&self) -> io::Result<()> {
+        #[cfg(test)]
+        asked::note(asked::Asked::Sync);
+        if cfg!(test) {
+            return Ok(());
+        }
+        self.0.sync_data()
+    }
+}
+
+/// All that this thread has asked of files with journals, in order.
+#[cfg(test)]
+pub mod asked {
+    use std::cell::RefCell;
+
+    #[derive(Clone, Debug)]
+    pub enum Asked {
+        Write(u64, Vec<u8>),
+        SetLen(u64),
+        Sync,
+    }
+
+    thread_local! {
+        static ASKED: RefCell<Vec<Asked>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub fn note(asked: Asked) {
+        ASKED.with_borrow_mut(|all| all.push(asked));
+    }
+
+    pub fn count() -> usize {
+        ASKED.with_borrow(Vec::len)
+    }
+
+    pub fn take() -> Vec<Asked> {
+        ASKED.take()
+    }
+}
