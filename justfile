@@ -30,10 +30,11 @@ lint:
 doc:
     RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items
 
-# Kill a run 100 times (or N times) at random moments: nothing committed may be lost
+# Kill a run 100 times (or N times) at random moments, and what replaces files at every write: nothing may be lost
 torture kills="100":
     LCASCOPE_KILLS={{ kills }} cargo test --test resume -- --nocapture random
     LCASCOPE_KILLS={{ kills }}0 cargo test --lib power_loss
+    LCASCOPE_KILLS={{ kills }} cargo test --test outputs -- --nocapture kill
 
 # Run the benchmarks; arguments go on to `cargo bench`
 bench *args:

@@ -4,27 +4,50 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags};
 
-/// The text of a regular file. Another kind is never waited for, as opening a pipe would.
+/// Bytes of the longest file that a person writes: configurations, networks, experiments.
+pub const LONGEST: u64 = 1 << 20;
+
+/// Opens a regular file to read. Another kind is never waited for, as opening a pipe would.
 ///
 /// # Errors
-/// It is not there ([`io::ErrorKind::NotFound`]), is no regular file, longer than `longest` bytes, or no
-/// UTF-8 text; or the system's own.
-pub fn text(path: &Path, longest: u64) -> io::Result<String> {
+/// It is not there ([`io::ErrorKind::NotFound`]), or is not a regular file; or the system's own.
+pub fn open(path: &Path) -> io::Result<File> {
     let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(open(path, how, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+    let file = File::from(rustix::fs::open(path, how, Mode::empty())?);
+    let there = file.metadata()?;
+    if there.is_dir() {
+        return Err(io::Error::other("it is a directory, not a regular file"));
     }
+    if !there.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok(file)
+}
+
+/// The text of a regular file.
+///
+/// # Errors
+/// As [`open`] and [`text_of`].
+pub fn text(path: &Path, longest: u64) -> io::Result<String> {
+    text_of(open(path)?, longest)
+}
+
+/// The text that is to be read.
+///
+/// # Errors
+/// It is longer than `longest` bytes, or no UTF-8 text ([`io::ErrorKind::InvalidData`]); or the system's own.
+pub fn text_of(from: impl Read, longest: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
-    file.take(longest.saturating_add(1))
+    from.take(longest.saturating_add(1))
         .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > longest {
         let what = format!("it is longer than {} KiB", longest >> 10);
         return Err(io::Error::other(what));
     }
-    String::from_utf8(bytes).map_err(|_| io::Error::other("it is no UTF-8 text"))
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8 text"))
 }
 
 #[cfg(test)]
@@ -48,8 +71,8 @@ mod tests {
         fs::write(&path, b"\xff").unwrap();
         assert!(text(&path, 9).unwrap_err().to_string().contains("UTF-8"));
         let odd = |path: &Path| text(path, 9).unwrap_err().to_string();
-        assert!(odd(folder.path()).contains("no regular file"));
-        assert!(odd(Path::new("/dev/zero")).contains("no regular file"));
+        assert!(odd(folder.path()).contains("not a regular file"));
+        assert!(odd(Path::new("/dev/zero")).contains("not a regular file"));
     }
 
     #[test]
@@ -64,7 +87,7 @@ mod tests {
         assert!(
             read.expect("an answer")
                 .unwrap_err()
-                .contains("no regular file")
+                .contains("not a regular file")
         );
     }
 }

@@ -160,6 +160,10 @@ fn write(path: &Path, state: &ViewState) -> io::Result<()> {
     state.bookmarks.retain(fits);
     state.bookmarks.truncate(BOOKMARKS);
     let text = toml::to_string(&state).map_err(io::Error::other)?;
+    let odd = |there: fs::Metadata| !there.is_file() && !there.is_symlink();
+    if path.symlink_metadata().is_ok_and(odd) {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut scratch = tempfile::Builder::new()
@@ -183,10 +187,9 @@ fn forget(folder: &Path, most: usize) {
             continue;
         };
         let path = entry.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let ours = stem.len() == 32 && stem.chars().all(|c| c.is_ascii_hexdigit());
+        if ours && path.extension().is_some_and(|end| end == "toml") {
             views.push((changed, path));
         } else if entry.file_name().to_string_lossy().starts_with(SCRATCH)
             && changed.elapsed().is_ok_and(|age| age > OLD)
@@ -317,7 +320,12 @@ mod tests {
                 1000 * (5 - number as u64),
             );
         }
-        for (name, seconds) in [(".view-old", 9999), (".view-new", 0), ("notes.txt", 9999)] {
+        for (name, seconds) in [
+            (".view-old", 9999),
+            (".view-new", 0),
+            ("notes.txt", 9999),
+            ("notes.toml", 9999),
+        ] {
             let path = folder.path().join(name);
             fs::write(&path, "").unwrap();
             age(&path, seconds);
@@ -328,6 +336,7 @@ mod tests {
             .collect();
         assert_eq!(kept, [false, false, true, true, true]);
         let mut others = names(folder.path());
+        assert!(others.contains(&"notes.toml".to_owned()), "somebody else's");
         others.retain(|name| Path::new(name).extension().is_none_or(|e| e != "toml"));
         others.sort();
         assert_eq!(others, [".view-new", "notes.txt"]);

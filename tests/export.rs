@@ -578,7 +578,7 @@ fn nothing_is_overwritten_and_nothing_half_written_is_left() {
     )
     .fails(2, &["the run itself"]);
     export(here, &["--view", "layers", "--format", "csv", "-o", "."])
-        .fails(2, &["no regular file"]);
+        .fails(2, &["not a regular file"]);
     export(here, &["--view", "layers", "-o", "no/where.csv"])
         .fails(1, &["cannot write no/where.csv"]);
     let mut left: Vec<_> = fs::read_dir(here)

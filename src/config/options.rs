@@ -236,6 +236,102 @@ pub fn parse(text: &str, origin: &str) -> Result<Options, ConfigError> {
 }
 
 impl Options {
+    /// What of the configuration in a run file describes the run. Where to write and how to be watched is for whoever
+    /// repeats it to say, whatever the file says of it.
+    #[must_use]
+    pub fn of_a_run(self) -> Self {
+        // Taken apart without `..`, so that a new option must be decided on.
+        let Self {
+            network,
+            data,
+            train_size,
+            lca_size,
+            validation_size,
+            test_size,
+            steps,
+            epochs,
+            batch_size,
+            optimizer,
+            learning_rate,
+            momentum,
+            weight_decay,
+            schedule,
+            layer,
+            repeats: _,
+            seed,
+            integrator,
+            tolerance,
+            relative_tolerance,
+            layer_tolerance,
+            min_segments,
+            max_segments,
+            slice_size,
+            lca_test,
+            by_class,
+            class_every,
+            test_every,
+            course,
+            straight,
+            output: _,
+            force: _,
+            checkpoint_every,
+            record_weights,
+            record_params,
+            trace,
+            compression,
+            mantissa_bits,
+            device,
+            engine,
+            threads,
+            headless: _,
+            quiet: _,
+            color: _,
+            glyphs: _,
+            fps: _,
+        } = self;
+        Self {
+            network,
+            data,
+            train_size,
+            lca_size,
+            validation_size,
+            test_size,
+            steps,
+            epochs,
+            batch_size,
+            optimizer,
+            learning_rate,
+            momentum,
+            weight_decay,
+            schedule,
+            layer,
+            seed,
+            integrator,
+            tolerance,
+            relative_tolerance,
+            layer_tolerance,
+            min_segments,
+            max_segments,
+            slice_size,
+            lca_test,
+            by_class,
+            class_every,
+            test_every,
+            course,
+            straight,
+            checkpoint_every,
+            record_weights,
+            record_params,
+            trace,
+            compression,
+            mantissa_bits,
+            device,
+            engine,
+            threads,
+            ..Self::default()
+        }
+    }
+
     /// Without what only a training needs: where the weights are given, none of it means anything.
     #[must_use]
     pub fn without_training(self) -> Self {
@@ -314,6 +410,15 @@ mod tests {
             (Some(OptimizerKind::Adam), None)
         );
         assert_eq!(merged.slice_size, Some(SliceChoice::Size(64)));
+    }
+
+    #[test]
+    fn a_run_file_does_not_say_where_to_write() {
+        let text = "output = 'a.h5'\nforce = true\nquiet = true\nrepeats = 3\nfps = 9\n\
+            seed = 3\ndata = 'd'\nrecord_weights = 2";
+        let stored = parse(text, "x").unwrap().of_a_run();
+        let kept = parse("seed = 3\ndata = 'd'\nrecord_weights = 2", "x").unwrap();
+        assert_eq!(stored, kept);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::data::SplitSizes;
 use crate::lca::Settings;
 use crate::model::{LayerSpec, NetworkSpec, PRESETS, preset};
 use crate::optim::{LayerRule, OptimizerChoice, Schedule};
+use crate::small_file;
 use crate::store::Compression;
 
 /// No count of a run is larger: TOML's integers end at 2^63, and a 64-bit float holds every count up
@@ -344,7 +345,7 @@ fn network(choice: Option<&NetworkChoice>) -> Result<NetworkSpec, ConfigError> {
             PRESETS.join(", ")
         )));
     }
-    let text = std::fs::read_to_string(name)
+    let text = small_file::text(Path::new(name), small_file::LONGEST)
         .map_err(|error| ConfigError(format!("cannot read the network {name}: {error}")))?;
     toml::from_str(&text).map_err(|error| {
         let error = bad_layer(&text).unwrap_or_else(|| error.to_string());

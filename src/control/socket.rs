@@ -83,6 +83,11 @@ impl Drop for Bound {
 /// # Errors
 /// `NotFound`, `ConnectionRefused` by one that nobody listens on, and whatever else there may be.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    // A link may lead to any other program's.
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        let text = "what has this name is not a socket";
+        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, text));
+    }
     if path.as_os_str().len() <= LONGEST {
         return UnixStream::connect(path);
     }
@@ -176,6 +181,14 @@ mod tests {
         let error = Bound::at(&path).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"mine");
+        // A link to somebody's socket is neither followed nor replaced.
+        let theirs = folder.path().join("theirs.sock");
+        let _listening = UnixListener::bind(&theirs).unwrap();
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&theirs, &path).unwrap();
+        let refused = connect(&path).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(Bound::at(&path).is_err() && path.is_symlink());
     }
 
     #[test]

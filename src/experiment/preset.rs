@@ -27,13 +27,13 @@
 //! ```
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::{ConfigError, Options};
+use crate::small_file;
 
 macro_rules! presets {
     ($($name:literal),+ $(,)?) => {
@@ -161,7 +161,7 @@ pub fn find(name: &str) -> Result<Preset, ConfigError> {
     if path.extension().is_none_or(|end| end != "toml") {
         return Err(unknown(name));
     }
-    let text = fs::read_to_string(path)
+    let text = small_file::text(path, small_file::LONGEST)
         .map_err(|error| ConfigError(format!("cannot read the experiment {name}: {error}")))?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     Preset::parse(&stem, &text, name)

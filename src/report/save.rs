@@ -1,5 +1,6 @@
 //! A document as a folder: the two texts, and a file for each table and figure. The whole folder is there,
-//! or nothing of it.
+//! or nothing of it: it is written under a name of its own, and changes places with an older report at once where the
+//! system can do that (Linux and macOS, on most file systems).
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -36,7 +37,13 @@ pub fn check(folder: &Path, force: bool) -> Result<(), SaveError> {
     let io = |error| failed(folder, error);
     let there = match fs::metadata(folder) {
         Ok(there) => there,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // A link that leads nowhere is no place for a folder.
+            return match fs::symlink_metadata(folder) {
+                Ok(_) => Err(SaveError::NoFolder(folder.to_owned())),
+                Err(_) => Ok(()),
+            };
+        }
         Err(error) => return Err(io(error)),
     };
     if !there.is_dir() {
@@ -46,14 +53,19 @@ pub fn check(folder: &Path, force: bool) -> Result<(), SaveError> {
     if std::env::current_dir().is_ok_and(|here| here.starts_with(&whole)) {
         return Err(SaveError::Here(folder.to_owned()));
     }
+    if !force && fs::read_dir(folder).map_err(io)?.next().is_some() {
+        return Err(SaveError::NotEmpty(folder.to_owned()));
+    }
+    holds_only_a_report(folder, folder)
+}
+
+/// Refuses a folder with anything in it that is of no report: nobody's work is deleted. `named` is what to call it.
+fn holds_only_a_report(folder: &Path, named: &Path) -> Result<(), SaveError> {
+    let io = |error| failed(named, error);
     for entry in fs::read_dir(folder).map_err(io)? {
-        if !force {
-            return Err(SaveError::NotEmpty(folder.to_owned()));
-        }
-        let entry = entry.map_err(io)?;
-        if let Some(found) = foreign(&entry).map_err(io)? {
+        if let Some(found) = foreign(&entry.map_err(io)?).map_err(io)? {
             return Err(SaveError::NoReport {
-                folder: folder.to_owned(),
+                folder: named.to_owned(),
                 found,
             });
         }
@@ -61,14 +73,15 @@ pub fn check(folder: &Path, force: bool) -> Result<(), SaveError> {
     Ok(())
 }
 
-/// What in an entry of the folder is of no report: nobody's work is deleted.
+/// Returns the name of what in an entry of the folder is of no report. A report has files and folders alone, no links
+/// or pipes.
 fn foreign(entry: &fs::DirEntry) -> io::Result<Option<String>> {
     let name = entry.file_name().to_string_lossy().into_owned();
-    let is_dir = entry.file_type()?.is_dir();
-    let end = match (name.as_str(), is_dir) {
-        ("report.md" | "report.html", false) => return Ok(None),
-        ("data", true) => "csv",
-        ("figures", true) => "svg",
+    let kind = entry.file_type()?;
+    let end = match name.as_str() {
+        "report.md" | "report.html" if kind.is_file() => return Ok(None),
+        "data" if kind.is_dir() => "csv",
+        "figures" if kind.is_dir() => "svg",
         _ => return Ok(Some(name)),
     };
     for inner in fs::read_dir(entry.path())? {
@@ -76,7 +89,7 @@ fn foreign(entry: &fs::DirEntry) -> io::Result<Option<String>> {
         let ours = Path::new(&inner.file_name())
             .extension()
             .is_some_and(|it| it == end);
-        if !ours || inner.file_type()?.is_dir() {
+        if !ours || !inner.file_type()?.is_file() {
             let inner = inner.file_name();
             return Ok(Some(format!("{name}/{}", inner.to_string_lossy())));
         }
@@ -114,18 +127,16 @@ impl Document {
         let fresh = scratch.path().join("new");
         self.write(&fresh).map_err(io)?;
         let old = scratch.path().join("old");
-        let replaced = match fs::rename(&target, &old) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(io(error)),
-        };
-        fs::rename(&fresh, &target).map_err(|error| {
-            if replaced {
-                // The older report is better than none.
-                let _ = fs::rename(&old, &target);
-            }
-            failed(folder, error)
-        })
+        if !trade(&fresh, &target, &old, swap).map_err(io)? {
+            return Ok(());
+        }
+        // What has come into the older report since it was looked at is not deleted with it.
+        let intact = holds_only_a_report(&old, folder);
+        if intact.is_err() && trade(&old, &target, &fresh, swap).is_err() {
+            // Then at least it stays where it is.
+            let _ = scratch.keep();
+        }
+        intact
     }
 
     fn write(&self, folder: &Path) -> io::Result<()> {
@@ -152,8 +163,47 @@ impl Document {
     }
 }
 
+/// Gives the folder `fresh` the name `target`; what had it before gets the name `old`. Returns whether there was
+/// anything.
+fn trade(
+    fresh: &Path,
+    target: &Path,
+    old: &Path,
+    swap: impl Fn(&Path, &Path) -> io::Result<()>,
+) -> io::Result<bool> {
+    match swap(fresh, target) {
+        Ok(()) => return fs::rename(fresh, old).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return fs::rename(fresh, target).map(|()| false);
+        }
+        // The file system cannot. A kill between the two steps leaves the older report under its other name.
+        Err(_) => {}
+    }
+    fs::rename(target, old)?;
+    fs::rename(fresh, target).inspect_err(|_| {
+        // The older report is better than none.
+        let _ = fs::rename(old, target);
+    })?;
+    Ok(true)
+}
+
+/// Exchanges the names of two folders, at once.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn swap(one: &Path, other: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn swap(_: &Path, other: &Path) -> io::Result<()> {
+    other.symlink_metadata()?;
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use tempfile::TempDir;
 
     use super::*;
@@ -211,9 +261,52 @@ mod tests {
             assert!(error.to_string().contains(other), "{error}");
             fs::remove_file(folder.join(other)).unwrap();
         }
+        // A link is somebody's, whatever it is called.
+        let link = folder.join("data/more.csv");
+        symlink("t.csv", &link).unwrap();
+        let error = document("three").save(&folder, true).unwrap_err();
+        assert!(error.to_string().contains("data/more.csv"), "{error}");
+        fs::remove_file(&link).unwrap();
         assert!(fs::read_to_string(folder.join("report.md")).unwrap() == text);
         let file = folder.join("report.md");
         let error = document("four").save(&file, true).unwrap_err().to_string();
         assert!(error.contains("no folder"), "{error}");
+    }
+
+    #[test]
+    fn folders_trade_names_where_the_file_system_cannot_swap_them_too() {
+        let unable = |_: &Path, other: &Path| {
+            other.symlink_metadata()?;
+            Err(io::Error::from(io::ErrorKind::Unsupported))
+        };
+        let scratch = TempDir::new().unwrap();
+        let [fresh, target, old] = ["fresh", "target", "old"].map(|it| scratch.path().join(it));
+        for step in 0..2 {
+            for (folder, file) in [(&fresh, "new"), (&target, "older")] {
+                fs::create_dir(folder).unwrap();
+                fs::write(folder.join(file), "x").unwrap();
+            }
+            let traded = match step {
+                0 => trade(&fresh, &target, &old, unable),
+                _ => trade(&fresh, &target, &old, swap),
+            };
+            assert!(traded.unwrap());
+            assert_eq!(
+                (names(&target), names(&old)),
+                (vec!["new".into()], vec!["older".into()])
+            );
+            assert!(!fresh.exists());
+            fs::remove_dir_all(&target).unwrap();
+            // Where there is nothing, nothing is put aside.
+            fs::rename(&old, &fresh).unwrap();
+            assert!(!trade(&fresh, &target, &old, unable).unwrap());
+            assert_eq!(names(&target), ["older"]);
+            assert!(!old.exists());
+            fs::remove_dir_all(&target).unwrap();
+        }
+        // The older one comes back where the new one cannot take its place.
+        fs::create_dir(&target).unwrap();
+        assert!(trade(&fresh, &target, &old, unable).is_err());
+        assert!(target.exists() && !old.exists());
     }
 }

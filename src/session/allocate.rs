@@ -41,7 +41,8 @@ pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
         record_params: None,
         ..base.without_training()
     };
-    train_with(&merge(&options, &args.options)?, None)
+    let read: Vec<&Path> = args.config.iter().map(AsRef::as_ref).collect();
+    train_with(&merge(&options, &args.options)?, &read, None)
 }
 
 /// Opens the weights that a run is to follow.

@@ -16,12 +16,15 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::{env, thread};
 
 use crossbeam_channel::{bounded, never, select};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, setsid};
 use signal_hook::consts::SIGHUP;
 
 use super::Failure;
 use super::screen::{Signals, signal_code};
-use super::standing::quoted;
+use super::standing::{harmless, quoted};
+use crate::store;
 
 /// Tells the child that it is one.
 const VARIABLE: &str = "LCASCOPE_DETACHED";
@@ -138,36 +141,65 @@ impl Detached {
 
     /// Lets the caller go. What is printed from here on goes to the log. Nothing that fails here is
     /// worth a training that has begun.
-    pub fn begun(mut self, output: &Path) -> Log {
-        let path = log_path(output);
-        // Behind what is there: a run that is resumed may have said something before.
-        let log = File::options().create(true).append(true).open(&path);
-        let log = log.inspect_err(|error| {
-            let path = path.display();
+    pub fn begun(mut self, output: &Path) -> Option<Log> {
+        let log = Log::open(log_path(output));
+        let log = log.inspect_err(|(path, error)| {
+            let path = harmless(&path.display().to_string());
             let _ = writeln!(io::stderr(), "warning: no log {path}: {error}");
         });
         // A caller that has gone away needs no telling.
         let told = [BEGUN, output.as_os_str().as_bytes()].concat();
         let _ = self.caller.write_all(&told);
-        let kept = log.is_ok();
-        if let Ok(sink) = log.or_else(|_| File::options().write(true).open("/dev/null")) {
+        let log = log.ok();
+        let nowhere = || File::options().write(true).open("/dev/null").ok();
+        let sink = log.as_ref().and_then(|log| log.file.try_clone().ok());
+        if let Some(sink) = sink.or_else(nowhere) {
             let _ = rustix::stdio::dup2_stdout(&sink);
             let _ = rustix::stdio::dup2_stderr(&sink);
         }
-        Log(kept.then_some(path))
+        log
     }
 }
 
-/// Where a detached training's output goes, if anywhere.
-pub struct Log(Option<PathBuf>);
+/// Where a detached training's output goes.
+pub struct Log {
+    path: PathBuf,
+    file: File,
+    /// Whether it was made for this training.
+    new: bool,
+}
 
 impl Log {
-    /// Nothing to say is nothing to keep.
+    /// Opens the log, behind what is there: a run that is resumed may have said something before. The name may be
+    /// anybody's: links are not followed, and pipes not waited for.
+    fn open(path: PathBuf) -> Result<Self, (PathBuf, io::Error)> {
+        let open = |more: OFlags| {
+            let how = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOCTTY | more;
+            rustix::fs::open(&path, how, Mode::from_raw_mode(0o666)).map(File::from)
+        };
+        let opened = match open(OFlags::CREATE | OFlags::EXCL) {
+            Ok(file) => Ok((file, true)),
+            Err(Errno::EXIST) => {
+                open(OFlags::NOFOLLOW | OFlags::NONBLOCK).map(|file| (file, false))
+            }
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok((file, new)) if file.metadata().is_ok_and(|there| there.is_file()) => {
+                Ok(Self { path, file, new })
+            }
+            Ok(_) | Err(Errno::NXIO | Errno::LOOP) => {
+                Err((path, io::Error::other("it is not a regular file")))
+            }
+            Err(error) => Err((path, error.into())),
+        }
+    }
+
+    /// Removes the log that was made for this training where nothing was said: that is nothing to keep.
     pub fn remove_if_empty(self) {
-        if let Some(path) = self.0
-            && fs::metadata(&path).is_ok_and(|meta| meta.len() == 0)
-        {
-            let _ = fs::remove_file(path);
+        let is_empty = self.file.metadata().is_ok_and(|there| there.len() == 0);
+        if self.new && is_empty && store::is_at(&self.file, &self.path).unwrap_or(false) {
+            let _ = fs::remove_file(self.path);
         }
     }
 }

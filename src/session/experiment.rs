@@ -150,7 +150,7 @@ fn runs(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
     out.push('\n');
     for (task, found) in tasks.iter().zip(found) {
         let state = match found {
-            Found::Nothing => String::new(),
+            Found::Nothing | Found::Reserved => String::new(),
             Found::Begun(done) => format!("  {done} of them done"),
             Found::Complete => "  complete".to_owned(),
         };

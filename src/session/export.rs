@@ -2,8 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::fs;
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::guard::{self, Patience};
+use super::output::Inputs;
 use super::standing::harmless;
 use super::{Failure, whole_file};
 use crate::cli::{ExportArgs, StepRange, ViewChoice};
@@ -18,7 +17,7 @@ use crate::config::ConfigError;
 use crate::export::{Format, Sheet};
 use crate::record::{RunHeader, Status};
 use crate::sheet::{self, Request, View};
-use crate::store::RunReader;
+use crate::store::{self, RunReader};
 
 /// Names of layers in a message.
 const NAMES: usize = 40;
@@ -185,31 +184,15 @@ fn layer(name: Option<&str>, header: &RunHeader) -> Result<Option<usize>, Failur
 /// Refuses what must not be replaced. Returns where to write: behind a link, as `>` does.
 fn check_output(output: &Path, args: &ExportArgs) -> Result<PathBuf, Failure> {
     let shown = harmless(&output.display().to_string());
-    let there = match fs::metadata(output) {
-        Ok(there) => there,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return match fs::symlink_metadata(output) {
-                Ok(_) => Err(usage(format!(
-                    "{shown} is a link that leads nowhere: choose another --output"
-                ))),
-                Err(_) => Ok(output.to_owned()),
-            };
-        }
-        Err(error) => return Err(Failure::Other(format!("{shown}: {error}"))),
+    let Some(behind) = store::regular_at(output)? else {
+        return Ok(output.to_owned());
     };
-    if !there.is_file() {
-        return Err(usage(format!(
-            "{shown} is no regular file: choose another --output"
-        )));
-    }
     if !args.force {
         return Err(usage(format!(
             "{shown} exists: choose another --output, or overwrite it with --force"
         )));
     }
-    let behind = output.canonicalize();
-    let behind = behind.map_err(|error| Failure::Other(format!("{shown}: {error}")))?;
-    if args.file.canonicalize().is_ok_and(|run| run == behind) {
+    if Inputs::files(&[&args.file]).holding(&behind).is_some() {
         return Err(usage(format!(
             "{shown} is the run itself: choose another --output"
         )));

@@ -19,6 +19,7 @@ mod headless;
 mod info;
 mod list;
 mod orders;
+mod output;
 mod outside;
 mod places;
 mod prepare;
@@ -46,7 +47,7 @@ use crate::feed::{self, Feed, OpenError, Opening};
 use crate::model::ModelError;
 use crate::report::{ReportError, SaveError};
 use crate::sheet::SheetError;
-use crate::store::StoreError;
+use crate::store::{self, StoreError};
 use crate::tui::{self, Exit, ScreenOptions, Waited};
 
 pub use allocate::allocate;
@@ -99,6 +100,7 @@ impl Failure {
         match self {
             Self::Save(SaveError::Io { .. }) => 1,
             Self::Usage(_)
+            | Self::Store(StoreError::Odd { .. })
             | Self::Model(_)
             | Self::Save(_)
             | Self::Sheet(SheetError::Request(_)) => 2,
@@ -170,7 +172,8 @@ fn opened(
     options: &ScreenOptions,
     signals: &screen::Signals,
 ) -> Result<Result<Opened, Exit>, Failure> {
-    let opening = feed::spawn(guard::reader(path), path)?;
+    // The run that is being begun, where an older file still has the name.
+    let opening = feed::spawn(guard::reader(&store::written_at(path)), path)?;
     // What is wrong with the file matters more than a missing terminal.
     let waited = match screen::has_terminal() {
         true => {

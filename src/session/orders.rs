@@ -10,6 +10,7 @@ use super::Failure;
 use super::standing::Standing;
 use crate::control::{AskError, Connection};
 use crate::record::Status;
+use crate::store;
 
 /// How often a training is asked whether it has paused.
 const ASK_EVERY: Duration = Duration::from_millis(50);
@@ -119,7 +120,8 @@ fn ask(path: &Path, connection: &mut Connection, line: &str) -> Result<String, F
 
 /// Finds the training that writes the file.
 fn reach(path: &Path) -> Result<Reached, Failure> {
-    let standing = Standing::of(path)?;
+    // An older file may still have the name of the one that is being written.
+    let standing = Standing::of(&store::written_at(path))?;
     if standing.status != Status::Running {
         return Ok(Reached::Ended(standing));
     }
@@ -128,7 +130,7 @@ fn reach(path: &Path) -> Result<Reached, Failure> {
         Err(trouble) => trouble,
     };
     // It may have ended since.
-    let standing = Standing::of(path)?;
+    let standing = Standing::of(&store::written_at(path))?;
     if standing.status != Status::Running {
         return Ok(Reached::Ended(standing));
     }

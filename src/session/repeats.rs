@@ -5,14 +5,15 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::output::{self, Inputs};
 use super::prepare::{check, load};
 use super::resume::only_harmless;
 use super::series::{self, AtFailure, End, Ended, Found, Task};
 use super::standing::{harmless, quoted};
-use super::train::{default_output, make_way, stored_config};
+use super::train::stored_config;
 use super::{Failure, guard, screen};
 use crate::config::{ConfigError, Options, RunConfig, merge};
-use crate::store::StoreError;
+use crate::store::{NewFile, StoreError};
 
 /// More are a mistake.
 const MOST: u64 = 10_000;
@@ -21,31 +22,45 @@ const MOST: u64 = 10_000;
 ///
 /// # Errors
 /// Anything wrong with the flags or the data, a file that is there already, or a run that fails.
-pub fn begin(options: &Options, repeats: u64) -> Result<ExitCode, Failure> {
+pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode, Failure> {
     let config = RunConfig::resolve(options)?;
-    let output = match &options.output {
-        Some(path) => path.clone(),
-        None => default_output(&config.network.name),
-    };
+    let network = &config.network.name;
+    let given = options.output.clone();
+    let mut output = given.unwrap_or_else(|| output::default_name(network));
     let force = options.force.unwrap_or(false);
-    let tasks = tasks(&config, &output, repeats)?;
+    let mut tasks = tasks(&config, &output, repeats)?;
+    let inputs = Inputs::of(options, read);
     for task in &tasks {
-        if task.file.is_dir() {
-            let file = task.file.display();
-            return Err(ConfigError(format!("--output: {file} is a folder")).into());
-        }
-        if task.file.exists() && !force {
-            let path = task.file.clone();
-            let error = StoreError::Exists { path };
-            let output = quoted(&harmless(&output.display().to_string()));
-            return Err(Failure::Other(format!(
-                "{error}. To go on with a series: lcascope train --resume {output} --repeats {repeats}"
-            )));
-        }
-        make_way(&task.file, force, false)?;
+        output::check(&task.file, force, &inputs).map_err(|error| match error {
+            Failure::Store(error @ StoreError::Exists { .. }) => {
+                let output = quoted(&harmless(&output.display().to_string()));
+                Failure::Other(format!(
+                    "{error}. To go on with a series: lcascope train --resume {output} --repeats {repeats}"
+                ))
+            }
+            error => error,
+        })?;
     }
-    let found = vec![Found::Nothing; tasks.len()];
-    run(&tasks, &found, force, &output, options)
+    let mut found = vec![Found::Nothing; tasks.len()];
+    let mut reserved = None;
+    if options.output.is_none() {
+        // Nobody else can have the others' names, which are made of the first one's.
+        let name = output::default_names(network).find_map(|name| {
+            let first = NewFile::create(&file(&name, 1)).ok()?;
+            Some((name, first))
+        });
+        if let Some((name, first)) = name {
+            output = name;
+            for (n, task) in (1..).zip(&mut tasks) {
+                task.place(file(&output, n));
+            }
+            reserved = Some(first.released()?);
+            found[0] = Found::Reserved;
+        }
+    }
+    let ended = run(&tasks, &found, force, &output, options);
+    drop(reserved);
+    ended
 }
 
 /// Goes on with a series, or makes it longer: runs that are complete are left alone, those that have
@@ -104,15 +119,15 @@ fn tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<Task>, F
                 ..config.clone()
             };
             let steps = check(&config, &dataset)?.steps;
-            let file = file(output, index + 1);
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            Ok(Task {
-                name: harmless(&name),
-                file,
+            let mut task = Task {
+                name: String::new(),
+                file: PathBuf::new(),
                 config,
                 steps,
                 sha256: dataset.sha256.clone(),
-            })
+            };
+            task.place(file(output, index + 1));
+            Ok(task)
         })
         .collect()
 }

@@ -1,10 +1,12 @@
 //! `lcascope report`: what runs have shown, as a folder that can be handed on.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::Failure;
 use super::standing::harmless;
 use crate::cli::ReportArgs;
+use crate::config::ConfigError;
 use crate::report::{self, Block, Run};
 
 /// Writes the report, and says where it is.
@@ -13,6 +15,17 @@ use crate::report::{self, Block, Run};
 /// The folder holds something else, or a run cannot be read.
 pub fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
     report::check(&args.output, args.force)?;
+    let folder = args.output.canonicalize();
+    let inside = |file: &&PathBuf| {
+        let file = file.canonicalize();
+        file.is_ok_and(|file| folder.as_ref().is_ok_and(|folder| file.starts_with(folder)))
+    };
+    if let Some(file) = args.files.iter().find(inside) {
+        let [file, folder] = [file, &args.output].map(|it| harmless(&it.display().to_string()));
+        return Err(Failure::Usage(ConfigError(format!(
+            "{file}, which is to be read, is in {folder}: choose another --output"
+        ))));
+    }
     let runs = args.files.iter().map(|file| Run::open(file));
     let runs = runs.collect::<Result<Vec<_>, _>>()?;
     let document = report::report(&runs)?;

@@ -21,7 +21,7 @@ use crate::config::{CheckpointEvery, ConfigError, Options};
 use crate::control::{self, Server};
 use crate::feed::{self, Feed, FeedSender};
 use crate::record::{Checkpoint, RunEnd, StartRecord, Status, StepRecord, StepSummary};
-use crate::store::{Recorder, RecorderStats, StoreError};
+use crate::store::{self, Recorder, RecorderStats, StoreError};
 use crate::train::{self, Control, Inquiry, Sink, SinkClosed, Trainer};
 use crate::tui::{Exit, ScreenOptions};
 
@@ -154,7 +154,7 @@ impl Run {
         };
         let log = detached.begun(output);
         let result = self.watch_here(watched, output);
-        if result.is_ok() {
+        if let (Ok(_), Some(log)) = (&result, log) {
             log.remove_if_empty();
         }
         result
@@ -177,7 +177,9 @@ impl Run {
         match place {
             Place::Screen(options) => {
                 let path = output.to_owned();
-                let closely = feed::details(move || guard::detail_reader(&path), inquiries);
+                // An older file may still have the name.
+                let reader = move || guard::detail_reader(&store::written_at(&path));
+                let closely = feed::details(reader, inquiries);
                 // Without its thread the screen shows what it has.
                 let (details, reader) = closely.ok().unzip();
                 feed.details = details;
@@ -225,7 +227,13 @@ impl Run {
         for event in &feed.events {
             app.event(event);
         }
-        let (end, stats) = join(thread)?;
+        let (end, stats) = match (join(thread), interrupted) {
+            (Err(Failure::Store(none @ StoreError::NoStep { .. })), Some(signal)) => {
+                let _ = writeln!(io::stderr(), "{none}");
+                return Ok(screen::signal_code(signal));
+            }
+            (recorded, _) => recorded?,
+        };
         if !quiet {
             super::print(summary::table(&app, &end, stats, output).as_bytes())?;
         }

@@ -32,6 +32,8 @@ pub struct Task {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     Nothing,
+    /// An empty file that this process has made, for its name.
+    Reserved,
     /// Steps; it can go on.
     Begun(u64),
     Complete,
@@ -72,6 +74,12 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
 impl Task {
+    /// Gives the run's file, and the run after it, a name.
+    pub fn place(&mut self, file: PathBuf) {
+        self.name = harmless(&file.file_name().unwrap_or_default().to_string_lossy());
+        self.file = file;
+    }
+
     /// Looks at the run's file.
     ///
     /// # Errors
@@ -192,7 +200,7 @@ pub fn run(
             },
             _ => Work::Begin {
                 config: &config,
-                force,
+                force: force || *found == Found::Reserved,
             },
         };
         let began = Instant::now();
@@ -308,7 +316,7 @@ impl Progress {
         let there: Vec<u64> = planned()
             .zip(found)
             .map(|(steps, found)| match found {
-                Found::Nothing => 0,
+                Found::Nothing | Found::Reserved => 0,
                 Found::Begun(done) => (*done).min(steps),
                 Found::Complete => steps,
             })

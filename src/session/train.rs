@@ -1,14 +1,14 @@
 //! `lcascope train` and the demo.
 
-use std::fs;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::Failure;
 use super::detach::{self, Detached};
+use super::output::{self, Inputs};
 use super::prepare::{Prepared, prepare};
 use super::resume::Resumed;
 use super::run::{Beginning, Run, Watched};
@@ -18,7 +18,8 @@ use crate::cli::TrainArgs;
 use crate::config::{ConfigError, Options, RunConfig, merge, parse};
 use crate::feed::Origin;
 use crate::record::RunHeader;
-use crate::store::{self, Recorder, StoreError, WriteOptions};
+use crate::small_file;
+use crate::store::{self, Recorder, WriteOptions};
 
 /// Epochs of the demo: about half a minute on two cores.
 const DEMO_EPOCHS: u64 = 40;
@@ -32,7 +33,7 @@ pub fn demo() -> Result<ExitCode, Failure> {
         epochs: Some(DEMO_EPOCHS),
         ..Options::default()
     };
-    train_with(&options, None)
+    train_with(&options, &[], None)
 }
 
 /// `lcascope train`
@@ -61,13 +62,14 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
         Some(path) => merge(&read_config(path)?, &args.options)?,
         None => args.options.clone(),
     };
+    let read: Vec<&Path> = args.config.iter().map(AsRef::as_ref).collect();
     if let Some(repeats) = options.repeats {
         if detached.is_some() {
             return Err(no_detached_series());
         }
-        return repeats::begin(&options, repeats);
+        return repeats::begin(&options, &read, repeats);
     }
-    train_with(&options, detached)
+    train_with(&options, &read, detached)
 }
 
 fn no_detached_series() -> Failure {
@@ -77,52 +79,45 @@ fn no_detached_series() -> Failure {
 
 /// Options from a TOML file, or from the configuration stored in a run file.
 pub(super) fn read_config(path: &Path) -> Result<Options, Failure> {
-    let bytes = match path == Path::new("-") {
-        true => {
-            let mut bytes = Vec::new();
-            io::stdin().read_to_end(&mut bytes).map(|_| bytes)
-        }
-        false => fs::read(path),
-    };
-    let bytes = bytes.map_err(|error| {
-        ConfigError(format!(
-            "cannot read the configuration {}: {error}",
-            path.display()
-        ))
-    })?;
     let origin = path.display().to_string();
-    if bytes.starts_with(b"\x89HDF") {
-        return Ok(stored_config(&guard::peek(path)?.header, &origin)?);
-    }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| ConfigError(format!("{origin} is neither a TOML file nor a run file")))?;
+    let text = if path == Path::new("-") {
+        small_file::text_of(io::stdin(), small_file::LONGEST)
+    } else {
+        let mut start = Vec::new();
+        let opened = small_file::open(path);
+        let read = opened.and_then(|file| file.take(4).read_to_end(&mut start));
+        if read.is_ok() && start == b"\x89HDF" {
+            return Ok(stored_config(&guard::peek(path)?.header, &origin)?);
+        }
+        read.and_then(|_| small_file::text(path, small_file::LONGEST))
+    };
+    let text = text.map_err(|error| {
+        ConfigError(match error.kind() {
+            io::ErrorKind::InvalidData => {
+                format!("{origin} is neither a TOML file nor a run file")
+            }
+            _ => format!("cannot read the configuration {origin}: {error}"),
+        })
+    })?;
     Ok(parse(&text, &origin)?)
 }
 
+/// Trains. `read` are files that the command reads beside those that the options name.
 pub(super) fn train_with(
     options: &Options,
+    read: &[&Path],
     detached: Option<Detached>,
 ) -> Result<ExitCode, Failure> {
     let config = RunConfig::resolve(options)?;
     let watched = Watched::from(options, detached)?;
     let force = options.force.unwrap_or(false);
-    let output = match &options.output {
-        Some(path) => path.clone(),
-        None => default_output(&config.network.name),
-    };
-    if output.to_str().is_none() {
-        let output = output.display();
-        return Err(ConfigError(format!("--output {output}: the name is not UTF-8")).into());
+    let wanted = options.output.as_deref();
+    if let Some(path) = wanted {
+        // To fail early; the creation itself is exclusive.
+        output::check(path, force, &Inputs::of(options, read))?;
     }
-    if output.is_dir() {
-        let output = output.display();
-        return Err(ConfigError(format!("--output {output} is a folder: give a file")).into());
-    }
-    // Looked at before the data are read, to fail early; the creation itself is exclusive.
-    if output.exists() && !force {
-        return Err(StoreError::Exists { path: output }.into());
-    }
-    make_way(&output, force, false)?;
+    let network = &config.network.name;
+    let output = wanted.map_or_else(|| output::default_name(network), Path::to_path_buf);
     let warning = store::warning(&output).map(|warning| format!("warning: {warning}"));
     if let Some(warning) = warning.as_ref().filter(|_| !watched.quiet) {
         let _ = writeln!(io::stderr(), "{warning}");
@@ -134,8 +129,8 @@ pub(super) fn train_with(
         compression: config.compression,
         mantissa_bits: config.mantissa_bits,
     };
-    make_way(&output, force, true)?;
-    let recorder = Recorder::spawn(&output, &header, write)?;
+    let (output, new) = output::new_file(wanted, network, force)?;
+    let recorder = Recorder::begin(new, &header, write)?;
     let mut app = App::new(header, Origin::Live);
     app.log.push(&warning.unwrap_or_default());
     let beginning = Beginning::Fresh;
@@ -181,27 +176,7 @@ pub(super) fn stored_config(header: &RunHeader, origin: &str) -> Result<Options,
              that program can repeat it"
         )));
     }
-    parse(&header.config, origin)
-}
-
-/// Looks whether a file that is to be overwritten may be, and removes it once its place is needed. It
-/// may be too damaged to be read by this process.
-pub(super) fn make_way(output: &Path, force: bool, remove: bool) -> Result<(), Failure> {
-    if !force || !output.is_file() {
-        return Ok(());
-    }
-    let is_live = match guard::peek(output) {
-        Ok(opened) => opened.state.is_live(),
-        Err(_) => store::is_locked(output),
-    };
-    if is_live {
-        let path = output.to_owned();
-        return Err(StoreError::Live { path }.into());
-    }
-    if remove {
-        store::discard(output)?;
-    }
-    Ok(())
+    parse(&header.config, origin).map(Options::of_a_run)
 }
 
 /// A file that may not grow any further (`ulimit -f`) is an error that the recorder reports, not the
@@ -211,13 +186,4 @@ fn ignore_file_size_signal() -> Result<(), Failure> {
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, caught)
         .map(|_| ())
         .map_err(|error| Failure::Other(format!("cannot listen to signals: {error}")))
-}
-
-/// `runs/<network>-<time>.h5`, with a number if that is taken.
-pub(super) fn default_output(network: &str) -> PathBuf {
-    let time = jiff::ZonedDateTime::now().strftime("%Y%m%d-%H%M%S");
-    let first = PathBuf::from(format!("runs/{network}-{time}.h5"));
-    let more = (2..).map(|n| PathBuf::from(format!("runs/{network}-{time}-{n}.h5")));
-    let mut names = std::iter::once(first.clone()).chain(more);
-    names.find(|path| !path.exists()).unwrap_or(first)
 }

@@ -43,6 +43,7 @@ pub fn write(
             return nameless::name(&file, path);
         }
         // A name cannot be taken from another file in one go but by renaming.
+        is_a_file(path)?;
         let named = builder.make_in(folder, |scratch| nameless::name(&file, scratch))?;
         return named.persist(path).map_err(|failed| failed.error);
     }
@@ -51,10 +52,21 @@ pub fn write(
         .tempfile_in(folder)?;
     fill(scratch.as_file())?;
     let persisted = match replace {
-        true => scratch.persist(path),
+        true => {
+            is_a_file(path)?;
+            scratch.persist(path)
+        }
         false => scratch.persist_noclobber(path),
     };
     persisted.map(drop).map_err(|failed| failed.error)
+}
+
+/// Refuses to take the place of anything but a file, which may have come since it was looked for.
+fn is_a_file(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(there) if !there.is_file() => Err(io::Error::other("it is not a regular file")),
+        _ => Ok(()),
+    }
 }
 
 /// Files that have no name yet.
@@ -134,5 +146,11 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(names(folder.path()), ["a"]);
+        // What has come meanwhile, and is no file, stays.
+        let failed = write(&path, true, |_| {
+            let _ = fs::remove_file(&path);
+            std::os::unix::fs::symlink("nowhere", &path)
+        });
+        assert!(failed.is_err() && path.is_symlink());
     }
 }

@@ -354,6 +354,11 @@ pub fn warning(path: &Path) -> Option<String> {
     ))
 }
 
+/// Whether a file is on a network file system, whose locks other hosts may not see.
+pub fn is_on_network(path: &Path) -> bool {
+    file_system(path).and_then(network).is_some()
+}
+
 #[cfg(target_os = "linux")]
 fn file_system(folder: &Path) -> Option<u64> {
     Some(magic(rustix::fs::statfs(folder).ok()?.f_type))

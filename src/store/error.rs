@@ -15,6 +15,18 @@ pub enum StoreError {
     Folder { path: PathBuf, error: io::Error },
     #[error("{path} exists: choose another --output, or overwrite it with --force")]
     Exists { path: PathBuf },
+    /// Never overwritten.
+    #[error("{path} {what}: choose another --output")]
+    Odd { path: PathBuf, what: &'static str },
+    /// A run that was to replace a file has ended, as it was told or because it failed.
+    #[error("the run ended before its first step{}; {path} is as it was", cause_of_end(.why))]
+    NoStep { path: PathBuf, why: String },
+    /// A run that was to replace a file could not be recorded.
+    #[error("{error}; {path} is as it was")]
+    NotReplaced {
+        path: PathBuf,
+        error: Box<StoreError>,
+    },
     #[error("{path} is being written: stop that run first, or choose another --output")]
     Live { path: PathBuf },
     #[error("{path} has all its {steps} steps: there is nothing to resume")]
@@ -101,6 +113,13 @@ impl StoreError {
             path: path.to_owned(),
             error,
         }
+    }
+}
+
+fn cause_of_end(why: &str) -> String {
+    match why {
+        "" => String::new(),
+        why => format!(": {why}"),
     }
 }
 

@@ -113,6 +113,9 @@ fn has_no_locks(error: &io::Error) -> bool {
 }
 
 /// Whether `path` leads to the open file.
+///
+/// # Errors
+/// The system does not tell what is there.
 pub fn is_at(disk: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let ours = disk.metadata()?;

@@ -53,12 +53,13 @@ pub use detail::{ParamHistory, ParamRows};
 pub use disk::{Gone, Limit, Rescue, warning};
 pub use error::StoreError;
 pub use levels::FIRST_LOOK;
+pub use lock::is_at;
 pub use reader::RunReader;
 pub use recorder::{QueueClosed, Recorder, RecorderStats};
 #[cfg(test)]
 pub(crate) use repair::without;
 pub use repair::{Repaired, repair};
-pub use replace::{discard, is_locked};
+pub use replace::{NewFile, Reserved, is_locked, regular_at, written_at};
 pub use resume::{Kept, Resumable};
 pub use schema::{FORMAT, VERSION};
 pub use state::RunState;

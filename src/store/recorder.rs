@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
+use super::replace::NewFile;
 use super::resume::{Kept, Resumable};
 use super::writer::{RunWriter, WriteOptions};
 use crate::record::{Checkpoint, RunEnd, RunHeader, StartRecord, Status, StepRecord};
@@ -58,6 +59,19 @@ impl Recorder {
         options: WriteOptions,
     ) -> Result<Self, StoreError> {
         Self::own(RunWriter::create(path, header, options)?, path, header)
+    }
+
+    /// The same in a file that has been made for it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn begin(
+        new: NewFile,
+        header: &RunHeader,
+        options: WriteOptions,
+    ) -> Result<Self, StoreError> {
+        let path = new.path.clone();
+        Self::own(RunWriter::begin(new, header, options)?, &path, header)
     }
 
     /// Opens a run file to go on with it, and starts the thread that owns it.

@@ -189,6 +189,7 @@ fn reopen(
     Ok(RunWriter {
         path: path.to_owned(),
         journal,
+        new: None,
         lock,
         room: Room::default(),
         place: Place::of(path),

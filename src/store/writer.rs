@@ -17,7 +17,7 @@ use super::header::{write_attributes, write_fixed, write_layout, write_rows};
 use super::lock::{self, WriterLock};
 use super::open::{self, Writable};
 use super::pyramid::Pyramid;
-use super::replace::remove_old;
+use super::replace::{self, NewFile};
 use super::resume::Known;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
 use super::series::{AnySeries, CHUNK_ROWS, create_columns, take};
@@ -50,6 +50,8 @@ impl Default for WriteOptions {
 /// A run file that is being written. Only the thread that owns it may use it.
 pub struct RunWriter {
     pub(super) path: PathBuf,
+    /// While an older file still has the name.
+    pub(super) new: Option<NewFile>,
     pub(super) file: File,
     /// The same file as the system knows it, whatever its name may have become.
     pub(super) disk: fs::File,
@@ -92,50 +94,45 @@ impl RunWriter {
         header: &RunHeader,
         options: WriteOptions,
     ) -> Result<Self, StoreError> {
-        let io = StoreError::io(path);
-        if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|error| StoreError::Folder {
-                path: folder.to_owned(),
-                error,
-            })?;
-        }
-        // The system's own words are better than the HDF5 library's about why a file cannot be
-        // made, and the exclusive creation leaves no gap between looking and writing.
-        let mut open = fs::OpenOptions::new();
-        open.read(true).write(true);
-        if options.force {
-            remove_old(path)?;
-            open.create(true).truncate(false);
+        let new = if options.force {
+            replace::look(path)?;
+            NewFile::replacing(path)?
         } else {
-            open.create_new(true);
-        }
-        let disk = open.open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => StoreError::Exists {
-                path: path.to_owned(),
-            },
-            _ => io(error),
-        })?;
-        let lock = WriterLock::take(&disk, path)?;
-        let begun = Self::begin(path, disk, lock, header, options);
-        if begun.is_err() {
-            // Nothing is in it, and it would be in the way of the next attempt.
-            let _ = fs::remove_file(path);
-        }
-        begun
+            NewFile::create(path)?
+        };
+        Self::begin(new, header, options)
     }
 
-    /// Writes everything known before the first step into the locked, empty file.
-    fn begin(
-        path: &Path,
-        disk: fs::File,
-        lock: WriterLock,
+    /// The same in a file that has been made for it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn begin(
+        new: NewFile,
         header: &RunHeader,
         options: WriteOptions,
     ) -> Result<Self, StoreError> {
+        let mut writer =
+            Self::write_header(&new, header, options).map_err(|error| new.failed(error))?;
+        if new.waits() {
+            writer.new = Some(new);
+        } else {
+            new.keep()?;
+        }
+        Ok(writer)
+    }
+
+    fn write_header(
+        new: &NewFile,
+        header: &RunHeader,
+        options: WriteOptions,
+    ) -> Result<Self, StoreError> {
+        let path = &new.path;
+        let (disk, lock, at) = new.open()?;
         let mut room = Room::default();
         room.make(&disk, None, path, header_bytes(header))?;
         lock.give_way(path)?;
-        let writable = open::write(path, &disk, true)?;
+        let writable = open::write(at, &disk, true)?;
         let writer = Self::fill(path, writable, (disk, lock, room), header, options)
             .doing(path, || "write the header".to_owned())?;
         (writer.file.flush())
@@ -186,6 +183,7 @@ impl RunWriter {
         write_writer(&file)?;
         Ok(Self {
             path: path.to_owned(),
+            new: None,
             room,
             journal,
             lock,
@@ -297,8 +295,12 @@ impl RunWriter {
         }
         self.push(Array::Allocations, record.step, record.lca_param.as_deref())?;
         self.push(Array::Weights, after, record.weights.as_deref())?;
-        match &record.totals {
-            Some(totals) => self.push_totals(totals),
+        if let Some(totals) = &record.totals {
+            self.push_totals(totals)?;
+        }
+        match self.new {
+            // At once: from now on it is worth more than the file that it replaces.
+            Some(_) => self.commit(),
             None => Ok(()),
         }
     }
@@ -371,7 +373,10 @@ impl RunWriter {
         self.try_commit()
             .doing(&self.path, || "commit steps".to_owned())?;
         self.room.flushed();
-        Ok(())
+        match self.new.take_if(|_| self.done > 0) {
+            Some(new) => self.sync().and_then(|()| new.keep()),
+            None => Ok(()),
+        }
     }
 
     /// Reserves the room of the next commit, and that of the rows that wait for their block to be
@@ -499,13 +504,18 @@ impl RunWriter {
     /// Writes everything that is left, says how the run ended, and closes the file.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// The file cannot be written; or the run has no step, and so does not replace the older file.
     pub fn finish(mut self, end: &RunEnd) -> Result<(), StoreError> {
         if let Err(error) = self.try_finish(end) {
             return Err(self.abandon(error));
         }
+        let waited = self.new.is_some();
         let is_synced = self.journal.is_some();
         let (path, disk, _, closed) = self.close();
+        if waited {
+            let why = end.message.clone();
+            return Err(StoreError::NoStep { path, why });
+        }
         // HDF5 only hands its bytes to the system: they are to be on the disk.
         closed
             .and_then(|()| if is_synced { Ok(()) } else { disk.sync_all() })
@@ -563,6 +573,10 @@ impl RunWriter {
         // Each as far as it goes: the error that is returned is the first one.
         let _ = self.write_blocks();
         let _ = self.say(Status::Failed, &error.to_string());
+        let error = match &self.new {
+            Some(new) => new.failed(error),
+            None => error,
+        };
         let (_, disk, place, _) = self.close();
         let _ = disk.sync_all();
         match error {

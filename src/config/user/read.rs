@@ -9,10 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{ActionKeys, FPS, Kind, Paint, Problem, UserConfig, keys, suggestion, whole};
-use crate::small_file;
-
-/// Bytes of the longest file that is read.
-const LONGEST: u64 = 1 << 20;
+use crate::small_file::{self, LONGEST};
 
 /// Reads the file at `path`. Where there is none, the defaults hold.
 #[must_use]

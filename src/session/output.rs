@@ -1,0 +1,163 @@
+//! Where a run is written: never over what is not a regular file, nor over what the command reads.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::standing::harmless;
+use super::{Failure, guard};
+use crate::config::{ConfigError, NetworkChoice, Options};
+use crate::small_file;
+use crate::store::{self, NewFile, StoreError};
+
+/// Folders inside a data set's folder that are looked into.
+const DEPTH: usize = 3;
+
+/// The files and folders that a command reads.
+pub struct Inputs(Vec<PathBuf>);
+
+impl Inputs {
+    /// Those that options name, and others.
+    pub fn of(options: &Options, others: &[&Path]) -> Self {
+        let network = match &options.network {
+            Some(NetworkChoice::Named(name)) => Some(PathBuf::from(name)),
+            _ => None,
+        };
+        let named = [options.data.clone(), options.course.clone(), network];
+        let others = others.iter().map(|path| path.to_path_buf());
+        Self(named.into_iter().flatten().chain(others).collect())
+    }
+
+    /// These alone.
+    pub fn files(paths: &[&Path]) -> Self {
+        Self::of(&Options::default(), paths)
+    }
+
+    /// The input that a file is, or is part of, whatever it is called there.
+    pub fn holding(&self, file: &Path) -> Option<&Path> {
+        let identity = identity(file)?;
+        // A run may lie beside the data; neither data nor snapshots are HDF5 files.
+        let is_run = small_file::open(file).is_ok_and(|file| {
+            let mut start = Vec::new();
+            file.take(4).read_to_end(&mut start).is_ok() && start == b"\x89HDF"
+        });
+        let depth = if is_run { 0 } else { DEPTH };
+        let paths = self.0.iter().map(PathBuf::as_path);
+        paths.into_iter().find(|path| holds(path, identity, depth))
+    }
+}
+
+/// Device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let there = fs::metadata(path).ok()?;
+    Some((there.dev(), there.ino()))
+}
+
+/// Whether a path is a file or, in so many levels of folders, has it inside.
+fn holds(path: &Path, file: (u64, u64), depth: usize) -> bool {
+    if identity(path) == Some(file) {
+        return true;
+    }
+    if depth == 0 {
+        return false;
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .into_iter()
+        .any(|entry| holds(&entry.path(), file, depth - 1))
+}
+
+/// Refuses to write a run to a path: before the work, for only the end of it is certain.
+///
+/// # Errors
+/// Something is there, and may not be replaced.
+pub fn check(output: &Path, force: bool, inputs: &Inputs) -> Result<(), Failure> {
+    let shown = harmless(&output.display().to_string());
+    if output.to_str().is_none() {
+        return Err(ConfigError(format!("--output {shown}: the name is not UTF-8")).into());
+    }
+    if output.is_dir() {
+        return Err(ConfigError(format!("--output {shown} is a folder: give a file")).into());
+    }
+    let Some(file) = store::regular_at(output)? else {
+        return Ok(());
+    };
+    if !force {
+        let path = output.to_owned();
+        return Err(StoreError::Exists { path }.into());
+    }
+    if let Some(input) = inputs.holding(&file) {
+        let input = harmless(&input.display().to_string());
+        return Err(ConfigError(format!(
+            "--output {shown}: this command reads that file ({input}): choose another --output"
+        ))
+        .into());
+    }
+    is_not_written(output)
+}
+
+/// Refuses a run that is being written. It may be too damaged to be read by this process.
+fn is_not_written(output: &Path) -> Result<(), Failure> {
+    let is_live = match guard::peek(output) {
+        Ok(opened) => opened.state.is_live(),
+        Err(_) => store::is_locked(output),
+    };
+    if is_live {
+        let path = output.to_owned();
+        return Err(StoreError::Live { path }.into());
+    }
+    Ok(())
+}
+
+/// Makes the file of a new run: where it was wanted or, if nobody has said where, under the first of its names that is
+/// free.
+///
+/// # Errors
+/// There is something that may not be replaced, or the folder takes no files.
+pub fn new_file(
+    wanted: Option<&Path>,
+    network: &str,
+    force: bool,
+) -> Result<(PathBuf, NewFile), Failure> {
+    if let Some(path) = wanted {
+        let new = if force {
+            if path.exists() {
+                is_not_written(path)?;
+            }
+            NewFile::replacing(path)?
+        } else {
+            NewFile::create(path)?
+        };
+        return Ok((path.to_owned(), new));
+    }
+    for path in default_names(network) {
+        match NewFile::create(&path) {
+            Ok(new) => return Ok((path, new)),
+            // Another run has begun in this second.
+            Err(StoreError::Exists { .. } | StoreError::Odd { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::Other(
+        "every name for the run file is taken".to_owned(),
+    ))
+}
+
+/// `runs/<network>-<time>.h5`, and with a number behind it.
+pub fn default_names(network: &str) -> impl Iterator<Item = PathBuf> {
+    let time = jiff::ZonedDateTime::now().strftime("%Y%m%d-%H%M%S");
+    let name = format!("runs/{network}-{time}");
+    // Not `-2`, which is the second run of a series.
+    let more = (2..1_000_000).map({
+        let name = name.clone();
+        move |n| PathBuf::from(format!("{name}_{n}.h5"))
+    });
+    std::iter::once(PathBuf::from(format!("{name}.h5"))).chain(more)
+}
+
+/// The first default name that is free just now.
+pub fn default_name(network: &str) -> PathBuf {
+    let free = |path: &PathBuf| path.symlink_metadata().is_err();
+    default_names(network).find(free).unwrap_or_default()
+}
