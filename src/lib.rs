@@ -27,6 +27,7 @@
 //! | [`report`] | what runs have shown, as a document with figures |
 //! | [`key_name`] | keys by the names that people write |
 //! | [`small_file`] | reading small files that may be anything |
+//! | [`text`] | text from outside, as a terminal and a page show it and do not obey it |
 //! | [`state`] | where somebody was in a run, kept between sessions |
 //! | [`experiment`] | sets of runs that differ in one thing, and what comes of them |
 //! | [`config`], [`cli`] | flags over a TOML file over defaults |
@@ -56,5 +57,6 @@ pub mod sheet;
 pub mod small_file;
 pub mod state;
 pub mod store;
+pub mod text;
 pub mod train;
 pub mod tui;

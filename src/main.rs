@@ -6,17 +6,33 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use lcascope::cli::{Cli, Command};
 use lcascope::session::{self, Failure};
+use lcascope::text::{harmless_lines, is_obeyed};
 
 fn main() -> ExitCode {
     lcascope::tui::install_panic_hook();
-    match run(Cli::parse()) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match run(cli) {
         Ok(code) => code,
         Err(failure) => {
             // Nobody left to read the error is no reason to panic.
-            let _ = writeln!(io::stderr(), "error: {failure}");
+            let text = harmless_lines(&failure.to_string());
+            let _ = writeln!(io::stderr(), "error: {text}");
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// What was wrong with the arguments, or help. Arguments may be names of files, which may be anything.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if !error.use_stderr() || !text.chars().any(|c| c != '\n' && is_obeyed(c)) {
+        error.exit();
+    }
+    let _ = write!(io::stderr(), "{}", harmless_lines(&text));
+    ExitCode::from(2)
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
@@ -40,7 +56,11 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             session::guarded_reading(&args.files, || session::report(&args))
         }
         Some(Command::Config { print_default }) => session::config(print_default),
-        Some(Command::Reader { details, file }) => session::reader(&file, details),
+        Some(Command::Reader {
+            details,
+            answer,
+            file,
+        }) => session::reader(&file, details, answer.as_deref()),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lcascope", &mut text);

@@ -13,6 +13,7 @@ use lcascope::app::{Action, App};
 use lcascope::feed::{FeedEvent, Origin};
 use lcascope::query::{Analyst, Part, Query, Topic};
 use lcascope::store::{RunReader, StoreError};
+use lcascope::text::is_obeyed;
 use lcascope::tui::keys::KeyMap;
 use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
 use ratatui::buffer::Buffer;
@@ -617,4 +618,361 @@ fn damaged_files_can_be_overwritten_by_force_and_repeated_never() {
         RunReader::open(&path).unwrap().refresh().unwrap().committed,
         1
     );
+}
+
+/// Nothing that a terminal obeys.
+#[track_caller]
+fn assert_harmless(outcome: &Outcome, what: &str) {
+    let obeyed = |c: char| c != '\n' && is_obeyed(c);
+    let said = [&outcome.stdout, &outcome.stderr];
+    assert!(
+        !said.into_iter().any(|it| it.chars().any(obeyed)),
+        "{what}: {outcome:?}"
+    );
+}
+
+/// Runs words separated by `|` in a folder, with the memory that the system's limit leaves.
+fn bounded(folder: &Path, words: &str) -> Outcome {
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", "ulimit -v 6291456; exec \"$0\" \"$@\""])
+        .arg(lcascope().get_program())
+        .args(words.split('|'))
+        .current_dir(folder)
+        .env("XDG_CONFIG_HOME", folder)
+        .stdin(std::process::Stdio::null());
+    Outcome::of(command)
+}
+
+const ESCAPES: &str = "\\u001b]0;owned\\u0007\\u202e\\u200b";
+
+#[test]
+fn hostile_toml_gets_a_harmless_answer() {
+    let folder = folder();
+    let deep =
+        |open: &str, close: &str, n: usize| format!("a = {}{}", open.repeat(n), close.repeat(n));
+    let cases = [
+        ("a key", format!("\"{ESCAPES}\" = 1"), "unknown"),
+        ("a value", format!("data = \"/x{ESCAPES}y\""), "/x"),
+        (
+            "a path to nothing",
+            format!("network = \"{ESCAPES}\""),
+            "network",
+        ),
+        (
+            "a bare escape",
+            "data = 1 # \u{1b}[2J\u{202e}".to_owned(),
+            "x.toml",
+        ),
+        (
+            "a line that is wrong",
+            "data = = \u{202e}\u{200b}".to_owned(),
+            "x.toml",
+        ),
+        ("lists in lists", deep("[", "]", 100_000), "x.toml"),
+        ("unclosed lists", deep("[", "", 100_000), "x.toml"),
+        ("tables in tables", deep("{a=", "}", 50_000), "x.toml"),
+        (
+            "a long way",
+            format!("{}a = 1", "a.".repeat(100_000)),
+            "x.toml",
+        ),
+        (
+            "a large number",
+            "steps = 99999999999999999999999".to_owned(),
+            "x.toml",
+        ),
+        ("a negative number", "steps = -1".to_owned(), "x.toml"),
+        (
+            "the largest number",
+            "steps = 9223372036854775807\nbatch-size = 9223372036854775807".to_owned(),
+            "error",
+        ),
+        ("no number", "learning-rate = nan".to_owned(), "learning"),
+        (
+            "the same twice",
+            "steps = 1\nsteps = 2".to_owned(),
+            "x.toml",
+        ),
+        ("a zero byte", "steps = 1\0".to_owned(), "x.toml"),
+        (
+            "another type",
+            "steps = [1]\ndata = {}".to_owned(),
+            "x.toml",
+        ),
+        (
+            "a layer's name",
+            format!("[layer.\"{ESCAPES}\"]\nlearning-rate = 0.1"),
+            "error",
+        ),
+    ];
+    for (what, text, said) in cases {
+        fs::write(folder.path().join("x.toml"), text).unwrap();
+        let outcome = bounded(folder.path(), "train|--config|x.toml|-q|-o|x.h5|--steps|1");
+        assert!(matches!(outcome.code, Some(1 | 2)), "{what}: {outcome:?}");
+        assert!(
+            outcome.stderr.starts_with("error: ") && outcome.stderr.contains(said),
+            "{what}: {outcome:?}"
+        );
+        assert_harmless(&outcome, what);
+    }
+    let layers = |layer: &str| {
+        format!("name = 'n'\n[[layer]]\n{layer}\n[[layer]]\nkind = 'linear'\nunits = 10\n")
+    };
+    let residual = |n: usize| {
+        let (open, close) = ("{kind = 'residual', body = [".repeat(n), "]}".repeat(n));
+        format!("kind = 'residual'\nbody = [{open}{close}]")
+    };
+    let cases = [
+        ("a key", format!("name = 'n'\n\"{ESCAPES}\" = 1"), "unknown"),
+        (
+            "a name",
+            format!("name = \"{ESCAPES}\"\n[[layer]]\nkind = 'linear'\nunits = 10"),
+            "name",
+        ),
+        (
+            "a layer's name",
+            layers(&format!("kind = 'linear'\nunits = 5\nname = \"{ESCAPES}\"")),
+            "name",
+        ),
+        (
+            "a kind",
+            layers(&format!("kind = \"{ESCAPES}\"")),
+            "variant",
+        ),
+        (
+            "a huge layer",
+            layers("kind = 'linear'\nunits = 9223372036854775807"),
+            "layer",
+        ),
+        (
+            "a kernel",
+            layers("kind = 'conv'\nchannels = 4294967296\nkernel = 4294967296"),
+            "layer",
+        ),
+        ("blocks in blocks", layers(&residual(30)), "layer"),
+        (
+            "very many blocks in blocks",
+            layers(&residual(20_000)),
+            "x.toml",
+        ),
+        ("no layers", "name = 'n'\nlayer = []".to_owned(), "layer"),
+    ];
+    for (what, text, said) in cases {
+        fs::write(folder.path().join("x.toml"), text).unwrap();
+        let outcome = bounded(folder.path(), "train|x.toml|-q|-o|x.h5|--steps|1");
+        assert!(matches!(outcome.code, Some(1 | 2)), "{what}: {outcome:?}");
+        assert!(
+            outcome.stderr.starts_with("error: ") && outcome.stderr.contains(said),
+            "{what}: {outcome:?}"
+        );
+        assert_harmless(&outcome, what);
+    }
+    let text = format!("name = \"{ESCAPES}\"\n\"{ESCAPES}\" = 1");
+    fs::write(folder.path().join("x.toml"), &text).unwrap();
+    let outcome = bounded(folder.path(), "experiment|x.toml|-o|out");
+    assert!(matches!(outcome.code, Some(1 | 2)), "{outcome:?}");
+    assert_harmless(&outcome, "an experiment");
+    fs::create_dir(folder.path().join("lcascope")).unwrap();
+    fs::write(folder.path().join("lcascope/config.toml"), &text).unwrap();
+    assert_harmless(
+        &bounded(folder.path(), "config"),
+        "the user's configuration",
+    );
+    assert!(!folder.path().join("x.h5").exists());
+}
+
+/// Names of files and other arguments may come from anywhere, as in `lcascope info *`.
+#[test]
+fn arguments_do_not_speak_to_the_terminal() {
+    let folder = folder();
+    let whole = small_run(folder.path());
+    let odd = "a\u{1b}]0;owned\u{7}\u{202e}\u{200b}";
+    let file = folder.path().join(format!("{odd}.h5"));
+    fs::copy(&whole, &file).unwrap();
+    fs::write(folder.path().join(format!("{odd}-text.h5")), "text").unwrap();
+    for words in [
+        "info|ODD.h5",
+        "info|ODD-text.h5",
+        "info|ODD",
+        "info|ODD.h5|ODD.h5|ODD.h5",
+        "verify|ODD.h5",
+        "repair|ODD.h5",
+        "stop|ODD.h5",
+        "pause|ODD.h5",
+        "export|ODD.h5|--view|layers|-o|-",
+        "export|ODD.h5|--view|ODD",
+        "export|ODD.h5|--view|layers|--layer|ODD",
+        "report|ODD.h5|-o|ODD",
+        "list",
+        "list|ODD",
+        "train|--resume|ODD.h5|-q",
+        "train|--resume|ODD-text.h5|-q",
+        "train|--config|ODD|-q",
+        "train|--data|ODD|-q",
+        "train|--ODD",
+        "ODD",
+        "allocate|ODD|-q",
+        "experiment|ODD|-o|ODD",
+        "open|ODD",
+        "open|ODD-text.h5",
+    ] {
+        let outcome = bounded(folder.path(), &words.replace("ODD", odd));
+        assert_harmless(&outcome, words);
+    }
+}
+
+#[test]
+fn hostile_weights_get_a_harmless_answer() {
+    let folder = folder();
+    let weights = folder.path().join("weights");
+    fs::create_dir(&weights).unwrap();
+    let header = |text: &str, values: usize| {
+        let length = (text.len() as u64).to_le_bytes();
+        [&length[..], text.as_bytes(), &vec![0; values]].concat()
+    };
+    let tensor = |name: &str, shape: &str, from: u64, to: u64| {
+        format!(
+            "{{\"{name}\":{{\"dtype\":\"F32\",\"shape\":{shape},\"data_offsets\":[{from},{to}]}}}}"
+        )
+    };
+    let cases = [
+        ("nothing", Vec::new()),
+        ("half a length", vec![0; 4]),
+        ("a length of 2^63", (1_u64 << 63).to_le_bytes().to_vec()),
+        (
+            "a header longer than the file",
+            [&1_000_000_u64.to_le_bytes()[..], b"{}"].concat(),
+        ),
+        ("no JSON", header("\u{1b}[2J", 0)),
+        ("lists in lists", header(&"[".repeat(1_000_000), 0)),
+        ("tables in tables", header(&"{\"a\":".repeat(200_000), 0)),
+        (
+            "a shape beyond counting",
+            header(&tensor("fc1.weight", "[4294967296,4294967296]", 0, 8), 8),
+        ),
+        (
+            "a shape of 2^62",
+            header(&tensor("fc1.weight", "[4611686018427387904]", 0, 8), 8),
+        ),
+        (
+            "values beyond the end",
+            header(&tensor("fc1.weight", "[1000000]", 0, 4_000_000), 8),
+        ),
+        (
+            "values that end before they begin",
+            header(&tensor("fc1.weight", "[2]", 8, 0), 8),
+        ),
+        ("a name", header(&tensor(ESCAPES, "[2]", 0, 8), 8)),
+        ("no tensors", header("{}", 0)),
+    ];
+    for (what, bytes) in cases {
+        for name in ["1.safetensors", "2.safetensors"] {
+            fs::write(weights.join(name), &bytes).unwrap();
+        }
+        let outcome = bounded(folder.path(), "allocate|weights|-q|-o|x.h5");
+        outcome.fails(1, &["1.safetensors"]);
+        assert_harmless(&outcome, what);
+    }
+}
+
+#[test]
+fn hostile_arrays_get_a_harmless_answer() {
+    use std::io::{Cursor, Write};
+    let folder = folder();
+    let npy = |text: &str| {
+        let length = u16::try_from(text.len()).unwrap().to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &length[..], text.as_bytes()].concat()
+    };
+    let archive = |name: &str, bytes: &[u8]| {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        zip.start_file(name, options).unwrap();
+        zip.write_all(bytes).unwrap();
+        zip.finish().unwrap().into_inner()
+    };
+    let shape =
+        |shape: &str| format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let odd = "x\u{1b}]0;owned\u{7}\u{202e}";
+    let cases = [
+        (
+            "an array's name",
+            archive(&format!("{odd}.npy"), &npy(&shape("(1,)"))),
+        ),
+        (
+            "a type",
+            archive("x_train.npy", &npy(&shape("(1,)").replace("|u1", odd))),
+        ),
+        (
+            "a shape",
+            archive(
+                "x_train.npy",
+                &npy(&shape("(18446744073709551615, 18446744073709551615)")),
+            ),
+        ),
+        (
+            "brackets",
+            archive("x_train.npy", &npy(&shape(&"(".repeat(60_000)))),
+        ),
+        (
+            "a header longer than the file",
+            archive("x_train.npy", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{"),
+        ),
+        ("zeros", archive("x_train.npy", &vec![0; 50 << 20])),
+    ];
+    for (what, bytes) in cases {
+        fs::write(folder.path().join("x.npz"), &bytes).unwrap();
+        let outcome = bounded(folder.path(), "train|--data|x.npz|-q|-o|x.h5|--steps|1");
+        outcome.fails(1, &["x"]);
+        assert_harmless(&outcome, what);
+        assert!(!folder.path().join("x.h5").exists(), "{what}");
+    }
+}
+
+/// A name may look like what a spreadsheet computes, and like markup.
+#[test]
+fn names_are_no_formulas_and_no_markup() {
+    let folder = folder();
+    let whole = small_run(folder.path());
+    let names = ["=1+1+cmd|' /C calc'!A0", "<script>alert(1)</script>![x](y)"];
+    let hostile = changed(&whole, |file| {
+        let layers = file.dataset("layout/layer/name").unwrap();
+        let names = names.map(|name| name.parse::<FixedUnicode<64>>().unwrap());
+        layers.write_raw(&names).unwrap();
+        let network: VarLenUnicode = names[1].as_str().parse().unwrap();
+        file.attr("network")
+            .unwrap()
+            .write_scalar(&network)
+            .unwrap();
+    });
+    let mut export = lcascope();
+    export
+        .args(["export", "--view", "layers", "-o", "-"])
+        .arg(&hostile);
+    let table = Outcome::of(export);
+    assert_eq!(table.code, Some(0), "{table:?}");
+    let mut reader = csv::Reader::from_reader(table.stdout.as_bytes());
+    let formula = |cell: &str| {
+        cell.starts_with(['=', '@'])
+            || (cell.starts_with(['+', '-']) && cell.parse::<f64>().is_err())
+    };
+    let mut found = false;
+    for record in reader.records() {
+        let record = record.unwrap();
+        assert!(!record.iter().any(formula), "{record:?}");
+        found |= record.iter().any(|cell| cell == format!("'{}", names[0]));
+    }
+    assert!(found, "{table:?}");
+    let mut report = lcascope();
+    report
+        .arg("report")
+        .arg(&hostile)
+        .arg("-o")
+        .arg(folder.path().join("report"));
+    let report = Outcome::of(report);
+    assert_eq!(report.code, Some(0), "{report:?}");
+    let page = fs::read_to_string(folder.path().join("report/report.html")).unwrap();
+    assert!(!page.contains("<script>alert"));
+    let text = fs::read_to_string(folder.path().join("report/report.md")).unwrap();
+    assert!(!text.contains("<script>") && !text.contains("![x](y)"));
 }

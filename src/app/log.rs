@@ -1,10 +1,10 @@
 //! Lines that nobody expected: what libraries print, warnings, why an order failed.
 //!
-//! Bounded: of many lines the last ones are kept, and of a long one its beginning. A control character
-//! is kept as people write it, `^[` for Escape, so that no line can do anything to a terminal.
+//! Bounded: of many lines the last ones are kept, and of a long one its beginning.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
+
+use crate::text::harmless;
 
 /// Lines that are kept.
 const MOST: usize = 1000;
@@ -27,7 +27,7 @@ impl Log {
                 self.lines.pop_front();
                 self.lost = self.lost.saturating_add(1);
             }
-            self.lines.push_back(harmless(line));
+            self.lines.push_back(shown(line));
         }
     }
 
@@ -52,31 +52,12 @@ impl Log {
     }
 }
 
-/// A line without control characters, of bounded length.
-fn harmless(line: &str) -> String {
-    let mut shown = String::new();
-    let mut letters = line.chars();
-    for letter in letters.by_ref().take(LONGEST) {
-        match letter {
-            '\t' => shown.push_str("    "),
-            '\u{0}'..='\u{1f}' | '\u{7f}' => {
-                shown.push('^');
-                shown.push(char::from(u8::try_from(letter).unwrap_or(0) ^ 0x40));
-            }
-            // The second set of control characters, and what turns the direction of writing.
-            '\u{80}'..='\u{9f}'
-            | '\u{200e}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => {
-                let _ = write!(shown, "<{:x}>", u32::from(letter));
-            }
-            letter => shown.push(letter),
-        }
+/// A line without what a terminal would obey, of bounded length.
+fn shown(line: &str) -> String {
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => harmless(&line[..end]) + " ...",
+        None => harmless(line),
     }
-    if letters.next().is_some() {
-        shown.push_str(" ...");
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -86,11 +67,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_seen_and_do_nothing() {
+    fn control_characters_do_nothing() {
         let mut log = Log::default();
         log.push("\u{1b}[31mred\u{7}\n50%\r100%\ta\u{7f}\u{9b}\u{202e}é");
         let lines: Vec<&str> = log.lines().collect();
-        assert_eq!(lines, ["^[[31mred^G", "50%^M100%    a^?<9b><202e>é"]);
+        assert_eq!(
+            lines,
+            [
+                "\u{fffd}[31mred\u{fffd}",
+                "50% 100% a\u{fffd}\u{fffd}\u{fffd}é"
+            ]
+        );
     }
 
     #[test]

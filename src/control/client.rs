@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{MAX_LINE, socket, socket_path};
+use crate::text::harmless;
 
 /// An answer takes as long as the other process needs to wake up.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -75,10 +76,7 @@ impl Connection {
             return Err(AskError::Ended);
         }
         // What another process says is shown, not obeyed, by the terminal.
-        let answer: String = String::from_utf8_lossy(&answer)
-            .chars()
-            .filter(|c| !c.is_control())
-            .collect();
+        let answer = harmless(&String::from_utf8_lossy(&answer));
         match answer.split_once(' ') {
             Some(("ok", rest)) => Ok(rest.to_owned()),
             Some(("error", rest)) => Err(AskError::Refused(rest.to_owned())),

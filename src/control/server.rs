@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::socket::{Bound, peer_uid};
 use super::{MAX_LINE, ORDERS, Progress, socket_path};
+use crate::text::harmless;
 use crate::train::Control;
 
 /// Connections at a time. One more takes the place of the one that has been silent for longest.
@@ -246,7 +247,7 @@ impl Desk<'_> {
             return self.standing(word);
         }
         let Some((_, order)) = ORDERS.iter().find(|(name, _)| *name == line) else {
-            let line: String = line.chars().filter(|c| !c.is_control()).collect();
+            let line = harmless(line);
             return format!("error `{line}` is none of status, pause, resume, stop");
         };
         // Also what seems to be so already: an order given before may still be on its way.
@@ -364,7 +365,7 @@ mod tests {
         assert!(peer.ask("").starts_with("error `` is none of status"));
         assert!(
             peer.ask("hel\u{1b}[2Jp")
-                .starts_with("error `hel[2Jp` is none")
+                .starts_with("error `hel\u{fffd}[2Jp` is none")
         );
         peer.send(b"\xff\xfe\n");
         assert!(peer.answer().starts_with("error "));

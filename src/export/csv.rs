@@ -3,13 +3,14 @@
 //! A number is the shortest text that reads back as the same bits: `0.1`, `-3e-7`. What is no finite
 //! number is `NaN`, `inf` or `-inf`, which pandas, R, Julia, `DuckDB` and Rust read as numbers; an empty
 //! field would be a missing value to some of them and an error to others. Units stand in the header:
-//! `lca fc1 (nats)`.
+//! `lca fc1 (nats)`. Text that a spreadsheet would take for a formula begins with an apostrophe.
 
 use std::io::{self, Write};
 
 use csv::{Error, ErrorKind, Writer};
 
 use super::table::{Table, Values};
+use crate::text::no_formula;
 
 /// Writes a table.
 ///
@@ -28,13 +29,16 @@ fn rows(table: &Table, out: impl Write) -> Result<(), Error> {
     if columns.is_empty() {
         return Ok(writer.flush()?);
     }
-    writer.write_record(columns.iter().map(super::Column::heading))?;
+    for column in columns {
+        writer.write_field(&*no_formula(&column.heading()))?;
+    }
+    writer.write_record(None::<&[u8]>)?;
     for row in 0..table.rows() {
         for column in columns {
             match &column.values {
                 Values::F64(values) => writer.write_field(number(values[row]))?,
                 Values::U64(values) => writer.write_field(values[row].to_string())?,
-                Values::Text(values) => writer.write_field(&values[row])?,
+                Values::Text(values) => writer.write_field(&*no_formula(&values[row]))?,
             }
         }
         writer.write_record(None::<&[u8]>)?;

@@ -9,6 +9,7 @@ use super::color::Rgb;
 use super::font::FAMILIES;
 use super::png;
 use super::scene::{Anchor, Point, Raster, Rect, Scene, Shape, Text};
+use crate::text::is_obeyed;
 
 /// Writes a drawing.
 ///
@@ -185,9 +186,7 @@ fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\n' | '\t' | '\r' => out.push(' '),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {
-                out.push(char::REPLACEMENT_CHARACTER);
-            }
+            c if is_obeyed(c) => out.push(char::REPLACEMENT_CHARACTER),
             c => out.push(c),
         }
     }

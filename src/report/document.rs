@@ -8,6 +8,7 @@ use std::io;
 
 use super::words;
 use crate::export::{Figure, Sheet, Table, Values, draw, draw_narrow, svg};
+use crate::text::harmless;
 
 /// A report.
 #[derive(Clone, Debug, Default)]
@@ -190,10 +191,10 @@ impl Exhibit {
                 (Values::F64(x), _) if is_p(&column.name) => words::p_value(x[row]),
                 (Values::F64(x), _) => words::number(x[row]),
                 (Values::U64(x), _) => words::count(x[row]),
-                (Values::Text(x), _) => words::plain(&x[row]),
+                (Values::Text(x), _) => harmless(&x[row]),
             };
             view.columns.push(Shown {
-                heading: words::plain(&column.heading()),
+                heading: harmless(&column.heading()),
                 words: matches!(column.values, Values::Text(_)),
                 cells: (0..rows).map(cell).collect(),
             });

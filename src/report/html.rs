@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::io;
 
 use super::document::{Block, Document, Exhibit};
-use super::words::plain;
+use crate::text::harmless;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -124,7 +124,7 @@ fn write_exhibit(out: &mut String, exhibit: &Exhibit) -> io::Result<()> {
 /// Text that is no markup, in one line.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in plain(text).chars() {
+    for c in harmless(text).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::document::{Block, Document, Exhibit};
-use super::words::plain;
+use crate::text::harmless;
 
 /// The text of `report.md`.
 pub fn text(document: &Document) -> String {
@@ -41,7 +41,7 @@ fn write_code(out: &mut String, caption: &str, text: &str) -> fmt::Result {
     }
     // Indented: no text can end it.
     for line in text.lines() {
-        writeln!(out, "    {}", plain(line))?;
+        writeln!(out, "    {}", harmless(line))?;
     }
     Ok(())
 }
@@ -78,7 +78,7 @@ fn write_exhibit(out: &mut String, exhibit: &Exhibit) -> fmt::Result {
 
 /// Text in which nothing is markup, in one line.
 fn escaped(text: &str) -> String {
-    let text = plain(text);
+    let text = harmless(text);
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.chars().enumerate() {
         let special = matches!(

@@ -11,12 +11,12 @@ use std::path::Path;
 use toml::{Table as Toml, Value};
 
 use super::ReportError;
-use super::words::plain;
 use crate::export::{Sheet, Table};
 use crate::query::{Analyst, Answer, Part, Query, Topic};
 use crate::record::{Losses, RunHeader, StepSummary};
 use crate::sheet::{self, Request, View};
 use crate::store::{RunReader, RunState};
+use crate::text::harmless;
 
 /// Steps read at once.
 const BLOCK: u64 = 4096;
@@ -53,7 +53,7 @@ impl Run {
         let reader = RunReader::open(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Ok(Self {
-            name: plain(&name),
+            name: harmless(&name),
             state: reader.refresh()?,
             reader,
         })

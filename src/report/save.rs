@@ -20,7 +20,7 @@ pub enum SaveError {
     #[error(
         "{} holds `{}`, which is of no report: choose another --output",
         .folder.display(),
-        super::words::plain(.found)
+        crate::text::harmless(.found)
     )]
     NoReport { folder: PathBuf, found: String },
     #[error("{} is the folder this program was started in: choose another --output", .0.display())]

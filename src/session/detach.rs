@@ -23,7 +23,7 @@ use signal_hook::consts::SIGHUP;
 
 use super::Failure;
 use super::screen::{Signals, signal_code};
-use super::standing::{harmless, quoted};
+use super::standing::quoted;
 use crate::store;
 
 /// Tells the child that it is one.
@@ -144,8 +144,7 @@ impl Detached {
     pub fn begun(mut self, output: &Path) -> Option<Log> {
         let log = Log::open(log_path(output));
         let log = log.inspect_err(|(path, error)| {
-            let path = harmless(&path.display().to_string());
-            let _ = writeln!(io::stderr(), "warning: no log {path}: {error}");
+            super::tell(&format!("warning: no log {}: {error}", path.display()));
         });
         // A caller that has gone away needs no telling.
         let told = [BEGUN, output.as_os_str().as_bytes()].concat();

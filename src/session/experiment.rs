@@ -8,7 +8,6 @@ use std::process::ExitCode;
 
 use super::prepare::{check, load};
 use super::series::{self, AtFailure, End, Ended, Found, Task};
-use super::standing::harmless;
 use super::{Failure, guard, screen};
 use crate::cli::ExperimentArgs;
 use crate::config::{Options, RunConfig};
@@ -17,6 +16,7 @@ use crate::experiment::{
 };
 use crate::report::{self, Document, Run};
 use crate::store::RunReader;
+use crate::text::harmless;
 
 /// The report's folder beside the run files.
 const REPORT: &str = "report";

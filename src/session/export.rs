@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use super::guard::{self, Patience};
 use super::output::Inputs;
-use super::standing::harmless;
 use super::{Failure, whole_file};
 use crate::cli::{ExportArgs, StepRange, ViewChoice};
 use crate::config::ConfigError;
@@ -18,6 +17,7 @@ use crate::export::{Format, Sheet};
 use crate::record::{RunHeader, Status};
 use crate::sheet::{self, Request, View};
 use crate::store::{self, RunReader};
+use crate::text::harmless;
 
 /// Names of layers in a message.
 const NAMES: usize = 40;

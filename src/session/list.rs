@@ -16,7 +16,8 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use super::Failure;
-use super::standing::{Standing, duration, harmless};
+use super::standing::{Standing, duration};
+use crate::text::harmless;
 
 /// Characters of what is wrong with a file.
 const LONGEST_TROUBLE: usize = 120;

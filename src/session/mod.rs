@@ -48,6 +48,7 @@ use crate::model::ModelError;
 use crate::report::{ReportError, SaveError};
 use crate::sheet::SheetError;
 use crate::store::{self, StoreError};
+use crate::text::{harmless, harmless_lines, is_obeyed};
 use crate::tui::{self, Exit, ScreenOptions, Waited};
 
 pub use allocate::allocate;
@@ -140,7 +141,7 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
     if let Some((second, path)) = &second {
         let name = |path: &Path| {
             let name = path.file_name().unwrap_or_default();
-            standing::harmless(&name.to_string_lossy())
+            harmless(&name.to_string_lossy())
         };
         app.compare_with(Other {
             app: App::new(second.feed.header.clone(), second.feed.origin),
@@ -172,6 +173,9 @@ fn opened(
     options: &ScreenOptions,
     signals: &screen::Signals,
 ) -> Result<Result<Opened, Exit>, Failure> {
+    if let Some(what) = guard::odd(path) {
+        return Err(Failure::Other(what));
+    }
     // The run that is being begun, where an older file still has the name.
     let opening = feed::spawn(guard::reader(&store::written_at(path)), path)?;
     // What is wrong with the file matters more than a missing terminal.
@@ -195,13 +199,31 @@ fn opened(
     }
 }
 
-/// Prints to standard output. A reader that has gone away is no failure.
+/// Tells whoever waits something, on standard error.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", harmless_lines(text));
+}
+
+/// Prints text to standard output. A reader that has gone away is no failure.
 ///
 /// # Errors
 /// Anything else that is wrong with standard output.
 pub fn print(text: &[u8]) -> Result<ExitCode, Failure> {
+    // Somebody may read it page by page.
+    guard::unbounded();
+    let shown = String::from_utf8_lossy(text);
+    let shown = match shown
+        .chars()
+        .any(|c| !matches!(c, '\n' | '\t') && is_obeyed(c))
+    {
+        true => harmless_lines(&shown).into(),
+        false => shown,
+    };
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(shown.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(error) => Err(Failure::Other(format!("standard output: {error}"))),

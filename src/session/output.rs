@@ -5,11 +5,11 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::standing::harmless;
 use super::{Failure, guard};
 use crate::config::{ConfigError, NetworkChoice, Options};
 use crate::small_file;
 use crate::store::{self, NewFile, StoreError};
+use crate::text::harmless;
 
 /// Folders inside a data set's folder that are looked into.
 const DEPTH: usize = 3;

@@ -15,10 +15,10 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustix::fs::{Access, access};
 
-use super::standing::harmless;
 use super::{export, guard};
 use crate::app::{Depth, Effect, Screen, Shown};
 use crate::sheet::{Choice, View};
+use crate::text::harmless;
 use crate::tui::{Outcome, Outside};
 
 /// A run whose numbers can be written.

@@ -9,11 +9,12 @@ use super::output::{self, Inputs};
 use super::prepare::{check, load};
 use super::resume::only_harmless;
 use super::series::{self, AtFailure, End, Ended, Found, Task};
-use super::standing::{harmless, quoted};
+use super::standing::quoted;
 use super::train::stored_config;
 use super::{Failure, guard, screen};
 use crate::config::{ConfigError, Options, RunConfig, merge};
 use crate::store::{NewFile, StoreError};
+use crate::text::harmless;
 
 /// More are a mistake.
 const MOST: u64 = 10_000;

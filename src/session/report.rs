@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::Failure;
-use super::standing::harmless;
 use crate::cli::ReportArgs;
 use crate::config::ConfigError;
 use crate::report::{self, Block, Run};
+use crate::text::harmless;
 
 /// Writes the report, and says where it is.
 ///

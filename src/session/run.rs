@@ -1,7 +1,6 @@
 //! A run under way: the trainer's thread, where its steps go, and who watches it.
 
 use std::any::Any;
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -104,7 +103,7 @@ impl Run {
                     "warning: no control socket {path}: {error}; `lcascope stop` and `pause` cannot \
                      reach this training, signals can"
                 );
-                let _ = writeln!(io::stderr(), "{warning}");
+                super::tell(&warning);
                 app.log.push(&warning);
             })
             .ok();

@@ -13,10 +13,11 @@ use super::Failure;
 use super::child::{Child, Work};
 use super::guard;
 use super::screen::Signals;
-use super::standing::{duration, harmless};
+use super::standing::duration;
 use super::train::stored_config;
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice};
 use crate::record::{RunHeader, Status};
+use crate::text::harmless;
 
 /// A run that is to be there in the end.
 pub struct Task {

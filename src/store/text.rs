@@ -6,6 +6,7 @@ use hdf5::types::{FixedAscii, FixedUnicode, TypeDescriptor, VarLenAscii, VarLenU
 use hdf5::{Container, Location};
 
 use crate::layout::MAX_NAME;
+use crate::text::{harmless, harmless_lines};
 
 /// A name in a dataset of names.
 pub type Name = FixedUnicode<MAX_NAME>;
@@ -45,7 +46,7 @@ pub fn read_attribute(at: &Location, name: &str) -> hdf5::Result<String> {
 
 /// The same of a string that is to be shown in a line.
 pub fn read_line(at: &Location, name: &str) -> hdf5::Result<String> {
-    Ok(one_line(&read_attribute(at, name)?))
+    Ok(harmless(&read_attribute(at, name)?))
 }
 
 /// The longest start of `text` that fits `N` bytes.
@@ -66,7 +67,7 @@ pub fn read_strings(dataset: &Container) -> hdf5::Result<Vec<String>> {
     } else {
         read_fixed::<{ Message::capacity() }>(dataset)?
     };
-    Ok(strings.iter().map(|text| one_line(text)).collect())
+    Ok(strings.iter().map(|text| harmless(text)).collect())
 }
 
 /// HDF5 converts between lengths, but not between its two alphabets. h5py's `S` is ASCII.
@@ -81,24 +82,9 @@ fn read_fixed<const N: usize>(from: &Container) -> hdf5::Result<Vec<String>> {
     })
 }
 
-/// Text that a terminal shows and does not obey. What claims to be UTF-8 in a file need not be.
+/// What claims to be UTF-8 in a file need not be.
 fn printable(bytes: &[u8]) -> String {
-    let harmless = |c: char| match c {
-        '\n' | '\t' => c,
-        c if c.is_control() => char::REPLACEMENT_CHARACTER,
-        // They turn the direction of what follows.
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
-        c => c,
-    };
-    String::from_utf8_lossy(bytes)
-        .chars()
-        .map(harmless)
-        .collect()
-}
-
-/// Text without line ends.
-fn one_line(text: &str) -> String {
-    text.replace(['\n', '\t'], " ")
+    harmless_lines(&String::from_utf8_lossy(bytes))
 }
 
 #[cfg(test)]
@@ -118,6 +104,5 @@ mod tests {
         assert_eq!(printable("fc1 é\n\tx".as_bytes()), "fc1 é\n\tx");
         assert_eq!(printable(b"a\x1b[2Jb\xff"), "a\u{fffd}[2Jb\u{fffd}");
         assert_eq!(printable("a\u{202e}b".as_bytes()), "a\u{fffd}b");
-        assert_eq!(one_line("fc1\nstatus  finished"), "fc1 status  finished");
     }
 }

@@ -361,7 +361,7 @@ mod tests {
         app.act(HERE);
         let screen = text(&app, 80, 24, &plain());
         assert!(
-            screen.contains("line 99 ^[[2J") && !screen.contains('\u{1b}'),
+            screen.contains("line 99 \u{fffd}[2J") && !screen.contains('\u{1b}'),
             "{screen}"
         );
         app.act(Action::Focus);
@@ -374,7 +374,7 @@ mod tests {
         app.act(Action::Select(-1000));
         let screen = text(&app, 80, 24, &plain());
         assert!(
-            screen.contains("line 0 ^") && !screen.contains("line 99"),
+            screen.contains("line 0 \u{fffd}") && !screen.contains("line 99"),
             "{screen}"
         );
     }

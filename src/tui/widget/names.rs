@@ -2,6 +2,7 @@
 
 use ratatui::text::Span;
 
+use crate::text::is_obeyed;
 use crate::tui::theme::Glyphs;
 
 /// The width of a text, at most so many cells.
@@ -10,10 +11,10 @@ pub(super) fn cells_of(text: &str, most: u16) -> u16 {
 }
 
 /// `text` in at most `width` cells, cut behind the middle: numbers tend to stand before it, what
-/// the layer does at the end. Control characters go.
+/// the layer does at the end. What would be obeyed goes.
 #[must_use]
 pub fn elided(text: &str, width: usize, glyphs: Glyphs) -> String {
-    let shown = || text.chars().filter(|letter| !letter.is_control());
+    let shown = || text.chars().filter(|letter| !is_obeyed(*letter));
     let whole: String = shown().collect();
     if Span::raw(&whole).width() <= width {
         return whole;
@@ -47,7 +48,7 @@ fn fitting(letters: impl Iterator<Item = char>, width: usize) -> String {
 
 /// As many of the first letters as have room in `width` cells.
 pub(super) fn first_letters(text: &str, width: usize) -> String {
-    fitting(text.chars().filter(|letter| !letter.is_control()), width)
+    fitting(text.chars().filter(|letter| !is_obeyed(*letter)), width)
 }
 
 #[cfg(test)]

@@ -1,0 +1,91 @@
+//! Text from outside (files, configurations, arguments, other processes) as a terminal, a page and an editor show it
+//! and do not obey it.
+
+use std::borrow::Cow;
+
+/// Whether a character is not seen but does something: control characters, those that turn the direction of writing,
+/// that have no width (two names that look alike may differ in them), that end a line, and what is no character.
+#[must_use]
+pub fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Text as one line: line ends and tabs become spaces, other characters that are obeyed a replacement character.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let shown = |c| match c {
+        '\n' | '\t' | '\r' => ' ',
+        c => replaced(c),
+    };
+    text.chars().map(shown).collect()
+}
+
+/// The same, but line ends and tabs stay.
+#[must_use]
+pub fn harmless_lines(text: &str) -> String {
+    let shown = |c| match c {
+        '\n' | '\t' => c,
+        c => replaced(c),
+    };
+    text.replace("\r\n", "\n").chars().map(shown).collect()
+}
+
+fn replaced(c: char) -> char {
+    match is_obeyed(c) {
+        true => char::REPLACEMENT_CHARACTER,
+        false => c,
+    }
+}
+
+/// A cell of text that no spreadsheet takes for a formula: an apostrophe stands before one that begins like one, as
+/// OWASP advises. The full-width signs are formulas in some languages.
+#[must_use]
+pub fn no_formula(cell: &str) -> Cow<'_, str> {
+    let begins = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+    match cell.starts_with(begins) {
+        true => format!("'{cell}").into(),
+        false => cell.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_line_is_obeyed() {
+        for (text, shown) in [
+            ("fc1 é 層 +1", "fc1 é 層 +1"),
+            ("a\u{1b}[2J\nb\tc\r\u{7}", "a\u{fffd}[2J b c \u{fffd}"),
+            ("a\u{9b}2Jb", "a\u{fffd}2Jb"),
+            ("a\u{202e}b\u{2066}\u{61c}", "a\u{fffd}b\u{fffd}\u{fffd}"),
+            ("a\u{200b}b\u{feff}\u{200d}", "a\u{fffd}b\u{fffd}\u{fffd}"),
+            ("a\u{2028}b\u{85}", "a\u{fffd}b\u{fffd}"),
+            ("\u{e0041}\u{ad}", "\u{fffd}\u{fffd}"),
+        ] {
+            assert_eq!(harmless(text), shown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lines_stay_lines_and_the_rest_is_harmless() {
+        assert_eq!(
+            harmless_lines("a\r\n\tb\rc\u{1b}"),
+            "a\n\tb\u{fffd}c\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn no_cell_begins_like_a_formula() {
+        for text in ["=1+1", "+1", "-a", "@SUM(A1)", "\t=1", "＝1"] {
+            assert_eq!(no_formula(text), format!("'{text}"));
+        }
+        for text in ["", "fc1", "a=b", "1-2", "'=1"] {
+            assert_eq!(no_formula(text), text);
+        }
+    }
+}
