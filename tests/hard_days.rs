@@ -121,6 +121,73 @@ fn a_finished_file_that_others_read_can_be_overwritten() {
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
 }
 
+/// A notebook that has a run open with h5py holds a shared lock on it all the time.
+#[test]
+fn who_reads_a_run_is_not_taken_for_who_writes_it() {
+    let folder = folder();
+    let command = |words: &[&str], path: &Path| {
+        let mut command = lcascope();
+        command.args(words).arg(path);
+        command
+    };
+    let answers = |words: &[&str], path: &Path| Outcome::of(command(words, path));
+    let read = |path: &Path| {
+        let held = File::open(path).unwrap();
+        held.try_lock_shared().unwrap();
+        held
+    };
+
+    // Going on: also while it is read, a second writer is kept out.
+    let mut training = Training::endless(folder.path(), "run.h5", &["--checkpoint-every=20"]);
+    let reader = training.reader();
+    training.grown(&reader, 40);
+    drop(reader);
+    let path = training.path.clone();
+    let notebook = read(&path);
+    assert_eq!(state(&path).held, Some(true));
+    for words in [&["repair"][..], &["train", "-q", "--resume"]] {
+        answers(words, &path).fails(1, &["run.h5 is being written"]);
+    }
+    overwrite(&path).fails(1, &["run.h5 is being written"]);
+
+    // Killed: known at once, and nothing waits for the notebook to close it.
+    training.kill();
+    let info = answers(&["info"], &path);
+    assert!(info.stdout.contains("writer lost"), "{info:?}");
+    let mut again = Training::start(command(&["train", "-q", "--resume"], &path), path.clone());
+    let reader = patiently("the run to go on", || {
+        let reader = RunReader::open(&path).ok()?;
+        reader.refresh().ok()?.is_live().then_some(reader)
+    });
+    let before = reader.refresh().unwrap().committed;
+    again.grown(&reader, before);
+    again.kill();
+    drop(reader);
+    let repaired = answers(&["repair"], &path);
+    assert_eq!(repaired.code, Some(0), "{repaired:?}");
+    assert!(repaired.stdout.contains("is repaired"), "{repaired:?}");
+    let verified = answers(&["verify"], &path);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+
+    // Ended.
+    assert_eq!(overwrite(&path).code, Some(0));
+    drop(notebook);
+    let notebook = read(&path);
+    let info = answers(&["info"], &path);
+    assert!(info.stdout.contains("finished"), "{info:?}");
+    let repaired = answers(&["repair"], &path);
+    assert!(
+        repaired.stdout.contains("nothing to repair"),
+        "{repaired:?}"
+    );
+    answers(&["train", "-q", "--resume"], &path).fails(1, &["has all its"]);
+    // Nothing can be read of it, and so nothing of who writes it.
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    assert_eq!(overwrite(&path).code, Some(0));
+    drop(notebook);
+}
+
 #[test]
 fn the_lock_decides_whatever_the_clock_says() {
     let folder = folder();

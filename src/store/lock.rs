@@ -1,14 +1,18 @@
-//! Who writes a run file: a lock that the system holds for as long as the writer lives.
+//! Who writes a run file: locks that the system holds for as long as the writer lives.
 //!
-//! The writer locks the file exclusively (`flock`) before HDF5 opens it for writing, and turns the
-//! lock into a shared one once readers may come in: h5py takes a shared lock for the moment of
-//! opening, another writer wants an exclusive one. Whatever ends the writer, `SIGKILL` included,
-//! ends the lock. So a file is being written if, and only if, its lock cannot be had exclusively,
-//! whatever a clock says. HDF5's own locking is switched off: it would lock the same file a second
-//! time and meet our lock, and it lets go when SWMR begins.
+//! There are two, and whatever ends the writer, `SIGKILL` included, ends both.
 //!
-//! Where the file system has no locks, or the writer ran on another host (some network file
-//! systems keep locks to themselves), the heartbeat in the file decides.
+//! - The **mark**: a lock of one byte far behind the end of the file (an open file description's, by `fcntl`), which nobody
+//!   else ever locks. So a file is being written if, and only if, it is marked, whatever a clock says.
+//! - The file's own lock (`flock`), which keeps other programs out. The writer wants it exclusively before HDF5 opens the
+//!   file for writing, and makes a shared one of it once readers may come in: h5py holds a shared lock while it has a file
+//!   open. Who reads does not keep a writer away, and is not taken for one.
+//!
+//! HDF5's own locking is switched off: it would lock the same file a second time and meet our lock, and it lets go when
+//! SWMR begins.
+//!
+//! Where the system or the file system has no marks, or the writer ran on another host (some network file systems keep
+//! locks to themselves), the heartbeat in the file decides.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -16,7 +20,10 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
+use rustix::process::Pid;
+
 use super::error::StoreError;
+use super::mark;
 
 /// A reader may hold the lock for the instant of opening.
 const ATTEMPTS: u32 = 15;
@@ -25,31 +32,39 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The right to write a run file, held until dropped.
 #[derive(Debug)]
 pub struct WriterLock {
-    /// Shares its lock with the handle that it was made of: both must be gone for it to end.
+    /// Shares its locks with the handle that it was made of: both must be gone for them to end.
     disk: File,
 }
 
 impl WriterLock {
-    /// Takes the lock of `disk`, the file at `path`, against every other writer and reader.
+    /// Takes the lock of `disk`, the file at `path`, against every other writer and, as far as they are not there yet,
+    /// readers.
     ///
     /// # Errors
-    /// Another process holds it, or the file at `path` is not this one any more.
+    /// Another process writes it, or the file at `path` is not this one any more.
     pub fn take(disk: &File, path: &Path) -> Result<Self, StoreError> {
         let io = StoreError::io(path);
+        let live = || StoreError::Live {
+            path: path.to_owned(),
+        };
         let lock = Self {
             disk: disk.try_clone().map_err(io)?,
         };
-        if !patiently(|| lock.disk.try_lock()).map_err(io)? {
-            return Err(StoreError::Live {
-                path: path.to_owned(),
-            });
+        let marked = patiently(|| mark::try_exclusive(&lock.disk)).map_err(io)?;
+        if marked == Tried::Refused {
+            return Err(live());
+        }
+        if patiently(|| lock.disk.try_lock()).map_err(io)? == Tried::Refused {
+            // With the mark, whoever has it open too does not write.
+            let shared = marked == Tried::Had && lock.disk.try_lock_shared().is_ok();
+            if !shared {
+                return Err(live());
+            }
         }
         // Between opening and locking, another run may have put a file of its own in its place.
         match is_at(disk, path) {
             Ok(true) => Ok(lock),
-            Ok(false) => Err(StoreError::Live {
-                path: path.to_owned(),
-            }),
+            Ok(false) => Err(live()),
             Err(error) => Err(io(error)),
         }
     }
@@ -59,14 +74,13 @@ impl WriterLock {
     /// # Errors
     /// Another process has taken the file in the instant between the two locks.
     pub fn share(&self, path: &Path) -> Result<(), StoreError> {
-        match patiently(|| self.disk.try_lock_shared()) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(StoreError::Live {
+        let io = StoreError::io(path);
+        // Where locks of bytes and of files are the same (NFS), an exclusive mark would keep readers out.
+        patiently(|| mark::try_shared(&self.disk)).map_err(io)?;
+        match patiently(|| self.disk.try_lock_shared()).map_err(io)? {
+            Tried::Had | Tried::NoLocks => Ok(()),
+            Tried::Refused => Err(StoreError::Live {
                 path: path.to_owned(),
-            }),
-            Err(error) => Err(StoreError::Io {
-                path: path.to_owned(),
-                error,
             }),
         }
     }
@@ -86,28 +100,37 @@ impl WriterLock {
     }
 }
 
-/// Tries a lock for a short while. Whether it was had: a file system without locks gives it to
-/// everybody.
-fn patiently(mut lock: impl FnMut() -> Result<(), TryLockError>) -> io::Result<bool> {
+/// What has become of a lock that was wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    Had,
+    Refused,
+    /// There are none here.
+    NoLocks,
+}
+
+/// Tries a lock for a short while.
+fn patiently(mut lock: impl FnMut() -> Result<(), TryLockError>) -> io::Result<Tried> {
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             sleep(PAUSE);
         }
         match lock() {
-            Ok(()) => return Ok(true),
+            Ok(()) => return Ok(Tried::Had),
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(true),
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(Tried::NoLocks),
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
-    Ok(false)
+    Ok(Tried::Refused)
 }
 
-/// Whether the file system, not the file, refuses: `ENOLCK`, `EOPNOTSUPP`, `ENOSYS`.
+/// Whether the file system, not the file, refuses: `ENOLCK`, `EOPNOTSUPP`, `ENOSYS`, and
+/// `EINVAL` for a kind of lock that it does not know.
 fn has_no_locks(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let code = error.raw_os_error();
-    [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS]
+    [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL]
         .iter()
         .any(|errno| code == Some(errno.raw_os_error()))
 }
@@ -126,20 +149,83 @@ pub fn is_at(disk: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether a writer holds the file; `None` where locks cannot tell. Looks twice, since a writer
-/// that turns its lock into a shared one has none for an instant.
-pub fn is_held(disk: &File) -> Option<bool> {
+/// Who has a file open, as far as locks tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    Writer,
+    /// It is not marked: another program that reads it, or a writer of a version that did not mark files yet.
+    Reader,
+    Nobody,
+    /// Locks cannot tell.
+    Unknown,
+}
+
+/// Looks who has the file. Twice, since a writer that turns its lock into a shared one has none for an instant.
+pub fn holder(disk: &File) -> Holder {
+    let mut marks = true;
     for attempt in 0..2 {
         if attempt > 0 {
             sleep(Duration::from_millis(5));
         }
+        match mark::is_marked(disk) {
+            Ok(true) => return Holder::Writer,
+            Ok(false) => {}
+            Err(_) => marks = false,
+        }
         match disk.try_lock() {
-            Ok(()) => disk.unlock().ok()?,
-            Err(TryLockError::WouldBlock) => return Some(true),
-            Err(TryLockError::Error(_)) => return None,
+            Ok(()) if disk.unlock().is_ok() => {}
+            Err(TryLockError::WouldBlock) => {
+                return match disk.try_lock_shared() {
+                    Ok(()) if marks && disk.unlock().is_ok() => Holder::Reader,
+                    // Exclusively.
+                    Err(TryLockError::WouldBlock) => Holder::Writer,
+                    Ok(()) | Err(TryLockError::Error(_)) => {
+                        let _ = disk.unlock();
+                        Holder::Unknown
+                    }
+                };
+            }
+            Ok(()) | Err(TryLockError::Error(_)) => return Holder::Unknown,
         }
     }
-    Some(false)
+    Holder::Nobody
+}
+
+/// Whether a writer has the file; `None` where locks cannot tell.
+pub fn is_held(disk: &File) -> Option<bool> {
+    match holder(disk) {
+        Holder::Writer => Some(true),
+        Holder::Nobody => Some(false),
+        Holder::Reader | Holder::Unknown => None,
+    }
+}
+
+/// Gives up the locks of a handle and its copies. Where there are none there is none to give up.
+pub fn release(disk: &File) {
+    mark::release(disk);
+    let _ = disk.unlock();
+}
+
+/// Whether the file of a run that does not say that it has ended is being written by `process` on `host`; `None` where
+/// only its heartbeat tells.
+pub fn is_held_by(disk: &File, host: &str, process: u64) -> Option<bool> {
+    let here = host == self::host();
+    match holder(disk) {
+        Holder::Writer => Some(true),
+        // Of a writer on another host nothing may be seen.
+        Holder::Nobody if here => Some(false),
+        Holder::Reader if here && is_gone(process) => Some(false),
+        Holder::Nobody | Holder::Reader | Holder::Unknown => None,
+    }
+}
+
+/// Whether there is no such process here.
+fn is_gone(process: u64) -> bool {
+    let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| {
+        let found = rustix::process::test_kill_process(pid);
+        found == Err(rustix::io::Errno::SRCH)
+    })
 }
 
 /// This host's name, as `state/host` has it.
@@ -167,20 +253,52 @@ mod tests {
         let path = folder.path().join("run.h5");
         let (first, second) = (open(&path), open(&path));
         let lock = WriterLock::take(&first, &path).unwrap();
-        assert_eq!(is_held(&second), Some(true));
+        assert_eq!(holder(&second), Holder::Writer);
         let refused = WriterLock::take(&second, &path).unwrap_err();
         assert!(matches!(refused, StoreError::Live { .. }), "{refused}");
         lock.share(&path).unwrap();
-        assert_eq!(is_held(&second), Some(true));
+        assert_eq!(holder(&second), Holder::Writer);
         second.try_lock_shared().unwrap();
+        assert_eq!(holder(&open(&path)), Holder::Writer);
         second.unlock().unwrap();
         assert!(WriterLock::take(&second, &path).is_err());
         // Both handles hold the lock.
         drop(first);
-        assert_eq!(is_held(&second), Some(true));
+        assert_eq!(holder(&second), Holder::Writer);
         drop(lock);
-        assert_eq!(is_held(&second), Some(false));
+        assert_eq!(holder(&second), Holder::Nobody);
         assert!(WriterLock::take(&second, &path).is_ok());
+    }
+
+    /// Systems that have no marks tell a reader from a writer by the heartbeat.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_reader_is_no_writer_and_keeps_none_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.h5");
+        let (reader, first, second) = (open(&path), open(&path), open(&path));
+        reader.try_lock_shared().unwrap();
+        assert_eq!(holder(&second), Holder::Reader);
+        let here = host();
+        let ours = std::process::id().into();
+        assert_eq!(
+            is_held_by(&second, &here, ours),
+            None,
+            "it may be an old writer"
+        );
+        assert_eq!(is_held_by(&second, &here, i32::MAX as u64), Some(false));
+        assert_eq!(is_held_by(&second, "elsewhere", i32::MAX as u64), None);
+        let lock = WriterLock::take(&first, &path).unwrap();
+        assert_eq!(is_held_by(&second, &here, ours), Some(true));
+        assert!(WriterLock::take(&second, &path).is_err());
+        lock.share(&path).unwrap();
+        assert!(WriterLock::take(&second, &path).is_err());
+        release(&first);
+        assert_eq!(holder(&second), Holder::Reader);
+        // Another program writes it.
+        reader.try_lock().unwrap();
+        assert_eq!(holder(&second), Holder::Writer);
+        assert!(WriterLock::take(&second, &path).is_err());
     }
 
     #[test]
@@ -202,7 +320,7 @@ mod tests {
         assert!(has_no_locks(&error(rustix::io::Errno::OPNOTSUPP)));
         assert!(!has_no_locks(&error(rustix::io::Errno::IO)));
         let tried = patiently(|| Err(TryLockError::Error(error(rustix::io::Errno::NOLCK))));
-        assert!(tried.unwrap(), "goes on without");
+        assert_eq!(tried.unwrap(), Tried::NoLocks, "goes on without");
         let failed = patiently(|| Err(TryLockError::Error(error(rustix::io::Errno::IO))));
         assert!(failed.is_err());
     }

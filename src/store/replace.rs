@@ -28,7 +28,7 @@ const LONGEST: usize = 255;
 /// Where locks may say nothing, what has been written later than this may still be written.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// Whether another process holds the lock of a run file, whatever is in it.
+/// Whether another process writes a file, whatever is in it.
 #[must_use]
 pub fn is_locked(path: &Path) -> bool {
     let path = regular_at(path).ok().flatten();
@@ -170,8 +170,7 @@ impl NewFile {
     pub fn released(mut self) -> Result<Reserved, StoreError> {
         let io = StoreError::io(&self.path);
         let disk = self.disk.try_clone().map_err(io)?;
-        // Where there are no locks there is none to give back.
-        let _ = disk.unlock();
+        lock::release(&disk);
         self.kept = true;
         Ok(Reserved {
             path: self.at.clone(),
