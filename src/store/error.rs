@@ -94,6 +94,15 @@ pub enum StoreError {
     /// A file of weights to follow that has none for this network.
     #[error("{path}: {what}")]
     Weights { path: PathBuf, what: String },
+    /// Something in it leads to another file.
+    #[error(
+        "{path}: {name} {what}. Nothing outside of a run file is read or written on its word, so the file is refused"
+    )]
+    Outside {
+        path: PathBuf,
+        name: String,
+        what: String,
+    },
     #[error("{path}: {what}")]
     Damaged { path: PathBuf, what: String },
     #[error("{path}: cannot {doing}: {}", cause(.error))]

@@ -219,6 +219,11 @@ pub fn is_held_by(disk: &File, host: &str, process: u64) -> Option<bool> {
     }
 }
 
+/// Whether nobody of a version that marks files writes it, as far as this host can tell.
+pub fn is_without_writer(disk: &File) -> bool {
+    matches!(holder(disk), Holder::Nobody | Holder::Reader)
+}
+
 /// Whether there is no such process here.
 fn is_gone(process: u64) -> bool {
     let pid = i32::try_from(process).ok().and_then(Pid::from_raw);

@@ -22,10 +22,13 @@ mod detail;
 mod disk;
 mod driver;
 mod error;
+mod foreign;
 mod header;
 mod journal;
 mod levels;
 mod lock;
+mod look;
+mod mark;
 mod open;
 #[cfg(test)]
 mod power_loss_tests;
@@ -54,6 +57,7 @@ pub use disk::{Gone, Limit, Rescue, warning};
 pub use error::StoreError;
 pub use levels::FIRST_LOOK;
 pub use lock::is_at;
+pub use look::look_through;
 pub use reader::RunReader;
 pub use recorder::{QueueClosed, Recorder, RecorderStats};
 #[cfg(test)]

@@ -20,6 +20,7 @@ use hdf5::{Dataset, File, OpenMode};
 use super::disk;
 use super::driver::{self, Mode, SharedFile};
 use super::error::{Context, StoreError};
+use super::foreign::refuse_foreign;
 use super::journal::{self, Journaled, Left};
 use super::lock;
 
@@ -82,12 +83,12 @@ pub fn read(path: &Path, disk: &fs::File) -> Result<(File, bool), StoreError> {
 /// The journal that a dead writer has left in a file; none where a writer may be alive.
 fn left_behind(path: &Path, disk: &fs::File) -> Result<Option<Left>, StoreError> {
     let io = StoreError::io(path);
-    if lock::is_held(disk) != Some(false) {
+    if !lock::is_without_writer(disk) {
         return Ok(None);
     }
     let left = Left::find(disk).map_err(io)?;
     // Somebody may have begun to write meanwhile.
-    Ok(left.filter(|_| lock::is_held(disk) == Some(false)))
+    Ok(left.filter(|_| lock::is_without_writer(disk)))
 }
 
 /// Takes the journal that a dead writer has left out of a file that is locked, and puts back what it has kept.
@@ -131,6 +132,9 @@ pub fn write(path: &Path, disk: &fs::File, create: bool) -> Result<Writable, Sto
     };
     let file = driver::open(journal.as_ref(), path, mode)
         .doing(path, || "open the file to write".to_owned())?;
+    if !create {
+        refuse_foreign(path, &file)?;
+    }
     Ok((file, journal))
 }
 

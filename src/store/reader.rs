@@ -11,6 +11,7 @@ use hdf5::{Dataset, File, H5Type};
 
 use super::bounds::{Bounds, RowBound};
 use super::error::{Context, StoreError};
+use super::foreign::refuse_foreign;
 use super::levels::Levels;
 use super::lock;
 use super::open::{self, OpenDatasets};
@@ -103,6 +104,7 @@ impl RunReader {
                 version,
             });
         }
+        refuse_foreign(path, &file)?;
         let header = read_header(path, &file, &Bounds::of(path, &disk)?)?;
         let open = OpenDatasets::default();
         let dataset = |name: &'static str| {
@@ -261,7 +263,7 @@ impl RunReader {
             .ok_or_else(|| self.damaged(format!("state/status is {status}")))?;
         let (host, process) = self.writer(&bounds)?;
         let held = match status {
-            Status::Running => held(&host, lock::is_held(&self.disk)),
+            Status::Running => lock::is_held_by(&self.disk, &host, process),
             _ => Some(false),
         };
         // Between the two looks it may have come to its end as it should.
@@ -539,11 +541,6 @@ impl RunReader {
             what,
         }
     }
-}
-
-/// What a lock tells: that it is held is certain, that it is free only on the writer's own host.
-fn held(host: &str, lock: Option<bool>) -> Option<bool> {
-    lock.filter(|&held| held || host == lock::host())
 }
 
 impl Columns {

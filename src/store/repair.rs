@@ -9,7 +9,7 @@ use hdf5::File;
 use super::blocks::rows_before;
 use super::disk;
 use super::error::{Context, StoreError};
-use super::lock::{self, WriterLock};
+use super::lock::{self, Holder, WriterLock};
 use super::open;
 use super::pyramid;
 use super::reader::RunReader;
@@ -107,7 +107,7 @@ fn open_left(path: &Path) -> Result<(RunReader, Option<Taken>), StoreError> {
     };
     let io = StoreError::io(path);
     // Where locks cannot tell whether there is a writer, the heartbeat would, and that cannot be read.
-    if lock::is_held(&fs::File::open(path).map_err(io)?).is_none() {
+    if lock::holder(&fs::File::open(path).map_err(io)?) == Holder::Unknown {
         return Err(closed);
     }
     let (disk, lock) = take(path)?;

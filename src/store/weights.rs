@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use hdf5::Dataset;
+use ndarray::Array1;
 
+use super::bounds::Bounds;
 use super::error::{Context, StoreError};
+use super::foreign::refuse_foreign;
 use super::open;
 use super::read_header::open_hdf5;
 use crate::course::{Course, CourseError};
@@ -18,6 +21,7 @@ pub struct RecordedWeights {
     path: PathBuf,
     values: Dataset,
     points: usize,
+    params: usize,
 }
 
 impl RecordedWeights {
@@ -26,8 +30,36 @@ impl RecordedWeights {
     /// # Errors
     /// It cannot be read, has no weights or those of another network.
     pub fn open(path: &Path, params: usize) -> Result<Self, StoreError> {
+        let weights = Self::find(path)?;
+        if weights.params != params {
+            return Err(StoreError::Weights {
+                path: path.to_owned(),
+                what: format!(
+                    "{VALUES} has {} parameters a row; the network has {params}",
+                    weights.params
+                ),
+            });
+        }
+        Ok(weights)
+    }
+
+    /// Reads all of them, whatever network they are of. `renew` is called with every row.
+    ///
+    /// # Errors
+    /// They cannot be read, or there are none.
+    pub fn look_through(path: &Path, renew: &dyn Fn()) -> Result<(), StoreError> {
+        let weights = Self::find(path)?;
+        for row in 0..weights.points {
+            weights.row(row)?;
+            renew();
+        }
+        Ok(())
+    }
+
+    fn find(path: &Path) -> Result<Self, StoreError> {
         let disk = open_hdf5(path)?;
         let (file, _) = open::read(path, &disk)?;
+        refuse_foreign(path, &file)?;
         let wrong = |what: String| StoreError::Weights {
             path: path.to_owned(),
             what,
@@ -42,21 +74,23 @@ impl RecordedWeights {
         let &[points, own] = shape.as_slice() else {
             return Err(wrong(format!("{VALUES} has {} axes, not 2", shape.len())));
         };
-        if own != params {
-            return Err(wrong(format!(
-                "{VALUES} has {own} parameters a row; the network has {params}"
-            )));
-        }
         if points < 2 {
             return Err(wrong(format!(
                 "{VALUES} has {points} rows: a path needs at least two points"
             )));
         }
+        Bounds::of(path, &disk)?.check(&values, VALUES)?;
         Ok(Self {
             path: path.to_owned(),
             values,
             points,
+            params: own,
         })
+    }
+
+    fn row(&self, row: usize) -> Result<Array1<f32>, StoreError> {
+        let read = self.values.read_slice_1d::<f32, _>((row, ..));
+        read.doing(&self.path, || format!("read row {row} of {VALUES}"))
     }
 }
 
@@ -68,9 +102,9 @@ impl Course for RecordedWeights {
     fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
         let row = usize::try_from(done).ok().filter(|&row| row < self.points);
         let row = row.ok_or_else(|| CourseError(format!("there is no row {done} of weights")))?;
-        let read = self.values.read_slice_1d::<f32, _>((row, ..));
-        let values = read.doing(&self.path, || format!("read row {row} of {VALUES}"));
-        let values = values.map_err(|error| CourseError(error.to_string()))?;
+        let values = self
+            .row(row)
+            .map_err(|error| CourseError(error.to_string()))?;
         for (param, &value) in params.iter_mut().zip(&values) {
             *param = value;
         }

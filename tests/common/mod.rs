@@ -359,6 +359,56 @@ impl RunFile {
     }
 }
 
+/// Writes the same run in the oldest format that the library writes, with other structures for everything.
+pub fn old_format(whole: &Path, path: &Path) {
+    let from = RunFile::open(whole);
+    let to = hdf5::File::create(path).unwrap();
+    for name in from.0.attr_names().unwrap() {
+        let kind = from.0.attr(&name).unwrap();
+        if let Ok(text) = kind.read_scalar::<VarLenUnicode>() {
+            let attribute = to.new_attr::<VarLenUnicode>().create(&*name).unwrap();
+            attribute.write_scalar(&text).unwrap();
+        } else if name == "tolerance" {
+            let value: f64 = kind.read_scalar().unwrap();
+            let attribute = to.new_attr::<f64>().create(&*name).unwrap();
+            attribute.write_scalar(&value).unwrap();
+        } else {
+            let attribute = to.new_attr::<u64>().create(&*name).unwrap();
+            attribute.write_scalar(&from.number(&name)).unwrap();
+        }
+    }
+    for path in from.paths() {
+        let dataset = from.dataset(&path);
+        match type_name(&dataset).as_str() {
+            "f64" => copy_dataset::<f64>(&dataset, &to, &path),
+            "f32" => copy_dataset::<f32>(&dataset, &to, &path),
+            "u64" => copy_dataset::<u64>(&dataset, &to, &path),
+            "u32" => copy_dataset::<u32>(&dataset, &to, &path),
+            "u8" => copy_dataset::<u8>(&dataset, &to, &path),
+            "text" if path == "state/message" => {
+                copy_dataset::<FixedUnicode<1024>>(&dataset, &to, &path)
+            }
+            _ => copy_dataset::<FixedUnicode<64>>(&dataset, &to, &path),
+        }
+    }
+    to.close().unwrap();
+}
+
+fn copy_dataset<T: hdf5::H5Type>(dataset: &hdf5::Dataset, to: &hdf5::File, path: &str) {
+    let values = dataset.read_dyn::<T>().unwrap();
+    let builder = to.new_dataset_builder().with_data(&values);
+    match dataset.chunk() {
+        Some(chunk) if !values.is_empty() => {
+            let fitting = chunk.iter().zip(values.shape()).map(|(&c, &n)| c.min(n));
+            let chunk: Vec<usize> = fitting.collect();
+            builder.chunk(chunk).deflate(1).create(path).unwrap();
+        }
+        _ => {
+            builder.create(path).unwrap();
+        }
+    }
+}
+
 /// The contract's word for a dataset's type.
 pub fn type_name(dataset: &Dataset) -> String {
     match dataset.dtype().unwrap().to_descriptor().unwrap() {
