@@ -90,6 +90,9 @@ pub enum Command {
         /// Read only what is asked for
         #[arg(long)]
         details: bool,
+        /// Say one thing of it, and end
+        #[arg(long, conflicts_with = "details")]
+        answer: Option<String>,
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },

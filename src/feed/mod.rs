@@ -27,7 +27,7 @@ pub use detail::Details;
 pub use file::{FileFeed, open};
 pub use live::{FeedSender, GpuSender, live};
 pub use own::{DetailReader, details, serve_details};
-pub use process::{OpenError, Opening, ReaderProcess, crash, peek, serve, spawn};
+pub use process::{OpenError, Opening, ReaderProcess, answer, crash, peek, reply, serve, spawn};
 pub use wire::Opened;
 
 pub use crate::store::RecorderStats;

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use rustix::process::Signal;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::detail::{self, Desk};
 use super::wire::{self, Answer, Opened, Request};
@@ -256,6 +258,9 @@ pub fn crash(status: ExitStatus) -> String {
     let Some((_, name)) = crashes.into_iter().find(|&(crash, _)| is(crash)) else {
         return if is(Signal::XCPU) {
             "the HDF5 library comes to no end with this file: the file is damaged".to_owned()
+        } else if is(Signal::ALARM) {
+            "nothing more came of reading this file: the disk does not answer, or the file is damaged"
+                .to_owned()
         } else if is(Signal::KILL) {
             "the process that reads the file was killed (SIGKILL)".to_owned()
         } else {
@@ -274,20 +279,46 @@ pub fn crash(status: ExitStatus) -> String {
 /// # Errors
 /// The file is no run, or the reader crashed on it.
 pub fn peek(reader: Command, path: &Path) -> Result<Opened, OpenError> {
+    match first_word(reader, path)? {
+        Answer::Opened(opened) => Ok(*opened),
+        Answer::Failed(why) => Err(OpenError::Refused(why)),
+        Answer::Event(_) => Err(OpenError::Crashed {
+            path: path.to_owned(),
+            what: "the process that reads the file speaks out of turn: this is a bug".to_owned(),
+        }),
+    }
+}
+
+/// Has `reader` answer one question about the file at `path` ([`reply`]).
+///
+/// # Errors
+/// Its own, or that it crashed on the file.
+pub fn answer<T: DeserializeOwned>(reader: Command, path: &Path) -> Result<T, OpenError> {
+    first_word::<Result<T, String>>(reader, path)?.map_err(OpenError::Refused)
+}
+
+/// The other end of [`answer`].
+///
+/// # Errors
+/// Nobody listens.
+pub fn reply<T: Serialize>(answer: &Result<T, String>, to: impl Write) -> io::Result<()> {
+    wire::send(&mut BufWriter::new(to), answer)
+}
+
+/// The first message of a reader, which is then ended.
+fn first_word<T: DeserializeOwned>(reader: Command, path: &Path) -> Result<T, OpenError> {
     let none = |error: io::Error| OpenError::NoProcess(error.to_string());
     let mut child = piped(reader).map_err(none)?;
     let answer = match child.stdout.take() {
         Some(answers) => wire::receive(&mut BufReader::new(answers)),
         None => Ok(None),
     };
-    let answered = matches!(answer, Ok(Some(Answer::Opened(_) | Answer::Failed(_))));
-    if answered {
+    if matches!(answer, Ok(Some(_))) {
         let _ = child.kill();
     }
     let status = child.wait().map_err(none)?;
     match answer {
-        Ok(Some(Answer::Opened(opened))) => Ok(*opened),
-        Ok(Some(Answer::Failed(why))) => Err(OpenError::Refused(why)),
+        Ok(Some(answer)) => Ok(answer),
         _ => Err(OpenError::Crashed {
             path: path.to_owned(),
             what: crash(status),

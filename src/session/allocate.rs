@@ -60,7 +60,10 @@ pub fn open_course(
     let failed = |error: CourseError| Failure::Other(error.to_string());
     let mut course: Box<dyn Course> = match path.is_dir() {
         true => Box::new(Snapshots::open(path, layout).map_err(failed)?),
-        false => Box::new(RecordedWeights::open(path, layout.params())?),
+        false => {
+            guard::look_through_weights(path)?;
+            Box::new(RecordedWeights::open(path, layout.params())?)
+        }
     };
     match choice.straight {
         None => Ok(course),

@@ -9,12 +9,17 @@ use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, Signal};
+use serde::de::DeserializeOwned;
 
 use super::Failure;
+use super::standing::Standing;
 use crate::feed::{self, OpenError, Opened};
+use crate::store::{self, RecordedWeights, StoreError};
 
 /// Set in the environment of a command that runs guarded.
 const GUARDED: &str = "LCASCOPE_GUARDED";
@@ -27,6 +32,9 @@ const MEMORY: u64 = 4 << 30;
 /// take a second more for: a damaged file may lead the library round in a circle.
 const SECONDS: u64 = 10;
 const BYTES_A_SECOND: u64 = 10 << 20;
+
+/// Seconds without a turn of any thread, until a process that reads a file gives up.
+const STILL: u32 = 30;
 
 /// How much longer a command may take from one sign of life ([`Patience`]) to the next that also makes
 /// something of what it reads.
@@ -119,8 +127,8 @@ fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |meta| meta.len())
 }
 
-/// Bounds the memory that this process may take and, if it is only to read what is in a file, its time;
-/// and has it end with its parent.
+/// Bounds the memory that this process may take and, if it is only to read what is in a file, its time and how long it
+/// may wait; and has it end with its parent.
 fn limit(once: Option<(u64, u64)>) {
     // What has no such limits is read without.
     let _ = set_limits(once);
@@ -145,8 +153,52 @@ fn set_limits(once: Option<(u64, u64)>) -> io::Result<()> {
     if let Some((size, patience)) = once {
         let seconds = (SECONDS + size / BYTES_A_SECOND).saturating_mul(patience);
         bound_time(|_| Some(seconds))?;
+        watch();
     }
     Ok(())
+}
+
+/// Whether this process is to end when nothing happens in it.
+static WATCHED: AtomicBool = AtomicBool::new(false);
+
+/// Ends this process when it waits for something that does not come, for which no processor time is needed: a pipe that a
+/// file leads to, a disk that is gone. However slow a disk is, whoever reads from it wakes with every piece that comes.
+fn watch() {
+    WATCHED.store(true, Ordering::Relaxed);
+    let until_still = || {
+        let (mut before, mut still) = (turns(), 0);
+        while WATCHED.load(Ordering::Relaxed) && before.is_some() {
+            // Counted, not timed: a process may be stopped, and goes on.
+            thread::sleep(Duration::from_secs(1));
+            let now = turns();
+            still = if now == before { still + 1 } else { 0 };
+            before = now;
+            if still >= STILL && WATCHED.load(Ordering::Relaxed) {
+                let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::ALARM);
+            }
+        }
+    };
+    // Without a thread to spare, the processor time alone is bounded.
+    let _ = thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(until_still);
+}
+
+/// How often the other threads of this process have had their turn, where the system says so.
+fn turns() -> Option<u64> {
+    let own = std::fs::read_link("/proc/thread-self").ok()?;
+    let mut turns = 0_u64;
+    for task in std::fs::read_dir("/proc/self/task").ok()? {
+        let task = task.ok()?;
+        if own.file_name() == Some(&task.file_name()) {
+            continue;
+        }
+        // Nanoseconds that it ran and that it waited, and how often it was let.
+        let line = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        let count: u64 = line.trim_end().rsplit(' ').next()?.parse().ok()?;
+        turns = turns.wrapping_add(count);
+    }
+    (turns > 0).then_some(turns)
 }
 
 /// Changes the seconds of processor time that this process may take.
@@ -183,6 +235,7 @@ impl Patience {
 /// memory that it takes.
 pub fn unbounded() {
     if is_guarded() {
+        WATCHED.store(false, Ordering::Relaxed);
         let _ = bound_time(|_| None);
         let before = rustix::process::getrlimit(Resource::As);
         let free = Rlimit {
@@ -248,6 +301,62 @@ pub fn odd(path: &Path) -> Option<String> {
     odd.then(|| format!("{}: is not a regular file", path.display()))
 }
 
+/// What may be asked of a child about a file, and how it asks for it.
+#[derive(Clone, Copy)]
+enum Question {
+    /// How the run in it stands.
+    Standing,
+    /// Whether all that resuming it reads in this process can be read.
+    Run,
+    /// The same of weights to follow.
+    Weights,
+}
+
+impl Question {
+    const ALL: [Self; 3] = [Self::Standing, Self::Run, Self::Weights];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Standing => "standing",
+            Self::Run => "run",
+            Self::Weights => "weights",
+        }
+    }
+
+    fn ask<T: DeserializeOwned>(self, path: &Path) -> Result<T, OpenError> {
+        if let Some(what) = odd(path) {
+            return Err(OpenError::Refused(what));
+        }
+        let mut reader = reading(path, &["--answer", self.word()]);
+        reader.env(GUARDED, "1");
+        feed::answer(reader, path)
+    }
+}
+
+/// How the run in a file stands, read from a distance.
+///
+/// # Errors
+/// It is no run, or too damaged to be read.
+pub fn standing(path: &Path) -> Result<Standing, OpenError> {
+    Question::Standing.ask(path)
+}
+
+/// Reads from a distance all that this process is going to read of a run.
+///
+/// # Errors
+/// It is no run, or too damaged to be read.
+pub fn look_through(path: &Path) -> Result<(), OpenError> {
+    Question::Run.ask(path)
+}
+
+/// The same of weights to follow.
+///
+/// # Errors
+/// There are none, or they are too damaged to be read.
+pub fn look_through_weights(path: &Path) -> Result<(), OpenError> {
+    Question::Weights.ask(path)
+}
+
 /// Looks into a run file from a distance.
 ///
 /// # Errors
@@ -265,8 +374,13 @@ pub fn peek(path: &Path) -> Result<Opened, OpenError> {
 ///
 /// # Errors
 /// Nobody listens.
-pub fn serve(path: &Path, details: bool) -> Result<ExitCode, Failure> {
+pub fn serve(path: &Path, details: bool, answer: Option<&str>) -> Result<ExitCode, Failure> {
     limit(is_guarded().then_some((size(path), 1)));
+    if let Some(word) = answer {
+        let named = Question::ALL.into_iter().find(|it| it.word() == word);
+        let question = named.ok_or_else(|| Failure::Other(format!("no question {word}")))?;
+        return served(reply(question, path));
+    }
     if details {
         return served(feed::serve_details(path, io::stdin(), io::stdout()));
     }
@@ -275,6 +389,23 @@ pub fn serve(path: &Path, details: bool) -> Result<ExitCode, Failure> {
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     };
     served(feed::serve(path, io::stdin(), io::stdout(), leave))
+}
+
+fn reply(question: Question, path: &Path) -> io::Result<()> {
+    let patience = Patience::new();
+    let renew = || patience.renew();
+    let words = |error: StoreError| error.to_string();
+    match question {
+        Question::Standing => feed::reply(&Standing::read(path).map_err(words), io::stdout()),
+        Question::Run => feed::reply(
+            &store::look_through(path, &renew).map_err(words),
+            io::stdout(),
+        ),
+        Question::Weights => {
+            let looked = RecordedWeights::look_through(path, &renew);
+            feed::reply(&looked.map_err(words), io::stdout())
+        }
+    }
 }
 
 fn served(result: io::Result<()>) -> Result<ExitCode, Failure> {

@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Failure, guard};
 use crate::record::Status;
-use crate::store::RunReader;
+use crate::store::{RunReader, StoreError};
 
 /// Steps over which the speed is measured.
 const SPEED_STEPS: u64 = 50;
 
 /// What is known of a run without reading it all.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Standing {
     pub status: Status,
     /// Whether somebody is writing the file now.
@@ -35,7 +38,14 @@ impl Standing {
     /// The file is no run, or cannot be read.
     pub fn of(path: &Path) -> Result<Self, Failure> {
         // It may be too damaged to be read by this process.
-        guard::peek(path)?;
+        Ok(guard::standing(path)?)
+    }
+
+    /// Reads it in this process.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn read(path: &Path) -> Result<Self, StoreError> {
         let reader = RunReader::open(path)?;
         let state = reader.refresh()?;
         let end = state.committed;
@@ -114,19 +124,6 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// Text as one line that a terminal shows and does not obey: without control characters, and without
-/// those that turn the direction of writing.
-pub fn harmless(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\t' => ' ',
-            c if c.is_control() || turns(c) => char::REPLACEMENT_CHARACTER,
-            c => c,
-        })
-        .collect()
-}
-
 /// As a shell takes it for one word.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
@@ -166,13 +163,5 @@ mod tests {
         ] {
             assert_eq!(duration(seconds), text, "{seconds}");
         }
-    }
-
-    #[test]
-    fn a_line_stays_a_line() {
-        assert_eq!(
-            harmless("a\u{1b}[2J\nb\u{202e}é"),
-            "a\u{fffd}[2J b\u{fffd}é"
-        );
     }
 }

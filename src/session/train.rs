@@ -1,6 +1,6 @@
 //! `lcascope train` and the demo.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ pub(super) fn train_with(
     let output = wanted.map_or_else(|| output::default_name(network), Path::to_path_buf);
     let warning = store::warning(&output).map(|warning| format!("warning: {warning}"));
     if let Some(warning) = warning.as_ref().filter(|_| !watched.quiet) {
-        let _ = writeln!(io::stderr(), "{warning}");
+        super::tell(warning);
     }
     ignore_file_size_signal()?;
     let Prepared { header, trainer } = prepare(&config)?;
@@ -143,7 +143,7 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
     let watched = Watched::from(flags, detached)?;
     ignore_file_size_signal()?;
     // It may be too damaged to be read by this process.
-    guard::peek(path)?;
+    guard::look_through(path)?;
     let Resumed {
         app,
         trainer,
@@ -158,10 +158,9 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
             n => format!("; the {n} steps recorded behind it are computed again first"),
         };
         let path = path.display();
-        let _ = writeln!(
-            io::stderr(),
+        super::tell(&format!(
             "going on with {path} after step {from} of {planned}{again}"
-        );
+        ));
     }
     let beginning = Beginning::Resumed { start };
     let outlet = (recorder, checkpoint_every);
