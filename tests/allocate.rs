@@ -155,17 +155,13 @@ fn the_loss_of_fewer_examples_is_allocated_along_the_same_path() {
     assert!(said.contains("over 200 of the training examples, drawn by the seed, evaluated"));
 }
 
-#[test]
-fn a_folder_of_snapshots_is_a_path_too() {
-    let folder = tempdir().unwrap();
-    let path = trained(folder.path());
-    let run = RunFile::open(&path);
+/// Writes the weights that a run has recorded as one file a point.
+fn write_snapshots(snapshots: &Path, run: &RunFile, file: impl Fn(usize) -> String) {
     let weights = run.singles("weight/value");
     let names = run.names("layout/tensor/name");
     let shapes = run.counts("layout/tensor/shape");
     let offsets = run.counts("layout/tensor/offset").values;
-    let snapshots = folder.path().join("snapshots");
-    fs::create_dir(&snapshots).unwrap();
+    fs::create_dir(snapshots).unwrap();
     let size = |n: u64| usize::try_from(n).unwrap();
     for (point, row) in weights.values.chunks(weights.shape[1]).enumerate() {
         let tensors: Vec<(&String, Vec<usize>, Vec<u8>)> = (names.iter().enumerate())
@@ -186,10 +182,171 @@ fn a_folder_of_snapshots_is_a_path_too() {
                 TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap(),
             )
         });
-        // Without leading zeros: numbers count by their value.
-        let file = snapshots.join(format!("step-{}.safetensors", 95 + point));
-        fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
+        let bytes = safetensors::serialize(views, None).unwrap();
+        fs::write(snapshots.join(file(point)), bytes).unwrap();
     }
+}
+
+/// Says what is printed of a path, on standard output or standard error.
+fn said(arguments: &[&str], folder: &Path) -> Outcome {
+    let mut command = lcascope();
+    command.current_dir(folder).args(arguments);
+    Outcome::of(command)
+}
+
+#[test]
+fn the_order_of_the_points_is_said_recorded_and_shown() {
+    let folder = tempdir().unwrap();
+    let run = RunFile::open(&trained(folder.path()));
+    let epochs = ["0.0", "0.25", "0.5", "0.75", "1.0", "2e0", "1e1"];
+    let files = epochs.map(|epoch| format!("epoch_{epoch}.safetensors"));
+    let snapshots = folder.path().join("s");
+    write_snapshots(&snapshots, &run, |point| files[point].clone());
+    // What macOS leaves beside files.
+    fs::write(snapshots.join("._epoch_0.25.safetensors"), "Mac OS X").unwrap();
+    let small = [
+        "--train-size",
+        "600",
+        "--test-size",
+        "100",
+        "--slice-size",
+        "250",
+    ];
+    let allocate = |flags: &[&str]| {
+        let outcome = said(
+            &[&["allocate", "s"], &small[..], flags].concat(),
+            folder.path(),
+        );
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome
+    };
+    let outcome = allocate(&["--headless", "-o", "loud.h5"]);
+    let line = "following 7 points in s, from epoch_0.0.safetensors to epoch_1e1.safetensors";
+    assert!(outcome.stderr.lines().any(|it| it == line), "{outcome:?}");
+    let file = RunFile::open(&folder.path().join("loud.h5"));
+    assert_eq!(file.names("course/file"), files);
+    let info = said(&["info", "loud.h5"], folder.path()).stdout;
+    let order = format!("7 files in this order: {}", files.join(", "));
+    assert!(info.contains(&order), "{info}");
+
+    let outcome = allocate(&["--quiet", "-o", "quiet.h5"]);
+    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
+    let outcome = allocate(&["--straight", "2", "--headless", "-o", "line.h5"]);
+    assert!(
+        outcome
+            .stderr
+            .contains("following a straight line in s, from epoch_0.0"),
+        "{outcome:?}"
+    );
+    let file = RunFile::open(&folder.path().join("line.h5"));
+    assert_eq!(
+        file.names("course/file"),
+        [&files[0], &files[6]].map(String::as_str)
+    );
+
+    // A long list is cut in its middle.
+    let long = folder.path().join("long");
+    fs::create_dir(&long).unwrap();
+    for k in 0..15 {
+        fs::hard_link(
+            snapshots.join(&files[0]),
+            long.join(format!("s{k}.safetensors")),
+        )
+        .unwrap();
+    }
+    let outcome = said(
+        &[&["allocate", "long", "-q", "-o", "long.h5"], &small[..]].concat(),
+        folder.path(),
+    );
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let info = said(&["info", "long.h5"], folder.path()).stdout;
+    let order = "15 files in this order: s0.safetensors, s1.safetensors, s2.safetensors";
+    assert!(
+        info.contains(order) && info.contains("s5.safetensors, … (3 more), s9.safetensors"),
+        "{info}"
+    );
+}
+
+#[test]
+fn a_folder_that_is_no_path_is_refused_before_the_first_step() {
+    let folder = tempdir().unwrap();
+    let run = RunFile::open(&trained(folder.path()));
+    let output = folder.path().join("never.h5");
+    let snapshots = folder.path().join("s");
+    write_snapshots(&snapshots, &run, |point| {
+        format!("step_{point}.safetensors")
+    });
+    let fails = |needles: &[&str]| {
+        let small = ["--train-size", "50", "--test-size", "20"];
+        allocate(&snapshots, &small, &output).fails(1, needles);
+        assert!(!output.exists(), "{needles:?}");
+    };
+    let last = snapshots.join("step_9.safetensors");
+    fs::write(
+        &last,
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+    )
+    .unwrap();
+    fails(&["step_9.safetensors: is a Git LFS pointer", "git lfs pull"]);
+    fs::write(
+        &last,
+        fs::read(snapshots.join("step_1.safetensors")).unwrap(),
+    )
+    .unwrap();
+    let moved = snapshots.join("final.safetensors");
+    fs::rename(&last, &moved).unwrap();
+    fails(&[
+        "final.safetensors without",
+        "step_0.safetensors, step_1.safetensors",
+        "ln -s",
+    ]);
+    fs::rename(&moved, snapshots.join("step_01.safetensors")).unwrap();
+    fails(&["step_01.safetensors and step_1.safetensors have the same number"]);
+}
+
+/// Writes two points of `mnist-fc` that another program could have written.
+fn write_points(path: &Path, block: u64, odd: f32) {
+    let file = hdf5::File::with_options()
+        .with_fcpl(|create| create.userblock(block))
+        .create(path);
+    let group = file.unwrap().create_group("weight").unwrap();
+    let mut values = ndarray::Array2::<f32>::from_elem((2, 84060), 0.01);
+    values[(1, 78_400)] = odd;
+    group
+        .new_dataset_builder()
+        .with_data(&values)
+        .create("value")
+        .unwrap();
+}
+
+#[test]
+fn weights_behind_a_user_block_are_followed() {
+    let folder = tempdir().unwrap();
+    let small = ["--train-size", "50", "--test-size", "20"];
+    for block in [0, 512, 4096] {
+        let path = folder.path().join(format!("w{block}.h5"));
+        write_points(&path, block, 0.02);
+        let run = allocated(&path, &small, &folder.path().join(format!("{block}.h5")));
+        assert_eq!(run.reals("lca/total").values.len(), 1);
+    }
+    let path = folder.path().join("nan.h5");
+    write_points(&path, 0, f32::NAN);
+    let outcome = allocate(&path, &small, &folder.path().join("o.h5"));
+    outcome.fails(
+        1,
+        &["nan.h5: row 1 of weight/value", "`fc1.bias`", "not finite"],
+    );
+}
+
+#[test]
+fn a_folder_of_snapshots_is_a_path_too() {
+    let folder = tempdir().unwrap();
+    let path = trained(folder.path());
+    let run = RunFile::open(&path);
+    let snapshots = folder.path().join("snapshots");
+    // Without leading zeros: numbers count by their value.
+    let name = |point: usize| format!("step-{}.safetensors", 95 + point);
+    write_snapshots(&snapshots, &run, name);
     let from_run = path.to_str().unwrap();
     let again = folder.path().join("again.h5");
     let again = allocated(&snapshots, &["--config", from_run], &again);
@@ -265,7 +422,17 @@ fn weights_that_cannot_be_followed_say_why() {
         &["0 files *.safetensors", "at least two"],
     );
     fails(&without, &[], 1, &["without.h5", "--record-weights"]);
-    fails(Path::new("Cargo.toml"), &[], 1, &["Cargo.toml", "HDF5"]);
+    for (bytes, needles) in [
+        (&b"seed = 1\n"[..], &["odd.bin: is text"]),
+        (b"", &["is empty"]),
+        (b"\x80\x02}q\0.", &["is a Python pickle"]),
+        (b"\x02\0\0\0\0\0\0\0{}", &["is one safetensors file"]),
+        (b"\xff\xfe\xfd", &["is not an HDF5 file"]),
+    ] {
+        let odd = folder.path().join("odd.bin");
+        fs::write(&odd, bytes).unwrap();
+        fails(&odd, &[], 1, needles);
+    }
     let weights = trained(folder.path());
     fails(&weights, &["mnist-lenet"], 1, &["84060", "808970"]);
     fails(

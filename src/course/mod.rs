@@ -4,8 +4,16 @@
 //! recorded run, a folder of snapshots ([`Snapshots`]), or the straight line between two points
 //! ([`Straight`]). The trainer follows a [`Course`] instead of an optimizer.
 
+mod foreign;
+mod order;
 mod snapshots;
 mod straight;
+mod tensors;
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::small_file;
 
 pub use snapshots::Snapshots;
 pub use straight::Straight;
@@ -26,4 +34,28 @@ pub trait Course: Send {
     /// # Errors
     /// It cannot be read, or is of another network.
     fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError>;
+
+    /// The names of the files that hold the points, in order, if each has one; of a line the ends alone.
+    fn files(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Says what a file is that holds no path, as the end of a sentence that begins with its name, and what to do.
+///
+/// # Errors
+/// It cannot be read.
+pub fn what_it_is(path: &Path) -> io::Result<String> {
+    let mut start = Vec::new();
+    small_file::open(path)?
+        .take(foreign::LOOKED_AT as u64)
+        .read_to_end(&mut start)?;
+    Ok(match start.get(8) {
+        _ if let Some(named) = foreign::name(&start) => named,
+        Some(b'{') => {
+            "is one safetensors file, and so one point: give a folder with a file for every point"
+                .to_owned()
+        }
+        _ => "is not an HDF5 file, nor a folder of safetensors files".to_owned(),
+    })
 }

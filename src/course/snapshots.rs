@@ -1,170 +1,131 @@
 //! A folder of snapshots in safetensors files, as training scripts in Python write them.
 
-use std::cmp::Ordering;
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use half::{bf16, f16};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use super::tensors::TensorFile;
+use super::{Course, CourseError, order};
+use crate::layout::ParamLayout;
 
-use super::{Course, CourseError};
-use crate::layout::{ParamLayout, Tensor};
-
-/// The `.safetensors` files of a folder in the order of their names, where numbers in a name count by
-/// their value. Each holds all parameters, by the names and shapes that the network gives its tensors;
-/// what else it holds (running averages, an optimizer's state) is left alone.
+/// The `.safetensors` files of a folder in the order of the numbers in their names. Each holds all
+/// parameters, by the names and shapes that the network gives its tensors, or all of them behind one
+/// prefix; what else it holds (running averages, an optimizer's state) is left alone.
 #[derive(Debug)]
 pub struct Snapshots {
-    files: Vec<PathBuf>,
+    folder: PathBuf,
+    /// In order.
+    names: Vec<String>,
     layout: ParamLayout,
 }
 
 impl Snapshots {
+    /// Opens a folder. Of every file the header is checked, of the first and the last every number.
+    ///
     /// # Errors
-    /// The folder cannot be read, or has fewer than two snapshots.
+    /// The folder cannot be read, has fewer than two snapshots, their order cannot be told, or one of them
+    /// is something else or of another network.
     pub fn open(folder: &Path, layout: &ParamLayout) -> Result<Self, CourseError> {
-        let cannot = |error| CourseError(format!("cannot read {}: {error}", folder.display()));
-        let mut files = Vec::new();
-        for entry in fs::read_dir(folder).map_err(cannot)? {
-            let path = entry.map_err(cannot)?.path();
-            if path.extension().is_some_and(|end| end == "safetensors") && path.is_file() {
-                files.push(path);
+        let fault = |what: String| CourseError(format!("{}: {what}", folder.display()));
+        let mut names = names(folder).map_err(fault)?;
+        // What is something else is said first: its name may be odd too.
+        let mut prefix: Option<(String, &str)> = None;
+        for name in &names {
+            let own = TensorFile::open(&folder.join(name), layout)?.own_prefix();
+            match &prefix {
+                Some((first, of)) if *first != own => {
+                    return Err(fault(format!(
+                        "the tensors are called `{}NAME` in {of} and `{}NAME` in {name}: save the same of them in all",
+                        order::shown(first),
+                        order::shown(&own)
+                    )));
+                }
+                Some(_) => {}
+                None => prefix = Some((own, name)),
             }
         }
-        let name = |path: &PathBuf| {
-            path.file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned()
-        };
-        files.sort_by(|a, b| by_number(&name(a), &name(b)));
-        if files.len() < 2 {
-            return Err(CourseError(format!(
-                "{} has {} files *.safetensors: a path needs at least two points",
-                folder.display(),
-                files.len()
-            )));
-        }
-        Ok(Self {
-            files,
+        order::sort(&mut names).map_err(fault)?;
+        let snapshots = Self {
+            folder: folder.to_owned(),
+            names,
             layout: layout.clone(),
-        })
+        };
+        // A training that has diverged has no numbers any more at its end.
+        let mut params = vec![0.0; layout.params()];
+        for name in [
+            &snapshots.names[0],
+            &snapshots.names[snapshots.names.len() - 1],
+        ] {
+            snapshots.read(name, &mut params)?;
+        }
+        Ok(snapshots)
     }
+
+    fn read(&self, name: &str, params: &mut [f32]) -> Result<(), CourseError> {
+        TensorFile::open(&self.folder.join(name), &self.layout)?.read(&self.layout, params)
+    }
+}
+
+/// The names of the snapshots in a folder. Hidden files are none: macOS leaves some beside every file.
+fn names(folder: &Path) -> Result<Vec<String>, String> {
+    let cannot = |error| format!("cannot be read: {error}");
+    let (mut names, mut others) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(folder).map_err(cannot)? {
+        let name = entry.map_err(cannot)?.file_name();
+        let name = name.into_string().map_err(|name| {
+            let name = order::shown(&name.to_string_lossy());
+            format!("the name {name} is not UTF-8: rename it")
+        })?;
+        if name.starts_with('.') {
+            continue;
+        }
+        if order::is_snapshot(&name) {
+            names.push(name);
+        } else {
+            others.push(name);
+        }
+    }
+    // The system lists them in any order: messages are to be the same every time.
+    names.sort();
+    others.sort();
+    if names.len() < 2 {
+        let count = names.len();
+        let mut what = format!(
+            "has {count} file{} *.safetensors: a path needs at least two points, a file each",
+            if count == 1 { "" } else { "s" }
+        );
+        if !others.is_empty() {
+            let others = order::list(others.iter().map(String::as_str));
+            what = format!("{what}. What else it has is not read: {others}");
+        }
+        return Err(what);
+    }
+    Ok(names)
 }
 
 impl Course for Snapshots {
     fn steps(&self) -> u64 {
-        self.files.len() as u64 - 1
+        self.names.len() as u64 - 1
     }
 
     fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
-        let path = usize::try_from(done)
+        let name = usize::try_from(done)
             .ok()
-            .and_then(|done| self.files.get(done));
-        let path = path.ok_or_else(|| CourseError(format!("there is no snapshot {done}")))?;
-        let fault = |what: String| CourseError(format!("{}: {what}", path.display()));
-        let bytes = fs::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-        let file = SafeTensors::deserialize(&bytes)
-            .map_err(|error| fault(format!("is no safetensors file: {error}")))?;
-        for tensor in &self.layout.tensors {
-            let view = file.tensor(&tensor.name).map_err(|_| {
-                let has: BTreeSet<&str> = file.names().into_iter().collect();
-                fault(missing(tensor, &has))
-            })?;
-            read(tensor, &view, &mut params[tensor.range.clone()]).map_err(fault)?;
-        }
-        Ok(())
+            .and_then(|done| self.names.get(done));
+        let name = name.ok_or_else(|| CourseError(format!("there is no snapshot {done}")))?;
+        self.read(name, params)
     }
-}
 
-fn missing(tensor: &Tensor, has: &BTreeSet<&str>) -> String {
-    const SHOWN: usize = 8;
-    let mut names: Vec<String> = (has.iter().take(SHOWN))
-        .map(|name| name.escape_debug().to_string())
-        .collect();
-    if has.len() > SHOWN {
-        names.push(format!("… ({} tensors)", has.len()));
+    fn files(&self) -> Vec<String> {
+        self.names.clone()
     }
-    format!(
-        "has no tensor `{}` of shape {:?}; it has {}. Save the tensors under the names of the network \
-         (`lcascope info RUN.h5` lists its layers)",
-        tensor.name,
-        tensor.shape,
-        names.join(", ")
-    )
-}
-
-fn read(tensor: &Tensor, view: &TensorView, into: &mut [f32]) -> Result<(), String> {
-    if view.shape() != tensor.shape {
-        return Err(format!(
-            "the tensor `{}` has shape {:?}; the network's has {:?}",
-            tensor.name,
-            view.shape(),
-            tensor.shape
-        ));
-    }
-    let bytes = view.data();
-    match view.dtype() {
-        Dtype::F32 => fill(into, bytes, f32::from_le_bytes),
-        #[expect(clippy::cast_possible_truncation, reason = "parameters are f32")]
-        Dtype::F64 => fill(into, bytes, |bytes| f64::from_le_bytes(bytes) as f32),
-        Dtype::F16 => fill(into, bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
-        Dtype::BF16 => fill(into, bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-        other => {
-            return Err(format!(
-                "the tensor `{}` is of type {other:?}; use F64, F32, F16 or BF16",
-                tensor.name
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn fill<const N: usize>(into: &mut [f32], bytes: &[u8], number: impl Fn([u8; N]) -> f32) {
-    let (numbers, _) = bytes.as_chunks::<N>();
-    for (value, &bytes) in into.iter_mut().zip(numbers) {
-        *value = number(bytes);
-    }
-}
-
-/// Names as people order them: `step-9` before `step-10`.
-fn by_number(a: &str, b: &str) -> Ordering {
-    let (mut a_rest, mut b_rest) = (a, b);
-    loop {
-        let (a_digits, b_digits) = (leading_digits(a_rest), leading_digits(b_rest));
-        let order = if !a_digits.is_empty() && !b_digits.is_empty() {
-            let value = |digits: &str| digits.trim_start_matches('0').to_owned();
-            let (x, y) = (value(a_digits), value(b_digits));
-            a_rest = &a_rest[a_digits.len()..];
-            b_rest = &b_rest[b_digits.len()..];
-            x.len().cmp(&y.len()).then(x.cmp(&y))
-        } else {
-            let (x, y) = (a_rest.chars().next(), b_rest.chars().next());
-            if x.is_none() && y.is_none() {
-                // `1` and `01`: any order that is always the same.
-                return a.cmp(b);
-            }
-            a_rest = &a_rest[x.map_or(0, char::len_utf8)..];
-            b_rest = &b_rest[y.map_or(0, char::len_utf8)..];
-            x.cmp(&y)
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-}
-
-fn leading_digits(text: &str) -> &str {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    &text[..end]
 }
 
 #[cfg(test)]
 mod tests {
+    use half::{bf16, f16};
+    use safetensors::Dtype;
+    use safetensors::tensor::TensorView;
+
     use super::*;
     use crate::layout::TensorKind;
 
@@ -178,14 +139,20 @@ mod tests {
         layout
     }
 
-    fn write(path: &Path, tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]) {
+    type Tensors<'a> = [(&'a str, Dtype, Vec<usize>, Vec<u8>)];
+
+    fn safetensors(tensors: &Tensors) -> Vec<u8> {
         let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
             (
                 *name,
                 TensorView::new(*dtype, shape.clone(), bytes).unwrap(),
             )
         });
-        fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+        safetensors::serialize(views, None).unwrap()
+    }
+
+    fn write(path: &Path, tensors: &Tensors) {
+        fs::write(path, safetensors(tensors)).unwrap();
     }
 
     fn bytes<const N: usize>(values: &[f32], to: impl Fn(f32) -> [u8; N]) -> Vec<u8> {
@@ -240,45 +207,242 @@ mod tests {
     }
 
     #[test]
-    fn snapshots_that_do_not_fit_say_what_is_wrong() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = Snapshots::open(folder.path(), &layout()).unwrap_err();
-        assert!(error.to_string().contains("at least two"), "{error}");
+    fn snapshots_that_do_not_fit_say_what_is_wrong_before_the_first_step() {
         let zeros = |count: usize| vec![0; 4 * count];
-        for (tensors, needle) in [
+        let fits = || {
+            vec![
+                ("fc1.weight", Dtype::F32, vec![2, 3], zeros(6)),
+                ("fc1.bias", Dtype::F32, vec![2], zeros(2)),
+            ]
+        };
+        let right = safetensors(&fits());
+        let mut nan = fits();
+        nan[1].3[4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        let mut too_large = fits();
+        too_large[0] = (
+            "fc1.weight",
+            Dtype::F64,
+            vec![2, 3],
+            [[0; 8], 1e300_f64.to_le_bytes()].concat().repeat(3),
+        );
+        let renamed = |from: &str, to: &str| -> Vec<u8> {
+            let mut bytes = right.clone();
+            let at = bytes
+                .windows(from.len())
+                .position(|it| it == from.as_bytes())
+                .unwrap();
+            bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+            bytes
+        };
+        let twice = [
+            ("a.fc1.weight", "b.fc1.weight"),
+            ("a.fc1.bias", "b.fc1.bias"),
+        ];
+        let twice = twice
+            .iter()
+            .zip(fits())
+            .flat_map(|((a, b), (_, dtype, shape, data))| {
+                [
+                    (*a, dtype, shape.clone(), data.clone()),
+                    (*b, dtype, shape, data),
+                ]
+            });
+        for (last, needles) in [
             (
-                vec![("other", Dtype::F32, vec![2], zeros(2))],
-                "no tensor `fc1.weight`",
+                safetensors(&[("other", Dtype::F32, vec![2], zeros(2))]),
+                ["no tensor `fc1.weight`", "it has other"],
             ),
             (
-                vec![("fc1.weight", Dtype::F32, vec![3, 2], zeros(6))],
-                "[3, 2]",
+                safetensors(&[
+                    ("fc1.weight", Dtype::F32, vec![3, 2], zeros(6)),
+                    fits().remove(1),
+                ]),
+                ["[3, 2]", "[2, 3]"],
             ),
             (
-                vec![("fc1.weight", Dtype::I32, vec![2, 3], zeros(6))],
-                "I32",
+                safetensors(&[
+                    ("fc1.weight", Dtype::I32, vec![2, 3], zeros(6)),
+                    fits().remove(1),
+                ]),
+                ["I32", "`fc1.weight`"],
             ),
+            (
+                safetensors(&fits()[..1]),
+                ["no tensor `fc1.bias`", "one file a point"],
+            ),
+            (
+                safetensors(&twice.collect::<Vec<_>>()),
+                ["more than once", "a., b."],
+            ),
+            (safetensors(&nan), ["`fc1.bias`", "NaN"]),
+            (safetensors(&too_large), ["`fc1.weight`", "inf"]),
+            (
+                right[..right.len() - 1].to_vec(),
+                ["cut short", "Copy or download"],
+            ),
+            (right[..40].to_vec(), ["cut short", "it has 40 of"]),
+            ([&right[..], b"x"].concat(), ["damaged", "by its header"]),
+            (
+                renamed("\"F32\"", "\"F99\""),
+                ["not a safetensors file", "F99"],
+            ),
+            (renamed("[0,", "[1,"), ["not a safetensors file", "offset"]),
+            (
+                b"version https://git-lfs.github.com/spec/v1\n".to_vec(),
+                ["Git LFS pointer", "git lfs pull"],
+            ),
+            (
+                b"<!DOCTYPE html>".to_vec(),
+                ["HTML", "download the weights again"],
+            ),
+            (
+                b"\xff\xff\xff\xff\xff\xff\xff\xff{}".to_vec(),
+                ["not a safetensors file", "no header"],
+            ),
+            (
+                b"\x02\0\0\0\0\0\0\0{}".to_vec(),
+                ["no tensor `fc1.weight`", "[2, 3]"],
+            ),
+            (
+                b"\x01\x02".to_vec(),
+                ["not a safetensors file", "shorter than a header"],
+            ),
+            (Vec::new(), ["is empty", "download"]),
         ] {
-            for name in ["a.safetensors", "b.safetensors"] {
-                write(&folder.path().join(name), &tensors);
+            let folder = tempfile::tempdir().unwrap();
+            for (name, bytes) in [("s-1", &right), ("s-2", &right), ("s-10", &last)] {
+                fs::write(folder.path().join(format!("{name}.safetensors")), bytes).unwrap();
             }
-            let mut course = Snapshots::open(folder.path(), &layout()).unwrap();
-            let error = course.point(0, &mut [0.0; 8]).unwrap_err().to_string();
-            assert!(
-                error.contains(needle) && error.contains("a.safetensors"),
-                "{error}"
-            );
+            let error = Snapshots::open(folder.path(), &layout())
+                .unwrap_err()
+                .to_string();
+            for needle in needles.into_iter().chain(["s-10.safetensors: "]) {
+                assert!(error.contains(needle), "{needle}: {error}");
+            }
         }
-        fs::write(folder.path().join("a.safetensors"), "nonsense").unwrap();
-        let mut course = Snapshots::open(folder.path(), &layout()).unwrap();
-        let error = course.point(0, &mut [0.0; 8]).unwrap_err().to_string();
-        assert!(error.contains("no safetensors file"), "{error}");
     }
 
     #[test]
-    fn numbers_in_names_count_by_value() {
-        let mut names = ["s10", "s9", "s009b", "s1", "t", "s9a", "", "s09"];
-        names.sort_by(|a, b| by_number(a, b));
-        assert_eq!(names, ["", "s1", "s09", "s9", "s9a", "s009b", "s10", "t"]);
+    fn a_nan_between_the_ends_is_found_when_its_turn_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, value) in [("1", 0.5), ("2", f32::INFINITY), ("3", 0.5)] {
+            write(
+                &folder.path().join(format!("{name}.safetensors")),
+                &[
+                    (
+                        "fc1.weight",
+                        Dtype::F32,
+                        vec![2, 3],
+                        bytes(&[0.5, value, 0.5, 0.5, 0.5, 0.5], f32::to_le_bytes),
+                    ),
+                    (
+                        "fc1.bias",
+                        Dtype::F32,
+                        vec![2],
+                        bytes(&[0.5; 2], f32::to_le_bytes),
+                    ),
+                ],
+            );
+        }
+        let mut course = Snapshots::open(folder.path(), &layout()).unwrap();
+        course.point(0, &mut [0.0; 8]).unwrap();
+        let error = course.point(1, &mut [0.0; 8]).unwrap_err().to_string();
+        for needle in ["2.safetensors", "`fc1.weight`", "inf"] {
+            assert!(error.contains(needle), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_of_all_tensors_is_taken_off() {
+        let open = |prefixes: &[&str]| {
+            let folder = tempfile::tempdir().unwrap();
+            for (k, prefix) in prefixes.iter().enumerate() {
+                let names = ["fc1.weight", "fc1.bias"].map(|name| format!("{prefix}{name}"));
+                write(
+                    &folder.path().join(format!("s{k}.safetensors")),
+                    &[
+                        (
+                            &names[0],
+                            Dtype::F32,
+                            vec![2, 3],
+                            bytes(&[0.5; 6], f32::to_le_bytes),
+                        ),
+                        (
+                            &names[1],
+                            Dtype::F32,
+                            vec![2],
+                            bytes(&[0.25; 2], f32::to_le_bytes),
+                        ),
+                        (
+                            "optimizer.fc1.bias",
+                            Dtype::F32,
+                            vec![2],
+                            bytes(&[9.0; 2], f32::to_le_bytes),
+                        ),
+                    ],
+                );
+            }
+            let mut params = [0.0; 8];
+            let mut course =
+                Snapshots::open(folder.path(), &layout()).map_err(|error| error.to_string())?;
+            course
+                .point(1, &mut params)
+                .map_err(|error| error.to_string())?;
+            Ok::<_, String>((params[0], params[7]))
+        };
+        for prefix in [
+            "",
+            "module.",
+            "_orig_mod.",
+            "model.",
+            "module._orig_mod.",
+            "model.net.",
+            "encoder.",
+        ] {
+            assert_eq!(open(&[prefix, prefix]), Ok((0.5, 0.25)), "{prefix}");
+        }
+        // The same tensors with and without what programs put around them, but not others.
+        assert_eq!(open(&["", "module._orig_mod."]), Ok((0.5, 0.25)));
+        let error = open(&["model.", "ema."]).unwrap_err();
+        assert!(
+            error.contains("`ema.NAME`") && error.contains("s1.safetensors"),
+            "{error}"
+        );
+        let error = open(&["module", "module"]).unwrap_err();
+        assert!(error.contains("no tensor `fc1.weight`"), "{error}");
+    }
+
+    #[test]
+    fn hidden_files_are_no_points_and_odd_ones_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let names = || names(folder.path());
+        fs::write(at("._s1.safetensors"), "Mac OS X").unwrap();
+        fs::write(at(".s1.safetensors"), "").unwrap();
+        fs::write(at("s1.safetensors"), "").unwrap();
+        fs::write(at("s2.pt"), "").unwrap();
+        let error = names().unwrap_err();
+        assert!(
+            error.contains("has 1 file *.safetensors") && error.contains("s2.pt"),
+            "{error}"
+        );
+        fs::write(at("s2.safetensors"), "").unwrap();
+        assert_eq!(names().unwrap(), ["s1.safetensors", "s2.safetensors"]);
+        fs::remove_file(at("s2.safetensors")).unwrap();
+        fs::create_dir(at("s2.safetensors")).unwrap();
+        let error = TensorFile::open(&at("s2.safetensors"), &layout())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("not a regular file"), "{error}");
+        std::os::unix::fs::symlink("nowhere", at("s3.safetensors")).unwrap();
+        let error = TensorFile::open(&at("s3.safetensors"), &layout())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("s3.safetensors") && error.contains("cannot be read"),
+            "{error}"
+        );
     }
 }

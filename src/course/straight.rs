@@ -12,6 +12,8 @@ pub struct Straight {
     /// `[P]`
     first: Vec<f32>,
     last: Vec<f32>,
+    /// Of the ends, where they are files.
+    files: Vec<String>,
 }
 
 impl Straight {
@@ -27,8 +29,13 @@ impl Straight {
         let (mut first, mut last) = (vec![0.0; params], vec![0.0; params]);
         course.point(0, &mut first)?;
         course.point(course.steps(), &mut last)?;
+        let mut files = course.files();
+        if files.len() > 2 {
+            files.drain(1..files.len() - 1);
+        }
         Ok(Self {
             steps: steps.max(1),
+            files,
             first,
             last,
         })
@@ -55,6 +62,10 @@ impl Course for Straight {
             *param = value;
         }
         Ok(())
+    }
+
+    fn files(&self) -> Vec<String> {
+        self.files.clone()
     }
 }
 

@@ -49,6 +49,10 @@ pub struct RunHeader {
     pub traced: Vec<u64>,
     /// `[B + 1]`: edges of the histogram of allocations, in nats.
     pub histogram_edges: Vec<f64>,
+    /// Names of the files that hold the points of a path from elsewhere, in its order; of a straight line
+    /// those of its ends. Empty where there are none.
+    #[serde(default)]
+    pub course_files: Vec<String>,
     /// Whether the held-out loss is allocated too.
     pub held_out_lca: bool,
     /// Every how many steps all weights are recorded; 0 for never.

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use super::Failure;
 use super::guard;
+use super::standing::harmless;
 use super::train::{read_config, stored_config, train_with};
 use crate::cli::AllocateArgs;
 use crate::config::{ConfigError, CourseChoice, Options, merge};
-use crate::course::{Course, CourseError, Snapshots, Straight};
+use crate::course::{self, Course, CourseError, Snapshots, Straight};
 use crate::feed::OpenError;
 use crate::layout::ParamLayout;
+use crate::record::RunHeader;
 use crate::store::RecordedWeights;
 
 /// `lcascope allocate`
@@ -57,13 +59,20 @@ pub fn open_course(
     if !path.exists() {
         return Err(ConfigError(format!("{}: no such file or folder", path.display())).into());
     }
+    if let Some(what) = guard::odd(path) {
+        return Err(Failure::Other(what));
+    }
     let failed = |error: CourseError| Failure::Other(error.to_string());
-    let mut course: Box<dyn Course> = match path.is_dir() {
-        true => Box::new(Snapshots::open(path, layout).map_err(failed)?),
-        false => {
-            guard::look_through_weights(path)?;
-            Box::new(RecordedWeights::open(path, layout.params())?)
+    let mut course: Box<dyn Course> = if path.is_dir() {
+        Box::new(Snapshots::open(path, layout).map_err(failed)?)
+    } else {
+        if !RecordedWeights::are_hdf5(path)
+            && let Ok(what) = course::what_it_is(path)
+        {
+            return Err(Failure::Other(format!("{}: {what}", path.display())));
         }
+        guard::look_through_weights(path)?;
+        Box::new(RecordedWeights::open(path, layout)?)
     };
     match choice.straight {
         None => Ok(course),
@@ -71,5 +80,20 @@ pub fn open_course(
             let line = Straight::between_ends_of(course.as_mut(), layout.params(), steps);
             Ok(Box::new(line.map_err(failed)?))
         }
+    }
+}
+
+/// Says which path is taken: how many points, from which to which.
+pub fn path_of(choice: &CourseChoice, header: &RunHeader) -> String {
+    let at = choice.path.display();
+    let ends = match header.course_files.as_slice() {
+        [first, .., last] => format!(", from {} to {}", harmless(first), harmless(last)),
+        _ => String::new(),
+    };
+    let steps = header.planned_steps;
+    let points = steps.saturating_add(1);
+    match choice.straight {
+        Some(_) => format!("following a straight line in {at}{ends}, {steps} steps"),
+        None => format!("following {points} points in {at}{ends}"),
     }
 }

@@ -100,6 +100,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         classes,
         traced,
         histogram_edges: histogram_edges(),
+        course_files: course.as_ref().map_or(Vec::new(), |course| course.files()),
         held_out_lca: config.lca_test,
         record_weights: config.record_weights,
         record_params: config.record_params,

@@ -125,6 +125,10 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
                     == (&now.test_index, &now.validation_index),
             "its examples were drawn otherwise",
         ),
+        (
+            file.course_files.is_empty() || file.course_files == now.course_files,
+            "its points were other files of the folder",
+        ),
         (file.traced == now.traced, "it traces other parameters"),
         (
             file.histogram_edges == now.histogram_edges,

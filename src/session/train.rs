@@ -12,7 +12,7 @@ use super::output::{self, Inputs};
 use super::prepare::{Prepared, prepare};
 use super::resume::Resumed;
 use super::run::{Beginning, Run, Watched};
-use super::{child, guard, repeats};
+use super::{allocate, child, guard, repeats};
 use crate::app::App;
 use crate::cli::TrainArgs;
 use crate::config::{ConfigError, Options, RunConfig, merge, parse};
@@ -124,6 +124,13 @@ pub(super) fn train_with(
     }
     ignore_file_size_signal()?;
     let Prepared { header, trainer } = prepare(&config)?;
+    let path = config
+        .course
+        .as_ref()
+        .map(|course| allocate::path_of(course, &header));
+    if let Some(path) = path.as_ref().filter(|_| !watched.quiet) {
+        let _ = writeln!(io::stderr(), "{path}");
+    }
     let write = WriteOptions {
         force,
         compression: config.compression,

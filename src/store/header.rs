@@ -3,8 +3,8 @@
 use hdf5::{Dataset, File, Group, H5Type};
 use ndarray::ArrayView;
 
-use super::schema::{FORMAT, UNITS, VERSION};
-use super::text::{self, Name};
+use super::schema::{COURSE_FILES, FORMAT, UNITS, VERSION};
+use super::text::{self, FileName, Name};
 use crate::record::RunHeader;
 
 /// The root attributes.
@@ -70,6 +70,20 @@ pub fn write_rows(file: &File, header: &RunHeader) -> hdf5::Result<()> {
         write_fixed(file, &format!("data/{name}"), &rows, "rows", what)?;
     }
     Ok(())
+}
+
+/// Which files hold the points of a path from elsewhere, where they have names.
+pub fn write_course(file: &File, header: &RunHeader) -> hdf5::Result<()> {
+    let names: Vec<FileName> = header
+        .course_files
+        .iter()
+        .map(|name| text::fixed(name))
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let what = "files that hold the points of the path, in its order; of a straight line those of its ends";
+    write_fixed(file, COURSE_FILES, &names, "", what).map(|_| ())
 }
 
 /// Layers, tensors, units and classes.

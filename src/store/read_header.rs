@@ -1,7 +1,9 @@
 //! Reads what a run file says before its first step, and believes none of it unchecked.
 
 use std::fs;
-use std::io::Read;
+use std::io::ErrorKind;
+use std::iter;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hdf5::{File, H5Type};
@@ -9,36 +11,47 @@ use hdf5::{File, H5Type};
 use super::bounds::{Bounds, LONGEST, damaged};
 use super::error::{Context, StoreError};
 use super::journal::Left;
+use super::schema::COURSE_FILES;
 use super::text;
 use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
 use crate::record::RunHeader;
 
-/// The first bytes of every HDF5 file without a user block.
+/// The first bytes of what HDF5 has in a file.
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
 /// Tells other files from HDF5 ones in plain words, before the library gets to see them.
 pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
     let io = StoreError::io(path);
-    let mut file = fs::File::open(path).map_err(io)?;
-    let mut start = Vec::new();
-    let read = file
-        .by_ref()
-        .take(SIGNATURE.len() as u64)
-        .read_to_end(&mut start);
-    if read.map_err(io)? == 0 {
+    let file = fs::File::open(path).map_err(io)?;
+    let is_there = |at| {
+        let mut bytes = [0; SIGNATURE.len()];
+        match file.read_exact_at(&mut bytes, at) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+            read => read.map(|()| bytes == *SIGNATURE),
+        }
+    };
+    if is_there(0).map_err(io)? {
+        return Ok(file);
+    }
+    let length = file.metadata().map_err(io)?.len();
+    if length == 0 {
         return Err(StoreError::Empty {
             path: path.to_owned(),
         });
     }
-    if start != SIGNATURE {
-        if Left::find(&file)
-            .map_err(io)?
-            .is_some_and(|left| left.is_unborn())
-        {
-            return Err(StoreError::Unborn {
-                path: path.to_owned(),
-            });
-        }
+    // What is kept of such a file has signatures too.
+    if Left::find(&file)
+        .map_err(io)?
+        .is_some_and(|left| left.is_unborn())
+    {
+        return Err(StoreError::Unborn {
+            path: path.to_owned(),
+        });
+    }
+    // A user block, as MATLAB writes one, has 512 bytes or a power of two times as many.
+    let behind_block = iter::successors(Some(512_u64), |at| at.checked_mul(2));
+    let mut places = behind_block.take_while(|&at| at < length);
+    if !places.any(|at| is_there(at).unwrap_or(false)) {
         return Err(StoreError::NotHdf5 {
             path: path.to_owned(),
         });
@@ -81,6 +94,10 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
             return Err(damaged(path, what));
         }
     }
+    let mut course_files = Vec::new();
+    if file.link_exists("course") && file.link_exists(COURSE_FILES) {
+        course_files = bounds.names(file, COURSE_FILES)?;
+    }
     Ok(RunHeader {
         producer: string("producer")?,
         created: string("created")?,
@@ -105,6 +122,7 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         validation_index: rows("data/validation_index")?,
         traced,
         histogram_edges: bounds.vector(file, "lca/histogram_edges")?,
+        course_files,
         held_out_lca: file.link_exists("lca_test"),
         record_weights: u64::from(file.link_exists("weight")),
         record_params: u64::from(file.link_exists("lca/param")),

@@ -16,6 +16,9 @@ pub const UNITS: &str = "losses and loss change allocations are in nats (mean cr
     of the training loss over data/train_index or, where it is there, data/lca_index); times in \
     seconds; counts in parameters";
 
+/// Names of the files that hold the points of a path from elsewhere.
+pub const COURSE_FILES: &str = "course/file";
+
 /// The axes of a row after the step axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Axes {

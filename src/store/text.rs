@@ -11,6 +11,9 @@ use crate::text::{harmless, harmless_lines};
 /// A name in a dataset of names.
 pub type Name = FixedUnicode<MAX_NAME>;
 
+/// A file's name in a dataset of these: systems have none that is longer.
+pub type FileName = FixedUnicode<256>;
+
 /// `state/message`.
 pub type Message = FixedUnicode<1024>;
 

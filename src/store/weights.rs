@@ -11,6 +11,7 @@ use super::foreign::refuse_foreign;
 use super::open;
 use super::read_header::open_hdf5;
 use crate::course::{Course, CourseError};
+use crate::layout::{ParamLayout, Tensor};
 
 /// What is read: `weight/value`, `[points, P]`, as runs with `--record-weights` have it.
 const VALUES: &str = "weight/value";
@@ -22,15 +23,18 @@ pub struct RecordedWeights {
     values: Dataset,
     points: usize,
     params: usize,
+    /// Of the network that they are for.
+    layout: ParamLayout,
 }
 
 impl RecordedWeights {
-    /// Opens a file for a network with `params` parameters.
+    /// Opens a file for a network.
     ///
     /// # Errors
     /// It cannot be read, has no weights or those of another network.
-    pub fn open(path: &Path, params: usize) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, layout: &ParamLayout) -> Result<Self, StoreError> {
         let weights = Self::find(path)?;
+        let params = layout.params();
         if weights.params != params {
             return Err(StoreError::Weights {
                 path: path.to_owned(),
@@ -40,7 +44,19 @@ impl RecordedWeights {
                 ),
             });
         }
-        Ok(weights)
+        Ok(Self {
+            layout: layout.clone(),
+            ..weights
+        })
+    }
+
+    /// Whether a file that can be read is an HDF5 file.
+    #[must_use]
+    pub fn are_hdf5(path: &Path) -> bool {
+        !matches!(
+            open_hdf5(path),
+            Err(StoreError::NotHdf5 { .. } | StoreError::Empty { .. })
+        )
     }
 
     /// Reads all of them, whatever network they are of. `renew` is called with every row.
@@ -85,6 +101,7 @@ impl RecordedWeights {
             values,
             points,
             params: own,
+            layout: ParamLayout::default(),
         })
     }
 
@@ -108,6 +125,19 @@ impl Course for RecordedWeights {
         for (param, &value) in params.iter_mut().zip(&values) {
             *param = value;
         }
-        Ok(())
+        let is_odd = |tensor: &&Tensor| {
+            params[tensor.range.clone()]
+                .iter()
+                .any(|value| !value.is_finite())
+        };
+        match self.layout.tensors.iter().find(is_odd) {
+            None => Ok(()),
+            Some(tensor) => Err(CourseError(format!(
+                "{}: row {row} of {VALUES} has a weight of `{}` that is not finite: no loss can be allocated on a \
+                 path through it",
+                self.path.display(),
+                tensor.name
+            ))),
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::compression::Compression;
 use super::disk::{self, Gone, Place, Rescue, Room};
 use super::driver::SharedFile;
 use super::error::{Context, StoreError};
-use super::header::{write_attributes, write_fixed, write_layout, write_rows};
+use super::header::{write_attributes, write_course, write_fixed, write_layout, write_rows};
 use super::lock::{self, WriterLock};
 use super::open::{self, Writable};
 use super::pyramid::Pyramid;
@@ -21,7 +21,7 @@ use super::replace::{self, NewFile};
 use super::resume::Known;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
 use super::series::{AnySeries, CHUNK_ROWS, create_columns, take};
-use super::text::{self, Message};
+use super::text::{self, FileName, Message};
 use crate::layout::MAX_NAME;
 use crate::record::{
     Checkpoint, ParamTotals, RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary,
@@ -154,6 +154,7 @@ impl RunWriter {
         write_attributes(&file, header)?;
         write_layout(&file, header)?;
         write_rows(&file, header)?;
+        write_course(&file, header)?;
         write_fixed(
             &file,
             "trace/parameter",
@@ -672,7 +673,8 @@ fn header_bytes(header: &RunHeader) -> u64 {
     let numbers = rows + header.traced.len() + header.histogram_edges.len() + 2 * layout.units();
     let names = 2 * layout.layers.len() + 2 * layout.tensors.len() + header.classes.len();
     let sizes = 8 * layout.tensors.len() + 2 * layout.layers.len();
-    (8 * (numbers + sizes) + MAX_NAME * names + header.config.len()) as u64 + (1 << 19)
+    let files = size_of::<FileName>() * header.course_files.len();
+    (8 * (numbers + sizes) + MAX_NAME * names + files + header.config.len()) as u64 + (1 << 19)
 }
 
 /// Seconds since 1970.

@@ -1,0 +1,506 @@
+//! The order of snapshots, from the numbers in their names.
+//!
+//! A number counts by its value: `9` comes before `10`, `0.25` before `0.5`, `2e3` before `1e4`; a hyphen
+//! before it is no minus sign. All names have to be alike but for their numbers. Where several numbers
+//! change, those behind a word that counts progress (`step=1200`) and those without a word decide, the
+//! first of them first; with no such word the whole numbers do, if any change. What was measured (`loss=0.5`)
+//! never does. What could be read in two
+//! ways is refused: a path in a wrong order would look like any other.
+
+use std::cmp::Ordering;
+
+/// What a snapshot's name ends with, but for a number that may stand behind it.
+pub const ENDING: &str = ".safetensors";
+
+/// Words that stand before the number that says when a snapshot was saved.
+const PROGRESS: [&str; 16] = [
+    "step",
+    "steps",
+    "epoch",
+    "epochs",
+    "ep",
+    "iter",
+    "iters",
+    "iteration",
+    "iterations",
+    "it",
+    "update",
+    "updates",
+    "checkpoint",
+    "ckpt",
+    "batch",
+    "t",
+];
+
+/// Words that stand before what was measured or chosen, which says nothing of when.
+const MEASURES: [&str; 8] = [
+    "loss", "acc", "accuracy", "error", "score", "auc", "lr", "seed",
+];
+
+const REMEDY: &str = "Name all of them alike, with a number that says when each was saved (step_0, step_1, …); \
+                      links in another folder will do (ln -s)";
+
+/// Whether a file of this name is a snapshot: `a.safetensors`, or `a.safetensors-00003` as some programs
+/// number them.
+pub fn is_snapshot(name: &str) -> bool {
+    let behind = name.rsplit_once(ENDING).map(|(_, behind)| behind);
+    behind.is_some_and(|behind| {
+        let number = behind.trim_start_matches(['-', '_', '.']);
+        behind.is_empty() || (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+    })
+}
+
+/// Sorts the names of snapshots by when they were saved.
+///
+/// # Errors
+/// That cannot be told; the message has the names.
+pub fn sort(names: &mut [String]) -> Result<(), String> {
+    let read: Vec<Vec<Part>> = names.iter().map(|name| parts(name)).collect();
+    let is_numbered = |parts: &Vec<Part>| parts.iter().any(|part| matches!(part, Part::Number(_)));
+    let (with, without): (Vec<_>, Vec<_>) = names
+        .iter()
+        .zip(&read)
+        .partition(|(_, parts)| is_numbered(parts));
+    let only = |some: &[(&String, &Vec<Part>)]| list(some.iter().map(|(name, _)| name.as_str()));
+    if with.is_empty() {
+        let names = only(&without);
+        return Err(format!(
+            "its files have no number in their names, so that their order cannot be told: {names}. {REMEDY}"
+        ));
+    }
+    if !without.is_empty() {
+        return Err(format!(
+            "some of its files have a number in their names and some have none, so that their order cannot be told: \
+             {} without, {} with. {REMEDY}",
+            only(&without),
+            only(&with)
+        ));
+    }
+    let same_words = |a: &[Part], b: &[Part]| words(a).eq(words(b));
+    if let Some(other) = (1..names.len()).find(|&k| !same_words(&read[0], &read[k])) {
+        return Err(format!(
+            "its files are named in more than one way, so that their order cannot be told: {} and {}. {REMEDY}",
+            shown(&names[0]),
+            shown(&names[other])
+        ));
+    }
+    if let Some(name) = names.iter().find(|name| has_comma(name)) {
+        return Err(format!(
+            "the comma in the number of {} can be read in two ways; write a point for decimals. {REMEDY}",
+            shown(name)
+        ));
+    }
+    let columns = columns(&read);
+    if let Some([a, b]) = columns.iter().find_map(Column::ambiguous) {
+        return Err(format!(
+            "the order of {} and {} can be told in two ways, by decimals and by versions. {REMEDY}",
+            shown(&names[a]),
+            shown(&names[b])
+        ));
+    }
+    let deciding = deciding(&columns);
+    let by_number = |&a: &usize, &b: &usize| {
+        let orders = deciding
+            .iter()
+            .map(|column| column.numbers[a].value.cmp(&column.numbers[b].value));
+        orders.fold(Ordering::Equal, Ordering::then)
+    };
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    order.sort_by(by_number);
+    if let Some(pair) = order
+        .windows(2)
+        .find(|pair| by_number(&pair[0], &pair[1]).is_eq())
+    {
+        return Err(format!(
+            "{} and {} have the same number, or none but of what was measured, so that their order cannot be told. \
+             {REMEDY}",
+            shown(&names[pair[0]]),
+            shown(&names[pair[1]])
+        ));
+    }
+    let sorted: Vec<String> = order.into_iter().map(|k| names[k].clone()).collect();
+    names.clone_from_slice(&sorted);
+    Ok(())
+}
+
+/// A part of a name.
+enum Part<'a> {
+    Word(&'a str),
+    Number(Number),
+}
+
+/// A number as a decimal, and the same as a version: 1.10 is 1.1, or 10 behind 1.
+#[derive(Clone)]
+struct Number {
+    value: Value,
+    version: (Value, Value),
+    fraction: String,
+}
+
+/// A number of any length, 0.DIGITS · 10^exponent.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Value {
+    /// Zero has none, and comes first.
+    exponent: Option<i64>,
+    /// Without zeros at their ends.
+    digits: String,
+}
+
+impl Value {
+    /// The number that is written as WHOLE.FRACTIONeEXPONENT.
+    fn of(whole: &str, fraction: &str, exponent: i64) -> Self {
+        let all = format!("{whole}{fraction}");
+        let significant = all.trim_start_matches('0');
+        let places = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
+        let point = exponent + places(significant) - places(fraction);
+        Self {
+            exponent: (!significant.is_empty()).then_some(point),
+            digits: significant.trim_end_matches('0').to_owned(),
+        }
+    }
+}
+
+/// Takes a name apart. The ending goes: it is the same in all.
+fn parts(name: &str) -> Vec<Part<'_>> {
+    let (before, behind) = name.rsplit_once(ENDING).unwrap_or((name, ""));
+    let mut all = Vec::new();
+    for text in [before, behind] {
+        let mut rest = text;
+        let mut chained = false;
+        while !rest.is_empty() {
+            let digits = |c: char| c.is_ascii_digit();
+            match rest.find(digits) {
+                Some(0) => {
+                    let (number, length) = number(rest, chained);
+                    all.push(Part::Number(number));
+                    rest = &rest[length..];
+                }
+                next => {
+                    let (word, after) = rest.split_at(next.unwrap_or(rest.len()));
+                    // 1.2.3 is three numbers.
+                    chained = word == "." && matches!(all.last(), Some(Part::Number(_)));
+                    all.push(Part::Word(word));
+                    rest = after;
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The number that a text begins with, and how many bytes it takes.
+fn number(text: &str, chained: bool) -> (Number, usize) {
+    let whole = leading_digits(text);
+    let mut end = whole.len();
+    let mut fraction = "";
+    if let (Some(behind), false) = (text[end..].strip_prefix('.'), chained) {
+        let digits = leading_digits(behind);
+        if !digits.is_empty() && !continues(&behind[digits.len()..]) {
+            fraction = digits;
+            end += 1 + digits.len();
+        }
+    }
+    let mut exponent: i64 = 0;
+    if let Some(behind) = text[end..].strip_prefix(['e', 'E']) {
+        let (sign, unsigned) = match behind.strip_prefix('-') {
+            Some(unsigned) => (-1, unsigned),
+            None => (1, behind.strip_prefix('+').unwrap_or(behind)),
+        };
+        let digits = leading_digits(unsigned);
+        let after = &unsigned[digits.len()..];
+        let ends = !after.starts_with(char::is_alphanumeric) && !continues(after);
+        if !digits.is_empty() && ends {
+            // The first 15 digits are enough to be farther away than anything.
+            let size: i64 = digits[..digits.len().min(15)].parse().unwrap_or(0);
+            exponent = sign * size;
+            end = text.len() - after.len();
+        }
+    }
+    let number = Number {
+        value: Value::of(whole, fraction, exponent),
+        version: (Value::of(whole, "", 0), Value::of(fraction, "", 0)),
+        fraction: fraction.to_owned(),
+    };
+    (number, end)
+}
+
+fn leading_digits(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// Whether another number follows behind a point.
+fn continues(text: &str) -> bool {
+    let behind = text.strip_prefix('.');
+    behind.is_some_and(|behind| behind.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn has_comma(name: &str) -> bool {
+    let is_digit = |b: &u8| b.is_ascii_digit();
+    let triples = name.as_bytes().windows(3);
+    triples
+        .into_iter()
+        .any(|it| it[1] == b',' && is_digit(&it[0]) && is_digit(&it[2]))
+}
+
+/// The words of a name, and where its numbers stand.
+fn words<'a>(parts: &'a [Part<'a>]) -> impl Iterator<Item = Option<&'a str>> {
+    parts.iter().map(|part| match part {
+        Part::Word(word) => Some(*word),
+        Part::Number(_) => None,
+    })
+}
+
+/// The numbers that stand at one place of all names.
+struct Column {
+    /// The word before it, in small letters; empty if there is none.
+    word: String,
+    numbers: Vec<Number>,
+}
+
+fn columns(names: &[Vec<Part>]) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    for parts in names {
+        let mut place = 0;
+        let mut word = "";
+        for part in parts {
+            match part {
+                Part::Word(text) => word = text,
+                Part::Number(number) => {
+                    if place == columns.len() {
+                        columns.push(Column {
+                            word: last_word(word),
+                            numbers: Vec::new(),
+                        });
+                    }
+                    columns[place].numbers.push(number.clone());
+                    word = "";
+                    place += 1;
+                }
+            }
+        }
+    }
+    columns
+}
+
+/// `step` of `-global_Step=`.
+fn last_word(text: &str) -> String {
+    let text = text.trim_end_matches(|c: char| !c.is_alphabetic());
+    let word = text.rsplit(|c: char| !c.is_alphabetic()).next();
+    word.unwrap_or_default().to_lowercase()
+}
+
+impl Column {
+    fn varies(&self) -> bool {
+        self.numbers
+            .iter()
+            .any(|number| number.value != self.numbers[0].value)
+    }
+
+    fn counts_progress(&self) -> bool {
+        PROGRESS.contains(&self.word.as_str())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.numbers.iter().all(|number| number.fraction.is_empty())
+    }
+
+    /// Two names whose order depends on whether `1.10` is a decimal or a version.
+    fn ambiguous(&self) -> Option<[usize; 2]> {
+        let lengths = || self.numbers.iter().map(|number| number.fraction.len());
+        // Nobody writes decimals of different lengths with zeros at their ends.
+        let shortest = lengths().filter(|&length| length > 0).min()?;
+        let has_zeros =
+            |number: &Number| number.fraction.len() > shortest && number.fraction.ends_with('0');
+        if !self.numbers.iter().any(has_zeros) {
+            return None;
+        }
+        let mut order: Vec<usize> = (0..self.numbers.len()).collect();
+        order.sort_by(|&a, &b| self.numbers[a].value.cmp(&self.numbers[b].value));
+        let pairs = order.windows(2).map(|pair| [pair[0], pair[1]]);
+        let version = |k: usize| &self.numbers[k].version;
+        pairs.into_iter().find(|&[a, b]| version(a) > version(b))
+    }
+}
+
+/// The columns that decide the order, the first of them first.
+fn deciding(columns: &[Column]) -> Vec<&Column> {
+    let measures = |column: &&Column| MEASURES.contains(&column.word.as_str());
+    let times = || columns.iter().filter(|column| !measures(column));
+    if times().any(Column::counts_progress) {
+        let of_progress = |column: &&Column| column.counts_progress() || column.word.is_empty();
+        times().filter(of_progress).collect()
+    } else if times().any(|column| column.is_whole() && column.varies()) {
+        times().filter(|column| column.is_whole()).collect()
+    } else {
+        times().collect()
+    }
+}
+
+/// A name as it can be shown.
+pub fn shown(name: &str) -> String {
+    name.escape_debug().to_string()
+}
+
+/// The first names of some.
+pub fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 8;
+    let more = names.len().saturating_sub(SHOWN);
+    let mut all: Vec<String> = names.take(SHOWN).map(shown).collect();
+    if more > 0 {
+        all.push(format!("… ({more} more)"));
+    }
+    all.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Sorts the names, which come with spaces between them, from their opposite order.
+    fn sorted(names: &str) -> Result<Vec<String>, String> {
+        let mut names: Vec<String> = names
+            .split(' ')
+            .map(|name| format!("{name}{ENDING}"))
+            .collect();
+        names.reverse();
+        sort(&mut names)?;
+        Ok(names)
+    }
+
+    #[test]
+    fn numbers_in_names_count_by_their_value() {
+        for names in [
+            "s1 s9 s10 s0011",
+            "epoch_0.25 epoch_0.5 epoch_0.75 epoch_1.0",
+            "epoch_0.5 epoch_1 epoch_1.5 epoch_10",
+            "step_2e3 step_1e4",
+            "step_900 step_2e3 step_3000 step_1.5e4",
+            "a_1e-05 a_1e-4 a_0.001",
+            "1E+2 101",
+            "t-1 t-2 t-3",
+            "t-0.5 t-1.5 t-2.5",
+            "0 00000000000000000000000000000001 9007199254740992 9007199254740993 36893488147419103232",
+            "1e99 1e100 1e101",
+            "batch64-1 batch64-2",
+            "epoch=3-step=1200 epoch=3-step=2400 epoch=10-step=100",
+            "step=1200-epoch=3 step=1300-epoch=3 step=2400-epoch=4",
+            // What is measured does not say when: the loss falls or rises.
+            "val_loss=0.93-step=5 val_loss=0.21-step=20 val_loss=0.53-step=100",
+            "epoch=3-loss=2 epoch=4-loss=1",
+            "a_0.93_5 a_0.21_20 a_0.53_100",
+            "epoch1_100 epoch1_200 epoch2_100",
+            "2024-01-05 2024-02-01 2025-01-01",
+            "2024-01-05T09-59-00 2024-01-05T10-00-00",
+            "v1.2.3 v1.2.10 v1.10.0",
+            "net2-k_1 net2-k_2 net2-k_10",
+            "1 2 3",
+            "0.1 0.25 0.50",
+            "0.10 0.20 0.30",
+            "x3e5a-1 x3e5a-2",
+            "é-1 é-2",
+            "GlobalStep=9 GlobalStep=10",
+        ] {
+            let right: Vec<String> = names
+                .split(' ')
+                .map(|name| format!("{name}{ENDING}"))
+                .collect();
+            assert_eq!(sorted(names).as_ref(), Ok(&right), "{names}");
+        }
+        let mut behind = ["m.safetensors-00010", "m.safetensors-00009"].map(str::to_owned);
+        sort(&mut behind).unwrap();
+        assert_eq!(behind, ["m.safetensors-00009", "m.safetensors-00010"]);
+    }
+
+    #[test]
+    fn an_order_that_cannot_be_told_is_refused_with_the_names() {
+        for (names, needles) in [
+            ("init step_1 step_2 final", ["final", "step_1"]),
+            ("step_1 step_2 best", ["some have none", "best"]),
+            ("last epoch=1-step=3", ["last", "epoch=1-step=3"]),
+            ("init final", ["no number", "init"]),
+            ("a b c d e f g h i j", ["no number", "2 more"]),
+            ("epoch_1 step_2", ["epoch_1", "step_2"]),
+            ("step_1 step_2_best", ["more than one way", "step_2_best"]),
+            ("step_9a step_9b", ["more than one way", "step_9b"]),
+            ("step_1k step_900", ["step_1k", "step_900"]),
+            ("step_1 step_01", ["same number", "step_01"]),
+            ("step_1 step_1.0 step_2", ["same number", "step_1.0"]),
+            ("step_1e3 step_1000", ["same number", "step_1e3"]),
+            (
+                "epoch=1-loss=0.5 epoch=1-loss=0.4",
+                ["same number", "loss=0.4"],
+            ),
+            ("loss_0.5 loss_0.4", ["what was measured", "loss_0.4"]),
+            (
+                "s_1e99999999999999999998 s_1e99999999999999999999",
+                ["same number", "9998"],
+            ),
+            ("v1.9 v1.10", ["versions", "v1.10"]),
+            ("t_0,25 t_0,5", ["comma", "t_0,"]),
+            ("a\u{1b}[J b", ["no number", "\\u{1b}"]),
+        ] {
+            let error = sorted(names).unwrap_err();
+            for needle in needles {
+                assert!(error.contains(needle), "{names}: {needle}: {error}");
+            }
+            assert!(
+                error.contains("ln -s") && !error.contains('\u{1b}'),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn snapshots_are_known_by_their_ending() {
+        for name in [
+            "a.safetensors",
+            "m.safetensors-00003",
+            "m.safetensors.3",
+            ".safetensors",
+        ] {
+            assert!(is_snapshot(name), "{name}");
+        }
+        for name in [
+            "a.pt",
+            "a.safetensors.index.json",
+            "a.safetensors.bak",
+            "a.safetensors-",
+            "safetensors",
+        ] {
+            assert!(!is_snapshot(name), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_ordered_as_their_values_are(
+            values in prop::collection::btree_set(0_u64..1_000_000_000_000, 2..20),
+            places in 0_usize..5,
+        ) {
+            // Decimals of one width, and whole numbers of any.
+            let scale = 10_u64.pow(u32::try_from(places).unwrap());
+            let name = |value: u64| match places {
+                0 => format!("s{value}"),
+                places => format!("s{}.{:0places$}", value / scale, value % scale),
+            };
+            let right: Vec<String> = values.iter().map(|&value| name(value)).collect();
+            prop_assert_eq!(sorted(&right.join(" ")).unwrap(), right.iter().map(|n| format!("{n}{ENDING}")).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn any_names_are_sorted_or_refused(names in prop::collection::vec("[0-9a-e.,_=+-]{0,12}", 2..6)) {
+            let mut names: Vec<String> = names;
+            let before = names.clone();
+            if sort(&mut names).is_ok() {
+                // The same order, whatever the order that the system lists them in.
+                let mut reversed = before;
+                reversed.reverse();
+                sort(&mut reversed).unwrap();
+                prop_assert_eq!(names, reversed);
+            }
+        }
+    }
+}
