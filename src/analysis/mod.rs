@@ -3,6 +3,7 @@
 //! - Charts: [`bins`], [`scale`].
 //! - Allocations of many parameters: [`help`], [`tails`], [`octaves`], [`concentration`].
 //! - Series of many steps: [`oscillation`], [`lag`], [`moments`], [`nulls`].
+//! - Sums of them: [`sum`].
 //! - Several runs: [`ttest`], [`paired`].
 //! - What to look at: [`events`], [`lints`].
 //!
@@ -22,6 +23,7 @@ pub mod octaves;
 pub mod oscillation;
 pub mod paired;
 pub mod scale;
+pub mod sum;
 pub mod tails;
 pub mod ticks;
 pub mod ttest;

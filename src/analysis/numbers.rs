@@ -1,4 +1,4 @@
-//! Signed numbers in a fixed width.
+//! Numbers as they are shown: signed ones in a fixed width, losses, shares, speeds.
 
 /// A signed number in exactly `width` columns, right-aligned: `+0.0512`, `-1.23e-4`, `–` for NaN.
 ///
@@ -26,6 +26,61 @@ pub fn format_signed(value: f64, width: usize) -> String {
             })
     };
     format!("{text:>width$.width$}")
+}
+
+/// A loss in nats: five decimals, or three digits once it has exploded.
+#[must_use]
+pub fn loss(nats: f64) -> String {
+    decimals(nats, 5)
+}
+
+/// A number with so many decimals, or with three digits where it is far larger than any should be.
+#[must_use]
+pub fn decimals(value: f64, places: usize) -> String {
+    if value.abs() < 1e5 {
+        format!("{value:.places$}")
+    } else {
+        format!("{value:.2e}")
+    }
+}
+
+/// A number that somebody has chosen, a learning rate: as it was written if that is short, else with three
+/// digits.
+#[must_use]
+pub fn chosen(value: f64) -> String {
+    let exact = value.to_string();
+    if exact.len() <= 6 || !value.is_finite() {
+        return exact;
+    }
+    let rounded = significant(value, 2);
+    rounded.trim_start_matches('+').to_owned()
+}
+
+/// A share of a whole, 0.125, as `12.5%`; of more than a hundred times the whole, `1.7e24×`.
+#[must_use]
+pub fn percent(share: f64, decimals: usize) -> String {
+    if share.is_finite() && share.abs() > BEYOND_REASON {
+        format!("{share:.1e}×")
+    } else {
+        format!("{:.decimals$}%", 100.0 * share)
+    }
+}
+
+/// A multiple of the whole beyond which nobody can do anything with its digits.
+pub const BEYOND_REASON: f64 = 100.0;
+
+/// Steps a second: `28.4 steps/s`, `11 s/step`; a dash where there is no speed.
+#[must_use]
+pub fn speed(steps_per_second: f64) -> String {
+    let seconds = 1.0 / steps_per_second;
+    match seconds {
+        _ if steps_per_second.is_nan() || seconds.is_infinite() || seconds <= 0.0 => "–".to_owned(),
+        // What rounds to 1.0 is said in steps.
+        _ if steps_per_second >= 0.95 => format!("{steps_per_second:.1} steps/s"),
+        _ if seconds < 9.95 => format!("{seconds:.1} s/step"),
+        _ if seconds < 1e5 => format!("{seconds:.0} s/step"),
+        _ => format!("{seconds:.0e} s/step"),
+    }
 }
 
 /// With `digits` figures behind the first, as a plain number from 0.01 to 9999.
@@ -68,6 +123,62 @@ mod tests {
             (1.0, 0, ""),
         ] {
             assert_eq!(format_signed(value, width), text);
+        }
+    }
+
+    #[test]
+    fn figures_beyond_reason_are_short() {
+        for (share, text) in [
+            (0.1234, "12.3%"),
+            (-1.5, "-150.0%"),
+            (99.9, "9990.0%"),
+            (1.734_955_115_326e22, "1.7e22×"),
+            (f64::NAN, "NaN%"),
+        ] {
+            assert_eq!(percent(share, 1), text);
+        }
+        for (value, text) in [
+            (0.05, "0.05"),
+            (0.000_050_000_308_116_713_075, "5.00e-5"),
+            (0.049_876_543, "0.0499"),
+            (1e-4, "0.0001"),
+            (1e-5, "1.00e-5"),
+            (123.456_789, "123"),
+            (1e20, "1.00e20"),
+            (3.0, "3"),
+            (0.0, "0"),
+        ] {
+            assert_eq!(chosen(value), text);
+        }
+        for (nats, text) in [
+            (0.107_154, "0.10715"),
+            (99_999.0, "99999.00000"),
+            (1.5e12, "1.50e12"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(loss(nats), text);
+        }
+    }
+
+    #[test]
+    fn slow_steps_are_told_in_seconds() {
+        for (rate, text) in [
+            (28.44, "28.4 steps/s"),
+            (1.0, "1.0 steps/s"),
+            (0.96, "1.0 steps/s"),
+            (0.9, "1.1 s/step"),
+            (0.5, "2.0 s/step"),
+            (1.0 / 9.97, "10 s/step"),
+            (1.0 / 11.2, "11 s/step"),
+            (1.0 / 3600.0, "3600 s/step"),
+            (1e-9, "1e9 s/step"),
+            (1e6, "1000000.0 steps/s"),
+            (0.0, "–"),
+            (f64::INFINITY, "–"),
+            (f64::NAN, "–"),
+            (-1.0, "–"),
+        ] {
+            assert_eq!(speed(rate), text, "{rate}");
         }
     }
 

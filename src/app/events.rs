@@ -3,6 +3,7 @@
 use super::state::App;
 use crate::analysis::events::EventKind;
 use crate::analysis::lints::Lint;
+use crate::analysis::numbers;
 use crate::query::{Answer, Happened, Query, Topic};
 
 /// What a step is marked for.
@@ -144,7 +145,10 @@ impl App {
                 format!("step {step}: not finite: the loss or the LCA of {value:.0} of {of} layers")
             }
             MarkKind::Event(EventKind::LossSpike) => {
-                format!("step {step}: the loss rose by {value:.3} nats")
+                format!(
+                    "step {step}: the loss rose by {} nats",
+                    numbers::decimals(*value, 3)
+                )
             }
             MarkKind::Event(EventKind::Synchronised) => {
                 format!("step {step}: {value:.0} layers learned most together")

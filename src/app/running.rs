@@ -5,15 +5,14 @@ use std::ops::Range;
 use super::entries::Entries;
 use super::stretch::Stretch;
 use crate::analysis::bins::Extent;
+use crate::analysis::sum::{Sum, sum};
 
 impl Stretch<'_> {
     /// Σ A of a layer, in nats: of [`Self::layer_sums`] this number alone.
     #[must_use]
     pub fn lca(&self, layer: usize) -> f64 {
         let pieces = self.pieces.iter();
-        pieces
-            .map(|(entries, range)| entries.lca(layer, range))
-            .sum()
+        sum(pieces.map(|(entries, range)| entries.lca(layer, range)))
     }
 
     /// The steps of each entry, in order.
@@ -60,10 +59,10 @@ impl Stretch<'_> {
                 }
             }
         }
-        let mut all = 0.0;
+        let mut all = Sum::default();
         for sum in &mut sums {
-            all += *sum;
-            *sum = all;
+            all.add(*sum);
+            *sum = all.value();
         }
         sums
     }

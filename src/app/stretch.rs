@@ -6,6 +6,7 @@ use super::bars::Bars;
 use super::entries::Entries;
 use super::timeline::GroupSums;
 use crate::analysis::bins::{self, Extent};
+use crate::analysis::sum::sum;
 use crate::record::StepSummary;
 
 /// Steps in pieces of different resolution, in order and without gaps. Its sums are exactly those of
@@ -70,9 +71,11 @@ impl<'a> Stretch<'a> {
     #[must_use]
     pub fn layer_sums(&self, layer: usize) -> GroupSums {
         let pieces = self.pieces.iter();
-        pieces.fold(GroupSums::default(), |sum, (entries, range)| {
-            sum.plus(&entries.layer_sums(layer, range))
-        })
+        let all = pieces.fold(GroupSums::default(), |all, (entries, range)| {
+            all.plus(&entries.layer_sums(layer, range))
+        });
+        let lca = self.lca(layer);
+        GroupSums { lca, ..all }
     }
 
     /// What all layers did.
@@ -82,9 +85,12 @@ impl<'a> Stretch<'a> {
             .pieces
             .first()
             .map_or(0, |(entries, _)| entries.layers());
-        (0..layers).fold(GroupSums::default(), |sum, layer| {
-            sum.plus(&self.layer_sums(layer))
-        })
+        let all = (0..layers).fold(GroupSums::default(), |all, layer| {
+            all.plus(&self.layer_sums(layer))
+        });
+        // Layers may have moved apart by 10¹² nats in one step.
+        let lca = sum((0..layers).map(|layer| self.lca(layer)));
+        GroupSums { lca, ..all }
     }
 
     /// Actual change of the training loss, in nats.
@@ -100,7 +106,7 @@ impl<'a> Stretch<'a> {
     #[must_use]
     pub fn residual(&self) -> f64 {
         let pieces = self.pieces.iter();
-        pieces.map(|(entries, range)| entries.residual(range)).sum()
+        sum(pieces.map(|(entries, range)| entries.residual(range)))
     }
 
     /// Full gradients spent.
@@ -185,18 +191,14 @@ impl<'a> Stretch<'a> {
     #[must_use]
     pub fn held_out_lca(&self, layer: usize) -> f64 {
         let pieces = self.pieces.iter();
-        pieces
-            .map(|(entries, range)| entries.held_out_lca(layer, range))
-            .sum()
+        sum(pieces.map(|(entries, range)| entries.held_out_lca(layer, range)))
     }
 
     /// Of a layer, Σ of the estimated integration errors, in nats.
     #[must_use]
     pub fn lca_error(&self, layer: usize) -> f64 {
         let pieces = self.pieces.iter();
-        pieces
-            .map(|(entries, range)| entries.lca_error(layer, range))
-            .sum()
+        sum(pieces.map(|(entries, range)| entries.lca_error(layer, range)))
     }
 
     /// The first column of a step in such a chart, if it is in the stretch.

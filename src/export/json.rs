@@ -7,8 +7,9 @@
 //! ]}
 //! ```
 //!
-//! JSON has no NaN: what is no finite number is `null`. Every other number reads back as the same bits.
-//! In Python: `pandas.DataFrame({c["name"]: c["values"] for c in table["columns"]})`.
+//! JSON has neither NaN nor infinities: NaN is `null`, and infinities, which say that a training has diverged,
+//! are the strings `"Infinity"` and `"-Infinity"`, as in the JSON of Protocol Buffers. Every other number reads
+//! back as the same bits. In Python: `pandas.DataFrame({c["name"]: c["values"] for c in table["columns"]})`.
 
 use std::io::{self, Write};
 
@@ -52,7 +53,11 @@ impl Serialize for Values {
                 let mut list = serializer.serialize_seq(Some(values.len()))?;
                 for value in values {
                     // Said here, rather than left to what the library makes of it.
-                    list.serialize_element(&value.is_finite().then_some(value))?;
+                    match value {
+                        &f64::INFINITY => list.serialize_element("Infinity")?,
+                        &f64::NEG_INFINITY => list.serialize_element("-Infinity")?,
+                        value => list.serialize_element(&(!value.is_nan()).then_some(value))?,
+                    }
                 }
                 list.end()
             }
@@ -86,9 +91,11 @@ mod tests {
             match &column.values {
                 Values::F64(values) => {
                     for (value, json) in values.iter().zip(list) {
-                        let read = json.as_f64().map(f64::to_bits);
-                        let expected = value.is_finite().then_some(value.to_bits());
+                        let text = json.as_str().map(|text| text.parse().unwrap());
+                        let read = json.as_f64().or(text).map(f64::to_bits);
+                        let expected = (!value.is_nan()).then_some(value.to_bits());
                         assert_eq!(read, expected, "{json}");
+                        assert_eq!(json.is_string(), value.is_infinite());
                     }
                 }
                 Values::U64(values) => {

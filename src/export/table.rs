@@ -154,11 +154,12 @@ pub(super) mod tests {
             f64::MAX,
             f64::NAN,
             f64::INFINITY,
+            f64::NEG_INFINITY,
             -0.0,
         ];
-        let words = ["fc1", "a,b", "\"q\"", "<&>'", "two\nlines", "é", ""];
+        let words = ["fc1", "a,b", "\"q\"", "<&>'", "two\nlines", "é", "", "z"];
         let columns = vec![
-            Column::u64("step", None, vec![0, 1, 2, 3, 4, u64::MAX, 1 << 53]),
+            Column::u64("step", None, vec![0, 1, 2, 3, 4, 5, u64::MAX, 1 << 53]),
             Column::f64("lca fc1", Some("nats"), numbers),
             Column::text("layer, name", words.map(str::to_owned).to_vec()),
         ];
@@ -174,7 +175,7 @@ pub(super) mod tests {
         let error = Table::new("t", columns).unwrap_err().to_string();
         assert!(error.contains("'loss' has 1 rows"), "{error}");
         assert_eq!(Table::new("t", Vec::new()).unwrap().rows(), 0);
-        assert_eq!(awkward().rows(), 7);
+        assert_eq!(awkward().rows(), 8);
     }
 
     #[test]

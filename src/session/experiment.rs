@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use super::prepare::{check, load};
 use super::series::{self, AtFailure, End, Ended, Found, Task};
 use super::{Failure, guard, screen};
+use crate::analysis::numbers;
 use crate::cli::ExperimentArgs;
 use crate::config::{Options, RunConfig};
 use crate::experiment::{
@@ -283,8 +284,12 @@ fn summary(outcome: &Outcome) -> String {
             let value = value(name);
             match value.error.is_nan() {
                 // Of one run.
-                true => format!("{:.5}", value.mean),
-                false => format!("{:.5} ± {:.5}", value.mean, value.error),
+                true => numbers::loss(value.mean),
+                false => format!(
+                    "{} ± {}",
+                    numbers::loss(value.mean),
+                    numbers::loss(value.error)
+                ),
             }
         };
         let _ = writeln!(

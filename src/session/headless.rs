@@ -8,6 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use signal_hook::consts::SIGHUP;
 
 use super::screen::Signals;
+use super::standing::duration;
+use crate::analysis::numbers;
 use crate::app::{App, Phase};
 use crate::feed::Feed;
 use crate::train::Control;
@@ -102,7 +104,11 @@ impl Display {
             }
             return;
         }
-        let text = format!("loss {loss:.4}  residual {residual:+.1e}  {rate:.1} steps/s");
+        let text = format!(
+            "loss {}  residual {residual:+.1e}  {}",
+            numbers::loss(loss),
+            numbers::speed(rate)
+        );
         match self {
             Self::Bar(bar) => {
                 bar.set_position(end);
@@ -115,7 +121,8 @@ impl Display {
                 let left = planned.saturating_sub(end) as f64 / rate;
                 let _ = writeln!(
                     io::stderr(),
-                    "step {end}/{planned}  {text}  ETA {left:.0} s"
+                    "step {end}/{planned}  {text}  ETA {}",
+                    duration(left)
                 );
             }
             Self::Lines { .. } | Self::None => {}

@@ -17,6 +17,7 @@ use std::time::SystemTime;
 
 use super::Failure;
 use super::standing::{Standing, duration};
+use crate::analysis::numbers;
 use crate::text::harmless;
 
 /// Characters of what is wrong with a file.
@@ -166,8 +167,7 @@ fn cells(row: &Row) -> [String; 8] {
     let (done, planned) = (standing.committed, standing.planned);
     let loss = match standing.loss {
         loss if loss.is_nan() => "-".to_owned(),
-        loss if loss.abs() < 1e4 => format!("{loss:.5}"),
-        loss => format!("{loss:.3e}"),
+        loss => numbers::loss(loss),
     };
     [
         row.file.clone(),

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::analysis::numbers::{self, loss};
 use crate::app::App;
 use crate::record::RunEnd;
 use crate::store::RecorderStats;
@@ -82,7 +83,7 @@ fn losses(out: &mut String, app: &App) {
 
 /// A share, or a dash where nothing is there to have one: of a frozen layer, say.
 fn percent(share: f64, digits: usize) -> String {
-    or_dash(share, |share| format!("{:.digits$}%", 100.0 * share))
+    or_dash(share, |share| numbers::percent(share, digits))
 }
 
 fn or_dash(value: f64, text: impl Fn(f64) -> String) -> String {
@@ -129,14 +130,26 @@ pub fn layers(out: &mut String, app: &App) {
     let change = all.loss_change();
     let residual = all.residual();
     let _ = writeln!(out, "{:name$} {:>10} {}", "Δloss", "", nats(change));
+    let part = (residual / change).abs();
+    let of_change = if part.is_finite() && part > numbers::BEYOND_REASON {
+        format!("{part:>8.1e} × Δloss")
+    } else {
+        format!("{:>8} of Δloss", percent(part, 4))
+    };
     let _ = writeln!(
         out,
-        "{:name$} {:>10} {} {:>8} of Δloss",
+        "{:name$} {:>10} {} {of_change}",
         "residual",
         "",
-        nats(residual),
-        percent((residual / change).abs(), 4),
+        nats(residual)
     );
+    if !residual.is_finite() || part > 1.0 {
+        let _ = writeln!(
+            out,
+            "\nwarning: the residual is larger than the change of the loss, so the allocations do not explain it; the \
+             training may have diverged"
+        );
+    }
     let tolerance = app.header.tolerance;
     let above = all.above_tolerance();
     let _ = writeln!(
@@ -161,13 +174,5 @@ fn nats(value: f64) -> String {
         format!("{value:>+12.6}")
     } else {
         format!("{value:>+12.4e}")
-    }
-}
-
-fn loss(nats: f64) -> String {
-    if nats.abs() < 1e4 {
-        format!("{nats:.5}")
-    } else {
-        format!("{nats:.4e}")
     }
 }

@@ -3,6 +3,7 @@
 use super::SheetError;
 use super::overview::NATS;
 use super::source::{Field, Source, number, reals, signed};
+use crate::analysis::sum::{Sum, sum};
 use crate::export::{Axis, Chart, Column, Series, Sheet};
 use crate::record::{LayerSummary, StepSummary};
 
@@ -100,7 +101,7 @@ pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
     }
     let columns = source.columns(&fields)?;
     let sums: Vec<f64> = (columns.iter().skip(2))
-        .map(|column| reals(column).iter().sum())
+        .map(|column| sum(reals(column)))
         .collect();
     let every_other = |start: usize| sums.iter().skip(start).step_by(2).copied().collect();
     let chart = Chart::Bars {
@@ -114,18 +115,18 @@ pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
     let axes = (Axis::new("LCA", NATS), Axis::default(), chart);
     let title = source.of_layer("LCA of the training and the held-out loss");
     let mut sheet = source.sheet(title, columns, axes)?;
-    let total = signed(sum(source, "lca_test/total")?);
-    let residual = signed(sum(source, "lca_test/residual")?);
+    let total = signed(sum_of(source, "lca_test/total")?);
+    let residual = signed(sum_of(source, "lca_test/residual")?);
     let note = format!("; held out: ΣLCA {total}, residual {residual} nats");
     sheet.figure.note.push_str(&note);
     Ok(sheet)
 }
 
 /// Over the steps, of a dataset with one number a step.
-fn sum(source: &Source, name: &'static str) -> Result<f64, SheetError> {
-    let mut sum = 0.0;
+fn sum_of(source: &Source, name: &'static str) -> Result<f64, SheetError> {
+    let mut sum = Sum::default();
     source.each_row(&source.table(name)?, |_, row| {
-        sum += row.iter().sum::<f64>();
+        row.iter().for_each(|&value| sum.add(value));
     })?;
-    Ok(sum)
+    Ok(sum.value())
 }

@@ -4,6 +4,7 @@ use std::ops::{Deref, Range};
 
 use super::{MOST_NUMBERS, Request, SheetError};
 use crate::analysis::numbers::format_signed;
+use crate::analysis::sum::Sum;
 use crate::export::{Axis, Chart, Column, Figure, Sheet, Table, Values};
 use crate::layout::Layer;
 use crate::record::{RunHeader, StepSummary};
@@ -309,15 +310,19 @@ impl<'a> Source<'a> {
     /// The line under a figure's title: which run and steps, and how they close. That they do of the whole
     /// network alone: what is of one layer stands behind.
     fn note(&self) -> Result<String, SheetError> {
-        let (mut total, mut residual, mut change, mut part) = (0.0, 0.0, 0.0, 0.0);
+        let [mut total, mut residual, mut part] = [Sum::default(); 3];
+        let mut ends: Option<(f64, f64)> = None;
         self.each(|row| {
-            total += row.total;
-            residual += row.residual;
-            change += row.loss_after - row.loss_before;
+            total.add(row.total);
+            residual.add(row.residual);
+            let before = ends.map_or(row.loss_before, |(before, _)| before);
+            ends = Some((before, row.loss_after));
             if let Some(layer) = self.request.layer {
-                part += row.layers.get(layer).map_or(f64::NAN, |layer| layer.lca);
+                part.add(row.layers.get(layer).map_or(f64::NAN, |layer| layer.lca));
             }
         })?;
+        let [total, residual, part] = [total, residual, part].map(Sum::value);
+        let change = ends.map_or(0.0, |(before, after)| after - before);
         let Range { start, end } = self.request.steps;
         let last = end.saturating_sub(1).max(start);
         let (total, change, residual) = (signed(total), signed(change), signed(residual));

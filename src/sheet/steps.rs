@@ -3,6 +3,7 @@
 use super::SheetError;
 use super::overview::NATS;
 use super::source::{Field, Source, number, reals};
+use crate::analysis::sum::Sum;
 use crate::export::{Axis, Chart, Column, Merge, Series, Sheet, Steps, Values};
 use crate::record::StepSummary;
 
@@ -64,10 +65,10 @@ pub fn cumulative(source: &Source) -> Result<Sheet, SheetError> {
     let mut columns = columns(source)?;
     for column in columns.iter_mut().skip(2) {
         if let Values::F64(values) = &mut column.values {
-            let mut sum = 0.0;
+            let mut sum = Sum::default();
             for value in values {
-                sum += *value;
-                *value = sum;
+                sum.add(*value);
+                *value = sum.value();
             }
         }
         column.name = format!("cumulative_{}", column.name);

@@ -1,6 +1,7 @@
 //! The held-out loss rises while the training loss falls.
 
 use super::{Lint, LintKind};
+use crate::analysis::numbers::decimals;
 
 /// Rises in a row that are no chance any more: of six numbers in any order, one in 720 orders.
 const RISES: u64 = 5;
@@ -49,10 +50,14 @@ impl Evaluations {
             return None;
         }
         let rises = self.rises;
+        let nats = |loss| decimals(loss, 4);
         let text = format!(
-            "held-out loss has risen in {rises} evaluations in a row ({:.4} to {:.4} nats) \
-             while the training loss fell ({:.4} to {:.4})",
-            first.held_out, latest.held_out, first.train, latest.train
+            "held-out loss has risen in {rises} evaluations in a row ({} to {} nats) \
+             while the training loss fell ({} to {})",
+            nats(first.held_out),
+            nats(latest.held_out),
+            nats(first.train),
+            nats(latest.train)
         );
         Some(Lint::new(LintKind::Overfitting, text, None, self.step?))
     }

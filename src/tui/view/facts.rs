@@ -1,5 +1,6 @@
 //! The Run screen's numbers in words: each with its unit, and only those that are known.
 
+use crate::analysis::numbers;
 use crate::app::{App, Phase};
 use crate::feed::GpuUse;
 use crate::query::RunFacts;
@@ -45,12 +46,15 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<Fact> {
             Some(now) => (
                 "speed",
                 vec![
-                    format!("{:.1} steps/s", now.steps),
-                    format!("{:.1} on average", average.steps),
+                    numbers::speed(now.steps),
+                    format!("{} on average", numbers::speed(average.steps)),
                 ],
             ),
             // Not that of a replay.
-            None => ("trained", vec![format!("at {:.1} steps/s", average.steps)]),
+            None => (
+                "trained",
+                vec![format!("at {}", numbers::speed(average.steps))],
+            ),
         });
     }
     pairs.extend(gradients(app, now.as_ref().or(average.as_ref())));
@@ -84,7 +88,9 @@ fn gradients(app: &App, rate: Option<&Rate>) -> Option<Fact> {
     #[expect(clippy::cast_precision_loss, reason = "a mean of counts")]
     let each = all.gradient_evals() as f64 / steps as f64;
     let mut said = vec![format!("{each:.2} a step")];
-    said.extend(rate.map(|rate| format!("{:.1} a second", rate.gradients)));
+    // Of a slow training the speed of its steps says it.
+    let fast = rate.filter(|rate| rate.gradients >= 0.95);
+    said.extend(fast.map(|rate| format!("{:.1} a second", rate.gradients)));
     (steps > 0).then_some(("gradients", said))
 }
 

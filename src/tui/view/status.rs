@@ -9,6 +9,7 @@ use std::fmt::Write;
 use ratatui::text::{Line, Span};
 
 use super::words::{self, either};
+use crate::analysis::numbers;
 use crate::app::App;
 use crate::tui::theme::Theme;
 
@@ -47,7 +48,7 @@ pub fn line(app: &App, theme: &Theme, width: u16) -> Line<'static> {
     parts.push((4, format!("S={}", entry.segments)));
     // A path that nothing was trained along has none.
     if entry.learning_rate.is_finite() {
-        parts.push((6, format!("lr {}", entry.learning_rate)));
+        parts.push((6, format!("lr {}", numbers::chosen(entry.learning_rate))));
     }
     let room = usize::from(width).saturating_sub(steps.len() + 2);
     Line::from(vec![

@@ -11,6 +11,7 @@ use ratatui::widgets::Widget;
 
 use super::facts;
 use super::words::{either, fitting};
+use crate::analysis::numbers;
 use crate::app::{App, Phase};
 use crate::tui::theme::Theme;
 
@@ -33,7 +34,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         }
         None => None,
     };
-    let speed = facts::steps_per_second(app).map(|rate| format!("{rate:.1} steps/s"));
+    let speed = facts::steps_per_second(app).map(numbers::speed);
     let parts = [
         (0, Some(header.network.clone())),
         (5, Some(header.dataset.clone())),

@@ -22,6 +22,7 @@ use super::words::{
     self, NUMBER, either, elided, every, number, percent, scrolled, sentence, several,
     signed_scale, worded,
 };
+use crate::analysis::numbers;
 use crate::analysis::scale::Scale;
 use crate::app::{App, Depth, Picture};
 use crate::query::{Answer, Query, RecordedSums, UnitParams};
@@ -423,7 +424,8 @@ impl<'a> Unit<'a> {
     fn weight(&self, at: usize) -> Option<Span<'static>> {
         let weights = self.known.weights.as_ref()?;
         let value = weights.values.get(at)?;
-        Some(Span::raw(format!("  value {value:.6}")))
+        let value = numbers::decimals(f64::from(*value), 6);
+        Some(Span::raw(format!("  value {value}")))
     }
 
     /// Biases and the like, of which a unit has one each; the last go first where there is little room.

@@ -8,6 +8,7 @@ use ratatui::text::{Span, Text};
 use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use crate::analysis::numbers::format_signed;
+pub use crate::analysis::numbers::loss;
 use crate::analysis::scale::Scale;
 use crate::app::{App, Stretch};
 use crate::tui::theme::{Glyphs, Theme};
@@ -86,15 +87,6 @@ pub fn either(theme: &Theme, unicode: &'static str, ascii: &'static str) -> &'st
     match theme.glyphs {
         Glyphs::Ascii => ascii,
         Glyphs::Braille | Glyphs::Blocks => unicode,
-    }
-}
-
-/// A loss in nats: five decimals, or three digits once it has exploded.
-pub fn loss(nats: f64) -> String {
-    if nats.abs() < 1e5 {
-        format!("{nats:.5}")
-    } else {
-        format!("{nats:.2e}")
     }
 }
 
