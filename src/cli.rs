@@ -30,11 +30,11 @@ pub enum Command {
     Allocate(Box<AllocateArgs>),
     /// Replay a run file, or follow one that is being written; of two, show the difference
     Open(OpenArgs),
-    /// Say what is in a run file, and whether its sums close
+    /// Summarise run files, and check that their sums add up
     Info {
-        /// Run file
-        #[arg(value_name = "RUN.h5")]
-        file: PathBuf,
+        /// Run files
+        #[arg(value_name = "RUN.h5", required = true)]
+        files: Vec<PathBuf>,
     },
     /// Show the run files in a folder, and how each stands
     List {
@@ -60,11 +60,11 @@ pub enum Command {
         #[arg(value_name = "RUN.h5")]
         file: PathBuf,
     },
-    /// Check a run file: structure, lengths, and that everything in it adds up
+    /// Check run files: structure, lengths, and that everything in them adds up
     Verify {
-        /// Run file
-        #[arg(value_name = "RUN.h5")]
-        file: PathBuf,
+        /// Run files
+        #[arg(value_name = "RUN.h5", required = true)]
+        files: Vec<PathBuf>,
     },
     /// Make the file of a run that was killed readable by every HDF5 tool
     Repair {

@@ -500,6 +500,171 @@ fn open_needs_a_run_and_a_terminal() {
 }
 
 #[test]
+fn info_and_verify_take_several_files_and_go_on_after_a_bad_one() {
+    let folder = folder();
+    for name in ["a.h5", "-b.h5"] {
+        train(folder.path(), name, &["--steps=1"]);
+    }
+    fs::write(folder.path().join("notes.txt"), "no run").unwrap();
+    for (command, says) in [("info", "\nstatus "), ("verify", "\nok ")] {
+        let both = run(folder.path(), &[command, "--", "a.h5", "-b.h5"]);
+        assert_eq!((both.code, both.stderr.as_str()), (Some(0), ""), "{both:?}");
+        let parts: Vec<&str> = both.stdout.split("==> ").collect();
+        let ["", a, b] = parts[..] else {
+            panic!("{both:?}");
+        };
+        assert!(
+            a.starts_with("a.h5 <==\n") && b.starts_with("-b.h5 <==\n"),
+            "{both:?}"
+        );
+        assert!(
+            a.contains(says) && b.contains(says) && a.ends_with("\n\n"),
+            "{both:?}"
+        );
+        // Of one file it is what it was.
+        let one = run(folder.path(), &[command, "a.h5"]);
+        assert_eq!(format!("a.h5 <==\n{}\n", one.stdout), a);
+
+        let mixed = run(
+            folder.path(),
+            &[command, "none.h5", "a.h5", "notes.txt", "./-b.h5"],
+        );
+        mixed.fails(
+            1,
+            &["none.h5", "No such file", "notes.txt is not an HDF5 file"],
+        );
+        assert_eq!(mixed.stdout.matches(says).count(), 2, "{mixed:?}");
+        assert_eq!(mixed.stdout.matches("==> ").count(), 4, "{mixed:?}");
+    }
+}
+
+#[test]
+fn info_says_how_a_run_was_trained_and_stored() {
+    let folder = folder();
+    let flags = [
+        "--steps=2",
+        "--optimizer=rmsprop",
+        "--learning-rate=0.000012345678",
+        "--momentum=0.5",
+        "--schedule=warmup:5,cosine:0.1",
+        "--batch-size=100",
+        "--layer=fc1:freeze",
+        "--layer=fc3:learning-rate=0.5",
+        "--by-class",
+        "--class-every=2",
+        "--integrator=simpson",
+    ];
+    for (compression, needle) in [
+        ("lz4", "blosc (lz4): other programs need its HDF5 plug-in"),
+        ("zstd", "blosc (zstd): other programs need its HDF5 plug-in"),
+        ("deflate", "shuffle, deflate\n"),
+    ] {
+        let name = format!("{compression}.h5");
+        let compression = format!("--compression={compression}");
+        train(
+            folder.path(),
+            &name,
+            &[&flags[..], &[&compression]].concat(),
+        );
+        let info = run(folder.path(), &["info", &name]).stdout;
+        for needle in [
+            "rmsprop, learning rate 1.23e-5, momentum 0.5",
+            "schedule warmup:5,cosine:0.1",
+            "mini-batches of 100",
+            "fc1:freeze; fc3:learning-rate=0.5",
+            "LCA by class every 2 steps",
+            "simpson, tolerance",
+            needle,
+        ] {
+            assert!(info.contains(needle), "{needle}: {info}");
+        }
+        assert!(
+            info.contains(" steps/s") || info.contains(" s/step"),
+            "{info}"
+        );
+    }
+    train(
+        folder.path(),
+        "none.h5",
+        &["--steps=1", "--compression=none"],
+    );
+    let info = run(folder.path(), &["info", "none.h5"]).stdout;
+    for absent in ["compression", "by class", "layers "] {
+        assert!(!info.contains(absent), "{absent}: {info}");
+    }
+}
+
+/// Steps whose allocations are 10²⁵ nats leave all other numbers what they are.
+#[test]
+fn after_a_divergence_every_output_has_the_same_digits() {
+    let folder = folder();
+    train(
+        folder.path(),
+        "run.h5",
+        &[
+            "--steps=6",
+            "--learning-rate=30",
+            "--momentum=0",
+            "--slice-size=250",
+        ],
+    );
+    let file = RunFile::open(&folder.path().join("run.h5"));
+    let (losses, layers) = (file.reals("loss/train").values, file.reals("lca/layer"));
+    let csv = run(
+        folder.path(),
+        &["export", "run.h5", "--view=decomposition", "-o", "-"],
+    )
+    .stdout;
+    let csv = common::columns(csv.as_bytes());
+    let json = run(
+        folder.path(),
+        &[
+            "export",
+            "run.h5",
+            "--view=decomposition",
+            "--format=json",
+            "-o",
+            "-",
+        ],
+    )
+    .stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let of_json = |name: &str, row: usize| {
+        let column = json["columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|column| column["name"] == name);
+        column.unwrap()["values"][row].as_f64().unwrap()
+    };
+    for step in 0..6 {
+        let change = losses[step + 1] - losses[step];
+        assert_eq!(csv["loss_change (nats)"][step].to_bits(), change.to_bits());
+        assert_eq!(of_json("loss_change", step).to_bits(), change.to_bits());
+        for (layer, name) in ["fc1", "fc2", "fc3"].into_iter().enumerate() {
+            let lca = layers.row(step)[layer];
+            assert_eq!(
+                csv[&format!("lca/{name} (nats)")][step].to_bits(),
+                lca.to_bits()
+            );
+            assert_eq!(
+                of_json(&format!("lca/{name}"), step).to_bits(),
+                lca.to_bits()
+            );
+        }
+    }
+    // Figures beyond reason are short, and said to be that.
+    let info = run(folder.path(), &["info", "run.h5"]).stdout;
+    assert!(
+        info.contains(" × Δloss\n") && info.contains("warning: the residual is larger"),
+        "{info}"
+    );
+    let longest = info.split_whitespace().skip_while(|word| *word != "(nats)");
+    let longest = longest.filter(|word| word.contains(|c: char| c.is_ascii_digit()));
+    assert!(longest.clone().all(|word| word.len() < 16), "{info}");
+}
+
+#[test]
 fn a_run_is_summed_up_at_its_end_and_by_info() {
     let folder = folder();
     let loud: Vec<&str> = SMALL.iter().filter(|f| **f != "--quiet").copied().collect();

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use super::Failure;
 use super::guard;
-use super::standing::harmless;
 use super::train::{read_config, stored_config, train_with};
 use crate::cli::AllocateArgs;
 use crate::config::{ConfigError, CourseChoice, Options, merge};
@@ -14,6 +13,7 @@ use crate::feed::OpenError;
 use crate::layout::ParamLayout;
 use crate::record::RunHeader;
 use crate::store::RecordedWeights;
+use crate::text::harmless;
 
 /// `lcascope allocate`
 ///

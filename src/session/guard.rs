@@ -4,7 +4,7 @@
 //! therefore runs in a child: this program once more, with bounded memory, which ends with its parent.
 
 use std::cell::Cell;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use super::Failure;
 use super::standing::Standing;
 use crate::feed::{self, OpenError, Opened};
 use crate::store::{self, RecordedWeights, StoreError};
+use crate::text::harmless;
 
 /// Set in the environment of a command that runs guarded.
 const GUARDED: &str = "LCASCOPE_GUARDED";
@@ -74,6 +75,40 @@ pub fn guarded_reading(
     in_child(paths, WRITING, command)
 }
 
+/// Runs the command of this name on each of the files, in a child of its own, below a heading if there are several.
+/// A file that cannot be read does not keep the others from being; the exit code is the worst.
+///
+/// # Errors
+/// The only file's, or standard output cannot be written.
+pub fn guarded_each(
+    name: &str,
+    paths: &[PathBuf],
+    command: impl FnOnce(&Path) -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    if let [path] = paths {
+        return in_child(&[path], 1, || command(path));
+    }
+    let mut worst = 0;
+    for (index, path) in paths.iter().enumerate() {
+        let gap = if index == 0 { "" } else { "\n" };
+        let shown = harmless(&path.to_string_lossy());
+        super::print(format!("{gap}==> {shown} <==\n").as_bytes())?;
+        let code = match in_own_child(
+            &[path],
+            [OsStr::new(name), OsStr::new("--"), path.as_os_str()],
+        ) {
+            Ok(Ended::With(code)) => code,
+            Ok(Ended::Asked(signal)) => return Ok(super::screen::signal_code(signal)),
+            Err(failure) => {
+                super::tell(&format!("error: {failure}"));
+                failure.exit_code()
+            }
+        };
+        worst = worst.max(code);
+    }
+    Ok(ExitCode::from(worst))
+}
+
 fn in_child(
     paths: &[impl AsRef<Path>],
     patience: u64,
@@ -84,12 +119,28 @@ fn in_child(
         limit(Some((sizes.fold(0, u64::saturating_add), patience)));
         return command();
     }
+    Ok(match in_own_child(paths, std::env::args_os().skip(1))? {
+        Ended::With(code) => ExitCode::from(code),
+        Ended::Asked(signal) => super::screen::signal_code(signal),
+    })
+}
+
+/// How a child has ended that did not crash.
+enum Ended {
+    With(u8),
+    /// By a signal that asked it to.
+    Asked(i32),
+}
+
+/// Runs this program with other arguments as a child that has our input and output.
+fn in_own_child(
+    paths: &[impl AsRef<Path>],
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Result<Ended, Failure> {
     if let Some(what) = paths.iter().find_map(|path| odd(path.as_ref())) {
         return Err(Failure::Other(what));
     }
-    let mut arguments = std::env::args_os();
-    let name = arguments.next().unwrap_or_default();
-    let output = ourselves(name)
+    let output = this_program()
         .args(arguments)
         .env(GUARDED, "1")
         .stdin(Stdio::inherit())
@@ -103,12 +154,12 @@ fn in_child(
         Some(PANICKED) | None => {}
         Some(code) => {
             let _ = io::stderr().write_all(&output.stderr);
-            return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
+            return Ok(Ended::With(u8::try_from(code).unwrap_or(1)));
         }
     }
     if let Some(signal @ (2 | 15)) = output.status.signal() {
         // Asked to end, not crashed.
-        return Ok(super::screen::signal_code(signal));
+        return Ok(Ended::Asked(signal));
     }
     let names = paths.iter().map(|path| path.as_ref().display().to_string());
     let names: Vec<String> = names.collect();

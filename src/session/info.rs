@@ -4,11 +4,15 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use toml::{Table as Toml, Value};
+
 use super::{Failure, summary};
+use crate::analysis::numbers;
 use crate::app::App;
 use crate::feed::{FeedEvent, Origin};
-use crate::record::{RunHeader, Status};
+use crate::record::Status;
 use crate::store::{RunReader, RunState};
+use crate::text::harmless;
 
 /// Steps read at once.
 const BLOCK: u64 = 4096;
@@ -31,14 +35,15 @@ pub fn info(path: &Path) -> Result<ExitCode, Failure> {
         from = to;
     }
     let mut out = String::new();
-    describe(&mut out, path, reader.header(), &state);
+    describe(&mut out, path, &reader, &state, &app);
     if state.committed > 0 {
         summary::layers(&mut out, &app);
     }
     super::print(out.as_bytes())
 }
 
-fn describe(out: &mut String, path: &Path, header: &RunHeader, state: &RunState) {
+fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState, app: &App) {
+    let header = reader.header();
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
     let mut line = |name: &str, value: String| {
         let _ = writeln!(out, "{name:<12} {value}");
@@ -65,10 +70,18 @@ fn describe(out: &mut String, path: &Path, header: &RunHeader, state: &RunState)
         let _ = write!(status, ": {}", state.message);
     }
     line("status", status);
-    line(
-        "steps",
-        format!("{} of {}", state.committed, header.planned_steps),
-    );
+    let mut steps = format!("{} of {}", state.committed, header.planned_steps);
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+    let speed = |seconds: f64| numbers::speed(state.committed as f64 / seconds);
+    if let Some(seconds) = app
+        .timeline
+        .last()
+        .map(|last| last.seconds)
+        .filter(|s| *s > 0.0)
+    {
+        let _ = write!(steps, ", {}", speed(seconds));
+    }
+    line("steps", steps);
     line(
         "network",
         format!("{}, {} parameters", header.network, header.layout.params()),
@@ -89,6 +102,13 @@ fn describe(out: &mut String, path: &Path, header: &RunHeader, state: &RunState)
         ),
     );
     line("sha256", header.dataset_sha256.clone());
+    let config = header.config.parse().unwrap_or_default();
+    for (name, value) in training(&config) {
+        line(name, value);
+    }
+    if let Some(path) = path_taken(&config, &header.course_files) {
+        line("path", path);
+    }
     line("device", header.device.clone());
     line(
         "integrator",
@@ -101,13 +121,103 @@ fn describe(out: &mut String, path: &Path, header: &RunHeader, state: &RunState)
     line("seed", header.seed.to_string());
     let mut extras = vec![format!("{} traced parameters", header.traced.len())];
     for (there, what) in [
-        (header.held_out_lca, "held-out LCA"),
-        (header.record_params > 0, "LCA of all parameters"),
-        (header.record_weights > 0, "weights"),
+        (header.held_out_lca, "held-out LCA".to_owned()),
+        (
+            said(&config, "by_class").as_deref() == Some("true"),
+            by_class(&config),
+        ),
+        (header.record_params > 0, "LCA of all parameters".to_owned()),
+        (header.record_weights > 0, "weights".to_owned()),
     ] {
         if there {
-            extras.push(what.to_owned());
+            extras.push(what);
         }
     }
     line("recorded", extras.join(", "));
+    for (filters, built_in) in reader.filters() {
+        let note = if built_in {
+            ""
+        } else {
+            ": other programs need its HDF5 plug-in for arrays over all parameters (Python: import hdf5plugin)"
+        };
+        line("compression", format!("{filters}{note}"));
+    }
+}
+
+/// What the configuration says for a key, as one line.
+fn said(config: &Toml, key: &str) -> Option<String> {
+    let text = match config.get(key)? {
+        Value::String(text) => text.clone(),
+        Value::Float(value) => numbers::chosen(*value),
+        value => value.to_string(),
+    };
+    Some(harmless(&text))
+}
+
+/// How it was trained, as far as the configuration says; nothing of a run that followed a path.
+fn training(config: &Toml) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(optimizer) = said(config, "optimizer") {
+        let mut parts = vec![optimizer];
+        for (key, name) in [
+            ("learning_rate", "learning rate"),
+            ("momentum", "momentum"),
+            ("weight_decay", "weight decay"),
+            ("schedule", "schedule"),
+            ("batch_size", "mini-batches of"),
+        ] {
+            parts.extend(said(config, key).map(|value| format!("{name} {value}")));
+        }
+        lines.push(("training", parts.join(", ")));
+    }
+    let rules = config.get("layer").and_then(Value::as_array);
+    let rules: Vec<&str> = rules
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if !rules.is_empty() {
+        lines.push(("layers", harmless(&rules.join("; "))));
+    }
+    lines
+}
+
+fn by_class(config: &Toml) -> String {
+    match said(config, "class_every") {
+        Some(every) if every != "1" => format!("LCA by class every {every} steps"),
+        _ => "LCA by class".to_owned(),
+    }
+}
+
+/// The path of a run that was not trained, and the files of its points in their order.
+fn path_taken(config: &Toml, files: &[String]) -> Option<String> {
+    /// Names at either end of a long list.
+    const SHOWN: usize = 6;
+    let mut text = format!("weights of {}", said(config, "course")?);
+    if let Some(steps) = said(config, "straight") {
+        let _ = write!(text, ", on a straight line in {steps} steps");
+    }
+    let names: Vec<String> = files.iter().map(|name| harmless(name)).collect();
+    let (first, last) = if names.len() > 2 * SHOWN {
+        (&names[..SHOWN], &names[names.len() - SHOWN..])
+    } else {
+        (&names[..], &names[..0])
+    };
+    if !first.is_empty() {
+        let _ = write!(
+            text,
+            ", {} files in this order: {}",
+            names.len(),
+            first.join(", ")
+        );
+    }
+    if !last.is_empty() {
+        let _ = write!(
+            text,
+            ", … ({} more), {}",
+            names.len() - 2 * SHOWN,
+            last.join(", ")
+        );
+    }
+    Some(text)
 }

@@ -56,7 +56,7 @@ pub use care::{repair, verify};
 pub use config::config;
 pub use experiment::experiment;
 pub use export::export;
-pub use guard::{guarded, guarded_reading, guarded_writing, serve as reader};
+pub use guard::{guarded, guarded_each, guarded_reading, guarded_writing, serve as reader};
 pub use info::info;
 pub use list::list;
 pub use orders::{pause, resume, stop};

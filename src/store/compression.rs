@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hdf5::DatasetBuilderEmptyShape;
-use hdf5::filters::BloscShuffle;
+use hdf5::filters::{Blosc, BloscShuffle, Filter};
+use hdf5::{Dataset, DatasetBuilderEmptyShape};
 
 /// How per-parameter arrays are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,42 @@ impl fmt::Display for Compression {
         let entry = COMPRESSIONS.iter().find(|(c, _)| c == self);
         f.pad(entry.map_or("", |(_, name)| name))
     }
+}
+
+/// The filters that a dataset's values have gone through, in words, and whether all of them are part of HDF5
+/// itself: other programs need plug-ins for the rest.
+pub(super) fn filters_of(dataset: &Dataset) -> (String, bool) {
+    /// Numbers of registered filters begin here.
+    const REGISTERED: i32 = 256;
+    let filters = dataset.filters();
+    let names: Vec<String> = filters.iter().map(name).collect();
+    let built_in = filters.iter().all(|filter| filter.id() < REGISTERED);
+    (names.join(", "), built_in)
+}
+
+fn name(filter: &Filter) -> String {
+    let name = match filter {
+        Filter::Deflate(_) => "deflate",
+        Filter::Shuffle => "shuffle",
+        Filter::Fletcher32 => "fletcher32",
+        Filter::SZip(..) => "szip",
+        Filter::NBit => "nbit",
+        Filter::ScaleOffset(_) => "scaleoffset",
+        Filter::Blosc(Blosc::LZ4 | Blosc::LZ4HC, ..) => "blosc (lz4)",
+        Filter::Blosc(Blosc::ZStd, ..) => "blosc (zstd)",
+        Filter::Blosc(..) => "blosc",
+        // From the list of registered filters of the HDF Group.
+        other => match other.id() {
+            32000 => "lzf",
+            32004 => "lz4",
+            32008 => "bitshuffle",
+            32013 => "zfp",
+            32015 => "zstd",
+            32026 => "blosc2",
+            id => return format!("filter {id}"),
+        },
+    };
+    name.to_owned()
 }
 
 impl Compression {

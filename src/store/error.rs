@@ -135,6 +135,20 @@ fn cause_of_end(why: &str) -> String {
 /// The system's own word for what went wrong, where the library has passed it on, else the library's.
 fn cause(error: &hdf5::Error) -> String {
     let text = error.to_string();
+    // It looks for a plug-in where none is, and says that.
+    if [
+        "required filter",
+        "filter plugin",
+        "can't open directory",
+        "can't open dynamic library",
+    ]
+    .iter()
+    .any(|sign| text.contains(sign))
+    {
+        return "the values are compressed with an HDF5 filter that is not available here: rewrite the file without it \
+                (h5repack -f NONE IN.h5 OUT.h5, where the plug-in is), or say where its plug-in is with HDF5_PLUGIN_PATH"
+            .to_owned();
+    }
     let quoted = text.split_once("error message = '");
     match quoted.and_then(|(_, rest)| rest.split_once('\'')) {
         Some((cause, _)) => cause.to_owned(),
@@ -154,5 +168,26 @@ impl<T> Context<T> for Result<T, hdf5::Error> {
             doing: doing(),
             error,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_is_missing_is_called_that() {
+        for text in [
+            "H5Dread(): can't read data: can't open directory: /usr/lib/x86_64-linux-gnu/hdf5/serial/plugins",
+            "H5Dread(): can't read data: required filter 'zstd' is not registered",
+        ] {
+            let said = cause(&hdf5::Error::Internal(text.to_owned()));
+            assert!(
+                said.contains("filter that is not available") && said.contains("h5repack"),
+                "{said}"
+            );
+        }
+        let other = hdf5::Error::Internal("H5Dread(): wrong fletcher32 checksum".to_owned());
+        assert_eq!(cause(&other), "H5Dread(): wrong fletcher32 checksum");
     }
 }

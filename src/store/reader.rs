@@ -10,6 +10,7 @@ use std::time::Instant;
 use hdf5::{Dataset, File, H5Type};
 
 use super::bounds::{Bounds, RowBound};
+use super::compression::filters_of;
 use super::error::{Context, StoreError};
 use super::foreign::refuse_foreign;
 use super::levels::Levels;
@@ -25,6 +26,18 @@ use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, above}
 
 /// No step takes as many gradients: more is damage.
 const MOST_GRADIENTS: u64 = 1 << 32;
+
+/// The arrays that are compressed, and two that another program may have compressed.
+const PARAM_ARRAYS: [&str; 8] = [
+    "lca/param",
+    "weight/value",
+    "param/lca_sum",
+    "param/helped",
+    "param/update_flips",
+    "param/gradient_flips",
+    "loss/train",
+    "lca/layer",
+];
 
 /// A run file open for reading. Only the thread that owns it may use it.
 pub struct RunReader {
@@ -179,6 +192,27 @@ impl RunReader {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How the arrays over all parameters are stored: the filters of each kind there are, in words, and whether
+    /// HDF5 itself has them; nothing where none is filtered.
+    #[must_use]
+    pub fn filters(&self) -> Vec<(String, bool)> {
+        let there = |name: &str| {
+            let group = name.split('/').next().unwrap_or_default();
+            self.file.link_exists(group) && self.file.link_exists(name)
+        };
+        let mut kinds = Vec::new();
+        for name in PARAM_ARRAYS.into_iter().filter(|name| there(name)) {
+            let Ok(dataset) = self.open.get(&self.file, name) else {
+                continue;
+            };
+            let kind = filters_of(&dataset);
+            if !kind.0.is_empty() && !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        kinds
     }
 
     #[must_use]
