@@ -129,7 +129,7 @@ pub(super) fn train_with(
         .as_ref()
         .map(|course| allocate::path_of(course, &header));
     if let Some(path) = path.as_ref().filter(|_| !watched.quiet) {
-        tell(path);
+        super::tell(path);
     }
     let write = WriteOptions {
         force,
