@@ -506,7 +506,7 @@ fn info_and_verify_take_several_files_and_go_on_after_a_bad_one() {
         train(folder.path(), name, &["--steps=1"]);
     }
     fs::write(folder.path().join("notes.txt"), "no run").unwrap();
-    for (command, says) in [("info", "\nstatus "), ("verify", "\nok ")] {
+    for (command, says) in [("info", "\nstatus "), ("verify", "\nok     structure ")] {
         let both = run(folder.path(), &[command, "--", "a.h5", "-b.h5"]);
         assert_eq!((both.code, both.stderr.as_str()), (Some(0), ""), "{both:?}");
         let parts: Vec<&str> = both.stdout.split("==> ").collect();
