@@ -44,7 +44,7 @@ use ratatui::widgets::{Paragraph, Widget, Wrap};
 
 use super::keys::KeyMap;
 use super::theme::{Glyphs, Theme};
-use crate::app::{App, Depth, Here, Limits, Overlay, Screen};
+use crate::app::{App, Depth, Here, Limits, Overlay, Phase, Screen};
 use crate::query::Query;
 
 /// The smallest screen that is drawn.
@@ -202,8 +202,13 @@ pub fn row_at(area: Rect, (x, y): (u16, u16), app: &App, theme: &Theme) -> Optio
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) {
     let (width, height) = SMALLEST;
     if too_small(area) {
+        let meanwhile = match app.phase() {
+            Phase::Live | Phase::Following | Phase::Pausing => " Training goes on.",
+            Phase::Paused => " Training is paused.",
+            _ => "",
+        };
         let text = format!(
-            "lcascope needs {width}x{height} cells; this terminal has {}x{}. Training goes on.",
+            "lcascope needs {width}x{height} cells; this terminal has {}x{}.{meanwhile}",
             area.width, area.height
         );
         Paragraph::new(text)
@@ -246,6 +251,43 @@ mod tests {
     use crate::record::Status;
     use crate::tui::theme::ColorLevel;
     use testing::{any_glyphs, app, app_of, header, odd_allocations, row, text, theme};
+
+    #[test]
+    fn a_terminal_that_is_too_small_says_what_the_training_does() {
+        let shown = |origin: Origin, events: &[FeedEvent]| {
+            let mut app = App::new(Arc::new(header(3)), origin);
+            for event in events {
+                app.event(event.clone());
+            }
+            // In one line, whatever the width breaks.
+            let screen = text(&app, 30, 10, &theme());
+            screen.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let ended = |status, message: &str| FeedEvent::Status {
+            status,
+            message: message.to_owned(),
+        };
+        let goes_on = "this terminal has 30x10. Training goes on.";
+        assert!(shown(Origin::Live, &[]).ends_with(goes_on));
+        assert!(shown(Origin::Following, &[]).ends_with(goes_on));
+        let paused = shown(Origin::Live, &[FeedEvent::Paused(true)]);
+        assert!(paused.ends_with("30x10. Training is paused."), "{paused}");
+        for (origin, event) in [
+            (Origin::Live, ended(Status::Finished, "")),
+            (Origin::Live, ended(Status::Stopped, "")),
+            (Origin::Live, ended(Status::Failed, "it diverged")),
+            (Origin::Following, ended(Status::Finished, "")),
+            (Origin::Following, FeedEvent::WriterLost(true)),
+            (Origin::Replay, ended(Status::Finished, "")),
+            (Origin::Replay, FeedEvent::CaughtUp),
+        ] {
+            let shown = shown(origin, &[event.clone()]);
+            assert!(
+                shown.ends_with("this terminal has 30x10."),
+                "{event:?}: {shown}"
+            );
+        }
+    }
 
     #[test]
     fn the_overview_closes_at_every_common_size() {
