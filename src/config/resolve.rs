@@ -98,12 +98,10 @@ impl RunConfig {
             (Some(steps), None) => Length::Steps(count("--steps", steps)?),
             (None, epochs) => Length::Epochs(count("--epochs", epochs.unwrap_or(4))?),
         };
-        let slice_size = o.slice_size.unwrap_or(SliceChoice::Auto);
-        if slice_size == SliceChoice::Size(0) {
-            return Err(ConfigError(
-                "--slice-size 0: must be at least 1, or auto".to_owned(),
-            ));
-        }
+        let slice_size = match o.slice_size.unwrap_or(SliceChoice::Auto) {
+            SliceChoice::Size(size) => SliceChoice::Size(count("--slice-size", size)?),
+            SliceChoice::Auto => SliceChoice::Auto,
+        };
         let threads = match o.threads {
             Some(threads) => within("--threads", threads, "from 1 to 1024", |n| {
                 (1..=1024).contains(&n)

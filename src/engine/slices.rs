@@ -90,7 +90,7 @@ fn row_index(row: usize) -> u32 {
 fn cut(range: Range<usize>, size: usize, class: Option<usize>) -> impl Iterator<Item = Slice> {
     let end = range.end;
     range.step_by(size).map(move |start| Slice {
-        range: start..(start + size).min(end),
+        range: start..start.saturating_add(size).min(end),
         class,
     })
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// No step has a larger number: a 64-bit float holds every whole number up to this one.
+const MAX_STEP: u64 = 1 << 53;
+
 /// What one layer, or several, do otherwise, written `NAME:KEY=VALUE,…`.
 ///
 /// NAME is a layer's name, or the beginning of names with a `*` behind it: `block3.*` are the layers
@@ -222,7 +225,10 @@ impl Overrides {
                     "0 or a positive number",
                 )
             }
-            "delay" => put(&mut self.delay, value, |_| true, "a number of steps"),
+            "delay" => {
+                let good = |&steps: &usize| steps as u64 <= MAX_STEP;
+                put(&mut self.delay, value, good, "a number of steps up to 2^53")
+            }
             "freeze" | "freeze-from" if self.freeze.is_some() => Err(Fault::Twice),
             "freeze" => {
                 self.freeze = Some(match value {
@@ -233,7 +239,8 @@ impl Overrides {
                 Ok(())
             }
             "freeze-from" => {
-                let step = value.parse().map_err(|_| Fault::Value("a step's number"))?;
+                let step = value.parse().ok().filter(|&step| step <= MAX_STEP);
+                let step = step.ok_or(Fault::Value("a step's number up to 2^53"))?;
                 self.freeze = Some(Freeze::From(step));
                 Ok(())
             }

@@ -18,6 +18,7 @@ mod guard;
 mod headless;
 mod info;
 mod list;
+mod memory;
 mod orders;
 mod output;
 mod outside;

@@ -17,6 +17,7 @@ use crate::train::{TrainSettings, Trainer, choose_traced};
 
 use super::Failure;
 use super::allocate::open_course;
+use super::memory;
 
 /// Examples in a mini-batch when nobody says otherwise.
 const BATCH_SIZE: usize = 250;
@@ -177,6 +178,7 @@ pub fn check(config: &RunConfig, dataset: &Dataset) -> Result<Checked, Failure> 
     let split = Split::draw(dataset, &config.sizes, config.seed).map_err(usage)?;
     let network = Network::build(&config.network, dataset.shape, dataset.classes.len())?;
     let layers = layers(config, &network)?;
+    memory::check(config, &network, &layers)?;
     let examples = split.train.len();
     let batch_size = config.batch_size.unwrap_or(BATCH_SIZE.min(examples));
     if batch_size > examples {
@@ -307,4 +309,167 @@ fn build_engine(
         )),
     };
     Ok((engine, slice_size))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::option::weighted;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::{CheckpointEvery, NetworkChoice, Options};
+    use crate::model::{Extent, LayerSpec, NamedPadding, NetworkSpec, Padding};
+
+    /// Numbers at which something might overflow, and small ones, which get further.
+    fn number() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            3 => 0_u64..40,
+            1 => prop::sample::select(vec![
+                1 << 31, 1 << 32, 1_000_000_000_000, 1 << 53, (1 << 53) + 1, 1 << 60, 1 << 62,
+                (1 << 63) - 1, 1 << 63, u64::MAX - 1, u64::MAX,
+            ]),
+            1 => any::<u64>(),
+        ]
+    }
+
+    fn size() -> impl Strategy<Value = usize> {
+        number().prop_map(|n| usize::try_from(n).unwrap_or(usize::MAX))
+    }
+
+    /// TOML has no larger numbers than those of an `i64`.
+    fn side() -> impl Strategy<Value = usize> {
+        number().prop_map(|n| usize::try_from(n.min(i64::MAX.unsigned_abs())).unwrap_or(usize::MAX))
+    }
+
+    fn extent() -> impl Strategy<Value = Extent> {
+        prop_oneof![
+            side().prop_map(Extent::Square),
+            [side(), side()].prop_map(Extent::Sides)
+        ]
+    }
+
+    fn layer() -> impl Strategy<Value = LayerSpec> {
+        let padding = prop_oneof![
+            Just(Padding::Named(NamedPadding::Same)),
+            Just(Padding::Named(NamedPadding::Valid)),
+            side().prop_map(Padding::Zeros),
+        ];
+        prop_oneof![
+            (side(), any::<bool>()).prop_map(|(units, bias)| LayerSpec::Linear {
+                name: None,
+                units,
+                bias
+            }),
+            (side(), extent(), extent(), padding, any::<bool>()).prop_map(
+                |(channels, kernel, stride, padding, bias)| LayerSpec::Conv {
+                    name: None,
+                    channels,
+                    kernel,
+                    stride,
+                    padding,
+                    bias
+                }
+            ),
+            (extent(), proptest::option::of(extent()))
+                .prop_map(|(size, stride)| LayerSpec::MaxPool { size, stride }),
+            (extent(), proptest::option::of(extent()))
+                .prop_map(|(size, stride)| LayerSpec::AvgPool { size, stride }),
+            Just(LayerSpec::BatchNorm { name: None }),
+            any::<f64>().prop_map(|rate| LayerSpec::Dropout { rate }),
+        ]
+    }
+
+    prop_compose! {
+        fn network()(mut layers in prop::collection::vec(layer(), 0..4)) -> NetworkSpec {
+            // What is possible up to here is possible to its end.
+            layers.push(LayerSpec::Linear { name: None, units: 10, bias: true });
+            NetworkSpec { name: "absurd".to_owned(), layers }
+        }
+    }
+
+    prop_compose! {
+        fn counts()(
+            [steps, epochs, class_every, test_every, record_weights, record_params] in
+                std::array::from_fn::<_, 6, _>(|_| weighted(0.5, number())),
+            [train_size, lca_size, validation_size, test_size, batch_size, trace, threads, slice] in
+                std::array::from_fn::<_, 8, _>(|_| weighted(0.5, size())),
+            segments in [weighted(0.2, any::<u32>()), weighted(0.2, any::<u32>())],
+            reals in [weighted(0.2, any::<f64>()), weighted(0.2, any::<f64>()), weighted(0.2, any::<f64>())],
+            checkpoint in weighted(0.3, number()),
+            seed in weighted(0.3, number()),
+            rules in prop::collection::vec((number(), number(), any::<bool>()), 0..3),
+        ) -> Options {
+            let rule = |(delay, from, all): (u64, u64, bool)| {
+                let name = if all { "*" } else { "fc1" };
+                format!("{name}:delay={delay},freeze-from={from}").parse().ok()
+            };
+            Options {
+                steps: steps.filter(|_| epochs.is_none()),
+                epochs,
+                class_every,
+                by_class: class_every.map(|_| true),
+                test_every,
+                record_weights,
+                record_params,
+                train_size,
+                lca_size,
+                validation_size,
+                test_size,
+                batch_size,
+                trace,
+                threads,
+                slice_size: slice.map(SliceChoice::Size),
+                min_segments: segments[0],
+                max_segments: segments[1],
+                learning_rate: reals[0],
+                weight_decay: reals[1],
+                tolerance: reals[2],
+                checkpoint_every: checkpoint.map(CheckpointEvery::Steps),
+                seed,
+                layer: rules.into_iter().filter_map(rule).collect(),
+                device: Some(DeviceChoice::Device(Device::Cpu)),
+                ..Options::default()
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Refused or resolved, but never a panic, and nothing is allocated for it.
+        #[test]
+        fn absurd_numbers_are_refused_before_anything_is_made(
+            mut options in counts(),
+            network in proptest::option::of(network()),
+        ) {
+            static SAMPLE: std::sync::OnceLock<Dataset> = std::sync::OnceLock::new();
+            options.network = network.map(NetworkChoice::Inline);
+            if let Ok(config) = RunConfig::resolve(&options) {
+                let dataset = SAMPLE.get_or_init(|| load(&config).unwrap());
+                if let Ok(checked) = check(&config, dataset) {
+                    prop_assert!(checked.steps <= MAX_COUNT && checked.network.params() > 0);
+                    prop_assert!(toml::to_string(&config.to_options()).is_ok());
+                    let layout = &checked.network.layout;
+                    if layout.params() < 1 << 17 {
+                        let traced = choose_traced(layout, config.trace, 0);
+                        prop_assert!(traced.len() <= layout.params());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_delay_that_does_not_fit_into_memory_is_refused() {
+        for delay in ["1000000000000", "9007199254740992"] {
+            let options = Options {
+                layer: vec![format!("fc1:delay={delay}").parse().unwrap()],
+                ..Options::default()
+            };
+            let config = RunConfig::resolve(&options).unwrap();
+            let error = check(&config, &load(&config).unwrap()).err().unwrap();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("of memory"), "{error}");
+        }
+    }
 }

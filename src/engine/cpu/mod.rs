@@ -393,14 +393,18 @@ impl Team<'_> {
     }
 }
 
-/// Calls `work` once for every worker, each on its own thread, the first on this one.
+/// Calls `work` once for every worker, each on its own thread, the first on this one. Where the system has
+/// no more threads, the others do the work of those that cannot begin.
 fn run_on_all(workers: &mut [Worker], work: impl Fn(&mut Worker) + Sync) {
     let Some((first, others)) = workers.split_first_mut() else {
         return;
     };
     thread::scope(|scope| {
         for worker in others {
-            scope.spawn(|| work(worker));
+            let started = thread::Builder::new().spawn_scoped(scope, || work(worker));
+            if started.is_err() {
+                break;
+            }
         }
         work(first);
     });
@@ -432,10 +436,25 @@ fn sum_in_order(threads: usize, parts: &[&[f32]], out: &mut [f32]) {
         return sum(0, out);
     }
     let share = out.len().div_ceil(threads);
-    thread::scope(|scope| {
-        for (index, out) in out.chunks_mut(share).enumerate() {
-            scope.spawn(move || sum(index * share, out));
+    let next = AtomicUsize::new(0);
+    let shares: Vec<_> = out.chunks_mut(share).map(std::sync::Mutex::new).collect();
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(share_of_it) = shares.get(index) else {
+                break;
+            };
+            let mut out = share_of_it.try_lock().expect("each share is taken once");
+            sum(index * share, &mut out);
         }
+    };
+    thread::scope(|scope| {
+        for _ in 1..shares.len() {
+            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
     });
 }
 

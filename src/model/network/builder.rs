@@ -449,7 +449,7 @@ impl Window {
                     ));
                 }
                 Padding::Zeros(zeros) => {
-                    let padded = size.saturating_add(2 * zeros);
+                    let padded = size.saturating_add(zeros.saturating_mul(2));
                     let out = span(padded, kernel, stride).ok_or_else(|| self.too_wide(input))?;
                     (zeros, out)
                 }

@@ -1,0 +1,151 @@
+//! Whether a run can fit into memory at all: what cannot is refused before anything is made.
+//!
+//! The bounds are low ones. What they let through may still need more than there is.
+
+use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig};
+use crate::engine::Device;
+use crate::model::{Network, values};
+use crate::optim::Overrides;
+
+/// Bytes that a training keeps for each parameter at least: weights before and after a step, gradients at
+/// both ends and of the mini-batch, sums and counts of allocations, and those of the last step.
+const EACH_PARAMETER: u64 = 64;
+
+/// Examples of an image that the CPU engine keeps side by side.
+const LANES: u64 = 32;
+
+/// Refuses a run that needs more memory than there is.
+///
+/// # Errors
+/// A layer's delay, a layer's output or the parameters need more.
+pub fn check(
+    config: &RunConfig,
+    network: &Network,
+    layers: &[Overrides],
+) -> Result<(), ConfigError> {
+    match there_is() {
+        Some(bytes) => fits(config, network, layers, bytes),
+        None => Ok(()),
+    }
+}
+
+fn fits(
+    config: &RunConfig,
+    network: &Network,
+    layers: &[Overrides],
+    there: u64,
+) -> Result<(), ConfigError> {
+    let refused = |what: String, need: u64| {
+        Err(ConfigError(format!(
+            "{what} need {} of memory at least, and this machine has {}",
+            size(need),
+            size(there)
+        )))
+    };
+    let on_cpu = match (config.engine, config.device) {
+        (EngineChoice::Cpu, _) | (EngineChoice::Auto, DeviceChoice::Device(Device::Cpu)) => true,
+        (EngineChoice::Auto, DeviceChoice::Auto) => !cfg!(feature = "cuda"),
+        _ => false,
+    };
+    let lanes = if on_cpu { LANES } else { 1 };
+    let mut need = network.params() as u64 * EACH_PARAMETER;
+    if need > there {
+        let what = format!("the network's {} parameters", network.params());
+        return refused(what, need);
+    }
+    for node in &network.nodes {
+        let [_, height, width] = node.shape;
+        let beside = if height * width > 1 { lanes } else { 1 };
+        let bytes = (values(node.shape) as u64).saturating_mul(4 * beside);
+        if bytes > there {
+            let what = format!("{beside} outputs {:?} of a layer", node.shape);
+            return refused(what, bytes);
+        }
+    }
+    for (layer, overrides) in network.layout.layers.iter().zip(layers) {
+        let delay = overrides.delay.unwrap_or(0);
+        // Once in the queue, and once in a checkpoint.
+        let bytes = (layer.range.len() as u64)
+            .saturating_mul(8)
+            .saturating_mul(delay as u64);
+        need = need.saturating_add(bytes);
+        if need > there {
+            let what = format!(
+                "--layer {}:delay={delay}: the gradients that wait",
+                layer.name
+            );
+            return refused(what, need);
+        }
+    }
+    Ok(())
+}
+
+/// `3.4 GiB`
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn size(bytes: u64) -> String {
+    let mut bytes = bytes as f64 / 1024.0;
+    for unit in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+        if bytes < 1000.0 {
+            return format!("{bytes:.1} {unit}");
+        }
+        bytes /= 1024.0;
+    }
+    format!("{bytes:.0} EiB")
+}
+
+/// Bytes of memory and swap that this process can have, where the system tells.
+#[cfg(target_os = "linux")]
+fn there_is() -> Option<u64> {
+    let system = rustix::system::sysinfo();
+    let unit = u64::from(system.mem_unit.max(1));
+    let all = (system.totalram as u64).saturating_add(system.totalswap as u64);
+    let own = rustix::process::getrlimit(rustix::process::Resource::As).current;
+    let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max");
+    let container = container.ok().and_then(|text| text.trim().parse().ok());
+    let bounds = [Some(all.saturating_mul(unit)), own, container];
+    bounds.into_iter().flatten().min()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn there_is() -> Option<u64> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Options;
+
+    #[test]
+    fn what_cannot_fit_is_refused_with_the_bound() {
+        let fault = |network: &str, rule: Option<&str>, there: u64| {
+            let options = Options {
+                network: Some(network.parse().unwrap()),
+                layer: rule.map(|rule| rule.parse().unwrap()).into_iter().collect(),
+                device: Some(DeviceChoice::Device(Device::Cpu)),
+                ..Options::default()
+            };
+            let config = RunConfig::resolve(&options).unwrap();
+            let network = Network::build(&config.network, [1, 28, 28], 10).unwrap();
+            let names = network.layout.layers.iter();
+            let names: Vec<&str> = names.map(|layer| layer.name.as_str()).collect();
+            let layers = crate::optim::overrides_of(&config.layers, &names).unwrap();
+            let fitted = fits(&config, &network, &layers, there);
+            fitted.map_err(|error| error.to_string()).err()
+        };
+        assert_eq!(fault("mnist-fc", None, 1 << 30), None);
+        assert_eq!(fault("mnist-fc", Some("fc3:delay=1000"), 1 << 30), None);
+        let delay = fault("mnist-fc", Some("fc3:delay=1000000000000"), 1 << 30).unwrap();
+        assert!(
+            delay.starts_with(
+                "--layer fc3:delay=1000000000000: the gradients that wait need 3.6 PiB"
+            ) && delay.ends_with("this machine has 1.0 GiB"),
+            "{delay}"
+        );
+        let params = fault("mnist-fc", None, 1 << 20).unwrap();
+        assert!(
+            params.contains("the network's 84060 parameters need 5.1 MiB"),
+            "{params}"
+        );
+    }
+}
