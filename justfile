@@ -35,6 +35,7 @@ torture kills="100":
     LCASCOPE_KILLS={{ kills }} cargo test --test resume -- --nocapture random
     LCASCOPE_KILLS={{ kills }}0 cargo test --lib power_loss
     LCASCOPE_KILLS={{ kills }} cargo test --test outputs -- --nocapture kill
+    LCASCOPE_ORDERS=10000000 cargo test --test control -- --nocapture flood
 
 # Run the benchmarks; arguments go on to `cargo bench`
 bench *args:

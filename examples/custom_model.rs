@@ -22,7 +22,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Parser;
-use crossbeam_channel::unbounded;
 use lcascope::data::Batches;
 use lcascope::engine::candle::candle_core::{D, Device as CandleDevice, Result, Tensor, bail};
 use lcascope::engine::candle::{
@@ -334,7 +333,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         args.steps,
         header.device
     );
-    let (_controls, orders) = unbounded();
+    let (_controls, orders) = train::controls();
     let end = train::run(&mut trainer, &orders, &mut log)?;
     if let Some(recorder) = log.recorder.take() {
         recorder.finish(end.clone())?;

@@ -7,7 +7,6 @@
 use std::time::Instant;
 
 use clap::Parser;
-use crossbeam_channel::unbounded;
 use lcascope::data::{self, Batches, DataSource};
 use lcascope::engine::RunData;
 use lcascope::engine::cpu::{CpuEngine, SLICE_SIZE};
@@ -113,7 +112,7 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
         true => Some(Recorder::spawn(&path, &header, WriteOptions::default())?),
         false => None,
     };
-    let (_controls, orders) = unbounded();
+    let (_controls, orders) = train::controls();
     let mut outlet = Outlet(recorder);
     let began = Instant::now();
     let end = train::run(&mut trainer, &orders, &mut outlet)?;

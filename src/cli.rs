@@ -5,10 +5,9 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{ColorChoice, Options};
+use crate::config::{ColorChoice, GlyphsChoice, Options};
 use crate::export::Format;
 use crate::sheet::{UnknownView, View};
-use crate::tui::Glyphs;
 
 /// See which parameters of a network are doing the learning.
 ///
@@ -154,9 +153,9 @@ pub struct OpenArgs {
     /// auto, truecolor, 256, 16 or never [default: the configuration's, or auto]
     #[arg(long, value_name = "WHEN")]
     pub color: Option<ColorChoice>,
-    /// braille, blocks or ascii [default: the configuration's, or braille]
+    /// auto (ascii unless the locale is UTF-8), braille, blocks or ascii [default: the configuration's, or auto]
     #[arg(long, value_name = "NAME")]
-    pub glyphs: Option<Glyphs>,
+    pub glyphs: Option<GlyphsChoice>,
     /// Frames a second at most, 1 to 120 [default: the configuration's, or 15]
     #[arg(long, value_name = "N")]
     pub fps: Option<u32>,

@@ -292,6 +292,405 @@ fn a_run_that_is_being_written_is_not_written_twice() {
     says(&about("stop", &training.path), &["stopped after "]);
 }
 
+// ---- signals ----
+
+#[test]
+fn batch_systems_end_a_training_as_sigterm_does() {
+    let folder = folder();
+    for (signal, code) in [("TERM", 143), ("USR1", 138), ("USR2", 140), ("XCPU", 152)] {
+        let name = format!("{signal}.h5");
+        let (mut training, reader) = endless(folder.path(), &name, &[]);
+        let path = training.path.clone();
+        training.signal(signal);
+        assert_eq!(
+            training.child.wait().unwrap().code(),
+            Some(code),
+            "{signal}"
+        );
+        let end = reader.refresh().unwrap();
+        assert_eq!(end.status, Status::Stopped, "{signal}");
+        assert!(!beside(&path, "sock").exists());
+        // With a checkpoint at the last step: nothing is computed again.
+        let mut resume = lcascope();
+        resume.args(["train", "--headless", "--resume"]).arg(&path);
+        let mut resumed = Training::start(resume, path);
+        let more = resumed.reader();
+        resumed.grown(&more, end.committed);
+        resumed.signal("USR2");
+        let said = resumed.end();
+        assert_eq!(said.code, Some(140));
+        let from = format!("after step {} of {ENDLESS}\n", end.committed);
+        assert!(said.stderr.contains(&from), "{said:?}");
+        assert!(
+            said.stderr.contains("stopping after the step under way"),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
+fn a_detached_training_and_a_series_heed_batch_systems() {
+    let folder = folder();
+    let outcome = detach(folder.path(), &["--steps", ENDLESS, "-o", "away.h5"]);
+    let (_, rest) = outcome.stdout.split_once("process ").unwrap();
+    let process = rest.lines().next().unwrap();
+    let path = folder.path().join("away.h5");
+    patiently("a step", || (state(&path).committed > 0).then_some(()));
+    let kill = |process: &str| {
+        let kill = Command::new("sh")
+            .args(["-c", &format!("kill -USR1 {process}")])
+            .status();
+        assert!(kill.unwrap().success());
+    };
+    kill(process);
+    patiently("the end", || {
+        (state(&path).status == Status::Stopped).then_some(())
+    });
+
+    let flags = ["--steps", ENDLESS, "--repeats", "2"];
+    let (command, _) = train_command(folder.path(), "seed.h5", &flags);
+    let series = Training::start(command, folder.path().join("seed-1.h5"));
+    patiently("a step of the first run", || {
+        let reader = RunReader::open(&series.path).ok()?;
+        (reader.refresh().ok()?.committed > 0).then_some(())
+    });
+    series.signal("USR1");
+    let path = series.path.clone();
+    let said = series.end();
+    assert_eq!(said.code, Some(138), "{said:?}");
+    assert_eq!(state(&path).status, Status::Stopped);
+    assert!(!folder.path().join("seed-2.h5").exists());
+}
+
+/// A training whose steps take a minute.
+fn slow(folder: &Path) -> Training {
+    let path = folder.join("slow.h5");
+    let mut command = lcascope();
+    command
+        .args(["train", "--headless", "--threads=1", "--steps=3", "-o"])
+        .arg(&path);
+    command.args(["--min-segments=1024", "--max-segments=1024", "--by-class"]);
+    let mut training = Training::start(command, path);
+    training.reader();
+    patiently("the socket", || {
+        beside(&training.path, "sock").exists().then_some(())
+    });
+    training
+}
+
+#[test]
+fn a_second_ctrl_c_ends_at_once_and_leaves_what_a_kill_leaves() {
+    let folder = folder();
+    // A batch system's warning and the processor's bound mean no hurry, however often they come.
+    for signals in [
+        &["INT", "INT"][..],
+        &["TERM", "TERM"],
+        &["USR1", "XCPU", "XCPU", "TERM", "XCPU", "INT"],
+        &["USR2", "INT"],
+    ] {
+        let mut training = slow(folder.path());
+        let path = training.path.clone();
+        let (last, gentle) = signals.split_last().unwrap();
+        for signal in gentle {
+            training.signal(signal);
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        assert!(training.child.try_wait().unwrap().is_none(), "{signals:?}");
+        training.signal(last);
+        let began = Instant::now();
+        let said = training.end();
+        let code = if *last == "INT" { 130 } else { 143 };
+        assert_eq!(said.code, Some(code), "{said:?}");
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "it waited for its step"
+        );
+        let hint = "stopping after the step under way; Ctrl-C ends at once";
+        assert_eq!(said.stderr.matches(hint).count(), 1, "{said:?}");
+        let left = state(&path);
+        assert_eq!((left.status, left.committed), (Status::Running, 0));
+        assert!(left.writer_is_lost());
+        says(&about("repair", &path), &[]);
+        fs::remove_file(&path).unwrap();
+        fs::remove_file(beside(&path, "sock")).unwrap();
+    }
+}
+
+#[test]
+fn two_signals_at_once_are_one_request() {
+    let folder = folder();
+    let (training, reader) = endless(
+        folder.path(),
+        "run.h5",
+        &["--min-segments=64", "--max-segments=64"],
+    );
+    // As `timeout` sends them.
+    training.signal("TERM");
+    training.signal("CONT");
+    training.signal("TERM");
+    assert_eq!(training.end().code, Some(143));
+    assert_eq!(reader.refresh().unwrap().status, Status::Stopped);
+}
+
+#[test]
+fn a_shortage_of_threads_is_a_message() {
+    let limited = |most: u32| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--clear-groups", "prlimit"]);
+        command
+            .arg(format!("--nproc={most}"))
+            .arg(env!("CARGO_BIN_EXE_lcascope"));
+        command.stdin(Stdio::null());
+        command
+    };
+    let mut trial = limited(100);
+    let trial = trial
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if !trial.is_ok_and(|status| status.success()) {
+        common::skip::skipped("cannot run the program as another user with a limit");
+        return;
+    }
+    let folder = folder();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+    let mut codes = Vec::new();
+    for most in 1..=9 {
+        let path = folder.path().join(format!("{most}.h5"));
+        let mut command = limited(most);
+        command
+            .arg("train")
+            .args(SMALL)
+            .args(["--steps=3", "--threads=8", "-o"]);
+        let outcome = Outcome::of({
+            command.arg(&path);
+            command
+        });
+        match outcome.code {
+            // Threads of the engine that there are none for are done without.
+            Some(0) => says(&about("info", &path), &["finished", "3 of 3"]),
+            _ => outcome.fails(1, &["Resource temporarily unavailable"]),
+        }
+        codes.push(outcome.code);
+    }
+    assert_eq!((codes[0], codes[8]), (Some(1), Some(0)), "{codes:?}");
+}
+
+// ---- the socket under load ----
+
+/// Kibibytes of memory that a process has.
+fn memory(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Gives orders as fast as they are taken; `LCASCOPE_ORDERS` says how many (`just torture`: 10 million).
+#[test]
+fn a_flood_of_orders_takes_no_memory_and_delays_no_stop() {
+    let orders = std::env::var("LCASCOPE_ORDERS");
+    let orders: usize = orders.map_or(100_000, |n| n.parse().unwrap());
+    let folder = folder();
+    let (training, reader) = endless(folder.path(), "run.h5", &[]);
+    let socket = beside(&training.path, "sock");
+    let before = memory(training.child.id());
+    let peer = UnixStream::connect(&socket).unwrap();
+    let answers = std::thread::spawn({
+        let mut peer = peer.try_clone().unwrap();
+        move || {
+            let mut bytes = [0; 1 << 16];
+            let mut lines = 0;
+            while let Ok(read @ 1..) = peer.read(&mut bytes) {
+                lines += bytes[..read].iter().filter(|&&byte| byte == b'\n').count();
+            }
+            lines
+        }
+    });
+    let lines = "pause\nresume\n".repeat(1000);
+    for _ in 0..orders / 2000 {
+        (&peer).write_all(lines.as_bytes()).unwrap();
+    }
+    let grown = memory(training.child.id()).saturating_sub(before);
+    println!("{orders} orders: {grown} KiB more");
+    assert!(grown < 32 << 10, "{grown} KiB more");
+    // Steps are still taken, and another client is heard in the middle of the flood.
+    let seen = reader.refresh().unwrap().committed;
+    let flood = std::thread::spawn(move || while (&peer).write_all(lines.as_bytes()).is_ok() {});
+    let began = Instant::now();
+    says(&about("stop", &training.path), &["stopped after "]);
+    let took = began.elapsed();
+    println!("stopped after {took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    flood.join().unwrap();
+    assert!(answers.join().unwrap() >= orders / 2000 * 2000);
+    assert!(reader.refresh().unwrap().committed >= seen);
+    assert_eq!(training.end().code, Some(0));
+}
+
+#[test]
+fn two_hundred_deaf_clients_delay_no_stop() {
+    let folder = folder();
+    let (training, _) = endless(folder.path(), "run.h5", &[]);
+    let socket = beside(&training.path, "sock");
+    let before = memory(training.child.id());
+    let deaf: Vec<UnixStream> = (0..200)
+        .map(|_| {
+            let stream = UnixStream::connect(&socket).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            // Until neither direction takes any more, or the place is another's.
+            while (&stream).write(&b"pause\nstatus\n".repeat(500)).is_ok() {}
+            stream
+        })
+        .collect();
+    let grown = memory(training.child.id()).saturating_sub(before);
+    assert!(grown < 32 << 10, "{grown} KiB more");
+    let began = Instant::now();
+    says(&about("stop", &training.path), &["stopped after "]);
+    assert!(began.elapsed() < Duration::from_secs(10));
+    drop(deaf);
+    assert_eq!(training.end().code, Some(0));
+}
+
+/// A socket on which somebody answers who is no training.
+fn liar(socket: &Path, answers: fn(UnixStream)) {
+    let listener = UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            std::thread::spawn(move || answers(stream));
+        }
+    });
+}
+
+#[test]
+fn slow_and_lying_servers_hang_nobody() {
+    let folder = folder();
+    let (training, _) = endless(folder.path(), "run.h5", &[]);
+    let run = training.path.clone();
+    training.kill();
+    fs::remove_file(beside(&run, "sock")).unwrap();
+    let tricks: [(&str, fn(UnixStream), &str); 6] = [
+        (
+            "silent",
+            |stream| {
+                std::thread::sleep(Duration::from_secs(60));
+                drop(stream);
+            },
+            "has not answered",
+        ),
+        (
+            "dripping",
+            |mut stream| {
+                while stream.write_all(b"o").is_ok() {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            },
+            "has not answered",
+        ),
+        (
+            "endless",
+            |mut stream| while stream.write_all(&[b'x'; 4096]).is_ok() {},
+            "an answer that is none: xxx",
+        ),
+        (
+            "promising",
+            |mut stream| {
+                let _ = stream.write_all(b"ok stopping, 1 of 9 steps\n");
+                std::thread::sleep(Duration::from_secs(60));
+            },
+            "",
+        ),
+        (
+            "vain",
+            |mut stream| {
+                while stream.write_all(b"ok pausing, 1 of 9 steps\n").is_ok() {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            },
+            "",
+        ),
+        (
+            "turned",
+            |mut stream| {
+                let _ = stream.write_all("error no\u{202e}\u{1b}[2J\u{2066}\n".as_bytes());
+            },
+            "[2J",
+        ),
+    ];
+    let mut tried = Vec::new();
+    for (name, answers, wrong) in tricks {
+        let path = folder.path().join(format!("{name}.h5"));
+        fs::copy(&run, &path).unwrap();
+        liar(&beside(&path, "sock"), answers);
+        for order in ["stop", "pause", "resume"] {
+            let path = path.clone();
+            tried.push(std::thread::spawn(move || {
+                (name, order, wrong, about(order, &path))
+            }));
+        }
+    }
+    // Nobody takes connections in, and as many wait as may.
+    let path = folder.path().join("full.h5");
+    fs::copy(&run, &path).unwrap();
+    let _full = UnixListener::bind(beside(&path, "sock")).unwrap();
+    let socket = beside(&path, "sock");
+    let waiting = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    std::thread::spawn({
+        let waiting = waiting.clone();
+        move || {
+            while let Ok(stream) = UnixStream::connect(&socket) {
+                waiting.lock().unwrap().push(stream);
+            }
+        }
+    });
+    let mut last = usize::MAX;
+    patiently("the queue to be full", || {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = waiting.lock().unwrap().len();
+        let full = now == std::mem::replace(&mut last, now);
+        (full && now > 0).then_some(())
+    });
+    tried.push(std::thread::spawn(move || {
+        ("full", "stop", "is not running", about("stop", &path))
+    }));
+    let began = Instant::now();
+    says(&list(folder.path(), &["."]), &["silent.h5", "writer lost"]);
+    for tried in tried {
+        let (name, order, wrong, outcome) = tried.join().unwrap();
+        if name == "vain" || (name, order) == ("promising", "resume") {
+            // `resume` believes what it is told.
+            assert!(outcome.code.is_some());
+        } else {
+            outcome.fails(1, &[wrong]);
+        }
+        let shown = |c: char| !c.is_control() && !"\u{202e}\u{2066}".contains(c);
+        assert!(
+            outcome.stderr.trim().chars().all(shown),
+            "{name} {order}: {outcome:?}"
+        );
+    }
+    assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn a_liar_in_front_of_a_running_training_is_found_out() {
+    let folder = folder();
+    let (training, _) = endless(folder.path(), "run.h5", &[]);
+    let socket = beside(&training.path, "sock");
+    fs::remove_file(&socket).unwrap();
+    liar(&socket, |mut stream| {
+        let _ = stream.write_all(b"ok stopping, 0 of 9 steps\n");
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    about("stop", &training.path).fails(1, &["goes on: another program answers", "SIGTERM"]);
+    training.signal("TERM");
+    assert_eq!(training.end().code, Some(143));
+}
+
 // ---- list ----
 
 fn list(folder: &Path, args: &[&str]) -> Outcome {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use lcascope::app::{Action, App};
 use lcascope::data::{self, Batches, DataSource};
 use lcascope::engine::RunData;
@@ -247,7 +247,7 @@ fn a_replay_shows_what_the_live_run_showed() {
     let traced = choose_traced(&network.layout, 16, 0);
     let header = Arc::new(header(&network, classes, traced.clone()));
     let mut trainer = trainer(&network, data, traced);
-    let (controls, orders) = unbounded();
+    let (controls, orders) = train::controls();
     let (feed, live_feed) = feed::live(header.clone(), controls);
     let recorder = Recorder::spawn(&path, &header, WriteOptions::default()).unwrap();
     let (halfway, is_halfway) = bounded(0);

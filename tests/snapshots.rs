@@ -133,7 +133,7 @@ fn without_colours_help_and_hurt_are_told_apart() {
                     let told = (from..x).any(|x| plain_one[(x, y)] != plain_two[(x, y)]);
                     assert!(
                         from == x || told,
-                        "{} with {glyphs}: cells {from}..{x} of line {y}\n{}",
+                        "{} with {glyphs:?}: cells {from}..{x} of line {y}\n{}",
                         scene.name,
                         symbols(&plain_one)
                     );
@@ -143,6 +143,6 @@ fn without_colours_help_and_hurt_are_told_apart() {
             }
         }
         // Numbers alone are more than that.
-        assert!(runs > 100, "{runs} with {glyphs}");
+        assert!(runs > 100, "{runs} with {glyphs:?}");
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::Training;
 use common::terminal::{PATIENCE, Terminal, has_tmux};
+use lcascope::record::Status;
 use lcascope::store::RunReader;
 
 fn path(folder: &Path, name: &str) -> String {
@@ -247,6 +248,172 @@ fn ctrl_z_gives_the_shell_back_and_fg_the_screen() {
     terminal.press(&["s"]);
     terminal.wait_for("stopped after");
     terminal.is_restored();
+}
+
+/// Steps that are committed in a file.
+fn committed(file: &str) -> u64 {
+    let reader = RunReader::open(Path::new(file)).ok();
+    let state = reader.and_then(|reader| reader.refresh().ok());
+    state.map_or(0, |state| state.committed)
+}
+
+#[track_caller]
+fn grows(file: &str) {
+    let before = committed(file);
+    common::patiently("more steps", || (committed(file) > before).then_some(()));
+}
+
+#[test]
+fn a_training_in_the_background_is_not_stopped_and_comes_back_with_fg() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "run.h5");
+    let terminal = Terminal::new("background", 80, 24);
+    let program = env!("CARGO_BIN_EXE_lcascope");
+    let train = format!("'{program}' train --train-size 1000 --steps 100000 -o '{file}'");
+    for line in ["stty tostop", &format!("clear; {train} &")] {
+        terminal.press(&["-l", line]);
+        terminal.press(&["Enter"]);
+    }
+    terminal.wait_for("training in the background");
+    grows(&file);
+    // Nothing is drawn over what else is done there.
+    let screen = terminal.screen();
+    sleep(Duration::from_millis(700));
+    assert_eq!(terminal.screen(), screen);
+    terminal.press(&["-l", "fg"]);
+    terminal.press(&["Enter"]);
+    terminal.wait_for("steps/s");
+    terminal.press(&["C-c"]);
+    terminal.wait_for("stopped after");
+    let stopped = RunReader::open(Path::new(&file)).unwrap();
+    assert_eq!(stopped.refresh().unwrap().status, Status::Stopped);
+}
+
+#[test]
+fn after_ctrl_z_and_bg_a_training_goes_on_without_its_screen() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [file, short] = ["run.h5", "short.h5"].map(|name| path(folder.path(), name));
+    let terminal = Terminal::new("bg", 80, 24);
+    let shell = |line: &str| {
+        terminal.press(&["-l", line]);
+        // Also where the terminal does not make one of Enter.
+        terminal.press(&["C-j"]);
+    };
+    let live = |screen: &str| screen.starts_with(" lcascope ● LIVE") && screen.contains("fc3");
+    terminal.run(&format!(
+        "train --train-size 1000 --steps 100000 -o '{file}'"
+    ));
+    terminal.wait_until("a live screen", live);
+    for signal in ["C-z", "STOP"] {
+        match signal {
+            "C-z" => terminal.press(&[signal]),
+            // From elsewhere, so that the screen is not given back.
+            _ => {
+                let output = Command::new("pgrep")
+                    .args(["-f", &format!("train .*{file}")])
+                    .output();
+                let output = String::from_utf8(output.expect("pgrep is there").stdout).unwrap();
+                self::signal(signal, output.lines().next().unwrap());
+            }
+        }
+        common::patiently("it to stop", || {
+            let before = committed(&file);
+            sleep(Duration::from_millis(1200));
+            (committed(&file) == before).then_some(())
+        });
+        shell("stty sane; clear; bg");
+        grows(&file);
+        shell("clear; echo mine");
+        terminal.wait_until("the shell's own screen", |screen| {
+            screen.starts_with("mine") && !screen.contains("LIVE")
+        });
+        let screen = terminal.screen();
+        sleep(Duration::from_millis(700));
+        assert_eq!(terminal.screen(), screen);
+        shell("fg");
+        terminal.wait_until("the screen again", live);
+    }
+    terminal.press(&["q"]);
+    terminal.wait_for("stop it");
+    terminal.press(&["s"]);
+    terminal.wait_for("stopped after");
+
+    // One that ends in the background needs no more keys.
+    terminal.run(&format!("train --train-size 1000 --steps 150 -o '{short}'"));
+    terminal.wait_until("a live screen", live);
+    terminal.press(&["C-z"]);
+    terminal.wait_until("the prompt", |screen| !screen.contains("LIVE"));
+    shell("clear; bg");
+    terminal.wait_for("recorded in");
+    assert_eq!(committed(&short), 150);
+}
+
+#[test]
+fn a_terminal_that_can_only_print_gets_lines() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "run.h5");
+    let terminal = Terminal::new("dumb", 100, 30);
+    let program = env!("CARGO_BIN_EXE_lcascope");
+    for term in ["TERM=dumb", "TERM=", "-u TERM"] {
+        let flags = "train --train-size 100 --test-size 20 --steps 2 --force";
+        for (command, code) in [
+            (format!("{flags} -o '{file}'"), 0),
+            (format!("open '{file}'"), 1),
+        ] {
+            let line = format!("clear; env {term} '{program}' {command}; echo exit=$?");
+            terminal.press(&["-l", &line]);
+            terminal.press(&["Enter"]);
+            let screen = terminal.wait_for(&format!("exit={code}"));
+            let says = match code {
+                0 => "recorded in",
+                _ => "needs a terminal for its screen, and ",
+            };
+            assert!(screen.replace('\n', " ").contains(says), "{screen}");
+        }
+    }
+}
+
+#[test]
+fn without_a_utf8_locale_the_screen_is_ascii_and_flags_say_otherwise() {
+    if !has_tmux() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "run.h5");
+    let terminal = Terminal::new("locale", 80, 24);
+    terminal.run(&format!(
+        "train --headless --quiet --train-size 100 --test-size 20 --steps 20 -o '{file}'"
+    ));
+    terminal.wait_for("exit=0");
+    let program = env!("CARGO_BIN_EXE_lcascope");
+    for (locale, flags, ascii) in [
+        ("LC_ALL=C", "", true),
+        ("LC_ALL= LC_CTYPE= LANG=de_DE.ISO-8859-1", "", true),
+        ("LC_ALL= LC_CTYPE= LANG=", "", true),
+        ("LC_ALL= LC_CTYPE= LANG=C.UTF-8", "", false),
+        ("TERM=linux", "", true),
+        ("LC_ALL=C", "--glyphs braille", false),
+        ("LC_ALL=C.UTF-8", "--glyphs ascii", true),
+    ] {
+        let line = format!("clear; {locale} '{program}' open {flags} '{file}'; echo exit=$?");
+        terminal.press(&["-l", &line]);
+        terminal.press(&["Enter"]);
+        let screen = terminal.wait_until("the replay", |screen| {
+            screen.contains("REPLAY") && screen.contains("fc3") && screen.contains("? help")
+        });
+        assert_eq!(screen.is_ascii(), ascii, "{locale} {flags}\n{screen}");
+        terminal.press(&["q"]);
+        terminal.wait_for("exit=0");
+    }
 }
 
 #[test]

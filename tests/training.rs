@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::unbounded;
 use lcascope::course::{Course, CourseError};
 use lcascope::data::{self, Batches, DataSource, Split, SplitSizes};
 use lcascope::engine::cpu::CpuEngine;
@@ -23,8 +23,8 @@ use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal};
 use lcascope::optim::{Freeze, Overrides};
 use lcascope::record::{ParamTotals, RunEnd, StartRecord, Status, StepRecord};
 use lcascope::train::{
-    self, Control, OptimizerChoice, Sink, SinkClosed, TrainError, TrainSettings, Trainer,
-    choose_traced,
+    self, Control, Controls, OptimizerChoice, Orders, Sink, SinkClosed, TrainError, TrainSettings,
+    Trainer, choose_traced,
 };
 
 const TRAIN: usize = 400;
@@ -169,7 +169,7 @@ impl Run {
 
 fn run(
     trainer: &mut Trainer,
-    controls: &Receiver<Control>,
+    orders: &Orders,
     after_step: impl FnMut(u64) -> Result<(), SinkClosed>,
 ) -> Run {
     let mut log = Log {
@@ -177,7 +177,7 @@ fn run(
         steps: Vec::new(),
         after_step,
     };
-    let end = train::run(trainer, controls, &mut log).ok();
+    let end = train::run(trainer, orders, &mut log).ok();
     Run {
         start: log.start,
         steps: log.steps,
@@ -187,8 +187,8 @@ fn run(
 
 /// A run that nobody disturbs.
 fn run_alone(setup: Setup) -> Run {
-    let (_orders, controls) = unbounded();
-    run(&mut setup.trainer(), &controls, |_| Ok(()))
+    let (_controls, orders) = train::controls();
+    run(&mut setup.trainer(), &orders, |_| Ok(()))
 }
 
 // ---- the same numbers ----
@@ -393,7 +393,7 @@ fn what_is_due_is_recorded_and_nothing_else() {
     setup.settings.held_out_lca = false;
     setup.settings.test_every = 5;
     setup.settings.record_params = 3;
-    let (_orders, controls) = unbounded();
+    let (_controls, orders) = train::controls();
     let mut trainer = setup.trainer();
     let run = run(&mut trainer, &controls, |_| Ok(()));
     let start = run.start.unwrap();
@@ -695,7 +695,7 @@ fn class_gradients_are_asked_for_at_the_nodes_of_due_steps_alone() {
         })
     };
     let mut trainer = setup.trainer_on(wrapped, theta);
-    let (_orders, controls) = unbounded();
+    let (_controls, orders) = train::controls();
     run(&mut trainer, &controls, |_| Ok(()));
     // The start, then the end and the middle of every step; steps 0 and 3 are due.
     let want = [
@@ -717,7 +717,7 @@ fn a_learning_rate_that_is_too_high_fails_and_keeps_the_steps_before() {
     let mut setup = setup();
     setup.settings.learning_rate = 1e6;
     setup.settings.steps = 50;
-    let (_orders, controls) = unbounded();
+    let (_controls, orders) = train::controls();
     let mut trainer = setup.trainer();
     let run = run(&mut trainer, &controls, |_| Ok(()));
     let end = run.end();
@@ -743,7 +743,7 @@ fn a_start_without_a_loss_fails() {
     let setup = setup();
     let mut theta = he_normal(&network(), 1);
     theta[3] = f32::NAN;
-    let (_orders, controls) = unbounded();
+    let (_controls, orders) = train::controls();
     let run = run(&mut setup.trainer_from(theta), &controls, |_| Ok(()));
     assert!(run.start.is_none() && run.steps.is_empty());
     assert_eq!(run.end().status, Status::Failed);
@@ -777,18 +777,18 @@ fn orders_are_obeyed() {
         // Too late: there is no step left to be taken.
         (&[(STEPS, Stop)], Status::Finished, STEPS),
     ];
-    for (orders, status, steps) in cases {
-        let (sender, controls) = unbounded();
+    for (given, status, steps) in cases {
+        let (controls, orders) = train::controls();
         let give = |done: u64| {
-            for (_, order) in orders.iter().filter(|(after, _)| *after == done) {
-                sender.send(*order).unwrap();
+            for (_, order) in given.iter().filter(|(after, _)| *after == done) {
+                controls.send(*order).unwrap();
             }
             Ok(())
         };
         give(0).unwrap();
         let mut trainer = setup().trainer();
-        let run = run(&mut trainer, &controls, give);
-        let what = format!("{orders:?}");
+        let run = run(&mut trainer, &orders, give);
+        let what = format!("{given:?}");
         assert_eq!(run.end().status, status, "{what}");
         assert_eq!(run.end().message, "", "{what}");
         assert_eq!(run.steps.len() as u64, steps, "{what}");
@@ -809,25 +809,25 @@ fn a_pause_lasts_until_it_is_over_and_changes_nothing() {
     let undisturbed = run_alone(setup());
     // The run goes on when told to, and when nobody is left to tell it.
     for resume in [true, false] {
-        let (orders, controls) = unbounded();
+        let (controls, orders) = train::controls();
         let (paused, wait_for_pause) = unbounded();
         let done = AtomicU64::new(0);
         let run = thread::scope(|scope| {
             scope.spawn(|| {
-                let orders: Sender<Control> = wait_for_pause.recv().unwrap();
+                let controls: Controls = wait_for_pause.recv().unwrap();
                 thread::sleep(Duration::from_millis(100));
                 assert_eq!(done.load(Ordering::SeqCst), 3, "no step during the pause");
                 if resume {
-                    orders.send(Control::Resume).unwrap();
+                    controls.send(Control::Resume).unwrap();
                 }
             });
-            let mut orders = Some(orders);
-            run(&mut setup().trainer(), &controls, |steps| {
+            let mut controls = Some(controls);
+            run(&mut setup().trainer(), &orders, |steps| {
                 done.store(steps, Ordering::SeqCst);
                 if steps == 3 {
-                    let orders = orders.take().unwrap();
-                    orders.send(Control::Pause).unwrap();
-                    paused.send(orders).unwrap();
+                    let controls = controls.take().unwrap();
+                    controls.send(Control::Pause).unwrap();
+                    paused.send(controls).unwrap();
                 }
                 Ok(())
             })
@@ -842,8 +842,8 @@ fn a_pause_lasts_until_it_is_over_and_changes_nothing() {
 
 #[test]
 fn a_run_ends_when_its_records_cannot_be_kept() {
-    let (_orders, controls) = unbounded();
-    let run = run(&mut setup().trainer(), &controls, |done| match done {
+    let (_controls, orders) = train::controls();
+    let run = run(&mut setup().trainer(), &orders, |done| match done {
         3 => Err(SinkClosed),
         _ => Ok(()),
     });

@@ -75,6 +75,16 @@ pub enum ColorChoice {
     Never,
 }
 
+/// What charts are drawn with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GlyphsChoice {
+    /// What the locale has.
+    Auto,
+    Braille,
+    Blocks,
+    Ascii,
+}
+
 /// Gives an enum of words its [`FromStr`] and [`Display`](fmt::Display).
 macro_rules! words {
     ($type:ident, $what:literal, $($variant:ident = $word:literal),+) => {
@@ -128,6 +138,15 @@ words!(
     Ansi256 = "256",
     Ansi16 = "16",
     Never = "never"
+);
+
+words!(
+    GlyphsChoice,
+    "glyph set",
+    Auto = "auto",
+    Braille = "braille",
+    Blocks = "blocks",
+    Ascii = "ascii"
 );
 
 /// Where to compute.

@@ -14,8 +14,8 @@ mod resolve;
 pub mod user;
 
 pub use choices::{
-    CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind,
-    SliceChoice,
+    CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, GlyphsChoice, NetworkChoice,
+    OptimizerKind, SliceChoice,
 };
 pub use options::{Options, merge, parse};
 pub use resolve::{CourseChoice, Length, MAX_COUNT, RunConfig};

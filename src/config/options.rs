@@ -6,14 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::choices::{
-    CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind,
-    SliceChoice, word,
+    CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, GlyphsChoice, NetworkChoice,
+    OptimizerKind, SliceChoice, word,
 };
 use super::layers;
 use crate::lca::Method;
 use crate::optim::{LayerRule, Schedule};
 use crate::store::Compression;
-use crate::tui::Glyphs;
 
 /// Every flag of `lcascope train` is also a key of its TOML file, with underscores. What is `None`
 /// was not said.
@@ -216,10 +215,10 @@ pub struct Options {
     #[arg(long, value_name = "WHEN", help_heading = "Screen")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub color: Option<ColorChoice>,
-    /// braille, blocks or ascii [default: the configuration's, or braille]
+    /// auto (ascii unless the locale is UTF-8), braille, blocks or ascii [default: the configuration's, or auto]
     #[arg(long, value_name = "NAME", help_heading = "Screen")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
-    pub glyphs: Option<Glyphs>,
+    pub glyphs: Option<GlyphsChoice>,
     /// Frames a second at most, 1 to 120 [default: the configuration's, or 15]
     #[arg(long, value_name = "N", help_heading = "Screen")]
     #[serde(skip_serializing_if = "Option::is_none")]

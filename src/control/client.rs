@@ -1,16 +1,16 @@
 //! The other end of the control socket.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{MAX_LINE, socket, socket_path};
 use crate::text::harmless;
 
-/// An answer takes as long as the other process needs to wake up.
+/// An answer takes as long as the other process needs to wake up. For all of it, not for each byte.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a question has no good answer.
@@ -48,7 +48,6 @@ impl Connection {
         let path = socket_path(&run);
         let connect = || {
             let stream = socket::connect(&path)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             Ok(Self {
                 stream: BufReader::new(stream),
@@ -60,7 +59,7 @@ impl Connection {
     /// Sends a line; returns the answer without its `ok`.
     ///
     /// # Errors
-    /// The training refuses, does not answer, or has ended.
+    /// The training refuses, has not answered in time, or has ended.
     pub fn ask(&mut self, line: &str) -> Result<String, AskError> {
         let asked = (self.stream.get_mut()).write_all(format!("{line}\n").as_bytes());
         match asked {
@@ -68,21 +67,39 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             asked => asked.map_err(gone)?,
         }
-        let mut answer = Vec::new();
-        let longest = 2 * MAX_LINE as u64;
-        let mut limited = self.stream.by_ref().take(longest);
-        limited.read_until(b'\n', &mut answer).map_err(gone)?;
-        if answer.pop() != Some(b'\n') {
-            return Err(AskError::Ended);
-        }
-        // What another process says is shown, not obeyed, by the terminal.
-        let answer = harmless(&String::from_utf8_lossy(&answer));
+        let answer = self.line(Instant::now() + PATIENCE).map_err(gone)?;
         match answer.split_once(' ') {
             Some(("ok", rest)) => Ok(rest.to_owned()),
             Some(("error", rest)) => Err(AskError::Refused(rest.to_owned())),
             _ => Err(AskError::Refused(format!(
                 "an answer that is none: {answer}"
             ))),
+        }
+    }
+
+    /// The next line, which must be whole by then: the other end may send a byte at a time.
+    fn line(&mut self, until: Instant) -> io::Result<String> {
+        let mut line = Vec::new();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.stream.get_ref().set_read_timeout(Some(left))?;
+            let bytes = match self.stream.fill_buf() {
+                Ok([]) => return Err(io::ErrorKind::BrokenPipe.into()),
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let end = bytes.iter().position(|&byte| byte == b'\n');
+            let taken = end.map_or(bytes.len(), |end| end + 1);
+            line.extend_from_slice(&bytes[..end.unwrap_or(taken)]);
+            self.stream.consume(taken);
+            if end.is_some() || line.len() > 2 * MAX_LINE {
+                line.truncate(2 * MAX_LINE);
+                return Ok(harmless(&String::from_utf8_lossy(&line)));
+            }
         }
     }
 
@@ -98,20 +115,21 @@ impl Connection {
         poll(&mut fds, Some(&now)).is_ok() && !fds[0].revents().is_empty()
     }
 
-    /// Waits until the run has ended and its file is closed.
+    /// Waits for the run's end, when its file is closed, but no longer than this; says whether it has ended.
     ///
     /// # Errors
     /// The connection broke in another way.
-    pub fn wait_for_end(mut self) -> io::Result<()> {
-        self.stream.get_ref().set_read_timeout(None)?;
-        let mut rest = [0; 64];
+    pub fn ends_within(&mut self, patience: Duration) -> io::Result<bool> {
+        let until = Instant::now() + patience;
         loop {
-            match self.stream.read(&mut rest) {
-                Ok(0) => return Ok(()),
+            // Nothing is said unasked, by those who keep to the rules.
+            match self.line(until) {
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
-                Err(error) => return Err(error),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Ok(false),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Ok(true),
+                    _ => return Err(error),
+                },
             }
         }
     }

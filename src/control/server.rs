@@ -9,13 +9,12 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::socket::{Bound, peer_uid};
 use super::{MAX_LINE, ORDERS, Progress, socket_path};
 use crate::text::harmless;
-use crate::train::Control;
+use crate::train::{Control, Controls};
 
 /// Connections at a time. One more takes the place of the one that has been silent for longest.
 const MAX_CLIENTS: usize = 64;
@@ -29,7 +28,7 @@ const TURN: usize = 512;
 /// What the thread needs to know of its training.
 struct Served {
     /// Where orders go.
-    controls: Sender<Control>,
+    controls: Controls,
     progress: Arc<Progress>,
     planned_steps: u64,
 }
@@ -48,7 +47,7 @@ impl Server {
     /// The socket cannot be made; the path is that of the socket.
     pub fn spawn(
         run: &Path,
-        controls: Sender<Control>,
+        controls: Controls,
         progress: Arc<Progress>,
         planned_steps: u64,
     ) -> Result<Self, (PathBuf, io::Error)> {
@@ -274,22 +273,22 @@ impl Desk<'_> {
 mod tests {
     use std::io::{BufRead, BufReader};
 
-    use crossbeam_channel::{Receiver, unbounded};
     use tempfile::TempDir;
 
     use super::*;
     use crate::control::socket::connect;
+    use crate::train::{self, Orders};
 
     struct Fixture {
         folder: TempDir,
         server: Server,
         progress: Arc<Progress>,
-        orders: Receiver<Control>,
+        orders: Orders,
     }
 
     fn fixture() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
-        let (controls, orders) = unbounded();
+        let (controls, orders) = train::controls();
         let progress = Progress::new();
         progress.steps_done(7);
         let run = folder.path().join("run.h5");
@@ -338,20 +337,17 @@ mod tests {
         let mut peer = it.peer();
         assert_eq!(peer.ask("status"), "ok running, 7 of 9 steps\n");
         assert_eq!(peer.ask(" pause\r"), "ok pausing, 7 of 9 steps\n");
+        assert_eq!(it.orders.newest(), Control::Pause);
         it.progress.paused(true);
         assert_eq!(peer.ask("status"), "ok paused, 7 of 9 steps\n");
         assert_eq!(peer.ask("pause"), "ok already paused, 7 of 9 steps\n");
         assert_eq!(peer.ask("resume"), "ok resuming, 7 of 9 steps\n");
+        assert_eq!(it.orders.newest(), Control::Resume);
         it.progress.paused(false);
         assert_eq!(peer.ask("resume"), "ok not paused, 7 of 9 steps\n");
         assert_eq!(peer.ask("stop"), "ok stopping, 7 of 9 steps\n");
         assert_eq!(it.peer().ask("status"), "ok stopping, 7 of 9 steps\n");
-        let orders: Vec<Control> = it.orders.try_iter().collect();
-        let expected = {
-            use Control::{Pause, Resume, Stop};
-            [Pause, Pause, Resume, Resume, Stop]
-        };
-        assert_eq!(orders, expected);
+        assert_eq!(it.orders.newest(), Control::Stop);
         drop(it.orders);
         assert_eq!(peer.ask("stop"), "error the training has ended\n");
         drop(it.server);
@@ -373,7 +369,7 @@ mod tests {
         peer.send(b"stop\nstatus\n");
         assert_eq!(peer.answer(), "error a line has at most 200 bytes\n");
         assert_eq!(peer.answer(), "ok running, 7 of 9 steps\n");
-        assert!(it.orders.is_empty());
+        assert!(it.orders.bell().is_empty());
         // Two lines in one piece, one in two.
         peer.send(b"status\nsta");
         peer.send(b"tus\n");

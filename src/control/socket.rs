@@ -9,6 +9,14 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketType};
+
+/// How long to wait for the other end to take a connection in.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Bytes of a path that fit `sockaddr_un`, whose last byte is 0.
 const LONGEST: usize = 107;
@@ -81,7 +89,8 @@ impl Drop for Bound {
 /// Connects to the socket with this name.
 ///
 /// # Errors
-/// `NotFound`, `ConnectionRefused` by one that nobody listens on, and whatever else there may be.
+/// `NotFound`, `ConnectionRefused` by one that nobody listens on, `TimedOut` by one that takes nobody in,
+/// and whatever else there may be.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
     // A link may lead to any other program's.
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
@@ -89,10 +98,33 @@ pub fn connect(path: &Path) -> io::Result<UnixStream> {
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, text));
     }
     if path.as_os_str().len() <= LONGEST {
-        return UnixStream::connect(path);
+        return connect_short(path);
     }
     let socket = open_socket(path)?;
-    UnixStream::connect(short_name(socket.as_raw_fd()))
+    connect_short(&short_name(socket.as_raw_fd()))
+}
+
+fn connect_short(path: &Path) -> io::Result<UnixStream> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match net::connect(&socket, &address) {
+            Ok(()) => break,
+            // So many wait to be taken in that there is no room for one more.
+            Err(Errno::AGAIN) if Instant::now() < until => thread::sleep(PATIENCE / 100),
+            Err(Errno::AGAIN) => {
+                let text = "its process takes nobody in";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    rustix::io::ioctl_fionbio(&socket, false)?;
+    Ok(UnixStream::from(socket))
 }
 
 /// The socket's inode, as something that has a number.

@@ -6,7 +6,7 @@ use crossbeam_channel::{Sender, unbounded};
 
 use super::{Feed, FeedEvent, GpuUse, Origin, RecorderStats};
 use crate::record::{RunEnd, RunHeader, StartRecord, StepSummary};
-use crate::train::Control;
+use crate::train::Controls;
 
 /// Events that may wait for the screen. Beyond them steps are merged; what is not a step is rare, and
 /// is queued all the same, so that no order ever waits for a screen either.
@@ -22,7 +22,7 @@ pub struct FeedSender {
 
 /// A feed and its sending end. `controls` passes the screen's orders on.
 #[must_use]
-pub fn live(header: Arc<RunHeader>, controls: Sender<Control>) -> (FeedSender, Feed) {
+pub fn live(header: Arc<RunHeader>, controls: Controls) -> (FeedSender, Feed) {
     let (events, receiver) = unbounded();
     let sender = FeedSender {
         events,

@@ -20,7 +20,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use serde::{Deserialize, Serialize};
 
 pub use detail::Details;
@@ -34,7 +34,7 @@ pub use crate::store::RecorderStats;
 
 use crate::query::{Answer, Query};
 use crate::record::{Losses, RunHeader, Status, StepSummary};
-use crate::train::Control;
+use crate::train::Controls;
 
 /// Where the events come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ pub struct Feed {
     pub origin: Origin,
     pub events: Receiver<FeedEvent>,
     /// Orders to the training, where there is one to give orders to.
-    pub controls: Option<Sender<Control>>,
+    pub controls: Option<Controls>,
     /// Where to ask for more than the events say, if there is a file to read it from.
     pub details: Option<Details>,
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, never, select};
 
 use super::FeedEvent;
 use crate::control::{AskError, Connection, line_of};
-use crate::train::Control;
+use crate::train::{self, Control, Controls, Orders};
 
 /// How often the training is looked for, and whether it is still there.
 const LOOK: Duration = Duration::from_millis(500);
@@ -21,8 +21,8 @@ pub fn spawn(
     run: &Path,
     events: Sender<FeedEvent>,
     reading: Receiver<()>,
-) -> io::Result<(Sender<Control>, JoinHandle<()>)> {
-    let (controls, orders) = unbounded();
+) -> io::Result<(Controls, JoinHandle<()>)> {
+    let (controls, orders) = train::controls();
     let mut messenger = Messenger {
         run: run.to_owned(),
         connection: None,
@@ -32,7 +32,7 @@ pub fn spawn(
     };
     let thread = thread::Builder::new()
         .name("orders".to_owned())
-        .spawn(move || messenger.work(orders))?;
+        .spawn(move || messenger.work(&orders))?;
     Ok((controls, thread))
 }
 
@@ -46,23 +46,24 @@ struct Messenger {
 }
 
 impl Messenger {
-    fn work(&mut self, mut orders: Receiver<Control>) {
+    fn work(&mut self, orders: &Orders) {
+        let mut rings = orders.bell().clone();
         loop {
             self.look();
-            let mut given = None;
+            let mut given = false;
             let ended = select! {
-                recv(orders) -> order => {
-                    match order {
-                        Ok(order) => given = Some(order),
-                        Err(_) => orders = never(),
+                recv(rings) -> ring => {
+                    match ring {
+                        Ok(()) => given = true,
+                        Err(_) => rings = never(),
                     }
                     false
                 }
                 recv(self.reading) -> _ => true,
                 default(LOOK) => false,
             };
-            for order in given.into_iter().chain(orders.try_iter()) {
-                self.give(order);
+            if given || rings.try_recv().is_ok() {
+                self.give(orders.newest());
             }
             if ended {
                 return;

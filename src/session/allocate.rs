@@ -14,12 +14,14 @@ use crate::layout::ParamLayout;
 use crate::record::RunHeader;
 use crate::store::RecordedWeights;
 use crate::text::harmless;
+use crate::tui;
 
 /// `lcascope allocate`
 ///
 /// # Errors
 /// Anything wrong with the weights, the flags, the data, the device or the run file, or the run fails.
 pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
+    tui::keep_running_in_background();
     // A folder has no configuration, nor has the file of another program.
     let mut stored = Options::default();
     if args.weights.is_file() {

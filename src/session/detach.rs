@@ -22,7 +22,8 @@ use rustix::process::{Pid, Signal, kill_process, setsid};
 use signal_hook::consts::SIGHUP;
 
 use super::Failure;
-use super::screen::{Signals, signal_code};
+use super::screen::signal_code;
+use super::signals::Signals;
 use super::standing::quoted;
 use crate::store;
 

@@ -18,6 +18,7 @@ use crate::experiment::{
 use crate::report::{self, Document, Run};
 use crate::store::RunReader;
 use crate::text::harmless;
+use crate::tui;
 
 /// The report's folder beside the run files.
 const REPORT: &str = "report";
@@ -28,6 +29,7 @@ const REPORT: &str = "report";
 /// The experiment, its data or a run's configuration cannot be used; the folder holds other runs; runs
 /// have failed.
 pub fn experiment(args: &ExperimentArgs) -> Result<ExitCode, Failure> {
+    tui::keep_running_in_background();
     let Some(name) = &args.name else {
         return super::print(presets()?.as_bytes());
     };

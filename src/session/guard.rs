@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, Signal};
 use serde::de::DeserializeOwned;
 
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+
 use super::Failure;
 use super::standing::Standing;
 use crate::feed::{self, OpenError, Opened};
@@ -157,7 +159,7 @@ fn in_own_child(
             return Ok(Ended::With(u8::try_from(code).unwrap_or(1)));
         }
     }
-    if let Some(signal @ (2 | 15)) = output.status.signal() {
+    if let Some(signal @ (SIGINT | SIGTERM | SIGUSR1 | SIGUSR2)) = output.status.signal() {
         // Asked to end, not crashed.
         return Ok(Ended::Asked(signal));
     }

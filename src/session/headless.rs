@@ -1,18 +1,19 @@
 //! Watching a training without a screen: a progress bar, or lines where there is no terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, never, select};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use crossbeam_channel::{never, select};
 use signal_hook::consts::SIGHUP;
 
-use super::screen::Signals;
+use super::bar::Bar;
+use super::screen;
+use super::signals::{STOPPING, Signals};
 use super::standing::duration;
 use crate::analysis::numbers;
 use crate::app::{App, Phase};
 use crate::feed::Feed;
-use crate::train::Control;
+use crate::train::{Control, Controls};
 
 /// What is shown meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +26,12 @@ pub enum Progress {
 /// Where standard error is no terminal, a line is printed this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Takes the feed in until it ends. A signal stops the training after its step and is returned;
-/// SIGHUP does not: the terminal has gone, the training stays.
+/// Takes the feed in until it ends. The first signal that stops the training after its step is returned;
+/// SIGHUP does not stop it: the terminal has gone, the training stays.
 pub fn follow(
     feed: &Feed,
     app: &mut App,
-    controls: &Sender<Control>,
+    controls: &Controls,
     signals: &Signals,
     progress: Progress,
 ) -> Option<i32> {
@@ -49,7 +50,9 @@ pub fn follow(
             recv(signal_events) -> signal => match signal {
                 Ok(SIGHUP) => display = Display::new(Progress::None, app),
                 Ok(signal) => {
-                    interrupted = Some(signal);
+                    if interrupted.replace(interrupted.unwrap_or(signal)).is_none() {
+                        display.say(STOPPING);
+                    }
                     let _ = controls.send(Control::Stop);
                 }
                 Err(_) => signal_events = never(),
@@ -61,7 +64,7 @@ pub fn follow(
 }
 
 enum Display {
-    Bar(ProgressBar),
+    Bar(Bar),
     Lines { last: Instant },
     None,
 }
@@ -70,21 +73,13 @@ impl Display {
     fn new(progress: Progress, app: &App) -> Self {
         match progress {
             Progress::None => Self::None,
-            Progress::Bar if !io::stderr().is_terminal() => Self::Lines {
+            Progress::Bar if !screen::has_bar() => Self::Lines {
                 last: Instant::now(),
             },
             Progress::Bar => {
                 let planned = app.header.planned_steps;
-                let bar = ProgressBar::with_draw_target(
-                    Some(planned),
-                    ProgressDrawTarget::stderr_with_hz(10),
-                );
-                let template = "{bar:10} {pos}/{len}  {msg}  ETA {eta}";
-                if let Ok(style) = ProgressStyle::with_template(template) {
-                    bar.set_style(style.progress_chars("━╸ "));
-                }
-                bar.set_position(app.timeline.end());
-                bar.reset_eta();
+                let mut bar = Bar::new(planned, "{bar:10} {pos}/{len}  {msg}  ETA {eta}", 10);
+                bar.begin_at(app.timeline.end());
                 Self::Bar(bar)
             }
         }
@@ -100,7 +95,7 @@ impl Display {
         let rate = end as f64 / entry.seconds.max(f64::MIN_POSITIVE);
         if app.phase() == Phase::Paused {
             if let Self::Bar(bar) = self {
-                bar.set_message("paused");
+                bar.show(None, "paused".to_owned());
             }
             return;
         }
@@ -110,11 +105,8 @@ impl Display {
             numbers::speed(rate)
         );
         match self {
-            Self::Bar(bar) => {
-                bar.set_position(end);
-                bar.set_message(text);
-            }
-            Self::Lines { last } if last.elapsed() >= LINE_EVERY => {
+            Self::Bar(bar) => bar.show(Some(end), text),
+            Self::Lines { last } if last.elapsed() >= LINE_EVERY && !screen::disturbs() => {
                 *last = Instant::now();
                 let planned = app.header.planned_steps;
                 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
@@ -129,9 +121,17 @@ impl Display {
         }
     }
 
+    fn say(&self, text: &str) {
+        match self {
+            Self::Bar(bar) => bar.say(text),
+            Self::Lines { .. } => drop(writeln!(io::stderr(), "{text}")),
+            Self::None => {}
+        }
+    }
+
     fn finish(self) {
         if let Self::Bar(bar) = self {
-            bar.finish_and_clear();
+            bar.finish();
         }
     }
 }

@@ -7,6 +7,7 @@
 //! ```
 
 mod allocate;
+mod bar;
 mod care;
 mod child;
 mod config;
@@ -30,6 +31,7 @@ mod resume;
 mod run;
 mod screen;
 mod series;
+mod signals;
 mod standing;
 mod summary;
 mod train;
@@ -63,6 +65,9 @@ pub use list::list;
 pub use orders::{pause, resume, stop};
 pub use report::report;
 pub use train::{demo, train};
+
+use screen::Obstacle;
+use signals::Signals;
 
 /// Why a command failed. The message says what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -124,8 +129,9 @@ fn with_source(error: &dyn std::error::Error) -> String {
 /// # Errors
 /// The file is no run, or there is no terminal.
 pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
+    tui::keep_running_in_background();
     let options = screen::options(args.color, args.glyphs, args.fps)?;
-    let signals = screen::Signals::listen(None)?;
+    let signals = Signals::listen(None)?;
     let first = match opened(&args.file, &options, &signals)? {
         Ok(opened) => opened,
         Err(exit) => return Ok(screen::exit_code(exit)),
@@ -172,7 +178,7 @@ struct Opened {
 fn opened(
     path: &Path,
     options: &ScreenOptions,
-    signals: &screen::Signals,
+    signals: &Signals,
 ) -> Result<Result<Opened, Exit>, Failure> {
     if let Some(what) = guard::odd(path) {
         return Err(Failure::Other(what));
@@ -180,12 +186,12 @@ fn opened(
     // The run that is being begun, where an older file still has the name.
     let opening = feed::spawn(guard::reader(&store::written_at(path)), path)?;
     // What is wrong with the file matters more than a missing terminal.
-    let waited = match screen::has_terminal() {
-        true => {
+    let waited = match Obstacle::now() {
+        None => {
             let what = format!("reading {}", path.display());
             tui::wait(&what, &opening.ready, options, &signals.events).map_err(Failure::Terminal)?
         }
-        false => (opening.ready.recv()).map_or(Waited::Nobody, Waited::Answer),
+        Some(_) => (opening.ready.recv()).map_or(Waited::Nobody, Waited::Answer),
     };
     match waited {
         Waited::Answer(feed) => Ok(Ok(Opened {

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Failure;
 use super::standing::Standing;
@@ -15,34 +15,41 @@ use crate::store;
 /// How often a training is asked whether it has paused.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
+/// How often the file is looked at while its training says nothing new: whoever listens on the socket may
+/// say anything.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
 /// What an order finds.
 enum Reached {
-    Running(Connection),
+    Running(Connection, Standing),
     Ended(Standing),
 }
 
 /// `lcascope stop`: returns when the training has ended and its file is closed.
 ///
 /// # Errors
-/// The file is no run, the training cannot be reached, or it fails before it can stop.
+/// The file is no run, the training cannot be reached, does not obey, or fails before it can stop.
 pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
     let mut connection = match reach(path)? {
-        Reached::Running(connection) => connection,
+        Reached::Running(connection, _) => connection,
         Reached::Ended(standing) => {
             return say(&format!("not running: {}", standing.sentence()));
         }
     };
     wait_hint("stopping after the step under way; Ctrl-C ends the waiting alone");
+    let mut ordered = None;
     loop {
         match connection.ask("stop") {
-            Ok(_) | Err(AskError::Ended) => {}
+            Ok(answer) => ordered = ordered.or(steps_in(&answer)),
+            Err(AskError::Ended) => {}
             Err(error) => return Err(failure(path, &error)),
         }
-        let waited = connection.wait_for_end();
+        // A step may be long, and a training with very many connections closes the most silent ones.
+        let waited = connection.ends_within(LOOK_EVERY);
         waited.map_err(|error| failure(path, &AskError::Io(error)))?;
-        // A training with very many connections closes the most silent ones.
         match reach(path)? {
-            Reached::Running(again) => {
+            Reached::Running(again, standing) => {
+                obeys(path, &standing, ordered)?;
                 sleep(ASK_EVERY);
                 connection = again;
             }
@@ -52,6 +59,22 @@ pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
             Reached::Ended(standing) => return say(&standing.sentence()),
         }
     }
+}
+
+/// Whether a training that has been told to take no more steps can have got the order. `ordered` are the
+/// steps that were done then.
+fn obeys(path: &Path, standing: &Standing, ordered: Option<u64>) -> Result<(), Failure> {
+    if !standing.live {
+        return Err(lost(path, standing));
+    }
+    // At most the step under way follows an order.
+    if ordered.is_some_and(|steps| standing.committed > steps.saturating_add(1)) {
+        let path = path.display();
+        return Err(Failure::Other(format!(
+            "{path} goes on: another program answers on its control socket. End its process with SIGTERM"
+        )));
+    }
+    Ok(())
 }
 
 /// `lcascope pause`: returns when no step is under way any more.
@@ -65,16 +88,25 @@ pub fn pause(path: &Path) -> Result<ExitCode, Failure> {
     if answer.starts_with("pausing") {
         wait_hint("pausing after the step under way; Ctrl-C ends the waiting alone");
     }
+    let mut looked = Instant::now();
     loop {
         if answer.starts_with("paused") || answer.starts_with("already paused") {
             return say(&answer);
         }
         // At most the step under way follows an order.
-        let resumed = matches!((ordered, steps_in(&answer)), (Some(a), Some(b)) if b > a + 1);
+        let resumed =
+            matches!((ordered, steps_in(&answer)), (Some(a), Some(b)) if b > a.saturating_add(1));
         if resumed || answer.starts_with("stopping") {
             let path = path.display();
             let text = format!("{path} has been told otherwise meanwhile: {answer}");
             return Err(Failure::Other(text));
+        }
+        if looked.elapsed() >= LOOK_EVERY {
+            match reach(path)? {
+                Reached::Running(_, standing) => obeys(path, &standing, ordered)?,
+                Reached::Ended(standing) => return Err(not_running(path, &standing)),
+            }
+            looked = Instant::now();
         }
         sleep(ASK_EVERY);
         answer = ask(path, &mut connection, "status")?;
@@ -98,7 +130,7 @@ pub(super) fn steps_in(answer: &str) -> Option<u64> {
 
 fn running(path: &Path) -> Result<Connection, Failure> {
     match reach(path)? {
-        Reached::Running(connection) => Ok(connection),
+        Reached::Running(connection, _) => Ok(connection),
         Reached::Ended(standing) => Err(not_running(path, &standing)),
     }
 }
@@ -126,7 +158,7 @@ fn reach(path: &Path) -> Result<Reached, Failure> {
         return Ok(Reached::Ended(standing));
     }
     let (socket, error) = match Connection::open(path) {
-        Ok(connection) => return Ok(Reached::Running(connection)),
+        Ok(connection) => return Ok(Reached::Running(connection, standing)),
         Err(trouble) => trouble,
     };
     // It may have ended since.
@@ -134,20 +166,24 @@ fn reach(path: &Path) -> Result<Reached, Failure> {
     if standing.status != Status::Running {
         return Ok(Reached::Ended(standing));
     }
+    if !standing.live {
+        return Err(lost(path, &standing));
+    }
     let (path, socket) = (path.display(), socket.display());
-    Err(Failure::Other(if standing.live {
-        format!(
-            "{path} is being written, but its training cannot be reached through {socket}: {error}. \
-             Give the order on the machine and as the user that runs it, or end its process with \
-             SIGTERM: the file is closed properly then too"
-        )
-    } else {
-        format!(
-            "{path} is not running: its process has ended without closing the file; the {} steps \
-             committed before are in it",
-            standing.committed
-        )
-    }))
+    Err(Failure::Other(format!(
+        "{path} is being written, but its training cannot be reached through {socket}: {error}. Give the \
+         order on the machine and as the user that runs it, or end its process with SIGTERM: the file is \
+         closed properly then too"
+    )))
+}
+
+/// The process that wrote the file has gone without a word.
+fn lost(path: &Path, standing: &Standing) -> Failure {
+    let (path, steps) = (path.display(), standing.committed);
+    Failure::Other(format!(
+        "{path} is not running: its process has ended without closing the file; the {steps} steps committed \
+         before are in it"
+    ))
 }
 
 fn failure(path: &Path, error: &AskError) -> Failure {

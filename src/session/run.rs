@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{RecvTimeoutError, Sender};
 
 use super::detach::Detached;
 use super::gpu::Gpu;
 use super::guard;
 use super::headless::{self, Progress};
-use super::screen::{self, Signals};
+use super::screen::{self, Obstacle};
+use super::signals::{STOPPING, Signals};
+use super::standing::quoted;
 use super::{Failure, summary};
 use crate::app::{App, Quit};
 use crate::config::{CheckpointEvery, ConfigError, Options};
@@ -21,7 +23,8 @@ use crate::control::{self, Server};
 use crate::feed::{self, Feed, FeedSender};
 use crate::record::{Checkpoint, RunEnd, StartRecord, Status, StepRecord, StepSummary};
 use crate::store::{self, Recorder, RecorderStats, StoreError};
-use crate::train::{self, Control, Inquiry, Sink, SinkClosed, Trainer};
+use crate::text::harmless;
+use crate::train::{self, Control, Controls, Inquiry, Orders, Sink, SinkClosed, Trainer};
 use crate::tui::{Exit, ScreenOptions};
 
 /// How a run begins.
@@ -44,7 +47,7 @@ impl Watched {
     pub fn from(options: &Options, detached: Option<Detached>) -> Result<Self, ConfigError> {
         let screen = screen::options(options.color, options.glyphs, options.fps)?;
         let quiet = detached.is_some() || options.quiet.unwrap_or(false);
-        let headless = quiet || options.headless.unwrap_or(false) || !screen::has_terminal();
+        let headless = quiet || options.headless.unwrap_or(false) || Obstacle::now().is_some();
         let place = match (headless, quiet) {
             (_, true) => Place::Nowhere,
             (true, false) => Place::Bar,
@@ -66,6 +69,9 @@ enum Place {
     Nowhere,
 }
 
+/// Who waits for longer is told what for.
+const SOON: Duration = Duration::from_millis(500);
+
 /// How the recording of a run ended.
 type Recorded = Result<(RunEnd, RecorderStats), StoreError>;
 
@@ -73,7 +79,7 @@ type Recorded = Result<(RunEnd, RecorderStats), StoreError>;
 pub struct Run {
     app: App,
     feed: Feed,
-    controls: Sender<Control>,
+    controls: Controls,
     /// Where the training is asked what the file does not say yet.
     inquiries: Sender<Inquiry>,
     signals: Signals,
@@ -91,7 +97,7 @@ impl Run {
         beginning: Beginning,
         output: &Path,
     ) -> Result<Self, Failure> {
-        let (controls, orders) = unbounded();
+        let (controls, orders) = train::controls();
         let planned = app.header.planned_steps;
         let progress = control::Progress::new();
         progress.steps_done(trainer.steps_done());
@@ -170,6 +176,7 @@ impl Run {
             thread,
         } = self;
         let mut interrupted = None;
+        let mut told = false;
         let Watched {
             place, mut quiet, ..
         } = watched;
@@ -192,7 +199,10 @@ impl Run {
                 drop(reader);
                 // A screen that cannot be drawn is no reason to lose the training's steps.
                 match shown {
-                    Ok(Exit::Quit(Quit::Stop)) => stop(&controls),
+                    Ok(Exit::Quit(Quit::Stop)) => {
+                        signals.stopping();
+                        stop(&controls);
+                    }
                     Ok(exit @ (Exit::Quit(Quit::Leave) | Exit::Hangup)) => {
                         // After a hang-up nobody is left to read a bar or a summary.
                         quiet = exit == Exit::Hangup;
@@ -203,6 +213,7 @@ impl Run {
                         }
                         interrupted =
                             headless::follow(&feed, &mut app, &controls, &signals, progress);
+                        told = interrupted.is_some();
                     }
                     Ok(Exit::Signal(signal)) => {
                         interrupted = Some(signal);
@@ -218,13 +229,33 @@ impl Run {
                 }
             }
             Place::Bar | Place::Nowhere => {
+                if !quiet && screen::disturbs() {
+                    let path = quoted(&harmless(&output.display().to_string()));
+                    let _ = writeln!(
+                        io::stderr(),
+                        "training in the background: `lcascope open {path}` shows it"
+                    );
+                }
                 let progress = if quiet { Progress::None } else { Progress::Bar };
                 interrupted = headless::follow(&feed, &mut app, &controls, &signals, progress);
+                told = interrupted.is_some();
             }
         }
         // The training may still finish its step: take its last events in while it ends.
-        for event in &feed.events {
-            app.event(event);
+        let mut patience = (!quiet && !told).then_some(SOON);
+        loop {
+            let event = match patience {
+                Some(soon) => feed.events.recv_timeout(soon),
+                None => (feed.events.recv()).map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match event {
+                Ok(event) => app.event(event),
+                Err(RecvTimeoutError::Timeout) => {
+                    patience = None;
+                    let _ = writeln!(io::stderr(), "{STOPPING}");
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
         }
         let (end, stats) = match (join(thread), interrupted) {
             (Err(Failure::Store(none @ StoreError::NoStep { .. })), Some(signal)) => {
@@ -244,7 +275,7 @@ impl Run {
     }
 }
 
-fn stop(controls: &Sender<Control>) {
+fn stop(controls: &Controls) {
     // A training that has ended takes no more orders.
     let _ = controls.send(Control::Stop);
 }
@@ -270,7 +301,7 @@ fn run_training(
     mut trainer: Trainer,
     beginning: Beginning,
     mut outlet: Outlet,
-    orders: &Receiver<Control>,
+    orders: &Orders,
 ) -> Recorded {
     let ended = match beginning {
         Beginning::Fresh => train::run(&mut trainer, orders, &mut outlet),

@@ -1,32 +1,30 @@
 //! The screen as a command needs it: options, signals, exit codes.
 
+use std::env;
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Handle;
+use signal_hook::consts::SIGHUP;
 
 use super::Failure;
 use super::outside::{Desktop, Source};
 use super::places;
+use super::signals::Signals;
 use crate::app::{App, Quit};
 use crate::config::user::{self, ActionKeys, Kind, Problem};
-use crate::config::{ColorChoice, ConfigError};
+use crate::config::{ColorChoice, ConfigError, GlyphsChoice};
 use crate::feed::Feed;
 use crate::state::Views;
 use crate::text::harmless;
-use crate::train::Control;
 use crate::tui::keys::KeyMap;
 use crate::tui::{self, ColorLevel, Exit, Feeds, Glyphs, ScreenOptions, Theme};
 
 /// What the flags come to, over the user's configuration.
 pub fn options(
     color: Option<ColorChoice>,
-    glyphs: Option<Glyphs>,
+    glyphs: Option<GlyphsChoice>,
     fps: Option<u32>,
 ) -> Result<ScreenOptions, ConfigError> {
     let (config, problems) = user::load(&actions());
@@ -35,15 +33,22 @@ pub fn options(
         return Err(ConfigError(format!("--fps {fps}: must be from 1 to 120")));
     }
     let colors = match color.unwrap_or(config.color) {
-        ColorChoice::Auto => ColorLevel::detect(|name| std::env::var(name).ok()),
+        ColorChoice::Auto => ColorLevel::detect(variable),
         ColorChoice::Truecolor => ColorLevel::TrueColor,
         ColorChoice::Ansi256 => ColorLevel::Ansi256,
         ColorChoice::Ansi16 => ColorLevel::Ansi16,
         ColorChoice::Never => ColorLevel::None,
     };
     tui::ignore_no_color();
+    let choice = glyphs.unwrap_or(config.glyphs);
+    let glyphs = match choice {
+        GlyphsChoice::Auto => Glyphs::detect(variable),
+        GlyphsChoice::Braille => Glyphs::Braille,
+        GlyphsChoice::Blocks => Glyphs::Blocks,
+        GlyphsChoice::Ascii => Glyphs::Ascii,
+    };
     let keys = config.keys.iter();
-    let theme = Theme::new(colors, glyphs.unwrap_or(config.glyphs));
+    let theme = Theme::new(colors, glyphs);
     Ok(ScreenOptions {
         theme: theme
             .painted(&config.background.colors())
@@ -51,8 +56,26 @@ pub fn options(
         keys: KeyMap::of_names(keys.map(|keys| (keys.action.as_str(), &keys.keys[..]))),
         fps,
         mouse: config.mouse,
-        notice: notice(&problems),
+        notice: match notice(&problems) {
+            // In a container, say: the terminal may be able to do more.
+            said if said.is_empty() && choice == GlyphsChoice::Auto && !has_locale() => {
+                "charts are ASCII: no locale is set (LANG=C.UTF-8 or --glyphs braille draws finer)"
+                    .to_owned()
+            }
+            said => said,
+        },
     })
+}
+
+/// Whether somebody has said which characters there are.
+fn has_locale() -> bool {
+    let said = |name| variable(name).is_some_and(|value| !value.is_empty());
+    ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().any(said)
+}
+
+/// An environment variable, if it is text.
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
 }
 
 /// The actions that keys can be given to.
@@ -80,19 +103,70 @@ fn notice(problems: &[Problem]) -> String {
     }
 }
 
-/// Whether there is a terminal to draw on and to read keys from.
-pub fn has_terminal() -> bool {
-    io::stdout().is_terminal() && io::stdin().is_terminal()
+/// Why there is no screen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Standard input or output is none.
+    NoTerminal,
+    /// It can do nothing but print, by its `TERM`.
+    Dumb(String),
+    /// It is another job's now.
+    Background,
+}
+
+impl Obstacle {
+    /// What keeps a screen from being drawn now, if anything does.
+    pub fn now() -> Option<Self> {
+        if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+            return Some(Self::NoTerminal);
+        }
+        if let Some(term) = dumb_terminal() {
+            return Some(Self::Dumb(term));
+        }
+        tui::in_background().then_some(Self::Background)
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTerminal => f.write_str("standard input or output is none"),
+            Self::Dumb(term) if term.is_empty() => f.write_str("TERM is not set"),
+            Self::Dumb(term) => write!(f, "this one (TERM={term}) can only print"),
+            Self::Background => f.write_str("this job is in the background"),
+        }
+    }
+}
+
+/// The `TERM` of a terminal that cannot move its cursor: an Emacs shell, a console in an editor, a job of
+/// a build server.
+fn dumb_terminal() -> Option<String> {
+    let term = env::var_os("TERM").unwrap_or_default();
+    let term = term.to_string_lossy();
+    ["", "dumb", "unknown"]
+        .contains(&&*term)
+        .then(|| term.into_owned())
+}
+
+/// Whether standard error is a terminal that a progress bar can be drawn on.
+pub fn has_bar() -> bool {
+    io::stderr().is_terminal() && dumb_terminal().is_none()
+}
+
+/// Whether what is printed now would be printed into what somebody else does on the terminal.
+pub fn disturbs() -> bool {
+    io::stderr().is_terminal() && tui::in_background()
 }
 
 /// # Errors
-/// There is no terminal.
+/// There is no terminal to draw on and to read keys from.
 pub fn require_terminal(command: &str) -> Result<(), Failure> {
-    if has_terminal() {
+    let Some(obstacle) = Obstacle::now() else {
         return Ok(());
-    }
+    };
     Err(Failure::Other(format!(
-        "`lcascope {command}` needs a terminal for its screen; `lcascope info` prints what is in a file"
+        "`lcascope {command}` needs a terminal for its screen, and {obstacle}; `lcascope info` prints what \
+         is in a file"
     )))
 }
 
@@ -145,62 +219,4 @@ pub fn exit_code(exit: Exit) -> ExitCode {
 /// 128 + the signal's number, as shells have it.
 pub fn signal_code(signal: i32) -> ExitCode {
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
-}
-
-/// Signals that come within this time are one request to stop.
-const ONE_REQUEST: Duration = Duration::from_secs(1);
-
-/// Turns SIGTERM, SIGINT and SIGHUP into messages until dropped.
-pub struct Signals {
-    pub events: Receiver<i32>,
-    handle: Handle,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Signals {
-    /// SIGTERM and SIGINT also stop the training behind `controls` by themselves: the screen may be
-    /// stuck in a terminal that takes no output. The second one ends the program at once, unless it
-    /// comes with the first: `timeout`, for one, signals a process and then its whole group.
-    pub fn listen(controls: Option<Sender<Control>>) -> Result<Self, Failure> {
-        let error = |error| Failure::Other(format!("cannot listen to signals: {error}"));
-        let mut signals =
-            signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(error)?;
-        let handle = signals.handle();
-        let (sender, events) = unbounded();
-        let thread = thread::Builder::new()
-            .name("signals".to_owned())
-            .spawn(move || {
-                let mut asked: Option<Instant> = None;
-                for signal in &mut signals {
-                    if signal != SIGHUP {
-                        match asked {
-                            None => asked = Some(Instant::now()),
-                            Some(first) if first.elapsed() < ONE_REQUEST => continue,
-                            Some(_) => std::process::exit(128 + signal),
-                        }
-                    }
-                    if let (Some(controls), true) = (&controls, signal != SIGHUP) {
-                        let _ = controls.send(Control::Stop);
-                    }
-                    if sender.send(signal).is_err() {
-                        break;
-                    }
-                }
-            })
-            .map_err(error)?;
-        Ok(Self {
-            events,
-            handle,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        self.handle.close();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }

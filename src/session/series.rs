@@ -1,18 +1,19 @@
 //! Several runs, one after another, each in a process of its own; what is there already is not made again.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never, select};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use signal_hook::consts::SIGHUP;
 
 use super::Failure;
+use super::bar::Bar;
 use super::child::{Child, Work};
 use super::guard;
-use super::screen::Signals;
+use super::screen;
+use super::signals::{STOPPING, Signals};
 use super::standing::duration;
 use super::train::stored_config;
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice};
@@ -211,7 +212,8 @@ pub fn run(
         let state = guard::peek(&task.file).map(|opened| opened.state);
         let how = match (&state, status.success()) {
             (Ok(state), true) if state.status == Status::Finished => How::Finished,
-            (Ok(state), true) if state.status == Status::Stopped => How::Stopped,
+            // By an order, or by a signal that has not reached this process yet.
+            (Ok(state), _) if state.status == Status::Stopped => How::Stopped,
             _ if watch.asked.is_some() => How::Stopped,
             _ => How::Failed(harmless(&child.last_words(status))),
         };
@@ -263,11 +265,13 @@ impl Watch {
                 recv(self.signals) -> signal => match signal {
                     // The terminal has gone, the training stays.
                     Ok(SIGHUP) => self.progress = Progress::none(),
-                    Ok(signal) => {
+                    // Once: a second one ends the process at once.
+                    Ok(signal) if self.asked.is_none() => {
                         self.asked = Some(signal);
-                        self.progress.say("stopping after the step under way");
+                        self.progress.say(STOPPING);
                         child.stop();
                     }
+                    Ok(_) => {}
                     Err(_) => self.signals = never(),
                 },
                 default(LOOK_EVERY) => {}
@@ -305,7 +309,7 @@ struct Progress {
 }
 
 enum Shown {
-    Bar(ProgressBar),
+    Bar(Bar),
     Lines { last: Instant },
     Nothing,
 }
@@ -325,19 +329,12 @@ impl Progress {
         let complete = |found: &&Found| **found == Found::Complete;
         let over = there.iter().zip(found).filter(|(_, found)| complete(found));
         let over = over.map(|(steps, _)| *steps).fold(0, u64::saturating_add);
-        let shown = match (quiet, io::stderr().is_terminal()) {
+        let shown = match (quiet, screen::has_bar()) {
             (true, _) => Shown::Nothing,
             (false, false) => Shown::Lines {
                 last: Instant::now(),
             },
-            (false, true) => {
-                let target = ProgressDrawTarget::stderr_with_hz(5);
-                let bar = ProgressBar::with_draw_target(Some(total), target);
-                if let Ok(style) = ProgressStyle::with_template("{bar:10} {percent:>3}%  {msg}") {
-                    bar.set_style(style.progress_chars("━╸ "));
-                }
-                Shown::Bar(bar)
-            }
+            (false, true) => Shown::Bar(Bar::new(total, "{bar:10} {percent:>3}%  {msg}", 5)),
         };
         Self {
             shown,
@@ -389,11 +386,8 @@ impl Progress {
             self.done
         );
         match &mut self.shown {
-            Shown::Bar(bar) => {
-                bar.set_position(self.over + self.done);
-                bar.set_message(text);
-            }
-            Shown::Lines { last } if last.elapsed() >= LINE_EVERY => {
+            Shown::Bar(bar) => bar.show(Some(self.over + self.done), text),
+            Shown::Lines { last } if last.elapsed() >= LINE_EVERY && !screen::disturbs() => {
                 *last = Instant::now();
                 let _ = writeln!(io::stderr(), "{text}");
             }
@@ -418,7 +412,7 @@ impl Progress {
 
     fn say(&self, text: &str) {
         match &self.shown {
-            Shown::Bar(bar) => bar.println(text),
+            Shown::Bar(bar) => bar.say(text),
             Shown::Lines { .. } => {
                 let _ = writeln!(io::stderr(), "{text}");
             }
@@ -428,7 +422,7 @@ impl Progress {
 
     fn finish(&self) {
         if let Shown::Bar(bar) = &self.shown {
-            bar.finish_and_clear();
+            bar.finish();
         }
     }
 }

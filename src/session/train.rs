@@ -20,6 +20,7 @@ use crate::feed::Origin;
 use crate::record::RunHeader;
 use crate::small_file;
 use crate::store::{self, Recorder, WriteOptions};
+use crate::tui;
 
 /// Epochs of the demo: about half a minute on two cores.
 const DEMO_EPOCHS: u64 = 40;
@@ -29,6 +30,7 @@ const DEMO_EPOCHS: u64 = 40;
 /// # Errors
 /// The run file cannot be written, or the run fails.
 pub fn demo() -> Result<ExitCode, Failure> {
+    tui::keep_running_in_background();
     let options = Options {
         epochs: Some(DEMO_EPOCHS),
         ..Options::default()
@@ -41,6 +43,7 @@ pub fn demo() -> Result<ExitCode, Failure> {
 /// # Errors
 /// Anything wrong with the flags, the data, the device or the run file, or the run fails.
 pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
+    tui::keep_running_in_background();
     child::heed();
     if args.detach && args.options.repeats.is_some() {
         return Err(no_detached_series());

@@ -21,8 +21,9 @@ const QUEUE_BYTES: usize = 64 << 20;
 
 /// The sending end: a queue bounded by bytes, and the thread behind it.
 pub struct Recorder {
-    queue: Sender<Message>,
-    thread: JoinHandle<Result<(), StoreError>>,
+    /// None once it is closed, which ends the thread.
+    queue: Option<Sender<Message>>,
+    thread: Option<JoinHandle<Result<(), StoreError>>>,
     waited: Duration,
 }
 
@@ -90,8 +91,8 @@ impl Recorder {
             .spawn(move || write_all(writer, &messages))
             .map_err(StoreError::io(path))?;
         Ok(Self {
-            queue,
-            thread,
+            queue: Some(queue),
+            thread: Some(thread),
             waited: Duration::ZERO,
         })
     }
@@ -100,16 +101,23 @@ impl Recorder {
     ///
     /// # Errors
     /// The file could not be written; what was committed before is in it.
-    pub fn finish(self, end: RunEnd) -> Result<RecorderStats, StoreError> {
+    pub fn finish(mut self, end: RunEnd) -> Result<RecorderStats, StoreError> {
         // A recorder that has failed takes no more; its own error says why.
-        let _ = self.queue.send(Message::End(end));
-        drop(self.queue);
-        match self.thread.join() {
-            Ok(result) => result.map(|()| RecorderStats {
-                waited: self.waited,
-                ..RecorderStats::default()
-            }),
-            Err(_) => Err(StoreError::RecorderLost),
+        let _ = self.send(Message::End(end));
+        self.close()?;
+        Ok(RecorderStats {
+            waited: self.waited,
+            ..RecorderStats::default()
+        })
+    }
+
+    /// Waits until the file is closed.
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.queue = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(StoreError::RecorderLost),
+            None => Ok(()),
         }
     }
 
@@ -118,8 +126,8 @@ impl Recorder {
     pub fn stats(&self) -> RecorderStats {
         RecorderStats {
             waited: self.waited,
-            queued: self.queue.len(),
-            room: self.queue.capacity().unwrap_or(0),
+            queued: self.queue.as_ref().map_or(0, Sender::len),
+            room: self.queue.as_ref().and_then(Sender::capacity).unwrap_or(0),
         }
     }
 
@@ -156,16 +164,24 @@ impl Recorder {
     }
 
     fn send(&mut self, message: Message) -> Result<(), QueueClosed> {
-        match self.queue.try_send(message) {
+        let queue = self.queue.as_ref().ok_or(QueueClosed)?;
+        match queue.try_send(message) {
             Ok(()) => Ok(()),
             Err(TrySendError::Disconnected(_)) => Err(QueueClosed),
             Err(TrySendError::Full(message)) => {
                 let began = Instant::now();
-                let sent = self.queue.send(message);
+                let sent = queue.send(message);
                 self.waited += began.elapsed();
                 sent.map_err(|_| QueueClosed)
             }
         }
+    }
+}
+
+/// A run that could not begin: its file is closed before the program ends.
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let _ = self.close();
     }
 }
 
@@ -195,6 +211,9 @@ fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), 
 fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<RunEnd, StoreError> {
     let mut last_commit = Instant::now();
     let mut waiting = false;
+    // What the file says, and what the training said last: however often it is told to wait and to go on,
+    // a write takes what has come meanwhile.
+    let (mut written, mut paused) = (false, false);
     loop {
         let left = COMMIT_EVERY.saturating_sub(last_commit.elapsed());
         match messages.recv_timeout(left) {
@@ -211,12 +230,13 @@ fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<R
                 waiting = false;
                 last_commit = Instant::now();
             }
-            // At once, with every step before it: whoever looks at a paused run sees where it stands.
-            Ok(Message::Paused(paused)) => {
-                writer.paused(paused)?;
-                waiting = false;
+            Ok(Message::Paused(now)) => paused = now,
+            Ok(Message::End(end)) => {
+                if written {
+                    writer.paused(false)?;
+                }
+                return Ok(end);
             }
-            Ok(Message::End(end)) => return Ok(end),
             Err(RecvTimeoutError::Timeout) => {}
             // The trainer is gone without an end: keep what it has sent, and say so.
             Err(RecvTimeoutError::Disconnected) => {
@@ -226,6 +246,13 @@ fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<R
                     totals: None,
                 });
             }
+        }
+        // As soon as the queue is empty, with every step before it: whoever looks at a paused run sees where
+        // it stands.
+        if paused != written && (messages.is_empty() || last_commit.elapsed() >= COMMIT_EVERY) {
+            writer.paused(paused)?;
+            written = paused;
+            waiting = false;
         }
         if last_commit.elapsed() >= COMMIT_EVERY {
             if std::mem::take(&mut waiting) {

@@ -1,6 +1,9 @@
 //! Drives a trainer to its end, listening for orders between steps.
 
-use crossbeam_channel::{Receiver, never, select};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never, select};
 
 use super::inquiry::{Inquiry, answer_waiting};
 use super::trainer::{TrainError, Trainer};
@@ -14,6 +17,87 @@ pub enum Control {
     Resume,
     /// End after the current step.
     Stop,
+}
+
+/// Nobody obeys any more: the training has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the training has ended")]
+pub struct Ended;
+
+/// Where orders to a training are given; clones are for the same one.
+///
+/// There is no queue. Of `Pause` and `Resume` the one given last counts, and a `Stop` is never taken
+/// back, so that any number of orders takes no memory, and none waits for those given before it.
+#[derive(Clone, Debug)]
+pub struct Controls {
+    wish: Arc<AtomicU8>,
+    bell: Sender<()>,
+}
+
+/// The training's end of [`Controls`].
+#[derive(Debug)]
+pub struct Orders {
+    wish: Arc<AtomicU8>,
+    /// Rings when something has been ordered since it was heard last.
+    bell: Receiver<()>,
+}
+
+/// The bits of a wish.
+const PAUSE: u8 = 1;
+const STOP: u8 = 2;
+
+/// Both ends of the orders to a training.
+#[must_use]
+pub fn controls() -> (Controls, Orders) {
+    let wish = Arc::new(AtomicU8::new(0));
+    let (bell, rings) = bounded(1);
+    let controls = Controls {
+        wish: wish.clone(),
+        bell,
+    };
+    (controls, Orders { wish, bell: rings })
+}
+
+impl Controls {
+    /// Gives an order.
+    ///
+    /// # Errors
+    /// The training has ended.
+    pub fn send(&self, order: Control) -> Result<(), Ended> {
+        match order {
+            Control::Pause => self.wish.fetch_or(PAUSE, Ordering::SeqCst),
+            Control::Resume => self.wish.fetch_and(!PAUSE, Ordering::SeqCst),
+            Control::Stop => self.wish.fetch_or(STOP, Ordering::SeqCst),
+        };
+        match self.bell.try_send(()) {
+            Err(TrySendError::Disconnected(())) => Err(Ended),
+            // It rings already.
+            Ok(()) | Err(TrySendError::Full(())) => Ok(()),
+        }
+    }
+}
+
+impl Orders {
+    /// The order that counts now; `Resume` where there was none.
+    #[must_use]
+    pub fn newest(&self) -> Control {
+        match self.wish.load(Ordering::SeqCst) {
+            wish if wish & STOP != 0 => Control::Stop,
+            wish if wish & PAUSE != 0 => Control::Pause,
+            _ => Control::Resume,
+        }
+    }
+
+    /// Receives when something may have been ordered; closed when nobody can give orders any more.
+    #[must_use]
+    pub fn bell(&self) -> &Receiver<()> {
+        &self.bell
+    }
+
+    /// Ends a pause that nobody can end any more.
+    fn nobody_is_left(&self) {
+        self.wish.fetch_and(!PAUSE, Ordering::SeqCst);
+    }
 }
 
 /// Nobody takes records any more.
@@ -62,14 +146,14 @@ pub trait Sink {
 /// Only that the sink has closed; a training that fails by itself ends with that status.
 pub fn run(
     trainer: &mut Trainer,
-    controls: &Receiver<Control>,
+    orders: &Orders,
     sink: &mut impl Sink,
 ) -> Result<RunEnd, SinkClosed> {
     match trainer.start() {
         Ok(start) => sink.start(start)?,
         Err(error) => return Ok(end(trainer, Status::Failed, error.to_string())),
     }
-    proceed(trainer, controls, sink)
+    proceed(trainer, orders, sink)
 }
 
 /// The same from where a training stands that has started.
@@ -78,10 +162,10 @@ pub fn run(
 /// As [`run`].
 pub fn proceed(
     trainer: &mut Trainer,
-    controls: &Receiver<Control>,
+    orders: &Orders,
     sink: &mut impl Sink,
 ) -> Result<RunEnd, SinkClosed> {
-    let (status, message) = match drive(trainer, controls, sink) {
+    let (status, message) = match drive(trainer, orders, sink) {
         Ok(status) => (status, String::new()),
         Err(Interruption::Failed(error)) => (Status::Failed, error.to_string()),
         Err(Interruption::Closed(closed)) => return Err(closed),
@@ -116,12 +200,12 @@ impl From<SinkClosed> for Interruption {
 
 fn drive(
     trainer: &mut Trainer,
-    controls: &Receiver<Control>,
+    orders: &Orders,
     sink: &mut impl Sink,
 ) -> Result<Status, Interruption> {
     let mut saved = trainer.steps_done();
     while trainer.steps_done() < trainer.steps_planned() {
-        if stop_is_wanted(trainer, controls, sink)? {
+        if stop_is_wanted(trainer, orders, sink)? {
             if trainer.steps_done() > saved {
                 sink.checkpoint(trainer.checkpoint())?;
             }
@@ -138,45 +222,71 @@ fn drive(
     Ok(Status::Finished)
 }
 
-/// Obeys waiting orders; blocks while paused. A closed channel gives no orders, and ends a pause that
-/// nobody could end any more. Inquiries are answered meanwhile.
+/// Obeys the newest order; blocks while paused. A pause that nobody could end any more is over.
+/// Inquiries are answered meanwhile.
 fn stop_is_wanted(
     trainer: &Trainer,
-    controls: &Receiver<Control>,
+    orders: &Orders,
     sink: &mut impl Sink,
 ) -> Result<bool, SinkClosed> {
     answer_waiting(trainer.inquiries(), trainer.totals());
     let mut paused = false;
     loop {
-        let order = if paused {
-            next_order(trainer, controls)
-        } else {
-            controls.try_recv().ok()
-        };
-        let pause = order == Some(Control::Pause);
+        let order = orders.newest();
+        let pause = order == Control::Pause;
         if pause != paused {
             paused = pause;
             sink.paused(paused)?;
         }
         match order {
-            Some(Control::Pause | Control::Resume) => {}
-            Some(Control::Stop) => return Ok(true),
-            None => return Ok(false),
+            Control::Pause => wait_for_order(trainer, orders),
+            Control::Resume => return Ok(false),
+            Control::Stop => return Ok(true),
         }
     }
 }
 
-/// Waits for an order, and answers inquiries until it comes.
-fn next_order(trainer: &Trainer, controls: &Receiver<Control>) -> Option<Control> {
+/// Waits until something is ordered, and answers inquiries until then.
+fn wait_for_order(trainer: &Trainer, orders: &Orders) {
     let mut inquiries = trainer.inquiries().clone();
     loop {
         select! {
-            recv(controls) -> order => return order.ok(),
+            recv(orders.bell()) -> ring => {
+                if ring.is_err() {
+                    orders.nobody_is_left();
+                }
+                return;
+            }
             recv(inquiries) -> inquiry => match inquiry {
                 Ok(inquiry) => inquiry.answer(trainer.totals()),
                 // Nobody asks any more.
                 Err(_) => inquiries = never::<Inquiry>(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_wish_counts_and_a_stop_is_for_good() {
+        let (controls, orders) = controls();
+        assert_eq!(orders.newest(), Control::Resume);
+        for _ in 0..100_000 {
+            controls.send(Control::Pause).unwrap();
+            controls.send(Control::Resume).unwrap();
+        }
+        assert_eq!(orders.newest(), Control::Resume);
+        assert_eq!(orders.bell().len(), 1, "nothing queues up");
+        controls.send(Control::Pause).unwrap();
+        assert_eq!(orders.newest(), Control::Pause);
+        let other = controls.clone();
+        other.send(Control::Stop).unwrap();
+        controls.send(Control::Resume).unwrap();
+        assert_eq!(orders.newest(), Control::Stop);
+        drop(orders);
+        assert_eq!(controls.send(Control::Stop), Err(Ended));
     }
 }

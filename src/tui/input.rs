@@ -15,7 +15,7 @@ use crossterm::event::Event;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::SigId;
-use signal_hook::consts::SIGWINCH;
+use signal_hook::consts::{SIGCONT, SIGWINCH};
 use signal_hook::low_level::{pipe, unregister};
 
 use super::decode::Decoder;
@@ -26,6 +26,8 @@ pub enum Input {
     Event(Event),
     /// The window has another size.
     Resized,
+    /// The process was stopped and goes on: the terminal may be another's, or in another mode.
+    Continued,
     /// The terminal is gone.
     Hangup,
 }
@@ -42,7 +44,7 @@ pub struct InputThread {
     pub events: Receiver<Input>,
     /// Its other end hangs up when this is dropped.
     quit: Option<UnixStream>,
-    resizes: SigId,
+    signals: [SigId; 2],
     thread: Option<JoinHandle<()>>,
 }
 
@@ -51,20 +53,19 @@ impl InputThread {
     /// The system has no more threads or files.
     pub fn spawn() -> io::Result<Self> {
         let (quit, quitting) = UnixStream::pair()?;
-        let (resized, resizing) = UnixStream::pair()?;
-        resizing.set_nonblocking(true)?;
-        let resizes = pipe::register(SIGWINCH, resized)?;
+        let (resizes, resizing) = waking(SIGWINCH)?;
+        let (continues, continuing) = waking(SIGCONT)?;
         let (sender, events) = unbounded();
         let thread = thread::Builder::new()
             .name("input".to_owned())
             .spawn(move || {
                 let stdin = io::stdin();
-                read(stdin.as_fd(), &resizing, &quitting, &sender);
+                read(stdin.as_fd(), [&resizing, &continuing], &quitting, &sender);
             })?;
         Ok(Self {
             events,
             quit: Some(quit),
-            resizes,
+            signals: [resizes, continues],
             thread: Some(thread),
         })
     }
@@ -72,7 +73,9 @@ impl InputThread {
 
 impl Drop for InputThread {
     fn drop(&mut self) {
-        unregister(self.resizes);
+        for signal in self.signals {
+            unregister(signal);
+        }
         drop(self.quit.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -80,14 +83,27 @@ impl Drop for InputThread {
     }
 }
 
+/// Has a signal write a byte to the socket that is returned.
+fn waking(signal: i32) -> io::Result<(SigId, UnixStream)> {
+    let (written, read) = UnixStream::pair()?;
+    read.set_nonblocking(true)?;
+    Ok((pipe::register(signal, written)?, read))
+}
+
 /// Reads until `quit` hangs up, the terminal does, or nobody listens. Sleeps while nothing happens.
-fn read(terminal: BorrowedFd, resizes: &UnixStream, quit: &UnixStream, sender: &Sender<Input>) {
+fn read(
+    terminal: BorrowedFd,
+    [resizes, continues]: [&UnixStream; 2],
+    quit: &UnixStream,
+    sender: &Sender<Input>,
+) {
     let mut decoder = Decoder::default();
     let mut events = Vec::new();
     loop {
         let mut fds = [
             PollFd::from_borrowed_fd(terminal, PollFlags::IN),
             PollFd::new(resizes, PollFlags::IN),
+            PollFd::new(continues, PollFlags::IN),
             PollFd::new(quit, PollFlags::IN),
         ];
         let patience = decoder.waits().then_some(&ESC_ALONE);
@@ -99,14 +115,19 @@ fn read(terminal: BorrowedFd, resizes: &UnixStream, quit: &UnixStream, sender: &
                 return;
             }
         };
-        let [terminal_is, resizes_are, quit_is] = fds.map(|fd| fd.revents());
+        let [terminal_is, resizes_are, continues_are, quit_is] = fds.map(|fd| fd.revents());
         if !quit_is.is_empty() {
             return;
         }
-        if !resizes_are.is_empty() {
-            drain(resizes);
-            if sender.send(Input::Resized).is_err() {
-                return;
+        for (events, pipe, input) in [
+            (continues_are, continues, Input::Continued),
+            (resizes_are, resizes, Input::Resized),
+        ] {
+            if !events.is_empty() {
+                drain(pipe);
+                if sender.send(input).is_err() {
+                    return;
+                }
             }
         }
         let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
@@ -158,9 +179,12 @@ mod tests {
         let (mut keyboard, terminal) = UnixStream::pair().unwrap();
         let (mut resized, resizes) = UnixStream::pair().unwrap();
         resizes.set_nonblocking(true).unwrap();
+        let (_continued, continues) = UnixStream::pair().unwrap();
         let (quit, quitting) = UnixStream::pair().unwrap();
         let (sender, events) = unbounded();
-        let thread = thread::spawn(move || read(terminal.as_fd(), &resizes, &quitting, &sender));
+        let thread = thread::spawn(move || {
+            read(terminal.as_fd(), [&resizes, &continues], &quitting, &sender);
+        });
         work(&mut keyboard, &mut resized, &events);
         drop(quit);
         thread.join().unwrap();
@@ -215,7 +239,8 @@ mod tests {
         let (_quit, quitting) = UnixStream::pair().unwrap();
         let (sender, events) = unbounded();
         drop(keyboard);
-        read(terminal.as_fd(), &resizes, &quitting, &sender);
+        let signals = [&resizes, &resizes];
+        read(terminal.as_fd(), signals, &quitting, &sender);
         assert!(matches!(events.recv(), Ok(Input::Hangup)));
     }
 }

@@ -8,6 +8,7 @@
 pub mod clipboard;
 mod decode;
 mod input;
+mod job;
 mod key_names;
 pub mod keys;
 mod mouse;
@@ -22,6 +23,7 @@ pub mod view;
 mod wait;
 pub mod widget;
 
+pub use job::{in_background, keep_running_in_background};
 pub use key_names::{ActionNames, actions};
 pub use outside::{Outcome, Outside};
 pub use paint::{Background, Paint};

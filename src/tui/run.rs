@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded, never, select};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use crossterm::event::Event;
 use crossterm::queue;
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
@@ -14,6 +14,7 @@ use ratatui::layout::Rect;
 
 use super::clipboard::{Clipboard, Copied};
 use super::input::{Input, InputThread};
+use super::job::in_background;
 use super::keys::{self, KeyMap, Request};
 use super::mouse;
 use super::outside::{Outcome, Outside};
@@ -22,7 +23,7 @@ use super::terminal::TerminalGuard;
 use super::theme::Theme;
 use super::view;
 use crate::app::{App, Quit};
-use crate::feed::{Feed, FeedEvent};
+use crate::feed::{Feed, FeedEvent, Origin};
 use crate::query::Query;
 
 /// How the screen is drawn.
@@ -50,6 +51,10 @@ pub enum Exit {
 
 type Screen = Terminal<CrosstermBackend<BufWriter<File>>>;
 
+/// In the background, how often it is asked whether the terminal is there again: a shell's `fg` does not
+/// tell a job that runs.
+const BACKGROUND: Duration = Duration::from_millis(200);
+
 /// Lines of stray output that may wait for the log.
 const STRAY: usize = 1024;
 
@@ -60,7 +65,7 @@ pub struct Feeds<'a> {
 }
 
 /// Shows the feed until the user leaves, the terminal is gone or a signal comes. The terminal is
-/// then as it was before.
+/// then as it was before. In the background nothing is drawn; a training that ends there is left.
 ///
 /// # Errors
 /// The terminal cannot be drawn on.
@@ -72,33 +77,43 @@ pub fn run(
     signals: &Receiver<i32>,
 ) -> io::Result<Exit> {
     let (said, stray) = bounded(STRAY);
-    let (mut guard, screen) = TerminalGuard::enter(options.mouse, Some(said.clone()))?;
-    let input = InputThread::spawn()?;
-    let mut terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
     let mut desk = Desk {
         feeds,
         options,
         sources: [Source::of(Some(feeds.first)), Source::of(feeds.second)],
         stray,
         outcomes: outside.outcomes(),
-        input: input.events.clone(),
+        input: never(),
         signals: signals.clone(),
         clipboard: Clipboard::new(std::env::var("TMUX").ok(), said.clone()),
         painter: Painter::new(options.fps),
         wanted: Vec::new(),
         drawn: (Rect::ZERO, String::new()),
     };
+    // None while the terminal is another job's: the training is not stopped for it.
+    let mut taken: Option<OnTerminal> = None;
     loop {
+        if taken.is_none() && !in_background() {
+            let terminal = OnTerminal::take(options.mouse, &said)?;
+            desk.input = terminal.input.events.clone();
+            desk.painter.urgent();
+            taken = Some(terminal);
+        }
         // A terminal that takes no more is gone; the training is not its business.
-        if desk.paint(&mut terminal, app).is_err() {
+        if let Some(on) = &mut taken
+            && desk.paint(&mut on.screen, app).is_err()
+        {
             return Ok(Exit::Hangup);
         }
-        let happened = desk.wait(app);
-        let taken = desk.take(happened, app, terminal.backend_mut());
+        let happened = desk.wait(app, taken.is_some());
+        let answer = match &mut taken {
+            Some(on) => desk.take(happened, app, on.screen.backend_mut()),
+            None => desk.take(happened, app, &mut io::sink()),
+        };
         if app.tick(desk.painter.elapsed()) {
             desk.painter.changed();
         }
-        match taken {
+        match answer {
             Taken::Nothing => {}
             Taken::Leave(exit) => return Ok(exit),
             Taken::Ask(Request::Act(action)) => {
@@ -106,16 +121,20 @@ pub fn run(
                 desk.painter.urgent();
             }
             Taken::Ask(Request::Suspend) => {
-                drop(terminal);
-                drop(guard);
+                desk.input = never();
+                taken = None;
                 // The whole job, as the terminal itself does it: a program that has started this one
                 // stops too. Where no shell could bring it back, the system ignores the signal.
                 rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
-                let (taken, screen) = TerminalGuard::enter(options.mouse, Some(said.clone()))?;
-                guard = taken;
-                terminal = Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?;
-                desk.painter.urgent();
             }
+            Taken::Lost => {
+                desk.input = never();
+                taken = None;
+            }
+        }
+        // Whoever has sent a training to the background waits for its end there.
+        if taken.is_none() && app.origin == Origin::Live && !app.is_training() {
+            return Ok(Exit::Quit(Quit::Leave));
         }
         for effect in app.take_effects() {
             app.say(outside.begin(effect));
@@ -129,6 +148,25 @@ pub fn run(
         if let Some(quit) = app.quit {
             return Ok(Exit::Quit(quit));
         }
+    }
+}
+
+/// The terminal, taken over.
+struct OnTerminal {
+    // In this order: the terminal is given back when nobody draws or reads there any more.
+    screen: Screen,
+    input: InputThread,
+    _guard: TerminalGuard,
+}
+
+impl OnTerminal {
+    fn take(mouse: bool, said: &Sender<String>) -> io::Result<Self> {
+        let (guard, screen) = TerminalGuard::enter(mouse, Some(said.clone()))?;
+        Ok(Self {
+            input: InputThread::spawn()?,
+            screen: Terminal::new(CrosstermBackend::new(BufWriter::new(screen)))?,
+            _guard: guard,
+        })
     }
 }
 
@@ -150,6 +188,8 @@ enum Taken {
     Nothing,
     Ask(Request),
     Leave(Exit),
+    /// The terminal may be another job's now, or in another mode: it is given up, and taken when it can be.
+    Lost,
 }
 
 /// Everything that the loop listens to, and when it draws.
@@ -187,7 +227,12 @@ impl Desk<'_> {
     }
 
     /// Waits for the next thing to happen, as long as there is time.
-    fn wait(&self, app: &App) -> Happened {
+    fn wait(&self, app: &App, draws: bool) -> Happened {
+        let patience = if draws {
+            patience(&self.painter, app)
+        } else {
+            BACKGROUND
+        };
         let [first, second] = &self.sources;
         select! {
             recv(first.events) -> event => Happened::Event(0, event.ok()),
@@ -198,7 +243,7 @@ impl Desk<'_> {
             recv(self.outcomes) -> outcome => Happened::Outcome(outcome.ok()),
             recv(self.input) -> input => Happened::Input(input.ok()),
             recv(self.signals) -> signal => Happened::Signal(signal.ok()),
-            default(patience(&self.painter, app)) => Happened::Nothing,
+            default(patience) => Happened::Nothing,
         }
     }
 
@@ -252,6 +297,9 @@ impl Desk<'_> {
                 self.painter.changed();
                 None
             }
+            Some(Input::Continued) => return Taken::Lost,
+            // Keys of another job cannot be read.
+            Some(Input::Hangup) | None if in_background() => return Taken::Lost,
             Some(Input::Hangup) | None => return Taken::Leave(Exit::Hangup),
         };
         request.map_or(Taken::Nothing, Taken::Ask)

@@ -17,6 +17,7 @@ use crossterm::terminal::{
 };
 use crossterm::{ExecutableCommand, execute};
 
+use super::job::in_background;
 use super::mouse;
 
 /// Lines of stray output that are kept.
@@ -41,8 +42,8 @@ pub struct TerminalGuard {
 }
 
 impl TerminalGuard {
-    /// Takes the terminal over, and its mouse if that is wanted. Returns the guard and where to draw. Lines that would have been printed
-    /// go to `log` too, as far as it takes them.
+    /// Takes the terminal over, and its mouse if that is wanted. Returns the guard and where to draw. Lines
+    /// that would have been printed go to `log` too, as far as it takes them.
     ///
     /// # Errors
     /// There is no terminal, or it refuses.
@@ -63,6 +64,8 @@ impl TerminalGuard {
         rustix::stdio::dup2_stdout(&write)?;
         rustix::stdio::dup2_stderr(&write)?;
         drop(write);
+        // What a screen that was left from the background has not put back.
+        let _ = disable_raw_mode();
         enable_raw_mode()?;
         execute!(screen, EnterAlternateScreen, Hide)?;
         if mouse {
@@ -101,7 +104,10 @@ fn restore() {
         return;
     };
     let _ = io::stdout().flush();
-    let _ = disable_raw_mode();
+    // The mode of a terminal that another job has now is that job's.
+    if !in_background() {
+        let _ = disable_raw_mode();
+    }
     let mut screen = File::from(stdout);
     if mouse {
         let _ = screen.write_all(mouse::OFF);

@@ -52,27 +52,21 @@ impl Glyphs {
     }
 }
 
-impl fmt::Display for Glyphs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Braille => "braille",
-            Self::Blocks => "blocks",
-            Self::Ascii => "ascii",
-        })
-    }
-}
-
-impl FromStr for Glyphs {
-    type Err = UnknownWord;
-
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
-        [Self::Braille, Self::Blocks, Self::Ascii]
-            .into_iter()
-            .find(|glyphs| glyphs.to_string() == word)
-            .ok_or_else(|| UnknownWord {
-                given: word.to_owned(),
-                offered: "braille, blocks, ascii",
-            })
+impl Glyphs {
+    /// From the environment: ASCII where the locale (`LC_ALL`, `LC_CTYPE` or `LANG`, the first that is
+    /// set) is not UTF-8, and on the Linux console, whose font has no more.
+    ///
+    /// Without any of them the locale is `C`: tmux and screen draw everything else as `_` then. Where
+    /// the terminal could do more, in a container without a locale, ASCII is still readable.
+    pub fn detect(env: impl Fn(&str) -> Option<String>) -> Self {
+        let word = |name| env(name).unwrap_or_default().to_ascii_lowercase();
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(word);
+        let locale = locale.into_iter().find(|locale| !locale.is_empty());
+        let is_utf8 = locale.is_some_and(|it| it.contains("utf-8") || it.contains("utf8"));
+        match is_utf8 && !word("TERM").starts_with("linux") {
+            true => Self::Braille,
+            false => Self::Ascii,
+        }
     }
 }
 
@@ -385,20 +379,46 @@ mod tests {
     }
 
     #[test]
-    fn words_and_values_go_both_ways() {
-        for glyphs in [Glyphs::Braille, Glyphs::Blocks, Glyphs::Ascii] {
-            assert_eq!(glyphs.to_string().parse(), Ok(glyphs));
+    fn the_locale_tells_the_glyphs() {
+        let utf8 = "xterm-256color";
+        for (all, ctype, lang, term, expected) in [
+            ("", "", "en_US.UTF-8", utf8, Glyphs::Braille),
+            ("", "", "de_DE.utf8@euro", utf8, Glyphs::Braille),
+            ("C.UTF-8", "", "", utf8, Glyphs::Braille),
+            ("", "UTF-8", "C", utf8, Glyphs::Braille),
+            ("C", "", "en_US.UTF-8", utf8, Glyphs::Ascii),
+            ("POSIX", "", "", utf8, Glyphs::Ascii),
+            ("", "C", "en_US.UTF-8", utf8, Glyphs::Ascii),
+            ("", "", "en_US", utf8, Glyphs::Ascii),
+            ("", "", "de_DE.ISO-8859-15", utf8, Glyphs::Ascii),
+            ("", "", "", utf8, Glyphs::Ascii),
+            ("", "", "en_US.UTF-8", "linux", Glyphs::Ascii),
+            ("", "", "en_US.UTF-8", "linux-16color", Glyphs::Ascii),
+        ] {
+            let glyphs = Glyphs::detect(|name| {
+                let value = match name {
+                    "LC_ALL" => all,
+                    "LC_CTYPE" => ctype,
+                    "LANG" => lang,
+                    "TERM" => term,
+                    _ => return None,
+                };
+                Some(value.to_owned())
+            });
+            assert_eq!(glyphs, expected, "{all:?} {ctype:?} {lang:?} {term:?}");
         }
+        assert_eq!(Glyphs::detect(|_| None), Glyphs::Ascii);
+    }
+
+    #[test]
+    fn words_and_values_go_both_ways() {
         for level in ["truecolor", "256", "16", "none"] {
             assert_eq!(
                 level.parse().map(|level: ColorLevel| level.to_string()),
                 Ok(level.to_owned())
             );
         }
-        let error = "sixel".parse::<Glyphs>().expect_err("not offered");
-        assert_eq!(
-            error.to_string(),
-            "'sixel' is none of braille, blocks, ascii"
-        );
+        let error = "8".parse::<ColorLevel>().expect_err("not offered");
+        assert_eq!(error.to_string(), "'8' is none of truecolor, 256, 16, none");
     }
 }

@@ -65,7 +65,7 @@ pub fn wait<T>(
                         return Ok(Waited::Left(Exit::Quit(Quit::Leave)));
                     }
                 }
-                Ok(Input::Event(_) | Input::Resized) => {}
+                Ok(Input::Event(_) | Input::Resized | Input::Continued) => {}
                 Ok(Input::Hangup) | Err(_) => return Ok(Waited::Left(Exit::Hangup)),
             },
         }

@@ -22,9 +22,9 @@ use std::path::{Path, PathBuf};
 
 use etcetera::{BaseStrategy, choose_base_strategy};
 
-use super::ColorChoice;
+use super::{ColorChoice, GlyphsChoice};
 use crate::key_name::KeyName;
-use crate::tui::{Background, Glyphs, Paint};
+use crate::tui::{Background, Paint};
 
 pub use read::{parse, read};
 pub use template::template;
@@ -46,7 +46,7 @@ pub struct ActionKeys {
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserConfig {
     pub color: ColorChoice,
-    pub glyphs: Glyphs,
+    pub glyphs: GlyphsChoice,
     pub fps: u32,
     pub background: Background,
     /// Whether the terminal sends clicks and the wheel; its own selection needs Shift then.
@@ -63,7 +63,7 @@ impl UserConfig {
     pub fn new(actions: &[ActionKeys]) -> Self {
         Self {
             color: ColorChoice::Auto,
-            glyphs: Glyphs::default(),
+            glyphs: GlyphsChoice::Auto,
             fps: 15,
             background: Background::Auto,
             mouse: false,

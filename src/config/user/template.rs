@@ -21,7 +21,7 @@ pub fn template(actions: &[ActionKeys]) -> String {
     };
     line("# auto (what the terminal says it has), truecolor, 256, 16 or never".to_owned());
     line(format!("color = \"{}\"", defaults.color));
-    line("# What charts are drawn with: braille, blocks or ascii".to_owned());
+    line("# What charts are drawn with: auto (braille, or ascii unless the locale is UTF-8), braille, blocks or ascii".to_owned());
     line(format!("glyphs = \"{}\"", defaults.glyphs));
     let (least, most) = (FPS.start(), FPS.end());
     line(format!("# Frames a second at most, {least} to {most}"));

@@ -43,7 +43,7 @@ fn the_printed_file_says_the_defaults() {
     // Not by saying nothing: every key that it has a word for is in it.
     for line in [
         "color = \"auto\"",
-        "glyphs = \"braille\"",
+        "glyphs = \"auto\"",
         "fps = 15",
         "background = \"auto\"",
         "mouse = false",
@@ -72,7 +72,7 @@ fn what_is_said_holds() {
     );
     assert_eq!(problems, [""; 0]);
     assert_eq!(config.color, ColorChoice::Ansi256);
-    assert_eq!((config.glyphs, config.fps), (Glyphs::Ascii, 30));
+    assert_eq!((config.glyphs, config.fps), (GlyphsChoice::Ascii, 30));
     assert_eq!(config.colors, [(Paint::HeldOut, [255; 3])]);
     assert_eq!(keys(&config, "zoom-in"), ["Ctrl-Up"]);
     assert_eq!(keys(&config, "nothing"), ["n", "F5"]);
@@ -156,7 +156,7 @@ fn one_key_has_one_action_and_the_loser_is_named() {
 fn what_is_no_toml_costs_only_its_line() {
     let (config, problems) = parsed("fps = 30\nglyphs = \ncolor = \"16\"\n");
     assert_eq!((config.fps, config.color), (30, ColorChoice::Ansi16));
-    assert_eq!(config.glyphs, Glyphs::default());
+    assert_eq!(config.glyphs, GlyphsChoice::Auto);
     assert!(
         problems
             .iter()

@@ -261,7 +261,7 @@ mod tests {
             assert_eq!(
                 (buf[(0, 0)].symbol(), buf[(0, 0)].fg),
                 (symbol, fg),
-                "{glyphs}"
+                "{glyphs:?}"
             );
         }
     }
