@@ -13,8 +13,12 @@ use super::resume::{Kept, Resumable};
 use super::writer::{RunWriter, WriteOptions};
 use crate::record::{Checkpoint, RunEnd, RunHeader, StartRecord, Status, StepRecord};
 
-/// Steps are committed this often, and the heartbeat is renewed.
+/// Steps are committed this often, and the heartbeat is renewed with them.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
+
+/// The heartbeat is renewed this often while there is nothing to commit: in a long step, or a pause. For each,
+/// HDF5 goes through all that it keeps in memory of a large file.
+const BEAT_EVERY: Duration = Duration::from_secs(3);
 
 /// Bytes of records that may wait for the disk before the training must.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -210,6 +214,7 @@ fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), 
 /// Writes until the end of the run, which is returned.
 fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<RunEnd, StoreError> {
     let mut last_commit = Instant::now();
+    let mut last_beat = Instant::now();
     let mut waiting = false;
     // What the file says, and what the training said last: however often it is told to wait and to go on,
     // a write takes what has come meanwhile.
@@ -257,8 +262,10 @@ fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<R
         if last_commit.elapsed() >= COMMIT_EVERY {
             if std::mem::take(&mut waiting) {
                 writer.commit()?;
-            } else {
+                last_beat = Instant::now();
+            } else if last_beat.elapsed() >= BEAT_EVERY {
                 writer.heartbeat()?;
+                last_beat = Instant::now();
             }
             last_commit = Instant::now();
         }

@@ -24,7 +24,7 @@ pub struct RunState {
     pub process: u64,
 }
 
-/// A writer renews its heartbeat twice a second; after this many seconds it is taken for lost, unless
+/// A writer renews its heartbeat every few seconds; after this many seconds it is taken for lost, unless
 /// it holds the file's lock: it may have been stopped, or its disk be slow.
 const LOST_AFTER: f64 = 10.0;
 
