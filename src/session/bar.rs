@@ -1,6 +1,5 @@
 //! A progress bar on standard error that stays out of the way of other jobs.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -60,7 +59,7 @@ impl Bar {
     /// Prints a line above the bar.
     pub fn say(&self, text: &str) {
         if self.hidden {
-            let _ = writeln!(io::stderr(), "{text}");
+            super::tell(text);
         } else {
             self.drawn.println(text);
         }

@@ -23,7 +23,6 @@ use crate::control::{self, Server};
 use crate::feed::{self, Feed, FeedSender};
 use crate::record::{Checkpoint, RunEnd, StartRecord, Status, StepRecord, StepSummary};
 use crate::store::{self, Recorder, RecorderStats, StoreError};
-use crate::text::harmless;
 use crate::train::{self, Control, Controls, Inquiry, Orders, Sink, SinkClosed, Trainer};
 use crate::tui::{Exit, ScreenOptions};
 
@@ -230,11 +229,10 @@ impl Run {
             }
             Place::Bar | Place::Nowhere => {
                 if !quiet && screen::disturbs() {
-                    let path = quoted(&harmless(&output.display().to_string()));
-                    let _ = writeln!(
-                        io::stderr(),
+                    let path = quoted(&output.display().to_string());
+                    super::tell(&format!(
                         "training in the background: `lcascope open {path}` shows it"
-                    );
+                    ));
                 }
                 let progress = if quiet { Progress::None } else { Progress::Bar };
                 interrupted = headless::follow(&feed, &mut app, &controls, &signals, progress);
@@ -252,14 +250,14 @@ impl Run {
                 Ok(event) => app.event(event),
                 Err(RecvTimeoutError::Timeout) => {
                     patience = None;
-                    let _ = writeln!(io::stderr(), "{STOPPING}");
+                    super::tell(STOPPING);
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         let (end, stats) = match (join(thread), interrupted) {
             (Err(Failure::Store(none @ StoreError::NoStep { .. })), Some(signal)) => {
-                let _ = writeln!(io::stderr(), "{none}");
+                super::tell(&none.to_string());
                 return Ok(screen::signal_code(signal));
             }
             (recorded, _) => recorded?,
