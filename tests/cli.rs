@@ -250,7 +250,7 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
         (&["train", "--slice-size=big"], &["big", "auto"]),
         (
             &["train", "--compression=gzip"],
-            &["gzip", "lz4, zstd, deflate or none"],
+            &["gzip", "auto, lz4, zstd, deflate or none"],
         ),
         (&["train", "--device=gpu"], &["gpu", "cuda:0"]),
         (&["train", "--engine=gpu"], &["gpu", "candle"]),

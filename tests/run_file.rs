@@ -24,6 +24,7 @@ use common::{
     Layout, Outcome, RunFile, Training, assert_close, assert_closes, lcascope, sums_by, train,
     type_name,
 };
+use hdf5::filters::Filter;
 use hdf5::types::{FixedAscii, FixedUnicode, VarLenUnicode};
 use lcascope::data::{DataSource, load};
 use lcascope::feed::{self, FeedEvent, Origin};
@@ -628,6 +629,22 @@ fn compressions_lose_nothing_and_rounding_loses_what_it_says() {
         }
     }
 
+    // By default nothing needs a plug-in: HDF5's own filters have numbers below 256.
+    let default = run("default.h5", &[]);
+    for path in default.paths() {
+        let filters = default.dataset(&path).filters();
+        let own = |filter: &Filter| matches!(filter, Filter::Deflate(_) | Filter::Shuffle);
+        assert!(filters.iter().all(own), "{path}: {filters:?}");
+        assert!(
+            default.bits(&path) == plain.bits(&path)
+                || CLOCK.iter().any(|c| path == *c)
+                || path.ends_with("/seconds"),
+            "{path}"
+        );
+    }
+    assert!(default.dataset("lca/param").filters().is_empty());
+    assert!(!default.dataset("param/lca_sum").filters().is_empty());
+
     let rounded = run("rounded.h5", &["--mantissa-bits=10"]);
     for path in ["lca/param", "weight/value"] {
         let bits = rounded.dataset(path).attr("mantissa_bits").unwrap();
@@ -852,12 +869,14 @@ assert f['layout/layer/name'][:].tolist() == [b'fc1', b'fc2', b'fc3']
 assert f['lca/param'][:].shape == (4, 84060)
 assert f['lca/layer'].attrs['unit'] == 'nats'
 assert int(f['state/status'][0]) == 1
+assert 'hdf5plugin' not in sys.modules
+f.visititems(lambda name, item: item[()] if isinstance(item, h5py.Dataset) else None)
 ";
 
 #[test]
 fn h5py_reads_a_finished_file() {
     let folder = folder();
-    let flags = ["--steps=4", "--record-params=1", "--compression=deflate"];
+    let flags = ["--steps=4", "--record-params=1"];
     h5py(H5PY_DONE, &train(folder.path(), "run.h5", &flags));
 }
 

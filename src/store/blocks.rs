@@ -50,7 +50,8 @@ impl Blocks {
             .new_dataset::<f32>()
             .shape((0.., params))
             .chunk((BLOCK_STEPS, chunk));
-        let values = options.compression.apply(builder).create(values)?;
+        let compression = options.compression.of_steps();
+        let values = compression.apply(builder).create(values)?;
         describe(&values, unit, what)?;
         let bits = u64::from(options.mantissa_bits);
         values
@@ -67,7 +68,7 @@ impl Blocks {
             written: 0,
             newest: None,
             mantissa_bits: options.mantissa_bits,
-            compressed: options.compression != Compression::None,
+            compressed: compression != Compression::None,
             waiting: Vec::new(),
             waiting_index: Vec::new(),
             safe: 0,
@@ -208,7 +209,8 @@ impl Totals {
         // One row a chunk: a snapshot fills whole chunks.
         let chunk = (1, params.clamp(1, SNAPSHOT_PARAMS));
         let lca_sum = file.new_dataset::<f64>().shape((0.., params)).chunk(chunk);
-        let lca_sum = options.compression.apply(lca_sum).create("param/lca_sum")?;
+        let compression = options.compression.of_snapshots();
+        let lca_sum = compression.apply(lca_sum).create("param/lca_sum")?;
         describe(
             &lca_sum,
             "nats",
@@ -216,8 +218,7 @@ impl Totals {
         )?;
         let count = |name: &str, what| {
             let builder = file.new_dataset::<u32>().shape((0.., params)).chunk(chunk);
-            let dataset = options
-                .compression
+            let dataset = compression
                 .apply(builder)
                 .create(&*format!("param/{name}"))?;
             describe(&dataset, "steps", what)?;

@@ -9,8 +9,11 @@ use hdf5::{Dataset, DatasetBuilderEmptyShape};
 /// How per-parameter arrays are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// blosc-lz4 with bit-shuffle: the fastest.
+    /// What every HDF5 reads without a plug-in: arrays of every step as they are, and snapshots of totals, which
+    /// are rare and compress well, by shuffle and deflate.
     #[default]
+    Auto,
+    /// blosc-lz4 with bit-shuffle: the fastest.
     Lz4,
     /// blosc-zstd with bit-shuffle: smaller.
     Zstd,
@@ -19,7 +22,8 @@ pub enum Compression {
     None,
 }
 
-const COMPRESSIONS: [(Compression, &str); 4] = [
+const COMPRESSIONS: [(Compression, &str); 5] = [
+    (Compression::Auto, "auto"),
     (Compression::Lz4, "lz4"),
     (Compression::Zstd, "zstd"),
     (Compression::Deflate, "deflate"),
@@ -28,7 +32,7 @@ const COMPRESSIONS: [(Compression, &str); 4] = [
 
 /// Why a compression cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no compression: use lz4, zstd, deflate or none")]
+#[error("unknown compression `{0}` (auto, lz4, zstd, deflate or none)")]
 pub struct CompressionError(String);
 
 impl FromStr for Compression {
@@ -85,12 +89,26 @@ fn name(filter: &Filter) -> String {
 }
 
 impl Compression {
+    /// For arrays that grow in every step.
+    pub(super) fn of_steps(self) -> Self {
+        if self == Self::Auto { Self::None } else { self }
+    }
+
+    /// For snapshots.
+    pub(super) fn of_snapshots(self) -> Self {
+        if self == Self::Auto {
+            Self::Deflate
+        } else {
+            self
+        }
+    }
+
     pub(super) fn apply(self, builder: DatasetBuilderEmptyShape) -> DatasetBuilderEmptyShape {
         match self {
             Self::Lz4 => builder.blosc_lz4(5, BloscShuffle::Bit),
             Self::Zstd => builder.blosc_zstd(3, BloscShuffle::Bit),
             Self::Deflate => builder.shuffle().deflate(1),
-            Self::None => builder,
+            Self::Auto | Self::None => builder,
         }
     }
 }
