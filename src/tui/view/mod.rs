@@ -281,7 +281,7 @@ mod tests {
             (Origin::Replay, ended(Status::Finished, "")),
             (Origin::Replay, FeedEvent::CaughtUp),
         ] {
-            let shown = shown(origin, &[event.clone()]);
+            let shown = shown(origin, std::slice::from_ref(&event));
             assert!(
                 shown.ends_with("this terminal has 30x10."),
                 "{event:?}: {shown}"
