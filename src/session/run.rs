@@ -1,7 +1,6 @@
 //! A run under way: the trainer's thread, where its steps go, and who watches it.
 
 use std::any::Any;
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
