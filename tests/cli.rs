@@ -473,11 +473,15 @@ fn a_diverging_training_fails_and_leaves_a_whole_file() {
     );
     assert!(info.stdout.contains("5 of 20"));
 
-    // Before the first step as well.
+    // Before the first step as well; then it does not replace the run that is there.
     let flags = ["--steps=20", "--learning-rate=1e38", "--force"];
     let (command, _) = train_command(folder.path(), "run.h5", &flags);
-    Outcome::of(command).fails(1, &["diverged in step 0"]);
+    Outcome::of(command).fails(1, &["diverged in step 0", "run.h5 is as it was"]);
     let info = run(folder.path(), &["info", "run.h5"]);
+    assert!(info.stdout.contains("5 of 20"));
+    let (command, _) = train_command(folder.path(), "other.h5", &flags);
+    Outcome::of(command).fails(1, &["diverged in step 0"]);
+    let info = run(folder.path(), &["info", "other.h5"]);
     assert_eq!(info.code, Some(0));
     assert!(info.stdout.contains("diverged in step 0") && info.stdout.contains("0 of 20"));
 }

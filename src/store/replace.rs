@@ -46,7 +46,7 @@ pub fn regular_at(path: &Path) -> Result<Option<PathBuf>, StoreError> {
         what,
     };
     match fs::metadata(path) {
-        Ok(there) if there.is_dir() => Err(odd("is a folder")),
+        Ok(there) if there.is_dir() => Err(odd("is a folder, not a regular file")),
         Ok(there) if !there.is_file() => Err(odd("is not a regular file")),
         Ok(_) => path.canonicalize().map(Some).map_err(StoreError::io(path)),
         Err(error) if error.kind() == ErrorKind::NotFound => match fs::symlink_metadata(path) {
