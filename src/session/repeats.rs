@@ -31,7 +31,9 @@ pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode
     let force = options.force.unwrap_or(false);
     let mut tasks = tasks(&config, &output, repeats)?;
     let inputs = Inputs::of(options, read);
-    for task in &tasks {
+    // A default name is taken when its first file is made.
+    let named = tasks.iter().filter(|_| options.output.is_some());
+    for task in named {
         output::check(&task.file, force, &inputs).map_err(|error| match error {
             Failure::Store(error @ StoreError::Exists { .. }) => {
                 let output = quoted(&harmless(&output.display().to_string()));
