@@ -324,7 +324,10 @@ fn what_a_command_reads_is_not_overwritten() {
         (follow, "run.toml"),
         (&["allocate", "data/old.h5"], "data/old.h5"),
         (&["allocate", "data/old.h5", "--straight=2"], "data/old.h5"),
-        (&["export", "data/old.h5", "--view=layers"], "data/old.h5"),
+        (
+            &["export", "data/old.h5", "--view=layers", "--format=csv"],
+            "data/old.h5",
+        ),
     ] {
         let before = fs::read(here.join(output)).unwrap();
         let refused = call(&[command, &["-o", output, "--force"]].concat());
