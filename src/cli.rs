@@ -1,9 +1,12 @@
 //! The command line: arguments into a command.
 
+mod tips;
+
+use std::env;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::{ColorChoice, GlyphsChoice, Options};
 use crate::export::Format;
@@ -19,6 +22,22 @@ use crate::sheet::{UnknownView, View};
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// Parses the command line.
+///
+/// # Errors
+/// What clap has to say: help, the version, or what is wrong, with advice.
+pub fn parse() -> Result<Cli, clap::Error> {
+    Cli::try_parse().map_err(|mut error| {
+        let mut all = Cli::command();
+        all.build();
+        let name = env::args().nth(1).unwrap_or_default();
+        if let Some(command) = all.find_subcommand_mut(name) {
+            tips::advise(&mut error, command);
+        }
+        error
+    })
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,6 +101,9 @@ pub enum Command {
         /// Print the default file instead
         #[arg(long)]
         print_default: bool,
+        /// Print a network that is known by name as a file to change: mnist-fc, …
+        #[arg(long, value_name = "NAME", conflicts_with = "print_default")]
+        print_network: Option<String>,
     },
     /// Read a run file for the process that has started this one
     #[command(hide = true)]
@@ -280,8 +302,6 @@ impl FromStr for StepRange {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

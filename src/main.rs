@@ -3,14 +3,14 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-use lcascope::cli::{Cli, Command};
+use clap::CommandFactory;
+use lcascope::cli::{self, Cli, Command};
 use lcascope::session::{self, Failure};
 use lcascope::text::{harmless_lines, is_obeyed};
 
 fn main() -> ExitCode {
     lcascope::tui::install_panic_hook();
-    let cli = match Cli::try_parse() {
+    let cli = match cli::parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -55,7 +55,13 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Report(args)) => {
             session::guarded_reading(&args.files, || session::report(&args))
         }
-        Some(Command::Config { print_default }) => session::config(print_default),
+        Some(Command::Config {
+            print_default,
+            print_network,
+        }) => match print_network {
+            Some(name) => session::print_network(&name),
+            None => session::config(print_default),
+        },
         Some(Command::Reader {
             details,
             answer,

@@ -11,6 +11,7 @@ mod choices;
 mod layers;
 mod options;
 mod resolve;
+mod spellings;
 pub mod user;
 
 pub use choices::{
@@ -19,6 +20,7 @@ pub use choices::{
 };
 pub use options::{Options, merge, parse};
 pub use resolve::{CourseChoice, Length, MAX_COUNT, RunConfig};
+pub use spellings::{ELSEWHERE, called_here, means_network};
 
 /// Why a configuration cannot be used. The message names the flag and says what to do.
 #[derive(Debug, thiserror::Error)]

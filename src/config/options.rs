@@ -10,6 +10,7 @@ use super::choices::{
     OptimizerKind, SliceChoice, word,
 };
 use super::layers;
+use super::spellings::called_here;
 use crate::lca::Method;
 use crate::optim::{LayerRule, Schedule};
 use crate::store::Compression;
@@ -230,8 +231,23 @@ pub struct Options {
 /// # Errors
 /// Bad TOML, an unknown key or a value of the wrong kind: says where.
 pub fn parse(text: &str, origin: &str) -> Result<Options, ConfigError> {
-    toml::from_str(text)
-        .map_err(|error| ConfigError(format!("{origin}: {}", error.to_string().trim_end())))
+    toml::from_str(text).map_err(|error| {
+        let fault = error.to_string();
+        ConfigError(format!(
+            "{origin}: {}{}",
+            fault.trim_end(),
+            advice(error.message())
+        ))
+    })
+}
+
+/// What is meant by a key that there is not.
+fn advice(message: &str) -> String {
+    let unknown = (message.strip_prefix("unknown field `")).and_then(|rest| rest.split_once('`'));
+    match unknown.and_then(|(key, _)| called_here(key)?.split(' ').next()) {
+        Some(flag) => format!("\ntip: it is called `{}` here", flag.replace('-', "_")),
+        None => String::new(),
+    }
 }
 
 impl Options {
@@ -384,6 +400,22 @@ pub fn merge(base: &Options, flags: &Options) -> Result<Options, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_is_called_otherwise_elsewhere_is_named() {
+        let error = |text: &str| parse(text, "x").unwrap_err().to_string();
+        for (text, key) in [
+            ("lr = 0.1", "`learning_rate`"),
+            ("batch = 3", "`batch_size`"),
+            ("gpu = true", "`device`"),
+        ] {
+            let error = error(text);
+            let tip = format!("tip: it is called {key} here");
+            assert!(error.starts_with("x: ") && error.ends_with(&tip), "{error}");
+        }
+        assert!(!error("nonsense = 3").contains("tip:"));
+        assert!(!error("steps = 'x'").contains("tip:"));
+    }
 
     #[test]
     fn flags_win_over_the_file() {

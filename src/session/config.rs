@@ -4,7 +4,26 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use super::Failure;
+use crate::config::ConfigError;
 use crate::config::user::{self, Kind};
+use crate::model::{NetworkSpec, PRESETS, preset};
+
+/// Prints a network that is known by name as a file to change.
+///
+/// # Errors
+/// There is none of this name.
+pub fn print_network(name: &str) -> Result<ExitCode, Failure> {
+    let spec = preset(name).ok_or_else(|| {
+        let presets = PRESETS.join(", ");
+        ConfigError(format!("--print-network {name}: there are {presets}"))
+    })?;
+    let own = NetworkSpec {
+        name: format!("my-{name}"),
+        ..spec
+    };
+    let text = toml::to_string(&own).map_err(|error| Failure::Other(error.to_string()))?;
+    super::print(text.as_bytes())
+}
 
 /// Prints the default file, or says what is wrong with the one there is.
 ///

@@ -56,7 +56,7 @@ use crate::tui::{self, Exit, ScreenOptions, Waited};
 
 pub use allocate::allocate;
 pub use care::{repair, verify};
-pub use config::config;
+pub use config::{config, print_network};
 pub use experiment::experiment;
 pub use export::export;
 pub use guard::{guarded, guarded_each, guarded_reading, guarded_writing, serve as reader};

@@ -1,0 +1,137 @@
+//! What to write instead of a flag that there is not.
+
+use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
+use clap::{Arg, Command};
+use strsim::damerau_levenshtein;
+
+use crate::config::{called_here, means_network};
+
+/// Replaces clap's advice on an unknown flag of `command`, whose measure of likeness leads astray (of
+/// `--lr` to `--tolerance`): the flag that is called so elsewhere, or one that is spelt nearly so.
+pub fn advise(error: &mut Error, command: &mut Command) {
+    if error.kind() != ErrorKind::UnknownArgument {
+        return;
+    }
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else {
+        return;
+    };
+    let Some(name) = given.strip_prefix("--").map(str::to_owned) else {
+        return;
+    };
+    error.remove(ContextKind::SuggestedArg);
+    error.remove(ContextKind::Suggested);
+    // It names the flag that was not meant.
+    let usage = ContextValue::StyledStr(command.render_usage());
+    error.insert(ContextKind::Usage, usage);
+    if let Some(tip) = tip(&name, command) {
+        let tips = vec![tip.into()];
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+}
+
+fn tip(name: &str, command: &Command) -> Option<String> {
+    let flags = || command.get_arguments().filter_map(Arg::get_long);
+    let has = |flag: &str| flags().any(|own| flag.split(' ').next() == Some(own));
+    if let Some(flag) = called_here(name).filter(|flag| has(flag)) {
+        return Some(format!("it is called '--{flag}' here"));
+    }
+    if means_network(name) && has("learning-rate") {
+        let example = format!("lcascope {} mnist-fc", command.get_name());
+        return Some(format!("the network is named without a flag: '{example}'"));
+    }
+    let name = name.replace('_', "-");
+    let near = flags().map(|flag| (damerau_levenshtein(&name, flag), flag));
+    let near = near.filter(|&(distance, flag)| {
+        3 * distance <= flag.len().min(name.len()) || (name.len() > 2 && flag.starts_with(&name))
+    });
+    let (_, flag) = near.min()?;
+    Some(format!("a similar argument exists: '--{flag}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use crate::cli::Cli;
+    use crate::config::ELSEWHERE;
+
+    fn said(args: &[&str]) -> String {
+        let mut error = Cli::try_parse_from([&["lcascope"], args].concat()).unwrap_err();
+        let mut all = Cli::command();
+        all.build();
+        let command = all.find_subcommand_mut(args[0]).unwrap();
+        super::advise(&mut error, command);
+        error.to_string()
+    }
+
+    #[test]
+    fn a_flag_that_is_called_otherwise_elsewhere_leads_to_the_one_that_is_meant() {
+        for (given, meant) in [
+            ("--lr", "'--learning-rate'"),
+            ("--LR", "'--learning-rate'"),
+            ("--learning_rate", "'--learning-rate'"),
+            ("--learing-rate", "'--learning-rate'"),
+            ("--bs", "'--batch-size'"),
+            ("--batch_size", "'--batch-size'"),
+            ("--epoch", "'--epochs'"),
+            ("--num_epochs", "'--epochs'"),
+            ("--max-steps", "'--steps'"),
+            ("--wd", "'--weight-decay'"),
+            ("--data-dir", "'--data'"),
+            ("--outdir", "'--output'"),
+            ("--num-workers", "'--threads'"),
+            ("--gpu", "'--device cuda:0'"),
+            ("--no-cuda", "'--device cpu'"),
+            ("--model", "'lcascope train mnist-fc'"),
+            ("--optimiser", "'--optimizer'"),
+            ("--validation", "'--validation-size'"),
+            ("--freeze", "'--layer'"),
+            ("--integrate", "'--integrator'"),
+            ("--record-weight", "'--record-weights'"),
+        ] {
+            let said = said(&["train", given, "1"]);
+            assert!(said.contains(meant), "{given}: {said}");
+            assert_eq!(said.matches("tip:").count(), 1, "{given}: {said}");
+            assert!(said.contains("Usage: lcascope train [OPTIONS]"), "{said}");
+        }
+        // Of other commands, only what they have.
+        assert!(said(&["report", "a.h5", "--out", "x"]).contains("'--output'"));
+        assert!(said(&["open", "a.h5", "--glyph", "x"]).contains("'--glyphs'"));
+    }
+
+    #[test]
+    fn a_flag_that_is_like_none_gets_no_tip() {
+        for args in [
+            ["train", "--nonsense"],
+            ["train", "--lx"],
+            ["train", "--verbose"],
+            ["train", "--dropout"],
+            ["info", "--lr"],
+            ["open", "--bs"],
+            ["export", "--model"],
+        ] {
+            let said = said(&args);
+            assert!(!said.contains("tip:"), "{args:?}: {said}");
+            assert!(said.contains(args[1]), "{args:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn every_flag_that_a_tip_names_exists() {
+        let command = Cli::command();
+        let train = command.find_subcommand("train").unwrap();
+        for (others, here) in ELSEWHERE {
+            let flag = here.split(' ').next();
+            assert!(
+                train.get_arguments().any(|own| own.get_long() == flag),
+                "{here}"
+            );
+            for other in others {
+                let taken = train
+                    .get_arguments()
+                    .any(|own| own.get_long() == Some(other));
+                assert!(!taken, "{other} is a flag itself");
+            }
+        }
+    }
+}

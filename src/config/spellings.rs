@@ -1,0 +1,85 @@
+//! Flags by the names that they have elsewhere.
+
+/// What other programs call a flag, and what it is called here.
+pub const ELSEWHERE: [(&[&str], &str); 20] = [
+    (
+        &["lr", "rate", "learningrate", "eta", "step-size"],
+        "learning-rate",
+    ),
+    (
+        &[
+            "bs",
+            "batch",
+            "batchsize",
+            "minibatch-size",
+            "train-batch-size",
+        ],
+        "batch-size",
+    ),
+    (
+        &["epoch", "num-epochs", "n-epochs", "nepochs", "max-epochs"],
+        "epochs",
+    ),
+    (
+        &["iters", "iterations", "num-steps", "max-steps", "max-iter"],
+        "steps",
+    ),
+    (&["wd", "l2", "decay"], "weight-decay"),
+    (&["mom", "beta"], "momentum"),
+    (&["opt", "optim"], "optimizer"),
+    (&["scheduler", "lr-scheduler", "lr-schedule"], "schedule"),
+    (&["random-seed", "manual-seed", "random-state"], "seed"),
+    (
+        &[
+            "dataset",
+            "data-dir",
+            "data-path",
+            "dataroot",
+            "root",
+            "input",
+        ],
+        "data",
+    ),
+    (&["n-train", "num-train", "subset"], "train-size"),
+    (&["val-size", "val", "validation"], "validation-size"),
+    (&["n-test", "num-test"], "test-size"),
+    (
+        &[
+            "out",
+            "outdir",
+            "output-dir",
+            "output-file",
+            "save",
+            "save-dir",
+            "log-dir",
+        ],
+        "output",
+    ),
+    (&["overwrite"], "force"),
+    (
+        &["workers", "num-workers", "jobs", "num-threads", "cpus"],
+        "threads",
+    ),
+    (&["gpu", "cuda"], "device cuda:0"),
+    (&["no-cuda", "no-gpu"], "device cpu"),
+    (&["silent"], "quiet"),
+    (&["freeze", "lr-mult"], "layer"),
+];
+
+/// What the network is called elsewhere.
+const NETWORK: [&str; 5] = ["model", "network", "net", "arch", "architecture"];
+
+/// What a flag or key is called here that has another name elsewhere, underscores or hyphens; a value may
+/// follow it.
+#[must_use]
+pub fn called_here(name: &str) -> Option<&'static str> {
+    let name = name.to_lowercase().replace('_', "-");
+    let mut known = ELSEWHERE.iter();
+    known.find_map(|(others, here)| others.contains(&name.as_str()).then_some(*here))
+}
+
+/// Whether it means the network, which has no flag.
+#[must_use]
+pub fn means_network(name: &str) -> bool {
+    NETWORK.contains(&name.to_lowercase().as_str())
+}
