@@ -1,12 +1,12 @@
-//! Reader of CIFAR-10's binary version (Krizhevsky, *Learning Multiple Layers of Features from Tiny
-//! Images*, 2009): records without a header, plain or gzipped.
+//! Reader of the binary versions of CIFAR-10 and CIFAR-100 (Krizhevsky, *Learning Multiple Layers of
+//! Features from Tiny Images*, 2009): records without a header, plain or gzipped.
 //!
 //! ```text
-//! label (1 byte, 0 to 9) | red 32 × 32 | green 32 × 32 | blue 32 × 32
+//! CIFAR-10    label (1 byte, 0 to 9)                        | red 32 × 32 | green 32 × 32 | blue 32 × 32
+//! CIFAR-100   coarse label, fine label (1 byte each, 0 to 99) | the same
 //! ```
 //!
-//! Training images are in `data_batch_1.bin` to `data_batch_5.bin`, those of them that are there,
-//! and test images in `test_batch.bin`. `batches.meta.txt`, if it is there, names the classes.
+//! A text file, if it is there, names the classes. Of CIFAR-100 the fine labels are read.
 
 use std::path::{Path, PathBuf};
 
@@ -16,169 +16,237 @@ use super::file::{Input, MAX_BYTES, first_file, telling_name};
 use super::part::{self, Part, Pixels};
 use super::{DataError, Dataset};
 
-const CLASSES: usize = 10;
 /// Channels, height and width.
 const SHAPE: [usize; 3] = [3, 32, 32];
 /// Bytes of an image.
 const IMAGE: usize = 3 * 32 * 32;
-/// Bytes of a label and its image.
-const RECORD: usize = 1 + IMAGE;
 
-const BATCHES: std::ops::RangeInclusive<usize> = 1..=5;
-const TEST: &str = "test_batch";
-const META: &str = "batches.meta.txt";
-/// The folder inside the archive that is handed out.
-const SUBFOLDER: &str = "cifar-10-batches-bin";
-/// The same of the Python version, whose files have the same names without an ending.
-const PICKLES: &str = "cifar-10-batches-py";
+/// One of the two data sets: its numbers and names.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Version {
+    pub name: &'static str,
+    classes: usize,
+    /// Bytes before an image; the last is the label.
+    labels: usize,
+    /// Without their ending; those that are there are read.
+    train: &'static [&'static str],
+    test: &'static str,
+    class_names: &'static str,
+    /// The folder inside the archive that is handed out.
+    folder: &'static str,
+    /// The same of the Python version, whose files have the same names without an ending.
+    pickles: &'static str,
+}
 
-/// What is wrong with one CIFAR-10 file.
+pub const CIFAR_10: Version = Version {
+    name: "CIFAR-10",
+    classes: 10,
+    labels: 1,
+    train: &[
+        "data_batch_1",
+        "data_batch_2",
+        "data_batch_3",
+        "data_batch_4",
+        "data_batch_5",
+    ],
+    test: "test_batch",
+    class_names: "batches.meta.txt",
+    folder: "cifar-10-batches-bin",
+    pickles: "cifar-10-batches-py",
+};
+
+pub const CIFAR_100: Version = Version {
+    name: "CIFAR-100",
+    classes: 100,
+    labels: 2,
+    train: &["train"],
+    test: "test",
+    class_names: "fine_label_names.txt",
+    folder: "cifar-100-binary",
+    pickles: "cifar-100-python",
+};
+
+/// What is wrong with one file of either.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum CifarFault {
     #[error("is empty; a data set needs at least one image, get the whole file")]
     Empty,
     #[error(
-        "holds {bytes} bytes, which are {records} records of {RECORD} bytes and {rest} more; \
-         download it again, and take CIFAR-10, not CIFAR-100"
+        "holds {bytes} bytes, which are {records} records of {record} bytes and {rest} more; {advice}"
     )]
     Partial {
         bytes: usize,
         records: usize,
+        record: usize,
         rest: usize,
+        advice: &'static str,
     },
     #[error("more than the limit of {MAX_BYTES} bytes, with the files before it; use fewer")]
     TooLarge,
-    #[error("names {0} classes, expected {CLASSES}; remove the file to number them")]
-    Names(usize),
+    #[error("names {0} classes, expected {1}; remove the file to number them")]
+    Names(usize, usize),
 }
 
-/// Reads the batches in a folder.
-///
-/// # Errors
-/// [`DataError`], if a file is missing or does not hold what it should.
-pub fn load(folder: &Path) -> Result<Dataset, DataError> {
-    let missing = |stem: &str| DataError::FileMissing {
-        folder: folder.to_owned(),
-        name: format!("{stem}.bin"),
-        packings: "plain or .gz",
-    };
-    let train: Vec<_> = BATCHES
-        .filter_map(|number| find_batch(folder, &format!("data_batch_{number}")))
-        .collect();
-    if train.is_empty() {
-        return Err(missing("data_batch_1"));
+impl Version {
+    /// Bytes of a record.
+    const fn record(&self) -> usize {
+        self.labels + IMAGE
     }
-    let test = find_batch(folder, TEST).ok_or_else(|| missing(TEST))?;
-    let name = match telling_name(folder, &[]) {
-        Some(name) if name == SUBFOLDER => "CIFAR-10 (binary)".to_owned(),
-        name => format!("{} (CIFAR-10 binary)", name.unwrap_or_default()),
-    };
-    let classes = class_names(folder)?;
-    part::dataset(name, classes, read(train)?, read(vec![test])?)
-}
 
-/// Where the batches are: in `given` itself or in [`SUBFOLDER`] below it.
-pub(super) fn folders(given: &Path) -> Vec<PathBuf> {
-    let places = [given.to_owned(), given.join(SUBFOLDER)];
-    places
-        .into_iter()
-        .find(|folder| has_batch(folder))
-        .into_iter()
-        .collect()
-}
+    /// Reads the files in a folder.
+    ///
+    /// # Errors
+    /// [`DataError`], if a file is missing or does not hold what it should.
+    pub fn load(&self, folder: &Path) -> Result<Dataset, DataError> {
+        let missing = |stem: &str| DataError::FileMissing {
+            folder: folder.to_owned(),
+            name: format!("{stem}.bin"),
+            packings: "plain or .gz",
+        };
+        let train: Vec<_> = self
+            .train
+            .iter()
+            .filter_map(|stem| find(folder, stem))
+            .collect();
+        if train.is_empty() {
+            return Err(missing(self.train[0]));
+        }
+        let test = find(folder, self.test).ok_or_else(|| missing(self.test))?;
+        let name = match telling_name(folder, &[]) {
+            Some(name) if name == self.folder => format!("{} (binary)", self.name),
+            name => format!("{} ({} binary)", name.unwrap_or_default(), self.name),
+        };
+        let classes = self.class_names(folder)?;
+        part::dataset(name, classes, self.read(train)?, self.read(vec![test])?)
+    }
 
-/// The folder of CIFAR-10's Python version, if `given` is or holds it.
-pub(super) fn pickles(given: &Path) -> Option<PathBuf> {
-    let places = [given.to_owned(), given.join(PICKLES)];
-    places.into_iter().find(|folder| {
-        let mut stems = stems();
-        stems.any(|stem| folder.join(stem).is_file())
-    })
-}
+    /// Where the files are: in `given` itself or in the archive's folder below it.
+    pub(super) fn folders(&self, given: &Path) -> Vec<PathBuf> {
+        let places = [given.to_owned(), given.join(self.folder)];
+        let mut there = places.into_iter().filter(|folder| self.is_in(folder));
+        there.next().into_iter().collect()
+    }
 
-/// What [`folders`] looks for, in words.
-pub(super) fn looked_for() -> String {
-    format!(
-        "data_batch_1.bin to data_batch_5.bin, {TEST}.bin (plain or .gz), there and in \
-         {SUBFOLDER} below it"
-    )
-}
+    fn is_in(&self, folder: &Path) -> bool {
+        let mut stems = self.stems().map(|stem| find(folder, stem).is_some());
+        match self.train {
+            // Everybody calls files `train` and `test`.
+            [_] => stems.all(|there| there),
+            _ => stems.any(|there| there),
+        }
+    }
 
-fn stems() -> impl Iterator<Item = String> {
-    let train = BATCHES.map(|number| format!("data_batch_{number}"));
-    train.chain([TEST.to_owned()])
-}
+    /// The folder of the Python version, if `given` is or holds it.
+    pub(super) fn pickles(&self, given: &Path) -> Option<PathBuf> {
+        let below = given.join(self.pickles);
+        let is_named = |folder: &PathBuf| folder.ends_with(self.pickles) || self.train.len() > 1;
+        [given.to_owned(), below]
+            .into_iter()
+            .find(|folder| is_named(folder) && self.stems().any(|stem| folder.join(stem).is_file()))
+    }
 
-fn has_batch(folder: &Path) -> bool {
-    stems().any(|stem| find_batch(folder, &stem).is_some())
+    /// What [`Version::folders`] looks for, in words.
+    pub(super) fn looked_for(&self) -> String {
+        let train = match self.train {
+            [first, .., last] => format!("{first}.bin to {last}.bin"),
+            only => format!("{}.bin", only.join(", ")),
+        };
+        format!(
+            "{train}, {}.bin (plain or .gz), there and in {} below it",
+            self.test, self.folder
+        )
+    }
+
+    fn stems(&self) -> impl Iterator<Item = &'static str> {
+        self.train.iter().copied().chain([self.test])
+    }
+
+    /// Reads the records of some files into one part.
+    fn read(&self, paths: Vec<PathBuf>) -> Result<Part, DataError> {
+        let file = paths[0].clone();
+        let mut pixels = Vec::new();
+        let mut labels = Vec::new();
+        for path in paths {
+            let mut input = Input::open(path)?;
+            let room = MAX_BYTES - pixels.len() as u64;
+            let bytes = input.read_up_to(room + 1)?;
+            if let Some(fault) = self.fault(&bytes, room) {
+                let file = input.path;
+                return Err(DataError::Cifar { file, fault });
+            }
+            let rows = labels.len();
+            for record in bytes.chunks_exact(self.record()) {
+                let (label, image) = record.split_at(self.labels);
+                labels.extend(label.last());
+                pixels.extend_from_slice(image);
+            }
+            part::check_labels(&input.path, &labels[rows..], self.classes)?;
+        }
+        Ok(Part {
+            file,
+            shape: SHAPE,
+            pixels: Pixels::Bytes(pixels),
+            labels,
+        })
+    }
+
+    fn fault(&self, bytes: &[u8], room: u64) -> Option<CifarFault> {
+        let record = self.record();
+        let rest = bytes.len() % record;
+        if bytes.len() as u64 > room {
+            return Some(CifarFault::TooLarge);
+        }
+        if bytes.is_empty() {
+            return Some(CifarFault::Empty);
+        }
+        let other = match self.labels {
+            1 => (
+                &CIFAR_100,
+                "they are whole ones of CIFAR-100, not CIFAR-10: name the files train.bin and test.bin",
+            ),
+            _ => (
+                &CIFAR_10,
+                "they are whole ones of CIFAR-10: name the files data_batch_1.bin and test_batch.bin",
+            ),
+        };
+        let is_other = bytes.len().is_multiple_of(other.0.record());
+        (rest > 0).then_some(CifarFault::Partial {
+            bytes: bytes.len(),
+            records: bytes.len() / record,
+            record,
+            rest,
+            advice: if is_other {
+                other.1
+            } else {
+                "download it again"
+            },
+        })
+    }
+
+    /// The names in the text file, one a line, or the classes' numbers.
+    fn class_names(&self, folder: &Path) -> Result<Vec<String>, DataError> {
+        let path = folder.join(self.class_names);
+        if !path.is_file() {
+            return Ok(part::numbered(self.classes));
+        }
+        let mut input = Input::open(path)?;
+        // Far more than the names need; what is longer has too many or too long ones anyway.
+        let bytes = input.read_up_to(1 << 13)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let names: Vec<_> = lines.map(str::to_owned).collect();
+        part::check_class_names(&input.path, &names)?;
+        if names.len() != self.classes {
+            return Err(DataError::Cifar {
+                file: input.path,
+                fault: CifarFault::Names(names.len(), self.classes),
+            });
+        }
+        Ok(names)
+    }
 }
 
 /// An unpacked file goes first.
-fn find_batch(folder: &Path, stem: &str) -> Option<PathBuf> {
+fn find(folder: &Path, stem: &str) -> Option<PathBuf> {
     first_file(folder, [format!("{stem}.bin"), format!("{stem}.bin.gz")])
-}
-
-/// Reads the records of some files into one part.
-fn read(paths: Vec<PathBuf>) -> Result<Part, DataError> {
-    let file = paths[0].clone();
-    let mut pixels = Vec::new();
-    let mut labels = Vec::new();
-    for path in paths {
-        let mut input = Input::open(path)?;
-        let room = MAX_BYTES - pixels.len() as u64;
-        let bytes = input.read_up_to(room + 1)?;
-        let rows = labels.len();
-        let (records, rest) = bytes.as_chunks::<RECORD>();
-        let fault = if bytes.len() as u64 > room {
-            Some(CifarFault::TooLarge)
-        } else if bytes.is_empty() {
-            Some(CifarFault::Empty)
-        } else if !rest.is_empty() {
-            Some(CifarFault::Partial {
-                bytes: bytes.len(),
-                records: records.len(),
-                rest: rest.len(),
-            })
-        } else {
-            None
-        };
-        if let Some(fault) = fault {
-            let file = input.path;
-            return Err(DataError::Cifar { file, fault });
-        }
-        pixels.reserve(records.len() * IMAGE);
-        for [label, image @ ..] in records {
-            labels.push(*label);
-            pixels.extend_from_slice(image);
-        }
-        part::check_labels(&input.path, &labels[rows..], CLASSES)?;
-    }
-    Ok(Part {
-        file,
-        shape: SHAPE,
-        pixels: Pixels::Bytes(pixels),
-        labels,
-    })
-}
-
-/// The names in [`META`], one a line, or the classes' numbers.
-fn class_names(folder: &Path) -> Result<Vec<String>, DataError> {
-    let path = folder.join(META);
-    if !path.is_file() {
-        return Ok(part::numbered(CLASSES));
-    }
-    let mut input = Input::open(path)?;
-    // Far more than ten names need; what is longer has too many or too long ones anyway.
-    let bytes = input.read_up_to(1 << 12)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let names: Vec<_> = lines.map(str::to_owned).collect();
-    part::check_class_names(&input.path, &names)?;
-    if names.len() != CLASSES {
-        return Err(DataError::Cifar {
-            file: input.path,
-            fault: CifarFault::Names(names.len()),
-        });
-    }
-    Ok(names)
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::file::Input;
-use super::{DataError, Dataset, idx, part};
+use super::{DataError, Dataset, idx};
 
 macro_rules! asset {
     ($name:literal) => {{
@@ -26,6 +26,5 @@ pub fn load() -> Result<Dataset, DataError> {
         asset!("t10k-labels-idx1-ubyte.gz"),
     ]
     .map(|(path, bytes)| Input::new(path, bytes));
-    let classes = part::numbered(10);
-    idx::dataset("MNIST sample".to_owned(), classes, [a?, b?, c?, d?])
+    idx::dataset("MNIST sample".to_owned(), [a?, b?, c?, d?])
 }

@@ -3,19 +3,21 @@
 //! A header may lie, and a small packed file may unpack to terabytes. So a header only says how far
 //! to read, at most [`MAX_BYTES`]; memory grows with what is really there.
 
-use std::cmp::Ordering;
-use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::DataError;
 
-/// Most bytes read from one file, or kept of one array: 1 GiB of pixels, 4 GiB once they are `f32`.
+/// Most bytes kept of one file or array: 1 GiB of pixels, 4 GiB once they are `f32`.
 pub const MAX_BYTES: u64 = 1 << 30;
 /// Most pixels of one image: 256 × 256.
 pub const MAX_PIXELS: u64 = 1 << 16;
+
+/// Bytes that are read at once where they are converted: whole values of any size.
+const BLOCK: u64 = 1 << 20;
 
 /// A file, unpacked, that is being read.
 pub(super) struct Input<'a> {
@@ -29,10 +31,8 @@ pub(super) struct Input<'a> {
 impl<'a> Input<'a> {
     /// Opens a file, plain or gzipped.
     pub fn open(path: PathBuf) -> Result<Self, DataError> {
-        match File::open(&path) {
-            Ok(file) => Self::new(path, file),
-            Err(source) => Err(DataError::Io { path, source }),
-        }
+        let file = open(path.clone())?;
+        Self::new(path, file)
     }
 
     /// Looks through gzip, told by the content: browsers and tools unpack or pack files
@@ -45,7 +45,7 @@ impl<'a> Input<'a> {
         let is_gzip = start == [0x1f, 0x8b];
         let whole = Cursor::new(start).chain(reader);
         let reader: Box<dyn Read + 'a> = if is_gzip {
-            Box::new(MultiGzDecoder::new(whole))
+            Box::new(Members::new(BufReader::new(whole)))
         } else {
             Box::new(whole)
         };
@@ -90,18 +90,149 @@ impl<'a> Input<'a> {
 
     /// All that follows: exactly `bytes`, which the header describes as `content`.
     pub fn read_rest(&mut self, bytes: u64, content: &str) -> Result<Vec<u8>, DataError> {
-        let (file, content) = (self.path.clone(), content.to_owned());
         if bytes > MAX_BYTES {
-            return Err(DataError::TooLarge { file, content });
+            return Err(self.too_large(content));
         }
-        // One byte more than there should be, to see whether the file really ends.
-        let body = self.read_up_to(bytes + 1)?;
-        let got = body.len();
-        match (got as u64).cmp(&bytes) {
-            Ordering::Less => Err(DataError::Truncated { file, content, got }),
-            Ordering::Equal => Ok(body),
-            Ordering::Greater => Err(DataError::TrailingBytes { file, content }),
+        let body = self.read_up_to(bytes)?;
+        self.check_length(bytes, body.len() as u64, content)?;
+        Ok(body)
+    }
+
+    /// The same in blocks of whole values of 1, 2, 4, 8 or 16 bytes, so that values that are converted
+    /// are not held twice.
+    pub fn read_blocks(
+        &mut self,
+        bytes: u64,
+        content: &str,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), DataError> {
+        let mut got = 0;
+        while got < bytes {
+            let want = BLOCK.min(bytes - got);
+            let block = self.read_up_to(want)?;
+            take(&block);
+            got += block.len() as u64;
+            if (block.len() as u64) < want {
+                break;
+            }
         }
+        self.check_length(bytes, got, content)
+    }
+
+    /// More is described than may be kept.
+    pub fn too_large(&self, content: &str) -> DataError {
+        DataError::TooLarge {
+            file: self.path.clone(),
+            content: content.to_owned(),
+        }
+    }
+
+    /// There is no memory for so many values.
+    pub fn no_memory(&self, values: u64) -> DataError {
+        DataError::Memory {
+            file: self.path.clone(),
+            values,
+        }
+    }
+
+    /// Whether as many bytes have come as there should be, and the file ends behind them.
+    fn check_length(&mut self, bytes: u64, got: u64, content: &str) -> Result<(), DataError> {
+        let (file, content) = (self.path.clone(), content.to_owned());
+        if got < bytes {
+            return Err(DataError::Truncated { file, content, got });
+        }
+        match self.read_up_to(1)?.is_empty() {
+            true => Ok(()),
+            false => Err(DataError::TrailingBytes { file, content }),
+        }
+    }
+}
+
+/// The members of a gzip file, one after another. Zeros behind the last are padding, as for gzip and
+/// Python: backups and tapes fill up blocks with them.
+struct Members<R> {
+    /// None behind the last one.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Members<R> {
+    fn new(reader: R) -> Self {
+        Self {
+            member: Some(GzDecoder::new(reader)),
+        }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(mut member) = self.member.take() {
+            let got = member.read(buffer)?;
+            if got > 0 || buffer.is_empty() {
+                self.member = Some(member);
+                return Ok(got);
+            }
+            let mut rest = member.into_inner();
+            self.member = skip_zeros(&mut rest)?.then(|| GzDecoder::new(rest));
+        }
+        Ok(0)
+    }
+}
+
+/// Skips zeros; says whether anything follows them.
+fn skip_zeros(reader: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let ahead = reader.fill_buf()?;
+        let (zeros, all) = (ahead.iter().take_while(|&&b| b == 0).count(), ahead.len());
+        reader.consume(zeros);
+        if zeros < all || all == 0 {
+            return Ok(all > 0);
+        }
+    }
+}
+
+/// Opens a file; of a link that leads nowhere, says so.
+pub(super) fn open(path: PathBuf) -> Result<File, DataError> {
+    File::open(&path).map_err(|source| cannot_open(path, source))
+}
+
+/// Why a file cannot be opened.
+pub(super) fn cannot_open(path: PathBuf, source: io::Error) -> DataError {
+    match fs::read_link(&path) {
+        Ok(target) => DataError::Link {
+            path,
+            target,
+            reason: source,
+        },
+        Err(_) => DataError::Io { path, source },
+    }
+}
+
+/// The folder that a file is in.
+pub(super) fn parent(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Names that an error lists, at most.
+const LISTED: usize = 20;
+
+/// Names from outside, for an error: escaped, for they may hold anything that moves a terminal's cursor.
+pub(super) fn listed(names: impl Iterator<Item = String>) -> String {
+    let mut names = names.map(|name| name.escape_debug().to_string());
+    let mut listed: Vec<_> = names.by_ref().take(LISTED).collect();
+    if names.next().is_some() {
+        listed.push("…".to_owned());
+    }
+    listed.join(", ")
+}
+
+/// Whether there is a file at `path`, or a link that leads nowhere, so that whoever opens it says so.
+pub(super) fn is_there(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(kind) => kind.is_file(),
+        Err(_) => path.is_symlink(),
     }
 }
 
@@ -111,7 +242,24 @@ pub(super) fn first_file(
     names: impl IntoIterator<Item = String>,
 ) -> Option<PathBuf> {
     let paths = names.into_iter().map(|name| folder.join(name));
-    paths.into_iter().find(|path| path.is_file())
+    let there: Vec<_> = paths.filter(|path| is_there(path)).collect();
+    let file = there.iter().find(|path| path.is_file());
+    file.or(there.first()).cloned()
+}
+
+/// Names and paths of the files in a folder, in the order of their names. Hidden ones, such as the `._*`
+/// that macOS leaves beside every file on disks of other systems, are none of a data set.
+pub(super) fn files(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with('.') && is_there(&path) {
+            files.push((name.into_owned(), path));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// The last part of a path that is none of `dull`; symbolic links and `..` are followed first.
@@ -122,7 +270,7 @@ pub(super) fn telling_name(path: &Path, dull: &[&str]) -> Option<String> {
     Some(telling.into_owned())
 }
 
-/// A guess at what was saved under the name of a data file.
+/// A guess at what was saved under the name of a data file, by its first bytes.
 pub(super) fn looks_like(start: &[u8]) -> &'static str {
     match start {
         [0, 0, 8, 1, ..] => "an IDX file of labels",
@@ -132,6 +280,10 @@ pub(super) fn looks_like(start: &[u8]) -> &'static str {
         [0x93, b'N', b'U', b'M', ..] => "an .npy file",
         [b'P', b'K', 3, 4, ..] => "a zip archive",
         [0x80, 2..=5, ..] => "a Python pickle",
+        [0x89, b'H', b'D', b'F', ..] => "an HDF5 file",
+        [b'P', b'A', b'R', b'1', ..] => "a Parquet file",
+        _ if start.starts_with(b"version ") => "a pointer of Git LFS: git lfs pull gets the file",
+        _ if start.starts_with(b"/annex/") => "a pointer of git-annex: git annex get gets the file",
         [] => "nothing",
         [b'<', ..] => "an HTML page",
         _ if start.is_ascii() => "text",

@@ -5,19 +5,20 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{DataError, Dataset, cifar, idx, numpy};
+use super::cifar::{CIFAR_10, CIFAR_100, Version};
+use super::idx::{self, IdxFiles};
+use super::numpy::{self, NumpyFiles};
+use super::{DataError, Dataset, file};
 
 /// A data set that is there, if its files hold what their names say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// A folder of four IDX files.
-    Idx(PathBuf),
-    /// A folder of CIFAR-10's binary batches.
-    Cifar(PathBuf),
-    /// An `.npz` file.
-    Npz(PathBuf),
-    /// A folder of `.npy` files.
-    Npy(PathBuf),
+    /// Four IDX files.
+    Idx(IdxFiles),
+    /// A folder of CIFAR's binary batches.
+    Cifar(&'static Version, PathBuf),
+    /// Arrays that `NumPy` saved.
+    Numpy(NumpyFiles),
 }
 
 impl Found {
@@ -27,70 +28,64 @@ impl Found {
     /// [`DataError`] says which file is at fault, how, and what to do.
     pub fn load(&self) -> Result<Dataset, DataError> {
         match self {
-            Self::Idx(folder) => idx::load(folder),
-            Self::Cifar(folder) => cifar::load(folder),
-            Self::Npz(file) => numpy::load_archive(file),
-            Self::Npy(folder) => numpy::load_folder(folder),
+            Self::Idx(files) => files.load(),
+            Self::Cifar(version, folder) => version.load(folder),
+            Self::Numpy(files) => files.load(),
         }
     }
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let (what, path) = match self {
-            Self::Idx(folder) => ("IDX files in ", folder),
-            Self::Cifar(folder) => ("CIFAR-10 files in ", folder),
-            Self::Npz(file) => ("", file),
-            Self::Npy(folder) => (".npy files in ", folder),
-        };
-        write!(f, "{what}{}", path.display())
+        match self {
+            Self::Idx(files) if files.path() == files.folder => {
+                write!(f, "IDX files in {}", files.folder.display())
+            }
+            Self::Idx(files) => write!(f, "{}", files.path().display()),
+            Self::Cifar(version, folder) => {
+                write!(f, "{} files in {}", version.name, folder.display())
+            }
+            Self::Numpy(NumpyFiles::Folder(folder)) => {
+                write!(f, ".npy files in {}", folder.display())
+            }
+            Self::Numpy(files) => write!(f, "{}", files.path().display()),
+        }
     }
 }
 
-/// The one data set at `path`.
+/// The one data set at `path`: a folder, or a file of it where one is enough to tell.
 ///
 /// # Errors
 /// [`DataError`], if there is none or more than one.
 pub fn find(path: &Path) -> Result<Found, DataError> {
     let given = path.to_owned();
     let fail = |source: io::Error| match source.kind() {
+        _ if path.is_symlink() => file::cannot_open(given.clone(), source),
         io::ErrorKind::NotFound => DataError::Missing(given.clone()),
         io::ErrorKind::NotADirectory => DataError::NotAFolder(given.clone()),
-        _ => DataError::Io {
-            path: given.clone(),
-            source,
-        },
+        _ => file::cannot_open(given.clone(), source),
     };
-    let kind = fs::metadata(path).map_err(fail)?;
-    if kind.is_file() && numpy::is_archive(path) {
-        return Ok(Found::Npz(given));
+    if fs::metadata(path).map_err(fail)?.is_file() {
+        return match idx::set_of(path) {
+            Some(files) => Ok(Found::Idx(files)),
+            None if numpy::is_archive(path) => Ok(Found::Numpy(numpy::set_of(path))),
+            None => Err(DataError::NotAFolder(given)),
+        };
     }
-    let mut entries = fs::read_dir(path).map_err(fail)?;
+    let archives = numpy::archives(path).map_err(fail)?;
 
-    let mut found: Vec<_> = idx::folders(path).into_iter().map(Found::Idx).collect();
-    found.extend(cifar::folders(path).into_iter().map(Found::Cifar));
-    found.extend(
-        numpy::archives(path)
-            .map_err(fail)?
-            .into_iter()
-            .map(Found::Npz),
-    );
+    let mut found: Vec<_> = idx::sets(path).into_iter().map(Found::Idx).collect();
+    for version in [&CIFAR_10, &CIFAR_100] {
+        let folders = version.folders(path).into_iter();
+        found.extend(folders.map(|folder| Found::Cifar(version, folder)));
+    }
+    found.extend(archives.into_iter().map(Found::Numpy));
     if numpy::has_arrays(path) {
-        found.push(Found::Npy(given.clone()));
+        found.push(Found::Numpy(NumpyFiles::Folder(given.clone())));
     }
     match found.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(match cifar::pickles(path) {
-            Some(folder) => DataError::Pickles(folder),
-            None if entries.next().is_none() => DataError::FolderEmpty {
-                folder: given,
-                looked_for: looked_for(),
-            },
-            None => DataError::NoDataSet {
-                folder: given,
-                looked_for: looked_for(),
-            },
-        }),
+        [] => Err(none(&given)),
         several => {
             let names: Vec<_> = several.iter().map(Found::to_string).collect();
             Err(DataError::SeveralDataSets {
@@ -101,11 +96,34 @@ pub fn find(path: &Path) -> Result<Found, DataError> {
     }
 }
 
-fn looked_for() -> String {
-    format!(
-        "IDX: {}; or CIFAR-10 binary: {}; or NumPy: {}",
+/// Says what is in a folder without a data set.
+fn none(folder: &Path) -> DataError {
+    for version in [&CIFAR_10, &CIFAR_100] {
+        if let Some(folder) = version.pickles(folder) {
+            let name = version.name;
+            return DataError::Pickles { folder, name };
+        }
+    }
+    let looked_for = format!(
+        "IDX: {}; or CIFAR-10 binary: {}; or CIFAR-100 binary: {}; or NumPy: {}",
         idx::looked_for(),
-        cifar::looked_for(),
+        CIFAR_10.looked_for(),
+        CIFAR_100.looked_for(),
         numpy::looked_for()
-    )
+    );
+    let folder = folder.to_owned();
+    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    if names.is_empty() {
+        return DataError::FolderEmpty { folder, looked_for };
+    }
+    names.sort();
+    let found = file::listed(names.into_iter());
+    DataError::NoDataSet {
+        folder,
+        looked_for,
+        found,
+    }
 }

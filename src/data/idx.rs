@@ -1,46 +1,76 @@
-//! Reader of IDX files, the format of MNIST and its kin, from a folder of four.
+//! Reader of IDX files, the format of MNIST and its kin: four of them make a data set.
 //!
 //! A file, plain or gzipped, is a header of big-endian `u32` and then one byte a value:
 //!
 //! ```text
 //! images   0x00000803  count  height  width  | count × height × width pixels
-//! labels   0x00000801  count                 | count labels, 0 to 9
+//! labels   0x00000801  count                 | count labels
+//! labels   0x00000C02  count  width          | count × width big-endian i32, of which the first counts (QMNIST)
 //! ```
 
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::file::{Input, MAX_PIXELS, first_file, looks_like, telling_name};
+use super::file::{self, Input, MAX_PIXELS, looks_like, telling_name};
 use super::part::{self, Part, Pixels};
 use super::{DataError, Dataset};
 
+/// Classes of a data set whose labels do not go further.
 const CLASSES: usize = 10;
 
-/// Classes of Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017), whose files do not name them.
-const FASHION: [&str; CLASSES] = [
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
+/// Names of the classes of data sets whose files do not have them: what is in the data set's name, and
+/// the names, of as many classes as there are.
+///
+/// Fashion-MNIST: Xiao, Rasul and Vollgraf, 2017. Kuzushiji-MNIST: Clanuwat et al., 2018. EMNIST (Cohen
+/// et al., 2017) has all digits and letters, those whose two cases look different, or 26 letters from 1 on.
+const NAMED: [(&str, &str); 5] = [
+    (
+        "fashion",
+        "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot",
+    ),
+    ("kmnist", "o,ki,su,tsu,na,ha,ma,ya,re,wo"),
+    (
+        "emnist",
+        "0,1,2,3,4,5,6,7,8,9,A,B,C,D,E,F,G,H,I,J,K,L,M,N,O,P,Q,R,S,T,U,V,W,X,Y,Z,\
+         a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z",
+    ),
+    (
+        "emnist",
+        "0,1,2,3,4,5,6,7,8,9,A,B,C,D,E,F,G,H,I,J,K,L,M,N,O,P,Q,R,S,T,U,V,W,X,Y,Z,\
+         a,b,d,e,f,g,h,n,q,r,t",
+    ),
+    (
+        "emnist",
+        "N/A,a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z",
+    ),
 ];
 
-/// Training images and labels, test images and labels: the order of every array of four here.
-const FILES: [(&str, Kind); 4] = [
-    ("train-images", Kind::Images),
-    ("train-labels", Kind::Labels),
-    ("t10k-images", Kind::Images),
-    ("t10k-labels", Kind::Labels),
+/// Training images and labels, test images and labels: the order of every array of four here. The names
+/// of a collection's data sets have something before these: `emnist-letters-`.
+const FILES: [(&[&str], Kind); 4] = [
+    (&["train-images"], Kind::Images),
+    (&["train-labels"], Kind::Labels),
+    (&["t10k-images", "test-images"], Kind::Images),
+    (&["t10k-labels", "test-labels"], Kind::Labels),
 ];
 
-/// Where torchvision puts the files, below the folder it is given.
-const SUBFOLDERS: [&str; 3] = ["raw", "MNIST/raw", "FashionMNIST/raw"];
+/// Where torchvision puts the files, below the folder it is given, and the folder in EMNIST's archive.
+const SUBFOLDERS: [&str; 7] = [
+    "raw",
+    "MNIST/raw",
+    "FashionMNIST/raw",
+    "KMNIST/raw",
+    "EMNIST/raw",
+    "QMNIST/raw",
+    "gzip",
+];
+
+/// Words for [`SUBFOLDERS`] that say nothing about what is in them.
+const DULL: [&str; 2] = ["raw", "gzip"];
+
+/// Magic number of labels of a byte each.
+const LABELS: u32 = 0x0801;
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -49,17 +79,11 @@ enum Kind {
 }
 
 impl Kind {
-    fn dimensions(self) -> usize {
+    /// Magic numbers, the usual one first.
+    fn magic(self) -> &'static [u32] {
         match self {
-            Self::Images => 3,
-            Self::Labels => 1,
-        }
-    }
-
-    fn magic(self) -> u32 {
-        match self {
-            Self::Images => 0x0803,
-            Self::Labels => 0x0801,
+            Self::Images => &[0x0803],
+            Self::Labels => &[LABELS, 0x0c02],
         }
     }
 
@@ -70,10 +94,11 @@ impl Kind {
         }
     }
 
-    fn ending(self) -> &'static str {
+    /// How names end, the usual one first.
+    fn endings(self) -> &'static [&'static str] {
         match self {
-            Self::Images => "idx3-ubyte",
-            Self::Labels => "idx1-ubyte",
+            Self::Images => &["idx3-ubyte"],
+            Self::Labels => &["idx1-ubyte", "idx2-int"],
         }
     }
 }
@@ -101,63 +126,134 @@ pub enum IdxFault {
     ImageSize { height: u32, width: u32 },
 }
 
-/// Reads the four IDX files in a folder.
-///
-/// # Errors
-/// [`DataError`], if a file is missing or does not hold what it should.
-pub fn load(folder: &Path) -> Result<Dataset, DataError> {
-    let name = telling_name(folder, &["raw"]).unwrap_or_default();
-    let classes = if name.to_lowercase().contains("fashion") {
-        FASHION.map(str::to_owned).to_vec()
-    } else {
-        part::numbered(CLASSES)
-    };
-    let [a, b, c, d] = FILES.map(|(stem, kind)| open(folder, stem, kind));
-    dataset(format!("{name} (IDX)"), classes, [a?, b?, c?, d?])
+/// The files of one data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdxFiles {
+    pub folder: PathBuf,
+    /// What the names have before [`FILES`]; mostly nothing.
+    prefix: String,
+    /// Those that are there.
+    files: [Option<PathBuf>; 4],
 }
 
-/// Where IDX files are: in `given` itself or in some of [`SUBFOLDERS`].
-pub(super) fn folders(given: &Path) -> Vec<PathBuf> {
-    if has_any_file(given) {
-        return vec![given.to_owned()];
+impl IdxFiles {
+    /// Reads the four files.
+    ///
+    /// # Errors
+    /// [`DataError`], if a file is missing or does not hold what it should.
+    pub fn load(&self) -> Result<Dataset, DataError> {
+        let name = match self.prefix.trim_end_matches(SEPARATORS) {
+            "" => telling_name(&self.folder, &DULL).unwrap_or_default(),
+            prefix => prefix.to_owned(),
+        };
+        let [a, b, c, d] = [0, 1, 2, 3].map(|file| self.open(file));
+        dataset(format!("{name} (IDX)"), [a?, b?, c?, d?])
     }
-    let mut below = SUBFOLDERS.map(|sub| given.join(sub)).to_vec();
-    below.retain(|sub| has_any_file(sub));
-    below
+
+    fn open(&self, file: usize) -> Result<Input<'static>, DataError> {
+        let (stems, kind) = FILES[file];
+        // Collections call test files what they are.
+        let stem = match self.prefix.as_str() {
+            "" => stems.first(),
+            _ => stems.last(),
+        };
+        let name = format!(
+            "{}{}-{}",
+            self.prefix,
+            stem.unwrap_or(&""),
+            kind.endings()[0]
+        );
+        let path = self.files[file].clone();
+        Input::open(path.ok_or_else(|| DataError::FileMissing {
+            folder: self.folder.clone(),
+            name,
+            packings: "plain or .gz",
+        })?)
+    }
+
+    /// A path that means these files and no others: the folder, or one of them where it may hold more.
+    pub fn path(&self) -> &Path {
+        let first = self.files.iter().flatten().next();
+        match (self.prefix.as_str(), first) {
+            ("", _) | (_, None) => &self.folder,
+            (_, Some(file)) => file,
+        }
+    }
 }
 
-fn has_any_file(folder: &Path) -> bool {
-    FILES
-        .iter()
-        .any(|&(stem, kind)| find_file(folder, stem, kind).is_some())
+/// What a prefix ends with.
+const SEPARATORS: [char; 3] = ['-', '_', '.'];
+
+/// The data sets in `given` itself or in some of [`SUBFOLDERS`].
+pub(super) fn sets(given: &Path) -> Vec<IdxFiles> {
+    let own = sets_in(given);
+    if !own.is_empty() {
+        return own;
+    }
+    let below = SUBFOLDERS.iter().map(|sub| given.join(sub));
+    below.flat_map(|sub| sets_in(&sub)).collect()
 }
 
-/// The first of the four spellings of a file that exists; an unpacked file goes first.
-fn find_file(folder: &Path, stem: &str, kind: Kind) -> Option<PathBuf> {
-    let ending = kind.ending();
-    let spellings = [
-        format!("{stem}-{ending}"),
-        format!("{stem}-{ending}.gz"),
-        format!("{stem}.{ending}"),
-        format!("{stem}.{ending}.gz"),
-    ];
-    first_file(folder, spellings)
+/// The data set that has this file.
+pub(super) fn set_of(file: &Path) -> Option<IdxFiles> {
+    let name = file.file_name()?.to_str()?;
+    let (prefix, ..) = told_by_name(name)?;
+    (sets_in(&file::parent(file)).into_iter()).find(|set| set.prefix == prefix)
 }
 
-fn open(folder: &Path, stem: &str, kind: Kind) -> Result<Input<'static>, DataError> {
-    let path = find_file(folder, stem, kind).ok_or_else(|| DataError::FileMissing {
-        folder: folder.to_owned(),
-        name: format!("{stem}-{}", kind.ending()),
-        packings: "plain or .gz",
-    })?;
-    Input::open(path)
+fn sets_in(folder: &Path) -> Vec<IdxFiles> {
+    // Of several spellings of a file an unpacked one goes first.
+    let mut spellings: Vec<_> = (file::files(folder).unwrap_or_default().iter())
+        .filter_map(|(name, path)| {
+            let (prefix, file, spelling) = told_by_name(name)?;
+            Some((
+                prefix.to_owned(),
+                file,
+                (!path.is_file(), spelling),
+                path.clone(),
+            ))
+        })
+        .collect();
+    spellings.sort();
+    let mut sets: Vec<IdxFiles> = Vec::new();
+    for (prefix, file, _, path) in spellings {
+        if sets.last().is_none_or(|last| last.prefix != prefix) {
+            sets.push(IdxFiles {
+                folder: folder.to_owned(),
+                prefix,
+                files: [const { None }; 4],
+            });
+        }
+        if let Some(set) = sets.last_mut() {
+            set.files[file].get_or_insert(path);
+        }
+    }
+    sets
 }
 
-/// What [`folders`] looks for, in words.
+/// Whether a name is that of one of the four files: what it has before it, which, and how it is spelt.
+fn told_by_name(name: &str) -> Option<(&str, usize, (bool, bool))> {
+    let unpacked = name.strip_suffix(".gz");
+    let plain = unpacked.unwrap_or(name);
+    FILES.iter().enumerate().find_map(|(file, (stems, kind))| {
+        let stem = kind
+            .endings()
+            .iter()
+            .find_map(|end| plain.strip_suffix(end))?;
+        let with_dot = stem.strip_suffix('.');
+        let stem = with_dot.or_else(|| stem.strip_suffix('-'))?;
+        let prefix = stems.iter().find_map(|name| stem.strip_suffix(name))?;
+        let is_whole = prefix.is_empty() || prefix.ends_with(SEPARATORS);
+        is_whole.then_some((prefix, file, (unpacked.is_some(), with_dot.is_some())))
+    })
+}
+
+/// What [`sets`] looks for, in words.
 pub(super) fn looked_for() -> String {
-    let names = FILES.map(|(stem, kind)| format!("{stem}-{}", kind.ending()));
+    let names = FILES.map(|(stems, kind)| format!("{}-{}", stems[0], kind.endings()[0]));
     format!(
-        "{} (plain or .gz; a dot before idx is fine too), there and in {} below it",
+        "{} (plain or .gz; a dot before idx is fine too; EMNIST's and QMNIST's names), there and in {} \
+         below it",
         names.join(", "),
         SUBFOLDERS.join(", ")
     )
@@ -166,80 +262,104 @@ pub(super) fn looked_for() -> String {
 /// Reads and checks training images and labels, test images and labels.
 pub(super) fn dataset(
     name: String,
-    classes: Vec<String>,
     [train_images, train_labels, test_images, test_labels]: [Input; 4],
 ) -> Result<Dataset, DataError> {
     let train = read_part(train_images, train_labels)?;
     let test = read_part(test_images, test_labels)?;
+    let labels = train.labels.iter().chain(&test.labels);
+    let highest = labels.copied().max().map_or(0, usize::from);
+    let classes = class_names(&name, CLASSES.max(highest + 1));
     part::dataset(name, classes, train, test)
 }
 
+fn class_names(name: &str, count: usize) -> Vec<String> {
+    let name = name.to_lowercase();
+    let named = NAMED.iter().filter(|(word, _)| name.contains(word));
+    let mut lists = named.map(|(_, names)| names.split(',').map(str::to_owned).collect::<Vec<_>>());
+    (lists.find(|names| names.len() == count)).unwrap_or_else(|| part::numbered(count))
+}
+
 fn read_part(mut images: Input, mut labels: Input) -> Result<Part, DataError> {
-    let (dims, pixels) = read(&mut images, Kind::Images)?;
-    let [count, height, width] = dims.map(|dim| dim as usize);
-    let (_, label_bytes) = read(&mut labels, Kind::Labels)?;
-    part::check_counts((&images.path, count), (&labels.path, label_bytes.len()))?;
-    part::check_labels(&labels.path, &label_bytes, CLASSES)?;
+    let (count, shape, pixels) = read_images(&mut images)?;
+    let labels_file = labels.path.clone();
+    let labels = read_labels(&mut labels)?;
+    part::check_counts((&images.path, count), (&labels_file, labels.len()))?;
     Ok(Part {
         file: images.path,
-        shape: [1, height, width],
+        shape,
         pixels: Pixels::Bytes(pixels),
-        labels: label_bytes,
+        labels,
     })
 }
 
-/// Reads one file: its dimensions (of labels, the last two are 1) and exactly as many bytes
-/// as they say.
-fn read(input: &mut Input, kind: Kind) -> Result<([u32; 3], Vec<u8>), DataError> {
-    let file = input.path.clone();
-    let fail = |fault| DataError::Idx {
-        file: file.clone(),
-        fault,
-    };
-
-    let need = 4 * (1 + kind.dimensions());
-    let header = input.read_up_to(need as u64)?;
-    let (words, _) = header.as_chunks::<4>();
-    if let Some(&magic) = words.first()
-        && u32::from_be_bytes(magic) != kind.magic()
-    {
-        return Err(fail(IdxFault::Magic {
-            found: u32::from_be_bytes(magic),
-            looks_like: looks_like(&magic),
-            expected: kind.magic(),
-        }));
-    }
-    if header.len() < need {
-        let got = header.len();
-        return Err(fail(IdxFault::NoHeader { got, need }));
-    }
-    let mut dims = [1; 3];
-    for (dim, &word) in dims.iter_mut().zip(&words[1..]) {
-        *dim = u32::from_be_bytes(word);
-    }
-    let (bytes, content) = check_dimensions(kind, dims).map_err(fail)?;
-
-    let body = input.read_rest(bytes, &content)?;
-    Ok((dims, body))
-}
-
-/// How many bytes follow the header, in numbers and in words.
-fn check_dimensions(
-    kind: Kind,
-    [count, height, width]: [u32; 3],
-) -> Result<(u64, String), IdxFault> {
-    if count == 0 {
-        return Err(IdxFault::NoRows(kind.noun()));
-    }
+fn read_images(input: &mut Input) -> Result<(usize, [usize; 3], Vec<u8>), DataError> {
+    let (_, [count, height, width]) = header(input, Kind::Images)?;
     // Two u32 cannot overflow a u64, nor can a u32 times the limit.
     let pixels = u64::from(height) * u64::from(width);
     if !(1..=MAX_PIXELS).contains(&pixels) {
-        return Err(IdxFault::ImageSize { height, width });
+        return Err(fault(input, IdxFault::ImageSize { height, width }));
     }
     let bytes = u64::from(count) * pixels;
-    let content = match kind {
-        Kind::Images => format!("{count} images of {height}x{width} = {bytes} bytes"),
-        Kind::Labels => format!("{count} labels = {bytes} bytes"),
+    let content = format!("{count} images of {height}x{width} = {bytes} bytes");
+    let values = input.read_rest(bytes, &content)?;
+    Ok((count as usize, [1, height as usize, width as usize], values))
+}
+
+fn read_labels(input: &mut Input) -> Result<Vec<u8>, DataError> {
+    let (magic, [count, width, _]) = header(input, Kind::Labels)?;
+    if magic == LABELS {
+        return input.read_rest(count.into(), &format!("{count} labels = {count} bytes"));
+    }
+    let row = 4 * u64::from(width);
+    let bytes = u64::from(count).saturating_mul(row);
+    let content = format!("{count} labels of {width} numbers = {bytes} bytes");
+    let values = input.read_rest(bytes, &content)?;
+    let rows = values.chunks_exact(usize::try_from(row).unwrap_or(0).max(4));
+    let labels = rows.filter_map(|row| row.first_chunk().copied().map(i32::from_be_bytes));
+    let byte = |(row, label): (usize, i32)| {
+        u8::try_from(label).map_err(|_| DataError::Label {
+            file: input.path.clone(),
+            row,
+            label: label.into(),
+            highest: usize::from(u8::MAX),
+        })
     };
-    Ok((bytes, content))
+    labels.enumerate().map(byte).collect()
+}
+
+/// Reads the magic number and the dimensions behind it; those that there are not are 1.
+fn header(input: &mut Input, kind: Kind) -> Result<(u32, [u32; 3]), DataError> {
+    let mut header = input.read_up_to(8)?;
+    let known = kind.magic();
+    let magic = header
+        .first_chunk()
+        .map_or(known[0], |&word| u32::from_be_bytes(word));
+    if !known.contains(&magic) {
+        let magic = IdxFault::Magic {
+            found: magic,
+            looks_like: looks_like(&header),
+            expected: known[0],
+        };
+        return Err(fault(input, magic));
+    }
+    // Its last byte counts the dimensions.
+    let need = 4 * (1 + (magic & 0xff) as usize);
+    header.extend(input.read_up_to((need - header.len().min(need)) as u64)?);
+    if header.len() < need {
+        let got = header.len();
+        return Err(fault(input, IdxFault::NoHeader { got, need }));
+    }
+    let mut dimensions = [1; 3];
+    for (dimension, &word) in dimensions.iter_mut().zip(&header.as_chunks().0[1..]) {
+        *dimension = u32::from_be_bytes(word);
+    }
+    match dimensions[0] {
+        0 => Err(fault(input, IdxFault::NoRows(kind.noun()))),
+        _ => Ok((magic, dimensions)),
+    }
+}
+
+fn fault(input: &Input, fault: IdxFault) -> DataError {
+    let file = input.path.clone();
+    DataError::Idx { file, fault }
 }

@@ -100,6 +100,36 @@ impl Examples {
         Self::new(inputs, labels, features)
     }
 
+    /// Least, greatest and root mean square of the values of some rows; NaN without any. Panics, as a
+    /// slice does, if a row is not below `len()`.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a mean")]
+    pub fn input_range(&self, rows: &[u32]) -> [f64; 3] {
+        let (mut least, mut greatest, mut squares) = (f32::INFINITY, f32::NEG_INFINITY, 0.0);
+        for &row in rows {
+            for &value in self.input(row as usize) {
+                (least, greatest) = (least.min(value), greatest.max(value));
+                squares += f64::from(value).powi(2);
+            }
+        }
+        let count = (rows.len() * self.features) as f64;
+        match rows.is_empty() {
+            true => [f64::NAN; 3],
+            false => [least.into(), greatest.into(), (squares / count).sqrt()],
+        }
+    }
+
+    /// `[classes]`: how many of some rows are of each class. Panics, as a slice does, if a row is not
+    /// below `len()`, or a label not below `classes`.
+    #[must_use]
+    pub fn class_counts(&self, rows: &[u32], classes: usize) -> Vec<u64> {
+        let mut counts = vec![0; classes];
+        for &row in rows {
+            counts[usize::from(self.labels[row as usize])] += 1;
+        }
+        counts
+    }
+
     /// Number of examples, N.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -193,16 +223,33 @@ pub enum DataError {
     #[error("{} does not exist; give the folder or the .npz file that holds the data set", .0.display())]
     Missing(PathBuf),
     #[error(
-        "{} is not a folder, nor an .npz file; give the folder that holds the whole data set",
+        "{} is not a folder, nor an .npz file; give the folder that holds the whole data set, of an \
+         archive where it is unpacked; other formats become an .npz file with numpy.savez \
+         (docs/data-and-models.md)",
         .0.display()
     )]
     NotAFolder(PathBuf),
+    #[error(
+        "{} is a link to {}, which cannot be opened ({reason}); get the file (git-annex and DataLad: \
+         git annex get), or mend the link",
+        path.display(), target.display()
+    )]
+    Link {
+        path: PathBuf,
+        target: PathBuf,
+        reason: io::Error,
+    },
     #[error("data folder {} is empty; put a data set there: {looked_for}", folder.display())]
     FolderEmpty { folder: PathBuf, looked_for: String },
-    #[error("no data set in {}; looked for {looked_for}", folder.display())]
-    NoDataSet { folder: PathBuf, looked_for: String },
+    #[error("no data set in {}; looked for {looked_for}. It has: {found}", folder.display())]
+    NoDataSet {
+        folder: PathBuf,
+        looked_for: String,
+        found: String,
+    },
     #[error(
-        "{} holds {found}; give the one that is meant, or move it to a folder of its own",
+        "{} holds {found}; give the one that is meant (of several files, any of them), or move it to \
+         a folder of its own",
         folder.display()
     )]
     SeveralDataSets { folder: PathBuf, found: String },
@@ -214,6 +261,8 @@ pub enum DataError {
     },
     #[error("cannot read {}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("{}: no memory for {values} values; use a smaller data set", file.display())]
+    Memory { file: PathBuf, values: u64 },
     #[error("{}: damaged {packing} data after {got} bytes ({reason}); download it again", file.display())]
     Damaged {
         file: PathBuf,
@@ -233,7 +282,7 @@ pub enum DataError {
     Truncated {
         file: PathBuf,
         content: String,
-        got: usize,
+        got: u64,
     },
     #[error(
         "{}: header says {content}, but more bytes follow them; download it again",
@@ -258,12 +307,12 @@ pub enum DataError {
         found: String,
     },
     #[error(
-        "{} holds CIFAR-10 as Python pickles, which cannot be read; get the “CIFAR-10 binary \
+        "{} holds {name} as Python pickles, which cannot be read; get the “{name} binary \
          version (suitable for C programs)”, or save the arrays with numpy.savez, as \
          docs/data-and-models.md shows",
-        .0.display()
+        folder.display()
     )]
-    Pickles(PathBuf),
+    Pickles { folder: PathBuf, name: &'static str },
     #[error(
         "{}: row {row} (counting from 0) has label {label}; labels are 0 to {highest}, \
          check the file",
@@ -275,6 +324,11 @@ pub enum DataError {
         label: i128,
         highest: usize,
     },
+    #[error(
+        "{}: no label is 0: they go from 1 to {highest}, and classes count from 0; save labels - 1",
+        file.display()
+    )]
+    LabelsFromOne { file: PathBuf, highest: usize },
     #[error(
         "{}: class name {name:?}; a name has 1 to 64 bytes and no control characters",
         file.display()

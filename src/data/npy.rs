@@ -13,7 +13,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::DataError;
-use super::file::{Input, looks_like};
+use super::file::{Input, MAX_BYTES, looks_like};
 
 /// Longest text of a header, `NumPy`'s own limit.
 const MAX_HEADER: u32 = 10_000;
@@ -31,10 +31,20 @@ pub enum NpyFault {
     Header,
     #[error("holds Python objects, which are not read; save numbers: numpy.asarray(x, \"uint8\")")]
     Objects,
-    #[error("has values of type {found}, expected {expected}; use .astype(…) before saving")]
+    #[error("has values of type {found}, expected {expected}; save it {remedy}")]
     Type {
         found: String,
         expected: &'static str,
+        remedy: &'static str,
+    },
+    #[error(
+        "has integers from {least} to {greatest}, and images are bytes from 0 to 255 or floats; save both \
+         parts as floats that are scaled alike, such as {remedy}"
+    )]
+    Integers {
+        least: i128,
+        greatest: i128,
+        remedy: String,
     },
     #[error("has shape {found:?}, expected {expected}")]
     Shape {
@@ -137,13 +147,44 @@ impl Header {
 
     /// Reads all values as bytes, in the order of the file.
     pub fn read_values(&self, input: &mut Input) -> Result<Vec<u8>, DataError> {
+        let (bytes, content) = self.content();
+        input.read_rest(bytes, &content)
+    }
+
+    /// Reads all values in the order of the file, some at a time, and keeps what `convert` makes of them.
+    pub fn convert_values<T>(
+        &self,
+        input: &mut Input,
+        mut convert: impl FnMut(&[u8], &ValueType, &mut Vec<T>),
+    ) -> Result<Vec<T>, DataError> {
+        let (bytes, content) = self.content();
+        let kept = (bytes / self.value.bytes().max(1)).saturating_mul(size_of::<T>() as u64);
+        if kept > MAX_BYTES {
+            return Err(input.too_large(&content));
+        }
+        let mut values = Vec::new();
+        let mut is_full = false;
+        input.read_blocks(bytes, &content, |block| {
+            is_full |= values.try_reserve(block.len()).is_err();
+            if !is_full {
+                convert(block, &self.value, &mut values);
+            }
+        })?;
+        match is_full {
+            true => Err(input.no_memory(bytes / self.value.bytes().max(1))),
+            false => Ok(values),
+        }
+    }
+
+    /// Bytes of all values, and what they are in words.
+    fn content(&self) -> (u64, String) {
         let sizes = self.shape.iter().copied();
         let bytes = sizes.fold(self.value.bytes(), u64::saturating_mul);
-        let content = format!(
-            "{:?} values of type {} = {bytes} bytes",
-            self.shape, self.value
-        );
-        input.read_rest(bytes, &content)
+        let (shape, value) = (&self.shape, &self.value);
+        (
+            bytes,
+            format!("{shape:?} values of type {value} = {bytes} bytes"),
+        )
     }
 }
 
@@ -163,6 +204,7 @@ fn parse(text: &str) -> Result<Header, NpyFault> {
                     return Err(NpyFault::Type {
                         found: "structure".to_owned(),
                         expected: "one number a value",
+                        remedy: "as an array for each of its fields",
                     });
                 }
             },
@@ -220,7 +262,8 @@ impl<'a> Literal<'a> {
         let text = self.0.trim_start();
         let end = text.find(|c: char| !c.is_ascii_digit());
         let (digits, rest) = text.split_at(end.unwrap_or(text.len()));
-        self.0 = rest;
+        // Of a long integer of Python 2.
+        self.0 = rest.strip_prefix('L').unwrap_or(rest);
         digits.parse().ok()
     }
 
@@ -270,14 +313,14 @@ pub(super) fn integers(bytes: &[u8], value: &ValueType) -> impl Iterator<Item = 
     bytes.chunks_exact(size).map(integer)
 }
 
-/// Floats of four or eight bytes as `f32`.
-pub(super) fn floats(bytes: &[u8], value: &ValueType) -> Vec<f32> {
+/// Appends floats of four or eight bytes as `f32`.
+pub(super) fn floats(bytes: &[u8], value: &ValueType, to: &mut Vec<f32>) {
     if value.size == 4 {
         let decode = match value.is_big_endian {
             true => f32::from_be_bytes,
             false => f32::from_le_bytes,
         };
-        bytes.as_chunks().0.iter().map(|&b| decode(b)).collect()
+        to.extend(bytes.as_chunks().0.iter().map(|&b| decode(b)));
     } else {
         let decode = match value.is_big_endian {
             true => f64::from_be_bytes,
@@ -288,7 +331,7 @@ pub(super) fn floats(bytes: &[u8], value: &ValueType) -> Vec<f32> {
             reason = "the engines compute in f32"
         )]
         let narrow = |&b: &[u8; 8]| decode(b) as f32;
-        bytes.as_chunks().0.iter().map(narrow).collect()
+        to.extend(bytes.as_chunks().0.iter().map(narrow));
     }
 }
 
@@ -354,6 +397,12 @@ mod tests {
                 &[3],
             ),
             (
+                "{'descr': '<i4', 'fortran_order': False, 'shape': (60000L, 28L, 28L), }",
+                "<i4",
+                false,
+                &[60_000, 28, 28],
+            ),
+            (
                 "{\"shape\": (), \"descr\": \">i8\", \"fortran_order\": False}",
                 ">i8",
                 false,
@@ -369,6 +418,7 @@ mod tests {
             "{}",
             "{'descr': '<f4', 'fortran_order': False, 'shape': (3)}",
             "{'descr': '<f4', 'fortran_order': False, 'shape': (3, -1)}",
+            "{'descr': '<f4', 'fortran_order': False, 'shape': (3LL,)}",
             "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 99999999999999999999)}",
             "{'descr': '<f4', 'fortran_order': False, 'shape': (3,) 'x'",
             "{'descr': '<f4', 'fortran_order': 0, 'shape': (3,)}",

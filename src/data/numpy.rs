@@ -3,30 +3,60 @@
 //!
 //! | array | shape | type |
 //! |---|---|---|
-//! | `x_train`, `x_test` | `[N, H, W]`, `[N, C, H, W]`, `[N, H, W, C]` or `[N, features]` | bytes or floats |
+//! | `x_train`, `x_test` | `[N, H, W]`, `[N, C, H, W]`, `[N, H, W, C]` or `[N, features]` | integers from 0 to 255, booleans or floats |
 //! | `y_train`, `y_test` | `[N]` or `[N, 1]` | integers |
 //! | `class_names` (optional) | `[C]` | text |
 //! | `channels` (optional) | one | text: `first` or `last` |
+//!
+//! Or four `.npz` files with one array each, as those of Kuzushiji-MNIST: `kmnist-train-imgs.npz`.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::file::{Input, MAX_PIXELS, telling_name};
+use super::file::{
+    Input, MAX_PIXELS, files, first_file, is_there, listed, open, parent, telling_name,
+};
 use super::npy::{self, Header, NpyFault};
 use super::part::{self, Part, Pixels};
 use super::{DataError, Dataset};
 
-/// The names of each array, Keras's first.
-const TRAIN_IMAGES: &[&str] = &["x_train", "X_train", "train_images"];
-const TRAIN_LABELS: &[&str] = &["y_train", "Y_train", "train_labels"];
-const TEST_IMAGES: &[&str] = &["x_test", "X_test", "test_images"];
-const TEST_LABELS: &[&str] = &["y_test", "Y_test", "test_labels"];
+/// An array that a data set has.
+struct Wanted {
+    /// Its names, Keras's first.
+    names: &'static [&'static str],
+    /// How the name of a file ends that holds it alone.
+    part: &'static str,
+}
+
+const IMAGES: [Wanted; 2] = [
+    Wanted {
+        names: &["x_train", "X_train", "train_images"],
+        part: "train-imgs.npz",
+    },
+    Wanted {
+        names: &["x_test", "X_test", "test_images"],
+        part: "test-imgs.npz",
+    },
+];
+const LABELS: [Wanted; 2] = [
+    Wanted {
+        names: &["y_train", "Y_train", "train_labels"],
+        part: "train-labels.npz",
+    },
+    Wanted {
+        names: &["y_test", "Y_test", "test_labels"],
+        part: "test-labels.npz",
+    },
+];
 const CLASS_NAMES: &[&str] = &["class_names", "classes"];
 const CHANNELS: &[&str] = &["channels"];
+
+/// The name that `NumPy` gives an array without one.
+const NAMELESS: &str = "arr_0.npy";
 
 /// Channels that an image may have if nobody says which axis they are.
 const MAX_CHANNELS: u64 = 4;
@@ -34,35 +64,54 @@ const MAX_CHANNELS: u64 = 4;
 const MAX_FEATURES: u64 = MAX_CHANNELS * MAX_PIXELS;
 /// Classes that labels of a byte can tell apart.
 const MAX_CLASSES: u64 = 256;
-/// Names of an archive that an error lists, at most.
-const LISTED: usize = 20;
-
-/// Reads an `.npz` file.
-///
-/// # Errors
-/// [`DataError`], if it is none, or an array is missing or not what it should be.
-pub fn load_archive(file: &Path) -> Result<Dataset, DataError> {
-    let path = file.to_owned();
-    let reader = match File::open(file) {
-        Ok(reader) => BufReader::new(reader),
-        Err(source) => return Err(DataError::Io { path, source }),
-    };
-    let zip = ZipArchive::new(reader).map_err(|error| not_an_archive(file, &error))?;
-    let name = telling_name(file, &[]).unwrap_or_default();
-    let name = name.strip_suffix(".npz").unwrap_or(&name);
-    load(
-        format!("{name} (NumPy)"),
-        Source::Archive(path, Box::new(zip)),
-    )
+/// Where the arrays of a data set are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NumpyFiles {
+    /// In an `.npz` file.
+    Archive(PathBuf),
+    /// In `.npy` files in a folder.
+    Folder(PathBuf),
+    /// In `.npz` files in a folder, one an array, whose names begin alike.
+    Parts(PathBuf, String),
 }
 
-/// Reads the `.npy` files in a folder.
-///
-/// # Errors
-/// [`DataError`], if an array is missing or not what it should be.
-pub fn load_folder(folder: &Path) -> Result<Dataset, DataError> {
-    let name = telling_name(folder, &[]).unwrap_or_default();
-    load(format!("{name} (NumPy)"), Source::Folder(folder.to_owned()))
+impl NumpyFiles {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`DataError`], if an array is missing or not what it should be.
+    pub fn load(&self) -> Result<Dataset, DataError> {
+        let (name, source) = match self {
+            Self::Archive(file) => {
+                let zip = Box::new(open_archive(file)?);
+                (telling_name(file, &[]), Source::Archive(file.clone(), zip))
+            }
+            Self::Folder(folder) => (telling_name(folder, &[]), Source::Folder(folder.clone())),
+            Self::Parts(folder, prefix) => {
+                let name = match prefix.trim_end_matches(['-', '_']) {
+                    "" => telling_name(folder, &[]),
+                    name => Some(name.to_owned()),
+                };
+                (name, Source::Parts(folder.clone(), prefix.clone()))
+            }
+        };
+        let name = name.unwrap_or_default();
+        let name = name.strip_suffix(".npz").unwrap_or(&name);
+        load(format!("{name} (NumPy)"), source)
+    }
+
+    /// A path that means these files and no others.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::Archive(path) | Self::Folder(path) => path.clone(),
+            Self::Parts(folder, prefix) => folder.join(format!("{prefix}{}", IMAGES[0].part)),
+        }
+    }
+}
+
+fn open_archive(file: &Path) -> Result<ZipArchive<BufReader<File>>, DataError> {
+    let reader = BufReader::new(open(file.to_owned())?);
+    ZipArchive::new(reader).map_err(|error| not_an_archive(file, &error))
 }
 
 /// Whether a file is an `.npz` file by its name or its first bytes.
@@ -80,29 +129,53 @@ fn has_ending(file: &Path) -> bool {
         .is_some_and(|ending| ending.eq_ignore_ascii_case("npz"))
 }
 
-/// The `.npz` files in a folder, in the order of their names.
-pub(super) fn archives(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if has_ending(&path) && path.is_file() {
-            found.push(path);
+/// The data sets in the `.npz` files of a folder, in the order of their names.
+pub(super) fn archives(folder: &Path) -> io::Result<Vec<NumpyFiles>> {
+    let mut files = files(folder)?;
+    files.retain(|(_, path)| has_ending(path));
+    let mut found: Vec<NumpyFiles> = Vec::new();
+    for (name, path) in &files {
+        let is_like = |(other, _): &&(String, PathBuf)| prefix(other) == prefix(name);
+        let set = match prefix(name) {
+            Some(prefix) if files.iter().filter(is_like).count() > 1 => {
+                NumpyFiles::Parts(folder.to_owned(), prefix.to_owned())
+            }
+            _ => NumpyFiles::Archive(path.clone()),
+        };
+        if found.last() != Some(&set) {
+            found.push(set);
         }
     }
-    found.sort();
     Ok(found)
+}
+
+/// What the name of a file with one array has before it says which.
+fn prefix(name: &str) -> Option<&str> {
+    let mut all = IMAGES.iter().chain(&LABELS);
+    all.find_map(|wanted| name.strip_suffix(wanted.part))
+}
+
+/// The data set that an `.npz` file is, or is a part of.
+pub(super) fn set_of(file: &Path) -> NumpyFiles {
+    let folder = parent(file);
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let parts = prefix(&name).map(|prefix| NumpyFiles::Parts(folder.clone(), prefix.to_owned()));
+    let sets = archives(&folder).unwrap_or_default();
+    (parts.filter(|parts| sets.contains(parts)))
+        .unwrap_or_else(|| NumpyFiles::Archive(file.to_owned()))
 }
 
 /// Whether a folder has one of the `.npy` files of a data set.
 pub(super) fn has_arrays(folder: &Path) -> bool {
-    let names = [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS];
-    let mut names = names.into_iter().flatten();
-    names.any(|name| folder.join(format!("{name}.npy")).is_file())
+    let mut names = IMAGES.iter().chain(&LABELS).flat_map(|wanted| wanted.names);
+    names.any(|name| is_there(&folder.join(format!("{name}.npy"))))
 }
 
 /// What is looked for, in words.
 pub(super) fn looked_for() -> String {
-    "one .npz file, or x_train.npy, y_train.npy, x_test.npy, y_test.npy".to_owned()
+    "one .npz file, or x_train.npy, y_train.npy, x_test.npy, y_test.npy, or kmnist-train-imgs.npz and its \
+     like"
+        .to_owned()
 }
 
 fn not_an_archive(file: &Path, error: &ZipError) -> DataError {
@@ -112,10 +185,11 @@ fn not_an_archive(file: &Path, error: &ZipError) -> DataError {
     }
 }
 
-/// Where arrays are.
+/// Opened.
 enum Source {
     Archive(PathBuf, Box<ZipArchive<BufReader<File>>>),
     Folder(PathBuf),
+    Parts(PathBuf, String),
 }
 
 impl Source {
@@ -127,92 +201,111 @@ impl Source {
     ) -> Result<Option<T>, DataError> {
         let mut names = names.iter().map(|name| format!("{name}.npy"));
         match self {
-            Self::Folder(folder) => {
-                let mut paths = names.map(|name| folder.join(name));
-                let found = paths.find(|path| path.is_file());
-                found.map(|path| read(Input::open(path)?)).transpose()
-            }
+            Self::Folder(folder) => first_file(folder, names)
+                .map(|path| read(Input::open(path)?))
+                .transpose(),
             Self::Archive(file, zip) => {
-                let Some(name) = names.find(|name| zip.index_for_name(name).is_some()) else {
-                    return Ok(None);
-                };
-                let member = zip
-                    .by_name(&name)
-                    .map_err(|error| not_an_archive(file, &error))?;
-                read(Input::zipped(file.join(name), member)).map(Some)
+                let name = names.find(|name| zip.index_for_name(name).is_some());
+                name.map(|name| read_member(file, zip, &name, read))
+                    .transpose()
             }
+            Self::Parts(..) => Ok(None),
         }
     }
 
     fn required<T>(
         &mut self,
-        names: &[&str],
+        wanted: &Wanted,
         read: impl FnOnce(Input) -> Result<T, DataError>,
     ) -> Result<T, DataError> {
-        match self.optional(names, read)? {
+        if let Self::Parts(folder, prefix) = self {
+            let name = format!("{prefix}{}", wanted.part);
+            let file = first_file(folder, [name.clone()]);
+            let file = file.ok_or_else(|| missing(folder, name, "one of four"))?;
+            return read_member(&file, &mut open_archive(&file)?, NAMELESS, read);
+        }
+        match self.optional(wanted.names, read)? {
             Some(value) => Ok(value),
-            None => Err(self.missing(names)),
+            None => Err(self.missing(wanted.names)),
         }
     }
 
     fn missing(&self, names: &[&str]) -> DataError {
-        let [name, others @ ..] = names else {
-            unreachable!("every array has a name")
-        };
         match self {
-            Self::Folder(folder) => DataError::FileMissing {
-                folder: folder.clone(),
-                name: format!("{name}.npy"),
-                packings: "made with numpy.save",
-            },
-            Self::Archive(file, zip) => {
-                // Escaped, for a name may hold anything that moves a terminal's cursor.
-                let readable = |name: &[u8]| {
-                    let name = String::from_utf8_lossy(name);
-                    let array = name.strip_suffix(".npy").unwrap_or(&name);
-                    array.escape_debug().to_string()
-                };
-                let all = zip.file_names_raw().map(readable);
-                let mut listed: Vec<_> = all.take(LISTED).collect();
-                if zip.len() > LISTED {
-                    listed.push("…".to_owned());
-                }
-                DataError::ArrayMissing {
-                    file: file.clone(),
-                    wanted: format!("{name} (or {})", others.join(", ")),
-                    found: listed.join(", "),
-                }
+            Self::Folder(folder) | Self::Parts(folder, _) => {
+                missing(folder, format!("{}.npy", names[0]), "made with numpy.save")
             }
+            Self::Archive(file, zip) => DataError::ArrayMissing {
+                file: file.clone(),
+                wanted: format!("{} (or {})", names[0], names[1..].join(", ")),
+                found: members(zip),
+            },
         }
     }
+}
+
+fn missing(folder: &Path, name: String, packings: &'static str) -> DataError {
+    DataError::FileMissing {
+        folder: folder.to_owned(),
+        name,
+        packings,
+    }
+}
+
+/// The arrays of an archive, for errors.
+fn members(zip: &ZipArchive<BufReader<File>>) -> String {
+    let names = zip.file_names_raw().map(String::from_utf8_lossy);
+    listed(names.map(|name| name.strip_suffix(".npy").unwrap_or(&name).to_owned()))
+}
+
+fn read_member<T>(
+    file: &Path,
+    zip: &mut ZipArchive<BufReader<File>>,
+    name: &str,
+    read: impl FnOnce(Input) -> Result<T, DataError>,
+) -> Result<T, DataError> {
+    if zip.index_for_name(name).is_none() {
+        return Err(DataError::ArrayMissing {
+            file: file.to_owned(),
+            wanted: name.trim_end_matches(".npy").to_owned(),
+            found: members(zip),
+        });
+    }
+    let member = (zip.by_name(name)).map_err(|error| not_an_archive(file, &error))?;
+    read(Input::zipped(file.join(name), member))
 }
 
 fn load(name: String, mut source: Source) -> Result<Dataset, DataError> {
     let channels = source.optional(CHANNELS, read_channels)?;
     let class_names = source.optional(CLASS_NAMES, read_class_names)?;
-    let mut part = |image_names, label_names| {
-        let images = source.required(image_names, |input| Images::read(input, channels))?;
-        let labels = source.required(label_names, Labels::read)?;
+    let mut part = |images, labels| {
+        let images = source.required(images, |input| Images::read(input, channels))?;
+        let labels = source.required(labels, Labels::read)?;
         let counts = (images.count, labels.values.len());
         part::check_counts((&images.file, counts.0), (&labels.file, counts.1))?;
         Ok((images, labels))
     };
-    let (train_images, train_labels) = part(TRAIN_IMAGES, TRAIN_LABELS)?;
-    let (test_images, test_labels) = part(TEST_IMAGES, TEST_LABELS)?;
+    let (train_images, train_labels) = part(&IMAGES[0], &LABELS[0])?;
+    let (test_images, test_labels) = part(&IMAGES[1], &LABELS[1])?;
     if train_images.is_bytes() != test_images.is_bytes() {
         return Err(DataError::Npy {
             file: test_images.file,
             fault: NpyFault::Mixed,
         });
     }
+    let labels = || train_labels.values.iter().chain(&test_labels.values);
+    let highest = labels().max().copied().map_or(0, usize::from);
     let classes = if let Some(names) = class_names {
+        if highest == names.len() && !labels().any(|&label| label == 0) {
+            let file = train_labels.file;
+            return Err(DataError::LabelsFromOne { file, highest });
+        }
         for labels in [&train_labels, &test_labels] {
             part::check_labels(&labels.file, &labels.values, names.len())?;
         }
         names
     } else {
-        let values = train_labels.values.iter().chain(&test_labels.values);
-        part::numbered(1 + values.max().copied().map_or(0, usize::from))
+        part::numbered(1 + highest)
     };
     let [train, test] =
         [(train_images, train_labels), (test_images, test_labels)].map(|(images, labels)| Part {
@@ -253,18 +346,25 @@ impl Images {
             file: file.clone(),
             fault,
         };
-        let is_bytes = match (header.value.kind, header.value.size) {
-            ('u', 1) => true,
-            ('f', 4 | 8) => false,
+        let axes = image_axes(&header.shape, channels).map_err(fail)?;
+        let pixels = match (header.value.kind, header.value.size) {
+            ('u', 1) => Pixels::Bytes(header.read_values(&mut input)?),
+            ('u' | 'i', 1 | 2 | 4 | 8) => Pixels::Bytes(read_integers(&header, &mut input)?),
+            ('f', 4 | 8) => Pixels::Floats(header.convert_values(&mut input, npy::floats)?),
+            ('b', 1) => {
+                let one = |&byte: &u8| f32::from(u8::from(byte != 0));
+                Pixels::Floats(header.convert_values(&mut input, |bytes, _, values| {
+                    values.extend(bytes.iter().map(one));
+                })?)
+            }
             _ => {
                 return Err(fail(NpyFault::Type {
                     found: header.value.to_string(),
                     expected: "uint8, float32 or float64",
+                    remedy: "as .astype(\"float32\")",
                 }));
             }
         };
-        let axes = image_axes(&header.shape, channels).map_err(fail)?;
-        let bytes = header.read_values(&mut input)?;
         // Now that there are as many values, their number and every length are usable.
         let size = |axis: Option<usize>| {
             let size = axis.map_or(1, |axis| header.shape[axis]);
@@ -274,20 +374,18 @@ impl Images {
         let strides = strides(&header);
         let strides = axes.map(|axis| axis.map_or(0, |axis| strides[axis]));
         let [count, shape @ ..] = sizes;
-        let pixels = if is_bytes {
-            Pixels::Bytes(arranged(bytes, sizes, strides))
-        } else {
-            let values = npy::floats(&bytes, &header.value);
-            drop(bytes);
-            let values = arranged(values, sizes, strides);
-            if let Some(place) = values.iter().position(|value| !value.is_finite()) {
-                return Err(fail(NpyFault::NotFinite {
-                    row: place / shape.iter().product::<usize>(),
-                    value: values[place].into(),
-                }));
-            }
-            Pixels::Floats(values)
+        let pixels = match pixels {
+            Pixels::Bytes(bytes) => Pixels::Bytes(arranged(bytes, sizes, strides)),
+            Pixels::Floats(values) => Pixels::Floats(arranged(values, sizes, strides)),
         };
+        if let Pixels::Floats(values) = &pixels
+            && let Some(place) = values.iter().position(|value| !value.is_finite())
+        {
+            return Err(fail(NpyFault::NotFinite {
+                row: place / shape.iter().product::<usize>(),
+                value: values[place].into(),
+            }));
+        }
         Ok(Self {
             file,
             count,
@@ -295,6 +393,40 @@ impl Images {
             pixels,
         })
     }
+}
+
+/// Integers of any type that are bytes all the same.
+fn read_integers(header: &Header, input: &mut Input) -> Result<Vec<u8>, DataError> {
+    let (mut least, mut greatest) = (i128::MAX, i128::MIN);
+    let bytes = header.convert_values(input, |bytes, value, to| {
+        for integer in npy::integers(bytes, value) {
+            (least, greatest) = (least.min(integer), greatest.max(integer));
+            to.push(u8::try_from(integer).unwrap_or(0));
+        }
+    })?;
+    if (0..=255).contains(&least) && (0..=255).contains(&greatest) {
+        return Ok(bytes);
+    }
+    let remedy = match least {
+        0.. => {
+            // What 16 bits can hold, whether or not it is there.
+            let scale = if (0x8000..0xffff).contains(&greatest) {
+                0xffff
+            } else {
+                greatest
+            };
+            format!("(x / {scale}).astype(\"float32\")")
+        }
+        _ => "((x - x_train.mean()) / x_train.std()).astype(\"float32\")".to_owned(),
+    };
+    Err(DataError::Npy {
+        file: input.path.clone(),
+        fault: NpyFault::Integers {
+            least,
+            greatest,
+            remedy,
+        },
+    })
 }
 
 /// Which axes of an array of images are the examples, the channels, the height and the width.
@@ -379,17 +511,18 @@ impl Labels {
     fn read(mut input: Input) -> Result<Self, DataError> {
         let file = input.path.clone();
         let header = Header::read(&mut input)?;
-        let fault = if !matches!(header.value.kind, 'i' | 'u')
+        let fault = if !matches!(*header.shape, [_] | [_, 1]) || header.shape[0] == 0 {
+            Some(NpyFault::Shape {
+                found: header.shape.clone(),
+                expected: "[N] or [N, 1], one class an image (of one-hot rows save y.argmax(1))",
+            })
+        } else if !matches!(header.value.kind, 'i' | 'u')
             || !matches!(header.value.size, 1 | 2 | 4 | 8)
         {
             Some(NpyFault::Type {
                 found: header.value.to_string(),
                 expected: "integers",
-            })
-        } else if !matches!(*header.shape, [_] | [_, 1]) || header.shape[0] == 0 {
-            Some(NpyFault::Shape {
-                found: header.shape.clone(),
-                expected: "[N] or [N, 1], one class an image (of one-hot rows, .argmax(1))",
+                remedy: "as .astype(\"int64\")",
             })
         } else {
             None
@@ -425,6 +558,7 @@ fn read_texts(input: &mut Input) -> Result<Vec<String>, DataError> {
         Some(NpyFault::Type {
             found: header.value.to_string(),
             expected: "text",
+            remedy: "as numpy.array([\"first\", \"second\"])",
         })
     } else if !(1..=MAX_CLASSES).contains(&count) {
         Some(NpyFault::ClassCount(count))
