@@ -32,7 +32,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
     Cli::try_parse().map_err(|mut error| {
         let mut all = Cli::command();
         all.build();
-        let name = env::args().nth(1).unwrap_or_default();
+        let name = env::args_os().nth(1).unwrap_or_default();
         if let Some(command) = all.find_subcommand_mut(name) {
             tips::advise(&mut error, command);
         }

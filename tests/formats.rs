@@ -147,7 +147,12 @@ fn cifar_faults_are_named() {
     let cifar_100 = vec![0; 3 * 3074];
     assert_says(
         &cifar_refusal("data_batch_1.bin", &cifar_100),
-        &["9222 bytes", "3 records", "3 more", "not CIFAR-100"],
+        &[
+            "9222 bytes",
+            "3 records",
+            "3 more",
+            "not CIFAR-10: name the files train.bin",
+        ],
     );
     assert_says(&cifar_refusal("test_batch.bin", b""), &["is empty"]);
     let mut damaged = gzip(&records(&[1]));
@@ -175,6 +180,73 @@ fn cifar_faults_are_named() {
         assert_says(
             &refusal(folder.path()),
             &[name, "is missing in", "plain or .gz"],
+        );
+    }
+}
+
+#[test]
+fn cifar_100_is_read_by_its_fine_labels() {
+    let record = |coarse: u8, fine: u8| [&[coarse, fine][..], &image(fine)].concat();
+    let train = [record(3, 99), record(19, 0)].concat();
+    let test = record(7, 42);
+    let names: String = (0..100).map(|class| format!("class {class}\n")).collect();
+    let folder = temp();
+    let place = folder.path().join("cifar-100-binary");
+    let files: [(&str, &[u8]); 3] = [
+        ("train.bin", &train),
+        ("test.bin.gz", &gzip(&test)),
+        ("fine_label_names.txt", names.as_bytes()),
+    ];
+    write_all(&place, &files);
+    let data = load_path(folder.path()).unwrap();
+    assert_eq!(load_path(&place).unwrap(), data);
+    assert_eq!(data.name, "CIFAR-100 (binary)");
+    assert_eq!(
+        (data.classes.len(), data.classes[99].as_str()),
+        (100, "class 99")
+    );
+    assert_eq!(
+        (&data.train.labels[..], &data.test.labels[..]),
+        (&[99, 0][..], &[42][..])
+    );
+    let expected: Vec<_> = image(0).iter().map(|&p| f32::from(p) / 255.0).collect();
+    assert_eq!(data.train.input(1), expected);
+
+    for (name, bytes, parts) in [
+        (
+            "train.bin",
+            record(3, 100),
+            ["row 0", "label 100; labels are 0 to 99"],
+        ),
+        (
+            "train.bin",
+            records(&[1, 2]),
+            ["whole ones of CIFAR-10", "data_batch_1.bin"],
+        ),
+        (
+            "train.bin",
+            vec![0; 3075],
+            ["holds 3075 bytes", "download it again"],
+        ),
+        (
+            "fine_label_names.txt",
+            b"one".to_vec(),
+            ["names 1 classes", "expected 100"],
+        ),
+    ] {
+        write_all(&place, &files);
+        write_all(&place, &[(name, &bytes)]);
+        assert_says(&refusal(folder.path()), &parts);
+    }
+    // A lone `train.bin` may be anybody's.
+    fs::remove_file(place.join("test.bin.gz")).unwrap();
+    assert_says(&refusal(folder.path()), &["no data set in"]);
+    let pickles = folder.path().join("cifar-100-python");
+    write_all(&pickles, &[("train", b"\x80\x02}q\x01")]);
+    for given in [folder.path(), &pickles] {
+        assert_says(
+            &refusal(given),
+            &["holds CIFAR-100 as Python pickles", "CIFAR-100 binary"],
         );
     }
 }
@@ -511,6 +583,161 @@ fn floats_are_taken_as_they_are() {
 }
 
 #[test]
+fn images_of_whole_numbers_are_bytes_if_they_fit() {
+    let expected = load_arrays(&tiny()).unwrap();
+    let values = [0_i64, 51, 102, 153, 204, 255];
+    let as_bytes = |values: &[i64], size: usize, big: bool| -> Vec<u8> {
+        let bytes = |value: &i64| match big {
+            true => value.to_be_bytes()[8 - size..].to_vec(),
+            false => value.to_le_bytes()[..size].to_vec(),
+        };
+        values.iter().flat_map(bytes).collect()
+    };
+    for (descr, size, big) in [
+        ("<i8", 8, false),
+        (">i8", 8, true),
+        ("<i4", 4, false),
+        (">u2", 2, true),
+        ("<u2", 2, false),
+        ("<i2", 2, false),
+        ("<u8", 8, false),
+    ] {
+        let array = npy(descr, false, &[3, 2, 1], &as_bytes(&values, size, big));
+        // The test images stay bytes of one byte.
+        let data = load_arrays(&tiny_with(vec![("x_train", array)])).unwrap();
+        assert_eq!(data, expected, "{descr}");
+    }
+    for (values, parts) in [
+        (
+            [0, 1, 2, 3, 4, 65535],
+            ["from 0 to 65535", "(x / 65535).astype(\"float32\")"],
+        ),
+        (
+            [0, 1, 2, 3, 4, 65_531],
+            ["from 0 to 65531", "(x / 65535).astype(\"float32\")"],
+        ),
+        ([0, 1, 2, 3, 4, 256], ["from 0 to 256", "both parts"]),
+        ([-1, 1, 2, 3, 4, 255], ["from -1 to 255", "x_train.mean()"]),
+    ] {
+        let array = npy("<i8", false, &[3, 2, 1], &as_bytes(&values, 8, false));
+        assert_says(&refusal_with("x_train", array), &parts);
+    }
+    // Booleans are 0 and 1, as floats.
+    let truth = |count: usize, values: &[u8]| npy("|b1", false, &[count, 2, 1], values);
+    let data = load_arrays(&tiny_with(vec![
+        ("x_train", truth(3, &[0, 1, 1, 0, 0, 1])),
+        ("x_test", truth(2, &[1, 0, 0, 0])),
+    ]));
+    assert_eq!(data.unwrap().train.inputs, [0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn arrays_of_python_2_and_of_medmnist_are_read() {
+    let expected = load_arrays(&tiny()).unwrap();
+    let long = |descr: &str, shape: &str, values: &[u8]| {
+        let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+        npy_with(&text, values)
+    };
+    let python_2 = tiny_with(vec![
+        (
+            "x_train",
+            long("|u1", "3L, 2L, 1L", &[0, 51, 102, 153, 204, 255]),
+        ),
+        ("y_train", long("|u1", "3L,", &[0, 9, 1])),
+    ]);
+    assert_eq!(load_arrays(&python_2).unwrap(), expected);
+    let [x_train, _, x_test, _] = tiny().try_into().unwrap();
+    let medical = vec![
+        ("train_images", x_train.1),
+        ("train_labels", bytes(&[3, 1], &[0, 9, 1])),
+        ("val_images", bytes(&[1, 2, 1], &[0, 0])),
+        ("val_labels", bytes(&[1, 1], &[0])),
+        ("test_images", x_test.1),
+        ("test_labels", bytes(&[2, 1], &[2, 3])),
+    ];
+    assert_eq!(load_arrays(&medical).unwrap(), expected);
+}
+
+#[test]
+fn labels_that_start_at_one_are_told_where_names_say_how_many_there_are() {
+    let names = || npy("|S1", false, &[3], b"abc");
+    let labelled = |train: &[i64; 3], test: &[i64; 2]| {
+        load_arrays(&tiny_with(vec![
+            ("y_train", integers(train)),
+            ("y_test", integers(test)),
+            ("class_names", names()),
+        ]))
+    };
+    assert_says(
+        &labelled(&[1, 2, 3], &[3, 1]).unwrap_err().to_string(),
+        &[
+            "y_train",
+            "no label is 0: they go from 1 to 3",
+            "save labels - 1",
+        ],
+    );
+    assert!(labelled(&[1, 2, 2], &[1, 1]).is_ok());
+    let message = labelled(&[0, 2, 3], &[1, 1]).unwrap_err().to_string();
+    assert_says(&message, &["label 3; labels are 0 to 2"]);
+}
+
+#[test]
+fn one_array_a_file_is_read_as_kuzushiji_mnist_ships_it() {
+    let expected = load_arrays(&tiny()).unwrap();
+    let ends = ["train-imgs", "train-labels", "test-imgs", "test-labels"];
+    let folder = temp();
+    let path = folder.path();
+    let write = |prefix: &str, arrays: Arrays| {
+        for (end, (_, array)) in ends.iter().zip(arrays) {
+            let npz = archive(&vec![("arr_0", array)], CompressionMethod::Deflated);
+            fs::write(path.join(format!("{prefix}{end}.npz")), npz).unwrap();
+        }
+    };
+    write("kmnist-", tiny());
+    fs::write(path.join("._kmnist-train-imgs.npz"), b"\0\x05\x16\x07").unwrap();
+    let data = load_path(path).unwrap();
+    assert_eq!(
+        (data.name.as_str(), &data.sha256),
+        ("kmnist (NumPy)", &expected.sha256)
+    );
+    // Kuzushiji-49 beside it: then one of its files says which is meant.
+    let mut k49 = tiny();
+    k49[1].1 = integers(&[0, 48, 1]);
+    write("k49-", k49);
+    assert_says(
+        &refusal(path),
+        &[
+            "k49-train-imgs.npz and ",
+            "kmnist-train-imgs.npz; give the one",
+            "any of them",
+        ],
+    );
+    assert_eq!(
+        load_path(&path.join("kmnist-test-labels.npz")).unwrap(),
+        data
+    );
+    assert_eq!(
+        load_path(&path.join("k49-train-imgs.npz"))
+            .unwrap()
+            .classes
+            .len(),
+        49
+    );
+    fs::remove_file(path.join("k49-test-imgs.npz")).unwrap();
+    assert_says(
+        &refusal(&path.join("k49-train-imgs.npz")),
+        &["k49-test-imgs.npz is missing in", "one of four"],
+    );
+    // Another array in one of them.
+    let other = archive(&tiny(), CompressionMethod::Stored);
+    fs::write(path.join("k49-test-imgs.npz"), other).unwrap();
+    assert_says(
+        &refusal(&path.join("k49-train-imgs.npz")),
+        &["k49-test-imgs.npz has no array arr_0", "It has: x_train"],
+    );
+}
+
+#[test]
 fn missing_arrays_are_named() {
     for (name, other) in [("x_train", "train_images"), ("y_test", "test_labels")] {
         let mut arrays = tiny();
@@ -574,13 +801,32 @@ fn arrays_that_are_not_what_they_should_be_are_refused() {
         &refusal_with("x_train", npy("<f2", false, &[3, 2], &[0; 12])),
         &[
             "values of type <f2, expected uint8, float32 or float64",
-            ".astype",
+            "save it as .astype(\"float32\")",
         ],
     );
     assert_says(
         &refusal_with("y_train", floats(&[3], &[0.0; 3])),
-        &["values of type <f4, expected integers"],
+        &[
+            "values of type <f4, expected integers",
+            "save it as .astype(\"int64\")",
+        ],
     );
+    // One-hot rows are told by their shape, whatever their type.
+    for one_hot in [
+        npy("<f4", false, &[3, 10], &[0; 120]),
+        npy("<f8", false, &[3, 10], &[0; 240]),
+        npy("|b1", false, &[3, 10], &[0; 30]),
+        npy("<i8", false, &[3, 10], &[0; 240]),
+    ] {
+        assert_says(
+            &refusal_with("y_train", one_hot),
+            &[
+                "has shape [3, 10], expected [N] or [N, 1]",
+                "one-hot",
+                "y.argmax(1)",
+            ],
+        );
+    }
     assert_says(
         &refusal_with("y_train", bytes(&[3, 10], &[0; 30])),
         &["has shape [3, 10]", "argmax"],
@@ -652,6 +898,16 @@ fn arrays_that_are_too_short_too_long_or_too_large_are_refused() {
             &["more than the limit of 1073741824; use a smaller data set"],
         );
     }
+    // What is converted is measured by what is kept of it: of float64 half.
+    let of_floats = |count: u64| {
+        let text = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({count}, 1), }}");
+        refusal_with("x_train", npy_with(&text, &[0; 6]))
+    };
+    assert_says(
+        &of_floats((1 << 28) + 1),
+        &["more than the limit of 1073741824"],
+    );
+    assert_says(&of_floats(1 << 28), &["= 2147483648 bytes, file has 6"]);
     // A header that is believed, and a member that unpacks to what no header says.
     let huge = npy_with(&header("1073741824, 1"), &[0; 6]);
     assert_says(&refusal_with("x_train", huge), &["file has 6"]);
@@ -737,7 +993,7 @@ fn two_data_sets_in_one_folder_are_both_named() {
         &refusal(path),
         &[
             "one.npz and ",
-            "two.NPZ; give the one that is meant, or move it",
+            "two.NPZ; give the one that is meant (of several files, any of them), or move it",
         ],
     );
     fs::remove_file(path.join("two.NPZ")).unwrap();
@@ -769,8 +1025,29 @@ fn what_was_looked_for_is_listed() {
             "IDX: train-images-idx3-ubyte",
             "CIFAR-10 binary: data_batch_1.bin",
             "NumPy: one .npz file, or x_train.npy",
+            "CIFAR-100 binary: train.bin",
+            "It has: notes.txt",
         ],
     );
+    // Formats of others, by what they are called.
+    for name in [
+        "train-00000-of-00001.parquet",
+        "usps.h5",
+        "train_32x32.mat",
+        "mnist.pkl.gz",
+    ] {
+        let place = folder.path().join(name.replace('.', "-"));
+        write_all(&place, &[(name, b"PAR1")]);
+        assert_says(&refusal(&place), &["no data set in", "It has: ", name]);
+        assert_says(
+            &refusal(&place.join(name)),
+            &[
+                "is not a folder, nor an .npz file",
+                "numpy.savez",
+                "docs/data-and-models.md",
+            ],
+        );
+    }
     fs::write(folder.path().join("x_train.npy"), "").unwrap();
     assert_says(
         &refusal(&folder.path().join("x_train.npy")),
@@ -869,4 +1146,173 @@ fn a_network_trains_on_an_npz_file() {
     let outcome = Outcome::of(command);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     assert_says(&outcome.stdout, &["x (NumPy)", "40", "20"]);
+}
+
+/// What the program says of a data set: standard error of a short training, `info`, and the report.
+fn said_of(folder: &Path, arrays: &Arrays, flags: &[&str]) -> [String; 3] {
+    let npz = archive(arrays, CompressionMethod::Deflated);
+    write_all(folder, &[("data.npz", &npz), ("net.toml", NET)]);
+    let run = |args: &[&str]| {
+        let mut command = lcascope();
+        command.current_dir(folder).args(args);
+        let outcome = Outcome::of(command);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+        outcome
+    };
+    let training =
+        "train net.toml --data data.npz --steps 2 --headless --force --threads 1 -o run.h5";
+    let training: Vec<&str> = training.split(' ').chain(flags.iter().copied()).collect();
+    let trained = run(&training);
+    run(&["report", "run.h5", "-o", "report", "--force"]);
+    let report = fs::read_to_string(folder.join("report/report.md")).unwrap();
+    [trained.stderr, run(&["info", "run.h5"]).stdout, report]
+}
+
+/// Without a name: it is called like its file.
+const NET: &[u8] = b"[[layer]]\nkind = 'linear'\nunits = 10\n";
+
+/// Images of 4 × 4 floats that go from 0 to `greatest`, of ten classes, and as many held out.
+fn graded(greatest: f32) -> Arrays {
+    let values: Vec<f32> = (0_u8..160)
+        .map(|i| f32::from(i % 16) / 15.0 * greatest)
+        .collect();
+    let classes: Vec<i64> = (0..10).collect();
+    vec![
+        ("x_train", floats(&[10, 4, 4], &values)),
+        ("y_train", integers(&classes)),
+        ("x_test", floats(&[10, 4, 4], &values)),
+        ("y_test", integers(&classes)),
+    ]
+}
+
+#[test]
+fn inputs_that_are_not_scaled_and_a_high_first_loss_are_said_everywhere() {
+    let folder = temp();
+    let scale = "inputs go from 0 to 255 (root mean square ";
+    let remedy = "divide them by 255, or subtract their mean";
+    let loss = "far above the 2.3 of a uniform guess among 10 classes: scale the inputs";
+    let said = said_of(folder.path(), &graded(255.0), &[]);
+    for (place, said) in ["stderr", "info", "report"].iter().zip(&said) {
+        for part in [scale, remedy, loss] {
+            assert!(said.contains(part), "{place}: {said}");
+        }
+    }
+    assert!(
+        said[0].starts_with("warning: inputs go from"),
+        "{}",
+        said[0]
+    );
+    // Asked to be quiet it is; the file knows.
+    let said = said_of(folder.path(), &graded(255.0), &["--quiet"]);
+    assert_eq!(said[0], "");
+    assert_says(&said[1], &[scale, loss]);
+    let said = said_of(folder.path(), &graded(16.0), &[]);
+    assert_says(&said[0], &["from 0 to 16 (", "divide them by 16"]);
+    // Scaled, nothing is said.
+    for greatest in [1.0, 2.0] {
+        let said = said_of(folder.path(), &graded(greatest), &[]);
+        assert_eq!(said[0], "", "{greatest}");
+        for said in &said[1..] {
+            assert!(
+                !said.contains("inputs go") && !said.contains("far above"),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn classes_without_examples_are_said_and_presets_are_not_to_be_edited() {
+    let folder = temp();
+    let labelled = |train: &[i64], test: &[i64]| {
+        let mut arrays = graded(1.0);
+        (arrays[1].1, arrays[3].1) = (integers(train), integers(test));
+        arrays
+    };
+    let said = said_of(
+        folder.path(),
+        &labelled(
+            &[0, 1, 2, 3, 4, 5, 6, 6, 8, 9],
+            &[0, 1, 2, 3, 4, 5, 6, 7, 8, 8],
+        ),
+        &[],
+    );
+    for said in &said {
+        assert_says(
+            said,
+            &[
+                "class 7 is held out and never trained",
+                "class 9 has no held-out",
+            ],
+        );
+    }
+    let from_one: Vec<i64> = (1..=10).collect();
+    let refused = |args: &[&str]| {
+        let npz = archive(&labelled(&from_one, &from_one), CompressionMethod::Stored);
+        write_all(folder.path(), &[("one.npz", &npz)]);
+        let mut command = lcascope();
+        command.current_dir(folder.path()).args(args);
+        Outcome::of(command)
+    };
+    for network in ["mnist-fc", "net.toml"] {
+        let outcome = refused(&["train", network, "--data", "one.npz", "-q"]);
+        outcome.fails(
+            2,
+            &[
+                "10 outputs",
+                "11 classes: no example has label 0: labels go from 1 to 10",
+                "labels - 1",
+            ],
+        );
+        assert!(!outcome.stderr.contains("`units`"), "{}", outcome.stderr);
+    }
+    // Rows are no images, and a preset has ten outputs.
+    let rows = |classes: i64| {
+        let mut arrays = graded(1.0);
+        for (name, array) in &mut arrays {
+            match *name {
+                "x_train" | "x_test" => *array = floats(&[10, 16], &[0.5; 160]),
+                _ => *array = integers(&(0..10).map(|i| i % classes).collect::<Vec<_>>()),
+            }
+        }
+        archive(&arrays, CompressionMethod::Stored)
+    };
+    write_all(
+        folder.path(),
+        &[("rows.npz", &rows(10)), ("few.npz", &rows(3))],
+    );
+    refused(&["train", "mnist-lenet", "--data", "rows.npz"]).fails(
+        2,
+        &[
+            "`conv`: it needs images",
+            "rows of 16 values",
+            "x.reshape(-1, 4, 4)",
+        ],
+    );
+    refused(&["train", "mnist-fc", "--data", "few.npz"]).fails(
+        2,
+        &[
+            "10 outputs",
+            "3 classes: `lcascope config --print-network mnist-fc > my-net.toml`",
+        ],
+    );
+    // Which can be followed.
+    let printed = refused(&["config", "--print-network", "mnist-fc"]);
+    assert_eq!(printed.code, Some(0));
+    let network = printed.stdout.replace("units = 10\n", "units = 3\n");
+    assert_ne!(network, printed.stdout);
+    write_all(folder.path(), &[("my-net.toml", network.as_bytes())]);
+    let outcome = refused(&[
+        "train",
+        "my-net.toml",
+        "--data",
+        "few.npz",
+        "--steps",
+        "1",
+        "-q",
+        "-o",
+        "few.h5",
+    ]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    refused(&["config", "--print-network", "lenet"]).fails(2, &["lenet", "mnist-lenet"]);
 }

@@ -345,10 +345,28 @@ fn network(choice: Option<&NetworkChoice>) -> Result<NetworkSpec, ConfigError> {
     }
     let text = small_file::text(Path::new(name), small_file::LONGEST)
         .map_err(|error| ConfigError(format!("cannot read the network {name}: {error}")))?;
-    toml::from_str(&text).map_err(|error| {
+    let stem = Path::new(name).file_stem().unwrap_or_default();
+    named(&text, &stem.to_string_lossy()).map_err(|error| {
         let error = bad_layer(&text).unwrap_or_else(|| error.to_string());
         ConfigError(format!("{name}: {}", error.trim_end()))
     })
+}
+
+/// Reads a network's file; without a name in it, it is called like the file.
+fn named(text: &str, stem: &str) -> Result<NetworkSpec, toml::de::Error> {
+    // First, for the table has lost its places in the text.
+    let error = match toml::from_str(text) {
+        Ok(spec) => return Ok(spec),
+        Err(error) => error,
+    };
+    let Ok(mut table) = text.parse::<toml::Table>() else {
+        return Err(error);
+    };
+    if table.contains_key("name") {
+        return Err(error);
+    }
+    table.insert("name".to_owned(), stem.into());
+    table.try_into()
 }
 
 /// Which layer of a network's file is at fault, and what is wrong with it; none if something else is.
@@ -508,6 +526,31 @@ mod tests {
             }
         }
         assert_eq!(bad_layer("name = 3\nlayer = [{kind = 'relu'}]"), None);
+    }
+
+    #[test]
+    fn a_network_without_a_name_is_called_like_its_file() {
+        let layer = "[[layer]]\nkind = 'linear'\nunits = 3\n";
+        assert_eq!(named(layer, "my-net").unwrap().name, "my-net");
+        // Behind a layer it is that layer's.
+        let late = named(&format!("{layer}name = 'x'"), "my-net").unwrap();
+        assert_eq!(late.name, "my-net");
+        assert_eq!(
+            named(&format!("name = 'own'\n{layer}"), "my-net")
+                .unwrap()
+                .name,
+            "own"
+        );
+        for (text, needle) in [
+            ("layer = 3", "sequence"),
+            ("", "layer"),
+            ("name = 3\nlayer = []", "string"),
+            ("size = 3\nlayer = []", "size"),
+            ("= nonsense", "key"),
+        ] {
+            let error = named(text, "my-net").unwrap_err().to_string();
+            assert!(error.contains(needle), "{text}: {error}");
+        }
     }
 
     #[test]

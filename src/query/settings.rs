@@ -15,6 +15,12 @@ pub struct Settings {
     layers: Vec<Overrides>,
     /// The most segments that the adaptive integrator may take; none of one that does not adapt.
     pub max_segments: Option<u64>,
+    /// Whether training and held-out examples were drawn from more.
+    pub is_drawn: [bool; 2],
+    /// Whether the weights come from elsewhere.
+    pub is_given: bool,
+    /// Whether the program has trained the network itself: then losses are cross-entropies.
+    pub is_known: bool,
 }
 
 impl Settings {
@@ -39,6 +45,9 @@ impl Settings {
             max_segments: segments
                 .filter(|_| adaptive)
                 .and_then(|n| n.try_into().ok()),
+            is_drawn: ["train_size", "test_size"].map(|key| config.contains_key(key)),
+            is_given: config.contains_key("course"),
+            is_known: !config.is_empty(),
         }
     }
 

@@ -16,8 +16,10 @@ use super::analyst::Source;
 use super::run_facts::Quality;
 use super::settings::Settings;
 use crate::analysis::events::{Detector, Event, EventKind, Rules, Step};
+use crate::analysis::lints::data::Data;
 use crate::analysis::lints::{Lint, Linter, Row, Run};
 use crate::analysis::moments::Moments;
+use crate::layout::{ParamLayout, TensorKind};
 use crate::record::RunHeader;
 use crate::store::{RunReader, StoreError, Table};
 
@@ -50,6 +52,8 @@ pub(super) struct Watch {
     /// Datasets without which some lints are not known.
     missing: Vec<&'static str>,
     pub quality: Quality,
+    /// Of the training loss, in nats.
+    first_loss: Option<f64>,
 }
 
 /// How a look at the file ended.
@@ -78,6 +82,7 @@ impl Watch {
             linter: Linter::new(run),
             missing: Vec::new(),
             quality: Quality::default(),
+            first_loss: None,
             settings,
         }
     }
@@ -118,6 +123,9 @@ impl Watch {
         let layers = header.layout.layers.len();
         let train = tables.train.reals(rows.start..rows.end + 1)?;
         let test = tables.test.reals(rows.start + 1..rows.end + 1)?;
+        if rows.start == 0 {
+            self.first_loss = train.first().copied();
+        }
         let residual = tables.residual.reals(rows.clone())?;
         let segments = tables.segments.counts(rows.clone())?;
         let gradients = tables.gradients.counts(rows.clone())?;
@@ -192,6 +200,8 @@ pub(super) fn happened(source: &Source, watch: &mut Watch) -> Result<Answer, Sto
     }
     let count = |kind| (kind, watch.detector.count(kind));
     let mut lints = watch.linter.lints();
+    lints.extend(data_lints(source.reader.header(), watch.first_loss));
+    lints.sort_by_key(|lint| (lint.severity, lint.kind, lint.layer));
     let unknown = watch.missing.iter();
     lints.extend(unknown.map(|name| Lint::not_recorded(name, watch.next.saturating_sub(1))));
     Ok(Answer::Happened(Happened {
@@ -200,6 +210,31 @@ pub(super) fn happened(source: &Source, watch: &mut Watch) -> Result<Answer, Sto
         counts: KINDS.map(count).to_vec(),
         lints,
     }))
+}
+
+/// What looks wrong with the data of a run, or with its loss before the first step.
+#[must_use]
+pub fn data_lints(header: &RunHeader, first_loss: Option<f64>) -> Vec<Lint> {
+    let settings = Settings::of(header);
+    let facts = header.data.as_ref();
+    let data = Data {
+        classes: &header.classes,
+        inputs: facts.map(|facts| facts.inputs),
+        is_normalised: is_normalised(&header.layout),
+        is_given: settings.is_given,
+        examples: facts.map_or([&[][..]; 2], |facts| [&facts.train, &facts.held_out]),
+        is_drawn: settings.is_drawn,
+        first_loss: first_loss.filter(|_| settings.is_known),
+    };
+    data.lints()
+}
+
+/// Whether there is a batch norm behind the first layer, or instead of it.
+fn is_normalised(layout: &ParamLayout) -> bool {
+    let first = layout.tensors.iter().filter(|tensor| tensor.layer == 0);
+    let mut kinds = first.map(|tensor| tensor.kind);
+    let second = layout.layers.get(1);
+    kinds.any(|kind| kind == TensorKind::Scale) || second.is_some_and(|it| it.kind == "batch-norm")
 }
 
 const UPDATE_NORM: &str = "motion/update_norm";

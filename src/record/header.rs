@@ -39,6 +39,8 @@ pub struct RunHeader {
     pub input_shape: Vec<usize>,
     /// Names of the classes.
     pub classes: Vec<String>,
+    /// None where it is not known.
+    pub data: Option<DataFacts>,
     /// Rows of the source data set that were used to train, held out, and set aside.
     pub train_index: Vec<u32>,
     /// Those of `train_index` whose loss is allocated; empty if that is all of them.
@@ -76,6 +78,17 @@ impl RunHeader {
     pub fn allocated_examples(&self) -> Option<usize> {
         Some(self.lca_index.len()).filter(|&n| n > 0)
     }
+}
+
+/// What the examples are like that a run uses.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DataFacts {
+    /// Least, greatest and root mean square of the training examples' inputs.
+    pub inputs: [f64; 3],
+    /// `[C]`: training examples of each class.
+    pub train: Vec<u64>,
+    /// `[C]`: held-out examples of each class.
+    pub held_out: Vec<u64>,
 }
 
 /// How far a run has come, as the run file numbers it.

@@ -10,7 +10,7 @@ mod step;
 mod summary;
 
 pub use checkpoint::{Checkpoint, SavedArray, SavedKind, SavedShape, SavedValues};
-pub use header::{RunHeader, Status};
+pub use header::{DataFacts, RunHeader, Status};
 pub use step::{
     Allocation, HeldOutAllocation, Losses, Motion, ParamTotals, RunEnd, StartRecord, StepRecord,
     Trace,

@@ -12,7 +12,8 @@ use super::signals::{STOPPING, Signals};
 use super::standing::duration;
 use crate::analysis::numbers;
 use crate::app::{App, Phase};
-use crate::feed::Feed;
+use crate::feed::{Feed, FeedEvent};
+use crate::query::data_lints;
 use crate::train::{Control, Controls};
 
 /// What is shown meanwhile.
@@ -20,6 +21,8 @@ use crate::train::{Control, Controls};
 pub enum Progress {
     /// A bar on a terminal, a line now and then elsewhere.
     Bar,
+    /// What looks wrong with the first loss.
+    Warnings,
     None,
 }
 
@@ -42,6 +45,9 @@ pub fn follow(
         select! {
             recv(feed.events) -> event => match event {
                 Ok(event) => {
+                    if let FeedEvent::Start(losses) = &event {
+                        display.first_loss(app, losses.train);
+                    }
                     app.event(event);
                     display.update(app);
                 }
@@ -66,6 +72,7 @@ pub fn follow(
 enum Display {
     Bar(Bar),
     Lines { last: Instant },
+    Warnings,
     None,
 }
 
@@ -73,6 +80,7 @@ impl Display {
     fn new(progress: Progress, app: &App) -> Self {
         match progress {
             Progress::None => Self::None,
+            Progress::Warnings => Self::Warnings,
             Progress::Bar if !screen::has_bar() => Self::Lines {
                 last: Instant::now(),
             },
@@ -117,7 +125,24 @@ impl Display {
                     duration(left)
                 );
             }
-            Self::Lines { .. } | Self::None => {}
+            Self::Lines { .. } | Self::Warnings | Self::None => {}
+        }
+    }
+
+    /// Says what looks wrong with the loss before the first step; what looks wrong with the data has been
+    /// said.
+    fn first_loss(&self, app: &mut App, loss: f64) {
+        let known = data_lints(&app.header, None);
+        for lint in data_lints(&app.header, Some(loss)) {
+            if known.contains(&lint) {
+                continue;
+            }
+            let line = lint.to_string();
+            match self {
+                Self::Warnings => super::tell(&line),
+                display => display.say(&line),
+            }
+            app.log.push(&line);
         }
     }
 
@@ -125,7 +150,7 @@ impl Display {
         match self {
             Self::Bar(bar) => bar.say(text),
             Self::Lines { .. } => drop(writeln!(io::stderr(), "{text}")),
-            Self::None => {}
+            Self::Warnings | Self::None => {}
         }
     }
 

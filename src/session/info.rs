@@ -10,6 +10,7 @@ use super::{Failure, summary};
 use crate::analysis::numbers;
 use crate::app::App;
 use crate::feed::{FeedEvent, Origin};
+use crate::query::data_lints;
 use crate::record::Status;
 use crate::store::{RunReader, RunState};
 use crate::text::harmless;
@@ -25,7 +26,9 @@ pub fn info(path: &Path) -> Result<ExitCode, Failure> {
     let reader = RunReader::open(path)?;
     let state = reader.refresh()?;
     let mut app = App::new(reader.header().clone().into(), Origin::Replay);
+    let mut first_loss = None;
     if let Some(losses) = reader.start()? {
+        first_loss = Some(losses.train);
         app.event(FeedEvent::Start(losses));
     }
     let mut from = 0;
@@ -36,6 +39,9 @@ pub fn info(path: &Path) -> Result<ExitCode, Failure> {
     }
     let mut out = String::new();
     describe(&mut out, path, &reader, &state, &app);
+    for lint in data_lints(reader.header(), first_loss) {
+        let _ = writeln!(out, "{:<12} {}", lint.severity.name(), lint.text);
+    }
     if state.committed > 0 {
         summary::layers(&mut out, &app);
     }

@@ -10,9 +10,9 @@ use crate::engine::candle::{self, CandleEngine, Precision};
 use crate::engine::cpu::{self, CpuEngine};
 use crate::engine::{Device, GradientEngine, RunData};
 use crate::lca::histogram_edges;
-use crate::model::{Network, he_normal};
+use crate::model::{ModelError, Network, he_normal, preset};
 use crate::optim::{Overrides, overrides_of};
-use crate::record::RunHeader;
+use crate::record::{DataFacts, RunHeader};
 use crate::train::{TrainSettings, Trainer, choose_traced};
 
 use super::Failure;
@@ -61,6 +61,11 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         (steps, steps_per_epoch) = (course.steps(), 0);
     }
 
+    let facts = DataFacts {
+        inputs: dataset.train.input_range(&split.train),
+        train: (dataset.train).class_counts(&split.train, dataset.classes.len()),
+        held_out: (dataset.test).class_counts(&split.test, dataset.classes.len()),
+    };
     let Dataset {
         name,
         classes,
@@ -99,6 +104,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         layout: network.layout.clone(),
         input_shape: shape.to_vec(),
         classes,
+        data: Some(facts),
         traced,
         histogram_edges: histogram_edges(),
         course_files: course.as_ref().map_or(Vec::new(), |course| course.files()),
@@ -176,7 +182,8 @@ pub fn load(config: &RunConfig) -> Result<Dataset, DataError> {
 /// They do not.
 pub fn check(config: &RunConfig, dataset: &Dataset) -> Result<Checked, Failure> {
     let split = Split::draw(dataset, &config.sizes, config.seed).map_err(usage)?;
-    let network = Network::build(&config.network, dataset.shape, dataset.classes.len())?;
+    let network = Network::build(&config.network, dataset.shape, dataset.classes.len());
+    let network = network.map_err(|error| outputs(error, config, dataset))?;
     let layers = layers(config, &network)?;
     memory::check(config, &network, &layers)?;
     let examples = split.train.len();
@@ -202,6 +209,34 @@ pub fn check(config: &RunConfig, dataset: &Dataset) -> Result<Checked, Failure> 
         batches,
         steps,
     })
+}
+
+/// Says what to do about another number of classes: of a network that is known by name nobody can change
+/// the last layer, and labels that start at 1 make one class too many.
+fn outputs(error: ModelError, config: &RunConfig, dataset: &Dataset) -> Failure {
+    let ModelError::Outputs { classes, .. } = &error else {
+        return error.into();
+    };
+    let fact = error.to_string();
+    let fact = fact
+        .split_once(": ")
+        .map_or(fact.as_str(), |(fact, _)| fact);
+    let name = &config.network.name;
+    let mut labels = dataset.train.labels.iter().chain(&dataset.test.labels);
+    let advice = if labels.all(|&label| label > 0) {
+        format!(
+            "no example has label 0: labels go from 1 to {}, save labels - 1",
+            classes - 1
+        )
+    } else if preset(name).as_ref() == Some(&config.network) {
+        format!(
+            "`lcascope config --print-network {name} > my-net.toml` makes a file of it; put {classes} for \
+             the last `units` or `channels` there, and train my-net.toml"
+        )
+    } else {
+        return error.into();
+    };
+    Failure::Usage(ConfigError(format!("{fact}: {advice}")))
 }
 
 /// `[L]`: what each layer does otherwise.

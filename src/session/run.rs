@@ -39,6 +39,9 @@ pub enum Beginning {
 pub struct Watched {
     place: Place,
     pub quiet: bool,
+    /// Whether what looks wrong is said on standard error: also by a training in the background, to its
+    /// caller or its log.
+    pub warns: bool,
     detached: Option<Detached>,
 }
 
@@ -55,6 +58,7 @@ impl Watched {
         Ok(Self {
             place,
             quiet,
+            warns: !options.quiet.unwrap_or(false),
             detached,
         })
     }
@@ -177,7 +181,10 @@ impl Run {
         let mut interrupted = None;
         let mut told = false;
         let Watched {
-            place, mut quiet, ..
+            place,
+            mut quiet,
+            warns,
+            ..
         } = watched;
         match place {
             Place::Screen(options) => {
@@ -234,7 +241,11 @@ impl Run {
                         "training in the background: `lcascope open {path}` shows it"
                     ));
                 }
-                let progress = if quiet { Progress::None } else { Progress::Bar };
+                let progress = match (quiet, warns) {
+                    (false, _) => Progress::Bar,
+                    (true, true) => Progress::Warnings,
+                    (true, false) => Progress::None,
+                };
                 interrupted = headless::follow(&feed, &mut app, &controls, &signals, progress);
                 told = interrupted.is_some();
             }

@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::cli::TrainArgs;
 use crate::config::{ConfigError, Options, RunConfig, merge, parse};
 use crate::feed::Origin;
+use crate::query::data_lints;
 use crate::record::RunHeader;
 use crate::small_file;
 use crate::store::{self, Recorder, WriteOptions};
@@ -134,6 +135,11 @@ pub(super) fn train_with(
     if let Some(path) = path.as_ref().filter(|_| !watched.quiet) {
         super::tell(path);
     }
+    let lints = data_lints(&header, None);
+    let lints: Vec<String> = lints.iter().map(ToString::to_string).collect();
+    for line in lints.iter().filter(|_| watched.warns) {
+        super::tell(line);
+    }
     let write = WriteOptions {
         force,
         compression: config.compression,
@@ -143,6 +149,9 @@ pub(super) fn train_with(
     let recorder = Recorder::begin(new, &header, write)?;
     let mut app = App::new(header, Origin::Live);
     app.log.push(&warning.unwrap_or_default());
+    for line in &lints {
+        app.log.push(line);
+    }
     let beginning = Beginning::Fresh;
     let outlet = (recorder, config.checkpoint_every);
     Run::spawn(app, trainer, outlet, beginning, &output)?.watch(watched, &output)

@@ -5,7 +5,7 @@ use ndarray::ArrayView;
 
 use super::schema::{COURSE_FILES, FORMAT, UNITS, VERSION};
 use super::text::{self, FileName, Name};
-use crate::record::RunHeader;
+use crate::record::{DataFacts, RunHeader};
 
 /// The root attributes.
 pub fn write_attributes(file: &File, header: &RunHeader) -> hdf5::Result<()> {
@@ -68,6 +68,22 @@ pub fn write_rows(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     for (name, rows, what) in always.into_iter().chain(allocated) {
         let rows: Vec<u64> = rows.iter().map(|&row| u64::from(row)).collect();
         write_fixed(file, &format!("data/{name}"), &rows, "rows", what)?;
+    }
+    if let Some(facts) = &header.data {
+        write_data_facts(file, facts)?;
+    }
+    Ok(())
+}
+
+fn write_data_facts(file: &File, facts: &DataFacts) -> hdf5::Result<()> {
+    let what = "least, greatest and root mean square of the training examples' inputs";
+    write_fixed(file, "data/input_range", &facts.inputs, "", what)?;
+    for (name, counts, what) in [
+        ("train", &facts.train, "training examples of each class"),
+        ("test", &facts.held_out, "held-out examples of each class"),
+    ] {
+        let path = format!("data/{name}_class_examples");
+        write_fixed(file, &path, counts, "examples", what)?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::journal::Left;
 use super::schema::COURSE_FILES;
 use super::text;
 use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
-use crate::record::RunHeader;
+use crate::record::{DataFacts, RunHeader};
 
 /// The first bytes of what HDF5 has in a file.
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
@@ -98,6 +98,7 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
     if file.link_exists("course") && file.link_exists(COURSE_FILES) {
         course_files = bounds.names(file, COURSE_FILES)?;
     }
+    let classes = bounds.names(file, "layout/class/name")?;
     Ok(RunHeader {
         producer: string("producer")?,
         created: string("created")?,
@@ -115,7 +116,8 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         tolerance: number(path, file, "tolerance")?,
         layout,
         input_shape: input_shape(path, file)?,
-        classes: bounds.names(file, "layout/class/name")?,
+        data: data_facts(path, file, bounds, classes.len())?,
+        classes,
         train_index,
         lca_index,
         test_index: rows("data/test_index")?,
@@ -134,6 +136,40 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
 fn is_part_of(rows: &[u32], others: &[u32]) -> bool {
     let mut others = others.iter();
     rows.iter().all(|row| others.any(|other| other == row))
+}
+
+/// What the examples are like; files of older programs do not say.
+fn data_facts(
+    path: &Path,
+    file: &File,
+    bounds: &Bounds,
+    classes: usize,
+) -> Result<Option<DataFacts>, StoreError> {
+    let [inputs, train, held_out] = [
+        "data/input_range",
+        "data/train_class_examples",
+        "data/test_class_examples",
+    ];
+    if ![inputs, train, held_out]
+        .iter()
+        .all(|name| file.link_exists(name))
+    {
+        return Ok(None);
+    }
+    let range: Vec<f64> = bounds.vector(file, inputs)?;
+    let counts = |name: &str| -> Result<Vec<u64>, StoreError> {
+        let counts: Vec<u64> = bounds.vector(file, name)?;
+        match counts.len() == classes {
+            true => Ok(counts),
+            false => Err(damaged(path, format!("{name} is not of {classes} classes"))),
+        }
+    };
+    let inputs = (range.try_into()).map_err(|_| damaged(path, format!("{inputs} is no range")))?;
+    Ok(Some(DataFacts {
+        inputs,
+        train: counts(train)?,
+        held_out: counts(held_out)?,
+    }))
 }
 
 /// Axes of one example, `3x32x32`; files of older programs do not say.

@@ -671,6 +671,11 @@ fn header_bytes(header: &RunHeader) -> u64 {
     let rows: usize = rows.iter().map(|rows| rows.len()).sum();
     let layout = &header.layout;
     let numbers = rows + header.traced.len() + header.histogram_edges.len() + 2 * layout.units();
+    let numbers = numbers
+        + header
+            .data
+            .as_ref()
+            .map_or(0, |facts| 3 + 2 * facts.train.len());
     let names = 2 * layout.layers.len() + 2 * layout.tensors.len() + header.classes.len();
     let sizes = 8 * layout.tensors.len() + 2 * layout.layers.len();
     let files = size_of::<FileName>() * header.course_files.len();

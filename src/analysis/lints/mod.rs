@@ -2,6 +2,9 @@
 //!
 //! | lint | of the last 200 steps, if not said otherwise |
 //! |---|---|
+//! | inputs | not scaled ([`data`]) |
+//! | first loss | far above that of a uniform guess ([`data`]) |
+//! | labels, classes | classes without examples ([`data`]) |
 //! | loss not finite | NaN or infinite in one or more |
 //! | allocation not finite | a layer's, in one or more |
 //! | residual | above the tolerance in one or more |
@@ -23,10 +26,12 @@
 //! The thresholds are this program's own choice. A step that is not recorded is no step here; what is
 //! NaN is left out of everything but the first three lints.
 
+pub mod data;
 mod evaluations;
 mod rules;
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,17 +51,33 @@ pub enum Severity {
     Notice,
 }
 
+impl Severity {
+    /// One word for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Notice => "note",
+        }
+    }
+}
+
 /// In the order in which lints of the same severity are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LintKind {
     LossNotFinite,
     AllocationNotFinite,
+    Inputs,
+    FirstLoss,
+    Labels,
     Residual,
     Overfitting,
     Still,
     Vanishing,
     Hurts,
     HeldOutHurt,
+    Classes,
     NotRecorded,
 }
 
@@ -64,8 +85,14 @@ impl LintKind {
     fn severity(self) -> Severity {
         match self {
             Self::LossNotFinite | Self::AllocationNotFinite => Severity::Error,
-            Self::Residual | Self::Overfitting | Self::Still | Self::Vanishing => Severity::Warning,
-            Self::Hurts | Self::HeldOutHurt | Self::NotRecorded => Severity::Notice,
+            Self::Inputs
+            | Self::FirstLoss
+            | Self::Labels
+            | Self::Residual
+            | Self::Overfitting
+            | Self::Still
+            | Self::Vanishing => Severity::Warning,
+            Self::Hurts | Self::HeldOutHurt | Self::Classes | Self::NotRecorded => Severity::Notice,
         }
     }
 }
@@ -208,6 +235,13 @@ impl Linter {
     /// before it.
     pub fn evaluation(&mut self, step: u64, train: f64, held_out: f64) {
         self.evaluations.push(step, train, held_out);
+    }
+}
+
+/// As a program says it.
+impl fmt::Display for Lint {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}: {}", self.severity.name(), self.text)
     }
 }
 

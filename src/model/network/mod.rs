@@ -5,7 +5,7 @@ mod builder;
 use std::ops::Range;
 
 use self::builder::Builder;
-use super::spec::NetworkSpec;
+use super::spec::{Extent, LayerSpec, NetworkSpec};
 use crate::layout::ParamLayout;
 
 /// Why a network cannot be built.
@@ -20,6 +20,16 @@ pub enum ModelError {
         position: String,
         layer: String,
         fault: String,
+    },
+    #[error(
+        "network `{network}`, `{layer}`: it needs images, and the data are rows of {features} values: save \
+         them with height and width, {advice}"
+    )]
+    Flat {
+        network: String,
+        layer: &'static str,
+        features: usize,
+        advice: String,
     },
     #[error(
         "network `{network}` ends with {} outputs, but the data set has {classes} classes: \
@@ -150,6 +160,41 @@ pub struct Network {
     pub buffers: usize,
 }
 
+/// So many channels of one pixel are no image, but a row of values.
+const FLAT: usize = 5;
+
+/// The layer that slides over the input, if there is one with a window of more than one pixel.
+fn first_window(layers: &[LayerSpec]) -> Option<&'static str> {
+    let is_window = |size: &Extent| size.sides() != [1, 1];
+    for layer in layers {
+        match layer {
+            LayerSpec::Linear { .. } | LayerSpec::Flatten {} => return None,
+            LayerSpec::Conv { kernel: size, .. } if is_window(size) => return Some("conv"),
+            LayerSpec::MaxPool { size, .. } if is_window(size) => return Some("max-pool"),
+            LayerSpec::AvgPool { size, .. } if is_window(size) => return Some("avg-pool"),
+            LayerSpec::Residual { body, .. } if first_window(body).is_some() => {
+                return first_window(body);
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// How rows become images, as far as their length tells.
+fn as_images(features: usize) -> String {
+    let square = |pixels: usize| Some(pixels.isqrt()).filter(|side| side * side == pixels);
+    match (
+        square(features),
+        features.checked_rem(3),
+        square(features / 3),
+    ) {
+        (Some(side), ..) => format!("such as x.reshape(-1, {side}, {side})"),
+        (None, Some(0), Some(side)) => format!("such as x.reshape(-1, 3, {side}, {side})"),
+        _ => "as [N, height, width]".to_owned(),
+    }
+}
+
 impl Network {
     /// Resolves a specification for examples of shape `input` in `classes` classes.
     ///
@@ -157,6 +202,17 @@ impl Network {
     /// A layer whose shape is impossible, a name that is empty, too long or used twice, no
     /// parameters at all, or an output that is not one score a class.
     pub fn build(spec: &NetworkSpec, input: Shape, classes: usize) -> Result<Self, ModelError> {
+        if let [features, 1, 1] = input
+            && features >= FLAT
+            && let Some(layer) = first_window(&spec.layers)
+        {
+            return Err(ModelError::Flat {
+                network: spec.name.clone(),
+                layer,
+                features,
+                advice: as_images(features),
+            });
+        }
         let mut builder = Builder::new(input);
         (builder.push_all(&spec.layers)).map_err(|fault| fault.into_error(&spec.name))?;
         if builder.layout.layers.is_empty() {
