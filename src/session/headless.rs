@@ -26,6 +26,17 @@ pub enum Progress {
     None,
 }
 
+impl Progress {
+    /// What is shown by a training that is to be quiet or not, and may say what looks wrong.
+    pub fn of(quiet: bool, warns: bool) -> Self {
+        match (quiet, warns) {
+            (false, _) => Self::Bar,
+            (true, true) => Self::Warnings,
+            (true, false) => Self::None,
+        }
+    }
+}
+
 /// Where standard error is no terminal, a line is printed this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 

@@ -180,12 +180,7 @@ impl Run {
         } = self;
         let mut interrupted = None;
         let mut told = false;
-        let Watched {
-            place,
-            mut quiet,
-            warns,
-            ..
-        } = watched;
+        let (place, mut quiet, warns) = (watched.place, watched.quiet, watched.warns);
         match place {
             Place::Screen(options) => {
                 let path = output.to_owned();
@@ -241,11 +236,7 @@ impl Run {
                         "training in the background: `lcascope open {path}` shows it"
                     ));
                 }
-                let progress = match (quiet, warns) {
-                    (false, _) => Progress::Bar,
-                    (true, true) => Progress::Warnings,
-                    (true, false) => Progress::None,
-                };
+                let progress = Progress::of(quiet, warns);
                 interrupted = headless::follow(&feed, &mut app, &controls, &signals, progress);
                 told = interrupted.is_some();
             }
