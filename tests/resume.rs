@@ -8,6 +8,8 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use common::kills::{killed_everywhere, strace};
+use common::skip::skipped;
 use common::{
     Outcome, RunFile, Training, assert_same_numbers, lcascope, patiently, train, train_command,
 };
@@ -533,4 +535,129 @@ fn a_run_that_is_killed_at_random_moments_loses_nothing() {
     assert!(killed >= 2, "killed {killed} times");
     assert_verified(&path);
     assert_same_numbers(&whole, &path);
+}
+
+// ---- killed at every call ----
+
+/// Flags of a run that records everything, with checkpoints.
+const EVERYTHING: [&str; 6] = [
+    "--optimizer=adam",
+    "--record-params=1",
+    "--record-weights=1",
+    "--checkpoint-every=7",
+    "--threads=1",
+    "--trace=4",
+];
+
+/// A run that was killed at one of its writes.
+fn killed_at(write: usize, folder: &Path, net: &str) -> PathBuf {
+    let flags = [&EVERYTHING[..], &[net, "--steps=40"]].concat();
+    let (command, path) = train_command(folder, "run.h5", &flags);
+    let inject = format!("inject=pwrite64:signal=SIGKILL:when={write}");
+    let mut traced = strace(&command, &["trace=pwrite64", &inject], None);
+    let status = traced.stderr(std::process::Stdio::null()).status();
+    assert!(!status.unwrap().success(), "it ends before write {write}");
+    path
+}
+
+/// Steps of a file that must verify as it is and, repaired, be readable by all.
+#[track_caller]
+fn steps_of(path: &Path, when: &str) -> u64 {
+    let look = || {
+        assert_verified(path);
+        let reader = RunReader::open(path).unwrap_or_else(|error| panic!("{when}: {error}"));
+        reader.refresh().unwrap().committed
+    };
+    let steps = look();
+    let outcome = run("repair", path);
+    assert_eq!(outcome.code, Some(0), "{when}: {outcome:?}");
+    assert_eq!(look(), steps, "{when}");
+    assert!(hdf5::File::open(path).is_ok(), "{when}");
+    steps
+}
+
+#[test]
+fn a_repair_that_is_killed_at_any_call_loses_nothing() {
+    let folder = tempdir().unwrap();
+    let net = network(&folder);
+    if Command::new("strace").arg("-V").output().is_err() {
+        skipped("no strace");
+        return;
+    }
+    let path = killed_at(900, folder.path(), net.to_str().unwrap());
+    let before = fs::read(&path).unwrap();
+    let steps = steps_of(&path, "as it was left");
+    fs::write(&path, &before).unwrap();
+    let mut command = lcascope();
+    command.arg("repair").arg(&path);
+    let kills = killed_everywhere(&command, 2, |when| {
+        assert_eq!(steps_of(&path, when), steps, "{when}");
+        fs::write(&path, &before).unwrap();
+    });
+    assert!(kills > 4, "{kills}");
+}
+
+#[test]
+fn a_resume_that_gives_steps_up_and_is_killed_loses_nothing_before_its_checkpoint() {
+    let folder = tempdir().unwrap();
+    let net = network(&folder);
+    let flags = [&EVERYTHING[..], &[net.to_str().unwrap(), "--steps=12"]].concat();
+    let path = train(folder.path(), "run.h5", &flags);
+    // As if it had been stopped before its end, on a machine that computes other bits.
+    {
+        let file = common::open_rw(&path).unwrap();
+        let write = |name: &str, value: u8| {
+            file.dataset(name).unwrap().write_raw(&[value]).unwrap();
+        };
+        write("state/status", 2);
+        let losses = file.dataset("loss/train").unwrap();
+        let mut values = losses.read_raw::<f64>().unwrap();
+        values[7] = values[7].next_up();
+        losses.write_raw(&values).unwrap();
+        let steps = file.attr("planned_steps").unwrap();
+        steps.write_scalar(&14_u64).unwrap();
+        let config = file.attr("config").unwrap();
+        let text: hdf5::types::VarLenUnicode = config.read_scalar().unwrap();
+        let text = text.replace("steps = 12", "steps = 14");
+        let text: hdf5::types::VarLenUnicode = text.parse().unwrap();
+        config.write_scalar(&text).unwrap();
+    }
+    let before = fs::read(&path).unwrap();
+    let command = resume_command(&path);
+    killed_everywhere(&command, 2, |when| {
+        let steps = steps_of(&path, when);
+        assert!((7..=14).contains(&steps), "{when}: {steps}");
+        fs::write(&path, &before).unwrap();
+    });
+}
+
+#[test]
+fn a_series_that_is_killed_at_any_call_is_completed() {
+    let folder = tempdir().unwrap();
+    let net = network(&folder);
+    let flags = [
+        &EVERYTHING[..],
+        &[net.to_str().unwrap(), "--steps=10", "--repeats=1"],
+    ]
+    .concat();
+    let (command, path) = train_command(folder.path(), "s.h5", &flags);
+    let run = path.with_file_name("s-1.h5");
+    let mut whole: Option<Vec<u8>> = None;
+    killed_everywhere(&command, 2, |when| {
+        let outcome = Outcome::of(train_command(folder.path(), "s.h5", &flags).0);
+        if outcome.code != Some(0) {
+            // Only where there was nothing to go on from, and it says so.
+            assert!(
+                outcome.stderr.contains("without the file"),
+                "{when}: {outcome:?}"
+            );
+        } else if let Some(whole) = &whole {
+            let reference = folder.path().join("whole.h5");
+            fs::write(&reference, whole).unwrap();
+            assert_same_numbers(&reference, &run);
+        } else {
+            whole = Some(fs::read(&run).unwrap());
+        }
+        let _ = fs::remove_file(&run);
+    });
 }
