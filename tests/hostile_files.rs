@@ -647,6 +647,7 @@ fn bounded(folder: &Path, words: &str) -> Outcome {
 const ESCAPES: &str = "\\u001b]0;owned\\u0007\\u202e\\u200b";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of inputs and messages")]
 fn hostile_toml_gets_a_harmless_answer() {
     let folder = folder();
     let deep =

@@ -225,12 +225,8 @@ const TRICKS: &[Trick] = &[
     (
         "a heartbeat in a file that is to be created",
         |file, scene| {
-            outside(
-                file,
-                "state/heartbeat",
-                &scene.folder.path().join("planted"),
-                8,
-            )
+            let planted = scene.folder.path().join("planted");
+            outside(file, "state/heartbeat", &planted, 8);
         },
         "state/heartbeat",
         "external storage",

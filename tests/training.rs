@@ -395,7 +395,7 @@ fn what_is_due_is_recorded_and_nothing_else() {
     setup.settings.record_params = 3;
     let (_controls, orders) = train::controls();
     let mut trainer = setup.trainer();
-    let run = run(&mut trainer, &controls, |_| Ok(()));
+    let run = run(&mut trainer, &orders, |_| Ok(()));
     let start = run.start.unwrap();
     assert!(start.losses.test.is_finite() && start.losses.validation.is_finite());
     assert_eq!(start.weights, Some(he_normal(&network(), 1)));
@@ -696,7 +696,7 @@ fn class_gradients_are_asked_for_at_the_nodes_of_due_steps_alone() {
     };
     let mut trainer = setup.trainer_on(wrapped, theta);
     let (_controls, orders) = train::controls();
-    run(&mut trainer, &controls, |_| Ok(()));
+    run(&mut trainer, &orders, |_| Ok(()));
     // The start, then the end and the middle of every step; steps 0 and 3 are due.
     let want = [
         &[Split][..],
@@ -719,7 +719,7 @@ fn a_learning_rate_that_is_too_high_fails_and_keeps_the_steps_before() {
     setup.settings.steps = 50;
     let (_controls, orders) = train::controls();
     let mut trainer = setup.trainer();
-    let run = run(&mut trainer, &controls, |_| Ok(()));
+    let run = run(&mut trainer, &orders, |_| Ok(()));
     let end = run.end();
     assert_eq!(end.status, Status::Failed);
     assert!(!run.steps.is_empty(), "the first steps are finite");
@@ -744,7 +744,7 @@ fn a_start_without_a_loss_fails() {
     let mut theta = he_normal(&network(), 1);
     theta[3] = f32::NAN;
     let (_controls, orders) = train::controls();
-    let run = run(&mut setup.trainer_from(theta), &controls, |_| Ok(()));
+    let run = run(&mut setup.trainer_from(theta), &orders, |_| Ok(()));
     assert!(run.start.is_none() && run.steps.is_empty());
     assert_eq!(run.end().status, Status::Failed);
     assert!(run.end().message.contains("step 0: the loss is NaN"));

@@ -52,10 +52,14 @@ impl Sums {
             let ends = ends.into_iter().flat_map(|range| &self.values[range]);
             ends.for_each(|&value| all.add(value));
             let groups = &self.groups[first..last];
-            groups.iter().for_each(|&group| all.merge(group));
+            for &group in groups {
+                all.merge(group);
+            }
         } else {
             let values = &self.values[start..end];
-            values.iter().for_each(|&value| all.add(value));
+            for &value in values {
+                all.add(value);
+            }
         }
         let all = all.value();
         if all.is_finite() { all } else { f64::NAN }

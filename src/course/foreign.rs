@@ -5,67 +5,69 @@ pub const LOOKED_AT: usize = 512;
 
 const CONVERT: &str = "write it as safetensors (in Python: safetensors.torch.save_file(state_dict, \"step_1.safetensors\"))";
 
+/// First bytes, what they say, and what to do.
+const BY_START: [(&[u8], &str, &str); 17] = [
+    (
+        b"version https://git-lfs",
+        "a Git LFS pointer, not the file itself",
+        "fetch it with `git lfs pull`",
+    ),
+    (
+        b"PK\x03\x04",
+        "a zip archive, as torch.save and numpy.savez write",
+        CONVERT,
+    ),
+    (
+        b"\x80\x02",
+        "a Python pickle, as torch.save writes",
+        CONVERT,
+    ),
+    (
+        b"\x80\x03",
+        "a Python pickle, as torch.save writes",
+        CONVERT,
+    ),
+    (
+        b"\x80\x04",
+        "a Python pickle, as torch.save writes",
+        CONVERT,
+    ),
+    (
+        b"\x80\x05",
+        "a Python pickle, as torch.save writes",
+        CONVERT,
+    ),
+    (b"\x93NUMPY", "a NumPy array", CONVERT),
+    (b"GGUF", "a GGUF file", CONVERT),
+    (b"\x1f\x8b", "compressed with gzip", "unpack it with gunzip"),
+    (b"BZh", "compressed with bzip2", "unpack it with bunzip2"),
+    (b"\xfd7zXZ", "compressed with xz", "unpack it with unxz"),
+    (
+        b"\x28\xb5\x2f\xfd",
+        "compressed with zstd",
+        "unpack it with unzstd",
+    ),
+    (
+        b"\x89HDF\r\n\x1a\n",
+        "an HDF5 file",
+        "give the file itself to `lcascope allocate`",
+    ),
+    (
+        b"\x00\x05\x16\x07",
+        "a macOS resource fork (AppleDouble), not the file itself",
+        "delete it",
+    ),
+    (
+        b"\x00\x05\x16\x00",
+        "a macOS resource fork (AppleSingle), not the file itself",
+        "delete it",
+    ),
+    (b"%PDF", "a PDF document", "download the weights again"),
+    (b"\x7fELF", "a program", "give the weights"),
+];
+
 /// Says what a file is by its first bytes, as the end of a sentence, and what to do; none if that is not known.
 pub fn name(start: &[u8]) -> Option<String> {
-    const BY_START: [(&[u8], &str, &str); 17] = [
-        (
-            b"version https://git-lfs",
-            "a Git LFS pointer, not the file itself",
-            "fetch it with `git lfs pull`",
-        ),
-        (
-            b"PK\x03\x04",
-            "a zip archive, as torch.save and numpy.savez write",
-            CONVERT,
-        ),
-        (
-            b"\x80\x02",
-            "a Python pickle, as torch.save writes",
-            CONVERT,
-        ),
-        (
-            b"\x80\x03",
-            "a Python pickle, as torch.save writes",
-            CONVERT,
-        ),
-        (
-            b"\x80\x04",
-            "a Python pickle, as torch.save writes",
-            CONVERT,
-        ),
-        (
-            b"\x80\x05",
-            "a Python pickle, as torch.save writes",
-            CONVERT,
-        ),
-        (b"\x93NUMPY", "a NumPy array", CONVERT),
-        (b"GGUF", "a GGUF file", CONVERT),
-        (b"\x1f\x8b", "compressed with gzip", "unpack it with gunzip"),
-        (b"BZh", "compressed with bzip2", "unpack it with bunzip2"),
-        (b"\xfd7zXZ", "compressed with xz", "unpack it with unxz"),
-        (
-            b"\x28\xb5\x2f\xfd",
-            "compressed with zstd",
-            "unpack it with unzstd",
-        ),
-        (
-            b"\x89HDF\r\n\x1a\n",
-            "an HDF5 file",
-            "give the file itself to `lcascope allocate`",
-        ),
-        (
-            b"\x00\x05\x16\x07",
-            "a macOS resource fork (AppleDouble), not the file itself",
-            "delete it",
-        ),
-        (
-            b"\x00\x05\x16\x00",
-            "a macOS resource fork (AppleSingle), not the file itself",
-            "delete it",
-        ),
-        (b"%PDF", "a PDF document", "download the weights again"),
-        (b"\x7fELF", "a program", "give the weights"),
-    ];
     let say = |what: &str, remedy: &str| Some(format!("is {what}: {remedy}"));
     if let Some((_, what, remedy)) = BY_START.iter().find(|(bytes, ..)| start.starts_with(bytes)) {
         return say(what, remedy);

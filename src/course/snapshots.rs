@@ -207,6 +207,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of files and messages")]
     fn snapshots_that_do_not_fit_say_what_is_wrong_before_the_first_step() {
         let zeros = |count: usize| vec![0; 4 * count];
         let fits = || {

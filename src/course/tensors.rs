@@ -17,7 +17,7 @@ use crate::small_file;
 /// The longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Prefixes that programs put before the names of the same tensors: DataParallel, torch.compile, and
+/// Prefixes that programs put before the names of the same tensors: `DataParallel`, torch.compile, and
 /// whoever keeps a model as a part of something.
 const WRAPPERS: [&str; 3] = ["module", "_orig_mod", "model"];
 
@@ -131,7 +131,7 @@ fn header(file: &File, length: u64) -> io::Result<Result<(Metadata, u64), String
     file.read_exact_at(&mut json, 8)?;
     let metadata: Metadata = match serde_json::from_slice(&json) {
         Ok(metadata) => metadata,
-        Err(error) => return other(&format!("{}", order::shown(&error.to_string()))),
+        Err(error) => return other(&order::shown(&error.to_string())),
     };
     let needed = (metadata.data_len() as u64).saturating_add(8 + size);
     match length {

@@ -126,7 +126,9 @@ pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
 fn sum_of(source: &Source, name: &'static str) -> Result<f64, SheetError> {
     let mut sum = Sum::default();
     source.each_row(&source.table(name)?, |_, row| {
-        row.iter().for_each(|&value| sum.add(value));
+        for &value in row {
+            sum.add(value);
+        }
     })?;
     Ok(sum.value())
 }

@@ -75,7 +75,7 @@ fn name(filter: &Filter) -> String {
         Filter::Blosc(Blosc::ZStd, ..) => "blosc (zstd)",
         Filter::Blosc(..) => "blosc",
         // From the list of registered filters of the HDF Group.
-        other => match other.id() {
+        Filter::User(..) => match filter.id() {
             32000 => "lzf",
             32004 => "lz4",
             32008 => "bitshuffle",

@@ -36,8 +36,6 @@ mod pyramid;
 mod raw_file;
 mod read_header;
 mod reader;
-#[cfg(test)]
-pub(crate) mod recorded;
 mod recorder;
 mod repair;
 mod replace;
@@ -46,6 +44,8 @@ mod schema;
 mod series;
 mod state;
 mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod text;
 mod verify;
 mod weights;

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::raw_file::asked::{self, Asked};
-use super::recorded::{Maker, Shape};
+use super::testing::{Maker, Shape};
 use super::{Kept, Resumable, RunReader, RunWriter, StoreError, WriteOptions, repair, verify};
 use crate::record::{Checkpoint, SavedArray, SavedValues};
 

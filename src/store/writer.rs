@@ -155,21 +155,7 @@ impl RunWriter {
         write_layout(&file, header)?;
         write_rows(&file, header)?;
         write_course(&file, header)?;
-        write_fixed(
-            &file,
-            "trace/parameter",
-            &header.traced,
-            "parameters",
-            "flat indices of the parameters traced at every step",
-        )?;
-        write_fixed(
-            &file,
-            "lca/histogram_edges",
-            &header.histogram_edges,
-            "nats",
-            "edges of lca/histogram; the outermost are infinite",
-        )?;
-
+        write_tables(&file, header)?;
         let losses = create_columns(&file, LOSSES, header, CHUNK_ROWS)?;
         let steps = create_columns(&file, STEPS, header, CHUNK_ROWS)?;
         let held_out = match header.held_out_lca {
@@ -638,6 +624,25 @@ impl RunWriter {
 enum Array {
     Allocations,
     Weights,
+}
+
+/// Writes what is known before the first step and has no row for every step.
+fn write_tables(file: &File, header: &RunHeader) -> hdf5::Result<()> {
+    write_fixed(
+        file,
+        "trace/parameter",
+        &header.traced,
+        "parameters",
+        "flat indices of the parameters traced at every step",
+    )?;
+    write_fixed(
+        file,
+        "lca/histogram_edges",
+        &header.histogram_edges,
+        "nats",
+        "edges of lca/histogram; the outermost are infinite",
+    )?;
+    Ok(())
 }
 
 /// Says who writes: where the file system's locks do not reach, the reader must know.

@@ -387,7 +387,7 @@ pub fn old_format(whole: &Path, path: &Path) {
             "u32" => copy_dataset::<u32>(&dataset, &to, &path),
             "u8" => copy_dataset::<u8>(&dataset, &to, &path),
             "text" if path == "state/message" => {
-                copy_dataset::<FixedUnicode<1024>>(&dataset, &to, &path)
+                copy_dataset::<FixedUnicode<1024>>(&dataset, &to, &path);
             }
             _ => copy_dataset::<FixedUnicode<64>>(&dataset, &to, &path),
         }
