@@ -99,7 +99,7 @@ freeze = [\"Nothing\"]
     let (config, problems) = parsed(text);
     let expected = [
         ("c.toml:1: unknown key `colour`", "did you mean `color`?"),
-        ("c.toml:2: 'dots'", "stays braille"),
+        ("c.toml:2: `dots`", "stays auto"),
         ("c.toml:3: fps must be", "from 1 to 120; it stays 15"),
         (
             "c.toml:4: color must be a word",
@@ -176,7 +176,7 @@ fn files_that_cannot_be_read_are_problems_and_no_file_is_none() {
         assert_eq!(problems.len(), 1);
         problems[0].to_string()
     };
-    assert!(problem(folder.path()).ends_with("is not a regular file"));
+    assert!(problem(folder.path()).ends_with("not a regular file"));
     std::fs::write(&path, b"\xff\xfe").unwrap();
     assert!(problem(&path).contains("is no UTF-8"));
     std::fs::write(&path, "#".repeat((1 << 20) + 1)).unwrap();
