@@ -313,7 +313,11 @@ fn batch_systems_end_a_training_as_sigterm_does() {
         // With a checkpoint at the last step: nothing is computed again.
         let mut resume = lcascope();
         resume.args(["train", "--headless", "--resume"]).arg(&path);
-        let mut resumed = Training::start(resume, path);
+        let mut resumed = Training::start(resume, path.clone());
+        patiently("the run to go on", || {
+            let state = RunReader::open(&path).and_then(|reader| reader.refresh());
+            state.is_ok_and(|state| state.is_live()).then_some(())
+        });
         let more = resumed.reader();
         resumed.grown(&more, end.committed);
         resumed.signal("USR2");
@@ -375,6 +379,8 @@ fn slow(folder: &Path) -> Training {
     patiently("the socket", || {
         beside(&training.path, "sock").exists().then_some(())
     });
+    // Until its first step is under way.
+    std::thread::sleep(Duration::from_secs(1));
     training
 }
 

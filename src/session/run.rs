@@ -104,6 +104,8 @@ impl Run {
         let planned = app.header.planned_steps;
         let progress = control::Progress::new();
         progress.steps_done(trainer.steps_done());
+        // Before anybody can know that there is a training.
+        let signals = Signals::listen(Some(controls.clone()))?;
         let server = Server::spawn(output, controls.clone(), progress.clone(), planned);
         let server = server
             .map_err(|(path, error)| {
@@ -118,7 +120,6 @@ impl Run {
             .ok();
         let controllable = server.is_some();
         let (feed_sender, feed) = feed::live(app.header.clone(), controls.clone());
-        let signals = Signals::listen(Some(controls.clone()))?;
         let outlet = Outlet {
             recorder,
             feed: feed_sender,

@@ -92,12 +92,18 @@ pub fn run(
     };
     // None while the terminal is another job's: the training is not stopped for it.
     let mut taken: Option<OnTerminal> = None;
+    let mut was_taken = false;
     loop {
         if taken.is_none() && !in_background() {
-            let terminal = OnTerminal::take(options.mouse, &said)?;
+            let terminal = match OnTerminal::take(options.mouse, &said) {
+                Ok(terminal) => terminal,
+                // With a hang-up comes SIGCONT, as it does when a job goes on.
+                Err(_) if was_taken => return Ok(Exit::Hangup),
+                Err(error) => return Err(error),
+            };
             desk.input = terminal.input.events.clone();
             desk.painter.urgent();
-            taken = Some(terminal);
+            (taken, was_taken) = (Some(terminal), true);
         }
         // A terminal that takes no more is gone; the training is not its business.
         if let Some(on) = &mut taken
