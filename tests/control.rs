@@ -309,6 +309,8 @@ fn batch_systems_end_a_training_as_sigterm_does() {
         );
         let end = reader.refresh().unwrap();
         assert_eq!(end.status, Status::Stopped, "{signal}");
+        // HDF5 would take the file that is opened below for the one that it knows.
+        drop(reader);
         assert!(!beside(&path, "sock").exists());
         // With a checkpoint at the last step: nothing is computed again.
         let mut resume = lcascope();
@@ -476,7 +478,14 @@ fn a_shortage_of_threads_is_a_message() {
         match outcome.code {
             // Threads of the engine that there are none for are done without.
             Some(0) => says(&about("info", &path), &["finished", "3 of 3"]),
-            _ => outcome.fails(1, &["Resource temporarily unavailable"]),
+            // A warning that there is no socket may stand before it.
+            code => {
+                assert_eq!(code, Some(1), "{outcome:?}");
+                let said = outcome.stderr.lines().last().unwrap_or_default();
+                let is_said = said.starts_with("error: ")
+                    && said.contains("Resource temporarily unavailable");
+                assert!(is_said, "{outcome:?}");
+            }
         }
         codes.push(outcome.code);
     }
