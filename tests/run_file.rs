@@ -208,11 +208,11 @@ fn every_dataset_of_the_contract_is_there() {
     assert_eq!((file.number("version"), file.number("seed")), (1, 0));
     assert!(file.number("slice_size") > 0);
 
-    // Compressed in blocks that are appended whole.
+    // In blocks that are appended whole, and without a filter by default.
     for path in ["lca/param", "weight/value"] {
         let dataset = file.dataset(path);
         assert_eq!(dataset.chunk(), Some(vec![32, 256]));
-        assert!(!dataset.filters().is_empty());
+        assert!(dataset.filters().is_empty());
     }
     assert_eq!(file.counts("state/committed").values, [12]);
     assert_eq!(file.counts("state/status").values, [1]);

@@ -408,7 +408,8 @@ fn without_a_utf8_locale_the_screen_is_ascii_and_flags_say_otherwise() {
         terminal.press(&["-l", &line]);
         terminal.press(&["Enter"]);
         let screen = terminal.wait_until("the replay", |screen| {
-            screen.contains("REPLAY") && screen.contains("fc3") && screen.contains("? help")
+            // A notice on glyphs may stand where the keys are.
+            screen.contains("REPLAY") && screen.contains("fc3") && screen.contains("residual")
         });
         assert_eq!(screen.is_ascii(), ascii, "{locale} {flags}\n{screen}");
         terminal.press(&["q"]);
@@ -577,32 +578,22 @@ fn a_crash_of_the_library_leaves_the_screen_and_says_so() {
 }
 
 #[test]
-fn a_file_that_does_not_answer_can_be_left() {
+fn a_pipe_is_refused_and_not_waited_for() {
     if !has_tmux() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let file = path(folder.path(), "silent.h5");
-    // A pipe that nobody writes is the most silent of files.
     let made = Command::new("mkfifo").arg(&file).status();
     assert!(made.unwrap().success());
     let terminal = Terminal::new("silent", 120, 24);
     terminal.run(&format!("open '{file}'"));
-    terminal.wait_for("silent.h5 …   q quit");
-    terminal.press(&["q"]);
-    terminal.wait_for("exit=0");
-    terminal.is_restored();
-    assert!(readers_of(&file).is_empty());
-
-    // The library's end while it opens the file is an error like any other.
-    terminal.run(&format!("open '{file}'"));
-    terminal.wait_for("silent.h5 …   q quit");
-    signal("FPE", &readers_of(&file)[0]);
     let screen = terminal.wait_for("exit=1");
     assert!(
-        screen.contains("the HDF5 library crashed on this file"),
+        screen.contains("silent.h5: is not a regular file"),
         "{screen}"
     );
+    assert!(readers_of(&file).is_empty());
 }
 
 #[test]

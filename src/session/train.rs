@@ -85,7 +85,13 @@ fn no_detached_series() -> Failure {
 pub(super) fn read_config(path: &Path) -> Result<Options, Failure> {
     let origin = path.display().to_string();
     let text = if path == Path::new("-") {
-        small_file::text_of(io::stdin(), small_file::LONGEST)
+        let text = small_file::text_of(io::stdin(), small_file::LONGEST);
+        // Whoever was to give it has been killed: another training would begin than was meant.
+        if text.as_ref().is_ok_and(|text| text.trim().is_empty()) {
+            let what = "--config -: standard input is empty; give a configuration there";
+            return Err(Failure::Usage(ConfigError(what.to_owned())));
+        }
+        text
     } else {
         let mut start = Vec::new();
         let opened = small_file::open(path);
