@@ -2,7 +2,7 @@
 //!
 //! HDF5 opens files so that children inherit them. A lock of its own would go to every process that is started
 //! meanwhile, and be held until that ends, long after the file was closed here: so no file is ever opened
-//! with one. [`lock`](super::lock) has ours.
+//! with one. [`mod@lock`] has ours.
 //!
 //! A dataset that is opened twice in a process and refreshed through one of the two is read wrong:
 //! HDF5 1.10.8 then takes values from another dataset, or says `can't insert duplicate key`, in all chunks
