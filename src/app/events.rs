@@ -56,7 +56,7 @@ impl App {
         }
     }
 
-    /// What looks wrong, the worst first.
+    /// The warnings, the worst first.
     #[must_use]
     pub fn lints(&self) -> &[Lint] {
         self.happened().map_or(&[], |happened| &happened.lints)

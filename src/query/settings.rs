@@ -17,7 +17,7 @@ pub struct Settings {
     pub max_segments: Option<u64>,
     /// Whether training and held-out examples were drawn from more.
     pub is_drawn: [bool; 2],
-    /// Whether the weights come from elsewhere.
+    /// True if the weights were trained by another program.
     pub is_given: bool,
     /// Whether the program has trained the network itself: then losses are cross-entropies.
     pub is_known: bool,

@@ -212,7 +212,7 @@ pub(super) fn happened(source: &Source, watch: &mut Watch) -> Result<Answer, Sto
     }))
 }
 
-/// What looks wrong with the data of a run, or with its loss before the first step.
+/// The warnings about the data of a run, and about its loss before the first step.
 #[must_use]
 pub fn data_lints(header: &RunHeader, first_loss: Option<f64>) -> Vec<Lint> {
     let settings = Settings::of(header);

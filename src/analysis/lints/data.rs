@@ -1,4 +1,4 @@
-//! What looks wrong with the data of a run, or with its first loss.
+//! Warnings about the data of a run and about its first loss.
 //!
 //! | lint | when |
 //! |---|---|
@@ -36,27 +36,27 @@ const FAR: f64 = 10.0;
 /// Classes that are named; the others are counted.
 const NAMED: usize = 5;
 
-/// What a run says of its data before its first step.
+/// The facts about a run's data that are known before its first step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Data<'a> {
     /// `[C]`: names.
     pub classes: &'a [String],
     /// Least, greatest and root mean square of the training examples' inputs, if known.
     pub inputs: Option<[f64; 3]>,
-    /// Whether a batch norm takes their scale away.
+    /// True if a batch norm removes the inputs' scale.
     pub is_normalised: bool,
-    /// Whether the weights come from elsewhere.
+    /// True if the weights were trained by another program.
     pub is_given: bool,
     /// `[C]`: training and held-out examples of each class; empty if not known.
     pub examples: [&'a [u64]; 2],
-    /// Whether these were drawn from more (`--train-size`, `--test-size`).
+    /// True if these are part of a larger set (`--train-size`, `--test-size`).
     pub is_drawn: [bool; 2],
     /// Mean cross-entropy before the first step, in nats, if known.
     pub first_loss: Option<f64>,
 }
 
 impl Data<'_> {
-    /// What looks wrong, the worst first.
+    /// Returns the warnings, the worst first.
     #[must_use]
     pub fn lints(&self) -> Vec<Lint> {
         let lint = |kind, text: Option<String>| text.map(|text| Lint::new(kind, text, None, 0));
@@ -71,11 +71,11 @@ impl Data<'_> {
         known.into_iter().flatten().collect()
     }
 
-    /// Whether the first loss is far above that of a uniform guess.
+    /// Returns true if the first loss is far above that of a uniform guess.
     #[expect(clippy::cast_precision_loss, reason = "a number of classes")]
     fn is_far(&self) -> bool {
         let guess = (self.classes.len() as f64).ln();
-        // What has no classes has another loss.
+        // A loss without classes has no uniform guess to compare with.
         self.classes.len() > 1 && self.first_loss.is_some_and(|loss| loss > guess + FAR)
     }
 
@@ -89,7 +89,7 @@ impl Data<'_> {
                 "all inputs are {value}: nothing can be learned from them"
             ));
         }
-        // What takes the scale away may be meant to.
+        // With a batch norm, unscaled inputs may be intended.
         if (self.is_normalised || self.is_given) && !self.is_far() {
             return None;
         }
@@ -131,7 +131,7 @@ impl Data<'_> {
         ))
     }
 
-    /// Whether all labels are one too high.
+    /// Returns true if all labels are one too high.
     fn starts_at_one(&self) -> bool {
         let [train, held_out] = self.examples;
         let none = |class: usize| train.get(class) == Some(&0) && held_out.get(class) == Some(&0);
