@@ -90,15 +90,11 @@ impl Room {
     pub fn make(
         &mut self,
         disk: &File,
-        journal: Option<&SharedFile>,
+        journal: &SharedFile,
         path: &Path,
         bytes: u64,
     ) -> Result<(), StoreError> {
-        let io = StoreError::io(path);
-        let size = match journal {
-            Some(journal) => journal.lock().end(),
-            None => disk.metadata().map_err(io)?.len(),
-        };
+        let size = journal.lock().end();
         let end = size
             .saturating_add(self.pending)
             .saturating_add(bytes)
@@ -108,9 +104,7 @@ impl Room {
             needed: end - size,
             limit,
         };
-        if let Some(journal) = journal {
-            (journal.lock().make_room(end)).map_err(|error| full(path, disk, end - size, error))?;
-        }
+        (journal.lock().make_room(end)).map_err(|error| full(path, disk, end - size, error))?;
         if end <= self.end {
             return Ok(());
         }
@@ -390,6 +384,7 @@ fn network(magic: u64) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::journal::Journaled;
 
     #[test]
     fn network_file_systems_are_known_by_their_numbers() {
@@ -405,21 +400,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.h5");
         let disk = File::create_new(&path).unwrap();
-        disk.set_len(100).unwrap();
+        let journal = SharedFile::new(Journaled::new(disk.try_clone().unwrap()).unwrap());
+        journal.lock().allocate(100);
         let mut room = Room::default();
-        room.make(&disk, None, &path, 3 << 20).unwrap();
+        room.make(&disk, &journal, &path, 3 << 20).unwrap();
         let meta = disk.metadata().unwrap();
-        assert_eq!(meta.len(), 100, "the length is as it was");
         if room.reserves {
             assert!(meta.blocks() * 512 >= 4 << 20, "{meta:?}");
             assert!(room.end >= (4 << 20) + 100);
         }
+        let refused = room.make(&disk, &journal, &path, 1 << 60).unwrap_err();
+        assert!(matches!(refused, StoreError::DiskFull { .. }), "{refused}");
+        journal.lock().cut(true);
+        journal.lock().close().unwrap();
         give_back(&disk).unwrap();
         let meta = disk.metadata().unwrap();
         assert_eq!(meta.len(), 100);
         assert!(meta.blocks() * 512 < 1 << 20, "{meta:?}");
-        let refused = room.make(&disk, None, &path, 1 << 60).unwrap_err();
-        assert!(matches!(refused, StoreError::DiskFull { .. }), "{refused}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The file driver through which HDF5 writes a run file: below it is a [`Journaled`] file.
 //!
-//! HDF5's drivers are tables of functions, and the tables of its versions differ. Known are those of 1.10 and of
-//! 1.14 and later (class version 1); with any other, HDF5 writes by its own driver, and there is no journal.
+//! HDF5's drivers are tables of functions, of which there are two layouts: that of 1.10 and 1.12, and that of 1.14
+//! and later (class version 1). HDF5 refuses a table of another version.
 
 #![expect(unsafe_code, reason = "a file driver is a table of C functions")]
 
@@ -60,26 +60,21 @@ thread_local! {
     static NEXT: RefCell<Option<SharedFile>> = const { RefCell::new(None) };
 }
 
-/// Whether this version of HDF5 can write through the driver.
-pub fn is_supported() -> bool {
-    driver().is_some()
-}
-
-/// Has HDF5 open the file at `path`: through `file` where one is given, else by its own driver.
+/// Has HDF5 open `file`, whose name is `path`.
 ///
 /// # Errors
-/// HDF5 cannot open the file.
-pub fn open(file: Option<&SharedFile>, path: &Path, mode: Mode) -> hdf5::Result<File> {
+/// HDF5 cannot open the file, or is of a version whose drivers are not known here.
+pub fn open(file: &SharedFile, path: &Path, mode: Mode) -> hdf5::Result<File> {
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| hdf5::Error::from("a file name cannot have a zero byte"))?;
-    let driver = driver().filter(|_| file.is_some());
-    NEXT.set(file.cloned());
+    let driver = driver()?;
+    NEXT.set(Some(file.clone()));
     let opened = hdf5::sync::sync(|| open_by(driver, &name, mode));
     NEXT.set(None);
     opened
 }
 
-fn open_by(driver: Option<hid_t>, name: &CStr, mode: Mode) -> hdf5::Result<File> {
+fn open_by(driver: hid_t, name: &CStr, mode: Mode) -> hdf5::Result<File> {
     // SAFETY: identifiers are closed once and used only while they are valid; the properties are those of this
     // class in every HDF5 from 1.10 on, each a C `bool` that the call copies; the file's identifier goes to
     // the `File`, which closes it.
@@ -114,12 +109,10 @@ unsafe extern "C" {
 
 /// # Safety
 /// `access` is a list of file access properties.
-unsafe fn set_access(access: hid_t, driver: Option<hid_t>, mode: Mode) -> hdf5::Result<()> {
+unsafe fn set_access(access: hid_t, driver: hid_t, mode: Mode) -> hdf5::Result<()> {
     // SAFETY: as for the caller.
     unsafe {
-        if let Some(driver) = driver {
-            h5check(H5Pset_driver(access, driver, std::ptr::null()))?;
-        }
+        h5check(H5Pset_driver(access, driver, std::ptr::null()))?;
         // Our own lock is on the file.
         h5check(H5Pset_file_locking(access, 0, 1))?;
         if matches!(mode, Mode::Create | Mode::ClearMarks) {
@@ -142,12 +135,12 @@ unsafe fn set_access(access: hid_t, driver: Option<hid_t>, mode: Mode) -> hdf5::
 }
 
 /// The driver's identifier in the library, which knows it from the first call on.
-fn driver() -> Option<hid_t> {
-    static DRIVER: OnceLock<Option<hid_t>> = OnceLock::new();
-    *DRIVER.get_or_init(|| hdf5::sync::sync(register))
+fn driver() -> hdf5::Result<hid_t> {
+    static DRIVER: OnceLock<hdf5::Result<hid_t>> = OnceLock::new();
+    DRIVER.get_or_init(|| hdf5::sync::sync(register)).clone()
 }
 
-fn register() -> Option<hid_t> {
+fn register() -> hdf5::Result<hid_t> {
     let (mut major, mut minor, mut release) = (0, 0, 0);
     // SAFETY: the pointers are valid for the call. The class outlives it, and the library copies it.
     unsafe {
@@ -155,12 +148,13 @@ fn register() -> Option<hid_t> {
             &raw mut major,
             &raw mut minor,
             &raw mut release,
-        ))
-        .ok()?;
+        ))?;
         match (major, minor) {
-            (1, 10) => h5check(H5FDregister((&raw const CLASS_1_10).cast())).ok(),
-            (1, 14..) | (2, _) => h5check(H5FDregister((&raw const CLASS_1_14).cast())).ok(),
-            _ => None,
+            (1, 10 | 12) => h5check(H5FDregister((&raw const CLASS_1_10).cast())),
+            (1, 14..) | (2.., _) => h5check(H5FDregister((&raw const CLASS_1_14).cast())),
+            _ => Err(hdf5::Error::from(format!(
+                "run files cannot be written with HDF5 {major}.{minor}.{release}: use 1.10, 1.12, 1.14 or 2"
+            ))),
         }
     }
 }
@@ -216,7 +210,7 @@ struct Ends {
     unlock: unsafe extern "C" fn(*mut DriverFile) -> herr_t,
 }
 
-/// `H5FD_class_t` of HDF5 1.10.
+/// `H5FD_class_t` of HDF5 1.10 and 1.12.
 #[repr(C)]
 struct Class110 {
     functions: Functions,

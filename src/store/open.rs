@@ -57,8 +57,8 @@ pub fn read(path: &Path, disk: &fs::File) -> Result<(File, bool), StoreError> {
         _ => None,
     };
     let open = |mode| match &torn {
-        Some(file) if mode == OpenMode::Read => driver::open(Some(file), path, Mode::Read),
-        Some(file) => driver::open(Some(file), path, Mode::ReadSwmr),
+        Some(file) if mode == OpenMode::Read => driver::open(file, path, Mode::Read),
+        Some(file) => driver::open(file, path, Mode::ReadSwmr),
         None => {
             let mut options = unlocked();
             if mode == OpenMode::ReadSWMR {
@@ -106,32 +106,27 @@ pub fn settle(path: &Path, disk: &fs::File) -> Result<(), StoreError> {
     }
 }
 
-/// A file that HDF5 has open to write, and the journal below it, where this version of HDF5 can have one.
-pub type Writable = (File, Option<SharedFile>);
+/// A file that HDF5 has open to write, and the journal below it.
+pub type Writable = (File, SharedFile);
 
 /// Opens a locked file for writing: an empty one (`create`), or one that was written before, whose marks are
 /// cleared. Until the journal is first synced, all is undone if the program ends.
 ///
 /// # Errors
-/// There is no room for the journal, or HDF5 cannot open the file.
+/// There is no room for the journal, or HDF5 cannot open the file (see [`driver::open`]).
 pub fn write(path: &Path, disk: &fs::File, create: bool) -> Result<Writable, StoreError> {
     let io = StoreError::io(path);
-    let journal = match driver::is_supported() {
-        true => {
-            let below = disk.try_clone().map_err(io)?;
-            let journaled = Journaled::new(below)
-                .map_err(|error| disk::full(path, disk, journal::LEAST, error))?;
-            Some(SharedFile::new(journaled))
-        }
-        false => None,
-    };
+    let below = disk.try_clone().map_err(io)?;
+    let journaled =
+        Journaled::new(below).map_err(|error| disk::full(path, disk, journal::LEAST, error))?;
+    let journal = SharedFile::new(journaled);
     let mode = if create {
         Mode::Create
     } else {
         Mode::ClearMarks
     };
-    let file = driver::open(journal.as_ref(), path, mode)
-        .doing(path, || "open the file to write".to_owned())?;
+    let file =
+        driver::open(&journal, path, mode).doing(path, || "open the file to write".to_owned())?;
     if !create {
         refuse_foreign(path, &file)?;
     }

@@ -63,7 +63,7 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     }
     drop(reader);
     open::settle(path, &disk)?;
-    // All or nothing, where there is a journal: it is never synced before the file is closed.
+    // All or nothing: the journal is never synced before the file is closed.
     let (file, journal) = open::write(path, &disk, false)?;
     let finish = || {
         cut_to(&file, held_out, steps)?;
@@ -77,7 +77,7 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     let finished = finish().doing(path, || "repair the file".to_owned());
     drop(file);
     let io = StoreError::io(path);
-    if let Some(error) = journal.and_then(|journal| journal.lock().take_error()) {
+    if let Some(error) = journal.lock().take_error() {
         return Err(disk::full(path, &disk, 0, error));
     }
     finished?;

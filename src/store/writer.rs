@@ -55,8 +55,8 @@ pub struct RunWriter {
     pub(super) file: File,
     /// The same file as the system knows it, whatever its name may have become.
     pub(super) disk: fs::File,
-    /// Below HDF5, where its version can have one.
-    pub(super) journal: Option<SharedFile>,
+    /// The file below HDF5.
+    pub(super) journal: SharedFile,
     pub(super) lock: WriterLock,
     pub(super) room: Room,
     pub(super) place: Place,
@@ -129,10 +129,10 @@ impl RunWriter {
     ) -> Result<Self, StoreError> {
         let path = &new.path;
         let (disk, lock, at) = new.open()?;
-        let mut room = Room::default();
-        room.make(&disk, None, path, header_bytes(header))?;
         lock.give_way(path)?;
         let writable = open::write(at, &disk, true)?;
+        let mut room = Room::default();
+        room.make(&disk, &writable.1, path, header_bytes(header))?;
         let writer = Self::fill(path, writable, (disk, lock, room), header, options)
             .doing(path, || "write the header".to_owned())?;
         (writer.file.flush())
@@ -313,8 +313,7 @@ impl RunWriter {
 
     /// Makes sure that `bytes` more can be written.
     fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
-        let journal = self.journal.as_ref();
-        self.room.make(&self.disk, journal, &self.path, bytes)
+        (self.room).make(&self.disk, &self.journal, &self.path, bytes)
     }
 
     /// Bytes that writing all that waits, and `more` steps, may add to the file.
@@ -417,10 +416,7 @@ impl RunWriter {
 
     /// Hands everything that HDF5 has flushed to the disk: it outlives a loss of power from now on.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        let synced = match &self.journal {
-            Some(journal) => journal.lock().sync(),
-            None => self.disk.sync_data(),
-        };
+        let synced = self.journal.lock().sync();
         synced.map_err(|error| disk::full(&self.path, &self.disk, 0, error))
     }
 
@@ -438,7 +434,7 @@ impl RunWriter {
     }
 
     fn is_overwritten(&self) -> bool {
-        (self.journal.as_ref()).is_some_and(|journal| !journal.lock().is_ours().unwrap_or(true))
+        !self.journal.lock().is_ours().unwrap_or(true)
     }
 
     /// Adds to an error what HDF5 was told and does not pass on.
@@ -446,7 +442,7 @@ impl RunWriter {
         if let Err(gone) = self.check() {
             return gone;
         }
-        let told = (self.journal.as_ref()).and_then(|journal| journal.lock().take_error());
+        let told = self.journal.lock().take_error();
         match told {
             Some(told) => disk::full(&self.path, &self.disk, 0, told),
             None => error,
@@ -497,16 +493,12 @@ impl RunWriter {
             return Err(self.abandon(error));
         }
         let waited = self.new.is_some();
-        let is_synced = self.journal.is_some();
-        let (path, disk, _, closed) = self.close();
+        let (path, _, _, closed) = self.close();
         if waited {
             let why = end.message.clone();
             return Err(StoreError::NoStep { path, why });
         }
-        // HDF5 only hands its bytes to the system: they are to be on the disk.
-        closed
-            .and_then(|()| if is_synced { Ok(()) } else { disk.sync_all() })
-            .map_err(|error| StoreError::Io { path, error })
+        closed.map_err(|error| StoreError::Io { path, error })
     }
 
     fn try_finish(&mut self, end: &RunEnd) -> Result<(), StoreError> {
@@ -544,7 +536,7 @@ impl RunWriter {
         } = error
         {
             // What is there now is somebody else's.
-            (self.journal.iter()).for_each(|journal| journal.lock().forsake());
+            self.journal.lock().forsake();
             return error;
         }
         let full = matches!(error, StoreError::DiskFull { .. });
@@ -606,13 +598,10 @@ impl RunWriter {
             losses, steps, held_out, lca_param, weights, totals, pyramid, slots,
         ));
         drop((committed, heartbeat, status, paused, message, file));
-        let mut closed = Ok(());
-        if let Some(journal) = journal {
-            let mut journal = journal.lock();
-            closed = journal.take_error().map_or(Ok(()), Err);
-            if closed.is_ok() && !journal.is_closed() {
-                closed = Err(io::Error::other("HDF5 did not close the file"));
-            }
+        let mut journal = journal.lock();
+        let mut closed = journal.take_error().map_or(Ok(()), Err);
+        if closed.is_ok() && !journal.is_closed() {
+            closed = Err(io::Error::other("HDF5 did not close the file"));
         }
         let _ = disk::give_back(&disk);
         (path, disk, place, closed)

@@ -1,47 +1,20 @@
-//! The rollback journal of a run file that is being written, at the file's own end.
-//!
-//! HDF5 changes headers and indices in place. A machine that dies while it does so leaves pages of several
-//! moments, and a program that is killed while it repairs a file leaves half of a change. So no byte of the file
-//! is overwritten before its old content is on the disk, in this journal:
-//!
-//! ```text
-//! 0 ─ HDF5's file ─ end ┄ gap ┄ at ─ records ─┄┄ position ─ header ─ end of the file
-//! ```
-//!
-//! - The *base* is the file as it was last synced. Blocks of it that are about to be changed are saved, once each;
-//!   the file is synced; only then are they changed. Putting them back, and cutting what came after, gives the
-//!   base back, bit for bit, whatever part of the later writes has reached the disk.
-//! - Every write is also logged beforehand, with the checksum of each page before and after it. So whoever finds
-//!   the journal of a dead writer can tell what happened: if the pages are those after some number of
-//!   writes, the system has kept all that it was given, as it does when a program is killed, and nothing
-//!   is put back. If they are not, the machine died.
-//! - In an *atomic* change (a repair, the opening of a file) the base is put back whenever the journal is found.
-//!
-//! A file that was closed has no journal. A journal that has become too small, or is in the way of the growing file,
-//! is copied further back; until the copy is synced, the old one counts.
-//!
-//! This is the rollback journal of databases (<https://www.sqlite.org/atomiccommit.html>).
+//! The writing side of a journal.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::raw_file::Raw;
+use super::format::{
+    BLOCK, Header, LOGGED, PAGE, RECORD_HEAD, RECORDS, SAVED, Write, index, read_padded, record,
+};
+use super::left::Left;
+use crate::store::disk;
+use crate::store::raw_file::Raw;
 
-/// Bytes that a journal takes at least.
-pub const LEAST: u64 = RECORDS + PAGE as u64;
-
-/// Unit of what is saved: no disk writes less at once.
-const BLOCK: usize = 512;
-/// Unit of what is logged: the system keeps files in pages, and interrupts writes between them.
-const PAGE: usize = 4096;
-
-const MAGIC: [u8; 8] = *b"LCAJRNL\x01";
 /// Bytes that records may take before the file is synced and the journal begun anew.
 const MOST_RECORDS: u64 = 8 << 20;
-/// Room for records to begin with.
-const RECORDS: u64 = 256 << 10;
 /// Room for the file to grow before the journal is in its way: at least this, or a sixteenth of the file.
 const GAP: u64 = 1 << 20;
 /// Bytes that are collected before they are written without being asked.
@@ -49,139 +22,6 @@ const MOST_PENDING: usize = 16 << 20;
 
 /// Why a file is not written any further.
 const OVERWRITTEN: &str = "the file was cut or written over by another program";
-
-const SAVED: u32 = 1;
-const LOGGED: u32 = 2;
-
-/// Where a journal is and what it belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Header {
-    /// Of this header: the last page of the file.
-    position: u64,
-    /// Of the first record.
-    at: u64,
-    /// Records of another generation are left over from earlier.
-    generation: u64,
-    /// Bytes of the file as it was last synced.
-    base: u64,
-    atomic: bool,
-}
-
-impl Header {
-    const LEN: usize = 48;
-
-    fn to_bytes(self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
-        bytes[..8].copy_from_slice(&MAGIC);
-        let numbers = [self.position, self.at, self.generation, self.base];
-        for (place, number) in bytes[8..40].chunks_exact_mut(8).zip(numbers) {
-            place.copy_from_slice(&number.to_le_bytes());
-        }
-        bytes[40..44].copy_from_slice(&u32::from(self.atomic).to_le_bytes());
-        let sum = crc32fast::hash(&bytes[..44]);
-        bytes[44..].copy_from_slice(&sum.to_le_bytes());
-        bytes
-    }
-
-    /// Reads the header that stands at `position`, if one does.
-    fn read(disk: &File, position: u64) -> Option<Self> {
-        let mut bytes = [0; Self::LEN];
-        disk.read_exact_at(&mut bytes, position).ok()?;
-        let header = Self {
-            position: u64_at(&bytes, 8),
-            at: u64_at(&bytes, 16),
-            generation: u64_at(&bytes, 24),
-            base: u64_at(&bytes, 32),
-            atomic: bytes[40] != 0,
-        };
-        let is_ours = header.position == position
-            && header.base <= header.at
-            && header.at < position
-            && header.to_bytes() == bytes;
-        is_ours.then_some(header)
-    }
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
-}
-
-/// A record: its kind, the length of its content, the generation, a checksum of all that, the content.
-const RECORD_HEAD: usize = 20;
-
-fn record(kind: u32, generation: u64, content: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(RECORD_HEAD + content.len());
-    bytes.extend(kind.to_le_bytes());
-    bytes.extend(
-        u32::try_from(content.len())
-            .expect("what is written at once is bounded")
-            .to_le_bytes(),
-    );
-    bytes.extend(generation.to_le_bytes());
-    let mut sum = crc32fast::Hasher::new();
-    sum.update(&bytes);
-    sum.update(content);
-    bytes.extend(sum.finalize().to_le_bytes());
-    bytes.extend(content);
-    bytes
-}
-
-/// A page before and after a write.
-#[derive(Clone, Copy)]
-struct Logged {
-    page: u64,
-    before: u32,
-    after: u32,
-}
-
-/// Bytes to be written at an address.
-struct Write {
-    address: u64,
-    bytes: Vec<u8>,
-}
-
-impl Write {
-    fn end(&self) -> u64 {
-        self.address + self.bytes.len() as u64
-    }
-
-    /// Puts its bytes into `buffer`, which holds what is at `address`.
-    fn patch(&self, address: u64, buffer: &mut [u8]) {
-        let start = self.address.max(address);
-        let end = self.end().min(address + buffer.len() as u64);
-        if start < end {
-            let len = index(end - start);
-            let (to, from) = (index(start - address), index(start - self.address));
-            buffer[to..to + len].copy_from_slice(&self.bytes[from..from + len]);
-        }
-    }
-}
-
-fn index(bytes: u64) -> usize {
-    usize::try_from(bytes).expect("within what is in memory")
-}
-
-/// Fills a buffer from a file; what lies beyond its end is zero.
-fn read_padded(disk: &File, mut address: u64, buffer: &mut [u8]) -> io::Result<()> {
-    let mut rest = buffer;
-    while !rest.is_empty() {
-        match disk.read_at(rest, address) {
-            Ok(0) => break,
-            Ok(n) => {
-                address += n as u64;
-                rest = &mut rest[n..];
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    rest.fill(0);
-    Ok(())
-}
 
 /// A file that HDF5 writes through a journal, or reads as a journal says that it was.
 pub struct Journaled {
@@ -223,7 +63,8 @@ impl Journaled {
 
     /// Takes an open file to read as it was when it was last synced.
     pub fn view(disk: File, left: Left) -> Self {
-        Self::over(disk, left.header.base, left.saved)
+        let (base, saved) = left.into_base();
+        Self::over(disk, base, saved)
     }
 
     fn over(disk: File, base: u64, pending: Vec<Write>) -> Self {
@@ -440,8 +281,8 @@ impl Journaled {
             for page in write.address / PAGE as u64..write.end().div_ceil(PAGE as u64) {
                 let address = page * PAGE as u64;
                 let (bytes, sum) = match pages.entry(page) {
-                    std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                    std::collections::hash_map::Entry::Vacant(entry) => {
+                    Entry::Occupied(entry) => entry.into_mut(),
+                    Entry::Vacant(entry) => {
                         let mut bytes = vec![0; PAGE];
                         read_padded(&self.disk.0, address, &mut bytes)?;
                         let sum = crc32fast::hash(&bytes);
@@ -544,185 +385,8 @@ fn first_generation() -> u64 {
 /// Reserves room where the file system can.
 fn reserve(disk: &File, from: u64, bytes: u64) -> io::Result<()> {
     use rustix::io::Errno;
-    match super::disk::reserve(disk, from, bytes) {
+    match disk::reserve(disk, from, bytes) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) | Ok(()) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// The journal that a dead writer has left.
-pub struct Left {
-    header: Header,
-    saved: Vec<Write>,
-    /// Where HDF5's file ended after the last write.
-    end: u64,
-    /// Whether the base has to be put back.
-    is_torn: bool,
-}
-
-impl Left {
-    /// Looks for a journal. A file that was closed has none, and a file with a live writer must not be asked.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn find(disk: &File) -> io::Result<Option<Self>> {
-        let Some(header) = find_header(disk)? else {
-            return Ok(None);
-        };
-        let mut left = Self {
-            header,
-            saved: Vec::new(),
-            end: header.base,
-            is_torn: false,
-        };
-        let logs = left.read_records(disk)?;
-        left.is_torn = match header.atomic {
-            true => !logs.is_empty(),
-            false => !fits(disk, &logs)?,
-        };
-        Ok(Some(left))
-    }
-
-    pub fn is_torn(&self) -> bool {
-        self.is_torn
-    }
-
-    /// Whether nothing had been synced: the file was being created.
-    pub fn is_unborn(&self) -> bool {
-        self.header.base == 0
-    }
-
-    /// Takes the journal out of the file, and puts the base back if need be. If it is interrupted, it can be done
-    /// again.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn settle(&self, disk: &File) -> io::Result<()> {
-        let disk = Raw(disk.try_clone()?);
-        if self.is_torn {
-            for write in &self.saved {
-                // The last block may end beyond the base.
-                let len = self
-                    .header
-                    .base
-                    .saturating_sub(write.address)
-                    .min(BLOCK as u64);
-                disk.write_all_at(&write.bytes[..index(len)], write.address)?;
-            }
-            disk.sync()?;
-        }
-        disk.set_len(if self.is_torn {
-            self.header.base
-        } else {
-            self.end
-        })?;
-        disk.sync()
-    }
-
-    /// Reads the records; returns what was logged.
-    fn read_records(&mut self, disk: &File) -> io::Result<Vec<Vec<Logged>>> {
-        let Header {
-            at,
-            position,
-            generation,
-            ..
-        } = self.header;
-        let mut logs = Vec::new();
-        let mut next = at;
-        while next + RECORD_HEAD as u64 <= position {
-            let mut head = [0; RECORD_HEAD];
-            disk.read_exact_at(&mut head, next)?;
-            let (kind, len) = (u32_at(&head, 0), u32_at(&head, 4));
-            let start = next + RECORD_HEAD as u64;
-            if u64_at(&head, 8) != generation || u64::from(len) > position - start {
-                break;
-            }
-            let mut content = vec![0; len as usize];
-            disk.read_exact_at(&mut content, start)?;
-            if record(kind, generation, &content)[..RECORD_HEAD] != head {
-                break;
-            }
-            match kind {
-                SAVED => self
-                    .saved
-                    .extend(content.chunks_exact(8 + BLOCK).map(|block| Write {
-                        address: u64_at(block, 0).saturating_mul(BLOCK as u64),
-                        bytes: block[8..].to_vec(),
-                    })),
-                LOGGED if len >= 8 => {
-                    self.end = u64_at(&content, 0).min(at);
-                    let pages = content[8..].chunks_exact(16).map(|page| Logged {
-                        page: u64_at(page, 0),
-                        before: u32_at(page, 8),
-                        after: u32_at(page, 12),
-                    });
-                    logs.push(pages.collect());
-                }
-                _ => break,
-            }
-            next = start + u64::from(len);
-        }
-        let base = self.header.base;
-        self.saved.retain(|write| write.address < base);
-        Ok(logs)
-    }
-}
-
-/// The header of the journal that counts: the last one in the file.
-fn find_header(disk: &File) -> io::Result<Option<Header>> {
-    let page = PAGE as u64;
-    let len = disk.metadata()?.len();
-    let Some(last) = (len / page).checked_sub(1).map(|n| n * page) else {
-        return Ok(None);
-    };
-    if let Some(header) = Header::read(disk, last) {
-        return Ok(Some(header));
-    }
-    // The machine may have died when the journal had been moved, and the new one was not on the disk.
-    let mut end = [0; 16];
-    read_padded(disk, len.saturating_sub(16), &mut end)?;
-    if end != [0; 16] {
-        return Ok(None);
-    }
-    let far = len / 8 + (64 << 20);
-    let positions = (last.saturating_sub(far) / page..last / page).rev();
-    Ok(positions
-        .map(|n| n * page)
-        .find_map(|position| Header::read(disk, position)))
-}
-
-/// Whether a file is as it was after some number of the writes of the last log, and all those of the others.
-fn fits(disk: &File, logs: &[Vec<Logged>]) -> io::Result<bool> {
-    let Some((last, earlier)) = logs.split_last() else {
-        return Ok(true);
-    };
-    let mut known: HashMap<u64, u32> = HashMap::new();
-    for logged in earlier.iter().flatten() {
-        known.insert(logged.page, logged.after);
-    }
-    for logged in last.iter().rev() {
-        known.insert(logged.page, logged.before);
-    }
-    let mut found: HashMap<u64, u32> = HashMap::with_capacity(known.len());
-    let mut bytes = vec![0; PAGE];
-    for &page in known.keys() {
-        read_padded(disk, page.saturating_mul(PAGE as u64), &mut bytes)?;
-        found.insert(page, crc32fast::hash(&bytes));
-    }
-    let mut wrong = known
-        .iter()
-        .filter(|(page, sum)| found[page] != **sum)
-        .count();
-    if wrong == 0 {
-        return Ok(true);
-    }
-    for logged in last {
-        let there = found[&logged.page];
-        wrong -= usize::from(there != logged.before);
-        wrong += usize::from(there != logged.after);
-        if wrong == 0 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
