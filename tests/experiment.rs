@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::kills::killed_everywhere;
 use common::{Outcome, RunFile, SMALL, Training, assert_same_numbers, lcascope, patiently};
 use lcascope::record::Status;
 use lcascope::store::RunReader;
@@ -159,6 +160,43 @@ fn an_experiment_that_is_interrupted_comes_to_the_same() {
         assert_eq!(read(&whole), read(&broken), "{table}");
     }
     check_numbers(&whole);
+}
+
+#[test]
+fn an_experiment_that_is_killed_at_any_call_comes_to_the_same() {
+    let folder = tempdir().unwrap();
+    let preset = folder.path().join("tiny.toml");
+    let small = TINY.replace("STEPS", "4").replace("seeds = 2", "seeds = 1");
+    fs::write(&preset, small).unwrap();
+    let runs = &RUNS[..2];
+    let (output, whole) = (folder.path().join("runs"), folder.path().join("whole"));
+    let command = || experiment(&preset, &output, &[]);
+    killed_everywhere(&command(), 1, |when| {
+        // What somebody had before is left alone, so what was complete stays complete.
+        let complete: Vec<&&str> = (runs.iter())
+            .filter(|run| {
+                let reader = RunReader::open(&output.join(run));
+                reader.is_ok_and(|reader| reader.refresh().unwrap().status == Status::Finished)
+            })
+            .collect();
+        let again = Outcome::of(command());
+        assert_eq!(again.code, Some(0), "{when}: {again:?}");
+        let known = format!("complete already {}", complete.len());
+        assert!(
+            complete.is_empty() || again.stderr.contains(&known),
+            "{when}: {again:?}"
+        );
+        if whole.exists() {
+            for run in runs {
+                assert_same_numbers(&whole.join(run), &output.join(run));
+            }
+            let table = |folder: &Path| fs::read(folder.join("report/data/runs.csv")).unwrap();
+            assert_eq!(table(&whole), table(&output), "{when}");
+            fs::remove_dir_all(&output).unwrap();
+        } else {
+            fs::rename(&output, &whole).unwrap();
+        }
+    });
 }
 
 /// The paired table against plain sums over the files.
