@@ -1,10 +1,9 @@
-//! Copies text to the clipboard of whoever looks at the terminal, through SSH and tmux.
+//! Copies text to the clipboard of the machine the user sits at, through SSH and tmux.
 //!
-//! A terminal takes text by the sequence OSC 52: `ESC ] 52 ; c ; base64 BEL`. There is no answer: a
-//! terminal that does not know it, or has it switched off, ignores it. tmux passes it on only if
-//! `set-clipboard` is `on`, so inside tmux its own command is told the text too
-//! (`tmux load-buffer -w -`): that gives it a paste buffer and, with `-w` (tmux 3.2), hands it to the
-//! terminal around tmux.
+//! Text reaches a terminal through the OSC 52 sequence, `ESC ] 52 ; c ; base64 BEL`. The terminal sends no reply: if it
+//! does not know the sequence, or has it switched off, it ignores it. tmux forwards the sequence only if
+//! `set-clipboard` is `on`, so inside tmux the text also goes through `tmux load-buffer -w -`, which stores it in a
+//! paste buffer and, with `-w` (tmux 3.2), hands it to the terminal around tmux.
 
 use std::io::{self, Write};
 use std::process::{ChildStdin, Command, Stdio};
@@ -18,11 +17,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crossbeam_channel::Sender;
 
-/// Bytes of text that are given to a terminal: 100,000 of base64, the least that terminals which know
-/// the sequence are known to take (hterm).
+/// The most bytes of text sent to a terminal: 100,000 of base64, the lowest known limit among terminals that support
+/// the sequence (hterm).
 pub const MOST: usize = 74_994;
 
-/// Bytes of text that are given to tmux: far more than anyone pastes.
+/// The most bytes of text given to tmux: far more than anyone pastes.
 const MOST_TMUX: usize = 16 << 20;
 
 /// More text than can be copied.
@@ -32,20 +31,19 @@ pub struct TooLong {
     size: usize,
 }
 
-/// Who was given a text.
+/// The recipients of a copied text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Copied {
-    /// The terminal was asked; whether it has done it is not known.
+    /// The terminal, which does not confirm it.
     Asked,
-    /// tmux too, or for a long text tmux alone, which passes it on where it can. If it does not take it, the
-    /// log says so.
+    /// tmux as well or, for a long text, tmux alone, which forwards it if it can. The log reports a refusal.
     Tmux,
 }
 
 /// The sequence that puts `text` into the clipboard.
 ///
 /// # Errors
-/// It is longer than terminals take.
+/// The text is longer than terminals accept.
 pub fn sequence(text: &str) -> Result<Vec<u8>, TooLong> {
     if text.len() > MOST {
         return Err(TooLong { size: text.len() });
@@ -56,18 +54,17 @@ pub fn sequence(text: &str) -> Result<Vec<u8>, TooLong> {
     Ok(bytes)
 }
 
-/// Copies texts. tmux is told by a thread, for it may take its time; what it does not take is said in the
-/// log.
+/// Copies text to the clipboard. A thread runs tmux, which may take its time; its failures go to the log.
 pub struct Clipboard {
     /// `$TMUX`, inside tmux.
     tmux: Option<String>,
     log: Sender<String>,
-    /// Ends it, and what is to be ended.
+    /// The flag that ends the thread talking to tmux, and the thread.
     telling: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 impl Clipboard {
-    /// For a terminal inside the tmux that `$TMUX` names, if it is one.
+    /// Creates a clipboard for a terminal inside the tmux that `$TMUX` names, if there is one.
     #[must_use]
     pub fn new(tmux: Option<String>, log: Sender<String>) -> Self {
         Self {
@@ -77,8 +74,8 @@ impl Clipboard {
         }
     }
 
-    /// Copies text by way of the terminal that `screen` writes to and, inside tmux, of tmux, which takes longer
-    /// texts too. Does not wait for tmux.
+    /// Copies text through the terminal that `screen` writes to and, inside tmux, also through tmux, which accepts
+    /// longer texts. Does not wait for tmux.
     ///
     /// # Errors
     /// A notice for the screen.
@@ -98,7 +95,7 @@ impl Clipboard {
         }
     }
 
-    /// Begins to give a text to tmux. One that it has not taken yet is given up for it.
+    /// Starts giving a text to tmux, and gives up on one that tmux has not taken yet. Returns whether it started.
     fn tell(&mut self, text: &str) -> bool {
         let Some(tmux) = self.tmux.clone().filter(|_| text.len() <= MOST_TMUX) else {
             return false;
@@ -109,7 +106,7 @@ impl Clipboard {
         let thread = thread::Builder::new().name("clipboard".to_owned());
         let thread = thread.spawn(move || {
             if let Err(error) = load_buffer(&text, &tmux, &given_up) {
-                // A full log does not need this line more than the others.
+                // If the log is full, this line may be lost like any other.
                 let _ = log.try_send(format!("the copy is not in tmux: {error}"));
             }
         });
@@ -126,7 +123,7 @@ impl Clipboard {
 }
 
 impl Drop for Clipboard {
-    /// A tmux that does not answer does not keep the program; one that works has a moment to be done.
+    /// Waits a moment for tmux to finish; one that does not respond must not keep the program running.
     fn drop(&mut self) {
         let begun = Instant::now();
         while let Some((_, thread)) = &self.telling
@@ -139,12 +136,12 @@ impl Drop for Clipboard {
     }
 }
 
-/// How long a text that is on its way to tmux keeps the program at its end.
+/// How long a text on its way to tmux may delay the end of the program.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
-/// How often tmux is looked at.
+/// How often tmux is polled.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Gives text to the tmux that `$TMUX` names, and waits for it until it is given up.
+/// Gives text to the tmux that `$TMUX` names, and waits until it has taken it or `given_up` is set.
 fn load_buffer(text: &str, tmux: &str, given_up: &AtomicBool) -> io::Result<()> {
     // Before version 3.2 tmux has no `-w`.
     load(text, tmux, &["-w", "-"], given_up).or_else(|_| load(text, tmux, &["-"], given_up))
@@ -163,7 +160,7 @@ fn load(text: &str, tmux: &str, arguments: &[&str], given_up: &AtomicBool) -> io
         Some(stdin) => write(&stdin, text.as_bytes(), given_up),
         None => Ok(()),
     };
-    // It is waited for in any case, or it would stay as a zombie.
+    // Wait in any case, or the child stays as a zombie.
     let status = loop {
         if given_up.load(Relaxed) {
             child.kill()?;
@@ -181,8 +178,8 @@ fn load(text: &str, tmux: &str, arguments: &[&str], given_up: &AtomicBool) -> io
     }
 }
 
-/// Never blocks in the pipe: tmux hands its other end to its server, so that it stays open when tmux itself has
-/// been killed.
+/// Writes without ever blocking on the pipe: tmux hands its end to its server, so the pipe stays open even after tmux
+/// itself has been killed.
 fn write(mut pipe: &ChildStdin, mut text: &[u8], given_up: &AtomicBool) -> io::Result<()> {
     rustix::io::ioctl_fionbio(pipe, true)?;
     while !text.is_empty() {
@@ -216,7 +213,7 @@ mod tests {
             sequence("loss\t0.5 é\n").unwrap(),
             b"\x1b]52;c;bG9zcwkwLjUgw6kK\x07"
         );
-        // Nothing in the text is seen by the terminal.
+        // The terminal interprets nothing in the text.
         let hostile = sequence("\x07\x1b[2J").unwrap();
         let inside = &hostile[7..hostile.len() - 1];
         assert!(
@@ -268,7 +265,7 @@ mod tests {
         assert!(failed.unwrap_err().contains("cannot copy"));
     }
 
-    /// A tmux of its own, which ends with the test.
+    /// A tmux server for one test, killed when it ends.
     struct Tmux(String);
 
     impl Tmux {
@@ -322,12 +319,12 @@ mod tests {
         assert!(said.recv().unwrap().contains("not in tmux"));
     }
 
-    /// A tmux that takes nothing does not hold the screen up, and no longer than a moment at the end.
+    /// A tmux that takes nothing does not block the screen, and delays the end only for a moment.
     #[test]
     fn a_tmux_that_does_not_answer_is_given_up() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("socket");
-        // It listens, and never says a word.
+        // It listens but never replies.
         let _silent = std::os::unix::net::UnixListener::bind(&place).unwrap();
         if Command::new("tmux").arg("-V").output().is_err() {
             let _ = writeln!(std::io::stderr(), "skipped: no tmux here");

@@ -1,12 +1,12 @@
-//! Bytes of a terminal into keys.
+//! Decodes bytes from a terminal into key and mouse events.
 //!
 //! ```text
 //! ESC [ 1 ; 2 C     a sequence: Shift →             may come in pieces, over a slow line
 //! ESC               the key Esc, or the beginning of one: only time tells
 //! ```
 //!
-//! A piece is kept until the rest is there. What a terminal sends that is no key of ours is read to its
-//! end and forgotten, so that none of its letters becomes a key.
+//! A piece is kept until the rest arrives. A sequence that is none of our keys is read to its end and dropped, so that
+//! none of its letters becomes a key.
 
 use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
@@ -14,25 +14,25 @@ use crossterm::event::{
 
 const ESC: u8 = 0x1b;
 
-/// No sequence that we know is longer.
+/// The longest sequence kept while incomplete; none that we know is longer.
 const LONGEST: usize = 64;
 
-/// What the first bytes are.
+/// The first event in a run of bytes, as far as it can be told.
 enum Found {
-    /// So many bytes, and what they mean, if anything.
+    /// A complete sequence: its length in bytes, and its event, if it has one.
     Whole(usize, Option<Event>),
-    /// The beginning of something.
+    /// The beginning of a sequence.
     Piece,
 }
 
-/// Takes bytes, gives events.
+/// Decodes bytes into events.
 #[derive(Debug, Default)]
 pub struct Decoder {
     pending: Vec<u8>,
 }
 
 impl Decoder {
-    /// Takes bytes in; whole events are appended to `events`.
+    /// Takes bytes in, and appends the events they complete to `events`.
     pub fn feed(&mut self, bytes: &[u8], events: &mut Vec<Event>) {
         self.pending.extend_from_slice(bytes);
         let mut at = 0;
@@ -49,12 +49,12 @@ impl Decoder {
         self.pending.drain(..at);
     }
 
-    /// Whether a piece waits for its rest.
+    /// Whether an incomplete sequence is pending.
     pub fn waits(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// The rest has not come in time: an ESC alone was the key.
+    /// Stops waiting for the rest of a sequence: an ESC alone was the key, any other piece is dropped.
     pub fn give_up(&mut self, events: &mut Vec<Event>) {
         if self.pending == [ESC] {
             events.push(key(KeyCode::Esc, KeyModifiers::NONE));
@@ -75,11 +75,11 @@ fn plain(code: KeyCode) -> Option<Event> {
     Some(key(code, KeyModifiers::NONE))
 }
 
-/// Reads the first event of some bytes; there is at least one.
+/// Decodes the first event of `bytes`, which must not be empty.
 fn first(bytes: &[u8]) -> Found {
     match bytes {
         [ESC] => Found::Piece,
-        // Esc was pressed before another key.
+        // Esc, pressed before another key.
         [ESC, ESC, ..] => Found::Whole(1, plain(KeyCode::Esc)),
         [ESC, b'[', rest @ ..] => csi(rest),
         [ESC, b'O', rest @ ..] => match rest.first() {
@@ -110,7 +110,7 @@ fn control(byte: u8) -> Option<Event> {
     match byte {
         b'\r' => plain(KeyCode::Enter),
         b'\t' => plain(KeyCode::Tab),
-        // Which of the two the key sends is the terminal's setting.
+        // The terminal's settings decide which of the two the key sends.
         0x08 | 0x7f => plain(KeyCode::Backspace),
         0 => ctrl(b' '),
         1..=0x1a => ctrl(byte - 1 + b'a'),
@@ -118,7 +118,7 @@ fn control(byte: u8) -> Option<Event> {
     }
 }
 
-/// A character in UTF-8. Bytes that are none are left out.
+/// Decodes a UTF-8 character; skips a byte that is not valid UTF-8.
 fn letter_typed(bytes: &[u8]) -> Found {
     let length = match bytes.first() {
         Some(0x00..=0x7f) => 1,
@@ -147,7 +147,7 @@ fn letter_typed(bytes: &[u8]) -> Found {
     Found::Whole(length, event)
 }
 
-/// What stands behind `ESC [`: parameters, then a letter.
+/// Decodes what follows `ESC [`: parameters, then a letter.
 fn csi(rest: &[u8]) -> Found {
     // The Linux console has its own F1 to F5: `ESC [ [ A`.
     if let [b'[', more @ ..] = rest {
@@ -162,7 +162,7 @@ fn csi(rest: &[u8]) -> Found {
     };
     let last = rest[end];
     if !(0x40..=0x7e).contains(&last) {
-        // Something else has begun within it: that is read for itself.
+        // Another sequence has begun within this one: it is decoded on its own.
         return Found::Whole(2 + end, None);
     }
     let text = std::str::from_utf8(&rest[..end]).unwrap_or_default();
@@ -173,7 +173,7 @@ fn csi(rest: &[u8]) -> Found {
     Found::Whole(3 + end, event)
 }
 
-/// Keys that have a letter of their own.
+/// The key whose sequence ends in this letter.
 fn letter(last: u8) -> Option<KeyCode> {
     Some(match last {
         b'A' => KeyCode::Up,
@@ -191,7 +191,7 @@ fn letter(last: u8) -> Option<KeyCode> {
 
 fn key_of(parameters: &str, last: u8) -> Option<Event> {
     let mut numbers = parameters.split(';').map(|number| {
-        // Further parts behind a colon say more than we need.
+        // Parts after a colon carry details that we do not need.
         let number = number.split(':').next().unwrap_or_default();
         number.parse::<u32>().unwrap_or(0)
     });
@@ -218,14 +218,14 @@ fn key_of(parameters: &str, last: u8) -> Option<Event> {
             c if c.is_control() => return None,
             c => KeyCode::Char(c),
         },
-        // As a sequence with parameters this is no Enter.
+        // As a sequence with parameters this is not Enter.
         b'M' => return None,
         last => letter(last)?,
     };
     Some(key(code, modifiers))
 }
 
-/// 1 + a bit for each: Shift, Alt, Ctrl.
+/// The modifiers in a parameter: 1 plus a bit each for Shift, Alt and Ctrl.
 fn modifiers_of(number: u32) -> KeyModifiers {
     let bits = number.saturating_sub(1);
     let mut modifiers = KeyModifiers::NONE;
@@ -241,7 +241,7 @@ fn modifiers_of(number: u32) -> KeyModifiers {
     modifiers
 }
 
-/// `0;12;7M`: button, column, row, both from 1; a small letter where it was released.
+/// Decodes a mouse event, `0;12;7M`: button, column and row, the last two from 1; a small letter for a release.
 fn mouse_event(parameters: &str, last: u8) -> Option<Event> {
     let mut numbers = parameters.split(';').map(str::parse::<u16>);
     let mut next = || numbers.next()?.ok();

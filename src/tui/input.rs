@@ -1,9 +1,9 @@
 //! The thread that reads the keyboard.
 //!
-//! crossterm's own reader takes a sequence that comes in two pieces for Esc and letters, loses a key
-//! that comes together with a new window size until the next one, waits for the rest of a piece so
-//! that nothing can end it, and spins once the terminal has hung up. So bytes are read here, and
-//! [`Decoder`] makes events of them.
+//! crossterm's own reader has four faults: it reads a sequence that arrives in two pieces as Esc and letters; it holds
+//! back a key that arrives together with a new window size until the next key; while it waits for the rest of a
+//! sequence, nothing can stop it; and it spins once the terminal has hung up. So this thread reads the bytes itself,
+//! and [`Decoder`] turns them into events.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,29 +20,29 @@ use signal_hook::low_level::{pipe, unregister};
 
 use super::decode::Decoder;
 
-/// What comes from the terminal.
+/// An event from the terminal.
 #[derive(Debug)]
 pub enum Input {
     Event(Event),
-    /// The window has another size.
+    /// The window has changed size.
     Resized,
-    /// The process was stopped and goes on: the terminal may be another's, or in another mode.
+    /// The process was stopped and continued: the terminal may belong to another job, or be in another mode.
     Continued,
     /// The terminal is gone.
     Hangup,
 }
 
-/// How long an ESC waits for the rest of a sequence before it is the key. A slow line may bring it in
-/// another packet; nobody notices so short a delay of Esc.
+/// How long an ESC waits for the rest of a sequence before it counts as the key. A slow line may deliver the rest in
+/// another packet; so short a delay of Esc goes unnoticed.
 const ESC_ALONE: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 60_000_000,
 };
 
-/// Reads until dropped.
+/// The thread that reads the terminal until this is dropped.
 pub struct InputThread {
     pub events: Receiver<Input>,
-    /// Its other end hangs up when this is dropped.
+    /// Dropping this end tells the thread to stop.
     quit: Option<UnixStream>,
     signals: [SigId; 2],
     thread: Option<JoinHandle<()>>,
@@ -83,14 +83,14 @@ impl Drop for InputThread {
     }
 }
 
-/// Has a signal write a byte to the socket that is returned.
+/// Makes a signal write a byte to the socket that is returned.
 fn waking(signal: i32) -> io::Result<(SigId, UnixStream)> {
     let (written, read) = UnixStream::pair()?;
     read.set_nonblocking(true)?;
     Ok((pipe::register(signal, written)?, read))
 }
 
-/// Reads until `quit` hangs up, the terminal does, or nobody listens. Sleeps while nothing happens.
+/// Reads until `quit` or the terminal hangs up, or nobody listens any more. Sleeps while nothing happens.
 fn read(
     terminal: BorrowedFd,
     [resizes, continues]: [&UnixStream; 2],
@@ -160,7 +160,7 @@ fn read(
     }
 }
 
-/// However many signals have come, the size is asked for once.
+/// Empties the pipe: however many signals have arrived, the size is queried once.
 fn drain(pipe: &UnixStream) {
     let mut bytes = [0; 256];
     while matches!(rustix::io::read(pipe, &mut bytes), Ok(count) if count > 0) {}
@@ -174,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    /// Runs the reader on a socket in the place of a terminal.
+    /// Runs the reader on a socket instead of a terminal.
     fn reader(work: impl FnOnce(&mut UnixStream, &mut UnixStream, &Receiver<Input>)) -> Vec<Input> {
         let (mut keyboard, terminal) = UnixStream::pair().unwrap();
         let (mut resized, resizes) = UnixStream::pair().unwrap();

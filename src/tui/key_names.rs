@@ -1,18 +1,18 @@
-//! Between the terminal's keys and their names, and the user's keys in place of the table's.
+//! Conversion between the terminal's keys and their names, and the user's key bindings.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::keys::{GROUPS, Key, KeyMap};
 use crate::key_name::{Held, Key as Plain, KeyName};
 
-/// An action, what the help says of it, and its keys.
+/// An action, its description in the help, and its keys.
 pub struct ActionNames {
     pub action: &'static str,
     pub help: &'static str,
     pub keys: Vec<KeyName>,
 }
 
-/// All actions of the table, in its order.
+/// Returns all actions of the table, in its order.
 #[must_use]
 pub fn actions() -> Vec<ActionNames> {
     let groups = GROUPS.iter().flat_map(|group| {
@@ -29,7 +29,7 @@ pub fn actions() -> Vec<ActionNames> {
 }
 
 impl KeyMap {
-    /// The table with these keys for the actions of these names.
+    /// Creates the table with these keys for the named actions.
     #[must_use]
     pub fn of_names<'a>(actions: impl IntoIterator<Item = (&'a str, &'a [KeyName])>) -> Self {
         let mut map = Self::default();
@@ -41,7 +41,7 @@ impl KeyMap {
 }
 
 impl Key {
-    /// The key of an event; `None` for one that has no name.
+    /// The key of an event; `None` if it has no name.
     pub(super) fn of_event(event: KeyEvent) -> Option<Self> {
         let held = Held {
             ctrl: event.modifiers.contains(KeyModifiers::CONTROL),
@@ -55,7 +55,7 @@ impl Key {
         Some(Self::of_name(KeyName::new(plain, Held { shift, ..held })))
     }
 
-    /// A key by its name.
+    /// The key with this name.
     #[must_use]
     pub fn of_name(name: KeyName) -> Self {
         let held = name.held();
@@ -91,7 +91,7 @@ impl Key {
     }
 }
 
-/// Keys that are called alike on both sides.
+/// Keys that crossterm and [`KeyName`] name alike.
 const ALIKE: [(KeyCode, Plain); 14] = [
     (KeyCode::Left, Plain::Left),
     (KeyCode::Right, Plain::Right),
@@ -172,7 +172,7 @@ mod tests {
             let found = pressed(&keys, event, None, false);
             assert_eq!(found, Some(Request::Act(Action::Freeze)), "{name}");
         }
-        // Alt makes another key of it.
+        // With Alt it is another key.
         let event = KeyEvent::new(KeyCode::Char('q'), KeyModifiers::ALT);
         assert_eq!(pressed(&KeyMap::default(), event, None, false), None);
     }

@@ -1,4 +1,4 @@
-//! The keys: one table, from which the help, the footer and the configuration are made too.
+//! The key bindings: one table, which also feeds the help, the footer and the configuration.
 
 use std::fmt;
 
@@ -10,28 +10,28 @@ use crate::key_name::KeyName;
 /// A row of the help: keys that belong together.
 pub struct Group {
     pub help: &'static str,
-    /// Word in the footer; empty if the footer leaves it out.
+    /// The word in the footer; empty if the footer leaves it out.
     pub footer: &'static str,
     pub bindings: &'static [Binding],
 }
 
 impl Group {
-    /// Whether any of its keys does something where the explorer is.
+    /// Whether any of its keys does something where the explorer is now.
     #[must_use]
     pub fn is_offered(&self, app: &App) -> bool {
         (self.bindings.iter()).any(|binding| app.offers(binding.action))
     }
 }
 
-/// What some keys do.
+/// An action and its keys.
 pub struct Binding {
-    /// What the configuration calls it.
+    /// The name in the configuration.
     pub name: &'static str,
     pub action: Action,
     pub keys: &'static [Key],
 }
 
-/// A key, perhaps with Shift or Ctrl. A character says by itself whether it was shifted.
+/// A key, perhaps with Shift or Ctrl. A character already tells whether Shift was held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     Char(char),
@@ -283,10 +283,10 @@ pub const GROUPS: &[Group] = &[
     },
 ];
 
-/// Which keys do what: the table's, or the user's.
+/// The keys of every action: the table's, or the user's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyMap {
-    /// For every binding of [`GROUPS`], in order.
+    /// The keys of every binding of [`GROUPS`], in order.
     groups: Vec<Vec<Vec<Key>>>,
 }
 
@@ -300,7 +300,7 @@ impl Default for KeyMap {
 }
 
 impl KeyMap {
-    /// Gives a binding other keys; false if none has this name.
+    /// Gives a binding other keys; returns false if no binding has this name.
     pub fn set(&mut self, name: &str, keys: Vec<Key>) -> bool {
         let bindings = GROUPS.iter().flat_map(|group| group.bindings);
         let there = self.groups.iter_mut().flatten();
@@ -324,7 +324,7 @@ impl KeyMap {
         found.map(|(binding, _)| binding.action)
     }
 
-    /// What the help calls the keys of a group: `← →  h l`.
+    /// The keys of a group as the help shows them: `← →  h l`.
     #[must_use]
     pub fn label(&self, group: usize, ascii: bool) -> String {
         let all = &self.groups[group];
@@ -349,7 +349,7 @@ impl KeyMap {
         (0..slots).map(slot).collect::<Vec<_>>().join("  ")
     }
 
-    /// The first way to say it.
+    /// The first alternative of [`KeyMap::label`].
     #[must_use]
     pub fn short_label(&self, group: usize, ascii: bool) -> String {
         let label = self.label(group, ascii);
@@ -390,7 +390,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// What a key event asks the draw loop to do.
+/// A request from a key to the draw loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     Act(Action),
@@ -398,13 +398,13 @@ pub enum Request {
     Suspend,
 }
 
-/// What a key does, given what is being typed or lies over the screen.
+/// Returns what a key requests, given the open overlay and the prompt.
 #[must_use]
 pub fn request(keys: &KeyMap, key: KeyEvent, app: &App) -> Option<Request> {
     pressed(keys, key, app.overlay, app.prompt.is_some())
 }
 
-/// The same while there is no screen yet.
+/// Returns what a key requests while there is no [`App`] yet.
 pub fn pressed(
     keys: &KeyMap,
     key: KeyEvent,
@@ -416,7 +416,7 @@ pub fn pressed(
     }
     if key.modifiers.contains(KeyModifiers::CONTROL) {
         match key.code {
-            // In a prompt it ends the prompt, as in a shell.
+            // In a prompt, Ctrl-C cancels the prompt, as in a shell.
             KeyCode::Char('c') if typing => return Some(Request::Act(Action::Dismiss)),
             KeyCode::Char('c') => return Some(Request::Act(Action::Quit)),
             KeyCode::Char('z') => return Some(Request::Suspend),
@@ -447,7 +447,7 @@ pub fn pressed(
     action.map(Request::Act)
 }
 
-/// Over the help: what scrolls it, and everything else closes it.
+/// The action of a key over the help: the selection keys scroll it, all others close it.
 fn help(keys: &KeyMap, key: KeyEvent) -> Action {
     match keys.lookup(key) {
         Some(Action::Select(rows)) => Action::Select(rows),
@@ -455,7 +455,7 @@ fn help(keys: &KeyMap, key: KeyEvent) -> Action {
     }
 }
 
-/// Over the list of events: what moves in it and goes there, and everything else closes it.
+/// The action of a key over the list of events: selection keys and Enter work, all others close it.
 fn events(keys: &KeyMap, key: KeyEvent) -> Action {
     match keys.lookup(key) {
         Some(action @ (Action::Select(_) | Action::Enter)) => action,
@@ -463,7 +463,7 @@ fn events(keys: &KeyMap, key: KeyEvent) -> Action {
     }
 }
 
-/// In a line that is being typed.
+/// The action of a key in the prompt.
 fn typed(key: KeyEvent) -> Option<Action> {
     match key.code {
         KeyCode::Char(c) => Some(Action::Type(c)),

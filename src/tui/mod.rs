@@ -1,9 +1,8 @@
 //! The explorer on a terminal: the only code that names ratatui and crossterm.
 //!
-//! [`run()`] is the draw loop. It reads events of the feed and keys, hands both to the
-//! [`App`](crate::app::App), and draws when something has changed. [`view`] has one file a screen
-//! or panel, [`widget`] one file a chart, [`theme`] what things look like, its colours of signed values and of
-//! many series in `ramp`.
+//! [`run()`] is the draw loop. It reads keys and the feed's events, hands both to the [`App`](crate::app::App), and
+//! draws when something has changed. [`view`] has one file for each screen or panel and [`widget`] one for each chart;
+//! [`theme`] has the styles, and `ramp` the colours of signed values and of many series.
 
 pub mod clipboard;
 mod decode;

@@ -1,7 +1,7 @@
-//! What the mouse does, where the configuration asks for it. Nothing needs it.
+//! Mouse actions, if the configuration turns them on. Everything can be done without a mouse.
 //!
-//! A place means what is drawn there: a click on a screen's tab opens it, one on a row of its list selects
-//! it; the wheel scrolls over rows and help, and zooms elsewhere.
+//! A click acts on what is drawn there: on a screen's tab it opens the screen, on a row of the list it selects the row.
+//! The wheel scrolls over rows and help, and zooms elsewhere.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::buffer::Buffer;
@@ -11,14 +11,14 @@ use super::theme::Theme;
 use super::view;
 use crate::app::{Action, App, Depth, Screen};
 
-/// What the terminal is told to send clicks and the wheel, with places beyond column 223, and to stop it.
+/// The sequences that make the terminal report clicks and the wheel, also beyond column 223, and stop it again.
 pub const ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
 pub const OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
 
-/// The row of tabs.
+/// The screen row that has the tabs.
 const TABS: usize = 1;
 
-/// What is drawn in the row of tabs, a character for each cell.
+/// The text drawn in the row of tabs, one character for each cell.
 #[must_use]
 pub fn tabs(buf: &Buffer) -> String {
     let area = buf.area;
@@ -29,7 +29,7 @@ pub fn tabs(buf: &Buffer) -> String {
         .collect()
 }
 
-/// What to do about an event on a screen of this area, in which `tabs` is drawn.
+/// Returns the action of a mouse event on a screen of this area with these tabs.
 #[must_use]
 pub fn action(
     (area, tabs): (Rect, &str),
@@ -41,7 +41,7 @@ pub fn action(
         return None;
     }
     let place = (mouse.column, mouse.row);
-    // While something lies over the screen, nobody sees its rows.
+    // An overlay hides the rows.
     let row = || view::row_at(area, place, app, theme).filter(|_| app.overlay.is_none());
     let wheel = |rows, zoom| match app.overlay.is_some() || row().is_some() {
         true => Some(Action::Select(rows)),
@@ -61,10 +61,10 @@ pub fn action(
     }
 }
 
-/// The screen whose tab is at a place: `1 Overview  2 Decomposition`.
+/// The screen whose tab is at column `x` of `1 Overview  2 Decomposition`.
 fn screen_at(line: &str, x: usize) -> Option<Screen> {
     let before: String = line.chars().take(x + 1).collect();
-    // The blank behind the name belongs to it; the number is what its tab begins with.
+    // The blank after a name belongs to its tab; a tab begins with its number.
     let number = before.split("  ").last()?.trim_start().chars().next()?;
     let found = |screen: &Screen| screen.number().to_string() == number.to_string();
     let rest: String = line.chars().skip(x).take(2).collect();
@@ -120,14 +120,14 @@ mod tests {
         assert_eq!(done(&app, CLICK, (500, 400)), None);
     }
 
-    /// The cell in which a row begins that has this name, from the top of the screen.
+    /// The cell in which the row of this name begins, from the top of the screen.
     fn place_of(app: &App, name: &str) -> (usize, usize) {
         let buf = drawn(app);
         let line = |y| (0..AREA.width).map(move |x| (x, y));
         let found = (2..AREA.height).find_map(|y| {
             let text: String = line(y).map(|cell| buf[cell].symbol()).collect();
             let (before, behind) = text.rsplit_once(name)?;
-            // Not where words or a chart's title are about it.
+            // Skip mentions in text and in chart titles.
             if behind.starts_with(':') {
                 return None;
             }
@@ -158,7 +158,7 @@ mod tests {
             let wanted = usize::from(named.as_bytes()[named.len() - 1] - b'0');
             assert_eq!(of(&run.app), wanted, "{screen:?}");
             run.settle(120, 40, &theme());
-            // On the selected row, which has a mark, the wheel scrolls.
+            // The wheel scrolls on the selected row, which has a mark.
             let up = done(
                 &run.app,
                 MouseEventKind::ScrollUp,

@@ -1,23 +1,23 @@
-//! What the screen has done by others: it does not know where the run's file lies, nor how tables are made.
+//! Work that the screen leaves to others: it knows neither the path of the run file nor how to make tables.
 
 use crossbeam_channel::Receiver;
 
 use crate::app::Effect;
 
-/// What came of an effect.
+/// The result of an effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A notice: what has been done, or why not.
+    /// A notice: what was done, or why it failed.
     Said(String),
-    /// A text for the clipboard, which is the terminal's, and what it is.
+    /// A text for the terminal's clipboard, and a description of it.
     Text { text: String, what: String },
 }
 
-/// Does what the screen cannot.
+/// Carries out the effects that the screen cannot.
 pub trait Outside {
-    /// Begins, and says so; does not wait.
+    /// Starts an effect without waiting for it, and returns a notice.
     fn begin(&mut self, effect: Effect) -> String;
 
-    /// Where to hear what came of it.
+    /// The channel on which results arrive.
     fn outcomes(&self) -> Receiver<Outcome>;
 }

@@ -1,4 +1,4 @@
-//! The user's colours in place of the theme's.
+//! User-defined colours that replace the theme's.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,11 +7,11 @@ use ratatui::style::{Color, Style};
 
 use super::theme::{ColorLevel, Theme, UnknownWord};
 
-/// What the terminal's background is. The theme's own colours read on both kinds; those for one kind
-/// read better on it.
+/// The terminal's background. The theme's own colours are legible on any; those for a dark or a light one are more
+/// legible there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Background {
-    /// Not known: colours of middle luminance.
+    /// Unknown: colours of middle luminance.
     #[default]
     Auto,
     Dark,
@@ -21,7 +21,7 @@ pub enum Background {
 impl Background {
     const ALL: [Self; 3] = [Self::Auto, Self::Dark, Self::Light];
 
-    /// Colours in place of the theme's, in its hues.
+    /// Colours that replace the theme's, in the same hues.
     #[must_use]
     pub fn colors(self) -> Vec<(Paint, [u8; 3])> {
         let colors: [[u8; 3]; 8] = match self {
@@ -71,7 +71,7 @@ impl FromStr for Background {
     }
 }
 
-/// A colour of the theme that can be replaced.
+/// A theme colour that can be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Paint {
     Help,
@@ -111,7 +111,7 @@ impl Paint {
         }
     }
 
-    /// The styles that have the colour.
+    /// The styles that use the colour.
     fn styles(self, theme: &mut Theme) -> Vec<&mut Style> {
         match self {
             Self::Help => vec![&mut theme.help],
@@ -127,8 +127,8 @@ impl Paint {
 }
 
 impl Theme {
-    /// The theme with other colours, each red, green and blue. With 256 colours the nearest is taken;
-    /// with fewer the theme stays as it is.
+    /// Returns the theme with other colours, given as red, green and blue. With 256 colours the nearest is used; with
+    /// fewer the theme stays as it is.
     #[must_use]
     pub fn painted(mut self, colors: &[(Paint, [u8; 3])]) -> Self {
         for (paint, [red, green, blue]) in colors {
@@ -145,7 +145,7 @@ impl Theme {
     }
 }
 
-/// The nearest of the 256 colours' cube (16 to 231) and greys (232 to 255).
+/// The nearest colour of the 256: of the cube (16 to 231) or the greys (232 to 255).
 fn nearest(rgb: [u8; 3]) -> u8 {
     const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let color = |index: u8| match index {

@@ -1,16 +1,16 @@
-//! When the screen is drawn.
+//! Decides when the screen is drawn.
 
 use std::time::{Duration, Instant};
 
-/// A key is answered at once, but no more often than this.
+/// The shortest time between frames after a key, which is otherwise answered at once.
 const KEY_FRAME: Duration = Duration::from_millis(8);
 
-/// Decides when to draw: only when something changed, and not too often.
+/// Decides when to draw: only after a change, and not too often.
 pub struct Painter {
     frame: Duration,
     last: Instant,
     last_tick: Instant,
-    /// The shortest time since the last frame after which the change may be drawn.
+    /// The least time since the last frame before the pending change may be drawn; `None` without a change.
     due: Option<Duration>,
 }
 

@@ -1,4 +1,4 @@
-//! Colours of signed values, and pens of many series.
+//! Colours of signed values, and pens for many series.
 //!
 //! ```text
 //!               -1         0         +1     blue helps, orange hurts
@@ -9,17 +9,16 @@
 //!   and ASCII   =  -  _             '  +  #           NaN .
 //! ```
 //!
-//! A colour is a cell's background with a foreground that reads on it, so it does not matter which
-//! background the terminal has. Strength is lightness, alike on both sides; the side is hue. What
-//! is not a number is grey. Without colours each side has glyphs of its own, the denser the
-//! stronger, and only an exact zero is blank.
+//! A value's colour is the cell's background, with a legible foreground on it, so the terminal's own background does
+//! not matter. Lightness shows the magnitude, alike on both sides; hue shows the sign. NaN is grey. Without colours
+//! each sign has its own glyphs, denser for larger magnitudes, and only an exact zero is blank.
 
 use ratatui::style::{Color, Style};
 
 use super::theme::{ColorLevel, Glyphs, Theme};
 use super::widget::Pen;
 
-/// From zero outwards.
+/// Stops of the ramp, from zero outwards.
 const HELP: [[u8; 3]; 4] = [
     [0x26, 0x26, 0x26],
     [0x0a, 0x4a, 0x80],
@@ -47,8 +46,8 @@ const HURT_16: [Color; 4] = [
     Color::LightYellow,
 ];
 
-/// Colours of series that have no order and no sign, of middle luminance like the named styles.
-/// The true colour is the same as that of the 256.
+/// Colours of series without order or sign, of middle luminance like the named styles. The true colours equal those of
+/// the 256.
 const CATEGORIES: [(u8, [u8; 3]); 8] = [
     (93, [135, 0, 255]),
     (65, [95, 135, 95]),
@@ -59,7 +58,7 @@ const CATEGORIES: [(u8, [u8; 3]); 8] = [
     (99, [135, 95, 255]),
     (59, [95, 95, 95]),
 ];
-/// The four of the sixteen that read on black and white in xterm.
+/// The four of the 16 colours that are legible on both black and white in xterm.
 const CATEGORIES_16: [Color; 4] = [
     Color::LightBlue,
     Color::Red,
@@ -69,10 +68,10 @@ const CATEGORIES_16: [Color; 4] = [
 const MARKS: [char; 8] = ['*', 'o', '+', 'x', '%', '@', '&', '~'];
 
 impl Theme {
-    /// How many series [`Theme::category`] tells apart.
+    /// How many series [`Theme::category`] distinguishes.
     pub const CATEGORIES: usize = MARKS.len();
 
-    /// Whether so many series can be told apart by their colours; where they cannot, marks or letters have to.
+    /// Whether colours alone can distinguish this many series; otherwise marks or letters must.
     #[must_use]
     pub fn colors_tell(&self, series: usize) -> bool {
         series
@@ -83,14 +82,14 @@ impl Theme {
             }
     }
 
-    /// Whether curves of so many series need their marks: for want of colours, or of anything else.
+    /// Whether curves of this many series need marks: because there are too few colours, or only ASCII glyphs.
     #[must_use]
     pub fn needs_marks(&self, series: usize) -> bool {
         self.glyphs == Glyphs::Ascii || !self.colors_tell(series)
     }
 
-    /// A cell of this place between full help, -1, and full hurt, +1; beyond them it is the end.
-    /// Where there are colours, the background and a foreground for what stands on it.
+    /// The style of a cell for a value from -1 (full help) to +1 (full hurt); values beyond are clamped. With colours
+    /// it sets the background, and a foreground that is legible on it.
     #[must_use]
     pub fn signed(&self, unit: f64) -> Style {
         let Some(color) = self.signed_color(unit) else {
@@ -104,7 +103,7 @@ impl Theme {
         Style::new().bg(color).fg(ink(color))
     }
 
-    /// The colour of [`Theme::signed`], for half a cell; `None` if the terminal has none.
+    /// The colour of [`Theme::signed`], for half a cell; `None` if the terminal has no colours.
     #[must_use]
     pub fn signed_color(&self, unit: f64) -> Option<Color> {
         let strength = unit.abs().min(1.0);
@@ -122,7 +121,7 @@ impl Theme {
         })
     }
 
-    /// What stands for the place where there are no colours; only zero is blank.
+    /// The glyph of a signed value where there are no colours; only zero is blank.
     #[must_use]
     pub fn signed_glyph(&self, unit: f64) -> char {
         let ascii = self.glyphs == Glyphs::Ascii;
@@ -145,7 +144,7 @@ impl Theme {
         }
     }
 
-    /// The glyph and the style of a whole cell: with colours and Unicode the colour alone.
+    /// The glyph and style of a whole cell: with colours and Unicode, the colour alone (but for NaN).
     #[must_use]
     pub fn signed_cell(&self, unit: f64) -> (char, Style) {
         let plain = self.colors != ColorLevel::None && self.glyphs != Glyphs::Ascii;
@@ -157,7 +156,7 @@ impl Theme {
         (symbol, self.signed(unit))
     }
 
-    /// The pen of series `index`; after [`Theme::CATEGORIES`] they repeat.
+    /// The pen of series `index`; pens repeat after [`Theme::CATEGORIES`].
     #[must_use]
     pub fn category(&self, index: usize) -> Pen {
         let place = index % Self::CATEGORIES;
@@ -175,7 +174,7 @@ impl Theme {
     }
 }
 
-/// Black or white, whichever reads better on `color`.
+/// Black or white, whichever is more legible on `color`.
 pub(super) fn ink(color: Color) -> Color {
     let (dark, light) = match color {
         Color::Rgb(..) => (Color::Rgb(0, 0, 0), Color::Rgb(255, 255, 255)),
@@ -185,7 +184,7 @@ pub(super) fn ink(color: Color) -> Color {
     let is_light = match color {
         Color::Rgb(r, g, b) => {
             let [r, g, b] = [r, g, b].map(u32::from);
-            // Near enough: which of the two has the greater contrast turns at a grey of 117.
+            // An approximation: the better contrast changes sides at a grey of 117.
             2 * r + 7 * g + b > 1170
         }
         Color::Indexed(index) => {
@@ -218,7 +217,7 @@ fn smooth(stops: [[u8; 3]; 4], strength: f64) -> Color {
     Color::Rgb(mixed(0), mixed(1), mixed(2))
 }
 
-/// The step of `stops` for a strength of 0..=1.
+/// The stop nearest to a strength of 0..=1.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -240,7 +239,7 @@ mod tests {
         ColorLevel::Ansi16,
     ];
 
-    /// Of a set of 16, xterm's.
+    /// The components of a colour; of the 16, as xterm has them.
     fn rgb(color: Color) -> [u8; 3] {
         match color {
             Color::Rgb(r, g, b) => [r, g, b],

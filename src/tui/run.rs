@@ -26,24 +26,24 @@ use crate::app::{App, Quit};
 use crate::feed::{Feed, FeedEvent, Origin};
 use crate::query::Query;
 
-/// How the screen is drawn.
+/// Options of the screen.
 #[derive(Clone, Debug)]
 pub struct ScreenOptions {
     pub theme: Theme,
     pub keys: KeyMap,
-    /// Frames a second at most, while nobody presses a key.
+    /// The maximum frame rate per second while no key is pressed.
     pub fps: u32,
-    /// Whether clicks and the wheel do something.
+    /// Whether the mouse is used.
     pub mouse: bool,
-    /// What is to be said when the screen opens; empty for nothing.
+    /// A notice shown when the screen opens; empty for none.
     pub notice: String,
 }
 
-/// Why the screen went away.
+/// Why the screen was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     Quit(Quit),
-    /// The terminal is gone; a training goes on without it.
+    /// The terminal is gone; a training continues without it.
     Hangup,
     /// A signal asked the program to end.
     Signal(i32),
@@ -51,21 +51,20 @@ pub enum Exit {
 
 type Screen = Terminal<CrosstermBackend<BufWriter<File>>>;
 
-/// In the background, how often it is asked whether the terminal is there again: a shell's `fg` does not
-/// tell a job that runs.
+/// How often a background job checks whether it has the terminal again: a shell's `fg` does not notify a running job.
 const BACKGROUND: Duration = Duration::from_millis(200);
 
-/// Lines of stray output that may wait for the log.
+/// The most lines of stray output that may wait for the log.
 const STRAY: usize = 1024;
 
-/// What is shown: a run and, where two are compared, the other one.
+/// The feeds of the run shown and, in a comparison, of the second run.
 pub struct Feeds<'a> {
     pub first: &'a Feed,
     pub second: Option<&'a Feed>,
 }
 
-/// Shows the feed until the user leaves, the terminal is gone or a signal comes. The terminal is
-/// then as it was before. In the background nothing is drawn; a training that ends there is left.
+/// Shows the feed until the user leaves, the terminal is gone or a signal arrives, then restores the terminal. In the
+/// background it draws nothing, and returns once a live training has ended.
 ///
 /// # Errors
 /// The terminal cannot be drawn on.
@@ -90,14 +89,14 @@ pub fn run(
         wanted: Vec::new(),
         drawn: (Rect::ZERO, String::new()),
     };
-    // None while the terminal is another job's: the training is not stopped for it.
+    // None while another job has the terminal: the training continues regardless.
     let mut taken: Option<OnTerminal> = None;
     let mut was_taken = false;
     loop {
         if taken.is_none() && !in_background() {
             let terminal = match OnTerminal::take(options.mouse, &said) {
                 Ok(terminal) => terminal,
-                // With a hang-up comes SIGCONT, as it does when a job goes on.
+                // A hang-up sends SIGCONT too, as continuing a job does.
                 Err(_) if was_taken => return Ok(Exit::Hangup),
                 Err(error) => return Err(error),
             };
@@ -105,7 +104,7 @@ pub fn run(
             desk.painter.urgent();
             (taken, was_taken) = (Some(terminal), true);
         }
-        // A terminal that takes no more is gone; the training is not its business.
+        // If writing fails, the terminal is gone; the training does not depend on it.
         if let Some(on) = &mut taken
             && desk.paint(&mut on.screen, app).is_err()
         {
@@ -129,8 +128,8 @@ pub fn run(
             Taken::Ask(Request::Suspend) => {
                 desk.input = never();
                 taken = None;
-                // The whole job, as the terminal itself does it: a program that has started this one
-                // stops too. Where no shell could bring it back, the system ignores the signal.
+                // Stop the whole process group, as the terminal itself does, so that a parent that started this program
+                // stops too. If no shell could resume the group, the system ignores the signal.
                 rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
             }
             Taken::Lost => {
@@ -138,7 +137,7 @@ pub fn run(
                 taken = None;
             }
         }
-        // Whoever has sent a training to the background waits for its end there.
+        // A user who sent a training to the background waits there for it to end.
         if taken.is_none() && app.origin == Origin::Live && !app.is_training() {
             return Ok(Exit::Quit(Quit::Leave));
         }
@@ -147,7 +146,7 @@ pub fn run(
         }
         if let Some(controls) = &feeds.first.controls {
             for order in app.take_orders() {
-                // A training that has ended takes no more orders.
+                // A training that has ended accepts no more orders.
                 let _ = controls.send(order);
             }
         }
@@ -159,7 +158,7 @@ pub fn run(
 
 /// The terminal, taken over.
 struct OnTerminal {
-    // In this order: the terminal is given back when nobody draws or reads there any more.
+    // The order matters: the terminal is restored after drawing and reading on it have ended.
     screen: Screen,
     input: InputThread,
     _guard: TerminalGuard,
@@ -176,29 +175,29 @@ impl OnTerminal {
     }
 }
 
-/// One thing that has happened. None is the end of what brings it.
+/// An event of the draw loop. `None` means that its source has ended.
 enum Happened {
-    /// In the first feed, or in the second.
+    /// From the first feed (0) or the second (1).
     Event(usize, Option<FeedEvent>),
     Answer(usize, Option<FeedEvent>),
     Stray(Option<String>),
     Outcome(Option<Outcome>),
     Input(Option<Input>),
     Signal(Option<i32>),
-    /// Time has passed.
+    /// The wait timed out.
     Nothing,
 }
 
-/// What is to be done about it.
+/// The loop's reaction to an event.
 enum Taken {
     Nothing,
     Ask(Request),
     Leave(Exit),
-    /// The terminal may be another job's now, or in another mode: it is given up, and taken when it can be.
+    /// The terminal may belong to another job now, or be in another mode: release it, and take it again when possible.
     Lost,
 }
 
-/// Everything that the loop listens to, and when it draws.
+/// The channels the draw loop waits on, and the state of drawing.
 struct Desk<'a> {
     feeds: &'a Feeds<'a>,
     options: &'a ScreenOptions,
@@ -209,14 +208,14 @@ struct Desk<'a> {
     signals: Receiver<i32>,
     clipboard: Clipboard,
     painter: Painter,
-    /// What the screen wants to know.
+    /// The queries of the screen drawn last, the most important first.
     wanted: Vec<Query>,
-    /// The screen as it was drawn last, and its tabs: for the mouse.
+    /// The area drawn last and the text of its tabs, for the mouse.
     drawn: (Rect, String),
 }
 
 impl Desk<'_> {
-    /// Draws if it is time, and asks for what is not known.
+    /// Draws if a frame is due, and requests missing data.
     fn paint(&mut self, terminal: &mut Screen, app: &mut App) -> io::Result<()> {
         let feed = self.feeds.first;
         if self.painter.is_due() {
@@ -232,7 +231,7 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// Waits for the next thing to happen, as long as there is time.
+    /// Waits for the next event, or until the loop has something to do.
     fn wait(&self, app: &App, draws: bool) -> Happened {
         let patience = if draws {
             patience(&self.painter, app)
@@ -304,7 +303,7 @@ impl Desk<'_> {
                 None
             }
             Some(Input::Continued) => return Taken::Lost,
-            // Keys of another job cannot be read.
+            // A background job cannot read keys.
             Some(Input::Hangup) | None if in_background() => return Taken::Lost,
             Some(Input::Hangup) | None => return Taken::Leave(Exit::Hangup),
         };
@@ -312,7 +311,7 @@ impl Desk<'_> {
     }
 }
 
-/// The run of a feed: the first, or the one that it is compared with.
+/// The app of a feed: of the first, or of the run it is compared with.
 fn shown(app: &mut App, at: usize) -> Option<&mut App> {
     match at {
         0 => Some(app),
@@ -320,7 +319,7 @@ fn shown(app: &mut App, at: usize) -> Option<&mut App> {
     }
 }
 
-/// What a feed brings; nothing where there is none.
+/// The channels of a feed; they never deliver anything if there is none.
 struct Source {
     events: Receiver<FeedEvent>,
     answers: Receiver<FeedEvent>,
@@ -336,8 +335,8 @@ impl Source {
     }
 }
 
-/// Takes an event in, and those that wait behind it, up to a number that keeps keys responsive. None is
-/// the end of them.
+/// Applies an event and those queued behind it, up to a limit that keeps keys responsive. `None` means that the feed
+/// has ended.
 fn take_events(app: &mut App, first: Option<FeedEvent>, more: &mut Receiver<FeedEvent>) {
     let Some(first) = first else {
         *more = never();
@@ -349,7 +348,7 @@ fn take_events(app: &mut App, first: Option<FeedEvent>, more: &mut Receiver<Feed
     }
 }
 
-/// Does the part of an effect that is the terminal's, and says what came of it.
+/// Does the terminal's part of an effect, and returns the notice.
 fn come_of(outcome: Outcome, clipboard: &mut Clipboard, screen: &mut impl Write) -> String {
     match outcome {
         Outcome::Said(text) => text,
@@ -363,8 +362,8 @@ fn come_of(outcome: Outcome, clipboard: &mut Clipboard, screen: &mut impl Write)
     }
 }
 
-/// Asks for finer steps than there are where the screen could show them, and for what it shows beyond
-/// the steps. What is known is shown meanwhile.
+/// Requests finer steps where the screen could show them, and the answers it needs beyond the steps. Until they arrive,
+/// it shows what is known.
 fn ask(app: &mut App, feed: &Feed, wanted: &[Query]) {
     let Some(details) = &feed.details else {
         return;
@@ -377,7 +376,7 @@ fn ask(app: &mut App, feed: &Feed, wanted: &[Query]) {
     }
 }
 
-/// The same of the other run's steps, while it is shown.
+/// Requests the second run's finer steps while it is shown.
 fn ask_other(app: &mut App, feed: Option<&Feed>) {
     let details = feed.and_then(|feed| feed.details.as_ref());
     let Some((details, query)) = details.zip(app.wanted_of_other()) else {
@@ -398,7 +397,7 @@ fn patience(painter: &Painter, app: &App) -> Duration {
         .map_or(frame, |asking| asking.min(frame))
 }
 
-/// The feed has ended. If it did not say how, its thread is gone.
+/// Handles the end of a feed. If the feed did not report how it ended, its thread is gone.
 fn lost_feed(app: &mut App) {
     if app.is_training() {
         app.event(FeedEvent::Broken(

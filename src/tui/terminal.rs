@@ -1,8 +1,7 @@
-//! Takes the terminal over and gives it back, whatever happens.
+//! Takes over the terminal, and restores it whatever happens.
 //!
-//! While the screen is up, nothing else may write to the terminal: standard output and standard
-//! error are turned into a pipe. Its lines go to the log on the screen at once, and are printed when
-//! the terminal is back.
+//! While the screen is up, nothing else may write to the terminal: standard output and standard error are redirected
+//! into a pipe. Its lines go to the log on the screen at once, and are printed after the terminal has been restored.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -20,14 +19,13 @@ use crossterm::{ExecutableCommand, execute};
 use super::job::in_background;
 use super::mouse;
 
-/// Lines of stray output that are kept.
+/// The most lines of stray output kept.
 const STRAY_LINES: usize = 1000;
 
-/// Bytes of a line that are kept together; what is longer becomes several lines.
+/// The longest line kept whole, in bytes; a longer one is split.
 const LONGEST_LINE: usize = 4096;
 
-/// The real standard output and error, while the screen is up: what the panic hook needs to give
-/// the terminal back.
+/// The real standard output and error while the screen is up; the panic hook needs them to restore the terminal.
 static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
 
 struct Taken {
@@ -42,8 +40,8 @@ pub struct TerminalGuard {
 }
 
 impl TerminalGuard {
-    /// Takes the terminal over, and its mouse if that is wanted. Returns the guard and where to draw. Lines
-    /// that would have been printed go to `log` too, as far as it takes them.
+    /// Takes over the terminal, and its mouse if wanted. Returns the guard and the file to draw on. Lines that would
+    /// have been printed also go to `log`, as far as it has room.
     ///
     /// # Errors
     /// There is no terminal, or it refuses.
@@ -64,7 +62,7 @@ impl TerminalGuard {
         rustix::stdio::dup2_stdout(&write)?;
         rustix::stdio::dup2_stderr(&write)?;
         drop(write);
-        // What a screen that was left from the background has not put back.
+        // Undo a raw mode left behind when the screen was left in the background.
         let _ = disable_raw_mode();
         enable_raw_mode()?;
         execute!(screen, EnterAlternateScreen, Hide)?;
@@ -93,7 +91,7 @@ fn lock() -> std::sync::MutexGuard<'static, Option<Taken>> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Gives the terminal back, once.
+/// Restores the terminal, at most once.
 fn restore() {
     let Some(Taken {
         stdout,
@@ -104,7 +102,7 @@ fn restore() {
         return;
     };
     let _ = io::stdout().flush();
-    // The mode of a terminal that another job has now is that job's.
+    // If another job has the terminal now, its mode belongs to that job.
     if !in_background() {
         let _ = disable_raw_mode();
     }
@@ -118,8 +116,8 @@ fn restore() {
     let _ = rustix::stdio::dup2_stderr(&stderr);
 }
 
-/// Makes a panic of the main thread give the terminal back before it is reported. A panic of
-/// another thread is stray output; whoever joins the thread reports it.
+/// Makes a panic of the main thread restore the terminal before it is reported. A panic of another thread is stray
+/// output; the code that joins the thread reports it.
 pub fn install_panic_hook() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -130,18 +128,18 @@ pub fn install_panic_hook() {
     }));
 }
 
-/// Keeps crossterm from reading `NO_COLOR` itself: it would drop bold and reverse video too. The
-/// theme has no colours then anyway.
+/// Keeps crossterm from reading `NO_COLOR` itself, which would also drop bold and reverse video. The theme has no
+/// colours in that case anyway.
 pub fn ignore_no_color() {
     crossterm::style::force_color_output(true);
 }
 
-/// Keeps lines until nobody writes any more, and passes each on.
+/// Collects lines until the last writer has gone, and passes each on.
 fn collect(mut from: impl BufRead, log: Option<&Sender<String>>) -> Vec<String> {
     let mut lines = Vec::new();
     while let Some(line) = next_line(&mut from) {
         let line = String::from_utf8_lossy(&line).into_owned();
-        // A screen that is busy with other things need not have them all.
+        // A busy screen may miss lines.
         let _ = log.map(|log| log.try_send(line.clone()));
         if lines.len() < STRAY_LINES {
             lines.push(line);
@@ -150,7 +148,7 @@ fn collect(mut from: impl BufRead, log: Option<&Sender<String>>) -> Vec<String> 
     lines
 }
 
-/// The next line without its end, or as much of it as may be kept together; none at the end.
+/// The next line without its newline, at most [`LONGEST_LINE`] bytes of it; `None` at the end.
 fn next_line(from: &mut impl BufRead) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     loop {
@@ -186,7 +184,7 @@ mod tests {
         let long = "x".repeat(LONGEST_LINE + 3);
         let text = [b"a\n\n", long.as_bytes(), b"\nb\xff\nend"].concat();
         let (log, logged) = bounded(100);
-        // A small buffer: a line comes in pieces.
+        // A small buffer splits lines into pieces.
         let from = BufReader::with_capacity(7, Cursor::new(text));
         let kept = collect(from, Some(&log));
         let expected = ["a", "", &long[..LONGEST_LINE], "xxx", "b\u{fffd}", "end"];

@@ -1,9 +1,8 @@
-//! What things look like: glyph sets, colour levels, and the named styles of every screen.
+//! The look of every screen: glyph sets, colour levels and named styles.
 //!
-//! Blue helps, orange hurts; both, and the third colour beside them, stay apart for colour-blind
-//! eyes. Every colour has a middle luminance, so that it reads on a dark and on a light
-//! background without asking the terminal which it has: the numbers beside the swatches are its
-//! WCAG contrast ratios against black and white, and a test recomputes them.
+//! Blue helps, orange hurts; both, and the third colour beside them, remain distinct to colour-blind eyes. Every colour
+//! has a middle luminance, so that it is legible on a dark and on a light background without asking the terminal which
+//! it has. The numbers beside the swatches are WCAG contrast ratios against black and white; a test recomputes them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +10,7 @@ use std::str::FromStr;
 use ratatui::style::{Color, Modifier, Style};
 use thiserror::Error;
 
-/// A word that is not one of the offered ones.
+/// A word that is none of those offered.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("'{given}' is none of {offered}")]
 pub struct UnknownWord {
@@ -28,7 +27,7 @@ impl UnknownWord {
     }
 }
 
-/// What charts are drawn with, best first.
+/// The glyph set of charts, finest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Glyphs {
     /// `⣇⣀` 2×4 dots a cell.
@@ -53,11 +52,11 @@ impl Glyphs {
 }
 
 impl Glyphs {
-    /// From the environment: ASCII where the locale (`LC_ALL`, `LC_CTYPE` or `LANG`, the first that is
-    /// set) is not UTF-8, and on the Linux console, whose font has no more.
+    /// Detects the glyph set from the environment: ASCII if the locale (`LC_ALL`, `LC_CTYPE` or `LANG`, the first that
+    /// is set) is not UTF-8, and on the Linux console, whose font has no more.
     ///
-    /// Without any of them the locale is `C`: tmux and screen draw everything else as `_` then. Where
-    /// the terminal could do more, in a container without a locale, ASCII is still readable.
+    /// Without any of the three the locale is `C`, and tmux and screen then draw everything else as `_`. Where the
+    /// terminal could do more, as in a container without a locale, ASCII is still readable.
     pub fn detect(env: impl Fn(&str) -> Option<String>) -> Self {
         let word = |name| env(name).unwrap_or_default().to_ascii_lowercase();
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(word);
@@ -70,7 +69,7 @@ impl Glyphs {
     }
 }
 
-/// How many colours the terminal shows.
+/// The number of colours the terminal shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColorLevel {
     TrueColor,
@@ -80,12 +79,11 @@ pub enum ColorLevel {
     None,
 }
 
-/// Terminals that show true colour and say so in `TERM`, which an SSH session passes on
-/// (`COLORTERM` it does not).
+/// Terminals with true colour that say so in `TERM`, which an SSH session passes on (unlike `COLORTERM`).
 const TRUE_COLOR_TERMS: [&str; 6] = ["kitty", "alacritty", "foot", "wezterm", "ghostty", "direct"];
 
 impl ColorLevel {
-    /// From the environment: `NO_COLOR`, `COLORTERM`, `TERM`.
+    /// Detects the level from the environment: `NO_COLOR`, `COLORTERM`, `TERM`.
     pub fn detect(env: impl Fn(&str) -> Option<String>) -> Self {
         let word = |name| env(name).unwrap_or_default().to_ascii_lowercase();
         let term = word("TERM");
@@ -100,7 +98,7 @@ impl ColorLevel {
         } else if term.starts_with("vt1") || term.starts_with("vt2") {
             Self::None
         } else {
-            // The Linux console among them, and whatever else is in use today.
+            // The Linux console, and anything else in use today.
             Self::Ansi16
         }
     }
@@ -131,7 +129,7 @@ impl FromStr for ColorLevel {
     }
 }
 
-/// One colour at the three levels; `None` leaves it to a modifier.
+/// One colour at the three levels; with `None` a modifier takes its place.
 #[derive(Clone, Copy)]
 struct Swatch {
     rgb: [u8; 3],
@@ -147,9 +145,9 @@ const fn swatch(rgb: [u8; 3], ansi256: u8, ansi16: Option<Color>) -> Swatch {
     }
 }
 
-// Contrast against black and white: of the true colour, then of the one of 256. A set of 16 is the
-// user's own palette; those chosen here have 3 or more against both in xterm's, where green,
-// yellow and cyan vanish on white, and dark blue on black.
+// Contrast against black and white: of the true colour, then of the 256-colour one. The 16 colours are the user's own
+// palette; those chosen here have 3 or more against both in xterm's, where green, yellow and cyan vanish on white, and
+// dark blue on black.
 const BLUE: Swatch = swatch([0x1f, 0x80, 0xd0], 32, Some(Color::LightBlue)); // 5.1 4.2   5.4 3.9
 const ORANGE: Swatch = swatch([0xd5, 0x5e, 0x00], 166, Some(Color::Red)); //    5.4 3.9   5.5 3.8
 const ROSE: Swatch = swatch([0xb5, 0x64, 0x8d], 132, Some(Color::Magenta)); //  5.2 4.1   4.8 4.4
@@ -173,8 +171,8 @@ impl Swatch {
 
 /// The named styles.
 ///
-/// [`Theme::cursor`] and [`Theme::selected`] are both reverse video: a chart in a selected row
-/// turns its cursor column back, if the row's style is in the buffer before the chart is drawn.
+/// [`Theme::cursor`] and [`Theme::selected`] are both reverse video: a chart in a selected row un-reverses its cursor
+/// column, provided the row's style is in the buffer before the chart is drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Theme {
     pub colors: ColorLevel,
@@ -183,18 +181,18 @@ pub struct Theme {
     pub help: Style,
     /// Positive LCA: the loss went up.
     pub hurt: Style,
-    /// Neither.
+    /// An LCA of zero, and NaN.
     pub neutral: Style,
-    /// The training loss: the terminal's own text colour, bold, the most legible there is.
+    /// The training loss: the terminal's own text colour in bold, the most legible of all.
     pub train: Style,
     /// The held-out loss.
     pub held_out: Style,
     pub title: Style,
-    /// What is active: a tab, the focused pane.
+    /// The active element, such as a tab or the focused pane.
     pub accent: Style,
-    /// Axes, hints, what may be overlooked.
+    /// Axes, hints and other secondary text.
     pub dim: Style,
-    /// Column heads of a table.
+    /// Column headings of a table.
     pub header: Style,
     /// The selected row.
     pub selected: Style,
@@ -212,7 +210,7 @@ impl Theme {
     #[must_use]
     pub fn new(colors: ColorLevel, glyphs: Glyphs) -> Self {
         let plain = Style::new();
-        // Where there is no colour to tell two styles apart, a modifier does.
+        // Without colours, modifiers distinguish the styles.
         let colored = |swatch: Swatch, otherwise: Modifier| match swatch.at(colors) {
             Some(color) => plain.fg(color),
             None => plain.add_modifier(otherwise),
@@ -239,7 +237,7 @@ impl Theme {
         }
     }
 
-    /// The style of an allocation, by its sign.
+    /// The style of an LCA value, by its sign.
     #[must_use]
     pub fn of_sign(&self, lca: f64) -> Style {
         match lca {

@@ -1,6 +1,6 @@
-//! What colours look like to different eyes: for the tests of the palettes.
+//! Simulation of colour vision, for the tests of the palettes.
 
-/// Rows of a matrix from linear red, green and blue to those that are seen instead.
+/// The rows of a matrix from linear red, green and blue to those perceived.
 pub(super) type Vision = [[f64; 3]; 3];
 
 /// The kinds of colour vision (Machado et al. 2009, severity 1).
@@ -12,7 +12,7 @@ pub(super) const VISIONS: [(&str, Vision); 4] = [
     ("tritanopia", [[1.255_528, -0.076_749, -0.178_779], [-0.078_411, 0.930_809, 0.147_602], [0.004_733, 0.691_367, 0.303_900]]),
 ];
 
-/// The true colour of one of the 256 (those of the cube and of the grey ramp).
+/// The RGB value of one of the 256 colours, in the cube or the grey ramp.
 pub(super) fn rgb_of(index: u8) -> [u8; 3] {
     const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     if index >= 232 {
@@ -40,7 +40,7 @@ pub(super) fn contrasts(rgb: [u8; 3]) -> [f64; 2] {
     [(luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05)]
 }
 
-/// CIE Lab coordinates as seen with a kind of colour vision, the first of them 16 too large.
+/// CIE Lab coordinates as perceived with a kind of colour vision; L* is 16 too large.
 pub(super) fn lab(vision: &Vision, rgb: [u8; 3]) -> [f64; 3] {
     let light = linear(rgb);
     let dot = |row: [f64; 3]| row.iter().zip(light).map(|(m, c)| m * c).sum::<f64>();
@@ -57,7 +57,7 @@ pub(super) fn lab(vision: &Vision, rgb: [u8; 3]) -> [f64; 3] {
     [116.0 * y, 500.0 * (x - y), 200.0 * (y - z)]
 }
 
-/// How far apart two colours look (CIE 1976).
+/// The perceived distance of two colours (CIE 1976).
 pub(super) fn distance(vision: &Vision, one: [u8; 3], other: [u8; 3]) -> f64 {
     let pairs = lab(vision, one).into_iter().zip(lab(vision, other));
     pairs.map(|(p, q)| (p - q).powi(2)).sum::<f64>().sqrt()

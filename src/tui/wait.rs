@@ -1,4 +1,4 @@
-//! The screen before there is anything to show: what is being waited for, and how to leave.
+//! The screen shown while waiting for data: what it waits for, and how to leave.
 //!
 //! ```text
 //!  lcascope  reading runs/mnist-fc.h5 …   q quit
@@ -21,10 +21,10 @@ use super::terminal::TerminalGuard;
 use super::view::words::either;
 use crate::app::{Action, Quit};
 
-/// What does not take longer is waited for without a screen.
+/// How long to wait before showing a screen.
 const SOON: Duration = Duration::from_millis(300);
 
-/// What the waiting ended with.
+/// The result of waiting.
 pub enum Waited<T> {
     Answer(T),
     /// The other side is gone without an answer.
@@ -32,7 +32,7 @@ pub enum Waited<T> {
     Left(Exit),
 }
 
-/// Waits for an answer; the user may leave before it comes.
+/// Waits for an answer; the user may leave before it arrives.
 ///
 /// # Errors
 /// The terminal cannot be drawn on.

@@ -1,4 +1,4 @@
-//! Texts and columns of numbers in cells, and answers in the columns of a chart.
+//! Text and columns of numbers in cells, and answers mapped to the columns of a chart.
 
 use std::ops::Range;
 
@@ -14,8 +14,7 @@ use crate::app::App;
 use crate::query::Binned;
 use crate::tui::theme::Theme;
 
-/// Parts of a line that fit in `width` cells: what there is no room for goes, the highest rank first.
-/// The parts of rank 0 stay.
+/// Joins parts into a line that fits `width` cells, dropping the highest ranks first. Parts of rank 0 always stay.
 pub fn fitting(mut parts: Vec<(u8, Vec<Span<'static>>)>, width: u16) -> Line<'static> {
     loop {
         let own: usize = (parts.iter())
@@ -30,12 +29,12 @@ pub fn fitting(mut parts: Vec<(u8, Vec<Span<'static>>)>, width: u16) -> Line<'st
     }
 }
 
-/// An allocation in the colour of its sign, without blanks around it.
+/// An LCA value in the colour of its sign, without padding.
 pub fn lca(theme: &Theme, value: f64) -> Span<'static> {
     Span::styled(number(value).trim().to_owned(), theme.of_sign(value))
 }
 
-/// One row of an area, if it has it.
+/// The row `y` of an area; empty if the area has no such row.
 pub fn row(area: Rect, y: u16) -> Rect {
     let height = u16::from(y < area.height);
     Rect {
@@ -45,13 +44,13 @@ pub fn row(area: Rect, y: u16) -> Rect {
     }
 }
 
-/// A row of text, cut at the right.
+/// Draws a line of text, cut off at the right edge.
 pub fn put(area: Rect, buf: &mut Buffer, line: impl Into<Line<'static>>) {
     line.into().render(area.intersection(buf.area), buf);
 }
 
-/// A text at the right end of the `NUMBER` cells that end `from_right` columns of them before the
-/// right edge of a row.
+/// Draws a text right-aligned in a column of [`NUMBER`] cells. `from_right` columns lie between it and the right edge
+/// of the row.
 pub fn put_column(row: Rect, buf: &mut Buffer, from_right: u16, text: &str, style: Style) {
     let right = row.right().saturating_sub(from_right * NUMBER);
     let width = u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX);
@@ -66,13 +65,15 @@ pub fn put_column(row: Rect, buf: &mut Buffer, from_right: u16, text: &str, styl
     }
 }
 
-/// The index of each of `columns` columns of a chart among those of an answer: a chart may have more.
+/// For each of a chart's `columns` columns, the index of the answer's column shown there. The chart may have more
+/// columns than the answer.
 pub fn spread(binned: &Binned, columns: usize) -> impl Iterator<Item = Option<usize>> + use<> {
     let n = binned.columns();
     (0..columns).map(move |x| bins::index_at(x, n, columns))
 }
 
-/// A group's least and most of a step in each column of a chart, which may have more or fewer of them.
+/// The least and greatest value of a group in each column of a chart, which may have more or fewer columns than the
+/// answer.
 pub fn extents(binned: &Binned, group: usize, columns: usize) -> Vec<Option<Extent>> {
     let n = binned.columns();
     let start = group * n;
@@ -89,7 +90,7 @@ pub fn extents(binned: &Binned, group: usize, columns: usize) -> Vec<Option<Exte
         .collect()
 }
 
-/// The same on an axis of more steps: all those of the answer are among them.
+/// Like [`extents`], but on an axis that includes all steps of the answer and may have more.
 pub fn extents_on(
     binned: &Binned,
     group: usize,
@@ -119,8 +120,8 @@ pub fn extents_on(
     out
 }
 
-/// The mean of a group's steps in each column of a chart; a gap where the sum is no number. All steps must
-/// have been measured.
+/// The mean per step of a group in each column of a chart; a gap if the sum is not finite. Requires that every step was
+/// measured.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -140,7 +141,7 @@ pub fn means(binned: &Binned, group: usize, columns: usize) -> Vec<Option<Extent
     spread(binned, columns).map(at).collect()
 }
 
-/// The chart's column of the cursor, unless the newest step is followed.
+/// The chart column of the cursor; `None` while the cursor follows the newest step.
 pub fn cursor(app: &App, steps: &Range<u64>, columns: usize) -> Option<usize> {
     let step = app.window.cursor(app.timeline.end())?;
     let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
@@ -155,7 +156,7 @@ pub fn cursor(app: &App, steps: &Range<u64>, columns: usize) -> Option<usize> {
     (!places.is_empty()).then_some(places.start)
 }
 
-/// The largest magnitude among finite numbers.
+/// The largest magnitude among the finite values; 0 if there are none.
 pub fn largest(values: impl Iterator<Item = f64>) -> f64 {
     let finite = values.filter(|value| value.is_finite());
     finite.fold(0.0, |max, value| value.abs().max(max))

@@ -1,4 +1,4 @@
-//! The curves of the selected class: its loss, and what each layer has done to it.
+//! The curves of the selected class: its loss, and the LCA of each layer for it.
 //!
 //! ```text
 //!  class 1: loss at step 412 0.40112 nats       class 1: LCA by layer, summed since step 0
@@ -7,8 +7,8 @@
 //!    1.0┤ ⠑⠤⢄⣀⣀                                      │     ⠉⠒⠤
 //! ```
 //!
-//! Where not every step was split by class (`--class-every`), sums over the steps are not known: the
-//! curves then are of single steps.
+//! If not every step was split by class (`--class-every`), sums over the steps are unknown, and the curves show single
+//! steps instead.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -30,7 +30,7 @@ fn topics(app: &App) -> [Topic; 2] {
     [Topic::ClassLoss { class }, Topic::LayersOfClass { class }]
 }
 
-/// The two charts' parts, where there is room for both.
+/// The areas of the two charts: side by side, or one alone if it has the focus.
 fn halves(area: Rect, app: &App) -> [Rect; 2] {
     let nothing = Rect { height: 0, ..area };
     match app.focus % 5 {
@@ -80,7 +80,7 @@ pub fn draw(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
     layers(right, &name, app, theme, buf);
 }
 
-/// What is known of a topic about the window, or why nothing is.
+/// The latest answer for the topic over the steps in view, or why there is none.
 fn known(app: &App, topic: Topic) -> Result<&Binned, &str> {
     match app.desk.answer(&app.about_window(topic, 1)) {
         Some((_, Answer::Binned(binned))) => Ok(binned),
@@ -89,7 +89,7 @@ fn known(app: &App, topic: Topic) -> Result<&Binned, &str> {
     }
 }
 
-/// The dots of each of the answer's columns.
+/// The dots that each of the answer's columns covers.
 fn places(binned: &Binned, dots: usize) -> Vec<std::ops::Range<usize>> {
     let columns = binned.columns();
     (0..columns)
@@ -138,7 +138,7 @@ fn loss(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
         Err(why) => return sentence(area, why, theme, buf),
     };
     let dots = LineChart::plot_columns(area, theme.glyphs);
-    // The answer may be of other steps than those in view now: both curves stand on one axis.
+    // The answer may cover other steps than those now in view: both curves share one axis.
     let stretch = app.timeline.stretch(&binned.steps());
     let axis = stretch.steps();
     let own = extents_on(binned, 0, &axis, dots);
@@ -168,8 +168,8 @@ fn loss(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
     chart.with(details).render(area, buf);
 }
 
-/// Layers whose curves are told apart, in the order of the network: those that did most to the class, the
-/// selected one among them.
+/// The layers that get a curve, in the order of the network: those with the largest LCA for the class, always including
+/// the selected one.
 fn chosen(binned: &Binned, app: &App) -> Vec<usize> {
     let mut layers = app.listed_layers();
     if layers.len() > Theme::CATEGORIES {

@@ -1,4 +1,4 @@
-//! Classes: what every layer does to the loss of each class.
+//! The Classes screen: the LCA of every layer for the loss of each class.
 //!
 //! ```text
 //!  step 412  loss 0.53121  …
@@ -6,15 +6,15 @@
 //!  class       all       fc1       fc2        class       all       fc1       fc2
 //!  0      -1.2e-4   -1.0e-4   -2.0e-5        0      -0.0812   …
 //!  1      +3.1e-5   …
-//!  sum    -1.5e-3   -1.2e-3   -3.1e-4        sum              Σ over the classes
-//!  LCA    -1.5e-3   -1.2e-3   -3.1e-4        LCA              of the layers, as on every screen
-//!  off    +1.2e-9   …                        off              what lies between the two
+//!  sum    -1.5e-3   -1.2e-3   -3.1e-4        sum              sum over the classes
+//!  LCA    -1.5e-3   -1.2e-3   -3.1e-4        LCA              the layer's own LCA, as on every screen
+//!  off    +1.2e-9   …                        off              the difference of the two
 //!  class 1: loss, nats                        class 1: LCA by layer, summed since step 0
 //! ```
 //!
-//! A cell's colour is that of its size; both tables have scales of their own. Where the layers' numbers
-//! have no room, there is a heat map of all and the numbers of the selected class beside it. Allocations
-//! by class are of `(n_c/N)·L_c`, so that they add up; the curve is `L_c` itself.
+//! A cell's colour shows its value; each table has its own scale. If the numbers of all layers do not fit, a heat map
+//! shows them, with the numbers of the selected class beside it. LCA by class is that of `(n_c/N)·L_c`, so that the
+//! classes add up; the curve shows `L_c` itself.
 
 use std::ops::Range;
 
@@ -35,11 +35,11 @@ use crate::tui::theme::Theme;
 use crate::tui::widget::heat_map::{self, HeatMap};
 use crate::tui::widget::{LEFT_AXIS, XAxis};
 
-/// Rows that close a table.
+/// Closing rows of a table.
 const CLOSING: u16 = 3;
-/// Rows of the smallest chart with its title.
+/// Rows of the smallest chart, with its title.
 const LEAST: u16 = 7;
-/// Cells of a class's name.
+/// Width of a class's name.
 const NAME: u16 = 12;
 
 pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
@@ -83,7 +83,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     class_curves::draw(below, app, theme, buf);
 }
 
-/// Which of the two tables are shown, and where: at the cursor, and of the window.
+/// The tables shown (0: at the cursor, 1: of the steps in view) and their areas.
 fn shown(above: Rect, app: &App) -> Vec<(usize, Rect)> {
     match app.focus % 5 {
         0 if two_fit(above.width, app) => {
@@ -105,7 +105,7 @@ fn shown(above: Rect, app: &App) -> Vec<(usize, Rect)> {
     }
 }
 
-/// The places of the classes in view, and which they are.
+/// The areas of the classes in view, and their indices.
 pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
     let body = Rect {
         y: area.y + 1,
@@ -132,7 +132,7 @@ pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
     places.flatten().collect()
 }
 
-/// The tables' part of the screen, and the curves'.
+/// Splits the screen into the tables' part and the curves' part.
 pub fn divided(body: Rect, app: &App) -> (Rect, Rect) {
     let classes = u16::try_from(app.header.classes.len()).unwrap_or(u16::MAX);
     let wanted = classes.saturating_add(2 + CLOSING);
@@ -156,22 +156,22 @@ pub fn divided(body: Rect, app: &App) -> (Rect, Rect) {
     (above, below)
 }
 
-/// Whether both tables have room side by side.
+/// Whether both tables fit side by side.
 fn two_fit(width: u16, app: &App) -> bool {
     let columns = u16::try_from(app.listed_layers().len() + 1).unwrap_or(u16::MAX);
     columns.saturating_mul(NUMBER).saturating_add(NAME) <= width / 2
 }
 
-/// The allocations of some steps.
+/// A table of LCA by class and layer, over some steps.
 struct Table<'a> {
     app: &'a App,
     theme: &'a Theme,
     query: Query,
-    /// The same steps as the stream knows them.
+    /// The stream's version of these steps.
     steps: &'a Stretch<'a>,
 }
 
-/// `[C, L]` in nats, as the file has them.
+/// LCA by class and layer, `[C, L]` in nats, as stored in the file.
 struct Sums<'a> {
     of: &'a Binned,
     classes: usize,
@@ -198,7 +198,7 @@ impl Sums<'_> {
 }
 
 impl Table<'_> {
-    /// What is known, and of which steps it was asked; or why nothing is.
+    /// The sums and the steps of their query, or why there are none.
     fn known(&self) -> Result<(&Range<u64>, Sums<'_>), &str> {
         let header = &self.app.header;
         let (classes, layers) = (header.classes.len(), header.layout.layers.len());
@@ -224,13 +224,13 @@ impl Table<'_> {
         }
     }
 
-    /// Whether the numbers of so many layers have room.
+    /// Whether the numbers of these layers fit.
     fn fits(listed: &[usize], width: u16) -> bool {
         let columns = u16::try_from(listed.len() + 1).unwrap_or(u16::MAX);
         columns.saturating_mul(NUMBER).saturating_add(NAME) <= width
     }
 
-    /// The places of the classes in view, and which they are.
+    /// The areas of the classes in view, and their indices.
     fn places(&self, area: Rect) -> Vec<(Rect, usize)> {
         let Ok((_, sums)) = self.known() else {
             return Vec::new();
@@ -252,7 +252,7 @@ impl Table<'_> {
         lines.zip(first..sums.classes).collect()
     }
 
-    /// The heat map, and the numbers of the selected class.
+    /// Splits the area into the heat map and the numbers of the selected class.
     fn sides(area: Rect) -> (Rect, Rect) {
         let numbers = (NAME + 2 * NUMBER + 4).min(area.width / 2);
         let map = Rect {
@@ -278,7 +278,7 @@ impl Table<'_> {
             Ok(known) => known,
             Err(why) => return sentence(area, why, self.theme, buf),
         };
-        // The title begins where the names do.
+        // The title starts in the same column as the names.
         let over = Rect {
             x: area.x.saturating_sub(1),
             ..area
@@ -294,7 +294,7 @@ impl Table<'_> {
         self.selected(&sums, &listed).draw(right, buf);
     }
 
-    /// The largest magnitude of a cell.
+    /// The largest magnitude of any cell.
     fn largest(sums: &Sums<'_>, listed: &[usize]) -> f64 {
         let cells = (0..sums.classes).flat_map(|c| listed.iter().map(move |&l| sums.get(c, l)));
         largest(cells)
@@ -335,9 +335,9 @@ impl Table<'_> {
         self.app.header.layout.layers[layer].name.clone()
     }
 
-    /// Σ over the classes, what the layers have by themselves, and the difference.
+    /// The closing rows: the sum over the classes, the layers' own LCA, and the difference.
     fn closing(&self, sums: &Sums<'_>, listed: &[usize]) -> Vec<Row> {
-        // The stream may know other steps than the answer is of, until the next one comes.
+        // Until the next answer arrives, the stream's steps may differ from the answer's.
         let same = self.steps.steps() == sums.of.steps() && measured(sums.of) == self.steps.len();
         let own = |lca: f64| if same { lca } else { f64::NAN };
         let by_class: Vec<f64> = std::iter::once(sums.total())
@@ -443,12 +443,12 @@ impl Table<'_> {
     }
 }
 
-/// The steps in which allocations by class were measured.
+/// The number of steps in which LCA by class was measured.
 fn measured(binned: &Binned) -> u64 {
     binned.groups.first().map_or(0, |group| group.steps)
 }
 
-/// Which steps a table is of, in longer and shorter words.
+/// The steps that a table covers, as a title in longer and shorter words.
 fn title(steps: &Range<u64>, binned: &Binned) -> Vec<String> {
     let (all, known) = (steps.end - steps.start, measured(binned));
     let range = words::steps(steps);

@@ -1,4 +1,4 @@
-//! Two runs on one axis, and the difference by layer: what the second did less what the first did.
+//! Two runs on one axis, and their difference by layer: the second run's LCA minus the first's.
 //!
 //! ```text
 //!  A a.h5 400 steps   B b.h5 200 steps   B-A: below 0 the second lowers the loss more
@@ -30,20 +30,20 @@ use crate::tui::widget::{LineChart, Pen, Series};
 
 /// Width of a number's column, with a blank before it.
 const NUMBER: u16 = 10;
-/// The heading and the closing rows of the table.
+/// The heading and the three closing rows of the table.
 const FIXED_ROWS: u16 = 4;
 
-/// What the curves of the two look like: neither is the training's or the held-out loss of the other screens.
+/// The pens of the two runs, unlike those of the training and the held-out loss on other screens.
 fn pens(theme: &Theme) -> [Pen; 2] {
     [theme.category(0), theme.category(1)]
 }
 
-/// The steps of both runs come with the streams.
+/// No queries: the steps of both runs arrive in their streams.
 pub fn wants(_: Rect, _: &App, _: &Theme) -> Vec<Query> {
     Vec::new()
 }
 
-/// Rows of the table, which leaves room for the two lines above it and for the charts.
+/// Height of the table, leaving room for the two lines above it and for the charts.
 fn table_height(area: Rect, pairs: &Pairs) -> u16 {
     let layers = pairs.both.len() + pairs.only_first.len() + pairs.only_second.len();
     let rows = u16::try_from(layers).unwrap_or(u16::MAX);
@@ -68,7 +68,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     Table::new(row(charts.bottom(), table), app, other, theme).draw(&pairs, buf);
 }
 
-/// The places of the layers in view, and which of the list they are.
+/// The areas of the layers in view, and their indices in the list.
 pub fn places(area: Rect, app: &App, _: &Theme) -> Vec<(Rect, usize)> {
     let Some(other) = app.compared() else {
         return Vec::new();
@@ -92,7 +92,7 @@ pub fn places(area: Rect, app: &App, _: &Theme) -> Vec<(Rect, usize)> {
     lines.zip(first..listed.len()).collect()
 }
 
-/// Which runs these are, and what to mind when their numbers are compared.
+/// The line that names the runs, with caveats about comparing their numbers.
 fn runs(app: &App, other: &Other, theme: &Theme, width: u16) -> Line<'static> {
     let run = |mark: &'static str, name: &str, app: &App| {
         let end = app.timeline.end();
@@ -129,7 +129,7 @@ fn runs(app: &App, other: &Other, theme: &Theme, width: u16) -> Line<'static> {
     Line::from(spans)
 }
 
-/// The losses of both at the cursor.
+/// The losses of both runs at the cursor.
 fn losses_at_cursor(app: &App, other: &Other, theme: &Theme) -> Line<'static> {
     let Some(step) = app.window.cursor(app.timeline.end()) else {
         return Line::styled(" A has no step yet", theme.dim);
@@ -160,7 +160,7 @@ fn losses_at_cursor(app: &App, other: &Other, theme: &Theme) -> Line<'static> {
     Line::from(spans)
 }
 
-/// Losses and, where there is room, the selected layer's allocations.
+/// Draws the losses and, if there is room, the LCA of the selected layer.
 fn draw_charts(
     area: Rect,
     buf: &mut Buffer,
@@ -248,7 +248,7 @@ fn draw_charts(
     chart(right, buf, Some(pairs.second(layer)));
 }
 
-/// What a column of numbers is of.
+/// The run that a column of numbers describes, or the difference of both.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
     First,
@@ -263,8 +263,8 @@ struct Column<'a> {
 }
 
 impl Column<'_> {
-    /// A number of either run, or the difference of both; none where a run lacks it, or is known there
-    /// for other steps than the other.
+    /// A number of either run, or the difference of both. `None` where a run lacks the number, or for a difference if
+    /// the two runs' steps do not match, unless `whole_runs` are compared.
     fn number(&self, (first, second): (Option<f64>, Option<f64>), whole_runs: bool) -> Option<f64> {
         let a = first.filter(|_| !self.steps.first.is_empty());
         let b = second.filter(|_| !self.steps.second.is_empty());
@@ -277,7 +277,7 @@ impl Column<'_> {
     }
 }
 
-/// The layers of both runs, and the rows that close the table.
+/// The table of both runs' layers, with its closing rows.
 struct Table<'a> {
     area: Rect,
     app: &'a App,
@@ -380,7 +380,7 @@ impl<'a> Table<'a> {
         self.closing_rows(buf);
     }
 
-    /// The layers of A as they are listed, with those of B; then those that only B has.
+    /// The layers of A as listed, each paired with its match in B; then those that only B has.
     fn listed(&self, pairs: &Pairs) -> Vec<(Option<usize>, Option<usize>)> {
         let listed = self.app.listed_layers().into_iter();
         let first = listed.map(|layer| (Some(layer), pairs.second(layer)));
@@ -408,7 +408,7 @@ impl<'a> Table<'a> {
         self.put(buf, self.area.y, self.name, "layer", self.theme.header);
         self.put(buf, self.area.y, self.map, &text, self.theme.header);
         self.numbers(buf, self.area.y, |column| {
-            // Before finer steps are there, a sum is that of some more.
+            // Until finer steps arrive, a sum covers some extra steps.
             let Both { first, second } = &column.steps;
             let both = !first.is_empty() && !second.is_empty();
             let more = both && !column.steps.agree() && column.of == Of::Difference;
@@ -444,13 +444,13 @@ impl<'a> Table<'a> {
         });
     }
 
-    /// Allocations, and differences of any kind, have the colours of their signs.
+    /// Styles LCA, and differences of any kind, by their sign.
     fn signed(&self) -> impl Fn(&Column<'a>, f64) -> Style + use<'a> {
         let theme = self.theme;
         move |_, value| theme.of_sign(value)
     }
 
-    /// Differences as colours, or glyphs of their sign and strength.
+    /// Draws differences as colours, or as glyphs of their sign and magnitude.
     fn map_row(&self, y: u16, values: &[f64], max: f64, buf: &mut Buffer) {
         let scale = words::signed_scale(self.app, max);
         for (x, &value) in (self.map.x..self.map.right()).zip(values) {
@@ -460,7 +460,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Σ LCA, the change of the loss and the residual: of both, and their differences.
+    /// Draws the sum of LCA, the change of the loss and the residual: of both runs, and their differences.
     fn closing_rows(&self, buf: &mut Buffer) {
         let y = self.area.bottom() - 3;
         let delta = either(self.theme, "Δloss", "dloss");
@@ -473,7 +473,7 @@ impl<'a> Table<'a> {
             Of::Second => residual_style(&self.other.app, self.theme, &column.steps.second),
             Of::Difference => self.theme.dim,
         };
-        // The difference of two changes of the loss is one of two runs; a change by itself is none.
+        // A difference compares the two runs, so its sign has a colour; a run's own change of the loss has none.
         let change = |column: &Column<'a>, value| match column.of {
             Of::First | Of::Second => Style::default(),
             Of::Difference => self.theme.of_sign(value),
@@ -699,7 +699,7 @@ mod tests {
             buf[(x, u16::try_from(y).unwrap())].fg
         };
         let fg = |style: Style| style.fg.unwrap_or_default();
-        // A, B and B-A in the window, at the cursor, whole.
+        // A, B and B-A in view, at the cursor, whole.
         assert_eq!(colour(row("sum LCA"), 4), fg(theme.help));
         assert_eq!(
             colour(row("Δloss"), 4),

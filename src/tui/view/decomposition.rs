@@ -1,4 +1,4 @@
-//! The Decomposition: how the layers' contributions add up to the change of the loss.
+//! The Decomposition screen: how the layers' LCA adds up to the change of the loss.
 //!
 //! ```text
 //!  step 412  loss 0.53121  …
@@ -11,10 +11,10 @@
 //!    fc1│▒▒▓▓░░                                     residual +3.1e-7
 //! ```
 //!
-//! The stacks are of exact sums, and stand beside the actual change of the loss. Of more than eight layers
-//! the seven that did most in the window have colours of their own, the selected one among them, and
-//! the others are one part, so that the stacks still add up. The heat map has them all. Stacks and running
-//! sums are linear whatever `g` says: lengths of logarithms do not add up.
+//! The stacks show exact sums beside the actual change of the loss. With more than eight layers, the seven with the
+//! largest LCA in view have their own colours, always including the selected one; the others form a single part, so
+//! that the stacks still add up. The heat map shows all layers. Stacks and running sums stay linear regardless of `g`:
+//! logarithmic lengths do not add up.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -37,7 +37,7 @@ const LEAST: u16 = 9;
 /// Cells of the narrowest chart.
 const NARROWEST: u16 = 26;
 
-/// A part of the stacks: some layers together.
+/// A part of the stacks: one or more layers.
 struct Part {
     name: String,
     layers: Vec<usize>,
@@ -64,7 +64,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     }
 }
 
-/// The places of the layers in view, and which of the list they are.
+/// The areas of the layers in view, and their indices in the list.
 pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
     let Some(screen) = Decomposition::of(app, theme) else {
         return Vec::new();
@@ -76,7 +76,7 @@ pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
     screen.sheet(&looks, &spread, &until).places(right)
 }
 
-/// All but the line of the status.
+/// The area below the status line.
 fn below(area: Rect) -> Rect {
     Rect {
         y: area.y + 1,
@@ -85,7 +85,7 @@ fn below(area: Rect) -> Rect {
     }
 }
 
-/// The charts' side and the table's.
+/// Splits the area into the charts' side and the table's.
 fn sides(area: Rect) -> (Rect, Rect) {
     let table = match area.width {
         0..90 => 36.min(area.width - NARROWEST - 1),
@@ -103,7 +103,7 @@ fn sides(area: Rect) -> (Rect, Rect) {
     (left, right)
 }
 
-/// The layers with a colour of their own, in the order of the network, and the others.
+/// The layers with their own colour, in the order of the network, then the others as one part, if there are any.
 fn parts(app: &App, window: &Stretch<'_>) -> Vec<Part> {
     let layers = &app.header.layout.layers;
     let part = |layer: usize| Part {
@@ -115,7 +115,7 @@ fn parts(app: &App, window: &Stretch<'_>) -> Vec<Part> {
     }
     let mut most: Vec<usize> = (0..layers.len()).collect();
     let size = |layer: usize| window.layer_sums(layer).lca.abs();
-    // The selected layer first; what is no number is as large as can be.
+    // The selected layer comes first; NaN sorts as the largest.
     most.sort_by(|&a, &b| {
         let selected = (b == app.layer).cmp(&(a == app.layer));
         selected.then_with(|| size(b).total_cmp(&size(a)))
@@ -160,7 +160,7 @@ impl<'a> Decomposition<'a> {
         self.sheet(&looks, &spread, &until).draw(right, buf);
     }
 
-    /// From the first step in view to the cursor.
+    /// The steps from the first in view to the cursor.
     fn until(&self) -> Stretch<'a> {
         self.app.timeline.stretch(&self.until_asked())
     }
@@ -170,7 +170,7 @@ impl<'a> Decomposition<'a> {
         first..self.view.cursor.map_or(first, |step| step + 1)
     }
 
-    /// What each part looks like, in the stacks and in the table.
+    /// The symbol and style of each part, in the stacks and in the table.
     fn looks(&self, spread: &Spread<'_>) -> Vec<(char, Style)> {
         let names: Vec<&str> = self.parts.iter().map(|part| part.name.as_str()).collect();
         let entries = self.stacked(&[], &[], spread).entries(&names);
@@ -228,7 +228,7 @@ impl<'a> Decomposition<'a> {
             format!("LCA since step {first}"),
             format!("since {first}"),
         ];
-        // The layers' looks stand in the table.
+        // The table shows the layers' symbols.
         let marked = self.theme.needs_marks(self.parts.len());
         let change = Pen {
             style: self.theme.train,
@@ -324,7 +324,7 @@ impl<'a> Decomposition<'a> {
         chart.render(area, buf);
     }
 
-    /// The exact numbers: of the cursor's step, of the sums up to it, of the column that it is in.
+    /// The table of exact numbers: at the cursor's step, summed up to it, and over the chart column it is in.
     fn sheet<'b>(
         &'b self,
         looks: &[(char, Style)],
@@ -388,7 +388,7 @@ impl<'a> Decomposition<'a> {
     }
 }
 
-/// How many steps a column stands for.
+/// The number of steps in a column, in words.
 fn each(spread: &Spread<'_>) -> String {
     match spread.widest() {
         0 | 1 => "a step a column".to_owned(),
@@ -417,13 +417,13 @@ mod tests {
             |steps: std::ops::Range<u32>| -> f64 { steps.map(|t| -0.03 / f64::from(t + 1)).sum() };
         for (width, height) in [(60, 16), (80, 24), (120, 40), (200, 60)] {
             let screen = text(&app, width, height, &theme());
-            // The numbers that follow a name, and not one that stands in a chart.
+            // Match the numbers that follow a name, not those in a chart.
             let line = |name: &str| -> Vec<f64> {
                 let words = |line: &str| -> Vec<f64> {
                     let (_, rest) = line.rsplit_once(name).unwrap_or_default();
                     rest.split_whitespace().map(number).collect()
                 };
-                // Below the status, which has the residual of the step too.
+                // Skip the status line, which has the step's residual too.
                 let mut found = screen.lines().skip(3).map(words);
                 let found = found.find(|words| words.len() > 1 && words[0].is_finite());
                 found.unwrap_or_else(|| panic!("no {name}: {screen}"))

@@ -1,4 +1,4 @@
-//! The Distribution: how many parameters help, how much each, and how often.
+//! The Distribution screen: how many parameters help, by how much, and how often.
 //!
 //! ```text
 //!  step 412  loss 0.53121  …
@@ -13,10 +13,10 @@
 //!        └0─────────┴50──────────100── %              Gini, helping     0.712     0.613
 //! ```
 //!
-//! `a` takes all layers together, or the selected one alone, into the charts; the numbers are of both. The
-//! bins of the first chart are octaves on either side of 0, which no allocation in it is: its axis is a
-//! symmetric logarithm, its counts are logarithmic or linear (`g`). Kurtosis and tail index of the window
-//! are from these bins, and are about right ([`Octaves`]).
+//! `a` switches the charts between all layers together and the selected one; the table shows both. The bins of the
+//! first chart are octaves on either side of 0, and no LCA in it is exactly 0: its axis is a symmetric logarithm, and
+//! its counts are logarithmic or linear (`g`). Kurtosis and tail index of the steps in view are computed from these
+//! bins and are approximate ([`Octaves`]).
 
 use std::ops::Range;
 
@@ -39,10 +39,10 @@ use crate::tui::widget::{Bin, Details, Entry, Histogram, LineChart, Pen, Series}
 /// Rows of the smallest chart with its title.
 const LEAST: u16 = 8;
 
-/// Behind them comes the table, in full.
+/// Number of charts; the focus after them shows the full table.
 const CHARTS: usize = 3;
 
-/// What the charts are of: a layer, or all.
+/// The layer that the charts show; `None` for all layers together.
 pub fn chosen(app: &App) -> Option<u32> {
     (!app.pooled).then(|| selected(app))
 }
@@ -51,7 +51,7 @@ pub fn selected(app: &App) -> u32 {
     u32::try_from(app.layer).unwrap_or(u32::MAX)
 }
 
-/// The question about the parameters' totals up to the cursor.
+/// The query for the parameters' totals up to the cursor; `None` before the first step.
 pub fn about_totals(app: &App, layer: Option<u32>) -> Option<Query> {
     let end = app.window.cursor(app.timeline.end())? + 1;
     Some(Query {
@@ -110,7 +110,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     numbers::beside(&view, app, theme, right, buf);
 }
 
-/// Who the charts are of.
+/// The name of the layer that the charts show.
 fn whose(app: &App) -> String {
     match app.header.layout.layers.get(app.layer) {
         Some(layer) if !app.pooled => layer.name.clone(),
@@ -118,8 +118,8 @@ fn whose(app: &App) -> String {
     }
 }
 
-/// What is known of the window's allocations, or of those of another one, until its own are known: it says
-/// which steps they are of.
+/// The histogram of LCA over the steps in view or, until it has arrived, over those of an earlier query: it carries the
+/// steps that it covers. The error says why there is none.
 pub fn histogram(app: &App, layer: Option<u32>) -> Result<&query::Histogram, &str> {
     match app
         .desk
@@ -131,7 +131,7 @@ pub fn histogram(app: &App, layer: Option<u32>) -> Result<&query::Histogram, &st
     }
 }
 
-/// What is known of the parameters' totals at the cursor, or before it.
+/// The latest known snapshot of the parameters' totals at the cursor or before it, or why there is none.
 pub fn snapshot(app: &App, layer: Option<u32>) -> Result<&Snapshot, &str> {
     let query = about_totals(app, layer);
     let until = query.as_ref().map_or(0, |query| query.steps.end);
@@ -142,7 +142,7 @@ pub fn snapshot(app: &App, layer: Option<u32>) -> Result<&Snapshot, &str> {
     }
 }
 
-/// The bins as octaves, where they are.
+/// The histogram's bins as octaves, if that is what they are.
 pub fn octaves(found: &query::Histogram) -> Option<Octaves> {
     let mut octaves = Octaves::new(&found.edges)?;
     octaves.add(&found.counts);
@@ -165,7 +165,7 @@ fn allocations(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
         format!("allocations, {steps}"),
         steps,
     ];
-    // Help stands on the left of 0: the order tells the two apart as well.
+    // Help is left of 0: the order distinguishes the two as well.
     let pens = [pen(theme.help, '='), pen(theme.hurt, '#')];
     let marked = theme.needs_marks(pens.len());
     let symbols = match marked {
@@ -217,28 +217,28 @@ fn count(count: u64) -> f64 {
     count as f64
 }
 
-/// The bins with any count, as many on either side of the middle.
+/// The range of bins with any count, widened to be symmetric about the middle.
 fn occupied(counts: &[u64]) -> Range<usize> {
     let n = counts.len();
     let first = counts.iter().position(|&count| count > 0).unwrap_or(n / 2);
     let last = counts.iter().rposition(|&count| count > 0).unwrap_or(n / 2);
-    // Far out, the outermost is infinite; near zero, one octave at least.
+    // With no margin the unbounded outermost bins stay; the largest one leaves a bin on either side of zero.
     let margin = first
         .min(n.saturating_sub(last + 1))
         .min((n / 2).saturating_sub(1));
     margin..n - margin
 }
 
-/// Cells that a label and the blank behind it take: `-1e-10`.
+/// Width of a label and the blank after it: `-1e-10`.
 const LABEL: usize = 8;
 
-/// Labels for the bins that are shown in so many cells: 0, and powers of ten, the same on either side.
+/// Labels for the bins shown, which take `cells` cells: 0, and powers of ten, alike on both sides.
 fn labels(edges: &[f64], shown: &Range<usize>, cells: usize) -> Vec<(f64, String)> {
     let inside = edges.get(shown.start..=shown.end).unwrap_or_default();
     let Some(middle) = inside.iter().position(|&edge| edge == 0.0) else {
         return Vec::new();
     };
-    // On the right of 0, beginning where the octaves do: places of powers of ten among the edges.
+    // To the right of 0, from where the octaves begin: positions of powers of ten among the edges.
     let above = &inside[middle..];
     let place = |power: i32| {
         let value = 10f64.powi(power);
@@ -255,7 +255,7 @@ fn labels(edges: &[f64], shown: &Range<usize>, cells: usize) -> Vec<(f64, String
         .rev()
         .filter_map(|power| Some((power, place(power)?)))
         .collect();
-    // As many of them as have room on a side, the largest first.
+    // Every nth power, as many as fit on a side, the largest first.
     let fit = (cells / 2 / LABEL).max(1);
     let each = powers.len().div_ceil(fit).max(1);
     #[expect(clippy::cast_precision_loss, reason = "few edges")]
@@ -269,7 +269,7 @@ fn labels(edges: &[f64], shown: &Range<usize>, cells: usize) -> Vec<(f64, String
     labels
 }
 
-/// What the chosen layers did.
+/// The sums of the layers that the charts show.
 fn sums(app: &App, steps: &Stretch<'_>) -> GroupSums {
     match app.pooled {
         true => steps.total_sums(),
@@ -298,7 +298,7 @@ fn help(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer)
     });
     let area = named(area, &titles, &entries, theme, buf);
     let dots = LineChart::plot_columns(area, theme.glyphs);
-    // A column has the share in all of its steps together.
+    // A column shows the share over all of its steps together.
     let spread = Spread::over(&view.window, dots);
     let shares: [fn(&GroupSums) -> f64; 3] =
         [GroupSums::help_share, GroupSums::hurt_share, |sums| {
@@ -307,7 +307,7 @@ fn help(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer)
     let own: Vec<GroupSums> = spread.bars.iter().map(|bar| sums(app, bar)).collect();
     let curves = shares.map(|share| {
         let mut columns = own.iter();
-        // One for each column, in their order.
+        // One call for each column, in order.
         spread.curve(|_| columns.next().map_or(f64::NAN, |sums| 100.0 * share(sums)))
     });
     let half = vec![
@@ -405,7 +405,7 @@ mod tests {
         run
     }
 
-    /// The two numbers behind a name: of all layers, and of the selected one.
+    /// The two numbers after a name: of all layers, and of the selected one.
     fn pair(screen: &str, name: &str) -> [f64; 2] {
         let line = screen
             .lines()
@@ -430,7 +430,7 @@ mod tests {
             let all = run.lca.iter().flat_map(|step| &step[range.clone()]);
             count(all.clone().filter(|a| **a < 0.0).count() as u64) / count(all.count() as u64)
         };
-        // The first is that of the window; the charts' titles have the word too.
+        // The first is of the steps in view; the charts' titles contain the word too.
         let table = screen.split_once("window, steps 0-39").unwrap().1;
         let help = pair(table, "help ");
         assert!((help[0] - 100.0 * share(0..60)).abs() < 0.06, "{screen}");
@@ -438,7 +438,7 @@ mod tests {
             (help[1] - 100.0 * share(layer.clone())).abs() < 0.06,
             "{screen}"
         );
-        // At the cursor, step 27, the latest snapshot is that after 20 steps.
+        // At the cursor, step 27, the latest snapshot is the one after 20 steps.
         assert!(
             screen.contains("first 20 steps") && screen.contains("after 20 steps"),
             "{screen}"
@@ -490,7 +490,7 @@ mod tests {
         for name in ["kurtosis, about", "helped, mean"] {
             assert_ne!(first(&known, name), "-", "{known}");
         }
-        // Nobody has answered yet.
+        // No answer has arrived yet.
         run.act(&[Action::ZoomIn, Action::Home]);
         let screen = crate::tui::view::testing::text(&run.app, 140, 50, &theme());
         for name in ["kurtosis, about", "tail, helping", "helped, mean"] {
@@ -499,7 +499,7 @@ mod tests {
         assert_ne!(first(&screen, "help of movers"), "-", "the stream has it");
     }
 
-    /// While a run goes on under the screen, all numbers of the window are of the same steps, which are named.
+    /// While a live run continues, all numbers of the steps in view cover the same steps, which are named.
     #[test]
     fn numbers_that_lag_behind_a_live_run_name_their_steps() {
         let run = run();
@@ -584,7 +584,7 @@ mod tests {
             };
             chart.render(area, &mut buf);
             let axis: String = (0..width).map(|x| buf[(x, 4)].symbol()).collect();
-            // Whole labels, none of which touches another one.
+            // Whole labels that do not touch each other.
             let mut names: Vec<&str> = named.iter().map(|(_, it)| *it).collect();
             names.sort_by_key(|name| std::cmp::Reverse(name.len()));
             let rest = names
@@ -609,7 +609,7 @@ mod tests {
             ] {
                 assert!(screen.contains(number), "{number}: {screen}");
             }
-            // Told apart without colours.
+            // Distinct without colours.
             assert!(
                 screen.contains("help") && screen.contains("hurt"),
                 "{screen}"

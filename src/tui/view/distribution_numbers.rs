@@ -1,5 +1,5 @@
-//! The statistics beside the charts of the [distribution](super::distribution), of all layers and of the
-//! selected one. What each is, `analysis` says: `help`, `octaves`, `concentration`, `tails`.
+//! The statistics beside the charts of the [distribution](super::distribution), for all layers and for the selected
+//! one. They are defined in `analysis`: `help`, `octaves`, `concentration` and `tails`.
 
 use std::ops::Range;
 
@@ -16,14 +16,14 @@ use crate::app::{App, GroupSums, Stretch};
 use crate::query::{Answer, Snapshot, Topic};
 use crate::tui::theme::Theme;
 
-/// Cells of a column.
+/// Width of a column.
 const COLUMN: u16 = 11;
-/// Cells of the table.
+/// Width of the table.
 pub const WIDTH: u16 = 18 + 2 * COLUMN;
 
-/// Numbers of one kind. Rows of a higher rank go first where there is little room.
+/// A block of related numbers. If there is little room, rows of higher rank go first.
 struct Block {
-    /// What they are of, in words and in few.
+    /// The longer and the shorter title.
     titles: [String; 2],
     rows: Vec<(u8, Row)>,
 }
@@ -35,7 +35,7 @@ fn blocks(view: &View<'_>, app: &App) -> [Block; 3] {
     let window = [window.total_sums(), window.layer_sums(app.layer)];
     let octaves = both.map(|layer| {
         let found = histogram(app, layer).ok()?;
-        // A coarse window reaches beyond what was asked for.
+        // If entries are coarse, the stretch reaches beyond the steps asked for.
         let own = found.steps == steps || found.steps == visible(app);
         octaves(found).filter(|_| own)
     });
@@ -109,8 +109,7 @@ fn shares(both: [GroupSums; 2]) -> [Row; 3] {
     ]
 }
 
-/// The table beside the charts: of all numbers those that have room, the most telling ones, and a word
-/// about the others.
+/// Draws the table beside the charts: the most telling rows that fit, and how many are left out.
 pub fn beside(view: &View<'_>, app: &App, theme: &Theme, area: Rect, buf: &mut Buffer) {
     let blocks = blocks(view, app);
     let room = usize::from(area.height).saturating_sub(1);
@@ -142,7 +141,7 @@ pub fn beside(view: &View<'_>, app: &App, theme: &Theme, area: Rect, buf: &mut B
     sheet.draw(area, buf);
 }
 
-/// All numbers, in two columns where that takes it.
+/// Draws all numbers in two tables side by side.
 pub fn full(view: &View<'_>, app: &App, theme: &Theme, area: Rect, buf: &mut Buffer) {
     let half = area.width / 2;
     let left = Rect {
@@ -164,7 +163,7 @@ pub fn full(view: &View<'_>, app: &App, theme: &Theme, area: Rect, buf: &mut Buf
     sheet(&last, rows(totals).collect(), app, theme).draw(right, buf);
 }
 
-/// Columns of all layers and of the selected one, the one that the charts are of first.
+/// A table with a column for all layers and one for the selected layer; what the charts show comes first.
 fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> Sheet<'a> {
     let layer = app.header.layout.layers.get(app.layer);
     let name = layer.map_or("", |layer| layer.name.as_str());
@@ -195,8 +194,8 @@ fn visible(app: &App) -> Range<u64> {
     app.window.visible(app.timeline.end())
 }
 
-/// The steps of the first numbers: those in the window. While the window goes on with the run these are
-/// those that its allocations are known of, so that all are of the same steps.
+/// The title and the steps of the first block: those in view. While these advance with the run, they are the steps that
+/// the latest histogram covers, so that all numbers of the block are of the same steps.
 fn window<'a>(view: &View<'a>, app: &'a App) -> ([String; 2], Stretch<'a>) {
     let query = app.about_window(Topic::Histogram { layer: None }, 1);
     match app.known(&query) {
@@ -212,7 +211,7 @@ fn window<'a>(view: &View<'a>, app: &'a App) -> ([String; 2], Stretch<'a>) {
     }
 }
 
-/// A line over the numbers of a kind.
+/// A heading row above a block.
 fn part(name: &str, theme: &Theme) -> Row {
     Row {
         mark: None,
@@ -235,7 +234,7 @@ fn none() -> Cell {
     ("-".to_owned(), Style::default())
 }
 
-/// Of those that helped or hurt, the share that helped.
+/// The helping share of the parameters that help or hurt.
 #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
 fn of_movers(sums: &GroupSums) -> f64 {
     let (helped, hurt) = (sums.helped as f64, sums.hurt as f64);
@@ -256,7 +255,7 @@ fn gini(gini: f64) -> Cell {
     }
 }
 
-/// Three digits.
+/// A value with at most two decimals, in scientific notation from 1000 and below 0.01; a hyphen if there is none.
 fn figure(value: Option<f64>) -> Cell {
     match value.filter(|value| value.is_finite()) {
         None => none(),

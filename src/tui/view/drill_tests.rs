@@ -1,4 +1,4 @@
-//! Layers, units and parameters of every odd shape, at any size.
+//! Tests of layers, units and parameters of every odd shape, at any size.
 
 use std::sync::Arc;
 
@@ -100,7 +100,7 @@ fn binned(query: &Query, groups: usize, value: f64) -> Binned {
     }
 }
 
-/// An answer of the right form with numbers of this size; `full` has everything that can be recorded.
+/// An answer that fits the query, with numbers of this size; `full` includes everything that can be recorded.
 fn answer(app: &App, query: &Query, value: f64, full: bool) -> Answer {
     let layout = &app.header.layout;
     match query.topic {
@@ -201,7 +201,7 @@ fn a_layer_shows_tensors_units_and_how_it_closes() {
     assert!(screen.contains("no units"), "{screen}");
 }
 
-/// A layer of more tensors than there are rows for.
+/// A layer with more tensors than rows.
 fn many_tensors() -> App {
     let mut layout = ParamLayout::default();
     let scale = [
@@ -251,7 +251,7 @@ fn tensors_without_a_row_are_added_up_and_the_filter_finds_them() {
     assert_eq!(app.listed_tensors(0).len(), all);
 }
 
-/// Beside a new cursor there are no numbers of the old one.
+/// After the cursor moves, no numbers of the old step are shown.
 #[test]
 fn a_number_at_the_cursor_is_of_the_cursors_step() {
     for line in ["layer conv", "layer fc"] {
@@ -410,7 +410,7 @@ proptest! {
             true => Theme::new(ColorLevel::None, Glyphs::Ascii),
             false => Theme::new(ColorLevel::Ansi256, Glyphs::Blocks),
         };
-        // Also before anything is known.
+        // Also before any answer.
         let area = Rect::new(0, 0, width, height);
         draw(area, &mut Buffer::empty(area), &app, &theme, &KeyMap::default());
         let screen = text(&mut app, (width, height), &theme, (value, full));

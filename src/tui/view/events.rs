@@ -1,4 +1,4 @@
-//! The list of lints, events and bookmarks, over the screen.
+//! The overlay that lists lints, events and bookmarks.
 //!
 //! ```text
 //! ┌ Events and lints, steps 0-411 ──────────────────────────────┐
@@ -73,7 +73,7 @@ fn line(entry: &Listed, selected: bool, room: usize, app: &App, theme: &Theme) -
     ])
 }
 
-/// How many events of each kind there were: of very many the list has the strongest.
+/// The number of events of each kind; if there are very many, the list has only the strongest.
 fn counted(happened: &Happened) -> String {
     let name = |kind| match kind {
         EventKind::Residual => "residual",

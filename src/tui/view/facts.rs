@@ -1,4 +1,4 @@
-//! The Run screen's numbers in words: each with its unit, and only those that are known.
+//! The facts of the Run screen in words: each number with its unit, and only those that are known.
 
 use crate::analysis::numbers;
 use crate::app::{App, Phase};
@@ -8,7 +8,7 @@ use crate::query::RunFacts;
 /// Steps over which "now" is averaged.
 const NOW: u64 = 50;
 
-/// What the run is, in parts and their ranks where there is little room.
+/// The run in one line: parts with ranks; if there is little room, the highest rank goes first.
 pub fn head(app: &App) -> Vec<(u8, String)> {
     let header = &app.header;
     let layout = &header.layout;
@@ -33,10 +33,10 @@ pub fn head(app: &App) -> Vec<(u8, String)> {
     parts
 }
 
-/// A name, and what is said of it: what there is no room for goes from the end.
+/// A name and its values; if there is little room, values go from the end.
 pub type Fact = (&'static str, Vec<String>);
 
-/// In the order of the screen.
+/// All facts, in the order of the screen.
 pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<Fact> {
     let (now, average) = (now(app), rate(app, u64::MAX));
     let device = app.header.device.split(", ").map(str::to_owned);
@@ -50,7 +50,7 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<Fact> {
                     format!("{} on average", numbers::speed(average.steps)),
                 ],
             ),
-            // Not that of a replay.
+            // A replay has no current speed.
             None => (
                 "trained",
                 vec![format!("at {}", numbers::speed(average.steps))],
@@ -63,7 +63,7 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<Fact> {
     }
     if let Some(stats) = app.recorder.filter(|_| app.is_training()) {
         let waited = stats.waited.as_secs_f64();
-        // Records, and how long the training waited for the disk.
+        // The queue, and how long the training waited for the disk.
         let lag = vec![
             format!("{} of {} wait", stats.queued, stats.room),
             format!("{waited:.1} s waited"),
@@ -88,7 +88,7 @@ fn gradients(app: &App, rate: Option<&Rate>) -> Option<Fact> {
     #[expect(clippy::cast_precision_loss, reason = "a mean of counts")]
     let each = all.gradient_evals() as f64 / steps as f64;
     let mut said = vec![format!("{each:.2} a step")];
-    // Of a slow training the speed of its steps says it.
+    // For a slow training, the speed in steps says enough.
     let fast = rate.filter(|rate| rate.gradients >= 0.95);
     said.extend(fast.map(|rate| format!("{:.1} a second", rate.gradients)));
     (steps > 0).then_some(("gradients", said))
@@ -111,7 +111,7 @@ fn checkpoint(app: &App, known: &RunFacts) -> Option<Fact> {
     Some(("checkpoint", said))
 }
 
-/// What a GPU does, as far as it tells.
+/// The state of a GPU, as far as it reports it.
 pub fn gpu_use(gpu: &GpuUse) -> Vec<String> {
     let memory = |(used, all)| format!("{} of {}", bytes(used), bytes(all));
     let parts = [
@@ -124,25 +124,25 @@ pub fn gpu_use(gpu: &GpuUse) -> Vec<String> {
     parts.into_iter().flatten().collect()
 }
 
-/// What is done in a second.
+/// Work done per second.
 #[derive(Clone, Debug, PartialEq)]
 struct Rate {
     steps: f64,
     gradients: f64,
 }
 
-/// The training's speed over its last steps, while it takes any.
+/// The training's speed over its last [`NOW`] steps; `None` unless it is running.
 fn now(app: &App) -> Option<Rate> {
     let moving = matches!(app.phase(), Phase::Live | Phase::Following | Phase::Pausing);
     rate(app, NOW).filter(|_| moving)
 }
 
-/// The same in steps a second.
+/// The training's current speed in steps per second; `None` unless it is running.
 pub fn steps_per_second(app: &App) -> Option<f64> {
     now(app).map(|now| now.steps)
 }
 
-/// Over the last so many steps, or all of them.
+/// The speed over the last `over` steps, or over all if there are fewer.
 fn rate(app: &App, over: u64) -> Option<Rate> {
     let end = app.timeline.end();
     let newest = app.timeline.entry(end.checked_sub(1)?)?;
@@ -166,7 +166,7 @@ fn rate(app: &App, over: u64) -> Option<Rate> {
     (seconds > 0.0 && rate.steps.is_finite()).then_some(rate)
 }
 
-/// `24.1 MB`
+/// Formats a size in bytes: `24.1 MB`.
 #[must_use]
 pub fn bytes(count: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
@@ -185,7 +185,7 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// `2 h 05 min`, `4 min 30 s`, `12 s`
+/// Formats a duration: `2 h 05 min`, `4 min 30 s`, `12 s`.
 fn duration(seconds: f64) -> String {
     if seconds >= 1e9 {
         return "years".to_owned();

@@ -1,4 +1,4 @@
-//! The last line: the keys that matter most, or what has gone wrong.
+//! The last line: the most important keys, or the error message.
 //!
 //! ```text
 //!  ? help  q quit  ← → step  End follow  + - zoom  0 all  Space freeze  g scale
@@ -14,7 +14,7 @@ use crate::feed::Origin;
 use crate::tui::keys::{GROUPS, Group, KeyMap};
 use crate::tui::theme::{Glyphs, Theme};
 
-/// Rows that the footer needs: a run's failure is said in full.
+/// The height of the footer: a run's failure is shown in full.
 pub fn height(app: &App, width: u16) -> u16 {
     // Wrapping between words leaves up to a long word of every line unused.
     let room = usize::from(width).saturating_sub(16).max(1);
@@ -22,7 +22,7 @@ pub fn height(app: &App, width: u16) -> u16 {
     u16::try_from(lines).unwrap_or(u16::MAX).clamp(1, TALLEST)
 }
 
-/// Why the run failed, or an order.
+/// The run's failure or, without one, the app's notice.
 fn trouble(app: &App) -> &str {
     match app.message() {
         "" => app.notice(),
@@ -30,7 +30,7 @@ fn trouble(app: &App) -> &str {
     }
 }
 
-/// Rows at most.
+/// The tallest footer, in rows.
 const TALLEST: u16 = 4;
 
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) {
@@ -50,10 +50,10 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     }
 }
 
-/// The line that is being typed, and what it may become.
+/// The prompt with its completions.
 fn typed(app: &App, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'static> {
     let text = format!(" {}{}", prompt.kind.sign(), prompt.text);
-    // The end of a long line is what is being typed.
+    // Show the end of a long line, where typing happens.
     let room = usize::from(width.saturating_sub(1));
     let from = text.chars().count().saturating_sub(room);
     let shown: String = text.chars().skip(from).collect();
@@ -95,7 +95,7 @@ const ORDER: [&str; 17] = [
     "speed",
 ];
 
-/// Whether a group is worth its room: its keys do something here, and more than say why they do not.
+/// Whether a group deserves its room: its keys do something here, and not merely explain why they cannot.
 fn useful(group: &Group, app: &App) -> bool {
     let more = match group.footer {
         "" => false,
@@ -108,7 +108,7 @@ fn useful(group: &Group, app: &App) -> bool {
     more && group.is_offered(app)
 }
 
-/// Keys and what they do: as many whole ones as there is room for.
+/// The keys with their words: as many as fit, none of them cut.
 fn hints(app: &App, theme: &Theme, keys: &KeyMap, width: u16) -> Line<'static> {
     let mut groups: Vec<(usize, &Group)> = (GROUPS.iter().enumerate())
         .filter(|(_, group)| useful(group, app))
@@ -122,7 +122,7 @@ fn hints(app: &App, theme: &Theme, keys: &KeyMap, width: u16) -> Line<'static> {
             "freeze" if app.origin == Origin::Replay => "play",
             word => word,
         };
-        // The footer has room for the first way to say it.
+        // The footer shows only the first alternative.
         let label = keys.short_label(at, theme.glyphs == Glyphs::Ascii);
         let label = Span::styled(label, theme.key);
         let word = Span::styled(format!(" {word}"), theme.dim);
@@ -157,7 +157,7 @@ mod tests {
                 assert!(text.starts_with(" ? help  q quit"), "{text}");
                 assert!(!text.contains("pause"), "nobody is training: {text}");
                 assert!(text.contains("play") || width < 80, "{text}");
-                // Every word is a whole one.
+                // No word is cut.
                 let words = GROUPS.iter().map(|group| group.footer);
                 let words: Vec<&str> = words.chain(["play"]).collect();
                 let hints = text.trim().split("  ");

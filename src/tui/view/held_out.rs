@@ -1,4 +1,4 @@
-//! Held-out: what each layer does to the loss that is trained, and to the one that is not.
+//! The Held-out screen: the LCA of each layer for the training loss beside that for the held-out loss.
 //!
 //! ```text
 //!  step 412  loss 0.53121  …
@@ -12,9 +12,8 @@
 //!  fc2: LCA summed since step 0                       ─ train ─ held-out
 //! ```
 //!
-//! A layer that helps the one loss and hurts the other in the window has a `!`. `only tr` counts the
-//! window's steps in which it helped the training loss alone, `only ho` those in which it helped the
-//! held-out loss alone.
+//! A `!` marks a layer that helps one loss and hurts the other over the steps in view. `only tr` counts the steps in
+//! view in which it helped only the training loss, `only ho` those in which it helped only the held-out loss.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -67,7 +66,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     curves(&view, below, app, theme, buf);
 }
 
-/// The places of the layers in view, and which of the list they are.
+/// The areas of the layers in view, and their indices in the list.
 pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
     let view = View::of(app);
     if !app.header.held_out_lca || view.window.is_empty() {
@@ -83,7 +82,8 @@ pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
     sheet(&view, &listed, app, theme).places(above)
 }
 
-/// The table's part and the chart's: the table first; the chart has what is left, or all the room.
+/// Splits the area into the table and the chart: the table comes first, and the chart gets the rest, or all with the
+/// focus.
 fn divided(body: Rect, layers: usize, focus: usize) -> (Rect, Rect) {
     let rows = u16::try_from(layers).unwrap_or(u16::MAX).saturating_add(5);
     let table = match focus % 3 {
@@ -106,7 +106,7 @@ fn divided(body: Rect, layers: usize, focus: usize) -> (Rect, Rect) {
     (above, below)
 }
 
-/// What the file says of these steps.
+/// The file's answer, if it covers exactly these steps.
 fn answer<'a>(app: &'a App, query: Option<Query>, steps: &Stretch<'_>) -> Option<&'a HeldOut> {
     match app.desk.answer(&query?) {
         Some((_, Answer::HeldOut(found))) if found.steps == steps.steps() => Some(found),
@@ -159,10 +159,10 @@ fn sheet<'a>(view: &View<'_>, listed: &[usize], app: &App, theme: &'a Theme) -> 
     }
 }
 
-/// The three cells of a range of steps, from the steps and the answer about them.
+/// Makes the three cells of a range of steps from the steps and their answer.
 type Pair<'a> = &'a dyn Fn(&Stretch<'_>, Option<&HeldOut>) -> [(String, Style); 3];
 
-/// Where the held-out loss has not been read yet, its rows are dashes.
+/// The closing rows. Until the held-out loss has been read, its change and its residual are hyphens.
 fn closing(
     app: &App,
     theme: &Theme,
@@ -206,7 +206,7 @@ fn closing(
     ]
 }
 
-/// Which steps the columns are of.
+/// The titles of the groups of columns, and the number of columns in each.
 fn groups(view: &View<'_>) -> Vec<(String, usize)> {
     vec![
         (view.cursor_title(), 2),
@@ -301,7 +301,7 @@ mod tests {
         assert!(is_about(read(words[5]), sum), "{screen}");
         let at: f64 = run.held_out[29].iter().sum();
         assert!(is_about(read(words[3]), at), "{screen}");
-        // What each layer of the test run has is half of that of the training loss, and noise.
+        // In the test run, a layer's LCA for the held-out loss is half that for the training loss, plus noise.
         let found = run.app.desk.answer(&run.app.about_all(Topic::HeldOut));
         let Some((_, Answer::HeldOut(found))) = found else {
             panic!("{found:?}");

@@ -1,4 +1,4 @@
-//! The help overlay, made from the table of keys: those that do something where the explorer is, then the others.
+//! The help overlay, made from the key table: first the keys that work here, then the others.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -16,10 +16,10 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
     scrolled(area, buf, app, theme, (" Keys ", lines));
 }
 
-/// Over the keys that do nothing here.
+/// The heading of the keys that do nothing here.
 pub const ELSEWHERE: &str = "not here, but on other screens or in other runs";
 
-/// What can be typed behind `:`.
+/// Draws the list of commands for the `:` prompt.
 pub fn draw_commands(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     scrolled(
         area,
@@ -30,7 +30,7 @@ pub fn draw_commands(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     );
 }
 
-/// How far what lies over a screen of this size can be scrolled.
+/// How many rows the overlay can be scrolled on a screen of this size.
 pub fn limit(area: Rect, app: &App, theme: &Theme, keys: &KeyMap) -> usize {
     let lines = match app.overlay {
         Some(Overlay::Help) => lines(area.width, app, theme, keys).len(),
@@ -40,7 +40,7 @@ pub fn limit(area: Rect, app: &App, theme: &Theme, keys: &KeyMap) -> usize {
     last_top(area, lines)
 }
 
-/// The keys that do something here, what the words of the tables mean, and the keys of other screens.
+/// The keys that work here, the meaning of words in the tables, and the keys of other screens.
 fn lines(width: u16, app: &App, theme: &Theme, keys: &KeyMap) -> Vec<Line<'static>> {
     let ascii = theme.glyphs == Glyphs::Ascii;
     let labels: Vec<String> = (0..GROUPS.len()).map(|at| keys.label(at, ascii)).collect();
@@ -106,7 +106,7 @@ fn commands(width: u16, theme: &Theme) -> Vec<Line<'static>> {
     lines
 }
 
-/// A key and what it does, in as many lines as it takes.
+/// A key and its description, in as many lines as needed.
 fn entry(
     width: u16,
     (label, widest): (&str, usize),
@@ -125,12 +125,12 @@ fn entry(
     pieces.map(line).collect()
 }
 
-/// Cells inside a box on a screen of this width: it has a frame and a blank on either side.
+/// Width inside a box on a screen of this width, less the frame and a blank on either side.
 fn room(width: u16) -> usize {
     usize::from(width.saturating_sub(4))
 }
 
-/// A text in lines of at most so many cells, cut between words where that can be.
+/// Wraps a text between words into lines of at most `room` cells; a longer word has a line of its own.
 fn wrapped(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -147,12 +147,12 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-/// The first line of so many that can stand at the top, so that the last one is seen.
+/// The last line that can be at the top while the box stays full.
 fn last_top(area: Rect, lines: usize) -> usize {
     lines.saturating_sub(usize::from(area.height.saturating_sub(2)))
 }
 
-/// A box that is scrolled where there is no room for all lines.
+/// Draws a box that scrolls if the lines do not fit.
 fn scrolled(
     area: Rect,
     buf: &mut Buffer,

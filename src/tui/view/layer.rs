@@ -1,11 +1,11 @@
-//! Inside a layer: its tensors, those that the filter lets through, and its units over the steps.
+//! Inside a layer: its tensors that pass the filter, and its units over the steps.
 //!
 //! ```text
 //!  fc1  linear, 78500 parameters, 100 units
 //!  tensor       LCA in nats, steps 0-411        at 410   window      all of layer
 //!  fc1.weight   ⠤⠤⣤⣤⡤⠤⠤⠤⠤                      -1.2e-3   -0.812   -0.812   99.1%
 //!  fc1.bias     ⠤⠤⠤⠤⡤⠤⠤⠤⠤                      -1.1e-5   -0.007   -0.007    0.9%
-//!  4 others                                        those without a row, added up
+//!  4 others                                        the sum of those without a row
 //!  units × steps, helps most first
 //!   unit 17│▓▓▒▒░░  ''++
 //!   unit 3 ▸▓▒▒░░░    ''
@@ -33,16 +33,16 @@ use crate::tui::theme::Theme;
 use crate::tui::widget::heat_map::{self, HeatMap};
 use crate::tui::widget::{SignedBars, XAxis};
 
-/// Rows of tensors at most; of more, the last line has the others together.
+/// The most rows of tensors; if there are more tensors, the last row is the sum of the others.
 const MOST_TENSORS: u16 = 6;
-/// Cells for a unit's name beside the heat map.
+/// Width of a unit's name beside the heat map.
 const GUTTER: u16 = 10;
-/// Values that a heat map asks for at most: a layer may have any number of units.
+/// The most values that a heat map requests: a layer may have any number of units.
 const MOST_VALUES: usize = 1 << 21;
 /// Columns of numbers beside a tensor's sparkline.
 const NUMBERS: u16 = 4;
 
-/// Where the parts are.
+/// The areas of the parts.
 struct Parts {
     tensors: Rect,
     map: Rect,
@@ -50,10 +50,10 @@ struct Parts {
     lines: Rect,
 }
 
-/// In an area, with so many tensors listed.
+/// Divides an area with this many tensors listed.
 fn parts(area: Rect, tensors: usize) -> Parts {
     let tensors = u16::try_from(tensors).unwrap_or(u16::MAX);
-    // A header and the layer's own line; the heat map keeps some rows in any case.
+    // Add a header and the layer's own line; the heat map always keeps some rows.
     let tensors = tensors.min(MOST_TENSORS).min(area.height.saturating_sub(9)) + 2;
     let lines = 2;
     let rest = area.height.saturating_sub(tensors + lines);
@@ -78,7 +78,7 @@ fn layer_of(app: &App) -> Option<(usize, &Layer)> {
     Some((index, app.header.layout.layers.get(index)?))
 }
 
-/// The place of the heat map below its title.
+/// The area of the heat map below its title.
 fn map_below(map: Rect) -> Rect {
     Rect {
         y: map.y + 1.min(map.height),
@@ -87,13 +87,13 @@ fn map_below(map: Rect) -> Rect {
     }
 }
 
-/// How many columns the units are asked for in.
+/// The number of columns to request for the units.
 fn unit_columns(map: Rect, units: usize) -> usize {
     let plot = usize::from(heat_map::plot_area(map_below(map), GUTTER).width);
     plot.min(MOST_VALUES / units.max(1)).max(1)
 }
 
-/// The sparklines of the tensors.
+/// The area of a tensor's sparkline.
 fn bars_of(row: Rect, names: u16) -> Rect {
     let numbers = NUMBERS * NUMBER;
     Rect {
@@ -137,7 +137,7 @@ fn binned(app: &App, query: Option<Query>) -> Option<&Binned> {
     }
 }
 
-/// What is known of a question, be it of fewer steps than it asks about.
+/// The answer to a query, perhaps of slightly earlier steps ([`App::known`]).
 fn known<'a>(app: &'a App, query: &Query) -> Option<&'a Binned> {
     match app.known(query)? {
         (_, Answer::Binned(binned)) => Some(binned),
@@ -145,7 +145,7 @@ fn known<'a>(app: &'a App, query: &Query) -> Option<&'a Binned> {
     }
 }
 
-/// What is known at the cursor, and what that step is called: no other line says which it is.
+/// The answer at the cursor, and a title that names its step, which no other line does.
 fn at_cursor(app: &App, topic: Topic) -> (String, Option<&Binned>) {
     let query = app.about_cursor(topic);
     let at = query.and_then(|query| known(app, &query));
@@ -153,7 +153,7 @@ fn at_cursor(app: &App, topic: Topic) -> (String, Option<&Binned>) {
     (name, at)
 }
 
-/// What is known of the whole run, and what that is called: less than all of it is named by its last step.
+/// The answer for the whole run, and its title: if it does not cover all steps, the title names the last one it does.
 fn of_all(app: &App, topic: Topic) -> (String, Option<&Binned>) {
     let query = app.about_all(topic);
     let all = known(app, &query);
@@ -166,7 +166,7 @@ fn of_all(app: &App, topic: Topic) -> (String, Option<&Binned>) {
     (name, all)
 }
 
-/// The tensors that have a row each, and those that are added up in the last of so many rows.
+/// Splits the tensors into those with a row of their own and those summed in the last of `rows` rows.
 fn with_rows(listed: &[usize], rows: usize) -> (&[usize], &[usize]) {
     match listed.len() > rows {
         true => listed.split_at(rows.saturating_sub(1)),
@@ -260,7 +260,7 @@ fn draw_tensors(
         for (from_right, value) in [(3, at), (2, window), (1, all)] {
             put_column(line, buf, from_right, &number(value), theme.of_sign(value));
         }
-        // Not a negative zero.
+        // Adding 0.0 turns a negative zero into a positive one.
         let share = percent(all / whole + 0.0);
         put_column(line, buf, 0, &share, Style::default());
     };
@@ -315,7 +315,7 @@ fn draw_map(
         let at = cells::spread(units, columns);
         values.extend(at.map(|at| at.and_then(|at| sums.get(at).copied()).unwrap_or(f64::NAN)));
     }
-    // Of all units, so that a colour stays what it means when the list is scrolled.
+    // The maximum of all units, so that scrolling does not change the meaning of a colour.
     let max = cells::largest(units.sums.iter().copied());
     let names: Vec<String> = shown.iter().map(|unit| format!("unit {unit}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -338,12 +338,12 @@ fn draw_map(
     map.render(area, buf);
 }
 
-/// Which units of the list are in view in a heat map.
+/// The part of the list of units that is in view in the heat map.
 struct Rows {
     plot: Rect,
     first: usize,
     fit: usize,
-    /// Two of them share a line.
+    /// Whether two units share a line.
     dense: bool,
 }
 
@@ -360,7 +360,7 @@ fn rows(area: Rect, app: &App, theme: &Theme, listed: &[usize]) -> Rows {
     }
 }
 
-/// The places of the units in view, and which of the list they are: of two in a line the upper one.
+/// The areas of the units in view, and their indices in the list: where two share a line, that of the upper one.
 pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
     let Some((index, _)) = layer_of(app) else {
         return Vec::new();
@@ -384,7 +384,7 @@ pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
     lines.zip((first..listed.len()).step_by(each)).collect()
 }
 
-/// The selected unit's numbers, and how the units add up to the layer.
+/// Draws the selected unit's numbers, and how the units add up to the layer.
 fn draw_lines(
     area: Rect,
     buf: &mut Buffer,

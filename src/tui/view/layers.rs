@@ -1,4 +1,4 @@
-//! The table of layers, and the rows that close it.
+//! The table of layers, with its closing rows.
 //!
 //! ```text
 //!  layer    LCA over steps 0-411     cursor   window     all   share    help  every
@@ -26,15 +26,15 @@ use crate::tui::widget::SignedBars;
 
 /// Rows that are not layers: the header, the sum, the loss change, the residual.
 const FIXED_ROWS: u16 = 4;
-/// A layer's row is at most so high.
+/// The most rows of screen for one layer.
 const TALLEST: u16 = 7;
-/// Widths of the number columns.
+/// Width of the narrow number columns.
 const SMALL: u16 = 7;
-/// The narrowest sparkline that is still drawn.
+/// The narrowest sparkline worth drawing.
 const NARROWEST: u16 = 8;
 
-/// How high the table wants to be in a screen of `available` rows: the loss keeps three tenths or more.
-/// Then the 22 layers of a ResNet-20 are all seen on 120×40.
+/// The height the table asks for on a screen of `available` rows: the loss keeps at least three tenths. All 22 layers
+/// of a ResNet-20 then fit on 120×40.
 pub fn height(layers: usize, available: u16) -> u16 {
     let layers = u16::try_from(layers).unwrap_or(u16::MAX);
     let most = available.saturating_sub((available * 3 / 10).max(5) + 1);
@@ -45,7 +45,7 @@ pub fn height(layers: usize, available: u16) -> u16 {
         .min(most)
 }
 
-/// Where the columns of the table stand.
+/// The areas of the table's columns.
 struct Columns {
     name: Rect,
     bars: Rect,
@@ -54,10 +54,10 @@ struct Columns {
     all: Rect,
     share: Rect,
     help: Rect,
-    /// Only where there is room.
+    /// Empty on a screen narrower than 100 columns.
     hurt: Rect,
     flips: Rect,
-    /// Only where there is much room.
+    /// Empty on a screen narrower than 120 columns.
     gradient: Rect,
 }
 
@@ -103,22 +103,22 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     table.draw_closing_rows(buf);
 }
 
-/// Where everything stands, and which steps the numbers are of.
+/// The layout of the table, and the steps of its numbers.
 struct Table<'a> {
     area: Rect,
     app: &'a App,
     theme: &'a Theme,
     columns: Columns,
     row_height: u16,
-    /// Layers in the order of the list, and which of them are in view.
+    /// The layers as listed, and the range of them in view.
     listed: Vec<usize>,
     shown: Range<usize>,
     view: View<'a>,
-    /// Σ LCA of all steps.
+    /// The LCA of the whole network over all steps.
     total: f64,
 }
 
-/// The places of the layers in view, each of all rows that it has, and which of the list they are.
+/// The areas of the layers in view, each with all of its rows, and their indices in the list.
 pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
     if area.height <= FIXED_ROWS || app.header.layout.layers.is_empty() {
         return Vec::new();
@@ -202,7 +202,7 @@ impl<'a> Table<'a> {
         let cursor = self.view.cursor_title();
         let window = self.view.window_title("window");
         let all = self.view.all_title("all");
-        // What the list is sorted by.
+        // The column that the list is sorted by.
         let sorted = match self.app.sort {
             Sort::Order => Rect::ZERO,
             Sort::Helps | Sort::Hurts | Sort::Size => columns.window,
@@ -229,7 +229,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The sparklines, on one scale for all layers, so that rows can be compared.
+    /// Draws the sparklines, with one scale for all layers, so that rows can be compared.
     fn draw_bars(&self, buf: &mut Buffer) {
         let window = &self.view.window;
         let columns = SignedBars::columns(self.columns.bars.width, self.theme.glyphs);
@@ -261,7 +261,7 @@ impl<'a> Table<'a> {
     }
 
     fn draw_layer(&self, layer: usize, top: u16, buf: &mut Buffer) {
-        // The numbers stand on the zero line of tall bars.
+        // The numbers are on the row of the bars' zero line.
         let y = top + (self.row_height - 1) / 2;
         let name = &self.app.header.layout.layers[layer].name;
         let width = usize::from(self.columns.name.width).saturating_sub(1);
@@ -286,7 +286,7 @@ impl<'a> Table<'a> {
         );
     }
 
-    /// Allocations in the three ranges of steps, and what the parameters did in the window.
+    /// Draws LCA over the three ranges of steps, and how the parameters behaved in view.
     fn draw_numbers(&self, buf: &mut Buffer, y: u16, sums: impl Fn(&Stretch<'a>) -> GroupSums) {
         for (column, steps) in self.ranges() {
             let (text, style) = nats(sums(steps).lca, self.theme);
@@ -302,7 +302,7 @@ impl<'a> Table<'a> {
         self.right(buf, y, self.columns.gradient, &gradient, Style::default());
     }
 
-    /// The sum of all layers, the actual change of the loss, and what lies between them.
+    /// Draws the sum of all layers, the actual change of the loss, and the residual.
     fn draw_closing_rows(&self, buf: &mut Buffer) {
         let Self {
             theme,
@@ -329,7 +329,7 @@ impl<'a> Table<'a> {
                 (2, app.header.integrator.clone()),
                 (1, format!("{each:.2} gradients a step")),
             ];
-            // Lost resolution is said, not hidden: single steps are in the file.
+            // Say so if steps were merged: the file has single steps.
             let coarsest = self.view.window.coarsest();
             if coarsest > 1 {
                 parts.push((0, format!("points of up to {coarsest} steps")));

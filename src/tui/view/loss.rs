@@ -1,4 +1,4 @@
-//! The loss over the steps in view: training and held-out, and below it the marked steps.
+//! The chart of training and held-out loss over the steps in view, with a row of marked steps below it.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{LineChart, Pen, Series};
 
-/// Rows that a chart has at least for a row of marks below it.
+/// The least height of a chart that gives a row to marks.
 const LEAST_WITH_MARKS: u16 = 8;
 
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
@@ -20,7 +20,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         return;
     }
     let marks = app.marks();
-    // Once there are marks, they have a row of their own where there is room.
+    // Marks get a row of their own once there are any, if there is room.
     let row = u16::from(!marks.is_empty() && area.height >= LEAST_WITH_MARKS);
     let area = Rect {
         height: area.height - row,

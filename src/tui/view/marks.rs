@@ -1,7 +1,7 @@
-//! Marked steps: a row of small marks below a chart, and what looks wrong in one line.
+//! Marked steps: a row of marks below a chart, and a line with the most important lint.
 //!
 //! ```text
-//!   events   s   ^ m        r    !      one mark a cell: what matters most there
+//!   events   s   ^ m        r    !      one mark a cell: the most important there
 //!  residual above 0.001 nats in 3 of the last 200 steps: …      1 more: v
 //! ```
 //!
@@ -21,7 +21,7 @@ use crate::app::{App, Mark, MarkKind};
 use crate::tui::theme::Theme;
 use crate::tui::widget::LineChart;
 
-/// The sign of a mark, and how much it matters among others in the same cell.
+/// The character, the style and the rank of a mark; in a cell the highest rank is drawn.
 pub fn sign(kind: MarkKind, theme: &Theme) -> (char, Style, u8) {
     match kind {
         MarkKind::Event(EventKind::NotFinite) => ('!', theme.error, 4),
@@ -32,8 +32,7 @@ pub fn sign(kind: MarkKind, theme: &Theme) -> (char, Style, u8) {
     }
 }
 
-/// Draws marks in one row below the plot of a chart at `chart`; `cell_of` says in which of the plot's
-/// cells a step is.
+/// Draws marks in one row below the plot of a chart at `chart`; `cell_of` returns the plot's cell for a step.
 pub fn row(
     chart: Rect,
     marks: &[Mark],
@@ -66,7 +65,7 @@ pub fn row(
     }
 }
 
-/// How a lint of this severity looks.
+/// The style of a lint of this severity.
 pub fn severity_style(severity: Severity, theme: &Theme) -> Style {
     match severity {
         Severity::Error => theme.error,
@@ -75,7 +74,7 @@ pub fn severity_style(severity: Severity, theme: &Theme) -> Style {
     }
 }
 
-/// The most important lint in one line, and how many more there are.
+/// Draws the most important lint in one line, with the number of others.
 pub fn lint_line(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let [first, more @ ..] = app.lints() else {
         return;
@@ -129,7 +128,7 @@ mod tests {
         row(chart, &marks, &theme(), cell, &mut buf);
         let line: String = (0..30).map(|x| buf[(x, 4)].symbol()).collect();
         assert_eq!(line.trim_end(), "  events !m       ^");
-        // Where there is no row for them, nothing is drawn.
+        // Nothing is drawn if there is no row for it.
         row(Rect::new(0, 0, 30, 5), &marks, &theme(), cell, &mut buf);
     }
 }

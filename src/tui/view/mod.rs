@@ -1,4 +1,4 @@
-//! One file a screen or panel; each has one function that draws it from the state.
+//! One file for each screen or panel; each has a function that draws it from the app's state.
 
 mod cells;
 mod class_curves;
@@ -47,18 +47,18 @@ use super::theme::{Glyphs, Theme};
 use crate::app::{App, Depth, Here, Limits, Overlay, Phase, Screen};
 use crate::query::Query;
 
-/// The smallest screen that is drawn.
+/// The smallest terminal on which screens are drawn.
 const SMALLEST: (u16, u16) = (60, 16);
 
-/// A screen in an area of its own: how it is drawn, what it wants to know beyond the steps, and where the
-/// rows of its list are, by their place in it.
+/// A screen: the function that draws it, the one that returns its queries beyond the steps, and the one that returns
+/// the areas of its list's rows with their indices in the list.
 struct View {
     draw: fn(Rect, &mut Buffer, &App, &Theme),
     wants: fn(Rect, &App, &Theme) -> Vec<Query>,
     places: fn(Rect, &App, &Theme) -> Vec<(Rect, usize)>,
 }
 
-/// What the app shows.
+/// The screen that the app shows.
 fn view_of(app: &App) -> View {
     let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
     let nowhere = |_: Rect, _: &App, _: &Theme| Vec::new();
@@ -132,7 +132,7 @@ fn too_small(area: Rect) -> bool {
     area.width < SMALLEST.0 || area.height < SMALLEST.1
 }
 
-/// The title, the tabs, the screen and the footer.
+/// Splits the area into title, tabs, screen and footer.
 fn parts(area: Rect, app: &App) -> [Rect; 4] {
     let below = footer::height(app, area.width);
     let row = |y, height| Rect { y, height, ..area };
@@ -144,7 +144,7 @@ fn parts(area: Rect, app: &App) -> [Rect; 4] {
     ]
 }
 
-/// What the screen wants to know beyond the steps, the most important first.
+/// The queries of the screen beyond the steps, the most important first.
 #[must_use]
 pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
     if too_small(area) {
@@ -152,12 +152,12 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
     }
     let [_, _, screen, _] = parts(area, app);
     let mut wanted = (view_of(app).wants)(screen, app, theme);
-    // Keys go from event to event on every screen.
+    // Keys jump between events on every screen.
     wanted.push(app.about_events());
     wanted
 }
 
-/// Tells the app how far it can scroll what is on a screen of this size.
+/// Tells the app how far its content can be scrolled on a screen of this size.
 pub fn settle(area: Rect, app: &mut App, theme: &Theme, keys: &KeyMap) {
     if too_small(area) {
         return;
@@ -174,7 +174,7 @@ pub fn settle(area: Rect, app: &mut App, theme: &Theme, keys: &KeyMap) {
     });
 }
 
-/// By how many rows of its list the one at a place lies behind the selected one, if there is one.
+/// How many rows below the selected one the list's row at a position is; `None` if there is no row.
 #[must_use]
 pub fn row_at(area: Rect, (x, y): (u16, u16), app: &App, theme: &Theme) -> Option<i64> {
     if too_small(area) {
@@ -198,7 +198,7 @@ pub fn row_at(area: Rect, (x, y): (u16, u16), app: &App, theme: &Theme) -> Optio
         .checked_sub(i64::try_from(selected?).ok()?)
 }
 
-/// Draws everything.
+/// Draws the whole screen.
 pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) {
     let (width, height) = SMALLEST;
     if too_small(area) {
@@ -229,7 +229,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMa
         None => {}
     }
     if theme.glyphs == Glyphs::Ascii {
-        // What numbers that are none are written as.
+        // Missing numbers are written as an en dash.
         let cells = area.positions();
         for position in cells {
             if let Some(cell) = buf.cell_mut(position).filter(|cell| cell.symbol() == "–") {
@@ -259,7 +259,7 @@ mod tests {
             for event in events {
                 app.event(event.clone());
             }
-            // In one line, whatever the width breaks.
+            // On one line, wherever the text wraps.
             let screen = text(&app, 30, 10, &theme());
             screen.split_whitespace().collect::<Vec<_>>().join(" ")
         };
@@ -332,7 +332,7 @@ mod tests {
         header.held_out_lca = true;
         let mut coarse = testing::coarse_app(3, &allocations, 32);
         coarse.header = Arc::new(header);
-        // Neither end of the window is that of an entry, and the cursor is within one.
+        // Neither end of the window is at an entry's edge, and the cursor is inside an entry.
         for action in [Action::Move(-102), Action::ZoomIn] {
             coarse.act(action);
         }

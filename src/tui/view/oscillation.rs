@@ -1,10 +1,10 @@
-//! The Oscillation of the selected layer: how it moves to and fro, and whom it follows.
+//! The Oscillation screen: how the selected layer oscillates, and which layers it follows.
 //!
 //! ```text
 //!  step 412  loss 0.53121  …
 //!  fc2: updates turn every 6.7 steps, gradients cross zero every 9.1 steps, gradients turn every 3.2 steps, …
-//!  sum of LCA: changes sign every 12.0 steps, period 6.3 steps (r 0.41)
-//!  follows -gradient by 3 steps, c 0.52, mean of 12 traced, momentum alone delays by 9.0 steps
+//!  sum of LCA changes sign every 12.0 steps, period 6.3 steps (r 0.41)
+//!  movement follows -gradient by 3 steps, c 0.52, mean of 12 traced, momentum alone delays by 9.0 steps
 //!  LCA in 408-412: -1.2e-3 to +1.1e-4       layer    lag     c  updates gradients
 //!   nats│   ⡠⡀ ⢀⠔⡄                          fc1       +1 +0.62      6.7       9.1
 //!  autocorrelation of LCA                   fc2        -     -      9.7      12.0
@@ -13,8 +13,8 @@
 //!  movement (norm)  gradient (norm)  cosine of movement and -gradient
 //! ```
 //!
-//! A lag of +1 in the row of fc1: this layer's LCA does what that of fc1 did a step before, with
-//! correlation c. What each number is of is said at [`crate::query::Oscillation`].
+//! A lag of +1 in the row of fc1 means that this layer's LCA follows fc1's one step later, with correlation c.
+//! [`crate::query::Oscillation`] defines each number.
 
 use std::ops::Range;
 
@@ -39,10 +39,10 @@ use crate::tui::widget::{Details, Entry, LineChart, Pen, Series, XAxis};
 const LEAST: u16 = 6;
 /// Lines of words below the status.
 const WORDS: u16 = 3;
-/// Cells of the table.
+/// Width of the table.
 const TABLE: u16 = 40;
 
-/// The charts, what matters most first.
+/// Number of charts, numbered by importance.
 const CHARTS: usize = 5;
 
 pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
@@ -57,7 +57,7 @@ fn about(app: &App, dots: usize) -> Option<Query> {
     (app.layer < layers).then(|| app.about_window(Topic::Oscillation { layer }, dots))
 }
 
-/// The charts and the table, below the words.
+/// The areas of the charts and of the table, below the words.
 fn sides(area: Rect) -> (Rect, Rect) {
     let top = (1 + WORDS).min(area.height);
     let body = Rect {
@@ -107,7 +107,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     screen.table().draw(right, buf);
 }
 
-/// The places of the layers in view, and which of the list they are.
+/// The areas of the layers in view, and their indices in the list.
 pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
     let (_, right) = sides(area);
     let screen = Screen::of(area, app, theme);
@@ -122,7 +122,7 @@ struct Screen<'a> {
 }
 
 impl<'a> Screen<'a> {
-    /// What is known, or why nothing is.
+    /// Creates the screen from the latest answer, or returns why there is none.
     fn of(area: Rect, app: &'a App, theme: &'a Theme) -> Result<Self, &'a str> {
         let (left, _) = sides(area);
         let query = about(app, LineChart::plot_columns(left, theme.glyphs));
@@ -143,7 +143,7 @@ impl<'a> Screen<'a> {
         edges.first().copied().unwrap_or(0)..edges.last().copied().unwrap_or(0)
     }
 
-    /// What a curve is at the cursor: exactly, or between which values in the steps of the cursor's column.
+    /// The value of a curve at the cursor: exact, or its range over the steps of the cursor's column.
     fn at_cursor(&self, curve: &Curve, chart: usize) -> Option<String> {
         let edges = &self.known.edges;
         let step = self.view.cursor?;
@@ -191,7 +191,7 @@ impl<'a> Screen<'a> {
         };
         let dots = LineChart::plot_columns(area, self.theme.glyphs);
         let extents = extents(curve, dots);
-        // Over a band of many steps a line of their mean, as far as sums are known: of the LCA.
+        // A band over many steps gets a line of its mean, if sums are known: those of LCA are.
         let window = &self.view.window;
         let banded = chart == 0 && window.steps() == steps && steps.end - steps.start > dots as u64;
         let line = Pen {
@@ -322,7 +322,7 @@ impl<'a> Screen<'a> {
         chart.with(details).render(area, buf);
     }
 
-    /// By how many steps this layer follows the others, and how often each turns.
+    /// The table of this layer's lag behind each other layer, and of each layer's steps per sign flip.
     fn table(&self) -> Sheet<'a> {
         let app = self.app;
         let listed = app.listed_layers();
@@ -350,7 +350,7 @@ impl<'a> Screen<'a> {
                 ..Row::default()
             }
         });
-        // The lags are of the file's steps, the turns of the stream's.
+        // The lags come from the file's steps, the sign flips from the stream's.
         let [updates, gradients] =
             ["updates", "gradients"].map(|name| self.view.window_title(name));
         let columns = [
@@ -371,7 +371,7 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// Steps behind with a +; 0 has no sign.
+/// Formats a lag: positive with a +, zero without a sign.
 fn signed(steps: i32) -> String {
     match steps {
         0 => "0".to_owned(),
@@ -441,7 +441,7 @@ mod tests {
         ] {
             assert!(screen.contains(title), "{title}: {screen}");
         }
-        // The table has the lag of every layer but this one.
+        // The table has a lag for every layer but this one.
         let line = screen
             .lines()
             .find(|line| line.contains(" fc1 "))

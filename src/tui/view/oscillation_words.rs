@@ -1,4 +1,4 @@
-//! The Oscillation of a layer in words.
+//! The Oscillation screen's summary of a layer in words.
 //!
 //! ```text
 //!  fc2: updates turn every 6.7 steps, gradients cross zero every 9.1 steps, gradients turn every 3.2 steps, …
@@ -10,7 +10,7 @@ use super::words::every;
 use crate::analysis::oscillation::every as steps_per;
 use crate::query::{BestLag, Oscillation, TAIL};
 
-/// Three lines: parts, and their ranks where there is little room. `name` is the layer's.
+/// Three lines, each as parts with ranks; if there is little room, the highest rank goes first. `name` is the layer's.
 pub fn lines(name: &str, known: &Oscillation) -> [Vec<(u8, String)>; 3] {
     let of = |what: &str, does: &str, count: Option<u64>| {
         let steps = count.map_or(f64::NAN, |count| steps_per(known.param_steps, count));
@@ -20,7 +20,7 @@ pub fn lines(name: &str, known: &Oscillation) -> [Vec<(u8, String)>; 3] {
     let gradients = of("gradients", "cross zero", known.gradient_flips);
     let turns = of("LCA", "turns", known.lca_turns);
     let mut single = vec![(0, format!("{name}: {updates}")), (1, gradients)];
-    // Not counted by older programs.
+    // Files of older versions lack it.
     if known.gradient_turns.is_some() {
         single.push((3, of("gradients", "turn", known.gradient_turns)));
     }
@@ -73,7 +73,7 @@ pub fn lines(name: &str, known: &Oscillation) -> [Vec<(u8, String)>; 3] {
     [single, sum, lag]
 }
 
-/// "updates turn every 6.7 steps", "updates never turn"
+/// Formats a rate: "updates turn every 6.7 steps", "updates never turn".
 fn spoken(what: &str, does: &str, steps: f64) -> String {
     if steps.is_nan() {
         format!("{what}: not known")
@@ -92,7 +92,7 @@ fn follows(best: BestLag) -> &'static str {
     }
 }
 
-/// "by 3 steps"
+/// Formats a lag: "by 3 steps".
 fn by(best: BestLag) -> String {
     match best.steps.abs() {
         1 => "by 1 step".to_owned(),

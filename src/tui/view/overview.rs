@@ -1,4 +1,4 @@
-//! The Overview: the loss above, the layers below, between the exact numbers and the loss what looks wrong.
+//! The Overview screen: exact numbers, the most important lint, the loss and the layers, from top to bottom.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -8,13 +8,13 @@ use super::{layers, loss, marks, status};
 use crate::app::App;
 use crate::tui::theme::Theme;
 
-/// Rows of the loss chart that a lint does not take from it.
+/// The height that the loss chart keeps before a lint gets a line.
 const LEAST_CHART: u16 = 6;
 
-/// Where the parts are below the line of the status: what looks wrong, the loss, the layers.
+/// The areas below the status line: the lint, the loss, the layers.
 fn parts(area: Rect, app: &App) -> [Rect; 3] {
     let table = layers::height(app.timeline.layers(), area.height);
-    // What looks wrong has a line where the chart keeps enough.
+    // A lint gets a line only if the chart stays tall enough.
     let chart = area.height - 1 - table;
     let lint = u16::from(!app.lints().is_empty() && chart > LEAST_CHART);
     let at = |y: u16, height: u16| Rect {
@@ -40,7 +40,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     layers::draw(table, buf, app, theme);
 }
 
-/// The places of the layers in view, and which of the list they are.
+/// The areas of the layers in view, and their indices in the list.
 pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
     let [.., table] = parts(area, app);
     layers::places(table, app, theme)

@@ -1,4 +1,4 @@
-//! One parameter over the steps: itself, its gradient and its allocation.
+//! One parameter over the steps: its value, its gradient and its LCA.
 //!
 //! ```text
 //!  parameter 9713, weight [12, 305] of fc1  traced at every step
@@ -49,7 +49,7 @@ pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
     wanted
 }
 
-/// A curve and what stands above it.
+/// A curve and its title.
 struct Curve<'a> {
     name: &'static str,
     unit: &'static str,
@@ -105,7 +105,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         height: below.height.saturating_sub(said),
         ..below
     };
-    // As many as have room, the allocation above all; `f` shows one after the other in full.
+    // Draw as many as fit, LCA first if room is short; `f` shows each in full in turn.
     let order: Vec<&Curve<'_>> = match below.height {
         0..12 => curves.iter().rev().collect(),
         _ => curves.iter().collect(),
@@ -136,7 +136,7 @@ fn title(app: &App, theme: &Theme, parameter: usize, traced: bool, width: u16) -
     cells::fitting(parts, width)
 }
 
-/// What it did since the first step, as far as that is known.
+/// The parameter's totals since the first step, as far as they are known.
 fn totals(app: &App, theme: &Theme, parameter: usize, width: u16) -> Line<'static> {
     let Depth::Parameter { layer, unit, .. } = app.depth else {
         return Line::default();
@@ -179,7 +179,7 @@ fn totals(app: &App, theme: &Theme, parameter: usize, width: u16) -> Line<'stati
     cells::fitting(parts, width)
 }
 
-/// What to record to see more.
+/// Advice on what to record in order to see more.
 fn advice(curves: &[Curve<'_>]) -> String {
     let seen = match curves.is_empty() {
         true => "Its steps were not recorded.",
@@ -289,7 +289,7 @@ fn draw_curve(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve:
         parts.push((1, dim(format!(" ({counted} of {count} steps)"))));
     }
     let columns = LineChart::plot_columns(area, theme.glyphs);
-    // A band of many steps has a line of their mean over it; what was not measured has none.
+    // A band over many steps gets a line of its mean, but only if every step was measured.
     let banded = count > columns as u64 && counted == count;
     let line = Pen {
         style: curve.style,
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn steps_without_a_value_are_gaps_and_not_zeros() {
-        // A weight that never moves, recorded in every fourth of 200 steps.
+        // A weight that never moves, recorded every fourth of 200 steps.
         let measured = |step: &u64| step.is_multiple_of(4);
         let value = |step| if measured(&step) { -0.5 } else { f32::NAN };
         let ends: Vec<f32> = (0..200).map(value).collect();

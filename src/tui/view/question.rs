@@ -1,4 +1,4 @@
-//! Quit while training: stop it, or leave it running, in this process or in another?
+//! The dialog on quitting during training: stop it, or leave it running, in this process or in another.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -1,4 +1,4 @@
-//! The Run: what it is, what it costs, how well it closes, and what was said.
+//! The Run screen: what the run is, what it costs, how well its sums close, and its log.
 //!
 //! ```text
 //!  mnist-fc on MNIST sample, 84060 parameters in 3 layers, seed 0
@@ -15,7 +15,7 @@
 //!  steps = 200                                  warning: …
 //! ```
 //!
-//! `f` shows the configuration or the log in full; up and down scroll the one, or else the other.
+//! `f` shows the configuration or the log in full; up and down scroll the configuration, or the log if that is in full.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -31,7 +31,7 @@ use crate::app::{App, RunPart};
 use crate::query::{Answer, FIRST_DECADE, Quality, Query, RunFacts, Topic};
 use crate::tui::theme::Theme;
 
-/// Rows that each of the two texts keeps.
+/// Rows kept for the configuration and the log.
 const LEAST_TEXT: u16 = 4;
 
 pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
@@ -62,11 +62,11 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     text(RunPart::Log, right, buf, app, theme);
 }
 
-/// How far the configuration and the log can be scrolled.
+/// How far the configuration and the log can be scrolled, in lines.
 pub fn limits(area: Rect, app: &App, theme: &Theme) -> (usize, usize) {
     let below = match app.run_focus() {
         Some(_) => area,
-        // What is left below the numbers is known once they are drawn.
+        // Draw the facts to find out how much room they leave.
         None => facts(area, &mut Buffer::empty(area), app, theme),
     };
     let rows = usize::from(below.height.saturating_sub(1));
@@ -77,7 +77,7 @@ pub fn limits(area: Rect, app: &App, theme: &Theme) -> (usize, usize) {
     )
 }
 
-/// Draws the numbers; returns what is left below them.
+/// Draws the facts; returns the area left below them.
 fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
     let known = match app.desk.answer(&app.about_all(Topic::Run)) {
         Some((_, Answer::Run(known))) => Some(&**known),
@@ -129,7 +129,7 @@ fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
         pair(whole, (0, NAMES[0]), "gpu", facts::gpu_use(gpu), buf, theme);
         y += 1;
     }
-    // What looks wrong, as far as the texts below keep some rows.
+    // List the lints, as long as the texts below keep some rows.
     for lint in app.lints() {
         if y + LEAST_TEXT >= area.bottom() {
             break;
@@ -150,7 +150,7 @@ fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
     }
 }
 
-/// How well the steps close; returns the rows it has used.
+/// Draws how well the steps close; returns the number of rows used.
 fn closing(
     area: Rect,
     room: u16,
@@ -205,14 +205,14 @@ fn closing(
     row
 }
 
-/// Cells of a bar; one that is not 0 has one.
+/// The length of a bar in cells: at least one if `count` is not 0.
 fn bar(count: u64, most: u64, width: u16) -> usize {
     let cells = u128::from(count) * u128::from(width) / u128::from(most.max(1));
     let cells = usize::try_from(cells).unwrap_or(0);
     cells.clamp(usize::from(count > 0), usize::from(width).max(1))
 }
 
-/// A text in full: the configuration from where it is scrolled to, or the end of the log.
+/// Draws the configuration or the log, from where it is scrolled to.
 fn text(part: RunPart, area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let rows = usize::from(area.height.saturating_sub(1));
     let (titles, lines): ([String; 2], Vec<&str>) = match part {
@@ -277,10 +277,10 @@ fn line(area: Rect, row: u16, text: &str, style: Style, buf: &mut Buffer, theme:
     Span::styled(elided(text, room.into(), theme), style).render(at.intersection(area), buf);
 }
 
-/// Cells of the names of numbers on the left: `checkpoint`; and on the right.
+/// Widths of the names in the left and the right column: `checkpoint` is the longest on the left.
 const NAMES: [u16; 2] = [12, 11];
 
-/// A name and what is said of it: what there is no room for goes from the end.
+/// Draws a name and its values; if there is little room, values go from the end.
 fn pair(
     area: Rect,
     (row, names): (u16, u16),

@@ -1,10 +1,10 @@
-//! A table of numbers beside a chart: rows that scroll, and rows below them that close it.
+//! A table of numbers beside a chart: rows that scroll, and closing rows below them.
 //!
 //! ```text
-//!  layer        cursor   window      the columns for which there is room, from the left
-//!  █ fc1      -1.20e-3   -0.812      what a row looks like in the chart
+//!  layer        cursor   window      as many columns as fit, from the left
+//!  █ fc1      -1.20e-3   -0.812      the symbol of the row in the chart
 //!  ▓ fc2      -3.10e-4   -0.211
-//!  1-2/9                             rows in view, where there are more
+//!  1-2/9                             the rows in view, if there are more
 //!  sum        -1.51e-3   -1.023
 //!  residual   +3.10e-7 +1.20e-5
 //! ```
@@ -23,10 +23,10 @@ use crate::tui::theme::Theme;
 
 pub use super::words::NUMBER;
 
-/// A text and how it looks.
+/// A text and its style.
 pub type Cell = (String, Style);
 
-/// A row: its mark, its name, and what stands in the columns.
+/// A row: its mark, its name and its cells.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
     pub mark: Option<(char, Style)>,
@@ -35,29 +35,29 @@ pub struct Row {
     pub cells: Vec<Cell>,
 }
 
-/// The table.
+/// A table.
 pub struct Sheet<'a> {
     pub theme: &'a Theme,
-    /// Over the names.
+    /// The heading of the names.
     pub title: &'a str,
-    /// Over so many columns together; empty for no such line.
+    /// Headings over this many columns each; empty for no such line.
     pub groups: Vec<(String, usize)>,
-    /// Over the columns, and their widths.
+    /// The headings of the columns, and their widths.
     pub columns: Vec<(String, u16)>,
     pub rows: Vec<Row>,
     pub selected: Option<usize>,
     pub closing: Vec<Row>,
 }
 
-/// Where the parts of a table stand.
+/// The layout of a table.
 struct Plan {
-    /// Cells before the first column, and how many columns there are.
+    /// Cells before the first column, and the number of columns shown.
     left: u16,
     count: usize,
-    /// The line of the first row, and the rows in view.
+    /// The screen line of the first row, and the rows in view.
     top: u16,
     shown: Range<usize>,
-    /// Whether a line says which these are.
+    /// Whether a line tells which rows are in view.
     noted: bool,
 }
 
@@ -68,7 +68,7 @@ impl Sheet<'_> {
         name + 1 + if marked { 2 } else { 0 }
     }
 
-    /// Where everything stands; nothing where there is no room for it.
+    /// Lays the table out; `None` if there is too little room.
     fn plan(&self, area: Rect) -> Option<Plan> {
         let grouped = u16::from(!self.groups.is_empty());
         let fixed = u16::try_from(self.closing.len() + 1)
@@ -81,7 +81,7 @@ impl Sheet<'_> {
         let names = names.filter(|row| !row.cells.is_empty());
         let longest = names.map(|row| width_of(&row.name)).max();
         let longest = longest.unwrap_or(0).max(width_of(self.title));
-        // Columns go before names are cut to less than eight letters, and groups of columns whole.
+        // Columns are dropped before names are cut to less than eight letters, and groups of columns only whole.
         let mut count = self.columns.len();
         let wide = |count: usize| {
             let widths = self.columns[..count].iter().map(|(_, width)| *width);
@@ -102,7 +102,7 @@ impl Sheet<'_> {
             .min(area.width.saturating_sub(wide(count)));
         let rows = usize::from(area.height - fixed);
         let all = self.rows.len();
-        // Where rows are left out, a line says so.
+        // A line says so if rows are left out.
         let fit = if all > rows {
             rows.saturating_sub(1)
         } else {
@@ -118,7 +118,7 @@ impl Sheet<'_> {
         })
     }
 
-    /// The places of the rows in view, and which they are.
+    /// The areas of the rows in view, and their indices.
     pub fn places(&self, area: Rect) -> Vec<(Rect, usize)> {
         let Some(plan) = self.plan(area) else {
             return Vec::new();
@@ -143,7 +143,7 @@ impl Sheet<'_> {
             ..area
         };
         let titles = self.columns.iter().map(|(title, width)| {
-            // A title with a number in it is seen to be cut.
+            // Elide a title visibly: a number cut off in it would be another number.
             let title = elided(title, usize::from(*width), self.theme);
             (title, self.theme.header)
         });
@@ -201,7 +201,7 @@ impl Sheet<'_> {
 
     fn row(&self, row: &Row, area: Rect, left: u16, count: usize, buf: &mut Buffer) {
         let mut x = area.x;
-        // A line without numbers has all the room.
+        // A row without cells has the full width.
         let mut room = match row.cells.is_empty() {
             true => area.width,
             false => left.saturating_sub(1),
@@ -215,7 +215,7 @@ impl Sheet<'_> {
         Span::styled(name, row.style).render(Rect::new(x, area.y, room, 1).intersection(area), buf);
         let mut x = area.x + left;
         for ((_, width), (text, style)) in self.columns[..count].iter().zip(&row.cells) {
-            // A number that is cut is another number.
+            // A number cut off would be another number.
             let text = match width_of(text) > *width {
                 true => "#".repeat(usize::from(*width).saturating_sub(1)),
                 false => text.clone(),
@@ -228,20 +228,20 @@ impl Sheet<'_> {
     }
 }
 
-/// An allocation in nats, in the colour of its sign; no number is a dash.
+/// An LCA value in nats, in the colour of its sign; a hyphen for NaN.
 pub fn nats(value: f64, theme: &Theme) -> Cell {
     (number(value), theme.of_sign(value))
 }
 
-/// The width of a column with this title.
+/// A column with this title, and its width.
 pub fn column(title: impl Into<String>) -> (String, u16) {
     let title = title.into();
     let width = NUMBER.max(width_of(&title).saturating_add(1));
     (title, width)
 }
 
-/// The rows that close a column for each of these stretches of steps: Σ of the layers, the actual
-/// change of the loss, and the residual between the two.
+/// The closing rows, with a cell for each of these stretches of steps: the sum over the layers, the actual change of
+/// the loss, and the residual between the two.
 pub fn closing_rows(app: &App, theme: &Theme, columns: &[&Stretch<'_>]) -> Vec<Row> {
     let row = |name: &str, cell: &dyn Fn(&Stretch<'_>) -> Cell| Row {
         name: name.to_owned(),
@@ -260,8 +260,8 @@ pub fn closing_rows(app: &App, theme: &Theme, columns: &[&Stretch<'_>]) -> Vec<R
     ]
 }
 
-/// A warning where the sum cannot be trusted: a step's residual is above the run's tolerance, or that
-/// of many steps above a hundredth of the change of the loss.
+/// The style of a residual: a warning if the sum cannot be trusted, because the residual exceeds the run's tolerance
+/// and, over several steps, also a hundredth of the change of the loss.
 pub fn residual_style(app: &App, theme: &Theme, steps: &Stretch<'_>) -> Style {
     let tolerance = app.header.tolerance;
     let limit = match steps.len() {

@@ -1,4 +1,4 @@
-//! A stretch of steps over the cells and dots of charts.
+//! A stretch of steps mapped to the cells and dots of charts.
 //!
 //! ```text
 //! 5 steps in 12 cells    |000|11|222|33|44|         columns with exact sums
@@ -20,14 +20,14 @@ use crate::tui::widget::{Entry, Legend, LineChart, XAxis};
 /// The steps in view, and the cursor's.
 pub struct View<'a> {
     pub window: Stretch<'a>,
-    /// The cursor's step; none before there is one.
+    /// The cursor's step; `None` before the first step.
     pub cursor: Option<u64>,
     pub at: Stretch<'a>,
-    /// All that may be shown.
+    /// All steps that may be shown.
     pub all: Stretch<'a>,
-    /// Whether charts mark the cursor: not while it is the newest step anyway.
+    /// Whether charts mark the cursor: not while it follows the newest step.
     marked: bool,
-    /// The steps that were asked for: an entry is never cut, so that a stretch may have some more.
+    /// The steps asked for: entries are never cut, so a stretch may have some more.
     asked: [Range<u64>; 2],
 }
 
@@ -47,7 +47,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Over numbers of the cursor's step: before the step itself is there, they are those of several.
+    /// The title of numbers at the cursor. Until the step itself is loaded, they are those of several steps, as the
+    /// title then says.
     pub fn cursor_title(&self) -> String {
         match self.at.len() {
             0 | 1 => "cursor".to_owned(),
@@ -55,12 +56,12 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Over numbers of the window: with a `+` where they are of some steps more. `name` is what it is called.
+    /// The title of numbers over the steps in view: `name`, with a `+` if they cover extra steps.
     pub fn window_title(&self, name: &str) -> String {
         more(name, &self.window, &self.asked[0])
     }
 
-    /// The same of all steps.
+    /// The title of numbers over all steps: `name`, with a `+` if they cover extra steps.
     pub fn all_title(&self, name: &str) -> String {
         more(name, &self.all, &self.asked[1])
     }
@@ -70,30 +71,30 @@ impl<'a> View<'a> {
         self.cursor.filter(|_| self.marked)
     }
 
-    /// The cursor's column of dots in a chart of the window.
+    /// The cursor's column of dots in a chart of the steps in view.
     pub fn mark_dot(&self, dots: usize) -> Option<usize> {
         self.mark()
             .and_then(|step| self.window.column_of(step, dots))
     }
 }
 
-/// Columns with exact sums over the cells of a chart. Each has the cells that its steps have on the axis:
-/// where there are fewer columns than cells, some have a cell more than others.
+/// Columns with exact sums over the cells of a chart. Each covers the cells of its steps on the axis: if there are
+/// fewer columns than cells, some are a cell wider than others.
 pub struct Spread<'a> {
     pub bars: Bars<'a>,
     steps: Range<u64>,
-    /// `[cells]`: the column of each.
+    /// The column of each cell, `[cells]`.
     columns: Vec<Option<usize>>,
 }
 
 impl<'a> Spread<'a> {
-    /// As many columns as have room in a chart with a left axis.
+    /// Creates as many columns as fit in a chart with a left axis.
     pub fn new(stretch: &Stretch<'a>, area: Rect) -> Self {
         let cells = usize::from(LineChart::plot_area(area).width);
         Self::over(stretch, cells)
     }
 
-    /// At most `cells` columns.
+    /// Creates at most `cells` columns.
     pub fn over(stretch: &Stretch<'a>, cells: usize) -> Self {
         let steps = stretch.steps();
         let bars = stretch.bars(cells);
@@ -116,7 +117,7 @@ impl<'a> Spread<'a> {
         XAxis::Steps(self.steps.clone())
     }
 
-    /// `[cells]`: a number of each cell's column.
+    /// A number of each cell's column, `[cells]`.
     pub fn values(&self, of: impl FnMut(&Stretch<'a>) -> f64) -> Vec<f64> {
         let columns: Vec<f64> = self.bars.iter().map(of).collect();
         let at = |column: &Option<usize>| columns.get((*column)?).copied();
@@ -125,7 +126,7 @@ impl<'a> Spread<'a> {
             .collect()
     }
 
-    /// The same as a curve of one value a cell.
+    /// A number of each cell's column, as a curve with one value a cell.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "charts need no more than f32"
@@ -141,7 +142,7 @@ impl<'a> Spread<'a> {
         self.values(of).into_iter().map(point).collect()
     }
 
-    /// The cell of a step.
+    /// The cell in the middle of those of a step.
     pub fn cell_of(&self, step: u64) -> Option<usize> {
         let index = usize::try_from(step.checked_sub(self.steps.start)?).ok()?;
         let cells = bins::column_of(index, size(&self.steps), self.cells());
@@ -159,8 +160,8 @@ fn size(steps: &Range<u64>) -> usize {
     usize::try_from(steps.end - steps.start).unwrap_or(usize::MAX)
 }
 
-/// Sums from the first step of a stretch on, as curves in `dots` columns. A column shows the least and
-/// the most that the sum was after any of its steps, as far as these are known one by one.
+/// Running sums from the first step of a stretch, as curves over `dots` columns. A column shows the least and greatest
+/// sum after any of its steps, as far as single steps are known.
 pub struct Running {
     places: Vec<Range<usize>>,
     dots: usize,
@@ -180,13 +181,13 @@ impl Running {
         }
     }
 
-    /// Of the sum after each entry. What is no number is a gap.
+    /// The curve of the sums after each entry. A sum that is not finite is a gap.
     pub fn curve(&self, sums: &[f64]) -> Vec<Option<Extent>> {
         spread(sums.iter().copied(), &self.places, self.dots)
     }
 }
 
-/// Values at their columns of dots: the least and the most of each.
+/// Maps values to their columns of dots: the least and the greatest in each.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "charts need no more than f32"
@@ -213,7 +214,7 @@ pub fn spread(
     columns
 }
 
-/// The ends of curves, for their domain.
+/// The ends of all extents of some curves, to compute their domain.
 pub fn ends<'a>(
     curves: impl IntoIterator<Item = &'a Vec<Option<Extent>>>,
 ) -> impl Iterator<Item = f64> {
@@ -224,8 +225,8 @@ pub fn ends<'a>(
         .into_iter()
 }
 
-/// Parts of an area one above the other for so many charts at least `least` rows high: as many as have
-/// room, or the one that has the focus. Which chart each is for comes with it.
+/// Divides an area into parts, one above the other, for `count` charts at least `least` rows high: as many as fit, or
+/// the one with the focus. Returns each part with the index of its chart.
 pub fn charts(area: Rect, count: usize, least: u16, focus: usize) -> Vec<(usize, Rect)> {
     let focus = focus % (count + 1);
     let fit = usize::from(area.height / least.max(1)).clamp(1, count.max(1));
@@ -244,12 +245,13 @@ pub fn charts(area: Rect, count: usize, least: u16, focus: usize) -> Vec<(usize,
     (0..fit).zip(0..).map(place).collect()
 }
 
-/// A line over a chart, the longest of these wordings that has room; the rest of the area is the chart's.
+/// Draws the longest of these titles that fits above a chart; returns the rest of the area.
 pub fn titled(area: Rect, texts: &[impl AsRef<str>], theme: &Theme, buf: &mut Buffer) -> Rect {
     named(area, texts, &[], theme, buf)
 }
 
-/// The same with what the chart's series look like behind it, where they are never in the way of the data.
+/// Draws the longest of these titles that fits, with a legend of the series after or below it, where it never hides
+/// data; returns the rest of the area.
 pub fn named(
     area: Rect,
     texts: &[impl AsRef<str>],
@@ -267,8 +269,8 @@ pub fn named(
     let legend = widths.sum::<usize>();
     let words = || texts.iter().map(AsRef::as_ref);
     let fits = |text: &&str| usize::from(width_of(text)) + legend <= room;
-    // A tall chart has rows for names that do not fit behind the title. In a low one the title is worded
-    // shorter, and only then are names cut.
+    // A tall chart has rows for names that do not fit after the title. In a low one the title is shortened, and names
+    // are cut only if that does not suffice.
     let beside = words().next().is_some_and(|text| fits(&text));
     let below = match beside || area.height < TALL {
         true => 0,
@@ -300,7 +302,7 @@ pub fn named(
     }
 }
 
-/// Rows of a chart that has some for the names of its series.
+/// The least height of a chart that spends rows on the names of its series.
 const TALL: u16 = 9;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The line over a screen: the exact numbers at the cursor.
+//! The status line above a screen: the exact numbers at the cursor.
 //!
 //! ```text
 //!  step 412  loss 0.53121  held-out 0.61203  acc 91.20%/89.10%  Δloss -1.2e-3  residual +3.1e-7  S=2  lr 0.05
@@ -42,11 +42,11 @@ pub fn line(app: &App, theme: &Theme, width: u16) -> Line<'static> {
     }
     parts.push((5, accuracy));
     parts.push((1, format!("{delta} {}", change.trim_start())));
-    // It stands beside every allocation.
+    // The residual is shown wherever LCA is.
     let residual = words::number(entry.residual);
     parts.push((2, format!("residual {}", residual.trim_start())));
     parts.push((4, format!("S={}", entry.segments)));
-    // A path that nothing was trained along has none.
+    // A run that follows a path instead of training has no learning rate.
     if entry.learning_rate.is_finite() {
         parts.push((6, format!("lr {}", numbers::chosen(entry.learning_rate))));
     }

@@ -1,4 +1,4 @@
-//! Synchronisation: do layers learn most in the same steps?
+//! The Synchronisation screen: do layers learn most in the same steps?
 //!
 //! ```text
 //!  step 412  loss 0.53121  …
@@ -13,8 +13,8 @@
 //!        └┴4──────── pairs                     └┴0──────── pairs
 //! ```
 //!
-//! The moments and the null distributions are of the whole run so far; the grid shows those in the
-//! window. A filter hides rows; the counts in words are of all layers.
+//! The moments and the null distributions cover the whole run so far; the grid shows the moments in view. A filter
+//! hides rows, but the counts in words include all layers.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -31,17 +31,17 @@ use crate::tui::theme::Theme;
 use crate::tui::widget::heat_map::plot_area;
 use crate::tui::widget::{Bin, Histogram, MarkGrid, Marks, Pen, XAxis};
 
-/// Rows of words, with the status.
+/// Rows of words, including the status line.
 const WORDS: u16 = 3;
-/// Rows of the smallest grid that says how many layers share a step.
+/// Rows of the smallest grid, with the line that says how many layers share a step.
 const LEAST_GRID: u16 = 6;
-/// Rows of the null distributions with their title, where there is room.
+/// Rows of the null distributions with their title, if they fit.
 const NULLS: u16 = 8;
-/// Rows that they have at most, beside the grid.
+/// The most rows of the null distributions below the grid.
 const TALLEST: u16 = 16;
-/// Rows of the grid that are no layers.
+/// Rows of the grid that are not layers.
 const FRAME: u16 = 2;
-/// Bins of a distribution that is drawn out to the observed count at most.
+/// The most empty bins added on a side to reach the observed count.
 const MOST_BINS: usize = 400;
 
 pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
@@ -81,7 +81,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     distributions(lower, buf, theme, known);
 }
 
-/// The places of the layers in view, and which of the list they are.
+/// The areas of the layers in view, and their indices in the list.
 pub fn places(area: Rect, app: &App, _: &Theme) -> Vec<(Rect, usize)> {
     let known = app.desk.answer(&about(app));
     let Some((_, Answer::Synchronisation(_))) = known else {
@@ -103,7 +103,7 @@ pub fn places(area: Rect, app: &App, _: &Theme) -> Vec<(Rect, usize)> {
     lines.zip(first..listed.len()).collect()
 }
 
-/// All below the words.
+/// The area below the words.
 fn body(area: Rect) -> Rect {
     Rect {
         y: area.y + WORDS.min(area.height),
@@ -112,7 +112,7 @@ fn body(area: Rect) -> Rect {
     }
 }
 
-/// Cells for the names and the line beside them: "shared" stands over the names.
+/// Width of the names and the line beside them, with room for "shared" above the names.
 fn gutter(app: &App, listed: &[usize], width: u16) -> u16 {
     let layers = &app.header.layout.layers;
     let names = listed.iter().map(|&layer| width_of(&layers[layer].name));
@@ -129,7 +129,7 @@ fn first_shown(app: &App, listed: &[usize], plot: Rect) -> usize {
     )
 }
 
-/// The grid, with no more rows than it has layers, and the null distributions below it.
+/// The areas of the grid, no higher than its layers need, and of the null distributions below it.
 fn halves(body: Rect, layers: usize, focus: usize) -> [Rect; 2] {
     let layers = u16::try_from(layers).unwrap_or(u16::MAX);
     let grid = layers.saturating_add(FRAME).max(LEAST_GRID);
@@ -152,7 +152,7 @@ fn halves(body: Rect, layers: usize, focus: usize) -> [Rect; 2] {
     [upper, lower]
 }
 
-/// "class 3: " within a class.
+/// The prefix "class 3: " within a class; otherwise empty.
 fn within(app: &App) -> String {
     let class = app.class_title(app.class).filter(|_| app.within_class);
     class.map_or_else(String::new, |class| format!("{class}: "))
@@ -199,7 +199,7 @@ fn words(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, known: &Synchro
     buf.set_stringn(area.x + 1, area.y + 1, text, room, Style::default());
 }
 
-/// `12.1 ± 3.2 (p 0.0001)`
+/// Formats a null distribution: `12.1 ± 3.2 (p 0.0001)`.
 fn chance(chance: &Chance, theme: &Theme) -> String {
     let between = either(theme, "±", "+-");
     let Chance {
@@ -208,7 +208,7 @@ fn chance(chance: &Chance, theme: &Theme) -> String {
     format!("{mean:.1} {between} {deviation:.1} (p {})", p_value(*p))
 }
 
-/// As many digits as 10,000 draws can tell.
+/// Formats a p-value with as many digits as 10,000 draws support.
 fn p_value(p: f64) -> String {
     if p < 0.001 {
         format!("{p:.4}")
@@ -260,7 +260,7 @@ fn grid(
     .render(area, buf);
 }
 
-/// The two null distributions side by side, the observed count in each.
+/// Draws the two null distributions side by side, with the observed count in each.
 fn distributions(area: Rect, buf: &mut Buffer, theme: &Theme, known: &Synchronisation) {
     if area.height < 4 {
         return;
@@ -318,7 +318,7 @@ fn distribution(area: Rect, buf: &mut Buffer, theme: &Theme, chance: &Chance, ob
             pen,
         })
         .collect();
-    // Empty ones on either side, out to the observed count.
+    // Add empty bins on the side where the observed count is.
     let width = second.saturating_sub(first).max(1);
     let below = first.saturating_sub(observed).div_ceil(width);
     let above = observed
@@ -379,7 +379,7 @@ mod tests {
         run
     }
 
-    /// Moments of the definition: lower than both neighbours, the 20 deepest.
+    /// Moments by definition: lower than both neighbours, the 20 deepest.
     fn naive(run: &Run, layer: usize) -> Vec<usize> {
         let a: Vec<f64> = (0..150).map(|t| run.layer(t, layer)).collect();
         let mut moments: Vec<usize> = (1..149)
@@ -454,7 +454,7 @@ mod tests {
                 .iter()
                 .map(ratatui::buffer::Cell::symbol)
                 .collect();
-            // The axis's name yields to a label that needs its place.
+            // The axis's name gives way to a label that needs its place.
             let labelled = cells.contains("pairs") || cells.contains(&observed.to_string());
             assert!(labelled, "{observed}: {cells}");
             let mut styles = buf.content.iter().map(|cell| cell.modifier);

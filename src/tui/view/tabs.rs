@@ -1,4 +1,4 @@
-//! The tabs of the screens or, deeper in the network, the way to where we are.
+//! The tabs of the screens or, deeper in the network, the path to the current place.
 //!
 //! ```text
 //!  1 Overview  2 Decomposition  3 Oscillation  4 Synchronisation  5 Classes  …
@@ -34,7 +34,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     settings.render(right, buf);
 }
 
-/// All screens, as far as there is room: their names, short names, or numbers.
+/// The tabs of all screens, with full names, short names or numbers only, whichever fits first.
 fn tabs(app: &App, theme: &Theme, room: usize) -> Line<'static> {
     type Name = fn(Screen) -> &'static str;
     let names: [Name; 3] = [Screen::name, Screen::short_name, |_| ""];
@@ -83,7 +83,7 @@ fn path(app: &App, theme: &Theme) -> Line<'static> {
     ])
 }
 
-/// A parameter by its place in its tensor: `weight [12, 305]`.
+/// The name of a parameter by its index in its tensor: `weight [12, 305]`.
 pub fn parameter_name(layout: &ParamLayout, parameter: usize) -> String {
     let tensor = layout.tensors.iter().find(|t| t.range.contains(&parameter));
     let Some(tensor) = tensor else {
@@ -99,7 +99,7 @@ pub fn parameter_name(layout: &ParamLayout, parameter: usize) -> String {
     format!("{} [{}]", tensor.kind.name(), place.join(", "))
 }
 
-/// The step at the cursor, where no line below names it, and what makes the lists other than they are at first.
+/// The step at the cursor, if no line below names it, and the settings of the lists that differ from the defaults.
 fn settings(app: &App, theme: &Theme) -> Line<'static> {
     let mut words = Vec::new();
     let cursor = app.window.cursor(app.timeline.end());

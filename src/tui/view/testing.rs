@@ -1,7 +1,7 @@
-//! For the screens' tests: runs that nobody has trained, and what is on the screen.
+//! Helpers for the screens' tests: synthetic runs, and the text of a screen.
 //!
-//! [`app`] has summaries alone, as odd as wanted. A [`Run`] is a file with everything in it, whose
-//! questions are answered as the program answers them.
+//! [`app`] makes a run of summaries only, however odd. A [`Run`] is a complete run file, with queries answered as in
+//! the program.
 
 mod recorded;
 
@@ -21,7 +21,7 @@ use crate::record::{LayerSummary, Losses, RunHeader, StepSummary};
 use crate::tui::keys::KeyMap;
 use crate::tui::theme::{ColorLevel, Glyphs, Theme};
 
-/// Layers of 3 units with 4 weights each.
+/// A header with this many layers of 3 units with 4 weights each.
 pub fn header(layers: usize) -> RunHeader {
     let mut layout = ParamLayout::default();
     for layer in 0..layers {
@@ -44,13 +44,13 @@ pub fn header(layers: usize) -> RunHeader {
     }
 }
 
-/// A live run whose every step changes the loss by the sum of its layers, a, −a/2, a, …, and a
-/// residual of 1e-4. Nobody answers its questions.
+/// A live run in which every step changes the loss by the sum of its layers, a, −a/2, a, …, and a residual of 1e-4. Its
+/// queries are never answered.
 pub fn app(layers: usize, allocations: &[f64]) -> App {
     app_of(header(layers), allocations)
 }
 
-/// The same with a header of one's own.
+/// Like [`app`], with another header.
 pub fn app_of(header: RunHeader, allocations: &[f64]) -> App {
     let layers = header.layout.layers.len();
     let held_out = header.held_out_lca;
@@ -107,7 +107,7 @@ pub fn app_of(header: RunHeader, allocations: &[f64]) -> App {
     app
 }
 
-/// The same where each `width` steps came as one, as from a screen that was slow.
+/// Like [`app`], but each `width` steps arrive merged into one entry, as on a slow screen.
 pub fn coarse_app(layers: usize, allocations: &[f64], width: usize) -> App {
     let fine = app(layers, allocations);
     let mut coarse = App::new(fine.header.clone(), Origin::Live);
@@ -126,12 +126,12 @@ pub fn theme() -> Theme {
     Theme::new(ColorLevel::TrueColor, Glyphs::Braille)
 }
 
-/// A terminal that has neither colours nor more than ASCII.
+/// The theme of a terminal with neither colours nor Unicode.
 pub fn plain() -> Theme {
     Theme::new(ColorLevel::None, Glyphs::Ascii)
 }
 
-/// What is on the screen, line by line, without the blanks at their ends.
+/// The text of the screen, line by line, without trailing blanks.
 pub fn text(app: &App, width: u16, height: u16, theme: &Theme) -> String {
     let area = Rect::new(0, 0, width, height);
     let mut buf = Buffer::empty(area);
@@ -150,17 +150,17 @@ pub fn row<'a>(screen: &'a str, name: &str) -> Vec<&'a str> {
     line.unwrap_or_default().split_whitespace().collect()
 }
 
-/// The number that a word is; NaN if it is none.
+/// Parses a word as a number, with or without a percent sign; NaN if it is not one.
 pub fn number(word: &str) -> f64 {
     word.trim_end_matches('%').parse().unwrap_or(f64::NAN)
 }
 
-/// Whether a number with few digits is this one.
+/// Whether a number shown with few digits is this one.
 pub fn is_about(shown: f64, exact: f64) -> bool {
     (shown - exact).abs() <= 6e-3 * exact.abs()
 }
 
-/// Allocations of steps, among them what is no number.
+/// LCA of some steps, including NaN and infinities.
 pub fn odd_allocations() -> impl Strategy<Value = Vec<f64>> {
     let odd = prop_oneof![
         any::<f64>(),

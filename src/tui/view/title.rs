@@ -1,7 +1,7 @@
-//! The title line: what is shown, and where it stands.
+//! The title line: the run shown and its state.
 //!
 //! ```text
-//!  lcascope ● LIVE  mnist-fc · MNIST sample · step 412/960 · epoch 17.2 · 28.4 steps/s
+//!  lcascope ● LIVE  mnist-fc · MNIST sample · 412/960 steps · epoch 17.2 · 28.4 steps/s
 //! ```
 
 use ratatui::buffer::Buffer;

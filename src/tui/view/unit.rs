@@ -1,13 +1,13 @@
-//! Inside a unit: its weights as the image or the kernels that they are, and as a list.
+//! Inside a unit: its weights as an image or as kernels, and as a list.
 //!
 //! ```text
 //!  fc1, unit 12: 785 parameters; totals over the first 412 steps
-//!   parameter           total   window   help  every │ LCA so far: the input, 1×28×28
-//!  *weight [12, 305]  -1.2e-3  -1.1e-4  50.9%    6.7 │   ▓▓▒▒░░  ''++
+//!   parameter           total   help   window  every │ total LCA: the input, 1×28×28
+//!  *weight [12, 305]  -1.2e-3  50.9%  -1.1e-4    6.7 │   ▓▓▒▒░░  ''++
 //!   weight [12, 306]  -1.1e-3  …                     │ -1e-3 ▓▒░ 0 '+# +1e-3 nats
 //!                                                    │ weights after 400 steps
-//!  weight [12, 305]  total -1.2e-3  window -1.1e-4 (103 of 412 steps)  cursor …   weight 0.0123
-//!  bias  total +1.2e-5  weight -0.0012
+//!  weight [12, 305]  total -1.2e-3  window -1.1e-4 (103 of 412 steps)  at 410 …   value 0.0123
+//!  bias  total +1.2e-5  value -0.0012
 //! ```
 
 use ratatui::buffer::Buffer;
@@ -29,11 +29,11 @@ use crate::query::{Answer, Query, RecordedSums, UnitParams};
 use crate::tui::theme::Theme;
 use crate::tui::widget::{ImageMap, RampLegend};
 
-/// The list beside the pictures.
+/// Width of the list beside the pictures.
 const LIST: u16 = 56;
-/// Columns of numbers in the list, as far as there is room.
+/// Columns of numbers in the list, as many as fit.
 const COLUMNS: [&str; 4] = ["total", "help", "window", "every"];
-/// Below this there is a list alone.
+/// The narrowest picture; if even this does not fit, the list is alone.
 const NARROWEST_PICTURE: u16 = 14;
 
 pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
@@ -47,7 +47,7 @@ pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
         .collect()
 }
 
-/// What a unit's screen shows.
+/// The screen of a unit.
 #[expect(clippy::struct_field_names, reason = "its place in its layer")]
 struct Unit<'a> {
     app: &'a App,
@@ -55,7 +55,7 @@ struct Unit<'a> {
     layer: usize,
     unit: usize,
     known: &'a UnitParams,
-    /// Over the window, if any of its steps is recorded.
+    /// Sums over the steps in view, if any of them is recorded.
     window: Option<&'a RecordedSums>,
     listed: Vec<usize>,
 }
@@ -67,7 +67,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     }
 }
 
-/// The places of the parameters in view, and which of the list they are.
+/// The areas of the parameters in view, and their indices in the list.
 pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
     let Ok(unit) = Unit::of(app, theme) else {
         return Vec::new();
@@ -84,7 +84,7 @@ pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
 }
 
 impl<'a> Unit<'a> {
-    /// What is known, or why nothing is.
+    /// Creates the screen from the latest answer, or returns why there is none.
     fn of(app: &'a App, theme: &'a Theme) -> Result<Self, &'a str> {
         let Depth::Unit { layer, unit } = app.depth else {
             return Err("");
@@ -113,7 +113,7 @@ impl<'a> Unit<'a> {
         })
     }
 
-    /// The list, and the pictures where there is room for them.
+    /// The areas of the list and, if they fit, of the pictures.
     fn sides(&self, area: Rect) -> (Rect, Option<Rect>) {
         let lines = 1 + u16::from(!self.singles().is_empty());
         let middle = Rect {
@@ -188,8 +188,8 @@ impl<'a> Unit<'a> {
         scrolled(place.unwrap_or(0), fit, self.listed.len())
     }
 
-    /// A parameter by its place, shorter in a list: all of a unit's have the unit's index, and most are
-    /// weights.
+    /// A parameter's name, shortened if it does not fit in a list, where all parameters share the unit's index and most
+    /// are weights.
     fn name(&self, parameter: usize, room: usize) -> String {
         let long = parameter_name(&self.app.header.layout, parameter);
         let narrow = long.replace(", ", ",");
@@ -200,12 +200,12 @@ impl<'a> Unit<'a> {
     fn list(&self, area: Rect, buf: &mut Buffer) {
         let head = row(area, 0);
         put(head, buf, Line::styled("  parameter", self.theme.header));
-        // The last of each tensor has the longest name; columns go before it is cut.
+        // The last parameter of each tensor has the longest name; drop columns before cutting it.
         let last = (self.known.rows.iter()).filter_map(|row| row.end.checked_sub(1));
         let longest = last.map(|it| self.name(it, 16).chars().count()).max();
         let room = usize::from(area.width).saturating_sub(longest.unwrap_or(0) + 3);
         let columns = (room / usize::from(NUMBER)).clamp(1, COLUMNS.len());
-        // Where not every step of the window is recorded, the column says of how many it is.
+        // If not every step in view is recorded, the title gives the number of those that are.
         let window = match self.window {
             Some(window) if !window.is_whole() => several(window.count),
             _ => COLUMNS[2].to_owned(),
@@ -266,7 +266,8 @@ impl<'a> Unit<'a> {
         self.window?.lca_sum.get(at).copied()
     }
 
-    /// The share of the steps in which it helped, and every how many its movement turned.
+    /// The share of the steps in which the parameter helped, and the mean number of steps between sign flips of its
+    /// updates.
     fn shares(&self, at: usize) -> (f64, f64) {
         let Some(totals) = &self.known.totals else {
             return (f64::NAN, f64::NAN);
@@ -287,7 +288,7 @@ impl<'a> Unit<'a> {
             return;
         };
         let weights = self.known.weights.as_ref();
-        // Beside each other if both fit whole, else above each other if that leaves some rows.
+        // Draw the two side by side if both fit whole, otherwise one above the other if enough rows remain.
         let tall = area.height >= 24 && usize::from(area.width / 2) < picture.columns + 3;
         let (one, other) = match tall {
             true => halves(area, area.height, |area, from, len| Rect {
@@ -428,7 +429,7 @@ impl<'a> Unit<'a> {
         Some(Span::raw(format!("  value {value}")))
     }
 
-    /// Biases and the like, of which a unit has one each; the last go first where there is little room.
+    /// Biases and other tensors with one parameter for each unit; if there is little room, the last go first.
     fn singles(&self) -> Vec<(u8, Vec<Span<'static>>)> {
         let layout = &self.app.header.layout;
         let tensors = layout.tensors[layout.layers[self.layer].tensors.clone()].iter();
@@ -453,7 +454,7 @@ impl<'a> Unit<'a> {
     }
 }
 
-/// The place of a column of numbers, counted from the right edge.
+/// The position of a column of numbers, counted from the right edge.
 fn from_right(place: usize, columns: usize) -> u16 {
     u16::try_from(columns - 1 - place).unwrap_or(0)
 }
@@ -463,7 +464,7 @@ pub fn is_traced(app: &App, parameter: usize) -> bool {
     traced.binary_search(&(parameter as u64)).is_ok()
 }
 
-/// An area in two, along one side, with a blank between.
+/// Divides an area in two along one side, with a blank between the parts.
 fn halves(area: Rect, side: u16, part: impl Fn(Rect, u16, u16) -> Rect) -> (Rect, Rect) {
     let half = side / 2;
     let first = part(area, 0, half.saturating_sub(1));

@@ -1,4 +1,4 @@
-//! Running sums of the units that helped most and hurt most in the window.
+//! Running sums of the units that help most and hurt most over the steps in view.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -13,10 +13,10 @@ use crate::query::Binned;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, Entry, LineChart, Series};
 
-/// Units at either end.
+/// The number of units at either end.
 const EACH: usize = 3;
 
-/// `[N]`: Σ A of a unit from the first column up to each; a gap behind what was not measured.
+/// The running sum of a unit's LCA after each column, `[N]`; NaN after a column that was not measured.
 fn running(units: &Binned, unit: usize) -> Vec<f64> {
     let mut sum = 0.0;
     let add = |&a: &f64| {
@@ -32,7 +32,7 @@ fn extremes(units: &Binned) -> Vec<usize> {
     order.retain(|&unit| units.groups[unit].total.is_finite());
     let total = |unit: usize| units.groups[unit].total;
     let by_total = |a: &usize, b: &usize| total(*a).total_cmp(&total(*b)).then(a.cmp(b));
-    // Only the ends have to be in order.
+    // Only the ends need sorting.
     let count = order.len();
     if count > 2 * EACH {
         order.select_nth_unstable_by(EACH, by_total);

@@ -1,5 +1,5 @@
-//! Every key on every screen: what is offered there does something that is seen, or says why not; what is not
-//! offered changes nothing.
+//! Tests of every key on every screen: a key that is offered has a visible effect or says why it has none; any other
+//! key changes nothing.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -12,7 +12,7 @@ use crate::tui::keys::{Binding, GROUPS, KeyMap};
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
 
-/// All that a key may change.
+/// All state that a key may change.
 fn state(app: &mut App) -> String {
     let (orders, effects) = (app.take_orders(), app.take_effects());
     let selected = (app.layer, app.unit, app.parameter, app.class);
@@ -41,7 +41,7 @@ fn drawn(app: &App, (width, height): (u16, u16)) -> Buffer {
     buf
 }
 
-/// A run that is looked at from somewhere, and how to get there again.
+/// A run viewed from some place, and how to get back there.
 struct Walk {
     run: Run,
     size: (u16, u16),
@@ -71,7 +71,7 @@ impl Walk {
         }
     }
 
-    /// To a place, with some steps, rows and orders on either side of what is selected.
+    /// Goes to a place where steps, rows and orders lie on either side of the selection.
     fn go(&mut self, here: Here) {
         let app = &mut self.run.app;
         (app.overlay, app.prompt, app.comparing) = (None, None, false);
@@ -103,7 +103,7 @@ impl Walk {
         assert_eq!(app.here(), here);
     }
 
-    /// The screen once everything is known.
+    /// The screen once all queries are answered.
     fn seen(&mut self) -> Buffer {
         let (width, height) = self.size;
         self.run.settle(width, height, &theme());
@@ -194,7 +194,7 @@ fn help_and_footer_name_what_the_table_offers() {
     }
 }
 
-/// A training that goes on has other keys than a finished file.
+/// A live training offers other keys than a finished file.
 #[test]
 fn a_live_run_and_a_replay_offer_what_they_have() {
     let offered = |app: &App| {

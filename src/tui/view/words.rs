@@ -1,4 +1,4 @@
-//! Words and numbers as the screens write them.
+//! Words and numbers as they appear on the screens.
 
 use std::ops::Range;
 
@@ -14,13 +14,13 @@ use crate::app::{App, Stretch};
 use crate::tui::theme::{Glyphs, Theme};
 use crate::tui::widget;
 
-/// Cells of a column of numbers with the blank before it.
+/// Width of a column of numbers, including the blank before it.
 pub const NUMBER: u16 = 9;
 
-/// What is below so large a part of the largest magnitude is drawn linearly on a symmetric-logarithmic scale.
+/// On a symmetric-logarithmic scale, values below this fraction of the largest magnitude are drawn linearly.
 const LINEAR_PART: f64 = 1e-2;
 
-/// How signed values become lengths and colours, the same wherever they are drawn.
+/// The scale of signed values, as lengths and as colours, on all screens.
 pub fn signed_scale(app: &App, max: f64) -> Scale {
     match app.log_scale {
         true => Scale::SymLog {
@@ -30,7 +30,7 @@ pub fn signed_scale(app: &App, max: f64) -> Scale {
     }
 }
 
-/// A signed number that fits its column; a hyphen where there is none.
+/// Formats a signed number for a column; NaN is a hyphen.
 pub fn number(value: f64) -> String {
     let width = usize::from(NUMBER) - 1;
     match value.is_nan() {
@@ -39,8 +39,8 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// What integration has missed in the step at the cursor, in nats, where that step is there by itself: it
-/// stands beside allocations where there is no line of the status.
+/// The integration residual of the cursor's step in nats, in words, for screens with LCA but without a status line.
+/// `None` unless the step has an entry of its own.
 pub fn residual_at(app: &App) -> Option<String> {
     let step = app.window.cursor(app.timeline.end())?;
     let entry = app.timeline.entry(step).filter(|it| it.steps() == 1)?;
@@ -50,7 +50,7 @@ pub fn residual_at(app: &App) -> Option<String> {
     ))
 }
 
-/// `32 st.` over a number that is of so many steps, where one was asked for.
+/// The title `32 st.` of a number that covers several steps although one was asked for.
 pub fn several(steps: u64) -> String {
     match steps {
         0..10_000 => format!("{steps} st."),
@@ -58,13 +58,13 @@ pub fn several(steps: u64) -> String {
     }
 }
 
-/// A `+` behind the name of a sum that is of more steps than were asked for: an entry is never cut.
+/// Adds a `+` to the title of a sum that covers more steps than were asked for: entries are never cut.
 pub fn more(name: &str, steps: &Stretch<'_>, asked: &Range<u64>) -> String {
     let exact = steps.steps() == *asked || steps.is_empty();
     format!("{name}{}", if exact { "" } else { "+" })
 }
 
-/// Over a column of numbers of one step, `at 412`, in the room that a column has.
+/// The title of a column of numbers of one step, `at 412`, short enough for the column.
 pub fn at(step: u64) -> String {
     let long = format!("at {step}");
     match long.len() < usize::from(NUMBER) {
@@ -73,7 +73,7 @@ pub fn at(step: u64) -> String {
     }
 }
 
-/// The first of some wordings that has room, the longest first; the last is cut if none has.
+/// The first of these wordings that fits, ordered from the longest; if none does, the last one, cut.
 pub fn worded(texts: &[impl AsRef<str>], room: usize, theme: &Theme) -> String {
     let mut texts = texts.iter().map(AsRef::as_ref);
     let fits = |text: &&str| usize::from(width_of(text)) <= room;
@@ -82,7 +82,7 @@ pub fn worded(texts: &[impl AsRef<str>], room: usize, theme: &Theme) -> String {
     elided(text, room, theme)
 }
 
-/// The first where the terminal shows more than ASCII, else the second.
+/// The first text if the terminal shows Unicode, otherwise the second.
 pub fn either(theme: &Theme, unicode: &'static str, ascii: &'static str) -> &'static str {
     match theme.glyphs {
         Glyphs::Ascii => ascii,
@@ -90,7 +90,7 @@ pub fn either(theme: &Theme, unicode: &'static str, ascii: &'static str) -> &'st
     }
 }
 
-/// Why there is nothing to see, in full.
+/// Draws a sentence that says in full why there is nothing to see.
 pub fn sentence(area: Rect, text: &str, theme: &Theme, buf: &mut Buffer) {
     let inside = Rect {
         x: area.x + 1.min(area.width),
@@ -107,8 +107,7 @@ pub fn sentence(area: Rect, text: &str, theme: &Theme, buf: &mut Buffer) {
         .render(inside.intersection(buf.area), buf);
 }
 
-/// Parts joined by `between` that fit `room` cells: what there is no room for goes, the highest rank
-/// first. The part of rank 0 stays.
+/// Joins parts by `between` so that they fit `room` cells, dropping the highest ranks first. The part of rank 0 stays.
 pub fn fitting(mut parts: Vec<(u8, String)>, between: &str, room: usize) -> String {
     loop {
         let words: Vec<&str> = parts.iter().map(|(_, part)| part.as_str()).collect();
@@ -121,26 +120,26 @@ pub fn fitting(mut parts: Vec<(u8, String)>, between: &str, room: usize) -> Stri
     }
 }
 
-/// The first row of a list of `count` to show where `fit` have room, so that the selected one is seen,
-/// in the middle as far as the ends allow.
+/// The first row to show of a list of `count` rows, of which `fit` are visible, so that the selected row is in view,
+/// and in the middle except near the ends.
 pub fn scrolled(selected: usize, fit: usize, count: usize) -> usize {
     selected
         .saturating_sub(fit / 2)
         .min(count.saturating_sub(fit))
 }
 
-/// A name in at most `width` cells, cut behind the middle: numbers tend to stand before it, what the
-/// layer does at the end.
+/// A name in at most `width` cells, cut after the middle: numbers tend to come before it, and the layer's function at
+/// the end.
 pub fn elided(name: &str, width: usize, theme: &Theme) -> String {
     widget::elided(name, width, theme.glyphs)
 }
 
-/// The cells that a text takes.
+/// The width of a text in cells.
 pub fn width_of(text: &str) -> u16 {
     u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX)
 }
 
-/// A share as a percentage in six columns: ` 52.1%`; blank for NaN.
+/// Formats a share as a percentage in six columns: ` 52.1%`; blank if it is not finite.
 pub fn percent(share: f64) -> String {
     if !share.is_finite() {
         return " ".repeat(6);
@@ -153,7 +152,7 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// How often something happens: `turns every 6.7 steps`, `never turns`.
+/// Formats how often something happens: `turns every 6.7 steps`, `never turns`.
 pub fn often(verb: &str, steps: f64) -> String {
     match every(steps).trim() {
         "" => format!("{verb}: unknown"),
@@ -162,7 +161,7 @@ pub fn often(verb: &str, steps: f64) -> String {
     }
 }
 
-/// Steps in words: `steps 0-99`, `step 7`.
+/// Formats steps in words: `steps 0-99`, `step 7`.
 pub fn steps(steps: &Range<u64>) -> String {
     match steps.end.saturating_sub(steps.start) {
         0 => "no steps".to_owned(),
@@ -171,7 +170,7 @@ pub fn steps(steps: &Range<u64>) -> String {
     }
 }
 
-/// A number with all digits that a file in `f32` has.
+/// Formats a number with all digits of an `f32`.
 pub fn exact(value: f64) -> String {
     match value {
         0.0 => "0".to_owned(),
@@ -179,7 +178,7 @@ pub fn exact(value: f64) -> String {
     }
 }
 
-/// A number of steps in six columns: `  6.7`, ` never`; blank for NaN.
+/// Formats a number of steps in six columns: `  6.7`, ` never`; blank for NaN.
 pub fn every(steps: f64) -> String {
     if steps.is_nan() {
         " ".repeat(6)

@@ -4,9 +4,9 @@
 //!     nats│                        left axis: ticks of the values, or
 //!     2.00┤
 //!         │
-//!   layer1│                        the names of rows, the selected one pointed at
+//!   layer1│                        names of rows, with a pointer at the selected one
 //!   layer2▸
-//!    2-3/9└┴0─────┴500──── step    bottom axis: what the columns stand for; the rows in view
+//!    2-3/9└┴0─────┴500──── step    bottom axis: steps or other columns; the rows in view
 //! ```
 
 use std::ops::Range;
@@ -19,24 +19,24 @@ use crate::analysis::scale::{Domain, Scale};
 use crate::analysis::ticks::{Room, Tick, step_ticks, ticks, whole_ticks};
 use crate::tui::theme::{Glyphs, Theme};
 
-/// Cells for a label of the left axis; always the same, so that charts above each other line up.
+/// Width of a label on the left axis; always the same, so that charts above each other line up.
 pub(super) const LABEL: u16 = 8;
-/// The labels and the line of the left axis: what [`super::heat_map`] and others take as their
-/// gutter to line up with a [`super::LineChart`].
+/// Width of the left axis, its labels and its line. [`super::heat_map`] and others use it as their gutter to line up
+/// with a [`super::LineChart`].
 pub const LEFT_AXIS: u16 = LABEL + 1;
 
-/// What the columns of a chart stand for.
+/// The meaning of a chart's columns.
 #[derive(Clone, Debug, PartialEq)]
 pub enum XAxis<'a> {
-    /// These steps, spread evenly as [`bins::indices_at`] does.
+    /// Steps, spread evenly as by [`bins::indices_at`].
     Steps(Range<u64>),
-    /// The `count` whole numbers from `first` on, lags or periods, spread like steps.
+    /// `count` whole numbers from `first`, such as lags or periods, spread like steps.
     Whole {
         first: i64,
         count: u64,
         name: &'a str,
     },
-    /// A name for each of the columns, which all have the same width: classes.
+    /// A name for each column, such as a class; all columns have the same width.
     Names(&'a [&'a str]),
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Lines {
     pub corner: &'static str,
     pub left_tick: &'static str,
     pub bottom_tick: &'static str,
-    /// The selected row, and the cursor's column from above.
+    /// Marks of the selected row, and of the cursor's column from above.
     pub row: &'static str,
     pub column: &'static str,
 }
@@ -78,7 +78,7 @@ pub(super) fn lines(theme: &Theme) -> &'static Lines {
     }
 }
 
-/// The plot in `area` beside a gutter for rows' names and above an axis, where there is room.
+/// The plot in `area`, beside a gutter for names of rows and above an axis, where these fit.
 pub(super) fn plot_area(area: Rect, gutter: u16) -> Rect {
     let left = if area.width < gutter.saturating_add(15) {
         0
@@ -94,7 +94,7 @@ pub(super) fn plot_area(area: Rect, gutter: u16) -> Rect {
     }
 }
 
-/// The left axis of numbers: everything but where a value stands.
+/// The left axis of numbers, except for the rows of its values.
 pub(super) struct Left<'a> {
     pub theme: &'a Theme,
     pub unit: &'a str,
@@ -103,15 +103,14 @@ pub(super) struct Left<'a> {
 }
 
 impl Left<'_> {
-    /// Draws it beside `plot`, which has [`LEFT_AXIS`] cells at its left. `row_of` tells the row
-    /// of a value.
+    /// Draws the axis beside `plot`, which has [`LEFT_AXIS`] cells at its left. `row_of` returns the row of a value.
     pub fn draw(&self, plot: Rect, row_of: impl Fn(f64) -> Option<u16>, buf: &mut Buffer) {
         let (line, style) = (plot.x - 1, self.theme.dim);
         for y in plot.top()..plot.bottom() {
             buf.set_string(line, y, lines(self.theme).vertical, style);
         }
         let row_of = |tick: &Tick| row_of(tick.value);
-        // The unit has the top row: its label yields, and should leave a scale behind.
+        // The unit takes the top row, whose label is dropped; at least two should be left.
         let first = u16::from(!self.unit.is_empty());
         let cells = usize::from(plot.height);
         let [usual, crowded] = [Room::rows(cells), Room::Rows { cells, gap: 1 }]
@@ -137,21 +136,21 @@ impl Left<'_> {
     }
 }
 
-/// The names of the rows, one a line or, where two share one, the upper's.
+/// The names of the rows, one a line; if two rows share a line, that of the selected or else the upper one.
 pub(super) struct Rows<'a> {
     pub theme: &'a Theme,
-    /// Of the rows from the first in view on.
+    /// The names of the rows from the first in view on.
     pub names: &'a [&'a str],
     /// The rows in view.
     pub shown: Range<usize>,
-    /// All that there are.
+    /// The number of all rows.
     pub of: usize,
     pub per_line: usize,
     pub selected: Option<usize>,
 }
 
 impl Rows<'_> {
-    /// Draws them in the cells between `left` and `plot`.
+    /// Draws the names in the cells between `left` and `plot`.
     pub fn draw(&self, left: u16, plot: Rect, buf: &mut Buffer) {
         let Some(line) = plot.x.checked_sub(1).filter(|&line| line >= left) else {
             return;
@@ -176,7 +175,7 @@ impl Rows<'_> {
         }
     }
 
-    /// `2-3/9` under the names where not all rows are in view.
+    /// Draws `2-3/9` below the names if not all rows are in view.
     pub fn note(&self, left: u16, plot: Rect, buf: &mut Buffer) {
         let all = self.shown.len() >= self.of;
         let Some(end) = plot.x.checked_sub(1).filter(|&end| end >= left && !all) else {
@@ -207,17 +206,17 @@ pub(super) struct Bottom<'a> {
 pub(super) struct Place {
     pub cell: usize,
     pub label: String,
-    /// Whether the label may stand before its mark if there is no room behind it.
+    /// Whether the label may be to the left of its mark if it does not fit to the right.
     pub either_side: bool,
 }
 
 impl Bottom<'_> {
-    /// Draws it in the row below `plot`, with the corner of a left axis if there is one.
+    /// Draws the axis in the row below `plot`, with the corner of a left axis if there is one.
     pub fn draw(&self, plot: Rect, with_corner: bool, buf: &mut Buffer) {
         self.draw_at(plot, with_corner, self.places(plot.width.into()), buf);
     }
 
-    /// The same with labels of one's own, in ascending order.
+    /// Draws the axis with the given labels, in ascending order.
     pub fn draw_at(&self, plot: Rect, with_corner: bool, places: Vec<Place>, buf: &mut Buffer) {
         let (y, style) = (plot.bottom(), self.theme.dim);
         for x in plot.left()..plot.right() {
@@ -243,7 +242,7 @@ impl Bottom<'_> {
                 buf.set_string(x + u16::from(tick > 0), y, &place.label, style);
                 taken = end;
             } else {
-                // A blank between it and the label before.
+                // Keep a blank between this label and the one before.
                 if place.either_side && place.cell > taken + usize::from(length) {
                     buf.set_string(x - length, y, &place.label, style);
                 }
@@ -299,7 +298,7 @@ impl Bottom<'_> {
                 let name = |(place, name): (usize, &&str)| Place {
                     cell: place * wide,
                     label: match wide {
-                        // A first letter says more than the sign for what was cut.
+                        // The first letter tells more than an ellipsis.
                         1 | 2 => first_letters(name, 1),
                         _ => elided(name, wide - 1, self.theme.glyphs),
                     },
@@ -331,7 +330,7 @@ fn whole(value: f64) -> Option<u64> {
     (value >= 0.0).then_some(value as u64)
 }
 
-/// How many cells each of `columns` named columns has in a plot of `width`.
+/// The width in cells of each of `columns` named columns in a plot of `width`.
 pub(super) fn cells_each(width: u16, columns: usize) -> u16 {
     u16::try_from(usize::from(width) / columns.max(1))
         .unwrap_or(1)

@@ -1,4 +1,4 @@
-//! Dots within cells: the paper that curves are drawn on.
+//! A canvas of dots within cells, on which curves are drawn.
 //!
 //! ```text
 //! braille  2×4      blocks  1×2      ascii  1×1
@@ -8,26 +8,26 @@
 //!  ⡀ ⢀
 //! ```
 //!
-//! A cell has the style of the last dot set in it. With half blocks the upper and the lower dot may
-//! differ, where there are colours: one becomes the cell's background.
+//! A cell has the style of the last dot set in it. With half blocks and colours, the upper and the lower dot may
+//! differ: one colour becomes the cell's background.
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
 use crate::tui::theme::Glyphs;
 
-/// What a series is drawn with.
+/// The style and the mark of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pen {
     pub style: Style,
-    /// Its dot in ASCII, where series cannot be told apart by shape otherwise.
+    /// The dot in ASCII, where curves have no other shape to distinguish them.
     pub mark: char,
 }
 
-/// The dots of one cell and how they look.
+/// The dots of one cell and their look.
 #[derive(Clone, Copy, Default)]
 struct Dots {
     bits: u8,
-    /// Of the upper and the lower half with blocks; else both are the last pen's.
+    /// With blocks, the styles of the upper and the lower half; otherwise both are the last pen's.
     styles: [Style; 2],
     mark: char,
 }
@@ -40,7 +40,7 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// An empty canvas over `area`.
+    /// Creates an empty canvas over `area`.
     #[must_use]
     pub fn new(area: Rect, glyphs: Glyphs) -> Self {
         let size = usize::from(area.width) * usize::from(area.height);
@@ -51,7 +51,7 @@ impl Canvas {
         }
     }
 
-    /// Columns and rows of dots.
+    /// The number of columns and rows of dots.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         let (across, down) = dots_per_cell(self.glyphs);
@@ -61,7 +61,7 @@ impl Canvas {
         )
     }
 
-    /// Sets the dot in column `x`, row `y`; outside the canvas nothing happens.
+    /// Sets the dot in column `x`, row `y`; does nothing outside the canvas.
     pub fn set(&mut self, x: usize, y: usize, pen: Pen) {
         let (width, height) = self.size();
         if x >= width || y >= height {
@@ -85,9 +85,8 @@ impl Canvas {
         }
     }
 
-    /// Lays `line` over this canvas: a cell in which it has dots keeps only those of `outline`
-    /// beside them, so that a line is seen in the midst of a band and the band's ends are too. All
-    /// three have one size.
+    /// Lays `line` over this canvas: a cell in which it has dots keeps only the dots of `outline` beside them, so that
+    /// both the line within a band and the band's ends stay visible. All three have the same size.
     pub fn lay(&mut self, line: &Self, outline: &Self) {
         for ((cell, line), outline) in self.cells.iter_mut().zip(&line.cells).zip(&outline.cells) {
             if line.bits == 0 {
@@ -132,7 +131,7 @@ impl Dots {
             (Glyphs::Blocks, 1) => ('▀', upper),
             (Glyphs::Blocks, 2) => ('▄', lower),
             (Glyphs::Blocks, _) if upper == lower => ('█', upper),
-            // The terminal's own text colour cannot be a background: the other one is.
+            // The terminal's own text colour cannot be a background, so use the other colour.
             (Glyphs::Blocks, _) => match (upper.fg, lower.fg) {
                 (_, Some(color)) => ('▀', upper.bg(color)),
                 (Some(color), None) => ('▄', lower.bg(color)),
@@ -143,9 +142,9 @@ impl Dots {
     }
 }
 
-/// The bit of one dot of a cell, as [`glyph`] reads it.
+/// The bit of a dot in a cell, as used by [`glyph`].
 pub(super) fn bit(glyphs: Glyphs, x: usize, y: usize) -> u8 {
-    // The order in which Unicode numbers the dots of braille.
+    // Unicode numbers the dots of braille in this order.
     const BRAILLE: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
     match glyphs {
         Glyphs::Braille => BRAILLE[y % 4][x % 2],

@@ -1,10 +1,10 @@
-//! What a [`LineChart`] may have beside its curves.
+//! Optional parts of a [`LineChart`] besides its curves.
 //!
 //! ```text
 //!    nats│⡇⡆ ⢀   │
 //!    1e-3┤⣿⣧⣴⣸⡄  │                 a smoothed line over the raw band: the band's ends stay
 //!       0┤⠿⠻⠟⠋⠙⠷⠤│───────────      zero line
-//!   -1e-3┤      *│                 marks: * o + tell the curves apart without colours
+//!   -1e-3┤      *│                 marks * o + distinguish the curves without colours
 //!        └┴-10───┴0────────lag     an axis of lags, periods or any numbers
 //! ```
 
@@ -16,23 +16,23 @@ use super::line_chart::{LineChart, Series};
 use super::names::elided;
 use crate::tui::theme::Glyphs;
 
-/// Cells from one mark of a curve to its next.
+/// Cells from one mark of a curve to the next.
 const MARK_EVERY: usize = 12;
 
-/// See the module's picture; all of it may be left out.
+/// The optional parts of a chart; see the module's picture.
 #[derive(Clone, Debug, Default)]
 pub struct Details<'a> {
-    /// Instead of [`LineChart::steps`].
+    /// Replaces [`LineChart::steps`] as the x axis.
     pub x_axis: Option<XAxis<'a>>,
-    /// A line at zero where no curve is, if zero lies within the domain.
+    /// Whether to draw a line at zero where there are no curves, if zero lies within the domain.
     pub zero_line: bool,
     /// Smoothed curves: lines of one value a column over the bands of [`LineChart::series`].
     pub smoothed: &'a [Series<'a>],
-    /// Whether each curve has its pen's mark here and there; in ASCII it has nothing else.
+    /// Whether each curve shows its pen's mark at intervals; in ASCII curves consist of marks anyway.
     pub marks: bool,
 }
 
-/// A [`LineChart`] with [`Details`]; its plot is where the chart's is.
+/// A [`LineChart`] with [`Details`]; both have the same plot area.
 #[derive(Clone, Debug)]
 pub struct DetailedChart<'a> {
     pub(super) chart: LineChart<'a>,
@@ -53,7 +53,7 @@ impl DetailedChart<'_> {
         }
     }
 
-    /// Each curve's mark at some of its cells, not those of its neighbours in the list.
+    /// Draws each curve's mark at intervals, offset from those of neighbouring curves in the list.
     fn marks(&self, plot: Rect, buf: &mut Buffer) {
         let theme = self.chart.theme;
         if !self.details.marks || theme.glyphs == Glyphs::Ascii {
@@ -85,8 +85,7 @@ impl DetailedChart<'_> {
         all.filter(|series| !series.name.is_empty())
     }
 
-    /// Where the legend stands, with a blank on either side: as a row, or a list; empty if there is
-    /// no room.
+    /// The area of the legend, with a blank on either side, as a row or a list; empty if there is no room.
     fn legend_area(&self, plot: Rect, canvas: &Canvas) -> Rect {
         // Each entry is a mark, a blank, the name and two blanks, the last of which is the edge's.
         let widths = || {

@@ -9,13 +9,12 @@
 //!    2-4/9└┴0────┴500─── step                                rows 2 to 4 of 9 are in view
 //! ```
 //!
-//! Negative values help and are blue, positive ones hurt and are orange ([`Theme::signed`]); grey,
-//! or a dot, is no number. Without colours a cell has the glyph of its sign and strength. A column
-//! is a cell wide; with names on the axis, all columns have as many cells as there is room for.
+//! Negative values help and are blue, positive ones hurt and are orange ([`Theme::signed`]); NaN is grey or a dot.
+//! Without colours a cell has the glyph of its sign and magnitude. A column is a cell wide; with names on the axis, all
+//! columns are as wide as fits.
 //!
-//! With `dense`, Unicode and colours, a cell has two rows: `▀` in the upper row's colour on the
-//! lower row's. Rows for which there is no room are scrolled to, never merged. Below six rows of
-//! cells the legend goes.
+//! With `dense`, Unicode and colours, a cell shows two rows: `▀` in the upper row's colour on the lower row's. Rows
+//! that do not fit are scrolled to, never merged. Areas less than six rows high have no legend.
 
 use ratatui::style::{Modifier, Style};
 use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
@@ -30,29 +29,29 @@ use crate::tui::theme::{ColorLevel, Glyphs, Theme};
 #[derive(Clone, Debug)]
 pub struct HeatMap<'a, T> {
     pub theme: &'a Theme,
-    /// Of the rows from `first` on, row by row, each `columns` long; what is missing at the end stays blank.
+    /// The values from row `first` on, row by row, each `columns` long; missing ones at the end stay blank.
     pub values: &'a [T],
-    /// All that there are.
+    /// The number of all rows.
     pub rows: usize,
-    /// As many as [`plot_area`] is wide, or fewer; what is too many is not drawn, and an arrow
-    /// says so.
+    /// The number of columns, at most the width of [`plot_area`]; columns beyond it are not drawn, which an arrow
+    /// indicates.
     pub columns: usize,
-    /// How magnitudes become strengths, alike on both sides of zero.
+    /// Maps magnitudes to strengths, alike on both sides of zero.
     pub scale: Scale,
-    /// The magnitude of full strength; larger ones have it too.
+    /// The magnitude of full strength; larger ones are clamped.
     pub max: f64,
-    /// Of the values, for the legend.
+    /// The unit of the values, for the legend.
     pub unit: &'a str,
-    /// Of the same rows.
+    /// The names of the rows from `first` on.
     pub names: &'a [&'a str],
-    /// Cells for the names and the line beside them.
+    /// Width of the names and the line beside them.
     pub gutter: u16,
-    /// The first row in view; nobody makes values of those that are not.
+    /// The first row in view; `values` and `names` start with it.
     pub first: usize,
     pub selected: Option<usize>,
     /// The cursor's column.
     pub cursor: Option<usize>,
-    /// Two rows a cell, where that can be drawn.
+    /// Whether a cell shows two rows, where that can be drawn.
     pub dense: bool,
     pub x_axis: XAxis<'a>,
 }
@@ -69,7 +68,7 @@ pub fn plot_area(area: Rect, gutter: u16) -> Rect {
     axis::plot_area(below, gutter)
 }
 
-/// How many rows of values a cell has.
+/// How many rows of values a cell shows.
 #[must_use]
 pub fn rows_per_cell(theme: &Theme, dense: bool) -> usize {
     let halves = dense && theme.colors != ColorLevel::None && theme.glyphs != Glyphs::Ascii;
@@ -77,7 +76,7 @@ pub fn rows_per_cell(theme: &Theme, dense: bool) -> usize {
 }
 
 impl<T: Copy + Into<f64>> HeatMap<'_, T> {
-    /// The place of a value on the ramp, NaN if it is no number, nothing if it is not there.
+    /// A value scaled to -1..=1 for the ramp; NaN if it is not finite, `None` if it is missing.
     fn unit(&self, row: usize, column: usize) -> Option<f64> {
         let place = row.checked_sub(self.first)?;
         let index = place.checked_mul(self.columns)?.checked_add(column)?;
@@ -86,7 +85,7 @@ impl<T: Copy + Into<f64>> HeatMap<'_, T> {
         (row < self.rows).then(|| unit.unwrap_or(f64::NAN))
     }
 
-    /// The cells of one column, from the plot's left edge.
+    /// The cells of a column, from the plot's left edge.
     fn cells(&self, column: usize, plot: Rect) -> std::ops::Range<u16> {
         let each = match self.x_axis {
             XAxis::Names(_) => axis::cells_each(plot.width, self.columns),
@@ -103,7 +102,7 @@ impl<T: Copy + Into<f64>> HeatMap<'_, T> {
             if self.cursor != Some(column) {
                 return Some((symbol, style));
             }
-            // Reverse video of a mere colour would be another value.
+            // Reverse video of a plain colour would look like another value.
             return Some(match (symbol, style.bg) {
                 (' ', Some(color)) if self.theme.glyphs == Glyphs::Ascii => {
                     ('|', style.fg(ink(color)))
@@ -122,7 +121,7 @@ impl<T: Copy + Into<f64>> HeatMap<'_, T> {
         }
     }
 
-    /// The row above the plot: where the cursor is, and what the colours mean.
+    /// Draws the row above the plot: the cursor's mark and the legend.
     fn head(&self, area: Rect, plot: Rect, cursor: Option<u16>, buf: &mut Buffer) {
         if plot.y == area.y {
             return;

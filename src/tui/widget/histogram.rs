@@ -1,16 +1,15 @@
-//! How many of something lie in each bin.
+//! Histograms: counts or shares by bins.
 //!
 //! ```text
 //!  weights│         │50 %             a reference line, in front of the bars; its name above them
 //!      200┤     ▂▅▇█│▆▃
 //!      100┤   ▂▅████│███▅▂
-//!        0┤▁▃▆██████│██████▅▂▁   ▁    one in a bin is seen, however many another has
-//!         └┴0───────┴0.5───────1┴     reversed: the highlighted bins, also where they are empty
+//!        0┤▁▃▆██████│██████▅▂▁   ▁    a single count stays visible beside any larger one
+//!         └┴0───────┴0.5───────1┴     reversed: the highlighted bins, even if empty
 //! ```
 //!
-//! Each bin has the same number of cells. With more bins than cells a column is the sum of its bins,
-//! so that no count is lost, in the style of the fullest. Counts are linear or logarithmic
-//! (of 1 + count, so that 1 is above 0).
+//! All bins have the same number of cells. With more bins than cells, a column is the sum of its bins, so that no count
+//! is lost, in the style of the fullest. Counts are linear or logarithmic (of 1 + count, so that 1 is above 0).
 
 use std::ops::Range;
 
@@ -29,29 +28,28 @@ use crate::tui::theme::{Glyphs, Theme};
 /// One bin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bin {
-    /// How many, or which share; negative ones and what is no number count as none.
+    /// The count or share; negative values and NaN count as 0.
     pub count: f64,
-    /// Its bar; the mark fills it in ASCII.
+    /// The pen of its bar; the mark fills it in ASCII.
     pub pen: Pen,
 }
 
-/// Bins with axes.
+/// A histogram with axes.
 #[derive(Clone, Debug)]
 pub struct Histogram<'a> {
     pub theme: &'a Theme,
     pub bins: &'a [Bin],
-    /// Logarithmic counts.
+    /// Whether counts are logarithmic.
     pub log: bool,
-    /// Of the counts, for the top left corner.
+    /// The unit of the counts, for the top left corner.
     pub unit: &'a str,
-    /// Labels at edges of bins, ascending: edge `k` is the left one of bin `k`, and between two
-    /// there are fractions.
+    /// Labels at edges of bins, ascending: edge `k` is the left one of bin `k`; fractions lie between edges.
     pub edges: &'a [(f64, &'a str)],
-    /// Of the values, for the right end of the axis.
+    /// The name of the values, for the right end of the axis.
     pub name: &'a str,
-    /// A line at an edge, and what it is.
+    /// A line at an edge, and its label.
     pub reference: Option<(f64, &'a str)>,
-    /// Bins that are told apart: where an observed value lies in its null distribution.
+    /// Highlighted bins, such as that of an observed value in its null distribution.
     pub highlight: Option<Range<usize>>,
 }
 
@@ -119,7 +117,7 @@ impl Histogram<'_> {
         self.highlight.as_ref().is_some_and(overlaps)
     }
 
-    /// Draws a bar of so many eighths of cells.
+    /// Draws a bar `eighths` eighths of a cell high.
     fn column(&self, x: u16, plot: Rect, mut eighths: usize, pen: Pen, buf: &mut Buffer) {
         for y in (plot.top()..plot.bottom()).rev() {
             let own = eighths.min(8);
@@ -134,7 +132,7 @@ impl Histogram<'_> {
         }
     }
 
-    /// Whether a bar goes on beyond a cell with this symbol, or fills it.
+    /// Whether a bar fills or continues beyond a cell with this symbol.
     fn is_full(&self, symbol: &str) -> bool {
         let mark = |bin: &Bin| symbol.chars().eq([bin.pen.mark]);
         match self.theme.glyphs {
@@ -143,8 +141,7 @@ impl Histogram<'_> {
         }
     }
 
-    /// The line at an edge, over all but the ends of bars, and its name in the first row that has
-    /// room.
+    /// Draws the reference line over all but the ends of bars, and its label in the first row with room.
     fn reference(&self, plot: Rect, buf: &mut Buffer) {
         let Some((edge, name)) = self.reference else {
             return;
@@ -222,7 +219,7 @@ impl Widget for Histogram<'_> {
             return;
         }
         let width = usize::from(plot.width);
-        // The reference's name stands above the bars.
+        // The reference's label is above the bars.
         let head = u16::from(self.reference.is_some() && plot.height >= 4);
         let bars = (0..width).filter_map(|cell| self.bar(cell, width));
         let max = bars.map(|(count, _)| count).fold(0.0, f64::max);

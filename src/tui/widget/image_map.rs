@@ -1,17 +1,16 @@
-//! Signed images: a unit's incoming weights, a convolution's kernels side by side.
+//! Signed images: a unit's incoming weights, or a convolution's kernels side by side.
 //!
 //! ```text
-//!     ▾              ▾ ▸ the selected pixel's column and row; × in its middle if it is large
-//!    ▓▓▒▒░░  ''++    kernels stand beside each other with a gap between
+//!     ▾              ▾ ▸ column and row of the selected pixel; × in its middle if enlarged
+//!    ▓▓▒▒░░  ''++    kernels are side by side with a gap between them
 //!   ▸▒▒░░    ++##
 //!    [0,1,2]  shows [0:2,0:3,0:3] of [64,3,3]
 //! ```
 //!
-//! With Unicode and colours a cell has two pixels, `▀` in the upper one's colour on the lower one's;
-//! else a pixel is two cells wide, or one where that does not fit. Pixels are enlarged by whole
-//! numbers to fill the area. Where the image does not fit, the part around the selected pixel is
-//! shown, and the last row says which, in the index notation of tensors: first to one past the last,
-//! from 0.
+//! With Unicode and colours a cell shows two pixels, `▀` in the upper one's colour on the lower one's; otherwise a
+//! pixel is two cells wide, or one if that does not fit. Pixels are enlarged by whole numbers to fill the area. If the
+//! image does not fit, the part around the selected pixel is shown, and the last row gives its range in the index
+//! notation of tensors: from the first to one past the last, counting from 0.
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
@@ -26,9 +25,9 @@ use crate::tui::theme::{ColorLevel, Glyphs, Theme};
 #[derive(Clone, Debug)]
 pub struct ImageMap<'a, T> {
     pub theme: &'a Theme,
-    /// tiles × rows × columns; what is missing at the end stays blank.
+    /// The pixels, tiles × rows × columns; missing ones at the end stay blank.
     pub values: &'a [T],
-    /// 1 for a single image, input channels for a kernel.
+    /// The number of images: 1 for a single image, the input channels for a kernel.
     pub tiles: usize,
     pub rows: usize,
     pub columns: usize,
@@ -40,7 +39,7 @@ pub struct ImageMap<'a, T> {
 }
 
 impl<T: Copy + Into<f64>> ImageMap<'_, T> {
-    /// Whether a cell has a glyph rather than the colours of two pixels.
+    /// Whether a cell shows a glyph rather than the colours of two pixels.
     fn glyphs(&self) -> bool {
         self.theme.colors == ColorLevel::None || self.theme.glyphs == Glyphs::Ascii
     }
@@ -58,12 +57,12 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
         self.tiles().at(self.selected?)
     }
 
-    /// The cell and half cell of the view in the middle of the selected pixel, if it is in view.
+    /// The cell and half cell of the view in the middle of the selected pixel, unless it lies before the view.
     fn middle(&self, layout: Layout) -> Option<(usize, usize)> {
         self.tiles().middle(layout, self.selected()?)
     }
 
-    /// The place of a pixel on the ramp, NaN if it is no number, nothing if it is not there.
+    /// A pixel scaled to -1..=1 for the ramp; NaN if it is not finite, `None` if it is missing.
     fn unit(&self, pixel: Pixel) -> Option<f64> {
         let index = self.tiles().index(pixel)?;
         let value = (*self.values.get(index)?).into();
@@ -74,7 +73,7 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
         )
     }
 
-    /// The glyph and the style of a cell of the view.
+    /// The glyph and style of a cell of the view.
     fn cell(&self, layout: Layout, x: usize, y: usize) -> Option<(char, Style)> {
         let [upper, lower] = [2 * y, 2 * y + 1].map(|y| self.tiles().pixel(layout, x, y));
         if self.glyphs() {
@@ -125,9 +124,10 @@ impl<T: Copy + Into<f64>> ImageMap<'_, T> {
         }
     }
 
-    /// `[12,5]  shows [2:18,0:28] of [28,28]`: the selected pixel, and what is in view of what.
+    /// The note `[12,5]  shows [2:18,0:28] of [28,28]`: the selected pixel, and the range in view; whether anything is
+    /// cut.
     fn note(&self, view: Rect, layout: Layout) -> (String, bool) {
-        // A single image has no place among others.
+        // A single image has no tile index.
         let axes = |list: [String; 3]| list[usize::from(self.tiles == 1)..].join(",");
         let at = self.selected().map_or_else(String::new, |pixel| {
             let place = [pixel.tile, pixel.row, pixel.column];

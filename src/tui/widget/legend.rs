@@ -1,8 +1,8 @@
-//! What the colours and marks of a chart mean: names of its series, or the ends of its ramp.
+//! Legends: the names of a chart's series, or the ends of its ramp.
 //!
 //! ```text
-//!  █ layer1  █ layer2  █ layer3         wraps over the rows it is given; names are cut before
-//!  █ layer4  █ layer5  +2               a series is left out, and how many are is said
+//!  █ layer1  █ layer2  █ layer3         wraps over the rows available; names are cut before
+//!  █ layer4  █ layer5  +2               a series is left out; +2 counts those left out
 //!
 //!  -1e-3 ▓▓▒▒░░ 0 ''++## +1e-3 nats, log from ±1e-6
 //! ```
@@ -22,21 +22,21 @@ pub struct Entry<'a> {
     pub style: Style,
 }
 
-/// Names of series in their order, over as many rows as the area has.
+/// The names of series in order, over as many rows as the area has.
 #[derive(Clone, Copy, Debug)]
 pub struct Legend<'a> {
     pub theme: &'a Theme,
     pub entries: &'a [Entry<'a>],
 }
 
-/// Where an entry stands, and its name as it has room.
+/// The position of an entry, and its name as it fits.
 type Placed = (u16, u16, String);
 
-/// The least room for a name that is still one.
+/// The shortest width to which names are cut.
 const SHORTEST: usize = 3;
 
 impl Legend<'_> {
-    /// How many rows it needs in this width to show every name in full.
+    /// How many rows it needs at this width to show every name in full.
     #[must_use]
     pub fn rows(&self, width: u16) -> u16 {
         let longest = self.longest();
@@ -53,8 +53,8 @@ impl Legend<'_> {
         widths.max().unwrap_or(0)
     }
 
-    /// All entries with names of at most so many cells, or nothing if they do not fit. An entry
-    /// that is wider than a row has a row, cut.
+    /// Places all entries, with names of at most `longest` cells; `None` if they do not fit. An entry wider than a row
+    /// gets a row and is cut.
     fn placed(&self, width: u16, rows: u16, longest: usize) -> Option<Vec<Placed>> {
         let (mut x, mut y) = (0u16, 0u16);
         let place = |entry: &Entry<'_>| {
@@ -82,7 +82,7 @@ impl Widget for Legend<'_> {
         let all = names
             .into_iter()
             .find_map(|longest| self.placed(area.width, area.height, longest));
-        // Where not even short names fit: as many as do, and how many do not.
+        // If not even short names fit, show as many as do, and the number of the others.
         let some = || {
             (0..self.entries.len()).rev().find_map(|kept| {
                 let entries = &self.entries[..kept];
@@ -133,7 +133,7 @@ pub struct RampLegend<'a> {
 }
 
 impl RampLegend<'_> {
-    /// A line of at most `width` cells; empty if not even the ends have room.
+    /// A line of at most `width` cells; empty if not even the ends fit.
     #[must_use]
     pub fn line(&self, width: u16) -> Line<'static> {
         let ascii = self.theme.glyphs == Glyphs::Ascii;
@@ -182,7 +182,7 @@ impl RampLegend<'_> {
     }
 }
 
-/// Three digits, and no more than it needs: `1e-3`, `0.25`, `1.23e-4`.
+/// Formats a number with up to three digits: `1e-3`, `0.25`, `1.23e-4`.
 fn short(value: f64) -> String {
     let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
     if rounded == 0.0 || !rounded.is_finite() || (0.01..1e4).contains(&rounded.abs()) {

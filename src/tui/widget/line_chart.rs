@@ -10,11 +10,9 @@
 //!         └┴0─────────────┴500──────────┴1000──── step
 //! ```
 //!
-//! Every column of dots shows the minimum and the maximum of its steps, and is joined to its
-//! neighbours halfway. The legend takes the first corner without data, from the top right, as a row
-//! or else as a list; if every corner has some, the data stay and the legend goes. What else a chart
-//! may have is in [`Details`]. Below 24 columns there is no left axis, below
-//! 4 rows no bottom axis.
+//! Every column of dots shows the minimum and the maximum of its steps, and is joined to its neighbours halfway. The
+//! legend takes the first corner without data, from the top right, as a row or else as a list; if no corner is free, it
+//! is left out. [`Details`] has further options. Below 24 columns there is no left axis, below 4 rows no bottom axis.
 
 use std::ops::Range;
 
@@ -27,27 +25,27 @@ use crate::analysis::bins::Extent;
 use crate::analysis::scale::{Domain, Scale};
 use crate::tui::theme::{Glyphs, Theme};
 
-/// One curve.
+/// A curve.
 #[derive(Clone, Copy, Debug)]
 pub struct Series<'a> {
-    /// For the legend; empty for none.
+    /// The name in the legend; empty for none.
     pub name: &'a str,
     pub pen: Pen,
     /// One entry for each of [`LineChart::plot_columns`]; `None` is a gap.
     pub extents: &'a [Option<Extent>],
 }
 
-/// Curves in one pair of axes; later series are drawn over earlier ones.
+/// Curves on common axes; later series are drawn over earlier ones.
 #[derive(Clone, Debug)]
 pub struct LineChart<'a> {
     pub theme: &'a Theme,
     pub series: &'a [Series<'a>],
     pub scale: Scale,
-    /// Of the values; those outside are drawn at the edge.
+    /// The domain of the values; those outside are drawn at the edge.
     pub domain: Domain,
-    /// Of the values, for the top left corner: `nats`.
+    /// The unit of the values, for the top left corner: `nats`.
     pub unit: &'a str,
-    /// The steps from the first to the last column, as many as there were values to reduce.
+    /// The steps from the first to the last column, including gaps.
     pub steps: Range<u64>,
     /// The cursor's column of dots ([`column_of`](crate::analysis::bins::column_of)).
     pub cursor: Option<usize>,
@@ -74,7 +72,7 @@ impl LineChart<'_> {
         }
     }
 
-    /// How many columns of dots [`LineChart::plot_area`] has: as many extents has a series.
+    /// The number of columns of dots in [`LineChart::plot_area`]: a series has as many extents.
     #[must_use]
     pub fn plot_columns(area: Rect, glyphs: Glyphs) -> usize {
         usize::from(Self::plot_area(area).width) * usize::from(glyphs.dots_per_cell().0)
@@ -84,7 +82,7 @@ impl LineChart<'_> {
         self.theme.glyphs.dots_per_cell().0.into()
     }
 
-    /// The row of dots of a value, of so many rows.
+    /// The row of dots of a value, out of `rows`.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -96,8 +94,7 @@ impl LineChart<'_> {
         Some(((1.0 - place) * rows.saturating_sub(1) as f64).round() as usize)
     }
 
-    /// The rows of dots of each column of a curve, joined to its neighbours, on a canvas of so many
-    /// columns and rows.
+    /// The rows of dots of each column of a curve, joined to its neighbours, on a canvas of this many columns and rows.
     fn curve(&self, series: &Series<'_>, (columns, rows): (usize, usize)) -> Vec<Option<Rows>> {
         let own = |extent: &Option<Extent>| {
             let Extent { min, max } = (*extent)?;
@@ -117,7 +114,7 @@ impl LineChart<'_> {
         joined
     }
 
-    /// All dots of these curves, later ones over earlier ones.
+    /// Draws all dots of these curves, later ones over earlier ones.
     pub(super) fn curves(&self, series: &[Series<'_>], canvas: &mut Canvas) {
         for series in series {
             let curve = self.curve(series, canvas.size());
@@ -129,7 +126,7 @@ impl LineChart<'_> {
         }
     }
 
-    /// The outermost dots of every column of these curves.
+    /// Draws the outermost dots of every column of these curves.
     pub(super) fn outlines(&self, series: &[Series<'_>], canvas: &mut Canvas) {
         for series in series {
             let curve = self.curve(series, canvas.size());
@@ -142,20 +139,20 @@ impl LineChart<'_> {
         }
     }
 
-    /// The row of cells of a value, in a plot of so many.
+    /// The row of cells of a value, in a plot of this height.
     pub(super) fn cell_row(&self, value: f64, height: u16) -> Option<u16> {
         let down = usize::from(self.theme.glyphs.dots_per_cell().1);
         let row = self.dot_row(value, usize::from(height) * down)? / down;
         u16::try_from(row).ok()
     }
 
-    /// The cell of the cursor, in a plot of so many.
+    /// The cell of the cursor, in a plot of this width.
     pub(super) fn cursor_cell(&self, width: u16) -> Option<u16> {
         let cell = u16::try_from(self.cursor? / self.dots_across()).ok()?;
         (cell < width).then_some(cell)
     }
 
-    /// The axes around `plot`, as far as `area` has room for them.
+    /// Draws the axes around `plot`, as far as `area` has room for them.
     pub(super) fn axes(&self, area: Rect, plot: Rect, x_axis: &XAxis<'_>, buf: &mut Buffer) {
         let with_left_axis = plot.x > area.x;
         if with_left_axis {
@@ -193,7 +190,7 @@ impl LineChart<'_> {
 }
 
 impl<'a> LineChart<'a> {
-    /// The same chart with more than curves.
+    /// Adds details to the chart.
     #[must_use]
     pub fn with(self, details: Details<'a>) -> DetailedChart<'a> {
         DetailedChart {
@@ -218,7 +215,7 @@ impl Rows {
     }
 }
 
-/// Both, made longer so that they meet halfway if they would leave a hole.
+/// Extends both, so that they meet halfway, if there would be a hole between them.
 fn join(a: Rows, b: Rows) -> (Rows, Rows) {
     if a.bottom + 1 < b.top {
         let middle = usize::midpoint(a.bottom, b.top);
@@ -293,7 +290,7 @@ mod tests {
         buf
     }
 
-    /// The rows, without the blanks at their ends.
+    /// The rows of the buffer, without trailing blanks.
     fn text(buf: &Buffer) -> Vec<String> {
         let row = |cells: &[Cell]| -> String { cells.iter().map(Cell::symbol).collect() };
         let rows = buf.content.chunks(usize::from(buf.area.width.max(1)));

@@ -1,17 +1,16 @@
-//! Moments as marks: rows (layers) × steps, and how many rows share a step.
+//! Moments as marks: rows (layers) × steps, and the number of rows that share a step.
 //!
 //! ```text
 //!    shared│  3      2          the most rows that share one step of the column
-//!     conv1│· ┃   ▪  ┃  ·       · a step that no other row has, ▪ several of them
-//!     conv2│  ┃      ┃          ┃ a step that other rows have too, █ several of them
+//!     conv1│· ┃   ▪  ┃  ·       · a step of this row alone, ▪ several of them
+//!     conv2│  ┃      ┃          ┃ a step that other rows share, █ several of them
 //!     dense▸  ┃  ·          ·
 //!          └┴0────┴500─── step
 //!
 //!     ASCII: . : alone, | # shared
 //! ```
 //!
-//! With fewer steps than columns a mark stands in the first column of its step, where the axis has
-//! its tick.
+//! With fewer steps than columns, a mark is in the first column of its step, where the axis has its tick.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -28,9 +27,9 @@ use crate::tui::theme::{Glyphs, Theme};
 /// The moments of one row in one column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// At steps that no other row has.
+    /// The number of steps that no other row shares.
     pub alone: u32,
-    /// At steps that other rows have too.
+    /// The number of steps that other rows share.
     pub shared: u32,
 }
 
@@ -39,14 +38,14 @@ pub struct Mark {
 pub struct Marks {
     rows: usize,
     columns: usize,
-    /// rows × columns.
+    /// The counts, rows × columns.
     cells: Vec<Mark>,
-    /// For each column the most rows that share one of its steps; 0 if none is shared.
+    /// For each column, the most rows that share one of its steps; 0 if none is shared.
     sharing: Vec<u32>,
 }
 
 impl Marks {
-    /// Of each row's steps, those within `steps`. A step that a row has twice counts once.
+    /// Counts each row's moments within `steps`. A step given twice for a row counts once.
     #[must_use]
     pub fn new(moments: &[&[u64]], steps: &Range<u64>, columns: usize) -> Self {
         let mut owners: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
@@ -108,9 +107,9 @@ impl Marks {
 pub struct MarkGrid<'a> {
     pub theme: &'a Theme,
     pub marks: &'a Marks,
-    /// One for each row.
+    /// The names, one for each row.
     pub names: &'a [&'a str],
-    /// Cells for the names and the line beside them.
+    /// Width of the names and the line beside them.
     pub gutter: u16,
     /// The first row in view.
     pub first: usize,
@@ -121,7 +120,7 @@ pub struct MarkGrid<'a> {
 }
 
 impl MarkGrid<'_> {
-    /// Draws a mark, in reverse video in the cursor's column, whose line looks like one in ASCII.
+    /// Draws a mark, in reverse video in the cursor's column, because its line looks like a mark in ASCII.
     fn cell(&self, mark: Mark, at_cursor: bool, (x, y): (u16, u16), buf: &mut Buffer) {
         let [alone, several, shared, many] = match self.theme.glyphs {
             Glyphs::Ascii => ['.', ':', '|', '#'],
@@ -132,7 +131,7 @@ impl MarkGrid<'_> {
         } else {
             Style::new()
         };
-        // What is shared is what one looks for: it is seen beside marks that are not.
+        // Shared steps matter most, so a cell with any shows those rather than unshared ones.
         let (symbol, style) = match mark {
             Mark { shared: 2.., .. } => (many, self.theme.accent),
             Mark { shared: 1, .. } => (shared, self.theme.accent),
@@ -143,7 +142,7 @@ impl MarkGrid<'_> {
         buf[(x, y)].set_char(symbol).set_style(style.patch(cursor));
     }
 
-    /// The row above the plot.
+    /// Draws the row above the plot.
     fn strip(&self, area: Rect, plot: Rect, buf: &mut Buffer) {
         if plot.x > area.x {
             let room = plot.x - area.x - 1;
@@ -298,7 +297,7 @@ mod tests {
 
     #[test]
     fn marks_count_steps_not_columns() {
-        // 7 and 8 are in one column but are not one step.
+        // 7 and 8 share a column but are not one step.
         let marks = Marks::new(&[&[7, 7, 9], &[8, 9], &[]], &(6..12), 3);
         let mark = |alone, shared| Mark { alone, shared };
         assert_eq!(

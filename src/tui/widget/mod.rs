@@ -1,19 +1,19 @@
-//! Charts, one a file: each draws numbers that are already reduced to its columns
-//! ([`crate::analysis::bins`]) and knows nothing of runs, steps in files or key presses.
+//! Charts, one a file. Each draws numbers already reduced to its columns ([`crate::analysis::bins`]), and knows nothing
+//! of runs, steps in files or key presses.
 //!
 //! - [`canvas`]: dots within cells, for the three glyph sets
 //! - [`axis`]: the axes around a plot, the same for all
 //! - [`legend`]: names of series, the ends of a ramp
 //! - [`line_chart`]: curves over the steps with axes, cursor and legend
-//! - [`details`]: what a line chart may have beside its curves
+//! - [`details`]: optional parts of a line chart
 //! - [`signed_bars`]: help and hurt as bars around a zero line; the sparkline of a table row
 //! - [`stacked_bars`]: how contributions add up, column by column
 //! - [`heat_map`]: rows × steps as colours
 //! - [`mark_grid`]: moments as marks, rows × steps
 //! - [`histogram`]: counts by bins
-//! - [`image_map`]: weights as the image or the kernels that they are
+//! - [`image_map`]: weights as an image or as kernels
 //!
-//! `names` cuts names to their cells; `ruler` and `tiles` are the geometry of stacks and of images.
+//! `names` cuts names to a width; `ruler` and `tiles` are the geometry of stacks and of images.
 
 pub mod axis;
 pub mod canvas;

@@ -1,17 +1,17 @@
-//! Names in the cells that there are for them.
+//! Names cut to a width in cells.
 
 use ratatui::text::Span;
 
 use crate::text::is_obeyed;
 use crate::tui::theme::Glyphs;
 
-/// The width of a text, at most so many cells.
+/// The width of a text in cells, at most `most`.
 pub(super) fn cells_of(text: &str, most: u16) -> u16 {
     u16::try_from(Span::raw(text).width()).map_or(most, |own| own.min(most))
 }
 
-/// `text` in at most `width` cells, cut behind the middle: numbers tend to stand before it, what
-/// the layer does at the end. What would be obeyed goes.
+/// `text` in at most `width` cells, cut after the middle: numbers tend to come before it, and the layer's function at
+/// the end. Invisible characters that have an effect (`is_obeyed`) are removed.
 #[must_use]
 pub fn elided(text: &str, width: usize, glyphs: Glyphs) -> String {
     let shown = || text.chars().filter(|letter| !is_obeyed(*letter));
@@ -33,7 +33,7 @@ pub fn elided(text: &str, width: usize, glyphs: Glyphs) -> String {
     format!("{start}{sign}{end}")
 }
 
-/// As many letters as have room in `width` cells.
+/// The longest prefix of `letters` that fits in `width` cells.
 fn fitting(letters: impl Iterator<Item = char>, width: usize) -> String {
     let mut text = String::new();
     for letter in letters {
@@ -46,7 +46,7 @@ fn fitting(letters: impl Iterator<Item = char>, width: usize) -> String {
     text
 }
 
-/// As many of the first letters as have room in `width` cells.
+/// The longest prefix of `text` that fits in `width` cells, without invisible characters that have an effect.
 pub(super) fn first_letters(text: &str, width: usize) -> String {
     fitting(text.chars().filter(|letter| !is_obeyed(*letter)), width)
 }

@@ -1,9 +1,9 @@
-//! Lengths on both sides of a zero line between two rows of cells, to an eighth of a cell: the
-//! measure of [`StackedBars`](super::StackedBars).
+//! Lengths on both sides of a zero line between two rows of cells, to an eighth of a cell, for
+//! [`StackedBars`](super::StackedBars).
 
 use crate::analysis::scale::Domain;
 
-/// Where zero is, and what an eighth of a cell is worth.
+/// The position of zero, and the value of an eighth of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ruler {
     /// Rows of cells above and below zero.
@@ -13,7 +13,7 @@ pub struct Ruler {
 }
 
 impl Ruler {
-    /// For the least and the largest sum to show, over so many rows of cells.
+    /// Creates a ruler for the least and the largest sum to show, over this many rows of cells.
     pub fn new((least, largest): (f64, f64), rows: u16) -> Self {
         let side = |value: f64| {
             if value.is_finite() {
@@ -47,13 +47,13 @@ impl Ruler {
         }
     }
 
-    /// The values at the top and the bottom edge.
+    /// The values at the bottom and the top edge.
     pub fn domain(self) -> Domain {
         let edge = |rows: u16| 8.0 * f64::from(rows) * self.eighth;
         Domain::new(-edge(self.down), edge(self.up))
     }
 
-    /// Eighths from zero, rounded to whole ones.
+    /// The number of eighths from zero, rounded.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -63,7 +63,7 @@ impl Ruler {
         (magnitude / self.eighth).round() as usize
     }
 
-    /// The row of the cell that a bar of this value ends in.
+    /// The row of the cell in which a bar of this value ends.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

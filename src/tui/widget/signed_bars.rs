@@ -2,17 +2,17 @@
 //!
 //! ```text
 //!       ⣶⡀⣠                 three rows, braille: two columns of values a cell
-//!  ⢀⡀ ⠒⠒⠿⠿⠿⠶⠤⠤ · ⠤⠤⠶⠶⣶      hurt stands above the zero line, help hangs below,
-//!           ⠉⠉⠁      ⠈⠉      a column with both does both
+//!  ⢀⡀ ⠒⠒⠿⠿⠿⠶⠤⠤ · ⠤⠤⠶⠶⣶      hurt is above the zero line, help below it,
+//!           ⠉⠉⠁      ⠈⠉      a column may have both
 //!
 //!  ⠒⠛⠿⣶⠤⣤⠤ · ⠤⠒             one row: two dots up, two dots down
 //!  ▀▀██▄▄▄ · ▄▀             blocks: ▀ hurt ▄ help █ both
 //!  +#xx-=- . -+             ASCII: + hurt # strong hurt - help = strong help x both
 //! ```
 //!
-//! The zero line itself is not drawn: a column of zeros is blank, a column without a number is a
-//! dim `·` (`.` in ASCII). The sign shows in the place or the glyph, with or without colours. A
-//! column shows both of its extremes, and every value that is not zero at least one dot.
+//! The zero line itself is not drawn: a column of zeros is blank, a column without a value is a dim `·` (`.` in ASCII).
+//! Position or glyph shows the sign, with or without colours. A column shows both of its extremes, and every non-zero
+//! value has at least one dot.
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Modifier, widgets::Widget};
 
@@ -25,10 +25,10 @@ use crate::tui::theme::{Glyphs, Theme};
 #[derive(Clone, Copy, Debug)]
 pub struct SignedBars<'a> {
     pub theme: &'a Theme,
-    /// One entry for each of [`SignedBars::columns`]: the smallest value hangs below if negative,
-    /// the largest stands above if positive. `None` is a gap.
+    /// One entry for each of [`SignedBars::columns`]: the smallest value is drawn downwards if negative, the largest
+    /// upwards if positive. `None` is a gap.
     pub extents: &'a [Option<Extent>],
-    /// How magnitudes become lengths, the same upwards and downwards.
+    /// Maps magnitudes to lengths, alike upwards and downwards.
     pub scale: Scale,
     /// The magnitude of a full bar; longer ones are cut. Rows with the same `max` are comparable.
     pub max: f64,
@@ -44,13 +44,13 @@ struct Bar {
 }
 
 impl SignedBars<'_> {
-    /// How many columns of values fit into a width of so many cells.
+    /// How many columns of values fit into `width` cells.
     #[must_use]
     pub fn columns(width: u16, glyphs: Glyphs) -> usize {
         usize::from(width) * across(glyphs)
     }
 
-    /// Dots for a magnitude of which `half` make a full bar.
+    /// The number of dots for a magnitude, of which `half` make a full bar.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -116,7 +116,7 @@ impl Widget for SignedBars<'_> {
         };
         for (x, chunk) in area.columns().zip(self.extents.chunks(across)) {
             let bars: Vec<Bar> = chunk.iter().map(bar).collect();
-            // Two columns may share a cell: a gap beside a bar is blank, beside a zero it shows.
+            // Two columns may share a cell: a gap beside a bar is not marked, a gap beside a zero is.
             let gap = chunk.iter().any(Option::is_none)
                 && bars.iter().all(|bar| bar.hurt + bar.help == 0);
             let values = || chunk.iter().flatten();
@@ -149,7 +149,7 @@ impl Widget for SignedBars<'_> {
                     }
                 }
                 if cursor && cell.modifier.contains(Modifier::REVERSED) {
-                    // In a selected row the cursor is what is not reversed.
+                    // In a selected row, the cursor is the column that is not reversed.
                     cell.modifier.remove(Modifier::REVERSED);
                 } else if cursor {
                     cell.set_style(self.theme.cursor);
@@ -164,7 +164,7 @@ fn across(glyphs: Glyphs) -> usize {
     glyphs.dots_per_cell().0.into()
 }
 
-/// Steps of length in a cell: its dots, and in ASCII two for the strength on either side.
+/// Units of length in a cell: its dots; in ASCII four, two for the strength on either side.
 fn down(glyphs: Glyphs) -> usize {
     match glyphs {
         Glyphs::Ascii => 4,
@@ -185,7 +185,7 @@ mod tests {
         Some(Extent { min, max })
     }
 
-    /// None, zero, and weak and strong help, hurt and both, of a maximum of 1.
+    /// A gap, zero, and weak and strong help, hurt and both, with a maximum of 1.
     fn sample() -> [Option<Extent>; 8] {
         [
             None,

@@ -1,20 +1,19 @@
-//! How contributions add up: signed bars stacked by series, column by column.
+//! Stacked signed bars: how the contributions of series add up, column by column.
 //!
 //! ```text
 //!     nats│    ▂▂
-//!    0.002┤  ▅▅██▃▃         what hurt is stacked up from zero,
+//!    0.002┤  ▅▅██▃▃         hurt is stacked upwards from zero,
 //!       0 ┤__██████████__
-//!         │██████━━██████   what helped down from it;
+//!         │██████━━██████   help downwards from it;
 //!   -0.002┤━━██━━  ━━████   ━ the column's actual change
 //!         └┴0─────┴500─ step
 //!
 //!     ASCII, or too few colours: A B C, the letter of the series with most of the cell
 //! ```
 //!
-//! The axis is linear, always: in a stack a length is a part of a sum, and lengths of logarithms do
-//! not add up. Zero lies between two rows of cells. Lengths are drawn to an eighth of a cell; a cell
-//! shows two series at most, those with most of it. What is not finite has no length: its column has
-//! a `?` at zero, because its sum is unknown.
+//! The axis is always linear: a length in a stack is a part of a sum, and logarithmic lengths do not add up. Zero lies
+//! between two rows of cells. Lengths are drawn to an eighth of a cell; a cell shows at most two series, those with
+//! most of it. A value that is not finite has no length: its column has a `?` at zero, because its sum is unknown.
 
 use std::ops::Range;
 
@@ -27,26 +26,26 @@ use super::ruler::Ruler;
 use crate::analysis::scale::Scale;
 use crate::tui::theme::{Glyphs, Theme};
 
-/// Eighths of a cell from below.
+/// Blocks of 0 to 8 eighths of a cell, from below.
 pub(super) const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Stacks of contributions by series.
 #[derive(Clone, Debug)]
 pub struct StackedBars<'a> {
     pub theme: &'a Theme,
-    /// series × columns, series by series; what is missing at the end is 0.
+    /// The values, series × columns, series by series; missing ones at the end are 0.
     pub values: &'a [f64],
     pub series: usize,
-    /// As many as the plot is wide, or fewer.
+    /// The number of columns, at most the width of the plot.
     pub columns: usize,
-    /// The first series' place among the categories ([`Theme::category`]).
+    /// The category of the first series ([`Theme::category`]).
     pub first_category: usize,
-    /// The actual change of each column, to be compared with the stack; NaN for none.
+    /// The actual change of each column, for comparison with its stack; NaN for none.
     pub totals: &'a [f64],
-    /// The least and the largest sum of one side to show: [`StackedBars::extent`] of the values,
-    /// or a common one of several charts.
+    /// The least and the largest sum of one side to show: [`StackedBars::extent`] of the values, or one that several
+    /// charts share.
     pub extent: (f64, f64),
-    /// Of the values, for the top left corner.
+    /// The unit of the values, for the top left corner.
     pub unit: &'a str,
     pub x_axis: XAxis<'a>,
     pub cursor: Option<usize>,
@@ -62,7 +61,7 @@ impl<'a> StackedBars<'a> {
         axis::plot_area(area, LEFT_AXIS)
     }
 
-    /// The least and the largest sum of one side of a column, and of the totals: what has to be in
+    /// The least and the largest of the one-sided sums of all columns and of the totals: the range that must be in
     /// view.
     #[must_use]
     pub fn extent(values: &[f64], columns: usize, totals: &[f64]) -> (f64, f64) {
@@ -80,7 +79,7 @@ impl<'a> StackedBars<'a> {
             })
     }
 
-    /// Entries for a [`Legend`](super::Legend), as the series look here.
+    /// Entries for a [`Legend`](super::Legend), with the look that the series have here.
     #[must_use]
     pub fn entries(&self, names: &[&'a str]) -> Vec<Entry<'a>> {
         let entry = |(index, name): (usize, &&'a str)| Entry {
@@ -100,7 +99,7 @@ impl<'a> StackedBars<'a> {
             .collect()
     }
 
-    /// Whether cells have letters, for want of colours or of blocks.
+    /// Whether cells show letters, because there are too few colours or no block glyphs.
     fn letters(&self) -> bool {
         self.theme
             .needs_marks(self.first_category.saturating_add(self.series))
@@ -125,8 +124,7 @@ impl<'a> StackedBars<'a> {
             .unwrap_or(0.0)
     }
 
-    /// The owners of a column's eighths, from the top of the plot, and whether all its values are
-    /// finite.
+    /// The owners of a column's eighths, from the top of the plot, and whether all its values are finite.
     fn stack(&self, column: usize, ruler: Ruler) -> (Vec<Option<usize>>, bool) {
         let (up, down) = (usize::from(ruler.up) * 8, usize::from(ruler.down) * 8);
         let mut owners = vec![None; up + down];
@@ -144,7 +142,7 @@ impl<'a> StackedBars<'a> {
                 continue;
             }
             let sum = if value > 0.0 { &mut above } else { &mut below };
-            // Both ends are rounded alike, so that the whole stack is as long as its sum.
+            // Round both ends alike, so that the whole stack is as long as its sum.
             let from = ruler.eighths(*sum);
             *sum += value.abs();
             let to = ruler.eighths(*sum);
@@ -161,7 +159,7 @@ impl<'a> StackedBars<'a> {
         (owners, whole)
     }
 
-    /// The glyph and the style of a cell.
+    /// The glyph and style of a cell.
     fn cell(&self, owners: Owners) -> Option<(char, Style)> {
         let count = |series: Option<usize>| owners.iter().filter(|&&own| own == series).count();
         let mut parts: Vec<Option<usize>> = owners.to_vec();
@@ -176,7 +174,7 @@ impl<'a> StackedBars<'a> {
             return (filled >= 4).then(|| (self.letter(most), self.style(most)));
         }
         if parts.len() > 2 {
-            // The two with most of the cell, in their order.
+            // Keep the two with most of the cell, in order.
             let mut two = parts.clone();
             two.sort_by_key(|&part| std::cmp::Reverse(count(part)));
             two.truncate(2);
@@ -185,7 +183,7 @@ impl<'a> StackedBars<'a> {
         }
         Some(match *parts.as_slice() {
             [upper, lower] => {
-                // Eighths of the lower part, as near as two parts can be to all.
+                // Eighths of the lower part, if the two parts filled the cell.
                 let share = 8 * count(lower) / (count(lower) + count(upper));
                 let glyph = EIGHTHS[share.clamp(1, 7)];
                 match (upper, lower) {
@@ -227,7 +225,7 @@ impl<'a> StackedBars<'a> {
         let total = self.totals.get(column).copied().unwrap_or(f64::NAN);
         if let Some(row) = ruler.row(total) {
             let cell = &mut buf[(x, plot.y + row)];
-            // On a full cell the mark stands on the cell's colour.
+            // On a full cell the mark has the cell's colour as its background.
             let paper = if cell.symbol() == "█" {
                 cell.fg
             } else {
@@ -362,7 +360,7 @@ mod tests {
     #[test]
     fn a_cell_shows_where_one_series_ends_and_the_next_begins() {
         let theme = Theme::new(ColorLevel::Ansi256, Glyphs::Braille);
-        // Of a cell worth 8: 4 + 2 up, 3 + 4 down.
+        // In a cell worth 8: 4 + 2 up, 3 + 4 down.
         let values = [4.0, -3.0, 2.0, -4.0];
         let stacked = StackedBars {
             series: 2,

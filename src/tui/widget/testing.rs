@@ -1,4 +1,4 @@
-//! For the charts' tests: every way to draw, and what is on a buffer.
+//! Helpers for the charts' tests: every glyph set and colour level, and the text of a buffer.
 
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Rect;
@@ -14,14 +14,14 @@ pub const LEVELS: [ColorLevel; 4] = [
     ColorLevel::None,
 ];
 
-/// The rows, without the blanks at their ends.
+/// The rows of a buffer, without trailing blanks.
 pub fn text(buf: &Buffer) -> Vec<String> {
     let row = |cells: &[Cell]| -> String { cells.iter().map(Cell::symbol).collect() };
     let rows = buf.content.chunks(usize::from(buf.area.width.max(1)));
     rows.map(|cells| row(cells).trim_end().to_owned()).collect()
 }
 
-/// The widget in an area of its own.
+/// Draws a widget in a buffer of this size.
 pub fn drawn(widget: impl Widget, width: u16, height: u16) -> Buffer {
     let area = Rect::new(0, 0, width, height);
     let mut buf = Buffer::empty(area);
@@ -29,9 +29,8 @@ pub fn drawn(widget: impl Widget, width: u16, height: u16) -> Buffer {
     buf
 }
 
-/// Draws the widget at `area`, parts of which may lie outside a buffer of 300×100, and checks that
-/// no cell outside the area has changed, nothing but ASCII is drawn in ASCII, and no colour is used
-/// where there are none.
+/// Draws the widget at `area`, parts of which may lie outside a buffer of 300×100, and checks that no cell outside the
+/// area has changed, only ASCII is drawn in ASCII, and no colour is used where there are none.
 pub fn check(widget: impl Widget, area: Rect, glyphs: Glyphs, level: ColorLevel) {
     let all = Rect::new(2, 1, 300, 100);
     let blank = Buffer::empty(all);
@@ -60,7 +59,7 @@ pub fn check(widget: impl Widget, area: Rect, glyphs: Glyphs, level: ColorLevel)
     }
 }
 
-/// From nothing to larger than any screen, anywhere on it or beyond.
+/// Areas from empty to larger than any screen, anywhere on it or beyond.
 pub fn any_area() -> impl proptest::strategy::Strategy<Value = Rect> {
     use proptest::prelude::*;
     let small = (0u16..6, 0u16..6, 0u16..40, 0u16..14);
@@ -69,7 +68,7 @@ pub fn any_area() -> impl proptest::strategy::Strategy<Value = Rect> {
         .prop_map(|(x, y, width, height)| Rect::new(x, y, width, height))
 }
 
-/// Numbers that make trouble, between usual ones.
+/// Difficult numbers among ordinary ones.
 pub fn any_value() -> impl proptest::strategy::Strategy<Value = f64> {
     use proptest::prelude::*;
     prop_oneof![

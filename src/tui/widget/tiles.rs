@@ -1,12 +1,11 @@
-//! Where the pixels of images lie that stand beside each other: the geometry of
-//! [`ImageMap`](super::ImageMap).
+//! The positions of pixels of images side by side: the geometry of [`ImageMap`](super::ImageMap).
 //!
 //! ```text
-//! tile 0  tile 1  tile 2      as many across as have room, then the next row of them;
+//! tile 0  tile 1  tile 2      as many across as fit, then the next row of them;
 //! tile 3  tile 4              a gap of a cell across, and of half a cell or one down
 //! ```
 
-/// The largest enlargement: more tells no more.
+/// The largest enlargement: a larger one would show no more.
 const LARGEST: usize = 8;
 
 /// Images of one size.
@@ -15,7 +14,7 @@ pub struct Tiles {
     pub count: usize,
     pub rows: usize,
     pub columns: usize,
-    /// Whether a pixel is a glyph, with both halves of its cell.
+    /// Whether a pixel is a glyph, which takes both halves of its cell.
     pub glyphs: bool,
 }
 
@@ -27,7 +26,7 @@ pub struct Pixel {
     pub column: usize,
 }
 
-/// Where pixels lie, in cells across and in half cells down, before scrolling.
+/// The positions of pixels, in cells across and in half cells down, and the corner in view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Size of a pixel.
@@ -35,7 +34,7 @@ pub struct Layout {
     pub high: usize,
     /// Half cells between tiles.
     gap: usize,
-    /// Tiles beside each other.
+    /// The number of tiles side by side.
     across: usize,
     /// The first cell and half cell in view.
     x: usize,
@@ -43,7 +42,7 @@ pub struct Layout {
 }
 
 impl Tiles {
-    /// The sizes that a pixel may have, largest first.
+    /// The possible sizes of a pixel, largest first.
     fn sizes(self) -> Vec<(usize, usize)> {
         if self.glyphs {
             let doubled = (1..=LARGEST / 2).rev().map(|size| (2 * size, 2 * size));
@@ -53,7 +52,7 @@ impl Tiles {
         }
     }
 
-    /// Cells and half cells of the whole image.
+    /// The size of the whole image in cells and half cells.
     pub fn extent(self, layout: Layout) -> (usize, usize) {
         let down = self.count.div_ceil(layout.across.max(1));
         let along = |tiles: usize, pixels: usize, size: usize, gap: usize| {
@@ -66,8 +65,8 @@ impl Tiles {
         )
     }
 
-    /// The layout with the largest pixels that fit in so many cells and half cells, or with the
-    /// smallest, scrolled to the selected one.
+    /// The layout with the largest pixels that fit in this many cells and half cells, or else with the smallest,
+    /// scrolled to the selected one.
     pub fn layout(self, width: usize, height: usize, selected: Option<Pixel>) -> Layout {
         let mut layout = Layout {
             wide: 1,
@@ -90,7 +89,7 @@ impl Tiles {
         if let Some(pixel) = selected.filter(|_| whole > width || tall > height) {
             let (x, y) = self.corner(layout, pixel);
             let around = |at: usize, all: usize, view: usize| {
-                // An even number: a glyph has both halves of its cell.
+                // An even number: a glyph takes both halves of its cell.
                 at.saturating_sub(view / 4 * 2)
                     .min(all.saturating_sub(view))
             };
@@ -100,7 +99,7 @@ impl Tiles {
         layout
     }
 
-    /// The pixel of an index of the values.
+    /// The pixel at an index of the values.
     pub fn at(self, index: usize) -> Option<Pixel> {
         let size = self.rows.checked_mul(self.columns)?;
         let pixel = Pixel {

@@ -1,4 +1,4 @@
-//! A run file whose every allocation is known, and a screen that looks at it.
+//! A run file in which every LCA value is known, and an app that shows it.
 
 use std::sync::Arc;
 
@@ -16,17 +16,17 @@ use crate::store::{RunReader, RunWriter, WriteOptions};
 use crate::tui::theme::Theme;
 use crate::tui::view::wants;
 
-/// A finished run in a file, and what is in it.
+/// A finished run in a file, and its contents.
 pub struct Run {
     pub app: App,
     pub shape: Shape,
-    /// `[T][P]`: every allocation, in nats.
+    /// Every LCA value in nats, `[T][P]`.
     pub lca: Vec<Vec<f64>>,
-    /// `[T][C][L]`
+    /// LCA by class and layer, `[T][C][L]`.
     pub by_class: Vec<Vec<Vec<f64>>>,
-    /// `[T][L]`: of the held-out loss.
+    /// LCA of the layers for the held-out loss, `[T][L]`.
     pub held_out: Vec<Vec<f64>>,
-    /// `[T+1][C]`: losses of the classes.
+    /// Losses of the classes, `[T+1][C]`.
     pub class_loss: Vec<Vec<f64>>,
     pub reader: RunReader,
     analyst: Analyst,
@@ -34,7 +34,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Writes a run to its end and opens it.
+    /// Writes a complete run and opens it.
     pub fn new(shape: Shape) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.h5");
@@ -77,7 +77,7 @@ impl Run {
         }
     }
 
-    /// The same run in a file without some datasets.
+    /// Makes the same run in a file without some datasets.
     pub fn without(&self, datasets: &[&str]) -> Self {
         let other = Self::new(self.shape);
         crate::store::without(&other.path(), datasets);
@@ -85,7 +85,7 @@ impl Run {
         Self { reader, ..other }
     }
 
-    /// Its file.
+    /// The path of its file.
     pub fn path(&self) -> std::path::PathBuf {
         self.folder.path().join("run.h5")
     }
@@ -96,13 +96,13 @@ impl Run {
         }
     }
 
-    /// Σ A of a layer in a step.
+    /// The LCA of a layer in a step.
     pub fn layer(&self, step: usize, layer: usize) -> f64 {
         let range = self.app.header.layout.layers[layer].range.clone();
         self.lca[step][range].iter().sum()
     }
 
-    /// Answers what the screen asks, until it knows all that it wants to know.
+    /// Answers the screen's queries until none is left.
     pub fn settle(&mut self, width: u16, height: u16, theme: &Theme) {
         let area = Rect::new(0, 0, width, height);
         for _ in 0..100 {
@@ -117,7 +117,7 @@ impl Run {
         panic!("it asks and asks");
     }
 
-    /// The screen once everything is known.
+    /// The text of the screen once all queries are answered.
     pub fn text(&mut self, width: u16, height: u16, theme: &Theme) -> String {
         self.settle(width, height, theme);
         text(&self.app, width, height, theme)
@@ -153,7 +153,7 @@ fn steps_that_are_not_written_yet_have_no_sums() {
         let cells: Vec<String> = tensors
             .flat_map(|line| line.split_whitespace().map(str::to_owned))
             .collect();
-        // The last four are those at the cursor, in the window, of all steps, and of the layer.
+        // The last four are at the cursor, in view, of all steps, and the share of the layer.
         cells[cells.len() - 4].clone()
     };
     let written = run.text(120, 40, &theme);
