@@ -1,4 +1,4 @@
-//! The command line: arguments into a command.
+//! Command line: parses arguments into a command.
 
 mod tips;
 
@@ -27,7 +27,7 @@ pub struct Cli {
 /// Parses the command line.
 ///
 /// # Errors
-/// What clap has to say: help, the version, or what is wrong, with advice.
+/// The error from clap: help, the version, or a usage error with advice.
 pub fn parse() -> Result<Cli, clap::Error> {
     Cli::try_parse().map_err(|mut error| {
         let mut all = Cli::command();
@@ -124,7 +124,7 @@ pub enum Command {
     },
 }
 
-// A negative number is a bad value of its flag, not an unknown flag.
+// So that a negative number is a bad value for its flag, not an unknown flag.
 #[derive(Debug, Args)]
 #[command(allow_negative_numbers = true)]
 pub struct TrainArgs {
@@ -158,7 +158,7 @@ pub struct AllocateArgs {
     /// if it is a run file]; what it says about training means nothing here
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    // Flags that say how to train are refused when they are given.
+    // Training flags are rejected if given.
     #[command(flatten)]
     pub options: Options,
 }
@@ -253,7 +253,7 @@ pub struct ReportArgs {
     pub force: bool,
 }
 
-/// A view, or the wish to know which there are.
+/// A view, or a request for the list of views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ViewChoice {
     List,
@@ -271,7 +271,7 @@ impl FromStr for ViewChoice {
     }
 }
 
-/// `A..B`, `A..`, `..B` or `..`: steps from A up to and without B.
+/// A range of steps: `A..B`, `A..`, `..B` or `..`, from A up to but not including B.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepRange {
     pub from: Option<u64>,

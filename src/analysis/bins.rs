@@ -1,4 +1,4 @@
-//! Many values onto few columns, without losing an extreme or a part of a sum.
+//! Bins many values into few columns without losing an extreme or part of a sum.
 //!
 //! ```text
 //! values    0 1 2 3 4 5 6 7 8 9       n = 10, columns = 4
@@ -14,8 +14,7 @@
 
 use std::ops::Range;
 
-/// Smallest and largest finite value of one column. `min <= max`, both finite, when it comes from
-/// [`Extent::of`].
+/// The smallest and largest finite value of a column. From [`Extent::of`], both are finite and `min <= max`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Extent {
     pub min: f32,
@@ -23,7 +22,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// Of the finite values; `None` if there is none.
+    /// Returns the extent of the finite values; `None` if there are none.
     #[must_use]
     pub fn of(values: &[f32]) -> Option<Self> {
         let finite = values.iter().copied().filter(|value| value.is_finite());
@@ -36,7 +35,7 @@ impl Extent {
         })
     }
 
-    /// The extent of both.
+    /// Returns the extent that covers both.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         Self {
@@ -46,7 +45,7 @@ impl Extent {
     }
 }
 
-/// Minimum and maximum of every column; `None` where a column has no finite value (a visible gap).
+/// Returns each column's minimum and maximum; `None` for a column without finite values (a visible gap).
 #[must_use]
 pub fn extents(values: &[f32], columns: usize) -> Vec<Option<Extent>> {
     (0..columns)
@@ -54,11 +53,11 @@ pub fn extents(values: &[f32], columns: usize) -> Vec<Option<Extent>> {
         .collect()
 }
 
-/// Sum of every column, added up in `f64`.
+/// Returns each column's sum, accumulated in `f64`.
 ///
-/// With at least as many values as columns the columns' sums add up to the sum of all values; with
-/// fewer, each value is repeated over its columns (they show it, they do not share it). A NaN makes
-/// its column NaN: a sum with an unknown part is unknown.
+/// With at least as many values as columns, the column sums add up to the sum of all values; with fewer, each value is
+/// repeated over its columns, not divided among them. A NaN makes its column NaN: a sum with an unknown part is
+/// unknown.
 #[must_use]
 pub fn sums(values: &[f32], columns: usize) -> Vec<f64> {
     (0..columns)
@@ -69,7 +68,7 @@ pub fn sums(values: &[f32], columns: usize) -> Vec<f64> {
         .collect()
 }
 
-/// The values that `column` covers: one or more of them, or none if there are no values or no such
+/// Returns the indices of the values that `column` covers: at least one, or none if there are no values or no such
 /// column.
 #[must_use]
 pub fn indices_at(column: usize, n: usize, columns: usize) -> Range<usize> {
@@ -80,15 +79,15 @@ pub fn indices_at(column: usize, n: usize, columns: usize) -> Range<usize> {
     start..scaled(column + 1, n, columns).max(start + 1)
 }
 
-/// The first value that `column` covers.
+/// Returns the index of the first value that `column` covers.
 #[must_use]
 pub fn index_at(column: usize, n: usize, columns: usize) -> Option<usize> {
     let indices = indices_at(column, n, columns);
     (!indices.is_empty()).then_some(indices.start)
 }
 
-/// The columns that show value `index` of `n`: one if there are at least as many values as columns,
-/// else all over which the value is repeated. Empty if there is no such value or no column.
+/// Returns the columns that show value `index` of `n`: one if there are at least as many values as columns, else all
+/// columns over which the value is repeated. Empty if there is no such value or no column.
 #[must_use]
 pub fn column_of(index: usize, n: usize, columns: usize) -> Range<usize> {
     if index >= n || columns == 0 {
@@ -106,13 +105,13 @@ pub fn column_of(index: usize, n: usize, columns: usize) -> Range<usize> {
     start..last_start(index, n, columns) + 1
 }
 
-/// The last column `c` with `c*n/columns <= index`, that is `c*n < (index+1)*columns`.
+/// Returns the last column `c` with `c*n/columns <= index`, that is `c*n < (index+1)*columns`.
 fn last_start(index: usize, n: usize, columns: usize) -> usize {
     let below = (index as u128 + 1) * columns as u128 - 1;
     clip(below / n as u128).min(columns - 1)
 }
 
-/// `a * b / c`, rounded down, without overflow on the way.
+/// Returns `a * b / c`, rounded down, without intermediate overflow.
 fn scaled(a: usize, b: usize, c: usize) -> usize {
     clip(a as u128 * b as u128 / c as u128)
 }
@@ -208,7 +207,7 @@ mod tests {
             values in prop::collection::vec(-1000i16..1000, 1..400),
             columns in 1usize..300,
         ) {
-            // Whole numbers, so that every order of adding gives the same sum.
+            // Whole numbers, so that the sum does not depend on the order of addition.
             let values: Vec<f32> = values.into_iter().map(f32::from).collect();
             let sums = sums(&values, columns);
             prop_assert_eq!(sums.len(), columns);

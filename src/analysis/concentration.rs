@@ -1,7 +1,7 @@
-//! How few parameters do most of the work.
+//! Concentration: how few parameters do most of the work.
 //!
-//! The parameters that help have the helping totals `h_i = −Σ_t A_t,i > 0`, those that hurt the hurting
-//! totals `Σ_t A_t,i > 0`; each side is looked at by itself. Of its n totals, `x_1 ≤ … ≤ x_n`:
+//! Parameters that help have the helping totals `h_i = −Σ_t A_t,i > 0`, those that hurt the hurting totals
+//! `Σ_t A_t,i > 0`; each side is measured separately. For its n totals, `x_1 ≤ … ≤ x_n`:
 //!
 //! ```text
 //! Gini    G = Σ_i (2i − n − 1) x_i / (n Σ_i x_i)      0: all equal, 1 − 1/n: one does everything
@@ -12,39 +12,39 @@
 //!                  top = 4/10 (one of four), ninety = 3/4 (4 + 3 + 2 = 9 of 10)
 //! ```
 //!
-//! Source of the formula: A. Sen, *On Economic Inequality*, 1973, ordered as in Damgaard and
-//! Weiner, *Describing inequality in plant size or fecundity*, Ecology 81, 2000, without their correction
-//! n/(n − 1), so that the number does not jump where a parameter joins.
+//! Source of the formula: A. Sen, *On Economic Inequality*, 1973, ordered as in Damgaard and Weiner,
+//! *Describing inequality in plant size or fecundity*, Ecology 81, 2000, without their correction n/(n − 1), so that
+//! the number does not jump when a parameter joins a side.
 
 use serde::{Deserialize, Serialize};
 
 /// One side: the parameters that help, or those that hurt.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Side {
-    /// n: parameters on this side.
+    /// n: number of parameters on this side.
     pub count: usize,
-    /// Σ of their totals without the sign, in nats.
+    /// Sum of the magnitudes of their totals, in nats.
     pub total: f64,
-    /// Gini coefficient, 0 to 1; this and the next two are NaN where nobody is on this side.
+    /// Gini coefficient, 0 to 1. This and the next two are NaN if the side is empty.
     pub gini: f64,
     /// Share of the total that the top 1 % hold, 0 to 1.
     pub top: f64,
-    /// Smallest share of the side's parameters that gives 90 % of the total, 0 to 1.
+    /// Smallest share of the side's parameters that give 90 % of the total, 0 to 1.
     pub ninety: f64,
 }
 
-/// Both sides.
+/// The concentration of both sides.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Concentration {
     pub helping: Side,
     pub hurting: Side,
-    /// Totals that are 0.
+    /// Number of totals that are 0.
     pub zero: usize,
-    /// Totals that are NaN or infinite: on neither side.
+    /// Number of totals that are NaN or infinite: on neither side.
     pub unknown: usize,
 }
 
-/// Of totals of allocations, one a parameter (Σ A, in nats). Sorts a copy: some 100 ns a parameter.
+/// Measures the concentration of per-parameter totals (Σ A, in nats). Sorts a copy: about 100 ns per parameter.
 #[must_use]
 pub fn concentration(totals: &[f64]) -> Concentration {
     let side = |sign: f64| -> Vec<f64> {
@@ -60,7 +60,7 @@ pub fn concentration(totals: &[f64]) -> Concentration {
 }
 
 impl Side {
-    /// Of positive, finite totals.
+    /// Measures one side from its positive, finite totals.
     #[expect(clippy::cast_precision_loss, reason = "counts of parameters")]
     fn of(mut values: Vec<f64>) -> Self {
         values.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -99,7 +99,7 @@ impl Side {
     }
 }
 
-/// What sums of millions of values may be off by: nine of ten equal totals are 90 %.
+/// Relative tolerance for rounding in sums of millions of values: nine of ten equal totals count as 90 %.
 const ROUNDING: f64 = 1e-12;
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The mean difference between all pairs over twice the mean.
+    /// Mean difference between all pairs, over twice the mean.
     #[expect(clippy::cast_precision_loss, reason = "few values")]
     fn gini_of_pairs(x: &[f64]) -> f64 {
         let pairs = x.iter().flat_map(|a| x.iter().map(move |b| (a - b).abs()));
@@ -145,7 +145,7 @@ mod tests {
         assert!((equal.top - 0.01).abs() < 1e-12);
         assert_eq!(equal.ninety, 0.9);
         assert!((concentration(&one(201)).helping.top - 3.0 / 201.0).abs() < 1e-12);
-        // One of a thousand does everything but a little.
+        // One of a thousand does almost everything.
         let mut totals = vec![-1e-9; 1000];
         totals[500] = -1.0;
         let helping = concentration(&totals).helping;

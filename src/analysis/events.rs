@@ -1,28 +1,27 @@
-//! What happened in a run, for the marks on its timeline: found step by step, in bounded memory.
+//! Events of a run, for the marks on its timeline: detected step by step, in bounded memory.
 //!
 //! | kind | when | number |
 //! |---|---|---|
 //! | residual | the residual's magnitude is above the tolerance | the magnitude, in nats |
-//! | not finite | first step of a stretch in which the loss, the residual or a layer's A is NaN or infinite | layers whose A is |
-//! | loss spike | the loss rises far more than is usual | the rise, in nats |
-//! | synchronised | many layers have one of their deepest moments of learning | these layers |
+//! | not finite | first step of a stretch with a NaN or infinite loss, residual or layer's A | number of such layers |
+//! | loss spike | the loss rises far more than usual | the rise, in nats |
+//! | synchronised | many layers have one of their deepest moments of learning | number of these layers |
 //!
-//! **Loss spike.** `d_t = L_{t+1} − L_t`; m is the median of the last 64 d before it, and s their median
-//! distance from m times 1.4826 (the standard deviation, if they are normal, but outliers do not move
-//! it). A step is a spike if
+//! **Loss spike.** `d_t = L_{t+1} − L_t`; m is the median of the last 64 d before it, and s is 1.4826 times their
+//! median distance from m (the standard deviation if they are normal, but robust to outliers). A step is a spike if
 //!
 //! ```text
 //! d − m > 12 s,   d > L_t / 100,   and 16 steps are known
-//!
+//! d = ±0.01 for 64 steps: m = 0, s = 0.015. Then d = 0.15 is not a spike, and d = 0.2 at L = 2 is one.
 //! d = ±0.01 for 64 steps: m = 0, s = 0.015. Then d = 0.15 is no spike, and d = 0.2 at L = 2 is one.
 //! ```
 //!
-//! No normal noise reaches 12 s; nor does a smooth curve, whose d hardly changes from one step to the
-//! next while s is what they have changed over 64.
+//! Normal noise does not reach 12 s; nor does a smooth curve, whose d hardly changes from one step to the next, while s
+//! spans its change over 64 steps.
 //!
-//! **Synchronised.** A step at which at least three layers, and a quarter of them all, have one of their
-//! 20 deepest moments ([`super::moments`]) of the run so far. While a run goes on, deeper moments push
-//! shallower ones out, and such a step may cease to be one.
+//! **Synchronised.** A step at which at least three layers, and at least a quarter of all layers, have one of their 20
+//! deepest moments ([`super::moments`]) of the run so far. As the run goes on, deeper moments push out shallower ones,
+//! and such a step may no longer count.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
@@ -43,35 +42,35 @@ pub enum EventKind {
 pub struct Event {
     pub step: u64,
     pub kind: EventKind,
-    /// See the module's table; always finite.
+    /// The number in the module's table; always finite.
     pub value: f64,
 }
 
-/// What is said of one step.
+/// The measurements of a step that the detector reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {
     pub step: u64,
     /// Training loss before and after it, in nats.
     pub loss_before: f64,
     pub loss_after: f64,
-    /// In nats.
+    /// Residual, in nats.
     pub residual: f64,
-    /// `[L]`: A of the layers, in nats.
+    /// `[L]`: A by layer, in nats.
     pub lca: &'a [f64],
 }
 
-/// What is an event.
+/// Thresholds for events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
-    /// The run's, for the residual of a step, in nats.
+    /// The run's tolerance for the residual of a step, in nats.
     pub tolerance: f64,
-    /// Standard deviations from the median that make a spike.
+    /// Standard deviations above the median that make a spike.
     pub spike: f64,
-    /// Share of the loss that a spike has at least.
+    /// Least rise of a spike, as a share of the loss.
     pub spike_share: f64,
-    /// Share of the layers that a synchronised step has at least.
+    /// Least share of the layers in a synchronised step.
     pub layers_share: f64,
-    /// Events kept of each kind: the strongest (of what is not finite, the first). All are counted.
+    /// Events kept of each kind: the strongest (for not finite, the first). All are counted.
     pub keep: usize,
 }
 
@@ -87,22 +86,22 @@ impl Default for Rules {
     }
 }
 
-/// Layers that have to be synchronised, at least.
+/// Fewest layers in a synchronised step.
 const LEAST_LAYERS: usize = 3;
 
-/// Rises of the loss that say what is usual: so many, and no judgement on fewer.
+/// Latest changes of the loss that define what is usual; with fewer than [`LEAST_WINDOW`], no step is judged.
 const WINDOW: usize = 64;
 const LEAST_WINDOW: usize = 16;
 
-/// Watches a run.
+/// Detects a run's events step by step.
 #[derive(Clone, Debug)]
 pub struct Detector {
     rules: Rules,
     newest: Option<u64>,
     moments: Moments,
-    /// The latest changes of the loss, in nats; all finite.
+    /// The latest changes of the loss, in nats, all finite.
     changes: VecDeque<f64>,
-    /// The last step was not finite.
+    /// True if the last step was not finite.
     broken: bool,
     residuals: Strongest,
     not_finite: Strongest,
@@ -124,9 +123,9 @@ impl Detector {
         }
     }
 
-    /// Takes in the next single step. One that is not after all before it is left out.
+    /// Takes in the next step. Ignores a step that is not later than all before it.
     ///
-    /// O(L), and two medians of 64.
+    /// O(L), plus two medians of 64.
     pub fn push(&mut self, step: &Step) {
         if self.newest.is_some_and(|newest| step.step <= newest) {
             return;
@@ -178,7 +177,7 @@ impl Detector {
         &self.moments
     }
 
-    /// Events of this kind so far, also those that are not kept.
+    /// Returns the number of events of this kind so far, including those not kept.
     #[must_use]
     pub fn count(&self, kind: EventKind) -> u64 {
         match kind {
@@ -189,7 +188,7 @@ impl Detector {
         }
     }
 
-    /// The kept events, by step and then by kind.
+    /// Returns the kept events, by step and then by kind.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         let kept = [&self.residuals, &self.not_finite, &self.spikes];
@@ -224,7 +223,8 @@ fn event(step: &Step, kind: EventKind, value: f64) -> Event {
     }
 }
 
-/// Median, and median distance from it as a standard deviation, of finite numbers; at least one.
+/// Returns the median of finite numbers and their median distance from it, scaled to a standard deviation. Needs at
+/// least one number.
 fn usual(changes: &VecDeque<f64>) -> (f64, f64) {
     let mut values: Vec<f64> = changes.iter().copied().collect();
     let middle = median(&mut values);
@@ -262,8 +262,7 @@ impl Strongest {
     }
 }
 
-/// By strength; of equal ones the earlier is stronger. Of what is not finite the first is all that
-/// matters.
+/// Ordered by strength; of equal events the earlier is the stronger. For not finite only the order of steps counts.
 #[derive(Clone, Copy, Debug)]
 struct Ranked(Event);
 
@@ -305,7 +304,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
     use rand_distr::{Distribution, StandardNormal};
 
-    /// Follows losses, with no residual.
+    /// Watches a run with these losses and no residual.
     fn watch(losses: &[f64]) -> Detector {
         let mut detector = Detector::new(1, Rules::default());
         for (step, pair) in (0..).zip(losses.windows(2)) {
@@ -365,7 +364,7 @@ mod tests {
             t().map(|_| 1.0).collect(),
             t().map(|t| 2.0 * (-t / 5000.0).exp() + noise(0.05))
                 .collect(),
-            // A walk, whose changes are independent.
+            // A random walk, whose changes are independent.
             t().scan(500.0, |l, _| {
                 *l += noise(3.0);
                 Some(*l)
@@ -401,7 +400,7 @@ mod tests {
         losses[10..13].fill(f64::NAN);
         losses[30] = f64::INFINITY;
         let detector = watch(&losses);
-        // Steps that end there, and steps that begin there and have no A.
+        // In a stretch, steps that end at such a loss come first, then steps that begin at one and have no A.
         assert_eq!(steps_of(&detector, EventKind::NotFinite), [9, 29]);
         assert_eq!(detector.count(EventKind::NotFinite), 2);
         assert!(detector.events().iter().all(|event| event.value == 1.0));
@@ -423,7 +422,7 @@ mod tests {
                 lca: &[],
             };
             detector.push(&step);
-            // Told twice.
+            // Pushed twice.
             detector.push(&step);
         }
         assert_eq!(steps_of(&detector, EventKind::Residual), [0, 2, 4]);

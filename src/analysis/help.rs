@@ -1,8 +1,8 @@
-//! How many parameters help, and how often one helps.
+//! How many parameters help, and how often each one helps.
 //!
 //! ```text
 //! p = 100 · #{A < 0} / n      in percent of n parameter-steps; likewise zero and hurt
-//! h = #{A < 0} / (#{A < 0} + #{A > 0})      of those that did something
+//! h = #{A < 0} / (#{A < 0} + #{A > 0})      helping share of active
 //! q_i = 100 · #{t : A_t,i < 0} / T          in percent of T steps, for parameter i
 //!
 //! A = -2 -1 0 0 3      helped 40 %, zero 40 %, hurt 20 %, h = 2/3
@@ -10,21 +10,21 @@
 //!
 //! Source: Lan, Liu, Zhou and Yosinski, *LCA: Loss Change Allocation for Neural Network Training*,
 //! `NeurIPS` 2019, which finds that barely over 50 % of the parameters help, each about half of the time.
-//! All parameters have the same number of steps, so the mean of `p` over the steps is `p` of all
-//! their parameter-steps together: counts are added up, and divided once.
+//! All parameters have the same number of steps, so the mean of `p` over the steps is `p` of all their parameter-steps
+//! together: counts are added up, then divided once.
 
-/// Parameter-steps, by what they did to the loss.
+/// Counts of parameter-steps, by their effect on the loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Help {
     /// A < 0.
     pub helped: u64,
-    /// The rest: A = 0, and A that is not a number, for the run file counts the other two alone.
+    /// The rest: A = 0, or A is NaN, since the run file counts only the other two.
     pub zero: u64,
     /// A > 0.
     pub hurt: u64,
 }
 
-/// In percent of all parameter-steps; together 100.
+/// Percentages of all parameter-steps; they add up to 100.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Percent {
     pub helped: f64,
@@ -33,8 +33,8 @@ pub struct Percent {
 }
 
 impl Help {
-    /// From the counts of a run file: `all` is parameters × steps. `None` if more helped or hurt than
-    /// there are, as only a damaged file has it.
+    /// From the counts of a run file; `all` is parameters × steps. `None` if helped and hurt together exceed it, as in
+    /// a damaged file.
     #[must_use]
     pub fn of(helped: u64, hurt: u64, all: u64) -> Option<Self> {
         let zero = all.checked_sub(helped)?.checked_sub(hurt)?;
@@ -53,7 +53,7 @@ impl Help {
         help
     }
 
-    /// Both together.
+    /// Returns the sum of both counts.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         Self {
@@ -63,7 +63,7 @@ impl Help {
         }
     }
 
-    /// `None` of no parameter-steps.
+    /// Returns the counts as percentages; `None` if there are no parameter-steps.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a percentage of counts")]
     pub fn percent(self) -> Option<Percent> {
@@ -76,7 +76,7 @@ impl Help {
         })
     }
 
-    /// h: the share of helping among those that helped or hurt, 0 to 1; `None` if there are none.
+    /// Returns h, the helping share of active, 0 to 1; `None` if none helped or hurt.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
     pub fn helping_share(self) -> Option<f64> {
@@ -85,14 +85,14 @@ impl Help {
     }
 }
 
-/// Bins of [`iterations_helped`], each 2 % wide.
+/// Number of bins of [`iterations_helped`], each 2 % wide.
 pub const BINS: usize = 50;
 
-/// Histogram over the parameters of `q_i`, from the steps in which each helped, of `steps` in all.
+/// Returns the histogram of `q_i` over the parameters: `helped` holds the number of `steps` in which each one helped.
 ///
-/// Bin b holds `2b <= q < 2b + 2`, in whole numbers: no rounding decides where a value on an edge goes.
-/// The last bin holds q = 100 too. A count above `steps`, as only a damaged file has it, is in no bin;
-/// and without steps there is no q, so all bins are empty.
+/// Bin b holds `2b <= q < 2b + 2`, computed in whole numbers, so that rounding never moves a value on an edge. The last
+/// bin also holds q = 100. A count above `steps`, as in a damaged file, is in no bin; without steps there is no q, and
+/// all bins are empty.
 #[must_use]
 pub fn iterations_helped(helped: &[u32], steps: u64) -> [u64; BINS] {
     let mut bins = [0; BINS];
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(bins, expected);
         assert_eq!(iterations_helped(&[0, 5], 0), [0; BINS]);
         assert_eq!(iterations_helped(&[u32::MAX], u64::MAX)[0], 1);
-        // One step: a parameter helped never or always.
+        // One step: each parameter helped never or always.
         let one = iterations_helped(&[0, 1, 1], 1);
         assert_eq!((one[0], one[49]), (1, 2));
     }

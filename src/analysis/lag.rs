@@ -1,31 +1,31 @@
-//! By how many steps one series follows another.
+//! Lag: by how many steps one series follows another.
 //!
 //! ```text
-//! c_k = corr(x_t, y_{t+k}) over all t where both are there,  k = −10 … 10
+//! c_k = corr(x_t, y_{t+k}) over all t where both exist,  k = −10 … 10
 //!
 //! c_k > 0 at k = 3: y does what x did, three steps later
 //!
 //! x = 0 0 1 0 0 0 0 …  y = 0 0 0 0 0 1 0 …      the best lag is 3, with c = 1
 //! ```
 //!
-//! Each c is Pearson's correlation of the overlapping part, with the means and deviations of that part;
-//! pairs with a gap (NaN, infinity) are left out. Where fewer than [`LEAST_PAIRS`] pairs are left, or one
-//! of the two does not vary in them, there is no c.
+//! Each c is Pearson's correlation of the overlapping part, with the means and deviations of that part; pairs with a
+//! gap (NaN, infinity) are left out. If fewer than [`LEAST_PAIRS`] pairs are left, or one series is constant over them,
+//! c is NaN.
 //!
-//! With x a layer's negative gradient and y its movement, momentum m alone gives a delay of m/(1−m)
-//! steps on average (9 for 0.9). Source of the use: Lan, Liu, Zhou and Yosinski, *LCA*, `NeurIPS` 2019,
-//! whose hypothesis is that layers that hurt lag behind in an oscillation.
+//! With x a layer's negative gradient and y its movement, momentum m alone gives a delay of m/(1−m) steps on average (9
+//! for 0.9). Source of this use: Lan, Liu, Zhou and Yosinski, *LCA*, `NeurIPS` 2019, whose hypothesis is that layers
+//! that hurt lag behind in an oscillation.
 
-/// Lags on either side of 0.
+/// Number of lags on either side of 0.
 pub const LAGS: usize = 10;
 
-/// Fewer pairs correlate by chance.
+/// Fewest pairs for a correlation: fewer correlate by chance.
 pub const LEAST_PAIRS: usize = 16;
 
 /// Correlations at the lags −10 ..= 10.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CrossCorrelation {
-    /// `[21]`: c at lag index − 10; NaN where there is none.
+    /// `[21]`: c by lag, from −10 to 10; NaN where there is none.
     pub values: [f64; 2 * LAGS + 1],
 }
 
@@ -39,7 +39,7 @@ pub struct Lag {
 }
 
 impl CrossCorrelation {
-    /// Of two series over the same steps. If one is longer, its end is left out.
+    /// Correlates two series over the same steps. The tail of the longer one is ignored.
     #[must_use]
     pub fn of(x: &[f64], y: &[f64]) -> Self {
         let n = x.len().min(y.len());
@@ -54,15 +54,15 @@ impl CrossCorrelation {
         Self { values }
     }
 
-    /// All lags in ascending order, for a chart.
+    /// Returns all lags in ascending order, for a chart.
     pub fn lags(&self) -> impl Iterator<Item = Lag> {
         (-10..)
             .zip(self.values)
             .map(|(steps, correlation)| Lag { steps, correlation })
     }
 
-    /// The lag of the largest correlation, with its sign: opposite movement is no following. Of equal
-    /// ones the shorter lag, then the positive. `None` if there is no correlation at all.
+    /// Returns the lag of the largest correlation, sign included: opposite movement is not following. Ties go to the
+    /// shorter lag, then to the positive one. `None` if there is no correlation at all.
     #[must_use]
     pub fn best(&self) -> Option<Lag> {
         let known = self.lags().filter(|lag| !lag.correlation.is_nan());
@@ -75,7 +75,7 @@ impl CrossCorrelation {
     }
 }
 
-/// In units of the largest magnitude, so that no square overflows or vanishes; gaps are NaN.
+/// Scales to the largest magnitude, so that no square overflows or vanishes; gaps become NaN.
 fn scaled(x: &[f64]) -> Vec<f64> {
     let finite = x.iter().filter(|value| value.is_finite());
     let largest = finite.fold(0.0, |most: f64, value| most.max(value.abs()));
@@ -89,7 +89,7 @@ fn scaled(x: &[f64]) -> Vec<f64> {
     x.iter().map(unit).collect()
 }
 
-/// Correlation of the pairs; NaN where there is none.
+/// Returns Pearson's correlation of the pairs without a gap; NaN if there is none.
 #[expect(clippy::cast_precision_loss, reason = "a count of steps")]
 fn pearson(x: &[f64], y: &[f64]) -> f64 {
     let pairs = || {
@@ -110,7 +110,7 @@ fn pearson(x: &[f64], y: &[f64]) -> f64 {
         yy += y * y;
         xy += x * y;
     }
-    // Less than rounding makes of equal values.
+    // Variation within the rounding error of equal values.
     let still = |squares: f64, mean: f64| squares <= n * (n * f64::EPSILON * mean).powi(2);
     if still(xx, mean_x) || still(yy, mean_y) {
         return f64::NAN;
@@ -130,7 +130,7 @@ mod tests {
         (0..n).map(|_| rng.random::<f64>() - 0.5).collect()
     }
 
-    /// `y_t = x_{t−by} + noise`, what is not there being 0.
+    /// `y_t = x_{t−by} + noise`, with 0 beyond the ends of x.
     fn follow(x: &[f64], by: i32, noise: &[f64]) -> Vec<f64> {
         let at = |t: usize| {
             let from = i64::try_from(t).unwrap() - i64::from(by);
@@ -164,7 +164,7 @@ mod tests {
             assert_eq!(best.steps, by);
             assert!(best.correlation > 0.8 && best.correlation < 1.0, "{best:?}");
         }
-        // Against each other at once, as one thing three steps later.
+        // Opposite at once, and the same three steps later.
         let mut y = follow(&x, 3, &quiet);
         y.iter_mut().zip(&x).for_each(|(y, x)| *y -= 3.0 * x);
         let found = CrossCorrelation::of(&x, &y);
@@ -186,7 +186,7 @@ mod tests {
             assert!(found.values.iter().all(|c| c.is_nan()));
             assert_eq!(found.best(), None);
         }
-        // Lags that leave fewer than 16 pairs.
+        // Some lags leave fewer than 16 pairs.
         let few = CrossCorrelation::of(&x[..20], &x[..20]);
         let known: Vec<i32> = few
             .lags()
@@ -228,7 +228,7 @@ mod tests {
                 let (xx, yy) = (mean(&|p| (p.0 - mx).powi(2)), mean(&|p| (p.1 - my).powi(2)));
                 prop_assert!((lag.correlation - xy / (xx * yy).sqrt()).abs() < 1e-10);
             }
-            // The other way round it leads.
+            // With the series swapped, it leads.
             if let Some(best) = found.best() {
                 let back = CrossCorrelation::of(&y, &x).best().unwrap();
                 prop_assert!((back.correlation - best.correlation).abs() < 1e-12);

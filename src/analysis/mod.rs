@@ -1,4 +1,4 @@
-//! Pure functions from many steps to what a screen or a report shows of them. Numbers only.
+//! Pure functions that reduce many steps to what a screen or a report shows. Numbers only.
 //!
 //! - Charts: [`bins`], [`scale`].
 //! - Allocations of many parameters: [`help`], [`tails`], [`octaves`], [`concentration`].
@@ -7,8 +7,8 @@
 //! - Several runs: [`ttest`], [`paired`].
 //! - What to look at: [`events`], [`lints`].
 //!
-//! Each has its formulas and where they are from at its head. All of them take any numbers, and answer
-//! with NaN or nothing where there is no answer.
+//! Each module states its formulas and their sources at its head. All functions accept any numbers, and return NaN or
+//! nothing where no answer exists.
 
 pub mod bins;
 pub mod concentration;

@@ -12,19 +12,19 @@
 //! shared: 5; pairs 2
 //! ```
 //!
-//! Source: Lan, Liu, Zhou and Yosinski, *LCA: Loss Change Allocation for Neural Network Training*,
-//! `NeurIPS` 2019, section on synchronised learning. What chance would give is in [`super::nulls`].
+//! Source: Lan, Liu, Zhou and Yosinski, *LCA: Loss Change Allocation for Neural Network Training*, `NeurIPS` 2019,
+//! section on synchronised learning. [`super::nulls`] has what chance would give.
 //!
-//! A step that is missing, or has a NaN or an infinity for the layer, is no moment and no neighbour of
-//! one. The first and the last step are none.
+//! A step that is missing, or is NaN or infinite for the layer, is neither a moment nor a neighbour of one. The first
+//! and the last step are never moments.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-/// As many moments of a layer as the paper keeps.
+/// Number of moments kept for each layer, as in the paper.
 pub const KEEP: usize = 20;
 
-/// Finds moments step by step, and keeps each layer's deepest.
+/// Finds moments step by step, and keeps each layer's deepest ones.
 #[derive(Clone, Debug)]
 pub struct Moments {
     keep: usize,
@@ -35,14 +35,14 @@ pub struct Moments {
 
 #[derive(Clone, Debug)]
 struct Layer {
-    /// A of the step before the newest, and of the newest; NaN where there is none.
+    /// A of the step before the newest, and of the newest; NaN if there is none.
     before: f64,
     newest: f64,
-    /// The shallowest on top.
+    /// The shallowest moment on top.
     kept: BinaryHeap<Moment>,
 }
 
-/// A step at which a layer's A has a minimum.
+/// A step at which a layer's A has a local minimum.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
     pub step: u64,
@@ -52,7 +52,7 @@ pub struct Moment {
 
 impl Eq for Moment {}
 
-/// By A; of equal ones the earlier counts as deeper.
+/// Ordered by A; of equal ones the earlier counts as deeper.
 impl Ord for Moment {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.lca.total_cmp(&other.lca)).then(self.step.cmp(&other.step))
@@ -66,7 +66,7 @@ impl PartialOrd for Moment {
 }
 
 impl Moments {
-    /// For so many layers; of each the `keep` deepest moments are kept, usually [`KEEP`].
+    /// For this many layers; keeps the `keep` deepest moments of each, usually [`KEEP`].
     #[must_use]
     pub fn new(layers: usize, keep: usize) -> Self {
         let layer = Layer {
@@ -81,8 +81,8 @@ impl Moments {
         }
     }
 
-    /// Takes in the next step's allocations, one a layer (`[L]`, in nats); one that is missing counts
-    /// as NaN. A step that is not after all that came before is left out.
+    /// Takes in the next step's allocations by layer (`[L]`, in nats); missing ones count as NaN. Ignores a step that
+    /// is not later than all before it.
     ///
     /// O(L log keep).
     pub fn push(&mut self, step: u64, lca: &[f64]) {
@@ -112,13 +112,13 @@ impl Moments {
         }
     }
 
-    /// L.
+    /// Returns L, the number of layers.
     #[must_use]
     pub fn layers(&self) -> usize {
         self.layers.len()
     }
 
-    /// The steps of a layer's deepest moments, ascending; none of a layer that does not exist.
+    /// Returns the steps of a layer's deepest moments, ascending; empty for a layer that does not exist.
     #[must_use]
     pub fn deepest(&self, layer: usize) -> Vec<u64> {
         self.moments(layer)
@@ -127,7 +127,7 @@ impl Moments {
             .collect()
     }
 
-    /// The same with their depths.
+    /// Returns a layer's deepest moments, by step.
     #[must_use]
     pub fn moments(&self, layer: usize) -> Vec<Moment> {
         let kept = self.layers.get(layer).map(|layer| &layer.kept);
@@ -136,7 +136,7 @@ impl Moments {
         kept
     }
 
-    /// `[L]`: the deepest moments of every layer, for [`shared`] and the null models.
+    /// Returns the steps of every layer's deepest moments (`[L]`), for [`shared`] and the null models.
     #[must_use]
     pub fn sets(&self) -> Vec<Vec<u64>> {
         (0..self.layers())
@@ -157,10 +157,10 @@ impl Layer {
     }
 }
 
-/// What layers have in common.
+/// Moments that layers have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shared {
-    /// Ascending.
+    /// In ascending order.
     pub steps: Vec<SharedStep>,
     /// #{(layer, t) : t is shared}
     pub pairs: usize,
@@ -175,7 +175,7 @@ pub struct SharedStep {
     pub layers: usize,
 }
 
-/// Of the layers' sets of steps.
+/// Finds the steps that two or more of the layers' sets contain.
 #[must_use]
 pub fn shared(sets: &[Vec<u64>]) -> Shared {
     let pairs = sets.iter().enumerate();
@@ -183,7 +183,7 @@ pub fn shared(sets: &[Vec<u64>]) -> Shared {
         .flat_map(|(layer, steps)| steps.iter().map(move |step| (*step, layer)))
         .collect();
     pairs.sort_unstable();
-    // A step that is twice in a set is one moment.
+    // A step that appears twice in a set is one moment.
     pairs.dedup();
     let same_step = pairs
         .chunk_by(|a, b| a.0 == b.0)
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(moments.deepest(0), [4]);
         assert_eq!(moments.moments(0), [Moment { step: 4, lca: -1.0 }]);
         assert_eq!(moments.deepest(7), [0; 0]);
-        // Rows that are too short or too long, and the last step there is.
+        // Rows that are too short or too long, and the last possible step.
         let mut moments = Moments::new(2, 5);
         moments.push(u64::MAX - 1, &[]);
         moments.push(u64::MAX, &[1.0, 2.0, 3.0]);
@@ -276,7 +276,7 @@ mod tests {
             }
             let is_moment = |t: &usize| a[t - 1] > a[*t] && a[*t] < a[t + 1];
             let mut all: Vec<usize> = (1..a.len().saturating_sub(1)).filter(is_moment).collect();
-            // Stable: of equal ones the earlier stay in front.
+            // Stable: equal values stay in step order.
             all.sort_by(|s, t| a[*s].total_cmp(&a[*t]));
             all.truncate(keep);
             let mut expected: Vec<u64> = all.iter().map(|t| *t as u64).collect();

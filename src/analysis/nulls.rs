@@ -1,12 +1,12 @@
-//! Are moments of learning shared more often than chance would have it?
+//! Null models: are moments of learning shared more often than by chance?
 //!
-//! The count of [`pairs`](super::moments::Shared::pairs) is compared with what it is after the moments
-//! were moved at random, many times:
+//! The count of [`pairs`](super::moments::Shared::pairs) is compared with the counts after the moments are moved at
+//! random, many times:
 //!
 //! ```text
-//! jitter     each moment by itself by −2, −1, +1 or +2 steps, of those that stay in the run one
-//!            as likely as the other: is it the very step that is shared?
-//! circular   all moments of a layer together by 0 … T − 1 steps, around the run's end: are the
+//! jitter     each moment separately by −2, −1, +1 or +2 steps, with equal probability for those that stay
+//!            in the run: is exactly this step shared?
+//! circular   all moments of a layer together by 0 … T − 1 steps, wrapping round the run's end: are the
 //!            layers' moments independent of each other?
 //! p          (1 + #{draws with at least as many pairs}) / (1 + draws)
 //!
@@ -16,9 +16,9 @@
 //! Sources: the jitter is that of Lan, Liu, Zhou and Yosinski, *LCA*, `NeurIPS` 2019; p as in Phipson and
 //! Smyth, *Permutation p-values should never be zero*, 2010: the run itself counts as one draw.
 //!
-//! Two moments of a layer that meet after a move are still counted as two, so that the moves lose none
-//! of them. Circular moves have a known mean, against which the code is tested: of a layer with `n_l`
-//! moments each is shared with probability `1 − Π_{m ≠ l} (1 − n_m/T)`.
+//! Two moments of a layer that meet after a move still count as two, so that no move loses one. Circular shifts have a
+//! known mean, which the tests compare with: each of the `n_l` moments of layer l is shared with probability
+//! `1 − Π_{m ≠ l} (1 − n_m/T)`.
 
 use std::ops::Range;
 
@@ -34,7 +34,7 @@ pub enum Model {
     Circular,
 }
 
-/// How often, and from which random numbers.
+/// The number of draws and their random seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draws {
     pub draws: u32,
@@ -50,38 +50,37 @@ impl Default for Draws {
     }
 }
 
-/// The observed count and what chance gives.
+/// The observed count, and its distribution by chance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Null {
-    /// Pairs in the run.
+    /// Number of pairs in the run.
     pub observed: usize,
     pub draws: u32,
     /// Mean and standard deviation of the draws' counts; NaN without draws.
     pub mean: f64,
     pub deviation: f64,
-    /// The least count that 95 % of the draws do not exceed.
+    /// Smallest count that at least 95 % of the draws do not exceed.
     pub point_95: usize,
-    /// 0 to 1, never 0; 1 without draws.
+    /// The p-value, above 0 and at most 1; 1 without draws.
     pub p: f64,
-    /// Of the draws' counts, ascending, without gaps, all but the last of the same width.
+    /// Histogram of the draws' counts, ascending and without gaps; all bars but the last have the same width.
     pub histogram: Vec<Bar>,
 }
 
-/// Draws whose count is one of `counts`.
+/// Number of draws whose count is in `counts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bar {
     pub counts: Range<usize>,
     pub draws: u32,
 }
 
-/// A histogram has no more bars.
+/// Most bars in a histogram.
 const BARS: usize = 24;
 
-/// Compares the layers' moments (`[L]`, sets of steps) with moments moved at random within the steps
-/// of the run. Moments outside of it are left out.
+/// Compares the layers' moments (`[L]`, sets of steps) with moments moved at random within the steps of the run.
+/// Ignores moments outside the run.
 ///
-/// The same seed gives the same answer. 64 layers with 20 moments and 10,000 draws take about a tenth
-/// of a second.
+/// The same seed gives the same answer. 64 layers with 20 moments and 10,000 draws take about a tenth of a second.
 #[must_use]
 pub fn null(sets: &[Vec<u64>], run: &Range<u64>, model: Model, draws: Draws) -> Null {
     let sets: Vec<Vec<u64>> = sets.iter().map(|set| within(set, run)).collect();
@@ -89,7 +88,7 @@ pub fn null(sets: &[Vec<u64>], run: &Range<u64>, model: Model, draws: Draws) -> 
     let moments: usize = sets.iter().map(Vec::len).sum();
     let mut random = Random::new(draws.seed);
     let mut tally = Tally::new(moments);
-    // `[moments + 1]`: draws with so many pairs.
+    // `[moments + 1]`: number of draws by their count of pairs.
     let mut counts = vec![0_u32; moments + 1];
     let moves: Vec<Vec<Moves>> = (sets.iter())
         .map(|set| set.iter().map(|step| Moves::of(*step, steps)).collect())
@@ -118,7 +117,7 @@ pub fn null(sets: &[Vec<u64>], run: &Range<u64>, model: Model, draws: Draws) -> 
     summary(shared(&sets).pairs, &counts)
 }
 
-/// Sorted, without repetitions, counted from the run's first step.
+/// Returns the steps within the run, sorted, without duplicates, counted from its first step.
 fn within(set: &[u64], run: &Range<u64>) -> Vec<u64> {
     let inside = set.iter().filter(|step| run.contains(step));
     let mut inside: Vec<u64> = inside.map(|step| step - run.start).collect();
@@ -177,14 +176,14 @@ fn bars(counts: &[u32]) -> Vec<Bar> {
         .collect()
 }
 
-/// Where a moment may go.
+/// The steps to which a moment may move.
 struct Moves {
     to: [u64; 4],
     count: u32,
 }
 
 impl Moves {
-    /// Up to two steps away, within the run; where it is if there is nowhere else.
+    /// Steps up to two away, within the run; the step itself if there are no others.
     fn of(step: u64, steps: u64) -> Self {
         let mut moves = Self {
             to: [step; 4],
@@ -211,11 +210,11 @@ impl Moves {
     }
 }
 
-/// Random numbers, of which nearly every one has two bits: 32 of them are drawn at once.
+/// Random numbers: nearly every draw needs two bits, so 32 draws share a 64-bit number.
 struct Random {
     rng: ChaCha8Rng,
     bits: u64,
-    /// How many of `bits` are left.
+    /// Number of unused bits in `bits`.
     left: u32,
 }
 
@@ -239,11 +238,10 @@ impl Random {
     }
 }
 
-/// Counts the moments whose step another layer has too: a hash table of steps that is cleared by
-/// counting draws.
+/// Counts the moments whose step another layer has too: a hash table of steps that is cleared by numbering the draws.
 struct Tally {
     cells: Vec<Cell>,
-    /// Bits of a hash that are not an index.
+    /// Bits of a hash that are not part of the index.
     shift: u32,
     draw: u32,
     pairs: usize,
@@ -252,16 +250,16 @@ struct Tally {
 #[derive(Clone, Copy, Default)]
 struct Cell {
     step: u64,
-    /// Of the draw that has filled it; 0 if none.
+    /// The draw that filled the cell; 0 if none.
     draw: u32,
     layer: u32,
-    /// Moments at the step, while they are of one layer; 0 from the second layer on.
+    /// Number of moments at the step while all are of one layer; 0 from the second layer on.
     alone: u32,
 }
 
 impl Tally {
     fn new(moments: usize) -> Self {
-        // A quarter full at most, so that a free cell is near.
+        // At most a quarter full, so that a free cell is near.
         let cells = (moments.max(1) * 4).next_power_of_two();
         Self {
             cells: vec![Cell::default(); cells],
@@ -277,7 +275,7 @@ impl Tally {
     }
 
     fn add(&mut self, step: u64, layer: u32) {
-        // Knuth's multiplicative hash with 2^64 / golden ratio.
+        // Knuth's multiplicative hash, with 2^64 / golden ratio.
         let hash = step.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> self.shift;
         let mask = self.cells.len() - 1;
         let mut index = usize::try_from(hash).unwrap_or(0) & mask;
@@ -320,7 +318,7 @@ mod tests {
         Draws { draws, seed }
     }
 
-    /// Layers of noise; in `together` of each hundred steps all go down at once.
+    /// Moments of layers of noise; in `together` of every hundred steps all layers dip.
     fn moments(layers: usize, steps: u64, together: u64, seed: u64) -> Vec<Vec<u64>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut moments = Moments::new(layers, KEEP);
@@ -364,8 +362,8 @@ mod tests {
 
     #[test]
     fn jitter_is_as_likely_as_counting_by_hand_says() {
-        // Both anywhere of four places: together in 4 of 16 cases. Two steps apart (−2 … 2 and 0 … 4,
-        // without 0 and 2): at 1 or nowhere. At the ends of the run, two and three places.
+        // Each anywhere of four steps: together in 4 of 16 cases. Two steps apart (−2 … 2 and 0 … 4, without 0 and 2):
+        // together only at 1. At the ends of the run there are only two and three possible steps.
         let cases = [
             ([50, 50], 100, 4.0 / 16.0),
             ([50, 52], 100, 1.0 / 16.0),
@@ -409,8 +407,8 @@ mod tests {
                 })
                 .collect();
             p.sort_by(f64::total_cmp);
-            // As shares of 200 uniform numbers, four standard errors; counts are whole numbers, so p
-            // tends to be larger.
+            // As quantiles of 200 uniform numbers, within four standard errors; counts are whole numbers, so p tends to
+            // be larger.
             for (index, quantile) in [(20, 0.1), (100, 0.5), (180, 0.9)] {
                 let off = p[index] - quantile;
                 assert!(
@@ -487,7 +485,7 @@ mod tests {
         ) {
             let step = |t: u64| if far { t.wrapping_mul(u64::MAX / 39) } else { t };
             let mut tally = Tally::new(layers.iter().map(Vec::len).sum());
-            // The second draw must not see the first.
+            // The second draw must not see the first one's entries.
             for _ in 0..2 {
                 tally.clear();
                 for (layer, steps) in (0..).zip(&layers) {

@@ -1,9 +1,9 @@
-//! Numbers as they are shown: signed ones in a fixed width, losses, shares, speeds.
+//! Formatting of numbers: signed ones in a fixed width, losses, shares, speeds.
 
-/// A signed number in exactly `width` columns, right-aligned: `+0.0512`, `-1.23e-4`, `–` for NaN.
+/// Formats a signed number in exactly `width` columns, right-aligned: `+0.0512`, `-1.23e-4`, `–` for NaN.
 ///
-/// Three significant digits if they fit, else fewer; eight columns hold three for every exponent of
-/// one figure. Where not even one digit fits, the sign is followed by `#`, as in a spreadsheet.
+/// Three significant digits if they fit, else fewer; eight columns fit three digits with any one-digit exponent. If not
+/// even one digit fits, the sign is followed by `#`, as in a spreadsheet.
 #[must_use]
 pub fn format_signed(value: f64, width: usize) -> String {
     let text = if value.is_nan() {
@@ -28,13 +28,13 @@ pub fn format_signed(value: f64, width: usize) -> String {
     format!("{text:>width$.width$}")
 }
 
-/// A loss in nats: five decimals, or three digits once it has exploded.
+/// Formats a loss in nats: five decimals, or three significant digits once it has exploded.
 #[must_use]
 pub fn loss(nats: f64) -> String {
     decimals(nats, 5)
 }
 
-/// A number with so many decimals, or with three digits where it is far larger than any should be.
+/// Formats a number with `places` decimals, or with three significant digits from 100,000 on.
 #[must_use]
 pub fn decimals(value: f64, places: usize) -> String {
     if value.abs() < 1e5 {
@@ -44,8 +44,8 @@ pub fn decimals(value: f64, places: usize) -> String {
     }
 }
 
-/// A number that somebody has chosen, a learning rate: as it was written if that is short, else with three
-/// digits.
+/// Formats a number that a person chose, such as a learning rate: as written if that is short, else with three
+/// significant digits.
 #[must_use]
 pub fn chosen(value: f64) -> String {
     let exact = value.to_string();
@@ -56,7 +56,7 @@ pub fn chosen(value: f64) -> String {
     rounded.trim_start_matches('+').to_owned()
 }
 
-/// A share of a whole, 0.125, as `12.5%`; of more than a hundred times the whole, `1.7e24×`.
+/// Formats a share of a whole: 0.125 as `12.5%`, more than a hundred times the whole as `1.7e24×`.
 #[must_use]
 pub fn percent(share: f64, decimals: usize) -> String {
     if share.is_finite() && share.abs() > BEYOND_REASON {
@@ -66,16 +66,16 @@ pub fn percent(share: f64, decimals: usize) -> String {
     }
 }
 
-/// A multiple of the whole beyond which nobody can do anything with its digits.
+/// The multiple of the whole above which a percentage is no longer readable.
 pub const BEYOND_REASON: f64 = 100.0;
 
-/// Steps a second: `28.4 steps/s`, `11 s/step`; a dash where there is no speed.
+/// Formats a speed: `28.4 steps/s`, `11 s/step`; a dash if there is none.
 #[must_use]
 pub fn speed(steps_per_second: f64) -> String {
     let seconds = 1.0 / steps_per_second;
     match seconds {
         _ if steps_per_second.is_nan() || seconds.is_infinite() || seconds <= 0.0 => "–".to_owned(),
-        // What rounds to 1.0 is said in steps.
+        // Speeds that round to 1.0 are given in steps per second.
         _ if steps_per_second >= 0.95 => format!("{steps_per_second:.1} steps/s"),
         _ if seconds < 9.95 => format!("{seconds:.1} s/step"),
         _ if seconds < 1e5 => format!("{seconds:.0} s/step"),
@@ -83,9 +83,9 @@ pub fn speed(steps_per_second: f64) -> String {
     }
 }
 
-/// With `digits` figures behind the first, as a plain number from 0.01 to 9999.
+/// Formats with `digits` digits after the first, as a plain number from 0.01 to 9999.
 fn significant(value: f64, digits: usize) -> String {
-    // Rounding may carry into a new figure (9.996 is 10.0): the exponent is read off afterwards.
+    // Rounding may carry into a new digit (9.996 is 10.0): the exponent is read off afterwards.
     let scientific = format!("{value:+.digits$e}");
     let exponent = scientific
         .split_once('e')

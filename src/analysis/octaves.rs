@@ -1,6 +1,6 @@
-//! What the run file's histogram of allocations says: who helps, how heavy the tails are.
+//! Statistics of the run file's histogram of allocations: who helps, how heavy the tails are.
 //!
-//! Its bins are octaves on both sides of zero, and zeros are in none:
+//! Its bins are octaves on both sides of zero; zeros are in none of them:
 //!
 //! ```text
 //!  −∞ … −2e −e    0    e   2e   4e … 1   ∞      e = 2^−40 nats
@@ -8,33 +8,32 @@
 //!    '---- A < 0 -----'   [e, 2e)
 //! ```
 //!
-//! **Share above x**: exact at every edge, `S(x) = #{|A| >= x} / #{A ≠ 0}`. On logarithmic axes a
-//! power law is a straight line.
+//! **Share above x**: exact at every edge, `S(x) = #{|A| >= x} / #{A ≠ 0}`. A power law is a straight line on
+//! logarithmic axes.
 //!
-//! **Tail index**: the largest octaves hold `n_0`, `n_1`, … values from the lowest of them upwards; if the
-//! share above x falls like x^−α there, an octave has 2^−α of the one below, and the likeliest α is
-//! `log2(1 + Σ n_m / Σ m n_m)`. Taken are as many whole octaves as hold the
-//! [`tail_size`] largest values, and at least two.
+//! **Tail index**: the largest octaves hold `n_0`, `n_1`, … values from the lowest of them upwards. If the share above
+//! x falls like x^−α there, each octave holds 2^−α times as many values as the one below, and the maximum-likelihood α
+//! is `log2(1 + Σ n_m / Σ m n_m)`. The tail is the fewest whole octaves, at least two, that hold the [`tail_size`]
+//! largest values.
 //!
 //! ```text
 //! n = 8 4 2 1      Σ n_m = 15, Σ m n_m = 4 + 4 + 3 = 11, α = log2(1 + 15/11) = 1.24
 //! ```
 //!
-//! Source: Y. Virkar and A. Clauset, *Power-law distributions in binned empirical data*, Annals of
-//! Applied Statistics 8, 2014, equation for logarithmic bins. Octaves are coarse: the tail may begin
-//! well within the body of the distribution, where it falls slower, so that α tends to be too small.
+//! Source: Y. Virkar and A. Clauset, *Power-law distributions in binned empirical data*, Annals of Applied Statistics
+//! 8, 2014, equation for logarithmic bins. Octaves are coarse: the tail may begin well within the body of the
+//! distribution, which falls more slowly, so that α tends to be too small.
 //!
-//! **Excess kurtosis** `m4 / m2² − 3`, of allocations that are not 0. Within an octave the density is
-//! taken as a power of x, whose exponent is that of the two octaves beside it. Where a hundred
-//! thousand values have light tails, `g + 3` is right to some 10 %; of heavy tails the few largest
-//! values decide, and an octave says of x⁴ no more than a factor of 16: then `g + 3` may be off by a
-//! factor of two to three. It tells 10 from 1000, not 10 from 12. With values of 1 nat or more, which
-//! the last bin holds whatever their size, it is too small.
+//! **Excess kurtosis** `m4 / m2² − 3`, of non-zero allocations. Within an octave the density is modelled as a power of
+//! x, whose exponent comes from the two octaves beside it. For a hundred thousand values with light tails, `g + 3` is
+//! right to about 10 %; with heavy tails the few largest values dominate, and an octave fixes x⁴ only to a factor of
+//! 16: then `g + 3` may be off by a factor of two to three. It tells 10 from 1000, not 10 from 12. With values of 1 nat
+//! or more, which the last bin holds whatever their size, it is too small.
 
 use super::help::Help;
 use super::tails::{LEAST_TAIL, tail_size};
 
-/// Whose allocations are meant.
+/// The sign of the allocations to include.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
     /// A < 0.
@@ -47,11 +46,11 @@ pub enum Sign {
 /// The largest values, whose share above x falls like `share · (x/from)^−index`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tail {
-    /// α.
+    /// The tail index α.
     pub index: f64,
-    /// In nats.
+    /// Start of the tail, in nats.
     pub from: f64,
-    /// Of the non-zero magnitudes of this sign those that are at least so large, 0 to 1.
+    /// Share of the non-zero magnitudes of this sign that are at least `from`, 0 to 1.
     pub share: f64,
 }
 
@@ -60,14 +59,14 @@ pub struct Tail {
 pub struct Octaves {
     /// e, the edge next to zero, in nats.
     least: f64,
-    /// `[B/2]`, from zero outwards: `(0, e)`, `[e, 2e)`, … , and all from the last edge on.
+    /// `[B/2]`, from zero outwards: `(0, e)`, `[e, 2e)`, … , and everything from the last finite edge on.
     below: Vec<u64>,
     above: Vec<u64>,
 }
 
 impl Octaves {
-    /// Empty, with the edges of a run file (`[B + 1]`). `None` if these are not octaves as above, as
-    /// a damaged file may have it.
+    /// An empty histogram with the edges of a run file (`[B + 1]`). `None` if these are not octaves as above, as in a
+    /// damaged file.
     #[must_use]
     pub fn new(edges: &[f64]) -> Option<Self> {
         let side = edges.len() / 2;
@@ -90,8 +89,7 @@ impl Octaves {
         })
     }
 
-    /// Takes in the counts of one layer and step, or of several (`[B]` each, one after another). What
-    /// is left at the end and does not fill all bins is left out.
+    /// Adds the counts of one or more layers and steps (`[B]` each, concatenated). Ignores an incomplete remainder.
     pub fn add<T: Copy + Into<u64>>(&mut self, counts: &[T]) {
         let side = self.above.len();
         for counts in counts.chunks_exact(2 * side) {
@@ -103,7 +101,7 @@ impl Octaves {
         }
     }
 
-    /// Takes in another histogram; false, and nothing done, if it has other edges.
+    /// Adds another histogram; returns false and does nothing if its edges differ.
     #[must_use]
     pub fn merge(&mut self, other: &Self) -> bool {
         let same = self.least == other.least && self.above.len() == other.above.len();
@@ -116,7 +114,7 @@ impl Octaves {
         same
     }
 
-    /// Who helped and hurt; zeros are not in the histogram.
+    /// Returns how many helped and hurt; `zero` is 0, since zeros are not in the histogram.
     #[must_use]
     pub fn help(&self) -> Help {
         Help {
@@ -126,7 +124,7 @@ impl Octaves {
         }
     }
 
-    /// `[B/2]`: counts from zero outwards.
+    /// Returns the counts of this sign, `[B/2]`, from zero outwards.
     #[must_use]
     pub fn counts(&self, sign: Sign) -> Vec<u64> {
         match sign {
@@ -138,8 +136,8 @@ impl Octaves {
         }
     }
 
-    /// Points of the log–log chart, ascending: an edge in nats, and the share of non-zero magnitudes
-    /// of this sign that are at least so large. Edges that nothing reaches are left out.
+    /// Returns the points of the log–log chart, ascending: an edge in nats, and the share of the non-zero magnitudes of
+    /// this sign that are at least that large. Edges that no value reaches are left out.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "shares of counts")]
     pub fn survival(&self, sign: Sign) -> Vec<(f64, f64)> {
@@ -159,14 +157,13 @@ impl Octaves {
         points
     }
 
-    /// α; `None` where fewer than [`LEAST_TAIL`] values would make up the tail, or they do not reach
-    /// over two octaves.
+    /// Returns α; `None` if the tail would have fewer than [`LEAST_TAIL`] values, or they do not span two octaves.
     #[must_use]
     pub fn tail_index(&self, sign: Sign) -> Option<f64> {
         self.tail(sign).map(|tail| tail.index)
     }
 
-    /// The same, and where the tail begins.
+    /// Returns the tail index, where the tail begins, and its share.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts, and octaves")]
     pub fn tail(&self, sign: Sign) -> Option<Tail> {
@@ -174,9 +171,9 @@ impl Octaves {
         let all = sum(&counts);
         let wanted = tail_size(all);
         let (mut tail, mut octaves) = (0_u64, 0.0);
-        // The bin next to zero is no octave.
+        // The bin next to zero is not an octave.
         for (below, &count) in counts[1..].iter().enumerate().rev() {
-            // One octave further down, every value is one octave further up.
+            // With the tail's start one octave lower, every value is one octave further up.
             octaves += tail as f64;
             tail = tail.saturating_add(count);
             if tail >= wanted.max(LEAST_TAIL) && octaves > 0.0 && count > 0 {
@@ -190,7 +187,7 @@ impl Octaves {
         None
     }
 
-    /// Excess kurtosis, about; `None` of no values.
+    /// Returns the approximate excess kurtosis; `None` if there are no values.
     #[must_use]
     pub fn excess_kurtosis(&self) -> Option<f64> {
         let occupied = |count: &u64| *count > 0;
@@ -216,7 +213,7 @@ fn sum(counts: &[u64]) -> u64 {
         .fold(0, |sum, count| sum.saturating_add(*count))
 }
 
-/// `Σ x^k` for k = 0..4 of one side, x in units of the lower edge of octave `top`.
+/// Returns `Σ x^k` for k = 0..4 of one side, with x in units of the lower edge of octave `top`.
 #[expect(clippy::cast_precision_loss, reason = "counts, and few bins")]
 fn raw_moments(counts: &[u64], top: usize) -> [f64; 5] {
     let at = |j: Option<usize>| {
@@ -225,14 +222,14 @@ fn raw_moments(counts: &[u64], top: usize) -> [f64; 5] {
     };
     let mut moments = [0.0; 5];
     for (j, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        // Half a value more, so that an empty neighbour has a logarithm.
+        // Half a count is added, so that an empty neighbour has a logarithm.
         let (inner, outer) = (at(j.checked_sub(1)) + 0.5, at(j.checked_add(1)) + 0.5);
         let slope = (0.5 * (outer / inner).log2()).clamp(-8.0, 8.0);
         let lower = (j as f64 - top as f64).exp2();
         for (k, moment) in (0_u8..).zip(&mut moments) {
             let power = f64::from(k);
             let mean = match j {
-                // Evenly spread between 0 and the first edge.
+                // Spread evenly between 0 and the first edge.
                 0 => (2.0 * lower).powi(i32::from(k)) / (power + 1.0),
                 _ => lower.powi(i32::from(k)) * integral(power + slope) / integral(slope),
             };
@@ -260,7 +257,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
     use rand_distr::{Distribution, Normal, StandardNormal, StudentT};
 
-    /// As in the run file.
+    /// The edges of the run file.
     fn edges() -> Vec<f64> {
         let mut above: Vec<f64> = (-40..=0).map(|e| 2_f64.powi(e)).collect();
         above.push(f64::INFINITY);
@@ -286,7 +283,7 @@ mod tests {
 
     fn samples<D: Distribution<f64>>(distribution: D, n: usize, seed: u64) -> Vec<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // Nowhere near a power of two on purpose.
+        // Deliberately far from a power of two.
         (0..n)
             .map(|_| 1.3e-6 * distribution.sample(&mut rng))
             .collect()
@@ -339,7 +336,7 @@ mod tests {
             );
         }
         assert_eq!(octaves.excess_kurtosis(), None);
-        // A row that is too short is left out; huge counts stay huge.
+        // A row that is too short is ignored; huge counts saturate.
         octaves.add(&[1_u32; 83]);
         assert_eq!(octaves.help(), Help::default());
         octaves.add(&[u32::MAX; 84]);

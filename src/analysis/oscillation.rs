@@ -1,4 +1,4 @@
-//! How often a series changes its sign or its direction, and with what period it repeats itself.
+//! Oscillation: how often a series changes its sign or direction, and its period.
 //!
 //! ```text
 //! crossings  #{t : x_t · x_{t+1} < 0}          a zero in between hides a crossing
@@ -11,42 +11,42 @@
 //! y = 1 −1 1 −1        r = 1 −3/4 1/2 −1/4
 //! ```
 //!
-//! Source of the counts: Lan, Liu, Zhou and Yosinski, *LCA*, `NeurIPS` 2019. A full oscillation has two
-//! turns. Autocorrelation as in Box and Jenkins, *Time Series Analysis*, chapter 2: every lag is divided
-//! by the same sum, so that `|r_k| <= 1` and r falls towards 0 as fewer pairs are left. It is computed
-//! by FFT, with as many zeros behind the series that it does not overlap itself.
+//! Source of the counts: Lan, Liu, Zhou and Yosinski, *LCA*, `NeurIPS` 2019. A full oscillation has two turns.
+//! Autocorrelation as in Box and Jenkins, *Time Series Analysis*, chapter 2: every lag is divided by the same sum, so
+//! that `|r_k| <= 1` and r falls towards 0 as fewer pairs are left. It is computed by FFT, with enough zero padding
+//! that the series does not wrap round onto itself.
 //!
-//! **Gaps** (NaN, infinities): a pair or triple with a gap makes no crossing and no turn. The
-//! autocorrelation's mean is that of the values there are, and pairs with a gap are left out of both
-//! sums: r is smaller by about the share of pairs that are missing.
+//! **Gaps** (NaN, infinities): a pair or triple with a gap counts as neither a crossing nor a turn. The autocorrelation
+//! uses the mean of the finite values, and pairs with a gap are left out of both sums: r is smaller by about the share
+//! of pairs that are missing.
 
 use realfft::RealFftPlanner;
 
-/// Steps at which the sign changes. Zero has no sign.
+/// Counts the steps at which the sign changes. Zero has no sign.
 #[must_use]
 pub fn crossings(x: &[f64]) -> u64 {
     let crosses = |pair: &&[f64]| crosses([pair[0], pair[1]]);
     x.windows(2).filter(crosses).count() as u64
 }
 
-/// Whether the sign changes from one value to the next.
+/// Returns true if the sign changes from one value to the next.
 #[must_use]
 pub fn crosses(pair: [f64; 2]) -> bool {
     let finite = pair[0].is_finite() && pair[1].is_finite();
-    // Signs, not the product, which may vanish.
+    // Compares signs: the product may underflow.
     let falls = pair[0] > 0.0 && pair[1] < 0.0;
     let rises = pair[0] < 0.0 && pair[1] > 0.0;
     finite && (falls || rises)
 }
 
-/// Values that are larger than both neighbours, or smaller than both.
+/// Counts the values that are larger than both neighbours, or smaller than both.
 #[must_use]
 pub fn turns(x: &[f64]) -> u64 {
     let turns = |of: &&[f64]| is_turn([of[0], of[1], of[2]]);
     x.windows(3).filter(turns).count() as u64
 }
 
-/// Whether the one in the middle is larger than both neighbours, or smaller than both.
+/// Returns true if the middle value is larger than both neighbours, or smaller than both.
 #[must_use]
 pub fn is_turn(of: [f64; 3]) -> bool {
     let finite = of.iter().all(|value| value.is_finite());
@@ -55,16 +55,16 @@ pub fn is_turn(of: [f64; 3]) -> bool {
     finite && (peak || valley)
 }
 
-/// "Every N steps": infinite if it never happened, NaN without steps. A `count` of a whole layer goes
-/// with the number of its parameters times the steps.
+/// Returns N of "every N steps": infinite if it never happened, NaN without steps. For the `count` of a whole layer,
+/// `steps` is its number of parameters times the steps.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a mean of counts")]
 pub fn every(steps: u64, count: u64) -> f64 {
     steps as f64 / count as f64
 }
 
-/// `r_0 ..= r_lags` of the series, or up to its length − 1. Empty where there is no answer: no two
-/// different values.
+/// Returns `r_0 ..= r_lags` of the series, or up to its length − 1. Empty if the series does not have two different
+/// values.
 ///
 /// O(n log n).
 #[must_use]
@@ -82,7 +82,7 @@ pub fn autocorrelation(x: &[f64], lags: usize) -> Vec<f64> {
         .collect()
 }
 
-/// `x − mean(x)`, 0 in gaps, scaled so that the largest magnitude is 1; `None` if all are equal.
+/// Returns `x − mean(x)`, 0 in gaps, scaled so that the largest magnitude is 1; `None` if all are equal.
 #[expect(clippy::cast_precision_loss, reason = "a count of steps")]
 fn centred(x: &[f64]) -> Option<Vec<f64>> {
     let largest = |x: &[f64]| {
@@ -96,7 +96,7 @@ fn centred(x: &[f64]) -> Option<Vec<f64>> {
     }
     let present = x.iter().filter(|value| value.is_finite()).count() as f64;
     let mut y: Vec<f64> = x.iter().map(|value| value / scale).collect();
-    // Twice, for what rounding has left in the mean.
+    // Twice, to remove the rounding error of the first mean.
     for _ in 0..2 {
         let mean = y.iter().filter(|value| value.is_finite()).sum::<f64>() / present;
         for value in &mut y {
@@ -114,7 +114,7 @@ fn centred(x: &[f64]) -> Option<Vec<f64>> {
     (scale > 0.0).then_some(y)
 }
 
-/// `Σ_t y_t y_{t+k}` for k = 0 ..= lags: the inverse transform of the squared magnitude of the transform.
+/// Returns `Σ_t y_t y_{t+k}` for k = 0 ..= lags: the inverse transform of the power spectrum.
 #[expect(clippy::cast_precision_loss, reason = "a length in memory")]
 fn autocovariance(mut y: Vec<f64>, lags: usize) -> Vec<f64> {
     let padded = (y.len() + lags).next_power_of_two();
@@ -123,7 +123,7 @@ fn autocovariance(mut y: Vec<f64>, lags: usize) -> Vec<f64> {
     let forward = planner.plan_fft_forward(padded);
     let mut spectrum = forward.make_output_vec();
     if forward.process(&mut y, &mut spectrum).is_err() {
-        // Lengths that do not match; they are the planner's own.
+        // Lengths that do not match, which cannot be: they are the planner's own.
         return Vec::new();
     }
     for bin in &mut spectrum {
@@ -140,22 +140,21 @@ fn autocovariance(mut y: Vec<f64>, lags: usize) -> Vec<f64> {
     y
 }
 
-/// What a series repeats itself with.
+/// The period of a series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Period {
     /// In steps, with a fraction.
     pub steps: f64,
-    /// The autocorrelation there, 0 to 1.
+    /// The autocorrelation at the period, 0 to 1.
     pub strength: f64,
 }
 
-/// The dominant period of a series, or `None` if it does not repeat itself.
+/// Returns the dominant period of a series, or `None` if it has none.
 ///
-/// r is followed to half of the length, for two periods must fit in. After its first zero crossing it
-/// is positive again over stretches of lags; the highest point of a stretch counts as a maximum if it
-/// is above `√(2 ln n / n)`, what white noise of n values may be expected to reach at its largest. The
-/// first such maximum is the period; so ripples of noise are none. A parabola through it and its
-/// neighbours gives the fraction.
+/// r is searched up to half of the length, since two periods must fit. After its first zero crossing it is positive
+/// again over stretches of lags; the highest point of a stretch counts as a maximum if it is above `√(2 ln n / n)`, the
+/// largest value expected of white noise of n values, so that ripples of noise do not count. The first such maximum is
+/// the period. A parabola through it and its neighbours gives the fraction.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
 pub fn dominant_period(x: &[f64]) -> Option<Period> {
@@ -170,7 +169,7 @@ pub fn dominant_period(x: &[f64]) -> Option<Period> {
             .position(|r| *r <= 0.0)
             .map_or(r.len(), |n| start + n);
         let peak = (start..end).max_by(|a, b| r[*a].total_cmp(&r[*b]).then(b.cmp(a)))?;
-        // The last lag has no neighbour that could show that it is a maximum.
+        // The last lag has no neighbour to confirm a maximum.
         let &[before, at, after] = r.get(peak - 1..=peak + 1)? else {
             return None;
         };
@@ -196,7 +195,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
     use std::f64::consts::TAU;
 
-    /// The sums of the definition.
+    /// The autocorrelation straight from its definition.
     fn naive(x: &[f64]) -> Vec<f64> {
         let there: Vec<f64> = x.iter().copied().filter(|x| x.is_finite()).collect();
         #[expect(clippy::cast_precision_loss, reason = "few values")]
@@ -266,7 +265,7 @@ mod tests {
             let r = autocorrelation(&[-scale, scale], 1);
             assert!((r[1] + 0.5).abs() < 1e-12, "{r:?}");
         }
-        // A line does not repeat itself.
+        // A straight line does not repeat.
         assert_eq!(
             dominant_period(&(0..500).map(f64::from).collect::<Vec<_>>()),
             None

@@ -1,29 +1,29 @@
-//! Pairs of numbers, such as those of two runs that have their seed in common.
+//! Paired comparison, such as of two runs with the same seed.
 //!
-//! With d = other − base of each pair: the mean of d, its standard error, and two tests that there is no
-//! difference.
+//! With d = other − base of each pair: the mean of d, its standard error, and two tests of the hypothesis that there is
+//! no difference.
 //!
-//! - **Paired t test**: the one-sample t test of d ([`ttest`](super::ttest)), two-sided; it supposes that d
-//!   is normally distributed.
-//! - **Sign test**: of m pairs with d ≠ 0 the number with d > 0 is binomial with ½. Exact and two-sided:
-//!   twice the smaller tail, at most 1 (Dixon and Mood, *The statistical sign test*, 1946). It supposes
-//!   nothing of the distribution, and cannot be smaller than 2^(1 − m): 0.25 of three pairs, 0.06 of five.
+//! - **Paired t test**: the one-sample t test of d ([`ttest`](super::ttest)), two-sided; it assumes that d is
+//!   normally distributed.
+//! - **Sign test**: of m pairs with d ≠ 0, the number with d > 0 is binomial with ½. Exact and two-sided: twice the
+//!   smaller tail, at most 1 (Dixon and Mood, *The statistical sign test*, 1946). It assumes nothing about the
+//!   distribution, and cannot be smaller than 2^(1 − m): 0.25 for three pairs, 0.06 for five.
 
 use super::ttest::Mean;
 
 /// Differences within pairs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Paired {
-    /// Of the differences, other minus base, with the t test; of the pairs of two finite numbers.
+    /// Mean difference, other minus base, with its t test, over the pairs of two finite numbers.
     pub difference: Mean,
-    /// Pairs whose difference is below 0, and above.
+    /// Number of pairs whose difference is below 0, and above.
     pub below: usize,
     pub above: usize,
-    /// Of the sign test; NaN where no difference is other than 0.
+    /// p-value of the sign test; NaN if all differences are 0.
     pub sign_p: f64,
 }
 
-/// Compares pairs (base, other). A pair with a number that is none is left out.
+/// Compares pairs (base, other). A pair without a finite difference is left out.
 #[must_use]
 pub fn paired(pairs: impl IntoIterator<Item = (f64, f64)>) -> Paired {
     let pairs = pairs.into_iter();
@@ -41,7 +41,7 @@ pub fn paired(pairs: impl IntoIterator<Item = (f64, f64)>) -> Paired {
     }
 }
 
-/// Two-sided p-value of `below` against `above` signs that are equally likely; NaN of none.
+/// Returns the two-sided p-value of `below` against `above` equally likely signs; NaN if there are none.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 pairs")]
 pub fn sign_test(below: usize, above: usize) -> f64 {
@@ -49,7 +49,7 @@ pub fn sign_test(below: usize, above: usize) -> f64 {
     if n == 0 {
         return f64::NAN;
     }
-    // In logarithms: 2^-n alone is 0 from n = 1075 on.
+    // In logarithms, since 2^-n underflows to 0 from n = 1075 on.
     let mut log_count = 0.0;
     let mut tail = 0.0;
     for k in 0..=below.min(above) {

@@ -1,13 +1,12 @@
-//! Axes: from values to places and back.
+//! Axis scales: from values to positions and back.
 //!
 //! ```text
 //! Linear    (v - min) / (max - min)
-//! Log       the same of log10 v; a lower bound that is not positive becomes max / 1e6
-//! SymLog    the same of sign(v) log10(1 + |v| / linear): straight near zero, decades far out
+//! Log       likewise for log10 v; a lower bound that is not positive becomes max / 1e6
+//! SymLog    likewise for sign(v) log10(1 + |v| / linear): straight near zero, decades far out
 //! ```
 
-/// The values of an axis from end to end: both finite, `min < max`, and far enough apart to be
-/// divided into ticks.
+/// The range of values of an axis: both ends finite, `min < max`, and far enough apart to be divided into ticks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Domain {
     min: f64,
@@ -21,7 +20,7 @@ impl Default for Domain {
 }
 
 impl Domain {
-    /// From `a` to `b`, in whichever order they come. See [`Domain::of`] for what is not a number.
+    /// From `a` to `b`, in either order. [`Domain::of`] says how values that are not finite are treated.
     #[must_use]
     pub fn new(a: f64, b: f64) -> Self {
         Self::of([a, b])
@@ -33,11 +32,11 @@ impl Domain {
         Self::of([-max, max])
     }
 
-    /// The smallest domain with all `values`. Those that are not finite are ignored; a single value
-    /// gets room on both sides; without any it is 0..1.
+    /// The smallest domain that contains all `values`. Values that are not finite are ignored; a single value gets a
+    /// margin on both sides; without any it is 0..1.
     #[must_use]
     pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
-        // Far beyond any loss, and its square of differences still has room in an f64.
+        // Far beyond any loss, yet differences still fit into an f64.
         const LIMIT: f64 = 1e300;
         let finite = values.into_iter().filter(|value| value.is_finite());
         let ends = finite.fold(None, |ends, value| {
@@ -73,7 +72,7 @@ impl Domain {
         self.max
     }
 
-    /// The part that has a logarithm.
+    /// Returns the positive part, for a logarithmic axis.
     fn positive(self) -> (f64, f64) {
         match self {
             Self { max, .. } if max < 1e-290 => (1e-6, 1.0),
@@ -83,21 +82,21 @@ impl Domain {
     }
 }
 
-/// How values are spread over an axis.
+/// How an axis maps values to positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Scale {
     #[default]
     Linear,
     Log,
-    /// `linear` is where the straight part around zero gives way to decades, in the values' unit.
+    /// Linear within about `linear` of zero, in the values' unit, and logarithmic beyond.
     SymLog {
         linear: f64,
     },
 }
 
 impl Scale {
-    /// The place of `value` on the axis: 0 at the domain's minimum, 1 at its maximum, and at the
-    /// nearest end outside. `None` for NaN.
+    /// Returns the position of `value` on the axis: 0 at the domain's minimum, 1 at its maximum; values outside are
+    /// clamped. `None` for NaN.
     #[must_use]
     pub fn to_unit(self, domain: Domain, value: f64) -> Option<f64> {
         let (low, high) = self.ends(domain);
@@ -105,8 +104,8 @@ impl Scale {
         (!value.is_nan()).then(|| place.clamp(0.0, 1.0))
     }
 
-    /// The value at a place of the axis, the inverse of [`Scale::to_unit`]. A place that is not a
-    /// number is taken as the minimum.
+    /// Returns the value at a position on the axis, the inverse of [`Scale::to_unit`]. A NaN position counts as the
+    /// minimum.
     #[must_use]
     pub fn from_unit(self, domain: Domain, unit: f64) -> f64 {
         let (low, high) = self.ends(domain);
@@ -120,14 +119,14 @@ impl Scale {
                 (bent.abs().exp_m1() * linear).copysign(bent)
             }
         };
-        // Rounding may step over an end.
+        // Rounding may overshoot an end.
         let (min, max) = self.range(domain);
         value.clamp(min, max)
     }
 
-    /// The place of a signed value on an axis that is alike on both sides of zero: -1 at `-max` and
-    /// beyond, 0 at zero, 1 at `max` and beyond. `None` for NaN. A `max` that is no magnitude (zero,
-    /// or not a number) is taken as 1.
+    /// Returns the position of a signed value on an axis symmetric about zero: -1 at `-max` and below, 0 at zero, 1 at
+    /// `max` and above. `None` for NaN. A `max` that is not a usable magnitude (zero, negative or not finite) counts as
+    /// 1.
     #[must_use]
     pub fn to_signed_unit(self, max: f64, value: f64) -> Option<f64> {
         let sound = max.is_finite() && max > 1e-270;
@@ -140,11 +139,11 @@ impl Scale {
         })
     }
 
-    /// The coordinate in which the axis is evenly spaced.
+    /// Returns the coordinate in which the axis is evenly spaced.
     fn bend(self, domain: Domain, value: f64) -> f64 {
         match self {
             Self::Linear => value,
-            // Zero and less lie below every positive value.
+            // Zero and negative values lie below every positive value.
             Self::Log => value.max(0.0).log10(),
             Self::SymLog { .. } => {
                 let linear = self.linear(domain);
@@ -153,7 +152,7 @@ impl Scale {
         }
     }
 
-    /// The values at the two ends.
+    /// Returns the values at the two ends.
     pub(super) fn range(self, domain: Domain) -> (f64, f64) {
         match self {
             Self::Log => domain.positive(),
@@ -161,13 +160,13 @@ impl Scale {
         }
     }
 
-    /// The coordinates of the two ends.
+    /// Returns the coordinates of the two ends.
     fn ends(self, domain: Domain) -> (f64, f64) {
         let (min, max) = self.range(domain);
         (self.bend(domain, min), self.bend(domain, max))
     }
 
-    /// The symmetric log's `linear`, kept where the arithmetic is sound.
+    /// Returns the symmetric logarithm's `linear`, clamped to where the arithmetic is sound.
     pub(super) fn linear(self, domain: Domain) -> f64 {
         let magnitude = domain.min.abs().max(domain.max.abs());
         match self {

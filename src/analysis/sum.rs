@@ -1,10 +1,10 @@
-//! Sums that large terms do not spoil.
+//! Compensated sums, which large terms do not spoil.
 //!
-//! Neumaier's compensated summation (ZAMM 54, 39, 1974): beside the sum s it keeps what its additions have
-//! rounded off, c, and the result is s + c. The error is about one rounding of the result and n ε² Σ|x|: of
-//! 10¹², 0.1 and −10¹² plain addition gives 0.1000366, this 0.1.
+//! Neumaier's compensated summation (ZAMM 54, 39, 1974): beside the sum s it accumulates the rounding errors c of the
+//! additions, and the result is s + c. The error is about one rounding of the result plus n ε² Σ|x|: for 10¹², 0.1 and
+//! −10¹² plain addition gives 0.1000366, this 0.1.
 
-/// A sum under way.
+/// A running compensated sum.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sum {
     sum: f64,
@@ -23,13 +23,13 @@ impl Sum {
         self.sum = sum;
     }
 
-    /// Adds another sum, with what both have rounded off.
+    /// Adds another sum, including its rounding errors.
     pub fn merge(&mut self, other: Self) {
         self.add(other.sum);
         self.rounded_off += other.rounded_off;
     }
 
-    /// The sum so far: what plain addition would give where that is not finite.
+    /// Returns the sum so far; if it is not finite, the result of plain addition.
     #[must_use]
     pub fn value(self) -> f64 {
         if self.sum.is_finite() {
@@ -48,7 +48,7 @@ impl FromIterator<f64> for Sum {
     }
 }
 
-/// Adds numbers up.
+/// Returns the compensated sum of the values.
 #[must_use]
 pub fn sum(values: impl IntoIterator<Item = f64>) -> f64 {
     Sum::from_iter(values).value()
@@ -82,7 +82,7 @@ mod tests {
     }
 
     proptest! {
-        /// Held against whole numbers of 2⁻³⁰, which 128 bits add exactly.
+        /// Compared with multiples of 2⁻³⁰, which 128-bit integers add exactly.
         #[test]
         fn sums_are_the_exact_ones_rounded_once(
             terms in prop::collection::vec((-(1_i64 << 52)..1 << 52, 0_u32..40), 0..60),

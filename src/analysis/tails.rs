@@ -1,4 +1,4 @@
-//! How heavy the tails of a set of values are. [`super::octaves`] has the same from a histogram.
+//! Heaviness of the tails of a set of values. [`super::octaves`] computes it from a histogram.
 //!
 //! ```text
 //! excess kurtosis   g = m4 / m2² − 3,  m_k = 1/n Σ (x_i − x̄)^k      0 for a normal distribution
@@ -8,27 +8,27 @@
 //! x = 8 −4 2 1, k = 2  1/α = (ln 8/2 + ln 4/2) / 2 = (ln 8)/2, α = 0.96
 //! ```
 //!
-//! The share of magnitudes above x falls like x^−α far out: the smaller α, the heavier the tail; below 4
-//! the kurtosis has no limit as values are added, below 2 the variance has none, below 1 the mean.
+//! Far out, the share of magnitudes above x falls like x^−α: the smaller α, the heavier the tail. Below 4 the kurtosis
+//! diverges as values are added, below 2 the variance, below 1 the mean.
 //!
-//! Sources: the population's kurtosis without a correction of its bias (`scipy.stats.kurtosis`);
-//! B. Hill, *A simple general approach to inference about the tail of a distribution*, Annals of
-//! Statistics 3, 1975. The standard error of α is about α/√k.
+//! Sources: the population's kurtosis without bias correction (`scipy.stats.kurtosis`); B. Hill, *A simple general
+//! approach to inference about the tail of a distribution*, Annals of Statistics 3, 1975. The standard error of α is
+//! about α/√k.
 //!
-//! A histogram leaves zeros out. Whoever wants to compare with it leaves them out here too.
+//! A histogram leaves zeros out: leave them out here too for a comparison with one.
 
-/// How many of the largest of `n` values make up the tail: √n, rounded up. It grows with n, but slower
-/// (as the estimate needs it to): 290 of 84,060, which gives α to 6 %; 1000 of a million, 3 %.
+/// Returns how many of the largest of `n` values make up the tail: √n, rounded up. It grows more slowly than n, as the
+/// estimate requires: 290 of 84,060, which gives α to 6 %; 1000 of a million, 3 %.
 #[must_use]
 pub fn tail_size(n: u64) -> u64 {
     let root = n.isqrt();
     root + u64::from(root * root < n)
 }
 
-/// No tail is judged by fewer values.
+/// Fewest values in a tail.
 pub const LEAST_TAIL: u64 = 5;
 
-/// Excess kurtosis of the finite values; NaN where they do not differ.
+/// Returns the excess kurtosis of the finite values; NaN if they are all equal.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a count of values")]
 pub fn excess_kurtosis(values: &[f64]) -> f64 {
@@ -38,7 +38,7 @@ pub fn excess_kurtosis(values: &[f64]) -> f64 {
     let scaled = || finite().map(|value| value / largest);
     let n = finite().count() as f64;
     let mean = scaled().sum::<f64>() / n;
-    // What rounding has left in the mean.
+    // Corrects the rounding error of the mean.
     let mean = mean + scaled().map(|x| x - mean).sum::<f64>() / n;
     let (mut squares, mut fourths) = (0.0, 0.0);
     for x in scaled() {
@@ -46,15 +46,15 @@ pub fn excess_kurtosis(values: &[f64]) -> f64 {
         squares += square;
         fourths += square * square;
     }
-    // Less than rounding makes of equal values.
+    // Variation within the rounding error of equal values.
     if squares <= n * f64::EPSILON * f64::EPSILON {
         return f64::NAN;
     }
     n * (fourths / squares) / squares - 3.0
 }
 
-/// Hill's estimate of the tail index from the [`tail_size`] largest magnitudes of the finite values
-/// that are not 0. `None` where these are fewer than [`LEAST_TAIL`], or all equal.
+/// Returns Hill's estimate of the tail index from the [`tail_size`] largest magnitudes of the finite, non-zero values.
+/// `None` if the tail has fewer than [`LEAST_TAIL`] values, or they are all equal.
 #[must_use]
 pub fn tail_index(values: &[f64]) -> Option<f64> {
     let n = magnitudes(values).count() as u64;
@@ -62,7 +62,7 @@ pub fn tail_index(values: &[f64]) -> Option<f64> {
     (k >= LEAST_TAIL).then(|| tail_index_of(values, k))?
 }
 
-/// The same from the `k` largest; `None` if there are not at least k + 1 values, k is 0, or the
+/// Returns Hill's estimate from the `k` largest magnitudes; `None` if there are fewer than k + 1, k is 0, or the
 /// largest k + 1 are equal.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a count of values")]
@@ -111,7 +111,7 @@ mod tests {
             assert!(excess_kurtosis(values).is_nan(), "{values:?}");
             assert_eq!(tail_index(values), None, "{values:?}");
         }
-        // Two values on either side of 0 have the least kurtosis there is, at any size.
+        // Two values on either side of 0 have the least possible kurtosis, at any scale.
         for scale in [5e-324, 1e-200, 1.0, f64::MAX] {
             let g = excess_kurtosis(&[-scale, f64::NAN, scale]);
             assert!((g + 2.0).abs() < 1e-12, "{scale}: {g}");
@@ -152,7 +152,7 @@ mod tests {
             let expected = m(4) / (m(2) * m(2)) - 3.0;
             let found = excess_kurtosis(&x);
             prop_assert!((found - expected).abs() < 1e-9 * (expected.abs() + 1.0));
-            // A million times as large around another mean: the same up to rounding.
+            // A million times as large, around another mean: equal up to rounding.
             let moved: Vec<f64> = x.iter().map(|x| 1e6 * x + 3.0).collect();
             prop_assert!((excess_kurtosis(&moved) - found).abs() < 1e-9 * (found.abs() + 1.0));
         }

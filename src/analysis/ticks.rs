@@ -1,29 +1,29 @@
-//! Labelled places of an axis: as many round numbers as there is room for.
+//! Axis ticks: as many round numbers as there is room for.
 
 use super::bins;
 use super::scale::{Domain, Scale};
 
-/// A labelled place of an axis.
+/// A labelled position on an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {
     pub value: f64,
-    /// Its place, 0..=1.
+    /// Position on the axis, 0..=1.
     pub at: f64,
-    /// Short, and with the same digits as its neighbours'.
+    /// Short, with the same number of decimals as its neighbours.
     pub label: String,
 }
 
-/// What an axis has room for.
+/// The room that an axis has for labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
-    /// A vertical axis of so many cells, a label a row, at least `gap` rows from one to the next.
+    /// A vertical axis of `cells` rows: one label per row, at least `gap` rows apart.
     Rows { cells: usize, gap: usize },
-    /// A horizontal axis of so many cells: labels stand side by side.
+    /// A horizontal axis of `cells` columns: labels stand side by side.
     Columns { cells: usize },
 }
 
 impl Room {
-    /// A vertical axis with as many ticks as look well.
+    /// A vertical axis with a suitable number of ticks for its height.
     #[must_use]
     pub fn rows(cells: usize) -> Self {
         let gap = (cells / 4).clamp(1, 3);
@@ -35,7 +35,7 @@ impl Room {
         cells.min(10_000)
     }
 
-    /// More ticks than fit in any case.
+    /// Returns an upper bound on the number of ticks that fit.
     fn most(self) -> usize {
         match self {
             Self::Rows { gap, .. } => self.cells() / gap.max(1) + 1,
@@ -43,7 +43,7 @@ impl Room {
         }
     }
 
-    /// The cell of a place on the axis.
+    /// Returns the cell of a position on the axis.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -54,11 +54,11 @@ impl Room {
         (at * self.cells().saturating_sub(1) as f64).round() as usize
     }
 
-    /// Whether `ticks`, in ascending order, keep apart.
+    /// Returns true if `ticks`, in ascending order, keep far enough apart.
     fn fits(self, ticks: &[Tick]) -> bool {
         let gap = match self {
             Self::Rows { gap, .. } => gap.max(1),
-            // The mark, the label, and some axis to see.
+            // The mark, the label, and some visible axis.
             Self::Columns { .. } => {
                 3 + ticks.iter().map(|tick| tick.label.len()).max().unwrap_or(0)
             }
@@ -68,8 +68,8 @@ impl Room {
     }
 }
 
-/// The finest ticks for which there is room, ascending: steps of 1, 2 or 5 on a linear axis,
-/// decades (or several, or their 1, 2 and 5) on the others.
+/// Returns the finest ticks that fit, ascending: steps of 1, 2 or 5 on a linear axis; on the others decades (every one
+/// or every few, or 1, 2 and 5 of each).
 #[must_use]
 pub fn ticks(scale: Scale, domain: Domain, room: Room) -> Vec<Tick> {
     let place = |(value, label)| Tick {
@@ -93,7 +93,7 @@ pub fn ticks(scale: Scale, domain: Domain, room: Room) -> Vec<Tick> {
     if ticks.len() >= 2 {
         return ticks;
     }
-    // One tick tells no scale: rather a crowded axis than that, or the two ends of a finer one.
+    // One tick shows no scale: prefer a crowded axis, or the two end ticks of a finer one.
     match room {
         Room::Rows { cells, gap } if gap > 1 => {
             let gap = gap - 1;
@@ -107,8 +107,8 @@ pub fn ticks(scale: Scale, domain: Domain, room: Room) -> Vec<Tick> {
     }
 }
 
-/// Ticks for training steps `from..to` over so many columns, at whole steps: each stands at the
-/// first column that shows its step ([`bins::column_of`]).
+/// Returns ticks at whole training steps in `from..to` over `columns` columns: each at the first column that shows its
+/// step ([`bins::column_of`]).
 #[must_use]
 pub fn step_ticks(from: u64, to: u64, columns: usize) -> Vec<Tick> {
     #[expect(
@@ -122,8 +122,7 @@ pub fn step_ticks(from: u64, to: u64, columns: usize) -> Vec<Tick> {
     })
 }
 
-/// Ticks for the `count` whole numbers from `first` on, lags or periods, placed like
-/// [`step_ticks`].
+/// Returns ticks for `count` whole numbers from `first` on, such as lags or periods, placed like [`step_ticks`].
 #[must_use]
 pub fn whole_ticks(first: i64, count: u64, columns: usize) -> Vec<Tick> {
     #[expect(
@@ -137,7 +136,7 @@ pub fn whole_ticks(first: i64, count: u64, columns: usize) -> Vec<Tick> {
     })
 }
 
-/// Ticks at whole numbers of which the one with index 0 is `first`.
+/// Returns ticks at whole numbers; index 0 is `first`.
 fn whole(first: f64, count: u64, columns: usize, index_of: impl Fn(f64) -> u64) -> Vec<Tick> {
     let room = Room::Columns { cells: columns };
     if count == 0 {
@@ -173,8 +172,8 @@ fn whole(first: f64, count: u64, columns: usize, index_of: impl Fn(f64) -> u64) 
         .unwrap_or_default()
 }
 
-/// Values with labels, from fine to coarse, in steps of 1, 2 and 5 times a power of ten of at least
-/// `least_exponent`; about `most` values at first.
+/// Returns values with labels, from fine to coarse, in steps of 1, 2 and 5 times a power of ten of at least
+/// `least_exponent`. The finest has about `most` values.
 fn linear_candidates(
     domain: Domain,
     most: usize,
@@ -183,13 +182,13 @@ fn linear_candidates(
     #[expect(clippy::cast_precision_loss, reason = "at most some 10000")]
     let finest = (domain.max() - domain.min()) / most.max(1) as f64;
     let first = exponent_of(finest).max(least_exponent);
-    // Seven powers of ten lead from a ten-thousandth of the domain beyond the whole of it.
+    // Seven powers of ten lead from a ten-thousandth of the domain to beyond its whole width.
     let steps = (first..first + 7).flat_map(|exponent| [1, 2, 5].map(|digit| (digit, exponent)));
     steps
         .filter(move |&(digit, exponent)| decimal(digit, exponent) >= finest)
         .map(move |(digit, exponent)| {
             let step = decimal(digit, exponent);
-            // A hair of tolerance, so that an end like 0.3 counts as three steps of 0.1.
+            // A slight tolerance, so that an end like 0.3 counts as three steps of 0.1.
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "at most 1e12 steps, see Domain::of"
@@ -206,7 +205,7 @@ fn linear_candidates(
         })
 }
 
-/// Labels of the multiples of a step with that power of ten, all with the same digits.
+/// Returns labels for multiples of a step with this power of ten, all with the same number of decimals.
 fn labels(values: &[f64], exponent: i32) -> Vec<String> {
     let largest = values
         .iter()
@@ -218,7 +217,7 @@ fn labels(values: &[f64], exponent: i32) -> Vec<String> {
     };
     let places = |digits: i32| usize::try_from(digits).unwrap_or(0);
     let suffixes = [(12, "T"), (9, "G"), (6, "M"), (3, "k")];
-    // `1200` is shorter than `1.2k`, and a suffix with many places behind the point helps nobody.
+    // `1200` is shorter than `1.2k`, and a suffix after many decimals is hard to read.
     let suffix = suffixes
         .into_iter()
         .find(|&(power, _)| magnitude >= power.max(4) && exponent >= power - 1);
@@ -242,7 +241,7 @@ fn labels(values: &[f64], exponent: i32) -> Vec<String> {
     values.iter().map(label).collect()
 }
 
-/// Choices of decades with labels, finer ones first; nothing on a linear axis.
+/// Returns choices of labelled decades, generally the finer ones first; none on a linear axis.
 fn decade_candidates(scale: Scale, domain: Domain) -> Vec<Vec<(f64, String)>> {
     let (min, max) = scale.range(domain);
     let choices: Vec<Vec<(i64, i32)>> = match scale {
@@ -257,7 +256,7 @@ fn decade_candidates(scale: Scale, domain: Domain) -> Vec<Vec<(f64, String)>> {
             std::iter::once(dense.collect()).chain(every).collect()
         }
         Scale::SymLog { .. } => {
-            // Downwards from the largest: those next to zero crowd and may be left out.
+            // Downwards from the largest: decades next to zero are crowded and may be left out.
             let low = exponent_of(scale.linear(domain));
             let high = exponent_of(min.abs().max(max.abs()));
             let choice = |(every, low): (usize, i32)| {
@@ -287,7 +286,7 @@ fn decade_label(digit: i64, exponent: i32, plain: bool) -> String {
     if digit == 0 {
         "0".to_owned()
     } else if plain || exponent == 0 {
-        // `1` is `1` beside `1e-6` too.
+        // `1` stays `1` even beside `1e-6`.
         let places = usize::try_from(-exponent).unwrap_or(0);
         format!("{:.places$}", decimal(digit, exponent))
     } else {
@@ -295,7 +294,7 @@ fn decade_label(digit: i64, exponent: i32, plain: bool) -> String {
     }
 }
 
-/// `digits * 10^exponent`, as near to the decimal number as can be.
+/// Returns `digits * 10^exponent`, as close to the decimal number as possible.
 #[expect(clippy::cast_precision_loss, reason = "tick counts are below 2^53")]
 fn decimal(digits: i64, exponent: i32) -> f64 {
     if exponent < 0 {
@@ -305,7 +304,7 @@ fn decimal(digits: i64, exponent: i32) -> f64 {
     }
 }
 
-/// The power of ten of a positive number: -2 of 0.05.
+/// Returns the decimal exponent of a positive number: -2 for 0.05.
 #[expect(clippy::cast_possible_truncation, reason = "-324..=308")]
 fn exponent_of(value: f64) -> i32 {
     value.log10().floor() as i32

@@ -1,4 +1,4 @@
-//! Does the mean of a few repeats differ from 0?
+//! One-sample t test: does the mean of a few repeats differ from 0?
 //!
 //! ```text
 //! mean   m = Σ x / n
@@ -9,32 +9,32 @@
 //! x = 1 2 3      m = 2, s = 1, e = 0.577, t = 3.464, p = 0.0742
 //! ```
 //!
-//! I is the regularized incomplete beta function. Source: Student, *The probable error of a mean*,
-//! Biometrika 6, 1908; p by the beta function as in Abramowitz and Stegun, *Handbook of Mathematical
-//! Functions*, 26.7.1. A paired test of two sets of repeats is this one of their differences.
+//! I is the regularized incomplete beta function. Source: Student, *The probable error of a mean*, Biometrika 6, 1908;
+//! p by the beta function as in Abramowitz and Stegun, *Handbook of Mathematical Functions*, 26.7.1. A paired test of
+//! two sets of repeats is this test applied to their differences.
 //!
-//! The test takes the repeats as independent and about normal. With two or three of them p is coarse:
-//! it says whether a mean is beyond its scatter, and no more.
+//! The test assumes that the repeats are independent and roughly normal. With two or three of them p is coarse: it says
+//! whether a mean exceeds its scatter, and no more.
 
 use statrs::function::beta::checked_beta_reg;
 
-/// Mean of some repeats, and how sure it is.
+/// The mean of some repeats and its uncertainty.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean {
-    /// Values that were there: those that are NaN or infinite are left out.
+    /// Number of finite values; NaN and infinities are left out.
     pub n: usize,
     /// NaN without values.
     pub mean: f64,
-    /// Standard error of the mean; NaN of fewer than two values.
+    /// Standard error of the mean; NaN with fewer than two values.
     pub error: f64,
-    /// NaN where there is no test: fewer than two values, or all of them equal.
+    /// The t statistic; NaN if there is no test: fewer than two values, or all of them equal.
     pub t: f64,
-    /// Two-sided, of the mean's being 0; NaN as t is.
+    /// Two-sided p-value for a mean of 0; NaN if t is.
     pub p: f64,
 }
 
 impl Mean {
-    /// Of the finite values.
+    /// Tests the mean of the finite values.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a count of values")]
     pub fn of(values: &[f64]) -> Self {
@@ -46,7 +46,7 @@ impl Mean {
         let scale = if scale > 0.0 { scale } else { 1.0 };
         let scaled = || finite().map(|value| value / scale);
         let first = scaled().sum::<f64>() / count;
-        // What rounding has left in the mean.
+        // Corrects the rounding error of the mean.
         let mean = first + scaled().map(|x| x - first).sum::<f64>() / count;
         let squares: f64 = scaled().map(|x| (x - mean) * (x - mean)).sum();
         let equal = finite().zip(finite().skip(1)).all(|(a, b)| a == b);
@@ -66,13 +66,13 @@ impl Mean {
     }
 }
 
-/// `P(|T| >= |t|)` of Student's distribution with so many degrees of freedom; NaN where there is none.
+/// Returns `P(|T| >= |t|)` for Student's distribution with `freedom` degrees of freedom; NaN if undefined.
 #[must_use]
 pub fn two_sided(t: f64, freedom: f64) -> f64 {
     if t.is_nan() || freedom.is_nan() || freedom <= 0.0 {
         return f64::NAN;
     }
-    // ν/(ν + t²), whose square does not overflow.
+    // ν/(ν + t²), written so that the square does not overflow.
     let ratio = t / freedom.sqrt();
     let x = 1.0 / (1.0 + ratio * ratio);
     checked_beta_reg(freedom / 2.0, 0.5, x).map_or(f64::NAN, |p| p.clamp(0.0, 1.0))

@@ -1,73 +1,72 @@
-//! What can be done in the explorer.
+//! Actions: what the user can do in the explorer.
 
 use super::screen::Screen;
 
-/// What a key does.
+/// An action that a key triggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Move the cursor by so many steps.
+    /// Move the cursor by this many steps.
     Move(i64),
     Home,
-    /// To the newest step, and follow it.
+    /// Go to the newest step and follow it.
     Follow,
     ZoomIn,
     ZoomOut,
     ZoomAll,
-    /// Freeze the view or, in a replay, play and pause.
+    /// Freeze the view; in a replay, play or pause.
     Freeze,
     Faster,
     Slower,
-    /// Pause and resume the training.
+    /// Pause or resume the training.
     PauseTraining,
-    /// Linear or symmetric-logarithmic sparklines.
+    /// Toggle between linear and symmetric-logarithmic charts.
     ToggleScale,
     Screen(Screen),
     NextScreen,
     PreviousScreen,
-    /// Move the selection in the list by so many rows.
+    /// Move the selection in the list by this many rows.
     Select(i64),
-    /// Look into what is selected.
+    /// Open the selected item.
     Enter,
-    /// Close what is open, or go one level up.
+    /// Close what is open, or go up one level.
     Back,
     Sort,
-    /// All layers together, or the selected one alone.
+    /// Toggle between all layers together and only the selected one.
     Pool,
-    /// Another of the screen's charts in full, or all.
+    /// Show the next of the screen's charts in full, then all of them again.
     Focus,
-    /// Show the second run beside this one, or this one alone.
+    /// Toggle the comparison with the second run.
     Compare,
-    /// The numbers of the view to the clipboard, or to files.
+    /// Copy the numbers in view to the clipboard, or export them to files.
     Copy,
     Export,
     PreviousEvent,
     NextEvent,
-    /// Look at the next parameter that was traced at every step.
+    /// Open the next parameter that was traced at every step.
     NextTraced,
     /// Set or remove a bookmark at the cursor.
     Bookmark,
     /// List events, lints and bookmarks.
     Events,
-    /// Within the next class, or the one before; between the last and the first come all together.
+    /// Restrict to the next or the previous class; all classes together come between the last and the first.
     NextClass,
     PreviousClass,
-    /// Type a command.
+    /// Start typing a command.
     Command,
-    /// Type a part of names to show.
+    /// Start typing a filter for names.
     Filter,
-    /// In the line that is being typed.
+    /// Edit the line being typed.
     Type(char),
     Erase,
     Submit,
-    /// Complete the command, or recall one given before.
+    /// Complete the command, or recall an earlier one.
     Complete,
     Recall(i64),
     Help,
     Quit,
-    /// Answers to the question whether to stop the training. A training in another process is stopped
-    /// without quitting.
+    /// Answers to whether the training should stop. Stopping a training in another process does not close the explorer.
     StopAndQuit,
     LeaveRunning,
-    /// Close what lies over the screen.
+    /// Close the open overlay or prompt.
     Dismiss,
 }

@@ -1,19 +1,18 @@
-//! A stretch of steps in columns whose sums are exact.
+//! Bars: a stretch of steps in columns whose sums are exact.
 //!
 //! ```text
 //! entries   |-32-|-32-|-32-|-32-|-32-|-32-|-32-|-1|1|1|       never cut
 //! columns   |-------64-----|------64-----| …                  as many entries in each as it takes
 //! ```
 //!
-//! A line may show an entry in every column that it touches. A bar may not: then the bars would add up
-//! to more than there is. So bars are made of whole entries, and there may be somewhat fewer of them
-//! than the chart has columns.
+//! A line may show an entry in every column that it touches. A bar may not, or the bars would add up to more than the
+//! total. So bars consist of whole entries, and there may be slightly fewer of them than the chart has columns.
 
 use std::ops::Range;
 
 use super::stretch::Stretch;
 
-/// Columns in order, without gaps; together they are the stretch.
+/// Columns of a stretch, in order and without gaps; together they cover it.
 pub struct Bars<'a>(Vec<Stretch<'a>>);
 
 impl<'a> Bars<'a> {
@@ -22,7 +21,7 @@ impl<'a> Bars<'a> {
         let count = steps.end - steps.start;
         let most = most.max(1) as u64;
         let coarsest = stretch.coarsest().max(1);
-        // Whole numbers of the coarsest entries, so that all columns are equally wide.
+        // A multiple of the coarsest entry, so that all columns are equally wide.
         let width = count.div_ceil(most).div_ceil(coarsest).max(1) * coarsest;
         Self(stretch.split(width))
     }
@@ -37,7 +36,7 @@ impl<'a> Bars<'a> {
         self.0.is_empty()
     }
 
-    /// What one of them is about.
+    /// Returns the stretch that a column covers.
     #[must_use]
     pub fn get(&self, column: usize) -> Option<&Stretch<'a>> {
         self.0.get(column)
@@ -47,7 +46,7 @@ impl<'a> Bars<'a> {
         self.0.iter()
     }
 
-    /// `[len + 1]`, ascending: column c covers the steps `edges[c] .. edges[c + 1]`.
+    /// Returns the boundaries, `[len + 1]`, ascending: column c covers the steps `edges[c] .. edges[c + 1]`.
     #[must_use]
     pub fn edges(&self) -> Vec<u64> {
         let ends = self.0.iter().map(|column| column.steps().end);
@@ -55,7 +54,7 @@ impl<'a> Bars<'a> {
         start.into_iter().chain(ends).collect()
     }
 
-    /// The steps of all columns.
+    /// Returns the steps of all columns.
     #[must_use]
     pub fn steps(&self) -> Range<u64> {
         match (self.0.first(), self.0.last()) {
@@ -64,7 +63,7 @@ impl<'a> Bars<'a> {
         }
     }
 
-    /// The column of a step.
+    /// Returns the column of a step.
     #[must_use]
     pub fn column_of(&self, step: u64) -> Option<usize> {
         let at = self.0.partition_point(|column| column.steps().end <= step);
@@ -72,7 +71,7 @@ impl<'a> Bars<'a> {
         column.steps().contains(&step).then_some(at)
     }
 
-    /// `[len]`: Σ A of a layer, in nats.
+    /// Returns Σ A of a layer by column (`[len]`), in nats.
     #[must_use]
     pub fn layer(&self, layer: usize) -> Vec<f64> {
         let columns = self.0.iter();

@@ -1,9 +1,9 @@
-//! What can be typed behind `:`.
+//! Commands typed after `:`.
 
 use super::screen::{Screen, Sort};
 use super::state::App;
 
-/// A command, for its help.
+/// A command as its help lists it.
 pub struct Command {
     pub name: &'static str,
     pub arguments: &'static str,
@@ -18,7 +18,7 @@ const fn command(name: &'static str, arguments: &'static str, help: &'static str
     }
 }
 
-/// All commands but the names of screens and the numbers of steps.
+/// All commands except screen names and step numbers.
 pub const COMMANDS: &[Command] = &[
     command("layer", "NAME", "look into a layer"),
     command("unit", "N", "look into a unit of the layer"),
@@ -64,10 +64,10 @@ pub const COMMANDS: &[Command] = &[
     command("quit", "", "leave"),
 ];
 
-/// Formats that `export` takes.
+/// Formats that `export` accepts.
 pub(super) const FORMATS: [&str; 5] = ["csv", "json", "parquet", "svg", "png"];
 
-/// One word for each order.
+/// Returns a one-word name for an order.
 pub(super) fn sort_word(sort: Sort) -> &'static str {
     sort.name()
         .split(' ')
@@ -76,7 +76,7 @@ pub(super) fn sort_word(sort: Sort) -> &'static str {
 }
 
 impl App {
-    /// What the last word of a command may become, in the order of the help.
+    /// Returns the completions of a command's last word, in the order of the help.
     #[must_use]
     pub fn completions(&self, line: &str) -> Vec<String> {
         let Some((word, rest)) = line.split_once(' ') else {
@@ -98,7 +98,7 @@ impl App {
         }
     }
 
-    /// The line with its last word as long as all completions agree.
+    /// Returns the line with its last word extended as far as all completions agree.
     pub(super) fn completed(&self, line: &str) -> String {
         let found = self.completions(line);
         let Some(first) = found.first() else {
@@ -127,7 +127,7 @@ fn beginning(start: &str, words: impl IntoIterator<Item = String>) -> Vec<String
     words.filter(|word| starts(word, start)).collect()
 }
 
-/// Whether a word begins so, in whichever case.
+/// Returns true if the word starts with `start`, ignoring case.
 fn starts(word: &str, start: &str) -> bool {
     word.to_lowercase().starts_with(&start.to_lowercase())
 }

@@ -1,14 +1,13 @@
-//! A second run beside the first: which layers belong together, and the difference.
+//! Comparison with a second run: matching layers, and differences.
 //!
 //! ```text
-//! A  |----------------------------------|        this run: the cursor and the window are its own
-//! B  |--------------------|                      the other one, on the same steps
+//! A  |----------------------------------|        this run, with its own cursor and window
+//! B  |--------------------|                      the other run, on the same steps
 //! B−A |----|----|----|----|                      columns of the same steps, where both have them
 //! ```
 //!
-//! A difference is what the second run did less what the first did: below 0 the second one's layer has
-//! lowered the loss more. Differences of sums are only taken of sums over the same steps, but for those
-//! of whole runs, which say so.
+//! A difference is the second run minus the first: below 0, the second run's layer lowered the loss more. Differences
+//! are only taken between sums over the same steps, except those of whole runs, which are labelled as such.
 
 use std::ops::Range;
 
@@ -17,25 +16,25 @@ use super::stretch::Stretch;
 use super::timeline::Timeline;
 use crate::query::{Part, Query, Topic};
 
-/// The other run. It has its own feed and answers; its cursor and window are those of the first.
+/// The second run. It has its own feed and answers, but uses the first run's cursor and window.
 pub struct Other {
     pub app: App,
-    /// What the screen calls the two: names of files.
+    /// The names of the two on screen: file names.
     pub names: [String; 2],
 }
 
-/// Layers of two runs by name. Of layers with equal names the first belongs to the first.
+/// Layers of two runs matched by name. If names repeat, the first match wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairs {
-    /// Indices in the first and in the second run, in the order of the first.
+    /// Index in the first run and in the second, in the order of the first.
     pub both: Vec<(usize, usize)>,
-    /// Those that the other run does not have.
+    /// Layers that the other run lacks.
     pub only_first: Vec<usize>,
     pub only_second: Vec<usize>,
 }
 
 impl Pairs {
-    /// Finds the layers that both have.
+    /// Matches the layers of two runs by name.
     #[must_use]
     pub fn of<'a>(
         first: impl IntoIterator<Item = &'a str>,
@@ -57,7 +56,7 @@ impl Pairs {
         pairs
     }
 
-    /// The layer of the second run that belongs to one of the first.
+    /// Returns the layer of the second run that matches one of the first.
     #[must_use]
     pub fn second(&self, first: usize) -> Option<usize> {
         let found = self.both.iter().find(|(one, _)| *one == first);
@@ -65,7 +64,7 @@ impl Pairs {
     }
 }
 
-/// Steps of both runs.
+/// A range of steps in both runs.
 pub struct Both<'a> {
     pub first: Stretch<'a>,
     pub second: Stretch<'a>,
@@ -79,13 +78,13 @@ impl<'a> Both<'a> {
         }
     }
 
-    /// Whether the two are of the same steps, and there are any.
+    /// Returns true if both stretches cover the same steps, at least one.
     #[must_use]
     pub fn agree(&self) -> bool {
         !self.first.is_empty() && self.first.steps() == self.second.steps()
     }
 
-    /// All steps that either has: the axis of a chart of both.
+    /// Returns all steps that either run has: the axis of a chart of both.
     #[must_use]
     pub fn steps(&self) -> Range<u64> {
         let (a, b) = (self.first.steps(), self.second.steps());
@@ -98,8 +97,8 @@ impl<'a> Both<'a> {
         }
     }
 
-    /// Columns of the same steps, at most `most`, of both. Where they cannot be made equal, because
-    /// one of the two is known in coarser pieces there, there is none.
+    /// Returns columns, about `most` or fewer, that cover the same steps in both runs. Where the columns cannot be
+    /// aligned, because one run is only known in coarser pieces, there is none.
     #[must_use]
     pub fn columns(&self, most: usize) -> Vec<Both<'a>> {
         let steps = self.steps();
@@ -122,13 +121,13 @@ impl<'a> Both<'a> {
 }
 
 impl App {
-    /// What is compared, where there is a second run and the comparison is shown.
+    /// Returns the second run if the comparison is shown.
     #[must_use]
     pub fn compared(&self) -> Option<&Other> {
         self.other.as_deref().filter(|_| self.comparing)
     }
 
-    /// `c`: shows the comparison, or this run alone.
+    /// `c`: toggles the comparison.
     pub(super) fn toggle_comparison(&mut self) {
         if self.other.is_none() {
             self.say("there is no second run to compare with: `lcascope open THIS.h5 OTHER.h5`");
@@ -137,8 +136,8 @@ impl App {
         self.comparing = !self.comparing;
     }
 
-    /// The steps that a comparison shows: those in view and, where that is the whole run, as many as
-    /// the longer one has.
+    /// Returns the steps that a comparison shows: those in view, or if these are the whole run, the steps of the longer
+    /// run.
     #[must_use]
     pub fn steps_compared(&self) -> Range<u64> {
         let visible = self.window.visible(self.timeline.end());
@@ -150,7 +149,7 @@ impl App {
         }
     }
 
-    /// Those of them that both runs have.
+    /// Returns the steps of [`Self::steps_compared`] that both runs have.
     #[must_use]
     pub fn steps_in_common(&self) -> Range<u64> {
         let steps = self.steps_compared();
@@ -160,13 +159,13 @@ impl App {
         steps.start.min(end)..end
     }
 
-    /// Both runs in some steps.
+    /// Returns both runs over some steps.
     #[must_use]
     pub fn both<'a>(&'a self, other: &'a Other, steps: &Range<u64>) -> Both<'a> {
         Both::of(steps, &self.timeline, &other.app.timeline)
     }
 
-    /// The layers of this run and of the other.
+    /// Matches the layers of this run with the other's.
     #[must_use]
     pub fn layer_pairs(&self, other: &Other) -> Pairs {
         let names = |app: &'_ App| -> Vec<String> {
@@ -180,14 +179,14 @@ impl App {
         )
     }
 
-    /// Whether the two files hold the same run.
+    /// Returns true if the two files hold the same run.
     #[must_use]
     pub fn same_run(&self, other: &Other) -> bool {
         let (one, two) = (&self.header, &other.app.header);
         (&one.created, &one.config) == (&two.created, &two.config)
     }
 
-    /// Finer steps to ask the other run's file for.
+    /// Returns a query for finer steps of the other run's file, if any are needed.
     pub fn wanted_of_other(&mut self) -> Option<Query> {
         if !self.comparing {
             return None;
@@ -272,7 +271,7 @@ mod tests {
         assert!(app.compared().is_none());
     }
 
-    /// Steps as a file has them, in answer to a question about them.
+    /// Steps as the feed answers a query for them.
     fn answered(query: Query, scale: f64, end: u64) -> FeedEvent {
         let Topic::Steps { width } = query.topic else {
             panic!("{query:?}")
@@ -323,7 +322,7 @@ mod tests {
     }
 
     proptest! {
-        /// Columns that both have are of equal steps, in order, and lose none that agree.
+        /// Columns that both runs have cover equal steps, in order, and none that could be aligned is lost.
         #[test]
         fn columns_agree(one in 1u64..300, two in 1u64..300, most in 1usize..40) {
             let app = compared(run(["a", "b"], one, 1.0), run(["a", "c"], two, 1.0));

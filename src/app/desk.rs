@@ -1,33 +1,33 @@
-//! What has been asked about the run, and what was answered.
+//! Queries about the run and their answers.
 //!
-//! A screen says what it wants to know each time it is drawn. What is not known yet is asked for, one
-//! question at a time, and what was known before stands in until the answer comes. Where a question changes
-//! because the run goes on, it is not asked anew with every step, but a few times a second.
+//! Each time a screen is drawn, it lists what it needs to know. What is not known yet is queried, one query at a time,
+//! and the previous answer is shown until the new one arrives. If a query changes because the run goes on, it is
+//! renewed not at every step but a few times a second.
 //!
-//! The screen knows steps that the file does not have yet. An answer that lacks some of what was asked is
-//! shown as it is, and asked for again as long as the file grows, and once more when it is whole.
+//! The screen knows steps that the file does not have yet. An answer that lacks some of the steps is shown as it is,
+//! renewed while the file grows, and renewed once more when the file is complete.
 
 use std::time::{Duration, Instant};
 
 use crate::query::{Answer, Part, Query};
 
-/// Answers that are kept, the latest ones.
+/// Number of latest answers that are kept.
 const KEPT: usize = 24;
 
-/// An answer of which only the steps have changed is renewed no sooner than after this time, and not
-/// before it has been at rest for so many times as long as it took.
+/// An answer whose query differs only in its steps is renewed no sooner than this after it arrived, and no sooner than
+/// [`REST`] times as long as it took.
 const RENEWAL: Duration = Duration::from_millis(300);
 const REST: u32 = 3;
 
-/// The same of what the run does not say, as far as it is written.
+/// Renewal delay for an answer that the run so far does not have.
 const UNKNOWN_RENEWAL: Duration = Duration::from_secs(3);
 
 struct Known {
     query: Query,
     answer: Answer,
-    /// Whether the file had all that was asked for, or will have no more.
+    /// True if the file had everything asked for, or will have no more.
     whole: bool,
-    /// When it came, and how long that took.
+    /// When it arrived, and how long it took.
     at: Instant,
     took: Duration,
 }
@@ -35,31 +35,31 @@ struct Known {
 struct Asked {
     query: Query,
     at: Instant,
-    /// Whether the file had all that it will have.
+    /// True if the file was complete when the query was made.
     ended: bool,
 }
 
-/// Answers, and the question on its way.
+/// A cache of answers, with the query in flight.
 #[derive(Default)]
 pub struct Desk {
     known: Vec<Known>,
     asked: Option<Asked>,
-    /// The file has all that it will have.
+    /// True if the file is complete.
     ended: bool,
-    /// When what is wanted may be asked for, where that is not yet.
+    /// The earliest time at which a wanted query may be renewed, if it is not yet due.
     due: Option<Instant>,
 }
 
 impl Desk {
-    /// The latest answer to a question like this one, and the question that it answers: of the same
-    /// topic, perhaps of other steps.
+    /// Returns the latest answer to a query of the same topic, perhaps about other steps, and the query that it
+    /// answers.
     #[must_use]
     pub fn answer(&self, like: &Query) -> Option<(&Query, &Answer)> {
         let known = self.known.iter().find(|known| known.query.is_like(like))?;
         Some((&known.query, &known.answer))
     }
 
-    /// Takes an answer in.
+    /// Stores an answer.
     pub fn take(&mut self, query: Query, answer: Answer) {
         let now = Instant::now();
         let asked = self.asked.take_if(|asked| asked.query == query);
@@ -78,17 +78,17 @@ impl Desk {
         self.known.insert(0, known);
     }
 
-    /// What to ask next, of what is wanted, the most important first. `stands` says of which steps that they
-    /// do not change by themselves, so that there is no need to wait.
+    /// Returns the next query to make, given what is wanted, most important first. `stands` tells which steps do not
+    /// change by themselves, so that a renewal need not wait.
     pub fn next(&mut self, wanted: &[Query], stands: impl Fn(Part) -> bool) -> Option<Query> {
         self.due = None;
         let mut wanted = wanted;
         if let Some(Asked { query: asked, .. }) = &self.asked {
             match wanted.iter().position(|query| query.is_like(asked)) {
-                // Long work goes on later for what matters more.
+                // Long work is suspended for what matters more, and resumed later.
                 Some(place) if asked.topic.resumes() => wanted = &wanted[..place],
                 Some(_) => return None,
-                // Nobody wants it any more: what is asked next ends it.
+                // No longer wanted: the next query cancels it.
                 None => {}
             }
         }
@@ -120,20 +120,19 @@ impl Desk {
         None
     }
 
-    /// The question could not be passed on: it is asked again.
+    /// The query could not be sent: allows it to be made again.
     pub fn not_asked(&mut self) {
         self.asked = None;
     }
 
-    /// How long until something may be asked that is wanted now.
+    /// Returns the time until a wanted query may be made.
     #[must_use]
     pub fn patience(&self) -> Option<Duration> {
         self.due
             .map(|due| due.saturating_duration_since(Instant::now()))
     }
 
-    /// The file has all that it will have: what it lacked before is asked for once more, and shown until
-    /// the answer comes.
+    /// The file is complete: lets answers that lacked something be renewed once more. They stay on screen until then.
     pub fn retry(&mut self) {
         self.ended = true;
     }
@@ -157,14 +156,14 @@ mod tests {
         Answer::Unknown(text.to_owned())
     }
 
-    /// Of a run that has ended.
+    /// A cache for a run that has ended.
     fn ended() -> Desk {
         let mut desk = Desk::default();
         desk.retry();
         desk
     }
 
-    /// About the first `end` steps.
+    /// An answer about the first `end` steps.
     fn steps(end: u64) -> Answer {
         Answer::Happened(Happened {
             steps: end,
@@ -178,13 +177,13 @@ mod tests {
         let wanted = [query(0, 9)];
         assert_eq!(desk.next(&wanted, |_| true), Some(query(0, 9)));
         desk.take(query(0, 9), steps(4));
-        // Not at once, though the view stands.
+        // Not at once, although the view does not change.
         assert_eq!(desk.next(&wanted, |_| true), None);
         assert!(desk.patience().is_some());
         desk.known[0].at = Instant::now().checked_sub(RENEWAL).unwrap();
         assert_eq!(desk.next(&wanted, |_| true), Some(query(0, 9)));
         assert_eq!(desk.answer(&wanted[0]).unwrap().1, &steps(4), "stands in");
-        // It comes when the run has ended, but was asked before.
+        // It arrives after the run has ended, but was queried before.
         desk.retry();
         desk.take(query(0, 9), steps(6));
         assert_eq!(desk.next(&wanted, |_| true), Some(query(0, 9)));

@@ -1,6 +1,6 @@
-//! What the explorer asks of the world outside: that the numbers in view be copied or written to files.
+//! Effects outside the explorer: copying the numbers in view, or writing them to files.
 //!
-//! The state only says what; whoever runs the screen does it, and says what came of it.
+//! The state only describes an effect; the code that runs the screen carries it out and reports the outcome.
 
 use std::ops::Range;
 
@@ -8,30 +8,31 @@ use super::reach::Here;
 use super::screen::{Depth, Screen};
 use super::state::App;
 
-/// What is in view, as far as it decides which numbers those are.
+/// A description of the view that determines which numbers it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
     pub screen: Screen,
     pub depth: Depth,
-    /// The layer that its numbers are of, where they are of one.
+    /// The layer that the numbers are about, if it is a single one.
     pub layer: Option<usize>,
-    /// The steps that its numbers are of: those in view or, on a screen that has the run so far, all of them.
+    /// The steps that the numbers cover: those in view, all steps so far, or those up to the cursor, depending on the
+    /// screen.
     pub steps: Range<u64>,
-    /// Those of a second run beside it.
+    /// The steps of the second run, if it is compared.
     pub compared: Option<Range<u64>>,
 }
 
-/// Something that is done outside.
+/// An effect to carry out outside the explorer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The numbers in view to the clipboard.
+    /// Copy the numbers in view to the clipboard.
     Copy(Shown),
-    /// To files beside the run: a table and a picture or, where one is named, in this format.
+    /// Write them to files beside the run: a table and a picture, or only the given format.
     Export(Shown, Option<String>),
 }
 
 impl App {
-    /// What is in view.
+    /// Returns a description of the view.
     #[must_use]
     pub fn shown(&self) -> Shown {
         let compared = self.compared().map(|other| {
@@ -73,7 +74,7 @@ impl App {
         }
     }
 
-    /// Says why, if the numbers in view are in no table.
+    /// Returns true if the numbers in view can be written as a table; if not, says why.
     fn can_be_written(&mut self) -> bool {
         let within = self.within_class && self.here() == Here::Network(Screen::Synchronisation);
         if within {
@@ -82,7 +83,7 @@ impl App {
         !within
     }
 
-    /// What is to be done outside that has come up since the last call.
+    /// Takes the effects requested since the last call.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }

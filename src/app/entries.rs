@@ -1,7 +1,8 @@
-//! Neighbouring summaries with sums of groups of them, so that any range of them is summed at once.
+//! Contiguous step summaries with sums over groups of them, so that any range is summed quickly.
 //!
-//! An *entry* is one summary: a single step, or several merged. A range of entries costs a few dozen
-//! additions, however wide it is. Counts are differences of running sums, which whole numbers keep exact.
+//! An *entry* is one summary: a single step, or several merged. Summing a range takes at most about a hundred additions
+//! plus one for each group, however wide the range is. Counts are differences of running sums, which integers keep
+//! exact.
 
 use std::ops::Range;
 
@@ -10,14 +11,14 @@ use crate::analysis::bins::Extent;
 use crate::analysis::sum::Sum;
 use crate::record::StepSummary;
 
-/// Entries of a group.
+/// Entries in a group.
 const GROUP: usize = 64;
 
-/// Numbers, one an entry, and the sums of groups of them. The sum of a range is made of what lies in it alone: as
-/// a difference of running sums, it would have lost its digits behind a step of 10¹².
+/// One number for each entry, and the sums of groups of them. A range is summed from its own values: a difference of
+/// running sums would have lost its digits after a step of 10¹².
 struct Sums {
     values: Vec<f64>,
-    /// Of every whole group.
+    /// The sum of every complete group.
     groups: Vec<Sum>,
 }
 
@@ -42,7 +43,7 @@ impl Sums {
         self.groups.truncate(self.values.len() / GROUP);
     }
 
-    /// NaN where any of the entries has no finite number.
+    /// Returns the sum over a range; NaN if any value in it is not finite.
     fn of(&self, entries: &Range<usize>) -> f64 {
         let Range { start, end } = *entries;
         let (first, last) = (start.div_ceil(GROUP), end / GROUP);
@@ -66,7 +67,7 @@ impl Sums {
     }
 }
 
-/// What one layer did; of counts, element k covers the entries before k.
+/// The sums of a layer; in counts, element k covers the entries before k.
 struct LayerSums {
     params: u64,
     lca: Sums,
@@ -76,7 +77,7 @@ struct LayerSums {
     gradient_flips: Vec<u64>,
     error: Sums,
     held_out: Sums,
-    /// Of each entry, the least and the most of a single step: what charts show.
+    /// Smallest and largest value of a single step, by entry: what charts show.
     extents: Vec<Extent>,
 }
 
@@ -91,7 +92,7 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// None yet, of layers with this many parameters each.
+    /// An empty list for layers with these numbers of parameters.
     pub fn new(layer_params: impl Iterator<Item = u64>) -> Self {
         let layer = |params| LayerSums {
             params,
@@ -114,7 +115,7 @@ impl Entries {
         }
     }
 
-    /// None yet, of the same layers.
+    /// Returns an empty list for the same layers.
     pub fn empty(&self) -> Self {
         Self::new(self.layers.iter().map(|layer| layer.params))
     }
@@ -131,7 +132,7 @@ impl Entries {
         self.layers.len()
     }
 
-    /// The steps from the first entry to the last.
+    /// Returns the steps from the first entry to the last.
     pub fn steps(&self) -> Range<u64> {
         match (self.list.first(), self.list.last()) {
             (Some(first), Some(last)) => first.first..last.end,
@@ -139,7 +140,7 @@ impl Entries {
         }
     }
 
-    /// Whether a summary can be the next entry.
+    /// Returns true if a summary can be the next entry.
     pub fn fits(&self, summary: &StepSummary) -> bool {
         let follows = (self.list.last()).is_none_or(|last| last.end == summary.first);
         follows && summary.first < summary.end && summary.layers.len() == self.layers.len()
@@ -151,7 +152,7 @@ impl Entries {
             sums.lca.push(layer.lca);
             sums.error.push(layer.lca_error);
             sums.held_out.push(layer.held_out_lca);
-            // A damaged file may have any counts; differences are right again behind them.
+            // A damaged file may hold any counts; wrapping keeps differences over later ranges right.
             for (sums, count) in [
                 (&mut sums.helped, layer.helped),
                 (&mut sums.hurt, layer.hurt),
@@ -172,8 +173,7 @@ impl Entries {
         self.list.push(summary);
     }
 
-    /// Appends a summary, which must fit, or merges it into the last entry where both lie within the
-    /// same `width` steps.
+    /// Appends a summary, which must fit, or merges it into the last entry if both lie within the same `width` steps.
     pub fn absorb(&mut self, summary: StepSummary, width: u64) {
         match self.list.last() {
             Some(last) if together(last, &summary, width) => {
@@ -204,7 +204,7 @@ impl Entries {
         self.list.pop()
     }
 
-    /// Merges entries that lie within the same `width` steps.
+    /// Merges the entries that lie within the same `width` steps.
     pub fn coarsen(&mut self, width: u64) {
         let mut coarse = self.empty();
         let mut open: Option<StepSummary> = None;
@@ -224,7 +224,7 @@ impl Entries {
         *self = coarse;
     }
 
-    /// Forgets all but the last `count` entries.
+    /// Drops all but the last `count` entries.
     pub fn keep_last(&mut self, count: usize) {
         let from = self.list.len().saturating_sub(count);
         let mut kept = self.empty();
@@ -234,25 +234,25 @@ impl Entries {
         *self = kept;
     }
 
-    /// The entry that covers a step.
+    /// Returns the entry that covers a step.
     pub fn at(&self, step: u64) -> Option<&StepSummary> {
         let entry = self.list.get(self.index_of(step))?;
         (entry.first <= step).then_some(entry)
     }
 
-    /// The first entry that ends after a step.
+    /// Returns the index of the first entry that ends after a step.
     pub fn index_of(&self, step: u64) -> usize {
         self.list.partition_point(|entry| entry.end <= step)
     }
 
-    /// Indices of the entries that any of the steps lie in.
+    /// Returns the indices of the entries that overlap the steps.
     pub fn indices(&self, steps: &Range<u64>) -> Range<usize> {
         let from = self.index_of(steps.start);
         let to = self.list.partition_point(|entry| entry.first < steps.end);
         from..to.max(from)
     }
 
-    /// What a layer did in a range of entries; Σ A is NaN where one of them is no finite number.
+    /// Returns a layer's sums over a range of entries; Σ A is NaN if one of them is not finite.
     pub fn layer_sums(&self, layer: usize, entries: &Range<usize>) -> GroupSums {
         let sums = &self.layers[layer];
         let Range { start, end } = *entries;
@@ -271,17 +271,17 @@ impl Entries {
         }
     }
 
-    /// Σ A of a layer, in nats: of [`Self::layer_sums`] this number alone.
+    /// Returns Σ A of a layer, in nats: only this number of [`Self::layer_sums`].
     pub fn lca(&self, layer: usize, entries: &Range<usize>) -> f64 {
         self.layers[layer].lca.of(entries)
     }
 
-    /// Σ A of the held-out loss; NaN where it is not allocated.
+    /// Returns Σ A of the held-out loss for a layer, in nats; NaN if it is not allocated.
     pub fn held_out_lca(&self, layer: usize, entries: &Range<usize>) -> f64 {
         self.layers[layer].held_out.of(entries)
     }
 
-    /// Σ of the estimated integration errors.
+    /// Returns the sum of a layer's estimated integration errors, in nats.
     pub fn lca_error(&self, layer: usize, entries: &Range<usize>) -> f64 {
         self.layers[layer].error.of(entries)
     }
@@ -294,23 +294,23 @@ impl Entries {
         self.gradient_evals[entries.end].wrapping_sub(self.gradient_evals[entries.start])
     }
 
-    /// Of each entry, the least and the most that a layer did in a step, in nats.
+    /// Returns the smallest and largest A of a layer in a single step, by entry, in nats.
     pub fn layer_extents(&self, layer: usize) -> &[Extent] {
         &self.layers[layer].extents
     }
 
-    /// Of each entry, the smallest and the largest training loss after a step, in nats.
+    /// Returns the smallest and largest training loss after a step, by entry, in nats.
     pub fn train_loss(&self) -> &[Extent] {
         &self.train_loss
     }
 
-    /// The same of the held-out loss; NaN where it was not evaluated.
+    /// Returns the smallest and largest held-out loss, by entry, in nats; NaN where it was not evaluated.
     pub fn test_loss(&self) -> &[Extent] {
         &self.test_loss
     }
 }
 
-/// Whether two neighbours lie within the same `width` steps.
+/// Returns true if two neighbours lie within the same `width` steps.
 fn together(earlier: &StepSummary, later: &StepSummary, width: u64) -> bool {
     earlier.first / width == (later.end - 1) / width
 }
@@ -346,7 +346,7 @@ mod tests {
     }
 
     proptest! {
-        /// Held against whole numbers, which are added exactly: a step of 10¹² takes no digit of another.
+        /// Compared with integers, which are added exactly: a step of 10¹² takes no digits from another.
         #[test]
         fn a_divergence_takes_no_digits_of_other_steps(
             values in prop::collection::vec((-1_000_000_i64..1_000_000, 0_u32..30), 1..200),
@@ -358,7 +358,7 @@ mod tests {
             let real = |n: i128| n as f64;
             let mut sums = Sums::new();
             for &value in &values {
-                // What is taken off again leaves nothing behind.
+                // Values that are popped again leave nothing behind.
                 (0..pops).for_each(|_| sums.push(1e300));
                 (0..pops).for_each(|_| sums.pop());
                 sums.push(real(value));
@@ -377,7 +377,7 @@ mod tests {
             }
         }
 
-        /// A step without a number makes the sums over it unknown, and no others, whatever was merged.
+        /// A step without a finite number makes only the sums over it unknown, whatever was merged.
         #[test]
         fn sums_are_unknown_only_where_a_number_is(
             values in prop::collection::vec(odd(), 1..40),

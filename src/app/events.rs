@@ -1,4 +1,4 @@
-//! What happened in the run, and the user's own marks, as one list.
+//! Events of the run and the user's bookmarks, in one list.
 
 use super::state::App;
 use crate::analysis::events::EventKind;
@@ -6,7 +6,7 @@ use crate::analysis::lints::Lint;
 use crate::analysis::numbers;
 use crate::query::{Answer, Happened, Query, Topic};
 
-/// What a step is marked for.
+/// Why a step is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MarkKind {
     Event(EventKind),
@@ -18,7 +18,7 @@ pub enum MarkKind {
 pub struct Mark {
     pub step: u64,
     pub kind: MarkKind,
-    /// The event's number (see [`crate::analysis::events`]); NaN of a bookmark.
+    /// The event's number (see [`crate::analysis::events`]); NaN for a bookmark.
     pub value: f64,
 }
 
@@ -30,7 +30,7 @@ pub enum Listed<'a> {
 }
 
 impl Listed<'_> {
-    /// Where it says to look.
+    /// Returns the step to look at.
     #[must_use]
     pub fn step(&self) -> u64 {
         match self {
@@ -41,13 +41,13 @@ impl Listed<'_> {
 }
 
 impl App {
-    /// The question about what happened.
+    /// Returns the query for events.
     #[must_use]
     pub fn about_events(&self) -> Query {
         self.about_all(Topic::Events)
     }
 
-    /// What happened in the steps so far, as far as that is known.
+    /// Returns the events and lints so far, as far as they are known.
     #[must_use]
     pub fn happened(&self) -> Option<&Happened> {
         match self.desk.answer(&self.about_events()) {
@@ -56,13 +56,13 @@ impl App {
         }
     }
 
-    /// The warnings, the worst first.
+    /// Returns the lints, the worst first.
     #[must_use]
     pub fn lints(&self) -> &[Lint] {
         self.happened().map_or(&[], |happened| &happened.lints)
     }
 
-    /// Events and bookmarks of the steps that may be shown, by step and kind.
+    /// Returns the events and bookmarks of the steps that may be shown, by step and kind.
     #[must_use]
     pub fn marks(&self) -> Vec<Mark> {
         let shown = self.window.shown(self.timeline.end());
@@ -83,7 +83,7 @@ impl App {
         marks
     }
 
-    /// Whether there is any of them.
+    /// Returns true if there are any marks.
     #[must_use]
     pub fn has_marks(&self) -> bool {
         let shown = self.window.shown(self.timeline.end());
@@ -92,7 +92,7 @@ impl App {
             || self.bookmarks.first().is_some_and(|step| *step < shown)
     }
 
-    /// The rows of the list: lints, then marks, the newest first.
+    /// Returns the rows of the list: lints, then marks, the newest first.
     #[must_use]
     pub fn listed_events(&self) -> Vec<Listed<'_>> {
         let lints = self.lints().iter().map(Listed::Lint);
@@ -100,7 +100,7 @@ impl App {
         lints.chain(marks).collect()
     }
 
-    /// `Enter` in the list: to the selected row's step.
+    /// `Enter` in the list: jumps to the selected row's step.
     pub(super) fn enter_event(&mut self) {
         let listed = self.listed_events();
         let row = self.event_row.min(listed.len().saturating_sub(1));
@@ -111,7 +111,7 @@ impl App {
         }
     }
 
-    /// `[` and `]`: to the event or bookmark before or behind the cursor.
+    /// `[` and `]`: jumps to the event or bookmark before or after the cursor.
     pub(super) fn jump(&mut self, forward: bool) {
         let Some(cursor) = self.window.cursor(self.timeline.end()) else {
             return;
@@ -130,7 +130,7 @@ impl App {
         }
     }
 
-    /// A mark in words, with its number and unit.
+    /// Describes a mark in words, with its number and unit.
     #[must_use]
     pub fn described(&self, mark: &Mark) -> String {
         let Mark { step, kind, value } = mark;

@@ -1,18 +1,18 @@
-//! Lines that nobody expected: what libraries print, warnings, why an order failed.
+//! Log of unexpected output: what libraries print, warnings, why an order failed.
 //!
-//! Bounded: of many lines the last ones are kept, and of a long one its beginning.
+//! Bounded: keeps the last lines, and the beginning of a long line.
 
 use std::collections::VecDeque;
 
 use crate::text::harmless;
 
-/// Lines that are kept.
+/// Most lines that are kept.
 const MOST: usize = 1000;
 
-/// Letters of a line.
+/// Most characters of a line that are kept.
 const LONGEST: usize = 1000;
 
-/// The lines, the oldest first.
+/// The kept lines, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Log {
     lines: VecDeque<String>,
@@ -41,7 +41,7 @@ impl Log {
         self.lines.is_empty()
     }
 
-    /// Lines that are not kept any more.
+    /// Returns the number of lines that were dropped.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.lost
@@ -52,7 +52,7 @@ impl Log {
     }
 }
 
-/// A line without what a terminal would obey, of bounded length.
+/// Returns a line of bounded length, with control characters made harmless.
 fn shown(line: &str) -> String {
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => harmless(&line[..end]) + " ...",

@@ -1,11 +1,10 @@
 //! The explorer's state and its updates, without a terminal.
 //!
-//! [`timeline`] keeps the steps as [`entries`] of several resolutions and puts a [`stretch`] of them
-//! together, [`window`] says which of them are looked at and where the cursor
-//! is, [`App`] takes events and [`action`]s in, those that do something where it is ([`reach`]), and moves a replay
-//! ([`playback`]). [`desk`] keeps what was asked
-//! beyond that, [`events`] lists what happened, [`log`] keeps stray output, [`bars`] divides a stretch
-//! into columns with exact sums, [`running`] sums it up to each of its entries. Screens only read.
+//! [`timeline`] keeps the steps as [`entries`] of several resolutions and assembles a [`stretch`] of them; [`window`]
+//! holds which steps are in view and where the cursor is. [`App`] takes in events and [`action`]s, as far as [`reach`]
+//! says that they apply, and advances a replay ([`playback`]). [`desk`] caches queries and their answers, [`events`]
+//! lists what happened, [`log`] keeps stray output, [`bars`] divides a stretch into columns with exact sums,
+//! [`running`] sums it up to each of its entries. Screens only read.
 
 mod action;
 mod bars;

@@ -1,11 +1,11 @@
-//! How the weights that go into a unit lie as an image.
+//! Pictures of the weights that go into a unit.
 //!
 //! ```text
 //! [out, 784] of the first layer, inputs 1×28×28      one tile of 28×28
 //! [out, 20, 5, 5]                                    20 tiles of 5×5
-//! [out, 1960] behind 40 channels                     40 tiles of 7×7
-//! [out, 100] behind 100 units                        one tile of 10×10, in the units' order
-//! [out, 97] of who knows what                        one tile of 10×10, the last three left blank
+//! [out, 1960] after 40 channels                      40 tiles of 7×7
+//! [out, 100] after 100 units                         one tile of 10×10, in the units' order
+//! [out, 97] of unknown origin                        one tile of 10×10, the last three left blank
 //! ```
 
 use std::ops::Range;
@@ -13,23 +13,23 @@ use std::ops::Range;
 use crate::layout::{ParamLayout, Tensor};
 use crate::record::RunHeader;
 
-/// Tiles of pixels; pixel i of the image is parameter `parameters.start + i`.
+/// Layout of a unit's weights as tiles of pixels; pixel i of the image is parameter `parameters.start + i`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     /// Index of the tensor in the layout.
     pub tensor: usize,
-    /// The unit's row of it, in the flat vector.
+    /// The unit's row of the tensor, in the flat vector.
     pub parameters: Range<usize>,
     pub tiles: usize,
     pub rows: usize,
     pub columns: usize,
-    /// What the tiles and pixels are, and where that is a guess.
+    /// A description of the tiles and pixels, which says if the shape is a guess.
     pub note: String,
 }
 
 impl Picture {
-    /// The picture of a unit's row of the tensor that a parameter lies in, or, where that is a single
-    /// number such as a bias, of the longest. None where there is no such unit.
+    /// The picture of a unit's row in the tensor that contains the parameter, or if that is a single number such as a
+    /// bias, in the tensor with the longest row. `None` if there is no such unit.
     #[must_use]
     pub fn of(header: &RunHeader, layer: usize, unit: usize, parameter: usize) -> Option<Self> {
         let layout = &header.layout;
@@ -41,7 +41,7 @@ impl Picture {
                 .map(|k| (k, layout.tensors[k].row(unit)))
         };
         let own = rows().find(|(_, row)| row.len() > 1 && row.contains(&parameter));
-        // The first of equals.
+        // The first of equally long ones.
         let longest = || rows().rev().max_by_key(|(_, row)| row.len());
         let (tensor, parameters) = own.or_else(longest)?;
         if unit >= found.units.len() || parameters.is_empty() {
@@ -59,7 +59,7 @@ impl Picture {
     }
 }
 
-/// Tiles, their rows and columns, and what they are.
+/// Returns the number of tiles, their rows and columns, and a description.
 fn shape(header: &RunHeader, layer: usize, tensor: &Tensor) -> (usize, [usize; 2], String) {
     let axes = tensor.four_axes();
     match axes.get(1..).unwrap_or(&[]) {
@@ -86,7 +86,7 @@ fn shape(header: &RunHeader, layer: usize, tensor: &Tensor) -> (usize, [usize; 2
     }
 }
 
-/// The inputs of a linear layer.
+/// Arranges the inputs of a linear layer.
 fn of_inputs(header: &RunHeader, layer: usize, inputs: usize) -> (usize, [usize; 2], String) {
     let layout = &header.layout;
     if let ([tiles, rows, columns], 0) = (header.input_shape.as_slice(), layer)
@@ -123,7 +123,7 @@ fn of_inputs(header: &RunHeader, layer: usize, inputs: usize) -> (usize, [usize;
     (tiles, [rows, columns], note)
 }
 
-/// Name and units of the layer before.
+/// Returns the name of the layer before, and its number of units.
 fn before(layout: &ParamLayout, layer: usize) -> Option<(&str, usize)> {
     let before = layout.layers.get(layer.checked_sub(1)?)?;
     Some((&before.name, before.units.len()))
@@ -134,13 +134,13 @@ fn square(n: usize) -> Option<usize> {
     (n > 0 && side * side == n).then_some(side)
 }
 
-/// The nearest two factors, the smaller first, if they are near enough to be an image.
+/// Returns the two factors closest to each other, the smaller first, if they are close enough for an image.
 fn factors(n: usize) -> Option<(usize, usize)> {
     let rows = (1..=n.isqrt()).rev().find(|&rows| n.is_multiple_of(rows))?;
     (n / rows <= 4 * rows).then_some((rows, n / rows))
 }
 
-/// Rows and columns that hold n, nearly square; the last row may not be full.
+/// Returns the rows and columns of a nearly square grid for n; the last row may not be full.
 fn grid(n: usize) -> (usize, usize) {
     if let Some(exact) = factors(n) {
         return exact;

@@ -1,14 +1,14 @@
-//! A replay in motion: the run again, as if it were just being trained.
+//! Playback: replays a run as if it were being trained now.
 
 use std::time::Duration;
 
 use super::state::App;
 
-/// Steps a second that a replay can be played at, and the place of the one that it begins with.
+/// Playback speeds in steps per second, and the index of the initial one.
 const RATES: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0, 2000.0];
 const FIRST: usize = 3;
 
-/// How fast replays are played, the place of one of the rates.
+/// The playback speed, as an index into the rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Speed(usize);
 
@@ -27,35 +27,35 @@ impl Speed {
         Self(self.0.saturating_sub(1))
     }
 
-    /// Steps a second.
+    /// Returns the speed in steps per second.
     fn rate(self) -> f64 {
         RATES[self.0]
     }
 }
 
-/// A replay in motion.
+/// The state of a replay that was started.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Playback {
-    /// Where it is, in steps and parts of one.
+    /// Position in steps, with a fraction.
     at: f64,
     playing: bool,
 }
 
 impl App {
-    /// Steps a second, while a replay is playing.
+    /// Returns the speed in steps per second while a replay is playing.
     #[must_use]
     pub fn play_rate(&self) -> Option<f64> {
         let playing = self.playback.is_some_and(|playback| playback.playing);
         playing.then(|| self.speed.rate())
     }
 
-    /// Whether a replay has been stopped on its way.
+    /// Returns true if a replay is paused.
     #[must_use]
     pub fn is_paused_replay(&self) -> bool {
         self.playback.is_some_and(|playback| !playback.playing)
     }
 
-    /// Lets time pass. Returns whether anything looks different.
+    /// Advances the replay by the elapsed time. Returns true if the view changed.
     pub fn tick(&mut self, elapsed: Duration) -> bool {
         let Some(rate) = self.play_rate() else {
             return false;
@@ -91,7 +91,7 @@ impl App {
         self.say(format!("replay at {} steps a second", speed.rate()));
     }
 
-    /// Starts at the cursor, or from the beginning if the cursor is at the end.
+    /// Plays or pauses. Starts at the cursor, or from the beginning if the cursor is at the end.
     pub(super) fn play_or_pause(&mut self) {
         let end = self.timeline.end();
         match &mut self.playback {
@@ -107,7 +107,7 @@ impl App {
         }
     }
 
-    /// A cursor moved by hand ends the replay's motion and shows all steps again.
+    /// Ends the replay when the cursor is moved by hand, and shows all steps again.
     pub(super) fn settle(&mut self) {
         if self.playback.take().is_some() {
             let end = self.timeline.end();

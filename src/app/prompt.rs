@@ -1,17 +1,17 @@
-//! Lines that are typed: commands and filters.
+//! Typed lines: commands and filters.
 
 use super::action::Action;
 use super::commands;
 use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
 use super::state::{App, Overlay};
 
-/// Letters that a line may have.
+/// Most characters in a line.
 const LONGEST: usize = 200;
 
-/// Commands that are remembered.
+/// Most commands kept in the history.
 const REMEMBERED: usize = 100;
 
-/// Names in a message.
+/// Most names in a message.
 const NAMES: usize = 12;
 
 impl App {
@@ -27,7 +27,7 @@ impl App {
         });
     }
 
-    /// Leaves the line without doing what it says; a filter is taken off.
+    /// Closes the prompt without running its line; a filter is cleared.
     pub(super) fn leave_prompt(&mut self) {
         if let Some(prompt) = self.prompt.take()
             && prompt.kind == PromptKind::Filter
@@ -83,7 +83,7 @@ impl App {
         }
     }
 
-    /// Keeps a listed layer selected.
+    /// Moves the selection to a listed layer if it is not on one.
     fn select_listed(&mut self) {
         let layers = self.listed_layers();
         if !layers.contains(&self.layer)
@@ -113,7 +113,7 @@ impl App {
         }
     }
 
-    /// Obeys a command.
+    /// Runs a command.
     fn command(&mut self, line: &str) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let rest = rest.trim();
@@ -184,7 +184,7 @@ impl App {
         }
     }
 
-    /// `A..B`, either of which may be left out; `all`, or nothing.
+    /// Parses `A..B`, either end of which may be left out; `all` or nothing shows the whole run.
     fn zoom_to(&mut self, range: &str) {
         if matches!(range, "" | "all") {
             return self.window.zoom_out();
@@ -238,7 +238,7 @@ impl App {
         }
     }
 
-    /// A unit of the layer that is looked into, or is selected.
+    /// Opens a unit of the open layer, or of the selected one.
     fn look_into_unit(&mut self, number: &str) {
         let layer = self.depth.layer().unwrap_or(self.layer);
         let Some(found) = self.header.layout.layers.get(layer) else {
@@ -265,7 +265,7 @@ impl App {
         }
     }
 
-    /// A parameter by its place in the flat vector, as the file numbers them.
+    /// Opens a parameter by its index in the flat vector, as the file numbers them.
     fn look_at_parameter(&mut self, number: &str) {
         let params = self.header.layout.params();
         match number.parse().ok().filter(|&parameter| parameter < params) {
@@ -280,7 +280,7 @@ impl App {
         }
     }
 
-    /// Moves the cursor to a step, as far as there is one.
+    /// Moves the cursor to a step, or as near as there are steps.
     pub(super) fn jump_to(&mut self, step: u64) {
         self.settle();
         let end = self.timeline.end();

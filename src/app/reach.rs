@@ -1,16 +1,16 @@
-//! Which actions do something where. The actions themselves, the help and the footer follow this table.
+//! Actions that apply in each view. The actions themselves, the help and the footer follow this table.
 
 use super::action::Action;
 use super::screen::{Depth, Screen};
 use super::state::App;
 use crate::feed::Origin;
 
-/// What is in view.
+/// The kind of view on screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Here {
-    /// Two runs.
+    /// Two runs side by side.
     Comparison,
-    /// All layers, on a screen.
+    /// A screen about all layers.
     Network(Screen),
     Layer,
     Unit,
@@ -18,7 +18,7 @@ pub enum Here {
 }
 
 impl App {
-    /// What is in view.
+    /// Returns the kind of view on screen.
     #[must_use]
     pub fn here(&self) -> Here {
         match self.depth {
@@ -30,14 +30,13 @@ impl App {
         }
     }
 
-    /// Whether an action changes something in view, or says why it does not. One that does neither changes
-    /// nothing at all.
+    /// Returns true if an action changes something in view, or says why not. Any other action has no effect.
     #[must_use]
     pub fn offers(&self, action: Action) -> bool {
         let here = self.here();
         let on = |screen| here == Here::Network(screen);
         match action {
-            // What lies over the screen is scrolled whatever is below.
+            // An overlay scrolls whatever view is below it.
             Action::Select(_) | Action::Enter if self.overlay.is_some() => true,
             Action::Select(_) => self.has_choice(here),
             Action::Enter => self.leads_further(here),
@@ -65,7 +64,8 @@ impl App {
         }
     }
 
-    /// Whether the run has what a screen shows, so that there is more than a sentence that it has not.
+    /// Returns true if the run has the numbers that a screen shows; otherwise the screen only says that they are
+    /// missing.
     fn has_numbers(&self, here: Here) -> bool {
         match here {
             Here::Network(Screen::Classes) => !self.header.classes.is_empty(),
@@ -74,7 +74,7 @@ impl App {
         }
     }
 
-    /// Whether there are layers in a list or in a table's columns.
+    /// Returns true if the view lists layers, in rows or in columns.
     fn lists_layers(&self, here: Here) -> bool {
         match here {
             Here::Comparison => true,
@@ -86,7 +86,7 @@ impl App {
         }
     }
 
-    /// Whether there is something else to select, or to scroll to.
+    /// Returns true if there is something else to select or scroll to.
     fn has_choice(&self, here: Here) -> bool {
         match here {
             Here::Network(Screen::Run) => self.scrolls_run(),
@@ -108,14 +108,14 @@ impl App {
         }
     }
 
-    /// Units of the layer that is looked into.
+    /// Returns the number of units in the open layer.
     fn units_here(&self) -> usize {
         let layer = self.depth.layer();
         let layer = layer.and_then(|layer| self.header.layout.layers.get(layer));
         layer.map_or(0, |layer| layer.units.len())
     }
 
-    /// Parameters of the unit that is selected or looked into.
+    /// Returns the number of parameters in the selected or open unit.
     fn parameters_here(&self) -> usize {
         let unit = match self.depth {
             Depth::Unit { unit, .. } | Depth::Parameter { unit, .. } => unit,

@@ -1,4 +1,4 @@
-//! Sums up to each entry of a stretch, at the cost of one number an entry and layer.
+//! Running sums up to each entry of a stretch, at the cost of one number for each entry and layer.
 
 use std::ops::Range;
 
@@ -8,32 +8,33 @@ use crate::analysis::bins::Extent;
 use crate::analysis::sum::{Sum, sum};
 
 impl Stretch<'_> {
-    /// Σ A of a layer, in nats: of [`Self::layer_sums`] this number alone.
+    /// Returns Σ A of a layer, in nats: only this number of [`Self::layer_sums`].
     #[must_use]
     pub fn lca(&self, layer: usize) -> f64 {
         let pieces = self.pieces.iter();
         sum(pieces.map(|(entries, range)| entries.lca(layer, range)))
     }
 
-    /// The steps of each entry, in order.
+    /// Returns the steps of each entry, in order.
     pub fn entries(&self) -> impl Iterator<Item = Range<u64>> {
         self.summaries().map(|entry| entry.first..entry.end)
     }
 
-    /// `[entries]`: Σ A of these layers together from the first step to the end of each entry, in nats.
-    /// Behind what is no number there is none.
+    /// Returns the running Σ A of these layers together, from the first step to the end of each entry (`[entries]`), in
+    /// nats. Not finite from the first entry that is not finite on.
     #[must_use]
     pub fn running_lca(&self, layers: &[usize]) -> Vec<f64> {
         self.running(layers, Entries::lca)
     }
 
-    /// The same of the held-out loss.
+    /// Returns the running Σ A of the held-out loss, as [`Self::running_lca`] does.
     #[must_use]
     pub fn running_held_out_lca(&self, layers: &[usize]) -> Vec<f64> {
         self.running(layers, Entries::held_out_lca)
     }
 
-    /// `[entries]`: the actual change of the training loss from the first step to the end of each entry.
+    /// Returns the actual change of the training loss from the first step to the end of each entry (`[entries]`), in
+    /// nats.
     #[must_use]
     pub fn running_change(&self) -> Vec<f64> {
         let first = self.summaries().next();
@@ -52,7 +53,7 @@ impl Stretch<'_> {
         for (entries, range) in &self.pieces {
             let from = sums.len();
             sums.resize(from + range.len(), 0.0);
-            // Layer by layer: the numbers of one lie beside each other.
+            // Layer by layer, since the numbers of a layer are contiguous.
             for &layer in layers {
                 for (sum, entry) in sums[from..].iter_mut().zip(range.clone()) {
                     *sum += of(entries, layer, &(entry..entry + 1));
@@ -67,7 +68,7 @@ impl Stretch<'_> {
         sums
     }
 
-    /// The least and the most that a layer did in one of the steps, in nats; none where there is no number.
+    /// Returns a layer's smallest and largest A in a single step, in nats; `None` if no number is finite.
     #[must_use]
     pub fn layer_extent(&self, layer: usize) -> Option<Extent> {
         let pieces = self.pieces.iter();

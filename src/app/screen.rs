@@ -1,4 +1,4 @@
-//! Which screen is shown, and how deep into the network it looks.
+//! Screens, and how deep into the network they look.
 
 /// The screens, in the order of their number keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Screen {
         Self::Run,
     ];
 
-    /// Its name on its tab; also what commands call it.
+    /// Returns the name on the tab, which is also the command.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ impl Screen {
         }
     }
 
-    /// The same where there is little room.
+    /// Returns an abbreviated name for narrow terminals.
     #[must_use]
     pub fn short_name(self) -> &'static str {
         match self {
@@ -56,13 +56,13 @@ impl Screen {
         }
     }
 
-    /// 1 to 8.
+    /// Returns the number key, 1 to 8.
     #[must_use]
     pub fn number(self) -> usize {
         self as usize + 1
     }
 
-    /// So many screens further on; behind the last comes the first.
+    /// Returns the screen this many tabs further on, wrapping around.
     #[must_use]
     pub fn turned(self, by: isize) -> Self {
         let count = Self::ALL.len().cast_signed();
@@ -71,7 +71,7 @@ impl Screen {
     }
 }
 
-/// How deep the screen looks. The way back is in it.
+/// How deep the screen looks into the network, with the way back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Depth {
     /// All layers: the screen of the tab.
@@ -79,9 +79,9 @@ pub enum Depth {
     Network,
     /// The tensors and units of a layer.
     Layer(usize),
-    /// What goes into a unit: its weights and bias. The unit is counted within its layer.
+    /// The weights and bias of a unit. The unit's index is within its layer.
     Unit { layer: usize, unit: usize },
-    /// One parameter, by its place in the flat vector. Its unit is the way back.
+    /// One parameter, by its index in the flat vector. Going up leads to its unit.
     Parameter {
         layer: usize,
         unit: usize,
@@ -90,7 +90,7 @@ pub enum Depth {
 }
 
 impl Depth {
-    /// One level up.
+    /// Returns the level above.
     #[must_use]
     pub fn up(self) -> Self {
         match self {
@@ -100,7 +100,7 @@ impl Depth {
         }
     }
 
-    /// The layer that is looked into.
+    /// Returns the open layer.
     #[must_use]
     pub fn layer(self) -> Option<usize> {
         match self {
@@ -115,18 +115,18 @@ impl Depth {
 /// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
-    /// As the network has them.
+    /// Network order.
     #[default]
     Order,
-    /// What helped most in the window first.
+    /// Most help in view first.
     Helps,
-    /// What hurt most in the window first.
+    /// Most hurt in view first.
     Hurts,
-    /// The largest share of help first.
+    /// Largest helping share first.
     HelpShare,
-    /// What oscillates fastest first.
+    /// Fastest oscillation first.
     Oscillation,
-    /// What did most in the window first, for good or ill.
+    /// Largest magnitude of Σ A in view first.
     Size,
 }
 
@@ -152,14 +152,14 @@ impl Sort {
         }
     }
 
-    /// The next one, and behind the last the first.
+    /// Returns the next order, wrapping around.
     #[must_use]
     pub fn next(self) -> Self {
         Self::ALL[(self as usize + 1) % Self::ALL.len()]
     }
 
-    /// Sorts indices by their numbers, in nats, shares and steps a turn; NaN comes last, and what is
-    /// equal keeps its order.
+    /// Sorts indices by their keys: totals in nats, shares, and steps per sign flip. NaN comes last, and ties keep
+    /// their order.
     pub fn arrange(self, items: &mut [usize], numbers: impl Fn(usize) -> SortKeys) {
         let key = |item: usize| {
             let SortKeys {
@@ -175,7 +175,7 @@ impl Sort {
                 Self::Oscillation => steps_per_turn,
                 Self::Size => -total.abs(),
             };
-            // `total_cmp` has one NaN before and one behind all numbers.
+            // `total_cmp` puts one NaN before all numbers and another after them.
             if key.is_nan() { f64::INFINITY } else { key }
         };
         if self != Self::Order {
@@ -184,7 +184,7 @@ impl Sort {
     }
 }
 
-/// What lists are sorted by.
+/// The numbers that lists are sorted by.
 #[derive(Clone, Copy, Debug)]
 pub struct SortKeys {
     pub total: f64,
@@ -209,12 +209,12 @@ impl Ord for Ordered {
     }
 }
 
-/// A line of text that is being typed below the screen.
+/// The line being typed below the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
     pub kind: PromptKind,
     pub text: String,
-    /// How many commands back the line comes from; 0 is a new one.
+    /// Position in the command history: 0 for a new line, 1 for the latest command.
     pub recalled: usize,
 }
 
@@ -222,7 +222,7 @@ pub struct Prompt {
 pub enum PromptKind {
     /// `:`, a command.
     Command,
-    /// `/`, a part of the names of layers and tensors to show.
+    /// `/`, part of the names of the layers and tensors to show.
     Filter,
 }
 

@@ -1,4 +1,4 @@
-//! Lists, the selection in them, and the way into the network and back.
+//! Lists, the selection in them, and navigation into the network and back.
 
 use super::reach::Here;
 use super::screen::{Depth, Screen, Sort, SortKeys};
@@ -6,7 +6,7 @@ use super::state::{App, Overlay};
 use crate::layout::{ParamLayout, Place};
 use crate::query::{Answer, Query, Topic, UnitParams};
 
-/// A part of the Run screen that may be shown in full.
+/// A part of the Run screen that can be shown in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunPart {
     Configuration,
@@ -14,7 +14,7 @@ pub enum RunPart {
 }
 
 impl App {
-    /// The layers as they are listed: those that the filter lets through, sorted.
+    /// Returns the layers as listed: filtered and sorted.
     #[must_use]
     pub fn listed_layers(&self) -> Vec<usize> {
         let layout = &self.header.layout;
@@ -42,14 +42,14 @@ impl App {
         layers
     }
 
-    /// Whether the filter lets a name through.
+    /// Returns true if the filter matches a name.
     #[must_use]
     pub fn passes(&self, name: &str) -> bool {
         self.filter.is_empty() || name.to_lowercase().contains(&self.filter.to_lowercase())
     }
 
-    /// The tensors of a layer as they are listed, by their places in the layout: those that the filter lets
-    /// through. A layer that it lets through for its own name alone has all of them.
+    /// Returns a layer's tensors as listed, by their indices in the layout: those whose names match the filter. If only
+    /// the layer's own name matches, all of them are listed.
     #[must_use]
     pub fn listed_tensors(&self, layer: usize) -> Vec<usize> {
         let layout = &self.header.layout;
@@ -67,8 +67,7 @@ impl App {
         }
     }
 
-    /// The units of a layer as they are listed: sorted by what they did in the window, as far as that
-    /// is known.
+    /// Returns a layer's units as listed: sorted by their numbers in view, as far as these are known.
     #[must_use]
     pub fn listed_units(&self, layer: usize) -> Vec<usize> {
         let count = (self.header.layout.layers)
@@ -94,7 +93,7 @@ impl App {
         units
     }
 
-    /// What titles call a class: its name, or `class 3` where that is a number.
+    /// Returns a class's title: its name, or `class 3` if the name is a number.
     #[must_use]
     pub fn class_title(&self, class: usize) -> Option<String> {
         let name = self.header.classes.get(class)?;
@@ -104,7 +103,7 @@ impl App {
         })
     }
 
-    /// `↑` and `↓`.
+    /// `↑` and `↓`: moves the selection, or scrolls.
     pub(super) fn select(&mut self, rows: isize) {
         if self.overlay == Some(Overlay::Events) {
             let last = self.listed_events().len().saturating_sub(1);
@@ -151,8 +150,7 @@ impl App {
         }
     }
 
-    /// The Run screen lists no layers: the log, if it is shown in full, or else the configuration
-    /// scrolls.
+    /// Scrolls the Run screen, which lists no layers: the log if it is shown in full, else the configuration.
     fn scroll_run(&mut self, rows: isize) {
         if self.run_focus() == Some(RunPart::Log) {
             let most = self.log.len().min(self.limits.log);
@@ -164,7 +162,7 @@ impl App {
         }
     }
 
-    /// Whether there is anything out of view.
+    /// Returns true if part of the scrolled text is out of view.
     pub(super) fn scrolls_run(&self) -> bool {
         match self.run_focus() {
             Some(RunPart::Log) => self.limits.log > 0,
@@ -172,15 +170,15 @@ impl App {
         }
     }
 
-    /// `:log`
+    /// `:log`: shows the log in full.
     pub(super) fn show_log(&mut self) {
         (self.screen, self.depth) = (Screen::Run, Depth::Network);
         self.comparing = false;
-        // The second of its parts.
+        // The log is the second part.
         self.focus = 2;
     }
 
-    /// The part of the Run screen that is shown in full.
+    /// Returns the part of the Run screen that is shown in full.
     #[must_use]
     pub fn run_focus(&self) -> Option<RunPart> {
         match self.focus % 3 {
@@ -190,8 +188,7 @@ impl App {
         }
     }
 
-    /// The parameters of a unit as they are listed: sorted by what they did so far, as far as that is
-    /// known.
+    /// Returns a unit's parameters as listed: sorted by their totals up to the cursor, as far as these are known.
     #[must_use]
     pub fn listed_parameters(&self, layer: usize, unit: usize) -> Vec<usize> {
         let mut parameters = unit_parameters(&self.header.layout, layer, unit);
@@ -221,13 +218,13 @@ impl App {
         parameters
     }
 
-    /// The question about a unit's parameters: what they did until the cursor, and where they are.
+    /// Returns the query for a unit's parameters: their totals up to the cursor, and their positions.
     #[must_use]
     pub fn about_unit(&self, layer: usize, unit: usize) -> Option<Query> {
         self.about_cursor(self.unit_topic(layer, unit))
     }
 
-    /// What the questions about a unit's parameters are about.
+    /// Returns the topic of queries about a unit's parameters.
     #[must_use]
     pub fn unit_topic(&self, layer: usize, unit: usize) -> Topic {
         let small = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
@@ -238,7 +235,7 @@ impl App {
         }
     }
 
-    /// What is known of a unit's parameters until the cursor.
+    /// Returns what is known of a unit's parameters at the cursor.
     #[must_use]
     pub fn unit_now(&self, layer: usize, unit: usize) -> Option<&UnitParams> {
         match self.desk.answer(&self.about_unit(layer, unit)?) {
@@ -247,7 +244,7 @@ impl App {
         }
     }
 
-    /// `t`: to the next traced parameter behind the selected one, and behind the last to the first.
+    /// `t`: opens the next traced parameter after the selected one, wrapping around.
     pub(super) fn next_traced(&mut self) {
         let traced = &self.header.traced;
         let at = match self.depth {
@@ -273,7 +270,7 @@ impl App {
         }
     }
 
-    /// Looks at a parameter; from a unit, at the unit that it belongs to.
+    /// Opens a parameter; on the level of a unit, opens the parameter's unit.
     pub(super) fn look_at(&mut self, parameter: usize) {
         let Some(Place { layer, unit, .. }) = self.header.layout.place_of(parameter) else {
             return;
@@ -290,7 +287,7 @@ impl App {
         };
     }
 
-    /// `Enter`. From a comparison it goes into the layer that is selected there.
+    /// `Enter`: opens the selected item. From a comparison it opens the selected layer.
     pub(super) fn enter(&mut self) {
         let depth = match std::mem::take(&mut self.comparing) {
             true => Depth::Network,
@@ -330,7 +327,7 @@ impl App {
     }
 }
 
-/// The question about a layer's units.
+/// Returns the topic of queries about a layer's units.
 #[must_use]
 pub fn units_of(layer: usize) -> Topic {
     Topic::Units {
@@ -338,7 +335,7 @@ pub fn units_of(layer: usize) -> Topic {
     }
 }
 
-/// The parameters of a unit, tensor by tensor: places in the flat vector.
+/// Returns a unit's parameters, tensor by tensor, as indices in the flat vector.
 #[must_use]
 pub fn unit_parameters(layout: &ParamLayout, layer: usize, unit: usize) -> Vec<usize> {
     layout
@@ -348,7 +345,7 @@ pub fn unit_parameters(layout: &ParamLayout, layer: usize, unit: usize) -> Vec<u
         .collect()
 }
 
-/// Moves a selection by so many rows of its list; what is not in the list counts as its first row.
+/// Moves a selection by this many rows in its list; if it is not in the list, selects the first row.
 fn moved(selected: &mut usize, list: &[usize], rows: isize) {
     let at = list.iter().position(|item| item == selected);
     let to = match at {

@@ -1,4 +1,4 @@
-//! The explorer's state: what it knows of the run, and what it shows of it.
+//! The explorer's state: what it knows about the run, and what it shows.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -19,34 +19,34 @@ use crate::query::{Answer, DetailRequest, Part, Query, Topic};
 use crate::record::{RunHeader, Status};
 use crate::train::Control;
 
-/// What lies over the screen.
+/// The open overlay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlay {
     Help,
     /// Events, lints and bookmarks.
     Events,
-    /// What can be typed behind `:`.
+    /// The commands that can be typed after `:`.
     Commands,
-    /// Quit while training: stop it or leave it running?
+    /// Quit during a training: stop it or leave it running?
     AskQuit,
-    /// The same about a training in another process, which can be told to stop.
+    /// Quit while following a training in another process that takes orders: stop it or not?
     AskLeave,
 }
 
-/// How the user left.
+/// Why the explorer was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quit {
-    /// The training, if there is one, stops.
+    /// Quit; the training, if any, stops.
     Stop,
-    /// The training goes on without the screen.
+    /// Quit; the training goes on without the screen.
     Leave,
 }
 
-/// What the title says of the run.
+/// The status in the title.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Live,
-    /// Will pause after the step under way.
+    /// Will pause after the current step.
     Pausing,
     Paused,
     Following,
@@ -57,7 +57,7 @@ pub enum Phase {
     Failed,
 }
 
-/// Rows by which texts can be scrolled: whoever draws them knows.
+/// Most rows by which texts can scroll, known only once they are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub help: usize,
@@ -66,7 +66,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Nothing has been drawn yet.
+    /// No limits until something is drawn.
     fn default() -> Self {
         Self {
             help: usize::MAX,
@@ -76,12 +76,12 @@ impl Default for Limits {
     }
 }
 
-/// Whether a training waits.
+/// Whether the training is paused.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pause {
-    /// As the feed says.
+    /// As the feed reports it.
     now: bool,
-    /// As has been ordered, where the feed has not said so since.
+    /// As ordered, until the feed confirms it.
     ordered: Option<bool>,
 }
 
@@ -96,59 +96,58 @@ pub struct App {
     pub timeline: Timeline,
     pub window: Window,
     pub overlay: Option<Overlay>,
-    /// Sparklines on a symmetric-logarithmic scale.
+    /// Whether charts use a symmetric-logarithmic scale.
     pub log_scale: bool,
     pub screen: Screen,
     pub depth: Depth,
-    /// What is selected: a layer; a unit of the layer that is looked into; a parameter, by its place in
-    /// the flat vector; a class.
+    /// The selection: a layer; a unit of the open layer; a parameter, by its index in the flat vector; a class.
     pub layer: usize,
     pub unit: usize,
     pub parameter: usize,
     pub class: usize,
     pub sort: Sort,
-    /// Which of the screen's charts has all the room, from 1, where it has several; 0 is all of them.
-    /// Screens count it round.
+    /// Which of the screen's charts is shown in full, from 1 on; 0 shows all. Screens take it modulo their number of
+    /// charts.
     pub focus: usize,
-    /// Charts of one thing are of all layers together, not of the selected one.
+    /// Whether pooled charts combine all layers, not only the selected one.
     pub pooled: bool,
-    /// Only layers and tensors whose names have this in them are listed.
+    /// Only layers and tensors whose names contain this text are listed.
     pub filter: String,
-    /// What is being typed.
+    /// The open prompt.
     pub prompt: Option<Prompt>,
     /// Rows by which the help is scrolled.
     pub help_scroll: usize,
-    /// How far what scrolls can be scrolled on the screen as it is.
+    /// How far texts can scroll at the current screen size.
     pub limits: Limits,
     pub bookmarks: BTreeSet<u64>,
-    /// The selected row of the list of events.
+    /// The selected row in the list of events.
     pub event_row: usize,
-    /// Whether moments of learning are those within the selected class.
+    /// Whether moments of learning are restricted to the selected class.
     pub within_class: bool,
-    /// Output that is not for the screen, and what the session has to say.
+    /// Stray output, and the session's own messages.
     pub log: Log,
     /// Lines by which the configuration is scrolled down, and the log up.
     pub config_scroll: usize,
     pub log_scroll: usize,
-    /// What waits to be written, in a training of this process.
+    /// The write queue of a training in this process.
     pub recorder: Option<RecorderStats>,
-    /// What its GPU does, where it has one.
+    /// Use of the training's GPU, if it has one.
     pub gpu: Option<GpuUse>,
-    /// A second run, and whether it is shown beside this one.
+    /// The second run, and whether the comparison is shown.
     pub other: Option<Box<Other>>,
     pub comparing: bool,
-    /// Commands given before, the latest last.
+    /// Command history, the latest last.
     pub(super) history: Vec<String>,
-    /// What was asked about the run.
+    /// Cache of queries and answers about the run.
     pub desk: Desk,
-    /// Set once the user has left.
+    /// Set once the explorer is to close.
     pub quit: Option<Quit>,
     status: Status,
     message: String,
     writer_lost: bool,
     pause: Pause,
     controllable: bool,
-    /// Why an order failed, until the next key.
+    /// A message in the last line, until the next key.
     notice: String,
     pub(super) speed: Speed,
     pub(super) playback: Option<Playback>,
@@ -206,7 +205,7 @@ impl App {
         }
     }
 
-    /// Takes an event of the feed in.
+    /// Takes in an event of the feed.
     pub fn event(&mut self, event: FeedEvent) {
         match event {
             FeedEvent::Start(losses) => self.timeline.start(losses),
@@ -260,7 +259,7 @@ impl App {
         }
     }
 
-    /// Obeys a key.
+    /// Carries out an action, if it applies in the current view.
     pub fn act(&mut self, action: Action) {
         let end = self.timeline.end();
         self.notice.clear();
@@ -320,7 +319,7 @@ impl App {
             | Action::Recall(_) => self.edit(action),
             Action::Help => self.open_help(Overlay::Help),
             Action::Quit if self.is_training() => self.overlay = Some(Overlay::AskQuit),
-            // Asked twice, it need not be answered.
+            // A second request quits without an answer.
             Action::Quit if self.takes_orders() && self.overlay != Some(Overlay::AskLeave) => {
                 self.overlay = Some(Overlay::AskLeave);
             }
@@ -335,7 +334,7 @@ impl App {
         }
     }
 
-    /// Not every chart has a scale to choose, and those that have may have no room.
+    /// Toggles the scale and names it: not every chart has a scale to choose, and those that have may lack room for it.
     fn toggle_scale(&mut self) {
         self.log_scale = !self.log_scale;
         self.say(match self.log_scale {
@@ -344,7 +343,7 @@ impl App {
         });
     }
 
-    /// From all classes together to the first, and so on, and round.
+    /// Cycles through all classes together, then each class.
     fn turn_class(&mut self, forward: bool) {
         let count = self.header.classes.len();
         if count == 0 {
@@ -375,7 +374,7 @@ impl App {
         self.comparing = false;
     }
 
-    /// Takes an answer in, to a question of the timeline or of a screen.
+    /// Takes in an answer, for the timeline or for the cache.
     fn answer(&mut self, query: Query, answer: Answer) {
         let Topic::Steps { width } = query.topic else {
             return self.desk.take(query, answer);
@@ -391,13 +390,13 @@ impl App {
         self.timeline.detail(&request, steps);
     }
 
-    /// Puts a second run beside this one, and shows both.
+    /// Adds a second run and shows the comparison.
     pub fn compare_with(&mut self, other: Other) {
         self.other = Some(Box::new(other));
         self.comparing = true;
     }
 
-    /// Takes in how far texts can be scrolled.
+    /// Takes in how far texts can scroll.
     pub fn limit(&mut self, limits: Limits) {
         self.limits = limits;
         self.help_scroll = self.help_scroll.min(limits.help);
@@ -405,7 +404,7 @@ impl App {
         self.log_scroll = self.log_scroll.min(limits.log);
     }
 
-    /// Orders to the training that have come up since the last call.
+    /// Takes the orders given to the training since the last call.
     pub fn take_orders(&mut self) -> Vec<Control> {
         std::mem::take(&mut self.orders)
     }
@@ -415,7 +414,7 @@ impl App {
         self.help_scroll = 0;
     }
 
-    /// `p`: the opposite of what is, or of what has been ordered since.
+    /// `p`: toggles between pausing and resuming, counting an order that is not yet confirmed.
     fn pause_or_resume(&mut self) {
         self.order_pause(!self.pause.ordered.unwrap_or(self.pause.now));
     }
@@ -441,17 +440,17 @@ impl App {
         }
     }
 
-    /// Whether a training is going on that can be paused and stopped.
+    /// Returns true if a training is running that can be paused and stopped.
     #[must_use]
     pub fn takes_orders(&self) -> bool {
         self.controllable && self.status == Status::Running
     }
 
-    /// Finer steps to ask for, so that the view is seen as closely as it can be.
+    /// Returns a query for finer steps, if the view needs them.
     pub fn wanted_detail(&mut self) -> Option<Query> {
         let end = self.timeline.end();
         let (visible, cursor) = (self.window.visible(end), self.window.cursor(end));
-        // A comparison adds up to where both have steps.
+        // A comparison sums up to the last step that both runs have.
         let shown = match self.compared() {
             Some(_) => self.steps_in_common().end,
             None => self.window.shown(end),
@@ -467,7 +466,7 @@ impl App {
         })
     }
 
-    /// What to ask next of what the screen wants to know.
+    /// Returns the next query to make, given what the screen needs.
     pub fn wanted_answer(&mut self, wanted: &[Query]) -> Option<Query> {
         let (goes_on, end) = (self.is_running(), self.timeline.end());
         let window = self.window;
@@ -475,9 +474,9 @@ impl App {
             .next(wanted, |part| !goes_on || window.stands(part, end))
     }
 
-    /// What is known for a question, and which steps that is of: its own. Only while these change by
-    /// themselves, in a run that goes on or a replay that plays, others of a little before stand in: whoever
-    /// shows these says so.
+    /// Returns the known answer to a query, and the steps that it covers. These are the query's own steps, unless they
+    /// change by themselves, as in a running training or a playing replay: then a slightly older answer stands in, and
+    /// the caller must say so.
     #[must_use]
     pub fn known(&self, query: &Query) -> Option<(&Range<u64>, &Answer)> {
         let (asked, answer) = self.desk.answer(query)?;
@@ -487,7 +486,7 @@ impl App {
         (own || !stands || self.play_rate().is_some()).then_some((&asked.steps, answer))
     }
 
-    /// The question could not be passed on: it is asked again.
+    /// The query could not be sent: allows it to be made again.
     pub fn not_asked(&mut self, query: &Query) {
         match query.topic {
             Topic::Steps { .. } => self.timeline.not_asked(),
@@ -495,7 +494,7 @@ impl App {
         }
     }
 
-    /// A question about the steps in view, in so many columns.
+    /// Returns a query about the steps in view, in this many columns.
     #[must_use]
     pub fn about_window(&self, topic: Topic, columns: usize) -> Query {
         let columns = u32::try_from(columns).unwrap_or(u32::MAX).max(1);
@@ -507,7 +506,7 @@ impl App {
         }
     }
 
-    /// A question about all steps up to the newest one shown, together.
+    /// Returns a query about all steps up to the newest one shown, together.
     #[must_use]
     pub fn about_all(&self, topic: Topic) -> Query {
         Query {
@@ -518,8 +517,8 @@ impl App {
         }
     }
 
-    /// The axis of a chart of the stretch in view: its steps, and where it is the whole run so far, room for some
-    /// more.
+    /// Returns the axis of a chart of the stretch in view: its steps, with room for some more if it is the whole run so
+    /// far.
     #[must_use]
     pub fn axis(&self, stretch: &Stretch) -> Range<u64> {
         let end = self.timeline.end();
@@ -531,7 +530,7 @@ impl App {
         steps.start.min(axis.start)..steps.end.max(axis.end)
     }
 
-    /// A question about the step at the cursor; none before there is one.
+    /// Returns a query about the step at the cursor; `None` before the first step.
     #[must_use]
     pub fn about_cursor(&self, topic: Topic) -> Option<Query> {
         let step = self.window.cursor(self.timeline.end())?;
@@ -543,13 +542,13 @@ impl App {
         })
     }
 
-    /// Whether a training in this process is going on.
+    /// Returns true if a training is running in this process.
     #[must_use]
     pub fn is_training(&self) -> bool {
         self.origin == Origin::Live && self.status == Status::Running
     }
 
-    /// Whether the run goes on, here or elsewhere.
+    /// Returns true if the run is still going on, here or elsewhere.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.status == Status::Running
@@ -572,19 +571,19 @@ impl App {
         }
     }
 
-    /// Why the run failed; empty if it did not.
+    /// Returns the message with the run's final status, such as why it failed; may be empty.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Why an order could not be given; empty once a key has been pressed.
+    /// Returns the message in the last line, such as why an order failed; empty after the next key.
     #[must_use]
     pub fn notice(&self) -> &str {
         &self.notice
     }
 
-    /// Says something in the last line, until the next key.
+    /// Shows a message in the last line, until the next key.
     pub fn say(&mut self, notice: impl Into<String>) {
         self.notice = notice.into();
     }
@@ -641,7 +640,7 @@ pub(super) mod tests {
         assert_eq!(axis(&app), 0..22);
         app.event(finished());
         assert_eq!(axis(&app), 0..21);
-        // A replay looks as the training did.
+        // A replay looks like the training did.
         app.window.set_head(17);
         assert_eq!(axis(&app), 0..18);
         app.window.zoom(true, 21);
@@ -718,7 +717,7 @@ pub(super) mod tests {
         assert!(app.quit.is_some() && app.take_orders().is_empty());
     }
 
-    /// What is asked, answered at once, while a live run takes 20 more steps.
+    /// Counts the queries made, each answered at once, while a live run takes 20 more steps.
     fn asked_meanwhile(app: &mut App, wanted: impl Fn(&App) -> Vec<Query>) -> usize {
         let mut asked = 0;
         for t in app.timeline.end()..app.timeline.end() + 20 {
@@ -742,7 +741,7 @@ pub(super) mod tests {
         };
         let mut app = app(Origin::Live);
         app.act(Action::Move(-15));
-        // Without a brake these are 40.
+        // Without throttling there would be 40.
         assert!(asked_meanwhile(&mut app, whole) < 20);
         let at = |app: &App| app.about_cursor(Topic::Tensors).into_iter().collect();
         assert_eq!(asked_meanwhile(&mut app, at), 1, "it does not change");

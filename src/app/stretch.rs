@@ -1,4 +1,4 @@
-//! A range of steps as it is shown: sums, and what its charts need.
+//! Stretches: ranges of steps with their sums and chart data.
 
 use std::ops::Range;
 
@@ -10,14 +10,14 @@ use crate::analysis::sum::sum;
 use crate::record::StepSummary;
 
 /// Steps in pieces of different resolution, in order and without gaps. Its sums are exactly those of
-/// [`steps`](Self::steps), which may be somewhat more than was asked for: an entry is never cut.
+/// [`steps`](Self::steps), which may be slightly more than requested, since an entry is never split.
 #[derive(Clone)]
 pub struct Stretch<'a> {
     pub(super) pieces: Vec<(&'a Entries, Range<usize>)>,
 }
 
 impl<'a> Stretch<'a> {
-    /// Pieces that follow each other; empty ones are left out.
+    /// An empty stretch.
     pub(super) fn new() -> Self {
         Self { pieces: Vec::new() }
     }
@@ -44,7 +44,7 @@ impl<'a> Stretch<'a> {
         pieces.flat_map(|(entries, range)| &entries.list()[range.clone()])
     }
 
-    /// The steps that everything here is about.
+    /// Returns the steps that the stretch covers.
     #[must_use]
     pub fn steps(&self) -> Range<u64> {
         match (self.summaries().next(), self.summaries().next_back()) {
@@ -53,21 +53,21 @@ impl<'a> Stretch<'a> {
         }
     }
 
-    /// How many steps there are.
+    /// Returns the number of steps.
     #[must_use]
     pub fn len(&self) -> u64 {
         let steps = self.steps();
         steps.end - steps.start
     }
 
-    /// The most steps that lie in one point of a chart.
+    /// Returns the largest number of steps in an entry.
     #[must_use]
     pub fn coarsest(&self) -> u64 {
         let steps = self.summaries().map(StepSummary::steps);
         steps.max().unwrap_or(0)
     }
 
-    /// What a layer did.
+    /// Returns a layer's sums.
     #[must_use]
     pub fn layer_sums(&self, layer: usize) -> GroupSums {
         let pieces = self.pieces.iter();
@@ -78,7 +78,7 @@ impl<'a> Stretch<'a> {
         GroupSums { lca, ..all }
     }
 
-    /// What all layers did.
+    /// Returns the sums of all layers.
     #[must_use]
     pub fn total_sums(&self) -> GroupSums {
         let layers = self
@@ -88,12 +88,12 @@ impl<'a> Stretch<'a> {
         let all = (0..layers).fold(GroupSums::default(), |all, layer| {
             all.plus(&self.layer_sums(layer))
         });
-        // Layers may have moved apart by 10¹² nats in one step.
+        // Layers may have diverged in opposite directions, by 10¹² nats in a step.
         let lca = sum((0..layers).map(|layer| self.lca(layer)));
         GroupSums { lca, ..all }
     }
 
-    /// Actual change of the training loss, in nats.
+    /// Returns the actual change of the training loss, in nats.
     #[must_use]
     pub fn loss_change(&self) -> f64 {
         match (self.summaries().next(), self.summaries().next_back()) {
@@ -102,14 +102,14 @@ impl<'a> Stretch<'a> {
         }
     }
 
-    /// Σ of the residuals, in nats.
+    /// Returns the sum of the residuals, in nats.
     #[must_use]
     pub fn residual(&self) -> f64 {
         let pieces = self.pieces.iter();
         sum(pieces.map(|(entries, range)| entries.residual(range)))
     }
 
-    /// Full gradients spent.
+    /// Returns the number of full gradients evaluated.
     #[must_use]
     pub fn gradient_evals(&self) -> u64 {
         let pieces = self.pieces.iter();
@@ -118,27 +118,27 @@ impl<'a> Stretch<'a> {
             .fold(0, u64::saturating_add)
     }
 
-    /// The largest residual of a single step, without its sign, in nats.
+    /// Returns the largest magnitude of a single step's residual, in nats.
     #[must_use]
     pub fn worst_residual(&self) -> f64 {
         let worst = self.summaries().map(|entry| entry.worst_residual);
         worst.fold(0.0, f64::max)
     }
 
-    /// Steps whose residual is above the run's tolerance.
+    /// Returns the number of steps whose residual is above the run's tolerance.
     #[must_use]
     pub fn above_tolerance(&self) -> u64 {
         let above = self.summaries().map(|entry| entry.above_tolerance);
         above.fold(0, u64::saturating_add)
     }
 
-    /// The columns of a chart of the stretch, one or several for every entry.
+    /// Returns the columns of a chart of the stretch. An entry may span several columns, or share one.
     #[must_use]
     pub fn columns(&self, columns: usize) -> Columns<'a> {
         self.columns_on(&self.steps(), columns)
     }
 
-    /// The same on an axis of more steps: all those of the stretch are among them.
+    /// Returns its columns on a longer axis, which must contain all steps of the stretch.
     #[must_use]
     pub fn columns_on(&self, all: &Range<u64>, columns: usize) -> Columns<'a> {
         debug_assert!(self.is_empty() || all.start <= self.steps().start);
@@ -154,13 +154,13 @@ impl<'a> Stretch<'a> {
         }
     }
 
-    /// At most `most` columns with exact sums.
+    /// Returns about `most` columns or fewer, with exact sums.
     #[must_use]
     pub fn bars(&self, most: usize) -> Bars<'a> {
         Bars::new(self, most)
     }
 
-    /// Pieces that end where an entry ends at a multiple of `width` steps or first behind it.
+    /// Splits into pieces that each end with the first entry to reach or pass a multiple of `width` steps.
     pub(super) fn split(&self, width: u64) -> Vec<Self> {
         let mut columns = Vec::new();
         let mut column = Self::new();
@@ -187,27 +187,27 @@ impl<'a> Stretch<'a> {
         columns
     }
 
-    /// Of a layer, Σ A of the held-out loss, in nats; NaN where it is not allocated.
+    /// Returns Σ A of the held-out loss for a layer, in nats; NaN if it is not allocated.
     #[must_use]
     pub fn held_out_lca(&self, layer: usize) -> f64 {
         let pieces = self.pieces.iter();
         sum(pieces.map(|(entries, range)| entries.held_out_lca(layer, range)))
     }
 
-    /// Of a layer, Σ of the estimated integration errors, in nats.
+    /// Returns the sum of a layer's estimated integration errors, in nats.
     #[must_use]
     pub fn lca_error(&self, layer: usize) -> f64 {
         let pieces = self.pieces.iter();
         sum(pieces.map(|(entries, range)| entries.lca_error(layer, range)))
     }
 
-    /// The first column of a step in such a chart, if it is in the stretch.
+    /// Returns the first column of a step in such a chart, if the step is in the stretch.
     #[must_use]
     pub fn column_of(&self, step: u64, columns: usize) -> Option<usize> {
         self.column_on(&self.steps(), step, columns)
     }
 
-    /// The same on an axis of more steps.
+    /// Returns the first column of a step on a longer axis.
     #[must_use]
     pub fn column_on(&self, all: &Range<u64>, step: u64, columns: usize) -> Option<usize> {
         let n = size(all.end - all.start);
@@ -216,8 +216,8 @@ impl<'a> Stretch<'a> {
     }
 }
 
-/// Where the entries of a stretch stand in a chart. A column shows the least and the most of its steps,
-/// of the coarse ones too; where there is no number there is a gap.
+/// The entries of a stretch by chart column. A column shows the extremes of its steps, in coarse entries too; where
+/// there is no finite number there is a gap.
 pub struct Columns<'a> {
     stretch: Stretch<'a>,
     of_entries: Vec<Range<usize>>,
@@ -225,19 +225,19 @@ pub struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    /// A layer's allocations, in nats a step.
+    /// Returns a layer's A in a single step, in nats, by column.
     #[must_use]
     pub fn layer(&self, layer: usize) -> Vec<Option<Extent>> {
         self.spread(|entries| entries.layer_extents(layer))
     }
 
-    /// Training losses, in nats.
+    /// Returns the training losses, in nats, by column.
     #[must_use]
     pub fn train_loss(&self) -> Vec<Option<Extent>> {
         self.spread(Entries::train_loss)
     }
 
-    /// Held-out losses, in nats.
+    /// Returns the held-out losses, in nats, by column.
     #[must_use]
     pub fn test_loss(&self) -> Vec<Option<Extent>> {
         self.spread(Entries::test_loss)

@@ -1,16 +1,15 @@
-//! All steps of a run in bounded memory, at the resolution that is looked at.
+//! Timeline: all steps of a run in bounded memory, at the resolution in view.
 //!
 //! ```text
 //! coarse   |---- 256 ----|---- 256 ----| … |---- 256 ----|--|    the whole run, at most CAP entries
 //! recent                                        ||||||||||||     its last steps, one by one
-//! fine                    |4|4|4|4|  ||||||                      windows that were looked at closer
+//! fine                    |4|4|4|4|  ||||||                      ranges that were viewed more closely
 //! ```
 //!
-//! The whole run is there as entries of 2^k steps: where there are too many, neighbours are merged.
-//! A [`Stretch`] of steps is put together from the finest entries there are. Where these are too
-//! coarse for what is looked at, [`Timeline::wanted`] says what to ask the file for; until it comes,
-//! the coarse entries are shown. No sum is an approximation: it is that of the steps that its stretch
-//! says it has.
+//! The whole run is kept as entries of 2^k steps: when there are too many, neighbours are merged. A [`Stretch`] of
+//! steps is assembled from the finest entries available. If these are too coarse for the view, [`Timeline::wanted`]
+//! returns the steps to request from the file; until they arrive, the coarse entries are shown. No sum is approximate:
+//! it is exact for the steps that the stretch says it covers.
 
 use std::ops::Range;
 
@@ -19,49 +18,49 @@ use super::stretch::Stretch;
 use crate::query::DetailRequest;
 use crate::record::{Losses, StepSummary};
 
-/// What a group of parameters did in a range of steps.
+/// Sums over a group of parameters in a range of steps.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct GroupSums {
     /// Σ A, in nats.
     pub lca: f64,
-    /// Parameter-steps that helped and hurt.
+    /// Number of parameter-steps that helped, and that hurt.
     pub helped: u64,
     pub hurt: u64,
-    /// Parameter-steps whose movement changed sign.
+    /// Number of parameter-steps whose movement changed sign.
     pub update_flips: u64,
-    /// Parameter-steps over which the full gradient changed sign.
+    /// Number of parameter-steps over which the full gradient changed sign.
     pub gradient_flips: u64,
-    /// Parameter-steps there were.
+    /// Number of all parameter-steps.
     pub param_steps: u64,
 }
 
 impl GroupSums {
-    /// Share of the parameter-steps that helped, 0 to 1; NaN without any.
+    /// Returns the share of the parameter-steps that helped, 0 to 1; NaN if there are none.
     #[must_use]
     pub fn help_share(&self) -> f64 {
         ratio(self.helped, self.param_steps)
     }
 
-    /// The same of those that hurt.
+    /// Returns the share of the parameter-steps that hurt, 0 to 1; NaN if there are none.
     #[must_use]
     pub fn hurt_share(&self) -> f64 {
         ratio(self.hurt, self.param_steps)
     }
 
-    /// A parameter's movement changes sign every so many steps; infinite if it never does, NaN
-    /// without any steps.
+    /// Returns the mean number of steps between sign flips of a parameter's movement; infinite without flips, NaN
+    /// without steps.
     #[must_use]
     pub fn steps_per_flip(&self) -> f64 {
         ratio(self.param_steps, self.update_flips)
     }
 
-    /// The full gradient of a parameter changes sign every so many steps.
+    /// Returns the mean number of steps between sign flips of a parameter's full gradient.
     #[must_use]
     pub fn steps_per_gradient_flip(&self) -> f64 {
         ratio(self.param_steps, self.gradient_flips)
     }
 
-    /// Both groups, or both ranges of steps, together.
+    /// Returns the sums of both groups, or of both ranges of steps.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         let Self {
@@ -74,7 +73,7 @@ impl GroupSums {
         } = other;
         Self {
             lca: self.lca + lca,
-            // A damaged file may have any counts.
+            // A damaged file may hold any counts.
             helped: self.helped.saturating_add(*helped),
             hurt: self.hurt.saturating_add(*hurt),
             update_flips: self.update_flips.saturating_add(*update_flips),
@@ -92,21 +91,21 @@ fn ratio(a: u64, b: u64) -> f64 {
     a as f64 / b as f64
 }
 
-/// Entries of the whole run at most. A wide terminal's chart has some 500 columns.
+/// Most entries for the whole run. A wide terminal's chart has about 500 columns.
 const CAP: usize = 4096;
 
-/// Bytes that the entries of the whole run may take. Of very many layers there are fewer entries.
+/// Most bytes for the entries of the whole run: with very many layers there are fewer entries.
 const CAP_BYTES: usize = 32 << 20;
 
-/// What an entry takes of its own and for each layer, running sums included.
+/// Approximate size of an entry: its own, and for each layer, sums included.
 const ENTRY_BYTES: usize = 300;
 const LAYER_BYTES: usize = 144;
 
-/// What finer entries are held of: the steps in view, those around the cursor, and around the newest
-/// one shown.
+/// Number of views with finer entries: the steps in view, those around the cursor, and those around the newest one
+/// shown.
 const VIEWS: usize = 3;
 
-/// Steps that are asked for around a cursor, so that its next moves find them.
+/// Steps requested on either side of the cursor, so that its next moves need no request.
 const AROUND: u64 = 256;
 
 /// The steps of a run so far.
@@ -114,18 +113,18 @@ pub struct Timeline {
     initial: Option<Losses>,
     cap: usize,
     coarse: Entries,
-    /// Steps in an entry of `coarse`; those that came as several are not taken apart.
+    /// Steps in an entry of `coarse`; a summary that arrived wider stays wider.
     width: u64,
     recent: Entries,
     fine: [Option<Entries>; VIEWS],
-    /// The request on its way, and which of `fine` it is for.
+    /// The request in flight, and the index in `fine` that it is for.
     asked: Option<(usize, DetailRequest)>,
-    /// Requests that did not bring what was wanted, and the number of steps there were then.
+    /// The latest answered request of each view, and the number of steps at that time: not repeated soon.
     vain: [Option<(DetailRequest, u64)>; VIEWS],
 }
 
 impl Timeline {
-    /// An empty timeline of layers with this many parameters each.
+    /// An empty timeline for layers with these numbers of parameters.
     #[must_use]
     pub fn new(layer_params: impl Iterator<Item = u64>) -> Self {
         let coarse = Entries::new(layer_params);
@@ -147,13 +146,12 @@ impl Timeline {
         }
     }
 
-    /// Takes the losses at `θ_0`.
+    /// Takes in the losses at `θ_0`.
     pub fn start(&mut self, losses: Losses) {
         self.initial = Some(losses);
     }
 
-    /// Appends the steps that follow those there are. A summary that does not follow is ignored, as
-    /// is one of another number of layers.
+    /// Appends the next steps. Ignores a summary that does not follow directly, or has another number of layers.
     pub fn push(&mut self, summary: StepSummary) {
         if summary.first != self.end() || !self.coarse.fits(&summary) {
             return;
@@ -169,7 +167,7 @@ impl Timeline {
         }
     }
 
-    /// Takes what was asked for. What nobody waits for any more is ignored.
+    /// Takes in the answer to a request. Ignores it if it is no longer awaited.
     pub fn detail(&mut self, request: &DetailRequest, steps: Vec<StepSummary>) {
         let Some((view, _)) = self.asked.take_if(|(_, asked)| asked == request) else {
             return;
@@ -184,8 +182,8 @@ impl Timeline {
         self.fine[view] = (entries.len() > 0).then_some(entries);
     }
 
-    /// What to ask the file for, so that `visible` is seen in as many points as a chart can show, and
-    /// the step at the cursor and the newest of the `shown` steps on their own. One request at a time.
+    /// Returns what to request from the file, so that `visible` has as many points as a chart can show, and the step at
+    /// the cursor and the newest of the `shown` steps are single entries. One request at a time.
     pub fn wanted(
         &mut self,
         visible: &Range<u64>,
@@ -212,7 +210,7 @@ impl Timeline {
             if self.stretch(&steps).coarsest() <= width {
                 continue;
             }
-            // Ends at round numbers: a window that moves on by a step does not ask again.
+            // The ends are rounded, so that a window that moves on by a step does not cause a new request.
             let round = (margin / 2).max(width).next_power_of_two();
             let start = steps.start.saturating_sub(margin) / round * round;
             let stop = (steps.end + margin).next_multiple_of(round);
@@ -232,31 +230,31 @@ impl Timeline {
         None
     }
 
-    /// Where the first `shown` steps end within a coarse entry: its steps up to there, without which
-    /// their sum would be that of some steps more. None where it takes too many.
+    /// Returns, if the first `shown` steps end inside a coarse entry, its steps up to there, without which their sum
+    /// would cover more steps. `None` if these are too many.
     fn unfinished(&self, shown: u64) -> Option<Range<u64>> {
         let entry = self.coarse.at(shown.checked_sub(1)?)?;
         let few = shown - entry.first <= self.cap as u64 / 2;
         (entry.end > shown && few).then_some(entry.first..shown)
     }
 
-    /// The request could not be sent: nothing is on its way.
+    /// The request could not be sent: none is in flight.
     pub fn not_asked(&mut self) {
         self.asked = None;
     }
 
-    /// The run has ended: what was not in its file yet is there now.
+    /// The run has ended: what its file lacked may be there now.
     pub fn ended(&mut self) {
         self.vain = [const { None }; VIEWS];
     }
 
-    /// Losses at `θ_0`, once known.
+    /// Returns the losses at `θ_0`, once known.
     #[must_use]
     pub fn initial(&self) -> Option<&Losses> {
         self.initial.as_ref()
     }
 
-    /// Steps so far.
+    /// Returns the number of steps so far.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.coarse.steps().end
@@ -271,7 +269,7 @@ impl Timeline {
         self.fine.iter().flatten().chain([&self.recent])
     }
 
-    /// The finest entry that covers a step.
+    /// Returns the finest entry that covers a step.
     #[must_use]
     pub fn entry(&self, step: u64) -> Option<&StepSummary> {
         let all = self.finer().chain([&self.coarse]);
@@ -279,13 +277,13 @@ impl Timeline {
             .min_by_key(|entry| entry.steps())
     }
 
-    /// The last step, or what it is merged into.
+    /// Returns the last step, or the entry that it is merged into.
     #[must_use]
     pub fn last(&self) -> Option<&StepSummary> {
         self.entry(self.end().checked_sub(1)?)
     }
 
-    /// All steps.
+    /// Returns all steps, at the coarse resolution.
     #[must_use]
     pub fn whole(&self) -> Stretch<'_> {
         let mut stretch = Stretch::new();
@@ -293,7 +291,7 @@ impl Timeline {
         stretch
     }
 
-    /// The entries that any of the steps lie in, as fine as they are.
+    /// Returns the entries that overlap the steps, as fine as available.
     #[must_use]
     pub fn stretch(&self, steps: &Range<u64>) -> Stretch<'_> {
         let mut stretch = Stretch::new();
@@ -307,7 +305,7 @@ impl Timeline {
             .collect();
         let Range { mut start, end } = self.coarse.indices(&steps);
         while start < end {
-            // Up to the next entry of which more may be known there is nothing to look at one by one.
+            // Entries up to the next one that may be refined need no closer look.
             let next = finer.iter().filter(|(_, places)| places.end > start);
             let next = next.map(|(_, places)| places.start.max(start)).min();
             let index = next.unwrap_or(end).min(end);
@@ -317,7 +315,7 @@ impl Timeline {
             }
             let entry = &self.coarse.list()[index];
             let part = entry.first.max(steps.start)..entry.end.min(steps.end);
-            // A single step is as fine as can be.
+            // A single step cannot be refined.
             let refined = (finer.iter())
                 .filter(|(_, places)| entry.steps() > 1 && places.contains(&index))
                 .filter_map(|(entries, _)| refine(entries, entry, &part))
@@ -332,8 +330,8 @@ impl Timeline {
     }
 }
 
-/// The entries that cover the part of a coarse entry that is wanted, if they are finer than it and do
-/// not reach beyond it. The width of the first of them comes with them.
+/// Returns the entries that cover the wanted part of a coarse entry, if they are finer and do not extend beyond it,
+/// with the width of the first of them.
 fn refine<'a>(
     entries: &'a Entries,
     coarse: &StepSummary,
@@ -346,7 +344,7 @@ fn refine<'a>(
     let indices = entries.indices(part);
     let list = &entries.list()[indices.clone()];
     let (first, last) = (list.first()?, list.last()?);
-    // Within a stretch pieces must meet: where the part ends with the coarse entry, so must they.
+    // Pieces of a stretch must meet: where the part ends with the coarse entry, they must too.
     let meets = (part.start > coarse.first || first.first == coarse.first)
         && (part.end < coarse.end || last.end == coarse.end);
     let inside = first.first >= coarse.first && last.end <= coarse.end;
@@ -401,7 +399,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Summaries of `width` steps of those in `range`, as a file answers.
+    /// Merges the requested steps into summaries of the request's width, as a file answers.
     fn answer(all: &[StepSummary], request: &DetailRequest) -> Vec<StepSummary> {
         let width = request.width;
         let start = request.steps.start / width * width;
@@ -420,7 +418,7 @@ pub(super) mod tests {
         Timeline::with_cap(Entries::new([10, 5].into_iter()), cap)
     }
 
-    /// That a stretch covers what was asked for, and that every sum is that of the steps it names.
+    /// Checks that a stretch covers what was requested, and that every sum is exact for the steps it names.
     fn check(
         timeline: &Timeline,
         all: &[StepSummary],
@@ -446,7 +444,7 @@ pub(super) mod tests {
             prop_assert_eq!(sums.lca, lca);
             prop_assert_eq!(sums.param_steps, [10, 5][layer] * count);
             prop_assert_eq!(sums.helped, 3 * count);
-            // No extreme is hidden, and none is made up.
+            // No extreme is lost, and none is invented.
             let columns = stretch.columns(7).layer(layer);
             let shown = columns.into_iter().flatten().reduce(Extent::merge);
             let values = || inside.iter().map(|s| s.layers[layer].lca);
@@ -498,7 +496,7 @@ pub(super) mod tests {
         #[test]
         fn a_windows_sums_are_the_sums_of_its_steps(
             values in prop::collection::vec((-100i16..100, -100i16..100), 1..400),
-            // How many steps come as one summary, in turn: the screen was slow, or a file's level.
+            // How many steps arrive as one summary, in turn: the screen was slow, or a level of the file.
             widths in prop::collection::vec(1usize..9, 1..6),
             cap in prop::sample::select(vec![16usize, 32, 64, 512]),
             views in prop::collection::vec((0u64..420, 0u64..420, 0u64..420), 1..6),
@@ -527,7 +525,7 @@ pub(super) mod tests {
                 let visible = a.min(b).min(end - 1)..a.max(b).min(end).max(a.min(b).min(end - 1) + 1);
                 let cursor = cursor % end;
                 check(&timeline, &all, visible.clone())?;
-                // What is wanted comes, and after a few answers nothing more is.
+                // What is wanted is answered, and after a few answers nothing more is.
                 let mut answers = 0;
                 while let Some(request) = timeline.wanted(&visible, Some(cursor), visible.end) {
                     prop_assert!(request.width.is_power_of_two());
@@ -537,7 +535,7 @@ pub(super) mod tests {
                     prop_assert!(answers <= VIEWS && bounded(&timeline));
                     check(&timeline, &all, visible.clone())?;
                 }
-                // The cursor's step is seen by itself, as is the window as finely as it can be.
+                // The cursor's step is a single entry, and the window is as fine as possible.
                 prop_assert_eq!(timeline.stretch(&(cursor..cursor + 1)).steps(), cursor..cursor + 1);
                 prop_assert_eq!(timeline.entry(cursor).map(|e| (e.first, e.end)), Some((cursor, cursor + 1)));
                 check(&timeline, &all, 0..visible.end)?;
@@ -575,7 +573,7 @@ pub(super) mod tests {
         }
         assert!(bounded(&timeline) && timeline.coarse.len() >= 32);
         assert_eq!(timeline.whole().layer_sums(0).lca, -100_000.0);
-        // The newest step is there by itself without asking.
+        // The newest step is a single entry without a request.
         assert_eq!(timeline.last().unwrap().first, 99_999);
         assert_eq!(timeline.wanted(&(0..100_000), Some(99_999), 100_000), None);
     }

@@ -1,4 +1,4 @@
-//! Which steps are looked at: the newest one shown, the width of the window, and the cursor.
+//! Window: the newest step shown, the range in view, and the cursor.
 
 use std::ops::Range;
 
@@ -7,23 +7,23 @@ use crate::query::Part;
 /// The newest step that is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
-    /// Whatever is newest.
+    /// The newest step of the run.
     Newest,
     /// The view is frozen: steps from this one on are hidden.
     At(u64),
 }
 
-/// The view of the timeline. All methods take `end`, the number of steps there are.
+/// The view of the timeline. All methods take `end`, the number of steps so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     head: Head,
-    /// None follows the newest step shown.
+    /// `None` follows the newest step shown.
     cursor: Option<u64>,
-    /// Steps shown; None shows all.
+    /// Number of steps in view; `None` shows all.
     width: Option<u64>,
 }
 
-/// The narrowest window.
+/// Fewest steps in view.
 const NARROWEST: u64 = 8;
 
 impl Default for Window {
@@ -37,7 +37,7 @@ impl Default for Window {
 }
 
 impl Window {
-    /// Steps that may be shown.
+    /// Returns the number of steps that may be shown.
     #[must_use]
     pub fn shown(&self, end: u64) -> u64 {
         match self.head {
@@ -46,44 +46,44 @@ impl Window {
         }
     }
 
-    /// The cursor's step; none before there is one.
+    /// Returns the cursor's step; `None` before the first step.
     #[must_use]
     pub fn cursor(&self, end: u64) -> Option<u64> {
         let newest = self.shown(end).checked_sub(1)?;
         Some(self.cursor.map_or(newest, |cursor| cursor.min(newest)))
     }
 
-    /// Whether the window is the whole run, however long it gets.
+    /// Returns true if the window shows the whole run, however long it gets.
     #[must_use]
     pub fn shows_all(&self) -> bool {
         self.width.is_none()
     }
 
-    /// Where the cursor is and how wide the window: none of each follows, and shows all.
+    /// Returns the cursor and the width of the window: `None` follows, or shows all.
     #[must_use]
     pub fn place(&self) -> (Option<u64>, Option<u64>) {
         (self.cursor, self.width)
     }
 
-    /// Goes back to such a place, as far as there are steps.
+    /// Restores a cursor and a width.
     pub fn go_to(&mut self, (cursor, width): (Option<u64>, Option<u64>)) {
         self.cursor = cursor;
         self.width = width.map(|width| width.max(1));
     }
 
-    /// Shows these steps, with the cursor in their middle.
+    /// Shows these steps, with the cursor in the middle.
     pub fn show(&mut self, steps: &Range<u64>) {
         let width = (steps.end - steps.start).max(1);
         self.go_to((Some(steps.start + width / 2), Some(width)));
     }
 
-    /// Whether the view keeps to the newest step.
+    /// Returns true if the view follows the newest step.
     #[must_use]
     pub fn follows(&self) -> bool {
         self.head == Head::Newest && self.cursor.is_none()
     }
 
-    /// Whether these steps stay the same while the run goes on. `end` steps are there.
+    /// Returns true if these steps stay the same as the run goes on from `end` steps.
     #[must_use]
     pub fn stands(&self, part: Part, end: u64) -> bool {
         let next = end.saturating_add(1);
@@ -99,13 +99,13 @@ impl Window {
         self.head != Head::Newest
     }
 
-    /// The steps in view. The cursor is always among them.
+    /// Returns the steps in view. The cursor is always among them.
     #[must_use]
     pub fn visible(&self, end: u64) -> Range<u64> {
         let shown = self.shown(end);
         let width = self.width.unwrap_or(shown).min(shown);
         let start = match self.cursor(end) {
-            // The cursor keeps to the middle, as far as the ends allow.
+            // The cursor stays in the middle, as far as the ends allow.
             Some(cursor) if self.cursor.is_some() => {
                 cursor.saturating_sub(width / 2).min(shown - width)
             }
@@ -114,9 +114,9 @@ impl Window {
         start..start + width
     }
 
-    /// The steps that charts have room for: those in view and, where these are all so far of a run that will
-    /// have `whole` steps, some that are to come. So columns stay where they are while steps are added, and a new step
-    /// costs a terminal little.
+    /// Returns the steps of a chart's axis: those in view, and if these are the whole run so far, some steps to come,
+    /// of `whole` in all. This keeps columns in place while steps are added, so that a new step redraws little of the
+    /// terminal.
     #[must_use]
     pub fn axis(&self, end: u64, whole: u64) -> Range<u64> {
         let visible = self.visible(end);
@@ -126,8 +126,7 @@ impl Window {
         }
     }
 
-    /// Moves the cursor by so many steps. At the newest step it stays where it is: it follows only
-    /// when asked to.
+    /// Moves the cursor by this many steps. At the newest step it stays where it is: it only follows when told to.
     pub fn move_by(&mut self, steps: i64, end: u64) {
         if let Some(cursor) = self.cursor(end) {
             let newest = self.shown(end) - 1;
@@ -146,7 +145,7 @@ impl Window {
         self.cursor = None;
     }
 
-    /// Freezes the view at the newest step, or thaws it.
+    /// Freezes the view at the newest step, or unfreezes it.
     pub fn toggle_freeze(&mut self, end: u64) {
         self.head = match self.head {
             Head::Newest => Head::At(end),
@@ -154,7 +153,7 @@ impl Window {
         };
     }
 
-    /// Shows steps up to `head` only, with the cursor on the last of them.
+    /// Shows only the steps before `head`, with the cursor on the last of them.
     pub fn set_head(&mut self, head: u64) {
         self.head = Head::At(head);
         self.cursor = None;
@@ -174,7 +173,7 @@ impl Window {
     }
 }
 
-/// At least so many steps, in units of an eighth to a sixteenth of them.
+/// Rounds `steps` up to a multiple of a power of two that is an eighth to a sixteenth of it.
 fn with_room(steps: u64) -> u64 {
     let unit = 1 << (steps.max(1).ilog2() + 1).saturating_sub(4);
     steps.checked_next_multiple_of(unit).unwrap_or(steps)

@@ -1,4 +1,4 @@
-//! What to write instead of a flag that there is not.
+//! Tips for unknown flags.
 
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use clap::{Arg, Command};
@@ -6,8 +6,8 @@ use strsim::damerau_levenshtein;
 
 use crate::config::{called_here, means_network};
 
-/// Replaces clap's advice on an unknown flag of `command`, whose measure of likeness leads astray (of
-/// `--lr` to `--tolerance`): the flag that is called so elsewhere, or one that is spelt nearly so.
+/// Replaces clap's advice on an unknown flag of `command`, whose similarity measure misleads (from `--lr` to
+/// `--tolerance`): with the flag that has this name in other programs, or with one of similar spelling.
 pub fn advise(error: &mut Error, command: &mut Command) {
     if error.kind() != ErrorKind::UnknownArgument {
         return;
@@ -20,7 +20,7 @@ pub fn advise(error: &mut Error, command: &mut Command) {
     };
     error.remove(ContextKind::SuggestedArg);
     error.remove(ContextKind::Suggested);
-    // It names the flag that was not meant.
+    // Clap's usage line shows the wrong flag.
     let usage = ContextValue::StyledStr(command.render_usage());
     error.insert(ContextKind::Usage, usage);
     if let Some(tip) = tip(&name, command) {
@@ -94,7 +94,7 @@ mod tests {
             assert_eq!(said.matches("tip:").count(), 1, "{given}: {said}");
             assert!(said.contains("Usage: lcascope train [OPTIONS]"), "{said}");
         }
-        // Of other commands, only what they have.
+        // For other commands, only flags that they have.
         assert!(said(&["report", "a.h5", "--out", "x"]).contains("'--output'"));
         assert!(said(&["open", "a.h5", "--glyph", "x"]).contains("'--glyphs'"));
     }

@@ -1,4 +1,4 @@
-//! Choices that are written as words.
+//! Choices written as words.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use super::resolve::MAX_COUNT;
 use crate::engine::Device;
 use crate::model::NetworkSpec;
 
-/// A network by name or file, or given in full.
+/// A network: by name, by file, or in full.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NetworkChoice {
     /// A preset, or the path of a TOML file.
@@ -56,7 +56,7 @@ pub enum OptimizerKind {
     RmsProp,
 }
 
-/// Which engine computes gradients.
+/// The engine that computes gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EngineChoice {
     Auto,
@@ -67,7 +67,7 @@ pub enum EngineChoice {
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColorChoice {
-    /// What the terminal says it can do.
+    /// The colours that the terminal says it supports.
     Auto,
     Truecolor,
     Ansi256,
@@ -75,17 +75,17 @@ pub enum ColorChoice {
     Never,
 }
 
-/// What charts are drawn with.
+/// Characters used to draw charts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GlyphsChoice {
-    /// What the locale has.
+    /// Chosen by the locale.
     Auto,
     Braille,
     Blocks,
     Ascii,
 }
 
-/// Gives an enum of words its [`FromStr`] and [`Display`](fmt::Display).
+/// Implements [`FromStr`] and [`Display`](fmt::Display) for an enum of words.
 macro_rules! words {
     ($type:ident, $what:literal, $($variant:ident = $word:literal),+) => {
         impl FromStr for $type {
@@ -149,10 +149,10 @@ words!(
     Ascii = "ascii"
 );
 
-/// Where to compute.
+/// Device to compute on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// A GPU if this build can use one and there is one, else the CPU.
+    /// A GPU if this build supports one and one is present, else the CPU.
     Auto,
     Device(Device),
 }
@@ -186,10 +186,10 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// Examples evaluated together.
+/// Number of examples evaluated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SliceChoice {
-    /// What suits the engine.
+    /// A size that suits the engine.
     Auto,
     Size(usize),
 }
@@ -218,7 +218,7 @@ impl fmt::Display for SliceChoice {
     }
 }
 
-/// How often a checkpoint is made: after so many steps, or so much time.
+/// Checkpoint interval, in steps or in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckpointEvery {
     Steps(u64),
@@ -256,8 +256,8 @@ impl fmt::Display for CheckpointEvery {
     }
 }
 
-/// Reads and writes an optional choice as its word. A bare number will do for a word, so that
-/// `slice_size = 256` needs no quotes.
+/// Serializes an optional choice as its word. When reading, a bare number also works, so that `slice_size = 256` needs
+/// no quotes.
 pub mod word {
     use super::{Deserialize, Deserializer, FromStr, Serializer, fmt};
     use serde::de::Error as _;

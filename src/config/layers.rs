@@ -1,10 +1,10 @@
-//! Rules for single layers in a TOML file.
+//! Per-layer rules in a TOML file.
 //!
 //! ```toml
-//! layer = ["*:delay=9", "fc3:delay=0"]   # as the flags, the last decides
+//! layer = ["*:delay=9", "fc3:delay=0"]   # as with flags, the last one wins
 //! ```
 //!
-//! or as tables, whose order means nothing: the closer pattern decides.
+//! or as tables, whose order is irrelevant: the more specific pattern wins.
 //!
 //! ```toml
 //! [layer."*"]
@@ -19,7 +19,7 @@ use toml::Value;
 
 use crate::optim::{LayerRule, Overrides};
 
-/// Writes rules as a list, which keeps their order.
+/// Writes rules as a list, which preserves their order.
 pub fn serialize<S: Serializer>(rules: &[LayerRule], serializer: S) -> Result<S::Ok, S::Error> {
     let texts: Vec<String> = rules.iter().map(LayerRule::to_string).collect();
     texts.serialize(serializer)
@@ -54,7 +54,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lay
 }
 
 fn from_table(name: &str, keys: &toml::Table) -> Result<LayerRule, String> {
-    // `[layer.block3.conv1]` is a table in a table to TOML.
+    // To TOML, `[layer.block3.conv1]` is a nested table.
     if let Some((inner, _)) = keys.iter().find(|(_, value)| value.is_table()) {
         return Err(format!(
             "layer {name}: a name with dots needs quotes: [layer.\"{name}.{inner}\"]"
@@ -71,7 +71,7 @@ fn from_table(name: &str, keys: &toml::Table) -> Result<LayerRule, String> {
     LayerRule::new(name, pairs).map_err(|error| error.to_string())
 }
 
-/// `flags` behind `base`. Another optimizer takes its learning rates and momenta with it.
+/// Appends `flags` to `base`. A change of optimizer drops the base's learning rates and momenta.
 pub fn merge(base: &[LayerRule], flags: &[LayerRule], other_optimizer: bool) -> Vec<LayerRule> {
     let mut rules = base.to_vec();
     if other_optimizer {

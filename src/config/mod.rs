@@ -1,11 +1,10 @@
-//! What a run is to do: flags over a TOML file over defaults, checked and resolved.
+//! Configuration of a run: flags over a TOML file over defaults, checked and resolved.
 //!
-//! [`Options`] are what a person may give, as flags or as keys of a TOML file; everything in them is
-//! optional. [`RunConfig`] is what they come to, with nothing left open. A resolved configuration
-//! turns back into options ([`RunConfig::to_options`]), which is what the run file stores: enough to
-//! run it again.
+//! [`Options`] is what a person may give, as flags or as keys of a TOML file; everything in it is optional.
+//! [`RunConfig`] is the result, with nothing left open. A resolved configuration converts back to options
+//! ([`RunConfig::to_options`]), which is what the run file stores: enough to repeat the run.
 //!
-//! [`user`] is another matter: how the explorer looks and which keys it has.
+//! [`user`] is separate: the explorer's appearance and keys.
 
 mod choices;
 mod layers;
@@ -22,7 +21,7 @@ pub use options::{Options, merge, parse};
 pub use resolve::{CourseChoice, Length, MAX_COUNT, RunConfig};
 pub use spellings::{ELSEWHERE, called_here, means_network};
 
-/// Why a configuration cannot be used. The message names the flag and says what to do.
+/// The reason why a configuration cannot be used. The message names the flag and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub String);

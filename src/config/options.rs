@@ -1,4 +1,4 @@
-//! What a person may say about a run: flags of `train`, and keys of its TOML file.
+//! Options of a run: flags of `train`, and keys of its TOML file.
 
 use std::path::PathBuf;
 
@@ -15,8 +15,7 @@ use crate::lca::Method;
 use crate::optim::{LayerRule, Schedule};
 use crate::store::Compression;
 
-/// Every flag of `lcascope train` is also a key of its TOML file, with underscores. What is `None`
-/// was not said.
+/// Every flag of `lcascope train` is also a key of its TOML file, with underscores. `None` means not given.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
@@ -148,12 +147,12 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_every: Option<u64>,
 
-    /// Follow these weights instead of training: what `lcascope allocate` is given, and what a
-    /// configuration that is stored in such a run says.
+    /// Follow these weights instead of training: the argument of `lcascope allocate`, and the value in the
+    /// configuration stored in such a run.
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub course: Option<PathBuf>,
-    /// Go from their first to their last point in so many equal steps.
+    /// Go from their first to their last point in this many equal steps.
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub straight: Option<u64>,
@@ -226,10 +225,10 @@ pub struct Options {
     pub fps: Option<u32>,
 }
 
-/// Reads options from TOML text. `origin` says where it comes from, for the error.
+/// Reads options from TOML text. `origin` names the source in errors.
 ///
 /// # Errors
-/// Bad TOML, an unknown key or a value of the wrong kind: says where.
+/// Bad TOML, an unknown key or a value of the wrong type: says where.
 pub fn parse(text: &str, origin: &str) -> Result<Options, ConfigError> {
     toml::from_str(text).map_err(|error| {
         let fault = error.to_string();
@@ -241,7 +240,7 @@ pub fn parse(text: &str, origin: &str) -> Result<Options, ConfigError> {
     })
 }
 
-/// What is meant by a key that there is not.
+/// Returns a tip for an unknown key that has another name here.
 fn advice(message: &str) -> String {
     let unknown = (message.strip_prefix("unknown field `")).and_then(|rest| rest.split_once('`'));
     match unknown.and_then(|(key, _)| called_here(key)?.split(' ').next()) {
@@ -251,11 +250,11 @@ fn advice(message: &str) -> String {
 }
 
 impl Options {
-    /// What of the configuration in a run file describes the run. Where to write and how to be watched is for whoever
-    /// repeats it to say, whatever the file says of it.
+    /// Keeps only what describes the run, of the configuration in a run file. Output and screen options are for the
+    /// person who repeats the run, not for the file.
     #[must_use]
     pub fn of_a_run(self) -> Self {
-        // Taken apart without `..`, so that a new option must be decided on.
+        // Destructured without `..`, so that a new option cannot be forgotten.
         let Self {
             network,
             data,
@@ -347,7 +346,7 @@ impl Options {
         }
     }
 
-    /// Without what only a training needs: where the weights are given, none of it means anything.
+    /// Removes the options that only a training needs: with given weights they have no meaning.
     #[must_use]
     pub fn without_training(self) -> Self {
         Self {
@@ -366,17 +365,17 @@ impl Options {
     }
 }
 
-/// Lays `flags` over `base`: what was said in the flags wins. Rules for layers add up, the flags'
-/// behind the base's, so that they win layer by layer and key by key.
+/// Lays `flags` over `base`: flags win. Layer rules are concatenated, the flags' after the base's, so that they win
+/// layer by layer and key by key.
 ///
 /// # Errors
-/// None that a caller can cause; options are always tables of plain values.
+/// None that a caller can cause: options are always tables of plain values.
 pub fn merge(base: &Options, flags: &Options) -> Result<Options, ConfigError> {
     let table = |options: &Options| {
         toml::Table::try_from(options).map_err(|error| ConfigError(error.to_string()))
     };
     let mut merged = table(base)?;
-    // A flag also replaces what stands in other terms in the file, or depends on what it changes.
+    // A flag also replaces keys that express the same in other terms, or that depend on it.
     for (flag, replaced) in [
         (flags.steps.is_some(), "epochs"),
         (flags.epochs.is_some(), "steps"),

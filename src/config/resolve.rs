@@ -1,4 +1,4 @@
-//! From options to a configuration with nothing left open.
+//! Resolves options into a complete configuration.
 
 use std::fmt::Display;
 use std::num::NonZero;
@@ -19,42 +19,41 @@ use crate::optim::{LayerRule, OptimizerChoice, Schedule};
 use crate::small_file;
 use crate::store::Compression;
 
-/// No count of a run is larger: TOML's integers end at 2^63, and a 64-bit float holds every count up
-/// to this one.
+/// Largest count in a run: TOML's integers end at 2^63, and an `f64` represents every count up to this one exactly.
 pub const MAX_COUNT: u64 = 1 << 53;
 
-/// How long to train.
+/// Length of the training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     Steps(u64),
     Epochs(u64),
 }
 
-/// Weights that are followed instead of training.
+/// Weights to follow instead of training.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CourseChoice {
     /// A file with recorded weights, or a folder of snapshots.
     pub path: PathBuf,
-    /// Equal steps on the straight line between its ends.
+    /// Number of equal steps on the straight line between the ends, if the path is not followed.
     pub straight: Option<u64>,
 }
 
-/// A run, resolved: what determines its numbers and what its file holds.
+/// A resolved run: everything that determines its numbers and the contents of its file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunConfig {
     pub network: NetworkSpec,
-    /// None for the embedded sample.
+    /// `None` for the embedded sample.
     pub data: Option<PathBuf>,
     pub sizes: SplitSizes,
     pub length: Length,
-    /// If there is one, what says how to train means nothing, the length included.
+    /// If given, the training settings, including the length, have no meaning.
     pub course: Option<CourseChoice>,
-    /// None for 250, or all examples if there are fewer.
+    /// `None` for 250, or all examples if there are fewer.
     pub batch_size: Option<usize>,
     pub optimizer: OptimizerChoice,
     pub learning_rate: f64,
     pub weight_decay: f64,
-    /// The last that is for a layer and names a key decides.
+    /// Layer rules: the last one that matches a layer and sets a key wins.
     pub layers: Vec<LayerRule>,
     pub schedule: Schedule,
     pub seed: u64,
@@ -62,7 +61,7 @@ pub struct RunConfig {
     pub slice_size: SliceChoice,
     pub lca_test: bool,
     pub by_class: bool,
-    /// 1 if not split by class at all.
+    /// 1 if not split by class.
     pub class_every: u64,
     pub test_every: u64,
     pub checkpoint_every: CheckpointEvery,
@@ -80,7 +79,7 @@ impl RunConfig {
     /// Fills in defaults, reads the network's file if one is named, and checks every value.
     ///
     /// # Errors
-    /// The first value that is out of range, or a network that is neither preset nor file.
+    /// The first value that is out of range, or a network that is neither a preset nor a file.
     pub fn resolve(options: &Options) -> Result<Self, ConfigError> {
         let o = options;
         let course = course(o)?;
@@ -161,10 +160,10 @@ impl RunConfig {
         })
     }
 
-    /// The options that resolve to this configuration again.
+    /// Returns options that resolve to this configuration again.
     #[must_use]
     pub fn to_options(&self) -> Options {
-        // Taken apart without `..`, so that a new field cannot be forgotten in the run file.
+        // Destructured without `..`, so that a new field cannot be forgotten in the run file.
         let Self {
             network,
             data,
@@ -262,7 +261,7 @@ impl RunConfig {
     }
 }
 
-/// The weights to follow, if any are given.
+/// Returns the weights to follow, if any are given.
 fn course(o: &Options) -> Result<Option<CourseChoice>, ConfigError> {
     let Some(path) = o.course.clone() else {
         return match o.straight {
@@ -284,7 +283,7 @@ fn course(o: &Options) -> Result<Option<CourseChoice>, ConfigError> {
     Ok(Some(CourseChoice { path, straight }))
 }
 
-/// The optimizer that was asked for, with its momentum.
+/// Returns the chosen optimizer with its momentum.
 fn optimizer(o: &Options) -> Result<OptimizerChoice, ConfigError> {
     let kind = o.optimizer.unwrap_or(OptimizerKind::Sgd);
     let momentum = |default| {
@@ -312,7 +311,7 @@ fn optimizer(o: &Options) -> Result<OptimizerChoice, ConfigError> {
     })
 }
 
-/// The rules for single layers. Whether the network has those layers is seen when it is built.
+/// Returns the layer rules. Whether the network has those layers is checked when it is built.
 fn layers(o: &Options, optimizer: OptimizerChoice) -> Result<Vec<LayerRule>, ConfigError> {
     let has_momentum = match optimizer {
         OptimizerChoice::Sgd { .. } | OptimizerChoice::RmsProp { .. } => true,
@@ -327,7 +326,7 @@ fn layers(o: &Options, optimizer: OptimizerChoice) -> Result<Vec<LayerRule>, Con
     Ok(o.layer.clone())
 }
 
-/// The network that was asked for.
+/// Returns the chosen network.
 fn network(choice: Option<&NetworkChoice>) -> Result<NetworkSpec, ConfigError> {
     let name = match choice {
         Some(NetworkChoice::Inline(spec)) => return Ok(spec.clone()),
@@ -352,9 +351,9 @@ fn network(choice: Option<&NetworkChoice>) -> Result<NetworkSpec, ConfigError> {
     })
 }
 
-/// Reads a network's file; without a name in it, it is called like the file.
+/// Reads a network's file; if it has no name in it, the file's name is used.
 fn named(text: &str, stem: &str) -> Result<NetworkSpec, toml::de::Error> {
-    // First, for the table has lost its places in the text.
+    // Tried first, since a table has lost its positions in the text.
     let error = match toml::from_str(text) {
         Ok(spec) => return Ok(spec),
         Err(error) => error,
@@ -369,17 +368,17 @@ fn named(text: &str, stem: &str) -> Result<NetworkSpec, toml::de::Error> {
     table.try_into()
 }
 
-/// Which layer of a network's file is at fault, and what is wrong with it; none if something else is.
+/// Returns which layer of a network's file is at fault, and why; `None` if something else is.
 ///
-/// The kind decides which keys a layer has, so serde reads a layer only after it has read all of
-/// them, and no longer knows the place.
+/// The kind determines which keys a layer has, so serde reads a layer only after it has read all of its keys, and has
+/// lost the position by then.
 fn bad_layer(text: &str) -> Option<String> {
     let table: toml::Table = toml::from_str(text).ok()?;
     let (position, kind, fault) = first_fault(table.get("layer")?)?;
     Some(format!("layer {position} (`{kind}`): {fault}"))
 }
 
-/// Position, kind and fault of the first layer that cannot be read.
+/// Returns the position, kind and fault of the first layer that cannot be read.
 fn first_fault(layers: &toml::Value) -> Option<(String, String, String)> {
     for (index, layer) in layers.as_array()?.iter().enumerate() {
         let position = index + 1;
@@ -389,7 +388,7 @@ fn first_fault(layers: &toml::Value) -> Option<(String, String, String)> {
         if let Err(error) = LayerSpec::deserialize(layer.clone()) {
             let kind = layer.get("kind").and_then(toml::Value::as_str);
             let kind = kind.unwrap_or("no kind").escape_debug().to_string();
-            // serde calls numbers by their types in Rust.
+            // serde names numbers by their Rust types.
             let fault = (error
                 .message()
                 .replace("expected usize", "expected a whole number"))
@@ -400,7 +399,7 @@ fn first_fault(layers: &toml::Value) -> Option<(String, String, String)> {
     None
 }
 
-/// The name becomes part of a file's name.
+/// Checks the network's name, which becomes part of a file name.
 fn checked_name(spec: NetworkSpec) -> Result<NetworkSpec, ConfigError> {
     let good = |c: char| c.is_alphanumeric() || "._-".contains(c);
     if (1..=64).contains(&spec.name.len()) && spec.name.chars().all(good) {
@@ -532,7 +531,7 @@ mod tests {
     fn a_network_without_a_name_is_called_like_its_file() {
         let layer = "[[layer]]\nkind = 'linear'\nunits = 3\n";
         assert_eq!(named(layer, "my-net").unwrap().name, "my-net");
-        // Behind a layer it is that layer's.
+        // After a layer it would be a key of that layer.
         let late = named(&format!("{layer}name = 'x'"), "my-net").unwrap();
         assert_eq!(late.name, "my-net");
         assert_eq!(

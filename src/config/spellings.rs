@@ -1,6 +1,6 @@
-//! Flags by the names that they have elsewhere.
+//! Names that flags have in other programs.
 
-/// What other programs call a flag, and what it is called here.
+/// Names in other programs, and the flag here.
 pub const ELSEWHERE: [(&[&str], &str); 20] = [
     (
         &["lr", "rate", "learningrate", "eta", "step-size"],
@@ -66,11 +66,10 @@ pub const ELSEWHERE: [(&[&str], &str); 20] = [
     (&["freeze", "lr-mult"], "layer"),
 ];
 
-/// What the network is called elsewhere.
+/// Names for the network in other programs.
 const NETWORK: [&str; 5] = ["model", "network", "net", "arch", "architecture"];
 
-/// What a flag or key is called here that has another name elsewhere, underscores or hyphens; a value may
-/// follow it.
+/// Returns the flag for a name that other programs use, with underscores or hyphens; a value may follow the flag.
 #[must_use]
 pub fn called_here(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase().replace('_', "-");
@@ -78,7 +77,7 @@ pub fn called_here(name: &str) -> Option<&'static str> {
     known.find_map(|(others, here)| others.contains(&name.as_str()).then_some(*here))
 }
 
-/// Whether it means the network, which has no flag.
+/// Returns true if the name means the network, which has no flag.
 #[must_use]
 pub fn means_network(name: &str) -> bool {
     NETWORK.contains(&name.to_lowercase().as_str())

@@ -1,4 +1,4 @@
-//! The other end of the control socket.
+//! The client's end of the control socket.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -10,16 +10,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{MAX_LINE, socket, socket_path};
 use crate::text::harmless;
 
-/// An answer takes as long as the other process needs to wake up. For all of it, not for each byte.
+/// Most time for an answer, which only has to wait for the other process to wake up. For the whole answer, not for each
+/// byte.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why a question has no good answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// The training's own words.
+    /// Refused, in the training's own words.
     #[error("{0}")]
     Refused(String),
-    /// It has what was asked, and will obey when it goes on.
+    /// The training has received the order, and will obey when it continues.
     #[error(
         "the training has the order, but has not answered within {} seconds: it obeys when it goes \
          on (a program suspended with Ctrl-Z goes on with `fg` in its shell)",
@@ -41,7 +42,7 @@ impl Connection {
     /// Connects to the training that writes the run file.
     ///
     /// # Errors
-    /// There is no socket, nobody listens on it, or it belongs to another user; the path is its own.
+    /// There is no socket, nobody listens on it, or it belongs to another user. The path in the error is the socket's.
     pub fn open(run: &Path) -> Result<Self, (PathBuf, io::Error)> {
         // The socket is beside the file itself, not beside a link to it.
         let run = run.canonicalize().unwrap_or_else(|_| run.to_owned());
@@ -56,14 +57,14 @@ impl Connection {
         connect().map_err(|error| (path.clone(), error))
     }
 
-    /// Sends a line; returns the answer without its `ok`.
+    /// Sends a line and returns the answer without its `ok`.
     ///
     /// # Errors
-    /// The training refuses, has not answered in time, or has ended.
+    /// The training refuses, does not answer in time, or has ended.
     pub fn ask(&mut self, line: &str) -> Result<String, AskError> {
         let asked = (self.stream.get_mut()).write_all(format!("{line}\n").as_bytes());
         match asked {
-            // Who turns a caller away says why before it has heard the question.
+            // A server that rejects a client says why before it reads anything.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             asked => asked.map_err(gone)?,
         }
@@ -77,7 +78,7 @@ impl Connection {
         }
     }
 
-    /// The next line, which must be whole by then: the other end may send a byte at a time.
+    /// Reads the next line, which must be complete by `until`: the other end may send a byte at a time.
     fn line(&mut self, until: Instant) -> io::Result<String> {
         let mut line = Vec::new();
         loop {
@@ -103,7 +104,7 @@ impl Connection {
         }
     }
 
-    /// Whether the other end has closed the connection: the run has ended.
+    /// Returns true if the other end has closed the connection: the run has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         let now = Timespec {
@@ -111,18 +112,18 @@ impl Connection {
             tv_nsec: 0,
         };
         let mut fds = [PollFd::new(self.stream.get_ref(), PollFlags::IN)];
-        // Nothing is said unasked: what there is to read is the end.
+        // The server never speaks first: anything readable is the end.
         poll(&mut fds, Some(&now)).is_ok() && !fds[0].revents().is_empty()
     }
 
-    /// Waits for the run's end, when its file is closed, but no longer than this; says whether it has ended.
+    /// Waits for at most this long for the run to end and its file to be closed; returns true if it has ended.
     ///
     /// # Errors
-    /// The connection broke in another way.
+    /// The connection failed in another way.
     pub fn ends_within(&mut self, patience: Duration) -> io::Result<bool> {
         let until = Instant::now() + patience;
         loop {
-            // Nothing is said unasked, by those who keep to the rules.
+            // A proper server never speaks first; other lines are ignored.
             match self.line(until) {
                 Ok(_) => {}
                 Err(error) => match error.kind() {
@@ -135,7 +136,7 @@ impl Connection {
     }
 }
 
-/// What a failed exchange means.
+/// Converts the error of a failed exchange.
 fn gone(error: io::Error) -> AskError {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent,

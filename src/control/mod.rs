@@ -1,6 +1,6 @@
 //! Orders to a training in another process: a Unix socket beside its run file.
 //!
-//! While a training runs, `RUN.h5.sock` takes lines and answers each with one:
+//! While a training runs, `RUN.h5.sock` takes lines and answers each with one line:
 //!
 //! ```text
 //! $ nc -U runs/mnist-fc.h5.sock
@@ -12,9 +12,9 @@
 //! ok stopping, 124 of 400 steps
 //! ```
 //!
-//! An answer begins with `ok` or `error`. The connection is closed when the run has ended and its file
-//! is closed. [`server`] is the training's end, [`client`] the other, [`mod@socket`] what they share of
-//! the file system.
+//! An answer begins with `ok` or `error`. The connection is closed once the run has ended and its file is closed.
+//! [`server`] is the training's end, [`client`] the other; [`mod@socket`] is what they share: sockets in the file
+//! system.
 
 mod client;
 mod server;
@@ -29,24 +29,24 @@ pub use server::Server;
 
 use crate::train::Control;
 
-/// The longest line of either side, in bytes, without its end.
+/// Longest line of either side in bytes, without its newline.
 const MAX_LINE: usize = 200;
 
-/// What a line orders.
+/// The lines that give orders.
 const ORDERS: [(&str, Control); 3] = [
     ("pause", Control::Pause),
     ("resume", Control::Resume),
     ("stop", Control::Stop),
 ];
 
-/// The line that gives an order.
+/// Returns the line that gives an order.
 #[must_use]
 pub fn line_of(order: Control) -> &'static str {
     let row = ORDERS.iter().find(|(_, control)| *control == order);
     row.map_or("", |(line, _)| line)
 }
 
-/// `RUN.h5.sock`
+/// Returns the path of a run's socket, `RUN.h5.sock`.
 #[must_use]
 pub fn socket_path(run: &Path) -> PathBuf {
     let mut name = run.as_os_str().to_owned();
@@ -54,8 +54,8 @@ pub fn socket_path(run: &Path) -> PathBuf {
     name.into()
 }
 
-/// How a training stands, for the control thread: it asks when it is asked itself. The numbers do
-/// not belong together, and are a step old at most.
+/// A training's progress, for the control thread to read when a client asks. The numbers are not updated together, and
+/// are at most a step old.
 #[derive(Debug, Default)]
 pub struct Progress {
     steps: AtomicU64,
@@ -68,7 +68,7 @@ impl Progress {
         Arc::default()
     }
 
-    /// So many steps are done.
+    /// Sets the number of completed steps.
     pub fn steps_done(&self, steps: u64) {
         self.steps.store(steps, Ordering::Relaxed);
     }

@@ -16,24 +16,24 @@ use super::{MAX_LINE, ORDERS, Progress, socket_path};
 use crate::text::harmless;
 use crate::train::{Control, Controls};
 
-/// Connections at a time. One more takes the place of the one that has been silent for longest.
+/// Most connections at a time. One more replaces the one that has been silent longest.
 const MAX_CLIENTS: usize = 64;
 
-/// How long to wait when a connection cannot be accepted.
+/// How long to wait if a connection cannot be accepted.
 const SHORTAGE: Duration = Duration::from_millis(200);
 
-/// Bytes taken from a client at a time, before the others have their turn.
+/// Most bytes read from a client before the others have their turn.
 const TURN: usize = 512;
 
-/// What the thread needs to know of its training.
+/// The thread's links to its training.
 struct Served {
-    /// Where orders go.
+    /// Channel for orders.
     controls: Controls,
     progress: Arc<Progress>,
     planned_steps: u64,
 }
 
-/// A socket that takes orders, until this is dropped.
+/// A socket that takes orders until the server is dropped.
 pub struct Server {
     /// Closing it ends the thread.
     end: Option<OwnedFd>,
@@ -41,10 +41,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes the socket beside the run file and starts the thread that serves it.
+    /// Creates the socket beside the run file and starts the thread that serves it.
     ///
     /// # Errors
-    /// The socket cannot be made; the path is that of the socket.
+    /// The socket cannot be created. The path in the error is the socket's.
     pub fn spawn(
         run: &Path,
         controls: Controls,
@@ -82,7 +82,7 @@ impl Drop for Server {
     }
 }
 
-/// The thread's life: one `poll` over the socket, its clients, and the pipe that says when to end.
+/// Runs the thread: one `poll` over the socket, its clients, and the pipe that signals the end.
 fn serve(bound: &Bound, ending: &OwnedFd, served: &Served) {
     let mut clients: Vec<Client> = Vec::new();
     let mut desk = Desk {
@@ -97,7 +97,7 @@ fn serve(bound: &Bound, ending: &OwnedFd, served: &Served) {
         fds.extend(clients.iter().map(|c| PollFd::new(&c.stream, c.awaits())));
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            // Without it there is nothing to wait for; the training goes on without orders.
+            // Without `poll` there is nothing to wait for; the training goes on without orders.
             Err(_) => return,
         }
         let happened: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
@@ -105,7 +105,7 @@ fn serve(bound: &Bound, ending: &OwnedFd, served: &Served) {
         if !happened[0].is_empty() {
             return;
         }
-        // Clients in the order of their last words: the first is the one to give way.
+        // Clients ordered by their last words: the first one gives way.
         let mut silent = Vec::new();
         let mut spoke = Vec::new();
         for (mut client, events) in clients.into_iter().zip(&happened[2..]) {
@@ -121,7 +121,7 @@ fn serve(bound: &Bound, ending: &OwnedFd, served: &Served) {
             match bound.listener.accept() {
                 Ok((stream, _)) => clients.extend(Client::admit(stream)),
                 Err(error) if may_try_again(&error) => {}
-                // The system is short of something, of descriptors say: wait, do not spin.
+                // The system lacks something, such as descriptors: wait instead of spinning.
                 Err(_) => thread::sleep(SHORTAGE),
             }
             if clients.len() > MAX_CLIENTS {
@@ -131,19 +131,19 @@ fn serve(bound: &Bound, ending: &OwnedFd, served: &Served) {
     }
 }
 
-/// A connection.
+/// A client's connection.
 struct Client {
     stream: UnixStream,
-    /// The start of a line.
+    /// The start of an incomplete line.
     line: Vec<u8>,
-    /// The rest of a line that is too long is skipped.
+    /// Whether the rest of an overlong line is being skipped.
     skips: bool,
-    /// Answers that the client has not taken yet. Until it has, nothing more is read from it.
+    /// Answers not yet taken by the client. Until they are, nothing more is read from it.
     answer: Vec<u8>,
 }
 
 impl Client {
-    /// A client of this user, or root; others are told why and sent away.
+    /// Admits a client of this user or root; others are told why and rejected.
     fn admit(mut stream: UnixStream) -> Option<Self> {
         stream.set_nonblocking(true).ok()?;
         let own = rustix::process::geteuid().as_raw();
@@ -159,7 +159,7 @@ impl Client {
         })
     }
 
-    /// What to wait for.
+    /// Returns the event to wait for.
     fn awaits(&self) -> PollFlags {
         match self.answer.is_empty() {
             true => PollFlags::IN,
@@ -167,7 +167,7 @@ impl Client {
         }
     }
 
-    /// Takes what the client has sent, and gives it what it takes. An error is its end.
+    /// Reads what the client has sent, and sends it what it can take. An error ends the connection.
     fn turn(&mut self, desk: &mut Desk) -> io::Result<()> {
         self.give()?;
         if !self.answer.is_empty() {
@@ -225,15 +225,15 @@ fn may_try_again(error: &io::Error) -> bool {
     )
 }
 
-/// Whoever answers.
+/// Answers the lines of clients.
 struct Desk<'a> {
     served: &'a Served,
-    /// Somebody has ordered it here.
+    /// Whether a client has ordered a stop.
     stopping: bool,
 }
 
 impl Desk<'_> {
-    /// One line for one line.
+    /// Returns one line in answer to a line.
     fn answer(&mut self, line: &str) -> String {
         let line = line.trim();
         let paused = self.served.progress.paused.load(Ordering::Relaxed);
@@ -249,7 +249,7 @@ impl Desk<'_> {
             let line = harmless(line);
             return format!("error `{line}` is none of status, pause, resume, stop");
         };
-        // Also what seems to be so already: an order given before may still be on its way.
+        // Sent even if it seems redundant: an earlier order may still be in flight.
         if self.served.controls.send(*order).is_err() {
             return "error the training has ended".to_owned();
         }
@@ -306,7 +306,7 @@ mod tests {
     impl Fixture {
         fn peer(&self) -> Peer {
             let stream = connect(&self.folder.path().join("run.h5.sock")).unwrap();
-            // Only a hang takes so long.
+            // Only a hang takes this long.
             let limit = Some(Duration::from_secs(60));
             stream.set_read_timeout(limit).unwrap();
             stream.set_write_timeout(limit).unwrap();
@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(peer.answer(), "error a line has at most 200 bytes\n");
         assert_eq!(peer.answer(), "ok running, 7 of 9 steps\n");
         assert!(it.orders.bell().is_empty());
-        // Two lines in one piece, one in two.
+        // Two lines at once, then one in two parts.
         peer.send(b"status\nsta");
         peer.send(b"tus\n");
         assert_eq!(peer.answer(), peer.answer());
@@ -383,7 +383,7 @@ mod tests {
         let mut last = it.peer();
         assert_eq!(last.ask("status"), "ok running, 7 of 9 steps\n");
 
-        // One that asks without end and takes no answer.
+        // A client that sends requests endlessly and takes no answers.
         let deaf = it.peer();
         let stream = deaf.0.get_ref();
         stream.set_nonblocking(true).unwrap();
@@ -392,7 +392,7 @@ mod tests {
                 continue;
             };
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-            // Nothing moves once both directions are full; others are served meanwhile.
+            // Once both directions are full nothing moves; others are still served.
             for _ in 0..100 {
                 assert_eq!(it.peer().ask("status"), "ok running, 7 of 9 steps\n");
             }

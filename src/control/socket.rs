@@ -1,7 +1,7 @@
-//! Unix sockets by the names that they have in the file system, however long these are.
+//! Unix sockets with paths of any length.
 //!
-//! The system takes a path of at most 107 bytes for a socket. A longer one is reached through
-//! `/proc/self/fd`, where an opened folder, or the socket itself, has a short name.
+//! The system limits the path of a socket to 107 bytes. A longer one is reached through `/proc/self/fd`, where an
+//! opened folder, or the socket itself, has a short name.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,25 +15,25 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketType};
 
-/// How long to wait for the other end to take a connection in.
+/// How long to wait for the other end to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Bytes of a path that fit `sockaddr_un`, whose last byte is 0.
+/// Most bytes of a path in `sockaddr_un`, whose last byte is 0.
 const LONGEST: usize = 107;
 
-/// A listening socket under its name, which goes when this is dropped.
+/// A listening socket at its path, which is removed when this is dropped.
 pub struct Bound {
     pub listener: UnixListener,
     path: PathBuf,
-    /// Device and inode: another process may have put its own socket there.
+    /// Device and inode, since another process may have put its own socket there.
     identity: (u64, u64),
 }
 
 impl Bound {
-    /// Makes the socket, for this user alone. A socket that nobody listens on any more is replaced.
+    /// Creates the socket, for this user only. A socket that nobody listens on any more is replaced.
     ///
     /// # Errors
-    /// Something else has the name, or the file system has no sockets.
+    /// Something else has the path, or the file system does not support sockets.
     pub fn at(path: &Path) -> io::Result<Self> {
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -52,8 +52,7 @@ impl Bound {
                 }
             },
         }
-        // Under a name of its own until nobody else can use it; the renaming takes the place of a
-        // stale one at once.
+        // Under a temporary name until only this user can use it; the rename replaces a stale socket atomically.
         let folder = folder_of(path);
         let name = format!(".lcascope-{}.sock", std::process::id());
         let temporary = folder.join(&name);
@@ -80,19 +79,19 @@ impl Drop for Bound {
     fn drop(&mut self) {
         let meta = fs::symlink_metadata(&self.path);
         if meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity) {
-            // What cannot be removed is stale, and replaced by the next run.
+            // A socket that cannot be removed is stale, and the next run replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Connects to the socket with this name.
+/// Connects to the socket at this path.
 ///
 /// # Errors
-/// `NotFound`, `ConnectionRefused` by one that nobody listens on, `TimedOut` by one that takes nobody in,
-/// and whatever else there may be.
+/// `NotFound`; `ConnectionRefused` if nobody listens; `TimedOut` if the listener does not accept; and any other I/O
+/// error.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
-    // A link may lead to any other program's.
+    // A link might lead to another program's socket.
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         let text = "what has this name is not a socket";
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, text));
@@ -113,7 +112,7 @@ fn connect_short(path: &Path) -> io::Result<UnixStream> {
     loop {
         match net::connect(&socket, &address) {
             Ok(()) => break,
-            // So many wait to be taken in that there is no room for one more.
+            // The queue of pending connections is full.
             Err(Errno::AGAIN) if Instant::now() < until => thread::sleep(PATIENCE / 100),
             Err(Errno::AGAIN) => {
                 let text = "its process takes nobody in";
@@ -127,7 +126,7 @@ fn connect_short(path: &Path) -> io::Result<UnixStream> {
     Ok(UnixStream::from(socket))
 }
 
-/// The socket's inode, as something that has a number.
+/// Opens the socket's inode without connecting, to get a descriptor.
 #[cfg(target_os = "linux")]
 fn open_socket(path: &Path) -> io::Result<std::os::fd::OwnedFd> {
     use rustix::fs::{Mode, OFlags};
@@ -152,14 +151,14 @@ fn folder_of(path: &Path) -> PathBuf {
     }
 }
 
-/// The user at the other end, where the system tells.
+/// Returns the user at the other end, if the system tells.
 #[cfg(target_os = "linux")]
 pub fn peer_uid(stream: &UnixStream) -> Option<u32> {
     let peer = rustix::net::sockopt::socket_peercred(stream).ok()?;
     Some(peer.uid.as_raw())
 }
 
-/// Elsewhere the socket's mode alone keeps others out.
+/// On other systems the socket's mode alone keeps others out.
 #[cfg(not(target_os = "linux"))]
 pub fn peer_uid(_: &UnixStream) -> Option<u32> {
     Some(rustix::process::geteuid().as_raw())
@@ -213,7 +212,7 @@ mod tests {
         let error = Bound::at(&path).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"mine");
-        // A link to somebody's socket is neither followed nor replaced.
+        // A link to another program's socket is neither followed nor replaced.
         let theirs = folder.path().join("theirs.sock");
         let _listening = UnixListener::bind(&theirs).unwrap();
         fs::remove_file(&path).unwrap();

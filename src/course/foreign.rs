@@ -1,11 +1,11 @@
-//! Files that are taken for weights and are something else.
+//! Recognises files that are mistaken for weights.
 
-/// Bytes that are looked at.
+/// Number of first bytes that are examined.
 pub const LOOKED_AT: usize = 512;
 
 const CONVERT: &str = "write it as safetensors (in Python: safetensors.torch.save_file(state_dict, \"step_1.safetensors\"))";
 
-/// First bytes, what they say, and what to do.
+/// First bytes, what they mean, and the remedy.
 const BY_START: [(&[u8], &str, &str); 17] = [
     (
         b"version https://git-lfs",
@@ -66,7 +66,7 @@ const BY_START: [(&[u8], &str, &str); 17] = [
     (b"\x7fELF", "a program", "give the weights"),
 ];
 
-/// Says what a file is by its first bytes, as the end of a sentence, and what to do; none if that is not known.
+/// Returns what a file is by its first bytes, as the end of a sentence, and the remedy; `None` if unknown.
 pub fn name(start: &[u8]) -> Option<String> {
     let say = |what: &str, remedy: &str| Some(format!("is {what}: {remedy}"));
     if let Some((_, what, remedy)) = BY_START.iter().find(|(bytes, ..)| start.starts_with(bytes)) {

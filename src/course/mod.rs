@@ -1,8 +1,8 @@
-//! Paths through parameter space that another program has taken.
+//! Paths through parameter space from other programs.
 //!
-//! What is allocated depends on the path alone, so the weights of each step may come from anywhere: a
-//! recorded run, a folder of snapshots ([`Snapshots`]), or the straight line between two points
-//! ([`Straight`]). The trainer follows a [`Course`] instead of an optimizer.
+//! The allocation depends on the path alone, so the weights of each step may come from anywhere: a recorded run, a
+//! folder of snapshots ([`Snapshots`]), or the straight line between two points ([`Straight`]). The trainer follows a
+//! [`Course`] instead of an optimizer.
 
 mod foreign;
 mod order;
@@ -18,33 +18,34 @@ use crate::small_file;
 pub use snapshots::Snapshots;
 pub use straight::Straight;
 
-/// Why a course cannot be followed. Says what was wrong, and where.
+/// Why a path cannot be followed. The message says what was wrong, and where.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct CourseError(pub String);
 
-/// The points of a path, one behind another; a step leads from each to the next.
+/// The successive points of a path; a step leads from each to the next.
 pub trait Course: Send {
-    /// One less than there are points; at least 1.
+    /// Returns the number of steps, at least 1: one less than the number of points.
     fn steps(&self) -> u64;
 
-    /// Writes the point after so many steps, up to [`steps`](Course::steps), into `params` (`[P]`, in the
-    /// order of the layout).
+    /// Writes the point after `done` steps, up to [`steps`](Course::steps), into `params` (`[P]`, in the order of the
+    /// layout).
     ///
     /// # Errors
-    /// It cannot be read, or is of another network.
+    /// The point cannot be read, or belongs to another network.
     fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError>;
 
-    /// The names of the files that hold the points, in order, if each has one; of a line the ends alone.
+    /// Returns the names of the files that hold the points, in order, if each has one; for a straight line only the
+    /// ends.
     fn files(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// Says what a file is that holds no path, as the end of a sentence that begins with its name, and what to do.
+/// Returns what a file without a path is, as the end of a sentence that begins with its name, and the remedy.
 ///
 /// # Errors
-/// It cannot be read.
+/// The file cannot be read.
 pub fn what_it_is(path: &Path) -> io::Result<String> {
     let mut start = Vec::new();
     small_file::open(path)?

@@ -1,18 +1,17 @@
-//! The order of snapshots, from the numbers in their names.
+//! Order of snapshots, from the numbers in their names.
 //!
-//! A number counts by its value: `9` comes before `10`, `0.25` before `0.5`, `2e3` before `1e4`; a hyphen
-//! before it is no minus sign. All names have to be alike but for their numbers. Where several numbers
-//! change, those behind a word that counts progress (`step=1200`) and those without a word decide, the
-//! first of them first; with no such word the whole numbers do, if any change. What was measured (`loss=0.5`)
-//! never does. What could be read in two
-//! ways is refused: a path in a wrong order would look like any other.
+//! Numbers are compared by value: `9` comes before `10`, `0.25` before `0.5`, `2e3` before `1e4`; a hyphen before one
+//! is not a minus sign. All names must be alike except for their numbers. If there are several, those after a word that
+//! counts progress (`step=1200`) and those without a word decide, the first of them first; without a progress word the
+//! integers do, if any of them vary, else all. Measurements (`loss=0.5`) never do. Ambiguous names are rejected, since
+//! a path in the wrong order would look like any other.
 
 use std::cmp::Ordering;
 
-/// What a snapshot's name ends with, but for a number that may stand behind it.
+/// Ending of a snapshot's name, which a number may follow.
 pub const ENDING: &str = ".safetensors";
 
-/// Words that stand before the number that says when a snapshot was saved.
+/// Words before a number that says when a snapshot was saved.
 const PROGRESS: [&str; 16] = [
     "step",
     "steps",
@@ -32,7 +31,7 @@ const PROGRESS: [&str; 16] = [
     "t",
 ];
 
-/// Words that stand before what was measured or chosen, which says nothing of when.
+/// Words before a measurement or a setting, which does not say when.
 const MEASURES: [&str; 8] = [
     "loss", "acc", "accuracy", "error", "score", "auc", "lr", "seed",
 ];
@@ -40,8 +39,8 @@ const MEASURES: [&str; 8] = [
 const REMEDY: &str = "Name all of them alike, with a number that says when each was saved (step_0, step_1, …); \
                       links in another folder will do (ln -s)";
 
-/// Whether a file of this name is a snapshot: `a.safetensors`, or `a.safetensors-00003` as some programs
-/// number them.
+/// Returns true if a file of this name is a snapshot: `a.safetensors`, or `a.safetensors-00003` as some programs number
+/// them.
 pub fn is_snapshot(name: &str) -> bool {
     let behind = name.rsplit_once(ENDING).map(|(_, behind)| behind);
     behind.is_some_and(|behind| {
@@ -53,7 +52,7 @@ pub fn is_snapshot(name: &str) -> bool {
 /// Sorts the names of snapshots by when they were saved.
 ///
 /// # Errors
-/// That cannot be told; the message has the names.
+/// The order cannot be determined; the message lists the names.
 pub fn sort(names: &mut [String]) -> Result<(), String> {
     let read: Vec<Vec<Part>> = names.iter().map(|name| parts(name)).collect();
     let is_numbered = |parts: &Vec<Part>| parts.iter().any(|part| matches!(part, Part::Number(_)));
@@ -129,7 +128,7 @@ enum Part<'a> {
     Number(Number),
 }
 
-/// A number as a decimal, and the same as a version: 1.10 is 1.1, or 10 behind 1.
+/// A number as a decimal and as a version: 1.10 is 1.1, or version 10 of 1.
 #[derive(Clone)]
 struct Number {
     value: Value,
@@ -140,14 +139,14 @@ struct Number {
 /// A number of any length, 0.DIGITS · 10^exponent.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Value {
-    /// Zero has none, and comes first.
+    /// `None` for zero, which comes first.
     exponent: Option<i64>,
-    /// Without zeros at their ends.
+    /// Without zeros at either end.
     digits: String,
 }
 
 impl Value {
-    /// The number that is written as WHOLE.FRACTIONeEXPONENT.
+    /// The value of WHOLE.FRACTIONeEXPONENT.
     fn of(whole: &str, fraction: &str, exponent: i64) -> Self {
         let all = format!("{whole}{fraction}");
         let significant = all.trim_start_matches('0');
@@ -160,7 +159,7 @@ impl Value {
     }
 }
 
-/// Takes a name apart. The ending goes: it is the same in all.
+/// Splits a name into parts. The ending is dropped, since all have it.
 fn parts(name: &str) -> Vec<Part<'_>> {
     let (before, behind) = name.rsplit_once(ENDING).unwrap_or((name, ""));
     let mut all = Vec::new();
@@ -188,7 +187,7 @@ fn parts(name: &str) -> Vec<Part<'_>> {
     all
 }
 
-/// The number that a text begins with, and how many bytes it takes.
+/// Returns the number at the start of a text, and its length in bytes.
 fn number(text: &str, chained: bool) -> (Number, usize) {
     let whole = leading_digits(text);
     let mut end = whole.len();
@@ -210,7 +209,7 @@ fn number(text: &str, chained: bool) -> (Number, usize) {
         let after = &unsigned[digits.len()..];
         let ends = !after.starts_with(char::is_alphanumeric) && !continues(after);
         if !digits.is_empty() && ends {
-            // The first 15 digits are enough to be farther away than anything.
+            // 15 digits are enough: no exponent in use is larger.
             let size: i64 = digits[..digits.len().min(15)].parse().unwrap_or(0);
             exponent = sign * size;
             end = text.len() - after.len();
@@ -229,7 +228,7 @@ fn leading_digits(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-/// Whether another number follows behind a point.
+/// Returns true if a point and another number follow.
 fn continues(text: &str) -> bool {
     let behind = text.strip_prefix('.');
     behind.is_some_and(|behind| behind.starts_with(|c: char| c.is_ascii_digit()))
@@ -243,7 +242,7 @@ fn has_comma(name: &str) -> bool {
         .any(|it| it[1] == b',' && is_digit(&it[0]) && is_digit(&it[2]))
 }
 
-/// The words of a name, and where its numbers stand.
+/// Returns the words of a name, with `None` for its numbers.
 fn words<'a>(parts: &'a [Part<'a>]) -> impl Iterator<Item = Option<&'a str>> {
     parts.iter().map(|part| match part {
         Part::Word(word) => Some(*word),
@@ -251,9 +250,9 @@ fn words<'a>(parts: &'a [Part<'a>]) -> impl Iterator<Item = Option<&'a str>> {
     })
 }
 
-/// The numbers that stand at one place of all names.
+/// The numbers at one position of all names.
 struct Column {
-    /// The word before it, in small letters; empty if there is none.
+    /// The word before them, in lower case; empty if there is none.
     word: String,
     numbers: Vec<Number>,
 }
@@ -283,7 +282,7 @@ fn columns(names: &[Vec<Part>]) -> Vec<Column> {
     columns
 }
 
-/// `step` of `-global_Step=`.
+/// Returns the last word in lower case: `step` for `-global_Step=`.
 fn last_word(text: &str) -> String {
     let text = text.trim_end_matches(|c: char| !c.is_alphabetic());
     let word = text.rsplit(|c: char| !c.is_alphabetic()).next();
@@ -305,10 +304,10 @@ impl Column {
         self.numbers.iter().all(|number| number.fraction.is_empty())
     }
 
-    /// Two names whose order depends on whether `1.10` is a decimal or a version.
+    /// Returns two names whose order depends on whether `1.10` is a decimal or a version.
     fn ambiguous(&self) -> Option<[usize; 2]> {
         let lengths = || self.numbers.iter().map(|number| number.fraction.len());
-        // Nobody writes decimals of different lengths with zeros at their ends.
+        // Decimals of different lengths are not written with trailing zeros.
         let shortest = lengths().filter(|&length| length > 0).min()?;
         let has_zeros =
             |number: &Number| number.fraction.len() > shortest && number.fraction.ends_with('0');
@@ -323,7 +322,7 @@ impl Column {
     }
 }
 
-/// The columns that decide the order, the first of them first.
+/// Returns the columns that decide the order, the most significant first.
 fn deciding(columns: &[Column]) -> Vec<&Column> {
     let measures = |column: &&Column| MEASURES.contains(&column.word.as_str());
     let times = || columns.iter().filter(|column| !measures(column));
@@ -337,12 +336,12 @@ fn deciding(columns: &[Column]) -> Vec<&Column> {
     }
 }
 
-/// A name as it can be shown.
+/// Returns a name with special characters escaped.
 pub fn shown(name: &str) -> String {
     name.escape_debug().to_string()
 }
 
-/// The first names of some.
+/// Returns a list of the first few names.
 pub fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 8;
     let more = names.len().saturating_sub(SHOWN);
@@ -359,7 +358,7 @@ mod tests {
 
     use super::*;
 
-    /// Sorts the names, which come with spaces between them, from their opposite order.
+    /// Sorts the names, which are separated by spaces, starting from the reverse order.
     fn sorted(names: &str) -> Result<Vec<String>, String> {
         let mut names: Vec<String> = names
             .split(' ')
@@ -387,7 +386,7 @@ mod tests {
             "batch64-1 batch64-2",
             "epoch=3-step=1200 epoch=3-step=2400 epoch=10-step=100",
             "step=1200-epoch=3 step=1300-epoch=3 step=2400-epoch=4",
-            // What is measured does not say when: the loss falls or rises.
+            // A measurement does not say when: the loss may fall or rise.
             "val_loss=0.93-step=5 val_loss=0.21-step=20 val_loss=0.53-step=100",
             "epoch=3-loss=2 epoch=4-loss=1",
             "a_0.93_5 a_0.21_20 a_0.53_100",
@@ -480,7 +479,7 @@ mod tests {
             values in prop::collection::btree_set(0_u64..1_000_000_000_000, 2..20),
             places in 0_usize..5,
         ) {
-            // Decimals of one width, and whole numbers of any.
+            // Decimals of equal length, and integers of any length.
             let scale = 10_u64.pow(u32::try_from(places).unwrap());
             let name = |value: u64| match places {
                 0 => format!("s{value}"),
@@ -495,7 +494,7 @@ mod tests {
             let mut names: Vec<String> = names;
             let before = names.clone();
             if sort(&mut names).is_ok() {
-                // The same order, whatever the order that the system lists them in.
+                // The same result, whatever order the system lists them in.
                 let mut reversed = before;
                 reversed.reverse();
                 sort(&mut reversed).unwrap();

@@ -1,4 +1,4 @@
-//! A folder of snapshots in safetensors files, as training scripts in Python write them.
+//! Folders of snapshots in safetensors files, as training scripts in Python write them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use super::tensors::TensorFile;
 use super::{Course, CourseError, order};
 use crate::layout::ParamLayout;
 
-/// The `.safetensors` files of a folder in the order of the numbers in their names. Each holds all
-/// parameters, by the names and shapes that the network gives its tensors, or all of them behind one
-/// prefix; what else it holds (running averages, an optimizer's state) is left alone.
+/// The `.safetensors` files of a folder, ordered by the numbers in their names. Each holds all parameters under the
+/// network's tensor names and shapes, with at most one common prefix; other contents (running averages, an optimizer's
+/// state) are ignored.
 #[derive(Debug)]
 pub struct Snapshots {
     folder: PathBuf,
@@ -19,15 +19,15 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// Opens a folder. Of every file the header is checked, of the first and the last every number.
+    /// Opens a folder. Checks the header of every file, and every number of the first and the last one.
     ///
     /// # Errors
-    /// The folder cannot be read, has fewer than two snapshots, their order cannot be told, or one of them
-    /// is something else or of another network.
+    /// The folder cannot be read, has fewer than two snapshots, their order cannot be determined, or one of them is
+    /// something else or belongs to another network.
     pub fn open(folder: &Path, layout: &ParamLayout) -> Result<Self, CourseError> {
         let fault = |what: String| CourseError(format!("{}: {what}", folder.display()));
         let mut names = names(folder).map_err(fault)?;
-        // What is something else is said first: its name may be odd too.
+        // Foreign files are reported first: their names may be odd too.
         let mut prefix: Option<(String, &str)> = None;
         for name in &names {
             let own = TensorFile::open(&folder.join(name), layout)?.own_prefix();
@@ -49,7 +49,7 @@ impl Snapshots {
             names,
             layout: layout.clone(),
         };
-        // A training that has diverged has no numbers any more at its end.
+        // A training that diverged ends with NaNs.
         let mut params = vec![0.0; layout.params()];
         for name in [
             &snapshots.names[0],
@@ -65,7 +65,7 @@ impl Snapshots {
     }
 }
 
-/// The names of the snapshots in a folder. Hidden files are none: macOS leaves some beside every file.
+/// Returns the names of the snapshots in a folder. Hidden files are skipped: macOS leaves some beside every file.
 fn names(folder: &Path) -> Result<Vec<String>, String> {
     let cannot = |error| format!("cannot be read: {error}");
     let (mut names, mut others) = (Vec::new(), Vec::new());
@@ -84,7 +84,7 @@ fn names(folder: &Path) -> Result<Vec<String>, String> {
             others.push(name);
         }
     }
-    // The system lists them in any order: messages are to be the same every time.
+    // The system lists files in any order; sorting makes messages reproducible.
     names.sort();
     others.sort();
     if names.len() < 2 {
@@ -402,7 +402,7 @@ mod tests {
         ] {
             assert_eq!(open(&[prefix, prefix]), Ok((0.5, 0.25)), "{prefix}");
         }
-        // The same tensors with and without what programs put around them, but not others.
+        // The same tensors with and without wrapper prefixes are accepted, different tensors are not.
         assert_eq!(open(&["", "module._orig_mod."]), Ok((0.5, 0.25)));
         let error = open(&["model.", "ema."]).unwrap_err();
         assert!(

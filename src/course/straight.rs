@@ -1,23 +1,22 @@
-//! The straight line between the ends of another course.
+//! The straight line between the ends of another path.
 
 use super::{Course, CourseError};
 
-/// Equal steps from the first point of a course to its last: point k of n is
-/// `θ_0 + (k / n) (θ_T − θ_0)`, taken in double precision and rounded to single.
+/// A path in equal steps from the first point of a course to its last: point k of n is `θ_0 + (k / n) (θ_T − θ_0)`,
+/// computed in double precision and rounded to single.
 ///
-/// What is allocated along it does not depend on the way that the training took, only on where it
-/// began and ended.
+/// The allocation along it depends only on where the training began and ended, not on the path it took.
 pub struct Straight {
     steps: u64,
     /// `[P]`
     first: Vec<f32>,
     last: Vec<f32>,
-    /// Of the ends, where they are files.
+    /// Names of the two ends, if they are files.
     files: Vec<String>,
 }
 
 impl Straight {
-    /// `params` is P.
+    /// A line of `steps` steps between the ends of `course`; `params` is P.
     ///
     /// # Errors
     /// The ends of `course` cannot be read.

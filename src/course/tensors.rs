@@ -1,4 +1,4 @@
-//! One safetensors file: its header is checked when it is opened, its numbers when they are read.
+//! A safetensors file: its header is checked on opening, its numbers on reading.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -14,29 +14,29 @@ use super::{CourseError, foreign, order};
 use crate::layout::{ParamLayout, Tensor};
 use crate::small_file;
 
-/// The longest header that the format allows.
+/// Longest header that the format allows.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-/// Prefixes that programs put before the names of the same tensors: `DataParallel`, torch.compile, and
-/// whoever keeps a model as a part of something.
+/// Prefixes that wrappers add to the same tensors' names: `DataParallel`, torch.compile, and programs that keep the
+/// model as part of something.
 const WRAPPERS: [&str; 3] = ["module", "_orig_mod", "model"];
 
-/// A file that has all tensors of a network.
+/// A file with all tensors of a network.
 pub struct TensorFile {
     path: PathBuf,
     file: File,
     metadata: Metadata,
-    /// Where the numbers begin.
+    /// Offset of the first number.
     start: u64,
-    /// What stands before the network's own name of every tensor.
+    /// Prefix before the network's own name of every tensor.
     prefix: String,
 }
 
 impl TensorFile {
-    /// Opens a file, and holds its header against the network and its own length.
+    /// Opens a file, and checks its header against the network and its length.
     ///
     /// # Errors
-    /// It cannot be read, is something else, or of another network.
+    /// The file cannot be read, is something else, or belongs to another network.
     pub fn open(path: &Path, layout: &ParamLayout) -> Result<Self, CourseError> {
         let fault = |what: String| CourseError(format!("{}: {what}", path.display()));
         let unread = |error: io::Error| fault(format!("cannot be read: {error}"));
@@ -59,7 +59,7 @@ impl TensorFile {
         Ok(file)
     }
 
-    /// The prefix of its tensors' names without what programs put there in any case.
+    /// Returns the prefix of the tensors' names without wrapper prefixes.
     pub fn own_prefix(&self) -> String {
         let parts = self.prefix.split('.');
         let own: Vec<&str> = parts.filter(|part| !WRAPPERS.contains(part)).collect();
@@ -69,7 +69,7 @@ impl TensorFile {
     /// Reads all parameters (`[P]`, in the order of the layout).
     ///
     /// # Errors
-    /// It cannot be read, or a number is not finite.
+    /// The file cannot be read, or a number is not finite.
     pub fn read(&self, layout: &ParamLayout, params: &mut [f32]) -> Result<(), CourseError> {
         let fault = |what: String| CourseError(format!("{}: {what}", self.path.display()));
         let mut bytes = Vec::new();
@@ -101,7 +101,7 @@ impl TensorFile {
     }
 }
 
-/// The header of a file of this length, and where it ends; or what is wrong.
+/// Returns the header of a file of this length and its end, or what is wrong.
 fn header(file: &File, length: u64) -> io::Result<Result<(Metadata, u64), String>> {
     let mut start = Vec::new();
     file.take(foreign::LOOKED_AT as u64)
@@ -143,7 +143,7 @@ fn header(file: &File, length: u64) -> io::Result<Result<(Metadata, u64), String
     }
 }
 
-/// What stands before the network's own names of all its tensors: nothing, or one prefix for all.
+/// Returns the prefix before the network's names of all tensors: empty, or the same for all.
 fn prefix(names: &BTreeSet<&str>, layout: &ParamLayout) -> Result<String, String> {
     let Some(first) = layout.tensors.first() else {
         return Ok(String::new());
@@ -195,7 +195,7 @@ fn check(tensor: &Tensor, info: &TensorInfo) -> Result<(), String> {
     }
 }
 
-/// Numbers of one of the types that [`check`] lets through.
+/// Converts numbers of a type that [`check`] accepts.
 fn convert(dtype: Dtype, bytes: &[u8], into: &mut [f32]) {
     match dtype {
         Dtype::F16 => fill(into, bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),

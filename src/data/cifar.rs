@@ -3,10 +3,10 @@
 //!
 //! ```text
 //! CIFAR-10    label (1 byte, 0 to 9)                        | red 32 × 32 | green 32 × 32 | blue 32 × 32
-//! CIFAR-100   coarse label, fine label (1 byte each, 0 to 99) | the same
+//! CIFAR-100   coarse label (0 to 19), fine label (0 to 99)     | the same planes
 //! ```
 //!
-//! A text file, if it is there, names the classes. Of CIFAR-100 the fine labels are read.
+//! A text file, if present, names the classes. For CIFAR-100 the fine labels are used.
 
 use std::path::{Path, PathBuf};
 
@@ -18,23 +18,23 @@ use super::{DataError, Dataset};
 
 /// Channels, height and width.
 const SHAPE: [usize; 3] = [3, 32, 32];
-/// Bytes of an image.
+/// Bytes in an image.
 const IMAGE: usize = 3 * 32 * 32;
 
-/// One of the two data sets: its numbers and names.
+/// One of the two data sets: its sizes and file names.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Version {
     pub name: &'static str,
     classes: usize,
-    /// Bytes before an image; the last is the label.
+    /// Bytes before an image; the last one is the label.
     labels: usize,
-    /// Without their ending; those that are there are read.
+    /// File names without their ending; those that exist are read.
     train: &'static [&'static str],
     test: &'static str,
     class_names: &'static str,
-    /// The folder inside the archive that is handed out.
+    /// The folder inside the distributed archive.
     folder: &'static str,
-    /// The same of the Python version, whose files have the same names without an ending.
+    /// The folder of the Python version, whose files have the same names without an ending.
     pickles: &'static str,
 }
 
@@ -66,7 +66,7 @@ pub const CIFAR_100: Version = Version {
     pickles: "cifar-100-python",
 };
 
-/// What is wrong with one file of either.
+/// A fault in a CIFAR file.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum CifarFault {
     #[error("is empty; a data set needs at least one image, get the whole file")]
@@ -88,7 +88,7 @@ pub enum CifarFault {
 }
 
 impl Version {
-    /// Bytes of a record.
+    /// Returns the bytes in a record.
     const fn record(&self) -> usize {
         self.labels + IMAGE
     }
@@ -96,7 +96,7 @@ impl Version {
     /// Reads the files in a folder.
     ///
     /// # Errors
-    /// [`DataError`], if a file is missing or does not hold what it should.
+    /// [`DataError`] if a file is missing or has unexpected contents.
     pub fn load(&self, folder: &Path) -> Result<Dataset, DataError> {
         let missing = |stem: &str| DataError::FileMissing {
             folder: folder.to_owned(),
@@ -120,7 +120,7 @@ impl Version {
         part::dataset(name, classes, self.read(train)?, self.read(vec![test])?)
     }
 
-    /// Where the files are: in `given` itself or in the archive's folder below it.
+    /// Returns where the files are: `given` itself or the archive's folder below it.
     pub(super) fn folders(&self, given: &Path) -> Vec<PathBuf> {
         let places = [given.to_owned(), given.join(self.folder)];
         let mut there = places.into_iter().filter(|folder| self.is_in(folder));
@@ -130,13 +130,13 @@ impl Version {
     fn is_in(&self, folder: &Path) -> bool {
         let mut stems = self.stems().map(|stem| find(folder, stem).is_some());
         match self.train {
-            // Everybody calls files `train` and `test`.
+            // The names `train` and `test` are too common: both must exist.
             [_] => stems.all(|there| there),
             _ => stems.any(|there| there),
         }
     }
 
-    /// The folder of the Python version, if `given` is or holds it.
+    /// Returns the folder of the Python version, if `given` is it or contains it.
     pub(super) fn pickles(&self, given: &Path) -> Option<PathBuf> {
         let below = given.join(self.pickles);
         let is_named = |folder: &PathBuf| folder.ends_with(self.pickles) || self.train.len() > 1;
@@ -145,7 +145,7 @@ impl Version {
             .find(|folder| is_named(folder) && self.stems().any(|stem| folder.join(stem).is_file()))
     }
 
-    /// What [`Version::folders`] looks for, in words.
+    /// Describes what [`Version::folders`] looks for.
     pub(super) fn looked_for(&self) -> String {
         let train = match self.train {
             [first, .., last] => format!("{first}.bin to {last}.bin"),
@@ -161,7 +161,7 @@ impl Version {
         self.train.iter().copied().chain([self.test])
     }
 
-    /// Reads the records of some files into one part.
+    /// Reads the records of several files into one part.
     fn read(&self, paths: Vec<PathBuf>) -> Result<Part, DataError> {
         let file = paths[0].clone();
         let mut pixels = Vec::new();
@@ -223,14 +223,14 @@ impl Version {
         })
     }
 
-    /// The names in the text file, one a line, or the classes' numbers.
+    /// Returns the names in the text file, one on each line, or the classes' numbers.
     fn class_names(&self, folder: &Path) -> Result<Vec<String>, DataError> {
         let path = folder.join(self.class_names);
         if !path.is_file() {
             return Ok(part::numbered(self.classes));
         }
         let mut input = Input::open(path)?;
-        // Far more than the names need; what is longer has too many or too long ones anyway.
+        // Far more than the names need; a longer file has too many or too long names anyway.
         let bytes = input.read_up_to(1 << 13)?;
         let text = String::from_utf8_lossy(&bytes);
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -246,7 +246,7 @@ impl Version {
     }
 }
 
-/// An unpacked file goes first.
+/// Returns the file with this stem; an unpacked one is preferred.
 fn find(folder: &Path, stem: &str) -> Option<PathBuf> {
     first_file(folder, [format!("{stem}.bin"), format!("{stem}.bin.gz")])
 }

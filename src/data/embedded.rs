@@ -1,5 +1,4 @@
-//! The data set inside the program: a class-balanced sample of MNIST, so that
-//! a first run needs neither a download nor a path.
+//! The embedded data set: a class-balanced sample of MNIST, so that a first run needs neither a download nor a path.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
-//! What every format's reader needs: files that may be packed, read no further than they may be.
+//! Bounded reading of files that may be packed, shared by the readers.
 //!
-//! A header may lie, and a small packed file may unpack to terabytes. So a header only says how far
-//! to read, at most [`MAX_BYTES`]; memory grows with what is really there.
+//! A header may be wrong, and a small packed file may unpack to terabytes. So a header only limits how much is read, to
+//! at most [`MAX_BYTES`]; memory grows with what is actually there.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -11,19 +11,19 @@ use flate2::bufread::GzDecoder;
 
 use super::DataError;
 
-/// Most bytes kept of one file or array: 1 GiB of pixels, 4 GiB once they are `f32`.
+/// Most bytes kept of a file or array: 1 GiB of pixels, 4 GiB once they are `f32`.
 pub const MAX_BYTES: u64 = 1 << 30;
-/// Most pixels of one image: 256 × 256.
+/// Most pixels in an image: 256 × 256.
 pub const MAX_PIXELS: u64 = 1 << 16;
 
-/// Bytes that are read at once where they are converted: whole values of any size.
+/// Bytes read at once when converting: a whole number of values of any size.
 const BLOCK: u64 = 1 << 20;
 
-/// A file, unpacked, that is being read.
+/// A file that is being read, unpacked.
 pub(super) struct Input<'a> {
-    /// To name in errors.
+    /// For error messages.
     pub path: PathBuf,
-    /// What it is packed with, for errors.
+    /// The packing format, for error messages.
     packing: &'static str,
     reader: Box<dyn Read + 'a>,
 }
@@ -35,8 +35,7 @@ impl<'a> Input<'a> {
         Self::new(path, file)
     }
 
-    /// Looks through gzip, told by the content: browsers and tools unpack or pack files
-    /// without renaming them.
+    /// Unpacks gzip, recognised by content: browsers and tools unpack or pack files without renaming them.
     pub fn new(path: PathBuf, mut reader: impl Read + 'a) -> Result<Self, DataError> {
         let mut start = Vec::new();
         if let Err(source) = (&mut reader).take(2).read_to_end(&mut start) {
@@ -56,7 +55,7 @@ impl<'a> Input<'a> {
         })
     }
 
-    /// A member of a zip archive.
+    /// Reads a member of a zip archive.
     pub fn zipped(path: PathBuf, reader: impl Read + 'a) -> Self {
         Self {
             path,
@@ -65,13 +64,13 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The next bytes: `limit` of them, or fewer if the file ends before.
+    /// Reads the next `limit` bytes, or fewer if the file ends first.
     pub fn read_up_to(&mut self, limit: u64) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
         match (&mut self.reader).take(limit).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
             Err(source) => Err(match source.kind() {
-                // What decoders say of bad data; reading a plain file never does.
+                // Decoders report bad data like this; reading a plain file never does.
                 io::ErrorKind::InvalidInput
                 | io::ErrorKind::InvalidData
                 | io::ErrorKind::UnexpectedEof => DataError::Damaged {
@@ -88,7 +87,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// All that follows: exactly `bytes`, which the header describes as `content`.
+    /// Reads the rest of the file: exactly `bytes` bytes, which the header describes as `content`.
     pub fn read_rest(&mut self, bytes: u64, content: &str) -> Result<Vec<u8>, DataError> {
         if bytes > MAX_BYTES {
             return Err(self.too_large(content));
@@ -98,8 +97,8 @@ impl<'a> Input<'a> {
         Ok(body)
     }
 
-    /// The same in blocks of whole values of 1, 2, 4, 8 or 16 bytes, so that values that are converted
-    /// are not held twice.
+    /// Reads the rest like [`Self::read_rest`], in blocks of whole values of 1, 2, 4, 8 or 16 bytes, so that converted
+    /// values are not held twice. Does not limit `bytes`.
     pub fn read_blocks(
         &mut self,
         bytes: u64,
@@ -119,7 +118,7 @@ impl<'a> Input<'a> {
         self.check_length(bytes, got, content)
     }
 
-    /// More is described than may be kept.
+    /// The error that the header describes more than may be kept.
     pub fn too_large(&self, content: &str) -> DataError {
         DataError::TooLarge {
             file: self.path.clone(),
@@ -127,7 +126,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// There is no memory for so many values.
+    /// The error that there is no memory for this many values.
     pub fn no_memory(&self, values: u64) -> DataError {
         DataError::Memory {
             file: self.path.clone(),
@@ -135,7 +134,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Whether as many bytes have come as there should be, and the file ends behind them.
+    /// Checks that all bytes were read and that the file ends after them.
     fn check_length(&mut self, bytes: u64, got: u64, content: &str) -> Result<(), DataError> {
         let (file, content) = (self.path.clone(), content.to_owned());
         if got < bytes {
@@ -148,10 +147,10 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The members of a gzip file, one after another. Zeros behind the last are padding, as for gzip and
-/// Python: backups and tapes fill up blocks with them.
+/// The members of a gzip file, one after another. Zeros after the last are padding, as for gzip and Python: backups and
+/// tapes fill blocks with them.
 struct Members<R> {
-    /// None behind the last one.
+    /// `None` after the last one.
     member: Option<GzDecoder<R>>,
 }
 
@@ -178,7 +177,7 @@ impl<R: BufRead> Read for Members<R> {
     }
 }
 
-/// Skips zeros; says whether anything follows them.
+/// Skips zeros; returns true if anything follows them.
 fn skip_zeros(reader: &mut impl BufRead) -> io::Result<bool> {
     loop {
         let ahead = reader.fill_buf()?;
@@ -190,12 +189,12 @@ fn skip_zeros(reader: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
-/// Opens a file; of a link that leads nowhere, says so.
+/// Opens a file; the error for a dangling link names its target.
 pub(super) fn open(path: PathBuf) -> Result<File, DataError> {
     File::open(&path).map_err(|source| cannot_open(path, source))
 }
 
-/// Why a file cannot be opened.
+/// Returns the error for a file that cannot be opened.
 pub(super) fn cannot_open(path: PathBuf, source: io::Error) -> DataError {
     match fs::read_link(&path) {
         Ok(target) => DataError::Link {
@@ -207,7 +206,7 @@ pub(super) fn cannot_open(path: PathBuf, source: io::Error) -> DataError {
     }
 }
 
-/// The folder that a file is in.
+/// Returns the folder that contains a file.
 pub(super) fn parent(file: &Path) -> PathBuf {
     match file.parent() {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
@@ -215,10 +214,10 @@ pub(super) fn parent(file: &Path) -> PathBuf {
     }
 }
 
-/// Names that an error lists, at most.
+/// Most names that an error lists.
 const LISTED: usize = 20;
 
-/// Names from outside, for an error: escaped, for they may hold anything that moves a terminal's cursor.
+/// Lists names from outside for an error: escaped, since they may contain control characters.
 pub(super) fn listed(names: impl Iterator<Item = String>) -> String {
     let mut names = names.map(|name| name.escape_debug().to_string());
     let mut listed: Vec<_> = names.by_ref().take(LISTED).collect();
@@ -228,7 +227,7 @@ pub(super) fn listed(names: impl Iterator<Item = String>) -> String {
     listed.join(", ")
 }
 
-/// Whether there is a file at `path`, or a link that leads nowhere, so that whoever opens it says so.
+/// Returns true if there is a file at `path`, or a dangling link, which is reported when it is opened.
 pub(super) fn is_there(path: &Path) -> bool {
     match fs::metadata(path) {
         Ok(kind) => kind.is_file(),
@@ -236,7 +235,7 @@ pub(super) fn is_there(path: &Path) -> bool {
     }
 }
 
-/// The first of some spellings of a file's name that exists in `folder`.
+/// Returns the first spelling of a file's name that exists in `folder`; dangling links come last.
 pub(super) fn first_file(
     folder: &Path,
     names: impl IntoIterator<Item = String>,
@@ -247,8 +246,8 @@ pub(super) fn first_file(
     file.or(there.first()).cloned()
 }
 
-/// Names and paths of the files in a folder, in the order of their names. Hidden ones, such as the `._*`
-/// that macOS leaves beside every file on disks of other systems, are none of a data set.
+/// Returns the names and paths of the files in a folder, sorted by name. Hidden files, such as the `._*` that macOS
+/// leaves on foreign disks, are not part of a data set.
 pub(super) fn files(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -262,7 +261,7 @@ pub(super) fn files(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(files)
 }
 
-/// The last part of a path that is none of `dull`; symbolic links and `..` are followed first.
+/// Returns the last part of a path that is not in `dull`; symbolic links and `..` are resolved first.
 pub(super) fn telling_name(path: &Path, dull: &[&str]) -> Option<String> {
     let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let mut parts = full.iter().rev().map(|part| part.to_string_lossy());
@@ -270,7 +269,7 @@ pub(super) fn telling_name(path: &Path, dull: &[&str]) -> Option<String> {
     Some(telling.into_owned())
 }
 
-/// A guess at what was saved under the name of a data file, by its first bytes.
+/// Guesses from its first bytes what was saved as a data file.
 pub(super) fn looks_like(start: &[u8]) -> &'static str {
     match start {
         [0, 0, 8, 1, ..] => "an IDX file of labels",

@@ -1,4 +1,4 @@
-//! Recognises a data set by what is at a path.
+//! Recognises the data set at a path.
 
 use std::fmt;
 use std::fs;
@@ -10,7 +10,7 @@ use super::idx::{self, IdxFiles};
 use super::numpy::{self, NumpyFiles};
 use super::{DataError, Dataset, file};
 
-/// A data set that is there, if its files hold what their names say.
+/// A data set that was found; its contents are not yet checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// Four IDX files.
@@ -22,10 +22,10 @@ pub enum Found {
 }
 
 impl Found {
-    /// Reads it into memory.
+    /// Reads the data set into memory.
     ///
     /// # Errors
-    /// [`DataError`] says which file is at fault, how, and what to do.
+    /// [`DataError`] names the file at fault, the fault and the remedy.
     pub fn load(&self) -> Result<Dataset, DataError> {
         match self {
             Self::Idx(files) => files.load(),
@@ -53,10 +53,10 @@ impl fmt::Display for Found {
     }
 }
 
-/// The one data set at `path`: a folder, or a file of it where one is enough to tell.
+/// Finds the one data set at `path`: a folder, or one of its files if that is enough to tell.
 ///
 /// # Errors
-/// [`DataError`], if there is none or more than one.
+/// [`DataError`] if there is none or more than one.
 pub fn find(path: &Path) -> Result<Found, DataError> {
     let given = path.to_owned();
     let fail = |source: io::Error| match source.kind() {
@@ -96,7 +96,7 @@ pub fn find(path: &Path) -> Result<Found, DataError> {
     }
 }
 
-/// Says what is in a folder without a data set.
+/// Returns the error for a folder without a data set, which says what is there.
 fn none(folder: &Path) -> DataError {
     for version in [&CIFAR_10, &CIFAR_100] {
         if let Some(folder) = version.pickles(folder) {

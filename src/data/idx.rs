@@ -1,6 +1,6 @@
-//! Reader of IDX files, the format of MNIST and its kin: four of them make a data set.
+//! Reader of IDX files, the format of MNIST and its relatives: four of them make a data set.
 //!
-//! A file, plain or gzipped, is a header of big-endian `u32` and then one byte a value:
+//! A file, plain or gzipped, is a header of big-endian `u32` and then one byte for each value:
 //!
 //! ```text
 //! images   0x00000803  count  height  width  | count × height × width pixels
@@ -16,14 +16,15 @@ use super::file::{self, Input, MAX_PIXELS, looks_like, telling_name};
 use super::part::{self, Part, Pixels};
 use super::{DataError, Dataset};
 
-/// Classes of a data set whose labels do not go further.
+/// Least number of classes of a data set.
 const CLASSES: usize = 10;
 
-/// Names of the classes of data sets whose files do not have them: what is in the data set's name, and
-/// the names, of as many classes as there are.
+/// Class names of data sets whose files lack them: a word in the data set's name, and the names, which apply if their
+/// number matches.
 ///
-/// Fashion-MNIST: Xiao, Rasul and Vollgraf, 2017. Kuzushiji-MNIST: Clanuwat et al., 2018. EMNIST (Cohen
-/// et al., 2017) has all digits and letters, those whose two cases look different, or 26 letters from 1 on.
+/// Fashion-MNIST: Xiao, Rasul and Vollgraf, 2017. Kuzushiji-MNIST: Clanuwat et al., 2018. EMNIST (Cohen et al., 2017)
+/// has all digits and letters; or digits, capitals and the small letters that look different; or 26 letters, labelled
+/// from 1 on.
 const NAMED: [(&str, &str); 5] = [
     (
         "fashion",
@@ -46,8 +47,8 @@ const NAMED: [(&str, &str); 5] = [
     ),
 ];
 
-/// Training images and labels, test images and labels: the order of every array of four here. The names
-/// of a collection's data sets have something before these: `emnist-letters-`.
+/// Training images and labels, test images and labels: the order of every array of four in this module. In collections,
+/// a prefix comes before these names: `emnist-letters-`.
 const FILES: [(&[&str], Kind); 4] = [
     (&["train-images"], Kind::Images),
     (&["train-labels"], Kind::Labels),
@@ -55,7 +56,7 @@ const FILES: [(&[&str], Kind); 4] = [
     (&["t10k-labels", "test-labels"], Kind::Labels),
 ];
 
-/// Where torchvision puts the files, below the folder it is given, and the folder in EMNIST's archive.
+/// Folders in which torchvision puts the files, below the one it is given, and the folder in EMNIST's archive.
 const SUBFOLDERS: [&str; 7] = [
     "raw",
     "MNIST/raw",
@@ -66,10 +67,10 @@ const SUBFOLDERS: [&str; 7] = [
     "gzip",
 ];
 
-/// Words for [`SUBFOLDERS`] that say nothing about what is in them.
+/// Parts of [`SUBFOLDERS`] that do not tell what is in them.
 const DULL: [&str; 2] = ["raw", "gzip"];
 
-/// Magic number of labels of a byte each.
+/// Magic number of one-byte labels.
 const LABELS: u32 = 0x0801;
 
 #[derive(Clone, Copy)]
@@ -79,7 +80,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Magic numbers, the usual one first.
+    /// Returns the magic numbers, the usual one first.
     fn magic(self) -> &'static [u32] {
         match self {
             Self::Images => &[0x0803],
@@ -94,7 +95,7 @@ impl Kind {
         }
     }
 
-    /// How names end, the usual one first.
+    /// Returns the endings of names, the usual one first.
     fn endings(self) -> &'static [&'static str] {
         match self {
             Self::Images => &["idx3-ubyte"],
@@ -103,7 +104,7 @@ impl Kind {
     }
 }
 
-/// What is wrong with one IDX file.
+/// A fault in an IDX file.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum IdxFault {
     #[error("holds {got} bytes, too few for an IDX header of {need}; download it again")]
@@ -130,9 +131,9 @@ pub enum IdxFault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdxFiles {
     pub folder: PathBuf,
-    /// What the names have before [`FILES`]; mostly nothing.
+    /// Prefix before the names in [`FILES`]; usually empty.
     prefix: String,
-    /// Those that are there.
+    /// The files that exist.
     files: [Option<PathBuf>; 4],
 }
 
@@ -140,7 +141,7 @@ impl IdxFiles {
     /// Reads the four files.
     ///
     /// # Errors
-    /// [`DataError`], if a file is missing or does not hold what it should.
+    /// [`DataError`] if a file is missing or has unexpected contents.
     pub fn load(&self) -> Result<Dataset, DataError> {
         let name = match self.prefix.trim_end_matches(SEPARATORS) {
             "" => telling_name(&self.folder, &DULL).unwrap_or_default(),
@@ -152,7 +153,7 @@ impl IdxFiles {
 
     fn open(&self, file: usize) -> Result<Input<'static>, DataError> {
         let (stems, kind) = FILES[file];
-        // Collections call test files what they are.
+        // Collections name their test files `test`.
         let stem = match self.prefix.as_str() {
             "" => stems.first(),
             _ => stems.last(),
@@ -171,7 +172,7 @@ impl IdxFiles {
         })?)
     }
 
-    /// A path that means these files and no others: the folder, or one of them where it may hold more.
+    /// Returns a path that identifies these files: the folder, or one of the files if the folder may hold more sets.
     pub fn path(&self) -> &Path {
         let first = self.files.iter().flatten().next();
         match (self.prefix.as_str(), first) {
@@ -181,10 +182,10 @@ impl IdxFiles {
     }
 }
 
-/// What a prefix ends with.
+/// Characters that may end a prefix.
 const SEPARATORS: [char; 3] = ['-', '_', '.'];
 
-/// The data sets in `given` itself or in some of [`SUBFOLDERS`].
+/// Returns the data sets in `given` itself, or else in [`SUBFOLDERS`].
 pub(super) fn sets(given: &Path) -> Vec<IdxFiles> {
     let own = sets_in(given);
     if !own.is_empty() {
@@ -194,7 +195,7 @@ pub(super) fn sets(given: &Path) -> Vec<IdxFiles> {
     below.flat_map(|sub| sets_in(&sub)).collect()
 }
 
-/// The data set that has this file.
+/// Returns the data set that this file belongs to.
 pub(super) fn set_of(file: &Path) -> Option<IdxFiles> {
     let name = file.file_name()?.to_str()?;
     let (prefix, ..) = told_by_name(name)?;
@@ -202,7 +203,7 @@ pub(super) fn set_of(file: &Path) -> Option<IdxFiles> {
 }
 
 fn sets_in(folder: &Path) -> Vec<IdxFiles> {
-    // Of several spellings of a file an unpacked one goes first.
+    // Among several spellings of a file, an unpacked one comes first.
     let mut spellings: Vec<_> = (file::files(folder).unwrap_or_default().iter())
         .filter_map(|(name, path)| {
             let (prefix, file, spelling) = told_by_name(name)?;
@@ -231,7 +232,7 @@ fn sets_in(folder: &Path) -> Vec<IdxFiles> {
     sets
 }
 
-/// Whether a name is that of one of the four files: what it has before it, which, and how it is spelt.
+/// Recognises the name of one of the four files: returns its prefix, which file it is, and how it is spelt.
 fn told_by_name(name: &str) -> Option<(&str, usize, (bool, bool))> {
     let unpacked = name.strip_suffix(".gz");
     let plain = unpacked.unwrap_or(name);
@@ -248,7 +249,7 @@ fn told_by_name(name: &str) -> Option<(&str, usize, (bool, bool))> {
     })
 }
 
-/// What [`sets`] looks for, in words.
+/// Describes what [`sets`] looks for.
 pub(super) fn looked_for() -> String {
     let names = FILES.map(|(stems, kind)| format!("{}-{}", stems[0], kind.endings()[0]));
     format!(
@@ -294,7 +295,7 @@ fn read_part(mut images: Input, mut labels: Input) -> Result<Part, DataError> {
 
 fn read_images(input: &mut Input) -> Result<(usize, [usize; 3], Vec<u8>), DataError> {
     let (_, [count, height, width]) = header(input, Kind::Images)?;
-    // Two u32 cannot overflow a u64, nor can a u32 times the limit.
+    // Neither two u32 nor a u32 times the limit can overflow a u64.
     let pixels = u64::from(height) * u64::from(width);
     if !(1..=MAX_PIXELS).contains(&pixels) {
         return Err(fault(input, IdxFault::ImageSize { height, width }));
@@ -327,7 +328,7 @@ fn read_labels(input: &mut Input) -> Result<Vec<u8>, DataError> {
     labels.enumerate().map(byte).collect()
 }
 
-/// Reads the magic number and the dimensions behind it; those that there are not are 1.
+/// Reads the magic number and the dimensions after it; missing dimensions are 1.
 fn header(input: &mut Input, kind: Kind) -> Result<(u32, [u32; 3]), DataError> {
     let mut header = input.read_up_to(8)?;
     let known = kind.magic();
@@ -342,7 +343,7 @@ fn header(input: &mut Input, kind: Kind) -> Result<(u32, [u32; 3]), DataError> {
         };
         return Err(fault(input, magic));
     }
-    // Its last byte counts the dimensions.
+    // The last byte is the number of dimensions.
     let need = 4 * (1 + (magic & 0xff) as usize);
     header.extend(input.read_up_to((need - header.len().min(need)) as u64)?);
     if header.len() < need {

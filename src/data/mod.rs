@@ -1,10 +1,10 @@
-//! Data sets: labelled images in memory, and which rows of them a run uses.
+//! Data sets: labelled images in memory, and the rows of them that a run uses.
 //!
 //! - here: [`Dataset`], [`Examples`], [`load`], [`DataError`]
 //! - [`embedded`]: the MNIST sample inside the program
-//! - [`find`]: which format is at a path
-//! - [`idx`], [`cifar`], [`numpy`]: readers, one a format
-//! - [`mod@file`], [`part`]: what the readers share: bounded reading, checks, checksum
+//! - [`find`]: recognises the format at a path
+//! - [`idx`], [`cifar`], [`numpy`]: readers, one for each format
+//! - [`mod@file`], [`part`]: shared by the readers: bounded reading, checks, checksum
 //! - [`split`]: train, validation and test rows; seeded mini-batches
 //!
 //! A new format is one new file here and one variant of [`find::Found`].
@@ -35,34 +35,33 @@ pub use split::{BatchPosition, Batches, Split, SplitSizes};
 pub const SPLIT_STREAM: u64 = 1;
 /// `ChaCha8` stream that decides which test rows are used.
 pub const TEST_STREAM: u64 = 2;
-/// `ChaCha8` stream of the first epoch's mini-batches; epoch `e` has the stream `BATCH_STREAM + e`,
-/// so other users of a run's seed keep to small numbers.
+/// `ChaCha8` stream of the first epoch's mini-batches; epoch `e` uses the stream `BATCH_STREAM + e`, so other users of
+/// a run's seed must keep to small numbers.
 pub const BATCH_STREAM: u64 = 1 << 63;
 
-/// A labelled image data set, whole, in memory.
+/// A complete labelled image data set in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    /// What to call it on screen, such as `MNIST sample`.
+    /// Name on screen, such as `MNIST sample`.
     pub name: String,
     /// Channels, height and width of every image.
     pub shape: [usize; 3],
-    /// One name a class; label `c` is `classes[c]`.
+    /// One name for each class; label `c` is `classes[c]`.
     pub classes: Vec<String>,
     /// The training examples, in the order of the source.
     pub train: Examples,
     /// The held-out examples, in the order of the source.
     pub test: Examples,
-    /// Hex SHA-256 of the training pixels, training labels, test pixels and test labels, in this
-    /// order, without headers. Pixels are channel-major, as in `inputs`; a byte each where the
-    /// source has bytes, otherwise the little-endian `f32` that is used. Labels are a byte each.
+    /// Hex SHA-256 of the training pixels, training labels, test pixels and test labels, in this order, without
+    /// headers. Pixels are channel-major, as in `inputs`: one byte each if the source has bytes, otherwise the
+    /// little-endian `f32` in use. Labels are one byte each.
     pub sha256: String,
 }
 
 /// N examples of `features` values each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examples {
-    /// Row-major: `[N, features]`, features = channels × height × width. Bytes of the source are
-    /// divided by 255.
+    /// Row-major: `[N, features]`, features = channels × height × width. Source bytes are divided by 255.
     pub inputs: Vec<f32>,
     /// Class of each example: `[N]`.
     pub labels: Vec<u8>,
@@ -73,8 +72,8 @@ impl Examples {
     /// Wraps `inputs` (`[N, features]`) and `labels` (`[N]`).
     ///
     /// # Errors
-    /// [`DataError::Shape`] if the lengths do not fit each other or `features` is 0,
-    /// [`DataError::TooManyRows`] if a `u32` cannot number the rows.
+    /// [`DataError::Shape`] if the lengths do not match or `features` is 0, [`DataError::TooManyRows`] if a `u32`
+    /// cannot number the rows.
     pub fn new(inputs: Vec<f32>, labels: Vec<u8>, features: usize) -> Result<Self, DataError> {
         row_count(labels.len())?;
         if features == 0 || labels.len().checked_mul(features) != Some(inputs.len()) {
@@ -100,8 +99,8 @@ impl Examples {
         Self::new(inputs, labels, features)
     }
 
-    /// Least, greatest and root mean square of the values of some rows; NaN without any. Panics, as a
-    /// slice does, if a row is not below `len()`.
+    /// Returns the least, greatest and root mean square value of some rows; NaN if there are none. Panics, as a slice
+    /// does, if a row is not below `len()`.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a mean")]
     pub fn input_range(&self, rows: &[u32]) -> [f64; 3] {
@@ -119,8 +118,8 @@ impl Examples {
         }
     }
 
-    /// `[classes]`: how many of some rows are of each class. Panics, as a slice does, if a row is not
-    /// below `len()`, or a label not below `classes`.
+    /// Returns how many of some rows are in each class: `[classes]`. Panics, as a slice does, if a row is not below
+    /// `len()`, or a label not below `classes`.
     #[must_use]
     pub fn class_counts(&self, rows: &[u32], classes: usize) -> Vec<u64> {
         let mut counts = vec![0; classes];
@@ -130,39 +129,39 @@ impl Examples {
         counts
     }
 
-    /// Number of examples, N.
+    /// Returns the number of examples, N.
     #[must_use]
     pub fn len(&self) -> usize {
         self.labels.len()
     }
 
-    /// Whether there is no example.
+    /// Returns true if there are no examples.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
 
-    /// Values of one example.
+    /// Returns the number of values in an example.
     #[must_use]
     pub fn features(&self) -> usize {
         self.features
     }
 
-    /// The values of example `i`: `[features]`. Panics, as a slice does, if `i >= len()`.
+    /// Returns the values of example `i`: `[features]`. Panics, as a slice does, if `i >= len()`.
     #[must_use]
     pub fn input(&self, i: usize) -> &[f32] {
         &self.inputs[i * self.features..][..self.features]
     }
 
-    /// The values of a range of examples: `[range.len(), features]`. Panics, as a slice does, if the
-    /// range ends beyond `len()`.
+    /// Returns the values of a range of examples: `[range.len(), features]`. Panics, as a slice does, if the range ends
+    /// beyond `len()`.
     #[must_use]
     pub fn rows(&self, range: Range<usize>) -> &[f32] {
         &self.inputs[range.start * self.features..range.end * self.features]
     }
 
-    /// Makes this a copy of the given rows of `other`, reusing its memory. Panics, as a slice does,
-    /// if a row is not below `other.len()`.
+    /// Makes this a copy of the given rows of `other`, reusing its own memory. Panics, as a slice does, if a row is not
+    /// below `other.len()`.
     pub fn copy_from(&mut self, other: &Self, rows: impl Iterator<Item = u32>) {
         self.features = other.features;
         self.inputs.clear();
@@ -173,16 +172,15 @@ impl Examples {
         }
     }
 
-    /// These examples in the given order: themselves, without a copy, if that is all of them as they
-    /// stand. Panics, as a slice does, if a row is not below `len()`.
+    /// Returns these examples in the given order: without a copy if that is all of them in their present order. Panics,
+    /// as a slice does, if a row is not below `len()`.
     #[must_use]
     pub fn into_selected(self, rows: &[u32]) -> Self {
         let same = rows.len() == self.len() && (0..).zip(rows).all(|(i, &row)| i == row);
         if same { self } else { self.select(rows) }
     }
 
-    /// A copy of the given rows, in the given order. Panics, as a slice does, if a row
-    /// is not below `len()`.
+    /// Returns a copy of the given rows, in the given order. Panics, as a slice does, if a row is not below `len()`.
     #[must_use]
     pub fn select(&self, rows: &[u32]) -> Self {
         let mut inputs = Vec::with_capacity(rows.len() * self.features);
@@ -197,19 +195,19 @@ impl Examples {
     }
 }
 
-/// Where a data set comes from.
+/// Source of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataSource {
     /// The MNIST sample inside the program: 6,000 training and 1,000 test digits.
     Embedded,
-    /// A folder or file in any format that is known: what is there decides.
+    /// A folder or file in any known format, recognised by its contents.
     Path(PathBuf),
 }
 
 /// Reads a data set into memory.
 ///
 /// # Errors
-/// [`DataError`] says which file is at fault, how, and what to do.
+/// [`DataError`] names the file at fault, the fault and the remedy.
 pub fn load(source: &DataSource) -> Result<Dataset, DataError> {
     match source {
         DataSource::Embedded => embedded::load(),
@@ -217,7 +215,7 @@ pub fn load(source: &DataSource) -> Result<Dataset, DataError> {
     }
 }
 
-/// Why a data set cannot be read or a run cannot have the rows that were asked for.
+/// Why a data set cannot be read, or a run cannot have the requested rows.
 #[derive(Debug, Error)]
 pub enum DataError {
     #[error("{} does not exist; give the folder or the .npz file that holds the data set", .0.display())]
@@ -386,7 +384,7 @@ pub enum DataError {
     ZeroBatch,
 }
 
-/// `rows` as the `u32` that numbers rows everywhere.
+/// Returns `rows` as a `u32`, the type that numbers rows everywhere.
 fn row_count(rows: usize) -> Result<u32, DataError> {
     u32::try_from(rows).map_err(|_| DataError::TooManyRows { rows })
 }

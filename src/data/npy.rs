@@ -1,12 +1,12 @@
-//! One array in `NumPy`'s `.npy` format (NEP 1): a header, then the values one after another.
+//! Arrays in `NumPy`'s `.npy` format (NEP 1): a header, then the values.
 //!
 //! ```text
 //! \x93NUMPY | version (2 bytes) | length of the text (u16, from version 2 on u32, little-endian)
 //! {'descr': '<f4', 'fortran_order': False, 'shape': (100, 28, 28), }  padded, with a newline
 //! ```
 //!
-//! The text is a Python dictionary. What reads all of Python's literals takes exponential time on
-//! nested brackets, so [`parse`] reads what `NumPy` writes for plain arrays and nothing else.
+//! The text is a Python dictionary. A parser for all Python literals would take exponential time on nested brackets, so
+//! [`parse`] reads only what `NumPy` writes for plain arrays.
 
 use std::fmt;
 
@@ -15,10 +15,10 @@ use thiserror::Error;
 use super::DataError;
 use super::file::{Input, MAX_BYTES, looks_like};
 
-/// Longest text of a header, `NumPy`'s own limit.
+/// Longest header text, `NumPy`'s own limit.
 const MAX_HEADER: u32 = 10_000;
 
-/// What is wrong with one array.
+/// A fault in an array.
 #[derive(Debug, Error, PartialEq)]
 pub enum NpyFault {
     #[error("begins like {0}, not like an .npy file; make it with numpy.save")]
@@ -69,13 +69,13 @@ pub enum NpyFault {
     ClassCount(u64),
 }
 
-/// Type of the values of an array, such as `<f4`.
+/// Type of an array's values, such as `<f4`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ValueType {
     is_big_endian: bool,
     /// `NumPy`'s letter: `u` unsigned, `i` integer, `f` float, `U` text, `S` bytes, and others.
     pub kind: char,
-    /// Bytes of a value; of text, characters.
+    /// Bytes in a value; for text, characters.
     pub size: u64,
 }
 
@@ -86,7 +86,7 @@ impl ValueType {
         Some(Self {
             is_big_endian: order == '>',
             kind: chars.next()?,
-            // Objects have none, dates have units instead of digits only.
+            // Objects have no size; dates have a unit after it.
             size: chars.as_str().parse().unwrap_or(0),
         })
     }
@@ -97,7 +97,7 @@ impl ValueType {
     }
 }
 
-/// As `NumPy` writes it.
+/// Shows the type as `NumPy` writes it.
 impl fmt::Display for ValueType {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let order = if self.is_big_endian { ">" } else { "<" };
@@ -109,7 +109,7 @@ impl fmt::Display for ValueType {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     pub value: ValueType,
-    /// Whether the first axis is the one that runs fastest.
+    /// Whether the first axis varies fastest.
     pub is_fortran: bool,
     pub shape: Vec<u64>,
 }
@@ -151,7 +151,7 @@ impl Header {
         input.read_rest(bytes, &content)
     }
 
-    /// Reads all values in the order of the file, some at a time, and keeps what `convert` makes of them.
+    /// Reads all values in the order of the file, block by block, and collects the results of `convert`.
     pub fn convert_values<T>(
         &self,
         input: &mut Input,
@@ -176,7 +176,7 @@ impl Header {
         }
     }
 
-    /// Bytes of all values, and what they are in words.
+    /// Returns the size of all values in bytes, and a description.
     fn content(&self) -> (u64, String) {
         let sizes = self.shape.iter().copied();
         let bytes = sizes.fold(self.value.bytes(), u64::saturating_mul);
@@ -188,7 +188,7 @@ impl Header {
     }
 }
 
-/// The dictionary that `NumPy` writes for an array of plain values.
+/// Parses the dictionary that `NumPy` writes for an array of plain values.
 fn parse(text: &str) -> Result<Header, NpyFault> {
     let mut text = Literal(text);
     let (mut value, mut is_fortran, mut shape) = (None, None, None);
@@ -233,7 +233,7 @@ fn parse(text: &str) -> Result<Header, NpyFault> {
     Ok(header)
 }
 
-/// What is left of a Python literal.
+/// The unread rest of a Python literal.
 struct Literal<'a>(&'a str);
 
 impl<'a> Literal<'a> {
@@ -243,7 +243,7 @@ impl<'a> Literal<'a> {
         rest.is_some()
     }
 
-    /// A quoted string without escapes.
+    /// Reads a quoted string without escapes.
     fn string(&mut self) -> Option<&'a str> {
         let quote = ["'", "\""].into_iter().find(|quote| self.eat(quote))?;
         let (string, rest) = self.0.split_once(quote)?;
@@ -262,12 +262,12 @@ impl<'a> Literal<'a> {
         let text = self.0.trim_start();
         let end = text.find(|c: char| !c.is_ascii_digit());
         let (digits, rest) = text.split_at(end.unwrap_or(text.len()));
-        // Of a long integer of Python 2.
+        // The suffix of a long integer in Python 2.
         self.0 = rest.strip_prefix('L').unwrap_or(rest);
         digits.parse().ok()
     }
 
-    /// A tuple of natural numbers.
+    /// Reads a tuple of natural numbers.
     fn tuple(&mut self) -> Option<Vec<u64>> {
         let mut numbers = Vec::new();
         if !self.eat("(") {
@@ -276,7 +276,7 @@ impl<'a> Literal<'a> {
         while !self.eat(")") {
             numbers.push(self.number()?);
             if !self.eat(",") {
-                // `(5)` is no tuple.
+                // `(5)` is not a tuple.
                 return (numbers.len() > 1 && self.eat(")")).then_some(numbers);
             }
         }
@@ -284,14 +284,14 @@ impl<'a> Literal<'a> {
     }
 }
 
-/// Integers of any width and byte order.
+/// Decodes integers of any width and byte order.
 pub(super) fn integers(bytes: &[u8], value: &ValueType) -> impl Iterator<Item = i128> {
     let size = usize::try_from(value.size).unwrap_or(1).clamp(1, 8);
     let (is_signed, is_big_endian) = (value.kind == 'i', value.is_big_endian);
     let integer = move |bytes: &[u8]| {
         let mut wide = [0; 16];
         let ordered = bytes.iter().rev();
-        // Big-endian at the end of sixteen bytes, behind as many signs as it takes.
+        // Big-endian at the end of sixteen bytes, sign-extended.
         let highest = if is_big_endian {
             bytes.first()
         } else {
@@ -335,7 +335,7 @@ pub(super) fn floats(bytes: &[u8], value: &ValueType, to: &mut Vec<f32>) {
     }
 }
 
-/// Texts of a fixed length, padded with zeros: Latin-1 bytes or UTF-32.
+/// Decodes texts of a fixed length, padded with zeros: Latin-1 bytes or UTF-32.
 pub(super) fn texts(bytes: &[u8], value: &ValueType) -> Vec<String> {
     let size = usize::try_from(value.bytes()).unwrap_or(1).max(1);
     let decode = |text: &[u8]| {

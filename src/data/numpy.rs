@@ -1,5 +1,5 @@
-//! Reader of data sets that `NumPy` saved: one `.npz` file, a zip archive of `.npy` files, or a folder
-//! of `.npy` files.
+//! Reader of data sets saved by `NumPy`: one `.npz` file, which is a zip archive of `.npy` files, or a folder of `.npy`
+//! files.
 //!
 //! | array | shape | type |
 //! |---|---|---|
@@ -8,7 +8,7 @@
 //! | `class_names` (optional) | `[C]` | text |
 //! | `channels` (optional) | one | text: `first` or `last` |
 //!
-//! Or four `.npz` files with one array each, as those of Kuzushiji-MNIST: `kmnist-train-imgs.npz`.
+//! Or four `.npz` files with one array each, like those of Kuzushiji-MNIST: `kmnist-train-imgs.npz`.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -24,11 +24,11 @@ use super::npy::{self, Header, NpyFault};
 use super::part::{self, Part, Pixels};
 use super::{DataError, Dataset};
 
-/// An array that a data set has.
+/// An array of a data set.
 struct Wanted {
-    /// Its names, Keras's first.
+    /// Possible names, Keras's first.
     names: &'static [&'static str],
-    /// How the name of a file ends that holds it alone.
+    /// Ending of the name of a file that holds this array alone.
     part: &'static str,
 }
 
@@ -55,31 +55,31 @@ const LABELS: [Wanted; 2] = [
 const CLASS_NAMES: &[&str] = &["class_names", "classes"];
 const CHANNELS: &[&str] = &["channels"];
 
-/// The name that `NumPy` gives an array without one.
+/// The name that `NumPy` gives an unnamed array.
 const NAMELESS: &str = "arr_0.npy";
 
-/// Channels that an image may have if nobody says which axis they are.
+/// Most channels of an image if the channel axis is not specified.
 const MAX_CHANNELS: u64 = 4;
-/// Values that an image may have.
+/// Most values in an image.
 const MAX_FEATURES: u64 = MAX_CHANNELS * MAX_PIXELS;
-/// Classes that labels of a byte can tell apart.
+/// Most classes that one-byte labels can distinguish.
 const MAX_CLASSES: u64 = 256;
-/// Where the arrays of a data set are.
+/// The files that hold a data set's arrays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NumpyFiles {
-    /// In an `.npz` file.
+    /// An `.npz` file.
     Archive(PathBuf),
-    /// In `.npy` files in a folder.
+    /// `.npy` files in a folder.
     Folder(PathBuf),
-    /// In `.npz` files in a folder, one an array, whose names begin alike.
+    /// `.npz` files in a folder, one for each array, with a common prefix.
     Parts(PathBuf, String),
 }
 
 impl NumpyFiles {
-    /// Reads them.
+    /// Reads the data set.
     ///
     /// # Errors
-    /// [`DataError`], if an array is missing or not what it should be.
+    /// [`DataError`] if an array is missing or has unexpected contents.
     pub fn load(&self) -> Result<Dataset, DataError> {
         let (name, source) = match self {
             Self::Archive(file) => {
@@ -100,7 +100,7 @@ impl NumpyFiles {
         load(format!("{name} (NumPy)"), source)
     }
 
-    /// A path that means these files and no others.
+    /// Returns a path that identifies these files.
     pub fn path(&self) -> PathBuf {
         match self {
             Self::Archive(path) | Self::Folder(path) => path.clone(),
@@ -114,7 +114,7 @@ fn open_archive(file: &Path) -> Result<ZipArchive<BufReader<File>>, DataError> {
     ZipArchive::new(reader).map_err(|error| not_an_archive(file, &error))
 }
 
-/// Whether a file is an `.npz` file by its name or its first bytes.
+/// Returns true if a file is an `.npz` file by its name or its first bytes.
 pub(super) fn is_archive(file: &Path) -> bool {
     let begins_as_zip = || -> io::Result<bool> {
         let mut start = [0; 4];
@@ -129,7 +129,7 @@ fn has_ending(file: &Path) -> bool {
         .is_some_and(|ending| ending.eq_ignore_ascii_case("npz"))
 }
 
-/// The data sets in the `.npz` files of a folder, in the order of their names.
+/// Returns the data sets in the `.npz` files of a folder, sorted by name.
 pub(super) fn archives(folder: &Path) -> io::Result<Vec<NumpyFiles>> {
     let mut files = files(folder)?;
     files.retain(|(_, path)| has_ending(path));
@@ -149,13 +149,13 @@ pub(super) fn archives(folder: &Path) -> io::Result<Vec<NumpyFiles>> {
     Ok(found)
 }
 
-/// What the name of a file with one array has before it says which.
+/// Returns the prefix of the name of a file with a single array.
 fn prefix(name: &str) -> Option<&str> {
     let mut all = IMAGES.iter().chain(&LABELS);
     all.find_map(|wanted| name.strip_suffix(wanted.part))
 }
 
-/// The data set that an `.npz` file is, or is a part of.
+/// Returns the data set that an `.npz` file is, or belongs to.
 pub(super) fn set_of(file: &Path) -> NumpyFiles {
     let folder = parent(file);
     let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -165,13 +165,13 @@ pub(super) fn set_of(file: &Path) -> NumpyFiles {
         .unwrap_or_else(|| NumpyFiles::Archive(file.to_owned()))
 }
 
-/// Whether a folder has one of the `.npy` files of a data set.
+/// Returns true if a folder has one of the `.npy` files of a data set.
 pub(super) fn has_arrays(folder: &Path) -> bool {
     let mut names = IMAGES.iter().chain(&LABELS).flat_map(|wanted| wanted.names);
     names.any(|name| is_there(&folder.join(format!("{name}.npy"))))
 }
 
-/// What is looked for, in words.
+/// Describes what is looked for.
 pub(super) fn looked_for() -> String {
     "one .npz file, or x_train.npy, y_train.npy, x_test.npy, y_test.npy, or kmnist-train-imgs.npz and its \
      like"
@@ -185,7 +185,7 @@ fn not_an_archive(file: &Path, error: &ZipError) -> DataError {
     }
 }
 
-/// Opened.
+/// An opened [`NumpyFiles`].
 enum Source {
     Archive(PathBuf, Box<ZipArchive<BufReader<File>>>),
     Folder(PathBuf),
@@ -193,7 +193,7 @@ enum Source {
 }
 
 impl Source {
-    /// Reads the array that has the first of `names` that is there.
+    /// Reads the first array in `names` that exists.
     fn optional<T>(
         &mut self,
         names: &[&str],
@@ -252,7 +252,7 @@ fn missing(folder: &Path, name: String, packings: &'static str) -> DataError {
     }
 }
 
-/// The arrays of an archive, for errors.
+/// Lists the arrays of an archive, for errors.
 fn members(zip: &ZipArchive<BufReader<File>>) -> String {
     let names = zip.file_names_raw().map(String::from_utf8_lossy);
     listed(names.map(|name| name.strip_suffix(".npy").unwrap_or(&name).to_owned()))
@@ -317,14 +317,14 @@ fn load(name: String, mut source: Source) -> Result<Dataset, DataError> {
     part::dataset(name, classes, train, test)
 }
 
-/// Which axis of four has the channels.
+/// Which axis of four holds the channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Channels {
     First,
     Last,
 }
 
-/// One array of images.
+/// An array of images.
 struct Images {
     file: PathBuf,
     count: usize,
@@ -365,7 +365,7 @@ impl Images {
                 }));
             }
         };
-        // Now that there are as many values, their number and every length are usable.
+        // The values have been read, so their number and every axis length fit into `usize`.
         let size = |axis: Option<usize>| {
             let size = axis.map_or(1, |axis| header.shape[axis]);
             usize::try_from(size).unwrap_or(usize::MAX)
@@ -395,7 +395,7 @@ impl Images {
     }
 }
 
-/// Integers of any type that are bytes all the same.
+/// Reads integers of any type whose values fit into bytes.
 fn read_integers(header: &Header, input: &mut Input) -> Result<Vec<u8>, DataError> {
     let (mut least, mut greatest) = (i128::MAX, i128::MIN);
     let bytes = header.convert_values(input, |bytes, value, to| {
@@ -409,7 +409,7 @@ fn read_integers(header: &Header, input: &mut Input) -> Result<Vec<u8>, DataErro
     }
     let remedy = match least {
         0.. => {
-            // What 16 bits can hold, whether or not it is there.
+            // The full range of 16 bits, even if the values do not reach it.
             let scale = if (0x8000..0xffff).contains(&greatest) {
                 0xffff
             } else {
@@ -429,14 +429,14 @@ fn read_integers(header: &Header, input: &mut Input) -> Result<Vec<u8>, DataErro
     })
 }
 
-/// Which axes of an array of images are the examples, the channels, the height and the width.
+/// Returns the axes of the examples, the channels, the height and the width in an array of images.
 fn image_axes(shape: &[u64], channels: Option<Channels>) -> Result<[Option<usize>; 4], NpyFault> {
     let fault = |expected| NpyFault::Shape {
         found: shape.to_vec(),
         expected,
     };
     let axes = match *shape {
-        // A vector is as many channels of one pixel.
+        // A vector counts as channels of a single pixel.
         [_, _] => [Some(0), Some(1), None, None],
         [_, _, _] => [Some(0), None, Some(1), Some(2)],
         [_, first, _, last] => {
@@ -465,7 +465,7 @@ fn image_axes(shape: &[u64], channels: Option<Channels>) -> Result<[Option<usize
     Ok(axes)
 }
 
-/// How far apart neighbours along each axis are in the file.
+/// Returns the distance between neighbours along each axis in the file.
 fn strides(header: &Header) -> Vec<usize> {
     let mut strides = vec![0; header.shape.len()];
     let mut next = 1_usize;
@@ -482,7 +482,7 @@ fn strides(header: &Header) -> Vec<usize> {
     strides
 }
 
-/// The values row by row, where they lie `strides` apart.
+/// Returns the values in row-major order, given their strides.
 fn arranged<T: Copy>(values: Vec<T>, sizes: [usize; 4], strides: [usize; 4]) -> Vec<T> {
     let [a, b, c, d] = sizes;
     let row_by_row = [b * c * d, c * d, d, 1];
@@ -501,7 +501,7 @@ fn arranged<T: Copy>(values: Vec<T>, sizes: [usize; 4], strides: [usize; 4]) -> 
     arranged
 }
 
-/// One array of labels.
+/// An array of labels.
 struct Labels {
     file: PathBuf,
     values: Vec<u8>,

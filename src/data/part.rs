@@ -1,4 +1,4 @@
-//! Training part and test part, as a reader found them, and the data set that they make.
+//! Training part and test part, as read, and the data set that they form.
 
 use std::path::{Path, PathBuf};
 
@@ -6,14 +6,14 @@ use sha2::{Digest, Sha256};
 
 use super::{DataError, Dataset, Examples};
 
-/// Bytes of a class's name, at most: as many as the run file has room for.
+/// Most bytes of a class name, limited by the run file.
 const MAX_CLASS_NAME: usize = 64;
 
 /// The values of all images of a part, `[N, channels, height, width]`.
 pub(super) enum Pixels {
-    /// To be divided by 255.
+    /// Divided by 255 later.
     Bytes(Vec<u8>),
-    /// To be used as they are.
+    /// Used as they are.
     Floats(Vec<f32>),
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Part {
     pub labels: Vec<u8>,
 }
 
-/// Puts the two parts together, if they fit.
+/// Combines the two parts if their images have the same shape.
 pub(super) fn dataset(
     name: String,
     classes: Vec<String>,
@@ -75,7 +75,7 @@ impl Part {
     }
 }
 
-/// Whether there is a label for every image.
+/// Checks that there is a label for every image.
 pub(super) fn check_counts(
     images: (&Path, usize),
     labels: (&Path, usize),
@@ -91,7 +91,7 @@ pub(super) fn check_counts(
     })
 }
 
-/// Whether every label is below `classes`.
+/// Checks that every label is below `classes`.
 pub(super) fn check_labels(file: &Path, labels: &[u8], classes: usize) -> Result<(), DataError> {
     match labels
         .iter()
@@ -107,7 +107,7 @@ pub(super) fn check_labels(file: &Path, labels: &[u8], classes: usize) -> Result
     }
 }
 
-/// Whether names from outside may be shown and recorded.
+/// Checks that names from outside can be shown and recorded.
 pub(super) fn check_class_names(file: &Path, names: &[String]) -> Result<(), DataError> {
     let fits = |name: &&String| {
         (1..=MAX_CLASS_NAME).contains(&name.len()) && !name.chars().any(char::is_control)
@@ -121,12 +121,12 @@ pub(super) fn check_class_names(file: &Path, names: &[String]) -> Result<(), Dat
     }
 }
 
-/// Names of classes that have none: their numbers.
+/// Returns numbers as names for classes without names.
 pub(super) fn numbered(classes: usize) -> Vec<String> {
     (0..classes).map(|class| class.to_string()).collect()
 }
 
-/// `28x28` or, with several channels, `3x32x32`.
+/// Formats an image size: `28x28` or, with several channels, `3x32x32`.
 fn size(shape: [usize; 3]) -> String {
     match shape {
         [1, height, width] => format!("{height}x{width}"),

@@ -1,7 +1,7 @@
-//! Which rows of a data set a run uses, and in which order it sees them.
+//! Rows of a data set that a run uses, and the order in which it sees them.
 //!
-//! Everything is drawn from the run's seed, each purpose from a `ChaCha8` stream of its own
-//! (named in [`super`]): asking for fewer test rows moves no training row and no mini-batch.
+//! Everything is drawn from the run's seed, each purpose from a separate `ChaCha8` stream (see [`super`]): asking for
+//! fewer test rows changes no training row and no mini-batch.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -9,16 +9,16 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{BATCH_STREAM, DataError, Dataset, SPLIT_STREAM, TEST_STREAM, row_count};
 
-/// How many examples a run asks for; the default is all of them and no validation.
+/// Numbers of examples that a run asks for; the default is all of them and no validation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SplitSizes {
-    /// Training examples; `None` is all that validation leaves.
+    /// Training examples; `None` for all that validation leaves.
     pub train: Option<usize>,
-    /// Those of them whose loss is allocated; `None` is all.
+    /// Training examples whose loss is allocated; `None` for all.
     pub lca: Option<usize>,
     /// Examples set aside from the training examples.
     pub validation: usize,
-    /// Test examples; `None` is all.
+    /// Test examples; `None` for all.
     pub test: Option<usize>,
 }
 
@@ -27,7 +27,7 @@ pub struct SplitSizes {
 pub struct Split {
     /// Rows of [`Dataset::train`] to train on.
     pub train: Vec<u32>,
-    /// Those of `train` whose loss is allocated; empty if that is all of them.
+    /// Rows in `train` whose loss is allocated; empty for all of them.
     pub lca: Vec<u32>,
     /// Rows of [`Dataset::train`] set aside; none of them is in `train`.
     pub validation: Vec<u32>,
@@ -36,12 +36,12 @@ pub struct Split {
 }
 
 impl Split {
-    /// Draws the rows of a run. The validation rows depend on the seed and their number alone,
-    /// so runs with less training data are judged on the same examples. The allocated
-    /// examples are those that a training size of their number would draw.
+    /// Draws the rows of a run. The validation rows depend only on the seed and their number, so runs with less
+    /// training data are judged on the same examples. The allocated examples are those that a training size of their
+    /// number would draw.
     ///
     /// # Errors
-    /// [`DataError`], if a size is 0 that must not be, or there are fewer examples than asked for.
+    /// [`DataError`] if a required size is 0, or there are fewer examples than asked for.
     pub fn draw(dataset: &Dataset, sizes: &SplitSizes, seed: u64) -> Result<Self, DataError> {
         let order = permutation(row_count(dataset.train.len())?, seed, SPLIT_STREAM);
         let train = train_size(sizes, order.len())?;
@@ -59,7 +59,7 @@ impl Split {
     }
 }
 
-/// The training size, such that it and the validation size fit into `available`.
+/// Returns the training size, checked to fit into `available` with the validation size.
 fn train_size(sizes: &SplitSizes, available: usize) -> Result<usize, DataError> {
     let validation = sizes.validation;
     match sizes.train {
@@ -80,7 +80,7 @@ fn train_size(sizes: &SplitSizes, available: usize) -> Result<usize, DataError> 
     }
 }
 
-/// How many of the training examples have their loss allocated; 0 if all.
+/// Returns how many training examples have their loss allocated; 0 for all.
 fn lca_size(sizes: &SplitSizes, train: usize) -> Result<usize, DataError> {
     match sizes.lca.unwrap_or(train) {
         0 => Err(DataError::ZeroSize { part: "LCA" }),
@@ -130,7 +130,7 @@ pub struct Batches {
     next: BatchPosition,
 }
 
-/// Place of a mini-batch among the epochs, both counted from 0.
+/// Position of a mini-batch among the epochs, both counted from 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BatchPosition {
     pub epoch: u64,
@@ -138,11 +138,11 @@ pub struct BatchPosition {
 }
 
 impl Batches {
-    /// Batches of `batch_size` of the rows `0..n`; a size above `n` is `n`.
+    /// Batches of `batch_size` from the rows `0..n`; a size above `n` is reduced to `n`.
     ///
     /// # Errors
-    /// [`DataError::ZeroSize`] if `n` is 0, [`DataError::ZeroBatch`] if `batch_size` is,
-    /// [`DataError::TooManyRows`] if a `u32` cannot number the rows.
+    /// [`DataError::ZeroSize`] if `n` is 0, [`DataError::ZeroBatch`] if `batch_size` is, [`DataError::TooManyRows`] if
+    /// a `u32` cannot number the rows.
     pub fn new(n: usize, batch_size: usize, seed: u64) -> Result<Self, DataError> {
         let rows = row_count(n)?;
         if rows == 0 {
@@ -161,7 +161,7 @@ impl Batches {
         Ok(batches)
     }
 
-    /// The next mini-batch: distinct rows, in the order drawn.
+    /// Returns the next mini-batch: distinct rows, in the order drawn.
     pub fn next_batch(&mut self) -> &[u32] {
         if self.next.batch == self.batches_per_epoch() {
             self.next = BatchPosition {
@@ -176,13 +176,13 @@ impl Batches {
         &self.order[start..end]
     }
 
-    /// Mini-batches of one epoch, the smaller last one counted.
+    /// Returns the number of mini-batches in an epoch, including a smaller last one.
     #[must_use]
     pub fn batches_per_epoch(&self) -> usize {
         self.order.len().div_ceil(self.batch_size)
     }
 
-    /// Where the batch of `step` lies; step 0 is the first.
+    /// Returns the position of the batch of `step`; step 0 is the first.
     #[must_use]
     pub fn position(&self, step: u64) -> BatchPosition {
         let per_epoch = self.batches_per_epoch() as u64;
@@ -193,14 +193,14 @@ impl Batches {
         }
     }
 
-    /// Goes to `step`, forward or back: the next batch is the one that `step` earlier calls of
-    /// [`Batches::next_batch`] would have led to.
+    /// Moves to `step`, forward or back: the next batch is the one after `step` calls of [`Batches::next_batch`] from
+    /// the start.
     pub fn seek(&mut self, step: u64) {
         self.next = self.position(step);
         self.start_epoch();
     }
 
-    /// Shuffles from the rows' own order, not from the last epoch's, which makes it seekable.
+    /// Shuffles from the rows' original order, not from the last epoch's, so that epochs are seekable.
     fn start_epoch(&mut self) {
         for (row, place) in (0..).zip(&mut self.order) {
             *place = row;

@@ -7,33 +7,33 @@
 //! | labels | labels that start at 1; classes that are held out and never trained |
 //! | classes | other classes without examples, or without held-out ones |
 //!
-//! He-normal weights keep the mean square q of the inputs from layer to layer, and the last layer makes of it
-//! outputs with variance 2q. For normal outputs with variance v the mean cross-entropy is at most ln C + v/2: so
-//! ln C + q. Inputs between 0 and 1, and standardised ones, whatever their extremes, have q ≤ 1. A root mean
-//! square above 3 is nine times as much; 0 … 16 comes to about 8, 0 … 255 to 80 and more.
+//! He-normal weights keep the mean square q of the inputs from layer to layer, and the last layer turns it into outputs
+//! with variance 2q. For normal outputs with variance v the mean cross-entropy is at most ln C + v/2, hence ln C + q.
+//! Inputs between 0 and 1, and standardised ones, whatever their extremes, have q ≤ 1. A root mean square above 3 means
+//! q is nine times as much; 0 … 16 has about 8, 0 … 255 has 80 and more.
 //!
-//! The sums of residual blocks grow: the preset with nine of them begins 1 to 5.4 nats above ln C (MNIST sample,
-//! eight seeds), the others at most 1. So a first loss is far above from 10 nats on: the right class then has, on
-//! average, less than a 20,000th of the share that a uniform guess gives it.
+//! The sums of residual blocks grow: the preset with nine of them starts 1 to 5.4 nats above ln C (MNIST sample, eight
+//! seeds), the others at most 1. So a first loss is far above from 10 nats on: the right class then has, on average,
+//! less than a 20,000th of its probability under a uniform guess.
 //!
 //! ```text
-//! C = 10, first loss 2.4 (MNIST), 7.7 (ResNet)      nothing is said
+//! C = 10, first loss 2.4 (MNIST), 7.7 (ResNet)      no warning
 //! C = 10, first loss 22 (digits from 0 to 16)       "… far above the 2.3 of a uniform guess …"
 //! ```
 //!
-//! A batch norm behind the first layer takes the scale of the inputs away, and weights that come from elsewhere
-//! may have been trained on such inputs: of these nothing is said unless the loss is high too.
+//! A batch norm after the first layer removes the scale of the inputs, and weights from another program may have been
+//! trained on such inputs: in both cases there is no warning about the inputs' scale unless the loss is high too.
 
 use super::{Lint, LintKind};
 
-/// Root mean square of inputs.
+/// Largest root mean square of well-scaled inputs.
 const LARGE: f64 = 3.0;
-/// Greatest magnitude of inputs.
+/// Inputs whose greatest magnitude is below this are too small.
 const SMALL: f64 = 0.1;
-/// In nats, above the loss of a uniform guess.
+/// Distance above the loss of a uniform guess that is far, in nats.
 const FAR: f64 = 10.0;
 
-/// Classes that are named; the others are counted.
+/// Most classes that a message names; the others are counted.
 const NAMED: usize = 5;
 
 /// The facts about a run's data that are known before its first step.
@@ -49,7 +49,7 @@ pub struct Data<'a> {
     pub is_given: bool,
     /// `[C]`: training and held-out examples of each class; empty if not known.
     pub examples: [&'a [u64]; 2],
-    /// True if these are part of a larger set (`--train-size`, `--test-size`).
+    /// True if these examples are part of a larger set (`--train-size`, `--test-size`).
     pub is_drawn: [bool; 2],
     /// Mean cross-entropy before the first step, in nats, if known.
     pub first_loss: Option<f64>,
@@ -135,7 +135,7 @@ impl Data<'_> {
     fn starts_at_one(&self) -> bool {
         let [train, held_out] = self.examples;
         let none = |class: usize| train.get(class) == Some(&0) && held_out.get(class) == Some(&0);
-        // A name says that it is meant so.
+        // A class with a real name is empty on purpose.
         train.len() > 1
             && self.classes.first().is_some_and(|name| name == "0")
             && none(0)
@@ -188,7 +188,7 @@ impl Data<'_> {
         ))
     }
 
-    /// Names the classes of whose training and held-out examples something is true.
+    /// Names the classes whose training and held-out counts satisfy `is_so`.
     fn named(&self, is_so: impl Fn([u64; 2]) -> bool, verbs: [&str; 2]) -> Option<String> {
         let [train, held_out] = self.examples;
         let counts = train
@@ -217,7 +217,7 @@ impl Data<'_> {
     }
 }
 
-/// A number with three figures at least.
+/// Formats a number with at least three significant digits.
 fn short(value: f64) -> String {
     let places = match value.abs() {
         100.0..1e6 => 0,
@@ -326,7 +326,7 @@ mod tests {
             };
             assert_says(&data, &[parts]);
             assert_eq!(data.lints()[0].severity, Severity::Warning);
-            // What takes the scale away, and weights that know it.
+            // A batch norm removes the scale; given weights may have been trained with it.
             let sound = inputs[0] != inputs[1];
             let normalised = Data {
                 is_normalised: true,
@@ -456,7 +456,7 @@ mod tests {
             ],
         );
 
-        // Where a name says that it is meant so, and where examples were drawn.
+        // A real class name means that it is intended; or examples were drawn.
         let mut named = classes.clone();
         named[0] = "N/A".to_owned();
         let counts = with(&[0]);

@@ -1,12 +1,12 @@
-//! The held-out loss rises while the training loss falls.
+//! Overfitting: the held-out loss rises while the training loss falls.
 
 use super::{Lint, LintKind};
 use crate::analysis::numbers::decimals;
 
-/// Rises in a row that are no chance any more: of six numbers in any order, one in 720 orders.
+/// Rises in a row that are unlikely by chance: one in 720 orders of six numbers.
 const RISES: u64 = 5;
 
-/// Losses of an evaluation, in nats.
+/// Losses at an evaluation, in nats.
 #[derive(Clone, Copy, Debug)]
 struct Losses {
     train: f64,
@@ -15,10 +15,10 @@ struct Losses {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Evaluations {
-    /// Before the held-out loss began to rise, and the latest.
+    /// At the evaluation before the held-out loss began to rise, and at the latest.
     first: Option<Losses>,
     latest: Option<Losses>,
-    /// Of the latest.
+    /// Step of the latest evaluation.
     step: Option<u64>,
     rises: u64,
 }

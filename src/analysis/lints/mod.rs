@@ -1,6 +1,6 @@
-//! What looks wrong with a training, in plain words with the number behind them.
+//! Lints: what looks wrong with a training, in plain words with the number behind them.
 //!
-//! | lint | of the last 200 steps, if not said otherwise |
+//! | lint | condition, over the last 200 steps unless stated otherwise |
 //! |---|---|
 //! | inputs | not scaled ([`data`]) |
 //! | first loss | far above that of a uniform guess ([`data`]) |
@@ -13,18 +13,18 @@
 //! | vanishing | the norm of a layer's full gradient stays below 1e-8, or a millionth of the largest layer's |
 //! | hurts | a layer's A is above 0 in 60 % or more |
 //! | held-out hurt | a layer's ΣA is below −3 √ΣA² of the training loss, and above 3 √ΣA² of the held-out loss |
-//! | not recorded | the run lacks what a lint above is made of, so that what it would say is not known |
+//! | not recorded | the run lacks a quantity that a lint above needs, so its result is unknown |
 //!
-//! Vanishing, hurts and held-out hurt need 50 steps. Chance alone gives a layer that hurts in half of the steps 60 % of 200
-//! once in 350 times; and sums beyond three times `√ΣA²`, which is how far a sum of independent steps of
-//! either sign strays, once in 700 times on either side.
+//! Vanishing, hurts and held-out hurt need 50 steps. By chance alone, a layer that hurts in half of the steps reaches
+//! 60 % of 200 once in 350 times; and a sum exceeds three times `√ΣA²`, the typical drift of a sum of independent steps
+//! of either sign, once in 700 times on either side.
 //!
 //! ```text
 //! fc3 hurt in 122 of 200 steps, ΣA = 0.0042      "fc3 hurt in 61 % of the last 200 steps (sum +4.2e-3 nats)"
 //! ```
 //!
-//! The thresholds are this program's own choice. A step that is not recorded is no step here; what is
-//! NaN is left out of everything but the first three lints.
+//! The thresholds are this program's own choice. A step that is not recorded does not count; NaN is left out of
+//! everything but "loss not finite" and "allocation not finite".
 
 pub mod data;
 mod evaluations;
@@ -37,22 +37,22 @@ use serde::{Deserialize, Serialize};
 
 use evaluations::Evaluations;
 
-/// Steps looked back on.
+/// Number of latest steps that are checked.
 pub const WINDOW: usize = 200;
 
-/// The worst first.
+/// How bad a lint is, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Severity {
-    /// The run, or what is said of it, is broken.
+    /// The run, or its numbers, are broken.
     Error,
-    /// Numbers cannot be trusted, or training goes wrong.
+    /// Numbers cannot be trusted, or training is going wrong.
     Warning,
     /// Worth a look.
     Notice,
 }
 
 impl Severity {
-    /// One word for people.
+    /// Returns the word shown to people.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ impl Severity {
     }
 }
 
-/// In the order in which lints of the same severity are listed.
+/// The kinds of lints, in the order in which lints of the same severity are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LintKind {
     LossNotFinite,
@@ -101,31 +101,31 @@ impl LintKind {
 pub struct Lint {
     pub severity: Severity,
     pub kind: LintKind,
-    /// A line, with layers' names as the caller gave them.
+    /// One line, with layer names as the caller gave them.
     pub text: String,
     pub layer: Option<usize>,
-    /// Where to look: the last step that shows it, or the first if it goes on since then.
+    /// The step to look at: the last one that shows it, or the first if it has continued since then.
     pub step: u64,
 }
 
-/// What does not change during a run.
+/// The constant facts about a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
     /// `[L]`: names of the layers.
     pub layers: Vec<String>,
-    /// For the residual of a step, in nats.
+    /// Tolerance for the residual of a step, in nats.
     pub tolerance: f64,
-    /// The most segments that the adaptive integrator may take; `None` of one that does not adapt.
+    /// The most segments that the adaptive integrator may take; `None` if the integrator is not adaptive.
     pub max_segments: Option<u64>,
 }
 
-/// What is said of one step. All slices are `[L]`; what was not measured may be left empty.
+/// The measurements of a step. All slices are `[L]`; those not measured may be empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Row<'a> {
     pub step: u64,
     /// Training loss after the step, in nats.
     pub loss: f64,
-    /// In nats.
+    /// Residual, in nats.
     pub residual: f64,
     pub segments: u64,
     /// A of the training loss, in nats.
@@ -140,22 +140,22 @@ pub struct Row<'a> {
     pub frozen: &'a [bool],
 }
 
-/// Watches the last steps of a run.
+/// Checks the last steps of a run.
 #[derive(Clone, Debug)]
 pub struct Linter {
     run: Run,
     /// The last 200 steps at most.
     rows: VecDeque<Kept>,
-    /// First step of the stretch of losses that are not finite, which goes on.
+    /// First step of the current stretch of losses that are not finite.
     broken_since: Option<u64>,
-    /// `[L]`: steps in a row without a movement.
+    /// `[L]`: latest consecutive steps without movement.
     still: Vec<u64>,
-    /// `[L]`: in the newest step.
+    /// `[L]`: frozen in the newest step.
     frozen: Vec<bool>,
     evaluations: Evaluations,
 }
 
-/// A step in the ring.
+/// A step kept for checking.
 #[derive(Clone, Debug, Default)]
 struct Kept {
     step: u64,
@@ -166,11 +166,11 @@ struct Kept {
     layers: Vec<Numbers>,
 }
 
-/// NaN where not known.
+/// A layer's numbers in a step; NaN if not known.
 #[derive(Clone, Copy, Debug)]
 struct Numbers {
     lca: f64,
-    /// It was measured, and is NaN or infinite.
+    /// True if A was measured and is NaN or infinite.
     broken: bool,
     held_out: f64,
     gradient: f64,
@@ -190,7 +190,7 @@ impl Linter {
         }
     }
 
-    /// Takes in the next single step. One that is not after all before it is left out.
+    /// Takes in the next step. Ignores a step that is not later than all before it.
     pub fn push(&mut self, row: &Row) {
         if self
             .rows
@@ -211,7 +211,7 @@ impl Linter {
             let moved = *frozen || at(row.update_norm, layer) != 0.0;
             *still = if moved { 0 } else { still.saturating_add(1) };
         }
-        // The oldest step's memory serves the newest.
+        // The oldest step's buffer is reused for the newest.
         let full = self.rows.len() == WINDOW;
         let oldest = if full { self.rows.pop_front() } else { None };
         let mut layers = oldest.unwrap_or_default().layers;
@@ -231,14 +231,13 @@ impl Linter {
         });
     }
 
-    /// Takes in an evaluation of both losses, in nats, after `step`; left out if it is not after all
-    /// before it.
+    /// Takes in an evaluation of both losses, in nats, after `step`. Ignores one that is not later than all before it.
     pub fn evaluation(&mut self, step: u64, train: f64, held_out: f64) {
         self.evaluations.push(step, train, held_out);
     }
 }
 
-/// As a program says it.
+/// Shows the severity and the text in one line.
 impl fmt::Display for Lint {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}: {}", self.severity.name(), self.text)
@@ -246,7 +245,7 @@ impl fmt::Display for Lint {
 }
 
 impl Lint {
-    /// That the run up to `step` lacks what lints are made of, by its name.
+    /// The lint that the run up to `step` lacks the quantity `what`, which other lints need.
     #[must_use]
     pub fn not_recorded(what: &str, step: u64) -> Self {
         let unknown = match what {

@@ -1,20 +1,20 @@
-//! Each rule of the module's table, and what it says.
+//! The rules of the module's table, and their messages.
 
 use std::fmt::Write;
 
 use super::{Kept, Lint, LintKind, Linter, Numbers};
 
-/// Steps that a statement about a layer needs.
+/// Fewest steps for a lint about a layer.
 const LEAST: usize = 50;
 const STILL: u64 = 50;
 const HURT_SHARE: f64 = 0.6;
 const SURE: f64 = 3.0;
-/// L2 norm of a layer's gradient, and its share of the largest layer's.
+/// Thresholds for the L2 norm of a layer's gradient: absolute, and as a share of the largest layer's.
 const VANISHING: f64 = 1e-8;
 const VANISHING_SHARE: f64 = 1e-6;
 
 impl Linter {
-    /// What looks wrong now: the worst first, then by kind and by layer.
+    /// Returns what looks wrong now: the worst first, then by kind and by layer.
     #[must_use]
     pub fn lints(&self) -> Vec<Lint> {
         let mut lints = Vec::new();
@@ -40,7 +40,7 @@ impl Linter {
         self.run.layers.get(layer).map_or("", String::as_str)
     }
 
-    /// A number of a layer in all steps, where it is known.
+    /// Returns a layer's number in all steps where it is finite.
     fn known(&self, layer: usize, number: fn(&Numbers) -> f64) -> impl Iterator<Item = f64> {
         let numbers = self
             .rows
@@ -154,7 +154,7 @@ impl Linter {
         ))
     }
 
-    /// One lint a layer, or one for all.
+    /// Returns one lint for each layer, or one for all.
     fn vanishing(&self) -> Vec<Lint> {
         let norm = |layer: usize| {
             let norms = || self.known(layer, |numbers| numbers.gradient);
@@ -199,7 +199,7 @@ mod tests {
         })
     }
 
-    /// A step of which there is nothing to say: every layer helps and hurts in turn.
+    /// Two sound steps with no lint: every layer helps and hurts in turn.
     const NUMBERS: [[f64; 3]; 2] = [[1e-3, -1e-3, 1e-3], [-1e-3, 1e-3, -1e-3]];
 
     fn sound(step: u64) -> Row<'static> {
@@ -224,7 +224,7 @@ mod tests {
         }
     }
 
-    /// What is said of `steps` steps that `change` made of sound ones.
+    /// Returns the lints after `steps` steps, each a sound one altered by `change`.
     fn after(steps: u64, change: impl Fn(&mut Row)) -> Vec<Lint> {
         let mut linter = linter();
         for step in 0..steps {
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(after(0, |_| ()), []);
         assert_eq!(after(1, |_| ()), []);
         assert_eq!(after(500, |_| ()), []);
-        // Nothing but the loss was measured.
+        // Only the loss was measured.
         let bare = |row: &mut Row| {
             *row = Row {
                 step: row.step,
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(texts(&lints), ["fc2 has not moved for 50 steps"]);
         assert_eq!(lints[0].layer, Some(1));
         assert_eq!(after(777, still)[1].text, "fc3 has not moved for 777 steps");
-        // It moved again, or it is not known.
+        // It moved again, or its movement is unknown.
         let moved = |row: &mut Row| {
             if row.step != 90 {
                 still(row);
@@ -366,7 +366,7 @@ mod tests {
             assert_eq!(linter.lints(), []);
             let at = f64::from(i);
             linter.evaluation(100 * u64::from(i), 0.5 - 0.01 * at, 1.0 + 0.1 * at);
-            // Told twice.
+            // Pushed twice.
             linter.evaluation(100 * u64::from(i), 9.0, 0.0);
         }
         let text = "held-out loss has risen in 5 evaluations in a row (1.0000 to 1.5000 nats) \
@@ -416,7 +416,7 @@ mod tests {
         let all = |row: &mut Row| row.gradient_norm = &[1e-9, 1e-12, 0.0];
         let text = "the gradient norms of all layers are below 1e-8 (vanishing)";
         assert_eq!(texts(&after(60, all)), [text]);
-        // Small once is not small.
+        // A norm that is small in one step does not count.
         let once = |row: &mut Row| {
             if row.step != 30 {
                 change(row);

@@ -1,4 +1,4 @@
-//! The table `[keys]`: an action's name and its keys, in place of the default ones.
+//! The table `[keys]`: keys that replace an action's default ones.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -7,13 +7,12 @@ use super::read::{Reader, kind};
 use super::{ActionKeys, suggestion};
 use crate::key_name::KeyName;
 
-/// Keys that do the same whatever the file says.
+/// Keys that cannot be reassigned.
 const RESERVED: [&str; 2] = ["Ctrl-c", "Ctrl-z"];
 
-/// Replaces the keys of the actions that the table names, and takes them from those that have them by
-/// default.
+/// Replaces the keys of the actions in the table, and takes those keys from the actions that have them by default.
 pub fn apply(reader: &mut Reader, table: &DeTable, actions: &mut [ActionKeys]) {
-    // In the order of the file, so that of two that want one key the first has it.
+    // In file order, so that the first of two actions that want the same key gets it.
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
     let mut chosen: Vec<(usize, KeyName)> = Vec::new();
@@ -51,7 +50,7 @@ pub fn apply(reader: &mut Reader, table: &DeTable, actions: &mut [ActionKeys]) {
     for (index, key) in chosen {
         let word = actions[index].action.clone();
         for other in actions.iter_mut().filter(|action| action.action != word) {
-            // Another one that the file names has only what the file gives it.
+            // Only a default: actions named in the file have only the keys given there.
             if other.keys.contains(&key) {
                 other.keys.retain(|had| *had != key);
                 let line = table.iter().find(|(name, _)| name.get_ref() == &word);
@@ -66,7 +65,8 @@ pub fn apply(reader: &mut Reader, table: &DeTable, actions: &mut [ActionKeys]) {
     }
 }
 
-/// A key or a list of keys; what is none is left out and said. `None` if the value is neither.
+/// Reads a key or a list of keys; invalid keys are reported and left out. `None` if the value is neither, or has only
+/// invalid keys.
 fn keys(reader: &mut Reader, action: &str, value: &Spanned<DeValue>) -> Option<Vec<KeyName>> {
     let one = |reader: &mut Reader, value: &Spanned<DeValue>| match value.get_ref() {
         DeValue::String(text) => match text.parse::<KeyName>() {
@@ -91,7 +91,7 @@ fn keys(reader: &mut Reader, action: &str, value: &Spanned<DeValue>) -> Option<V
         DeValue::String(_) => one(reader, value).map(|key| vec![key]),
         DeValue::Array(list) => {
             let keys: Vec<KeyName> = list.iter().filter_map(|value| one(reader, value)).collect();
-            // A list of nothing but mistakes changes nothing; an empty one takes all keys away.
+            // A list of only invalid keys changes nothing; an empty list removes all keys.
             (list.is_empty() || !keys.is_empty()).then_some(keys)
         }
         other => {

@@ -1,5 +1,5 @@
-//! The user's own configuration, `lcascope/config.toml` in `$XDG_CONFIG_HOME` (`~/.config`): how the
-//! explorer looks and which keys it has. It never changes a number.
+//! User configuration, `lcascope/config.toml` in `$XDG_CONFIG_HOME` (`~/.config`): the explorer's appearance and keys.
+//! It never changes a number.
 //!
 //! ```toml
 //! fps = 15
@@ -9,9 +9,8 @@
 //! zoom-in = ["+", "="]
 //! ```
 //!
-//! Nothing in it stops the program. What cannot be used is a [`Problem`] that names file, line and reason,
-//! and its default holds. Which actions there are is the business of the screen: it gives them as
-//! [`ActionKeys`].
+//! Nothing in it stops the program. An unusable entry becomes a [`Problem`] with file, line and reason, and its default
+//! is kept. The actions come from the screen, as [`ActionKeys`].
 
 mod keys;
 mod read;
@@ -29,31 +28,31 @@ use crate::tui::{Background, Paint};
 pub use read::{parse, read};
 pub use template::template;
 
-/// Frames a second at most.
+/// Allowed limits for the frames per second.
 pub const FPS: std::ops::RangeInclusive<u32> = 1..=120;
 
 /// An action of the explorer and its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionKeys {
-    /// `zoom-in`
+    /// Name in the file, such as `zoom-in`.
     pub action: String,
-    /// What the help says of it.
+    /// Description in the help.
     pub help: String,
     pub keys: Vec<KeyName>,
 }
 
-/// What the user has chosen, with defaults where nothing, or nothing usable, was said.
+/// The user's choices, with defaults where nothing usable was given.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserConfig {
     pub color: ColorChoice,
     pub glyphs: GlyphsChoice,
     pub fps: u32,
     pub background: Background,
-    /// Whether the terminal sends clicks and the wheel; its own selection needs Shift then.
+    /// Whether the terminal sends clicks and the wheel; its own selection then needs Shift.
     pub mouse: bool,
-    /// Red, green and blue in place of the theme's own.
+    /// Red, green and blue that replace the theme's colours.
     pub colors: Vec<(Paint, [u8; 3])>,
-    /// All actions; no key is in two of them unless the defaults have it so.
+    /// All actions; no key belongs to two of them unless it does by default.
     pub keys: Vec<ActionKeys>,
 }
 
@@ -73,22 +72,22 @@ impl UserConfig {
     }
 }
 
-/// Something in the file that is worth a line.
+/// A problem in the file, worth a line of output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub path: PathBuf,
-    /// Counted from 1; none where it is about the file as a whole.
+    /// Counted from 1; `None` for the file as a whole.
     pub line: Option<usize>,
     pub kind: Kind,
     pub what: String,
 }
 
-/// What a line about the file says.
+/// The kind of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It could not be used: its default holds.
+    /// The entry cannot be used: its default is kept.
     Unusable,
-    /// It is used, and changes more than what it names.
+    /// The entry is used, and also changes something that it does not name.
     Effect,
 }
 
@@ -102,14 +101,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Where the file is, or would be; none where the system does not say what a home is.
+/// Returns the path of the file, whether it exists or not; `None` if the system has no home directory.
 #[must_use]
 pub fn path() -> Option<PathBuf> {
     let base = choose_base_strategy().ok()?;
     Some(base.config_dir().join("lcascope").join("config.toml"))
 }
 
-/// The user's configuration, from where it is kept.
+/// Loads the user's configuration from its path.
 #[must_use]
 pub fn load(actions: &[ActionKeys]) -> (UserConfig, Vec<Problem>) {
     match path() {
@@ -118,7 +117,7 @@ pub fn load(actions: &[ActionKeys]) -> (UserConfig, Vec<Problem>) {
     }
 }
 
-/// The known word that somebody may have meant.
+/// Returns a suggestion of the closest known word.
 fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let near = known
         .into_iter()
@@ -130,7 +129,7 @@ fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Strin
     })
 }
 
-/// A problem of the whole file.
+/// A problem with the whole file.
 fn whole(path: &Path, what: String) -> Problem {
     Problem {
         path: path.to_owned(),

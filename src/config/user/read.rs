@@ -1,4 +1,4 @@
-//! Reads the file, an entry at a time.
+//! Reads the file entry by entry.
 
 use std::io;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::{ActionKeys, FPS, Kind, Paint, Problem, UserConfig, keys, suggestion, whole};
 use crate::small_file::{self, LONGEST};
 
-/// Reads the file at `path`. Where there is none, the defaults hold.
+/// Reads the file at `path`. If there is none, the defaults are used.
 #[must_use]
 pub fn read(path: &Path, actions: &[ActionKeys]) -> (UserConfig, Vec<Problem>) {
     match text(path) {
@@ -29,7 +29,7 @@ fn text(path: &Path) -> Result<Option<String>, String> {
     }
 }
 
-/// Reads the text of a file. `path` is for messages.
+/// Parses the text of a file. `path` is for messages.
 #[must_use]
 pub fn parse(text: &str, path: &Path, actions: &[ActionKeys]) -> (UserConfig, Vec<Problem>) {
     let mut reader = Reader {
@@ -82,7 +82,7 @@ pub fn parse(text: &str, path: &Path, actions: &[ActionKeys]) -> (UserConfig, Ve
     (config, reader.problems)
 }
 
-/// Collects problems of one text.
+/// Collects the problems of a text.
 pub struct Reader<'a> {
     text: &'a str,
     path: &'a Path,
@@ -90,12 +90,12 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Notes what is wrong at a place of the text.
+    /// Reports an error at a position in the text.
     pub fn problem(&mut self, span: Option<Range<usize>>, what: String) {
         self.say(Kind::Unusable, span, what);
     }
 
-    /// Notes what an entry that is used brings with it.
+    /// Reports a side effect of an entry that is used.
     pub fn effect(&mut self, span: Option<Range<usize>>, what: String) {
         self.say(Kind::Effect, span, what);
     }
@@ -113,7 +113,7 @@ impl Reader<'_> {
         });
     }
 
-    /// A choice that is written as a word.
+    /// Reads a choice written as a word.
     fn word<T>(
         &mut self,
         key: &Spanned<std::borrow::Cow<str>>,
@@ -186,7 +186,7 @@ impl Reader<'_> {
     }
 }
 
-/// `#1f80d0`
+/// Parses a colour, such as `#1f80d0`.
 fn rgb(text: &str) -> Option<[u8; 3]> {
     let digits = text.strip_prefix('#')?;
     if digits.len() != 6 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -197,7 +197,7 @@ fn rgb(text: &str) -> Option<[u8; 3]> {
     Some([red, green, blue])
 }
 
-/// What a value is, for people.
+/// Returns a value's type in words.
 pub fn kind(value: &DeValue) -> &'static str {
     match value {
         DeValue::String(_) => "a word",

@@ -11,7 +11,7 @@ const HEAD: &str = "\
 
 ";
 
-/// The file that says what holds without one.
+/// Returns the file with all defaults.
 #[must_use]
 pub fn template(actions: &[ActionKeys]) -> String {
     let defaults = UserConfig::new(actions);
@@ -69,7 +69,7 @@ pub fn template(actions: &[ActionKeys]) -> String {
     out
 }
 
-/// A TOML string.
+/// Returns a quoted TOML string.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }

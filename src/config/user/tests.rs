@@ -40,7 +40,7 @@ fn the_printed_file_says_the_defaults() {
     let (config, problems) = parsed(&text);
     assert_eq!(problems, [""; 0]);
     assert_eq!(config, UserConfig::new(&actions()));
-    // Not by saying nothing: every key that it has a word for is in it.
+    // Not because it is empty: it contains every key.
     for line in [
         "color = \"auto\"",
         "glyphs = \"auto\"",
@@ -144,7 +144,7 @@ fn one_key_has_one_action_and_the_loser_is_named() {
         "c.toml:3: `g` is given to `zoom-in` already: `zoom-out` goes without it",
     ];
     assert_eq!(problems, expected);
-    // Two actions that change keys are no conflict.
+    // Two actions that swap keys do not conflict.
     let (config, problems) = parsed("[keys]\nzoom-in = [\"-\"]\nzoom-out = [\"+\"]\n");
     assert_eq!(
         (keys(&config, "zoom-in"), problems.len()),
