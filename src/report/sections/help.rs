@@ -1,4 +1,4 @@
-//! How many parameters help in a step, and in how many steps a parameter helps.
+//! Sections on how many parameters help in a step, and in how many steps a parameter helps.
 
 use super::asked;
 use crate::analysis::help::{BINS, Help};
