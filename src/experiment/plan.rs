@@ -8,8 +8,8 @@ use crate::data::Dataset;
 use crate::model::Network;
 use crate::optim::LayerRule;
 
-/// A residual network that two cores can measure on the embedded sample. Not a preset of `train`, since nobody else
-/// uses it.
+/// A residual network that two cores can measure on the embedded sample. Not a preset of `train`, since it is not from
+/// the literature.
 const SMALL_RESNET: (&str, &str) = (
     "small-resnet",
     include_str!("../../assets/experiments/networks/small-resnet.toml"),

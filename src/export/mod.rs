@@ -86,7 +86,7 @@ impl FromStr for Format {
     }
 }
 
-/// The same numbers as a table and as a picture.
+/// Numbers both as a table and as a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sheet {
     pub table: Table,

@@ -15,7 +15,7 @@ use super::scene::{Anchor, Point, Raster, Rect, Scene, Shape, Text};
 /// Pixels of the file for each of the drawing's.
 const SCALE: f64 = 2.0;
 
-/// Largest width or height of a picture in pixels: at 1 GiB, larger ones serve nobody.
+/// Largest width or height of a picture in pixels: a square one takes 1 GiB, more than anyone needs.
 const LARGEST: f64 = 16_384.0;
 
 /// Writes a drawing.

@@ -57,6 +57,7 @@ pub struct Dense {
     pub bias: Option<Range<usize>>,
 }
 
+/// One convolution (cross-correlation):
 /// `y[o, i, j] = b[o] + Σ_{c,u,v} W[o, c, u, v] · x[c, i·s₀ + u − p₀, j·s₁ + v − p₁]`, with zeros outside x.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conv {

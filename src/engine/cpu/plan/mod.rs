@@ -31,7 +31,7 @@ pub struct Value {
     pub form: Form,
     /// Kept for one group at a time: the next step consumes it, and the backward pass recomputes it.
     pub fleeting: bool,
-    /// Whether it depends on parameters.
+    /// Whether the value depends on parameters.
     pub trained: bool,
     /// The step that computes it; meaningless for the input.
     pub made_by: usize,
