@@ -348,7 +348,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Prints each layer's LCA, and how much of the loss change it explains.
+/// Prints each layer's LCA and share, and compares their sum with the change of the loss.
 fn report(layout: &ParamLayout, log: &Log) {
     let (Some(start), Some(last)) = (&log.start, log.steps.last()) else {
         return;

@@ -37,7 +37,7 @@ use crate::small_file;
 
 macro_rules! presets {
     ($($name:literal),+ $(,)?) => {
-        /// Names and texts of the experiments inside the program.
+        /// Names and texts of the built-in experiments.
         pub const PRESETS: &[(&str, &str)] = &[
             $(($name, include_str!(concat!("../../assets/experiments/", $name, ".toml")))),+
         ];
@@ -62,7 +62,7 @@ presets!(
 /// Default number of seeds of a size.
 const SEEDS: u64 = 3;
 
-/// Most arms, or seeds; more are taken for a mistake.
+/// Maximum number of arms, and of seeds; more are taken for a mistake.
 pub const MOST: u64 = 1000;
 
 /// Keys for a run's output and display, which the experiment sets itself.
@@ -184,7 +184,7 @@ fn unknown(name: &str) -> ConfigError {
 }
 
 impl Preset {
-    /// Reads an experiment. `origin` says where its text comes from.
+    /// Parses an experiment. `origin` names the source of its text, for messages.
     ///
     /// # Errors
     /// Invalid TOML, an unknown key, a value of the wrong type or an invalid name; the message gives the line.

@@ -97,7 +97,7 @@ impl Sheet {
     /// Writes the table or the figure, depending on the format.
     ///
     /// # Errors
-    /// Writing to `out` fails.
+    /// The picture is too large, or writing to `out` fails.
     pub fn write(&self, format: Format, out: impl Write + Send) -> io::Result<()> {
         match format {
             Format::Csv => csv::write(&self.table, out),

@@ -1,4 +1,4 @@
-//! Drawings as anti-aliased PNG, two pixels for each of the drawing's.
+//! Drawings as anti-aliased PNG, at twice the drawing's resolution.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ use super::color::Rgb;
 use super::font::Font;
 use super::scene::{Anchor, Point, Raster, Rect, Scene, Shape, Text};
 
-/// Pixels of the file for each of the drawing's.
+/// Pixels of the file per pixel of the drawing.
 const SCALE: f64 = 2.0;
 
 /// Largest width or height of a picture in pixels: a square one takes 1 GiB, more than anyone needs.

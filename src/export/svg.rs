@@ -14,7 +14,7 @@ use crate::text::is_obeyed;
 /// Writes a drawing.
 ///
 /// # Errors
-/// Writing to `out` fails.
+/// A raster is too large, or writing to `out` fails.
 pub fn write(scene: &Scene, mut out: impl io::Write) -> io::Result<()> {
     out.write_all(text(scene)?.as_bytes())?;
     out.flush()

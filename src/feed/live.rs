@@ -8,8 +8,8 @@ use super::{Feed, FeedEvent, GpuUse, Origin, RecorderStats};
 use crate::record::{RunEnd, RunHeader, StartRecord, StepSummary};
 use crate::train::Controls;
 
-/// Most events that wait for the screen. Beyond that, steps are merged; other events are rare and queued regardless, so
-/// that no order has to wait for a screen either.
+/// Maximum number of events that wait for the screen. Beyond that, steps are merged; other events are rare and queued
+/// regardless, so that no order has to wait for a screen either.
 const QUEUE: usize = 256;
 
 /// The training's end of a feed. It never waits for the screen: steps that do not fit the queue are merged with later

@@ -10,10 +10,10 @@ use crate::record::{Allocation, HeldOutAllocation, Motion, ParamTotals};
 /// value on an edge.
 const MIN_EXPONENT: i32 = -40;
 
-/// Bins on one side of zero.
+/// Number of bins on one side of zero.
 const SIDE: usize = (-MIN_EXPONENT) as usize + 2;
 
-/// `B`: bins of the histogram of allocations.
+/// `B`: number of bins of the histogram of allocations.
 pub const HISTOGRAM_BINS: usize = 2 * SIDE;
 
 /// Returns `[B + 1]`: edges of the histogram's bins in nats, ascending, symmetric, with an edge at 0. A bin holds

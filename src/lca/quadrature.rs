@@ -18,7 +18,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// S as the run file records it: 0 first-order, 1 trapezoid, 2 Simpson, 4 … composite.
+    /// Returns S as the run file records it: 0 first-order, 1 trapezoid, 2 Simpson, 4 … composite.
     #[must_use]
     pub fn segments(self) -> u32 {
         match self {
@@ -28,7 +28,7 @@ impl Rule {
         }
     }
 
-    /// The next finer rule that uses every node of this one.
+    /// Returns the next finer rule, which uses every node of this one.
     #[must_use]
     pub fn refined(self) -> Self {
         match self {

@@ -194,7 +194,7 @@ pub fn preset(name: &str) -> Option<NetworkSpec> {
     })
 }
 
-/// Linear layers with a `ReLU` between each two.
+/// Returns linear layers with a `ReLU` between neighbours.
 fn fully_connected(units: &[usize]) -> Vec<LayerSpec> {
     let mut layers = Vec::new();
     for &units in units {

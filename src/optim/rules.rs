@@ -33,7 +33,7 @@ pub struct Overrides {
     pub delay: Option<usize>,
 }
 
-/// When a layer stops moving.
+/// The step from which a layer no longer moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freeze {
     Never,

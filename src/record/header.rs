@@ -91,7 +91,7 @@ pub struct DataFacts {
     pub held_out: Vec<u64>,
 }
 
-/// How far a run has come, as the run file numbers it.
+/// The state of a run, with its number in the run file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     Running,

@@ -25,7 +25,7 @@ const MEASURED: [&str; 9] = [
     "device",
 ];
 
-/// Most differences named in a heading.
+/// Maximum number of differences named in a heading.
 const NAMED: usize = 3;
 
 /// Returns the label of a group: `A`, `B` …

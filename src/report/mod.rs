@@ -1,4 +1,4 @@
-//! Reports of one or several runs, for readers who were not present.
+//! Reports of one or several runs, for people who did not watch them.
 //!
 //! ```text
 //! runs ─▶ groups of repeats ─▶ Document: sections of paragraphs, tables, figures

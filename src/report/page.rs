@@ -15,7 +15,7 @@ pub const NATS: Option<&str> = Some("nats");
 pub const PERCENT: Option<&str> = Some("%");
 pub const STEPS: Option<&str> = Some("steps");
 
-/// Most rows of steps in a figure: more would not be visible.
+/// Maximum number of rows of steps in a figure: more would not be visible.
 const POINTS: u64 = 1500;
 
 /// A document, and the group of runs being written about.

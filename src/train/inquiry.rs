@@ -18,8 +18,8 @@ pub struct Inquiry {
     pub reply: Sender<ParamTotals>,
 }
 
-/// Most inquiries answered between two steps: the latest ones. Older ones are dropped, which disconnects their replies:
-/// they piled up during a long step.
+/// Maximum number of inquiries answered between two steps: the latest ones. Older ones, which piled up during a long
+/// step, are dropped, which disconnects their reply channels.
 const AT_ONCE: usize = 8;
 
 /// Creates both ends: for the inquirer, and for the training.

@@ -93,7 +93,7 @@ pub struct Trainer {
     /// Evaluations at `θ_t` and `θ_{t+1}`.
     start: Point,
     end: Point,
-    /// Held-out loss at `θ_t`.
+    /// Losses at `θ_t`.
     losses: Losses,
     batch: Evaluation,
     scratch: Evaluation,

@@ -8,10 +8,11 @@ use candle_core::Device;
 use crate::engine::{EngineError, NORM_SLICE_SIZE, RunData};
 use crate::model::{Network, Op, values};
 
-/// Fewest and most examples in a slice sized by memory on the CPU. More are no faster; fewer leave threads idle.
+/// Minimum and maximum number of examples in a slice sized by memory on the CPU. More are no faster; fewer leave
+/// threads idle.
 const ON_CPU: (usize, usize) = (16, 2048);
 
-/// Fewest and most examples in a slice sized by memory on a GPU, which small slices leave idle.
+/// Minimum and maximum number of examples in a slice sized by memory on a GPU, which small slices leave idle.
 const ON_GPU: (usize, usize) = (1, 16_384);
 
 /// Memory that a slice may take on the CPU, in bytes.
@@ -20,7 +21,7 @@ const CPU_BYTES: usize = 64 << 20;
 /// Assumed free memory of a GPU that does not report it, in bytes: that of a small one.
 const UNKNOWN_GPU_BYTES: usize = 2 << 30;
 
-/// Most entries of one tensor that candle's kernels and cuBLAS can index.
+/// Maximum number of entries of one tensor that candle's kernels and cuBLAS can index.
 const MAX_ENTRIES: usize = i32::MAX as usize;
 
 /// Returns the default number of examples in a slice, for single precision on this device.

@@ -1,4 +1,4 @@
-//! Pooling windows of any size and stride.
+//! Pooling over windows of any size and stride.
 
 use candle_core::{Result, Tensor};
 

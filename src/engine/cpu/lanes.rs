@@ -32,7 +32,7 @@ impl Lanes {
         bytemuck::cast_slice_mut(&mut self.0)
     }
 
-    /// Sum over the first `count` examples.
+    /// Returns the sum over the first `count` examples.
     pub fn sum(&self, count: usize) -> f64 {
         self.0[..count].iter().map(|&x| f64::from(x)).sum()
     }
@@ -60,7 +60,7 @@ impl Buffer {
         }
     }
 
-    /// Group `group`, of `len` lanes.
+    /// Returns group `group`, which has `len` lanes.
     pub fn group(&self, group: usize, len: usize) -> &[Lanes] {
         &self.0[group * len..][..len]
     }
@@ -69,7 +69,7 @@ impl Buffer {
         &mut self.0[group * len..][..len]
     }
 
-    /// The first `len` numbers.
+    /// Returns the first `len` numbers.
     pub fn rows(&self, len: usize) -> &[f32] {
         &bytemuck::cast_slice(&self.0)[..len]
     }

@@ -31,11 +31,11 @@ use super::{
 use crate::data::Examples;
 use crate::model::{Network, Op};
 
-/// Most shards of a data set, if it has that many slices. More would balance more threads but cost memory and a longer
-/// sum: each holds a whole gradient.
+/// Maximum number of shards of a data set, if it has that many slices. More would balance more threads but cost memory
+/// and a longer sum: each holds a whole gradient.
 const SHARDS: usize = 16;
 
-/// Most shards if every shard holds a gradient of each class.
+/// Maximum number of shards if every shard holds a gradient of each class.
 const CLASS_SHARDS: usize = 4;
 
 /// Default number of examples in a slice: a small dense network's activations for this many fit into a core's

@@ -50,7 +50,7 @@ impl Paper {
         self.width < WIDE
     }
 
-    /// Height for data that look good at any height.
+    /// Limits the wanted height on a phone, for data that look good at any height.
     pub fn height(&self, wanted: f64) -> f64 {
         match self.is_narrow() {
             true => wanted.min(LOW),

@@ -9,13 +9,13 @@ use crate::export::color::{self, INK};
 use crate::export::figure::{Axis, Figure, Merge, Steps};
 use crate::export::scene::{Anchor, Raster, Rect, Scene, Shape};
 
-/// Most columns that can be told apart.
+/// Maximum number of columns that can be told apart.
 const COLUMNS: usize = 700;
-/// Height of a row, if they are few.
+/// Height of a row, if there are few.
 const ROW: f64 = 18.0;
 const LEAST: f64 = 300.0;
 const MOST: f64 = 1200.0;
-/// Most rows that can be told apart: one pixel each at the greatest height.
+/// Maximum number of rows that can be told apart: one pixel each at the greatest height.
 const ROWS: usize = 1200;
 /// Number of colours in the colour bar.
 const SHADES: usize = 101;

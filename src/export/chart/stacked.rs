@@ -8,7 +8,7 @@ use crate::export::figure::{Axis, Figure, Merge, Series, Steps};
 use crate::export::scene::{Point, Rect, Scene, Shape};
 
 const HEIGHT: f64 = 420.0;
-/// Most bars that can be told apart.
+/// Maximum number of bars that can be told apart.
 const BARS: usize = 240;
 
 pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps) -> Scene {

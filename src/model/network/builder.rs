@@ -7,10 +7,10 @@ use super::{Conv, Dense, ModelError, Node, Norm, Op, Pool, Shape, Value, values}
 use crate::layout::{MAX_NAME, ParamLayout, TensorKind};
 use crate::model::spec::{Extent, LayerSpec, NamedPadding, Padding};
 
-/// Most parameters of a network: some indices are stored in 32 bits, and a gradient of this many takes 4 GiB.
+/// Maximum number of parameters: some indices are stored in 32 bits, and a gradient of this many takes 4 GiB.
 const MAX_PARAMS: usize = 1 << 30;
 
-/// Most values of one example that a layer may have.
+/// Maximum number of values of one example in a layer.
 const MAX_VALUES: usize = 1 << 28;
 
 /// A fault, and the path to its layer: the outermost block last.
@@ -440,7 +440,7 @@ impl Window {
                     0,
                     span(size, kernel, stride).ok_or_else(|| self.too_wide(input))?,
                 ),
-                // With more zeros than the window is wide, some outputs would see nothing but zeros.
+                // With this many zeros, some outputs would see nothing else.
                 Padding::Zeros(zeros) if zeros >= kernel => {
                     return Err(format!(
                         "padding {zeros} must be smaller than the kernel {}",

@@ -8,7 +8,7 @@ use crate::report::page::{NATS, PERCENT, Page, bars};
 use crate::report::repeats::{Means, real};
 use crate::report::words::count;
 
-/// Most layers in the table of classes and layers.
+/// Maximum number of layers in the table of classes and layers.
 const LAYERS: usize = 8;
 const ROWS: usize = 40;
 

@@ -11,7 +11,7 @@ use crate::sheet::View;
 /// Significance level below which a mean is said to differ from 0.
 const LEVEL: f64 = 0.05;
 
-/// Most rows of a table that are shown.
+/// Maximum number of rows shown of a table.
 const SHOWN: usize = 60;
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
@@ -23,7 +23,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
 /// A layer's total over all steps.
 struct Total {
     name: String,
-    /// LCA over the runs, in nats.
+    /// Mean LCA over the runs, in nats.
     lca: Mean,
     /// Number of runs in which it is above 0.
     hurt_in: usize,

@@ -12,10 +12,10 @@ use crate::report::page::{Page, STEPS, bars};
 use crate::report::repeats::Means;
 use crate::report::words::with_error;
 
-/// Most layers that are described in sentences of their own.
+/// Maximum number of layers that are described in a sentence each.
 const SENTENCES: usize = 6;
 
-/// Most layers in the table of lags between layers.
+/// Maximum number of layers in the table of lags between layers.
 const GRID: usize = 12;
 
 /// `[runs][layers]`
@@ -47,7 +47,7 @@ fn means(runs: &[Vec<Oscillation>], value: impl Fn(&Oscillation) -> f64) -> Mean
     Means::of(&runs)
 }
 
-/// Returns the mean steps per occurrence, or NaN if nothing occurred or the run has no count: means skip NaN.
+/// Returns the mean number of steps per occurrence, or NaN (left out of means) if nothing occurred or was recorded.
 fn often(steps: u64, count: Option<u64>) -> f64 {
     match count {
         None | Some(0) => f64::NAN,

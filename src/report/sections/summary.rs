@@ -10,7 +10,7 @@ use crate::report::repeats::{Means, real};
 use crate::report::runs::Shown;
 use crate::report::words::{count, counted, number};
 
-/// Most data warnings of a run that are reported.
+/// Maximum number of warnings reported per run.
 const LINTS: usize = 6;
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {

@@ -109,8 +109,8 @@ impl<F: Fn([usize; 2], &mut Vec<Segment>)> WithSimd for AllSums<'_, F> {
 /// Computes M channels of one pixel.
 ///
 /// # Safety
-/// `terms` must lie within `from`, and within `weights` (M numbers a term); `out` has M entries, and
-/// so has the bias if there is one.
+/// `terms` must lie within `from`, and within `weights` (M numbers per term); `out` and the bias, if there is one, have
+/// M entries.
 #[inline(always)]
 unsafe fn sum_tile<S: Simd, const M: usize>(
     simd: S,
