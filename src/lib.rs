@@ -1,8 +1,8 @@
 //! lcascope: see which parameters of a network are doing the learning.
 //!
-//! The program trains a network, splits every step's change of the training loss among all
-//! parameters (Loss Change Allocation), records it in an HDF5 file and shows it in the terminal.
-//! The modules, in reading order; `docs/ARCHITECTURE.md` says how they hang together.
+//! The program trains a network, splits every step's change of the training loss among all parameters (Loss Change
+//! Allocation), records it in an HDF5 file and shows it in the terminal. The modules, in reading order;
+//! `docs/ARCHITECTURE.md` says how they fit together.
 //!
 //! | module | what it is |
 //! |---|---|
