@@ -229,7 +229,7 @@ pub fn data_lints(header: &RunHeader, first_loss: Option<f64>) -> Vec<Lint> {
     data.lints()
 }
 
-/// Whether a batch norm follows the first layer, or is part of it.
+/// Whether the first layer is a batch norm, or is followed by one.
 fn is_normalised(layout: &ParamLayout) -> bool {
     let first = layout.tensors.iter().filter(|tensor| tensor.layer == 0);
     let mut kinds = first.map(|tensor| tensor.kind);
