@@ -64,7 +64,7 @@ impl Watched {
     }
 }
 
-/// Where a run is shown.
+/// The place where a run is shown.
 #[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Place {
     Screen(ScreenOptions),

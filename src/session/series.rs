@@ -30,7 +30,7 @@ pub struct Task {
     pub sha256: String,
 }
 
-/// How much of a run exists.
+/// The state of a run's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     Nothing,
@@ -41,7 +41,7 @@ pub enum Found {
     Complete,
 }
 
-/// What to do when a run fails.
+/// The reaction to a failed run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtFailure {
     End,

@@ -97,7 +97,7 @@ struct Requests {
 
 enum Taken {
     New,
-    /// The same request once more.
+    /// A repetition of the same request.
     Again,
     /// End without waiting.
     AtOnce,
