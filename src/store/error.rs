@@ -15,7 +15,7 @@ pub enum StoreError {
     Folder { path: PathBuf, error: io::Error },
     #[error("{path} exists: choose another --output, or overwrite it with --force")]
     Exists { path: PathBuf },
-    /// Something that is never overwritten.
+    /// A path that is never overwritten, such as a folder or a pipe.
     #[error("{path} {what}: choose another --output")]
     Odd { path: PathBuf, what: &'static str },
     /// A run that was to replace a file ended before its first step, by order or by failure.
@@ -94,7 +94,7 @@ pub enum StoreError {
     /// A file of weights to follow has none for this network.
     #[error("{path}: {what}")]
     Weights { path: PathBuf, what: String },
-    /// Something in the file leads to another file.
+    /// The file refers to another file.
     #[error(
         "{path}: {name} {what}. Nothing outside of a run file is read or written on its word, so the file is refused"
     )]

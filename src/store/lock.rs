@@ -124,7 +124,7 @@ fn patiently(mut lock: impl FnMut() -> Result<(), TryLockError>) -> io::Result<T
     Ok(Tried::Refused)
 }
 
-/// Whether it is the file system, not the file, that refuses: `ENOLCK`, `EOPNOTSUPP`, `ENOSYS`, or `EINVAL` for a kind
+/// Whether the file system itself refuses locks: `ENOLCK`, `EOPNOTSUPP`, `ENOSYS`, or `EINVAL` for a kind
 /// of lock that it does not know.
 fn has_no_locks(error: &io::Error) -> bool {
     use rustix::io::Errno;

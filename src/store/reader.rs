@@ -45,7 +45,7 @@ pub struct RunReader {
     pub(super) file: File,
     /// Whether a writer has it open, or was killed.
     marked: bool,
-    /// The same file at the level of the system: its length and its lock.
+    /// The system's handle of the file, for its length and its lock.
     disk: fs::File,
     header: RunHeader,
     /// False for runs of older programs, which lack `state/paused`.

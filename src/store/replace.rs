@@ -25,7 +25,7 @@ const ENDING: &str = ".lcascope-new";
 /// The longest file name in bytes.
 const LONGEST: usize = 255;
 
-/// Where locks may be unreliable, a file changed within this time may still be being written.
+/// The age below which a file may still be in use by a writer, if locks are unreliable.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// Whether another process is writing a file, whatever its content.

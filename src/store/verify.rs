@@ -26,7 +26,7 @@ const BLOCK_VALUES: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     pub name: &'static str,
-    /// What was checked.
+    /// A description of the data checked.
     pub looked_at: String,
     /// The first few faults, with their locations.
     pub faults: Vec<String>,

@@ -53,7 +53,7 @@ pub struct RunWriter {
     /// Present while an older file still has the name.
     pub(super) new: Option<NewFile>,
     pub(super) file: File,
-    /// The same file at the level of the system, whatever its name is now.
+    /// The system's handle of the file, whatever its name is now.
     pub(super) disk: fs::File,
     /// The journal below HDF5, if its version supports one.
     pub(super) journal: Option<SharedFile>,
