@@ -18,7 +18,7 @@ const MOST_ROWS: u64 = 65_536;
 /// Polled to check for cancellation.
 pub type Interrupted<'a> = &'a dyn Fn() -> bool;
 
-/// Answers questions about one run.
+/// Answers queries about one run.
 #[derive(Default)]
 pub struct Analyst {
     /// Events, lints, moments and quality of all steps so far.

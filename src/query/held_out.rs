@@ -15,7 +15,7 @@ pub struct HeldOut {
     /// Σ of the held-out loss's allocations, and of their residuals, in nats: together the change of that loss.
     pub total: f64,
     pub residual: f64,
-    /// `[L]`
+    /// `[L]`: the counts of each layer.
     pub layers: Vec<Split>,
 }
 

@@ -14,7 +14,7 @@ pub struct Histogram {
     pub steps: Range<u64>,
     /// `[B + 1]`, ascending, in nats; the outermost are infinite.
     pub edges: Vec<f64>,
-    /// `[B]`
+    /// `[B]`: the count in each bin.
     pub counts: Vec<u64>,
     /// All parameter-steps, including those whose allocation was 0.
     pub param_steps: u64,
@@ -24,7 +24,7 @@ pub struct Histogram {
 #[derive(Clone, Debug)]
 pub struct Counts {
     pub steps: Range<u64>,
-    /// `[L, B]`
+    /// `[L, B]`: the counts of each layer.
     counts: Vec<u64>,
 }
 

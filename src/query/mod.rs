@@ -109,7 +109,7 @@ pub enum Part {
     All,
 }
 
-/// A question about a run.
+/// A query about a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
     pub topic: Topic,

@@ -92,7 +92,7 @@ const NO_CLASSES: &str = "this run has no allocations by class; train with --by-
 /// Moments within each class.
 pub(super) struct ClassMoments {
     next: u64,
-    /// `[C]`
+    /// `[C]`: the moments within each class.
     classes: Vec<Moments>,
     /// Steps whose allocation was split by class.
     measured: u64,

@@ -43,7 +43,7 @@ const KINDS: [EventKind; 4] = [
     EventKind::Synchronised,
 ];
 
-/// Follows a run.
+/// Tracks the events, lints, moments and quality of a run as its steps are read.
 pub(super) struct Watch {
     next: u64,
     settings: Settings,

@@ -101,7 +101,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// 2 for usage, 1 for everything else.
+    /// The exit code: 2 for usage errors, 1 for everything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -230,7 +230,7 @@ impl<'a> Source<'a> {
             .div_ceil(self.request.every.max(1))
     }
 
-    /// Refuses tables with more than [`MOST_NUMBERS`] numbers.
+    /// Refuses tables with more than `MOST_NUMBERS` numbers.
     pub fn check_size(&self, columns: usize) -> Result<(), SheetError> {
         let numbers = self.row_count().saturating_mul(columns as u64);
         if numbers <= MOST_NUMBERS {
