@@ -63,7 +63,7 @@ impl Quality {
         self.worst = self.worst.max(size);
     }
 
-    /// Mean magnitude of the residual, in nats; NaN without steps.
+    /// Mean magnitude of the finite residuals, in nats; NaN if there are none.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a mean over steps")]
     pub fn mean(&self) -> f64 {
