@@ -1,17 +1,17 @@
-//! Whether a run can fit into memory at all: what cannot is refused before anything is made.
+//! Refuses a run that cannot fit into memory, before anything is created.
 //!
-//! The bounds are low ones. What they let through may still need more than there is.
+//! The bounds are lower bounds: a run that passes may still need more memory than there is.
 
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig};
 use crate::engine::Device;
 use crate::model::{Network, values};
 use crate::optim::Overrides;
 
-/// Bytes that a training keeps for each parameter at least: weights before and after a step, gradients at
+/// The least memory that a training keeps for each parameter, in bytes: weights before and after a step, gradients at
 /// both ends and of the mini-batch, sums and counts of allocations, and those of the last step.
 const EACH_PARAMETER: u64 = 64;
 
-/// Examples of an image that the CPU engine keeps side by side.
+/// Examples whose activations the CPU engine keeps side by side.
 const LANES: u64 = 32;
 
 /// Refuses a run that needs more memory than there is.
@@ -64,7 +64,7 @@ fn fits(
     }
     for (layer, overrides) in network.layout.layers.iter().zip(layers) {
         let delay = overrides.delay.unwrap_or(0);
-        // Once in the queue, and once in a checkpoint.
+        // Once in the queue, once in a checkpoint.
         let bytes = (layer.range.len() as u64)
             .saturating_mul(8)
             .saturating_mul(delay as u64);
@@ -80,7 +80,7 @@ fn fits(
     Ok(())
 }
 
-/// `3.4 GiB`
+/// A size for people, such as `3.4 GiB`.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 fn size(bytes: u64) -> String {
     let mut bytes = bytes as f64 / 1024.0;
@@ -93,7 +93,7 @@ fn size(bytes: u64) -> String {
     format!("{bytes:.0} EiB")
 }
 
-/// Bytes of memory and swap that this process can have, where the system tells.
+/// Bytes of memory and swap available to this process, if the system tells.
 #[cfg(target_os = "linux")]
 fn there_is() -> Option<u64> {
     let system = rustix::system::sysinfo();
