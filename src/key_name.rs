@@ -51,7 +51,7 @@ pub struct Held {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
     #[error(
-        "`{0}` is no key: write a character, F1 to F24, Left, Right, Up, Down, Home, End, PageUp, \
+        "unknown key `{0}`: write a character, F1 to F24, Left, Right, Up, Down, Home, End, PageUp, \
          PageDown, Enter, Tab, Esc, Space, Backspace, Delete or Insert, with Ctrl-, Alt- or Shift- before it"
     )]
     Unknown(String),
@@ -59,7 +59,7 @@ pub enum BadKey {
     ShiftedCharacter(String),
     #[error("a terminal cannot tell `{given}` from {same}: write that")]
     Same { given: String, same: &'static str },
-    #[error("`{0}` is no combination that a terminal sends")]
+    #[error("`{0}` is a combination that terminals do not send")]
     NotSent(String),
 }
 
@@ -263,14 +263,14 @@ mod tests {
     #[test]
     fn what_is_no_key_says_why() {
         for (text, why) in [
-            ("", "is no key"),
-            ("Ctrl-", "is no key"),
-            ("F0", "is no key"),
-            ("F25", "is no key"),
-            ("F+1", "is no key"),
-            ("\u{1b}", "is no key"),
-            ("Hyper-x", "is no key"),
-            ("Ctrl-Ctrl-x", "is no key"),
+            ("", "unknown key"),
+            ("Ctrl-", "unknown key"),
+            ("F0", "unknown key"),
+            ("F25", "unknown key"),
+            ("F+1", "unknown key"),
+            ("\u{1b}", "unknown key"),
+            ("Hyper-x", "unknown key"),
+            ("Ctrl-Ctrl-x", "unknown key"),
             ("Shift-g", "`G` for Shift and g"),
             ("Ctrl-i", "from Tab"),
             ("Ctrl-M", "from Enter"),

@@ -141,7 +141,7 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
         (&["info"], &["RUN.h5"]),
         (&["train", "--nonsense"], &["--nonsense"]),
         (&["train", "mnist-cf"], &["mnist-cf", "mnist-fc"]),
-        (&["train", "-1"], &["`-1` is no network"]),
+        (&["train", "-1"], &["unknown network `-1`"]),
         (&["train", "none.toml"], &["none.toml", "No such file"]),
         // Out of range.
         (&["train", "--steps=0"], &["--steps 0"]),

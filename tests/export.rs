@@ -621,7 +621,7 @@ fn requests_that_do_not_fit_are_refused() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
     let refused = |args: &[&str], needles: &[&str]| export(here, args).fails(2, needles);
-    refused(&["--view", "loss"], &["`loss` is no view", "held-out"]);
+    refused(&["--view", "loss"], &["unknown view `loss`", "held-out"]);
     refused(
         &["--view", "layers", "--layer", "fc9"],
         &["--layer fc9", "fc1, fc2, fc3"],
@@ -638,7 +638,7 @@ fn requests_that_do_not_fit_are_refused() {
     refused(&["--view", "layers", "--every", "0"], &["--every"]);
     refused(
         &["--view", "layers", "--format", "xls"],
-        &["`xls` is no format"],
+        &["unknown format `xls`"],
     );
     refused(
         &["--view", "layers", "-o", "a.txt"],
@@ -646,7 +646,7 @@ fn requests_that_do_not_fit_are_refused() {
     );
     refused(
         &["--view", "layers", "-o", "-", "--format", "png"],
-        &["png is no text"],
+        &["png is a binary format"],
     );
     refused(&["--view", "layers", "--steps", "..0"], &["`..0`", "A..B"]);
     refused(&["--view", "units"], &["--layer NAME"]);

@@ -99,7 +99,7 @@ fn steps_in_which_layers_learn_together_are_found() {
     let moments = &TABLES["moments"];
     for step in shared {
         let row = moments["step"].iter().position(|there| *there == of(step));
-        let row = row.unwrap_or_else(|| panic!("{step} is no moment"));
+        let row = row.unwrap_or_else(|| panic!("{step} is not a moment"));
         assert!(moments["layers_together"][row] >= 3.0, "{step}");
     }
     let found = |column: &str| value("synchronisation", column, 0);

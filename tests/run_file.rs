@@ -1250,7 +1250,7 @@ fn a_run_whose_parts_contradict_each_other_is_refused() {
         &|file| replace(file, "trace/parameter", &[1_u64, 3985]),
         "trace/parameter has 3985",
     );
-    let part = "data/lca_index is no part of data/train_index";
+    let part = "data/lca_index is not a subset of data/train_index";
     for rows in [&[0_u64, 1_000_000][..], &[1, 1], &[1, 0], &[]] {
         let write = |file: &hdf5::File| {
             let new = file.new_dataset_builder().with_data(rows);

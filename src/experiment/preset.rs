@@ -177,7 +177,7 @@ fn unknown(name: &str) -> ConfigError {
         format!("; did you mean `{closest}`?")
     });
     ConfigError(format!(
-        "`{}` is no experiment{hint} There are {}; or give a TOML file whose name ends in .toml",
+        "unknown experiment `{}`{hint} There are {}; or give a TOML file whose name ends in .toml",
         name.escape_debug(),
         names.join(", ")
     ))
@@ -237,7 +237,7 @@ impl Preset {
                 Some(found.ok_or_else(|| {
                     let names: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
                     let what = format!(
-                        "baseline = \"{}\" is no arm; there are {}",
+                        "baseline = \"{}\" is not the name of an arm; the arms are {}",
                         name.get_ref().escape_debug(),
                         names.join(", ")
                     );
@@ -408,7 +408,10 @@ mod tests {
         let error = find("freeze-lst").unwrap_err().to_string();
         assert!(error.contains("`freeze-last`? There are"), "{error}");
         let error = find("nothing").unwrap_err().to_string();
-        assert!(error.contains("is no experiment. There are"), "{error}");
+        assert!(
+            error.contains("unknown experiment `nothing`. There are"),
+            "{error}"
+        );
         let error = find("none.toml").unwrap_err().to_string();
         assert!(error.contains("none.toml"), "{error}");
     }

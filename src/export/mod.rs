@@ -72,7 +72,7 @@ impl fmt::Display for Format {
 
 /// Error for an unknown format name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no format: use csv, json, parquet, svg or png")]
+#[error("unknown format `{0}` (csv, json, parquet, svg, png)")]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {
@@ -121,7 +121,7 @@ mod tests {
         let error = "xlsx".parse::<Format>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "`xlsx` is no format: use csv, json, parquet, svg or png"
+            "unknown format `xlsx` (csv, json, parquet, svg, png)"
         );
     }
 }

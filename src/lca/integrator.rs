@@ -34,7 +34,7 @@ impl fmt::Display for Method {
 
 /// Error for an unknown method name.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no integrator: use adaptive, simpson, trapezoid or first-order")]
+#[error("unknown integrator `{0}` (adaptive, simpson, trapezoid, first-order)")]
 pub struct MethodError(String);
 
 impl FromStr for Method {

@@ -13,7 +13,7 @@ use crate::export::{csv, draw, svg};
 /// A reason why a report cannot be saved.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
-    #[error("{} is no folder: choose another --output", .0.display())]
+    #[error("{} is not a folder: choose another --output", .0.display())]
     NoFolder(PathBuf),
     #[error("{} is not empty: choose another --output, or replace an older report with --force", .0.display())]
     NotEmpty(PathBuf),

@@ -35,7 +35,7 @@ pub fn config(print_default: bool) -> Result<ExitCode, Failure> {
         return super::print(user::template(&actions).as_bytes());
     }
     let Some(path) = user::path() else {
-        let what = "there is no place for a configuration: set $XDG_CONFIG_HOME or $HOME";
+        let what = "no folder for configuration files: set $XDG_CONFIG_HOME or $HOME";
         return Err(Failure::Other(what.to_owned()));
     };
     let (_, said) = user::read(&path, &actions);

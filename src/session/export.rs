@@ -34,7 +34,7 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let format = format(args)?;
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if to_stdout && !format.is_text() {
-        let what = format!("{format} is no text: give --output a file");
+        let what = format!("{format} is a binary format: give --output a file");
         return Err(usage(what));
     }
     let output = match &args.output {

@@ -139,7 +139,7 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
                 == (now.planned_steps, now.slice_size, now.held_out_lca)
                 && (file.record_weights > 0, file.record_params > 0)
                     == (now.record_weights > 0, now.record_params > 0),
-            "its configuration says otherwise than its datasets",
+            "its configuration contradicts its datasets",
         ),
     ] {
         if !same {

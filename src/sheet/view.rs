@@ -103,7 +103,7 @@ impl fmt::Display for View {
 
 /// A word that is not the name of a view.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is no view: use {}", View::ALL.map(|view| view.to_string()).join(", "))]
+#[error("unknown view `{given}` ({})", View::ALL.map(|view| view.to_string()).join(", "))]
 pub struct UnknownView {
     given: String,
 }

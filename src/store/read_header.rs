@@ -90,7 +90,7 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         lca_index = rows("data/lca_index")?;
         // An empty list would be taken for all rows.
         if lca_index.is_empty() || !is_part_of(&lca_index, &train_index) {
-            let what = "data/lca_index is no part of data/train_index".to_owned();
+            let what = "data/lca_index is not a subset of data/train_index".to_owned();
             return Err(damaged(path, what));
         }
     }
@@ -164,7 +164,8 @@ fn data_facts(
             false => Err(damaged(path, format!("{name} is not of {classes} classes"))),
         }
     };
-    let inputs = (range.try_into()).map_err(|_| damaged(path, format!("{inputs} is no range")))?;
+    let inputs =
+        (range.try_into()).map_err(|_| damaged(path, format!("{inputs} is not a range")))?;
     Ok(Some(DataFacts {
         inputs,
         train: counts(train)?,

@@ -118,7 +118,8 @@ impl Course for RecordedWeights {
 
     fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
         let row = usize::try_from(done).ok().filter(|&row| row < self.points);
-        let row = row.ok_or_else(|| CourseError(format!("there is no row {done} of weights")))?;
+        let row =
+            row.ok_or_else(|| CourseError(format!("row {done} of the weights is missing")))?;
         let values = self
             .row(row)
             .map_err(|error| CourseError(error.to_string()))?;
