@@ -615,7 +615,11 @@ fn a_kill_at_every_write_of_a_new_run_leaves_the_old_one_or_the_new_one() {
     let old = fs::read(&path).unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "a_writer_to_be_killed", "--test-threads=1"])
+        .args([
+            "--exact",
+            "outputs::a_writer_to_be_killed",
+            "--test-threads=1",
+        ])
         .env(WRITE, &path);
     let mut seen = [0; 2];
     let kills = killed_everywhere(&command, 4, |when| {
