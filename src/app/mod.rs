@@ -24,6 +24,7 @@ mod screen;
 mod select;
 mod state;
 mod stretch;
+mod sums;
 mod timeline;
 mod window;
 
@@ -41,5 +42,6 @@ pub use screen::{Depth, Prompt, PromptKind, Screen, Sort, SortKeys};
 pub use select::{RunPart, unit_parameters, units_of};
 pub use state::{App, Limits, Overlay, Phase, Quit};
 pub use stretch::{Columns, Stretch};
-pub use timeline::{GroupSums, Timeline};
+pub use sums::GroupSums;
+pub use timeline::Timeline;
 pub use window::{Head, Window};

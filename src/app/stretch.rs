@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use super::bars::Bars;
 use super::entries::Entries;
-use super::timeline::GroupSums;
+use super::sums::GroupSums;
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::sum::sum;
 use crate::record::StepSummary;
@@ -152,12 +151,6 @@ impl<'a> Stretch<'a> {
             of_entries: self.summaries().map(of_entry).collect(),
             count: columns,
         }
-    }
-
-    /// Returns about `most` columns or fewer, with exact sums.
-    #[must_use]
-    pub fn bars(&self, most: usize) -> Bars<'a> {
-        Bars::new(self, most)
     }
 
     /// Splits into pieces that each end with the first entry to reach or pass a multiple of `width` steps.

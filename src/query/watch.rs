@@ -12,7 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::run_facts::Quality;
+use super::quality::Quality;
 use super::settings::Settings;
 use super::source::Source;
 use crate::analysis::events::{Detector, Event, EventKind, Rules, Step};
