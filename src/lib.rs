@@ -26,6 +26,7 @@
 //! | [`sheet`] | the views of a run as tables and figures |
 //! | [`report`] | what runs have shown, as a document with figures |
 //! | [`key_name`] | keys by the names that people write |
+//! | [`memory`] | how much of it this process can have |
 //! | [`small_file`] | reading small files that may be anything |
 //! | [`text`] | text from outside, as a terminal and a page show it and do not obey it |
 //! | [`state`] | where somebody was in a run, kept between sessions |
@@ -47,6 +48,7 @@ pub mod feed;
 pub mod key_name;
 pub mod layout;
 pub mod lca;
+pub mod memory;
 pub mod model;
 pub mod optim;
 pub mod query;

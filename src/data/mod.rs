@@ -25,6 +25,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::memory;
+
 pub use cifar::CifarFault;
 pub use file::{MAX_BYTES, MAX_PIXELS};
 pub use idx::IdxFault;
@@ -88,15 +90,6 @@ impl Examples {
             labels,
             features,
         })
-    }
-
-    /// Scales bytes `[N, features]` to `[0, 1]`.
-    ///
-    /// # Errors
-    /// As [`Examples::new`].
-    pub fn from_pixels(pixels: &[u8], labels: Vec<u8>, features: usize) -> Result<Self, DataError> {
-        let inputs = pixels.iter().map(|&p| f32::from(p) / 255.0).collect();
-        Self::new(inputs, labels, features)
     }
 
     /// Returns the least, greatest and root mean square value of some rows; NaN if there are none. Panics, as a slice
@@ -259,7 +252,10 @@ pub enum DataError {
     },
     #[error("cannot read {}", path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("{}: no memory for {values} values; use a smaller data set", file.display())]
+    #[error(
+        "{}: no memory for {values} values: as floats they take {}{}; use a smaller data set",
+        file.display(), memory::size(values.saturating_mul(4)), file::at_most()
+    )]
     Memory { file: PathBuf, values: u64 },
     #[error("{}: damaged {packing} data after {got} bytes ({reason}); download it again", file.display())]
     Damaged {

@@ -18,7 +18,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::file::{
-    Input, MAX_PIXELS, files, first_file, is_there, listed, open, parent, telling_name,
+    Input, MAX_PIXELS, files, first_file, is_there, listed, no_memory, open, parent, telling_name,
 };
 use super::npy::{self, Header, NpyFault};
 use super::part::{self, Part, Pixels};
@@ -348,7 +348,9 @@ impl Images {
         };
         let axes = image_axes(&header.shape, channels).map_err(fail)?;
         let pixels = match (header.value.kind, header.value.size) {
-            ('u', 1) => Pixels::Bytes(header.read_values(&mut input)?),
+            ('u', 1) => Pixels::Bytes(header.convert_values(&mut input, |bytes, _, values| {
+                values.extend_from_slice(bytes);
+            })?),
             ('u' | 'i', 1 | 2 | 4 | 8) => Pixels::Bytes(read_integers(&header, &mut input)?),
             ('f', 4 | 8) => Pixels::Floats(header.convert_values(&mut input, npy::floats)?),
             ('b', 1) => {
@@ -375,9 +377,10 @@ impl Images {
         let strides = axes.map(|axis| axis.map_or(0, |axis| strides[axis]));
         let [count, shape @ ..] = sizes;
         let pixels = match pixels {
-            Pixels::Bytes(bytes) => Pixels::Bytes(arranged(bytes, sizes, strides)),
-            Pixels::Floats(values) => Pixels::Floats(arranged(values, sizes, strides)),
+            Pixels::Bytes(bytes) => arranged(bytes, sizes, strides).map(Pixels::Bytes),
+            Pixels::Floats(values) => arranged(values, sizes, strides).map(Pixels::Floats),
         };
+        let pixels = pixels.map_err(|values| no_memory(&file, values as u64))?;
         if let Pixels::Floats(values) = &pixels
             && let Some(place) = values.iter().position(|value| !value.is_finite())
         {
@@ -483,13 +486,21 @@ fn strides(header: &Header) -> Vec<usize> {
 }
 
 /// Returns the values in row-major order, given their strides.
-fn arranged<T: Copy>(values: Vec<T>, sizes: [usize; 4], strides: [usize; 4]) -> Vec<T> {
+///
+/// # Errors
+/// There is no memory for so many.
+fn arranged<T: Copy>(
+    values: Vec<T>,
+    sizes: [usize; 4],
+    strides: [usize; 4],
+) -> Result<Vec<T>, usize> {
     let [a, b, c, d] = sizes;
     let row_by_row = [b * c * d, c * d, d, 1];
     if (0..4).all(|axis| sizes[axis] == 1 || strides[axis] == row_by_row[axis]) {
-        return values;
+        return Ok(values);
     }
-    let mut arranged = Vec::with_capacity(values.len());
+    let mut arranged = Vec::new();
+    (arranged.try_reserve_exact(values.len())).map_err(|_| values.len())?;
     for i in 0..a {
         for j in 0..b {
             for k in 0..c {
@@ -498,7 +509,7 @@ fn arranged<T: Copy>(values: Vec<T>, sizes: [usize; 4], strides: [usize; 4]) -> 
             }
         }
     }
-    arranged
+    Ok(arranged)
 }
 
 /// An array of labels.

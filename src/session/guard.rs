@@ -24,7 +24,8 @@ use crate::feed::{self, OpenError, Opened};
 use crate::store::{self, RecordedWeights, StoreError};
 use crate::text::harmless;
 
-/// Set in the environment of a command that runs guarded.
+/// Set in the environment of a command that runs guarded, to the seconds that it may stand still: [`STILL`], or fewer in
+/// tests.
 const GUARDED: &str = "LCASCOPE_GUARDED";
 
 /// What a process that reads a file may take beyond what it has when it starts. Steps are read in
@@ -37,7 +38,7 @@ const SECONDS: u64 = 10;
 const BYTES_A_SECOND: u64 = 10 << 20;
 
 /// Seconds without a turn of any thread, until a process that reads a file gives up.
-const STILL: u32 = 30;
+const STILL: &str = "30";
 
 /// How much longer a command may take from one sign of life ([`Patience`]) to the next that also makes
 /// something of what it reads.
@@ -144,7 +145,7 @@ fn in_own_child(
     }
     let output = this_program()
         .args(arguments)
-        .env(GUARDED, "1")
+        .env(GUARDED, STILL)
         .stdin(Stdio::inherit())
         .stdout(Stdio::inherit())
         // Kept until its end: a library that crashes prints what nobody can use.
@@ -217,8 +218,12 @@ static WATCHED: AtomicBool = AtomicBool::new(false);
 /// Ends this process when it waits for something that does not come, for which no processor time is needed: a pipe that a
 /// file leads to, a disk that is gone. However slow a disk is, whoever reads from it wakes with every piece that comes.
 fn watch() {
+    let bound = std::env::var(GUARDED).ok();
+    let Some(bound) = bound.and_then(|seconds| seconds.parse::<u32>().ok()) else {
+        return;
+    };
     WATCHED.store(true, Ordering::Relaxed);
-    let until_still = || {
+    let until_still = move || {
         let (mut before, mut still) = (turns(), 0);
         while WATCHED.load(Ordering::Relaxed) && before.is_some() {
             // Counted, not timed: a process may be stopped, and goes on.
@@ -226,7 +231,7 @@ fn watch() {
             let now = turns();
             still = if now == before { still + 1 } else { 0 };
             before = now;
-            if still >= STILL && WATCHED.load(Ordering::Relaxed) {
+            if still >= bound && WATCHED.load(Ordering::Relaxed) {
                 let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::ALARM);
             }
         }
@@ -381,7 +386,7 @@ impl Question {
             return Err(OpenError::Refused(what));
         }
         let mut reader = reading(path, &["--answer", self.word()]);
-        reader.env(GUARDED, "1");
+        reader.env(GUARDED, STILL);
         feed::answer(reader, path)
     }
 }
@@ -419,7 +424,7 @@ pub fn peek(path: &Path) -> Result<Opened, OpenError> {
         return Err(OpenError::Refused(what));
     }
     let mut reader = reader(path);
-    reader.env(GUARDED, "1");
+    reader.env(GUARDED, STILL);
     feed::peek(reader, path)
 }
 
