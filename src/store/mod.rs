@@ -63,7 +63,7 @@ pub use recorder::{QueueClosed, Recorder, RecorderStats};
 #[cfg(test)]
 pub(crate) use repair::without;
 pub use repair::{Repaired, repair};
-pub use replace::{NewFile, Reserved, is_locked, regular_at, written_at};
+pub use replace::{NewFile, Reserved, is_locked, left_to_replace, regular_at, written_at};
 pub use resume::{Kept, Resumable};
 pub use schema::{FORMAT, VERSION};
 pub use state::RunState;
