@@ -35,7 +35,7 @@ pub use run_facts::{DECADES, FIRST_DECADE, Quality, RunFacts};
 pub use snapshot::Snapshot;
 pub use synchronisation::{Chance, Synchronisation};
 pub use unit::{RecordedSums, UnitParams, Weights};
-pub use watch::{Happened, data_lints};
+pub use watch::{Happened, data_lints, is_normalised};
 
 use crate::record::StepSummary;
 

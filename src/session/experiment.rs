@@ -102,6 +102,7 @@ fn planned(
             file: folder.join(format!("{}.h5", run.name)),
             config: run.config.clone(),
             steps: checked.steps,
+            warnings: checked.warnings(&run.config, &dataset),
             sha256: dataset.sha256.clone(),
         })
     });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::analysis::lints::data::Data;
 use crate::config::{
     ConfigError, DeviceChoice, EngineChoice, Length, MAX_COUNT, RunConfig, SliceChoice,
 };
@@ -12,6 +13,7 @@ use crate::engine::{Device, GradientEngine, RunData};
 use crate::lca::histogram_edges;
 use crate::model::{ModelError, Network, he_normal, preset};
 use crate::optim::{Overrides, overrides_of};
+use crate::query::is_normalised;
 use crate::record::{DataFacts, RunHeader};
 use crate::train::{TrainSettings, Trainer, choose_traced};
 
@@ -42,6 +44,8 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         course.path = std::path::absolute(&course.path).unwrap_or_else(|_| course.path.clone());
     }
     let dataset = load(&config)?;
+    let checked = check(&config, &dataset)?;
+    let facts = checked.facts(&dataset);
     let Checked {
         split,
         network,
@@ -49,7 +53,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         batch_size,
         batches,
         mut steps,
-    } = check(&config, &dataset)?;
+    } = checked;
     config.batch_size = Some(batch_size);
     let mut steps_per_epoch = batches.batches_per_epoch() as u64;
     let course = match &config.course {
@@ -61,11 +65,6 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         (steps, steps_per_epoch) = (course.steps(), 0);
     }
 
-    let facts = DataFacts {
-        inputs: dataset.train.input_range(&split.train),
-        train: (dataset.train).class_counts(&split.train, dataset.classes.len()),
-        held_out: (dataset.test).class_counts(&split.test, dataset.classes.len()),
-    };
     let Dataset {
         name,
         classes,
@@ -163,6 +162,32 @@ pub struct Checked {
     pub batch_size: usize,
     pub batches: Batches,
     pub steps: u64,
+}
+
+impl Checked {
+    fn facts(&self, dataset: &Dataset) -> DataFacts {
+        let (split, classes) = (&self.split, dataset.classes.len());
+        DataFacts {
+            inputs: dataset.train.input_range(&split.train),
+            train: dataset.train.class_counts(&split.train, classes),
+            held_out: dataset.test.class_counts(&split.test, classes),
+        }
+    }
+
+    /// Returns the warnings about the data, the same as those of the run's header.
+    pub fn warnings(&self, config: &RunConfig, dataset: &Dataset) -> Vec<String> {
+        let facts = self.facts(dataset);
+        let data = Data {
+            classes: &dataset.classes,
+            inputs: Some(facts.inputs),
+            is_normalised: is_normalised(&self.network.layout),
+            is_given: config.course.is_some(),
+            examples: [&facts.train, &facts.held_out],
+            is_drawn: [config.sizes.train, config.sizes.test].map(|size| size.is_some()),
+            first_loss: None,
+        };
+        data.lints().iter().map(ToString::to_string).collect()
+    }
 }
 
 /// The data set that the configuration names.
