@@ -1,4 +1,4 @@
-//! What the explorer's statistics cost: moments of learning and their null models, concentration, and
+//! Benchmarks of the explorer's statistics: moments of learning and their null models, concentration, and
 //! autocorrelation.
 //!
 //! `just bench --bench analysis` runs these.

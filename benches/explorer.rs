@@ -1,8 +1,8 @@
-//! What a frame costs: a run of a million steps of 64 layers on a terminal of 200×60 cells, every screen
-//! and level, the whole run, a thousand steps and some ten of them.
+//! Benchmarks of a frame: a run of a million steps of 64 layers on a terminal of 200×60 cells, every screen and level,
+//! with the whole run, a thousand steps and about ten steps in view.
 //!
-//! `just bench --bench explorer` prints a table first: the median and the worst of 1000 frames, and what
-//! the memory holds. Then criterion measures the medians.
+//! `just bench --bench explorer` first prints a table: the median and the worst of 1000 frames, and the memory use.
+//! Then criterion measures the medians.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ mod scenes;
 const STEPS: u64 = 1_000_000;
 const LAYERS: usize = 64;
 const AREA: Rect = Rect::new(0, 0, 200, 60);
-/// Steps of the file that questions are answered from; the answers are as large as those of a longer one.
+/// Number of steps of the file that answers queries; the answers are as large as those of a longer one.
 const IN_FILE: u64 = 2000;
 
-/// A number around 0 for two places, always the same.
+/// Returns a reproducible number around 0 for a step and a layer.
 #[expect(clippy::cast_precision_loss, reason = "noise")]
 fn noise(step: u64, layer: usize) -> f64 {
     let mut mixed = (step << 8 | layer as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -100,8 +100,8 @@ fn whole_run(header: &Arc<RunHeader>) -> App {
     app
 }
 
-/// Answers questions about the long run: steps as they are, all else from the short file, moved to where
-/// it was asked for.
+/// Answers queries about the long run: steps are generated, all else comes from the short file, shifted to the
+/// requested steps.
 struct Oracle {
     reader: RunReader,
     analyst: Analyst,
@@ -160,10 +160,10 @@ impl Oracle {
     }
 }
 
-/// How closely the run is looked at: so many halvings of the window around a cursor in the middle.
+/// Zoom levels: their names, and the number of halvings of the window around a cursor in the middle.
 const ZOOMS: [(&str, usize); 3] = [("all", 0), ("1000 steps", 10), ("15 steps", 16)];
 
-/// Goes from the start of the app to a scene.
+/// Takes the app from its initial state to a scene.
 fn go(app: &mut App, oracle: &mut Oracle, scene: &scenes::Scene, zoom: usize) {
     app.overlay = None;
     app.prompt = None;
@@ -187,7 +187,7 @@ fn frame(app: &App, buffer: &mut Buffer) {
     black_box(buffer);
 }
 
-/// In MiB, what the process holds and the most it held.
+/// Returns the process's current and peak memory use, in MiB.
 fn memory() -> (u64, u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let of = |name: &str| {

@@ -1,7 +1,7 @@
-//! What a step costs: the gradient in both engines, the allocation, the recording, a frame.
+//! Benchmarks of a step: the gradient in both engines, the allocation, the recording, a frame.
 //!
-//! `just bench` runs these. The engines compute the same thing in the same run, so their ratio
-//! holds on a machine whose speed drifts. `just bench-torch` compares with `PyTorch`.
+//! `just bench` runs these. Both engines compute the same gradient in the same session, so their ratio holds even on a
+//! machine whose speed drifts. `just bench-torch` compares with `PyTorch`.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ fn gradient(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Convolutions and batch norms on the sample's images, both engines on the same few examples.
+/// Benchmarks convolutions and batch norms on the sample's images, both engines on the same few examples.
 fn image_gradient(criterion: &mut Criterion) {
     let dataset = data::load(&DataSource::Embedded).expect("the sample is part of the program");
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -117,7 +117,7 @@ fn allocation(criterion: &mut Criterion) {
     });
 }
 
-/// A run of `steps` steps over `layers` layers, as the screen sees it.
+/// Creates an app with a run of `steps` steps over `layers` layers, as the screen receives it.
 fn app(layers: usize, steps: u64) -> App {
     let mut layout = lcascope::layout::ParamLayout::default();
     for layer in 0..layers {

@@ -1,6 +1,6 @@
-//! What the run file costs: recording a step, and reading steps and parameters back.
+//! Benchmarks of the run file: recording a step, and reading steps and parameters back.
 //!
-//! `just bench --bench store` runs these; files go to the folder for temporary ones.
+//! `just bench --bench store` runs these; files are written to the temporary folder.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -15,7 +15,7 @@ mod synthetic;
 
 use synthetic::{Shape, Steps};
 
-/// As many parameters as `mnist-fc` has.
+/// The number of parameters of `mnist-fc`.
 const WIDE: Shape = Shape {
     steps: 640,
     layers: 3,
@@ -49,7 +49,7 @@ fn record(criterion: &mut Criterion) {
         writer.start(&steps.start()).expect("it takes the start");
         let record = steps.step();
         let mut step = 0;
-        // Every iteration makes the file longer.
+        // Every iteration lengthens the file.
         let mut group = criterion.benchmark_group("record");
         group
             .warm_up_time(Duration::from_millis(300))

@@ -1,16 +1,16 @@
-//! Loss Change Allocation of a model of one's own: a small transformer that learns three sonnets of
-//! Shakespeare, character by character.
+//! Loss Change Allocation of a user-defined model: a small transformer that learns three sonnets of Shakespeare,
+//! character by character.
 //!
 //! ```text
 //! cargo run --release --example custom_model                 # a table of its layers
 //! cargo run --release --example custom_model -- sonnets.h5   # and a run file for `lcascope open`
 //! ```
 //!
-//! candle's threads wait for each other in a busy loop: beside other work, `RAYON_NUM_THREADS=1` makes
-//! it several times as fast.
+//! candle's threads wait for one another in a busy loop: if other work is running, `RAYON_NUM_THREADS=1` makes it
+//! several times as fast.
 //!
-//! What a model needs is [`layout`], which names its layers, and [`transformer`], which makes losses
-//! of parameters and a batch. All else is what any training has.
+//! A model needs [`layout`], which names its layers, and [`transformer`], which computes losses from parameters and a
+//! batch. All else is the same for any training.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -42,11 +42,11 @@ use rand_distr::{Distribution, StandardNormal};
 
 const TEXT: &str = include_str!("sonnets.txt");
 
-/// Characters that the model sees, and from the start of one example to the next.
+/// Characters that the model sees, and distance between the starts of examples.
 const CONTEXT: usize = 32;
 const STRIDE: usize = 32;
 
-/// Width of the stream, heads of its attention, and blocks.
+/// Width of the residual stream, number of attention heads, and number of blocks.
 const WIDTH: usize = 32;
 const HEADS: usize = 2;
 const BLOCKS: usize = 2;
@@ -63,7 +63,7 @@ struct Args {
 
 // ---- the model ----
 
-/// Every tensor of the model. Axis 0 is what is counted as units: characters, places, outputs.
+/// Lists every tensor of the model. Axis 0 is the axis of units: characters, positions, outputs.
 fn layout(characters: usize) -> ParamLayout {
     use TensorKind::{Bias, Scale, Shift, Weight};
     let mut layout = ParamLayout::default();
@@ -104,7 +104,7 @@ fn layout(characters: usize) -> ParamLayout {
     layout
 }
 
-/// Mean cross-entropy of every example's next characters, and how many of them are right.
+/// Returns the mean cross-entropy of every example's next characters, and the share predicted correctly.
 fn transformer(params: &[Tensor], batch: &Batch) -> Result<Outcome> {
     let mut params = params.iter();
     let mut next = || match params.next() {
@@ -138,7 +138,7 @@ fn transformer(params: &[Tensor], batch: &Batch) -> Result<Outcome> {
     })
 }
 
-/// `W x + b` on the last axis of `[B, T, ·]`.
+/// Computes `W x + b` on the last axis of `[B, T, ·]`.
 fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (examples, places, _) = x.dims3()?;
     let y = x.flatten(0, 1)?.matmul(&weight.t()?)?.broadcast_add(bias)?;
@@ -154,7 +154,7 @@ fn layer_norm(x: &Tensor, scale: &Tensor, shift: &Tensor) -> Result<Tensor> {
         .broadcast_add(shift)
 }
 
-/// Causal attention of queries, keys and values `[B, T, 3·WIDTH]`.
+/// Computes causal attention from queries, keys and values `[B, T, 3·WIDTH]`.
 fn attention(x: &Tensor) -> Result<Tensor> {
     let (examples, places, _) = x.dims3()?;
     let size = WIDTH / HEADS;
@@ -165,7 +165,7 @@ fn attention(x: &Tensor) -> Result<Tensor> {
     let part = |index: usize| parts.get(index)?.contiguous();
     let (query, key, value) = (part(0)?, part(1)?, part(2)?);
     let scores = (query.matmul(&key.t()?)? / (size as f64).sqrt())?;
-    // No place looks ahead.
+    // No position looks ahead.
     let ahead =
         (0..places).flat_map(|i| (0..places).map(move |j| if j > i { -1e9_f32 } else { 0.0 }));
     let ahead = Tensor::from_iter(ahead, x.device())?.reshape((places, places))?;
@@ -179,7 +179,7 @@ fn attention(x: &Tensor) -> Result<Tensor> {
         .reshape((examples, places, WIDTH))
 }
 
-/// Normal weights of standard deviation `1 / √inputs` (of tables: 0.1), zero biases, scales 1.
+/// Draws normal weights with standard deviation `1 / √inputs` (0.1 for embeddings), zero biases, scales 1.
 fn initial_weights(layout: &ParamLayout, seed: u64) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut params = vec![0.0; layout.params()];
@@ -205,7 +205,7 @@ fn initial_weights(layout: &ParamLayout, seed: u64) -> Vec<f32> {
 
 // ---- the text ----
 
-/// Windows of the text, and the same windows one character later: `[N, CONTEXT]` each.
+/// Cuts windows from the text, and the same windows one character later: `[N, CONTEXT]` each.
 fn examples(text: &str, characters: &[char]) -> Result<CustomExamples> {
     let index = |c: char| characters.iter().position(|&known| known == c);
     let numbers: Vec<u32> = text.chars().filter_map(index).map(|i| i as u32).collect();
@@ -221,7 +221,7 @@ fn examples(text: &str, characters: &[char]) -> Result<CustomExamples> {
 
 // ---- the training ----
 
-/// Keeps every step, and hands it to the recorder if there is one.
+/// Keeps every step, and passes it to the recorder if there is one.
 struct Log {
     start: Option<StartRecord>,
     steps: Vec<StepRecord>,
@@ -348,7 +348,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// What each layer did, and how well that explains the change of the loss.
+/// Prints each layer's LCA and share, and compares their sum with the change of the loss.
 fn report(layout: &ParamLayout, log: &Log) {
     let (Some(start), Some(last)) = (&log.start, log.steps.last()) else {
         return;

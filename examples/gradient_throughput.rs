@@ -1,8 +1,8 @@
-//! Throughput of the full training-set gradient of a preset network, for `just bench-torch`; with
-//! `--peak`, of the matrix products of the `gemm` crate on this machine.
+//! Measures the throughput of the full training-set gradient of a preset network, for `just bench-torch`; with
+//! `--peak`, that of the `gemm` crate's matrix products on this machine.
 //!
-//! Prints one line of JSON. The inputs are random numbers of the data set's shape: the time of a
-//! gradient hardly depends on them.
+//! Prints one line of JSON. The inputs are random numbers in the data set's shape: they hardly affect the time of a
+//! gradient.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -25,12 +25,12 @@ const CLASSES: usize = 10;
 
 #[derive(Parser)]
 struct Args {
-    /// A preset.
+    /// Preset network.
     #[arg(long, default_value = "mnist-fc")]
     network: String,
     #[arg(long, default_value_t = 10_000)]
     examples: usize,
-    /// At least, without the warm-up.
+    /// Minimum time to measure, without the warm-up.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
     #[arg(long)]
@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut engine = CpuEngine::new(&network, data, slice_size, threads, false);
 
     let mut out = Evaluation::default();
-    // Twice, or once where that takes long, as the peer does.
+    // Two passes, or one if that takes long, as in the `PyTorch` benchmark.
     for _ in 0..2 {
         let began = Instant::now();
         engine.evaluate(Part::Train, &params, Want::Gradient, &mut out)?;
@@ -72,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             break;
         }
     }
-    // Total over wall time, as the peer is measured.
+    // Total over wall time, as in the `PyTorch` benchmark.
     let limit = Duration::from_secs_f64(args.seconds);
     let began = Instant::now();
     let mut passes = 0_u32;
@@ -105,9 +105,9 @@ fn random_data(examples: usize, features: usize) -> Result<RunData, Box<dyn Erro
     })
 }
 
-/// Additions and multiplications of one example's loss and gradient in linear layers and
-/// convolutions: as many for the outputs, the gradient of the weights, and that of the inputs, which
-/// nobody needs where no parameter lies before.
+/// Counts the additions and multiplications of one example's loss and gradient in linear layers and convolutions:
+/// equally many for the outputs, for the gradient of the weights, and for that of the inputs, which is not needed if no
+/// parameter comes before.
 fn flops(network: &Network) -> usize {
     let mut sum = 0;
     // Whether a value depends on parameters.
@@ -126,8 +126,8 @@ fn flops(network: &Network) -> usize {
     sum
 }
 
-/// The most GFLOP/s of a square product in single precision. candle multiplies by the `gemm` crate,
-/// as the engine does.
+/// Measures the highest GFLOP/s of a square matrix product in single precision. candle multiplies with the `gemm`
+/// crate, as the engine does.
 fn peak(seconds: f64) -> Result<f64, Box<dyn Error>> {
     const SIZES: [usize; 3] = [512, 1024, 2048];
     let mut best = 0.0_f64;

@@ -1,12 +1,12 @@
-//! How long a key takes to the screen while a training keeps all cores busy.
+//! Measures the latency from a key press to the screen while a training keeps all cores busy.
 //!
 //! ```text
 //! cargo build --release
 //! cargo run --release --example key_latency -- target/release/lcascope [KEYS]
 //! ```
 //!
-//! Starts a training of `mnist-lenet` on a pseudo-terminal, opens and closes the help, and prints the
-//! median and the slowest of the times from the key's byte to the first bytes of the help.
+//! Starts a training of `mnist-lenet` on a pseudo-terminal, opens and closes the help, and prints the median and the
+//! maximum of the times from the key's byte to the first bytes of the help.
 
 use std::error::Error;
 use std::fs::File;
@@ -19,8 +19,8 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-/// Words that only the help has. A cell that already shows the right letter is not drawn again, so that
-/// one of them may be broken.
+/// Words that only the help contains. A cell that already shows the right letter is not redrawn, so one of them may
+/// arrive incomplete.
 const WORDS: [&str; 4] = [
     "closes this",
     "lowered the",
@@ -28,12 +28,12 @@ const WORDS: [&str; 4] = [
     "movement changes",
 ];
 
-/// Longer than any frame.
+/// Longer than any frame takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// A training on a terminal of its own.
+/// A training on its own terminal.
 struct Screen {
     child: Child,
     keys: File,
@@ -61,7 +61,7 @@ impl Screen {
         tcsetwinsize(&pty, size)?;
         let name = ptsname(&pty, Vec::new())?;
         let side = File::from(open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty())?);
-        // The terminal becomes the one that controls the program, as in a shell.
+        // The pseudo-terminal becomes the program's controlling terminal, as in a shell.
         let child = Command::new("setsid")
             .args(["--ctty", "--wait", program, "train", "mnist-lenet"])
             .args(["--steps", "100000", "--force", "-o", file])
@@ -88,7 +88,7 @@ impl Screen {
         })
     }
 
-    /// Waits for output with one of these in it; says when it came.
+    /// Waits for output that contains one of these words; returns its arrival time.
     fn wait_for(&self, words: &[&str]) -> Outcome<Instant> {
         let began = Instant::now();
         let mut seen = String::new();
@@ -107,7 +107,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Forgets what has been written.
+    /// Discards the output so far.
     fn drain(&self) {
         while self.output.try_recv().is_ok() {}
     }
@@ -121,11 +121,11 @@ fn main() -> Outcome<()> {
     let file = folder.path().join("run.h5").display().to_string();
     let mut screen = Screen::start(&program, &file)?;
     screen.wait_for(&["LIVE"])?;
-    // Past the evaluation of the first loss.
+    // Wait until the first loss has been evaluated.
     std::thread::sleep(Duration::from_secs(15));
     let mut times = Vec::new();
     for n in 0..keys {
-        // At another place between two frames each time.
+        // At a different offset between two frames each time.
         std::thread::sleep(Duration::from_millis(100 + (n as u64 * 37) % 83));
         screen.drain();
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Writes a run file of any length, and says how long it takes to look at one.
+//! Writes a run file of any length, and measures how long reading one takes.
 //!
 //! ```text
 //! cargo run --release --example long_run -- /tmp/long.h5 --steps 1000000 --layers 64
@@ -20,7 +20,7 @@ mod synthetic;
 #[derive(Parser)]
 struct Args {
     path: PathBuf,
-    /// Look at the file instead of writing it.
+    /// Read the file instead of writing it.
     #[arg(long)]
     read: bool,
     #[arg(long, default_value_t = 1_000_000)]
@@ -32,7 +32,7 @@ struct Args {
     /// Record every parameter's allocation in every step.
     #[arg(long)]
     params: bool,
-    /// The same of its weights.
+    /// Record every parameter's weight in every step.
     #[arg(long)]
     weights: bool,
     #[arg(long, default_value = "lz4")]

@@ -1,8 +1,8 @@
-//! What recording costs: the same training with and without a run file, in turn.
+//! Measures the overhead of recording: alternates the same training with and without a run file.
 //!
-//! `cargo run --release --example overhead` trains `mnist-fc` on the embedded sample and prints the
-//! seconds of each run. With `--bare` it prints one run without recording, to be set against
-//! `lcascope train` on a terminal, which records and draws.
+//! `cargo run --release --example overhead` trains `mnist-fc` on the embedded sample and prints the seconds of each
+//! run. With `--bare` it prints one run without recording, to compare with `lcascope train` on a terminal, which
+//! records and draws.
 
 use std::time::Instant;
 
@@ -29,7 +29,7 @@ struct Args {
     bare: bool,
 }
 
-/// Takes records and forgets them, or records them.
+/// Records the records it receives, or discards them.
 struct Outlet(Option<Recorder>);
 
 impl Sink for Outlet {
@@ -48,7 +48,7 @@ impl Sink for Outlet {
     }
 }
 
-/// Seconds of one training, the closing of the file included.
+/// Returns the seconds of one training, including closing the file.
 fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
     let dataset = data::load(&DataSource::Embedded)?;
     let spec = preset("mnist-fc").ok_or("the preset is there")?;
@@ -131,7 +131,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("round     bare  recorded  ratio");
     let mut ratios = Vec::new();
     for round in 1..=args.rounds {
-        // Odd and even rounds begin with the other one.
+        // Odd and even rounds start with different variants.
         let first = run(args.steps, round % 2 == 0)?;
         let second = run(args.steps, round % 2 == 1)?;
         let (bare, recorded) = match round % 2 {

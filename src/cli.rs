@@ -210,7 +210,7 @@ pub struct ExportArgs {
     /// Run file
     #[arg(value_name = "RUN.h5")]
     pub file: PathBuf,
-    /// What to write; `list` prints the views there are
+    /// View to write; `list` prints all views
     #[arg(long, value_name = "NAME")]
     pub view: ViewChoice,
     /// csv, json, parquet, svg or png [default: what the name of --output ends with, or csv]
@@ -283,7 +283,7 @@ impl FromStr for StepRange {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let bad =
-            || format!("`{text}` is no range of steps: write A..B, A.. or ..B, with A before B");
+            || format!("invalid range of steps `{text}`: use A..B, A.. or ..B, with A before B");
         let (from, to) = text.split_once("..").ok_or_else(bad)?;
         let end = |text: &str| match text.trim() {
             "" => Ok(None),

@@ -1,7 +1,7 @@
-//! Keys by the names that people write: `Ctrl-x`, `Shift-Left`, `F1`, `Space`, `g`.
+//! Keys by name, as people write them: `Ctrl-x`, `Shift-Left`, `F1`, `Space`, `g`.
 //!
-//! Names of keys ignore case, characters do not: `G` is Shift and `g`. What a terminal cannot tell apart
-//! is one key here, or refused: `Ctrl-X` is `Ctrl-x`, and `Ctrl-i` is `Tab`.
+//! Key names ignore case, characters do not: `G` is Shift and `g`. Keys that a terminal cannot tell apart are one key
+//! here, or refused: `Ctrl-X` is `Ctrl-x`, and `Ctrl-i` is `Tab`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 /// A key without modifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Key {
-    /// As typed, so that Shift is in it.
+    /// As typed, so Shift is already applied.
     Char(char),
     /// 1 to 24.
     F(u8),
@@ -34,12 +34,12 @@ pub enum Key {
 pub struct KeyName {
     ctrl: bool,
     alt: bool,
-    /// Of keys that are no characters.
+    /// Always false for characters.
     shift: bool,
     key: Key,
 }
 
-/// Modifiers held with a key.
+/// The modifiers held down with a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     pub ctrl: bool,
@@ -47,11 +47,11 @@ pub struct Held {
     pub shift: bool,
 }
 
-/// Why a name is no key.
+/// Why a name is not a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
     #[error(
-        "`{0}` is no key: write a character, F1 to F24, Left, Right, Up, Down, Home, End, PageUp, \
+        "unknown key `{0}`: write a character, F1 to F24, Left, Right, Up, Down, Home, End, PageUp, \
          PageDown, Enter, Tab, Esc, Space, Backspace, Delete or Insert, with Ctrl-, Alt- or Shift- before it"
     )]
     Unknown(String),
@@ -59,7 +59,7 @@ pub enum BadKey {
     ShiftedCharacter(String),
     #[error("a terminal cannot tell `{given}` from {same}: write that")]
     Same { given: String, same: &'static str },
-    #[error("`{0}` is no combination that a terminal sends")]
+    #[error("`{0}` is a combination that terminals do not send")]
     NotSent(String),
 }
 
@@ -79,7 +79,7 @@ const NAMES: [(&str, Key); 22] = [
     ("Backspace", Key::Backspace),
     ("Delete", Key::Delete),
     ("Insert", Key::Insert),
-    // Other spellings; the first one is written.
+    // Alternative spellings; the first spelling of a key is the one written.
     ("Return", Key::Enter),
     ("Escape", Key::Esc),
     ("PgUp", Key::PageUp),
@@ -90,7 +90,7 @@ const NAMES: [(&str, Key); 22] = [
 ];
 
 impl KeyName {
-    /// A key as a terminal reports it; Shift of a character is in the character already.
+    /// A key as a terminal reports it. Shift is dropped for a character, which already includes it.
     #[must_use]
     pub fn new(key: Key, held: Held) -> Self {
         let key = match key {
@@ -105,7 +105,7 @@ impl KeyName {
         }
     }
 
-    /// A key alone.
+    /// A key without modifiers.
     #[must_use]
     pub fn plain(key: Key) -> Self {
         Self::new(key, Held::default())
@@ -176,7 +176,7 @@ impl FromStr for KeyName {
     }
 }
 
-/// A modifier in front of something, and what is behind it.
+/// Splits a modifier off the front of a text: its first letter, and the rest.
 fn modifier(text: &str) -> Option<(char, &str)> {
     ["ctrl-", "alt-", "shift-"].into_iter().find_map(|prefix| {
         let (start, rest) = text.split_at_checked(prefix.len())?;
@@ -201,8 +201,8 @@ fn key(text: &str) -> Option<Key> {
     })
 }
 
-/// Whether Ctrl and a character is a key of its own: it is sent as one of 32 control characters, of
-/// which some are other keys.
+/// Checks that Ctrl with a character is a key of its own: a terminal sends it as one of 32 control characters, some of
+/// which are other keys.
 fn sent_with_ctrl(c: char, text: &str) -> Result<(), BadKey> {
     let same = |same| {
         Err(BadKey::Same {
@@ -263,14 +263,14 @@ mod tests {
     #[test]
     fn what_is_no_key_says_why() {
         for (text, why) in [
-            ("", "is no key"),
-            ("Ctrl-", "is no key"),
-            ("F0", "is no key"),
-            ("F25", "is no key"),
-            ("F+1", "is no key"),
-            ("\u{1b}", "is no key"),
-            ("Hyper-x", "is no key"),
-            ("Ctrl-Ctrl-x", "is no key"),
+            ("", "unknown key"),
+            ("Ctrl-", "unknown key"),
+            ("F0", "unknown key"),
+            ("F25", "unknown key"),
+            ("F+1", "unknown key"),
+            ("\u{1b}", "unknown key"),
+            ("Hyper-x", "unknown key"),
+            ("Ctrl-Ctrl-x", "unknown key"),
             ("Shift-g", "`G` for Shift and g"),
             ("Ctrl-i", "from Tab"),
             ("Ctrl-M", "from Enter"),

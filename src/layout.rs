@@ -1,9 +1,9 @@
-//! Where every parameter lives: layers, tensors and units as ranges of one flat vector.
+//! The layout of all parameters: layers, tensors and units as ranges of one flat vector.
 //!
-//! All parameters of a network are one vector of `P` numbers. A *tensor* (such as a weight or a bias)
-//! is a contiguous range of it, a *layer* is the range of its tensors, and a *unit* (an output neuron or
-//! channel) owns row `u` of each of its layer's tensors, because axis 0 of every tensor is the unit
-//! axis. Sums over any of these groups are therefore sums over ranges.
+//! All parameters of a network are one vector of `P` numbers. A *tensor* (such as a weight or a bias) is a contiguous
+//! range of it, a *layer* is the range of its tensors, and a *unit* (an output neuron or channel) owns row `u` of each
+//! of its layer's tensors, because axis 0 of every tensor is the unit axis. Sums over any of these groups are therefore
+//! sums over ranges.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Longest name of a layer or tensor, in bytes: the run file stores names in fixed strings.
 pub const MAX_NAME: usize = 64;
 
-/// What a tensor does in its layer.
+/// The role of a tensor in its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TensorKind {
     Weight,
@@ -24,7 +24,7 @@ pub enum TensorKind {
 }
 
 impl TensorKind {
-    /// The name that the run file uses.
+    /// The name in the run file.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl TensorKind {
         }
     }
 
-    /// The kind that the run file calls `name`.
+    /// The kind called `name` in the run file.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Weight, Self::Bias, Self::Scale, Self::Shift]
@@ -47,27 +47,26 @@ impl TensorKind {
 /// One trainable tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tensor {
-    /// `fc1.weight`
+    /// The full name, such as `fc1.weight`.
     pub name: String,
     pub kind: TensorKind,
     /// Index of the owning layer.
     pub layer: usize,
-    /// Place in the flat parameter vector.
+    /// Range in the flat parameter vector.
     pub range: Range<usize>,
-    /// Axis 0 is the unit axis; linear weights are `[out, in]`, kernels `[out, in, kh, kw]`, the
-    /// others `[out]`.
+    /// Axis 0 is the unit axis: linear weights are `[out, in]`, kernels `[out, in, kh, kw]`, the others `[out]`.
     pub shape: Vec<usize>,
 }
 
 impl Tensor {
-    /// Parameters of the tensor that belong to one unit.
+    /// The number of the tensor's parameters that belong to one unit.
     #[must_use]
     pub fn row_len(&self) -> usize {
         self.range.len() / self.shape.first().copied().unwrap_or(1).max(1)
     }
 
-    /// The parameters of the tensor that belong to one unit, counted within the layer; empty where the
-    /// tensor has no such row.
+    /// The tensor's parameters that belong to a unit, which is counted within the layer, as a range of the flat vector;
+    /// empty if the tensor has no such row.
     #[must_use]
     pub fn row(&self, unit: usize) -> Range<usize> {
         let start = unit.saturating_mul(self.row_len());
@@ -75,8 +74,8 @@ impl Tensor {
         start..(start + self.row_len()).min(self.range.end)
     }
 
-    /// The shape as the run file holds it and people read it, in at most four axes: where there are
-    /// more, the last one of these stands for all from the fourth on.
+    /// The shape in at most four axes, as the run file stores it and people read it: the fourth is the product of all
+    /// axes from there on.
     #[must_use]
     pub fn four_axes(&self) -> Vec<usize> {
         match self.shape.split_at_checked(3) {
@@ -92,19 +91,19 @@ impl Tensor {
 /// One layer with trainable parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
-    /// `fc1`
+    /// The name, such as `fc1`.
     pub name: String,
-    /// `linear`
+    /// The kind, such as `linear`.
     pub kind: String,
     /// Its parameters in the flat vector.
     pub range: Range<usize>,
-    /// Its tensors, indices into [`ParamLayout::tensors`].
+    /// Its tensors: indices into [`ParamLayout::tensors`].
     pub tensors: Range<usize>,
-    /// Its units, indices into the network's list of units.
+    /// Its units: indices into the network's list of units.
     pub units: Range<usize>,
 }
 
-/// The whole map of a network's parameters.
+/// The layout of all of a network's parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParamLayout {
     pub layers: Vec<Layer>,
@@ -151,20 +150,20 @@ impl ParamLayout {
         layer
     }
 
-    /// `P`, all trainable parameters.
+    /// `P`: the number of trainable parameters.
     #[must_use]
     pub fn params(&self) -> usize {
         self.layers.last().map_or(0, |layer| layer.range.end)
     }
 
-    /// `U`, all units.
+    /// `U`: the number of units.
     #[must_use]
     pub fn units(&self) -> usize {
         self.layers.last().map_or(0, |layer| layer.units.end)
     }
 
-    /// The parameters of a unit, counted within its layer: a range for each of the layer's tensors.
-    /// Empty where there is no such unit.
+    /// The parameters of a unit, which is counted within its layer: one range for each of the layer's tensors. Empty if
+    /// there is no such unit.
     #[must_use]
     pub fn unit_rows(&self, layer: usize, unit: usize) -> Vec<Range<usize>> {
         let Some(layer) = self.layers.get(layer).filter(|it| unit < it.units.len()) else {
@@ -174,7 +173,7 @@ impl ParamLayout {
         tensors.map(|tensor| tensor.row(unit)).collect()
     }
 
-    /// Where a parameter is: its layer, its tensor and its unit, which is counted within the layer.
+    /// The location of a parameter: its layer, tensor and unit, which is counted within the layer.
     #[must_use]
     pub fn place_of(&self, parameter: usize) -> Option<Place> {
         let tensor = (self.tensors).partition_point(|it| it.range.end <= parameter);
@@ -187,8 +186,7 @@ impl ParamLayout {
         })
     }
 
-    /// Adds each unit's share of a layer's tensor: calls `visit(unit, range)` for every row of every
-    /// tensor, in the order of the flat vector.
+    /// Calls `visit` for every unit's row of every tensor, in the order of the flat vector.
     pub fn for_each_row(&self, mut visit: impl FnMut(Row)) {
         for (index, tensor) in self.tensors.iter().enumerate() {
             let units = self.layers[tensor.layer].units.clone();
@@ -206,7 +204,7 @@ impl ParamLayout {
     }
 }
 
-/// Where a parameter is.
+/// The location of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub layer: usize,

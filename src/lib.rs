@@ -1,8 +1,8 @@
 //! lcascope: see which parameters of a network are doing the learning.
 //!
-//! The program trains a network, splits every step's change of the training loss among all
-//! parameters (Loss Change Allocation), records it in an HDF5 file and shows it in the terminal.
-//! The modules, in reading order; `docs/ARCHITECTURE.md` says how they hang together.
+//! The program trains a network, splits every step's change of the training loss among all parameters (Loss Change
+//! Allocation), records it in an HDF5 file and shows it in the terminal. The modules, in reading order;
+//! `docs/ARCHITECTURE.md` says how they fit together.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -13,24 +13,24 @@
 //! | [`optim`] | optimizers and schedules on the flat vector, by groups of layers |
 //! | [`course`] | paths through parameter space that another program has taken |
 //! | [`lca`] | the method: integrate along a step, allocate, count |
-//! | [`record`] | what one step says; how records merge |
+//! | [`record`] | the record of a step, and how records merge |
 //! | [`train`] | the loop: step, allocate, emit |
 //! | [`control`] | orders to a training in another process, by a socket beside its run file |
 //! | [`store`] | the run file: the only code that knows HDF5 |
-//! | [`query`] | questions about a run, answered from its file |
+//! | [`query`] | queries about a run, answered from its file |
 //! | [`feed`] | one stream of events, live, followed or replayed |
 //! | [`analysis`] | pure functions from steps to what a chart shows |
 //! | [`app`] | the explorer's state, without a terminal |
 //! | [`tui`] | the explorer on a terminal |
 //! | [`export`] | tables as CSV, JSON, Parquet; charts as SVG, PNG |
 //! | [`sheet`] | the views of a run as tables and figures |
-//! | [`report`] | what runs have shown, as a document with figures |
-//! | [`key_name`] | keys by the names that people write |
-//! | [`memory`] | how much of it this process can have |
-//! | [`small_file`] | reading small files that may be anything |
-//! | [`text`] | text from outside, as a terminal and a page show it and do not obey it |
-//! | [`state`] | where somebody was in a run, kept between sessions |
-//! | [`experiment`] | sets of runs that differ in one thing, and what comes of them |
+//! | [`report`] | the results of runs as a document with figures |
+//! | [`key_name`] | keys by name, as people write them |
+//! | [`memory`] | the memory that this process can have |
+//! | [`small_file`] | reading small files that may turn out to be anything |
+//! | [`text`] | text from outside, made harmless to terminals and pages |
+//! | [`state`] | the user's view of a run, kept between sessions |
+//! | [`experiment`] | sets of runs that differ in one thing, and their outcomes |
 //! | [`config`], [`cli`] | flags over a TOML file over defaults |
 //! | [`session`] | builds the parts of a command, connects and joins their threads |
 

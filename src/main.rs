@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(failure) => {
-            // Nobody left to read the error is no reason to panic.
+            // A closed standard error is no reason to panic.
             let text = harmless_lines(&failure.to_string());
             let _ = writeln!(io::stderr(), "error: {text}");
             ExitCode::from(failure.exit_code())
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What was wrong with the arguments, or help. Arguments may be names of files, which may be anything.
+/// Prints an error in the arguments, or the help. Arguments may be file names, which can hold any characters.
 fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     if !error.use_stderr() || !text.chars().any(|c| c != '\n' && is_obeyed(c)) {

@@ -1,4 +1,4 @@
-//! Reading small files that anybody may have put anything in place of.
+//! Reads small files whose path may lead to anything.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,13 +6,13 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-/// Bytes of the longest file that a person writes: configurations, networks, experiments.
+/// Size limit in bytes for files that people write: configurations, networks, experiments.
 pub const LONGEST: u64 = 1 << 20;
 
-/// Opens a regular file to read. Another kind is never waited for, as opening a pipe would.
+/// Opens a regular file for reading. Never blocks on another kind of file, as opening a pipe would.
 ///
 /// # Errors
-/// It is not there ([`io::ErrorKind::NotFound`]), or is not a regular file; or the system's own.
+/// The file does not exist ([`io::ErrorKind::NotFound`]) or is not a regular file; or any other error of the system.
 pub fn open(path: &Path) -> io::Result<File> {
     let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, how, Mode::empty())?);
@@ -26,18 +26,19 @@ pub fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The text of a regular file.
+/// Reads the text of a regular file.
 ///
 /// # Errors
-/// As [`open`] and [`text_of`].
+/// As for [`open`] and [`text_of`].
 pub fn text(path: &Path, longest: u64) -> io::Result<String> {
     text_of(open(path)?, longest)
 }
 
-/// The text that is to be read.
+/// Reads a text.
 ///
 /// # Errors
-/// It is longer than `longest` bytes, or no UTF-8 text ([`io::ErrorKind::InvalidData`]); or the system's own.
+/// It is longer than `longest` bytes, or is not UTF-8 ([`io::ErrorKind::InvalidData`]); or any other error of the
+/// system.
 pub fn text_of(from: impl Read, longest: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     from.take(longest.saturating_add(1))
@@ -81,7 +82,7 @@ mod tests {
         let path = folder.path().join("pipe");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let (said, told) = mpsc::channel();
-        // Not joined: it would wait for ever where this fails.
+        // Not joined: a failing test would wait for ever.
         std::thread::spawn(move || said.send(text(&path, 9).map_err(|error| error.to_string())));
         let read = told.recv_timeout(Duration::from_secs(60));
         assert!(

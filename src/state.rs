@@ -1,12 +1,12 @@
-//! Where somebody was in a run, kept from one session to the next: `lcascope/views/` in
-//! `$XDG_STATE_HOME` (`~/.local/state`), one small TOML file a run.
+//! The user's view of a run, kept from one session to the next: `lcascope/views/` in `$XDG_STATE_HOME`
+//! (`~/.local/state`), one small TOML file for each run.
 //!
-//! A file's name is a hash of the run's `created` and `config`, not of where the run file lies: bookmarks
-//! follow a run that is moved, renamed or copied, and a run that is resumed keeps them. Two runs have the
-//! same two only if they are the same run, step for step.
+//! A file's name is a hash of the run's `created` and `config`, not of the run file's path: bookmarks follow a run that
+//! is moved, renamed or copied, and a resumed run keeps them. Two runs have both in common only if they are the same
+//! run, step for step.
 //!
-//! Nothing here is worth an error. Where nothing can be kept (no home, a read-only one), nothing is; what
-//! cannot be read is ignored with a notice. Of the [`MOST`] files the oldest go.
+//! Nothing here is worth an error. If nothing can be kept (no home, or a read-only one), nothing is; a file that cannot
+//! be read is ignored with a notice. Beyond [`MOST`] files, the oldest are removed.
 
 use std::fs;
 use std::io::{self, Write};
@@ -19,51 +19,51 @@ use sha2::{Digest, Sha256};
 
 use crate::small_file;
 
-/// Files that are kept.
+/// The most files kept.
 pub const MOST: usize = 500;
 
-/// Bytes of the longest file that is read.
+/// The longest file that is read, in bytes.
 const LONGEST: u64 = 1 << 18;
 
-/// Bookmarks that are kept: as many as [`LONGEST`] has room for.
+/// The most bookmarks kept: as many as fit in [`LONGEST`].
 const BOOKMARKS: usize = 10_000;
 
-/// What writing leaves behind when it is killed.
+/// Prefix of temporary files, which a killed writer leaves behind.
 const SCRATCH: &str = ".view-";
 
-/// What the screen shows of a run. Fields that a file lacks are as in a new session.
+/// The state of the screen for a run. Fields missing from a file have the values of a new session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct ViewState {
-    /// The step at the cursor; none follows the newest.
+    /// The step at the cursor; none to follow the newest step.
     pub cursor: Option<u64>,
-    /// Steps in the window; none shows the whole run.
+    /// The number of steps in view; none for the whole run.
     pub window: Option<u64>,
-    /// Name of the screen.
+    /// The screen's name.
     pub screen: String,
-    /// Name of the order of the layers.
+    /// The name of the order of layers.
     pub sort: String,
-    /// What layers and tensors are filtered by.
+    /// The filter for layers and tensors.
     pub filter: String,
-    /// Name of the selected layer, and whether it is looked into; and how deep.
+    /// The selected layer's name, whether it is open, and the unit and parameter open within it.
     pub layer: String,
     pub inside: bool,
     pub unit: Option<usize>,
     pub parameter: Option<usize>,
-    /// Steps, ascending.
+    /// Bookmarked steps, ascending.
     pub bookmarks: Vec<u64>,
 }
 
-/// Which run, wherever its file lies.
+/// The identity of a run, wherever its file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunId(String);
 
 impl RunId {
-    /// From the attributes of the run file that never change.
+    /// Computes the identity from attributes of the run file that never change.
     #[must_use]
     pub fn of(created: &str, config: &str) -> Self {
         let mut hash = Sha256::new();
-        // The length, so that no part of one is taken for a part of the other.
+        // Include the length, so that the boundary between the two is part of the hash.
         hash.update((created.len() as u64).to_le_bytes());
         hash.update(created);
         hash.update(config);
@@ -77,12 +77,12 @@ impl RunId {
 /// The folder in which views are kept.
 #[derive(Clone, Debug)]
 pub struct Views {
-    /// None where the system does not say what a home is.
+    /// None if the home folder is unknown.
     folder: Option<PathBuf>,
 }
 
 impl Views {
-    /// The user's.
+    /// The user's own views.
     #[must_use]
     pub fn of_user() -> Self {
         let base = choose_base_strategy().ok();
@@ -92,7 +92,7 @@ impl Views {
         }
     }
 
-    /// Those in a folder, which need not exist.
+    /// The views in a folder, which need not exist.
     #[must_use]
     pub fn inside(folder: &Path) -> Self {
         Self {
@@ -105,10 +105,10 @@ impl Views {
         Some(folder.join(format!("{}.toml", run.0)))
     }
 
-    /// What was kept of a run; none if nothing was.
+    /// Loads the view kept for a run; none if there is none.
     ///
     /// # Errors
-    /// A notice for the screen: there is something, but it cannot be used.
+    /// The file exists but cannot be used: a notice for the screen.
     pub fn load(&self, run: &RunId) -> Result<Option<ViewState>, String> {
         let Some(path) = self.path(run) else {
             return Ok(None);
@@ -128,8 +128,7 @@ impl Views {
         }
     }
 
-    /// Keeps what is shown of a run, whole or not at all. Says whether that was possible; it is nothing
-    /// to bother anyone with if not.
+    /// Saves the view of a run atomically. Returns whether that was possible; a failure is not worth reporting.
     #[must_use]
     pub fn store(&self, run: &RunId, state: &ViewState) -> bool {
         let Some(path) = self.path(run) else {
@@ -152,7 +151,7 @@ fn ignored(path: &Path, why: &str) -> String {
 }
 
 fn write(path: &Path, state: &ViewState) -> io::Result<()> {
-    // TOML's integers end at 2^63, and the file shall stay small.
+    // TOML's integers end at 2^63, and the file must stay small.
     let mut state = state.clone();
     let fits = |step: &u64| i64::try_from(*step).is_ok();
     state.cursor = state.cursor.filter(fits);
@@ -175,7 +174,7 @@ fn write(path: &Path, state: &ViewState) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the oldest files beyond `most`, and what killed writers have left.
+/// Removes the oldest files beyond `most`, and the temporary files of killed writers.
 fn forget(folder: &Path, most: usize) {
     const OLD: Duration = Duration::from_secs(3600);
     let Ok(entries) = fs::read_dir(folder) else {
@@ -294,7 +293,7 @@ mod tests {
         let nowhere = Views { folder: None };
         assert!(!nowhere.store(&run(1), &some()));
         assert_eq!(nowhere.load(&run(1)), Ok(None));
-        // Also for root, whom no permission stops: a file is no folder.
+        // A path below a file fails for root too, whom permissions do not stop.
         let file = tempfile::NamedTempFile::new().unwrap();
         let blocked = Views::inside(&file.path().join("views"));
         assert!(!blocked.store(&run(1), &some()));

@@ -1,10 +1,10 @@
-//! Text from outside (files, configurations, arguments, other processes) as a terminal, a page and an editor show it
-//! and do not obey it.
+//! Makes text from outside (files, configurations, arguments, other processes) harmless to terminals, pages and
+//! editors, which would obey some of its characters.
 
 use std::borrow::Cow;
 
-/// Whether a character is not seen but does something: control characters, those that turn the direction of writing,
-/// that have no width (two names that look alike may differ in them), that end a line, and what is no character.
+/// Whether a character is invisible but has an effect: control characters, changes of writing direction, characters of
+/// no width (two names that look alike may differ in them), line ends and non-characters.
 #[must_use]
 pub fn is_obeyed(c: char) -> bool {
     c.is_control()
@@ -14,7 +14,7 @@ pub fn is_obeyed(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Text as one line: line ends and tabs become spaces, other characters that are obeyed a replacement character.
+/// Makes a text one harmless line: line ends and tabs become spaces, other obeyed characters a replacement character.
 #[must_use]
 pub fn harmless(text: &str) -> String {
     let shown = |c| match c {
@@ -24,7 +24,7 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// The same, but line ends and tabs stay.
+/// Makes a text harmless as [`harmless`] does, but keeps line feeds and tabs.
 #[must_use]
 pub fn harmless_lines(text: &str) -> String {
     let shown = |c| match c {
@@ -41,8 +41,8 @@ fn replaced(c: char) -> char {
     }
 }
 
-/// A cell of text that no spreadsheet takes for a formula: an apostrophe stands before one that begins like one, as
-/// OWASP advises. The full-width signs are formulas in some languages.
+/// Protects a cell of text from being taken for a formula by a spreadsheet: an apostrophe is put before one that begins
+/// like a formula, as OWASP advises. In some languages, full-width signs begin formulas too.
 #[must_use]
 pub fn no_formula(cell: &str) -> Cow<'_, str> {
     let begins = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];

@@ -1,4 +1,4 @@
-//! `lcascope allocate`: a path from elsewhere gets the allocation that its training got.
+//! `lcascope allocate`: a given path gets the same allocation as in its training.
 
 mod common;
 
@@ -30,7 +30,7 @@ fn allocated(weights: &Path, flags: &[&str], output: &Path) -> RunFile {
     RunFile::open(output)
 }
 
-/// The path that the tests take, with the weights of every step.
+/// Trains the path that the tests follow, with the weights of every step.
 fn trained(folder: &Path) -> std::path::PathBuf {
     let steps = STEPS.to_string();
     train(
@@ -40,7 +40,7 @@ fn trained(folder: &Path) -> std::path::PathBuf {
     )
 }
 
-/// What follows from the path, and not from how it was found.
+/// Datasets that depend on the path alone, not on how it was found.
 const OF_THE_PATH: [&str; 9] = [
     "loss/train",
     "loss/test",
@@ -76,7 +76,7 @@ fn a_recorded_path_is_allocated_to_the_same_bits() {
             .iter()
             .all(|x| x.is_nan())
     );
-    // The same again, from the configuration that the second file holds.
+    // Repeat it with the configuration stored in the second file.
     let mut repeat = lcascope();
     let output = folder.path().join("repeat.h5");
     repeat.args(["train", "--quiet", "--config"]);
@@ -89,8 +89,8 @@ fn a_recorded_path_is_allocated_to_the_same_bits() {
     assert!(first.bits("lca/unit") == RunFile::open(&output).bits("lca/unit"));
 }
 
-/// `--lca-size` says of which examples the loss is, and nothing of the way: that is the way of a run
-/// without it, and the allocation is what `allocate` gives that way with only these examples.
+/// `--lca-size` selects the examples whose loss is allocated, without changing the path: the path is that of a run
+/// without the flag, and the allocation is what `allocate` gives that path with only these examples.
 #[test]
 fn the_loss_of_fewer_examples_is_allocated_along_the_same_path() {
     let folder = tempdir().unwrap();
@@ -132,7 +132,7 @@ fn the_loss_of_fewer_examples_is_allocated_along_the_same_path() {
     assert!(rows.iter().all(|row| trained_on.contains(row)));
     assert!(!run.paths().contains(&"data/lca_index".to_owned()));
 
-    // Sorted by class, it is the same sum in another order.
+    // Sorted by class, the sum is the same in another order.
     let flags = [&flags[..], &["--by-class"]].concat();
     let by_class = RunFile::open(&train(folder.path(), "by-class.h5", &flags));
     let sums = (by_class.reals("lca/layer"), few.reals("lca/layer"));
@@ -155,7 +155,7 @@ fn the_loss_of_fewer_examples_is_allocated_along_the_same_path() {
     assert!(said.contains("over 200 of the training examples, drawn by the seed, evaluated"));
 }
 
-/// Writes the weights that a run has recorded as one file a point.
+/// Writes the recorded weights of a run, one file per point.
 fn write_snapshots(snapshots: &Path, run: &RunFile, file: impl Fn(usize) -> String) {
     let weights = run.singles("weight/value");
     let names = run.names("layout/tensor/name");
@@ -187,7 +187,7 @@ fn write_snapshots(snapshots: &Path, run: &RunFile, file: impl Fn(usize) -> Stri
     }
 }
 
-/// Says what is printed of a path, on standard output or standard error.
+/// Runs a command about a path, and returns what it prints.
 fn said(arguments: &[&str], folder: &Path) -> Outcome {
     let mut command = lcascope();
     command.current_dir(folder).args(arguments);
@@ -202,7 +202,7 @@ fn the_order_of_the_points_is_said_recorded_and_shown() {
     let files = epochs.map(|epoch| format!("epoch_{epoch}.safetensors"));
     let snapshots = folder.path().join("s");
     write_snapshots(&snapshots, &run, |point| files[point].clone());
-    // What macOS leaves beside files.
+    // A file that macOS leaves beside others.
     fs::write(snapshots.join("._epoch_0.25.safetensors"), "Mac OS X").unwrap();
     let small = [
         "--train-size",
@@ -244,7 +244,7 @@ fn the_order_of_the_points_is_said_recorded_and_shown() {
         [&files[0], &files[6]].map(String::as_str)
     );
 
-    // A long list is cut in its middle.
+    // A long list is shortened in the middle.
     let long = folder.path().join("long");
     fs::create_dir(&long).unwrap();
     for k in 0..15 {
@@ -304,7 +304,7 @@ fn a_folder_that_is_no_path_is_refused_before_the_first_step() {
     fails(&["step_01.safetensors and step_1.safetensors have the same number"]);
 }
 
-/// Writes two points of `mnist-fc` that another program could have written.
+/// Writes two points of `mnist-fc` as another program might.
 fn write_points(path: &Path, block: u64, odd: f32) {
     let file = hdf5::File::with_options()
         .with_fcpl(|create| create.userblock(block))
@@ -344,7 +344,7 @@ fn a_folder_of_snapshots_is_a_path_too() {
     let path = trained(folder.path());
     let run = RunFile::open(&path);
     let snapshots = folder.path().join("snapshots");
-    // Without leading zeros: numbers count by their value.
+    // Without leading zeros: numbers are ordered by value.
     let name = |point: usize| format!("step-{}.safetensors", 95 + point);
     write_snapshots(&snapshots, &run, name);
     let from_run = path.to_str().unwrap();
@@ -353,7 +353,7 @@ fn a_folder_of_snapshots_is_a_path_too() {
     for name in OF_THE_PATH {
         assert!(run.bits(name) == again.bits(name), "{name} differs");
     }
-    // Flags say it as well as a configuration.
+    // The same with flags instead of a configuration.
     let flags = [&SMALL[1..], &["--lca-test"]].concat();
     let flagged = allocated(&snapshots, &flags, &folder.path().join("flagged.h5"));
     assert!(run.bits("lca/unit") == flagged.bits("lca/unit"));
@@ -383,7 +383,7 @@ fn the_straight_line_closes_between_the_same_ends() {
         1e-12,
         "the straight line",
     );
-    // Its points lie where they should.
+    // Its points are where they should be.
     let (bent, straight) = (run.singles("weight/value"), line.singles("weight/value"));
     let params = bent.shape[1];
     let point = |table: &common::Table<f32>, row: usize, i: usize| {

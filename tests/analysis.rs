@@ -1,10 +1,9 @@
-//! The statistics of `src/analysis` against `golden/analysis.json`: numbers from `NumPy` and `SciPy` in
-//! double precision, by a script (`golden/analysis.py`) that shares no code with this program and says
-//! what every key is.
+//! The statistics of `src/analysis` against `golden/analysis.json`: numbers from `NumPy` and `SciPy` in double
+//! precision, by a script (`golden/analysis.py`) that shares no code with this program and documents every key.
 //!
-//! Both sides compute in double precision, so they agree to rounding, 1e-10, but for the tail index of
-//! the octaves, where the script's search ends within 1e-8, and the null models, where each side has
-//! random numbers of its own: their means may differ by five standard errors.
+//! Both sides compute in double precision, so they agree to rounding, 1e-10. Exceptions are the tail index of the
+//! octaves, where the script's search ends within 1e-8, and the null models, where each side draws its own random
+//! numbers: their means may differ by five standard errors.
 
 use std::path::Path;
 
@@ -157,7 +156,7 @@ fn moments_and_their_nulls() {
             },
         );
         let expected = |key: &str| golden[name][key].as_f64().unwrap();
-        // Of the difference of two means.
+        // The error of the difference of two means.
         let error = expected("deviation") * (2.0 / draws).sqrt();
         let off = (found.mean - expected("mean")).abs();
         assert!(

@@ -1,5 +1,5 @@
-//! Whatever a run says and however large the terminal is: nothing panics, nothing leaves its place, no
-//! control character reaches the terminal, and what closes is seen to close.
+//! For any run and any terminal size: nothing panics, nothing leaves its place, no control character reaches the
+//! terminal, and what closes is seen to close.
 
 #[path = "scenes/odd.rs"]
 mod odd;
@@ -24,7 +24,7 @@ fn theme(dice: &mut Dice) -> Theme {
     Theme::new(LEVELS[pick()], GLYPHS[pick()])
 }
 
-/// Sizes that a terminal may have, and those around the smallest that is drawn.
+/// Possible sizes of a terminal, and those around the smallest that is drawn.
 fn any_size() -> impl Strategy<Value = (u16, u16)> {
     prop_oneof![
         (1u16..=300, 1u16..=100),
@@ -41,7 +41,7 @@ fn is_sound(buffer: &Buffer, what: &str) {
     }
 }
 
-/// Looks at everything, with what keys do in between.
+/// Visits every scene, with different keys in between.
 fn look_everywhere(mut see: impl FnMut(&Scene, &[Action])) {
     let changes: [&[Action]; 6] = [
         &[],
@@ -64,7 +64,7 @@ fn look_everywhere(mut see: impl FnMut(&Scene, &[Action])) {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
-    /// With answers from a file that is full of what is no number.
+    /// With answers from a file full of NaN and infinities.
     #[test]
     fn a_file_of_any_numbers_is_drawn_at_any_size(
         seed in any::<u64>(),
@@ -97,7 +97,7 @@ proptest! {
         });
     }
 
-    /// Without answers, and of up to a million steps; or of none, and of no layers.
+    /// Without answers, and with up to a million steps; or with none, and without layers.
     #[test]
     fn steps_of_any_numbers_are_drawn_at_any_size(
         seed in any::<u64>(),
@@ -127,8 +127,8 @@ proptest! {
         });
     }
 
-    /// The rows below a table: Σ LCA and the residual add up to the change of the loss, in every column
-    /// that has all three.
+    /// The rows below a table: Σ LCA and the residual add up to the change of the loss, in every column that has all
+    /// three.
     #[test]
     fn closing_rows_close(
         seed in any::<u64>(),
@@ -162,7 +162,7 @@ proptest! {
     }
 }
 
-/// Numbers and where they end, in a line from some place on.
+/// Numbers in a line from some position on, and where each ends.
 fn numbers(line: &str, from: usize) -> Vec<(usize, f64)> {
     let mut found = Vec::new();
     let mut word = String::new();
@@ -202,7 +202,7 @@ fn columns_that_close(text: &str) -> usize {
             let (sum, residual) = in_column(&sums)
                 .zip(in_column(&residuals))
                 .expect("all three");
-            // Three digits are shown, of numbers that may cancel.
+            // Three digits are shown, for numbers that may cancel.
             let size = sum.abs() + change.abs() + residual.abs();
             let gap = (sum + residual - change).abs();
             assert!(

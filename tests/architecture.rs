@@ -1,5 +1,5 @@
-//! What docs/ARCHITECTURE.md says of the code, held against the code: who imports whom, how threads are called,
-//! and that what it names is there.
+//! Compares docs/ARCHITECTURE.md with the code: which module imports which, the names of threads, and that everything
+//! it names exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What stands between backticks.
+/// The words between backticks.
 fn quoted(text: &str) -> BTreeSet<String> {
     text.split('`')
         .skip(1)
@@ -22,7 +22,7 @@ fn quoted(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Each room in the document's table, and the rooms of ours that it may use.
+/// Each module in the document's table, with the modules of ours that it may use.
 fn table(document: &str) -> BTreeMap<String, BTreeSet<String>> {
     let (_, map) = document.split_once("## Code map").unwrap();
     let (map, _) = map.split_once("\n## ").unwrap();
@@ -45,7 +45,7 @@ fn table(document: &str) -> BTreeMap<String, BTreeSet<String>> {
     rows.iter().map(row).collect()
 }
 
-/// The text without what stands in brackets.
+/// Removes text in brackets.
 fn without_remarks(text: &str) -> String {
     let mut depth = 0;
     let outside = |c: &char| {
@@ -59,7 +59,7 @@ fn without_remarks(text: &str) -> String {
     text.chars().filter(outside).collect()
 }
 
-/// Libraries that only these rooms may name. The candle engine is one folder of its room.
+/// Libraries that only these modules may name. The candle engine is one folder of its module.
 const LIBRARIES: &[(&str, &[&str])] = &[
     ("hdf5", &["store"]),
     ("ratatui", &["tui"]),
@@ -89,7 +89,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The room of a file, its code without comments and without its tests, nor files that are for tests.
+/// The module of each file, with its code without comments and tests, excluding files only for tests.
 fn rooms() -> Vec<(String, PathBuf, String)> {
     let src = root().join("src");
     let mut found = Vec::new();
@@ -112,7 +112,7 @@ fn rooms() -> Vec<(String, PathBuf, String)> {
         .collect()
 }
 
-/// The code without comments and without items that are for tests.
+/// Removes comments and items only for tests.
 fn without_tests(text: &str) -> String {
     let mut code = String::new();
     let mut lines = text.lines();
@@ -126,7 +126,7 @@ fn without_tests(text: &str) -> String {
             code.push('\n');
             continue;
         }
-        // To the end of the item: a line with its semicolon, or the bracket below its first letter.
+        // To the end of the item: a line with its semicolon, or the closing bracket below its first letter.
         let end = format!("{}}}", &line[..line.len() - plain.len()]);
         let mut item = lines
             .by_ref()
@@ -209,14 +209,14 @@ fn what_the_document_names_is_there() {
             "no {name}"
         );
     }
-    // Types, also in the picture at its head.
+    // Types, also in the picture at the top.
     let words = document.split(|c: char| !c.is_alphanumeric() && c != '_');
     let camel = |word: &&str| {
         let upper = word.chars().filter(char::is_ascii_uppercase).count();
         let lower = word.chars().any(|c| c.is_ascii_lowercase());
         upper > 1 && lower && word.starts_with(|c: char| c.is_ascii_uppercase())
     };
-    // Names of others.
+    // Names from elsewhere.
     let foreign = ["PyTorch", "ReLU"];
     for word in words.filter(camel).filter(|word| !foreign.contains(word)) {
         assert!(code.contains(word), "no {word} in the code");
@@ -248,7 +248,7 @@ fn libraries_stay_in_their_rooms() {
 #[test]
 fn the_rules_have_no_circles() {
     let mut left = table(&document());
-    // Nobody imports the composition root, which may import everything.
+    // Nothing imports the composition root, which may import everything.
     left.remove("session");
     while !left.is_empty() {
         let names: BTreeSet<String> = left.keys().cloned().collect();

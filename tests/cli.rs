@@ -1,4 +1,4 @@
-//! The program from outside: exit codes, messages, signals, and what it leaves behind.
+//! The program from outside: exit codes, messages, signals, and the files that it leaves.
 
 mod common;
 
@@ -129,7 +129,7 @@ fn completions_are_printed_for_every_shell() {
     run(folder.path(), &["completions", "tcsh"]).fails(2, &["tcsh", "bash"]);
 }
 
-// ---- what cannot be understood ----
+// ---- usage errors ----
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
@@ -141,7 +141,7 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
         (&["info"], &["RUN.h5"]),
         (&["train", "--nonsense"], &["--nonsense"]),
         (&["train", "mnist-cf"], &["mnist-cf", "mnist-fc"]),
-        (&["train", "-1"], &["`-1` is no network"]),
+        (&["train", "-1"], &["unknown network `-1`"]),
         (&["train", "none.toml"], &["none.toml", "No such file"]),
         // Out of range.
         (&["train", "--steps=0"], &["--steps 0"]),
@@ -281,7 +281,7 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
             &["train", "--by-class", "--class-every=0"],
             &["--class-every 0"],
         ),
-        // What does not go together.
+        // Incompatible flags.
         (
             &["train", "--optimizer=adam", "--layer=fc3:momentum=0.5"],
             &["--layer fc3:momentum=0.5", "momentum is for"],
@@ -311,7 +311,7 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
     assert!(files(folder.path()).is_empty());
 }
 
-// ---- what cannot be done ----
+// ---- failures ----
 
 #[test]
 fn data_that_are_not_there_exit_with_1() {
@@ -337,7 +337,7 @@ fn a_run_file_is_only_overwritten_by_force() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     train(folder.path(), "run.h5", &["--steps=1", "--force"]);
     assert_eq!(state(&path).committed, 1);
-    // A refusal after the data were read leaves what is there as it is, too.
+    // A refusal after reading the data also leaves the existing file as it is.
     let whole = fs::read(&path).unwrap();
     let flags = ["--steps=1", "--force", "--batch-size=601"];
     let (command, _) = train_command(folder.path(), "run.h5", &flags);
@@ -356,7 +356,7 @@ fn a_run_that_is_being_written_is_not_overwritten_at_all() {
     training.grown(&reader, seen);
     training.signal("TERM");
     assert_eq!(training.end().code, Some(143));
-    // Now that it has ended it may be, also while somebody looks at it.
+    // Now that the run has ended it may be replaced, even while somebody reads it.
     let old = reader.refresh().unwrap();
     assert_eq!(old.status, Status::Stopped);
     train(folder.path(), "run.h5", &["--steps=1", "--force"]);
@@ -371,14 +371,14 @@ fn a_place_that_cannot_be_written_exits_with_1() {
     fs::write(folder.path().join("file"), "").unwrap();
     let small = [&["train"], SMALL, &["--steps=1", "-o"]].concat();
     let train = |output: &str| run(folder.path(), &[&small[..], &[output]].concat());
-    // Under a file there is no folder, whoever asks.
+    // There is no folder below a file, for any user.
     train("file/run.h5").fails(1, &["cannot make the folder", "file"]);
     train("file/deep/run.h5").fails(1, &["cannot make the folder"]);
     train("/proc/none/run.h5").fails(1, &["cannot make the folder /proc/none"]);
     train("/proc/run.h5").fails(1, &["/proc/run.h5"]);
     train(".").fails(2, &["--output .", "is a folder"]);
     assert_eq!(files(folder.path()), ["file"]);
-    // Folders that are not there yet are made.
+    // Missing folders are created.
     let deep = train("new/and/deep/run.h5");
     assert_eq!(deep.code, Some(0), "{}", deep.stderr);
     assert!(folder.path().join("new/and/deep/run.h5").is_file());
@@ -450,7 +450,7 @@ fn a_network_that_does_not_fit_names_its_layer() {
 #[test]
 fn a_diverging_training_fails_and_leaves_a_whole_file() {
     let folder = folder();
-    // The sixth step takes the parameters out of this world.
+    // The sixth step makes the parameters overflow.
     let flags = ["--steps=20", "--schedule=step:5:1e38"];
     let (command, path) = train_command(folder.path(), "run.h5", &flags);
     let outcome = Outcome::of(command);
@@ -473,7 +473,7 @@ fn a_diverging_training_fails_and_leaves_a_whole_file() {
     );
     assert!(info.stdout.contains("5 of 20"));
 
-    // Before the first step as well; then it does not replace the run that is there.
+    // Before the first step as well; it then does not replace the existing run.
     let flags = ["--steps=20", "--learning-rate=1e38", "--force"];
     let (command, _) = train_command(folder.path(), "run.h5", &flags);
     Outcome::of(command).fails(1, &["diverged in step 0", "run.h5 is as it was"]);
@@ -486,7 +486,7 @@ fn a_diverging_training_fails_and_leaves_a_whole_file() {
     assert!(info.stdout.contains("diverged in step 0") && info.stdout.contains("0 of 20"));
 }
 
-// ---- looking at runs ----
+// ---- reading runs ----
 
 #[test]
 fn open_needs_a_run_and_a_terminal() {
@@ -525,7 +525,7 @@ fn info_and_verify_take_several_files_and_go_on_after_a_bad_one() {
             a.contains(says) && b.contains(says) && a.ends_with("\n\n"),
             "{both:?}"
         );
-        // Of one file it is what it was.
+        // For a single file the output is unchanged.
         let one = run(folder.path(), &[command, "a.h5"]);
         assert_eq!(format!("a.h5 <==\n{}\n", one.stdout), a);
 
@@ -598,7 +598,7 @@ fn info_says_how_a_run_was_trained_and_stored() {
     }
 }
 
-/// Steps whose allocations are 10²⁵ nats leave all other numbers what they are.
+/// Steps with allocations of 10²⁵ nats do not affect the digits of any other number.
 #[test]
 fn after_a_divergence_every_output_has_the_same_digits() {
     let folder = folder();
@@ -657,7 +657,7 @@ fn after_a_divergence_every_output_has_the_same_digits() {
             );
         }
     }
-    // Figures beyond reason are short, and said to be that.
+    // Absurd figures are short, and marked as such.
     let info = run(folder.path(), &["info", "run.h5"]).stdout;
     assert!(
         info.contains(" × Δloss\n") && info.contains("warning: the residual is larger"),
@@ -716,7 +716,7 @@ fn a_run_is_summed_up_at_its_end_and_by_info() {
     for fact in facts {
         assert!(info.stdout.contains(fact), "{fact}: {}", info.stdout);
     }
-    // The numbers are the file's.
+    // The numbers are those of the file.
     let file = RunFile::open(&folder.path().join("run.h5"));
     let total: f64 = file.reals("lca/total").values.iter().sum();
     assert!(
@@ -752,7 +752,7 @@ fn configuration_files_are_read_and_flags_win() {
     let args = [&["train", "--config", "run.toml"], &flags[..]].concat();
     assert_eq!(run(folder.path(), &args).code, Some(0));
     assert_eq!(read("flags.h5"), ("mnist-fc".to_owned(), 3, (4, 64)));
-    // A flag takes back what the file says.
+    // A flag overrides the file.
     let args = ["train", "--config", "run.toml", "--quiet=false", "--force"];
     let outcome = run(folder.path(), &args);
     assert_eq!(outcome.code, Some(0));
@@ -804,7 +804,7 @@ fn faults_in_configuration_files_say_where_they_are() {
     assert_eq!(files(folder.path()), ["bytes", "cut.h5", "run.toml"]);
 }
 
-// ---- layers trained otherwise ----
+// ---- layers with overrides ----
 
 #[test]
 fn layers_are_trained_as_told_and_the_run_can_be_repeated() {
@@ -908,7 +908,7 @@ fn a_terminal_that_goes_away_does_not_end_a_training() {
     assert_eq!(training.end().code, Some(143));
 }
 
-/// `timeout` signals its child, and then the group that the child is in.
+/// `timeout` signals its child, and then the child's group.
 #[test]
 fn two_signals_at_once_are_one_request_to_stop() {
     let folder = folder();
@@ -930,7 +930,7 @@ fn without_a_command_and_a_terminal_the_demo_trains_headless() {
     command.current_dir(folder.path());
     let mut demo = Training::start(command, folder.path().join("runs"));
     demo.path = patiently("the demo's run file", || {
-        // Its control socket stands beside it.
+        // Its control socket is beside it.
         let runs = fs::read_dir(&demo.path).ok()?;
         let mut paths = runs.map(|run| run.unwrap().path());
         paths.find(|path| path.extension() == Some("h5".as_ref()))
@@ -969,7 +969,7 @@ fn quiet_says_nothing_but_errors() {
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
 }
 
-/// A pipe whose reading end is closed: what `head` leaves behind.
+/// A pipe whose reading end is closed, as left behind by `head`.
 fn broken_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -1006,7 +1006,7 @@ fn a_reader_that_has_gone_is_no_failure() {
     let other = state(&folder.path().join("other.h5"));
     assert_eq!(other.status, Status::Finished);
 
-    // An error that nobody can read is still an error, and no panic.
+    // An error that nobody can read is still an error, not a panic.
     let mut command = lcascope();
     command.args(["info", "none.h5"]).stderr(broken_pipe());
     assert_eq!(command.status().unwrap().code(), Some(1));

@@ -1,4 +1,4 @@
-//! Trainings that nobody watches: orders from another shell, lists, detached runs, lost terminals.
+//! Unattended trainings: orders from another shell, lists, detached runs, lost terminals.
 
 mod common;
 
@@ -18,21 +18,21 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use tempfile::TempDir;
 
-/// The steps of a run that ends when it is told to.
+/// The steps of a run that ends only when told to.
 const ENDLESS: &str = "100000000";
 
 fn folder() -> TempDir {
     TempDir::new().unwrap()
 }
 
-/// Runs a command about a file.
+/// Runs a command on a file.
 fn about(command: &str, file: &Path) -> Outcome {
     let mut program = lcascope();
     program.arg(command).arg(file);
     Outcome::of(program)
 }
 
-/// Of a file that this process has not open: HDF5 shares an open file, old lengths included.
+/// The state in a file that this process does not have open: HDF5 shares open files, including old lengths.
 fn state(path: &Path) -> RunState {
     RunReader::open(path).unwrap().refresh().unwrap()
 }
@@ -41,7 +41,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}.{suffix}", path.display()))
 }
 
-/// A small run under way that takes orders.
+/// A small training in progress that takes orders.
 fn endless(folder: &Path, name: &str, flags: &[&str]) -> (Training, RunReader) {
     let mut training = Training::endless(folder, name, flags);
     let reader = training.reader();
@@ -106,7 +106,7 @@ fn a_training_is_paused_resumed_and_stopped_from_another_shell() {
     assert!(!socket.exists());
     assert_eq!(training.end().code, Some(0));
 
-    // Once is enough; the other orders have nobody to obey them.
+    // One stop is enough; nobody is left to obey other orders.
     says(&about("stop", &path), &["not running: ", &how]);
     for order in ["pause", "resume"] {
         about(order, &path).fails(1, &["run.h5 is not running: ", &how]);
@@ -151,7 +151,7 @@ fn the_socket_takes_lines_from_anything_that_can_write_them() {
     assert!(ask("status\n").starts_with("ok running, "));
     assert!(ask("make tea\n").starts_with("error `make tea` is none of status, "));
     assert!(ask("stop\n").starts_with("ok stopping, "));
-    // The connection ends with the run, whose file is closed then.
+    // The connection ends with the run, whose file is then closed.
     let mut rest = Vec::new();
     peer.read_to_end(&mut rest).unwrap();
     assert_eq!(rest, b"");
@@ -177,7 +177,7 @@ fn orders_say_what_is_wrong() {
     says(&about("stop", &finished), &["not running: ", how]);
     about("pause", &finished).fails(1, &["finished.h5 is not running: ", how]);
 
-    // A socket that has gone, though the training has not.
+    // The socket is gone, but the training is not.
     let (training, _) = endless(folder.path(), "run.h5", &[]);
     fs::remove_file(beside(&training.path, "sock")).unwrap();
     let wrong = [
@@ -197,7 +197,7 @@ fn a_killed_training_is_found_dead() {
     let path = training.path.clone();
     training.kill();
     assert!(beside(&path, "sock").exists(), "nobody has removed it");
-    // Until its writer is known to be lost, it is said to be out of reach.
+    // Until its writer is known to be lost, it is reported as unreachable.
     patiently("the writer to be lost", || {
         let outcome = about("stop", &path);
         let lost = outcome
@@ -270,7 +270,7 @@ fn other_users_give_no_orders() {
         Outcome::of(stop)
     };
     stop().fails(1, &["run.h5.sock: Permission denied"]);
-    // Even where the socket's mode lets them in.
+    // Even if the socket's mode admits them.
     fs::set_permissions(&socket, Permissions::from_mode(0o666)).unwrap();
     stop().fails(1, &["this training belongs to another user"]);
     says(&about("stop", &training.path), &["stopped after "]);
@@ -309,10 +309,10 @@ fn batch_systems_end_a_training_as_sigterm_does() {
         );
         let end = reader.refresh().unwrap();
         assert_eq!(end.status, Status::Stopped, "{signal}");
-        // HDF5 would take the file that is opened below for the one that it knows.
+        // HDF5 would confuse the file opened below with the one that it knows.
         drop(reader);
         assert!(!beside(&path, "sock").exists());
-        // With a checkpoint at the last step: nothing is computed again.
+        // With a checkpoint at the last step, nothing is recomputed.
         let mut resume = lcascope();
         resume.args(["train", "--headless", "--resume"]).arg(&path);
         let mut resumed = Training::start(resume, path.clone());
@@ -368,7 +368,7 @@ fn a_detached_training_and_a_series_heed_batch_systems() {
     assert!(!folder.path().join("seed-2.h5").exists());
 }
 
-/// A training whose steps take a minute.
+/// A training whose steps take a minute each.
 fn slow(folder: &Path) -> Training {
     let path = folder.join("slow.h5");
     let mut command = lcascope();
@@ -381,7 +381,7 @@ fn slow(folder: &Path) -> Training {
     patiently("the socket", || {
         beside(&training.path, "sock").exists().then_some(())
     });
-    // Until its first step is under way.
+    // Until its first step is in progress.
     std::thread::sleep(Duration::from_secs(1));
     training
 }
@@ -389,7 +389,7 @@ fn slow(folder: &Path) -> Training {
 #[test]
 fn a_second_ctrl_c_ends_at_once_and_leaves_what_a_kill_leaves() {
     let folder = folder();
-    // A batch system's warning and the processor's bound mean no hurry, however often they come.
+    // A batch system's warning and the limit on processor time are not urgent, however often they come.
     for signals in [
         &["INT", "INT"][..],
         &["TERM", "TERM"],
@@ -432,7 +432,7 @@ fn two_signals_at_once_are_one_request() {
         "run.h5",
         &["--min-segments=64", "--max-segments=64"],
     );
-    // As `timeout` sends them.
+    // As sent by `timeout`.
     training.signal("TERM");
     training.signal("CONT");
     training.signal("TERM");
@@ -476,9 +476,9 @@ fn a_shortage_of_threads_is_a_message() {
             command
         });
         match outcome.code {
-            // Threads of the engine that there are none for are done without.
+            // The engine does without threads that it cannot have.
             Some(0) => says(&about("info", &path), &["finished", "3 of 3"]),
-            // A warning that there is no socket may stand before it.
+            // A warning about the missing socket may come first.
             code => {
                 assert_eq!(code, Some(1), "{outcome:?}");
                 let said = outcome.stderr.lines().last().unwrap_or_default();
@@ -494,7 +494,7 @@ fn a_shortage_of_threads_is_a_message() {
 
 // ---- the socket under load ----
 
-/// Kibibytes of memory that a process has.
+/// The memory of a process in KiB.
 fn memory(process: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = text
@@ -504,7 +504,7 @@ fn memory(process: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Gives orders as fast as they are taken; `LCASCOPE_ORDERS` says how many (`just torture`: 10 million).
+/// Sends orders as fast as they are accepted; `LCASCOPE_ORDERS` sets their number (`just torture`: 10 million).
 #[test]
 fn a_flood_of_orders_takes_no_memory_and_delays_no_stop() {
     let orders = std::env::var("LCASCOPE_ORDERS");
@@ -532,7 +532,7 @@ fn a_flood_of_orders_takes_no_memory_and_delays_no_stop() {
     let grown = memory(training.child.id()).saturating_sub(before);
     println!("{orders} orders: {grown} KiB more");
     assert!(grown < 32 << 10, "{grown} KiB more");
-    // Steps are still taken, and another client is heard in the middle of the flood.
+    // Steps are still taken, and another client is served in the middle of the flood.
     let seen = reader.refresh().unwrap().committed;
     let flood = std::thread::spawn(move || while (&peer).write_all(lines.as_bytes()).is_ok() {});
     let began = Instant::now();
@@ -556,7 +556,7 @@ fn two_hundred_deaf_clients_delay_no_stop() {
         .map(|_| {
             let stream = UnixStream::connect(&socket).unwrap();
             stream.set_nonblocking(true).unwrap();
-            // Until neither direction takes any more, or the place is another's.
+            // Until neither direction accepts more, or the connection is closed in favour of another.
             while (&stream).write(&b"pause\nstatus\n".repeat(500)).is_ok() {}
             stream
         })
@@ -570,7 +570,7 @@ fn two_hundred_deaf_clients_delay_no_stop() {
     assert_eq!(training.end().code, Some(0));
 }
 
-/// A socket on which somebody answers who is no training.
+/// A socket answered by something that is not a training.
 fn liar(socket: &Path, answers: fn(UnixStream)) {
     let listener = UnixListener::bind(socket).unwrap();
     std::thread::spawn(move || {
@@ -581,7 +581,7 @@ fn liar(socket: &Path, answers: fn(UnixStream)) {
     });
 }
 
-/// What it does, how it does it, and what is said of it.
+/// A name, how it answers, and the expected message.
 type Trick = (&'static str, fn(UnixStream), &'static str);
 
 #[test]
@@ -652,7 +652,7 @@ fn slow_and_lying_servers_hang_nobody() {
             }));
         }
     }
-    // Nobody takes connections in, and as many wait as may.
+    // Connections are not accepted, and the queue of waiting ones is full.
     let path = folder.path().join("full.h5");
     fs::copy(&run, &path).unwrap();
     let _full = UnixListener::bind(beside(&path, "sock")).unwrap();
@@ -681,7 +681,7 @@ fn slow_and_lying_servers_hang_nobody() {
     for tried in tried {
         let (name, order, wrong, outcome) = tried.join().unwrap();
         if name == "vain" || (name, order) == ("promising", "resume") {
-            // `resume` believes what it is told.
+            // `resume` trusts the answer.
             assert!(outcome.code.is_some());
         } else {
             outcome.fails(1, &[wrong]);
@@ -784,7 +784,7 @@ fn a_list_has_a_row_for_every_file_whatever_it_is() {
 
 // ---- detached ----
 
-/// Fields of `/proc/PID/stat` after the name: the state is the first.
+/// The fields of `/proc/PID/stat` after the name; the first is the state.
 fn stat(path: &Path) -> Option<Vec<String>> {
     let text = fs::read_to_string(path).ok()?;
     let (_, rest) = text.rsplit_once(')')?;
@@ -795,7 +795,7 @@ fn detach(folder: &Path, flags: &[&str]) -> Outcome {
     let mut command = lcascope();
     command.current_dir(folder).args(["train", "--detach"]);
     command.args(&SMALL[1..]).args(flags);
-    // Ends when nobody holds the other ends any more: the training must have let go of them.
+    // Ends when all other ends are closed: the training must have released them.
     Outcome::of(command)
 }
 
@@ -843,7 +843,7 @@ fn what_is_wrong_before_a_detached_training_begins_is_the_callers() {
     let path = train(folder.path(), "run.h5", &["--steps=1"]);
     detach(folder.path(), &["-o", "run.h5"]).fails(1, &["run.h5 exists"]);
     assert!(!beside(&path, "log").exists());
-    // It is no key of a configuration.
+    // Not a key of a configuration.
     fs::write(folder.path().join("run.toml"), "detach = true\n").unwrap();
     detach(folder.path(), &["--config", "run.toml"]).fails(2, &["detach"]);
 }
@@ -869,7 +869,7 @@ fn what_goes_wrong_later_is_in_the_log() {
 
 // ---- lost terminals ----
 
-/// A screen that shows a training, in a pseudo-terminal that this test can take away.
+/// A screen that shows a training, in a pseudo-terminal that the test can close.
 struct Screen {
     master: File,
     child: Child,
@@ -877,7 +877,7 @@ struct Screen {
 }
 
 impl Screen {
-    /// `ctty`: the terminal is the program's controlling one, so that losing it sends SIGHUP.
+    /// With `ctty`, the terminal is the program's controlling terminal, so that losing it sends SIGHUP.
     fn new(folder: &Path, ctty: bool) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC);
         let master = master.unwrap();
@@ -915,7 +915,7 @@ impl Screen {
             .stdout(slave.try_clone().unwrap())
             .stderr(slave);
         let child = command.spawn().unwrap();
-        // The slave is open in the child alone from here on.
+        // From here on, only the child has the slave open.
         drop(command);
         Self {
             master: File::from(master),
@@ -924,7 +924,7 @@ impl Screen {
         }
     }
 
-    /// Reads what is drawn until it says `LIVE` and the file is there.
+    /// Reads the screen's output until it shows `LIVE` and the file exists.
     fn is_live(&mut self) {
         let mut drawn = Vec::new();
         let wait = Timespec {
@@ -945,7 +945,7 @@ impl Screen {
     }
 }
 
-/// Ticks of processor time that each thread has used, by its number, with its name.
+/// The ticks of processor time used by each thread, with its id and name.
 fn ticks(process: u32) -> Vec<(String, String, u64)> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let thread = |task: io::Result<fs::DirEntry>| {
@@ -983,7 +983,7 @@ fn outlives_its_terminal(ctty: bool) {
     let reader = training.reader();
     let seen = reader.refresh().unwrap().committed;
     let mut seen = training.grown(&reader, seen).committed;
-    // The screen's own threads end. Then nothing but the training costs time.
+    // The screen's own threads end. After that, only the training takes time.
     patiently("the screen to close", || {
         let threads = ticks(process);
         let left = threads

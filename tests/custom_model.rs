@@ -1,5 +1,5 @@
-//! A model of one's own as an engine: against the built-in engine on the same network, against finite
-//! differences, and in a training whose allocations close.
+//! A custom model as an engine: against the built-in engine on the same network, against finite differences, and in a
+//! training whose allocations close.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -82,7 +82,7 @@ fn perceptron(params: &[Tensor], batch: &Batch) -> candle_core::Result<Outcome> 
     })
 }
 
-/// Without hits, and with the mean loss.
+/// The network without hits, and with the mean loss.
 fn mean_only(params: &[Tensor], batch: &Batch) -> candle_core::Result<Outcome> {
     Ok(perceptron(params, batch)?.loss.mean_all()?.into())
 }
@@ -112,7 +112,7 @@ fn evaluate(engine: &mut dyn GradientEngine, part: Part, params: &[f32], want: W
     out
 }
 
-/// The same but for the order of additions in double precision, and one rounding to single.
+/// Checks that evaluations agree, except for the order of additions in double precision and one rounding to single.
 #[track_caller]
 fn assert_same(what: &str, got: &Evaluation, want: &Evaluation) {
     let numbers = |e: &Evaluation| [vec![e.loss, e.accuracy], e.class_loss.clone()].concat();
@@ -252,7 +252,7 @@ fn allocations_close_in_a_training() {
     }
 }
 
-/// A model that gives anything else is told what is wanted.
+/// A model that returns anything else is told what is expected.
 #[test]
 fn mistakes_are_named() {
     let make = |data: CustomData,
@@ -298,7 +298,7 @@ fn mistakes_are_named() {
     }
 }
 
-/// Layouts are written by hand for models of one's own.
+/// Layouts for custom models are written by hand.
 #[test]
 fn params_come_in_the_shapes_of_the_layout() {
     let mut layout = ParamLayout::default();

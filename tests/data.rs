@@ -96,7 +96,7 @@ fn examples_of_ill_fitting_lengths_are_refused() {
 
 // ---- IDX folders ----
 
-/// The four files' bytes, in the order of `NAMES`.
+/// The bytes of the four files, in the order of `NAMES`.
 type Files = [Vec<u8>; 4];
 
 fn images(count: u32, height: u32, width: u32, pixels: &[u8]) -> Vec<u8> {
@@ -119,14 +119,14 @@ fn tiny() -> Files {
     ]
 }
 
-/// Compressed with header and checksum.
+/// Compresses bytes, with header and checksum.
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-/// Writes the files into `folder`, each name with `ending` at its end.
+/// Writes the files into `folder`, with `ending` appended to each name.
 fn write(folder: &Path, files: &Files, ending: &str) {
     fs::create_dir_all(folder).unwrap();
     for (name, bytes) in NAMES.iter().zip(files) {
@@ -148,7 +148,7 @@ fn load_files(files: &Files) -> Result<Dataset, DataError> {
     load_folder(folder.path())
 }
 
-/// The message with which `tiny()` with one file replaced is refused. It must name that file.
+/// The error message for `tiny()` with one file replaced; it must name that file.
 #[track_caller]
 fn refusal_with(file: usize, bytes: Vec<u8>) -> String {
     let mut files = tiny();
@@ -208,7 +208,7 @@ fn torchvision_folders_are_found() {
         let folder = temp();
         let raw = folder.path().join(name).join("raw");
         write(&raw, &tiny(), "");
-        // torchvision keeps the downloads beside what it unpacked: unpacked files go first.
+        // torchvision keeps the downloads beside the unpacked files, which take precedence.
         write(&raw, &[vec![], vec![], vec![], vec![]], ".gz");
         for given in [folder.path(), raw.parent().unwrap(), &raw] {
             let data = load_folder(given).unwrap();
@@ -233,7 +233,7 @@ fn fashion_classes_have_names() {
     }
 }
 
-/// Writes the files of a data set with other names: what comes before and what the test files are called.
+/// Writes the files of a data set under other names: with a prefix, and another name for the test files.
 fn write_named(folder: &Path, files: &Files, prefix: &str, test: &str, ending: &str) {
     fs::create_dir_all(folder).unwrap();
     for (name, bytes) in NAMES.iter().zip(files) {
@@ -255,7 +255,7 @@ fn tiny_labelled(train: [u8; 3], test: [u8; 2]) -> Files {
 
 #[test]
 fn emnist_is_read_as_it_is_handed_out() {
-    // split, highest label, where: the archive's folder, torchvision's, any other.
+    // Split, highest label, place: the archive's folder, torchvision's, any other.
     for (split, highest, place, first, last) in [
         ("byclass", 61, "gzip", "0", "z"),
         ("bymerge", 46, "EMNIST/raw", "0", "t"),
@@ -321,7 +321,7 @@ fn of_several_data_sets_in_a_folder_a_file_names_the_one_that_is_meant() {
         let data = load_folder(&path.join(file)).unwrap();
         assert_eq!(data.classes.len(), classes, "{file}");
     }
-    // One of them is not whole.
+    // One of them is incomplete.
     fs::remove_file(path.join("emnist-letters-test-labels-idx1-ubyte")).unwrap();
     let file = path.join("emnist-letters-train-labels-idx1-ubyte");
     assert_says(
@@ -414,7 +414,7 @@ fn hidden_files_are_no_data() {
         data.name = load_folder(folder.path()).unwrap().name;
         data
     });
-    // Alone they are none either.
+    // On their own they are not a data set either.
     let alone = folder.path().join("alone");
     write_named(&alone, &junk, "._", "t10k", "");
     let message = load_folder(&alone).unwrap_err().to_string();
@@ -448,7 +448,7 @@ fn links_that_lead_nowhere_are_said_to_be_links() {
     for name in NAMES {
         let message = link(name, object).unwrap_err().to_string();
         assert_says(&message, &told(name));
-        // Packed, it is there: nobody needs the link.
+        // The compressed file exists, so the link is not needed.
         let packed = path.join(format!("{name}.gz"));
         let file = NAMES.iter().position(|other| *other == name).unwrap();
         fs::write(&packed, gzip(&tiny()[file])).unwrap();
@@ -505,7 +505,7 @@ fn folder_faults_are_named() {
     );
     assert_says(&refusal(path), &["no data set in", "looked for"]);
     assert_says(&refusal(path), &NAMES);
-    // A folder with the name of a file is no file.
+    // A folder named like a file is not a file.
     fs::create_dir(path.join(NAMES[0])).unwrap();
     assert_says(&refusal(path), &["no data set in"]);
 
@@ -607,14 +607,14 @@ fn damaged_gzip_is_refused() {
 
 #[test]
 fn a_gzip_bomb_is_cut_off() {
-    // 64 MiB of zeros in 0.3 MB behind a header of 3 images; only a byte too many is unpacked.
+    // 64 MiB of zeros in 0.3 MB after a header of 3 images; only one byte too many is unpacked.
     let zeros = vec![0; 64 << 20];
     let bomb = gzip(&images(3, 2, 1, &zeros));
     assert_says(
         &refusal_with(TRAIN_IMAGES, bomb),
         &["= 6 bytes, but more bytes follow"],
     );
-    // A header as large as headers can be, so that the bomb would be believed.
+    // The largest possible header, so that the bomb looks plausible.
     for bytes in [
         images(u32::MAX, 256, 256, &[]),
         gzip(&images(u32::MAX, 256, 256, &zeros)),
@@ -656,7 +656,7 @@ fn files_that_do_not_fit_each_other_are_refused() {
         &refusal_with(TRAIN_LABELS, labels(2, &[0, 1])),
         &[NAMES[TRAIN_IMAGES], "has 3 images but", "has 2 labels"],
     );
-    // As many bytes, but lying down.
+    // The right number of bytes, but with the axes swapped.
     assert_says(
         &refusal_with(TEST_IMAGES, images(2, 1, 2, &[5, 6, 7, 8])),
         &[NAMES[TRAIN_IMAGES], "images of 2x1 pixels but", "of 1x2;"],
@@ -708,8 +708,8 @@ fn by_default_every_row_is_used_in_source_order() {
 
 #[test]
 fn draws_are_pinned() {
-    // A recorded run names its rows by seed alone. Should an update of `rand` change these,
-    // old records no longer say which rows they used: a change for the changelog.
+    // A recorded run identifies its rows by seed alone. If an update of `rand` changes these, old records no longer
+    // tell which rows they used, which belongs into the changelog.
     let split = Split::draw(&blank_dataset(20, 20), &sizes(Some(5), 4, Some(6)), 1).unwrap();
     assert_eq!(split.train, [3, 10, 14, 16, 19]);
     assert_eq!(split.validation, [12, 13, 15, 17]);
@@ -787,14 +787,14 @@ proptest! {
         prop_assert!(!split.train.iter().any(|row| split.validation.contains(row)));
         prop_assert_eq!(&Split::draw(&data, &asked, seed).unwrap(), &split);
 
-        // Allocating fewer moves nothing, and they are those of a run that trains on so few.
+        // Allocating fewer moves nothing, and the examples are those of a run that trains on that many.
         let lca = train.div_ceil(2);
         let of_few = Split::draw(&data, &with_lca(lca, asked), seed).unwrap();
         let few = Split::draw(&data, &sizes(Some(lca), validation, Some(test)), seed).unwrap();
         prop_assert_eq!(&of_few.lca, if lca == train { &[][..] } else { &few.train[..] });
         prop_assert_eq!(Split { lca: Vec::new(), ..of_few }, split.clone());
 
-        // All of the rest: validation stays, and together they are every row.
+        // All of the rest: validation stays, and together they are all rows.
         let rest = Split::draw(&data, &sizes(None, validation, None), seed).unwrap();
         prop_assert_eq!(rest.train.len(), train + unused);
         prop_assert_eq!(&rest.validation, &split.validation);
@@ -813,7 +813,7 @@ proptest! {
         prop_assert_ne!(&a.train, &b.train);
         prop_assert_ne!(&a.validation, &b.validation);
         prop_assert_ne!(&a.test, &b.test);
-        // The streams differ too: test rows are no copy of the training rows' draw.
+        // The streams differ too: test rows do not repeat the draw of the training rows.
         let half = sizes(Some(100), 0, Some(100));
         let a = Split::draw(&data, &half, seed).unwrap();
         prop_assert_ne!(a.train, a.test);
@@ -873,7 +873,7 @@ proptest! {
         }
     }
 
-    // Whatever is in the files, an answer and no panic.
+    // Any file content gives an answer, never a panic.
     #[test]
     fn random_files_never_panic(file in 0..4_usize, packed: bool, bytes: Vec<u8>) {
         let mut files = tiny();

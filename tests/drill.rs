@@ -1,4 +1,4 @@
-//! What is asked about layers, units and single parameters, against the numbers that were written.
+//! Queries about layers, units and single parameters, compared with the numbers that were written.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Rect;
 
 const STEPS: u64 = 70;
-/// Every so many steps all allocations, and all weights, are recorded.
+/// The number of steps between records of all allocations, and of all weights.
 const PARAMS_EVERY: u64 = 2;
 const WEIGHTS_EVERY: u64 = 3;
-/// After so many steps there are snapshots of the totals.
+/// The numbers of steps after which there are snapshots of the totals.
 const SNAPSHOTS: [u64; 3] = [20, 40, STEPS];
 const TRACED: [u64; 2] = [1, 20];
 
@@ -32,7 +32,7 @@ fn layout() -> ParamLayout {
         (TensorKind::Bias, vec![3]),
     ];
     layout.push_layer("fc", "linear", 3, &fc);
-    // More axes than the file has room for.
+    // More axes than the file supports.
     layout.push_layer(
         "deep",
         "own",
@@ -44,7 +44,7 @@ fn layout() -> ParamLayout {
     layout
 }
 
-/// A of a parameter in a step: exact in `f32`, zero now and then, of both signs.
+/// A of a parameter in a step: exact in `f32`, sometimes zero, of both signs.
 fn lca(step: u64, parameter: usize) -> f64 {
     let mixed = (step * 31 + parameter as u64 * 17 + 7) % 23;
     (f64::from(u32::try_from(mixed).unwrap()) - 11.0) / 64.0
@@ -183,7 +183,7 @@ fn write(path: &Path) -> RunHeader {
     header
 }
 
-/// A run and whoever answers about it.
+/// A run, and an analyst that answers queries about it.
 struct Asked {
     reader: RunReader,
     analyst: Analyst,
@@ -390,7 +390,7 @@ fn a_parameter_is_known_at_every_step_or_where_it_was_recorded() {
 fn sums_from_the_start_go_on_where_they_ended() {
     let mut asked = Asked::new();
     let layout = layout();
-    // Forwards, then back: what is remembered reaches too far then.
+    // Forwards, then back: the cached state then extends too far.
     for end in [0, 1, 30, 31, 70, 12, 500] {
         let units = Topic::Units { layer: 0 };
         for (topic, count) in [(Topic::Tensors, layout.tensors.len()), (units, 3)] {
@@ -411,8 +411,7 @@ fn sums_from_the_start_go_on_where_they_ended() {
     }
 }
 
-/// What is drawn between the title and the footer, of every layer, unit and parameter that is looked
-/// at: as text, and cell by cell.
+/// The area between the title and the footer, for every layer, unit and parameter opened: as text, and cell by cell.
 fn screens(app: &mut App, mut answer: impl FnMut(&Query) -> Answer) -> Vec<(String, Vec<Cell>)> {
     let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
     let area = Rect::new(0, 0, 110, 40);
@@ -465,7 +464,7 @@ fn a_run_that_was_watched_looks_as_its_file_does() {
     let (reader, mut analyst) = (RunReader::open(&path).unwrap(), Analyst::new());
     let watched = screens(&mut live, |query| {
         let mut answer = analyst.answer(&reader, query, &|| false).unwrap();
-        // As the training's memory has them.
+        // As they are in the training's memory.
         if let Answer::Unit(unit) = &mut answer
             && query.part == Part::Cursor
         {

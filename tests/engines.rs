@@ -1,10 +1,9 @@
 //! The engines against each other, against finite differences and against themselves.
 //!
-//! The oracle is candle's autograd in double precision. Where networks are random, parameters and
-//! inputs are quarters in [-1, 1] and layers so narrow that every score is exact in single precision
-//! too: then no `ReLU` can come out on the other side of zero by rounding (exact zeros are common,
-//! and must have slope 0), and the engines may differ only by the rounding of the softmax and of the
-//! backward pass. How single precision does on wide layers and real data, `golden.rs` says.
+//! The oracle is candle's autograd in double precision. In random networks, parameters and inputs are multiples of 1/4
+//! in [-1, 1], and layers are so narrow that every score is exact in single precision too. No `ReLU` can then fall on
+//! the other side of zero by rounding (exact zeros are common, and must have slope 0), and the engines may differ only
+//! by rounding in the softmax and the backward pass. `golden.rs` tests single precision on wide layers and real data.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -51,7 +50,7 @@ impl Numbers {
     }
 }
 
-/// A network in one line: a number is a linear layer of so many units, `r` a `ReLU`.
+/// Builds a network from one line: a number is a linear layer with that many units, `r` a `ReLU`.
 fn network(layers: &str, features: usize) -> Network {
     let layers: Vec<LayerSpec> = (layers.split_whitespace())
         .map(|word| match word {
@@ -76,7 +75,7 @@ fn network(layers: &str, features: usize) -> Network {
     Network::build(&spec, [features, 1, 1], classes).unwrap()
 }
 
-/// A network, data and parameters for it, and a mini-batch.
+/// A test case: a network, data and parameters for it, and a mini-batch.
 #[derive(Clone, Debug)]
 struct Case {
     network: Network,
@@ -87,13 +86,13 @@ struct Case {
 }
 
 struct Sizes {
-    /// Of training, test and validation examples.
+    /// The number of training, test and validation examples.
     examples: [usize; 3],
-    /// Of those to draw mini-batches from, if they are not the training examples.
+    /// The number of examples from which mini-batches are drawn, if they are not the training examples.
     drawn_from: Option<usize>,
     slice_size: usize,
     grid: u32,
-    /// A class of which there is no example.
+    /// A class without examples.
     missing: Option<usize>,
 }
 
@@ -146,7 +145,7 @@ impl Case {
         self.candle(Device::Cpu, Precision::Double, by_class)
     }
 
-    /// Every engine that is to be tested.
+    /// All engines to be tested.
     fn engines(&self, by_class: bool) -> Vec<Box<dyn GradientEngine>> {
         let mut engines: Vec<Box<dyn GradientEngine>> = vec![Box::new(self.cpu(2, by_class))];
         for device in devices::devices() {
@@ -172,16 +171,16 @@ fn evaluate_batch(engine: &mut dyn GradientEngine, params: &[f32], rows: &[u32])
 
 // ---- comparing ----
 
-/// Allowed error of a loss, of `1 + loss`. Single precision rounds a loss to 6e-8 of the scores.
+/// Allowed error of a loss, relative to `1 + loss`. Single precision rounds a loss to 6e-8 of the scores.
 const LOSS: f64 = 1e-6;
 
-/// Allowed error of a gradient's entries, of 1 + the largest of them: an entry is a mean of terms of
-/// about 1, which each are rounded by 6e-8, and which may cancel to next to nothing. Over 3,000
-/// random cases the largest error was 2.2e-7. Half of the gradients have a largest entry above 0.3.
+/// Allowed error of a gradient's entries, relative to 1 + the largest of them: an entry is a mean of terms of about 1,
+/// each rounded by 6e-8, which may nearly cancel. Over 3,000 random cases the largest error was 2.2e-7. Half of the
+/// gradients have a largest entry above 0.3.
 const GRADIENT: f64 = 2e-6;
 
-/// Allowed error of a gradient beside finite differences, of its largest entry: they say four digits
-/// more than a gradient in single precision.
+/// Allowed error of a gradient against finite differences, relative to its largest entry: the differences have four
+/// more digits than a gradient in single precision.
 const SLOPE: f64 = 1e-6;
 
 fn largest(values: &[f32]) -> f64 {
@@ -190,7 +189,7 @@ fn largest(values: &[f32]) -> f64 {
         .fold(0.0, |max, &x| f64::from(x.abs()).max(max))
 }
 
-/// The largest difference; NaN if there is one.
+/// The largest difference; NaN if any is NaN.
 fn distance(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len(), "numbers");
     let differences = a
@@ -242,7 +241,7 @@ fn sum_of_classes(evaluation: &Evaluation) -> Vec<f32> {
     sum.into_iter().map(|x| x as f32).collect()
 }
 
-/// Bits of everything in an evaluation.
+/// The bits of everything in an evaluation.
 fn bits(evaluation: &Evaluation) -> Vec<u64> {
     let Evaluation {
         loss,
@@ -261,7 +260,7 @@ fn bits(evaluation: &Evaluation) -> Vec<u64> {
 
 // ---- against the oracle ----
 
-/// Random layers: 0 to 3 hidden layers of up to 8 units, and 0, 1 or 2 `ReLU`s in every place.
+/// Random layers: 0 to 3 hidden layers of up to 8 units, and 0, 1 or 2 `ReLU`s in each position.
 fn layers() -> impl Strategy<Value = String> {
     let hidden = prop::collection::vec(1usize..=8, 0..=3);
     let relus = prop::collection::vec(prop_oneof![2 => Just(0), 3 => Just(1), 1 => Just(2)], 5);
@@ -292,7 +291,7 @@ proptest! {
         let sizes = Sizes { examples: examples.into(), drawn_from, slice_size, grid: 4, missing };
         let case = Case::new(network(&layers, features), &sizes, seed);
         let mut oracle = case.oracle(by_class);
-        // A mini-batch is a data set of its own. Of two, the second is smaller.
+        // A mini-batch is a data set of its own. The second of two is smaller.
         let batches = [&case.rows[..], &case.rows[..1]].map(|rows| {
             let train = case.data.drawn_from.as_ref().unwrap_or(&case.data.train).select(rows);
             let data = RunData { train, drawn_from: None, ..case.data.clone() };
@@ -308,7 +307,7 @@ proptest! {
                 let truth = evaluate(&mut oracle, part, &case.params, want);
                 assert_agree(&what, &got, &truth);
                 if want == Want::ClassGradient {
-                    // Each class's entry is rounded once, and the sum.
+                    // Each class's entry is rounded once, and so is the sum.
                     let limit = 1e-6 * largest(&got.class_gradient);
                     let what = format!("{what}: sum of the class gradients");
                     assert_near(&what, &sum_of_classes(&got), &got.gradient, limit);
@@ -324,8 +323,8 @@ proptest! {
 
 // ---- against finite differences ----
 
-/// `(L(θ + h e_i) − L(θ − h e_i)) / 2h` of the loss and of every class's share of it, in double
-/// precision. Parameters on a grid of 2⁻²⁰ and this h make both points exact in single precision.
+/// `(L(θ + h e_i) − L(θ − h e_i)) / 2h` for the loss and for every class's share of it, in double precision. Parameters
+/// on a grid of 2⁻²⁰ and this h make both points exact in single precision.
 struct Slopes {
     loss: Vec<f32>,
     /// `[C, P]`
@@ -403,7 +402,7 @@ fn gradients_agree_with_finite_differences() {
 
 // ---- against themselves ----
 
-/// Digits, enough of them for the parts of the work that are shared out among threads.
+/// Digits, enough of them for the parts of the work that are divided among threads.
 fn digits() -> Case {
     let dataset = data::load(&DataSource::Embedded).unwrap();
     let every = |examples: &Examples, n: usize| {
@@ -425,7 +424,7 @@ fn digits() -> Case {
     }
 }
 
-/// Everything that an engine can be asked, and the bits of its answers.
+/// The bits of an engine's answers to everything that it can be asked.
 fn answers(
     engine: &mut dyn GradientEngine,
     case: &Case,
@@ -455,7 +454,7 @@ fn answers(
     questions.into_iter().map(ask).collect()
 }
 
-/// The same digits through every kind of layer, in slices of more than one group of the cpu engine.
+/// The digits through every kind of layer, in slices larger than one group of the cpu engine.
 fn pictures() -> Case {
     let spec: NetworkSpec = toml::from_str(
         r#"
@@ -512,7 +511,7 @@ fn slices_of_several_groups_agree_with_the_oracle() {
         let (got, want) = (ask(&mut cpu), ask(&mut oracle));
         assert!((got.loss - want.loss).abs() < 1e-6 * want.loss);
         assert_eq!(got.accuracy, want.accuracy);
-        // The largest error seen was 1e-6; a ReLU on its kink would make it about 1e-4.
+        // The largest error observed was 1e-6; a ReLU at its kink would cause about 1e-4.
         for (got, want) in [
             (&got.gradient, &want.gradient),
             (&got.class_gradient, &want.class_gradient),
@@ -535,7 +534,7 @@ fn the_answer_does_not_depend_on_threads_nor_on_what_was_asked_before() {
         .flat_map(|case| [(case, false), (case, true)])
     {
         let mut engines: Vec<Vec<Box<dyn GradientEngine>>> = vec![
-            // More threads than shards, too.
+            // Includes more threads than shards.
             [1, 2, 3, 4, 30]
                 .map(|threads| Box::new(case.cpu(threads, by_class)) as _)
                 .into(),

@@ -1,5 +1,4 @@
-//! `lcascope experiment` and `train --repeats`: series of runs, how they stop, fail and go on, and what
-//! is made of them.
+//! `lcascope experiment` and `train --repeats`: series of runs, how they stop, fail and continue, and their results.
 
 mod common;
 
@@ -68,7 +67,7 @@ fn csv(path: &Path) -> (Vec<String>, Vec<Vec<String>>) {
     (rows.next().unwrap(), rows.collect())
 }
 
-/// Σ A of each layer and the last losses, straight from the datasets.
+/// Σ A of each layer and the last losses, directly from the datasets.
 fn naive(path: &Path) -> Vec<(String, f64)> {
     let run = RunFile::open(path);
     let layers = run.names("layout/layer/name");
@@ -103,7 +102,7 @@ fn an_experiment_that_is_interrupted_comes_to_the_same() {
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     assert!(outcome.stdout.contains("frozen"), "{outcome:?}");
 
-    // Stopped in its second run, as Ctrl-C does it.
+    // Stopped in its second run, as by Ctrl-C.
     let second = broken.join(RUNS[1]);
     let mut training = Training::start(experiment(&preset, &broken, &[]), second.clone());
     let reader = training.reader();
@@ -128,7 +127,7 @@ fn an_experiment_that_is_interrupted_comes_to_the_same() {
         .modified()
         .unwrap();
 
-    // Killed in what comes then; its training ends by itself after its step.
+    // Killed in the following run, whose training ends by itself after its current step.
     let third = broken.join(RUNS[2]);
     let mut training = Training::start(experiment(&preset, &broken, &[]), third.clone());
     let reader = training.reader();
@@ -179,7 +178,17 @@ fn an_experiment_that_is_killed_at_any_call_comes_to_the_same() {
                 reader.is_ok_and(|reader| reader.refresh().unwrap().status == Status::Finished)
             })
             .collect();
-        let again = Outcome::of(command());
+        let mut again = Outcome::of(command());
+        // A run that was killed before its header was complete has nothing to go on from, and it is said so.
+        for run in runs {
+            if again.code == Some(0) || RunReader::open(&output.join(run)).is_ok() {
+                continue;
+            }
+            let remedy = "without the file the run is made anew";
+            assert!(again.stderr.contains(remedy), "{when}: {again:?}");
+            fs::remove_file(output.join(run)).unwrap();
+            again = Outcome::of(command());
+        }
         assert_eq!(again.code, Some(0), "{when}: {again:?}");
         let known = format!("complete already {}", complete.len());
         assert!(
@@ -199,7 +208,7 @@ fn an_experiment_that_is_killed_at_any_call_comes_to_the_same() {
     });
 }
 
-/// The paired table against plain sums over the files.
+/// Compares the paired table with plain sums over the files.
 fn check_numbers(folder: &Path) {
     let [whole0, frozen0, whole1, frozen1] = RUNS.map(|run| naive(&folder.join(run)));
     let (head, rows) = csv(&folder.join("report/data/paired-frozen.csv"));
@@ -218,7 +227,7 @@ fn check_numbers(folder: &Path) {
             "{name}"
         );
         assert_eq!(row[pairs], "2");
-        // Student's distribution with one degree of freedom is Cauchy's.
+        // Student's distribution with one degree of freedom is the Cauchy distribution.
         let t = (a + b) / (a - b).abs();
         let expected = 1.0 - 2.0 / std::f64::consts::PI * t.abs().atan();
         assert!((number(p) - expected).abs() < 1e-9, "{name}");
@@ -234,7 +243,7 @@ fn check_numbers(folder: &Path) {
         .unwrap();
     assert_eq!(layers[2][at].parse::<f64>().unwrap(), 0.0, "it is frozen");
 
-    // Errors have a table of their own, and are not compared.
+    // Errors have their own table, and are not compared.
     assert!(!rows.iter().any(|row| row[0].starts_with("estimated")));
     let (head, errors) = csv(&folder.join("report/data/error-layers.csv"));
     let at = head.iter().position(|name| name == "whole (nats)").unwrap();
@@ -265,7 +274,7 @@ fn a_failure_of_one_run_does_not_lose_the_others() {
     assert!(report.contains("Not complete: frozen-0"), "{report}");
 }
 
-/// What is said before the error is progress.
+/// Checks a failure; the output before the error is progress.
 #[track_caller]
 fn outcome_fails(outcome: &Outcome, code: i32, needles: &[&str]) {
     assert_eq!(outcome.code, Some(code), "{outcome:?}");
@@ -378,7 +387,7 @@ fn repeats_have_seeds_and_files_of_their_own() {
     assert_eq!(RunFile::open(&file("a-1.h5")).number("seed"), 5);
     assert!(!file("a.h5").exists() && !file("a-3.h5").exists());
 
-    // A clash is seen before the first run.
+    // A conflict is noticed before the first run.
     let clash = [&flags[..], &["--repeats", "2", "-o", "{}-2.h5"]].concat();
     fs::write(file("2-2.h5"), "mine").unwrap();
     outcome_fails(
@@ -389,7 +398,7 @@ fn repeats_have_seeds_and_files_of_their_own() {
     assert!(!file("1-2.h5").exists());
     assert_eq!(fs::read(file("2-2.h5")).unwrap(), b"mine");
 
-    // A series goes on, and may become longer.
+    // A series continues, and may be extended.
     let longer = ["--quiet", "--resume", "a.h5", "--repeats", "3"];
     assert_eq!(Outcome::of(repeats(&folder, &longer)).code, Some(0));
     assert_eq!(RunFile::open(&file("a-3.h5")).number("seed"), 7);
@@ -421,13 +430,13 @@ fn a_series_that_is_stopped_goes_on() {
     assert!(outcome.stdout.contains(onward), "{outcome:?}");
     assert!(stopped(&file("a-1.h5")) && !file("a-2.h5").exists());
 
-    // An order to the run alone ends the series too, as it was ordered.
+    // An order to a single run ends the series too, as ordered.
     let again = ["--resume", "a.h5", "--repeats", "2"];
     let (_, before) = committed(&file("a-1.h5"));
     let training = Training::start(repeats(&folder, &again), file("a-1.h5"));
-    // Opened anew each time: who has seen the file whole does not see it grow.
+    // Opened anew each time: a reader that saw the file finished does not see it grow.
     patiently("the run to go on", || {
-        // It cannot be opened while it is made ready to go on.
+        // Cannot be opened while it is prepared for resuming.
         let state = RunReader::open(&file("a-1.h5")).ok()?.refresh().ok()?;
         (state.status == Status::Running && state.committed > before).then_some(())
     });

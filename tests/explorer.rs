@@ -1,7 +1,7 @@
-//! Every key of the explorer in a real terminal: in a training of its own, a file that another process
-//! writes, and a finished file. Skipped, visibly, where there is no tmux.
+//! Tests every key of the explorer in a real terminal: in a training of its own, with a file that another process is
+//! writing, and with a finished file. Skipped with a message if there is no tmux.
 //!
-//! The keys are those of the program's own table: one that is new fails here until it is tried too.
+//! The keys come from the program's own table, so a new key fails here until it is tested too.
 
 mod common;
 
@@ -17,14 +17,14 @@ use crossterm::event::KeyCode;
 use lcascope::app::Screen;
 use lcascope::tui::keys::{Binding, GROUPS, Key};
 
-/// Short names of the other screens' tabs fit, so that the long one tells which is shown.
+/// Wide enough for the short names of the other tabs, so that the long name shows which screen is open.
 const SIZE: (u16, u16) = (100, 30);
 
-/// Of the run that is looked at.
+/// The network of the recorded run.
 const SMALL_NETWORK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runs/small.toml");
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runs/small.h5");
 
-/// Steps of the recorded run, and how many the others have at least when their keys are pressed.
+/// Steps of the recorded run, and the least number of steps of the others when their keys are pressed.
 const STEPS: u64 = 48;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,16 +34,16 @@ enum Kind {
     Replay,
 }
 
-/// A run on a terminal, and where its file lies.
+/// A run shown in a terminal, and its file.
 struct Explorer {
     kind: Kind,
     terminal: Terminal,
     folder: PathBuf,
-    /// Keys that were tried.
+    /// The number of keys tried.
     tried: Cell<usize>,
 }
 
-/// What tmux calls a key.
+/// The name of a key in tmux.
 fn tmux_name(key: Key) -> String {
     let code = |code: KeyCode| match code {
         KeyCode::PageUp => "PPage".to_owned(),
@@ -85,7 +85,7 @@ impl Explorer {
         });
     }
 
-    /// The Overview of the whole run with the cursor on step 20 and the second layer selected.
+    /// Shows the Overview of the whole run, with the cursor at step 20 and the second layer selected.
     fn reset(&self) {
         self.command("layer conv2");
         self.is_inside("conv2");
@@ -110,7 +110,7 @@ impl Explorer {
             .wait_until(&crumb, |screen| tabs(screen).contains(&crumb));
     }
 
-    /// Waits until the cursor is where it should be.
+    /// Waits until the cursor is at a good step.
     #[track_caller]
     fn is_at(&self, good: impl Fn(u64) -> bool) {
         self.terminal
@@ -130,7 +130,7 @@ impl Explorer {
         self.terminal.wait_for(what);
     }
 
-    /// Tries a key and looks at what it does.
+    /// Presses a key and checks its effect.
     fn try_key(&self, binding: &Binding, key: &str) {
         let name = binding.name;
         println!("{name}: {key}");
@@ -310,7 +310,7 @@ impl Explorer {
                     .wait_until("no freeze", |screen| !screen.contains("frozen"));
             }
             "slower" | "faster" if self.kind == Kind::Replay => self.try_speed(name, key),
-            // There is no speed: the key does nothing, and nothing is the worse for it.
+            // There is no speed here: the key must do nothing, harmlessly.
             "slower" | "faster" => {
                 self.press(key);
                 self.press("Right");
@@ -321,7 +321,7 @@ impl Explorer {
         true
     }
 
-    /// At two steps a second a replay lasts long enough to be made slower or faster.
+    /// Tests a speed key: at two steps per second, a replay lasts long enough to change its speed.
     fn try_speed(&self, name: &str, key: &str) {
         self.press("<");
         self.press("<");
@@ -355,7 +355,7 @@ impl Explorer {
             "copy" => {
                 self.press(key);
                 self.says("given to tmux");
-                // tmux takes it in its own time.
+                // tmux takes a moment to accept the copy.
                 let until = Instant::now() + Duration::from_secs(30);
                 let taken = || self.terminal.buffer().contains("conv1");
                 while !taken() {
@@ -416,7 +416,7 @@ impl Explorer {
         true
     }
 
-    /// The training waits while keys are tried, so that screens stand still.
+    /// Resumes the training, and pauses it again: it is paused while keys are tested, so that screens stand still.
     fn goes_on_and_waits(&self, key: &str, going: &str) {
         self.press(key);
         self.says(going);
@@ -424,7 +424,7 @@ impl Explorer {
         self.says("PAUSED");
     }
 
-    /// Every key of the table.
+    /// Tests every key in the table.
     fn try_all(&self) {
         let bindings = || GROUPS.iter().flat_map(|group| group.bindings);
         for binding in bindings() {
@@ -441,7 +441,7 @@ fn last_line(screen: &str) -> &str {
     screen.trim_end().lines().last().unwrap_or_default()
 }
 
-/// The line of the tabs, or of the way to where we are, with the blank behind it that is cut off.
+/// The line of the tabs or of the current path, with the trailing space that is trimmed.
 fn tabs(screen: &str) -> String {
     format!("{} ", screen.lines().nth(1).unwrap_or_default())
 }
@@ -454,13 +454,13 @@ fn is_shown(text: &str, screen: Screen) -> bool {
         let tab = |name: &str| format!("{number} {name} ");
         (tabs.contains(&tab(long)), long == short)
     };
-    // Only the tab of the screen that is shown has its long name.
+    // Only the open screen's tab has its long name.
     let others = Screen::ALL.into_iter().filter(|other| *other != screen);
     let tab = named(screen).0 && others.map(named).all(|(long, same)| same || !long);
     tab && !tabs.contains('›')
 }
 
-/// The step that the line below the tabs is about.
+/// The step shown in the line below the tabs.
 fn cursor(screen: &str) -> Option<u64> {
     let line = screen.lines().nth(2)?.strip_prefix(" step ")?;
     line.split(' ').next()?.parse().ok()
@@ -474,7 +474,7 @@ fn files_like(folder: &Path, extension: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A training of the recorded run's network that ends when it is told to.
+/// Flags of an endless training of the recorded run's network.
 fn flags() -> Vec<&'static str> {
     vec![
         SMALL_NETWORK,
@@ -487,7 +487,7 @@ fn flags() -> Vec<&'static str> {
     ]
 }
 
-/// Ends a training that a test which fails would leave behind: it outlives its terminal.
+/// Stops the training of a failing test, which would outlive its terminal.
 struct Ends(PathBuf);
 
 impl Drop for Ends {

@@ -1,5 +1,5 @@
-//! `lcascope export` and `lcascope config` from outside: what is in the files, compared with the run file as
-//! the HDF5 library alone reads it, and what is refused.
+//! `lcascope export` and `lcascope config` from outside: the contents of the files, compared with the run file as read
+//! with the HDF5 library alone, and what is refused.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -66,7 +66,7 @@ fn export(folder: &Path, args: &[&str]) -> Outcome {
     Outcome::of(command)
 }
 
-/// The columns of a CSV on standard output.
+/// Exports a CSV to standard output, and returns its columns.
 fn csv(args: &[&str]) -> HashMap<String, Vec<f64>> {
     let folder = TempDir::new().unwrap();
     let outcome = export(
@@ -161,7 +161,7 @@ fn merged_rows_lose_no_class_that_was_measured() {
     let (layers, classes) = (3, file.names("layout/class/name").len());
     let by_class = file.reals("lca/class_layer");
     let table = csv(&["--view", "classes", "--every", "5"]);
-    // Of the steps 0 to 4 these are 0, 2 and 4; of 5 to 9 they are 6 and 8.
+    // Among steps 0 to 4 these are 0, 2 and 4; among 5 to 9, 6 and 8.
     same(
         &table["steps_measured"],
         &[3.0, 2.0, 3.0, 2.0, 2.0],
@@ -255,7 +255,7 @@ fn titles_say_what_they_are_of() {
     let args = ["--view", "decomposition", "--layer", "fc2", "-o", "a.svg"];
     assert_eq!(export(folder.path(), &args).code, Some(0));
     let picture = fs::read_to_string(folder.path().join("a.svg")).unwrap();
-    // The sums that close are of the whole network, and the layer's own stands beside them.
+    // The sums that close are the whole network's; the layer's own sum is beside them.
     assert!(picture.contains("fc2&apos;s ΣLCA -") || picture.contains("fc2's ΣLCA -"));
     assert!(picture.contains("whole network: ΣLCA -"));
 }
@@ -459,7 +459,7 @@ fn parameters_have_their_running_totals() {
         &sums.row(last)[start..],
         "a layer's",
     );
-    // A unit's are its row of the weight and its bias: fc3 has 50 inputs and 10 units.
+    // A unit's parameters are its row of the weight and its bias: fc3 has 50 inputs and 10 units.
     let unit = csv(&["--view", "parameters", "--layer=fc3", "--unit=7"]);
     let of_unit: Vec<usize> = (350..400).chain([507]).map(|i| start + i).collect();
     let at = |values: &[f64]| -> Vec<f64> { of_unit.iter().map(|&i| values[i]).collect() };
@@ -501,7 +501,7 @@ fn every_view_is_written_in_every_format() {
     }
 }
 
-/// The file is what its name says.
+/// Checks that the file has the format of its name.
 fn check(path: &Path, format: Format) {
     let bytes = fs::read(path).unwrap();
     match format {
@@ -529,7 +529,7 @@ fn check(path: &Path, format: Format) {
                 .descendants()
                 .filter(|node| node.has_tag_name("text"));
             let all: Vec<&str> = texts.filter_map(|node| node.text()).collect();
-            // The residual stands beside every allocation.
+            // Every allocation comes with the residual.
             assert!(
                 all.iter().any(|t| t.starts_with("run.h5, steps 0 to 22: ")
                     && t.contains("ΣLCA -")
@@ -621,7 +621,7 @@ fn requests_that_do_not_fit_are_refused() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
     let refused = |args: &[&str], needles: &[&str]| export(here, args).fails(2, needles);
-    refused(&["--view", "loss"], &["`loss` is no view", "held-out"]);
+    refused(&["--view", "loss"], &["unknown view `loss`", "held-out"]);
     refused(
         &["--view", "layers", "--layer", "fc9"],
         &["--layer fc9", "fc1, fc2, fc3"],
@@ -638,7 +638,7 @@ fn requests_that_do_not_fit_are_refused() {
     refused(&["--view", "layers", "--every", "0"], &["--every"]);
     refused(
         &["--view", "layers", "--format", "xls"],
-        &["`xls` is no format"],
+        &["unknown format `xls`"],
     );
     refused(
         &["--view", "layers", "-o", "a.txt"],
@@ -646,7 +646,7 @@ fn requests_that_do_not_fit_are_refused() {
     );
     refused(
         &["--view", "layers", "-o", "-", "--format", "png"],
-        &["png is no text"],
+        &["png is a binary format"],
     );
     refused(&["--view", "layers", "--steps", "..0"], &["`..0`", "A..B"]);
     refused(&["--view", "units"], &["--layer NAME"]);
@@ -782,7 +782,7 @@ fn the_printed_configuration_can_be_used() {
         (Some(0), true),
         "{used:?}"
     );
-    // What is taken from another action is used, and said.
+    // A key taken from another action is used, and reported.
     fs::write(&path, "[keys]\nzoom-in = 'q'\n").unwrap();
     let taken = config(home.path(), &[]);
     assert_eq!(taken.code, Some(0), "{taken:?}");

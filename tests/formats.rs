@@ -1,5 +1,5 @@
-//! Data sets in CIFAR-10's binary format and in `NumPy`'s, good and bad, and what is recognised in a
-//! folder. IDX files are in data.rs.
+//! Data sets in CIFAR-10's binary format and in `NumPy`'s formats, good and bad, and their detection in a folder. IDX
+//! files are in data.rs.
 
 mod common;
 
@@ -52,7 +52,7 @@ fn image(seed: u8) -> Vec<u8> {
     (0..IMAGE).map(|i| value(i).wrapping_add(seed)).collect()
 }
 
-/// Records of these labels.
+/// Records with these labels.
 fn records(labels: &[u8]) -> Vec<u8> {
     let record = |&label: &u8| [&[label][..], &image(label)].concat();
     labels.iter().flat_map(record).collect()
@@ -65,7 +65,8 @@ fn write_all(folder: &Path, files: &[(&str, &[u8])]) {
     }
 }
 
-/// Two training images of two files and one test image, with other bytes in one of the files.
+/// The error message for two training files and a test file, of which `name` is replaced by `bytes`; it must name that
+/// file.
 #[track_caller]
 fn cifar_refusal(name: &str, bytes: &[u8]) -> String {
     let folder = temp();
@@ -124,7 +125,7 @@ fn cifar_batches_are_joined_in_order() {
     let expected: Vec<_> = image(9).iter().map(|&p| f32::from(p) / 255.0).collect();
     assert_eq!(data.train.input(1), expected);
 
-    // Without the names, in a folder of another name; an unpacked file goes first.
+    // Without the file of names, in a folder of another name. An unpacked file takes precedence.
     let other = folder.path().join("mine");
     write_all(&other, &files[..3]);
     write_all(&other, &[("data_batch_1.bin", &records(&[1]))]);
@@ -239,7 +240,7 @@ fn cifar_100_is_read_by_its_fine_labels() {
         write_all(&place, &[(name, &bytes)]);
         assert_says(&refusal(folder.path()), &parts);
     }
-    // A lone `train.bin` may be anybody's.
+    // A lone `train.bin` may be anything.
     fs::remove_file(place.join("test.bin.gz")).unwrap();
     assert_says(&refusal(folder.path()), &["no data set in"]);
     let pickles = folder.path().join("cifar-100-python");
@@ -254,8 +255,8 @@ fn cifar_100_is_read_by_its_fine_labels() {
 
 #[test]
 fn a_cifar_bomb_is_cut_off() {
-    // 64 MiB of zeros that are no whole number of records, in a thousandth of that: no more than
-    // the file is unpacked. What is too large is told before it is unpacked whole.
+    // 64 MiB of zeros that are not a whole number of records, compressed a thousandfold: only as much as the file needs
+    // is unpacked. An oversized file is reported before it is unpacked completely.
     let bomb = gzip(&vec![0; 64 << 20]);
     assert!(bomb.len() < 1 << 19);
     assert_says(
@@ -282,7 +283,7 @@ fn python_pickles_are_named() {
 
 // ---- NumPy ----
 
-/// An array as `NumPy` saves it.
+/// An array in `NumPy`'s format.
 fn npy(descr: &str, is_fortran: bool, shape: &[usize], values: &[u8]) -> Vec<u8> {
     let order = if is_fortran { "True" } else { "False" };
     let sizes: Vec<String> = shape.iter().map(|size| format!("{size},")).collect();
@@ -317,10 +318,10 @@ fn floats(shape: &[usize], values: &[f32]) -> Vec<u8> {
     npy("<f4", false, shape, &bytes)
 }
 
-/// Arrays by their names.
+/// Arrays by name.
 type Arrays = Vec<(&'static str, Vec<u8>)>;
 
-/// Three training and two test images of 2 × 1 pixels: the same as in data.rs.
+/// Three training and two test images of 2 × 1 pixels, the same as in data.rs.
 fn tiny() -> Arrays {
     vec![
         ("x_train", bytes(&[3, 2, 1], &[0, 51, 102, 153, 204, 255])),
@@ -330,7 +331,7 @@ fn tiny() -> Arrays {
     ]
 }
 
-/// Of `tiny()`: `printf '\x00\x33\x66\x99\xcc\xff\x00\x09\x01\x05\x06\x07\x08\x02\x03' | sha256sum`
+/// The SHA-256 of `tiny()`: `printf '\x00\x33\x66\x99\xcc\xff\x00\x09\x01\x05\x06\x07\x08\x02\x03' | sha256sum`
 const TINY_SHA: &str = "89b01ccc4df4ada2996879fcdad693d7b3f1fcd62cf5f2573605f9936b1b8eb5";
 
 fn archive(arrays: &Arrays, method: CompressionMethod) -> Vec<u8> {
@@ -364,7 +365,7 @@ fn tiny_with(others: Arrays) -> Arrays {
     arrays
 }
 
-/// The message with which `tiny()` with one array replaced or added is refused; it must name it.
+/// The error message for `tiny()` with one array replaced or added; it must name that array.
 #[track_caller]
 fn refusal_with(name: &'static str, bytes: Vec<u8>) -> String {
     let arrays = tiny_with(vec![(name, bytes)]);
@@ -373,7 +374,7 @@ fn refusal_with(name: &'static str, bytes: Vec<u8>) -> String {
     message
 }
 
-/// A file that `NumPy` itself made, with tests/numpy/make.py.
+/// A file made by `NumPy` itself, with tests/numpy/make.py.
 fn made_by_numpy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/numpy")
@@ -398,7 +399,7 @@ fn the_same_images_in_every_wrapping_are_the_same() {
         ("deflated", CompressionMethod::Deflated),
     ] {
         write_all(&place(name), &[("tiny.npz", &archive(&tiny(), method))]);
-        // The file, and the folder where it is the only one.
+        // The file, and the folder in which it is the only one.
         assert_eq!(load_path(&place(name).join("tiny.npz")).unwrap(), expected);
         assert_eq!(load_path(&place(name)).unwrap(), expected);
     }
@@ -411,7 +412,7 @@ fn the_same_images_in_every_wrapping_are_the_same() {
     for name in ["plain", "packed"] {
         assert_eq!(load_path(&place(name)).unwrap(), expected, "{name}");
     }
-    // A zip archive by its first bytes.
+    // A zip archive, recognised by its first bytes.
     write_all(
         folder.path(),
         &[("tiny", &archive(&tiny(), CompressionMethod::Deflated))],
@@ -604,7 +605,7 @@ fn images_of_whole_numbers_are_bytes_if_they_fit() {
         ("<u8", 8, false),
     ] {
         let array = npy(descr, false, &[3, 2, 1], &as_bytes(&values, size, big));
-        // The test images stay bytes of one byte.
+        // The test images remain single bytes.
         let data = load_arrays(&tiny_with(vec![("x_train", array)])).unwrap();
         assert_eq!(data, expected, "{descr}");
     }
@@ -701,7 +702,7 @@ fn one_array_a_file_is_read_as_kuzushiji_mnist_ships_it() {
         (data.name.as_str(), &data.sha256),
         ("kmnist (NumPy)", &expected.sha256)
     );
-    // Kuzushiji-49 beside it: then one of its files says which is meant.
+    // With Kuzushiji-49 beside it, one of its files must say which is meant.
     let mut k49 = tiny();
     k49[1].1 = integers(&[0, 48, 1]);
     write("k49-", k49);
@@ -729,7 +730,7 @@ fn one_array_a_file_is_read_as_kuzushiji_mnist_ships_it() {
         &refusal(&path.join("k49-train-imgs.npz")),
         &["k49-test-imgs.npz is missing in", "one of four"],
     );
-    // Another array in one of them.
+    // One file contains another array.
     let other = archive(&tiny(), CompressionMethod::Stored);
     fs::write(path.join("k49-test-imgs.npz"), other).unwrap();
     assert_says(
@@ -777,7 +778,7 @@ fn arrays_that_are_not_what_they_should_be_are_refused() {
         &refusal_with("x_test", b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec()),
         &["header of 4294967295 bytes, more than the limit of 10000"],
     );
-    // Brackets inside brackets, which make parsers of all of Python slow or overflow the stack.
+    // Nested brackets, which slow down parsers of full Python or overflow their stack.
     let nested = format!("{}{}", "(".repeat(4000), ")".repeat(4000));
     for text in [&nested, "{'descr': '|u1', 'shape': (3,), }", "spam"] {
         assert_says(
@@ -813,7 +814,7 @@ fn arrays_that_are_not_what_they_should_be_are_refused() {
             "save it as .astype(\"int64\")",
         ],
     );
-    // One-hot rows are told by their shape, whatever their type.
+    // One-hot rows are recognised by their shape, whatever their type.
     for one_hot in [
         npy("<f4", false, &[3, 10], &[0; 120]),
         npy("<f8", false, &[3, 10], &[0; 240]),
@@ -900,7 +901,7 @@ fn arrays_that_are_too_short_too_long_or_too_large_are_refused() {
             &["more than the limit of 1073741824; use a smaller data set"],
         );
     }
-    // What is converted is measured by what is kept of it: of float64 half.
+    // Limits apply to the converted size: half for float64.
     let of_floats = |count: u64| {
         let text = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({count}, 1), }}");
         refusal_with("x_train", npy_with(&text, &[0; 6]))
@@ -910,7 +911,7 @@ fn arrays_that_are_too_short_too_long_or_too_large_are_refused() {
         &["more than the limit of 1073741824"],
     );
     assert_says(&of_floats(1 << 28), &["= 2147483648 bytes, file has 6"]);
-    // A header that is believed, and a member that unpacks to what no header says.
+    // A header that is plausible, and a member that unpacks to something no header describes.
     let huge = npy_with(&header("1073741824, 1"), &[0; 6]);
     assert_says(&refusal_with("x_train", huge), &["file has 6"]);
     let bomb = tiny_with(vec![(
@@ -923,8 +924,7 @@ fn arrays_that_are_too_short_too_long_or_too_large_are_refused() {
     assert_says(&message, &["but more bytes follow"]);
 }
 
-/// The same as a writer makes it that cannot go back: a member's lengths stand behind it, and before it are
-/// zeros.
+/// An archive as written by a program that cannot seek: a member's lengths follow it, and are zero before it.
 fn streamed(arrays: &Arrays, method: CompressionMethod) -> Vec<u8> {
     let mut zip = ZipWriter::new_stream(Vec::new());
     let options = SimpleFileOptions::default().compression_method(method);
@@ -940,11 +940,11 @@ fn archives_without_lengths_before_the_data_are_read() {
     let expected = load_arrays(&tiny()).unwrap();
     for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
         let npz = streamed(&tiny(), method);
-        // Of the first member: bit 3 of the flags, and no CRC and lengths.
+        // The first member: bit 3 of the flags, and no CRC or lengths.
         assert_eq!(npz[6] & 8, 8, "{method:?}");
         assert_eq!(npz[14..26], [0; 12], "{method:?}");
         assert_eq!(load_bytes(&npz).unwrap(), expected, "{method:?}");
-        // Cut off, it has no list of its members.
+        // When cut off, it has no list of its members.
         let message = load_bytes(&npz[..npz.len() / 2]).unwrap_err().to_string();
         assert_says(&message, &["data.npz cannot be read as an .npz file"]);
     }
@@ -981,7 +981,7 @@ fn damaged_archives_are_refused() {
     );
 }
 
-// ---- what is there ----
+// ---- detection ----
 
 #[test]
 fn two_data_sets_in_one_folder_are_both_named() {
@@ -1009,7 +1009,7 @@ fn two_data_sets_in_one_folder_are_both_named() {
         &refusal(path),
         &["IDX files in ", " and CIFAR-10 files in ", "one.npz"],
     );
-    // Pickles beside them are of no account.
+    // Pickles beside them are ignored.
     fs::remove_file(path.join("test_batch.bin")).unwrap();
     fs::remove_file(path.join("t10k-labels.idx1-ubyte")).unwrap();
     write_all(path, &[("test_batch", b"")]);
@@ -1031,7 +1031,7 @@ fn what_was_looked_for_is_listed() {
             "It has: notes.txt",
         ],
     );
-    // Formats of others, by what they are called.
+    // Other programs' formats, recognised by name.
     for name in [
         "train-00000-of-00001.parquet",
         "usps.h5",
@@ -1150,7 +1150,7 @@ fn a_network_trains_on_an_npz_file() {
     assert_says(&outcome.stdout, &["x (NumPy)", "40", "20"]);
 }
 
-/// What the program says of a data set: standard error of a short training, `info`, and the report.
+/// The program's output about a data set: standard error of a short training, `info`, and the report.
 fn said_of(folder: &Path, arrays: &Arrays, flags: &[&str]) -> [String; 3] {
     let npz = archive(arrays, CompressionMethod::Deflated);
     write_all(folder, &[("data.npz", &npz), ("net.toml", NET)]);
@@ -1170,10 +1170,10 @@ fn said_of(folder: &Path, arrays: &Arrays, flags: &[&str]) -> [String; 3] {
     [trained.stderr, run(&["info", "run.h5"]).stdout, report]
 }
 
-/// Without a name: it is called like its file.
+/// Has no name, so it is named after its file.
 const NET: &[u8] = b"[[layer]]\nkind = 'linear'\nunits = 10\n";
 
-/// Images of 4 × 4 floats that go from 0 to `greatest`, of ten classes, and as many held out.
+/// Images of 4 × 4 floats from 0 to `greatest`, in ten classes, and as many held-out ones.
 fn graded(greatest: f32) -> Arrays {
     let values: Vec<f32> = (0_u8..160)
         .map(|i| f32::from(i % 16) / 15.0 * greatest)
@@ -1204,13 +1204,13 @@ fn inputs_that_are_not_scaled_and_a_high_first_loss_are_said_everywhere() {
         "{}",
         said[0]
     );
-    // Asked to be quiet it is; the file knows.
+    // With --quiet nothing is printed, but the file has the facts.
     let said = said_of(folder.path(), &graded(255.0), &["--quiet"]);
     assert_eq!(said[0], "");
     assert_says(&said[1], &[scale, loss]);
     let said = said_of(folder.path(), &graded(16.0), &[]);
     assert_says(&said[0], &["from 0 to 16 (", "divide them by 16"]);
-    // Scaled, nothing is said.
+    // Scaled images give no warning.
     for greatest in [1.0, 2.0] {
         let said = said_of(folder.path(), &graded(greatest), &[]);
         assert_eq!(said[0], "", "{greatest}");
@@ -1326,7 +1326,7 @@ fn classes_without_examples_are_said_and_presets_are_not_to_be_edited() {
         );
         assert!(!outcome.stderr.contains("`units`"), "{}", outcome.stderr);
     }
-    // Rows are no images, and a preset has ten outputs.
+    // Rows are not images, and a preset has ten outputs.
     let rows = |classes: i64| {
         let mut arrays = graded(1.0);
         for (name, array) in &mut arrays {
@@ -1356,7 +1356,7 @@ fn classes_without_examples_are_said_and_presets_are_not_to_be_edited() {
             "3 classes: `lcascope config --print-network mnist-fc > my-net.toml`",
         ],
     );
-    // Which can be followed.
+    // The advice can be followed.
     let printed = refused(&["config", "--print-network", "mnist-fc"]);
     assert_eq!(printed.code, Some(0));
     let network = printed.stdout.replace("units = 10\n", "units = 3\n");

@@ -1,20 +1,19 @@
-//! The whole method against `golden/mnist_fc.json`: numbers from `PyTorch` in double precision, by a
-//! script (`golden/mnist_fc.py`) that shares no code with this program and documents every key.
+//! The whole method against `golden/mnist_fc.json`: numbers computed by `PyTorch` in double precision with a script
+//! (`golden/mnist_fc.py`) that shares no code with this program and documents every key.
 //!
-//! For each optimizer, integrator and engine, six steps are taken with this program's own optimizer,
-//! [`Integrator`] and [`Allocator`], and every number that the JSON has of them is compared.
-//! `cargo test --test golden -- --nocapture` prints the largest errors.
+//! For each optimizer, integrator and engine, six steps are taken with this program's own optimizer, [`Integrator`] and
+//! [`Allocator`], and every number in the JSON is compared. `cargo test --test golden -- --nocapture` prints the
+//! largest errors.
 //!
-//! Two things part the program from the golden numbers, and each has its tolerance:
+//! The program may differ from the golden numbers for two reasons, each with its own tolerance:
 //!
-//! - Rounding. Parameters and gradients are single precision (relative rounding 6e-8), also where
-//!   candle computes in double. At least half of the steps must agree within about ten times the
-//!   largest error that this alone was seen to make.
-//! - The corner of `ReLU`. A pre-activation within rounding of zero may come out on either side, and
-//!   then the gradient differs by that unit's share in one example. It happens about once in ten
-//!   million evaluations: in `sgd` with candle in single precision, fc2's unit 0 has 7.1e-8 for
-//!   example 881 in the middle of step 5, and the residual moves by 5.7e-6. Any step may be off by a
-//!   few times that.
+//! - Rounding. Parameters and gradients are single precision (relative rounding 6e-8), even where candle computes in
+//!   double. At least half of the steps must agree within about ten times the largest error observed from rounding
+//!   alone.
+//! - The kink of `ReLU`. A pre-activation within rounding of zero may fall on either side, and the gradient then
+//!   differs by that unit's share in one example. It happens about once in ten million evaluations: in `sgd` with
+//!   candle in single precision, fc2's unit 0 has 7.1e-8 for example 881 in the middle of step 5, and the residual
+//!   moves by 5.7e-6. Any step may be off by a few times that.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -112,7 +111,7 @@ enum EngineKind {
 impl EngineKind {
     fn build(self, inputs: &Inputs, by_class: bool) -> Box<dyn GradientEngine> {
         let Inputs { network, data, .. } = inputs;
-        // Slice sizes do not divide the number of examples, so that the last is smaller.
+        // Slice sizes do not divide the number of examples, so that the last slice is smaller.
         match self {
             Self::Cpu => Box::new(CpuEngine::new(network, data.clone(), 64, 2, by_class)),
             Self::Candle(device, precision) => {
@@ -131,13 +130,13 @@ fn optimizer(trajectory: &str, params: usize) -> (Box<dyn Optimizer>, f64) {
     }
 }
 
-/// What is measured at `θ_t`.
+/// Measurements at `θ_t`.
 struct Measured {
     train: Evaluation,
     test: Evaluation,
 }
 
-/// One step as the program sees it.
+/// One step as the program computes it.
 struct Step {
     batch_loss: f64,
     segments: u32,
@@ -160,7 +159,7 @@ struct Run {
     /// At `θ_0 ..= θ_6`.
     measured: Vec<Measured>,
     steps: Vec<Step>,
-    /// `θ_6`
+    /// The final parameters, `θ_6`.
     theta: Vec<f32>,
 }
 
@@ -168,7 +167,7 @@ struct Scenario {
     trajectory: &'static str,
     method: Method,
     engine: EngineKind,
-    /// Split by class, and allocate the held-out loss too.
+    /// Whether to split by class and to allocate the held-out loss as well.
     in_full: bool,
 }
 
@@ -182,7 +181,7 @@ impl Scenario {
         format!("{} {}{full}, {engine}", self.trajectory, self.method)
     }
 
-    /// Does what `Trainer` does, with the golden start and mini-batches.
+    /// Does the work of `Trainer`, with the golden start and mini-batches.
     fn run(&self, inputs: &Inputs, golden: &Value) -> Run {
         let mut engine = self.engine.build(inputs, self.in_full);
         let want = if self.in_full {
@@ -264,23 +263,23 @@ impl Scenario {
 
 // ---- comparing ----
 
-/// What an error is measured in.
+/// The unit of an error.
 #[derive(Clone, Copy, Debug)]
 enum Measure {
     Absolute,
-    /// In the golden number.
+    /// Relative to the golden number.
     Relative,
-    /// In the largest of the golden numbers of the same step.
+    /// Relative to the largest golden number of the same step.
     OfLargest,
 }
 
-/// A golden number or list of numbers, how near to it a `T` must come, and where the `T` has it.
+/// A golden number or list of numbers, how close a `T` must come to it, and the getter of the `T`'s value.
 struct Quantity<T> {
     key: &'static str,
     measure: Measure,
-    /// For the worse half of the steps: room for a `ReLU` that switches.
+    /// For the worse half of the steps: allows for a `ReLU` that switches.
     limit: f64,
-    /// For the better half: room for rounding alone.
+    /// For the better half: allows for rounding alone.
     usual: f64,
     of: fn(&T) -> Vec<f64>,
 }
@@ -302,10 +301,10 @@ const fn row<T>(
 }
 
 const EXACT: [f64; 2] = [0.0, 0.0];
-/// Rounding of a double, and of the JSON's reader, which may be one unit in the last place off.
+/// The rounding of a double, and of the JSON reader, which may be off by one unit in the last place.
 const DOUBLE: [f64; 2] = [1e-12, 1e-12];
-/// Parameters whose sign, or a difference's, is in the balance: their number is within rounding of
-/// zero, or one `ReLU` that switches for one example decides it.
+/// Parameters whose sign, or that of a difference, is uncertain: the number is within rounding of zero, or depends on
+/// one `ReLU` that switches for one example.
 const COUNT: [f64; 2] = [1.0, 10.0];
 
 #[rustfmt::skip]
@@ -327,7 +326,7 @@ const LOSSES: &[Quantity<Measured>] = &[
     row("train_loss", Relative, [2e-7, 1e-5], |s| vec![s.train.loss]),
     row("test_loss", Relative, [2e-7, 1e-5], |s| vec![s.test.loss]),
     row("train_class_loss", Relative, [5e-7, 1e-5], |s| s.train.class_loss.clone()),
-    // Room for two examples whose two highest scores are within rounding of each other.
+    // Allows for two examples whose two highest scores are within rounding of each other.
     row("train_accuracy", Absolute, [1e-12, 2.0 / 1000.0], |s| vec![s.train.accuracy]),
     row("test_accuracy", Absolute, [1e-12, 2.0 / 300.0], |s| vec![s.test.accuracy]),
 ];
@@ -406,7 +405,7 @@ fn class_counts(examples: &Examples) -> Vec<f64> {
     counts
 }
 
-/// Numbers of a JSON number or nested list, in order.
+/// The numbers of a JSON number or nested list, in order.
 fn flatten(value: &Value) -> Vec<f64> {
     match value {
         Value::Array(values) => values.iter().flat_map(flatten).collect(),
@@ -418,11 +417,11 @@ fn flatten(value: &Value) -> Vec<f64> {
     }
 }
 
-/// Compares a scenario with its golden numbers and remembers what is wrong.
+/// Compares a scenario with its golden numbers, and collects the errors.
 struct Comparison {
     scenario: String,
     faults: Vec<String>,
-    /// Median and largest error over the steps, of each key.
+    /// The median and largest error over the steps, for each key.
     errors: Vec<(&'static str, f64, f64)>,
 }
 
@@ -502,7 +501,7 @@ impl Comparison {
     /// Prints the errors.
     ///
     /// # Panics
-    /// If one is too large.
+    /// If an error is too large.
     fn finish(self) {
         println!("{}: median and largest error", self.scenario);
         for (key, median, largest) in &self.errors {
@@ -535,7 +534,7 @@ fn inputs_are_the_golden_ones() {
     comparison.finish();
 }
 
-/// Every trajectory and integrator on one engine.
+/// Checks every trajectory and integrator on one engine.
 fn check(engine: EngineKind) {
     use Method::{Adaptive, FirstOrder, Simpson, Trapezoid};
 
@@ -570,7 +569,7 @@ fn check(engine: EngineKind) {
             comparison.whole(ENDS, &run, golden);
             comparison.finish();
 
-            // How the path is measured does not bend it.
+            // The path does not depend on how it is measured.
             let theta = path.get_or_insert_with(|| run.theta.clone());
             assert!(*theta == run.theta, "{}: another path", scenario.name());
         }

@@ -1,5 +1,5 @@
-//! Days on which things go wrong around a run: two writers, full disks, deleted files, clocks that
-//! jump. Nothing of it may cost a committed step.
+//! Failures around a run: two writers, full disks, deleted files, clocks that jump. None of them may cost a committed
+//! step.
 
 mod common;
 
@@ -24,14 +24,14 @@ fn state(path: &Path) -> RunState {
     RunReader::open(path).unwrap().refresh().unwrap()
 }
 
-/// Runs `lcascope train --force` into a file that may be there.
+/// Runs `lcascope train --force` into a file that may already exist.
 fn overwrite(path: &Path) -> Outcome {
     let folder = path.parent().unwrap();
     let name = path.file_name().unwrap().to_str().unwrap();
     Outcome::of(train_command(folder, name, &["--steps=1", "--force"]).0)
 }
 
-/// A Python with h5py: `LCASCOPE_TEST_PYTHON`, or `python3`.
+/// Runs a script in a Python with h5py: `LCASCOPE_TEST_PYTHON`, or `python3`.
 fn h5py(script: &str, path: &Path) {
     let python = std::env::var("LCASCOPE_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let there = Command::new(&python).args(["-c", "import h5py"]).output();
@@ -45,7 +45,7 @@ fn h5py(script: &str, path: &Path) {
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
 }
 
-/// Every committed step is there, and closes.
+/// Checks that every committed step is there and closes.
 #[track_caller]
 fn all_steps(path: &Path) -> RunState {
     let reader = RunReader::open(path).unwrap();
@@ -58,9 +58,9 @@ fn all_steps(path: &Path) -> RunState {
     state
 }
 
-/// Where the bytes of a small dataset are in the file.
+/// The file offset of a small dataset's bytes.
 fn offset(path: &Path, dataset: &str) -> u64 {
-    // A process must open a file twice in one way: the reader's.
+    // A process must open a file in the same way each time: here the reader's.
     let file = hdf5::File::with_options()
         .with_fapl(|access| access.file_locking(false))
         .open_as(path, hdf5::OpenMode::ReadSWMR)
@@ -69,7 +69,7 @@ fn offset(path: &Path, dataset: &str) -> u64 {
     offset.expect("it is contiguous")
 }
 
-/// Overwrites the bytes of a small dataset, behind HDF5's back.
+/// Overwrites the bytes of a small dataset without HDF5's knowledge.
 fn patch(path: &Path, dataset: &str, bytes: &[u8]) {
     let at = offset(path, dataset);
     let file = OpenOptions::new().write(true).open(path).unwrap();
@@ -83,7 +83,7 @@ fn unix_seconds() -> f64 {
         .as_secs_f64()
 }
 
-// ---- who writes ----
+// ---- writers ----
 
 #[test]
 fn a_second_writer_is_refused_and_a_killed_ones_file_is_free_at_once() {
@@ -96,7 +96,7 @@ fn a_second_writer_is_refused_and_a_killed_ones_file_is_free_at_once() {
     assert!(!before.host.is_empty());
     let path = training.path.clone();
     overwrite(&path).fails(1, &["run.h5 is being written"]);
-    // It has not been disturbed.
+    // It was not disturbed.
     training.grown(&reader, before.committed);
     training.kill();
     let after = state(&path);
@@ -105,7 +105,7 @@ fn a_second_writer_is_refused_and_a_killed_ones_file_is_free_at_once() {
     let outcome = overwrite(&path);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     assert_eq!(state(&path).status, Status::Finished);
-    // Whoever reads the old file keeps it.
+    // A reader of the old file keeps it.
     assert!(reader.steps(0..after.committed).is_ok());
 }
 
@@ -113,7 +113,7 @@ fn a_second_writer_is_refused_and_a_killed_ones_file_is_free_at_once() {
 fn a_finished_file_that_others_read_can_be_overwritten() {
     let folder = folder();
     let path = train(folder.path(), "run.h5", &["--steps=2"]);
-    // As h5py holds it while it reads.
+    // A shared lock, as h5py holds while it reads.
     let held = File::open(&path).unwrap();
     held.try_lock_shared().unwrap();
     assert!(!state(&path).is_live());
@@ -137,7 +137,7 @@ fn who_reads_a_run_is_not_taken_for_who_writes_it() {
         held
     };
 
-    // Going on: also while it is read, a second writer is kept out.
+    // Resuming, also while it is being read: a second writer is kept out.
     let mut training = Training::endless(folder.path(), "run.h5", &["--checkpoint-every=20"]);
     let reader = training.reader();
     training.grown(&reader, 40);
@@ -150,7 +150,7 @@ fn who_reads_a_run_is_not_taken_for_who_writes_it() {
     }
     overwrite(&path).fails(1, &["run.h5 is being written"]);
 
-    // Killed: known at once, and nothing waits for the notebook to close it.
+    // Killed: noticed at once, without waiting for the notebook to close the file.
     training.kill();
     let info = answers(&["info"], &path);
     assert!(info.stdout.contains("writer lost"), "{info:?}");
@@ -169,7 +169,7 @@ fn who_reads_a_run_is_not_taken_for_who_writes_it() {
     let verified = answers(&["verify"], &path);
     assert_eq!(verified.code, Some(0), "{verified:?}");
 
-    // Ended.
+    // After its end.
     assert_eq!(overwrite(&path).code, Some(0));
     drop(notebook);
     let notebook = read(&path);
@@ -181,7 +181,7 @@ fn who_reads_a_run_is_not_taken_for_who_writes_it() {
         "{repaired:?}"
     );
     answers(&["train", "-q", "--resume"], &path).fails(1, &["has all its"]);
-    // Nothing can be read of it, and so nothing of who writes it.
+    // Unreadable, so the file does not tell who writes it.
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     assert_eq!(overwrite(&path).code, Some(0));
@@ -196,7 +196,7 @@ fn the_lock_decides_whatever_the_clock_says() {
     training.grown(&reader, 0);
     let path = training.path.clone();
 
-    // A writer that is stopped is not lost, though its heart has not beaten for an hour.
+    // A stopped writer is not lost, although its heartbeat is an hour old.
     training.signal("STOP");
     let hour_ago = unix_seconds() - 3600.0;
     patch(&path, "state/heartbeat", &hour_ago.to_le_bytes());
@@ -205,22 +205,22 @@ fn the_lock_decides_whatever_the_clock_says() {
     assert!(stopped.is_live() && !stopped.writer_is_lost());
     overwrite(&path).fails(1, &["is being written"]);
 
-    // A reader that has seen another heartbeat counts from the change, not from the clock.
+    // A reader that has seen another heartbeat counts from the change, not by the clock.
     let seen = reader.refresh().unwrap();
     assert!(seen.silent < 10.0, "{seen:?}");
     training.kill();
-    // Without the header of its journal, which would put back what is patched below.
+    // Without its journal's header, which would undo the patches below.
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_len(file.metadata().unwrap().len() - 4096).unwrap();
 
-    // A dead writer is dead, though its heart will beat in an hour.
+    // A dead writer is dead, although its heartbeat is an hour in the future.
     let in_an_hour = unix_seconds() + 3600.0;
     patch(&path, "state/heartbeat", &in_an_hour.to_le_bytes());
     let dead = state(&path);
     assert_eq!(dead.silent, 0.0);
     assert!(!dead.is_live());
 
-    // On another host only the heartbeat can tell.
+    // For another host, only the heartbeat can tell.
     patch(&path, "state/host", &[&b"elsewhere"[..], &[0; 55]].concat());
     let elsewhere = state(&path);
     assert_eq!(
@@ -235,7 +235,7 @@ fn the_lock_decides_whatever_the_clock_says() {
     assert_eq!(overwrite(&path).code, Some(0));
 }
 
-/// Opens the file again and again, as a notebook would.
+/// Opens the file repeatedly, as a notebook would.
 const H5PY_AGAIN: &str = "
 import h5py, sys
 last = 0
@@ -275,7 +275,7 @@ fn readers_come_in_whatever_the_environment_says_of_locks() {
 
 // ---- the disk ----
 
-/// A file system of its own, unmounted when dropped. Tests that cannot have one say that they skip.
+/// A file system of its own, unmounted when dropped. Tests that cannot have one report that they are skipped.
 struct Mount {
     point: PathBuf,
     _image: TempDir,
@@ -329,7 +329,7 @@ impl Drop for Mount {
     }
 }
 
-/// A small network, so that a small disk takes many steps.
+/// A small network, so that many steps fit on a small disk.
 fn tiny(folder: &Path) -> PathBuf {
     let text = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
                 [[layer]]\nkind = 'linear'\nunits = 10\n";
@@ -338,7 +338,7 @@ fn tiny(folder: &Path) -> PathBuf {
     path
 }
 
-/// A run that fills its disk: everything of every step, in `folder/run.h5`.
+/// A run that fills its disk: it records everything at every step, in `folder/run.h5`.
 fn greedy(network: &Path, folder: &Path, compression: &str) -> (Command, PathBuf) {
     let network = network.to_str().unwrap();
     let compression = format!("--compression={compression}");
@@ -352,7 +352,7 @@ fn greedy(network: &Path, folder: &Path, compression: &str) -> (Command, PathBuf
     train_command(folder, "run.h5", &flags)
 }
 
-/// What a run that ran out of room leaves: a whole file with all its steps and the reason.
+/// Checks that a run that ran out of room leaves a complete file with all its steps and the reason.
 #[track_caller]
 fn is_whole(path: &Path, reason: &str) {
     let state = all_steps(path);
@@ -366,7 +366,7 @@ fn is_whole(path: &Path, reason: &str) {
         assert_eq!(file.dataset(name).shape()[0], steps, "{name}");
     }
     assert_eq!(file.dataset("loss/train").shape()[0], steps + 1);
-    // The arrays over all parameters go as far as the commits did, or a block further.
+    // The arrays over all parameters extend to the last commit, or one block further.
     let recorded = file.counts("lca/param_step").values;
     assert!(recorded.iter().copied().eq(0..recorded.len() as u64));
     assert!(recorded.len() >= steps, "{} rows", recorded.len());
@@ -424,7 +424,7 @@ fn a_full_ext4_costs_no_committed_step() {
     Outcome::of(command).fails(1, &["no room for", "the disk is full"]);
     is_whole(&path, "the disk is full");
 
-    // Where there is no room for a header there is no file either.
+    // Without room for a header, there is no file either.
     let (command, second) = train_command(&mount.point, "second.h5", &["--steps=1"]);
     let filler = vec![7; 1 << 20];
     let mut fill = File::create(mount.point.join("filler")).unwrap();
@@ -467,7 +467,7 @@ fn a_file_deleted_under_its_writer_is_rescued() {
     assert!(state.message.contains("was deleted"), "{state:?}");
     RunFile::open(&path);
 
-    // If the name is taken, beside it.
+    // Beside it, if the name is taken.
     let mut training = Training::endless(folder.path(), "other.h5", &[]);
     let reader = training.reader();
     training.grown(&reader, 0);
@@ -507,7 +507,7 @@ fn a_file_system_unmounted_under_its_writer_ends_the_run() {
     drop(reader);
     let path = training.path.clone();
     mount.unmount();
-    // This one was in memory, and would have gone with its last handle.
+    // This one was in memory, and would have disappeared with its last handle.
     let outcome = training.end();
     outcome.fails(1, &["unmounted while it was being written", "is saved in"]);
     let state = all_steps(&path);
@@ -536,7 +536,7 @@ fn a_read_only_folder_is_named() {
 
 #[test]
 fn a_quota_costs_no_committed_step() {
-    // tmpfs counts by user since Linux 6.6, but not what root writes.
+    // tmpfs has quotas by user since Linux 6.6, but not for root.
     let options = "size=64m,mode=1777,usrquota,usrquota_block_hardlimit=20m";
     let Some(mount) = Mount::new(&["-t", "tmpfs", "-o", options, "none"], folder()) else {
         return;
@@ -570,7 +570,7 @@ fn a_quota_costs_no_committed_step() {
     is_whole(&path, "your disk quota is used up");
 }
 
-// ---- what the screen says ----
+// ---- messages on the screen ----
 
 #[test]
 fn a_failed_recorder_is_said_without_a_screen_too() {

@@ -1,5 +1,5 @@
-//! Files that are not what they claim: every one gets an answer in a line, whatever is in it, and no
-//! more memory than a file of its size is worth.
+//! Files that are not what they claim: each gets a one-line answer, whatever it contains, with no more memory than a
+//! file of its size needs.
 
 mod common;
 
@@ -29,7 +29,7 @@ fn folder() -> TempDir {
 const TINY: &str = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
                     [[layer]]\nkind = 'linear'\nunits = 10\n";
 
-/// A small network's run of 3 steps: 2 layers, 4 tensors, 3985 parameters.
+/// A run of a small network with 3 steps: 2 layers, 4 tensors, 3985 parameters.
 fn small_run(folder: &Path) -> PathBuf {
     fs::write(folder.join("tiny.toml"), TINY).unwrap();
     let flags = [
@@ -43,7 +43,7 @@ fn small_run(folder: &Path) -> PathBuf {
     train(folder, "whole.h5", &flags)
 }
 
-/// A copy of a run with a change made by the HDF5 library.
+/// A copy of a run, changed with the HDF5 library.
 fn changed(whole: &Path, change: impl FnOnce(&hdf5::File)) -> PathBuf {
     let (draft, path) = (
         whole.with_file_name("draft"),
@@ -58,7 +58,7 @@ fn changed(whole: &Path, change: impl FnOnce(&hdf5::File)) -> PathBuf {
     path
 }
 
-/// Reads all that there is and shows it. It must give an answer; an error must name the file.
+/// Reads and shows everything. This must give an answer; an error must name the file.
 #[track_caller]
 fn look(path: &Path, what: &str) -> Result<App, String> {
     match read(path) {
@@ -88,7 +88,7 @@ fn read(path: &Path) -> Result<App, StoreError> {
     Ok(app)
 }
 
-/// Reads what a screen asks for, and single parameters.
+/// Reads everything that a screen may ask for, and single parameters.
 fn closely(reader: &RunReader, committed: u64) -> Result<(), StoreError> {
     for width in [1, 32, 32_768] {
         reader.merged(&(0..u64::MAX), width, committed, 65_536)?;
@@ -161,7 +161,7 @@ fn show(mut app: App) -> App {
     app
 }
 
-/// The most memory that this process has had, in MiB.
+/// The peak memory of this process, in MiB.
 fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
@@ -175,7 +175,7 @@ fn text(text: &str) -> Text {
     text.parse().unwrap()
 }
 
-/// Puts something else in the place of a dataset.
+/// A function that replaces a dataset.
 type Change = fn(&hdf5::File, &str);
 
 const DATASETS: &[(&str, Change)] = &[
@@ -230,7 +230,7 @@ const DATASETS: &[(&str, Change)] = &[
     }),
 ];
 
-/// A dataset that claims a shape of which nothing is stored.
+/// A dataset that claims a shape without any stored data.
 fn absurd(file: &hdf5::File, path: &str, shape: &[usize]) {
     let extents = SimpleExtents::new(shape.iter().map(|&n| Extent::resizable(n)));
     let chunk = vec![16; shape.len()];
@@ -254,7 +254,7 @@ fn a_dataset_of_any_other_shape_or_type_gets_an_answer() {
             match look(&hostile, &words) {
                 Ok(app) => assert!(app.timeline.end() <= 3, "{words}"),
                 Err(error) => {
-                    // Lists whose lengths are those of other datasets.
+                    // Lists whose lengths match those of other datasets.
                     let lists = ["layout/", "trace/parameter", "lca/histogram_edges"];
                     let layout = lists.iter().any(|list| path.starts_with(list))
                         && error.contains("the layout");
@@ -268,7 +268,7 @@ fn a_dataset_of_any_other_shape_or_type_gets_an_answer() {
             }
         }
     }
-    // What the reader does not need, it does not look at.
+    // The reader does not look at what it does not need.
     assert!(refused > paths.len() * DATASETS.len() / 3, "{refused}");
     assert!(peak_memory() < 1024, "{} MiB", peak_memory());
 }
@@ -380,7 +380,7 @@ fn absurd_numbers_are_shown_or_refused() {
     }
 }
 
-/// Summaries of many steps are a screen's first look at a long run, and are believed no more than steps.
+/// Summaries of many steps are a screen's first view of a long run, and are trusted no more than steps.
 #[test]
 fn absurd_summaries_are_shown() {
     let folder = folder();
@@ -419,7 +419,7 @@ fn absurd_summaries_are_shown() {
 fn rows_that_the_file_cannot_hold_are_not_there() {
     let folder = folder();
     let whole = small_run(folder.path());
-    // Every dataset agrees on 2^40 steps, of which nothing but three is stored.
+    // Every dataset agrees on 2^40 steps, of which only three are stored.
     let hostile = changed(&whole, |file| {
         file.dataset("state/committed")
             .unwrap()
@@ -440,12 +440,12 @@ fn rows_that_the_file_cannot_hold_are_not_there() {
     assert!(peak_memory() < 1024, "{} MiB", peak_memory());
 }
 
-/// Rows of any width are believed only as far as the file can hold them: not so many of them at least.
+/// Rows of any width are believed only as far as the file can hold them.
 #[test]
 fn wide_rows_that_the_file_cannot_hold_take_no_memory() {
     let folder = folder();
     let whole = small_run(folder.path());
-    // A last layer of 10 · 2^32 weights, whose arrays have rows as wide, all of them unstored.
+    // A last layer of 10 · 2^32 weights, whose arrays have rows of that width, all of them unstored.
     let inputs = 1_u64 << 32;
     let params = 3925 + 10 * inputs + 10;
     let hostile = changed(&whole, |file| {
@@ -484,7 +484,7 @@ fn wide_rows_that_the_file_cannot_hold_take_no_memory() {
     let _ = lcascope::store::verify(&hostile);
     assert!(peak_memory() < 1024, "{} MiB", peak_memory());
 
-    // What a checkpoint is said to hold.
+    // The claimed contents of a checkpoint.
     let hostile = changed(&whole, |file| {
         for path in ["checkpoint/0/digest", "checkpoint/1/step"] {
             file.unlink(path).unwrap();
@@ -495,7 +495,7 @@ fn wide_rows_that_the_file_cannot_hold_take_no_memory() {
     let checks = lcascope::store::verify(&hostile).unwrap();
     let words = format!("{checks:?}");
     assert!(words.contains("than the"), "{words}");
-    // Units that are said to be there and not listed, and a list of which nothing is stored.
+    // Units that are claimed but not listed, and a list without stored data.
     let hostile = changed(&whole, |file| {
         let units = file.dataset("layout/layer/units").unwrap();
         units.write_raw(&[5_u64, 1 << 36]).unwrap();
@@ -514,7 +514,7 @@ fn wide_rows_that_the_file_cannot_hold_take_no_memory() {
     assert!(peak_memory() < 1024, "{} MiB", peak_memory());
 }
 
-/// A dataset of rows of which nothing is stored.
+/// A dataset of rows without stored data.
 fn claim<T: hdf5::H5Type>(file: &hdf5::File, path: &str, shape: &[usize]) {
     let extents = SimpleExtents::new(shape.iter().map(|&n| Extent::resizable(n)));
     let chunk = vec![16; shape.len()];
@@ -638,7 +638,7 @@ fn a_child_that_stands_still_is_given_up_and_one_that_gets_on_is_not() {
     assert_eq!(last_words(&going, 4), None);
 }
 
-/// What this program cannot read is no reason not to replace it.
+/// A file that this program cannot read may still be replaced.
 #[test]
 fn damaged_files_can_be_overwritten_by_force_and_repeated_never() {
     let folder = folder();
@@ -658,7 +658,7 @@ fn damaged_files_can_be_overwritten_by_force_and_repeated_never() {
     );
 }
 
-/// Nothing that a terminal obeys.
+/// Checks that the output contains nothing that a terminal obeys.
 #[track_caller]
 fn assert_harmless(outcome: &Outcome, what: &str) {
     let obeyed = |c: char| c != '\n' && is_obeyed(c);
@@ -669,7 +669,7 @@ fn assert_harmless(outcome: &Outcome, what: &str) {
     );
 }
 
-/// Runs words separated by `|` in a folder, with the memory that the system's limit leaves.
+/// Runs commands separated by `|` in a folder, within the system's memory limit.
 fn bounded(folder: &Path, words: &str) -> Outcome {
     within(6, folder, words)
 }
@@ -827,7 +827,7 @@ fn hostile_toml_gets_a_harmless_answer() {
     assert!(!folder.path().join("x.h5").exists());
 }
 
-/// Names of files and other arguments may come from anywhere, as in `lcascope info *`.
+/// File names and other arguments may come from anywhere, as in `lcascope info *`.
 #[test]
 fn arguments_do_not_speak_to_the_terminal() {
     let folder = folder();
@@ -1225,7 +1225,7 @@ fn data_that_do_not_fit_as_floats_are_refused_with_their_sizes() {
     }
 }
 
-/// A name may look like what a spreadsheet computes, and like markup.
+/// A name may look like a spreadsheet formula, or like markup.
 #[test]
 fn names_are_no_formulas_and_no_markup() {
     let folder = folder();

@@ -1,5 +1,5 @@
-//! Run files that lead out of themselves: every command refuses them before anything is read or written on
-//! their word, and what they lead to stays as it was.
+//! Run files that refer to other files: every command refuses them before it follows a link, and the targets stay
+//! unchanged.
 
 mod common;
 
@@ -17,13 +17,13 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 const TINY: &str = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
                     [[layer]]\nkind = 'linear'\nunits = 10\n";
 
-/// What must not be seen, in a file that is no run.
+/// A secret in a file that is not a run, which must not be shown.
 const SECRET: &str = "precious line\n";
 
-/// Only what hangs takes as long.
+/// Exceeded only by a hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A run that could be gone on with, and what a copy of it may lead to.
+/// A resumable run, and the targets to which a copy of it may lead.
 struct Scene {
     folder: tempfile::TempDir,
     stopped: PathBuf,
@@ -79,7 +79,7 @@ impl Scene {
         self.folder.path().join("runs/hostile-1.h5")
     }
 
-    /// All files but the pipe.
+    /// The contents of all files except the pipe.
     fn contents(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         fn walk(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
             for entry in fs::read_dir(folder).unwrap() {
@@ -120,7 +120,7 @@ fn ends(mut command: Command, what: &str) -> Outcome {
     outcome
 }
 
-/// Every command that looks at a run file, `RUN`, at those in `FOLDER`, or at a `SERIES` of which it is the first.
+/// Every command that reads a run file, `RUN`, the files in `FOLDER`, or a `SERIES` whose first file it is.
 const COMMANDS: &[&str] = &[
     "info RUN",
     "verify RUN",
@@ -143,7 +143,7 @@ const COMMANDS: &[&str] = &[
     "allocate RUN --config allocate.toml -q -o new.h5",
 ];
 
-/// A change to a run file, the thing that is changed, and what is said of it.
+/// A change to a run file, the object that is changed, and the expected message.
 type Trick = (
     &'static str,
     fn(&hdf5::File, &Scene),
@@ -259,7 +259,7 @@ const TRICKS: &[Trick] = &[
     ),
 ];
 
-/// Commands answer with what is wrong, and leave everything as it is.
+/// Checks that commands report the fault and change nothing.
 fn refused(scene: &Scene, trick: &str, named: &str, message: &str) {
     let before = scene.contents();
     let hostile = scene.hostile();
@@ -310,8 +310,7 @@ fn a_run_file_that_leads_elsewhere_is_refused_by_every_command() {
     }
 }
 
-/// The link of a class that a plug-in would define: made of an external one, in the oldest format, which has no
-/// checksums.
+/// A link class that a plug-in would define, made from an external link in the oldest format, which has no checksums.
 #[test]
 fn a_link_of_an_unknown_kind_is_refused() {
     let scene = Scene::new();
@@ -327,7 +326,7 @@ fn a_link_of_an_unknown_kind_is_refused() {
         .windows(called.len())
         .rposition(|it| it == called)
         .unwrap();
-    // Its kind, and perhaps its alphabet, stand before the length of its name.
+    // The link's type, and perhaps its character set, precede the length of its name.
     let kind = (at - 2..at).rev().find(|&at| bytes[at] == 64).unwrap();
     bytes[kind] = 70;
     fs::write(scene.hostile(), bytes).unwrap();
@@ -360,7 +359,7 @@ fn groups_in_themselves_and_links_that_lead_nowhere_come_to_an_end() {
         file.link_soft("/lca/total", "lca/b").unwrap();
     });
     outcome.fails(1, &["hostile-1.h5", "lca/total"]);
-    // Beside what is read they do no harm.
+    // Beside the data that is read they do no harm.
     let outcome = info(|file| {
         file.link_soft("/nothing", "a").unwrap();
         file.link_soft("/b", "b").unwrap();

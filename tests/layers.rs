@@ -1,9 +1,8 @@
-//! Every kind of layer: candle in double precision against finite differences of its own loss and
-//! against plain loops, and the other engines against candle.
+//! Every kind of layer: candle in double precision against finite differences of its own loss and against plain loops,
+//! and the other engines against candle.
 //!
-//! Networks are small and random. Inputs and parameters are random too, so that no `ReLU` or maximum
-//! stands at a kink by design; an entry of the gradient whose finite differences of two widths
-//! disagree is at a kink by accident, and skipped.
+//! Networks, inputs and parameters are small and random, so that no `ReLU` or maximum is at a kink by design. A
+//! gradient entry whose finite differences of two widths disagree is at a kink by accident, and is skipped.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -35,7 +34,7 @@ impl Numbers {
         self.0 >> 33
     }
 
-    /// From `low` to `high`, both included.
+    /// A number from `low` to `high`, inclusive.
     fn pick(&mut self, low: usize, high: usize) -> usize {
         low + (self.next() % (high - low + 1) as u64) as usize
     }
@@ -51,7 +50,7 @@ impl Numbers {
     }
 }
 
-/// A network of layers, each an inline table of TOML without its braces.
+/// Builds a network of layers, each given as an inline TOML table without its braces.
 fn build(input: Shape, classes: usize, layers: &[String]) -> Result<Network, ModelError> {
     let tables: Vec<_> = layers.iter().map(|layer| format!("{{{layer}}}")).collect();
     let text = format!("name = 'test'\nlayer = [{}]", tables.join(", "));
@@ -64,7 +63,7 @@ fn network(input: Shape, classes: usize, layers: &[&str]) -> Network {
     build(input, classes, &layers).unwrap_or_else(|error| panic!("{layers:?}: {error}"))
 }
 
-/// A network, data and parameters for it, and a mini-batch.
+/// A test case: a network, data and parameters for it, and a mini-batch.
 #[derive(Clone, Debug)]
 struct Case {
     network: Network,
@@ -111,7 +110,7 @@ impl Case {
         self.candle(Device::Cpu, Precision::Double, by_class)
     }
 
-    /// Every engine that is compared with the oracle.
+    /// All engines that are compared with the oracle.
     fn engines(&self, by_class: bool) -> Vec<Box<dyn GradientEngine>> {
         let (network, data) = (&self.network, self.data.clone());
         let cpu = CpuEngine::new(network, data, self.slice_size, 2, by_class);
@@ -122,7 +121,7 @@ impl Case {
         engines
     }
 
-    /// Running averages that a training may have: variances are positive.
+    /// Running averages as a training may have them: variances are positive.
     fn running(&self) -> Vec<f32> {
         let mut running = Numbers(7).uniform(self.network.buffers);
         for value in &mut running {
@@ -132,7 +131,7 @@ impl Case {
     }
 }
 
-/// What of an engine is looked at.
+/// A question to an engine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ask {
     Part(Part, Want),
@@ -140,7 +139,7 @@ enum Ask {
     Batch,
 }
 
-/// Decides what dropout drops.
+/// The seed of dropout.
 const NOISE: u64 = 11;
 
 fn ask(engine: &mut dyn GradientEngine, case: &Case, params: &[f32], ask: Ask) -> Evaluation {
@@ -155,7 +154,7 @@ fn ask(engine: &mut dyn GradientEngine, case: &Case, params: &[f32], ask: Ask) -
 
 // ---- plain loops ----
 
-/// What a forward pass is for.
+/// The purpose of a forward pass.
 #[derive(Clone, Copy)]
 enum Mode<'a> {
     Slice,
@@ -168,9 +167,9 @@ struct Plain<'a> {
     network: &'a Network,
     params: &'a [f32],
     mode: Mode<'a>,
-    /// `[Q]`
+    /// `[Q]`: batch-norm statistics.
     statistics: Vec<f64>,
-    /// The smallest variance that a batch norm divided by, but for variances of exactly 0.
+    /// The smallest variance by which a batch norm divided, except variances of exactly 0.
     narrowest: f64,
 }
 
@@ -321,7 +320,7 @@ fn pooled(pool: &Pool, x: &[f64], from: Shape, to: Shape, of: impl Fn(&[f64]) ->
     y
 }
 
-/// Loss, accuracy, losses by class and statistics, in plain loops, and the smallest variance.
+/// The loss, accuracy, losses by class and statistics from plain loops, and the smallest variance.
 fn plainly(case: &Case, examples: &Examples, slice_size: usize, mode: Mode) -> (Evaluation, f64) {
     let mut plain = Plain {
         network: &case.network,
@@ -361,20 +360,20 @@ fn plainly(case: &Case, examples: &Examples, slice_size: usize, mode: Mode) -> (
 
 // ---- comparing ----
 
-/// Allowed error of a forward pass in double precision, of 1 + the value.
+/// Allowed error of a forward pass in double precision, relative to 1 + the value.
 const DOUBLE: f64 = 1e-9;
 
-/// Allowed error of everything in single precision, of 1 + the largest of its kind.
+/// Allowed error of everything in single precision, relative to 1 + the largest value of its kind.
 const SINGLE: f64 = 2e-5;
 
-/// Allowed error of a gradient beside finite differences, of 1 + its largest entry. The gradient
-/// comes in single precision, and the differences add an error of the third derivative.
+/// Allowed error of a gradient against finite differences, relative to 1 + its largest entry. The gradient is in single
+/// precision, and the differences have an error from the third derivative.
 const SLOPE: f64 = 1e-6;
 
-/// Variance in a batch norm below which single precision is not compared.
+/// The batch-norm variance below which single precision is not compared.
 const NARROW: f64 = 1e-3;
 
-/// Parameters of a tensor whose slopes are checked, at most.
+/// The most parameters of a tensor whose slopes are checked.
 const CHECKED: usize = 12;
 
 fn doubles(values: &[f32]) -> Vec<f64> {
@@ -451,7 +450,7 @@ fn check_slopes(
         Ask::Part(part, _) => Ask::Part(part, Want::Loss),
         Ask::Batch => Ask::Batch,
     };
-    // The whole loss, and the share that each class has in it.
+    // The whole loss, and each class's share of it.
     let shares = |out: &Evaluation| -> Vec<f64> {
         let of_class = |(class, loss): (usize, &f64)| {
             let n = labels
@@ -487,7 +486,7 @@ fn check_slopes(
     for tensor in &case.network.layout.tensors {
         for _ in 0..CHECKED.min(tensor.range.len()) {
             let i = numbers.pick(tensor.range.start, tensor.range.end - 1);
-            // Both exact in single precision, on both sides of a multiple of 2⁻¹⁶.
+            // Both are exact in single precision, on either side of a multiple of 2⁻¹⁶.
             let [wide, narrow] = [1.0 / 262_144.0, 1.0 / 1_048_576.0].map(|h| slopes(i, h));
             if wide
                 .iter()
@@ -516,7 +515,7 @@ fn check_slopes(
     );
 }
 
-/// All that there is to check of a case.
+/// Runs all checks of a case.
 fn check(what: &str, case: &Case, by_class: bool, numbers: &mut Numbers) {
     let mut oracle = case.oracle(by_class);
     let want = if by_class {
@@ -532,7 +531,7 @@ fn check(what: &str, case: &Case, by_class: bool, numbers: &mut Numbers) {
     ];
     let truths = asks.map(|of| ask(&mut oracle, case, &case.params, of));
 
-    // The oracle's forward passes.
+    // Forward passes of the oracle.
     let mut narrowest = f64::INFINITY;
     for (of, truth) in asks.iter().zip(&truths) {
         let (plain, variance) = match of {
@@ -552,7 +551,7 @@ fn check(what: &str, case: &Case, by_class: bool, numbers: &mut Numbers) {
             class_gradient: Vec::new(),
             ..truth.clone()
         };
-        // Statistics are handed out in single precision.
+        // Statistics are returned in single precision.
         let statistics = doubles(&forward.statistics);
         assert_near(what, &statistics, &doubles(&plain.statistics), 1e-6);
         let forward = Evaluation {
@@ -579,12 +578,12 @@ fn check(what: &str, case: &Case, by_class: bool, numbers: &mut Numbers) {
         assert_near(what, &[got], &[plain.accuracy], DOUBLE);
         (part, got)
     });
-    // And backward.
+    // Backward passes.
     for of in [asks[0], Ask::Batch] {
         check_slopes(what, case, &mut oracle, of, numbers);
     }
 
-    // A batch norm magnifies rounding as it magnifies its input.
+    // A batch norm magnifies rounding errors as it magnifies its input.
     if narrowest < NARROW {
         return;
     }
@@ -725,7 +724,7 @@ fn layers(kind: Kind, numbers: &mut Numbers, classes: usize) -> Vec<String> {
     }
 }
 
-/// A network of this kind that can be built.
+/// A random network of this kind that can be built.
 fn random_network(kind: Kind, numbers: &mut Numbers) -> (String, Network) {
     loop {
         let input = [numbers.pick(1, 5), numbers.pick(1, 9), numbers.pick(1, 9)];
@@ -738,8 +737,8 @@ fn random_network(kind: Kind, numbers: &mut Numbers) -> (String, Network) {
 }
 
 proptest! {
-    // The same cases every time: a case in many thousands has a value so near to a kink that single
-    // precision takes the other side.
+    // The same cases every time: one case in many thousands has a value so near to a kink that single precision falls
+    // on the other side.
     #![proptest_config(ProptestConfig {
         cases: 8,
         rng_seed: RngSeed::Fixed(1),
@@ -764,7 +763,7 @@ proptest! {
 
 // ---- kinks ----
 
-/// What every engine says of one image `[1, 4, 5]`. Of small whole numbers, kinks are exact in single
+/// The gradients from every engine for one image `[1, 4, 5]`. With small whole numbers, kinks are exact in single
 /// precision too.
 fn gradients_of(layers: &[&str], image: &[f32], params: &[f32]) -> Vec<(String, Vec<f32>)> {
     let network = network([1, 4, 5], 2, layers);
@@ -791,7 +790,7 @@ fn gradients_of(layers: &[&str], image: &[f32], params: &[f32]) -> Vec<(String, 
     engines.iter_mut().map(gradient).collect()
 }
 
-/// The gradient of a kernel is `Σ g · x` over the places of g, so that it says where g went.
+/// The gradient of a kernel is `Σ g · x` over the positions of g, so it shows where g went.
 #[test]
 fn a_maximum_shared_by_several_gives_its_gradient_to_the_first() {
     let layers = [
@@ -799,12 +798,11 @@ fn a_maximum_shared_by_several_gives_its_gradient_to_the_first() {
         "kind = 'max-pool', size = [4, 5]",
         "kind = 'linear', units = 2, bias = false",
     ];
-    // A kernel that is 0 makes all places equal; the gradient of entry (u, v) is then g times what
-    // lies under it when the window stands at the first place, (0, 0), with one row and two columns
-    // of zeros before.
+    // A kernel of zeros makes all positions equal; the gradient of entry (u, v) is then g times the value below it when
+    // the window is at the first position, (0, 0), preceded by one row and two columns of zeros.
     let image: Vec<f32> = (1..=20_u8).map(f32::from).collect();
     let params = [vec![0.0; 3 * 20], vec![1.0, 2.0, 3.0, 0.0, 0.0, 0.0]].concat();
-    // Both classes score 0, so that g of channel c is -(c + 1) / 2.
+    // Both classes score 0, so g of channel c is -(c + 1) / 2.
     let under: Vec<f32> = (0..20)
         .map(|at| match (at / 5, at % 5) {
             (u, v) if u >= 1 && v >= 2 => image[(u - 1) * 5 + v - 2],
@@ -827,8 +825,7 @@ fn of_equal_places_in_overlapping_windows_the_first_of_each_is_taken() {
         "kind = 'linear', units = 2, bias = false",
     ];
     let image: Vec<f32> = (1..=20_u8).map(f32::from).collect();
-    // Three rows of two windows; window k has the slope -(k + 1) / 2, and its first place is (k / 2,
-    // 2 (k % 2)).
+    // Three rows of two windows; window k has the slope -(k + 1) / 2, and its first position is (k / 2, 2 (k % 2)).
     let slopes: Vec<f32> = (1..=6_u8).map(f32::from).collect();
     let params = [vec![0.0; 9], slopes.clone(), vec![0.0; 6]].concat();
     let mut want = vec![0.0; 9];

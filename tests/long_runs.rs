@@ -1,5 +1,5 @@
-//! Runs of many steps: opened at once from coarse summaries, seen step by step where they are looked
-//! at closely, and their parameters one by one.
+//! Runs of many steps: opened quickly from coarse summaries, shown step by step when zoomed in, and with their
+//! parameters one by one.
 
 mod common;
 #[path = "../examples/synthetic/mod.rs"]
@@ -19,7 +19,7 @@ use lcascope::store::{ParamRows, Recorder, RunReader, WriteOptions, verify};
 use lcascope::train;
 use synthetic::{Shape, Steps};
 
-/// Long enough for two levels of the pyramid, and for one spike of the residual in step 50,020.
+/// Long enough for two levels of the pyramid, and for one spike of the residual at step 50,020.
 const LONG: Shape = Shape {
     steps: 60_100,
     layers: 3,
@@ -28,8 +28,7 @@ const LONG: Shape = Shape {
     weights: false,
 };
 
-/// Opens a file as the screen does, up to where all its steps are known. The number of summaries that
-/// this took comes with it.
+/// Opens a file as the screen does, until all its steps are known. Also returns the number of summaries that this took.
 fn opened(path: &Path) -> (Feed, feed::FileFeed, App, usize) {
     let (feed, thread) = feed::open(path).unwrap();
     let mut app = App::new(feed.header.clone(), feed.origin);
@@ -44,14 +43,14 @@ fn opened(path: &Path) -> (Feed, feed::FileFeed, App, usize) {
     (feed, thread, app, summaries)
 }
 
-/// The program, as what reads a file for another process.
+/// A command that reads a file for another process.
 fn reads(path: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(lcascope().get_program());
     command.arg("reader").args(flags).arg("--").arg(path);
     command
 }
 
-/// Lets the screen ask for what it wants to see closer, until it has it all.
+/// Lets the screen request finer steps until it has all it wants.
 fn look_closely(app: &mut App, details: &Details) -> usize {
     let mut asked = 0;
     while let Some(request) = app.wanted_detail() {
@@ -69,12 +68,12 @@ fn steps_of(path: &Path) -> Vec<StepSummary> {
     reader.steps(0..committed).unwrap()
 }
 
-/// Allocations by layer. (What was not measured is NaN and equals nothing.)
+/// Allocations by layer. (Unmeasured ones are NaN and equal nothing.)
 fn lca(step: &StepSummary) -> Vec<f64> {
     step.layers.iter().map(|layer| layer.lca).collect()
 }
 
-/// That the whole run's sums are those of its steps.
+/// Checks that the whole run's sums are those of its steps.
 fn sums_are_those_of_the_steps(app: &App, steps: &[StepSummary]) {
     let whole = app.timeline.whole();
     assert_eq!(whole.steps(), 0..steps.len() as u64);
@@ -103,7 +102,7 @@ fn a_long_run_opens_from_few_rows_and_is_seen_to_the_step() {
     assert_eq!(summaries, 1878 + 4);
     sums_are_those_of_the_steps(&app, &steps);
 
-    // From the whole run to single steps: each window's sums are those of the steps it says it has.
+    // From the whole run to single steps: each window's sums are those of the steps that it claims to cover.
     let details = feed.details.as_ref().unwrap();
     app.act(Action::Home);
     app.act(Action::Move(50_020));
@@ -129,7 +128,7 @@ fn a_long_run_opens_from_few_rows_and_is_seen_to_the_step() {
         app.act(Action::ZoomIn);
         look_closely(&mut app, details);
     }
-    // A replay stops anywhere, and what is summed is what has been played.
+    // A replay stops anywhere, and its sums cover what has been played.
     app.act(Action::ZoomAll);
     app.act(Action::Follow);
     app.window.set_head(12_345);
@@ -141,7 +140,7 @@ fn a_long_run_opens_from_few_rows_and_is_seen_to_the_step() {
     without_a_pyramid(&path, &steps);
 }
 
-/// `lcascope info` reads every step.
+/// Checks that `lcascope info` reads every step.
 fn info_counts_every_step(path: &Path) {
     let mut command = lcascope();
     command.arg("info").arg(path);
@@ -152,7 +151,7 @@ fn info_counts_every_step(path: &Path) {
     assert!(said.stdout.contains(above), "{}", said.stdout);
 }
 
-/// A file of an older program is read step by step, and shows the same.
+/// Checks that an older program's file is read step by step, and shows the same.
 fn without_a_pyramid(path: &Path, steps: &[StepSummary]) {
     common::open_rw(path).unwrap().unlink("pyramid").unwrap();
     let (feed, thread, mut app, summaries) = opened(path);
@@ -266,7 +265,7 @@ fn parameters_are_read_one_by_one() {
     assert!(reader.param_history(5).unwrap().values.is_empty());
 }
 
-/// The screen of a training looks closely at its own file while that is being written.
+/// A training's screen reads details from its own file while that is being written.
 #[test]
 fn a_training_is_looked_at_closely_while_it_goes_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -299,7 +298,7 @@ fn a_training_is_looked_at_closely_while_it_goes_on() {
             tenth = Some(summary);
         }
     }
-    // Far behind, at the tenth step, the timeline has only coarse entries.
+    // Far back, at the tenth step, the timeline has only coarse entries.
     app.act(Action::Home);
     app.act(Action::Move(10));
     assert!(app.timeline.entry(10).unwrap().steps() > 1);
@@ -317,7 +316,7 @@ fn a_training_is_looked_at_closely_while_it_goes_on() {
         message: String::new(),
         totals: None,
     };
-    // Whoever looks closely does not keep the file from being closed.
+    // Reading details does not keep the file from being closed.
     recorder.finish(end).unwrap();
     let marked = RunReader::open(&path).unwrap().is_marked();
     assert!(!marked, "it is closed");
@@ -334,7 +333,7 @@ fn a_training_is_looked_at_closely_while_it_goes_on() {
     );
 }
 
-/// `lcascope open` reads in another process, which can be asked also when the run has long ended.
+/// `lcascope open` reads in another process, which can be queried even long after the run has ended.
 #[test]
 fn a_reader_process_is_asked_behind_the_end_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
@@ -343,7 +342,7 @@ fn a_reader_process_is_asked_behind_the_end_of_the_run() {
     let opening = feed::spawn(reads(&path, &[]), &path).unwrap();
     let feed = opening.ready.recv().unwrap().unwrap();
     let mut app = App::new(feed.header.clone(), feed.origin);
-    // To the end: it closes what it has no more of.
+    // Reads to the end: the process closes the stream of events.
     for event in &feed.events {
         assert!(!matches!(event, FeedEvent::Broken(_)), "{event:?}");
         app.event(event);
@@ -358,7 +357,7 @@ fn a_reader_process_is_asked_behind_the_end_of_the_run() {
     assert_eq!(lca(seen), lca(&steps[50_020]));
 }
 
-/// A process that reads and dies costs an answer, and another one takes its place.
+/// When a reading process dies, one answer is lost, and another process replaces it.
 #[test]
 fn details_survive_the_process_that_reads_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -393,7 +392,7 @@ fn details_survive_the_process_that_reads_them() {
     drop(reader);
 }
 
-/// `verify` finds a row that is not its steps'.
+/// `verify` finds a row that does not match its steps.
 #[test]
 fn verify_looks_at_every_row_of_the_pyramid() {
     let folder = tempfile::tempdir().unwrap();
@@ -428,7 +427,7 @@ fn verify_looks_at_every_row_of_the_pyramid() {
         let width = values.len() / dataset.shape()[0];
         values[row * width] += 1.0;
         dataset.write_raw(&values).unwrap();
-        // While anything of it is open, the file is locked.
+        // While any handle is open, the file is locked.
         drop((dataset, file));
         let checks = verify(&changed).unwrap();
         let faults: Vec<_> = checks.iter().filter(|check| !check.passed()).collect();

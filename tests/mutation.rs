@@ -1,6 +1,5 @@
-//! Run files with random damage, a few hundred of them from fixed seeds: the program answers each with
-//! its numbers or with one line of error, in bounded memory, and ends. What crashes is the library's
-//! process, never ours.
+//! Run files with random damage, a few hundred of them from fixed seeds. The program must answer each with its numbers
+//! or with a one-line error, in bounded memory, and end. Only the process that runs the library may crash, never ours.
 
 mod common;
 
@@ -20,11 +19,11 @@ use rand_chacha::ChaCha8Rng;
 /// Mutations of each seed file.
 const MUTATIONS: u64 = 100;
 
-/// Only what never ends takes as long.
+/// Exceeded only by a program that never ends.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Bytes of address space that the program may take: far more than it needs for files of this size,
-/// far less than a length in a damaged header may ask for.
+/// The limit on the program's address space: far more than it needs for files of this size, far less than a length in a
+/// damaged header may ask for.
 const MEMORY_KIB: u64 = 6 << 20;
 
 /// A small network's run of 40 steps with everything recorded.
@@ -43,7 +42,7 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) {
         if len < 64 {
             return;
         }
-        // Most of what HDF5 believes is at the start; the rest is numbers of ours.
+        // Most of what HDF5 trusts is at the start; the rest are our own numbers.
         let reach = *[len, len, 4096.min(len), 512.min(len)]
             .choose(random)
             .unwrap();
@@ -78,7 +77,7 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) {
     }
 }
 
-/// Waits for a child, but not for ever.
+/// Waits for a child, with a time limit.
 fn end_of(mut child: Child, path: &Path, what: &str) -> std::process::Output {
     let began = Instant::now();
     while child.try_wait().unwrap().is_none() {
@@ -91,19 +90,19 @@ fn end_of(mut child: Child, path: &Path, what: &str) -> std::process::Output {
     child.wait_with_output().unwrap()
 }
 
-/// Keeps the file that is looked at, for whoever has to find out why.
+/// Keeps the current file for debugging.
 fn keep(path: &Path) -> String {
     let kept = std::env::temp_dir().join("lcascope-mutant.h5");
     let _ = fs::copy(path, &kept);
     kept.display().to_string()
 }
 
-/// What became of one file.
+/// The outcomes for the mutations of one file.
 #[derive(Debug, Default)]
 struct Tally {
     read: u32,
     refused: u32,
-    /// The library crashed or came to no end.
+    /// The library crashed or did not end.
     crashed: u32,
 }
 
@@ -134,7 +133,7 @@ impl Tally {
                 assert!(!said.contains("this is a bug"), "{what}: {said}");
                 if said.contains("the HDF5 library") {
                     self.crashed += 1;
-                    // What only comes to no end takes ten seconds each time.
+                    // A file on which the library does not end takes ten seconds each time.
                     if said.contains("the HDF5 library crashed") {
                         others(path, what);
                     }
@@ -146,10 +145,10 @@ impl Tally {
         }
     }
 
-    /// As `lcascope open` reads it.
+    /// Reads the file as `lcascope open` does.
     fn open(&mut self, path: &Path, what: &str) {
         let mut reader = Command::new(lcascope().get_program());
-        // With a limit on its time, as where a file is not followed: who follows one can leave.
+        // With a time limit, as when a file is not followed: a user who follows one can leave.
         reader.arg("reader").arg(path).env("LCASCOPE_GUARDED", "30");
         let opening = feed::spawn(reader, path).unwrap();
         let bug = |why: &str| assert!(!why.contains("this is a bug"), "{what}: {why}");
@@ -186,7 +185,7 @@ impl Tally {
     }
 }
 
-/// What crashes or holds up the process that reads for `info` does no more to the other commands.
+/// A file that crashes or stalls the process reading for `info` must do no worse to the other commands.
 fn others(path: &Path, what: &str) {
     for words in [
         "list FOLDER",
@@ -235,7 +234,7 @@ fn check(seed_file: &Path, first_seed: u64, mutations: u64) {
         tally.open(&path, &what);
     }
     println!("{}: {tally:?}", seed_file.display());
-    // The damage is neither too little to matter nor so much that nothing is read.
+    // The damage is neither too small to matter nor so large that nothing is read.
     assert!(tally.read > 0 && tally.refused > 0, "{tally:?}");
 }
 

@@ -1,5 +1,5 @@
-//! The optimizers against `PyTorch`'s own (tests/golden/optimizers.py), over twenty steps, and what
-//! groups of layers that are trained otherwise must do.
+//! The optimizers against `PyTorch`'s own (tests/golden/optimizers.py), over twenty steps, and properties of groups of
+//! layers with overrides.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -43,7 +43,7 @@ fn follow(
     for (t, (gradient, want)) in gradients.iter().zip(&path[1..]).enumerate() {
         step(&mut params, &singles(gradient), t as u64);
         for (i, (&got, want)) in params.iter().zip(want).enumerate() {
-            // f32 rounding, of the largest value on the way and of twenty steps' state.
+            // f32 rounding, relative to the largest value on the path and the state of twenty steps.
             let largest = path.iter().map(|p| p[i].abs()).fold(0.1, f64::max);
             let limit = 3e-6 * largest;
             let error = (f64::from(got) - want).abs();
@@ -140,10 +140,10 @@ const RATE: f64 = 0.01;
 const DECAY: f64 = 0.1;
 const PARAMS: usize = 7;
 const STEPS: usize = 15;
-/// Three layers.
+/// The ranges of three layers.
 const LAYERS: [Range<usize>; 3] = [0..2, 2..5, 5..7];
 
-/// As a schedule would have it.
+/// A factor like that of a schedule.
 fn factor(step: usize) -> f64 {
     1.0 / (1.0 + step as f64)
 }
@@ -156,7 +156,7 @@ fn start() -> Vec<f32> {
     (0..PARAMS).map(|i| i as f32 / 4.0 - 0.6).collect()
 }
 
-/// `[steps + 1][P]`: the parameters before, and after each step.
+/// `[steps + 1][P]`: the initial parameters, and those after each step.
 fn path(mut groups: Groups, gradients: &[Vec<f32>]) -> Vec<Vec<f32>> {
     let mut path = vec![start()];
     for (t, gradient) in gradients.iter().enumerate() {
@@ -167,8 +167,8 @@ fn path(mut groups: Groups, gradients: &[Vec<f32>]) -> Vec<Vec<f32>> {
     path
 }
 
-/// The same with one optimizer on its own range, which is given no gradient in the first `delay` steps
-/// and then that of `delay` steps ago.
+/// The path of one optimizer on its own range, which gets no gradient in the first `delay` steps, and then that of
+/// `delay` steps ago.
 fn path_alone(
     choice: OptimizerChoice,
     range: Range<usize>,
@@ -198,7 +198,7 @@ fn path_alone(
     path
 }
 
-/// `[steps][range]`
+/// `[steps][range]`: part of a path.
 fn of_range(path: &[Vec<f32>], range: &Range<usize>) -> Vec<Vec<f32>> {
     path.iter().map(|p| p[range.clone()].to_vec()).collect()
 }

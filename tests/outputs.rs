@@ -1,4 +1,5 @@
-//! Nothing that a command did not make is lost: what it writes, over what, and what is left of it when it is killed.
+//! Commands lose nothing that they did not make: where they write, what they replace, and what remains when they are
+//! killed.
 
 mod common;
 #[path = "../examples/synthetic/mod.rs"]
@@ -38,7 +39,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Runs a command that must not wait for anything.
+/// Runs a command that must not block.
 #[track_caller]
 fn at_once(mut command: Command) -> Outcome {
     let [out, err] = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
@@ -66,9 +67,9 @@ fn at_once(mut command: Command) -> Outcome {
     }
 }
 
-// ---- what is no file ----
+// ---- things that are not files ----
 
-/// What somebody may have put where a command writes.
+/// A thing that somebody may have put where a command writes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Thing {
     Pipe,
@@ -89,13 +90,13 @@ impl Thing {
         Self::LinkToPipe,
     ];
 
-    /// Puts it there; false where this user may not.
+    /// Creates the thing; false if this user may not.
     fn put(self, path: &Path) -> bool {
         let mode = Mode::RUSR | Mode::WUSR;
         match self {
             Self::Pipe => mknodat(CWD, path, FileType::Fifo, mode, 0).unwrap(),
             Self::Socket => drop(UnixListener::bind(path).unwrap()),
-            // Of the kind of /dev/null.
+            // Like /dev/null.
             Self::Device => {
                 return mknodat(CWD, path, FileType::CharacterDevice, mode, makedev(1, 3)).is_ok();
             }
@@ -114,14 +115,14 @@ impl Thing {
     }
 }
 
-/// What tells a thing from another that has taken its place.
+/// Identifies a thing, to detect that another has replaced it.
 fn identity(path: &Path) -> (u64, u64, u32, u64) {
     let there =
         fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     (there.dev(), there.ino(), there.mode(), there.rdev())
 }
 
-/// The network, flags and all of a training that takes no time.
+/// Flags of a training that takes no time, including its network.
 const TINY: &[&str] = &[
     "--quiet",
     "--train-size=60",
@@ -140,7 +141,7 @@ fn what_is_not_a_regular_file_is_refused_by_every_command_and_stays() {
         &["--steps=2", "--record-weights=1"],
     );
     let run = run.to_str().unwrap();
-    // Arguments, and where the thing is: `@` is its path, `%` that without `-1.h5`.
+    // Arguments, and where the thing is: `@` is its path, `%` the same without `-1.h5`.
     let commands: &[(&[&str], &[&str], &str)] = &[
         (&["train", "-o", "@"], TINY, "x.h5"),
         (&["train", "-o", "@", "--detach"], TINY, "x.h5"),
@@ -213,7 +214,7 @@ fn what_has_a_name_beside_a_run_is_neither_followed_nor_waited_for() {
         (&["--force"], ".sock"),
     ] {
         for thing in Thing::ALL {
-            // A socket that nobody listens on is one that a killed run has left.
+            // A socket without a listener is one that a killed run left behind.
             if (ending, thing) == (".sock", Thing::Socket) {
                 continue;
             }
@@ -236,7 +237,7 @@ fn what_has_a_name_beside_a_run_is_neither_followed_nor_waited_for() {
             });
         }
     }
-    // What a link beside it leads to is nobody's business either.
+    // The target of a link beside it must not be touched either.
     let folder = folder();
     let diary = folder.path().join("diary.txt");
     fs::write(&diary, "precious").unwrap();
@@ -249,9 +250,9 @@ fn what_has_a_name_beside_a_run_is_neither_followed_nor_waited_for() {
     assert_eq!(fs::read(&diary).unwrap(), b"precious");
 }
 
-// ---- what a command reads ----
+// ---- inputs of a command ----
 
-/// IDX of so many examples: images, or labels of two classes.
+/// An IDX file: images, or labels of two classes.
 fn idx(images: bool) -> Vec<u8> {
     let numbers =
         |sizes: &[u32]| -> Vec<u8> { sizes.iter().flat_map(|size| size.to_be_bytes()).collect() };
@@ -346,12 +347,12 @@ fn what_a_command_reads_is_not_overwritten() {
     ];
     call(&series).fails(2, &["x-2.h5", "choose another --output"]);
     assert!(!here.join("x-1.h5").exists());
-    // A run may lie beside the data.
+    // A run may be stored beside the data.
     let again = call(&[train, &["-o", "data/old.h5", "--force", "--quiet"]].concat());
     assert_eq!(again.code, Some(0), "{again:?}");
 }
 
-/// A run file that says more in its configuration than a program writes into it.
+/// A run file with more in its configuration than the program writes.
 #[test]
 fn a_run_file_does_not_say_where_to_write() {
     let folder = folder();
@@ -448,7 +449,7 @@ fn an_old_run_stays_until_the_new_one_has_a_step() {
         message: message.to_owned(),
         totals: None,
     };
-    // Ended before its first step; also after its start, and what it says of it.
+    // Ended before its first step; also after its start, with its message.
     let writer = RunWriter::create(&path, &header, FORCE).unwrap();
     let ended = writer.finish(&end("no loss")).unwrap_err().to_string();
     assert!(
@@ -492,7 +493,7 @@ fn an_old_run_stays_until_the_new_one_has_a_step() {
     drop(writer);
     assert_eq!(fs::read(&path).unwrap(), b"precious");
     assert_eq!(names(folder.path()), ["moved.h5", "run.h5"]);
-    // What a killed process has left goes with the next one. A list says what it is; not of what is being written.
+    // A file left by a killed process is removed by the next one. `list` tells it from one that is being written.
     fs::rename(folder.path().join("moved.h5"), &path).unwrap();
     let listed = || {
         let mut list = lcascope();
@@ -514,7 +515,7 @@ fn an_old_run_stays_until_the_new_one_has_a_step() {
     synthetic::write(&folder.path().join("latest.h5"), SHAPE, FORCE).unwrap();
     assert!(folder.path().join("latest.h5").is_symlink());
     assert_eq!(names(folder.path()), ["latest.h5", "run.h5"]);
-    // The longest name that a file can have.
+    // The longest possible file name.
     let long = folder.path().join("n".repeat(255));
     synthetic::write(&long, SHAPE, FORCE).unwrap();
     synthetic::write(&long, SHAPE, FORCE).unwrap();
@@ -607,10 +608,10 @@ fn a_series_that_cannot_begin_leaves_no_reserved_name() {
 
 // ---- killed ----
 
-/// Tells this program that it is to write, and where.
+/// Tells this program that it is the writer, and where to write.
 const WRITE: &str = "LCASCOPE_TEST_WRITE";
 
-/// Not a test but what the next one kills: a run that is written by one thread, so that its calls can be counted.
+/// Not a test, but the process that the next one kills: a run written by one thread, so that its calls can be counted.
 #[test]
 fn a_writer_to_be_killed() {
     if let Some(path) = std::env::var_os(WRITE) {
@@ -650,7 +651,7 @@ fn a_kill_at_every_write_of_a_new_run_leaves_the_old_one_or_the_new_one() {
             kills > 10 && seen.iter().all(|&n| n > 1),
             "{kills} {seen:?}"
         );
-        // Nothing is left after the next one.
+        // Nothing remains after the next one.
         synthetic::write(&path, SHAPE, FORCE).unwrap();
         assert_eq!(names(folder.path()), ["run.h5"]);
     }
@@ -689,7 +690,7 @@ fn a_report_that_is_killed_leaves_the_older_one_or_the_new_one() {
     assert_eq!(old.code, Some(0), "{old:?}");
     let before = tree(&place);
     let command = report(&small());
-    // Without the two texts, which say when they were made.
+    // Excluding the two texts that contain the time of their creation.
     let numbers = || {
         let mut files = tree(&place);
         files.retain(|path, _| path.parent() != Some(&place));

@@ -1,7 +1,7 @@
-//! Signals of known size in a run file that `golden/planted.py` wrote with h5py alone: the report of it
-//! recovers what was planted, and has the numbers of `NumPy` and `SciPy` (`golden/planted.json`).
+//! Signals of known size in a run file that `golden/planted.py` wrote with h5py alone: its report recovers the planted
+//! signals, with the numbers of `NumPy` and `SciPy` (`golden/planted.json`).
 //!
-//! That the file is taken at all says that docs/run-format.md is enough to write one.
+//! The file is accepted at all, which shows that docs/run-format.md is enough to write one.
 
 mod common;
 
@@ -17,14 +17,14 @@ use common::{Outcome, assert_close, columns, lcascope};
 
 const RUN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/planted.h5");
 
-/// Rows of the tables by layer that have no row for all layers.
+/// The row of the wave's layer in tables by layer that have no row for all layers.
 const WAVE: usize = 1;
 
 fn golden() -> Value {
     serde_json::from_str(include_str!("golden/planted.json")).unwrap()
 }
 
-/// The report's tables, by their names.
+/// The report's tables by name.
 static TABLES: LazyLock<HashMap<String, HashMap<String, Vec<f64>>>> = LazyLock::new(|| {
     let folder = TempDir::new().unwrap();
     let mut command = lcascope();
@@ -73,7 +73,7 @@ fn the_period_of_an_oscillation_is_found() {
     for (index, turns) in turns.into_iter().enumerate() {
         assert_close(turns, of(&golden["turns"][index]), 1e-9, "as counted");
     }
-    // A wave turns twice in a period; a product of two waves has half their period.
+    // A wave turns twice per period; a product of two waves has half their period.
     let half = of(&golden["period"]) / 2.0;
     for turns in &turns[..3] {
         assert_close(*turns, half, 0.02, "weights and gradients");
@@ -99,7 +99,7 @@ fn steps_in_which_layers_learn_together_are_found() {
     let moments = &TABLES["moments"];
     for step in shared {
         let row = moments["step"].iter().position(|there| *there == of(step));
-        let row = row.unwrap_or_else(|| panic!("{step} is no moment"));
+        let row = row.unwrap_or_else(|| panic!("{step} is not a moment"));
         assert!(moments["layers_together"][row] >= 3.0, "{step}");
     }
     let found = |column: &str| value("synchronisation", column, 0);
@@ -107,7 +107,7 @@ fn steps_in_which_layers_learn_together_are_found() {
     for model in ["jitter", "circular"] {
         let by_chance = |key: &str| of(&golden[model][key]);
         let (mean, deviation) = (by_chance("mean"), by_chance("deviation"));
-        // Of 10,000 and 20,000 draws.
+        // The error for 10,000 and 20,000 draws.
         let error = deviation * (1.0_f64 / 10_000.0 + 1.0 / 20_000.0).sqrt();
         let drawn = found(&format!("by chance, {model}"));
         assert_close(drawn, mean, 5.0 * error, model);
@@ -121,7 +121,7 @@ fn steps_in_which_layers_learn_together_are_found() {
 fn the_tail_of_the_allocations_is_found() {
     let golden = golden();
     let planted = of(&golden["tail_index"]);
-    // Row 0 is of all layers. The estimate is of the 1,096 largest: ± 3 %, here three times that.
+    // Row 0 is for all layers. The estimate uses the 1,096 largest: ± 3 %, of which three times are allowed here.
     let found = value("tails", "tail index", 1);
     assert_close(found, planted, 3.0 * 0.03 * planted, "planted");
 }
@@ -133,7 +133,7 @@ fn shares_and_concentration_are_those_of_the_sample() {
     assert_close(helped, of(&golden["helped"]), 1e-9, "as counted");
     let of_tail = value("help", "helped (%)", 1);
     let planted = 100.0 * of(&golden["help"]);
-    // Of 1,200,000 tosses.
+    // From 1,200,000 tosses.
     assert_close(of_tail, planted, 4.0 * 0.046, "planted");
     for row in 0..2 {
         let gini = value("concentration", "Gini coefficient", row);

@@ -1,12 +1,11 @@
-//! Every preset network on every engine against `golden/presets.json`: numbers from `PyTorch` in
-//! double precision, by a script (`golden/presets.py`) that shares no code with this program and
-//! documents the inputs and every key.
+//! Every preset network on every engine against `golden/presets.json`: numbers computed by `PyTorch` in double
+//! precision with a script (`golden/presets.py`) that shares no code with this program and documents the inputs and
+//! every key.
 //!
-//! Loss, gradient and batch-norm statistics at the initial parameters, answers with running
-//! averages, and one step of SGD with its allocation. No `ReLU` or pool is within rounding of its
-//! kink, so rounding is all that parts the program from the golden numbers: parameters and gradients
-//! are single precision (6e-8 relative), also where candle computes in double.
-//! `cargo test --test presets -- --nocapture` prints the largest errors.
+//! Compared are the loss, gradient and batch-norm statistics at the initial parameters, answers with running averages,
+//! and one step of SGD with its allocation. No `ReLU` or pool is within rounding of its kink, so the program differs
+//! from the golden numbers only by rounding: parameters and gradients are in single precision (6e-8 relative), even
+//! where candle computes in double. `cargo test --test presets -- --nocapture` prints the largest errors.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -42,7 +41,7 @@ fn splitmix64(x: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Numbers that can be drawn in any order.
+/// A stream of random numbers that can be drawn in any order.
 #[derive(Clone, Copy)]
 struct Stream(u64);
 
@@ -55,7 +54,7 @@ impl Stream {
         splitmix64(self.0.wrapping_add(i as u64))
     }
 
-    /// In `[0, 1)`.
+    /// A number in `[0, 1)`.
     fn uniform(self, i: usize) -> f64 {
         (self.draw(i) >> 40) as f64 / f64::from(1 << 24)
     }
@@ -68,7 +67,7 @@ struct Case {
     data: RunData,
     theta: Vec<f32>,
     slice_size: usize,
-    /// Rows of the mini-batch.
+    /// The rows of the mini-batch.
     batch: Vec<u32>,
 }
 
@@ -139,7 +138,7 @@ fn initial_parameters(network: &Network, seed: u64) -> Vec<f32> {
     theta
 }
 
-/// `[n, c, h, w]`: a random grid of 5×5 values, interpolated, with noise. Exact in double precision.
+/// Images `[n, c, h, w]`: a random grid of 5×5 values, interpolated, with noise. Exact in double precision.
 #[expect(
     clippy::many_single_char_names,
     reason = "as the golden script has them"
@@ -167,7 +166,7 @@ fn images(seed: u64, stream: u64, n: usize, [c, h, w]: [usize; 3]) -> Vec<f32> {
     pixels
 }
 
-/// Made-up running averages near the statistics of a mini-batch.
+/// Synthetic running averages near the statistics of a mini-batch.
 fn running_averages(case: &Case, statistics: &[f32]) -> Vec<f32> {
     let stream = Stream::new(case.seed, 50);
     let mut running = statistics.to_vec();
@@ -202,14 +201,13 @@ enum Kind {
 }
 
 impl Kind {
-    /// The allocation by class costs candle many times the rest, and is the same code in both
-    /// precisions.
+    /// For candle, allocation by class costs many times the rest, and is the same code in both precisions.
     fn by_class(self) -> bool {
         !matches!(self, Self::Candle(_, Precision::Single))
     }
 
-    /// How far a gradient's entry may be off, of its tensor's largest: about ten times what was
-    /// seen. Batch norms in single precision are what takes the room: without, it is 8e-7.
+    /// The allowed error of a gradient entry, relative to the largest of its tensor: about ten times the observed
+    /// error. Batch norms in single precision need most of it: without them, the error is 8e-7.
     fn limit(self) -> f64 {
         match self {
             Self::Candle(_, Precision::Double) => 1e-6,
@@ -220,11 +218,11 @@ impl Kind {
 
 // ---- comparing ----
 
-/// Errors of one case on one engine.
+/// The errors of one case on one engine.
 struct Comparison {
     scenario: String,
     faults: Vec<String>,
-    /// Largest error, in the unit of the comparison, and where.
+    /// The largest error, in units of the comparison, and its location.
     errors: BTreeMap<&'static str, (f64, String)>,
 }
 
@@ -237,7 +235,7 @@ impl Comparison {
         }
     }
 
-    /// `got` may be off from `want` by `limit · unit`.
+    /// Checks that `got` differs from `want` by at most `limit · unit`.
     fn check(
         &mut self,
         key: &'static str,
@@ -261,13 +259,13 @@ impl Comparison {
         }
     }
 
-    /// A number relative to itself.
+    /// Checks a number relative to itself.
     fn number(&mut self, key: &'static str, got: f64, want: &Value, limit: f64) {
         let want = want.as_f64().unwrap_or_else(|| panic!("no golden {key}"));
         self.check(key, "", got, want, want.abs(), limit);
     }
 
-    /// Numbers relative to the largest of them.
+    /// Checks a list of numbers relative to the largest.
     fn list(&mut self, key: &'static str, got: &[f64], want: &Value, limit: f64) {
         let want = numbers(want);
         assert_eq!(got.len(), want.len(), "{}: {key}", self.scenario);
@@ -277,7 +275,7 @@ impl Comparison {
         }
     }
 
-    /// Every tensor of a gradient.
+    /// Checks every tensor of a gradient.
     fn gradient(&mut self, key: &'static str, case: &Case, got: &[f32], want: &Value, limit: f64) {
         let layout = &case.network.layout;
         let want = want.as_array().unwrap();
@@ -289,7 +287,7 @@ impl Comparison {
             let name = &tensor.name;
             let part: Vec<f64> = widen(&got[tensor.range.clone()]);
             if want["zero"] == true {
-                // In front of a batch norm: nothing but rounding, small beside the layer's others.
+                // Before a batch norm there is only rounding, small compared with the layer's other tensors.
                 let others = layout.layers[tensor.layer].tensors.clone().map(max);
                 let unit = others.fold(0.0, f64::max);
                 self.check(key, name, largest(&part), 0.0, unit, limit);
@@ -310,7 +308,7 @@ impl Comparison {
                 let i = (draw % part.len() as u64) as usize;
                 self.check(key, &format!("{name}[{i}]"), part[i], want, unit, limit);
             }
-            // Independent errors of all entries add up as their squares do: to less than this.
+            // Independent errors of all entries add up in quadrature, to less than this.
             let norm = want["norm"].as_f64().unwrap();
             let got_norm = part.iter().map(|x| x * x).sum::<f64>().sqrt();
             self.check(key, &format!("{name} norm"), got_norm, norm, norm, limit);
@@ -330,7 +328,7 @@ impl Comparison {
     /// Prints the errors.
     ///
     /// # Panics
-    /// If one is too large.
+    /// If an error is too large.
     fn finish(self) {
         println!("{}: largest errors", self.scenario);
         for (key, (error, place)) in &self.errors {
@@ -347,7 +345,7 @@ impl Comparison {
     }
 }
 
-/// Numbers of a JSON number or nested list, in order; null is NaN.
+/// The numbers of a JSON number or nested list, in order; null is NaN.
 fn numbers(value: &Value) -> Vec<f64> {
     match value {
         Value::Array(values) => values.iter().flat_map(numbers).collect(),
@@ -370,7 +368,7 @@ fn largest(values: &[f64]) -> f64 {
 
 // ---- the comparison ----
 
-/// A case on one engine, from its loss to the allocation of a step.
+/// Checks a case on one engine, from its loss to the allocation of a step.
 fn check(name: &str, kind: Kind) {
     let case = Case::new(name);
     let golden = &case.golden;
@@ -422,7 +420,7 @@ fn check(name: &str, kind: Kind) {
     );
     check_statistics(&case, &batch.statistics, &mut comparison, limit);
 
-    // The validation examples are labelled with the golden answers.
+    // The labels of the validation examples are the golden answers.
     let running = running_averages(&case, &batch.statistics);
     let accuracy = engine.accuracy(Part::Validation, &case.theta, &running);
     comparison.check("running averages", "", accuracy.unwrap(), 1.0, 1.0, 1e-12);
@@ -431,7 +429,7 @@ fn check(name: &str, kind: Kind) {
     comparison.finish();
 }
 
-/// A wrong input makes everything wrong.
+/// Checks the inputs, on which everything else depends.
 fn check_inputs(name: &str) {
     let case = Case::new(name);
     let mut comparison = Comparison::new(format!("{name}, inputs"));
@@ -474,7 +472,7 @@ fn check_statistics(case: &Case, got: &[f32], comparison: &mut Comparison, limit
             let n = values.len();
             [0, 1, n - 2, n - 1].map(|i| values[i])
         };
-        // A mean may be near 0: what matters is how far it is off in standard deviations.
+        // A mean may be near 0: its error counts in standard deviations.
         let deviation = largest(&numbers(&want["variance"])).sqrt();
         for (got, want) in ends(mean).into_iter().zip(numbers(&want["mean"])) {
             comparison.check("mean", "", got, want, deviation, limit);
@@ -554,7 +552,7 @@ fn check_step(
     );
 
     let a = &allocated.allocation;
-    // Movements are differences of parameters in single precision, on any engine.
+    // Movements are differences of single-precision parameters on any engine.
     let limit = 5e-5;
     comparison.number("end loss", end.train.loss, &want["loss"], limit / 10.0);
     let test = end.held_out.as_ref().unwrap();

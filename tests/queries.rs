@@ -1,5 +1,5 @@
-//! What the program says about a run, against plain sums over the datasets of its file, which are read
-//! with the HDF5 library alone.
+//! Answers to queries about a run, compared with plain sums over the datasets of its file, which are read with the HDF5
+//! library alone.
 
 mod common;
 #[path = "queries/naive.rs"]
@@ -18,12 +18,12 @@ use lcascope::store::{RunReader, RunWriter, WriteOptions};
 use naive::{Naive, Series};
 use synthetic::Shape;
 
-/// Everything was recorded in it.
+/// A run in which everything was recorded.
 fn recorded() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runs/small.h5")
 }
 
-/// Steps that matter: all, one, none, some at either end, ends beyond the run, and the wrong way round.
+/// Ranges of steps that matter: all, one, none, some at either end, ends beyond the run, and reversed.
 fn ranges(steps: u64) -> Vec<Range<u64>> {
     let middle = steps / 2;
     vec![
@@ -42,10 +42,10 @@ fn ranges(steps: u64) -> Vec<Range<u64>> {
     ]
 }
 
-/// Fewer columns than steps, one, none, and more than there can be.
+/// Fewer columns than steps, one, none, and more than possible.
 const COLUMNS: [u32; 5] = [1, 7, 0, 64, 100_000];
 
-/// Every topic there is. What this misses, `check` does not compile without.
+/// Every topic. `check` does not compile with a topic missing.
 fn topics(reader: &RunReader) -> Vec<Topic> {
     let header = reader.header();
     let count = |n: usize| u32::try_from(n).unwrap();
@@ -98,7 +98,7 @@ fn ask(analyst: &mut Analyst, reader: &RunReader, query: &Query) -> Answer {
     analyst.answer(reader, query, &|| false).unwrap()
 }
 
-/// Holds an answer against the file.
+/// Compares an answer with the file.
 fn check(naive: &Naive, query: &Query, answer: &Answer) {
     let steps = naive.clip(&query.steps);
     let what = format!("{query:?}");
@@ -114,7 +114,7 @@ fn check(naive: &Naive, query: &Query, answer: &Answer) {
         },
         Topic::Tensors => binned(&naive.columns("lca/tensor", 0..naive.layout.tensors.len())),
         Topic::Units { layer } => binned(&naive.units(*layer as usize)),
-        // Of no steps nothing is said, in a run that could say something.
+        // Nothing is known about an empty range, even in a run with classes.
         Topic::Classes { layer } if naive.has_classes(&steps) || naive.says_nothing_of(&steps) => {
             binned(&naive.classes(layer.map(|layer| layer as usize)));
         }
@@ -161,7 +161,7 @@ fn check(naive: &Naive, query: &Query, answer: &Answer) {
                     (&history.gradient, gradient),
                     (&history.lca, lca),
                 ] {
-                    // A run that has recorded it says so, though not of these steps.
+                    // A run that recorded it has a curve, even if not of these steps.
                     let known = series.is_some();
                     assert_eq!(curve.is_some(), known, "{what}");
                     if let (Some(curve), Some(series)) = (curve, series) {
@@ -174,7 +174,7 @@ fn check(naive: &Naive, query: &Query, answer: &Answer) {
     }
 }
 
-/// Columns are as wide as each other, or a step wider; what is in them is what was in their steps.
+/// Checks that columns are equally wide, to within one step, and contain what their steps do.
 fn check_binned(binned: &Binned, series: &[Series], steps: &Range<u64>, columns: u32, what: &str) {
     let count = steps.end - steps.start;
     let n = usize::try_from(count.min(columns.max(1).into())).unwrap();
@@ -280,7 +280,7 @@ fn answers_about_a_longer_run_are_sums_over_its_file() {
     answers_are_what_the_file_says(&path);
 }
 
-/// Datasets of several chunks, in a file that must be read as one that is being written.
+/// Datasets of several chunks, in a file that must be read like one being written.
 #[test]
 fn answers_about_a_run_that_was_killed_are_sums_over_its_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -296,7 +296,7 @@ fn answers_about_a_run_that_was_killed_are_sums_over_its_file() {
         writer.step(&steps.step()).unwrap();
     }
     writer.commit().unwrap();
-    // As the file is found when its writer has been killed.
+    // The file as a killed writer leaves it.
     fs::copy(&path, &copy).unwrap();
     assert!(RunReader::open(&copy).unwrap().is_marked());
     answers_are_what_the_file_says(&copy);
@@ -366,7 +366,7 @@ fn long_work_is_given_up_when_something_else_is_asked() {
             // A few rows are read at once.
             let at_once = matches!(topic, Topic::Steps { .. } | Topic::Snapshot { .. });
             assert_eq!(answer == Answer::Interrupted, !at_once, "{query:?}");
-            // Half an answer is not remembered as a whole one.
+            // A partial answer is not cached as a complete one.
             let answer = ask(&mut analyst, &reader, &query);
             check(&naive, &query, &answer);
         }

@@ -1,5 +1,5 @@
-//! A run on the screen while it happens, and the same run from its file: the screens are the same, on
-//! every level.
+//! Compares a run on the screen while it happens with the same run from its file: the screens are identical, on every
+//! level.
 
 mod scenes;
 
@@ -28,16 +28,16 @@ use ratatui::buffer::Buffer;
 use scenes::{SIZES, draw, rich, scenes};
 
 const STEPS: u64 = 48;
-/// After so many steps the training waits, to be looked at. Allocations and weights of all parameters are
-/// written so many steps at a time: what is not there yet, a live run does not show.
+/// The number of steps after which the training pauses to be examined. Allocations and weights of all parameters are
+/// written that many steps at a time, and a live run does not show those not written yet.
 const HALFWAY: u64 = 32;
 const TOLERANCE: f64 = 1e-3;
 
-/// Records and shows.
+/// A sink that records and shows.
 struct Both {
     recorder: Recorder,
     feed: feed::FeedSender,
-    /// Says that the training is halfway, and waits until it may go on.
+    /// Signals that the training is halfway, and waits until it may continue.
     halfway: Sender<()>,
     go_on: Receiver<()>,
 }
@@ -146,7 +146,7 @@ fn trainer(network: &Network, data: RunData, traced: Vec<u64>) -> Trainer {
     )
 }
 
-/// A run as far as it has come, and who answers questions about it.
+/// A run up to its current step, and the source of answers about it.
 struct Seen<'a> {
     header: Arc<RunHeader>,
     origin: Origin,
@@ -165,8 +165,8 @@ impl Seen<'_> {
         app
     }
 
-    /// Every scene at every size, after some more keys, without what only one of them says: the title
-    /// where the run comes from, the footer what Space does, and the last line of notices.
+    /// Every scene at every size, after some more keys, without the parts that only one of them shows: the run's origin
+    /// in the title, the action of Space in the footer, and the last line of notices.
     fn everything(&self, head: Option<u64>) -> Vec<(String, Buffer)> {
         let mut drawn = Vec::new();
         let more: [&[Action]; 3] = [
@@ -180,7 +180,7 @@ impl Seen<'_> {
                 if let Some(head) = head {
                     app.window.set_head(head);
                 }
-                // Where nothing else moves the cursor: one that follows is no line in the charts.
+                // If nothing else moves the cursor: one that follows is not drawn as a line in the charts.
                 let first = [Action::Move(0)];
                 for action in first.iter().chain(&scene.actions).chain(more[at]) {
                     app.act(*action);
@@ -198,14 +198,14 @@ impl Seen<'_> {
     }
 }
 
-/// The program, as what reads a file for another process.
+/// The program as a process that reads a file for others.
 fn reader_of(path: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lcascope"));
     command.args(["reader", "--details", "--"]).arg(path);
     command
 }
 
-/// Waits until so many steps are in the file.
+/// Waits until this many steps are in the file.
 fn wait_for_steps(details: &Details, steps: u64) {
     let began = Instant::now();
     let query = Query {
@@ -229,7 +229,7 @@ fn wait_for_steps(details: &Details, steps: u64) {
 
 #[track_caller]
 fn assert_same(live: &[(String, Buffer)], replay: &[(String, Buffer)], when: &str) {
-    // What can be done is another matter: a training is paused, a replay is played.
+    // The possible actions differ: a training is paused, a replay is played.
     let shows = |(name, _): &&(String, Buffer)| !name.starts_with("help ");
     let pairs = live.iter().filter(shows).zip(replay.iter().filter(shows));
     for ((name, live), (_, replay)) in pairs {
@@ -298,11 +298,11 @@ fn a_replay_shows_what_the_live_run_showed() {
     };
     assert_eq!(replay.app().timeline.end(), STEPS);
     assert_same(&live_whole, &replay.everything(None), "at the end");
-    // Played up to there, it shows what the training showed then.
+    // Played up to that point, it shows what the training showed then.
     let played = replay.everything(Some(HALFWAY));
     let of_steps = |seen: Vec<(String, Buffer)>| {
         let mut seen = seen;
-        // What the file is like now, it was not then.
+        // The current state of the file is not that of then.
         seen.retain(|(name, _)| !name.starts_with("Run "));
         seen
     };
@@ -313,7 +313,7 @@ fn a_replay_shows_what_the_live_run_showed() {
     cannot_be_repeated(&path);
 }
 
-/// No configuration of the program made this run, so none can repeat it.
+/// Checks that the run cannot be repeated, since no configuration of the program made it.
 fn cannot_be_repeated(path: &Path) {
     let mut repeat = Command::new(env!("CARGO_BIN_EXE_lcascope"));
     let output = repeat.args(["train", "--headless", "--config"]).arg(path);

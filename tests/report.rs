@@ -1,5 +1,5 @@
-//! `lcascope report` from outside: whole folders, pages that are well-formed, and numbers that are those of
-//! the run file as the HDF5 library alone reads it.
+//! `lcascope report` from outside: complete folders, well-formed pages, and the numbers of the run file as read with
+//! the HDF5 library alone.
 
 mod common;
 
@@ -41,7 +41,7 @@ fn changed(path: &Path, change: impl FnOnce(&hdf5::File)) {
     file.close().unwrap();
 }
 
-/// Gives the run another seed, and `scale` times the allocations of its layers and tensors.
+/// Gives the run another seed, and multiplies the allocations of its layers and tensors by `scale`.
 fn another_seed(file: &hdf5::File, seed: u64, scale: f64) {
     file.attr("seed").unwrap().write_scalar(&seed).unwrap();
     for name in ["lca/layer", "lca/tensor"] {
@@ -51,7 +51,7 @@ fn another_seed(file: &hdf5::File, seed: u64, scale: f64) {
     }
 }
 
-/// Columns of numbers of a CSV; words are NaN.
+/// Numeric columns of a CSV; text is NaN.
 fn csv(folder: &Path, name: &str) -> HashMap<String, Vec<f64>> {
     let path = folder.join("data").join(format!("{name}.csv"));
     columns(&fs::read(&path).unwrap_or_else(|e| panic!("{name}: {e}")))
@@ -66,7 +66,7 @@ fn near(found: &[f64], expected: &[f64], what: &str) {
     }
 }
 
-/// The page, and all elements of it.
+/// Reads the page.
 fn page(folder: &Path) -> String {
     fs::read_to_string(folder.join("report.html")).unwrap()
 }
@@ -116,7 +116,7 @@ fn counts(file: &RunFile, name: &str) -> Vec<f64> {
     sums.into_iter().map(|sum| sum as f64).collect()
 }
 
-/// The report of the run with everything recorded, made once; and the run.
+/// The run with everything recorded, and its report, made once.
 fn of_small() -> (&'static Path, RunFile) {
     static REPORT: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, folder) = REPORT.get_or_init(|| {
@@ -128,14 +128,14 @@ fn of_small() -> (&'static Path, RunFile) {
     (folder, RunFile::open(&small()))
 }
 
-/// Parameters of each layer.
+/// The number of parameters in each layer.
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
 fn params(file: &RunFile) -> Vec<f64> {
     let params = file.counts("layout/layer/params").values;
     params.iter().map(|n| *n as f64).collect()
 }
 
-/// Of the run with everything recorded.
+/// Steps of the run with everything recorded.
 const STEPS: f64 = 48.0;
 
 #[test]
@@ -300,7 +300,7 @@ fn a_page_holds_everything_and_asks_for_nothing() {
     let page = parsed(&text);
     let elements = || page.descendants().filter(roxmltree::Node::is_element);
     let svg = elements().filter(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "svg")));
-    // Each for a wide page and for a phone.
+    // One for a wide page and one for a phone.
     assert_eq!(svg.count(), 2 * figures.len());
     for node in elements() {
         let name = node.tag_name().name();
@@ -443,7 +443,7 @@ fn names_of_a_file_are_text() {
         ] {
             let data = file.dataset(name).unwrap();
             let mut names: ndarray::Array1<hdf5::types::FixedUnicode<64>> = data.read().unwrap();
-            // Two of them alike.
+            // Two of them are the same.
             for name in names.iter_mut().take(2) {
                 *name = hostile.parse().unwrap();
             }

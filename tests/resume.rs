@@ -1,4 +1,4 @@
-//! Runs that are stopped or killed and go on: `train --resume`, `verify`, `repair`.
+//! Runs that are stopped or killed and then continued: `train --resume`, `verify`, `repair`.
 
 mod common;
 
@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tempfile::{TempDir, tempdir};
 
-/// A whole run of 48 steps, without what has come to the format since.
+/// A complete run of 48 steps, without later additions to the format.
 const OLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runs/older.h5");
 
 fn run(command: &str, path: &Path) -> Outcome {
@@ -47,7 +47,7 @@ fn assert_verified(path: &Path) {
     assert!(!outcome.stdout.contains("FAULT"), "{outcome:?}");
 }
 
-/// A network with everything that remembers: batch norms, dropout; small enough to be quick.
+/// A network with all layers that have state: batch norms, dropout; small enough to be quick.
 fn network(folder: &TempDir) -> PathBuf {
     let text = "name = 'remembers'\n\
         [[layer]]\nkind = 'linear'\nunits = 24\n\
@@ -62,7 +62,7 @@ fn network(folder: &TempDir) -> PathBuf {
     path
 }
 
-/// Kills a run twice and stops it once on its way, and compares it with one that was left alone.
+/// Kills a run twice and stops it once on its way, and compares it with an undisturbed run.
 fn goes_on_bit_for_bit(flags: &[&str], steps: u64) {
     let folder = tempdir().unwrap();
     let net = network(&folder);
@@ -189,7 +189,7 @@ fn what_cannot_be_resumed_says_why() {
     training.kill();
 }
 
-/// Killed between opening the file and letting readers in, a writer leaves it open to nobody.
+/// Killed between opening the file and admitting readers, a writer leaves a file that nobody can open.
 #[test]
 fn a_run_killed_while_it_was_opened_is_repaired_and_goes_on() {
     let folder = tempdir().unwrap();
@@ -222,7 +222,7 @@ fn a_run_killed_while_it_was_opened_is_repaired_and_goes_on() {
 fn what_is_no_run_is_not_repaired() {
     let folder = tempdir().unwrap();
     let [path, left] = ["other.h5", "left.h5"].map(|name| folder.path().join(name));
-    // One has to be made in the format of HDF5 1.10, as another program might have.
+    // One must be created in the format of HDF5 1.10, as another program might have.
     fs::copy(OLDER, &path).unwrap();
     let file = common::open_rw(&path).unwrap();
     file.delete_attr("format").unwrap();
@@ -235,7 +235,7 @@ fn what_is_no_run_is_not_repaired() {
     assert_eq!(fs::read(&left).unwrap(), before);
 }
 
-/// What came to the format since is missing in it, and that is no fault.
+/// Later additions to the format are missing in it, which is not a fault.
 #[test]
 fn a_run_that_an_older_program_recorded_is_whole_and_can_be_repaired() {
     assert_verified(Path::new(OLDER));
@@ -284,8 +284,8 @@ fn a_run_that_an_older_program_recorded_is_not_gone_on_with() {
     assert_eq!(run("info", &older).code, Some(0));
 }
 
-/// A device that computes other bits than were recorded cannot repeat the steps after the checkpoint:
-/// they are given up, and the sums still close.
+/// A device whose results differ from the recorded ones cannot repeat the steps after the checkpoint: they are dropped,
+/// and the sums still close.
 #[test]
 fn steps_that_cannot_be_repeated_are_taken_again_from_the_checkpoint() {
     let folder = tempdir().unwrap();
@@ -302,14 +302,14 @@ fn steps_that_cannot_be_repeated_are_taken_again_from_the_checkpoint() {
     drop(reader);
     assert_eq!(run("repair", &path).code, Some(0));
 
-    // No checkpoint yet: the run begins anew. The loss at its start is another one.
+    // No checkpoint yet, so the run starts from the beginning. The loss at its start differs.
     let file = common::open_rw(&path).unwrap();
     let train = file.dataset("loss/train").unwrap();
     let mut losses = train.read_raw::<f64>().unwrap();
     losses[0] *= 1.0 + 1e-9;
     let before = u64::try_from(losses.len() - 1).unwrap();
     train.write_raw(&losses).unwrap();
-    // While anything of it is open, the file is locked.
+    // While any handle is open, the file is locked.
     drop((train, file));
 
     let mut training = Training::start(resume_command(&path), path.clone());
@@ -343,7 +343,7 @@ fn a_killed_run_is_repaired_for_other_tools_and_still_goes_on() {
         hdf5::File::open(&path).is_err(),
         "the killed writer's marks are there"
     );
-    // By us it is read as it is.
+    // We read it without a repair.
     let state = RunReader::open(&path).unwrap().refresh().unwrap();
     assert!(state.committed >= seen && !state.is_live(), "{state:?}");
     assert_verified(&path);
@@ -371,7 +371,7 @@ fn a_killed_run_is_repaired_for_other_tools_and_still_goes_on() {
     assert_same_numbers(&whole, &path);
 }
 
-/// What is done to a file.
+/// A change that damages a file.
 type Damage<'a> = &'a dyn Fn(&hdf5::File);
 
 #[test]
@@ -407,7 +407,7 @@ fn verify_says_what_is_wrong_where() {
             &|file| reals(file, "loss/train", 4),
             &["loss", "step 3:", "step 4:"],
         ),
-        // Three layers: the second one's value in step 5.
+        // Three layers: the second one's value at step 5.
         (
             &|file| reals(file, "lca/layer", 16),
             &["step 5: layers", "step 5, fc2: tensors"],
@@ -457,7 +457,7 @@ fn verify_says_what_is_wrong_where() {
     }
 }
 
-/// How often a run is killed below; the full test has more: `just torture`.
+/// How often a run is killed below; more often with `just torture`.
 fn kills() -> u64 {
     let kills = std::env::var("LCASCOPE_KILLS").ok();
     kills.map_or(6, |kills| {
@@ -465,8 +465,8 @@ fn kills() -> u64 {
     })
 }
 
-/// Kills a run at random moments, again and again. It opens every time, no committed step is ever lost,
-/// and in the end it is the run that was left alone.
+/// Kills a run at random moments, repeatedly. It can always be opened, never loses a committed step, and in the end
+/// equals the undisturbed run.
 #[test]
 fn a_run_that_is_killed_at_random_moments_loses_nothing() {
     let folder = tempdir().unwrap();
@@ -499,7 +499,7 @@ fn a_run_that_is_killed_at_random_moments_loses_nothing() {
         sleep(Duration::from_millis(
             50 + u64::from(random.next_u32() % 1500),
         ));
-        // What a reader was shown last must be there afterwards.
+        // Whatever a reader saw last must be there afterwards.
         if let Ok(state) = RunReader::open(&path).and_then(|reader| reader.refresh()) {
             assert!(state.committed >= seen, "step {seen} was there");
             seen = state.committed;
@@ -518,7 +518,7 @@ fn a_run_that_is_killed_at_random_moments_loses_nothing() {
         );
         seen = state.committed;
         assert_verified(&path);
-        // Other tools read it after a repair.
+        // Other tools can read it after a repair.
         let copy = folder.path().join("copy.h5");
         fs::copy(&path, &copy).unwrap();
         let repaired = run("repair", &copy);
@@ -560,7 +560,7 @@ fn killed_at(write: usize, folder: &Path, net: &str) -> PathBuf {
     path
 }
 
-/// Steps of a file that must verify as it is and, repaired, be readable by all.
+/// The steps of a file that must verify as it is and, once repaired, be readable by all programs.
 #[track_caller]
 fn steps_of(path: &Path, when: &str) -> u64 {
     let look = || {
@@ -603,7 +603,7 @@ fn a_resume_that_gives_steps_up_and_is_killed_loses_nothing_before_its_checkpoin
     let net = network(&folder);
     let flags = [&EVERYTHING[..], &[net.to_str().unwrap(), "--steps=12"]].concat();
     let path = train(folder.path(), "run.h5", &flags);
-    // As if it had been stopped before its end, on a machine that computes other bits.
+    // As if it had been stopped before its end, on a machine with different rounding.
     {
         let file = common::open_rw(&path).unwrap();
         let write = |name: &str, value: u8| {
@@ -654,7 +654,7 @@ fn a_series_that_is_killed_at_any_call_is_completed() {
             complete
         });
         if outcome.code != Some(0) {
-            // Where there was nothing to go on from, and it says so.
+            // If there was nothing to resume, the message says so.
             let nothing = ["nothing is recorded", "is empty", "not an HDF5 file"];
             let is_said = nothing.iter().any(|words| outcome.stderr.contains(words));
             assert!(is_said, "{when}: {outcome:?}");

@@ -1,6 +1,6 @@
-//! The run file against its contract, read with the HDF5 library alone: what is in it, whether its
-//! sums close, whether it can be repeated, and what becomes of readers beside a writer, after a
-//! writer's death, and before files that are no runs.
+//! The run file against its specification, read with the HDF5 library alone: its contents, whether its sums close,
+//! whether it can be repeated, and how readers fare beside a writer, after a writer's death, and with files that are
+//! not runs.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -32,10 +32,10 @@ use lcascope::record::Status;
 use lcascope::store::RunReader;
 use tempfile::TempDir;
 
-/// Relative error of a number rounded to f32.
+/// The relative error of a number rounded to f32.
 const SINGLE: f64 = 1.0 / (1 << 24) as f64;
 
-/// Everything a run can record. 12 steps of 6 batches an epoch.
+/// Flags to record everything that a run can. 12 steps, with 6 batches per epoch.
 const FULL: &[&str] = &[
     "--steps=12",
     "--batch-size=100",
@@ -52,7 +52,7 @@ fn folder() -> TempDir {
 
 // ---- the table ----
 
-/// Path, shape, type, unit; in the contract's symbols. `S` and `S'` are snapshots.
+/// Path, shape, type and unit, in the specification's symbols. `S` and `S'` are snapshots.
 const CONTRACT: &[(&str, &str, &str, &str)] = &[
     ("layout/layer/name", "L", "text", ""),
     ("layout/layer/kind", "L", "text", ""),
@@ -116,7 +116,7 @@ const CONTRACT: &[(&str, &str, &str, &str)] = &[
     ("state/process", "1", "u64", ""),
 ];
 
-/// The same, where it was asked for.
+/// The datasets that exist only on request, in the same form.
 const OPTIONAL: &[(&str, &str, &str, &str)] = &[
     ("lca/param_step", "T'", "u64", "steps"),
     ("lca/param", "T' P", "f32", "nats"),
@@ -129,7 +129,7 @@ const OPTIONAL: &[(&str, &str, &str, &str)] = &[
     ("weight/value", "S' P", "f32", "1"),
 ];
 
-/// What the symbols are in a small run of mnist-fc with `steps` steps.
+/// The values of the symbols in a small run of mnist-fc with `steps` steps.
 fn length(symbol: &str, steps: usize) -> usize {
     match symbol {
         "T" | "T'" => steps,
@@ -164,7 +164,7 @@ fn check_table(file: &RunFile, table: &[(&str, &str, &str, &str)], steps: usize)
             |unit| unit.read_scalar().unwrap(),
         );
         assert_eq!(said.as_str(), unit, "unit of {path}");
-        // Whatever grows with the steps is chunked, and its first axis has no end.
+        // Everything that grows with the steps is chunked, with an unlimited first axis.
         if ["T", "T'", "T+1", "S", "S'"].contains(&symbols[0]) {
             assert!(dataset.is_chunked(), "{path}");
             assert_eq!(dataset.space().unwrap().maxdims()[0], None, "{path}");
@@ -208,7 +208,7 @@ fn every_dataset_of_the_contract_is_there() {
     assert_eq!((file.number("version"), file.number("seed")), (1, 0));
     assert!(file.number("slice_size") > 0);
 
-    // In blocks that are appended whole, and without a filter by default.
+    // Blocks are appended whole, and have no filter by default.
     for path in ["lca/param", "weight/value"] {
         let dataset = file.dataset(path);
         assert_eq!(dataset.chunk(), Some(vec![32, 256]));
@@ -224,7 +224,7 @@ fn every_dataset_of_the_contract_is_there() {
     assert_eq!(file.counts("weight/step").values, [0, 3, 6, 9, 12]);
     assert_eq!(file.counts("param/step").values.last(), Some(&12));
 
-    // HDF5 1.10's superblock, and no mark of a writer left.
+    // HDF5 1.10's superblock, with no mark of a writer left.
     let bytes = fs::read(&path).unwrap();
     assert_eq!((bytes[8], bytes[11]), (3, 0));
 }
@@ -296,8 +296,8 @@ fn the_layout_tiles_the_parameters() {
 
 // ---- sums, from the file alone ----
 
-/// Units into layers, tensors into layers, layers into the total, the total and the residual into
-/// the change of the loss. Units may have errors of rounding to f32, nothing else may.
+/// Checks that units add up to layers, tensors to layers, layers to the total, and the total and the residual to the
+/// change of the loss. Only units may have errors of rounding to f32.
 fn check_sums(file: &RunFile, group: &str, loss: &str) {
     let layout = Layout::of(file);
     let loss = file.reals(loss).values;
@@ -343,7 +343,7 @@ fn sums_close_from_the_file_alone() {
         }
     }
 
-    // The classes' losses, weighted by how many examples each class has, are the loss.
+    // The classes' losses, weighted by the number of examples in each class, add up to the loss.
     let labels = load(&DataSource::Embedded).unwrap().train.labels;
     let rows = file.counts("data/train_index").values;
     let mut examples = [0.0; 10];
@@ -380,8 +380,8 @@ fn the_histogram_counts_who_helped_and_hurt() {
         }
     }
 
-    // The same counted from every parameter's allocation. Rounding to f32 may move a value onto an
-    // edge or to zero: those decide nothing.
+    // The same counts from every parameter's allocation. Rounding to f32 may move a value onto an edge or to zero: such
+    // values are not decisive.
     let layer_of = Layout::of(&file).layer_of_params();
     let lca = file.reals("lca/param");
     for t in 0..histogram.rows() {
@@ -429,14 +429,14 @@ fn parameters_sum_to_tensors_and_totals() {
             let bound = SINGLE * values.clone().map(f64::abs).sum::<f64>() + 1e-30;
             let sum: f64 = values.clone().sum();
             assert_close(sum, sums.row(s)[i], bound, &format!("snapshot {s}, {i}"));
-            // An allocation too small for f32 is there as zero.
+            // An allocation too small for f32 is recorded as zero.
             let negative = values.clone().filter(|&a| a < 0.0).count() as u64;
             let zero = values.filter(|&a| a == 0.0).count() as u64;
             let counted = helped.row(s)[i];
             assert!((negative..=negative + zero).contains(&counted), "{s}, {i}");
         }
     }
-    // And they are the layers' counts.
+    // They match the layers' counts.
     let helps: u64 = file.counts("lca/helped").values.iter().sum();
     assert_eq!(helped.row(steps.len() - 1).iter().sum::<u64>(), helps);
     for name in ["update_flips", "gradient_flips"] {
@@ -485,7 +485,7 @@ fn steps_are_numbered_scheduled_and_timed() {
     }
     let cosine = file.reals("motion/cosine").values;
     assert!(cosine.iter().all(|c| c.abs() <= 1.0 + 1e-9));
-    // Train, validation and test rows exist, once each, and the first two are different rows.
+    // Train, validation and test rows exist, each once, and the first two are disjoint.
     let [train, validation, test] = ["train", "validation", "test"]
         .map(|part| file.counts(&format!("data/{part}_index")).values);
     let own: BTreeSet<u64> = train.iter().chain(&validation).copied().collect();
@@ -501,9 +501,9 @@ fn steps_are_numbered_scheduled_and_timed() {
     assert_eq!(validated, [0, 6, 12]);
 }
 
-// ---- weights, gradients and allocations are each other's ----
+// ---- weights, gradients and allocations agree ----
 
-/// `A = Δ · ḡ` and everything said of Δ, from recorded weights and traced gradients.
+/// Checks `A = Δ · ḡ`, and everything recorded about Δ, from recorded weights and traced gradients.
 fn check_movement(flags: &[&str], segments: u64, mean: impl Fn(f64, f64) -> f64) {
     const T: usize = 9;
     let all = ["--steps=9", "--record-weights=1", "--record-params=1"];
@@ -552,7 +552,7 @@ fn check_movement(flags: &[&str], segments: u64, mean: impl Fn(f64, f64) -> f64)
         last = delta;
     }
 
-    // Every step has a snapshot of the totals but one: turns of the traced gradients.
+    // Every step but one has a snapshot of the totals: turns of the traced gradients.
     let snapshots = file.counts("param/step").values;
     let turned = file.counts("param/gradient_flips");
     for (s, &steps) in snapshots.iter().enumerate() {
@@ -583,7 +583,7 @@ fn turns_of_allocations_are_counted() {
     let layer_of = Layout::of(&file).layer_of_params();
     let (lca, turns) = (file.reals("lca/param"), file.counts("motion/lca_turns"));
     for t in 0..12 {
-        // What rounding to f32 may have turned is counted apart.
+        // Those that rounding to f32 may have changed are counted separately.
         let (mut certain, mut possible) = (vec![0; 3], vec![0; 3]);
         for (i, &l) in layer_of.iter().enumerate().filter(|_| t >= 2) {
             let a = [2, 1, 0].map(|back| lca.row(t - back)[i]);
@@ -629,7 +629,7 @@ fn compressions_lose_nothing_and_rounding_loses_what_it_says() {
         }
     }
 
-    // By default nothing needs a plug-in: HDF5's own filters have numbers below 256.
+    // By default no plug-in is needed: HDF5's own filters have numbers below 256.
     let default = run("default.h5", &[]);
     for path in default.paths() {
         let filters = default.dataset(&path).filters();
@@ -662,7 +662,7 @@ fn compressions_lose_nothing_and_rounding_loses_what_it_says() {
 
 // ---- running it again ----
 
-/// What two runs of one configuration may differ in: the clock, and who ran them.
+/// The datasets in which two runs of one configuration may differ: the clock, and the process.
 const CLOCK: [&str; 2] = ["state/heartbeat", "state/process"];
 
 #[track_caller]
@@ -728,7 +728,7 @@ fn a_run_repeats_from_its_file_bit_for_bit_on_any_number_of_threads() {
         "--threads=2",
     ];
     let first = train(folder.path(), "first.h5", &flags);
-    // The network's file is not needed any more: the configuration has it.
+    // The network's file is no longer needed: its content is in the configuration.
     fs::remove_file(network).unwrap();
     let again = |name: &str, more: &[&str]| {
         let path = folder.path().join(name);
@@ -744,12 +744,12 @@ fn a_run_repeats_from_its_file_bit_for_bit_on_any_number_of_threads() {
     let other = ["created", "config", "device"];
     assert_same(&first, &again("one.h5", &["--threads=1"]), &other);
     assert_same(&first, &again("five.h5", &["--threads=5"]), &other);
-    // Another seed is another run: the comparison can tell.
+    // Another seed gives another run, so the comparison can tell them apart.
     let seed = RunFile::open(&again("seed.h5", &["--seed=8"]));
     assert!(seed.bits("lca/layer") != RunFile::open(&first).bits("lca/layer"));
 }
 
-/// Two threads share a mini-batch or a slice of no batch norm differently than one or four.
+/// Two threads divide a mini-batch, or a slice without batch norms, differently than one or four.
 #[test]
 fn images_through_batch_norms_give_one_file_at_1_2_and_4_threads() {
     let folder = folder();
@@ -804,7 +804,7 @@ fn images_through_batch_norms_give_one_file_at_1_2_and_4_threads() {
         let (layer, class) = (layers.row(t), classes.row(t));
         for (l, &want) in layer.iter().enumerate() {
             let got: f64 = class.iter().skip(l).step_by(layer.len()).sum();
-            // Singles in the file, of ten classes that may cancel.
+            // Single precision in the file, for ten classes that may cancel.
             let size: f64 = (class.iter().skip(l).step_by(layer.len()))
                 .map(|a| a.abs())
                 .sum();
@@ -818,7 +818,7 @@ fn images_through_batch_norms_give_one_file_at_1_2_and_4_threads() {
 
 // ---- a reader beside a writer ----
 
-/// Reads on from `steps` and checks every step; returns the loss after the last one.
+/// Reads further steps and checks each; returns the loss after the last one.
 fn read_on(reader: &RunReader, from: u64, to: u64, mut loss: Option<f64>) -> Option<f64> {
     let summaries = reader.steps(from..to).unwrap();
     assert_eq!(summaries.len() as u64, to - from);
@@ -829,7 +829,7 @@ fn read_on(reader: &RunReader, from: u64, to: u64, mut loss: Option<f64>) -> Opt
     loss
 }
 
-/// A Python with h5py: `LCASCOPE_TEST_PYTHON`, or `python3`.
+/// Runs a script in a Python with h5py: `LCASCOPE_TEST_PYTHON`, or `python3`.
 fn h5py(script: &str, path: &Path) {
     let python = std::env::var("LCASCOPE_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let there = Command::new(&python).args(["-c", "import h5py"]).output();
@@ -843,7 +843,7 @@ fn h5py(script: &str, path: &Path) {
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
 }
 
-/// Sums of the committed steps, as another program reads them.
+/// Sums over the committed steps, as another program reads them.
 const H5PY_LIVE: &str = "
 import h5py, sys
 f = h5py.File(sys.argv[1], 'r', libver='latest', swmr=True)
@@ -899,7 +899,7 @@ fn readers_beside_a_writer_see_whole_steps_only() {
         );
         loss = read_on(&reader, seen, state.committed, loss);
         seen = state.committed;
-        // Whoever opens the file now sees at least as much.
+        // A reader that opens the file now sees at least as much.
         let late = RunReader::open(&training.path).unwrap();
         let committed = late.refresh().unwrap().committed;
         assert!(committed >= seen);
@@ -912,13 +912,13 @@ fn readers_beside_a_writer_see_whole_steps_only() {
     let path = training.path.clone();
     assert_eq!(training.end().code, Some(130));
 
-    // The reader that has been there all the time sees the end.
+    // The reader that has been open all the time sees the end.
     let end = reader.refresh().unwrap();
     assert_eq!(end.status, Status::Stopped);
     assert!(end.committed >= seen);
     read_on(&reader, seen, end.committed, loss);
 
-    // So does the feed, which has not lost a step.
+    // So does the feed, without losing a step.
     let (mut next, mut losses) = (0, None);
     for event in &feed.events {
         match event {
@@ -938,7 +938,7 @@ fn readers_beside_a_writer_see_whole_steps_only() {
     drop(feed);
     drop(thread);
 
-    // And it is a whole file for anybody.
+    // And every program can read the complete file.
     drop(reader);
     let file = RunFile::open(&path);
     let steps = end.committed as usize;
@@ -1022,8 +1022,8 @@ fn killed_at_any_moment_nothing_committed_is_lost() {
         drop(feed);
         drop(thread);
 
-        // A copy that lost its end as well: an error or what is left of it, but an answer. HDF5
-        // would try for centuries to read what is not there.
+        // A truncated copy as well: it gives an error or the remaining steps, but an answer. HDF5 would try for
+        // centuries to read the missing part.
         if growths > 0 {
             continue;
         }
@@ -1045,9 +1045,9 @@ fn killed_at_any_moment_nothing_committed_is_lost() {
     }
 }
 
-// ---- what is no run ----
+// ---- files that are not runs ----
 
-/// A small network's run, for what is to be broken in it: 3 steps, 3 tensors' worth of names.
+/// A small network's run, to be damaged: 3 steps, 3 tensors' worth of names.
 fn small_run(folder: &Path) -> PathBuf {
     let text = "name = 'tiny'\n[[layer]]\nkind = 'linear'\nunits = 5\n\
                 [[layer]]\nkind = 'linear'\nunits = 10\n";
@@ -1056,7 +1056,7 @@ fn small_run(folder: &Path) -> PathBuf {
     train(folder, "whole.h5", &flags)
 }
 
-/// Opens `path`, which must be refused, alike by the reader, by a feed and by `info`.
+/// Checks that the reader, a feed and `info` all refuse to open `path`.
 #[track_caller]
 fn refused(path: &Path, needle: &str) {
     let open = RunReader::open(path).map(|_| ());
@@ -1116,7 +1116,7 @@ fn a_run_cut_short_is_refused() {
     }
 }
 
-/// Copies a run and changes the copy with the HDF5 library.
+/// Copies a run, and changes the copy with the HDF5 library.
 fn changed(whole: &Path, name: &str, change: impl FnOnce(&hdf5::File)) -> PathBuf {
     let draft = whole.with_file_name("draft");
     fs::copy(whole, &draft).unwrap();
@@ -1126,8 +1126,8 @@ fn changed(whole: &Path, name: &str, change: impl FnOnce(&hdf5::File)) -> PathBu
     fair_copy(&draft, whole.with_file_name(name))
 }
 
-/// Puts a copy of a draft at `path` and removes the draft. HDF5 locks what it writes, and programs
-/// that other tests start meanwhile inherit the lock: only a file that was never open is free.
+/// Puts a copy of a draft at `path` and removes the draft. HDF5 locks the files that it writes, and programs started
+/// meanwhile by other tests inherit the lock: only a file that was never open is free.
 fn fair_copy(draft: &Path, path: PathBuf) -> PathBuf {
     if path.exists() {
         fs::remove_file(&path).unwrap();
@@ -1137,10 +1137,10 @@ fn fair_copy(draft: &Path, path: PathBuf) -> PathBuf {
     path
 }
 
-/// What names are in a run file.
+/// The type of names in a run file.
 type Name = FixedUnicode<64>;
 
-/// Puts another dataset in the place of one.
+/// Replaces a dataset by another one.
 fn replace<'d, T: hdf5::H5Type + 'd, D: ndarray::Dimension>(
     file: &hdf5::File,
     path: &str,
@@ -1183,7 +1183,7 @@ fn a_run_without_one_of_its_datasets_is_refused_or_does_without() {
             needed += 1;
         }
     }
-    // The header, the state and what a summary is made of.
+    // The header, the state and the data of a summary.
     assert!(needed > 35 && needed < paths.len(), "{needed}");
     let missing = changed(&whole, "missing.h5", |file| {
         file.unlink("lca/layer").unwrap();
@@ -1250,7 +1250,7 @@ fn a_run_whose_parts_contradict_each_other_is_refused() {
         &|file| replace(file, "trace/parameter", &[1_u64, 3985]),
         "trace/parameter has 3985",
     );
-    let part = "data/lca_index is no part of data/train_index";
+    let part = "data/lca_index is not a subset of data/train_index";
     for rows in [&[0_u64, 1_000_000][..], &[1, 1], &[1, 0], &[]] {
         let write = |file: &hdf5::File| {
             let new = file.new_dataset_builder().with_data(rows);
@@ -1259,7 +1259,7 @@ fn a_run_whose_parts_contradict_each_other_is_refused() {
         broken(&write, part);
     }
 
-    // Columns that do not fit the layout, of which one row is one step.
+    // Columns that do not fit the layout; one row is one step.
     let fit = "does not fit the layout";
     for wide in [1, 3] {
         let rows = ndarray::Array2::<f64>::zeros((3, wide));
@@ -1269,11 +1269,11 @@ fn a_run_whose_parts_contradict_each_other_is_refused() {
     broken(&|file| replace(file, "lca/layer", &[0.0; 3]), fit);
     let rows = ndarray::Array2::<f64>::zeros((3, 1));
     broken(&|file| replace(file, "lca/total", &rows), fit);
-    // Text where numbers are due.
+    // Text in place of numbers.
     let counts = |file: &hdf5::File| replace(file, "data/train_index", &kinds);
     broken(&counts, "data/train_index");
 
-    // What is only seen when it is looked at.
+    // Damage noticed only when the data is read.
     let strange = changed(&whole, "strange.h5", |file| {
         let status = file.dataset("state/status").unwrap();
         status.write_raw(&[9_u8]).unwrap();
@@ -1311,7 +1311,7 @@ fn committed_steps_that_are_not_there_are_not_shown() {
     read_on(&reader, 0, 2, None);
 }
 
-/// Other programs have other habits: strings of another length and alphabet are strings too.
+/// Other programs have other habits: strings of another length or character set are also strings.
 #[test]
 fn a_run_rewritten_by_another_program_opens() {
     let folder = folder();
@@ -1335,7 +1335,7 @@ fn a_run_rewritten_by_another_program_opens() {
         .map(|layer| layer.name.as_str())
         .collect();
     assert_eq!((names, reader.header().seed), (vec!["fc1", "fc2"], 5));
-    // Nothing in a file speaks to the terminal.
+    // Nothing in a file controls the terminal.
     assert_eq!(reader.refresh().unwrap().message, "a\u{fffd}[2Jb");
     assert_eq!(reader.header().layout.params(), 3985);
 }

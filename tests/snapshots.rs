@@ -1,6 +1,6 @@
-//! Every screen of the recorded run as it was when somebody last looked at it and found it right.
+//! Snapshots of every screen of the recorded run, as last reviewed and approved.
 //!
-//! `docs/development.md` says how to look at what has changed, and how to accept it.
+//! `docs/development.md` explains how to review changes and accept them.
 
 mod scenes;
 #[path = "scenes/turned.rs"]
@@ -14,7 +14,7 @@ use ratatui::style::Color;
 use scenes::{Look, SIZES, asked, compared, draw, portrait, recorded, rich, scenes, symbols};
 use turned::turn;
 
-/// Holds a screen against `tests/snapshots/NAME.snap`.
+/// Compares a screen with `tests/snapshots/NAME.snap`.
 fn assert_looks(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_prepend_module_to_snapshot(false);
@@ -22,7 +22,7 @@ fn assert_looks(name: &str, text: &str) {
     settings.bind(|| insta::assert_snapshot!(name, text));
 }
 
-/// Every scene, the comparison and the question, drawn with a theme.
+/// Draws every scene, the comparison and the question with a theme.
 fn all(size: (u16, u16), theme: &Theme) -> Vec<(String, Buffer)> {
     let mut drawn = Vec::new();
     for scene in scenes() {
@@ -74,7 +74,7 @@ fn ascii_screens_look_as_they_did() {
     }
 }
 
-/// Cells that have a colour.
+/// The cells that have a colour.
 fn coloured(buffer: &Buffer) -> Vec<(u16, u16)> {
     let area = buffer.area;
     let cells = (0..area.height).flat_map(|y| (0..area.width).map(move |x| (x, y)));
@@ -84,8 +84,8 @@ fn coloured(buffer: &Buffer) -> Vec<(u16, u16)> {
         .collect()
 }
 
-/// Which way a cell's colour goes: blue helps, orange hurts. A half block has two colours, and is no
-/// cell of its own without them: pictures then have other cells.
+/// The sign shown by a cell's colour: blue helps, orange hurts. Half blocks have two colours and are ignored, since
+/// pictures use other cells without colours.
 fn sign(cell: &Cell) -> i8 {
     if matches!(cell.symbol(), "▀" | "▄") {
         return 0;
@@ -102,8 +102,8 @@ fn sign(cell: &Cell) -> i8 {
     }
 }
 
-/// Where colours say that something helps, and of the turned run that it hurts, or the other way round,
-/// something else than the colour must say so too: runs of such cells are told apart without.
+/// Wherever colours show that something helps, and in the turned run that it hurts (or the reverse), something other
+/// than colour must show it too: without colours, runs of such cells still differ.
 #[test]
 fn without_colours_help_and_hurt_are_told_apart() {
     let folder = tempfile::tempdir().unwrap();
@@ -142,7 +142,7 @@ fn without_colours_help_and_hurt_are_told_apart() {
                 }
             }
         }
-        // Numbers alone are more than that.
+        // Numbers alone account for more than that.
         assert!(runs > 100, "{runs} with {glyphs:?}");
     }
 }

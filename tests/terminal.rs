@@ -1,4 +1,4 @@
-//! The program in a real terminal, driven through tmux. Skipped, visibly, where there is no tmux.
+//! The program in a real terminal, driven through tmux. Skipped with a message if there is no tmux.
 
 mod common;
 
@@ -46,7 +46,7 @@ fn a_live_run_is_watched_stopped_and_replayed() {
     terminal.wait_for("PAUSED");
     terminal.press(&["p"]);
     terminal.wait_for("LIVE");
-    // With a single step there is none to the right of it.
+    // With a single step, there is none to the right of it.
     terminal.wait_until("some steps", |screen| {
         let words = screen.lines().next().unwrap_or_default().split(' ');
         let steps = words.filter_map(|word| word.split_once('/')?.0.parse::<u64>().ok());
@@ -250,7 +250,7 @@ fn ctrl_z_gives_the_shell_back_and_fg_the_screen() {
     terminal.is_restored();
 }
 
-/// Steps that are committed in a file.
+/// The number of committed steps in a file.
 fn committed(file: &str) -> u64 {
     let reader = RunReader::open(Path::new(file)).ok();
     let state = reader.and_then(|reader| reader.refresh().ok());
@@ -279,7 +279,7 @@ fn a_training_in_the_background_is_not_stopped_and_comes_back_with_fg() {
     }
     terminal.wait_for("training in the background");
     grows(&file);
-    // Nothing is drawn over what else is done there.
+    // Nothing is drawn over the user's other work there.
     let screen = terminal.screen();
     sleep(Duration::from_millis(700));
     assert_eq!(terminal.screen(), screen);
@@ -302,7 +302,7 @@ fn after_ctrl_z_and_bg_a_training_goes_on_without_its_screen() {
     let terminal = Terminal::new("bg", 80, 24);
     let shell = |line: &str| {
         terminal.press(&["-l", line]);
-        // Also where the terminal does not make one of Enter.
+        // Also if the terminal does not convert Enter to it.
         terminal.press(&["C-j"]);
     };
     let live = |screen: &str| screen.starts_with(" lcascope ● LIVE") && screen.contains("fc3");
@@ -313,7 +313,7 @@ fn after_ctrl_z_and_bg_a_training_goes_on_without_its_screen() {
     for signal in ["C-z", "STOP"] {
         match signal {
             "C-z" => terminal.press(&[signal]),
-            // From elsewhere, so that the screen is not given back.
+            // From elsewhere, so that the screen is not restored.
             _ => {
                 let output = Command::new("pgrep")
                     .args(["-f", &format!("train .*{file}")])
@@ -344,7 +344,7 @@ fn after_ctrl_z_and_bg_a_training_goes_on_without_its_screen() {
     terminal.press(&["s"]);
     terminal.wait_for("stopped after");
 
-    // One that ends in the background needs no more keys.
+    // A training that ends in the background needs no more keys.
     terminal.run(&format!("train --train-size 1000 --steps 150 -o '{short}'"));
     terminal.wait_until("a live screen", live);
     terminal.press(&["C-z"]);
@@ -408,7 +408,7 @@ fn without_a_utf8_locale_the_screen_is_ascii_and_flags_say_otherwise() {
         terminal.press(&["-l", &line]);
         terminal.press(&["Enter"]);
         let screen = terminal.wait_until("the replay", |screen| {
-            // A notice on glyphs may stand where the keys are.
+            // A notice about glyphs may take the place of the keys.
             screen.contains("REPLAY") && screen.contains("fc3") && screen.contains("residual")
         });
         assert_eq!(screen.is_ascii(), ascii, "{locale} {flags}\n{screen}");
@@ -435,7 +435,7 @@ fn a_followed_training_is_paused_left_and_stopped_by_keys() {
     let terminal = Terminal::new("attached", 80, 24);
     terminal.run(&format!("open '{file}'"));
     terminal.wait_for("FOLLOWING");
-    // Until the socket is reached, the key says that it is not.
+    // Until the socket is reached, the key reports that it is not.
     terminal.wait_until("PAUSED", |screen| {
         let paused = screen.contains("PAUSED") || screen.contains("PAUSING");
         if !paused {
@@ -464,7 +464,7 @@ fn a_followed_training_is_paused_left_and_stopped_by_keys() {
     terminal.run(&format!("open '{file}'"));
     terminal.wait_until("the question", |screen| {
         if screen.contains("FOLLOWING") && !screen.contains("leave it") {
-            // The socket is reached within a blink, but not before.
+            // The socket is reached in an instant, but not before.
             sleep(Duration::from_millis(500));
             terminal.press(&["q"]);
         }
@@ -500,7 +500,7 @@ fn a_followed_training_without_a_socket_is_left_without_a_question() {
     training.grown(&reader, seen);
 }
 
-/// Processes that read a file for others, by the file's path.
+/// Processes that read a file for others, found by the file's path.
 fn readers_of(path: &str) -> Vec<String> {
     let output = Command::new("pgrep")
         .args(["-f", &format!("reader -- {path}$")])
@@ -557,14 +557,14 @@ fn a_crash_of_the_library_leaves_the_screen_and_says_so() {
     terminal.press(&["q"]);
     terminal.wait_for("exit=0");
 
-    // A reader that is stopped does not keep anybody.
+    // A stopped reader delays nobody.
     terminal.run(&format!("open '{file}'"));
     terminal.wait_for("FOLLOWING");
     let readers = readers_of(&file);
     assert_eq!(readers.len(), 1, "{readers:?}");
     signal("STOP", &readers[0]);
     terminal.press(&["q"]);
-    // Once the training is known to take orders, it is asked about.
+    // Once the training is known to take orders, quitting asks about it.
     let asked = "leave it running";
     let screen = terminal.wait_until("exit=0 or a question", |screen| {
         screen.contains("exit=0") || screen.contains(asked)

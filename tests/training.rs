@@ -1,5 +1,5 @@
-//! Whole trainings through [`Trainer`] and [`train::run`]: the same numbers whoever computes them,
-//! records that add up, and every way to end.
+//! Whole trainings through [`Trainer`] and [`train::run`]: the same numbers whatever computes them, records that add
+//! up, and every way to end.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -29,13 +29,13 @@ use lcascope::train::{
 
 const TRAIN: usize = 400;
 const BATCH: usize = 80;
-/// Mini-batches in an epoch.
+/// Mini-batches per epoch.
 const EPOCH: u64 = 5;
 const STEPS: u64 = 12;
 
 // ---- trainings ----
 
-/// 784-24-10, so that its gradients are summed by all threads together.
+/// 784-24-10, large enough that all threads share in summing its gradients.
 fn network() -> Network {
     let linear = |units| LayerSpec::Linear {
         name: None,
@@ -55,7 +55,7 @@ struct Setup {
     settings: TrainSettings,
 }
 
-/// A training in which everything is recorded that can be.
+/// A training that records everything possible.
 fn setup() -> Setup {
     Setup {
         threads: 2,
@@ -92,7 +92,7 @@ impl Setup {
         self.trainer_on(|engine| Box::new(engine), theta)
     }
 
-    /// The engine that the run computes with.
+    /// The engine with which the run computes.
     fn engine(&self) -> CpuEngine {
         let dataset = data::load(&DataSource::Embedded).unwrap();
         let sizes = SplitSizes {
@@ -134,7 +134,7 @@ impl Setup {
     }
 }
 
-/// Keeps all records, and does something after each step.
+/// Keeps all records, and calls a function after each step.
 struct Log<F> {
     start: Option<StartRecord>,
     steps: Vec<StepRecord>,
@@ -157,7 +157,7 @@ impl<F: FnMut(u64) -> Result<(), SinkClosed>> Sink for Log<F> {
 struct Run {
     start: Option<StartRecord>,
     steps: Vec<StepRecord>,
-    /// Unless the sink closed.
+    /// None if the sink closed.
     end: Option<RunEnd>,
 }
 
@@ -185,7 +185,7 @@ fn run(
     }
 }
 
-/// A run that nobody disturbs.
+/// Runs a training without any orders.
 fn run_alone(setup: Setup) -> Run {
     let (_controls, orders) = train::controls();
     run(&mut setup.trainer(), &orders, |_| Ok(()))
@@ -193,8 +193,7 @@ fn run_alone(setup: Setup) -> Run {
 
 // ---- the same numbers ----
 
-/// One line a record, in which two numbers are the same if their bits are (and NaN is NaN); the time
-/// aside.
+/// One line per record; two numbers are equal if their bits are (and NaN equals NaN). Times are left out.
 fn lines(run: &Run) -> Vec<String> {
     let mut lines = vec![format!("{:?}", run.start)];
     for record in &run.steps {
@@ -208,7 +207,7 @@ fn lines(run: &Run) -> Vec<String> {
     lines
 }
 
-/// Where two runs part, for people.
+/// The first difference between two runs, for people.
 fn first_difference(a: &Run, b: &Run) -> Option<String> {
     let (a, b) = (lines(a), lines(b));
     if a.len() != b.len() {
@@ -301,7 +300,7 @@ fn a_course_that_stopped_goes_on_where_it_leads_through() {
     }
     assert_eq!(second.steps_done(), second.steps_planned());
 
-    // A path that has changed meanwhile is another one.
+    // A path that has changed in the meantime is another one.
     points[5][0] += 1.0;
     let mut changed = following(&points);
     changed.restore(&saved).unwrap();
@@ -472,9 +471,9 @@ fn assert_totals(totals: &ParamTotals, steps: &[StepRecord]) {
     );
 }
 
-// ---- layers trained otherwise ----
+// ---- layers with overrides ----
 
-/// The run of [`setup`] with its two layers as given.
+/// The run of [`setup`] with overrides for its two layers.
 fn run_with_layers(layers: [Overrides; 2]) -> Run {
     let mut setup = setup();
     setup.settings.layers = layers.to_vec();
@@ -486,7 +485,7 @@ fn plain() -> Overrides {
     Overrides::default()
 }
 
-/// Nothing of the second layer moved, so nothing is allocated to it: zeros, not small numbers.
+/// Checks that nothing in the second layer moved, so that nothing is allocated to it: zeros, not small numbers.
 #[track_caller]
 fn assert_stands_still(record: &StepRecord) {
     let what = format!("step {}", record.step);
@@ -538,7 +537,7 @@ fn a_layer_moves_until_it_is_frozen() {
         run_with_layers([plain(), later]),
     );
     let (free, frozen_lines) = (lines(&free), lines(&frozen));
-    // A line for the start, then one a step.
+    // One line for the start, then one per step.
     assert_eq!(free[..=5], frozen_lines[..=5]);
     assert_ne!(free[6], frozen_lines[6]);
     for record in &frozen.steps[..5] {
@@ -547,7 +546,7 @@ fn a_layer_moves_until_it_is_frozen() {
     frozen.steps[5..].iter().for_each(assert_stands_still);
 }
 
-/// Plain SGD, worked out again from the recorded weights and the mini-batches.
+/// Plain SGD, recomputed from the recorded weights and the mini-batches.
 #[test]
 fn a_delayed_layer_moves_by_the_gradient_of_steps_ago() {
     const DELAY: usize = 3;
@@ -761,7 +760,7 @@ fn no_steps_are_a_run_too() {
     assert!(run.end().totals.is_none());
 }
 
-/// An order, and after how many steps it is given.
+/// An order, and the number of steps after which it is given.
 type Order = (u64, Control);
 
 #[test]
@@ -774,7 +773,7 @@ fn orders_are_obeyed() {
         (&[(5, Stop)], Status::Stopped, 5),
         (&[(2, Pause), (2, Resume)], Status::Finished, STEPS),
         (&[(0, Resume), (2, Pause), (2, Stop)], Status::Stopped, 2),
-        // Too late: there is no step left to be taken.
+        // Too late: no step is left.
         (&[(STEPS, Stop)], Status::Finished, STEPS),
     ];
     for (given, status, steps) in cases {
@@ -807,7 +806,7 @@ fn orders_are_obeyed() {
 #[test]
 fn a_pause_lasts_until_it_is_over_and_changes_nothing() {
     let undisturbed = run_alone(setup());
-    // The run goes on when told to, and when nobody is left to tell it.
+    // The run continues when told to, and when nobody is left to tell it.
     for resume in [true, false] {
         let (controls, orders) = train::controls();
         let (paused, wait_for_pause) = unbounded();

@@ -1,7 +1,7 @@
-//! Student's test, of means and of pairs, against `golden/ttest.json` and `golden/paired.json`: numbers from
-//! `SciPy`, by scripts beside them.
+//! Student's t-test, of means and of pairs, against `golden/ttest.json` and `golden/paired.json`: numbers computed by
+//! `SciPy` with scripts beside them.
 //!
-//! Both compute in double precision; far out in the tails p agrees to ten figures.
+//! Both compute in double precision; far out in the tails, p agrees to ten digits.
 
 use lcascope::analysis::paired::{paired, sign_test};
 use lcascope::analysis::ttest::{Mean, two_sided};
@@ -32,7 +32,7 @@ fn means_of_repeats() {
         let mean = Mean::of(&values);
         assert_eq!(mean.n, values.len());
         near(mean.mean, &sample["mean"], 1e-13);
-        // The scatter is what is left of a difference of numbers a million times as large.
+        // The scatter is the remainder of a difference of numbers a million times as large.
         near(mean.error, &sample["error"], 1e-9);
         near(mean.t, &sample["t"], 1e-9);
         near(mean.p, &sample["p"], 1e-8);

@@ -1,5 +1,5 @@
-//! Runs of any length that no network has trained: every step closes, nothing else is meant by them.
-//! Shared by `examples/long_run.rs`, the benchmarks and the tests of long runs.
+//! Synthetic runs of any length, without a network: every step closes, and the numbers mean nothing else. Shared by
+//! `examples/long_run.rs`, the benchmarks and the tests of long runs.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use lcascope::record::{
 };
 use lcascope::store::{RunWriter, StoreError, WriteOptions};
 
-/// What a run is to have.
+/// Size and contents of a synthetic run.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     pub steps: u64,
     pub layers: usize,
     /// Parameters of each layer.
     pub layer_params: usize,
-    /// Every parameter's allocation, or weight, in every step.
+    /// Whether to record every parameter's allocation, or weight, in every step.
     pub params: bool,
     pub weights: bool,
 }
@@ -42,7 +42,7 @@ pub fn header(shape: Shape) -> RunHeader {
         steps_per_epoch: 1000,
         tolerance: 1e-3,
         layout,
-        // One bin a side: the histogram would be most of the file.
+        // One bin per side: otherwise the histogram would be most of the file.
         histogram_edges: vec![f64::NEG_INFINITY, 0.0, f64::INFINITY],
         record_params: shape.params.into(),
         record_weights: shape.weights.into(),
@@ -50,7 +50,7 @@ pub fn header(shape: Shape) -> RunHeader {
     }
 }
 
-/// A stream of numbers around 0 with the size and the noise of real allocations.
+/// A stream of numbers around 0, similar to real allocations in size and noise.
 struct Noise(u64);
 
 impl Noise {
@@ -65,7 +65,7 @@ impl Noise {
     }
 }
 
-/// Makes the steps of a run one after another.
+/// Generates the steps of a run one after another.
 pub struct Steps {
     header: RunHeader,
     noise: Noise,
@@ -99,7 +99,7 @@ impl Steps {
         params.map(|_| self.noise.next() as f32).collect()
     }
 
-    /// The next step: allocations by layer add up to the change of the loss but for the residual.
+    /// Returns the next step: allocations by layer add up to the change of the loss, except for the residual.
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
     #[expect(clippy::cast_possible_truncation, reason = "units are f32")]
     pub fn step(&mut self) -> StepRecord {
@@ -108,7 +108,7 @@ impl Steps {
             .map(|l| self.noise.next() - 2e-8 * (1 + l % 3) as f64)
             .collect();
         let total: f64 = layer.iter().sum();
-        // A spike now and then, which no zoomed-out chart may hide.
+        // An occasional spike, which no zoomed-out chart may hide.
         let residual = if step % 50_021 == 50_020 { 2e-3 } else { 1e-9 };
         let before = self.loss;
         self.loss += total + residual;
@@ -157,7 +157,7 @@ fn losses(loss: f64) -> Losses {
     }
 }
 
-/// Writes a run of this shape to its end.
+/// Writes a complete run of this shape.
 ///
 /// # Errors
 /// The file cannot be written.

@@ -1,7 +1,7 @@
-//! Any bytes as a run file: opened, looked at and read to its end, as `lcascope open` does.
+//! Fuzzes the reading of run files: arbitrary bytes are opened, displayed and read to the end, as by `lcascope open`.
 //!
-//! The HDF5 library itself crashes on some; `just fuzz` therefore has every batch of inputs tried in a
-//! process of its own and goes on after a crash. `scripts/fuzz.sh` then tells whose fault each was.
+//! The HDF5 library itself crashes on some; `just fuzz` therefore runs every batch of inputs in a separate process and
+//! continues after a crash. `scripts/fuzz.sh` then tells which crashes are the library's.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ use lcascope::feed::{FeedEvent, Origin};
 use lcascope::store::{RunReader, StoreError};
 use libfuzzer_sys::fuzz_target;
 
-/// In memory, where there is such a folder.
+/// In memory, if there is such a folder.
 static PATH: LazyLock<PathBuf> = LazyLock::new(|| {
     let memory = PathBuf::from("/dev/shm");
     let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
@@ -22,7 +22,7 @@ static PATH: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    // A file that is open may not be written: each gets its own.
+    // An open file must not be overwritten: each input gets a new one.
     let _ = fs::remove_file(&*PATH);
     if fs::write(&*PATH, bytes).is_ok() {
         let _ = read();
@@ -37,7 +37,7 @@ fn read() -> Result<(), StoreError> {
         app.event(FeedEvent::Start(losses));
     }
     let mut from = 0;
-    // What a small file may claim is bounded; not all of it is worth the time.
+    // A small file's claims are bounded, but reading all of it would take too long.
     let end = state.committed.min(4096);
     while from < end {
         let to = end.min(from + 512);

@@ -56,7 +56,7 @@ pub const COMMANDS: &[Command] = &[
         "FORMAT",
         "the numbers of the view to files: csv, json, parquet, svg, png",
     ),
-    command("log", "", "what the run and its recorder say"),
+    command("log", "", "messages of the run and recorder"),
     command("pause", "", "pause the training"),
     command("resume", "", "let a paused training go on"),
     command("help", "", "these commands"),

@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(desk.next(&wanted, |_| true), Some(query(0, 9)));
         assert_eq!(desk.answer(&wanted[0]).unwrap().1, &steps(6), "stands in");
         desk.take(query(0, 9), steps(7));
-        assert_eq!(desk.next(&wanted, |_| true), None, "there is no more");
+        assert_eq!(desk.next(&wanted, |_| true), None, "no more");
     }
 
     #[test]

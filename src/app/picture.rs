@@ -224,7 +224,7 @@ mod tests {
     fn the_picture_is_of_the_tensor_that_is_looked_at() {
         let net = header(&[], &[("fc", 2, &[4])]);
         let picture = Picture::of(&net, 0, 1, 9).unwrap();
-        assert_eq!(picture.parameters, 4..8, "a bias is no picture");
+        assert_eq!(picture.parameters, 4..8, "a bias has no picture");
         assert_eq!(Picture::of(&net, 0, 2, 0), None);
         assert_eq!(Picture::of(&net, 1, 0, 0), None);
     }

@@ -171,7 +171,7 @@ impl FromStr for DeviceChoice {
         };
         device.map(Self::Device).ok_or_else(|| {
             ConfigError(format!(
-                "`{text}` is no device: use auto, cpu or cuda:N, such as cuda:0"
+                "unknown device `{text}` (auto, cpu, or cuda:N such as cuda:0)"
             ))
         })
     }
@@ -203,7 +203,7 @@ impl FromStr for SliceChoice {
         }
         text.parse().map(Self::Size).map_err(|_| {
             ConfigError(format!(
-                "`{text}` is no slice size: use auto or a number of examples"
+                "invalid slice size `{text}`: use auto or a number of examples"
             ))
         })
     }

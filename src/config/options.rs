@@ -181,7 +181,7 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Recording")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<usize>,
-    /// Of per-parameter arrays: auto, lz4, zstd, deflate or none; lz4 and zstd need a plug-in to be read elsewhere [default: auto]
+    /// Compression of per-parameter arrays: auto, lz4, zstd, deflate or none; lz4 and zstd need a plug-in to be read elsewhere [default: auto]
     #[arg(long, value_name = "NAME", help_heading = "Recording")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,

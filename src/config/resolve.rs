@@ -338,7 +338,7 @@ fn network(choice: Option<&NetworkChoice>) -> Result<NetworkSpec, ConfigError> {
     }
     if Path::new(name).extension().is_none_or(|e| e != "toml") {
         return Err(ConfigError(format!(
-            "`{name}` is no network: use a preset ({}) or a TOML file whose name ends in .toml",
+            "unknown network `{name}`: use a preset ({}) or a TOML file whose name ends in .toml",
             PRESETS.join(", ")
         )));
     }

@@ -39,7 +39,7 @@ impl Bound {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
             Ok(meta) if !meta.file_type().is_socket() => {
-                let text = "a file that is no socket has this name";
+                let text = "another kind of file has this name";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
             }
             Ok(_) => match connect(path) {

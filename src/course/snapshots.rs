@@ -111,7 +111,7 @@ impl Course for Snapshots {
         let name = usize::try_from(done)
             .ok()
             .and_then(|done| self.names.get(done));
-        let name = name.ok_or_else(|| CourseError(format!("there is no snapshot {done}")))?;
+        let name = name.ok_or_else(|| CourseError(format!("snapshot {done} is missing")))?;
         self.read(name, params)
     }
 

@@ -1,10 +1,9 @@
 //! Loss and gradient of a data set at any flat parameter vector.
 //!
-//! A [`GradientEngine`] holds the examples and answers one question, again and again: what are the
-//! mean cross-entropy, the accuracy and the gradient at these parameters? Two implementations for
-//! networks of layers stand behind the trait: [`cpu`], hand-written and fast, and [`candle`], autograd
-//! on any device and the oracle that the first is tested against. A third,
-//! [`candle::CustomEngine`], is for any other model.
+//! A [`GradientEngine`] holds the examples and computes the mean cross-entropy, the accuracy and the gradient at given
+//! parameters. Two engines for networks of layers implement the trait: [`cpu`], hand-written and fast, and [`candle`],
+//! autograd on any device and the oracle that the first is tested against. A third, [`candle::CustomEngine`], is for
+//! any other model.
 
 pub mod candle;
 pub mod cpu;
@@ -26,16 +25,16 @@ pub enum Part {
     Train,
     /// The `M` held-out examples.
     Test,
-    /// The examples set aside; there may be none.
+    /// The examples set aside; may be empty.
     Validation,
 }
 
 /// The examples of a run.
 #[derive(Clone, Debug)]
 pub struct RunData {
-    /// Those whose loss is allocated.
+    /// Examples whose loss is allocated.
     pub train: Examples,
-    /// Those that mini-batches are drawn from, where `train` is only some of them.
+    /// Examples that mini-batches are drawn from, if `train` is only some of them.
     pub drawn_from: Option<Examples>,
     pub test: Examples,
     pub validation: Examples,
@@ -51,8 +50,8 @@ impl RunData {
         }
     }
 
-    /// Where each row that mini-batches are drawn by stands: in `drawn_from`, or in `train` as `plan`
-    /// orders it.
+    /// Returns the position of each row that mini-batches are drawn by: in `drawn_from`, or in `train` as ordered by
+    /// `plan`.
     fn positions(&self, plan: &SlicePlan) -> Vec<u32> {
         match &self.drawn_from {
             Some(examples) => (0..).take(examples.len()).collect(),
@@ -61,49 +60,48 @@ impl RunData {
     }
 }
 
-/// How much of an evaluation is wanted.
+/// Extent of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Want {
     /// Loss and accuracy only.
     Loss,
     /// Loss, accuracy and gradient.
     Gradient,
-    /// Also the gradient split by class (training loss only, and only if the engine was made for it).
+    /// Also the gradient split by class (training loss only, and only if the engine was built for it).
     ClassGradient,
 }
 
-/// What an engine says about a part of the data at one parameter vector.
+/// Results for a part of the data at one parameter vector.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
     /// Mean cross-entropy over the examples, in nats.
     pub loss: f64,
-    /// Share of the examples whose highest score is their label's, 0 to 1.
+    /// Fraction of the examples whose highest score is their label's, 0 to 1.
     pub accuracy: f64,
     /// `[C]`: mean cross-entropy of each class's examples, in nats; NaN for a class without any.
     pub class_loss: Vec<f64>,
-    /// `[P]`: gradient of `loss`, or empty if it was not asked for.
+    /// `[P]`: gradient of `loss`; empty if not requested.
     pub gradient: Vec<f32>,
-    /// `[C, P]`: gradient of `(n_c / N) · class_loss[c]`, which sums over c to `gradient`; empty if
-    /// it was not asked for.
+    /// `[C, P]`: gradient of `(n_c / N) · class_loss[c]`, which sums over c to `gradient`; empty if not requested.
     pub class_gradient: Vec<f32>,
-    /// `[Q]`: of a mini-batch, the mean and the unbiased variance of what each batch norm received,
-    /// in the places of the network's running averages; empty otherwise.
+    /// `[Q]`: for a mini-batch, the mean and the unbiased variance of the values that each batch norm received, laid
+    /// out like the network's running averages; empty otherwise.
     pub statistics: Vec<f32>,
 }
 
-/// Why an engine failed.
+/// An engine's failure.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error("candle: {}", first_line(.0))]
     Candle(#[from] candle_core::Error),
-    /// Of a model that a library user wrote.
+    /// Error in a user-defined model.
     #[error("the model: {0}")]
     Model(String),
     #[error("no CUDA device {ordinal}: {reason}")]
     NoCuda { ordinal: usize, reason: String },
 }
 
-/// candle adds a backtrace to its message where `RUST_BACKTRACE` is set.
+/// Returns the message's first line: candle appends a backtrace if `RUST_BACKTRACE` is set.
 fn first_line(error: &candle_core::Error) -> String {
     error
         .to_string()
@@ -115,16 +113,15 @@ fn first_line(error: &candle_core::Error) -> String {
 
 /// Evaluates the network's loss, accuracy and gradient over fixed slices of the examples.
 pub trait GradientEngine: Send {
-    /// What is running where, for people.
+    /// Describes what runs where, for display.
     fn describe(&self) -> String;
 
-    /// Evaluates one part of the data at `params` (`[P]`) and writes the answer over `out`, whose
-    /// buffers are reused.
+    /// Evaluates one part of the data at `params` (`[P]`) and writes the results to `out`, whose buffers are reused.
     ///
-    /// The answer does not depend on the number of threads, and every call uses the same slices.
+    /// The results do not depend on the number of threads, and every call uses the same slices.
     ///
     /// # Errors
-    /// What the device reports, such as running out of memory.
+    /// Errors reported by the device, such as running out of memory.
     fn evaluate(
         &mut self,
         part: Part,
@@ -133,11 +130,11 @@ pub trait GradientEngine: Send {
         out: &mut Evaluation,
     ) -> Result<(), EngineError>;
 
-    /// Loss and gradient of a mini-batch, as one slice: `rows` index the examples that are drawn
-    /// from. Here alone dropout acts; `noise` decides what it drops.
+    /// Evaluates loss and gradient of a mini-batch, as one slice: `rows` index the examples that are drawn from.
+    /// Dropout is active only here; `noise` seeds it.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors reported by the device.
     fn evaluate_batch(
         &mut self,
         params: &[f32],
@@ -146,19 +143,19 @@ pub trait GradientEngine: Send {
         out: &mut Evaluation,
     ) -> Result<(), EngineError>;
 
-    /// Share of the part's examples whose highest score is their label's, with batch norms that use
-    /// the running averages `[Q]` in place of a slice's statistics.
+    /// Returns the fraction of the part's examples whose highest score is their label's; batch norms use the running
+    /// averages `[Q]` instead of a slice's statistics.
     ///
     /// # Errors
-    /// What the device reports.
+    /// Errors reported by the device.
     fn accuracy(&mut self, part: Part, params: &[f32], running: &[f32])
     -> Result<f64, EngineError>;
 }
 
-/// What a dropout layer multiplies a mini-batch with, `[rows, features]`: 0 or `1 / (1 − rate)`.
+/// Factors of a dropout layer for a mini-batch, `[rows, features]`: 0 or `1 / (1 − rate)`.
 ///
-/// `node` is the layer's place in the network: layers drop apart from each other. The same for every
-/// engine and number of threads.
+/// `node` is the layer's index in the network: layers drop independently. The factors are the same for every engine and
+/// number of threads.
 #[must_use]
 pub fn dropout_mask(noise: u64, node: usize, rate: f64, values: usize) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(noise);
@@ -170,7 +167,7 @@ pub fn dropout_mask(noise: u64, node: usize, rate: f64, values: usize) -> Vec<f3
         .collect()
 }
 
-/// Where an engine computes.
+/// The device an engine computes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
     Cpu,

@@ -2,24 +2,23 @@
 
 use std::ops::Range;
 
-/// Examples in a slice of a network with batch norms, when nobody says otherwise: a usual mini-batch.
-/// The loss that is allocated depends on it, so that it does not follow the engine or the machine as
-/// long as it fits.
+/// Default number of examples in a slice of a network with batch norms: a typical mini-batch. The allocated loss
+/// depends on it, so it is the same on every engine and machine, provided that it fits into memory.
 pub const NORM_SLICE_SIZE: usize = 250;
 
 /// Examples that are evaluated together: a range of positions in [`SlicePlan::order`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slice {
     pub range: Range<usize>,
-    /// The class of all its examples, where slices are sorted by class.
+    /// The class of all its examples, if slices are sorted by class.
     pub class: Option<usize>,
 }
 
 /// Which examples are evaluated together, and in which order.
 ///
-/// Slices are contiguous and tile the examples: each is counted once, and the last of its kind may
-/// be smaller. Sorted by class, no slice holds two classes, so a gradient by class costs no more
-/// than the whole one.
+/// Slices are contiguous and tile the examples: each example is counted once, and the last slice (of a class, if
+/// sorted) may be smaller. Sorted by class, no slice holds two classes, so a gradient by class costs no more than the
+/// whole one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlicePlan {
     /// Row of the data set at each position.
@@ -28,7 +27,7 @@ pub struct SlicePlan {
 }
 
 impl SlicePlan {
-    /// Slices of at most `size` examples: sorted by class, or in the order of the data set.
+    /// Creates slices of at most `size` examples: sorted by class, or in the order of the data set.
     ///
     /// # Panics
     /// If `size` is 0.
@@ -41,7 +40,7 @@ impl SlicePlan {
         }
     }
 
-    /// Where each row of the data set stands in [`order`](Self::order).
+    /// Returns the position of each row of the data set in [`order`](Self::order).
     #[must_use]
     pub fn positions(&self) -> Vec<u32> {
         let mut positions = vec![0; self.order.len()];
@@ -51,7 +50,7 @@ impl SlicePlan {
         positions
     }
 
-    /// Slices of at most `size` examples, in the order of the data set.
+    /// Creates slices of at most `size` examples, in the order of the data set.
     ///
     /// # Panics
     /// If `size` is 0.
@@ -63,7 +62,7 @@ impl SlicePlan {
         }
     }
 
-    /// Slices of at most `size` examples of one class each, classes in ascending order.
+    /// Creates slices of at most `size` examples of one class each, classes in ascending order.
     ///
     /// # Panics
     /// If `size` is 0.

@@ -1,4 +1,4 @@
-//! An experiment's own part of its report: arms, and differences within pairs.
+//! An experiment's own sections of its report: arms, and differences within pairs.
 
 use super::numbers::Group;
 use super::outcome::Outcome;
@@ -36,10 +36,10 @@ const LAYERS: [(Group, &str, &str); 4] = [
     ),
 ];
 
-/// Adds question, arms and pairs. `missing` says of each run that is not there why.
+/// Adds the question, the arms and the pairs. `missing` gives the reason for each missing run.
 ///
 /// # Errors
-/// None that a caller can cause.
+/// Only on a bug: columns of different lengths.
 pub fn write(
     document: &mut Document,
     plan: &Plan,
@@ -85,7 +85,7 @@ fn introduction(document: &mut Document, plan: &Plan, outcome: &Outcome, missing
     }
 }
 
-/// The quantities of a group, with the arms' means.
+/// Returns the names and units of a group's quantities.
 fn of_group(outcome: &Outcome, group: Group) -> Vec<(String, &'static str)> {
     let all = outcome.quantities().into_iter();
     all.filter(|(of, _, _)| *of == group)
@@ -93,7 +93,7 @@ fn of_group(outcome: &Outcome, group: Group) -> Vec<(String, &'static str)> {
         .collect()
 }
 
-/// A row an arm.
+/// Writes the arms, one row each.
 fn arms(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
     let mut columns = vec![Column::text("arm", outcome.arms.clone())];
     for (index, (name, unit)) in of_group(outcome, Group::Run).into_iter().enumerate() {
@@ -113,7 +113,7 @@ fn arms(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
     Ok(())
 }
 
-/// A row a layer, columns for every arm; of a single arm also the test of its mean.
+/// Writes the layers, one row each, with columns for every arm; a single arm also gets the test of its mean.
 fn layers(
     document: &mut Document,
     outcome: &Outcome,
@@ -125,7 +125,7 @@ fn layers(
     if layers.is_empty() {
         return Ok(());
     }
-    // That an error is not 0 goes without saying.
+    // Testing an error against 0 would say nothing.
     let tested = outcome.arms.len() == 1 && group != Group::LayerError;
     let names = layers.iter().map(|(layer, _)| layer.clone()).collect();
     let mut columns = vec![Column::text("layer", names)];
@@ -164,7 +164,7 @@ fn some(unit: &'static str) -> Option<&'static str> {
     (!unit.is_empty()).then_some(unit)
 }
 
-/// A table for every arm but the baseline.
+/// Writes a table for every arm except the baseline.
 fn pairs(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
     let Some(baseline) = outcome.baseline else {
         return Ok(());
@@ -179,7 +179,7 @@ fn pairs(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
          p are small by chance."
     ));
     let mut quantities = outcome.quantities();
-    // What an estimate means is not the same in two arms of different integrators.
+    // An error estimate means different things in arms with different integrators.
     quantities.retain(|(group, _, _)| *group != Group::LayerError);
     let compared: Vec<_> = (quantities.iter())
         .map(|(group, name, _)| outcome.pairs(*group, name))
@@ -189,7 +189,7 @@ fn pairs(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
         let mut rows: Vec<(String, String, Paired)> = Vec::new();
         for ((group, name, unit), pairs) in quantities.iter().zip(&compared) {
             let pair = pairs.iter().find(|pair| pair.arm == arm);
-            // What only one of the two has is no difference.
+            // A quantity that only one of the two has gives no difference.
             if let Some(pair) = pair.filter(|pair| pair.paired.difference.n > 0) {
                 rows.push((words(*group, name), (*unit).to_owned(), pair.paired));
             }
@@ -217,7 +217,7 @@ fn pairs(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
     Ok(())
 }
 
-/// A quantity among others.
+/// Returns a quantity's name with the group that it belongs to.
 fn words(group: Group, name: &str) -> String {
     match group {
         Group::Run => name.to_owned(),
@@ -228,7 +228,7 @@ fn words(group: Group, name: &str) -> String {
     }
 }
 
-/// Every number of every run, for other programs.
+/// Writes every number of every run, for other programs.
 fn every_number(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
     let (mut arms, mut seeds, mut names, mut units, mut values) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());

@@ -1,9 +1,8 @@
-//! Experiments: sets of runs that differ in one thing, and what comes of them.
+//! Experiments: sets of runs that differ in one thing, and their results.
 //!
-//! A [`preset`] is a TOML file, one of those inside the program or one's own. With a size and a number of
-//! seeds it becomes a [`plan`]: every run with its resolved configuration. [`numbers`] are what a
-//! finished run comes to, [`outcome`] is what arms and pairs of arms come to,
-//! [`document`] says it.
+//! A [`preset`] is a TOML file, built in or the user's own. With a size and a number of seeds it becomes a [`plan`]:
+//! every run with its resolved configuration. [`numbers`] are the results of a finished run, [`outcome`] those of arms
+//! and pairs of arms, and [`document`] reports them.
 
 pub mod document;
 pub mod numbers;

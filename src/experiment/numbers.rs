@@ -1,4 +1,4 @@
-//! What a finished run comes to, in numbers that can be compared with another run's.
+//! Results of a finished run, as numbers that can be compared between runs.
 
 use crate::record::{LayerSummary, StepSummary};
 use crate::store::{RunReader, StoreError};
@@ -6,7 +6,7 @@ use crate::store::{RunReader, StoreError};
 /// Steps read at once.
 const BLOCK: u64 = 4096;
 
-/// What a quantity is of.
+/// Subject of a quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
     /// The whole run.
@@ -17,7 +17,7 @@ pub enum Group {
     HeldOutLayer,
     /// A layer's allocation of the held-out loss minus that of the training loss.
     Gap,
-    /// The estimated error of a layer's allocation, its steps added up.
+    /// The estimated error of a layer's allocation, summed over steps.
     LayerError,
 }
 
@@ -25,14 +25,14 @@ pub enum Group {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantity {
     pub group: Group,
-    /// A layer's, or what it is.
+    /// A layer's name, or the quantity's own for [`Group::Run`].
     pub name: String,
     pub unit: &'static str,
-    /// NaN where it was not measured.
+    /// NaN if it was not measured.
     pub value: f64,
 }
 
-/// The numbers of a run: totals over its committed steps, losses after the last.
+/// Returns the numbers of a run: totals over its committed steps, losses after the last.
 ///
 /// # Errors
 /// The file cannot be read.
@@ -61,13 +61,13 @@ struct Sums {
     steps: u64,
     layers: Vec<LayerSummary>,
     residual: f64,
-    /// Of the residuals without their signs.
+    /// Sum of the absolute residuals.
     residuals: f64,
     worst_residual: f64,
     gradient_evals: u64,
-    /// The last step; its losses stand for the end.
+    /// The last step, whose losses are the final ones.
     last: Option<StepSummary>,
-    /// After the last step with one.
+    /// Held-out loss and accuracy after the last step with an evaluation.
     held_out: (f64, f64),
 }
 

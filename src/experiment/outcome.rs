@@ -1,4 +1,4 @@
-//! What arms and pairs of arms come to.
+//! Results of arms and of pairs of arms.
 
 use super::numbers::{Group, Quantity};
 use crate::analysis::paired::{Paired, paired};
@@ -14,7 +14,7 @@ pub struct Outcome {
     pub runs: Vec<(usize, u64, Vec<Quantity>)>,
 }
 
-/// A quantity of an arm minus that of the baseline, over the seeds that both have.
+/// The difference of a quantity between an arm and the baseline, over the seeds that both have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PairedValue {
     pub arm: usize,
@@ -22,7 +22,7 @@ pub struct PairedValue {
 }
 
 impl Outcome {
-    /// Every quantity that any run has, in the order in which they come: group, name, unit.
+    /// Returns every quantity that any run has, by group and then in order of appearance: group, name, unit.
     #[must_use]
     pub fn quantities(&self) -> Vec<(Group, String, &'static str)> {
         let mut found: Vec<(Group, String, &'static str)> = Vec::new();
@@ -36,12 +36,12 @@ impl Outcome {
                 }
             }
         }
-        // Stable: within a group as they came.
+        // Stable: keeps the order of appearance within a group.
         found.sort_by_key(|(group, _, _)| *group);
         found
     }
 
-    /// Seed and value of a quantity in each of an arm's runs that has it.
+    /// Returns seed and value of a quantity for each of an arm's runs that has it.
     #[must_use]
     pub fn values(&self, arm: usize, group: Group, name: &str) -> Vec<(u64, f64)> {
         let runs = self.runs.iter().filter(|(of, _, _)| *of == arm);
@@ -54,7 +54,7 @@ impl Outcome {
         .collect()
     }
 
-    /// Mean, standard error and t test against 0 over an arm's runs.
+    /// Returns mean, standard error and t test against 0 over an arm's runs.
     #[must_use]
     pub fn arm(&self, arm: usize, group: Group, name: &str) -> Mean {
         let values: Vec<f64> = (self.values(arm, group, name).into_iter())
@@ -63,7 +63,7 @@ impl Outcome {
         Mean::of(&values)
     }
 
-    /// Differences of every other arm from the baseline, seed by seed.
+    /// Returns the differences of every other arm from the baseline, seed by seed.
     #[must_use]
     pub fn pairs(&self, group: Group, name: &str) -> Vec<PairedValue> {
         let Some(baseline) = self.baseline else {

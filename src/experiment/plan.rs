@@ -1,4 +1,4 @@
-//! Every run of an experiment, with nothing left open.
+//! Every run of an experiment, fully resolved.
 
 use std::path::PathBuf;
 
@@ -8,28 +8,27 @@ use crate::data::Dataset;
 use crate::model::Network;
 use crate::optim::LayerRule;
 
-/// A residual network that two cores can measure on the embedded sample; no preset of `train`, since
-/// it is nobody's but ours.
+/// A residual network that two cores can measure on the embedded sample. Not a preset of `train`, since it is not from
+/// the literature.
 const SMALL_RESNET: (&str, &str) = (
     "small-resnet",
     include_str!("../../assets/experiments/networks/small-resnet.toml"),
 );
 
-/// What a person wants otherwise than the experiment has it.
+/// The user's overrides of an experiment's settings.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
     pub data: Option<PathBuf>,
     pub seeds: Option<u64>,
 }
 
-/// An experiment that is ready to be run.
+/// An experiment that is ready to run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub preset: Preset,
     pub size: SizeName,
     pub seeds: u64,
-    /// All arms of the first seed, then all of the second: a plan that is not carried out to its end
-    /// leaves whole pairs.
+    /// All arms of the first seed, then all of the second, and so on: a plan that is cut short leaves whole pairs.
     pub runs: Vec<PlannedRun>,
 }
 
@@ -44,10 +43,10 @@ pub struct PlannedRun {
     pub config: RunConfig,
 }
 
-/// The configuration that all arms share, without their data's being there.
+/// Returns the size and the configuration that all arms share; the data need not exist yet.
 ///
 /// # Errors
-/// The size needs data that are not given, or is not there.
+/// The experiment lacks this size, or the size needs data and none are given.
 pub fn base(
     preset: &Preset,
     size: SizeName,
@@ -69,10 +68,10 @@ pub fn base(
 }
 
 impl Plan {
-    /// Resolves every run. `dataset` is what `base` names: layers' names need its shape.
+    /// Resolves every run. `dataset` must be the one that `base` names: layer names depend on its shape.
     ///
     /// # Errors
-    /// The first arm whose configuration cannot be used, with its line.
+    /// The first arm whose configuration is invalid, with its line.
     pub fn new(
         preset: Preset,
         size: SizeName,
@@ -112,7 +111,7 @@ impl Plan {
     }
 }
 
-/// The configuration, with the network's layers for `{first}` and `{last}`.
+/// Resolves the configuration, with the network's layers in place of `{first}` and `{last}`.
 fn resolve(mut options: Options, dataset: &Dataset) -> Result<RunConfig, ConfigError> {
     let (name, text) = SMALL_RESNET;
     if options.network == Some(NetworkChoice::Named(name.to_owned())) {
@@ -149,7 +148,7 @@ mod tests {
     use crate::model::Network;
     use crate::optim::overrides_of;
 
-    /// Of the shape of CIFAR-10, without its images.
+    /// Returns a data set with the shape of CIFAR-10 but without its images.
     fn cifar() -> Dataset {
         let sample = load(&DataSource::Embedded).unwrap();
         Dataset {

@@ -1,4 +1,4 @@
-//! An experiment as it is written down.
+//! Experiments as TOML files.
 //!
 //! ```toml
 //! description = "The last layer frozen"
@@ -37,7 +37,7 @@ use crate::small_file;
 
 macro_rules! presets {
     ($($name:literal),+ $(,)?) => {
-        /// Names and texts of the experiments inside the program.
+        /// Names and texts of the built-in experiments.
         pub const PRESETS: &[(&str, &str)] = &[
             $(($name, include_str!(concat!("../../assets/experiments/", $name, ".toml")))),+
         ];
@@ -59,13 +59,13 @@ presets!(
     "integrators",
 );
 
-/// Seeds of a size that does not say how many.
+/// Default number of seeds of a size.
 const SEEDS: u64 = 3;
 
-/// More arms, or more seeds, are a mistake.
+/// Maximum number of arms, and of seeds; more are taken for a mistake.
 pub const MOST: u64 = 1000;
 
-/// Keys that say where a run goes and how it is watched: the experiment's own affair.
+/// Keys for a run's output and display, which the experiment sets itself.
 const NOT_OF_A_RUN: &[&str] = &[
     "output", "force", "repeats", "seed", "headless", "quiet", "color", "glyphs", "fps",
 ];
@@ -76,36 +76,36 @@ pub struct Preset {
     pub name: String,
     pub description: String,
     pub question: String,
-    /// What others have found; may be empty.
+    /// Findings from the literature; may be empty.
     pub finding: String,
     /// Index of the arm that the others are paired with.
     pub baseline: Option<usize>,
-    /// Of every run.
+    /// Configuration of every run.
     pub config: Options,
     pub arms: Vec<Arm>,
     quick: Option<Size>,
     paper: Option<Size>,
-    /// For messages: where it was read.
+    /// Origin of the text, for messages.
     origin: String,
 }
 
-/// Runs that differ in the seed alone.
+/// A set of runs that differ only in the seed.
 #[derive(Clone, Debug)]
 pub struct Arm {
-    /// Becomes part of files' names.
+    /// Becomes part of file names.
     pub name: String,
-    /// What is otherwise than in the experiment's configuration.
+    /// Options that differ from the experiment's configuration.
     pub set: Options,
-    /// In the text, from 1.
+    /// Line in the text, from 1.
     line: usize,
 }
 
-/// How large an experiment is.
+/// Scale of an experiment.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Size {
     pub seeds: Option<u64>,
-    /// What the data must be that `--data` names; empty where the embedded sample will do.
+    /// Name of the data set that `--data` must point to; empty if the embedded sample will do.
     pub data: String,
     pub config: Options,
 }
@@ -113,7 +113,7 @@ pub struct Size {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SizeName {
     Quick,
-    /// The paper's, or a file's own where it has no sizes.
+    /// The paper's size, or the only one of a file without sizes.
     Paper,
 }
 
@@ -149,10 +149,10 @@ struct ArmText {
     set: Options,
 }
 
-/// The experiment inside the program with this name, or in this file.
+/// Returns the built-in experiment of this name, or the one in this file.
 ///
 /// # Errors
-/// There is none, or it cannot be read: says in which line.
+/// There is none, or it cannot be read; the message gives the line.
 pub fn find(name: &str) -> Result<Preset, ConfigError> {
     if let Some((name, text)) = PRESETS.iter().find(|(preset, _)| *preset == name) {
         return Preset::parse(name, text, &format!("the preset {name}"));
@@ -177,17 +177,17 @@ fn unknown(name: &str) -> ConfigError {
         format!("; did you mean `{closest}`?")
     });
     ConfigError(format!(
-        "`{}` is no experiment{hint} There are {}; or give a TOML file whose name ends in .toml",
+        "unknown experiment `{}`{hint} There are {}; or give a TOML file whose name ends in .toml",
         name.escape_debug(),
         names.join(", ")
     ))
 }
 
 impl Preset {
-    /// Reads an experiment. `origin` says where its text comes from.
+    /// Parses an experiment. `origin` names the source of its text, for messages.
     ///
     /// # Errors
-    /// Bad TOML, an unknown key, a value of the wrong kind, names that are no names: says in which line.
+    /// Invalid TOML, an unknown key, a value of the wrong type or an invalid name; the message gives the line.
     pub fn parse(name: &str, text: &str, origin: &str) -> Result<Self, ConfigError> {
         let read: Text = toml::from_str(text)
             .map_err(|error| ConfigError(format!("{origin}: {}", error.to_string().trim_end())))?;
@@ -237,7 +237,7 @@ impl Preset {
                 Some(found.ok_or_else(|| {
                     let names: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
                     let what = format!(
-                        "baseline = \"{}\" is no arm; there are {}",
+                        "baseline = \"{}\" is not the name of an arm; the arms are {}",
                         name.get_ref().escape_debug(),
                         names.join(", ")
                     );
@@ -259,10 +259,10 @@ impl Preset {
         })
     }
 
-    /// The size of this name. An experiment without sizes has one, that of its configuration.
+    /// Returns the size of this name. An experiment without sizes has one, that of its configuration.
     ///
     /// # Errors
-    /// It has no quick size.
+    /// The experiment has no quick size.
     pub fn size(&self, name: SizeName) -> Result<Size, ConfigError> {
         match name {
             SizeName::Paper => Ok(self.paper.clone().unwrap_or_default()),
@@ -271,13 +271,13 @@ impl Preset {
         }
     }
 
-    /// Whether it has two sizes to choose from.
+    /// Whether there are two sizes to choose from.
     #[must_use]
     pub fn has_sizes(&self) -> bool {
         self.quick.is_some()
     }
 
-    /// What is wrong with an arm, and where it stands.
+    /// Returns an error about an arm, with its line.
     #[must_use]
     pub fn fault_of(&self, arm: &Arm, error: &str) -> ConfigError {
         ConfigError(format!(
@@ -294,10 +294,10 @@ impl Size {
     }
 }
 
-/// So many seeds can be had.
+/// Checks that a number of seeds is allowed.
 ///
 /// # Errors
-/// Says how many can.
+/// It is out of range; the message gives the range.
 pub fn check_seeds(seeds: u64) -> Result<u64, String> {
     match (1..=MOST).contains(&seeds) {
         true => Ok(seeds),
@@ -310,7 +310,7 @@ fn is_name(name: &str) -> bool {
     (1..=48).contains(&name.len()) && name.chars().all(good) && !name.starts_with(['.', '-'])
 }
 
-/// A key that an experiment cannot set.
+/// Finds a key that an experiment may not set.
 fn foreign_key(options: &Options, in_arm: bool) -> Result<Option<String>, ConfigError> {
     let table = toml::Table::try_from(options).map_err(|error| ConfigError(error.to_string()))?;
     let foreign = |key: &str| NOT_OF_A_RUN.contains(&key) || (in_arm && key == "data");
@@ -408,7 +408,10 @@ mod tests {
         let error = find("freeze-lst").unwrap_err().to_string();
         assert!(error.contains("`freeze-last`? There are"), "{error}");
         let error = find("nothing").unwrap_err().to_string();
-        assert!(error.contains("is no experiment. There are"), "{error}");
+        assert!(
+            error.contains("unknown experiment `nothing`. There are"),
+            "{error}"
+        );
         let error = find("none.toml").unwrap_err().to_string();
         assert!(error.contains("none.toml"), "{error}");
     }

@@ -1,10 +1,10 @@
-//! Colours on white paper: blue helps, orange hurts, and series that colour-blind eyes tell apart.
+//! Colours on white paper: blue helps, orange hurts, and series are distinguishable to colour-blind readers.
 //!
-//! [`HELP`] and [`HURT`] are the terminal theme's. Up to eight series have Okabe and Ito's colours
-//! (*Color Universal Design*, 2008) in an order that keeps neighbours apart; more run along one ramp from
-//! dark blue to yellow, whose luminance rises, so that their order can be seen.
+//! [`HELP`] and [`HURT`] are the terminal theme's. Up to eight series have Okabe and Ito's colours (*Color Universal
+//! Design*, 2008) in an order that keeps neighbours distinct; more are taken from a ramp from dark blue to yellow with
+//! rising luminance, which shows their order.
 
-/// Red, green, blue; sRGB.
+/// An sRGB colour: red, green, blue.
 pub type Rgb = [u8; 3];
 
 pub const INK: Rgb = [0x20, 0x20, 0x20];
@@ -14,7 +14,7 @@ pub const GRID: Rgb = [0xe4, 0xe4, 0xe4];
 pub const HELP: Rgb = [0x1f, 0x80, 0xd0];
 /// Positive LCA: the loss went up.
 pub const HURT: Rgb = [0xd5, 0x5e, 0x00];
-/// Nothing was measured.
+/// No measurement.
 pub const GAP: Rgb = [0xc0, 0xc0, 0xc0];
 
 const SERIES: [Rgb; 8] = [
@@ -37,11 +37,11 @@ const RAMP: [Rgb; 5] = [
     [0xf2, 0xdd, 0x40],
 ];
 
-/// Orange and blue, from the middle outwards.
+/// Orange and blue, from the middle of the scale outwards.
 const UPWARDS: [Rgb; 4] = [[0xf7; 3], [0xfb, 0xc0, 0x8a], HURT, [0x7a, 0x2e, 0x00]];
 const DOWNWARDS: [Rgb; 4] = [[0xf7; 3], [0x9c, 0xcc, 0xf0], HELP, [0x08, 0x3a, 0x70]];
 
-/// The colour of series `index` of `count`.
+/// Returns the colour of series `index` of `count`.
 #[must_use]
 pub fn series(index: usize, count: usize) -> Rgb {
     if count <= SERIES.len() {
@@ -51,7 +51,7 @@ pub fn series(index: usize, count: usize) -> Rgb {
     along(&RAMP, index as f64 / (count - 1) as f64)
 }
 
-/// The colour of a value by its place from -1 (helps) to 1 (hurts); [`GAP`] for NaN.
+/// Returns the colour at a position from -1 (helps) to 1 (hurts); [`GAP`] for NaN.
 #[must_use]
 pub fn diverging(place: f64) -> Rgb {
     if place.is_nan() {
@@ -63,7 +63,7 @@ pub fn diverging(place: f64) -> Rgb {
     }
 }
 
-/// Helps or hurts; grey for neither.
+/// Returns the colour of helping or hurting; grey for neither.
 #[must_use]
 pub fn of_sign(value: f64) -> Rgb {
     if value < 0.0 {
@@ -75,7 +75,7 @@ pub fn of_sign(value: f64) -> Rgb {
     }
 }
 
-/// The colour at `place` (0 to 1) of evenly spaced ones.
+/// Interpolates between evenly spaced colours, at `place` (0 to 1).
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

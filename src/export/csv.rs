@@ -1,9 +1,9 @@
-//! Tables as CSV: a header line, then a line a row (RFC 4180 with `\n`).
+//! Tables as CSV: a header line, then one line per row (RFC 4180 with `\n`).
 //!
-//! A number is the shortest text that reads back as the same bits: `0.1`, `-3e-7`. What is no finite
-//! number is `NaN`, `inf` or `-inf`, which pandas, R, Julia, `DuckDB` and Rust read as numbers; an empty
-//! field would be a missing value to some of them and an error to others. Units stand in the header:
-//! `lca fc1 (nats)`. Text that a spreadsheet would take for a formula begins with an apostrophe.
+//! A number is the shortest text that reads back as the same bits: `0.1`, `-3e-7`. Non-finite numbers are `NaN`, `inf`
+//! or `-inf`, which pandas, R, Julia, `DuckDB` and Rust read as numbers; an empty field would be a missing value to
+//! some of them and an error to others. Units are in the header: `lca fc1 (nats)`. Text that a spreadsheet would take
+//! for a formula is prefixed with an apostrophe.
 
 use std::io::{self, Write};
 
@@ -15,7 +15,7 @@ use crate::text::no_formula;
 /// Writes a table.
 ///
 /// # Errors
-/// `out` takes no more.
+/// Writing to `out` fails.
 pub fn write(table: &Table, out: impl Write) -> io::Result<()> {
     rows(table, out).map_err(|error| match error.into_kind() {
         ErrorKind::Io(error) => error,
@@ -46,10 +46,10 @@ fn rows(table: &Table, out: impl Write) -> Result<(), Error> {
     Ok(writer.flush()?)
 }
 
-/// The shortest text that reads back as the same number.
+/// Returns the shortest text that reads back as the same number.
 #[must_use]
 pub fn number(value: f64) -> String {
-    // `{}` writes 324 digits of the smallest number.
+    // `{}` would write the smallest number with 324 digits.
     format!("{value:?}")
 }
 

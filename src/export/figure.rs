@@ -1,9 +1,9 @@
-//! What a chart shows, without how it is drawn: data, names, units.
+//! The content of a chart, independent of its rendering: data, names, units.
 //!
-//! One [`Figure`] is one picture, as SVG or PNG. Data come in full: a chart thins out what its width
-//! cannot show, and keeps every extreme and every sum.
+//! One [`Figure`] is one picture, as SVG or PNG. Data come in full: a chart thins out what its width cannot show, and
+//! keeps every extreme and every sum.
 
-/// A picture with a title, and a line under it: where the numbers are from, and their residual.
+/// A picture with a title and a note: the source of the numbers, and their residual.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
     pub title: String,
@@ -13,31 +13,31 @@ pub struct Figure {
     pub chart: Chart,
 }
 
-/// What an axis measures.
+/// Quantity, unit and scale of an axis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Axis {
-    /// `loss`; empty for none.
+    /// For example `loss`; empty for none.
     pub label: String,
-    /// `nats`
+    /// For example `nats`.
     pub unit: Option<&'static str>,
     pub spread: Spread,
 }
 
-/// How values are spread over an axis.
+/// Scale of an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Spread {
     #[default]
     Linear,
-    /// Linear, with ticks at whole numbers alone.
+    /// Linear, with ticks at whole numbers only.
     Whole,
-    /// Straight around zero, decades far out.
+    /// Linear around zero, logarithmic far from it.
     SymLog,
-    /// Decades; what is not positive is not drawn.
+    /// Logarithmic; values that are not positive are not drawn.
     Log,
 }
 
 impl Axis {
-    /// A linear axis.
+    /// Creates a linear axis.
     #[must_use]
     pub fn new(label: impl Into<String>, unit: Option<&'static str>) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Axis {
         }
     }
 
-    /// The axis of training steps.
+    /// Creates the axis of training steps.
     #[must_use]
     pub fn steps() -> Self {
         Self {
@@ -57,7 +57,7 @@ impl Axis {
         }
     }
 
-    /// `loss (nats)`
+    /// Returns label and unit: `loss (nats)`.
     #[must_use]
     pub fn title(&self) -> String {
         match self.unit {
@@ -66,7 +66,7 @@ impl Axis {
         }
     }
 
-    /// The same axis in decades.
+    /// Makes the axis logarithmic.
     #[must_use]
     pub fn log(self) -> Self {
         Self {
@@ -75,7 +75,7 @@ impl Axis {
         }
     }
 
-    /// The same axis with decades on both sides of zero.
+    /// Makes the axis logarithmic on both sides of zero.
     #[must_use]
     pub fn symlog(self) -> Self {
         Self {
@@ -102,15 +102,15 @@ impl Series {
     }
 }
 
-/// How steps that share a column of the picture are put together.
+/// How steps that share a column of the picture are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merge {
-    /// Of quantities that add up, as allocations do.
+    /// For quantities that add up, as allocations do.
     Sum,
     Mean,
 }
 
-/// Values of neighbouring steps: value `i` is of the steps from `first + i · every` up to the next.
+/// Values of neighbouring steps: value `i` covers the steps from `first + i · every` up to the next value's first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Steps {
     pub first: u64,
@@ -120,7 +120,7 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Values of each series; the shortest decides.
+    /// Number of values in each series; the shortest series decides.
     #[must_use]
     pub fn len(&self) -> usize {
         let lengths = self.series.iter().map(|series| series.values.len());
@@ -132,8 +132,8 @@ impl Steps {
         self.len() == 0
     }
 
-    /// The same in at most `rows` series, and how many neighbours are put together in each, but for the
-    /// last, which may have fewer. It is called after the first and the last of them.
+    /// Merges neighbouring series into at most `rows`; also returns how many each stands for, apart from the last,
+    /// which may stand for fewer. A merged series is named after the first and the last of its group.
     #[must_use]
     pub fn in_rows(&self, rows: usize, merge: Merge) -> (Self, usize) {
         let together = self.series.len().div_ceil(rows.max(1)).max(1);
@@ -153,8 +153,7 @@ impl Steps {
         (merged, together)
     }
 
-    /// The same in at most `columns` values: as many neighbours put together in each, but for the last,
-    /// which may have fewer.
+    /// Merges neighbouring values into at most `columns`, equally many each, apart from the last, which may have fewer.
     #[must_use]
     pub fn merged(&self, columns: usize, merge: Merge) -> Self {
         let together = self.len().div_ceil(columns.max(1)).max(1);
@@ -180,7 +179,7 @@ impl Merge {
     }
 }
 
-/// Of those that are there.
+/// Mean of the values that are not NaN.
 fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let there = values.filter(|value| !value.is_nan());
     #[expect(clippy::cast_precision_loss, reason = "a count of values in memory")]
@@ -193,20 +192,20 @@ fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
 pub enum Chart {
     /// A line for each series over `x`, which ascends.
     Lines { x: Vec<f64>, series: Vec<Series> },
-    /// The same, each line in a band: `errors[s][i]` is half its width around value i of series s. Where
-    /// there is no error, there is no band.
+    /// As `Lines`, each line in a band: `errors[s][i]` is half its width around value i of series s. Without an error,
+    /// there is no band.
     Bands {
         x: Vec<f64>,
         series: Vec<Series>,
         errors: Vec<Vec<f64>>,
     },
-    /// Contributions that add up: negative ones hang below zero, positive ones stand on it, a mark
-    /// shows their sum. Steps that share a bar are added up.
+    /// Contributions that add up: negative ones below zero, positive ones above, and a mark for their sum. Steps that
+    /// share a bar are summed.
     StackedBars(Steps),
     /// Series × steps, blue for negative and orange for positive values.
     HeatMap { steps: Steps, merge: Merge },
-    /// Counts between edges (one more than counts); the outermost edges may be infinite. A mark is a line
-    /// at a value with a word beside it.
+    /// Counts between edges (one more edge than counts); the outermost edges may be infinite. A mark is a line at a
+    /// value with a label.
     Histogram {
         edges: Vec<f64>,
         counts: Vec<f64>,
@@ -219,8 +218,8 @@ pub enum Chart {
         marks: Vec<(usize, u64)>,
         shared: Vec<u64>,
     },
-    /// A bar to the left or right for each name and series. `errors[s][i]` is the half length of a whisker
-    /// at the bar of name i and series s; none where there is no such number.
+    /// A bar to the left or right for each name and series. `errors[s][i]` is half the length of the whisker at the bar
+    /// of name i and series s; without such a number there is no whisker.
     Bars {
         names: Vec<String>,
         series: Vec<Series>,

@@ -1,42 +1,42 @@
-//! The font of charts: how wide a text is, and the outlines of its letters.
+//! The charts' font: text widths and letter outlines.
 //!
-//! It is a part of `DejaVu` Sans (`assets/fonts`, with its licence): Latin, Greek, Cyrillic, arrows and
-//! mathematical signs. Any other character is a box in a PNG; an SVG is written with the viewer's font.
+//! It is a subset of `DejaVu` Sans (`assets/fonts`, with its licence): Latin, Greek, Cyrillic, arrows and mathematical
+//! signs. Any other character is a box in a PNG; an SVG is displayed in the viewer's font.
 
 use ab_glyph::{Font as _, FontRef, InvalidFont, OutlineCurve};
 
 const DATA: &[u8] = include_bytes!("../../assets/fonts/DejaVuSans-subset.ttf");
 
-/// The families that an SVG asks for: this one, and those of about its widths.
+/// Font families that an SVG requests: this one, and others with similar widths.
 pub const FAMILIES: &str = "DejaVu Sans, Verdana, sans-serif";
 
-/// The font, read.
+/// The parsed font.
 pub struct Font(FontRef<'static>);
 
-/// A letter in place, in pixels, y downwards.
+/// A positioned letter, in pixels, y downwards.
 pub struct Letter {
     pub curves: Vec<OutlineCurve>,
-    /// Of its origin.
+    /// Position of its origin.
     pub x: f64,
-    /// Pixels of a unit of the curves, whose y points upwards.
+    /// Pixels per unit of the curves, whose y points upwards.
     pub scale: f64,
 }
 
 impl Font {
     /// # Errors
-    /// The font is damaged: the program has been built wrong.
+    /// The font is damaged, that is, the build is broken.
     pub fn read() -> Result<Self, InvalidFont> {
         FontRef::try_from_slice(DATA).map(Self)
     }
 
-    /// Width of a line of text in pixels, without kerning.
+    /// Returns the width of a line of text in pixels, without kerning.
     #[must_use]
     pub fn width(&self, text: &str, size: f64) -> f64 {
         let advances = text.chars().map(|c| self.advance(c));
         advances.sum::<f64>() * self.scale(size)
     }
 
-    /// The longest start of a text that fits, with `…` where something is missing.
+    /// Shortens a text to the width `room`, with `…` in place of what is cut off.
     #[must_use]
     pub fn fit(&self, text: &str, size: f64, room: f64) -> String {
         if self.width(text, size) <= room {
@@ -54,7 +54,7 @@ impl Font {
         kept + "…"
     }
 
-    /// The letters of a line that begins at 0.
+    /// Lays out the letters of a line that starts at 0.
     pub fn letters(&self, text: &str, size: f64) -> impl Iterator<Item = Letter> {
         let scale = self.scale(size);
         let mut x = 0.0;
@@ -70,12 +70,12 @@ impl Font {
         })
     }
 
-    /// In the font's units.
+    /// Advance width of a character, in the font's units.
     fn advance(&self, c: char) -> f64 {
         f64::from(self.0.h_advance_unscaled(self.0.glyph_id(c)))
     }
 
-    /// Pixels of one of the font's units.
+    /// Pixels per font unit.
     fn scale(&self, size: f64) -> f64 {
         size / f64::from(self.0.units_per_em().unwrap_or(1000.0))
     }
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn widths_are_those_of_the_font() {
         let font = Font::read().unwrap();
-        // From its table of widths (hmtx): 2048 units an em, M 1767, i 569.
+        // From the font's table of widths (hmtx): 2048 units per em, M 1767, i 569.
         assert!((font.width("M", 2048.0) - 1767.0).abs() < 1e-9);
         assert!((font.width("iM", 1024.0) - 1168.0).abs() < 1e-9);
         assert_eq!(font.width("", 12.0), 0.0);

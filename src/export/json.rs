@@ -7,9 +7,9 @@
 //! ]}
 //! ```
 //!
-//! JSON has neither NaN nor infinities: NaN is `null`, and infinities, which say that a training has diverged,
-//! are the strings `"Infinity"` and `"-Infinity"`, as in the JSON of Protocol Buffers. Every other number reads
-//! back as the same bits. In Python: `pandas.DataFrame({c["name"]: c["values"] for c in table["columns"]})`.
+//! JSON has neither NaN nor infinities: NaN is `null`, and infinities, which show that a training diverged, are the
+//! strings `"Infinity"` and `"-Infinity"`, as in the JSON of Protocol Buffers. Every other number reads back as the
+//! same bits. In Python: `pandas.DataFrame({c["name"]: c["values"] for c in table["columns"]})`.
 
 use std::io::{self, Write};
 
@@ -17,10 +17,10 @@ use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
 
 use super::table::{Column, Table, Values};
 
-/// Writes a table, and a line end.
+/// Writes a table, and a newline.
 ///
 /// # Errors
-/// `out` takes no more.
+/// Writing to `out` fails.
 pub fn write(table: &Table, mut out: impl Write) -> io::Result<()> {
     serde_json::to_writer(&mut out, table)?;
     writeln!(out)?;
@@ -52,7 +52,7 @@ impl Serialize for Values {
             Self::F64(values) => {
                 let mut list = serializer.serialize_seq(Some(values.len()))?;
                 for value in values {
-                    // Said here, rather than left to what the library makes of it.
+                    // Explicit, so as not to depend on what `serde_json` does with them.
                     match value {
                         &f64::INFINITY => list.serialize_element("Infinity")?,
                         &f64::NEG_INFINITY => list.serialize_element("-Infinity")?,

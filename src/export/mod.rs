@@ -1,7 +1,7 @@
-//! Out of the terminal: tables as CSV, JSON and Parquet, charts as SVG and PNG.
+//! Export to files: tables as CSV, JSON and Parquet, charts as SVG and PNG.
 //!
-//! A [`Table`] is named columns with units; a [`Figure`] is what a chart shows, without how it is drawn.
-//! Both come in full resolution from whoever has the numbers: this room knows no run.
+//! A [`Table`] is named columns with units; a [`Figure`] is the content of a chart, independent of its rendering. Both
+//! come in full resolution from the caller: this module knows nothing of runs.
 //!
 //! ```text
 //! Table  ─▶ csv · json · parquet
@@ -31,7 +31,7 @@ pub use chart::{draw, draw_narrow};
 pub use figure::{Axis, Chart, Figure, Merge, Series, Steps};
 pub use table::{Column, Table, Uneven, Values};
 
-/// What can be written.
+/// File format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Csv,
@@ -44,20 +44,20 @@ pub enum Format {
 impl Format {
     pub const ALL: [Self; 5] = [Self::Csv, Self::Json, Self::Parquet, Self::Svg, Self::Png];
 
-    /// Whether a terminal or a pipe of lines takes it.
+    /// Whether the format is text, fit for a terminal or a pipe of lines.
     #[must_use]
     pub fn is_text(self) -> bool {
         matches!(self, Self::Csv | Self::Json | Self::Svg)
     }
 
-    /// Whether it is a picture, not a table.
+    /// Whether the format is a picture rather than a table.
     #[must_use]
     pub fn is_picture(self) -> bool {
         matches!(self, Self::Svg | Self::Png)
     }
 }
 
-/// The word, which is also the end of a file's name.
+/// Writes the format's name, which is also its file extension.
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -70,9 +70,9 @@ impl fmt::Display for Format {
     }
 }
 
-/// A word that is no format.
+/// Error for an unknown format name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no format: use csv, json, parquet, svg or png")]
+#[error("unknown format `{0}` (csv, json, parquet, svg, png)")]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {
@@ -86,7 +86,7 @@ impl FromStr for Format {
     }
 }
 
-/// The same numbers as a table and as a picture.
+/// Numbers both as a table and as a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sheet {
     pub table: Table,
@@ -94,10 +94,10 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// Writes one or the other.
+    /// Writes the table or the figure, depending on the format.
     ///
     /// # Errors
-    /// `out` takes no more.
+    /// The picture is too large, or writing to `out` fails.
     pub fn write(&self, format: Format, out: impl Write + Send) -> io::Result<()> {
         match format {
             Format::Csv => csv::write(&self.table, out),
@@ -121,7 +121,7 @@ mod tests {
         let error = "xlsx".parse::<Format>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "`xlsx` is no format: use csv, json, parquet, svg or png"
+            "unknown format `xlsx` (csv, json, parquet, svg, png)"
         );
     }
 }

@@ -1,8 +1,7 @@
-//! Tables as Parquet: a column a column, none of them optional; NaN stays NaN.
+//! Tables as Parquet: one Parquet column per column, none of them optional; NaN stays NaN.
 //!
-//! Names are the columns' own, without units. The file's key-value metadata has `lcascope.title`, and
-//! `lcascope.units` as a JSON object from names to units. Whole numbers are unsigned 64-bit integers,
-//! texts are UTF-8.
+//! Column names come without units. The file's key-value metadata holds `lcascope.title`, and `lcascope.units` as a
+//! JSON object from names to units. Whole numbers are unsigned 64-bit integers; texts are UTF-8.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -17,13 +16,13 @@ use parquet::schema::types::Type;
 
 use super::table::{Column, Table, Values};
 
-/// Rows that are written, and can be read, without the others.
+/// Rows per row group.
 const GROUP: usize = 1 << 20;
 
 /// Writes a table.
 ///
 /// # Errors
-/// `out` takes no more.
+/// Writing to `out` fails.
 pub fn write(table: &Table, out: impl Write + Send) -> io::Result<()> {
     file(table, out).map_err(|error| match error {
         ParquetError::External(cause) => match cause.downcast::<io::Error>() {
@@ -43,7 +42,7 @@ fn file(table: &Table, out: impl Write + Send) -> Result<()> {
     let entry = |key: &str, value: String| KeyValue::new(key.to_owned(), value);
     let properties = WriterProperties::builder()
         .set_created_by(concat!("lcascope ", env!("CARGO_PKG_VERSION")).to_owned())
-        // Measured numbers are hardly ever the same twice.
+        // Measured numbers hardly ever repeat.
         .set_dictionary_enabled(false)
         .set_key_value_metadata(Some(vec![
             entry("lcascope.title", table.title().to_owned()),
@@ -94,7 +93,7 @@ fn values<W: Write + Send>(
             typed.write_batch(&values[start..end], None, None)?;
         }
         Values::U64(values) => {
-            // The logical type says how the bits are meant.
+            // The logical type says how to interpret the bits.
             let bits: Vec<i64> = (values[start..end].iter())
                 .map(|value| value.cast_signed())
                 .collect();

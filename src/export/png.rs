@@ -1,4 +1,4 @@
-//! A drawing as PNG, anti-aliased, two pixels for each of the drawing's.
+//! Drawings as anti-aliased PNG, at twice the drawing's resolution.
 
 use std::io::{self, Write};
 
@@ -12,16 +12,16 @@ use super::color::Rgb;
 use super::font::Font;
 use super::scene::{Anchor, Point, Raster, Rect, Scene, Shape, Text};
 
-/// Pixels of the file for each of the drawing's.
+/// Pixels of the file per pixel of the drawing.
 const SCALE: f64 = 2.0;
 
-/// Pixels to a side of the largest picture: 1 GiB of them is too much for anyone.
+/// Largest width or height of a picture in pixels: a square one takes 1 GiB, more than anyone needs.
 const LARGEST: f64 = 16_384.0;
 
 /// Writes a drawing.
 ///
 /// # Errors
-/// It is too large, or `out` takes no more.
+/// The drawing is too large, or writing to `out` fails.
 pub fn write(scene: &Scene, mut out: impl Write) -> io::Result<()> {
     let picture = draw(scene)?;
     out.write_all(&picture.encode_png().map_err(io::Error::other)?)?;
@@ -49,7 +49,7 @@ fn pixmap(width: f64, height: f64) -> Option<Pixmap> {
     Pixmap::new(whole(width)?, whole(height)?)
 }
 
-/// A length in whole pixels.
+/// Rounds a length up to whole pixels; `None` if it is out of range.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -60,8 +60,8 @@ fn whole(length: f64) -> Option<u32> {
     (1.0..=LARGEST).contains(&length).then_some(length as u32)
 }
 
-/// A raster alone, as PNG: each cell so many pixels that none is smaller than it is shown. `None` for
-/// an empty one.
+/// Encodes a raster alone as PNG, each cell enlarged so that none is smaller than it is displayed. `None` for an empty
+/// one.
 #[must_use]
 pub fn of_raster(raster: &Raster) -> Option<Vec<u8>> {
     enlarged(raster)?.encode_png().ok()
@@ -89,7 +89,7 @@ fn enlarged(raster: &Raster) -> Option<Pixmap> {
     Some(pixmap)
 }
 
-/// What is drawn on.
+/// The pixels to draw on.
 struct Canvas {
     pixmap: Pixmap,
     font: Font,
@@ -202,7 +202,7 @@ impl Canvas {
     }
 }
 
-/// The closed curves of a letter.
+/// Adds the closed curves of a letter.
 fn outline(
     builder: &mut PathBuilder,
     curves: &[OutlineCurve],
@@ -274,7 +274,7 @@ fn scaled() -> Transform {
     Transform::from_scale(narrow(SCALE), narrow(SCALE))
 }
 
-/// A coordinate as the library takes it.
+/// Converts a coordinate to the library's type.
 #[expect(clippy::cast_possible_truncation, reason = "pixels")]
 fn narrow(value: f64) -> f32 {
     value as f32
@@ -359,7 +359,7 @@ mod tests {
                 text: "HH".to_owned(),
             })
         };
-        // The box around what is not white.
+        // Bounding box of the dark pixels.
         let inked = |shape| {
             let pixmap = draw(&scene(vec![shape])).unwrap();
             let dark = (0..120 * 80).filter(|i| color_at(&pixmap, i % 120, i / 120)[0] < 128);

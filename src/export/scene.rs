@@ -1,6 +1,6 @@
-//! A drawing as a list of shapes, which [`svg`](super::svg) and [`png`](super::png) both can write.
+//! Drawings as lists of shapes, which both [`svg`](super::svg) and [`png`](super::png) can write.
 //!
-//! Lengths are pixels of an SVG at its natural size, y downwards.
+//! Lengths are in pixels of an SVG at its natural size, y downwards.
 
 use super::color::Rgb;
 
@@ -28,7 +28,7 @@ impl Rect {
     }
 }
 
-/// Which end of a text its point is.
+/// Part of a text that is aligned to its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
     Start,
@@ -36,15 +36,15 @@ pub enum Anchor {
     End,
 }
 
-/// A line of text; `at` is on its base line.
+/// A line of text; `at` is on its baseline.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text {
     pub at: Point,
     pub anchor: Anchor,
-    /// Height of the letters with their line's gap.
+    /// Height of the letters, including line spacing.
     pub size: f64,
     pub color: Rgb,
-    /// Upwards, from below.
+    /// Rotated to read upwards.
     pub turned: bool,
     pub text: String,
 }
@@ -54,11 +54,11 @@ pub struct Text {
 pub struct Raster {
     pub place: Rect,
     pub columns: usize,
-    /// As many as `columns` × rows.
+    /// `columns` × rows cells.
     pub cells: Vec<Rgb>,
 }
 
-/// What a drawing is made of.
+/// An element of a drawing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
     Fill {
@@ -78,7 +78,7 @@ pub enum Shape {
         radius: f64,
         color: Rgb,
     },
-    /// A polygon that lets through what is behind it: `opacity` 0 is nothing, 1 covers all.
+    /// A translucent polygon: `opacity` 0 is invisible, 1 is opaque.
     Area {
         corners: Vec<Point>,
         color: Rgb,
@@ -93,7 +93,7 @@ pub enum Shape {
 pub struct Scene {
     pub width: f64,
     pub height: f64,
-    /// For those who cannot see it: what the file's readers call it.
+    /// Title for readers who cannot see the drawing.
     pub title: String,
     pub shapes: Vec<Shape>,
 }
@@ -103,7 +103,7 @@ impl Scene {
         self.shapes.push(Shape::Fill { rect, color });
     }
 
-    /// A straight line.
+    /// Adds a straight line.
     pub fn stroke(&mut self, from: Point, to: Point, color: Rgb, width: f64) {
         self.shapes.push(Shape::Line {
             parts: vec![vec![from, to]],

@@ -1,6 +1,6 @@
-//! A drawing as SVG 1.1: shapes and text as they are, rasters as embedded PNG.
+//! Drawings as SVG 1.1: shapes and text as such, rasters as embedded PNG.
 //!
-//! Texts may come from a file: markup in them is escaped, and what XML cannot hold is replaced.
+//! Texts may come from a file: markup in them is escaped, and characters that XML forbids are replaced.
 
 use std::fmt::{self, Write};
 use std::io;
@@ -14,16 +14,16 @@ use crate::text::is_obeyed;
 /// Writes a drawing.
 ///
 /// # Errors
-/// `out` takes no more.
+/// A raster is too large, or writing to `out` fails.
 pub fn write(scene: &Scene, mut out: impl io::Write) -> io::Result<()> {
     out.write_all(text(scene)?.as_bytes())?;
     out.flush()
 }
 
-/// The drawing as an element of another document, without the line that only a file begins with.
+/// Returns the drawing as an element for another document, without the XML declaration.
 ///
 /// # Errors
-/// None that could be met: memory takes everything.
+/// A raster is too large.
 pub fn element(scene: &Scene) -> io::Result<String> {
     let text = text(scene)?;
     let element = text.split_once('\n').map(|(_, element)| element);
@@ -34,7 +34,7 @@ fn text(scene: &Scene) -> io::Result<String> {
     let mut out = String::new();
     let (width, height) = (scene.width, scene.height);
     let written = write_scene(&mut out, scene, width, height);
-    // Memory takes every text: only a raster can fail.
+    // A string grows without errors: only a raster can fail.
     written.map_err(|_| io::Error::other("a part of the picture is too large"))?;
     Ok(out)
 }
@@ -142,7 +142,7 @@ fn write_raster(out: &mut String, raster: &Raster) -> fmt::Result {
     write!(out, "<image ")?;
     place(out, raster.place)?;
     let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, image);
-    // Both names of the attribute: viewers know one or the other.
+    // Both names of the attribute: viewers support one or the other.
     writeln!(
         out,
         r#" preserveAspectRatio="none" style="image-rendering:pixelated" href="data:image/png;base64,{data}" xlink:href="data:image/png;base64,{data}"/>"#
@@ -160,7 +160,7 @@ fn place(out: &mut String, rect: Rect) -> fmt::Result {
     )
 }
 
-/// To a hundredth of a pixel. What is no number would make the file invalid.
+/// Formats a length to a hundredth of a pixel. A non-finite number would make the file invalid, so it becomes 0.
 fn short(value: f64) -> String {
     let value = if value.is_finite() { value } else { 0.0 };
     let text = format!("{value:.2}");
@@ -176,7 +176,7 @@ fn hex([red, green, blue]: Rgb) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 
-/// Text that is neither markup nor anything that XML 1.0 forbids.
+/// Escapes markup and replaces characters that XML 1.0 forbids.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -266,7 +266,7 @@ mod tests {
         let engine = base64::engine::general_purpose::STANDARD;
         let png = base64::Engine::decode(&engine, data).unwrap();
         let pixmap = tiny_skia::Pixmap::decode_png(&png).unwrap();
-        // Whole cells, each as wide as it is shown or wider.
+        // Whole cells, each at least as wide as displayed.
         assert_eq!((pixmap.width(), pixmap.height()), (60, 40));
         let corner = |x, y| {
             let c = pixmap.pixel(x, y).unwrap();

@@ -1,9 +1,9 @@
-//! Named columns of equal length: what is written as CSV, JSON or Parquet.
+//! Named columns of equal length, to be written as CSV, JSON or Parquet.
 
 /// The values of one column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
-    /// Numbers; NaN where nothing was measured.
+    /// Numbers; NaN for missing measurements.
     F64(Vec<f64>),
     U64(Vec<u64>),
     Text(Vec<String>),
@@ -28,15 +28,15 @@ impl Values {
 /// One column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// `lca fc1`; no other column of the table has it.
+    /// For example `lca fc1`; unique within a table.
     pub name: String,
-    /// `nats`
+    /// For example `nats`.
     pub unit: Option<&'static str>,
     pub values: Values,
 }
 
 impl Column {
-    /// A column of numbers.
+    /// Creates a column of numbers.
     #[must_use]
     pub fn f64(name: impl Into<String>, unit: Option<&'static str>, values: Vec<f64>) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl Column {
         }
     }
 
-    /// A column of whole numbers.
+    /// Creates a column of whole numbers.
     #[must_use]
     pub fn u64(name: impl Into<String>, unit: Option<&'static str>, values: Vec<u64>) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Column {
         }
     }
 
-    /// A column of words.
+    /// Creates a column of texts.
     #[must_use]
     pub fn text(name: impl Into<String>, values: Vec<String>) -> Self {
         Self {
@@ -66,7 +66,7 @@ impl Column {
         }
     }
 
-    /// `lca fc1 (nats)`
+    /// Returns name and unit: `lca fc1 (nats)`.
     #[must_use]
     pub fn heading(&self) -> String {
         match self.unit {
@@ -76,7 +76,7 @@ impl Column {
     }
 }
 
-/// Columns of different lengths are no table.
+/// Error for columns of different lengths.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("column '{name}' has {rows} rows, the ones before it have {expected}: this is a bug")]
 pub struct Uneven {
@@ -85,7 +85,7 @@ pub struct Uneven {
     expected: usize,
 }
 
-/// A table: every column has [`rows`](Self::rows) values and a name of its own.
+/// A table: every column has [`rows`](Self::rows) values and a unique name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
     title: String,
@@ -93,11 +93,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table of these columns. A name that an earlier column has gets a number: layers of a file
-    /// may be named alike.
+    /// Creates a table of these columns. A repeated name gets a number: layers of a file may share names.
     ///
     /// # Errors
-    /// The first column that is longer or shorter than the first.
+    /// The first column whose length differs from the first one's.
     pub fn new(title: impl Into<String>, columns: Vec<Column>) -> Result<Self, Uneven> {
         let mut table = Self {
             title: title.into(),
@@ -145,7 +144,7 @@ impl Table {
 pub(super) mod tests {
     use super::*;
 
-    /// Every kind of value that a writer must bring through.
+    /// A table with every kind of value that writers must preserve.
     pub fn awkward() -> Table {
         let numbers = vec![
             0.1,

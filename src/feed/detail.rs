@@ -1,4 +1,4 @@
-//! Questions of the screen, answered from the run file by whoever owns it.
+//! Queries from the screen, answered from the run file by its reader.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -6,11 +6,11 @@ use super::FeedEvent;
 use crate::query::{Analyst, Answer, Query, Topic};
 use crate::store::{RunReader, StoreError};
 
-/// Questions that may wait. The screen asks for one thing at a time, but may change its mind.
+/// Capacity of the query queue. The screen asks for one thing at a time, but may change its mind.
 const QUEUE: usize = 4;
 
-/// The screen's end: questions, and [`FeedEvent::Answer`] for each. Steps that are not committed yet
-/// are left out of an answer.
+/// The screen's end: sends queries, and receives one [`FeedEvent::Answer`] for each. Answers leave out steps that are
+/// not committed yet.
 pub struct Details {
     pub requests: Sender<Query>,
     pub answers: Receiver<FeedEvent>,
@@ -22,7 +22,7 @@ pub(super) struct Desk {
     pub answers: Sender<FeedEvent>,
 }
 
-/// Both ends.
+/// Creates both ends.
 pub(super) fn channel() -> (Details, Desk) {
     let (requests, asked) = bounded(QUEUE);
     let (answers, answered) = bounded(QUEUE + 1);
@@ -38,8 +38,8 @@ pub(super) fn channel() -> (Details, Desk) {
 }
 
 impl Desk {
-    /// Answers a question; gives it up when the next one comes. The screen takes answers whatever it
-    /// does; when it is gone nobody minds.
+    /// Answers a query; abandons it when another arrives. The screen always drains its answers; once it is gone, they
+    /// are dropped.
     pub fn answer(
         &self,
         analyst: &mut Analyst,
@@ -51,7 +51,8 @@ impl Desk {
         Ok(())
     }
 
-    /// There are at most as many answers as questions, so none that matters finds the queue full.
+    /// Sends without waiting. There are at most as many answers as queries, so the queue is never too full for one that
+    /// matters.
     pub fn send(&self, event: FeedEvent) {
         let _ = self.answers.try_send(event);
     }
@@ -62,7 +63,7 @@ pub(super) fn event(query: Query, answer: Answer) -> FeedEvent {
     FeedEvent::Answer { query, answer }
 }
 
-/// What is said where nobody can answer.
+/// Returns the answer to a query when the file cannot be read.
 pub(super) fn no_answer(query: Query) -> FeedEvent {
     let answer = match query.topic {
         // The screen keeps what it has.

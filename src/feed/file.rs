@@ -1,4 +1,4 @@
-//! The feed of a run file, finished or being written.
+//! The feed of a run file, finished or still being written.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,11 +13,10 @@ use crate::query::Analyst;
 use crate::record::Status;
 use crate::store::{FIRST_LOOK, RunReader, RunState, StoreError};
 
-/// How often a file that is being written is looked at.
+/// How often a file that is still being written is polled.
 const POLL: Duration = Duration::from_millis(200);
 
-/// A thread that reads a file, and one that passes orders on to whoever writes it. They end when this
-/// is dropped.
+/// A thread that reads a file, and one that passes orders on to its writer. They end when this is dropped.
 pub struct FileFeed {
     quit: Option<Sender<()>>,
     threads: Vec<JoinHandle<()>>,
@@ -25,7 +24,7 @@ pub struct FileFeed {
 
 impl Drop for FileFeed {
     fn drop(&mut self) {
-        // Closing the channel is the order to end, also for a reader that is waiting to send.
+        // Closing the channel tells the threads to end, even a reader that is waiting to send.
         drop(self.quit.take());
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -36,20 +35,20 @@ impl Drop for FileFeed {
 /// Opens a run file and starts the thread that reads it.
 ///
 /// # Errors
-/// The file is no run, or cannot be read.
+/// The file is not a run, or cannot be read.
 pub fn open(path: &Path) -> Result<(Feed, FileFeed), StoreError> {
     open_with_state(path, true).map(|(feed, _, handle)| (feed, handle))
 }
 
-/// The same, and how the run stood when it was opened. Orders to whoever writes the file are passed on
-/// only if that is wanted.
+/// Like [`open`], but also returns the run's state on opening. Orders are passed on to the writer only if
+/// `takes_orders`.
 pub fn open_with_state(
     path: &Path,
     takes_orders: bool,
 ) -> Result<(Feed, RunState, FileFeed), StoreError> {
     let reader = RunReader::open(path)?;
     let state = reader.refresh()?;
-    // A writer that is lost is said to be so soon enough, and may come back.
+    // A lost writer will be reported soon enough, and may come back.
     let origin = match state.status {
         Status::Running => Origin::Following,
         _ => Origin::Replay,
@@ -58,7 +57,7 @@ pub fn open_with_state(
     let (events, receiver) = bounded(16);
     let (quit, quitting) = bounded(0);
     let io = StoreError::io(path);
-    // Closed when the reader's thread has nothing more to tell; the thread of the orders ends then too.
+    // Closed when the reader's thread has nothing more to send; the thread for orders then ends too.
     let (reading, read) = bounded::<()>(0);
     let (controls, messenger) = match origin {
         Origin::Following if takes_orders => {
@@ -71,7 +70,7 @@ pub fn open_with_state(
     let thread = thread::Builder::new()
         .name("reader".to_owned())
         .spawn(move || {
-            // What has been read while the run went on is not read again behind its end.
+            // What was read during the run is not read again after its end.
             let mut analyst = Analyst::new();
             match follow(&reader, &mut analyst, &events, &desk, &quitting) {
                 Err(Stop::Broken(error)) => {
@@ -83,7 +82,7 @@ pub fn open_with_state(
                 }
                 Err(Stop::Quit) => {}
                 Ok(()) => {
-                    // Nothing more will happen in the run, but it may be looked at closely.
+                    // Nothing more will happen in the run, but the screen may still ask for details.
                     drop((events, reading));
                     serve(&reader, &mut analyst, &desk, &quitting);
                 }
@@ -105,7 +104,7 @@ pub fn open_with_state(
 }
 
 enum Stop {
-    /// Nobody listens any more.
+    /// The feed was dropped.
     Quit,
     Broken(StoreError),
 }
@@ -116,7 +115,7 @@ impl From<StoreError> for Stop {
     }
 }
 
-/// Sends everything there is, then, while the run goes on, whatever is new.
+/// Sends everything there is, then, as long as the run goes on, whatever is new.
 fn follow(
     reader: &RunReader,
     analyst: &mut Analyst,
@@ -147,7 +146,7 @@ fn follow(
             let steps = reader.next_summaries(sent..state.committed, width)?;
             sent = steps.last().map_or(state.committed, |last| last.end);
             send(FeedEvent::Steps(steps))?;
-            // A long file is looked at closely before it has been read to its end.
+            // The screen may ask for details before a long file has been read to its end.
             for query in desk.requests.try_iter().take(1) {
                 desk.answer(analyst, reader, query)?;
             }
@@ -170,7 +169,7 @@ fn follow(
         select! {
             recv(requests) -> request => match request {
                 Ok(query) => desk.answer(analyst, reader, query)?,
-                // Nobody will ask any more.
+                // No more queries will come.
                 Err(_) => requests = never(),
             },
             recv(quit) -> _ => return Err(Stop::Quit),
@@ -179,7 +178,7 @@ fn follow(
     }
 }
 
-/// Answers requests until nobody asks any more.
+/// Answers queries until no more can come.
 fn serve(reader: &RunReader, analyst: &mut Analyst, desk: &Desk, quit: &Receiver<()>) {
     loop {
         let query = select! {

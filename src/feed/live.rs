@@ -8,19 +8,19 @@ use super::{Feed, FeedEvent, GpuUse, Origin, RecorderStats};
 use crate::record::{RunEnd, RunHeader, StartRecord, StepSummary};
 use crate::train::Controls;
 
-/// Events that may wait for the screen. Beyond them steps are merged; what is not a step is rare, and
-/// is queued all the same, so that no order ever waits for a screen either.
+/// Maximum number of events that wait for the screen. Beyond that, steps are merged; other events are rare and queued
+/// regardless, so that no order has to wait for a screen either.
 const QUEUE: usize = 256;
 
-/// The training's end of a feed. It never waits for the screen: what does not fit the queue is
-/// merged with what follows, and nobody listening is no fault.
+/// The training's end of a feed. It never waits for the screen: steps that do not fit the queue are merged with later
+/// ones, and a missing receiver is not an error.
 pub struct FeedSender {
     events: Sender<FeedEvent>,
     /// Steps that did not fit, merged into one summary.
     waiting: Option<StepSummary>,
 }
 
-/// A feed and its sending end. `controls` passes the screen's orders on.
+/// Creates a feed and its sending end. `controls` passes on the screen's orders.
 #[must_use]
 pub fn live(header: Arc<RunHeader>, controls: Controls) -> (FeedSender, Feed) {
     let (events, receiver) = unbounded();
@@ -38,7 +38,7 @@ pub fn live(header: Arc<RunHeader>, controls: Controls) -> (FeedSender, Feed) {
     (sender, feed)
 }
 
-/// Says what a GPU does.
+/// Reports GPU usage.
 pub struct GpuSender(Sender<FeedEvent>);
 
 impl GpuSender {
@@ -67,24 +67,24 @@ impl FeedSender {
         }
     }
 
-    /// Says how the recording goes.
+    /// Reports the recorder's state.
     pub fn recorder(&self, stats: RecorderStats) {
         let _ = self.events.send(FeedEvent::Recorder(stats));
     }
 
-    /// Where another thread says what the GPU does. The feed ends when that is dropped too.
+    /// Returns a sender for another thread to report GPU usage. The feed ends only once that is dropped too.
     #[must_use]
     pub fn gpu(&self) -> GpuSender {
         GpuSender(self.events.clone())
     }
 
-    /// Says that the training waits, with every step before it, or goes on.
+    /// Reports that the training has paused, after every step before it, or has resumed.
     pub fn paused(&mut self, paused: bool) {
         self.flush();
         let _ = self.events.send(FeedEvent::Paused(paused));
     }
 
-    /// Says how the run ended, after everything that has happened.
+    /// Reports how the run ended, after everything that happened before.
     pub fn end(mut self, end: &RunEnd) {
         self.flush();
         let _ = self.events.send(FeedEvent::Status {
@@ -99,7 +99,7 @@ impl FeedSender {
         }
     }
 
-    /// Says that the run ended in a way that its own record cannot tell.
+    /// Reports an end that the run's own record cannot describe.
     pub fn broken(self, why: String) {
         let _ = self.events.send(FeedEvent::Broken(why));
     }

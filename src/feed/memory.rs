@@ -1,9 +1,9 @@
-//! What a training in this process knows and its file does not yet.
+//! Live totals: knowledge of a training in this process that its file does not have yet.
 //!
-//! The file has eight snapshots of every parameter's totals; the training has those of its last step,
-//! and tells them between two steps ([`Inquiry`]). A step may take long, and somebody may ask for
-//! something else meanwhile: then the snapshot has to do. A reply that comes when nobody waits is as old as
-//! its coming: when the same is asked again, it stands in only until there is a newer one.
+//! The file has eight snapshots of every parameter's totals; the training has those of its last step, and sends them on
+//! request between two steps ([`Inquiry`]). A step may take long, and the screen may ask for something else meanwhile:
+//! the snapshot must do then. A late reply is only as new as the time it was sent: if the same query comes again, it is
+//! used only until there is a newer one.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -15,14 +15,14 @@ use crate::query::UnitParams;
 use crate::record::ParamTotals;
 use crate::train::Inquiry;
 
-/// How long a reply is waited for, and how often it is looked whether somebody asks for something else.
+/// How long to wait for a reply, and how often to check for another query meanwhile.
 const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Asks a training.
+/// Requests totals from a training.
 pub(super) struct Memory {
     training: Sender<Inquiry>,
-    /// What has been asked and not been answered.
+    /// The unanswered inquiry, if any.
     asked: Option<Asked>,
 }
 
@@ -39,10 +39,9 @@ impl Memory {
         }
     }
 
-    /// Puts the newest totals of a unit's parameters in the place of older ones, unless the training
-    /// has ended or takes too long.
+    /// Replaces the totals of a unit's parameters with the newest, unless the training has ended or takes too long.
     pub fn renew(&mut self, unit: &mut UnitParams, desk: &Desk, quit: &Receiver<()>) {
-        // An inquiry that still waits gets totals as new as those of another would be.
+        // A pending inquiry will return totals as new as another one's would be.
         let asked = (self.asked.take()).filter(|asked| asked.parameters == unit.rows);
         let (late, waits) = match asked.map(|asked| (asked.reply.try_recv(), asked)) {
             Some((Ok(totals), _)) => (Some(totals), None),
@@ -60,7 +59,7 @@ impl Memory {
         }
     }
 
-    /// The reply, unless it takes too long or something else is asked.
+    /// Waits for the reply; gives up if it takes too long or another query comes.
     fn wait(&mut self, desk: &Desk, quit: &Receiver<()>) -> Option<ParamTotals> {
         let until = Instant::now() + PATIENCE;
         let reply = loop {
@@ -85,7 +84,7 @@ impl Memory {
             parameters: parameters.to_vec(),
             reply: sender,
         };
-        // One that has ended is not asked any more.
+        // The send fails if the training has ended.
         (self.training.send(inquiry)).is_ok().then(|| Asked {
             parameters: parameters.to_vec(),
             reply,
@@ -135,7 +134,7 @@ mod tests {
         memory.renew(&mut newest, &desk, &quitting);
         training.join().unwrap();
         assert_eq!(newest.totals, Some(totals(12)));
-        // The training is gone: the file's stand.
+        // The training is gone: the file's totals stay.
         let mut last = unit(16);
         memory.renew(&mut last, &desk, &quitting);
         assert_eq!(last, unit(16));
@@ -147,7 +146,7 @@ mod tests {
         let (details, desk) = detail::channel();
         let (_quit, quitting) = bounded(0);
         let mut memory = Memory::new(asking);
-        // Somebody asks for something else: no reply is waited for.
+        // The screen asks for something else: the reply is not waited for.
         let other = Query {
             topic: Topic::Tensors,
             part: Part::Window,
@@ -169,8 +168,7 @@ mod tests {
         training.join().unwrap();
         assert_eq!(early.totals, Some(totals(900)));
 
-        // Where no newer one comes, the late one is still better than the file's; and one that has not
-        // been answered is not asked twice.
+        // If no newer reply comes, the late one is still better than the file's, and a pending inquiry is not repeated.
         let other = || Query {
             topic: Topic::Tensors,
             part: Part::Window,

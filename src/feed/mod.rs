@@ -1,13 +1,12 @@
-//! One stream of events about a run, whoever produces it.
+//! A single stream of events about a run, whatever its source.
 //!
-//! A [`Feed`] is a header, a receiver of events and a sender of orders. The screens read it and
-//! cannot tell a training in this process ([`mod@live`]) from a file that another process writes or
-//! that was finished long ago ([`mod@file`]), except by the [`Origin`] in its title. The program reads
-//! files in a process of their own ([`process`], [`own`]), which may crash on a damaged one; [`wire`] is
-//! what the two say to each other.
+//! A [`Feed`] is a header, a receiver of events and a sender of orders. To the screens, a training in this process
+//! ([`mod@live`]) and a file that another process writes or has finished long ago ([`mod@file`]) differ only in the
+//! [`Origin`] in the title. The program reads files in a separate process ([`process`], [`own`]), which may crash on a
+//! damaged one; [`wire`] is the protocol between the two.
 //!
-//! Of a long run the events bring coarse summaries, and of no run units, classes or parameters. What a
-//! screen wants to see closer it asks for, and takes the answer when it comes ([`Details`]).
+//! For a long run, events carry coarse summaries only, and for no run do they carry units, classes or parameters. A
+//! screen queries such details and receives the answers as they come ([`Details`]).
 
 mod detail;
 mod file;
@@ -36,66 +35,66 @@ use crate::query::{Answer, Query};
 use crate::record::{Losses, RunHeader, Status, StepSummary};
 use crate::train::Controls;
 
-/// Where the events come from.
+/// Source of the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// A training in this process.
     Live,
     /// A file that another process is writing.
     Following,
-    /// A file that nobody writes any more.
+    /// A file that is no longer being written.
     Replay,
 }
 
-/// What a GPU does; `None` is what it does not tell.
+/// Usage of a GPU; `None` for what the GPU does not report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GpuUse {
     pub name: String,
-    /// Share of the time in which it computed, 0 to 1.
+    /// Fraction of time spent computing, 0 to 1.
     pub busy: Option<f64>,
-    /// Bytes of its memory that are in use, by anyone, and all that it has.
+    /// Memory in use, by any process, and total memory, in bytes.
     pub memory: Option<(u64, u64)>,
     /// Degrees Celsius.
     pub celsius: Option<u32>,
     pub watts: Option<f64>,
 }
 
-/// What happened.
+/// An event of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum FeedEvent {
     /// The losses at `θ_0`.
     Start(Losses),
-    /// Steps in order, following those sent before.
+    /// Steps in order, continuing those sent before.
     Steps(Vec<StepSummary>),
-    /// What was asked for.
+    /// The answer to a query.
     Answer { query: Query, answer: Box<Answer> },
     /// All committed steps of a file have been sent.
     CaughtUp,
-    /// How the run stands. `message` says why it failed.
+    /// The run's status. `message` gives the reason for a failure.
     Status { status: Status, message: String },
-    /// What waits to be written, of a training in this process, when it has changed.
+    /// State of the write queue of a training in this process, when it has changed.
     Recorder(RecorderStats),
-    /// What the GPU does that a training in this process runs on.
+    /// Usage of the GPU that a training in this process runs on.
     Gpu(GpuUse),
-    /// The training waits between two steps, or goes on.
+    /// The training has paused between two steps, or has resumed.
     Paused(bool),
-    /// Whether a training in another process takes orders now. One in this process always does.
+    /// Whether a training in another process currently takes orders. One in this process always does.
     Controllable(bool),
-    /// An order could not be given, or was refused: why.
+    /// An order could not be given, or was refused: the reason.
     OrderFailed(String),
-    /// The writer of a file gives no sign of life, or does so again.
+    /// The writer of a file has gone silent, or has come back.
     WriterLost(bool),
-    /// Nothing more will come, and this is why.
+    /// Nothing more will come: the reason.
     Broken(String),
 }
 
-/// A run as the screens see it.
+/// A run as presented to the screens.
 pub struct Feed {
     pub header: Arc<RunHeader>,
     pub origin: Origin,
     pub events: Receiver<FeedEvent>,
-    /// Orders to the training, where there is one to give orders to.
+    /// Sends orders to the training, if there is one that takes them.
     pub controls: Option<Controls>,
-    /// Where to ask for more than the events say, if there is a file to read it from.
+    /// Queries for details beyond the events, if there is a file to read them from.
     pub details: Option<Details>,
 }

@@ -11,12 +11,12 @@ use super::FeedEvent;
 use crate::control::{AskError, Connection, line_of};
 use crate::train::{self, Control, Controls, Orders};
 
-/// How often the training is looked for, and whether it is still there.
+/// How often to look for the training, or check that it is still there.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Starts the thread that passes orders on to the training that writes `run`, and says in `events`
-/// whether it can. It ends when `reading` is closed: with the reader of the file. Orders given before
-/// are passed on still.
+/// Starts the thread that passes orders on to the training that writes `run`, and reports in `events` whether it can.
+/// It ends when `reading` is closed, together with the reader of the file. Orders given before that are still passed
+/// on.
 pub fn spawn(
     run: &Path,
     events: Sender<FeedEvent>,
@@ -39,7 +39,7 @@ pub fn spawn(
 struct Messenger {
     run: PathBuf,
     connection: Option<Connection>,
-    /// What has been said last.
+    /// The last value that was reported.
     controllable: bool,
     events: Sender<FeedEvent>,
     reading: Receiver<()>,
@@ -71,7 +71,7 @@ impl Messenger {
         }
     }
 
-    /// Connects where there is a socket, and says when that has changed.
+    /// Connects if there is a socket, and reports any change.
     fn look(&mut self) {
         if self.connection.as_ref().is_some_and(Connection::has_ended) {
             self.connection = None;
@@ -93,9 +93,9 @@ impl Messenger {
             return self.say(FeedEvent::OrderFailed(why));
         };
         if let Err(error) = connection.ask(line) {
-            // After a late answer, the next one would be taken for its own.
+            // A late answer would be taken for the next order's.
             self.connection = None;
-            // An end is what the file will tell.
+            // The file will report an end.
             if !matches!(error, AskError::Ended) {
                 self.say(FeedEvent::OrderFailed(format!("{line}: {error}")));
             }
@@ -103,7 +103,7 @@ impl Messenger {
     }
 
     fn say(&self, event: FeedEvent) {
-        // Nobody may be listening any more.
+        // The receiver may be gone.
         select! {
             send(self.events, event) -> _ => {}
             recv(self.reading) -> _ => {}

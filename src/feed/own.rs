@@ -1,8 +1,8 @@
-//! Questions about a training in this process, answered from its file by another process.
+//! Queries about a training in this process, answered from its file by another process.
 //!
-//! Within one process the HDF5 library knows a file only once, however often it is opened: the recorder
-//! could not close it before the last reader has. The newest totals of single parameters are not in the
-//! file: the training itself is asked for them ([`Memory`]).
+//! Within one process, the HDF5 library treats all handles of a file as one: the recorder could not close it before the
+//! last reader has. The newest totals of single parameters are not in the file; the training itself is asked for them
+//! ([`Memory`]).
 
 use std::collections::VecDeque;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -22,8 +22,7 @@ use crate::query::{self, Analyst, Part, Query, Topic};
 use crate::store::RunReader;
 use crate::train::Inquiry;
 
-/// The thread, and the process behind it, that read the file of a training in this process. They end
-/// when this is dropped.
+/// The thread and the process that read the file of a training in this process. They end when this is dropped.
 pub struct DetailReader {
     process: Process,
     quit: Option<Sender<()>>,
@@ -33,7 +32,7 @@ pub struct DetailReader {
 impl Drop for DetailReader {
     fn drop(&mut self) {
         drop(self.quit.take());
-        // It may be stuck in the library, and hear nothing.
+        // The process may be stuck in the library and deaf to requests.
         self.process.leave();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -41,9 +40,9 @@ impl Drop for DetailReader {
     }
 }
 
-/// Answers from the file of a training in this process. `reader` makes a command that
-/// [`serve_details`] of it, started at the first request, so that a run that nobody looks at closely is
-/// not read at all. `training` is asked for what only it knows.
+/// Answers queries from the file of a training in this process. `reader` creates a command that runs [`serve_details`]
+/// on the file; it is started at the first query, so that the file is not read at all unless details are wanted.
+/// `training` is asked for what only it knows.
 ///
 /// # Errors
 /// The thread cannot be started.
@@ -66,8 +65,8 @@ pub fn details(
     Ok((details, reader))
 }
 
-/// Passes questions to the process as they come, and its answers on as they come: a question that comes
-/// later ends the work on the one before, which the process can see only if it is told at once.
+/// Forwards queries to the process and its answers back, each as they come: a later query aborts the work on the one
+/// before, so the process must hear of it at once.
 fn pass_on(
     reader: &impl Fn() -> Command,
     process: &Process,
@@ -99,8 +98,7 @@ fn pass_on(
                     renew(&mut memory, &mut event, desk, quit);
                     desk.send(event);
                 }
-                // The training itself says what is wrong with its file; the screen keeps what it has,
-                // and may ask again.
+                // The training itself reports a broken file; the screen keeps what it has, and may ask again.
                 Err(_) => give_up(pipes.take(), process, desk),
             },
             recv(quit) -> _ => break,
@@ -112,7 +110,7 @@ fn pass_on(
     }
 }
 
-/// Ends a process that has failed, and says of all that it was asked that there is no answer.
+/// Ends a process that has failed, and answers its pending queries with no answer.
 fn give_up(pipes: Option<Pipes>, process: &Process, desk: &Desk) {
     process.end();
     let waiting = pipes.map_or_else(VecDeque::new, Pipes::end);
@@ -121,7 +119,7 @@ fn give_up(pipes: Option<Pipes>, process: &Process, desk: &Desk) {
     }
 }
 
-/// Puts what the training knows into an answer that is to be the newest.
+/// Adds what the training knows to an answer for the newest totals.
 fn renew(memory: &mut Memory, event: &mut FeedEvent, desk: &Desk, quit: &Receiver<()>) {
     if let FeedEvent::Answer { query, answer } = event
         && let Topic::Unit { newest: true, .. } = query.topic
@@ -132,8 +130,8 @@ fn renew(memory: &mut Memory, event: &mut FeedEvent, desk: &Desk, quit: &Receive
     }
 }
 
-/// The process that reads. The thread that waits for its answers starts and ends it; whoever leaves
-/// kills it, and then none is started any more.
+/// The reading process. The thread that waits for its answers starts and ends it; dropping the reader kills it, and no
+/// other is started after that.
 #[derive(Clone, Default)]
 struct Process(Arc<Mutex<State>>);
 
@@ -188,15 +186,15 @@ impl Process {
 
 struct Pipes {
     requests: ChildStdin,
-    /// Closed when the process has failed.
+    /// Disconnected once the process has failed.
     answers: Receiver<FeedEvent>,
-    /// What has been asked and not been answered; each gets one answer, in their order.
+    /// Pending queries; each gets one answer, in order.
     waiting: VecDeque<Query>,
     thread: JoinHandle<()>,
 }
 
 impl Pipes {
-    /// Whether the process could be told.
+    /// Sends a query; returns whether that succeeded.
     fn ask(&mut self, query: &Query) -> bool {
         let told = wire::send(&mut self.requests, &Request::Ask(query.clone())).is_ok();
         if told {
@@ -205,14 +203,14 @@ impl Pipes {
         told
     }
 
-    /// What has not been answered by a process that has ended.
+    /// Returns the queries left unanswered by a process that has ended.
     fn end(self) -> VecDeque<Query> {
         let _ = self.thread.join();
         self.waiting
     }
 }
 
-/// Hands over what the process answers, until it ends or says what it should not.
+/// Forwards the process's answers until it ends or sends an invalid one.
 fn listen(from: ChildStdout, hearing: &Sender<FeedEvent>) {
     let mut from = BufReader::new(from);
     while let Ok(Some(Answer::Event(event))) = wire::receive(&mut from) {
@@ -222,18 +220,17 @@ fn listen(from: ChildStdout, hearing: &Sender<FeedEvent>) {
     }
 }
 
-/// The life of a process that reads details: answers what it is asked until nobody asks any more, or
-/// the file cannot be read.
+/// Runs a process that reads details: answers queries until there are no more or the file cannot be read.
 ///
 /// # Errors
-/// Nobody listens.
+/// The receiver of the answers is gone.
 pub fn serve_details(
     path: &Path,
     mut requests: impl Read + Send + 'static,
     answers: impl Write,
 ) -> io::Result<()> {
     let mut answers = BufWriter::new(answers);
-    // Read by a thread of its own, so that long work sees that something else is asked for.
+    // Read on a separate thread, so that long work notices when another query comes.
     let (asking, asked) = unbounded();
     thread::Builder::new()
         .name("requests".to_owned())
@@ -289,7 +286,7 @@ mod tests {
         query::Answer::Unknown(why.to_owned())
     }
 
-    /// The next answer, which must be to this question.
+    /// Receives the next answer, which must be to this query.
     #[track_caller]
     fn answered(details: &Details, to: &Query) -> query::Answer {
         match details.answers.recv_timeout(LONG).unwrap() {
@@ -316,7 +313,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("answers");
         std::fs::write(&path, answers.concat()).unwrap();
-        // It answers nothing before it has heard both.
+        // It answers only after it has received both.
         let script = format!(
             "head -c {} > /dev/null; cat '{}'; cat > /dev/null",
             first.len() + second.len(),

@@ -1,9 +1,8 @@
 //! The feed of a run file that another process reads for this one.
 //!
-//! The HDF5 library trusts the bytes of a file more than it should: a damaged one can make it crash,
-//! or loop for ever. So the program has itself started a second time as a reader, which sends what it
-//! reads through a pipe. If it crashes, the screen stays and says so; if it does not answer, the user
-//! can still leave.
+//! The HDF5 library trusts the bytes of a file too much: a damaged one can make it crash, or loop for ever. So the
+//! program starts itself a second time as a reader, which sends what it reads through a pipe. If it crashes, the screen
+//! stays and reports it; if it hangs, the user can still leave.
 
 use std::io::{self, BufReader, BufWriter, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -23,10 +22,10 @@ use super::wire::{self, Answer, Opened, Request};
 use super::{Feed, FeedEvent, Origin, file, orders};
 use crate::query::Query;
 
-/// Why a file cannot be opened by another process.
+/// A failure to open a file through a reader process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// The reader's own words.
+    /// The reader's own message.
     #[error("{0}")]
     Refused(String),
     #[error("{}: {what}", path.display())]
@@ -35,9 +34,9 @@ pub enum OpenError {
     NoProcess(String),
 }
 
-/// A file that is being opened.
+/// A file being opened.
 pub struct Opening {
-    /// Gets the one answer.
+    /// Receives the only answer.
     pub ready: Receiver<Result<Feed, OpenError>>,
     pub process: ReaderProcess,
 }
@@ -52,7 +51,7 @@ pub struct ReaderProcess {
 impl Drop for ReaderProcess {
     fn drop(&mut self) {
         drop(self.quit.take());
-        // It may be stuck in the library, or stopped, and hear nothing.
+        // The process may be stuck in the library, or stopped, and deaf to requests.
         self.child.kill();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -60,9 +59,8 @@ impl Drop for ReaderProcess {
     }
 }
 
-/// The one thing that two threads share: the thread that reads the pipe waits for the child's end,
-/// and whoever leaves kills it. Neither holds the lock for longer than a system call that does not
-/// wait.
+/// The state shared by two threads: the one that reads the pipe waits for the child's end, and the one that drops the
+/// reader kills it. Neither holds the lock for longer than a non-blocking system call.
 #[derive(Clone)]
 struct SharedChild(Arc<Mutex<Child>>);
 
@@ -72,7 +70,7 @@ impl SharedChild {
         let _ = child.kill();
     }
 
-    /// Waits for the child's end, without keeping others from killing it.
+    /// Waits for the child's end without preventing others from killing it.
     fn wait(&self) -> io::Result<ExitStatus> {
         loop {
             let ended = {
@@ -87,8 +85,8 @@ impl SharedChild {
     }
 }
 
-/// Starts a process that is talked to through pipes. Whatever the library prints when it crashes is not
-/// for the screen.
+/// Starts a process with pipes for its input and output. Anything that the library prints when it crashes is discarded,
+/// to keep it off the screen.
 pub(super) fn piped(mut command: Command) -> io::Result<Child> {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command.stderr(Stdio::null()).spawn()
@@ -129,7 +127,7 @@ pub fn spawn(reader: Command, path: &Path) -> Result<Opening, OpenError> {
     })
 }
 
-/// Passes on what the reader says until it ends or nobody listens.
+/// Forwards what the reader sends until it ends or the receiver is gone.
 fn listen(
     (requests, mut answers): (ChildStdin, BufReader<impl io::Read>),
     child: &SharedChild,
@@ -151,7 +149,7 @@ fn listen(
         }
     };
     let (events, receiver) = bounded(16);
-    // Without a thread for them no orders are given; the file is shown all the same.
+    // If their thread cannot start, no orders are taken, but the file is shown all the same.
     let messenger = match opened.origin {
         Origin::Following => orders::spawn(path, events.clone(), quit.clone()).ok(),
         Origin::Live | Origin::Replay => None,
@@ -173,13 +171,13 @@ fn listen(
     if ready.send(Ok(feed)).is_ok() {
         pass_on(&mut answers, child, events, &desk, quit);
     }
-    // They end when nobody wants the file any more.
+    // They end when the [`ReaderProcess`] is dropped.
     for thread in messenger.into_iter().chain(asker) {
         let _ = thread.join();
     }
 }
 
-/// Passes requests on until nobody wants the file any more.
+/// Forwards queries until the [`ReaderProcess`] is dropped.
 fn ask(mut requests: ChildStdin, mut asked: Receiver<Query>, quit: &Receiver<()>) {
     loop {
         let request = select! {
@@ -187,17 +185,17 @@ fn ask(mut requests: ChildStdin, mut asked: Receiver<Query>, quit: &Receiver<()>
             recv(quit) -> _ => break,
         };
         match request {
-            // What has become of a reader that hears nothing is told by the end of its answers.
+            // If the reader is gone, the end of its answers will show it.
             Ok(query) => drop(wire::send(&mut requests, &Request::Ask(query))),
-            // Nobody looks closely any more, but there are still the events.
+            // No more queries will come, but there are still the events.
             Err(_) => asked = never(),
         }
     }
     let _ = wire::send(&mut requests, &Request::Quit);
 }
 
-/// Passes events on to the end of the run, and answers also behind it, to the end of the reader or of
-/// the interest in it.
+/// Forwards events up to the end of the run, and answers also after that, until the reader ends or the
+/// [`ReaderProcess`] is dropped.
 fn pass_on(
     answers: &mut BufReader<impl io::Read>,
     child: &SharedChild,
@@ -232,7 +230,7 @@ fn pass_on(
     }
 }
 
-/// In words, what has become of a reader that ended before it should.
+/// Describes what became of a reader that ended early.
 fn how_it_ended(child: &SharedChild) -> String {
     match child.wait() {
         Ok(status) => crash(status),
@@ -240,7 +238,7 @@ fn how_it_ended(child: &SharedChild) -> String {
     }
 }
 
-/// In words, why a process that reads a file ended before it should.
+/// Describes why a process that reads a file ended early.
 #[must_use]
 pub fn crash(status: ExitStatus) -> String {
     let Some(signal) = status.signal() else {
@@ -274,10 +272,10 @@ pub fn crash(status: ExitStatus) -> String {
     format!("the HDF5 library crashed on this file ({name}){memory}: the file is damaged")
 }
 
-/// Has `reader` open the file at `path`, and returns what is known of it before its first step.
+/// Lets `reader` open the file at `path`, and returns what is known of the run before its first step.
 ///
 /// # Errors
-/// The file is no run, or the reader crashed on it.
+/// The file is not a run, or the reader crashed on it.
 pub fn peek(reader: Command, path: &Path) -> Result<Opened, OpenError> {
     match first_word(reader, path)? {
         Answer::Opened(opened) => Ok(*opened),
@@ -289,23 +287,23 @@ pub fn peek(reader: Command, path: &Path) -> Result<Opened, OpenError> {
     }
 }
 
-/// Has `reader` answer one question about the file at `path` ([`reply`]).
+/// Lets `reader` answer one question about the file at `path` ([`reply`]).
 ///
 /// # Errors
-/// Its own, or that it crashed on the file.
+/// The reader's own error, or its crash on the file.
 pub fn answer<T: DeserializeOwned>(reader: Command, path: &Path) -> Result<T, OpenError> {
     first_word::<Result<T, String>>(reader, path)?.map_err(OpenError::Refused)
 }
 
-/// The other end of [`answer`].
+/// Sends the reply that [`answer`] receives.
 ///
 /// # Errors
-/// Nobody listens.
+/// The receiver is gone.
 pub fn reply<T: Serialize>(answer: &Result<T, String>, to: impl Write) -> io::Result<()> {
     wire::send(&mut BufWriter::new(to), answer)
 }
 
-/// The first message of a reader, which is then ended.
+/// Returns the first message of a reader, and ends it.
 fn first_word<T: DeserializeOwned>(reader: Command, path: &Path) -> Result<T, OpenError> {
     let none = |error: io::Error| OpenError::NoProcess(error.to_string());
     let mut child = piped(reader).map_err(none)?;
@@ -326,12 +324,11 @@ fn first_word<T: DeserializeOwned>(reader: Command, path: &Path) -> Result<T, Op
     }
 }
 
-/// The reader's life: opens the file, says what is in it, follows it to its end, and answers requests
-/// for details also behind that. `leave` is called when the program that started it is gone or wants no
-/// more.
+/// Runs the reader process: opens the file, reports its contents, follows it to its end, and answers queries for
+/// details also after that. `leave` is called when the program that started it is gone or wants no more.
 ///
 /// # Errors
-/// Nobody listens.
+/// The receiver of the answers is gone.
 pub fn serve(
     path: &Path,
     requests: impl io::Read + Send + 'static,
@@ -361,7 +358,7 @@ pub fn serve(
     tell(&feed, &asked, answers)
 }
 
-/// Takes requests until there will be no more.
+/// Receives queries until there are no more.
 fn hear(mut requests: impl io::Read, asking: &Sender<Query>) {
     while let Ok(Some(Request::Ask(query))) = wire::receive(&mut requests) {
         if asking.send(query).is_err() {
@@ -370,7 +367,7 @@ fn hear(mut requests: impl io::Read, asking: &Sender<Query>) {
     }
 }
 
-/// Tells everything that happens and is asked for, until nobody can ask any more.
+/// Sends all events and answers until no more queries can come.
 fn tell(feed: &Feed, asked: &Receiver<Query>, mut to: impl Write) -> io::Result<()> {
     let mut events = feed.events.clone();
     let mut answers = (feed.details.as_ref()).map_or_else(never, |it| it.answers.clone());
@@ -399,8 +396,7 @@ fn tell(feed: &Feed, asked: &Receiver<Query>, mut to: impl Write) -> io::Result<
     }
 }
 
-/// Passes a request on, or answers at once that there is nothing: where the thread that reads has
-/// ended.
+/// Passes a query on, or, if the thread that reads has ended, returns at once that there is no answer.
 fn pass(feed: &Feed, query: Query) -> Option<FeedEvent> {
     let query = match &feed.details {
         Some(details) => details.requests.try_send(query).err()?.into_inner(),

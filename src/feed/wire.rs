@@ -1,5 +1,5 @@
-//! What the program and its reader process say to each other: frames of a length (four bytes, little
-//! endian) and as many bytes of postcard.
+//! The protocol between the program and its reader process: frames of a length (four bytes, little endian) and that
+//! many bytes of postcard.
 
 use std::io::{self, Read, Write};
 
@@ -11,20 +11,19 @@ use crate::query::Query;
 use crate::record::RunHeader;
 use crate::store::RunState;
 
-/// No frame is longer: the reader may have been led astray by what it reads. A header with 50
-/// million rows of data fits.
+/// Longest frame: a damaged file may make the reader send nonsense. A header with 50 million rows of data fits.
 const LONGEST_FRAME: u32 = 256 << 20;
 
-/// What the reader says. First [`Opened`](Answer::Opened) or [`Failed`](Answer::Failed), then events.
+/// A message from the reader. The first is [`Opened`](Answer::Opened) or [`Failed`](Answer::Failed); events follow.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
     Opened(Box<Opened>),
-    /// The file is no run, and this is why.
+    /// The file is not a run: the reason.
     Failed(String),
     Event(FeedEvent),
 }
 
-/// A run file as it was when it was opened.
+/// A run file as it was on opening.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opened {
     pub header: RunHeader,
@@ -32,10 +31,10 @@ pub struct Opened {
     pub state: RunState,
 }
 
-/// What the program asks of the reader. The end of its input asks it to end, too.
+/// A request to the reader. The end of its input also ends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Gets a [`FeedEvent::Answer`].
+    /// Is answered by a [`FeedEvent::Answer`].
     Ask(Query),
     Quit,
 }
@@ -43,7 +42,7 @@ pub enum Request {
 /// Sends one message.
 ///
 /// # Errors
-/// It is too long, or nobody listens any more.
+/// The message is too long, or the receiver is gone.
 pub fn send<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
     let bytes = postcard::to_stdvec(message).map_err(io::Error::other)?;
     let length = u32::try_from(bytes.len())
@@ -55,10 +54,10 @@ pub fn send<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
     to.flush()
 }
 
-/// Waits for a message; `None` at the end.
+/// Waits for a message; `None` at the end of the stream.
 ///
 /// # Errors
-/// The bytes are no message.
+/// The bytes are not a message.
 pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
     let mut length = [0; 4];
     match from.read_exact(&mut length) {
@@ -69,7 +68,7 @@ pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T
     if length > LONGEST_FRAME {
         return Err(io::Error::other("a message is too long"));
     }
-    // Memory is taken as the bytes come, not for what the length says.
+    // Memory grows with the bytes received, not with the length announced.
     let mut bytes = Vec::new();
     from.take(length.into()).read_to_end(&mut bytes)?;
     if bytes.len() < length as usize {

@@ -1,24 +1,23 @@
-//! Multiplies movement and gradient into allocations, and sums them over every group that is
-//! recorded: units, tensors, layers, the network; with the counts of who helped, hurt and turned.
+//! Multiplies movement and gradient into allocations, and sums them over all recorded groups: units, tensors, layers,
+//! the network; counts the parameters that helped, hurt, flipped and turned.
 
 use super::integrator::Integral;
 use crate::layout::ParamLayout;
 use crate::record::{Allocation, HeldOutAllocation, Motion, ParamTotals};
 
-/// Decades of the histogram are octaves: one bin for each power of two from `2^MIN_EXPONENT` to 1
-/// on either side of zero, one below them and one above. The exponent bits of a number are its bin,
-/// so no logarithm is taken and no rounding decides where a value on an edge goes.
+/// The histogram has one bin for each power of two from `2^MIN_EXPONENT` to 1 on either side of zero, one below them
+/// and one above. The exponent bits of a number give its bin, so no logarithm is taken and no rounding decides about a
+/// value on an edge.
 const MIN_EXPONENT: i32 = -40;
 
-/// Bins on one side of zero.
+/// Number of bins on one side of zero.
 const SIDE: usize = (-MIN_EXPONENT) as usize + 2;
 
-/// `B`: bins of the histogram of allocations.
+/// `B`: number of bins of the histogram of allocations.
 pub const HISTOGRAM_BINS: usize = 2 * SIDE;
 
-/// `[B + 1]`: edges of the histogram's bins in nats, ascending, symmetric, with an edge at 0. A bin
-/// holds `[lower, upper)` above zero and `(lower, upper]` below; zeros are in none. The outermost
-/// edges are infinite.
+/// Returns `[B + 1]`: edges of the histogram's bins in nats, ascending, symmetric, with an edge at 0. A bin holds
+/// `[lower, upper)` above zero and `(lower, upper]` below; zeros are in none. The outermost edges are infinite.
 #[must_use]
 pub fn histogram_edges() -> Vec<f64> {
     let mut above = vec![0.0];
@@ -28,7 +27,7 @@ pub fn histogram_edges() -> Vec<f64> {
     below.chain(above.iter().copied()).collect()
 }
 
-/// The bin of an allocation; zero, which is not counted, shares one with the smallest.
+/// Returns the bin of an allocation; zero, which is not counted, shares a bin with the smallest.
 fn bin(a: f64) -> usize {
     // Biased exponent: 1023 for [1, 2). Subnormal numbers have 0.
     let exponent = i32::try_from(a.to_bits() >> 52 & 0x7ff).unwrap_or(0) - 1023;
@@ -41,7 +40,7 @@ fn bin(a: f64) -> usize {
     }
 }
 
-/// The allocation of one step, and what it says of the parameters' motion.
+/// The allocation of one step, and the parameters' motion.
 pub struct Allocated {
     pub allocation: Allocation,
     pub held_out: Option<HeldOutAllocation>,
@@ -61,29 +60,29 @@ impl Ends {
     }
 }
 
-/// What an allocator remembers of the last step, all `[P]`.
+/// An allocator's memory of the last step, all `[P]`.
 pub struct AllocatorMemory<'a> {
     /// A, in nats.
     pub lca: &'a mut [f64],
-    /// Its change against the step before, in nats.
+    /// Change of A from the step before, in nats.
     pub change: &'a mut [f64],
     /// Δ.
     pub delta: &'a mut [f64],
-    /// How the full gradient changed over the step.
+    /// Change of the full gradient over the step.
     pub gradient_change: &'a mut [f32],
 }
 
-/// Allocates step after step; remembers what the counts of turns and flips need.
+/// Allocates one step after another; remembers what is needed to count turns and flips.
 pub struct Allocator {
     layout: ParamLayout,
     totals: ParamTotals,
-    /// `[P]`: A of this step, and of the last, and the last change of A.
+    /// `[P]`: A of this step, A of the last step, and the last change of A.
     lca: Vec<f64>,
     last_lca: Vec<f64>,
     last_change: Vec<f64>,
     /// `[P]`: Δ of the last step.
     last_delta: Vec<f64>,
-    /// `[P]`: how the full gradient changed over the last step.
+    /// `[P]`: change of the full gradient over the last step.
     last_gradient_change: Vec<f32>,
 }
 
@@ -102,7 +101,7 @@ impl Allocator {
         }
     }
 
-    /// Running totals of every parameter, the last step included.
+    /// Running totals of every parameter, including the last step.
     #[must_use]
     pub fn totals(&self) -> &ParamTotals {
         &self.totals
@@ -114,7 +113,7 @@ impl Allocator {
         &self.lca
     }
 
-    /// What is remembered of the steps before, to be saved and put back beside the totals.
+    /// Returns the memory of earlier steps, to be saved and restored along with the totals.
     pub fn memory(&mut self) -> AllocatorMemory<'_> {
         AllocatorMemory {
             lca: &mut self.lca,
@@ -124,7 +123,7 @@ impl Allocator {
         }
     }
 
-    /// Puts totals back that were saved.
+    /// Restores saved totals.
     pub fn set_totals(&mut self, totals: ParamTotals) {
         self.totals = totals;
     }
@@ -179,18 +178,18 @@ impl Allocator {
                 update_sq += delta * delta;
                 gradient_sq += gradient * gradient;
                 dot -= delta * gradient;
-                // Sums of comparisons, not branches: half of all parameters help, at random.
+                // Sums of comparisons rather than branches: half of all parameters help, unpredictably.
                 let helps = a < 0.0;
                 let update_flip = opposite(delta, self.last_delta[i]);
                 let gradient_flip = opposite(gradient, f64::from(end[i]));
-                // A difference of two numbers of single precision is 0 only if they are equal. That of
-                // the first step turns against none.
+                // A difference of two single-precision numbers is 0 only if they are equal. The first step's change has
+                // no predecessor to turn against.
                 let gradient_change = end[i] - start[i];
                 let gradient_turn = opposite(
                     f64::from(gradient_change),
                     f64::from(self.last_gradient_change[i]),
                 );
-                // There is no change before the first step, so no turn before the third.
+                // There is no change before the second step, so no turn before the third.
                 let change = if first { 0.0 } else { a - self.last_lca[i] };
                 self.totals.lca_sum[i] += a;
                 self.totals.helped[i] += u32::from(helps);
@@ -210,7 +209,7 @@ impl Allocator {
             allocation.hurt[index] = hurt;
             motion.update_norm[index] = update_sq.sqrt();
             motion.gradient_norm[index] = gradient_sq.sqrt();
-            // NaN where a layer did not move or has no slope: then there is no angle.
+            // NaN if a layer did not move or has no gradient: there is no angle then.
             motion.cosine[index] = dot / (update_sq * gradient_sq).sqrt();
             motion.update_flips[index] = update_flips;
             motion.gradient_flips[index] = gradient_flips;
@@ -240,7 +239,7 @@ impl Allocator {
     }
 }
 
-/// Whether two numbers have opposite signs. Their product would underflow to 0 for tiny ones.
+/// Whether two numbers have opposite signs. The product of tiny ones would underflow to 0.
 #[expect(
     clippy::needless_bitwise_bool,
     reason = "a branch here would be mispredicted half the time"
@@ -347,7 +346,7 @@ mod tests {
         }
     }
 
-    /// Feeds the allocator chosen allocations (Δ = sign, ḡ = A · sign).
+    /// Feeds the allocator given allocations (Δ = sign, ḡ = A · sign).
     #[test]
     fn flips_and_turns_are_counted_as_defined() {
         let mut layout = ParamLayout::default();

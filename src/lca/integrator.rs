@@ -1,4 +1,4 @@
-//! Walks the segment of a step: evaluates the gradient at nodes and refines until it closes.
+//! Integration along the segment of a step: evaluates the gradient at nodes and refines until the sum closes.
 
 use std::fmt;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use super::quadrature::{NodeSums, Place, Rule};
 use crate::engine::Evaluation;
 use crate::layout::ParamLayout;
 
-/// Which rule, and whether it may be refined.
+/// The integration rule, and whether to refine it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
     FirstOrder,
@@ -32,9 +32,9 @@ impl fmt::Display for Method {
     }
 }
 
-/// Why a method cannot be read.
+/// Error for an unknown method name.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no integrator: use adaptive, simpson, trapezoid or first-order")]
+#[error("unknown integrator `{0}` (adaptive, simpson, trapezoid, first-order)")]
 pub struct MethodError(String);
 
 impl FromStr for Method {
@@ -47,7 +47,7 @@ impl FromStr for Method {
     }
 }
 
-/// How the integral is taken and when it is good enough.
+/// The method of integration and its stopping criteria.
 ///
 /// `adaptive` starts with `min_segments` and doubles them while the residual exceeds
 /// `max(tolerance, relative_tolerance · |ΔL|)`, or any layer's estimated error exceeds
@@ -55,13 +55,13 @@ impl FromStr for Method {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
     pub method: Method,
-    /// Absolute, a step, in nats.
+    /// Absolute, per step, in nats.
     pub tolerance: f64,
-    /// Share of the step's loss change; 0 for none.
+    /// Relative to the step's loss change; 0 for none.
     pub relative_tolerance: f64,
-    /// Absolute, a layer and step, in nats; none to leave layers unchecked.
+    /// Absolute, per layer and step, in nats; `None` to leave layers unchecked.
     pub layer_tolerance: Option<f64>,
-    /// 1 (the trapezoid will do where it closes) or a power of two from 2 on.
+    /// 1 (the trapezoid will do if it closes) or a power of two from 2 up.
     pub min_segments: u32,
     /// A power of two, at least `min_segments`.
     pub max_segments: u32,
@@ -81,7 +81,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The rule that a step starts with.
+    /// Returns the rule that a step starts with.
     fn first_rule(&self) -> Rule {
         match self.method {
             Method::FirstOrder => Rule::FirstOrder,
@@ -100,15 +100,15 @@ impl Settings {
         let limit = self
             .tolerance
             .max(self.relative_tolerance * loss_change.abs());
-        // Written so that a residual of NaN asks for no further work: no rule would cure it.
+        // Written so that a NaN residual asks for no further work: no rule would fix it.
         residual.abs() > limit
             || (self.layer_tolerance)
                 .is_some_and(|limit| layer_error.iter().any(|&error| error > limit))
     }
 }
 
-/// What is known at one parameter vector: the training loss and its gradient, and those of the
-/// held-out set if its loss is allocated too.
+/// Evaluations at one parameter vector: the training loss and its gradient, and those of the held-out set if its loss
+/// is allocated too.
 #[derive(Clone, Debug, Default)]
 pub struct Point {
     pub train: Evaluation,
@@ -122,9 +122,9 @@ pub struct Integral {
     pub delta: Vec<f64>,
     /// `[P]`: ḡ, the gradient of the training loss averaged along the segment.
     pub gradient: Vec<f64>,
-    /// `[P]`: the same of the held-out loss; empty if it is not allocated.
+    /// `[P]`: ḡ of the held-out loss; empty if it is not allocated.
     pub held_out_gradient: Vec<f64>,
-    /// `[C, L]`: allocation by class and layer; empty if not asked for.
+    /// `[C, L]`: allocation by class and layer; empty if not requested.
     pub class_layer: Vec<f64>,
     /// `[L]`: estimated error of each layer's allocation, in nats. For composite Simpson
     /// `|A(S) − A(S/2)| / 15` (Richardson); for plain Simpson `|A − A_trapezoid|` and for the rest
@@ -132,17 +132,17 @@ pub struct Integral {
     pub layer_error: Vec<f64>,
     /// S of the accepted rule.
     pub segments: u32,
-    /// Full gradients spent, the one carried over from the last step not counted again.
+    /// Number of full gradients evaluated, excluding the one carried over from the last step.
     pub gradient_evals: u64,
 }
 
-/// Integrates step after step, reusing its memory.
+/// Integrates one step after another, reusing its memory.
 pub struct Integrator {
     settings: Settings,
     layout: ParamLayout,
     gradient: NodeSums,
     held_out: NodeSums,
-    /// `[L]`: `⟨Δ, g⟩` by layer, from which residuals and errors are known before the full sum.
+    /// `[L]`: `⟨Δ, g⟩` by layer, which gives residuals and errors before the full sum.
     layers: NodeSums,
     /// `[C, L]`
     class_layers: NodeSums,
@@ -166,14 +166,14 @@ impl Integrator {
         }
     }
 
-    /// Integrates from `theta` (where `start` is known) to `next`. `evaluate` is called at every new
-    /// node, once, first at `next`, whose point is left in `end`: the next step's start.
+    /// Integrates from `theta` (with known `start`) to `next`. `evaluate` is called once at every new node, first at
+    /// `next`, whose point is left in `end` as the start of the next step.
     ///
-    /// The step is split by class if `start` has class gradients; then every node must have them.
-    /// Otherwise those of other nodes are left alone.
+    /// The step is split by class if `start` has class gradients; then every node must have them. Otherwise those of
+    /// other nodes are ignored.
     ///
     /// # Errors
-    /// What `evaluate` reports.
+    /// Errors of `evaluate`.
     ///
     /// # Panics
     /// If a node lacks the class gradients that `start` has: a mistake in the program.
@@ -204,7 +204,7 @@ impl Integrator {
         self.take(start, &delta, Place::Start);
         self.take(end, &delta, Place::End);
 
-        // Coarser rules come free on the way; the last two give the error estimate.
+        // Coarser rules come for free on the way; the last two give the error estimate.
         let mut rule = self.settings.first_rule();
         let mut at = Rule::Trapezoid;
         let mut coarse: Vec<f64> = self.layers.integral(Rule::FirstOrder).collect();
@@ -249,7 +249,7 @@ impl Integrator {
         })
     }
 
-    /// Feeds what is known at one node into every sum.
+    /// Adds the evaluations at one node to every sum.
     fn take(&mut self, point: &Point, delta: &[f64], place: Place) {
         let layers = &self.layout.layers;
         let dots = |gradient: &[f32]| {
@@ -284,8 +284,8 @@ impl Integrator {
     }
 }
 
-/// `[L]`: what the last refinement changed, as an estimate of the error that is left. The first-order
-/// rule and the trapezoid share one: their difference.
+/// `[L]`: the change by the last refinement, as an estimate of the remaining error. The first-order rule and the
+/// trapezoid share one estimate: their difference.
 fn estimate_error(rule: Rule, coarse: &[f64], fine: &[f64]) -> Vec<f64> {
     let divisor = if rule.segments() >= 4 { 15.0 } else { 1.0 };
     let pairs = coarse.iter().zip(fine);
@@ -413,7 +413,7 @@ mod tests {
 
     #[test]
     fn a_layer_can_ask_for_more() {
-        // The sum closes within the tolerance at once, a layer does not.
+        // The sum closes within the tolerance at once; a layer does not.
         let settings = Settings {
             tolerance: 10.0,
             layer_tolerance: Some(1e-4),

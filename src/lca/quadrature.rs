@@ -9,7 +9,7 @@
 /// An integration rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// The value at 0 alone.
+    /// The value at 0 only.
     FirstOrder,
     /// The mean of the values at both ends.
     Trapezoid,
@@ -18,7 +18,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// S as the run file records it: 0 first-order, 1 trapezoid, 2 Simpson, 4 … composite.
+    /// Returns S as the run file records it: 0 first-order, 1 trapezoid, 2 Simpson, 4 … composite.
     #[must_use]
     pub fn segments(self) -> u32 {
         match self {
@@ -28,7 +28,7 @@ impl Rule {
         }
     }
 
-    /// The next finer rule that uses every node of this one.
+    /// Returns the next finer rule, which uses every node of this one.
     #[must_use]
     pub fn refined(self) -> Self {
         match self {
@@ -38,7 +38,7 @@ impl Rule {
         }
     }
 
-    /// Where the rule needs values that the next coarser one lacks, both ends apart.
+    /// Returns the inner nodes that the next coarser rule lacks.
     pub fn new_inner_nodes(self) -> impl Iterator<Item = f64> {
         let segments = match self {
             Self::FirstOrder | Self::Trapezoid => 0,
@@ -50,7 +50,7 @@ impl Rule {
     }
 }
 
-/// Where on the segment a node lies.
+/// Position of a node on the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// α = 0
@@ -71,7 +71,7 @@ pub struct NodeSums {
 }
 
 impl NodeSums {
-    /// Forgets everything; the function then has `len` components.
+    /// Clears the sums; the function then has `len` components.
     pub fn clear(&mut self, len: usize) {
         for sum in [
             &mut self.start,
@@ -84,13 +84,13 @@ impl NodeSums {
         }
     }
 
-    /// Components of the function.
+    /// Number of components of the function.
     #[must_use]
     pub fn components(&self) -> usize {
         self.start.len()
     }
 
-    /// Takes in the function's values at a node.
+    /// Adds the function's values at a node.
     pub fn put(&mut self, place: Place, values: impl Iterator<Item = f64>) {
         let (sums, add) = match place {
             Place::Start => (&mut self.start, false),
@@ -102,15 +102,15 @@ impl NodeSums {
         }
     }
 
-    /// Makes room for a finer rule: the nodes that were odd become even.
+    /// Prepares for a finer rule: the odd nodes become even.
     pub fn refine(&mut self) {
         for (even, odd) in self.even.iter_mut().zip(&mut self.odd) {
             *even += std::mem::take(odd);
         }
     }
 
-    /// The integral of every component by `rule`, which must be the current one or, for
-    /// first-order and trapezoid, any that needs only the ends.
+    /// Returns the integral of every component by `rule`, which must be the current rule or one that needs only the
+    /// ends (first-order or trapezoid).
     pub fn integral(&self, rule: Rule) -> impl Iterator<Item = f64> {
         let (start, end, odd, even) = match rule {
             Rule::FirstOrder => (1.0, 0.0, 0.0, 0.0),

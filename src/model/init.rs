@@ -9,8 +9,8 @@ use super::network::{Network, Op};
 /// The `ChaCha8` stream that weights are drawn from; data has its own.
 const STREAM: u64 = 3;
 
-/// He-normal weights, `N(0, 2 / fan_in)`, zero biases, and batch norms that scale by 1 and shift by
-/// 0, drawn in the order of the flat parameter vector (He et al., *Delving Deep into Rectifiers*, ICCV 2015, eq. 10).
+/// Draws He-normal weights, `N(0, 2 / fan_in)`, with zero biases and batch norms that scale by 1 and shift by 0, in the
+/// order of the flat parameter vector (He et al., *Delving Deep into Rectifiers*, ICCV 2015, eq. 10).
 ///
 /// The same seed gives the same weights on every machine.
 #[must_use]

@@ -1,5 +1,5 @@
-//! What a network is: a list of layers ([`spec`]), checked against the shape of its input
-//! ([`Network`]), with seeded initial weights ([`init`]).
+//! Network architectures: a list of layers ([`spec`]), checked against the shape of its input ([`Network`]), with
+//! seeded initial weights ([`init`]).
 
 mod init;
 mod network;

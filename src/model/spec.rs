@@ -1,4 +1,4 @@
-//! A network as data: the list of layers that a preset or a TOML file gives.
+//! Network specifications: the list of layers given by a preset or a TOML file.
 //!
 //! ```toml
 //! name = "my-net"
@@ -50,8 +50,8 @@ pub enum LayerSpec {
         #[serde(default = "yes")]
         bias: bool,
     },
-    /// A two-dimensional convolution, `W: [channels, in, kh, kw]`, as deep-learning libraries have
-    /// it: a cross-correlation.
+    /// A two-dimensional convolution, `W: [channels, in, kh, kw]`, in the sense of deep-learning libraries: a
+    /// cross-correlation.
     Conv {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
@@ -64,19 +64,19 @@ pub enum LayerSpec {
         #[serde(default = "yes")]
         bias: bool,
     },
-    /// Normalises every channel by its mean and variance over the examples of a slice, then scales
-    /// and shifts it. Directly behind a linear layer or a convolution, and without a name, its two
-    /// tensors belong to that layer; otherwise it is a layer of its own.
+    /// Normalises every channel by its mean and variance over the examples of a slice, then scales and shifts it. An
+    /// unnamed one directly after a linear layer or a convolution has its two tensors in that layer; otherwise it is a
+    /// layer of its own.
     BatchNorm {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
     },
     /// `y = max(x, 0)`, with gradient 0 at 0 as in `PyTorch`.
     Relu {},
-    /// The largest value of each window; the gradient goes to the first of equals, as in `PyTorch`.
+    /// The largest value of each window; in a tie, the gradient goes to the first, as in `PyTorch`.
     MaxPool {
         size: Extent,
-        /// The size of the window if not given.
+        /// Defaults to the size of the window.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stride: Option<Extent>,
     },
@@ -88,16 +88,16 @@ pub enum LayerSpec {
     },
     /// The mean of each channel.
     GlobalAvgPool {},
-    /// In training steps alone: sets each value to 0 with probability `rate`, and divides the others
-    /// by `1 − rate`. Never where the loss or its gradient is measured.
+    /// In training steps only: sets each value to 0 with probability `rate`, and divides the others by `1 − rate`.
+    /// Inactive where the loss or its gradient is measured.
     Dropout { rate: f64 },
-    /// `[C, H, W]` to one vector, channel-major. Linear layers do it by themselves.
+    /// `[C, H, W]` to one vector, channel-major. Linear layers flatten their input by themselves.
     Flatten {},
     /// `y = body(x) + x`, or `body(x) + projection(x)`.
     Residual {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
-        /// The shortcut is a 1×1 convolution with bias, strided as the body shrinks its input.
+        /// Whether the shortcut is a 1×1 convolution with bias, strided as the body shrinks its input.
         #[serde(default)]
         projection: bool,
         body: Vec<LayerSpec>,
@@ -155,10 +155,10 @@ pub enum Padding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NamedPadding {
-    /// As much as makes the output `⌈input / stride⌉`, an odd zero behind: `TensorFlow`'s rule. With
-    /// stride 1 and an odd kernel it is `PyTorch`'s too.
+    /// Zeros that make the output `⌈input / stride⌉`, an odd one at the end: `TensorFlow`'s rule. With stride 1 and an
+    /// odd kernel, it equals `PyTorch`'s.
     Same,
-    /// None.
+    /// No padding.
     Valid,
 }
 
@@ -168,7 +168,7 @@ impl Default for Padding {
     }
 }
 
-/// The networks that are known by name: those of the paper (docs/method.md).
+/// Names of the built-in networks: those of the paper (docs/method.md).
 pub const PRESETS: &[&str] = &[
     "mnist-fc",
     "mnist-lenet",
@@ -177,7 +177,7 @@ pub const PRESETS: &[&str] = &[
     "cifar-vgg",
 ];
 
-/// The preset called `name`, if there is one.
+/// Returns the preset called `name`, if there is one.
 #[must_use]
 pub fn preset(name: &str) -> Option<NetworkSpec> {
     let layers = match name {
@@ -194,7 +194,7 @@ pub fn preset(name: &str) -> Option<NetworkSpec> {
     })
 }
 
-/// Linear layers with a `ReLU` between every two.
+/// Returns linear layers with a `ReLU` between neighbours.
 fn fully_connected(units: &[usize]) -> Vec<LayerSpec> {
     let mut layers = Vec::new();
     for &units in units {
@@ -232,8 +232,7 @@ fn conv(kernel: usize, channels: usize, stride: usize) -> LayerSpec {
     }
 }
 
-/// `LeCun` et al., *Gradient-based learning applied to document recognition*, 1998, as the paper
-/// has it.
+/// `LeCun` et al., *Gradient-based learning applied to document recognition*, 1998, in the paper's version.
 fn lenet() -> Vec<LayerSpec> {
     let mut layers = Vec::new();
     for channels in [20, 40] {

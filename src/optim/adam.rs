@@ -7,15 +7,15 @@ use super::{Memory, Optimizer};
 /// `m ← β₁ m + (1−β₁) g`, `v ← β₂ v + (1−β₂) g²`,
 /// `θ ← θ − η / (1−β₁ᵗ) · m / (√v / √(1−β₂ᵗ) + ε)`.
 ///
-/// L2 either belongs to the gradient, `g + λ θ`, as in `torch.optim.Adam`, or shrinks the weights by
-/// themselves, `θ ← (1 − η λ) θ` before the step, as in `torch.optim.AdamW` (Loshchilov and Hutter,
-/// *Decoupled Weight Decay Regularization*, ICLR 2019, algorithm 2).
+/// L2 is either added to the gradient, `g + λ θ`, as in `torch.optim.Adam`, or shrinks the weights directly,
+/// `θ ← (1 − η λ) θ` before the step, as in `torch.optim.AdamW` (Loshchilov and Hutter, *Decoupled Weight Decay
+/// Regularization*, ICLR 2019, algorithm 2).
 ///
 /// The first step moves every parameter with a gradient by η, whatever the gradient's size.
 pub struct Adam {
-    /// Part of the gradient.
+    /// λ added to the gradient.
     coupled: f32,
-    /// Applied to the weights by itself.
+    /// λ applied to the weights directly.
     decoupled: f64,
     first: Vec<f32>,
     second: Vec<f32>,
@@ -38,7 +38,7 @@ impl Adam {
         }
     }
 
-    /// `AdamW`: weight decay apart from the gradient.
+    /// `AdamW`: weight decay decoupled from the gradient.
     #[must_use]
     pub fn decoupled(weight_decay: f64, params: usize) -> Self {
         Self {

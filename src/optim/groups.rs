@@ -1,11 +1,11 @@
-//! Layers that are trained differently, each by its own optimizer.
+//! Parameter groups with different training settings, each with its own optimizer.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::{Adam, Freeze, Memory, Optimizer, Overrides, RmsProp, Sgd};
 
-/// Which optimizer, with what.
+/// The kind of optimizer and its parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OptimizerChoice {
     Sgd { momentum: f64 },
@@ -15,7 +15,7 @@ pub enum OptimizerChoice {
 }
 
 impl OptimizerChoice {
-    /// An optimizer for `params` parameters. `momentum`, if given, replaces the choice's own.
+    /// Creates an optimizer for `params` parameters. `momentum`, if given, replaces the choice's own.
     #[expect(clippy::cast_possible_truncation, reason = "parameters are f32")]
     fn build(self, momentum: Option<f64>, weight_decay: f64, params: usize) -> Box<dyn Optimizer> {
         let coupled = weight_decay as f32;
@@ -29,16 +29,15 @@ impl OptimizerChoice {
     }
 }
 
-/// All parameters of a network, in groups that are trained alike.
+/// All parameters of a network, in groups with equal training settings.
 ///
-/// Neighbouring layers with the same settings are one group, so a run without rules has one group,
-/// of all parameters. A group has its own optimizer with its own memory:
+/// Neighbouring layers with the same settings form one group, so a run without rules has a single group of all
+/// parameters. A group has its own optimizer with its own memory:
 ///
 /// - *Frozen* from step n: from step n on nothing moves it, neither momentum nor weight decay.
-/// - *Delayed* by d: in step t it is given the gradient of step t − d, with the learning rate of step
-///   t and the weights of now. In steps 0 … d − 1 there is none yet, and it stays where it is.
-///   Its optimizer begins at step d: Adam's bias correction counts the steps that were taken, as
-///   `PyTorch` does for a parameter whose gradient was `None` before.
+/// - *Delayed* by d: in step t it receives the gradient of step t − d, with the learning rate of step t and the current
+///   weights. In steps 0 … d − 1 there is none yet, and it does not move. Its optimizer starts at step d: Adam's bias
+///   correction counts the steps taken, as `PyTorch` does for a parameter whose gradient was `None` before.
 ///
 /// A delay of d keeps d gradients of the group's size in memory.
 pub struct Groups {
@@ -46,8 +45,8 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// `layers` are ranges of the flat vector, ascending and without gaps, and what each does
-    /// otherwise than `optimizer`, `learning_rate` and `weight_decay` say.
+    /// `layers` are ranges of the flat vector, ascending and without gaps, each with its overrides of `optimizer`,
+    /// `learning_rate` and `weight_decay`.
     #[must_use]
     pub fn new(
         optimizer: OptimizerChoice,
@@ -79,8 +78,8 @@ impl Groups {
         }
     }
 
-    /// Takes step `step` from `params` (`[P]`) given the mini-batch gradient (`[P]`). Every group's
-    /// learning rate is multiplied with `factor`.
+    /// Takes step `step` from `params` (`[P]`) given the mini-batch gradient (`[P]`). Every group's learning rate is
+    /// multiplied by `factor`.
     pub fn step(&mut self, params: &mut [f32], gradient: &[f32], step: u64, factor: f64) {
         for group in &mut self.groups {
             let range = group.range.clone();
@@ -88,7 +87,7 @@ impl Groups {
         }
     }
 
-    /// What the groups have to remember, in their order, to be saved and put back.
+    /// Returns the groups' memory, in order, to be saved and restored.
     pub fn memory(&mut self) -> Vec<GroupMemory<'_>> {
         let groups = self.groups.iter_mut();
         groups
@@ -102,15 +101,14 @@ impl Groups {
     }
 }
 
-/// All that a group remembers from step to step.
+/// A group's memory from step to step.
 pub struct GroupMemory<'a> {
-    /// Its parameters in the flat vector, `p` of them.
+    /// The group's `p` parameters in the flat vector.
     pub range: Range<usize>,
     pub optimizer: Memory<'a>,
-    /// Gradients that are used so many steps late.
+    /// Number of steps by which gradients are delayed.
     pub delay: usize,
-    /// `[p]` each: the gradients of the last steps that have not been used yet, oldest first; at most
-    /// as many as the group's delay.
+    /// `[p]` each: the gradients of the last steps that have not been used yet, oldest first; at most `delay` of them.
     pub waiting: &'a mut VecDeque<Vec<f32>>,
 }
 
@@ -124,7 +122,7 @@ struct Group {
 }
 
 impl Group {
-    /// `params` and `gradient` are the group's own, `[p]`.
+    /// Takes a step; `params` and `gradient` are the group's own, `[p]`.
     fn step(&mut self, params: &mut [f32], gradient: &[f32], step: u64, factor: f64) {
         if self.freeze.holds(step) {
             return;

@@ -1,8 +1,7 @@
-//! Optimizers on the flat parameter vector, learning-rate schedules, and what single layers do
-//! otherwise.
+//! Optimizers on the flat parameter vector, learning-rate schedules, and overrides for single layers.
 //!
-//! [`Groups`] is what a training steps with: one optimizer for every run of layers that are trained
-//! alike, so one alone unless a [`LayerRule`] says more.
+//! A training uses [`Groups`] for its steps: one optimizer for every run of layers with equal settings, hence a single
+//! one unless a [`LayerRule`] differs.
 
 mod adam;
 mod groups;
@@ -24,13 +23,13 @@ pub trait Optimizer: Send {
     /// gradient (`[p]`).
     fn step(&mut self, params: &mut [f32], gradient: &[f32], learning_rate: f64);
 
-    /// What it has to remember, to be saved and put back.
+    /// Returns the optimizer's memory, to be saved and restored.
     fn memory(&mut self) -> Memory<'_>;
 }
 
-/// All that an optimizer remembers from step to step.
+/// An optimizer's memory from step to step.
 pub struct Memory<'a> {
-    /// Steps taken, where the formula asks for them.
+    /// Number of steps taken, if the formula depends on it.
     pub steps: Option<&'a mut i32>,
     /// `[p]` each: running sums and averages, in the order of the formula.
     pub averages: Vec<&'a mut [f32]>,

@@ -2,7 +2,7 @@
 
 use super::{Memory, Optimizer};
 
-/// Tieleman and Hinton, lecture 6.5 (2012), as `torch.optim.RMSprop` has it:
+/// Tieleman and Hinton, lecture 6.5 (2012), as in `torch.optim.RMSprop`:
 ///
 /// `v ← α v + (1−α) g²`, `b ← μ b + g / (√v + ε)`, `θ ← θ − η b`, `g` including `λ θ`, α = 0.99.
 ///

@@ -1,20 +1,19 @@
-//! Which layers are trained otherwise than the rest, as a person says it.
+//! User-defined training settings for single layers.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// No step has a larger number: a 64-bit float holds every whole number up to this one.
+/// Largest step number: a 64-bit float represents every whole number up to this one.
 const MAX_STEP: u64 = 1 << 53;
 
-/// What one layer, or several, do otherwise, written `NAME:KEY=VALUE,…`.
+/// Training settings for one or several layers, written `NAME:KEY=VALUE,…`.
 ///
-/// NAME is a layer's name, or the beginning of names with a `*` behind it: `block3.*` are the layers
-/// of a block, `*` all. Of several rules for a layer the last that names a key decides it.
+/// NAME is a layer's name, or a prefix of names followed by `*`: `block3.*` are the layers of a block, `*` all. If
+/// several rules for a layer set the same key, the last one applies.
 ///
-/// - `learning-rate=X`: instead of the run's; the schedule's factor still applies
-/// - `momentum=X`, `weight-decay=X`: instead of the run's
-/// - `freeze`, or `freeze-from=N`: does not move from step N on, or at all; `freeze=false` takes back
-///   what a rule before has said
+/// - `learning-rate=X`: replaces the run's; the schedule's factor still applies
+/// - `momentum=X`, `weight-decay=X`: replace the run's
+/// - `freeze` or `freeze-from=N`: does not move at all, or from step N on; `freeze=false` cancels an earlier rule
 /// - `delay=D`: moves by the gradient of D steps ago
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerRule {
@@ -23,27 +22,27 @@ pub struct LayerRule {
     pub overrides: Overrides,
 }
 
-/// What a layer does otherwise; `None` is what the run does.
+/// Settings of a layer; `None` keeps the run's.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Overrides {
     pub learning_rate: Option<f64>,
     pub momentum: Option<f64>,
     pub weight_decay: Option<f64>,
     pub freeze: Option<Freeze>,
-    /// In steps.
+    /// Number of steps.
     pub delay: Option<usize>,
 }
 
-/// When a layer stops moving.
+/// The step from which a layer no longer moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freeze {
     Never,
-    /// From this step on; 0 is from the start.
+    /// Frozen from this step on; 0 is from the start.
     From(u64),
 }
 
 impl Freeze {
-    /// Whether the layer stands still in step `step`.
+    /// Whether the layer is frozen in step `step`.
     #[must_use]
     pub fn holds(self, step: u64) -> bool {
         match self {
@@ -53,7 +52,7 @@ impl Freeze {
     }
 }
 
-/// Why a rule cannot be read.
+/// A reason why a rule cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 pub enum LayerRuleError {
     #[error(
@@ -79,7 +78,7 @@ pub enum LayerRuleError {
     },
 }
 
-/// A rule that concerns no layer of the network.
+/// A rule that matches no layer of the network.
 #[derive(Debug, thiserror::Error)]
 #[error("--layer {pattern}: the network has no such layer; it has {}", .layers.join(", "))]
 pub struct UnknownLayer {
@@ -87,10 +86,10 @@ pub struct UnknownLayer {
     layers: Vec<String>,
 }
 
-/// `[L]`: what each of the layers does otherwise.
+/// Returns `[L]`: the overrides of each layer.
 ///
 /// # Errors
-/// A rule that concerns none of them.
+/// A rule that matches none of them.
 pub fn overrides_of(rules: &[LayerRule], layers: &[&str]) -> Result<Vec<Overrides>, UnknownLayer> {
     let mut overrides = vec![Overrides::default(); layers.len()];
     for rule in rules {
@@ -110,10 +109,10 @@ pub fn overrides_of(rules: &[LayerRule], layers: &[&str]) -> Result<Vec<Override
 }
 
 impl LayerRule {
-    /// A rule from its keys and values as text. Keys may have underscores for hyphens.
+    /// Creates a rule from its keys and values as text. Keys may have underscores for hyphens.
     ///
     /// # Errors
-    /// A bad pattern, an unknown key, one that is said twice, or a value out of range.
+    /// A bad pattern, an unknown or repeated key, or a value out of range.
     pub fn new<'a>(
         pattern: &str,
         keys: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -163,7 +162,7 @@ impl LayerRule {
         &self.pattern
     }
 
-    /// Whether the rule is for the layer of this name.
+    /// Whether the rule matches the layer of this name.
     #[must_use]
     pub fn names(&self, layer: &str) -> bool {
         match self.pattern.strip_suffix('*') {
@@ -172,25 +171,25 @@ impl LayerRule {
         }
     }
 
-    /// How closely the pattern describes the layers it is for; the closer is the greater.
+    /// How specific the pattern is; greater is more specific.
     #[must_use]
     pub fn closeness(&self) -> (bool, usize) {
         (!self.pattern.ends_with('*'), self.pattern.len())
     }
 }
 
-/// What is wrong with a key.
+/// A fault in a key or its value.
 enum Fault {
     Key,
     Twice,
-    /// It must be this.
+    /// The value is not of this form.
     Value(&'static str),
 }
 
 impl Overrides {
-    /// What `above` says replaces what stands here.
+    /// Replaces settings by those that `above` sets.
     fn lay_over(&mut self, above: Self) {
-        // Taken apart without `..`, so that a new key cannot be forgotten.
+        // Destructured without `..`, so that a new key cannot be forgotten.
         let Self {
             learning_rate,
             momentum,
@@ -249,7 +248,7 @@ impl Overrides {
     }
 }
 
-/// Reads a value into its place, which must be empty.
+/// Parses a value into its place, which must be empty.
 fn put<T: FromStr>(
     place: &mut Option<T>,
     value: &str,
@@ -282,7 +281,7 @@ impl FromStr for LayerRule {
 }
 
 impl fmt::Display for LayerRule {
-    /// What reads as the same rule again.
+    /// Writes text that parses back to the same rule.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Overrides {
             learning_rate,

@@ -1,4 +1,4 @@
-//! How the learning rate changes over the steps.
+//! Learning-rate schedules.
 
 use std::f64::consts::PI;
 use std::fmt;
@@ -6,11 +6,11 @@ use std::str::FromStr;
 
 /// A factor on the learning rate for every step, written `SHAPE` or `warmup:STEPS,SHAPE`.
 ///
-/// A warm-up of W steps rises in equal parts from 1/W to 1, then the shape begins:
+/// A warm-up of W steps rises in equal parts from 1/W to 1; then the shape begins:
 /// - `constant`: 1
 /// - `step:EVERY:FACTOR`: multiplied by FACTOR after every EVERY steps; `step:300:0.1` divides by ten
-/// - `cosine` or `cosine:FLOOR`: `FLOOR + (1 − FLOOR)(1 + cos πx)/2`, where x goes from 0 to 1 over the
-///   steps that are planned (Loshchilov and Hutter, *SGDR*, ICLR 2017, eq. 5, without restarts)
+/// - `cosine` or `cosine:FLOOR`: `FLOOR + (1 − FLOOR)(1 + cos πx)/2`, where x goes from 0 to 1 over the planned steps
+///   (Loshchilov and Hutter, *SGDR*, ICLR 2017, eq. 5, without restarts)
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Schedule {
     warmup: u64,
@@ -31,7 +31,7 @@ enum Shape {
 }
 
 impl Schedule {
-    /// What the learning rate is multiplied with at step `step` of `planned`.
+    /// Returns the factor on the learning rate at step `step` of `planned`.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
     pub fn factor(&self, step: u64, planned: u64) -> f64 {
@@ -50,7 +50,7 @@ impl Schedule {
     }
 }
 
-/// Why a schedule cannot be read.
+/// Error for a malformed schedule.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "`{0}` is no schedule: use constant, step:EVERY:FACTOR (such as step:300:0.1), cosine or \

@@ -1,4 +1,4 @@
-//! Who answers: reads the file of a run, and remembers what it need not read twice.
+//! Answers queries from a run file and caches what would otherwise be read twice.
 
 use std::ops::Range;
 
@@ -11,24 +11,24 @@ use super::watch::{self, Watch};
 use super::{Answer, Part, Query, Topic, binned, history, oscillation, run_facts, unit};
 use crate::store::{RunReader, StoreError};
 
-/// Rows that are read at most for finer steps. A file without a pyramid has no others than single
-/// steps; of a window that is wider than this the coarse steps are shown.
+/// The most rows read for finer steps. A file without a pyramid has single steps only; for a window wider than this,
+/// the coarse steps are shown.
 const MOST_ROWS: u64 = 65_536;
 
-/// Something that wants to be asked whether to go on.
+/// Polled to check for cancellation.
 pub type Interrupted<'a> = &'a dyn Fn() -> bool;
 
-/// Answers questions about one run.
+/// Answers queries about one run.
 #[derive(Default)]
 pub struct Analyst {
-    /// What is known of all steps so far.
+    /// Events, lints, moments and quality of all steps so far.
     watch: Option<Watch>,
     moments: Kept,
-    /// What was counted last: a run that goes on, or a cursor that moves on, reads only what is new.
+    /// Recent counts. A run that continues, or a cursor that moves forward, reads only the new steps.
     histograms: Vec<Counts>,
     held_out: Vec<HeldOut>,
     snapshots: Vec<Seen>,
-    /// Sums from the first step on, which go on where they ended.
+    /// Sums from the first step on, each resumed at its end.
     running: Running,
 }
 
@@ -38,8 +38,8 @@ impl Analyst {
         Self::default()
     }
 
-    /// Answers a question about the committed steps. Long work is given up with
-    /// [`Answer::Interrupted`] as soon as `interrupted` says so.
+    /// Answers a question about the committed steps. Returns [`Answer::Interrupted`] soon after `interrupted` returns
+    /// true.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -112,17 +112,17 @@ impl Analyst {
     }
 }
 
-/// What an answer is made from.
+/// The input of an answer.
 pub(super) struct Source<'a> {
     pub reader: &'a RunReader,
-    /// The committed ones of those that were asked for.
+    /// The steps asked for that are committed.
     pub steps: Range<u64>,
     pub columns: u32,
     pub interrupted: Interrupted<'a>,
 }
 
-/// Of results that grow with their steps, the one that a range of steps goes on from, or an empty one:
-/// taken out of those that are kept.
+/// Takes out of `kept` the longest result from which `steps` can be continued: it starts where they do and ends no
+/// later. An empty result where there is none.
 pub(super) fn resumed<T: Default>(
     kept: &mut Vec<T>,
     steps: &Range<u64>,
@@ -135,10 +135,10 @@ pub(super) fn resumed<T: Default>(
     at.map_or_else(T::default, |at| kept.remove(at))
 }
 
-/// Results that are kept: those of a screen's ranges.
+/// Results kept: one for each of a screen's ranges.
 const KEPT: usize = 3;
 
-/// Keeps a result of some of its steps or all in the place of the oldest one, unless there is nothing in it.
+/// Keeps a partial or whole result, in place of the oldest one if there are too many; an empty result is dropped.
 pub(super) fn keep<T>(kept: &mut Vec<T>, result: T, of: impl Fn(&T) -> &Range<u64>) {
     if !of(&result).is_empty() {
         kept.insert(0, result);
@@ -191,7 +191,7 @@ mod tests {
             (analyst.held_out.len(), analyst.histograms.len()),
             (KEPT, KEPT)
         );
-        // Partly done, and given up: more steps than are read at once there are not in this run.
+        // Partly done, then given up: this run has no more steps than are read at once.
         for start in 0..30_u64 {
             keep(
                 &mut analyst.held_out,

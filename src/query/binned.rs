@@ -1,10 +1,10 @@
-//! Allocations of any groups of parameters over the steps, in the columns of a chart.
+//! Allocations of groups of parameters over the steps, binned into the columns of a chart.
 //!
-//! A column's sum is that of exactly the steps between its edges. What is counted, is counted over
-//! single steps: sign changes and turns of a group's allocation do not depend on the columns, and are those
-//! of [`analysis::oscillation`](crate::analysis::oscillation).
+//! A column's sum covers exactly the steps between its edges. Counts are over single steps: sign changes and turns of a
+//! group's allocation do not depend on the columns, and are defined as in
+//! [`analysis::oscillation`](crate::analysis::oscillation).
 //!
-//! Of steps that are not in the file yet there are no columns, and no group has a total.
+//! Steps that are not in the file yet have no columns; without steps, no group has a total.
 
 use std::ops::Range;
 
@@ -21,29 +21,29 @@ use crate::store::{StoreError, Table};
 pub struct Binned {
     /// `[N + 1]`, ascending: column c covers the steps `edges[c] .. edges[c + 1]`.
     pub edges: Vec<u64>,
-    /// `[R, N]`, group by group: Σ A. NaN where it was not measured in one of the steps.
+    /// `[R, N]`, group by group: Σ A. NaN where A was not measured in one of the steps.
     pub sums: Vec<f64>,
-    /// `[R, N]`: the least and the most of a single step; NaN where it was measured in none.
+    /// `[R, N]`: minimum and maximum of a single step; NaN where A was measured in none.
     pub least: Vec<f32>,
     pub most: Vec<f32>,
     /// `[R]`, over all steps.
     pub groups: Vec<Group>,
 }
 
-/// What a group did in all steps together.
+/// A group's statistics over all steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
-    /// Σ A over the steps in which it was measured, in nats; NaN where there are none.
+    /// Σ A over the steps in which A was measured, in nats; NaN if there are none.
     pub total: f64,
-    /// Steps in which it was measured; with A < 0; with A > 0.
+    /// Steps in which A was measured; with A < 0; with A > 0.
     pub steps: u64,
     pub helped: u64,
     pub hurt: u64,
-    /// Times that A changed its sign from one step to the next.
+    /// Sign changes of A from one step to the next.
     pub crossings: u64,
-    /// Times that A changed from rising to falling, or back.
+    /// Turns of A: from rising to falling, or back.
     pub turns: u64,
-    /// The last two allocations, newest first, to go on from.
+    /// The last two allocations, newest first, from which counting continues.
     pub(crate) last: [f64; 2],
 }
 
@@ -62,7 +62,7 @@ impl Default for Group {
 }
 
 impl Group {
-    /// Takes the next step's A in.
+    /// Adds the next step's A.
     fn push(&mut self, a: f64) {
         let [before, earlier] = self.last;
         self.crossings += u64::from(crosses([before, a]));
@@ -93,13 +93,13 @@ impl Binned {
         }
     }
 
-    /// N: columns.
+    /// The number of columns, N.
     #[must_use]
     pub fn columns(&self) -> usize {
         self.edges.len() - 1
     }
 
-    /// The steps that everything here is about.
+    /// The steps covered.
     #[must_use]
     pub fn steps(&self) -> Range<u64> {
         match (self.edges.first(), self.edges.last()) {
@@ -115,14 +115,14 @@ impl Binned {
         self.sums.get(group * n..(group + 1) * n).unwrap_or(&[])
     }
 
-    /// The column of a step.
+    /// The column that contains a step.
     #[must_use]
     pub fn column_of(&self, step: u64) -> Option<usize> {
         let column = (self.edges.partition_point(|&edge| edge <= step)).checked_sub(1)?;
         (column < self.columns()).then_some(column)
     }
 
-    /// Takes a step's A in.
+    /// Adds a step's A.
     #[expect(
         clippy::cast_possible_truncation,
         reason = "charts need no more than f32"
@@ -131,13 +131,13 @@ impl Binned {
         self.groups[group].push(a);
         let at = group * self.columns() + column;
         self.sums[at] += a;
-        // Of a number and NaN these are the number.
+        // `min` and `max` ignore NaN.
         self.least[at] = self.least[at].min(a as f32);
         self.most[at] = self.most[at].max(a as f32);
     }
 }
 
-/// The `groups` columns of a per-step dataset.
+/// Bins the `groups` columns of a per-step dataset.
 pub(super) fn of(
     source: &Source,
     name: &'static str,
@@ -154,7 +154,7 @@ pub(super) fn of(
     })
 }
 
-/// By class: Σ over layers, or one of them.
+/// Bins allocations by class: of one layer, or summed over all layers.
 pub(super) fn classes(source: &Source, layer: Option<u32>) -> Result<Answer, StoreError> {
     let header = source.reader.header();
     let (classes, layers) = (header.classes.len(), header.layout.layers.len());
@@ -175,7 +175,7 @@ pub(super) fn classes(source: &Source, layer: Option<u32>) -> Result<Answer, Sto
     })
 }
 
-/// All layers within one class.
+/// Bins the allocations of all layers within one class.
 pub(super) fn layers_of_class(source: &Source, class: u32) -> Result<Answer, StoreError> {
     let header = source.reader.header();
     let layers = header.layout.layers.len();
@@ -190,7 +190,7 @@ pub(super) fn layers_of_class(source: &Source, class: u32) -> Result<Answer, Sto
     })
 }
 
-/// All layers within every class.
+/// Bins the allocations of all layers within every class.
 pub(super) fn class_layers(source: &Source) -> Result<Answer, StoreError> {
     let header = source.reader.header();
     let groups = header.classes.len() * header.layout.layers.len();
@@ -201,7 +201,7 @@ pub(super) fn class_layers(source: &Source) -> Result<Answer, StoreError> {
     })
 }
 
-/// The loss of a class after each step.
+/// Bins the loss of a class after each step.
 pub(super) fn class_loss(source: &Source, class: u32) -> Result<Answer, StoreError> {
     if class as usize >= source.reader.header().classes.len() {
         return Ok(no_such("class", class));
@@ -247,7 +247,7 @@ fn by_class(
     }
     let answer = bin(source, &table, groups, take)?;
     match &answer {
-        // Of no steps nothing can be said.
+        // An empty range says nothing about the run.
         Answer::Binned(binned) if binned.steps().is_empty() => Ok(answer),
         Answer::Binned(binned) if binned.groups.iter().all(|group| group.steps == 0) => {
             let step = match source.steps.end - source.steps.start {
@@ -298,7 +298,7 @@ fn bin(
     })
 }
 
-/// Pushes steps that the columns cover, and says after each block how far it is; false if it was
+/// Pushes the steps that the columns cover and reports after each block how far it has come; returns false if
 /// interrupted.
 fn push_rows(
     source: &Source,
@@ -335,7 +335,7 @@ fn push_rows(
     Ok(true)
 }
 
-/// Sums from the first step on. What has been read is not read again.
+/// Caches sums from the first step on, so that nothing is read twice.
 #[derive(Default)]
 pub(super) struct Running(Vec<RunningSums>);
 
@@ -347,7 +347,7 @@ struct RunningSums {
     done: u64,
 }
 
-/// Groups of groups that are remembered: a screen asks for one or two.
+/// Cached selections of groups: a screen asks for one or two.
 const REMEMBERED: usize = 4;
 
 impl Running {
@@ -452,7 +452,7 @@ mod tests {
                     1 => Just(0.0),
                     1 => Just(f64::NAN),
                     1 => Just(f64::INFINITY),
-                    // Products of these vanish.
+                    // Products of these underflow to 0.
                     2 => prop_oneof![Just(1e-200), Just(-1e-200)],
                 ],
                 0..40,

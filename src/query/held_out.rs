@@ -1,4 +1,4 @@
-//! The held-out loss: what it closes with, and where layers help the one loss and hurt the other.
+//! The held-out loss: how well its allocations close, and in how many steps a layer helps one loss and hurts the other.
 
 use std::ops::Range;
 
@@ -8,24 +8,23 @@ use super::Answer;
 use super::analyst::{Source, keep, resumed};
 use crate::store::{StoreError, Table};
 
-/// Steps together.
+/// Sums over some steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HeldOut {
     pub steps: Range<u64>,
-    /// Σ of the allocations of the held-out loss, and of their residuals, in nats: together the change
-    /// of that loss.
+    /// Σ of the held-out loss's allocations, and of their residuals, in nats: together the change of that loss.
     pub total: f64,
     pub residual: f64,
-    /// `[L]`
+    /// `[L]`: the counts of each layer.
     pub layers: Vec<Split>,
 }
 
-/// In how many steps a layer helped the one loss and hurt the other.
+/// Steps in which a layer helped one loss and hurt the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
-    /// A < 0 of the training loss, A > 0 of the held-out loss.
+    /// Training loss A < 0, held-out loss A > 0.
     pub only_train: u64,
-    /// The other way round.
+    /// Training loss A > 0, held-out loss A < 0.
     pub only_held_out: u64,
 }
 
@@ -65,7 +64,7 @@ pub(super) fn of(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer, Sto
             split.only_train += u64::from(a < 0.0 && b > 0.0);
             split.only_held_out += u64::from(a > 0.0 && b < 0.0);
         }
-        // Step by step, so that the sum does not depend on where the blocks end.
+        // Step by step, so that the sum does not depend on where blocks end.
         for a in total.reals(rows.clone())? {
             sums.total += a;
         }

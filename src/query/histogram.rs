@@ -1,4 +1,4 @@
-//! How often allocations of each size occurred.
+//! Histograms of the sizes of allocations.
 
 use std::ops::Range;
 
@@ -8,23 +8,23 @@ use super::Answer;
 use super::analyst::{Source, keep, no_such, resumed};
 use crate::store::StoreError;
 
-/// Counts of non-zero allocations, single parameters in single steps.
+/// Counts of non-zero allocations of single parameters in single steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
     pub steps: Range<u64>,
     /// `[B + 1]`, ascending, in nats; the outermost are infinite.
     pub edges: Vec<f64>,
-    /// `[B]`
+    /// `[B]`: the count in each bin.
     pub counts: Vec<u64>,
-    /// Parameter-steps there were, with those whose allocation was 0.
+    /// All parameter-steps, including those whose allocation was 0.
     pub param_steps: u64,
 }
 
-/// Counts of every layer over some steps, which later ones are added to.
+/// Counts of every layer over some steps, to which later steps can be added.
 #[derive(Clone, Debug)]
 pub struct Counts {
     pub steps: Range<u64>,
-    /// `[L, B]`
+    /// `[L, B]`: the counts of each layer.
     counts: Vec<u64>,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn of(
     let mut counts = resumed(kept, &steps, |it: &Counts| &it.steps);
     if counts.steps.is_empty() {
         counts.steps = steps.start..steps.start;
-        // A row that is there is known to fit the file; without one the layout's word is all there is.
+        // An existing row proves that the shape fits the file; without one, only the layout says so.
         counts.counts = match steps.is_empty() {
             true => Vec::new(),
             false => vec![0; table.row_len()],
@@ -69,7 +69,7 @@ pub(super) fn of(
     }
     for rows in table.blocks(&(counts.steps.end..steps.end)) {
         if (source.interrupted)() {
-            // What has been counted is not lost.
+            // Counts so far are kept.
             keep(kept, counts, |it| &it.steps);
             return Ok(Answer::Interrupted);
         }

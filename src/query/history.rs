@@ -1,8 +1,7 @@
-//! One parameter over the steps.
+//! The history of one parameter.
 //!
-//! A traced parameter is known at every step: θ and the full gradient at the step's start, and A in the
-//! step. Of the others the file has what `--record-params` and `--record-weights` have put there, in
-//! some of the steps.
+//! A traced parameter is known at every step: θ and the full gradient at the start of the step, and A in the step. For
+//! the others, the file has only the steps that `--record-params` and `--record-weights` recorded.
 
 use std::ops::Range;
 
@@ -12,17 +11,17 @@ use super::binned::Binned;
 use super::{Answer, analyst::Source};
 use crate::store::{ParamRows, StoreError, Table};
 
-/// Rows over all parameters that are looked into at once: as many chunks of such a dataset are
-/// uncompressed for one parameter before it is looked whether something else is asked.
+/// Rows over all parameters read at once: so many chunks of such a dataset are decompressed for one parameter between
+/// two checks for cancellation.
 const PIECE: usize = 32 * 32;
 
-/// A parameter over some steps, in columns as [`Binned`] has them. Each has one group, whose `steps`
-/// are those in which it is known; sums are over these alone. None where the run does not say.
+/// A parameter over some steps, in columns as in [`Binned`], each curve with one group. The group's `steps` are those
+/// in which the parameter is known, and sums are over these alone. None where the run does not record it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    /// Up to which step it was looked for.
+    /// The end of the steps searched.
     pub until: u64,
-    /// Whether it was traced at every step.
+    /// Whether the parameter was traced at every step.
     pub traced: bool,
     /// θ at the start of the step.
     pub value: Option<Binned>,
@@ -71,7 +70,7 @@ fn traced(source: &Source, column: usize) -> Result<Option<History>, StoreError>
     }))
 }
 
-/// None if it was interrupted.
+/// Bins one column of a trace; none if interrupted.
 fn traced_curve(
     source: &Source,
     table: &Table,
@@ -119,7 +118,7 @@ fn recorded(source: &Source, parameter: usize) -> Result<Option<History>, StoreE
 }
 
 enum Recorded {
-    /// In no step of the run.
+    /// Recorded in no step of the run.
     Nothing,
     Curve(Binned),
     Interrupted,

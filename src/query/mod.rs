@@ -1,12 +1,11 @@
-//! Questions about a run, and their answers from its file.
+//! Queries about a run, answered from its file.
 //!
-//! The stream of steps says what every layer did. What a screen shows beyond that, of units, classes
-//! or single parameters, it asks for: a [`Query`] names a [`Topic`], the steps, and how many columns
-//! the chart has. Whoever owns the file answers, at full resolution, in another thread or process; the
-//! screen never waits, and an [`Answer`] says which steps it is of. The same questions are asked by
-//! `lcascope export`.
+//! The stream of steps has what every layer did. A screen asks for everything else, such as units, classes or single
+//! parameters: a [`Query`] names a [`Topic`], the steps, and the number of columns of the chart. The owner of the file
+//! answers at full resolution in another thread or process; the screen never waits, and an [`Answer`] says which steps
+//! it covers. `lcascope export` asks the same queries.
 //!
-//! [`Analyst`] answers. One file a topic.
+//! [`Analyst`] answers them. Each topic has its own file.
 
 mod analyst;
 mod binned;
@@ -39,8 +38,7 @@ pub use watch::{Happened, data_lints, is_normalised};
 
 use crate::record::StepSummary;
 
-/// Finer steps: the steps that any summary of the answer should touch, and how many a summary should
-/// cover.
+/// A request for finer steps: the steps that the summaries should overlap, and how many steps each should cover.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetailRequest {
     pub steps: Range<u64>,
@@ -48,51 +46,49 @@ pub struct DetailRequest {
     pub width: u64,
 }
 
-/// What a question is about. Indices are those of the run's layout and list of classes.
+/// The subject of a query. Indices are those of the run's layout and list of classes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Topic {
     /// Summaries of the steps, for the timeline.
     Steps { width: u64 },
-    /// Allocations of all tensors: [`Answer::Binned`], `[K]`.
+    /// Allocations of every tensor: [`Answer::Binned`], `[K]`.
     Tensors,
-    /// Allocations of a layer's units: [`Answer::Binned`], `[units]`.
+    /// Allocations of each unit of a layer: [`Answer::Binned`], `[units]`.
     Units { layer: u32 },
-    /// What is known of the parameters of a layer's unit: [`Answer::Unit`]. Running totals and weights
-    /// are those after the steps, sums those over them. `newest` asks for the latest totals there are,
-    /// from the memory of a training where that can be.
+    /// The parameters of a layer's unit: [`Answer::Unit`]. Running totals and weights are those after the steps; sums
+    /// are over the steps. `newest` asks for the latest totals instead, from the memory of a running training where
+    /// possible.
     Unit { layer: u32, unit: u32, newest: bool },
-    /// One parameter over the steps, by its place in the flat vector: [`Answer::History`].
+    /// One parameter over the steps, by its index in the flat vector: [`Answer::History`].
     Parameter { index: u64 },
-    /// Allocations of the training loss of each class, of one layer or of all together:
-    /// [`Answer::Binned`], `[C]`.
+    /// Allocations of each class's training loss, of one layer or summed over all: [`Answer::Binned`], `[C]`.
     Classes { layer: Option<u32> },
-    /// Allocations of all layers within one class: [`Answer::Binned`], `[L]`.
+    /// Allocations of every layer within one class: [`Answer::Binned`], `[L]`.
     LayersOfClass { class: u32 },
     /// Allocations of the training loss by class and layer: [`Answer::Binned`], `[C·L]`, class by class.
     ClassLayers,
     /// A class's mean training loss after each step, in nats: [`Answer::Binned`], `[1]`.
     ClassLoss { class: u32 },
-    /// Where layers help the training and hurt the held-out loss, or the other way round:
-    /// [`Answer::HeldOut`].
+    /// Steps in which layers help the training loss and hurt the held-out loss, or the reverse: [`Answer::HeldOut`].
     HeldOut,
-    /// The running totals of every parameter, of one layer or of all, at the last snapshot within the
-    /// steps: [`Answer::Snapshot`].
+    /// Running totals of every parameter, of one layer or of all, at the last snapshot within the steps:
+    /// [`Answer::Snapshot`].
     Snapshot { layer: Option<u32> },
-    /// How often allocations of each size occurred, in one layer or in all: [`Answer::Histogram`].
+    /// A histogram of allocation sizes, of one layer or of all: [`Answer::Histogram`].
     Histogram { layer: Option<u32> },
-    /// How a layer oscillates: [`Answer::Oscillation`].
+    /// The oscillation of a layer: [`Answer::Oscillation`].
     Oscillation { layer: u32 },
-    /// The layers' moments of learning in the run so far, of the training loss or within one class:
+    /// The layers' moments of learning in the run so far, for the training loss or within one class:
     /// [`Answer::Synchronisation`].
     Synchronisation { class: Option<u32> },
     /// Events and lints of the run so far: [`Answer::Happened`].
     Events,
-    /// What the run so far has cost, and its file: [`Answer::Run`].
+    /// The cost of the run so far, and its file: [`Answer::Run`].
     Run,
 }
 
 impl Topic {
-    /// Whether work on it that was given up goes on where it stopped: it may always be interrupted.
+    /// Whether interrupted work on the topic resumes where it stopped. Such work may be interrupted at any time.
     #[must_use]
     pub fn resumes(&self) -> bool {
         matches!(
@@ -102,30 +98,29 @@ impl Topic {
     }
 }
 
-/// Which of a screen's ranges of steps a question is about.
+/// The screen's range of steps that a query is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     /// The steps in view.
     Window,
     /// The step at the cursor.
     Cursor,
-    /// All steps from the first one to the newest one shown.
+    /// All steps from the first to the newest shown.
     All,
 }
 
-/// A question about a run.
+/// A query about a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
     pub topic: Topic,
     pub part: Part,
     pub steps: Range<u64>,
-    /// Into how many columns the steps are divided; 1 where the topic has none.
+    /// The number of columns into which the steps are divided; 1 where the topic has none.
     pub columns: u32,
 }
 
 impl Query {
-    /// Whether the answer to one can stand in for that to the other until it comes: only the steps
-    /// differ.
+    /// Whether an answer to one query can stand in for the other until its own arrives: only the steps differ.
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         let topic = match (&self.topic, &other.topic) {
@@ -143,7 +138,7 @@ impl Query {
     }
 }
 
-/// What is known.
+/// The answer to a query.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
     Steps(Vec<StepSummary>),
@@ -157,20 +152,20 @@ pub enum Answer {
     Snapshot(Snapshot),
     Unit(UnitParams),
     History(History),
-    /// The run does not say, and this is why and what to do: a sentence for the screen.
+    /// Not known, with the reason and what to do: a sentence for the screen.
     Unknown(String),
-    /// Given up for a question that came later.
+    /// Given up in favour of a later query.
     Interrupted,
 }
 
 impl Answer {
-    /// Whether it is about all steps that were asked for: some may not have been in the file yet. What
-    /// is unknown may be known when there are more.
+    /// Whether the answer covers all steps asked for: some may not have been in the file yet. False for an unknown
+    /// answer, which may become known with more steps.
     #[must_use]
     pub fn is_about_all_of(&self, query: &Query) -> bool {
-        // The end of the steps that it is about.
+        // The end of the steps covered.
         let end = match self {
-            // The timeline asks for what is missing by itself.
+            // The timeline requests missing steps itself.
             Self::Steps(_) => return true,
             Self::Unknown(_) | Self::Interrupted => return false,
             Self::Binned(binned) => binned.steps().end,

@@ -1,4 +1,4 @@
-//! How a layer oscillates: its series over the steps, their sign changes, period and lags.
+//! Oscillation of a layer: its series over the steps, with their sign changes, period and lags.
 //!
 //! ```text
 //! curves       least and most of the steps in each column: A, ‖Δ‖, ‖g‖, cos(Δ, −g)
@@ -9,14 +9,12 @@
 //! others       c_k = corr(A of the other layer at t, A of this one at t + k)
 //! ```
 //!
-//! `Δ_{i,t} = θ_{i,t+1} − θ_{i,t}` is the difference of two rows of `trace/value`, so the last step of
-//! the run has none. The whole vectors `Δ_t` and `g_{t−k}` are not in the file, so what a layer's movement
-//! owes to earlier gradients is known exactly only for traced parameters; of the layer as a whole there
-//! are the norms, whose correlation says when movements are large, not where they go. At k > 0 the
-//! second series does what the first did k steps before.
+//! `Δ_{i,t} = θ_{i,t+1} − θ_{i,t}` is the difference of two rows of `trace/value`, so the last step of the run has
+//! none. The whole vectors `Δ_t` and `g_{t−k}` are not in the file, so the dependence of a layer's movement on earlier
+//! gradients is known exactly only for traced parameters. For the layer as a whole there are only the norms, whose
+//! correlation says when movements are large, not where they go. At k > 0 the second series lags the first by k steps.
 //!
-//! The curves and counts are of all steps that are asked about. Autocorrelation and lags are of the
-//! last [`TAIL`] of them.
+//! Curves and counts cover all steps asked for; autocorrelation and lags only the last [`TAIL`] of them.
 
 use std::ops::Range;
 
@@ -30,19 +28,19 @@ use crate::analysis::lag::{CrossCorrelation, LAGS};
 use crate::analysis::oscillation::{autocorrelation, crosses, dominant_period, is_turn};
 use crate::store::{StoreError, Table};
 
-/// Steps at most that correlations are computed of.
+/// The most steps over which correlations are computed.
 pub const TAIL: u64 = 4096;
 
-/// Lags of the autocorrelation at most.
+/// The most lags of the autocorrelation.
 const MOST_LAGS: usize = 200;
 
-/// Traced parameters of a layer at most that are correlated; the first ones.
+/// The most traced parameters of a layer that are correlated: the first ones.
 const MOST_TRACED: usize = 64;
 
-/// Columns of the last steps that are in memory at once.
+/// The most columns of the last steps held in memory at once.
 const MOST_COLUMNS: usize = 64;
 
-/// A curve in N columns: the least and the most of its steps, NaN in a gap.
+/// A curve in N columns: minimum and maximum over each column's steps, NaN in a gap.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
     pub least: Vec<f32>,
@@ -64,17 +62,17 @@ impl Curve {
     fn push(&mut self, column: usize, value: f64) {
         if value.is_finite() {
             let value = value as f32;
-            // Of a number and NaN these are the number.
+            // `min` and `max` ignore NaN.
             self.least[column] = self.least[column].min(value);
             self.most[column] = self.most[column].max(value);
         }
     }
 }
 
-/// Correlations at the lags −10 ..= 10; NaN where there is none.
+/// Correlations at the lags −10 to 10; NaN where there is none.
 pub type Lags = [f64; 2 * LAGS + 1];
 
-/// A lag in steps and the correlation at it, the largest.
+/// The lag in steps with the largest correlation, and that correlation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BestLag {
     pub steps: i32,
@@ -91,43 +89,42 @@ impl BestLag {
     }
 }
 
-/// What is known of one layer.
+/// The oscillation of one layer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Oscillation {
     /// `[N + 1]`, ascending: column c covers the steps `edges[c] .. edges[c + 1]`.
     pub edges: Vec<u64>,
-    /// A in nats; norms of the movement and of the gradient; the cosine of the movement with the
-    /// negative gradient.
+    /// A in nats; norms of the movement and of the gradient; cosine between the movement and the negative gradient.
     pub lca: Curve,
     pub movement: Curve,
     pub gradient: Curve,
     pub cosine: Curve,
     /// Parameters times steps.
     pub param_steps: u64,
-    /// Sign changes of single parameters' movements and gradients, turns of their gradients and A; none
-    /// where the file does not say.
+    /// Sign changes of single parameters' movements and gradients, turns of their gradients and of A; none if not in
+    /// the file.
     pub update_flips: Option<u64>,
     pub gradient_flips: Option<u64>,
     pub gradient_turns: Option<u64>,
     pub lca_turns: Option<u64>,
-    /// Sign changes and turns of the layer's A, of so many steps that have one.
+    /// Sign changes and turns of the layer's A, and the number of steps in which A was measured.
     pub crossings: u64,
     pub turns: u64,
     pub measured: u64,
-    /// The steps that everything below is of.
+    /// The steps over which everything below is computed.
     pub tail: Range<u64>,
-    /// `r_0 …`; empty where A does not vary.
+    /// `r_0, r_1, …`; empty if A does not vary.
     pub autocorrelation: Vec<f64>,
-    /// The dominant period in steps and the autocorrelation there.
+    /// The dominant period in steps, and the autocorrelation at it.
     pub period: Option<(f64, f64)>,
     pub norms: Option<BestLag>,
     pub traced: Option<BestLag>,
-    /// Traced parameters that vary, of those of the layer.
+    /// The layer's traced parameters that vary, and all of them.
     pub traced_used: u32,
     pub traced_there: u32,
-    /// By how many steps momentum alone delays, on average.
+    /// The average delay due to momentum alone, in steps.
     pub expected: Option<f64>,
-    /// `[L]`: by how many steps this layer follows each; none for itself.
+    /// `[L]`: by how many steps this layer lags each other layer; none for itself.
     pub others: Vec<Option<BestLag>>,
 }
 
@@ -176,7 +173,7 @@ pub(super) fn of(source: &Source, layer: u32) -> Result<Answer, StoreError> {
     Ok(Answer::Oscillation(Box::new(known)))
 }
 
-/// What is read.
+/// The steps and layer to read.
 struct Read<'a> {
     source: &'a Source<'a>,
     layer: usize,
@@ -190,7 +187,7 @@ impl Read<'_> {
         self.layer..self.layer + 1
     }
 
-    /// Hands over the layer's value of every step, whatever is in `name`; false if interrupted.
+    /// Passes the layer's value at every step of dataset `name` to `take`; returns false if interrupted.
     fn each(&self, name: &'static str, mut take: impl FnMut(u64, f64)) -> Result<bool, StoreError> {
         let Some(table) = self.source.reader.table(name)? else {
             return Ok(true);
@@ -205,8 +202,7 @@ impl Read<'_> {
         Ok(true)
     }
 
-    /// Σ of a count over the steps, none where it is not in the file of all of them; false if
-    /// interrupted.
+    /// Sums a count over the steps, or sets none if the file lacks it in some of them; returns false if interrupted.
     fn sum(&self, name: &'static str, sum: &mut Option<u64>) -> Result<bool, StoreError> {
         let table = self.source.reader.table(name)?;
         let Some(table) = table.filter(|table| table.rows() >= self.steps.end) else {
@@ -226,9 +222,9 @@ impl Read<'_> {
     }
 }
 
-/// Sign changes and turns of a series that is read block by block.
+/// Counts sign changes and turns of a series read block by block.
 struct Changes {
-    /// The newest value and the one before it.
+    /// The newest value, and the value before it.
     last: [f64; 2],
     crossings: u64,
     turns: u64,
@@ -253,7 +249,7 @@ impl Changes {
     }
 }
 
-/// The curves and counts over all steps; none if interrupted.
+/// Fills in the curves and counts over all steps; none if interrupted.
 fn curves(read: &Read, known: &mut Oscillation) -> Result<Option<Changes>, StoreError> {
     let edges = known.edges.clone();
     let column = |step: u64| {
@@ -288,7 +284,7 @@ fn curves(read: &Read, known: &mut Oscillation) -> Result<Option<Changes>, Store
     Ok(done.then_some(changes))
 }
 
-/// The correlations of the last steps; false if interrupted.
+/// Fills in the correlations of the last steps; returns false if interrupted.
 fn lags(read: &Read, lca: &Table, known: &mut Oscillation) -> Result<bool, StoreError> {
     let (reader, tail) = (read.source.reader, known.tail.clone());
     let own = columns(lca, &tail, read.column())?
@@ -321,7 +317,7 @@ fn lags(read: &Read, lca: &Table, known: &mut Oscillation) -> Result<bool, Store
     traced(read, known)
 }
 
-/// The lag of movements behind negative gradients, of single parameters; false if interrupted.
+/// Fills in the lag of single parameters' movements behind their negative gradients; returns false if interrupted.
 fn traced(read: &Read, known: &mut Oscillation) -> Result<bool, StoreError> {
     let (reader, tail) = (read.source.reader, known.tail.clone());
     let header = reader.header();
@@ -331,7 +327,7 @@ fn traced(read: &Read, known: &mut Oscillation) -> Result<bool, StoreError> {
     let inside = |index: &u64| usize::try_from(*index).is_ok_and(|i| layer.range.contains(&i));
     let there = header.traced.iter().filter(|i| inside(i)).count();
     known.traced_there = u32::try_from(there).unwrap_or(u32::MAX);
-    // They are in ascending order, so those of a layer lie side by side.
+    // Traced indices are ascending, so those of a layer are contiguous.
     let first = header.traced.iter().position(inside);
     let first = first.unwrap_or(header.traced.len());
     let side_by_side = (header.traced[first..].iter()).take_while(|i| inside(i));
@@ -373,7 +369,7 @@ fn traced(read: &Read, known: &mut Oscillation) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// Some columns of some thousand steps, one after the other.
+/// Reads columns of the last steps, each as one series.
 fn columns(
     table: &Table,
     steps: &Range<u64>,
@@ -433,7 +429,7 @@ mod tests {
         assert_eq!(found.crossings, crossings(&own));
         assert_eq!(found.turns, turns(&own));
         assert_eq!((found.measured, found.tail), (70, 10..80));
-        // Two flips of movements and one of gradients in each of 70 steps of 20 parameters.
+        // Two sign changes of movements and one of gradients in each of 70 steps of 20 parameters.
         assert_eq!(
             (found.update_flips, found.gradient_flips),
             (Some(140), Some(70))

@@ -1,8 +1,7 @@
-//! What a run has cost, how well it closes, and its file.
+//! The cost of a run, how well it closes, and its file.
 //!
-//! Residuals are counted by decades: bin d has those with `10^d <= |residual| < 10^(d+1)` nats, d from
-//! −12 to 1; smaller ones (and 0) are in the first, larger ones in the last; what is not finite is
-//! counted apart.
+//! Residuals are counted by decade: bin d has `10^d <= |residual| < 10^(d+1)` nats, with d from −12 to 1. The first bin
+//! also has smaller ones (and 0), the last also larger ones; non-finite residuals are counted separately.
 
 use std::collections::BTreeMap;
 
@@ -14,36 +13,36 @@ use super::watch::{Look, Watch};
 use crate::record::above;
 use crate::store::StoreError;
 
-/// The first decade, and how many there are.
+/// The first decade, and the number of decades.
 pub const FIRST_DECADE: i32 = -12;
 pub const DECADES: usize = 14;
 
-/// Different numbers of segments that are told apart: a sound run has at most seven.
+/// The most different numbers of segments counted separately: a sound run has at most seven.
 const MOST_KINDS: usize = 32;
 
-/// How well the steps close, and what they cost.
+/// How well the steps close, and their cost.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     pub steps: u64,
-    /// Full gradients.
+    /// Full-gradient evaluations.
     pub gradients: u64,
-    /// Segments S of the accepted rule, ascending, and how many steps had so many.
+    /// Number of steps by the segments S of the accepted rule, ascending.
     pub segments: BTreeMap<u64, u64>,
-    /// Steps with yet other numbers of segments, where a file has more than 32 different ones.
+    /// Steps with further numbers of segments, if a file has more than 32 different ones.
     pub other_segments: u64,
-    /// `[14]`: steps by the decade of their residual's magnitude.
+    /// `[14]`: steps by decade of the residual's magnitude.
     pub decades: [u64; DECADES],
-    /// Steps whose residual is NaN or infinite.
+    /// Steps with a NaN or infinite residual.
     pub not_finite: u64,
-    /// Steps above the run's tolerance.
+    /// Steps whose residual exceeds the run's tolerance.
     pub above: u64,
-    /// Σ |residual| and the largest, in nats.
+    /// Σ |residual| and the largest |residual|, in nats.
     pub sum: f64,
     pub worst: f64,
 }
 
 impl Quality {
-    /// Takes the next step in: its residual and the tolerance in nats.
+    /// Adds the next step; its residual and the tolerance are in nats.
     pub fn push(&mut self, residual: f64, segments: u64, gradients: u64, tolerance: f64) {
         self.steps += 1;
         self.gradients = self.gradients.saturating_add(gradients);
@@ -64,7 +63,7 @@ impl Quality {
         self.worst = self.worst.max(size);
     }
 
-    /// Mean magnitude of the residual, in nats; NaN without steps.
+    /// Mean magnitude of the finite residuals, in nats; NaN if there are none.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a mean over steps")]
     pub fn mean(&self) -> f64 {
@@ -78,19 +77,19 @@ fn decade(size: f64) -> usize {
     edges.filter(|&edge| size >= 10_f64.powi(edge)).count()
 }
 
-/// A run's file as it is now, and the quality of its steps.
+/// The state of a run's file, and the quality of its steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunFacts {
     pub quality: Quality,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// Whole steps that are in it.
+    /// Committed steps in the file.
     pub committed: u64,
-    /// Steps done at the newest checkpoint in it, and the run's seconds then.
+    /// Steps done at the newest checkpoint in the file, and the run's seconds at that point.
     pub checkpoint: Option<(u64, f64)>,
 }
 
-/// Of the steps that are asked about.
+/// Answers from the steps asked for.
 pub(super) fn of(source: &Source, watch: &mut Watch) -> Result<Answer, StoreError> {
     if watch.catch_up(source)? == Look::Interrupted {
         return Ok(Answer::Interrupted);

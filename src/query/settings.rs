@@ -1,25 +1,25 @@
-//! What a run's configuration says that its numbers are judged by.
+//! The settings of a run against which its numbers are judged.
 //!
-//! The configuration is TOML in the file; a run of another program has none. What is not said, or
-//! cannot be read, is not known.
+//! They come from the TOML configuration in the file; a run of another program has none. Missing or unreadable settings
+//! are unknown.
 
 use crate::optim::{Freeze, LayerRule, Overrides, overrides_of};
 use crate::record::RunHeader;
 
-/// Of one run.
+/// The settings of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Settings {
-    /// `[L]`: the optimizer's momentum in each layer; none of optimizers without one. Empty if not known.
+    /// `[L]`: the optimizer's momentum in each layer; none for optimizers without momentum. Empty if unknown.
     momentum: Vec<Option<f64>>,
-    /// `[L]`: what each layer does otherwise. Empty if not known.
+    /// `[L]`: each layer's overrides. Empty if unknown.
     layers: Vec<Overrides>,
-    /// The most segments that the adaptive integrator may take; none of one that does not adapt.
+    /// The most segments that the adaptive integrator may take; none for other integrators.
     pub max_segments: Option<u64>,
-    /// Whether training and held-out examples were drawn from more.
+    /// Whether the training and the held-out examples are samples of a larger set.
     pub is_drawn: [bool; 2],
-    /// True if the weights were trained by another program.
+    /// Whether the weights were trained by another program.
     pub is_given: bool,
-    /// Whether the program has trained the network itself: then losses are cross-entropies.
+    /// Whether this program trained the network; its losses are then cross-entropies.
     pub is_known: bool,
 }
 
@@ -31,7 +31,7 @@ impl Settings {
         let Ok(config) = header.config.parse::<toml::Table>() else {
             return Self::default();
         };
-        // A rule that cannot be read may be about any layer, and about anything.
+        // An unreadable rule may concern any layer and any setting.
         let overrides = rules(&config).and_then(|rules| overrides_of(&rules, &names).ok());
         let momentum_of = |layer: &Overrides| match layer.momentum {
             Some(own) => Some(own),
@@ -51,16 +51,16 @@ impl Settings {
         }
     }
 
-    /// Steps by which momentum delays a layer on average: m/(1−m), for a constant gradient's share in
-    /// the updates that follow it. None where the optimizer has none, or it is not known.
+    /// The average delay of a layer due to momentum, in steps: m/(1−m), from the weights that a constant gradient has
+    /// in the updates that follow it. None if the optimizer has no momentum, or if it is unknown.
     #[must_use]
     pub fn delay(&self, layer: usize) -> Option<f64> {
         let momentum = self.momentum.get(layer).copied().flatten()?;
         Some(momentum / (1.0 - momentum)).filter(|delay| delay.is_finite())
     }
 
-    /// `[L]`: whether each layer is not meant to move in a step: it is frozen, or its first delayed
-    /// gradient has not come yet. Empty if not known.
+    /// `[L]`: whether each layer is meant to stand still in a step, because it is frozen or its first delayed gradient
+    /// has not arrived yet. Empty if unknown.
     pub fn still(&self, step: u64) -> impl Iterator<Item = bool> {
         self.layers.iter().map(move |layer| {
             let frozen = layer.freeze.unwrap_or(Freeze::Never).holds(step);
@@ -80,8 +80,7 @@ fn momentum(config: &toml::Table) -> Option<f64> {
         .filter(|m| (0.0..1.0).contains(m))
 }
 
-/// The rules for single layers, as the program writes them into the file; none if any of them cannot be
-/// read.
+/// The layer rules, as the program writes them into the file; none if any of them cannot be read.
 fn rules(config: &toml::Table) -> Option<Vec<LayerRule>> {
     let Some(list) = config.get("layer") else {
         return Some(Vec::new());

@@ -1,4 +1,4 @@
-//! What the running totals of the parameters say: how often each helped, and how few do most of it.
+//! Statistics of the parameters' running totals: how often each helped, and how concentrated they are.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,33 +9,33 @@ use crate::analysis::help::iterations_helped;
 use crate::analysis::tails;
 use crate::store::StoreError;
 
-/// Some parameters' totals after so many steps.
+/// Statistics of some parameters' totals after `steps` steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Steps done.
     pub steps: u64,
-    /// Up to which step it was looked for.
+    /// The end of the steps searched.
     pub until: u64,
     pub params: u64,
-    /// Parameters by the share of the steps in which they helped, in bins of 2 %.
+    /// Parameters by the share of steps in which they helped, in bins of 2 %.
     pub helped: Vec<u64>,
-    /// The mean share of the steps in which a parameter helped, 0 to 1.
+    /// The mean share of steps in which a parameter helped, 0 to 1.
     pub mean_helped: f64,
     pub helping: Side,
     pub hurting: Side,
-    /// Of the totals: excess kurtosis (NaN where they do not differ), tail index where there is one.
+    /// Excess kurtosis of the totals (NaN if they are all equal), and the tail index if there is one.
     pub kurtosis: f64,
     pub tail_index: Option<f64>,
 }
 
-/// A snapshot that was looked at.
+/// A cached snapshot.
 #[derive(Clone, Debug)]
 pub struct Seen {
     layer: Option<u32>,
     snapshot: Snapshot,
 }
 
-/// Snapshots that are kept.
+/// The most snapshots cached.
 const SEEN: usize = 32;
 
 pub(super) fn of(

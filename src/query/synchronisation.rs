@@ -1,9 +1,8 @@
-//! Moments of learning of all layers in the run so far, and what chance would give.
+//! Moments of learning of all layers in the run so far, compared with chance.
 //!
-//! The moments are found step by step and kept ([`Watch`] for the training loss, [`ClassMoments`]
-//! within the classes), so that a new step costs as much as there are layers. The null distributions
-//! are drawn anew only where their outcome can have changed: that of jitter with the moments, that of
-//! circular moves also with the length of the run.
+//! The moments are found step by step and kept ([`Watch`] for the training loss, [`ClassMoments`] within the classes),
+//! so a new step costs O(layers). The null distributions are drawn again only when their outcome can have changed: for
+//! jitter, when the moments change; for circular shifts, also when the run grows.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,17 +19,17 @@ pub struct Synchronisation {
     pub steps: u64,
     /// `[L]`: the steps of each layer's 20 deepest moments, ascending.
     pub moments: Vec<Vec<u64>>,
-    /// Steps that are moments of two or more layers, and of how many.
+    /// Steps that are moments of two or more layers, and the number of layers.
     pub shared: Vec<(u64, u32)>,
     /// #{(layer, t) : t is shared} and #{(layer, t)}.
     pub pairs: u64,
     pub count: u64,
-    /// Each moment moved by itself by 1 or 2 steps; all of a layer moved together around the run.
+    /// By chance: each moment jittered by 1–2 steps on its own; all moments of a layer shifted circularly together.
     pub jitter: Chance,
     pub circular: Chance,
 }
 
-/// What a null model gives.
+/// The outcome of a null model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Chance {
     pub draws: u32,
@@ -38,7 +37,7 @@ pub struct Chance {
     pub deviation: f64,
     /// `(1 + draws with at least as many pairs) / (1 + draws)`
     pub p: f64,
-    /// Draws by their count of pairs: `(first, end, draws)`, ascending, without gaps.
+    /// Number of draws by their count of pairs: `(first, end, draws)`, ascending, without gaps.
     pub bars: Vec<(u64, u64, u32)>,
 }
 
@@ -58,11 +57,11 @@ impl Chance {
     }
 }
 
-/// The latest null distributions of moments, and what they depend on.
+/// The latest null distributions, and the inputs they depend on.
 #[derive(Default)]
 pub(super) struct Nulls {
     sets: Vec<Vec<u64>>,
-    /// Steps of the run, and as far as jitter sees them.
+    /// Steps of the run, and the part of them that matters to jitter.
     steps: u64,
     near: u64,
     jitter: Chance,
@@ -72,7 +71,7 @@ pub(super) struct Nulls {
 impl Nulls {
     fn draw(&mut self, sets: &[Vec<u64>], steps: u64) {
         let last = sets.iter().filter_map(|set| set.last()).max();
-        // Jitter moves by two steps, within the run.
+        // Jitter moves a moment by at most two steps, within the run.
         let near = steps.min(last.map_or(0, |last| last.saturating_add(3)));
         let same = self.sets == sets;
         if !same || self.near != near || self.jitter.draws == 0 {
@@ -90,12 +89,12 @@ impl Nulls {
 
 const NO_CLASSES: &str = "this run has no allocations by class; train with --by-class to have them";
 
-/// Moments within every class.
+/// Moments within each class.
 pub(super) struct ClassMoments {
     next: u64,
-    /// `[C]`
+    /// `[C]`: the moments within each class.
     classes: Vec<Moments>,
-    /// Steps in which the allocation was split by class.
+    /// Steps whose allocation was split by class.
     measured: u64,
 }
 
@@ -108,7 +107,7 @@ impl ClassMoments {
         }
     }
 
-    /// Reads up to the end of the steps that are asked about.
+    /// Reads up to the end of the steps asked for.
     fn catch_up(&mut self, source: &Source, table: &Table) -> Result<Look, StoreError> {
         let header = source.reader.header();
         let layers = header.layout.layers.len();
@@ -132,16 +131,16 @@ impl ClassMoments {
     }
 }
 
-/// What is kept for the questions of this topic.
+/// The cached state of this topic.
 #[derive(Default)]
 pub(super) struct Kept {
     all: Nulls,
     classes: Option<ClassMoments>,
-    /// Of the class that was asked about last.
+    /// For the class asked about last.
     class: Option<(u32, Nulls)>,
 }
 
-/// Of all layers, for the training loss or within one class of it.
+/// Answers for all layers, for the training loss or within one class.
 pub(super) fn of(
     source: &Source,
     class: Option<u32>,
@@ -164,7 +163,7 @@ pub(super) fn of(
         return Ok(Answer::Unknown(NO_CLASSES.to_owned()));
     };
     if table.rows() == 0 {
-        // There is nothing yet, and no row that shows that classes and layers fit the file.
+        // No data yet, and no row to show that classes and layers fit the file.
         return Ok(Answer::Synchronisation(Synchronisation::default()));
     }
     let within = (kept.classes).get_or_insert_with(|| ClassMoments::new(classes, layers));

@@ -1,5 +1,4 @@
-//! The parameters of a unit: what each did so far, what it did in the steps that were recorded in
-//! full, and where it stands.
+//! The parameters of a unit: their running totals, their sums over the recorded steps, and their weights.
 
 use std::ops::Range;
 
@@ -10,31 +9,30 @@ use super::analyst::Source;
 use crate::record::ParamTotals;
 use crate::store::{ParamRows, RunReader, StoreError};
 
-/// Parameters of a unit that are looked at: some thousand are usual.
+/// The most parameters of a unit that are read; a few thousand are usual.
 const MOST: usize = 1 << 20;
 
-/// Values in a block of rows that is read at once.
+/// Values in a block of rows read at once.
 const BLOCK_VALUES: usize = 1 << 20;
 
-/// What is known of the n parameters of a unit, tensor by tensor.
+/// The n parameters of a unit, tensor by tensor.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct UnitParams {
-    /// Up to which step it was looked for.
+    /// The end of the steps searched.
     pub until: u64,
-    /// Their places in the flat vector, a range for each of the layer's tensors; n in all.
+    /// Their indices in the flat vector, one range for each of the layer's tensors; n in all.
     pub rows: Vec<Range<usize>>,
-    /// `[n]` each: running totals from the first step on, and over how many steps. None before the
-    /// first snapshot, and where the question is about no step in particular.
+    /// `[n]` each: running totals from the first step on, with the number of steps. None before the first snapshot, or
+    /// if the query is about no particular step.
     pub totals: Option<ParamTotals>,
-    /// Sums over those of the steps whose allocations are in the file (`--record-params`); none where
-    /// none is.
+    /// Sums over the steps whose allocations were recorded (`--record-params`); none if there are none.
     pub recorded: Option<RecordedSums>,
-    /// The parameters themselves (`--record-weights`), the latest before the end of the steps.
+    /// The weights (`--record-weights`), the latest before the end of the steps.
     pub weights: Option<Weights>,
 }
 
 impl UnitParams {
-    /// Which of the n a parameter is.
+    /// The position of a parameter among the n.
     #[must_use]
     pub fn place_of(&self, parameter: usize) -> Option<usize> {
         let mut before = 0;
@@ -48,10 +46,10 @@ impl UnitParams {
     }
 }
 
-/// Sums over some steps, `[n]` each.
+/// Sums over the recorded steps, `[n]` each.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RecordedSums {
-    /// The steps that were asked for, and how many of them were recorded.
+    /// The steps asked for, and how many of them were recorded.
     pub steps: Range<u64>,
     pub count: u64,
     /// Σ A, in nats.
@@ -62,22 +60,22 @@ pub struct RecordedSums {
 }
 
 impl RecordedSums {
-    /// Whether the sums are those of every step that was asked for.
+    /// Whether every step asked for was recorded.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.count == self.steps.end - self.steps.start
     }
 }
 
-/// `[n]` parameters.
+/// Weights, `[n]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Weights {
-    /// After so many steps.
+    /// The number of steps done when they were recorded.
     pub steps: u64,
     pub values: Vec<f32>,
 }
 
-/// `after`: after how many steps totals and weights are wanted.
+/// Answers for one unit. `after`: the number of steps after which totals and weights are wanted.
 pub(super) fn of(
     source: &Source,
     layer: u32,
@@ -134,7 +132,7 @@ fn totals(
         };
         match &mut all {
             None => all = Some(part),
-            // A snapshot that has come between: the next answer has it in all tensors.
+            // A new snapshot arrived in between: the next answer has it in all tensors.
             Some(all) if all.steps != part.steps => return Ok(None),
             Some(all) => {
                 all.lca_sum.extend(part.lca_sum);
@@ -167,7 +165,7 @@ fn weights(
     Ok(Some(Weights { steps, values }))
 }
 
-/// None if it was interrupted.
+/// Sums over the recorded steps; none if interrupted.
 fn sums(
     source: &Source,
     recorded: &ParamRows,

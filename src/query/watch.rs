@@ -1,13 +1,13 @@
-//! What is known of a run's steps so far, read step by step and never twice.
+//! Events, lints, moments and quality of a run's steps so far, read step by step and never twice.
 //!
 //! ```text
 //! file     |0 ──────────────────────────────── committed
 //! watch    |0 ───────── next                               given up here, it goes on here
 //! ```
 //!
-//! A question names the steps `0 .. end`. Steps that are new are read in blocks and taken in; where a
-//! view was set back, so that `end` lies before what has been read, it begins anew: the answer to the
-//! same question is the same, whatever was asked before.
+//! A query names the steps `0 .. end`. New steps are read in blocks and added. If the view was moved back, so that
+//! `end` lies before `next`, reading starts again at 0: the same query always has the same answer, whatever was asked
+//! before.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,13 +26,13 @@ use crate::store::{RunReader, StoreError, Table};
 /// Events and lints of a run up to a step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Happened {
-    /// Steps that were looked at: `0 .. steps`.
+    /// Steps examined: `0 .. steps`.
     pub steps: u64,
-    /// By step, then by kind: of each kind the strongest.
+    /// The strongest events of each kind, by step, then by kind.
     pub events: Vec<Event>,
-    /// How many there were of each kind.
+    /// The number of events of each kind.
     pub counts: Vec<(EventKind, u64)>,
-    /// What looks wrong in the last of these steps, the worst first.
+    /// Warnings about the last of these steps, the worst first.
     pub lints: Vec<Lint>,
 }
 
@@ -43,20 +43,20 @@ const KINDS: [EventKind; 4] = [
     EventKind::Synchronised,
 ];
 
-/// Follows a run.
+/// Tracks the events, lints, moments and quality of a run as its steps are read.
 pub(super) struct Watch {
     next: u64,
     settings: Settings,
     detector: Detector,
     linter: Linter,
-    /// Datasets without which some lints are not known.
+    /// Missing datasets, without which some lints are unknown.
     missing: Vec<&'static str>,
     pub quality: Quality,
-    /// Of the training loss, in nats.
+    /// Training loss, in nats.
     first_loss: Option<f64>,
 }
 
-/// How a look at the file ended.
+/// The outcome of reading new steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     Done,
@@ -87,7 +87,7 @@ impl Watch {
         }
     }
 
-    /// Reads up to the end of the steps that are asked about.
+    /// Reads up to the end of the steps asked for.
     pub fn catch_up(&mut self, source: &Source) -> Result<Look, StoreError> {
         if source.steps.end < self.next {
             *self = Self::new(source.reader.header());
@@ -173,7 +173,7 @@ impl Watch {
                 gradient_norm: &gradient[of(&gradient)],
                 frozen: &frozen,
             });
-            // Where the held-out loss was not evaluated it is NaN.
+            // NaN where the held-out loss was not evaluated.
             if let Some(&test) = test.get(t).filter(|test| test.is_finite()) {
                 self.linter.evaluation(step, after, test);
             }
@@ -183,7 +183,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Steps that have been read.
+    /// The number of steps read.
     pub fn steps(&self) -> u64 {
         self.next
     }
@@ -193,7 +193,7 @@ impl Watch {
     }
 }
 
-/// Events and lints of the steps that are asked about.
+/// Events and lints of the steps asked for.
 pub(super) fn happened(source: &Source, watch: &mut Watch) -> Result<Answer, StoreError> {
     if watch.catch_up(source)? == Look::Interrupted {
         return Ok(Answer::Interrupted);
@@ -212,7 +212,7 @@ pub(super) fn happened(source: &Source, watch: &mut Watch) -> Result<Answer, Sto
     }))
 }
 
-/// The warnings about the data of a run, and about its loss before the first step.
+/// Warnings about a run's data, and about its loss before the first step.
 #[must_use]
 pub fn data_lints(header: &RunHeader, first_loss: Option<f64>) -> Vec<Lint> {
     let settings = Settings::of(header);
@@ -229,7 +229,7 @@ pub fn data_lints(header: &RunHeader, first_loss: Option<f64>) -> Vec<Lint> {
     data.lints()
 }
 
-/// Whether there is a batch norm behind the first layer, or instead of it.
+/// Whether the first layer is a batch norm, or is followed by one.
 #[must_use]
 pub fn is_normalised(layout: &ParamLayout) -> bool {
     let first = layout.tensors.iter().filter(|tensor| tensor.layer == 0);
@@ -241,7 +241,7 @@ pub fn is_normalised(layout: &ParamLayout) -> bool {
 const UPDATE_NORM: &str = "motion/update_norm";
 const GRADIENT_NORM: &str = "motion/gradient_norm";
 
-/// What is read of every step.
+/// The datasets read at every step.
 struct Tables<'a> {
     train: Table<'a>,
     test: Table<'a>,
@@ -249,14 +249,14 @@ struct Tables<'a> {
     segments: Table<'a>,
     gradients: Table<'a>,
     lca: Table<'a>,
-    /// Norms of movements and gradients, and the held-out loss, which a run need not have.
+    /// Norms of movements and gradients, and the held-out loss: optional in a run.
     update: Option<Table<'a>>,
     gradient: Option<Table<'a>>,
     held_out: Option<Table<'a>>,
 }
 
 impl<'a> Tables<'a> {
-    /// None where one is missing.
+    /// Opens the datasets; none if a required one is missing.
     fn open(reader: &'a RunReader) -> Result<Option<Self>, StoreError> {
         let table = |name| reader.table(name);
         let all = (
@@ -285,7 +285,7 @@ impl<'a> Tables<'a> {
         }))
     }
 
-    /// What lints are made of and the file has not.
+    /// The datasets that lints need and the file lacks.
     fn missing(&self) -> Vec<&'static str> {
         let there = [
             (self.update.is_some(), UPDATE_NORM),
@@ -331,7 +331,7 @@ mod tests {
             ..Shape::default()
         });
         let mut growing = Analyst::new();
-        // Forward in pieces, and back, as a view may be.
+        // Forwards in pieces, and back, as a view may move.
         for end in [0, 1, 7, 8, 50, 119, 120, 30, 31, 120, 120] {
             for topic in TOPICS {
                 let query = query(topic, end);

@@ -1,19 +1,19 @@
-//! What a training must remember to go on where it was, bit for bit.
+//! The state that a training needs to resume bit-identically.
 
-/// The state of a training between two steps. Whatever follows from the configuration and the step
-/// number alone is not in it: the order of the data, what dropout drops, the learning rate.
+/// The state of a training between two steps. It leaves out what follows from the configuration and the step number:
+/// the order of the data, the dropout masks, the learning rate.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checkpoint {
-    /// Steps done.
+    /// Number of steps done.
     pub step: u64,
-    /// Always the same arrays in the same order in one run, of the same lengths.
+    /// Within a run, always the same arrays in the same order and of the same lengths.
     pub arrays: Vec<SavedArray>,
 }
 
 /// A part of the state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SavedArray {
-    /// Below `checkpoint/0/` and `checkpoint/1/` in the run file.
+    /// Name below `checkpoint/0/` and `checkpoint/1/` in the run file.
     pub name: &'static str,
     pub description: &'static str,
     pub values: SavedValues,
@@ -72,7 +72,7 @@ pub struct SavedShape {
 }
 
 impl Checkpoint {
-    /// What every checkpoint of the run holds.
+    /// Returns the layout that all checkpoints of the run share.
     #[must_use]
     pub fn shape(&self) -> Vec<SavedShape> {
         let shape = |array: &SavedArray| SavedShape {

@@ -1,4 +1,4 @@
-//! What is known of a run before its first step.
+//! Description of a run, known before its first step.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,14 +8,14 @@ use crate::layout::ParamLayout;
 /// The run's description. Everything here is in the run file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunHeader {
-    /// `lcascope 0.1.0`
+    /// For example `lcascope 0.1.0`.
     pub producer: String,
-    /// When the run began: RFC 3339, UTC.
+    /// Start of the run: RFC 3339, UTC.
     pub created: String,
-    /// The resolved configuration as TOML: enough to run it again.
+    /// The resolved configuration as TOML: enough to repeat the run.
     pub config: String,
     pub seed: u64,
-    /// Where and with what it computed, for people.
+    /// Description of the engine and the hardware, for display.
     pub device: String,
     /// Name of the data set.
     pub dataset: String,
@@ -27,23 +27,23 @@ pub struct RunHeader {
     pub slice_size: u64,
     /// Name of the network.
     pub network: String,
-    /// Steps that the run is meant to take.
+    /// Planned number of steps.
     pub planned_steps: u64,
     /// Steps in an epoch.
     pub steps_per_epoch: u64,
     /// Largest accepted residual of a step, in nats.
     pub tolerance: f64,
     pub layout: ParamLayout,
-    /// Axes of one example as the network gets it, for images channels, height and width; empty where
-    /// that is not known.
+    /// Axes of one example as the network receives it, for images channels, height and width; empty if unknown.
     pub input_shape: Vec<usize>,
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// None where it is not known.
+    /// `None` if unknown.
     pub data: Option<DataFacts>,
-    /// Rows of the source data set that were used to train, held out, and set aside.
+    /// Rows of the source data set used for training; `test_index` are those held out, `validation_index` those set
+    /// aside.
     pub train_index: Vec<u32>,
-    /// Those of `train_index` whose loss is allocated; empty if that is all of them.
+    /// The rows of `train_index` whose loss is allocated; empty if all are.
     pub lca_index: Vec<u32>,
     pub test_index: Vec<u32>,
     pub validation_index: Vec<u32>,
@@ -51,36 +51,36 @@ pub struct RunHeader {
     pub traced: Vec<u64>,
     /// `[B + 1]`: edges of the histogram of allocations, in nats.
     pub histogram_edges: Vec<f64>,
-    /// Names of the files that hold the points of a path from elsewhere, in its order; of a straight line
-    /// those of its ends. Empty where there are none.
+    /// Names of the files with the points of a given path, in order; for a straight line, those of its ends. Empty if
+    /// the run was trained.
     #[serde(default)]
     pub course_files: Vec<String>,
     /// Whether the held-out loss is allocated too.
     pub held_out_lca: bool,
-    /// Every how many steps all weights are recorded; 0 for never.
+    /// Interval in steps at which all weights are recorded; 0 for never.
     pub record_weights: u64,
-    /// Every how many steps all allocations are recorded; 0 for never.
+    /// Interval in steps at which all allocations are recorded; 0 for never.
     pub record_params: u64,
-    /// What a checkpoint holds; empty where none is made, and in a header that was read.
+    /// Layout of a checkpoint; empty if none is made, and in a header read from a file.
     #[serde(skip)]
     pub checkpoint: Vec<SavedShape>,
 }
 
 impl RunHeader {
-    /// `B`: bins of the histogram of allocations.
+    /// `B`: number of bins of the histogram of allocations.
     #[must_use]
     pub fn histogram_bins(&self) -> usize {
         self.histogram_edges.len().saturating_sub(1)
     }
 
-    /// Training examples whose loss is allocated, if those are not all.
+    /// Number of training examples whose loss is allocated; `None` if it is all of them.
     #[must_use]
     pub fn allocated_examples(&self) -> Option<usize> {
         Some(self.lca_index.len()).filter(|&n| n > 0)
     }
 }
 
-/// What the examples are like that a run uses.
+/// Statistics of the examples that a run uses.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataFacts {
     /// Least, greatest and root mean square of the training examples' inputs.
@@ -91,12 +91,12 @@ pub struct DataFacts {
     pub held_out: Vec<u64>,
 }
 
-/// How far a run has come, as the run file numbers it.
+/// The state of a run, with its number in the run file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     Running,
     Finished,
-    /// By the user, before its last step.
+    /// Stopped by the user before its last step.
     Stopped,
     Failed,
 }
@@ -104,7 +104,7 @@ pub enum Status {
 impl Status {
     const ALL: [Self; 4] = [Self::Running, Self::Finished, Self::Stopped, Self::Failed];
 
-    /// The number in `state/status`.
+    /// Returns the number stored in `state/status`.
     #[must_use]
     pub fn code(self) -> u8 {
         match self {
@@ -115,13 +115,13 @@ impl Status {
         }
     }
 
-    /// The status with this number.
+    /// Returns the status with this number.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.code() == code)
     }
 
-    /// One word for people.
+    /// Returns a one-word name for display.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
-//! What a run says: its header, what one step did, and the summaries that the screen shows.
+//! Records of a run: its header, its steps, and the summaries that the screen shows.
 //!
-//! A [`StepRecord`] is complete and goes to the run file, every one of them. A [`StepSummary`] is
-//! what the screen needs of one or several steps: when the screen is slow, neighbouring summaries
-//! are merged, and because allocations add up the merged one still closes.
+//! A [`StepRecord`] is complete, and every one goes to the run file. A [`StepSummary`] is what the screen needs of one
+//! or several steps: when the screen is slow, neighbouring summaries are merged, and, because allocations add up, the
+//! merged one still closes.
 
 mod checkpoint;
 mod header;

@@ -1,4 +1,4 @@
-//! Everything that one step says, as it goes to the run file.
+//! The complete record of one step, as it goes to the run file.
 //!
 //! Symbols: L layers, K tensors, U units, C classes, B histogram bins, P parameters, R traced
 //! parameters. Losses and allocations are in nats.
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use super::header::Status;
 
-/// Losses at one parameter vector. What was not evaluated is NaN.
+/// Losses at one parameter vector. Those not evaluated are NaN.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Losses {
     /// Mean cross-entropy of the examples whose loss is allocated.
     pub train: f64,
-    /// 0 to 1.
+    /// Fraction from 0 to 1.
     pub train_accuracy: f64,
     pub test: f64,
     pub test_accuracy: f64,
     pub validation: f64,
     pub validation_accuracy: f64,
-    /// `[C]`: the same of each class's.
+    /// `[C]`: mean training cross-entropy of each class's examples.
     pub train_class: Vec<f64>,
 }
 
-/// The run's first row: the losses at `θ_0`, and `θ_0` itself where weights are recorded.
+/// The run's first row: the losses at `θ_0`, and `θ_0` itself if weights are recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StartRecord {
     pub losses: Losses,
@@ -45,7 +45,7 @@ pub struct Allocation {
     pub tensor: Vec<f64>,
     /// `[U]`
     pub unit: Vec<f32>,
-    /// `[C, L]`, or empty where not measured.
+    /// `[C, L]`, or empty if not measured.
     pub class_layer: Vec<f32>,
     /// `[L]`: parameters with A < 0.
     pub helped: Vec<u64>,
@@ -55,7 +55,7 @@ pub struct Allocation {
     pub histogram: Vec<u32>,
 }
 
-/// The same of the held-out loss, along the same path.
+/// One step's allocation of the held-out loss, along the same path.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HeldOutAllocation {
     pub total: f64,
@@ -75,15 +75,15 @@ pub struct Motion {
     pub update_norm: Vec<f64>,
     /// L2 norm of the full gradient at the start of the step.
     pub gradient_norm: Vec<f64>,
-    /// Between Δ and the negative full gradient; NaN where one of them is 0.
+    /// Between Δ and the negative full gradient; NaN if one of them is 0.
     pub cosine: Vec<f64>,
     /// Parameters whose Δ has the opposite sign of the last step's.
     pub update_flips: Vec<u64>,
     /// Parameters whose full gradient changed sign over the step.
     pub gradient_flips: Vec<u64>,
-    /// Parameters whose full gradient rose over this step and fell over the last, or the other way round.
+    /// Parameters whose full gradient rose over this step and fell over the last, or vice versa.
     pub gradient_turns: Vec<u64>,
-    /// Parameters whose A rose in this step and fell in the last, or the other way round.
+    /// Parameters whose A rose in this step and fell in the last, or vice versa.
     pub lca_turns: Vec<u64>,
 }
 
@@ -105,17 +105,17 @@ impl Motion {
 /// The traced parameters, all `[R]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
-    /// At the start of the step.
+    /// Parameter values at the start of the step.
     pub value: Vec<f32>,
     /// Full training gradient at the start of the step.
     pub gradient: Vec<f32>,
     pub lca: Vec<f32>,
 }
 
-/// Running totals of every parameter, or of some, up to and including a step.
+/// Running totals of all or some parameters, up to and including a step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ParamTotals {
-    /// Steps that the totals cover.
+    /// Number of steps that the totals cover.
     pub steps: u64,
     /// `[P]`: Σ A.
     pub lca_sum: Vec<f64>,
@@ -150,34 +150,34 @@ pub struct StepRecord {
     /// Mean cross-entropy of the mini-batch at `θ_t`.
     pub batch_loss: f64,
     pub learning_rate: f64,
-    /// Since the run began, when the step was done.
+    /// Time from the start of the run to the end of the step.
     pub seconds: f64,
-    /// Full gradients spent.
+    /// Number of full gradients evaluated.
     pub gradient_evals: u64,
     /// S of the accepted rule.
     pub segments: u64,
     /// Training loss at `θ_t`.
     pub loss_before: f64,
-    /// At `θ_{t+1}`.
+    /// Losses at `θ_{t+1}`.
     pub after: Losses,
     pub lca: Allocation,
     pub lca_held_out: Option<HeldOutAllocation>,
     pub motion: Motion,
     pub trace: Trace,
-    /// `[P]`: every allocation, where this step is recorded in full.
+    /// `[P]`: every allocation, if this step is recorded in full.
     pub lca_param: Option<Vec<f32>>,
-    /// `[P]`: `θ_{t+1}`, where it is recorded.
+    /// `[P]`: `θ_{t+1}`, if it is recorded.
     pub weights: Option<Vec<f32>>,
-    /// Running totals including this step, where a snapshot of them is recorded.
+    /// Running totals including this step, if a snapshot of them is recorded.
     pub totals: Option<Box<ParamTotals>>,
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunEnd {
     pub status: Status,
-    /// Why it failed; empty if it did not.
+    /// Reason for a failure; empty otherwise.
     pub message: String,
-    /// Running totals at the end, unless the last step has given them.
+    /// Running totals at the end, unless the last step already contained them.
     pub totals: Option<Box<ParamTotals>>,
 }

@@ -1,4 +1,4 @@
-//! What the screen needs of a step, or of several neighbouring steps merged into one.
+//! Summaries for the screen: of one step, or of several neighbouring steps merged.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct LayerSummary {
     pub hurt: u64,
     pub update_flips: u64,
     pub gradient_flips: u64,
-    /// Σ A of the held-out loss, in nats; NaN where it is not allocated.
+    /// Σ A of the held-out loss, in nats; NaN if it is not allocated.
     pub held_out_lca: f64,
 }
 
@@ -41,7 +41,7 @@ impl LayerSummary {
         self.lca_min = self.lca_min.min(*lca_min);
         self.lca_max = self.lca_max.max(*lca_max);
         self.lca_error += lca_error;
-        // A damaged file may have any counts.
+        // A damaged file may contain any counts.
         self.helped = self.helped.saturating_add(*helped);
         self.hurt = self.hurt.saturating_add(*hurt);
         self.update_flips = self.update_flips.saturating_add(*update_flips);
@@ -50,42 +50,42 @@ impl LayerSummary {
     }
 }
 
-/// Steps `first .. end`, usually one.
+/// Summary of the steps `first .. end`, usually one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepSummary {
     pub first: u64,
     pub end: u64,
-    /// At the first step.
+    /// Epoch of the first step.
     pub epoch: f64,
-    /// At the last step.
+    /// Learning rate of the last step.
     pub learning_rate: f64,
     /// Mini-batch loss at the last step, in nats.
     pub batch_loss: f64,
-    /// When the last step was done, since the run began.
+    /// Time from the start of the run to the end of the last step.
     pub seconds: f64,
-    /// Full gradients spent, all steps together.
+    /// Number of full gradients evaluated in all steps.
     pub gradient_evals: u64,
-    /// The most that any of the steps needed.
+    /// Maximum over the steps.
     pub segments: u64,
     /// Training loss before the first step, in nats.
     pub loss_before: f64,
-    /// After the last step, as are the next three.
+    /// Training loss after the last step, in nats; the next three are also after it.
     pub loss_after: f64,
     pub train_accuracy: f64,
-    /// Held-out loss; NaN where not evaluated.
+    /// Held-out loss; NaN if not evaluated.
     pub test_loss: f64,
     pub test_accuracy: f64,
     /// The smallest and the largest training loss after a step.
     pub loss_min: f64,
     pub loss_max: f64,
-    /// The same of the held-out loss; NaN where it was evaluated after none of the steps.
+    /// The smallest and the largest held-out loss after a step; NaN if it was evaluated after none.
     pub test_min: f64,
     pub test_max: f64,
     /// Σ of the steps' allocations, in nats.
     pub total: f64,
     /// Σ of the steps' residuals, in nats: `loss_after − loss_before − total`.
     pub residual: f64,
-    /// The largest residual of a single step, without its sign.
+    /// The largest absolute residual of a single step.
     pub worst_residual: f64,
     /// Steps whose residual is above the run's tolerance.
     pub above_tolerance: u64,
@@ -94,7 +94,7 @@ pub struct StepSummary {
 }
 
 impl StepSummary {
-    /// The summary of one step. `tolerance` is the run's, for the residual, in nats.
+    /// Returns the summary of one step. `tolerance` is the run's residual tolerance, in nats.
     #[must_use]
     pub fn of(record: &StepRecord, tolerance: f64) -> Self {
         let lca = &record.lca;
@@ -137,16 +137,16 @@ impl StepSummary {
         }
     }
 
-    /// Steps covered.
+    /// Number of steps covered.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.end - self.first
     }
 
-    /// Takes in the summary of the steps that follow: sums add up, the state after is the later
-    /// one's, extremes stay extremes. The merged summary closes as its parts did.
+    /// Merges the summary of the steps that follow: sums add up, the final state is the later one's, extremes stay
+    /// extremes. The merged summary closes as its parts did.
     pub fn merge(&mut self, later: &Self) {
-        // Taken apart without `..`, so that a new field cannot be forgotten here.
+        // Destructured without `..`, so that a new field cannot be forgotten here.
         let Self {
             first: _,
             end,
@@ -181,7 +181,7 @@ impl StepSummary {
         self.train_accuracy = *train_accuracy;
         self.test_loss = *test_loss;
         self.test_accuracy = *test_accuracy;
-        // Of a number and NaN these are the number.
+        // The minimum or maximum of a number and NaN is the number.
         self.loss_min = self.loss_min.min(*loss_min);
         self.loss_max = self.loss_max.max(*loss_max);
         self.test_min = self.test_min.min(*test_min);
@@ -196,7 +196,7 @@ impl StepSummary {
     }
 }
 
-/// Counts a step with this residual.
+/// Returns 1 for a step with a residual above the tolerance, otherwise 0.
 #[must_use]
 pub fn above(residual: f64, tolerance: f64) -> u64 {
     u64::from(residual.abs() > tolerance)
@@ -208,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// Neighbouring summaries along a path of losses, with whole numbers so that sums are exact.
+    /// Returns neighbouring summaries along a path of losses, with whole numbers so that sums are exact.
     fn path(losses: &[i32], residuals: &[i32]) -> Vec<StepSummary> {
         (losses.windows(2).zip(residuals).zip(0_u64..))
             .map(|((ends, &residual), step)| {

@@ -1,4 +1,4 @@
-//! What stands before the sections: what this is, which runs there are, how configurations differ.
+//! Introduction of a report: its purpose, the runs in it, and how their configurations differ.
 
 use super::ReportError;
 use super::document::Document;
@@ -9,10 +9,10 @@ use super::words::counted;
 use crate::analysis::help::Help;
 use crate::export::{Column, Table};
 
-/// What a run came to: a name, a unit, and where it is.
+/// A result of a run: its name, its unit, and how to read it.
 type Outcome = (&'static str, Option<&'static str>, fn(&Shown) -> f64);
 
-/// Keys that say what is measured.
+/// Keys that affect only what is measured.
 const MEASURED: [&str; 9] = [
     "lca_size",
     "by_class",
@@ -25,10 +25,10 @@ const MEASURED: [&str; 9] = [
     "device",
 ];
 
-/// Differences that are named in a heading.
+/// Maximum number of differences named in a heading.
 const NAMED: usize = 3;
 
-/// `A`, `B` …
+/// Returns the label of a group: `A`, `B` …
 pub fn label(index: usize) -> String {
     let letter = u8::try_from(index).ok().filter(|index| *index < 26);
     match letter {
@@ -37,7 +37,7 @@ pub fn label(index: usize) -> String {
     }
 }
 
-/// What a reader must know.
+/// Writes what a reader must know.
 pub fn preface(document: &mut Document, groups: &[Group], empty: &[&Run]) {
     let producer = groups.first().and_then(|group| group.runs.first());
     let producer = producer.map_or("", |run| &run.header().producer);
@@ -79,7 +79,7 @@ pub fn preface(document: &mut Document, groups: &[Group], empty: &[&Run]) {
     }
 }
 
-/// Keys that are not the same everywhere, and the values of each group; `–` where there is none.
+/// Returns the keys that differ between groups, and each group's values; `–` where a key is missing.
 fn differing(groups: &[Group]) -> Vec<(String, Vec<String>)> {
     let all: Vec<Vec<(String, String)>> = (groups.iter())
         .map(|group| {
@@ -112,12 +112,12 @@ fn differing(groups: &[Group]) -> Vec<(String, Vec<String>)> {
         .map(|key| (key.clone(), values(key)))
         .filter(|(_, values)| values.windows(2).any(|pair| pair[0] != pair[1]))
         .collect();
-    // What changes the training comes before what is only measured of it.
+    // Settings of the training come before those of its measurement.
     differing.sort_by_key(|(key, _)| MEASURED.contains(&key.as_str()));
     differing
 }
 
-/// `A: learning_rate = 0.1 (3 runs)`
+/// Returns a group's heading: `A: learning_rate = 0.1 (3 runs)`.
 pub fn heading(label: &str, groups: &[Group], index: usize) -> String {
     let group = &groups[index];
     let differing = differing(groups);
@@ -132,7 +132,7 @@ pub fn heading(label: &str, groups: &[Group], index: usize) -> String {
     )
 }
 
-/// A network in a value may be long.
+/// Shortens a value: a network given inline may be long.
 fn shortened(value: &str) -> String {
     match value.char_indices().nth(40) {
         Some((end, _)) => format!("{}…", &value[..end]),
@@ -140,10 +140,10 @@ fn shortened(value: &str) -> String {
     }
 }
 
-/// The configurations side by side.
+/// Writes the configurations side by side.
 ///
 /// # Errors
-/// None but a bug: columns of different lengths.
+/// Only on a bug: columns of different lengths.
 pub fn differences(document: &mut Document, groups: &[Group]) -> Result<(), ReportError> {
     document.section("The configurations");
     document.text(format!(
@@ -219,7 +219,7 @@ pub fn differences(document: &mut Document, groups: &[Group]) -> Result<(), Repo
     Ok(())
 }
 
-/// Everything that was counted of a run's parameters and steps.
+/// Returns the help counts over all of a run's parameters and steps.
 pub fn helped(run: &Shown) -> Option<Help> {
     let layers = run.header().layout.layers.iter().zip(&run.whole.layers);
     let mut all = Help::default();

@@ -1,7 +1,7 @@
-//! What is in a report, without how it is written: headings, paragraphs, tables and figures.
+//! The content of a report, independent of its format: headings, paragraphs, tables and figures.
 //!
-//! A text is plain: nothing in it is markup, whatever file it is from. Every table and every figure has
-//! a name of its own, which its file of numbers has too.
+//! A text is plain: nothing in it is markup, whatever file it comes from. Every table and every figure has a unique
+//! name, which its data file shares.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,17 +14,17 @@ use crate::text::harmless;
 #[derive(Clone, Debug, Default)]
 pub struct Document {
     pub title: String,
-    /// One line under the title: when, by what.
+    /// A line under the title: date and producer.
     pub note: String,
     sections: Vec<Section>,
     names: HashSet<String>,
 }
 
-/// A heading and what stands under it.
+/// A heading and the blocks under it.
 #[derive(Clone, Debug)]
 pub struct Section {
     pub heading: String,
-    /// 2 for a section, 3 for a part of the one before.
+    /// 2 for a section, 3 for a subsection.
     pub level: u8,
     pub blocks: Vec<Block>,
 }
@@ -33,7 +33,7 @@ pub struct Section {
 #[derive(Clone, Debug)]
 pub enum Block {
     Text(String),
-    /// A configuration or a command, as it is.
+    /// A configuration or a command, verbatim.
     Code {
         caption: String,
         text: String,
@@ -41,23 +41,23 @@ pub enum Block {
     Exhibit(Box<Exhibit>),
 }
 
-/// Numbers: as a table, as a figure, or both; all of them in `data/NAME.csv`.
+/// Numbers as a table, a figure, or both; all of them are in `data/NAME.csv`.
 #[derive(Clone, Debug)]
 pub struct Exhibit {
-    /// `loss`: letters, digits and dashes.
+    /// For example `loss`: letters, digits and dashes.
     pub name: String,
     pub caption: String,
-    /// In full precision. A column `x` before one called `x ± error` is shown with it.
+    /// In full precision. A column `x` directly before one called `x ± error` is shown combined with it.
     pub table: Table,
-    /// Rows of the table that are shown; 0 for none of it.
+    /// Number of rows of the table to show; 0 for none.
     pub shown: usize,
     pub figure: Option<Figure>,
 }
 
-/// The end of a column's name that has the standard error of the one before it.
+/// Suffix of a column with the standard errors of the column before it.
 const ERROR: &str = " ± error";
 
-/// The name of the column with the standard errors of `column`.
+/// Returns the name of the column with the standard errors of `column`.
 #[must_use]
 pub fn error_of(column: &str) -> String {
     format!("{column}{ERROR}")
@@ -77,7 +77,7 @@ impl Document {
         self.begin(heading.into(), 2);
     }
 
-    /// Begins a part of a section.
+    /// Begins a subsection.
     pub fn part(&mut self, heading: impl Into<String>) {
         self.begin(heading.into(), 3);
     }
@@ -95,7 +95,7 @@ impl Document {
         self.push(Block::Text(text.into()));
     }
 
-    /// Adds text that keeps its lines.
+    /// Adds verbatim text, which keeps its lines.
     pub fn code(&mut self, caption: impl Into<String>, text: impl Into<String>) {
         self.push(Block::Code {
             caption: caption.into(),
@@ -103,7 +103,7 @@ impl Document {
         });
     }
 
-    /// Adds a table; the first `shown` rows of it are in the report, all in its file.
+    /// Adds a table; its first `shown` rows are in the report, all of them in its file.
     pub fn table(&mut self, name: &str, caption: impl Into<String>, table: Table, shown: usize) {
         self.exhibit(Exhibit {
             name: name.to_owned(),
@@ -114,7 +114,7 @@ impl Document {
         });
     }
 
-    /// Adds a figure; its table is in its file alone.
+    /// Adds a figure; its table is only in its file.
     pub fn figure(&mut self, name: &str, caption: impl Into<String>, sheet: Sheet) {
         self.exhibit(Exhibit {
             name: name.to_owned(),
@@ -125,7 +125,7 @@ impl Document {
         });
     }
 
-    /// Adds numbers. A name that is taken gets a number behind it.
+    /// Adds numbers. A repeated name gets a number appended.
     pub fn exhibit(&mut self, mut exhibit: Exhibit) {
         let plain = words::slug(&exhibit.name);
         exhibit.name.clone_from(&plain);
@@ -137,7 +137,7 @@ impl Document {
         self.push(Block::Exhibit(Box::new(exhibit)));
     }
 
-    /// Adds to the last section; what comes before the first one has no heading.
+    /// Adds a block to the last section; blocks before the first section have no heading.
     fn push(&mut self, block: Block) {
         if self.sections.is_empty() {
             self.begin(String::new(), 2);
@@ -162,7 +162,7 @@ impl Document {
 }
 
 impl Exhibit {
-    /// The picture, as elements of a page: for a wide one, and for a phone.
+    /// Returns the picture as elements of a page: for a wide screen, and for a phone.
     pub(super) fn pictures(&self) -> io::Result<Option<[String; 2]>> {
         let Some(figure) = &self.figure else {
             return Ok(None);
@@ -172,7 +172,7 @@ impl Exhibit {
         Ok(Some([broad, narrow]))
     }
 
-    /// What is shown of the table.
+    /// Returns the part of the table that is shown.
     pub(super) fn view(&self) -> View {
         let columns = self.table.columns();
         let rows = self.shown.min(self.table.rows());
@@ -208,16 +208,16 @@ fn is_p(name: &str) -> bool {
     name == "p" || name.starts_with("p ") || name.ends_with(" p")
 }
 
-/// A table as it is shown.
+/// A table as shown.
 pub(super) struct View {
     pub columns: Vec<Shown>,
-    /// Rows that are in the file alone.
+    /// Number of rows that are only in the file.
     pub left_out: usize,
 }
 
 pub(super) struct Shown {
     pub heading: String,
-    /// Words stand to the left, numbers to the right.
+    /// Whether the cells are words (left-aligned) rather than numbers (right-aligned).
     pub words: bool,
     pub cells: Vec<String>,
 }

@@ -1,7 +1,7 @@
-//! A document as one page of HTML: figures and style are in it, and it asks for nothing else.
+//! Documents as a single HTML page: figures and style are embedded, and it loads nothing else.
 //!
-//! The page is well-formed XML but for its first line, so that a test can read it. A policy in its head
-//! forbids every request, whatever a text in it might have been taken for.
+//! Except for its first line, the page is well-formed XML, so that a test can parse it. A policy in its head forbids
+//! every request, whatever a text in it might be taken for.
 
 use std::fmt::Write;
 use std::io;
@@ -11,7 +11,7 @@ use crate::text::harmless;
 
 const STYLE: &str = include_str!("page.css");
 
-/// The text of `report.html`.
+/// Returns the text of `report.html`.
 ///
 /// # Errors
 /// A figure cannot be drawn.
@@ -59,7 +59,7 @@ pub fn text(document: &Document) -> io::Result<String> {
     Ok(out)
 }
 
-/// Where to find what.
+/// Writes the table of contents.
 fn contents(out: &mut String, document: &Document) {
     let headed = document.sections().iter().enumerate();
     let headed: Vec<_> = headed.filter(|(_, s)| !s.heading.is_empty()).collect();
@@ -121,7 +121,7 @@ fn write_exhibit(out: &mut String, exhibit: &Exhibit) -> io::Result<()> {
     Ok(())
 }
 
-/// Text that is no markup, in one line.
+/// Escapes a text for HTML, on one line.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in harmless(text).chars() {

@@ -1,14 +1,14 @@
-//! A document as Markdown, with its figures as files beside it.
+//! Documents as Markdown, with their figures as separate files.
 
 use std::fmt::{self, Write};
 
 use super::document::{Block, Document, Exhibit};
 use crate::text::harmless;
 
-/// The text of `report.md`.
+/// Returns the text of `report.md`.
 pub fn text(document: &Document) -> String {
     let mut out = String::new();
-    // A `String` takes everything.
+    // Writing to a `String` cannot fail.
     let _ = write_document(&mut out, document);
     out
 }
@@ -39,7 +39,7 @@ fn write_code(out: &mut String, caption: &str, text: &str) -> fmt::Result {
     if !caption.is_empty() {
         writeln!(out, "{}\n", escaped(caption))?;
     }
-    // Indented: no text can end it.
+    // Indented, since no text can end an indented block.
     for line in text.lines() {
         writeln!(out, "    {}", harmless(line))?;
     }
@@ -76,7 +76,7 @@ fn write_exhibit(out: &mut String, exhibit: &Exhibit) -> fmt::Result {
     writeln!(out, "[Numbers](data/{name}.csv)")
 }
 
-/// Text in which nothing is markup, in one line.
+/// Escapes a text for Markdown, on one line.
 fn escaped(text: &str) -> String {
     let text = harmless(text);
     let mut out = String::with_capacity(text.len());
@@ -104,7 +104,7 @@ fn escaped(text: &str) -> String {
         }
         out.push(c);
     }
-    // A number and a point at the start would begin a list.
+    // A number and a full stop at the start would begin a list.
     let digits = out.chars().take_while(char::is_ascii_digit).count();
     let after = out.as_bytes().get(digits + 1);
     let list =

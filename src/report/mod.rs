@@ -1,14 +1,13 @@
-//! A report of one or several runs, for people who were not there.
+//! Reports of one or several runs, for people who did not watch them.
 //!
 //! ```text
 //! runs ─▶ groups of repeats ─▶ Document: sections of paragraphs, tables, figures
 //!                                 ─▶ report.md, report.html, data/NAME.csv, figures/NAME.svg
 //! ```
 //!
-//! [`document`] knows no run: whoever has something to say builds a [`Document`] and
-//! [`save`](Document::save)s it. What is said of runs is in `sections`, a file a topic. All numbers come from
-//! [`query`](crate::query), [`sheet`](crate::sheet) and [`analysis`](crate::analysis); here they are averaged
-//! over repeats and put into words.
+//! [`document`] knows nothing of runs: other code builds a [`Document`] and [`save`](Document::save)s it. The sections
+//! about runs are in `sections`, one file per topic. All numbers come from [`query`](crate::query),
+//! [`sheet`](crate::sheet) and [`analysis`](crate::analysis); here they are averaged over repeats and put into words.
 
 mod compare;
 pub mod document;
@@ -30,14 +29,14 @@ use crate::sheet::SheetError;
 use crate::store::StoreError;
 use page::Page;
 
-/// Why there is no report, or a part of it.
+/// A reason why there is no report, or a part of it is missing.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Uneven(#[from] Uneven),
-    /// The run does not say: why, and what to do.
+    /// The run does not contain the data: the reason, and what to do.
     #[error("{0}")]
     Unknown(String),
 }
@@ -52,10 +51,10 @@ impl From<SheetError> for ReportError {
     }
 }
 
-/// The report of these runs. Repeats of one configuration are averaged; configurations follow one another.
+/// Creates the report of these runs. Repeats of one configuration are averaged; configurations follow one another.
 ///
 /// # Errors
-/// A file cannot be read, or none of them has a step.
+/// A file cannot be read, or no run has a step.
 pub fn report(runs: &[Run]) -> Result<Document, ReportError> {
     let (groups, empty) = grouped(runs)?;
     let mut document = Document::new(title(runs, &groups));
@@ -86,8 +85,8 @@ pub fn report(runs: &[Run]) -> Result<Document, ReportError> {
     Ok(document)
 }
 
-/// Adds what runs of one configuration have shown as parts of the document's last section. Names of tables
-/// and figures begin with `prefix`, which is not empty.
+/// Adds the results of runs of one configuration, as parts of the document's last section. Names of tables and figures
+/// begin with `prefix`, which must not be empty.
 ///
 /// # Errors
 /// A file cannot be read.

@@ -1,4 +1,4 @@
-//! Where the sections of one group of runs are written.
+//! A document together with the group of runs that its next sections are about.
 
 use super::ReportError;
 use super::document::{Document, Exhibit};
@@ -9,25 +9,25 @@ use crate::analysis::ttest::Mean;
 use crate::export::{Axis, Chart, Column, Figure, Series, Sheet, Table};
 use crate::record::StepSummary;
 
-/// Nats.
+/// Unit of losses and allocations.
 pub const NATS: Option<&str> = Some("nats");
-/// Percent.
+/// Unit of shares.
 pub const PERCENT: Option<&str> = Some("%");
 pub const STEPS: Option<&str> = Some("steps");
 
-/// Rows of steps in a figure at most: more would not be seen.
+/// Maximum number of rows of steps in a figure: more would not be visible.
 const POINTS: u64 = 1500;
 
-/// A document, and the group that is being written about.
+/// A document, and the group of runs being written about.
 pub struct Page<'a> {
     pub document: &'a mut Document,
     pub group: &'a Group<'a>,
-    /// Before the names of tables and figures; empty where there is one group.
+    /// Prefix of the names of tables and figures; empty if there is only one group.
     pub prefix: String,
 }
 
 impl Page<'_> {
-    /// Writes a section. Where the runs do not say, that is what it says.
+    /// Writes a section. If the runs lack its data, the section says so.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -54,10 +54,10 @@ impl Page<'_> {
         self.document.text(text);
     }
 
-    /// A table that is shown, `rows` of it.
+    /// Adds a table, showing its first `rows` rows.
     ///
     /// # Errors
-    /// The columns are of different lengths.
+    /// The columns have different lengths.
     pub fn table(
         &mut self,
         name: &str,
@@ -71,10 +71,10 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// A figure of these numbers.
+    /// Adds a figure of these numbers.
     ///
     /// # Errors
-    /// The columns are of different lengths.
+    /// The columns have different lengths.
     pub fn figure(
         &mut self,
         name: &str,
@@ -89,10 +89,10 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// A figure and a table of the same numbers.
+    /// Adds a figure and a table of the same numbers.
     ///
     /// # Errors
-    /// The columns are of different lengths.
+    /// The columns have different lengths.
     pub fn both(
         &mut self,
         name: &str,
@@ -112,7 +112,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// How many steps make a row, so that a figure has not too many.
+    /// Returns the number of steps per row that keeps a figure to at most [`POINTS`] rows.
     pub fn every(&self) -> u64 {
         self.group.steps.div_ceil(POINTS).max(1)
     }
@@ -121,7 +121,7 @@ impl Page<'_> {
         self.group.runs.len() > 1
     }
 
-    /// What stands under the title of every figure.
+    /// Returns the note under the title of every figure.
     pub fn note(&self) -> String {
         let runs = &self.group.runs;
         let (whose, colon) = match &runs[..] {
@@ -131,7 +131,7 @@ impl Page<'_> {
         noted(&whose, self.group.steps, colon, runs)
     }
 
-    /// The end of a caption: what the ± and the bands are.
+    /// Returns the end of a caption, which explains ± and bands.
     pub fn errors(&self) -> &'static str {
         match self.several() {
             true => " ± and bands are standard errors over the runs.",
@@ -150,7 +150,7 @@ impl Page<'_> {
     }
 }
 
-/// What stands under the title of a figure of one of several runs.
+/// Returns the note under the title of a figure of a single run.
 pub fn note_of(run: &Shown) -> String {
     noted(&run.run.name, run.steps, ":", std::slice::from_ref(run))
 }
@@ -169,7 +169,7 @@ fn noted(whose: &str, steps: u64, colon: &str, runs: &[Shown]) -> String {
     )
 }
 
-/// Curves with bands where there are several runs.
+/// Returns a chart of curves, with bands if there are several runs.
 pub fn curves(x: Vec<f64>, curves: Vec<(String, Means)>) -> Chart {
     let errors = curves.iter().map(|(_, means)| means.errors()).collect();
     let series = (curves.into_iter())
@@ -178,7 +178,7 @@ pub fn curves(x: Vec<f64>, curves: Vec<(String, Means)>) -> Chart {
     Chart::Bands { x, series, errors }
 }
 
-/// Bars with whiskers where there are several runs.
+/// Returns a chart of bars, with whiskers if there are several runs.
 pub fn bars(names: Vec<String>, bars: Vec<(&str, Means)>) -> Chart {
     let errors = bars.iter().map(|(_, means)| means.errors()).collect();
     let series = (bars.into_iter())
@@ -198,7 +198,7 @@ pub fn series(name: impl Into<String>, values: Vec<f64>) -> Series {
     }
 }
 
-/// `−1.2 ± 0.1 nats`
+/// Formats a mean with its error and unit: `−1.2 ± 0.1 nats`.
 pub fn said(mean: Mean, unit: &str) -> String {
     let number = words::with_error(mean.mean, mean.error);
     match unit {
@@ -207,7 +207,7 @@ pub fn said(mean: Mean, unit: &str) -> String {
     }
 }
 
-/// With a full stop.
+/// Ends a text with a full stop.
 pub fn sentence(text: &str) -> String {
     let mut text = text.trim().to_owned();
     if !text.ends_with('.') {

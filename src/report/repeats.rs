@@ -1,4 +1,4 @@
-//! The same numbers of several runs: their means and standard errors.
+//! Means and standard errors of the same numbers over several runs.
 
 use super::document::error_of;
 use crate::analysis::ttest::Mean;
@@ -11,7 +11,7 @@ pub struct Means {
 }
 
 impl Means {
-    /// Of `[runs][rows]`; the shortest decides how many rows there are.
+    /// Takes the means of `[runs][rows]`; the shortest run decides the number of rows.
     pub fn of(runs: &[Vec<f64>]) -> Self {
         let rows = runs.iter().map(Vec::len).min().unwrap_or(0);
         let row = |row: usize| -> Vec<f64> { runs.iter().map(|run| run[row]).collect() };
@@ -21,7 +21,7 @@ impl Means {
         }
     }
 
-    /// Of one number a run.
+    /// Takes the mean of one number per run.
     pub fn one(values: impl IntoIterator<Item = f64>) -> Mean {
         Mean::of(&values.into_iter().collect::<Vec<_>>())
     }
@@ -38,7 +38,7 @@ impl Means {
         &self.means
     }
 
-    /// The column of means and, of several runs, that of their standard errors.
+    /// Returns the column of means and, for several runs, that of their standard errors.
     pub fn columns(&self, name: &str, unit: Option<&'static str>) -> Vec<Column> {
         let mut columns = vec![Column::f64(name, unit, self.values())];
         if self.several {
@@ -47,7 +47,7 @@ impl Means {
         columns
     }
 
-    /// Of several runs: p of each mean's being 0, and how many runs have a number.
+    /// For several runs, returns the p-value of each mean against 0, and how many runs have a number.
     pub fn test(&self) -> Vec<Column> {
         if !self.several {
             return Vec::new();
@@ -58,12 +58,12 @@ impl Means {
     }
 }
 
-/// The columns of numbers of a table, by their place.
+/// Returns a table's column of numbers by index.
 pub fn numbers(table: &Table, column: usize) -> Vec<f64> {
     table.columns().get(column).map_or_else(Vec::new, of_column)
 }
 
-/// The same by name.
+/// Returns a table's column of numbers by name.
 pub fn named(table: &Table, name: &str) -> Vec<f64> {
     let column = table.columns().iter().find(|column| column.name == name);
     column.map_or_else(Vec::new, of_column)
@@ -78,7 +78,7 @@ fn of_column(column: &Column) -> Vec<f64> {
     }
 }
 
-/// A count as a number.
+/// Converts a count to a floating-point number.
 #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
 pub fn real(count: u64) -> f64 {
     count as f64

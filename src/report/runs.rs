@@ -1,8 +1,8 @@
-//! Run files that are reported, and which of them are repeats of each other.
+//! The run files in a report, and which of them are repeats of one another.
 //!
-//! Runs are repeats if they differ in nothing but the seed, and in what is recorded or computed with:
-//! their network, data and configuration are the same. Of two with the same seed one is a copy: it would
-//! make the rest look surer than it is, and is left out of the means.
+//! Runs are repeats if they differ only in the seed, and in what is recorded or the resources used: their network, data
+//! and configuration are the same. A run with the seed of another is a copy: it would make the errors look smaller than
+//! they are, and is left out of the means.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -21,10 +21,10 @@ use crate::text::harmless;
 /// Steps read at once.
 const BLOCK: u64 = 4096;
 
-/// Keys of a configuration that change no number of a training.
+/// Configuration keys that do not affect a training's numbers.
 const ASIDE: [&str; 10] = [
     "seed",
-    // Where they lie; what they are has a checksum.
+    // The path of the data; their content has a checksum.
     "data",
     "checkpoint_every",
     "record_weights",
@@ -36,7 +36,7 @@ const ASIDE: [&str; 10] = [
     "test_every",
 ];
 
-/// A run file that is open.
+/// An open run file.
 pub struct Run {
     /// The file's name.
     pub name: String,
@@ -45,10 +45,10 @@ pub struct Run {
 }
 
 impl Run {
-    /// Opens it.
+    /// Opens a run file.
     ///
     /// # Errors
-    /// It is no run, or cannot be read.
+    /// The file is not a run, or cannot be read.
     pub fn open(path: &Path) -> Result<Self, ReportError> {
         let reader = RunReader::open(path)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -67,11 +67,11 @@ impl Run {
 
 /// Runs of one configuration.
 pub struct Group<'a> {
-    /// With different seeds; the first is shown where only one can be.
+    /// Runs with different seeds; the first one is shown where only one can be.
     pub runs: Vec<Shown<'a>>,
-    /// Those whose seed another one has.
+    /// Runs with a seed that another one has.
     pub copies: Vec<&'a Run>,
-    /// Steps that all of them have: the reported ones.
+    /// Number of steps that all of them have, which are the reported ones.
     pub steps: u64,
 }
 
@@ -79,17 +79,17 @@ pub struct Group<'a> {
 pub struct Shown<'a> {
     pub run: &'a Run,
     pub steps: u64,
-    /// All of them together.
+    /// Summary of all reported steps.
     pub whole: StepSummary,
-    /// Before the first step.
+    /// Losses before the first step.
     pub start: Option<Losses>,
     analyst: RefCell<Analyst>,
 }
 
-/// Sorts runs by configuration, in the order in which these come. Runs without steps are handed back.
+/// Groups runs by configuration, in order of appearance. Also returns the runs without steps.
 ///
 /// # Errors
-/// One of them cannot be read.
+/// A run cannot be read.
 pub fn grouped(runs: &[Run]) -> Result<(Vec<Group<'_>>, Vec<&Run>), ReportError> {
     let (runs, empty): (Vec<&Run>, Vec<&Run>) =
         runs.iter().partition(|run| run.state.committed > 0);
@@ -126,7 +126,7 @@ pub fn grouped(runs: &[Run]) -> Result<(Vec<Group<'_>>, Vec<&Run>), ReportError>
     Ok((groups, empty))
 }
 
-/// Whether two runs are the same but for their seed.
+/// Whether two runs differ only in their seed.
 fn are_alike(a: &RunHeader, b: &RunHeader) -> bool {
     let said = |header: &RunHeader| {
         (
@@ -144,7 +144,7 @@ fn are_alike(a: &RunHeader, b: &RunHeader) -> bool {
     same && settings(a) == settings(b)
 }
 
-/// A configuration as flat keys and values, without what changes no number.
+/// Returns a configuration as flat keys and values, without those that do not affect the numbers.
 pub fn settings(header: &RunHeader) -> Vec<(String, String)> {
     let mut flat = Vec::new();
     match header.config.parse::<Toml>() {
@@ -155,7 +155,7 @@ pub fn settings(header: &RunHeader) -> Vec<(String, String)> {
                 }
             }
         }
-        // A run of another program: whatever it says.
+        // A run of another program: its text as a whole.
         Err(_) => flat.push(("config".to_owned(), header.config.clone())),
     }
     flat.sort();
@@ -202,16 +202,15 @@ impl<'a> Shown<'a> {
         self.run.reader.header()
     }
 
-    /// Asks about all reported steps, in so many columns. What the run does not say is an error with
-    /// what to record.
+    /// Queries all reported steps, in this many columns. If the run lacks the data, the error says what to record.
     ///
     /// # Errors
-    /// The file cannot be read, or does not say.
+    /// The file cannot be read, or lacks the data.
     pub fn ask(&self, topic: Topic, columns: u32) -> Result<Answer, ReportError> {
         self.ask_of(0..self.steps, topic, columns)
     }
 
-    /// The same about some of them.
+    /// Like [`ask`](Self::ask), for some of the steps.
     ///
     /// # Errors
     /// As for [`ask`](Self::ask).
@@ -237,7 +236,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// A view of all reported steps, so many added up in a row.
+    /// Returns a view of all reported steps, `every` of them summed in a row.
     ///
     /// # Errors
     /// As for [`ask`](Self::ask).
@@ -258,7 +257,7 @@ impl<'a> Shown<'a> {
         )?)
     }
 
-    /// The numbers of a view.
+    /// Returns the numbers of a view.
     ///
     /// # Errors
     /// As for [`ask`](Self::ask).
@@ -289,7 +288,7 @@ mod tests {
         let network = of("seed = 2\nlearning_rate = 0.1\n[network]\nname = \"b\"");
         assert!(are_alike(&first, &alike));
         assert!(!are_alike(&first, &other) && !are_alike(&first, &network));
-        // What is no TOML is compared as it is.
+        // Invalid TOML is compared as text.
         assert!(are_alike(&of("= 1"), &of("= 1")) && !are_alike(&of("= 1"), &of("= 2")));
     }
 }

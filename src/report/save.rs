@@ -1,6 +1,6 @@
-//! A document as a folder: the two texts, and a file for each table and figure. The whole folder is there,
-//! or nothing of it: it is written under a name of its own, and changes places with an older report at once where the
-//! system can do that (Linux and macOS, on most file systems).
+//! Saving a document as a folder: the two texts, and a file for each table and figure. The folder is written as a whole
+//! or not at all: it is written under a temporary name, and swapped with an older report atomically if the system
+//! supports that (Linux and macOS, on most file systems).
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -10,10 +10,10 @@ use super::document::Document;
 use super::{html, markdown};
 use crate::export::{csv, draw, svg};
 
-/// Why there is no report.
+/// A reason why a report cannot be saved.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
-    #[error("{} is no folder: choose another --output", .0.display())]
+    #[error("{} is not a folder: choose another --output", .0.display())]
     NoFolder(PathBuf),
     #[error("{} is not empty: choose another --output, or replace an older report with --force", .0.display())]
     NotEmpty(PathBuf),
@@ -29,16 +29,16 @@ pub enum SaveError {
     Io { folder: PathBuf, error: io::Error },
 }
 
-/// Says whether a report can be written to a folder: before the work, for only the end of it is certain.
+/// Checks whether a report can be written to a folder: early, though only the write itself can tell for certain.
 ///
 /// # Errors
-/// There is something else, or an older report and no `force`.
+/// The folder holds something else, or an older report without `force`.
 pub fn check(folder: &Path, force: bool) -> Result<(), SaveError> {
     let io = |error| failed(folder, error);
     let there = match fs::metadata(folder) {
         Ok(there) => there,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A link that leads nowhere is no place for a folder.
+            // A dangling link cannot become a folder.
             return match fs::symlink_metadata(folder) {
                 Ok(_) => Err(SaveError::NoFolder(folder.to_owned())),
                 Err(_) => Ok(()),
@@ -59,7 +59,8 @@ pub fn check(folder: &Path, force: bool) -> Result<(), SaveError> {
     holds_only_a_report(folder, folder)
 }
 
-/// Refuses a folder with anything in it that is of no report: nobody's work is deleted. `named` is what to call it.
+/// Refuses a folder that contains anything that does not belong to a report, so that no other file is deleted. `named`
+/// is its name in errors.
 fn holds_only_a_report(folder: &Path, named: &Path) -> Result<(), SaveError> {
     let io = |error| failed(named, error);
     for entry in fs::read_dir(folder).map_err(io)? {
@@ -73,8 +74,8 @@ fn holds_only_a_report(folder: &Path, named: &Path) -> Result<(), SaveError> {
     Ok(())
 }
 
-/// Returns the name of what in an entry of the folder is of no report. A report has files and folders alone, no links
-/// or pipes.
+/// Returns the name of an entry, or of a file in it, that does not belong to a report. A report has only files and
+/// folders, no links or pipes.
 fn foreign(entry: &fs::DirEntry) -> io::Result<Option<String>> {
     let name = entry.file_name().to_string_lossy().into_owned();
     let kind = entry.file_type()?;
@@ -105,8 +106,7 @@ fn failed(folder: &Path, error: io::Error) -> SaveError {
 }
 
 impl Document {
-    /// Writes the report into `folder`, which is made, or replaced if it holds an older report and `force`
-    /// says so.
+    /// Writes the report into `folder`, which is created, or replaced if it holds an older report and `force` is set.
     ///
     /// # Errors
     /// The folder holds something else, or it cannot be written.
@@ -130,10 +130,10 @@ impl Document {
         if !trade(&fresh, &target, &old, swap).map_err(io)? {
             return Ok(());
         }
-        // What has come into the older report since it was looked at is not deleted with it.
+        // Anything added to the older report since the check is not deleted with it.
         let intact = holds_only_a_report(&old, folder);
         if intact.is_err() && trade(&old, &target, &fresh, swap).is_err() {
-            // Then at least it stays where it is.
+            // At least it is kept where it is.
             let _ = scratch.keep();
         }
         intact
@@ -163,8 +163,7 @@ impl Document {
     }
 }
 
-/// Gives the folder `fresh` the name `target`; what had it before gets the name `old`. Returns whether there was
-/// anything.
+/// Renames the folder `fresh` to `target`, and any folder there before to `old`. Returns whether there was one.
 fn trade(
     fresh: &Path,
     target: &Path,
@@ -176,7 +175,7 @@ fn trade(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return fs::rename(fresh, target).map(|()| false);
         }
-        // The file system cannot. A kill between the two steps leaves the older report under its other name.
+        // The file system cannot swap. A kill between the two steps leaves the older report under its other name.
         Err(_) => {}
     }
     fs::rename(target, old)?;
@@ -187,7 +186,7 @@ fn trade(
     Ok(true)
 }
 
-/// Exchanges the names of two folders, at once.
+/// Atomically exchanges the names of two folders.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 fn swap(one: &Path, other: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -236,7 +235,7 @@ mod tests {
         );
         let numbers = fs::read_to_string(folder.join("data/t.csv")).unwrap();
         assert_eq!(numbers, "a\n0.1\nNaN\n");
-        // Nothing is left of the way there.
+        // No intermediate files are left.
         assert_eq!(names(&scratch.path().join("a")), ["b"]);
     }
 
@@ -261,7 +260,7 @@ mod tests {
             assert!(error.to_string().contains(other), "{error}");
             fs::remove_file(folder.join(other)).unwrap();
         }
-        // A link is somebody's, whatever it is called.
+        // A link may be the user's own, whatever its name.
         let link = folder.join("data/more.csv");
         symlink("t.csv", &link).unwrap();
         let error = document("three").save(&folder, true).unwrap_err();
@@ -297,14 +296,14 @@ mod tests {
             );
             assert!(!fresh.exists());
             fs::remove_dir_all(&target).unwrap();
-            // Where there is nothing, nothing is put aside.
+            // If there is no older report, nothing is put aside.
             fs::rename(&old, &fresh).unwrap();
             assert!(!trade(&fresh, &target, &old, unable).unwrap());
             assert_eq!(names(&target), ["older"]);
             assert!(!old.exists());
             fs::remove_dir_all(&target).unwrap();
         }
-        // The older one comes back where the new one cannot take its place.
+        // The older report is restored if the new one cannot take its place.
         fs::create_dir(&target).unwrap();
         assert!(trade(&fresh, &target, &old, unable).is_err());
         assert!(target.exists() && !old.exists());

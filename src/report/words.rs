@@ -1,7 +1,6 @@
-//! Numbers and texts as people read them. The spaces in a number (`1.5 ± 0.1`, `2 × 10⁻⁷`) are such that no line
-//! ends in them.
+//! Formats numbers and texts for reading. The spaces in a number (`1.5 ± 0.1`, `2 × 10⁻⁷`) are non-breaking.
 
-/// Letters, digits and dashes of a name.
+/// Reduces a name to letters, digits and dashes.
 pub fn slug(name: &str) -> String {
     let parts = name.split(|c: char| !c.is_ascii_alphanumeric());
     let parts: Vec<String> = (parts.filter(|part| !part.is_empty()))
@@ -13,12 +12,12 @@ pub fn slug(name: &str) -> String {
     }
 }
 
-/// Four figures: `−1.234`, `1.234 × 10⁻⁷`; a dash for what is not a number.
+/// Formats a number with four significant figures: `−1.234`, `1.234 × 10⁻⁷`; a dash for NaN.
 pub fn number(value: f64) -> String {
     figures(value, 4)
 }
 
-/// So many figures at most, without zeros at the end.
+/// Formats a number with at most `figures` significant figures, without trailing zeros.
 pub fn figures(value: f64, figures: usize) -> String {
     if value.is_nan() {
         return "–".to_owned();
@@ -42,7 +41,7 @@ pub fn figures(value: f64, figures: usize) -> String {
     minus(trimmed(&text))
 }
 
-/// The power of ten after rounding, and the digits before it.
+/// Returns the power of ten after rounding, and the mantissa.
 fn split(value: f64, figures: usize) -> (i32, String) {
     let text = format!("{value:.*e}", figures.saturating_sub(1));
     match text.split_once('e') {
@@ -69,14 +68,14 @@ fn raised(exponent: i32) -> String {
         '2' => '²',
         '3' => '³',
         '0' => '⁰',
-        // Four to nine follow one another.
+        // Superscripts four to nine are consecutive.
         c => char::from_u32(0x2070 + u32::from(c) - u32::from('0')).unwrap_or(c),
     };
     exponent.to_string().chars().map(digit).collect()
 }
 
-/// `−1.234 ± 0.020`: two figures of the error, and as many places of the number; the number alone where it
-/// has no error.
+/// Formats `−1.234 ± 0.020`: two significant figures of the error, and as many decimal places of the number; the number
+/// alone if it has no error.
 pub fn with_error(value: f64, error: f64) -> String {
     if error.is_nan() || value.is_nan() {
         return number(value);
@@ -103,7 +102,7 @@ pub fn with_error(value: f64, error: f64) -> String {
     minus(&format!("{value:.places$}\u{a0}±\u{a0}{error:.places$}"))
 }
 
-/// A probability in two figures.
+/// Formats a p-value: three decimal places, or two significant figures below 0.001.
 pub fn p_value(p: f64) -> String {
     match p {
         p if p.is_nan() => "–".to_owned(),
@@ -116,7 +115,7 @@ pub fn p_value(p: f64) -> String {
     }
 }
 
-/// `12,345`
+/// Formats a count: `12,345`.
 pub fn count(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::new();
@@ -129,7 +128,7 @@ pub fn count(count: u64) -> String {
     out
 }
 
-/// `1 run`, `3 runs`
+/// Formats a count with its noun: `1 run`, `3 runs`.
 pub fn counted(number: u64, what: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{} {what}{s}", count(number))

@@ -1,4 +1,4 @@
-//! `lcascope allocate`: the loss along weights that come from elsewhere.
+//! `lcascope allocate`: allocates the loss along a given path of weights.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,20 +16,20 @@ use crate::store::RecordedWeights;
 use crate::text::harmless;
 use crate::tui;
 
-/// `lcascope allocate`
+/// Runs `lcascope allocate`.
 ///
 /// # Errors
 /// Anything wrong with the weights, the flags, the data, the device or the run file, or the run fails.
 pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
-    // A folder has no configuration, nor has the file of another program.
+    // Neither a folder nor another program's file has a configuration.
     let mut stored = Options::default();
     if args.weights.is_file() {
         let origin = args.weights.display().to_string();
         match guard::peek(&args.weights) {
             Ok(opened) => stored = stored_config(&opened.header, &origin).unwrap_or_default(),
             Err(OpenError::Refused(_)) => {}
-            // What the library crashes on is nothing to open in this process.
+            // The library crashes on this file: do not open it in this process.
             Err(error) => return Err(error.into()),
         }
     }
@@ -40,7 +40,7 @@ pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
     let options = Options {
         course: Some(args.weights.clone()),
         straight: args.straight,
-        // What was recorded there is not what is to be recorded here.
+        // The source run's recording does not apply to this one.
         record_weights: None,
         record_params: None,
         ..base.without_training()
@@ -49,10 +49,10 @@ pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
     train_with(&merge(&options, &args.options)?, &read, None)
 }
 
-/// Opens the weights that a run is to follow.
+/// Opens the weights that a run follows.
 ///
 /// # Errors
-/// There are none, or they are of another network.
+/// There are none, or they belong to another network.
 pub fn open_course(
     choice: &CourseChoice,
     layout: &ParamLayout,
@@ -85,7 +85,7 @@ pub fn open_course(
     }
 }
 
-/// Says which path is taken: how many points, from which to which.
+/// Describes the path taken: the number of points, the first and the last.
 pub fn path_of(choice: &CourseChoice, header: &RunHeader) -> String {
     let at = choice.path.display();
     let ends = match header.course_files.as_slice() {

@@ -6,10 +6,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::tui::{self, Glyphs};
 
-/// How often it is asked whether the terminal is this job's.
+/// Time between checks whether this job owns the terminal.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// A bar on the terminal. In the background nothing is drawn; with `fg` it is there again.
+/// A progress bar on the terminal. It is hidden in the background, and reappears after `fg`.
 pub struct Bar {
     drawn: ProgressBar,
     looked: Instant,
@@ -17,7 +17,7 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// Draws at most so often a second. `template` is indicatif's.
+    /// Creates a bar that draws at most `times_a_second`. `template` is in indicatif's syntax.
     pub fn new(length: u64, template: &str, times_a_second: u8) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(times_a_second);
         let bar = ProgressBar::with_draw_target(Some(length), target);
@@ -35,13 +35,13 @@ impl Bar {
         }
     }
 
-    /// Begins at a position that was reached before.
+    /// Starts from a position reached earlier.
     pub fn begin_at(&mut self, position: u64) {
         self.show(Some(position), String::new());
         self.drawn.reset_eta();
     }
 
-    /// Shows how far it is.
+    /// Shows a position and a message.
     pub fn show(&mut self, position: Option<u64>, message: String) {
         if self.looked.elapsed() >= LOOK_EVERY {
             self.looked = Instant::now();
@@ -65,7 +65,7 @@ impl Bar {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         if !self.hidden {
             self.drawn.finish_and_clear();

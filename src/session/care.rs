@@ -8,10 +8,10 @@ use super::Failure;
 use super::standing::quoted;
 use crate::store::{self, Repaired};
 
-/// Checks a run file and says what is wrong where.
+/// Checks a run file and prints each fault with its location.
 ///
 /// # Errors
-/// The file is no run, cannot be read, or has faults.
+/// The file is not a run, cannot be read, or has faults.
 pub fn verify(path: &Path) -> Result<ExitCode, Failure> {
     let checks = store::verify(path)?;
     let mut out = String::new();
@@ -38,10 +38,10 @@ pub fn verify(path: &Path) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Makes a file whose writer was killed an ordinary one again.
+/// Repairs a file whose writer was killed, so that every HDF5 tool can read it.
 ///
 /// # Errors
-/// The file is no run, is being written, or cannot be written.
+/// The file is not a run, is being written, or cannot be written.
 pub fn repair(path: &Path) -> Result<ExitCode, Failure> {
     let Repaired { steps, was_whole } = store::repair(path)?;
     let quoted = quoted(&path.to_string_lossy());

@@ -1,4 +1,4 @@
-//! A training in a process of its own: this program once more, whose crash is not ours.
+//! A training in a child process: this program again, so that its crash is not ours.
 
 use std::env;
 use std::ffi::OsString;
@@ -15,41 +15,42 @@ use super::guard::this_program;
 use super::orders::steps_in;
 use crate::control::Connection;
 
-/// Tells the process that it is one of a series, and ends with it.
+/// Tells the child that it belongs to a series, and ends with it.
 const VARIABLE: &str = "LCASCOPE_OF_SERIES";
 
-/// What of a process's last words is read.
+/// The number of bytes read from the end of a process's standard error.
 const LAST_WORDS: u64 = 4096;
 
-/// Called by a training that may be one: it stops after its step when the series' process ends.
+/// Called by a training that may belong to a series: makes it stop after the current step when the series' process
+/// ends.
 pub fn heed() {
     if env::var_os(VARIABLE).is_some() {
-        // Elsewhere, or where it fails, the training outlives the series and can be stopped by itself.
+        // On other systems, or if this fails, the training outlives the series and can be stopped on its own.
         #[cfg(target_os = "linux")]
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
     }
 }
 
-/// What a training in another process does.
+/// The task of a training in a child process.
 pub enum Work<'a> {
-    /// Begins a run with this configuration.
+    /// Starts a run with this configuration.
     Begin { config: &'a str, force: bool },
-    /// Goes on with the run in its file, whose data are here now.
+    /// Continues the run in its file, with its data at this path if given.
     Resume { data: Option<&'a Path> },
 }
 
-/// The process. Dropped, it is asked to stop and waited for.
+/// A child process that trains. When dropped, it is asked to stop and waited for.
 pub struct Child {
     process: process::Child,
     file: PathBuf,
-    /// What it says on standard error.
+    /// Its standard error.
     said: File,
     connection: Option<Connection>,
 }
 
 impl Child {
-    /// Starts `lcascope train` with its run in `file`. Keys that end this process do not reach it: who
-    /// gets the signal passes it on.
+    /// Starts `lcascope train` with its run in `file`. The child does not receive signals from keys that end this
+    /// process: whoever receives them passes them on.
     ///
     /// # Errors
     /// The program cannot be started.
@@ -83,7 +84,7 @@ impl Child {
             .map_err(failed)?;
         let stdin = process.stdin.take();
         if let (Work::Begin { config, .. }, Some(mut stdin)) = (work, stdin) {
-            // A process that has ended already says why by its last words.
+            // If the process has already ended, its last words say why.
             let _ = stdin.write_all(config.as_bytes());
         }
         Ok(Self {
@@ -94,15 +95,15 @@ impl Child {
         })
     }
 
-    /// How it has ended, if it has.
+    /// The exit status, if the process has ended.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// The system cannot report it.
     pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.process.try_wait()
     }
 
-    /// Steps that it has done, where it answers.
+    /// The number of steps done, if the process answers.
     pub fn steps_done(&mut self) -> Option<u64> {
         if self.connection.is_none() {
             self.connection = Connection::open(&self.file).ok();
@@ -114,9 +115,9 @@ impl Child {
         steps_in(&answer.ok()?)
     }
 
-    /// Asks it to end after the step under way.
+    /// Asks the process to stop after the current step.
     pub fn stop(&self) {
-        // Not yet waited for, so the number is still its own.
+        // Not waited for yet, so the process id still belongs to it.
         if let Some(process) = i32::try_from(self.process.id())
             .ok()
             .and_then(Pid::from_raw)
@@ -125,7 +126,7 @@ impl Child {
         }
     }
 
-    /// The last line that it has said, or how it was ended.
+    /// The last line on its standard error, or the signal that ended it.
     pub fn last_words(&mut self, status: ExitStatus) -> String {
         if let Some(signal) = status.signal() {
             return format!("its process was ended by signal {signal}");
@@ -157,7 +158,7 @@ impl Drop for Child {
     }
 }
 
-/// `--flag=VALUE`, whatever the value begins with.
+/// `--flag=VALUE`, which works for values that begin with a dash.
 fn with_value(flag: &str, value: &Path) -> OsString {
     let mut argument = OsString::from(flag);
     argument.push("=");

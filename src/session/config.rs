@@ -1,4 +1,4 @@
-//! `lcascope config`: where the user's configuration is, whether it can be used, and the default one.
+//! `lcascope config`: shows where the user's configuration is and whether it is valid, or prints the default one.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -8,10 +8,10 @@ use crate::config::ConfigError;
 use crate::config::user::{self, Kind};
 use crate::model::{NetworkSpec, PRESETS, preset};
 
-/// Prints a network that is known by name as a file to change.
+/// Prints a preset network as a file to edit.
 ///
 /// # Errors
-/// There is none of this name.
+/// There is no preset of this name.
 pub fn print_network(name: &str) -> Result<ExitCode, Failure> {
     let spec = preset(name).ok_or_else(|| {
         let presets = PRESETS.join(", ");
@@ -25,17 +25,17 @@ pub fn print_network(name: &str) -> Result<ExitCode, Failure> {
     super::print(text.as_bytes())
 }
 
-/// Prints the default file, or says what is wrong with the one there is.
+/// Prints the default configuration, or the problems of the user's file.
 ///
 /// # Errors
-/// Something is.
+/// The file cannot be used, or there is no place for one.
 pub fn config(print_default: bool) -> Result<ExitCode, Failure> {
     let actions = super::screen::actions();
     if print_default {
         return super::print(user::template(&actions).as_bytes());
     }
     let Some(path) = user::path() else {
-        let what = "there is no place for a configuration: set $XDG_CONFIG_HOME or $HOME";
+        let what = "no folder for configuration files: set $XDG_CONFIG_HOME or $HOME";
         return Err(Failure::Other(what.to_owned()));
     };
     let (_, said) = user::read(&path, &actions);

@@ -1,9 +1,8 @@
-//! `train --detach`: the program again, in a session of its own, without a terminal.
+//! `train --detach`: runs the program again in a session of its own, without a terminal.
 //!
-//! The caller waits at a pipe, the child's standard output, until the training has begun or the child
-//! has ended; until then the child's standard error is the caller's. Then both go to a log beside the
-//! run file. The child is a process of its own and no copy of this one: nothing is forked with threads,
-//! locks or an open run file.
+//! The caller waits at a pipe, the child's standard output, until the training has started or the child has ended;
+//! until then the child shares the caller's standard error. After that, both outputs go to a log beside the run file.
+//! The child is a new process rather than a fork of this one, so it inherits no threads, locks or open run file.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -27,16 +26,16 @@ use super::signals::Signals;
 use super::standing::quoted;
 use crate::store;
 
-/// Tells the child that it is one.
+/// Tells the child that it is detached.
 const VARIABLE: &str = "LCASCOPE_DETACHED";
 
-/// What the child says first; the path of its run file follows, to the end of the pipe.
+/// The child's first output; the path of its run file follows, up to the end of the pipe.
 const BEGUN: &[u8] = b"begun ";
 
-/// The caller's side: starts the training, waits until it has begun, says how to look at it.
+/// Starts the training from the caller's side, waits until it has begun, and prints how to follow it.
 ///
 /// # Errors
-/// The program cannot be started. What is wrong with the run the child has said itself.
+/// The program cannot be started. The child itself reports what is wrong with the run.
 pub fn spawn() -> Result<ExitCode, Failure> {
     let failed = |error| Failure::Other(format!("cannot start the program again: {error}"));
     let program = env::current_exe().map_err(failed)?;
@@ -49,10 +48,10 @@ pub fn spawn() -> Result<ExitCode, Failure> {
         .map_err(failed)?;
     let said = match hear(&mut child)? {
         Heard::Said(said) => said,
-        // The terminal has gone before the training has begun: it begins all the same.
+        // The terminal closed before the training began; it continues regardless.
         Heard::Signal(SIGHUP) => return Ok(signal_code(SIGHUP)),
         Heard::Signal(signal) => {
-            // Not yet waited for, so the number is still its own.
+            // Not waited for yet, so the process id still belongs to it.
             if let Some(process) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
                 let _ = kill_process(process, Signal::TERM);
             }
@@ -79,14 +78,14 @@ enum Heard {
     Signal(i32),
 }
 
-/// Waits for the child's word, its end, or a signal.
+/// Waits for the child's message, its end, or a signal.
 fn hear(child: &mut Child) -> Result<Heard, Failure> {
     let Some(mut pipe) = child.stdout.take() else {
         return Ok(Heard::Said(Vec::new()));
     };
     let signals = Signals::listen(None)?;
     let (sender, said) = bounded(1);
-    // Not joined after a signal: it waits for the child then, and ends with this process.
+    // Not joined after a signal: it is then still waiting for the child, and ends with this process.
     thread::Builder::new()
         .name("detached".to_owned())
         .spawn(move || {
@@ -123,7 +122,7 @@ pub struct Detached {
 }
 
 impl Detached {
-    /// Leaves the caller's session, if this process is the child.
+    /// Leaves the caller's session, if this process is the detached child.
     ///
     /// # Errors
     /// There is no standard output.
@@ -131,7 +130,7 @@ impl Detached {
         if env::var_os(VARIABLE).is_none() {
             return Ok(None);
         }
-        // It fails where this is the leader of a session already, which is as good.
+        // Fails if this process already leads a session, which is just as good.
         let _ = setsid();
         let caller = io::stdout().as_fd().try_clone_to_owned();
         let caller = caller.map_err(|error| Failure::Other(format!("standard output: {error}")))?;
@@ -140,14 +139,14 @@ impl Detached {
         }))
     }
 
-    /// Lets the caller go. What is printed from here on goes to the log. Nothing that fails here is
-    /// worth a training that has begun.
+    /// Releases the caller; output from here on goes to the log. No failure here is worth losing a training that has
+    /// begun.
     pub fn begun(mut self, output: &Path) -> Option<Log> {
         let log = Log::open(log_path(output));
         let log = log.inspect_err(|(path, error)| {
             super::tell(&format!("warning: no log {}: {error}", path.display()));
         });
-        // A caller that has gone away needs no telling.
+        // A caller that has gone needs no message.
         let told = [BEGUN, output.as_os_str().as_bytes()].concat();
         let _ = self.caller.write_all(&told);
         let log = log.ok();
@@ -161,17 +160,17 @@ impl Detached {
     }
 }
 
-/// Where a detached training's output goes.
+/// The log of a detached training.
 pub struct Log {
     path: PathBuf,
     file: File,
-    /// Whether it was made for this training.
+    /// Whether the file was created for this training.
     new: bool,
 }
 
 impl Log {
-    /// Opens the log, behind what is there: a run that is resumed may have said something before. The name may be
-    /// anybody's: links are not followed, and pipes not waited for.
+    /// Opens the log for appending: a resumed run may have written to it before. Anyone may have created the file, so
+    /// links are not followed and pipes do not block.
     fn open(path: PathBuf) -> Result<Self, (PathBuf, io::Error)> {
         let open = |more: OFlags| {
             let how = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOCTTY | more;
@@ -195,7 +194,7 @@ impl Log {
         }
     }
 
-    /// Removes the log that was made for this training where nothing was said: that is nothing to keep.
+    /// Removes the log if it was created for this training and is empty.
     pub fn remove_if_empty(self) {
         let is_empty = self.file.metadata().is_ok_and(|there| there.len() == 0);
         if self.new && is_empty && store::is_at(&self.file, &self.path).unwrap_or(false) {
@@ -204,7 +203,7 @@ impl Log {
     }
 }
 
-/// `RUN.h5.log`
+/// The path of the log: `RUN.h5.log`.
 fn log_path(output: &Path) -> PathBuf {
     let mut name = output.as_os_str().to_owned();
     name.push(".log");

@@ -1,4 +1,4 @@
-//! `lcascope experiment`: a plan's runs, one after another, and what comes of them.
+//! `lcascope experiment`: runs a plan, one run after another, and reports the outcome.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -20,14 +20,13 @@ use crate::store::RunReader;
 use crate::text::harmless;
 use crate::tui;
 
-/// The report's folder beside the run files.
+/// The report's folder, beside the run files.
 const REPORT: &str = "report";
 
-/// Plans all runs, makes those that are not complete, and reports.
+/// Plans all runs, trains those that are incomplete, and writes the report.
 ///
 /// # Errors
-/// The experiment, its data or a run's configuration cannot be used; the folder holds other runs; runs
-/// have failed.
+/// The experiment, its data or a run's configuration cannot be used; the folder holds other runs; or runs failed.
 pub fn experiment(args: &ExperimentArgs) -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
     let Some(name) = &args.name else {
@@ -54,7 +53,7 @@ pub fn experiment(args: &ExperimentArgs) -> Result<ExitCode, Failure> {
     if args.list {
         return super::print(runs(&plan, &tasks, &found).as_bytes());
     }
-    // Before the work, for only the end of it is certain.
+    // Check before the work: the report is written only at the end.
     report::check(&folder.join(REPORT), true)?;
     fs::create_dir_all(&folder).map_err(|error| {
         let folder = harmless(&folder.display().to_string());
@@ -65,7 +64,7 @@ pub fn experiment(args: &ExperimentArgs) -> Result<ExitCode, Failure> {
     finish(&plan, &tasks, &ended, &folder)
 }
 
-/// A paragraph an experiment.
+/// The experiments, one line each.
 fn presets() -> Result<String, Failure> {
     let mut out = String::new();
     for (name, _) in PRESETS {
@@ -79,7 +78,7 @@ fn presets() -> Result<String, Failure> {
     Ok(out)
 }
 
-/// Reads the data and checks every run.
+/// Reads the data, and plans and checks every run.
 fn planned(
     preset: Preset,
     size: SizeName,
@@ -110,7 +109,7 @@ fn planned(
     Ok((plan, tasks))
 }
 
-/// `freeze-last (quick): 2 arms × 5 seeds = 10 runs; 3 are complete, 1 has begun`
+/// A line such as `freeze-last (quick): 2 arms × 5 seeds = 10 runs; 3 are complete, 1 has begun`.
 fn headline(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
     let (arms, seeds) = (plan.preset.arms.len(), plan.seeds);
     let size = match plan.preset.has_sizes() {
@@ -143,7 +142,7 @@ fn counted(n: u64, what: &str) -> String {
     }
 }
 
-/// What the experiment is, and every run.
+/// A description of the experiment, and every run.
 fn runs(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
     let preset = &plan.preset;
     let mut out = headline(plan, tasks, found);
@@ -165,7 +164,7 @@ fn runs(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
     out
 }
 
-/// Reports what is complete, and says how to go on where something is not.
+/// Reports the complete runs, and how to continue if some are incomplete.
 fn finish(plan: &Plan, tasks: &[Task], ended: &Ended, folder: &Path) -> Result<ExitCode, Failure> {
     let complete = ended.complete.iter().filter(|&&complete| complete).count();
     let so_far = format!("{complete} of {} runs are complete", tasks.len());
@@ -207,7 +206,7 @@ fn finish(plan: &Plan, tasks: &[Task], ended: &Ended, folder: &Path) -> Result<E
     }
 }
 
-/// The numbers of every complete run.
+/// Collects the numbers of every complete run.
 fn outcome(plan: &Plan, tasks: &[Task], complete: &[bool]) -> Result<Outcome, Failure> {
     let mut outcome = Outcome {
         arms: plan
@@ -221,7 +220,7 @@ fn outcome(plan: &Plan, tasks: &[Task], complete: &[bool]) -> Result<Outcome, Fa
     };
     for ((run, task), complete) in plan.runs.iter().zip(tasks).zip(complete) {
         if *complete {
-            // It may be too damaged to be read by this process.
+            // May be too damaged to be read in this process.
             guard::look_through(&task.file)?;
             let numbers = numbers_of(&RunReader::open(&task.file)?)?;
             outcome.runs.push((run.arm, run.seed, numbers));
@@ -230,7 +229,7 @@ fn outcome(plan: &Plan, tasks: &[Task], complete: &[bool]) -> Result<Outcome, Fa
     Ok(outcome)
 }
 
-/// Writes the report into `folder/report`, over an older one; returns where to begin reading.
+/// Writes the report into `folder/report`, over an older one; returns the path of its first page.
 fn write_report(
     plan: &Plan,
     tasks: &[Task],
@@ -265,7 +264,7 @@ fn write_report(
     Ok(place.join("report.html"))
 }
 
-/// A line an arm: the losses, and their differences from the baseline.
+/// One line for each arm: the losses, and their differences from the baseline.
 fn summary(outcome: &Outcome) -> String {
     let mut out = String::new();
     let width = outcome
@@ -286,7 +285,7 @@ fn summary(outcome: &Outcome) -> String {
         let with_error = |name| {
             let value = value(name);
             match value.error.is_nan() {
-                // Of one run.
+                // A single run has no standard error.
                 true => numbers::loss(value.mean),
                 false => format!(
                     "{} ± {}",

@@ -1,4 +1,4 @@
-//! `lcascope export`: a view of a run as a file.
+//! `lcascope export`: writes a view of a run to a file.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -19,10 +19,10 @@ use crate::sheet::{self, Request, View};
 use crate::store::{self, RunReader};
 use crate::text::harmless;
 
-/// Names of layers in a message.
+/// The most layer names listed in a message.
 const NAMES: usize = 40;
 
-/// Writes what is asked for, and says what has been written.
+/// Writes the requested view, and reports what was written.
 ///
 /// # Errors
 /// The request does not fit the run, the run cannot be read, or the file cannot be written.
@@ -34,7 +34,7 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let format = format(args)?;
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if to_stdout && !format.is_text() {
-        let what = format!("{format} is no text: give --output a file");
+        let what = format!("{format} is a binary format: give --output a file");
         return Err(usage(what));
     }
     let output = match &args.output {
@@ -43,7 +43,7 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     };
     let target = match to_stdout {
         true => output.clone(),
-        // Before the work, though only the end of it is certain.
+        // Check before the work: the file is written only at the end.
         false => check_output(&output, args)?,
     };
     let patience = Patience::new();
@@ -84,7 +84,7 @@ fn usage(what: String) -> Failure {
     Failure::Usage(ConfigError(what))
 }
 
-/// A line a view.
+/// The views, one line each.
 fn views() -> String {
     let mut out = String::new();
     for view in View::ALL {
@@ -113,14 +113,14 @@ fn format(args: &ExportArgs) -> Result<Format, Failure> {
     }
 }
 
-/// `RUN-VIEW.FORMAT` in this folder.
+/// `RUN-VIEW.FORMAT` in the working directory.
 fn default_output(run: &Path, view: View, format: Format) -> PathBuf {
     let mut name = stem(run).to_os_string();
     name.push(format!("-{view}.{format}"));
     PathBuf::from(name)
 }
 
-/// A run file's name without its ending, if that is one of HDF5's.
+/// A run file's name without its extension, if that is one of HDF5's.
 pub fn stem(run: &Path) -> &OsStr {
     let hdf5 = |end: &OsStr| {
         ["h5", "hdf5"]
@@ -134,10 +134,10 @@ pub fn stem(run: &Path) -> &OsStr {
     name.unwrap_or_default()
 }
 
-/// How long a run that is being written may be behind what its screen shows: it is committed twice a second.
+/// How far the file of a running training may lag behind its screen: steps are committed twice a second.
 const BEHIND: Duration = Duration::from_secs(3);
 
-/// How many steps there are; those up to `wanted` are waited for where they may be on their way.
+/// The number of committed steps. Waits for those up to `wanted` if they may still arrive.
 fn committed(reader: &RunReader, wanted: Option<u64>) -> Result<u64, Failure> {
     let begun = Instant::now();
     loop {
@@ -151,7 +151,7 @@ fn committed(reader: &RunReader, wanted: Option<u64>) -> Result<u64, Failure> {
     }
 }
 
-/// The steps that are wanted and there.
+/// The requested steps, checked against those committed.
 fn steps(range: StepRange, committed: u64) -> Result<Range<u64>, Failure> {
     let (from, to) = (range.from.unwrap_or(0), range.to.unwrap_or(committed));
     if to > committed || (from >= to && (from, to) != (0, 0)) {
@@ -181,7 +181,7 @@ fn layer(name: Option<&str>, header: &RunHeader) -> Result<Option<usize>, Failur
     )))
 }
 
-/// Refuses what must not be replaced. Returns where to write: behind a link, as `>` does.
+/// Refuses outputs that must not be replaced. Returns the path to write to: the target of a link, as `>` does.
 fn check_output(output: &Path, args: &ExportArgs) -> Result<PathBuf, Failure> {
     let shown = harmless(&output.display().to_string());
     let Some(behind) = store::regular_at(output)? else {
@@ -200,7 +200,7 @@ fn check_output(output: &Path, args: &ExportArgs) -> Result<PathBuf, Failure> {
     Ok(behind)
 }
 
-/// Writes the whole file, or none.
+/// Writes the file completely or not at all.
 fn save(sheet: &Sheet, format: Format, output: &Path, force: bool) -> Result<(), Failure> {
     let written = whole_file::write(output, force, |out| sheet.write(format, out));
     let shown = harmless(&output.display().to_string());

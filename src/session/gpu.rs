@@ -1,7 +1,7 @@
-//! What the GPU does that a training runs on: asked of NVIDIA's management library every two seconds.
+//! The use of the GPU that a training runs on, queried every two seconds from NVIDIA's management library (NVML).
 //!
-//! The library is looked for when a training on CUDA begins. Where it is missing, or does not answer,
-//! there is nothing to say, and that is no error.
+//! The library is loaded when a training on CUDA begins. If it is missing or does not answer, no use is reported, and
+//! that is not an error.
 
 use std::fmt::Write;
 use std::thread::{self, JoinHandle};
@@ -14,17 +14,17 @@ use nvml_wrapper::{Device, Nvml};
 use crate::engine::candle::gpu_uuid;
 use crate::feed::{GpuSender, GpuUse};
 
-/// Time between two looks.
+/// Time between two queries.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// A thread that looks at a GPU until this is dropped.
+/// A thread that monitors a GPU until this is dropped.
 pub struct Gpu {
     quit: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Gpu {
-    /// Starts the thread, if the device is a GPU. `device` is what the run's header calls it.
+    /// Starts the thread if the device is a GPU. `device` is the device's name in the run's header.
     pub fn watch(device: &str, to: GpuSender) -> Option<Self> {
         let ordinal = ordinal(device)?;
         let (quit, quitting) = bounded::<()>(0);
@@ -35,13 +35,13 @@ impl Gpu {
             };
             loop {
                 to.send(look(&device));
-                // The closed channel is the order to end.
+                // Closing the channel ends the thread.
                 if quitting.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
             }
         };
-        // Without the thread nothing is said.
+        // Without the thread, nothing is reported.
         let thread = thread::Builder::new().name("gpu".to_owned()).spawn(watch);
         Some(Self {
             quit: Some(quit),
@@ -59,7 +59,7 @@ impl Drop for Gpu {
     }
 }
 
-/// N of `… cuda:N …`, as CUDA counts the devices that this process sees.
+/// N in `… cuda:N …`, the CUDA ordinal among the devices visible to this process.
 fn ordinal(device: &str) -> Option<u32> {
     let words = device.split([' ', ',']);
     words
@@ -67,17 +67,16 @@ fn ordinal(device: &str) -> Option<u32> {
         .find_map(|n| n.parse().ok())
 }
 
-/// The device that is number `ordinal` to CUDA, which knows the environment (`CUDA_VISIBLE_DEVICES`,
-/// `CUDA_DEVICE_ORDER`) and counts by speed as a rule. The management library counts otherwise: the two agree
-/// on a device's identity alone.
+/// Finds the device with CUDA's number `ordinal`. CUDA respects the environment (`CUDA_VISIBLE_DEVICES`,
+/// `CUDA_DEVICE_ORDER`) and by default counts by speed; NVML counts differently. They agree only on a device's UUID.
 fn find(nvml: &Nvml, ordinal: u32) -> Option<Device<'_>> {
     let uuid = uuid(gpu_uuid(ordinal)?);
-    // Of a part of a GPU that is divided (MIG) the name begins otherwise.
+    // The UUID of a partition of a GPU (MIG) has another prefix.
     let mut names = ["GPU", "MIG"].into_iter();
     names.find_map(|kind| nvml.device_by_uuid(format!("{kind}-{uuid}")).ok())
 }
 
-/// As the library writes it: `1a2b3c4d-...`, hexadecimal, 4-2-2-2-6 bytes.
+/// Formats a UUID as NVML does: `1a2b3c4d-...`, hexadecimal, in groups of 4-2-2-2-6 bytes.
 fn uuid(bytes: [u8; 16]) -> String {
     let mut out = String::new();
     for (index, byte) in bytes.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! Reading files that may be damaged, in a process of its own.
+//! Reads files that may be damaged in a sandbox: a child process.
 //!
-//! The HDF5 library may crash on a damaged file, and ask for any amount of memory. What reads one
-//! therefore runs in a child: this program once more, with bounded memory, which ends with its parent.
+//! The HDF5 library may crash on a damaged file, or allocate any amount of memory. Such files are therefore read in a
+//! child: this program again, with limited memory, which ends with its parent.
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
@@ -28,26 +28,26 @@ use crate::text::harmless;
 /// tests.
 const GUARDED: &str = "LCASCOPE_GUARDED";
 
-/// What a process that reads a file may take beyond what it has when it starts. Steps are read in
-/// blocks, so that files of any length fit.
+/// The memory that a reading process may take beyond what it has at its start, in bytes. Steps are read in blocks, so
+/// files of any length fit.
 const MEMORY: u64 = 4 << 30;
 
-/// Seconds of processor time that a command which reads a file and ends may take, and bytes that it may
-/// take a second more for: a damaged file may lead the library round in a circle.
+/// The processor time, in seconds, of a command that reads a file and ends, and the bytes for which it gets one more
+/// second: a damaged file may lead the library in a circle.
 const SECONDS: u64 = 10;
 const BYTES_A_SECOND: u64 = 10 << 20;
 
-/// Seconds without a turn of any thread, until a process that reads a file gives up.
+/// Seconds in which no thread is scheduled, after which a reading process gives up.
 const STILL: &str = "30";
 
-/// How much longer a command may take from one sign of life ([`Patience`]) to the next that also makes
-/// something of what it reads.
+/// The factor by which a command that also processes what it reads may take longer from one sign of life ([`Patience`])
+/// to the next.
 const WRITING: u64 = 20;
 
-/// Runs a command that reads `path` in a child that has our arguments, input and output.
+/// Runs a command that reads `path` in a child with our arguments, input and output.
 ///
 /// # Errors
-/// The command's own, or that it has crashed.
+/// The command's own, or it crashed.
 pub fn guarded(
     path: &Path,
     command: impl FnOnce() -> Result<ExitCode, Failure>,
@@ -55,11 +55,11 @@ pub fn guarded(
     in_child(&[path], 1, command)
 }
 
-/// The same for a command that reads for as long as there is something to read, and then writes: it renews
-/// its [`Patience`].
+/// Runs a command in a child as [`guarded`] does, if it reads for as long as there is something to read and then
+/// writes: it renews its [`Patience`].
 ///
 /// # Errors
-/// The command's own, or that it has crashed.
+/// The command's own, or it crashed.
 pub fn guarded_writing(
     path: &Path,
     command: impl FnOnce() -> Result<ExitCode, Failure>,
@@ -67,10 +67,10 @@ pub fn guarded_writing(
     in_child(&[path], WRITING, command)
 }
 
-/// The same for a command that reads several files.
+/// Runs a command in a child as [`guarded_writing`] does, if it reads several files.
 ///
 /// # Errors
-/// The command's own, or that it has crashed.
+/// The command's own, or it crashed.
 pub fn guarded_reading(
     paths: &[PathBuf],
     command: impl FnOnce() -> Result<ExitCode, Failure>,
@@ -78,8 +78,8 @@ pub fn guarded_reading(
     in_child(paths, WRITING, command)
 }
 
-/// Runs the command of this name on each of the files, in a child of its own, below a heading if there are several.
-/// A file that cannot be read does not keep the others from being; the exit code is the worst.
+/// Runs the command `name` on each file, in a child of its own, below a heading if there are several. If a file cannot
+/// be read, the others still are; the exit code is the worst.
 ///
 /// # Errors
 /// The only file's, or standard output cannot be written.
@@ -128,14 +128,14 @@ fn in_child(
     })
 }
 
-/// How a child has ended that did not crash.
+/// How a child ended that did not crash.
 enum Ended {
     With(u8),
-    /// By a signal that asked it to.
+    /// By a signal that asked it to end.
     Asked(i32),
 }
 
-/// Runs this program with other arguments as a child that has our input and output.
+/// Runs this program with other arguments in a child with our input and output.
 fn in_own_child(
     paths: &[impl AsRef<Path>],
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -148,7 +148,7 @@ fn in_own_child(
         .env(GUARDED, STILL)
         .stdin(Stdio::inherit())
         .stdout(Stdio::inherit())
-        // Kept until its end: a library that crashes prints what nobody can use.
+        // Held back until the end: the output of a crashing library is useless.
         .stderr(Stdio::piped())
         .spawn()
         .and_then(std::process::Child::wait_with_output)
@@ -161,7 +161,7 @@ fn in_own_child(
         }
     }
     if let Some(signal @ (SIGINT | SIGTERM | SIGUSR1 | SIGUSR2)) = output.status.signal() {
-        // Asked to end, not crashed.
+        // Asked to end; not a crash.
         return Ok(Ended::Asked(signal));
     }
     let names = paths.iter().map(|path| path.as_ref().display().to_string());
@@ -176,19 +176,19 @@ fn crashed(files: &str, status: ExitStatus) -> Failure {
     Failure::Other(format!("{files}: {}", feed::crash(status)))
 }
 
-/// Bytes of a file.
+/// The size of a file in bytes.
 fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |meta| meta.len())
 }
 
-/// Bounds the memory that this process may take and, if it is only to read what is in a file, its time and how long it
-/// may wait; and has it end with its parent.
+/// Limits the memory of this process and, if it only reads a file and ends, its processor time and how long it may
+/// stall. Makes it end with its parent.
 fn limit(once: Option<(u64, u64)>) {
-    // What has no such limits is read without.
+    // On a system without these limits, read without them.
     let _ = set_limits(once);
 }
 
-/// `once`: bytes that are read, and how patient to be.
+/// `once`: the number of bytes to read, and the factor of patience.
 fn set_limits(once: Option<(u64, u64)>) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -212,11 +212,11 @@ fn set_limits(once: Option<(u64, u64)>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this process is to end when nothing happens in it.
+/// Whether this process ends itself when it stalls.
 static WATCHED: AtomicBool = AtomicBool::new(false);
 
-/// Ends this process when it waits for something that does not come, for which no processor time is needed: a pipe that a
-/// file leads to, a disk that is gone. However slow a disk is, whoever reads from it wakes with every piece that comes.
+/// Ends this process if it waits, without using processor time, for something that never comes: a pipe that a file
+/// leads to, a disk that is gone. However slow a disk is, its reader wakes for every piece.
 fn watch() {
     let bound = std::env::var(GUARDED).ok();
     let Some(bound) = bound.and_then(|seconds| seconds.parse::<u32>().ok()) else {
@@ -226,7 +226,7 @@ fn watch() {
     let until_still = move || {
         let (mut before, mut still) = (turns(), 0);
         while WATCHED.load(Ordering::Relaxed) && before.is_some() {
-            // Counted, not timed: a process may be stopped, and goes on.
+            // Counted, not timed: a process may be stopped and continued.
             thread::sleep(Duration::from_secs(1));
             let now = turns();
             still = if now == before { still + 1 } else { 0 };
@@ -236,13 +236,13 @@ fn watch() {
             }
         }
     };
-    // Without a thread to spare, the processor time alone is bounded.
+    // Without a thread, only processor time is limited.
     let _ = thread::Builder::new()
         .name("watch".to_owned())
         .spawn(until_still);
 }
 
-/// How often the other threads of this process have had their turn, where the system says so.
+/// How often the other threads of this process have been scheduled, if the system reports it.
 fn turns() -> Option<u64> {
     let own = std::fs::read_link("/proc/thread-self").ok()?;
     let mut turns = 0_u64;
@@ -251,7 +251,7 @@ fn turns() -> Option<u64> {
         if own.file_name() == Some(&task.file_name()) {
             continue;
         }
-        // Nanoseconds that it ran and that it waited, and how often it was let.
+        // Nanoseconds running, nanoseconds waiting, and the number of time slices.
         let line = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
         let count: u64 = line.trim_end().rsplit(' ').next()?.parse().ok()?;
         turns = turns.wrapping_add(count);
@@ -259,7 +259,7 @@ fn turns() -> Option<u64> {
     (turns > 0).then_some(turns)
 }
 
-/// Changes the seconds of processor time that this process may take.
+/// Changes this process's limit on processor time, in seconds.
 fn bound_time(change: impl Fn(Option<u64>) -> Option<u64>) -> io::Result<()> {
     let before = rustix::process::getrlimit(Resource::Cpu);
     let bounded = Rlimit {
@@ -269,8 +269,8 @@ fn bound_time(change: impl Fn(Option<u64>) -> Option<u64>) -> io::Result<()> {
     Ok(rustix::process::setrlimit(Resource::Cpu, bounded)?)
 }
 
-/// The patience with a command that reads a file in this process: renewed whenever a part of it has been
-/// read, so that a long file may take long, and one that the library does not come back from may not.
+/// The patience with a command that reads a file in this process. It is renewed whenever a part of the file has been
+/// read: a long file may take long, but a read that never returns may not.
 pub struct Patience(Cell<Instant>);
 
 impl Patience {
@@ -278,10 +278,10 @@ impl Patience {
         Self(Cell::new(Instant::now()))
     }
 
-    /// Something has been read.
+    /// Records that something has been read.
     pub fn renew(&self) {
         let gone = self.0.get().elapsed().as_secs();
-        // One thread reads: it has not used more than has gone by.
+        // Only one thread reads, so it cannot have used more processor time than has passed.
         if gone > 0 && is_guarded() {
             self.0.set(Instant::now());
             let _ = bound_time(|seconds| Some(seconds?.saturating_add(gone + 1)));
@@ -289,8 +289,7 @@ impl Patience {
     }
 }
 
-/// Ends the bounds of this process, which reads nothing any more: what comes now takes the time and the
-/// memory that it takes.
+/// Lifts the limits of this process once it has read everything: the rest may take any time and memory.
 pub fn unbounded() {
     if is_guarded() {
         WATCHED.store(false, Ordering::Relaxed);
@@ -308,7 +307,7 @@ fn is_guarded() -> bool {
     std::env::var_os(GUARDED).is_some()
 }
 
-/// Bytes of address space that this process has: libraries alone may be large.
+/// The address space of this process in bytes: libraries alone may be large.
 fn memory_now() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: Option<u64> = statm.split(' ').next().and_then(|n| n.parse().ok());
@@ -317,13 +316,13 @@ fn memory_now() -> u64 {
         .saturating_mul(rustix::param::page_size() as u64)
 }
 
-/// This program once more.
+/// A command that runs this program again.
 pub fn this_program() -> Command {
     ourselves(std::env::args_os().next().unwrap_or_default())
 }
 
 fn ourselves(name: OsString) -> Command {
-    // Still there when the file has been replaced by a newer one.
+    // Stays valid when the program's file is replaced by a newer one.
     let this = PathBuf::from("/proc/self/exe");
     let program = match this.exists() {
         true => this,
@@ -339,34 +338,34 @@ pub fn reader(path: &Path) -> Command {
     reading(path, &[])
 }
 
-/// The command that reads of a file only what it is asked for.
+/// The command that reads only the requested details of a file.
 pub fn detail_reader(path: &Path) -> Command {
     reading(path, &["--details"])
 }
 
 fn reading(path: &Path, flags: &[&str]) -> Command {
     let mut command = this_program();
-    // Keys that end this process reach that one by its parent's end.
+    // Signals from keys do not reach the child directly; it ends with its parent.
     command.process_group(0);
     command.arg("reader").args(flags).arg("--").arg(path);
     command
 }
 
-/// Why something is no file to be read: opening a pipe, for one, waits for its other end.
+/// Why a path is not a readable file; opening a pipe, for example, would wait for its other end.
 pub fn odd(path: &Path) -> Option<String> {
     let there = std::fs::metadata(path).ok()?;
     let odd = !there.is_file() && !there.is_dir();
     odd.then(|| format!("{}: is not a regular file", path.display()))
 }
 
-/// What may be asked of a child about a file, and how it asks for it.
+/// A question that a child answers about a file.
 #[derive(Clone, Copy)]
 enum Question {
-    /// How the run in it stands.
+    /// The status of the run in it.
     Standing,
-    /// Whether all that resuming it reads in this process can be read.
+    /// Whether everything that resuming reads in this process is readable.
     Run,
-    /// The same of weights to follow.
+    /// Whether weights to follow are readable.
     Weights,
 }
 
@@ -391,23 +390,23 @@ impl Question {
     }
 }
 
-/// How the run in a file stands, read from a distance.
+/// Reads the status of the run in a file, in a child.
 ///
 /// # Errors
-/// It is no run, or too damaged to be read.
+/// The file is not a run, or is too damaged to be read.
 pub fn standing(path: &Path) -> Result<Standing, OpenError> {
     Question::Standing.ask(path)
 }
 
-/// Reads from a distance all that this process is going to read of a run.
+/// Reads in a child everything that this process is going to read of a run.
 ///
 /// # Errors
-/// It is no run, or too damaged to be read.
+/// The file is not a run, or is too damaged to be read.
 pub fn look_through(path: &Path) -> Result<(), OpenError> {
     Question::Run.ask(path)
 }
 
-/// The same of weights to follow.
+/// Reads in a child all weights that this process is going to follow.
 ///
 /// # Errors
 /// There are none, or they are too damaged to be read.
@@ -415,10 +414,10 @@ pub fn look_through_weights(path: &Path) -> Result<(), OpenError> {
     Question::Weights.ask(path)
 }
 
-/// Looks into a run file from a distance.
+/// Reads the header and state of a run file in a child.
 ///
 /// # Errors
-/// It is no run, or too damaged to look into.
+/// The file is not a run, or is too damaged to be read.
 pub fn peek(path: &Path) -> Result<Opened, OpenError> {
     if let Some(what) = odd(path) {
         return Err(OpenError::Refused(what));
@@ -428,10 +427,10 @@ pub fn peek(path: &Path) -> Result<Opened, OpenError> {
     feed::peek(reader, path)
 }
 
-/// `lcascope reader`: reads a file for the process that has started this one.
+/// `lcascope reader`: reads a file for the process that started this one.
 ///
 /// # Errors
-/// Nobody listens.
+/// The other process no longer listens.
 pub fn serve(path: &Path, details: bool, answer: Option<&str>) -> Result<ExitCode, Failure> {
     limit(is_guarded().then_some((size(path), 1)));
     if let Some(word) = answer {
@@ -442,7 +441,7 @@ pub fn serve(path: &Path, details: bool, answer: Option<&str>) -> Result<ExitCod
     if details {
         return served(feed::serve_details(path, io::stdin(), io::stdout()));
     }
-    // The library may be stuck, so that nothing but this ends the process for certain.
+    // The library may be stuck, so only this is certain to end the process.
     let leave = || {
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     };

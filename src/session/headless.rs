@@ -1,4 +1,4 @@
-//! Watching a training without a screen: a progress bar, or lines where there is no terminal.
+//! Follows a training without a screen: a progress bar, or lines if there is no terminal.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -16,18 +16,18 @@ use crate::feed::{Feed, FeedEvent};
 use crate::query::data_lints;
 use crate::train::{Control, Controls};
 
-/// What is shown meanwhile.
+/// The kind of progress shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// A bar on a terminal, a line now and then elsewhere.
+    /// A bar on a terminal, otherwise a line now and then.
     Bar,
-    /// What looks wrong with the first loss.
+    /// Only warnings about the first loss.
     Warnings,
     None,
 }
 
 impl Progress {
-    /// What is shown by a training that is to be quiet or not, and may say what looks wrong.
+    /// The progress to show, given whether the training is quiet and whether it may print warnings.
     pub fn of(quiet: bool, warns: bool) -> Self {
         match (quiet, warns) {
             (false, _) => Self::Bar,
@@ -37,11 +37,11 @@ impl Progress {
     }
 }
 
-/// Where standard error is no terminal, a line is printed this often.
+/// Time between lines when standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Takes the feed in until it ends. The first signal that stops the training after its step is returned;
-/// SIGHUP does not stop it: the terminal has gone, the training stays.
+/// Follows the feed until it ends. Returns the first signal that stopped the training after its current step. SIGHUP
+/// does not stop it: the terminal is gone, but the training continues.
 pub fn follow(
     feed: &Feed,
     app: &mut App,
@@ -140,8 +140,7 @@ impl Display {
         }
     }
 
-    /// Says what looks wrong with the loss before the first step; what looks wrong with the data has been
-    /// said.
+    /// Prints warnings about the loss before the first step. Warnings about the data have been printed already.
     fn first_loss(&self, app: &mut App, loss: f64) {
         let known = data_lints(&app.header, None);
         for lint in data_lints(&app.header, Some(loss)) {

@@ -1,4 +1,4 @@
-//! `lcascope info`: what is in a run file, and does it close?
+//! `lcascope info`: summarises a run file and checks that its sums close.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -21,7 +21,7 @@ const BLOCK: u64 = 4096;
 /// Prints the header, the state, the totals by layer and how well they close.
 ///
 /// # Errors
-/// The file is no run, or cannot be read.
+/// The file is not a run, or cannot be read.
 pub fn info(path: &Path) -> Result<ExitCode, Failure> {
     let reader = RunReader::open(path)?;
     let state = reader.refresh()?;
@@ -150,7 +150,7 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
     }
 }
 
-/// What the configuration says for a key, as one line.
+/// The configuration's value for a key, on one line.
 fn said(config: &Toml, key: &str) -> Option<String> {
     let text = match config.get(key)? {
         Value::String(text) => text.clone(),
@@ -160,7 +160,7 @@ fn said(config: &Toml, key: &str) -> Option<String> {
     Some(harmless(&text))
 }
 
-/// How it was trained, as far as the configuration says; nothing of a run that followed a path.
+/// How the run was trained, as far as the configuration says; empty for a run that followed a path.
 fn training(config: &Toml) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(optimizer) = said(config, "optimizer") {
@@ -195,9 +195,9 @@ fn by_class(config: &Toml) -> String {
     }
 }
 
-/// The path of a run that was not trained, and the files of its points in their order.
+/// The path that a run followed instead of training, and the files of its points in order; none for other runs.
 fn path_taken(config: &Toml, files: &[String]) -> Option<String> {
-    /// Names at either end of a long list.
+    /// Names shown at either end of a long list.
     const SHOWN: usize = 6;
     let mut text = format!("weights of {}", said(config, "course")?);
     if let Some(steps) = said(config, "straight") {

@@ -1,4 +1,4 @@
-//! `lcascope list`: the runs in a folder, a row each.
+//! `lcascope list`: the runs in a folder, one per row.
 //!
 //! ```text
 //! file                         status         steps         loss  network   last sign     left
@@ -23,13 +23,13 @@ use crate::analysis::numbers;
 use crate::store;
 use crate::text::harmless;
 
-/// Characters of what is wrong with a file.
+/// The most characters shown of a file's error.
 const LONGEST_TROUBLE: usize = 120;
 
 /// Prints the table, newest first.
 ///
 /// # Errors
-/// The folder cannot be read. What is wrong with a single file is its row.
+/// The folder cannot be read. An error in a single file is shown in its row.
 pub fn list(folder: Option<&Path>) -> Result<ExitCode, Failure> {
     let folder = match folder {
         Some(folder) => folder,
@@ -77,7 +77,7 @@ fn shown(path: &Path) -> String {
 
 struct Row {
     file: String,
-    /// Seconds since the run's last sign of life or, where none can be read, the file's last change.
+    /// Seconds since the run's last sign of life or, if that cannot be read, since the file's last change.
     age: f64,
     standing: Result<Standing, String>,
 }
@@ -99,16 +99,16 @@ impl Row {
     }
 }
 
-/// The state of one file, or what is wrong with it.
+/// The state of one file, or its error.
 fn look(path: &Path, metadata: &io::Result<Metadata>) -> Result<Standing, String> {
     match metadata {
         Err(error) => return Err(error.to_string()),
-        // Opening a pipe waits for its other end.
+        // Opening a pipe would wait for its other end.
         Ok(metadata) if !metadata.is_file() => return Err("is not a regular file".to_owned()),
         Ok(_) => {}
     }
     Standing::of(path).map_err(|error| {
-        // Every message names the file, and so does the row.
+        // Every message names the file, which the row does already.
         let text = error.to_string();
         let path = path.display().to_string();
         let text = text.strip_prefix(&path).unwrap_or(&text);
@@ -154,7 +154,7 @@ fn table(rows: &[Row]) -> String {
     for (index, cells) in lines.iter().enumerate() {
         let mut line = String::new();
         for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-            // Numbers end in one column, words begin in one.
+            // Numbers are aligned right, words left.
             let _ = match column {
                 2..=4 => write!(line, "{cell:>width$}  "),
                 _ => write!(line, "{cell:width$}  "),
@@ -190,7 +190,7 @@ fn cells(row: &Row) -> [String; 8] {
         format!("{done}/{planned}"),
         match planned {
             0 => empty(),
-            // Rounded down: all of them are done only at 100 %.
+            // Rounded down, so that 100 % means all steps.
             _ => format!("{}%", u128::from(done) * 100 / u128::from(planned)),
         },
         loss,

@@ -1,6 +1,6 @@
-//! Whether a run can fit into memory at all: what cannot is refused before anything is made.
+//! Refuses a run that cannot fit into memory, before anything is created.
 //!
-//! The bounds are low ones. What they let through may still need more than there is.
+//! The bounds are lower bounds: a run that passes may still need more memory than there is.
 
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig};
 use crate::engine::Device;
@@ -8,11 +8,11 @@ use crate::memory::{size, there_is};
 use crate::model::{Network, values};
 use crate::optim::Overrides;
 
-/// Bytes that a training keeps for each parameter at least: weights before and after a step, gradients at
+/// The least memory that a training keeps for each parameter, in bytes: weights before and after a step, gradients at
 /// both ends and of the mini-batch, sums and counts of allocations, and those of the last step.
 const EACH_PARAMETER: u64 = 64;
 
-/// Examples of an image that the CPU engine keeps side by side.
+/// Examples whose activations the CPU engine keeps side by side.
 const LANES: u64 = 32;
 
 /// Refuses a run that needs more memory than there is.
@@ -65,7 +65,7 @@ fn fits(
     }
     for (layer, overrides) in network.layout.layers.iter().zip(layers) {
         let delay = overrides.delay.unwrap_or(0);
-        // Once in the queue, and once in a checkpoint.
+        // Once in the queue, once in a checkpoint.
         let bytes = (layer.range.len() as u64)
             .saturating_mul(8)
             .saturating_mul(delay as u64);

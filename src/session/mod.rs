@@ -72,7 +72,7 @@ use signals::Signals;
 /// Why a command failed. The message says what was wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The command was not understood, or asks for what cannot be.
+    /// The command is not understood, or asks for something impossible.
     #[error(transparent)]
     Usage(#[from] ConfigError),
     #[error(transparent)]
@@ -95,13 +95,13 @@ pub enum Failure {
     Terminal(io::Error),
     #[error("{0}")]
     Other(String),
-    /// The run has failed; its file is whole and says why.
+    /// The run failed; its file is complete and says why.
     #[error("the run failed: {0}")]
     Run(String),
 }
 
 impl Failure {
-    /// 2 for usage, 1 for everything else.
+    /// The exit code: 2 for usage errors, 1 for everything else.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -116,7 +116,7 @@ impl Failure {
     }
 }
 
-/// An error and what caused it, in one line.
+/// An error and its causes, on one line.
 fn with_source(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", with_source(source)),
@@ -124,10 +124,10 @@ fn with_source(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// `lcascope open`
+/// Runs `lcascope open`.
 ///
 /// # Errors
-/// The file is no run, or there is no terminal.
+/// The file is not a run, or there is no terminal.
 pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
     let options = screen::options(args.color, args.glyphs, args.fps)?;
@@ -167,14 +167,14 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
     Ok(screen::exit_code(exit?))
 }
 
-/// A run file that is being read.
+/// A run file being read.
 struct Opened {
-    // In this order: nobody listens any more when the process is ended.
+    // Dropped in this order: the feed is gone when the process is ended.
     feed: Feed,
     _opening: Opening,
 }
 
-/// Opens a run; the user may leave before it is there.
+/// Opens a run; the user may leave before it is ready.
 fn opened(
     path: &Path,
     options: &ScreenOptions,
@@ -183,9 +183,9 @@ fn opened(
     if let Some(what) = guard::odd(path) {
         return Err(Failure::Other(what));
     }
-    // The run that is being begun, where an older file still has the name.
+    // The run being started, while an older file still has the name.
     let opening = feed::spawn(guard::reader(&store::written_at(path)), path)?;
-    // What is wrong with the file matters more than a missing terminal.
+    // An error in the file matters more than a missing terminal.
     let waited = match Obstacle::now() {
         None => {
             let what = format!("reading {}", path.display());
@@ -206,17 +206,17 @@ fn opened(
     }
 }
 
-/// Tells whoever waits something, on standard error.
+/// Prints a message to standard error.
 fn tell(text: &str) {
     let _ = writeln!(io::stderr(), "{}", harmless_lines(text));
 }
 
-/// Prints text to standard output. A reader that has gone away is no failure.
+/// Prints text to standard output. A closed pipe is not an error.
 ///
 /// # Errors
-/// Anything else that is wrong with standard output.
+/// Any other error of standard output.
 pub fn print(text: &[u8]) -> Result<ExitCode, Failure> {
-    // Somebody may read it page by page.
+    // A pager may read it slowly.
     guard::unbounded();
     let shown = String::from_utf8_lossy(text);
     let shown = match shown

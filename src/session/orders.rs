@@ -12,23 +12,23 @@ use crate::control::{AskError, Connection};
 use crate::record::Status;
 use crate::store;
 
-/// How often a training is asked whether it has paused.
+/// Time between questions whether a training has paused.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// How often the file is looked at while its training says nothing new: whoever listens on the socket may
-/// say anything.
+/// Time between checks of the file while its training reports nothing new: the process behind the socket may say
+/// anything.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// What an order finds.
+/// The training that an order reached.
 enum Reached {
     Running(Connection, Standing),
     Ended(Standing),
 }
 
-/// `lcascope stop`: returns when the training has ended and its file is closed.
+/// Runs `lcascope stop`: returns when the training has ended and its file is closed.
 ///
 /// # Errors
-/// The file is no run, the training cannot be reached, does not obey, or fails before it can stop.
+/// The file is not a run, or the training cannot be reached, does not obey, or fails before it can stop.
 pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
     let mut connection = match reach(path)? {
         Reached::Running(connection, _) => connection,
@@ -44,7 +44,7 @@ pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
             Err(AskError::Ended) => {}
             Err(error) => return Err(failure(path, &error)),
         }
-        // A step may be long, and a training with very many connections closes the most silent ones.
+        // A step may take long, and a training with very many connections closes the quietest ones.
         let waited = connection.ends_within(LOOK_EVERY);
         waited.map_err(|error| failure(path, &AskError::Io(error)))?;
         match reach(path)? {
@@ -61,13 +61,13 @@ pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Whether a training that has been told to take no more steps can have got the order. `ordered` are the
-/// steps that were done then.
+/// Fails if a training that was told to take no more steps cannot have received the order. `ordered` is the number of
+/// steps done at that time.
 fn obeys(path: &Path, standing: &Standing, ordered: Option<u64>) -> Result<(), Failure> {
     if !standing.live {
         return Err(lost(path, standing));
     }
-    // At most the step under way follows an order.
+    // At most the current step follows an order.
     if ordered.is_some_and(|steps| standing.committed > steps.saturating_add(1)) {
         let path = path.display();
         return Err(Failure::Other(format!(
@@ -77,10 +77,10 @@ fn obeys(path: &Path, standing: &Standing, ordered: Option<u64>) -> Result<(), F
     Ok(())
 }
 
-/// `lcascope pause`: returns when no step is under way any more.
+/// Runs `lcascope pause`: returns when no step is in progress any more.
 ///
 /// # Errors
-/// The file is no run that is running, or the training cannot be reached.
+/// The file is not a run, the run is not running, or the training cannot be reached.
 pub fn pause(path: &Path) -> Result<ExitCode, Failure> {
     let mut connection = running(path)?;
     let mut answer = ask(path, &mut connection, "pause")?;
@@ -93,7 +93,7 @@ pub fn pause(path: &Path) -> Result<ExitCode, Failure> {
         if answer.starts_with("paused") || answer.starts_with("already paused") {
             return say(&answer);
         }
-        // At most the step under way follows an order.
+        // At most the current step follows an order.
         let resumed =
             matches!((ordered, steps_in(&answer)), (Some(a), Some(b)) if b > a.saturating_add(1));
         if resumed || answer.starts_with("stopping") {
@@ -113,16 +113,16 @@ pub fn pause(path: &Path) -> Result<ExitCode, Failure> {
     }
 }
 
-/// `lcascope resume`
+/// Runs `lcascope resume`.
 ///
 /// # Errors
-/// The file is no run that is running, or the training cannot be reached.
+/// The file is not a run, the run is not running, or the training cannot be reached.
 pub fn resume(path: &Path) -> Result<ExitCode, Failure> {
     let mut connection = running(path)?;
     say(&ask(path, &mut connection, "resume")?)
 }
 
-/// The `123` of `running, 123 of 400 steps`.
+/// The number of steps in an answer: 123 in `running, 123 of 400 steps`.
 pub(super) fn steps_in(answer: &str) -> Option<u64> {
     let (_, rest) = answer.split_once(", ")?;
     rest.split(' ').next()?.parse().ok()
@@ -152,7 +152,7 @@ fn ask(path: &Path, connection: &mut Connection, line: &str) -> Result<String, F
 
 /// Finds the training that writes the file.
 fn reach(path: &Path) -> Result<Reached, Failure> {
-    // An older file may still have the name of the one that is being written.
+    // An older file may still have the name of the one being written.
     let standing = Standing::of(&store::written_at(path))?;
     if standing.status != Status::Running {
         return Ok(Reached::Ended(standing));
@@ -161,7 +161,7 @@ fn reach(path: &Path) -> Result<Reached, Failure> {
         Ok(connection) => return Ok(Reached::Running(connection, standing)),
         Err(trouble) => trouble,
     };
-    // It may have ended since.
+    // It may have ended in the meantime.
     let standing = Standing::of(&store::written_at(path))?;
     if standing.status != Status::Running {
         return Ok(Reached::Ended(standing));
@@ -177,7 +177,7 @@ fn reach(path: &Path) -> Result<Reached, Failure> {
     )))
 }
 
-/// The process that wrote the file has gone without a word.
+/// The error for a file whose writing process died without closing it.
 fn lost(path: &Path, standing: &Standing) -> Failure {
     let (path, steps) = (path.display(), standing.committed);
     Failure::Other(format!(
@@ -190,7 +190,7 @@ fn failure(path: &Path, error: &AskError) -> Failure {
     Failure::Other(format!("{}: {error}", path.display()))
 }
 
-/// For a person who waits.
+/// Prints a hint for a person who waits.
 fn wait_hint(text: &str) {
     if io::stderr().is_terminal() {
         let _ = writeln!(io::stderr(), "{text}");

@@ -1,4 +1,5 @@
-//! Where a run is written: never over what is not a regular file, nor over what the command reads.
+//! Chooses and checks the file of a new run: it never replaces anything but a regular file, nor a file that the command
+//! reads.
 
 use std::fs;
 use std::io::Read;
@@ -11,14 +12,14 @@ use crate::small_file;
 use crate::store::{self, NewFile, StoreError};
 use crate::text::harmless;
 
-/// Folders inside a data set's folder that are looked into.
+/// Levels of folders searched inside a data set's folder.
 const DEPTH: usize = 3;
 
 /// The files and folders that a command reads.
 pub struct Inputs(Vec<PathBuf>);
 
 impl Inputs {
-    /// Those that options name, and others.
+    /// The inputs named by the options, and others.
     pub fn of(options: &Options, others: &[&Path]) -> Self {
         let network = match &options.network {
             Some(NetworkChoice::Named(name)) => Some(PathBuf::from(name)),
@@ -29,15 +30,15 @@ impl Inputs {
         Self(named.into_iter().flatten().chain(others).collect())
     }
 
-    /// These alone.
+    /// Only these files.
     pub fn files(paths: &[&Path]) -> Self {
         Self::of(&Options::default(), paths)
     }
 
-    /// The input that a file is, or is part of, whatever it is called there.
+    /// The input that a file is, or is part of, under whatever name.
     pub fn holding(&self, file: &Path) -> Option<&Path> {
         let identity = identity(file)?;
-        // A run may lie beside the data; neither data nor snapshots are HDF5 files.
+        // A run may be stored beside the data, since neither data nor snapshots are HDF5 files.
         let is_run = small_file::open(file).is_ok_and(|file| {
             let mut start = Vec::new();
             file.take(4).read_to_end(&mut start).is_ok() && start == b"\x89HDF"
@@ -48,13 +49,13 @@ impl Inputs {
     }
 }
 
-/// Device and inode.
+/// Device and inode of a file.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let there = fs::metadata(path).ok()?;
     Some((there.dev(), there.ino()))
 }
 
-/// Whether a path is a file or, in so many levels of folders, has it inside.
+/// Whether a path is the file, or contains it within `depth` levels of folders.
 fn holds(path: &Path, file: (u64, u64), depth: usize) -> bool {
     if identity(path) == Some(file) {
         return true;
@@ -68,10 +69,10 @@ fn holds(path: &Path, file: (u64, u64), depth: usize) -> bool {
         .any(|entry| holds(&entry.path(), file, depth - 1))
 }
 
-/// Refuses to write a run to a path: before the work, for only the end of it is certain.
+/// Checks that a run may be written to a path. Call it before the work: the file itself is created later.
 ///
 /// # Errors
-/// Something is there, and may not be replaced.
+/// Something is there that may not be replaced, or the path cannot name a file.
 pub fn check(output: &Path, force: bool, inputs: &Inputs) -> Result<(), Failure> {
     let shown = harmless(&output.display().to_string());
     if output.to_str().is_none() {
@@ -97,7 +98,7 @@ pub fn check(output: &Path, force: bool, inputs: &Inputs) -> Result<(), Failure>
     is_not_written(output)
 }
 
-/// Refuses a run that is being written. It may be too damaged to be read by this process.
+/// Refuses a run that is being written. It may be too damaged to be read in this process.
 fn is_not_written(output: &Path) -> Result<(), Failure> {
     let is_live = match guard::peek(output) {
         Ok(opened) => opened.state.is_live(),
@@ -110,11 +111,10 @@ fn is_not_written(output: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the file of a new run: where it was wanted or, if nobody has said where, under the first of its names that is
-/// free.
+/// Creates the file of a new run: at `wanted` or, without it, under the first of the default names that is free.
 ///
 /// # Errors
-/// There is something that may not be replaced, or the folder takes no files.
+/// Something is there that may not be replaced, or the file cannot be created.
 pub fn new_file(
     wanted: Option<&Path>,
     network: &str,
@@ -134,7 +134,7 @@ pub fn new_file(
     for path in default_names(network) {
         match NewFile::create(&path) {
             Ok(new) => return Ok((path, new)),
-            // Another run has begun in this second.
+            // Another run started within this second.
             Err(StoreError::Exists { .. } | StoreError::Odd { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -144,7 +144,7 @@ pub fn new_file(
     ))
 }
 
-/// `runs/<network>-<time>.h5`, and with a number behind it.
+/// The default names: `runs/<network>-<time>.h5`, then the same with a number appended.
 pub fn default_names(network: &str) -> impl Iterator<Item = PathBuf> {
     let time = jiff::ZonedDateTime::now().strftime("%Y%m%d-%H%M%S");
     let name = format!("runs/{network}-{time}");
@@ -156,7 +156,7 @@ pub fn default_names(network: &str) -> impl Iterator<Item = PathBuf> {
     std::iter::once(PathBuf::from(format!("{name}.h5"))).chain(more)
 }
 
-/// The first default name that is free just now.
+/// The first default name that is currently free.
 pub fn default_name(network: &str) -> PathBuf {
     let free = |path: &PathBuf| path.symlink_metadata().is_err();
     default_names(network).find(free).unwrap_or_default()

@@ -1,10 +1,10 @@
-//! What the screen has done by others: tables and pictures of what it shows, by `lcascope export` in a
-//! process of its own, which may crash on a damaged file and reads that of a training in this process.
+//! Exports from the screen: tables and pictures of its contents, made by `lcascope export` in a child process, which
+//! may crash on a damaged file and can read the file of a training in this process.
 //!
-//! Files are called after the run, the view, the layer and unit if it is of one, and its steps,
-//! `run-parameters-conv1-unit4-0-400.csv`, and lie beside the run or, where nothing can be written there, in the working
-//! directory. Of two runs that are compared each has its own files; on the clipboard they are one table,
-//! whose first column says which run a row is of.
+//! Files are named after the run, the view, the layer and unit (if only one is shown) and the steps, for example
+//! `run-parameters-conv1-unit4-0-400.csv`. They are written beside the run or, if that folder is read-only, in the
+//! working directory. Two runs that are compared have a file each; on the clipboard they are one table, whose first
+//! column names the run.
 
 use std::fs;
 use std::ops::Range;
@@ -21,15 +21,15 @@ use crate::sheet::{Choice, View};
 use crate::text::harmless;
 use crate::tui::{Outcome, Outside};
 
-/// A run whose numbers can be written.
+/// A run that can be exported.
 #[derive(Clone, Debug)]
 pub struct Source {
     pub file: PathBuf,
-    /// Names of its layers.
+    /// The names of its layers.
     pub layers: Vec<String>,
 }
 
-/// Does what the screen asks for, a thread each.
+/// Runs the exports that the screen asks for, each in a thread.
 pub struct Desktop {
     sources: Vec<Source>,
     said: Sender<Outcome>,
@@ -38,7 +38,7 @@ pub struct Desktop {
 }
 
 impl Desktop {
-    /// For the run that is shown and, behind it, one that is compared with it.
+    /// Creates one for the run that is shown, followed by the run compared with it, if any.
     pub fn new(sources: Vec<Source>) -> Self {
         let (said, outcomes) = unbounded();
         Self {
@@ -49,7 +49,7 @@ impl Desktop {
         }
     }
 
-    /// What to write of each run that is shown.
+    /// The export jobs for the runs shown.
     fn jobs(&self, shown: &Shown) -> Vec<Job> {
         let view = match shown.compared {
             Some(_) => View::Layers,
@@ -58,7 +58,7 @@ impl Desktop {
         let ranges = [Some(shown.steps.clone()), shown.compared.clone()];
         let each = self.sources.iter().zip(ranges);
         let job = |(source, steps): (&Source, Option<Range<u64>>)| {
-            // Two runs are compared by all of their layers.
+            // Two runs are always compared by all of their layers.
             let layer = shown.layer.filter(|_| shown.compared.is_none());
             let layer = layer.filter(|_| view.refuses(Choice::Layer).is_none());
             Some(Job {
@@ -82,7 +82,7 @@ impl Desktop {
 }
 
 impl Drop for Desktop {
-    /// What has been asked for is done before the program ends.
+    /// Finishes requested exports before the program ends.
     fn drop(&mut self) {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -122,7 +122,7 @@ impl Outside for Desktop {
     }
 }
 
-/// The table with the numbers of a screen.
+/// The view with the numbers of a screen.
 fn view_of(shown: &Shown) -> View {
     match (shown.depth, shown.screen) {
         (Depth::Layer(_), _) => View::Units,
@@ -139,7 +139,7 @@ fn view_of(shown: &Shown) -> View {
     }
 }
 
-/// One view of one run.
+/// The export of one view of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Job {
     file: PathBuf,
@@ -151,7 +151,7 @@ struct Job {
 }
 
 impl Job {
-    /// `lcascope export` of it.
+    /// The `lcascope export` command for the job.
     fn command(&self, format: &str, output: &Path) -> Command {
         let mut command = guard::this_program();
         let (from, to) = (self.steps.start, self.steps.end);
@@ -177,7 +177,7 @@ impl Job {
         command
     }
 
-    /// What it prints; or the first line of why it does not.
+    /// The command's output, or the first line of its error.
     fn run(&self, format: &str, output: &Path) -> Result<Vec<u8>, String> {
         let done = self.command(format, output).output();
         let done = done.map_err(|error| format!("cannot start the export: {error}"))?;
@@ -189,8 +189,7 @@ impl Job {
         Err(harmless(why.trim_start_matches("error: ")))
     }
 
-    /// A file for each format, called alike but for the format: where they can be written, and none of them
-    /// exists yet.
+    /// Unused file names that differ only in their format, in a folder that can be written.
     fn outputs(&self, formats: &[String]) -> Vec<PathBuf> {
         let beside = self.file.parent().unwrap_or(Path::new(""));
         let there = match beside.as_os_str().is_empty() {
@@ -223,7 +222,7 @@ impl Job {
     }
 }
 
-/// A layer's name as a part of a file's name.
+/// A layer's name, made safe for a file name.
 fn plain(layer: &str) -> String {
     const LONGEST: usize = 60;
     let plain = |c: char| match c.is_alphanumeric() || "-_.".contains(c) {
@@ -264,7 +263,7 @@ fn copied(jobs: &[Job]) -> Outcome {
     }
 }
 
-/// What the runs are called: the files, with their folders where the names are the same.
+/// The names of the runs: file names, with folders if the names are equal.
 fn names(jobs: &[Job]) -> Vec<String> {
     let name = |job: &Job| job.file.file_name().unwrap_or_default().to_owned();
     let short: Vec<_> = jobs.iter().map(name).collect();
@@ -276,7 +275,7 @@ fn names(jobs: &[Job]) -> Vec<String> {
     jobs.iter().zip(&short).map(shown).collect()
 }
 
-/// One table of tables with the same columns, and a first column with the names.
+/// Joins tables with the same columns into one, with the run's name as the first column.
 fn together(names: &[String], tables: &[Vec<u8>]) -> Result<String, csv::Error> {
     let mut out = csv::Writer::from_writer(Vec::new());
     for (index, (name, table)) in names.iter().zip(tables).enumerate() {

@@ -1,4 +1,4 @@
-//! Where somebody was in a run: brought back when it is opened again, kept when it is left.
+//! The saved view of a run: restored when the run is opened, stored when it is closed.
 
 use crate::app::{App, Depth, Screen, Sort};
 use crate::record::RunHeader;
@@ -8,7 +8,7 @@ fn id(header: &RunHeader) -> RunId {
     RunId::of(&header.created, &header.config)
 }
 
-/// Goes to where the run was left. What cannot be used is said.
+/// Restores the view in which the run was left. A view that cannot be used is reported.
 pub fn restore(app: &mut App, views: &Views) {
     match views.load(&id(&app.header)) {
         Ok(Some(place)) => go_to(app, place),
@@ -17,9 +17,9 @@ pub fn restore(app: &mut App, views: &Views) {
     }
 }
 
-/// Keeps where the run is left, where that is possible.
+/// Stores the view of the run, if possible.
 pub fn keep(app: &App, views: &Views) {
-    // Nothing is lost but a convenience.
+    // Only a convenience is lost.
     let _ = views.store(&id(&app.header), &place_of(app));
 }
 

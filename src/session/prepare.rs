@@ -1,4 +1,4 @@
-//! From a configuration to a trainer that is ready to start, and the header of its run.
+//! Prepares a training: turns a configuration into a trainer that is ready to start, and the header of its run.
 
 use std::sync::Arc;
 
@@ -21,23 +21,23 @@ use super::Failure;
 use super::allocate::open_course;
 use super::memory;
 
-/// Examples in a mini-batch when nobody says otherwise.
+/// The default mini-batch size.
 const BATCH_SIZE: usize = 250;
 
-/// A training that has not begun.
+/// A training that is ready to start.
 pub struct Prepared {
     pub header: Arc<RunHeader>,
     pub trainer: Trainer,
 }
 
-/// Loads the data, builds the network and the engine, and resolves what depends on them.
+/// Loads the data, builds the network and the engine, and resolves the settings that depend on them.
 ///
 /// # Errors
-/// Whatever is wrong with the data, the network, the device, or sizes that do not fit each other.
+/// Anything wrong with the data, the network or the device, or sizes that do not fit each other.
 pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     let mut config = config.clone();
     if let Some(path) = &config.data {
-        // Absolute, so that the run file's configuration holds in any folder.
+        // Absolute, so that the run file's configuration is valid in any folder.
         config.data = Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
     }
     if let Some(course) = &mut config.course {
@@ -61,7 +61,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         None => None,
     };
     if let Some(course) = &course {
-        // Nobody knows what batches the weights were trained with.
+        // The batches with which the weights were trained are unknown.
         (steps, steps_per_epoch) = (course.steps(), 0);
     }
 
@@ -136,7 +136,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     })
 }
 
-/// The examples of a run. They are moved, not copied, where it uses all of a part.
+/// The examples of a run. A part that is used completely is moved, not copied.
 fn run_data(train: Examples, test: Examples, split: &Split) -> RunData {
     let validation = train.select(&split.validation);
     let allocated = (!split.lca.is_empty()).then(|| train.select(&split.lca));
@@ -153,11 +153,11 @@ fn run_data(train: Examples, test: Examples, split: &Split) -> RunData {
     }
 }
 
-/// What a configuration comes to with its data, before anything is made that costs much.
+/// A configuration checked against its data, before anything expensive is made.
 pub struct Checked {
     pub split: Split,
     pub network: Network,
-    /// `[L]`: what each layer does otherwise.
+    /// `[L]`: each layer's overrides.
     pub layers: Vec<Overrides>,
     pub batch_size: usize,
     pub batches: Batches,
@@ -190,7 +190,7 @@ impl Checked {
     }
 }
 
-/// The data set that the configuration names.
+/// Loads the data set named in the configuration.
 ///
 /// # Errors
 /// It cannot be read.
@@ -201,10 +201,10 @@ pub fn load(config: &RunConfig) -> Result<Dataset, DataError> {
     })
 }
 
-/// Sees whether network, layers, sizes and length fit the data and each other.
+/// Checks that network, layers, sizes and length fit the data and each other.
 ///
 /// # Errors
-/// They do not.
+/// They do not fit.
 pub fn check(config: &RunConfig, dataset: &Dataset) -> Result<Checked, Failure> {
     let split = Split::draw(dataset, &config.sizes, config.seed).map_err(usage)?;
     let network = Network::build(&config.network, dataset.shape, dataset.classes.len());
@@ -236,8 +236,8 @@ pub fn check(config: &RunConfig, dataset: &Dataset) -> Result<Checked, Failure> 
     })
 }
 
-/// Says what to do about another number of classes: of a network that is known by name nobody can change
-/// the last layer, and labels that start at 1 make one class too many.
+/// Explains a mismatch in the number of classes: the last layer of a preset cannot be changed, and labels that start at
+/// 1 make one class too many.
 fn outputs(error: ModelError, config: &RunConfig, dataset: &Dataset) -> Failure {
     let ModelError::Outputs { classes, .. } = &error else {
         return error.into();
@@ -264,7 +264,7 @@ fn outputs(error: ModelError, config: &RunConfig, dataset: &Dataset) -> Failure 
     Failure::Usage(ConfigError(format!("{fact}: {advice}")))
 }
 
-/// `[L]`: what each layer does otherwise.
+/// `[L]`: each layer's overrides.
 fn layers(config: &RunConfig, network: &Network) -> Result<Vec<Overrides>, ConfigError> {
     let layers = network.layout.layers.iter();
     let names: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
@@ -299,7 +299,7 @@ fn settings(
     }
 }
 
-/// Sizes that do not fit the data are the command's fault.
+/// An error in the sizes, as a usage error that names the flag.
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn usage(error: DataError) -> Failure {
     let flag = match &error {
@@ -312,7 +312,7 @@ fn usage(error: DataError) -> Failure {
     Failure::Usage(ConfigError(format!("{flag}: {error}")))
 }
 
-/// Builds the engine that was asked for, and writes into `config` what `auto` came to.
+/// Builds the requested engine, and replaces `auto` in `config` by what it resolved to.
 fn build_engine(
     config: &mut RunConfig,
     network: &Network,
@@ -320,7 +320,7 @@ fn build_engine(
 ) -> Result<(Box<dyn GradientEngine>, usize), Failure> {
     let device = match config.device {
         DeviceChoice::Device(device) => device,
-        // Asking costs nothing: a build without CUDA, or a machine without a GPU, says no.
+        // Trying is cheap: a build without CUDA, or a machine without a GPU, fails at once.
         DeviceChoice::Auto if config.engine == EngineChoice::Cpu => Device::Cpu,
         DeviceChoice::Auto => match candle::open_device(Device::Cuda(0)) {
             Ok(_) => Device::Cuda(0),
@@ -380,7 +380,7 @@ mod tests {
     use crate::config::{CheckpointEvery, NetworkChoice, Options};
     use crate::model::{Extent, LayerSpec, NamedPadding, NetworkSpec, Padding};
 
-    /// Numbers at which something might overflow, and small ones, which get further.
+    /// Numbers that may cause overflow, and small ones, which get further.
     fn number() -> impl Strategy<Value = u64> {
         prop_oneof![
             3 => 0_u64..40,
@@ -396,7 +396,7 @@ mod tests {
         number().prop_map(|n| usize::try_from(n).unwrap_or(usize::MAX))
     }
 
-    /// TOML has no larger numbers than those of an `i64`.
+    /// TOML integers are at most those of an `i64`.
     fn side() -> impl Strategy<Value = usize> {
         number().prop_map(|n| usize::try_from(n.min(i64::MAX.unsigned_abs())).unwrap_or(usize::MAX))
     }
@@ -441,7 +441,7 @@ mod tests {
 
     prop_compose! {
         fn network()(mut layers in prop::collection::vec(layer(), 0..4)) -> NetworkSpec {
-            // What is possible up to here is possible to its end.
+            // A network that is valid up to here is valid to its end.
             layers.push(LayerSpec::Linear { name: None, units: 10, bias: true });
             NetworkSpec { name: "absurd".to_owned(), layers }
         }
@@ -496,7 +496,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// Refused or resolved, but never a panic, and nothing is allocated for it.
+        /// Refused or resolved, but never a panic, and without allocating for it.
         #[test]
         fn absurd_numbers_are_refused_before_anything_is_made(
             mut options in counts(),

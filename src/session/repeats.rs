@@ -1,4 +1,4 @@
-//! `train --repeats N`: the same run with N seeds.
+//! `train --repeats N`: trains the same run with N seeds.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -17,13 +17,13 @@ use crate::data::Split;
 use crate::store::{NewFile, StoreError};
 use crate::text::harmless;
 
-/// More are a mistake.
+/// The most repeats: more are a mistake.
 const MOST: u64 = 10_000;
 
-/// Begins a series.
+/// Starts a series.
 ///
 /// # Errors
-/// Anything wrong with the flags or the data, a file that is there already, or a run that fails.
+/// Anything wrong with the flags or the data, a file that already exists, or a run that fails.
 pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode, Failure> {
     let config = RunConfig::resolve(options)?;
     let network = &config.network.name;
@@ -32,7 +32,7 @@ pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode
     let force = options.force.unwrap_or(false);
     let mut tasks = tasks(&config, &output, repeats)?;
     let inputs = Inputs::of(options, read);
-    // A default name is taken when its first file is made.
+    // A default name is claimed when its first file is created.
     let named = tasks.iter().filter(|_| options.output.is_some());
     for task in named {
         output::check(&task.file, force, &inputs).map_err(|error| match error {
@@ -48,7 +48,7 @@ pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode
     let mut found = vec![Found::Nothing; tasks.len()];
     let mut reserved = None;
     if options.output.is_none() {
-        // Nobody else can have the others' names, which are made of the first one's.
+        // The other names are derived from the first, so nobody else can have them.
         let name = output::default_names(network).find_map(|name| {
             let first = NewFile::create(&file(&name, 1)).ok()?;
             Some((name, first))
@@ -67,11 +67,11 @@ pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode
     ended
 }
 
-/// Goes on with a series, or makes it longer: runs that are complete are left alone, those that have
-/// begun go on, the others are made as the first was.
+/// Continues or extends a series: complete runs are left alone, started ones are continued, and the others are made
+/// like the first.
 ///
 /// # Errors
-/// There is no first run, the flags would change it, a file is another run's, or a run fails.
+/// There is no first run, the flags would change it, a file belongs to another run, or a run fails.
 pub fn resume(output: &Path, flags: &Options, repeats: u64) -> Result<ExitCode, Failure> {
     let flags = Options {
         repeats: None,
@@ -97,7 +97,7 @@ pub fn resume(output: &Path, flags: &Options, repeats: u64) -> Result<ExitCode, 
     run(&tasks, &found, false, output, &flags)
 }
 
-/// Every run, checked.
+/// All runs, checked.
 fn tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<Task>, Failure> {
     if !(1..=MOST).contains(&repeats) {
         let what = format!("--repeats {repeats}: must be from 1 to {MOST}");
@@ -144,7 +144,7 @@ fn tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<Task>, F
         .collect()
 }
 
-/// The n-th file, from 1: its number is where the name has `{}`, or before the ending.
+/// The n-th file, from 1: the number replaces `{}` in the name, or goes before the extension.
 fn file(output: &Path, n: u64) -> PathBuf {
     let name = output.file_name().unwrap_or_default().to_string_lossy();
     if name.contains("{}") {

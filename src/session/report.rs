@@ -1,4 +1,4 @@
-//! `lcascope report`: what runs have shown, as a folder that can be handed on.
+//! `lcascope report`: writes the results of runs into a folder that can be passed on.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,10 +9,10 @@ use crate::config::ConfigError;
 use crate::report::{self, Block, Run};
 use crate::text::harmless;
 
-/// Writes the report, and says where it is.
+/// Writes the report, and prints where it is.
 ///
 /// # Errors
-/// The folder holds something else, or a run cannot be read.
+/// The folder holds something else or one of the runs, or a run cannot be read.
 pub fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
     report::check(&args.output, args.force)?;
     let folder = args.output.canonicalize();

@@ -1,4 +1,4 @@
-//! `lcascope train --resume`: from a run file to a training that goes on where it was.
+//! `lcascope train --resume`: restores a training from its run file.
 
 use std::path::Path;
 
@@ -12,22 +12,22 @@ use crate::record::{RunHeader, StartRecord};
 use crate::store::{FIRST_LOOK, Kept, Recorder, Resumable, RunReader};
 use crate::train::{Trainer, snapshot_is_due};
 
-/// A run that is about to go on.
+/// A run that is about to continue.
 pub struct Resumed {
-    /// With the steps that are kept.
+    /// Contains the steps that are kept.
     pub app: App,
-    /// Put back and started.
+    /// Restored and started.
     pub trainer: Trainer,
     pub recorder: Recorder,
     pub start: StartRecord,
     pub checkpoint_every: CheckpointEvery,
 }
 
-/// Reads the run's configuration, data and newest checkpoint, and puts the trainer back.
+/// Reads the run's configuration, data and newest checkpoint, and restores the trainer.
 ///
 /// # Errors
-/// The flags would change the run; the file is no run, is being written, has all its steps or cannot
-/// be written; the data are others.
+/// The flags would change the run; the file is not a run, is being written, has all its steps or cannot be written; or
+/// the data differ.
 pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
     only_harmless(flags)?;
     let run = Resumable::open(path)?;
@@ -51,8 +51,8 @@ pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
     }
     let from = trainer.steps_done();
     let mut start = (trainer.start()).map_err(|error| Failure::Run(error.to_string()))?;
-    // A machine that computes other bits, as a GPU may, takes another path from the checkpoint on: then
-    // the steps behind it are given up. On the same path they are there already.
+    // A machine with different rounding, such as another GPU, leaves the recorded path at the checkpoint: the steps
+    // after it are then dropped. On the same path they are already in the file.
     let recorded = run.reader().losses(from)?;
     let kept = match &recorded {
         Some(losses) if losses.train.to_bits() == start.losses.train.to_bits() => run.committed(),
@@ -79,10 +79,10 @@ pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
     })
 }
 
-/// Refuses flags that would make another run of it.
+/// Refuses flags that would change the run.
 pub(super) fn only_harmless(flags: &Options) -> Result<(), ConfigError> {
     let rest = Options {
-        // Where it is trained and watched, and where its data are now.
+        // Settings of where it is trained and shown, and where its data are.
         data: None,
         threads: None,
         checkpoint_every: None,
@@ -106,7 +106,7 @@ pub(super) fn only_harmless(flags: &Options) -> Result<(), ConfigError> {
     }
 }
 
-/// Says what is different about the run that its configuration comes to now.
+/// Checks that the configuration still gives the same run; the error says what differs.
 fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
     if file.dataset_sha256 != now.dataset_sha256 {
         return Err(format!(
@@ -139,7 +139,7 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
                 == (now.planned_steps, now.slice_size, now.held_out_lca)
                 && (file.record_weights > 0, file.record_params > 0)
                     == (now.record_weights > 0, now.record_params > 0),
-            "its configuration says otherwise than its datasets",
+            "its configuration contradicts its datasets",
         ),
     ] {
         if !same {
@@ -149,7 +149,7 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
     Ok(())
 }
 
-/// What the screen would know if it had been there: of a long run, coarse summaries.
+/// Passes the kept steps to the screen, as coarse summaries for a long run.
 fn show_kept(app: &mut App, reader: &RunReader, kept: u64) -> Result<(), Failure> {
     if let Some(losses) = reader.start()? {
         app.event(FeedEvent::Start(losses));

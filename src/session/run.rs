@@ -1,4 +1,4 @@
-//! A run under way: the trainer's thread, where its steps go, and who watches it.
+//! A running training: the trainer's thread, the destinations of its steps, and its observer.
 
 use std::any::Any;
 use std::path::Path;
@@ -26,21 +26,21 @@ use crate::store::{self, Recorder, RecorderStats, StoreError};
 use crate::train::{self, Control, Controls, Inquiry, Orders, Sink, SinkClosed, Trainer};
 use crate::tui::{Exit, ScreenOptions};
 
-/// How a run begins.
+/// How a run starts.
 pub enum Beginning {
     Fresh,
-    /// The trainer has started where it was put back.
+    /// The trainer has started from the restored state.
     Resumed {
         start: StartRecord,
     },
 }
 
-/// Where a run is watched, and whether anything is said at its end.
+/// How a run is observed, and how much is printed.
 pub struct Watched {
     place: Place,
     pub quiet: bool,
-    /// Whether what looks wrong is said on standard error: also by a training in the background, to its
-    /// caller or its log.
+    /// Whether warnings are printed to standard error: a training in the background prints them too, to its caller or
+    /// its log.
     pub warns: bool,
     detached: Option<Detached>,
 }
@@ -64,7 +64,7 @@ impl Watched {
     }
 }
 
-/// Where a run is watched.
+/// The place where a run is shown.
 #[expect(clippy::large_enum_variant, reason = "there is one of it")]
 enum Place {
     Screen(ScreenOptions),
@@ -72,21 +72,21 @@ enum Place {
     Nowhere,
 }
 
-/// Who waits for longer is told what for.
+/// The wait after which a message says what is being waited for.
 const SOON: Duration = Duration::from_millis(500);
 
-/// How the recording of a run ended.
+/// The result of recording a run.
 type Recorded = Result<(RunEnd, RecorderStats), StoreError>;
 
-/// A training under way, and what is known of it.
+/// A running training, and its state as known here.
 pub struct Run {
     app: App,
     feed: Feed,
     controls: Controls,
-    /// Where the training is asked what the file does not say yet.
+    /// Requests for details of the training that are not in the file yet.
     inquiries: Sender<Inquiry>,
     signals: Signals,
-    /// Whether other processes can give orders too.
+    /// Whether other processes can give orders as well.
     controllable: bool,
     thread: thread::JoinHandle<Recorded>,
 }
@@ -104,7 +104,7 @@ impl Run {
         let planned = app.header.planned_steps;
         let progress = control::Progress::new();
         progress.steps_done(trainer.steps_done());
-        // Before anybody can know that there is a training.
+        // Before anybody can know that the training exists.
         let signals = Signals::listen(Some(controls.clone()))?;
         let server = Server::spawn(output, controls.clone(), progress.clone(), planned);
         let server = server
@@ -135,12 +135,12 @@ impl Run {
         let thread = thread::Builder::new()
             .name("trainer".to_owned())
             .spawn(move || {
-                // Only a screen shows what a GPU does, but whether there is one may change.
+                // Only a screen shows the GPU's use, but whether there is a screen may change.
                 let gpu = Gpu::watch(&device, outlet.feed.gpu());
                 let recorded = run_training(trainer, beginning, outlet, &orders);
-                // The feed ends with it.
+                // Its feed ends with it.
                 drop(gpu);
-                // The file is closed: now, and not before, those who wait for the end are told.
+                // The file is closed: only now may those who wait for the end be told.
                 drop(server);
                 recorded
             })
@@ -156,7 +156,7 @@ impl Run {
         })
     }
 
-    /// Watches the training to its end or the user's, and reports it.
+    /// Follows the training until it ends or the user leaves, and prints the summary.
     pub fn watch(self, mut watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
         let Some(detached) = watched.detached.take() else {
             return self.watch_here(watched, output);
@@ -188,7 +188,7 @@ impl Run {
                 // An older file may still have the name.
                 let reader = move || guard::detail_reader(&store::written_at(&path));
                 let closely = feed::details(reader, inquiries);
-                // Without its thread the screen shows what it has.
+                // Without its thread, the screen shows what it has.
                 let (details, reader) = closely.ok().unzip();
                 feed.details = details;
                 let run = screen::Shown {
@@ -196,7 +196,7 @@ impl Run {
                     file: output,
                 };
                 let shown = screen::show(&run, None, &mut app, &options, &signals);
-                // Nothing is looked at closely any more.
+                // No more details are requested.
                 feed.details = None;
                 drop(reader);
                 // A screen that cannot be drawn is no reason to lose the training's steps.
@@ -206,10 +206,10 @@ impl Run {
                         stop(&controls);
                     }
                     Ok(exit @ (Exit::Quit(Quit::Leave) | Exit::Hangup)) => {
-                        // After a hang-up nobody is left to read a bar or a summary.
+                        // After a hang-up, nobody is left to read a bar or a summary.
                         quiet = exit == Exit::Hangup;
                         let progress = if quiet { Progress::None } else { Progress::Bar };
-                        // A pause outlives the terminal where somebody can end it.
+                        // A pause outlives the terminal only if somebody can end it.
                         if !(quiet && controllable) {
                             let _ = controls.send(Control::Resume);
                         }
@@ -242,7 +242,7 @@ impl Run {
                 told = interrupted.is_some();
             }
         }
-        // The training may still finish its step: take its last events in while it ends.
+        // The training may still finish its step: handle its last events while it ends.
         let mut patience = (!quiet && !told).then_some(SOON);
         loop {
             let event = match patience {
@@ -297,7 +297,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-/// The trainer's thread: trains, records, and tells the screen.
+/// The body of the trainer's thread: trains, records, and updates the screen.
 fn run_training(
     mut trainer: Trainer,
     beginning: Beginning,
@@ -307,7 +307,7 @@ fn run_training(
     let ended = match beginning {
         Beginning::Fresh => train::run(&mut trainer, orders, &mut outlet),
         Beginning::Resumed { start } => {
-            // Without a checkpoint it begins anew: the weights at θ_0 may not be in the file yet.
+            // Without a checkpoint it starts from the beginning: the weights at θ_0 may not be in the file yet.
             let told = match trainer.steps_done() {
                 0 => outlet.start(start),
                 _ => Ok(()),
@@ -340,26 +340,26 @@ fn run_training(
     }
 }
 
-/// Where a step goes: to the screen as a summary, to the file in full.
+/// The destinations of a step: the screen gets a summary, the file everything.
 struct Outlet {
     recorder: Recorder,
     feed: FeedSender,
-    /// What the control socket tells.
+    /// The progress reported by the control socket.
     progress: Arc<control::Progress>,
-    /// Steps that the screen has from the file of a run that was resumed.
+    /// Steps of a resumed run that the screen already has from the file.
     shown: u64,
-    /// How the recording went when the screen was told last, and when that was.
+    /// When the screen was last told about the recording, and what.
     told: (Instant, RecorderStats),
     checkpoints: Checkpoints,
-    /// The run's, for residuals.
+    /// The run's tolerance for residuals.
     tolerance: f64,
 }
 
-/// How often the screen is told how the recording goes, at most.
+/// The least time between reports of the recording to the screen.
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
 impl Outlet {
-    /// Tells the screen how the recording goes, if that has changed.
+    /// Reports the state of the recording to the screen, if it has changed.
     fn tell_recorder(&mut self) {
         let (at, told) = self.told;
         let stats = self.recorder.stats();
@@ -402,7 +402,7 @@ impl Sink for Outlet {
     }
 }
 
-/// When the next checkpoint is due.
+/// The schedule of checkpoints.
 struct Checkpoints {
     every: CheckpointEvery,
     last_step: u64,

@@ -1,4 +1,4 @@
-//! The screen as a command needs it: options, signals, exit codes.
+//! The screen from a command's point of view: options, obstacles, exit codes.
 
 use std::env;
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::text::harmless;
 use crate::tui::keys::KeyMap;
 use crate::tui::{self, ColorLevel, Exit, Feeds, Glyphs, ScreenOptions, Theme};
 
-/// What the flags come to, over the user's configuration.
+/// The screen's options: the flags, over the user's configuration.
 pub fn options(
     color: Option<ColorChoice>,
     glyphs: Option<GlyphsChoice>,
@@ -57,7 +57,7 @@ pub fn options(
         fps,
         mouse: config.mouse,
         notice: match notice(&problems) {
-            // In a container, say: the terminal may be able to do more.
+            // Probably a container: the terminal may be capable of more.
             said if said.is_empty() && choice == GlyphsChoice::Auto && !has_locale() => {
                 "charts are ASCII: no locale is set (LANG=C.UTF-8 or --glyphs braille draws finer)"
                     .to_owned()
@@ -67,18 +67,18 @@ pub fn options(
     })
 }
 
-/// Whether somebody has said which characters there are.
+/// Whether the environment names a locale.
 fn has_locale() -> bool {
     let said = |name| variable(name).is_some_and(|value| !value.is_empty());
     ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().any(said)
 }
 
-/// An environment variable, if it is text.
+/// An environment variable, if it is valid Unicode.
 pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok()
 }
 
-/// The actions that keys can be given to.
+/// The actions to which keys can be bound.
 pub fn actions() -> Vec<ActionKeys> {
     let actions = tui::actions().into_iter();
     let named = |action: tui::ActionNames| ActionKeys {
@@ -89,9 +89,9 @@ pub fn actions() -> Vec<ActionKeys> {
     actions.map(named).collect()
 }
 
-/// What the screen says of a configuration that cannot be used as it is.
+/// The notice about a configuration that cannot be used as it is.
 fn notice(problems: &[Problem]) -> String {
-    // What is as the user has asked for is no news at every start.
+    // Overrides that work as intended are no news at every start.
     let problems = problems.iter().filter(|it| it.kind == Kind::Unusable);
     match &problems.collect::<Vec<_>>()[..] {
         [] => String::new(),
@@ -103,19 +103,19 @@ fn notice(problems: &[Problem]) -> String {
     }
 }
 
-/// Why there is no screen.
+/// Why no screen can be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// Standard input or output is none.
+    /// Standard input or output is not a terminal.
     NoTerminal,
-    /// It can do nothing but print, by its `TERM`.
+    /// The terminal can only print, according to its `TERM`.
     Dumb(String),
-    /// It is another job's now.
+    /// Another job owns the terminal.
     Background,
 }
 
 impl Obstacle {
-    /// What keeps a screen from being drawn now, if anything does.
+    /// The current obstacle to drawing a screen, if any.
     pub fn now() -> Option<Self> {
         if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
             return Some(Self::NoTerminal);
@@ -138,8 +138,8 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// The `TERM` of a terminal that cannot move its cursor: an Emacs shell, a console in an editor, a job of
-/// a build server.
+/// The `TERM` of a terminal that cannot move its cursor, such as an Emacs shell, a console in an editor, or a job on a
+/// build server.
 fn dumb_terminal() -> Option<String> {
     let term = env::var_os("TERM").unwrap_or_default();
     let term = term.to_string_lossy();
@@ -148,16 +148,18 @@ fn dumb_terminal() -> Option<String> {
         .then(|| term.into_owned())
 }
 
-/// Whether standard error is a terminal that a progress bar can be drawn on.
+/// Whether standard error is a terminal that can show a progress bar.
 pub fn has_bar() -> bool {
     io::stderr().is_terminal() && dumb_terminal().is_none()
 }
 
-/// Whether what is printed now would be printed into what somebody else does on the terminal.
+/// Whether output would disturb another job on the terminal.
 pub fn disturbs() -> bool {
     io::stderr().is_terminal() && tui::in_background()
 }
 
+/// Checks that a screen can be shown.
+///
 /// # Errors
 /// There is no terminal to draw on and to read keys from.
 pub fn require_terminal(command: &str) -> Result<(), Failure> {
@@ -176,8 +178,7 @@ pub struct Shown<'a> {
     pub file: &'a Path,
 }
 
-/// Shows a run, and what it is compared with, until the user leaves. Begins where the run was left the
-/// last time.
+/// Shows a run, and the one it is compared with, until the user leaves. Starts from the view in which the run was left.
 pub fn show(
     first: &Shown,
     second: Option<&Shown>,
@@ -207,7 +208,7 @@ pub fn show(
     shown.map_err(Failure::Terminal)
 }
 
-/// What the shell is told after a screen has closed.
+/// The exit code after a screen has closed.
 pub fn exit_code(exit: Exit) -> ExitCode {
     match exit {
         Exit::Quit(Quit::Stop | Quit::Leave) => ExitCode::SUCCESS,
@@ -216,7 +217,7 @@ pub fn exit_code(exit: Exit) -> ExitCode {
     }
 }
 
-/// 128 + the signal's number, as shells have it.
+/// 128 + the signal's number, as in shells.
 pub fn signal_code(signal: i32) -> ExitCode {
     ExitCode::from(u8::try_from(128 + signal).unwrap_or(1))
 }

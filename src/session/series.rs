@@ -1,4 +1,4 @@
-//! Several runs, one after another, each in a process of its own; what is there already is not made again.
+//! Trains several runs, one after another, each in a process of its own. Complete runs are not repeated.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceCho
 use crate::record::{RunHeader, Status};
 use crate::text::harmless;
 
-/// A run that is to be there in the end.
+/// A run to be made.
 pub struct Task {
     pub name: String,
     pub file: PathBuf,
@@ -29,66 +29,66 @@ pub struct Task {
     pub steps: u64,
     /// Warnings about its data.
     pub warnings: Vec<String>,
-    /// Of the data set.
+    /// SHA-256 of the data set.
     pub sha256: String,
 }
 
-/// How much of a run is there.
+/// The state of a run's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     Nothing,
-    /// An empty file that this process has made, for its name.
+    /// An empty file that this process created to reserve the name.
     Reserved,
-    /// Steps; it can go on.
+    /// The number of steps done; it can be continued.
     Begun(u64),
     Complete,
 }
 
-/// What happens when a run fails.
+/// The reaction to a failed run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtFailure {
     End,
     GoOn,
 }
 
-/// How a series ended.
+/// The outcome of a series.
 pub struct Ended {
-    /// Of each task, whether its run is complete.
+    /// For each task, whether its run is complete.
     pub complete: Vec<bool>,
-    /// Task and reason.
+    /// Index and reason of each failed task.
     pub failed: Vec<(usize, String)>,
     pub why: End,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Every run was tried.
+    /// Every run was attempted.
     Through,
     Signal(i32),
-    /// Somebody has stopped this run.
+    /// This run was stopped.
     Stopped(usize),
-    /// This run has failed.
+    /// This run failed.
     Failed(usize),
 }
 
-/// How often a process is looked at.
+/// Time between checks whether the process has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How often it is asked how far it is.
+/// Time between questions for its progress.
 const ASK_EVERY: Duration = Duration::from_millis(500);
-/// Where standard error is no terminal, a line is printed this often.
+/// Time between lines when standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
 impl Task {
-    /// Gives the run's file, and the run after it, a name.
+    /// Sets the run's file, and names the run after it.
     pub fn place(&mut self, file: PathBuf) {
         self.name = harmless(&file.file_name().unwrap_or_default().to_string_lossy());
         self.file = file;
     }
 
-    /// Looks at the run's file.
+    /// Examines the run's file.
     ///
     /// # Errors
-    /// The file is another run's, is being written, or is no run.
+    /// The file belongs to another run, is being written, or is not a run.
     pub fn found(&self) -> Result<Found, Failure> {
         if self.file.symlink_metadata().is_err() {
             return Ok(Found::Nothing);
@@ -114,15 +114,14 @@ impl Task {
         })
     }
 
-    /// Says what is different about the run in the file.
+    /// Checks that the file holds this run; the error says what differs.
     fn same_run(&self, header: &RunHeader) -> Result<(), String> {
         let stored = stored_config(header, "it").and_then(|options| RunConfig::resolve(&options));
         let stored = stored.map_err(|error| error.to_string())?;
         if header.dataset_sha256 != self.sha256 {
             return Err(format!("its data are others, {}", header.dataset));
         }
-        // What was left open has become something in the file; what does not change the numbers may
-        // be otherwise.
+        // Settings left open have a value in the file, and settings that do not change the numbers may differ.
         let mut planned = self.config.clone();
         planned.data.clone_from(&stored.data);
         planned.threads = stored.threads;
@@ -167,11 +166,10 @@ impl Task {
     }
 }
 
-/// Makes what is not complete. `found` is what is there of each task; where `force` is set, files that
-/// are there are overwritten.
+/// Makes the incomplete runs. `found` has the state of each task's file; `force` overwrites existing files.
 ///
 /// # Errors
-/// A process cannot be started or waited for. What goes wrong in one is in the answer.
+/// A process cannot be started or waited for. An error within one is part of the result.
 pub fn run(
     tasks: &[Task],
     found: &[Found],
@@ -256,11 +254,11 @@ enum How {
     Failed(String),
 }
 
-/// Who waits for a process.
+/// Waits for the processes.
 struct Watch {
     progress: Progress,
     signals: Receiver<i32>,
-    /// The signal that has asked the series to end.
+    /// The signal that asked the series to end.
     asked: Option<i32>,
 }
 
@@ -271,9 +269,9 @@ impl Watch {
         loop {
             select! {
                 recv(self.signals) -> signal => match signal {
-                    // The terminal has gone, the training stays.
+                    // The terminal is gone, but the training continues.
                     Ok(SIGHUP) => self.progress = Progress::none(),
-                    // Once: a second one ends the process at once.
+                    // Once only: a second signal ends the process at once.
                     Ok(signal) if self.asked.is_none() => {
                         self.asked = Some(signal);
                         self.progress.say(STOPPING);
@@ -297,22 +295,22 @@ impl Watch {
     }
 }
 
-/// What is said meanwhile, on standard error.
+/// The progress shown on standard error.
 struct Progress {
     shown: Shown,
     runs: usize,
-    /// Steps of all runs together.
+    /// Planned steps of all runs together.
     total: u64,
-    /// Steps of the runs that are over, as they were planned.
+    /// Planned steps of the runs that are over.
     over: u64,
-    /// Steps that were there when this process began, in the runs that are over and in those to come.
+    /// Steps of each run that existed when this process began.
     there: Vec<u64>,
-    /// Of those, in the runs that are over, and in the one under way.
+    /// Their sum over the runs that are over and the current one.
     there_over: u64,
     began: Instant,
-    /// Number and name of the run under way, its planned steps.
+    /// Index, name and planned steps of the current run.
     current: (usize, String, u64),
-    /// Steps of it that are done.
+    /// Steps done in the current run.
     done: u64,
 }
 
@@ -374,7 +372,7 @@ impl Progress {
         self.show();
     }
 
-    /// Seconds that the rest will take if its steps take as long as those done here.
+    /// Estimated seconds for the remaining steps, at the speed of those done here.
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
     fn seconds_left(&self) -> Option<f64> {
         let done = self.over + self.done;

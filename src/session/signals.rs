@@ -1,4 +1,4 @@
-//! Signals that ask the program to end, as messages.
+//! Delivers signals that ask the program to end as messages.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,31 +14,31 @@ use signal_hook::low_level;
 use super::Failure;
 use crate::train::{Control, Controls};
 
-/// Signals that ask for an end. The last three come from batch systems: Slurm's `--signal`, submitit, a
-/// bound on processor time.
+/// Signals that ask the program to end. The last three come from batch systems: Slurm's `--signal`, submitit, a limit
+/// on processor time.
 const ENDING: [i32; 5] = [SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGXCPU];
 
-/// Signals that come within this time are one request: `timeout`, for one, signals a process and
-/// then its whole group. Nobody types so fast.
+/// Signals within this time count as one request: `timeout`, for example, signals a process and then its whole group.
+/// Nobody types that fast.
 const ONE_REQUEST: Duration = Duration::from_millis(150);
 
-/// What is said to whoever waits for the end of a training.
+/// The message to anyone who waits for a training to end.
 pub const STOPPING: &str =
     "stopping after the step under way; Ctrl-C ends at once, as if the program were killed";
 
-/// Turns signals into messages until dropped. Then they do again what they do by default.
+/// Turns signals into messages until dropped, which restores their default actions.
 pub struct Signals {
     pub events: Receiver<i32>,
-    /// A SIGINT is not the first request.
+    /// Whether a SIGINT follows an earlier request.
     asked: Arc<AtomicBool>,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Signals {
-    /// Listens to SIGHUP and those that ask for an end. These also stop the training behind `controls` by
-    /// themselves: the screen may be stuck in a terminal that takes no output. A SIGINT after any of them, or a
-    /// second SIGTERM, ends the program at once, as if it were killed.
+    /// Listens for SIGHUP and the signals that ask for an end. The latter also stop the training behind `controls`
+    /// directly: the screen may be stuck in a terminal that accepts no output. A SIGINT after any of them, or a second
+    /// SIGTERM, ends the program at once, as if it were killed.
     ///
     /// # Errors
     /// The system has no more threads or files.
@@ -60,7 +60,7 @@ impl Signals {
                     match requests.take(signal, asked_otherwise.load(Ordering::SeqCst)) {
                         Taken::New => {}
                         Taken::Again => continue,
-                        // Without the library's own end: it would wait for the thread that writes.
+                        // Skips the library's own exit handlers, which would wait for the writing thread.
                         Taken::AtOnce => low_level::exit(128 + signal),
                     }
                     if let (Some(controls), true) = (&controls, signal != SIGHUP) {
@@ -80,16 +80,16 @@ impl Signals {
         })
     }
 
-    /// The training has been stopped otherwise: whoever waits for its end needs one Ctrl-C to give up.
+    /// Records that the training was stopped in another way: one Ctrl-C is then enough to give up waiting.
     pub fn stopping(&self) {
         self.asked.store(true, Ordering::SeqCst);
     }
 }
 
-/// What has been asked before, and when first.
+/// The first times of earlier requests.
 #[derive(Default)]
 struct Requests {
-    /// By any signal.
+    /// By any signal except SIGHUP.
     any: Option<Instant>,
     /// By SIGINT or SIGTERM.
     urgent: Option<Instant>,
@@ -97,16 +97,16 @@ struct Requests {
 
 enum Taken {
     New,
-    /// The same request once more.
+    /// A repetition of the same request.
     Again,
-    /// Nobody waits any longer.
+    /// End without waiting.
     AtOnce,
 }
 
 impl Requests {
-    /// A person who presses Ctrl-C has seen what was asked before. A system may send any of the other
-    /// signals, SIGTERM after it, and SIGXCPU every second, and means no hurry: only SIGTERM after SIGTERM or
-    /// SIGINT does.
+    /// Classifies a signal. A person who presses Ctrl-C has seen the earlier request. A system may send any of the
+    /// other signals, followed by SIGTERM, or SIGXCPU every second, without urgency: only a SIGTERM after a SIGTERM or
+    /// SIGINT is urgent.
     fn take(&mut self, signal: i32, asked_otherwise: bool) -> Taken {
         let earlier = match signal {
             SIGINT if asked_otherwise => return Taken::AtOnce,
@@ -140,7 +140,7 @@ impl Drop for Signals {
     }
 }
 
-/// Set while nobody listens: signals that were listened to once would be ignored then.
+/// Set while nobody listens: signals that were once listened to would otherwise be ignored.
 fn unheard() -> std::io::Result<&'static Arc<AtomicBool>> {
     static UNHEARD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     if let Some(unheard) = UNHEARD.get() {

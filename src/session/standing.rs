@@ -1,4 +1,4 @@
-//! How the run in a file stands, in a few words and numbers.
+//! The status of the run in a file, in a few words and numbers.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use crate::store::{RunReader, StoreError};
 /// Steps over which the speed is measured.
 const SPEED_STEPS: u64 = 50;
 
-/// What is known of a run without reading it all.
+/// The status of a run, readable without reading the whole file.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Standing {
     pub status: Status,
-    /// Whether somebody is writing the file now.
+    /// Whether the file is being written now.
     pub live: bool,
     pub paused: bool,
     /// Why it failed; empty if it did not.
@@ -27,24 +27,24 @@ pub struct Standing {
     pub loss: f64,
     /// Seconds since the last sign of life, or since the end.
     pub silent: f64,
-    /// Of the last steps; NaN if there are too few.
+    /// Mean over the last steps; NaN if there are too few.
     pub seconds_a_step: f64,
 }
 
 impl Standing {
-    /// Reads it.
+    /// Reads the status in a child process.
     ///
     /// # Errors
-    /// The file is no run, or cannot be read.
+    /// The file is not a run, or cannot be read.
     pub fn of(path: &Path) -> Result<Self, Failure> {
-        // It may be too damaged to be read by this process.
+        // May be too damaged to be read in this process.
         Ok(guard::standing(path)?)
     }
 
-    /// Reads it in this process.
+    /// Reads the status in this process.
     ///
     /// # Errors
-    /// The same.
+    /// The file is not a run, or cannot be read.
     pub fn read(path: &Path) -> Result<Self, StoreError> {
         let reader = RunReader::open(path)?;
         let state = reader.refresh()?;
@@ -79,7 +79,7 @@ impl Standing {
         })
     }
 
-    /// `running`, `paused`, `writer lost`, `finished`, `stopped` or `failed`.
+    /// The status in a word: `running`, `paused`, `writer lost`, `finished`, `stopped` or `failed`.
     pub fn word(&self) -> &'static str {
         match self.status {
             Status::Running if !self.live => "writer lost",
@@ -88,7 +88,7 @@ impl Standing {
         }
     }
 
-    /// `stopped after 123 of 400 steps`
+    /// The status as a sentence, such as `stopped after 123 of 400 steps`.
     pub fn sentence(&self) -> String {
         let (steps, planned) = (self.committed, self.planned);
         let text = format!("{} after {steps} of {planned} steps", self.word());
@@ -98,7 +98,7 @@ impl Standing {
         }
     }
 
-    /// Seconds that the steps to come will take, where that can be told.
+    /// Estimated seconds for the remaining steps, if the run is running and its speed is known.
     pub fn seconds_left(&self) -> Option<f64> {
         let runs = self.status == Status::Running && self.live && !self.paused;
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
@@ -107,7 +107,7 @@ impl Standing {
     }
 }
 
-/// A time in one or two units: `45 s`, `12 min`, `3 h 20 min`, `5 days`.
+/// Formats a duration in one or two units: `45 s`, `12 min`, `3 h 20 min`, `5 days`.
 pub fn duration(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round();
     let hours = (minutes / 60.0).floor();
@@ -124,7 +124,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// As a shell takes it for one word.
+/// Quotes a text as one shell word.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

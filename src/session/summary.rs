@@ -1,4 +1,4 @@
-//! What is printed when a run is over: how it closed, and the totals by layer.
+//! The summary printed when a run is over: how it closed, and the totals by layer.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::record::RunEnd;
 use crate::store::RecorderStats;
 
-/// The closing table.
+/// The whole summary.
 pub fn table(app: &App, end: &RunEnd, stats: RecorderStats, output: &Path) -> String {
     let timeline = &app.timeline;
     let all = timeline.whole();
@@ -81,7 +81,7 @@ fn losses(out: &mut String, app: &App) {
     }
 }
 
-/// A share, or a dash where nothing is there to have one: of a frozen layer, say.
+/// A share, or a dash if it is undefined, as for a frozen layer.
 fn percent(share: f64, digits: usize) -> String {
     or_dash(share, |share| numbers::percent(share, digits))
 }
@@ -93,8 +93,8 @@ fn or_dash(value: f64, text: impl Fn(f64) -> String) -> String {
     }
 }
 
-/// A row a layer, and the rows that close them. `of both` is the share that helped among the
-/// parameters that helped or hurt: many do neither, such as the weights of black pixels.
+/// One row per layer, and the rows of totals that close them. `of both` is the helping share of active parameters,
+/// those that help or hurt: many are idle, such as the weights of black pixels.
 pub fn layers(out: &mut String, app: &App) {
     let timeline = &app.timeline;
     let all = timeline.whole();
@@ -168,7 +168,7 @@ fn ratio(a: u64, b: u64) -> f64 {
     a as f64 / b as f64
 }
 
-/// A signed amount in twelve columns.
+/// A signed amount, twelve columns wide.
 fn nats(value: f64) -> String {
     if value.abs() < 1e4 {
         format!("{value:>+12.6}")

@@ -26,7 +26,7 @@ use crate::tui;
 /// Epochs of the demo: about half a minute on two cores.
 const DEMO_EPOCHS: u64 = 40;
 
-/// `lcascope` without a command.
+/// Runs the demo: `lcascope` without a command.
 ///
 /// # Errors
 /// The run file cannot be written, or the run fails.
@@ -39,7 +39,7 @@ pub fn demo() -> Result<ExitCode, Failure> {
     train_with(&options, &[], None)
 }
 
-/// `lcascope train`
+/// Runs `lcascope train`.
 ///
 /// # Errors
 /// Anything wrong with the flags, the data, the device or the run file, or the run fails.
@@ -81,12 +81,12 @@ fn no_detached_series() -> Failure {
     Failure::Usage(ConfigError(what.to_owned()))
 }
 
-/// Options from a TOML file, or from the configuration stored in a run file.
+/// Reads options from a TOML file, or from the configuration stored in a run file.
 pub(super) fn read_config(path: &Path) -> Result<Options, Failure> {
     let origin = path.display().to_string();
     let text = if path == Path::new("-") {
         let text = small_file::text_of(io::stdin(), small_file::LONGEST);
-        // Whoever was to give it has been killed: another training would begin than was meant.
+        // The process that was to write it has been killed; the defaults are not what was meant.
         if text.as_ref().is_ok_and(|text| text.trim().is_empty()) {
             let what = "--config -: standard input is empty; give a configuration there";
             return Err(Failure::Usage(ConfigError(what.to_owned())));
@@ -112,7 +112,7 @@ pub(super) fn read_config(path: &Path) -> Result<Options, Failure> {
     Ok(parse(&text, &origin)?)
 }
 
-/// Trains. `read` are files that the command reads beside those that the options name.
+/// Trains. `read` lists files that the command reads in addition to those named in the options.
 pub(super) fn train_with(
     options: &Options,
     read: &[&Path],
@@ -123,7 +123,7 @@ pub(super) fn train_with(
     let force = options.force.unwrap_or(false);
     let wanted = options.output.as_deref();
     if let Some(path) = wanted {
-        // To fail early; the creation itself is exclusive.
+        // To fail early; the file is later created exclusively.
         output::check(path, force, &Inputs::of(options, read))?;
     }
     let network = &config.network.name;
@@ -163,11 +163,11 @@ pub(super) fn train_with(
     Run::spawn(app, trainer, outlet, beginning, &output)?.watch(watched, &output)
 }
 
-/// Goes on with a run. What of `flags` would change it is refused.
+/// Continues a run. Flags that would change it are refused.
 fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<ExitCode, Failure> {
     let watched = Watched::from(flags, detached)?;
     ignore_file_size_signal()?;
-    // It may be too damaged to be read by this process.
+    // May be too damaged to be read in this process.
     guard::look_through(path)?;
     let Resumed {
         app,
@@ -192,7 +192,7 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
     Run::spawn(app, trainer, outlet, beginning, path)?.watch(watched, path)
 }
 
-/// The options that a run's file holds.
+/// The options stored in a run file.
 pub(super) fn stored_config(header: &RunHeader, origin: &str) -> Result<Options, ConfigError> {
     if header.config.trim().is_empty() {
         return Err(ConfigError(format!(
@@ -203,8 +203,8 @@ pub(super) fn stored_config(header: &RunHeader, origin: &str) -> Result<Options,
     parse(&header.config, origin).map(Options::of_a_run)
 }
 
-/// A file that may not grow any further (`ulimit -f`) is an error that the recorder reports, not the
-/// end of the process.
+/// Ignores SIGXFSZ: a file that may not grow any further (`ulimit -f`) becomes an error that the recorder reports, not
+/// the end of the process.
 fn ignore_file_size_signal() -> Result<(), Failure> {
     let caught = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, caught)

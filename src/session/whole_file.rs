@@ -1,23 +1,23 @@
-//! Writing a file so that there is a whole one or none, and nothing beside it.
+//! Writes a file atomically: either the whole file or none, with nothing left beside it.
 
 use std::fs::{File, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// Begins the names of what has to lie beside a file until it is whole.
+/// Prefix of temporary files beside an unfinished file.
 const SCRATCH: &str = ".lcascope-export-";
 
-/// What the user's mask makes of it, as of any new file.
+/// Reduced by the user's umask, as for any new file.
 const MODE: u32 = 0o666;
 
-/// Writes what `fill` writes to `path`, in place of a file that is there only if `replace`.
+/// Writes a file at `path` with the output of `fill`. An existing file is replaced only if `replace`.
 ///
-/// Until it is whole the file has no name where the system can do that (Linux, on most file systems), so that
-/// nothing is left of a process that is killed. Elsewhere a hidden file in the same folder may be.
+/// Until it is complete the file has no name, if the system supports that (Linux, on most file systems), so that a
+/// killed process leaves nothing behind. Elsewhere it may leave a hidden file in the same folder.
 ///
 /// # Errors
-/// `fill`'s own; there is a file and `replace` is false; or the folder takes none.
+/// `fill`'s own; the file exists and `replace` is false; or the file cannot be created in the folder.
 pub fn write(
     path: &Path,
     replace: bool,
@@ -32,7 +32,7 @@ pub fn write(
         fill(&mut out)?;
         out.flush()?;
         drop(out);
-        // A name that outlives a power failure shall not be that of an empty file.
+        // A name that survives a power failure must not be that of an empty file.
         file.sync_data()
     };
     let mut builder = tempfile::Builder::new();
@@ -42,7 +42,7 @@ pub fn write(
         if !replace {
             return nameless::name(&file, path);
         }
-        // A name cannot be taken from another file in one go but by renaming.
+        // Only renaming takes over another file's name atomically.
         is_a_file(path)?;
         let named = builder.make_in(folder, |scratch| nameless::name(&file, scratch))?;
         return named.persist(path).map_err(|failed| failed.error);
@@ -61,7 +61,7 @@ pub fn write(
     persisted.map(drop).map_err(|failed| failed.error)
 }
 
-/// Refuses to take the place of anything but a file, which may have come since it was looked for.
+/// Refuses to replace anything but a file; something else may have appeared since the first check.
 fn is_a_file(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(there) if !there.is_file() => Err(io::Error::other("it is not a regular file")),
@@ -69,7 +69,7 @@ fn is_a_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Files that have no name yet.
+/// Files without a name yet.
 #[cfg(target_os = "linux")]
 mod nameless {
     use std::fs::File;
@@ -79,7 +79,7 @@ mod nameless {
 
     use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
 
-    /// None where there can be none.
+    /// Creates a file without a name; none if the system cannot.
     pub fn create(folder: &Path) -> Option<File> {
         if !Path::new("/proc/self/fd").exists() {
             return None;
@@ -132,7 +132,7 @@ mod tests {
             write(&path, replace, |out| {
                 out.write_all(text.as_bytes())?;
                 out.flush()?;
-                // Where files can be without a name, a process that is killed here leaves nothing.
+                // Where nameless files are possible, a process killed here leaves nothing behind.
                 let others = names(folder.path()).into_iter().filter(|name| name != "a");
                 assert!(!can || others.count() == 0);
                 Ok(())
@@ -146,7 +146,7 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(names(folder.path()), ["a"]);
-        // What has come meanwhile, and is no file, stays.
+        // Something else that appeared meanwhile stays.
         let failed = write(&path, true, |_| {
             let _ = fs::remove_file(&path);
             std::os::unix::fs::symlink("nowhere", &path)

@@ -1,4 +1,4 @@
-//! How often allocations of each size occurred.
+//! Histograms of the sizes of allocations.
 
 use super::SheetError;
 use super::overview::NATS;
@@ -15,7 +15,7 @@ pub fn distribution(source: &Source) -> Result<Sheet, SheetError> {
         steps: source.request.steps.clone(),
         columns: 1,
     };
-    // Nobody calls it off; that it asks shows that it goes on.
+    // Never cancelled; the poll only reports progress.
     let called_off = || {
         source.alive();
         false

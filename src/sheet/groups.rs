@@ -1,4 +1,4 @@
-//! LCA of tensors, units and classes by step, from the datasets that hold nothing else.
+//! LCA of tensors, units and classes by step, from datasets of their own.
 
 use std::ops::Range;
 
@@ -38,7 +38,7 @@ pub fn units(source: &Source) -> Result<Sheet, SheetError> {
     group.sheet(source, "LCA by neuron or channel")
 }
 
-/// Of each class: the sum over the layers, or one of them.
+/// LCA of each class: of one layer, or summed over all layers.
 pub fn classes(source: &Source) -> Result<Sheet, SheetError> {
     let header = source.header();
     let layers = header.layout.layers.len();
@@ -60,21 +60,21 @@ fn one(column: usize) -> Range<usize> {
     column..column + 1
 }
 
-/// Columns of a dataset.
+/// A sheet's groups of columns of a dataset.
 struct Group {
     dataset: &'static str,
     names: Vec<String>,
-    /// The columns that are added up for each name.
+    /// The columns added up for each name.
     parts: Vec<Range<usize>>,
-    /// Whether every step has them.
+    /// Whether every step has values.
     everywhere: bool,
 }
 
-/// What was read.
+/// The sums of the groups.
 struct Sums {
-    /// `[names][rows]`, over the steps of a row that have values; NaN where none has.
+    /// `[names][rows]`: sums over the steps of a row that have values; NaN if none has.
     values: Vec<Vec<f64>>,
-    /// `[rows]`, how many have.
+    /// `[rows]`: the number of steps that have values.
     measured: Vec<u64>,
 }
 

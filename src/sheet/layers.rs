@@ -1,4 +1,4 @@
-//! Totals of layers over all the steps, and the held-out loss beside the training loss.
+//! Totals of layers over all the steps, and the held-out LCA beside the training LCA.
 
 use super::SheetError;
 use super::overview::NATS;
@@ -7,7 +7,7 @@ use crate::analysis::sum::{Sum, sum};
 use crate::export::{Axis, Chart, Column, Series, Sheet};
 use crate::record::{LayerSummary, StepSummary};
 
-/// A row a layer: everything that was counted, over all the steps.
+/// Makes one row for each layer, with every count and sum over all the steps.
 pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
     let mut whole: Option<StepSummary> = None;
     source.each(|row| match &mut whole {
@@ -60,7 +60,7 @@ pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
             Some("%"),
             of(&|layer, n| 100.0 * number(layer.hurt) / n),
         ),
-        // How many steps it takes a parameter to change sign.
+        // Mean number of steps between sign changes of a parameter.
         Column::f64(
             "update_flip_every",
             Some("steps"),
@@ -122,7 +122,7 @@ pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
     Ok(sheet)
 }
 
-/// Over the steps, of a dataset with one number a step.
+/// The sum over the steps of a dataset with one number per step.
 fn sum_of(source: &Source, name: &'static str) -> Result<f64, SheetError> {
     let mut sum = Sum::default();
     source.each_row(&source.table(name)?, |_, row| {

@@ -1,11 +1,11 @@
-//! The views of a run as [`Sheet`]s: the same numbers as a table and as a figure.
+//! Views of a run as [`Sheet`]s: the same numbers as a table and as a figure.
 //!
-//! Rows are single steps, or so many steps added up exactly ([`Request::every`]): allocations are
-//! conservative, so every sum is that of the steps it names. Columns are called as the run file calls what
-//! is in them: `lca/fc1`, `update_flips/fc1`. Every figure has a note with the steps, ΣLCA, the actual change
-//! of the loss, and the residual between the two.
+//! A row is a single step, or several consecutive steps added up exactly ([`Request::every`]): allocations are
+//! conservative, so every sum is that of the steps it names. Columns have the names of the run file's datasets:
+//! `lca/fc1`, `update_flips/fc1`. Every figure has a note with the steps, ΣLCA, the actual change of the loss, and the
+//! residual between the two.
 //!
-//! One file for each group of views. [`make`] is the only way in.
+//! Each group of views has its own file. [`make`] is the only entry point.
 
 mod distribution;
 mod groups;
@@ -25,13 +25,13 @@ use crate::store::{RunReader, StoreError};
 use source::Source;
 pub use view::{Choice, UnknownView, View};
 
-/// What is wanted of a run.
+/// A request for a view of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     pub view: View,
-    /// Committed steps.
+    /// The steps; all committed.
     pub steps: Range<u64>,
-    /// Steps in a row, at least 1; the last row may have fewer.
+    /// Steps per row, at least 1; the last row may have fewer.
     pub every: u64,
     /// Only this layer, where the view has layers.
     pub layer: Option<usize>,
@@ -41,29 +41,29 @@ pub struct Request {
     pub parameter: Option<usize>,
 }
 
-/// Why there is no such sheet.
+/// Why a sheet cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SheetError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Uneven(#[from] Uneven),
-    /// The run does not say: why, and what to do.
+    /// Not in the run: the reason, and what to do.
     #[error("{0}")]
     Unknown(String),
-    /// The request asks for what cannot be, or lacks something: what to do.
+    /// Impossible or incomplete request: what to do.
     #[error("{0}")]
     Request(String),
 }
 
-/// Numbers in the largest table: half a gigabyte of them.
+/// The most numbers in a table: half a gigabyte.
 const MOST_NUMBERS: u64 = 1 << 26;
 
-/// Makes a sheet. `name` is what the note calls the run. `alive` is called whenever another part of the
-/// file has been read.
+/// Makes a sheet. `name` is the run's name in the note. `alive` is called whenever another part of the file has been
+/// read.
 ///
 /// # Errors
-/// The run does not say what is wanted, or the file cannot be read.
+/// The run lacks the requested data, the request is impossible, incomplete or too large, or the file cannot be read.
 pub fn make(
     reader: &RunReader,
     name: &str,
@@ -92,7 +92,7 @@ pub fn make(
     }
 }
 
-/// Refuses what would be ignored, and what is incomplete.
+/// Refuses choices that would be ignored, and incomplete requests.
 fn check(request: &Request) -> Result<(), SheetError> {
     let view = request.view;
     let given = |choice| match choice {

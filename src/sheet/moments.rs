@@ -1,4 +1,4 @@
-//! What is found in single steps: moments of learning, which layers share, and events.
+//! Findings in single steps: moments of learning, the layers that share them, and events.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::analysis::moments::{KEEP, Moments, shared};
 use crate::analysis::nulls::{Draws, Model, null};
 use crate::export::{Axis, Chart, Column, Sheet};
 
-/// Events of a kind that are kept.
+/// The most events kept of each kind.
 const EVENTS: usize = 1 << 20;
 
-/// Each layer's deepest moments, and which steps are shared; the note says what chance would give.
+/// Each layer's deepest moments, and which of them are shared; the note compares with chance.
 pub fn synchronisation(source: &Source) -> Result<Sheet, SheetError> {
     let layers = &source.header().layout.layers;
     let mut moments = Moments::new(layers.len(), KEEP);
@@ -81,7 +81,7 @@ pub fn synchronisation(source: &Source) -> Result<Sheet, SheetError> {
     Ok(sheet)
 }
 
-/// All events: a row each.
+/// All events, one row each.
 pub fn events(source: &Source) -> Result<Sheet, SheetError> {
     let header = source.header();
     let rules = Rules {
@@ -126,7 +126,7 @@ pub fn events(source: &Source) -> Result<Sheet, SheetError> {
             None,
             events.iter().map(|event| event.value).collect(),
         ),
-        // It differs from row to row.
+        // The unit differs from row to row.
         Column::text("unit", words(|known| known.2)),
     ];
     let chart = Chart::Marks {

@@ -1,10 +1,10 @@
-//! Losses, accuracies, residuals and what they cost.
+//! Losses, accuracies, residuals and costs.
 
 use super::SheetError;
 use super::source::{Field, Source, number, reals};
 use crate::export::{Axis, Chart, Series, Sheet};
 
-/// Nats.
+/// The unit of losses and allocations.
 pub const NATS: Option<&str> = Some("nats");
 
 pub fn overview(source: &Source) -> Result<Sheet, SheetError> {
@@ -18,7 +18,7 @@ pub fn overview(source: &Source) -> Result<Sheet, SheetError> {
         Field::real("loss_before", NATS, |s| s.loss_before),
         Field::real("loss_after", NATS, |s| s.loss_after),
         Field::real("train_accuracy", None, |s| s.train_accuracy),
-        // Of a row of many steps the latest evaluation, wherever in it that was.
+        // For a row of many steps, the latest evaluation within it.
         Field::real("held_out_loss", NATS, |s| s.held_out.loss),
         Field::real("held_out_accuracy", None, |s| s.held_out.accuracy),
         Field::real("held_out_step", None, |s| s.held_out.step),
@@ -32,7 +32,7 @@ pub fn overview(source: &Source) -> Result<Sheet, SheetError> {
     let columns = source.columns(&fields)?;
     let column = |name: &str| columns.iter().find(|column| column.name == name);
     let values = |name: &str| column(name).map_or_else(Vec::new, reals);
-    // Losses are at the ends of steps, and one before the first.
+    // Losses after each row, and one before the first.
     let start = source.reader.losses(source.request.steps.start)?;
     let with_start = |first: f64, name: &str| {
         let mut all = vec![first];

@@ -1,4 +1,4 @@
-//! One parameter: its weight, gradient and LCA where it was traced, its LCA where all were recorded.
+//! One parameter: its weight, gradient and LCA if it was traced, else its LCA in the steps where all were recorded.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::overview::NATS;
 use super::source::{Source, number, reals};
 use crate::export::{Axis, Chart, Column, Series, Sheet};
 
-/// Of a gradient: how much the loss rises if the parameter rises by 1.
+/// The unit of a gradient: the rise in loss per unit rise of the parameter.
 const SLOPE: Option<&str> = Some("nats per unit of the parameter");
 
 pub fn parameter(source: &Source) -> Result<Sheet, SheetError> {
@@ -35,7 +35,7 @@ pub fn parameter(source: &Source) -> Result<Sheet, SheetError> {
     source.sheet(format!("Parameter {index}, {name}"), columns, axes)
 }
 
-/// `fc1.weight[3, 17]`
+/// The parameter's name, such as `fc1.weight[3, 17]`.
 fn named(source: &Source, index: usize) -> String {
     let layout = &source.header().layout;
     let tensor = layout
@@ -55,7 +55,7 @@ fn named(source: &Source, index: usize) -> String {
     format!("{}[{}]", tensor.name, place.join(", "))
 }
 
-/// Weight and gradient at the start of each row, LCA of all its steps.
+/// Weight and gradient at the start of each row, and LCA over all its steps.
 fn traced(source: &Source, at: usize) -> Result<Vec<Column>, SheetError> {
     let read = |name: &'static str| -> Result<Vec<f64>, SheetError> {
         let mut values = Vec::new();
@@ -91,7 +91,7 @@ fn traced(source: &Source, at: usize) -> Result<Vec<Column>, SheetError> {
     Ok(columns)
 }
 
-/// LCA in the steps whose allocations of all parameters were recorded.
+/// LCA in the steps in which the allocations of all parameters were recorded.
 fn recorded(source: &Source, index: usize, name: &str) -> Result<Vec<Column>, SheetError> {
     let history = source.reader.param_history(index)?;
     if history.steps.is_empty() {

@@ -1,4 +1,4 @@
-//! Reads steps of a run row by row, and builds columns of them.
+//! Reads the steps of a run row by row, and builds columns from them.
 
 use std::ops::{Deref, Range};
 
@@ -13,22 +13,22 @@ use crate::store::{RunReader, Table as Dataset};
 /// Steps read at once.
 const BLOCK: u64 = 4096;
 
-/// A number of a row.
+/// A number in a row.
 pub enum Cell {
     Real(f64),
     Count(u64),
 }
 
-/// What a row is made of: the steps' summary.
+/// The data of a row: a summary of its steps, and the latest held-out evaluation.
 pub struct Row {
     summary: StepSummary,
     pub held_out: HeldOut,
 }
 
-/// The latest evaluation of the held-out loss in a row. A summary has that after the last step alone.
+/// The latest evaluation of the held-out loss in a row. A summary has only that after its last step.
 pub struct HeldOut {
     pub evaluations: u64,
-    /// The step after which it was; NaN if there was none, as the next two.
+    /// The step after which it was made. This, the loss and the accuracy are NaN if there was none.
     pub step: f64,
     pub loss: f64,
     pub accuracy: f64,
@@ -65,7 +65,7 @@ impl Row {
 
 impl HeldOut {
     fn take(&mut self, step: &StepSummary) {
-        // A loss that is no number is an evaluation too, and the accuracy tells.
+        // A NaN loss may still be an evaluation: the accuracy tells.
         if step.test_loss.is_nan() && step.test_accuracy.is_nan() {
             return;
         }
@@ -78,7 +78,7 @@ impl HeldOut {
     }
 }
 
-/// A column that is made of rows.
+/// A column computed from rows.
 pub struct Field<'a> {
     name: String,
     unit: Option<&'static str>,
@@ -107,7 +107,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The part of a run that is wanted.
+/// The requested part of a run.
 pub struct Source<'a> {
     pub reader: &'a RunReader,
     pub request: &'a Request,
@@ -130,7 +130,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Says that another part of the file has been read.
+    /// Reports that another part of the file has been read.
     pub fn alive(&self) {
         (self.alive)();
     }
@@ -139,7 +139,7 @@ impl<'a> Source<'a> {
         self.reader.header()
     }
 
-    /// The layers that are wanted, with their indices.
+    /// The requested layers, with their indices.
     pub fn layers(&self) -> Vec<(usize, &'a Layer)> {
         let layers = self.header().layout.layers.iter().enumerate();
         match self.request.layer {
@@ -148,13 +148,13 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The layer that is wanted, if it is one.
+    /// The requested layer, if only one was requested.
     pub fn layer(&self) -> Option<&'a Layer> {
         let index = self.request.layer?;
         self.header().layout.layers.get(index)
     }
 
-    /// The unit that is wanted, if it is one, counted within its layer.
+    /// The requested unit, if any, counted within its layer.
     pub fn unit(&self) -> Result<Option<usize>, SheetError> {
         let (Some(unit), Some(layer)) = (self.request.unit, self.layer()) else {
             return Ok(None);
@@ -168,7 +168,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The title of a sheet whose columns or rows are layers.
+    /// The title of a sheet with one column or row per layer.
     pub fn by_layer(&self, what: &str) -> String {
         match self.layer() {
             None => format!("{what} by layer"),
@@ -176,7 +176,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The title of a sheet of all layers, or of one.
+    /// The title of a sheet about all layers, one layer or one unit.
     pub fn of_layer(&self, what: &str) -> String {
         match self.layer() {
             None => what.to_owned(),
@@ -187,13 +187,13 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// A dataset with a row a step.
+    /// A dataset with one row per step.
     pub fn table(&self, name: &'static str) -> Result<Dataset<'a>, SheetError> {
         let table = self.reader.table(name)?;
         table.ok_or_else(|| SheetError::Unknown(format!("this run file has no {name}")))
     }
 
-    /// Visits the dataset's row of each of the steps, in order.
+    /// Visits the dataset's row of each step, in order.
     pub fn each_row(
         &self,
         table: &Dataset,
@@ -210,7 +210,7 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    /// The step ranges of the rows.
+    /// The range of steps of each row.
     pub fn rows(&self) -> impl Iterator<Item = Range<u64>> + use<> {
         let Range { start, end } = self.request.steps;
         let every = self.request.every.max(1);
@@ -230,7 +230,7 @@ impl<'a> Source<'a> {
             .div_ceil(self.request.every.max(1))
     }
 
-    /// Refuses what no memory would hold.
+    /// Refuses tables with more than `MOST_NUMBERS` numbers.
     pub fn check_size(&self, columns: usize) -> Result<(), SheetError> {
         let numbers = self.row_count().saturating_mul(columns as u64);
         if numbers <= MOST_NUMBERS {
@@ -243,7 +243,7 @@ impl<'a> Source<'a> {
         )))
     }
 
-    /// The summary of each row, in order.
+    /// Visits the data of each row, in order.
     pub fn each(&self, mut visit: impl FnMut(&Row)) -> Result<(), SheetError> {
         let Range { start, end } = self.request.steps;
         let every = self.request.every.max(1);
@@ -274,7 +274,7 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    /// `step` and `steps` of every row.
+    /// The columns `step` and `steps`: the first step of each row, and how many it has.
     pub fn index(&self) -> Vec<Column> {
         let first = self.rows().map(|row| row.start).collect();
         let steps = self.rows().map(|row| row.end - row.start).collect();
@@ -284,7 +284,7 @@ impl<'a> Source<'a> {
         ]
     }
 
-    /// The columns `step` and `steps`, and those of the fields.
+    /// The columns `step` and `steps`, followed by those of the fields.
     pub fn columns(&self, fields: &[Field]) -> Result<Vec<Column>, SheetError> {
         self.check_size(fields.len() + 2)?;
         let mut columns = self.index();
@@ -307,8 +307,8 @@ impl<'a> Source<'a> {
         Ok(columns)
     }
 
-    /// The line under a figure's title: which run and steps, and how they close. That they do of the whole
-    /// network alone: what is of one layer stands behind.
+    /// The note under a figure's title: the run, the steps, and how they close. Only the whole network closes, so the
+    /// LCA of a single layer is given after that.
     fn note(&self) -> Result<String, SheetError> {
         let [mut total, mut residual, mut part] = [Sum::default(); 3];
         let mut ends: Option<(f64, f64)> = None;
@@ -338,7 +338,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// A sheet of columns and a chart.
+    /// A sheet of the columns and a chart.
     pub fn sheet(
         &self,
         title: impl Into<String>,
@@ -359,12 +359,12 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A number with its sign, for people.
+/// A number with its sign, formatted for people.
 pub fn signed(value: f64) -> String {
     format_signed(value, 9).trim_start().to_owned()
 }
 
-/// The values of a column of real numbers; of another, nothing.
+/// The values of a column of real numbers; empty for other columns.
 pub fn reals(column: &Column) -> Vec<f64> {
     match &column.values {
         Values::F64(values) => values.clone(),
@@ -372,7 +372,7 @@ pub fn reals(column: &Column) -> Vec<f64> {
     }
 }
 
-/// A count as a number.
+/// A count as a floating-point number.
 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
 pub fn number(count: u64) -> f64 {
     count as f64

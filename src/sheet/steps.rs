@@ -1,4 +1,4 @@
-//! What every layer did in every step.
+//! Every layer's LCA and counts by step.
 
 use super::SheetError;
 use super::overview::NATS;
@@ -7,7 +7,7 @@ use crate::analysis::sum::Sum;
 use crate::export::{Axis, Chart, Column, Merge, Series, Sheet, Steps, Values};
 use crate::record::StepSummary;
 
-/// Percent.
+/// The unit of shares.
 const PERCENT: Option<&str> = Some("%");
 
 /// Δloss, ΣLCA, the residual, and every layer's LCA.
@@ -24,13 +24,13 @@ fn columns(source: &Source) -> Result<Vec<Column>, SheetError> {
     source.columns(&fields)
 }
 
-/// The columns behind the first `skip`, as series with their names behind the slash.
+/// All columns after the first `skip` as series, named by the part after the slash.
 fn series(columns: &[Column], skip: usize) -> Vec<Series> {
     let series = |column: &Column| Series::new(short(&column.name), reals(column));
     columns.iter().skip(skip).map(series).collect()
 }
 
-/// `fc1` of `lca/fc1`.
+/// The part after the slash: `fc1` for `lca/fc1`.
 fn short(name: &str) -> &str {
     name.split_once('/').map_or(name, |(_, short)| short)
 }
@@ -60,7 +60,7 @@ pub fn heat_map(source: &Source) -> Result<Sheet, SheetError> {
     source.sheet(source.by_layer("LCA"), columns, axes)
 }
 
-/// Sums from the first of the steps up to the end of each row.
+/// Sums from the first of the steps to the end of each row.
 pub fn cumulative(source: &Source) -> Result<Sheet, SheetError> {
     let mut columns = columns(source)?;
     for column in columns.iter_mut().skip(2) {
@@ -119,8 +119,8 @@ pub fn oscillation(source: &Source) -> Result<Sheet, SheetError> {
     source.sheet(title, columns, (Axis::steps(), axis, chart))
 }
 
-/// Shares of parameters with A < 0, A > 0 and neither: of the whole network (or the layer that is wanted)
-/// first, then of each layer.
+/// Percentage of parameters with A < 0, A > 0 and A = 0: of the whole network (or the requested layer) first, then of
+/// each layer.
 pub fn helping(source: &Source) -> Result<Sheet, SheetError> {
     let layers = source.layers();
     let all: Vec<usize> = layers.iter().map(|(index, _)| *index).collect();
@@ -158,7 +158,7 @@ pub fn helping(source: &Source) -> Result<Sheet, SheetError> {
     let columns = source.columns(&fields)?;
     let x: Vec<f64> = source.rows().map(|row| number(row.start)).collect();
     let mut series = series(&columns[..5], 2);
-    // Half of the parameters: the line to compare with.
+    // Half of the parameters: a reference line.
     series.push(Series::new("50 %", vec![50.0; x.len()]));
     let axis = Axis::new("parameters", PERCENT);
     let axes = (Axis::steps(), axis, Chart::Lines { x, series });

@@ -1,4 +1,4 @@
-//! The running totals of every parameter, from the latest snapshot in the steps that are wanted.
+//! Running totals of every parameter, from the latest snapshot within the requested steps.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use super::{MOST_NUMBERS, SheetError};
 use crate::analysis::help::{BINS, iterations_helped};
 use crate::export::{Axis, Chart, Column, Sheet};
 
-/// A row a parameter; the figure shows in how many of the steps they helped.
+/// One row per parameter; the figure shows the share of steps in which parameters helped.
 pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
     let unknown = |what: String| Err(SheetError::Unknown(what));
     if source.request.steps.start > 0 {
@@ -17,7 +17,7 @@ pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
         return Err(SheetError::Request(what.to_owned()));
     }
     let layout = &source.header().layout;
-    // A unit's are a row of each of its layer's tensors.
+    // A unit has one row in each tensor of its layer.
     let all = match source.layer() {
         Some(layer) => layer.range.clone(),
         None => 0..layout.params(),

@@ -1,9 +1,9 @@
-//! The views there are: their names, what is in them, and which choices each of them takes.
+//! The available views: their names, contents, and the choices each accepts.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What can be looked at.
+/// A view of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
     Overview,
@@ -44,7 +44,7 @@ impl View {
         Self::Parameter,
     ];
 
-    /// Its name, and what is in it.
+    /// The view's name, and a description of its contents.
     #[must_use]
     pub fn words(self) -> (&'static str, &'static str) {
         match self {
@@ -101,9 +101,9 @@ impl fmt::Display for View {
     }
 }
 
-/// A word that is no view.
+/// A word that is not the name of a view.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is no view: use {}", View::ALL.map(|view| view.to_string()).join(", "))]
+#[error("unknown view `{given}` ({})", View::ALL.map(|view| view.to_string()).join(", "))]
 pub struct UnknownView {
     given: String,
 }
@@ -119,7 +119,7 @@ impl FromStr for View {
     }
 }
 
-/// What a request may choose beside the steps.
+/// A choice that a request may make besides the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
     Layer,
@@ -131,7 +131,7 @@ pub enum Choice {
 impl Choice {
     pub const ALL: [Self; 4] = [Self::Layer, Self::Unit, Self::Parameter, Self::Every];
 
-    /// The flag of `lcascope export`.
+    /// The corresponding flag of `lcascope export`.
     #[must_use]
     pub fn flag(self) -> &'static str {
         match self {
@@ -144,7 +144,7 @@ impl Choice {
 }
 
 impl View {
-    /// Why a choice would change nothing: what the view is of. `None` where it is taken.
+    /// Why a choice would have no effect: what the view is about. `None` if the choice is accepted.
     #[must_use]
     pub fn refuses(self, choice: Choice) -> Option<&'static str> {
         let everything = matches!(self, Self::Overview | Self::Synchronisation | Self::Events);
@@ -163,7 +163,7 @@ impl View {
         }
     }
 
-    /// What must be chosen, and how it is called.
+    /// The choice that the view requires, and how to make it.
     #[must_use]
     pub fn needs(self) -> Option<(Choice, &'static str)> {
         match self {

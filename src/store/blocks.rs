@@ -1,4 +1,4 @@
-//! Arrays over all parameters, which are large: whole compressed chunks at a time.
+//! Arrays over all parameters, which are large and written in whole compressed chunks.
 
 use hdf5::{Dataset, Group};
 
@@ -8,14 +8,14 @@ use super::series::{append, create_series, index_bytes, rows_of};
 use super::writer::WriteOptions;
 use crate::record::{ParamTotals, RunHeader};
 
-/// A chunk of per-parameter arrays: steps × parameters. Appended whole, because under SWMR a
-/// compressed chunk that is rewritten leaks its old space. Narrow, because one parameter over 10,000
-/// steps touches 313 of them: with 256 parameters that takes 9 ms, with 2048 it took 37 (from the disk
-/// 50 and more); one step over 84,060 parameters takes 6 ms either way.
+/// The shape of a chunk of per-parameter arrays: steps × parameters. Chunks are appended whole, because under SWMR
+/// rewriting a compressed chunk leaks its old space. They are narrow, because one parameter over 10,000 steps touches
+/// 313 of them: with 256 parameters per chunk that takes 9 ms, with 2048 it took 37 (from the disk, 50 and more). One
+/// step over 84,060 parameters takes 6 ms either way.
 const BLOCK_STEPS: usize = 32;
 const BLOCK_PARAMS: usize = 256;
 
-/// Parameters in a chunk of a snapshot of the running totals, which has one row.
+/// Parameters in a chunk of the running totals' snapshots; such a chunk has one row.
 const SNAPSHOT_PARAMS: usize = 65_536;
 
 /// Arrays over all parameters, appended in whole compressed chunks.
@@ -26,13 +26,13 @@ pub struct Blocks {
     /// Parameters in a chunk.
     chunk: usize,
     written: usize,
-    /// Rows of this step, and those before it, are there already.
+    /// The newest step with a row: rows of this and earlier steps are not written again.
     newest: Option<u64>,
     mantissa_bits: u32,
     compressed: bool,
     waiting: Vec<f32>,
     waiting_index: Vec<u64>,
-    /// Waiting rows for which room on the disk is reserved.
+    /// The number of waiting rows for which room on the disk is reserved.
     safe: usize,
 }
 
@@ -75,7 +75,7 @@ impl Blocks {
         })
     }
 
-    /// Opens them to write on after the rows of steps below `end`, over what may lie behind them.
+    /// Opens them for writing after the rows of steps below `end`; rows that follow are overwritten.
     pub fn open(
         file: &Group,
         [index, values]: [&str; 2],
@@ -89,7 +89,7 @@ impl Blocks {
         let bits: u64 = values.attr("mantissa_bits")?.read_scalar()?;
         Ok(Self {
             compressed: !values.filters().is_empty(),
-            // As it was created: another version may have chosen otherwise.
+            // As created: another version may use other chunks.
             chunk: values
                 .chunk()
                 .and_then(|chunk| chunk.get(1).copied())
@@ -106,13 +106,13 @@ impl Blocks {
         })
     }
 
-    /// Bytes that writing the rows that wait, and `more`, may add to the file.
+    /// An upper bound on the bytes that writing the waiting rows, and `more` rows, adds to the file.
     pub fn need(&self, more: usize) -> u64 {
         let rows = self.waiting_index.len() + more;
         if rows == 0 {
             return 0;
         }
-        // A chunk that is not full is compressed with the zeros that fill it.
+        // A chunk that is not full is compressed together with its padding of zeros.
         let rows = if self.compressed { rows } else { BLOCK_STEPS };
         let chunks = self.params.div_ceil(self.chunk.max(1));
         let values = chunks * (self.chunk * size_of::<f32>() * rows + 1024);
@@ -125,12 +125,12 @@ impl Blocks {
         (self.written + self.waiting_index.len() + 1).is_multiple_of(BLOCK_STEPS)
     }
 
-    /// Room for the rows that wait is reserved.
+    /// Records that room is reserved for the waiting rows.
     pub fn rows_are_safe(&mut self) {
         self.safe = self.waiting_index.len();
     }
 
-    /// Leaves out the rows for which there may be no room.
+    /// Drops the waiting rows for which there may be no room.
     pub fn keep_safe_rows(&mut self) {
         self.waiting_index.truncate(self.safe);
         self.waiting.truncate(self.safe * self.params);
@@ -145,7 +145,7 @@ impl Blocks {
         self.waiting
             .extend(values.iter().map(|&value| round_mantissa(value, bits)));
         self.waiting_index.push(step);
-        // Up to the end of a chunk, also where a chunk was left unfinished before.
+        // At the end of a chunk, even if an earlier chunk was left unfinished.
         if (self.written + self.waiting_index.len()).is_multiple_of(BLOCK_STEPS) {
             self.write()?;
         }
@@ -167,8 +167,8 @@ impl Blocks {
     }
 }
 
-/// Rows of an array over all parameters, of steps below `end`, by its index. What a killed writer has
-/// not committed may be there in part, or be zeros.
+/// The number of rows of an array over all parameters that belong to steps below `end`, by its index. Rows that a
+/// killed writer did not commit may be partly there, or be zeros.
 pub fn rows_before(index: &[u64], end: u64) -> usize {
     let ascending = index
         .windows(2)
@@ -179,7 +179,7 @@ pub fn rows_before(index: &[u64], end: u64) -> usize {
     rows.partition_point(|&step| step < end)
 }
 
-/// Rounds to `bits` bits of precision (the leading one included), to nearest, ties to even.
+/// Rounds to `bits` bits of precision (including the leading one), to nearest, ties to even.
 fn round_mantissa(value: f32, bits: u32) -> f32 {
     let drop = 24_u32.saturating_sub(bits);
     if drop == 0 || !value.is_finite() {
@@ -199,14 +199,14 @@ pub struct Totals {
     counts: [Dataset; 3],
     params: usize,
     written: usize,
-    /// Snapshots of this many steps, and fewer, are there already.
+    /// Steps done at the newest snapshot: this and earlier ones are not written again.
     newest: Option<u64>,
 }
 
 impl Totals {
     pub fn create(file: &Group, header: &RunHeader, options: WriteOptions) -> hdf5::Result<Self> {
         let params = header.layout.params();
-        // One row a chunk: a snapshot fills whole chunks.
+        // One row per chunk: a snapshot fills whole chunks.
         let chunk = (1, params.clamp(1, SNAPSHOT_PARAMS));
         let lca_sum = file.new_dataset::<f64>().shape((0.., params)).chunk(chunk);
         let compression = options.compression.of_snapshots();
@@ -250,7 +250,7 @@ impl Totals {
         })
     }
 
-    /// Opens them to write on after the snapshots of up to `end` steps; of `end` itself only if
+    /// Opens them for writing after the snapshots of up to `end` steps; one at `end` itself is kept only if
     /// `keep_last`.
     pub fn open(file: &Group, header: &RunHeader, end: u64, keep_last: bool) -> hdf5::Result<Self> {
         let params = header.layout.params();
@@ -276,7 +276,7 @@ impl Totals {
         })
     }
 
-    /// Bytes that a snapshot may add to the file.
+    /// An upper bound on the bytes that a snapshot adds to the file.
     pub fn need(&self) -> u64 {
         let chunk = self.params.clamp(1, SNAPSHOT_PARAMS);
         let values = self.params.next_multiple_of(chunk);

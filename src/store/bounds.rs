@@ -1,7 +1,7 @@
-//! No number in a file is believed before it is held against the file's size.
+//! Checks numbers in a file against the file's size before they are trusted.
 //!
-//! A damaged or hostile file may claim 2⁶⁰ rows. What is to be read is therefore first bounded by
-//! the bytes that are there: memory is taken for what a file holds, not for what it says.
+//! A damaged or hostile file may claim 2⁶⁰ rows. Every read is therefore limited by the bytes that exist: memory is
+//! allocated for what a file holds, not for what it claims.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,23 +11,24 @@ use hdf5::{Container, Dataset, File, H5Type};
 use super::error::{Context, StoreError};
 use super::text;
 
-/// Values that one stored byte may stand for where filters are in the way: deflate's best. A file
-/// of ours has none on what is read here, but one repacked by other tools may.
+/// The most values per stored byte of a filtered dataset: deflate's best ratio. Our own files have no filters on these
+/// datasets, but files repacked by other tools may.
 const MOST_COMPRESSED: u64 = 1032;
 
-/// Values that may stand in a dataset without any stored byte: HDF5 need not store what is all one
-/// fill value.
+/// The most values of a dataset without any stored byte: HDF5 need not store values that all equal the fill value.
 const UNSTORED: u64 = 4096;
 
-/// A file, and how large it is.
+/// The bounds given by a file's size.
 pub struct Bounds<'a> {
     path: &'a Path,
     len: u64,
 }
 
 impl<'a> Bounds<'a> {
+    /// Measures a file.
+    ///
     /// # Errors
-    /// The file system does not say how long the file is.
+    /// The file system does not report the file's length.
     pub fn of(path: &'a Path, disk: &fs::File) -> Result<Self, StoreError> {
         let meta = disk.metadata().map_err(StoreError::io(path))?;
         Ok(Self {
@@ -36,19 +37,19 @@ impl<'a> Bounds<'a> {
         })
     }
 
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Values of a dataset of this type that the file can hold.
+    /// The most values of this size that a dataset in the file can hold.
     pub fn most_values(&self, value_bytes: usize, filtered: bool) -> u64 {
         let ratio = if filtered { MOST_COMPRESSED } else { 1 };
         let values = self.len / value_bytes.max(1) as u64;
         values.saturating_mul(ratio).max(UNSTORED)
     }
 
-    /// Checks that the file can hold what a dataset claims.
+    /// Checks that the file can hold as many values as a dataset claims.
     ///
     /// # Errors
     /// It cannot.
@@ -69,19 +70,19 @@ impl<'a> Bounds<'a> {
         Ok(())
     }
 
-    /// All values of a dataset.
+    /// Reads all values of a dataset.
     ///
     /// # Errors
-    /// It is not there, is of another type, or claims more than there can be.
+    /// The dataset is missing, has another type, or claims more values than possible.
     pub fn vector<T: H5Type>(&self, file: &File, name: &str) -> Result<Vec<T>, StoreError> {
         let dataset = self.dataset(file, name)?;
         (dataset.read_raw()).doing(self.path, || format!("read {name}"))
     }
 
-    /// The same of a dataset of strings.
+    /// Reads all values of a dataset of strings.
     ///
     /// # Errors
-    /// As [`vector`](Self::vector).
+    /// As for [`vector`](Self::vector).
     pub fn names(&self, file: &File, name: &str) -> Result<Vec<String>, StoreError> {
         let dataset = self.dataset(file, name)?;
         text::read_strings(&dataset).doing(self.path, || format!("read {name}"))
@@ -96,17 +97,17 @@ impl<'a> Bounds<'a> {
     }
 }
 
-/// Bytes of one value in the file.
+/// The size of one value in the file in bytes.
 pub fn value_bytes(dataset: &Container) -> hdf5::Result<usize> {
     Ok(dataset.dtype()?.size())
 }
 
-/// Whether its values may take less room in the file than in memory.
+/// Whether values may take less space in the file than in memory.
 pub fn is_filtered(dataset: &Dataset) -> bool {
     !dataset.filters().is_empty()
 }
 
-/// How many rows of a growing dataset to believe.
+/// A bound on the plausible rows of a growing dataset.
 pub struct RowBound {
     value_bytes: usize,
     row_values: usize,
@@ -114,7 +115,7 @@ pub struct RowBound {
 }
 
 impl RowBound {
-    /// Of a dataset with rows of so many values.
+    /// The bound for a dataset with `row_values` values per row.
     pub fn of(dataset: &Dataset, row_values: usize) -> hdf5::Result<Self> {
         Ok(Self {
             value_bytes: value_bytes(dataset)?,
@@ -123,14 +124,14 @@ impl RowBound {
         })
     }
 
-    /// The most rows that the file, as long as it is now, can hold.
+    /// The most rows that the file can hold at its current length.
     pub fn rows(&self, bounds: &Bounds) -> u64 {
         let values = bounds.most_values(self.value_bytes, self.filtered);
         values / self.row_values.max(1) as u64
     }
 }
 
-/// What a damaged file says of itself is in no order: no list may be longer than any network's.
+/// Limits on the lists in a file, larger than for any real network: a damaged file may claim anything.
 pub struct Longest {
     pub layers: usize,
     pub tensors: usize,
@@ -143,7 +144,7 @@ pub const LONGEST: Longest = Longest {
     params: 1 << 40,
 };
 
-/// Owned, for errors.
+/// The error for a damaged file.
 pub fn damaged(path: &Path, what: impl Into<String>) -> StoreError {
     StoreError::Damaged {
         path: PathBuf::from(path),

@@ -1,5 +1,4 @@
-//! What a resume needs: the training's state, in two slots that are written in turn, so that one of
-//! them is always whole.
+//! Checkpoints: the state needed to resume, in two slots written alternately, so that one of them is always complete.
 
 use std::path::Path;
 
@@ -11,13 +10,13 @@ use super::header::{describe, write_fixed};
 use super::reader::RunReader;
 use crate::record::{Checkpoint, SavedArray, SavedKind, SavedShape, SavedValues};
 
-/// A SHA-256 of what a slot holds: what was written only half does not have it.
+/// The SHA-256 of a slot's content: a half-written slot does not match it.
 type Sum = [u8; 32];
 
-/// The two slots of a file that is being written.
+/// The two slots of a file being written.
 pub struct Slots {
     slots: [Slot; 2],
-    /// The one to write next.
+    /// The index of the slot to write next.
     next: usize,
 }
 
@@ -28,7 +27,7 @@ struct Slot {
 }
 
 impl Slots {
-    /// Creates empty slots, which take no space before they are written.
+    /// Creates empty slots, which take no space until written.
     pub fn create(file: &Group, shape: &[SavedShape]) -> hdf5::Result<Self> {
         let slot = |number: usize| -> hdf5::Result<Slot> {
             let path = |name: &str| format!("checkpoint/{number}/{name}");
@@ -62,7 +61,7 @@ impl Slots {
         })
     }
 
-    /// The slots of a file that is written on. The first one written is not the one that was used.
+    /// Opens the slots of a file that is continued. The slot in use is not the first to be overwritten.
     pub fn open(file: &Group, shape: &[SavedShape], used: Option<Found>) -> hdf5::Result<Self> {
         let slot = |number: usize| -> hdf5::Result<Slot> {
             let dataset = |name: &str| file.dataset(&format!("checkpoint/{number}/{name}"));
@@ -79,7 +78,7 @@ impl Slots {
         })
     }
 
-    /// Bytes that the next checkpoint adds to the file: none where its slot has been used before.
+    /// Bytes that the next checkpoint adds to the file: 0 if its slot has been used before.
     pub fn need(&self) -> u64 {
         let arrays = self.slots[self.next].arrays.iter();
         let unwritten = arrays.filter(|array| array.offset().is_none());
@@ -88,8 +87,8 @@ impl Slots {
             .sum()
     }
 
-    /// Overwrites the older slot. `flush` is called between its parts, so that the file never holds
-    /// the sum of something else.
+    /// Overwrites the older slot. `flush` is called between its parts, so that the file never has the checksum of other
+    /// content.
     pub fn write(
         &mut self,
         checkpoint: &Checkpoint,
@@ -115,7 +114,7 @@ impl Slots {
     }
 }
 
-/// A whole checkpoint in a file.
+/// A complete checkpoint in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
     slot: usize,
@@ -123,10 +122,10 @@ pub struct Found {
     pub step: u64,
 }
 
-/// The newest whole checkpoint with no more than `committed` steps, if the file has one of this shape.
+/// Reads the newest complete checkpoint with at most `committed` steps; none if the file has none of this shape.
 ///
 /// # Errors
-/// The file cannot be read. A slot that is damaged, or of another shape, does not count.
+/// The file cannot be read. Slots that are damaged or of another shape are skipped.
 pub fn newest(
     path: &Path,
     file: &File,
@@ -154,8 +153,8 @@ pub fn newest(
     Ok(found)
 }
 
-/// The steps of each slot's checkpoint: none for a slot that is empty or was written only half, an
-/// error for one that has changed since.
+/// The steps of each slot's checkpoint: none for an empty or half-written slot, an error for one that has changed
+/// since.
 pub fn check(reader: &RunReader) -> [Result<Option<u64>, String>; 2] {
     [0, 1].map(|slot| {
         let checked = || -> Result<Option<u64>, String> {
@@ -235,7 +234,7 @@ fn read(group: &Group, shape: &[SavedShape]) -> Option<Checkpoint> {
     (sum == digest(&checkpoint)).then_some(checkpoint)
 }
 
-/// All of a dataset, if it is of this type and length.
+/// All values of a dataset, if it has this type and length.
 fn values<T: H5Type>(group: &Group, name: &str, len: usize) -> Option<Vec<T>> {
     let dataset = group.dataset(name).ok()?;
     let fits = dataset.shape() == [len] && dataset.dtype().ok()?.is::<T>();
@@ -258,7 +257,7 @@ fn digest(checkpoint: &Checkpoint) -> Sum {
     sum.finalize().into()
 }
 
-/// Adds values as this machine has them in memory, which is how HDF5 keeps them here.
+/// Adds values in this machine's byte order, in which HDF5 stores them here.
 fn add<T: bytemuck::NoUninit>(sum: &mut Sha256, values: &[T]) {
     sum.update(bytemuck::cast_slice::<T, u8>(values));
 }

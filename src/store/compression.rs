@@ -1,4 +1,4 @@
-//! How per-parameter arrays are compressed.
+//! Compression of per-parameter arrays.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,18 +6,18 @@ use std::str::FromStr;
 use hdf5::filters::{Blosc, BloscShuffle, Filter};
 use hdf5::{Dataset, DatasetBuilderEmptyShape};
 
-/// How per-parameter arrays are compressed.
+/// The compression of per-parameter arrays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// What every HDF5 reads without a plug-in: arrays of every step as they are, and snapshots of totals, which
-    /// are rare and compress well, by shuffle and deflate.
+    /// Readable by every HDF5 without a plug-in: arrays of every step are uncompressed, and snapshots of totals, which
+    /// are rare and compress well, use shuffle and deflate.
     #[default]
     Auto,
     /// blosc-lz4 with bit-shuffle: the fastest.
     Lz4,
     /// blosc-zstd with bit-shuffle: smaller.
     Zstd,
-    /// shuffle and deflate: readable by any HDF5 without a plug-in.
+    /// Shuffle and deflate: readable by every HDF5 without a plug-in.
     Deflate,
     None,
 }
@@ -30,7 +30,7 @@ const COMPRESSIONS: [(Compression, &str); 5] = [
     (Compression::None, "none"),
 ];
 
-/// Why a compression cannot be read.
+/// The error for an unknown compression.
 #[derive(Debug, thiserror::Error)]
 #[error("unknown compression `{0}` (auto, lz4, zstd, deflate or none)")]
 pub struct CompressionError(String);
@@ -52,10 +52,10 @@ impl fmt::Display for Compression {
     }
 }
 
-/// The filters that a dataset's values have gone through, in words, and whether all of them are part of HDF5
-/// itself: other programs need plug-ins for the rest.
+/// The filters applied to a dataset, in words, and whether all of them are part of HDF5 itself: other programs need
+/// plug-ins for the rest.
 pub(super) fn filters_of(dataset: &Dataset) -> (String, bool) {
-    /// Numbers of registered filters begin here.
+    /// The first number of a registered filter.
     const REGISTERED: i32 = 256;
     let filters = dataset.filters();
     let names: Vec<String> = filters.iter().map(name).collect();
@@ -74,7 +74,7 @@ fn name(filter: &Filter) -> String {
         Filter::Blosc(Blosc::LZ4 | Blosc::LZ4HC, ..) => "blosc (lz4)",
         Filter::Blosc(Blosc::ZStd, ..) => "blosc (zstd)",
         Filter::Blosc(..) => "blosc",
-        // From the list of registered filters of the HDF Group.
+        // From the HDF Group's list of registered filters.
         Filter::User(..) => match filter.id() {
             32000 => "lzf",
             32004 => "lz4",
@@ -89,12 +89,12 @@ fn name(filter: &Filter) -> String {
 }
 
 impl Compression {
-    /// For arrays that grow in every step.
+    /// The compression of arrays that grow in every step.
     pub(super) fn of_steps(self) -> Self {
         if self == Self::Auto { Self::None } else { self }
     }
 
-    /// For snapshots.
+    /// The compression of snapshots.
     pub(super) fn of_snapshots(self) -> Self {
         if self == Self::Auto {
             Self::Deflate

@@ -1,8 +1,8 @@
-//! Single parameters: some of them in some of the steps, or one of them over all steps.
+//! Reads single parameters: some of them in some of the steps, or one of them over all steps.
 //!
-//! `lca/param` and `weight/value` are `[S, P]`, in chunks of some steps by some parameters, so that
-//! a row and a column both touch few chunks. The steps of the rows stand beside them, as they do
-//! beside the snapshots of the running totals, `param/…`.
+//! `lca/param` and `weight/value` have shape `[S, P]` and chunks of some steps by some parameters, so that a row and a
+//! column each touch few chunks. The steps of their rows are stored beside them, as for the snapshots of the running
+//! totals, `param/…`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,23 +16,23 @@ use super::error::{Context, StoreError};
 use super::reader::RunReader;
 use crate::record::ParamTotals;
 
-/// One parameter over all steps that were recorded.
+/// One parameter over all recorded steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParamHistory {
-    /// Its place in the flat parameter vector.
+    /// Its index in the flat parameter vector.
     pub index: usize,
-    /// `[S]`: the steps there are, ascending.
+    /// `[S]`: the recorded steps, ascending.
     pub steps: Vec<u64>,
-    /// `[S]`: its value at each of them.
+    /// `[S]`: its value at each of these steps.
     pub values: Vec<f32>,
 }
 
-/// A dataset over all parameters, and the one that says which steps its rows are.
+/// A dataset over all parameters, and the dataset with the steps of its rows.
 struct Table {
     values: &'static str,
     index: &'static str,
-    /// Steps done that a row needs beyond its own number: the allocation of step t is there when
-    /// t + 1 steps are, the weights of `weight/step` t when t are.
+    /// How many steps beyond its own number a row requires to be done: the allocation of step t exists when t + 1 steps
+    /// are done, the weights at `weight/step` t when t are.
     behind: u64,
 }
 
@@ -48,7 +48,7 @@ const WEIGHTS: Table = Table {
     behind: 0,
 };
 
-// Running totals, after so many steps.
+// Running totals after a number of steps.
 const fn totals(values: &'static str) -> Table {
     Table {
         values,
@@ -57,7 +57,7 @@ const fn totals(values: &'static str) -> Table {
     }
 }
 
-/// Rows over all parameters that are in the file, and the steps that they are of.
+/// The available rows over all parameters, with their steps.
 pub struct ParamRows<'a> {
     reader: &'a RunReader,
     values: Arc<Dataset>,
@@ -67,14 +67,13 @@ pub struct ParamRows<'a> {
 }
 
 impl ParamRows<'_> {
-    /// The steps of the rows, ascending: of allocations the steps themselves, of weights how many
-    /// steps were done.
+    /// The steps of the rows, ascending: for allocations the step itself, for weights the number of steps done.
     #[must_use]
     pub fn steps(&self) -> &[u64] {
         &self.steps
     }
 
-    /// The rows of steps in a range, as indices.
+    /// The indices of the rows whose steps are in a range.
     #[must_use]
     pub fn within(&self, steps: &Range<u64>) -> Range<usize> {
         let before = |end: u64| self.steps.partition_point(|&step| step < end);
@@ -82,7 +81,7 @@ impl ParamRows<'_> {
         from..before(steps.end).max(from)
     }
 
-    /// `[rows, params]`, row by row: some parameters in some rows. What is not there is left out.
+    /// Values of some parameters in some rows, `[rows, params]`, row by row. Missing rows and parameters are left out.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -110,7 +109,7 @@ impl ParamRows<'_> {
 }
 
 impl RunReader {
-    /// After how many steps there are snapshots of the parameters' running totals.
+    /// The numbers of steps after which there are snapshots of the parameters' running totals.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -118,8 +117,7 @@ impl RunReader {
         self.steps_there(&totals("param/lca_sum"))
     }
 
-    /// A parameter's allocation in every step that is in the file; no steps without
-    /// `--record-params`.
+    /// A parameter's allocation in every recorded step; no steps without `--record-params`.
     ///
     /// # Errors
     /// There is no such parameter, or the file cannot be read.
@@ -127,7 +125,7 @@ impl RunReader {
         self.column(&ALLOCATIONS, index)
     }
 
-    /// The allocations of all parameters that are in the file; nothing without `--record-params`.
+    /// The recorded allocations of all parameters; none without `--record-params`.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -135,7 +133,7 @@ impl RunReader {
         self.committed_rows(&ALLOCATIONS)
     }
 
-    /// The weights of all parameters that are in the file; nothing without `--record-weights`.
+    /// The recorded weights of all parameters; none without `--record-weights`.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -143,8 +141,8 @@ impl RunReader {
         self.committed_rows(&WEIGHTS)
     }
 
-    /// The running totals of the parameters `range` in the latest snapshot after at most so many steps;
-    /// none before the first one.
+    /// The running totals of the parameters in `range`, from the latest snapshot after at most `at_most` steps; none
+    /// before the first snapshot.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -165,7 +163,7 @@ impl RunReader {
         }))
     }
 
-    /// The same of the allocations alone, `(Σ A, steps with A < 0)`, and after how many steps.
+    /// Only the allocations of such a snapshot: the number of steps, Σ A, and the steps with A < 0.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -183,7 +181,7 @@ impl RunReader {
         Ok(Some((sums.steps[row], lca_sum, helped)))
     }
 
-    /// The latest row of the snapshots after at most so many steps.
+    /// The latest snapshot after at most `at_most` steps, and its row.
     fn snapshot(&self, at_most: u64) -> Result<Option<(ParamRows<'_>, usize)>, StoreError> {
         let Some(sums) = self.committed_rows(&totals("param/lca_sum"))? else {
             return Ok(None);
@@ -233,7 +231,7 @@ impl RunReader {
         })
     }
 
-    /// The committed rows and their steps; nothing where it was not recorded.
+    /// The committed rows and their steps; none if the dataset was not recorded.
     fn committed_rows(&self, table: &Table) -> Result<Option<ParamRows<'_>>, StoreError> {
         if !self.has(table.values) {
             return Ok(None);
@@ -252,7 +250,7 @@ impl RunReader {
                 return Err(self.damaged(what));
             }
         };
-        // Rows that the file cannot hold are not there, whatever the datasets say.
+        // Ignore rows that the file cannot hold, whatever the datasets claim.
         let bounds = self.bounds()?;
         let most = |dataset, row_values| {
             let bound = RowBound::of(dataset, row_values);
@@ -261,7 +259,7 @@ impl RunReader {
         };
         let rows = rows.min(most(&values, params)?).min(most(&index, 1)?);
         let mut steps: Vec<u64> = self.rows(&index, 0..rows)?;
-        // A row is there when so many steps more than its own number are done.
+        // A row exists when `behind` steps more than its own number are done.
         let end = committed.saturating_add(1).saturating_sub(table.behind);
         steps.truncate(rows_before(&steps, end));
         Ok(Some(ParamRows {

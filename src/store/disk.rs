@@ -1,9 +1,9 @@
-//! The disk under a run file: room for what is to be written, and whether the file is still there.
+//! The disk below a run file: reserves room for writes, and checks that the file still exists.
 //!
-//! HDF5 that meets a full disk half-way through a flush leaves a file that nobody can read. So the
-//! room for every commit is reserved before the first byte of it is written (`fallocate`, which
-//! leaves the file's length alone). A commit that does not fit is not begun, and the file stays as
-//! the last commit left it; a reserve is always kept for closing it properly.
+//! HDF5 that runs into a full disk half-way through a flush leaves an unreadable file. The room for every commit is
+//! therefore reserved before its first byte is written (`fallocate`, which does not change the file's length). A commit
+//! that does not fit is not started, and the file stays as the last commit left it. Room for closing the file properly
+//! is always kept in reserve.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -17,19 +17,19 @@ use super::driver::SharedFile;
 use super::error::StoreError;
 use super::lock;
 
-/// Kept for closing the file and for what HDF5 says of its own about the data.
+/// Room kept for closing the file and for HDF5's own metadata.
 const RESERVE: u64 = 1 << 20;
 
-/// What is too small.
+/// The limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// The disk, with so many bytes free.
+    /// The disk's capacity, with this many bytes free.
     Disk { free: u64 },
-    /// The user's share of it.
+    /// The user's quota.
     Quota,
-    /// What the process may write to one file (`ulimit -f`), in bytes.
+    /// The process's limit on the size of a file (`ulimit -f`), in bytes.
     FileSize { limit: u64 },
-    /// What the file system can hold in one file.
+    /// The file system's limit on the size of a file.
     FileSystem,
 }
 
@@ -56,18 +56,18 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Reserved beyond what is needed, where there is as much: not every step asks the file system.
+/// Extra room reserved where possible, so that not every step has to ask the file system.
 const STRIDE: u64 = 4 << 20;
 
 /// The room reserved for a file.
 pub struct Room {
-    /// Everything below is the file's already.
+    /// Everything below belongs to the file already.
     floor: u64,
-    /// Up to here it is reserved.
+    /// The end of the reserved range.
     end: u64,
-    /// Bytes handed to HDF5 since it last flushed: they may not be in the file's length yet.
+    /// Bytes passed to HDF5 since its last flush: the file's length may not include them yet.
     pending: u64,
-    /// Whether the file system reserves room. One that does not is asked what is free.
+    /// Whether the file system can reserve room. If not, its free space is checked instead.
     reserves: bool,
 }
 
@@ -83,10 +83,10 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Makes sure that `bytes` more can be written, and the file be closed after them.
+    /// Makes sure that `bytes` more can be written, and the file closed after them.
     ///
     /// # Errors
-    /// They cannot. Nothing has been written.
+    /// There is no room for them. Nothing has been written.
     pub fn make(
         &mut self,
         disk: &File,
@@ -135,18 +135,18 @@ impl Room {
         Ok(())
     }
 
-    /// Bytes have been handed to HDF5.
+    /// Records that bytes were passed to HDF5.
     pub fn used(&mut self, bytes: u64) {
         self.pending = self.pending.saturating_add(bytes);
     }
 
-    /// HDF5 has flushed.
+    /// Records that HDF5 has flushed.
     pub fn flushed(&mut self) {
         self.pending = 0;
     }
 }
 
-/// What the system says of `needed` more bytes, as a full disk where it is one.
+/// Converts the system's error about `needed` more bytes, to a full disk if that is the cause.
 pub fn full(path: &Path, disk: &File, needed: u64, error: io::Error) -> StoreError {
     let limit = match Errno::from_io_error(&error) {
         Some(Errno::NOSPC) => Limit::Disk { free: free(disk) },
@@ -182,12 +182,12 @@ pub fn reserve(_: &File, _: u64, _: u64) -> Result<(), Errno> {
     Err(Errno::NOSYS)
 }
 
-/// Bytes free for this user; plenty if the file system does not say.
+/// Bytes free for this user; unlimited if the file system does not say.
 fn free(disk: &File) -> u64 {
     rustix::fs::fstatvfs(disk).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Gives back what was reserved beyond the end of a closed file.
+/// Returns the room reserved beyond the end of a closed file to the file system.
 ///
 /// # Errors
 /// The file system fails.
@@ -195,7 +195,7 @@ pub fn give_back(disk: &File) -> io::Result<()> {
     disk.set_len(disk.metadata()?.len())
 }
 
-/// Where a file was created, to notice when it is gone from there.
+/// The path at which a file was created, to detect that the file is gone from there.
 pub struct Place {
     path: PathBuf,
     folder: PathBuf,
@@ -204,7 +204,7 @@ pub struct Place {
 
 impl Place {
     pub fn of(path: &Path) -> Self {
-        // The working folder may change its name, and the program need not.
+        // The working folder may be renamed while the program runs.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         let device = fs::metadata(&folder).ok().map(|meta| meta.dev());
@@ -215,11 +215,10 @@ impl Place {
         }
     }
 
-    /// Looks whether what is written still reaches a file with a name. One that has been renamed
-    /// does.
+    /// Checks that writes still reach a file with a name. A renamed file is fine.
     ///
     /// # Errors
-    /// The file has been deleted, or its file system unmounted.
+    /// The file was deleted, or its file system unmounted.
     pub fn check(&self, disk: &File) -> Result<(), StoreError> {
         let gone = |how| StoreError::Gone {
             path: self.path.clone(),
@@ -238,7 +237,7 @@ impl Place {
         Ok(())
     }
 
-    /// Copies a closed file that has lost its name to where it was, or beside what is there now.
+    /// Copies a closed file that lost its name to its old path, or beside what is there now.
     pub fn rescue(&self, mut disk: &File) -> Rescue {
         let mut copy = || {
             fs::create_dir_all(&self.folder)?;
@@ -246,7 +245,7 @@ impl Place {
             io::Seek::rewind(&mut disk)?;
             let copied = io::copy(&mut disk, &mut copy).and_then(|_| copy.sync_all());
             if let Err(error) = copied {
-                // Half a copy is no rescue.
+                // Half a copy is useless.
                 let _ = fs::remove_file(&path);
                 return Err(error);
             }
@@ -275,7 +274,7 @@ impl Place {
     }
 }
 
-/// Whether a file is in memory only, and lost with its last handle once it is unmounted.
+/// Whether a file is in memory only: once unmounted, it is lost with its last handle.
 #[cfg(target_os = "linux")]
 pub fn is_in_memory(disk: &File) -> bool {
     const TMPFS: u64 = 0x0102_1994;
@@ -288,12 +287,12 @@ pub fn is_in_memory(_: &File) -> bool {
     false
 }
 
-/// How a file has gone from its place while it was written.
+/// How a file disappeared while it was being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
     Deleted,
     Unmounted,
-    /// Cut, or written over by another program.
+    /// Truncated, or overwritten by another program.
     Overwritten,
 }
 
@@ -309,7 +308,7 @@ impl fmt::Display for Gone {
     }
 }
 
-/// What became of a file that has gone.
+/// The outcome of rescuing a file that disappeared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rescue {
     NotTried,
@@ -329,13 +328,13 @@ impl fmt::Display for Rescue {
     }
 }
 
-/// Why a run file is not well placed in `folder`: SWMR is not supported on network file systems.
+/// A warning if a run file is badly placed at `path`: SWMR is not supported on network file systems.
 #[must_use]
 pub fn warning(path: &Path) -> Option<String> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    // The folder may still have to be made; its nearest ancestor tells as well.
+    // The folder may not exist yet; its nearest ancestor has the same file system.
     let mut folder = folder.unwrap_or(Path::new("."));
     while !folder.exists() {
         folder = folder.parent().filter(|p| !p.as_os_str().is_empty())?;
@@ -348,7 +347,7 @@ pub fn warning(path: &Path) -> Option<String> {
     ))
 }
 
-/// Whether a file is on a network file system, whose locks other hosts may not see.
+/// Whether a file is on a network file system, whose locks may be invisible to other hosts.
 pub fn is_on_network(path: &Path) -> bool {
     file_system(path).and_then(network).is_some()
 }
@@ -358,7 +357,7 @@ fn file_system(folder: &Path) -> Option<u64> {
     Some(magic(rustix::fs::statfs(folder).ok()?.f_type))
 }
 
-/// The number's width and sign differ between architectures; it has 32 bits.
+/// Normalises a magic number, whose width and sign differ between architectures, to 32 bits.
 #[cfg(target_os = "linux")]
 fn magic(number: impl Into<i128>) -> u64 {
     u64::try_from(number.into().rem_euclid(1 << 32)).unwrap_or(0)

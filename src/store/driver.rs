@@ -1,4 +1,4 @@
-//! The file driver through which HDF5 writes a run file: below it is a [`Journaled`] file.
+//! The file driver through which HDF5 writes a run file, on top of a [`Journaled`] file.
 //!
 //! HDF5's drivers are tables of functions, of which there are two layouts: that of 1.10 and 1.12, and that of 1.14
 //! and later (class version 1). HDF5 refuses a table of another version.
@@ -38,29 +38,29 @@ impl SharedFile {
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Journaled> {
-        // A panic while it was held would have ended the program.
+        // A panic while the lock was held would have ended the program.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How HDF5 is to open a file.
+/// The mode in which HDF5 opens a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// An empty file, to write.
+    /// Create an empty file for writing.
     Create,
-    /// To write, though a writer's marks say that the file is open or has lost its end: clears them.
+    /// Open for writing, and clear a writer's marks that the file is open or truncated.
     ClearMarks,
     Read,
-    /// To read what a writer writes, or has left with its marks.
+    /// Read a file that is being written, or whose writer left its marks.
     ReadSwmr,
 }
 
 thread_local! {
-    /// The file that the driver is to open next in this thread.
+    /// The file that the driver opens next in this thread.
     static NEXT: RefCell<Option<SharedFile>> = const { RefCell::new(None) };
 }
 
-/// Has HDF5 open `file`, whose name is `path`.
+/// Opens `file`, whose name is `path`, with HDF5.
 ///
 /// # Errors
 /// HDF5 cannot open the file, or is of a version whose drivers are not known here.
@@ -103,20 +103,20 @@ fn open_by(driver: hid_t, name: &CStr, mode: Mode) -> hdf5::Result<File> {
 }
 
 unsafe extern "C" {
-    /// In HDF5 from 1.10 on, and what `h5clear --increment` calls.
+    /// Exists in HDF5 from 1.10 on; `h5clear --increment` calls it.
     fn H5Fincrement_filesize(file: hid_t, increment: u64) -> herr_t;
 }
 
 /// # Safety
 /// `access` is a list of file access properties.
 unsafe fn set_access(access: hid_t, driver: hid_t, mode: Mode) -> hdf5::Result<()> {
-    // SAFETY: as for the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         h5check(H5Pset_driver(access, driver, std::ptr::null()))?;
-        // Our own lock is on the file.
+        // We have our own lock on the file.
         h5check(H5Pset_file_locking(access, 0, 1))?;
         if matches!(mode, Mode::Create | Mode::ClearMarks) {
-            // "Latest" would give files that the HDF5 of stable distributions cannot read.
+            // "Latest" would produce files that the HDF5 of stable distributions cannot read.
             h5check(H5Pset_libver_bounds(
                 access,
                 H5F_LIBVER_V110,
@@ -134,7 +134,7 @@ unsafe fn set_access(access: hid_t, driver: hid_t, mode: Mode) -> hdf5::Result<(
     Ok(())
 }
 
-/// The driver's identifier in the library, which knows it from the first call on.
+/// The driver's identifier in the library, where the first call registers it.
 fn driver() -> hdf5::Result<hid_t> {
     static DRIVER: OnceLock<hdf5::Result<hid_t>> = OnceLock::new();
     DRIVER.get_or_init(|| hdf5::sync::sync(register)).clone()
@@ -163,10 +163,10 @@ unsafe extern "C" {
     fn H5FDregister(class: *const c_void) -> hid_t;
 }
 
-/// A function that this driver leaves to the library.
+/// A function left to the library.
 type Unset = Option<unsafe extern "C" fn()>;
 
-/// The functions that all versions share, in their order.
+/// The first functions, in the order that all versions share.
 #[repr(C)]
 struct Functions {
     name: *const c_char,
@@ -201,7 +201,7 @@ struct Functions {
     ) -> herr_t,
 }
 
-/// The functions behind those, in all versions too.
+/// The last functions, also shared by all versions.
 #[repr(C)]
 struct Ends {
     flush: unsafe extern "C" fn(*mut DriverFile, hid_t, u8) -> herr_t,
@@ -231,7 +231,7 @@ struct Class114 {
     free_lists: [c_int; 7],
 }
 
-// SAFETY: the only pointer is to a constant.
+// SAFETY: its only pointer points to a constant.
 unsafe impl Sync for Class110 {}
 // SAFETY: as above.
 unsafe impl Sync for Class114 {}
@@ -239,7 +239,7 @@ unsafe impl Sync for Class114 {}
 const FUNCTIONS: Functions = Functions {
     name: c"lcascope_journal".as_ptr(),
     maxaddr: i64::MAX as haddr_t,
-    // H5F_CLOSE_WEAK, as the default driver.
+    // `H5F_CLOSE_WEAK`, as in the default driver.
     fc_degree: 1,
     terminate: None,
     superblock: [None; 3],
@@ -269,7 +269,7 @@ const ENDS: Ends = Ends {
     unlock,
 };
 
-/// Space for metadata and for data apart: `H5FD_FLMAP_DICHOTOMY`.
+/// Separate free space for metadata and data: `H5FD_FLMAP_DICHOTOMY`.
 const FREE_LISTS: [c_int; 7] = [1, 1, 1, 3, 3, 1, 1];
 
 static CLASS_1_10: Class110 = Class110 {
@@ -280,7 +280,7 @@ static CLASS_1_10: Class110 = Class110 {
 
 static CLASS_1_14: Class114 = Class114 {
     version: 1,
-    // In the range for drivers that are registered with nobody.
+    // In the range for unregistered drivers.
     value: 511,
     functions: FUNCTIONS,
     vectors_and_selections: [None; 4],
@@ -293,17 +293,17 @@ static CLASS_1_14: Class114 = Class114 {
 /// An open file, as the library knows it.
 #[repr(C)]
 struct DriverFile {
-    /// `H5FD_t`, which the library fills: 80 bytes in 1.10, and not many more since.
+    /// `H5FD_t`, filled in by the library: 80 bytes in 1.10, and not many more since.
     library: [u64; 32],
     file: SharedFile,
 }
 
-/// The file behind a library's pointer.
+/// The file behind a pointer from the library.
 ///
 /// # Safety
-/// The pointer is one that [`opened`] has returned and [`close`] not yet taken.
+/// The pointer was returned by [`opened`] and has not been passed to [`close`] yet.
 unsafe fn file<'a>(file: *const DriverFile) -> MutexGuard<'a, Journaled> {
-    // SAFETY: as for the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe { (*file).file.lock() }
 }
 
@@ -315,7 +315,7 @@ fn code<E>(result: Result<(), E>) -> herr_t {
 }
 
 unsafe extern "C" fn opened(_: *const c_char, _: c_uint, _: hid_t, _: haddr_t) -> *mut DriverFile {
-    // The library may open a file twice: it first looks whether there is one.
+    // The library may open a file twice: it first checks whether it exists.
     NEXT.with_borrow(|next| match next {
         Some(file) => Box::into_raw(Box::new(DriverFile {
             library: [0; 32],
@@ -326,13 +326,13 @@ unsafe extern "C" fn opened(_: *const c_char, _: c_uint, _: hid_t, _: haddr_t) -
 }
 
 unsafe extern "C" fn close(handle: *mut DriverFile) -> herr_t {
-    // SAFETY: it was made by `opened`, and the library does not use it any more.
+    // SAFETY: it was made by `opened`, and the library no longer uses it.
     let handle = unsafe { Box::from_raw(handle) };
     code(handle.file.lock().close())
 }
 
 unsafe extern "C" fn compare(a: *const DriverFile, b: *const DriverFile) -> c_int {
-    // SAFETY: the library passes files that are open.
+    // SAFETY: the library passes open files.
     let (a, b) = unsafe { (&(*a).file, &(*b).file) };
     if Arc::ptr_eq(&a.0, &b.0) {
         return 0;
@@ -344,8 +344,8 @@ unsafe extern "C" fn compare(a: *const DriverFile, b: *const DriverFile) -> c_in
     identity(a).cmp(&identity(b)) as c_int
 }
 
-/// Features of the default driver: what it aggregates and accumulates, that readers may come in while it writes, and
-/// that it can open what this one writes.
+/// The features of the default driver: aggregation and accumulation, SWMR readers, and files that the default driver
+/// can open.
 unsafe extern "C" fn query(_: *const DriverFile, flags: *mut c_ulong) -> herr_t {
     const AGGREGATE_METADATA: c_ulong = 0x1;
     const ACCUMULATE_METADATA: c_ulong = 0x2 | 0x4;
@@ -368,7 +368,7 @@ unsafe extern "C" fn query(_: *const DriverFile, flags: *mut c_ulong) -> herr_t 
 }
 
 unsafe extern "C" fn get_eoa(handle: *const DriverFile, _: c_int) -> haddr_t {
-    // SAFETY: the library passes a file that is open; so in all functions below.
+    // SAFETY: the library passes an open file; likewise in all functions below.
     unsafe { file(handle) }.allocated()
 }
 
@@ -424,7 +424,7 @@ unsafe extern "C" fn truncate(handle: *mut DriverFile, _: hid_t, closing: u8) ->
     DONE
 }
 
-/// Does nothing: our own lock is on the file. The library marks a file as open only if its driver has locks.
+/// Does nothing: we have our own lock on the file. The library marks a file as open only if its driver has locks.
 unsafe extern "C" fn lock(_: *mut DriverFile, _: u8) -> herr_t {
     DONE
 }
@@ -434,7 +434,7 @@ unsafe extern "C" fn unlock(_: *mut DriverFile) -> herr_t {
 }
 
 const _: () = {
-    // As in the headers of the versions, on a machine with pointers of 8 bytes.
+    // As in the headers of these versions, on a machine with 8-byte pointers.
     assert!(size_of::<usize>() != 8 || size_of::<Class110>() == 280);
     assert!(size_of::<usize>() != 8 || size_of::<Class114>() == 336);
     assert!(size_of::<hsize_t>() == 8);

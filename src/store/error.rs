@@ -1,4 +1,4 @@
-//! Why a run file cannot be written or read.
+//! Errors of writing and reading run files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::disk::{Gone, Limit, Rescue};
 use super::schema::VERSION;
 
-/// Every message names the file.
+/// An error of the run file. Every message names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("{path}: {error}")]
@@ -15,10 +15,10 @@ pub enum StoreError {
     Folder { path: PathBuf, error: io::Error },
     #[error("{path} exists: choose another --output, or overwrite it with --force")]
     Exists { path: PathBuf },
-    /// Never overwritten.
+    /// A path that is never overwritten, such as a folder or a pipe.
     #[error("{path} {what}: choose another --output")]
     Odd { path: PathBuf, what: &'static str },
-    /// A run that was to replace a file has ended, as it was told or because it failed.
+    /// A run that was to replace a file ended before its first step, by order or by failure.
     #[error("the run ended before its first step{}; {path} is as it was", cause_of_end(.why))]
     NoStep { path: PathBuf, why: String },
     /// A run that was to replace a file could not be recorded.
@@ -53,7 +53,7 @@ pub enum StoreError {
     },
     #[error("{path} is empty: whatever wrote it did not get as far as a header")]
     Empty { path: PathBuf },
-    /// A journal from before the header was complete.
+    /// The file has a journal from before the header was complete.
     #[error(
         "{path}: the program that was creating this run was killed before its first step, so nothing is recorded \
          in it: remove it, or train again with --force"
@@ -65,13 +65,13 @@ pub enum StoreError {
         "{path} is an HDF5 file, but not a run of lcascope (no attribute `format` = `lcascope.run`)"
     )]
     Foreign { path: PathBuf },
-    /// Between opening a file to write and the beginning of SWMR.
+    /// The file is between opening for writing and the start of SWMR.
     #[error(
         "{path}: a program is opening it to write, or was killed while it did. If none is, `lcascope repair` \
          makes it readable again"
     )]
     ClosedToAll { path: PathBuf },
-    /// Looked at, but not written on.
+    /// The file can be read but not continued.
     #[error(
         "{path} has no {missing}: an older lcascope recorded it, which can go on with it. With this one the run \
          has to be trained anew"
@@ -91,10 +91,10 @@ pub enum StoreError {
         index: usize,
         params: usize,
     },
-    /// A file of weights to follow that has none for this network.
+    /// A file of weights to follow has none for this network.
     #[error("{path}: {what}")]
     Weights { path: PathBuf, what: String },
-    /// Something in it leads to another file.
+    /// The file refers to another file.
     #[error(
         "{path}: {name} {what}. Nothing outside of a run file is read or written on its word, so the file is refused"
     )]
@@ -116,7 +116,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// What the system has said of a file: for `map_err`.
+    /// Adds the file to a system error; for `map_err`.
     pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
         move |error| Self::Io {
             path: path.to_owned(),
@@ -132,10 +132,10 @@ fn cause_of_end(why: &str) -> String {
     }
 }
 
-/// The system's own word for what went wrong, where the library has passed it on, else the library's.
+/// The system's message for an error if the library passed it on, else the library's own.
 fn cause(error: &hdf5::Error) -> String {
     let text = error.to_string();
-    // It looks for a plug-in where none is, and says that.
+    // HDF5 looks for a plug-in that does not exist, and reports that.
     if [
         "required filter",
         "filter plugin",

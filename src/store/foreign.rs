@@ -1,9 +1,10 @@
-//! Refuses run files that lead out of themselves.
+//! Refuses run files that refer to other files.
 //!
-//! HDF5 reads and writes other files on a file's word: through external links, external storage, virtual datasets and links
-//! of kinds that plug-ins define. A run of ours has none of these. So every file is walked before anything in it is
-//! followed: all groups that hard links lead to, their links listed without following any. Soft links stay, since they
-//! lead to what the walk has seen or nowhere. While a file is being written nothing new is created in it (SWMR).
+//! A file can make HDF5 read and write other files: through external links, external storage, virtual datasets and link
+//! types defined by plug-ins. Our runs have none of these. Every file is therefore walked before anything in it is
+//! followed: all groups reachable by hard links, whose links are listed without following any. Soft links are allowed,
+//! since they lead to something that the walk has seen, or nowhere. While a file is being written, nothing new is
+//! created in it (SWMR).
 
 use std::path::Path;
 
@@ -13,13 +14,13 @@ use super::bounds::damaged;
 use super::error::{Context, StoreError};
 use ffi::{Link, Object};
 
-/// Links that a file may have. A run has some hundred; a group that contains itself has no end of them.
+/// The most links in a file. A run has a few hundred; a group that contains itself has infinitely many.
 const MOST_LINKS: usize = 1 << 16;
 
-/// Groups that may lie in one another. A run has three.
+/// The deepest nesting of groups. A run has three levels.
 const DEEPEST: usize = 32;
 
-/// Looks through all links of a file.
+/// Checks all links of a file.
 ///
 /// # Errors
 /// Something in it leads to another file, or the links cannot be listed.
@@ -45,7 +46,7 @@ pub fn refuse_foreign(path: &Path, file: &File) -> Result<(), StoreError> {
             true => link.name.clone(),
             false => [&group, &b"/"[..], &link.name].concat(),
         };
-        // All of them before any is followed.
+        // All links are checked before any is followed.
         for link in &listed {
             let odd = matches!(&*link.name, b"" | b".") || link.name.contains(&b'/');
             match link.kind {
@@ -92,8 +93,8 @@ pub fn refuse_foreign(path: &Path, file: &File) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Calls of the HDF5 library, to be made under its lock. The crate has the same, but makes an enum of whatever number a
-/// file gives as the kind of a link.
+/// Calls into the HDF5 library, to be made under its lock. The crate's own bindings convert whatever number the file
+/// has as a link's type into an enum.
 #[expect(unsafe_code, reason = "calls into C")]
 mod ffi {
     use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -117,10 +118,11 @@ mod ffi {
         pub kind: c_int,
     }
 
-    /// What a hard link leads to.
+    /// The target of a hard link.
     pub enum Object {
         Group,
-        /// A dataset with its values in this file, a type, or what cannot be opened and so not be used.
+        /// A dataset with its values in this file, a type, or an object that cannot be opened and therefore not be
+        /// used.
         Stored,
         External,
         Virtual,
@@ -131,14 +133,14 @@ mod ffi {
         most: usize,
     }
 
-    /// The links of a group, at most so many.
+    /// Lists the links of a group, at most `most`.
     pub fn links(file: hid_t, group: &[u8], most: usize) -> hdf5::Result<Vec<Link>> {
         let mut listed = Listed {
             links: Vec::new(),
             most,
         };
         let to = (&raw mut listed).cast::<c_void>();
-        // SAFETY: `note` gets `to` back while `listed` lives, and nobody else uses it meanwhile; the group is closed
+        // SAFETY: `note` gets `to` back while `listed` lives, and nothing else uses it meanwhile; the group is closed
         // once.
         unsafe {
             let opened = h5check(H5Oopen(file, path(group)?.as_ptr(), H5P_DEFAULT))?;
@@ -157,14 +159,15 @@ mod ffi {
         Ok(listed.links)
     }
 
-    /// Keeps a link; ends the listing behind the last one that is wanted.
+    /// Keeps a link, and ends the listing after the last one wanted.
     unsafe extern "C" fn note(
         _: hid_t,
         name: *const c_char,
         info: *const H5L_info_t,
         to: *mut c_void,
     ) -> c_int {
-        // SAFETY: the library gives a string and a struct whose first field is the link's kind, and what `links` gave it.
+        // SAFETY: the library passes a string, a struct whose first field is the link's type, and the pointer from
+        // `links`.
         let (name, kind, listed) = unsafe {
             (
                 CStr::from_ptr(name),
@@ -179,10 +182,10 @@ mod ffi {
         c_int::from(listed.links.len() >= listed.most)
     }
 
-    /// Looks at what is behind a path of hard links.
+    /// Examines the object at a path of hard links.
     pub fn look_at(file: hid_t, name: &[u8]) -> hdf5::Result<Object> {
         let name = path(name)?;
-        // SAFETY: identifiers are used only while they are valid, and closed once.
+        // SAFETY: identifiers are used only while valid, and closed once.
         unsafe {
             let Ok(object) = h5check(H5Oopen(file, name.as_ptr(), H5P_DEFAULT)) else {
                 return Ok(Object::Stored);
@@ -197,10 +200,12 @@ mod ffi {
         }
     }
 
+    /// Determines how a dataset is stored.
+    ///
     /// # Safety
-    /// It must be an open dataset.
+    /// `dataset` must be an open dataset.
     unsafe fn storage(dataset: hid_t) -> hdf5::Result<Object> {
-        // SAFETY: as above.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let list = h5check(H5Dget_create_plist(dataset))?;
             let (files, layout) = (h5check(H5Pget_external_count(list)), H5Pget_layout(list));
@@ -213,7 +218,7 @@ mod ffi {
         }
     }
 
-    /// The root for no name at all.
+    /// The path of a name; the root if the name is empty.
     fn path(name: &[u8]) -> hdf5::Result<CString> {
         let path = [b"/", name].concat();
         CString::new(path).map_err(|_| "a name with a zero byte".into())

@@ -1,4 +1,4 @@
-//! What a run file says before its first step: attributes, layout, rows of the data.
+//! Writes the parts of a run file that precede the first step: attributes, layout, rows of the data.
 
 use hdf5::{Dataset, File, Group, H5Type};
 use ndarray::ArrayView;
@@ -7,7 +7,7 @@ use super::schema::{COURSE_FILES, FORMAT, UNITS, VERSION};
 use super::text::{self, FileName, Name};
 use crate::record::{DataFacts, RunHeader};
 
-/// The root attributes.
+/// Writes the root attributes.
 pub fn write_attributes(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     for (name, value) in [
         ("format", FORMAT),
@@ -41,7 +41,7 @@ pub fn write_attributes(file: &File, header: &RunHeader) -> hdf5::Result<()> {
         .write_scalar(&header.tolerance)
 }
 
-/// Which rows of the source data set the run uses.
+/// Writes which rows of the source data set the run uses.
 pub fn write_rows(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     let allocated = (!header.lca_index.is_empty()).then_some((
         "lca_index",
@@ -88,7 +88,7 @@ fn write_data_facts(file: &File, facts: &DataFacts) -> hdf5::Result<()> {
     Ok(())
 }
 
-/// Which files hold the points of a path from elsewhere, where they have names.
+/// Writes the names of the files with the points of a path from elsewhere, if they have names.
 pub fn write_course(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     let names: Vec<FileName> = header
         .course_files
@@ -102,7 +102,7 @@ pub fn write_course(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     write_fixed(file, COURSE_FILES, &names, "", what).map(|_| ())
 }
 
-/// Layers, tensors, units and classes.
+/// Writes layers, tensors, units and classes.
 pub fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     let layout = &header.layout;
     let names =
@@ -207,7 +207,7 @@ pub fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     Ok(())
 }
 
-/// Writes a dataset that does not grow, with its attributes.
+/// Writes a dataset of fixed size, with its attributes.
 pub fn write_fixed<T: H5Type>(
     file: &Group,
     path: &str,

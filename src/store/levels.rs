@@ -1,4 +1,4 @@
-//! Reads steps at the resolution that is needed: one by one, or as rows of the pyramid.
+//! Reads steps at the required resolution: one by one, or as rows of the pyramid.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -15,19 +15,19 @@ use crate::record::{RunHeader, StepSummary};
 /// Rows read at once.
 const BLOCK: u64 = 512;
 
-/// Summaries that a file's steps are first shown as, at most: of a long run, coarse ones. A screen asks
-/// for finer ones where it looks closer.
+/// The most summaries in which a file's steps are first shown: coarse ones for a long run. A screen asks for finer ones
+/// where it zooms in.
 pub const FIRST_LOOK: u64 = 4096;
 
-/// The levels of the pyramid that a file has; none where an older program wrote it.
+/// The levels of a file's pyramid; empty if an older program wrote the file.
 pub struct Levels(Vec<Level>);
 
 struct Level {
     width: u64,
     datasets: Datasets,
-    /// In their order: the rows that the file can hold.
+    /// For each dataset, in order: the rows that the file can hold.
     bounds: Vec<RowBound>,
-    /// Rows known to be in all datasets.
+    /// Rows known to exist in all datasets.
     rows: Cell<u64>,
 }
 
@@ -60,7 +60,7 @@ impl Levels {
         Ok(Self(levels.collect::<Result<_, StoreError>>()?))
     }
 
-    /// Whether any has rows of steps that are not among the first `committed`.
+    /// Whether any level has rows of steps beyond the first `committed`.
     pub fn have_more(&self, committed: u64) -> bool {
         let mut all = self.0.iter().flat_map(|level| {
             let whole = committed / level.width;
@@ -69,7 +69,7 @@ impl Levels {
         all.any(|(dataset, whole)| rows_in(dataset) > whole)
     }
 
-    /// Steps in a row of each level.
+    /// The number of steps per row of each level.
     pub fn widths(&self) -> impl Iterator<Item = u64> {
         self.0.iter().map(|level| level.width)
     }
@@ -80,14 +80,14 @@ fn rows_in(dataset: &Dataset) -> u64 {
 }
 
 impl Level {
-    /// Whether there are this many rows.
+    /// Whether the level has at least this many rows.
     fn has(&self, reader: &RunReader, rows: u64) -> Result<bool, StoreError> {
         if self.rows.get() < rows {
             let bounds = reader.bounds()?;
             let mut least = u64::MAX;
             for (dataset, bound) in self.datasets.each().zip(&self.bounds) {
                 reader.renew(dataset)?;
-                // A row that the file cannot hold is not there, whatever the dataset says.
+                // Ignore rows that the file cannot hold, whatever the dataset claims.
                 least = least.min(rows_in(dataset)).min(bound.rows(&bounds));
             }
             self.rows.set(least);
@@ -96,7 +96,7 @@ impl Level {
     }
 }
 
-/// Rows of one level.
+/// Some rows of one level.
 struct Slice<'a> {
     reader: &'a RunReader,
     rows: Range<usize>,
@@ -111,8 +111,8 @@ impl Read for Slice<'_> {
 }
 
 impl RunReader {
-    /// The finest resolution, in steps a summary, at which `steps` are at most `most` summaries; the
-    /// coarsest that the file has if none is coarse enough.
+    /// The finest resolution, in steps per summary, at which `steps` need at most `most` summaries; the coarsest in the
+    /// file if none is coarse enough.
     #[must_use]
     pub fn resolution(&self, steps: &Range<u64>, most: u64) -> u64 {
         let count = steps.end.saturating_sub(steps.start);
@@ -121,9 +121,8 @@ impl RunReader {
         fits.or_else(|| widths().last()).unwrap_or(1)
     }
 
-    /// The next summaries of the committed steps `steps`, a block of them, beginning with the first:
-    /// each of as many steps as the pyramid allows, at most `width`. At the ends, where no whole group
-    /// of steps lies, they are finer.
+    /// Reads the next block of summaries of the committed steps `steps`, starting with the first step. Each covers as
+    /// many steps as the pyramid allows, at most `width`; at the ends, which do not fill whole groups, they are finer.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -133,7 +132,7 @@ impl RunReader {
         width: u64,
     ) -> Result<Vec<StepSummary>, StoreError> {
         let Range { start, end } = steps;
-        // Where a coarser level takes over again.
+        // A coarser level may take over from here.
         let mut until = end;
         for level in self.levels.0.iter().rev() {
             let fits = level.width <= width;
@@ -150,9 +149,8 @@ impl RunReader {
         self.steps(start..until.min(start + BLOCK))
     }
 
-    /// Summaries of `width` steps each, a power of two, over the committed steps that `steps` touch:
-    /// the first and the last may cover fewer. None at all if more than `most` rows would have to be
-    /// read for it.
+    /// Summaries of `width` steps each, a power of two, over the committed steps that overlap `steps`; the first and
+    /// the last may cover fewer. Empty if it would require reading more than `most` rows.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -187,7 +185,7 @@ impl RunReader {
         Ok(merged)
     }
 
-    /// Rows of the level of this width; `None` if it has fewer.
+    /// Reads rows of the level of this width; `None` if it has fewer.
     pub(super) fn level_rows(
         &self,
         width: u64,

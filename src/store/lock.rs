@@ -1,18 +1,18 @@
-//! Who writes a run file: locks that the system holds for as long as the writer lives.
+//! Writer locks of a run file, which the system holds for as long as the writer lives.
 //!
-//! There are two, and whatever ends the writer, `SIGKILL` included, ends both.
+//! There are two, and both end with the writer, however it ends, even by `SIGKILL`.
 //!
-//! - The **mark**: a lock of one byte far behind the end of the file (an open file description's, by `fcntl`), which nobody
-//!   else ever locks. So a file is being written if, and only if, it is marked, whatever a clock says.
-//! - The file's own lock (`flock`), which keeps other programs out. The writer wants it exclusively before HDF5 opens the
-//!   file for writing, and makes a shared one of it once readers may come in: h5py holds a shared lock while it has a file
-//!   open. Who reads does not keep a writer away, and is not taken for one.
+//! - The **mark**: a lock on one byte far beyond the end of the file (an open file description lock, by `fcntl`), which
+//!   nothing else ever locks. A file is therefore being written if and only if it is marked, regardless of any clock.
+//! - The file's own lock (`flock`), which keeps other programs out. The writer takes it exclusively before HDF5 opens
+//!   the file for writing, and makes it shared once readers may come in: h5py holds a shared lock while it has a file
+//!   open. A reader does not keep a writer away, and is not mistaken for one.
 //!
-//! HDF5's own locking is switched off: it would lock the same file a second time and meet our lock, and it lets go when
-//! SWMR begins.
+//! HDF5's own locking is switched off: it would lock the same file again and conflict with our lock, and it releases
+//! its lock when SWMR begins.
 //!
-//! Where the system or the file system has no marks, or the writer ran on another host (some network file systems keep
-//! locks to themselves), the heartbeat in the file decides.
+//! If the system or the file system does not support marks, or the writer ran on another host (some network file
+//! systems do not share locks), the heartbeat in the file decides.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -25,23 +25,22 @@ use rustix::process::Pid;
 use super::error::StoreError;
 use super::mark;
 
-/// A reader may hold the lock for the instant of opening.
+/// Attempts to take a lock: a reader may hold it briefly while opening the file.
 const ATTEMPTS: u32 = 15;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The right to write a run file, held until dropped.
 #[derive(Debug)]
 pub struct WriterLock {
-    /// Shares its locks with the handle that it was made of: both must be gone for them to end.
+    /// Shares its locks with the handle from which it was cloned: they end when both are closed.
     disk: File,
 }
 
 impl WriterLock {
-    /// Takes the lock of `disk`, the file at `path`, against every other writer and, as far as they are not there yet,
-    /// readers.
+    /// Takes the lock of `disk`, the file at `path`, against every other writer and any reader that is not there yet.
     ///
     /// # Errors
-    /// Another process writes it, or the file at `path` is not this one any more.
+    /// Another process is writing it, or the file at `path` is no longer this one.
     pub fn take(disk: &File, path: &Path) -> Result<Self, StoreError> {
         let io = StoreError::io(path);
         let live = || StoreError::Live {
@@ -55,13 +54,13 @@ impl WriterLock {
             return Err(live());
         }
         if patiently(|| lock.disk.try_lock()).map_err(io)? == Tried::Refused {
-            // With the mark, whoever has it open too does not write.
+            // With the mark taken, another process that has the file open is not a writer.
             let shared = marked == Tried::Had && lock.disk.try_lock_shared().is_ok();
             if !shared {
                 return Err(live());
             }
         }
-        // Between opening and locking, another run may have put a file of its own in its place.
+        // Between opening and locking, another run may have replaced the file with its own.
         match is_at(disk, path) {
             Ok(true) => Ok(lock),
             Ok(false) => Err(live()),
@@ -69,13 +68,13 @@ impl WriterLock {
         }
     }
 
-    /// Lets readers in; other writers stay out.
+    /// Admits readers; other writers stay out.
     ///
     /// # Errors
-    /// Another process has taken the file in the instant between the two locks.
+    /// Another process took the file in the instant between the two locks.
     pub fn share(&self, path: &Path) -> Result<(), StoreError> {
         let io = StoreError::io(path);
-        // Where locks of bytes and of files are the same (NFS), an exclusive mark would keep readers out.
+        // Where byte locks and file locks are the same (NFS), an exclusive mark would keep readers out.
         patiently(|| mark::try_shared(&self.disk)).map_err(io)?;
         match patiently(|| self.disk.try_lock_shared()).map_err(io)? {
             Tried::Had | Tried::NoLocks => Ok(()),
@@ -85,9 +84,9 @@ impl WriterLock {
         }
     }
 
-    /// Makes room for HDF5's own lock where the environment demands that it take one
-    /// (`HDF5_USE_FILE_LOCKING=TRUE` overrules what the program asks for). HDF5 gives it back when
-    /// SWMR begins; [`share`](Self::share) then takes ours again.
+    /// Releases our lock for HDF5's own if the environment forces HDF5 to take one (`HDF5_USE_FILE_LOCKING=TRUE`
+    /// overrides the program's choice). HDF5 releases it when SWMR begins; [`share`](Self::share) then takes ours
+    /// again.
     ///
     /// # Errors
     /// The file system fails.
@@ -100,16 +99,16 @@ impl WriterLock {
     }
 }
 
-/// What has become of a lock that was wanted.
+/// The outcome of trying to take a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tried {
     Had,
     Refused,
-    /// There are none here.
+    /// Locks are not supported here.
     NoLocks,
 }
 
-/// Tries a lock for a short while.
+/// Tries to take a lock for a short while.
 fn patiently(mut lock: impl FnMut() -> Result<(), TryLockError>) -> io::Result<Tried> {
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
@@ -125,8 +124,8 @@ fn patiently(mut lock: impl FnMut() -> Result<(), TryLockError>) -> io::Result<T
     Ok(Tried::Refused)
 }
 
-/// Whether the file system, not the file, refuses: `ENOLCK`, `EOPNOTSUPP`, `ENOSYS`, and
-/// `EINVAL` for a kind of lock that it does not know.
+/// Whether the file system itself refuses locks: `ENOLCK`, `EOPNOTSUPP`, `ENOSYS`, or `EINVAL` for a kind
+/// of lock that it does not know.
 fn has_no_locks(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let code = error.raw_os_error();
@@ -138,7 +137,7 @@ fn has_no_locks(error: &io::Error) -> bool {
 /// Whether `path` leads to the open file.
 ///
 /// # Errors
-/// The system does not tell what is there.
+/// The system cannot examine the path.
 pub fn is_at(disk: &File, path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let ours = disk.metadata()?;
@@ -149,18 +148,18 @@ pub fn is_at(disk: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Who has a file open, as far as locks tell.
+/// The kind of process that has a file open, as far as locks tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     Writer,
-    /// It is not marked: another program that reads it, or a writer of a version that did not mark files yet.
+    /// The file is not marked: another program is reading it, or a version that did not mark files yet is writing it.
     Reader,
     Nobody,
-    /// Locks cannot tell.
+    /// Locks are not supported.
     Unknown,
 }
 
-/// Looks who has the file. Twice, since a writer that turns its lock into a shared one has none for an instant.
+/// Determines who has the file open. Checks twice, since a writer that makes its lock shared has none for an instant.
 pub fn holder(disk: &File) -> Holder {
     let mut marks = true;
     for attempt in 0..2 {
@@ -177,7 +176,7 @@ pub fn holder(disk: &File) -> Holder {
             Err(TryLockError::WouldBlock) => {
                 return match disk.try_lock_shared() {
                     Ok(()) if marks && disk.unlock().is_ok() => Holder::Reader,
-                    // Exclusively.
+                    // It is locked exclusively.
                     Err(TryLockError::WouldBlock) => Holder::Writer,
                     Ok(()) | Err(TryLockError::Error(_)) => {
                         let _ = disk.unlock();
@@ -191,7 +190,7 @@ pub fn holder(disk: &File) -> Holder {
     Holder::Nobody
 }
 
-/// Whether a writer has the file; `None` where locks cannot tell.
+/// Whether a writer has the file open; `None` if locks cannot tell.
 pub fn is_held(disk: &File) -> Option<bool> {
     match holder(disk) {
         Holder::Writer => Some(true),
@@ -200,31 +199,30 @@ pub fn is_held(disk: &File) -> Option<bool> {
     }
 }
 
-/// Gives up the locks of a handle and its copies. Where there are none there is none to give up.
+/// Releases the locks of a handle and its copies, if any.
 pub fn release(disk: &File) {
     mark::release(disk);
     let _ = disk.unlock();
 }
 
-/// Whether the file of a run that does not say that it has ended is being written by `process` on `host`; `None` where
-/// only its heartbeat tells.
+/// Whether `process` on `host` is still writing the file of an unfinished run; `None` if only its heartbeat can tell.
 pub fn is_held_by(disk: &File, host: &str, process: u64) -> Option<bool> {
     let here = host == self::host();
     match holder(disk) {
         Holder::Writer => Some(true),
-        // Of a writer on another host nothing may be seen.
+        // The locks of a writer on another host may be invisible.
         Holder::Nobody if here => Some(false),
         Holder::Reader if here && is_gone(process) => Some(false),
         Holder::Nobody | Holder::Reader | Holder::Unknown => None,
     }
 }
 
-/// Whether nobody of a version that marks files writes it, as far as this host can tell.
+/// Whether no writer that marks files has it open, as far as this host can tell.
 pub fn is_without_writer(disk: &File) -> bool {
     matches!(holder(disk), Holder::Nobody | Holder::Reader)
 }
 
-/// Whether there is no such process here.
+/// Whether no such process exists on this host.
 fn is_gone(process: u64) -> bool {
     let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| {
@@ -233,7 +231,7 @@ fn is_gone(process: u64) -> bool {
     })
 }
 
-/// This host's name, as `state/host` has it.
+/// This host's name, as in `state/host`.
 pub fn host() -> String {
     rustix::system::uname()
         .nodename()
@@ -275,7 +273,7 @@ mod tests {
         assert!(WriterLock::take(&second, &path).is_ok());
     }
 
-    /// Systems that have no marks tell a reader from a writer by the heartbeat.
+    /// Systems without marks distinguish readers from writers by the heartbeat.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_reader_is_no_writer_and_keeps_none_away() {
@@ -300,7 +298,7 @@ mod tests {
         assert!(WriterLock::take(&second, &path).is_err());
         release(&first);
         assert_eq!(holder(&second), Holder::Reader);
-        // Another program writes it.
+        // Another program is writing it.
         reader.try_lock().unwrap();
         assert_eq!(holder(&second), Holder::Writer);
         assert!(WriterLock::take(&second, &path).is_err());

@@ -1,4 +1,4 @@
-//! Reads a run as those do that go on with it, so that a process that may be lost finds out whether it can be read.
+//! Reads everything that resuming a run reads, so that a disposable process finds out whether it is readable.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::schema::{HELD_OUT, LOSSES, STEPS};
 /// Steps read at once.
 const BLOCK: u64 = 4096;
 
-/// Arrays over all parameters, and what says where in them a step is.
+/// Arrays over all parameters, and the lists of their steps.
 const BLOCKS: [&str; 9] = [
     "lca/param",
     "lca/param_step",
@@ -23,11 +23,11 @@ const BLOCKS: [&str; 9] = [
     "param/step",
 ];
 
-/// Reads all steps and checkpoints of a run, and where every dataset that a writer writes on has its values. `renew` is
-/// called when a part has been read.
+/// Reads all steps and checkpoints of a run, and where every dataset that a writer continues stores its values. `renew`
+/// is called after every part.
 ///
 /// # Errors
-/// It is no run, or cannot be read.
+/// The file is not a run, or cannot be read.
 pub fn look_through(path: &Path, renew: &dyn Fn()) -> Result<(), StoreError> {
     let reader = RunReader::open(path)?;
     let steps = reader.refresh()?.committed;
@@ -44,11 +44,11 @@ pub fn look_through(path: &Path, renew: &dyn Fn()) -> Result<(), StoreError> {
         .chain(STEPS.iter().map(|column| column.path))
         .chain(HELD_OUT.iter().map(|column| column.path));
     for name in columns.chain(BLOCKS).filter(|name| reader.has(name)) {
-        // Counting them goes through all that says where they are.
+        // Counting the chunks walks the whole index of where they are.
         let _ = reader.dataset(name)?.num_chunks();
         renew();
     }
-    // One that is damaged is not gone on from.
+    // A damaged checkpoint is not used for resuming.
     let _ = checkpoint::check(&reader);
     Ok(())
 }

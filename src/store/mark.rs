@@ -1,7 +1,7 @@
-//! The mark of a writer: a lock of one byte of a file that has no such byte.
+//! The mark of a writer: a lock on one byte far beyond the end of the file.
 //!
-//! It is an open file description's, as `flock` is and `fcntl`'s other locks are not: it ends with the handle that took it
-//! and its copies, and not when the process closes another handle of the same file, as HDF5 does.
+//! It is an open file description lock, like `flock` and unlike `fcntl`'s traditional locks: it ends with the handle
+//! that took it and its copies, but not when the process closes another handle of the same file, as HDF5 does.
 
 #[cfg(target_os = "linux")]
 pub use linux::{is_marked, release, try_exclusive, try_shared};
@@ -13,20 +13,20 @@ mod linux {
     use std::io;
     use std::os::fd::AsRawFd;
 
-    /// Far behind the end of every file.
+    /// Far beyond the end of any file.
     const BYTE: i64 = 1 << 62;
 
-    /// Lets other marks of this kind be, and no exclusive one.
+    /// Takes a shared mark: other shared marks are possible, an exclusive one is not.
     pub fn try_shared(disk: &File) -> Result<(), TryLockError> {
         try_lock(disk, libc::F_RDLCK)
     }
 
-    /// Lets no other mark be.
+    /// Takes an exclusive mark: no other mark is possible.
     pub fn try_exclusive(disk: &File) -> Result<(), TryLockError> {
         try_lock(disk, libc::F_WRLCK)
     }
 
-    /// Takes the mark away, of whatever kind it is.
+    /// Removes the mark, shared or exclusive.
     pub fn release(disk: &File) {
         let _ = try_lock(disk, libc::F_UNLCK);
     }
@@ -35,7 +35,7 @@ mod linux {
     pub fn is_marked(disk: &File) -> io::Result<bool> {
         let mut found = byte(libc::F_WRLCK);
         call(disk, libc::F_OFD_GETLK, &mut found)?;
-        // A network file system may make one of a lock of the whole file.
+        // A network file system may turn a lock on the whole file into a lock on bytes.
         let free = i32::from(found.l_type) == libc::F_UNLCK;
         Ok(!free && (found.l_start, found.l_len) == (BYTE, 1))
     }

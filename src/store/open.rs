@@ -1,12 +1,12 @@
-//! How files are opened, and the datasets of one that are open, each of them once.
+//! Opens HDF5 files, and keeps their open datasets so that each is opened only once.
 //!
-//! HDF5 opens files so that children inherit them. A lock of its own would go to every process that is started
-//! meanwhile, and be held until that ends, long after the file was closed here: so no file is ever opened
-//! with one. [`mod@lock`] has ours.
+//! HDF5 opens files so that child processes inherit them. A lock of HDF5's own would be inherited by every process
+//! started meanwhile and held until that ends, long after the file was closed here. Files are therefore always opened
+//! without one; [`mod@lock`] has ours.
 //!
-//! A dataset that is opened twice in a process and refreshed through one of the two is read wrong:
-//! HDF5 1.10.8 then takes values from another dataset, or says `can't insert duplicate key`, in all chunks
-//! but the first. So whoever wants a dataset gets the one that is open already.
+//! A dataset that is opened twice in a process and refreshed through only one of the two handles is read incorrectly:
+//! HDF5 1.10.8 then takes values from another dataset, or reports `can't insert duplicate key`, in all chunks but the
+//! first. All users of a dataset therefore share one handle.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -24,23 +24,23 @@ use super::foreign::refuse_foreign;
 use super::journal::{self, Journaled, Left};
 use super::lock;
 
-/// Options to open a file without a lock of HDF5's own.
+/// Options for opening a file without a lock of HDF5's own.
 pub fn unlocked() -> FileBuilder {
     let mut options = File::with_options();
     options.with_fapl(|access| access.file_locking(false));
     options
 }
 
-/// How often the library tries to read what a writer may just be changing. It waits 1 ns before the
-/// second attempt and twice as long before every further one, a second in all; its own choice of
-/// 100 would wait for centuries on a file that has lost its end.
+/// The number of times the library tries to read metadata that a writer may be changing. It waits 1 ns before the
+/// second attempt and twice as long before each further one, a second in total; its default of 100 would wait for
+/// centuries on a truncated file.
 const READ_ATTEMPTS: u32 = 30;
 
-/// Opens a file for reading. Returns whether it has the marks of a writer, which writes it or was killed. A file
-/// that was being written when its machine died is read as it was last synced.
+/// Opens a file for reading. Also returns whether it has the marks of a writer, which is still writing or was killed. A
+/// file that was being written when its machine died is read as last synced.
 ///
 /// # Errors
-/// HDF5 cannot open it, or the program that was to create it was killed.
+/// HDF5 cannot open it, or the program that was creating it was killed.
 pub fn read(path: &Path, disk: &fs::File) -> Result<(File, bool), StoreError> {
     let left = left_behind(path, disk)?;
     let is_left = left.is_some();
@@ -80,21 +80,21 @@ pub fn read(path: &Path, disk: &fs::File) -> Result<(File, bool), StoreError> {
     }
 }
 
-/// The journal that a dead writer has left in a file; none where a writer may be alive.
+/// The journal that a dead writer left in a file; none if a writer may be alive.
 fn left_behind(path: &Path, disk: &fs::File) -> Result<Option<Left>, StoreError> {
     let io = StoreError::io(path);
     if !lock::is_without_writer(disk) {
         return Ok(None);
     }
     let left = Left::find(disk).map_err(io)?;
-    // Somebody may have begun to write meanwhile.
+    // A writer may have started in the meantime.
     Ok(left.filter(|_| lock::is_without_writer(disk)))
 }
 
-/// Takes the journal that a dead writer has left out of a file that is locked, and puts back what it has kept.
+/// Removes the journal that a dead writer left in a locked file, and restores the bytes that it saved.
 ///
 /// # Errors
-/// The file cannot be written, or the program that was to create it was killed.
+/// The file cannot be written, or the program that was creating it was killed.
 pub fn settle(path: &Path, disk: &fs::File) -> Result<(), StoreError> {
     let io = StoreError::io(path);
     match Left::find(disk).map_err(io)? {
@@ -109,8 +109,8 @@ pub fn settle(path: &Path, disk: &fs::File) -> Result<(), StoreError> {
 /// A file that HDF5 has open to write, and the journal below it.
 pub type Writable = (File, SharedFile);
 
-/// Opens a locked file for writing: an empty one (`create`), or one that was written before, whose marks are
-/// cleared. Until the journal is first synced, all is undone if the program ends.
+/// Opens a locked file for writing: an empty one (`create`), or an existing one, whose marks are cleared. Until the
+/// journal is first synced, everything is undone if the program ends.
 ///
 /// # Errors
 /// There is no room for the journal, or HDF5 cannot open the file (see [`driver::open`]).
@@ -133,8 +133,8 @@ pub fn write(path: &Path, disk: &fs::File, create: bool) -> Result<Writable, Sto
     Ok((file, journal))
 }
 
-/// Whether a file's superblock says that a writer has it open, and does not say that readers may come in (SWMR). Files
-/// of HDF5 1.10 and later have these marks: signature, version 3, sizes of offsets and lengths, flags.
+/// Whether a file's superblock says that a writer has it open and that readers are not admitted yet (SWMR). Files of
+/// HDF5 1.10 and later have these marks: signature, version 3, sizes of offsets and lengths, flags.
 pub fn is_closed_to_all(disk: &std::fs::File) -> bool {
     const WRITTEN: u8 = 1;
     const SWMR: u8 = 4;
@@ -145,7 +145,7 @@ pub fn is_closed_to_all(disk: &std::fs::File) -> bool {
         && start[11] & (WRITTEN | SWMR) == WRITTEN
 }
 
-/// By name. A handle is shared, not cloned: refreshing makes the library forget clones.
+/// Open datasets by name. A handle is shared, not cloned: a refresh invalidates clones in the library.
 #[derive(Default)]
 pub struct OpenDatasets(RefCell<HashMap<String, Arc<Dataset>>>);
 
@@ -154,7 +154,7 @@ impl OpenDatasets {
         self.0.borrow_mut().insert(name.to_owned(), dataset.clone());
     }
 
-    /// Opens it if it is not open.
+    /// Returns the dataset, and opens it first if necessary.
     pub fn get(&self, file: &File, name: &str) -> hdf5::Result<Arc<Dataset>> {
         if let Some(dataset) = self.0.borrow().get(name) {
             return Ok(dataset.clone());

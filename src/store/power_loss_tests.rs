@@ -1,7 +1,7 @@
-//! The machine dies, or the program is killed, while a run is written, repaired or gone on with.
+//! Tests in which the machine dies, or the program is killed, while a run is written, repaired or resumed.
 //!
-//! Everything that is asked of the file is kept. A death of the machine then leaves, of each page that was written since
-//! the last sync, any of its versions, and any of the lengths since then; a kill leaves the first so many writes.
+//! Every operation on the file is recorded. When the machine dies, each page written since the last sync may have any
+//! of its versions, and the file any of its lengths since then; a kill leaves a prefix of the writes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,12 +22,12 @@ const SHAPE: Shape = Shape {
     layers: 3,
     units: 8,
     classes: 3,
-    // Those of the records do not add up.
+    // The synthetic ones do not add up.
     held_out: false,
     snapshots: 10,
 };
 
-/// Moments that are tried: `quick` of them, or as many as `LCASCOPE_KILLS` says (`just torture`).
+/// The number of moments tried: `quick`, or the value of `LCASCOPE_KILLS` (`just torture`).
 fn deaths(quick: usize) -> usize {
     let wanted = std::env::var("LCASCOPE_KILLS").ok();
     wanted.map_or(quick, |wanted| {
@@ -48,13 +48,13 @@ fn checkpoint(step: u64) -> Checkpoint {
     }
 }
 
-/// A run, everything that was asked of its file, and how much of it had been asked when so many steps were synced.
+/// The operations on a run's file, and after which of them how many steps were synced.
 struct History {
     asked: Vec<Asked>,
     synced: Vec<(usize, u64)>,
 }
 
-/// Writes a run with checkpoints and, if wanted, its end.
+/// Writes a run with checkpoints and, if requested, its end.
 fn record(path: &Path, finish: bool) -> History {
     asked::take();
     let mut maker = Maker::new(SHAPE);
@@ -101,7 +101,7 @@ fn apply(file: &mut Vec<u8>, asked: &Asked) {
     }
 }
 
-/// The file that a kill leaves.
+/// The file after a kill.
 fn killed(before: &[u8], asked: &[Asked]) -> Vec<u8> {
     let mut file = before.to_vec();
     for asked in asked {
@@ -110,7 +110,7 @@ fn killed(before: &[u8], asked: &[Asked]) -> Vec<u8> {
     file
 }
 
-/// The file that a death of the machine leaves after what was asked.
+/// The file after the machine died following these operations.
 fn died(before: &[u8], asked: &[Asked], random: &mut ChaCha8Rng) -> Vec<u8> {
     let synced = asked.iter().rposition(|asked| matches!(asked, Asked::Sync));
     let (safe, unsafe_since) = asked.split_at(synced.map_or(0, |at| at + 1));
@@ -140,7 +140,7 @@ fn died(before: &[u8], asked: &[Asked], random: &mut ChaCha8Rng) -> Vec<u8> {
     }
     let mut file = base;
     file.resize(lengths[random.random_range(0..lengths.len())], 0);
-    // Now and then nearly everything has arrived.
+    // Sometimes nearly everything has arrived.
     let all_but_one = random.random_bool(0.3);
     let lost = random.random_range(0..versions.len().max(1));
     for (i, (n, versions)) in versions.into_iter().enumerate() {
@@ -157,7 +157,7 @@ fn died(before: &[u8], asked: &[Asked], random: &mut ChaCha8Rng) -> Vec<u8> {
     file
 }
 
-/// Reads a run file closely, repairs it, and reads it again. Returns its steps.
+/// Reads a run file thoroughly, repairs it, and reads it again. Returns its steps.
 fn readable(path: &Path, what: &str) -> u64 {
     let look = |when: &str| {
         let reader =
@@ -206,7 +206,7 @@ fn what_was_synced_outlives_the_machine() {
         fs::write(&path, &file).unwrap();
         let what = format!("death {death} after {at} of {}", history.asked.len());
         let Some((_, synced)) = history.synced.iter().rfind(|(asked, _)| *asked <= at) else {
-            // Nothing was promised, and nothing may hang or crash.
+            // Nothing was promised, but nothing may hang or crash.
             unborn += u32::from(RunReader::open(&path).is_err());
             continue;
         };
@@ -244,8 +244,8 @@ fn a_kill_loses_no_committed_step() {
     assert!(last >= 60, "{last}");
 }
 
-/// Interrupts a change of a file by kills and by deaths of the machine. What the file
-/// holds then is what it held before, or after.
+/// Interrupts a change of a file by kills and by deaths of the machine. The file must then hold what it held before, or
+/// after.
 fn interrupt(before: &[u8], path: &Path, asked: &[Asked], after: u64) {
     fs::write(path, before).unwrap();
     let steps = readable(path, "before");
@@ -268,7 +268,7 @@ fn a_repair_is_made_or_not_made() {
     let folder = tempfile::tempdir().unwrap();
     let history = record(&folder.path().join("run.h5"), false);
     let path = folder.path().join("left.h5");
-    // Killed while steps were committed, and a machine that died: both have something to repair.
+    // Killed while steps were committed, and after the machine died: both need repair.
     let at = history.asked.len() - 20;
     let mut random = ChaCha8Rng::seed_from_u64(3);
     for before in [

@@ -1,4 +1,4 @@
-//! Summaries of 32, 1024 and 32,768 steps, written beside the steps that they sum up.
+//! Summaries of 32, 1024 and 32,768 steps, written beside the steps that they summarise.
 //!
 //! ```text
 //! steps          0 1 2 … 31 | 32 … 63 | …          lca/…, step/…: every step
@@ -7,8 +7,8 @@
 //! pyramid/32768  …
 //! ```
 //!
-//! A row is a [`StepSummary`], so it closes as its steps do. Whoever draws a million steps reads a
-//! thousand rows. Only whole groups are in the file: the steps behind the last one are read one by one.
+//! A row is a [`StepSummary`], so it closes as its steps do. To draw a million steps, a thousand rows are read. Only
+//! whole groups are in the file: the steps after the last one are read one by one.
 
 use hdf5::{Dataset, File, Group};
 
@@ -16,14 +16,13 @@ use super::schema::{Axes, Column, Row};
 use super::series::{AnySeries, create_columns, cut, open_columns, take};
 use crate::record::{LayerSummary, RunHeader, StepSummary};
 
-/// Steps in a row of each level. Each is a whole number of the one before.
+/// Steps per row of each level. Each is a multiple of the one before.
 pub const WIDTHS: [u64; 3] = [32, 1024, 32_768];
 
-/// Rows in a chunk at most: most runs have few of them.
+/// The most rows in a chunk: most runs have few of them.
 const CHUNK_ROWS: usize = 128;
 
-/// One list of columns makes the rows in memory, the table that is written, and the datasets that are
-/// read.
+/// Generates the rows in memory, the table that is written, and the datasets that are read, from one list of columns.
 macro_rules! columns {
     ($($field:ident: $axes:ident $kind:ident($number:ty) $unit:literal $what:literal;)*) => {
         /// Rows of a level, column by column: `[rows]` or `[rows, L]`.
@@ -43,13 +42,13 @@ macro_rules! columns {
             },)*
         ];
 
-        /// The datasets of a level.
+        /// The open datasets of a level.
         pub struct Datasets {
             $($field: Dataset,)*
         }
 
         impl Datasets {
-            /// Opens each by its name and its axes.
+            /// Opens each dataset by its name and axes.
             pub fn open<E>(open: impl Fn(&str, Axes) -> Result<Dataset, E>) -> Result<Self, E> {
                 Ok(Self { $($field: open(stringify!($field), Axes::$axes)?,)* })
             }
@@ -66,7 +65,7 @@ macro_rules! columns {
     };
 }
 
-/// Reads the rows that are wanted of a column.
+/// Reads the requested rows of a column.
 pub trait Read {
     type Error;
     fn column<T: hdf5::H5Type>(&self, dataset: &Dataset) -> Result<Vec<T>, Self::Error>;
@@ -104,9 +103,9 @@ columns! {
 }
 
 impl Rows {
-    /// One row.
+    /// The single row of a summary.
     pub fn of(summary: &StepSummary) -> Self {
-        // Taken apart without `..`, so that a new field cannot be forgotten here.
+        // Destructured without `..`, so that a new field cannot be forgotten here.
         let StepSummary {
             first: _,
             end: _,
@@ -165,7 +164,7 @@ impl Rows {
         }
     }
 
-    /// The summary in row `row`, which covers `width` steps from `first` on.
+    /// The summary in row `row`, which covers `width` steps starting at `first`.
     pub fn summary(&self, row: usize, first: u64, width: u64, layers: usize) -> StepSummary {
         let of_layer = |l: usize| {
             let at = row * layers + l;
@@ -208,12 +207,12 @@ impl Rows {
     }
 }
 
-/// The group of a level.
+/// The name of a level's group.
 pub fn group_name(width: u64) -> String {
     format!("pyramid/{width}")
 }
 
-/// The pyramid of a file that is being written.
+/// The pyramid of a file being written.
 pub struct Pyramid {
     levels: Vec<Level>,
 }
@@ -221,7 +220,7 @@ pub struct Pyramid {
 struct Level {
     width: u64,
     series: Vec<AnySeries>,
-    /// The steps of the group that is not whole yet.
+    /// The summary of the group that is not complete yet.
     unfinished: Option<StepSummary>,
 }
 
@@ -234,11 +233,10 @@ impl Pyramid {
         })
     }
 
-    /// The pyramid of a file that goes on after `done` committed steps. `steps` are the summaries of
-    /// single steps since the last multiple of 32. A file without a pyramid stays without one.
+    /// Reopens the pyramid of a file that continues after `done` committed steps. `steps` are the summaries of single
+    /// steps since the last multiple of 32. A file without a pyramid stays without one.
     ///
-    /// What is written from here on is what one uninterrupted run would have written, over the rows of
-    /// later steps that may be there.
+    /// From here on, exactly what an uninterrupted run would have written is written, over any rows of later steps.
     pub fn reopen(
         file: &File,
         header: &RunHeader,
@@ -253,7 +251,7 @@ impl Pyramid {
             let group = file.group(&group_name(width))?;
             open_columns(&group, COLUMNS, header, count(done / width))
         })?;
-        // Each level's unfinished group is made of the whole rows of the level below, in their order.
+        // Each level's unfinished group consists of the whole rows of the level below, in order.
         let mut parts = steps;
         for level in &mut pyramid.levels {
             let since = done / level.width * level.width;
@@ -287,7 +285,7 @@ impl Pyramid {
         })
     }
 
-    /// Takes the next step.
+    /// Adds the next step.
     pub fn push(&mut self, step: &StepSummary) {
         let mut whole: Option<StepSummary> = None;
         for level in &mut self.levels {
@@ -299,8 +297,8 @@ impl Pyramid {
         }
     }
 
-    /// Bytes that writing the rows that wait, and those of `more` steps behind the first `done`, may
-    /// add to the file.
+    /// An upper bound on the bytes that writing the waiting rows, and those of `more` steps after the first `done`,
+    /// adds to the file.
     pub fn need(&self, done: u64, more: usize) -> u64 {
         let after = done.saturating_add(more as u64);
         let of_level = |level: &Level| -> u64 {
@@ -311,7 +309,7 @@ impl Pyramid {
         self.levels.iter().map(of_level).sum()
     }
 
-    /// Appends the rows that are waiting.
+    /// Appends the waiting rows.
     pub fn write(&mut self) -> hdf5::Result<()> {
         let mut series = self.levels.iter_mut().flat_map(|level| &mut level.series);
         series.try_for_each(AnySeries::write)
@@ -326,7 +324,7 @@ impl Level {
         }
     }
 
-    /// Queues the group for writing if it is whole.
+    /// Queues the group for writing if it is complete.
     fn take_whole(&mut self) -> Option<StepSummary> {
         let group = self
             .unfinished
@@ -336,7 +334,7 @@ impl Level {
     }
 }
 
-/// Cuts the rows off that are not wholly within the first `steps` steps.
+/// Removes the rows that are not completely within the first `steps` steps.
 pub fn cut_to(file: &File, steps: u64) -> hdf5::Result<()> {
     let Ok(pyramid) = file.group("pyramid") else {
         return Ok(());
@@ -462,7 +460,7 @@ mod tests {
         (file, pyramid)
     }
 
-    /// Everything in the file, level by level.
+    /// All rows in the file, level by level.
     fn rows(path: &Path) -> Vec<Vec<StepSummary>> {
         let file = open::unlocked().open(path).unwrap();
         let level = |&width: &u64| {
@@ -499,8 +497,8 @@ mod tests {
         push(&mut pyramid, 0..35_000);
         pyramid.write().unwrap();
         drop((pyramid, file));
-        // Within a group, at the ends of groups, before the first one, and back from rows that were
-        // written but not committed; of those, some stay behind the end where nothing is cut off.
+        // Within a group, at the ends of groups, before the first one, and back from rows that were written but not
+        // committed; some of those stay after the end if nothing is cut off.
         for (written, done) in [
             (33_900, 33_900),
             (2048, 2048),

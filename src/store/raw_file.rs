@@ -1,10 +1,10 @@
-//! The file below a journal. Tests look at what is asked of it.
+//! The file below a journal. Tests observe the operations on it.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// A file that is written.
+/// A file being written.
 pub struct Raw(pub File);
 
 impl Raw {
@@ -20,7 +20,7 @@ impl Raw {
         self.0.set_len(len)
     }
 
-    /// Hands the file to the disk; in tests, which are not about the disk, to nobody.
+    /// Syncs the file to the disk; does nothing in tests, which do not depend on it.
     pub fn sync(&self) -> io::Result<()> {
         #[cfg(test)]
         asked::note(asked::Asked::Sync);
@@ -31,7 +31,7 @@ impl Raw {
     }
 }
 
-/// All that this thread has asked of files with journals, in order.
+/// The operations of this thread on files with journals, in order.
 #[cfg(test)]
 pub mod asked {
     use std::cell::RefCell;

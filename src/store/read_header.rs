@@ -1,4 +1,4 @@
-//! Reads what a run file says before its first step, and believes none of it unchecked.
+//! Reads and checks the parts of a run file that precede the first step.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -16,10 +16,10 @@ use super::text;
 use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
 use crate::record::{DataFacts, RunHeader};
 
-/// The first bytes of what HDF5 has in a file.
+/// The signature at the start of an HDF5 file's content.
 const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 
-/// Tells other files from HDF5 ones in plain words, before the library gets to see them.
+/// Opens an HDF5 file. Other files are refused with a plain message before the library sees them.
 pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
     let io = StoreError::io(path);
     let file = fs::File::open(path).map_err(io)?;
@@ -39,7 +39,7 @@ pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
             path: path.to_owned(),
         });
     }
-    // What is kept of such a file has signatures too.
+    // The journal of such a file contains signatures too.
     if Left::find(&file)
         .map_err(io)?
         .is_some_and(|left| left.is_unborn())
@@ -48,7 +48,7 @@ pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
             path: path.to_owned(),
         });
     }
-    // A user block, as MATLAB writes one, has 512 bytes or a power of two times as many.
+    // A user block, as written by MATLAB, has 512 bytes times a power of two.
     let behind_block = iter::successors(Some(512_u64), |at| at.checked_mul(2));
     let mut places = behind_block.take_while(|&at| at < length);
     if !places.any(|at| is_there(at).unwrap_or(false)) {
@@ -65,7 +65,7 @@ pub fn number<T: H5Type>(path: &Path, file: &File, name: &str) -> Result<T, Stor
         .doing(path, || format!("read the attribute {name}"))
 }
 
-/// Everything that is known of a run before its first step.
+/// Reads everything known about a run before its first step.
 pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeader, StoreError> {
     let string = |name: &str| {
         text::read_line(file, name).doing(path, || format!("read the attribute {name}"))
@@ -88,9 +88,9 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
     let mut lca_index = Vec::new();
     if file.link_exists("data/lca_index") {
         lca_index = rows("data/lca_index")?;
-        // None at all would be taken for all.
+        // An empty list would be taken for all rows.
         if lca_index.is_empty() || !is_part_of(&lca_index, &train_index) {
-            let what = "data/lca_index is no part of data/train_index".to_owned();
+            let what = "data/lca_index is not a subset of data/train_index".to_owned();
             return Err(damaged(path, what));
         }
     }
@@ -132,13 +132,13 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
     })
 }
 
-/// Whether all rows are among others, each once and in their order.
+/// Whether all rows are among others, each once and in order.
 fn is_part_of(rows: &[u32], others: &[u32]) -> bool {
     let mut others = others.iter();
     rows.iter().all(|row| others.any(|other| other == row))
 }
 
-/// What the examples are like; files of older programs do not say.
+/// Facts about the examples; none in files from older programs.
 fn data_facts(
     path: &Path,
     file: &File,
@@ -164,7 +164,8 @@ fn data_facts(
             false => Err(damaged(path, format!("{name} is not of {classes} classes"))),
         }
     };
-    let inputs = (range.try_into()).map_err(|_| damaged(path, format!("{inputs} is no range")))?;
+    let inputs =
+        (range.try_into()).map_err(|_| damaged(path, format!("{inputs} is not a range")))?;
     Ok(Some(DataFacts {
         inputs,
         train: counts(train)?,
@@ -172,7 +173,7 @@ fn data_facts(
     }))
 }
 
-/// Axes of one example, `3x32x32`; files of older programs do not say.
+/// The axes of one example, such as `3x32x32`; empty in files from older programs.
 fn input_shape(path: &Path, file: &File) -> Result<Vec<usize>, StoreError> {
     let name = "input_shape";
     let names = (file.attr_names()).doing(path, || "read the attributes".to_owned())?;
@@ -191,7 +192,7 @@ fn input_shape(path: &Path, file: &File) -> Result<Vec<usize>, StoreError> {
         .ok_or_else(|| damaged(path, format!("the attribute {name} is '{text}'")))
 }
 
-/// Rebuilds the layout and checks that it hangs together.
+/// Rebuilds the layout and checks that it is consistent.
 fn read_layout(path: &Path, file: &File, bounds: &Bounds) -> Result<ParamLayout, StoreError> {
     let damaged = |what: &str| {
         let what = format!("the layout of the parameters is damaged: {what}");
@@ -230,8 +231,8 @@ fn read_layout(path: &Path, file: &File, bounds: &Bounds) -> Result<ParamLayout,
         return Err(damaged(&lists));
     }
 
-    // What has a number for each unit is made before any of it is read: so the units are counted where
-    // the file lists them, not where it says how many there are.
+    // Arrays with a number for each unit are allocated before any is read, so the units are counted in the file's list
+    // of them, not taken from the number it claims.
     let units = (layer_units.iter()).try_fold(0_usize, |sum, &units| sum.checked_add(units));
     if units != Some(sizes("layout/unit/layer")?.len()) {
         return Err(damaged("another number of units than it lists"));

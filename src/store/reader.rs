@@ -24,10 +24,10 @@ use super::text;
 use super::writer::unix_seconds;
 use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, above};
 
-/// No step takes as many gradients: more is damage.
+/// The most gradients that a step can take: a larger number is damage.
 const MOST_GRADIENTS: u64 = 1 << 32;
 
-/// The arrays that are compressed, and two that another program may have compressed.
+/// Arrays that are compressed, and two that another program may have compressed.
 const PARAM_ARRAYS: [&str; 8] = [
     "lca/param",
     "weight/value",
@@ -45,34 +45,34 @@ pub struct RunReader {
     pub(super) file: File,
     /// Whether a writer has it open, or was killed.
     marked: bool,
-    /// The same file as the system knows it: its length and its lock.
+    /// The system's handle of the file, for its length and its lock.
     disk: fs::File,
     header: RunHeader,
-    /// Runs of older programs lack `state/paused`: they could not say so.
+    /// False for runs of older programs, which lack `state/paused`.
     tells_pauses: bool,
     held_out: Option<Arc<Dataset>>,
     columns: Columns,
     /// All datasets that are open.
     open: OpenDatasets,
-    /// In the order of [`Columns::lengths`], the held-out one last.
+    /// In the order of [`Columns::lengths`], with the held-out dataset last.
     row_bounds: Vec<RowBound>,
     heartbeat: Cell<Option<Heartbeat>>,
-    /// Summaries of many steps; a file may lack them.
+    /// Summaries of many steps; missing in some files.
     pub(super) levels: Levels,
-    /// Of the last [`refresh`](Self::refresh): the committed length it saw, and the steps it found.
+    /// From the last [`refresh`](Self::refresh): the committed length it read, and the steps it found.
     seen: Cell<(u64, u64)>,
 }
 
-/// A heartbeat as it was first seen.
+/// A heartbeat as first seen.
 #[derive(Clone, Copy)]
 struct Heartbeat {
     value: f64,
     seen: Instant,
-    /// Seconds, by the two clocks involved.
+    /// Its age in seconds at that time, by the two clocks involved.
     age_then: f64,
 }
 
-/// The datasets that a summary is read from.
+/// The datasets from which a summary is read.
 struct Columns {
     train: Arc<Dataset>,
     train_accuracy: Arc<Dataset>,
@@ -98,11 +98,11 @@ impl RunReader {
     /// Opens a run, finished or being written.
     ///
     /// # Errors
-    /// Says what the file is instead, or what is wrong in it.
+    /// The file is not a run or is damaged; the error says what it is, or what is wrong.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let disk = open_hdf5(path)?;
         let (file, marked) = open::read(path, &disk)?;
-        // Unreadable is not the same as absent: a run that has lost its end is not a foreign file.
+        // Unreadable is not absent: a truncated run is not a foreign file.
         file.attr_names()
             .doing(path, || "read the attributes".to_owned())?;
         if text::read_line(&file, "format").ok().as_deref() != Some(FORMAT) {
@@ -175,13 +175,13 @@ impl RunReader {
         })
     }
 
-    /// Whether a writer had the file open when this was opened, or was killed while it had.
+    /// Whether a writer had the file open when this reader opened it, or was killed while it had.
     #[must_use]
     pub fn is_marked(&self) -> bool {
         self.marked
     }
 
-    /// Whether there is something behind the committed steps.
+    /// Whether there is anything after the committed steps.
     pub(super) fn has_more(&self) -> Result<bool, StoreError> {
         let committed = self.latest::<u64>("state/committed")?;
         let rows = |dataset: &Dataset| dataset.shape().first().copied().unwrap_or(0) as u64;
@@ -194,8 +194,8 @@ impl RunReader {
         &self.path
     }
 
-    /// How the arrays over all parameters are stored: the filters of each kind there are, in words, and whether
-    /// HDF5 itself has them; nothing where none is filtered.
+    /// The storage of arrays over all parameters: each distinct combination of filters, in words, and whether HDF5
+    /// itself has them. Empty if none is filtered.
     #[must_use]
     pub fn filters(&self) -> Vec<(String, bool)> {
         let there = |name: &str| {
@@ -225,13 +225,13 @@ impl RunReader {
         &self.file
     }
 
-    /// A dataset with all rows that it has now.
+    /// A dataset with all its current rows.
     pub(super) fn dataset(&self, name: &str) -> Result<Arc<Dataset>, StoreError> {
         let opened = self.open_dataset(name);
         opened.doing(&self.path, || format!("open {name}"))
     }
 
-    /// The same in the library's own words.
+    /// Opens a dataset like [`dataset`](Self::dataset), but returns the library's own error.
     pub(super) fn open_dataset(&self, name: &str) -> hdf5::Result<Arc<Dataset>> {
         let dataset = self.open.get(&self.file, name)?;
         if self.marked {
@@ -240,7 +240,7 @@ impl RunReader {
         Ok(dataset)
     }
 
-    /// Makes new rows of a dataset readable. A file that nobody has open for writing has none.
+    /// Makes new rows of a dataset readable. A file that has no writer has none.
     pub(super) fn renew(&self, dataset: &Dataset) -> Result<(), StoreError> {
         match self.marked {
             true => (dataset.refresh()).doing(&self.path, || "refresh".to_owned()),
@@ -248,14 +248,14 @@ impl RunReader {
         }
     }
 
-    /// Σ A of each step of `range`, in nats; they must be committed.
+    /// Σ A of each step in `range`, in nats. The steps must be committed.
     pub(super) fn totals(&self, range: Range<u64>) -> Result<Vec<f64>, StoreError> {
         let index =
             |step: u64| usize::try_from(step).map_err(|_| self.damaged(format!("step {step}")));
         self.rows(&self.columns.total, index(range.start)?..index(range.end)?)
     }
 
-    /// The losses after so many committed steps; none where not even the first row has been written.
+    /// The losses after `done` committed steps; none if not even the first row has been written.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -280,12 +280,12 @@ impl RunReader {
         }))
     }
 
-    /// Looks how far the run has come, and makes its new steps readable.
+    /// Checks how far the run has come, and makes its new steps readable.
     ///
     /// # Errors
     /// The file cannot be read any more.
     pub fn refresh(&self) -> Result<RunState, StoreError> {
-        // The status before the committed length: a run seen as finished is seen with all its steps.
+        // Status before committed length: a run seen as finished is then seen with all its steps.
         let status: u8 = self.latest("state/status")?;
         let bounds = self.bounds()?;
         let message = bounds.names(&self.file, "state/message")?;
@@ -300,7 +300,7 @@ impl RunReader {
             Status::Running => lock::is_held_by(&self.disk, &host, process),
             _ => Some(false),
         };
-        // Between the two looks it may have come to its end as it should.
+        // Between the two reads it may have ended normally.
         if status == Status::Running
             && held == Some(false)
             && self.latest::<u8>("state/status")? != status.code()
@@ -319,8 +319,8 @@ impl RunReader {
         })
     }
 
-    /// How many of the committed steps all datasets have. Making new rows readable costs something
-    /// for every dataset, so it is done only where there are any.
+    /// The number of committed steps that all datasets have. Making new rows readable costs time for every dataset, so
+    /// it is done only when there are any.
     fn readable(&self, committed: u64, bounds: &Bounds) -> Result<u64, StoreError> {
         let (seen, steps) = self.seen.get();
         if committed == seen && steps == seen {
@@ -331,7 +331,7 @@ impl RunReader {
         for ((dataset, extra), bound) in columns.zip(&self.row_bounds) {
             self.renew(dataset)?;
             let rows = dataset.shape().first().copied().unwrap_or(0) as u64;
-            // A row that the file cannot hold is not there, whatever the dataset says.
+            // Ignore rows that the file cannot hold, whatever the dataset claims.
             let rows = rows.min(bound.rows(bounds));
             steps = steps.min(rows.saturating_sub(extra));
         }
@@ -339,7 +339,7 @@ impl RunReader {
         Ok(steps)
     }
 
-    /// The writer's host and process there, where the file says so: older ones do not.
+    /// The writer's host and its process id there; empty and 0 in older files.
     fn writer(&self, bounds: &Bounds) -> Result<(String, u64), StoreError> {
         if !self.file.link_exists("state/host") || !self.file.link_exists("state/process") {
             return Ok((String::new(), 0));
@@ -348,8 +348,8 @@ impl RunReader {
         Ok((host, self.latest("state/process")?))
     }
 
-    /// Seconds since the writer's last sign of life. The two clocks may differ, and jump, so they
-    /// are compared once; from then on it counts how long the heartbeat has not changed.
+    /// Seconds since the writer's last sign of life. The two clocks may differ and jump, so they are compared only
+    /// once; afterwards, the time since the heartbeat last changed counts.
     fn silent(&self, heartbeat: f64) -> f64 {
         match self.heartbeat.get() {
             Some(last) if last.value.to_bits() == heartbeat.to_bits() => {
@@ -382,7 +382,7 @@ impl RunReader {
         self.losses(0)
     }
 
-    /// Summaries of the steps `range`, which must be committed.
+    /// Summaries of the steps in `range`, which must be committed.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -479,7 +479,7 @@ impl RunReader {
         Ok((0..to - from).zip(range).map(summary).collect())
     }
 
-    /// Checks that no layer has more parameters counted than it has: sums of counts must not overflow.
+    /// Checks that no layer counts more parameters than it has: sums of counts must not overflow.
     fn check_counts(&self, name: &str, counts: &[u64]) -> Result<(), StoreError> {
         let layers = self.header.layout.layers.iter().cycle();
         let wrong = counts
@@ -496,7 +496,7 @@ impl RunReader {
         }
     }
 
-    /// All values of the rows `rows` of a dataset, row by row.
+    /// All values of some rows of a dataset, row by row.
     pub(super) fn rows<T: H5Type>(
         &self,
         dataset: &Dataset,
@@ -514,7 +514,7 @@ impl RunReader {
         (dataset.read_raw()).doing(&self.path, || format!("read {name}"))
     }
 
-    /// Checks that the file can hold the lists of steps that a writer reads whole.
+    /// Checks that the file can hold the lists of steps, which a writer reads completely.
     pub(super) fn check_lists(&self) -> Result<(), StoreError> {
         for name in ["lca/param_step", "weight/step", "param/step"] {
             if self.has(name) {
@@ -524,15 +524,15 @@ impl RunReader {
         Ok(())
     }
 
-    /// Whether there is anything of this name: the library wants to know of every group on the way.
+    /// Whether there is an object of this name; HDF5 requires checking every group on the path.
     pub(super) fn has(&self, name: &str) -> bool {
         let ends = name.match_indices('/').map(|(end, _)| end);
         ends.chain([name.len()])
             .all(|end| self.file.link_exists(&name[..end]))
     }
 
-    /// Checks that the file can hold so many rows of a dataset with so many values, before memory is taken
-    /// for them.
+    /// Checks that the file can hold this many rows of a dataset with `row_values` values each, before memory is
+    /// allocated for them.
     pub(super) fn check_room(
         &self,
         dataset: &Dataset,
@@ -555,12 +555,12 @@ impl RunReader {
         )))
     }
 
-    /// What the file, as long as it is now, can hold.
+    /// The bounds given by the current length of the file.
     pub(super) fn bounds(&self) -> Result<Bounds<'_>, StoreError> {
         Bounds::of(&self.path, &self.disk)
     }
 
-    /// The single value of a dataset in `state/`, as it is now.
+    /// The current value of a single-value dataset in `state/`.
     pub(super) fn latest<T: H5Type + Copy>(&self, name: &str) -> Result<T, StoreError> {
         let values: Vec<T> = self.bounds()?.vector(&self.file, name)?;
         values
@@ -578,7 +578,7 @@ impl RunReader {
 }
 
 impl Columns {
-    /// The same and the held-out dataset, if there is one.
+    /// Every dataset as in [`lengths`](Self::lengths), and the held-out one if there is one.
     fn with<'a>(
         &'a self,
         held_out: Option<&'a Dataset>,
@@ -586,7 +586,7 @@ impl Columns {
         self.lengths().chain(held_out.map(|d| (d, 0)))
     }
 
-    /// Every dataset with the rows it has beyond the number of steps.
+    /// Every dataset, with the number of rows it has beyond one per step.
     fn lengths(&self) -> impl Iterator<Item = (&Dataset, u64)> {
         let losses: [&Dataset; 4] = [
             &self.train,

@@ -1,4 +1,4 @@
-//! The recorder: the thread that owns a run file and writes what it is sent.
+//! The recorder: the thread that owns a run file and writes the records sent to it.
 
 use std::path::Path;
 use std::thread::{self, JoinHandle};
@@ -13,19 +13,19 @@ use super::resume::{Kept, Resumable};
 use super::writer::{RunWriter, WriteOptions};
 use crate::record::{Checkpoint, RunEnd, RunHeader, StartRecord, Status, StepRecord};
 
-/// Steps are committed this often, and the heartbeat is renewed with them.
+/// Time between commits, each of which also renews the heartbeat.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
 
-/// The heartbeat is renewed this often while there is nothing to commit: in a long step, or a pause. For each,
-/// HDF5 goes through all that it keeps in memory of a large file.
+/// Time between heartbeats while there is nothing to commit: during a long step, or a pause. Each makes HDF5 go through
+/// everything that it keeps in memory of a large file.
 const BEAT_EVERY: Duration = Duration::from_secs(3);
 
-/// Bytes of records that may wait for the disk before the training must.
+/// The most bytes of records waiting for the disk; beyond that the training waits.
 const QUEUE_BYTES: usize = 64 << 20;
 
 /// The sending end: a queue bounded by bytes, and the thread behind it.
 pub struct Recorder {
-    /// None once it is closed, which ends the thread.
+    /// None once closed, which ends the thread.
     queue: Option<Sender<Message>>,
     thread: Option<JoinHandle<Result<(), StoreError>>>,
     waited: Duration,
@@ -39,16 +39,16 @@ enum Message {
     End(RunEnd),
 }
 
-/// The recorder takes no more.
+/// The error of a recorder that accepts no more records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueClosed;
 
-/// How the recording goes.
+/// Statistics of the recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecorderStats {
-    /// Time that the training waited for the disk.
+    /// Time for which the training waited for the disk.
     pub waited: Duration,
-    /// Records that wait to be written, and how many may.
+    /// Records in the write queue, and its capacity.
     pub queued: usize,
     pub room: usize,
 }
@@ -66,7 +66,7 @@ impl Recorder {
         Self::own(RunWriter::create(path, header, options)?, path, header)
     }
 
-    /// The same in a file that has been made for it.
+    /// Starts the thread on a file created in advance.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -79,7 +79,7 @@ impl Recorder {
         Self::own(RunWriter::begin(new, header, options)?, &path, header)
     }
 
-    /// Opens a run file to go on with it, and starts the thread that owns it.
+    /// Opens a run file to continue it, and starts the thread that owns it.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -101,12 +101,12 @@ impl Recorder {
         })
     }
 
-    /// Ends the file and waits until it is closed.
+    /// Ends the run in the file, and waits until it is closed.
     ///
     /// # Errors
-    /// The file could not be written; what was committed before is in it.
+    /// The file could not be written; it contains everything committed before.
     pub fn finish(mut self, end: RunEnd) -> Result<RecorderStats, StoreError> {
-        // A recorder that has failed takes no more; its own error says why.
+        // A recorder that has failed accepts no more; its own error says why.
         let _ = self.send(Message::End(end));
         self.close()?;
         Ok(RecorderStats {
@@ -125,7 +125,7 @@ impl Recorder {
         }
     }
 
-    /// How the recording goes just now.
+    /// The current statistics.
     #[must_use]
     pub fn stats(&self) -> RecorderStats {
         RecorderStats {
@@ -151,7 +151,7 @@ impl Recorder {
         self.send(Message::Step(Box::new(record)))
     }
 
-    /// Queues the state after the last step; waits while the queue is full.
+    /// Queues a checkpoint of the state after the last step; waits while the queue is full.
     ///
     /// # Errors
     /// The recorder has failed; [`finish`](Self::finish) says why.
@@ -159,7 +159,7 @@ impl Recorder {
         self.send(Message::Checkpoint(Box::new(checkpoint)))
     }
 
-    /// Queues that the training waits, or goes on.
+    /// Queues that the training has paused or resumed.
     ///
     /// # Errors
     /// The recorder has failed; [`finish`](Self::finish) says why.
@@ -182,14 +182,14 @@ impl Recorder {
     }
 }
 
-/// A run that could not begin: its file is closed before the program ends.
+/// Waits until the file is closed, for a run that could not begin.
 impl Drop for Recorder {
     fn drop(&mut self) {
         let _ = self.close();
     }
 }
 
-/// Records that fit the queue.
+/// The capacity of the queue in records.
 fn queue_len(header: &RunHeader) -> usize {
     let layout = &header.layout;
     let layers = layout.layers.len();
@@ -203,7 +203,7 @@ fn queue_len(header: &RunHeader) -> usize {
     (QUEUE_BYTES / (row + params).max(1)).clamp(2, 1024)
 }
 
-/// The thread's life. A file that can no longer be written is closed with what is in it.
+/// The body of the thread. If the file can no longer be written, closes it with its content so far.
 fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), StoreError> {
     match write_steps(&mut writer, messages) {
         Ok(end) => writer.finish(&end),
@@ -211,13 +211,12 @@ fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), 
     }
 }
 
-/// Writes until the end of the run, which is returned.
+/// Writes until the end of the run, and returns that.
 fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<RunEnd, StoreError> {
     let mut last_commit = Instant::now();
     let mut last_beat = Instant::now();
     let mut waiting = false;
-    // What the file says, and what the training said last: however often it is told to wait and to go on,
-    // a write takes what has come meanwhile.
+    // The pause state in the file, and the last one sent: however often it changes, a write takes the latest.
     let (mut written, mut paused) = (false, false);
     loop {
         let left = COMMIT_EVERY.saturating_sub(last_commit.elapsed());
@@ -243,7 +242,7 @@ fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<R
                 return Ok(end);
             }
             Err(RecvTimeoutError::Timeout) => {}
-            // The trainer is gone without an end: keep what it has sent, and say so.
+            // The trainer ended without a message: keep what it sent, and record that.
             Err(RecvTimeoutError::Disconnected) => {
                 return Ok(RunEnd {
                     status: Status::Failed,
@@ -252,8 +251,8 @@ fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<R
                 });
             }
         }
-        // As soon as the queue is empty, with every step before it: whoever looks at a paused run sees where
-        // it stands.
+        // As soon as the queue is empty, so that all earlier steps are included: a reader of a paused run sees its
+        // latest step.
         if paused != written && (messages.is_empty() || last_commit.elapsed() >= COMMIT_EVERY) {
             writer.paused(paused)?;
             written = paused;

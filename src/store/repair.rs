@@ -1,4 +1,4 @@
-//! Makes a file whose writer was killed an ordinary HDF5 file again.
+//! Repairs a file whose writer was killed, so that it is an ordinary HDF5 file again.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -18,22 +18,22 @@ use super::series::cut;
 use super::text;
 use crate::record::Status;
 
-/// What a repair has done.
+/// The outcome of a repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repaired {
     /// Steps in the file.
     pub steps: u64,
-    /// Whether the file had been closed properly, and had nothing behind its committed steps.
+    /// Whether the file was closed properly, with nothing after its committed steps.
     pub was_whole: bool,
 }
 
-/// Makes the file of a run that was killed an ordinary HDF5 file: clears the marks of its writer, cuts
-/// what lies behind the committed steps off, and says how the run ended. It can still be resumed.
+/// Repairs the file of a run that was killed: clears its writer's marks, truncates it to the committed steps, and
+/// records how the run ended. The run can still be resumed.
 ///
 /// # Errors
-/// The file is no run, is being written, or cannot be written.
+/// The file is not a run, is being written, or cannot be written.
 pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
-    // Read first: what is no run stays as it is.
+    // Read first: a file that is not a run stays unchanged.
     let (reader, taken) = open_left(path)?;
     let state = reader.refresh()?;
     if state.is_live() && taken.is_none() {
@@ -55,7 +55,7 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
         Some(taken) => taken,
         None => take(path)?,
     };
-    // Before the lock was had, somebody may have gone on with the run.
+    // Another process may have continued the run before the lock was taken.
     if reader.refresh()?.committed != steps {
         return Err(StoreError::Live {
             path: path.to_owned(),
@@ -85,10 +85,10 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     Ok(Repaired { steps, was_whole })
 }
 
-/// The file, open, and the right to write it.
+/// The open file, and the right to write it.
 type Taken = (fs::File, WriterLock);
 
-/// Takes the right to write a file that has no writer any more.
+/// Takes the right to write a file that no longer has a writer.
 fn take(path: &Path) -> Result<Taken, StoreError> {
     let disk = fs::File::options().read(true).write(true).open(path);
     let disk = disk.map_err(StoreError::io(path))?;
@@ -97,8 +97,8 @@ fn take(path: &Path) -> Result<Taken, StoreError> {
     Ok((disk, lock))
 }
 
-/// Opens a run. Where a writer was killed while it opened it, its marks are cleared, and the right to
-/// write comes with the run. A file that turns out to be something else is put back as it was.
+/// Opens a run. If a writer was killed while opening it, its marks are cleared, and the right to write it is returned
+/// as well. A file that turns out to be something else is restored.
 fn open_left(path: &Path) -> Result<(RunReader, Option<Taken>), StoreError> {
     let closed = match RunReader::open(path) {
         Ok(reader) => return Ok((reader, None)),
@@ -106,12 +106,12 @@ fn open_left(path: &Path) -> Result<(RunReader, Option<Taken>), StoreError> {
         Err(error) => return Err(error),
     };
     let io = StoreError::io(path);
-    // Where locks cannot tell whether there is a writer, the heartbeat would, and that cannot be read.
+    // If locks cannot tell whether there is a writer, only the heartbeat could, and it cannot be read.
     if lock::holder(&fs::File::open(path).map_err(io)?) == Holder::Unknown {
         return Err(closed);
     }
     let (disk, lock) = take(path)?;
-    // All that clearing the marks changes: the superblock, and the end of the file.
+    // Everything that clearing the marks changes: the superblock, and the end of the file.
     let mut superblock = [0; SUPERBLOCK];
     disk.read_exact_at(&mut superblock, 0).map_err(io)?;
     let length = disk.metadata().map_err(io)?.len();
@@ -126,13 +126,13 @@ fn open_left(path: &Path) -> Result<(RunReader, Option<Taken>), StoreError> {
     }
 }
 
-/// Bytes of a superblock of version 3 with addresses of 8 bytes.
+/// The size of a superblock of version 3 with 8-byte addresses.
 const SUPERBLOCK: usize = 48;
 
-/// Takes datasets out of a file.
+/// Removes datasets from a file.
 #[cfg(test)]
 pub(crate) fn without(path: &Path, datasets: &[&str]) {
-    // The library knows a file that is open only as it was opened: not for writing.
+    // The library keeps an open file in its mode: it cannot be opened for writing as well.
     let copy = path.with_extension("copy");
     fs::copy(path, &copy).unwrap();
     let file = open::unlocked().open_rw(&copy).unwrap();
@@ -143,8 +143,8 @@ pub(crate) fn without(path: &Path, datasets: &[&str]) {
     fs::rename(copy, path).unwrap();
 }
 
-/// Cuts everything that has a row for a step off after `steps` steps. Readers see no more than that
-/// from the first change on.
+/// Truncates every dataset with one row per step to `steps` steps. From the first change on, readers see no more than
+/// that.
 pub fn cut_to(file: &File, held_out: bool, steps: u64) -> hdf5::Result<()> {
     let committed = file.dataset("state/committed")?;
     if committed
@@ -159,14 +159,14 @@ pub fn cut_to(file: &File, held_out: bool, steps: u64) -> hdf5::Result<()> {
     for column in LOSSES {
         cut(&file.dataset(column.path)?, rows + 1)?;
     }
-    // HDF5 wants to know of every group on the way; they are all there.
+    // HDF5 requires checking every group on the path; they all exist.
     for column in steps_of(|path| file.link_exists(path)) {
         cut(&file.dataset(column.path)?, rows)?;
     }
     for column in HELD_OUT.iter().filter(|_| held_out) {
         cut(&file.dataset(column.path)?, rows)?;
     }
-    // Rows of their own steps: θ and the running totals also have those at the end.
+    // Datasets with their own list of steps: θ and the running totals also have rows for the end.
     for (index, values, end) in [
         ("lca/param_step", &["lca/param"][..], steps),
         ("weight/step", &["weight/value"], steps.saturating_add(1)),

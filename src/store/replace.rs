@@ -1,9 +1,9 @@
-//! The name of a new run file, and what had it before.
+//! Creates new run files, and replaces the files that had their names before.
 //!
-//! A file that is to be replaced keeps its name until there is something to replace it with: the new one begins under
-//! a name of its own beside it, and takes the old one's with its first step, which is on the disk by then. Whatever
-//! happens before leaves the old file as it was. The lock of the old file is held meanwhile, so that of two that
-//! would replace it the second is refused.
+//! A file to be replaced keeps its name until there is something to replace it with: the new file starts under a
+//! temporary name beside it, and takes over the old name with its first step, which is on the disk by then. Whatever
+//! happens before leaves the old file unchanged. Meanwhile the old file is locked, so that a second process cannot
+//! replace it too.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -19,16 +19,16 @@ use super::error::StoreError;
 use super::lock::{self, WriterLock};
 use super::reader::RunReader;
 
-/// Ends the name of a run that does not have its own yet: `.RUN.h5.lcascope-new`.
+/// Suffix of the temporary name of a run: `.RUN.h5.lcascope-new`.
 const ENDING: &str = ".lcascope-new";
 
-/// Bytes of the longest name of a file.
+/// The longest file name in bytes.
 const LONGEST: usize = 255;
 
-/// Where locks may say nothing, what has been written later than this may still be written.
+/// The age below which a file may still be in use by a writer, if locks are unreliable.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// Whether another process writes a file, whatever is in it.
+/// Whether another process is writing a file, whatever its content.
 #[must_use]
 pub fn is_locked(path: &Path) -> bool {
     let path = regular_at(path).ok().flatten();
@@ -36,10 +36,10 @@ pub fn is_locked(path: &Path) -> bool {
     disk.as_ref().and_then(lock::is_held) == Some(true)
 }
 
-/// Returns the regular file that is at a path, behind links; none where there is nothing.
+/// Returns the regular file at a path, behind links; none if nothing is there.
 ///
 /// # Errors
-/// Something else is there. Pipes, sockets, devices, folders and links to nowhere are never replaced.
+/// Something else is there. Pipes, sockets, devices, folders and dangling links are never replaced.
 pub fn regular_at(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let odd = |what| StoreError::Odd {
         path: path.to_owned(),
@@ -53,18 +53,19 @@ pub fn regular_at(path: &Path) -> Result<Option<PathBuf>, StoreError> {
             Ok(_) => Err(odd("is a link that leads nowhere")),
             Err(_) => Ok(None),
         },
-        // Whoever makes its folder says why there is none.
+        // Creating its folder will report why there is none.
         Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(None),
         Err(error) => Err(StoreError::io(path)(error)),
     }
 }
 
-/// Where the run that will be at `path` is being written: there, or beside it while an older file has the name.
+/// The path at which the run of `path` is being written: `path` itself, or the temporary name while an older file still
+/// has it.
 #[must_use]
 pub fn written_at(path: &Path) -> PathBuf {
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let beginning = beginning_of(&target);
-    // Nobody holds what a killed process has left.
+    // A file left by a killed process is not locked.
     let disk = open_regular(&beginning, OFlags::RDONLY).ok();
     match disk.as_ref().and_then(lock::is_held) {
         Some(true) => beginning,
@@ -72,63 +73,63 @@ pub fn written_at(path: &Path) -> PathBuf {
     }
 }
 
-/// An empty file for a run, locked for its writer. It is removed when this is dropped before [`keep`](Self::keep).
+/// An empty file for a run, locked for its writer. Removed when dropped before [`keep`](Self::keep).
 #[derive(Debug)]
 pub struct NewFile {
-    /// The name that the run is to have, as it was given.
+    /// The run's final name, as given.
     pub(super) path: PathBuf,
-    /// The name that it has now.
+    /// The current name.
     at: PathBuf,
     disk: File,
-    /// The file whose name it is to have.
+    /// The file to be replaced.
     old: Option<Old>,
     kept: bool,
 }
 
-/// A file that is to be replaced, locked.
+/// A locked file that is to be replaced.
 #[derive(Debug)]
 struct Old {
-    /// Its name, behind links.
+    /// Its path, with links resolved.
     path: PathBuf,
     disk: File,
     _lock: WriterLock,
 }
 
 impl NewFile {
-    /// Makes a file where none is.
+    /// Creates a file where none exists.
     ///
     /// # Errors
-    /// Something is there, or the folder takes no files.
+    /// Something is there, or the file cannot be created in the folder.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
         make_folder(path)?;
         let made = Self::at(path, path, None);
         if let Err(StoreError::Exists { .. }) = made {
-            // Says so where it is something that --force does not replace either.
+            // Reports anything that --force would not replace either.
             regular_at(path)?;
         }
         made
     }
 
-    /// Makes a file that will take the place of the one that is there, if one is.
+    /// Creates a file that will replace the existing one, if any.
     ///
     /// # Errors
-    /// What is there is not a regular file, or is being written or replaced; or the folder takes no files.
+    /// The existing file is not regular, or is being written or replaced; or the file cannot be created in the folder.
     pub fn replacing(path: &Path) -> Result<Self, StoreError> {
         let live = || StoreError::Live {
             path: path.to_owned(),
         };
         let Some(target) = regular_at(path)? else {
             return Self::create(path).map_err(|error| match error {
-                // Somebody else has begun a run just now.
+                // Another process has just started a run.
                 StoreError::Exists { .. } => live(),
                 error => error,
             });
         };
-        // For writing, or network file systems give no exclusive lock; and a file that its owner has protected
-        // from being written stays.
+        // Opened for writing, because network file systems give no exclusive lock otherwise, and because a
+        // write-protected file must not be replaced.
         let disk = open_regular(&target, OFlags::RDWR).map_err(StoreError::io(path))?;
         let lock = WriterLock::take(&disk, &target)?;
-        // Readers may come in meanwhile.
+        // Readers may open it meanwhile.
         lock.share(&target)?;
         let at = beginning_of(&target);
         if is_begun(&at).map_err(StoreError::io(&at))? {
@@ -149,10 +150,10 @@ impl NewFile {
             ErrorKind::AlreadyExists => StoreError::Exists {
                 path: at.to_owned(),
             },
-            // The system's own words are better than the HDF5 library's.
+            // The system's message is better than the HDF5 library's.
             _ => StoreError::io(path)(error),
         })?;
-        // Held for as long as this handle, or another one of the same file, lives.
+        // Held while this handle, or another one of the same file, lives.
         WriterLock::take(&disk, at)?;
         Ok(Self {
             path: path.to_owned(),
@@ -163,7 +164,7 @@ impl NewFile {
         })
     }
 
-    /// Lets another process write the file, under the name that it has. Returned is what removes it if none has.
+    /// Lets another process write the file under its current name. The returned value removes the file if none has.
     ///
     /// # Errors
     /// The file system fails.
@@ -178,7 +179,7 @@ impl NewFile {
         })
     }
 
-    /// The file, the right to write it, and its name for now.
+    /// The file, the right to write it, and its current name.
     pub(super) fn open(&self) -> Result<(File, WriterLock, &Path), StoreError> {
         let disk = self.disk.try_clone().map_err(StoreError::io(&self.path))?;
         let lock = WriterLock::take(&self.disk, &self.at)?;
@@ -190,10 +191,10 @@ impl NewFile {
         self.old.is_some()
     }
 
-    /// Keeps the file, under the name that it is to have: in place of the old one. What it is kept for is on the disk.
+    /// Keeps the file under its final name, in place of the old one. Its content must be on the disk.
     ///
     /// # Errors
-    /// The old file is not there any more, but something else is. The new one is then removed.
+    /// The old file is gone, and something else is in its place. The new file is then removed.
     pub(super) fn keep(mut self) -> Result<(), StoreError> {
         if let Some(old) = self.old.take() {
             let io = StoreError::io(&self.path);
@@ -205,7 +206,7 @@ impl NewFile {
                 )));
             }
             fs::rename(&self.at, &old.path).map_err(io)?;
-            // So that a loss of power does not bring the old name back. Not every file system can.
+            // Prevents a power failure from bringing the old name back; not every file system supports it.
             let folder = old.path.parent().and_then(|folder| File::open(folder).ok());
             let _ = folder.map(|folder| folder.sync_all());
         }
@@ -213,7 +214,7 @@ impl NewFile {
         Ok(())
     }
 
-    /// What of an error matters to whoever has an older file.
+    /// Adds to an error that the older file, if there is one, is unchanged.
     pub(super) fn failed(&self, error: StoreError) -> StoreError {
         if !self.waits() {
             return error;
@@ -225,7 +226,7 @@ impl NewFile {
     }
 }
 
-/// A name that is kept for a run, by an empty file; removed when this is dropped if it still is one.
+/// A name reserved for a run by an empty file, which is removed on drop if still empty.
 #[derive(Debug)]
 pub struct Reserved {
     path: PathBuf,
@@ -243,7 +244,7 @@ impl Drop for Reserved {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        // Nothing is in it, and it would be in the way of the next attempt.
+        // It is empty, and would be in the way of the next attempt.
         if !self.kept && lock::is_at(&self.disk, &self.at).unwrap_or(false) {
             let _ = fs::remove_file(&self.at);
         }
@@ -260,7 +261,7 @@ fn make_folder(path: &Path) -> Result<(), StoreError> {
     })
 }
 
-/// The name under which a run begins that is to replace `target`.
+/// The temporary name of a run that is to replace `target`.
 fn beginning_of(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().as_bytes();
     let room = LONGEST - 1 - ENDING.len();
@@ -268,7 +269,7 @@ fn beginning_of(target: &Path) -> PathBuf {
     target.with_file_name(OsString::from_vec(name))
 }
 
-/// Whether a run is being begun under this name. What a process that was killed has left there is removed.
+/// Whether a run is being started under this name. A file left by a killed process is removed.
 fn is_begun(at: &Path) -> io::Result<bool> {
     let disk = match open_regular(at, OFlags::RDWR) {
         Ok(disk) => disk,
@@ -299,7 +300,7 @@ pub fn left_to_replace(at: &Path) -> Option<PathBuf> {
     (!is_written(&disk, at).ok()?).then_some(run)
 }
 
-/// Opens a regular file; anything else is neither followed nor waited for.
+/// Opens a regular file. Links are not followed, and other kinds do not block.
 fn open_regular(path: &Path, how: OFlags) -> io::Result<File> {
     let how = how | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, how, Mode::empty())?);
@@ -309,14 +310,14 @@ fn open_regular(path: &Path, how: OFlags) -> io::Result<File> {
     Ok(file)
 }
 
-/// Looks whether a file that is to be replaced is being written, in this process: a damaged file may crash it.
+/// Checks in this process that a file to be replaced is not being written. A damaged file may crash the process.
 pub(super) fn look(path: &Path) -> Result<(), StoreError> {
     let Some(path) = regular_at(path)? else {
         return Ok(());
     };
     let is_live = match RunReader::open(&path).and_then(|reader| reader.refresh()) {
         Ok(state) => state.is_live(),
-        // Nothing to be read, or not yet.
+        // Not readable, or not yet.
         Err(_) => is_locked(&path),
     };
     if is_live {

@@ -1,4 +1,4 @@
-//! Going on with a run that was stopped, has failed or was killed.
+//! Resumes a run that was stopped, failed or was killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,29 +20,30 @@ use super::writer::{RunWriter, unix_seconds};
 use crate::layout::MAX_NAME;
 use crate::record::{Checkpoint, RunHeader, SavedShape, Status, StepRecord, StepSummary};
 
-/// A run file that may be gone on with, looked at and not yet changed.
+/// A run file that can be resumed, examined but not changed yet.
 pub struct Resumable {
     reader: RunReader,
     path: PathBuf,
     state: RunState,
 }
 
-/// How much of a run is kept when it is gone on with.
+/// The part of a run that is kept when it is resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Steps that stay as they are. Those among them that are computed again, because they follow the
-    /// checkpoint, must come out the same.
+    /// Steps that stay unchanged. Those after the checkpoint are recomputed, and must come out the same.
     pub steps: u64,
-    /// Where the checkpoint is that is gone on from; none starts from the beginning.
+    /// The checkpoint from which the run resumes; none to start from the beginning.
     pub checkpoint: Option<Found>,
-    /// Whether a snapshot of the running totals belongs to the last of them, and is not one that was
-    /// made because the run ended there.
+    /// Whether a snapshot of the running totals belongs to the last of these steps, rather than having been made
+    /// because the run ended there.
     pub totals: bool,
 }
 
 impl Resumable {
+    /// Opens a run file for resuming.
+    ///
     /// # Errors
-    /// The file is no run, is being written, has all its steps, or was recorded by an older program.
+    /// The file is not a run, is being written, has all its steps, or was recorded by an older program.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let reader = RunReader::open(path)?;
         let state = reader.refresh()?;
@@ -51,7 +52,7 @@ impl Resumable {
                 path: path.to_owned(),
             });
         }
-        // One that was killed before it was closed has its steps, and lacks what was not written yet.
+        // A run killed before it was closed has all its steps, but lacks what was still to be written.
         let has_all = state.committed >= reader.header().planned_steps;
         if has_all && state.status == Status::Finished {
             return Err(StoreError::Complete {
@@ -83,13 +84,13 @@ impl Resumable {
         &self.reader
     }
 
-    /// Whole steps in the file.
+    /// Complete steps in the file.
     #[must_use]
     pub fn committed(&self) -> u64 {
         self.state.committed
     }
 
-    /// The newest whole checkpoint.
+    /// Reads the newest complete checkpoint.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -100,8 +101,8 @@ impl Resumable {
         checkpoint::newest(&self.path, self.reader.file(), shape, self.state.committed)
     }
 
-    /// Makes the file one that is being written again, after the steps that are kept. `header` is what
-    /// the configuration came to, and must be the file's own.
+    /// Opens the file for writing after the steps that are kept. `header` is the result of the configuration, and must
+    /// match the file's own.
     ///
     /// # Errors
     /// The file cannot be written, or its datasets do not fit the header.
@@ -127,7 +128,7 @@ impl Resumable {
         let disk = fs::OpenOptions::new().read(true).write(true).open(&path);
         let disk = disk.map_err(StoreError::io(&path))?;
         let lock = WriterLock::take(&disk, &path)?;
-        // Before the lock was had, somebody else may have gone on with the run.
+        // Another process may have continued the run before the lock was taken.
         if reader.refresh()?.committed != state.committed {
             return Err(StoreError::Live { path });
         }
@@ -135,8 +136,8 @@ impl Resumable {
         drop(reader);
         lock.give_way(&path)?;
         open::settle(&path, &disk)?;
-        // All that follows is undone if the program ends before it is synced. What lies behind the committed
-        // steps is written over, not cut off.
+        // Everything from here on is undone if the program ends before a sync. Whatever follows the committed steps is
+        // overwritten, not cut off.
         let (file, journal) = open::write(&path, &disk, false)?;
         if keep.steps < state.committed {
             cut_to(&file, header.held_out_lca, keep.steps)
@@ -181,7 +182,7 @@ fn reopen(
             .then(|| Blocks::open(&file, names, header, end))
             .transpose()
     };
-    // Losses at θ_0 … θ_T. A run that was killed before its first commit has none.
+    // Losses at θ_0 … θ_T. A run killed before its first commit has none.
     let losses = match file.dataset(LOSSES[0].path)?.shape().first() {
         Some(0) | None => 0,
         Some(_) => steps + 1,
@@ -201,7 +202,7 @@ fn reopen(
             ["lca/param_step", "lca/param"],
             keep.steps,
         )?,
-        // θ after so many steps, all of them included.
+        // θ after up to `keep.steps` steps, inclusive.
         weights: blocks(
             header.record_weights,
             ["weight/step", "weight/value"],
@@ -227,9 +228,9 @@ fn reopen(
 }
 
 impl RunWriter {
-    /// Says that a run that had ended is going on.
+    /// Records that a run that had ended is running again.
     fn announce(&self) -> hdf5::Result<()> {
-        // Files of older versions lack these.
+        // Missing in files from older versions.
         if let Ok(host) = self.file.dataset("state/host") {
             host.write_raw(&[text::fixed::<MAX_NAME>(&lock::host())])?;
         }
@@ -244,22 +245,22 @@ impl RunWriter {
         self.status.write_raw(&[Status::Running.code()])
     }
 
-    /// Whether the losses at `θ_0` are there.
+    /// Whether the losses at `θ_0` have been recorded.
     pub(super) fn has_started(&self) -> bool {
         self.done > 0 || self.losses.iter().any(|series| series.written() > 0)
     }
 }
 
-/// What the file says of steps that are computed again.
+/// Recorded sums of the steps that are recomputed.
 #[derive(Default)]
 pub struct Known {
     first: u64,
-    /// Σ A of each, in nats.
+    /// Σ A of each step, in nats.
     total: Vec<f64>,
 }
 
 impl Known {
-    /// Whether a step has come out as it did before.
+    /// Checks that a recomputed step equals the recorded one.
     pub fn compare(&self, path: &Path, record: &StepRecord) -> Result<(), StoreError> {
         let index = record.step.checked_sub(self.first);
         let index = index.and_then(|index| usize::try_from(index).ok());

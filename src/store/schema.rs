@@ -1,7 +1,6 @@
-//! The names of the run format, version 1, as tables: one row a dataset.
+//! The names of the run format, version 1, as tables: one row for each dataset.
 //!
-//! `docs/run-format.md` is the same for people. A new per-step number is one row here and one field
-//! of [`StepRecord`].
+//! `docs/run-format.md` is the same for people. A new per-step number is one row here and one field of [`StepRecord`].
 
 use std::slice::from_ref;
 
@@ -9,14 +8,14 @@ use crate::record::{HeldOutAllocation, Losses, RunHeader, StepRecord};
 
 /// Root attribute `format`.
 pub const FORMAT: &str = "lcascope.run";
-/// Root attribute `version`. Adding a dataset keeps it; renaming one raises it.
+/// Root attribute `version`. It stays the same when a dataset is added, and is raised when one is renamed.
 pub const VERSION: u64 = 1;
 /// Root attribute `units`.
 pub const UNITS: &str = "losses and loss change allocations are in nats (mean cross-entropy; \
     of the training loss over data/train_index or, where it is there, data/lca_index); times in \
     seconds; counts in parameters";
 
-/// Names of the files that hold the points of a path from elsewhere.
+/// The dataset with the names of the files that hold the points of a path from elsewhere.
 pub const COURSE_FILES: &str = "course/file";
 
 /// The axes of a row after the step axis.
@@ -33,7 +32,7 @@ pub enum Axes {
 }
 
 impl Axes {
-    /// Lengths of the axes in a run.
+    /// The lengths of the axes in a run.
     pub fn lengths(self, header: &RunHeader) -> Vec<usize> {
         let layout = &header.layout;
         let layers = layout.layers.len();
@@ -50,8 +49,8 @@ impl Axes {
     }
 }
 
-/// Where a dataset's row stands in a record. A row that is empty though its axes are not has not
-/// been measured, and is written as NaN.
+/// The position of a dataset's row in a record. A row that is empty although its axes are not was not measured, and is
+/// written as NaN.
 pub enum Row<R> {
     F64(fn(&R) -> &[f64]),
     F32(fn(&R) -> &[f32]),
@@ -59,7 +58,7 @@ pub enum Row<R> {
     U32(fn(&R) -> &[u32]),
 }
 
-/// A dataset with a row for every record.
+/// A dataset with one row for each record.
 pub struct Column<R> {
     pub path: &'static str,
     pub axes: Axes,
@@ -323,7 +322,7 @@ pub const STEPS: &[Column<StepRecord>] = &[
     ),
 ];
 
-/// The same for the held-out loss, where it is allocated.
+/// Rows 0 … T−1 for the held-out loss, if it is allocated.
 pub const HELD_OUT: &[Column<HeldOutAllocation>] = &[
     column(
         "lca_test/total",
@@ -362,16 +361,16 @@ pub const HELD_OUT: &[Column<HeldOutAllocation>] = &[
     ),
 ];
 
-/// Per-step datasets that files of older programs lack. They are read, checked and repaired without.
+/// Per-step datasets missing in files from older programs, which are read, checked and repaired without them.
 const ADDED: &[&str] = &["motion/gradient_turns"];
 
-/// The per-step datasets of steps that a file has to have; `has` says which there are.
+/// The per-step datasets that a file must have; `has` tells which exist.
 pub fn steps_of(has: impl Fn(&str) -> bool) -> impl Iterator<Item = &'static Column<StepRecord>> {
     let missing = move |path| ADDED.contains(&path) && !has(path);
     STEPS.iter().filter(move |column| !missing(column.path))
 }
 
-/// The axes after the first of a per-step dataset.
+/// The axes of a per-step dataset after the first.
 pub fn axes(path: &str) -> Option<Axes> {
     let losses = LOSSES.iter().map(|column| (column.path, column.axes));
     let steps = STEPS.iter().map(|column| (column.path, column.axes));

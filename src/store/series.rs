@@ -1,4 +1,4 @@
-//! Datasets with a row for every record.
+//! Datasets with one row for each record.
 
 use std::ops::Range;
 
@@ -9,21 +9,21 @@ use super::header::describe;
 use super::schema::{Column, Row};
 use crate::record::RunHeader;
 
-/// Bytes that a chunk of per-step rows aims at: large enough for few chunks, small enough that a
-/// short run's file stays small.
+/// The target size of a chunk of per-step rows in bytes: large enough for few chunks, small enough that a short run's
+/// file stays small.
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// Rows of a chunk of per-step rows at most.
+/// The most rows in a chunk of per-step rows.
 pub const CHUNK_ROWS: usize = 1024;
 
-/// Creates one growing dataset, `[0 …, axes…]`, chunked in rows.
+/// Creates a growing dataset with shape `[0, axes…]`, chunked by rows.
 pub fn create_series(
     path: &str,
     builder: hdf5::DatasetBuilderEmpty,
     axes: &[usize],
     chunk_rows: usize,
 ) -> hdf5::Result<Dataset> {
-    // A run may lack an axis (nothing traced); HDF5 wants chunks of at least one element.
+    // An axis may be empty (nothing traced), but HDF5 requires chunks of at least one element.
     let extents = std::iter::once(hdf5::Extent::resizable(0))
         .chain(axes.iter().map(|&n| hdf5::Extent::fixed(n)));
     let chunk: Vec<usize> = std::iter::once(chunk_rows)
@@ -35,7 +35,7 @@ pub fn create_series(
         .create(path)
 }
 
-/// Creates the datasets of a table, with at most `chunk_rows` rows a chunk.
+/// Creates the datasets of a table, with at most `chunk_rows` rows per chunk.
 pub fn create_columns<R>(
     file: &Group,
     columns: &[Column<R>],
@@ -62,7 +62,7 @@ pub fn create_columns<R>(
         .collect()
 }
 
-/// Opens the datasets of a table to write on after `rows` rows, over what may lie behind them.
+/// Opens the datasets of a table for writing after `rows` rows; rows that follow are overwritten.
 pub fn open_columns<R>(
     file: &Group,
     columns: &[Column<R>],
@@ -84,7 +84,7 @@ pub fn open_columns<R>(
         .collect()
 }
 
-/// Rows of a growing dataset, which must have these axes behind them.
+/// The number of rows of a growing dataset, whose other axes must be `axes`.
 pub fn rows_of(dataset: &Dataset, axes: &[usize]) -> hdf5::Result<usize> {
     let shape = dataset.shape();
     match shape.split_first() {
@@ -97,7 +97,7 @@ pub fn rows_of(dataset: &Dataset, axes: &[usize]) -> hdf5::Result<usize> {
     }
 }
 
-/// Cuts a growing dataset off after `rows` rows.
+/// Truncates a growing dataset to `rows` rows.
 pub fn cut(dataset: &Dataset, rows: usize) -> hdf5::Result<()> {
     let mut shape = dataset.shape();
     if shape.first().is_some_and(|&there| there > rows) {
@@ -107,7 +107,7 @@ pub fn cut(dataset: &Dataset, rows: usize) -> hdf5::Result<()> {
     Ok(())
 }
 
-/// Puts a record's rows into their series.
+/// Appends a record's rows to their series.
 pub fn take<R>(columns: &[Column<R>], series: &mut [AnySeries], record: &R) {
     for (column, series) in columns.iter().zip(series) {
         match (&column.row, series) {
@@ -148,7 +148,7 @@ impl AnySeries {
         }
     }
 
-    /// Bytes that writing the rows that wait, and `more`, may add to the file.
+    /// An upper bound on the bytes that writing the waiting rows, and `more` rows, adds to the file.
     pub fn need(&self, more: usize) -> u64 {
         match self {
             Self::F64(series) => series.need(more),
@@ -168,16 +168,16 @@ impl AnySeries {
     }
 }
 
-/// A growing dataset and the rows that are not in it yet.
+/// A growing dataset, and the rows not written to it yet.
 pub struct Series<T> {
     dataset: Dataset,
     axes: Vec<usize>,
-    /// What stands in a row that was not measured.
+    /// The value written for a row that was not measured.
     missing: T,
     /// Rows in a chunk.
     chunk: usize,
     written: usize,
-    /// Rows in `rows`: their length may be 0, where nothing is traced.
+    /// The number of rows in `rows`, whose length may be 0 if nothing is traced.
     waiting: usize,
     rows: Vec<T>,
 }
@@ -213,7 +213,7 @@ impl<T: H5Type + Copy> Series<T> {
         if rows_of(&dataset, &axes)? < rows {
             return Err(format!("{path} has fewer than {rows} rows").into());
         }
-        // As it was created: another version may have chosen otherwise.
+        // As created: another version may use other chunks.
         let chunk = dataset.chunk().and_then(|chunk| chunk.first().copied());
         Ok(Self {
             chunk: chunk.unwrap_or(1).max(1),
@@ -237,8 +237,8 @@ impl<T: H5Type + Copy> Series<T> {
         self.waiting += 1;
     }
 
-    /// Bytes that the waiting rows, and `more`, may add to the file: whole chunks, and the index of
-    /// these.
+    /// An upper bound on the bytes that the waiting rows, and `more` rows, add to the file: whole chunks, and their
+    /// index.
     fn need(&self, more: usize) -> u64 {
         let chunks = |rows: usize| rows.div_ceil(self.chunk);
         let new = chunks(self.written + self.waiting + more) - chunks(self.written);
@@ -251,7 +251,7 @@ impl<T: H5Type + Copy> Series<T> {
         }
     }
 
-    /// Appends the rows that are waiting.
+    /// Appends the waiting rows.
     pub fn write(&mut self) -> hdf5::Result<()> {
         if self.waiting == 0 {
             return Ok(());
@@ -264,23 +264,23 @@ impl<T: H5Type + Copy> Series<T> {
     }
 }
 
-/// Bytes of a row with these axes.
+/// The size of a row with these axes in bytes.
 fn row_bytes<T>(axes: &[usize]) -> usize {
     axes.iter().product::<usize>() * size_of::<T>()
 }
 
-/// Rows in a chunk of rows of so many bytes.
+/// The number of rows in a chunk, at most `most`, for rows of `row_bytes` bytes.
 fn chunk_rows(row_bytes: usize, most: usize) -> usize {
     (CHUNK_BYTES / row_bytes.max(1)).clamp(1, most)
 }
 
-/// Bytes by which the index of a dataset's chunks may grow at once. HDF5's extensible array grows by
+/// An upper bound on the bytes by which the index of a dataset's chunks grows at once. HDF5's extensible array grows by
 /// blocks of about four times the square root of its length.
 pub fn index_bytes(chunks: usize) -> u64 {
     4096 + 64 * (chunks as u64).isqrt()
 }
 
-/// All values of the rows `rows` of a dataset of one to three axes, row by row.
+/// Reads the values of some rows of a dataset with one to three axes, row by row.
 pub fn read_rows<T: H5Type>(dataset: &Dataset, rows: Range<usize>) -> hdf5::Result<Vec<T>> {
     match dataset.ndim() {
         1 => dataset
@@ -295,7 +295,7 @@ pub fn read_rows<T: H5Type>(dataset: &Dataset, rows: Range<usize>) -> hdf5::Resu
     }
 }
 
-/// Extends a dataset by `rows`, which `values` fills with shape `axes` each.
+/// Extends a dataset to hold `rows`, and fills them with `values`, each row of shape `axes`.
 pub fn append<T: H5Type>(
     dataset: &Dataset,
     axes: &[usize],
@@ -307,7 +307,7 @@ pub fn append<T: H5Type>(
             .chain(axes.iter().copied())
             .collect::<Vec<usize>>()
     };
-    // Rows may be there from before a run was resumed.
+    // The rows may exist already, from before the run was resumed.
     if dataset
         .shape()
         .first()

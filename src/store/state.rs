@@ -1,36 +1,36 @@
-//! How a run in a file stands.
+//! The state of the run in a file.
 
 use serde::{Deserialize, Serialize};
 
 use crate::record::Status;
 
-/// How far a run has come.
+/// The progress of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
     pub status: Status,
     /// Why it failed; empty if it did not.
     pub message: String,
-    /// Whole steps that may be read.
+    /// Steps that are complete and readable.
     pub committed: u64,
-    /// Whether a running training waits for the order to go on.
+    /// Whether a running training is paused.
     pub paused: bool,
     /// Seconds since the writer's last sign of life, as far as clocks tell.
     pub silent: f64,
-    /// Whether a writer holds the file's lock; `None` where that says nothing.
+    /// Whether a writer holds the file's lock; `None` if locks cannot tell.
     pub held: Option<bool>,
-    /// The writer's host; empty in files of older versions.
+    /// The writer's host; empty in files from older versions.
     pub host: String,
-    /// The writer's process there.
+    /// The writer's process id on that host.
     pub process: u64,
 }
 
-/// A writer renews its heartbeat every few seconds; after this many seconds it is taken for lost, unless
-/// it holds the file's lock: it may have been stopped, or its disk be slow.
+/// Seconds of silence after which a writer is considered lost. It renews its heartbeat every few seconds, but while it
+/// holds the file's lock it may only be stopped, or its disk slow.
 const LOST_AFTER: f64 = 10.0;
 
 impl RunState {
-    /// Whether the writer of a running run has ended without a word. Where no lock tells, it has not
-    /// been heard of for long.
+    /// Whether the writer of a running run is gone without ending the run. If locks cannot tell, it is considered gone
+    /// after a long silence.
     #[must_use]
     pub fn writer_is_lost(&self) -> bool {
         self.status == Status::Running && !self.is_live()

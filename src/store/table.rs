@@ -1,4 +1,4 @@
-//! Rows of any per-step dataset, for whoever looks at a run closely.
+//! Reads rows of any per-step dataset, for detailed queries.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::error::{Context, StoreError};
 use super::reader::RunReader;
 use super::schema;
 
-/// Values in a block of rows: some megabytes.
+/// Values in a block of rows: a few megabytes.
 const BLOCK_VALUES: u64 = 1 << 19;
 
 /// A per-step dataset of an open run.
@@ -25,10 +25,10 @@ pub struct Table<'a> {
 }
 
 impl RunReader {
-    /// The per-step dataset of this name in the format; `None` where the run has none.
+    /// The per-step dataset of this name in the format; `None` if the run has none.
     ///
     /// # Errors
-    /// The file cannot be read, or what it has does not fit its layout.
+    /// The file cannot be read, or the dataset does not fit the layout.
     pub fn table(&self, name: &'static str) -> Result<Option<Table<'_>>, StoreError> {
         if !self.has(name) {
             return Ok(None);
@@ -55,17 +55,17 @@ impl RunReader {
 }
 
 impl RunReader {
-    /// Steps done, at most `committed`, at the newest whole checkpoint in the file; none where there is
-    /// none, or it cannot be read just now: one of its two slots may be being written.
+    /// Steps done at the newest complete checkpoint in the file, at most `committed`; none if there is none, or if it
+    /// cannot be read just now: one of its two slots may be being written.
     ///
     /// # Errors
-    /// The file system does not say how long the file is.
+    /// The file system does not report the file's length.
     pub fn checkpoint_step(&self, committed: u64) -> Result<Option<u64>, StoreError> {
         let bounds = self.bounds()?;
         let step = |slot: usize| {
             let name = |of: &str| format!("checkpoint/{slot}/{of}");
             let digest = bounds.vector::<u8>(self.file(), &name("digest")).ok()?;
-            // A slot that is empty, or was written only half, has no sum.
+            // A slot that is empty or half-written has no checksum.
             let whole = digest.iter().any(|&byte| byte != 0);
             let step = bounds.vector::<u64>(self.file(), &name("step")).ok()?;
             step.first().copied().filter(|_| whole)
@@ -75,34 +75,34 @@ impl RunReader {
         Ok(steps.filter(|&step| step <= committed).max())
     }
 
-    /// Bytes of the file as it is now.
+    /// The current size of the file in bytes.
     ///
     /// # Errors
-    /// The file system does not say.
+    /// The file system does not report it.
     pub fn bytes(&self) -> Result<u64, StoreError> {
         Ok(self.bounds()?.len())
     }
 }
 
 impl Table<'_> {
-    /// Values in a row.
+    /// The number of values in a row.
     #[must_use]
     pub fn row_len(&self) -> usize {
         self.row_len
     }
 
-    /// Rows there are; of the losses one more than steps. What is committed, the caller knows.
+    /// The number of rows; of losses one more than steps. Not all of them need be committed.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Rows that are there, in blocks that are read at once.
+    /// The existing ones of some rows, in blocks to be read at once.
     pub fn blocks(&self, rows: &Range<u64>) -> impl Iterator<Item = Range<u64>> + use<> {
         self.blocks_of(rows, self.row_len)
     }
 
-    /// The same for reading only `columns` values of every row.
+    /// Blocks for reading only `columns` values of every row.
     pub fn blocks_of(
         &self,
         rows: &Range<u64>,
@@ -118,10 +118,10 @@ impl Table<'_> {
         })
     }
 
-    /// Rows of a dataset of numbers that are no counts, row by row.
+    /// Reads rows of a dataset of real numbers, row by row.
     ///
     /// # Errors
-    /// There are none such, or the file cannot be read.
+    /// The dataset does not hold real numbers, or the file cannot be read.
     pub fn reals(&self, rows: Range<u64>) -> Result<Vec<f64>, StoreError> {
         match self.kind()? {
             TypeDescriptor::Float(FloatSize::U4) => Ok(widened::<f32, _>(self.read(rows)?)),
@@ -129,10 +129,10 @@ impl Table<'_> {
         }
     }
 
-    /// Some columns of rows of a dataset with one axis besides the steps, row by row.
+    /// Reads some columns of rows of a dataset with one axis besides the steps, row by row.
     ///
     /// # Errors
-    /// There are no such columns, they hold no such numbers, or the file cannot be read.
+    /// There are no such columns, they hold no real numbers, or the file cannot be read.
     pub fn reals_of(
         &self,
         rows: Range<u64>,
@@ -146,10 +146,10 @@ impl Table<'_> {
         }
     }
 
-    /// Rows of a dataset of counts, row by row.
+    /// Reads rows of a dataset of counts, row by row.
     ///
     /// # Errors
-    /// There are none such, or the file cannot be read.
+    /// The dataset does not hold counts, or the file cannot be read.
     pub fn counts(&self, rows: Range<u64>) -> Result<Vec<u64>, StoreError> {
         match self.kind()? {
             TypeDescriptor::Unsigned(IntSize::U4) => Ok(widened::<u32, _>(self.read(rows)?)),
@@ -157,10 +157,10 @@ impl Table<'_> {
         }
     }
 
-    /// The same as [`reals_of`](Self::reals_of) of a dataset of counts.
+    /// Reads some columns of rows of a dataset of counts, as [`reals_of`](Self::reals_of) does of real numbers.
     ///
     /// # Errors
-    /// As there.
+    /// There are no such columns, they hold no counts, or the file cannot be read.
     pub fn counts_of(
         &self,
         rows: Range<u64>,
@@ -210,7 +210,7 @@ impl Table<'_> {
         Ok(values.into_raw_vec_and_offset().0)
     }
 
-    /// Those of some rows that there are.
+    /// The existing ones of some rows, as indices.
     fn indices(&self, rows: Range<u64>) -> Result<Range<usize>, StoreError> {
         let index = |row: u64| {
             usize::try_from(row.min(self.rows))

@@ -1,4 +1,4 @@
-//! Records of a made-up run whose every allocation is known, for tests.
+//! Records of a synthetic run in which every allocation is known, for tests.
 
 use crate::layout::{ParamLayout, TensorKind};
 use crate::lca::histogram_edges;
@@ -7,17 +7,17 @@ use crate::record::{
     Status, StepRecord, Trace,
 };
 
-/// The size of a run and what is recorded of it.
+/// The size of a run and what it records.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     pub steps: u64,
     pub layers: usize,
-    /// Of each layer, with 4 weights and a bias each.
+    /// Per layer; each has 4 weights and a bias.
     pub units: usize,
     /// 0 for a run without allocations by class.
     pub classes: usize,
     pub held_out: bool,
-    /// Every how many steps there is a snapshot of the totals.
+    /// The number of steps between snapshots of the totals.
     pub snapshots: u64,
 }
 
@@ -34,7 +34,7 @@ impl Default for Shape {
     }
 }
 
-/// Numbers that look like noise, between −1 and 1, the same for the same places.
+/// Deterministic pseudo-random numbers between −1 and 1.
 #[expect(clippy::cast_precision_loss, reason = "noise")]
 fn noise(places: [usize; 3]) -> f64 {
     let mut mixed = 0x9e37_79b9_7f4a_7c15_u64;
@@ -76,7 +76,7 @@ fn header(shape: Shape) -> RunHeader {
     }
 }
 
-/// Makes records of known allocations.
+/// Generates records of known allocations.
 pub struct Maker {
     shape: Shape,
     pub header: RunHeader,
@@ -116,7 +116,7 @@ impl Maker {
         }
     }
 
-    /// The end of a run that has all its steps.
+    /// The end of a finished run.
     pub fn end(&self) -> RunEnd {
         RunEnd {
             status: Status::Finished,
@@ -125,7 +125,7 @@ impl Maker {
         }
     }
 
-    /// After so many steps.
+    /// The losses after `steps` steps.
     fn losses(&self, steps: usize) -> Losses {
         let class = |c: usize| self.loss + 0.1 * noise([steps, c, 1]);
         Losses {
@@ -139,7 +139,7 @@ impl Maker {
         }
     }
 
-    /// The record of a step; they are taken in order.
+    /// The record of a step; call it for the steps in order.
     pub fn step(&mut self, step: u64) -> StepRecord {
         let t = step as usize;
         let lca = self.allocation(t);
@@ -227,7 +227,7 @@ impl Maker {
             lca.unit[row.unit] += sum as f32;
         });
         lca.total = lca.layer.iter().sum();
-        // The first class has what the others leave.
+        // The first class gets the remainder.
         let share = |c: usize, l: usize| noise([t, c, 3 + l]) + 0.2;
         for c in 0..self.shape.classes {
             lca.class_layer

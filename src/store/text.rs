@@ -1,4 +1,4 @@
-//! Strings in HDF5: attributes of any length, datasets of fixed ones.
+//! Strings in HDF5: attributes of variable length, datasets of fixed length.
 
 use std::str::FromStr;
 
@@ -11,13 +11,13 @@ use crate::text::{harmless, harmless_lines};
 /// A name in a dataset of names.
 pub type Name = FixedUnicode<MAX_NAME>;
 
-/// A file's name in a dataset of these: systems have none that is longer.
+/// A file name in a dataset of file names: no system has longer ones.
 pub type FileName = FixedUnicode<256>;
 
-/// `state/message`.
+/// The string in `state/message`.
 pub type Message = FixedUnicode<1024>;
 
-/// The longest attribute of a fixed length that is read whole: HDF5's own limit for small ones.
+/// The longest fixed-length attribute that is read: HDF5's own limit for small ones.
 const MAX_FIXED_ATTRIBUTE: usize = 1 << 16;
 
 /// Writes a string attribute. A zero byte would end the string, so it is left out.
@@ -28,7 +28,7 @@ pub fn write_attribute(at: &Location, name: &str, value: &str) -> hdf5::Result<(
         .write_scalar(&value)
 }
 
-/// Reads a string attribute, whatever kind of string another program has made of it.
+/// Reads a string attribute, whatever kind of string another program wrote.
 pub fn read_attribute(at: &Location, name: &str) -> hdf5::Result<String> {
     let attribute = at.attr(name)?;
     Ok(match attribute.dtype()?.to_descriptor()? {
@@ -47,12 +47,12 @@ pub fn read_attribute(at: &Location, name: &str) -> hdf5::Result<String> {
     })
 }
 
-/// The same of a string that is to be shown in a line.
+/// Reads a string attribute that is shown on one line.
 pub fn read_line(at: &Location, name: &str) -> hdf5::Result<String> {
     Ok(harmless(&read_attribute(at, name)?))
 }
 
-/// The longest start of `text` that fits `N` bytes.
+/// The longest prefix of `text` that fits in `N` bytes.
 pub fn fixed<const N: usize>(text: &str) -> FixedUnicode<N> {
     let text = text.replace('\0', "");
     let mut end = text.len().min(N);
@@ -64,7 +64,7 @@ pub fn fixed<const N: usize>(text: &str) -> FixedUnicode<N> {
 
 /// Reads a dataset of strings of any fixed length up to that of a [`Message`].
 pub fn read_strings(dataset: &Container) -> hdf5::Result<Vec<String>> {
-    // Memory is taken for the length that is asked for, not for the one in the file.
+    // Memory is allocated for the requested length, not for the one in the file.
     let strings = if dataset.dtype()?.size() <= MAX_NAME {
         read_fixed::<MAX_NAME>(dataset)?
     } else {
@@ -73,7 +73,8 @@ pub fn read_strings(dataset: &Container) -> hdf5::Result<Vec<String>> {
     Ok(strings.iter().map(|text| harmless(text)).collect())
 }
 
-/// HDF5 converts between lengths, but not between its two alphabets. h5py's `S` is ASCII.
+/// Reads fixed-length strings: HDF5 converts between lengths, but not between its two character sets. h5py's `S` is
+/// ASCII.
 fn read_fixed<const N: usize>(from: &Container) -> hdf5::Result<Vec<String>> {
     Ok(match from.dtype()?.to_descriptor()? {
         TypeDescriptor::FixedAscii(_) => (from.read_raw::<FixedAscii<N>>()?.iter())
@@ -85,7 +86,7 @@ fn read_fixed<const N: usize>(from: &Container) -> hdf5::Result<Vec<String>> {
     })
 }
 
-/// What claims to be UTF-8 in a file need not be.
+/// Makes bytes printable: they may not be the UTF-8 that the file claims.
 fn printable(bytes: &[u8]) -> String {
     harmless_lines(&String::from_utf8_lossy(bytes))
 }

@@ -1,4 +1,4 @@
-//! Checks a run file: its datasets and their lengths, and that everything in it adds up.
+//! Checks a run file: its datasets, their lengths, and that everything in it adds up.
 
 mod pyramid;
 
@@ -16,21 +16,21 @@ use super::series::rows_of;
 use crate::layout::ParamLayout;
 use crate::record::RunHeader;
 
-/// Faults that are told of one check; the others are counted.
+/// The most faults listed for one check; the rest are only counted.
 const TOLD: usize = 3;
 
 /// Numbers read at once.
 const BLOCK_VALUES: usize = 1 << 20;
 
-/// What was checked, and what was wrong.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     pub name: &'static str,
-    /// What was looked at.
+    /// A description of the data checked.
     pub looked_at: String,
-    /// Where it was wrong: the first few places.
+    /// The first few faults, with their locations.
     pub faults: Vec<String>,
-    /// How many there were.
+    /// The number of faults.
     pub count: u64,
 }
 
@@ -51,7 +51,7 @@ impl Check {
         }
     }
 
-    /// `found` must be `expected` to within `slack`; two NaN are the same.
+    /// Checks that `found` equals `expected` to within `slack`; two NaN are equal.
     fn close(
         &mut self,
         [found, expected]: [f64; 2],
@@ -75,13 +75,13 @@ impl Check {
     }
 }
 
-/// Checks all that a run file holds of its committed steps.
+/// Checks everything that a run file contains about its committed steps.
 ///
-/// Numbers in 64 bits must add up to the last few of them (1e-12 of the sum of their sizes), those in
-/// 32 bits to 1e-6 of it, and rounded ones to what was kept.
+/// 64-bit numbers must add up to their last few digits (1e-12 of the sum of their magnitudes), 32-bit numbers to 1e-6
+/// of it, and rounded ones to the precision that was kept.
 ///
 /// # Errors
-/// The file is no run, or cannot be read.
+/// The file is not a run, or cannot be read.
 pub fn verify(path: &Path) -> Result<Vec<Check>, StoreError> {
     let reader = RunReader::open(path)?;
     let steps = reader.refresh()?.committed;
@@ -115,7 +115,7 @@ pub fn verify(path: &Path) -> Result<Vec<Check>, StoreError> {
 struct Run<'a> {
     reader: &'a RunReader,
     header: &'a RunHeader,
-    /// Committed.
+    /// Committed steps.
     steps: usize,
 }
 
@@ -140,7 +140,7 @@ impl Run<'_> {
         &self.layout().layers[layer].name
     }
 
-    /// Rows of a dataset, `[rows, width]` whatever its axes.
+    /// Reads rows of a dataset as `[rows, width]`, whatever its axes.
     fn read<T: H5Type>(&self, path: &str, rows: Range<usize>) -> Result<Rows<T>, StoreError> {
         let dataset = self.reader.dataset(path)?;
         let width = dataset.shape().iter().skip(1).product();
@@ -148,7 +148,7 @@ impl Run<'_> {
         Ok(Rows { values, width })
     }
 
-    /// All steps, in blocks of as many as fit the memory at this width.
+    /// All steps, in blocks that fit into memory at this width.
     fn blocks(&self, width: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (steps, size) = (self.steps, (BLOCK_VALUES / width.max(1)).max(1));
         (0..steps)
@@ -156,11 +156,11 @@ impl Run<'_> {
             .map(move |from| from..steps.min(from + size))
     }
 
-    /// Every dataset is there, of its type and shape, and as long as it must be.
+    /// Checks that every dataset exists with its type and shape, and is long enough.
     fn structure(&self) -> Check {
         let mut check = Check::new("structure");
         let mut datasets = 0;
-        // A run that was killed before its first commit has not even the losses at θ_0.
+        // A run killed before its first commit does not even have the losses at θ_0.
         let start = usize::from(self.steps > 0);
         let mut look =
             |path: &str, fits: &dyn Fn(&Dataset) -> hdf5::Result<bool>, axes: &[usize], rows| {
@@ -216,7 +216,7 @@ impl Run<'_> {
         check
     }
 
-    /// Total and residual are the change of the loss; time does not run backwards.
+    /// Checks that total and residual add up to the change of the loss, and that time does not run backwards.
     fn losses(&self) -> Result<Check, StoreError> {
         let mut check = Check::new("loss");
         let mut worst: f64 = 0.0;
@@ -249,7 +249,7 @@ impl Run<'_> {
         Ok(check)
     }
 
-    /// Units, tensors, layers and classes add up, of the training or the held-out loss.
+    /// Checks that units, tensors, layers and classes add up, for the training or the held-out loss.
     fn allocation(&self, group: &'static str) -> Result<Check, StoreError> {
         let name = if group == "lca/" {
             "sums"
@@ -260,7 +260,7 @@ impl Run<'_> {
         let layout = self.layout();
         let layers = layout.layers.len();
         let classes = self.header.classes.len();
-        // A library's run may have no classes.
+        // A run recorded by a library may have no classes.
         let by_class = group == "lca/" && classes > 0;
         let width = layout.units() + layout.tensors.len() + layers * (1 + classes);
         for steps in self.blocks(width) {
@@ -310,7 +310,7 @@ impl Run<'_> {
         Ok(check)
     }
 
-    /// Counts of parameters fit the layers and each other.
+    /// Checks that counts of parameters fit the layers and each other.
     fn counts(&self) -> Result<Check, StoreError> {
         let mut check = Check::new("counts");
         let layers = &self.layout().layers;
@@ -341,7 +341,7 @@ impl Run<'_> {
         Ok(check)
     }
 
-    /// Snapshots of running totals are the sums of the steps before them.
+    /// Checks that snapshots of running totals are the sums of the steps before them.
     fn totals(&self) -> Result<Check, StoreError> {
         let mut check = Check::new("running totals");
         let layers = &self.layout().layers;
@@ -426,7 +426,7 @@ impl Run<'_> {
         Ok(check)
     }
 
-    /// Allocations of all parameters add up to their layers'.
+    /// Checks that the allocations of all parameters add up to those of their layers.
     fn params(&self) -> Result<Check, StoreError> {
         let mut check = Check::new("parameters");
         if self.header.record_params == 0 {
@@ -454,7 +454,7 @@ impl Run<'_> {
         Ok(check)
     }
 
-    /// Recorded weights are those that were traced.
+    /// Checks that recorded weights equal the traced ones.
     fn weights(&self) -> Result<Check, StoreError> {
         let mut check = Check::new("weights");
         if self.header.record_weights == 0 {
@@ -520,7 +520,7 @@ impl Run<'_> {
         Ok(i32::try_from(bits.clamp(1, 24)).unwrap_or(24))
     }
 
-    /// Rows of an array over all parameters, and their steps, below `end`.
+    /// Rows of an array over all parameters, with their steps, below `end`.
     fn recorded(
         &self,
         index: &str,
@@ -541,7 +541,7 @@ impl Run<'_> {
     }
 }
 
-/// A sum, and the sum of the sizes of what went into it, which is what its rounding is measured by.
+/// A sum, and the sum of the magnitudes of its terms, against which its rounding is measured.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     value: f64,

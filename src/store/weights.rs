@@ -1,4 +1,4 @@
-//! Weights of another run's file, or of any HDF5 file that has them in the same place.
+//! Reads recorded weights from another run's file, or from any HDF5 file that has them in the same place.
 
 use std::path::{Path, PathBuf};
 
@@ -13,25 +13,25 @@ use super::read_header::open_hdf5;
 use crate::course::{Course, CourseError};
 use crate::layout::{ParamLayout, Tensor};
 
-/// What is read: `weight/value`, `[points, P]`, as runs with `--record-weights` have it.
+/// The dataset of weights, `[points, P]`, as in runs with `--record-weights`.
 const VALUES: &str = "weight/value";
 
-/// The recorded weights of a file as a path: each of its rows is a point.
+/// The recorded weights of a file as a path: each row is a point.
 #[derive(Debug)]
 pub struct RecordedWeights {
     path: PathBuf,
     values: Dataset,
     points: usize,
     params: usize,
-    /// Of the network that they are for.
+    /// The layout of the network.
     layout: ParamLayout,
 }
 
 impl RecordedWeights {
-    /// Opens a file for a network.
+    /// Opens the weights in a file for a network.
     ///
     /// # Errors
-    /// It cannot be read, has no weights or those of another network.
+    /// The file cannot be read, has no weights, or has those of another network.
     pub fn open(path: &Path, layout: &ParamLayout) -> Result<Self, StoreError> {
         let weights = Self::find(path)?;
         let params = layout.params();
@@ -59,10 +59,10 @@ impl RecordedWeights {
         )
     }
 
-    /// Reads all of them, whatever network they are of. `renew` is called with every row.
+    /// Reads all weights, whatever their network. `renew` is called after every row.
     ///
     /// # Errors
-    /// They cannot be read, or there are none.
+    /// The weights cannot be read, or there are none.
     pub fn look_through(path: &Path, renew: &dyn Fn()) -> Result<(), StoreError> {
         let weights = Self::find(path)?;
         for row in 0..weights.points {
@@ -118,7 +118,8 @@ impl Course for RecordedWeights {
 
     fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
         let row = usize::try_from(done).ok().filter(|&row| row < self.points);
-        let row = row.ok_or_else(|| CourseError(format!("there is no row {done} of weights")))?;
+        let row =
+            row.ok_or_else(|| CourseError(format!("row {done} of the weights is missing")))?;
         let values = self
             .row(row)
             .map_err(|error| CourseError(error.to_string()))?;

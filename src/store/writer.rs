@@ -27,13 +27,13 @@ use crate::record::{
     Checkpoint, ParamTotals, RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary,
 };
 
-/// How a run file is written.
+/// Options for writing a run file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// Replace a file that exists.
+    /// Replace an existing file.
     pub force: bool,
     pub compression: Compression,
-    /// Bits of precision kept of recorded allocations and weights, 1 to 24 (24 is all of f32's).
+    /// Bits of precision kept in recorded allocations and weights, 1 to 24 (24 is all of f32's).
     pub mantissa_bits: u32,
 }
 
@@ -47,13 +47,13 @@ impl Default for WriteOptions {
     }
 }
 
-/// A run file that is being written. Only the thread that owns it may use it.
+/// A run file being written. Only the thread that owns it may use it.
 pub struct RunWriter {
     pub(super) path: PathBuf,
-    /// While an older file still has the name.
+    /// Present while an older file still has the name.
     pub(super) new: Option<NewFile>,
     pub(super) file: File,
-    /// The same file as the system knows it, whatever its name may have become.
+    /// The system's handle of the file, whatever its name is now.
     pub(super) disk: fs::File,
     /// The file below HDF5.
     pub(super) journal: SharedFile,
@@ -66,21 +66,21 @@ pub struct RunWriter {
     pub(super) lca_param: Option<Blocks>,
     pub(super) weights: Option<Blocks>,
     pub(super) totals: Totals,
-    /// Files of older versions that are written on lack it.
+    /// None in continued files from older versions.
     pub(super) pyramid: Option<Pyramid>,
-    /// The run's, for residuals.
+    /// The run's tolerance for residuals.
     pub(super) tolerance: f64,
     pub(super) committed: Dataset,
     pub(super) heartbeat: Dataset,
     pub(super) status: Dataset,
-    /// Files of older versions that are written on lack it.
+    /// None in continued files from older versions.
     pub(super) paused: Option<Dataset>,
     pub(super) message: Dataset,
-    /// None where no checkpoints are made.
+    /// None if no checkpoints are made.
     pub(super) slots: Option<Slots>,
-    /// What the file says of steps that are computed again.
+    /// Recorded sums of the steps that are recomputed.
     pub(super) known: Known,
-    /// Whole steps handed over so far.
+    /// Complete steps received so far.
     pub(super) done: u64,
 }
 
@@ -103,7 +103,7 @@ impl RunWriter {
         Self::begin(new, header, options)
     }
 
-    /// The same in a file that has been made for it.
+    /// Writes the header into a file created in advance, and starts SWMR mode.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -242,7 +242,7 @@ impl RunWriter {
         })
     }
 
-    /// Takes the losses at `θ_0`.
+    /// Adds the losses at `θ_0`.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -253,16 +253,16 @@ impl RunWriter {
         self.push(Array::Weights, 0, record.weights.as_deref())
     }
 
-    /// Takes a step. It is safe in the file after the next [`commit`](Self::commit).
+    /// Adds a step. It is safe in the file after the next [`commit`](Self::commit).
     ///
     /// # Errors
-    /// The file cannot be written. For want of room nothing of the step has been taken.
+    /// The file cannot be written. If there is no room, nothing of the step has been added.
     pub fn step(&mut self, record: &StepRecord) -> Result<(), StoreError> {
         if let Err(error) = self.room_for(record) {
             if !matches!(error, StoreError::DiskFull { .. }) {
                 return Err(error);
             }
-            // What waits is counted generously. Once it is written, there may be room.
+            // The size of waiting rows is an upper bound. Once they are written, there may be room.
             self.commit()?;
             self.room_for(record)?;
         }
@@ -292,12 +292,11 @@ impl RunWriter {
         }
     }
 
-    /// Reserves the room for all that waits and for a step, so that whatever has been taken can be
-    /// committed.
+    /// Reserves room for everything waiting and for a step, so that whatever was added can be committed.
     fn room_for(&mut self, record: &StepRecord) -> Result<(), StoreError> {
         let need = self.need(1) + record.totals.as_ref().map_or(0, |_| self.totals.need());
         self.reserve(need)?;
-        // Some of it is written before the next commit.
+        // Part of it is written before the next commit.
         let arrays = [
             (&self.lca_param, record.lca_param.is_some()),
             (&self.weights, record.weights.is_some()),
@@ -316,7 +315,7 @@ impl RunWriter {
         (self.room).make(&self.disk, &self.journal, &self.path, bytes)
     }
 
-    /// Bytes that writing all that waits, and `more` steps, may add to the file.
+    /// An upper bound on the bytes that writing everything waiting, and `more` steps, adds to the file.
     fn need(&self, more: usize) -> u64 {
         let rows = (self.losses.iter())
             .chain(&self.steps)
@@ -329,7 +328,7 @@ impl RunWriter {
         rows.chain(blocks).chain(pyramid).sum()
     }
 
-    /// Takes a row of an array over all parameters, if the array and the row are there.
+    /// Adds a row of an array over all parameters, if both exist.
     fn push(&mut self, array: Array, step: u64, row: Option<&[f32]>) -> Result<(), StoreError> {
         let (blocks, doing) = match array {
             Array::Allocations => (&mut self.lca_param, "write allocations"),
@@ -349,7 +348,7 @@ impl RunWriter {
             .doing(&self.path, || "write totals".to_owned())
     }
 
-    /// Makes every step taken so far readable: data first, then the committed length.
+    /// Makes every step added so far readable: data first, then the committed length.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -365,8 +364,8 @@ impl RunWriter {
         }
     }
 
-    /// Reserves the room of the next commit, and that of the rows that wait for their block to be
-    /// full, so that they can be written when the disk is.
+    /// Reserves room for the next commit, and for the rows that wait for their block to be full, so that they can still
+    /// be written when the disk is full.
     fn make_room(&mut self) -> Result<(), StoreError> {
         self.reserve(self.need(0))?;
         for blocks in self.lca_param.iter_mut().chain(&mut self.weights) {
@@ -392,14 +391,13 @@ impl RunWriter {
         self.beat()
     }
 
-    /// Keeps the state after the last step, to resume from, and hands everything to the disk: what
-    /// was recorded up to here outlives a loss of power too.
+    /// Stores the state after the last step, from which a run can be resumed, and syncs everything to the disk: what
+    /// was recorded so far survives a power failure too.
     ///
     /// # Errors
-    /// The file cannot be written; the checkpoint before is then still there.
+    /// The file cannot be written; the previous checkpoint is then still there.
     pub fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        // What was recorded of the steps before must be there first. Room for the rows of unfinished
-        // chunks is reserved by the commit.
+        // The steps before it must be recorded first. The commit reserves room for the rows of unfinished chunks.
         self.commit()?;
         let Some(need) = self.slots.as_ref().map(Slots::need) else {
             return Ok(());
@@ -414,13 +412,13 @@ impl RunWriter {
         self.sync()
     }
 
-    /// Hands everything that HDF5 has flushed to the disk: it outlives a loss of power from now on.
+    /// Syncs everything that HDF5 has flushed to the disk, so that it survives a power failure.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         let synced = self.journal.lock().sync();
         synced.map_err(|error| disk::full(&self.path, &self.disk, 0, error))
     }
 
-    /// Looks whether what is written still reaches a file with a name, and nobody else has changed it.
+    /// Checks that writes still reach a file with a name, and that nobody else has changed it.
     fn check(&self) -> Result<(), StoreError> {
         self.place.check(&self.disk)?;
         if self.is_overwritten() {
@@ -437,7 +435,7 @@ impl RunWriter {
         !self.journal.lock().is_ours().unwrap_or(true)
     }
 
-    /// Adds to an error what HDF5 was told and does not pass on.
+    /// Adds to an error the cause, which HDF5 was told but does not pass on.
     fn explained(&self, error: StoreError) -> StoreError {
         if let Err(gone) = self.check() {
             return gone;
@@ -455,7 +453,7 @@ impl RunWriter {
         blocks.into_iter().flatten().try_for_each(Blocks::write)
     }
 
-    /// Says whether the training waits, and makes every step taken before readable.
+    /// Records whether the training is paused, and makes every earlier step readable.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -469,7 +467,7 @@ impl RunWriter {
             .doing(&self.path, || "write state/paused".to_owned())
     }
 
-    /// Says that the writer is alive.
+    /// Renews the heartbeat.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -484,10 +482,10 @@ impl RunWriter {
         self.file.flush()
     }
 
-    /// Writes everything that is left, says how the run ended, and closes the file.
+    /// Writes everything that is left, records how the run ended, and closes the file.
     ///
     /// # Errors
-    /// The file cannot be written; or the run has no step, and so does not replace the older file.
+    /// The file cannot be written; or the run has no step, and therefore does not replace the older file.
     pub fn finish(mut self, end: &RunEnd) -> Result<(), StoreError> {
         if let Err(error) = self.try_finish(end) {
             return Err(self.abandon(error));
@@ -502,7 +500,7 @@ impl RunWriter {
     }
 
     fn try_finish(&mut self, end: &RunEnd) -> Result<(), StoreError> {
-        // The steps first: should there be no room for the rest, they are in.
+        // Steps first: if there is no room for the rest, they are safe.
         self.commit()?;
         self.write_blocks()
             .doing(&self.path, || "write the last rows".to_owned())?;
@@ -515,18 +513,18 @@ impl RunWriter {
             .doing(&self.path, || "finish".to_owned())
     }
 
-    /// Says how the run ended: in place, so that it needs no room.
+    /// Records how the run ended, in place, so that it needs no room.
     fn say(&mut self, status: Status, message: &str) -> hdf5::Result<()> {
         self.message.write_raw(&[text::fixed::<1024>(message)])?;
-        // What the status speaks of is in the file before it.
+        // Everything that the status implies must be in the file first.
         self.file.flush()?;
         self.beat()?;
         self.status.write_raw(&[status.code()])?;
         self.file.flush()
     }
 
-    /// Closes a file that cannot be written any further: with everything committed before, and the
-    /// reason. Returns it, with what became of a file that was deleted meanwhile.
+    /// Closes a file that cannot be written any further, with everything committed before and the reason. Returns the
+    /// error, with the outcome of rescuing a file that was deleted meanwhile.
     #[must_use]
     pub fn abandon(mut self, error: StoreError) -> StoreError {
         let error = self.explained(error);
@@ -535,21 +533,21 @@ impl RunWriter {
             ..
         } = error
         {
-            // What is there now is somebody else's.
+            // The content there now belongs to somebody else.
             self.journal.lock().forsake();
             return error;
         }
         let full = matches!(error, StoreError::DiskFull { .. });
         if full && self.make_room().is_ok() {
-            // What there was no room for has not been taken: the steps before it may fit.
+            // Only a step that did not fit is missing: those before it may fit.
             let _ = self.try_commit();
         } else {
-            // What the last commit has reserved room for fits.
+            // Whatever the last commit reserved room for fits.
             for blocks in self.lca_param.iter_mut().chain(&mut self.weights) {
                 blocks.keep_safe_rows();
             }
         }
-        // Each as far as it goes: the error that is returned is the first one.
+        // Each as far as possible: the error returned is the first one.
         let _ = self.write_blocks();
         let _ = self.say(Status::Failed, &error.to_string());
         let error = match &self.new {
@@ -569,8 +567,8 @@ impl RunWriter {
         }
     }
 
-    /// Closes the file and gives back the room beyond its end. It stays locked while the handle
-    /// that is returned lives. Returns whether HDF5 could close it, too.
+    /// Closes the file and releases the room beyond its end. The file stays locked while the returned handle lives.
+    /// Also returns whether HDF5 could close it.
     fn close(self) -> (PathBuf, fs::File, Place, io::Result<()>) {
         let Self {
             path,
@@ -615,7 +613,7 @@ enum Array {
     Weights,
 }
 
-/// Writes what is known before the first step and has no row for every step.
+/// Writes everything known before the first step that does not grow with the steps.
 fn write_tables(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     write_fixed(
         file,
@@ -634,7 +632,7 @@ fn write_tables(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     Ok(())
 }
 
-/// Says who writes: where the file system's locks do not reach, the reader must know.
+/// Records who writes the file, which readers need to know where the file system's locks do not reach.
 fn write_writer(file: &File) -> hdf5::Result<()> {
     write_fixed(
         file,
@@ -653,8 +651,8 @@ fn write_writer(file: &File) -> hdf5::Result<()> {
     Ok(())
 }
 
-/// Bytes that everything before the first step may take: every number once, and every dataset with
-/// its description.
+/// An upper bound on the bytes of everything before the first step: every number once, and every dataset with its
+/// description.
 fn header_bytes(header: &RunHeader) -> u64 {
     let rows = [
         &header.train_index,

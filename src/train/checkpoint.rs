@@ -1,4 +1,4 @@
-//! Saving a training's state and putting it back.
+//! Saves and restores a training's state.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use crate::lca::AllocatorMemory;
 use crate::optim::Groups;
 use crate::record::{Checkpoint, ParamTotals, SavedArray, SavedValues};
 
-/// Why a state cannot be put back: another program, or another configuration, has saved it.
+/// Error for a state saved by another program or with another configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("the checkpoint does not fit this training: {0}")]
 pub struct MisfitError(String);
 
 impl Trainer {
-    /// The state after the steps done.
+    /// Returns the state after the steps done.
     #[must_use]
     pub fn checkpoint(&mut self) -> Checkpoint {
         let mut arrays = Vec::new();
@@ -87,7 +87,8 @@ impl Trainer {
         }
     }
 
-    /// Puts a state back. The training goes on as the one that was saved would have. Call it before [`start`](Trainer::start).
+    /// Restores a state. The training continues exactly as the saved one would have. Must be called before
+    /// [`start`](Trainer::start).
     ///
     /// # Errors
     /// The arrays are not those of this network and optimizer.
@@ -119,13 +120,13 @@ impl Trainer {
         Ok(())
     }
 
-    /// Has the run's clock go on from `seconds`.
+    /// Sets the run's clock to `seconds`.
     pub fn set_clock(&mut self, seconds: f64) {
         self.earlier = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     }
 }
 
-/// Optimizers and the gradients that wait for delayed layers, group behind group.
+/// Saves the optimizers and the gradients waiting for delayed layers, group by group.
 fn save_groups(
     groups: &mut Groups,
     save: &mut impl FnMut(&'static str, &'static str, SavedValues),
@@ -148,7 +149,7 @@ fn save_groups(
         for gradient in group.waiting.iter() {
             gradients.extend_from_slice(gradient);
         }
-        // A queue that is not full yet takes the space of a full one.
+        // A queue that is not full yet takes up the space of a full one.
         let room = (group.delay - group.waiting.len()) * group.range.len();
         gradients.resize(gradients.len() + room, 0.0);
     }
@@ -216,7 +217,7 @@ fn restore_groups(groups: &mut Groups, from: &mut Reader) -> Result<(), MisfitEr
     }
 }
 
-/// The saved arrays, which must come in order.
+/// The saved arrays, read in order.
 struct Reader<'a>(std::slice::Iter<'a, SavedArray>);
 
 impl<'a> Reader<'a> {

@@ -1,4 +1,4 @@
-//! Drives a trainer to its end, listening for orders between steps.
+//! Drives a training to its end, following orders between steps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,15 +19,15 @@ pub enum Control {
     Stop,
 }
 
-/// Nobody obeys any more: the training has ended.
+/// Error for an order to a training that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the training has ended")]
 pub struct Ended;
 
-/// Where orders to a training are given; clones are for the same one.
+/// Handle for giving orders to a training; clones share it.
 ///
-/// There is no queue. Of `Pause` and `Resume` the one given last counts, and a `Stop` is never taken
-/// back, so that any number of orders takes no memory, and none waits for those given before it.
+/// There is no queue. The latest of `Pause` and `Resume` counts, and a `Stop` is never withdrawn, so that any number of
+/// orders takes no memory, and none waits for earlier ones.
 #[derive(Clone, Debug)]
 pub struct Controls {
     wish: Arc<AtomicU8>,
@@ -38,15 +38,15 @@ pub struct Controls {
 #[derive(Debug)]
 pub struct Orders {
     wish: Arc<AtomicU8>,
-    /// Rings when something has been ordered since it was heard last.
+    /// Rings if an order was given since it was last received.
     bell: Receiver<()>,
 }
 
-/// The bits of a wish.
+/// Bits of the pending orders.
 const PAUSE: u8 = 1;
 const STOP: u8 = 2;
 
-/// Both ends of the orders to a training.
+/// Creates both ends.
 #[must_use]
 pub fn controls() -> (Controls, Orders) {
     let wish = Arc::new(AtomicU8::new(0));
@@ -71,14 +71,14 @@ impl Controls {
         };
         match self.bell.try_send(()) {
             Err(TrySendError::Disconnected(())) => Err(Ended),
-            // It rings already.
+            // It is already ringing.
             Ok(()) | Err(TrySendError::Full(())) => Ok(()),
         }
     }
 }
 
 impl Orders {
-    /// The order that counts now; `Resume` where there was none.
+    /// Returns the order in force; `Resume` if there is none.
     #[must_use]
     pub fn newest(&self) -> Control {
         match self.wish.load(Ordering::SeqCst) {
@@ -88,24 +88,24 @@ impl Orders {
         }
     }
 
-    /// Receives when something may have been ordered; closed when nobody can give orders any more.
+    /// Receives when an order may have been given; disconnected when no more orders can come.
     #[must_use]
     pub fn bell(&self) -> &Receiver<()> {
         &self.bell
     }
 
-    /// Ends a pause that nobody can end any more.
+    /// Ends a pause that can no longer be ended by an order.
     fn nobody_is_left(&self) {
         self.wish.fetch_and(!PAUSE, Ordering::SeqCst);
     }
 }
 
-/// Nobody takes records any more.
+/// Error for records that can no longer be kept.
 #[derive(Debug, thiserror::Error)]
 #[error("the recorder is gone")]
 pub struct SinkClosed;
 
-/// Whoever takes the records of a run.
+/// Receiver of a run's records.
 pub trait Sink {
     /// # Errors
     /// The run must end: its records can no longer be kept.
@@ -115,12 +115,12 @@ pub trait Sink {
     /// The run must end: its records can no longer be kept.
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed>;
 
-    /// Whether it wants the state after so many steps, to go on from if the program is killed.
+    /// Whether the state is wanted after this many steps, to resume from if the program is killed.
     fn checkpoint_is_due(&mut self, _done: u64) -> bool {
         false
     }
 
-    /// Takes the state after the last step: when it was due, and when the user stops the training.
+    /// Takes the state after the last step done: when it was due, and when the user stops the training.
     ///
     /// # Errors
     /// The run must end: its records can no longer be kept.
@@ -128,8 +128,7 @@ pub trait Sink {
         Ok(())
     }
 
-    /// The training waits between two steps from now on, or goes on. A sink that only keeps records
-    /// has nothing to do.
+    /// Reports that the training pauses between two steps, or resumes. A sink that only keeps records can ignore it.
     ///
     /// # Errors
     /// The run must end: its records can no longer be kept.
@@ -138,12 +137,11 @@ pub trait Sink {
     }
 }
 
-/// Trains from the beginning until the planned steps are done, the user stops it, or it fails. Every
-/// step done before has then been given to `sink`; a training that was stopped has also given its
-/// state.
+/// Trains from the beginning until the planned steps are done, the user stops it, or it fails. By then every completed
+/// step has been passed to `sink`; a training that was stopped has also passed its state.
 ///
 /// # Errors
-/// Only that the sink has closed; a training that fails by itself ends with that status.
+/// The sink has closed. A training that fails by itself is not an error: it ends with that status.
 pub fn run(
     trainer: &mut Trainer,
     orders: &Orders,
@@ -156,10 +154,10 @@ pub fn run(
     proceed(trainer, orders, sink)
 }
 
-/// The same from where a training stands that has started.
+/// Like [`run`], for a training that has already started.
 ///
 /// # Errors
-/// As [`run`].
+/// As for [`run`].
 pub fn proceed(
     trainer: &mut Trainer,
     orders: &Orders,
@@ -212,7 +210,7 @@ fn drive(
             return Ok(Status::Stopped);
         }
         sink.step(trainer.step()?)?;
-        // After the last step nothing is left to go on with.
+        // After the last step there is nothing to resume.
         let done = trainer.steps_done();
         if done < trainer.steps_planned() && sink.checkpoint_is_due(done) {
             sink.checkpoint(trainer.checkpoint())?;
@@ -222,8 +220,8 @@ fn drive(
     Ok(Status::Finished)
 }
 
-/// Obeys the newest order; blocks while paused. A pause that nobody could end any more is over.
-/// Inquiries are answered meanwhile.
+/// Follows the newest order; blocks while paused. A pause that no order can end any more is over. Inquiries are
+/// answered meanwhile.
 fn stop_is_wanted(
     trainer: &Trainer,
     orders: &Orders,
@@ -246,7 +244,7 @@ fn stop_is_wanted(
     }
 }
 
-/// Waits until something is ordered, and answers inquiries until then.
+/// Waits for an order, and answers inquiries until then.
 fn wait_for_order(trainer: &Trainer, orders: &Orders) {
     let mut inquiries = trainer.inquiries().clone();
     loop {
@@ -259,7 +257,7 @@ fn wait_for_order(trainer: &Trainer, orders: &Orders) {
             }
             recv(inquiries) -> inquiry => match inquiry {
                 Ok(inquiry) => inquiry.answer(trainer.totals()),
-                // Nobody asks any more.
+                // No more inquiries will come.
                 Err(_) => inquiries = never::<Inquiry>(),
             },
         }

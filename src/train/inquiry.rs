@@ -1,8 +1,7 @@
-//! What may be asked of a training under way: the running totals of some parameters.
+//! Inquiries to a running training: the running totals of some parameters.
 //!
-//! The file has snapshots of the totals, the memory has those of the last step. Whoever asks sends an
-//! [`Inquiry`]; the training answers between two steps, also while it is paused, and spends no more on
-//! it than a copy of what was asked for.
+//! The file has snapshots of the totals; the training has those of its last step. To ask, send an [`Inquiry`]; the
+//! training answers between two steps, even while it is paused, at no more cost than a copy of the totals requested.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,19 +10,19 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::record::ParamTotals;
 
-/// A question about some parameters.
+/// A request for the totals of some parameters.
 pub struct Inquiry {
     /// Ranges of the flat parameter vector.
     pub parameters: Vec<Range<usize>>,
-    /// Where their totals go, range after range. Nobody waits for a reply that does not fit.
+    /// Receives their totals, range after range. The training does not wait: a reply that does not fit is dropped.
     pub reply: Sender<ParamTotals>,
 }
 
-/// Inquiries that are answered between two steps at most, the latest ones. Older ones are dropped, and
-/// whoever waits for them hears so: during a long step somebody has asked for one thing after another.
+/// Maximum number of inquiries answered between two steps: the latest ones. Older ones, which piled up during a long
+/// step, are dropped, which disconnects their reply channels.
 const AT_ONCE: usize = 8;
 
-/// Where to ask, and the training's end of it.
+/// Creates both ends: for the inquirer, and for the training.
 #[must_use]
 pub fn inquiries() -> (Sender<Inquiry>, Receiver<Inquiry>) {
     unbounded()
@@ -49,7 +48,7 @@ impl Inquiry {
     }
 }
 
-/// Answers those that wait.
+/// Answers the pending inquiries.
 pub(super) fn answer_waiting(inquiries: &Receiver<Inquiry>, totals: &ParamTotals) {
     let mut waiting: VecDeque<Inquiry> = VecDeque::new();
     for inquiry in inquiries.try_iter() {
@@ -102,7 +101,7 @@ mod tests {
     #[test]
     fn nobody_is_waited_for() {
         let (asking, asked) = inquiries();
-        // There is room for one reply, and nobody takes it.
+        // There is room for one reply, and no receiver takes it.
         let (reply, replies) = bounded(1);
         for _ in 0..2 {
             let one = 0..4;

@@ -1,8 +1,7 @@
-//! The training loop: take a step, allocate it, say what happened.
+//! The training loop: take a step, allocate it, report it.
 //!
-//! A [`Trainer`] knows networks, data and numbers, but no files, screens or threads: it hands a
-//! record of every step to whoever drives it. [`run`] drives it to its end and obeys [`Control`];
-//! between two steps it answers an [`Inquiry`].
+//! A [`Trainer`] knows networks, data and numbers, but no files, screens or threads: it returns a record of every step.
+//! [`run`] drives it to its end and follows [`Control`]; between two steps it answers each [`Inquiry`].
 
 mod checkpoint;
 mod control;

@@ -1,4 +1,4 @@
-//! Which parameters are traced at every step.
+//! Selection of the parameters traced at every step.
 
 use rand::SeedableRng;
 use rand::seq::index;
@@ -9,8 +9,8 @@ use crate::layout::ParamLayout;
 /// The `ChaCha8` stream of this draw.
 const STREAM: u64 = 4;
 
-/// Draws `count` parameters, ascending: every tensor gives an equal share, small tensors all they
-/// have, so that biases and narrow layers are seen beside wide ones.
+/// Draws `count` parameters, ascending: every tensor contributes an equal share, or all it has if it is small, so that
+/// biases and narrow layers are represented beside wide ones.
 #[must_use]
 pub fn choose_traced(layout: &ParamLayout, count: usize, seed: u64) -> Vec<u64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

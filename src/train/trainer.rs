@@ -1,4 +1,4 @@
-//! One step after another.
+//! Trains and allocates one step at a time.
 
 use std::time::{Duration, Instant};
 
@@ -14,40 +14,40 @@ use crate::lca::{Allocator, Integrator, Point, Settings};
 use crate::optim::{Groups, OptimizerChoice, Overrides, Schedule};
 use crate::record::{Losses, ParamTotals, StartRecord, StepRecord, Trace};
 
-/// Snapshots of every parameter's running totals that a run records, the last step's included.
+/// Number of snapshots of every parameter's running totals that a run records, including the last step's.
 const TOTALS_SNAPSHOTS: u64 = 8;
 
-/// What a mini-batch's statistics weigh in the running averages of batch norms, as in `PyTorch`.
+/// Weight of a mini-batch's statistics in the running averages of batch norms, as in `PyTorch`.
 const RUNNING_SHARE: f32 = 0.1;
 
-/// What a training does, apart from its network and data.
+/// Settings of a training, apart from its network and data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainSettings {
-    /// Decides what dropout drops.
+    /// Seeds dropout.
     pub seed: u64,
     pub steps: u64,
     pub optimizer: OptimizerChoice,
     pub learning_rate: f64,
     pub weight_decay: f64,
-    /// `[L]`: what each layer does otherwise; empty if none does.
+    /// `[L]`: overrides of each layer; empty if there are none.
     pub layers: Vec<Overrides>,
     pub schedule: Schedule,
     pub integration: Settings,
-    /// Allocate the held-out loss too.
+    /// Whether to allocate the held-out loss too.
     pub held_out_lca: bool,
-    /// Split the allocation by class every so many steps, the first included; 0 for never. The
-    /// engine's training set must be sliced for it.
+    /// Interval in steps at which the allocation is split by class, including the first step; 0 for never. The engine's
+    /// training set must be sliced for it.
     pub class_every: u64,
-    /// Evaluate the held-out loss every so many steps, and at the last; at least 1.
+    /// Interval in steps at which the held-out loss is evaluated, and always at the last step; at least 1.
     pub test_every: u64,
-    /// Record all weights, or all allocations, every so many steps; 0 for never.
+    /// Intervals in steps at which all weights, or all allocations, are recorded; 0 for never.
     pub record_weights: u64,
     pub record_params: u64,
     /// Flat indices of the parameters to trace at every step.
     pub traced: Vec<u64>,
 }
 
-/// Why a training cannot go on.
+/// A reason why a training cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     #[error(
@@ -82,33 +82,33 @@ pub struct Trainer {
     pub(super) batches: Batches,
     has_validation: bool,
     began: Instant,
-    /// Time that the run took before it was put back where it was.
+    /// Time that the run took before it was resumed.
     pub(super) earlier: Duration,
     pub(super) step: u64,
-    /// `[Q]`: running averages of batch norms, for held-out accuracies alone.
+    /// `[Q]`: running averages of batch norms, used only for held-out accuracies.
     pub(super) running: Vec<f32>,
     /// `θ_t` and `θ_{t+1}`, `[P]`.
     pub(super) theta: Vec<f32>,
     pub(super) next: Vec<f32>,
-    /// What is known at them.
+    /// Evaluations at `θ_t` and `θ_{t+1}`.
     start: Point,
     end: Point,
-    /// Held-out loss at `θ_t`.
+    /// Losses at `θ_t`.
     losses: Losses,
     batch: Evaluation,
     scratch: Evaluation,
-    /// Where the weights come from, if not from an optimizer.
+    /// Source of the weights, if not an optimizer.
     course: Option<Box<dyn Course>>,
-    /// What is asked between two steps.
+    /// Inquiries to answer between two steps.
     inquiries: Receiver<Inquiry>,
 }
 
 impl Trainer {
-    /// A training from `theta` (`[P]`, laid out as `layout` says) and `running` (`[Q]`, empty
-    /// without batch norms), which has not begun.
+    /// Creates a training from `theta` (`[P]`, laid out as in `layout`) and `running` (`[Q]`, empty without batch
+    /// norms), which has not started.
     ///
     /// # Panics
-    /// If there are settings for some layers and not for others: a mistake in the program.
+    /// If there are settings for some layers but not for others: a mistake in the program.
     #[must_use]
     pub fn new(
         settings: TrainSettings,
@@ -156,8 +156,8 @@ impl Trainer {
         }
     }
 
-    /// Follows a course from now on instead of training: its points are the weights. Call it before
-    /// [`start`](Trainer::start). `steps` of the settings are the course's.
+    /// Follows a given course instead of training: its points are the weights. Must be called before
+    /// [`start`](Trainer::start). Sets the number of steps to the course's.
     ///
     /// # Errors
     /// The course's first point cannot be read.
@@ -169,7 +169,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Answers these inquiries between two steps from now on.
+    /// Sets the inquiries to answer between two steps.
     pub fn take_inquiries(&mut self, inquiries: Receiver<Inquiry>) {
         self.inquiries = inquiries;
     }
@@ -200,15 +200,14 @@ impl Trainer {
         &self.theta
     }
 
-    /// Evaluates the parameters to begin with. Call it once, before the first step.
+    /// Evaluates the initial parameters. Must be called once, before the first step.
     ///
     /// # Errors
-    /// The engine fails, or the loss is not finite to begin with.
+    /// The engine fails, or the initial loss is not finite.
     pub fn start(&mut self) -> Result<StartRecord, TrainError> {
         self.began = Instant::now();
         self.check_course()?;
-        // As at the end of the step before, if there was one, so that a training that was put back
-        // gets the same bits.
+        // As at the end of the previous step, if there was one, so that a resumed training gets the same bits.
         let split = |step: u64| self.class_split_is_due(step);
         let want = wanted(split(self.step) || self.step.checked_sub(1).is_some_and(split));
         let mut probe = Probe {
@@ -224,9 +223,8 @@ impl Trainer {
         })
     }
 
-    /// Takes losses for those at the start of the next step that were recorded at the end of the last:
-    /// where a device computes other bits than before, the difference belongs to the next residual, and
-    /// the run still closes.
+    /// Replaces the losses at the start of the next step by those recorded at the end of the last: if a device computes
+    /// slightly different values than before, the difference goes into the next residual, and the run still closes.
     pub fn continue_from(&mut self, recorded: &Losses) {
         self.start.train.loss = recorded.train;
         if let Some(held_out) = &mut self.start.held_out {
@@ -238,8 +236,7 @@ impl Trainer {
     /// Takes a step and allocates it.
     ///
     /// # Errors
-    /// The engine fails, or the loss or a parameter is no longer a finite number; the step is then
-    /// not done.
+    /// The engine fails, or the loss or a parameter is no longer finite; the step is then not done.
     pub fn step(&mut self) -> Result<StepRecord, TrainError> {
         let step = self.step;
         let Move {
@@ -273,7 +270,7 @@ impl Trainer {
             &self.next,
             &self.start,
             &mut self.end,
-            // The end is the first node that is asked for.
+            // The first node requested is the end.
             |params, point| probe.evaluate(params, std::mem::replace(&mut want, inside), point),
         )?;
         self.check_finite("the loss", self.end.train.loss)?;
@@ -337,7 +334,7 @@ impl Trainer {
         Ok(record)
     }
 
-    /// Takes a mini-batch and has the optimizer move on from `theta` to `next`.
+    /// Evaluates a mini-batch and lets the optimizer step from `theta` to `next`.
     fn train(&mut self) -> Result<Move, TrainError> {
         let settings = &self.settings;
         let (step, epoch) = (self.step, self.epoch());
@@ -361,7 +358,7 @@ impl Trainer {
         })
     }
 
-    /// A course that is taken up again must lead through where the run has stopped.
+    /// Checks that a resumed course passes through the point where the run stopped.
     fn check_course(&mut self) -> Result<(), CourseError> {
         let Some(course) = &mut self.course else {
             return Ok(());
@@ -377,7 +374,7 @@ impl Trainer {
         )))
     }
 
-    /// Every parameter's running totals, if the last record did not have them.
+    /// Returns every parameter's running totals, unless the last record had them.
     #[must_use]
     pub fn unrecorded_totals(&self) -> Option<ParamTotals> {
         let recorded = self.step == 0 || self.snapshot_is_due(self.step);
@@ -396,7 +393,7 @@ impl Trainer {
         class_every > 0 && step.is_multiple_of(class_every) && step < steps
     }
 
-    /// Passes over the training set so far.
+    /// Number of passes over the training set so far.
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
     fn epoch(&self) -> f64 {
         self.step as f64 / self.batches.batches_per_epoch() as f64
@@ -422,8 +419,8 @@ impl Trainer {
         })
     }
 
-    /// The losses at one end of the step. The held-out ones are evaluated where that is due and has
-    /// not been done on the way.
+    /// Returns the losses at one end of the step. The held-out ones are evaluated if that is due and has not happened
+    /// on the way.
     fn losses_at(&mut self, place: Place) -> Result<Losses, TrainError> {
         let (point, params, done) = match place {
             Place::Start => (&self.start, &self.theta, self.step),
@@ -453,9 +450,9 @@ impl Trainer {
                 .evaluate(Part::Validation, params, Want::Loss, set)?;
             (losses.validation, losses.validation_accuracy) = (set.loss, set.accuracy);
         }
-        // What batch norms take from a slice is part of the loss that is allocated. How often the
-        // network is right on examples it has not seen is asked the way it would be used.
-        // On a given course nobody has kept averages; then the slices' own statistics are used.
+        // A slice's statistics in batch norms are part of the allocated loss. Accuracies on unseen examples, however,
+        // are measured as the network would be used, with running averages. On a given course there are none; then the
+        // slice's own statistics are used.
         if !self.running.is_empty() && self.course.is_none() {
             for (part, accuracy) in [
                 (Part::Test, &mut losses.test_accuracy),
@@ -470,15 +467,14 @@ impl Trainer {
     }
 }
 
-/// Whether the running totals are recorded after so many steps of those planned: snapshots are spread
-/// evenly over them.
+/// Whether the running totals are recorded after `done` of the `planned` steps: snapshots are spread evenly over them.
 #[must_use]
 pub fn snapshot_is_due(done: u64, planned: u64) -> bool {
     let part = |done: u64| done.saturating_mul(TOTALS_SNAPSHOTS) / planned.max(1);
     done > 0 && part(done) > part(done - 1)
 }
 
-/// How the parameters came to where they are at the end of a step.
+/// A move of the parameters in one step, and its circumstances.
 struct Move {
     epoch: f64,
     learning_rate: f64,
@@ -486,7 +482,7 @@ struct Move {
 }
 
 impl Move {
-    /// Along given weights: nobody knows how they were found.
+    /// Along given weights: their origin is unknown.
     const GIVEN: Self = Self {
         epoch: f64::NAN,
         learning_rate: f64::NAN,
@@ -494,21 +490,21 @@ impl Move {
     };
 }
 
-/// Which end of the step.
+/// An end of the step.
 #[derive(Clone, Copy)]
 enum Place {
     Start,
     End,
 }
 
-/// What the integrator asks at each node.
+/// Evaluates the nodes that the integrator requests.
 struct Probe<'a> {
     engine: &'a mut dyn GradientEngine,
     held_out: bool,
 }
 
 impl Probe<'_> {
-    /// `want` is what is wanted of the training loss.
+    /// Evaluates a node; `want` applies to the training loss.
     fn evaluate(
         &mut self,
         params: &[f32],
@@ -526,7 +522,7 @@ impl Probe<'_> {
     }
 }
 
-/// What is asked of the training loss at a node, with its gradient split by class or without.
+/// Returns what to evaluate of the training loss at a node, with its gradient split by class or not.
 fn wanted(split: bool) -> Want {
     if split {
         Want::ClassGradient
@@ -535,7 +531,7 @@ fn wanted(split: bool) -> Want {
     }
 }
 
-/// The values of the traced parameters.
+/// Returns the values of the traced parameters.
 fn pick(traced: &[u64], value: impl Fn(usize) -> f32) -> Vec<f32> {
     let index = |&i: &u64| usize::try_from(i).expect("an index into a vector in memory");
     traced.iter().map(|i| value(index(i))).collect()

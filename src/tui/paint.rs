@@ -103,10 +103,10 @@ impl Paint {
             Self::Help => ("help", "negative LCA: what lowered the loss"),
             Self::Hurt => ("hurt", "positive LCA: what raised it"),
             Self::HeldOut => ("held-out", "the held-out loss"),
-            Self::Accent => ("accent", "what is active, and keys"),
+            Self::Accent => ("accent", "active elements, and keys"),
             Self::Dim => ("dim", "axes, hints, heads of columns"),
             Self::Warning => ("warning", "a residual above tolerance"),
-            Self::Error => ("error", "what has gone wrong"),
+            Self::Error => ("error", "errors"),
             Self::Live => ("live", "the mark of a live run"),
         }
     }

@@ -1,4 +1,4 @@
-//! Kills a command at each of its calls by which a file or a name changes (needs strace).
+//! Kills a command at each of its system calls that change a file or a name (needs strace).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,16 +8,16 @@ use std::process::{Command, Stdio};
 
 use super::skip::skipped;
 
-/// Whether every point is to be tried.
+/// Whether every call is tried.
 fn all_points() -> bool {
     std::env::var_os("LCASCOPE_KILLS").is_some()
 }
 
-/// System calls by which a file or a name changes.
+/// System calls that change a file or a name.
 const CALLS: &str = "pwrite64,write,ftruncate,fallocate,fsync,fdatasync,rename,renameat,renameat2,\
     unlink,unlinkat,linkat,mkdir,rmdir";
 
-/// Says how often a command makes each call, in the thread that makes most of them; none without strace.
+/// Counts how often a command makes each call, in the thread that makes most of them; none without strace.
 fn calls(command: &Command, log: &Path) -> Option<BTreeMap<String, usize>> {
     let mut traced = strace(
         command,
@@ -68,7 +68,8 @@ pub fn strace(command: &Command, expressions: &[&str], log: Option<&Path>) -> Co
     traced
 }
 
-/// Kills a command at each of its calls, or some: says after each what is to be looked at. Returns how often.
+/// Kills a command at each of its calls, or at `some` of them, and calls `look` with a description after each. Returns
+/// the number of kills.
 pub fn killed_everywhere(command: &Command, some: usize, mut look: impl FnMut(&str)) -> usize {
     let scratch = tempfile::tempdir().unwrap();
     let Some(calls) = calls(command, &scratch.path().join("log")) else {

@@ -1,5 +1,5 @@
-//! What the tests of whole runs share: running the program, watching a file that it writes, and
-//! reading a run file with the HDF5 library alone.
+//! Shared helpers for tests of whole runs: running the program, watching a file that it writes, and reading a run file
+//! with the HDF5 library alone.
 
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
@@ -18,10 +18,10 @@ use hdf5::{Dataset, Group, OpenMode};
 use lcascope::record::StepSummary;
 use lcascope::store::{RunReader, RunState};
 
-/// Flags of a small run. `--steps` or `--epochs` is left to the caller.
+/// Flags of a small run, without `--steps` or `--epochs`.
 pub const SMALL: &[&str] = &["--quiet", "--train-size", "600", "--test-size", "100"];
 
-/// How long to wait for what must happen before giving the test up.
+/// How long to wait for something that must happen before the test fails.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program, without a terminal.
@@ -53,13 +53,13 @@ pub fn train(folder: &Path, name: &str, flags: &[&str]) -> PathBuf {
     path
 }
 
-/// What the clock and the process have written, and what only runs that were stopped have.
+/// Whether a dataset may differ: it depends on the clock or the process, or exists only in runs that were stopped.
 fn may_differ(path: &str) -> bool {
     let clock = ["state/heartbeat", "state/process"];
     clock.contains(&path) || path.ends_with("/seconds") || path.starts_with("checkpoint/")
 }
 
-/// Two runs have the same arrays, and the same bits in all that follow from their configuration.
+/// Checks that two runs have the same arrays, with identical bits in all that follow from their configuration.
 #[track_caller]
 pub fn assert_same_numbers(first: &Path, second: &Path) {
     let (first, second) = (RunFile::open(first), RunFile::open(second));
@@ -72,7 +72,7 @@ pub fn assert_same_numbers(first: &Path, second: &Path) {
     }
 }
 
-/// Columns of numbers of a CSV; words, which are none of the tests' business, are NaN.
+/// Numeric columns of a CSV; text, which is not tested, becomes NaN.
 pub fn columns(text: &[u8]) -> HashMap<String, Vec<f64>> {
     let mut reader = ::csv::Reader::from_reader(text);
     let names: Vec<String> = reader
@@ -91,7 +91,7 @@ pub fn columns(text: &[u8]) -> HashMap<String, Vec<f64>> {
     columns
 }
 
-/// What a program that has ended said.
+/// The outcome of a program that has ended.
 #[derive(Debug)]
 pub struct Outcome {
     pub code: Option<i32>,
@@ -100,7 +100,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Runs a command to its end. A panic is never what it should do.
+    /// Runs a command to its end. It must not panic.
     pub fn of(mut command: Command) -> Self {
         let output = command.output().unwrap();
         let outcome = Self {
@@ -112,7 +112,7 @@ impl Outcome {
         outcome
     }
 
-    /// The exit code and what standard error must contain.
+    /// Checks the exit code and what standard error must contain.
     #[track_caller]
     pub fn fails(&self, code: i32, needles: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -123,14 +123,14 @@ impl Outcome {
     }
 }
 
-/// A training under way, which does not outlive the test.
+/// A training in progress, which does not outlive the test.
 pub struct Training {
     pub child: Child,
     pub path: PathBuf,
 }
 
 impl Training {
-    /// Starts a small run that ends when it is told to.
+    /// Starts a small run that ends only when told to.
     pub fn endless(folder: &Path, name: &str, flags: &[&str]) -> Self {
         let endless = ["--steps", "100000000"];
         let (command, path) = train_command(folder, name, &[flags, &endless].concat());
@@ -143,7 +143,7 @@ impl Training {
         Self { child, path }
     }
 
-    /// Waits until the file can be opened. Before that, its header is being written.
+    /// Waits until the file can be opened, that is, until its header has been written.
     pub fn reader(&mut self) -> RunReader {
         patiently("the file to open", || {
             let ended = self.child.try_wait().unwrap();
@@ -174,7 +174,7 @@ impl Training {
         assert!(status.success());
     }
 
-    /// Waits for the end; returns what was said.
+    /// Waits for the end; returns the outcome.
     pub fn end(mut self) -> Outcome {
         let mut said = [String::new(), String::new()];
         if let Some(mut stdout) = self.child.stdout.take() {
@@ -191,7 +191,7 @@ impl Training {
         }
     }
 
-    /// Kills it with `SIGKILL`: nothing of its own runs any more.
+    /// Kills it with `SIGKILL`, so that none of its own code runs any more.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -205,7 +205,7 @@ impl Drop for Training {
     }
 }
 
-/// Asks again and again until there is an answer.
+/// Polls until there is an answer.
 pub fn patiently<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
@@ -217,7 +217,7 @@ pub fn patiently<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Checks that a summary of one step is whole: it has its place, and its sums close.
+/// Checks that a summary of one step is complete: it is at its step, and its sums close.
 #[track_caller]
 pub fn assert_closes(summary: &StepSummary, step: u64, loss_before: Option<f64>) {
     assert_eq!((summary.first, summary.end), (step, step + 1));
@@ -241,20 +241,20 @@ pub fn assert_close(a: f64, b: f64, tolerance: f64, what: &str) {
     );
 }
 
-/// Opens a file without the library's own lock: a child that another test starts meanwhile would inherit
-/// it, and hold it after the file is closed.
+/// Opens a file without the library's own lock, which a child started meanwhile by another test would inherit and hold
+/// after the file is closed.
 pub fn open_as(path: &Path, mode: OpenMode) -> hdf5::Result<hdf5::File> {
     hdf5::File::with_options()
         .with_fapl(|access| access.file_locking(false))
         .open_as(path, mode)
 }
 
-/// The same to change the file.
+/// Opens a file for writing, as [`open_as`] does.
 pub fn open_rw(path: &Path) -> hdf5::Result<hdf5::File> {
     open_as(path, OpenMode::ReadWrite)
 }
 
-/// A run file as any HDF5 program sees it.
+/// A run file as seen by any HDF5 program.
 pub struct RunFile(pub hdf5::File);
 
 impl RunFile {
@@ -262,7 +262,7 @@ impl RunFile {
         Self(open_as(path, OpenMode::Read).unwrap())
     }
 
-    /// The same of a run whose writer may have been killed.
+    /// Opens a run whose writer may have been killed.
     pub fn open_any(path: &Path) -> Self {
         let plain = open_as(path, OpenMode::Read);
         Self(plain.unwrap_or_else(|_| open_as(path, OpenMode::ReadSWMR).unwrap()))
@@ -302,7 +302,7 @@ impl RunFile {
         self.table(path)
     }
 
-    /// A dataset of 32-bit floating-point numbers, as it is.
+    /// A dataset of 32-bit floating-point numbers, unconverted.
     #[track_caller]
     pub fn singles(&self, path: &str) -> Table<f32> {
         self.table(path)
@@ -324,7 +324,7 @@ impl RunFile {
         names.iter().map(|name| name.as_str().to_owned()).collect()
     }
 
-    /// A root attribute that is text.
+    /// A root attribute with text.
     #[track_caller]
     pub fn text(&self, attribute: &str) -> String {
         let attribute = self.0.attr(attribute).unwrap();
@@ -334,13 +334,13 @@ impl RunFile {
             .to_string()
     }
 
-    /// A root attribute that is a whole number.
+    /// A root attribute with a whole number.
     #[track_caller]
     pub fn number(&self, attribute: &str) -> u64 {
         self.0.attr(attribute).unwrap().read_scalar().unwrap()
     }
 
-    /// A dataset's values as bits, whatever its type: `NaN` equals `NaN`, `0.0` is not `-0.0`.
+    /// A dataset's values as bits, for any type: `NaN` equals `NaN`, but `0.0` differs from `-0.0`.
     pub fn bits(&self, path: &str) -> (Vec<usize>, String, Vec<u64>) {
         let dataset = self.dataset(path);
         let kind = type_name(&dataset);
@@ -360,7 +360,7 @@ impl RunFile {
     }
 }
 
-/// Writes the same run in the oldest format that the library writes, with other structures for everything.
+/// Writes the same run in the oldest format that the library can write, which uses other structures for everything.
 pub fn old_format(whole: &Path, path: &Path) {
     let from = RunFile::open(whole);
     let to = hdf5::File::create(path).unwrap();
@@ -410,7 +410,7 @@ fn copy_dataset<T: hdf5::H5Type>(dataset: &hdf5::Dataset, to: &hdf5::File, path:
     }
 }
 
-/// The contract's word for a dataset's type.
+/// The run format's name for a dataset's type.
 pub fn type_name(dataset: &Dataset) -> String {
     match dataset.dtype().unwrap().to_descriptor().unwrap() {
         TypeDescriptor::Float(FloatSize::U8) => "f64".to_owned(),
@@ -435,20 +435,20 @@ impl<T> Table<T> {
         self.shape[0]
     }
 
-    /// Everything at index `t` of the first axis.
+    /// All values at index `t` of the first axis.
     pub fn row(&self, t: usize) -> &[T] {
         let len: usize = self.shape[1..].iter().product();
         &self.values[t * len..][..len]
     }
 }
 
-/// The layout of the parameters as the file gives it.
+/// The layout of the parameters in the file.
 pub struct Layout {
     pub layers: usize,
     pub params: usize,
-    /// Owning layer, first parameter and size of every tensor.
+    /// Layer, first parameter and size of every tensor.
     pub tensors: Vec<(usize, usize, usize)>,
-    /// Owning layer of every unit.
+    /// The layer of every unit.
     pub unit_layer: Vec<usize>,
 }
 
@@ -470,14 +470,14 @@ impl Layout {
         }
     }
 
-    /// Layer of every parameter.
+    /// The layer of every parameter.
     pub fn layer_of_params(&self) -> Vec<usize> {
         let tensors = self.tensors.iter();
         tensors.flat_map(|&(l, _, size)| vec![l; size]).collect()
     }
 }
 
-/// Sums `values` by group, and the sums of their sizes, which bound rounding errors.
+/// Sums `values` by group, together with the sums of their magnitudes, which bound rounding errors.
 pub fn sums_by(groups: usize, values: impl Iterator<Item = (usize, f64)>) -> Vec<(f64, f64)> {
     let mut sums = vec![(0.0, 0.0); groups];
     for (group, value) in values {

@@ -1,9 +1,9 @@
-//! Tests that cannot run here say so where it is seen.
+//! Reports tests that cannot run here where people see it.
 
 use std::io::Write;
 
-/// Says why the test that calls this is none today. The test harness keeps what `println!` prints to itself
-/// unless the test fails; what goes straight to standard error is shown.
+/// Reports why the calling test is skipped. The test harness captures what `println!` prints unless the test fails, but
+/// shows what goes directly to standard error.
 pub fn skipped(why: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");

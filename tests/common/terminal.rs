@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a screen may take to show what it should: only a hang takes so long.
+/// How long to wait for a screen to show what it should; only a hang takes longer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 fn tmux(socket: &str, arguments: &[&str]) -> Output {
@@ -15,7 +15,7 @@ fn tmux(socket: &str, arguments: &[&str]) -> Output {
     command.output().expect("tmux is there")
 }
 
-/// Whether there is a tmux; where there is none, the test says that it is skipped.
+/// Whether there is a tmux; if not, reports that the test is skipped.
 pub fn has_tmux() -> bool {
     let there = Command::new("tmux").arg("-V").output().is_ok();
     if !there {
@@ -27,7 +27,7 @@ pub fn has_tmux() -> bool {
 /// A shell in a terminal of its own.
 pub struct Terminal {
     socket: String,
-    /// Where the program keeps what it remembers of runs: nobody else's.
+    /// The program's own folder for remembered views, used by nobody else.
     _home: tempfile::TempDir,
 }
 
@@ -73,7 +73,7 @@ impl Terminal {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// What was copied last.
+    /// The text copied last.
     pub fn buffer(&self) -> String {
         let output = tmux(&self.socket, &["show-buffer"]);
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -98,7 +98,7 @@ impl Terminal {
         }
     }
 
-    /// The terminal is in its usual mode: it echoes and edits lines.
+    /// Checks that the terminal is back in its usual mode: it echoes and edits lines.
     #[track_caller]
     pub fn is_restored(&self) {
         self.press(&[

@@ -1,4 +1,4 @@
-//! What several test files share.
+//! The devices on which candle is tested, shared by several test files.
 
 #[path = "../common/skip.rs"]
 mod skip;
@@ -6,8 +6,7 @@ mod skip;
 use lcascope::engine::Device;
 use lcascope::engine::candle::open_device;
 
-/// Where candle can be tested here: on the CPU, and on a GPU where this build and this machine have
-/// one.
+/// The devices on which candle can be tested here: the CPU, and a GPU if this build and this machine support one.
 pub fn devices() -> Vec<Device> {
     let mut devices = vec![Device::Cpu];
     match open_device(Device::Cuda(0)) {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::common::{Layout, RunFile};
 
-/// What is known of something, step by step; NaN where it was not measured.
+/// Values by step; NaN where not measured.
 pub type Series = Vec<(u64, f64)>;
 
 pub struct Naive {
@@ -22,7 +22,7 @@ pub struct Naive {
     classes: usize,
 }
 
-/// What a group did.
+/// Expected statistics of a group.
 pub struct Expected {
     pub total: f64,
     /// Steps, helped, hurt, crossings, turns.
@@ -55,7 +55,7 @@ pub fn group(values: &[f64]) -> Expected {
     }
 }
 
-/// Equal but for the order in which `values` were added up; or both NaN.
+/// Checks that numbers are equal except for the order in which `values` were added, or both NaN.
 #[track_caller]
 pub fn close(a: f64, b: f64, values: &[f64], what: &str) {
     let size: f64 = values.iter().map(|a| a.abs()).filter(|a| !a.is_nan()).sum();
@@ -65,7 +65,7 @@ pub fn close(a: f64, b: f64, values: &[f64], what: &str) {
 
 impl Naive {
     pub fn of(path: &Path) -> Self {
-        // A copy: within a process the library opens a file only once, and the reader has its own way.
+        // A copy: within a process the library opens a file only once, and the reader opens it differently.
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("copy.h5");
         std::fs::copy(path, &copy).unwrap();
@@ -81,7 +81,7 @@ impl Naive {
         }
     }
 
-    /// The steps of these that there are.
+    /// The part of these steps that exists.
     pub fn clip(&self, steps: &Range<u64>) -> Range<u64> {
         let end = steps.end.min(self.steps);
         steps.start.min(end)..end
@@ -114,7 +114,7 @@ impl Naive {
         self.classes > 0 && (all().iter().flat_map(|s| within(s, steps))).any(|a| !a.is_nan())
     }
 
-    /// Whether there are no steps here, of a run that has classes.
+    /// Whether the range is empty in a run that has classes.
     pub fn says_nothing_of(&self, steps: &Range<u64>) -> bool {
         self.classes > 0 && steps.is_empty()
     }
@@ -136,12 +136,12 @@ impl Naive {
         self.columns("lca/class_layer", class * layers..(class + 1) * layers)
     }
 
-    /// Class by class.
+    /// One series per class and layer, class by class.
     pub fn class_layers(&self) -> Vec<Series> {
         self.columns("lca/class_layer", 0..self.classes * self.layout.layers)
     }
 
-    /// After each step.
+    /// The loss of a class after each step.
     pub fn class_loss(&self, class: usize) -> Vec<Series> {
         let mut losses = self.columns("loss/train_class", class..class + 1);
         for series in &mut losses {
@@ -176,10 +176,10 @@ impl Naive {
         assert_eq!(found.param_steps, params * (steps.end - steps.start));
     }
 
-    /// Summaries lie next to each other, cover the steps, and say what the steps say.
+    /// Checks that summaries are adjacent, cover the steps, and agree with them.
     pub fn check_summaries(&self, found: &[StepSummary], steps: &Range<u64>, width: u64) {
         if steps.is_empty() {
-            // What such steps touch may be the entry that they lie in.
+            // An empty range may touch the entry in which it lies.
             return assert!(found.len() <= 1, "{found:?}");
         }
         let (first, last) = (found[0].first, found[found.len() - 1].end);
@@ -223,7 +223,7 @@ impl Naive {
         }
     }
 
-    /// The places of a unit's parameters in the flat vector.
+    /// The indices of a unit's parameters in the flat vector.
     fn params_of(&self, layer: usize, unit: usize) -> Vec<usize> {
         let units = self.layout.unit_layer.iter().filter(|&&l| l == layer);
         let units = units.count();
@@ -240,7 +240,7 @@ impl Naive {
             .collect()
     }
 
-    /// The last row of a list of steps done that is not behind `after`.
+    /// The last row in a list of steps done that is not after `after`.
     pub fn row_until(&self, path: &str, after: u64) -> Option<(usize, u64)> {
         let steps = self.file.counts(path).values;
         let mut rows = steps.iter().copied().enumerate();
@@ -300,7 +300,7 @@ impl Naive {
         }
     }
 
-    /// A parameter in the steps in which all were recorded.
+    /// A parameter in the steps in which all parameters were recorded.
     fn recorded(&self, values: &str, steps: &str, parameter: usize) -> Series {
         let values = self.file.singles(values);
         let steps = self.file.counts(steps).values.into_iter().enumerate();
@@ -309,7 +309,7 @@ impl Naive {
             .collect()
     }
 
-    /// θ, gradient and A of a parameter, as far as they are in the file.
+    /// θ, gradient and A of a parameter, as far as recorded.
     pub fn history(&self, parameter: usize) -> [Option<Series>; 3] {
         let traced = self.file.counts("trace/parameter").values;
         if let Some(column) = traced.iter().position(|&p| p == parameter as u64) {

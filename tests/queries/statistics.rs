@@ -8,11 +8,10 @@ use lcascope::query::{Answer, BestLag, Oscillation, Query, Topic};
 
 use crate::naive::{Naive, close, group, within};
 
-/// As many of a layer's moments as the paper keeps.
+/// The number of moments per layer, as in the paper.
 const KEEP: usize = 20;
 
-/// Pearson's correlation of x with what y is so many steps later, at the lags −10 … 10; none of fewer than
-/// 16 pairs, or of what does not vary.
+/// Pearson's correlation of x with y lagged by −10 … 10 steps; none for fewer than 16 pairs, or without variation.
 #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
 fn correlations(x: &[f64], y: &[f64]) -> Vec<Option<f64>> {
     let n = i64::try_from(x.len().min(y.len())).unwrap();
@@ -40,7 +39,7 @@ fn correlations(x: &[f64], y: &[f64]) -> Vec<Option<f64>> {
     (-10..=10).map(lag).collect()
 }
 
-/// The largest of them, and all that are as large but for rounding.
+/// The largest correlation, and all lags at which it is reached but for rounding.
 fn best(correlations: &[Option<f64>]) -> Option<(f64, Vec<i32>)> {
     let known = || {
         (-10..)
@@ -68,7 +67,7 @@ fn same_lag(found: Option<BestLag>, expected: Option<(f64, Vec<i32>)>, what: &st
 }
 
 impl Naive {
-    /// Holds what is no sum over columns against the file.
+    /// Compares the answers that are not sums over columns with the file.
     pub fn check_statistics(&self, query: &Query, answer: &Answer, steps: &Range<u64>) {
         match (&query.topic, answer) {
             (Topic::HeldOut, _) => self.check_held_out(answer, steps),
@@ -163,7 +162,7 @@ impl Naive {
         assert_eq!((found.steps, found.params), (steps, params.len() as u64));
         let mut bins = vec![0; 50];
         for &h in &helped {
-            // Of 50 bins the last one has those that always helped too.
+            // The last of 50 bins also contains those that always helped.
             bins[usize::try_from((h * 50 / steps).min(49)).unwrap()] += 1;
         }
         assert_eq!(found.helped, bins);
@@ -251,7 +250,7 @@ impl Naive {
         }
     }
 
-    /// How the layer follows others, its gradient and itself.
+    /// Checks the layer's lags behind others, its gradient and itself.
     fn check_lags(&self, layer: usize, answer: &Answer, steps: &Range<u64>) {
         let Answer::Oscillation(found) = answer else {
             panic!("{answer:?}");
@@ -261,7 +260,7 @@ impl Naive {
             within(&series, steps)
         };
         let values = within("lca/layer", layer);
-        // All of the steps are among the last 4096; half of them are lags, 200 at most.
+        // All of the steps are among the last 4096; lags go up to half of them, 200 at most.
         assert_eq!(found.tail, *steps);
         let varies = values.windows(2).any(|pair| pair[0] != pair[1]);
         let lags = if varies {
@@ -286,7 +285,7 @@ impl Naive {
         self.check_traced(layer, found, steps);
     }
 
-    /// Movements of single parameters behind their negative gradients, on average.
+    /// Checks the mean lag of single parameters' movements behind their negative gradients.
     fn check_traced(&self, layer: usize, found: &Oscillation, steps: &Range<u64>) {
         let layers = self.layout.layer_of_params();
         let traced = self.file.counts("trace/parameter").values;
@@ -357,7 +356,7 @@ impl Naive {
         for chance in [&found.jitter, &found.circular] {
             let drawn: u32 = chance.bars.iter().map(|bar| bar.2).sum();
             assert_eq!(drawn, chance.draws);
-            // Draws in bars that lie at the observed count or above it are as many at least.
+            // Draws in bars at or above the observed count are at least as many.
             let above = chance.bars.iter().filter(|bar| bar.0 >= found.pairs);
             let above: u32 = above.map(|bar| bar.2).sum();
             let reaching = chance.bars.iter().filter(|bar| bar.1 > found.pairs);
@@ -410,7 +409,7 @@ impl Naive {
         assert_eq!(found.checkpoint, newest);
     }
 
-    /// Steps done at the checkpoint in a slot that has been written.
+    /// Steps done at the checkpoint in a slot, if it has been written.
     fn checkpoint(&self, slot: usize) -> Option<u64> {
         let path = |name: &str| format!("checkpoint/{slot}/{name}");
         self.has(&path("step")).then_some(())?;

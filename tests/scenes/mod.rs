@@ -1,4 +1,4 @@
-//! What the tests of the explorer look at: a run as the program opens it, every screen and level of it,
+//! Scenes for the tests of the explorer: a run as the program opens it, every screen and level of it,
 //! and what is drawn.
 
 #![allow(dead_code, reason = "every test file uses its own part of this")]

@@ -19,7 +19,7 @@ pub fn template(actions: &[ActionKeys]) -> String {
     let mut line = |text: String| {
         let _ = writeln!(out, "{text}");
     };
-    line("# auto (what the terminal says it has), truecolor, 256, 16 or never".to_owned());
+    line("# auto (as the terminal reports), truecolor, 256, 16 or never".to_owned());
     line(format!("color = \"{}\"", defaults.color));
     line("# What charts are drawn with: auto (braille, or ascii unless the locale is UTF-8), braille, blocks or ascii".to_owned());
     line(format!("glyphs = \"{}\"", defaults.glyphs));

@@ -118,7 +118,7 @@ freeze = [\"Nothing\"]
         ("c.toml:10: zoom-out: a key is a word", "not a number"),
         ("c.toml:10: `Ctrl-c` always", "`zoom-out` goes without it"),
         ("c.toml:11: toggle-scale must be a list", "not a number"),
-        ("c.toml:12: freeze: `Nothing` is no key", "F24"),
+        ("c.toml:12: freeze: unknown key `Nothing`", "F24"),
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for (problem, (start, rest)) in problems.iter().zip(expected) {

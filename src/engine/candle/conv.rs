@@ -1,35 +1,35 @@
-//! Convolutions of any kernel, stride and padding, and their gradients.
+//! Convolutions of any kernel size, stride and padding, and their gradients.
 //!
-//! candle convolves with one stride and one padding for both axes, and its own gradient fails where
-//! the padding is uneven or the stride leaves a rest. Here the input is brought to the exact size
-//! that the output needs; the gradients are convolutions and matrix products again:
+//! candle's convolution has a single stride and padding for both axes, and its gradient fails if the padding is uneven
+//! or the stride leaves a remainder. Here the input is first padded or cropped to the exact size that the output needs.
+//! The gradients are again convolutions and matrix products:
 //!
-//! - of the input: the gradient, spread out by the stride, convolved with the kernel turned round;
-//! - of the kernel: the gradient `[O, B·P]` times all windows of the input `[B·P, kh·kw·C]`.
+//! - of the input: the output gradient, spread out by the stride, convolved with the flipped kernel;
+//! - of the kernel: the output gradient `[O, B·P]` times all windows of the input `[B·P, kh·kw·C]`.
 
 use candle_core::{Result, Tensor};
 
 use super::gradient;
 
-/// Where a convolution's windows are, for height and width.
+/// Geometry of a convolution's windows, as `[height, width]`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Windows {
     pub kernel: [usize; 2],
     pub stride: [usize; 2],
-    /// Zeros above and to the left.
+    /// Rows of zeros above and columns of zeros to the left.
     pub before: [usize; 2],
-    /// Places in the output.
+    /// Height and width of the output.
     pub out: [usize; 2],
 }
 
 impl Windows {
-    /// What the windows cover, padding included.
+    /// Extent covered by the windows, padding included.
     fn covered(&self) -> [usize; 2] {
         [0, 1].map(|axis| (self.out[axis] - 1) * self.stride[axis] + self.kernel[axis])
     }
 }
 
-/// `[B, C, H, W]` convolved with `[O, C, kh, kw]`: `[B, O, OH, OW]`.
+/// Convolves `[B, C, H, W]` with `[O, C, kh, kw]` into `[B, O, OH, OW]`.
 pub(super) fn convolve(x: &Tensor, weight: &Tensor, windows: Windows) -> Result<Tensor> {
     let y = forward(&x.detach(), &weight.detach(), windows)?;
     gradient::binary(x, weight, y, move |x, weight, g| {
@@ -49,13 +49,13 @@ fn forward(x: &Tensor, weight: &Tensor, windows: Windows) -> Result<Tensor> {
     if stride == across {
         return correlate(x, weight, windows.before, covered, stride);
     }
-    // candle has one stride for both axes: compute every place, and take those that are wanted.
+    // candle has one stride for both axes: compute every position and keep the wanted ones.
     let y = correlate(x, weight, windows.before, covered, 1)?;
     let y = every(&y, 2, stride, windows.out[0])?;
     every(&y, 3, across, windows.out[1])
 }
 
-/// Correlates the input, brought to `size` with `before` zeros in front, with a kernel.
+/// Correlates a kernel with the input, brought to `size` with `before` zeros in front.
 fn correlate(
     x: &Tensor,
     weight: &Tensor,
@@ -65,7 +65,7 @@ fn correlate(
 ) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     let [top, left] = before;
-    // The same on all four sides needs no copy of the input.
+    // Equal padding on all four sides needs no copy of the input.
     if top == left && size == [height + 2 * top, width + 2 * top] {
         return x.conv2d(weight, top, stride, 1, 1);
     }
@@ -73,7 +73,7 @@ fn correlate(
     x.contiguous()?.conv2d(weight, 0, stride, 1, 1)
 }
 
-/// Puts `before` zeros in front of an axis, and cuts or fills its end to `size`.
+/// Puts `before` zeros in front of an axis, then crops or zero-fills its end to `size`.
 pub(super) fn fit(x: &Tensor, axis: usize, before: usize, size: usize) -> Result<Tensor> {
     let len = x.dim(axis)?;
     let kept = len.min(size - before);
@@ -85,7 +85,7 @@ pub(super) fn fit(x: &Tensor, axis: usize, before: usize, size: usize) -> Result
     x.pad_with_zeros(axis, before, size - before - kept)
 }
 
-/// `len` entries of an axis, `stride` apart.
+/// Selects `len` entries of an axis, `stride` apart.
 fn every(x: &Tensor, axis: usize, stride: usize, len: usize) -> Result<Tensor> {
     if stride == 1 {
         return Ok(x.clone());
@@ -95,7 +95,7 @@ fn every(x: &Tensor, axis: usize, stride: usize, len: usize) -> Result<Tensor> {
         .index_select(&Tensor::new(places, x.device())?, axis)
 }
 
-/// Puts `stride − 1` zeros behind every entry of an axis.
+/// Puts `stride − 1` zeros after every entry of an axis.
 pub(super) fn spread(x: &Tensor, axis: usize, stride: usize) -> Result<Tensor> {
     if stride == 1 {
         return Ok(x.clone());
@@ -107,7 +107,7 @@ pub(super) fn spread(x: &Tensor, axis: usize, stride: usize) -> Result<Tensor> {
         .reshape(dims)
 }
 
-/// `[B, C, H, W]` from the output's gradient `[B, O, OH, OW]`.
+/// Computes the input's gradient `[B, C, H, W]` from the output's `[B, O, OH, OW]`.
 fn input_gradient(
     shape: &[usize],
     weight: &Tensor,
@@ -122,13 +122,13 @@ fn input_gradient(
     } = windows;
     let g = spread(&spread(g, 2, stride[0])?, 3, stride[1])?;
     let turned = weight.flip(&[2, 3])?.transpose(0, 1)?.contiguous()?;
-    // Input place i hears output place (i + before − u) / stride through kernel place u.
+    // Input position i receives output position (i + before − u) / stride through kernel position u.
     let zeros = [0, 1].map(|axis| kernel[axis] - 1 - before[axis]);
     let size = [0, 1].map(|axis| shape[axis + 2] + kernel[axis] - 1);
     correlate(&g, &turned, zeros, size, 1)
 }
 
-/// `[O, C, kh, kw]` from the output's gradient `[B, O, OH, OW]`.
+/// Computes the kernel's gradient `[O, C, kh, kw]` from the output's `[B, O, OH, OW]`.
 fn weight_gradient(x: &Tensor, g: &Tensor, windows: Windows) -> Result<Tensor> {
     let (batch, outputs, height, width) = g.dims4()?;
     let inputs = x.dim(1)?;
@@ -147,7 +147,7 @@ fn weight_gradient(x: &Tensor, g: &Tensor, windows: Windows) -> Result<Tensor> {
         .permute((0, 3, 1, 2))
 }
 
-/// For every place of a window, in row order, what all windows have there: `[.., .., OH, OW]`.
+/// For every position in a window, in row order, the values of all windows there: `[.., .., OH, OW]`.
 pub(super) fn views(x: &Tensor, windows: Windows) -> Result<Vec<Tensor>> {
     let Windows {
         kernel,
@@ -156,7 +156,7 @@ pub(super) fn views(x: &Tensor, windows: Windows) -> Result<Vec<Tensor>> {
         out,
     } = windows;
     let (first, second, ..) = x.dims4()?;
-    // Room for whole strides behind the last place of a window.
+    // Room for whole strides after the last position of a window.
     let size = [0, 1].map(|axis| kernel[axis] - 1 + out[axis] * stride[axis]);
     let x = fit(&fit(x, 2, before[0], size[0])?, 3, before[1], size[1])?;
     let mut views = Vec::with_capacity(kernel[0] * kernel[1]);

@@ -1,9 +1,9 @@
-//! Any model that candle can differentiate, as an engine.
+//! An engine for any model that candle can differentiate.
 //!
-//! A model is a function from parameters and a batch of examples to losses. Its parameters are
-//! described by a [`ParamLayout`], its examples are two tensors of one's own making. With this engine
-//! a [`Trainer`](crate::train::Trainer) allocates the model's loss change as it does for networks of
-//! layers. `examples/custom_model.rs` does it for a small transformer.
+//! A model is a function from parameters and a batch of examples to losses. Its parameters are described by a
+//! [`ParamLayout`]; its examples are two tensors of the user's choice. With this engine a
+//! [`Trainer`](crate::train::Trainer) allocates the model's loss change as it does for networks of layers.
+//! `examples/custom_model.rs` does so for a small transformer.
 //!
 //! ```
 //! use candle_core::{Device as CandleDevice, Tensor};
@@ -28,8 +28,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! candle 0.11's fused `softmax_last_dim`, `layer_norm` and `rms_norm` have no gradient, and its
-//! `relu` and `max_pool2d` a doubtful one: compose a model of plain operations.
+//! candle 0.11's fused `softmax_last_dim`, `layer_norm` and `rms_norm` have no gradient, and those of its `relu` and
+//! `max_pool2d` are unreliable: build the model from basic operations.
 
 use candle_core::{DType, Device as CandleDevice, Tensor};
 
@@ -40,18 +40,18 @@ use crate::engine::{
 };
 use crate::layout::ParamLayout;
 
-/// Examples of a model: as many inputs as targets.
+/// A model's examples, one target per input.
 pub struct CustomExamples {
     /// `[N, ..]`, of any type.
     inputs: Tensor,
     /// `[N, ..]`, of any type.
     targets: Tensor,
-    /// `[N]`, or empty where the loss is not split by class.
+    /// `[N]`, or empty if the loss is not split by class.
     classes: Vec<u8>,
 }
 
 impl CustomExamples {
-    /// Examples `inputs` and `targets`, each `[N, ..]` and of any type: what the model is given.
+    /// Creates examples from `inputs` and `targets`, each `[N, ..]` and of any type, as the model expects them.
     #[must_use]
     pub fn new(inputs: Tensor, targets: Tensor) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl CustomExamples {
         }
     }
 
-    /// Says which class each example counts to, `[N]`. The model does not see it.
+    /// Sets the class of each example, `[N]`. The model does not see it.
     #[must_use]
     pub fn in_classes(mut self, classes: Vec<u8>) -> Self {
         self.classes = classes;
@@ -71,23 +71,23 @@ impl CustomExamples {
 
 /// The examples of a run.
 pub struct CustomData {
-    /// Whose loss is allocated.
+    /// Examples whose loss is allocated.
     pub train: CustomExamples,
     pub test: Option<CustomExamples>,
     pub validation: Option<CustomExamples>,
 }
 
-/// Examples that the model is asked about.
+/// Examples to evaluate the model on.
 pub struct Batch {
     /// `[B, ..]`
     pub inputs: Tensor,
     /// `[B, ..]`
     pub targets: Tensor,
-    /// In a mini-batch, and only there: a number for whatever is random in training.
+    /// Seed for anything random in training; set for mini-batches only.
     pub noise: Option<u64>,
 }
 
-/// Only the losses of a model.
+/// An outcome with losses only.
 impl From<Tensor> for Outcome {
     fn from(loss: Tensor) -> Self {
         Self { loss, hits: None }
@@ -96,7 +96,7 @@ impl From<Tensor> for Outcome {
 
 type Model = dyn Fn(&[Tensor], &Batch) -> candle_core::Result<Outcome> + Send;
 
-/// A model of one's own.
+/// An engine for a user-defined model.
 pub struct CustomEngine {
     layout: ParamLayout,
     model: Box<Model>,
@@ -110,17 +110,15 @@ pub struct CustomEngine {
 }
 
 impl CustomEngine {
-    /// An engine for `model`, which gets one tensor for each of `layout`, in its order and shapes.
+    /// Creates an engine for `model`, which receives one tensor per entry of `layout`, in its order and shapes.
     ///
-    /// The examples are moved to `device`, floating-point ones in `precision`, and evaluated in slices
-    /// of `slice_size` in the order given. Where they are in `classes` greater than 1,
-    /// [`Want::ClassGradient`] goes back through the model once for each class; with 1 the class is
-    /// the whole. The model must give the same losses for the same parameters, but for
-    /// [`Batch::noise`].
+    /// The examples are moved to `device`, floating-point ones in `precision`, and evaluated in slices of `slice_size`
+    /// in the order given. If `classes` is greater than 1, [`Want::ClassGradient`] takes one backward pass per class;
+    /// if it is 1, the only class is the whole. Apart from [`Batch::noise`], the model must be deterministic: equal
+    /// parameters give equal losses.
     ///
     /// # Errors
-    /// No such device or no memory on it, tensors of different numbers of examples, a class that
-    /// there is not.
+    /// No such device or not enough memory on it, tensors with different numbers of examples, or a class out of range.
     ///
     /// # Panics
     /// If `slice_size` is 0.
@@ -204,7 +202,7 @@ impl CustomEngine {
     }
 }
 
-/// Number of examples, if they fit together.
+/// Returns the number of examples, or an error if inputs, targets and classes do not match.
 fn check(part: &str, examples: &CustomExamples, classes: usize) -> Result<usize, EngineError> {
     let len = examples.inputs.dim(0)?;
     let targets = examples.targets.dim(0)?;
@@ -250,8 +248,7 @@ impl GradientEngine for CustomEngine {
         self.run(&batch, params, Want::Gradient, Some(noise), out)
     }
 
-    /// A model of one's own has no running averages: the accuracy is that of
-    /// [`evaluate`](Self::evaluate).
+    /// A user-defined model has no running averages: the accuracy is that of [`evaluate`](Self::evaluate).
     fn accuracy(&mut self, part: Part, params: &[f32], _: &[f32]) -> Result<f64, EngineError> {
         let mut out = Evaluation::default();
         self.evaluate(part, params, Want::Loss, &mut out)?;

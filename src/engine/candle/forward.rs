@@ -1,6 +1,6 @@
-//! From inputs to class scores, one arm an operation.
+//! The forward pass from inputs to class scores, one match arm per operation.
 //!
-//! Values are `[B, C, H, W]` where they are images, and `[B, n]` where height and width are 1.
+//! Values are `[B, C, H, W]` for images, and `[B, n]` where height and width are 1.
 
 use std::ops::Range;
 
@@ -11,20 +11,20 @@ use super::{gradient, norm, pool};
 use crate::engine::dropout_mask;
 use crate::model::{Conv, Dense, Network, Norm, Op, Shape};
 
-/// What the pass is for.
+/// Purpose of a forward pass.
 #[derive(Clone, Copy)]
 pub(super) enum Mode<'a> {
-    /// The loss of a slice: batch norms use its statistics.
+    /// Loss of a slice: batch norms use the slice's statistics.
     Slice,
-    /// A mini-batch: dropout acts too.
+    /// A mini-batch: dropout is active too.
     Batch { noise: u64 },
     /// Batch norms use these running averages, `[Q]`.
     Running(&'a Tensor),
 }
 
-/// What a batch norm received.
+/// Statistics of the values that a batch norm received.
 pub(super) struct Received {
-    /// Place in the vector of buffers.
+    /// Position in the vector of buffers.
     pub running: Range<usize>,
     /// `[2C]`: means, then unbiased variances.
     pub statistics: Tensor,
@@ -33,7 +33,7 @@ pub(super) struct Received {
 /// One pass of a network, with its parameters on the device.
 pub(super) struct Pass<'a> {
     network: &'a Network,
-    /// One a tensor of the layout.
+    /// One per tensor of the layout.
     params: &'a [Tensor],
     mode: Mode<'a>,
     received: Vec<Received>,
@@ -49,7 +49,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Class scores `[B, C]` of inputs `[B, features]`, and what the batch norms received.
+    /// Returns the class scores `[B, C]` of inputs `[B, features]`, and the statistics that the batch norms received.
     pub fn scores(mut self, x: &Tensor) -> Result<(Tensor, Vec<Received>)> {
         let network = self.network;
         let mut values = vec![shaped(x, network.input)?];
@@ -139,7 +139,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// The unbiased variance of values `x` from the biased one; the same for a single value.
+/// Converts the biased variance of values `x` to the unbiased one; that of a single value stays as it is.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn unbiased(variance: &Tensor, x: &Tensor) -> Result<Tensor> {
     let count = x.elem_count() / variance.elem_count();
@@ -149,7 +149,7 @@ fn unbiased(variance: &Tensor, x: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// `max(x, 0)` whose slope at 0 is 0, as in `PyTorch`; candle's own has slope 1 there, and hides NaN.
+/// `max(x, 0)` with slope 0 at 0, as in `PyTorch`; candle's own has slope 1 there and hides NaN.
 fn relu(x: &Tensor) -> Result<Tensor> {
     let values = x.detach();
     let zeros = Tensor::zeros((), x.dtype(), x.device())?.broadcast_as(x.dims())?;
@@ -157,7 +157,7 @@ fn relu(x: &Tensor) -> Result<Tensor> {
     gradient::unary(x, y, |_, y, g| g * y.gt(0.0)?.to_dtype(g.dtype())?)
 }
 
-/// A value in the form of this module's rule.
+/// Reshapes a value as this module's convention requires.
 fn shaped(x: &Tensor, shape: Shape) -> Result<Tensor> {
     match shape {
         [len, 1, 1] if x.rank() != 2 => x.reshape(((), len)),
@@ -166,7 +166,7 @@ fn shaped(x: &Tensor, shape: Shape) -> Result<Tensor> {
     }
 }
 
-/// `[B, C, H, W]`, for operations that want images.
+/// Reshapes a value to `[B, C, H, W]`, for operations that need images.
 fn image(x: &Tensor, [channels, height, width]: Shape) -> Result<Tensor> {
     match x.rank() {
         4 => Ok(x.clone()),

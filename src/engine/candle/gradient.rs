@@ -1,8 +1,8 @@
-//! Operations that bring their own gradient, for candle's autograd.
+//! Operations with their own gradient for candle's autograd.
 //!
-//! candle 0.11 has some gradients wrong (max pooling, `ReLU` at 0, convolutions whose stride leaves a
-//! rest) and makes others in many passes. Such an operation is computed on detached tensors, and the
-//! result is then tied to its arguments by a function that takes the gradient back.
+//! candle 0.11 gets some gradients wrong (max pooling, `ReLU` at 0, convolutions whose stride leaves a remainder) and
+//! computes others in many passes. Such an operation is computed on detached tensors; the result is then tied to its
+//! arguments by a function that computes the gradient.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Storage, Tensor, bail,
 };
 
-/// `y = f(x)`, computed already, whose gradient is `backward(x, y, ∂L/∂y)`.
+/// Attaches the gradient `backward(x, y, ∂L/∂y)` to the already computed `y = f(x)`.
 pub(super) fn unary(
     x: &Tensor,
     y: Tensor,
@@ -22,8 +22,8 @@ pub(super) fn unary(
     x.apply_op1(Computed::new(y, backward))
 }
 
-/// `y = f(a, b)`, computed already, whose gradients are `backward(a, b, ∂L/∂y)`. Whatever is not
-/// tracked may be left out: the function asks [`Tensor::track_op`].
+/// Attaches the gradients `backward(a, b, ∂L/∂y)` to the already computed `y = f(a, b)`. The function may return `None`
+/// for an argument that is not tracked ([`Tensor::track_op`]).
 pub(super) fn binary(
     a: &Tensor,
     b: &Tensor,
@@ -36,10 +36,10 @@ pub(super) fn binary(
     a.apply_op2(b, Computed::new(y, backward))
 }
 
-/// Gradients by two arguments.
+/// Gradients with respect to two arguments.
 pub(super) type Gradients = (Option<Tensor>, Option<Tensor>);
 
-/// A result, until candle takes it, and the way back.
+/// A computed result, held until candle takes it, and its backward function.
 struct Computed<F> {
     result: Mutex<Option<Tensor>>,
     backward: F,
@@ -53,7 +53,7 @@ impl<F> Computed<F> {
         }
     }
 
-    /// A copy of the result; the original is freed. candle asks once.
+    /// Returns a copy of the result and frees the original. candle calls this once.
     fn take(&self) -> Result<(Storage, Shape)> {
         let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(result) = result.take() else {

@@ -1,33 +1,33 @@
 //! How many examples fit into a slice.
 //!
-//! A slice's values stay in memory until its gradient has gone back through them. How large a slice
-//! is changes nothing but speed and rounding, unless a batch norm makes the loss depend on it.
+//! A slice's values stay in memory until the backward pass is done. The size of a slice affects only speed and
+//! rounding, unless a batch norm makes the loss depend on it.
 
 use candle_core::Device;
 
 use crate::engine::{EngineError, NORM_SLICE_SIZE, RunData};
 use crate::model::{Network, Op, values};
 
-/// Most and fewest examples in a slice that is chosen by memory on the CPU. More do not make it
-/// faster, fewer leave its threads idle.
+/// Minimum and maximum number of examples in a slice sized by memory on the CPU. More are no faster; fewer leave
+/// threads idle.
 const ON_CPU: (usize, usize) = (16, 2048);
 
-/// The same on a GPU, which small slices keep waiting.
+/// Minimum and maximum number of examples in a slice sized by memory on a GPU, which small slices leave idle.
 const ON_GPU: (usize, usize) = (1, 16_384);
 
-/// What a slice may take on the CPU.
+/// Memory that a slice may take on the CPU, in bytes.
 const CPU_BYTES: usize = 64 << 20;
 
-/// Free memory of a GPU that does not say: that of a small one.
+/// Assumed free memory of a GPU that does not report it, in bytes: that of a small one.
 const UNKNOWN_GPU_BYTES: usize = 2 << 30;
 
-/// Entries of one tensor that candle's kernels and cuBLAS can count.
+/// Maximum number of entries of one tensor that candle's kernels and cuBLAS can index.
 const MAX_ENTRIES: usize = i32::MAX as usize;
 
-/// Examples in a slice when nobody says otherwise, for single precision on this device.
+/// Returns the default number of examples in a slice, for single precision on this device.
 ///
 /// # Errors
-/// The GPU does not answer.
+/// The GPU does not respond.
 pub fn slice_size(
     network: &Network,
     data: &RunData,
@@ -44,9 +44,9 @@ pub fn slice_size(
     let parts = [&data.train, &data.test, &data.validation];
     let examples = parts.into_iter().chain(&data.drawn_from);
     let inputs: usize = examples.map(|part| part.inputs.len()).sum();
-    // Parameters, their gradients, and sums of those: of every class, at most.
+    // Parameters, their gradients and the sums of those: at most one set per class.
     let params = network.params() * (network.classes + 4);
-    // The rest is for what the estimate does not know: fragments, workspaces, other programs.
+    // The rest is for what the estimate leaves out: fragmentation, workspaces, other programs.
     let budget = free.saturating_sub(4 * (inputs + params)) / 2;
     let most = if network.has_norm() {
         NORM_SLICE_SIZE
@@ -56,18 +56,18 @@ pub fn slice_size(
     Ok(need.examples_in(budget).clamp(ON_GPU.0, most))
 }
 
-/// Entries that the gradient of one example needs.
+/// Entries needed for the gradient of one example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Need {
-    /// All that is in memory at the worst moment.
+    /// Entries in memory at the peak.
     entries: usize,
-    /// The largest tensor among it.
+    /// Entries of the largest tensor.
     largest: usize,
 }
 
 impl Need {
-    /// Counts what [`forward`](super::forward) keeps for the way back, and beside that the largest
-    /// scratch of an operation.
+    /// Counts the values that [`forward`](super::forward) keeps for the backward pass, and the largest scratch space of
+    /// any operation on top of them.
     fn of(network: &Network) -> Self {
         let mut kept = network.features();
         let mut scratch = 0;
@@ -79,8 +79,8 @@ impl Need {
                 // Before and after the bias.
                 Op::Dense(dense) => (1 + usize::from(dense.bias.is_some()), 0),
                 Op::Conv(conv) => {
-                    // Windows of the input, twice while they are put together; and windows of the
-                    // spread-out gradient, for the gradient of the input.
+                    // Windows of the input, twice while they are concatenated; and windows of the spread-out gradient,
+                    // for the gradient of the input.
                     let of_weight = conv.fan_in() * window([node.shape[1], node.shape[2]]);
                     let of_input = window(conv.kernel) * conv.outputs * input / conv.inputs;
                     largest = largest.max(of_weight).max(of_input);
@@ -90,17 +90,17 @@ impl Need {
                 // Normalised, scaled, shifted.
                 Op::Norm(_) => (3, 2 * input),
                 Op::Relu | Op::Add(_) => (1, input),
-                // The maximum and its place; the gradient of the input, and the next place's share.
+                // The maximum and its position; the gradient of the input, and the next position's share.
                 Op::MaxPool(_) => (2, 3 * input),
                 Op::AvgPool(pool) if pool.size == pool.stride => (2, input),
-                // Every place of the window is a value of its own.
+                // Every position of the window is a value of its own.
                 Op::AvgPool(pool) => (2 * window(pool.size), 3 * input),
                 Op::Flatten => (0, input),
                 Op::Dropout { .. } => (2, input),
             };
             kept += copies * output;
             largest = largest.max(output);
-            // Gradients of the output and the input, one of which is being added up.
+            // Gradients of the output and the input, one of which is being summed.
             scratch = scratch.max(of_operation + input + 2 * output);
         }
         Self {
@@ -109,14 +109,14 @@ impl Need {
         }
     }
 
-    /// Examples whose single-precision numbers fit into so many bytes.
+    /// Returns how many examples' single-precision values fit into `bytes`.
     fn examples_in(self, bytes: usize) -> usize {
         let by_memory = bytes / (4 * self.entries.max(1));
         by_memory.min(MAX_ENTRIES / self.largest.max(1))
     }
 }
 
-/// Memory of a GPU that nobody uses yet; none if it cannot be known.
+/// Returns the free memory of a GPU in bytes, or `None` if it cannot be determined.
 #[cfg(feature = "cuda")]
 fn free_bytes(device: &Device) -> Result<Option<usize>, EngineError> {
     let Device::Cuda(device) = device else {
@@ -128,7 +128,7 @@ fn free_bytes(device: &Device) -> Result<Option<usize>, EngineError> {
     Ok(Some(free))
 }
 
-/// Memory of a GPU that nobody uses yet; none if it cannot be known.
+/// Returns the free memory of a GPU in bytes, or `None` if it cannot be determined.
 #[cfg(not(feature = "cuda"))]
 #[expect(clippy::unnecessary_wraps, reason = "as in a build with CUDA")]
 fn free_bytes(_: &Device) -> Result<Option<usize>, EngineError> {
@@ -155,7 +155,7 @@ mod tests {
         let network = Network::build(&spec, [3, 6, 5], 2).unwrap();
         // 90 inputs; twice 120 of the convolution, 120 of the ReLU, twice 2 scores.
         let kept = 90 + 2 * 120 + 120 + 2 * 2;
-        // Its windows are 27 × 30, put together from a copy; gradients are 90 and twice 120.
+        // The convolution's windows are 27 × 30, concatenated from a copy; gradients are 90 and twice 120.
         let scratch = 2 * 27 * 30 + 90 + 2 * 120;
         let need = Need {
             entries: kept + scratch,

@@ -1,9 +1,8 @@
-//! The engine on candle's autograd: any device that candle knows.
+//! The engine on candle's autograd, for any device that candle supports.
 //!
-//! On a GPU it is the fast one; on the CPU, in double precision, it is the oracle that the
-//! hand-written engine is tested against. The examples stay on the device; parameters go up and one
-//! gradient comes down for every evaluation. [`CustomEngine`] does the same for a model that is not a
-//! list of layers but any function of candle tensors.
+//! It is the fast engine on a GPU; on the CPU, in double precision, it is the oracle that the hand-written engine is
+//! tested against. The examples stay on the device; each evaluation uploads the parameters and downloads one gradient.
+//! [`CustomEngine`] does the same for a model that is any function of candle tensors rather than a list of layers.
 
 mod conv;
 mod custom;
@@ -17,7 +16,7 @@ mod shelf;
 use candle_core::{D, DType, Device as CandleDevice, Tensor};
 use candle_nn::ops::log_softmax;
 
-/// The library whose tensors models of one's own are made of, in the version that fits.
+/// The tensor library for user-defined models, in the matching version.
 pub use candle_core;
 
 pub use self::custom::{Batch, CustomData, CustomEngine, CustomExamples};
@@ -48,7 +47,7 @@ impl Precision {
     }
 }
 
-/// The engine itself.
+/// The candle engine for networks of layers.
 pub struct CandleEngine {
     network: Network,
     device: CandleDevice,
@@ -57,16 +56,16 @@ pub struct CandleEngine {
     train: Shelf,
     test: Shelf,
     validation: Shelf,
-    /// What mini-batches are drawn from, if not from `train`.
+    /// Examples that mini-batches are drawn from, if not from `train`.
     drawn_from: Option<Shelf>,
-    /// Where row r of what is drawn from stands there; `train` may be sorted by class.
+    /// Position of each row in the examples that mini-batches are drawn from; `train` may be sorted by class.
     position: Vec<u32>,
 }
 
 /// Opens a candle device.
 ///
 /// # Errors
-/// CUDA was asked for and this build has no CUDA, or the machine no such GPU.
+/// CUDA is requested but not built in, or the machine has no such GPU.
 pub fn open_device(device: Device) -> Result<CandleDevice, EngineError> {
     let Device::Cuda(ordinal) = device else {
         return Ok(CandleDevice::Cpu);
@@ -88,8 +87,8 @@ pub fn open_device(device: Device) -> Result<CandleDevice, EngineError> {
     })
 }
 
-/// What tells the GPU that is number `ordinal` to CUDA from all others, whatever they are counted by. `None`
-/// without CUDA, or where it does not say.
+/// Returns the UUID of the GPU with CUDA ordinal `ordinal`, which identifies it however the GPUs are numbered. `None`
+/// without CUDA, or if the driver does not report it.
 #[must_use]
 pub fn gpu_uuid(ordinal: u32) -> Option<[u8; 16]> {
     uuid_of(ordinal)
@@ -110,10 +109,10 @@ fn uuid_of(_: u32) -> Option<[u8; 16]> {
 }
 
 impl CandleEngine {
-    /// An engine for `network` on `data`; the examples are moved to `device` at once.
+    /// Creates an engine for `network` on `data`; the examples are moved to `device` at once.
     ///
-    /// With `by_class`, [`Want::ClassGradient`] can be asked for: the training set is evaluated in
-    /// class-sorted slices, or, where a batch norm forbids that, goes back once for every class.
+    /// With `by_class`, [`Want::ClassGradient`] is available: the training set is evaluated in class-sorted slices, or,
+    /// with batch norms, which need mixed ones, in one backward pass per class.
     ///
     /// # Errors
     /// No such device, or not enough memory on it.
@@ -130,7 +129,7 @@ impl CandleEngine {
     ) -> Result<Self, EngineError> {
         let candle = open_device(device)?;
         let dtype = precision.dtype();
-        // A slice of one class would have other statistics than a mixed one, hence another loss.
+        // A slice of one class would have different statistics from a mixed one, hence a different loss.
         let sorted = by_class && !network.has_norm();
         let plan = SlicePlan::new(&data.train.labels, slice_size, sorted);
         let position = data.positions(&plan);
@@ -161,8 +160,8 @@ impl CandleEngine {
         })
     }
 
-    /// Evaluates slices of a shelf; the mean is over all of them together. Returns what the batch
-    /// norms received in the last slice.
+    /// Evaluates the slices of a shelf; the mean is over all of them. Returns the statistics that the batch norms
+    /// received in the last slice.
     fn evaluate_shelf(
         &self,
         shelf: &Shelf,

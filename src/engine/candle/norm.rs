@@ -1,13 +1,13 @@
-//! Batch norm and other operations channel by channel, on `[B, C]` or `[B, C, H, W]`.
+//! Batch norm and other per-channel operations, on `[B, C]` or `[B, C, H, W]`.
 
 use candle_core::{Result, Tensor};
 
 use super::gradient;
 use crate::model::Norm;
 
-/// `(x − mean) / √(var + ε)` with the slice's own mean and biased variance, and the two, `[C]`.
+/// Returns `(x − mean) / √(var + ε)` with the slice's own mean and biased variance, and these two, `[C]`.
 ///
-/// With `x̂` the result and `⟨·⟩` the mean over a channel, the gradient by x is
+/// With `x̂` the result and `⟨·⟩` the mean over a channel, the gradient with respect to x is
 /// `(g − ⟨g⟩ − x̂ ⟨g x̂⟩) / √(var + ε)` (Ioffe and Szegedy, section 3).
 pub(super) fn normalise(x: &Tensor) -> Result<(Tensor, [Tensor; 2])> {
     let values = x.detach();
@@ -26,7 +26,7 @@ pub(super) fn normalise(x: &Tensor) -> Result<(Tensor, [Tensor; 2])> {
     Ok((y, [mean, variance]))
 }
 
-/// `(x − mean) / √(var + ε)` with a mean and variance of long standing, `[C]`; without a gradient.
+/// Returns `(x − mean) / √(var + ε)` with running averages of mean and variance, `[C]`; not differentiable.
 pub(super) fn normalise_by(x: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Tensor> {
     x.broadcast_sub(&along(mean, x)?)?
         .broadcast_div(&along(&deviation(variance)?, x)?)
@@ -36,7 +36,7 @@ fn deviation(variance: &Tensor) -> Result<Tensor> {
     (variance + Norm::EPSILON)?.sqrt()
 }
 
-/// `x + b`, b one number a channel.
+/// Returns `x + b`, with one b per channel.
 pub(super) fn shift(x: &Tensor, by: &Tensor) -> Result<Tensor> {
     let y = x.detach().broadcast_add(&along(&by.detach(), x)?)?;
     gradient::binary(x, by, y, |x, _, g| {
@@ -44,7 +44,7 @@ pub(super) fn shift(x: &Tensor, by: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// `s · x`, s one number a channel.
+/// Returns `s · x`, with one s per channel.
 pub(super) fn scale(x: &Tensor, by: &Tensor) -> Result<Tensor> {
     let y = x.detach().broadcast_mul(&along(&by.detach(), x)?)?;
     gradient::binary(x, by, y, |x, by, g| {
@@ -53,14 +53,14 @@ pub(super) fn scale(x: &Tensor, by: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// One number a channel, shaped to be spread over the values of `like`.
+/// Reshapes one number per channel so that it broadcasts over the values of `like`.
 fn along(channels: &Tensor, like: &Tensor) -> Result<Tensor> {
     let mut shape = vec![1; like.rank()];
     shape[1] = channels.elem_count();
     channels.reshape(shape)
 }
 
-/// `[C]`. Place by place first and then example by example: short sums round less.
+/// Sums over each channel, `[C]`: first over pixels, then over examples, as short sums round less.
 fn channel_sums(x: &Tensor) -> Result<Tensor> {
     let x = match x.rank() {
         2 => x.clone(),

@@ -1,4 +1,4 @@
-//! Pooling windows of any size and stride.
+//! Pooling over windows of any size and stride.
 
 use candle_core::{Result, Tensor};
 
@@ -15,8 +15,7 @@ fn windows(pool: &Pool, out: [usize; 2]) -> Windows {
     }
 }
 
-/// The largest value of each window, `[B, C, OH, OW]`. Its gradient goes to the first of equals, in
-/// row order.
+/// Returns the largest value of each window, `[B, C, OH, OW]`. In a tie, the gradient goes to the first in row order.
 pub(super) fn max(x: &Tensor, pool: &Pool, out: [usize; 2]) -> Result<Tensor> {
     let windows = windows(pool, out);
     let mut views = (0_u32..).zip(views(&x.detach(), windows)?);
@@ -35,7 +34,7 @@ pub(super) fn max(x: &Tensor, pool: &Pool, out: [usize; 2]) -> Result<Tensor> {
     })
 }
 
-/// Gives every window's gradient to the place `at`, `[B, C, OH, OW]`, that had its largest value.
+/// Routes every window's gradient to the position `at`, `[B, C, OH, OW]`, of its largest value.
 fn max_gradient(shape: &[usize], at: &Tensor, g: &Tensor, windows: Windows) -> Result<Tensor> {
     let [height, width] = [shape[2], shape[3]];
     let Windows { kernel, stride, .. } = windows;
@@ -55,7 +54,7 @@ fn max_gradient(shape: &[usize], at: &Tensor, g: &Tensor, windows: Windows) -> R
     sum.map_or_else(|| Tensor::zeros(shape, g.dtype(), g.device()), Ok)
 }
 
-/// The mean of each window, `[B, C, OH, OW]`.
+/// Returns the mean of each window, `[B, C, OH, OW]`.
 pub(super) fn average(x: &Tensor, pool: &Pool, out: [usize; 2]) -> Result<Tensor> {
     let (batch, channels, ..) = x.dims4()?;
     let [size, stride] = [pool.size, pool.stride];
@@ -65,7 +64,7 @@ pub(super) fn average(x: &Tensor, pool: &Pool, out: [usize; 2]) -> Result<Tensor
     )]
     let share = 1.0 / (size[0] * size[1]) as f64;
     let sum = if size == stride {
-        // Windows that tile the image are two axes of it.
+        // Windows that tile the image: reshape, then sum over two axes.
         let x = x.narrow(2, 0, out[0] * size[0])?;
         x.narrow(3, 0, out[1] * size[1])?
             .reshape((batch, channels, out[0], size[0], out[1], size[1]))?

@@ -1,23 +1,23 @@
-//! The losses of many examples, slice by slice, and their gradient: what any model needs.
+//! Losses of many examples, slice by slice, and their gradient, for any model.
 
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::engine::{EngineError, Evaluation, Slice, SlicePlan, Want};
 use crate::layout::{ParamLayout, Tensor as TensorLayout};
 
-/// A part of the data on the device, in the order in which it is evaluated.
+/// A part of the data on the device, in evaluation order.
 pub(super) struct Shelf {
     /// `[N, ..]`
     pub inputs: Tensor,
     /// `[N, ..]`
     pub targets: Tensor,
-    /// `[N]`: classes, here and not on the device.
+    /// `[N]`: classes, in host memory.
     pub labels: Vec<u8>,
     pub slices: Vec<Slice>,
 }
 
 impl Shelf {
-    /// The examples at these positions, as one slice.
+    /// Returns the examples at these positions, as one slice.
     pub fn select(&self, positions: Vec<u32>, device: &Device) -> Result<Self, EngineError> {
         let labels = positions.iter().map(|&at| self.labels[at as usize]);
         let labels: Vec<u8> = labels.collect();
@@ -31,16 +31,16 @@ impl Shelf {
     }
 }
 
-/// What a model says of a slice's examples.
+/// A model's output for the examples of a slice.
 pub struct Outcome {
-    /// `[B]`: the loss of each example. Or a scalar, their mean; then it cannot be split by class.
+    /// `[B]`: the loss of each example; or a scalar, their mean, which cannot be split by class.
     pub loss: Tensor,
-    /// `[B]`: 1 where the model is right and 0 elsewhere, or the share of an example that is right.
-    /// Without it the accuracy is NaN.
+    /// `[B]`: 1 if the model is right and 0 if not, or the fraction of an example that is right. If absent, the
+    /// accuracy is NaN.
     pub hits: Option<Tensor>,
 }
 
-/// How to evaluate a model.
+/// Settings for evaluating a model.
 pub(super) struct Job<'a> {
     pub layout: &'a ParamLayout,
     pub classes: usize,
@@ -49,8 +49,8 @@ pub(super) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Evaluates the slices of a shelf; the mean is over all of them together. `outcome` gets one
-    /// tensor for each of the layout, and inputs and targets of a slice.
+    /// Evaluates the slices of a shelf; the mean is over all of them. `outcome` receives one tensor per entry of the
+    /// layout, and the inputs and targets of a slice.
     pub fn run(
         &self,
         shelf: &Shelf,
@@ -91,7 +91,7 @@ impl Job<'_> {
             match slice.class {
                 _ if groups == 1 => sums[0].add(&loss.sum_all()?)?,
                 Some(class) => sums[class].add(&loss.sum_all()?)?,
-                // Mixed: one pass back for each class that is there.
+                // Mixed: one backward pass per class present.
                 None => {
                     let labels = &shelf.labels[slice.range.clone()];
                     for (class, sums) in sums.iter_mut().enumerate() {
@@ -125,7 +125,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// One variable a tensor of the layout, filled from the flat vector `params`.
+    /// Creates one variable per tensor of the layout, filled from the flat vector `params`.
     fn variables(&self, params: &[f32]) -> Result<Vec<Var>, EngineError> {
         let flat = Tensor::from_slice(params, params.len(), self.device)?.to_dtype(self.dtype)?;
         let tensors = self.layout.tensors.iter();
@@ -137,7 +137,7 @@ impl Job<'_> {
             .collect()
     }
 
-    /// Losses `[B]`; a mean counts for every example.
+    /// Returns losses `[B]`; a scalar mean is repeated for every example.
     fn by_example(&self, loss: &Tensor, examples: usize) -> Result<Tensor, EngineError> {
         match loss.dims() {
             [] if self.classes == 1 => Ok(loss.broadcast_as(examples)?),
@@ -155,7 +155,7 @@ impl Job<'_> {
         }
     }
 
-    /// `[B]`: 1 for the examples of a class and 0 for the others; none if there are none.
+    /// Returns `[B]`: 1 for the examples of a class and 0 for the others; `None` if the class has none.
     fn mask(&self, labels: &[u8], class: usize) -> Result<Option<Tensor>, EngineError> {
         let is_of_class = |&label: &u8| usize::from(label) == class;
         if !labels.iter().any(is_of_class) {
@@ -166,7 +166,7 @@ impl Job<'_> {
     }
 }
 
-/// The values of several vectors, one after another.
+/// Downloads several vectors and concatenates their values.
 fn download(parts: &[Tensor]) -> Result<Vec<f64>, EngineError> {
     if parts.is_empty() {
         return Ok(Vec::new());
@@ -174,7 +174,7 @@ fn download(parts: &[Tensor]) -> Result<Vec<f64>, EngineError> {
     Ok(Tensor::cat(parts, 0)?.to_dtype(DType::F64)?.to_vec1()?)
 }
 
-/// Means of the losses of all examples, by class too.
+/// Writes the mean loss over all examples, and over each class.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 fn write_losses(losses: &[f64], labels: &[u8], classes: usize, out: &mut Evaluation) {
     let mut sums = vec![(0.0, 0_u32); classes];
@@ -189,7 +189,7 @@ fn write_losses(losses: &[f64], labels: &[u8], classes: usize, out: &mut Evaluat
     out.class_loss.extend(means);
 }
 
-/// A gradient that adds up on the device, one tensor of the layout after another.
+/// A gradient accumulated on the device, per tensor of the layout.
 #[derive(Clone)]
 struct Sums<'a> {
     variables: &'a [Var],
@@ -234,7 +234,7 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// `out[i] = Σ_c classes[c][i]`, added up in double precision.
+/// Sets `out[i] = Σ_c classes[c][i]`, summed in double precision.
 fn sum_classes(classes: &[f32], out: &mut [f32]) {
     let mut total = vec![0.0_f64; out.len()];
     for class in classes.chunks_exact(out.len()) {

@@ -1,4 +1,4 @@
-//! The dense layer's three matrix products, on the `gemm` crate, and what is fused around them.
+//! The dense layer's three matrix products, on the `gemm` crate, and the operations fused with them.
 //!
 //! Activations are row-major `[B, features]`. With `X: [B, I]`, `W: [O, I]` and `Y: [B, O]`:
 //! forward `Y = X Wᵀ + b`; backward `dW = dYᵀ X`, `db = Σ_rows dY`, `dX = dY W`
@@ -11,7 +11,7 @@
 
 use gemm::Parallelism;
 
-/// A matrix in memory: element (r, c) stands at `r * row_stride + c * col_stride`.
+/// A matrix in memory: element (r, c) is at `r * row_stride + c * col_stride`.
 #[derive(Clone, Copy)]
 struct Matrix<'a> {
     values: &'a [f32],
@@ -20,7 +20,7 @@ struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Rows of `cols` values, one after another.
+    /// Rows of `cols` contiguous values.
     fn row_major(values: &'a [f32], cols: usize) -> Self {
         Self {
             values,
@@ -45,8 +45,8 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `dst = lhs · rhs`, or `dst += lhs · rhs` if `add`; `dst: [rows, cols]` row-major,
-/// `lhs: [rows, depth]`, `rhs: [depth, cols]`.
+/// Computes `dst = lhs · rhs`, or `dst += lhs · rhs` if `add`; `dst: [rows, cols]` row-major, `lhs: [rows, depth]`,
+/// `rhs: [depth, cols]`.
 fn product(
     dst: &mut [f32],
     add: bool,
@@ -83,15 +83,15 @@ fn product(
     }
 }
 
-/// `y = x wᵀ + b`, then `max(·, 0)` if `relu`; `x: [B, inputs]`, `w: [outputs, inputs]`,
-/// `b: [outputs]` or empty, `y: [B, outputs]`.
+/// Computes `y = x wᵀ + b`, then `max(·, 0)` if `relu`; `x: [B, inputs]`, `w: [outputs, inputs]`, `b: [outputs]` or
+/// empty, `y: [B, outputs]`.
 pub fn forward(x: &[f32], w: &[f32], b: &[f32], outputs: usize, relu: bool, y: &mut [f32]) {
     let inputs = w.len() / outputs;
     let rows = y.len() / outputs;
     let shape = [rows, outputs, inputs];
     let w = Matrix::row_major(w, inputs).transposed();
     product(y, false, shape, Matrix::row_major(x, inputs), w);
-    // Selects, not branches: the signs are as good as random, and the loops vectorise.
+    // Selects, not branches: the signs are effectively random, and the loops vectorise.
     let positive = |x: f32| if x < 0.0 { 0.0 } else { x };
     for row in y.chunks_exact_mut(outputs) {
         if b.is_empty() {
@@ -104,7 +104,7 @@ pub fn forward(x: &[f32], w: &[f32], b: &[f32], outputs: usize, relu: bool, y: &
         }
         let row = row.iter_mut().zip(b);
         if relu {
-            // Not `max`, which would turn NaN into 0 and hide a loss that has blown up.
+            // Not `max`, which would turn NaN into 0 and hide a diverged loss.
             row.for_each(|(y, b)| *y = positive(*y + b));
         } else {
             row.for_each(|(y, b)| *y += b);
@@ -112,8 +112,8 @@ pub fn forward(x: &[f32], w: &[f32], b: &[f32], outputs: usize, relu: bool, y: &
     }
 }
 
-/// Gradient of the weights and the bias (which may be empty): `dw (+)= dyᵀ x`,
-/// `db (+)= Σ_rows dy`; added if `add`.
+/// Computes the gradients of the weights and the bias (which may be empty): `dw (+)= dyᵀ x`, `db (+)= Σ_rows dy`; added
+/// if `add`.
 pub fn backward_params(
     x: &[f32],
     dy: &[f32],
@@ -137,7 +137,7 @@ pub fn backward_params(
     }
 }
 
-/// Gradient of the input: `dx (+)= dy w`; `dy: [B, outputs]`, `w: [outputs, inputs]`.
+/// Computes the gradient of the input: `dx (+)= dy w`; `dy: [B, outputs]`, `w: [outputs, inputs]`.
 pub fn backward_input(dy: &[f32], w: &[f32], outputs: usize, add: bool, dx: &mut [f32]) {
     let inputs = w.len() / outputs;
     let rows = dy.len() / outputs;
@@ -146,7 +146,7 @@ pub fn backward_input(dy: &[f32], w: &[f32], outputs: usize, add: bool, dx: &mut
     product(dx, add, [rows, inputs, outputs], dy, w);
 }
 
-/// Gradient through `y = max(x, 0)`: `dy` is cleared where `y` is 0, so the slope at 0 is 0.
+/// Backpropagates through `y = max(x, 0)`: `dy` is set to 0 where `y` is 0, so the slope at 0 is 0.
 pub fn backward_relu(y: &[f32], dy: &mut [f32]) {
     for (dy, &y) in dy.iter_mut().zip(y) {
         *dy = if y <= 0.0 { 0.0 } else { *dy };
@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    /// The products as they are written in books.
+    /// The forward product as a plain loop.
     fn naive_forward(x: &[f32], w: &[f32], b: &[f32], rows: usize) -> Vec<f32> {
         let inputs = x.len() / rows;
         let mut y = Vec::new();

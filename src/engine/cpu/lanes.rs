@@ -1,10 +1,9 @@
-//! How images lie in memory while they are convolved: in groups of 32 examples.
+//! Memory layout of images during convolution: groups of 32 examples.
 //!
-//! A group holds `[pixel][channel][example]`, so that 32 examples are neighbours and one vector
-//! instruction serves 16 of them (or 8, or 4): every kernel then works on whole vectors, whatever the
-//! number of channels and the size of the image, and needs no copies of shifted windows. The last
-//! group of a slice may be short; its unused lanes hold numbers that nobody asks for, and gradients
-//! of 0.
+//! A group holds `[pixel][channel][example]`, so that 32 examples are neighbours and one vector instruction handles 16
+//! of them (or 8, or 4): every kernel then works on whole vectors, whatever the number of channels and the size of the
+//! image, and needs no copies of shifted windows. The last group of a slice may be short; its unused lanes hold values
+//! that are never read, and gradients of 0.
 
 use bytemuck::{Pod, Zeroable};
 use pulp::Simd;
@@ -22,7 +21,7 @@ pub struct Lanes(pub [f32; GROUP]);
 impl Lanes {
     pub const ZERO: Self = Self([0.0; GROUP]);
 
-    /// The same as vectors of the machine.
+    /// Views the values as the machine's vectors.
     #[inline(always)]
     pub fn vectors<S: Simd>(&self) -> &[S::f32s] {
         bytemuck::cast_slice(&self.0)
@@ -33,35 +32,35 @@ impl Lanes {
         bytemuck::cast_slice_mut(&mut self.0)
     }
 
-    /// Sum over the first `count` examples.
+    /// Returns the sum over the first `count` examples.
     pub fn sum(&self, count: usize) -> f64 {
         self.0[..count].iter().map(|&x| f64::from(x)).sum()
     }
 }
 
-/// Groups that hold so many examples.
+/// Number of groups that hold `examples` examples.
 pub fn groups(examples: usize) -> usize {
     examples.div_ceil(GROUP)
 }
 
-/// Examples in group `group` of `examples`.
+/// Number of examples in group `group` of `examples`.
 pub fn in_group(examples: usize, group: usize) -> usize {
     (examples - group * GROUP).min(GROUP)
 }
 
-/// Memory for numbers: rows of single numbers, or groups of lanes.
+/// Memory for rows of single numbers or for groups of lanes.
 #[derive(Default)]
 pub struct Buffer(Vec<Lanes>);
 
 impl Buffer {
-    /// Makes room for `len` lanes. What they hold is left as it is.
+    /// Makes room for `len` lanes. Existing contents are kept.
     pub fn reserve(&mut self, len: usize) {
         if self.0.len() < len {
             self.0.resize(len, Lanes::ZERO);
         }
     }
 
-    /// Group `group`, of `len` lanes.
+    /// Returns group `group`, which has `len` lanes.
     pub fn group(&self, group: usize, len: usize) -> &[Lanes] {
         &self.0[group * len..][..len]
     }
@@ -70,7 +69,7 @@ impl Buffer {
         &mut self.0[group * len..][..len]
     }
 
-    /// The first `len` numbers.
+    /// Returns the first `len` numbers.
     pub fn rows(&self, len: usize) -> &[f32] {
         &bytemuck::cast_slice(&self.0)[..len]
     }
@@ -80,7 +79,7 @@ impl Buffer {
     }
 }
 
-/// Puts rows `[B, C·H·W]`, channel-major, into a group; lanes beyond the rows become 0.
+/// Copies rows `[B, C·H·W]`, channel-major, into a group; lanes beyond the rows become 0.
 pub fn rows_to_group(rows: &[f32], shape: Shape, group: &mut [Lanes]) {
     let features = values(shape);
     let [channels, height, width] = shape;
@@ -98,7 +97,7 @@ pub fn rows_to_group(rows: &[f32], shape: Shape, group: &mut [Lanes]) {
     }
 }
 
-/// The way back: writes the rows `[B, C·H·W]` that are there.
+/// Copies a group's examples back into as many rows `[B, C·H·W]`.
 pub fn group_to_rows(group: &[Lanes], shape: Shape, rows: &mut [f32]) {
     let features = values(shape);
     let [channels, height, width] = shape;

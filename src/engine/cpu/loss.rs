@@ -15,8 +15,8 @@ pub fn softmax_cross_entropy(z: &mut [f32], label: usize, scale: f32) -> (f64, b
     }
     let highest = z[top];
     let shifted = f64::from(z[label] - highest);
-    // The other classes are summed by themselves: where the network is sure of the label, the loss
-    // and the label's gradient are as small as they are, and as a difference from 1 would be lost.
+    // The other classes are summed separately: where the network is sure of the label, the loss and the label's
+    // gradient are tiny and would be lost as a difference from 1.
     let mut others = 0.0_f64;
     for (class, score) in z.iter_mut().enumerate() {
         *score = (*score - highest).exp();

@@ -1,9 +1,9 @@
 //! The fast engine: hand-written forward and backward passes on the CPU.
 //!
-//! The examples are cut into slices, and the slices are dealt to a fixed number of *shards*. A shard is worked through from its first slice to its last by one thread and adds
-//! its gradient up in single precision; the shards are then summed in double precision, always in
-//! the same order. Threads only decide who works on which shard, so the answer is the same, bit for
-//! bit, at any number of them.
+//! The examples are cut into slices, and the slices are divided among a fixed number of *shards*. One thread processes
+//! a shard from its first slice to its last and accumulates its gradient in single precision; the shards are then
+//! summed in double precision, always in the same order. Threads only decide who works on which shard, so the result is
+//! bit-identical for any number of threads.
 
 mod conv;
 mod dense;
@@ -31,18 +31,18 @@ use super::{
 use crate::data::Examples;
 use crate::model::{Network, Op};
 
-/// Shards that a data set is dealt to, as long as it has that many slices. More would balance more
-/// threads, and cost memory and a longer sum: each holds a whole gradient.
+/// Maximum number of shards of a data set, if it has that many slices. More would balance more threads but cost memory
+/// and a longer sum: each holds a whole gradient.
 const SHARDS: usize = 16;
 
-/// The same where every shard holds a gradient of each class.
+/// Maximum number of shards if every shard holds a gradient of each class.
 const CLASS_SHARDS: usize = 4;
 
-/// Examples in a slice when nobody says otherwise: activations of a small dense network for this
-/// many examples stay in a core's second-level cache.
+/// Default number of examples in a slice: a small dense network's activations for this many fit into a core's
+/// second-level cache.
 pub const SLICE_SIZE: usize = 256;
 
-/// Examples in a slice of `network` when nobody says otherwise.
+/// Returns the default number of examples in a slice of `network`.
 #[must_use]
 pub fn slice_size(network: &Network) -> usize {
     if network.has_norm() {
@@ -55,7 +55,7 @@ pub fn slice_size(network: &Network) -> usize {
 /// Examples in a slice of a mini-batch: small enough that several threads get some.
 const BATCH_SLICE: usize = 64;
 
-/// The engine itself.
+/// The hand-written CPU engine for networks of layers.
 pub struct CpuEngine {
     arch: Arch,
     network: Network,
@@ -63,25 +63,25 @@ pub struct CpuEngine {
     test: Shelf,
     validation: Shelf,
     batch: Shelf,
-    /// What mini-batches are drawn from, if not from `train`.
+    /// Examples that mini-batches are drawn from, if not from `train`.
     drawn_from: Option<Examples>,
-    /// Where row r of what is drawn from stands there; `train` may be sorted by class.
+    /// Position of each row in the examples that mini-batches are drawn from; `train` may be sorted by class.
     position: Vec<u32>,
     workers: Vec<Worker>,
     shards: Vec<Shard>,
-    /// Whether a split by class takes a pass backward for each class.
+    /// Whether a split by class takes one backward pass per class.
     split_backward: bool,
 }
 
-/// What the slices of a shard add up to.
+/// Sums over the slices of a shard.
 #[derive(Default)]
 struct Shard {
-    /// One, or one a class.
+    /// One, or one per class.
     gradients: Vec<Gradient>,
     tally: Tally,
 }
 
-/// A part of the data in the order in which it is evaluated.
+/// A part of the data, in evaluation order.
 struct Shelf {
     examples: Examples,
     slices: Vec<Slice>,
@@ -104,8 +104,8 @@ impl Shelf {
     }
 }
 
-/// Deals slices to at most about `most` shards (or one a class, if there are more classes): runs of
-/// slices of about equal length, none of which holds two classes.
+/// Divides slices into at most about `most` shards (or one per class, if there are more classes): contiguous slices,
+/// shards of about equal length, none with two classes.
 fn deal(slices: &[Slice], most: usize) -> Vec<Range<usize>> {
     let groups: Vec<&[Slice]> = slices.chunk_by(|a, b| a.class == b.class).collect();
     let each = most.div_ceil(groups.len().max(1));
@@ -124,11 +124,10 @@ fn deal(slices: &[Slice], most: usize) -> Vec<Range<usize>> {
 }
 
 impl CpuEngine {
-    /// An engine for `network` on `data`, with `threads` worker threads.
+    /// Creates an engine for `network` on `data`, with `threads` worker threads.
     ///
-    /// With `by_class` [`Want::ClassGradient`] can be asked for. The training set is then evaluated
-    /// in class-sorted slices, or, with batch norms, which need mixed ones, in a pass backward for
-    /// each class.
+    /// With `by_class`, [`Want::ClassGradient`] is available. The training set is then evaluated in class-sorted
+    /// slices, or, with batch norms, which need mixed ones, in one backward pass per class.
     ///
     /// # Panics
     /// If `threads` or `slice_size` is 0.
@@ -264,8 +263,8 @@ impl GradientEngine for CpuEngine {
     }
 }
 
-/// The vector instructions that the kernels use; the matrix products of `gemm`, which come from the
-/// same library, use them too.
+/// Names the vector instructions that the kernels use; the matrix products of `gemm`, which is built on the same
+/// library, use them too.
 fn instruction_set(arch: Arch) -> &'static str {
     match arch {
         #[cfg(target_arch = "x86_64")]
@@ -278,7 +277,7 @@ fn instruction_set(arch: Arch) -> &'static str {
     }
 }
 
-/// The workers of an engine, borrowed for one evaluation.
+/// An engine's workers, borrowed for one evaluation.
 struct Team<'a> {
     network: &'a Network,
     workers: &'a mut [Worker],
@@ -371,7 +370,7 @@ impl Team<'_> {
             .collect();
         sum_in_order(workers.len(), &all, &mut out.gradient);
         if by_class {
-            // The class of each of `all`.
+            // The class of each entry of `all`.
             let classes_of: Vec<Option<usize>> = if split_backward {
                 (0..count).flat_map(|_| (0..classes).map(Some)).collect()
             } else {
@@ -393,8 +392,8 @@ impl Team<'_> {
     }
 }
 
-/// Calls `work` once for every worker, each on its own thread, the first on this one. Where the system has
-/// no more threads, the others do the work of those that cannot begin.
+/// Calls `work` once for every worker, each on its own thread, the first on this one. If the system has no more
+/// threads, the others do the work of those that cannot start.
 fn run_on_all(workers: &mut [Worker], work: impl Fn(&mut Worker) + Sync) {
     let Some((first, others)) = workers.split_first_mut() else {
         return;
@@ -410,8 +409,7 @@ fn run_on_all(workers: &mut [Worker], work: impl Fn(&mut Worker) + Sync) {
     });
 }
 
-/// `out[i] = Σ_k parts[k][i]`, added up in double precision in the order of `parts`, whatever the
-/// number of threads.
+/// Sets `out[i] = Σ_k parts[k][i]`, summed in double precision in the order of `parts`, whatever the number of threads.
 fn sum_in_order(threads: usize, parts: &[&[f32]], out: &mut [f32]) {
     const BLOCK: usize = 512; // the running sums of a block stay in registers and L1
     let sum = |start: usize, out: &mut [f32]| {
@@ -431,7 +429,7 @@ fn sum_in_order(threads: usize, parts: &[&[f32]], out: &mut [f32]) {
             }
         }
     };
-    // Below this many additions a thread costs more than it saves.
+    // Below this many additions, another thread costs more than it saves.
     if threads < 2 || parts.len() * out.len() < 1 << 18 {
         return sum(0, out);
     }

@@ -7,9 +7,9 @@
 //! dβ = Σ dy      dγ = Σ dy · x̂      dx = γ / √(var + ε) · (dy − dβ / n − x̂ · dγ / n)
 //! ```
 //!
-//! Mean and variance of a channel are put together from those of small chunks (Chan et al.,
-//! *Algorithms for Computing the Sample Variance*, 1983, eq. 2.1), each about its own mean: so
-//! neither a large mean nor many values cost digits.
+//! Mean and variance of a channel are combined from those of small chunks (Chan et al., *Algorithms for Computing the
+//! Sample Variance*, 1983, eq. 2.1), each computed about its own mean, so that neither a large mean nor many values
+//! lose precision.
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -17,13 +17,13 @@ use super::lanes::{GROUP, Lanes};
 use super::relu;
 use crate::model::Norm;
 
-/// Lanes of a chunk: half of a first-level cache.
+/// Lanes in a chunk: half of a first-level cache.
 const CHUNK: usize = 128;
 
-/// Mean and variance of every channel over a slice, and what follows from them.
+/// Mean and variance of every channel over a slice, and the factors derived from them.
 #[derive(Clone, Default)]
 pub struct Statistics {
-    /// Values of a channel so far.
+    /// Values per channel so far.
     count: f64,
     /// `[C]`
     mean: Vec<f64>,
@@ -41,7 +41,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Forgets everything, before the first group of a slice.
+    /// Resets the statistics before the first group of a slice.
     pub fn begin(&mut self, channels: usize) {
         self.count = 0.0;
         for vector in [&mut self.mean, &mut self.spread] {
@@ -50,7 +50,7 @@ impl Statistics {
         }
     }
 
-    /// Takes in the first `examples` examples of a group.
+    /// Adds the first `examples` examples of a group.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     pub fn add(&mut self, arch: Arch, x: &[Lanes], examples: usize) {
         let channels = self.mean.len();
@@ -70,7 +70,7 @@ impl Statistics {
             });
             let total = self.count + count;
             for c in 0..channels {
-                // About the rounded center, then moved to the chunk's own mean.
+                // About the rounded centre, then shifted to the chunk's own mean.
                 let mean = sums[c].sum(examples) / count;
                 let off = mean - f64::from(self.center[c]);
                 let spread = squares[c].sum(examples) - count * off * off;
@@ -82,7 +82,7 @@ impl Statistics {
         }
     }
 
-    /// Settles mean and variance, after the last group.
+    /// Finalises mean and variance after the last group.
     pub fn finish(&mut self) {
         self.center.clear();
         self.center
@@ -93,7 +93,7 @@ impl Statistics {
             .extend(variances.map(|var| single(1.0 / (var + Norm::EPSILON).sqrt())));
     }
 
-    /// Takes mean and variance from running averages instead.
+    /// Uses running averages as mean and variance instead.
     pub fn set(&mut self, mean: &[f32], variance: &[f32]) {
         self.center.clear();
         self.center.extend_from_slice(mean);
@@ -105,7 +105,7 @@ impl Statistics {
         );
     }
 
-    /// `[2 C]`: the means, then the unbiased variances; the biased one of a single value.
+    /// Writes `[2 C]`: the means, then the unbiased variances (for a single value, the biased one).
     pub fn report(&self, out: &mut [f32]) {
         let (means, variances) = out.split_at_mut(self.mean.len());
         for (out, &mean) in means.iter_mut().zip(&self.mean) {
@@ -116,7 +116,7 @@ impl Statistics {
         }
     }
 
-    /// `y = γ x̂ + β`, plus `other` if there is one, then `max(·, 0)` if `relu`; one group.
+    /// Computes `y = γ x̂ + β`, plus `other` if given, then `max(·, 0)` if `relu`, for one group.
     pub fn forward(
         &self,
         arch: Arch,
@@ -137,7 +137,7 @@ impl Statistics {
         });
     }
 
-    /// Forgets the gradients of γ and β, before the first group of a backward pass.
+    /// Resets the gradients of γ and β before the first group of a backward pass.
     pub fn begin_backward(&mut self) {
         for vector in [&mut self.dy, &mut self.dy_x] {
             vector.clear();
@@ -145,8 +145,8 @@ impl Statistics {
         }
     }
 
-    /// Takes in the gradient of a group's output. If `y` is given, the `max(·, 0)` behind the norm
-    /// is undone first: `dy` is cleared where `y` is 0.
+    /// Accumulates the gradient of a group's output. If `y` is given, the `max(·, 0)` after the norm is backpropagated
+    /// first: `dy` is set to 0 where `y` is 0.
     pub fn reduce(&mut self, arch: Arch, x: &[Lanes], y: Option<&[Lanes]>, dy: &mut [Lanes]) {
         let channels = self.center.len();
         let lanes = channels * CHUNK.div_ceil(channels);
@@ -173,8 +173,8 @@ impl Statistics {
         }
     }
 
-    /// Settles the gradients of γ and β, after the last group: adds them to the flat `gradient`, or
-    /// writes them over it.
+    /// Finalises the gradients of γ and β after the last group: adds them to the flat `gradient` if `add`, or
+    /// overwrites it.
     pub fn finish_backward(
         &mut self,
         norm: &Norm,
@@ -200,7 +200,7 @@ impl Statistics {
         }
     }
 
-    /// `dx` of the first `examples` examples of a group, 0 in the other lanes.
+    /// Computes `dx` of the first `examples` examples of a group; the other lanes are 0.
     pub fn backward(
         &self,
         arch: Arch,
@@ -221,7 +221,7 @@ impl Statistics {
         clear_unused(dx, examples);
     }
 
-    /// [`backward`](Self::backward) that turns `dy` into `dx` where it stands.
+    /// Like [`backward`](Self::backward), but turns `dy` into `dx` in place.
     pub fn backward_in_place(&self, arch: Arch, x: &[Lanes], dy: &mut [Lanes], examples: usize) {
         let back = &self.back;
         arch.dispatch(BackwardInPlace { back, x, dy });
@@ -443,7 +443,7 @@ impl Back {
     }
 }
 
-/// Lanes without an example pass no gradient on.
+/// Zeroes the lanes without an example, so that they pass no gradient on.
 fn clear_unused(lanes: &mut [Lanes], examples: usize) {
     if examples < GROUP {
         for lanes in lanes {

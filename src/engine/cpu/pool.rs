@@ -6,7 +6,7 @@ use super::lanes::Lanes;
 use super::relu;
 use crate::model::{Pool, Shape};
 
-/// A pooling of images of a given shape.
+/// Pooling of images of a given shape.
 pub struct Window {
     pool: Pool,
     channels: usize,
@@ -24,7 +24,7 @@ struct Under {
 }
 
 impl Under {
-    /// First lane of the pixel at `place`, in reading order.
+    /// First lane of the pixel at `place` of the window, in reading order.
     #[inline(always)]
     fn at(&self, place: usize) -> usize {
         let (u, v) = (place / self.across, place % self.across);
@@ -42,7 +42,7 @@ impl Window {
         }
     }
 
-    /// Calls `visit` for every output pixel, with its first lane and the place of its window.
+    /// Calls `visit` for every output pixel, with its first lane and the location of its window.
     #[inline(always)]
     fn walk(&self, mut visit: impl FnMut(usize, Under)) {
         let [height, width] = self.output;
@@ -64,14 +64,13 @@ impl Window {
         self.pool.size[0] * self.pool.size[1]
     }
 
-    /// The largest value under each window; NaN if there is one.
+    /// Computes the largest value in each window; NaN if it contains one.
     pub fn forward_max(&self, arch: Arch, x: &[Lanes], y: &mut [Lanes]) {
         arch.dispatch(ForwardMax { window: self, x, y });
     }
 
-    /// Gives each window's gradient to the first of its largest values; adds to what `dx` holds
-    /// unless that is to be forgotten. With `relu`, `x` went through `max(·, 0)` before, which is
-    /// undone too: nothing goes to a 0.
+    /// Routes each window's gradient to the first of its largest values; adds to `dx` if `add`, otherwise overwrites
+    /// it. With `relu`, `x` is the output of a `max(·, 0)`, which is backpropagated too: a 0 receives nothing.
     pub fn backward_max(
         &self,
         arch: Arch,
@@ -94,7 +93,7 @@ impl Window {
         });
     }
 
-    /// The mean of each window.
+    /// Computes the mean of each window.
     pub fn forward_mean(&self, x: &[Lanes], y: &mut [Lanes]) {
         let share = self.share();
         self.walk(|out, under| {
@@ -115,7 +114,7 @@ impl Window {
         });
     }
 
-    /// Spreads each window's gradient evenly; adds to what `dx` holds unless that is to be forgotten.
+    /// Distributes each window's gradient evenly; adds to `dx` if `add`, otherwise overwrites it.
     pub fn backward_mean(&self, dy: &[Lanes], add: bool, dx: &mut [Lanes]) {
         let share = self.share();
         if !add {
@@ -160,7 +159,7 @@ impl WithSimd for ForwardMax<'_> {
                     for place in 1..window.places() {
                         let x = x[under.at(place) + c].vectors::<S>();
                         for (y, &x) in y.iter_mut().zip(x) {
-                            // NaN is not below anything, and nothing is below NaN: both stay.
+                            // NaN is never less than or equal to anything, and nothing to NaN: both cases keep the NaN.
                             let keeps = simd.less_than_or_equal_f32s(x, *y);
                             let is_number = simd.equal_f32s(*y, *y);
                             let larger = simd.select_f32s(keeps, *y, x);

@@ -1,4 +1,4 @@
-//! A bar to the left or right for each name, with its number; several series side by side; whiskers for
+//! Bar charts: a bar to the left or right for each name, with its number; several series side by side; whiskers for
 //! standard errors.
 
 use super::frame::{Frame, Paper, Room};
@@ -10,17 +10,17 @@ use crate::export::scene::{Anchor, Rect, Scene, Shape};
 
 /// Height of a bar.
 const BAR: f64 = 14.0;
-/// Between the bars of one name and those of the next.
+/// Space between the bars of one name and those of the next.
 const GAP: f64 = 7.0;
 
-/// What is drawn.
+/// Data of a bar chart.
 pub struct Rows<'a> {
     pub names: &'a [String],
     pub series: &'a [Series],
     pub errors: &'a [Vec<f64>],
 }
 
-/// A standard error to both sides of a bar's end.
+/// A standard error on both sides of a bar's end.
 struct Whisker {
     name: usize,
     series: usize,
@@ -54,7 +54,7 @@ pub fn draw(figure: &Figure, paper: &Paper, rows: &Rows) -> Scene {
         height: (group * count(rows.names.len())).max(group),
         left: rows.names,
         labelled: false,
-        // Numbers stand in its place where there is none.
+        // Without a legend, numbers take its place.
         legend: if several { &legend } else { &numbers },
         named: several,
     };

@@ -6,29 +6,29 @@ use crate::export::figure::Figure;
 use crate::export::font::Font;
 use crate::export::scene::{Anchor, Point, Rect, Scene, Shape, Text};
 
-/// Width of a drawing for a page, and for a phone.
+/// Width of a drawing for a page; below, for a phone.
 const WIDE: f64 = 960.0;
 const NARROW: f64 = 400.0;
-/// Above the data, for the title and the note.
+/// Space above the data, for the title and the note.
 const TOP: f64 = 62.0;
-/// Height of the data on a phone, where a chart does not need more.
+/// Height of the data on a phone, unless a chart needs more.
 const LOW: f64 = 280.0;
-/// Below them, for the horizontal axis.
+/// Space below the data, for the horizontal axis.
 const BOTTOM: f64 = 54.0;
 const EDGE: f64 = 16.0;
 const TITLE: f64 = 17.0;
 const SMALL: f64 = 12.0;
-/// From one line of the legend to the next.
+/// Distance between lines of the legend.
 const LINE: f64 = 17.0;
-/// From one line of a title to the next.
+/// Distance between lines of a title.
 const TITLE_LINE: f64 = 21.0;
-/// The widest name beside an axis or in the legend.
+/// Maximum width of a name beside an axis or in the legend.
 const NAME: f64 = 150.0;
-/// Beside an entry's name in the legend: its colour, and the gap to the next entry.
+/// Beside a name in the legend: its colour swatch, and the gap to the next entry.
 const SWATCH: f64 = 22.0;
 const APART: f64 = 14.0;
 
-/// What is drawn on.
+/// Width and font of a drawing.
 pub struct Paper {
     font: Font,
     width: f64,
@@ -50,7 +50,7 @@ impl Paper {
         self.width < WIDE
     }
 
-    /// Of data that look well at any height.
+    /// Limits the wanted height on a phone, for data that look good at any height.
     pub fn height(&self, wanted: f64) -> f64 {
         match self.is_narrow() {
             true => wanted.min(LOW),
@@ -65,7 +65,7 @@ impl Paper {
         }
     }
 
-    /// In one line of a wide drawing, or in as many as it takes in a narrow one.
+    /// Breaks a text into one line, shortened, in a wide drawing, or as many as needed in a narrow one.
     fn lines(&self, text: &str, size: f64, room: f64) -> Vec<String> {
         if !self.is_narrow() {
             return vec![self.font.fit(text, size, room)];
@@ -88,7 +88,7 @@ impl Paper {
     }
 }
 
-/// What a kind of chart needs around its data.
+/// Space that a kind of chart needs around its data.
 pub struct Room<'a> {
     /// Height of the data.
     pub height: f64,
@@ -98,23 +98,23 @@ pub struct Room<'a> {
     pub labelled: bool,
     /// Names in the legend.
     pub legend: &'a [String],
-    /// Whether it is one of names with colours, which may stand below the data, and not of numbers.
+    /// Whether the legend shows names with colours, which may be placed below the data, rather than numbers.
     pub named: bool,
 }
 
-/// A drawing with room for the data, `plot`.
+/// A drawing with an area for the data, `plot`.
 pub struct Frame<'a> {
     pub scene: Scene,
     pub plot: Rect,
     paper: &'a Paper,
     /// The label of the horizontal axis.
     below: Vec<String>,
-    /// Where the legend's entries begin.
+    /// Positions of the legend's entries.
     entries: Vec<Point>,
 }
 
 impl<'a> Frame<'a> {
-    /// A drawing with title and note.
+    /// Creates a drawing with title and note.
     pub fn new(figure: &Figure, paper: &'a Paper, room: &Room) -> Self {
         let widest = |names: &[String]| {
             let widths = names
@@ -177,7 +177,7 @@ impl<'a> Frame<'a> {
         frame
     }
 
-    /// Writes a line.
+    /// Writes a line of text.
     pub fn write(&mut self, at: Point, anchor: Anchor, text: &str, (size, color): (f64, Rgb)) {
         self.scene.text(Text {
             at,
@@ -189,12 +189,12 @@ impl<'a> Frame<'a> {
         });
     }
 
-    /// Writes a small line.
+    /// Writes a small line of text.
     pub fn note(&mut self, at: Point, anchor: Anchor, text: &str) {
         self.write(at, anchor, text, (SMALL, INK));
     }
 
-    /// The horizontal axis: ticks, lines through the data, and a label.
+    /// Draws the horizontal axis: ticks, grid lines and a label.
     pub fn axis_along(&mut self, span: &Span, label: &str) {
         let plot = self.plot;
         for tick in span.ticks_along(plot.width) {
@@ -209,7 +209,7 @@ impl<'a> Frame<'a> {
             true => std::mem::take(&mut self.below),
             false => vec![label.to_owned()],
         };
-        // Of several lines the longest may be wider than the data.
+        // The longest of several lines may be wider than the data.
         let widest = lines
             .iter()
             .map(|line| self.paper.font.width(line, SMALL))
@@ -222,7 +222,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The vertical axis.
+    /// Draws the vertical axis.
     pub fn axis_up(&mut self, span: &Span, label: &str) {
         let plot = self.plot;
         for tick in span.ticks_up(plot.height) {
@@ -234,7 +234,7 @@ impl<'a> Frame<'a> {
         self.label_up(label);
     }
 
-    /// The label of the vertical axis.
+    /// Writes the label of the vertical axis.
     pub fn label_up(&mut self, label: &str) {
         let middle = self.plot.y + self.plot.height / 2.0;
         self.scene.text(Text {
@@ -247,7 +247,7 @@ impl<'a> Frame<'a> {
         });
     }
 
-    /// A vertical axis of names, the first on top. Where they would touch, some are left out.
+    /// Writes a vertical axis of names, the first on top. If they would overlap, some are left out.
     pub fn names_up(&mut self, names: &[String]) {
         let plot = self.plot;
         let row = plot.height / count(names.len().max(1));
@@ -265,7 +265,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// A line around the data, drawn after them.
+    /// Draws a border around the data, after them.
     pub fn border(&mut self) {
         let Rect { x, y, .. } = self.plot;
         let (right, bottom) = (self.plot.right(), self.plot.bottom());
@@ -278,7 +278,7 @@ impl<'a> Frame<'a> {
         });
     }
 
-    /// A line where the vertical axis is zero.
+    /// Draws a line at zero of the vertical axis.
     pub fn zero(&mut self, span: &Span) {
         if let Some(at) = span.place(0.0).filter(|at| (0.001..0.999).contains(at)) {
             let y = self.plot.bottom() - at * self.plot.height;
@@ -287,7 +287,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Names and their colours, to the right of the data or below them.
+    /// Draws names with their colours, to the right of the data or below them.
     pub fn legend(&mut self, entries: &[(String, Rgb)]) {
         let places = std::mem::take(&mut self.entries);
         for ((name, color), (x, y)) in entries.iter().zip(places) {
@@ -303,7 +303,7 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Says in the middle that there is nothing.
+    /// Writes in the middle that there are no values.
     pub fn nothing(&mut self) {
         let middle = (
             self.plot.x + self.plot.width / 2.0,
@@ -313,7 +313,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// The widest name in a legend.
+/// Maximum width of a name in a legend.
 fn legend_name(paper: &Paper) -> f64 {
     match paper.is_narrow() {
         true => paper.width - 2.0 * EDGE - SWATCH,
@@ -321,7 +321,7 @@ fn legend_name(paper: &Paper) -> f64 {
     }
 }
 
-/// Places of a legend's entries, one behind the other from `start` on, in as many lines as it takes.
+/// Positions a legend's entries one after another from `start`, on as many lines as needed.
 fn flow(paper: &Paper, names: &[String], start: Point) -> Vec<Point> {
     let mut at = start;
     let place = |name: &String| {

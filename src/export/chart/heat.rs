@@ -1,5 +1,5 @@
-//! Series × steps as colours: blue for negative, orange for positive, grey for nothing, on a
-//! symmetric-logarithmic scale that a bar beside them explains.
+//! Heat maps: series × steps as colours, blue for negative, orange for positive and grey for no value, on a
+//! symmetric-logarithmic scale with a colour bar.
 
 use super::frame::{Frame, Paper, Room};
 use super::span::{Span, count, step};
@@ -9,15 +9,15 @@ use crate::export::color::{self, INK};
 use crate::export::figure::{Axis, Figure, Merge, Steps};
 use crate::export::scene::{Anchor, Raster, Rect, Scene, Shape};
 
-/// Columns that can be told apart.
+/// Maximum number of columns that can be told apart.
 const COLUMNS: usize = 700;
-/// Height of a row, while they are few.
+/// Height of a row, if there are few.
 const ROW: f64 = 18.0;
 const LEAST: f64 = 300.0;
 const MOST: f64 = 1200.0;
-/// Rows that can be told apart: a pixel each at the greatest height.
+/// Maximum number of rows that can be told apart: one pixel each at the greatest height.
 const ROWS: usize = 1200;
-/// Colours in the bar that explains them.
+/// Number of colours in the colour bar.
 const SHADES: usize = 101;
 
 pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps, merge: Merge) -> Scene {
@@ -46,7 +46,7 @@ pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps, merge: Merge) -> Scen
         let row = series.values[..merged.len()].iter();
         cells.extend(row.map(|value| color::diverging(shades.place(*value))));
     }
-    // The last column may stand for fewer steps than the others: it is drawn over what there is.
+    // The last column may stand for fewer steps than the others: the axis extends to its full width.
     let span = step(end) - step(steps.first);
     let drawn = step(merged.every) * count(merged.len());
     let along = Span::of(
@@ -83,12 +83,12 @@ pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps, merge: Merge) -> Scen
     frame.scene
 }
 
-/// What the colours measure: the vertical axis has names, its unit is the values'.
+/// Axis of the colour bar: the vertical axis has names, and its unit is that of the values.
 fn value_axis(figure: &Figure) -> Axis {
     Axis::new("LCA", figure.y.unit)
 }
 
-/// From values to places on the ramp.
+/// Maps values to positions on the colour ramp.
 struct Shades {
     scale: Scale,
     domain: Domain,
@@ -104,14 +104,14 @@ impl Shades {
         }
     }
 
-    /// -1 to 1.
+    /// Position on the ramp, -1 to 1; NaN for NaN.
     fn place(&self, value: f64) -> f64 {
         let unit = self.scale.to_unit(self.domain, value);
         unit.map_or(f64::NAN, |unit| 2.0 * unit - 1.0)
     }
 }
 
-/// The bar of colours with its ticks.
+/// Draws the colour bar with its ticks.
 fn explain(frame: &mut Frame, shades: &Shades, unit: &str) {
     let plot = frame.plot;
     let bar = Rect {

@@ -1,6 +1,6 @@
-//! Counts between edges. Where there are negative values, their bins are blue, and those of positive ones
-//! orange. The outermost bins may reach to infinity: they are drawn up to twice their inner edge. A line
-//! may mark a value to compare them with.
+//! Histograms: counts between edges. If there are negative values, their bins are blue and those of positive ones
+//! orange. The outermost bins may extend to infinity: they are drawn up to twice their inner edge. A line may mark a
+//! value for comparison.
 
 use super::frame::{Frame, Paper, Room};
 use super::span::Span;
@@ -21,13 +21,13 @@ pub fn draw(
     let along = Span::of(&figure.x, edges.iter().copied().chain(marked));
     let along = if mark.is_some() { along.airy() } else { along };
     let along = match figure.x.spread {
-        // Straight up to the innermost edges, which are powers of two apart from there on.
+        // Linear up to the innermost edges; from there on, edges are powers of two.
         Spread::SymLog => along.symlog(innermost(&edges)),
         _ => along,
     };
     let up = Span::of(&figure.y, counts.iter().copied().chain([0.0]));
     let up = match figure.y.spread {
-        // A single one is to be seen.
+        // A single count must be visible.
         Spread::SymLog => up.symlog(1.0),
         _ => up,
     };
@@ -83,7 +83,7 @@ pub fn draw(
     frame.scene
 }
 
-/// The edges with finite ends.
+/// Replaces infinite edges by finite ones.
 fn finite(edges: &[f64]) -> Vec<f64> {
     let inner: Vec<f64> = edges
         .iter()

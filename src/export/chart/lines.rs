@@ -1,6 +1,6 @@
-//! Lines over steps. Where several values share a column of pixels, the line goes through the first, the
-//! least, the greatest and the last of them, so that it looks as with all of them. NaN is a gap; a value
-//! between two gaps is a dot. Bands around them show how far they may be off.
+//! Line charts over steps. Where several values share a column of pixels, the line goes through the first, the least,
+//! the greatest and the last of them, so that it looks the same as with all of them. NaN is a gap; a value between two
+//! gaps is a dot. Bands around lines show their errors.
 
 use super::frame::{Frame, Paper, Room};
 use super::span::Span;
@@ -10,7 +10,7 @@ use crate::export::scene::{Point, Scene, Shape};
 
 const HEIGHT: f64 = 420.0;
 
-/// How much of a band's colour is seen.
+/// Opacity of a band.
 const OPACITY: f64 = 0.2;
 
 pub fn draw(
@@ -112,7 +112,7 @@ pub fn draw(
     frame.scene
 }
 
-/// Stretches without a gap.
+/// Splits points into stretches without a gap.
 fn parts(points: &[Option<Point>]) -> Vec<Vec<Point>> {
     let gaps = points.split(Option::is_none);
     gaps.filter(|part| !part.is_empty())
@@ -120,7 +120,7 @@ fn parts(points: &[Option<Point>]) -> Vec<Vec<Point>> {
         .collect()
 }
 
-/// Of each column of pixels the first, the lowest, the highest and the last point, in their order.
+/// Keeps the first, the lowest, the highest and the last point of each column of pixels, in order.
 pub fn thinned(points: &[Point]) -> Vec<Point> {
     let mut kept = Vec::new();
     for column in points.chunk_by(|a, b| a.0.floor() == b.0.floor()) {

@@ -1,5 +1,5 @@
-//! Moments on a grid of rows × steps. A step that several rows share has a line through the grid and a
-//! mark on top, and its dots are larger.
+//! Moments on a grid of rows × steps. A step that several rows share has a line through the grid, a mark on top, and
+//! larger dots.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use crate::export::scene::{Point, Rect, Scene, Shape};
 const ROW: f64 = 18.0;
 const LEAST: f64 = 160.0;
 
-/// What is drawn.
+/// Data of a chart of moments.
 pub struct Grid<'a> {
     pub rows: &'a [String],
     pub steps: Range<u64>,
@@ -41,7 +41,7 @@ pub fn draw(figure: &Figure, paper: &Paper, grid: &Grid) -> Scene {
             .scene
             .stroke((plot.x, y), (plot.right(), y), GRID, 1.0);
     }
-    // A step takes the room from its number to the next; its mark is in the middle.
+    // A step takes up the space from its number to the next; its mark is in the middle.
     let x = |at: u64| plot.x + along.place(step(at) + 0.5).unwrap_or(0.0) * plot.width;
     let shared: HashSet<u64> = grid.shared.iter().copied().collect();
     for &at in grid.shared.iter().filter(|at| grid.steps.contains(at)) {

@@ -1,4 +1,4 @@
-//! From a [`Figure`] to a [`Scene`]: where the title, the axes, the legend and the data go.
+//! Layout from a [`Figure`] to a [`Scene`]: the positions of title, axes, legend and data.
 //!
 //! ```text
 //! title
@@ -11,8 +11,8 @@
 //!                  label
 //! ```
 //!
-//! The data have one file for each kind of chart, which first says how much `Room` it needs, and then
-//! draws into the `Frame` that comes of it.
+//! Each kind of chart has one file, which first computes the `Room` that it needs and then draws into the resulting
+//! `Frame`.
 
 mod bars;
 mod frame;
@@ -33,13 +33,13 @@ use frame::Paper;
 /// Draws a figure.
 ///
 /// # Errors
-/// The font is damaged: the program has been built wrong.
+/// The font is damaged, that is, the build is broken.
 pub fn draw(figure: &Figure) -> io::Result<Scene> {
     let font = Font::read().map_err(io::Error::other)?;
     Ok(on(&Paper::wide(font), figure))
 }
 
-/// Draws a figure for the width of a phone: its texts go over several lines, its legend is below.
+/// Draws a figure for the width of a phone: its texts wrap, and its legend is below.
 ///
 /// # Errors
 /// As for [`draw`].

@@ -1,16 +1,16 @@
-//! An axis with numbers: from a value to its place.
+//! A numeric axis, which maps values to positions.
 
 use crate::analysis::scale::{Domain, Scale};
 use crate::analysis::ticks::{Room, Tick, step_ticks, ticks};
 use crate::export::figure::{Axis, Spread};
 
-/// Pixels from one tick of a vertical axis to the next, at least.
+/// Minimum pixels between ticks of a vertical axis.
 const GAP: usize = 34;
 
-/// Pixels of a label's character.
+/// Width of a label's character, in pixels.
 const CHARACTER: f64 = 7.0;
 
-/// The values of an axis from end to end, and how they are spread.
+/// The range of an axis, and its scale.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     scale: Scale,
@@ -19,7 +19,7 @@ pub struct Span {
 }
 
 impl Span {
-    /// All of `values`.
+    /// Creates an axis that spans all of `values`.
     pub fn of(axis: &Axis, values: impl IntoIterator<Item = f64>) -> Self {
         let domain = Domain::of(values);
         let largest = domain.min().abs().max(domain.max().abs());
@@ -36,7 +36,7 @@ impl Span {
         }
     }
 
-    /// The same with decades from `linear` on.
+    /// Makes the axis linear up to `linear` and logarithmic beyond.
     pub fn symlog(self, linear: f64) -> Self {
         Self {
             scale: Scale::SymLog { linear },
@@ -44,7 +44,7 @@ impl Span {
         }
     }
 
-    /// With some air beyond the outermost values, where the axis is linear.
+    /// Adds a margin beyond the outermost values, if the axis is linear.
     pub fn airy(self) -> Self {
         let (min, max) = (self.domain.min(), self.domain.max());
         let air = match self.scale {
@@ -57,18 +57,18 @@ impl Span {
         }
     }
 
-    /// 0 at the least value, 1 at the greatest; `None` for NaN.
+    /// Returns the position of a value: 0 at the least, 1 at the greatest; `None` for NaN.
     pub fn place(&self, value: f64) -> Option<f64> {
         self.scale.to_unit(self.domain, value)
     }
 
-    /// Ticks of a vertical axis of so many pixels.
+    /// Returns the ticks of a vertical axis `height` pixels long.
     pub fn ticks_up(&self, height: f64) -> Vec<Tick> {
         let cells = pixels(height);
         ticks(self.scale, self.domain, Room::Rows { cells, gap: GAP })
     }
 
-    /// Ticks of a horizontal axis of so many pixels.
+    /// Returns the ticks of a horizontal axis `width` pixels long.
     pub fn ticks_along(&self, width: f64) -> Vec<Tick> {
         let cells = pixels(width / CHARACTER);
         if !self.whole {
@@ -85,7 +85,7 @@ impl Span {
         );
         let mut ticks = step_ticks(from, to.saturating_add(1), cells);
         for tick in &mut ticks {
-            // The library places them in columns of characters.
+            // `step_ticks` places them in columns of characters.
             tick.at = self.place(tick.value).unwrap_or(0.0);
         }
         ticks
@@ -101,13 +101,13 @@ fn pixels(length: f64) -> usize {
     length.max(0.0) as usize
 }
 
-/// A step as a number on an axis.
+/// Converts a step to a number on an axis.
 #[expect(clippy::cast_precision_loss, reason = "steps stay far below 2^53")]
 pub fn step(step: u64) -> f64 {
     step as f64
 }
 
-/// A count as a number.
+/// Converts a count to a floating-point number.
 #[expect(clippy::cast_precision_loss, reason = "counts of things in memory")]
 pub fn count(count: usize) -> f64 {
     count as f64

@@ -1,5 +1,5 @@
-//! Contributions that add up: what is negative hangs below zero, what is positive stands on it, and a
-//! black mark shows their sum. The vertical axis is linear, or lengths would not add up.
+//! Stacked bars of contributions that add up: negative ones below zero, positive ones above, and a black mark for their
+//! sum. The vertical axis is linear, since lengths would not add up on another.
 
 use super::frame::{Frame, Paper, Room};
 use super::span::{Span, step};
@@ -8,7 +8,7 @@ use crate::export::figure::{Axis, Figure, Merge, Series, Steps};
 use crate::export::scene::{Point, Rect, Scene, Shape};
 
 const HEIGHT: f64 = 420.0;
-/// Bars that can be told apart.
+/// Maximum number of bars that can be told apart.
 const BARS: usize = 240;
 
 pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps) -> Scene {
@@ -83,7 +83,7 @@ pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps) -> Scene {
     frame.scene
 }
 
-/// `LCA (nats per 4 steps)`
+/// Returns an axis title such as `LCA (nats per 4 steps)`.
 pub fn each(axis: &Axis, every: u64) -> String {
     let steps = match every {
         1 => "step".to_owned(),
@@ -109,7 +109,7 @@ struct Stack {
     pieces: Vec<Piece>,
     low: f64,
     high: f64,
-    /// NaN if a part is.
+    /// NaN if a part is NaN.
     sum: f64,
 }
 

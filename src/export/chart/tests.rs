@@ -1,4 +1,4 @@
-//! Every kind of chart: well-formed whatever the data, and the right things in the right places.
+//! Tests of every kind of chart: well-formed for any data, with the right elements in the right positions.
 
 use proptest::prelude::*;
 
@@ -82,7 +82,7 @@ fn a_picture_that_cannot_be_drawn_is_an_error_not_an_empty_one() {
     assert!(error.contains("too large"), "{error}");
 }
 
-/// One of each kind, made of the same values.
+/// One chart of each kind, made from the same values.
 fn all(values: &[f64], rows: usize) -> Vec<Chart> {
     let names: Vec<String> = (0..rows).map(|row| format!("layer {row}")).collect();
     let x: Vec<f64> = (0..values.len()).map(super::span::count).collect();
@@ -330,7 +330,7 @@ proptest! {
             prop_assert!(document.is_ok(), "{text}");
             for attribute in document.iter().flat_map(|d| d.descendants()).flat_map(|n| n.attributes()) {
                 let value = attribute.value();
-                // An image's letters may say anything.
+                // Base64 of an image may contain any letters.
                 let wrong = value.contains("NaN") || value.contains("inf");
                 prop_assert!(!wrong || value.starts_with("data:"), "{text}");
             }

@@ -1,4 +1,4 @@
-//! Builds a network layer by layer, and says what is wrong with one.
+//! Builds a network layer by layer, and reports faulty layers.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -7,14 +7,13 @@ use super::{Conv, Dense, ModelError, Node, Norm, Op, Pool, Shape, Value, values}
 use crate::layout::{MAX_NAME, ParamLayout, TensorKind};
 use crate::model::spec::{Extent, LayerSpec, NamedPadding, Padding};
 
-/// Parameters a network may have: indices are stored in 32 bits in places, and a gradient of this
-/// many would take 4 GiB.
+/// Maximum number of parameters: some indices are stored in 32 bits, and a gradient of this many takes 4 GiB.
 const MAX_PARAMS: usize = 1 << 30;
 
-/// Values of one example that a layer may have.
+/// Maximum number of values of one example in a layer.
 const MAX_VALUES: usize = 1 << 28;
 
-/// What is wrong, and the way to the layer: the outermost block last.
+/// A fault, and the path to its layer: the outermost block last.
 pub struct Fault {
     position: Vec<usize>,
     layer: String,
@@ -33,7 +32,7 @@ impl Fault {
     }
 }
 
-/// What an error calls a layer.
+/// Returns a layer's label in an error.
 fn label(layer: &LayerSpec) -> &str {
     let (name, kind) = match layer {
         LayerSpec::Linear { name, .. } => (name.as_deref(), "linear"),
@@ -51,18 +50,18 @@ fn label(layer: &LayerSpec) -> &str {
 }
 
 pub struct Builder {
-    /// What the next layer receives.
+    /// Input shape of the next layer.
     pub shape: Shape,
     value: Value,
     pub nodes: Vec<Node>,
     pub layout: ParamLayout,
     pub buffers: usize,
     names: HashSet<String>,
-    /// Of the residual block that is being built, with a dot behind; empty outside.
+    /// Name of the enclosing residual block, followed by a dot; empty outside a block.
     block: String,
-    /// Layers without a name so far, by the stem of theirs, such as `block2.conv`.
+    /// Number of unnamed layers so far, by the stem of their names, such as `block2.conv`.
     counts: HashMap<String, usize>,
-    /// Scale and shift of the batch norm that comes next, if its tensors are part of the last layer.
+    /// Scale and shift of the next batch norm, if its tensors are part of the last layer.
     norm: Option<[Range<usize>; 2]>,
 }
 
@@ -192,7 +191,7 @@ impl Builder {
         self.node(Op::Dense(dense), [units, 1, 1])
     }
 
-    /// A vector stays as it is.
+    /// Flattens an image; a vector stays as it is.
     fn flatten(&mut self) -> Result<(), String> {
         match self.shape {
             [_, 1, 1] => Ok(()),
@@ -215,7 +214,7 @@ impl Builder {
         let [inputs, height, width] = self.shape;
         let (before, out) = window.place(self.shape)?;
         let kernel = window.kernel.sides();
-        // A wider window sees nothing but padding at its ends.
+        // A wider window would see nothing but padding at the edges.
         if kernel[0] > 2 * height + 1 || kernel[1] > 2 * width + 1 {
             return Err(format!(
                 "kernel {} is more than twice as large as its input {:?}",
@@ -260,7 +259,7 @@ impl Builder {
         self.node(Op::Norm(norm), self.shape)
     }
 
-    /// A layer of a weight and what comes with it: its place in the flat vector, and its bias's.
+    /// Adds a layer with a weight and an optional bias: returns their ranges in the flat vector.
     fn layer(
         &mut self,
         name: Option<&str>,
@@ -296,7 +295,7 @@ impl Builder {
         Ok([of_kind(TensorKind::Weight), of_kind(TensorKind::Bias)])
     }
 
-    /// Whether so many parameters more are within bounds.
+    /// Checks that this many more parameters stay within bounds.
     fn check_params(&self, more: usize) -> Result<(), String> {
         match more.checked_add(self.layout.params()) {
             Some(params) if params <= MAX_PARAMS => Ok(()),
@@ -362,7 +361,7 @@ impl Builder {
         Ok(())
     }
 
-    /// The 1×1 convolution that brings a block's input to the shape of its body's output.
+    /// Adds the 1×1 convolution that brings a block's input to the shape of its body's output.
     fn project(&mut self, target: Shape) -> Result<(), String> {
         let [_, height, width] = self.shape;
         let stride = [
@@ -377,7 +376,7 @@ impl Builder {
         self.conv(Some("shortcut"), "conv", target[0], &window, true, false)
     }
 
-    /// A layer's full name: the one given or the next of its kind, behind its block's.
+    /// Returns a layer's full name: the given one, or the next of its kind, prefixed with its block's.
     fn name(&mut self, given: Option<&str>, stem: &str) -> Result<String, String> {
         let name = if let Some(name) = given {
             format!("{}{name}", self.block)
@@ -387,7 +386,7 @@ impl Builder {
             *count += 1;
             format!("{stem}{count}")
         };
-        // Room for the longest tensor suffix in the run file's fixed strings.
+        // Leaves room for the longest tensor suffix in the run file's fixed-length strings.
         let longest = MAX_NAME - ".weight".len();
         if given == Some("") || name.len() > longest {
             return Err(format!(
@@ -411,7 +410,7 @@ impl Builder {
     }
 }
 
-/// A window that slides over an image.
+/// A window sliding over an image.
 struct Window {
     kernel: Extent,
     stride: Extent,
@@ -419,7 +418,7 @@ struct Window {
 }
 
 impl Window {
-    /// Zeros above and to the left, and height and width of the output.
+    /// Returns the zeros above and to the left, and the height and width of the output.
     fn place(&self, input: Shape) -> Result<([usize; 2], [usize; 2]), String> {
         let (kernel, stride) = (self.kernel.sides(), self.stride.sides());
         for (what, extent) in [("window", self.kernel), ("stride", self.stride)] {
@@ -441,7 +440,7 @@ impl Window {
                     0,
                     span(size, kernel, stride).ok_or_else(|| self.too_wide(input))?,
                 ),
-                // More zeros than the window is wide would make outputs of nothing.
+                // With this many zeros, some outputs would see nothing else.
                 Padding::Zeros(zeros) if zeros >= kernel => {
                     return Err(format!(
                         "padding {zeros} must be smaller than the kernel {}",
@@ -466,7 +465,7 @@ impl Window {
     }
 }
 
-/// Places of a window in a row; none if it does not fit at all.
+/// Number of positions of a window along an axis; `None` if it does not fit at all.
 fn span(size: usize, kernel: usize, stride: usize) -> Option<usize> {
     size.checked_sub(kernel).map(|room| room / stride + 1)
 }

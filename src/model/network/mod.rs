@@ -8,12 +8,12 @@ use self::builder::Builder;
 use super::spec::{Extent, LayerSpec, NetworkSpec};
 use crate::layout::ParamLayout;
 
-/// Why a network cannot be built.
+/// A reason why a network cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     #[error("network `{network}` has no layer with parameters: add at least one linear layer")]
     NoParameters { network: String },
-    /// `position` counts from 1, within each residual block anew: `3.1`.
+    /// `position` counts from 1, and again within each residual block: `3.1`.
     #[error("network `{network}`, layer {position} (`{layer}`): {fault}")]
     Layer {
         network: String,
@@ -58,18 +58,16 @@ pub struct Dense {
 }
 
 /// One convolution (cross-correlation):
-/// `y[o, i, j] = b[o] + Σ_{c,u,v} W[o, c, u, v] · x[c, i·s₀ + u − p₀, j·s₁ + v − p₁]`, with zeros
-/// where x has no such place.
+/// `y[o, i, j] = b[o] + Σ_{c,u,v} W[o, c, u, v] · x[c, i·s₀ + u − p₀, j·s₁ + v − p₁]`, with zeros outside x.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conv {
     pub inputs: usize,
     pub outputs: usize,
     /// Height and width.
     pub kernel: [usize; 2],
-    /// s
+    /// Stride s.
     pub stride: [usize; 2],
-    /// p: zeros above and to the left. Below and to the right there are as many as the output's
-    /// size asks for.
+    /// p: zeros above and to the left. Below and to the right there are as many as the output's size requires.
     pub before: [usize; 2],
     /// `[outputs, inputs, kh, kw]`, in the flat parameter vector.
     pub weight: Range<usize>,
@@ -78,16 +76,16 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// Weights that make one output value.
+    /// Number of weights per output value.
     #[must_use]
     pub fn fan_in(&self) -> usize {
         self.inputs * self.kernel[0] * self.kernel[1]
     }
 }
 
-/// A batch norm: `y = γ (x − mean) / √(var + ε) + β`, channel by channel, with the mean and the
-/// (biased) variance over the examples of the slice and all places of the image (Ioffe and Szegedy,
-/// *Batch Normalization*, ICML 2015, algorithm 1). ε is [`Norm::EPSILON`].
+/// A batch norm: `y = γ (x − mean) / √(var + ε) + β`, per channel, with the mean and the (biased) variance over the
+/// examples of the slice and all pixels (Ioffe and Szegedy, *Batch Normalization*, ICML 2015, algorithm 1). ε is
+/// [`Norm::EPSILON`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Norm {
     pub channels: usize,
@@ -101,11 +99,11 @@ pub struct Norm {
 }
 
 impl Norm {
-    /// ε, as `PyTorch` has it.
+    /// ε, as in `PyTorch`.
     pub const EPSILON: f64 = 1e-5;
 }
 
-/// A pooling window that slides over each channel and stays inside the image.
+/// A pooling window that slides over each channel within the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// Height and width.
@@ -124,8 +122,7 @@ pub enum Op {
     AvgPool(Pool),
     /// `[C, H, W]` to `[C·H·W, 1, 1]`, channel-major.
     Flatten,
-    /// Keeps a value with probability `1 − rate`, and then divides it by that, in mini-batches
-    /// alone.
+    /// Keeps a value with probability `1 − rate` and divides it by that; in mini-batches only.
     Dropout {
         rate: f64,
     },
@@ -133,25 +130,25 @@ pub enum Op {
     Add(Value),
 }
 
-/// Names a value of the computation: 0 is the input, `i + 1` what node `i` puts out.
+/// Identifies a value of the computation: 0 is the input, `i + 1` the output of node `i`.
 pub type Value = usize;
 
 /// One operation on one value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     pub op: Op,
-    /// What it takes.
+    /// The input value.
     pub input: Value,
-    /// What it puts out.
+    /// Shape of the output.
     pub shape: Shape,
 }
 
-/// Operations from an example to its class scores, each after those that it needs, and the layout
-/// of the parameters. The last node's output are the scores.
+/// Operations from an example to its class scores, each after its inputs, and the layout of the parameters. The last
+/// node's output is the scores.
 #[derive(Clone, Debug)]
 pub struct Network {
     pub name: String,
-    /// Of an example.
+    /// Shape of an example.
     pub input: Shape,
     pub classes: usize,
     pub nodes: Vec<Node>,
@@ -160,10 +157,10 @@ pub struct Network {
     pub buffers: usize,
 }
 
-/// So many channels of one pixel are no image, but a row of values.
+/// Number of one-pixel channels from which an input is taken for a row of values rather than an image.
 const FLAT: usize = 5;
 
-/// The layer that slides over the input, if there is one with a window of more than one pixel.
+/// Returns the kind of the first layer with a window of more than one pixel, if one slides over the input.
 fn first_window(layers: &[LayerSpec]) -> Option<&'static str> {
     let is_window = |size: &Extent| size.sides() != [1, 1];
     for layer in layers {
@@ -181,7 +178,7 @@ fn first_window(layers: &[LayerSpec]) -> Option<&'static str> {
     None
 }
 
-/// How rows become images, as far as their length tells.
+/// Suggests how to reshape rows to images, as far as their length tells.
 fn as_images(features: usize) -> String {
     let square = |pixels: usize| Some(pixels.isqrt()).filter(|side| side * side == pixels);
     match (
@@ -199,8 +196,8 @@ impl Network {
     /// Resolves a specification for examples of shape `input` in `classes` classes.
     ///
     /// # Errors
-    /// A layer whose shape is impossible, a name that is empty, too long or used twice, no
-    /// parameters at all, or an output that is not one score a class.
+    /// A layer with an impossible shape; an empty, overlong or repeated name; no parameters at all; or an output that
+    /// is not one score per class.
     pub fn build(spec: &NetworkSpec, input: Shape, classes: usize) -> Result<Self, ModelError> {
         if let [features, 1, 1] = input
             && features >= FLAT
@@ -237,19 +234,19 @@ impl Network {
         })
     }
 
-    /// Values in one example.
+    /// Number of values in one example.
     #[must_use]
     pub fn features(&self) -> usize {
         values(self.input)
     }
 
-    /// `P`, all trainable parameters.
+    /// `P`: number of trainable parameters.
     #[must_use]
     pub fn params(&self) -> usize {
         self.layout.params()
     }
 
-    /// Shape of a value.
+    /// Returns the shape of a value.
     #[must_use]
     pub fn shape(&self, value: Value) -> Shape {
         match value {
@@ -258,13 +255,13 @@ impl Network {
         }
     }
 
-    /// Whether the loss of an example depends on the others of its slice.
+    /// Whether the loss of an example depends on the others in its slice.
     #[must_use]
     pub fn has_norm(&self) -> bool {
         self.buffers > 0
     }
 
-    /// The running averages that a training begins with: means 0, variances 1.
+    /// Returns the initial running averages: means 0, variances 1.
     #[must_use]
     pub fn initial_buffers(&self) -> Vec<f32> {
         let mut buffers = vec![0.0; self.buffers];
@@ -277,13 +274,13 @@ impl Network {
     }
 }
 
-/// Values of one example.
+/// Returns the number of values in one example of this shape.
 #[must_use]
 pub fn values(shape: Shape) -> usize {
     shape.iter().product()
 }
 
-/// A shape as people write it.
+/// Formats a shape for display.
 fn of_shape(shape: &Shape) -> String {
     match shape {
         [len, 1, 1] => len.to_string(),
@@ -301,7 +298,7 @@ mod tests {
         Network::build(&spec, [3, 8, 6], 4)
     }
 
-    /// Layers in one line each.
+    /// Formats layers given in one line each as TOML.
     fn layers(lines: &[&str]) -> String {
         format!("[[layer]]\n{}\n", lines.join("\n[[layer]]\n"))
     }

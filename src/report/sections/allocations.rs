@@ -1,4 +1,4 @@
-//! How large single allocations are: histograms, and how heavy their tails.
+//! Section on the sizes of single allocations: histograms and the weight of their tails.
 
 use super::{asked, index};
 use crate::analysis::octaves::{Octaves, Sign};
@@ -30,7 +30,7 @@ fn octaves_of(histogram: &Histogram) -> Option<Octaves> {
     Some(octaves)
 }
 
-/// The counts of all runs together; their edges are the same, or they were no repeats.
+/// Sums the counts of all runs; repeats have the same edges.
 fn added(runs: &[Histogram]) -> Histogram {
     let mut all = runs.first().cloned().unwrap_or_default();
     for run in runs.iter().skip(1) {
@@ -46,7 +46,7 @@ fn number(value: Option<f64>) -> f64 {
     value.unwrap_or(f64::NAN)
 }
 
-/// Tail index and kurtosis: of the network, then of its layers.
+/// Writes tail index and kurtosis: of the network, then of its layers.
 fn tails(page: &mut Page, octaves: &[Octaves]) -> Result<(), ReportError> {
     let Some(first) = page.group.runs.first() else {
         return Ok(());
@@ -159,7 +159,7 @@ fn histograms(page: &mut Page, all: &Histogram) -> Result<(), ReportError> {
     page.figure("allocations-log", caption, columns(), log)
 }
 
-/// Shares above x on logarithmic axes, with the power laws that were fitted.
+/// Writes the shares above x on logarithmic axes, with the fitted power laws.
 fn survival(page: &mut Page, octaves: &Octaves) -> Result<(), ReportError> {
     let signs = [(Sign::Helping, "helping"), (Sign::Hurting, "hurting")];
     let points = signs.map(|(sign, _)| octaves.survival(sign));

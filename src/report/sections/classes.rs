@@ -1,4 +1,4 @@
-//! What was done for each class's loss.
+//! Section on the allocation of each class's loss.
 
 use super::asked;
 use crate::export::{Axis, Column};
@@ -8,7 +8,7 @@ use crate::report::page::{NATS, PERCENT, Page, bars};
 use crate::report::repeats::{Means, real};
 use crate::report::words::count;
 
-/// Layers that the table of classes and layers has at most.
+/// Maximum number of layers in the table of classes and layers.
 const LAYERS: usize = 8;
 const ROWS: usize = 40;
 

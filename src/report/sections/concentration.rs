@@ -1,4 +1,4 @@
-//! How few parameters do most of it.
+//! Section on concentration: how few parameters account for most of the change.
 
 use super::asked;
 use crate::analysis::concentration::Side;

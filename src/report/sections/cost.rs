@@ -1,4 +1,4 @@
-//! How well single steps close, and what the allocation cost.
+//! Section on how well single steps close, and on the cost of the allocation.
 
 use super::asked;
 use crate::export::{Axis, Chart, Column};

@@ -1,4 +1,4 @@
-//! What the same steps did to the held-out loss.
+//! Section on the effect of the same steps on the held-out loss.
 
 use super::asked;
 use crate::export::{Axis, Column, Table};
@@ -9,7 +9,7 @@ use crate::report::repeats::{Means, named, real};
 use crate::report::runs::Shown;
 use crate::sheet::View;
 
-/// A run, what is known of its held-out loss, and its totals by layer.
+/// A run, the facts of its held-out loss, and its totals by layer.
 type Known<'a> = (&'a Shown<'a>, HeldOut, Table);
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {

@@ -1,4 +1,4 @@
-//! How many parameters help in a step, and in how many steps a parameter helps.
+//! Sections on how many parameters help in a step, and in how many steps a parameter helps.
 
 use super::asked;
 use crate::analysis::help::{BINS, Help};
@@ -22,7 +22,7 @@ pub fn over_steps(page: &mut Page) -> Result<(), ReportError> {
         let chances = (layer.range.len() as u64).saturating_mul(run.steps);
         Help::of(counts.helped, counts.hurt, chances)
     };
-    // The network first.
+    // The network comes first, then its layers.
     let of = |value: &dyn Fn(Help) -> Option<f64>| {
         let number = |help: Option<Help>| help.and_then(value).unwrap_or(f64::NAN);
         let row = |run: &Shown| -> Vec<f64> {

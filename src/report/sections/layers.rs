@@ -1,4 +1,4 @@
-//! Totals of layers and tensors, with their standard errors over repeats.
+//! Section on the totals of layers and tensors, with their standard errors over repeats.
 
 use crate::analysis::ttest::Mean;
 use crate::export::{Axis, Column};
@@ -8,10 +8,10 @@ use crate::report::repeats::{Means, named, numbers, real};
 use crate::report::words::{p_value, with_error};
 use crate::sheet::View;
 
-/// Below it a mean is said to differ from 0.
+/// Significance level below which a mean is said to differ from 0.
 const LEVEL: f64 = 0.05;
 
-/// Rows of a table that are shown.
+/// Maximum number of rows shown of a table.
 const SHOWN: usize = 60;
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
@@ -20,12 +20,12 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     tensors(page)
 }
 
-/// What a layer did on the whole.
+/// A layer's total over all steps.
 struct Total {
     name: String,
-    /// LCA over the runs, in nats.
+    /// Mean LCA over the runs, in nats.
     lca: Mean,
-    /// Runs in which it is above 0.
+    /// Number of runs in which it is above 0.
     hurt_in: usize,
 }
 
@@ -95,7 +95,7 @@ fn errors(page: &Page) -> &'static str {
     }
 }
 
-/// Says which layers raised the loss.
+/// Names the layers that raised the loss.
 fn hurting(page: &mut Page, totals: &[Total]) {
     let several = page.several();
     let runs = |total: &Total| match several {
@@ -146,7 +146,7 @@ fn tensors(page: &mut Page) -> Result<(), ReportError> {
     let mut runs = Vec::new();
     for run in &page.group.runs {
         let table = run.table(View::Tensors, page.group.steps)?;
-        // A single row behind `step` and `steps`.
+        // A single row after `step` and `steps`.
         let sum = |tensor| numbers(&table, 2 + tensor).first().copied();
         let sums = (0..tensors.len()).map(|tensor| sum(tensor).unwrap_or(f64::NAN));
         runs.push(sums.collect::<Vec<f64>>());

@@ -1,4 +1,4 @@
-//! The losses over the steps, and the layers' sums that lead there.
+//! Section on the losses over the steps, and the layers' cumulative LCA.
 
 use crate::export::{Axis, Column, Table};
 use crate::report::ReportError;
@@ -11,7 +11,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     cumulative(page)
 }
 
-/// Ends of the rows, in steps done, with the start before them.
+/// Ends of the rows, in steps done, preceded by the start.
 fn ends(table: &Table) -> Vec<f64> {
     let (steps, lengths) = (named(table, "step"), named(table, "steps"));
     let ends = steps
@@ -77,7 +77,7 @@ fn cumulative(page: &mut Page) -> Result<(), ReportError> {
     for run in &page.group.runs {
         let table = run.table(View::Cumulative, every)?;
         x = ends(&table);
-        // Behind `step`, `steps`, and the sums of Δloss, ΣLCA and residual.
+        // After `step`, `steps`, and the sums of Δloss, ΣLCA and residual.
         for (layer, of) in of.iter_mut().enumerate() {
             let values = std::iter::once(0.0).chain(numbers(&table, 5 + layer));
             of.push(values.collect::<Vec<f64>>());

@@ -1,4 +1,4 @@
-//! What a report says of a group of runs: one file a topic, in the order in which they are read.
+//! Sections of a report on a group of runs: one file per topic, in reading order.
 
 mod allocations;
 mod classes;
@@ -16,7 +16,7 @@ mod units;
 use super::ReportError;
 use super::page::Page;
 
-/// All sections.
+/// Writes all sections.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -37,7 +37,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     page.section("Residuals and cost", cost::write)
 }
 
-/// An answer of the kind that was asked for.
+/// Queries a run and unwraps the expected kind of answer.
 macro_rules! asked {
     ($run:expr, $topic:expr, $columns:expr, $kind:ident) => {
         match $run.ask($topic, $columns)? {
@@ -51,7 +51,7 @@ macro_rules! asked {
 }
 use asked;
 
-/// A layer's place as queries number it.
+/// Converts a layer's index to that of queries.
 fn index(layer: usize) -> u32 {
     u32::try_from(layer).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! How often weights turn and gradients change sign, and by how many steps movement lags behind.
+//! Section on how often weights turn and gradients change sign, and on the lag of movement.
 
 use std::fmt::Write;
 
@@ -12,10 +12,10 @@ use crate::report::page::{Page, STEPS, bars};
 use crate::report::repeats::Means;
 use crate::report::words::with_error;
 
-/// Layers that have a sentence each.
+/// Maximum number of layers that are described in a sentence each.
 const SENTENCES: usize = 6;
 
-/// Layers whose lags with each other are shown as a table.
+/// Maximum number of layers in the table of lags between layers.
 const GRID: usize = 12;
 
 /// `[runs][layers]`
@@ -38,7 +38,7 @@ fn names(page: &Page) -> Vec<String> {
     layers.iter().map(|layer| layer.name.clone()).collect()
 }
 
-/// One number of each layer.
+/// Takes the means of one number per layer.
 fn means(runs: &[Vec<Oscillation>], value: impl Fn(&Oscillation) -> f64) -> Means {
     let runs: Vec<Vec<f64>> = runs
         .iter()
@@ -47,7 +47,7 @@ fn means(runs: &[Vec<Oscillation>], value: impl Fn(&Oscillation) -> f64) -> Mean
     Means::of(&runs)
 }
 
-/// What never happened happens every ∞ steps, which has no mean; nor has what the run does not say.
+/// Returns the mean number of steps per occurrence, or NaN (left out of means) if nothing occurred or was recorded.
 fn often(steps: u64, count: Option<u64>) -> f64 {
     match count {
         None | Some(0) => f64::NAN,
@@ -95,7 +95,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     page.both("oscillation", &caption, columns, figure, rows)
 }
 
-/// Of the network, and of its layers where they are few.
+/// Writes sentences about the network, and about its layers if they are few.
 fn sentences(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String], of: [&Means; 2]) {
     let all = |count: fn(&Oscillation) -> Option<u64>| {
         Means::one(runs.iter().map(|layers| {
@@ -105,7 +105,7 @@ fn sentences(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String], of: [
             often(steps.fold(0, u64::saturating_add), counts)
         }))
     };
-    // Nothing to count with, or nothing to count.
+    // Distinguishes a count that was not recorded from a count of zero.
     let recorded = |count: fn(&Oscillation) -> Option<u64>| {
         let mut all = runs.iter().flatten();
         all.any(|o| count(o).is_some())
@@ -196,7 +196,7 @@ pub fn lag(page: &mut Page) -> Result<(), ReportError> {
     grid(page, &runs, &names)
 }
 
-/// By how many steps each layer's LCA follows each other's.
+/// Writes the lag of each layer's LCA behind every other's.
 fn grid(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String]) -> Result<(), ReportError> {
     if names.len() < 2 {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What ran, how it ended, and whether it closes.
+//! Summary section: what ran, how it ended, and whether it closes.
 
 use super::asked;
 use crate::export::Column;
@@ -10,7 +10,7 @@ use crate::report::repeats::{Means, real};
 use crate::report::runs::Shown;
 use crate::report::words::{count, counted, number};
 
-/// Lints of a run that are told.
+/// Maximum number of warnings reported per run.
 const LINTS: usize = 6;
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
@@ -35,7 +35,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         counted(page.group.steps, "step"),
         count(header.planned_steps),
     ));
-    // Other rules take the points that they take, however large the residual.
+    // Other rules use a fixed number of points, however large the residual.
     let aim = match header.integrator == "adaptive" {
         true => format!(
             ", which aims at a residual of {} nats at most",
@@ -43,7 +43,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         ),
         false => String::new(),
     };
-    // What it does to the shares has been measured: docs/findings.md.
+    // Its effect on the shares has been measured: docs/findings.md.
     let (whose, fewer) = match header.allocated_examples() {
         Some(n) => (
             format!(

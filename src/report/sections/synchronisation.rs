@@ -1,4 +1,4 @@
-//! Do layers learn at the same moments, and how likely would that be by chance?
+//! Section on synchronisation: whether layers learn at the same moments more often than by chance.
 
 use super::{asked, index};
 use crate::export::{Axis, Chart, Column, Figure};
@@ -56,7 +56,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     classes(page)
 }
 
-/// One of the null models of an answer.
+/// Selects one of the null models of an answer.
 type Model = fn(&Synchronisation) -> &Chance;
 
 fn table(what: &str, rows: &[(String, Synchronisation)]) -> Vec<Column> {
@@ -89,7 +89,7 @@ fn table(what: &str, rows: &[(String, Synchronisation)]) -> Vec<Column> {
     columns
 }
 
-/// The draws' counts, and the run's.
+/// Writes the distribution of the draws' counts, with the run's.
 fn null(page: &mut Page, run: &Shown, found: &Synchronisation) -> Result<(), ReportError> {
     let bars = &found.jitter.bars;
     let (Some(_), Some(last)) = (bars.first(), bars.last()) else {
@@ -130,7 +130,7 @@ fn null(page: &mut Page, run: &Shown, found: &Synchronisation) -> Result<(), Rep
     page.figure("synchronisation-null", &caption, columns, figure)
 }
 
-/// The same within each class.
+/// Writes the synchronisation within each class.
 fn classes(page: &mut Page) -> Result<(), ReportError> {
     let Some(first) = page.group.runs.first() else {
         return Ok(());

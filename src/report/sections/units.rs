@@ -1,4 +1,4 @@
-//! The neurons and channels that helped and hurt most.
+//! Section on the neurons and channels that helped and hurt most.
 
 use super::{asked, index};
 use crate::export::{Axis, Chart, Column, Figure};
@@ -8,14 +8,14 @@ use crate::report::page::{NATS, PERCENT, Page, note_of, series};
 use crate::report::repeats::real;
 use crate::report::runs::Shown;
 
-/// Units at either end that are shown.
+/// Number of units shown at either end.
 const ENDS: usize = 8;
-/// Of which there are curves.
+/// Number of units at either end with curves.
 const CURVES: usize = 3;
-/// Points of a curve.
+/// Number of points of a curve.
 const POINTS: u32 = 600;
 
-/// A unit and what it did.
+/// A unit and its totals.
 struct Unit {
     layer: usize,
     index: usize,
@@ -98,7 +98,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     curves(page, first, &curved, &label)
 }
 
-/// `[units]` of all layers.
+/// Queries the units of all layers.
 fn all(run: &Shown) -> Result<Vec<Unit>, ReportError> {
     let mut units = Vec::new();
     for layer in 0..run.header().layout.layers.len() {

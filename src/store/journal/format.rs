@@ -4,31 +4,31 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Bytes that a journal takes at least.
+/// The smallest size of a journal, in bytes.
 pub const LEAST: u64 = RECORDS + PAGE as u64;
 
-/// Unit of what is saved: no disk writes less at once.
+/// Bytes of a saved block: no disk writes fewer at once.
 pub const BLOCK: usize = 512;
-/// Unit of what is logged: the system keeps files in pages, and interrupts writes between them.
+/// Bytes of a logged page: the system keeps files in pages, and a kill interrupts writes only between them.
 pub const PAGE: usize = 4096;
 
 const MAGIC: [u8; 8] = *b"LCAJRNL\x01";
-/// Room for records to begin with.
+/// Initial space for records, in bytes.
 pub const RECORDS: u64 = 256 << 10;
 
 pub const SAVED: u32 = 1;
 pub const LOGGED: u32 = 2;
 
-/// Where a journal is and what it belongs to.
+/// The header of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Of this header: the last page of the file.
+    /// Address of this header, which is the last page of the file.
     pub position: u64,
-    /// Of the first record.
+    /// Address of the first record.
     pub at: u64,
-    /// Records of another generation are left over from earlier.
+    /// Number of the base. Records with another number are leftovers.
     pub generation: u64,
-    /// Bytes of the file as it was last synced.
+    /// Bytes of HDF5's file when it was last synced.
     pub base: u64,
     pub atomic: bool,
 }
@@ -49,7 +49,7 @@ impl Header {
         bytes
     }
 
-    /// Reads the header that stands at `position`, if one does.
+    /// Reads the header at `position`; `None` if there is none.
     pub fn read(disk: &File, position: u64) -> Option<Self> {
         let mut bytes = [0; Self::LEN];
         disk.read_exact_at(&mut bytes, position).ok()?;
@@ -76,7 +76,7 @@ pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 
-/// A record: its kind, the length of its content, the generation, a checksum of all that, the content.
+/// Bytes before a record's content: kind, length of the content, generation, and a checksum of these and the content.
 pub const RECORD_HEAD: usize = 20;
 
 pub fn record(kind: u32, generation: u64, content: &[u8]) -> Vec<u8> {
@@ -107,7 +107,7 @@ impl Write {
         self.address + self.bytes.len() as u64
     }
 
-    /// Puts its bytes into `buffer`, which holds what is at `address`.
+    /// Copies the part of the write that overlaps `buffer`, whose content begins at `address`.
     pub fn patch(&self, address: u64, buffer: &mut [u8]) {
         let start = self.address.max(address);
         let end = self.end().min(address + buffer.len() as u64);
@@ -123,7 +123,7 @@ pub fn index(bytes: u64) -> usize {
     usize::try_from(bytes).expect("within what is in memory")
 }
 
-/// Fills a buffer from a file; what lies beyond its end is zero.
+/// Fills a buffer from a file, with zeros beyond the end of the file.
 pub fn read_padded(disk: &File, mut address: u64, buffer: &mut [u8]) -> io::Result<()> {
     let mut rest = buffer;
     while !rest.is_empty() {

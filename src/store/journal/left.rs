@@ -1,4 +1,4 @@
-//! The journal of a dead writer: reading it, and putting the base back.
+//! The journal of a dead writer.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,18 +11,18 @@ use super::format::{
 };
 use crate::store::raw_file::Raw;
 
-/// The journal that a dead writer has left.
+/// A journal whose writer is dead.
 pub struct Left {
     header: Header,
     saved: Vec<Write>,
-    /// Where HDF5's file ended after the last write.
+    /// Length of HDF5's file after the last write.
     end: u64,
-    /// Whether the base has to be put back.
+    /// Whether the base must be restored.
     is_torn: bool,
 }
 
 impl Left {
-    /// Looks for a journal. A file that was closed has none, and a file with a live writer must not be asked.
+    /// Finds the journal; `None` if the file was closed. No writer may be alive.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -44,7 +44,7 @@ impl Left {
         Ok(Some(left))
     }
 
-    /// Returns the length of the base, and the blocks of it that were saved.
+    /// Returns the length of the base and its saved blocks.
     pub fn into_base(self) -> (u64, Vec<Write>) {
         (self.header.base, self.saved)
     }
@@ -53,13 +53,12 @@ impl Left {
         self.is_torn
     }
 
-    /// Whether nothing had been synced: the file was being created.
+    /// Whether nothing was ever synced, because the file was still being created.
     pub fn is_unborn(&self) -> bool {
         self.header.base == 0
     }
 
-    /// Takes the journal out of the file, and puts the base back if need be. If it is interrupted, it can be done
-    /// again.
+    /// Removes the journal from the file, and restores the base if the file is torn. Can be repeated if interrupted.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -85,7 +84,7 @@ impl Left {
         disk.sync()
     }
 
-    /// Reads the records; returns what was logged.
+    /// Reads the records. Returns the logged pages of each.
     fn read_records(&mut self, disk: &File) -> io::Result<Vec<Vec<Logged>>> {
         let Header {
             at,
@@ -134,7 +133,7 @@ impl Left {
     }
 }
 
-/// A page before and after a write.
+/// Checksums of a page before and after a write.
 #[derive(Clone, Copy)]
 struct Logged {
     page: u64,
@@ -142,7 +141,7 @@ struct Logged {
     after: u32,
 }
 
-/// The header of the journal that counts: the last one in the file.
+/// Finds the header of the valid journal, which is the last one in the file.
 fn find_header(disk: &File) -> io::Result<Option<Header>> {
     let page = PAGE as u64;
     let len = disk.metadata()?.len();
@@ -165,7 +164,7 @@ fn find_header(disk: &File) -> io::Result<Option<Header>> {
         .find_map(|position| Header::read(disk, position)))
 }
 
-/// Whether a file is as it was after some number of the writes of the last log, and all those of the others.
+/// Whether the file has all writes of the earlier logs, and the last log's up to one of them.
 fn fits(disk: &File, logs: &[Vec<Logged>]) -> io::Result<bool> {
     let Some((last, earlier)) = logs.split_last() else {
         return Ok(true);

@@ -1,4 +1,4 @@
-//! The writing side of a journal.
+//! A file that is written through a journal.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -13,41 +13,41 @@ use super::left::Left;
 use crate::store::disk;
 use crate::store::raw_file::Raw;
 
-/// Bytes that records may take before the file is synced and the journal begun anew.
+/// Bytes of records at which the file is synced and the journal restarted.
 const MOST_RECORDS: u64 = 8 << 20;
-/// Room for the file to grow before the journal is in its way: at least this, or a sixteenth of the file.
+/// Bytes that the file can grow before it reaches the journal: at least these, or a sixteenth of the file.
 const GAP: u64 = 1 << 20;
-/// Bytes that are collected before they are written without being asked.
+/// Bytes of pending writes at which they are written out.
 const MOST_PENDING: usize = 16 << 20;
 
-/// Why a file is not written any further.
+/// Why writing ended.
 const OVERWRITTEN: &str = "the file was cut or written over by another program";
 
-/// A file that HDF5 writes through a journal, or reads as a journal says that it was.
+/// A file that HDF5 writes through a journal, or reads in the state that a dead writer's journal restores.
 pub struct Journaled {
     disk: Raw,
-    /// None where the file is only read.
+    /// `None` if the file is only read.
     journal: Option<Header>,
-    /// Bytes of records.
+    /// Bytes of records in the journal.
     used: u64,
-    /// Blocks of the base that are in the journal.
+    /// Numbers of the base's blocks that are in the journal.
     saved: HashSet<u64>,
-    /// What HDF5 has written and the file does not have yet, in order.
+    /// HDF5's writes that are not in the file yet, in order.
     pending: Vec<Write>,
     pending_bytes: usize,
-    /// Where HDF5's file ends: what has been written, and what has been allocated.
+    /// End of what HDF5 has written; `allocated`: end of what it has allocated.
     written: u64,
     allocated: u64,
     /// Whether HDF5 is closing the file.
     closing: bool,
-    /// Whether what HDF5 writes goes nowhere.
+    /// Whether writes are dropped.
     is_forsaken: bool,
     error: Option<io::Error>,
 }
 
 impl Journaled {
-    /// Takes an open file to write on. Its state now is the base. A change is atomic until the first
-    /// [`sync`](Self::sync).
+    /// Starts writing an open file, whose present state is the base. All changes until the first
+    /// [`sync`](Self::sync) are one atomic change.
     ///
     /// # Errors
     /// There is no room for the journal, or the file cannot be written.
@@ -61,7 +61,7 @@ impl Journaled {
         Ok(journaled)
     }
 
-    /// Takes an open file to read as it was when it was last synced.
+    /// Reads an open file as it was when last synced.
     pub fn view(disk: File, left: Left) -> Self {
         let (base, saved) = left.into_base();
         Self::over(disk, base, saved)
@@ -87,7 +87,7 @@ impl Journaled {
         &self.disk.0
     }
 
-    /// Bytes of HDF5's file.
+    /// Length of HDF5's file, in bytes.
     pub fn end(&self) -> u64 {
         self.written.max(self.allocated)
     }
@@ -102,12 +102,12 @@ impl Journaled {
         self.allocated
     }
 
-    /// Takes the end of what HDF5 has allocated.
+    /// Sets the end of what HDF5 has allocated.
     pub fn allocate(&mut self, end: u64) {
         self.allocated = end;
     }
 
-    /// Cuts the file off at the end of what is allocated; `closing` if it is about to be closed.
+    /// Truncates the file to what is allocated. `closing`: HDF5 closes the file next.
     pub fn cut(&mut self, closing: bool) {
         self.written = self.allocated;
         self.closing |= closing;
@@ -141,21 +141,21 @@ impl Journaled {
         Ok(())
     }
 
-    /// Hands all that HDF5 has written to the system, the journal first.
+    /// Writes all pending bytes to the file, the journal first.
     pub fn drain(&mut self) -> io::Result<()> {
         let drained = self.try_drain();
         self.keep(drained)
     }
 
-    /// Makes the file as it is now the base, on the disk. Later changes need not be atomic: what HDF5 writes under
-    /// SWMR can be read after every write.
+    /// Makes the present state the base, on the disk. Changes from then on are not atomic: under SWMR, the file is
+    /// readable after every write.
     pub fn sync(&mut self) -> io::Result<()> {
         let synced = self.try_drain().and_then(|()| self.begin_anew());
         self.keep(synced)
     }
 
-    /// Ends a file that HDF5 has closed: everything is on the disk, and the journal gone. That it has gone need not
-    /// be on the disk: it fits the file.
+    /// Syncs a file that HDF5 has closed, and removes the journal. The removal is not synced: a journal that is still
+    /// there matches the file, and restores nothing.
     pub fn close(&mut self) -> io::Result<()> {
         if self.journal.is_none() || !self.closing {
             return Ok(());
@@ -173,7 +173,7 @@ impl Journaled {
         self.journal.is_none()
     }
 
-    /// The error that HDF5 was given, which it does not pass on.
+    /// Takes the first error that was returned to HDF5, which does not pass it on.
     pub fn take_error(&mut self) -> Option<io::Error> {
         self.error.take()
     }
@@ -188,13 +188,13 @@ impl Journaled {
         })
     }
 
-    /// Gives a file up that somebody else has changed: nothing is written to it any more.
+    /// Stops writing a file that another program has changed.
     pub fn forsake(&mut self) {
         self.journal = None;
         self.is_forsaken = true;
     }
 
-    /// Whether the file still is the one that is written: nobody has cut it or written over it.
+    /// Whether the file is as this writer left it: nobody has truncated it or written over its end.
     pub fn is_ours(&self) -> io::Result<bool> {
         let Some(header) = self.journal else {
             return Ok(true);
@@ -204,7 +204,7 @@ impl Journaled {
         Ok(len == header.position + PAGE as u64 && found == Some(header))
     }
 
-    /// Makes sure that the file can grow to `end` bytes without the journal being moved.
+    /// Moves the journal, if need be, so that the file can grow to `end` bytes.
     ///
     /// # Errors
     /// There is no room.
@@ -254,8 +254,8 @@ impl Journaled {
         Ok(())
     }
 
-    /// The blocks of the base that are about to be changed for the first time: their numbers, and the content of
-    /// the record that saves them.
+    /// Returns the numbers of the base's blocks that pending writes change for the first time, and the content of the
+    /// record that saves them.
     fn to_save(&self) -> io::Result<(HashSet<u64>, Vec<u8>)> {
         let base = self.journal.map_or(0, |header| header.base);
         let (mut saved, mut content) = (HashSet::new(), Vec::new());
@@ -273,7 +273,7 @@ impl Journaled {
         Ok((saved, content))
     }
 
-    /// The content of the record that logs what is about to be written.
+    /// Returns the content of the record that logs the pending writes.
     fn to_log(&self) -> io::Result<Vec<u8>> {
         let mut content = self.end().to_le_bytes().to_vec();
         let mut pages: HashMap<u64, (Vec<u8>, u32)> = HashMap::new();
@@ -300,7 +300,7 @@ impl Journaled {
         Ok(content)
     }
 
-    /// Moves the journal if the file is about to grow into it, or the records would not fit.
+    /// Moves the journal if the file would grow into it, or `need` bytes of records would not fit.
     fn make_fit(&mut self, end: u64, need: u64) -> io::Result<()> {
         let header = self.journal.expect("a file that is written has one");
         let room = header.position - header.at;
@@ -310,7 +310,7 @@ impl Journaled {
         self.place(end, (self.used + need).saturating_mul(2).max(room))
     }
 
-    /// Puts the journal behind `end` and behind where it is now, with `room` for records.
+    /// Places the journal beyond `end` and beyond its present place, with `room` bytes for records.
     fn place(&mut self, end: u64, room: u64) -> io::Result<()> {
         let page = PAGE as u64;
         let old = self.journal;
@@ -376,13 +376,13 @@ impl Journaled {
     }
 }
 
-/// Any number that an earlier journal in the same file does not have.
+/// Returns a number that no earlier journal of the file has.
 fn first_generation() -> u64 {
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
     now.map_or(1, |now| u64::try_from(now.as_nanos()).unwrap_or(1))
 }
 
-/// Reserves room where the file system can.
+/// Reserves space on the disk, if the file system can.
 fn reserve(disk: &File, from: u64, bytes: u64) -> io::Result<()> {
     use rustix::io::Errno;
     match disk::reserve(disk, from, bytes) {

@@ -1,4 +1,4 @@
-//! That the summaries of many steps are those of their steps.
+//! Checks that the summaries of many steps match those steps.
 
 use std::collections::VecDeque;
 
@@ -12,11 +12,11 @@ use crate::store::schema::Row;
 /// Steps and rows read at once.
 const BLOCK: u64 = 512;
 
-/// Columns that are sums of reals. Whoever adds in another order gets other last digits; everything
-/// else is the same in any order.
+/// Columns that are sums of real numbers, whose last digits depend on the order of addition; everything else is
+/// independent of it.
 const SUMS: [&str; 5] = ["total", "residual", "lca", "lca_error", "held_out_lca"];
 
-/// Whether every row is its steps merged.
+/// Checks that every row equals its merged steps.
 pub fn check(reader: &RunReader, committed: u64) -> Result<Check, StoreError> {
     let mut check = Check::new("pyramid");
     let widths = reader.levels.widths();
@@ -54,7 +54,7 @@ pub fn check(reader: &RunReader, committed: u64) -> Result<Check, StoreError> {
     Ok(check)
 }
 
-/// Steps merged, and the same of their sums' sizes, by which rounding is measured.
+/// Merged steps, and the same with the magnitudes of their sums, against which rounding is measured.
 struct Group {
     merged: StepSummary,
     sizes: StepSummary,
@@ -83,9 +83,9 @@ impl Group {
 struct Level {
     width: u64,
     unfinished: Option<Group>,
-    /// Rows there must be.
+    /// The number of rows required.
     rows: u64,
-    /// The next of those in the file.
+    /// The next rows read from the file.
     next: VecDeque<StepSummary>,
 }
 
@@ -103,7 +103,7 @@ impl Level {
         group_name(self.width)
     }
 
-    /// Adds what follows, and hands a whole group out.
+    /// Adds the next part, and returns the group if it is complete.
     fn take(&mut self, part: Group) -> Option<Group> {
         match &mut self.unfinished {
             Some(group) => group.merge(&part),
@@ -112,7 +112,7 @@ impl Level {
         (self.unfinished).take_if(|group| group.merged.end.is_multiple_of(self.width))
     }
 
-    /// The next row as it is in the file.
+    /// The next row in the file.
     fn row(&mut self, reader: &RunReader, row: u64) -> Result<Option<StepSummary>, StoreError> {
         if self.next.is_empty() {
             let rows = row..self.rows.min(row + BLOCK);
@@ -123,7 +123,7 @@ impl Level {
     }
 }
 
-/// A row as it is, and as its steps make it.
+/// Compares a row in the file with its merged steps.
 fn compare(check: &mut Check, found: &StepSummary, group: &Group) {
     let width = group.merged.steps();
     let place = || {

@@ -370,7 +370,7 @@ mod tests {
         );
         let running = Running::new(&whole, 7);
         let sums = running.curve(&whole.running_lca(&[0]));
-        assert_eq!(sums[5..], [None; 2], "behind what is no number");
+        assert_eq!(sums[5..], [None; 2], "after a value that is not finite");
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Convolution of a group of examples: forward, and the gradients of its input and its weights.
 //!
-//! All three are sums of products over a window, kept in registers: a tile of M output channels by
-//! two vectors of examples (forward and input gradient), or of M inputs by two vectors of output
-//! channels (weight gradient). Nothing is copied into columns first; a window that hangs over the
-//! edge of the image is cut off there.
+//! All three are sums of products over a window, kept in registers: a tile of M output channels by two vectors of
+//! examples (forward and input gradient), or of M inputs by two vectors of output channels (weight gradient). Nothing
+//! is copied into columns first; a window that extends beyond the edge of the image is cut off there.
 //!
-//! With `x[c, i, j]`, `y[o, i, j]` and their gradients, stride s and p zeros before:
+//! With `x[c, i, j]`, `y[o, i, j]` and their gradients, stride s and p zeros of padding before:
 //!
 //! ```text
 //! y[o, i, j]     = b[o] + Σ_{c,u,v} W[o, c, u, v] · x[c, i·s + u − p, j·s + v − p]
@@ -13,7 +12,7 @@
 //! dW[o, c, u, v] =        Σ_{i,j}   dy[o, i, j]   · x[c, i·s + u − p, j·s + v − p]
 //! ```
 
-/// Calls a kernel with its tile's size as a constant.
+/// Calls a kernel with its tile size as a constant.
 macro_rules! with_size {
     ($size:expr, $name:ident::<$simd:ident>($($argument:expr),*)) => {
         match $size {
@@ -42,7 +41,7 @@ use self::sums::{AllSums, Segment, Start, Sums};
 use super::lanes::{GROUP, Lanes};
 use crate::model::{Conv, Shape};
 
-/// A convolution of images of a given shape, ready to be computed.
+/// A convolution of images of a given shape, ready to run.
 pub struct Kernel {
     conv: Conv,
     /// Height and width of the input and of the output.
@@ -51,14 +50,14 @@ pub struct Kernel {
     /// Tiles of output channels (forward) and of input channels (input gradient).
     out_tiles: Vec<Tile>,
     in_tiles: Vec<Tile>,
-    /// Tiles of what lies beside each other in the input under a row of the kernel: of channels, or
-    /// of columns and channels together where no window hangs over the edge.
+    /// Tiles of adjacent inputs under a row of the kernel: of channels, or of columns and channels together where no
+    /// window extends beyond the edge.
     row_tiles: Vec<Tile>,
-    /// Output channels, filled up to whole vectors.
+    /// Output channels, rounded up to whole vectors.
     padded_outputs: usize,
 }
 
-/// Some neighbouring channels that are computed together.
+/// Neighbouring channels that are computed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tile {
     first: usize,
@@ -66,11 +65,11 @@ struct Tile {
     size: usize,
 }
 
-/// Tile sizes there is code for.
+/// Tile sizes that have compiled code.
 const SIZES: [usize; 9] = [12, 10, 8, 6, 5, 4, 3, 2, 1];
 
-/// Cuts `channels` into tiles. Two vectors a channel must stay in registers, of which there are 32
-/// or 16: as many channels as fit, evenly if they can be.
+/// Cuts `channels` into tiles. Two vectors per channel must stay in registers, of which there are 32 or 16: tiles take
+/// as many channels as fit, evenly if possible.
 fn tiles(arch: Arch, channels: usize) -> Vec<Tile> {
     let largest = if has_32_registers(arch) { 12 } else { 6 };
     let fitting = SIZES.into_iter().filter(|&size| size <= largest);
@@ -107,12 +106,12 @@ pub struct Packed {
     forward: Vec<f32>,
     /// `[tile of c][u][v from last to first][o][c in the tile]`
     backward: Vec<f32>,
-    /// `[outputs]`: zeros where there is no bias.
+    /// `[outputs]`: zeros if there is no bias.
     bias: Vec<f32>,
     terms: Vec<Segment>,
 }
 
-/// What the weight gradient of a slice is added up in.
+/// Accumulators for the weight gradient of a slice.
 #[derive(Default)]
 pub struct WeightSums {
     /// `[u][v][c][padded outputs]`
@@ -143,7 +142,7 @@ impl Kernel {
         kernel
     }
 
-    /// Lanes of one group of the input, and of the output.
+    /// Number of [`Lanes`] in one group of the input.
     pub fn input_len(&self) -> usize {
         self.input[0] * self.input[1] * self.conv.inputs
     }
@@ -152,14 +151,14 @@ impl Kernel {
         self.output[0] * self.output[1] * self.conv.outputs
     }
 
-    /// Whether no window hangs over the left or right edge.
+    /// Whether all windows lie within the left and right edges.
     fn stays_inside(&self) -> bool {
         let [_, width] = self.output;
         self.conv.before[1] == 0
             && (width - 1) * self.conv.stride[1] + self.conv.kernel[1] <= self.input[1]
     }
 
-    /// The kernel's rows, or columns, that lie inside the image at output `at` along `axis`.
+    /// Returns the kernel's rows, or columns, that lie inside the image at output `at` along `axis`.
     fn inside(&self, axis: usize, at: usize) -> Range<usize> {
         let start = at * self.conv.stride[axis];
         let before = self.conv.before[axis];
@@ -168,7 +167,7 @@ impl Kernel {
         from..to.min(self.conv.kernel[axis])
     }
 
-    /// The outputs along `axis` at which the kernel's row, or column, `at` lies inside the image.
+    /// Returns the outputs along `axis` at which the kernel's row, or column, `at` lies inside the image.
     fn reached(&self, axis: usize, at: usize) -> Range<usize> {
         let (stride, before) = (self.conv.stride[axis], self.conv.before[axis]);
         let from = before.saturating_sub(at).div_ceil(stride);
@@ -216,7 +215,7 @@ impl Kernel {
         }
     }
 
-    /// `y = conv(x) + b`, then `max(·, 0)` if `relu`; one group.
+    /// Computes `y = conv(x) + b`, then `max(·, 0)` if `relu`, for one group.
     pub fn forward(
         &self,
         arch: Arch,
@@ -266,7 +265,7 @@ impl Kernel {
         });
     }
 
-    /// `dx = convᵀ(dy)`, or added to what is there; one group.
+    /// Computes `dx = convᵀ(dy)`, added to `dx` if `add`, for one group.
     pub fn backward_input(
         &self,
         arch: Arch,
@@ -302,7 +301,7 @@ impl Kernel {
                 let Some(row) = reader(0, i, u, rows) else {
                     continue;
                 };
-                // The kernel from its last column to its first walks through the outputs forward.
+                // Walking the kernel from its last column to its first visits the outputs in ascending order.
                 let mut open: Option<(usize, Segment)> = None;
                 for v in 0..width {
                     let Some(column) = reader(1, j, width - 1 - v, columns) else {
@@ -348,7 +347,7 @@ impl Kernel {
         sums.bias.resize(self.conv.outputs, Lanes::ZERO);
     }
 
-    /// Adds a group's share of the gradient of weights and bias.
+    /// Adds a group's share of the gradients of weights and bias.
     pub fn backward_params(&self, arch: Arch, x: &[Lanes], dy: &[Lanes], sums: &mut WeightSums) {
         assert_eq!((x.len(), dy.len()), (self.input_len(), self.output_len()));
         let taps = self.conv.kernel[0] * self.conv.kernel[1];
@@ -364,7 +363,7 @@ impl Kernel {
         });
     }
 
-    /// Adds the sums of a slice to the flat gradient, or writes them over it.
+    /// Adds the sums of a slice to the flat gradient if `add`, or overwrites it.
     pub fn finish(&self, sums: &WeightSums, add: bool, gradient: &mut [f32]) {
         let conv = &self.conv;
         let [height, width] = conv.kernel;
@@ -399,7 +398,7 @@ fn single(value: f64) -> f32 {
     value as f32
 }
 
-/// Numbers in a vector.
+/// Number of `f32` values in a vector.
 fn vector_lanes(arch: Arch) -> usize {
     struct Count;
     impl WithSimd for Count {
@@ -419,7 +418,7 @@ mod tests {
 
     use super::*;
 
-    /// Every instruction set that there is code for and that this machine has.
+    /// Every instruction set that has compiled code and that this machine supports.
     fn archs() -> Vec<Arch> {
         let mut archs = vec![Arch::Scalar, Arch::new()];
         #[cfg(target_arch = "x86_64")]
@@ -427,7 +426,7 @@ mod tests {
         archs
     }
 
-    /// Quarters, so that sums are exact in any order.
+    /// Returns multiples of a quarter, so that sums are exact in any order.
     fn quarters(len: usize, seed: usize) -> Vec<f32> {
         let value = |i: usize| (i * 7919 + seed * 104_729 + i * i) % 9;
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
@@ -440,8 +439,8 @@ mod tests {
         chunks.iter().map(|&chunk| Lanes(chunk)).collect()
     }
 
-    /// Calls `visit(y, x, weight)` with the places of all products that make the output: of `y`
-    /// and `x` in a group, and of the weight in its tensor.
+    /// Calls `visit(y, x, weight)` with the indices of every product that contributes to the output: of `y` and `x` in
+    /// a group, and of the weight in its tensor.
     fn products(kernel: &Kernel, mut visit: impl FnMut(usize, usize, usize)) {
         let conv = &kernel.conv;
         let [height, width] = conv.kernel;
@@ -536,8 +535,7 @@ mod tests {
             padding in prop::array::uniform2((0usize..4, 0usize..4)),
             bias: bool,
         ) {
-            // Zeros before and behind, fewer than the kernel is wide, around an image that a window
-            // fits into.
+            // Zeros before and after, fewer than the kernel is wide, around an image large enough for a window.
             let pad = [0, 1].map(|axis| {
                 let (before, behind) = padding[axis];
                 [before.min(kernel[axis] - 1), behind.min(kernel[axis] - 1)]

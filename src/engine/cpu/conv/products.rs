@@ -1,5 +1,4 @@
-//! Products of output gradients and inputs, summed over places and examples: the gradient of the
-//! weights.
+//! Products of output gradients and inputs, summed over pixels and examples: the gradient of the weights.
 
 #![allow(
     unsafe_code,
@@ -11,7 +10,7 @@ use pulp::{Simd, WithSimd};
 use super::{Kernel, WeightSums};
 use crate::engine::cpu::lanes::{GROUP, Lanes};
 
-/// Adds up `dW` and `db` of one group.
+/// Accumulates `dW` and `db` of one group.
 pub struct WeightGradient<'a> {
     pub kernel: &'a Kernel,
     pub x: &'a [Lanes],
@@ -19,8 +18,8 @@ pub struct WeightGradient<'a> {
     pub sums: &'a mut WeightSums,
 }
 
-/// Bytes of output gradients that are transposed at once: they and the input rows that they meet
-/// stay in a core's second-level cache.
+/// Bytes of output gradients that are transposed at once: with the input rows that they are multiplied by, they fit
+/// into a core's second-level cache.
 const BLOCK_BYTES: usize = 256 << 10;
 
 impl WithSimd for WeightGradient<'_> {
@@ -40,8 +39,7 @@ impl WithSimd for WeightGradient<'_> {
         let pixel_len = GROUP * padded;
         let block = (BLOCK_BYTES / (4 * columns * pixel_len)).clamp(1, rows);
         sums.transposed.resize(block * columns * pixel_len, 0.0);
-        // Where no window hangs over an edge, the columns of the kernel are one stretch with their
-        // channels.
+        // Where no window extends beyond an edge, the columns of the kernel and their channels are contiguous.
         let inside = kernel.stays_inside();
         let stretches = if inside { 1 } else { conv.kernel[1] };
         let stretch = conv.inputs * conv.kernel[1] / stretches;
@@ -109,8 +107,8 @@ impl WithSimd for WeightGradient<'_> {
     }
 }
 
-/// The pixels of a block that meet under one place of the kernel. Distances are in lanes of `x` and
-/// in numbers of the transposed `dy`.
+/// The pixels of a block that are multiplied at one position of the kernel. Distances are in lanes of `x` and in
+/// elements of the transposed `dy`.
 struct Walk {
     rows: usize,
     columns: usize,
@@ -122,7 +120,7 @@ struct Walk {
     padded: usize,
 }
 
-/// `[pixel][channel][example]` to `[pixel][example][padded channel]`; adds the pixels up in `sums`.
+/// Transposes `[pixel][channel][example]` to `[pixel][example][padded channel]`; adds the pixels to `sums`.
 #[inline(always)]
 fn transpose(from: &[Lanes], channels: usize, padded: usize, to: &mut [f32], sums: &mut [Lanes]) {
     for (from, to) in from
@@ -143,7 +141,7 @@ fn transpose(from: &[Lanes], channels: usize, padded: usize, to: &mut [f32], sum
 /// `weights[m, o] += Σ_{pixel, example} x[m] · dy[o]` for M inputs and all output channels.
 ///
 /// # Safety
-/// Every place of `walk` must lie within `x` (M lanes) and `dy`; `weights` holds M × `padded`.
+/// Every position of `walk` must lie within `x` (M lanes) and `dy`; `weights` holds M × `padded`.
 #[inline(always)]
 unsafe fn product_tile<S: Simd, const M: usize>(
     simd: S,
@@ -168,7 +166,7 @@ unsafe fn product_tile<S: Simd, const M: usize>(
 /// [`product_tile`] for N vectors of output channels from `o` on.
 ///
 /// # Safety
-/// As there, and the N vectors must lie within `padded`.
+/// As for [`product_tile`], and the N vectors must lie within `padded`.
 #[inline(always)]
 unsafe fn product_columns<S: Simd, const M: usize, const N: usize>(
     simd: S,
@@ -180,7 +178,7 @@ unsafe fn product_columns<S: Simd, const M: usize, const N: usize>(
 ) {
     let lanes = S::F32_LANES;
     let mut sums = [[simd.splat_f32s(0.0); N]; M];
-    // SAFETY: all places are within what the caller has checked.
+    // SAFETY: all positions are within what the caller has checked.
     unsafe {
         for row in 0..walk.rows {
             let mut x = x.as_ptr().add(walk.x + row * walk.x_row).cast::<f32>();

@@ -11,18 +11,18 @@ use super::{Tile, pairs};
 use crate::engine::cpu::lanes::{GROUP, Lanes};
 use crate::engine::cpu::relu;
 
-/// What a sum of products starts from.
+/// Initial value of a sum of products.
 #[derive(Clone, Copy)]
 pub enum Start<'a> {
     /// `[channels]`
     Bias(&'a [f32]),
     Zero,
-    /// What is there already.
+    /// The value already in the output.
     Before,
 }
 
-/// Neighbouring terms of a sum: `len` lanes from `from` on with weights from `weight` on. Weights
-/// are counted in tiles.
+/// Neighbouring terms of a sum: `len` lanes starting at `from`, with weights starting at `weight`, which is counted in
+/// tiles.
 #[derive(Clone, Copy)]
 pub struct Segment {
     pub from: usize,
@@ -30,11 +30,11 @@ pub struct Segment {
     pub len: usize,
 }
 
-/// For every pixel and channel m, `to[pixel, m] = start[m] + Σ_k w[k, m] · from[k]`.
+/// Computes `to[pixel, m] = start[m] + Σ_k w[k, m] · from[k]` for every pixel and channel m.
 pub struct Sums<'a> {
     pub tiles: &'a [Tile],
     pub channels: usize,
-    /// Terms of a whole sum.
+    /// Number of terms in a whole sum.
     pub depth: usize,
     /// `[tile][depth][size of the tile]`
     pub weights: &'a [f32],
@@ -44,12 +44,12 @@ pub struct Sums<'a> {
     pub to: &'a mut [Lanes],
 }
 
-/// [`Sums`] for all pixels of an image of `size`; `segments` says which terms a pixel has.
+/// [`Sums`] for all pixels of an image of `size`; `segments` lists the terms of a pixel.
 pub struct AllSums<'a, F> {
     pub sums: Sums<'a>,
     pub size: [usize; 2],
     pub segments: F,
-    /// Memory for the terms of one pixel.
+    /// Reusable memory for the terms of one pixel.
     pub terms: &'a mut Vec<Segment>,
 }
 
@@ -109,8 +109,8 @@ impl<F: Fn([usize; 2], &mut Vec<Segment>)> WithSimd for AllSums<'_, F> {
 /// Computes M channels of one pixel.
 ///
 /// # Safety
-/// `terms` must lie within `from`, and within `weights` (M numbers a term); `out` has M entries, and
-/// so has the bias if there is one.
+/// `terms` must lie within `from`, and within `weights` (M numbers per term); `out` and the bias, if there is one, have
+/// M entries.
 #[inline(always)]
 unsafe fn sum_tile<S: Simd, const M: usize>(
     simd: S,

@@ -1,4 +1,4 @@
-//! From the nodes of a network to steps: conversions between rows and groups, and what is fused.
+//! Lowering of a network's nodes to steps: conversions between rows and groups, and fusion.
 
 use pulp::Arch;
 
@@ -7,7 +7,7 @@ use crate::engine::cpu::conv::Kernel;
 use crate::engine::cpu::pool::Window;
 use crate::model::{self, Conv, Network, Norm, Op, Shape};
 
-/// Writes the steps of `network` into `plan`, which holds the input and nothing else.
+/// Writes the steps of `network` into `plan`, which must hold only the input.
 pub fn lower(arch: Arch, network: &Network, plan: &mut Plan) {
     let mut builder = Builder {
         arch,
@@ -24,7 +24,7 @@ pub fn lower(arch: Arch, network: &Network, plan: &mut Plan) {
     builder.plan.scores = builder.rows(network.nodes.len());
 }
 
-/// Nodes that take each of the network's values; whoever reads the scores counts too.
+/// Counts the nodes that read each of the network's values; reading the scores counts as one more.
 fn count_uses(network: &Network) -> Vec<usize> {
     let mut uses = vec![0; network.nodes.len() + 1];
     for node in &network.nodes {
@@ -37,12 +37,12 @@ fn count_uses(network: &Network) -> Vec<usize> {
     uses
 }
 
-/// Where the plan has a value of the network.
+/// Location of one of the network's values in the plan.
 #[derive(Clone, Copy)]
 enum Place {
-    /// As rows, as groups.
+    /// Value indices as rows and as groups.
     At([Option<usize>; 2]),
-    /// It is computed together with what comes behind: the norm of this node.
+    /// Deferred, to be computed together with the next step: the output of the norm at this node.
     Held(usize),
 }
 
@@ -51,7 +51,7 @@ struct Builder<'a> {
     network: &'a Network,
     uses: Vec<usize>,
     plan: &'a mut Plan,
-    /// Of the network's values so far.
+    /// Locations of the network's values so far.
     places: Vec<Place>,
 }
 
@@ -60,7 +60,7 @@ struct Builder<'a> {
 const FEW_CHANNELS: usize = 5;
 
 impl Builder<'_> {
-    /// Plans one node; says where its output is.
+    /// Plans one node; returns the location of its output.
     fn lower(&mut self, at: usize) -> Place {
         let node = &self.network.nodes[at];
         let (input, shape) = (node.input, node.shape);
@@ -141,7 +141,7 @@ impl Builder<'_> {
         self.step(kind, input, None, node.shape, Form::Groups)
     }
 
-    /// A norm is held back if all that follows is a sum, to be computed with it.
+    /// Defers a norm if its only use is a sum, to compute both together.
     fn norm(&mut self, at: usize, norm: &Norm) -> Place {
         let node = &self.network.nodes[at];
         let input = self.groups(node.input);
@@ -190,7 +190,7 @@ impl Builder<'_> {
         }
     }
 
-    /// Plans a norm that was held back.
+    /// Plans a deferred norm.
     fn release(&mut self, held: usize, other: Option<usize>, relu: bool, shape: Shape) -> Place {
         let node = &self.network.nodes[held];
         let Op::Norm(norm) = &node.op else {
@@ -247,7 +247,7 @@ impl Builder<'_> {
         })
     }
 
-    /// A value of the network as rows, converted if need be.
+    /// Returns a value of the network as rows, converted if necessary.
     fn rows(&mut self, value: model::Value) -> usize {
         self.in_form(value, Form::Rows)
     }
@@ -289,13 +289,13 @@ impl Builder<'_> {
         merged[form as usize].expect("it was made")
     }
 
-    /// Whether a `ReLU` is all that follows a node.
+    /// Whether a `ReLU` is the only use of a node.
     fn relu_follows(&self, at: usize) -> bool {
         let follows = |node: &model::Node| node.input == at + 1 && node.op == Op::Relu;
         self.uses[at + 1] == 1 && self.network.nodes.iter().any(follows)
     }
 
-    /// Whether a `ReLU` is part of the step before it.
+    /// Whether a `ReLU` is fused into the step before it.
     fn is_fused(&self, at: usize) -> bool {
         let Some(before) = self.network.nodes[at].input.checked_sub(1) else {
             return false;
@@ -305,7 +305,7 @@ impl Builder<'_> {
         fuses && self.relu_follows(before)
     }
 
-    /// Whether a max-pool is all that follows the `ReLU` behind a node.
+    /// Whether a max-pool is the only use of the `ReLU` after a node.
     fn pool_follows_relu(&self, at: usize) -> bool {
         let nodes = &self.network.nodes;
         let relu = nodes.iter().position(|node| node.input == at + 1);
@@ -316,7 +316,7 @@ impl Builder<'_> {
         })
     }
 
-    /// Whether a pool's input is a convolution's `ReLU`, which nothing else uses.
+    /// Whether a pool's input is the `ReLU` of a convolution, with no other use.
     fn undoes_relu(&self, at: usize) -> bool {
         let nodes = &self.network.nodes;
         let before = |at: usize| nodes[at].input.checked_sub(1);

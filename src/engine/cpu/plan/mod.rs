@@ -1,12 +1,12 @@
-//! A network as the steps that a worker takes, in the order and with the memory that suit a cache.
+//! A network as the steps that a worker takes, ordered and laid out in memory for the cache.
 //!
-//! Linear layers work on *rows* `[B, features]`, everything with an image on *groups*
-//! ([`lanes`](super::lanes)); the plan puts conversions between them where they meet. Neighbours are
-//! fused: a `ReLU` goes into the layer before it, and a sum into the batch norm before it.
+//! Linear layers work on *rows* `[B, features]`, everything with an image on *groups* ([`lanes`](super::lanes)); the
+//! plan inserts conversions between them. Neighbours are fused: a `ReLU` into the layer before it, and a sum into the
+//! batch norm before it.
 //!
-//! Steps on groups are taken group by group, so that what one step leaves in the cache the next finds
-//! there. Such a *run* of steps ends where a step needs the whole slice: at a linear layer, and
-//! between the statistics of a batch norm and their use.
+//! Steps on groups are taken group by group, so that each step finds its input still in the cache. Such a *run* of
+//! steps ends where a step needs the whole slice: at a linear layer, and between computing the statistics of a batch
+//! norm and using them.
 
 mod lower;
 
@@ -18,27 +18,27 @@ use super::conv::Kernel;
 use super::pool::Window;
 use crate::model::{self, Dense, Network, Norm, Shape};
 
-/// How a value lies in memory.
+/// Memory layout of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     Rows,
     Groups,
 }
 
-/// Something that a step puts out. Value 0 is the input.
+/// The output of a step. Value 0 is the input.
 pub struct Value {
     pub shape: Shape,
     pub form: Form,
-    /// Kept for one group at a time: the next step uses it up, and going back it is made again.
+    /// Kept for one group at a time: the next step consumes it, and the backward pass recomputes it.
     pub fleeting: bool,
-    /// Whether parameters have a part in it.
+    /// Whether the value depends on parameters.
     pub trained: bool,
-    /// The step that makes it; of no meaning for the input.
+    /// The step that computes it; meaningless for the input.
     pub made_by: usize,
 }
 
 impl Value {
-    /// Lanes of a group, or numbers of a row.
+    /// Lanes in a group, or numbers in a row.
     pub fn len(&self) -> usize {
         model::values(self.shape)
     }
@@ -51,26 +51,26 @@ pub enum Kind {
     },
     Conv {
         kernel: Kernel,
-        /// Its place among the convolutions.
+        /// Index among the convolutions.
         index: usize,
         relu: bool,
-        /// Whether a max-pool behind it undoes the `ReLU`.
+        /// Whether a max-pool after it backpropagates through the `ReLU`.
         relu_is_undone: bool,
     },
-    /// Takes in what a batch norm is going to need; puts nothing out.
+    /// Collects the statistics that a batch norm needs; has no output.
     Statistics {
         index: usize,
     },
     Norm {
         norm: Norm,
-        /// Its place among the norms.
+        /// Index among the norms.
         index: usize,
         relu: bool,
     },
     Relu,
     MaxPool {
         window: Window,
-        /// Whether the input's `ReLU` is undone here, because it was fused into the step before.
+        /// Whether to backpropagate through the input's `ReLU` here, because it was fused into the step before.
         relu: bool,
     },
     MeanPool(Window),
@@ -78,18 +78,18 @@ pub enum Kind {
         node: usize,
     },
     Add,
-    /// Zeros around an image: so many rows above and columns to the left, the rest behind.
+    /// Zero padding around an image: rows above and columns to the left, the rest below and to the right.
     Pad([usize; 2]),
     ToGroups,
     ToRows,
 }
 
-/// Where a step's gradient goes.
+/// Destination of a step's gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outlet {
     /// The gradient's buffer.
     pub slot: usize,
-    /// Added to what is there, not written over it.
+    /// Whether to add to the buffer instead of overwriting it.
     pub add: bool,
 }
 
@@ -99,22 +99,22 @@ pub struct Step {
     /// The other term of a sum.
     pub other: Option<usize>,
     pub output: usize,
-    /// Buffers of the gradients: of the output, and of the inputs where they are wanted. An input
-    /// may take over the output's.
+    /// Buffers of the gradients: of the output, and of the inputs where needed. An input may take over the output's
+    /// buffer.
     pub delta: usize,
     pub input_delta: Option<Outlet>,
     pub other_delta: Option<Outlet>,
 }
 
-/// A part of a pass backward.
+/// A part of a backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Back {
-    /// Sums up what a batch norm needs of its output's gradient.
+    /// Sums what a batch norm needs of its output's gradient.
     Reduce(usize),
     Step(usize),
 }
 
-/// Steps that are taken together: group by group, or, if `whole`, on the slice.
+/// Steps that are taken together: group by group, or on the whole slice if `whole`.
 pub struct Run<T> {
     pub steps: T,
     pub whole: bool,
@@ -127,7 +127,7 @@ pub struct Plan {
     pub steps: Vec<Step>,
     pub forward: Vec<Run<Range<usize>>>,
     pub backward: Vec<Run<Vec<Back>>>,
-    /// Lanes a group of every gradient buffer.
+    /// Lanes per group of every gradient buffer.
     pub slots: Vec<usize>,
     pub convs: usize,
     pub norms: Vec<Norm>,
@@ -158,7 +158,7 @@ impl Plan {
         plan
     }
 
-    /// A norm's output is fleeting if a convolution right behind it is all that needs it.
+    /// Marks a norm's output as fleeting if its only use is the convolution right after it.
     fn mark_fleeting(&mut self) {
         for at in 1..self.steps.len() {
             let [first, second] = &self.steps[at - 1..=at] else {
@@ -222,7 +222,7 @@ impl Plan {
         }
     }
 
-    /// Which steps are taken backward in which runs, and in which buffers their gradients are.
+    /// Arranges the backward steps in runs and assigns the buffers of their gradients.
     fn schedule_backward(&mut self) {
         let mut slots = Slots {
             of: vec![None; self.values.len()],
@@ -268,7 +268,7 @@ impl Plan {
         self.slots = slots.sizes;
     }
 
-    /// Gives a step's gradients their buffers.
+    /// Assigns the buffers of a step's gradients.
     fn assign(&mut self, at: usize, slots: &mut Slots) {
         let step = &self.steps[at];
         let wanted = |value: &usize| self.values[*value].trained;
@@ -278,7 +278,7 @@ impl Plan {
             step.other.filter(wanted),
         );
         let delta = slots.of[output].expect("every trained value is used");
-        // What may take over the output's gradient as it stands, or be computed where it stands.
+        // The input that may take over the output's gradient as it is, or be computed in place.
         let heir = match step.kind {
             Kind::Norm { .. } if step.other.is_some() => other,
             Kind::Norm { .. } | Kind::Add | Kind::Relu | Kind::Dropout { .. } => input,
@@ -310,19 +310,19 @@ impl Plan {
     }
 }
 
-/// Buffers that gradients share, one after another.
+/// Buffers that gradients share over time.
 struct Slots {
-    /// Of every value's gradient.
+    /// Buffer of each value's gradient.
     of: Vec<Option<usize>>,
     free: Vec<usize>,
-    /// No longer needed once the run is over: within it, other groups still need them.
+    /// No longer needed once the run ends: within it, other groups still need them.
     ended: Vec<usize>,
     sizes: Vec<usize>,
 }
 
 impl Slots {
     fn take(&mut self, value: usize, len: usize) -> usize {
-        // The one whose size fits best.
+        // The free buffer whose size fits best.
         let best = (0..self.free.len()).min_by_key(|&i| self.sizes[self.free[i]].abs_diff(len));
         let slot = match best {
             Some(best) => self.free.swap_remove(best),

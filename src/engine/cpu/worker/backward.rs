@@ -1,4 +1,4 @@
-//! A slice backward.
+//! The backward pass of a slice.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl Worker {
         for norm in &mut self.norms {
             norm.begin_backward();
         }
-        // The scores' gradient has the first buffer.
+        // The gradient of the scores goes into the first buffer.
         let scores = self.deltas[0].rows_mut(self.score_delta.len());
         scores.copy_from_slice(&self.score_delta);
         for run in &plan.backward {
@@ -113,7 +113,7 @@ impl Worker {
         self.deltas[step.delta] = delta;
     }
 
-    /// The part of a batch norm's way back that looks at the whole slice.
+    /// Runs the part of a batch norm's backward pass that needs the whole slice.
     fn reduce(&mut self, step: &Step, group: usize) {
         let Kind::Norm { index, relu, .. } = &step.kind else {
             return;
@@ -208,7 +208,7 @@ impl Worker {
         self.deltas[step.delta] = delta;
     }
 
-    /// A conversion between rows and groups.
+    /// Converts a gradient between rows and groups.
     fn convert_back(&mut self, step: &Step, delta: &mut Buffer, group: usize, examples: usize) {
         let Some(Outlet { slot, add }) = step.input_delta else {
             return;
@@ -243,7 +243,7 @@ impl Worker {
         }
     }
 
-    /// A step whose gradient is its output's, place by place.
+    /// Runs the backward pass of an elementwise step.
     fn hand_back(
         &mut self,
         step: &Step,

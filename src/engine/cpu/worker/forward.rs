@@ -1,4 +1,4 @@
-//! A slice forward.
+//! The forward pass of a slice.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl Worker {
         }
     }
 
-    /// A step on the whole slice.
+    /// Runs a step on the whole slice.
     fn forward_rows(&mut self, step: &Step, at: usize, task: &Task<'_>) {
         let plan = Arc::clone(&self.plan);
         let rows = task.rows();
@@ -79,7 +79,7 @@ impl Worker {
         self.values[step.output] = out;
     }
 
-    /// A step on one group.
+    /// Runs a step on one group.
     pub(super) fn forward_group(&mut self, step: &Step, at: usize, group: usize, task: &Task<'_>) {
         let plan = Arc::clone(&self.plan);
         let arch = self.arch;

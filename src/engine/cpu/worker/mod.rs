@@ -17,16 +17,16 @@ use crate::data::Examples;
 use crate::engine::Evaluation;
 use crate::model::{Dense, Shape, values};
 
-/// A gradient `[P]` that slices are added to.
+/// A gradient `[P]` accumulated over slices.
 #[derive(Default)]
 pub struct Gradient {
     values: Vec<f32>,
-    /// Whether a slice has been added, so that the next must add and not overwrite.
+    /// Whether a slice has been added, so that the next one must add rather than overwrite.
     begun: bool,
 }
 
 impl Gradient {
-    /// Forgets what was added; the vector then has `params` entries.
+    /// Resets the gradient; the vector then has `params` entries.
     pub fn begin(&mut self, params: usize) {
         self.values.resize(params, 0.0);
         self.begun = false;
@@ -37,7 +37,7 @@ impl Gradient {
     }
 }
 
-/// Sums of losses and counts by class.
+/// Sums of losses and counts, by class.
 #[derive(Default)]
 pub struct Tally {
     loss: Vec<f64>,
@@ -65,7 +65,7 @@ impl Tally {
             *sum += x;
         }
         self.correct += other.correct;
-        // A mini-batch of a network with batch norms is one slice: nobody else has any.
+        // A mini-batch of a network with batch norms is a single slice: no other shard has statistics.
         self.statistics.extend_from_slice(&other.statistics);
     }
 
@@ -88,14 +88,14 @@ pub struct Mask {
     pub factors: Vec<f32>,
 }
 
-/// What dropout and batch norms do.
+/// Behaviour of dropout and batch norms.
 #[derive(Clone, Copy)]
 pub enum Mode<'a> {
-    /// Measuring the loss: no dropout, statistics of the slice.
+    /// Measuring the loss: no dropout; statistics of the slice.
     Measure,
-    /// A mini-batch: dropout, and the statistics are reported.
+    /// A mini-batch: dropout is active, and the statistics are reported.
     Batch(&'a [Mask]),
-    /// No dropout, and running averages `[Q]`.
+    /// No dropout, and running averages `[Q]` instead of statistics.
     Running(&'a [f32]),
 }
 
@@ -113,20 +113,20 @@ impl Task<'_> {
     }
 }
 
-/// One thread's memory. Buffers grow to the largest slice seen and are then reused.
+/// One thread's memory. Buffers grow to the largest slice seen and are reused.
 pub struct Worker {
     arch: Arch,
     plan: Arc<Plan>,
-    /// What each step puts out.
+    /// Output of each step.
     values: Vec<Buffer>,
-    /// Gradients on their way back.
+    /// Gradient buffers of the backward pass.
     deltas: Vec<Buffer>,
     /// Gradient of the scores, `[B, C]`.
     score_delta: Vec<f32>,
     packed: Vec<Packed>,
     sums: Vec<WeightSums>,
     norms: Vec<Statistics>,
-    /// Dropout's factors where they are needed by group, by step.
+    /// Dropout factors by step, where they are needed as groups.
     masks: Vec<Buffer>,
 }
 
@@ -148,7 +148,7 @@ impl Worker {
         }
     }
 
-    /// Reads new parameters. Call it before [`run`](Self::run).
+    /// Loads new parameters. Must be called before [`run`](Self::run).
     pub fn prepare(&mut self, params: &[f32], with_gradient: bool) {
         for step in &self.plan.steps {
             if let Kind::Conv { kernel, index, .. } = &step.kind {
@@ -157,8 +157,8 @@ impl Worker {
         }
     }
 
-    /// Runs a slice forward: adds its losses to `tally` and, where asked, the gradient of its share
-    /// of the mean loss over all of the examples to `gradient`.
+    /// Runs a slice: adds its losses to `tally` and, if `gradient` is given, adds to it the slice's share of the
+    /// gradient of the mean loss over all examples.
     pub fn run(&mut self, task: &Task<'_>, gradient: Option<&mut Gradient>, tally: &mut Tally) {
         self.forward(task);
         self.loss(task, tally);
@@ -167,8 +167,8 @@ impl Worker {
         }
     }
 
-    /// [`run`](Self::run) with a gradient for every class: of its examples' losses alone. All
-    /// examples go through the batch norms together.
+    /// Like [`run`](Self::run), with a gradient for every class: that of its examples' losses alone. All examples go
+    /// through the batch norms together.
     pub fn run_by_class(&mut self, task: &Task<'_>, gradients: &mut [Gradient], tally: &mut Tally) {
         self.forward(task);
         self.loss(task, tally);
@@ -190,7 +190,7 @@ impl Worker {
         self.score_delta = all;
     }
 
-    /// Losses of the slice, and the gradient of the scores.
+    /// Computes the losses of the slice and the gradient of the scores.
     fn loss(&mut self, task: &Task<'_>, tally: &mut Tally) {
         let scores = self.plan.scores;
         let classes = self.plan.values[scores].len();
@@ -219,7 +219,7 @@ impl Worker {
     }
 }
 
-/// Where a group of a value is.
+/// Location of a group of a value.
 struct Place {
     value: usize,
     group: usize,
@@ -245,14 +245,14 @@ impl Place {
     }
 }
 
-/// The rows of a group's examples.
+/// Returns the rows of a group's examples.
 fn rows_of_group(buffer: &mut Buffer, shape: Shape, group: usize, examples: usize) -> &mut [f32] {
     let len = values(shape);
     let first = group * GROUP;
     &mut buffer.rows_mut((first + examples) * len)[first * len..]
 }
 
-/// Rows of an image and where they stand in the padded one, in lanes.
+/// Lane ranges of an image's rows, and of the same rows in the padded image.
 fn padded_rows(
     [channels, height, width]: Shape,
     [_, _, wide]: Shape,
@@ -265,7 +265,7 @@ fn padded_rows(
     })
 }
 
-/// Hands a gradient on as it is.
+/// Passes a gradient on unchanged.
 fn pass_on(dy: &[Lanes], add: bool, dx: &mut [Lanes]) {
     if add {
         add_lanes(dx, dy);
@@ -294,7 +294,7 @@ fn multiply(to: &mut [f32], factors: &[f32]) {
     }
 }
 
-/// Dropout's factors for the task's rows, if it drops anything.
+/// Returns the dropout factors of the task's rows, if any are dropped.
 fn mask<'a>(task: &Task<'a>, node: usize) -> Option<&'a [f32]> {
     let Mode::Batch(masks) = task.mode else {
         return None;
@@ -308,7 +308,7 @@ fn bias<'a>(dense: &Dense, params: &'a [f32]) -> &'a [f32] {
     (dense.bias.as_ref()).map_or(&[], |bias| &params[bias.clone()])
 }
 
-/// The weight's and the bias's part of a gradient; the bias follows the weight, or is empty.
+/// Splits off the weight's and the bias's part of a gradient; the bias follows the weight, or is empty.
 fn weight_and_bias<'a>(values: &'a mut [f32], dense: &Dense) -> (&'a mut [f32], &'a mut [f32]) {
     let end = dense
         .bias
