@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::prepare::{check, load};
+use super::check::{check, load};
 use super::series::{self, AtFailure, End, Ended, Found, Task};
 use super::{Failure, guard, screen};
 use crate::analysis::numbers;

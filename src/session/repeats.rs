@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::check::{check, load};
 use super::output::{self, Inputs};
-use super::prepare::{check, load};
 use super::resume::only_harmless;
 use super::series::{self, AtFailure, End, Ended, Found, Task};
 use super::standing::quoted;
