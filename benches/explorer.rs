@@ -18,10 +18,9 @@ use lcascope::tui::keys::KeyMap;
 use lcascope::tui::view;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use scenes::odd;
 
-#[path = "../tests/scenes/odd.rs"]
-mod odd;
-#[path = "../tests/scenes/mod.rs"]
+#[path = "../tests/explorer/scenes/mod.rs"]
 mod scenes;
 
 const STEPS: u64 = 1_000_000;

@@ -35,7 +35,7 @@ const fn wanted(names: [&'static str; 3], part: &'static str) -> Wanted {
     Wanted { names, part }
 }
 
-/// Of the training part and of the test part.
+/// The images: of the training part, then of the test part. [`LABELS`] likewise.
 const IMAGES: [Wanted; 2] = [
     wanted(["x_train", "X_train", "train_images"], "train-imgs.npz"),
     wanted(["x_test", "X_test", "test_images"], "test-imgs.npz"),

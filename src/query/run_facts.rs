@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::analyst::Source;
+use super::source::Source;
 use super::watch::{Look, Watch};
 use crate::record::above;
 use crate::store::StoreError;
@@ -90,7 +90,7 @@ pub struct RunFacts {
 }
 
 /// Answers from the steps asked for.
-pub(super) fn of(source: &Source, watch: &mut Watch) -> Result<Answer, StoreError> {
+pub(super) fn answer(source: &Source, watch: &mut Watch) -> Result<Answer, StoreError> {
     if watch.catch_up(source)? == Look::Interrupted {
         return Ok(Answer::Interrupted);
     }

@@ -12,9 +12,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::analyst::Source;
 use super::run_facts::Quality;
 use super::settings::Settings;
+use super::source::Source;
 use crate::analysis::events::{Detector, Event, EventKind, Rules, Step};
 use crate::analysis::lints::data::Data;
 use crate::analysis::lints::{Lint, Linter, Row, Run};

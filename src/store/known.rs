@@ -1,4 +1,4 @@
-//! What a run file says of steps that are computed again, to compare them with.
+//! Recorded steps, with which recomputed ones are compared.
 
 use std::path::Path;
 

@@ -48,7 +48,7 @@ pub struct RunReader {
     marked: bool,
     /// The system's handle of the file, for its length and its lock.
     disk: fs::File,
-    /// Of the file when it was opened.
+    /// The stamp of the file when it was opened.
     stamp: Stamp,
     header: RunHeader,
     /// False for runs of older programs, which lack `state/paused`.

@@ -1,7 +1,7 @@
 //! Shared helpers for tests of whole runs: running the program, watching a file that it writes, and reading a run file
 //! with the HDF5 library alone.
 
-#![allow(dead_code, reason = "every test file uses its own part of this")]
+#![allow(dead_code, reason = "every test binary uses its own part of this")]
 
 pub mod kills;
 pub mod skip;

@@ -4,7 +4,7 @@
     python tests/golden/analysis.py
 
 writes ``analysis.json`` beside itself. Needs numpy and scipy, and a few seconds. It
-shares no code with the Rust program; ``tests/analysis.rs`` reads the inputs from the
+shares no code with the Rust program; ``tests/report/analysis.rs`` reads the inputs from the
 JSON too, so that no random numbers have to agree. NaN is null.
 
 Keys

@@ -3,7 +3,7 @@
 
     python tests/golden/paired.py
 
-writes ``paired.json`` beside itself. Needs numpy and scipy. ``tests/ttest.rs`` reads the
+writes ``paired.json`` beside itself. Needs numpy and scipy. ``tests/report/ttest.rs`` reads the
 inputs from the JSON too.
 
 Keys

@@ -5,7 +5,7 @@
 
 writes ``planted.h5``, a run file after docs/run-format.md, and ``planted.json`` beside
 itself. Needs numpy, scipy and h5py, and some seconds. It shares no code with the Rust program;
-``tests/planted.rs`` has the program read the file and asks for what was put into it.
+``tests/report/planted.rs`` has the program read the file and asks for what was put into it.
 
 What is planted
 ===============

@@ -3,7 +3,7 @@
 
     python tests/golden/ttest.py
 
-writes ``ttest.json`` beside itself. Needs numpy and scipy. ``tests/ttest.rs`` reads the
+writes ``ttest.json`` beside itself. Needs numpy and scipy. ``tests/report/ttest.rs`` reads the
 inputs from the JSON too.
 
 Keys

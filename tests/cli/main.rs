@@ -1,0 +1,15 @@
+//! The commands from outside: arguments, inputs and outputs, series, and control of running trainings.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../../examples/synthetic/mod.rs"]
+mod synthetic;
+
+mod allocate;
+mod architecture;
+mod control;
+mod data;
+mod experiment;
+mod formats;
+mod outputs;
+mod program;

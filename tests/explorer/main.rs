@@ -1,0 +1,15 @@
+//! The explorer: every screen, key and query.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../../examples/synthetic/mod.rs"]
+mod synthetic;
+
+mod any_run;
+mod drill;
+mod keys;
+mod queries;
+mod replay;
+mod scenes;
+mod snapshots;
+mod terminal;
