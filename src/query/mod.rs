@@ -38,7 +38,7 @@ pub use snapshot::Snapshot;
 pub use source::Interrupted;
 pub use synchronisation::{Chance, Synchronisation};
 pub use unit::{RecordedSums, UnitParams, Weights};
-pub use watch::{Happened, data_lints};
+pub use watch::{Happened, data_lints, is_normalised};
 
 use crate::record::StepSummary;
 

@@ -230,7 +230,8 @@ pub fn data_lints(header: &RunHeader, first_loss: Option<f64>) -> Vec<Lint> {
 }
 
 /// Whether the first layer is a batch norm, or is followed by one.
-fn is_normalised(layout: &ParamLayout) -> bool {
+#[must_use]
+pub fn is_normalised(layout: &ParamLayout) -> bool {
     let first = layout.tensors.iter().filter(|tensor| tensor.layer == 0);
     let mut kinds = first.map(|tensor| tensor.kind);
     let second = layout.layers.get(1);
