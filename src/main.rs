@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             // A closed standard error is no reason to panic.
-            let text = harmless_lines(&failure.to_string());
+            let text = session::with_remedy(&harmless_lines(&failure.to_string()));
             let _ = writeln!(io::stderr(), "error: {text}");
             ExitCode::from(failure.exit_code())
         }
@@ -36,6 +36,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    session::ignore_file_size_signal()?;
     match cli.command {
         None => session::demo(),
         Some(Command::Train(args)) => session::train(&args),

@@ -87,6 +87,16 @@ fn names(folder: &Path) -> Result<Vec<String>, String> {
     // The system lists files in any order; sorting makes messages reproducible.
     names.sort();
     others.sort();
+    if let Some(index) = others
+        .iter()
+        .find(|name| name.ends_with(".safetensors.index.json"))
+    {
+        return Err(format!(
+            "has {}: the index of a model that is saved in several files (sharded): write all tensors of a point into \
+             one file",
+            name::shown(index)
+        ));
+    }
     if names.len() < 2 {
         let count = names.len();
         let mut what = format!(

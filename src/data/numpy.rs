@@ -18,7 +18,9 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::array::{Images, Labels, read_channels, read_class_names};
-use super::file::{Input, files, first_file, is_there, listed, open, parent, telling_name};
+use super::file::{
+    Input, files, first_file, is_there, listed, missing, open, parent, telling_name,
+};
 use super::npy::NpyFault;
 use super::part::{self, Part};
 use super::{DataError, Dataset};
@@ -227,14 +229,6 @@ impl Source {
                 found: members(zip),
             },
         }
-    }
-}
-
-fn missing(folder: &Path, name: String, packings: &'static str) -> DataError {
-    DataError::FileMissing {
-        folder: folder.to_owned(),
-        name,
-        packings,
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::Failure;
 use super::guard;
-use super::train::{read_config, stored_config, train_with};
+use super::train::{has_config, read_config, stored_config, train_with};
 use crate::cli::AllocateArgs;
 use crate::config::{ConfigError, CourseChoice, Options, merge};
 use crate::course::{self, Course, CourseError, Snapshots, Straight};
@@ -22,20 +22,13 @@ use crate::tui;
 /// Anything wrong with the weights, the flags, the data, the device or the run file, or the run fails.
 pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
-    // Neither a folder nor another program's file has a configuration.
-    let mut stored = Options::default();
-    if args.weights.is_file() {
-        let origin = args.weights.display().to_string();
-        match guard::peek(&args.weights) {
-            Ok(opened) => stored = stored_config(&opened.header, &origin).unwrap_or_default(),
-            Err(OpenError::Refused(_)) => {}
-            // The library crashes on this file: do not open it in this process.
-            Err(error) => return Err(error.into()),
-        }
+    if args.weights.to_str().is_none() {
+        let weights = args.weights.display();
+        return Err(ConfigError(format!("{weights}: the name is not UTF-8: rename it")).into());
     }
     let base = match &args.config {
         Some(path) => read_config(path)?,
-        None => stored,
+        None => config_beside(&args.weights)?,
     };
     let options = Options {
         course: Some(args.weights.clone()),
@@ -47,6 +40,23 @@ pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
     };
     let read: Vec<&Path> = args.config.iter().map(AsRef::as_ref).collect();
     train_with(&merge(&options, &args.options)?, &read, None)
+}
+
+/// The options stored beside weights. Neither a folder nor another program's file has any.
+fn config_beside(weights: &Path) -> Result<Options, Failure> {
+    if !weights.is_file() {
+        return Ok(Options::default());
+    }
+    match guard::peek(weights) {
+        Ok(opened) if has_config(&opened.header) => {
+            let origin = weights.display().to_string();
+            Ok(stored_config(&opened.header, &origin)?)
+        }
+        // A run that cannot be read is refused when its weights are looked through.
+        Ok(_) | Err(OpenError::Refused(_)) => Ok(Options::default()),
+        // The library crashes on this file: do not open it in this process.
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens the weights that a run follows.

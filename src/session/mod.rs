@@ -41,6 +41,10 @@ mod whole_file;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rustix::io::Errno;
 
 use crate::app::{App, Other};
 use crate::cli::OpenArgs;
@@ -108,7 +112,7 @@ impl Failure {
         match self {
             Self::Save(SaveError::Io { .. }) => 1,
             Self::Usage(_)
-            | Self::Store(StoreError::Odd { .. })
+            | Self::Store(StoreError::Odd { .. } | StoreError::Exists { .. })
             | Self::Model(_)
             | Self::Save(_)
             | Self::Sheet(SheetError::Request(_)) => 2,
@@ -205,6 +209,30 @@ fn opened(
             Err(Failure::Other(what.to_owned()))
         }
     }
+}
+
+/// Ignores SIGXFSZ: a file that may not grow any further (`ulimit -f`) becomes an error that whoever writes it reports,
+/// not the end of the process.
+///
+/// # Errors
+/// The system has no more files.
+pub fn ignore_file_size_signal() -> Result<(), Failure> {
+    let caught = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, caught)
+        .map(|_| ())
+        .map_err(|error| Failure::Other(format!("cannot listen to signals: {error}")))
+}
+
+/// Adds to the system's words for a shortage of threads or processes, whatever wanted them, what to do.
+#[must_use]
+pub fn with_remedy(message: &str) -> String {
+    let shortage = io::Error::from(Errno::AGAIN).to_string();
+    // The last words of a child process have it already.
+    if message.contains("ulimit -u") {
+        return message.to_owned();
+    }
+    let remedy = "end other programs, or raise the limit on threads and processes (`ulimit -u`)";
+    message.replacen(&shortage, &format!("{shortage}; {remedy}"), 1)
 }
 
 /// Prints a message to standard error.

@@ -3,8 +3,6 @@
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::Failure;
 use super::detach::{self, Detached};
@@ -132,7 +130,6 @@ pub(super) fn train_with(
     if let Some(warning) = warning.as_ref().filter(|_| !watched.quiet) {
         super::tell(warning);
     }
-    ignore_file_size_signal()?;
     let Prepared { header, trainer } = prepare(&config)?;
     let path = config
         .course
@@ -166,7 +163,6 @@ pub(super) fn train_with(
 /// Continues a run. Flags that would change it are refused.
 fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<ExitCode, Failure> {
     let watched = Watched::from(flags, detached)?;
-    ignore_file_size_signal()?;
     // May be too damaged to be read in this process.
     guard::look_through(path)?;
     let Resumed {
@@ -192,22 +188,19 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
     Run::spawn(app, trainer, outlet, beginning, path)?.watch(watched, path)
 }
 
+/// Whether a run file has a configuration, not an empty text or only comments.
+pub(super) fn has_config(header: &RunHeader) -> bool {
+    let table: Result<toml::Table, _> = header.config.parse();
+    !table.is_ok_and(|table| table.is_empty())
+}
+
 /// The options stored in a run file.
 pub(super) fn stored_config(header: &RunHeader, origin: &str) -> Result<Options, ConfigError> {
-    if header.config.trim().is_empty() {
+    if !has_config(header) {
         return Err(ConfigError(format!(
             "{origin} holds no configuration: another program trained a model of its own, and only \
              that program can repeat it"
         )));
     }
     parse(&header.config, origin).map(Options::of_a_run)
-}
-
-/// Ignores SIGXFSZ: a file that may not grow any further (`ulimit -f`) becomes an error that the recorder reports, not
-/// the end of the process.
-fn ignore_file_size_signal() -> Result<(), Failure> {
-    let caught = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, caught)
-        .map(|_| ())
-        .map_err(|error| Failure::Other(format!("cannot listen to signals: {error}")))
 }

@@ -53,7 +53,7 @@ mod writer;
 
 pub use compression::{Compression, CompressionError, WriteOptions};
 pub use detail::{ParamHistory, ParamRows};
-pub use disk::{Gone, Limit, Rescue, warning};
+pub use disk::{Gone, Limit, Rescue, warning, why_not_written};
 pub use error::StoreError;
 pub use levels::FIRST_LOOK;
 pub use lock::is_at;
