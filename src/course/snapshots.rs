@@ -439,6 +439,14 @@ mod tests {
         );
         fs::write(at("s2.safetensors"), "").unwrap();
         assert_eq!(names().unwrap(), ["s1.safetensors", "s2.safetensors"]);
+        // What is in several files together is one point.
+        fs::write(at("model.safetensors.index.json"), "{}").unwrap();
+        let error = names().unwrap_err();
+        assert!(
+            error.contains("model.safetensors.index.json") && error.contains("sharded"),
+            "{error}"
+        );
+        fs::remove_file(at("model.safetensors.index.json")).unwrap();
         fs::remove_file(at("s2.safetensors")).unwrap();
         fs::create_dir(at("s2.safetensors")).unwrap();
         let error = TensorFile::open(&at("s2.safetensors"), &layout())

@@ -276,7 +276,7 @@ fn load(name: String, mut source: Source) -> Result<Dataset, DataError> {
     let labels = || train_labels.values.iter().chain(&test_labels.values);
     let highest = labels().max().copied().map_or(0, usize::from);
     let classes = if let Some(names) = class_names {
-        if highest == names.len() && !labels().any(|&label| label == 0) {
+        if highest == names.len() && labels().min() == Some(&1) {
             let file = train_labels.file;
             return Err(DataError::LabelsFromOne { file, highest });
         }
