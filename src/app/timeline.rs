@@ -285,6 +285,7 @@ fn refine<'a>(
 
 #[cfg(test)]
 pub(super) mod tests {
+    use crate::app::GroupSums;
     use proptest::prelude::*;
 
     use super::*;
