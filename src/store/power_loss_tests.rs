@@ -310,10 +310,10 @@ fn giving_up_steps_to_go_on_from_a_checkpoint_is_done_or_not_done() {
     interrupt(&before, &path, &asked, 69);
 }
 
-/// Steps of a run that grows by some hundred kilobytes a step, so that its journal moves often.
+/// A run that grows by megabytes, so that its journal moves.
 const LARGE: Shape = Shape {
-    steps: 40,
-    units: 4000,
+    steps: 70,
+    units: 1000,
     ..SHAPE
 };
 
@@ -322,9 +322,9 @@ fn write_on(mut writer: RunWriter, maker: &mut Maker, from: u64) -> Option<Store
     for step in from..LARGE.steps {
         let written = writer.step(&maker.step(step));
         let written = written.and_then(|()| {
-            if step % 3 == 0 {
+            if step % 9 == 0 {
                 writer.commit()
-            } else if step % 5 == 0 {
+            } else if step % 20 == 0 {
                 writer.checkpoint(&checkpoint(step + 1))
             } else {
                 Ok(())
@@ -342,21 +342,22 @@ fn a_file_that_is_cut_or_copied_over_under_its_writer_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.h5");
     let mut random = ChaCha8Rng::seed_from_u64(21);
-    for trial in 0..deaths(12) {
+    // The journal moves only in some steps, such as 28.
+    let stride = if deaths(0) == 0 { 3 } else { 1 };
+    for moment in (1..LARGE.steps - 2).step_by(stride) {
         let mut maker = Maker::new(LARGE);
         maker.header.checkpoint = checkpoint(0).shape();
         let mut writer = RunWriter::create(&path, &maker.header, WriteOptions::default()).unwrap();
         writer.start(&maker.start()).unwrap();
-        let moment = random.random_range(1..LARGE.steps - 2);
         for step in 0..moment {
             writer.step(&maker.step(step)).unwrap();
-            if random.random_bool(0.4) {
+            if step % 9 == 0 {
                 writer.commit().unwrap();
             }
         }
         let len = fs::metadata(&path).unwrap().len();
         let file = fs::File::options().write(true).open(&path).unwrap();
-        match trial % 4 {
+        match moment % 4 {
             0 => file.set_len(0).unwrap(),
             1 => file.set_len(random.random_range(1..len)).unwrap(),
             // Both truncate the file and write to it, as `cp` does.
@@ -372,9 +373,9 @@ fn a_file_that_is_cut_or_copied_over_under_its_writer_is_left_alone() {
                 ..
             })
         );
-        assert!(is_told, "trial {trial}, step {moment}: {error:?}");
+        assert!(is_told, "step {moment}: {error:?}");
         let left = fs::read(&path).unwrap();
-        assert!(left == changed, "trial {trial}, step {moment}: written to");
+        assert!(left == changed, "step {moment}: written to");
         fs::remove_file(&path).unwrap();
     }
 }
