@@ -6,7 +6,7 @@ use super::entries::Entries;
 use super::sums::GroupSums;
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::sum::sum;
-use crate::record::StepSummary;
+use crate::record::{StepSummary, larger};
 
 /// Steps in pieces of different resolution, in order and without gaps. Its sums are exactly those of
 /// [`steps`](Self::steps), which may be slightly more than requested, since an entry is never split.
@@ -121,7 +121,7 @@ impl<'a> Stretch<'a> {
     #[must_use]
     pub fn worst_residual(&self) -> f64 {
         let worst = self.summaries().map(|entry| entry.worst_residual);
-        worst.fold(0.0, f64::max)
+        worst.fold(0.0, larger)
     }
 
     /// Returns the number of steps whose residual is above the run's tolerance.
