@@ -23,10 +23,11 @@ pub fn identity(path: &Path) -> io::Result<Identity> {
 /// The name is taken ([`ErrorKind::AlreadyExists`]), or the system fails.
 pub fn to_free(from: &Path, to: &Path) -> io::Result<()> {
     match system::no_replace(from, to) {
-        Err(error) if is_unable(&error) => {}
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {}
         renamed => return renamed,
     }
-    // A link does not replace anything either; a file system without links may only be asked first.
+    // Perhaps it cannot be done here. A link does not replace anything either; a file system without links may only be
+    // asked first.
     match fs::hard_link(from, to) {
         Ok(()) => fs::remove_file(from),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
@@ -60,15 +61,13 @@ fn in_place(
             exchange(from, to)?;
             Err(other())
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => to_free(from, to),
-        // The file system cannot exchange names, so that only what is there just before can be seen.
-        Err(error) if is_unable(&error) => match identity(to) {
+        // Nothing is there, or names cannot be exchanged: then only what is there just before can be seen.
+        Err(_) => match identity(to) {
             Ok(there) if there != old => Err(other()),
             Ok(_) => fs::rename(from, to),
             Err(none) if none.kind() == ErrorKind::NotFound => to_free(from, to),
             Err(error) => Err(error),
         },
-        Err(error) => Err(error),
     }
 }
 
@@ -78,14 +77,6 @@ fn in_place(
 /// One of them is missing ([`ErrorKind::NotFound`]), or the system or the file system cannot do it.
 pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     system::exchange(one, other)
-}
-
-/// Whether an error says that the system or the file system lacks a way of renaming.
-fn is_unable(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unsupported | ErrorKind::InvalidInput
-    )
 }
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
