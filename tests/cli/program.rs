@@ -524,6 +524,8 @@ fn a_name_that_is_not_utf8_is_said_to_be_one() {
         (&["train", "--resume"], 1),
         (&["allocate", "-o", "x.h5"], 2),
         (&["train", "-o"], 2),
+        (&["train", "-o", "x.h5", "--config", "run.h5", "--data"], 2),
+        (&["train", "-o", "x.h5", "--data"], 2),
     ] {
         let mut command = lcascope();
         command.current_dir(folder.path()).args(words).arg(name);
