@@ -274,7 +274,7 @@ mod tests {
             ("Shift-g", "`G` for Shift and g"),
             ("Ctrl-i", "from Tab"),
             ("Ctrl-M", "from Enter"),
-            ("Ctrl-1", "no combination"),
+            ("Ctrl-1", "do not send"),
         ] {
             let error = text.parse::<KeyName>().unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");

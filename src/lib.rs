@@ -26,6 +26,7 @@
 //! | [`sheet`] | the views of a run as tables and figures |
 //! | [`report`] | the results of runs as a document with figures |
 //! | [`key_name`] | keys by name, as people write them |
+//! | [`memory`] | the memory that this process can have |
 //! | [`small_file`] | reading small files that may turn out to be anything |
 //! | [`text`] | text from outside, made harmless to terminals and pages |
 //! | [`state`] | the user's view of a run, kept between sessions |
@@ -47,6 +48,7 @@ pub mod feed;
 pub mod key_name;
 pub mod layout;
 pub mod lca;
+pub mod memory;
 pub mod model;
 pub mod optim;
 pub mod query;

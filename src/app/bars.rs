@@ -15,17 +15,21 @@ use super::stretch::Stretch;
 /// Columns of a stretch, in order and without gaps; together they cover it.
 pub struct Bars<'a>(Vec<Stretch<'a>>);
 
-impl<'a> Bars<'a> {
-    pub(super) fn new(stretch: &Stretch<'a>, most: usize) -> Self {
-        let steps = stretch.steps();
+impl<'a> Stretch<'a> {
+    /// Returns about `most` columns or fewer, with exact sums.
+    #[must_use]
+    pub fn bars(&self, most: usize) -> Bars<'a> {
+        let steps = self.steps();
         let count = steps.end - steps.start;
         let most = most.max(1) as u64;
-        let coarsest = stretch.coarsest().max(1);
+        let coarsest = self.coarsest().max(1);
         // A multiple of the coarsest entry, so that all columns are equally wide.
         let width = count.div_ceil(most).div_ceil(coarsest).max(1) * coarsest;
-        Self(stretch.split(width))
+        Bars(self.split(width))
     }
+}
 
+impl<'a> Bars<'a> {
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()

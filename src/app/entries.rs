@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::timeline::GroupSums;
+use super::sums::GroupSums;
 use crate::analysis::bins::Extent;
 use crate::analysis::sum::Sum;
 use crate::record::StepSummary;

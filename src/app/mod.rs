@@ -25,6 +25,7 @@ mod scroll;
 mod select;
 mod state;
 mod stretch;
+mod sums;
 mod timeline;
 mod window;
 
@@ -43,5 +44,6 @@ pub use scroll::{LongText, Scroll};
 pub use select::{RunPart, unit_parameters, units_of};
 pub use state::{App, Overlay, Phase, Quit};
 pub use stretch::{Columns, Stretch};
-pub use timeline::{GroupSums, Timeline};
+pub use sums::GroupSums;
+pub use timeline::Timeline;
 pub use window::{Head, Window};

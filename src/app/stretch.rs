@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use super::bars::Bars;
 use super::entries::Entries;
-use super::timeline::GroupSums;
+use super::sums::GroupSums;
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::sum::sum;
-use crate::record::StepSummary;
+use crate::record::{StepSummary, larger};
 
 /// Steps in pieces of different resolution, in order and without gaps. Its sums are exactly those of
 /// [`steps`](Self::steps), which may be slightly more than requested, since an entry is never split.
@@ -122,7 +121,7 @@ impl<'a> Stretch<'a> {
     #[must_use]
     pub fn worst_residual(&self) -> f64 {
         let worst = self.summaries().map(|entry| entry.worst_residual);
-        worst.fold(0.0, f64::max)
+        worst.fold(0.0, larger)
     }
 
     /// Returns the number of steps whose residual is above the run's tolerance.
@@ -152,12 +151,6 @@ impl<'a> Stretch<'a> {
             of_entries: self.summaries().map(of_entry).collect(),
             count: columns,
         }
-    }
-
-    /// Returns about `most` columns or fewer, with exact sums.
-    #[must_use]
-    pub fn bars(&self, most: usize) -> Bars<'a> {
-        Bars::new(self, most)
     }
 
     /// Splits into pieces that each end with the first entry to reach or pass a multiple of `width` steps.

@@ -7,9 +7,11 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::ConfigError;
-use super::resolve::MAX_COUNT;
 use crate::engine::Device;
 use crate::model::NetworkSpec;
+
+/// Largest count in a run: TOML's integers end at 2^63, and an `f64` represents every count up to this one exactly.
+pub const MAX_COUNT: u64 = 1 << 53;
 
 /// A network: by name, by file, or in full.
 #[derive(Clone, Debug, PartialEq)]

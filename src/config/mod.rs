@@ -14,11 +14,11 @@ mod spellings;
 pub mod user;
 
 pub use choices::{
-    CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, GlyphsChoice, NetworkChoice,
-    OptimizerKind, SliceChoice,
+    CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, GlyphsChoice, MAX_COUNT,
+    NetworkChoice, OptimizerKind, SliceChoice,
 };
 pub use options::{Options, merge, parse};
-pub use resolve::{CourseChoice, Length, MAX_COUNT, RunConfig};
+pub use resolve::{CourseChoice, Length, RunConfig};
 pub use spellings::{ELSEWHERE, called_here, means_network};
 
 /// The reason why a configuration cannot be used. The message names the flag and the remedy.

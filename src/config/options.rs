@@ -254,96 +254,24 @@ impl Options {
     /// person who repeats the run, not for the file.
     #[must_use]
     pub fn of_a_run(self) -> Self {
-        // Destructured without `..`, so that a new option cannot be forgotten.
-        let Self {
-            network,
-            data,
-            train_size,
-            lca_size,
-            validation_size,
-            test_size,
-            steps,
-            epochs,
-            batch_size,
-            optimizer,
-            learning_rate,
-            momentum,
-            weight_decay,
-            schedule,
-            layer,
-            repeats: _,
-            seed,
-            integrator,
-            tolerance,
-            relative_tolerance,
-            layer_tolerance,
-            min_segments,
-            max_segments,
-            slice_size,
-            lca_test,
-            by_class,
-            class_every,
-            test_every,
-            course,
-            straight,
-            output: _,
-            force: _,
-            checkpoint_every,
-            record_weights,
-            record_params,
-            trace,
-            compression,
-            mantissa_bits,
-            device,
-            engine,
-            threads,
-            headless: _,
-            quiet: _,
-            color: _,
-            glyphs: _,
-            fps: _,
-        } = self;
-        Self {
-            network,
-            data,
-            train_size,
-            lca_size,
-            validation_size,
-            test_size,
-            steps,
-            epochs,
-            batch_size,
-            optimizer,
-            learning_rate,
-            momentum,
-            weight_decay,
-            schedule,
-            layer,
-            seed,
-            integrator,
-            tolerance,
-            relative_tolerance,
-            layer_tolerance,
-            min_segments,
-            max_segments,
-            slice_size,
-            lca_test,
-            by_class,
-            class_every,
-            test_every,
-            course,
-            straight,
-            checkpoint_every,
-            record_weights,
-            record_params,
-            trace,
-            compression,
-            mantissa_bits,
-            device,
-            engine,
-            threads,
-            ..Self::default()
+        macro_rules! keep_only {
+            ([$($kept:ident,)*] and not [$($dropped:ident,)*]) => {{
+                // Without `..`, so that a new option cannot be forgotten.
+                let Self { $($kept,)* $($dropped: _,)* } = self;
+                Self { $($kept,)* ..Self::default() }
+            }};
         }
+        keep_only!(
+            [
+                network, data, train_size, lca_size, validation_size, test_size, steps, epochs, batch_size,
+                optimizer, learning_rate, momentum, weight_decay, schedule, layer, seed, integrator, tolerance,
+                relative_tolerance, layer_tolerance, min_segments, max_segments, slice_size, lca_test, by_class,
+                class_every, test_every, course, straight, checkpoint_every, record_weights, record_params, trace,
+                compression, mantissa_bits, device, engine, threads,
+            ] and not [
+                repeats, output, force, headless, quiet, color, glyphs, fps,
+            ]
+        )
     }
 
     /// Removes the options that only a training needs: with given weights they have no meaning.

@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use super::choices::{
-    CheckpointEvery, DeviceChoice, EngineChoice, NetworkChoice, OptimizerKind, SliceChoice,
+    CheckpointEvery, DeviceChoice, EngineChoice, MAX_COUNT, NetworkChoice, OptimizerKind,
+    SliceChoice,
 };
 use super::options::Options;
 use crate::data::SplitSizes;
@@ -18,9 +19,6 @@ use crate::model::{LayerSpec, NetworkSpec, PRESETS, preset};
 use crate::optim::{LayerRule, OptimizerChoice, Schedule};
 use crate::small_file;
 use crate::store::Compression;
-
-/// Largest count in a run: TOML's integers end at 2^63, and an `f64` represents every count up to this one exactly.
-pub const MAX_COUNT: u64 = 1 << 53;
 
 /// Length of the training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

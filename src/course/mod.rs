@@ -5,6 +5,7 @@
 //! [`Course`] instead of an optimizer.
 
 mod foreign;
+mod name;
 mod order;
 mod snapshots;
 mod straight;

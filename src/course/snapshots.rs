@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::tensors::TensorFile;
-use super::{Course, CourseError, order};
+use super::{Course, CourseError, name, order};
 use crate::layout::ParamLayout;
 
 /// The `.safetensors` files of a folder, ordered by the numbers in their names. Each holds all parameters under the
@@ -35,8 +35,8 @@ impl Snapshots {
                 Some((first, of)) if *first != own => {
                     return Err(fault(format!(
                         "the tensors are called `{}NAME` in {of} and `{}NAME` in {name}: save the same of them in all",
-                        order::shown(first),
-                        order::shown(&own)
+                        name::shown(first),
+                        name::shown(&own)
                     )));
                 }
                 Some(_) => {}
@@ -72,13 +72,13 @@ fn names(folder: &Path) -> Result<Vec<String>, String> {
     for entry in fs::read_dir(folder).map_err(cannot)? {
         let name = entry.map_err(cannot)?.file_name();
         let name = name.into_string().map_err(|name| {
-            let name = order::shown(&name.to_string_lossy());
+            let name = name::shown(&name.to_string_lossy());
             format!("the name {name} is not UTF-8: rename it")
         })?;
         if name.starts_with('.') {
             continue;
         }
-        if order::is_snapshot(&name) {
+        if name::is_snapshot(&name) {
             names.push(name);
         } else {
             others.push(name);
@@ -94,7 +94,7 @@ fn names(folder: &Path) -> Result<Vec<String>, String> {
             if count == 1 { "" } else { "s" }
         );
         if !others.is_empty() {
-            let others = order::list(others.iter().map(String::as_str));
+            let others = name::list(others.iter().map(String::as_str));
             what = format!("{what}. What else it has is not read: {others}");
         }
         return Err(what);

@@ -10,7 +10,7 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::{CourseError, foreign, order};
+use super::{CourseError, foreign, name};
 use crate::layout::{ParamLayout, Tensor};
 use crate::small_file;
 
@@ -131,7 +131,7 @@ fn header(file: &File, length: u64) -> io::Result<Result<(Metadata, u64), String
     file.read_exact_at(&mut json, 8)?;
     let metadata: Metadata = match serde_json::from_slice(&json) {
         Ok(metadata) => metadata,
-        Err(error) => return other(&order::shown(&error.to_string())),
+        Err(error) => return other(&name::shown(&error.to_string())),
     };
     let needed = (metadata.data_len() as u64).saturating_add(8 + size);
     match length {
@@ -169,12 +169,12 @@ fn prefix(names: &BTreeSet<&str>, layout: &ParamLayout) -> Result<String, String
                  (`lcascope info RUN.h5` lists its layers), in one file a point",
                 tensor.name,
                 tensor.shape,
-                order::list(names.into_iter())
+                name::list(names.into_iter())
             ))
         }
         several => Err(format!(
             "has the tensors of the network more than once, under {}: save one of them",
-            order::list(several.iter().copied())
+            name::list(several.iter().copied())
         )),
     }
 }

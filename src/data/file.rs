@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::GzDecoder;
 
 use super::DataError;
+use crate::memory;
 
 /// Most bytes kept of a file or array: 1 GiB of pixels, 4 GiB once they are `f32`.
 pub const MAX_BYTES: u64 = 1 << 30;
@@ -118,19 +119,19 @@ impl<'a> Input<'a> {
         self.check_length(bytes, got, content)
     }
 
-    /// The error that the header describes more than may be kept.
-    pub fn too_large(&self, content: &str) -> DataError {
-        DataError::TooLarge {
-            file: self.path.clone(),
-            content: content.to_owned(),
+    /// Checks that values may be kept, `size` bytes each, and that this process can have the memory for them as `f32`.
+    pub fn check_room(&self, values: u64, size: usize, content: &str) -> Result<(), DataError> {
+        match values.saturating_mul(size as u64) > MAX_BYTES {
+            true => Err(self.too_large(content)),
+            false => check_memory(&self.path, values),
         }
     }
 
-    /// The error that there is no memory for this many values.
-    pub fn no_memory(&self, values: u64) -> DataError {
-        DataError::Memory {
+    /// The error that the header describes more than may be kept.
+    fn too_large(&self, content: &str) -> DataError {
+        DataError::TooLarge {
             file: self.path.clone(),
-            values,
+            content: content.to_owned(),
         }
     }
 
@@ -187,6 +188,30 @@ fn skip_zeros(reader: &mut impl BufRead) -> io::Result<bool> {
             return Ok(all > 0);
         }
     }
+}
+
+/// Checks that this process can have the memory for so many values as `f32`. There may still be less than it can have.
+pub(super) fn check_memory(file: &Path, values: u64) -> Result<(), DataError> {
+    match memory::there_is() {
+        Some(there) if values.saturating_mul(4) > there => Err(no_memory(file, values)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the error that there is no memory for this many values.
+pub(super) fn no_memory(file: &Path, values: u64) -> DataError {
+    DataError::Memory {
+        file: file.to_owned(),
+        values,
+    }
+}
+
+/// Says how much memory there is, for [`DataError::Memory`].
+pub(super) fn at_most() -> String {
+    let there = memory::there_is().map(memory::size);
+    there.map_or_else(String::new, |there| {
+        format!(", and this process can have {there} in all")
+    })
 }
 
 /// Opens a file; the error for a dangling link names its target.

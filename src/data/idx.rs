@@ -302,6 +302,7 @@ fn read_images(input: &mut Input) -> Result<(usize, [usize; 3], Vec<u8>), DataEr
     }
     let bytes = u64::from(count) * pixels;
     let content = format!("{count} images of {height}x{width} = {bytes} bytes");
+    input.check_room(bytes, 1, &content)?;
     let values = input.read_rest(bytes, &content)?;
     Ok((count as usize, [1, height as usize, width as usize], values))
 }

@@ -4,11 +4,13 @@
 //! - [`embedded`]: the MNIST sample inside the program
 //! - [`find`]: recognises the format at a path
 //! - [`idx`], [`cifar`], [`numpy`]: readers, one for each format
+//! - [`npy`], [`array`]: the format of NumPy arrays, and what those of a data set may hold
 //! - [`mod@file`], [`part`]: shared by the readers: bounded reading, checks, checksum
 //! - [`split`]: train, validation and test rows; seeded mini-batches
 //!
 //! A new format is one new file here and one variant of [`find::Found`].
 
+mod array;
 mod cifar;
 pub mod embedded;
 mod file;
@@ -24,6 +26,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use thiserror::Error;
+
+use crate::memory;
 
 pub use cifar::CifarFault;
 pub use file::{MAX_BYTES, MAX_PIXELS};
@@ -88,15 +92,6 @@ impl Examples {
             labels,
             features,
         })
-    }
-
-    /// Scales bytes `[N, features]` to `[0, 1]`.
-    ///
-    /// # Errors
-    /// As [`Examples::new`].
-    pub fn from_pixels(pixels: &[u8], labels: Vec<u8>, features: usize) -> Result<Self, DataError> {
-        let inputs = pixels.iter().map(|&p| f32::from(p) / 255.0).collect();
-        Self::new(inputs, labels, features)
     }
 
     /// Returns the least, greatest and root mean square value of some rows; NaN if there are none. Panics, as a slice
@@ -259,7 +254,10 @@ pub enum DataError {
     },
     #[error("cannot read {}", path.display())]
     Io { path: PathBuf, source: io::Error },
-    #[error("{}: no memory for {values} values; use a smaller data set", file.display())]
+    #[error(
+        "{}: no memory for {values} values: as floats they take {}{}; use a smaller data set",
+        file.display(), memory::size(values.saturating_mul(4)), file::at_most()
+    )]
     Memory { file: PathBuf, values: u64 },
     #[error("{}: damaged {packing} data after {got} bytes ({reason}); download it again", file.display())]
     Damaged {

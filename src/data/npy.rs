@@ -13,7 +13,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::DataError;
-use super::file::{Input, MAX_BYTES, looks_like};
+use super::file::{Input, looks_like, no_memory};
 
 /// Longest header text, `NumPy`'s own limit.
 const MAX_HEADER: u32 = 10_000;
@@ -158,10 +158,8 @@ impl Header {
         mut convert: impl FnMut(&[u8], &ValueType, &mut Vec<T>),
     ) -> Result<Vec<T>, DataError> {
         let (bytes, content) = self.content();
-        let kept = (bytes / self.value.bytes().max(1)).saturating_mul(size_of::<T>() as u64);
-        if kept > MAX_BYTES {
-            return Err(input.too_large(&content));
-        }
+        let count = bytes / self.value.bytes().max(1);
+        input.check_room(count, size_of::<T>(), &content)?;
         let mut values = Vec::new();
         let mut is_full = false;
         input.read_blocks(bytes, &content, |block| {
@@ -171,7 +169,7 @@ impl Header {
             }
         })?;
         match is_full {
-            true => Err(input.no_memory(bytes / self.value.bytes().max(1))),
+            true => Err(no_memory(&input.path, count)),
             false => Ok(values),
         }
     }

@@ -17,40 +17,32 @@ use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::file::{
-    Input, MAX_PIXELS, files, first_file, is_there, listed, open, parent, telling_name,
-};
-use super::npy::{self, Header, NpyFault};
-use super::part::{self, Part, Pixels};
+use super::array::{Images, Labels, read_channels, read_class_names};
+use super::file::{Input, files, first_file, is_there, listed, open, parent, telling_name};
+use super::npy::NpyFault;
+use super::part::{self, Part};
 use super::{DataError, Dataset};
 
 /// An array of a data set.
 struct Wanted {
     /// Possible names, Keras's first.
-    names: &'static [&'static str],
+    names: [&'static str; 3],
     /// Ending of the name of a file that holds this array alone.
     part: &'static str,
 }
 
+const fn wanted(names: [&'static str; 3], part: &'static str) -> Wanted {
+    Wanted { names, part }
+}
+
+/// The images: of the training part, then of the test part. [`LABELS`] likewise.
 const IMAGES: [Wanted; 2] = [
-    Wanted {
-        names: &["x_train", "X_train", "train_images"],
-        part: "train-imgs.npz",
-    },
-    Wanted {
-        names: &["x_test", "X_test", "test_images"],
-        part: "test-imgs.npz",
-    },
+    wanted(["x_train", "X_train", "train_images"], "train-imgs.npz"),
+    wanted(["x_test", "X_test", "test_images"], "test-imgs.npz"),
 ];
 const LABELS: [Wanted; 2] = [
-    Wanted {
-        names: &["y_train", "Y_train", "train_labels"],
-        part: "train-labels.npz",
-    },
-    Wanted {
-        names: &["y_test", "Y_test", "test_labels"],
-        part: "test-labels.npz",
-    },
+    wanted(["y_train", "Y_train", "train_labels"], "train-labels.npz"),
+    wanted(["y_test", "Y_test", "test_labels"], "test-labels.npz"),
 ];
 const CLASS_NAMES: &[&str] = &["class_names", "classes"];
 const CHANNELS: &[&str] = &["channels"];
@@ -58,12 +50,6 @@ const CHANNELS: &[&str] = &["channels"];
 /// The name that `NumPy` gives an unnamed array.
 const NAMELESS: &str = "arr_0.npy";
 
-/// Most channels of an image if the channel axis is not specified.
-const MAX_CHANNELS: u64 = 4;
-/// Most values in an image.
-const MAX_FEATURES: u64 = MAX_CHANNELS * MAX_PIXELS;
-/// Most classes that one-byte labels can distinguish.
-const MAX_CLASSES: u64 = 256;
 /// The files that hold a data set's arrays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NumpyFiles {
@@ -224,9 +210,9 @@ impl Source {
             let file = file.ok_or_else(|| missing(folder, name, "one of four"))?;
             return read_member(&file, &mut open_archive(&file)?, NAMELESS, read);
         }
-        match self.optional(wanted.names, read)? {
+        match self.optional(&wanted.names, read)? {
             Some(value) => Ok(value),
-            None => Err(self.missing(wanted.names)),
+            None => Err(self.missing(&wanted.names)),
         }
     }
 
@@ -315,277 +301,4 @@ fn load(name: String, mut source: Source) -> Result<Dataset, DataError> {
             labels: labels.values,
         });
     part::dataset(name, classes, train, test)
-}
-
-/// Which axis of four holds the channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Channels {
-    First,
-    Last,
-}
-
-/// An array of images.
-struct Images {
-    file: PathBuf,
-    count: usize,
-    /// Channels, height and width.
-    shape: [usize; 3],
-    /// `[N, channels, height, width]`
-    pixels: Pixels,
-}
-
-impl Images {
-    fn is_bytes(&self) -> bool {
-        matches!(self.pixels, Pixels::Bytes(_))
-    }
-
-    fn read(mut input: Input, channels: Option<Channels>) -> Result<Self, DataError> {
-        let file = input.path.clone();
-        let header = Header::read(&mut input)?;
-        let fail = |fault| DataError::Npy {
-            file: file.clone(),
-            fault,
-        };
-        let axes = image_axes(&header.shape, channels).map_err(fail)?;
-        let pixels = match (header.value.kind, header.value.size) {
-            ('u', 1) => Pixels::Bytes(header.read_values(&mut input)?),
-            ('u' | 'i', 1 | 2 | 4 | 8) => Pixels::Bytes(read_integers(&header, &mut input)?),
-            ('f', 4 | 8) => Pixels::Floats(header.convert_values(&mut input, npy::floats)?),
-            ('b', 1) => {
-                let one = |&byte: &u8| f32::from(u8::from(byte != 0));
-                Pixels::Floats(header.convert_values(&mut input, |bytes, _, values| {
-                    values.extend(bytes.iter().map(one));
-                })?)
-            }
-            _ => {
-                return Err(fail(NpyFault::Type {
-                    found: header.value.to_string(),
-                    expected: "uint8, float32 or float64",
-                    remedy: "as .astype(\"float32\")",
-                }));
-            }
-        };
-        // The values have been read, so their number and every axis length fit into `usize`.
-        let size = |axis: Option<usize>| {
-            let size = axis.map_or(1, |axis| header.shape[axis]);
-            usize::try_from(size).unwrap_or(usize::MAX)
-        };
-        let sizes = axes.map(size);
-        let strides = strides(&header);
-        let strides = axes.map(|axis| axis.map_or(0, |axis| strides[axis]));
-        let [count, shape @ ..] = sizes;
-        let pixels = match pixels {
-            Pixels::Bytes(bytes) => Pixels::Bytes(arranged(bytes, sizes, strides)),
-            Pixels::Floats(values) => Pixels::Floats(arranged(values, sizes, strides)),
-        };
-        if let Pixels::Floats(values) = &pixels
-            && let Some(place) = values.iter().position(|value| !value.is_finite())
-        {
-            return Err(fail(NpyFault::NotFinite {
-                row: place / shape.iter().product::<usize>(),
-                value: values[place].into(),
-            }));
-        }
-        Ok(Self {
-            file,
-            count,
-            shape,
-            pixels,
-        })
-    }
-}
-
-/// Reads integers of any type whose values fit into bytes.
-fn read_integers(header: &Header, input: &mut Input) -> Result<Vec<u8>, DataError> {
-    let (mut least, mut greatest) = (i128::MAX, i128::MIN);
-    let bytes = header.convert_values(input, |bytes, value, to| {
-        for integer in npy::integers(bytes, value) {
-            (least, greatest) = (least.min(integer), greatest.max(integer));
-            to.push(u8::try_from(integer).unwrap_or(0));
-        }
-    })?;
-    if (0..=255).contains(&least) && (0..=255).contains(&greatest) {
-        return Ok(bytes);
-    }
-    let remedy = match least {
-        0.. => {
-            // The full range of 16 bits, even if the values do not reach it.
-            let scale = if (0x8000..0xffff).contains(&greatest) {
-                0xffff
-            } else {
-                greatest
-            };
-            format!("(x / {scale}).astype(\"float32\")")
-        }
-        _ => "((x - x_train.mean()) / x_train.std()).astype(\"float32\")".to_owned(),
-    };
-    Err(DataError::Npy {
-        file: input.path.clone(),
-        fault: NpyFault::Integers {
-            least,
-            greatest,
-            remedy,
-        },
-    })
-}
-
-/// Returns the axes of the examples, the channels, the height and the width in an array of images.
-fn image_axes(shape: &[u64], channels: Option<Channels>) -> Result<[Option<usize>; 4], NpyFault> {
-    let fault = |expected| NpyFault::Shape {
-        found: shape.to_vec(),
-        expected,
-    };
-    let axes = match *shape {
-        // A vector counts as channels of a single pixel.
-        [_, _] => [Some(0), Some(1), None, None],
-        [_, _, _] => [Some(0), None, Some(1), Some(2)],
-        [_, first, _, last] => {
-            let few = |size| (1..=MAX_CHANNELS).contains(&size);
-            let channels = match channels {
-                Some(channels) => channels,
-                None if few(first) && (!few(last) || first < last) => Channels::First,
-                None if few(last) && (!few(first) || last < first) => Channels::Last,
-                None => return Err(NpyFault::Channels(shape.to_vec())),
-            };
-            match channels {
-                Channels::First => [Some(0), Some(1), Some(2), Some(3)],
-                Channels::Last => [Some(0), Some(3), Some(1), Some(2)],
-            }
-        }
-        _ => {
-            return Err(fault(
-                "[N, height, width], one more axis for channels, or [N, features]",
-            ));
-        }
-    };
-    let features = shape[1..].iter().copied().fold(1, u64::saturating_mul);
-    if shape[0] == 0 || !(1..=MAX_FEATURES).contains(&features) {
-        return Err(fault("at least one image, of 1 to 262144 values"));
-    }
-    Ok(axes)
-}
-
-/// Returns the distance between neighbours along each axis in the file.
-fn strides(header: &Header) -> Vec<usize> {
-    let mut strides = vec![0; header.shape.len()];
-    let mut next = 1_usize;
-    let mut step = |(stride, &size): (&mut usize, &u64)| {
-        *stride = next;
-        next = next.saturating_mul(usize::try_from(size).unwrap_or(usize::MAX));
-    };
-    let axes = strides.iter_mut().zip(&header.shape);
-    if header.is_fortran {
-        axes.for_each(&mut step);
-    } else {
-        axes.rev().for_each(&mut step);
-    }
-    strides
-}
-
-/// Returns the values in row-major order, given their strides.
-fn arranged<T: Copy>(values: Vec<T>, sizes: [usize; 4], strides: [usize; 4]) -> Vec<T> {
-    let [a, b, c, d] = sizes;
-    let row_by_row = [b * c * d, c * d, d, 1];
-    if (0..4).all(|axis| sizes[axis] == 1 || strides[axis] == row_by_row[axis]) {
-        return values;
-    }
-    let mut arranged = Vec::with_capacity(values.len());
-    for i in 0..a {
-        for j in 0..b {
-            for k in 0..c {
-                let start = i * strides[0] + j * strides[1] + k * strides[2];
-                arranged.extend((0..d).map(|l| values[start + l * strides[3]]));
-            }
-        }
-    }
-    arranged
-}
-
-/// An array of labels.
-struct Labels {
-    file: PathBuf,
-    values: Vec<u8>,
-}
-
-impl Labels {
-    fn read(mut input: Input) -> Result<Self, DataError> {
-        let file = input.path.clone();
-        let header = Header::read(&mut input)?;
-        let fault = if !matches!(*header.shape, [_] | [_, 1]) || header.shape[0] == 0 {
-            Some(NpyFault::Shape {
-                found: header.shape.clone(),
-                expected: "[N] or [N, 1], one class an image (of one-hot rows save y.argmax(1))",
-            })
-        } else if !matches!(header.value.kind, 'i' | 'u')
-            || !matches!(header.value.size, 1 | 2 | 4 | 8)
-        {
-            Some(NpyFault::Type {
-                found: header.value.to_string(),
-                expected: "integers",
-                remedy: "as .astype(\"int64\")",
-            })
-        } else {
-            None
-        };
-        if let Some(fault) = fault {
-            return Err(DataError::Npy { file, fault });
-        }
-        let bytes = header.read_values(&mut input)?;
-        let mut values = Vec::new();
-        for (row, label) in npy::integers(&bytes, &header.value).enumerate() {
-            match u8::try_from(label) {
-                Ok(label) => values.push(label),
-                Err(_) => {
-                    return Err(DataError::Label {
-                        file,
-                        row,
-                        label,
-                        highest: usize::from(u8::MAX),
-                    });
-                }
-            }
-        }
-        Ok(Self { file, values })
-    }
-}
-
-/// Reads a few texts.
-fn read_texts(input: &mut Input) -> Result<Vec<String>, DataError> {
-    let header = Header::read(input)?;
-    let file = input.path.clone();
-    let count = header.shape.iter().copied().fold(1, u64::saturating_mul);
-    let fault = if !matches!(header.value.kind, 'U' | 'S') || header.value.size == 0 {
-        Some(NpyFault::Type {
-            found: header.value.to_string(),
-            expected: "text",
-            remedy: "as numpy.array([\"first\", \"second\"])",
-        })
-    } else if !(1..=MAX_CLASSES).contains(&count) {
-        Some(NpyFault::ClassCount(count))
-    } else {
-        None
-    };
-    if let Some(fault) = fault {
-        return Err(DataError::Npy { file, fault });
-    }
-    let bytes = header.read_values(input)?;
-    Ok(npy::texts(&bytes, &header.value))
-}
-
-fn read_class_names(mut input: Input) -> Result<Vec<String>, DataError> {
-    let names = read_texts(&mut input)?;
-    part::check_class_names(&input.path, &names)?;
-    Ok(names)
-}
-
-fn read_channels(mut input: Input) -> Result<Channels, DataError> {
-    let words = read_texts(&mut input)?;
-    match words.as_slice() {
-        [word] if word == "first" => Ok(Channels::First),
-        [word] if word == "last" => Ok(Channels::Last),
-        words => Err(DataError::Npy {
-            file: input.path,
-            fault: NpyFault::ChannelsWord(words.join(", ")),
-        }),
-    }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::file;
 use super::{DataError, Dataset, Examples};
 
 /// Most bytes of a class name, limited by the run file.
@@ -15,6 +16,15 @@ pub(super) enum Pixels {
     Bytes(Vec<u8>),
     /// Used as they are.
     Floats(Vec<f32>),
+}
+
+impl Pixels {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(pixels) => pixels.len(),
+            Self::Floats(values) => values.len(),
+        }
+    }
 }
 
 /// The training part or the test part.
@@ -43,6 +53,8 @@ pub(super) fn dataset(
             test_size: size(test.shape),
         });
     }
+    let values = train.pixels.len() as u64 + test.pixels.len() as u64;
+    file::check_memory(&train.file, values)?;
     let mut hash = Sha256::new();
     for part in [&train, &test] {
         match &part.pixels {
@@ -69,7 +81,14 @@ impl Part {
     fn examples(self) -> Result<Examples, DataError> {
         let features = self.shape.iter().product();
         match self.pixels {
-            Pixels::Bytes(pixels) => Examples::from_pixels(&pixels, self.labels, features),
+            Pixels::Bytes(pixels) => {
+                let mut values = Vec::new();
+                if values.try_reserve_exact(pixels.len()).is_err() {
+                    return Err(file::no_memory(&self.file, pixels.len() as u64));
+                }
+                values.extend(pixels.iter().map(|&pixel| f32::from(pixel) / 255.0));
+                Examples::new(values, self.labels, features)
+            }
             Pixels::Floats(values) => Examples::new(values, self.labels, features),
         }
     }

@@ -1,6 +1,6 @@
 //! Results of a finished run, as numbers that can be compared between runs.
 
-use crate::record::{LayerSummary, StepSummary};
+use crate::record::{LayerSummary, StepSummary, larger};
 use crate::store::{RunReader, StoreError};
 
 /// Steps read at once.
@@ -96,7 +96,7 @@ impl Sums {
         self.steps += step.end - step.first;
         self.residual += step.residual;
         self.residuals += step.residual.abs();
-        self.worst_residual = self.worst_residual.max(step.worst_residual);
+        self.worst_residual = larger(self.worst_residual, step.worst_residual);
         self.gradient_evals = self.gradient_evals.saturating_add(step.gradient_evals);
         if step.test_loss.is_finite() {
             self.held_out = (step.test_loss, step.test_accuracy);

@@ -6,6 +6,7 @@ use super::binned::Running;
 use super::held_out::{self, HeldOut};
 use super::histogram::{self, Counts};
 use super::snapshot::{self, Seen};
+use super::source::{Interrupted, Source, no_such};
 use super::synchronisation::{self, Kept};
 use super::watch::{self, Watch};
 use super::{Answer, Part, Query, Topic, binned, history, oscillation, run_facts, unit};
@@ -14,9 +15,6 @@ use crate::store::{RunReader, StoreError};
 /// The most rows read for finer steps. A file without a pyramid has single steps only; for a window wider than this,
 /// the coarse steps are shown.
 const MOST_ROWS: u64 = 65_536;
-
-/// Polled to check for cancellation.
-pub type Interrupted<'a> = &'a dyn Fn() -> bool;
 
 /// Answers queries about one run.
 #[derive(Default)]
@@ -50,10 +48,9 @@ impl Analyst {
         interrupted: Interrupted,
     ) -> Result<Answer, StoreError> {
         let committed = reader.refresh()?.committed;
-        let steps = clipped(&query.steps, committed);
         let source = Source {
             reader,
-            steps,
+            steps: clipped(&query.steps, committed),
             columns: query.columns,
             interrupted,
         };
@@ -79,22 +76,22 @@ impl Analyst {
             },
             Topic::Unit { layer, unit, .. } => {
                 let after = (query.part == Part::Cursor).then_some(source.steps.end);
-                unit::of(&source, *layer, *unit, after)
+                unit::answer(&source, *layer, *unit, after)
             }
-            Topic::Parameter { index } => history::of(&source, *index),
+            Topic::Parameter { index } => history::answer(&source, *index),
             Topic::Classes { layer } => binned::classes(&source, *layer),
             Topic::LayersOfClass { class } => binned::layers_of_class(&source, *class),
-            Topic::Oscillation { layer } => oscillation::of(&source, *layer),
+            Topic::Oscillation { layer } => oscillation::answer(&source, *layer),
             Topic::Synchronisation { class } => {
-                synchronisation::of(&source, *class, watch, &mut self.moments)
+                synchronisation::answer(&source, *class, watch, &mut self.moments)
             }
             Topic::Events => watch::happened(&source, watch),
-            Topic::Run => run_facts::of(&source, watch),
+            Topic::Run => run_facts::answer(&source, watch),
             Topic::ClassLayers => binned::class_layers(&source),
             Topic::ClassLoss { class } => binned::class_loss(&source, *class),
-            Topic::HeldOut => held_out::of(&source, &mut self.held_out),
-            Topic::Snapshot { layer } => snapshot::of(&source, *layer, &mut self.snapshots),
-            Topic::Histogram { layer } => histogram::of(&source, *layer, &mut self.histograms),
+            Topic::HeldOut => held_out::answer(&source, &mut self.held_out),
+            Topic::Snapshot { layer } => snapshot::answer(&source, *layer, &mut self.snapshots),
+            Topic::Histogram { layer } => histogram::answer(&source, *layer, &mut self.histograms),
         }
     }
 
@@ -106,43 +103,9 @@ impl Analyst {
         groups: Range<usize>,
     ) -> Result<Answer, StoreError> {
         match (part, source.columns, source.steps.start) {
-            (Part::All, 0 | 1, 0) => self.running.of(source, name, groups),
-            _ => binned::of(source, name, groups),
+            (Part::All, 0 | 1, 0) => self.running.answer(source, name, groups),
+            _ => binned::answer(source, name, groups),
         }
-    }
-}
-
-/// The input of an answer.
-pub(super) struct Source<'a> {
-    pub reader: &'a RunReader,
-    /// The steps asked for that are committed.
-    pub steps: Range<u64>,
-    pub columns: u32,
-    pub interrupted: Interrupted<'a>,
-}
-
-/// Takes out of `kept` the longest result from which `steps` can be continued: it starts where they do and ends no
-/// later. An empty result where there is none.
-pub(super) fn resumed<T: Default>(
-    kept: &mut Vec<T>,
-    steps: &Range<u64>,
-    of: impl Fn(&T) -> &Range<u64>,
-) -> T {
-    let usable =
-        |it: &T| of(it).start == steps.start && of(it).end <= steps.end && !of(it).is_empty();
-    let known = kept.iter().enumerate().filter(|(_, it)| usable(it));
-    let at = known.max_by_key(|(_, it)| of(it).end).map(|(at, _)| at);
-    at.map_or_else(T::default, |at| kept.remove(at))
-}
-
-/// Results kept: one for each of a screen's ranges.
-const KEPT: usize = 3;
-
-/// Keeps a partial or whole result, in place of the oldest one if there are too many; an empty result is dropped.
-pub(super) fn keep<T>(kept: &mut Vec<T>, result: T, of: impl Fn(&T) -> &Range<u64>) {
-    if !of(&result).is_empty() {
-        kept.insert(0, result);
-        kept.truncate(KEPT);
     }
 }
 
@@ -151,12 +114,9 @@ fn clipped(steps: &Range<u64>, committed: u64) -> Range<u64> {
     steps.start.min(end)..end
 }
 
-pub(super) fn no_such(what: &str, index: u32) -> Answer {
-    Answer::Unknown(format!("this run has no {what} {index}"))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::source::{CACHED, put_cached};
     use super::*;
     use crate::tui::view::testing::{Run, Shape};
 
@@ -189,11 +149,11 @@ mod tests {
         }
         assert_eq!(
             (analyst.held_out.len(), analyst.histograms.len()),
-            (KEPT, KEPT)
+            (CACHED, CACHED)
         );
         // Partly done, then given up: this run has no more steps than are read at once.
         for start in 0..30_u64 {
-            keep(
+            put_cached(
                 &mut analyst.held_out,
                 HeldOut {
                     steps: start..35,
@@ -202,7 +162,7 @@ mod tests {
                 |it| &it.steps,
             );
         }
-        assert_eq!(analyst.held_out.len(), KEPT);
+        assert_eq!(analyst.held_out.len(), CACHED);
     }
 
     #[test]

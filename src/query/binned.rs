@@ -11,7 +11,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::analyst::{Source, no_such};
+use super::source::{Source, no_such};
 use crate::analysis::bins;
 use crate::analysis::oscillation::{crosses, is_turn};
 use crate::store::{StoreError, Table};
@@ -138,7 +138,7 @@ impl Binned {
 }
 
 /// Bins the `groups` columns of a per-step dataset.
-pub(super) fn of(
+pub(super) fn answer(
     source: &Source,
     name: &'static str,
     groups: Range<usize>,
@@ -351,7 +351,7 @@ struct RunningSums {
 const REMEMBERED: usize = 4;
 
 impl Running {
-    pub fn of(
+    pub fn answer(
         &mut self,
         source: &Source,
         name: &'static str,

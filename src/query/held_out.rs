@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::analyst::{Source, keep, resumed};
+use super::source::{Source, put_cached, take_cached};
 use crate::store::{StoreError, Table};
 
 /// Sums over some steps.
@@ -28,7 +28,7 @@ pub struct Split {
     pub only_held_out: u64,
 }
 
-pub(super) fn of(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer, StoreError> {
+pub(super) fn answer(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer, StoreError> {
     let layers = source.reader.header().layout.layers.len();
     let table = |name| source.reader.table(name);
     let tables = (
@@ -45,14 +45,14 @@ pub(super) fn of(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer, Sto
     let rows = [&train, &held_out, &total, &residual].map(Table::rows);
     let end = rows.into_iter().fold(source.steps.end, u64::min);
     let steps = source.steps.start.min(end)..end;
-    let mut sums = resumed(kept, &steps, |it: &HeldOut| &it.steps);
+    let mut sums = take_cached(kept, &steps, |it: &HeldOut| &it.steps);
     if sums.steps.is_empty() {
         sums.steps = steps.start..steps.start;
         sums.layers = vec![Split::default(); layers];
     }
     for rows in train.blocks(&(sums.steps.end..steps.end)) {
         if (source.interrupted)() {
-            keep(kept, sums, |it| &it.steps);
+            put_cached(kept, sums, |it| &it.steps);
             return Ok(Answer::Interrupted);
         }
         let pairs = train
@@ -73,6 +73,6 @@ pub(super) fn of(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer, Sto
         }
         sums.steps.end = rows.end;
     }
-    keep(kept, sums.clone(), |it| &it.steps);
+    put_cached(kept, sums.clone(), |it| &it.steps);
     Ok(Answer::HeldOut(sums))
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::analyst::{Source, keep, no_such, resumed};
+use super::source::{Source, no_such, put_cached, take_cached};
 use crate::store::StoreError;
 
 /// Counts of non-zero allocations of single parameters in single steps.
@@ -37,7 +37,7 @@ impl Default for Counts {
     }
 }
 
-pub(super) fn of(
+pub(super) fn answer(
     source: &Source,
     layer: Option<u32>,
     kept: &mut Vec<Counts>,
@@ -58,7 +58,7 @@ pub(super) fn of(
     };
     let end = source.steps.end.min(table.rows());
     let steps = source.steps.start.min(end)..end;
-    let mut counts = resumed(kept, &steps, |it: &Counts| &it.steps);
+    let mut counts = take_cached(kept, &steps, |it: &Counts| &it.steps);
     if counts.steps.is_empty() {
         counts.steps = steps.start..steps.start;
         // An existing row proves that the shape fits the file; without one, only the layout says so.
@@ -70,7 +70,7 @@ pub(super) fn of(
     for rows in table.blocks(&(counts.steps.end..steps.end)) {
         if (source.interrupted)() {
             // Counts so far are kept.
-            keep(kept, counts, |it| &it.steps);
+            put_cached(kept, counts, |it| &it.steps);
             return Ok(Answer::Interrupted);
         }
         for row in table.counts(rows.clone())?.chunks(table.row_len().max(1)) {
@@ -91,7 +91,7 @@ pub(super) fn of(
             *sum = sum.saturating_add(count);
         }
     }
-    keep(kept, counts, |it| &it.steps);
+    put_cached(kept, counts, |it| &it.steps);
     let params: usize = layers[chosen].iter().map(|layer| layer.range.len()).sum();
     Ok(Answer::Histogram(Histogram {
         edges: header.histogram_edges.clone(),

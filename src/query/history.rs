@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::Answer;
 use super::binned::Binned;
-use super::{Answer, analyst::Source};
+use super::source::Source;
 use crate::store::{ParamRows, StoreError, Table};
 
 /// Rows over all parameters read at once: so many chunks of such a dataset are decompressed for one parameter between
@@ -31,7 +32,7 @@ pub struct History {
     pub lca: Option<Binned>,
 }
 
-pub(super) fn of(source: &Source, index: u64) -> Result<Answer, StoreError> {
+pub(super) fn answer(source: &Source, index: u64) -> Result<Answer, StoreError> {
     let header = source.reader.header();
     let parameter = usize::try_from(index).unwrap_or(usize::MAX);
     if parameter >= header.layout.params() {

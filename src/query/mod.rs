@@ -13,9 +13,11 @@ mod held_out;
 mod histogram;
 mod history;
 mod oscillation;
+mod quality;
 mod run_facts;
 mod settings;
 mod snapshot;
+mod source;
 mod synchronisation;
 mod unit;
 mod watch;
@@ -24,17 +26,19 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-pub use analyst::{Analyst, Interrupted};
+pub use analyst::Analyst;
 pub use binned::{Binned, Group};
 pub use held_out::{HeldOut, Split};
 pub use histogram::Histogram;
 pub use history::History;
 pub use oscillation::{BestLag, Curve, Oscillation, TAIL};
-pub use run_facts::{DECADES, FIRST_DECADE, Quality, RunFacts};
+pub use quality::{DECADES, FIRST_DECADE, Quality};
+pub use run_facts::RunFacts;
 pub use snapshot::Snapshot;
+pub use source::Interrupted;
 pub use synchronisation::{Chance, Synchronisation};
 pub use unit::{RecordedSums, UnitParams, Weights};
-pub use watch::{Happened, data_lints};
+pub use watch::{Happened, data_lints, is_normalised};
 
 use crate::record::StepSummary;
 

@@ -21,8 +21,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::analyst::{Source, no_such};
 use super::settings::Settings;
+use super::source::{Source, no_such};
 use crate::analysis::bins;
 use crate::analysis::lag::{CrossCorrelation, LAGS};
 use crate::analysis::oscillation::{autocorrelation, crosses, dominant_period, is_turn};
@@ -128,7 +128,7 @@ pub struct Oscillation {
     pub others: Vec<Option<BestLag>>,
 }
 
-pub(super) fn of(source: &Source, layer: u32) -> Result<Answer, StoreError> {
+pub(super) fn answer(source: &Source, layer: u32) -> Result<Answer, StoreError> {
     let reader = source.reader;
     let layout = &reader.header().layout;
     let index = layer as usize;

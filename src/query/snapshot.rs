@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::analyst::{Source, no_such};
+use super::source::{Source, no_such};
 use crate::analysis::concentration::{Side, concentration};
 use crate::analysis::help::iterations_helped;
 use crate::analysis::tails;
@@ -38,7 +38,7 @@ pub struct Seen {
 /// The most snapshots cached.
 const SEEN: usize = 32;
 
-pub(super) fn of(
+pub(super) fn answer(
     source: &Source,
     layer: Option<u32>,
     seen: &mut Vec<Seen>,

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::analyst::{Source, no_such};
+use super::source::{Source, no_such};
 use super::watch::{Look, Watch};
 use crate::analysis::moments::{KEEP, Moments, shared};
 use crate::analysis::nulls::{self, Draws, Model};
@@ -141,7 +141,7 @@ pub(super) struct Kept {
 }
 
 /// Answers for all layers, for the training loss or within one class.
-pub(super) fn of(
+pub(super) fn answer(
     source: &Source,
     class: Option<u32>,
     watch: &mut Watch,
@@ -151,7 +151,7 @@ pub(super) fn of(
         if watch.catch_up(source)? == Look::Interrupted {
             return Ok(Answer::Interrupted);
         }
-        return Ok(answer(watch.moments(), watch.steps(), &mut kept.all));
+        return Ok(counted(watch.moments(), watch.steps(), &mut kept.all));
     };
     let header = source.reader.header();
     let (classes, layers) = (header.classes.len(), header.layout.layers.len());
@@ -184,7 +184,7 @@ pub(super) fn of(
         kept.class = Some((class, Nulls::default()));
     }
     match (&mut kept.class, within.classes.get(class as usize)) {
-        (Some((_, nulls)), Some(moments)) => Ok(answer(moments, within.next, nulls)),
+        (Some((_, nulls)), Some(moments)) => Ok(counted(moments, within.next, nulls)),
         _ => Ok(no_such("class", class)),
     }
 }
@@ -193,7 +193,7 @@ fn is_empty(moments: &Moments) -> bool {
     moments.sets().iter().all(Vec::is_empty)
 }
 
-fn answer(moments: &Moments, steps: u64, nulls: &mut Nulls) -> Answer {
+fn counted(moments: &Moments, steps: u64, nulls: &mut Nulls) -> Answer {
     let moments = moments.sets();
     nulls.draw(&moments, steps);
     let shared = shared(&moments);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::analyst::Source;
+use super::source::Source;
 use crate::record::ParamTotals;
 use crate::store::{ParamRows, RunReader, StoreError};
 
@@ -76,7 +76,7 @@ pub struct Weights {
 }
 
 /// Answers for one unit. `after`: the number of steps after which totals and weights are wanted.
-pub(super) fn of(
+pub(super) fn answer(
     source: &Source,
     layer: u32,
     unit: u32,

@@ -12,9 +12,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::analyst::Source;
-use super::run_facts::Quality;
+use super::quality::Quality;
 use super::settings::Settings;
+use super::source::Source;
 use crate::analysis::events::{Detector, Event, EventKind, Rules, Step};
 use crate::analysis::lints::data::Data;
 use crate::analysis::lints::{Lint, Linter, Row, Run};
@@ -230,7 +230,8 @@ pub fn data_lints(header: &RunHeader, first_loss: Option<f64>) -> Vec<Lint> {
 }
 
 /// Whether the first layer is a batch norm, or is followed by one.
-fn is_normalised(layout: &ParamLayout) -> bool {
+#[must_use]
+pub fn is_normalised(layout: &ParamLayout) -> bool {
     let first = layout.tensors.iter().filter(|tensor| tensor.layer == 0);
     let mut kinds = first.map(|tensor| tensor.kind);
     let second = layout.layers.get(1);

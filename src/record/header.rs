@@ -67,6 +67,23 @@ pub struct RunHeader {
 }
 
 impl RunHeader {
+    /// The header of a run of a test, without layers.
+    #[cfg(test)]
+    pub(crate) fn of_a_test() -> Self {
+        Self {
+            producer: "lcascope test".to_owned(),
+            created: "2026-01-01T00:00:00Z".to_owned(),
+            device: "cpu".to_owned(),
+            dataset: "MNIST sample".to_owned(),
+            integrator: "adaptive".to_owned(),
+            slice_size: 1,
+            network: "mnist-fc".to_owned(),
+            steps_per_epoch: 24,
+            tolerance: 1e-3,
+            ..Self::default()
+        }
+    }
+
     /// `B`: number of bins of the histogram of allocations.
     #[must_use]
     pub fn histogram_bins(&self) -> usize {

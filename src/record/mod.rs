@@ -15,4 +15,4 @@ pub use step::{
     Allocation, HeldOutAllocation, Losses, Motion, ParamTotals, RunEnd, StartRecord, StepRecord,
     Trace,
 };
-pub use summary::{LayerSummary, StepSummary, above};
+pub use summary::{LayerSummary, StepSummary, above, larger};

@@ -188,7 +188,7 @@ impl StepSummary {
         self.test_max = self.test_max.max(*test_max);
         self.total += total;
         self.residual += residual;
-        self.worst_residual = self.worst_residual.max(*worst_residual);
+        self.worst_residual = larger(self.worst_residual, *worst_residual);
         self.above_tolerance = self.above_tolerance.saturating_add(*above_tolerance);
         for (layer, later) in self.layers.iter_mut().zip(layers) {
             layer.merge(later);
@@ -196,10 +196,22 @@ impl StepSummary {
     }
 }
 
-/// Returns 1 for a step with a residual above the tolerance, otherwise 0.
+/// Returns 1 for a step with a residual above the tolerance, or that is not a number, otherwise 0.
 #[must_use]
 pub fn above(residual: f64, tolerance: f64) -> u64 {
-    u64::from(residual.abs() > tolerance)
+    u64::from(residual.is_nan() || residual.abs() > tolerance)
+}
+
+/// Returns the larger value; NaN if either is.
+#[must_use]
+pub fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() {
+        a
+    } else if b.is_nan() {
+        b
+    } else {
+        a.max(b)
+    }
 }
 
 #[cfg(test)]
@@ -207,6 +219,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_residual_that_is_not_a_number_is_neither_small_nor_lost() {
+        assert_eq!(above(f64::NAN, 1e-3), 1);
+        assert_eq!(above(1e-3, 1e-3), 0);
+        for (a, b) in [(f64::NAN, 1.0), (1.0, f64::NAN)] {
+            assert!(larger(a, b).is_nan());
+        }
+        assert_eq!(larger(1.0, f64::INFINITY), f64::INFINITY);
+    }
 
     /// Returns neighbouring summaries along a path of losses, with whole numbers so that sums are exact.
     fn path(losses: &[i32], residuals: &[i32]) -> Vec<StepSummary> {

@@ -269,7 +269,7 @@ mod tests {
         assert!(fs::read_to_string(folder.join("report.md")).unwrap() == text);
         let file = folder.join("report.md");
         let error = document("four").save(&file, true).unwrap_err().to_string();
-        assert!(error.contains("no folder"), "{error}");
+        assert!(error.contains("not a folder"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::prepare::{check, load};
+use super::check::{check, load};
 use super::series::{self, AtFailure, End, Ended, Found, Task};
 use super::{Failure, guard, screen};
 use crate::analysis::numbers;
@@ -101,6 +101,7 @@ fn planned(
             file: folder.join(format!("{}.h5", run.name)),
             config: run.config.clone(),
             steps: checked.steps,
+            warnings: checked.warnings(&run.config, &dataset),
             sha256: dataset.sha256.clone(),
         })
     });

@@ -24,7 +24,8 @@ use crate::feed::{self, OpenError, Opened};
 use crate::store::{self, RecordedWeights, StoreError};
 use crate::text::harmless;
 
-/// Set in the environment of a command that runs guarded.
+/// Set in the environment of a command that runs guarded, to the seconds that it may stand still: [`STILL`], or fewer in
+/// tests.
 const GUARDED: &str = "LCASCOPE_GUARDED";
 
 /// The memory that a reading process may take beyond what it has at its start, in bytes. Steps are read in blocks, so
@@ -37,7 +38,7 @@ const SECONDS: u64 = 10;
 const BYTES_A_SECOND: u64 = 10 << 20;
 
 /// Seconds in which no thread is scheduled, after which a reading process gives up.
-const STILL: u32 = 30;
+const STILL: &str = "30";
 
 /// The factor by which a command that also processes what it reads may take longer from one sign of life ([`Patience`])
 /// to the next.
@@ -144,7 +145,7 @@ fn in_own_child(
     }
     let output = this_program()
         .args(arguments)
-        .env(GUARDED, "1")
+        .env(GUARDED, STILL)
         .stdin(Stdio::inherit())
         .stdout(Stdio::inherit())
         // Held back until the end: the output of a crashing library is useless.
@@ -217,8 +218,12 @@ static WATCHED: AtomicBool = AtomicBool::new(false);
 /// Ends this process if it waits, without using processor time, for something that never comes: a pipe that a file
 /// leads to, a disk that is gone. However slow a disk is, its reader wakes for every piece.
 fn watch() {
+    let bound = std::env::var(GUARDED).ok();
+    let Some(bound) = bound.and_then(|seconds| seconds.parse::<u32>().ok()) else {
+        return;
+    };
     WATCHED.store(true, Ordering::Relaxed);
-    let until_still = || {
+    let until_still = move || {
         let (mut before, mut still) = (turns(), 0);
         while WATCHED.load(Ordering::Relaxed) && before.is_some() {
             // Counted, not timed: a process may be stopped and continued.
@@ -226,7 +231,7 @@ fn watch() {
             let now = turns();
             still = if now == before { still + 1 } else { 0 };
             before = now;
-            if still >= STILL && WATCHED.load(Ordering::Relaxed) {
+            if still >= bound && WATCHED.load(Ordering::Relaxed) {
                 let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::ALARM);
             }
         }
@@ -380,7 +385,7 @@ impl Question {
             return Err(OpenError::Refused(what));
         }
         let mut reader = reading(path, &["--answer", self.word()]);
-        reader.env(GUARDED, "1");
+        reader.env(GUARDED, STILL);
         feed::answer(reader, path)
     }
 }
@@ -418,7 +423,7 @@ pub fn peek(path: &Path) -> Result<Opened, OpenError> {
         return Err(OpenError::Refused(what));
     }
     let mut reader = reader(path);
-    reader.env(GUARDED, "1");
+    reader.env(GUARDED, STILL);
     feed::peek(reader, path)
 }
 

@@ -6,6 +6,8 @@
 //! old.h5                       finished     960/960  100%  0.00712  mnist-fc  3 days ago
 //! torn.h5                      is not an HDF5 file
 //! ```
+//!
+//! Below them a line for each file that a killed `--force` run has left.
 
 use std::cmp::Ordering;
 use std::fmt::Write;
@@ -18,6 +20,7 @@ use std::time::SystemTime;
 use super::Failure;
 use super::standing::{Standing, duration};
 use crate::analysis::numbers;
+use crate::store;
 use crate::text::harmless;
 
 /// The most characters shown of a file's error.
@@ -42,21 +45,34 @@ pub fn list(folder: Option<&Path>) -> Result<ExitCode, Failure> {
     let error =
         |error: io::Error| Failure::Other(format!("cannot list the folder {name}: {error}"));
     let mut rows = Vec::new();
+    let mut left = String::new();
     for entry in fs::read_dir(folder).map_err(error)? {
         let path = entry.map_err(error)?.path();
         if path.extension().is_some_and(|e| e == "h5") && !path.is_dir() {
             rows.push(Row::of(&path));
+        } else if let Some(run) = store::left_to_replace(&path) {
+            let [file, run] = [&path, &run].map(|path| shown(path));
+            let _ = writeln!(
+                left,
+                "{file}: left by a `--force` run that was killed before it took the place of {run}; it can be \
+                 removed"
+            );
         }
     }
     if rows.is_empty() {
-        let text = format!("no run files (*.h5) in {name}\n");
+        let text = format!("no run files (*.h5) in {name}\n{left}");
         return super::print(text.as_bytes());
     }
     rows.sort_by(|a, b| {
         let by_age = a.age.partial_cmp(&b.age).unwrap_or(Ordering::Equal);
         by_age.then_with(|| a.file.cmp(&b.file))
     });
-    super::print(table(&rows).as_bytes())
+    super::print((table(&rows) + &left).as_bytes())
+}
+
+/// A file's name, as it is printed.
+fn shown(path: &Path) -> String {
+    harmless(&path.file_name().unwrap_or_default().to_string_lossy())
 }
 
 struct Row {
@@ -68,7 +84,6 @@ struct Row {
 
 impl Row {
     fn of(path: &Path) -> Self {
-        let name = path.file_name().unwrap_or_default();
         let metadata = fs::metadata(path);
         let standing = look(path, &metadata);
         let age = match (&standing, &metadata) {
@@ -77,7 +92,7 @@ impl Row {
             (Err(_), Err(_)) => f64::INFINITY,
         };
         Self {
-            file: harmless(&name.to_string_lossy()),
+            file: shown(path),
             age,
             standing,
         }

@@ -4,6 +4,7 @@
 
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig};
 use crate::engine::Device;
+use crate::memory::{size, there_is};
 use crate::model::{Network, values};
 use crate::optim::Overrides;
 
@@ -78,37 +79,6 @@ fn fits(
         }
     }
     Ok(())
-}
-
-/// A size for people, such as `3.4 GiB`.
-#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn size(bytes: u64) -> String {
-    let mut bytes = bytes as f64 / 1024.0;
-    for unit in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
-        if bytes < 1000.0 {
-            return format!("{bytes:.1} {unit}");
-        }
-        bytes /= 1024.0;
-    }
-    format!("{bytes:.0} EiB")
-}
-
-/// Bytes of memory and swap available to this process, if the system tells.
-#[cfg(target_os = "linux")]
-fn there_is() -> Option<u64> {
-    let system = rustix::system::sysinfo();
-    let unit = u64::from(system.mem_unit.max(1));
-    let all = (system.totalram as u64).saturating_add(system.totalswap as u64);
-    let own = rustix::process::getrlimit(rustix::process::Resource::As).current;
-    let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max");
-    let container = container.ok().and_then(|text| text.trim().parse().ok());
-    let bounds = [Some(all.saturating_mul(unit)), own, container];
-    bounds.into_iter().flatten().min()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn there_is() -> Option<u64> {
-    None
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 mod allocate;
 mod bar;
 mod care;
+mod check;
 mod child;
 mod config;
 mod detach;

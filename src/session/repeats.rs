@@ -5,14 +5,15 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::check::{check, load};
 use super::output::{self, Inputs};
-use super::prepare::{check, load};
 use super::resume::only_harmless;
 use super::series::{self, AtFailure, End, Ended, Found, Task};
 use super::standing::quoted;
 use super::train::stored_config;
 use super::{Failure, guard, screen};
 use crate::config::{ConfigError, Options, RunConfig, merge};
+use crate::data::Split;
 use crate::store::{NewFile, StoreError};
 use crate::text::harmless;
 
@@ -115,18 +116,26 @@ fn tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<Task>, F
         return Err(ConfigError(what).into());
     }
     let dataset = load(config)?;
+    let mut seen: Option<(Split, Vec<String>)> = None;
     (0..repeats)
         .map(|index| {
             let config = RunConfig {
                 seed: config.seed + index,
                 ..config.clone()
             };
-            let steps = check(&config, &dataset)?.steps;
+            let checked = check(&config, &dataset)?;
+            // Most often all runs have the same examples.
+            let warnings = match seen.take() {
+                Some((split, warnings)) if split == checked.split => warnings,
+                _ => checked.warnings(&config, &dataset),
+            };
+            seen = Some((checked.split, warnings.clone()));
             let mut task = Task {
                 name: String::new(),
                 file: PathBuf::new(),
                 config,
-                steps,
+                steps: checked.steps,
+                warnings,
                 sha256: dataset.sha256.clone(),
             };
             task.place(file(output, index + 1));

@@ -1,5 +1,6 @@
 //! Trains several runs, one after another, each in a process of its own. Complete runs are not repeated.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -26,6 +27,8 @@ pub struct Task {
     pub file: PathBuf,
     pub config: RunConfig,
     pub steps: u64,
+    /// Warnings about its data.
+    pub warnings: Vec<String>,
     /// SHA-256 of the data set.
     pub sha256: String,
 }
@@ -188,10 +191,15 @@ pub fn run(
         failed: Vec::new(),
         why: End::Through,
     };
-    for (index, (task, found)) in tasks.iter().zip(found).enumerate() {
-        if *found == Found::Complete {
-            continue;
+    let left =
+        || (tasks.iter().zip(found).enumerate()).filter(|(_, (_, f))| **f != Found::Complete);
+    let mut said = BTreeSet::new();
+    for warning in left().flat_map(|(_, (task, _))| &task.warnings) {
+        if said.insert(warning) {
+            watch.progress.say(&harmless(warning));
         }
+    }
+    for (index, (task, found)) in left() {
         let config = toml::to_string(&task.config.to_options())
             .map_err(|error| Failure::Other(format!("the configuration: {error}")))?;
         let work = match found {

@@ -2,10 +2,9 @@
 
 use hdf5::{Dataset, Group};
 
-use super::compression::Compression;
+use super::compression::{Compression, WriteOptions};
 use super::header::describe;
 use super::series::{append, create_series, index_bytes, rows_of};
-use super::writer::WriteOptions;
 use crate::record::{ParamTotals, RunHeader};
 
 /// The shape of a chunk of per-parameter arrays: steps × parameters. Chunks are appended whole, because under SWMR

@@ -22,6 +22,26 @@ pub enum Compression {
     None,
 }
 
+/// Options for writing a run file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Replace an existing file.
+    pub force: bool,
+    pub compression: Compression,
+    /// Bits of precision kept in recorded allocations and weights, 1 to 24 (24 is all of f32's).
+    pub mantissa_bits: u32,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        Self {
+            force: false,
+            compression: Compression::default(),
+            mantissa_bits: 24,
+        }
+    }
+}
+
 const COMPRESSIONS: [(Compression, &str); 5] = [
     (Compression::Auto, "auto"),
     (Compression::Lz4, "lz4"),

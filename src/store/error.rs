@@ -29,6 +29,8 @@ pub enum StoreError {
     },
     #[error("{path} is being written: stop that run first, or choose another --output")]
     Live { path: PathBuf },
+    #[error("another process has changed {path} just now: try again")]
+    Changed { path: PathBuf },
     #[error("{path} has all its {steps} steps: there is nothing to resume")]
     Complete { path: PathBuf, steps: u64 },
     #[error(

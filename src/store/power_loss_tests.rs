@@ -10,6 +10,7 @@ use std::path::Path;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::disk::Gone;
 use super::raw_file::asked::{self, Asked};
 use super::testing::{Maker, Shape};
 use super::{Kept, Resumable, RunReader, RunWriter, StoreError, WriteOptions, repair, verify};
@@ -307,4 +308,74 @@ fn giving_up_steps_to_go_on_from_a_checkpoint_is_done_or_not_done() {
     drop(writer);
     assert!(asked.len() > 10, "{asked:?}");
     interrupt(&before, &path, &asked, 69);
+}
+
+/// A run that grows by megabytes, so that its journal moves.
+const LARGE: Shape = Shape {
+    steps: 70,
+    units: 1000,
+    ..SHAPE
+};
+
+/// Writes the rest of a run until an error, which is returned.
+fn write_on(mut writer: RunWriter, maker: &mut Maker, from: u64) -> Option<StoreError> {
+    for step in from..LARGE.steps {
+        let written = writer.step(&maker.step(step));
+        let written = written.and_then(|()| {
+            if step % 9 == 0 {
+                writer.commit()
+            } else if step % 20 == 0 {
+                writer.checkpoint(&checkpoint(step + 1))
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(error) = written {
+            return Some(writer.abandon(error));
+        }
+    }
+    writer.finish(&maker.end()).err()
+}
+
+#[test]
+fn a_file_that_is_cut_or_copied_over_under_its_writer_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.h5");
+    let mut random = ChaCha8Rng::seed_from_u64(21);
+    // The journal moves only in some steps, such as 28.
+    let stride = if deaths(0) == 0 { 3 } else { 1 };
+    for moment in (1..LARGE.steps - 2).step_by(stride) {
+        let mut maker = Maker::new(LARGE);
+        maker.header.checkpoint = checkpoint(0).shape();
+        let mut writer = RunWriter::create(&path, &maker.header, WriteOptions::default()).unwrap();
+        writer.start(&maker.start()).unwrap();
+        for step in 0..moment {
+            writer.step(&maker.step(step)).unwrap();
+            if step % 9 == 0 {
+                writer.commit().unwrap();
+            }
+        }
+        let len = fs::metadata(&path).unwrap().len();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        match moment % 4 {
+            0 => file.set_len(0).unwrap(),
+            1 => file.set_len(random.random_range(1..len)).unwrap(),
+            // Both truncate the file and write to it, as `cp` does.
+            2 => fs::write(&path, vec![7; 300]).unwrap(),
+            _ => fs::write(&path, vec![7; usize::try_from(len).unwrap()]).unwrap(),
+        }
+        let changed = fs::read(&path).unwrap();
+        let error = write_on(writer, &mut maker, moment);
+        let is_told = matches!(
+            error,
+            Some(StoreError::Gone {
+                how: Gone::Overwritten,
+                ..
+            })
+        );
+        assert!(is_told, "step {moment}: {error:?}");
+        let left = fs::read(&path).unwrap();
+        assert!(left == changed, "step {moment}: written to");
+        fs::remove_file(&path).unwrap();
+    }
 }

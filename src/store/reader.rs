@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use hdf5::{Dataset, File, H5Type};
 
@@ -19,9 +21,8 @@ use super::open::{self, OpenDatasets};
 use super::read_header::{number, open_hdf5, read_header};
 use super::schema::{self, Axes, FORMAT, VERSION};
 use super::series::read_rows;
-use super::state::RunState;
+use super::state::{RunState, unix_seconds};
 use super::text;
-use super::writer::unix_seconds;
 use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, above};
 
 /// The most gradients that a step can take: a larger number is damage.
@@ -47,6 +48,8 @@ pub struct RunReader {
     marked: bool,
     /// The system's handle of the file, for its length and its lock.
     disk: fs::File,
+    /// The stamp of the file when it was opened.
+    stamp: Stamp,
     header: RunHeader,
     /// False for runs of older programs, which lack `state/paused`.
     tells_pauses: bool,
@@ -101,6 +104,7 @@ impl RunReader {
     /// The file is not a run or is damaged; the error says what it is, or what is wrong.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let disk = open_hdf5(path)?;
+        let stamp = stamp(&disk).map_err(StoreError::io(path))?;
         let (file, marked) = open::read(path, &disk)?;
         // Unreadable is not absent: a truncated run is not a foreign file.
         file.attr_names()
@@ -171,6 +175,7 @@ impl RunReader {
             file,
             marked,
             disk,
+            stamp,
             header,
         })
     }
@@ -188,6 +193,17 @@ impl RunReader {
         let mut lengths = self.columns.lengths();
         let beyond = lengths.any(|(dataset, extra)| rows(dataset) > committed + extra);
         Ok(beyond || self.levels.have_more(committed))
+    }
+
+    /// Checks that nobody has written the file since it was opened, once it is locked (`disk`). HDF5 would not see it: it
+    /// keeps what it knows of a file without a writer.
+    pub(super) fn check_unchanged(&self, disk: &fs::File) -> Result<(), StoreError> {
+        match stamp(disk).map_err(StoreError::io(&self.path))? == self.stamp {
+            true => Ok(()),
+            false => Err(StoreError::Changed {
+                path: self.path.clone(),
+            }),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -240,7 +256,8 @@ impl RunReader {
         Ok(dataset)
     }
 
-    /// Makes new rows of a dataset readable. A file that has no writer has none.
+    /// Makes new rows of a dataset readable. A file that had no writer when it was opened has none: if the run goes on,
+    /// it must be opened again, in another process than its writer's (HDF5 shares a file that is open in one process).
     pub(super) fn renew(&self, dataset: &Dataset) -> Result<(), StoreError> {
         match self.marked {
             true => (dataset.refresh()).doing(&self.path, || "refresh".to_owned()),
@@ -575,6 +592,14 @@ impl RunReader {
             what,
         }
     }
+}
+
+/// Device, inode, length and time of the last change of a file.
+type Stamp = (u64, u64, u64, SystemTime);
+
+fn stamp(disk: &fs::File) -> io::Result<Stamp> {
+    let there = disk.metadata()?;
+    Ok((there.dev(), there.ino(), there.len(), there.modified()?))
 }
 
 impl Columns {

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use serde::{Deserialize, Serialize};
 
+use super::compression::WriteOptions;
 use super::error::StoreError;
 use super::replace::NewFile;
 use super::resume::{Kept, Resumable};
-use super::writer::{RunWriter, WriteOptions};
+use super::writer::RunWriter;
 use crate::record::{Checkpoint, RunEnd, RunHeader, StartRecord, Status, StepRecord};
 
 /// Time between commits, each of which also renews the heartbeat.

@@ -56,11 +56,7 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
         None => take(path)?,
     };
     // Another process may have continued the run before the lock was taken.
-    if reader.refresh()?.committed != steps {
-        return Err(StoreError::Live {
-            path: path.to_owned(),
-        });
-    }
+    reader.check_unchanged(&disk)?;
     drop(reader);
     open::settle(path, &disk)?;
     // All or nothing: the journal is never synced before the file is closed.

@@ -276,13 +276,28 @@ fn is_begun(at: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    let written = disk.metadata()?.modified()?;
-    let fresh = written.elapsed().map_or(true, |age| age < FRESH);
-    if lock::is_held(&disk).unwrap_or(fresh) || (fresh && disk::is_on_network(at)) {
+    if is_written(&disk, at)? {
         return Ok(true);
     }
     fs::remove_file(at)?;
     Ok(false)
+}
+
+/// Whether somebody may still write a file that was begun under this name.
+fn is_written(disk: &File, at: &Path) -> io::Result<bool> {
+    let written = disk.metadata()?.modified()?;
+    let fresh = written.elapsed().map_or(true, |age| age < FRESH);
+    Ok(lock::is_held(disk).unwrap_or(fresh) || (fresh && disk::is_on_network(at)))
+}
+
+/// Returns the path of the run that was to be replaced, if this is what a killed process has left of its replacement.
+#[must_use]
+pub fn left_to_replace(at: &Path) -> Option<PathBuf> {
+    let name = at.file_name()?.as_bytes();
+    let name = name.strip_prefix(b".")?.strip_suffix(ENDING.as_bytes())?;
+    let disk = open_regular(at, OFlags::RDONLY).ok()?;
+    let run = at.with_file_name(OsString::from_vec(name.to_vec()));
+    (!is_written(&disk, at).ok()?).then_some(run)
 }
 
 /// Opens a regular file. Links are not followed, and other kinds do not block.

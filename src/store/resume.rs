@@ -7,6 +7,7 @@ use super::blocks::{Blocks, Totals};
 use super::checkpoint::{self, Found, Slots};
 use super::disk::{Place, Room};
 use super::error::{Context, StoreError};
+use super::known::Known;
 use super::lock::{self, WriterLock};
 use super::open::{self, Writable};
 use super::pyramid::{Pyramid, WIDTHS};
@@ -14,11 +15,11 @@ use super::reader::RunReader;
 use super::repair::cut_to;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
 use super::series::open_columns;
-use super::state::RunState;
+use super::state::{RunState, unix_seconds};
 use super::text;
-use super::writer::{RunWriter, unix_seconds};
+use super::writer::RunWriter;
 use crate::layout::MAX_NAME;
-use crate::record::{Checkpoint, RunHeader, SavedShape, Status, StepRecord, StepSummary};
+use crate::record::{Checkpoint, RunHeader, SavedShape, Status, StepSummary};
 
 /// A run file that can be resumed, examined but not changed yet.
 pub struct Resumable {
@@ -129,9 +130,7 @@ impl Resumable {
         let disk = disk.map_err(StoreError::io(&path))?;
         let lock = WriterLock::take(&disk, &path)?;
         // Another process may have continued the run before the lock was taken.
-        if reader.refresh()?.committed != state.committed {
-            return Err(StoreError::Live { path });
-        }
+        reader.check_unchanged(&disk)?;
         reader.check_lists()?;
         drop(reader);
         lock.give_way(&path)?;
@@ -243,33 +242,5 @@ impl RunWriter {
         self.heartbeat.write_raw(&[unix_seconds()])?;
         self.message.write_raw(&[text::fixed::<1024>("")])?;
         self.status.write_raw(&[Status::Running.code()])
-    }
-
-    /// Whether the losses at `θ_0` have been recorded.
-    pub(super) fn has_started(&self) -> bool {
-        self.done > 0 || self.losses.iter().any(|series| series.written() > 0)
-    }
-}
-
-/// Recorded sums of the steps that are recomputed.
-#[derive(Default)]
-pub struct Known {
-    first: u64,
-    /// Σ A of each step, in nats.
-    total: Vec<f64>,
-}
-
-impl Known {
-    /// Checks that a recomputed step equals the recorded one.
-    pub fn compare(&self, path: &Path, record: &StepRecord) -> Result<(), StoreError> {
-        let index = record.step.checked_sub(self.first);
-        let index = index.and_then(|index| usize::try_from(index).ok());
-        match index.and_then(|index| self.total.get(index)) {
-            Some(total) if total.to_bits() == record.lca.total.to_bits() => Ok(()),
-            _ => Err(StoreError::Otherwise {
-                path: path.to_owned(),
-                step: record.step,
-            }),
-        }
     }
 }

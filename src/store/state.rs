@@ -1,5 +1,7 @@
 //! The state of the run in a file.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 
 use crate::record::Status;
@@ -42,4 +44,10 @@ impl RunState {
         let alive = self.held.unwrap_or(self.silent < LOST_AFTER);
         self.status == Status::Running && alive
     }
+}
+
+/// Seconds since 1970.
+pub(super) fn unix_seconds() -> f64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0.0, |d| d.as_secs_f64())
 }

@@ -63,16 +63,7 @@ fn header(shape: Shape) -> RunHeader {
         traced: vec![0, 1],
         record_params: 1,
         record_weights: 1,
-        producer: "lcascope test".to_owned(),
-        created: "2026-01-01T00:00:00Z".to_owned(),
-        device: "cpu".to_owned(),
-        dataset: "MNIST sample".to_owned(),
-        integrator: "adaptive".to_owned(),
-        slice_size: 1,
-        network: "mnist-fc".to_owned(),
-        steps_per_epoch: 24,
-        tolerance: 1e-3,
-        ..RunHeader::default()
+        ..RunHeader::of_a_test()
     }
 }
 

@@ -14,7 +14,7 @@ use super::reader::RunReader;
 use super::schema::{Column, HELD_OUT, LOSSES, Row, steps_of};
 use super::series::rows_of;
 use crate::layout::ParamLayout;
-use crate::record::RunHeader;
+use crate::record::{RunHeader, larger};
 
 /// The most faults listed for one check; the rest are only counted.
 const TOLD: usize = 3;
@@ -237,7 +237,10 @@ impl Run<'_> {
                         "the loss changed by".to_owned(),
                     )
                 });
-                worst = worst.max(residual[i].abs());
+                worst = larger(worst, residual[i].abs());
+                if residual[i].is_nan() {
+                    check.fault(|| format!("step {t}: lca/residual is not a number"));
+                }
                 if seconds[i] < last {
                     check.fault(|| format!("step {t}: step/seconds goes back to {}", seconds[i]));
                 }

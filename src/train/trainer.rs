@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, never};
 
 use super::inquiry::Inquiry;
+use crate::analysis::numbers::chosen;
 use crate::course::{Course, CourseError};
 use crate::data::Batches;
 use crate::engine::{EngineError, Evaluation, GradientEngine, Part, Want};
@@ -51,8 +52,8 @@ pub struct TrainSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     #[error(
-        "the training diverged in step {step}: {what} is {value} at learning rate {rate}. Try a \
-         smaller --learning-rate"
+        "the training diverged in step {step}: {what} is {value} at learning rate {}. Try a smaller --learning-rate",
+        chosen(*rate)
     )]
     Diverged {
         step: u64,

@@ -1221,6 +1221,64 @@ fn inputs_that_are_not_scaled_and_a_high_first_loss_are_said_everywhere() {
     }
 }
 
+/// Each warning once, before the first run, for however many runs.
+#[test]
+fn a_series_says_what_looks_wrong_with_its_data_at_its_start() {
+    let folder = temp();
+    let mut arrays = graded(255.0);
+    arrays[1].1 = integers(&[0, 1, 2, 3, 4, 5, 6, 6, 8, 9]);
+    let npz = archive(&arrays, CompressionMethod::Stored);
+    let experiment = b"description = 'Rates'
+question = 'Which?'
+baseline = 'one'
+[config]
+network = 'net.toml'
+batch_size = 5
+steps = 2
+[quick]
+seeds = 2
+[[arm]]
+name = 'one'
+[[arm]]
+name = 'two'
+set.learning_rate = 0.02
+";
+    write_all(
+        folder.path(),
+        &[
+            ("data.npz", &npz),
+            ("net.toml", NET),
+            ("rates.toml", experiment),
+        ],
+    );
+    let said = |words: &str| {
+        let mut command = lcascope();
+        command.current_dir(folder.path()).args(words.split(' '));
+        let outcome = Outcome::of(command);
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome.stderr
+    };
+    let once = |said: &str, first: &str| {
+        for warning in [
+            "warning: inputs go from 0 to 255",
+            "warning: class 7 is held out",
+        ] {
+            assert_eq!(said.matches(warning).count(), 1, "{said}");
+            assert!(said.find(warning) < said.find(first), "{said}");
+        }
+    };
+    let train = "train net.toml --data data.npz --steps 2 --threads 1 --repeats 3 -o run.h5";
+    once(&said(train), "run 1 of 3");
+    assert_eq!(said(&format!("{train} --force --quiet")), "");
+    // Of what is there nothing is said.
+    assert_eq!(said("train --resume run.h5 --repeats 3"), "");
+    once(&said("train --resume run.h5 --repeats 4"), "run 4 of 4");
+    once(
+        &said("experiment rates.toml --quick --data data.npz -o out"),
+        "run 1 of 4",
+    );
+}
+
 #[test]
 fn classes_without_examples_are_said_and_presets_are_not_to_be_edited() {
     let folder = temp();

@@ -489,9 +489,21 @@ fn an_old_run_stays_until_the_new_one_has_a_step() {
     drop(writer);
     assert_eq!(fs::read(&path).unwrap(), b"precious");
     assert_eq!(names(folder.path()), ["moved.h5", "run.h5"]);
-    // A file left by a killed process is removed by the next one.
+    // A file left by a killed process is removed by the next one. `list` tells it from one that is being written.
     fs::rename(folder.path().join("moved.h5"), &path).unwrap();
+    let listed = || {
+        let mut list = lcascope();
+        list.arg("list").arg(folder.path());
+        Outcome::of(list).stdout
+    };
+    let living = NewFile::replacing(&path).unwrap();
+    assert_eq!(names(folder.path()), [".run.h5.lcascope-new", "run.h5"]);
+    assert!(!listed().contains("lcascope-new"), "{}", listed());
+    drop(living);
     fs::write(folder.path().join(".run.h5.lcascope-new"), "half").unwrap();
+    let said = "\n.run.h5.lcascope-new: left by a `--force` run that was killed before it took the place of run.h5; \
+                it can be removed\n";
+    assert!(listed().ends_with(said), "{}", listed());
     crate::synthetic::write(&path, SHAPE, FORCE).unwrap();
     assert_eq!(names(folder.path()), ["run.h5"]);
     // A link is followed, as by export.
@@ -615,7 +627,11 @@ fn a_kill_at_every_write_of_a_new_run_leaves_the_old_one_or_the_new_one() {
     let old = fs::read(&path).unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "a_writer_to_be_killed", "--test-threads=1"])
+        .args([
+            "--exact",
+            "outputs::a_writer_to_be_killed",
+            "--test-threads=1",
+        ])
         .env(WRITE, &path);
     let mut seen = [0; 2];
     let kills = killed_everywhere(&command, 4, |when| {

@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use crate::common::{Outcome, RunFile, lcascope, train};
 use hdf5::types::{FixedAscii, FixedUnicode, VarLenUnicode};
 use hdf5::{Extent, SimpleExtents};
 use lcascope::app::{Action, App};
-use lcascope::feed::{FeedEvent, Origin};
+use lcascope::feed::{self, FeedEvent, Origin};
 use lcascope::query::{Analyst, Part, Query, Topic};
 use lcascope::store::{RunReader, StoreError};
 use lcascope::text::is_obeyed;
@@ -602,6 +604,38 @@ fn bytes_of_any_kind_get_one_line() {
     }
 }
 
+/// The child of a run that has ended waits for questions and does nothing; that of one that goes on looks at the file
+/// again and again.
+#[test]
+fn a_child_that_stands_still_is_given_up_and_one_that_gets_on_is_not() {
+    let folder = folder();
+    let ended = small_run(folder.path());
+    let going = changed(&ended, |file| {
+        let status = file.dataset("state/status").unwrap();
+        status.write_raw(&[0_u8]).unwrap();
+    });
+    let last_words = |path: &Path, patience: u64| {
+        let patience = Duration::from_secs(patience);
+        let mut reader = Command::new(lcascope().get_program());
+        reader.arg("reader").arg(path).env("LCASCOPE_GUARDED", "1");
+        let opening = feed::spawn(reader, path).unwrap();
+        let feed = opening.ready.recv().unwrap().unwrap();
+        let answers = feed.details.unwrap().answers;
+        let mut events = std::iter::from_fn(|| feed.events.recv_timeout(patience).ok())
+            .chain(std::iter::from_fn(|| answers.recv_timeout(patience).ok()));
+        events.find_map(|event| match event {
+            FeedEvent::Broken(why) => Some(why),
+            _ => None,
+        })
+    };
+    let why = last_words(&ended, 60).unwrap();
+    assert!(
+        why.starts_with("nothing more came of reading this file"),
+        "{why}"
+    );
+    assert_eq!(last_words(&going, 4), None);
+}
+
 /// A file that this program cannot read may still be replaced.
 #[test]
 fn damaged_files_can_be_overwritten_by_force_and_repeated_never() {
@@ -635,9 +669,15 @@ fn assert_harmless(outcome: &Outcome, what: &str) {
 
 /// Runs commands separated by `|` in a folder, within the system's memory limit.
 fn bounded(folder: &Path, words: &str) -> Outcome {
-    let mut command = std::process::Command::new("sh");
+    within(6, folder, words)
+}
+
+/// Runs words like [`bounded`], within so many GiB of address space.
+fn within(gigabytes: u64, folder: &Path, words: &str) -> Outcome {
+    let limit = format!("ulimit -v {}; exec \"$0\" \"$@\"", gigabytes << 20);
+    let mut command = Command::new("sh");
     command
-        .args(["-c", "ulimit -v 6291456; exec \"$0\" \"$@\""])
+        .args(["-c", &limit])
         .arg(lcascope().get_program())
         .args(words.split('|'))
         .current_dir(folder)
@@ -929,6 +969,257 @@ fn hostile_arrays_get_a_harmless_answer() {
         outcome.fails(1, &["x"]);
         assert_harmless(&outcome, what);
         assert!(!folder.path().join("x.h5").exists(), "{what}");
+    }
+}
+
+/// An IDX file: its magic number and axes, then its values.
+fn idx(magic: u32, axes: &[u32], values: &[u8]) -> Vec<u8> {
+    let header = std::iter::once(&magic).chain(axes);
+    let header = header.flat_map(|word| word.to_be_bytes());
+    header.chain(values.iter().copied()).collect()
+}
+
+const IMAGES: u32 = 0x0803;
+const LABELS: u32 = 0x0801;
+
+fn gzip(start: &[u8], zeros: usize) -> Vec<u8> {
+    use std::io::Write;
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(start).unwrap();
+    for _ in 0..zeros >> 20 {
+        packed.write_all(&[0; 1 << 20]).unwrap();
+    }
+    packed.finish().unwrap()
+}
+
+/// A whole data set in IDX files: ten images of 2 × 2, of ten classes, and as many held out.
+fn idx_set(folder: &Path) {
+    let labels: Vec<u8> = (0..10).collect();
+    for part in ["train", "t10k"] {
+        let images = idx(IMAGES, &[10, 2, 2], &[100; 40]);
+        fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+        let labels = idx(LABELS, &[10], &labels);
+        fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
+    }
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table of inputs and messages")]
+fn hostile_idx_gets_a_harmless_answer() {
+    let most = u32::MAX;
+    let damaged = {
+        let mut packed = gzip(&idx(IMAGES, &[10, 2, 2], &[100; 40]), 0);
+        let end = packed.len() - 6;
+        packed[end] ^= 0xff;
+        packed
+    };
+    let of_images: &[(&str, Vec<u8>, &str)] = &[
+        (
+            "nothing",
+            Vec::new(),
+            "holds 0 bytes, too few for an IDX header of 16",
+        ),
+        ("a byte", vec![0], "holds 1 bytes"),
+        ("a magic number", idx(IMAGES, &[], &[]), "holds 4 bytes"),
+        (
+            "a header without its end",
+            idx(IMAGES, &[10, 2], &[0; 3]),
+            "holds 15 bytes",
+        ),
+        (
+            "text",
+            b"\x1b]0;owned\x07".to_vec(),
+            "magic number is 0x1b5d303b (text)",
+        ),
+        ("a page", b"<!DOCTYPE html>".to_vec(), "an HTML page"),
+        (
+            "labels",
+            idx(LABELS, &[10], &[0; 10]),
+            "an IDX file of labels",
+        ),
+        (
+            "floats",
+            idx(0x0d03, &[10, 2, 2], &[0; 160]),
+            "IDX of another type",
+        ),
+        (
+            "255 axes",
+            idx(0x08ff, &[1; 255], &[0]),
+            "IDX of another type",
+        ),
+        ("gzip in gzip", gzip(&gzip(b"x", 0), 0), "gzip inside gzip"),
+        (
+            "no images",
+            idx(IMAGES, &[0, 2, 2], &[]),
+            "header says 0 images",
+        ),
+        ("no pixels", idx(IMAGES, &[10, 2, 0], &[]), "images of 2x0"),
+        (
+            "pixels beyond counting",
+            idx(IMAGES, &[most; 3], &[0]),
+            "images of 4294967295x4294967295",
+        ),
+        (
+            "images beyond counting",
+            idx(IMAGES, &[most, 2, 2], &[0; 40]),
+            "4294967295 images of 2x2 = 17179869180 bytes, more than the limit of 1073741824",
+        ),
+        (
+            "more images than there are",
+            idx(IMAGES, &[100_000_000, 2, 2], &[0; 40]),
+            "truncated: header says 100000000 images of 2x2 = 400000000 bytes, file has 40",
+        ),
+        (
+            "fewer images than there are",
+            idx(IMAGES, &[9, 2, 2], &[0; 40]),
+            "but more bytes follow",
+        ),
+        (
+            "fewer images than labels",
+            idx(IMAGES, &[9, 2, 2], &[0; 36]),
+            "has 9 images but",
+        ),
+        (
+            "a bomb",
+            gzip(&idx(IMAGES, &[10, 2, 2], &[0; 40]), 100 << 20),
+            "but more bytes follow",
+        ),
+        (
+            "a bomb of as many images as may be",
+            gzip(&idx(IMAGES, &[(1 << 28) - 1, 2, 2], &[]), 1 << 30),
+            "no memory for 1073741820 values: as floats they take 4.0 GiB, and this process can have 2.0 GiB",
+        ),
+        (
+            "gzip without its end",
+            gzip(&idx(IMAGES, &[10, 2, 2], &[100; 40]), 0)[..30].to_vec(),
+            "damaged gzip",
+        ),
+        ("gzip with another checksum", damaged, "damaged gzip"),
+    ];
+    let of_labels: &[(&str, Vec<u8>, &str)] = &[
+        (
+            "nothing",
+            Vec::new(),
+            "holds 0 bytes, too few for an IDX header of 8",
+        ),
+        (
+            "images",
+            idx(IMAGES, &[10, 1, 1], &[0; 10]),
+            "an IDX file of images",
+        ),
+        ("no labels", idx(LABELS, &[0], &[]), "header says 0 labels"),
+        (
+            "labels beyond counting",
+            idx(LABELS, &[most], &[0; 10]),
+            "4294967295 labels",
+        ),
+        (
+            "more labels than there are",
+            idx(LABELS, &[1 << 30], &[0; 10]),
+            "truncated",
+        ),
+        (
+            "fewer labels than images",
+            idx(LABELS, &[9], &[0; 9]),
+            "has 10 images but",
+        ),
+        (
+            "a bomb",
+            gzip(&idx(LABELS, &[10], &[0; 10]), 100 << 20),
+            "but more bytes follow",
+        ),
+        (
+            "a bomb of many labels",
+            gzip(&idx(LABELS, &[100 << 20], &[]), 100 << 20),
+            "has 10 images but",
+        ),
+        (
+            "rows without numbers",
+            idx(0x0c02, &[10, 0], &[]),
+            "has 10 images but",
+        ),
+        (
+            "rows beyond counting",
+            idx(0x0c02, &[most, most], &[]),
+            "more than the limit",
+        ),
+        (
+            "a label beyond bytes",
+            idx(0x0c02, &[1, 1], &[0, 0, 1, 44]),
+            "row 0 (counting from 0) has label 300",
+        ),
+        (
+            "a label below 0",
+            idx(0x0c02, &[1, 1], &[0xff; 4]),
+            "has label -1",
+        ),
+    ];
+    let kinds = [
+        ("train-images-idx3-ubyte", of_images),
+        ("t10k-labels-idx1-ubyte", of_labels),
+    ];
+    for (name, cases) in kinds {
+        for (what, bytes, said) in cases {
+            let folder = folder();
+            idx_set(folder.path());
+            fs::write(folder.path().join(name), bytes).unwrap();
+            let outcome = within(2, folder.path(), "train|--data|.|-q|-o|x.h5|--steps|1");
+            outcome.fails(1, &[name, said]);
+            assert_eq!(outcome.stderr.lines().count(), 1, "{what}: {outcome:?}");
+            assert_harmless(&outcome, what);
+            assert!(!folder.path().join("x.h5").exists(), "{what}");
+        }
+    }
+    // A class for each label up to the highest.
+    let folder = folder();
+    idx_set(folder.path());
+    let labels = idx(LABELS, &[10], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 200]);
+    fs::write(folder.path().join("train-labels-idx1-ubyte"), labels).unwrap();
+    let outcome = within(2, folder.path(), "train|--data|.|-q|-o|x.h5|--steps|1");
+    outcome.fails(2, &["10 outputs", "201 classes"]);
+}
+
+/// Bytes that fit, and do not as floats.
+#[test]
+fn data_that_do_not_fit_as_floats_are_refused_with_their_sizes() {
+    let refused = |train: u32, held_out: u32, gigabytes| {
+        let folder = folder();
+        for (part, count) in [("train", train), ("t10k", held_out)] {
+            // Of zeros that are not stored.
+            for (kind, start) in [
+                ("images-idx3", idx(IMAGES, &[count, 200, 250], &[])),
+                ("labels-idx1", idx(LABELS, &[count], &[])),
+            ] {
+                let values = u64::from(count) * if kind == "images-idx3" { 50_000 } else { 1 };
+                let path = folder.path().join(format!("{part}-{kind}-ubyte"));
+                fs::write(&path, &start).unwrap();
+                let file = fs::File::options().write(true).open(path).unwrap();
+                file.set_len(start.len() as u64 + values).unwrap();
+            }
+        }
+        let words = "train|--data|.|-q|-o|x.h5|--steps|1";
+        let outcome = within(gigabytes, folder.path(), words);
+        outcome.fails(1, &["train-images-idx3-ubyte", "use a smaller data set"]);
+        outcome.stderr
+    };
+    // From the header, from both headers, and from the system.
+    for (sizes, said) in [
+        (
+            (20_000, 1, 3),
+            "1000000000 values: as floats they take 3.7 GiB, and this process can have 3.0 GiB",
+        ),
+        (
+            (3_000, 3_000, 1),
+            "300000000 values: as floats they take 1.1 GiB, and this process can have 1.0 GiB",
+        ),
+        (
+            (5_000, 1, 1),
+            "250000000 values: as floats they take 953.7 MiB, and this process can have 1.0 GiB",
+        ),
+    ] {
+        let (train, held_out, gigabytes) = sizes;
+        let message = refused(train, held_out, gigabytes);
+        assert!(message.contains(said), "{message}");
     }
 }
 

@@ -147,7 +147,7 @@ impl Tally {
     fn open(&mut self, path: &Path, what: &str) {
         let mut reader = Command::new(lcascope().get_program());
         // With a time limit, as when a file is not followed: a user who follows one can leave.
-        reader.arg("reader").arg(path).env("LCASCOPE_GUARDED", "1");
+        reader.arg("reader").arg(path).env("LCASCOPE_GUARDED", "30");
         let opening = feed::spawn(reader, path).unwrap();
         let bug = |why: &str| assert!(!why.contains("this is a bug"), "{what}: {why}");
         let feed = match opening.ready.recv_timeout(PATIENCE) {

@@ -12,7 +12,7 @@ use crate::common::{
     Outcome, RunFile, Training, assert_same_numbers, lcascope, patiently, train, train_command,
 };
 use lcascope::record::Status;
-use lcascope::store::RunReader;
+use lcascope::store::{Kept, Recorder, Resumable, RunReader, StoreError};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tempfile::{TempDir, tempdir};
@@ -106,6 +106,44 @@ fn goes_on_bit_for_bit(flags: &[&str], steps: u64) {
     resume_to_the_end(&path);
     assert_verified(&path);
     assert_same_numbers(&whole, &path);
+}
+
+/// A run of 300 steps that was stopped after a few.
+fn stopped(folder: &TempDir) -> PathBuf {
+    let net = network(folder);
+    let flags = [net.to_str().unwrap(), "--steps=300", "--checkpoint-every=7"];
+    let (command, path) = train_command(folder.path(), "stopped.h5", &flags);
+    let mut training = Training::start(command, path.clone());
+    let reader = training.reader();
+    training.grown(&reader, 0);
+    training.signal("TERM");
+    training.end();
+    let state = reader.refresh().unwrap();
+    assert_eq!(
+        state.status,
+        Status::Stopped,
+        "too fast to be stopped: {state:?}"
+    );
+    path
+}
+
+/// It looked at the run before the other one went on with it and ended.
+#[test]
+fn who_would_go_on_with_a_run_after_another_process_has_is_refused() {
+    let folder = tempdir().unwrap();
+    let path = stopped(&folder);
+    let late = Resumable::open(&path).unwrap();
+    let keep = Kept {
+        steps: late.committed(),
+        checkpoint: None,
+        totals: false,
+    };
+    let header = late.reader().header().clone();
+    resume_to_the_end(&path);
+    let whole = fs::read(&path).unwrap();
+    let error = Recorder::resume(late, keep, &header).err().unwrap();
+    assert!(matches!(error, StoreError::Changed { .. }), "{error}");
+    assert!(fs::read(&path).unwrap() == whole);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::read::{Reader, kind};
+use super::entries::{Reader, kind};
 use super::{ActionKeys, suggestion};
 use crate::key_name::KeyName;
 

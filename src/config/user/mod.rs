@@ -12,6 +12,7 @@
 //! Nothing in it stops the program. An unusable entry becomes a [`Problem`] with file, line and reason, and its default
 //! is kept. The actions come from the screen, as [`ActionKeys`].
 
+mod entries;
 mod keys;
 mod read;
 mod template;

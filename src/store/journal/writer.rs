@@ -161,6 +161,7 @@ impl Journaled {
             return Ok(());
         }
         let closed = (self.try_drain())
+            .and_then(|()| self.require_ours())
             .and_then(|()| self.disk.sync())
             .and_then(|()| self.disk.set_len(self.end()));
         if closed.is_ok() {
@@ -204,6 +205,15 @@ impl Journaled {
         Ok(len == header.position + PAGE as u64 && found == Some(header))
     }
 
+    /// Every write is preceded by this check: another program's file must not be changed.
+    fn require_ours(&self) -> io::Result<()> {
+        if self.is_ours()? {
+            Ok(())
+        } else {
+            Err(io::Error::other(OVERWRITTEN))
+        }
+    }
+
     /// Moves the journal, if need be, so that the file can grow to `end` bytes.
     ///
     /// # Errors
@@ -222,9 +232,7 @@ impl Journaled {
         if self.pending.is_empty() {
             return Ok(());
         }
-        if !self.is_ours()? {
-            return Err(io::Error::other(OVERWRITTEN));
-        }
+        self.require_ours()?;
         if self.used > MOST_RECORDS && !header.atomic {
             self.begin_anew()?;
         }
@@ -312,6 +320,7 @@ impl Journaled {
 
     /// Places the journal beyond `end` and beyond its present place, with `room` bytes for records.
     fn place(&mut self, end: u64, room: u64) -> io::Result<()> {
+        self.require_ours()?;
         let page = PAGE as u64;
         let old = self.journal;
         let generous = GAP.max(end / 16);
@@ -357,6 +366,7 @@ impl Journaled {
 
     /// Syncs the file and forgets all records.
     fn begin_anew(&mut self) -> io::Result<()> {
+        self.require_ours()?;
         let Some(header) = &mut self.journal else {
             return self.disk.sync();
         };

@@ -31,18 +31,9 @@ pub fn header(layers: usize) -> RunHeader {
         layout.push_layer(&name, "linear", 3, &[(TensorKind::Weight, vec![3, 4])]);
     }
     RunHeader {
-        producer: "lcascope test".to_owned(),
-        created: "2026-01-01T00:00:00Z".to_owned(),
-        device: "cpu".to_owned(),
-        dataset: "MNIST sample".to_owned(),
-        integrator: "adaptive".to_owned(),
-        slice_size: 1,
-        network: "mnist-fc".to_owned(),
         planned_steps: 500,
-        steps_per_epoch: 24,
-        tolerance: 1e-3,
         layout,
-        ..RunHeader::default()
+        ..RunHeader::of_a_test()
     }
 }
 
