@@ -148,8 +148,9 @@ impl Oracle {
     }
 
     fn settle(&mut self, app: &mut App) {
+        let size = (AREA.width, AREA.height);
         for _ in 0..200 {
-            let wanted = view::wants(AREA, app, &scenes::rich());
+            let wanted = scenes::queries(app, size, &scenes::rich());
             let query = app.wanted_detail().or_else(|| app.wanted_answer(&wanted));
             let Some(query) = query else { return };
             let answer = Box::new(self.answer(&query));

@@ -26,6 +26,8 @@ pub enum Action {
     PreviousScreen,
     /// Move the selection in the list by this many rows.
     Select(i64),
+    /// Select this item of the list.
+    Choose(usize),
     /// Open the selected item.
     Enter,
     /// Close what is open, or go up one level.

@@ -50,7 +50,7 @@ impl App {
     /// Returns the events and lints so far, as far as they are known.
     #[must_use]
     pub fn happened(&self) -> Option<&Happened> {
-        match self.desk.answer(&self.about_events()) {
+        match self.queries.answer(&self.about_events()) {
             Some((_, Answer::Happened(happened))) => Some(happened),
             _ => None,
         }
@@ -117,9 +117,10 @@ impl App {
             return;
         };
         let marks = self.marks();
-        let next = match forward {
-            true => marks.iter().find(|mark| mark.step > cursor),
-            false => marks.iter().rev().find(|mark| mark.step < cursor),
+        let next = if forward {
+            marks.iter().find(|mark| mark.step > cursor)
+        } else {
+            marks.iter().rev().find(|mark| mark.step < cursor)
         };
         match next.copied() {
             Some(mark) => {
@@ -179,7 +180,7 @@ mod tests {
             ],
             ..Happened::default()
         };
-        run.app.desk.take(query, Answer::Happened(happened));
+        run.app.queries.take(query, Answer::Happened(happened));
         run
     }
 

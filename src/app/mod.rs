@@ -2,7 +2,7 @@
 //!
 //! [`timeline`] keeps the steps as [`entries`] of several resolutions and assembles a [`stretch`] of them; [`window`]
 //! holds which steps are in view and where the cursor is. [`App`] takes in events and [`action`]s, as far as [`reach`]
-//! says that they apply, and advances a replay ([`playback`]). [`desk`] caches queries and their answers, [`events`]
+//! says that they apply, and advances a replay ([`playback`]). [`queries`] caches queries and their answers, [`events`]
 //! lists what happened, [`log`] keeps stray output, [`bars`] divides a stretch into columns with exact sums,
 //! [`running`] sums it up to each of its entries. Screens only read.
 
@@ -10,7 +10,6 @@ mod action;
 mod bars;
 mod commands;
 mod compare;
-mod desk;
 mod effect;
 mod entries;
 mod events;
@@ -18,9 +17,11 @@ mod log;
 mod picture;
 mod playback;
 mod prompt;
+mod queries;
 mod reach;
 mod running;
 mod screen;
+mod scroll;
 mod select;
 mod state;
 mod stretch;
@@ -32,15 +33,16 @@ pub use action::Action;
 pub use bars::Bars;
 pub use commands::{COMMANDS, Command};
 pub use compare::{Both, Other, Pairs};
-pub use desk::Desk;
 pub use effect::{Effect, Shown};
 pub use events::{Listed, Mark, MarkKind};
 pub use log::Log;
 pub use picture::Picture;
+pub use queries::QueryCache;
 pub use reach::Here;
 pub use screen::{Depth, Prompt, PromptKind, Screen, Sort, SortKeys};
+pub use scroll::{LongText, Scroll};
 pub use select::{RunPart, unit_parameters, units_of};
-pub use state::{App, Limits, Overlay, Phase, Quit};
+pub use state::{App, Overlay, Phase, Quit};
 pub use stretch::{Columns, Stretch};
 pub use sums::GroupSums;
 pub use timeline::Timeline;

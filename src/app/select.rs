@@ -61,9 +61,10 @@ impl App {
         let listed: Vec<usize> = (tensors.clone())
             .filter(|&tensor| passes(&layout.tensors[tensor].name))
             .collect();
-        match listed.is_empty() && passes(&layer.name) {
-            true => tensors.collect(),
-            false => listed,
+        if listed.is_empty() && passes(&layer.name) {
+            tensors.collect()
+        } else {
+            listed
         }
     }
 
@@ -76,7 +77,7 @@ impl App {
         let mut units: Vec<usize> = (0..count).collect();
         let like = self.about_window(units_of(layer), 1);
         if self.sort != Sort::Order
-            && let Some((_, Answer::Binned(binned))) = self.desk.answer(&like)
+            && let Some((_, Answer::Binned(binned))) = self.queries.answer(&like)
             && binned.groups.len() == count
         {
             self.sort.arrange(&mut units, |unit| {
@@ -115,37 +116,37 @@ impl App {
             return;
         }
         if self.overlay.is_some() {
-            let scrolled = self.help_scroll.saturating_add_signed(rows);
-            self.help_scroll = scrolled.min(self.limits.help);
-            return;
+            return self.help_scroll.scroll(rows);
         }
+        if self.here() == Here::Network(Screen::Run) {
+            return self.scroll_run(rows);
+        }
+        let (list, selected) = self.list();
+        moved(selected, &list, rows);
+        // An open parameter gives way to the next one of the same unit.
+        if let Depth::Parameter { parameter, .. } = &mut self.depth {
+            *parameter = self.parameter;
+        }
+    }
+
+    /// Selects an item of the list on screen.
+    pub(super) fn choose(&mut self, item: usize) {
+        let (list, selected) = self.list();
+        if list.contains(&item) {
+            *selected = item;
+        }
+    }
+
+    /// Returns the list on screen, or that of the open parameter's unit, and the selected item.
+    fn list(&mut self) -> (Vec<usize>, &mut usize) {
         match (self.here(), self.depth) {
             (Here::Network(Screen::Classes), _) => {
-                let classes: Vec<usize> = (0..self.header.classes.len()).collect();
-                moved(&mut self.class, &classes, rows);
+                ((0..self.header.classes.len()).collect(), &mut self.class)
             }
-            (Here::Network(Screen::Run), _) => self.scroll_run(rows),
-            (Here::Comparison, _) | (_, Depth::Network) => {
-                let layers = self.listed_layers();
-                moved(&mut self.layer, &layers, rows);
-            }
-            (_, Depth::Layer(layer)) => {
-                let units = self.listed_units(layer);
-                moved(&mut self.unit, &units, rows);
-            }
-            (_, Depth::Unit { layer, unit }) => {
-                let parameters = self.listed_parameters(layer, unit);
-                moved(&mut self.parameter, &parameters, rows);
-            }
-            // The next parameter of the same unit.
-            (_, Depth::Parameter { layer, unit, .. }) => {
-                let parameters = self.listed_parameters(layer, unit);
-                moved(&mut self.parameter, &parameters, rows);
-                self.depth = Depth::Parameter {
-                    layer,
-                    unit,
-                    parameter: self.parameter,
-                };
+            (Here::Comparison, _) | (_, Depth::Network) => (self.listed_layers(), &mut self.layer),
+            (_, Depth::Layer(layer)) => (self.listed_units(layer), &mut self.unit),
+            (_, Depth::Unit { layer, unit } | Depth::Parameter { layer, unit, .. }) => {
+                (self.listed_parameters(layer, unit), &mut self.parameter)
             }
         }
     }
@@ -153,20 +154,17 @@ impl App {
     /// Scrolls the Run screen, which lists no layers: the log if it is shown in full, else the configuration.
     fn scroll_run(&mut self, rows: isize) {
         if self.run_focus() == Some(RunPart::Log) {
-            let most = self.log.len().min(self.limits.log);
-            self.log_scroll = self.log_scroll.saturating_add_signed(-rows).min(most);
+            self.log_scroll.scroll(rows.saturating_neg());
         } else {
-            let most = self.header.config.lines().count();
-            let most = most.min(self.limits.configuration);
-            self.config_scroll = self.config_scroll.saturating_add_signed(rows).min(most);
+            self.config_scroll.scroll(rows);
         }
     }
 
     /// Returns true if part of the scrolled text is out of view.
     pub(super) fn scrolls_run(&self) -> bool {
         match self.run_focus() {
-            Some(RunPart::Log) => self.limits.log > 0,
-            Some(RunPart::Configuration) | None => self.limits.configuration > 0,
+            Some(RunPart::Log) => self.log_scroll.is_long(),
+            Some(RunPart::Configuration) | None => self.config_scroll.is_long(),
         }
     }
 
@@ -238,7 +236,7 @@ impl App {
     /// Returns what is known of a unit's parameters at the cursor.
     #[must_use]
     pub fn unit_now(&self, layer: usize, unit: usize) -> Option<&UnitParams> {
-        match self.desk.answer(&self.about_unit(layer, unit)?) {
+        match self.queries.answer(&self.about_unit(layer, unit)?) {
             Some((_, Answer::Unit(known))) => Some(known),
             _ => None,
         }
@@ -289,9 +287,10 @@ impl App {
 
     /// `Enter`: opens the selected item. From a comparison it opens the selected layer.
     pub(super) fn enter(&mut self) {
-        let depth = match std::mem::take(&mut self.comparing) {
-            true => Depth::Network,
-            false => self.depth,
+        let depth = if std::mem::take(&mut self.comparing) {
+            Depth::Network
+        } else {
+            self.depth
         };
         let layout = &self.header.layout;
         match depth {

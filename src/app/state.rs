@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use super::action::Action;
 use super::compare::Other;
-use super::desk::Desk;
 use super::effect::Effect;
 use super::log::Log;
 use super::playback::{Playback, Speed};
+use super::queries::QueryCache;
 use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
+use super::scroll::{LongText, Scroll};
 use super::stretch::Stretch;
 use super::timeline::Timeline;
 use super::window::Window;
@@ -57,25 +58,6 @@ pub enum Phase {
     Failed,
 }
 
-/// Most rows by which texts can scroll, known only once they are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    pub help: usize,
-    pub configuration: usize,
-    pub log: usize,
-}
-
-impl Default for Limits {
-    /// No limits until something is drawn.
-    fn default() -> Self {
-        Self {
-            help: usize::MAX,
-            configuration: usize::MAX,
-            log: usize::MAX,
-        }
-    }
-}
-
 /// Whether the training is paused.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pause {
@@ -115,10 +97,6 @@ pub struct App {
     pub filter: String,
     /// The open prompt.
     pub prompt: Option<Prompt>,
-    /// Rows by which the help is scrolled.
-    pub help_scroll: usize,
-    /// How far texts can scroll at the current screen size.
-    pub limits: Limits,
     pub bookmarks: BTreeSet<u64>,
     /// The selected row in the list of events.
     pub event_row: usize,
@@ -126,9 +104,10 @@ pub struct App {
     pub within_class: bool,
     /// Stray output, and the session's own messages.
     pub log: Log,
-    /// Lines by which the configuration is scrolled down, and the log up.
-    pub config_scroll: usize,
-    pub log_scroll: usize,
+    /// How far the help and the configuration are scrolled down, and the log up.
+    pub help_scroll: Scroll,
+    pub config_scroll: Scroll,
+    pub log_scroll: Scroll,
     /// The write queue of a training in this process.
     pub recorder: Option<RecorderStats>,
     /// Use of the training's GPU, if it has one.
@@ -139,7 +118,7 @@ pub struct App {
     /// Command history, the latest last.
     pub(super) history: Vec<String>,
     /// Cache of queries and answers about the run.
-    pub desk: Desk,
+    pub queries: QueryCache,
     /// Set once the explorer is to close.
     pub quit: Option<Quit>,
     status: Status,
@@ -179,20 +158,19 @@ impl App {
             pooled: true,
             filter: String::new(),
             prompt: None,
-            help_scroll: 0,
-            limits: Limits::default(),
             bookmarks: BTreeSet::new(),
             event_row: 0,
             within_class: false,
             log: Log::default(),
-            config_scroll: 0,
-            log_scroll: 0,
+            help_scroll: Scroll::default(),
+            config_scroll: Scroll::default(),
+            log_scroll: Scroll::default(),
             recorder: None,
             gpu: None,
             other: None,
             comparing: false,
             history: Vec::new(),
-            desk: Desk::default(),
+            queries: QueryCache::default(),
             quit: None,
             status: Status::Running,
             message: String::new(),
@@ -228,7 +206,7 @@ impl App {
                 self.gpu = None;
                 self.pause = Pause::default();
                 self.timeline.ended();
-                self.desk.retry();
+                self.queries.retry();
                 self.ask_no_more();
             }
             FeedEvent::Paused(paused) => {
@@ -254,7 +232,7 @@ impl App {
                 self.log.push(&why);
                 self.status = Status::Failed;
                 self.message = why;
-                self.desk.retry();
+                self.queries.retry();
             }
         }
     }
@@ -290,6 +268,7 @@ impl App {
             Action::ToggleScale => self.toggle_scale(),
             Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => self.turn(action),
             Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
+            Action::Choose(item) => self.choose(item),
             Action::Enter if self.overlay == Some(Overlay::Events) => self.enter_event(),
             Action::Enter => self.enter(),
             Action::Back if self.comparing => self.comparing = false,
@@ -337,9 +316,10 @@ impl App {
     /// Toggles the scale and names it: not every chart has a scale to choose, and those that have may lack room for it.
     fn toggle_scale(&mut self) {
         self.log_scale = !self.log_scale;
-        self.say(match self.log_scale {
-            true => "logarithmic charts",
-            false => "linear charts",
+        self.say(if self.log_scale {
+            "logarithmic charts"
+        } else {
+            "linear charts"
         });
     }
 
@@ -377,7 +357,7 @@ impl App {
     /// Takes in an answer, for the timeline or for the cache.
     fn answer(&mut self, query: Query, answer: Answer) {
         let Topic::Steps { width } = query.topic else {
-            return self.desk.take(query, answer);
+            return self.queries.take(query, answer);
         };
         let request = DetailRequest {
             steps: query.steps,
@@ -396,12 +376,13 @@ impl App {
         self.comparing = true;
     }
 
-    /// Takes in how far texts can scroll.
-    pub fn limit(&mut self, limits: Limits) {
-        self.limits = limits;
-        self.help_scroll = self.help_scroll.min(limits.help);
-        self.config_scroll = self.config_scroll.min(limits.configuration);
-        self.log_scroll = self.log_scroll.min(limits.log);
+    /// Takes in the most rows by which a text can scroll, known once it is drawn.
+    pub fn limit_scrolling(&mut self, text: LongText, most: usize) {
+        match text {
+            LongText::Help => self.help_scroll.limit(most),
+            LongText::Configuration => self.config_scroll.limit(most),
+            LongText::Log => self.log_scroll.limit(most),
+        }
     }
 
     /// Takes the orders given to the training since the last call.
@@ -411,7 +392,7 @@ impl App {
 
     pub(super) fn open_help(&mut self, what: Overlay) {
         self.overlay = Some(what);
-        self.help_scroll = 0;
+        self.help_scroll = Scroll::default();
     }
 
     /// `p`: toggles between pausing and resuming, counting an order that is not yet confirmed.
@@ -422,9 +403,10 @@ impl App {
     pub(super) fn order_pause(&mut self, pause: bool) {
         if self.takes_orders() {
             self.pause.ordered = Some(pause);
-            self.orders.push(match pause {
-                true => Control::Pause,
-                false => Control::Resume,
+            self.orders.push(if pause {
+                Control::Pause
+            } else {
+                Control::Resume
             });
         } else if self.origin == Origin::Following && self.status == Status::Running {
             "this training takes no orders: its control socket cannot be reached"
@@ -470,7 +452,7 @@ impl App {
     pub fn wanted_answer(&mut self, wanted: &[Query]) -> Option<Query> {
         let (goes_on, end) = (self.is_running(), self.timeline.end());
         let window = self.window;
-        self.desk
+        self.queries
             .next(wanted, |part| !goes_on || window.stands(part, end))
     }
 
@@ -479,7 +461,7 @@ impl App {
     /// the caller must say so.
     #[must_use]
     pub fn known(&self, query: &Query) -> Option<(&Range<u64>, &Answer)> {
-        let (asked, answer) = self.desk.answer(query)?;
+        let (asked, answer) = self.queries.answer(query)?;
         let end = self.timeline.end();
         let stands = !self.is_running() || self.window.stands(query.part, end);
         let own = asked.steps == query.steps || matches!(answer, Answer::Unknown(_));
@@ -490,7 +472,7 @@ impl App {
     pub fn not_asked(&mut self, query: &Query) {
         match query.topic {
             Topic::Steps { .. } => self.timeline.not_asked(),
-            _ => self.desk.not_asked(),
+            _ => self.queries.not_asked(),
         }
     }
 
@@ -522,9 +504,10 @@ impl App {
     #[must_use]
     pub fn axis(&self, stretch: &Stretch) -> Range<u64> {
         let end = self.timeline.end();
-        let whole = match self.is_running() && !self.writer_lost {
-            true => self.header.planned_steps.max(end),
-            false => end,
+        let whole = if self.is_running() && !self.writer_lost {
+            self.header.planned_steps.max(end)
+        } else {
+            end
         };
         let (steps, axis) = (stretch.steps(), self.window.axis(end, whole));
         steps.start.min(axis.start)..steps.end.max(axis.end)

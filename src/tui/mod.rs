@@ -1,11 +1,13 @@
 //! The explorer on a terminal: the only code that names ratatui and crossterm.
 //!
 //! [`run()`] is the draw loop. It reads keys and the feed's events, hands both to the [`App`](crate::app::App), and
-//! draws when something has changed. [`view`] has one file for each screen or panel and [`widget`] one for each chart;
+//! draws a [`frame`] when something has changed. [`view`] has one file for each screen or panel and [`widget`] one for
+//! each chart;
 //! [`theme`] has the styles, and `ramp` the colours of signed values and of many series.
 
 pub mod clipboard;
 mod decode;
+pub mod frame;
 mod input;
 mod job;
 mod key_names;

@@ -4,81 +4,48 @@
 //! The wheel scrolls over rows and help, and zooms elsewhere.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
 
-use super::theme::Theme;
-use super::view;
-use crate::app::{Action, App, Depth, Screen};
+use super::frame::{Drawn, Hit};
+use crate::app::{Action, App};
 
 /// The sequences that make the terminal report clicks and the wheel, also beyond column 223, and stop it again.
 pub const ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
 pub const OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
 
-/// The screen row that has the tabs.
-const TABS: usize = 1;
-
-/// The text drawn in the row of tabs, one character for each cell.
+/// Returns the action of a mouse event on the frame drawn last.
 #[must_use]
-pub fn tabs(buf: &Buffer) -> String {
-    let area = buf.area;
-    let y = area.y + u16::try_from(TABS).unwrap_or(0);
-    let symbol = |x| buf.cell((x, y)).map_or(" ", ratatui::buffer::Cell::symbol);
-    (area.left()..area.right())
-        .map(|x| symbol(x).chars().next().unwrap_or(' '))
-        .collect()
-}
-
-/// Returns the action of a mouse event on a screen of this area with these tabs.
-#[must_use]
-pub fn action(
-    (area, tabs): (Rect, &str),
-    mouse: MouseEvent,
-    app: &App,
-    theme: &Theme,
-) -> Option<Action> {
+pub fn action(drawn: &Drawn, mouse: MouseEvent, app: &App) -> Option<Action> {
     if app.prompt.is_some() {
         return None;
     }
-    let place = (mouse.column, mouse.row);
-    // An overlay hides the rows.
-    let row = || view::row_at(area, place, app, theme).filter(|_| app.overlay.is_none());
-    let wheel = |rows, zoom| match app.overlay.is_some() || row().is_some() {
-        true => Some(Action::Select(rows)),
-        false => Some(zoom),
+    let hit = drawn.hit((mouse.column, mouse.row));
+    let wheel = |rows, zoom| match hit {
+        Some(Hit::Row(_) | Hit::Overlay) => Some(Action::Select(rows)),
+        Some(Hit::Click(_)) | None => Some(zoom),
     };
     match mouse.kind {
         MouseEventKind::ScrollUp => wheel(-1, Action::ZoomIn),
         MouseEventKind::ScrollDown => wheel(1, Action::ZoomOut),
-        MouseEventKind::Down(MouseButton::Left) if app.overlay.is_none() => {
-            let on_tabs = usize::from(mouse.row) == TABS;
-            if on_tabs && app.depth == Depth::Network && !app.comparing {
-                return screen_at(tabs, mouse.column.into()).map(Action::Screen);
-            }
-            row().map(Action::Select)
-        }
+        MouseEventKind::Down(MouseButton::Left) => match hit? {
+            Hit::Click(action) => Some(action),
+            Hit::Row(item) => Some(Action::Choose(item)),
+            Hit::Overlay => None,
+        },
         _ => None,
     }
-}
-
-/// The screen whose tab is at column `x` of `1 Overview  2 Decomposition`.
-fn screen_at(line: &str, x: usize) -> Option<Screen> {
-    let before: String = line.chars().take(x + 1).collect();
-    // The blank after a name belongs to its tab; a tab begins with its number.
-    let number = before.split("  ").last()?.trim_start().chars().next()?;
-    let found = |screen: &Screen| screen.number().to_string() == number.to_string();
-    let rest: String = line.chars().skip(x).take(2).collect();
-    let on_tab = !rest.trim().is_empty();
-    Screen::ALL.into_iter().find(found).filter(|_| on_tab)
 }
 
 #[cfg(test)]
 mod tests {
     use crossterm::event::KeyModifiers;
+    use ratatui::buffer::Buffer;
+    use ratatui::layout::Rect;
 
     use super::*;
+    use crate::app::Screen;
     use crate::tui::keys::KeyMap;
-    use crate::tui::theme::{ColorLevel, Glyphs};
+    use crate::tui::theme::{ColorLevel, Glyphs, Theme};
+    use crate::tui::view;
     use crate::tui::view::testing::{self, Run, Shape};
 
     const AREA: Rect = Rect::new(0, 0, 120, 40);
@@ -97,24 +64,32 @@ mod tests {
         }
     }
 
-    fn drawn(app: &App) -> Buffer {
+    fn drawn(app: &App) -> (Buffer, Drawn) {
         let mut buf = Buffer::empty(AREA);
-        view::draw(AREA, &mut buf, app, &theme(), &KeyMap::default());
-        buf
+        let drawn = view::draw(AREA, &mut buf, app, &theme(), &KeyMap::default());
+        (buf, drawn)
     }
 
     fn done(app: &App, kind: MouseEventKind, place: (usize, usize)) -> Option<Action> {
-        action((AREA, &tabs(&drawn(app))), at(kind, place), app, &theme())
+        action(&drawn(app).1, at(kind, place), app)
     }
 
     #[test]
     fn a_click_on_a_tab_opens_its_screen() {
         let app = testing::app(3, &[-0.1, 0.2]);
-        let tabs = tabs(&drawn(&app));
+        let (buf, _) = drawn(&app);
+        let tabs: String = (0..AREA.width).map(|x| buf[(x, 1)].symbol()).collect();
         for screen in [Screen::Decomposition, Screen::Classes, Screen::Run] {
             let before = tabs.split(screen.name()).next().unwrap();
-            let place = (before.chars().count() + 1, 1);
-            assert_eq!(done(&app, CLICK, place), Some(Action::Screen(screen)));
+            let name = before.chars().count();
+            let number = name - 2;
+            let last = name + screen.name().len() - 1;
+            for x in [number, name - 1, name, last] {
+                assert_eq!(done(&app, CLICK, (x, 1)), Some(Action::Screen(screen)));
+            }
+            for x in [number - 1, last + 1] {
+                assert_eq!(done(&app, CLICK, (x, 1)), None, "between two tabs");
+            }
         }
         assert_eq!(done(&app, CLICK, (119, 39)), None);
         assert_eq!(done(&app, CLICK, (500, 400)), None);
@@ -122,7 +97,7 @@ mod tests {
 
     /// The cell in which the row of this name begins, from the top of the screen.
     fn place_of(app: &App, name: &str) -> (usize, usize) {
-        let buf = drawn(app);
+        let (buf, _) = drawn(app);
         let line = |y| (0..AREA.width).map(move |x| (x, y));
         let found = (2..AREA.height).find_map(|y| {
             let text: String = line(y).map(|cell| buf[cell].symbol()).collect();

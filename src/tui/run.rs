@@ -10,9 +10,9 @@ use crossterm::queue;
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
-use ratatui::layout::Rect;
 
 use super::clipboard::{Clipboard, Copied};
+use super::frame::Drawn;
 use super::input::{Input, InputThread};
 use super::job::in_background;
 use super::keys::{self, KeyMap, Request};
@@ -76,7 +76,7 @@ pub fn run(
     signals: &Receiver<i32>,
 ) -> io::Result<Exit> {
     let (said, stray) = bounded(STRAY);
-    let mut desk = Desk {
+    let mut state = LoopState {
         feeds,
         options,
         sources: [Source::of(Some(feeds.first)), Source::of(feeds.second)],
@@ -86,8 +86,7 @@ pub fn run(
         signals: signals.clone(),
         clipboard: Clipboard::new(std::env::var("TMUX").ok(), said.clone()),
         painter: Painter::new(options.fps),
-        wanted: Vec::new(),
-        drawn: (Rect::ZERO, String::new()),
+        drawn: Drawn::default(),
     };
     // None while another job has the terminal: the training continues regardless.
     let mut taken: Option<OnTerminal> = None;
@@ -100,40 +99,40 @@ pub fn run(
                 Err(_) if was_taken => return Ok(Exit::Hangup),
                 Err(error) => return Err(error),
             };
-            desk.input = terminal.input.events.clone();
-            desk.painter.urgent();
+            state.input = terminal.input.events.clone();
+            state.painter.urgent();
             (taken, was_taken) = (Some(terminal), true);
         }
         // If writing fails, the terminal is gone; the training does not depend on it.
         if let Some(on) = &mut taken
-            && desk.paint(&mut on.screen, app).is_err()
+            && state.paint(&mut on.screen, app).is_err()
         {
             return Ok(Exit::Hangup);
         }
-        let happened = desk.wait(app, taken.is_some());
+        let happened = state.wait(app, taken.is_some());
         let answer = match &mut taken {
-            Some(on) => desk.take(happened, app, on.screen.backend_mut()),
-            None => desk.take(happened, app, &mut io::sink()),
+            Some(on) => state.take(happened, app, on.screen.backend_mut()),
+            None => state.take(happened, app, &mut io::sink()),
         };
-        if app.tick(desk.painter.elapsed()) {
-            desk.painter.changed();
+        if app.tick(state.painter.elapsed()) {
+            state.painter.changed();
         }
         match answer {
             Taken::Nothing => {}
             Taken::Leave(exit) => return Ok(exit),
             Taken::Ask(Request::Act(action)) => {
                 app.act(action);
-                desk.painter.urgent();
+                state.painter.urgent();
             }
             Taken::Ask(Request::Suspend) => {
-                desk.input = never();
+                state.input = never();
                 taken = None;
                 // Stop the whole process group, as the terminal itself does, so that a parent that started this program
                 // stops too. If no shell could resume the group, the system ignores the signal.
                 rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
             }
             Taken::Lost => {
-                desk.input = never();
+                state.input = never();
                 taken = None;
             }
         }
@@ -198,7 +197,7 @@ enum Taken {
 }
 
 /// The channels the draw loop waits on, and the state of drawing.
-struct Desk<'a> {
+struct LoopState<'a> {
     feeds: &'a Feeds<'a>,
     options: &'a ScreenOptions,
     sources: [Source; 2],
@@ -208,25 +207,22 @@ struct Desk<'a> {
     signals: Receiver<i32>,
     clipboard: Clipboard,
     painter: Painter,
-    /// The queries of the screen drawn last, the most important first.
-    wanted: Vec<Query>,
-    /// The area drawn last and the text of its tabs, for the mouse.
-    drawn: (Rect, String),
+    /// What the last frame left behind.
+    drawn: Drawn,
 }
 
-impl Desk<'_> {
+impl LoopState<'_> {
     /// Draws if a frame is due, and requests missing data.
     fn paint(&mut self, terminal: &mut Screen, app: &mut App) -> io::Result<()> {
         let feed = self.feeds.first;
         if self.painter.is_due() {
-            let area = draw(terminal, app, self.options, &mut self.drawn)?;
+            self.drawn = draw(terminal, app, self.options)?;
             self.painter.drawn();
-            view::settle(area, app, &self.options.theme, &self.options.keys);
-            self.wanted = view::wants(area, app, &self.options.theme);
-            ask(app, feed, &self.wanted);
+            self.drawn.limit_scrolling(app);
+            ask(app, feed, &self.drawn.queries);
             ask_other(app, self.feeds.second);
-        } else if app.desk.patience().is_some_and(|it| it.is_zero()) {
-            ask(app, feed, &self.wanted);
+        } else if app.queries.patience().is_some_and(|it| it.is_zero()) {
+            ask(app, feed, &self.drawn.queries);
         }
         Ok(())
     }
@@ -294,8 +290,7 @@ impl Desk<'_> {
         let request = match input {
             Some(Input::Event(Event::Key(key))) => keys::request(&self.options.keys, *key, app),
             Some(Input::Event(Event::Mouse(mouse))) => {
-                let (area, tabs) = &self.drawn;
-                mouse::action((*area, tabs), *mouse, app, &self.options.theme).map(Request::Act)
+                mouse::action(&self.drawn, *mouse, app).map(Request::Act)
             }
             Some(Input::Event(_)) => None,
             Some(Input::Resized) => {
@@ -392,7 +387,7 @@ fn ask_other(app: &mut App, feed: Option<&Feed>) {
 /// How long the loop may sleep.
 fn patience(painter: &Painter, app: &App) -> Duration {
     let frame = painter.patience(app.play_rate().is_some());
-    app.desk
+    app.queries
         .patience()
         .map_or(frame, |asking| asking.min(frame))
 }
@@ -406,21 +401,14 @@ fn lost_feed(app: &mut App) {
     }
 }
 
-fn draw(
-    terminal: &mut Screen,
-    app: &App,
-    options: &ScreenOptions,
-    seen: &mut (Rect, String),
-) -> io::Result<Rect> {
+fn draw(terminal: &mut Screen, app: &App, options: &ScreenOptions) -> io::Result<Drawn> {
     let ScreenOptions { theme, keys, .. } = options;
+    let mut drawn = Drawn::default();
     queue!(terminal.backend_mut(), BeginSynchronizedUpdate)?;
-    let drawn =
-        terminal.draw(|frame| view::draw(frame.area(), frame.buffer_mut(), app, theme, keys))?;
-    let area = drawn.area;
-    if options.mouse {
-        *seen = (area, mouse::tabs(drawn.buffer));
-    }
+    terminal.draw(|frame| {
+        drawn = view::draw(frame.area(), frame.buffer_mut(), app, theme, keys);
+    })?;
     queue!(terminal.backend_mut(), EndSynchronizedUpdate)?;
     terminal.backend_mut().flush()?;
-    Ok(area)
+    Ok(drawn)
 }

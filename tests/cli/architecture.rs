@@ -9,7 +9,7 @@ fn document() -> String {
     fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap()
 }
 
-fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -78,7 +78,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ),
 ];
 
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+pub fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -113,7 +113,7 @@ fn rooms() -> Vec<(String, PathBuf, String)> {
 }
 
 /// Removes comments and items only for tests.
-fn without_tests(text: &str) -> String {
+pub fn without_tests(text: &str) -> String {
     let mut code = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::scenes;
+
 use lcascope::app::{Action, App};
 use lcascope::feed::{self, FeedEvent, Origin};
 use lcascope::layout::{ParamLayout, TensorKind};
@@ -12,10 +14,8 @@ use lcascope::record::{
     StepSummary, Trace,
 };
 use lcascope::store::{RunReader, RunWriter, WriteOptions};
-use lcascope::tui::keys::KeyMap;
-use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
-use ratatui::buffer::{Buffer, Cell};
-use ratatui::layout::Rect;
+use lcascope::tui::{ColorLevel, Glyphs, Theme};
+use ratatui::buffer::Cell;
 
 const STEPS: u64 = 70;
 /// The number of steps between records of all allocations, and of all weights.
@@ -414,7 +414,7 @@ fn sums_from_the_start_go_on_where_they_ended() {
 /// The area between the title and the footer, for every layer, unit and parameter opened: as text, and cell by cell.
 fn screens(app: &mut App, mut answer: impl FnMut(&Query) -> Answer) -> Vec<(String, Vec<Cell>)> {
     let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
-    let area = Rect::new(0, 0, 110, 40);
+    let size = (110, 40);
     let places = [
         "layer fc",
         "layer deep",
@@ -431,12 +431,11 @@ fn screens(app: &mut App, mut answer: impl FnMut(&Query) -> Answer) -> Vec<(Stri
             app.act(Action::Type(letter));
         }
         app.act(Action::Submit);
-        for query in view::wants(area, app, &theme) {
+        for query in scenes::queries(app, size, &theme) {
             let answer = Box::new(answer(&query));
             app.event(FeedEvent::Answer { query, answer });
         }
-        let mut buf = Buffer::empty(area);
-        view::draw(area, &mut buf, app, &theme, &KeyMap::default());
+        let buf = scenes::draw(app, size, &theme);
         let line = |y| (0..110).map(|x| buf[(x, y)].symbol()).collect::<String>();
         let screen: String = (1..39).map(|y| line(y) + "\n").collect();
         assert!(!screen.contains("reading"), "{place}: {screen}");

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
@@ -42,6 +43,14 @@ pub fn row(area: Rect, y: u16) -> Rect {
         height,
         ..area
     }
+}
+
+/// Splits an area in a left and a right half with a blank between them.
+pub fn halves(area: Rect) -> [Rect; 2] {
+    let left = (area.width / 2).saturating_sub(1);
+    Layout::horizontal([Length(left), Fill(1)])
+        .spacing(1)
+        .areas(area)
 }
 
 /// Draws a line of text, cut off at the right edge.

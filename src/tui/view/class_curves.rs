@@ -10,79 +10,54 @@
 //! If not every step was split by class (`--class-every`), sums over the steps are unknown, and the curves show single
 //! steps instead.
 
-use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::widgets::Widget;
 
-use super::cells::{cursor, extents, extents_on};
-use super::classes::divided;
+use super::cells::{cursor, extents, extents_on, halves};
 use super::spread::{ends, named, spread, titled};
 use super::words::{self, sentence};
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::App;
-use crate::query::{Answer, Binned, Query, Topic};
+use crate::query::{Answer, Binned, Topic};
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, Entry, LineChart, Pen, Series};
 
-fn topics(app: &App) -> [Topic; 2] {
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let app = frame.app;
+    let Some(name) = app.class_title(app.class).filter(|_| area.height > 1) else {
+        return;
+    };
     let class = u32::try_from(app.class).unwrap_or(u32::MAX);
-    [Topic::ClassLoss { class }, Topic::LayersOfClass { class }]
-}
-
-/// The areas of the two charts: side by side, or one alone if it has the focus.
-fn halves(area: Rect, app: &App) -> [Rect; 2] {
-    let nothing = Rect { height: 0, ..area };
-    match app.focus % 5 {
-        3 => [area, nothing],
-        4 => [nothing, area],
-        _ => {
-            let half = area.width / 2;
-            let right = Rect {
-                x: area.x + half,
-                width: area.width - half,
-                ..area
-            };
-            [
-                Rect {
-                    width: half - 1,
-                    ..area
-                },
-                right,
-            ]
-        }
+    let topic = Topic::ClassLoss { class };
+    let cursor = app.about_cursor(topic.clone());
+    let at_cursor = match cursor.and_then(|query| frame.ask_now(4, query)) {
+        Some((steps, Answer::Binned(binned))) => Some((steps.start, binned)),
+        _ => None,
+    };
+    let [left, right] = halves(area);
+    let (left, right) = match app.focus % 5 {
+        3 => (Some(area), None),
+        4 => (None, Some(area)),
+        _ => (Some(left), Some(right)),
+    };
+    if let Some(area) = left {
+        let known = known(area, 2, topic, frame);
+        loss(area, &name, at_cursor, known, frame);
+    }
+    if let Some(area) = right {
+        let known = known(area, 3, Topic::LayersOfClass { class }, frame);
+        layers(area, &name, known, frame);
     }
 }
 
-pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
-    let body = Rect {
-        height: area.height - 1,
-        ..area
-    };
-    let (_, below) = divided(body, app);
-    let [loss, layers] = topics(app);
-    let at_cursor = app.about_cursor(loss.clone());
-    let charts = halves(below, app).into_iter().zip([loss, layers]);
-    let charts = charts.filter(|(area, _)| area.height > 1);
-    let queries = charts
-        .map(|(area, topic)| app.about_window(topic, LineChart::plot_columns(area, theme.glyphs)));
-    queries
-        .chain(at_cursor.filter(|_| below.height > 1))
-        .collect()
-}
+/// The latest answer over the steps in view, or why there is none.
+type Known<'a> = Result<&'a Binned, &'a str>;
 
-pub fn draw(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
-    let Some(name) = app.class_title(app.class) else {
-        return;
-    };
-    let [left, right] = halves(area, app);
-    loss(left, &name, app, theme, buf);
-    layers(right, &name, app, theme, buf);
-}
-
-/// The latest answer for the topic over the steps in view, or why there is none.
-fn known(app: &App, topic: Topic) -> Result<&Binned, &str> {
-    match app.desk.answer(&app.about_window(topic, 1)) {
+/// Asks about the steps in view, in the columns of a chart.
+fn known<'a>(area: Rect, rank: u8, topic: Topic, frame: &mut Frame<'a>) -> Known<'a> {
+    let columns = LineChart::plot_columns(area, frame.theme.glyphs);
+    match frame.ask(rank, frame.app.about_window(topic, columns)) {
         Some((_, Answer::Binned(binned))) => Ok(binned),
         Some((_, Answer::Unknown(why))) => Err(why),
         _ => Err("reading …"),
@@ -97,23 +72,25 @@ fn places(binned: &Binned, dots: usize) -> Vec<std::ops::Range<usize>> {
         .collect()
 }
 
-fn loss(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
-    if area.height < 2 {
-        return;
-    }
-    let [topic, _] = topics(app);
-    let cursor_query = app.about_cursor(topic.clone());
-    let titles = match cursor_query.as_ref().and_then(|query| app.known(query)) {
-        Some((steps, Answer::Binned(binned))) => {
+/// Draws the loss of the class, with its value at the cursor in the title.
+fn loss(
+    area: Rect,
+    name: &str,
+    at_cursor: Option<(u64, &Binned)>,
+    known: Known<'_>,
+    frame: &mut Frame,
+) {
+    let (app, theme) = (frame.app, frame.theme);
+    let titles = match at_cursor {
+        Some((step, binned)) => {
             let loss = words::loss(binned.sums.first().copied().unwrap_or(f64::NAN));
-            let step = steps.start;
             vec![
                 format!("{name}: loss at step {step} {loss} nats"),
                 format!("{name}: loss at {step} {loss}"),
                 format!("loss at {step} {loss}"),
             ]
         }
-        _ => vec![format!("{name}: loss")],
+        None => vec![format!("{name}: loss")],
     };
     let pens = [
         Pen {
@@ -132,10 +109,10 @@ fn loss(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
         style: pen.style,
     };
     let entries = [entry(name, pens[0]), entry("all", pens[1])];
-    let area = named(area, &titles, &entries, theme, buf);
-    let binned = match known(app, topic) {
+    let area = named(area, &titles, &entries, frame);
+    let binned = match known {
         Ok(binned) => binned,
-        Err(why) => return sentence(area, why, theme, buf),
+        Err(why) => return sentence(area, why, frame),
     };
     let dots = LineChart::plot_columns(area, theme.glyphs);
     // The answer may cover other steps than those now in view: both curves share one axis.
@@ -152,9 +129,10 @@ fn loss(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
     let chart = LineChart {
         theme,
         series: &series,
-        scale: match app.log_scale {
-            true => Scale::Log,
-            false => Scale::Linear,
+        scale: if app.log_scale {
+            Scale::Log
+        } else {
+            Scale::Linear
         },
         domain: Domain::of(ends([&own, &all])),
         unit: "nats",
@@ -165,7 +143,7 @@ fn loss(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
         marks: marked,
         ..Details::default()
     };
-    chart.with(details).render(area, buf);
+    frame.render(chart.with(details), area);
 }
 
 /// The layers that get a curve, in the order of the network: those with the largest LCA for the class, always including
@@ -187,17 +165,15 @@ fn chosen(binned: &Binned, app: &App) -> Vec<usize> {
     layers
 }
 
-fn layers(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
-    if area.height < 2 {
-        return;
-    }
-    let [_, topic] = topics(app);
-    let binned = match known(app, topic) {
+/// Draws the LCA of each layer for the class.
+fn layers(area: Rect, name: &str, known: Known<'_>, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
+    let binned = match known {
         Ok(binned) => binned,
         Err(why) => {
             let titles = [format!("{name}: LCA by layer"), "LCA by layer".to_owned()];
-            let area = titled(area, &titles, theme, buf);
-            return sentence(area, why, theme, buf);
+            let area = titled(area, &titles, frame);
+            return sentence(area, why, frame);
         }
     };
     let first = binned.steps().start;
@@ -209,20 +185,21 @@ fn layers(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
         all if all > chosen.len() => format!("{} of {all} layers", chosen.len()),
         _ => "LCA by layer".to_owned(),
     };
-    let titles = match every_step {
-        true => vec![
+    let titles = if every_step {
+        vec![
             format!("{name}: {which}, summed since step {first}"),
             format!("{which}, summed since step {first}"),
             format!("{which} since step {first}"),
             format!("LCA since step {first}"),
             format!("LCA since {first}"),
-        ],
-        false => vec![
+        ]
+    } else {
+        vec![
             format!("{name}: {which} in the steps that were split"),
             format!("{which} in the steps that were split"),
             "steps that were split".to_owned(),
             "split steps".to_owned(),
-        ],
+        ]
     };
     let marked = theme.needs_marks(chosen.len());
     let entries: Vec<Entry<'_>> = (chosen.iter().enumerate())
@@ -235,20 +212,20 @@ fn layers(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
             }
         })
         .collect();
-    let area = named(area, &titles, &entries, theme, buf);
+    let area = named(area, &titles, &entries, frame);
     let dots = LineChart::plot_columns(area, theme.glyphs);
     let places = places(binned, dots);
     let curves: Vec<Vec<Option<Extent>>> = (chosen.iter())
-        .map(|&layer| match every_step {
-            true => {
-                let mut sum = 0.0;
-                let sums = binned.row(layer).iter().map(|a| {
-                    sum += a;
-                    sum
-                });
-                spread(sums, &places, dots)
+        .map(|&layer| {
+            if !every_step {
+                return extents(binned, layer, dots);
             }
-            false => extents(binned, layer, dots),
+            let mut sum = 0.0;
+            let sums = binned.row(layer).iter().map(|a| {
+                sum += a;
+                sum
+            });
+            spread(sums, &places, dots)
         })
         .collect();
     let series: Vec<Series<'_>> = (curves.iter().enumerate())
@@ -273,7 +250,7 @@ fn layers(area: Rect, name: &str, app: &App, theme: &Theme, buf: &mut Buffer) {
         marks: marked,
         ..Details::default()
     };
-    chart.with(details).render(area, buf);
+    frame.render(chart.with(details), area);
 }
 
 #[cfg(test)]
@@ -296,8 +273,11 @@ mod tests {
             screen.contains("8 of 20 layers, summed since step 0"),
             "{screen}"
         );
-        let [_, topic] = topics(&run.app);
-        let binned = known(&run.app, topic).unwrap();
+        let topic = Topic::LayersOfClass { class: 0 };
+        let answer = run.app.queries.answer(&run.app.about_window(topic, 1));
+        let Some((_, Answer::Binned(binned))) = answer else {
+            panic!("{answer:?}")
+        };
         let chosen = chosen(binned, &run.app);
         assert_eq!(chosen.len(), Theme::CATEGORIES);
         assert!(chosen.contains(&13) && chosen.is_sorted(), "{chosen:?}");

@@ -18,12 +18,11 @@
 
 use std::ops::Range;
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
-use ratatui::widgets::Widget;
 
-use super::cells::largest;
+use super::cells::{halves, largest};
 use super::class_curves;
 use super::sheet::{NUMBER, Row, Sheet, nats};
 use super::spread::{View, titled};
@@ -31,6 +30,7 @@ use super::status;
 use super::words::{self, number, sentence, signed_scale};
 use crate::app::{App, Stretch};
 use crate::query::{Answer, Binned, Query, Topic};
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::heat_map::{self, HeatMap};
 use crate::tui::widget::{LEFT_AXIS, XAxis};
@@ -42,98 +42,47 @@ const LEAST: u16 = 7;
 /// Width of a class's name.
 const NAME: u16 = 12;
 
-pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
-    if app.header.classes.is_empty() || app.timeline.end() == 0 {
-        return Vec::new();
-    }
-    let tables = app.about_cursor(Topic::ClassLayers).into_iter();
-    let tables = tables.chain([app.about_window(Topic::ClassLayers, 1)]);
-    tables
-        .chain(class_curves::wants(area, app, theme))
-        .collect()
-}
-
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let line = Rect { height: 1, ..area };
-    status::line(app, theme, area.width).render(line, buf);
-    let body = Rect {
-        y: area.y + 1,
-        height: area.height - 1,
-        ..area
-    };
-    let view = View::of(app);
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
+    let body = status::draw(area, frame);
     if app.header.classes.is_empty() {
-        return sentence(body, "The data of this run have no classes.", theme, buf);
+        let why = "The data of this run have no classes.";
+        return sentence(body, why, frame);
     }
     let Some(cursor) = app.about_cursor(Topic::ClassLayers) else {
         return;
     };
+    let view = View::of(app);
     let window = app.about_window(Topic::ClassLayers, 1);
-    let table = |query, steps| Table {
+    let tables = [
+        (frame.ask(0, cursor), &view.at),
+        (frame.ask(1, window), &view.window),
+    ];
+    let tables = tables.map(|(answer, steps)| Table {
         app,
         theme,
-        query,
+        answer,
         steps,
-    };
-    let tables = [table(cursor, &view.at), table(window, &view.window)];
-    let (above, below) = divided(body, app);
+    });
+    let [above, below] = divided(body, app);
     for (at, area) in shown(above, app) {
-        tables[at].draw(area, buf);
+        tables[at].draw(area, frame);
     }
-    class_curves::draw(below, app, theme, buf);
+    class_curves::draw(below, frame);
 }
 
 /// The tables shown (0: at the cursor, 1: of the steps in view) and their areas.
 fn shown(above: Rect, app: &App) -> Vec<(usize, Rect)> {
     match app.focus % 5 {
-        0 if two_fit(above.width, app) => {
-            let half = above.width / 2;
-            let left = Rect {
-                width: half - 1,
-                ..above
-            };
-            let right = Rect {
-                x: above.x + half,
-                width: above.width - half,
-                ..above
-            };
-            vec![(0, left), (1, right)]
-        }
+        0 if two_fit(above.width, app) => (0..).zip(halves(above)).collect(),
         0 | 2 => vec![(1, above)],
         1 => vec![(0, above)],
         _ => Vec::new(),
     }
 }
 
-/// The areas of the classes in view, and their indices.
-pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
-    let body = Rect {
-        y: area.y + 1,
-        height: area.height - 1,
-        ..area
-    };
-    let view = View::of(app);
-    let (above, _) = divided(body, app);
-    let queries = [
-        app.about_cursor(Topic::ClassLayers),
-        Some(app.about_window(Topic::ClassLayers, 1)),
-    ];
-    let steps = [&view.at, &view.window];
-    let tables = shown(above, app).into_iter();
-    let places = tables.filter_map(|(at, area)| {
-        let table = Table {
-            app,
-            theme,
-            query: queries[at].clone()?,
-            steps: steps[at],
-        };
-        Some(table.places(area))
-    });
-    places.flatten().collect()
-}
-
 /// Splits the screen into the tables' part and the curves' part.
-pub fn divided(body: Rect, app: &App) -> (Rect, Rect) {
+fn divided(body: Rect, app: &App) -> [Rect; 2] {
     let classes = u16::try_from(app.header.classes.len()).unwrap_or(u16::MAX);
     let wanted = classes.saturating_add(2 + CLOSING);
     let table = match app.focus % 5 {
@@ -142,18 +91,9 @@ pub fn divided(body: Rect, app: &App) -> (Rect, Rect) {
         _ if body.height < 2 + CLOSING + 3 + LEAST => body.height,
         _ => wanted.min(body.height - LEAST),
     };
-    let above = Rect {
-        x: body.x + 1.min(body.width),
-        width: body.width.saturating_sub(1),
-        height: table,
-        ..body
-    };
-    let below = Rect {
-        y: above.bottom(),
-        height: body.height - table,
-        ..body
-    };
-    (above, below)
+    let [above, below] = Layout::vertical([Length(table), Fill(1)]).areas(body);
+    let [_, above] = Layout::horizontal([Length(1), Fill(1)]).areas(above);
+    [above, below]
 }
 
 /// Whether both tables fit side by side.
@@ -166,7 +106,7 @@ fn two_fit(width: u16, app: &App) -> bool {
 struct Table<'a> {
     app: &'a App,
     theme: &'a Theme,
-    query: Query,
+    answer: Option<(&'a Query, &'a Answer)>,
     /// The stream's version of these steps.
     steps: &'a Stretch<'a>,
 }
@@ -202,7 +142,7 @@ impl Table<'_> {
     fn known(&self) -> Result<(&Range<u64>, Sums<'_>), &str> {
         let header = &self.app.header;
         let (classes, layers) = (header.classes.len(), header.layout.layers.len());
-        match self.app.desk.answer(&self.query) {
+        match self.answer {
             Some((asked, Answer::Binned(of))) if of.groups.len() == classes * layers => {
                 let sums = Sums {
                     of,
@@ -216,82 +156,34 @@ impl Table<'_> {
         }
     }
 
-    fn below_title(area: Rect) -> Rect {
-        Rect {
-            y: area.y + 1,
-            height: area.height.saturating_sub(1),
-            ..area
-        }
-    }
-
     /// Whether the numbers of these layers fit.
     fn fits(listed: &[usize], width: u16) -> bool {
         let columns = u16::try_from(listed.len() + 1).unwrap_or(u16::MAX);
         columns.saturating_mul(NUMBER).saturating_add(NAME) <= width
     }
 
-    /// The areas of the classes in view, and their indices.
-    fn places(&self, area: Rect) -> Vec<(Rect, usize)> {
-        let Ok((_, sums)) = self.known() else {
-            return Vec::new();
-        };
-        let area = Self::below_title(area);
-        let listed = self.app.listed_layers();
-        if Self::fits(&listed, area.width) {
-            return self.sheet(&sums, &listed).places(area);
-        }
-        let (map, _) = Self::sides(area);
-        let plot = heat_map::plot_area(map, LEFT_AXIS);
-        let first = self.first_shown(plot);
-        let line = |y| Rect {
-            y,
-            height: 1,
-            ..map
-        };
-        let lines = (plot.top()..plot.bottom()).map(line);
-        lines.zip(first..sums.classes).collect()
-    }
-
-    /// Splits the area into the heat map and the numbers of the selected class.
-    fn sides(area: Rect) -> (Rect, Rect) {
-        let numbers = (NAME + 2 * NUMBER + 4).min(area.width / 2);
-        let map = Rect {
-            width: area.width - numbers - 1,
-            ..area
-        };
-        let right = Rect {
-            x: map.right() + 1,
-            width: numbers,
-            ..area
-        };
-        (map, right)
-    }
-
-    /// The first class in view of the heat map.
-    fn first_shown(&self, plot: Rect) -> usize {
-        let classes = self.app.header.classes.len();
-        words::scrolled(self.app.class, plot.height.into(), classes)
-    }
-
-    fn draw(&self, area: Rect, buf: &mut Buffer) {
+    fn draw(&self, area: Rect, frame: &mut Frame) {
         let (asked, sums) = match self.known() {
             Ok(known) => known,
-            Err(why) => return sentence(area, why, self.theme, buf),
+            Err(why) => return sentence(area, why, frame),
         };
         // The title starts in the same column as the names.
         let over = Rect {
             x: area.x.saturating_sub(1),
             ..area
         };
-        titled(over, &title(asked, sums.of), self.theme, buf);
-        let area = Self::below_title(area);
+        titled(over, &title(asked, sums.of), frame);
+        let [_, area] = Layout::vertical([Length(1), Fill(1)]).areas(area);
         let listed = self.app.listed_layers();
         if Self::fits(&listed, area.width) {
-            return self.sheet(&sums, &listed).draw(area, buf);
+            return self.sheet(&sums, &listed).draw(area, frame);
         }
-        let (map, right) = Self::sides(area);
-        self.heat_map(&sums, &listed, map, buf);
-        self.selected(&sums, &listed).draw(right, buf);
+        let numbers = (NAME + 2 * NUMBER + 4).min(area.width / 2);
+        let [map, right] = Layout::horizontal([Fill(1), Length(numbers)])
+            .spacing(1)
+            .areas(area);
+        self.heat_map(&sums, &listed, map, frame);
+        self.selected(&sums, &listed).draw(right, frame);
     }
 
     /// The largest magnitude of any cell.
@@ -326,6 +218,7 @@ impl Table<'_> {
                 .map(|name| (words::elided(&name, room, self.theme), NUMBER))
                 .collect(),
             rows: (0..sums.classes).map(row).collect(),
+            items: (0..sums.classes).collect(),
             selected: Some(self.app.class),
             closing: self.closing(sums, listed),
         }
@@ -360,9 +253,12 @@ impl Table<'_> {
             name: name.to_owned(),
             style: self.theme.header,
             cells: (values.into_iter())
-                .map(|value| match dim {
-                    true => (number(value), self.theme.dim),
-                    false => nats(value, self.theme),
+                .map(|value| {
+                    if dim {
+                        (number(value), self.theme.dim)
+                    } else {
+                        nats(value, self.theme)
+                    }
                 })
                 .collect(),
         };
@@ -401,6 +297,7 @@ impl Table<'_> {
                     )
                 })
                 .collect(),
+            items: Vec::new(),
             selected: listed.iter().position(|&layer| layer == self.app.layer),
             closing: vec![row(
                 "all".to_owned(),
@@ -411,13 +308,13 @@ impl Table<'_> {
         }
     }
 
-    fn heat_map(&self, sums: &Sums<'_>, listed: &[usize], area: Rect, buf: &mut Buffer) {
+    fn heat_map(&self, sums: &Sums<'_>, listed: &[usize], area: Rect, frame: &mut Frame) {
         let classes: Vec<&str> = self.app.header.classes.iter().map(String::as_str).collect();
         let layers: Vec<&str> = (listed.iter())
             .map(|&layer| self.app.header.layout.layers[layer].name.as_str())
             .collect();
         let plot = heat_map::plot_area(area, LEFT_AXIS);
-        let first = self.first_shown(plot);
+        let first = words::scrolled(self.app.class, plot.height.into(), classes.len());
         let shown = first..sums.classes.min(first + usize::from(plot.height));
         let values: Vec<f64> = (shown.clone())
             .flat_map(|class| listed.iter().map(move |&layer| sums.get(class, layer)))
@@ -431,7 +328,7 @@ impl Table<'_> {
             scale: signed_scale(self.app, max),
             max,
             unit: "nats",
-            names: &classes[shown],
+            names: &classes[shown.clone()],
             gutter: LEFT_AXIS,
             first,
             selected: Some(self.app.class),
@@ -439,7 +336,13 @@ impl Table<'_> {
             dense: false,
             x_axis: XAxis::Names(&layers),
         };
-        map.render(area, buf);
+        frame.render(map, area);
+        let lines = Rect {
+            x: area.x,
+            width: area.width,
+            ..plot
+        };
+        frame.rows(lines, shown);
     }
 }
 

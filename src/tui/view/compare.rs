@@ -13,7 +13,8 @@
 //! ```
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
@@ -24,7 +25,7 @@ use crate::analysis::bins::Extent;
 use crate::analysis::numbers::format_signed;
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Both, Other, Pairs, Stretch};
-use crate::query::Query;
+use crate::tui::frame::{Frame, Hit};
 use crate::tui::theme::Theme;
 use crate::tui::widget::{LineChart, Pen, Series};
 
@@ -38,11 +39,6 @@ fn pens(theme: &Theme) -> [Pen; 2] {
     [theme.category(0), theme.category(1)]
 }
 
-/// No queries: the steps of both runs arrive in their streams.
-pub fn wants(_: Rect, _: &App, _: &Theme) -> Vec<Query> {
-    Vec::new()
-}
-
 /// Height of the table, leaving room for the two lines above it and for the charts.
 fn table_height(area: Rect, pairs: &Pairs) -> u16 {
     let layers = pairs.both.len() + pairs.only_first.len() + pairs.only_second.len();
@@ -52,44 +48,17 @@ fn table_height(area: Rect, pairs: &Pairs) -> u16 {
     rows.saturating_add(FIXED_ROWS).min(most)
 }
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
     let Some(other) = app.compared() else { return };
     let pairs = app.layer_pairs(other);
     let table = table_height(area, &pairs);
-    let charts = Rect {
-        y: area.y + 2,
-        height: area.height - 2 - table,
-        ..area
-    };
-    let row = |y: u16, height: u16| Rect { y, height, ..area };
-    runs(app, other, theme, area.width).render(row(area.y, 1), buf);
-    losses_at_cursor(app, other, theme).render(row(area.y + 1, 1), buf);
-    draw_charts(charts, buf, (app, other), &pairs, theme);
-    Table::new(row(charts.bottom(), table), app, other, theme).draw(&pairs, buf);
-}
-
-/// The areas of the layers in view, and their indices in the list.
-pub fn places(area: Rect, app: &App, _: &Theme) -> Vec<(Rect, usize)> {
-    let Some(other) = app.compared() else {
-        return Vec::new();
-    };
-    let pairs = app.layer_pairs(other);
-    let table = table_height(area, &pairs);
-    let listed = app.listed_layers();
-    let fit = usize::from(table.saturating_sub(FIXED_ROWS));
-    let selected = listed.iter().position(|&layer| layer == app.layer);
-    let first = words::scrolled(
-        selected.unwrap_or(0),
-        fit,
-        listed.len() + pairs.only_second.len(),
-    );
-    let line = |y| Rect {
-        y,
-        height: 1,
-        ..area
-    };
-    let lines = (area.bottom() - table + 1..).map(line).take(fit);
-    lines.zip(first..listed.len()).collect()
+    let rows = [Length(1), Length(1), Fill(1), Length(table)];
+    let [names, losses, charts, table] = Layout::vertical(rows).areas(area);
+    frame.render(runs(app, other, theme, area.width), names);
+    frame.render(losses_at_cursor(app, other, theme), losses);
+    draw_charts(charts, frame.buffer, (app, other), &pairs, theme);
+    Table::new(table, app, other, theme).draw(&pairs, frame);
 }
 
 /// The line that names the runs, with caveats about comparing their numbers.
@@ -224,22 +193,11 @@ fn draw_charts(
         return chart(area, buf, None);
     };
     let half = area.width / 2;
-    let left = Rect {
-        width: half,
-        ..area
-    };
-    let right = Rect {
-        x: left.right(),
-        width: area.width - half,
-        ..area
-    };
+    let [left, right] = Layout::horizontal([Length(half), Fill(1)]).areas(area);
     let title = |area: Rect, text: String, buf: &mut Buffer| {
-        Line::styled(text, theme.header).render(Rect { height: 1, ..area }, buf);
-        Rect {
-            y: area.y + 1,
-            height: area.height.saturating_sub(1),
-            ..area
-        }
+        let [line, below] = Layout::vertical([Length(1), Fill(1)]).areas(area);
+        Line::styled(text, theme.header).render(line, buf);
+        below
     };
     let left = title(left, " training loss".to_owned(), buf);
     chart(left, buf, None);
@@ -324,30 +282,25 @@ impl<'a> Table<'a> {
         let numbers = NUMBER * u16::try_from(columns.len()).unwrap_or(0);
         let spare = area.width.saturating_sub(numbers + 2);
         let name = longest.clamp(8, (area.width / 5).max(8)).min(spare);
+        let map = spare.saturating_sub(name + 1);
+        let parts = [1, name, 1, map].map(Length);
+        let [_, name, _, map] = Layout::horizontal(parts).areas(area);
         Self {
             area,
             app,
             other,
             theme,
             columns,
-            name: Rect {
-                x: area.x + 1,
-                width: name,
-                ..area
-            },
-            map: Rect {
-                x: area.x + name + 2,
-                width: spare.saturating_sub(name + 1),
-                ..area
-            },
+            name,
+            map,
         }
     }
 
-    fn draw(&self, pairs: &Pairs, buf: &mut Buffer) {
+    fn draw(&self, pairs: &Pairs, frame: &mut Frame) {
         if self.area.height <= FIXED_ROWS {
             return;
         }
-        self.headings(buf);
+        self.headings(frame.buffer);
         let listed = self.listed(pairs);
         let fit = usize::from(self.area.height - FIXED_ROWS).min(listed.len());
         let selected = listed.iter().position(|(a, _)| *a == Some(self.app.layer));
@@ -368,16 +321,20 @@ impl<'a> Table<'a> {
             .flatten()
             .filter(|value| value.is_finite());
         let max = finite.fold(0.0_f64, |max, value| max.max(value.abs()));
-        for ((row, &(a, b)), values) in (1..).zip(shown).zip(&differences) {
-            let y = self.area.y + row;
+        let lines = self.area.rows().skip(1).zip(shown);
+        for ((line, &(a, b)), values) in lines.zip(&differences) {
+            let (y, buf) = (line.y, &mut *frame.buffer);
             self.layer(y, (a, b), buf);
             match (a, b) {
                 (Some(_), Some(_)) => self.map_row(y, values, max, buf),
                 (Some(_), None) => self.put(buf, y, self.map, "only in A", self.theme.dim),
                 _ => self.put(buf, y, self.map, "only in B", self.theme.dim),
             }
+            if let Some(layer) = a {
+                frame.hit(line, Hit::Row(layer));
+            }
         }
-        self.closing_rows(buf);
+        self.closing_rows(frame.buffer);
     }
 
     /// The layers of A as listed, each paired with its match in B; then those that only B has.
@@ -431,9 +388,10 @@ impl<'a> Table<'a> {
         let mark = if other_shape { "*" } else { "" };
         let width = usize::from(self.name.width).saturating_sub(mark.len());
         let name = elided(&named.name, width, self.theme) + mark;
-        let style = match a == Some(self.app.layer) {
-            true => self.theme.selected,
-            false => Style::default(),
+        let style = if a == Some(self.app.layer) {
+            self.theme.selected
+        } else {
+            Style::default()
         };
         self.put(buf, y, self.name, &name, style);
         let lca = |stretch: &Stretch, layer: Option<usize>| {
@@ -507,9 +465,10 @@ impl<'a> Table<'a> {
         self.numbers(buf, y, |column| {
             let whole = column.title.ends_with("whole");
             let value = column.number(of(&column.steps), whole)?;
-            let text = match value.is_nan() {
-                true => "-".to_owned(),
-                false => format_signed(value, usize::from(NUMBER) - 2),
+            let text = if value.is_nan() {
+                "-".to_owned()
+            } else {
+                format_signed(value, usize::from(NUMBER) - 2)
             };
             Some((text, style(column, value)))
         });
@@ -521,25 +480,24 @@ impl<'a> Table<'a> {
         y: u16,
         text: impl Fn(&Column<'a>) -> Option<(String, Style)>,
     ) {
-        let mut x = self.map.right();
+        let mut end = self.map.right();
         for column in &self.columns {
-            let cell = Rect {
-                x,
-                width: NUMBER,
-                ..self.area
-            };
-            x = x.saturating_add(NUMBER);
-            let Some((text, style)) = text(column) else {
-                continue;
-            };
-            let width = u16::try_from(Span::raw(&text).width()).unwrap_or(u16::MAX);
-            let width = width.min(NUMBER);
-            let right = Rect {
-                x: cell.right() - width,
-                width,
-                ..cell
-            };
-            self.put(buf, y, right, &text, style);
+            end = end.saturating_add(NUMBER);
+            if let Some((text, style)) = text(column) {
+                let width = words::width_of(&text).min(NUMBER);
+                let x = end - width;
+                self.put(
+                    buf,
+                    y,
+                    Rect {
+                        x,
+                        width,
+                        ..self.area
+                    },
+                    &text,
+                    style,
+                );
+            }
         }
     }
 
@@ -549,9 +507,8 @@ impl<'a> Table<'a> {
             height: 1,
             ..column
         };
-        let width = u16::try_from(Span::raw(text).width()).unwrap_or(u16::MAX);
         let cell = cell.intersection(self.area);
-        let width = width.min(cell.width);
+        let width = words::width_of(text).min(cell.width);
         Span::styled(text, style).render(Rect { width, ..cell }, buf);
     }
 }
@@ -559,7 +516,7 @@ impl<'a> Table<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{
-        any_glyphs, app, app_of, header, odd_allocations, row, text, theme,
+        any_glyphs, app, app_of, framed, header, odd_allocations, row, text, theme,
     };
     use super::*;
     use crate::app::Action;
@@ -687,9 +644,7 @@ mod tests {
         let mut second = app(2, &[-1e-6, -2e-6]);
         tolerance(&mut second, 1e-9);
         let app = compared(first, second);
-        let area = Rect::new(0, 0, 120, 30);
-        let mut buf = Buffer::empty(area);
-        draw(area, &mut buf, &app, &theme);
+        let (buf, _) = framed(&app, (120, 30), &theme, draw);
         let lines: Vec<String> = (0..30)
             .map(|y| (0..120).map(|x| buf[(x, y)].symbol()).collect())
             .collect();

@@ -16,10 +16,9 @@
 //! that the stacks still add up. The heat map shows all layers. Stacks and running sums stay linear regardless of `g`:
 //! logarithmic lengths do not add up.
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
-use ratatui::widgets::Widget;
 
 use super::cells::largest;
 use super::sheet::{Row, Sheet, closing_rows, column, nats};
@@ -28,6 +27,7 @@ use super::status;
 use super::words::{self, either, more};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Stretch};
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::heat_map::{self, HeatMap};
 use crate::tui::widget::{Details, Entry, LEFT_AXIS, LineChart, Pen, Series, StackedBars};
@@ -56,51 +56,11 @@ struct Decomposition<'a> {
     parts: Vec<Part>,
 }
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let status = Rect { height: 1, ..area };
-    status::line(app, theme, area.width).render(status, buf);
-    if let Some(screen) = Decomposition::of(app, theme) {
-        screen.draw(below(area), buf);
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let below = status::draw(area, frame);
+    if let Some(screen) = Decomposition::of(frame.app, frame.theme) {
+        screen.draw(below, frame);
     }
-}
-
-/// The areas of the layers in view, and their indices in the list.
-pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
-    let Some(screen) = Decomposition::of(app, theme) else {
-        return Vec::new();
-    };
-    let (left, right) = sides(below(area));
-    let spread = Spread::new(&screen.view.window, left);
-    let looks = screen.looks(&spread);
-    let until = screen.until();
-    screen.sheet(&looks, &spread, &until).places(right)
-}
-
-/// The area below the status line.
-fn below(area: Rect) -> Rect {
-    Rect {
-        y: area.y + 1,
-        height: area.height - 1,
-        ..area
-    }
-}
-
-/// Splits the area into the charts' side and the table's.
-fn sides(area: Rect) -> (Rect, Rect) {
-    let table = match area.width {
-        0..90 => 36.min(area.width - NARROWEST - 1),
-        _ => 48.min(area.width / 2),
-    };
-    let left = Rect {
-        width: area.width - table - 1,
-        ..area
-    };
-    let right = Rect {
-        x: left.right() + 1,
-        width: table,
-        ..area
-    };
-    (left, right)
 }
 
 /// The layers with their own colour, in the order of the network, then the others as one part, if there are any.
@@ -145,29 +105,24 @@ impl<'a> Decomposition<'a> {
         })
     }
 
-    fn draw(&self, area: Rect, buf: &mut Buffer) {
-        let (left, right) = sides(area);
+    fn draw(&self, area: Rect, frame: &mut Frame) {
+        let table = match area.width {
+            0..90 => 36.min(area.width - NARROWEST - 1),
+            _ => 48.min(area.width / 2),
+        };
+        let [left, right] = Layout::horizontal([Fill(1), Length(table)])
+            .spacing(1)
+            .areas(area);
         let spread = Spread::new(&self.view.window, left);
         let looks = self.looks(&spread);
         for (chart, part) in charts(left, 3, LEAST, self.app.focus) {
             match chart {
-                0 => self.stacks(&spread, part, buf),
-                1 => self.curves(&looks, part, buf),
-                _ => self.heat_map(&spread, part, buf),
+                0 => self.stacks(&spread, part, frame),
+                1 => self.curves(&looks, part, frame),
+                _ => self.heat_map(&spread, part, frame),
             }
         }
-        let until = self.until();
-        self.sheet(&looks, &spread, &until).draw(right, buf);
-    }
-
-    /// The steps from the first in view to the cursor.
-    fn until(&self) -> Stretch<'a> {
-        self.app.timeline.stretch(&self.until_asked())
-    }
-
-    fn until_asked(&self) -> std::ops::Range<u64> {
-        let first = self.view.window.steps().start;
-        first..self.view.cursor.map_or(first, |step| step + 1)
+        self.sheet(&looks, &spread).draw(right, frame);
     }
 
     /// The symbol and style of each part, in the stacks and in the table.
@@ -200,7 +155,7 @@ impl<'a> Decomposition<'a> {
         }
     }
 
-    fn stacks(&self, spread: &Spread<'_>, area: Rect, buf: &mut Buffer) {
+    fn stacks(&self, spread: &Spread<'_>, area: Rect, frame: &mut Frame) {
         let mark = either(self.theme, "━ actual Δloss", "= actual dloss");
         let short = either(self.theme, "━ Δloss", "= dloss");
         let each = each(spread);
@@ -210,17 +165,17 @@ impl<'a> Decomposition<'a> {
             format!("{each}; {short}"),
             each,
         ];
-        let area = titled(area, &titles, self.theme, buf);
+        let area = titled(area, &titles, frame);
         let values: Vec<f64> = (self.parts.iter())
             .flat_map(|part| spread.values(|column| part.sum(column)))
             .collect();
         let totals = spread.values(Stretch::loss_change);
         let mut chart = self.stacked(&values, &totals, spread);
         chart.cursor = self.view.mark().and_then(|step| spread.cell_of(step));
-        chart.render(area, buf);
+        frame.render(chart, area);
     }
 
-    fn curves(&self, looks: &[(char, Style)], area: Rect, buf: &mut Buffer) {
+    fn curves(&self, looks: &[(char, Style)], area: Rect, frame: &mut Frame) {
         let first = self.view.window.steps().start;
         let titles = [
             format!("LCA by layer, summed since step {first}"),
@@ -239,7 +194,7 @@ impl<'a> Decomposition<'a> {
             symbol: if marked { change.mark } else { '─' },
             style: change.style,
         };
-        let area = named(area, &titles, &[entry], self.theme, buf);
+        let area = named(area, &titles, &[entry], frame);
         let dots = LineChart::plot_columns(area, self.theme.glyphs);
         let window = &self.view.window;
         let running = Running::new(window, dots);
@@ -280,17 +235,17 @@ impl<'a> Decomposition<'a> {
             marks: marked,
             ..Details::default()
         };
-        chart.with(details).render(area, buf);
+        frame.render(chart.with(details), area);
     }
 
-    fn heat_map(&self, spread: &Spread<'_>, area: Rect, buf: &mut Buffer) {
+    fn heat_map(&self, spread: &Spread<'_>, area: Rect, frame: &mut Frame) {
         let each = each(spread);
         let titles = [
             format!("LCA of every layer, {each}"),
             format!("LCA, {each}"),
             each,
         ];
-        let area = titled(area, &titles, self.theme, buf);
+        let area = titled(area, &titles, frame);
         let listed = self.app.listed_layers();
         let dense = listed.len() > usize::from(area.height.saturating_sub(2));
         let lines = heat_map::plot_area(area, LEFT_AXIS).height;
@@ -321,19 +276,16 @@ impl<'a> Decomposition<'a> {
             dense,
             x_axis: spread.axis(),
         };
-        chart.render(area, buf);
+        frame.render(chart, area);
     }
 
     /// The table of exact numbers: at the cursor's step, summed up to it, and over the chart column it is in.
-    fn sheet<'b>(
-        &'b self,
-        looks: &[(char, Style)],
-        spread: &Spread<'_>,
-        until: &Stretch<'_>,
-    ) -> Sheet<'b> {
-        let asked = self.until_asked();
-        let mut stretches = vec![&self.view.at, until];
-        let since = more(&format!("since {}", asked.start), until, &asked);
+    fn sheet(&self, looks: &[(char, Style)], spread: &Spread<'_>) -> Sheet<'a> {
+        let first = self.view.window.steps().start;
+        let asked = first..self.view.cursor.map_or(first, |step| step + 1);
+        let until = self.app.timeline.stretch(&asked);
+        let mut stretches = vec![&self.view.at, &until];
+        let since = more(&format!("since {first}"), &until, &asked);
         let mut columns = vec![column(self.view.cursor_title()), column(since)];
         let at = self
             .view
@@ -383,6 +335,7 @@ impl<'a> Decomposition<'a> {
             columns,
             rows: listed.iter().map(row).collect(),
             selected: listed.iter().position(|&layer| layer == self.app.layer),
+            items: listed,
             closing,
         }
     }

@@ -20,9 +20,8 @@
 
 use std::ops::Range;
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::widgets::Widget;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 
 use super::distribution_numbers as numbers;
 use super::spread::{Spread, View, charts, ends, named, titled};
@@ -33,7 +32,7 @@ use crate::analysis::octaves::Octaves;
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, GroupSums, Stretch};
 use crate::query::{self, Answer, Part, Query, Snapshot, Topic};
-use crate::tui::theme::Theme;
+use crate::tui::frame::Frame;
 use crate::tui::widget::{Bin, Details, Entry, Histogram, LineChart, Pen, Series};
 
 /// Rows of the smallest chart with its title.
@@ -42,72 +41,73 @@ const LEAST: u16 = 8;
 /// Number of charts; the focus after them shows the full table.
 const CHARTS: usize = 3;
 
-/// The layer that the charts show; `None` for all layers together.
-pub fn chosen(app: &App) -> Option<u32> {
-    (!app.pooled).then(|| selected(app))
+/// The answers about all layers together and about the selected layer, or why there are none.
+pub struct Known<'a> {
+    /// LCA over the steps in view or, until these have arrived, over those of an earlier query: a histogram carries the
+    /// steps that it covers.
+    pub histograms: [Result<&'a query::Histogram, &'a str>; 2],
+    /// The parameters' totals at the cursor or before it.
+    pub snapshots: [Result<&'a Snapshot, &'a str>; 2],
 }
 
-pub fn selected(app: &App) -> u32 {
-    u32::try_from(app.layer).unwrap_or(u32::MAX)
-}
-
-/// The query for the parameters' totals up to the cursor; `None` before the first step.
-pub fn about_totals(app: &App, layer: Option<u32>) -> Option<Query> {
-    let end = app.window.cursor(app.timeline.end())? + 1;
-    Some(Query {
-        topic: Topic::Snapshot { layer },
-        part: Part::Cursor,
-        steps: 0..end,
-        columns: 1,
-    })
-}
-
-pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
-    if app.timeline.end() == 0 || app.header.layout.layers.is_empty() {
-        return Vec::new();
+impl<'a> Known<'a> {
+    fn ask(frame: &mut Frame<'a>) -> Self {
+        let app = frame.app;
+        let both = [None, Some(u32::try_from(app.layer).unwrap_or(u32::MAX))];
+        let histograms = both.map(|layer| {
+            let query = app.about_window(Topic::Histogram { layer }, 1);
+            match frame.ask(0, query) {
+                Some((_, Answer::Histogram(found))) => Ok(found),
+                Some((_, Answer::Unknown(why))) => Err(why.as_str()),
+                _ => Err("reading …"),
+            }
+        });
+        let until = app.window.cursor(app.timeline.end()).map_or(0, |at| at + 1);
+        let snapshots = both.map(|layer| {
+            let query = Query {
+                topic: Topic::Snapshot { layer },
+                part: Part::Cursor,
+                steps: 0..until,
+                columns: 1,
+            };
+            match frame.ask(1, query) {
+                Some((_, Answer::Snapshot(found))) if found.steps <= until => Ok(found),
+                Some((_, Answer::Unknown(why))) => Err(why.as_str()),
+                _ => Err("reading …"),
+            }
+        });
+        Self {
+            histograms,
+            snapshots,
+        }
     }
-    let both = [None, Some(selected(app))];
-    let histograms = both.map(|layer| app.about_window(Topic::Histogram { layer }, 1));
-    let totals = both
-        .into_iter()
-        .filter_map(|layer| about_totals(app, layer));
-    histograms.into_iter().chain(totals).collect()
 }
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let line = Rect { height: 1, ..area };
-    status::line(app, theme, area.width).render(line, buf);
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let app = frame.app;
+    let body = status::draw(area, frame);
     let view = View::of(app);
     if view.window.is_empty() || app.timeline.layers() == 0 {
         return;
     }
-    let body = Rect {
-        y: area.y + 1,
-        height: area.height - 1,
-        ..area
-    };
+    let known = Known::ask(frame);
     let focus = app.focus % (CHARTS + 2);
     if focus == CHARTS + 1 {
-        return numbers::full(&view, app, theme, body, buf);
+        return numbers::full(body, &view, &known, frame);
     }
     let table = numbers::WIDTH.min(body.width / 2);
-    let left = Rect {
-        width: body.width - table - 1,
-        ..body
-    };
-    let right = Rect {
-        x: left.right() + 1,
-        width: table,
-        ..body
-    };
+    let [left, right] = Layout::horizontal([Fill(1), Length(table)])
+        .spacing(1)
+        .areas(body);
+    let chosen = usize::from(!app.pooled);
     for (chart, part) in charts(left, CHARTS, LEAST, focus) {
         match chart {
-            0 => allocations(part, app, theme, buf),
-            1 => help(part, &view, app, theme, buf),
-            _ => how_often(part, app, theme, buf),
+            0 => allocations(part, known.histograms[chosen], frame),
+            1 => help(part, &view, frame),
+            _ => how_often(part, known.snapshots[chosen], frame),
         }
     }
-    numbers::beside(&view, app, theme, right, buf);
+    numbers::beside(right, &view, &known, frame);
 }
 
 /// The name of the layer that the charts show.
@@ -118,30 +118,6 @@ fn whose(app: &App) -> String {
     }
 }
 
-/// The histogram of LCA over the steps in view or, until it has arrived, over those of an earlier query: it carries the
-/// steps that it covers. The error says why there is none.
-pub fn histogram(app: &App, layer: Option<u32>) -> Result<&query::Histogram, &str> {
-    match app
-        .desk
-        .answer(&app.about_window(Topic::Histogram { layer }, 1))
-    {
-        Some((_, Answer::Histogram(found))) => Ok(found),
-        Some((_, Answer::Unknown(why))) => Err(why),
-        _ => Err("reading …"),
-    }
-}
-
-/// The latest known snapshot of the parameters' totals at the cursor or before it, or why there is none.
-pub fn snapshot(app: &App, layer: Option<u32>) -> Result<&Snapshot, &str> {
-    let query = about_totals(app, layer);
-    let until = query.as_ref().map_or(0, |query| query.steps.end);
-    match query.and_then(|query| app.desk.answer(&query)) {
-        Some((_, Answer::Snapshot(found))) if found.steps <= until => Ok(found),
-        Some((_, Answer::Unknown(why))) => Err(why),
-        _ => Err("reading …"),
-    }
-}
-
 /// The histogram's bins as octaves, if that is what they are.
 pub fn octaves(found: &query::Histogram) -> Option<Octaves> {
     let mut octaves = Octaves::new(&found.edges)?;
@@ -149,13 +125,14 @@ pub fn octaves(found: &query::Histogram) -> Option<Octaves> {
     Some(octaves)
 }
 
-fn allocations(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
-    let found = match histogram(app, chosen(app)) {
+fn allocations(area: Rect, known: Result<&query::Histogram, &str>, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
+    let found = match known {
         Ok(found) => found,
         Err(why) => {
             let titles = ["allocations of single parameters", "allocations"];
-            let area = titled(area, &titles, theme, buf);
-            return sentence(area, why, theme, buf);
+            let area = titled(area, &titles, frame);
+            return sentence(area, why, frame);
         }
     };
     let (steps, whose) = (steps(&found.steps), whose(app));
@@ -168,9 +145,10 @@ fn allocations(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
     // Help is left of 0: the order distinguishes the two as well.
     let pens = [pen(theme.help, '='), pen(theme.hurt, '#')];
     let marked = theme.needs_marks(pens.len());
-    let symbols = match marked {
-        true => pens.map(|pen| pen.mark),
-        false => ['█'; 2],
+    let symbols = if marked {
+        pens.map(|pen| pen.mark)
+    } else {
+        ['█'; 2]
     };
     let names = [["help <0", "help"], ["hurt >0", "hurt"]].map(|names| names[usize::from(!marked)]);
     let entries = [0, 1].map(|side| Entry {
@@ -178,7 +156,7 @@ fn allocations(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
         symbol: symbols[side],
         style: pens[side].style,
     });
-    let area = named(area, &titles, &entries, theme, buf);
+    let area = named(area, &titles, &entries, frame);
     let shown = occupied(&found.counts);
     let bins: Vec<Bin> = (shown.clone())
         .map(|bin| Bin {
@@ -205,7 +183,7 @@ fn allocations(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
         reference: None,
         highlight: None,
     };
-    chart.render(area, buf);
+    frame.render(chart, area);
 }
 
 fn pen(style: ratatui::style::Style, mark: char) -> Pen {
@@ -271,13 +249,15 @@ fn labels(edges: &[f64], shown: &Range<usize>, cells: usize) -> Vec<(f64, String
 
 /// The sums of the layers that the charts show.
 fn sums(app: &App, steps: &Stretch<'_>) -> GroupSums {
-    match app.pooled {
-        true => steps.total_sums(),
-        false => steps.layer_sums(app.layer),
+    if app.pooled {
+        steps.total_sums()
+    } else {
+        steps.layer_sums(app.layer)
     }
 }
 
-fn help(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer) {
+fn help(area: Rect, view: &View<'_>, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
     let whose = whose(app);
     let titles = [
         format!("parameters in percent, {whose}"),
@@ -296,7 +276,7 @@ fn help(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer)
         symbol: if marked { pen.mark } else { '─' },
         style: pen.style,
     });
-    let area = named(area, &titles, &entries, theme, buf);
+    let area = named(area, &titles, &entries, frame);
     let dots = LineChart::plot_columns(area, theme.glyphs);
     // A column shows the share over all of its steps together.
     let spread = Spread::over(&view.window, dots);
@@ -342,19 +322,20 @@ fn help(area: Rect, view: &View<'_>, app: &App, theme: &Theme, buf: &mut Buffer)
         marks: marked,
         ..Details::default()
     };
-    chart.with(details).render(area, buf);
+    frame.render(chart.with(details), area);
 }
 
-fn how_often(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
-    let found = match snapshot(app, chosen(app)) {
+fn how_often(area: Rect, known: Result<&Snapshot, &str>, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
+    let found = match known {
         Ok(found) => found,
         Err(why) => {
             let titles = [
                 "parameters by how often they helped",
                 "how often they helped",
             ];
-            let area = titled(area, &titles, theme, buf);
-            return sentence(area, why, theme, buf);
+            let area = titled(area, &titles, frame);
+            return sentence(area, why, frame);
         }
     };
     let (steps, whose) = (found.steps, whose(app));
@@ -364,7 +345,7 @@ fn how_often(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
         format!("how often they helped in {steps} steps"),
         format!("help in {steps} steps"),
     ];
-    let area = titled(area, &titles, theme, buf);
+    let area = titled(area, &titles, frame);
     let bins: Vec<Bin> = (found.helped.iter())
         .map(|&params| Bin {
             count: count(params),
@@ -387,11 +368,14 @@ fn how_often(area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
         reference: Some((25.0, "50 %")),
         highlight: None,
     };
-    chart.render(area, buf);
+    frame.render(chart, area);
 }
 
 #[cfg(test)]
 mod tests {
+    use ratatui::buffer::Buffer;
+    use ratatui::widgets::Widget;
+
     use super::*;
     use crate::analysis::concentration::concentration;
     use crate::analysis::tails;
@@ -469,9 +453,24 @@ mod tests {
             (kurtosis[1] - tails::excess_kurtosis(&totals)).abs() < 6e-3,
             "{screen}"
         );
-        let found = snapshot(&run.app, Some(1)).unwrap();
+        let known = |topic, part| {
+            let steps = 0..1;
+            let query = Query {
+                topic,
+                part,
+                steps,
+                columns: 1,
+            };
+            run.app.queries.answer(&query).unwrap().1
+        };
+        let Answer::Snapshot(found) = known(Topic::Snapshot { layer: Some(1) }, Part::Cursor)
+        else {
+            panic!("no snapshot")
+        };
         assert_eq!(found.helped.iter().sum::<u64>(), layer.len() as u64);
-        let found = histogram(&run.app, None).unwrap();
+        let Answer::Histogram(found) = known(Topic::Histogram { layer: None }, Part::Window) else {
+            panic!("no histogram")
+        };
         let nonzero = run.lca.iter().flatten().filter(|a| **a != 0.0).count() as u64;
         assert_eq!(found.counts.iter().sum::<u64>(), nonzero);
     }
@@ -515,7 +514,7 @@ mod tests {
             ..query::Histogram::default()
         };
         let about = live.about_window(Topic::Histogram { layer: None }, 1);
-        live.desk.take(about, Answer::Histogram(histogram));
+        live.queries.take(about, Answer::Histogram(histogram));
         let text = |live: &App| crate::tui::view::testing::text(live, 140, 50, &theme());
         let before = text(&live);
         assert!(before.contains("window, steps 0-19"), "{before}");
@@ -540,7 +539,10 @@ mod tests {
             run.act(&[Action::ZoomIn]);
             run.settle(120, 40, &theme());
             let window = run.app.window.visible(40);
-            let found = histogram(&run.app, Some(1)).unwrap();
+            let about = run.app.about_window(Topic::Histogram { layer: Some(1) }, 1);
+            let Some((_, Answer::Histogram(found))) = run.app.queries.answer(&about) else {
+                panic!("nothing is known of {about:?}")
+            };
             assert_eq!(found.steps, window);
             let steps =
                 usize::try_from(window.start).unwrap()..usize::try_from(window.end).unwrap();

@@ -3,17 +3,18 @@
 
 use std::ops::Range;
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::Length;
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
 
-use super::distribution::{histogram, octaves, selected, snapshot};
+use super::distribution::{Known, octaves};
 use super::sheet::{Cell, Row, Sheet};
 use super::spread::View;
 use super::words::{self, percent};
 use crate::analysis::octaves::{Octaves, Sign};
 use crate::app::{App, GroupSums, Stretch};
 use crate::query::{Answer, Snapshot, Topic};
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 
 /// Width of a column.
@@ -28,13 +29,12 @@ struct Block {
     rows: Vec<(u8, Row)>,
 }
 
-fn blocks(view: &View<'_>, app: &App) -> [Block; 3] {
-    let both = [None, Some(selected(app))];
+fn blocks(view: &View<'_>, known: &Known<'_>, app: &App) -> [Block; 3] {
     let (window_titles, window) = window(view, app);
     let steps = window.steps();
     let window = [window.total_sums(), window.layer_sums(app.layer)];
-    let octaves = both.map(|layer| {
-        let found = histogram(app, layer).ok()?;
+    let octaves = known.histograms.map(|found| {
+        let found = found.ok()?;
         // If entries are coarse, the stretch reaches beyond the steps asked for.
         let own = found.steps == steps || found.steps == visible(app);
         octaves(found).filter(|_| own)
@@ -61,7 +61,7 @@ fn blocks(view: &View<'_>, app: &App) -> [Block; 3] {
     ];
     let [help, zero, hurt] = shares([view.at.total_sums(), view.at.layer_sums(app.layer)]);
     let of_cursor = vec![(3, help), (5, zero), (5, hurt)];
-    let found = both.map(|layer| snapshot(app, layer).ok());
+    let found = known.snapshots.map(Result::ok);
     let of = |cell: fn(&Snapshot) -> Cell| found.map(|it| it.map_or_else(none, cell));
     let of_totals = vec![
         (
@@ -110,8 +110,9 @@ fn shares(both: [GroupSums; 2]) -> [Row; 3] {
 }
 
 /// Draws the table beside the charts: the most telling rows that fit, and how many are left out.
-pub fn beside(view: &View<'_>, app: &App, theme: &Theme, area: Rect, buf: &mut Buffer) {
-    let blocks = blocks(view, app);
+pub fn beside(area: Rect, view: &View<'_>, known: &Known<'_>, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
+    let blocks = blocks(view, known, app);
     let room = usize::from(area.height).saturating_sub(1);
     let chosen = |least: u8| {
         let mut rows = Vec::new();
@@ -138,29 +139,24 @@ pub fn beside(view: &View<'_>, app: &App, theme: &Theme, area: Rect, buf: &mut B
         let text = format!("f: {left_out} numbers more");
         sheet.closing.push(part(&text, theme));
     }
-    sheet.draw(area, buf);
+    sheet.draw(area, frame);
 }
 
 /// Draws all numbers in two tables side by side.
-pub fn full(view: &View<'_>, app: &App, theme: &Theme, area: Rect, buf: &mut Buffer) {
+pub fn full(area: Rect, view: &View<'_>, known: &Known<'_>, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
     let half = area.width / 2;
-    let left = Rect {
-        x: area.x + 1,
-        width: half.saturating_sub(2).min(WIDTH),
-        ..area
-    };
-    let right = Rect {
-        x: (area.x + half).min(left.right() + 3),
-        width: half.min(WIDTH),
-        ..area
-    };
-    let [window, cursor, totals] = blocks(view, app);
+    let width = half.saturating_sub(2).min(WIDTH);
+    let gap = (half.saturating_sub(1 + width)).min(3);
+    let parts = [1, width, gap, half.min(WIDTH)].map(Length);
+    let [_, left, _, right] = Layout::horizontal(parts).areas(area);
+    let [window, cursor, totals] = blocks(view, known, app);
     let title = |block: &Block| block.titles[1].clone();
     let rows = |block: Block| block.rows.into_iter().map(|(_, row)| row);
     let (first, then, last) = (title(&window), part(&title(&cursor), theme), title(&totals));
     let one: Vec<Row> = rows(window).chain([then]).chain(rows(cursor)).collect();
-    sheet(&first, one, app, theme).draw(left, buf);
-    sheet(&last, rows(totals).collect(), app, theme).draw(right, buf);
+    sheet(&first, one, app, theme).draw(left, frame);
+    sheet(&last, rows(totals).collect(), app, theme).draw(right, frame);
 }
 
 /// A table with a column for all layers and one for the selected layer; what the charts show comes first.
@@ -185,6 +181,7 @@ fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> She
         groups: Vec::new(),
         columns,
         rows,
+        items: Vec::new(),
         selected: None,
         closing: Vec::new(),
     }
@@ -242,16 +239,18 @@ fn of_movers(sums: &GroupSums) -> f64 {
 }
 
 fn share(share: f64) -> Cell {
-    match share.is_finite() {
-        true => (percent(share), Style::default()),
-        false => none(),
+    if share.is_finite() {
+        (percent(share), Style::default())
+    } else {
+        none()
     }
 }
 
 fn gini(gini: f64) -> Cell {
-    match gini.is_finite() {
-        true => (format!("{gini:.3}"), Style::default()),
-        false => none(),
+    if gini.is_finite() {
+        (format!("{gini:.3}"), Style::default())
+    } else {
+        none()
     }
 }
 

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
 
-use super::{draw, wants};
+use super::testing::{drawn, lines_of, queries};
 use crate::app::{Action, App, Depth};
 use crate::feed::{FeedEvent, Origin};
 use crate::layout::{ParamLayout, TensorKind};
@@ -14,7 +12,6 @@ use crate::query::{
     Answer, Binned, Group, History, Query, RecordedSums, Topic, UnitParams, Weights,
 };
 use crate::record::{LayerSummary, ParamTotals, RunHeader, StepSummary};
-use crate::tui::keys::KeyMap;
 use crate::tui::theme::{ColorLevel, Glyphs, Theme};
 
 const STEPS: u64 = 40;
@@ -152,17 +149,11 @@ fn answer(app: &App, query: &Query, value: f64, full: bool) -> Answer {
 }
 
 fn text(app: &mut App, (width, height): (u16, u16), theme: &Theme, numbers: (f64, bool)) -> String {
-    let area = Rect::new(0, 0, width, height);
-    for query in wants(area, app, theme) {
+    for query in queries(app, (width, height), theme) {
         let answer = Box::new(answer(app, &query, numbers.0, numbers.1));
         app.event(FeedEvent::Answer { query, answer });
     }
-    let mut buf = Buffer::empty(area);
-    draw(area, &mut buf, app, theme, &KeyMap::default());
-    let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
-    (0..height)
-        .map(|y| line(y).trim_end().to_owned() + "\n")
-        .collect()
+    lines_of(&drawn(app, (width, height), theme).0)
 }
 
 fn command(app: &mut App, line: &str) {
@@ -259,9 +250,7 @@ fn a_number_at_the_cursor_is_of_the_cursors_step() {
         command(&mut app, line);
         let known = text(&mut app, (120, 40), &braille(), (-1e-3, true));
         app.act(Action::Move(-3));
-        let area = Rect::new(0, 0, 120, 40);
-        let mut buf = Buffer::empty(area);
-        draw(area, &mut buf, &app, &braille(), &KeyMap::default());
+        let (buf, _) = drawn(&app, (120, 40), &braille());
         let row = |y| (0..120).map(|x| buf[(x, y)].symbol()).collect::<String>();
         let rows: Vec<String> = (0..40).map(row).collect();
         let weight = rows.iter().find(|row| row.contains(".weight")).unwrap();
@@ -406,13 +395,13 @@ proptest! {
         for _ in 0..sorts {
             app.act(Action::Sort);
         }
-        let theme = match ascii {
-            true => Theme::new(ColorLevel::None, Glyphs::Ascii),
-            false => Theme::new(ColorLevel::Ansi256, Glyphs::Blocks),
+        let theme = if ascii {
+            Theme::new(ColorLevel::None, Glyphs::Ascii)
+        } else {
+            Theme::new(ColorLevel::Ansi256, Glyphs::Blocks)
         };
         // Also before any answer.
-        let area = Rect::new(0, 0, width, height);
-        draw(area, &mut Buffer::empty(area), &app, &theme, &KeyMap::default());
+        drawn(&app, (width, height), &theme);
         let screen = text(&mut app, (width, height), &theme, (value, full));
         prop_assert!(!ascii || screen.is_ascii(), "{}", screen);
     }

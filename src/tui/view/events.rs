@@ -10,7 +10,6 @@
 //! └──────────────────────────────────────────────────────────────┘
 //! ```
 
-use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span, Text};
@@ -21,9 +20,11 @@ use super::words::{either, elided, scrolled};
 use crate::analysis::events::EventKind;
 use crate::app::{App, Listed};
 use crate::query::Happened;
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
     let listed = app.listed_events();
     let rows = usize::from(area.height.saturating_sub(5)).max(1);
     let selected = app.event_row.min(listed.len().saturating_sub(1));
@@ -50,7 +51,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         Some(last) => format!(" Events and lints, steps 0-{last} "),
         None => " Events and lints ".to_owned(),
     };
-    popup(area, buf, theme, &title, Text::from(lines));
+    popup(area, frame, &title, Text::from(lines));
 }
 
 fn line(entry: &Listed, selected: bool, room: usize, app: &App, theme: &Theme) -> Line<'static> {

@@ -4,13 +4,14 @@
 //!  ? help  q quit  ← → step  End follow  + - zoom  0 all  Space freeze  g scale
 //! ```
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Paragraph, Widget, Wrap};
+use ratatui::widgets::{Paragraph, Wrap};
 
 use crate::app::{App, Prompt, PromptKind};
 use crate::feed::Origin;
+use crate::tui::frame::Frame;
 use crate::tui::keys::{GROUPS, Group, KeyMap};
 use crate::tui::theme::{Glyphs, Theme};
 
@@ -33,21 +34,18 @@ fn trouble(app: &App) -> &str {
 /// The tallest footer, in rows.
 const TALLEST: u16 = 4;
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) {
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
     if !trouble(app).is_empty() {
         let text = Text::styled(trouble(app), theme.error);
-        let indented = Rect {
-            x: area.x + 1,
-            width: area.width - 1,
-            ..area
-        };
-        let message = Paragraph::new(text).wrap(Wrap { trim: true });
-        return message.render(indented, buf);
+        let [_, indented] = Layout::horizontal([Length(1), Fill(1)]).areas(area);
+        return frame.render(Paragraph::new(text).wrap(Wrap { trim: true }), indented);
     }
-    match &app.prompt {
-        Some(prompt) => typed(app, prompt, theme, area.width).render(area, buf),
-        None => hints(app, theme, keys, area.width).render(area, buf),
-    }
+    let line = match &app.prompt {
+        Some(prompt) => typed(app, prompt, theme, area.width),
+        None => hints(app, theme, frame.keys, area.width),
+    };
+    frame.render(line, area);
 }
 
 /// The prompt with its completions.

@@ -15,10 +15,9 @@
 //! A `!` marks a layer that helps one loss and hurts the other over the steps in view. `only tr` counts the steps in
 //! view in which it helped only the training loss, `only ho` those in which it helped only the held-out loss.
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
-use ratatui::widgets::Widget;
 
 use super::sheet::{NUMBER, Row, Sheet, nats, residual_style};
 use super::spread::{Running, View, ends, named};
@@ -26,65 +25,34 @@ use super::status;
 use super::words::{either, number, sentence};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Stretch};
-use crate::query::{Answer, HeldOut, Query, Topic};
+use crate::query::{Answer, HeldOut, Topic};
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, Entry, LineChart, Pen, Series};
 
 /// Rows of the smallest chart with its title.
 const LEAST: u16 = 7;
 
-pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
-    if !app.header.held_out_lca || app.timeline.end() == 0 {
-        return Vec::new();
-    }
-    let cursor = app.about_cursor(Topic::HeldOut);
-    let window = app.about_window(Topic::HeldOut, 1);
-    let all = app.about_all(Topic::HeldOut);
-    cursor.into_iter().chain([window, all]).collect()
-}
-
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let line = Rect { height: 1, ..area };
-    status::line(app, theme, area.width).render(line, buf);
-    let body = Rect {
-        y: area.y + 1,
-        height: area.height - 1,
-        ..area
-    };
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let app = frame.app;
+    let body = status::draw(area, frame);
     if !app.header.held_out_lca {
         let why = "This run allocates the training loss alone. Train with --lca-test, and this screen \
                    shows what each layer does to the held-out loss.";
-        return sentence(body, why, theme, buf);
+        return sentence(body, why, frame);
     }
     let view = View::of(app);
     if view.window.is_empty() {
         return;
     }
-    let listed = app.listed_layers();
-    let (above, below) = divided(body, listed.len(), app.focus);
-    sheet(&view, &listed, app, theme).draw(above, buf);
-    curves(&view, below, app, theme, buf);
-}
-
-/// The areas of the layers in view, and their indices in the list.
-pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
-    let view = View::of(app);
-    if !app.header.held_out_lca || view.window.is_empty() {
-        return Vec::new();
-    }
-    let body = Rect {
-        y: area.y + 1,
-        height: area.height - 1,
-        ..area
-    };
-    let listed = app.listed_layers();
-    let (above, _) = divided(body, listed.len(), app.focus);
-    sheet(&view, &listed, app, theme).places(above)
+    let [above, below] = divided(body, app.listed_layers().len(), app.focus);
+    sheet(&view, frame).draw(above, frame);
+    curves(&view, below, frame);
 }
 
 /// Splits the area into the table and the chart: the table comes first, and the chart gets the rest, or all with the
 /// focus.
-fn divided(body: Rect, layers: usize, focus: usize) -> (Rect, Rect) {
+fn divided(body: Rect, layers: usize, focus: usize) -> [Rect; 2] {
     let rows = u16::try_from(layers).unwrap_or(u16::MAX).saturating_add(5);
     let table = match focus % 3 {
         1 => body.height,
@@ -92,33 +60,24 @@ fn divided(body: Rect, layers: usize, focus: usize) -> (Rect, Rect) {
         _ if body.height < rows.saturating_add(LEAST) && body.height < 5 + 3 + LEAST => body.height,
         _ => rows.min(body.height - LEAST),
     };
-    let above = Rect {
-        x: body.x + 1.min(body.width),
-        width: body.width.saturating_sub(1),
-        height: table,
-        ..body
-    };
-    let below = Rect {
-        y: above.bottom(),
-        height: body.height - table,
-        ..body
-    };
-    (above, below)
+    let [above, below] = Layout::vertical([Length(table), Fill(1)]).areas(body);
+    let [_, above] = Layout::horizontal([Length(1), Fill(1)]).areas(above);
+    [above, below]
 }
 
-/// The file's answer, if it covers exactly these steps.
-fn answer<'a>(app: &'a App, query: Option<Query>, steps: &Stretch<'_>) -> Option<&'a HeldOut> {
-    match app.desk.answer(&query?) {
+fn sheet<'a>(view: &View<'_>, frame: &mut Frame<'a>) -> Sheet<'a> {
+    let (app, theme) = (frame.app, frame.theme);
+    let listed = app.listed_layers();
+    // The file's answers, if they cover exactly the steps of the stream.
+    let mut answer = |rank, query, steps: &Stretch<'_>| match frame.ask(rank, query) {
         Some((_, Answer::HeldOut(found))) if found.steps == steps.steps() => Some(found),
         _ => None,
-    }
-}
-
-fn sheet<'a>(view: &View<'_>, listed: &[usize], app: &App, theme: &'a Theme) -> Sheet<'a> {
+    };
+    let cursor = app.about_cursor(Topic::HeldOut);
     let answers = [
-        answer(app, app.about_cursor(Topic::HeldOut), &view.at),
-        answer(app, Some(app.about_window(Topic::HeldOut, 1)), &view.window),
-        answer(app, Some(app.about_all(Topic::HeldOut)), &view.all),
+        cursor.and_then(|query| answer(0, query, &view.at)),
+        answer(1, app.about_window(Topic::HeldOut, 1), &view.window),
+        answer(2, app.about_all(Topic::HeldOut), &view.all),
     ];
     let ranges = [&view.at, &view.window, &view.all];
     let row = |&layer: &usize| {
@@ -155,6 +114,7 @@ fn sheet<'a>(view: &View<'_>, listed: &[usize], app: &App, theme: &'a Theme) -> 
         columns: columns(),
         rows: listed.iter().map(row).collect(),
         selected: listed.iter().position(|&layer| layer == app.layer),
+        items: listed,
         closing: closing(app, theme, &ranges, &answers),
     }
 }
@@ -224,7 +184,8 @@ fn columns() -> Vec<(String, u16)> {
         .collect()
 }
 
-fn curves(view: &View<'_>, area: Rect, app: &App, theme: &Theme, buf: &mut Buffer) {
+fn curves(view: &View<'_>, area: Rect, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
     let Some(layer) = app.header.layout.layers.get(app.layer) else {
         return;
     };
@@ -245,7 +206,7 @@ fn curves(view: &View<'_>, area: Rect, app: &App, theme: &Theme, buf: &mut Buffe
         symbol: if marked { mark } else { '─' },
         style,
     });
-    let area = named(area, &titles, &entries, theme, buf);
+    let area = named(area, &titles, &entries, frame);
     if area.is_empty() {
         return;
     }
@@ -274,7 +235,7 @@ fn curves(view: &View<'_>, area: Rect, app: &App, theme: &Theme, buf: &mut Buffe
         marks: marked,
         ..Details::default()
     };
-    chart.with(details).render(area, buf);
+    frame.render(chart.with(details), area);
 }
 
 #[cfg(test)]
@@ -302,7 +263,7 @@ mod tests {
         let at: f64 = run.held_out[29].iter().sum();
         assert!(is_about(read(words[3]), at), "{screen}");
         // In the test run, a layer's LCA for the held-out loss is half that for the training loss, plus noise.
-        let found = run.app.desk.answer(&run.app.about_all(Topic::HeldOut));
+        let found = run.app.queries.answer(&run.app.about_all(Topic::HeldOut));
         let Some((_, Answer::HeldOut(found))) = found else {
             panic!("{found:?}");
         };

@@ -1,43 +1,27 @@
 //! The help overlay, made from the key table: first the keys that work here, then the others.
 
-use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Widget, Wrap};
+use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Wrap};
 
 use super::words::either;
-use crate::app::{App, COMMANDS, Overlay};
+use crate::app::{App, COMMANDS, LongText};
+use crate::tui::frame::Frame;
 use crate::tui::keys::{GROUPS, KeyMap};
 use crate::tui::theme::{Glyphs, Theme};
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) {
-    let lines = lines(area.width, app, theme, keys);
-    scrolled(area, buf, app, theme, (" Keys ", lines));
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let lines = lines(area.width, frame.app, frame.theme, frame.keys);
+    scrolled(area, frame, " Keys ", lines);
 }
 
 /// The heading of the keys that do nothing here.
 pub const ELSEWHERE: &str = "not here, but on other screens or in other runs";
 
 /// Draws the list of commands for the `:` prompt.
-pub fn draw_commands(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    scrolled(
-        area,
-        buf,
-        app,
-        theme,
-        (" Commands ", commands(area.width, theme)),
-    );
-}
-
-/// How many rows the overlay can be scrolled on a screen of this size.
-pub fn limit(area: Rect, app: &App, theme: &Theme, keys: &KeyMap) -> usize {
-    let lines = match app.overlay {
-        Some(Overlay::Help) => lines(area.width, app, theme, keys).len(),
-        Some(Overlay::Commands) => commands(area.width, theme).len(),
-        _ => 0,
-    };
-    last_top(area, lines)
+pub fn draw_commands(area: Rect, frame: &mut Frame) {
+    scrolled(area, frame, " Commands ", commands(area.width, frame.theme));
 }
 
 /// The keys that work here, the meaning of words in the tables, and the keys of other screens.
@@ -147,21 +131,13 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-/// The last line that can be at the top while the box stays full.
-fn last_top(area: Rect, lines: usize) -> usize {
-    lines.saturating_sub(usize::from(area.height.saturating_sub(2)))
-}
-
 /// Draws a box that scrolls if the lines do not fit.
-fn scrolled(
-    area: Rect,
-    buf: &mut Buffer,
-    app: &App,
-    theme: &Theme,
-    (title, mut lines): (&str, Vec<Line>),
-) {
+fn scrolled(area: Rect, frame: &mut Frame, title: &str, mut lines: Vec<Line>) {
+    let theme = frame.theme;
     let rows = usize::from(area.height.saturating_sub(2));
-    let above = app.help_scroll.min(last_top(area, lines.len()));
+    let last_top = lines.len().saturating_sub(rows);
+    frame.scrollable(LongText::Help, last_top);
+    let above = frame.app.help_scroll.rows.min(last_top);
     let below = lines.len().saturating_sub(above + rows);
     lines.drain(..above);
     if below > 0 {
@@ -173,11 +149,12 @@ fn scrolled(
         );
         lines.push(Line::styled(more, theme.dim));
     }
-    popup(area, buf, theme, title, Text::from(lines));
+    popup(area, frame, title, Text::from(lines));
 }
 
 /// Draws text in a box in the middle of the screen.
-pub fn popup(area: Rect, buf: &mut Buffer, theme: &Theme, title: &str, text: Text<'_>) {
+pub fn popup(area: Rect, frame: &mut Frame, title: &str, text: Text<'_>) {
+    let theme = frame.theme;
     let width = u16::try_from(text.width())
         .unwrap_or(u16::MAX)
         .saturating_add(4);
@@ -191,7 +168,7 @@ pub fn popup(area: Rect, buf: &mut Buffer, theme: &Theme, title: &str, text: Tex
         width,
         height,
     };
-    Clear.render(inside, buf);
+    frame.render(Clear, inside);
     let block = Block::bordered()
         .title(title)
         .title_style(theme.title)
@@ -201,7 +178,7 @@ pub fn popup(area: Rect, buf: &mut Buffer, theme: &Theme, title: &str, text: Tex
         Glyphs::Braille | Glyphs::Blocks => block.border_type(BorderType::Plain),
     };
     let paragraph = Paragraph::new(text).wrap(Wrap { trim: false });
-    paragraph.block(block).render(inside, buf);
+    frame.render(paragraph.block(block), inside);
 }
 
 const ASCII_BORDER: ratatui::symbols::border::Set = ratatui::symbols::border::Set {
@@ -217,23 +194,19 @@ const ASCII_BORDER: ratatui::symbols::border::Set = ratatui::symbols::border::Se
 
 #[cfg(test)]
 mod tests {
-    use super::super::settle;
-    use super::super::testing::{app, text, theme};
+    use super::super::testing::{app, lines_of, seen, theme};
     use super::*;
-    use crate::app::Action;
+    use crate::app::{Action, Overlay};
 
     #[test]
     fn what_is_scrolled_beyond_the_end_is_not_scrolled_back_first() {
-        let keys = KeyMap::default();
         for (width, height) in [(60, 16), (80, 24), (200, 20)] {
             for overlay in [Overlay::Help, Overlay::Commands] {
                 let mut app = app(3, &[0.1]);
                 app.overlay = Some(overlay);
-                let area = Rect::new(0, 0, width, height);
                 let mut press = |rows: i64| {
                     app.act(Action::Select(rows));
-                    settle(area, &mut app, &theme(), &keys);
-                    text(&app, width, height, &theme())
+                    lines_of(&seen(&mut app, (width, height)))
                 };
                 let top = press(0);
                 assert!(top.contains("more below"), "{top}");

@@ -14,7 +14,8 @@
 //! ```
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
@@ -28,8 +29,8 @@ use super::words::{
 use crate::analysis::bins::Extent;
 use crate::app::{App, Depth, Sort, units_of};
 use crate::layout::Layer;
-use crate::query::{Answer, Binned, Query, Topic};
-use crate::tui::theme::Theme;
+use crate::query::{Answer, Binned, Topic};
+use crate::tui::frame::Frame;
 use crate::tui::widget::heat_map::{self, HeatMap};
 use crate::tui::widget::{SignedBars, XAxis};
 
@@ -46,7 +47,8 @@ const NUMBERS: u16 = 4;
 struct Parts {
     tensors: Rect,
     map: Rect,
-    curves: Option<Rect>,
+    /// Empty if there is little room.
+    curves: Rect,
     lines: Rect,
 }
 
@@ -58,49 +60,21 @@ fn parts(area: Rect, tensors: usize) -> Parts {
     let lines = 2;
     let rest = area.height.saturating_sub(tensors + lines);
     let curves = if rest >= 24 { rest * 2 / 5 } else { 0 };
-    let at = |y: u16, height: u16| Rect {
-        y: area.y + y,
-        height,
-        ..area
-    };
+    let rows = [Length(tensors), Fill(1), Length(curves), Length(lines)];
+    let [tensors, map, curves, lines] = Layout::vertical(rows).areas(area);
     Parts {
-        tensors: at(0, tensors),
-        map: at(tensors, rest - curves),
-        curves: (curves > 0).then(|| at(tensors + rest - curves, curves)),
-        lines: at(tensors + rest, lines.min(area.height - tensors - rest)),
-    }
-}
-
-fn layer_of(app: &App) -> Option<(usize, &Layer)> {
-    let Depth::Layer(index) = app.depth else {
-        return None;
-    };
-    Some((index, app.header.layout.layers.get(index)?))
-}
-
-/// The area of the heat map below its title.
-fn map_below(map: Rect) -> Rect {
-    Rect {
-        y: map.y + 1.min(map.height),
-        height: map.height.saturating_sub(1),
-        ..map
+        tensors,
+        map,
+        curves,
+        lines,
     }
 }
 
 /// The number of columns to request for the units.
 fn unit_columns(map: Rect, units: usize) -> usize {
-    let plot = usize::from(heat_map::plot_area(map_below(map), GUTTER).width);
+    let [_, map] = Layout::vertical([Length(1), Fill(1)]).areas(map);
+    let plot = usize::from(heat_map::plot_area(map, GUTTER).width);
     plot.min(MOST_VALUES / units.max(1)).max(1)
-}
-
-/// The area of a tensor's sparkline.
-fn bars_of(row: Rect, names: u16) -> Rect {
-    let numbers = NUMBERS * NUMBER;
-    Rect {
-        x: row.x + names.min(row.width),
-        width: row.width.saturating_sub(names + numbers + 1),
-        ..row
-    }
 }
 
 fn names_width(app: &App, layer: &Layer, width: u16) -> u16 {
@@ -112,98 +86,82 @@ fn names_width(app: &App, layer: &Layer, width: u16) -> u16 {
         .clamp(8, most)
 }
 
-pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
-    let Some((index, layer)) = layer_of(app) else {
-        return Vec::new();
-    };
-    let Parts { tensors, map, .. } = parts(area, app.listed_tensors(index).len());
-    let bars = bars_of(row(tensors, 0), names_width(app, layer, area.width));
-    let columns = SignedBars::columns(bars.width, theme.glyphs);
-    let units = units_of(index);
-    let mut wanted = vec![
-        app.about_window(units.clone(), unit_columns(map, layer.units.len())),
-        app.about_window(Topic::Tensors, columns),
-    ];
-    wanted.extend(app.about_cursor(Topic::Tensors));
-    wanted.extend(app.about_cursor(units));
-    wanted.push(app.about_all(Topic::Tensors));
-    wanted
-}
-
-fn binned(app: &App, query: Option<Query>) -> Option<&Binned> {
-    match app.desk.answer(&query?) {
-        Some((_, Answer::Binned(binned))) => Some(binned),
-        _ => None,
-    }
-}
-
-/// The answer to a query, perhaps of slightly earlier steps ([`App::known`]).
-fn known<'a>(app: &'a App, query: &Query) -> Option<&'a Binned> {
-    match app.known(query)? {
+/// The sums of an answer.
+fn binned<T>(answer: Option<(T, &Answer)>) -> Option<&Binned> {
+    match answer? {
         (_, Answer::Binned(binned)) => Some(binned),
         _ => None,
     }
 }
 
-/// The answer at the cursor, and a title that names its step, which no other line does.
-fn at_cursor(app: &App, topic: Topic) -> (String, Option<&Binned>) {
-    let query = app.about_cursor(topic);
-    let at = query.and_then(|query| known(app, &query));
-    let name = at.map_or("cursor".to_owned(), |at| words::at(at.steps().start));
-    (name, at)
+/// Sums and the title of their column.
+struct Sums<'a> {
+    title: String,
+    of: Option<&'a Binned>,
 }
 
-/// The answer for the whole run, and its title: if it does not cover all steps, the title names the last one it does.
-fn of_all(app: &App, topic: Topic) -> (String, Option<&Binned>) {
-    let query = app.about_all(topic);
-    let all = known(app, &query);
-    let ends = all.map(|all| all.steps().end);
-    let name = match ends.filter(|&end| end != query.steps.end) {
+/// Asks about the step at the cursor; the title names the step, which no other line does.
+fn at_cursor<'a>(rank: u8, topic: Topic, frame: &mut Frame<'a>) -> Sums<'a> {
+    let query = frame.app.about_cursor(topic);
+    let of = query.and_then(|query| binned(frame.ask_now(rank, query)));
+    let title = of.map_or("cursor".to_owned(), |of| words::at(of.steps().start));
+    Sums { title, of }
+}
+
+/// Asks about the whole run; if the answer does not cover all steps, the title names the last one it does.
+fn of_all<'a>(rank: u8, topic: Topic, frame: &mut Frame<'a>) -> Sums<'a> {
+    let query = frame.app.about_all(topic);
+    let all = query.steps.end;
+    let of = binned(frame.ask_now(rank, query));
+    let title = match of.map(|of| of.steps().end).filter(|&end| end != all) {
         Some(end) if end <= 100_000 => format!("to {}", end - 1),
         Some(end) => (end - 1).to_string(),
         None => "all".to_owned(),
     };
-    (name, all)
+    Sums { title, of }
 }
 
 /// Splits the tensors into those with a row of their own and those summed in the last of `rows` rows.
 fn with_rows(listed: &[usize], rows: usize) -> (&[usize], &[usize]) {
-    match listed.len() > rows {
-        true => listed.split_at(rows.saturating_sub(1)),
-        false => (listed, &[]),
+    if listed.len() > rows {
+        listed.split_at(rows.saturating_sub(1))
+    } else {
+        (listed, &[])
     }
 }
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let Some((index, layer)) = layer_of(app) else {
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let app = frame.app;
+    let Depth::Layer(index) = app.depth else {
+        return;
+    };
+    let Some(layer) = app.header.layout.layers.get(index) else {
         return;
     };
     let tensors = app.listed_tensors(index);
     let parts = parts(area, tensors.len());
-    draw_tensors(parts.tensors, buf, (app, theme), layer, &tensors);
-    let like = app.about_window(units_of(index), 1);
-    match app.desk.answer(&like) {
-        _ if layer.units.is_empty() => sentence(parts.map, "this layer has no units", theme, buf),
-        Some((_, Answer::Binned(units))) if units.groups.len() == layer.units.len() => {
-            let listed = app.listed_units(index);
-            draw_map(parts.map, buf, (app, theme), &listed, units);
-            if let Some(curves) = parts.curves {
-                unit_curves::draw(curves, buf, (app, theme), units);
-            }
-            draw_lines(parts.lines, buf, (app, theme), index, units);
+    let columns = unit_columns(parts.map, layer.units.len());
+    let units = frame.ask(0, app.about_window(units_of(index), columns));
+    draw_tensors(parts.tensors, frame, layer, &tensors);
+    let unit_sums = at_cursor(3, units_of(index), frame);
+    match units {
+        _ if layer.units.is_empty() => {
+            sentence(parts.map, "this layer has no units", frame);
         }
-        Some((_, Answer::Unknown(why))) => sentence(parts.map, why, theme, buf),
-        _ => sentence(parts.map, "reading the units …", theme, buf),
+        Some((_, Answer::Binned(units))) if units.groups.len() == layer.units.len() => {
+            draw_map(parts.map, frame, &app.listed_units(index), units);
+            if !parts.curves.is_empty() {
+                unit_curves::draw(parts.curves, frame, units);
+            }
+            draw_lines(parts.lines, frame, index, units, unit_sums);
+        }
+        Some((_, Answer::Unknown(why))) => sentence(parts.map, why, frame),
+        _ => sentence(parts.map, "reading the units …", frame),
     }
 }
 
-fn draw_tensors(
-    area: Rect,
-    buf: &mut Buffer,
-    (app, theme): (&App, &Theme),
-    layer: &Layer,
-    tensors: &[usize],
-) {
+fn draw_tensors(area: Rect, frame: &mut Frame, layer: &Layer, tensors: &[usize]) {
+    let (app, theme) = (frame.app, frame.theme);
     let names = names_width(app, layer, area.width);
     let (count, units) = (layer.range.len(), layer.units.len());
     let name = elided(&layer.name, usize::from(area.width / 2), theme);
@@ -214,13 +172,16 @@ fn draw_tensors(
         (2, dim(format!("  {count} parameters,"))),
         (1, dim(format!("  {units} units"))),
     ];
-    put(row(area, 0), buf, cells::fitting(title, area.width));
-    let window = binned(app, Some(app.about_window(Topic::Tensors, 1)));
-    let (at_title, at) = at_cursor(app, Topic::Tensors);
-    let (all_title, all) = of_all(app, Topic::Tensors);
     let head = row(area, 1);
+    let parts = [Length(names), Fill(1), Length(NUMBERS * NUMBER + 1)];
+    let [_, bars, _] = Layout::horizontal(parts).areas(head);
+    let columns = SignedBars::columns(bars.width, theme.glyphs);
+    let window = binned(frame.ask(1, app.about_window(Topic::Tensors, columns)));
+    let at = at_cursor(2, Topic::Tensors, frame);
+    let all = of_all(4, Topic::Tensors, frame);
+    let buf = &mut *frame.buffer;
+    put(row(area, 0), buf, cells::fitting(title, area.width));
     put(head, buf, Line::styled(" tensor", theme.header));
-    let bars = bars_of(head, names);
     let steps = match window {
         None => vec![either(theme, "reading …", "reading ...").to_owned()],
         Some(it) => {
@@ -236,11 +197,11 @@ fn draw_tensors(
         let steps = worded(&steps, usize::from(bars.width) - 1, theme);
         put(bars, buf, Line::styled(steps, theme.header));
     }
-    let titles = [(3, &*at_title), (2, "window"), (1, &*all_title)];
+    let titles = [(3, &*at.title), (2, "window"), (1, &*all.title)];
     for (from_right, title) in titles.into_iter().chain([(0, "of layer")]) {
         put_column(head, buf, from_right, title, theme.header);
     }
-    let columns = SignedBars::columns(bars.width, theme.glyphs);
+    let (at, all) = (at.of, all.of);
     let of = |binned: Option<&Binned>, k: usize| {
         binned
             .and_then(|it| it.groups.get(k))
@@ -274,7 +235,7 @@ fn draw_tensors(
             max,
             cursor: window.and_then(|it| cells::cursor(app, &it.steps(), columns)),
         };
-        chart.render(bars_of(line, names), buf);
+        chart.render(Rect { y: line.y, ..bars }, buf);
     }
     if !others.is_empty() && area.height > 2 {
         let name = format!("{} others", others.len());
@@ -282,13 +243,8 @@ fn draw_tensors(
     }
 }
 
-fn draw_map(
-    area: Rect,
-    buf: &mut Buffer,
-    (app, theme): (&App, &Theme),
-    listed: &[usize],
-    units: &Binned,
-) {
+fn draw_map(area: Rect, frame: &mut Frame, listed: &[usize], units: &Binned) {
+    let (app, theme) = (frame.app, frame.theme);
     let times = either(theme, "×", "x");
     let order = match app.sort {
         Sort::Order => "in the network's order".to_owned(),
@@ -300,13 +256,14 @@ fn draw_map(
         format!("units, {order}; {steps}"),
         steps,
     ];
-    let area = titled(area, &titles, theme, buf);
-    let Rows {
-        plot,
-        first,
-        fit,
-        dense,
-    } = rows(area, app, theme, listed);
+    let area = titled(area, &titles, frame);
+    let plot = heat_map::plot_area(area, GUTTER);
+    // Two units share a line if there are many.
+    let dense = listed.len() > usize::from(plot.height);
+    let per_line = heat_map::rows_per_cell(theme, dense);
+    let fit = usize::from(plot.height) * per_line;
+    let selected = listed.iter().position(|&unit| unit == app.unit);
+    let first = words::scrolled(selected.unwrap_or(0), fit, listed.len());
     let columns = usize::from(plot.width);
     let shown = &listed[first..listed.len().min(first + fit)];
     let mut values = Vec::with_capacity(columns * shown.len());
@@ -330,68 +287,30 @@ fn draw_map(
         names: &names,
         gutter: GUTTER,
         first,
-        selected: listed.iter().position(|&unit| unit == app.unit),
+        selected,
         cursor: cells::cursor(app, &units.steps(), columns),
         dense,
         x_axis: XAxis::Steps(units.steps()),
     };
-    map.render(area, buf);
-}
-
-/// The part of the list of units that is in view in the heat map.
-struct Rows {
-    plot: Rect,
-    first: usize,
-    fit: usize,
-    /// Whether two units share a line.
-    dense: bool,
-}
-
-fn rows(area: Rect, app: &App, theme: &Theme, listed: &[usize]) -> Rows {
-    let plot = heat_map::plot_area(area, GUTTER);
-    let dense = listed.len() > usize::from(plot.height);
-    let fit = usize::from(plot.height) * heat_map::rows_per_cell(theme, dense);
-    let selected = listed.iter().position(|&unit| unit == app.unit);
-    Rows {
-        plot,
-        first: words::scrolled(selected.unwrap_or(0), fit, listed.len()),
-        fit,
-        dense,
-    }
-}
-
-/// The areas of the units in view, and their indices in the list: where two share a line, that of the upper one.
-pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
-    let Some((index, _)) = layer_of(app) else {
-        return Vec::new();
+    frame.render(map, area);
+    let lines = Rect {
+        x: area.x,
+        width: area.width,
+        ..plot
     };
-    if binned(app, Some(app.about_window(units_of(index), 1))).is_none() {
-        return Vec::new();
-    }
-    let listed = app.listed_units(index);
-    let tensors = app.listed_tensors(index).len();
-    let map = map_below(parts(area, tensors).map);
-    let Rows {
-        plot, first, dense, ..
-    } = rows(map, app, theme, &listed);
-    let line = |y| Rect {
-        y,
-        height: 1,
-        ..map
-    };
-    let lines = (plot.top()..plot.bottom()).map(line);
-    let each = heat_map::rows_per_cell(theme, dense);
-    lines.zip((first..listed.len()).step_by(each)).collect()
+    // A click on a line with two units selects the upper one.
+    frame.rows(lines, shown.iter().copied().step_by(per_line));
 }
 
 /// Draws the selected unit's numbers, and how the units add up to the layer.
 fn draw_lines(
     area: Rect,
-    buf: &mut Buffer,
-    (app, theme): (&App, &Theme),
+    frame: &mut Frame,
     layer: usize,
     units: &Binned,
+    Sums { title, of }: Sums<'_>,
 ) {
+    let (app, theme) = (frame.app, frame.theme);
     if let Some(group) = units.groups.get(app.unit) {
         #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
         let share = |count: u64| count as f64 / group.steps as f64;
@@ -402,16 +321,16 @@ fn draw_lines(
             ),
             (0, vec![Span::raw("  window "), lca(theme, group.total)]),
         ];
-        let (name, at) = at_cursor(app, units_of(layer));
-        let at = at.and_then(|it| it.groups.get(app.unit));
+        let at = of.and_then(|it| it.groups.get(app.unit));
         let total = at.map_or(f64::NAN, |at| at.total);
-        parts.push((1, vec![Span::raw(format!("  {name} ")), lca(theme, total)]));
+        let title = Span::raw(format!("  {title} "));
+        parts.push((1, vec![title, lca(theme, total)]));
         let helped = percent(share(group.helped));
         let helped = format!("  helped in {} of steps", helped.trim());
         let crosses = often("crosses zero", 1.0 / share(group.crossings));
         parts.push((2, vec![Span::raw(helped)]));
         parts.push((3, vec![Span::raw(format!("  {crosses}"))]));
-        put(row(area, 0), buf, cells::fitting(parts, area.width));
+        frame.render(cells::fitting(parts, area.width), row(area, 0));
     }
     let sum: f64 = units.groups.iter().map(|group| group.total).sum();
     let stretch = app.timeline.stretch(&units.steps());
@@ -429,5 +348,5 @@ fn draw_lines(
             parts.push((rank, vec![Span::styled(text, theme.dim)]));
         }
     }
-    put(row(area, 1), buf, cells::fitting(parts, area.width));
+    frame.render(cells::fitting(parts, area.width), row(area, 1));
 }

@@ -12,7 +12,8 @@
 use std::ops::Range;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::Length;
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::Span;
 use ratatui::widgets::Widget;
@@ -21,6 +22,7 @@ use super::sheet::{nats, residual_style};
 use super::spread::View;
 use super::words::{self, NUMBER, either, elided, every, number, percent, width_of};
 use crate::app::{App, GroupSums, Sort, Stretch};
+use crate::tui::frame::{Frame, Hit};
 use crate::tui::theme::Theme;
 use crate::tui::widget::SignedBars;
 
@@ -69,38 +71,51 @@ impl Columns {
         let spare = area.width.saturating_sub(numbers + 3);
         let name = longest_name.clamp(8, (area.width / 4).max(8)).min(spare);
         let bars = spare - name;
-        let mut x = area.x + 1;
-        let mut next = |width: u16| {
-            let rect = Rect { x, width, ..area }.intersection(area);
-            x = x.saturating_add(width);
-            rect
-        };
+        let bars = if bars < NARROWEST { 0 } else { bars };
+        let [texts, numbers, small] = [[1, name + 1, bars], [NUMBER; 3], [SMALL, SMALL, hurt]];
+        let widths = [texts, numbers, small].concat();
+        let widths = widths.into_iter().chain([SMALL, gradient]).map(Length);
+        let [
+            _,
+            name,
+            bars,
+            cursor,
+            window,
+            all,
+            share,
+            help,
+            hurt,
+            flips,
+            gradient,
+        ] = Layout::horizontal(widths).areas(area);
         Self {
-            name: next(name + 1),
-            bars: next(if bars < NARROWEST { 0 } else { bars }),
-            cursor: next(NUMBER),
-            window: next(NUMBER),
-            all: next(NUMBER),
-            share: next(SMALL),
-            help: next(SMALL),
-            hurt: next(hurt),
-            flips: next(SMALL),
-            gradient: next(gradient),
+            name,
+            bars,
+            cursor,
+            window,
+            all,
+            share,
+            help,
+            hurt,
+            flips,
+            gradient,
         }
     }
 }
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    if area.height <= FIXED_ROWS || app.header.layout.layers.is_empty() {
+pub fn draw(area: Rect, frame: &mut Frame) {
+    if area.height <= FIXED_ROWS || frame.app.header.layout.layers.is_empty() {
         return;
     }
-    let table = Table::new(area, app, theme);
-    table.draw_header(buf);
-    table.draw_bars(buf);
+    let table = Table::new(area, frame.app, frame.theme);
+    table.draw_header(frame.buffer);
+    table.draw_bars(frame.buffer);
     for (place, &layer) in table.listed[table.shown.clone()].iter().enumerate() {
-        table.draw_layer(layer, table.row_top(place), buf);
+        let row = table.row(place, area);
+        table.draw_layer(layer, row.y, frame.buffer);
+        frame.hit(row, Hit::Row(layer));
     }
-    table.draw_closing_rows(buf);
+    table.draw_closing_rows(frame.buffer);
 }
 
 /// The layout of the table, and the steps of its numbers.
@@ -116,23 +131,6 @@ struct Table<'a> {
     view: View<'a>,
     /// The LCA of the whole network over all steps.
     total: f64,
-}
-
-/// The areas of the layers in view, each with all of its rows, and their indices in the list.
-pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
-    if area.height <= FIXED_ROWS || app.header.layout.layers.is_empty() {
-        return Vec::new();
-    }
-    let table = Table::new(area, app, theme);
-    let place = |(place, row): (usize, usize)| {
-        let own = Rect {
-            y: table.row_top(place),
-            height: table.row_height,
-            ..area
-        };
-        (own.intersection(area), row)
-    };
-    table.shown.clone().enumerate().map(place).collect()
 }
 
 impl<'a> Table<'a> {
@@ -161,9 +159,15 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn row_top(&self, place: usize) -> u16 {
+    /// All rows of screen of the layer at this place in view, across some columns.
+    fn row(&self, place: usize, columns: Rect) -> Rect {
         let place = u16::try_from(place).unwrap_or(u16::MAX);
-        (self.area.y + 1).saturating_add(place.saturating_mul(self.row_height))
+        let row = Rect {
+            y: (self.area.y + 1).saturating_add(place.saturating_mul(self.row_height)),
+            height: self.row_height,
+            ..columns
+        };
+        row.intersection(self.area)
     }
 
     /// The three ranges of steps, in the order of their columns.
@@ -219,12 +223,11 @@ impl<'a> Table<'a> {
             (columns.flips, "every"),
             (columns.gradient, "grad"),
         ] {
-            match column == sorted {
-                true => {
-                    let title = format!("{}{title}", either(theme, "▾", "v"));
-                    self.right(buf, area.y, column, &title, theme.accent);
-                }
-                false => self.right(buf, area.y, column, title, theme.header),
+            if column == sorted {
+                let title = format!("{}{title}", either(theme, "▾", "v"));
+                self.right(buf, area.y, column, &title, theme.accent);
+            } else {
+                self.right(buf, area.y, column, title, theme.header);
             }
         }
     }
@@ -244,11 +247,6 @@ impl<'a> Table<'a> {
         let mark = self.view.mark();
         let cursor = mark.and_then(|step| window.column_on(&axis, step, columns));
         for (place, &layer) in self.listed[self.shown.clone()].iter().enumerate() {
-            let row = Rect {
-                y: self.row_top(place),
-                height: self.row_height,
-                ..self.columns.bars
-            };
             let chart = SignedBars {
                 theme: self.theme,
                 extents: &places.layer(layer),
@@ -256,7 +254,7 @@ impl<'a> Table<'a> {
                 max,
                 cursor,
             };
-            chart.render(row.intersection(self.area), buf);
+            chart.render(self.row(place, self.columns.bars), buf);
         }
     }
 
@@ -266,9 +264,10 @@ impl<'a> Table<'a> {
         let name = &self.app.header.layout.layers[layer].name;
         let width = usize::from(self.columns.name.width).saturating_sub(1);
         let name = elided(name, width, self.theme);
-        let style = match layer == self.app.layer {
-            true => self.theme.selected,
-            false => Style::default(),
+        let style = if layer == self.app.layer {
+            self.theme.selected
+        } else {
+            Style::default()
         };
         self.left(buf, y, self.columns.name, &name, style);
         if layer == self.app.layer {

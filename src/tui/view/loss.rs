@@ -1,19 +1,18 @@
 //! The chart of training and held-out loss over the steps in view, with a row of marked steps below it.
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::widgets::Widget;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 
 use super::marks;
 use crate::analysis::scale::{Domain, Scale};
-use crate::app::App;
-use crate::tui::theme::Theme;
+use crate::tui::frame::Frame;
 use crate::tui::widget::{LineChart, Pen, Series};
 
 /// The least height of a chart that gives a row to marks.
 const LEAST_WITH_MARKS: u16 = 8;
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
     let end = app.timeline.end();
     let stretch = app.timeline.stretch(&app.window.visible(end));
     if stretch.is_empty() || area.is_empty() {
@@ -22,10 +21,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let marks = app.marks();
     // Marks get a row of their own once there are any, if there is room.
     let row = u16::from(!marks.is_empty() && area.height >= LEAST_WITH_MARKS);
-    let area = Rect {
-        height: area.height - row,
-        ..area
-    };
+    let [area, _] = Layout::vertical([Fill(1), Length(row)]).areas(area);
     let columns = LineChart::plot_columns(area, theme.glyphs);
     let axis = app.axis(&stretch);
     let places = stretch.columns_on(&axis, columns);
@@ -64,10 +60,10 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         steps: axis.clone(),
         cursor: cursor.and_then(|step| stretch.column_on(&axis, step, columns)),
     };
-    chart.render(area, buf);
+    frame.render(chart, area);
     if row > 0 {
         let across = usize::from(theme.glyphs.dots_per_cell().0);
         let cell = |step| Some(stretch.column_on(&axis, step, columns)? / across);
-        marks::row(area, &marks, theme, cell, buf);
+        marks::row(area, &marks, theme, cell, frame.buffer);
     }
 }

@@ -9,15 +9,16 @@
 //! `m` bookmark.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::Span;
-use ratatui::widgets::Widget;
 
 use super::words::{elided, width_of};
 use crate::analysis::events::EventKind;
 use crate::analysis::lints::Severity;
-use crate::app::{App, Mark, MarkKind};
+use crate::app::{Mark, MarkKind};
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::LineChart;
 
@@ -75,8 +76,9 @@ pub fn severity_style(severity: Severity, theme: &Theme) -> Style {
 }
 
 /// Draws the most important lint in one line, with the number of others.
-pub fn lint_line(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let [first, more @ ..] = app.lints() else {
+pub fn lint_line(area: Rect, frame: &mut Frame) {
+    let theme = frame.theme;
+    let [first, more @ ..] = frame.app.lints() else {
         return;
     };
     let more = match more.len() {
@@ -87,18 +89,10 @@ pub fn lint_line(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let room = usize::from(area.width).saturating_sub(usize::from(right) + 2);
     let text = elided(&first.text, room, theme);
     let style = severity_style(first.severity, theme);
-    let left = Rect {
-        x: area.x + 1,
-        width: area.width.saturating_sub(right + 1),
-        ..area
-    };
-    Span::styled(text, style).render(left.intersection(area), buf);
-    let at = Rect {
-        x: area.right().saturating_sub(right),
-        width: right,
-        ..area
-    };
-    Span::styled(more, theme.dim).render(at.intersection(area), buf);
+    let columns = [Length(1), Fill(1), Length(right)];
+    let [_, left, right] = Layout::horizontal(columns).areas(area);
+    frame.render(Span::styled(text, style), left);
+    frame.render(Span::styled(more, theme.dim), right);
 }
 
 #[cfg(test)]

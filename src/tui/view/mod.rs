@@ -39,203 +39,91 @@ mod walk_tests;
 pub(super) mod words;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::widgets::{Paragraph, Widget, Wrap};
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
+use ratatui::widgets::{Paragraph, Wrap};
 
+use super::frame::{Drawn, Frame, Hit};
 use super::keys::KeyMap;
 use super::theme::{Glyphs, Theme};
-use crate::app::{App, Depth, Here, Limits, Overlay, Phase, Screen};
-use crate::query::Query;
+use crate::app::{App, Here, Overlay, Phase, Screen};
 
 /// The smallest terminal on which screens are drawn.
 const SMALLEST: (u16, u16) = (60, 16);
 
-/// A screen: the function that draws it, the one that returns its queries beyond the steps, and the one that returns
-/// the areas of its list's rows with their indices in the list.
-struct View {
-    draw: fn(Rect, &mut Buffer, &App, &Theme),
-    wants: fn(Rect, &App, &Theme) -> Vec<Query>,
-    places: fn(Rect, &App, &Theme) -> Vec<(Rect, usize)>,
-}
-
-/// The screen that the app shows.
-fn view_of(app: &App) -> View {
-    let nothing = |_: Rect, _: &App, _: &Theme| Vec::new();
-    let nowhere = |_: Rect, _: &App, _: &Theme| Vec::new();
-    if app.compared().is_some() {
-        return View {
-            draw: compare::draw,
-            wants: compare::wants,
-            places: compare::places,
-        };
-    }
-    match (app.depth, app.screen) {
-        (Depth::Network, Screen::Decomposition) => View {
-            draw: decomposition::draw,
-            wants: nothing,
-            places: decomposition::places,
-        },
-        (Depth::Network, Screen::Oscillation) => View {
-            draw: oscillation::draw,
-            wants: oscillation::wants,
-            places: oscillation::places,
-        },
-        (Depth::Network, Screen::Synchronisation) => View {
-            draw: synchronisation::draw,
-            wants: synchronisation::wants,
-            places: synchronisation::places,
-        },
-        (Depth::Network, Screen::Run) => View {
-            draw: run::draw,
-            wants: run::wants,
-            places: nowhere,
-        },
-        (Depth::Layer(_), _) => View {
-            draw: layer::draw,
-            wants: layer::wants,
-            places: layer::places,
-        },
-        (Depth::Unit { .. }, _) => View {
-            draw: unit::draw,
-            wants: unit::wants,
-            places: unit::places,
-        },
-        (Depth::Parameter { .. }, _) => View {
-            draw: parameter::draw,
-            wants: parameter::wants,
-            places: nowhere,
-        },
-        (Depth::Network, Screen::Classes) => View {
-            draw: classes::draw,
-            wants: classes::wants,
-            places: classes::places,
-        },
-        (Depth::Network, Screen::Distribution) => View {
-            draw: distribution::draw,
-            wants: distribution::wants,
-            places: nowhere,
-        },
-        (Depth::Network, Screen::HeldOut) => View {
-            draw: held_out::draw,
-            wants: held_out::wants,
-            places: held_out::places,
-        },
-        (Depth::Network, Screen::Overview) => View {
-            draw: overview::draw,
-            wants: nothing,
-            places: overview::places,
-        },
-    }
-}
-
-fn too_small(area: Rect) -> bool {
-    area.width < SMALLEST.0 || area.height < SMALLEST.1
-}
-
-/// Splits the area into title, tabs, screen and footer.
-fn parts(area: Rect, app: &App) -> [Rect; 4] {
-    let below = footer::height(app, area.width);
-    let row = |y, height| Rect { y, height, ..area };
-    [
-        row(area.y, 1),
-        row(area.y + 1, 1),
-        row(area.y + 2, area.height - 2 - below),
-        row(area.bottom() - below, below),
-    ]
-}
-
-/// The queries of the screen beyond the steps, the most important first.
-#[must_use]
-pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
-    if too_small(area) {
-        return Vec::new();
-    }
-    let [_, _, screen, _] = parts(area, app);
-    let mut wanted = (view_of(app).wants)(screen, app, theme);
-    // Keys jump between events on every screen.
-    wanted.push(app.about_events());
-    wanted
-}
-
-/// Tells the app how far its content can be scrolled on a screen of this size.
-pub fn settle(area: Rect, app: &mut App, theme: &Theme, keys: &KeyMap) {
-    if too_small(area) {
-        return;
-    }
-    let [_, _, screen, _] = parts(area, app);
-    let (configuration, log) = match app.here() {
-        Here::Network(Screen::Run) => run::limits(screen, app, theme),
-        _ => (usize::MAX, usize::MAX),
-    };
-    app.limit(Limits {
-        help: help::limit(area, app, theme, keys),
-        configuration,
-        log,
-    });
-}
-
-/// How many rows below the selected one the list's row at a position is; `None` if there is no row.
-#[must_use]
-pub fn row_at(area: Rect, (x, y): (u16, u16), app: &App, theme: &Theme) -> Option<i64> {
-    if too_small(area) {
-        return None;
-    }
-    let [_, _, screen, _] = parts(area, app);
-    let places = (view_of(app).places)(screen, app, theme);
-    let inside = |(place, _): &&(Rect, usize)| place.contains((x, y).into());
-    let (_, row) = *places.iter().find(inside)?;
-    let at = |list: &[usize], item: usize| list.iter().position(|other| *other == item);
-    let selected = match app.depth {
-        _ if app.compared().is_some() => at(&app.listed_layers(), app.layer),
-        Depth::Network if app.screen == Screen::Classes => Some(app.class),
-        Depth::Network => at(&app.listed_layers(), app.layer),
-        Depth::Layer(layer) => at(&app.listed_units(layer), app.unit),
-        Depth::Unit { layer, unit } => at(&app.listed_parameters(layer, unit), app.parameter),
-        Depth::Parameter { .. } => None,
-    };
-    i64::try_from(row)
-        .ok()?
-        .checked_sub(i64::try_from(selected?).ok()?)
-}
-
 /// Draws the whole screen.
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) {
+pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, keys: &KeyMap) -> Drawn {
+    let mut frame = Frame::new(buf, app, theme, keys);
     let (width, height) = SMALLEST;
-    if too_small(area) {
-        let meanwhile = match app.phase() {
-            Phase::Live | Phase::Following | Phase::Pausing => " Training goes on.",
-            Phase::Paused => " Training is paused.",
-            _ => "",
-        };
-        let text = format!(
-            "lcascope needs {width}x{height} cells; this terminal has {}x{}.{meanwhile}",
-            area.width, area.height
-        );
-        Paragraph::new(text)
-            .wrap(Wrap { trim: true })
-            .render(area, buf);
-        return;
+    if area.width < width || area.height < height {
+        too_small(area, &mut frame);
+    } else {
+        draw_parts(area, &mut frame);
     }
-    let [title, tabs, screen, footer] = parts(area, app);
-    title::draw(title, buf, app, theme);
-    tabs::draw(tabs, buf, app, theme);
-    (view_of(app).draw)(screen, buf, app, theme);
-    footer::draw(footer, buf, app, theme, keys);
-    match app.overlay {
-        Some(Overlay::Help) => help::draw(area, buf, app, theme, keys),
-        Some(Overlay::Events) => events::draw(area, buf, app, theme),
-        Some(Overlay::Commands) => help::draw_commands(area, buf, app, theme),
-        Some(Overlay::AskQuit | Overlay::AskLeave) => question::draw(area, buf, app, theme),
-        None => {}
+    frame.finish()
+}
+
+/// Draws title, tabs, screen, footer and what lies over them.
+fn draw_parts(area: Rect, frame: &mut Frame) {
+    let app = frame.app;
+    let below = footer::height(app, area.width);
+    let rows = [Length(1), Length(1), Fill(1), Length(below)];
+    let [title, tabs, screen, footer] = Layout::vertical(rows).areas(area);
+    title::draw(title, frame);
+    tabs::draw(tabs, frame);
+    draw_screen(screen, frame);
+    // Keys jump between events on every screen.
+    frame.ask(u8::MAX, app.about_events());
+    footer::draw(footer, frame);
+    if let Some(overlay) = app.overlay {
+        match overlay {
+            Overlay::Help => help::draw(area, frame),
+            Overlay::Events => events::draw(area, frame),
+            Overlay::Commands => help::draw_commands(area, frame),
+            Overlay::AskQuit | Overlay::AskLeave => question::draw(area, frame),
+        }
+        frame.hit(area, Hit::Overlay);
     }
-    if theme.glyphs == Glyphs::Ascii {
+    if frame.theme.glyphs == Glyphs::Ascii {
         // Missing numbers are written as an en dash.
-        let cells = area.positions();
-        for position in cells {
-            if let Some(cell) = buf.cell_mut(position).filter(|cell| cell.symbol() == "–") {
+        for position in area.positions() {
+            let cell = frame.buffer.cell_mut(position);
+            if let Some(cell) = cell.filter(|cell| cell.symbol() == "–") {
                 cell.set_symbol("-");
             }
         }
+    }
+}
+
+fn too_small(area: Rect, frame: &mut Frame) {
+    let meanwhile = match frame.app.phase() {
+        Phase::Live | Phase::Following | Phase::Pausing => " Training goes on.",
+        Phase::Paused => " Training is paused.",
+        _ => "",
+    };
+    let (width, height) = SMALLEST;
+    let text = format!(
+        "lcascope needs {width}x{height} cells; this terminal has {}x{}.{meanwhile}",
+        area.width, area.height
+    );
+    frame.render(Paragraph::new(text).wrap(Wrap { trim: true }), area);
+}
+
+/// Draws the screen that the app shows.
+fn draw_screen(area: Rect, frame: &mut Frame) {
+    match frame.app.here() {
+        Here::Network(Screen::Overview) => overview::draw(area, frame),
+        Here::Network(Screen::Decomposition) => decomposition::draw(area, frame),
+        Here::Network(Screen::Oscillation) => oscillation::draw(area, frame),
+        Here::Network(Screen::Synchronisation) => synchronisation::draw(area, frame),
+        Here::Network(Screen::Classes) => classes::draw(area, frame),
+        Here::Network(Screen::Distribution) => distribution::draw(area, frame),
+        Here::Network(Screen::HeldOut) => held_out::draw(area, frame),
+        Here::Network(Screen::Run) => run::draw(area, frame),
+        Here::Layer => layer::draw(area, frame),
+        Here::Unit => unit::draw(area, frame),
+        Here::Parameter => parameter::draw(area, frame),
+        Here::Comparison => compare::draw(area, frame),
     }
 }
 
@@ -501,7 +389,6 @@ mod tests {
             let theme = Theme::new(ColorLevel::Ansi16, glyphs);
             let shown = text(&app, width, height, &theme);
             prop_assert!(glyphs != Glyphs::Ascii || shown.is_ascii(), "{}", shown);
-            let _ = wants(Rect::new(0, 0, width, height), &app, &theme);
         }
     }
 }

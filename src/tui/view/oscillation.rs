@@ -18,10 +18,9 @@
 
 use std::ops::Range;
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
-use ratatui::widgets::Widget;
 
 use super::cells;
 use super::sheet::{Row, Sheet};
@@ -31,7 +30,8 @@ use super::{oscillation_words, status};
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::App;
-use crate::query::{Answer, Curve, Oscillation, Query, Topic};
+use crate::query::{Answer, Curve, Oscillation, Topic};
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, Entry, LineChart, Pen, Series, XAxis};
 
@@ -45,73 +45,41 @@ const TABLE: u16 = 40;
 /// Number of charts, numbered by importance.
 const CHARTS: usize = 5;
 
-pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
-    let (charts, _) = sides(area);
-    let dots = LineChart::plot_columns(charts, theme.glyphs);
-    about(app, dots).into_iter().collect()
-}
-
-fn about(app: &App, dots: usize) -> Option<Query> {
-    let layers = app.header.layout.layers.len();
-    let layer = u32::try_from(app.layer).ok()?;
-    (app.layer < layers).then(|| app.about_window(Topic::Oscillation { layer }, dots))
-}
-
-/// The areas of the charts and of the table, below the words.
-fn sides(area: Rect) -> (Rect, Rect) {
-    let top = (1 + WORDS).min(area.height);
-    let body = Rect {
-        y: area.y + top,
-        height: area.height - top,
-        ..area
-    };
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
+    let below = status::draw(area, frame);
+    let [words, body] = Layout::vertical([Length(WORDS), Fill(1)]).areas(below);
     let table = TABLE.min(body.width / 2);
-    let left = Rect {
-        width: body.width - table - u16::from(body.width > table),
-        ..body
+    let columns = [Fill(1), Length(table)];
+    let [left, right] = Layout::horizontal(columns).spacing(1).areas(body);
+    let dots = LineChart::plot_columns(left, theme.glyphs);
+    let layer = app.header.layout.layers.get(app.layer);
+    let named = layer.and_then(|layer| Some((u32::try_from(app.layer).ok()?, &layer.name)));
+    let answer = named.and_then(|(layer, name)| {
+        let query = app.about_window(Topic::Oscillation { layer }, dots);
+        Some((name, frame.ask(0, query)?.1))
+    });
+    let (name, known) = match answer {
+        Some((name, Answer::Oscillation(known))) => (name, known),
+        Some((_, Answer::Unknown(why))) => return sentence(below, why, frame),
+        _ => return sentence(below, "reading …", frame),
     };
-    let right = Rect {
-        x: body.right() - table,
-        width: table,
-        ..body
+    let screen = Screen {
+        app,
+        theme,
+        known,
+        view: View::of(app),
     };
-    (left, right)
-}
-
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let status = Rect { height: 1, ..area };
-    status::line(app, theme, area.width).render(status, buf);
-    let (left, right) = sides(area);
-    let below = Rect {
-        y: area.y + 1,
-        height: area.height - 1,
-        ..area
-    };
-    let screen = match Screen::of(area, app, theme) {
-        Ok(screen) => screen,
-        Err(why) => return sentence(below, why, theme, buf),
-    };
-    let layers = &app.header.layout.layers;
-    let name = layers
-        .get(app.layer)
-        .map_or("", |layer| layer.name.as_str());
     let name = elided(name, usize::from(area.width / 4), theme);
-    for (y, parts) in (below.y..left.y).zip(oscillation_words::lines(&name, screen.known)) {
+    for (line, parts) in words.rows().zip(oscillation_words::lines(&name, known)) {
         let room = usize::from(area.width).saturating_sub(2);
         let text = elided(&fitting(parts, ", ", room), room, theme);
-        buf.set_stringn(area.x + 1, y, text, room, Style::default());
+        (frame.buffer).set_stringn(line.x + 1, line.y, text, room, Style::default());
     }
     for (chart, part) in charts(left, CHARTS, LEAST, app.focus) {
-        screen.chart(chart, part, buf);
+        screen.chart(chart, part, frame);
     }
-    screen.table().draw(right, buf);
-}
-
-/// The areas of the layers in view, and their indices in the list.
-pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
-    let (_, right) = sides(area);
-    let screen = Screen::of(area, app, theme);
-    screen.map_or_else(|_| Vec::new(), |screen| screen.table().places(right))
+    screen.table().draw(right, frame);
 }
 
 struct Screen<'a> {
@@ -122,22 +90,6 @@ struct Screen<'a> {
 }
 
 impl<'a> Screen<'a> {
-    /// Creates the screen from the latest answer, or returns why there is none.
-    fn of(area: Rect, app: &'a App, theme: &'a Theme) -> Result<Self, &'a str> {
-        let (left, _) = sides(area);
-        let query = about(app, LineChart::plot_columns(left, theme.glyphs));
-        match query.and_then(|query| app.desk.answer(&query)) {
-            Some((_, Answer::Oscillation(known))) => Ok(Self {
-                app,
-                theme,
-                known,
-                view: View::of(app),
-            }),
-            Some((_, Answer::Unknown(why))) => Err(why),
-            _ => Err("reading …"),
-        }
-    }
-
     fn steps(&self) -> Range<u64> {
         let edges = &self.known.edges;
         edges.first().copied().unwrap_or(0)..edges.last().copied().unwrap_or(0)
@@ -156,9 +108,10 @@ impl<'a> Screen<'a> {
         let said = |value: f64| {
             let text = number(value);
             let text = text.trim();
-            match signed {
-                true => text.to_owned(),
-                false => text.trim_start_matches('+').to_owned(),
+            if signed {
+                text.to_owned()
+            } else {
+                text.trim_start_matches('+').to_owned()
             }
         };
         let text = match (least.is_finite(), least < most) {
@@ -172,7 +125,7 @@ impl<'a> Screen<'a> {
         })
     }
 
-    fn chart(&self, chart: usize, area: Rect, buf: &mut Buffer) {
+    fn chart(&self, chart: usize, area: Rect, frame: &mut Frame) {
         let steps = self.steps();
         if steps.is_empty() {
             return;
@@ -180,7 +133,7 @@ impl<'a> Screen<'a> {
         let known = self.known;
         let (names, curve, unit) = match chart {
             0 => (["LCA of the layer, nats a step", "LCA"], &known.lca, "nats"),
-            1 => return self.autocorrelation(area, buf),
+            1 => return self.autocorrelation(area, frame),
             2 => (["movement, L2 norm", "movement"], &known.movement, "norm"),
             3 => (["gradient, L2 norm", "gradient"], &known.gradient, "nats"),
             _ => (
@@ -198,12 +151,13 @@ impl<'a> Screen<'a> {
             style: self.theme.train,
             mark: '*',
         };
-        let pen = match banded {
-            true => Pen {
+        let pen = if banded {
+            Pen {
                 style: self.theme.dim,
                 mark: ':',
-            },
-            false => line,
+            }
+        } else {
+            line
         };
         let mean = if banded {
             #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
@@ -228,7 +182,7 @@ impl<'a> Screen<'a> {
             ],
             None => vec![long.to_owned(), short.to_owned()],
         };
-        let area = named(area, &titles, entries, self.theme, buf);
+        let area = named(area, &titles, entries, frame);
         let (scale, domain) = self.axis(chart, &extents);
         let series = [Series {
             name: "",
@@ -260,7 +214,7 @@ impl<'a> Screen<'a> {
             smoothed: if banded { &smoothed } else { &[] },
             ..Details::default()
         };
-        chart.with(details).render(area, buf);
+        frame.render(chart.with(details), area);
     }
 
     fn axis(&self, chart: usize, extents: &[Option<Extent>]) -> (Scale, Domain) {
@@ -276,7 +230,7 @@ impl<'a> Screen<'a> {
         }
     }
 
-    fn autocorrelation(&self, area: Rect, buf: &mut Buffer) {
+    fn autocorrelation(&self, area: Rect, frame: &mut Frame) {
         let r = &self.known.autocorrelation;
         let Range { start, end } = self.known.tail;
         let last = end - start;
@@ -285,7 +239,7 @@ impl<'a> Screen<'a> {
             format!("autocorrelation, {last} steps"),
             "autocorrelation".to_owned(),
         ];
-        let area = titled(area, &titles, self.theme, buf);
+        let area = titled(area, &titles, frame);
         if r.is_empty() {
             return;
         }
@@ -319,7 +273,7 @@ impl<'a> Screen<'a> {
             zero_line: true,
             ..Details::default()
         };
-        chart.with(details).render(area, buf);
+        frame.render(chart.with(details), area);
     }
 
     /// The table of this layer's lag behind each other layer, and of each layer's steps per sign flip.
@@ -366,6 +320,7 @@ impl<'a> Screen<'a> {
             columns: columns.to_vec(),
             rows: rows.collect(),
             selected: listed.iter().position(|&layer| layer == app.layer),
+            items: listed,
             closing: Vec::new(),
         }
     }
@@ -404,7 +359,7 @@ mod tests {
     use crate::app::{Action, Screen};
     use crate::tui::theme::ColorLevel;
     use crate::tui::view::testing::{
-        Run, Shape, any_glyphs, app, odd_allocations, plain, row, text, theme,
+        Run, Shape, any_glyphs, app, odd_allocations, plain, queries, row, text, theme,
     };
 
     const HERE: Action = Action::Screen(Screen::Oscillation);
@@ -491,8 +446,7 @@ mod tests {
             app.act(HERE);
             app.focus = focus;
             let theme = Theme::new(ColorLevel::Ansi16, glyphs);
-            let area = Rect::new(0, 0, width, height);
-            for query in crate::tui::view::wants(area, &app, &theme) {
+            for query in queries(&app, (width, height), &theme) {
                 #[expect(clippy::cast_possible_truncation, reason = "any numbers")]
                 let curve = |sign: f64| Curve {
                     least: numbers.iter().map(|x| (x * sign) as f32).collect(),
@@ -510,7 +464,7 @@ mod tests {
                     others: vec![None; layers / 2],
                     ..Oscillation::default()
                 };
-                app.desk.take(query, Answer::Oscillation(Box::new(known)));
+                app.queries.take(query, Answer::Oscillation(Box::new(known)));
             }
             text(&app, width, height, &theme);
         }

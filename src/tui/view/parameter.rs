@@ -9,45 +9,25 @@
 //!  LCA in step 57: -1.2e-6 nats; in the window -1.2e-3, crosses zero every 4.1 steps
 //! ```
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
 
-use super::cells::{self, lca, put, row};
+use super::cells::{self, lca};
 use super::spread::charts;
 use super::tabs::parameter_name;
 use super::unit::is_traced;
 use super::words::{self, exact, number, often, percent, sentence, signed_scale};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Depth};
-use crate::query::{Answer, Binned, Group, History, Query, Topic};
+use crate::query::{Answer, Binned, Group, History, Topic};
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, LineChart, Pen, Series};
 
 /// Rows of the smallest chart with its title.
 const LEAST: u16 = 5;
-
-fn topic(app: &App) -> Option<Topic> {
-    let Depth::Parameter { parameter, .. } = app.depth else {
-        return None;
-    };
-    Some(Topic::Parameter {
-        index: parameter as u64,
-    })
-}
-
-pub fn wants(area: Rect, app: &App, theme: &Theme) -> Vec<Query> {
-    let (Depth::Parameter { layer, unit, .. }, Some(topic)) = (app.depth, topic(app)) else {
-        return Vec::new();
-    };
-    let columns = LineChart::plot_columns(area, theme.glyphs);
-    let mut wanted = vec![app.about_window(topic.clone(), columns)];
-    wanted.extend(app.about_cursor(topic));
-    wanted.extend(app.about_unit(layer, unit));
-    wanted
-}
 
 /// A curve and its title.
 struct Curve<'a> {
@@ -61,31 +41,38 @@ struct Curve<'a> {
     counts: Vec<String>,
 }
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let (Depth::Parameter { parameter, .. }, Some(topic)) = (app.depth, topic(app)) else {
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
+    let Depth::Parameter {
+        layer,
+        unit,
+        parameter,
+    } = app.depth
+    else {
         return;
     };
-    let traced = is_traced(app, parameter);
-    put(
-        row(area, 0),
-        buf,
-        title(app, theme, parameter, traced, area.width),
-    );
-    put(row(area, 1), buf, totals(app, theme, parameter, area.width));
-    let below = Rect {
-        y: area.y + 2.min(area.height),
-        height: area.height.saturating_sub(2),
-        ..area
+    let topic = Topic::Parameter {
+        index: parameter as u64,
     };
-    let window = match app.desk.answer(&app.about_window(topic.clone(), 1)) {
-        Some((_, Answer::History(history))) => history,
-        Some((_, Answer::Unknown(why))) => return sentence(below, why, theme, buf),
-        _ => return sentence(below, "reading the parameter …", theme, buf),
-    };
-    let at = app.about_cursor(topic).and_then(|it| app.desk.answer(&it));
-    let at = match at {
+    let columns = LineChart::plot_columns(area, theme.glyphs);
+    let window = frame.ask(0, app.about_window(topic.clone(), columns));
+    let cursor = app.about_cursor(topic);
+    let at = match cursor.and_then(|query| frame.ask(1, query)) {
         Some((_, Answer::History(history))) => Some(history),
         _ => None,
+    };
+    if let Some(query) = app.about_unit(layer, unit) {
+        frame.ask(2, query);
+    }
+    let traced = is_traced(app, parameter);
+    let rows = [Length(1), Length(1), Fill(1)];
+    let [top, next, below] = Layout::vertical(rows).areas(area);
+    frame.render(title(app, theme, parameter, traced, area.width), top);
+    frame.render(totals(app, theme, parameter, area.width), next);
+    let window = match window {
+        Some((_, Answer::History(history))) => history,
+        Some((_, Answer::Unknown(why))) => return sentence(below, why, frame),
+        _ => return sentence(below, "reading the parameter …", frame),
     };
     let curves = curves(app, theme, window, at);
     let advice = (!traced).then(|| advice(&curves));
@@ -93,18 +80,10 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         let room = usize::from(area.width.saturating_sub(16)).max(1);
         u16::try_from(text.chars().count().div_ceil(room)).unwrap_or(1)
     });
+    let [place, below] = Layout::vertical([Length(said), Fill(1)]).areas(below);
     if let Some(text) = &advice {
-        let place = Rect {
-            height: said.min(below.height),
-            ..below
-        };
-        sentence(place, text, theme, buf);
+        sentence(place, text, frame);
     }
-    let below = Rect {
-        y: below.y + said.min(below.height),
-        height: below.height.saturating_sub(said),
-        ..below
-    };
     // Draw as many as fit, LCA first if room is short; `f` shows each in full in turn.
     let order: Vec<&Curve<'_>> = match below.height {
         0..12 => curves.iter().rev().collect(),
@@ -112,7 +91,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     };
     for (chart, place) in charts(below, order.len(), LEAST, app.focus) {
         if let Some(curve) = order.get(chart) {
-            draw_curve(place, buf, (app, theme), curve);
+            draw_curve(place, frame, curve);
         }
     }
 }
@@ -122,9 +101,10 @@ fn title(app: &App, theme: &Theme, parameter: usize, traced: bool, width: u16) -
     let layer = app.depth.layer().and_then(|layer| layout.layers.get(layer));
     let of = layer.map_or_else(String::new, |layer| format!(" of {}", layer.name));
     let name = format!(" {}{of}", parameter_name(layout, parameter));
-    let traced = match traced {
-        true => "traced at every step",
-        false => "not traced",
+    let traced = if traced {
+        "traced at every step"
+    } else {
+        "not traced"
     };
     let dim = |text: String| vec![Span::styled(text, theme.dim)];
     let parts = vec![
@@ -181,9 +161,10 @@ fn totals(app: &App, theme: &Theme, parameter: usize, width: u16) -> Line<'stati
 
 /// Advice on what to record in order to see more.
 fn advice(curves: &[Curve<'_>]) -> String {
-    let seen = match curves.is_empty() {
-        true => "Its steps were not recorded.",
-        false => "Only the steps that were recorded in full are shown, and no gradient.",
+    let seen = if curves.is_empty() {
+        "Its steps were not recorded."
+    } else {
+        "Only the steps that were recorded in full are shown, and no gradient."
     };
     format!(
         "{seen} Train with --trace N to have N parameters in every step, with --record-params N and \
@@ -250,7 +231,8 @@ fn curves<'a>(
     curves
 }
 
-fn draw_curve(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve: &Curve<'_>) {
+fn draw_curve(area: Rect, frame: &mut Frame, curve: &Curve<'_>) {
+    let (app, theme) = (frame.app, frame.theme);
     let known = curve
         .at
         .and_then(|at| Some((at.steps(), at.groups.first()?)));
@@ -295,35 +277,34 @@ fn draw_curve(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve:
         style: curve.style,
         mark: '*',
     };
-    let pen = match banded {
-        true => Pen {
+    let pen = if banded {
+        Pen {
             style: theme.dim,
             mark: ':',
-        },
-        false => line,
+        }
+    } else {
+        line
     };
     if banded {
-        let mark = match theme.needs_marks(2) {
-            true => line.mark,
-            false => '─',
+        let mark = if theme.needs_marks(2) {
+            line.mark
+        } else {
+            '─'
         };
         let mark = Span::styled(mark.to_string(), line.style);
         parts.push((9, vec![Span::raw("  "), mark]));
         parts.push((9, dim(" mean".to_owned())));
     }
-    put(row(area, 0), buf, cells::fitting(parts, area.width));
-    let area = Rect {
-        y: area.y + 1.min(area.height),
-        height: area.height.saturating_sub(1),
-        ..area
-    };
+    let [top, area] = Layout::vertical([Length(1), Fill(1)]).areas(area);
+    frame.render(cells::fitting(parts, area.width), top);
     if area.height == 0 {
         return;
     }
     let extents = cells::extents(curve.binned, 0, columns);
-    let means = match banded {
-        true => cells::means(curve.binned, 0, columns),
-        false => Vec::new(),
+    let means = if banded {
+        cells::means(curve.binned, 0, columns)
+    } else {
+        Vec::new()
     };
     let ends = extents.iter().flatten();
     let one = |pen, extents| {
@@ -348,7 +329,7 @@ fn draw_curve(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), curve:
         smoothed: if banded { &smoothed } else { &[] },
         ..Details::default()
     };
-    chart.with(details).render(area, buf);
+    frame.render(chart.with(details), area);
 }
 
 #[cfg(test)]
@@ -383,10 +364,11 @@ mod tests {
             style: Style::default(),
             counts: Vec::new(),
         };
-        let area = Rect::new(0, 0, 60, 12);
-        let mut buf = Buffer::empty(area);
         let app = testing::app(1, &[-1.0; 200]);
-        draw_curve(area, &mut buf, (&app, &testing::theme()), &curve);
+        let (buf, _) = testing::framed(&app, (60, 12), &testing::theme(), |area, frame| {
+            draw_curve(area, frame, &curve);
+        });
+        let area = buf.area;
         let is_dot = |c: char| ('\u{2801}'..='\u{28ff}').contains(&c);
         let rows: Vec<u16> = (1..area.height)
             .filter(|&y| (9..area.width).any(|x| buf[(x, y)].symbol().chars().any(is_dot)))

@@ -1,14 +1,14 @@
 //! The dialog on quitting during training: stop it, or leave it running, in this process or in another.
 
-use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span, Text};
 
 use super::help::popup;
-use crate::app::{App, Overlay};
-use crate::tui::theme::Theme;
+use crate::app::Overlay;
+use crate::tui::frame::Frame;
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
     let answer = |key: &'static str, what: String| {
         Line::from(vec![
             Span::styled(format!("{key:>4}"), theme.key),
@@ -34,5 +34,5 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
     let back = answer("Esc", "back".to_owned());
     let lines = [question, Line::raw("")].into_iter();
     let text: Text = lines.chain(answers).chain([back]).collect();
-    popup(area, buf, theme, " Quit ", text);
+    popup(area, frame, " Quit ", text);
 }

@@ -17,152 +17,94 @@
 //!
 //! `f` shows the configuration or the log in full; up and down scroll the configuration, or the log if that is in full.
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Margin, Rect};
 use ratatui::style::Style;
 use ratatui::text::Span;
-use ratatui::widgets::Widget;
 
+use super::cells;
 use super::facts;
 use super::marks::severity_style;
 use super::spread::titled;
 use super::words::{self, either, elided};
-use crate::app::{App, RunPart};
-use crate::query::{Answer, FIRST_DECADE, Quality, Query, RunFacts, Topic};
-use crate::tui::theme::Theme;
+use crate::app::{LongText, RunPart};
+use crate::query::{Answer, FIRST_DECADE, Quality, RunFacts, Topic};
+use crate::tui::frame::Frame;
 
 /// Rows kept for the configuration and the log.
 const LEAST_TEXT: u16 = 4;
 
-pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
-    vec![app.about_all(Topic::Run)]
-}
-
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    if area.is_empty() {
-        return;
-    }
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let app = frame.app;
+    let known = match frame.ask(0, app.about_all(Topic::Run)) {
+        Some((_, Answer::Run(known))) => Some(&**known),
+        _ => None,
+    };
     let below = match app.run_focus() {
-        Some(part) => return text(part, area, buf, app, theme),
-        None => facts(area, buf, app, theme),
+        Some(part) => return text(part, area, frame),
+        None => facts(area, known, frame),
     };
     if below.height < 2 {
         return;
     }
-    let left = Rect {
-        width: below.width / 2,
-        ..below
-    };
-    let right = Rect {
-        x: left.right(),
-        width: below.width - left.width,
-        ..below
-    };
-    text(RunPart::Configuration, left, buf, app, theme);
-    text(RunPart::Log, right, buf, app, theme);
-}
-
-/// How far the configuration and the log can be scrolled, in lines.
-pub fn limits(area: Rect, app: &App, theme: &Theme) -> (usize, usize) {
-    let below = match app.run_focus() {
-        Some(_) => area,
-        // Draw the facts to find out how much room they leave.
-        None => facts(area, &mut Buffer::empty(area), app, theme),
-    };
-    let rows = usize::from(below.height.saturating_sub(1));
-    let lines = app.header.config.lines().count();
-    (
-        lines.saturating_sub(rows),
-        app.log.len().saturating_sub(rows),
-    )
+    let [left, right] = halves(below);
+    text(RunPart::Configuration, left, frame);
+    text(RunPart::Log, right, frame);
 }
 
 /// Draws the facts; returns the area left below them.
-fn facts(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) -> Rect {
-    let known = match app.desk.answer(&app.about_all(Topic::Run)) {
-        Some((_, Answer::Run(known))) => Some(&**known),
-        _ => None,
-    };
+fn facts(area: Rect, known: Option<&RunFacts>, frame: &mut Frame) -> Rect {
+    let (app, theme) = (frame.app, frame.theme);
     let room = usize::from(area.width).saturating_sub(2);
     let head = words::fitting(facts::head(app), ", ", room);
-    line(area, 0, &head, theme.header, buf, theme);
-    let half = area.width / 2;
-    let left = Rect {
-        y: area.y + 1,
-        height: area.height - 1,
-        width: half,
-        ..area
-    };
-    let right = Rect {
-        x: left.right(),
-        width: area.width - half,
-        ..left
-    };
-    let room = left.height.saturating_sub(LEAST_TEXT);
+    let [top, below] = Layout::vertical([Length(1), Fill(1)]).areas(area);
+    line(top, &head, theme.header, frame);
+    let [left, right] = halves(below);
+    let room = below.height.saturating_sub(LEAST_TEXT);
     let pairs = facts::pairs(app, known);
     let count = u16::try_from(pairs.len()).unwrap_or(u16::MAX);
-    for (row, (name, said)) in (0..room).zip(pairs) {
-        pair(left, (row, NAMES[0]), name, said, buf, theme);
+    for (row, (name, said)) in left.rows().take(room.into()).zip(pairs) {
+        pair(row, NAMES[0], name, said, frame);
     }
     let used = match known {
-        Some(RunFacts { quality, .. }) => closing(right, room, quality, app, buf, theme),
+        Some(RunFacts { quality, .. }) => closing(right, room, quality, frame),
         None => {
-            line(
-                right,
-                0,
-                either(theme, "reading …", "reading ..."),
-                theme.dim,
-                buf,
-                theme,
-            );
+            let reading = either(theme, "reading …", "reading ...");
+            line(right, reading, theme.dim, frame);
             1
         }
     };
     let rows = room.min(used.max(count));
-    let mut y = left.y + rows;
-    if let Some(gpu) = app.gpu.as_ref().filter(|_| y + LEAST_TEXT < area.bottom()) {
-        let whole = Rect {
-            y,
-            height: 1,
-            ..area
-        };
-        pair(whole, (0, NAMES[0]), "gpu", facts::gpu_use(gpu), buf, theme);
-        y += 1;
+    // The GPU and the lints have a line each, as long as the texts below keep some rows.
+    let wanted = usize::from(app.gpu.is_some()) + app.lints().len();
+    let spare = below.height.saturating_sub(rows + LEAST_TEXT);
+    let own = u16::try_from(wanted).unwrap_or(u16::MAX).min(spare);
+    let parts = [Length(rows), Length(own), Fill(1)];
+    let [_, own, below] = Layout::vertical(parts).areas(below);
+    let mut lines = own.rows();
+    if let Some(gpu) = &app.gpu
+        && let Some(own) = lines.next()
+    {
+        pair(own, NAMES[0], "gpu", facts::gpu_use(gpu), frame);
     }
-    // List the lints, as long as the texts below keep some rows.
-    for lint in app.lints() {
-        if y + LEAST_TEXT >= area.bottom() {
-            break;
-        }
+    for (own, lint) in lines.zip(app.lints()) {
         let style = severity_style(lint.severity, theme);
-        let whole = Rect {
-            y,
-            height: area.bottom() - y,
-            ..area
-        };
-        line(whole, 0, &format!("! {}", lint.text), style, buf, theme);
-        y += 1;
+        line(own, &format!("! {}", lint.text), style, frame);
     }
-    Rect {
-        y,
-        height: area.bottom().saturating_sub(y),
-        ..area
-    }
+    below
+}
+
+fn halves(area: Rect) -> [Rect; 2] {
+    Layout::horizontal([Length(area.width / 2), Fill(1)]).areas(area)
 }
 
 /// Draws how well the steps close; returns the number of rows used.
-fn closing(
-    area: Rect,
-    room: u16,
-    quality: &Quality,
-    app: &App,
-    buf: &mut Buffer,
-    theme: &Theme,
-) -> u16 {
+fn closing(area: Rect, room: u16, quality: &Quality, frame: &mut Frame) -> u16 {
+    let (app, theme) = (frame.app, frame.theme);
     let mut row = 0;
-    let mut say = |name: &str, said: Vec<String>, buf: &mut Buffer| {
+    let mut say = |name: &str, said: Vec<String>| {
         if row < room {
-            pair(area, (row, NAMES[1]), name, said, buf, theme);
+            pair(cells::row(area, row), NAMES[1], name, said, frame);
             row += 1;
         }
     };
@@ -170,22 +112,22 @@ fn closing(
         format!("max {:.1e} nats", quality.worst),
         format!("mean {:.1e}", quality.mean()),
     ];
-    say("residual", worst, buf);
+    say("residual", worst);
     let tolerance = app.header.tolerance;
     let above = vec![
         format!("{} of {} steps", quality.above, quality.steps),
         format!("tol. {tolerance}"),
     ];
-    say("above", above, buf);
+    say("above", above);
     if quality.not_finite > 0 {
-        say("", vec![format!("{} not finite", quality.not_finite)], buf);
+        say("", vec![format!("{} not finite", quality.not_finite)]);
     }
     let segments = quality.segments.iter();
     let mut segments: Vec<String> = segments.map(|(s, n)| format!("{s}: {n}")).collect();
     if quality.other_segments > 0 {
         segments.push(format!("other: {}", quality.other_segments));
     }
-    say("segments", segments, buf);
+    say("segments", segments);
     let most = quality.decades.iter().copied().max().unwrap_or(0).max(1);
     let there = quality
         .decades
@@ -200,7 +142,7 @@ fn closing(
             FIRST_DECADE => "< 1e-11".to_owned(),
             decade => format!(">= 1e{decade}"),
         };
-        say(&name, vec![format!("{count:>8} {mark}")], buf);
+        say(&name, vec![format!("{count:>8} {mark}")]);
     }
     row
 }
@@ -213,12 +155,15 @@ fn bar(count: u64, most: u64, width: u16) -> usize {
 }
 
 /// Draws the configuration or the log, from where it is scrolled to.
-fn text(part: RunPart, area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+fn text(part: RunPart, area: Rect, frame: &mut Frame) {
+    let app = frame.app;
     let rows = usize::from(area.height.saturating_sub(1));
     let (titles, lines): ([String; 2], Vec<&str>) = match part {
         RunPart::Configuration => {
             let all: Vec<&str> = app.header.config.lines().collect();
-            let first = app.config_scroll.min(all.len().saturating_sub(rows));
+            let most = all.len().saturating_sub(rows);
+            frame.scrollable(LongText::Configuration, most);
+            let first = app.config_scroll.rows.min(most);
             let shown: Vec<&str> = all.iter().copied().skip(first).take(rows).collect();
             let of = format!(
                 "lines {}-{} of {}",
@@ -241,8 +186,9 @@ fn text(part: RunPart, area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
             (titles, shown)
         }
         RunPart::Log => {
-            let up = app.log_scroll.min(app.log.len().saturating_sub(rows));
-            let last = app.log.len() - up;
+            let most = app.log.len().saturating_sub(rows);
+            frame.scrollable(LongText::Log, most);
+            let last = app.log.len() - app.log_scroll.rows.min(most);
             let first = last.saturating_sub(rows);
             let lines = app.log.lines().skip(first).take(last - first).collect();
             let lost = match app.log.lost() {
@@ -260,48 +206,31 @@ fn text(part: RunPart, area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
             (titles, lines)
         }
     };
-    let area = titled(area, &titles, theme, buf);
-    for (row, text) in (0..area.height).zip(lines) {
-        line(area, row, text, Style::default(), buf, theme);
+    let area = titled(area, &titles, frame);
+    for (row, text) in area.rows().zip(lines) {
+        line(row, text, Style::default(), frame);
     }
 }
 
-fn line(area: Rect, row: u16, text: &str, style: Style, buf: &mut Buffer, theme: &Theme) {
-    let room = area.width.saturating_sub(2);
-    let at = Rect {
-        x: area.x + 1,
-        y: area.y + row,
-        width: room,
-        height: 1,
-    };
-    Span::styled(elided(text, room.into(), theme), style).render(at.intersection(area), buf);
+/// Draws a text in the first row of an area.
+fn line(area: Rect, text: &str, style: Style, frame: &mut Frame) {
+    let inside = area.inner(Margin::new(1, 0));
+    let text = elided(text, inside.width.into(), frame.theme);
+    frame.render(Span::styled(text, style), inside);
 }
 
 /// Widths of the names in the left and the right column: `checkpoint` is the longest on the left.
 const NAMES: [u16; 2] = [12, 11];
 
 /// Draws a name and its values; if there is little room, values go from the end.
-fn pair(
-    area: Rect,
-    (row, names): (u16, u16),
-    name: &str,
-    said: Vec<String>,
-    buf: &mut Buffer,
-    theme: &Theme,
-) {
-    let own = Rect {
-        width: names.min(area.width),
-        ..area
-    };
-    line(own, row, name, theme.header, buf, theme);
-    let rest = Rect {
-        x: own.right() - 1,
-        width: area.width - own.width + 1,
-        ..area
-    };
+fn pair(row: Rect, names: u16, name: &str, said: Vec<String>, frame: &mut Frame) {
+    let [own, _] = Layout::horizontal([Length(names), Fill(1)]).areas(row);
+    // A margin of either is between the two.
+    let [_, rest] = Layout::horizontal([Length(names - 1), Fill(1)]).areas(row);
+    line(own, name, frame.theme.header, frame);
     let room = usize::from(rest.width).saturating_sub(2);
     let value = words::fitting((0..).zip(said).collect(), ", ", room);
-    line(rest, row, &value, Style::default(), buf, theme);
+    line(rest, &value, Style::default(), frame);
 }
 
 #[cfg(test)]
@@ -312,7 +241,7 @@ mod tests {
     use crate::app::{Action, Screen};
     use crate::feed::{FeedEvent, GpuUse, RecorderStats};
     use crate::record::RunHeader;
-    use crate::tui::theme::ColorLevel;
+    use crate::tui::theme::{ColorLevel, Theme};
     use crate::tui::view::testing::{
         Run, Shape, any_glyphs, app, app_of, header, odd_allocations, plain, text,
     };
@@ -444,7 +373,7 @@ mod tests {
             for (residual, segments) in residuals {
                 known.quality.push(residual, segments, segments, 1e-3);
             }
-            app.desk.take(app.about_all(Topic::Run), Answer::Run(Box::new(known)));
+            app.queries.take(app.about_all(Topic::Run), Answer::Run(Box::new(known)));
             app.act(Action::Select(scrolls.0));
             app.act(Action::Select(scrolls.1));
             text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));

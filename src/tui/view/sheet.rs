@@ -19,6 +19,7 @@ use ratatui::widgets::Widget;
 
 use super::words::{self, either, elided, number, width_of};
 use crate::app::{App, Stretch};
+use crate::tui::frame::{Frame, Hit};
 use crate::tui::theme::Theme;
 
 pub use super::words::NUMBER;
@@ -45,6 +46,8 @@ pub struct Sheet<'a> {
     /// The headings of the columns, and their widths.
     pub columns: Vec<(String, u16)>,
     pub rows: Vec<Row>,
+    /// The items that a click on the rows selects; empty if the rows are no list.
+    pub items: Vec<usize>,
     pub selected: Option<usize>,
     pub closing: Vec<Row>,
 }
@@ -54,8 +57,7 @@ struct Plan {
     /// Cells before the first column, and the number of columns shown.
     left: u16,
     count: usize,
-    /// The screen line of the first row, and the rows in view.
-    top: u16,
+    /// The rows in view.
     shown: Range<usize>,
     /// Whether a line tells which rows are in view.
     noted: bool,
@@ -112,35 +114,21 @@ impl Sheet<'_> {
         Some(Plan {
             left,
             count,
-            top: area.y + grouped + 1,
             shown: first..first + fit,
             noted: fit < all && rows > 0,
         })
     }
 
-    /// The areas of the rows in view, and their indices.
-    pub fn places(&self, area: Rect) -> Vec<(Rect, usize)> {
-        let Some(plan) = self.plan(area) else {
-            return Vec::new();
-        };
-        let line = |y| Rect {
-            y,
-            height: 1,
-            ..area
-        };
-        (plan.top..).map(line).zip(plan.shown).collect()
-    }
-
-    pub fn draw(&self, area: Rect, buf: &mut Buffer) {
-        let area = area.intersection(buf.area);
-        let Some(plan) = self.plan(area) else {
+    pub fn draw(&self, area: Rect, frame: &mut Frame) {
+        let area = area.intersection(frame.buffer.area);
+        let Some(Plan {
+            left,
+            count,
+            shown,
+            noted,
+        }) = self.plan(area)
+        else {
             return;
-        };
-        let Plan { left, count, .. } = plan;
-        let at = |y: u16| Rect {
-            y,
-            height: 1,
-            ..area
         };
         let titles = self.columns.iter().map(|(title, width)| {
             // Elide a title visibly: a number cut off in it would be another number.
@@ -153,32 +141,29 @@ impl Sheet<'_> {
             cells: titles.collect(),
             mark: None,
         };
+        let note = noted.then(|| Row {
+            name: format!("{}-{}/{}", shown.start + 1, shown.end, self.rows.len()),
+            style: self.theme.warning,
+            ..Row::default()
+        });
+        let mut lines = area.rows();
         if !self.groups.is_empty() {
-            self.group_names(at(area.y), left, count, buf);
+            let line = lines.next().unwrap_or_default();
+            self.group_names(line, left, count, frame.buffer);
         }
-        self.row(&head, at(plan.top - 1), left, count, buf);
-        let mut y = plan.top;
-        for index in plan.shown.clone() {
-            let mut row = self.rows[index].clone();
-            if self.selected == Some(index) {
-                row.style = self.theme.selected;
+        let listed = shown.map(|index| (Some(index), &self.rows[index]));
+        let others = note.iter().chain(&self.closing).map(|row| (None, row));
+        let rows = std::iter::once((None, &head)).chain(listed).chain(others);
+        for (line, (index, row)) in lines.zip(rows) {
+            let style = if index.is_some() && index == self.selected {
+                self.theme.selected
+            } else {
+                row.style
+            };
+            self.row(row, style, line, (left, count), frame.buffer);
+            if let Some(&item) = index.and_then(|index| self.items.get(index)) {
+                frame.hit(line, Hit::Row(item));
             }
-            self.row(&row, at(y), left, count, buf);
-            y += 1;
-        }
-        if plan.noted {
-            let text = format!(
-                "{}-{}/{}",
-                plan.shown.start + 1,
-                plan.shown.end,
-                self.rows.len()
-            );
-            buf.set_stringn(area.x, y, text, area.width.into(), self.theme.warning);
-            y += 1;
-        }
-        for row in &self.closing {
-            self.row(row, at(y), left, count, buf);
-            y += 1;
         }
     }
 
@@ -199,12 +184,20 @@ impl Sheet<'_> {
         }
     }
 
-    fn row(&self, row: &Row, area: Rect, left: u16, count: usize, buf: &mut Buffer) {
+    fn row(
+        &self,
+        row: &Row,
+        style: Style,
+        area: Rect,
+        (left, count): (u16, usize),
+        buf: &mut Buffer,
+    ) {
         let mut x = area.x;
         // A row without cells has the full width.
-        let mut room = match row.cells.is_empty() {
-            true => area.width,
-            false => left.saturating_sub(1),
+        let mut room = if row.cells.is_empty() {
+            area.width
+        } else {
+            left.saturating_sub(1)
         };
         if let Some((mark, style)) = row.mark {
             buf.set_stringn(x, area.y, mark.to_string(), 1, style);
@@ -212,13 +205,14 @@ impl Sheet<'_> {
             room = room.saturating_sub(2);
         }
         let name = elided(&row.name, room.into(), self.theme);
-        Span::styled(name, row.style).render(Rect::new(x, area.y, room, 1).intersection(area), buf);
+        Span::styled(name, style).render(Rect::new(x, area.y, room, 1).intersection(area), buf);
         let mut x = area.x + left;
         for ((_, width), (text, style)) in self.columns[..count].iter().zip(&row.cells) {
             // A number cut off would be another number.
-            let text = match width_of(text) > *width {
-                true => "#".repeat(usize::from(*width).saturating_sub(1)),
-                false => text.clone(),
+            let text = if width_of(text) > *width {
+                "#".repeat(usize::from(*width).saturating_sub(1))
+            } else {
+                text.clone()
             };
             let own = width_of(&text);
             let cell = Rect::new(x + width - own, area.y, own, 1).intersection(area);
@@ -269,16 +263,17 @@ pub fn residual_style(app: &App, theme: &Theme, steps: &Stretch<'_>) -> Style {
         _ => tolerance.max(steps.loss_change().abs() / 100.0),
     };
     // Written so that NaN is a warning too.
-    match steps.residual().abs() <= limit && !steps.loss_change().is_nan() {
-        true => theme.dim,
-        false => theme.warning,
+    if steps.residual().abs() <= limit && !steps.loss_change().is_nan() {
+        theme.dim
+    } else {
+        theme.warning
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::view::testing::{app, plain, theme};
+    use crate::tui::view::testing::{app, framed, lines_of, plain, theme};
 
     fn drawn(width: u16, height: u16, rows: usize) -> Vec<String> {
         let theme = plain();
@@ -296,14 +291,14 @@ mod tests {
             rows: (0..rows)
                 .map(|n| row(format!("layer number {n}"), 0.5))
                 .collect(),
+            items: Vec::new(),
             selected: Some(rows - 1),
             closing: vec![row("sum".to_owned(), f64::NAN)],
         };
-        let area = Rect::new(0, 0, width, height);
-        let mut buf = Buffer::empty(area);
-        sheet.draw(area, &mut buf);
-        let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
-        (0..height).map(|y| line(y).trim_end().to_owned()).collect()
+        let (buf, _) = framed(&app(0, &[]), (width, height), &theme, |area, frame| {
+            sheet.draw(area, frame);
+        });
+        lines_of(&buf).lines().map(str::to_owned).collect()
     }
 
     #[test]
@@ -347,15 +342,15 @@ mod tests {
                 ],
                 ..Row::default()
             }],
+            items: vec![5],
             selected: None,
             closing: Vec::new(),
         };
-        let lines = |width| {
-            let area = Rect::new(0, 0, width, 3);
-            let mut buf = Buffer::empty(area);
-            sheet.draw(area, &mut buf);
-            let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
-            [0, 1, 2].map(|y| line(y).trim_end().to_owned())
+        let lines = |width| -> Vec<String> {
+            let (buf, _) = framed(&app(0, &[]), (width, 3), &theme, |area, frame| {
+                sheet.draw(area, frame);
+            });
+            lines_of(&buf).lines().map(str::to_owned).collect()
         };
         assert_eq!(
             lines(34),
@@ -367,10 +362,14 @@ mod tests {
             "half of the second group would have room"
         );
         assert!(lines(44)[1].ends_with("train held-out"));
-        assert_eq!(
-            sheet.places(Rect::new(3, 7, 44, 9)),
-            [(Rect::new(3, 9, 44, 1), 0)]
-        );
+        let (_, drawn) = framed(&app(0, &[]), (50, 20), &theme, |_, frame| {
+            sheet.draw(Rect::new(3, 7, 44, 9), frame);
+        });
+        let row = Rect::new(3, 9, 44, 1);
+        for at in Rect::new(0, 0, 50, 20).positions() {
+            let hit = row.contains(at).then_some(Hit::Row(5));
+            assert_eq!(drawn.hit(at), hit, "{at:?}");
+        }
     }
 
     #[test]

@@ -7,14 +7,14 @@
 
 use std::ops::Range;
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::widgets::Widget;
 
 use super::words::{more, several, width_of, worded};
 use crate::analysis::bins::{self, Extent};
 use crate::app::{App, Bars, Stretch};
-use crate::tui::theme::Theme;
+use crate::tui::frame::Frame;
 use crate::tui::widget::{Entry, Legend, LineChart, XAxis};
 
 /// The steps in view, and the cursor's.
@@ -246,8 +246,8 @@ pub fn charts(area: Rect, count: usize, least: u16, focus: usize) -> Vec<(usize,
 }
 
 /// Draws the longest of these titles that fits above a chart; returns the rest of the area.
-pub fn titled(area: Rect, texts: &[impl AsRef<str>], theme: &Theme, buf: &mut Buffer) -> Rect {
-    named(area, texts, &[], theme, buf)
+pub fn titled(area: Rect, texts: &[impl AsRef<str>], frame: &mut Frame) -> Rect {
+    named(area, texts, &[], frame)
 }
 
 /// Draws the longest of these titles that fits, with a legend of the series after or below it, where it never hides
@@ -256,9 +256,9 @@ pub fn named(
     area: Rect,
     texts: &[impl AsRef<str>],
     entries: &[Entry<'_>],
-    theme: &Theme,
-    buf: &mut Buffer,
+    frame: &mut Frame,
 ) -> Rect {
+    let (theme, buf) = (frame.theme, &mut *frame.buffer);
     if area.is_empty() {
         return area;
     }
@@ -272,11 +272,11 @@ pub fn named(
     // A tall chart has rows for names that do not fit after the title. In a low one the title is shortened, and names
     // are cut only if that does not suffice.
     let beside = words().next().is_some_and(|text| fits(&text));
-    let below = match beside || area.height < TALL {
-        true => 0,
-        false => (Legend { theme, entries })
-            .rows(area.width.saturating_sub(1))
-            .min(2),
+    let below = if beside || area.height < TALL {
+        0
+    } else {
+        let legend = Legend { theme, entries };
+        legend.rows(area.width.saturating_sub(1)).min(2)
     };
     let text = match words().find(fits) {
         Some(text) if below == 0 => text.to_owned(),
@@ -295,11 +295,8 @@ pub fn named(
         height: below.max(1),
     };
     Legend { theme, entries }.render(names, buf);
-    Rect {
-        y: area.y + 1 + below,
-        height: area.height - 1 - below,
-        ..area
-    }
+    let [_, chart] = Layout::vertical([Length(1 + below), Fill(1)]).areas(area);
+    chart
 }
 
 /// The least height of a chart that spends rows on the names of its series.
@@ -308,7 +305,7 @@ const TALL: u16 = 9;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::view::testing::app;
+    use crate::tui::view::testing::{app, framed, lines_of};
 
     #[test]
     fn every_cell_has_the_sum_of_its_column() {
@@ -337,17 +334,18 @@ mod tests {
         };
         let entries = [entry("help", '='), entry("hurt", '#')];
         let texts = ["parameters that help or hurt, %", "of parameters, %", "%"];
+        let app = app(0, &[]);
         let drawn = |width| {
-            let area = Rect::new(0, 0, width, 2);
-            let mut buf = Buffer::empty(area);
-            let rest = named(area, &texts, &entries, &theme, &mut buf);
-            assert_eq!(rest, Rect::new(0, 1, width, 1));
-            let line: String = (0..width).map(|x| buf[(x, 0)].symbol()).collect();
-            line.trim_end().to_owned()
+            let (buf, _) = framed(&app, (width, 2), &theme, |area, frame| {
+                let rest = named(area, &texts, &entries, frame);
+                assert_eq!(rest, Rect::new(0, 1, width, 1));
+            });
+            lines_of(&buf).lines().next().unwrap().to_owned()
         };
-        let mut buf = Buffer::empty(Rect::new(0, 0, 40, 12));
-        let rest = named(buf.area, &texts, &entries, &theme, &mut buf);
-        assert_eq!(rest.y, 2, "names have a line of their own");
+        framed(&app, (40, 12), &theme, |area, frame| {
+            let rest = named(area, &texts, &entries, frame);
+            assert_eq!(rest.y, 2, "names have a line of their own");
+        });
         assert_eq!(
             drawn(50),
             " parameters that help or hurt, %  = help  # hurt"

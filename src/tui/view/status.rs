@@ -6,12 +6,22 @@
 
 use std::fmt::Write;
 
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::text::{Line, Span};
 
 use super::words::{self, either};
 use crate::analysis::numbers;
 use crate::app::App;
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
+
+/// Draws the status line; returns the area below it.
+pub fn draw(area: Rect, frame: &mut Frame) -> Rect {
+    let [top, below] = Layout::vertical([Length(1), Fill(1)]).areas(area);
+    frame.render(line(frame.app, frame.theme, area.width), top);
+    below
+}
 
 /// The exact numbers at the cursor.
 pub fn line(app: &App, theme: &Theme, width: u16) -> Line<'static> {

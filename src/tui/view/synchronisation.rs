@@ -16,10 +16,9 @@
 //! The moments and the null distributions cover the whole run so far; the grid shows the moments in view. A filter
 //! hides rows, but the counts in words include all layers.
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
-use ratatui::widgets::Widget;
 
 use super::spread::{View, titled};
 use super::status;
@@ -27,12 +26,13 @@ use super::words::{either, scrolled, sentence, width_of, worded};
 use crate::analysis::bins;
 use crate::app::App;
 use crate::query::{Answer, Chance, Query, Synchronisation, Topic};
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::heat_map::plot_area;
 use crate::tui::widget::{Bin, Histogram, MarkGrid, Marks, Pen, XAxis};
 
-/// Rows of words, including the status line.
-const WORDS: u16 = 3;
+/// Rows of words below the status line.
+const WORDS: u16 = 2;
 /// Rows of the smallest grid, with the line that says how many layers share a step.
 const LEAST_GRID: u16 = 6;
 /// Rows of the null distributions with their title, if they fit.
@@ -44,72 +44,30 @@ const FRAME: u16 = 2;
 /// The most empty bins added on a side to reach the observed count.
 const MOST_BINS: usize = 400;
 
-pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
-    vec![about(app)]
-}
-
-fn about(app: &App) -> Query {
-    let class = u32::try_from(app.class).ok().filter(|_| app.within_class);
-    app.about_all(Topic::Synchronisation { class })
-}
-
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    let status = Rect { height: 1, ..area };
-    status::line(app, theme, area.width).render(status, buf);
-    let below = Rect {
-        y: area.y + 1,
-        ..status
-    };
-    let known = match app.desk.answer(&about(app)) {
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let app = frame.app;
+    let below = status::draw(area, frame);
+    let known = match frame.ask(0, about(app)) {
         Some((_, Answer::Synchronisation(known))) => known,
         other => {
             let text = match other {
                 Some((_, Answer::Unknown(why))) => format!("{}{why}", within(app)),
                 _ => "reading …".to_owned(),
             };
-            let below = Rect {
-                height: area.height - 1,
-                ..below
-            };
-            return sentence(below, &text, theme, buf);
+            return sentence(below, &text, frame);
         }
     };
-    words(below, buf, app, theme, known);
+    let [above, body] = Layout::vertical([Length(WORDS), Fill(1)]).areas(below);
+    words(above, frame, known);
     let listed = app.listed_layers();
-    let [upper, lower] = halves(body(area), listed.len(), app.focus);
-    grid(upper, buf, app, theme, known, &listed);
-    distributions(lower, buf, theme, known);
+    let [upper, lower] = halves(body, listed.len(), app.focus);
+    grid(upper, frame, known, &listed);
+    distributions(lower, frame, known);
 }
 
-/// The areas of the layers in view, and their indices in the list.
-pub fn places(area: Rect, app: &App, _: &Theme) -> Vec<(Rect, usize)> {
-    let known = app.desk.answer(&about(app));
-    let Some((_, Answer::Synchronisation(_))) = known else {
-        return Vec::new();
-    };
-    let listed = app.listed_layers();
-    let [upper, _] = halves(body(area), listed.len(), app.focus);
-    if upper.height <= FRAME {
-        return Vec::new();
-    }
-    let plot = plot_area(upper, gutter(app, &listed, upper.width));
-    let first = first_shown(app, &listed, plot);
-    let line = |y| Rect {
-        y,
-        height: 1,
-        ..upper
-    };
-    let lines = (plot.top()..plot.bottom()).map(line);
-    lines.zip(first..listed.len()).collect()
-}
-
-/// The area below the words.
-fn body(area: Rect) -> Rect {
-    Rect {
-        y: area.y + WORDS.min(area.height),
-        height: area.height.saturating_sub(WORDS),
-        ..area
-    }
+fn about(app: &App) -> Query {
+    let class = u32::try_from(app.class).ok().filter(|_| app.within_class);
+    app.about_all(Topic::Synchronisation { class })
 }
 
 /// Width of the names and the line beside them, with room for "shared" above the names.
@@ -140,16 +98,7 @@ fn halves(body: Rect, layers: usize, focus: usize) -> [Rect; 2] {
         _ => grid.min(body.height - NULLS),
     };
     let nulls = (body.height - grid).min(if focus % 3 == 2 { body.height } else { TALLEST });
-    let upper = Rect {
-        height: grid,
-        ..body
-    };
-    let lower = Rect {
-        y: upper.bottom(),
-        height: nulls,
-        ..body
-    };
-    [upper, lower]
+    Layout::vertical([grid, nulls].map(Length)).areas(body)
 }
 
 /// The prefix "class 3: " within a class; otherwise empty.
@@ -158,7 +107,9 @@ fn within(app: &App) -> String {
     class.map_or_else(String::new, |class| format!("{class}: "))
 }
 
-fn words(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme, known: &Synchronisation) {
+fn words(area: Rect, frame: &mut Frame, known: &Synchronisation) {
+    let (app, theme) = (frame.app, frame.theme);
+    let buf = &mut *frame.buffer;
     let room = usize::from(area.width).saturating_sub(2);
     let steps = match known.steps.checked_sub(1) {
         Some(last) => format!("steps 0-{last}"),
@@ -217,14 +168,8 @@ fn p_value(p: f64) -> String {
     }
 }
 
-fn grid(
-    area: Rect,
-    buf: &mut Buffer,
-    app: &App,
-    theme: &Theme,
-    known: &Synchronisation,
-    listed: &[usize],
-) {
+fn grid(area: Rect, frame: &mut Frame, known: &Synchronisation, listed: &[usize]) {
+    let (app, theme) = (frame.app, frame.theme);
     if area.height <= FRAME || listed.is_empty() {
         return;
     }
@@ -247,25 +192,31 @@ fn grid(
         let index = usize::try_from(step - visible.start).ok()?;
         bins::column_of(index, count, columns).next()
     });
-    MarkGrid {
+    let first = first_shown(app, listed, plot);
+    let grid = MarkGrid {
         theme,
         marks: &marks,
         names: &names,
         gutter,
-        first: first_shown(app, listed, plot),
+        first,
         selected,
         cursor,
         x_axis: XAxis::Steps(visible),
-    }
-    .render(area, buf);
+    };
+    frame.render(grid, area);
+    let lines = Rect {
+        x: area.x,
+        width: area.width,
+        ..plot
+    };
+    frame.rows(lines, listed[first..].iter().copied());
 }
 
 /// Draws the two null distributions side by side, with the observed count in each.
-fn distributions(area: Rect, buf: &mut Buffer, theme: &Theme, known: &Synchronisation) {
+fn distributions(area: Rect, frame: &mut Frame, known: &Synchronisation) {
     if area.height < 4 {
         return;
     }
-    let half = area.width / 2;
     let models = [
         (
             [
@@ -284,12 +235,11 @@ fn distributions(area: Rect, buf: &mut Buffer, theme: &Theme, known: &Synchronis
             &known.circular,
         ),
     ];
-    for ((names, chance), x) in models.into_iter().zip([area.x, area.x + half]) {
-        let own = Rect {
-            x,
-            width: half.saturating_sub(1),
-            ..area
-        };
+    // A blank is behind each.
+    let half = area.width / 2;
+    let columns = [Length(half.saturating_sub(1)); 2];
+    let [left, right] = Layout::horizontal(columns).spacing(1).areas(area);
+    for ((names, chance), own) in models.into_iter().zip([left, right]) {
         let [long, middle, short] = names;
         let draws = chance.draws;
         let titles = [
@@ -298,12 +248,13 @@ fn distributions(area: Rect, buf: &mut Buffer, theme: &Theme, known: &Synchronis
             middle.to_owned(),
             short.to_owned(),
         ];
-        let own = titled(own, &titles, theme, buf);
-        distribution(own, buf, theme, chance, known.pairs);
+        let own = titled(own, &titles, frame);
+        distribution(own, frame, chance, known.pairs);
     }
 }
 
-fn distribution(area: Rect, buf: &mut Buffer, theme: &Theme, chance: &Chance, observed: u64) {
+fn distribution(area: Rect, frame: &mut Frame, chance: &Chance, observed: u64) {
+    let theme = frame.theme;
     let (Some(&(first, second, _)), Some(&(_, end, _))) = (chance.bars.first(), chance.bars.last())
     else {
         return;
@@ -342,7 +293,7 @@ fn distribution(area: Rect, buf: &mut Buffer, theme: &Theme, chance: &Chance, ob
     if let Some(place) = shown.filter(|&place| place > 0) {
         edges.push((edge(place), labels[1].as_str()));
     }
-    Histogram {
+    let chart = Histogram {
         theme,
         bins: &bins,
         log: false,
@@ -351,8 +302,8 @@ fn distribution(area: Rect, buf: &mut Buffer, theme: &Theme, chance: &Chance, ob
         name: "pairs",
         reference: shown.map(|place| (edge(place), "run")),
         highlight: shown.map(|place| place..place + 1),
-    }
-    .render(area, buf);
+    };
+    frame.render(chart, area);
 }
 
 #[cfg(test)]
@@ -364,7 +315,7 @@ mod tests {
     use crate::app::{Action, Screen};
     use crate::tui::theme::ColorLevel;
     use crate::tui::view::testing::{
-        Run, Shape, any_glyphs, app, odd_allocations, plain, text, theme,
+        Run, Shape, any_glyphs, app, framed, odd_allocations, plain, text, theme,
     };
 
     const HERE: Action = Action::Screen(Screen::Synchronisation);
@@ -432,7 +383,7 @@ mod tests {
         run.act(&[Action::NextClass]);
         let why = "train with --by-class to have them";
         let query = about(&run.app);
-        run.app.desk.take(query, Answer::Unknown(why.to_owned()));
+        run.app.queries.take(query, Answer::Unknown(why.to_owned()));
         let screen = text(&run.app, 100, 30, &plain());
         assert!(screen.contains(&format!(" class 0: {why}")), "{screen}");
     }
@@ -444,11 +395,10 @@ mod tests {
             bars: vec![(10, 12, 60), (12, 14, 40)],
             ..Chance::default()
         };
-        let theme = plain();
         for observed in [0, 9, 10, 13, 14, 40, 100_000] {
-            let area = Rect::new(0, 0, 60, 8);
-            let mut buf = Buffer::empty(area);
-            distribution(area, &mut buf, &theme, &chance, observed);
+            let (buf, _) = framed(&app(1, &[]), (60, 8), &plain(), |area, frame| {
+                distribution(area, frame, &chance, observed);
+            });
             let cells: String = buf
                 .content
                 .iter()
@@ -488,7 +438,7 @@ mod tests {
                 circular: chance,
                 ..Synchronisation::default()
             };
-            app.desk.take(about(&app), Answer::Synchronisation(known));
+            app.queries.take(about(&app), Answer::Synchronisation(known));
             text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));
         }
     }

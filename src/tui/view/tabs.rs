@@ -5,57 +5,64 @@
 //!  1 Overview › fc1 › unit 12 › weight [12, 305]     step 412 · helps most · /fc
 //! ```
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
 
-use super::words::either;
-use crate::app::{App, Depth, Screen, Sort};
+use super::words::{either, width_of};
+use crate::app::{Action, App, Depth, Screen, Sort};
 use crate::layout::ParamLayout;
+use crate::tui::frame::{Frame, Hit};
 use crate::tui::theme::Theme;
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
     let settings = settings(app, theme);
-    let room = usize::from(area.width).saturating_sub(settings.width());
-    let line = match app.depth {
-        _ if app.compared().is_some() => Line::styled(" Comparison", theme.accent),
-        Depth::Network => tabs(app, theme, room),
-        _ => path(app, theme),
-    };
-    line.render(area, buf);
     let width = u16::try_from(settings.width()).unwrap_or(area.width);
-    let width = width.min(area.width);
-    let right = Rect {
-        x: area.right() - width,
-        width,
-        ..area
-    };
-    settings.render(right, buf);
+    let [left, right] = Layout::horizontal([Fill(1), Length(width)]).areas(area);
+    match app.depth {
+        _ if app.compared().is_some() => {
+            frame.render(Line::styled(" Comparison", theme.accent), left);
+        }
+        Depth::Network => tabs(left, frame),
+        _ => frame.render(path(app, theme), left),
+    }
+    frame.render(settings, right);
 }
 
-/// The tabs of all screens, with full names, short names or numbers only, whichever fits first.
-fn tabs(app: &App, theme: &Theme, room: usize) -> Line<'static> {
+/// Draws the tabs of all screens, with full names, short names or numbers only, whichever fits first.
+fn tabs(area: Rect, frame: &mut Frame) {
     type Name = fn(Screen) -> &'static str;
     let names: [Name; 3] = [Screen::name, Screen::short_name, |_| ""];
-    let line = |name: Name| {
-        let mut spans = vec![Span::raw(" ")];
-        for screen in Screen::ALL {
-            let here = screen == app.screen;
-            let name = if here { screen.name() } else { name(screen) };
-            let style = if here { theme.accent } else { theme.dim };
-            spans.push(Span::styled(screen.number().to_string(), theme.key));
-            let blank = if name.is_empty() { "" } else { " " };
-            spans.push(Span::styled(format!("{blank}{name}"), style));
-            spans.push(Span::raw("  "));
-        }
-        Line::from(spans)
+    let (here, theme) = (frame.app.screen, frame.theme);
+    let label = |screen: Screen, name: Name| {
+        let name = if screen == here {
+            screen.name()
+        } else {
+            name(screen)
+        };
+        format!("{} {name}", screen.number()).trim_end().to_owned()
     };
-    let fits = names
-        .into_iter()
-        .map(line)
-        .find(|line| line.width() <= room);
-    fits.unwrap_or_else(|| line(names[2]))
+    let fits = |name: &Name| {
+        let widths = Screen::ALL.map(|screen| width_of(&label(screen, *name)) + 2);
+        1 + widths.iter().sum::<u16>() <= area.width
+    };
+    let name = names.into_iter().find(fits).unwrap_or(names[2]);
+    let mut x = area.x + 1;
+    for screen in Screen::ALL {
+        let label = label(screen, name);
+        let tab = Rect::new(x, area.y, width_of(&label), 1).intersection(area);
+        x += tab.width + 2;
+        let style = if screen == here {
+            theme.accent
+        } else {
+            theme.dim
+        };
+        let (number, name) = label.split_at(1);
+        let spans = [Span::styled(number, theme.key), Span::styled(name, style)];
+        frame.render(Line::from_iter(spans), tab);
+        frame.hit(tab, Hit::Click(Action::Screen(screen)));
+    }
 }
 
 fn path(app: &App, theme: &Theme) -> Line<'static> {

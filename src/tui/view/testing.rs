@@ -17,7 +17,9 @@ use super::draw;
 use crate::app::App;
 use crate::feed::{FeedEvent, Origin};
 use crate::layout::{ParamLayout, TensorKind};
+use crate::query::Query;
 use crate::record::{LayerSummary, Losses, RunHeader, StepSummary};
+use crate::tui::frame::{Drawn, Frame};
 use crate::tui::keys::KeyMap;
 use crate::tui::theme::{ColorLevel, Glyphs, Theme};
 
@@ -122,11 +124,50 @@ pub fn plain() -> Theme {
     Theme::new(ColorLevel::None, Glyphs::Ascii)
 }
 
-/// The text of the screen, line by line, without trailing blanks.
-pub fn text(app: &App, width: u16, height: u16, theme: &Theme) -> String {
+/// Draws the screen.
+pub fn drawn(app: &App, (width, height): (u16, u16), theme: &Theme) -> (Buffer, Drawn) {
     let area = Rect::new(0, 0, width, height);
     let mut buf = Buffer::empty(area);
-    draw(area, &mut buf, app, theme, &KeyMap::default());
+    let drawn = draw(area, &mut buf, app, theme, &KeyMap::default());
+    (buf, drawn)
+}
+
+/// Draws part of a screen.
+pub fn framed(
+    app: &App,
+    (width, height): (u16, u16),
+    theme: &Theme,
+    draw: impl FnOnce(Rect, &mut Frame),
+) -> (Buffer, Drawn) {
+    let area = Rect::new(0, 0, width, height);
+    let mut buf = Buffer::empty(area);
+    let keys = KeyMap::default();
+    let mut frame = Frame::new(&mut buf, app, theme, &keys);
+    draw(area, &mut frame);
+    let drawn = frame.finish();
+    (buf, drawn)
+}
+
+/// The queries of the screen.
+pub fn queries(app: &App, size: (u16, u16), theme: &Theme) -> Vec<Query> {
+    drawn(app, size, theme).1.queries
+}
+
+/// Draws the screen and limits scrolling to what it shows, as the draw loop does.
+pub fn seen(app: &mut App, size: (u16, u16)) -> Buffer {
+    let (buf, drawn) = drawn(app, size, &theme());
+    drawn.limit_scrolling(app);
+    buf
+}
+
+/// The text of the screen, line by line, without trailing blanks.
+pub fn text(app: &App, width: u16, height: u16, theme: &Theme) -> String {
+    lines_of(&drawn(app, (width, height), theme).0)
+}
+
+/// The text of a buffer, line by line, without trailing blanks.
+pub fn lines_of(buf: &Buffer) -> String {
+    let Rect { width, height, .. } = buf.area;
     let line = |y| (0..width).map(|x| buf[(x, y)].symbol()).collect::<String>();
     (0..height)
         .map(|y| line(y).trim_end().to_owned() + "\n")

@@ -4,18 +4,18 @@
 //!  lcascope ● LIVE  mnist-fc · MNIST sample · 412/960 steps · epoch 17.2 · 28.4 steps/s
 //! ```
 
-use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
 
 use super::facts;
 use super::words::{either, fitting};
 use crate::analysis::numbers;
-use crate::app::{App, Phase};
+use crate::app::Phase;
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
     let dot = either(theme, " · ", " | ");
     let header = &app.header;
     let end = app.timeline.end();
@@ -55,7 +55,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
         Span::raw("  "),
         Span::raw(text),
     ]);
-    line.render(area, buf);
+    frame.render(line, area);
 }
 
 fn phase(phase: Phase, theme: &Theme) -> Span<'static> {

@@ -11,10 +11,10 @@
 //! ```
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::Constraint::{Fill, Length};
+use ratatui::layout::{Layout, Margin, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
 
 use super::cells::{self, lca, put, put_column, row};
 use super::tabs::parameter_name;
@@ -25,7 +25,8 @@ use super::words::{
 use crate::analysis::numbers;
 use crate::analysis::scale::Scale;
 use crate::app::{App, Depth, Picture};
-use crate::query::{Answer, Query, RecordedSums, UnitParams};
+use crate::query::{Answer, RecordedSums, UnitParams};
+use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{ImageMap, RampLegend};
 
@@ -35,17 +36,6 @@ const LIST: u16 = 56;
 const COLUMNS: [&str; 4] = ["total", "help", "window", "every"];
 /// The narrowest picture; if even this does not fit, the list is alone.
 const NARROWEST_PICTURE: u16 = 14;
-
-pub fn wants(_: Rect, app: &App, _: &Theme) -> Vec<Query> {
-    let Depth::Unit { layer, unit } = app.depth else {
-        return Vec::new();
-    };
-    let window = app.about_window(app.unit_topic(layer, unit), 1);
-    app.about_unit(layer, unit)
-        .into_iter()
-        .chain([window])
-        .collect()
-}
 
 /// The screen of a unit.
 #[expect(clippy::struct_field_names, reason = "its place in its layer")]
@@ -60,99 +50,54 @@ struct Unit<'a> {
     listed: Vec<usize>,
 }
 
-pub fn draw(area: Rect, buf: &mut Buffer, app: &App, theme: &Theme) {
-    match Unit::of(app, theme) {
-        Ok(unit) => unit.draw(area, buf),
-        Err(why) => sentence(area, why, theme, buf),
-    }
+pub fn draw(area: Rect, frame: &mut Frame) {
+    let (app, theme) = (frame.app, frame.theme);
+    let Depth::Unit { layer, unit } = app.depth else {
+        return;
+    };
+    let query = app.about_unit(layer, unit);
+    let answer = query.and_then(|query| frame.ask(0, query));
+    let query = app.about_window(app.unit_topic(layer, unit), 1);
+    let window = match frame.ask_now(1, query) {
+        Some((_, Answer::Unit(window))) => window.recorded.as_ref(),
+        _ => None,
+    };
+    let known = match answer {
+        Some((_, Answer::Unit(known))) => known,
+        Some((_, Answer::Unknown(why))) => return sentence(area, why, frame),
+        _ => return sentence(area, "reading the unit …", frame),
+    };
+    let unit = Unit {
+        app,
+        theme,
+        layer,
+        unit,
+        known,
+        window,
+        listed: app.listed_parameters(layer, unit),
+    };
+    unit.draw(area, frame);
 }
 
-/// The areas of the parameters in view, and their indices in the list.
-pub fn places(area: Rect, app: &App, theme: &Theme) -> Vec<(Rect, usize)> {
-    let Ok(unit) = Unit::of(app, theme) else {
-        return Vec::new();
-    };
-    let (list, _) = unit.sides(area);
-    let first = unit.first_shown(list);
-    let line = |y| Rect {
-        y,
-        height: 1,
-        ..list
-    };
-    let lines = (list.top() + 1..list.bottom()).map(line);
-    lines.zip(first..unit.listed.len()).collect()
-}
-
-impl<'a> Unit<'a> {
-    /// Creates the screen from the latest answer, or returns why there is none.
-    fn of(app: &'a App, theme: &'a Theme) -> Result<Self, &'a str> {
-        let Depth::Unit { layer, unit } = app.depth else {
-            return Err("");
-        };
-        let answer = app
-            .about_unit(layer, unit)
-            .and_then(|it| app.desk.answer(&it));
-        let known = match answer {
-            Some((_, Answer::Unit(known))) => known,
-            Some((_, Answer::Unknown(why))) => return Err(why),
-            _ => return Err("reading the unit …"),
-        };
-        let window = app.about_window(app.unit_topic(layer, unit), 1);
-        let window = match app.known(&window) {
-            Some((_, Answer::Unit(window))) => window.recorded.as_ref(),
-            _ => None,
-        };
-        Ok(Self {
-            app,
-            theme,
-            layer,
-            unit,
-            known,
-            window,
-            listed: app.listed_parameters(layer, unit),
-        })
-    }
-
-    /// The areas of the list and, if they fit, of the pictures.
-    fn sides(&self, area: Rect) -> (Rect, Option<Rect>) {
-        let lines = 1 + u16::from(!self.singles().is_empty());
-        let middle = Rect {
-            y: area.y + 1.min(area.height),
-            height: area.height.saturating_sub(1 + lines),
-            ..area
-        };
-        let list = LIST.min(area.width * 3 / 5);
-        let wide = area.width.saturating_sub(list) > NARROWEST_PICTURE;
-        let list = if wide { list } else { area.width };
-        let pictures = Rect {
-            x: middle.x + list + 1,
-            width: area.width.saturating_sub(list + 1),
-            ..middle
-        };
-        let list = Rect {
-            width: list,
-            ..middle
-        };
-        (list, wide.then_some(pictures))
-    }
-
-    fn draw(&self, area: Rect, buf: &mut Buffer) {
-        put(row(area, 0), buf, self.title(area.width));
-        let (list, pictures) = self.sides(area);
-        self.list(list, buf);
-        if let Some(pictures) = pictures {
-            self.pictures(pictures, buf);
-        }
-        let below = list.height;
-        put(row(area, 1 + below), buf, self.selected(area.width));
+impl Unit<'_> {
+    fn draw(&self, area: Rect, frame: &mut Frame) {
         let singles = self.singles();
-        if !singles.is_empty() {
-            put(
-                row(area, 2 + below),
-                buf,
-                cells::fitting(singles, area.width),
-            );
+        let below = u16::from(!singles.is_empty());
+        let rows = [Length(1), Fill(1), Length(1), Length(below)];
+        let [title, middle, selected, below] = Layout::vertical(rows).areas(area);
+        frame.render(self.title(area.width), title);
+        let list = LIST.min(area.width * 3 / 5);
+        if area.width - list > NARROWEST_PICTURE {
+            let [list, pictures] = Layout::horizontal([Length(list), Fill(1)])
+                .spacing(1)
+                .areas(middle);
+            self.list(list, frame);
+            self.pictures(pictures, frame);
+        } else {
+            self.list(middle, frame);
         }
+        frame.render(self.selected(area.width), selected);
+        frame.render(cells::fitting(singles, area.width), below);
     }
 
     fn title(&self, width: u16) -> Line<'static> {
@@ -181,13 +126,6 @@ impl<'a> Unit<'a> {
         ])
     }
 
-    /// The first parameter in view.
-    fn first_shown(&self, list: Rect) -> usize {
-        let fit = usize::from(list.height.saturating_sub(1));
-        let place = (self.listed.iter()).position(|&it| it == self.app.parameter);
-        scrolled(place.unwrap_or(0), fit, self.listed.len())
-    }
-
     /// A parameter's name, shortened if it does not fit in a list, where all parameters share the unit's index and most
     /// are weights.
     fn name(&self, parameter: usize, room: usize) -> String {
@@ -197,8 +135,9 @@ impl<'a> Unit<'a> {
         worded(&[long, narrow, short], room, self.theme)
     }
 
-    fn list(&self, area: Rect, buf: &mut Buffer) {
-        let head = row(area, 0);
+    fn list(&self, area: Rect, frame: &mut Frame) {
+        let [head, lines] = Layout::vertical([Length(1), Fill(1)]).areas(area);
+        let buf = &mut *frame.buffer;
         put(head, buf, Line::styled("  parameter", self.theme.header));
         // The last parameter of each tensor has the longest name; drop columns before cutting it.
         let last = (self.known.rows.iter()).filter_map(|row| row.end.checked_sub(1));
@@ -220,19 +159,24 @@ impl<'a> Unit<'a> {
                 self.theme.header,
             );
         }
-        let first = self.first_shown(area);
-        for (y, &parameter) in (1..area.height).zip(&self.listed[first..]) {
-            self.row(row(area, y), (parameter, columns), buf);
+        let place = (self.listed.iter()).position(|&it| it == self.app.parameter);
+        let fit = usize::from(lines.height);
+        let first = scrolled(place.unwrap_or(0), fit, self.listed.len());
+        let shown = &self.listed[first..];
+        for (line, &parameter) in lines.rows().zip(shown) {
+            self.row(line, (parameter, columns), buf);
         }
+        frame.rows(lines, shown.iter().copied());
     }
 
     fn row(&self, line: Rect, (parameter, columns): (usize, usize), buf: &mut Buffer) {
         let traced = is_traced(self.app, parameter);
         let room = usize::from(line.width).saturating_sub(columns * usize::from(NUMBER) + 2);
         let name = self.name(parameter, room);
-        let style = match parameter == self.app.parameter {
-            true => self.theme.selected,
-            false => Style::default(),
+        let style = if parameter == self.app.parameter {
+            self.theme.selected
+        } else {
+            Style::default()
         };
         let mark = if traced { "*" } else { " " };
         let spans = vec![
@@ -281,7 +225,7 @@ impl<'a> Unit<'a> {
         )
     }
 
-    fn pictures(&self, area: Rect, buf: &mut Buffer) {
+    fn pictures(&self, area: Rect, frame: &mut Frame) {
         let (layer, unit) = (self.layer, self.unit);
         let chosen = Picture::of(&self.app.header, layer, unit, self.app.parameter);
         let Some(picture) = chosen else {
@@ -290,24 +234,18 @@ impl<'a> Unit<'a> {
         let weights = self.known.weights.as_ref();
         // Draw the two side by side if both fit whole, otherwise one above the other if enough rows remain.
         let tall = area.height >= 24 && usize::from(area.width / 2) < picture.columns + 3;
-        let (one, other) = match tall {
-            true => halves(area, area.height, |area, from, len| Rect {
-                y: area.y + from,
-                height: len,
-                ..area
-            }),
-            false => halves(area, area.width, |area, from, len| Rect {
-                x: area.x + from,
-                width: len,
-                ..area
-            }),
+        let [one, other] = if tall {
+            let first = Length((area.height / 2).saturating_sub(1));
+            Layout::vertical([first, Fill(1)]).spacing(1).areas(area)
+        } else {
+            cells::halves(area)
         };
         let both = weights.is_some() && (tall || other.width >= 2 * NARROWEST_PICTURE);
         let sums = self.known.totals.as_ref().map(|it| it.lca_sum.as_slice());
         let (title, values) = match (sums, self.window) {
             (Some(values), _) => ("total LCA", values),
             (None, Some(window)) => ("LCA in the window", window.lca_sum.as_slice()),
-            (None, None) => return sentence(area, "no totals to draw yet", self.theme, buf),
+            (None, None) => return sentence(area, "no totals to draw yet", frame),
         };
         let values: Vec<f64> = self.pixels(&picture, values);
         let first = if both { one } else { area };
@@ -316,14 +254,14 @@ impl<'a> Unit<'a> {
             format!("LCA: {}", picture.note),
             title.to_owned(),
         ];
-        self.picture(first, buf, (&titles, "nats"), &picture, &values);
+        self.picture(first, frame, (&titles, "nats"), &picture, &values);
         if let Some(weights) = weights.filter(|_| both) {
             let values: Vec<f64> = self.pixels(&picture, &weights.values);
             let titles = [
                 format!("weights after {} steps", weights.steps),
                 format!("after {} steps", weights.steps),
             ];
-            self.picture(other, buf, (&titles, ""), &picture, &values);
+            self.picture(other, frame, (&titles, ""), &picture, &values);
         }
     }
 
@@ -340,14 +278,14 @@ impl<'a> Unit<'a> {
     fn picture(
         &self,
         area: Rect,
-        buf: &mut Buffer,
+        frame: &mut Frame,
         (titles, unit): (&[String], &str),
         picture: &Picture,
         values: &[f64],
     ) {
         let title = worded(titles, area.width.into(), self.theme);
         let title = title.replace('×', either(self.theme, "×", "x"));
-        put(row(area, 0), buf, Line::styled(title, self.theme.header));
+        frame.render(Line::styled(title, self.theme.header), row(area, 0));
         if area.height < 3 {
             return;
         }
@@ -366,19 +304,14 @@ impl<'a> Unit<'a> {
             max,
             selected: self.app.parameter.checked_sub(picture.parameters.start),
         };
-        let inside = Rect {
-            y: area.y + 1,
-            height: area.height - 2,
-            ..area
-        };
-        image.render(inside, buf);
+        frame.render(image, area.inner(Margin::new(0, 1)));
         let legend = RampLegend {
             theme: self.theme,
             scale,
             max,
             unit,
         };
-        put(row(area, area.height - 1), buf, legend.line(area.width));
+        frame.render(legend.line(area.width), row(area, area.height - 1));
     }
 
     /// The selected parameter's numbers.
@@ -462,11 +395,4 @@ fn from_right(place: usize, columns: usize) -> u16 {
 pub fn is_traced(app: &App, parameter: usize) -> bool {
     let traced = &app.header.traced;
     traced.binary_search(&(parameter as u64)).is_ok()
-}
-
-/// Divides an area in two along one side, with a blank between the parts.
-fn halves(area: Rect, side: u16, part: impl Fn(Rect, u16, u16) -> Rect) -> (Rect, Rect) {
-    let half = side / 2;
-    let first = part(area, 0, half.saturating_sub(1));
-    (first, part(area, half, side - half))
 }

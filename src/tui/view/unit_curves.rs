@@ -1,16 +1,13 @@
 //! Running sums of the units that help most and hurt most over the steps in view.
 
-use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::widgets::Widget;
 
 use super::cells;
 use super::spread::named;
 use crate::analysis::bins::Extent;
 use crate::analysis::scale::{Domain, Scale};
-use crate::app::App;
 use crate::query::Binned;
-use crate::tui::theme::Theme;
+use crate::tui::frame::Frame;
 use crate::tui::widget::{Details, Entry, LineChart, Series};
 
 /// The number of units at either end.
@@ -45,7 +42,8 @@ fn extremes(units: &Binned) -> Vec<usize> {
     best.iter().chain(worst.iter().rev()).copied().collect()
 }
 
-pub fn draw(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), units: &Binned) {
+pub fn draw(area: Rect, frame: &mut Frame, units: &Binned) {
+    let (app, theme) = (frame.app, frame.theme);
     let chosen = extremes(units);
     let names: Vec<String> = chosen.iter().map(|unit| format!("unit {unit}")).collect();
     let marked = theme.needs_marks(chosen.len());
@@ -64,7 +62,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), units: &
         "running sums: units that help most and hurt most",
         "running sums of units",
     ];
-    let area = named(area, &titles, &entries, theme, buf);
+    let area = named(area, &titles, &entries, frame);
     let columns = LineChart::plot_columns(area, theme.glyphs);
     let sums: Vec<Vec<f64>> = chosen.iter().map(|&unit| running(units, unit)).collect();
     #[expect(
@@ -104,7 +102,7 @@ pub fn draw(area: Rect, buf: &mut Buffer, (app, theme): (&App, &Theme), units: &
         marks: marked,
         ..Details::default()
     };
-    chart.with(details).render(area, buf);
+    frame.render(chart.with(details), area);
 }
 
 #[cfg(test)]

@@ -2,13 +2,11 @@
 //! key changes nothing.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
 
 use super::help::ELSEWHERE;
-use super::testing::{Run, Shape, app, theme};
-use super::{draw, settle};
+use super::testing::{Run, Shape, app, drawn, seen, theme};
 use crate::app::{Action, App, Depth, Here, Other, Screen, Sort};
-use crate::tui::keys::{Binding, GROUPS, KeyMap};
+use crate::tui::keys::{Binding, GROUPS};
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
 
@@ -18,10 +16,10 @@ fn state(app: &mut App) -> String {
     let selected = (app.layer, app.unit, app.parameter, app.class);
     let looks = (app.sort, app.focus, app.pooled, app.log_scale, &app.filter);
     let scrolled = (
-        app.help_scroll,
+        app.help_scroll.rows,
         app.event_row,
-        app.config_scroll,
-        app.log_scroll,
+        app.config_scroll.rows,
+        app.log_scroll.rows,
     );
     let over = (app.overlay, &app.prompt, app.quit, app.comparing);
     let marks = (&app.bookmarks, app.within_class);
@@ -32,13 +30,6 @@ fn state(app: &mut App) -> String {
         app.play_rate(),
         app.notice(),
     )
-}
-
-fn drawn(app: &App, (width, height): (u16, u16)) -> Buffer {
-    let area = Rect::new(0, 0, width, height);
-    let mut buf = Buffer::empty(area);
-    draw(area, &mut buf, app, &theme(), &KeyMap::default());
-    buf
 }
 
 /// A run viewed from some place, and how to get back there.
@@ -83,7 +74,7 @@ impl Walk {
         app.window.go_to((Some(40), Some(30)));
         (app.layer, app.unit, app.parameter, app.class) = (1, 1, 25, 1);
         app.focus = usize::from(here == Here::Network(Screen::Run)) * 2;
-        (app.log_scroll, app.within_class) = (10, true);
+        (app.log_scroll.rows, app.within_class) = (10, true);
         app.depth = match here {
             Here::Comparison | Here::Network(_) => Depth::Network,
             Here::Layer => Depth::Layer(1),
@@ -107,9 +98,7 @@ impl Walk {
     fn seen(&mut self) -> Buffer {
         let (width, height) = self.size;
         self.run.settle(width, height, &theme());
-        let area = Rect::new(0, 0, width, height);
-        settle(area, &mut self.run.app, &theme(), &KeyMap::default());
-        drawn(&self.run.app, self.size)
+        seen(&mut self.run.app, self.size)
     }
 
     fn try_key(&mut self, here: Here, binding: &Binding) {
@@ -177,7 +166,7 @@ fn help_and_footer_name_what_the_table_offers() {
             assert!(!named || group.is_offered(app), "{here:?}: {footer}");
         }
         app.act(Action::Help);
-        let all = drawn(app, (200, 90));
+        let all = drawn(app, (200, 90), &theme()).0;
         let lines: Vec<String> = (0..90).map(|y| line(&all, y)).collect();
         let at = |text: &str| lines.iter().position(|line| line.contains(text));
         let elsewhere = at(ELSEWHERE).unwrap_or(usize::MAX);
@@ -203,9 +192,9 @@ fn a_live_run_and_a_replay_offer_what_they_have() {
     let mut live = app(3, &[-0.1, 0.2, -0.3]);
     assert_eq!(offered(&live), [true, true, false]);
     for action in [Action::Freeze, Action::PauseTraining] {
-        let before = drawn(&live, (80, 24));
+        let before = drawn(&live, (80, 24), &theme()).0;
         live.act(action);
-        assert_ne!(drawn(&live, (80, 24)), before, "{action:?}");
+        assert_ne!(drawn(&live, (80, 24), &theme()).0, before, "{action:?}");
     }
     let run = Run::new(Shape::default());
     assert_eq!(offered(&run.app), [true, false, true]);

@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Margin, Rect};
 use ratatui::text::{Span, Text};
-use ratatui::widgets::{Paragraph, Widget, Wrap};
+use ratatui::widgets::{Paragraph, Wrap};
 
 use crate::analysis::numbers::format_signed;
 pub use crate::analysis::numbers::loss;
 use crate::analysis::scale::Scale;
 use crate::app::{App, Stretch};
+use crate::tui::frame::Frame;
 use crate::tui::theme::{Glyphs, Theme};
 use crate::tui::widget;
 
@@ -22,20 +22,22 @@ const LINEAR_PART: f64 = 1e-2;
 
 /// The scale of signed values, as lengths and as colours, on all screens.
 pub fn signed_scale(app: &App, max: f64) -> Scale {
-    match app.log_scale {
-        true => Scale::SymLog {
+    if app.log_scale {
+        Scale::SymLog {
             linear: max * LINEAR_PART,
-        },
-        false => Scale::Linear,
+        }
+    } else {
+        Scale::Linear
     }
 }
 
 /// Formats a signed number for a column; NaN is a hyphen.
 pub fn number(value: f64) -> String {
     let width = usize::from(NUMBER) - 1;
-    match value.is_nan() {
-        true => format!("{:>width$}", "-"),
-        false => format_signed(value, width),
+    if value.is_nan() {
+        format!("{:>width$}", "-")
+    } else {
+        format_signed(value, width)
     }
 }
 
@@ -67,9 +69,10 @@ pub fn more(name: &str, steps: &Stretch<'_>, asked: &Range<u64>) -> String {
 /// The title of a column of numbers of one step, `at 412`, short enough for the column.
 pub fn at(step: u64) -> String {
     let long = format!("at {step}");
-    match long.len() < usize::from(NUMBER) {
-        true => long,
-        false => step.to_string(),
+    if long.len() < usize::from(NUMBER) {
+        long
+    } else {
+        step.to_string()
     }
 }
 
@@ -91,20 +94,15 @@ pub fn either(theme: &Theme, unicode: &'static str, ascii: &'static str) -> &'st
 }
 
 /// Draws a sentence that says in full why there is nothing to see.
-pub fn sentence(area: Rect, text: &str, theme: &Theme, buf: &mut Buffer) {
-    let inside = Rect {
-        x: area.x + 1.min(area.width),
-        width: area.width.saturating_sub(2),
-        ..area
-    };
+pub fn sentence(area: Rect, text: &str, frame: &mut Frame) {
+    let theme = frame.theme;
+    let inside = area.inner(Margin::new(1, 0));
     let text = match theme.glyphs {
         Glyphs::Ascii => text.replace('…', "..."),
         Glyphs::Braille | Glyphs::Blocks => text.to_owned(),
     };
     let text = Text::styled(text, theme.dim);
-    Paragraph::new(text)
-        .wrap(Wrap { trim: true })
-        .render(inside.intersection(buf.area), buf);
+    frame.render(Paragraph::new(text).wrap(Wrap { trim: true }), inside);
 }
 
 /// Joins parts by `between` so that they fit `room` cells, dropping the highest ranks first. The part of rank 0 stays.

@@ -71,15 +71,14 @@ impl Look {
 }
 
 /// Asks until everything is known that is wanted.
-pub fn settle(app: &mut App, details: &Details, (width, height): (u16, u16), theme: &Theme) {
-    let area = Rect::new(0, 0, width, height);
+pub fn settle(app: &mut App, details: &Details, size: (u16, u16), theme: &Theme) {
     for _ in 0..200 {
-        let wanted = view::wants(area, app, theme);
+        let wanted = queries(app, size, theme);
         let Some(query) = next(app, &wanted) else {
             let lacks =
-                |query: &Query| (app.desk.answer(query)).is_none_or(|(asked, _)| asked != query);
+                |query: &Query| (app.queries.answer(query)).is_none_or(|(asked, _)| asked != query);
             // Between two questions about steps that grow it rests.
-            let rest = app.desk.patience().filter(|_| wanted.iter().any(lacks));
+            let rest = app.queries.patience().filter(|_| wanted.iter().any(lacks));
             let Some(rest) = rest else { return };
             std::thread::sleep(rest);
             continue;
@@ -88,7 +87,7 @@ pub fn settle(app: &mut App, details: &Details, (width, height): (u16, u16), the
         let answer = details.answers.recv_timeout(PATIENCE);
         app.event(answer.expect("somebody answers"));
     }
-    panic!("it asks and asks: {:?}", view::wants(area, app, theme));
+    panic!("it asks and asks: {:?}", queries(app, size, theme));
 }
 
 fn next(app: &mut App, wanted: &[Query]) -> Option<Query> {
@@ -225,6 +224,13 @@ pub fn draw(app: &App, (width, height): (u16, u16), theme: &Theme) -> Buffer {
     let mut buffer = Buffer::empty(area);
     view::draw(area, &mut buffer, app, theme, &KeyMap::default());
     buffer
+}
+
+/// What the screen asks for.
+pub fn queries(app: &App, (width, height): (u16, u16), theme: &Theme) -> Vec<Query> {
+    let area = Rect::new(0, 0, width, height);
+    let mut buffer = Buffer::empty(area);
+    view::draw(area, &mut buffer, app, theme, &KeyMap::default()).queries
 }
 
 /// The symbols, line by line, without blanks at the ends.

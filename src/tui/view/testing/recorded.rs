@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use ratatui::layout::Rect;
 use tempfile::TempDir;
 
-use super::text;
+use super::{queries, text};
 use crate::app::{Action, App};
 use crate::feed::{FeedEvent, Origin};
 use crate::query::Analyst;
@@ -14,7 +13,6 @@ use crate::store::testing::Maker;
 pub use crate::store::testing::Shape;
 use crate::store::{RunReader, RunWriter, WriteOptions};
 use crate::tui::theme::Theme;
-use crate::tui::view::wants;
 
 /// A finished run in a file, and its contents.
 pub struct Run {
@@ -104,9 +102,8 @@ impl Run {
 
     /// Answers the screen's queries until none is left.
     pub fn settle(&mut self, width: u16, height: u16, theme: &Theme) {
-        let area = Rect::new(0, 0, width, height);
         for _ in 0..100 {
-            let wanted = wants(area, &self.app, theme);
+            let wanted = queries(&self.app, (width, height), theme);
             let Some(query) = self.app.wanted_answer(&wanted) else {
                 return;
             };

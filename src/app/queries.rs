@@ -41,7 +41,7 @@ struct Asked {
 
 /// A cache of answers, with the query in flight.
 #[derive(Default)]
-pub struct Desk {
+pub struct QueryCache {
     known: Vec<Known>,
     asked: Option<Asked>,
     /// True if the file is complete.
@@ -50,7 +50,7 @@ pub struct Desk {
     due: Option<Instant>,
 }
 
-impl Desk {
+impl QueryCache {
     /// Returns the latest answer to a query of the same topic, perhaps about other steps, and the query that it
     /// answers.
     #[must_use]
@@ -157,10 +157,10 @@ mod tests {
     }
 
     /// A cache for a run that has ended.
-    fn ended() -> Desk {
-        let mut desk = Desk::default();
-        desk.retry();
-        desk
+    fn ended() -> QueryCache {
+        let mut cache = QueryCache::default();
+        cache.retry();
+        cache
     }
 
     /// An answer about the first `end` steps.
@@ -173,84 +173,84 @@ mod tests {
 
     #[test]
     fn what_the_file_lacked_is_shown_and_asked_for_again() {
-        let mut desk = Desk::default();
+        let mut cache = QueryCache::default();
         let wanted = [query(0, 9)];
-        assert_eq!(desk.next(&wanted, |_| true), Some(query(0, 9)));
-        desk.take(query(0, 9), steps(4));
+        assert_eq!(cache.next(&wanted, |_| true), Some(query(0, 9)));
+        cache.take(query(0, 9), steps(4));
         // Not at once, although the view does not change.
-        assert_eq!(desk.next(&wanted, |_| true), None);
-        assert!(desk.patience().is_some());
-        desk.known[0].at = Instant::now().checked_sub(RENEWAL).unwrap();
-        assert_eq!(desk.next(&wanted, |_| true), Some(query(0, 9)));
-        assert_eq!(desk.answer(&wanted[0]).unwrap().1, &steps(4), "stands in");
+        assert_eq!(cache.next(&wanted, |_| true), None);
+        assert!(cache.patience().is_some());
+        cache.known[0].at = Instant::now().checked_sub(RENEWAL).unwrap();
+        assert_eq!(cache.next(&wanted, |_| true), Some(query(0, 9)));
+        assert_eq!(cache.answer(&wanted[0]).unwrap().1, &steps(4), "stands in");
         // It arrives after the run has ended, but was queried before.
-        desk.retry();
-        desk.take(query(0, 9), steps(6));
-        assert_eq!(desk.next(&wanted, |_| true), Some(query(0, 9)));
-        assert_eq!(desk.answer(&wanted[0]).unwrap().1, &steps(6), "stands in");
-        desk.take(query(0, 9), steps(7));
-        assert_eq!(desk.next(&wanted, |_| true), None, "no more");
+        cache.retry();
+        cache.take(query(0, 9), steps(6));
+        assert_eq!(cache.next(&wanted, |_| true), Some(query(0, 9)));
+        assert_eq!(cache.answer(&wanted[0]).unwrap().1, &steps(6), "stands in");
+        cache.take(query(0, 9), steps(7));
+        assert_eq!(cache.next(&wanted, |_| true), None, "no more");
     }
 
     #[test]
     fn a_whole_answer_is_asked_for_once() {
-        let mut desk = Desk::default();
-        assert!(desk.next(&[query(0, 9)], |_| true).is_some());
-        desk.take(query(0, 9), steps(9));
-        assert_eq!(desk.next(&[query(0, 9)], |_| true), None);
-        assert_eq!(desk.patience(), None);
-        desk.retry();
-        assert_eq!(desk.next(&[query(0, 9)], |_| true), None);
+        let mut cache = QueryCache::default();
+        assert!(cache.next(&[query(0, 9)], |_| true).is_some());
+        cache.take(query(0, 9), steps(9));
+        assert_eq!(cache.next(&[query(0, 9)], |_| true), None);
+        assert_eq!(cache.patience(), None);
+        cache.retry();
+        assert_eq!(cache.next(&[query(0, 9)], |_| true), None);
     }
 
     #[test]
     fn one_question_at_a_time_and_none_twice() {
-        let mut desk = ended();
+        let mut cache = ended();
         let wanted = [query(0, 9), query(1, 9)];
-        assert_eq!(desk.next(&wanted, |_| true), Some(query(0, 9)));
-        assert_eq!(desk.next(&wanted, |_| true), None, "it is on its way");
-        desk.take(query(0, 9), answer("a"));
-        assert_eq!(desk.next(&wanted, |_| true), Some(query(1, 9)));
-        desk.take(query(1, 9), answer("b"));
-        assert_eq!(desk.next(&wanted, |_| true), None);
-        let (of, known) = desk.answer(&query(1, 400)).unwrap();
+        assert_eq!(cache.next(&wanted, |_| true), Some(query(0, 9)));
+        assert_eq!(cache.next(&wanted, |_| true), None, "it is on its way");
+        cache.take(query(0, 9), answer("a"));
+        assert_eq!(cache.next(&wanted, |_| true), Some(query(1, 9)));
+        cache.take(query(1, 9), answer("b"));
+        assert_eq!(cache.next(&wanted, |_| true), None);
+        let (of, known) = cache.answer(&query(1, 400)).unwrap();
         assert_eq!((of, known), (&query(1, 9), &answer("b")), "stands in");
     }
 
     #[test]
     fn what_nobody_wants_any_more_does_not_stand_in_the_way() {
-        let mut desk = ended();
-        assert!(desk.next(&[query(0, 9)], |_| true).is_some());
-        assert_eq!(desk.next(&[query(1, 9)], |_| true), Some(query(1, 9)));
-        desk.take(query(0, 9), Answer::Interrupted);
-        assert!(desk.answer(&query(0, 9)).is_none());
-        desk.take(query(1, 9), answer("b"));
-        assert_eq!(desk.next(&[query(1, 9)], |_| true), None);
+        let mut cache = ended();
+        assert!(cache.next(&[query(0, 9)], |_| true).is_some());
+        assert_eq!(cache.next(&[query(1, 9)], |_| true), Some(query(1, 9)));
+        cache.take(query(0, 9), Answer::Interrupted);
+        assert!(cache.answer(&query(0, 9)).is_none());
+        cache.take(query(1, 9), answer("b"));
+        assert_eq!(cache.next(&[query(1, 9)], |_| true), None);
     }
 
     #[test]
     fn long_work_that_goes_on_later_makes_way_for_what_matters_more() {
-        let mut desk = ended();
+        let mut cache = ended();
         let events = Query {
             topic: Topic::Events,
             ..query(0, 9)
         };
         let wanted = [query(0, 9), events.clone()];
-        assert_eq!(desk.next(&wanted[1..], |_| true), Some(events.clone()));
-        assert_eq!(desk.next(&wanted[1..], |_| true), None, "it is on its way");
-        assert_eq!(desk.next(&wanted, |_| true), Some(query(0, 9)));
-        desk.take(events.clone(), Answer::Interrupted);
-        assert_eq!(desk.next(&wanted, |_| true), None, "it is not asked twice");
-        desk.take(query(0, 9), answer("a"));
-        assert_eq!(desk.next(&wanted, |_| true), Some(events));
+        assert_eq!(cache.next(&wanted[1..], |_| true), Some(events.clone()));
+        assert_eq!(cache.next(&wanted[1..], |_| true), None, "it is on its way");
+        assert_eq!(cache.next(&wanted, |_| true), Some(query(0, 9)));
+        cache.take(events.clone(), Answer::Interrupted);
+        assert_eq!(cache.next(&wanted, |_| true), None, "it is not asked twice");
+        cache.take(query(0, 9), answer("a"));
+        assert_eq!(cache.next(&wanted, |_| true), Some(events));
     }
 
     #[test]
     fn an_answer_is_renewed_at_once_only_in_a_run_that_stands() {
-        let mut desk = Desk::default();
-        desk.take(query(0, 9), answer("a"));
-        assert_eq!(desk.next(&[query(0, 10)], |_| false), None);
-        assert!(desk.patience().is_some());
-        assert_eq!(desk.next(&[query(0, 10)], |_| true), Some(query(0, 10)));
+        let mut cache = QueryCache::default();
+        cache.take(query(0, 9), answer("a"));
+        assert_eq!(cache.next(&[query(0, 10)], |_| false), None);
+        assert!(cache.patience().is_some());
+        assert_eq!(cache.next(&[query(0, 10)], |_| true), Some(query(0, 10)));
     }
 }
