@@ -143,7 +143,7 @@ pub fn layers(out: &mut String, app: &App) {
         "",
         nats(residual)
     );
-    if !residual.is_finite() {
+    if !(change.is_finite() && residual.is_finite()) {
         let _ = writeln!(
             out,
             "\nwarning: not all losses are finite, so the allocations do not explain the change; the training has diverged"

@@ -541,6 +541,7 @@ fn losses_that_are_not_finite_are_no_share_of_anything() {
     let file = open_rw(&path).unwrap();
     let losses = file.dataset("loss/train").unwrap();
     losses.write(&[f64::INFINITY; 3]).unwrap();
+    drop(losses);
     file.close().unwrap();
     let info = run(folder.path(), &["info", "run.h5"]);
     assert!(
