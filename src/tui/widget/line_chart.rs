@@ -12,7 +12,8 @@
 //!
 //! Every column of dots shows the minimum and the maximum of its steps, and is joined to its neighbours halfway. The
 //! legend takes the first corner without data, from the top right, as a row or else as a list; if no corner is free, it
-//! is left out. [`Details`](super::Details) has further options. Below 24 columns there is no left axis, below 4 rows no bottom axis.
+//! is left out. [`Details`](super::Details) has further options. Below 24 columns there is no left axis, below 4 rows no
+//! bottom axis.
 
 use std::ops::Range;
 
@@ -227,6 +228,7 @@ mod tests {
     use proptest::prelude::*;
     use ratatui::buffer::Cell;
     use ratatui::style::Modifier;
+    use ratatui::widgets::Widget;
 
     const ALL: [Glyphs; 3] = [Glyphs::Braille, Glyphs::Blocks, Glyphs::Ascii];
 
