@@ -32,11 +32,13 @@
 //! | [`state`] | the user's view of a run, kept between sessions |
 //! | [`experiment`] | sets of runs that differ in one thing, and their outcomes |
 //! | [`config`], [`cli`] | flags over a TOML file over defaults |
-//! | [`session`] | builds the parts of a command, connects and joins their threads |
+//! | [`supervise`] | runs and the processes around them: trainings, series, the screen, signals, the sandbox |
+//! | [`commands`] | the commands, one file each |
 
 pub mod analysis;
 pub mod app;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod course;
@@ -54,11 +56,11 @@ pub mod optim;
 pub mod query;
 pub mod record;
 pub mod report;
-pub mod session;
 pub mod sheet;
 pub mod small_file;
 pub mod state;
 pub mod store;
+pub mod supervise;
 pub mod text;
 pub mod train;
 pub mod tui;

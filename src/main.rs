@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use lcascope::cli::{self, Cli, Command};
-use lcascope::session::{self, Failure};
+use lcascope::commands;
+use lcascope::supervise::{self, Failure, sandbox};
 use lcascope::text::{harmless_lines, is_obeyed};
 
 fn main() -> ExitCode {
@@ -37,40 +38,42 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
-        None => session::demo(),
-        Some(Command::Train(args)) => session::train(&args),
-        Some(Command::Allocate(args)) => session::allocate(&args),
-        Some(Command::Open(args)) => session::open(&args),
-        Some(Command::Info { files }) => session::guarded_each("info", &files, session::info),
-        Some(Command::Verify { files }) => session::guarded_each("verify", &files, session::verify),
-        Some(Command::Repair { file }) => session::guarded(&file, || session::repair(&file)),
-        Some(Command::List { folder }) => session::list(folder.as_deref()),
-        Some(Command::Stop { file }) => session::stop(&file),
-        Some(Command::Pause { file }) => session::pause(&file),
-        Some(Command::Resume { file }) => session::resume(&file),
-        Some(Command::Experiment(args)) => session::experiment(&args),
+        None => commands::demo(),
+        Some(Command::Train(args)) => commands::train(&args),
+        Some(Command::Allocate(args)) => commands::allocate(&args),
+        Some(Command::Open(args)) => commands::open(&args),
+        Some(Command::Info { files }) => sandbox::guarded_each("info", &files, commands::info),
+        Some(Command::Verify { files }) => {
+            sandbox::guarded_each("verify", &files, commands::verify)
+        }
+        Some(Command::Repair { file }) => sandbox::guarded(&file, || commands::repair(&file)),
+        Some(Command::List { folder }) => commands::list(folder.as_deref()),
+        Some(Command::Stop { file }) => commands::stop(&file),
+        Some(Command::Pause { file }) => commands::pause(&file),
+        Some(Command::Resume { file }) => commands::resume(&file),
+        Some(Command::Experiment(args)) => commands::experiment(&args),
         Some(Command::Export(args)) => {
-            session::guarded_writing(&args.file, || session::export(&args))
+            sandbox::guarded_writing(&args.file, || commands::export(&args))
         }
         Some(Command::Report(args)) => {
-            session::guarded_reading(&args.files, || session::report(&args))
+            sandbox::guarded_reading(&args.files, || commands::report(&args))
         }
         Some(Command::Config {
             print_default,
             print_network,
         }) => match print_network {
-            Some(name) => session::print_network(&name),
-            None => session::config(print_default),
+            Some(name) => commands::print_network(&name),
+            None => commands::config(print_default),
         },
         Some(Command::Reader {
             details,
             answer,
             file,
-        }) => session::reader(&file, details, answer.as_deref()),
+        }) => sandbox::serve(&file, details, answer.as_deref()),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "lcascope", &mut text);
-            session::print(&text)
+            supervise::print(&text)
         }
     }
 }

@@ -52,6 +52,32 @@ pub fn no_formula(cell: &str) -> Cow<'_, str> {
     }
 }
 
+/// Formats a duration in one or two units: `45 s`, `12 min`, `3 h 20 min`, `5 days`.
+pub fn duration(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round();
+    let hours = (minutes / 60.0).floor();
+    if seconds < 59.5 {
+        format!("{:.0} s", seconds.max(0.0))
+    } else if minutes < 60.0 {
+        format!("{minutes:.0} min")
+    } else if hours < 10.0 {
+        format!("{hours:.0} h {:.0} min", minutes - 60.0 * hours)
+    } else if hours < 48.0 {
+        format!("{hours:.0} h")
+    } else {
+        format!("{:.0} days", hours / 24.0)
+    }
+}
+
+/// Quotes a text as one shell word.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +112,34 @@ mod tests {
         }
         for text in ["", "fc1", "a=b", "1-2", "'=1"] {
             assert_eq!(no_formula(text), text);
+        }
+    }
+
+    #[test]
+    fn a_path_is_one_word_for_a_shell() {
+        for (path, word) in [
+            ("runs/a-1_b.h5", "runs/a-1_b.h5"),
+            ("my run.h5", "'my run.h5'"),
+            ("it's.h5", r"'it'\''s.h5'"),
+            ("$(rm).h5", "'$(rm).h5'"),
+        ] {
+            assert_eq!(quoted(path), word);
+        }
+    }
+
+    #[test]
+    fn durations_have_one_or_two_units() {
+        for (seconds, text) in [
+            (0.2, "0 s"),
+            (59.4, "59 s"),
+            (59.6, "1 min"),
+            (3569.0, "59 min"),
+            (3590.0, "1 h 0 min"),
+            (12_000.0, "3 h 20 min"),
+            (86_400.0, "24 h"),
+            (432_000.0, "5 days"),
+        ] {
+            assert_eq!(duration(seconds), text, "{seconds}");
         }
     }
 }

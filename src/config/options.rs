@@ -240,6 +240,20 @@ pub fn parse(text: &str, origin: &str) -> Result<Options, ConfigError> {
     })
 }
 
+/// Parses the configuration that a run file holds, without what only concerns the command that wrote it.
+///
+/// # Errors
+/// There is none, or it is not valid.
+pub fn stored_options(text: &str, origin: &str) -> Result<Options, ConfigError> {
+    if text.trim().is_empty() {
+        return Err(ConfigError(format!(
+            "{origin} holds no configuration: another program trained a model of its own, and only \
+             that program can repeat it"
+        )));
+    }
+    parse(text, origin).map(Options::of_a_run)
+}
+
 /// Returns a tip for an unknown key that has another name here.
 fn advice(message: &str) -> String {
     let unknown = (message.strip_prefix("unknown field `")).and_then(|rest| rest.split_once('`'));

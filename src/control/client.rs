@@ -144,3 +144,9 @@ fn gone(error: io::Error) -> AskError {
         _ => AskError::Io(error),
     }
 }
+
+/// The number of steps in an answer: 123 in `running, 123 of 400 steps`.
+pub fn steps_in(answer: &str) -> Option<u64> {
+    let (_, rest) = answer.split_once(", ")?;
+    rest.split(' ').next()?.parse().ok()
+}

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-pub use client::{AskError, Connection};
+pub use client::{AskError, Connection, steps_in};
 pub use server::Server;
 
 use crate::train::Control;

@@ -5,7 +5,6 @@
 //! that does not fit is not started, and the file stays as the last commit left it. Room for closing the file properly
 //! is always kept in reserve.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -14,47 +13,12 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::driver::SharedFile;
-use super::error::StoreError;
+use super::error::{Gone, Limit, Rescue, StoreError};
 use super::lock;
+use super::raw_file::reserve;
 
 /// Room kept for closing the file and for HDF5's own metadata.
 const RESERVE: u64 = 1 << 20;
-
-/// The limit that was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// The disk's capacity, with this many bytes free.
-    Disk { free: u64 },
-    /// The user's quota.
-    Quota,
-    /// The process's limit on the size of a file (`ulimit -f`), in bytes.
-    FileSize { limit: u64 },
-    /// The file system's limit on the size of a file.
-    FileSystem,
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Disk { free } => write!(
-                f,
-                "the disk is full ({free} bytes are free): make room, or choose another --output"
-            ),
-            Self::Quota => write!(
-                f,
-                "your disk quota is used up: make room, or choose another --output"
-            ),
-            Self::FileSize { limit } => write!(
-                f,
-                "files may not grow beyond {limit} bytes here: raise the limit (`ulimit -f`)"
-            ),
-            Self::FileSystem => write!(
-                f,
-                "the file system holds no files as large: choose another --output"
-            ),
-        }
-    }
-}
 
 /// Extra room reserved where possible, so that not every step has to ask the file system.
 const STRIDE: u64 = 4 << 20;
@@ -166,22 +130,6 @@ pub fn full(path: &Path, disk: &File, needed: u64, error: io::Error) -> StoreErr
     }
 }
 
-#[cfg(target_os = "linux")]
-pub fn reserve(disk: &File, from: u64, bytes: u64) -> Result<(), Errno> {
-    use rustix::fs::{FallocateFlags, fallocate};
-    loop {
-        match fallocate(disk, FallocateFlags::KEEP_SIZE, from, bytes) {
-            Err(Errno::INTR) => {}
-            result => return result,
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-pub fn reserve(_: &File, _: u64, _: u64) -> Result<(), Errno> {
-    Err(Errno::NOSYS)
-}
-
 /// Bytes free for this user; unlimited if the file system does not say.
 fn free(disk: &File) -> u64 {
     rustix::fs::fstatvfs(disk).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
@@ -285,47 +233,6 @@ pub fn is_in_memory(disk: &File) -> bool {
 #[cfg(not(target_os = "linux"))]
 pub fn is_in_memory(_: &File) -> bool {
     false
-}
-
-/// How a file disappeared while it was being written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
-    Deleted,
-    Unmounted,
-    /// Truncated, or overwritten by another program.
-    Overwritten,
-}
-
-impl fmt::Display for Gone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Deleted => "was deleted while it was being written",
-            Self::Overwritten => {
-                "was cut or written over by another program while it was being written"
-            }
-            Self::Unmounted => "its file system was unmounted while it was being written",
-        })
-    }
-}
-
-/// The outcome of rescuing a file that disappeared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rescue {
-    NotTried,
-    Saved(PathBuf),
-    Failed(String),
-}
-
-impl fmt::Display for Rescue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotTried => Ok(()),
-            Self::Saved(path) => {
-                write!(f, "; what had been recorded is saved in {}", path.display())
-            }
-            Self::Failed(why) => write!(f, "; what had been recorded could not be saved: {why}"),
-        }
-    }
 }
 
 /// A warning if a run file is badly placed at `path`: SWMR is not supported on network file systems.

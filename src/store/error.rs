@@ -1,9 +1,9 @@
 //! Errors of writing and reading run files.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::disk::{Gone, Limit, Rescue};
 use super::schema::VERSION;
 
 /// An error of the run file. Every message names the file.
@@ -170,6 +170,83 @@ impl<T> Context<T> for Result<T, hdf5::Error> {
             doing: doing(),
             error,
         })
+    }
+}
+
+/// The limit that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The disk's capacity, with this many bytes free.
+    Disk { free: u64 },
+    /// The user's quota.
+    Quota,
+    /// The process's limit on the size of a file (`ulimit -f`), in bytes.
+    FileSize { limit: u64 },
+    /// The file system's limit on the size of a file.
+    FileSystem,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk { free } => write!(
+                f,
+                "the disk is full ({free} bytes are free): make room, or choose another --output"
+            ),
+            Self::Quota => write!(
+                f,
+                "your disk quota is used up: make room, or choose another --output"
+            ),
+            Self::FileSize { limit } => write!(
+                f,
+                "files may not grow beyond {limit} bytes here: raise the limit (`ulimit -f`)"
+            ),
+            Self::FileSystem => write!(
+                f,
+                "the file system holds no files as large: choose another --output"
+            ),
+        }
+    }
+}
+
+/// How a file disappeared while it was being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    Deleted,
+    Unmounted,
+    /// Truncated, or overwritten by another program.
+    Overwritten,
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deleted => "was deleted while it was being written",
+            Self::Overwritten => {
+                "was cut or written over by another program while it was being written"
+            }
+            Self::Unmounted => "its file system was unmounted while it was being written",
+        })
+    }
+}
+
+/// The outcome of rescuing a file that disappeared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rescue {
+    NotTried,
+    Saved(PathBuf),
+    Failed(String),
+}
+
+impl fmt::Display for Rescue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTried => Ok(()),
+            Self::Saved(path) => {
+                write!(f, "; what had been recorded is saved in {}", path.display())
+            }
+            Self::Failed(why) => write!(f, "; what had been recorded could not be saved: {why}"),
+        }
     }
 }
 

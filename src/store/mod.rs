@@ -43,6 +43,7 @@ mod resume;
 mod schema;
 mod series;
 mod state;
+mod summaries;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -53,9 +54,8 @@ mod writer;
 
 pub use compression::{Compression, CompressionError, WriteOptions};
 pub use detail::{ParamHistory, ParamRows};
-pub use disk::{Gone, Limit, Rescue, warning};
-pub use error::StoreError;
-pub use levels::FIRST_LOOK;
+pub use disk::warning;
+pub use error::{Gone, Limit, Rescue, StoreError};
 pub use lock::is_at;
 pub use look::look_through;
 pub use reader::RunReader;
@@ -67,6 +67,7 @@ pub use replace::{NewFile, Reserved, is_locked, left_to_replace, regular_at, wri
 pub use resume::{Kept, Resumable};
 pub use schema::{FORMAT, VERSION};
 pub use state::RunState;
+pub use summaries::FIRST_LOOK;
 pub use table::Table;
 pub use verify::{Check, verify};
 pub use weights::RecordedWeights;

@@ -23,6 +23,8 @@ use super::error::{Context, StoreError};
 use super::foreign::refuse_foreign;
 use super::journal::{self, Journaled, Left};
 use super::lock;
+use super::schema::Axes;
+use crate::record::RunHeader;
 
 /// Options for opening a file without a lock of HDF5's own.
 pub fn unlocked() -> FileBuilder {
@@ -163,4 +165,24 @@ impl OpenDatasets {
         self.insert(name, &dataset);
         Ok(dataset)
     }
+}
+
+/// Opens a dataset of rows and checks its axes.
+pub fn open_dataset(
+    path: &Path,
+    file: &File,
+    name: &str,
+    axes: Option<Axes>,
+    header: &RunHeader,
+) -> Result<Dataset, StoreError> {
+    let dataset = (file.dataset(name)).doing(path, || format!("open the dataset {name}"))?;
+    let shape = dataset.shape();
+    let axes = axes.map(|axes| axes.lengths(header));
+    if shape.get(1..) != axes.as_deref() {
+        return Err(StoreError::Damaged {
+            path: path.to_owned(),
+            what: format!("{name} of shape {shape:?} does not fit the layout"),
+        });
+    }
+    Ok(dataset)
 }

@@ -10,10 +10,11 @@ use std::path::Path;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::disk::Gone;
 use super::raw_file::asked::{self, Asked};
 use super::testing::{Maker, Shape};
-use super::{Kept, Resumable, RunReader, RunWriter, StoreError, WriteOptions, repair, verify};
+use super::{
+    Gone, Kept, Resumable, RunReader, RunWriter, StoreError, WriteOptions, repair, verify,
+};
 use crate::record::{Checkpoint, SavedArray, SavedValues};
 
 const PAGE: usize = 4096;

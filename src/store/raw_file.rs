@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use rustix::io::Errno;
+
 /// A file being written.
 pub struct Raw(pub File);
 
@@ -29,6 +31,26 @@ impl Raw {
         }
         self.0.sync_data()
     }
+}
+
+/// Reserves room from an address on, without changing the file's length.
+///
+/// # Errors
+/// There is no room, or the file system cannot reserve any.
+#[cfg(target_os = "linux")]
+pub fn reserve(disk: &File, from: u64, bytes: u64) -> Result<(), Errno> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    loop {
+        match fallocate(disk, FallocateFlags::KEEP_SIZE, from, bytes) {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn reserve(_: &File, _: u64, _: u64) -> Result<(), Errno> {
+    Err(Errno::NOSYS)
 }
 
 /// The operations of this thread on files with journals, in order.

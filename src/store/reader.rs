@@ -17,9 +17,9 @@ use super::error::{Context, StoreError};
 use super::foreign::refuse_foreign;
 use super::levels::Levels;
 use super::lock;
-use super::open::{self, OpenDatasets};
+use super::open::{self, OpenDatasets, open_dataset};
 use super::read_header::{number, open_hdf5, read_header};
-use super::schema::{self, Axes, FORMAT, VERSION};
+use super::schema::{self, FORMAT, VERSION};
 use super::series::read_rows;
 use super::state::{RunState, unix_seconds};
 use super::text;
@@ -640,24 +640,4 @@ impl Columns {
             .map(|d| (d, 1))
             .chain(steps.into_iter().map(|d| (d, 0)))
     }
-}
-
-/// Opens a dataset of rows and checks its axes.
-pub(super) fn open_dataset(
-    path: &Path,
-    file: &File,
-    name: &str,
-    axes: Option<Axes>,
-    header: &RunHeader,
-) -> Result<Dataset, StoreError> {
-    let dataset = (file.dataset(name)).doing(path, || format!("open the dataset {name}"))?;
-    let shape = dataset.shape();
-    let axes = axes.map(|axes| axes.lengths(header));
-    if shape.get(1..) != axes.as_deref() {
-        return Err(StoreError::Damaged {
-            path: path.to_owned(),
-            what: format!("{name} of shape {shape:?} does not fit the layout"),
-        });
-    }
-    Ok(dataset)
 }

@@ -8,9 +8,9 @@ use hdf5::{Dataset, File};
 
 use super::blocks::{Blocks, Totals};
 use super::checkpoint::Slots;
-use super::disk::{self, Gone, Place, Rescue, Room};
+use super::disk::{self, Place, Room};
 use super::driver::SharedFile;
-use super::error::{Context, StoreError};
+use super::error::{Context, Gone, Rescue, StoreError};
 use super::known::Known;
 use super::lock::WriterLock;
 use super::pyramid::Pyramid;

@@ -329,7 +329,7 @@ fn after_ctrl_z_and_bg_a_training_goes_on_without_its_screen() {
         grows(&file);
         shell("clear; echo mine");
         terminal.wait_until("the shell's own screen", |screen| {
-            screen.starts_with("mine") && !screen.contains("LIVE")
+            screen.starts_with("mine") && screen.contains("ready$") && !screen.contains("LIVE")
         });
         let screen = terminal.screen();
         sleep(Duration::from_millis(700));

@@ -10,8 +10,7 @@ use super::format::{
     BLOCK, Header, LOGGED, PAGE, RECORD_HEAD, RECORDS, SAVED, Write, index, read_padded, record,
 };
 use super::left::Left;
-use crate::store::disk;
-use crate::store::raw_file::Raw;
+use crate::store::raw_file::{self, Raw};
 
 /// Bytes of records at which the file is synced and the journal restarted.
 const MOST_RECORDS: u64 = 8 << 20;
@@ -395,7 +394,7 @@ fn first_generation() -> u64 {
 /// Reserves space on the disk, if the file system can.
 fn reserve(disk: &File, from: u64, bytes: u64) -> io::Result<()> {
     use rustix::io::Errno;
-    match disk::reserve(disk, from, bytes) {
+    match raw_file::reserve(disk, from, bytes) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) | Ok(()) => Ok(()),
         Err(error) => Err(error.into()),
     }

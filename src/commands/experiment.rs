@@ -1,0 +1,310 @@
+//! `lcascope experiment`: runs a plan, one run after another, and reports the outcome.
+
+use crate::supervise::print;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::check::{check, load};
+use crate::analysis::numbers;
+use crate::cli::ExperimentArgs;
+use crate::config::{Options, RunConfig};
+use crate::experiment::{
+    Group, Outcome, PRESETS, Plan, Preset, SizeName, Wishes, document, find, numbers_of, plan,
+};
+use crate::report::{self, Document, Run};
+use crate::store::RunReader;
+use crate::supervise::Failure;
+use crate::supervise::sandbox;
+use crate::supervise::series::{self, AtFailure, End, Ended, Found, Task};
+use crate::supervise::signal_code;
+use crate::text::harmless;
+use crate::tui;
+
+/// The report's folder, beside the run files.
+const REPORT: &str = "report";
+
+/// Plans all runs, trains those that are incomplete, and writes the report.
+///
+/// # Errors
+/// The experiment, its data or a run's configuration cannot be used; the folder holds other runs; or runs failed.
+pub fn experiment(args: &ExperimentArgs) -> Result<ExitCode, Failure> {
+    tui::keep_running_in_background();
+    let Some(name) = &args.name else {
+        return print(presets()?.as_bytes());
+    };
+    let preset = find(name)?;
+    let size = match args.quick {
+        true => SizeName::Quick,
+        false => SizeName::Paper,
+    };
+    let wishes = Wishes {
+        data: args.data.clone(),
+        seeds: args.seeds,
+    };
+    let folder = args.output.clone().unwrap_or_else(|| {
+        let ending = if args.quick { "-quick" } else { "" };
+        PathBuf::from(format!("experiments/{}{ending}", preset.name))
+    });
+    let (plan, tasks) = planned(preset, size, &wishes, &folder)?;
+    let found = tasks
+        .iter()
+        .map(Task::found)
+        .collect::<Result<Vec<_>, _>>()?;
+    if args.list {
+        return print(runs(&plan, &tasks, &found).as_bytes());
+    }
+    // Check before the work: the report is written only at the end.
+    report::check(&folder.join(REPORT), true)?;
+    fs::create_dir_all(&folder).map_err(|error| {
+        let folder = harmless(&folder.display().to_string());
+        Failure::Other(format!("cannot make the folder {folder}: {error}"))
+    })?;
+    let _ = writeln!(io::stderr(), "{}", headline(&plan, &tasks, &found));
+    let ended = series::run(&tasks, &found, AtFailure::GoOn, false, false)?;
+    finish(&plan, &tasks, &ended, &folder)
+}
+
+/// The experiments, one line each.
+fn presets() -> Result<String, Failure> {
+    let mut out = String::new();
+    for (name, _) in PRESETS {
+        let preset = find(name)?;
+        let _ = writeln!(out, "{name:20} {}", preset.description);
+    }
+    let _ = writeln!(
+        out,
+        "\nlcascope experiment NAME --quick makes the runs of one and reports; with --list it prints them"
+    );
+    Ok(out)
+}
+
+/// Reads the data, and plans and checks every run.
+fn planned(
+    preset: Preset,
+    size: SizeName,
+    wishes: &Wishes,
+    folder: &Path,
+) -> Result<(Plan, Vec<Task>), Failure> {
+    let (_, options) = plan::base(&preset, size, wishes)?;
+    let dataset = load(&RunConfig::resolve(&Options {
+        data: options.data,
+        ..Options::default()
+    })?)?;
+    let plan = Plan::new(preset, size, wishes, &dataset)?;
+    let tasks = plan.runs.iter().map(|run| {
+        let checked = check(&run.config, &dataset).map_err(|failure| {
+            let arm = &plan.preset.arms[run.arm];
+            Failure::Usage(plan.preset.fault_of(arm, &failure.to_string()))
+        })?;
+        Ok::<_, Failure>(Task {
+            name: run.name.clone(),
+            file: folder.join(format!("{}.h5", run.name)),
+            config: run.config.clone(),
+            steps: checked.steps,
+            warnings: checked.warnings(&run.config, &dataset),
+            sha256: dataset.sha256.clone(),
+        })
+    });
+    let tasks = tasks.collect::<Result<Vec<_>, _>>()?;
+    Ok((plan, tasks))
+}
+
+/// A line such as `freeze-last (quick): 2 arms × 5 seeds = 10 runs; 3 are complete, 1 has begun`.
+fn headline(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
+    let (arms, seeds) = (plan.preset.arms.len(), plan.seeds);
+    let size = match plan.preset.has_sizes() {
+        true => format!(" ({})", plan.size),
+        false => String::new(),
+    };
+    let mut out = format!(
+        "{}{size}: {}, {} × {} = {}",
+        harmless(&plan.preset.name),
+        harmless(&plan.preset.description),
+        counted(arms as u64, "arm"),
+        counted(seeds, "seed"),
+        counted(tasks.len() as u64, "run")
+    );
+    let complete = found.iter().filter(|&&f| f == Found::Complete).count();
+    let begun = found
+        .iter()
+        .filter(|f| matches!(f, Found::Begun(_)))
+        .count();
+    if complete + begun > 0 {
+        let _ = write!(out, "; complete already {complete}, begun {begun}");
+    }
+    out
+}
+
+fn counted(n: u64, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
+}
+
+/// A description of the experiment, and every run.
+fn runs(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
+    let preset = &plan.preset;
+    let mut out = headline(plan, tasks, found);
+    let _ = writeln!(out, "\n\n{}", harmless(&preset.question));
+    if !preset.finding.is_empty() {
+        let _ = writeln!(out, "Found by others: {}", harmless(&preset.finding));
+    }
+    out.push('\n');
+    for (task, found) in tasks.iter().zip(found) {
+        let state = match found {
+            Found::Nothing | Found::Reserved => String::new(),
+            Found::Begun(done) => format!("  {done} of them done"),
+            Found::Complete => "  complete".to_owned(),
+        };
+        let file = harmless(&task.file.display().to_string());
+        let steps = counted(task.steps, "step");
+        let _ = writeln!(out, "{file}  {steps}{state}");
+    }
+    out
+}
+
+/// Reports the complete runs, and how to continue if some are incomplete.
+fn finish(plan: &Plan, tasks: &[Task], ended: &Ended, folder: &Path) -> Result<ExitCode, Failure> {
+    let complete = ended.complete.iter().filter(|&&complete| complete).count();
+    let so_far = format!("{complete} of {} runs are complete", tasks.len());
+    let onward = "the same command goes on where this one ended";
+    match ended.why {
+        End::Signal(signal) => {
+            let _ = writeln!(io::stderr(), "{so_far}; {onward}");
+            return Ok(signal_code(signal));
+        }
+        End::Stopped(index) => {
+            let name = &tasks[index].name;
+            let _ = writeln!(io::stderr(), "{name} was stopped; {so_far}; {onward}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        End::Through | End::Failed(_) => {}
+    }
+    if complete > 0 {
+        let outcome = outcome(plan, tasks, &ended.complete)?;
+        let mut out = summary(&outcome);
+        let missing: Vec<String> = (ended.failed.iter())
+            .map(|(index, why)| format!("{}: {why}", tasks[*index].name))
+            .collect();
+        let place = write_report(plan, tasks, &outcome, &missing, folder)?;
+        let _ = writeln!(out, "\nreport: {}", harmless(&place.display().to_string()));
+        print(out.as_bytes())?;
+    }
+    match ended.failed.as_slice() {
+        [] => Ok(ExitCode::SUCCESS),
+        [(first, why), rest @ ..] => {
+            let name = &tasks[*first].name;
+            let more = match rest.len() {
+                0 => String::new(),
+                n => format!(" (and {n} more have failed)"),
+            };
+            Err(Failure::Run(format!(
+                "{name}: {why}{more}; {so_far}; {onward}"
+            )))
+        }
+    }
+}
+
+/// Collects the numbers of every complete run.
+fn outcome(plan: &Plan, tasks: &[Task], complete: &[bool]) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome {
+        arms: plan
+            .preset
+            .arms
+            .iter()
+            .map(|arm| arm.name.clone())
+            .collect(),
+        baseline: plan.preset.baseline,
+        runs: Vec::new(),
+    };
+    for ((run, task), complete) in plan.runs.iter().zip(tasks).zip(complete) {
+        if *complete {
+            // May be too damaged to be read in this process.
+            sandbox::look_through(&task.file)?;
+            let numbers = numbers_of(&RunReader::open(&task.file)?)?;
+            outcome.runs.push((run.arm, run.seed, numbers));
+        }
+    }
+    Ok(outcome)
+}
+
+/// Writes the report into `folder/report`, over an older one; returns the path of its first page.
+fn write_report(
+    plan: &Plan,
+    tasks: &[Task],
+    outcome: &Outcome,
+    missing: &[String],
+    folder: &Path,
+) -> Result<PathBuf, Failure> {
+    let mut document = Document::new(plan.preset.description.clone());
+    document.note = format!(
+        "{}, lcascope {}, {}",
+        headline(plan, tasks, &[]),
+        env!("CARGO_PKG_VERSION"),
+        jiff::ZonedDateTime::now().strftime("%Y-%m-%d %H:%M")
+    );
+    document::write(&mut document, plan, outcome, missing)
+        .map_err(|error| Failure::Other(error.to_string()))?;
+    for (arm, name) in outcome.arms.iter().enumerate() {
+        let complete = outcome.runs.iter().filter(|(of, _, _)| *of == arm);
+        let files = complete.filter_map(|(_, seed, _)| {
+            let mut runs = plan.runs.iter().zip(tasks);
+            runs.find(|(run, _)| (run.arm, run.seed) == (arm, *seed))
+        });
+        let runs = files.map(|(_, task)| Run::open(&task.file));
+        let runs = runs.collect::<Result<Vec<_>, _>>()?;
+        if !runs.is_empty() {
+            document.section(format!("Arm {name}"));
+            report::add(&mut document, &runs, name)?;
+        }
+    }
+    let place = folder.join(REPORT);
+    document.save(&place, true)?;
+    Ok(place.join("report.html"))
+}
+
+/// One line for each arm: the losses, and their differences from the baseline.
+fn summary(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    let width = outcome
+        .arms
+        .iter()
+        .map(String::len)
+        .max()
+        .unwrap_or(0)
+        .max(3);
+    let _ = writeln!(
+        out,
+        "{:width$} {:>4} {:>22} {:>22} {:>8}",
+        "arm", "runs", "training loss", "held-out loss", "helped"
+    );
+    for (arm, name) in outcome.arms.iter().enumerate() {
+        let value = |name| outcome.arm(arm, Group::Run, name);
+        let loss = value("training loss");
+        let with_error = |name| {
+            let value = value(name);
+            match value.error.is_nan() {
+                // A single run has no standard error.
+                true => numbers::loss(value.mean),
+                false => format!(
+                    "{} ± {}",
+                    numbers::loss(value.mean),
+                    numbers::loss(value.error)
+                ),
+            }
+        };
+        let _ = writeln!(
+            out,
+            "{name:width$} {:>4} {:>22} {:>22} {:>7.2}%",
+            loss.n,
+            with_error("training loss"),
+            with_error("held-out loss"),
+            value("parameters that helped").mean
+        );
+    }
+    out
+}

@@ -1,0 +1,196 @@
+//! `lcascope export`: writes a view of a run to a file.
+
+use crate::supervise::print;
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::output::Inputs;
+use super::whole_file;
+use crate::cli::{ExportArgs, StepRange, ViewChoice};
+use crate::config::ConfigError;
+use crate::export::{Format, Sheet};
+use crate::record::{RunHeader, Status};
+use crate::sheet::{self, Request, View};
+use crate::store::{self, RunReader};
+use crate::supervise::Failure;
+use crate::supervise::export_jobs::stem;
+use crate::supervise::{Patience, unbounded};
+use crate::text::harmless;
+
+/// The most layer names listed in a message.
+const NAMES: usize = 40;
+
+/// Writes the requested view, and reports what was written.
+///
+/// # Errors
+/// The request does not fit the run, the run cannot be read, or the file cannot be written.
+pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
+    let view = match args.view {
+        ViewChoice::List => return print(views().as_bytes()),
+        ViewChoice::View(view) => view,
+    };
+    let format = format(args)?;
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    if to_stdout && !format.is_text() {
+        let what = format!("{format} is a binary format: give --output a file");
+        return Err(usage(what));
+    }
+    let output = match &args.output {
+        Some(path) => path.clone(),
+        None => default_output(&args.file, view, format),
+    };
+    let target = match to_stdout {
+        true => output.clone(),
+        // Check before the work: the file is written only at the end.
+        false => check_output(&output, args)?,
+    };
+    let patience = Patience::new();
+    let reader = RunReader::open(&args.file)?;
+    let committed = committed(&reader, args.steps.and_then(|steps| steps.to))?;
+    let request = Request {
+        view,
+        steps: steps(args.steps.unwrap_or_default(), committed)?,
+        every: args.every,
+        layer: layer(args.layer.as_deref(), reader.header())?,
+        unit: args.unit,
+        parameter: args.parameter,
+    };
+    let name = args.file.file_name().unwrap_or_default().to_string_lossy();
+    let sheet = sheet::make(&reader, &harmless(&name), &request, &|| patience.renew())?;
+    drop(reader);
+    unbounded();
+    if to_stdout {
+        let mut text = Vec::new();
+        sheet
+            .write(format, &mut text)
+            .map_err(|error| Failure::Other(error.to_string()))?;
+        return print(&text);
+    }
+    save(&sheet, format, &target, args.force)?;
+    let shown = harmless(&output.display().to_string());
+    let said = match format.is_picture() {
+        true => format!("{shown}: {}\n", sheet.figure.title),
+        false => {
+            let (rows, columns) = (sheet.table.rows(), sheet.table.columns().len());
+            format!("{shown}: {rows} rows, {columns} columns\n")
+        }
+    };
+    print(said.as_bytes())
+}
+
+fn usage(what: String) -> Failure {
+    Failure::Usage(ConfigError(what))
+}
+
+/// The views, one line each.
+fn views() -> String {
+    let mut out = String::new();
+    for view in View::ALL {
+        let (name, what) = view.words();
+        let _ = writeln!(out, "{name:14} {what}");
+    }
+    out
+}
+
+fn format(args: &ExportArgs) -> Result<Format, Failure> {
+    if let Some(format) = args.format {
+        return Ok(format);
+    }
+    let end = args.output.as_deref().and_then(Path::extension);
+    match end {
+        None => Ok(Format::Csv),
+        Some(end) => {
+            let end = end.to_string_lossy().to_ascii_lowercase();
+            end.parse().map_err(|_| {
+                usage(format!(
+                    "the format is not told by `.{}`: give --format csv, json, parquet, svg or png",
+                    harmless(&end)
+                ))
+            })
+        }
+    }
+}
+
+/// `RUN-VIEW.FORMAT` in the working directory.
+fn default_output(run: &Path, view: View, format: Format) -> PathBuf {
+    let mut name = stem(run).to_os_string();
+    name.push(format!("-{view}.{format}"));
+    PathBuf::from(name)
+}
+
+/// How far the file of a running training may lag behind its screen: steps are committed twice a second.
+const BEHIND: Duration = Duration::from_secs(3);
+
+/// The number of committed steps. Waits for those up to `wanted` if they may still arrive.
+fn committed(reader: &RunReader, wanted: Option<u64>) -> Result<u64, Failure> {
+    let begun = Instant::now();
+    loop {
+        let state = reader.refresh()?;
+        let there = wanted.is_none_or(|to| to <= state.committed);
+        let written = state.status == Status::Running && state.held != Some(false);
+        if there || !written || begun.elapsed() > BEHIND {
+            return Ok(state.committed);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The requested steps, checked against those committed.
+fn steps(range: StepRange, committed: u64) -> Result<Range<u64>, Failure> {
+    let (from, to) = (range.from.unwrap_or(0), range.to.unwrap_or(committed));
+    if to > committed || (from >= to && (from, to) != (0, 0)) {
+        let from = range.from.map(|step| step.to_string()).unwrap_or_default();
+        let to = range.to.map(|step| step.to_string()).unwrap_or_default();
+        return Err(usage(format!(
+            "--steps {from}..{to}: the run has {committed} steps, counted from 0"
+        )));
+    }
+    Ok(from..to)
+}
+
+fn layer(name: Option<&str>, header: &RunHeader) -> Result<Option<usize>, Failure> {
+    let Some(name) = name else { return Ok(None) };
+    let layers = &header.layout.layers;
+    if let Some(index) = layers.iter().position(|layer| layer.name == name) {
+        return Ok(Some(index));
+    }
+    let mut names: Vec<&str> = layers.iter().take(NAMES).map(|l| l.name.as_str()).collect();
+    if layers.len() > NAMES {
+        names.push("…");
+    }
+    Err(usage(format!(
+        "--layer {}: no layer is called so; there are {}",
+        harmless(name),
+        names.join(", ")
+    )))
+}
+
+/// Refuses outputs that must not be replaced. Returns the path to write to: the target of a link, as `>` does.
+fn check_output(output: &Path, args: &ExportArgs) -> Result<PathBuf, Failure> {
+    let shown = harmless(&output.display().to_string());
+    let Some(behind) = store::regular_at(output)? else {
+        return Ok(output.to_owned());
+    };
+    if !args.force {
+        return Err(usage(format!(
+            "{shown} exists: choose another --output, or overwrite it with --force"
+        )));
+    }
+    if Inputs::files(&[&args.file]).holding(&behind).is_some() {
+        return Err(usage(format!(
+            "{shown} is the run itself: choose another --output"
+        )));
+    }
+    Ok(behind)
+}
+
+/// Writes the file completely or not at all.
+fn save(sheet: &Sheet, format: Format, output: &Path, force: bool) -> Result<(), Failure> {
+    let written = whole_file::write(output, force, |out| sheet.write(format, out));
+    let shown = harmless(&output.display().to_string());
+    written.map_err(|error| Failure::Other(format!("cannot write {shown}: {error}")))
+}

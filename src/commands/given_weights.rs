@@ -1,0 +1,62 @@
+//! Weights that a run follows instead of training: a folder of snapshots, or a file.
+
+use std::path::Path;
+
+use crate::config::{ConfigError, CourseChoice};
+use crate::course::{self, Course, CourseError, Snapshots, Straight};
+use crate::layout::ParamLayout;
+use crate::record::RunHeader;
+use crate::store::RecordedWeights;
+use crate::supervise::{Failure, sandbox};
+use crate::text::harmless;
+
+/// Opens the weights that a run follows.
+///
+/// # Errors
+/// There are none, or they belong to another network.
+pub fn open_course(
+    choice: &CourseChoice,
+    layout: &ParamLayout,
+) -> Result<Box<dyn Course>, Failure> {
+    let path: &Path = &choice.path;
+    if !path.exists() {
+        return Err(ConfigError(format!("{}: no such file or folder", path.display())).into());
+    }
+    if let Some(what) = sandbox::odd(path) {
+        return Err(Failure::Other(what));
+    }
+    let failed = |error: CourseError| Failure::Other(error.to_string());
+    let mut course: Box<dyn Course> = if path.is_dir() {
+        Box::new(Snapshots::open(path, layout).map_err(failed)?)
+    } else {
+        if !RecordedWeights::are_hdf5(path)
+            && let Ok(what) = course::what_it_is(path)
+        {
+            return Err(Failure::Other(format!("{}: {what}", path.display())));
+        }
+        sandbox::look_through_weights(path)?;
+        Box::new(RecordedWeights::open(path, layout)?)
+    };
+    match choice.straight {
+        None => Ok(course),
+        Some(steps) => {
+            let line = Straight::between_ends_of(course.as_mut(), layout.params(), steps);
+            Ok(Box::new(line.map_err(failed)?))
+        }
+    }
+}
+
+/// Describes the path taken: the number of points, the first and the last.
+pub fn path_of(choice: &CourseChoice, header: &RunHeader) -> String {
+    let at = choice.path.display();
+    let ends = match header.course_files.as_slice() {
+        [first, .., last] => format!(", from {} to {}", harmless(first), harmless(last)),
+        _ => String::new(),
+    };
+    let steps = header.planned_steps;
+    let points = steps.saturating_add(1);
+    match choice.straight {
+        Some(_) => format!("following a straight line in {at}{ends}, {steps} steps"),
+        None => format!("following {points} points in {at}{ends}"),
+    }
+}

@@ -1,0 +1,231 @@
+//! `lcascope info`: summarises a run file and checks that its sums close.
+
+use crate::supervise::print;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use toml::{Table as Toml, Value};
+
+use crate::analysis::numbers;
+use crate::app::App;
+use crate::feed::{FeedEvent, Origin};
+use crate::query::data_lints;
+use crate::record::Status;
+use crate::store::{RunReader, RunState};
+use crate::supervise::Failure;
+use crate::supervise::summary;
+use crate::text::harmless;
+
+/// Steps read at once.
+const BLOCK: u64 = 4096;
+
+/// Prints the header, the state, the totals by layer and how well they close.
+///
+/// # Errors
+/// The file is not a run, or cannot be read.
+pub fn info(path: &Path) -> Result<ExitCode, Failure> {
+    let reader = RunReader::open(path)?;
+    let state = reader.refresh()?;
+    let mut app = App::new(reader.header().clone().into(), Origin::Replay);
+    let mut first_loss = None;
+    if let Some(losses) = reader.start()? {
+        first_loss = Some(losses.train);
+        app.event(FeedEvent::Start(losses));
+    }
+    let mut from = 0;
+    while from < state.committed {
+        let to = state.committed.min(from + BLOCK);
+        app.event(FeedEvent::Steps(reader.steps(from..to)?));
+        from = to;
+    }
+    let mut out = String::new();
+    describe(&mut out, path, &reader, &state, &app);
+    for lint in data_lints(reader.header(), first_loss) {
+        let _ = writeln!(out, "{:<12} {}", lint.severity.name(), lint.text);
+    }
+    if state.committed > 0 {
+        summary::layers(&mut out, &app);
+    }
+    print(out.as_bytes())
+}
+
+fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState, app: &App) {
+    let header = reader.header();
+    let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(out, "{name:<12} {value}");
+    };
+    line("file", format!("{} ({size} bytes)", path.display()));
+    line(
+        "written by",
+        format!("{}, {}", header.producer, header.created),
+    );
+    let mut status = state.status.name().to_owned();
+    if state.status == Status::Running {
+        if state.writer_is_lost() {
+            "writer lost".clone_into(&mut status);
+        } else if state.paused {
+            status.push_str(", paused");
+        }
+        let _ = write!(status, ", last sign of life {:.0} s ago", state.silent);
+        if state.writer_is_lost() {
+            let path = path.display();
+            let _ = write!(status, "; `lcascope train --resume {path}` goes on with it");
+        }
+    }
+    if !state.message.is_empty() {
+        let _ = write!(status, ": {}", state.message);
+    }
+    line("status", status);
+    let mut steps = format!("{} of {}", state.committed, header.planned_steps);
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+    let speed = |seconds: f64| numbers::speed(state.committed as f64 / seconds);
+    if let Some(seconds) = app
+        .timeline
+        .last()
+        .map(|last| last.seconds)
+        .filter(|s| *s > 0.0)
+    {
+        let _ = write!(steps, ", {}", speed(seconds));
+    }
+    line("steps", steps);
+    line(
+        "network",
+        format!("{}, {} parameters", header.network, header.layout.params()),
+    );
+    let aside = match header.validation_index.len() {
+        0 => String::new(),
+        n => format!(", {n} set aside"),
+    };
+    let allocated = (header.allocated_examples())
+        .map_or(String::new(), |n| format!(", {n} of them to allocate"));
+    line(
+        "data",
+        format!(
+            "{}: {} to train{allocated}, {} held out{aside}",
+            header.dataset,
+            header.train_index.len(),
+            header.test_index.len()
+        ),
+    );
+    line("sha256", header.dataset_sha256.clone());
+    let config = header.config.parse().unwrap_or_default();
+    for (name, value) in training(&config) {
+        line(name, value);
+    }
+    if let Some(path) = path_taken(&config, &header.course_files) {
+        line("path", path);
+    }
+    line("device", header.device.clone());
+    line(
+        "integrator",
+        format!(
+            "{}, tolerance {} nats a step",
+            header.integrator, header.tolerance
+        ),
+    );
+    line("slices", format!("{} examples", header.slice_size));
+    line("seed", header.seed.to_string());
+    let mut extras = vec![format!("{} traced parameters", header.traced.len())];
+    for (there, what) in [
+        (header.held_out_lca, "held-out LCA".to_owned()),
+        (
+            said(&config, "by_class").as_deref() == Some("true"),
+            by_class(&config),
+        ),
+        (header.record_params > 0, "LCA of all parameters".to_owned()),
+        (header.record_weights > 0, "weights".to_owned()),
+    ] {
+        if there {
+            extras.push(what);
+        }
+    }
+    line("recorded", extras.join(", "));
+    for (filters, built_in) in reader.filters() {
+        let note = if built_in {
+            ""
+        } else {
+            ": other programs need its HDF5 plug-in for arrays over all parameters (Python: import hdf5plugin)"
+        };
+        line("compression", format!("{filters}{note}"));
+    }
+}
+
+/// The configuration's value for a key, on one line.
+fn said(config: &Toml, key: &str) -> Option<String> {
+    let text = match config.get(key)? {
+        Value::String(text) => text.clone(),
+        Value::Float(value) => numbers::chosen(*value),
+        value => value.to_string(),
+    };
+    Some(harmless(&text))
+}
+
+/// How the run was trained, as far as the configuration says; empty for a run that followed a path.
+fn training(config: &Toml) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(optimizer) = said(config, "optimizer") {
+        let mut parts = vec![optimizer];
+        for (key, name) in [
+            ("learning_rate", "learning rate"),
+            ("momentum", "momentum"),
+            ("weight_decay", "weight decay"),
+            ("schedule", "schedule"),
+            ("batch_size", "mini-batches of"),
+        ] {
+            parts.extend(said(config, key).map(|value| format!("{name} {value}")));
+        }
+        lines.push(("training", parts.join(", ")));
+    }
+    let rules = config.get("layer").and_then(Value::as_array);
+    let rules: Vec<&str> = rules
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if !rules.is_empty() {
+        lines.push(("layers", harmless(&rules.join("; "))));
+    }
+    lines
+}
+
+fn by_class(config: &Toml) -> String {
+    match said(config, "class_every") {
+        Some(every) if every != "1" => format!("LCA by class every {every} steps"),
+        _ => "LCA by class".to_owned(),
+    }
+}
+
+/// The path that a run followed instead of training, and the files of its points in order; none for other runs.
+fn path_taken(config: &Toml, files: &[String]) -> Option<String> {
+    /// Names shown at either end of a long list.
+    const SHOWN: usize = 6;
+    let mut text = format!("weights of {}", said(config, "course")?);
+    if let Some(steps) = said(config, "straight") {
+        let _ = write!(text, ", on a straight line in {steps} steps");
+    }
+    let names: Vec<String> = files.iter().map(|name| harmless(name)).collect();
+    let (first, last) = if names.len() > 2 * SHOWN {
+        (&names[..SHOWN], &names[names.len() - SHOWN..])
+    } else {
+        (&names[..], &names[..0])
+    };
+    if !first.is_empty() {
+        let _ = write!(
+            text,
+            ", {} files in this order: {}",
+            names.len(),
+            first.join(", ")
+        );
+    }
+    if !last.is_empty() {
+        let _ = write!(
+            text,
+            ", … ({} more), {}",
+            names.len() - 2 * SHOWN,
+            last.join(", ")
+        );
+    }
+    Some(text)
+}

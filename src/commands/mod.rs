@@ -1,0 +1,33 @@
+//! The commands, one file each, and the helpers that they share.
+
+mod allocate;
+mod check;
+mod config;
+mod experiment;
+mod export;
+mod given_weights;
+mod info;
+mod list;
+mod open;
+mod orders;
+mod output;
+mod prepare;
+mod read_config;
+mod repeats;
+mod report;
+mod resume;
+mod train;
+mod verify_repair;
+mod whole_file;
+
+pub use allocate::allocate;
+pub use config::{config, print_network};
+pub use experiment::experiment;
+pub use export::export;
+pub use info::info;
+pub use list::list;
+pub use open::open;
+pub use orders::{pause, resume, stop};
+pub use report::report;
+pub use train::{demo, train};
+pub use verify_repair::{repair, verify};

@@ -1,0 +1,199 @@
+//! `lcascope stop`, `pause` and `resume`: orders to a training in another process.
+
+use crate::control::steps_in;
+use crate::supervise::print;
+use crate::supervise::sandbox;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::control::{AskError, Connection};
+use crate::record::Status;
+use crate::store;
+use crate::supervise::Failure;
+use crate::supervise::status::RunStatus;
+
+/// Time between questions whether a training has paused.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+
+/// Time between checks of the file while its training reports nothing new: the process behind the socket may say
+/// anything.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The training that an order reached.
+enum Reached {
+    Running(Connection, RunStatus),
+    Ended(RunStatus),
+}
+
+/// Runs `lcascope stop`: returns when the training has ended and its file is closed.
+///
+/// # Errors
+/// The file is not a run, or the training cannot be reached, does not obey, or fails before it can stop.
+pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
+    let mut connection = match reach(path)? {
+        Reached::Running(connection, _) => connection,
+        Reached::Ended(standing) => {
+            return say(&format!("not running: {}", standing.sentence()));
+        }
+    };
+    wait_hint("stopping after the step under way; Ctrl-C ends the waiting alone");
+    let mut ordered = None;
+    loop {
+        match connection.ask("stop") {
+            Ok(answer) => ordered = ordered.or(steps_in(&answer)),
+            Err(AskError::Ended) => {}
+            Err(error) => return Err(failure(path, &error)),
+        }
+        // A step may take long, and a training with very many connections closes the quietest ones.
+        let waited = connection.ends_within(LOOK_EVERY);
+        waited.map_err(|error| failure(path, &AskError::Io(error)))?;
+        match reach(path)? {
+            Reached::Running(again, standing) => {
+                obeys(path, &standing, ordered)?;
+                sleep(ASK_EVERY);
+                connection = again;
+            }
+            Reached::Ended(standing) if standing.status == Status::Failed => {
+                return Err(Failure::Run(standing.message));
+            }
+            Reached::Ended(standing) => return say(&standing.sentence()),
+        }
+    }
+}
+
+/// Fails if a training that was told to take no more steps cannot have received the order. `ordered` is the number of
+/// steps done at that time.
+fn obeys(path: &Path, standing: &RunStatus, ordered: Option<u64>) -> Result<(), Failure> {
+    if !standing.live {
+        return Err(lost(path, standing));
+    }
+    // At most the current step follows an order.
+    if ordered.is_some_and(|steps| standing.committed > steps.saturating_add(1)) {
+        let path = path.display();
+        return Err(Failure::Other(format!(
+            "{path} goes on: another program answers on its control socket. End its process with SIGTERM"
+        )));
+    }
+    Ok(())
+}
+
+/// Runs `lcascope pause`: returns when no step is in progress any more.
+///
+/// # Errors
+/// The file is not a run, the run is not running, or the training cannot be reached.
+pub fn pause(path: &Path) -> Result<ExitCode, Failure> {
+    let mut connection = running(path)?;
+    let mut answer = ask(path, &mut connection, "pause")?;
+    let ordered = steps_in(&answer);
+    if answer.starts_with("pausing") {
+        wait_hint("pausing after the step under way; Ctrl-C ends the waiting alone");
+    }
+    let mut looked = Instant::now();
+    loop {
+        if answer.starts_with("paused") || answer.starts_with("already paused") {
+            return say(&answer);
+        }
+        // At most the current step follows an order.
+        let resumed =
+            matches!((ordered, steps_in(&answer)), (Some(a), Some(b)) if b > a.saturating_add(1));
+        if resumed || answer.starts_with("stopping") {
+            let path = path.display();
+            let text = format!("{path} has been told otherwise meanwhile: {answer}");
+            return Err(Failure::Other(text));
+        }
+        if looked.elapsed() >= LOOK_EVERY {
+            match reach(path)? {
+                Reached::Running(_, standing) => obeys(path, &standing, ordered)?,
+                Reached::Ended(standing) => return Err(not_running(path, &standing)),
+            }
+            looked = Instant::now();
+        }
+        sleep(ASK_EVERY);
+        answer = ask(path, &mut connection, "status")?;
+    }
+}
+
+/// Runs `lcascope resume`.
+///
+/// # Errors
+/// The file is not a run, the run is not running, or the training cannot be reached.
+pub fn resume(path: &Path) -> Result<ExitCode, Failure> {
+    let mut connection = running(path)?;
+    say(&ask(path, &mut connection, "resume")?)
+}
+
+fn running(path: &Path) -> Result<Connection, Failure> {
+    match reach(path)? {
+        Reached::Running(connection, _) => Ok(connection),
+        Reached::Ended(standing) => Err(not_running(path, &standing)),
+    }
+}
+
+fn not_running(path: &Path, standing: &RunStatus) -> Failure {
+    let (path, how) = (path.display(), standing.sentence());
+    Failure::Other(format!("{path} is not running: {how}"))
+}
+
+fn ask(path: &Path, connection: &mut Connection, line: &str) -> Result<String, Failure> {
+    connection.ask(line).map_err(|error| match error {
+        AskError::Ended => match sandbox::status(path) {
+            Ok(standing) => not_running(path, &standing),
+            Err(error) => error,
+        },
+        error => failure(path, &error),
+    })
+}
+
+/// Finds the training that writes the file.
+fn reach(path: &Path) -> Result<Reached, Failure> {
+    // An older file may still have the name of the one being written.
+    let standing = sandbox::status(&store::written_at(path))?;
+    if standing.status != Status::Running {
+        return Ok(Reached::Ended(standing));
+    }
+    let (socket, error) = match Connection::open(path) {
+        Ok(connection) => return Ok(Reached::Running(connection, standing)),
+        Err(trouble) => trouble,
+    };
+    // It may have ended in the meantime.
+    let standing = sandbox::status(&store::written_at(path))?;
+    if standing.status != Status::Running {
+        return Ok(Reached::Ended(standing));
+    }
+    if !standing.live {
+        return Err(lost(path, &standing));
+    }
+    let (path, socket) = (path.display(), socket.display());
+    Err(Failure::Other(format!(
+        "{path} is being written, but its training cannot be reached through {socket}: {error}. Give the \
+         order on the machine and as the user that runs it, or end its process with SIGTERM: the file is \
+         closed properly then too"
+    )))
+}
+
+/// The error for a file whose writing process died without closing it.
+fn lost(path: &Path, standing: &RunStatus) -> Failure {
+    let (path, steps) = (path.display(), standing.committed);
+    Failure::Other(format!(
+        "{path} is not running: its process has ended without closing the file; the {steps} steps committed \
+         before are in it"
+    ))
+}
+
+fn failure(path: &Path, error: &AskError) -> Failure {
+    Failure::Other(format!("{}: {error}", path.display()))
+}
+
+/// Prints a hint for a person who waits.
+fn wait_hint(text: &str) {
+    if io::stderr().is_terminal() {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}
+
+fn say(text: &str) -> Result<ExitCode, Failure> {
+    print(format!("{text}\n").as_bytes())
+}

@@ -1,0 +1,234 @@
+//! Prepares a training: turns a configuration into a trainer that is ready to start, and the header of its run.
+
+use std::sync::Arc;
+
+use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice};
+use crate::data::{Dataset, Examples, Split};
+use crate::engine::candle::{self, CandleEngine, Precision};
+use crate::engine::cpu::{self, CpuEngine};
+use crate::engine::{Device, GradientEngine, RunData};
+use crate::lca::histogram_edges;
+use crate::model::{Network, he_normal};
+use crate::optim::Overrides;
+use crate::record::RunHeader;
+use crate::train::{TrainSettings, Trainer, choose_traced};
+
+use super::check::{Checked, check, load};
+use super::given_weights::open_course;
+use crate::supervise::Failure;
+
+/// A training that is ready to start.
+pub struct Prepared {
+    pub header: Arc<RunHeader>,
+    pub trainer: Trainer,
+}
+
+/// Loads the data, builds the network and the engine, and resolves the settings that depend on them.
+///
+/// # Errors
+/// Anything wrong with the data, the network or the device, or sizes that do not fit each other.
+pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
+    let mut config = config.clone();
+    if let Some(path) = &config.data {
+        // Absolute, so that the run file's configuration is valid in any folder.
+        config.data = Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+    }
+    if let Some(course) = &mut config.course {
+        course.path = std::path::absolute(&course.path).unwrap_or_else(|_| course.path.clone());
+    }
+    let dataset = load(&config)?;
+    let checked = check(&config, &dataset)?;
+    let facts = checked.facts(&dataset);
+    let Checked {
+        split,
+        network,
+        layers,
+        batch_size,
+        batches,
+        mut steps,
+    } = checked;
+    config.batch_size = Some(batch_size);
+    let mut steps_per_epoch = batches.batches_per_epoch() as u64;
+    let course = match &config.course {
+        Some(course) => Some(open_course(course, &network.layout)?),
+        None => None,
+    };
+    if let Some(course) = &course {
+        // The batches with which the weights were trained are unknown.
+        (steps, steps_per_epoch) = (course.steps(), 0);
+    }
+
+    let Dataset {
+        name,
+        classes,
+        sha256,
+        shape,
+        train,
+        test,
+        ..
+    } = dataset;
+    let mut run_data = run_data(train, test, &split);
+    if course.is_some() {
+        // No mini-batch is drawn.
+        run_data.drawn_from = None;
+    }
+    let (engine, slice_size) = build_engine(&mut config, &network, run_data)?;
+    let traced = choose_traced(&network.layout, config.trace, config.seed);
+    let settings = settings(&config, steps, layers, traced.clone());
+    let theta = he_normal(&network, config.seed);
+    let stored = toml::to_string(&config.to_options());
+    let mut header = RunHeader {
+        producer: concat!("lcascope ", env!("CARGO_PKG_VERSION")).to_owned(),
+        created: jiff::Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
+        config: stored.map_err(|error| Failure::Other(format!("the configuration: {error}")))?,
+        seed: config.seed,
+        device: engine.describe(),
+        dataset: name,
+        dataset_sha256: sha256,
+        integrator: config.integration.method.to_string(),
+        slice_size: slice_size as u64,
+        network: network.name.clone(),
+        planned_steps: steps,
+        steps_per_epoch,
+        tolerance: config.integration.tolerance,
+        layout: network.layout.clone(),
+        input_shape: shape.to_vec(),
+        classes,
+        data: Some(facts),
+        traced,
+        histogram_edges: histogram_edges(),
+        course_files: course.as_ref().map_or(Vec::new(), |course| course.files()),
+        held_out_lca: config.lca_test,
+        record_weights: config.record_weights,
+        record_params: config.record_params,
+        checkpoint: Vec::new(),
+        train_index: split.train,
+        lca_index: split.lca,
+        test_index: split.test,
+        validation_index: split.validation,
+    };
+    let has_validation = !header.validation_index.is_empty();
+    let mut trainer = Trainer::new(
+        settings,
+        &network.layout,
+        engine,
+        batches,
+        has_validation,
+        theta,
+        network.initial_buffers(),
+    );
+    if let Some(course) = course {
+        (trainer.follow(course)).map_err(|error| Failure::Other(error.to_string()))?;
+    }
+    header.checkpoint = trainer.checkpoint().shape();
+    Ok(Prepared {
+        header: Arc::new(header),
+        trainer,
+    })
+}
+
+/// The examples of a run. A part that is used completely is moved, not copied.
+fn run_data(train: Examples, test: Examples, split: &Split) -> RunData {
+    let validation = train.select(&split.validation);
+    let allocated = (!split.lca.is_empty()).then(|| train.select(&split.lca));
+    let train = train.into_selected(&split.train);
+    let (train, drawn_from) = match allocated {
+        Some(allocated) => (allocated, Some(train)),
+        None => (train, None),
+    };
+    RunData {
+        train,
+        drawn_from,
+        test: test.into_selected(&split.test),
+        validation,
+    }
+}
+
+fn settings(
+    config: &RunConfig,
+    steps: u64,
+    layers: Vec<Overrides>,
+    traced: Vec<u64>,
+) -> TrainSettings {
+    TrainSettings {
+        seed: config.seed,
+        steps,
+        optimizer: config.optimizer,
+        learning_rate: config.learning_rate,
+        weight_decay: config.weight_decay,
+        layers,
+        schedule: config.schedule,
+        integration: config.integration,
+        held_out_lca: config.lca_test,
+        class_every: if config.by_class {
+            config.class_every
+        } else {
+            0
+        },
+        test_every: config.test_every,
+        record_weights: config.record_weights,
+        record_params: config.record_params,
+        traced,
+    }
+}
+
+/// Builds the requested engine, and replaces `auto` in `config` by what it resolved to.
+fn build_engine(
+    config: &mut RunConfig,
+    network: &Network,
+    data: RunData,
+) -> Result<(Box<dyn GradientEngine>, usize), Failure> {
+    let device = match config.device {
+        DeviceChoice::Device(device) => device,
+        // Trying is cheap: a build without CUDA, or a machine without a GPU, fails at once.
+        DeviceChoice::Auto if config.engine == EngineChoice::Cpu => Device::Cpu,
+        DeviceChoice::Auto => match candle::open_device(Device::Cuda(0)) {
+            Ok(_) => Device::Cuda(0),
+            Err(_) => Device::Cpu,
+        },
+    };
+    let engine = match (config.engine, device) {
+        (EngineChoice::Auto, Device::Cpu) => EngineChoice::Cpu,
+        (EngineChoice::Auto, Device::Cuda(_)) => EngineChoice::Candle,
+        (EngineChoice::Cpu, Device::Cuda(_)) => {
+            return Err(Failure::Usage(ConfigError(format!(
+                "--engine cpu does not run on --device {device}: use --engine candle"
+            ))));
+        }
+        (engine, _) => engine,
+    };
+    config.device = DeviceChoice::Device(device);
+    config.engine = engine;
+    let slice_size = match (config.slice_size, engine) {
+        (SliceChoice::Size(size), _) => size,
+        (SliceChoice::Auto, EngineChoice::Candle) => candle::slice_size(network, &data, device)?,
+        (SliceChoice::Auto, _) => cpu::slice_size(network),
+    };
+    if network.has_norm() && slice_size < 2 {
+        return Err(Failure::Usage(ConfigError(format!(
+            "--slice-size {slice_size}: batch norms need at least 2 examples in a slice, since they \
+             take its mean and variance"
+        ))));
+    }
+    config.slice_size = SliceChoice::Size(slice_size);
+    let engine: Box<dyn GradientEngine> = match engine {
+        EngineChoice::Candle => Box::new(CandleEngine::new(
+            network,
+            &data,
+            slice_size,
+            device,
+            Precision::Single,
+            config.by_class,
+        )?),
+        _ => Box::new(CpuEngine::new(
+            network,
+            data,
+            slice_size,
+            config.threads,
+            config.by_class,
+        )),
+    };
+    Ok((engine, slice_size))
+}

@@ -1,0 +1,164 @@
+//! `lcascope train --resume`: restores a training from its run file.
+
+use std::path::Path;
+
+use super::prepare::{Prepared, prepare};
+use crate::app::App;
+use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge, stored_options};
+use crate::feed::{FeedEvent, Origin};
+use crate::record::{RunHeader, StartRecord};
+use crate::store::{FIRST_LOOK, Kept, Recorder, Resumable, RunReader};
+use crate::supervise::Failure;
+use crate::train::{Trainer, snapshot_is_due};
+
+/// A run that is about to continue.
+pub struct Resumed {
+    /// Contains the steps that are kept.
+    pub app: App,
+    /// Restored and started.
+    pub trainer: Trainer,
+    pub recorder: Recorder,
+    pub start: StartRecord,
+    pub checkpoint_every: CheckpointEvery,
+}
+
+/// Reads the run's configuration, data and newest checkpoint, and restores the trainer.
+///
+/// # Errors
+/// The flags would change the run; the file is not a run, is being written, has all its steps or cannot be written; or
+/// the data differ.
+pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
+    only_harmless(flags)?;
+    let run = Resumable::open(path)?;
+    let stored = stored_options(&run.reader().header().config, &path.display().to_string())?;
+    let config = RunConfig::resolve(&merge(&stored, flags)?)?;
+    let Prepared {
+        header,
+        mut trainer,
+    } = prepare(&config)?;
+    same_run(run.reader().header(), &header)
+        .map_err(|what| Failure::Other(format!("{} cannot be resumed: {what}", path.display())))?;
+
+    let mut app = App::new(header.clone(), Origin::Live);
+    let saved = run.checkpoint(&header.checkpoint)?;
+    if let Some((_, checkpoint)) = &saved {
+        (trainer.restore(checkpoint))
+            .map_err(|error| Failure::Other(format!("{}: {error}", path.display())))?;
+    }
+    if let Some(last) = run.committed().checked_sub(1) {
+        trainer.set_clock(run.reader().steps(last..last + 1)?[0].seconds);
+    }
+    let from = trainer.steps_done();
+    let mut start = (trainer.start()).map_err(|error| Failure::Run(error.to_string()))?;
+    // A machine with different rounding, such as another GPU, leaves the recorded path at the checkpoint: the steps
+    // after it are then dropped. On the same path they are already in the file.
+    let recorded = run.reader().losses(from)?;
+    let kept = match &recorded {
+        Some(losses) if losses.train.to_bits() == start.losses.train.to_bits() => run.committed(),
+        Some(losses) => {
+            trainer.continue_from(losses);
+            start.losses = losses.clone();
+            from
+        }
+        None => from,
+    };
+    show_kept(&mut app, run.reader(), kept)?;
+    let keep = Kept {
+        steps: kept,
+        checkpoint: saved.map(|(found, _)| found),
+        totals: snapshot_is_due(kept, header.planned_steps),
+    };
+    let recorder = Recorder::resume(run, keep, &header)?;
+    Ok(Resumed {
+        app,
+        trainer,
+        recorder,
+        start,
+        checkpoint_every: config.checkpoint_every,
+    })
+}
+
+/// Refuses flags that would change the run.
+pub(super) fn only_harmless(flags: &Options) -> Result<(), ConfigError> {
+    let rest = Options {
+        // Settings of where it is trained and shown, and where its data are.
+        data: None,
+        threads: None,
+        checkpoint_every: None,
+        headless: None,
+        quiet: None,
+        color: None,
+        glyphs: None,
+        fps: None,
+        ..flags.clone()
+    };
+    let table = toml::Table::try_from(&rest).map_err(|error| ConfigError(error.to_string()))?;
+    match table.keys().next() {
+        None => Ok(()),
+        Some(key) if key == "network" => Err(ConfigError(
+            "--resume goes on with the run's own network: name none".to_owned(),
+        )),
+        Some(key) => Err(ConfigError(format!(
+            "--resume goes on with the run's own configuration: --{} cannot be given with it",
+            key.replace('_', "-")
+        ))),
+    }
+}
+
+/// Checks that the configuration still gives the same run; the error says what differs.
+fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
+    if file.dataset_sha256 != now.dataset_sha256 {
+        return Err(format!(
+            "its data were {}, SHA-256 {}; these are {}, {}: say where they are with --data",
+            file.dataset, file.dataset_sha256, now.dataset, now.dataset_sha256
+        ));
+    }
+    for (same, what) in [
+        (
+            file.layout == now.layout,
+            "its network has other parameters",
+        ),
+        (
+            (&file.train_index, &file.lca_index) == (&now.train_index, &now.lca_index)
+                && (&file.test_index, &file.validation_index)
+                    == (&now.test_index, &now.validation_index),
+            "its examples were drawn otherwise",
+        ),
+        (
+            file.course_files.is_empty() || file.course_files == now.course_files,
+            "its points were other files of the folder",
+        ),
+        (file.traced == now.traced, "it traces other parameters"),
+        (
+            file.histogram_edges == now.histogram_edges,
+            "its histograms have other edges",
+        ),
+        (
+            (file.planned_steps, file.slice_size, file.held_out_lca)
+                == (now.planned_steps, now.slice_size, now.held_out_lca)
+                && (file.record_weights > 0, file.record_params > 0)
+                    == (now.record_weights > 0, now.record_params > 0),
+            "its configuration contradicts its datasets",
+        ),
+    ] {
+        if !same {
+            return Err(format!("{what}; another version has written it"));
+        }
+    }
+    Ok(())
+}
+
+/// Passes the kept steps to the screen, as coarse summaries for a long run.
+fn show_kept(app: &mut App, reader: &RunReader, kept: u64) -> Result<(), Failure> {
+    if let Some(losses) = reader.start()? {
+        app.event(FeedEvent::Start(losses));
+    }
+    let mut from = 0;
+    let width = reader.resolution(&(0..kept), FIRST_LOOK);
+    while from < kept {
+        let steps = reader.next_summaries(from..kept, width)?;
+        from = steps.last().map_or(kept, |last| last.end);
+        app.event(FeedEvent::Steps(steps));
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! `lcascope train` and the demo.
+
+use crate::supervise::tell;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::given_weights;
+use super::output::{self, Inputs};
+use super::prepare::{Prepared, prepare};
+use super::read_config::read_config;
+use super::repeats;
+use super::resume::Resumed;
+use crate::app::App;
+use crate::cli::TrainArgs;
+use crate::config::{ConfigError, Options, RunConfig, merge};
+use crate::feed::Origin;
+use crate::query::data_lints;
+use crate::store::{self, Recorder, WriteOptions};
+use crate::supervise::Failure;
+use crate::supervise::child;
+use crate::supervise::detach::{self, Detached};
+use crate::supervise::run::{Beginning, Run, Watched};
+use crate::supervise::sandbox;
+use crate::tui;
+
+/// Epochs of the demo: about half a minute on two cores.
+const DEMO_EPOCHS: u64 = 40;
+
+/// Runs the demo: `lcascope` without a command.
+///
+/// # Errors
+/// The run file cannot be written, or the run fails.
+pub fn demo() -> Result<ExitCode, Failure> {
+    tui::keep_running_in_background();
+    let options = Options {
+        epochs: Some(DEMO_EPOCHS),
+        ..Options::default()
+    };
+    train_with(&options, &[], None)
+}
+
+/// Runs `lcascope train`.
+///
+/// # Errors
+/// Anything wrong with the flags, the data, the device or the run file, or the run fails.
+pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
+    tui::keep_running_in_background();
+    child::heed();
+    if args.detach && args.options.repeats.is_some() {
+        return Err(no_detached_series());
+    }
+    let detached = match args.detach {
+        true => match Detached::begin()? {
+            Some(detached) => Some(detached),
+            None => return detach::spawn(),
+        },
+        false => None,
+    };
+    if let Some(path) = &args.resume {
+        if let Some(repeats) = args.options.repeats {
+            return repeats::resume(path, &args.options, repeats);
+        }
+        return resume(path, &args.options, detached);
+    }
+    let options = match &args.config {
+        Some(path) => merge(&read_config(path)?, &args.options)?,
+        None => args.options.clone(),
+    };
+    let read: Vec<&Path> = args.config.iter().map(AsRef::as_ref).collect();
+    if let Some(repeats) = options.repeats {
+        if detached.is_some() {
+            return Err(no_detached_series());
+        }
+        return repeats::begin(&options, &read, repeats);
+    }
+    train_with(&options, &read, detached)
+}
+
+fn no_detached_series() -> Failure {
+    let what = "--repeats cannot be detached: start it in tmux, or with nohup and &";
+    Failure::Usage(ConfigError(what.to_owned()))
+}
+
+/// Trains. `read` lists files that the command reads in addition to those named in the options.
+pub(super) fn train_with(
+    options: &Options,
+    read: &[&Path],
+    detached: Option<Detached>,
+) -> Result<ExitCode, Failure> {
+    let config = RunConfig::resolve(options)?;
+    let watched = Watched::from(options, detached)?;
+    let force = options.force.unwrap_or(false);
+    let wanted = options.output.as_deref();
+    if let Some(path) = wanted {
+        // To fail early; the file is later created exclusively.
+        output::check(path, force, &Inputs::of(options, read))?;
+    }
+    let network = &config.network.name;
+    let output = wanted.map_or_else(|| output::default_name(network), Path::to_path_buf);
+    let warning = store::warning(&output).map(|warning| format!("warning: {warning}"));
+    if let Some(warning) = warning.as_ref().filter(|_| !watched.quiet) {
+        tell(warning);
+    }
+    ignore_file_size_signal()?;
+    let Prepared { header, trainer } = prepare(&config)?;
+    let path = config
+        .course
+        .as_ref()
+        .map(|course| given_weights::path_of(course, &header));
+    if let Some(path) = path.as_ref().filter(|_| !watched.quiet) {
+        tell(path);
+    }
+    let lints = data_lints(&header, None);
+    let lints: Vec<String> = lints.iter().map(ToString::to_string).collect();
+    for line in lints.iter().filter(|_| watched.warns) {
+        tell(line);
+    }
+    let write = WriteOptions {
+        force,
+        compression: config.compression,
+        mantissa_bits: config.mantissa_bits,
+    };
+    let (output, new) = output::new_file(wanted, network, force)?;
+    let recorder = Recorder::begin(new, &header, write)?;
+    let mut app = App::new(header, Origin::Live);
+    app.log.push(&warning.unwrap_or_default());
+    for line in &lints {
+        app.log.push(line);
+    }
+    let beginning = Beginning::Fresh;
+    let outlet = (recorder, config.checkpoint_every);
+    Run::spawn(app, trainer, outlet, beginning, &output)?.watch(watched, &output)
+}
+
+/// Continues a run. Flags that would change it are refused.
+fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<ExitCode, Failure> {
+    let watched = Watched::from(flags, detached)?;
+    ignore_file_size_signal()?;
+    // May be too damaged to be read in this process.
+    sandbox::look_through(path)?;
+    let Resumed {
+        app,
+        trainer,
+        recorder,
+        start,
+        checkpoint_every,
+    } = super::resume::resume(path, flags)?;
+    if !watched.quiet {
+        let (from, planned) = (trainer.steps_done(), trainer.steps_planned());
+        let again = match app.timeline.end() - from {
+            0 => String::new(),
+            n => format!("; the {n} steps recorded behind it are computed again first"),
+        };
+        let path = path.display();
+        tell(&format!(
+            "going on with {path} after step {from} of {planned}{again}"
+        ));
+    }
+    let beginning = Beginning::Resumed { start };
+    let outlet = (recorder, checkpoint_every);
+    Run::spawn(app, trainer, outlet, beginning, path)?.watch(watched, path)
+}
+
+/// Ignores SIGXFSZ: a file that may not grow any further (`ulimit -f`) becomes an error that the recorder reports, not
+/// the end of the process.
+fn ignore_file_size_signal() -> Result<(), Failure> {
+    let caught = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, caught)
+        .map(|_| ())
+        .map_err(|error| Failure::Other(format!("cannot listen to signals: {error}")))
+}

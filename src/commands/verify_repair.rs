@@ -1,0 +1,62 @@
+//! `lcascope verify` and `lcascope repair`.
+
+use crate::supervise::print;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::store::{self, Repaired};
+use crate::supervise::Failure;
+use crate::text::quoted;
+
+/// Checks a run file and prints each fault with its location.
+///
+/// # Errors
+/// The file is not a run, cannot be read, or has faults.
+pub fn verify(path: &Path) -> Result<ExitCode, Failure> {
+    let checks = store::verify(path)?;
+    let mut out = String::new();
+    for check in &checks {
+        let word = if check.passed() { "ok" } else { "FAULT" };
+        let _ = writeln!(out, "{word:<6} {:<14}  {}", check.name, check.looked_at);
+        for fault in &check.faults {
+            let _ = writeln!(out, "       {fault}");
+        }
+        let untold = check.count - check.faults.len() as u64;
+        if untold > 0 {
+            let _ = writeln!(out, "       … and {untold} more");
+        }
+    }
+    print(out.as_bytes())?;
+    let faults: u64 = checks.iter().map(|check| check.count).sum();
+    match faults {
+        0 => Ok(ExitCode::SUCCESS),
+        _ => Err(Failure::Other(format!(
+            "{} has {faults} fault{}",
+            path.display(),
+            if faults == 1 { "" } else { "s" }
+        ))),
+    }
+}
+
+/// Repairs a file whose writer was killed, so that every HDF5 tool can read it.
+///
+/// # Errors
+/// The file is not a run, is being written, or cannot be written.
+pub fn repair(path: &Path) -> Result<ExitCode, Failure> {
+    let Repaired { steps, was_whole } = store::repair(path)?;
+    let quoted = quoted(&path.to_string_lossy());
+    let path = path.display();
+    let steps = match steps {
+        1 => "1 step".to_owned(),
+        n => format!("{n} steps"),
+    };
+    let text = match was_whole {
+        true => format!("{path} is whole, with {steps}: nothing to repair\n"),
+        false => format!(
+            "{path} is repaired: every HDF5 tool can read its {steps}\n\
+             lcascope train --resume {quoted} goes on with the run\n"
+        ),
+    };
+    print(text.as_bytes())
+}

@@ -1,0 +1,75 @@
+//! A progress bar on standard error that stays out of the way of other jobs.
+
+use super::print::tell;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::tui::{self, Glyphs};
+
+/// Time between checks whether this job owns the terminal.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A progress bar on the terminal. It is hidden in the background, and reappears after `fg`.
+pub struct Bar {
+    drawn: ProgressBar,
+    looked: Instant,
+    hidden: bool,
+}
+
+impl Bar {
+    /// Creates a bar that draws at most `times_a_second`. `template` is in indicatif's syntax.
+    pub fn new(length: u64, template: &str, times_a_second: u8) -> Self {
+        let target = ProgressDrawTarget::stderr_with_hz(times_a_second);
+        let bar = ProgressBar::with_draw_target(Some(length), target);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            let characters = match Glyphs::detect(super::screen::variable) {
+                Glyphs::Ascii => "=> ",
+                _ => "━╸ ",
+            };
+            bar.set_style(style.progress_chars(characters));
+        }
+        Self {
+            drawn: bar,
+            looked: Instant::now(),
+            hidden: tui::in_background(),
+        }
+    }
+
+    /// Starts from a position reached earlier.
+    pub fn begin_at(&mut self, position: u64) {
+        self.show(Some(position), String::new());
+        self.drawn.reset_eta();
+    }
+
+    /// Shows a position and a message.
+    pub fn show(&mut self, position: Option<u64>, message: String) {
+        if self.looked.elapsed() >= LOOK_EVERY {
+            self.looked = Instant::now();
+            self.hidden = tui::in_background();
+        }
+        if self.hidden {
+            return;
+        }
+        if let Some(position) = position {
+            self.drawn.set_position(position);
+        }
+        self.drawn.set_message(message);
+    }
+
+    /// Prints a line above the bar.
+    pub fn say(&self, text: &str) {
+        if self.hidden {
+            tell(text);
+        } else {
+            self.drawn.println(text);
+        }
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        if !self.hidden {
+            self.drawn.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,466 @@
+//! Exports from the screen: tables and pictures of its contents, made by `lcascope export` in a child process, which
+//! may crash on a damaged file and can read the file of a training in this process.
+//!
+//! Files are named after the run, the view, the layer and unit (if only one is shown) and the steps, for example
+//! `run-parameters-conv1-unit4-0-400.csv`. They are written beside the run or, if that folder is read-only, in the
+//! working directory. Two runs that are compared have a file each; on the clipboard they are one table, whose first
+//! column names the run.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use rustix::fs::{Access, access};
+
+use super::sandbox;
+use crate::app::{Depth, Effect, Screen, Shown};
+use crate::sheet::{Choice, View};
+use crate::text::harmless;
+use crate::tui::{Outcome, Outside};
+
+/// A run that can be exported.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub file: PathBuf,
+    /// The names of its layers.
+    pub layers: Vec<String>,
+}
+
+/// Runs the exports that the screen asks for, each in a thread.
+pub struct Desktop {
+    sources: Vec<Source>,
+    said: Sender<Outcome>,
+    outcomes: Receiver<Outcome>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Desktop {
+    /// Creates one for the run that is shown, followed by the run compared with it, if any.
+    pub fn new(sources: Vec<Source>) -> Self {
+        let (said, outcomes) = unbounded();
+        Self {
+            sources,
+            said,
+            outcomes,
+            threads: Vec::new(),
+        }
+    }
+
+    /// The export jobs for the runs shown.
+    fn jobs(&self, shown: &Shown) -> Vec<Job> {
+        let view = match shown.compared {
+            Some(_) => View::Layers,
+            None => view_of(shown),
+        };
+        let ranges = [Some(shown.steps.clone()), shown.compared.clone()];
+        let each = self.sources.iter().zip(ranges);
+        let job = |(source, steps): (&Source, Option<Range<u64>>)| {
+            // Two runs are always compared by all of their layers.
+            let layer = shown.layer.filter(|_| shown.compared.is_none());
+            let layer = layer.filter(|_| view.refuses(Choice::Layer).is_none());
+            Some(Job {
+                file: source.file.clone(),
+                view,
+                steps: steps?,
+                layer: layer.and_then(|layer| source.layers.get(layer).cloned()),
+                unit: match shown.depth {
+                    Depth::Unit { unit, .. } if view.refuses(Choice::Unit).is_none() => Some(unit),
+                    _ => None,
+                },
+                parameter: match shown.depth {
+                    Depth::Parameter { parameter, .. } => Some(parameter),
+                    _ => None,
+                },
+            })
+        };
+        let jobs = each.filter_map(job);
+        jobs.filter(|job| !job.steps.is_empty()).collect()
+    }
+}
+
+impl Drop for Desktop {
+    /// Finishes requested exports before the program ends.
+    fn drop(&mut self) {
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Outside for Desktop {
+    fn begin(&mut self, effect: Effect) -> String {
+        type Work = Box<dyn Fn(&[Job]) -> Outcome + Send>;
+        let (shown, work): (Shown, Work) = match effect {
+            Effect::Copy(shown) => (shown, Box::new(copied)),
+            Effect::Export(shown, format) => {
+                let formats = match format {
+                    Some(format) => vec![format],
+                    None => vec!["csv".to_owned(), "svg".to_owned()],
+                };
+                (shown, Box::new(move |jobs| exported(jobs, &formats)))
+            }
+        };
+        let jobs = self.jobs(&shown);
+        if jobs.is_empty() {
+            return "there are no steps yet".to_owned();
+        }
+        self.threads.retain(|thread| !thread.is_finished());
+        let said = self.said.clone();
+        let thread = thread::Builder::new().name("export".to_owned());
+        match thread.spawn(move || drop(said.send(work(&jobs)))) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => return format!("cannot start a thread: {error}"),
+        }
+        "reading the file ...".to_owned()
+    }
+
+    fn outcomes(&self) -> Receiver<Outcome> {
+        self.outcomes.clone()
+    }
+}
+
+/// The view with the numbers of a screen.
+fn view_of(shown: &Shown) -> View {
+    match (shown.depth, shown.screen) {
+        (Depth::Layer(_), _) => View::Units,
+        (Depth::Unit { .. }, _) => View::Parameters,
+        (Depth::Parameter { .. }, _) => View::Parameter,
+        (_, Screen::Overview) => View::Layers,
+        (_, Screen::Decomposition) => View::Decomposition,
+        (_, Screen::Oscillation) => View::Oscillation,
+        (_, Screen::Synchronisation) => View::Synchronisation,
+        (_, Screen::Classes) => View::Classes,
+        (_, Screen::Distribution) => View::Distribution,
+        (_, Screen::HeldOut) => View::HeldOut,
+        (_, Screen::Run) => View::Overview,
+    }
+}
+
+/// The export of one view of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Job {
+    file: PathBuf,
+    view: View,
+    steps: Range<u64>,
+    layer: Option<String>,
+    unit: Option<usize>,
+    parameter: Option<usize>,
+}
+
+impl Job {
+    /// The `lcascope export` command for the job.
+    fn command(&self, format: &str, output: &Path) -> Command {
+        let mut command = sandbox::this_program();
+        let (from, to) = (self.steps.start, self.steps.end);
+        command
+            .arg("export")
+            .args(["--view", &self.view.to_string()]);
+        command.args(["--format", format, "--steps", &format!("{from}..{to}")]);
+        if let Some(layer) = &self.layer {
+            command.arg(format!("--layer={layer}"));
+        }
+        if let Some(unit) = self.unit {
+            command.arg(format!("--unit={unit}"));
+        }
+        if let Some(parameter) = self.parameter {
+            command.arg(format!("--parameter={parameter}"));
+        }
+        command
+            .arg("--output")
+            .arg(output)
+            .arg("--")
+            .arg(&self.file);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// The command's output, or the first line of its error.
+    fn run(&self, format: &str, output: &Path) -> Result<Vec<u8>, String> {
+        let done = self.command(format, output).output();
+        let done = done.map_err(|error| format!("cannot start the export: {error}"))?;
+        if done.status.success() {
+            return Ok(done.stdout);
+        }
+        let why = String::from_utf8_lossy(&done.stderr);
+        let why = why.lines().next().unwrap_or("the export failed");
+        Err(harmless(why.trim_start_matches("error: ")))
+    }
+
+    /// Unused file names that differ only in their format, in a folder that can be written.
+    fn outputs(&self, formats: &[String]) -> Vec<PathBuf> {
+        let beside = self.file.parent().unwrap_or(Path::new(""));
+        let there = match beside.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => beside,
+        };
+        let folder = match access(there, Access::WRITE_OK) {
+            Ok(()) => beside,
+            Err(_) => Path::new(""),
+        };
+        let run = stem(&self.file).to_string_lossy();
+        let of = match (&self.layer, self.parameter) {
+            (Some(layer), _) => match self.unit {
+                None => format!("-{}", plain(layer)),
+                Some(unit) => format!("-{}-unit{unit}", plain(layer)),
+            },
+            (None, Some(parameter)) => format!("-{parameter}"),
+            (None, None) => String::new(),
+        };
+        let (view, from, to) = (self.view, self.steps.start, self.steps.end);
+        let names = |more: &str| -> Vec<PathBuf> {
+            let name = |format| folder.join(format!("{run}-{view}{of}-{from}-{to}{more}.{format}"));
+            formats.iter().map(name).collect()
+        };
+        let more = (2..).map(|n| names(&format!("-{n}")));
+        let mut more = std::iter::once(names("")).chain(more);
+        let free = |path: &PathBuf| fs::symlink_metadata(path).is_err();
+        let free = more.find(|paths| paths.iter().all(free));
+        free.unwrap_or_else(|| names(""))
+    }
+}
+
+/// A layer's name, made safe for a file name.
+fn plain(layer: &str) -> String {
+    const LONGEST: usize = 60;
+    let plain = |c: char| match c.is_alphanumeric() || "-_.".contains(c) {
+        true => c,
+        false => '_',
+    };
+    layer.chars().take(LONGEST).map(plain).collect()
+}
+
+fn copied(jobs: &[Job]) -> Outcome {
+    let mut tables = Vec::new();
+    for job in jobs {
+        match job.run("csv", Path::new("-")) {
+            Ok(bytes) => tables.push(bytes),
+            Err(why) => return Outcome::Said(why),
+        }
+    }
+    let names = names(jobs);
+    let of = |(job, name): (&Job, &String)| {
+        let (from, to) = (job.steps.start, job.steps.end);
+        match jobs.len() {
+            1 => format!("steps {from}..{to}"),
+            _ => format!("steps {from}..{to} of {name}"),
+        }
+    };
+    let of: Vec<String> = jobs.iter().zip(&names).map(of).collect();
+    let text = match &tables[..] {
+        [only] => Ok(String::from_utf8_lossy(only).into_owned()),
+        _ => together(&names, &tables),
+    };
+    match (text, jobs.first()) {
+        (Ok(text), Some(job)) => Outcome::Text {
+            text,
+            what: format!("{}, {}, as CSV", job.view, of.join(" and ")),
+        },
+        (Err(error), _) => Outcome::Said(error.to_string()),
+        (_, None) => Outcome::Said("there are no steps yet".to_owned()),
+    }
+}
+
+/// The names of the runs: file names, with folders if the names are equal.
+fn names(jobs: &[Job]) -> Vec<String> {
+    let name = |job: &Job| job.file.file_name().unwrap_or_default().to_owned();
+    let short: Vec<_> = jobs.iter().map(name).collect();
+    let differ = short.windows(2).all(|pair| pair[0] != pair[1]);
+    let shown = |(job, name): (&Job, &std::ffi::OsString)| match differ {
+        true => harmless(&name.to_string_lossy()),
+        false => harmless(&job.file.display().to_string()),
+    };
+    jobs.iter().zip(&short).map(shown).collect()
+}
+
+/// Joins tables with the same columns into one, with the run's name as the first column.
+fn together(names: &[String], tables: &[Vec<u8>]) -> Result<String, csv::Error> {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    for (index, (name, table)) in names.iter().zip(tables).enumerate() {
+        let mut reader = csv::Reader::from_reader(&table[..]);
+        if index == 0 {
+            out.write_record(std::iter::once("run").chain(reader.headers()?.iter()))?;
+        }
+        for row in reader.records() {
+            out.write_record(std::iter::once(name.as_str()).chain(row?.iter()))?;
+        }
+    }
+    let bytes = out.into_inner().map_err(csv::IntoInnerError::into_error)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn exported(jobs: &[Job], formats: &[String]) -> Outcome {
+    let mut written = Vec::new();
+    for job in jobs {
+        for (format, output) in formats.iter().zip(job.outputs(formats)) {
+            match job.run(format, &output) {
+                Ok(_) => written.push(harmless(&output.display().to_string())),
+                Err(why) => {
+                    written.push(why);
+                    return Outcome::Said(written.join("; "));
+                }
+            }
+        }
+    }
+    Outcome::Said(format!("written: {}", written.join(", ")))
+}
+
+/// A run file's name without its extension, if that is one of HDF5's.
+pub fn stem(run: &Path) -> &OsStr {
+    let hdf5 = |end: &OsStr| {
+        ["h5", "hdf5"]
+            .iter()
+            .any(|known| end.eq_ignore_ascii_case(known))
+    };
+    let name = match run.extension().is_some_and(hdf5) {
+        true => run.file_stem(),
+        false => run.file_name(),
+    };
+    name.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(screen: Screen, depth: Depth) -> Shown {
+        Shown {
+            screen,
+            depth,
+            layer: depth.layer(),
+            steps: 3..9,
+            compared: None,
+        }
+    }
+
+    fn desktop(folder: &Path) -> Desktop {
+        let source = |name: &str| Source {
+            file: folder.join(name),
+            layers: vec!["a".to_owned(), "b".to_owned()],
+        };
+        Desktop::new(vec![source("one.h5"), source("two.h5")])
+    }
+
+    #[test]
+    fn what_is_looked_at_is_what_is_written() {
+        let desktop = desktop(Path::new("/runs"));
+        let jobs = desktop.jobs(&shown(Screen::Decomposition, Depth::Network));
+        assert_eq!(jobs.len(), 1, "the other run is not in view");
+        assert_eq!(
+            (jobs[0].view, jobs[0].layer.as_deref()),
+            (View::Decomposition, None)
+        );
+        let parameter = Depth::Parameter {
+            layer: 1,
+            unit: 0,
+            parameter: 7,
+        };
+        let jobs = desktop.jobs(&shown(Screen::Overview, parameter));
+        assert_eq!(
+            (jobs[0].view, jobs[0].parameter),
+            (View::Parameter, Some(7))
+        );
+        let unit = Depth::Unit { layer: 1, unit: 0 };
+        let jobs = desktop.jobs(&shown(Screen::Overview, unit));
+        assert_eq!(
+            (jobs[0].view, jobs[0].layer.as_deref(), jobs[0].unit),
+            (View::Parameters, Some("b"), Some(0))
+        );
+        let mut both = shown(Screen::Classes, Depth::Network);
+        both.compared = Some(3..5);
+        let jobs = desktop.jobs(&both);
+        let steps: Vec<_> = jobs
+            .iter()
+            .map(|job| (job.view, job.steps.clone()))
+            .collect();
+        assert_eq!(steps, [(View::Layers, 3..9), (View::Layers, 3..5)]);
+    }
+
+    #[test]
+    fn no_file_is_replaced_and_those_of_one_view_are_called_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        let desktop = desktop(folder.path());
+        let jobs = desktop.jobs(&shown(Screen::Overview, Depth::Network));
+        let formats = ["csv", "svg"].map(str::to_owned);
+        let names = |names: [&str; 2]| names.map(|name| folder.path().join(name)).to_vec();
+        let first = jobs[0].outputs(&formats);
+        assert_eq!(first, names(["one-layers-3-9.csv", "one-layers-3-9.svg"]));
+        fs::write(&first[1], "mine").unwrap();
+        let second = names(["one-layers-3-9-2.csv", "one-layers-3-9-2.svg"]);
+        assert_eq!(jobs[0].outputs(&formats), second);
+        let mut job = jobs[0].clone();
+        job.layer = Some("a/b c".to_owned());
+        job.file = folder.path().join("run.of.today");
+        let named = folder.path().join("run.of.today-layers-a_b_c-3-9.csv");
+        assert_eq!(job.outputs(&formats[..1]), [named]);
+        (job.view, job.unit) = (View::Parameters, Some(4));
+        let named = (folder.path()).join("run.of.today-parameters-a_b_c-unit4-3-9.csv");
+        assert_eq!(job.outputs(&formats[..1]), [named]);
+    }
+
+    #[test]
+    fn rows_of_two_runs_say_which_they_are_of() {
+        let tables = [
+            &b"layer,lca (nats)\n\"a,b\",-1\n"[..],
+            b"layer,lca (nats)\nc,2\n",
+        ];
+        let tables = tables.map(<[u8]>::to_vec);
+        let both = desktop(Path::new("/runs"));
+        let mut shown = shown(Screen::Overview, Depth::Network);
+        shown.compared = Some(0..2);
+        let mut jobs = both.jobs(&shown);
+        assert_eq!(
+            together(&names(&jobs), &tables).unwrap(),
+            "run,layer,lca (nats)\none.h5,\"a,b\",-1\ntwo.h5,c,2\n"
+        );
+        jobs[1].file = PathBuf::from("/others/one.h5");
+        assert_eq!(names(&jobs), ["/runs/one.h5", "/others/one.h5"]);
+        shown.compared = Some(0..0);
+        assert_eq!(both.jobs(&shown).len(), 1, "one has no steps yet");
+    }
+
+    #[test]
+    fn no_view_is_given_what_it_refuses() {
+        let desktop = desktop(Path::new("/runs"));
+        let (layer, unit, parameter) = (0, 0, 7);
+        let depths = [
+            Depth::Network,
+            Depth::Layer(layer),
+            Depth::Unit { layer, unit },
+            Depth::Parameter {
+                layer,
+                unit,
+                parameter,
+            },
+        ];
+        for (screen, depth) in Screen::ALL.into_iter().flat_map(|s| depths.map(|d| (s, d))) {
+            let job = &desktop.jobs(&shown(screen, depth))[0];
+            let refused = |choice| job.view.refuses(choice).is_some();
+            assert!(job.layer.is_none() || !refused(Choice::Layer), "{job:?}");
+            assert!(job.unit.is_none() || !refused(Choice::Unit), "{job:?}");
+            assert!(
+                job.parameter.is_none() || !refused(Choice::Parameter),
+                "{job:?}"
+            );
+            let has = match job.view.needs() {
+                Some((Choice::Layer, _)) => job.layer.is_some(),
+                Some((Choice::Parameter, _)) => job.parameter.is_some(),
+                _ => true,
+            };
+            assert!(has, "{job:?}");
+        }
+    }
+
+    #[test]
+    fn the_program_is_found_when_its_file_has_been_replaced() {
+        let desktop = desktop(Path::new("/runs"));
+        let job = &desktop.jobs(&shown(Screen::Overview, Depth::Network))[0];
+        let command = job.command("csv", Path::new("-"));
+        if Path::new("/proc/self/exe").exists() {
+            assert_eq!(command.get_program(), "/proc/self/exe");
+        }
+    }
+}

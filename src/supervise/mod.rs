@@ -1,0 +1,31 @@
+//! Runs and the processes around them: trainings, series, the screen, signals, and the sandbox for damaged files.
+//!
+//! ```text
+//! trainer thread ──records (blocking)──▶ recorder thread ──▶ run file
+//!       └────summaries (merged if slow)──▶ screen or progress bar, on the main thread
+//! ```
+
+mod bar;
+pub mod child;
+pub mod detach;
+mod exit;
+pub mod export_jobs;
+mod failure;
+mod gpu;
+mod headless;
+mod limits;
+pub mod memory;
+mod print;
+pub mod run;
+pub mod sandbox;
+pub mod screen;
+pub mod series;
+pub mod signals;
+pub mod status;
+pub mod summary;
+mod views;
+
+pub use exit::signal_code;
+pub use failure::Failure;
+pub use limits::{Patience, unbounded};
+pub use print::{print, tell};

@@ -1,0 +1,438 @@
+//! A running training: the trainer's thread, the destinations of its steps, and its observer.
+
+use super::print::print;
+use super::print::tell;
+use std::any::Any;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, Sender};
+
+use super::detach::Detached;
+use super::exit::signal_code;
+use super::failure::Failure;
+use super::gpu::Gpu;
+use super::headless::{self, Progress};
+use super::sandbox;
+use super::screen::{self, Obstacle};
+use super::signals::{STOPPING, Signals};
+use super::summary;
+use crate::app::{App, Quit};
+use crate::config::{CheckpointEvery, ConfigError, Options};
+use crate::control::{self, Server};
+use crate::feed::{self, Feed, FeedSender};
+use crate::record::{Checkpoint, RunEnd, StartRecord, Status, StepRecord, StepSummary};
+use crate::store::{self, Recorder, RecorderStats, StoreError};
+use crate::text::quoted;
+use crate::train::{self, Control, Controls, Inquiry, Orders, Sink, SinkClosed, Trainer};
+use crate::tui::{Exit, ScreenOptions};
+
+/// How a run starts.
+pub enum Beginning {
+    Fresh,
+    /// The trainer has started from the restored state.
+    Resumed {
+        start: StartRecord,
+    },
+}
+
+/// How a run is observed, and how much is printed.
+pub struct Watched {
+    place: Place,
+    pub quiet: bool,
+    /// Whether warnings are printed to standard error: a training in the background prints them too, to its caller or
+    /// its log.
+    pub warns: bool,
+    detached: Option<Detached>,
+}
+
+impl Watched {
+    pub fn from(options: &Options, detached: Option<Detached>) -> Result<Self, ConfigError> {
+        let screen = screen::options(options.color, options.glyphs, options.fps)?;
+        let quiet = detached.is_some() || options.quiet.unwrap_or(false);
+        let headless = quiet || options.headless.unwrap_or(false) || Obstacle::now().is_some();
+        let place = match (headless, quiet) {
+            (_, true) => Place::Nowhere,
+            (true, false) => Place::Bar,
+            (false, false) => Place::Screen(screen),
+        };
+        Ok(Self {
+            place,
+            quiet,
+            warns: !options.quiet.unwrap_or(false),
+            detached,
+        })
+    }
+}
+
+/// The place where a run is shown.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+enum Place {
+    Screen(ScreenOptions),
+    Bar,
+    Nowhere,
+}
+
+/// The wait after which a message says what is being waited for.
+const SOON: Duration = Duration::from_millis(500);
+
+/// The result of recording a run.
+type Recorded = Result<(RunEnd, RecorderStats), StoreError>;
+
+/// A running training, and its state as known here.
+pub struct Run {
+    app: App,
+    feed: Feed,
+    controls: Controls,
+    /// Requests for details of the training that are not in the file yet.
+    inquiries: Sender<Inquiry>,
+    signals: Signals,
+    /// Whether other processes can give orders as well.
+    controllable: bool,
+    thread: thread::JoinHandle<Recorded>,
+}
+
+impl Run {
+    /// Starts the trainer's thread, and the control socket beside the run file.
+    pub fn spawn(
+        mut app: App,
+        mut trainer: Trainer,
+        (recorder, checkpoint_every): (Recorder, CheckpointEvery),
+        beginning: Beginning,
+        output: &Path,
+    ) -> Result<Self, Failure> {
+        let (controls, orders) = train::controls();
+        let planned = app.header.planned_steps;
+        let progress = control::Progress::new();
+        progress.steps_done(trainer.steps_done());
+        // Before anybody can know that the training exists.
+        let signals = Signals::listen(Some(controls.clone()))?;
+        let server = Server::spawn(output, controls.clone(), progress.clone(), planned);
+        let server = server
+            .map_err(|(path, error)| {
+                let path = path.display();
+                let warning = format!(
+                    "warning: no control socket {path}: {error}; `lcascope stop` and `pause` cannot \
+                     reach this training, signals can"
+                );
+                tell(&warning);
+                app.log.push(&warning);
+            })
+            .ok();
+        let controllable = server.is_some();
+        let (feed_sender, feed) = feed::live(app.header.clone(), controls.clone());
+        let outlet = Outlet {
+            recorder,
+            feed: feed_sender,
+            progress,
+            tolerance: app.header.tolerance,
+            shown: app.timeline.end(),
+            told: (Instant::now(), RecorderStats::default()),
+            checkpoints: Checkpoints::new(checkpoint_every, trainer.steps_done()),
+        };
+        let device = app.header.device.clone();
+        let (inquiries, asked) = train::inquiries();
+        trainer.take_inquiries(asked);
+        let thread = thread::Builder::new()
+            .name("trainer".to_owned())
+            .spawn(move || {
+                // Only a screen shows the GPU's use, but whether there is a screen may change.
+                let gpu = Gpu::watch(&device, outlet.feed.gpu());
+                let recorded = run_training(trainer, beginning, outlet, &orders);
+                // Its feed ends with it.
+                drop(gpu);
+                // The file is closed: only now may those who wait for the end be told.
+                drop(server);
+                recorded
+            })
+            .map_err(|error| Failure::Other(format!("cannot start the training: {error}")))?;
+        Ok(Self {
+            app,
+            feed,
+            controls,
+            inquiries,
+            signals,
+            controllable,
+            thread,
+        })
+    }
+
+    /// Follows the training until it ends or the user leaves, and prints the summary.
+    pub fn watch(self, mut watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
+        let Some(detached) = watched.detached.take() else {
+            return self.watch_here(watched, output);
+        };
+        let log = detached.begun(output);
+        let result = self.watch_here(watched, output);
+        if let (Ok(_), Some(log)) = (&result, log) {
+            log.remove_if_empty();
+        }
+        result
+    }
+
+    fn watch_here(self, watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
+        let Self {
+            mut app,
+            mut feed,
+            controls,
+            inquiries,
+            signals,
+            controllable,
+            thread,
+        } = self;
+        let mut interrupted = None;
+        let mut told = false;
+        let (place, mut quiet, warns) = (watched.place, watched.quiet, watched.warns);
+        match place {
+            Place::Screen(options) => {
+                let path = output.to_owned();
+                // An older file may still have the name.
+                let reader = move || sandbox::detail_reader(&store::written_at(&path));
+                let closely = feed::details(reader, inquiries);
+                // Without its thread, the screen shows what it has.
+                let (details, reader) = closely.ok().unzip();
+                feed.details = details;
+                let run = screen::Shown {
+                    feed: &feed,
+                    file: output,
+                };
+                let shown = screen::show(&run, None, &mut app, &options, &signals);
+                // No more details are requested.
+                feed.details = None;
+                drop(reader);
+                // A screen that cannot be drawn is no reason to lose the training's steps.
+                match shown {
+                    Ok(Exit::Quit(Quit::Stop)) => {
+                        signals.stopping();
+                        stop(&controls);
+                    }
+                    Ok(exit @ (Exit::Quit(Quit::Leave) | Exit::Hangup)) => {
+                        // After a hang-up, nobody is left to read a bar or a summary.
+                        quiet = exit == Exit::Hangup;
+                        let progress = if quiet { Progress::None } else { Progress::Bar };
+                        // A pause outlives the terminal only if somebody can end it.
+                        if !(quiet && controllable) {
+                            let _ = controls.send(Control::Resume);
+                        }
+                        interrupted =
+                            headless::follow(&feed, &mut app, &controls, &signals, progress);
+                        told = interrupted.is_some();
+                    }
+                    Ok(Exit::Signal(signal)) => {
+                        interrupted = Some(signal);
+                        stop(&controls);
+                    }
+                    Err(error) => {
+                        stop(&controls);
+                        // The trainer must not wait for a feed that nobody reads.
+                        drop(feed);
+                        let _ = join(thread);
+                        return Err(error);
+                    }
+                }
+            }
+            Place::Bar | Place::Nowhere => {
+                if !quiet && screen::disturbs() {
+                    let path = quoted(&output.display().to_string());
+                    tell(&format!(
+                        "training in the background: `lcascope open {path}` shows it"
+                    ));
+                }
+                let progress = Progress::of(quiet, warns);
+                interrupted = headless::follow(&feed, &mut app, &controls, &signals, progress);
+                told = interrupted.is_some();
+            }
+        }
+        // The training may still finish its step: handle its last events while it ends.
+        let mut patience = (!quiet && !told).then_some(SOON);
+        loop {
+            let event = match patience {
+                Some(soon) => feed.events.recv_timeout(soon),
+                None => (feed.events.recv()).map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match event {
+                Ok(event) => app.event(event),
+                Err(RecvTimeoutError::Timeout) => {
+                    patience = None;
+                    tell(STOPPING);
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let (end, stats) = match (join(thread), interrupted) {
+            (Err(Failure::Store(none @ StoreError::NoStep { .. })), Some(signal)) => {
+                tell(&none.to_string());
+                return Ok(signal_code(signal));
+            }
+            (recorded, _) => recorded?,
+        };
+        if !quiet {
+            print(summary::table(&app, &end, stats, output).as_bytes())?;
+        }
+        match (end.status, interrupted) {
+            (Status::Failed, _) => Err(Failure::Run(end.message)),
+            (_, Some(signal)) => Ok(signal_code(signal)),
+            _ => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+fn stop(controls: &Controls) {
+    // A training that has ended takes no more orders.
+    let _ = controls.send(Control::Stop);
+}
+
+fn join(thread: thread::JoinHandle<Recorded>) -> Result<(RunEnd, RecorderStats), Failure> {
+    match thread.join() {
+        Ok(recorded) => Ok(recorded?),
+        Err(panic) => Err(Failure::Other(format!(
+            "the training thread panicked: {}; the steps committed before are in the file",
+            panic_text(&*panic)
+        ))),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    (panic.downcast_ref::<&str>().copied())
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+/// The body of the trainer's thread: trains, records, and updates the screen.
+fn run_training(
+    mut trainer: Trainer,
+    beginning: Beginning,
+    mut outlet: Outlet,
+    orders: &Orders,
+) -> Recorded {
+    let ended = match beginning {
+        Beginning::Fresh => train::run(&mut trainer, orders, &mut outlet),
+        Beginning::Resumed { start } => {
+            // Without a checkpoint it starts from the beginning: the weights at θ_0 may not be in the file yet.
+            let told = match trainer.steps_done() {
+                0 => outlet.start(start),
+                _ => Ok(()),
+            };
+            told.and_then(|()| train::proceed(&mut trainer, orders, &mut outlet))
+        }
+    };
+    let Outlet { recorder, feed, .. } = outlet;
+    match ended {
+        Ok(end) => {
+            let result = recorder.finish(end.clone());
+            match &result {
+                Ok(_) => feed.end(&end),
+                Err(error) => feed.broken(error.to_string()),
+            }
+            result.map(|stats| (end, stats))
+        }
+        Err(SinkClosed) => {
+            let end = RunEnd {
+                status: Status::Failed,
+                message: "the recorder failed".to_owned(),
+                totals: None,
+            };
+            let result = recorder.finish(end.clone()).map(|stats| (end, stats));
+            if let Err(error) = &result {
+                feed.broken(error.to_string());
+            }
+            result
+        }
+    }
+}
+
+/// The destinations of a step: the screen gets a summary, the file everything.
+struct Outlet {
+    recorder: Recorder,
+    feed: FeedSender,
+    /// The progress reported by the control socket.
+    progress: Arc<control::Progress>,
+    /// Steps of a resumed run that the screen already has from the file.
+    shown: u64,
+    /// When the screen was last told about the recording, and what.
+    told: (Instant, RecorderStats),
+    checkpoints: Checkpoints,
+    /// The run's tolerance for residuals.
+    tolerance: f64,
+}
+
+/// The least time between reports of the recording to the screen.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+
+impl Outlet {
+    /// Reports the state of the recording to the screen, if it has changed.
+    fn tell_recorder(&mut self) {
+        let (at, told) = self.told;
+        let stats = self.recorder.stats();
+        if stats != told && at.elapsed() >= TELL_EVERY {
+            self.feed.recorder(stats);
+            self.told = (Instant::now(), stats);
+        }
+    }
+}
+
+impl Sink for Outlet {
+    fn start(&mut self, record: StartRecord) -> Result<(), SinkClosed> {
+        self.feed.start(&record);
+        self.recorder.start(record).map_err(|_| SinkClosed)
+    }
+
+    fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
+        self.progress.steps_done(record.step + 1);
+        if record.step >= self.shown {
+            self.feed.step(StepSummary::of(&record, self.tolerance));
+        }
+        self.recorder.step(record).map_err(|_| SinkClosed)?;
+        self.tell_recorder();
+        Ok(())
+    }
+
+    fn paused(&mut self, paused: bool) -> Result<(), SinkClosed> {
+        self.progress.paused(paused);
+        self.feed.paused(paused);
+        self.tell_recorder();
+        self.recorder.paused(paused).map_err(|_| SinkClosed)
+    }
+
+    fn checkpoint_is_due(&mut self, done: u64) -> bool {
+        self.checkpoints.is_due(done)
+    }
+
+    fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), SinkClosed> {
+        self.recorder.checkpoint(checkpoint).map_err(|_| SinkClosed)
+    }
+}
+
+/// The schedule of checkpoints.
+struct Checkpoints {
+    every: CheckpointEvery,
+    last_step: u64,
+    last_time: Instant,
+}
+
+impl Checkpoints {
+    fn new(every: CheckpointEvery, done: u64) -> Self {
+        Self {
+            every,
+            last_step: done,
+            last_time: Instant::now(),
+        }
+    }
+
+    fn is_due(&mut self, done: u64) -> bool {
+        let due = match self.every {
+            CheckpointEvery::Steps(steps) => done - self.last_step >= steps,
+            CheckpointEvery::Seconds(seconds) => {
+                self.last_time.elapsed() >= Duration::from_secs(seconds)
+            }
+        };
+        if due {
+            self.last_step = done;
+            self.last_time = Instant::now();
+        }
+        due
+    }
+}

@@ -1,0 +1,319 @@
+//! Reads files that may be damaged in a sandbox: a child process.
+//!
+//! The HDF5 library may crash on a damaged file, or allocate any amount of memory. Such files are therefore read in a
+//! child: this program again, with limited memory, which ends with its parent.
+
+use super::print::print;
+use super::print::tell;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use rustix::process::Signal;
+use serde::de::DeserializeOwned;
+
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+
+use super::exit::signal_code;
+use super::failure::Failure;
+use super::limits::{GUARDED, Patience, STILL, WRITING, is_guarded, limit};
+use super::status::RunStatus;
+use crate::feed::{self, OpenError, Opened};
+use crate::store::{self, RecordedWeights, StoreError};
+use crate::text::harmless;
+
+/// Runs a command that reads `path` in a child with our arguments, input and output.
+///
+/// # Errors
+/// The command's own, or it crashed.
+pub fn guarded(
+    path: &Path,
+    command: impl FnOnce() -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    in_child(&[path], 1, command)
+}
+
+/// Runs a command in a child as [`guarded`] does, if it reads for as long as there is something to read and then
+/// writes: it renews its [`Patience`].
+///
+/// # Errors
+/// The command's own, or it crashed.
+pub fn guarded_writing(
+    path: &Path,
+    command: impl FnOnce() -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    in_child(&[path], WRITING, command)
+}
+
+/// Runs a command in a child as [`guarded_writing`] does, if it reads several files.
+///
+/// # Errors
+/// The command's own, or it crashed.
+pub fn guarded_reading(
+    paths: &[PathBuf],
+    command: impl FnOnce() -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    in_child(paths, WRITING, command)
+}
+
+/// Runs the command `name` on each file, in a child of its own, below a heading if there are several. If a file cannot
+/// be read, the others still are; the exit code is the worst.
+///
+/// # Errors
+/// The only file's, or standard output cannot be written.
+pub fn guarded_each(
+    name: &str,
+    paths: &[PathBuf],
+    command: impl FnOnce(&Path) -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    if let [path] = paths {
+        return in_child(&[path], 1, || command(path));
+    }
+    let mut worst = 0;
+    for (index, path) in paths.iter().enumerate() {
+        let gap = if index == 0 { "" } else { "\n" };
+        let shown = harmless(&path.to_string_lossy());
+        print(format!("{gap}==> {shown} <==\n").as_bytes())?;
+        let code = match in_own_child(
+            &[path],
+            [OsStr::new(name), OsStr::new("--"), path.as_os_str()],
+        ) {
+            Ok(Ended::With(code)) => code,
+            Ok(Ended::Asked(signal)) => return Ok(signal_code(signal)),
+            Err(failure) => {
+                tell(&format!("error: {failure}"));
+                failure.exit_code()
+            }
+        };
+        worst = worst.max(code);
+    }
+    Ok(ExitCode::from(worst))
+}
+
+fn in_child(
+    paths: &[impl AsRef<Path>],
+    patience: u64,
+    command: impl FnOnce() -> Result<ExitCode, Failure>,
+) -> Result<ExitCode, Failure> {
+    if is_guarded() {
+        let sizes = paths.iter().map(|path| size(path.as_ref()));
+        limit(Some((sizes.fold(0, u64::saturating_add), patience)));
+        return command();
+    }
+    Ok(match in_own_child(paths, std::env::args_os().skip(1))? {
+        Ended::With(code) => ExitCode::from(code),
+        Ended::Asked(signal) => signal_code(signal),
+    })
+}
+
+/// How a child ended that did not crash.
+enum Ended {
+    With(u8),
+    /// By a signal that asked it to end.
+    Asked(i32),
+}
+
+/// Runs this program with other arguments in a child with our input and output.
+fn in_own_child(
+    paths: &[impl AsRef<Path>],
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Result<Ended, Failure> {
+    if let Some(what) = paths.iter().find_map(|path| odd(path.as_ref())) {
+        return Err(Failure::Other(what));
+    }
+    let output = this_program()
+        .args(arguments)
+        .env(GUARDED, STILL)
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::inherit())
+        // Held back until the end: the output of a crashing library is useless.
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(std::process::Child::wait_with_output)
+        .map_err(|error| Failure::Other(format!("cannot start a process to read with: {error}")))?;
+    match output.status.code() {
+        Some(PANICKED) | None => {}
+        Some(code) => {
+            let _ = io::stderr().write_all(&output.stderr);
+            return Ok(Ended::With(u8::try_from(code).unwrap_or(1)));
+        }
+    }
+    if let Some(signal @ (SIGINT | SIGTERM | SIGUSR1 | SIGUSR2)) = output.status.signal() {
+        // Asked to end; not a crash.
+        return Ok(Ended::Asked(signal));
+    }
+    let names = paths.iter().map(|path| path.as_ref().display().to_string());
+    let names: Vec<String> = names.collect();
+    Err(crashed(&names.join(" or "), output.status))
+}
+
+/// The exit code of a Rust program that has panicked.
+const PANICKED: i32 = 101;
+
+fn crashed(files: &str, status: ExitStatus) -> Failure {
+    Failure::Other(format!("{files}: {}", feed::crash(status)))
+}
+
+/// The size of a file in bytes.
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |meta| meta.len())
+}
+
+/// A command that runs this program again.
+pub fn this_program() -> Command {
+    ourselves(std::env::args_os().next().unwrap_or_default())
+}
+
+fn ourselves(name: OsString) -> Command {
+    // Stays valid when the program's file is replaced by a newer one.
+    let this = PathBuf::from("/proc/self/exe");
+    let program = match this.exists() {
+        true => this,
+        false => std::env::current_exe().unwrap_or(PathBuf::from(&name)),
+    };
+    let mut command = Command::new(program);
+    command.arg0(name);
+    command
+}
+
+/// The command that reads a file for another process.
+pub fn reader(path: &Path) -> Command {
+    reading(path, &[])
+}
+
+/// The command that reads only the requested details of a file.
+pub fn detail_reader(path: &Path) -> Command {
+    reading(path, &["--details"])
+}
+
+fn reading(path: &Path, flags: &[&str]) -> Command {
+    let mut command = this_program();
+    // Signals from keys do not reach the child directly; it ends with its parent.
+    command.process_group(0);
+    command.arg("reader").args(flags).arg("--").arg(path);
+    command
+}
+
+/// Why a path is not a readable file; opening a pipe, for example, would wait for its other end.
+pub fn odd(path: &Path) -> Option<String> {
+    let there = std::fs::metadata(path).ok()?;
+    let odd = !there.is_file() && !there.is_dir();
+    odd.then(|| format!("{}: is not a regular file", path.display()))
+}
+
+/// A question that a child answers about a file.
+#[derive(Clone, Copy)]
+enum Question {
+    /// The status of the run in it.
+    Status,
+    /// Whether everything that resuming reads in this process is readable.
+    Run,
+    /// Whether weights to follow are readable.
+    Weights,
+}
+
+impl Question {
+    const ALL: [Self; 3] = [Self::Status, Self::Run, Self::Weights];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Run => "run",
+            Self::Weights => "weights",
+        }
+    }
+
+    fn ask<T: DeserializeOwned>(self, path: &Path) -> Result<T, OpenError> {
+        if let Some(what) = odd(path) {
+            return Err(OpenError::Refused(what));
+        }
+        let mut reader = reading(path, &["--answer", self.word()]);
+        reader.env(GUARDED, STILL);
+        feed::answer(reader, path)
+    }
+}
+
+/// Reads the status of the run in a file, in a child.
+///
+/// # Errors
+/// The file is not a run, or is too damaged to be read.
+pub fn status(path: &Path) -> Result<RunStatus, Failure> {
+    Ok(Question::Status.ask(path)?)
+}
+
+/// Reads in a child everything that this process is going to read of a run.
+///
+/// # Errors
+/// The file is not a run, or is too damaged to be read.
+pub fn look_through(path: &Path) -> Result<(), OpenError> {
+    Question::Run.ask(path)
+}
+
+/// Reads in a child all weights that this process is going to follow.
+///
+/// # Errors
+/// There are none, or they are too damaged to be read.
+pub fn look_through_weights(path: &Path) -> Result<(), OpenError> {
+    Question::Weights.ask(path)
+}
+
+/// Reads the header and state of a run file in a child.
+///
+/// # Errors
+/// The file is not a run, or is too damaged to be read.
+pub fn peek(path: &Path) -> Result<Opened, OpenError> {
+    if let Some(what) = odd(path) {
+        return Err(OpenError::Refused(what));
+    }
+    let mut reader = reader(path);
+    reader.env(GUARDED, STILL);
+    feed::peek(reader, path)
+}
+
+/// `lcascope reader`: reads a file for the process that started this one.
+///
+/// # Errors
+/// The other process no longer listens.
+pub fn serve(path: &Path, details: bool, answer: Option<&str>) -> Result<ExitCode, Failure> {
+    limit(is_guarded().then_some((size(path), 1)));
+    if let Some(word) = answer {
+        let named = Question::ALL.into_iter().find(|it| it.word() == word);
+        let question = named.ok_or_else(|| Failure::Other(format!("no question {word}")))?;
+        return served(reply(question, path));
+    }
+    if details {
+        return served(feed::serve_details(path, io::stdin(), io::stdout()));
+    }
+    // The library may be stuck, so only this is certain to end the process.
+    let leave = || {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
+    };
+    served(feed::serve(path, io::stdin(), io::stdout(), leave))
+}
+
+fn reply(question: Question, path: &Path) -> io::Result<()> {
+    let patience = Patience::new();
+    let renew = || patience.renew();
+    let words = |error: StoreError| error.to_string();
+    match question {
+        Question::Status => feed::reply(&RunStatus::read(path).map_err(words), io::stdout()),
+        Question::Run => feed::reply(
+            &store::look_through(path, &renew).map_err(words),
+            io::stdout(),
+        ),
+        Question::Weights => {
+            let looked = RecordedWeights::look_through(path, &renew);
+            feed::reply(&looked.map_err(words), io::stdout())
+        }
+    }
+}
+
+fn served(result: io::Result<()>) -> Result<ExitCode, Failure> {
+    match result {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(Failure::Other(format!("standard output: {error}"))),
+    }
+}

@@ -1,0 +1,219 @@
+//! The screen from a command's point of view: options, obstacles, exit codes.
+
+use std::env;
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+
+use signal_hook::consts::SIGHUP;
+
+use super::exit::signal_code;
+use super::export_jobs::{Desktop, Source};
+use super::failure::Failure;
+use super::signals::Signals;
+use super::views;
+use crate::app::{App, Quit};
+use crate::config::user::{self, ActionKeys, Kind, Problem};
+use crate::config::{ColorChoice, ConfigError, GlyphsChoice};
+use crate::feed::Feed;
+use crate::state::Views;
+use crate::text::harmless;
+use crate::tui::keys::KeyMap;
+use crate::tui::{self, ColorLevel, Exit, Feeds, Glyphs, ScreenOptions, Theme};
+
+/// The screen's options: the flags, over the user's configuration.
+pub fn options(
+    color: Option<ColorChoice>,
+    glyphs: Option<GlyphsChoice>,
+    fps: Option<u32>,
+) -> Result<ScreenOptions, ConfigError> {
+    let (config, problems) = user::load(&actions());
+    let fps = fps.unwrap_or(config.fps);
+    if !user::FPS.contains(&fps) {
+        return Err(ConfigError(format!("--fps {fps}: must be from 1 to 120")));
+    }
+    let colors = match color.unwrap_or(config.color) {
+        ColorChoice::Auto => ColorLevel::detect(variable),
+        ColorChoice::Truecolor => ColorLevel::TrueColor,
+        ColorChoice::Ansi256 => ColorLevel::Ansi256,
+        ColorChoice::Ansi16 => ColorLevel::Ansi16,
+        ColorChoice::Never => ColorLevel::None,
+    };
+    tui::ignore_no_color();
+    let choice = glyphs.unwrap_or(config.glyphs);
+    let glyphs = match choice {
+        GlyphsChoice::Auto => Glyphs::detect(variable),
+        GlyphsChoice::Braille => Glyphs::Braille,
+        GlyphsChoice::Blocks => Glyphs::Blocks,
+        GlyphsChoice::Ascii => Glyphs::Ascii,
+    };
+    let keys = config.keys.iter();
+    let theme = Theme::new(colors, glyphs);
+    Ok(ScreenOptions {
+        theme: theme
+            .painted(&config.background.colors())
+            .painted(&config.colors),
+        keys: KeyMap::of_names(keys.map(|keys| (keys.action.as_str(), &keys.keys[..]))),
+        fps,
+        mouse: config.mouse,
+        notice: match notice(&problems) {
+            // Probably a container: the terminal may be capable of more.
+            said if said.is_empty() && choice == GlyphsChoice::Auto && !has_locale() => {
+                "charts are ASCII: no locale is set (LANG=C.UTF-8 or --glyphs braille draws finer)"
+                    .to_owned()
+            }
+            said => said,
+        },
+    })
+}
+
+/// Whether the environment names a locale.
+fn has_locale() -> bool {
+    let said = |name| variable(name).is_some_and(|value| !value.is_empty());
+    ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().any(said)
+}
+
+/// An environment variable, if it is valid Unicode.
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
+}
+
+/// The actions to which keys can be bound.
+pub fn actions() -> Vec<ActionKeys> {
+    let actions = tui::actions().into_iter();
+    let named = |action: tui::ActionNames| ActionKeys {
+        action: action.action.to_owned(),
+        help: action.help.to_owned(),
+        keys: action.keys,
+    };
+    actions.map(named).collect()
+}
+
+/// The notice about a configuration that cannot be used as it is.
+fn notice(problems: &[Problem]) -> String {
+    // Overrides that work as intended are no news at every start.
+    let problems = problems.iter().filter(|it| it.kind == Kind::Unusable);
+    match &problems.collect::<Vec<_>>()[..] {
+        [] => String::new(),
+        [only] => harmless(&only.to_string()),
+        [first, rest @ ..] => {
+            let more = format!("; {} more: `lcascope config` lists them", rest.len());
+            harmless(&(first.to_string() + &more))
+        }
+    }
+}
+
+/// Why no screen can be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Standard input or output is not a terminal.
+    NoTerminal,
+    /// The terminal can only print, according to its `TERM`.
+    Dumb(String),
+    /// Another job owns the terminal.
+    Background,
+}
+
+impl Obstacle {
+    /// The current obstacle to drawing a screen, if any.
+    pub fn now() -> Option<Self> {
+        if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+            return Some(Self::NoTerminal);
+        }
+        if let Some(term) = dumb_terminal() {
+            return Some(Self::Dumb(term));
+        }
+        tui::in_background().then_some(Self::Background)
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTerminal => f.write_str("standard input or output is none"),
+            Self::Dumb(term) if term.is_empty() => f.write_str("TERM is not set"),
+            Self::Dumb(term) => write!(f, "this one (TERM={term}) can only print"),
+            Self::Background => f.write_str("this job is in the background"),
+        }
+    }
+}
+
+/// The `TERM` of a terminal that cannot move its cursor, such as an Emacs shell, a console in an editor, or a job on a
+/// build server.
+fn dumb_terminal() -> Option<String> {
+    let term = env::var_os("TERM").unwrap_or_default();
+    let term = term.to_string_lossy();
+    ["", "dumb", "unknown"]
+        .contains(&&*term)
+        .then(|| term.into_owned())
+}
+
+/// Whether standard error is a terminal that can show a progress bar.
+pub fn has_bar() -> bool {
+    io::stderr().is_terminal() && dumb_terminal().is_none()
+}
+
+/// Whether output would disturb another job on the terminal.
+pub fn disturbs() -> bool {
+    io::stderr().is_terminal() && tui::in_background()
+}
+
+/// Checks that a screen can be shown.
+///
+/// # Errors
+/// There is no terminal to draw on and to read keys from.
+pub fn require_terminal(command: &str) -> Result<(), Failure> {
+    let Some(obstacle) = Obstacle::now() else {
+        return Ok(());
+    };
+    Err(Failure::Other(format!(
+        "`lcascope {command}` needs a terminal for its screen, and {obstacle}; `lcascope info` prints what \
+         is in a file"
+    )))
+}
+
+/// A run to show.
+pub struct Shown<'a> {
+    pub feed: &'a Feed,
+    pub file: &'a Path,
+}
+
+/// Shows a run, and the one it is compared with, until the user leaves. Starts from the view in which the run was left.
+pub fn show(
+    first: &Shown,
+    second: Option<&Shown>,
+    app: &mut App,
+    options: &ScreenOptions,
+    signals: &Signals,
+) -> Result<Exit, Failure> {
+    let views = Views::of_user();
+    views::restore(app, &views);
+    if !options.notice.is_empty() {
+        app.say(&options.notice);
+    }
+    let sources = [Some(first), second].into_iter().flatten();
+    let sources = sources.map(|shown| Source {
+        file: shown.file.to_owned(),
+        layers: (shown.feed.header.layout.layers.iter())
+            .map(|layer| layer.name.clone())
+            .collect(),
+    });
+    let mut desktop = Desktop::new(sources.collect());
+    let feeds = Feeds {
+        first: first.feed,
+        second: second.map(|shown| shown.feed),
+    };
+    let shown = tui::run(&feeds, app, options, &mut desktop, &signals.events);
+    views::keep(app, &views);
+    shown.map_err(Failure::Terminal)
+}
+
+/// The exit code after a screen has closed.
+pub fn exit_code(exit: Exit) -> ExitCode {
+    match exit {
+        Exit::Quit(Quit::Stop | Quit::Leave) => ExitCode::SUCCESS,
+        Exit::Hangup => signal_code(SIGHUP),
+        Exit::Signal(signal) => signal_code(signal),
+    }
+}

@@ -1,0 +1,98 @@
+//! The status of the run in a file, in a few words and numbers.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::Status;
+use crate::store::{RunReader, StoreError};
+
+/// Steps over which the speed is measured.
+const SPEED_STEPS: u64 = 50;
+
+/// The status of a run, readable without reading the whole file.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RunStatus {
+    pub status: Status,
+    /// Whether the file is being written now.
+    pub live: bool,
+    pub paused: bool,
+    /// Why it failed; empty if it did not.
+    pub message: String,
+    pub committed: u64,
+    pub planned: u64,
+    pub network: String,
+    /// Training loss after the last committed step, in nats; NaN if nothing is committed.
+    pub loss: f64,
+    /// Seconds since the last sign of life, or since the end.
+    pub silent: f64,
+    /// Mean over the last steps; NaN if there are too few.
+    pub seconds_a_step: f64,
+}
+
+impl RunStatus {
+    /// Reads the status in this process.
+    ///
+    /// # Errors
+    /// The file is not a run, or cannot be read.
+    pub fn read(path: &Path) -> Result<Self, StoreError> {
+        let reader = RunReader::open(path)?;
+        let state = reader.refresh()?;
+        let end = state.committed;
+        let steps = match end {
+            0 => Vec::new(),
+            _ => reader.steps(end.saturating_sub(SPEED_STEPS + 1)..end)?,
+        };
+        let loss = match steps.last() {
+            Some(last) => last.loss_after,
+            None => reader.start()?.map_or(f64::NAN, |losses| losses.train),
+        };
+        #[expect(clippy::cast_precision_loss, reason = "at most a few dozen steps")]
+        let seconds_a_step = match (steps.first(), steps.last()) {
+            (Some(first), Some(last)) if last.end > first.end => {
+                (last.seconds - first.seconds) / (last.end - first.end) as f64
+            }
+            _ => f64::NAN,
+        };
+        let header = reader.header();
+        Ok(Self {
+            status: state.status,
+            live: state.is_live(),
+            paused: state.paused,
+            committed: end,
+            planned: header.planned_steps,
+            network: header.network.clone(),
+            loss,
+            silent: state.silent,
+            seconds_a_step,
+            message: state.message,
+        })
+    }
+
+    /// The status in a word: `running`, `paused`, `writer lost`, `finished`, `stopped` or `failed`.
+    pub fn word(&self) -> &'static str {
+        match self.status {
+            Status::Running if !self.live => "writer lost",
+            Status::Running if self.paused => "paused",
+            status => status.name(),
+        }
+    }
+
+    /// The status as a sentence, such as `stopped after 123 of 400 steps`.
+    pub fn sentence(&self) -> String {
+        let (steps, planned) = (self.committed, self.planned);
+        let text = format!("{} after {steps} of {planned} steps", self.word());
+        match self.message.is_empty() {
+            true => text,
+            false => format!("{text}: {}", self.message),
+        }
+    }
+
+    /// Estimated seconds for the remaining steps, if the run is running and its speed is known.
+    pub fn seconds_left(&self) -> Option<f64> {
+        let runs = self.status == Status::Running && self.live && !self.paused;
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
+        let left = self.planned.saturating_sub(self.committed) as f64 * self.seconds_a_step;
+        (runs && left.is_finite()).then_some(left)
+    }
+}

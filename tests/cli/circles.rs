@@ -1,0 +1,179 @@
+//! No files of `src` import each other in a circle.
+//!
+//! A module's `mod.rs` may use the files below it, and they what it defines: it is the face of its folder. A name that
+//! it re-exports counts as imported from the file that defines it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::architecture::{files, root, without_tests};
+
+type Module = Vec<String>;
+
+/// The code of every module, without comments and tests.
+fn modules() -> BTreeMap<Module, String> {
+    let src = root().join("src");
+    let mut found = Vec::new();
+    files(&src, &mut found);
+    let module = |path: &PathBuf| -> Module {
+        let inside = path.strip_prefix(&src).unwrap().with_extension("");
+        let mut names: Module = inside
+            .iter()
+            .map(|n| n.to_string_lossy().into_owned())
+            .collect();
+        names.pop_if(|last| last == "mod");
+        names
+    };
+    let code = |path: &Path| without_tests(&fs::read_to_string(path).unwrap());
+    let of_tests = |name: &String| name.starts_with("testing") || name.ends_with("tests");
+    found
+        .iter()
+        .map(|path| (module(path), code(path)))
+        .filter(|(module, _)| !["lib", "main"].contains(&module[0].as_str()))
+        .filter(|(module, _)| !module.iter().any(of_tests))
+        .collect()
+}
+
+/// Splits `a::{b, c::d}` into the paths `a::b` and `a::c::d`.
+fn paths(tree: &str) -> Vec<String> {
+    let tree = tree.trim();
+    let Some((before, inside)) = tree.split_once('{') else {
+        let path = tree.split(" as ").next().unwrap_or_default();
+        return vec![path.trim().to_owned()];
+    };
+    let inside = &inside[..inside.rfind('}').unwrap()];
+    let (mut parts, mut depth) = (vec![String::new()], 0);
+    for c in inside.chars() {
+        depth += match c {
+            '{' => 1,
+            '}' => -1,
+            _ => 0,
+        };
+        match c {
+            ',' if depth == 0 => parts.push(String::new()),
+            c => parts.last_mut().unwrap().push(c),
+        }
+    }
+    let parts = parts.iter().filter(|part| !part.trim().is_empty());
+    let whole = |path: String| format!("{}{path}", before.trim());
+    parts.flat_map(|part| paths(part)).map(whole).collect()
+}
+
+/// The paths that a module's code names, and those that it re-exports, by their last names.
+fn names(code: &str) -> (Vec<String>, BTreeMap<String, String>) {
+    let (mut used, mut exported) = (Vec::new(), BTreeMap::new());
+    let mut body = String::new();
+    let mut lines = code.lines();
+    while let Some(line) = lines.next() {
+        let plain = line.trim_start();
+        let (visibility, rest) = match plain.split_once("use ") {
+            Some((before, rest)) if before.is_empty() || before.starts_with("pub") => {
+                (before, rest)
+            }
+            _ => {
+                body += line;
+                body.push('\n');
+                continue;
+            }
+        };
+        let mut tree = rest.to_owned();
+        while !tree.contains(';') {
+            tree += lines.next().unwrap_or(";");
+        }
+        for path in paths(tree.split(';').next().unwrap()) {
+            if visibility.is_empty() {
+                used.push(path);
+            } else {
+                let last = path.rsplit("::").find(|name| *name != "self");
+                exported.insert(last.unwrap().to_owned(), path);
+            }
+        }
+    }
+    let in_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let words = body.split(|c| !in_path(c));
+    used.extend(words.filter(|word| word.contains("::")).map(str::to_owned));
+    (used, exported)
+}
+
+struct House {
+    used: BTreeMap<Module, Vec<String>>,
+    exported: BTreeMap<Module, BTreeMap<String, String>>,
+}
+
+impl House {
+    /// The module that defines what `path` names in `module`, if it is one of ours.
+    fn home(&self, module: &[String], path: &str, depth: usize) -> Option<Module> {
+        let mut at = module.to_vec();
+        let mut names = path.split("::").peekable();
+        match *names.peek()? {
+            "crate" => at.clear(),
+            "self" | "super" => {}
+            first => {
+                let child = [module, &[first.to_owned()]].concat();
+                self.used.get(&child)?;
+            }
+        }
+        while let Some(&name) = names.peek() {
+            let inner = [&at[..], &[name.to_owned()]].concat();
+            match name {
+                "crate" | "self" => {}
+                "super" => drop(at.pop()),
+                _ if self.used.contains_key(&inner) => at = inner,
+                _ => break,
+            }
+            names.next();
+        }
+        let exported = names
+            .next()
+            .and_then(|name| self.exported.get(&at)?.get(name));
+        match exported {
+            Some(path) if depth < 8 => self.home(&at, path, depth + 1).or(Some(at)),
+            _ => Some(at).filter(|at| !at.is_empty()),
+        }
+    }
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let modules = modules();
+    assert!(modules.len() > 200, "the scan finds the files");
+    let mut house = House {
+        used: BTreeMap::new(),
+        exported: BTreeMap::new(),
+    };
+    for (module, code) in &modules {
+        let (used, exported) = names(code);
+        house.used.insert(module.clone(), used);
+        house.exported.insert(module.clone(), exported);
+    }
+    let imports = |module: &Module| -> BTreeSet<Module> {
+        let used = house.used[module].iter();
+        used.filter_map(|path| house.home(module, path, 0))
+            .filter(|home| !home.starts_with(module) && modules.contains_key(home))
+            .collect()
+    };
+    let mut left: BTreeMap<Module, BTreeSet<Module>> = (modules.keys())
+        .map(|module| (module.clone(), imports(module)))
+        .collect();
+    let edges: usize = left.values().map(BTreeSet::len).sum();
+    assert!(edges > 500, "the scan finds the imports: {edges}");
+    // Take away the files that import none of the rest, then those that none of the rest imports.
+    loop {
+        let before = left.len();
+        let rest: BTreeSet<Module> = left.keys().cloned().collect();
+        left.retain(|_, imports| !imports.is_disjoint(&rest));
+        let imported: BTreeSet<Module> = left.values().flatten().cloned().collect();
+        left.retain(|module, _| imported.contains(module));
+        if left.len() == before {
+            break;
+        }
+    }
+    let mut circles = String::new();
+    for (module, imports) in &left {
+        for other in imports.iter().filter(|other| left.contains_key(*other)) {
+            circles += &format!("{} -> {}\n", module.join("/"), other.join("/"));
+        }
+    }
+    assert!(left.is_empty(), "circles among these files:\n{circles}");
+}
