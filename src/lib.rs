@@ -27,6 +27,7 @@
 //! | [`report`] | the results of runs as a document with figures |
 //! | [`key_name`] | keys by name, as people write them |
 //! | [`memory`] | the memory that this process can have |
+//! | [`rename`] | giving a file a name that others may take meanwhile |
 //! | [`small_file`] | reading small files that may turn out to be anything |
 //! | [`text`] | text from outside, made harmless to terminals and pages |
 //! | [`state`] | the user's view of a run, kept between sessions |
@@ -55,6 +56,7 @@ pub mod model;
 pub mod optim;
 pub mod query;
 pub mod record;
+pub mod rename;
 pub mod report;
 pub mod sheet;
 pub mod small_file;

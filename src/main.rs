@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             // A closed standard error is no reason to panic.
-            let text = harmless_lines(&failure.to_string());
+            let text = supervise::with_remedy(&harmless_lines(&failure.to_string()));
             let _ = writeln!(io::stderr(), "error: {text}");
             ExitCode::from(failure.exit_code())
         }
@@ -37,6 +37,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    supervise::ignore_file_size_signal()?;
     match cli.command {
         None => commands::demo(),
         Some(Command::Train(args)) => commands::train(&args),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::read_config::read_config;
 use super::train::train_with;
 use crate::cli::AllocateArgs;
-use crate::config::{Options, merge, stored_options};
+use crate::config::{ConfigError, Options, holds_options, merge, stored_options};
 use crate::feed::OpenError;
 use crate::supervise::Failure;
 use crate::supervise::sandbox;
@@ -18,22 +18,13 @@ use crate::tui;
 /// Anything wrong with the weights, the flags, the data, the device or the run file, or the run fails.
 pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
-    // Neither a folder nor another program's file has a configuration.
-    let mut stored = Options::default();
-    if args.weights.is_file() {
-        let origin = args.weights.display().to_string();
-        match sandbox::peek(&args.weights) {
-            Ok(opened) => {
-                stored = stored_options(&opened.header.config, &origin).unwrap_or_default()
-            }
-            Err(OpenError::Refused(_)) => {}
-            // The library crashes on this file: do not open it in this process.
-            Err(error) => return Err(error.into()),
-        }
+    if args.weights.to_str().is_none() {
+        let weights = args.weights.display();
+        return Err(ConfigError(format!("{weights}: the name is not UTF-8: rename it")).into());
     }
     let base = match &args.config {
         Some(path) => read_config(path)?,
-        None => stored,
+        None => options_beside(&args.weights)?,
     };
     let options = Options {
         course: Some(args.weights.clone()),
@@ -45,4 +36,21 @@ pub fn allocate(args: &AllocateArgs) -> Result<ExitCode, Failure> {
     };
     let read: Vec<&Path> = args.config.iter().map(AsRef::as_ref).collect();
     train_with(&merge(&options, &args.options)?, &read, None)
+}
+
+/// The options stored beside weights. Neither a folder nor another program's file has any.
+fn options_beside(weights: &Path) -> Result<Options, Failure> {
+    if !weights.is_file() {
+        return Ok(Options::default());
+    }
+    match sandbox::peek(weights) {
+        Ok(opened) if holds_options(&opened.header.config) => {
+            let origin = weights.display().to_string();
+            Ok(stored_options(&opened.header.config, &origin)?)
+        }
+        // A run that cannot be read is refused when its weights are looked through.
+        Ok(_) | Err(OpenError::Refused(_)) => Ok(Options::default()),
+        // The library crashes on this file: do not open it in this process.
+        Err(error) => Err(error.into()),
+    }
 }

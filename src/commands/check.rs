@@ -109,12 +109,10 @@ fn outputs(error: ModelError, config: &RunConfig, dataset: &Dataset) -> Failure 
         .split_once(": ")
         .map_or(fact.as_str(), |(fact, _)| fact);
     let name = &config.network.name;
-    let mut labels = dataset.train.labels.iter().chain(&dataset.test.labels);
-    let advice = if labels.all(|&label| label > 0) {
-        format!(
-            "no example has label 0: labels go from 1 to {}, save labels - 1",
-            classes - 1
-        )
+    let labels = || dataset.train.labels.iter().chain(&dataset.test.labels);
+    let last = labels().max().map_or(0, |&label| usize::from(label));
+    let advice = if labels().min() == Some(&1) && last + 1 == *classes {
+        format!("no example has label 0: labels go from 1 to {last}, save labels - 1")
     } else if preset(name).as_ref() == Some(&config.network) {
         format!(
             "`lcascope config --print-network {name} > my-net.toml` makes a file of it; put {classes} for \

@@ -2,6 +2,7 @@
 
 use crate::supervise::print;
 use std::fmt::Write as _;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use crate::cli::{ExportArgs, StepRange, ViewChoice};
 use crate::config::ConfigError;
 use crate::export::{Format, Sheet};
 use crate::record::{RunHeader, Status};
+use crate::rename::{self, Identity};
 use crate::sheet::{self, Request, View};
 use crate::store::{self, RunReader};
 use crate::supervise::Failure;
@@ -43,8 +45,8 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
         Some(path) => path.clone(),
         None => default_output(&args.file, view, format),
     };
-    let target = match to_stdout {
-        true => output.clone(),
+    let (target, old) = match to_stdout {
+        true => (output.clone(), None),
         // Check before the work: the file is written only at the end.
         false => check_output(&output, args)?,
     };
@@ -70,7 +72,7 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
             .map_err(|error| Failure::Other(error.to_string()))?;
         return print(&text);
     }
-    save(&sheet, format, &target, args.force)?;
+    save(&sheet, format, &target, old)?;
     let shown = harmless(&output.display().to_string());
     let said = match format.is_picture() {
         true => format!("{shown}: {}\n", sheet.figure.title),
@@ -169,12 +171,14 @@ fn layer(name: Option<&str>, header: &RunHeader) -> Result<Option<usize>, Failur
     )))
 }
 
-/// Refuses outputs that must not be replaced. Returns the path to write to: the target of a link, as `>` does.
-fn check_output(output: &Path, args: &ExportArgs) -> Result<PathBuf, Failure> {
+/// Refuses outputs that must not be replaced. Returns the path to write to, which is the target of a link, as with `>`,
+/// and the file there.
+fn check_output(output: &Path, args: &ExportArgs) -> Result<(PathBuf, Option<Identity>), Failure> {
     let shown = harmless(&output.display().to_string());
     let Some(behind) = store::regular_at(output)? else {
-        return Ok(output.to_owned());
+        return Ok((output.to_owned(), None));
     };
+    let there = rename::identity(&behind).map_err(|error| cannot_write(output, &error))?;
     if !args.force {
         return Err(usage(format!(
             "{shown} exists: choose another --output, or overwrite it with --force"
@@ -185,12 +189,22 @@ fn check_output(output: &Path, args: &ExportArgs) -> Result<PathBuf, Failure> {
             "{shown} is the run itself: choose another --output"
         )));
     }
-    Ok(behind)
+    Ok((behind, Some(there)))
 }
 
 /// Writes the file completely or not at all.
-fn save(sheet: &Sheet, format: Format, output: &Path, force: bool) -> Result<(), Failure> {
-    let written = whole_file::write(output, force, |out| sheet.write(format, out));
+fn save(
+    sheet: &Sheet,
+    format: Format,
+    output: &Path,
+    old: Option<Identity>,
+) -> Result<(), Failure> {
+    let written = whole_file::write(output, old, |out| sheet.write(format, out));
+    written.map_err(|error| cannot_write(output, &error))
+}
+
+fn cannot_write(output: &Path, error: &io::Error) -> Failure {
     let shown = harmless(&output.display().to_string());
-    written.map_err(|error| Failure::Other(format!("cannot write {shown}: {error}")))
+    let why = store::why_not_written(error);
+    Failure::Other(format!("cannot write {shown}: {why}"))
 }

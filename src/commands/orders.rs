@@ -22,6 +22,9 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 /// anything.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// How long a training that goes on may close every connection.
+const CLOSED_FOR: Duration = Duration::from_secs(3);
+
 /// The training that an order reached.
 enum Reached {
     Running(Connection, RunStatus),
@@ -40,19 +43,27 @@ pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
         }
     };
     wait_hint("stopping after the step under way; Ctrl-C ends the waiting alone");
-    let mut ordered = None;
+    let (mut ordered, mut closed) = (None, None);
     loop {
         match connection.ask("stop") {
-            Ok(answer) => ordered = ordered.or(steps_in(&answer)),
+            Ok(answer) if answer.starts_with("stopping") => {
+                ordered = ordered.or(steps_in(&answer));
+            }
+            Ok(_) => return Err(other_program(path)),
             Err(AskError::Ended) => {}
             Err(error) => return Err(failure(path, &error)),
         }
         // A step may take long, and a training with very many connections closes the quietest ones.
         let waited = connection.ends_within(LOOK_EVERY);
-        waited.map_err(|error| failure(path, &AskError::Io(error)))?;
+        let is_closed = waited.map_err(|error| failure(path, &AskError::Io(error)))?;
         match reach(path)? {
             Reached::Running(again, standing) => {
                 obeys(path, &standing, ordered)?;
+                // A training closes its file before the last connections.
+                closed = is_closed.then(|| closed.unwrap_or_else(Instant::now));
+                if closed.is_some_and(|since| since.elapsed() > CLOSED_FOR) {
+                    return Err(other_program(path));
+                }
                 sleep(ASK_EVERY);
                 connection = again;
             }
@@ -72,12 +83,16 @@ fn obeys(path: &Path, standing: &RunStatus, ordered: Option<u64>) -> Result<(), 
     }
     // At most the current step follows an order.
     if ordered.is_some_and(|steps| standing.committed > steps.saturating_add(1)) {
-        let path = path.display();
-        return Err(Failure::Other(format!(
-            "{path} goes on: another program answers on its control socket. End its process with SIGTERM"
-        )));
+        return Err(other_program(path));
     }
     Ok(())
+}
+
+fn other_program(path: &Path) -> Failure {
+    let path = path.display();
+    Failure::Other(format!(
+        "{path} goes on: another program answers on its control socket. End its process with SIGTERM"
+    ))
 }
 
 /// Runs `lcascope pause`: returns when no step is in progress any more.
@@ -140,6 +155,7 @@ fn not_running(path: &Path, standing: &RunStatus) -> Failure {
 fn ask(path: &Path, connection: &mut Connection, line: &str) -> Result<String, Failure> {
     connection.ask(line).map_err(|error| match error {
         AskError::Ended => match sandbox::status(path) {
+            Ok(standing) if standing.live => other_program(path),
             Ok(standing) => not_running(path, &standing),
             Err(error) => error,
         },

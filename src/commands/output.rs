@@ -77,7 +77,10 @@ fn holds(path: &Path, file: (u64, u64), depth: usize) -> bool {
 pub fn check(output: &Path, force: bool, inputs: &Inputs) -> Result<(), Failure> {
     let shown = harmless(&output.display().to_string());
     if output.to_str().is_none() {
-        return Err(ConfigError(format!("--output {shown}: the name is not UTF-8")).into());
+        return Err(ConfigError(format!(
+            "--output {shown}: the name is not UTF-8: choose another"
+        ))
+        .into());
     }
     if output.is_dir() {
         return Err(ConfigError(format!("--output {shown} is a folder: give a file")).into());

@@ -40,9 +40,9 @@ pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode
         output::check(&task.file, force, &inputs).map_err(|error| match error {
             Failure::Store(error @ StoreError::Exists { .. }) => {
                 let output = quoted(&harmless(&output.display().to_string()));
-                Failure::Other(format!(
+                Failure::Usage(ConfigError(format!(
                     "{error}. To go on with a series: lcascope train --resume {output} --repeats {repeats}"
-                ))
+                )))
             }
             error => error,
         })?;
@@ -107,7 +107,10 @@ fn tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<Task>, F
     }
     if output.to_str().is_none() {
         let output = output.display();
-        return Err(ConfigError(format!("--output {output}: the name is not UTF-8")).into());
+        return Err(ConfigError(format!(
+            "--output {output}: the name is not UTF-8: choose another"
+        ))
+        .into());
     }
     let last = config.seed.checked_add(repeats - 1);
     if last.is_none_or(|last| last >= 1 << 63) {

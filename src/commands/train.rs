@@ -3,8 +3,6 @@
 use crate::supervise::tell;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::given_weights;
 use super::output::{self, Inputs};
@@ -103,7 +101,6 @@ pub(super) fn train_with(
     if let Some(warning) = warning.as_ref().filter(|_| !watched.quiet) {
         tell(warning);
     }
-    ignore_file_size_signal()?;
     let Prepared { header, trainer } = prepare(&config)?;
     let path = config
         .course
@@ -137,7 +134,6 @@ pub(super) fn train_with(
 /// Continues a run. Flags that would change it are refused.
 fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<ExitCode, Failure> {
     let watched = Watched::from(flags, detached)?;
-    ignore_file_size_signal()?;
     // May be too damaged to be read in this process.
     sandbox::look_through(path)?;
     let Resumed {
@@ -161,13 +157,4 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
     let beginning = Beginning::Resumed { start };
     let outlet = (recorder, checkpoint_every);
     Run::spawn(app, trainer, outlet, beginning, path)?.watch(watched, path)
-}
-
-/// Ignores SIGXFSZ: a file that may not grow any further (`ulimit -f`) becomes an error that the recorder reports, not
-/// the end of the process.
-fn ignore_file_size_signal() -> Result<(), Failure> {
-    let caught = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, caught)
-        .map(|_| ())
-        .map_err(|error| Failure::Other(format!("cannot listen to signals: {error}")))
 }

@@ -5,22 +5,26 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use tempfile::TempPath;
+
+use crate::rename::{self, Identity};
+
 /// Prefix of temporary files beside an unfinished file.
 const SCRATCH: &str = ".lcascope-export-";
 
 /// Reduced by the user's umask, as for any new file.
 const MODE: u32 = 0o666;
 
-/// Writes a file at `path` with the output of `fill`. An existing file is replaced only if `replace`.
+/// Writes a file at `path` with the output of `fill`. Only the file `old` is replaced, if it is still there.
 ///
 /// Until it is complete the file has no name, if the system supports that (Linux, on most file systems), so that a
 /// killed process leaves nothing behind. Elsewhere it may leave a hidden file in the same folder.
 ///
 /// # Errors
-/// `fill`'s own; the file exists and `replace` is false; or the file cannot be created in the folder.
+/// `fill`'s own; another file is there; or the file cannot be created in the folder.
 pub fn write(
     path: &Path,
-    replace: bool,
+    old: Option<Identity>,
     fill: impl Fn(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<()> {
     let folder = match path.parent() {
@@ -39,34 +43,34 @@ pub fn write(
     builder.prefix(SCRATCH);
     if let Some(file) = nameless::create(folder) {
         fill(&file)?;
-        if !replace {
-            return nameless::name(&file, path);
-        }
-        // Only renaming takes over another file's name atomically.
-        is_a_file(path)?;
-        let named = builder.make_in(folder, |scratch| nameless::name(&file, scratch))?;
-        return named.persist(path).map_err(|failed| failed.error);
+        return match old {
+            None => nameless::name(&file, path),
+            // Only renaming takes over another file's name atomically.
+            Some(old) => {
+                let named = builder.make_in(folder, |scratch| nameless::name(&file, scratch))?;
+                take_name(named.into_temp_path(), old, path)
+            }
+        };
     }
     let scratch = builder
         .permissions(Permissions::from_mode(MODE))
         .tempfile_in(folder)?;
     fill(scratch.as_file())?;
-    let persisted = match replace {
-        true => {
-            is_a_file(path)?;
-            scratch.persist(path)
-        }
-        false => scratch.persist_noclobber(path),
-    };
-    persisted.map(drop).map_err(|failed| failed.error)
+    match old {
+        None => (scratch.persist_noclobber(path).map(drop)).map_err(|failed| failed.error),
+        Some(old) => take_name(scratch.into_temp_path(), old, path),
+    }
 }
 
-/// Refuses to replace anything but a file; something else may have appeared since the first check.
-fn is_a_file(path: &Path) -> io::Result<()> {
-    match path.symlink_metadata() {
-        Ok(there) if !there.is_file() => Err(io::Error::other("it is not a regular file")),
-        _ => Ok(()),
+/// Gives a file the name of the file `old`, and removes that.
+fn take_name(scratch: TempPath, old: Identity, path: &Path) -> io::Result<()> {
+    let ours = rename::identity(&scratch)?;
+    let taken = rename::in_place_of(old, &scratch, path);
+    // Whatever has the temporary name now, only our own file is removed with it.
+    if rename::identity(&scratch).ok() != Some(ours) {
+        let _ = scratch.keep();
     }
+    taken
 }
 
 /// Files without a name yet.
@@ -113,7 +117,9 @@ mod nameless {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::fs;
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
@@ -128,8 +134,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let can = nameless::create(folder.path()).is_some();
-        for (replace, text) in [(false, "one"), (true, "two")] {
-            write(&path, replace, |out| {
+        for text in ["one", "two"] {
+            let old = rename::identity(&path).ok();
+            write(&path, old, |out| {
                 out.write_all(text.as_bytes())?;
                 out.flush()?;
                 // Where nameless files are possible, a process killed here leaves nothing behind.
@@ -140,17 +147,39 @@ mod tests {
             .unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
-        let there = write(&path, false, |_| Ok(())).unwrap_err();
+        let there = write(&path, None, |_| Ok(())).unwrap_err();
         assert_eq!(there.kind(), io::ErrorKind::AlreadyExists);
-        let failed = write(&path, true, |_| Err(io::Error::other("no more")));
+        let old = rename::identity(&path).ok();
+        let failed = write(&path, old, |_| Err(io::Error::other("no more")));
         assert!(failed.is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(names(folder.path()), ["a"]);
-        // Something else that appeared meanwhile stays.
-        let failed = write(&path, true, |_| {
-            let _ = fs::remove_file(&path);
-            std::os::unix::fs::symlink("nowhere", &path)
-        });
-        assert!(failed.is_err() && path.is_symlink());
+    }
+
+    #[test]
+    fn what_took_the_name_meanwhile_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let away = folder.path().join("b");
+        fs::write(&path, "old").unwrap();
+        let appear: [&dyn Fn() -> io::Result<()>; 3] = [
+            &|| std::os::unix::fs::symlink("nowhere", &path),
+            &|| fs::write(&path, "mine"),
+            &|| UnixListener::bind(&path).map(drop),
+        ];
+        for appear in appear {
+            let old = rename::identity(&path).ok();
+            let was = Cell::new(None);
+            let failed = write(&path, old, |_| {
+                fs::rename(&path, &away)?;
+                appear()?;
+                was.set(rename::identity(&path).ok());
+                Ok(())
+            });
+            let failed = failed.unwrap_err();
+            assert_eq!(failed.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(rename::identity(&path).ok(), was.get());
+            assert_eq!(names(folder.path()).len(), 2);
+        }
     }
 }

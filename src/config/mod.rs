@@ -17,7 +17,7 @@ pub use choices::{
     CheckpointEvery, ColorChoice, DeviceChoice, EngineChoice, GlyphsChoice, MAX_COUNT,
     NetworkChoice, OptimizerKind, SliceChoice,
 };
-pub use options::{Options, merge, parse, stored_options};
+pub use options::{Options, holds_options, merge, parse, stored_options};
 pub use resolve::{CourseChoice, Length, RunConfig};
 pub use spellings::{ELSEWHERE, called_here, means_network};
 

@@ -240,12 +240,19 @@ pub fn parse(text: &str, origin: &str) -> Result<Options, ConfigError> {
     })
 }
 
+/// Whether the configuration in a run file is more than comments, though it may be unusable.
+#[must_use]
+pub fn holds_options(text: &str) -> bool {
+    let table: Result<toml::Table, _> = text.parse();
+    !table.is_ok_and(|table| table.is_empty())
+}
+
 /// Parses the configuration that a run file holds, without what only concerns the command that wrote it.
 ///
 /// # Errors
 /// There is none, or it is not valid.
 pub fn stored_options(text: &str, origin: &str) -> Result<Options, ConfigError> {
-    if text.trim().is_empty() {
+    if !holds_options(text) {
         return Err(ConfigError(format!(
             "{origin} holds no configuration: another program trained a model of its own, and only \
              that program can repeat it"
@@ -264,6 +271,21 @@ fn advice(message: &str) -> String {
 }
 
 impl Options {
+    /// Refuses paths that no configuration can hold.
+    ///
+    /// # Errors
+    /// A path is not UTF-8.
+    pub(super) fn refuse_unstorable_paths(&self) -> Result<(), ConfigError> {
+        for (flag, path) in [("--data", &self.data), ("--output", &self.output)] {
+            if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
+                let path = path.display();
+                let what = format!("{flag} {path}: the name is not UTF-8: choose another");
+                return Err(ConfigError(what));
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps only what describes the run, of the configuration in a run file. Output and screen options are for the
     /// person who repeats the run, not for the file.
     #[must_use]
@@ -311,8 +333,9 @@ impl Options {
 /// layer by layer and key by key.
 ///
 /// # Errors
-/// None that a caller can cause: options are always tables of plain values.
+/// The flags have a path that is not UTF-8; otherwise options are always tables of plain values.
 pub fn merge(base: &Options, flags: &Options) -> Result<Options, ConfigError> {
+    flags.refuse_unstorable_paths()?;
     let table = |options: &Options| {
         toml::Table::try_from(options).map_err(|error| ConfigError(error.to_string()))
     };

@@ -79,6 +79,7 @@ impl RunConfig {
     /// # Errors
     /// The first value that is out of range, or a network that is neither a preset nor a file.
     pub fn resolve(options: &Options) -> Result<Self, ConfigError> {
+        options.refuse_unstorable_paths()?;
         let o = options;
         let course = course(o)?;
         let optimizer = optimizer(o)?;

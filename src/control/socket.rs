@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketType};
+
+use crate::rename;
 
 /// How long to wait for the other end to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,7 +28,7 @@ pub struct Bound {
     pub listener: UnixListener,
     path: PathBuf,
     /// Device and inode, since another process may have put its own socket there.
-    identity: (u64, u64),
+    identity: rename::Identity,
 }
 
 impl Bound {
@@ -35,6 +37,8 @@ impl Bound {
     /// # Errors
     /// Something else has the path, or the file system does not support sockets.
     pub fn at(path: &Path) -> io::Result<Self> {
+        // The check comes after it is known which file is checked.
+        let there = rename::identity(path).ok();
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -52,7 +56,7 @@ impl Bound {
                 }
             },
         }
-        // Under a temporary name until only this user can use it; the rename replaces a stale socket atomically.
+        // Under a temporary name until only this user can use it.
         let folder = folder_of(path);
         let name = format!(".lcascope-{}.sock", std::process::id());
         let temporary = folder.join(&name);
@@ -62,23 +66,25 @@ impl Bound {
             let opened = File::open(&folder)?;
             UnixListener::bind(short_name(opened.as_raw_fd()).join(&name))?
         };
-        let meta = fs::set_permissions(&temporary, fs::Permissions::from_mode(0o600))
-            .and_then(|()| listener.set_nonblocking(true))
-            .and_then(|()| fs::symlink_metadata(&temporary))
-            .and_then(|meta| fs::rename(&temporary, path).map(|()| meta))
-            .inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-        Ok(Self {
+        let mut bound = Self {
             listener,
-            path: path.to_owned(),
-            identity: (meta.dev(), meta.ino()),
-        })
+            identity: rename::identity(&temporary)?,
+            path: temporary,
+        };
+        fs::set_permissions(&bound.path, fs::Permissions::from_mode(0o600))?;
+        bound.listener.set_nonblocking(true)?;
+        match there {
+            Some(stale) => rename::in_place_of(stale, &bound.path, path)?,
+            None => rename::to_free(&bound.path, path)?,
+        }
+        path.clone_into(&mut bound.path);
+        Ok(bound)
     }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        let meta = fs::symlink_metadata(&self.path);
-        if meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == self.identity) {
+        if rename::identity(&self.path).is_ok_and(|there| there == self.identity) {
             // A socket that cannot be removed is stale, and the next run replaces it.
             let _ = fs::remove_file(&self.path);
         }

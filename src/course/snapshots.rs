@@ -87,6 +87,16 @@ fn names(folder: &Path) -> Result<Vec<String>, String> {
     // The system lists files in any order; sorting makes messages reproducible.
     names.sort();
     others.sort();
+    if let Some(index) = others
+        .iter()
+        .find(|name| name.ends_with(".safetensors.index.json"))
+    {
+        return Err(format!(
+            "has {}: the index of a model that is saved in several files (sharded): write all tensors of a point into \
+             one file",
+            name::shown(index)
+        ));
+    }
     if names.len() < 2 {
         let count = names.len();
         let mut what = format!(
@@ -429,6 +439,14 @@ mod tests {
         );
         fs::write(at("s2.safetensors"), "").unwrap();
         assert_eq!(names().unwrap(), ["s1.safetensors", "s2.safetensors"]);
+        // What is in several files together is one point.
+        fs::write(at("model.safetensors.index.json"), "{}").unwrap();
+        let error = names().unwrap_err();
+        assert!(
+            error.contains("model.safetensors.index.json") && error.contains("sharded"),
+            "{error}"
+        );
+        fs::remove_file(at("model.safetensors.index.json")).unwrap();
         fs::remove_file(at("s2.safetensors")).unwrap();
         fs::create_dir(at("s2.safetensors")).unwrap();
         let error = TensorFile::open(&at("s2.safetensors"), &layout())

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::file::{Input, MAX_BYTES, first_file, telling_name};
+use super::file::{self, Input, MAX_BYTES, first_file, telling_name};
 use super::part::{self, Part, Pixels};
 use super::{DataError, Dataset};
 
@@ -98,11 +98,7 @@ impl Version {
     /// # Errors
     /// [`DataError`] if a file is missing or has unexpected contents.
     pub fn load(&self, folder: &Path) -> Result<Dataset, DataError> {
-        let missing = |stem: &str| DataError::FileMissing {
-            folder: folder.to_owned(),
-            name: format!("{stem}.bin"),
-            packings: "plain or .gz",
-        };
+        let missing = |stem: &str| file::missing(folder, format!("{stem}.bin"), "plain or .gz");
         let train: Vec<_> = self
             .train
             .iter()

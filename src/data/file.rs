@@ -252,6 +252,22 @@ pub(super) fn listed(names: impl Iterator<Item = String>) -> String {
     listed.join(", ")
 }
 
+/// Returns the error for a file of a data set that is missing, or for what is in its place.
+pub(super) fn missing(folder: &Path, name: String, packings: &'static str) -> DataError {
+    let path = folder.join(&name);
+    match path.symlink_metadata() {
+        Ok(_) => DataError::Io {
+            path,
+            source: io::Error::other("it is not a regular file"),
+        },
+        Err(_) => DataError::FileMissing {
+            folder: folder.to_owned(),
+            name,
+            packings,
+        },
+    }
+}
+
 /// Returns true if there is a file at `path`, or a dangling link, which is reported when it is opened.
 pub(super) fn is_there(path: &Path) -> bool {
     match fs::metadata(path) {

@@ -165,11 +165,7 @@ impl IdxFiles {
             kind.endings()[0]
         );
         let path = self.files[file].clone();
-        Input::open(path.ok_or_else(|| DataError::FileMissing {
-            folder: self.folder.clone(),
-            name,
-            packings: "plain or .gz",
-        })?)
+        Input::open(path.ok_or_else(|| file::missing(&self.folder, name, "plain or .gz"))?)
     }
 
     /// Returns a path that identifies these files: the folder, or one of the files if the folder may hold more sets.

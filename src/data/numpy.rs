@@ -18,7 +18,9 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use super::array::{Images, Labels, read_channels, read_class_names};
-use super::file::{Input, files, first_file, is_there, listed, open, parent, telling_name};
+use super::file::{
+    Input, files, first_file, is_there, listed, missing, open, parent, telling_name,
+};
 use super::npy::NpyFault;
 use super::part::{self, Part};
 use super::{DataError, Dataset};
@@ -230,14 +232,6 @@ impl Source {
     }
 }
 
-fn missing(folder: &Path, name: String, packings: &'static str) -> DataError {
-    DataError::FileMissing {
-        folder: folder.to_owned(),
-        name,
-        packings,
-    }
-}
-
 /// Lists the arrays of an archive, for errors.
 fn members(zip: &ZipArchive<BufReader<File>>) -> String {
     let names = zip.file_names_raw().map(String::from_utf8_lossy);
@@ -282,7 +276,7 @@ fn load(name: String, mut source: Source) -> Result<Dataset, DataError> {
     let labels = || train_labels.values.iter().chain(&test_labels.values);
     let highest = labels().max().copied().map_or(0, usize::from);
     let classes = if let Some(names) = class_names {
-        if highest == names.len() && !labels().any(|&label| label == 0) {
+        if highest == names.len() && labels().min() == Some(&1) {
             let file = train_labels.file;
             return Err(DataError::LabelsFromOne { file, highest });
         }

@@ -3,14 +3,14 @@
 //! A number is the shortest text that reads back as the same bits: `0.1`, `-3e-7`. Non-finite numbers are `NaN`, `inf`
 //! or `-inf`, which pandas, R, Julia, `DuckDB` and Rust read as numbers; an empty field would be a missing value to
 //! some of them and an error to others. Units are in the header: `lca fc1 (nats)`. Text that a spreadsheet would take
-//! for a formula is prefixed with an apostrophe.
+//! for a formula is prefixed with an apostrophe, and characters that a terminal would obey are replaced.
 
 use std::io::{self, Write};
 
 use csv::{Error, ErrorKind, Writer};
 
 use super::table::{Table, Values};
-use crate::text::no_formula;
+use crate::text::{harmless, no_formula};
 
 /// Writes a table.
 ///
@@ -30,7 +30,7 @@ fn rows(table: &Table, out: impl Write) -> Result<(), Error> {
         return Ok(writer.flush()?);
     }
     for column in columns {
-        writer.write_field(&*no_formula(&column.heading()))?;
+        writer.write_field(text(&column.heading()))?;
     }
     writer.write_record(None::<&[u8]>)?;
     for row in 0..table.rows() {
@@ -38,12 +38,17 @@ fn rows(table: &Table, out: impl Write) -> Result<(), Error> {
             match &column.values {
                 Values::F64(values) => writer.write_field(number(values[row]))?,
                 Values::U64(values) => writer.write_field(values[row].to_string())?,
-                Values::Text(values) => writer.write_field(&*no_formula(&values[row]))?,
+                Values::Text(values) => writer.write_field(text(&values[row]))?,
             }
         }
         writer.write_record(None::<&[u8]>)?;
     }
     Ok(writer.flush()?)
+}
+
+/// A cell that no program obeys. Formulas are recognised before tabs become spaces.
+fn text(cell: &str) -> String {
+    harmless(&no_formula(cell))
 }
 
 /// Returns the shortest text that reads back as the same number.
@@ -87,7 +92,22 @@ mod tests {
                 }
                 other => panic!("{other:?}"),
             }
-            assert!(matches!(&table.columns()[2].values, Values::Text(w) if w[row] == word));
+            assert!(
+                matches!(&table.columns()[2].values, Values::Text(w) if harmless(&w[row]) == word)
+            );
+        }
+    }
+
+    #[test]
+    fn no_text_is_obeyed() {
+        for (cell, shown) in [
+            ("a\u{1b}[2J\nb", "a\u{fffd}[2J b"),
+            ("\u{202e}a", "\u{fffd}a"),
+            ("\t=1", "' =1"),
+        ] {
+            let column = Column::text(cell, vec![cell.to_owned()]);
+            let table = Table::new("t", vec![column]).unwrap();
+            assert_eq!(written(&table), format!("{shown}\n{shown}\n").as_bytes());
         }
     }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use super::document::Document;
 use super::{html, markdown};
 use crate::export::{csv, draw, svg};
+use crate::rename::exchange;
+use crate::store::why_not_written;
 
 /// A reason why a report cannot be saved.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +27,7 @@ pub enum SaveError {
     NoReport { folder: PathBuf, found: String },
     #[error("{} is the folder this program was started in: choose another --output", .0.display())]
     Here(PathBuf),
-    #[error("cannot write {}: {error}", .folder.display())]
+    #[error("cannot write {}: {}", .folder.display(), why_not_written(.error))]
     Io { folder: PathBuf, error: io::Error },
 }
 
@@ -44,6 +46,8 @@ pub fn check(folder: &Path, force: bool) -> Result<(), SaveError> {
                 Err(_) => Ok(()),
             };
         }
+        // In a circle.
+        Err(_) if folder.is_symlink() => return Err(SaveError::NoFolder(folder.to_owned())),
         Err(error) => return Err(io(error)),
     };
     if !there.is_dir() {
@@ -127,12 +131,12 @@ impl Document {
         let fresh = scratch.path().join("new");
         self.write(&fresh).map_err(io)?;
         let old = scratch.path().join("old");
-        if !trade(&fresh, &target, &old, swap).map_err(io)? {
+        if !trade(&fresh, &target, &old, exchange).map_err(io)? {
             return Ok(());
         }
         // Anything added to the older report since the check is not deleted with it.
         let intact = holds_only_a_report(&old, folder);
-        if intact.is_err() && trade(&old, &target, &fresh, swap).is_err() {
+        if intact.is_err() && trade(&old, &target, &fresh, exchange).is_err() {
             // At least it is kept where it is.
             let _ = scratch.keep();
         }
@@ -184,19 +188,6 @@ fn trade(
         let _ = fs::rename(old, target);
     })?;
     Ok(true)
-}
-
-/// Atomically exchanges the names of two folders.
-#[cfg(any(target_os = "linux", target_os = "macos"))]
-fn swap(one: &Path, other: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn swap(_: &Path, other: &Path) -> io::Result<()> {
-    other.symlink_metadata()?;
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]
@@ -287,7 +278,7 @@ mod tests {
             }
             let traded = match step {
                 0 => trade(&fresh, &target, &old, unable),
-                _ => trade(&fresh, &target, &old, swap),
+                _ => trade(&fresh, &target, &old, exchange),
             };
             assert!(traded.unwrap());
             assert_eq!(

@@ -110,17 +110,29 @@ impl Room {
     }
 }
 
+/// Says why something could not be written: the limit that was reached, or the system's own words.
+#[must_use]
+pub fn why_not_written(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::FBIG) => too_large().to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// The limit that a file too large has reached.
+fn too_large() -> Limit {
+    match rustix::process::getrlimit(rustix::process::Resource::Fsize).current {
+        Some(limit) => Limit::FileSize { limit },
+        None => Limit::FileSystem,
+    }
+}
+
 /// Converts the system's error about `needed` more bytes, to a full disk if that is the cause.
 pub fn full(path: &Path, disk: &File, needed: u64, error: io::Error) -> StoreError {
     let limit = match Errno::from_io_error(&error) {
         Some(Errno::NOSPC) => Limit::Disk { free: free(disk) },
         Some(Errno::DQUOT) => Limit::Quota,
-        Some(Errno::FBIG) => {
-            match rustix::process::getrlimit(rustix::process::Resource::Fsize).current {
-                Some(limit) => Limit::FileSize { limit },
-                None => Limit::FileSystem,
-            }
-        }
+        Some(Errno::FBIG) => too_large(),
         _ => return StoreError::io(path)(error),
     };
     StoreError::DiskFull {

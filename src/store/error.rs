@@ -27,7 +27,7 @@ pub enum StoreError {
         path: PathBuf,
         error: Box<StoreError>,
     },
-    #[error("{path} is being written: stop that run first, or choose another --output")]
+    #[error("{path} is being written: stop that run first")]
     Live { path: PathBuf },
     #[error("another process has changed {path} just now: try again")]
     Changed { path: PathBuf },
@@ -43,6 +43,13 @@ pub enum StoreError {
         "{path}: no room for {needed} more bytes: {limit}. The steps committed before are in the file"
     )]
     DiskFull {
+        path: PathBuf,
+        needed: u64,
+        limit: Limit,
+    },
+    /// There is not even room for what comes before the first step.
+    #[error("{path}: no room for {needed} more bytes: {limit}")]
+    NoRoom {
         path: PathBuf,
         needed: u64,
         limit: Limit,

@@ -54,7 +54,7 @@ mod writer;
 
 pub use compression::{Compression, CompressionError, WriteOptions};
 pub use detail::{ParamHistory, ParamRows};
-pub use disk::warning;
+pub use disk::{warning, why_not_written};
 pub use error::{Gone, Limit, Rescue, StoreError};
 pub use lock::is_at;
 pub use look::look_through;

@@ -1,7 +1,7 @@
 //! Reads and checks the parts of a run file that precede the first step.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{Error, ErrorKind};
 use std::iter;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -22,6 +22,9 @@ const SIGNATURE: &[u8; 8] = b"\x89HDF\r\n\x1a\n";
 /// Opens an HDF5 file. Other files are refused with a plain message before the library sees them.
 pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
     let io = StoreError::io(path);
+    if path.to_str().is_none() {
+        return Err(io(Error::other("the name is not UTF-8: rename it")));
+    }
     let file = fs::File::open(path).map_err(io)?;
     let is_there = |at| {
         let mut bytes = [0; SIGNATURE.len()];

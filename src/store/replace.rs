@@ -9,15 +9,18 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use super::disk;
 use super::error::StoreError;
 use super::lock::{self, WriterLock};
 use super::reader::RunReader;
+use crate::rename;
 
 /// Suffix of the temporary name of a run: `.RUN.h5.lcascope-new`.
 const ENDING: &str = ".lcascope-new";
@@ -55,6 +58,9 @@ pub fn regular_at(path: &Path) -> Result<Option<PathBuf>, StoreError> {
         },
         // Creating its folder will report why there is none.
         Err(error) if error.kind() == ErrorKind::NotADirectory => Ok(None),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => {
+            Err(odd("is a link that leads in a circle"))
+        }
         Err(error) => Err(StoreError::io(path)(error)),
     }
 }
@@ -132,6 +138,13 @@ impl NewFile {
         // Readers may open it meanwhile.
         lock.share(&target)?;
         let at = beginning_of(&target);
+        let odd = |there: fs::Metadata| !there.is_file();
+        if at.symlink_metadata().is_ok_and(odd) {
+            return Err(StoreError::Odd {
+                path: at,
+                what: "is in the way of the new run, and not a regular file",
+            });
+        }
         if is_begun(&at).map_err(StoreError::io(&at))? {
             return Err(live());
         }
@@ -198,14 +211,15 @@ impl NewFile {
     pub(super) fn keep(mut self) -> Result<(), StoreError> {
         if let Some(old) = self.old.take() {
             let io = StoreError::io(&self.path);
-            if !lock::is_at(&old.disk, &old.path).map_err(io)?
-                && old.path.symlink_metadata().is_ok()
-            {
-                return Err(io(io::Error::other(
-                    "another file has taken its place since this run began, which is not replaced",
-                )));
-            }
-            fs::rename(&self.at, &old.path).map_err(io)?;
+            let before = old.disk.metadata().map_err(io)?;
+            rename::in_place_of((before.dev(), before.ino()), &self.at, &old.path).map_err(
+                |error| match error.kind() {
+                    ErrorKind::AlreadyExists => io(io::Error::other(
+                        "another file has taken its place since this run began, which is not replaced",
+                    )),
+                    _ => io(error),
+                },
+            )?;
             // Prevents a power failure from bringing the old name back; not every file system supports it.
             let folder = old.path.parent().and_then(|folder| File::open(folder).ok());
             let _ = folder.map(|folder| folder.sync_all());
@@ -214,8 +228,20 @@ impl NewFile {
         Ok(())
     }
 
-    /// Adds to an error that the older file, if there is one, is unchanged.
+    /// The error of a run that ended before its first step: adds that the older file, if there is one, is unchanged.
     pub(super) fn failed(&self, error: StoreError) -> StoreError {
+        let error = match error {
+            StoreError::DiskFull {
+                path,
+                needed,
+                limit,
+            } => StoreError::NoRoom {
+                path,
+                needed,
+                limit,
+            },
+            error => error,
+        };
         if !self.waits() {
             return error;
         }

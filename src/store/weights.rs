@@ -10,6 +10,7 @@ use super::error::{Context, StoreError};
 use super::foreign::refuse_foreign;
 use super::open;
 use super::read_header::open_hdf5;
+use super::reader::RunReader;
 use crate::course::{Course, CourseError};
 use crate::layout::{ParamLayout, Tensor};
 
@@ -59,11 +60,15 @@ impl RecordedWeights {
         )
     }
 
-    /// Reads all weights, whatever their network. `renew` is called after every row.
+    /// Reads all weights, whatever their network, and of a run its header too. `renew` is called after every row.
     ///
     /// # Errors
-    /// The weights cannot be read, or there are none.
+    /// The weights cannot be read, or there are none, or they are in a run that cannot be read.
     pub fn look_through(path: &Path, renew: &dyn Fn()) -> Result<(), StoreError> {
+        match RunReader::open(path).and_then(|run| run.refresh()) {
+            Ok(_) | Err(StoreError::Foreign { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let weights = Self::find(path)?;
         for row in 0..weights.points {
             weights.row(row)?;

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::io::Errno;
+
 use crate::config::ConfigError;
 use crate::data::DataError;
 use crate::engine::EngineError;
@@ -49,13 +51,25 @@ impl Failure {
         match self {
             Self::Save(SaveError::Io { .. }) => 1,
             Self::Usage(_)
-            | Self::Store(StoreError::Odd { .. })
+            | Self::Store(StoreError::Odd { .. } | StoreError::Exists { .. })
             | Self::Model(_)
             | Self::Save(_)
             | Self::Sheet(SheetError::Request(_)) => 2,
             _ => 1,
         }
     }
+}
+
+/// Adds to the system's words for a shortage of threads or processes, whatever wanted them, what to do.
+#[must_use]
+pub fn with_remedy(message: &str) -> String {
+    // The last words of a child process have it already.
+    if message.contains("ulimit -u") {
+        return message.to_owned();
+    }
+    let shortage = io::Error::from(Errno::AGAIN).to_string();
+    let remedy = "end other programs, or raise the limit on threads and processes (`ulimit -u`)";
+    message.replacen(&shortage, &format!("{shortage}; {remedy}"), 1)
 }
 
 /// An error and its causes, on one line.

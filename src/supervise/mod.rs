@@ -26,6 +26,7 @@ pub mod summary;
 mod views;
 
 pub use exit::signal_code;
-pub use failure::Failure;
+pub use failure::{Failure, with_remedy};
 pub use limits::{Patience, unbounded};
 pub use print::{print, tell};
+pub use signals::ignore_file_size_signal;

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, unbounded};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::Handle;
 use signal_hook::low_level;
@@ -151,4 +151,16 @@ fn unheard() -> std::io::Result<&'static Arc<AtomicBool>> {
         flag::register_conditional_default(signal, unheard.clone())?;
     }
     Ok(UNHEARD.get_or_init(|| unheard))
+}
+
+/// Ignores SIGXFSZ: a file that may not grow any further (`ulimit -f`) becomes an error that whoever writes it reports,
+/// not the end of the process.
+///
+/// # Errors
+/// The system has no more files.
+pub fn ignore_file_size_signal() -> Result<(), Failure> {
+    let caught = Arc::new(AtomicBool::new(false));
+    flag::register(SIGXFSZ, caught)
+        .map(|_| ())
+        .map_err(|error| Failure::Other(format!("cannot listen to signals: {error}")))
 }

@@ -131,19 +131,24 @@ pub fn layers(out: &mut String, app: &App) {
     let residual = all.residual();
     let _ = writeln!(out, "{:name$} {:>10} {}", "Δloss", "", nats(change));
     let part = (residual / change).abs();
-    let of_change = if part.is_finite() && part > numbers::BEYOND_REASON {
-        format!("{part:>8.1e} × Δloss")
-    } else {
-        format!("{:>8} of Δloss", percent(part, 4))
+    let of_change = match part.is_finite() {
+        false => String::new(),
+        true if part > numbers::BEYOND_REASON => format!(" {part:>8.1e} × Δloss"),
+        true => format!(" {:>8} of Δloss", percent(part, 4)),
     };
     let _ = writeln!(
         out,
-        "{:name$} {:>10} {} {of_change}",
+        "{:name$} {:>10} {}{of_change}",
         "residual",
         "",
         nats(residual)
     );
-    if !residual.is_finite() || part > 1.0 {
+    if !residual.is_finite() {
+        let _ = writeln!(
+            out,
+            "\nwarning: not all losses are finite, so the allocations do not explain the change; the training has diverged"
+        );
+    } else if part > 1.0 {
         let _ = writeln!(
             out,
             "\nwarning: the residual is larger than the change of the loss, so the allocations do not explain it; the \

@@ -418,6 +418,10 @@ pub fn pressed(
         match key.code {
             // In a prompt, Ctrl-C cancels the prompt, as in a shell.
             KeyCode::Char('c') if typing => return Some(Request::Act(Action::Dismiss)),
+            // After the question whether to quit, it is an answer.
+            KeyCode::Char('c') if overlay == Some(Overlay::AskQuit) => {
+                return Some(Request::Act(Action::StopAndQuit));
+            }
             KeyCode::Char('c') => return Some(Request::Act(Action::Quit)),
             KeyCode::Char('z') => return Some(Request::Suspend),
             _ => {
@@ -580,9 +584,10 @@ mod tests {
             act(Action::LeaveRunning)
         );
         let interrupt = press(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert_eq!(request(interrupt, None), act(Action::Quit));
         assert_eq!(
             request(interrupt, Some(Overlay::AskQuit)),
-            act(Action::Quit)
+            act(Action::StopAndQuit)
         );
     }
 }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{Outcome, RunFile, SMALL, assert_close, lcascope, train};
+use crate::common::{Outcome, RunFile, SMALL, assert_close, lcascope, open_rw, train};
+use hdf5::types::VarLenUnicode;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use tempfile::tempdir;
@@ -394,6 +395,69 @@ fn the_straight_line_closes_between_the_same_ends() {
             let got = point(&straight, usize::from(row), i);
             assert_close(got, want, 1e-7 * want.abs().max(0.1), "a point of the line");
         }
+    }
+}
+
+/// Replaces the configuration in a run file.
+fn configure(run: &Path, text: &str) {
+    let file = open_rw(run).unwrap();
+    file.delete_attr("config").unwrap();
+    let config = file.new_attr::<VarLenUnicode>().create("config").unwrap();
+    let text: VarLenUnicode = text.parse().unwrap();
+    config.write_scalar(&text).unwrap();
+    file.close().unwrap();
+}
+
+#[test]
+fn a_run_that_cannot_be_read_is_not_followed_as_another_programs_file() {
+    let folder = tempdir().unwrap();
+    let output = folder.path().join("never.h5");
+    let whole = trained(folder.path());
+    let damaged = folder.path().join("damaged.h5");
+    for name in [
+        "layout/layer/name",
+        "data/train_index",
+        "state/status",
+        "config",
+        "version",
+    ] {
+        fs::copy(&whole, &damaged).unwrap();
+        let file = open_rw(&damaged).unwrap();
+        match name.contains('/') {
+            true => file.unlink(name).unwrap(),
+            false => file.delete_attr(name).unwrap(),
+        }
+        file.close().unwrap();
+        for flags in [&[][..], &["--config", whole.to_str().unwrap()]] {
+            allocate(&damaged, flags, &output).fails(1, &["damaged.h5", name]);
+            assert!(!output.exists());
+        }
+    }
+    fs::copy(&whole, &damaged).unwrap();
+    configure(&damaged, "steps = ");
+    allocate(&damaged, &[], &output).fails(2, &["damaged.h5", "TOML"]);
+    assert!(!output.exists());
+}
+
+#[test]
+fn a_configuration_of_comments_is_none() {
+    let folder = tempdir().unwrap();
+    let run = train(folder.path(), "run.h5", &["--steps", "1"]);
+    for text in ["# nothing\n", "", " \n"] {
+        configure(&run, text);
+        let mut command = lcascope();
+        command.current_dir(folder.path());
+        command.args([
+            "train",
+            "-q",
+            "--steps=1",
+            "-o",
+            "x.h5",
+            "--config",
+            "run.h5",
+        ]);
+        Outcome::of(command).fails(2, &["run.h5 holds no configuration"]);
+        assert!(!folder.path().join("x.h5").exists());
     }
 }
 

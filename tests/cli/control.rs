@@ -462,11 +462,15 @@ fn a_shortage_of_threads_is_a_message() {
     let folder = folder();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
     let mut codes = Vec::new();
-    for most in 1..=9 {
-        let path = folder.path().join(format!("{most}.h5"));
+    for (engine, most) in ["cpu", "candle"]
+        .into_iter()
+        .flat_map(|engine| (1..=9).map(move |most| (engine, most)))
+    {
+        let path = folder.path().join(format!("{engine}{most}.h5"));
         let mut command = limited(most);
         command
-            .arg("train")
+            .env("RAYON_NUM_THREADS", "2")
+            .args(["train", "--engine", engine])
             .args(SMALL)
             .args(["--steps=3", "--threads=8", "-o"]);
         let outcome = Outcome::of({
@@ -481,7 +485,8 @@ fn a_shortage_of_threads_is_a_message() {
                 assert_eq!(code, Some(1), "{outcome:?}");
                 let said = outcome.stderr.lines().last().unwrap_or_default();
                 let is_said = said.starts_with("error: ")
-                    && said.contains("Resource temporarily unavailable");
+                    && said.contains("Resource temporarily unavailable")
+                    && said.contains("ulimit -u");
                 assert!(is_said, "{outcome:?}");
             }
         }
@@ -698,12 +703,30 @@ fn a_liar_in_front_of_a_running_training_is_found_out() {
     let folder = folder();
     let (training, _) = endless(folder.path(), "run.h5", &[]);
     let socket = beside(&training.path, "sock");
+    let lies: [fn(UnixStream); 5] = [
+        |mut stream| {
+            let _ = stream.write_all(b"ok stopping, 0 of 9 steps\n");
+            std::thread::sleep(Duration::from_secs(60));
+        },
+        // Others close every connection at once, with or without an answer.
+        drop,
+        |mut stream| drop(stream.write_all(b"ok stopped, 0 of 9 steps\n")),
+        |mut stream| drop(stream.write_all(b"ok running, 0 of 9 steps\n")),
+        |mut stream| drop(stream.write_all(b"ok stopping, 99999999 of 100000000 steps\n")),
+    ];
+    for (index, lie) in lies.into_iter().enumerate() {
+        fs::remove_file(&socket).unwrap();
+        liar(&socket, lie);
+        let began = Instant::now();
+        let stopped = about("stop", &training.path);
+        stopped.fails(1, &["goes on: another program answers", "SIGTERM"]);
+        assert!(began.elapsed() < Duration::from_secs(20), "{index}");
+    }
     fs::remove_file(&socket).unwrap();
-    liar(&socket, |mut stream| {
-        let _ = stream.write_all(b"ok stopping, 0 of 9 steps\n");
-        std::thread::sleep(Duration::from_secs(60));
-    });
-    about("stop", &training.path).fails(1, &["goes on: another program answers", "SIGTERM"]);
+    liar(&socket, drop);
+    for order in ["pause", "resume"] {
+        about(order, &training.path).fails(1, &["goes on: another program answers"]);
+    }
     training.signal("TERM");
     assert_eq!(training.end().code, Some(143));
 }
@@ -839,7 +862,7 @@ fn what_is_wrong_before_a_detached_training_begins_is_the_callers() {
     detach(folder.path(), &["--batch-size=601"]).fails(2, &["--batch-size 601"]);
     detach(folder.path(), &["--data", "nowhere"]).fails(1, &["nowhere"]);
     let path = train(folder.path(), "run.h5", &["--steps=1"]);
-    detach(folder.path(), &["-o", "run.h5"]).fails(1, &["run.h5 exists"]);
+    detach(folder.path(), &["-o", "run.h5"]).fails(2, &["run.h5 exists"]);
     assert!(!beside(&path, "log").exists());
     // Not a key of a configuration.
     fs::write(folder.path().join("run.toml"), "detach = true\n").unwrap();

@@ -10,6 +10,7 @@ use lcascope::data::{
     BatchPosition, Batches, DataError, DataSource, Dataset, Examples, Split, SplitSizes, load,
 };
 use proptest::prelude::*;
+use rustix::fs::{CWD, FileType, mknodat};
 use tempfile::TempDir;
 
 const NAMES: [&str; 4] = [
@@ -526,6 +527,13 @@ fn a_missing_file_is_named() {
         fs::remove_file(folder.path().join(name)).unwrap();
         let message = load_folder(folder.path()).unwrap_err().to_string();
         assert_says(&message, &[name, "is missing in", "plain or .gz"]);
+        let pipe = folder.path().join(name);
+        let mode = rustix::fs::Mode::RUSR;
+        mknodat(CWD, &pipe, FileType::Fifo, mode, 0).unwrap();
+        let error = load_folder(folder.path()).unwrap_err();
+        let why = std::error::Error::source(&error).unwrap().to_string();
+        assert_says(&error.to_string(), &["cannot read", name]);
+        assert_says(&why, &["not a regular file"]);
     }
 }
 

@@ -677,6 +677,8 @@ fn labels_that_start_at_one_are_told_where_names_say_how_many_there_are() {
         ],
     );
     assert!(labelled(&[1, 2, 2], &[1, 1]).is_ok());
+    let message = labelled(&[3, 2, 3], &[2, 2]).unwrap_err().to_string();
+    assert_says(&message, &["label 3; labels are 0 to 2"]);
     let message = labelled(&[0, 2, 3], &[1, 1]).unwrap_err().to_string();
     assert_says(&message, &["label 3; labels are 0 to 2"]);
 }
@@ -1306,8 +1308,10 @@ fn classes_without_examples_are_said_and_presets_are_not_to_be_edited() {
     }
     let from_one: Vec<i64> = (1..=10).collect();
     let refused = |args: &[&str]| {
-        let npz = archive(&labelled(&from_one, &from_one), CompressionMethod::Stored);
-        write_all(folder.path(), &[("one.npz", &npz)]);
+        for (name, labels) in [("one.npz", &from_one), ("five.npz", &vec![5; 10])] {
+            let npz = archive(&labelled(labels, labels), CompressionMethod::Stored);
+            write_all(folder.path(), &[(name, &npz)]);
+        }
         let mut command = lcascope();
         command.current_dir(folder.path()).args(args);
         Outcome::of(command)
@@ -1323,6 +1327,9 @@ fn classes_without_examples_are_said_and_presets_are_not_to_be_edited() {
             ],
         );
         assert!(!outcome.stderr.contains("`units`"), "{}", outcome.stderr);
+        let five = refused(&["train", network, "--data", "five.npz", "-q"]);
+        five.fails(2, &["6 classes"]);
+        assert!(!five.stderr.contains("labels go from"), "{}", five.stderr);
     }
     // Rows are not images, and a preset has ten outputs.
     let rows = |classes: i64| {

@@ -74,16 +74,18 @@ enum Thing {
     Folder,
     LinkToNowhere,
     LinkToPipe,
+    LinkInCircle,
 }
 
 impl Thing {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Pipe,
         Self::Socket,
         Self::Device,
         Self::Folder,
         Self::LinkToNowhere,
         Self::LinkToPipe,
+        Self::LinkInCircle,
     ];
 
     /// Creates the thing; false if this user may not.
@@ -101,6 +103,7 @@ impl Thing {
                 fs::write(path.join("thesis.tex"), "x").unwrap();
             }
             Self::LinkToNowhere => symlink("no/where", path).unwrap(),
+            Self::LinkInCircle => symlink(path, path).unwrap(),
             Self::LinkToPipe => {
                 let pipe = path.with_extension("pipe");
                 mknodat(CWD, &pipe, FileType::Fifo, mode, 0).unwrap();
@@ -529,9 +532,56 @@ fn an_old_run_stays_where_there_is_no_room_for_a_new_one() {
         .args(["-c", "ulimit -f 200; exec \"$0\" \"$@\""])
         .arg(command.get_program())
         .args(command.get_args());
-    Outcome::of(limited).fails(1, &["ulimit -f", "run.h5 is as it was"]);
+    let outcome = Outcome::of(limited);
+    outcome.fails(1, &["ulimit -f", "run.h5 is as it was"]);
+    assert!(!outcome.stderr.contains("committed before"), "{outcome:?}");
     assert!(fs::read(&path).unwrap() == old);
     assert_eq!(names(folder.path()), ["run.h5"]);
+}
+
+#[test]
+fn what_is_in_the_way_of_a_new_run_is_named_and_stays() {
+    for thing in Thing::ALL {
+        let folder = folder();
+        let path = folder.path().join("run.h5");
+        fs::write(&path, "old").unwrap();
+        let beginning = folder.path().join(".run.h5.lcascope-new");
+        if !thing.put(&beginning) {
+            continue;
+        }
+        let before = identity(&beginning);
+        let (command, _) = train_command(folder.path(), "run.h5", &["--steps=2", "--force"]);
+        at_once(command).fails(2, &[".run.h5.lcascope-new is in the way", "regular"]);
+        assert_eq!(identity(&beginning), before, "{thing:?}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+    }
+}
+
+#[test]
+fn what_takes_the_name_of_a_run_to_be_replaced_keeps_it() {
+    for thing in Thing::ALL {
+        let folder = folder();
+        let path = folder.path().join("run.h5");
+        crate::synthetic::write(&path, SHAPE, FORCE).unwrap();
+        let new = NewFile::replacing(&path).unwrap();
+        fs::rename(&path, folder.path().join("moved.h5")).unwrap();
+        if !thing.put(&path) {
+            continue;
+        }
+        let before = identity(&path);
+        let header = crate::synthetic::header(SHAPE);
+        let mut writer = RunWriter::begin(new, &header, FORCE).unwrap();
+        let mut steps = crate::synthetic::Steps::new(&header);
+        writer.start(&steps.start()).unwrap();
+        let error = writer.step(&steps.step()).unwrap_err().to_string();
+        assert!(
+            error.contains("another file has taken its place"),
+            "{error}"
+        );
+        drop(writer);
+        assert_eq!(identity(&path), before, "{thing:?}");
+        assert!(!folder.path().join(".run.h5.lcascope-new").exists());
+    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! The program from outside: exit codes, messages, signals, and the files that it leaves.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::{Outcome, RunFile, SMALL, Training, lcascope, patiently, train, train_command};
+use crate::common::{
+    Outcome, RunFile, SMALL, Training, lcascope, open_rw, patiently, train, train_command,
+};
 use lcascope::record::Status;
 use lcascope::store::{RunReader, RunState};
 use tempfile::TempDir;
@@ -331,7 +334,7 @@ fn a_run_file_is_only_overwritten_by_force() {
     let path = folder.path().join("run.h5");
     fs::write(&path, "precious").unwrap();
     let (command, _) = train_command(folder.path(), "run.h5", &["--steps=1"]);
-    Outcome::of(command).fails(1, &["run.h5 exists", "--force"]);
+    Outcome::of(command).fails(2, &["run.h5 exists", "--force"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     train(folder.path(), "run.h5", &["--steps=1", "--force"]);
     assert_eq!(state(&path).committed, 1);
@@ -499,6 +502,51 @@ fn open_needs_a_run_and_a_terminal() {
     }
     run(folder.path(), &["info", "."]).fails(1, &["directory"]);
     run(folder.path(), &["info", "none.h5"]).fails(1, &["none.h5", "No such file"]);
+}
+
+#[test]
+fn a_name_that_is_not_utf8_is_said_to_be_one() {
+    let folder = folder();
+    let name = std::ffi::OsStr::from_bytes(b"a\xff.h5");
+    let path = train(
+        folder.path(),
+        "run.h5",
+        &["--steps=1", "--record-weights=1"],
+    );
+    fs::copy(path, folder.path().join(name)).unwrap();
+    for (words, code) in [
+        (&["info"][..], 1),
+        (&["verify"], 1),
+        (&["repair"], 1),
+        (&["report", "-o", "pages"], 1),
+        (&["export", "--view=layers", "-o", "x.csv"], 1),
+        (&["train", "-o", "x.h5", "--config"], 1),
+        (&["train", "--resume"], 1),
+        (&["allocate", "-o", "x.h5"], 2),
+        (&["train", "-o"], 2),
+        (&["train", "-o", "x.h5", "--config", "run.h5", "--data"], 2),
+        (&["train", "-o", "x.h5", "--data"], 2),
+    ] {
+        let mut command = lcascope();
+        command.current_dir(folder.path()).args(words).arg(name);
+        Outcome::of(command).fails(code, &["a\u{fffd}.h5: the name is not UTF-8: "]);
+    }
+    assert_eq!(files(folder.path()).len(), 2);
+}
+
+#[test]
+fn losses_that_are_not_finite_are_no_share_of_anything() {
+    let folder = folder();
+    let path = train(folder.path(), "run.h5", &["--steps=2"]);
+    let file = open_rw(&path).unwrap();
+    let losses = file.dataset("loss/train").unwrap();
+    losses.write(&[f64::INFINITY; 3]).unwrap();
+    file.close().unwrap();
+    let info = run(folder.path(), &["info", "run.h5"]).stdout;
+    assert!(
+        info.contains("warning: not all losses are finite") && !info.contains(" of Δloss"),
+        "{info}"
+    );
 }
 
 #[test]

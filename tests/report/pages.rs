@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::common::{Outcome, RunFile, columns, lcascope};
+use hdf5::types::VarLenUnicode;
+use lcascope::text::is_obeyed;
 use tempfile::TempDir;
 
 /// A run with everything recorded.
@@ -447,6 +449,12 @@ fn names_of_a_file_are_text() {
             }
             data.write(&names).unwrap();
         }
+        file.delete_attr("config").unwrap();
+        let config = file.new_attr::<VarLenUnicode>().create("config").unwrap();
+        let text = "steps = 9\n\"\\u001b[2Ja\\u202e\" = \"\\u001b]0;x\\u0007\\n=1+1\"";
+        config
+            .write_scalar(&text.parse::<VarLenUnicode>().unwrap())
+            .unwrap();
     });
     reported(&[&run], &folder);
     let text = page(&folder);
@@ -460,7 +468,33 @@ fn names_of_a_file_are_text() {
     let markdown = fs::read_to_string(folder.join("report.md")).unwrap();
     let unescaped = markdown.replace("\\<", "").replace("\\]", "");
     assert!(!unescaped.contains("<script") && !unescaped.contains("](http"));
-    assert!(!markdown.contains('\u{202e}'));
+    let mut files = vec![folder.join("report.md"), folder.join("report.html")];
+    let data = fs::read_dir(folder.join("data")).unwrap();
+    files.extend(data.map(|entry| entry.unwrap().path()));
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let obeyed = |c: char| c != '\n' && is_obeyed(c);
+        assert!(!text.contains(obeyed), "{}", file.display());
+    }
+    let table = fs::read_to_string(folder.join("data/configurations.csv")).unwrap();
+    assert!(table.contains("\u{fffd}[2Ja\u{fffd}"), "{table}");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_a_message_and_leaves_nothing() {
+    let scratch = TempDir::new().unwrap();
+    for words in ["report", "export --view=layers"] {
+        let mut limited = std::process::Command::new("sh");
+        let call = format!("ulimit -f 1; exec \"$0\" {words} \"$1\" -o out.csv");
+        limited
+            .current_dir(scratch.path())
+            .args(["-c", &call, env!("CARGO_BIN_EXE_lcascope")])
+            .arg(small())
+            .stdin(std::process::Stdio::null());
+        let needles = ["out.csv: files may not grow beyond", "ulimit -f"];
+        Outcome::of(limited).fails(1, &needles);
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "{words}");
+    }
 }
 
 #[test]

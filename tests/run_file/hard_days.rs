@@ -427,7 +427,9 @@ fn a_full_ext4_costs_no_committed_step() {
     let filler = vec![7; 1 << 20];
     let mut fill = File::create(mount.point.join("filler")).unwrap();
     while std::io::Write::write_all(&mut fill, &filler).is_ok() {}
-    Outcome::of(command).fails(1, &["second.h5", "no room for"]);
+    let outcome = Outcome::of(command);
+    outcome.fails(1, &["second.h5", "no room for"]);
+    assert!(!outcome.stderr.contains("committed before"), "{outcome:?}");
     assert!(!second.exists());
 }
 

@@ -12,6 +12,7 @@ mod memory;
 mod norm;
 mod pool;
 mod shelf;
+mod threads;
 
 use candle_core::{D, DType, Device as CandleDevice, Tensor};
 use candle_nn::ops::log_softmax;
@@ -68,6 +69,7 @@ pub struct CandleEngine {
 /// CUDA is requested but not built in, or the machine has no such GPU.
 pub fn open_device(device: Device) -> Result<CandleDevice, EngineError> {
     let Device::Cuda(ordinal) = device else {
+        threads::start().map_err(EngineError::Threads)?;
         return Ok(CandleDevice::Cpu);
     };
     if !cfg!(feature = "cuda") {

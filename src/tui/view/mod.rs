@@ -6,6 +6,7 @@ mod classes;
 mod compare;
 mod decomposition;
 mod distribution;
+mod distribution_data;
 mod distribution_numbers;
 #[cfg(test)]
 mod drill_tests;
