@@ -469,14 +469,16 @@ fn names_of_a_file_are_text() {
     let unescaped = markdown.replace("\\<", "").replace("\\]", "");
     assert!(!unescaped.contains("<script") && !unescaped.contains("](http"));
     let mut files = vec![folder.join("report.md"), folder.join("report.html")];
-    let data = fs::read_dir(folder.join("data")).unwrap();
+    let both = scratch.path().join("both");
+    reported(&[&small(), &run], &both);
+    let data = fs::read_dir(both.join("data")).unwrap();
     files.extend(data.map(|entry| entry.unwrap().path()));
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
         let obeyed = |c: char| c != '\n' && is_obeyed(c);
         assert!(!text.contains(obeyed), "{}", file.display());
     }
-    let table = fs::read_to_string(folder.join("data/configurations.csv")).unwrap();
+    let table = fs::read_to_string(both.join("data/configurations.csv")).unwrap();
     assert!(table.contains("\u{fffd}[2Ja\u{fffd}"), "{table}");
 }
 
