@@ -53,9 +53,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => std::thread::available_parallelism()?.get(),
     };
     let spec = preset(&args.network).ok_or("`--network` takes the name of a preset")?;
-    let shape = match args.network.starts_with("mnist") {
-        true => [1, 28, 28],
-        false => [3, 32, 32],
+    let shape = if args.network.starts_with("mnist") {
+        [1, 28, 28]
+    } else {
+        [3, 32, 32]
     };
     let network = Network::build(&spec, shape, CLASSES)?;
     let slice_size = args.slice_size.unwrap_or(cpu::slice_size(&network));

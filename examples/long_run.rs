@@ -45,9 +45,10 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     let args = Args::parse();
-    match args.read {
-        true => read(&args.path),
-        false => write(&args),
+    if args.read {
+        read(&args.path)
+    } else {
+        write(&args)
     }
 }
 

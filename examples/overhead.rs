@@ -108,9 +108,10 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
     );
     let file = tempfile::tempdir()?;
     let path = file.path().join("run.h5");
-    let recorder = match record {
-        true => Some(Recorder::spawn(&path, &header, WriteOptions::default())?),
-        false => None,
+    let recorder = if record {
+        Some(Recorder::spawn(&path, &header, WriteOptions::default())?)
+    } else {
+        None
     };
     let (_controls, orders) = train::controls();
     let mut outlet = Outlet(recorder);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Counts wording that docs/style.md advises against: documentation comments that do not begin with what
+# Counts wording of kinds that read as riddles: documentation comments that do not begin with what
 # the thing is or does, and messages of the kind "`xlsx` is no format". Lists every place, and fails when more than 3 in
 # 1,000 comments, or any message, are of that kind.
 #

@@ -35,9 +35,10 @@ pub fn harmless_lines(text: &str) -> String {
 }
 
 fn replaced(c: char) -> char {
-    match is_obeyed(c) {
-        true => char::REPLACEMENT_CHARACTER,
-        false => c,
+    if is_obeyed(c) {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        c
     }
 }
 
@@ -46,13 +47,15 @@ fn replaced(c: char) -> char {
 #[must_use]
 pub fn no_formula(cell: &str) -> Cow<'_, str> {
     let begins = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
-    match cell.starts_with(begins) {
-        true => format!("'{cell}").into(),
-        false => cell.into(),
+    if cell.starts_with(begins) {
+        format!("'{cell}").into()
+    } else {
+        cell.into()
     }
 }
 
 /// Formats a duration in one or two units: `45 s`, `12 min`, `3 h 20 min`, `5 days`.
+#[must_use]
 pub fn duration(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round();
     let hours = (minutes / 60.0).floor();
@@ -70,6 +73,7 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// Quotes a text as one shell word.
+#[must_use]
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

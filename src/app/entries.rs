@@ -404,10 +404,7 @@ mod tests {
                         entries.held_out_lca(1, &range),
                         entries.lca_error(0, &range),
                     ] {
-                        match sum.is_finite() {
-                            true => prop_assert!((found - sum).abs() < 1e-9, "{found} {sum}"),
-                            false => prop_assert!(found.is_nan(), "{found} {sum}"),
-                        }
+                        if sum.is_finite() { prop_assert!((found - sum).abs() < 1e-9, "{found} {sum}") } else { prop_assert!(found.is_nan(), "{found} {sum}") }
                     }
                     prop_assert!(entries.layer_sums(1, &range).lca.is_finite());
                 }

@@ -65,6 +65,10 @@ impl GroupSums {
     }
 }
 
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a count's first 15 digits are enough here"
+)]
 fn ratio(a: u64, b: u64) -> f64 {
     a as f64 / b as f64
 }

@@ -18,10 +18,6 @@ use super::stretch::Stretch;
 use crate::query::DetailRequest;
 use crate::record::{Losses, StepSummary};
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a count's first 15 digits are enough here"
-)]
 /// Most entries for the whole run. A wide terminal's chart has about 500 columns.
 const CAP: usize = 4096;
 

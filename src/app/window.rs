@@ -120,9 +120,10 @@ impl Window {
     #[must_use]
     pub fn axis(&self, end: u64, whole: u64) -> Range<u64> {
         let visible = self.visible(end);
-        match self.shows_all() {
-            true => visible.start..with_room(visible.end).min(whole).max(visible.end),
-            false => visible,
+        if self.shows_all() {
+            visible.start..with_room(visible.end).min(whole).max(visible.end)
+        } else {
+            visible
         }
     }
 

@@ -36,9 +36,10 @@ pub fn experiment(args: &ExperimentArgs) -> Result<ExitCode, Failure> {
         return print(presets()?.as_bytes());
     };
     let preset = find(name)?;
-    let size = match args.quick {
-        true => SizeName::Quick,
-        false => SizeName::Paper,
+    let size = if args.quick {
+        SizeName::Quick
+    } else {
+        SizeName::Paper
     };
     let wishes = Wishes {
         data: args.data.clone(),
@@ -115,9 +116,10 @@ fn planned(
 /// A line such as `freeze-last (quick): 2 arms × 5 seeds = 10 runs; 3 are complete, 1 has begun`.
 fn headline(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
     let (arms, seeds) = (plan.preset.arms.len(), plan.seeds);
-    let size = match plan.preset.has_sizes() {
-        true => format!(" ({})", plan.size),
-        false => String::new(),
+    let size = if plan.preset.has_sizes() {
+        format!(" ({})", plan.size)
+    } else {
+        String::new()
     };
     let mut out = format!(
         "{}{size}: {}, {} × {} = {}",
@@ -287,14 +289,15 @@ fn summary(outcome: &Outcome) -> String {
         let loss = value("training loss");
         let with_error = |name| {
             let value = value(name);
-            match value.error.is_nan() {
+            if value.error.is_nan() {
                 // A single run has no standard error.
-                true => numbers::loss(value.mean),
-                false => format!(
+                numbers::loss(value.mean)
+            } else {
+                format!(
                     "{} ± {}",
                     numbers::loss(value.mean),
                     numbers::loss(value.error)
-                ),
+                )
             }
         };
         let _ = writeln!(

@@ -45,10 +45,11 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
         Some(path) => path.clone(),
         None => default_output(&args.file, view, format),
     };
-    let (target, old) = match to_stdout {
-        true => (output.clone(), None),
+    let (target, old) = if to_stdout {
+        (output.clone(), None)
+    } else {
         // Check before the work: the file is written only at the end.
-        false => check_output(&output, args)?,
+        check_output(&output, args)?
     };
     let patience = Patience::new();
     let reader = RunReader::open(&args.file)?;
@@ -74,12 +75,11 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     }
     save(&sheet, format, &target, old)?;
     let shown = harmless(&output.display().to_string());
-    let said = match format.is_picture() {
-        true => format!("{shown}: {}\n", sheet.figure.title),
-        false => {
-            let (rows, columns) = (sheet.table.rows(), sheet.table.columns().len());
-            format!("{shown}: {rows} rows, {columns} columns\n")
-        }
+    let said = if format.is_picture() {
+        format!("{shown}: {}\n", sheet.figure.title)
+    } else {
+        let (rows, columns) = (sheet.table.rows(), sheet.table.columns().len());
+        format!("{shown}: {rows} rows, {columns} columns\n")
     };
     print(said.as_bytes())
 }

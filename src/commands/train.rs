@@ -49,12 +49,13 @@ pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
     if args.detach && args.options.repeats.is_some() {
         return Err(no_detached_series());
     }
-    let detached = match args.detach {
-        true => match Detached::begin()? {
+    let detached = if args.detach {
+        match Detached::begin()? {
             Some(detached) => Some(detached),
             None => return detach::spawn(),
-        },
-        false => None,
+        }
+    } else {
+        None
     };
     if let Some(path) = &args.resume {
         if let Some(repeats) = args.options.repeats {

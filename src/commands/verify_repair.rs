@@ -51,12 +51,13 @@ pub fn repair(path: &Path) -> Result<ExitCode, Failure> {
         1 => "1 step".to_owned(),
         n => format!("{n} steps"),
     };
-    let text = match was_whole {
-        true => format!("{path} is whole, with {steps}: nothing to repair\n"),
-        false => format!(
+    let text = if was_whole {
+        format!("{path} is whole, with {steps}: nothing to repair\n")
+    } else {
+        format!(
             "{path} is repaired: every HDF5 tool can read its {steps}\n\
              lcascope train --resume {quoted} goes on with the run\n"
-        ),
+        )
     };
     print(text.as_bytes())
 }

@@ -253,9 +253,10 @@ impl RunConfig {
             threads: Some(threads),
             ..Options::default()
         };
-        match follows {
-            true => options.without_training(),
-            false => options,
+        if follows {
+            options.without_training()
+        } else {
+            options
         }
     }
 }

@@ -146,6 +146,7 @@ fn gone(error: io::Error) -> AskError {
 }
 
 /// The number of steps in an answer: 123 in `running, 123 of 400 steps`.
+#[must_use]
 pub fn steps_in(answer: &str) -> Option<u64> {
     let (_, rest) = answer.split_once(", ")?;
     rest.split(' ').next()?.parse().ok()

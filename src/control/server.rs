@@ -161,9 +161,10 @@ impl Client {
 
     /// Returns the event to wait for.
     fn awaits(&self) -> PollFlags {
-        match self.answer.is_empty() {
-            true => PollFlags::IN,
-            false => PollFlags::OUT,
+        if self.answer.is_empty() {
+            PollFlags::IN
+        } else {
+            PollFlags::OUT
         }
     }
 

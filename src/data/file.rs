@@ -121,9 +121,10 @@ impl<'a> Input<'a> {
 
     /// Checks that values may be kept, `size` bytes each, and that this process can have the memory for them as `f32`.
     pub fn check_room(&self, values: u64, size: usize, content: &str) -> Result<(), DataError> {
-        match values.saturating_mul(size as u64) > MAX_BYTES {
-            true => Err(self.too_large(content)),
-            false => check_memory(&self.path, values),
+        if values.saturating_mul(size as u64) > MAX_BYTES {
+            Err(self.too_large(content))
+        } else {
+            check_memory(&self.path, values)
         }
     }
 
@@ -141,9 +142,10 @@ impl<'a> Input<'a> {
         if got < bytes {
             return Err(DataError::Truncated { file, content, got });
         }
-        match self.read_up_to(1)?.is_empty() {
-            true => Ok(()),
-            false => Err(DataError::TrailingBytes { file, content }),
+        if self.read_up_to(1)?.is_empty() {
+            Ok(())
+        } else {
+            Err(DataError::TrailingBytes { file, content })
         }
     }
 }

@@ -4,7 +4,7 @@
 //! - [`embedded`]: the MNIST sample inside the program
 //! - [`find`]: recognises the format at a path
 //! - [`idx`], [`cifar`], [`numpy`]: readers, one for each format
-//! - [`npy`], [`array`]: the format of NumPy arrays, and what those of a data set may hold
+//! - [`npy`], [`array`]: the format of `NumPy` arrays, and what those of a data set may hold
 //! - [`mod@file`], [`part`]: shared by the readers: bounded reading, checks, checksum
 //! - [`split`]: train, validation and test rows; seeded mini-batches
 //!
@@ -107,9 +107,10 @@ impl Examples {
             }
         }
         let count = (rows.len() * self.features) as f64;
-        match rows.is_empty() {
-            true => [f64::NAN; 3],
-            false => [least.into(), greatest.into(), (squares / count).sqrt()],
+        if rows.is_empty() {
+            [f64::NAN; 3]
+        } else {
+            [least.into(), greatest.into(), (squares / count).sqrt()]
         }
     }
 

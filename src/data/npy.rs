@@ -168,9 +168,10 @@ impl Header {
                 convert(block, &self.value, &mut values);
             }
         })?;
-        match is_full {
-            true => Err(no_memory(&input.path, count)),
-            false => Ok(values),
+        if is_full {
+            Err(no_memory(&input.path, count))
+        } else {
+            Ok(values)
         }
     }
 
@@ -314,15 +315,17 @@ pub(super) fn integers(bytes: &[u8], value: &ValueType) -> impl Iterator<Item = 
 /// Appends floats of four or eight bytes as `f32`.
 pub(super) fn floats(bytes: &[u8], value: &ValueType, to: &mut Vec<f32>) {
     if value.size == 4 {
-        let decode = match value.is_big_endian {
-            true => f32::from_be_bytes,
-            false => f32::from_le_bytes,
+        let decode = if value.is_big_endian {
+            f32::from_be_bytes
+        } else {
+            f32::from_le_bytes
         };
         to.extend(bytes.as_chunks().0.iter().map(|&b| decode(b)));
     } else {
-        let decode = match value.is_big_endian {
-            true => f64::from_be_bytes,
-            false => f64::from_le_bytes,
+        let decode = if value.is_big_endian {
+            f64::from_be_bytes
+        } else {
+            f64::from_le_bytes
         };
         #[expect(
             clippy::cast_possible_truncation,
@@ -340,9 +343,10 @@ pub(super) fn texts(bytes: &[u8], value: &ValueType) -> Vec<String> {
         let chars: String = if value.kind == 'S' {
             text.iter().copied().map(char::from).collect()
         } else {
-            let decode = match value.is_big_endian {
-                true => u32::from_be_bytes,
-                false => u32::from_le_bytes,
+            let decode = if value.is_big_endian {
+                u32::from_be_bytes
+            } else {
+                u32::from_le_bytes
             };
             let points = text.as_chunks().0.iter().map(|&b| decode(b));
             points

@@ -141,9 +141,10 @@ fn layers(
             columns.extend([Column::f64("t", None, t), Column::f64("p", None, p)]);
         }
     }
-    let test = match tested {
-        true => " p is that of a t test that the mean is 0, two-sided.",
-        false => "",
+    let test = if tested {
+        " p is that of a t test that the mean is 0, two-sided."
+    } else {
+        ""
     };
     let rows = layers.len();
     let caption = format!("{caption} Means over the seeds ± their standard errors.{test}");

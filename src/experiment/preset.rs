@@ -299,9 +299,10 @@ impl Size {
 /// # Errors
 /// It is out of range; the message gives the range.
 pub fn check_seeds(seeds: u64) -> Result<u64, String> {
-    match (1..=MOST).contains(&seeds) {
-        true => Ok(seeds),
-        false => Err(format!("seeds {seeds}: must be from 1 to {MOST}")),
+    if (1..=MOST).contains(&seeds) {
+        Ok(seeds)
+    } else {
+        Err(format!("seeds {seeds}: must be from 1 to {MOST}"))
     }
 }
 

@@ -100,9 +100,10 @@ mod tests {
     fn luminance(rgb: Rgb) -> f64 {
         let linear = rgb.map(|byte| {
             let c = f64::from(byte) / 255.0;
-            match c <= 0.04045 {
-                true => c / 12.92,
-                false => ((c + 0.055) / 1.055).powf(2.4),
+            if c <= 0.04045 {
+                c / 12.92
+            } else {
+                ((c + 0.055) / 1.055).powf(2.4)
             }
         });
         0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

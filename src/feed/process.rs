@@ -265,9 +265,10 @@ pub fn crash(status: ExitStatus) -> String {
             format!("the process that reads the file was ended by signal {signal}")
         };
     };
-    let memory = match is(Signal::ABORT) {
-        true => ", or wanted more memory than it may have",
-        false => "",
+    let memory = if is(Signal::ABORT) {
+        ", or wanted more memory than it may have"
+    } else {
+        ""
     };
     format!("the HDF5 library crashed on this file ({name}){memory}: the file is damaged")
 }

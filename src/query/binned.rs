@@ -292,9 +292,10 @@ fn bin(
     let steps = steps.start.min(steps.end)..steps.end;
     let mut binned = Binned::new(&steps, source.columns, groups);
     let whole = push_rows(source, table, (&steps, &mut binned), |_| {}, take)?;
-    Ok(match whole {
-        true => Answer::Binned(binned),
-        false => Answer::Interrupted,
+    Ok(if whole {
+        Answer::Binned(binned)
+    } else {
+        Answer::Interrupted
     })
 }
 
@@ -387,9 +388,10 @@ impl Running {
                 }
             },
         )?;
-        let answer = match whole {
-            true => Answer::Binned(sums.binned.clone()),
-            false => Answer::Interrupted,
+        let answer = if whole {
+            Answer::Binned(sums.binned.clone())
+        } else {
+            Answer::Interrupted
         };
         self.0.truncate(REMEMBERED - 1);
         self.0.insert(0, sums);

@@ -62,9 +62,10 @@ pub(super) fn answer(
     if counts.steps.is_empty() {
         counts.steps = steps.start..steps.start;
         // An existing row proves that the shape fits the file; without one, only the layout says so.
-        counts.counts = match steps.is_empty() {
-            true => Vec::new(),
-            false => vec![0; table.row_len()],
+        counts.counts = if steps.is_empty() {
+            Vec::new()
+        } else {
+            vec![0; table.row_len()]
         };
     }
     for rows in table.blocks(&(counts.steps.end..steps.end)) {

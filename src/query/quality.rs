@@ -101,7 +101,7 @@ mod tests {
             expected[usize::try_from(decade - FIRST_DECADE).unwrap()] = count;
         }
         assert_eq!(quality.decades, expected);
-        assert_eq!((quality.not_finite, quality.above), (1, 4));
+        assert_eq!((quality.not_finite, quality.above), (1, 5));
         assert_eq!((quality.steps, quality.gradients), (10, 30));
         assert_eq!(quality.segments, BTreeMap::from([(2, 10)]));
         assert!(quality.worst == 1e300 && quality.mean() > 1e298);

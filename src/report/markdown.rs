@@ -55,10 +55,10 @@ fn write_exhibit(out: &mut String, exhibit: &Exhibit) -> fmt::Result {
     if exhibit.shown > 0 && !view.columns.is_empty() {
         let headings = view.columns.iter().map(|column| escaped(&column.heading));
         writeln!(out, "| {} |", headings.collect::<Vec<_>>().join(" | "))?;
-        let rules = view.columns.iter().map(|column| match column.words {
-            true => "---",
-            false => "---:",
-        });
+        let rules = view
+            .columns
+            .iter()
+            .map(|column| if column.words { "---" } else { "---:" });
         writeln!(out, "| {} |", rules.collect::<Vec<_>>().join(" | "))?;
         let rows = view.columns.iter().map(|c| c.cells.len()).min();
         for row in 0..rows.unwrap_or(0) {

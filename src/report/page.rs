@@ -36,9 +36,10 @@ impl Page<'_> {
         heading: &str,
         write: impl FnOnce(&mut Self) -> Result<(), ReportError>,
     ) -> Result<(), ReportError> {
-        match self.prefix.is_empty() {
-            true => self.document.section(heading),
-            false => self.document.part(heading),
+        if self.prefix.is_empty() {
+            self.document.section(heading);
+        } else {
+            self.document.part(heading);
         }
         match write(self) {
             Err(ReportError::Unknown(why)) => {
@@ -133,9 +134,10 @@ impl Page<'_> {
 
     /// Returns the end of a caption, which explains ± and bands.
     pub fn errors(&self) -> &'static str {
-        match self.several() {
-            true => " ± and bands are standard errors over the runs.",
-            false => "",
+        if self.several() {
+            " ± and bands are standard errors over the runs."
+        } else {
+            ""
         }
     }
 

@@ -104,9 +104,10 @@ pub fn grouped(runs: &[Run]) -> Result<(Vec<Group<'_>>, Vec<&Run>), ReportError>
             continue;
         };
         let seed = run.header().seed;
-        match known.iter().any(|other| other.header().seed == seed) {
-            true => copies.push(run),
-            false => known.push(run),
+        if known.iter().any(|other| other.header().seed == seed) {
+            copies.push(run);
+        } else {
+            known.push(run);
         }
     }
     let mut groups = Vec::new();

@@ -6,9 +6,10 @@ pub fn slug(name: &str) -> String {
     let parts: Vec<String> = (parts.filter(|part| !part.is_empty()))
         .map(str::to_ascii_lowercase)
         .collect();
-    match parts.is_empty() {
-        true => "numbers".to_owned(),
-        false => parts.join("-"),
+    if parts.is_empty() {
+        "numbers".to_owned()
+    } else {
+        parts.join("-")
     }
 }
 
@@ -51,9 +52,10 @@ fn split(value: f64, figures: usize) -> (i32, String) {
 }
 
 fn trimmed(text: &str) -> &str {
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.'),
-        false => text,
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
     }
 }
 

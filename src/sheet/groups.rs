@@ -94,9 +94,10 @@ impl Group {
             .count()
             > 0;
         // Sums over unequal numbers of steps cannot be compared by eye; means can.
-        let (merge, unit) = match gaps {
-            false => (Merge::Sum, NATS),
-            true => (Merge::Mean, Some("nats per measured step")),
+        let (merge, unit) = if gaps {
+            (Merge::Mean, Some("nats per measured step"))
+        } else {
+            (Merge::Sum, NATS)
         };
         let drawn = |values: &Vec<f64>| match merge {
             Merge::Sum => values.clone(),

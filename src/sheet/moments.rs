@@ -69,9 +69,10 @@ pub fn synchronisation(source: &Source) -> Result<Sheet, SheetError> {
     };
     let axes = (Axis::steps(), Axis::default(), chart);
     let mut sheet = source.sheet("Moments of learning", columns, axes)?;
-    let p = match chance.p < 0.01 {
-        true => format!("{:.1e}", chance.p),
-        false => format!("{:.2}", chance.p),
+    let p = if chance.p < 0.01 {
+        format!("{:.1e}", chance.p)
+    } else {
+        format!("{:.2}", chance.p)
     };
     sheet.figure.title = format!(
         "Moments of learning: {} of {} are shared; moved by ±1 or ±2 steps {:.1} ± {:.1}, p = {p} \

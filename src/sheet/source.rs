@@ -160,11 +160,12 @@ impl<'a> Source<'a> {
             return Ok(None);
         };
         let (units, name) = (layer.units.len(), &layer.name);
-        match unit < units {
-            true => Ok(Some(unit)),
-            false => Err(SheetError::Request(format!(
+        if unit < units {
+            Ok(Some(unit))
+        } else {
+            Err(SheetError::Request(format!(
                 "--unit {unit}: {name} has {units} units, counted from 0"
-            ))),
+            )))
         }
     }
 

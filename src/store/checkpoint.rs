@@ -184,9 +184,10 @@ pub fn check(reader: &RunReader) -> [Result<Option<u64>, String>; 2] {
                     SavedKind::U64 => add(&mut sum, &all::<u64>(reader, &name)?),
                 }
             }
-            match sum.finalize().as_slice() == expected {
-                true => Ok(Some(step)),
-                false => Err("it does not have its SHA-256".into()),
+            if sum.finalize().as_slice() == expected {
+                Ok(Some(step))
+            } else {
+                Err("it does not have its SHA-256".into())
             }
         };
         checked()

@@ -98,9 +98,10 @@ impl RunWriter {
         write_tables(&file, header)?;
         let losses = create_columns(&file, LOSSES, header, CHUNK_ROWS)?;
         let steps = create_columns(&file, STEPS, header, CHUNK_ROWS)?;
-        let held_out = match header.held_out_lca {
-            true => create_columns(&file, HELD_OUT, header, CHUNK_ROWS)?,
-            false => Vec::new(),
+        let held_out = if header.held_out_lca {
+            create_columns(&file, HELD_OUT, header, CHUNK_ROWS)?
+        } else {
+            Vec::new()
         };
         let blocks = |wanted: u64, [index, values]: [&str; 2], [unit, what]: [&str; 2]| {
             (wanted > 0)

@@ -42,9 +42,12 @@ pub fn refuse_foreign(path: &Path, file: &File) -> Result<(), StoreError> {
         if links >= MOST_LINKS {
             return Err(damaged(path, format!("it has {MOST_LINKS} links or more")));
         }
-        let name_of = |link: &Link| match group.is_empty() {
-            true => link.name.clone(),
-            false => [&group, &b"/"[..], &link.name].concat(),
+        let name_of = |link: &Link| {
+            if group.is_empty() {
+                link.name.clone()
+            } else {
+                [&group, &b"/"[..], &link.name].concat()
+            }
         };
         // All links are checked before any is followed.
         for link in &listed {

@@ -146,9 +146,10 @@ fn died(before: &[u8], asked: &[Asked], random: &mut ChaCha8Rng) -> Vec<u8> {
     let all_but_one = random.random_bool(0.3);
     let lost = random.random_range(0..versions.len().max(1));
     for (i, (n, versions)) in versions.into_iter().enumerate() {
-        let version = match all_but_one {
-            true if i != lost => versions.len() - 1,
-            _ => random.random_range(0..versions.len()),
+        let version = if all_but_one && i != lost {
+            versions.len() - 1
+        } else {
+            random.random_range(0..versions.len())
         };
         let start = n * PAGE;
         let end = file.len().min(start + PAGE);

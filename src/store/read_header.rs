@@ -162,9 +162,10 @@ fn data_facts(
     let range: Vec<f64> = bounds.vector(file, inputs)?;
     let counts = |name: &str| -> Result<Vec<u64>, StoreError> {
         let counts: Vec<u64> = bounds.vector(file, name)?;
-        match counts.len() == classes {
-            true => Ok(counts),
-            false => Err(damaged(path, format!("{name} is not of {classes} classes"))),
+        if counts.len() == classes {
+            Ok(counts)
+        } else {
+            Err(damaged(path, format!("{name} is not of {classes} classes")))
         }
     };
     let inputs =

@@ -198,11 +198,12 @@ impl RunReader {
     /// Checks that nobody has written the file since it was opened, once it is locked (`disk`). HDF5 would not see it: it
     /// keeps what it knows of a file without a writer.
     pub(super) fn check_unchanged(&self, disk: &fs::File) -> Result<(), StoreError> {
-        match stamp(disk).map_err(StoreError::io(&self.path))? == self.stamp {
-            true => Ok(()),
-            false => Err(StoreError::Changed {
+        if stamp(disk).map_err(StoreError::io(&self.path))? == self.stamp {
+            Ok(())
+        } else {
+            Err(StoreError::Changed {
                 path: self.path.clone(),
-            }),
+            })
         }
     }
 
@@ -259,9 +260,10 @@ impl RunReader {
     /// Makes new rows of a dataset readable. A file that had no writer when it was opened has none: if the run goes on,
     /// it must be opened again, in another process than its writer's (HDF5 shares a file that is open in one process).
     pub(super) fn renew(&self, dataset: &Dataset) -> Result<(), StoreError> {
-        match self.marked {
-            true => (dataset.refresh()).doing(&self.path, || "refresh".to_owned()),
-            false => Ok(()),
+        if self.marked {
+            (dataset.refresh()).doing(&self.path, || "refresh".to_owned())
+        } else {
+            Ok(())
         }
     }
 

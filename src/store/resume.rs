@@ -114,12 +114,13 @@ impl Resumable {
             state,
         } = self;
         let from = keep.checkpoint.map_or(0, |found| found.step);
-        let known = match from < keep.steps {
-            true => Known {
+        let known = if from < keep.steps {
+            Known {
                 first: from,
                 total: reader.totals(from..keep.steps)?,
-            },
-            false => Known::default(),
+            }
+        } else {
+            Known::default()
         };
         // Steps since the last row of the pyramid.
         let tail = match keep.steps % WIDTHS[0] {
@@ -172,9 +173,10 @@ fn reopen(
     (known, tail): (Known, Vec<StepSummary>),
 ) -> hdf5::Result<RunWriter> {
     let steps = usize::try_from(keep.steps).map_err(|error| error.to_string())?;
-    let held_out = match header.held_out_lca {
-        true => open_columns(&file, HELD_OUT, header, steps)?,
-        false => Vec::new(),
+    let held_out = if header.held_out_lca {
+        open_columns(&file, HELD_OUT, header, steps)?
+    } else {
+        Vec::new()
     };
     let blocks = |wanted: u64, names: [&str; 2], end: u64| {
         (wanted > 0)
@@ -210,9 +212,10 @@ fn reopen(
         totals: Totals::open(&file, header, keep.steps, keep.totals)?,
         pyramid: Pyramid::reopen(&file, header, keep.steps, tail)?,
         tolerance: header.tolerance,
-        slots: match file.link_exists("checkpoint") {
-            true => Some(Slots::open(&file, &header.checkpoint, keep.checkpoint)?),
-            false => None,
+        slots: if file.link_exists("checkpoint") {
+            Some(Slots::open(&file, &header.checkpoint, keep.checkpoint)?)
+        } else {
+            None
         },
         known,
         committed: file.dataset("state/committed")?,

@@ -272,9 +272,10 @@ impl Run<'_> {
             let layer = self.read::<f64>(&path("layer"), steps.clone())?;
             let tensor = self.read::<f64>(&path("tensor"), steps.clone())?;
             let unit = self.read::<f32>(&path("unit"), steps.clone())?;
-            let class = match by_class {
-                true => Some(self.read::<f32>("lca/class_layer", steps.clone())?),
-                false => None,
+            let class = if by_class {
+                Some(self.read::<f32>("lca/class_layer", steps.clone())?)
+            } else {
+                None
             };
             for (i, t) in steps.enumerate() {
                 let of_layers = layer.row(i);

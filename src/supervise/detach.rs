@@ -143,6 +143,7 @@ impl Detached {
 
     /// Releases the caller; output from here on goes to the log. No failure here is worth losing a training that has
     /// begun.
+    #[must_use]
     pub fn begun(mut self, output: &Path) -> Option<Log> {
         let log = Log::open(log_path(output));
         let log = log.inspect_err(|(path, error)| {

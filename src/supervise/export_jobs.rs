@@ -40,6 +40,7 @@ pub struct Desktop {
 
 impl Desktop {
     /// Creates one for the run that is shown, followed by the run compared with it, if any.
+    #[must_use]
     pub fn new(sources: Vec<Source>) -> Self {
         let (said, outcomes) = unbounded();
         Self {
@@ -193,9 +194,10 @@ impl Job {
     /// Unused file names that differ only in their format, in a folder that can be written.
     fn outputs(&self, formats: &[String]) -> Vec<PathBuf> {
         let beside = self.file.parent().unwrap_or(Path::new(""));
-        let there = match beside.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => beside,
+        let there = if beside.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            beside
         };
         let folder = match access(there, Access::WRITE_OK) {
             Ok(()) => beside,
@@ -226,9 +228,12 @@ impl Job {
 /// A layer's name, made safe for a file name.
 fn plain(layer: &str) -> String {
     const LONGEST: usize = 60;
-    let plain = |c: char| match c.is_alphanumeric() || "-_.".contains(c) {
-        true => c,
-        false => '_',
+    let plain = |c: char| {
+        if c.is_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '_'
+        }
     };
     layer.chars().take(LONGEST).map(plain).collect()
 }
@@ -269,9 +274,12 @@ fn names(jobs: &[Job]) -> Vec<String> {
     let name = |job: &Job| job.file.file_name().unwrap_or_default().to_owned();
     let short: Vec<_> = jobs.iter().map(name).collect();
     let differ = short.windows(2).all(|pair| pair[0] != pair[1]);
-    let shown = |(job, name): (&Job, &std::ffi::OsString)| match differ {
-        true => harmless(&name.to_string_lossy()),
-        false => harmless(&job.file.display().to_string()),
+    let shown = |(job, name): (&Job, &std::ffi::OsString)| {
+        if differ {
+            harmless(&name.to_string_lossy())
+        } else {
+            harmless(&job.file.display().to_string())
+        }
     };
     jobs.iter().zip(&short).map(shown).collect()
 }
@@ -309,15 +317,17 @@ fn exported(jobs: &[Job], formats: &[String]) -> Outcome {
 }
 
 /// A run file's name without its extension, if that is one of HDF5's.
+#[must_use]
 pub fn stem(run: &Path) -> &OsStr {
     let hdf5 = |end: &OsStr| {
         ["h5", "hdf5"]
             .iter()
             .any(|known| end.eq_ignore_ascii_case(known))
     };
-    let name = match run.extension().is_some_and(hdf5) {
-        true => run.file_stem(),
-        false => run.file_name(),
+    let name = if run.extension().is_some_and(hdf5) {
+        run.file_stem()
+    } else {
+        run.file_name()
     };
     name.unwrap_or_default()
 }

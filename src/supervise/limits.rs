@@ -120,7 +120,14 @@ fn bound_time(change: impl Fn(Option<u64>) -> Option<u64>) -> io::Result<()> {
 /// read: a long file may take long, but a read that never returns may not.
 pub struct Patience(Cell<Instant>);
 
+impl Default for Patience {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Patience {
+    #[must_use]
     pub fn new() -> Self {
         Self(Cell::new(Instant::now()))
     }

@@ -20,12 +20,13 @@ pub fn print(text: &[u8]) -> Result<ExitCode, Failure> {
     // A pager may read it slowly.
     limits::unbounded();
     let shown = String::from_utf8_lossy(text);
-    let shown = match shown
+    let shown = if shown
         .chars()
         .any(|c| !matches!(c, '\n' | '\t') && is_obeyed(c))
     {
-        true => harmless_lines(&shown).into(),
-        false => shown,
+        harmless_lines(&shown).into()
+    } else {
+        shown
     };
     let mut stdout = io::stdout().lock();
     match stdout

@@ -50,6 +50,10 @@ pub struct Watched {
 }
 
 impl Watched {
+    /// Resolves how a training is watched.
+    ///
+    /// # Errors
+    /// An option of the screen cannot be used.
     pub fn from(options: &Options, detached: Option<Detached>) -> Result<Self, ConfigError> {
         let screen = screen::options(options.color, options.glyphs, options.fps)?;
         let quiet = detached.is_some() || options.quiet.unwrap_or(false);
@@ -97,6 +101,9 @@ pub struct Run {
 
 impl Run {
     /// Starts the trainer's thread, and the control socket beside the run file.
+    ///
+    /// # Errors
+    /// A thread or the handling of signals cannot be started.
     pub fn spawn(
         mut app: App,
         mut trainer: Trainer,
@@ -161,6 +168,9 @@ impl Run {
     }
 
     /// Follows the training until it ends or the user leaves, and prints the summary.
+    ///
+    /// # Errors
+    /// The run failed, or the terminal cannot be used.
     pub fn watch(self, mut watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
         let Some(detached) = watched.detached.take() else {
             return self.watch_here(watched, output);

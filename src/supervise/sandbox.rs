@@ -162,6 +162,7 @@ fn size(path: &Path) -> u64 {
 }
 
 /// A command that runs this program again.
+#[must_use]
 pub fn this_program() -> Command {
     ourselves(std::env::args_os().next().unwrap_or_default())
 }
@@ -169,9 +170,10 @@ pub fn this_program() -> Command {
 fn ourselves(name: OsString) -> Command {
     // Stays valid when the program's file is replaced by a newer one.
     let this = PathBuf::from("/proc/self/exe");
-    let program = match this.exists() {
-        true => this,
-        false => std::env::current_exe().unwrap_or(PathBuf::from(&name)),
+    let program = if this.exists() {
+        this
+    } else {
+        std::env::current_exe().unwrap_or(PathBuf::from(&name))
     };
     let mut command = Command::new(program);
     command.arg0(name);
@@ -179,11 +181,13 @@ fn ourselves(name: OsString) -> Command {
 }
 
 /// The command that reads a file for another process.
+#[must_use]
 pub fn reader(path: &Path) -> Command {
     reading(path, &[])
 }
 
 /// The command that reads only the requested details of a file.
+#[must_use]
 pub fn detail_reader(path: &Path) -> Command {
     reading(path, &["--details"])
 }
@@ -197,6 +201,7 @@ fn reading(path: &Path, flags: &[&str]) -> Command {
 }
 
 /// Why a path is not a readable file; opening a pipe, for example, would wait for its other end.
+#[must_use]
 pub fn odd(path: &Path) -> Option<String> {
     let there = std::fs::metadata(path).ok()?;
     let odd = !there.is_file() && !there.is_dir();

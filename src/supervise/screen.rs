@@ -23,6 +23,9 @@ use crate::tui::keys::KeyMap;
 use crate::tui::{self, ColorLevel, Exit, Feeds, Glyphs, ScreenOptions, Theme};
 
 /// The screen's options: the flags, over the user's configuration.
+///
+/// # Errors
+/// The frame rate is out of range.
 pub fn options(
     color: Option<ColorChoice>,
     glyphs: Option<GlyphsChoice>,
@@ -75,11 +78,13 @@ fn has_locale() -> bool {
 }
 
 /// An environment variable, if it is valid Unicode.
+#[must_use]
 pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok()
 }
 
 /// The actions to which keys can be bound.
+#[must_use]
 pub fn actions() -> Vec<ActionKeys> {
     let actions = tui::actions().into_iter();
     let named = |action: tui::ActionNames| ActionKeys {
@@ -117,6 +122,7 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// The current obstacle to drawing a screen, if any.
+    #[must_use]
     pub fn now() -> Option<Self> {
         if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
             return Some(Self::NoTerminal);
@@ -150,11 +156,13 @@ fn dumb_terminal() -> Option<String> {
 }
 
 /// Whether standard error is a terminal that can show a progress bar.
+#[must_use]
 pub fn has_bar() -> bool {
     io::stderr().is_terminal() && dumb_terminal().is_none()
 }
 
 /// Whether output would disturb another job on the terminal.
+#[must_use]
 pub fn disturbs() -> bool {
     io::stderr().is_terminal() && tui::in_background()
 }
@@ -180,6 +188,9 @@ pub struct Shown<'a> {
 }
 
 /// Shows a run, and the one it is compared with, until the user leaves. Starts from the view in which the run was left.
+///
+/// # Errors
+/// The terminal cannot be drawn on.
 pub fn show(
     first: &Shown,
     second: Option<&Shown>,
@@ -210,6 +221,7 @@ pub fn show(
 }
 
 /// The exit code after a screen has closed.
+#[must_use]
 pub fn exit_code(exit: Exit) -> ExitCode {
     match exit {
         Exit::Quit(Quit::Stop | Quit::Leave) => ExitCode::SUCCESS,

@@ -70,6 +70,7 @@ impl RunStatus {
     }
 
     /// The status in a word: `running`, `paused`, `writer lost`, `finished`, `stopped` or `failed`.
+    #[must_use]
     pub fn word(&self) -> &'static str {
         match self.status {
             Status::Running if !self.live => "writer lost",
@@ -79,16 +80,19 @@ impl RunStatus {
     }
 
     /// The status as a sentence, such as `stopped after 123 of 400 steps`.
+    #[must_use]
     pub fn sentence(&self) -> String {
         let (steps, planned) = (self.committed, self.planned);
         let text = format!("{} after {steps} of {planned} steps", self.word());
-        match self.message.is_empty() {
-            true => text,
-            false => format!("{text}: {}", self.message),
+        if self.message.is_empty() {
+            text
+        } else {
+            format!("{text}: {}", self.message)
         }
     }
 
     /// Estimated seconds for the remaining steps, if the run is running and its speed is known.
+    #[must_use]
     pub fn seconds_left(&self) -> Option<f64> {
         let runs = self.status == Status::Running && self.live && !self.paused;
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]

@@ -9,6 +9,7 @@ use crate::record::RunEnd;
 use crate::store::RecorderStats;
 
 /// The whole summary.
+#[must_use]
 pub fn table(app: &App, end: &RunEnd, stats: RecorderStats, output: &Path) -> String {
     let timeline = &app.timeline;
     let all = timeline.whole();
@@ -87,9 +88,10 @@ fn percent(share: f64, digits: usize) -> String {
 }
 
 fn or_dash(value: f64, text: impl Fn(f64) -> String) -> String {
-    match value.is_finite() {
-        true => text(value),
-        false => "-".to_owned(),
+    if value.is_finite() {
+        text(value)
+    } else {
+        "-".to_owned()
     }
 }
 
@@ -131,10 +133,12 @@ pub fn layers(out: &mut String, app: &App) {
     let residual = all.residual();
     let _ = writeln!(out, "{:name$} {:>10} {}", "Δloss", "", nats(change));
     let part = (residual / change).abs();
-    let of_change = match part.is_finite() {
-        false => String::new(),
-        true if part > numbers::BEYOND_REASON => format!(" {part:>8.1e} × Δloss"),
-        true => format!(" {:>8} of Δloss", percent(part, 4)),
+    let of_change = if !part.is_finite() {
+        String::new()
+    } else if part > numbers::BEYOND_REASON {
+        format!(" {part:>8.1e} × Δloss")
+    } else {
+        format!(" {:>8} of Δloss", percent(part, 4))
     };
     let _ = writeln!(
         out,

@@ -133,9 +133,10 @@ mod tests {
         answer_waiting(&asked, &totals());
         assert!(asked.is_empty());
         for (at, replies) in replies.iter().enumerate() {
-            match at < 3 {
-                true => assert_eq!(replies.try_recv(), Err(TryRecvError::Disconnected)),
-                false => assert_eq!(replies.try_recv().unwrap().steps, 7),
+            if at < 3 {
+                assert_eq!(replies.try_recv(), Err(TryRecvError::Disconnected));
+            } else {
+                assert_eq!(replies.try_recv().unwrap().steps, 7);
             }
         }
     }

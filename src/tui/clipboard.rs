@@ -172,9 +172,10 @@ fn load(text: &str, tmux: &str, arguments: &[&str], given_up: &AtomicBool) -> io
         }
     };
     written?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(io::Error::other(format!("tmux: {status}"))),
+    if status.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("tmux: {status}")))
     }
 }
 

@@ -138,9 +138,10 @@ fn letter_typed(bytes: &[u8]) -> Found {
         .ok()
         .and_then(|text| text.chars().next());
     let event = typed.map(|c| {
-        let shift = match c.is_uppercase() {
-            true => KeyModifiers::SHIFT,
-            false => KeyModifiers::NONE,
+        let shift = if c.is_uppercase() {
+            KeyModifiers::SHIFT
+        } else {
+            KeyModifiers::NONE
         };
         key(KeyCode::Char(c), shift)
     });

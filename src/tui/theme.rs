@@ -62,9 +62,10 @@ impl Glyphs {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(word);
         let locale = locale.into_iter().find(|locale| !locale.is_empty());
         let is_utf8 = locale.is_some_and(|it| it.contains("utf-8") || it.contains("utf8"));
-        match is_utf8 && !word("TERM").starts_with("linux") {
-            true => Self::Braille,
-            false => Self::Ascii,
+        if is_utf8 && !word("TERM").starts_with("linux") {
+            Self::Braille
+        } else {
+            Self::Ascii
         }
     }
 }

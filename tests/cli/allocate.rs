@@ -423,9 +423,10 @@ fn a_run_that_cannot_be_read_is_not_followed_as_another_programs_file() {
     ] {
         fs::copy(&whole, &damaged).unwrap();
         let file = open_rw(&damaged).unwrap();
-        match name.contains('/') {
-            true => file.unlink(name).unwrap(),
-            false => file.delete_attr(name).unwrap(),
+        if name.contains('/') {
+            file.unlink(name).unwrap();
+        } else {
+            file.delete_attr(name).unwrap();
         }
         file.close().unwrap();
         for flags in [&[][..], &["--config", whole.to_str().unwrap()]] {

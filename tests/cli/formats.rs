@@ -587,9 +587,12 @@ fn images_of_whole_numbers_are_bytes_if_they_fit() {
     let expected = load_arrays(&tiny()).unwrap();
     let values = [0_i64, 51, 102, 153, 204, 255];
     let as_bytes = |values: &[i64], size: usize, big: bool| -> Vec<u8> {
-        let bytes = |value: &i64| match big {
-            true => value.to_be_bytes()[8 - size..].to_vec(),
-            false => value.to_le_bytes()[..size].to_vec(),
+        let bytes = |value: &i64| {
+            if big {
+                value.to_be_bytes()[8 - size..].to_vec()
+            } else {
+                value.to_le_bytes()[..size].to_vec()
+            }
         };
         values.iter().flat_map(bytes).collect()
     };
@@ -1062,10 +1065,7 @@ proptest! {
     fn random_arrays_never_panic(array in 0..4_usize, header: bool, bytes: Vec<u8>) {
         let mut arrays = tiny();
         let length = u16::try_from(bytes.len()).unwrap().to_le_bytes();
-        arrays[array].1 = match header {
-            true => [b"\x93NUMPY\x01\x00", &length[..], &bytes].concat(),
-            false => bytes,
-        };
+        arrays[array].1 = if header { [b"\x93NUMPY\x01\x00", &length[..], &bytes].concat() } else { bytes };
         prop_assert!(load_arrays(&arrays).is_err());
     }
 

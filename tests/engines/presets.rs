@@ -73,9 +73,10 @@ impl Case {
     fn new(name: &str) -> Self {
         let all: Value = serde_json::from_str(include_str!("../golden/presets.json")).unwrap();
         let golden = all[name].clone();
-        let shape = match name.starts_with("mnist") {
-            true => [1, 28, 28],
-            false => [3, 32, 32],
+        let shape = if name.starts_with("mnist") {
+            [1, 28, 28]
+        } else {
+            [3, 32, 32]
         };
         let network = Network::build(&preset(name).unwrap(), shape, CLASSES).unwrap();
         let number = |key: &str| golden[key].as_u64().unwrap();
@@ -149,13 +150,17 @@ fn images(seed: u64, stream: u64, n: usize, [c, h, w]: [usize; 3]) -> Vec<f32> {
         for (y, x) in (0..h).flat_map(|y| (0..w).map(move |x| (y, x))) {
             let (a, b) = (y / 8, x / 8);
             let (p, q) = ((y % 8) as f64 / 8.0, (x % 8) as f64 / 8.0);
-            let row = |a| match q == 0.0 {
-                true => coarse(a, b),
-                false => (1.0 - q) * coarse(a, b) + q * coarse(a, b + 1),
+            let row = |a| {
+                if q == 0.0 {
+                    coarse(a, b)
+                } else {
+                    (1.0 - q) * coarse(a, b) + q * coarse(a, b + 1)
+                }
             };
-            let smooth = match p == 0.0 {
-                true => row(a),
-                false => (1.0 - p) * row(a) + p * row(a + 1),
+            let smooth = if p == 0.0 {
+                row(a)
+            } else {
+                (1.0 - p) * row(a) + p * row(a + 1)
             };
             let fine = noise.uniform(pixels.len());
             pixels.push((0.75 * smooth + 0.25 * fine) as f32);
@@ -504,9 +509,10 @@ fn measure_into(
     kind: Kind,
     point: &mut Point,
 ) -> Result<(), EngineError> {
-    let want = match kind.by_class() {
-        true => Want::ClassGradient,
-        false => Want::Gradient,
+    let want = if kind.by_class() {
+        Want::ClassGradient
+    } else {
+        Want::Gradient
     };
     engine.evaluate(Part::Train, theta, want, &mut point.train)?;
     let held_out = point.held_out.get_or_insert_default();

@@ -272,9 +272,10 @@ fn refused(scene: &Scene, trick: &str, named: &str, message: &str) {
         }));
         let what = format!("{command}, {trick}");
         let outcome = ends(run, &what);
-        let said = match *command == "list FOLDER" {
-            true => &outcome.stdout,
-            false => &outcome.stderr,
+        let said = if *command == "list FOLDER" {
+            &outcome.stdout
+        } else {
+            &outcome.stderr
         };
         assert!(
             said.contains(named) && said.contains(message),

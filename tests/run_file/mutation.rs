@@ -170,9 +170,10 @@ impl Tally {
                 }
                 Ok(FeedEvent::Broken(why)) => {
                     bug(&why);
-                    match why.contains("the HDF5 library") {
-                        true => self.crashed += 1,
-                        false => self.refused += 1,
+                    if why.contains("the HDF5 library") {
+                        self.crashed += 1;
+                    } else {
+                        self.refused += 1;
                     }
                     return;
                 }

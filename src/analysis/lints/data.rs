@@ -94,9 +94,10 @@ impl Data<'_> {
             return None;
         }
         if rms > LARGE {
-            let divide = match least >= 0.0 {
-                true => format!("divide them by {}, or ", short(greatest)),
-                false => String::new(),
+            let divide = if least >= 0.0 {
+                format!("divide them by {}, or ", short(greatest))
+            } else {
+                String::new()
             };
             return Some(format!(
                 "{range} (root mean square {}), and are best about 1: {divide}subtract their mean and \
@@ -157,9 +158,10 @@ impl Data<'_> {
             "is held out and never trained",
             "are held out and never trained",
         );
-        let remedy = match self.is_drawn[0] {
-            true => "a larger --train-size may have some of their examples",
-            false => "add training examples, or leave these out",
+        let remedy = if self.is_drawn[0] {
+            "a larger --train-size may have some of their examples"
+        } else {
+            "add training examples, or leave these out"
         };
         let text = self.named(|[train, held_out]| train == 0 && held_out > 0, [are, have])?;
         Some(format!("{text}: {remedy}"))
@@ -167,9 +169,10 @@ impl Data<'_> {
 
     fn absent(&self) -> Option<String> {
         let verbs = ["has no example", "have no example"];
-        let remedy = match self.is_drawn.contains(&true) {
-            true => "a larger --train-size or --test-size may have some",
-            false => "nothing is learned of them but never to choose them",
+        let remedy = if self.is_drawn.contains(&true) {
+            "a larger --train-size or --test-size may have some"
+        } else {
+            "nothing is learned of them but never to choose them"
         };
         let text = (!self.starts_at_one())
             .then(|| self.named(|[train, held_out]| train == 0 && held_out == 0, verbs));
@@ -178,9 +181,10 @@ impl Data<'_> {
 
     fn not_held_out(&self) -> Option<String> {
         let verbs = ["has no held-out example", "have no held-out example"];
-        let remedy = match self.is_drawn[1] {
-            true => "; a larger --test-size may have some",
-            false => "",
+        let remedy = if self.is_drawn[1] {
+            "; a larger --test-size may have some"
+        } else {
+            ""
         };
         let text = self.named(|[train, held_out]| train > 0 && held_out == 0, verbs)?;
         Some(format!(
@@ -228,9 +232,10 @@ fn short(value: f64) -> String {
         _ => return format!("{value:.1e}"),
     };
     let text = format!("{value:.places$}");
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
     }
 }
 

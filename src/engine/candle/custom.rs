@@ -137,17 +137,19 @@ impl CustomEngine {
             let len = check(part, &examples, classes)?;
             let moved = |tensor: &Tensor| -> Result<Tensor, EngineError> {
                 let tensor = tensor.detach().to_device(&candle)?.contiguous()?;
-                Ok(match tensor.dtype().is_float() {
-                    true => tensor.to_dtype(dtype)?,
-                    false => tensor,
+                Ok(if tensor.dtype().is_float() {
+                    tensor.to_dtype(dtype)?
+                } else {
+                    tensor
                 })
             };
             Ok::<_, EngineError>(Shelf {
                 inputs: moved(&examples.inputs)?,
                 targets: moved(&examples.targets)?,
-                labels: match examples.classes.is_empty() {
-                    true => vec![0; len],
-                    false => examples.classes,
+                labels: if examples.classes.is_empty() {
+                    vec![0; len]
+                } else {
+                    examples.classes
                 },
                 slices: SlicePlan::in_order(len, slice_size).slices,
             })

@@ -35,9 +35,10 @@ pub fn slice_size(
 ) -> Result<usize, EngineError> {
     let need = Need::of(network);
     let crate::engine::Device::Cuda(_) = device else {
-        return Ok(match network.has_norm() {
-            true => NORM_SLICE_SIZE,
-            false => need.examples_in(CPU_BYTES).clamp(ON_CPU.0, ON_CPU.1),
+        return Ok(if network.has_norm() {
+            NORM_SLICE_SIZE
+        } else {
+            need.examples_in(CPU_BYTES).clamp(ON_CPU.0, ON_CPU.1)
         });
     };
     let free = free_bytes(&super::open_device(device)?)?.unwrap_or(UNKNOWN_GPU_BYTES);

@@ -64,9 +64,12 @@ impl Job<'_> {
         let variables = self.variables(params)?;
         let tensors: Vec<Tensor> = variables
             .iter()
-            .map(|v| match with_gradient {
-                true => v.as_tensor().clone(),
-                false => v.as_detached_tensor(),
+            .map(|v| {
+                if with_gradient {
+                    v.as_tensor().clone()
+                } else {
+                    v.as_detached_tensor()
+                }
             })
             .collect();
         let groups = if by_class { self.classes } else { 1 };
@@ -104,9 +107,10 @@ impl Job<'_> {
         }
 
         write_losses(&download(&losses)?, &shelf.labels, self.classes, out);
-        out.accuracy = match hits.len() == shelf.slices.len() {
-            true => download(&hits)?.iter().sum::<f64>() / examples,
-            false => f64::NAN,
+        out.accuracy = if hits.len() == shelf.slices.len() {
+            download(&hits)?.iter().sum::<f64>() / examples
+        } else {
+            f64::NAN
         };
         let len = if with_gradient { params.len() } else { 0 };
         out.gradient.resize(len, 0.0);

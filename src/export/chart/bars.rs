@@ -74,9 +74,10 @@ pub fn draw(figure: &Figure, paper: &Paper, rows: &Rows) -> Scene {
                 width: (end - zero).abs(),
                 height: BAR - 2.0,
             };
-            let color = match several {
-                true => color::series(s, rows.series.len()),
-                false => color::of_sign(value),
+            let color = if several {
+                color::series(s, rows.series.len())
+            } else {
+                color::of_sign(value)
             };
             frame.scene.fill(rect, color);
             if !several {

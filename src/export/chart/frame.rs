@@ -52,17 +52,15 @@ impl Paper {
 
     /// Limits the wanted height on a phone, for data that look good at any height.
     pub fn height(&self, wanted: f64) -> f64 {
-        match self.is_narrow() {
-            true => wanted.min(LOW),
-            false => wanted,
+        if self.is_narrow() {
+            wanted.min(LOW)
+        } else {
+            wanted
         }
     }
 
     fn name(&self) -> f64 {
-        match self.is_narrow() {
-            true => NAME * 0.7,
-            false => NAME,
-        }
+        if self.is_narrow() { NAME * 0.7 } else { NAME }
     }
 
     /// Breaks a text into one line, shortened, in a wide drawing, or as many as needed in a narrow one.
@@ -144,11 +142,12 @@ impl<'a> Frame<'a> {
         };
         let below = paper.lines(&figure.x.title(), SMALL, paper.width - left - EDGE);
         let under = plot.bottom() + BOTTOM + more(&below, LINE);
-        let entries = match beneath {
-            true => flow(paper, room.legend, (EDGE, under)),
-            false => (0..room.legend.len())
+        let entries = if beneath {
+            flow(paper, room.legend, (EDGE, under))
+        } else {
+            (0..room.legend.len())
                 .map(|index| (plot.right() + APART, plot.y + LINE * count(index) + 4.0))
-                .collect(),
+                .collect()
         };
         let end = match entries.last().filter(|_| beneath) {
             Some(last) => last.1 + LINE,
@@ -205,9 +204,10 @@ impl<'a> Frame<'a> {
             self.scene.stroke((x, below), (x, below + 4.0), INK, 1.0);
             self.note((x, below + 18.0), Anchor::Middle, &tick.label);
         }
-        let lines = match self.paper.is_narrow() {
-            true => std::mem::take(&mut self.below),
-            false => vec![label.to_owned()],
+        let lines = if self.paper.is_narrow() {
+            std::mem::take(&mut self.below)
+        } else {
+            vec![label.to_owned()]
         };
         // The longest of several lines may be wider than the data.
         let widest = lines
@@ -315,9 +315,10 @@ impl<'a> Frame<'a> {
 
 /// Maximum width of a name in a legend.
 fn legend_name(paper: &Paper) -> f64 {
-    match paper.is_narrow() {
-        true => paper.width - 2.0 * EDGE - SWATCH,
-        false => NAME,
+    if paper.is_narrow() {
+        paper.width - 2.0 * EDGE - SWATCH
+    } else {
+        NAME
     }
 }
 

@@ -60,9 +60,10 @@ pub fn draw(
             width: (right - left) * plot.width,
             height: top * plot.height,
         };
-        let color = match signed {
-            true => color::of_sign(f64::midpoint(pair[0], pair[1])),
-            false => color::series(0, 1),
+        let color = if signed {
+            color::of_sign(f64::midpoint(pair[0], pair[1]))
+        } else {
+            color::series(0, 1)
         };
         frame.scene.fill(rect, color);
     }

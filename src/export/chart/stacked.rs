@@ -72,9 +72,12 @@ pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps) -> Scene {
         dashed: false,
     });
     frame.border();
-    let color = |index| match index < names.len() {
-        true => color::series(index, names.len()),
-        false => INK,
+    let color = |index| {
+        if index < names.len() {
+            color::series(index, names.len())
+        } else {
+            INK
+        }
     };
     let entries: Vec<_> = (legend.into_iter().enumerate())
         .map(|(index, name)| (name, color(index)))

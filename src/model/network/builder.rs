@@ -339,13 +339,14 @@ impl Builder {
             self.project(body.0).map_err(|text| fault(&name, text))?;
         }
         if self.shape != body.0 {
-            let advice = match projection {
-                false => "give them one shape, or set `projection = true`".to_owned(),
-                true => format!(
+            let advice = if projection {
+                format!(
                     "the projection makes {:?}, and no stride makes anything nearer: let the body \
                      shrink its input as a stride does",
                     self.shape
-                ),
+                )
+            } else {
+                "give them one shape, or set `projection = true`".to_owned()
             };
             let text = format!(
                 "its body makes {:?} of its input {shape:?}, and the two cannot be added: {advice}",

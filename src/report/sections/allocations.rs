@@ -179,9 +179,12 @@ fn survival(page: &mut Page, octaves: &Octaves) -> Result<(), ReportError> {
         let Some(tail) = octaves.tail(sign) else {
             continue;
         };
-        let fit = |x: &f64| match *x >= tail.from {
-            true => tail.share * (x / tail.from).powf(-tail.index),
-            false => f64::NAN,
+        let fit = |x: &f64| {
+            if *x >= tail.from {
+                tail.share * (x / tail.from).powf(-tail.index)
+            } else {
+                f64::NAN
+            }
         };
         let fitted: Vec<f64> = x.iter().map(fit).collect();
         columns.push(Column::f64(format!("fit, {name}"), None, fitted.clone()));

@@ -61,9 +61,10 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let chart = bars(names, vec![("training", train), ("held out", held_out)]);
     let title = "LCA of the training and of the held-out loss";
     let figure = page.figure_of(title, Axis::new("LCA", NATS), Axis::default(), chart);
-    let test = match page.several() {
-        true => " p is of the t test that the difference is 0.",
-        false => "",
+    let test = if page.several() {
+        " p is of the t test that the difference is 0."
+    } else {
+        ""
     };
     let caption = format!(
         "Sums over all steps, and the shares of steps in which a layer helped the one loss and hurt the other.{}{test}",

@@ -104,9 +104,10 @@ pub fn of_parameters(page: &mut Page) -> Result<(), ReportError> {
     }
     let (least, most) = (after.iter().min().copied(), after.iter().max().copied());
     let (least, most) = (least.unwrap_or(0), most.unwrap_or(0));
-    let steps = match least == most {
-        true => format!("the first {least} steps"),
-        false => format!("the first {least} to {most} steps"),
+    let steps = if least == most {
+        format!("the first {least} steps")
+    } else {
+        format!("the first {least} to {most} steps")
     };
     let mean = Means::one(means);
     page.text(format!(

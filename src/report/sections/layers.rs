@@ -87,20 +87,22 @@ fn layers(page: &mut Page) -> Result<Vec<Total>, ReportError> {
 }
 
 fn errors(page: &Page) -> &'static str {
-    match page.several() {
-        true => {
-            " Whiskers and ± are standard errors over the runs; p is of the two-sided t test that the mean is 0."
-        }
-        false => " One run has no standard error: give several runs with different seeds.",
+    if page.several() {
+        " Whiskers and ± are standard errors over the runs; p is of the two-sided t test that the mean is 0."
+    } else {
+        " One run has no standard error: give several runs with different seeds."
     }
 }
 
 /// Names the layers that raised the loss.
 fn hurting(page: &mut Page, totals: &[Total]) {
     let several = page.several();
-    let runs = |total: &Total| match several {
-        true => format!(" in {} of {} runs", total.hurt_in, total.lca.n),
-        false => String::new(),
+    let runs = |total: &Total| {
+        if several {
+            format!(" in {} of {} runs", total.hurt_in, total.lca.n)
+        } else {
+            String::new()
+        }
     };
     let hurt: Vec<String> = (totals.iter())
         .filter(|total| total.lca.mean > 0.0)

@@ -22,10 +22,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     page.text(format!(
         "{} with the network {}: {} with {}. Data: {}, {} to train on and {} held out. {} were reported of {} \
          planned.",
-        match page.several() {
-            true => format!("{} runs from different seeds", page.group.runs.len()),
-            false => "One run".to_owned(),
-        },
+        if page.several() { format!("{} runs from different seeds", page.group.runs.len()) } else { "One run".to_owned() },
         header.network,
         counted(layout.layers.len() as u64, "layer"),
         counted(layout.params() as u64, "parameter"),
@@ -36,12 +33,13 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         count(header.planned_steps),
     ));
     // Other rules use a fixed number of points, however large the residual.
-    let aim = match header.integrator == "adaptive" {
-        true => format!(
+    let aim = if header.integrator == "adaptive" {
+        format!(
             ", which aims at a residual of {} nats at most",
             number(header.tolerance)
-        ),
-        false => String::new(),
+        )
+    } else {
+        String::new()
     };
     // Its effect on the shares has been measured: docs/findings.md.
     let (whose, fewer) = match header.allocated_examples() {

@@ -37,9 +37,10 @@ impl Left {
             is_torn: false,
         };
         let logs = left.read_records(disk)?;
-        left.is_torn = match header.atomic {
-            true => !logs.is_empty(),
-            false => !fits(disk, &logs)?,
+        left.is_torn = if header.atomic {
+            !logs.is_empty()
+        } else {
+            !fits(disk, &logs)?
         };
         Ok(Some(left))
     }

@@ -23,15 +23,15 @@ use std::ops::Range;
 use ratatui::layout::Constraint::{Fill, Length};
 use ratatui::layout::{Layout, Rect};
 
+use super::distribution_data::Known;
 use super::distribution_numbers as numbers;
 use super::spread::{Spread, View, charts, ends, named, titled};
 use super::status;
 use super::words::{sentence, steps};
 use crate::analysis::bins::Extent;
-use crate::analysis::octaves::Octaves;
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, GroupSums, Stretch};
-use crate::query::{self, Answer, Part, Query, Snapshot, Topic};
+use crate::query::{self, Snapshot};
 use crate::tui::frame::Frame;
 use crate::tui::widget::{Bin, Details, Entry, Histogram, LineChart, Pen, Series};
 
@@ -40,48 +40,6 @@ const LEAST: u16 = 8;
 
 /// Number of charts; the focus after them shows the full table.
 const CHARTS: usize = 3;
-
-/// The answers about all layers together and about the selected layer, or why there are none.
-pub struct Known<'a> {
-    /// LCA over the steps in view or, until these have arrived, over those of an earlier query: a histogram carries the
-    /// steps that it covers.
-    pub histograms: [Result<&'a query::Histogram, &'a str>; 2],
-    /// The parameters' totals at the cursor or before it.
-    pub snapshots: [Result<&'a Snapshot, &'a str>; 2],
-}
-
-impl<'a> Known<'a> {
-    fn ask(frame: &mut Frame<'a>) -> Self {
-        let app = frame.app;
-        let both = [None, Some(u32::try_from(app.layer).unwrap_or(u32::MAX))];
-        let histograms = both.map(|layer| {
-            let query = app.about_window(Topic::Histogram { layer }, 1);
-            match frame.ask(0, query) {
-                Some((_, Answer::Histogram(found))) => Ok(found),
-                Some((_, Answer::Unknown(why))) => Err(why.as_str()),
-                _ => Err("reading …"),
-            }
-        });
-        let until = app.window.cursor(app.timeline.end()).map_or(0, |at| at + 1);
-        let snapshots = both.map(|layer| {
-            let query = Query {
-                topic: Topic::Snapshot { layer },
-                part: Part::Cursor,
-                steps: 0..until,
-                columns: 1,
-            };
-            match frame.ask(1, query) {
-                Some((_, Answer::Snapshot(found))) if found.steps <= until => Ok(found),
-                Some((_, Answer::Unknown(why))) => Err(why.as_str()),
-                _ => Err("reading …"),
-            }
-        });
-        Self {
-            histograms,
-            snapshots,
-        }
-    }
-}
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
@@ -116,13 +74,6 @@ fn whose(app: &App) -> String {
         Some(layer) if !app.pooled => layer.name.clone(),
         _ => "all layers".to_owned(),
     }
-}
-
-/// The histogram's bins as octaves, if that is what they are.
-pub fn octaves(found: &query::Histogram) -> Option<Octaves> {
-    let mut octaves = Octaves::new(&found.edges)?;
-    octaves.add(&found.counts);
-    Some(octaves)
 }
 
 fn allocations(area: Rect, known: Result<&query::Histogram, &str>, frame: &mut Frame) {
@@ -380,6 +331,7 @@ mod tests {
     use crate::analysis::concentration::concentration;
     use crate::analysis::tails;
     use crate::app::{Action, Screen};
+    use crate::query::{Answer, Part, Query, Topic};
     use crate::tui::view::testing::number as read;
     use crate::tui::view::testing::{Run, Shape, plain, theme};
 

@@ -7,7 +7,7 @@ use ratatui::layout::Constraint::Length;
 use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
 
-use super::distribution::{Known, octaves};
+use super::distribution_data::{Known, octaves};
 use super::sheet::{Cell, Row, Sheet};
 use super::spread::View;
 use super::words::{self, percent};

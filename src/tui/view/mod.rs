@@ -6,6 +6,7 @@ mod classes;
 mod compare;
 mod decomposition;
 mod distribution;
+mod distribution_data;
 mod distribution_numbers;
 #[cfg(test)]
 mod drill_tests;
@@ -138,7 +139,9 @@ mod tests {
     use crate::feed::{FeedEvent, Origin};
     use crate::record::Status;
     use crate::tui::theme::ColorLevel;
-    use testing::{any_glyphs, app, app_of, header, odd_allocations, row, text, theme};
+    use testing::{
+        Run, Shape, any_glyphs, app, app_of, header, odd_allocations, queries, row, text, theme,
+    };
 
     #[test]
     fn a_terminal_that_is_too_small_says_what_the_training_does() {
@@ -355,6 +358,23 @@ mod tests {
             !screen.contains('\u{1b}') && !screen.contains('\u{7}'),
             "{screen}"
         );
+    }
+
+    #[test]
+    fn what_a_screen_asks_depends_on_no_answer() {
+        let network = Screen::ALL.map(|screen| vec![Action::Screen(screen)]);
+        let deeper = (1..=3).map(|times| vec![Action::Enter; times]);
+        let asked = network.into_iter().chain(deeper).map(|actions| {
+            let mut run = Run::new(Shape::default());
+            run.act(&actions);
+            let before = queries(&run.app, (120, 40), &theme());
+            run.settle(120, 40, &theme());
+            assert_eq!(queries(&run.app, (120, 40), &theme()), before);
+            before.len()
+        });
+        // By screen, then inside a layer, a unit and a parameter; each also asks for the events.
+        let asked: Vec<usize> = asked.collect();
+        assert_eq!(asked, [1, 1, 2, 2, 6, 5, 4, 2, 6, 3, 4]);
     }
 
     proptest! {

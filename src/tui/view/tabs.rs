@@ -45,7 +45,7 @@ fn tabs(area: Rect, frame: &mut Frame) {
     };
     let fits = |name: &Name| {
         let widths = Screen::ALL.map(|screen| width_of(&label(screen, *name)) + 2);
-        1 + widths.iter().sum::<u16>() <= area.width
+        widths.iter().sum::<u16>() < area.width
     };
     let name = names.into_iter().find(fits).unwrap_or(names[2]);
     let mut x = area.x + 1;

@@ -39,6 +39,23 @@ pub struct DetailedChart<'a> {
     pub(super) details: Details<'a>,
 }
 
+impl<'a> LineChart<'a> {
+    /// Adds details to the chart.
+    #[must_use]
+    pub fn with(self, details: Details<'a>) -> DetailedChart<'a> {
+        DetailedChart {
+            chart: self,
+            details,
+        }
+    }
+}
+
+impl Widget for LineChart<'_> {
+    fn render(self, area: Rect, buf: &mut Buffer) {
+        self.with(Details::default()).render(area, buf);
+    }
+}
+
 impl DetailedChart<'_> {
     fn zero_line(&self, plot: Rect, buf: &mut Buffer) {
         let domain = self.chart.domain;

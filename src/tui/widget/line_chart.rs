@@ -12,15 +12,15 @@
 //!
 //! Every column of dots shows the minimum and the maximum of its steps, and is joined to its neighbours halfway. The
 //! legend takes the first corner without data, from the top right, as a row or else as a list; if no corner is free, it
-//! is left out. [`Details`] has further options. Below 24 columns there is no left axis, below 4 rows no bottom axis.
+//! is left out. [`Details`](super::Details) has further options. Below 24 columns there is no left axis, below 4 rows no
+//! bottom axis.
 
 use std::ops::Range;
 
-use ratatui::{buffer::Buffer, layout::Rect, widgets::Widget};
+use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::axis::{self, LEFT_AXIS, XAxis};
 use super::canvas::{Canvas, Pen};
-use super::details::{DetailedChart, Details};
 use crate::analysis::bins::Extent;
 use crate::analysis::scale::{Domain, Scale};
 use crate::tui::theme::{Glyphs, Theme};
@@ -189,23 +189,6 @@ impl LineChart<'_> {
     }
 }
 
-impl<'a> LineChart<'a> {
-    /// Adds details to the chart.
-    #[must_use]
-    pub fn with(self, details: Details<'a>) -> DetailedChart<'a> {
-        DetailedChart {
-            chart: self,
-            details,
-        }
-    }
-}
-
-impl Widget for LineChart<'_> {
-    fn render(self, area: Rect, buf: &mut Buffer) {
-        self.with(Details::default()).render(area, buf);
-    }
-}
-
 impl Rows {
     fn cover(self, other: Self) -> Self {
         Self {
@@ -245,6 +228,7 @@ mod tests {
     use proptest::prelude::*;
     use ratatui::buffer::Cell;
     use ratatui::style::Modifier;
+    use ratatui::widgets::Widget;
 
     const ALL: [Glyphs; 3] = [Glyphs::Braille, Glyphs::Blocks, Glyphs::Ascii];
 

@@ -258,9 +258,12 @@ impl Naive {
         assert_eq!(found.until, steps.end);
         let rows: Vec<usize> = found.rows.iter().cloned().flatten().collect();
         assert_eq!(rows, params);
-        let after = |path: &str| match at_a_step {
-            true => self.row_until(path, steps.end),
-            false => None,
+        let after = |path: &str| {
+            if at_a_step {
+                self.row_until(path, steps.end)
+            } else {
+                None
+            }
         };
         let snapshot = after("param/step");
         let totals = found.totals.as_ref();
