@@ -4,7 +4,7 @@
 //! - [`embedded`]: the MNIST sample inside the program
 //! - [`find`]: recognises the format at a path
 //! - [`idx`], [`cifar`], [`numpy`]: readers, one for each format
-//! - [`npy`], [`array`]: the format of `NumPy` arrays, and what those of a data set may hold
+//! - [`npy`], [`mod@array`]: the format of `NumPy` arrays, and what those of a data set may hold
 //! - [`mod@file`], [`part`]: shared by the readers: bounded reading, checks, checksum
 //! - [`split`]: train, validation and test rows; seeded mini-batches
 //!

@@ -26,7 +26,7 @@ pub enum Hit {
     Overlay,
 }
 
-/// What drawing a frame leaves behind.
+/// The queries, mouse areas and scroll ranges of a drawn frame.
 #[derive(Debug, Default)]
 pub struct Drawn {
     /// The queries of the screen beyond the steps, the most important first.

@@ -207,7 +207,7 @@ struct LoopState<'a> {
     signals: Receiver<i32>,
     clipboard: Clipboard,
     painter: Painter,
-    /// What the last frame left behind.
+    /// The result of the last drawing.
     drawn: Drawn,
 }
 

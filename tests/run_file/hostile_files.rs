@@ -987,7 +987,7 @@ fn gzip(start: &[u8], zeros: usize) -> Vec<u8> {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(start).unwrap();
     for _ in 0..zeros >> 20 {
-        packed.write_all(&[0; 1 << 20]).unwrap();
+        packed.write_all(&vec![0; 1 << 20]).unwrap();
     }
     packed.finish().unwrap()
 }

@@ -16,7 +16,7 @@
 //! `a` switches the charts between all layers together and the selected one; the table shows both. The bins of the
 //! first chart are octaves on either side of 0, and no LCA in it is exactly 0: its axis is a symmetric logarithm, and
 //! its counts are logarithmic or linear (`g`). Kurtosis and tail index of the steps in view are computed from these
-//! bins and are approximate ([`Octaves`]).
+//! bins and are approximate ([`Octaves`](crate::analysis::octaves::Octaves)).
 
 use std::ops::Range;
 

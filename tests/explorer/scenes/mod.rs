@@ -226,7 +226,7 @@ pub fn draw(app: &App, (width, height): (u16, u16), theme: &Theme) -> Buffer {
     buffer
 }
 
-/// What the screen asks for.
+/// The queries of the screen.
 pub fn queries(app: &App, (width, height): (u16, u16), theme: &Theme) -> Vec<Query> {
     let area = Rect::new(0, 0, width, height);
     let mut buffer = Buffer::empty(area);
