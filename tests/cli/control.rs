@@ -278,12 +278,12 @@ fn other_users_give_no_orders() {
 fn a_run_that_is_being_written_is_not_written_twice() {
     let folder = folder();
     let (mut training, reader) = endless(folder.path(), "run.h5", &[]);
-    for (flags, wrong) in [
-        (&["--steps=1"][..], "run.h5 exists"),
-        (&["--steps=1", "--force"], "run.h5 is being written"),
+    for (flags, code, wrong) in [
+        (&["--steps=1"][..], 2, "run.h5 exists"),
+        (&["--steps=1", "--force"], 1, "run.h5 is being written"),
     ] {
         let (command, _) = train_command(folder.path(), "run.h5", flags);
-        Outcome::of(command).fails(1, &[wrong]);
+        Outcome::of(command).fails(code, &[wrong]);
         let seen = reader.refresh().unwrap().committed;
         training.grown(&reader, seen);
     }

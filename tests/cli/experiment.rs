@@ -390,7 +390,7 @@ fn repeats_have_seeds_and_files_of_their_own() {
     fs::write(file("2-2.h5"), "mine").unwrap();
     outcome_fails(
         &Outcome::of(repeats(&folder, &clash)),
-        1,
+        2,
         &["2-2.h5", "--resume '{}-2.h5' --repeats 2"],
     );
     assert!(!file("1-2.h5").exists());
