@@ -925,7 +925,10 @@ fn readers_beside_a_writer_see_whole_steps_only() {
                     (next, losses) = (summary.end, Some(summary.loss_after));
                 }
             }
-            FeedEvent::Status { status, .. } => assert_eq!(status, Status::Stopped),
+            FeedEvent::Status { status, .. } => {
+                assert_eq!(status, Status::Stopped);
+                break;
+            }
             FeedEvent::CaughtUp | FeedEvent::Controllable(_) => {}
             other => panic!("{other:?}"),
         }
