@@ -32,7 +32,7 @@ doc:
 
 # Kill a run 100 times (or N times) at random moments, and what replaces files at every write: nothing may be lost
 torture kills="100":
-    LCASCOPE_KILLS={{ kills }} cargo test --test run_file -- --nocapture random
+    LCASCOPE_KILLS={{ kills }} cargo test --test run_file -- --nocapture random kill
     LCASCOPE_KILLS={{ kills }}0 cargo test --lib power_loss
     LCASCOPE_KILLS={{ kills }} cargo test --test cli -- --nocapture kill
     LCASCOPE_ORDERS=10000000 cargo test --test cli -- --nocapture flood
