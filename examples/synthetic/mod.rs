@@ -16,7 +16,7 @@ pub struct Shape {
     pub layers: usize,
     /// Parameters of each layer.
     pub layer_params: usize,
-    /// Whether to record every parameter's allocation, or weight, in every step.
+    /// Records every parameter's allocation, or weight, in every step.
     pub params: bool,
     pub weights: bool,
 }

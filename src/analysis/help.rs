@@ -1,4 +1,4 @@
-//! How many parameters help, and how often each one helps.
+//! The share of parameters that help, and of steps in which each one helps.
 //!
 //! ```text
 //! p = 100 · #{A < 0} / n      in percent of n parameter-steps; likewise zero and hurt

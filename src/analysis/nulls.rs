@@ -27,7 +27,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::moments::shared;
 
-/// How moments are moved.
+/// The way in which moments are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
     Jitter,
@@ -80,7 +80,7 @@ const BARS: usize = 24;
 /// Compares the layers' moments (`[L]`, sets of steps) with moments moved at random within the steps of the run.
 /// Ignores moments outside the run.
 ///
-/// The same seed gives the same answer. 64 layers with 20 moments and 10,000 draws take about a tenth of a second.
+/// Determined by the seed. 64 layers with 20 moments and 10,000 draws take about a tenth of a second.
 #[must_use]
 pub fn null(sets: &[Vec<u64>], run: &Range<u64>, model: Model, draws: Draws) -> Null {
     let sets: Vec<Vec<u64>> = sets.iter().map(|set| within(set, run)).collect();

@@ -82,7 +82,7 @@ impl Domain {
     }
 }
 
-/// How an axis maps values to positions.
+/// The mapping of an axis from values to positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Scale {
     #[default]

@@ -71,7 +71,7 @@ impl Screen {
     }
 }
 
-/// How deep the screen looks into the network, with the way back.
+/// The part of the network on the screen, with the way back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Depth {
     /// All layers: the screen of the tab.

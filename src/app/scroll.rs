@@ -8,7 +8,7 @@ pub enum LongText {
     Log,
 }
 
-/// How far a text is scrolled.
+/// The scroll position of a text.
 #[derive(Clone, Copy, Debug)]
 pub struct Scroll {
     pub rows: usize,

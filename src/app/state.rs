@@ -58,7 +58,7 @@ pub enum Phase {
     Failed,
 }
 
-/// Whether the training is paused.
+/// The pause of the training, as reported and as ordered.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pause {
     /// As the feed reports it.
@@ -78,7 +78,7 @@ pub struct App {
     pub timeline: Timeline,
     pub window: Window,
     pub overlay: Option<Overlay>,
-    /// Whether charts use a symmetric-logarithmic scale.
+    /// Symmetric-logarithmic charts, rather than linear ones.
     pub log_scale: bool,
     pub screen: Screen,
     pub depth: Depth,
@@ -91,7 +91,7 @@ pub struct App {
     /// Which of the screen's charts is shown in full, from 1 on; 0 shows all. Screens take it modulo their number of
     /// charts.
     pub focus: usize,
-    /// Whether pooled charts combine all layers, not only the selected one.
+    /// All layers together in pooled charts, rather than the selected one.
     pub pooled: bool,
     /// Only layers and tensors whose names contain this text are listed.
     pub filter: String,
@@ -104,7 +104,7 @@ pub struct App {
     pub within_class: bool,
     /// Stray output, and the session's own messages.
     pub log: Log,
-    /// How far the help and the configuration are scrolled down, and the log up.
+    /// The scroll positions of help and configuration, from the top, and of the log, from the end.
     pub help_scroll: Scroll,
     pub config_scroll: Scroll,
     pub log_scroll: Scroll,

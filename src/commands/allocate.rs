@@ -8,8 +8,7 @@ use super::train::train_with;
 use crate::cli::AllocateArgs;
 use crate::config::{ConfigError, Options, holds_options, merge, stored_options};
 use crate::feed::OpenError;
-use crate::supervise::Failure;
-use crate::supervise::sandbox;
+use crate::supervise::{Failure, sandbox};
 use crate::tui;
 
 /// Runs `lcascope allocate`.

@@ -7,9 +7,7 @@ use crate::model::{ModelError, Network, preset};
 use crate::optim::{Overrides, overrides_of};
 use crate::query::is_normalised;
 use crate::record::DataFacts;
-
-use crate::supervise::Failure;
-use crate::supervise::memory;
+use crate::supervise::{Failure, memory};
 
 /// The default mini-batch size.
 const BATCH_SIZE: usize = 250;

@@ -1,13 +1,12 @@
 //! `lcascope config`: shows where the user's configuration is and whether it is valid, or prints the default one.
 
-use crate::supervise::print;
 use std::fmt::Write;
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
 use crate::config::user::{self, Kind};
 use crate::model::{NetworkSpec, PRESETS, preset};
-use crate::supervise::Failure;
+use crate::supervise::{Failure, print};
 
 /// Prints a preset network as a file to edit.
 ///

@@ -1,6 +1,5 @@
 //! `lcascope experiment`: runs a plan, one run after another, and reports the outcome.
 
-use crate::supervise::print;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
@@ -16,10 +15,8 @@ use crate::experiment::{
 };
 use crate::report::{self, Document, Run};
 use crate::store::RunReader;
-use crate::supervise::Failure;
-use crate::supervise::sandbox;
 use crate::supervise::series::{self, AtFailure, End, Ended, Found, Task};
-use crate::supervise::signal_code;
+use crate::supervise::{Failure, print, sandbox, signal_code};
 use crate::text::harmless;
 use crate::tui;
 

@@ -1,6 +1,5 @@
 //! `lcascope export`: writes a view of a run to a file.
 
-use crate::supervise::print;
 use std::fmt::Write as _;
 use std::io;
 use std::ops::Range;
@@ -18,9 +17,8 @@ use crate::record::{RunHeader, Status};
 use crate::rename::{self, Identity};
 use crate::sheet::{self, Request, View};
 use crate::store::{self, RunReader};
-use crate::supervise::Failure;
 use crate::supervise::export_jobs::stem;
-use crate::supervise::{Patience, unbounded};
+use crate::supervise::{Failure, Patience, print, unbounded};
 use crate::text::harmless;
 
 /// The most layer names listed in a message.
@@ -124,7 +122,7 @@ fn default_output(run: &Path, view: View, format: Format) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// How far the file of a running training may lag behind its screen: steps are committed twice a second.
+/// The lag that the file of a running training may have behind its screen: steps are committed twice a second.
 const BEHIND: Duration = Duration::from_secs(3);
 
 /// The number of committed steps. Waits for those up to `wanted` if they may still arrive.

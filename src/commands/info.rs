@@ -1,6 +1,5 @@
 //! `lcascope info`: summarises a run file and checks that its sums close.
 
-use crate::supervise::print;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,8 +12,7 @@ use crate::feed::{FeedEvent, Origin};
 use crate::query::data_lints;
 use crate::record::Status;
 use crate::store::{RunReader, RunState};
-use crate::supervise::Failure;
-use crate::supervise::summary;
+use crate::supervise::{Failure, print, summary};
 use crate::text::harmless;
 
 /// Steps read at once.
@@ -162,7 +160,7 @@ fn said(config: &Toml, key: &str) -> Option<String> {
     Some(harmless(&text))
 }
 
-/// How the run was trained, as far as the configuration says; empty for a run that followed a path.
+/// The settings of the training, as far as the configuration says; empty for a run that followed a path.
 fn training(config: &Toml) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(optimizer) = said(config, "optimizer") {

@@ -9,8 +9,6 @@
 //!
 //! Below them a line for each file that a killed `--force` run has left.
 
-use crate::supervise::print;
-use crate::supervise::sandbox;
 use std::cmp::Ordering;
 use std::fmt::Write;
 use std::fs::{self, Metadata};
@@ -21,10 +19,9 @@ use std::time::SystemTime;
 
 use crate::analysis::numbers;
 use crate::store;
-use crate::supervise::Failure;
 use crate::supervise::status::RunStatus;
-use crate::text::duration;
-use crate::text::harmless;
+use crate::supervise::{Failure, print, sandbox};
+use crate::text::{duration, harmless};
 
 /// The most characters shown of a file's error.
 const LONGEST_TROUBLE: usize = 120;

@@ -1,19 +1,16 @@
 //! `lcascope stop`, `pause` and `resume`: orders to a training in another process.
 
-use crate::control::steps_in;
-use crate::supervise::print;
-use crate::supervise::sandbox;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::control::{AskError, Connection};
+use crate::control::{AskError, Connection, steps_in};
 use crate::record::Status;
 use crate::store;
-use crate::supervise::Failure;
 use crate::supervise::status::RunStatus;
+use crate::supervise::{Failure, print, sandbox};
 
 /// Time between questions whether a training has paused.
 const ASK_EVERY: Duration = Duration::from_millis(50);
@@ -22,7 +19,7 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 /// anything.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// How long a training that goes on may close every connection.
+/// The time for which a training that goes on may close every connection.
 const CLOSED_FOR: Duration = Duration::from_secs(3);
 
 /// The training that an order reached.

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{ConfigError, NetworkChoice, Options};
 use crate::small_file;
 use crate::store::{self, NewFile, StoreError};
-use crate::supervise::Failure;
-use crate::supervise::sandbox;
+use crate::supervise::{Failure, sandbox};
 use crate::text::harmless;
 
 /// Levels of folders searched inside a data set's folder.

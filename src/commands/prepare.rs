@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::check::{Checked, check, load};
+use super::given_weights::open_course;
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice};
 use crate::data::{Dataset, Examples, Split};
 use crate::engine::candle::{self, CandleEngine, Precision};
@@ -11,11 +13,8 @@ use crate::lca::histogram_edges;
 use crate::model::{Network, he_normal};
 use crate::optim::Overrides;
 use crate::record::RunHeader;
-use crate::train::{TrainSettings, Trainer, choose_traced};
-
-use super::check::{Checked, check, load};
-use super::given_weights::open_course;
 use crate::supervise::Failure;
+use crate::train::{TrainSettings, Trainer, choose_traced};
 
 /// A training that is ready to start.
 pub struct Prepared {

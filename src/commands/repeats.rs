@@ -1,6 +1,5 @@
 //! `train --repeats N`: trains the same run with N seeds.
 
-use crate::supervise::print;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,12 +11,9 @@ use super::resume::only_harmless;
 use crate::config::{ConfigError, Options, RunConfig, merge, stored_options};
 use crate::data::Split;
 use crate::store::{NewFile, StoreError};
-use crate::supervise::Failure;
-use crate::supervise::sandbox;
 use crate::supervise::series::{self, AtFailure, End, Ended, Found, Task};
-use crate::supervise::signal_code;
-use crate::text::harmless;
-use crate::text::quoted;
+use crate::supervise::{Failure, print, sandbox, signal_code};
+use crate::text::{harmless, quoted};
 
 /// The most repeats: more are a mistake.
 const MOST: u64 = 10_000;

@@ -1,13 +1,12 @@
 //! `lcascope report`: writes the results of runs into a folder that can be passed on.
 
-use crate::supervise::print;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::ReportArgs;
 use crate::config::ConfigError;
 use crate::report::{self, Block, Run};
-use crate::supervise::Failure;
+use crate::supervise::{Failure, print};
 use crate::text::harmless;
 
 /// Writes the report, and prints where it is.

@@ -1,6 +1,5 @@
 //! `lcascope train` and the demo.
 
-use crate::supervise::tell;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -16,11 +15,9 @@ use crate::config::{ConfigError, Options, RunConfig, merge};
 use crate::feed::Origin;
 use crate::query::data_lints;
 use crate::store::{self, Recorder, WriteOptions};
-use crate::supervise::Failure;
-use crate::supervise::child;
 use crate::supervise::detach::{self, Detached};
 use crate::supervise::run::{Beginning, Run, Watched};
-use crate::supervise::sandbox;
+use crate::supervise::{Failure, child, sandbox, tell};
 use crate::tui;
 
 /// Epochs of the demo: about half a minute on two cores.

@@ -1,12 +1,11 @@
 //! `lcascope verify` and `lcascope repair`.
 
-use crate::supervise::print;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use crate::store::{self, Repaired};
-use crate::supervise::Failure;
+use crate::supervise::{Failure, print};
 use crate::text::quoted;
 
 /// Checks a run file and prints each fault with its location.

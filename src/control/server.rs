@@ -19,7 +19,7 @@ use crate::train::{Control, Controls};
 /// Most connections at a time. One more replaces the one that has been silent longest.
 const MAX_CLIENTS: usize = 64;
 
-/// How long to wait if a connection cannot be accepted.
+/// The wait after a connection that cannot be accepted.
 const SHORTAGE: Duration = Duration::from_millis(200);
 
 /// Most bytes read from a client before the others have their turn.

@@ -17,7 +17,7 @@ use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::rename;
 
-/// How long to wait for the other end to accept a connection.
+/// The wait for the other end to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Most bytes of a path in `sockaddr_un`, whose last byte is 0.

@@ -102,7 +102,7 @@ impl Series {
     }
 }
 
-/// How steps that share a column of the picture are merged.
+/// The rule by which steps that share a column of the picture are merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merge {
     /// For quantities that add up, as allocations do.

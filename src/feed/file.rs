@@ -13,7 +13,7 @@ use crate::query::Analyst;
 use crate::record::Status;
 use crate::store::{FIRST_LOOK, RunReader, RunState, StoreError};
 
-/// How often a file that is still being written is polled.
+/// The interval at which a file that is still being written is polled.
 const POLL: Duration = Duration::from_millis(200);
 
 /// A thread that reads a file, and one that passes orders on to its writer. They end when this is dropped.

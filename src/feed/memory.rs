@@ -15,7 +15,7 @@ use crate::query::UnitParams;
 use crate::record::ParamTotals;
 use crate::train::Inquiry;
 
-/// How long to wait for a reply, and how often to check for another query meanwhile.
+/// The wait for a reply, and the interval between checks for another query meanwhile.
 const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
 

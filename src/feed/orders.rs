@@ -11,7 +11,7 @@ use super::FeedEvent;
 use crate::control::{AskError, Connection, line_of};
 use crate::train::{self, Control, Controls, Orders};
 
-/// How often to look for the training, or check that it is still there.
+/// The interval between attempts to find the training, or checks that it is still there.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Starts the thread that passes orders on to the training that writes `run`, and reports in `events` whether it can.

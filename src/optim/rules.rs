@@ -171,7 +171,7 @@ impl LayerRule {
         }
     }
 
-    /// How specific the pattern is; greater is more specific.
+    /// The specificity of the pattern; greater is more specific.
     #[must_use]
     pub fn closeness(&self) -> (bool, usize) {
         (!self.pattern.ends_with('*'), self.pattern.len())

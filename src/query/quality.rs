@@ -16,7 +16,7 @@ pub const DECADES: usize = 14;
 /// The most different numbers of segments counted separately: a sound run has at most seven.
 const MOST_KINDS: usize = 32;
 
-/// How well the steps close, and their cost.
+/// The residuals and the cost of steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     pub steps: u64,

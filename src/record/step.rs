@@ -68,7 +68,7 @@ pub struct HeldOutAllocation {
     pub unit: Vec<f32>,
 }
 
-/// How the parameters of each layer moved; all `[L]`.
+/// The movement of each layer's parameters; all `[L]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Motion {
     /// L2 norm of Δ.

@@ -31,7 +31,7 @@ pub struct ParamHistory {
 struct Table {
     values: &'static str,
     index: &'static str,
-    /// How many steps beyond its own number a row requires to be done: the allocation of step t exists when t + 1 steps
+    /// The steps beyond its own number that a row requires to be done: the allocation of step t exists when t + 1 steps
     /// are done, the weights at `weight/step` t when t are.
     behind: u64,
 }

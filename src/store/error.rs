@@ -216,7 +216,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// How a file disappeared while it was being written.
+/// The way in which a file disappeared while it was being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
     Deleted,

@@ -1,10 +1,10 @@
 //! A progress bar on standard error that stays out of the way of other jobs.
 
-use super::print::tell;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::print::tell;
 use crate::tui::{self, Glyphs};
 
 /// Time between checks whether this job owns the terminal.

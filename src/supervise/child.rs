@@ -12,8 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::failure::Failure;
 use super::sandbox::this_program;
-use crate::control::Connection;
-use crate::control::steps_in;
+use crate::control::{Connection, steps_in};
 
 /// Tells the child that it belongs to a series, and ends with it.
 const VARIABLE: &str = "LCASCOPE_OF_SERIES";

@@ -4,8 +4,6 @@
 //! until then the child shares the caller's standard error. After that, both outputs go to a log beside the run file.
 //! The child is a new process rather than a fork of this one, so it inherits no threads, locks or open run file.
 
-use super::print::print;
-use super::print::tell;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -24,6 +22,8 @@ use signal_hook::consts::SIGHUP;
 
 use super::exit::signal_code;
 use super::failure::Failure;
+use super::print::print;
+use super::print::tell;
 use super::signals::Signals;
 use crate::store;
 use crate::text::quoted;

@@ -1,6 +1,5 @@
 //! Follows a training without a screen: a progress bar, or lines if there is no terminal.
 
-use super::print::tell;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -8,6 +7,7 @@ use crossbeam_channel::{never, select};
 use signal_hook::consts::SIGHUP;
 
 use super::bar::Bar;
+use super::print::tell;
 use super::screen;
 use super::signals::{STOPPING, Signals};
 use crate::analysis::numbers;

@@ -89,7 +89,7 @@ fn watch() {
         .spawn(until_still);
 }
 
-/// How often the other threads of this process have been scheduled, if the system reports it.
+/// The number of times that the other threads of this process were scheduled, if the system reports it.
 fn turns() -> Option<u64> {
     let own = std::fs::read_link("/proc/thread-self").ok()?;
     let mut turns = 0_u64;

@@ -1,7 +1,5 @@
 //! A running training: the trainer's thread, the destinations of its steps, and its observer.
 
-use super::print::print;
-use super::print::tell;
 use std::any::Any;
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,6 +14,8 @@ use super::exit::signal_code;
 use super::failure::Failure;
 use super::gpu::Gpu;
 use super::headless::{self, Progress};
+use super::print::print;
+use super::print::tell;
 use super::sandbox;
 use super::screen::{self, Obstacle};
 use super::signals::{STOPPING, Signals};
@@ -30,7 +30,7 @@ use crate::text::quoted;
 use crate::train::{self, Control, Controls, Inquiry, Orders, Sink, SinkClosed, Trainer};
 use crate::tui::{Exit, ScreenOptions};
 
-/// How a run starts.
+/// The start of a run.
 pub enum Beginning {
     Fresh,
     /// The trainer has started from the restored state.
@@ -39,7 +39,7 @@ pub enum Beginning {
     },
 }
 
-/// How a run is observed, and how much is printed.
+/// The options for observing a run, and for what is printed.
 pub struct Watched {
     place: Place,
     pub quiet: bool,

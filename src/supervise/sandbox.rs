@@ -3,8 +3,6 @@
 //! The HDF5 library may crash on a damaged file, or allocate any amount of memory. Such files are therefore read in a
 //! child: this program again, with limited memory, which ends with its parent.
 
-use super::print::print;
-use super::print::tell;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -13,12 +11,13 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
-
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::exit::signal_code;
 use super::failure::Failure;
 use super::limits::{GUARDED, Patience, STILL, WRITING, is_guarded, limit};
+use super::print::print;
+use super::print::tell;
 use super::status::RunStatus;
 use crate::feed::{self, OpenError, Opened};
 use crate::store::{self, RecordedWeights, StoreError};
@@ -108,7 +107,7 @@ fn in_child(
     })
 }
 
-/// How a child ended that did not crash.
+/// The end of a child that did not crash.
 enum Ended {
     With(u8),
     /// By a signal that asked it to end.

@@ -19,8 +19,7 @@ use crate::config::{
     ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice, stored_options,
 };
 use crate::record::{RunHeader, Status};
-use crate::text::duration;
-use crate::text::harmless;
+use crate::text::{duration, harmless};
 
 /// A run to be made.
 pub struct Task {
@@ -249,7 +248,7 @@ pub fn run(
     Ok(ended)
 }
 
-/// How a run's process ended.
+/// The end of a run's process.
 enum How {
     Finished,
     Stopped,

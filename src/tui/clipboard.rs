@@ -136,9 +136,9 @@ impl Drop for Clipboard {
     }
 }
 
-/// How long a text on its way to tmux may delay the end of the program.
+/// The longest delay of the program's end by a text on its way to tmux.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
-/// How often tmux is polled.
+/// The interval at which tmux is polled.
 const POLL: Duration = Duration::from_millis(5);
 
 /// Gives text to the tmux that `$TMUX` names, and waits until it has taken it or `given_up` is set.

@@ -32,7 +32,7 @@ pub enum Input {
     Hangup,
 }
 
-/// How long an ESC waits for the rest of a sequence before it counts as the key. A slow line may deliver the rest in
+/// The time for which an ESC waits for the rest of a sequence before it counts as the key. A slow line may deliver the rest in
 /// another packet; so short a delay of Esc goes unnoticed.
 const ESC_ALONE: Timespec = Timespec {
     tv_sec: 0,

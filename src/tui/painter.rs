@@ -49,7 +49,7 @@ impl Painter {
         self.due = None;
     }
 
-    /// How long the loop may sleep.
+    /// The longest time that the loop may sleep.
     pub fn patience(&self, playing: bool) -> Duration {
         match self.due {
             Some(due) => due.saturating_sub(self.last.elapsed()),

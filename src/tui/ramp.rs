@@ -68,7 +68,7 @@ const CATEGORIES_16: [Color; 4] = [
 const MARKS: [char; 8] = ['*', 'o', '+', 'x', '%', '@', '&', '~'];
 
 impl Theme {
-    /// How many series [`Theme::category`] distinguishes.
+    /// The number of series that [`Theme::category`] distinguishes.
     pub const CATEGORIES: usize = MARKS.len();
 
     /// Whether colours alone can distinguish this many series; otherwise marks or letters must.

@@ -51,7 +51,7 @@ pub enum Exit {
 
 type Screen = Terminal<CrosstermBackend<BufWriter<File>>>;
 
-/// How often a background job checks whether it has the terminal again: a shell's `fg` does not notify a running job.
+/// The interval at which a background job checks whether it has the terminal again: a shell's `fg` does not notify a running job.
 const BACKGROUND: Duration = Duration::from_millis(200);
 
 /// The most lines of stray output that may wait for the log.
@@ -384,7 +384,7 @@ fn ask_other(app: &mut App, feed: Option<&Feed>) {
     }
 }
 
-/// How long the loop may sleep.
+/// The longest time that the loop may sleep.
 fn patience(painter: &Painter, app: &App) -> Duration {
     let frame = painter.patience(app.play_rate().is_some());
     app.queries

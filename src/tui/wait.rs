@@ -21,7 +21,7 @@ use super::terminal::TerminalGuard;
 use super::view::words::either;
 use crate::app::{Action, Quit};
 
-/// How long to wait before showing a screen.
+/// The wait before a screen is shown.
 const SOON: Duration = Duration::from_millis(300);
 
 /// The result of waiting.

@@ -40,7 +40,7 @@ use evaluations::Evaluations;
 /// Number of latest steps that are checked.
 pub const WINDOW: usize = 200;
 
-/// How bad a lint is, the worst first.
+/// The severity of a lint, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Severity {
     /// The run, or its numbers, are broken.

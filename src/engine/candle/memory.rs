@@ -1,4 +1,4 @@
-//! How many examples fit into a slice.
+//! The number of examples that fit into a slice.
 //!
 //! A slice's values stay in memory until the backward pass is done. The size of a slice affects only speed and
 //! rounding, unless a batch norm makes the loss depend on it.

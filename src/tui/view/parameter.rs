@@ -37,7 +37,7 @@ struct Curve<'a> {
     at: Option<&'a Binned>,
     scale: Scale,
     style: Style,
-    /// How often it crosses zero or turns, in words, the most important first.
+    /// The frequency of its zero crossings and turns, in words, the most important first.
     counts: Vec<String>,
 }
 

@@ -68,7 +68,7 @@ pub fn plot_area(area: Rect, gutter: u16) -> Rect {
     axis::plot_area(below, gutter)
 }
 
-/// How many rows of values a cell shows.
+/// The number of rows of values that a cell shows.
 #[must_use]
 pub fn rows_per_cell(theme: &Theme, dense: bool) -> usize {
     let halves = dense && theme.colors != ColorLevel::None && theme.glyphs != Glyphs::Ascii;

@@ -36,7 +36,7 @@ type Placed = (u16, u16, String);
 const SHORTEST: usize = 3;
 
 impl Legend<'_> {
-    /// How many rows it needs at this width to show every name in full.
+    /// The number of rows that it needs at this width to show every name in full.
     #[must_use]
     pub fn rows(&self, width: u16) -> u16 {
         let longest = self.longest();

@@ -44,7 +44,7 @@ struct Bar {
 }
 
 impl SignedBars<'_> {
-    /// How many columns of values fit into `width` cells.
+    /// The number of columns of values that fit into `width` cells.
     #[must_use]
     pub fn columns(width: u16, glyphs: Glyphs) -> usize {
         usize::from(width) * across(glyphs)
