@@ -32,8 +32,8 @@ pub enum Input {
     Hangup,
 }
 
-/// The time for which an ESC waits for the rest of a sequence before it counts as the key. A slow line may deliver the rest in
-/// another packet; so short a delay of Esc goes unnoticed.
+/// The time for which an ESC waits for the rest of a sequence before it counts as the key. A slow line may deliver the
+/// rest in another packet; so short a delay of Esc goes unnoticed.
 const ESC_ALONE: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 60_000_000,

@@ -51,7 +51,8 @@ pub enum Exit {
 
 type Screen = Terminal<CrosstermBackend<BufWriter<File>>>;
 
-/// The interval at which a background job checks whether it has the terminal again: a shell's `fg` does not notify a running job.
+/// The interval at which a background job checks whether it has the terminal again: a shell's `fg` does not notify a
+/// running job.
 const BACKGROUND: Duration = Duration::from_millis(200);
 
 /// The most lines of stray output that may wait for the log.

@@ -21,7 +21,7 @@ use lcascope::store::{RunReader, RunState};
 /// Flags of a small run, without `--steps` or `--epochs`.
 pub const SMALL: &[&str] = &["--quiet", "--train-size", "600", "--test-size", "100"];
 
-/// How long to wait for something that must happen before the test fails.
+/// The wait for something that must happen, after which the test fails.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The program, without a terminal.

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long to wait for a screen to show what it should; only a hang takes longer.
+/// The wait for a screen to show what it should; only a hang takes longer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 fn tmux(socket: &str, arguments: &[&str]) -> Output {

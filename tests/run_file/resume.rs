@@ -493,7 +493,7 @@ fn verify_says_what_is_wrong_where() {
     }
 }
 
-/// How often a run is killed below; more often with `just torture`.
+/// The number of times that a run is killed below; more with `just torture`.
 fn kills() -> u64 {
     let kills = std::env::var("LCASCOPE_KILLS").ok();
     kills.map_or(6, |kills| {

@@ -29,7 +29,7 @@ pub fn recorded() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runs/small.h5")
 }
 
-/// How long an answer may take: only a hang takes so long.
+/// The wait for an answer; only a hang takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A run that is looked at, with whoever answers questions about it.
