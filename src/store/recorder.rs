@@ -214,13 +214,15 @@ fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), 
 
 /// Writes until the end of the run, and returns that.
 fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<RunEnd, StoreError> {
-    let mut last_commit = Instant::now();
+    // `None` until a step is committed, which the first is at once: a run that soon fails keeps it.
+    let mut last_commit: Option<Instant> = None;
     let mut last_beat = Instant::now();
     let mut waiting = false;
     // The pause state in the file, and the last one sent: however often it changes, a write takes the latest.
     let (mut written, mut paused) = (false, false);
     loop {
-        let left = COMMIT_EVERY.saturating_sub(last_commit.elapsed());
+        let since_commit = last_commit.map_or(Duration::ZERO, |then| then.elapsed());
+        let left = COMMIT_EVERY.saturating_sub(since_commit);
         match messages.recv_timeout(left) {
             Ok(Message::Start(record)) => {
                 writer.start(&record)?;
@@ -233,7 +235,7 @@ fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<R
             Ok(Message::Checkpoint(checkpoint)) => {
                 writer.checkpoint(&checkpoint)?;
                 waiting = false;
-                last_commit = Instant::now();
+                last_commit = Some(Instant::now());
             }
             Ok(Message::Paused(now)) => paused = now,
             Ok(Message::End(end)) => {
@@ -254,20 +256,19 @@ fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<R
         }
         // As soon as the queue is empty, so that all earlier steps are included: a reader of a paused run sees its
         // latest step.
-        if paused != written && (messages.is_empty() || last_commit.elapsed() >= COMMIT_EVERY) {
+        let due = last_commit.is_none_or(|then| then.elapsed() >= COMMIT_EVERY);
+        if paused != written && (messages.is_empty() || due) {
             writer.paused(paused)?;
             written = paused;
             waiting = false;
         }
-        if last_commit.elapsed() >= COMMIT_EVERY {
-            if std::mem::take(&mut waiting) {
-                writer.commit()?;
-                last_beat = Instant::now();
-            } else if last_beat.elapsed() >= BEAT_EVERY {
-                writer.heartbeat()?;
-                last_beat = Instant::now();
-            }
-            last_commit = Instant::now();
+        if due && std::mem::take(&mut waiting) {
+            writer.commit()?;
+            last_beat = Instant::now();
+            last_commit = Some(last_beat);
+        } else if last_beat.elapsed() >= BEAT_EVERY {
+            writer.heartbeat()?;
+            last_beat = Instant::now();
         }
     }
 }

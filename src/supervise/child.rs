@@ -17,13 +17,18 @@ use crate::control::{Connection, steps_in};
 /// Tells the child that it belongs to a series, and ends with it.
 const VARIABLE: &str = "LCASCOPE_OF_SERIES";
 
-/// The number of bytes read from the end of a process's standard error.
-const LAST_WORDS: u64 = 4096;
+/// The number of bytes read from either end of a process's standard error.
+const MOST_READ: u64 = 4096;
+
+/// Returns true if this process trains a run of a series.
+pub fn is_of_series() -> bool {
+    env::var_os(VARIABLE).is_some()
+}
 
 /// Called by a training that may belong to a series: makes it stop after the current step when the series' process
 /// ends.
 pub fn heed() {
-    if env::var_os(VARIABLE).is_some() {
+    if is_of_series() {
         // On other systems, or if this fails, the training outlives the series and can be stopped on its own.
         #[cfg(target_os = "linux")]
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
@@ -138,12 +143,23 @@ impl Child {
         }
     }
 
+    /// The warnings on its standard error.
+    pub fn warnings(&mut self) -> Vec<String> {
+        let said = self.read_at(0).unwrap_or_default();
+        let text = String::from_utf8_lossy(&said);
+        let is_warning = |line: &&str| line.starts_with("warning: ");
+        text.lines().filter(is_warning).map(str::to_owned).collect()
+    }
+
     fn read_end(&mut self) -> io::Result<Vec<u8>> {
         let length = self.said.metadata()?.len();
-        let from = length.saturating_sub(LAST_WORDS);
+        self.read_at(length.saturating_sub(MOST_READ))
+    }
+
+    fn read_at(&mut self, from: u64) -> io::Result<Vec<u8>> {
         self.said.seek(SeekFrom::Start(from))?;
         let mut bytes = Vec::new();
-        Read::take(&mut self.said, LAST_WORDS).read_to_end(&mut bytes)?;
+        Read::take(&mut self.said, MOST_READ).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 }

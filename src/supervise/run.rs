@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
 
+use super::child;
 use super::detach::Detached;
 use super::exit::signal_code;
 use super::failure::Failure;
@@ -44,7 +45,7 @@ pub struct Watched {
     place: Place,
     pub quiet: bool,
     /// Whether warnings are printed to standard error: a training in the background prints them too, to its caller or
-    /// its log.
+    /// its log, and one of a series to the series.
     pub warns: bool,
     detached: Option<Detached>,
 }
@@ -66,7 +67,7 @@ impl Watched {
         Ok(Self {
             place,
             quiet,
-            warns: !options.quiet.unwrap_or(false),
+            warns: child::is_of_series() || !options.quiet.unwrap_or(false),
             detached,
         })
     }

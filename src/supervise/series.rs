@@ -183,6 +183,7 @@ pub fn run(
         progress: Progress::new(tasks, found, quiet),
         signals: signals.events.clone(),
         asked: None,
+        warned: BTreeSet::new(),
     };
     let mut ended = Ended {
         complete: found
@@ -194,9 +195,8 @@ pub fn run(
     };
     let left =
         || (tasks.iter().zip(found).enumerate()).filter(|(_, (_, f))| **f != Found::Complete);
-    let mut said = BTreeSet::new();
     for warning in left().flat_map(|(_, (task, _))| &task.warnings) {
-        if said.insert(warning) {
+        if watch.warned.insert(warning.clone()) {
             watch.progress.say(&harmless(warning));
         }
     }
@@ -216,6 +216,7 @@ pub fn run(
         let mut child = Child::spawn(&task.file, &work)?;
         watch.progress.begin(index, task);
         let status = watch.until_end(&mut child)?;
+        watch.warn_once(&child.warnings());
         let state = sandbox::peek(&task.file).map(|opened| opened.state);
         let how = match (&state, status.success()) {
             (Ok(state), true) if state.status == Status::Finished => How::Finished,
@@ -261,9 +262,21 @@ struct Watch {
     signals: Receiver<i32>,
     /// The signal that asked the series to end.
     asked: Option<i32>,
+    /// The warnings printed so far.
+    warned: BTreeSet<String>,
 }
 
 impl Watch {
+    /// Prints a run's warnings, unless they differ from earlier ones in their numbers only.
+    fn warn_once(&mut self, warnings: &[String]) {
+        for warning in warnings {
+            let words = warning.replace(|c: char| c.is_ascii_digit(), "");
+            if !self.warned.contains(warning) && self.warned.insert(words) {
+                self.progress.say(&harmless(warning));
+            }
+        }
+    }
+
     fn until_end(&mut self, child: &mut Child) -> Result<ExitStatus, Failure> {
         let lost = |error| Failure::Other(format!("cannot wait for the training: {error}"));
         let mut last = Instant::now();

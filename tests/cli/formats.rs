@@ -1223,7 +1223,7 @@ fn inputs_that_are_not_scaled_and_a_high_first_loss_are_said_everywhere() {
     }
 }
 
-/// Each warning once, before the first run, for however many runs.
+/// Each warning once, for however many runs; those about the data before the first run.
 #[test]
 fn a_series_says_what_looks_wrong_with_its_data_at_its_start() {
     let folder = temp();
@@ -1268,6 +1268,9 @@ set.learning_rate = 0.02
             assert_eq!(said.matches(warning).count(), 1, "{said}");
             assert!(said.find(warning) < said.find(first), "{said}");
         }
+        // The first loss is known after a run, and differs between runs.
+        let first_loss = "far above the 2.3 of a uniform guess";
+        assert_eq!(said.matches(first_loss).count(), 1, "{said}");
     };
     let train = "train net.toml --data data.npz --steps 2 --threads 1 --repeats 3 -o run.h5";
     once(&said(train), "run 1 of 3");

@@ -225,7 +225,7 @@ impl Linter {
         self.rows.push_back(Kept {
             step: row.step,
             finite,
-            above: row.residual.abs() > self.run.tolerance,
+            above: row.residual.abs() > self.run.tolerance || (finite && row.residual.is_nan()),
             segments: row.segments,
             layers,
         });
