@@ -163,10 +163,10 @@ mod tests {
     use super::*;
     use crate::analysis::events::Event;
     use crate::app::{Action, Overlay};
-    use crate::tui::view::testing::{Run, Shape, plain};
+    use crate::tui::view::testing::{Run, RunShape, plain};
 
     fn run() -> Run {
-        let mut run = Run::new(Shape::default());
+        let mut run = Run::new(RunShape::default());
         run.settle(80, 24, &plain());
         let query = run.app.about_events();
         let event = |step, kind, value| Event { step, kind, value };

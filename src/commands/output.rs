@@ -138,7 +138,7 @@ pub fn new_file(
         match NewFile::create(&path) {
             Ok(new) => return Ok((path, new)),
             // Another run started within this second.
-            Err(StoreError::Exists { .. } | StoreError::Odd { .. }) => {}
+            Err(StoreError::Exists { .. } | StoreError::NotRegular { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge, stored_options};
 use crate::feed::{FeedEvent, Origin};
 use crate::record::{RunHeader, StartRecord};
-use crate::store::{FIRST_LOOK, Kept, Recorder, Resumable, RunReader};
+use crate::store::{FIRST_LOOK, KeptPart, Recorder, Resumable, RunReader};
 use crate::supervise::Failure;
 use crate::train::{Trainer, snapshot_is_due};
 
@@ -63,7 +63,7 @@ pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
         None => from,
     };
     show_kept(&mut app, run.reader(), kept)?;
-    let keep = Kept {
+    let keep = KeptPart {
         steps: kept,
         checkpoint: saved.map(|(found, _)| found),
         totals: snapshot_is_due(kept, header.planned_steps),

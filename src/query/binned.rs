@@ -14,7 +14,7 @@ use super::Answer;
 use super::source::{Source, no_such};
 use crate::analysis::bins;
 use crate::analysis::oscillation::{crosses, is_turn};
-use crate::store::{StoreError, Table};
+use crate::store::{StepDataset, StoreError};
 
 /// Allocations of R groups (units, tensors, classes, layers) over some steps, in N columns. In nats.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -284,7 +284,7 @@ impl Block {
 /// Reads the steps block by block; `take` appends the values of the groups, row by row.
 fn bin(
     source: &Source,
-    table: &Table,
+    table: &StepDataset,
     groups: usize,
     take: impl Fn(&Block, &mut Vec<f64>),
 ) -> Result<Answer, StoreError> {
@@ -303,7 +303,7 @@ fn bin(
 /// interrupted.
 fn push_rows(
     source: &Source,
-    table: &Table,
+    table: &StepDataset,
     (steps, binned): (&Range<u64>, &mut Binned),
     mut done: impl FnMut(u64),
     take: impl Fn(&Block, &mut Vec<f64>),
@@ -406,11 +406,11 @@ mod tests {
     use super::*;
     use crate::analysis::oscillation::{crossings, turns};
     use crate::query::{Analyst, Part, Query, Topic};
-    use crate::tui::view::testing::{Run, Shape};
+    use crate::tui::view::testing::{Run, RunShape};
 
     #[test]
     fn of_steps_that_are_not_there_yet_no_group_has_a_total() {
-        let run = Run::new(Shape::default());
+        let run = Run::new(RunShape::default());
         let topics = [
             Topic::Tensors,
             Topic::Units { layer: 1 },

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Answer;
 use super::source::{Source, put_cached, take_cached};
-use crate::store::{StoreError, Table};
+use crate::store::{StepDataset, StoreError};
 
 /// Sums over some steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ pub(super) fn answer(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer,
             "this run has no allocations of the held-out loss; train with --lca-test to have them";
         return Ok(Answer::Unknown(why.to_owned()));
     };
-    let rows = [&train, &held_out, &total, &residual].map(Table::rows);
+    let rows = [&train, &held_out, &total, &residual].map(StepDataset::rows);
     let end = rows.into_iter().fold(source.steps.end, u64::min);
     let steps = source.steps.start.min(end)..end;
     let mut sums = take_cached(kept, &steps, |it: &HeldOut| &it.steps);

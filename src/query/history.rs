@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Answer;
 use super::binned::Binned;
 use super::source::Source;
-use crate::store::{ParamRows, StoreError, Table};
+use crate::store::{ParamRows, StepDataset, StoreError};
 
 /// Rows over all parameters read at once: so many chunks of such a dataset are decompressed for one parameter between
 /// two checks for cancellation.
@@ -74,7 +74,7 @@ fn traced(source: &Source, column: usize) -> Result<Option<History>, StoreError>
 /// Bins one column of a trace; none if interrupted.
 fn traced_curve(
     source: &Source,
-    table: &Table,
+    table: &StepDataset,
     column: usize,
 ) -> Result<Option<Binned>, StoreError> {
     let end = source.steps.end.min(table.rows());

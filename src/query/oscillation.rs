@@ -26,7 +26,7 @@ use super::source::{Source, no_such};
 use crate::analysis::bins;
 use crate::analysis::lag::{CrossCorrelation, LAGS};
 use crate::analysis::oscillation::{autocorrelation, crosses, dominant_period, is_turn};
-use crate::store::{StoreError, Table};
+use crate::store::{StepDataset, StoreError};
 
 /// The most steps over which correlations are computed.
 pub const TAIL: u64 = 4096;
@@ -285,7 +285,7 @@ fn curves(read: &Read, known: &mut Oscillation) -> Result<Option<Changes>, Store
 }
 
 /// Fills in the correlations of the last steps; returns false if interrupted.
-fn lags(read: &Read, lca: &Table, known: &mut Oscillation) -> Result<bool, StoreError> {
+fn lags(read: &Read, lca: &StepDataset, known: &mut Oscillation) -> Result<bool, StoreError> {
     let (reader, tail) = (read.source.reader, known.tail.clone());
     let own = columns(lca, &tail, read.column())?
         .pop()
@@ -371,7 +371,7 @@ fn traced(read: &Read, known: &mut Oscillation) -> Result<bool, StoreError> {
 
 /// Reads columns of the last steps, each as one series.
 fn columns(
-    table: &Table,
+    table: &StepDataset,
     steps: &Range<u64>,
     columns: Range<usize>,
 ) -> Result<Vec<Vec<f64>>, StoreError> {
@@ -392,7 +392,7 @@ mod tests {
     use super::*;
     use crate::analysis::oscillation::{crossings, turns};
     use crate::query::{Analyst, Part, Query, Topic};
-    use crate::tui::view::testing::{Run, Shape};
+    use crate::tui::view::testing::{Run, RunShape};
 
     fn known(run: &Run, layer: u32, steps: Range<u64>, columns: u32) -> Oscillation {
         let query = Query {
@@ -412,9 +412,9 @@ mod tests {
 
     #[test]
     fn curves_counts_and_lags_are_those_of_the_series() {
-        let run = Run::new(Shape {
+        let run = Run::new(RunShape {
             steps: 90,
-            ..Shape::default()
+            ..RunShape::default()
         });
         let found = known(&run, 1, 10..80, 7);
         let series = |layer| -> Vec<f64> { (10..80).map(|t| run.layer(t, layer)).collect() };
@@ -459,7 +459,7 @@ mod tests {
 
     #[test]
     fn counts_that_are_not_in_the_file_are_not_known() {
-        let run = Run::new(Shape::default());
+        let run = Run::new(RunShape::default());
         let lacking = run.without(&["motion/lca_turns", "motion/gradient_turns", "motion/cosine"]);
         let found = known(&lacking, 1, 0..40, 4);
         assert_eq!((found.lca_turns, found.gradient_turns), (None, None));
@@ -469,7 +469,7 @@ mod tests {
 
     #[test]
     fn what_stands_still_has_no_lag_and_what_is_not_there_is_unknown() {
-        let run = Run::new(Shape::default());
+        let run = Run::new(RunShape::default());
         let found = known(&run, 0, 0..40, 4);
         // The two traced parameters of the layer do not move.
         assert_eq!(

@@ -11,7 +11,7 @@ use super::source::{Source, no_such};
 use super::watch::{Look, Watch};
 use crate::analysis::moments::{KEEP, Moments, shared};
 use crate::analysis::nulls::{self, Draws, Model};
-use crate::store::{StoreError, Table};
+use crate::store::{StepDataset, StoreError};
 
 /// Moments of the steps `0 .. steps`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ impl ClassMoments {
     }
 
     /// Reads up to the end of the steps asked for.
-    fn catch_up(&mut self, source: &Source, table: &Table) -> Result<Look, StoreError> {
+    fn catch_up(&mut self, source: &Source, table: &StepDataset) -> Result<Look, StoreError> {
         let header = source.reader.header();
         let layers = header.layout.layers.len();
         if source.steps.end < self.next {

@@ -21,7 +21,7 @@ use crate::analysis::lints::{Lint, Linter, Row, Run};
 use crate::analysis::moments::Moments;
 use crate::layout::{ParamLayout, TensorKind};
 use crate::record::RunHeader;
-use crate::store::{RunReader, StoreError, Table};
+use crate::store::{RunReader, StepDataset, StoreError};
 
 /// Events and lints of a run up to a step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ impl Watch {
         let segments = tables.segments.counts(rows.clone())?;
         let gradients = tables.gradients.counts(rows.clone())?;
         let lca = tables.lca.reals(rows.clone())?;
-        let optional = |table: &Option<Table>| match table {
+        let optional = |table: &Option<StepDataset>| match table {
             Some(table) => table.reals(rows.clone()),
             None => Ok(Vec::new()),
         };
@@ -243,16 +243,16 @@ const GRADIENT_NORM: &str = "motion/gradient_norm";
 
 /// The datasets read at every step.
 struct Tables<'a> {
-    train: Table<'a>,
-    test: Table<'a>,
-    residual: Table<'a>,
-    segments: Table<'a>,
-    gradients: Table<'a>,
-    lca: Table<'a>,
+    train: StepDataset<'a>,
+    test: StepDataset<'a>,
+    residual: StepDataset<'a>,
+    segments: StepDataset<'a>,
+    gradients: StepDataset<'a>,
+    lca: StepDataset<'a>,
     /// Norms of movements and gradients, and the held-out loss: optional in a run.
-    update: Option<Table<'a>>,
-    gradient: Option<Table<'a>>,
-    held_out: Option<Table<'a>>,
+    update: Option<StepDataset<'a>>,
+    gradient: Option<StepDataset<'a>>,
+    held_out: Option<StepDataset<'a>>,
 }
 
 impl<'a> Tables<'a> {
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
     use crate::analysis::lints::LintKind;
     use crate::query::{Analyst, Part, Query, Topic};
-    use crate::tui::view::testing::{Run, Shape};
+    use crate::tui::view::testing::{Run, RunShape};
 
     fn query(topic: Topic, end: u64) -> Query {
         Query {
@@ -325,10 +325,10 @@ mod tests {
 
     #[test]
     fn what_is_read_step_by_step_is_what_is_read_at_once() {
-        let run = Run::new(Shape {
+        let run = Run::new(RunShape {
             steps: 120,
             layers: 5,
-            ..Shape::default()
+            ..RunShape::default()
         });
         let mut growing = Analyst::new();
         // Forwards in pieces, and back, as a view may move.
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn work_that_was_given_up_goes_on_where_it_stopped() {
-        let run = Run::new(Shape::default());
+        let run = Run::new(RunShape::default());
         for topic in TOPICS {
             let query = query(topic, 40);
             let mut analyst = Analyst::new();
@@ -363,9 +363,9 @@ mod tests {
 
     #[test]
     fn what_a_run_lacks_is_said_and_the_rest_is_known() {
-        let run = Run::new(Shape {
+        let run = Run::new(RunShape {
             steps: 60,
-            ..Shape::default()
+            ..RunShape::default()
         });
         let happened = |run: &Run| match ask(&mut Analyst::new(), run, &query(Topic::Events, 60)) {
             Answer::Happened(happened) => happened,
@@ -398,11 +398,11 @@ mod tests {
 
     #[test]
     fn a_run_without_what_is_asked_for_says_so() {
-        let run = Run::new(Shape {
+        let run = Run::new(RunShape {
             classes: 0,
             layers: 1,
             steps: 3,
-            ..Shape::default()
+            ..RunShape::default()
         });
         for topic in TOPICS {
             let answer = ask(&mut Analyst::new(), &run, &query(topic.clone(), 3));

@@ -8,7 +8,7 @@ use crate::analysis::sum::Sum;
 use crate::export::{Axis, Chart, Column, Figure, Sheet, Table, Values};
 use crate::layout::Layer;
 use crate::record::{RunHeader, StepSummary};
-use crate::store::{RunReader, Table as Dataset};
+use crate::store::{RunReader, StepDataset as Dataset};
 
 /// Steps read at once.
 const BLOCK: u64 = 4096;

@@ -132,13 +132,13 @@ impl RowBound {
 }
 
 /// Limits on the lists in a file, larger than for any real network: a damaged file may claim anything.
-pub struct Longest {
+pub struct ListLimits {
     pub layers: usize,
     pub tensors: usize,
     pub params: usize,
 }
 
-pub const LONGEST: Longest = Longest {
+pub const LONGEST: ListLimits = ListLimits {
     layers: 1 << 16,
     tensors: 1 << 18,
     params: 1 << 40,

@@ -50,12 +50,12 @@ impl WriterLock {
             disk: disk.try_clone().map_err(io)?,
         };
         let marked = patiently(|| mark::try_exclusive(&lock.disk)).map_err(io)?;
-        if marked == Tried::Refused {
+        if marked == LockAttempt::Refused {
             return Err(live());
         }
-        if patiently(|| lock.disk.try_lock()).map_err(io)? == Tried::Refused {
+        if patiently(|| lock.disk.try_lock()).map_err(io)? == LockAttempt::Refused {
             // With the mark taken, another process that has the file open is not a writer.
-            let shared = marked == Tried::Had && lock.disk.try_lock_shared().is_ok();
+            let shared = marked == LockAttempt::Locked && lock.disk.try_lock_shared().is_ok();
             if !shared {
                 return Err(live());
             }
@@ -77,8 +77,8 @@ impl WriterLock {
         // Where byte locks and file locks are the same (NFS), an exclusive mark would keep readers out.
         patiently(|| mark::try_shared(&self.disk)).map_err(io)?;
         match patiently(|| self.disk.try_lock_shared()).map_err(io)? {
-            Tried::Had | Tried::NoLocks => Ok(()),
-            Tried::Refused => Err(StoreError::Live {
+            LockAttempt::Locked | LockAttempt::NoLocks => Ok(()),
+            LockAttempt::Refused => Err(StoreError::Live {
                 path: path.to_owned(),
             }),
         }
@@ -101,27 +101,29 @@ impl WriterLock {
 
 /// The outcome of trying to take a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tried {
-    Had,
+enum LockAttempt {
+    Locked,
     Refused,
     /// Locks are not supported here.
     NoLocks,
 }
 
 /// Tries to take a lock for a short while.
-fn patiently(mut lock: impl FnMut() -> Result<(), TryLockError>) -> io::Result<Tried> {
+fn patiently(mut lock: impl FnMut() -> Result<(), TryLockError>) -> io::Result<LockAttempt> {
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             sleep(PAUSE);
         }
         match lock() {
-            Ok(()) => return Ok(Tried::Had),
+            Ok(()) => return Ok(LockAttempt::Locked),
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(Tried::NoLocks),
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => {
+                return Ok(LockAttempt::NoLocks);
+            }
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
-    Ok(Tried::Refused)
+    Ok(LockAttempt::Refused)
 }
 
 /// Whether the file system itself refuses locks: `ENOLCK`, `EOPNOTSUPP`, `ENOSYS`, or `EINVAL` for a kind
@@ -323,7 +325,7 @@ mod tests {
         assert!(has_no_locks(&error(rustix::io::Errno::OPNOTSUPP)));
         assert!(!has_no_locks(&error(rustix::io::Errno::IO)));
         let tried = patiently(|| Err(TryLockError::Error(error(rustix::io::Errno::NOLCK))));
-        assert_eq!(tried.unwrap(), Tried::NoLocks, "goes on without");
+        assert_eq!(tried.unwrap(), LockAttempt::NoLocks, "goes on without");
         let failed = patiently(|| Err(TryLockError::Error(error(rustix::io::Errno::IO))));
         assert!(failed.is_err());
     }

@@ -10,8 +10,8 @@ use hdf5::{File, H5Type};
 
 use super::bounds::{Bounds, LONGEST, damaged};
 use super::error::{Context, StoreError};
-use super::journal::Left;
-use super::schema::COURSE_FILES;
+use super::journal::AbandonedJournal;
+use super::schema::TRAJECTORY_FILES;
 use super::text;
 use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
 use crate::record::{DataFacts, RunHeader};
@@ -43,7 +43,7 @@ pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
         });
     }
     // The journal of such a file contains signatures too.
-    if Left::find(&file)
+    if AbandonedJournal::find(&file)
         .map_err(io)?
         .is_some_and(|left| left.is_unborn())
     {
@@ -98,8 +98,8 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         }
     }
     let mut course_files = Vec::new();
-    if file.link_exists("course") && file.link_exists(COURSE_FILES) {
-        course_files = bounds.names(file, COURSE_FILES)?;
+    if file.link_exists("course") && file.link_exists(TRAJECTORY_FILES) {
+        course_files = bounds.names(file, TRAJECTORY_FILES)?;
     }
     let classes = bounds.names(file, "layout/class/name")?;
     Ok(RunHeader {

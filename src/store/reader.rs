@@ -15,13 +15,13 @@ use super::bounds::{Bounds, RowBound};
 use super::compression::filters_of;
 use super::error::{Context, StoreError};
 use super::foreign::refuse_foreign;
+use super::growing_dataset::read_rows;
 use super::levels::Levels;
 use super::lock;
 use super::open::{self, OpenDatasets, open_dataset};
 use super::read_header::{number, open_hdf5, read_header};
+use super::run_state::{RunState, unix_seconds};
 use super::schema::{self, FORMAT, VERSION};
-use super::series::read_rows;
-use super::state::{RunState, unix_seconds};
 use super::text;
 use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, above};
 
@@ -49,15 +49,15 @@ pub struct RunReader {
     /// The system's handle of the file, for its length and its lock.
     disk: fs::File,
     /// The stamp of the file when it was opened.
-    stamp: Stamp,
+    stamp: FileStamp,
     header: RunHeader,
     /// False for runs of older programs, which lack `state/paused`.
     tells_pauses: bool,
     held_out: Option<Arc<Dataset>>,
-    columns: Columns,
+    columns: SummaryDatasets,
     /// All datasets that are open.
     open: OpenDatasets,
-    /// In the order of [`Columns::lengths`], with the held-out dataset last.
+    /// In the order of [`SummaryDatasets::lengths`], with the held-out dataset last.
     row_bounds: Vec<RowBound>,
     heartbeat: Cell<Option<Heartbeat>>,
     /// Summaries of many steps; missing in some files.
@@ -76,7 +76,7 @@ struct Heartbeat {
 }
 
 /// The datasets from which a summary is read.
-struct Columns {
+struct SummaryDatasets {
     train: Arc<Dataset>,
     train_accuracy: Arc<Dataset>,
     test: Arc<Dataset>,
@@ -134,7 +134,7 @@ impl RunReader {
             .held_out_lca
             .then(|| dataset("lca_test/layer"))
             .transpose()?;
-        let columns = Columns {
+        let columns = SummaryDatasets {
             train: dataset("loss/train")?,
             train_accuracy: dataset("loss/train_accuracy")?,
             test: dataset("loss/test")?,
@@ -155,7 +155,7 @@ impl RunReader {
             gradient_flips: dataset("motion/gradient_flips")?,
         };
         let row_bounds = columns
-            .with(held_out.as_deref())
+            .each_with(held_out.as_deref())
             .map(|(dataset, _)| {
                 let axes = dataset.shape();
                 RowBound::of(dataset, axes.iter().skip(1).product())
@@ -346,7 +346,7 @@ impl RunReader {
             return Ok(steps);
         }
         let mut steps = committed;
-        let columns = self.columns.with(self.held_out.as_deref());
+        let columns = self.columns.each_with(self.held_out.as_deref());
         for ((dataset, extra), bound) in columns.zip(&self.row_bounds) {
             self.renew(dataset)?;
             let rows = dataset.shape().first().copied().unwrap_or(0) as u64;
@@ -536,7 +536,7 @@ impl RunReader {
     /// Checks that the file can hold the lists of steps, which a writer reads completely.
     pub(super) fn check_lists(&self) -> Result<(), StoreError> {
         for name in ["lca/param_step", "weight/step", "param/step"] {
-            if self.has(name) {
+            if self.has_object(name) {
                 self.bounds()?.check(&*self.dataset(name)?, name)?;
             }
         }
@@ -544,7 +544,7 @@ impl RunReader {
     }
 
     /// Whether there is an object of this name; HDF5 requires checking every group on the path.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(super) fn has_object(&self, name: &str) -> bool {
         let ends = name.match_indices('/').map(|(end, _)| end);
         ends.chain([name.len()])
             .all(|end| self.file.link_exists(&name[..end]))
@@ -597,16 +597,16 @@ impl RunReader {
 }
 
 /// Device, inode, length and time of the last change of a file.
-type Stamp = (u64, u64, u64, SystemTime);
+type FileStamp = (u64, u64, u64, SystemTime);
 
-fn stamp(disk: &fs::File) -> io::Result<Stamp> {
+fn stamp(disk: &fs::File) -> io::Result<FileStamp> {
     let there = disk.metadata()?;
     Ok((there.dev(), there.ino(), there.len(), there.modified()?))
 }
 
-impl Columns {
+impl SummaryDatasets {
     /// Every dataset as in [`lengths`](Self::lengths), and the held-out one if there is one.
-    fn with<'a>(
+    fn each_with<'a>(
         &'a self,
         held_out: Option<&'a Dataset>,
     ) -> impl Iterator<Item = (&'a Dataset, u64)> {

@@ -304,7 +304,7 @@ fn reply(question: Question, path: &Path) -> io::Result<()> {
     match question {
         Question::Status => feed::reply(&RunStatus::read(path).map_err(words), io::stdout()),
         Question::Run => feed::reply(
-            &store::look_through(path, &renew).map_err(words),
+            &store::read_through(path, &renew).map_err(words),
             io::stdout(),
         ),
         Question::Weights => {

@@ -46,7 +46,7 @@ mod tests {
     use crate::tui::keys::KeyMap;
     use crate::tui::theme::{ColorLevel, Glyphs, Theme};
     use crate::tui::view;
-    use crate::tui::view::testing::{self, Run, Shape};
+    use crate::tui::view::testing::{self, Run, RunShape};
 
     const AREA: Rect = Rect::new(0, 0, 120, 40);
     const CLICK: MouseEventKind = MouseEventKind::Down(MouseButton::Left);
@@ -113,9 +113,9 @@ mod tests {
 
     #[test]
     fn a_click_selects_the_row_that_is_drawn_there_on_every_screen() {
-        let mut run = Run::new(Shape {
+        let mut run = Run::new(RunShape {
             layers: 5,
-            ..Shape::default()
+            ..RunShape::default()
         });
         for screen in Screen::ALL {
             let (named, of): (&str, fn(&App) -> usize) = match screen {

@@ -12,7 +12,7 @@ use crate::common::{
     Outcome, RunFile, Training, assert_same_numbers, lcascope, patiently, train, train_command,
 };
 use lcascope::record::Status;
-use lcascope::store::{Kept, Recorder, Resumable, RunReader, StoreError};
+use lcascope::store::{KeptPart, Recorder, Resumable, RunReader, StoreError};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tempfile::{TempDir, tempdir};
@@ -133,7 +133,7 @@ fn who_would_go_on_with_a_run_after_another_process_has_is_refused() {
     let folder = tempdir().unwrap();
     let path = stopped(&folder);
     let late = Resumable::open(&path).unwrap();
-    let keep = Kept {
+    let keep = KeptPart {
         steps: late.committed(),
         checkpoint: None,
         totals: false,

@@ -333,10 +333,10 @@ mod tests {
     use crate::app::{Action, Screen};
     use crate::query::{Answer, Part, Query, Topic};
     use crate::tui::view::testing::number as read;
-    use crate::tui::view::testing::{Run, Shape, plain, theme};
+    use crate::tui::view::testing::{Run, RunShape, plain, theme};
 
     fn run() -> Run {
-        let mut run = Run::new(Shape::default());
+        let mut run = Run::new(RunShape::default());
         run.act(&[Action::Screen(Screen::Distribution), Action::Select(1)]);
         run
     }

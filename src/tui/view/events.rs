@@ -92,14 +92,14 @@ fn counted(happened: &Happened) -> String {
 #[cfg(test)]
 mod tests {
     use crate::app::Action;
-    use crate::tui::view::testing::{Run, Shape, app, plain, text, theme};
+    use crate::tui::view::testing::{Run, RunShape, app, plain, text, theme};
 
     #[test]
     fn it_lists_what_the_file_says_at_any_size() {
-        let mut run = Run::new(Shape {
+        let mut run = Run::new(RunShape {
             steps: 120,
             layers: 6,
-            ..Shape::default()
+            ..RunShape::default()
         });
         run.act(&[Action::Bookmark, Action::Events]);
         let screen = run.text(120, 40, &plain());

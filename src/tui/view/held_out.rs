@@ -243,9 +243,9 @@ mod tests {
     use super::*;
     use crate::app::{Action, Screen};
     use crate::tui::view::testing::number as read;
-    use crate::tui::view::testing::{Run, Shape, is_about, plain, row, text, theme};
+    use crate::tui::view::testing::{Run, RunShape, is_about, plain, row, text, theme};
 
-    fn run(shape: Shape) -> Run {
+    fn run(shape: RunShape) -> Run {
         let mut run = Run::new(shape);
         run.act(&[Action::Screen(Screen::HeldOut)]);
         run
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn both_losses_close_and_opposite_signs_are_counted() {
-        let mut run = run(Shape::default());
+        let mut run = run(RunShape::default());
         run.act(&[Action::Move(-10)]);
         let screen = run.text(140, 40, &theme());
         let sum: f64 = (0..40).flat_map(|t| run.held_out[t].clone()).sum();
@@ -287,16 +287,16 @@ mod tests {
 
     #[test]
     fn without_it_a_sentence_says_what_to_do() {
-        let mut run = run(Shape {
+        let mut run = run(RunShape {
             held_out: false,
-            ..Shape::default()
+            ..RunShape::default()
         });
         assert!(run.text(60, 16, &theme()).contains("--lca-test"));
     }
 
     #[test]
     fn it_fits_and_is_ascii() {
-        let mut run = run(Shape::default());
+        let mut run = run(RunShape::default());
         for (width, height) in [(60, 16), (80, 24), (200, 60)] {
             let screen = run.text(width, height, &plain());
             assert!(screen.is_ascii() && screen.contains("residual"), "{screen}");

@@ -140,7 +140,7 @@ mod tests {
     use crate::record::Status;
     use crate::tui::theme::ColorLevel;
     use testing::{
-        Run, Shape, any_glyphs, app, app_of, header, odd_allocations, queries, row, text, theme,
+        Run, RunShape, any_glyphs, app, app_of, header, odd_allocations, queries, row, text, theme,
     };
 
     #[test]
@@ -365,7 +365,7 @@ mod tests {
         let network = Screen::ALL.map(|screen| vec![Action::Screen(screen)]);
         let deeper = (1..=3).map(|times| vec![Action::Enter; times]);
         let asked = network.into_iter().chain(deeper).map(|actions| {
-            let mut run = Run::new(Shape::default());
+            let mut run = Run::new(RunShape::default());
             run.act(&actions);
             let before = queries(&run.app, (120, 40), &theme());
             run.settle(120, 40, &theme());

@@ -359,16 +359,16 @@ mod tests {
     use crate::app::{Action, Screen};
     use crate::tui::theme::ColorLevel;
     use crate::tui::view::testing::{
-        Run, Shape, any_glyphs, app, odd_allocations, plain, queries, row, text, theme,
+        Run, RunShape, any_glyphs, app, odd_allocations, plain, queries, row, text, theme,
     };
 
     const HERE: Action = Action::Screen(Screen::Oscillation);
 
     #[test]
     fn it_says_what_the_file_says() {
-        let mut run = Run::new(Shape {
+        let mut run = Run::new(RunShape {
             steps: 90,
-            ..Shape::default()
+            ..RunShape::default()
         });
         run.act(&[HERE, Action::Select(1)]);
         for (width, height) in [(80, 24), (120, 40), (200, 60)] {

@@ -243,14 +243,14 @@ mod tests {
     use crate::record::RunHeader;
     use crate::tui::theme::{ColorLevel, Theme};
     use crate::tui::view::testing::{
-        Run, Shape, any_glyphs, app, app_of, header, odd_allocations, plain, text,
+        Run, RunShape, any_glyphs, app, app_of, header, odd_allocations, plain, text,
     };
 
     const HERE: Action = Action::Screen(Screen::Run);
 
     #[test]
     fn it_says_how_well_the_run_closes_and_what_it_cost() {
-        let mut run = Run::new(Shape::default());
+        let mut run = Run::new(RunShape::default());
         run.act(&[HERE]);
         for (width, height) in [(80, 24), (120, 40), (200, 60)] {
             let screen = run.text(width, height, &plain());

@@ -315,16 +315,16 @@ mod tests {
     use crate::app::{Action, Screen};
     use crate::tui::theme::ColorLevel;
     use crate::tui::view::testing::{
-        Run, Shape, any_glyphs, app, framed, odd_allocations, plain, text, theme,
+        Run, RunShape, any_glyphs, app, framed, odd_allocations, plain, text, theme,
     };
 
     const HERE: Action = Action::Screen(Screen::Synchronisation);
 
     fn run() -> Run {
-        let mut run = Run::new(Shape {
+        let mut run = Run::new(RunShape {
             steps: 150,
             layers: 5,
-            ..Shape::default()
+            ..RunShape::default()
         });
         run.act(&[HERE]);
         run
