@@ -48,7 +48,7 @@ pub struct Event {
 
 /// The measurements of a step that the detector reads.
 #[derive(Clone, Copy, Debug)]
-pub struct Step<'a> {
+pub struct EventStep<'a> {
     pub step: u64,
     /// Training loss before and after it, in nats.
     pub loss_before: f64,
@@ -126,7 +126,7 @@ impl Detector {
     /// Takes in the next step. Ignores a step that is not later than all before it.
     ///
     /// O(L), plus two medians of 64.
-    pub fn push(&mut self, step: &Step) {
+    pub fn push(&mut self, step: &EventStep) {
         if self.newest.is_some_and(|newest| step.step <= newest) {
             return;
         }
@@ -142,7 +142,7 @@ impl Detector {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a count of layers")]
-    fn finite(&mut self, step: &Step) {
+    fn finite(&mut self, step: &EventStep) {
         let layers = step.lca.iter().filter(|a| !a.is_finite()).count();
         let finite = step.loss_after.is_finite() && step.residual.is_finite() && layers == 0;
         if !finite && !self.broken {
@@ -152,7 +152,7 @@ impl Detector {
         self.broken = !finite;
     }
 
-    fn spike(&mut self, step: &Step) {
+    fn spike(&mut self, step: &EventStep) {
         let rise = step.loss_after - step.loss_before;
         if !rise.is_finite() {
             return;
@@ -192,11 +192,11 @@ impl Detector {
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         let kept = [&self.residuals, &self.not_finite, &self.spikes];
-        let kept = kept.into_iter().flat_map(Strongest::kept);
+        let kept = kept.into_iter().flat_map(Strongest::in_order);
         let mut together = Strongest::default();
         self.synchronised()
             .for_each(|event| together.add(event, self.rules.keep));
-        let mut events: Vec<Event> = kept.chain(together.kept()).collect();
+        let mut events: Vec<Event> = kept.chain(together.in_order()).collect();
         events.sort_unstable_by_key(|event| (event.step, event.kind));
         events
     }
@@ -215,7 +215,7 @@ impl Detector {
     }
 }
 
-fn event(step: &Step, kind: EventKind, value: f64) -> Event {
+fn event(step: &EventStep, kind: EventKind, value: f64) -> Event {
     Event {
         step: step.step,
         kind,
@@ -257,7 +257,7 @@ impl Strongest {
         }
     }
 
-    fn kept(&self) -> impl Iterator<Item = Event> {
+    fn in_order(&self) -> impl Iterator<Item = Event> {
         self.kept.iter().map(|Reverse(Ranked(event))| *event)
     }
 }
@@ -308,7 +308,7 @@ mod tests {
     fn watch(losses: &[f64]) -> Detector {
         let mut detector = Detector::new(1, Rules::default());
         for (step, pair) in (0..).zip(losses.windows(2)) {
-            detector.push(&Step {
+            detector.push(&EventStep {
                 step,
                 loss_before: pair[0],
                 loss_after: pair[1],
@@ -414,7 +414,7 @@ mod tests {
         };
         let mut detector = Detector::new(0, rules);
         for (step, residual) in (0..).zip([0.002, 1e-4, -0.5, 0.001, 0.1, 0.002, f64::NAN, 0.002]) {
-            let step = Step {
+            let step = EventStep {
                 step,
                 loss_before: 1.0,
                 loss_after: 1.0,
@@ -444,7 +444,7 @@ mod tests {
             let lca: Vec<f64> = (0..8)
                 .map(|layer| -rng.random::<f64>() - if layer < dips { 2.0 } else { 0.0 })
                 .collect();
-            detector.push(&Step {
+            detector.push(&EventStep {
                 step,
                 loss_before: 1.0,
                 loss_after: 1.0,
@@ -477,7 +477,7 @@ mod tests {
             for (step, [loss_before, loss_after, residual, a, b, c]) in steps {
                 let lca = [a, b, c];
                 let lca = &lca[..usize::from(step % 4)];
-                detector.push(&Step { step: step.into(), loss_before, loss_after, residual, lca });
+                detector.push(&EventStep { step: step.into(), loss_before, loss_after, residual, lca });
             }
             let events = detector.events();
             prop_assert!(events.len() <= 4 * keep);

@@ -30,11 +30,11 @@ pub struct Moments {
     keep: usize,
     newest: Option<u64>,
     /// `[L]`
-    layers: Vec<Layer>,
+    layers: Vec<LayerMoments>,
 }
 
 #[derive(Clone, Debug)]
-struct Layer {
+struct LayerMoments {
     /// A of the step before the newest, and of the newest; NaN if there is none.
     before: f64,
     newest: f64,
@@ -69,7 +69,7 @@ impl Moments {
     /// For this many layers; keeps the `keep` deepest moments of each, usually [`KEEP`].
     #[must_use]
     pub fn new(layers: usize, keep: usize) -> Self {
-        let layer = Layer {
+        let layer = LayerMoments {
             before: f64::NAN,
             newest: f64::NAN,
             kept: BinaryHeap::new(),
@@ -145,7 +145,7 @@ impl Moments {
     }
 }
 
-impl Layer {
+impl LayerMoments {
     fn keep(&mut self, most: usize, moment: Moment) {
         if self.kept.len() < most {
             self.kept.push(moment);
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn of(rows: &[[f64; 2]]) -> Moments {
+    fn moments_of(rows: &[[f64; 2]]) -> Moments {
         let mut moments = Moments::new(2, 2);
         for (step, row) in (0..).zip(rows) {
             moments.push(step, row);
@@ -219,7 +219,7 @@ mod tests {
         let a = [0.0, -3.0, 0.0, -1.0, 0.0, -2.0, 0.0];
         let b = [0.0, 0.0, 0.0, 0.0, -1.0, -2.0, 0.0];
         let rows: Vec<[f64; 2]> = a.into_iter().zip(b).map(|(a, b)| [a, b]).collect();
-        let sets = of(&rows).sets();
+        let sets = moments_of(&rows).sets();
         assert_eq!(sets, [vec![1, 5], vec![5]]);
         let shared = shared(&sets);
         assert_eq!(shared.steps, [SharedStep { step: 5, layers: 2 }]);
@@ -239,7 +239,7 @@ mod tests {
             [0.0, -1.0],
             [0.0, 0.0],
         ];
-        assert_eq!(of(&rows).sets(), [vec![], Vec::<u64>::new()]);
+        assert_eq!(moments_of(&rows).sets(), [vec![], Vec::<u64>::new()]);
         let mut moments = Moments::new(1, 5);
         for (step, a) in [
             (0, 0.0),

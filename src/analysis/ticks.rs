@@ -15,14 +15,14 @@ pub struct Tick {
 
 /// The room that an axis has for labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum LabelSpace {
     /// A vertical axis of `cells` rows: one label per row, at least `gap` rows apart.
     Rows { cells: usize, gap: usize },
     /// A horizontal axis of `cells` columns: labels stand side by side.
     Columns { cells: usize },
 }
 
-impl Room {
+impl LabelSpace {
     /// A vertical axis with a suitable number of ticks for its height.
     #[must_use]
     pub fn rows(cells: usize) -> Self {
@@ -71,13 +71,13 @@ impl Room {
 /// Returns the finest ticks that fit, ascending: steps of 1, 2 or 5 on a linear axis; on the others decades (every one
 /// or every few, or 1, 2 and 5 of each).
 #[must_use]
-pub fn ticks(scale: Scale, domain: Domain, room: Room) -> Vec<Tick> {
+pub fn ticks(scale: Scale, domain: Domain, room: LabelSpace) -> Vec<Tick> {
     let place = |(value, label)| Tick {
         value,
         at: scale.to_unit(domain, value).unwrap_or(0.0),
         label,
     };
-    let fitting = |room: Room| {
+    let fitting = |room: LabelSpace| {
         let decades = decade_candidates(scale, domain)
             .into_iter()
             .map(|marks| marks.into_iter().map(place).collect::<Vec<_>>())
@@ -95,9 +95,9 @@ pub fn ticks(scale: Scale, domain: Domain, room: Room) -> Vec<Tick> {
     }
     // One tick shows no scale: prefer a crowded axis, or the two end ticks of a finer one.
     match room {
-        Room::Rows { cells, gap } if gap > 1 => {
+        LabelSpace::Rows { cells, gap } if gap > 1 => {
             let gap = gap - 1;
-            self::ticks(scale, domain, Room::Rows { cells, gap })
+            self::ticks(scale, domain, LabelSpace::Rows { cells, gap })
         }
         _ => linear_candidates(domain, 10 * room.most(), i32::MIN)
             .map(|marks| marks.into_iter().map(place).collect::<Vec<_>>())
@@ -138,7 +138,7 @@ pub fn whole_ticks(first: i64, count: u64, columns: usize) -> Vec<Tick> {
 
 /// Returns ticks at whole numbers; index 0 is `first`.
 fn whole(first: f64, count: u64, columns: usize, index_of: impl Fn(f64) -> u64) -> Vec<Tick> {
-    let room = Room::Columns { cells: columns };
+    let room = LabelSpace::Columns { cells: columns };
     if count == 0 {
         return Vec::new();
     }
@@ -321,7 +321,7 @@ mod tests {
     }
 
     fn linear(min: f64, max: f64, rows: usize) -> Vec<Tick> {
-        ticks(Scale::Linear, Domain::new(min, max), Room::rows(rows))
+        ticks(Scale::Linear, Domain::new(min, max), LabelSpace::rows(rows))
     }
 
     #[test]
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn log_ticks_are_decades() {
-        let log = |min, max, rows| ticks(Scale::Log, Domain::new(min, max), Room::rows(rows));
+        let log = |min, max, rows| ticks(Scale::Log, Domain::new(min, max), LabelSpace::rows(rows));
         assert_eq!(shown(&log(0.01, 10.0, 12)), ["0.01", "0.1", "1", "10"]);
         assert_eq!(shown(&log(1e-8, 1.0, 12)), ["1e-6", "1e-3", "1"]);
         assert_eq!(shown(&log(0.1, 2.5, 20)), ["0.1", "0.2", "0.5", "1", "2"]);
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn symlog_ticks_are_decades_on_both_sides() {
         let scale = Scale::SymLog { linear: 1e-4 };
-        let ticks = ticks(scale, Domain::symmetric(0.05), Room::rows(13));
+        let ticks = ticks(scale, Domain::symmetric(0.05), LabelSpace::rows(13));
         assert_eq!(shown(&ticks), ["-0.01", "0", "0.01"]);
         assert_eq!(ticks[1].at.to_bits(), 0.5f64.to_bits());
 
@@ -369,7 +369,7 @@ mod tests {
             let ticks = self::ticks(
                 Scale::SymLog { linear },
                 Domain::new(min, max),
-                Room::rows(rows),
+                LabelSpace::rows(rows),
             );
             ticks
                 .into_iter()
@@ -429,7 +429,7 @@ mod tests {
             cells in 0usize..120,
             vertical in any::<bool>(),
         ) {
-            let room = if vertical { Room::rows(cells) } else { Room::Columns { cells } };
+            let room = if vertical { LabelSpace::rows(cells) } else { LabelSpace::Columns { cells } };
             let ticks = ticks(scale, Domain::new(a, b), room);
             let at: Vec<usize> = ticks.iter().map(|tick| room.cell(tick.at)).collect();
             prop_assert!(at.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", ticks);
@@ -443,7 +443,7 @@ mod tests {
             span in 1e-3f64..1e6,
             rows in 3usize..80,
         ) {
-            let ticks = ticks(scale, Domain::new(a, a + span), Room::rows(rows));
+            let ticks = ticks(scale, Domain::new(a, a + span), LabelSpace::rows(rows));
             prop_assert!(ticks.len() >= 2, "{:?}", ticks);
             let labels: std::collections::BTreeSet<_> = shown(&ticks).into_iter().collect();
             prop_assert_eq!(labels.len(), ticks.len());

@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::state::App;
 use super::stretch::Stretch;
 use super::timeline::Timeline;
-use crate::query::{Part, Query, Topic};
+use crate::query::{Query, StepScope, Topic};
 
 /// The second run. It has its own feed and answers, but uses the first run's cursor and window.
 pub struct Other {
@@ -204,7 +204,7 @@ impl App {
             topic: Topic::Steps {
                 width: request.width,
             },
-            part: Part::Window,
+            part: StepScope::Window,
             steps: request.steps,
             columns: 1,
         })

@@ -4,7 +4,7 @@ use super::state::App;
 use crate::analysis::events::EventKind;
 use crate::analysis::lints::Lint;
 use crate::analysis::numbers;
-use crate::query::{Answer, Happened, Query, Topic};
+use crate::query::{Answer, Query, RunEvents, Topic};
 
 /// Why a step is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +49,7 @@ impl App {
 
     /// Returns the events and lints so far, as far as they are known.
     #[must_use]
-    pub fn happened(&self) -> Option<&Happened> {
+    pub fn happened(&self) -> Option<&RunEvents> {
         match self.queries.answer(&self.about_events()) {
             Some((_, Answer::Happened(happened))) => Some(happened),
             _ => None,
@@ -170,7 +170,7 @@ mod tests {
         run.settle(80, 24, &plain());
         let query = run.app.about_events();
         let event = |step, kind, value| Event { step, kind, value };
-        let happened = Happened {
+        let happened = RunEvents {
             steps: 40,
             events: vec![
                 event(5, EventKind::LossSpike, 0.25),
@@ -178,7 +178,7 @@ mod tests {
                 event(30, EventKind::Residual, 0.002),
                 event(99, EventKind::Residual, 0.002),
             ],
-            ..Happened::default()
+            ..RunEvents::default()
         };
         run.app.queries.take(query, Answer::Happened(happened));
         run

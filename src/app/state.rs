@@ -16,7 +16,7 @@ use super::stretch::Stretch;
 use super::timeline::Timeline;
 use super::window::Window;
 use crate::feed::{FeedEvent, GpuUse, Origin, RecorderStats};
-use crate::query::{Answer, DetailRequest, Part, Query, Topic};
+use crate::query::{Answer, DetailRequest, Query, StepScope, Topic};
 use crate::record::{RunHeader, Status};
 use crate::train::Control;
 
@@ -442,7 +442,7 @@ impl App {
             topic: Topic::Steps {
                 width: request.width,
             },
-            part: Part::Window,
+            part: StepScope::Window,
             steps: request.steps,
             columns: 1,
         })
@@ -482,7 +482,7 @@ impl App {
         let columns = u32::try_from(columns).unwrap_or(u32::MAX).max(1);
         Query {
             topic,
-            part: Part::Window,
+            part: StepScope::Window,
             steps: self.window.visible(self.timeline.end()),
             columns,
         }
@@ -493,7 +493,7 @@ impl App {
     pub fn about_all(&self, topic: Topic) -> Query {
         Query {
             topic,
-            part: Part::All,
+            part: StepScope::All,
             steps: 0..self.window.shown(self.timeline.end()),
             columns: 1,
         }
@@ -519,7 +519,7 @@ impl App {
         let step = self.window.cursor(self.timeline.end())?;
         Some(Query {
             topic,
-            part: Part::Cursor,
+            part: StepScope::Cursor,
             steps: step..step + 1,
             columns: 1,
         })

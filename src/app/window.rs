@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::query::Part;
+use crate::query::StepScope;
 
 /// The newest step that is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,12 +85,12 @@ impl Window {
 
     /// Returns true if these steps stay the same as the run goes on from `end` steps.
     #[must_use]
-    pub fn stands(&self, part: Part, end: u64) -> bool {
+    pub fn stands(&self, part: StepScope, end: u64) -> bool {
         let next = end.saturating_add(1);
         match part {
-            Part::Window => self.visible(end) == self.visible(next),
-            Part::Cursor => self.cursor(end) == self.cursor(next),
-            Part::All => self.shown(end) == self.shown(next),
+            StepScope::Window => self.visible(end) == self.visible(next),
+            StepScope::Cursor => self.cursor(end) == self.cursor(next),
+            StepScope::All => self.shown(end) == self.shown(next),
         }
     }
 
@@ -256,7 +256,8 @@ mod tests {
     #[test]
     fn what_stands_while_the_run_goes_on_is_known_part_by_part() {
         let stands = |window: &Window| {
-            [Part::Window, Part::Cursor, Part::All].map(|part| window.stands(part, 100))
+            [StepScope::Window, StepScope::Cursor, StepScope::All]
+                .map(|part| window.stands(part, 100))
         };
         let mut window = Window::default();
         assert_eq!(stands(&window), [false; 3]);

@@ -57,7 +57,7 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
 }
 
 /// A run file being read.
-struct Opened {
+struct OpenedFile {
     // Dropped in this order: the feed is gone when the process is ended.
     feed: Feed,
     _opening: Opening,
@@ -68,7 +68,7 @@ fn opened(
     path: &Path,
     options: &ScreenOptions,
     signals: &Signals,
-) -> Result<Result<Opened, Exit>, Failure> {
+) -> Result<Result<OpenedFile, Exit>, Failure> {
     if let Some(what) = sandbox::odd(path) {
         return Err(Failure::Other(what));
     }
@@ -83,7 +83,7 @@ fn opened(
         Some(_) => (opening.ready.recv()).map_or(Waited::Nobody, Waited::Answer),
     };
     match waited {
-        Waited::Answer(feed) => Ok(Ok(Opened {
+        Waited::Answer(feed) => Ok(Ok(OpenedFile {
             feed: feed?,
             _opening: opening,
         })),

@@ -225,7 +225,7 @@ pub fn helped(run: &Shown) -> Option<Help> {
     let mut all = Help::default();
     for (layer, counts) in layers {
         let chances = (layer.range.len() as u64).saturating_mul(run.steps);
-        all = all.merge(Help::of(counts.helped, counts.hurt, chances)?);
+        all = all.merge(Help::from_counts(counts.helped, counts.hurt, chances)?);
     }
     Some(all)
 }

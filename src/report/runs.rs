@@ -12,7 +12,7 @@ use toml::{Table as Toml, Value};
 
 use super::ReportError;
 use crate::export::{Sheet, Table};
-use crate::query::{Analyst, Answer, Part, Query, Topic};
+use crate::query::{Analyst, Answer, Query, StepScope, Topic};
 use crate::record::{Losses, RunHeader, StepSummary};
 use crate::sheet::{self, Request, View};
 use crate::store::{RunReader, RunState};
@@ -223,7 +223,7 @@ impl<'a> Shown<'a> {
     ) -> Result<Answer, ReportError> {
         let query = Query {
             topic,
-            part: Part::Window,
+            part: StepScope::Window,
             steps,
             columns,
         };

@@ -4,14 +4,14 @@ use super::SheetError;
 use super::overview::NATS;
 use super::source::{Source, number};
 use crate::export::{Axis, Chart, Column, Sheet};
-use crate::query::{Analyst, Answer, Part, Query, Topic};
+use crate::query::{Analyst, Answer, Query, StepScope, Topic};
 
 pub fn distribution(source: &Source) -> Result<Sheet, SheetError> {
     let layer = source.request.layer.map(u32::try_from).transpose();
     let layer = layer.map_err(|_| SheetError::Unknown("no such layer".to_owned()))?;
     let query = Query {
         topic: Topic::Histogram { layer },
-        part: Part::Window,
+        part: StepScope::Window,
         steps: source.request.steps.clone(),
         columns: 1,
     };

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::SheetError;
 use super::overview::NATS;
 use super::source::Source;
-use crate::analysis::events::{Detector, EventKind, Rules, Step};
+use crate::analysis::events::{Detector, EventKind, EventStep, Rules};
 use crate::analysis::moments::{KEEP, Moments, shared};
-use crate::analysis::nulls::{Draws, Model, null};
+use crate::analysis::nulls::{Draws, NullModel, null};
 use crate::export::{Axis, Chart, Column, Sheet};
 
 /// The most events kept of each kind.
@@ -29,7 +29,7 @@ pub fn synchronisation(source: &Source) -> Result<Sheet, SheetError> {
     let chance = null(
         &sets,
         &source.request.steps,
-        Model::Jitter,
+        NullModel::Jitter,
         Draws::default(),
     );
     let mut rows = Vec::new();
@@ -93,7 +93,7 @@ pub fn events(source: &Source) -> Result<Sheet, SheetError> {
     let mut detector = Detector::new(header.layout.layers.len(), rules);
     source.each(|step| {
         let lca: Vec<f64> = step.layers.iter().map(|layer| layer.lca).collect();
-        detector.push(&Step {
+        detector.push(&EventStep {
             step: step.first,
             loss_before: step.loss_before,
             loss_after: step.loss_after,

@@ -19,7 +19,7 @@ use super::limits::{GUARDED, Patience, STILL, WRITING, is_guarded, limit};
 use super::print::print;
 use super::print::tell;
 use super::status::RunStatus;
-use crate::feed::{self, OpenError, Opened};
+use crate::feed::{self, OpenError, OpenedRun};
 use crate::store::{self, RecordedWeights, StoreError};
 use crate::text::harmless;
 
@@ -235,7 +235,7 @@ impl Question {
         }
         let mut reader = reading(path, &["--answer", self.word()]);
         reader.env(GUARDED, STILL);
-        feed::answer(reader, path)
+        feed::ask_once(reader, path)
     }
 }
 
@@ -267,7 +267,7 @@ pub fn look_through_weights(path: &Path) -> Result<(), OpenError> {
 ///
 /// # Errors
 /// The file is not a run, or is too damaged to be read.
-pub fn peek(path: &Path) -> Result<Opened, OpenError> {
+pub fn peek(path: &Path) -> Result<OpenedRun, OpenError> {
     if let Some(what) = odd(path) {
         return Err(OpenError::Refused(what));
     }

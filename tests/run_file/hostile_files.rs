@@ -11,7 +11,7 @@ use hdf5::types::{FixedAscii, FixedUnicode, VarLenUnicode};
 use hdf5::{Extent, SimpleExtents};
 use lcascope::app::{Action, App};
 use lcascope::feed::{self, FeedEvent, Origin};
-use lcascope::query::{Analyst, Part, Query, Topic};
+use lcascope::query::{Analyst, Query, StepScope, Topic};
 use lcascope::store::{RunReader, StoreError};
 use lcascope::text::is_obeyed;
 use lcascope::tui::keys::KeyMap;
@@ -127,7 +127,7 @@ fn closely(reader: &RunReader, committed: u64) -> Result<(), StoreError> {
 fn ask(reader: &RunReader, topic: Topic) -> Result<(), StoreError> {
     let query = Query {
         topic,
-        part: Part::Cursor,
+        part: StepScope::Cursor,
         steps: 0..u64::MAX,
         columns: 200,
     };

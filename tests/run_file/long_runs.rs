@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::common::{Outcome, RunFile, assert_close, lcascope, patiently};
 use crate::synthetic::{Shape, Steps};
 use lcascope::app::{Action, App};
-use lcascope::feed::{self, Details, Feed, FeedEvent, Origin};
-use lcascope::query::{Answer, Part, Query, Topic};
+use lcascope::feed::{self, DetailClient, Feed, FeedEvent, Origin};
+use lcascope::query::{Answer, Query, StepScope, Topic};
 use lcascope::record::{RunEnd, Status, StepSummary};
 use lcascope::store::{ParamRows, Recorder, RunReader, WriteOptions, verify};
 use lcascope::train;
@@ -47,7 +47,7 @@ fn reads(path: &Path, flags: &[&str]) -> Command {
 }
 
 /// Lets the screen request finer steps until it has all it wants.
-fn look_closely(app: &mut App, details: &Details) -> usize {
+fn look_closely(app: &mut App, details: &DetailClient) -> usize {
     let mut asked = 0;
     while let Some(request) = app.wanted_detail() {
         details.requests.send(request).unwrap();
@@ -372,7 +372,7 @@ fn details_survive_the_process_that_reads_them() {
     let (details, reader) = feed::details(reader, train::inquiries().0).unwrap();
     let request = Query {
         topic: Topic::Steps { width: 4 },
-        part: Part::Window,
+        part: StepScope::Window,
         steps: 10..50,
         columns: 1,
     };

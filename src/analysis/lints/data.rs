@@ -163,7 +163,8 @@ impl Data<'_> {
         } else {
             "add training examples, or leave these out"
         };
-        let text = self.named(|[train, held_out]| train == 0 && held_out > 0, [are, have])?;
+        let text =
+            self.name_classes(|[train, held_out]| train == 0 && held_out > 0, [are, have])?;
         Some(format!("{text}: {remedy}"))
     }
 
@@ -175,7 +176,7 @@ impl Data<'_> {
             "nothing is learned of them but never to choose them"
         };
         let text = (!self.starts_at_one())
-            .then(|| self.named(|[train, held_out]| train == 0 && held_out == 0, verbs));
+            .then(|| self.name_classes(|[train, held_out]| train == 0 && held_out == 0, verbs));
         Some(format!("{}: {remedy}", text??))
     }
 
@@ -186,14 +187,14 @@ impl Data<'_> {
         } else {
             ""
         };
-        let text = self.named(|[train, held_out]| train > 0 && held_out == 0, verbs)?;
+        let text = self.name_classes(|[train, held_out]| train > 0 && held_out == 0, verbs)?;
         Some(format!(
             "{text}: the held-out loss says nothing of them{remedy}"
         ))
     }
 
     /// Names the classes whose training and held-out counts satisfy `is_so`.
-    fn named(&self, is_so: impl Fn([u64; 2]) -> bool, verbs: [&str; 2]) -> Option<String> {
+    fn name_classes(&self, is_so: impl Fn([u64; 2]) -> bool, verbs: [&str; 2]) -> Option<String> {
         let [train, held_out] = self.examples;
         let counts = train
             .iter()

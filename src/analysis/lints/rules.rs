@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Kept, Lint, LintKind, Linter, Numbers};
+use super::{KeptStep, LayerNumbers, Lint, LintKind, Linter};
 
 /// Fewest steps for a lint about a layer.
 const LEAST: usize = 50;
@@ -41,7 +41,7 @@ impl Linter {
     }
 
     /// Returns a layer's number in all steps where it is finite.
-    fn known(&self, layer: usize, number: fn(&Numbers) -> f64) -> impl Iterator<Item = f64> {
+    fn known(&self, layer: usize, number: fn(&LayerNumbers) -> f64) -> impl Iterator<Item = f64> {
         let numbers = self
             .rows
             .iter()
@@ -66,7 +66,7 @@ impl Linter {
     }
 
     fn allocation(&self, layer: usize) -> Option<Lint> {
-        let broken = |row: &&Kept| row.layers.get(layer).is_some_and(|numbers| numbers.broken);
+        let broken = |row: &&KeptStep| row.layers.get(layer).is_some_and(|numbers| numbers.broken);
         let last = self.rows.iter().rfind(broken)?;
         let (count, of) = (self.rows.iter().filter(broken).count(), self.rows.len());
         let name = self.name(layer);
@@ -127,7 +127,7 @@ impl Linter {
                 .filter_map(move |row| row.layers.get(layer));
             numbers.filter(|n| n.lca.is_finite() && n.held_out.is_finite())
         };
-        let total = |of: fn(&Numbers) -> f64| {
+        let total = |of: fn(&LayerNumbers) -> f64| {
             let sum: f64 = both().map(of).sum();
             let stray = both()
                 .map(|numbers| of(numbers).powi(2))
@@ -187,12 +187,12 @@ impl Linter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Row, Run, Severity, WINDOW};
+    use super::super::{LintStep, LintedRun, Severity, WINDOW};
     use super::*;
     use proptest::prelude::*;
 
     fn linter() -> Linter {
-        Linter::new(Run {
+        Linter::new(LintedRun {
             layers: ["fc1", "fc2", "fc3"].map(str::to_owned).into(),
             tolerance: 0.001,
             max_segments: Some(32),
@@ -202,8 +202,8 @@ mod tests {
     /// Two sound steps with no lint: every layer helps and hurts in turn.
     const NUMBERS: [[f64; 3]; 2] = [[1e-3, -1e-3, 1e-3], [-1e-3, 1e-3, -1e-3]];
 
-    fn sound(step: u64) -> Row<'static> {
-        Row {
+    fn sound(step: u64) -> LintStep<'static> {
+        LintStep {
             step,
             loss: 1.0,
             residual: 1e-5,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     /// Returns the lints after `steps` steps, each a sound one altered by `change`.
-    fn after(steps: u64, change: impl Fn(&mut Row)) -> Vec<Lint> {
+    fn after(steps: u64, change: impl Fn(&mut LintStep)) -> Vec<Lint> {
         let mut linter = linter();
         for step in 0..steps {
             let mut row = sound(step);
@@ -245,11 +245,11 @@ mod tests {
         assert_eq!(after(1, |_| ()), []);
         assert_eq!(after(500, |_| ()), []);
         // Only the loss was measured.
-        let bare = |row: &mut Row| {
-            *row = Row {
+        let bare = |row: &mut LintStep| {
+            *row = LintStep {
                 step: row.step,
                 loss: 1.0,
-                ..Row::default()
+                ..LintStep::default()
             }
         };
         assert_eq!(after(500, bare), []);
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn a_layer_that_hurts_is_named_with_its_share() {
         // 122 of the last 200 steps, 100..300.
-        let change = |row: &mut Row| {
+        let change = |row: &mut LintStep| {
             row.lca = if row.step < 222 {
                 &[0.0, 0.0, 1e-3]
             } else {
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_residual_comes_with_advice() {
-        let change = |row: &mut Row| {
+        let change = |row: &mut LintStep| {
             if row.step >= 488 {
                 (row.residual, row.segments) = (-0.002, 32);
             }
@@ -289,11 +289,11 @@ mod tests {
                     try more segments (--max-segments, now 32)";
         assert_eq!(texts(&lints), [text]);
         assert_eq!((lints[0].severity, lints[0].step), (Severity::Warning, 499));
-        let mut fixed = Linter::new(Run {
+        let mut fixed = Linter::new(LintedRun {
             max_segments: None,
             ..linter().run
         });
-        fixed.push(&Row {
+        fixed.push(&LintStep {
             residual: 1.0,
             ..sound(0)
         });
@@ -308,8 +308,8 @@ mod tests {
 
     #[test]
     fn a_layer_that_stands_still_is_named_unless_frozen() {
-        let still = |row: &mut Row| row.update_norm = &[0.1, 0.0, 0.0];
-        let frozen = |row: &mut Row| {
+        let still = |row: &mut LintStep| row.update_norm = &[0.1, 0.0, 0.0];
+        let frozen = |row: &mut LintStep| {
             still(row);
             row.frozen = &[false, false, true];
         };
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(lints[0].layer, Some(1));
         assert_eq!(after(777, still)[1].text, "fc3 has not moved for 777 steps");
         // It moved again, or its movement is unknown.
-        let moved = |row: &mut Row| {
+        let moved = |row: &mut LintStep| {
             if row.step != 90 {
                 still(row);
             }
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_comes_first() {
-        let broken = |row: &mut Row| {
+        let broken = |row: &mut LintStep| {
             if row.step >= 120 {
                 row.loss = f64::NAN;
                 row.lca = &[1.0, f64::INFINITY, f64::NAN];
@@ -345,7 +345,7 @@ mod tests {
         ];
         assert_eq!(texts(&lints), expected);
         assert_eq!((lints[0].severity, lints[0].step), (Severity::Error, 120));
-        let recovered = |row: &mut Row| {
+        let recovered = |row: &mut LintStep| {
             if row.step == 120 {
                 row.loss = f64::INFINITY;
             }
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn helping_one_loss_and_hurting_the_other_is_told() {
-        let change = |row: &mut Row| {
+        let change = |row: &mut LintStep| {
             row.lca = &[-1e-4, -1e-3, -1e-3];
             row.held_out = &[-1e-4, 2e-3, f64::NAN];
         };
@@ -396,28 +396,28 @@ mod tests {
 
     #[test]
     fn vanishing_gradients_are_named() {
-        let change = |row: &mut Row| row.gradient_norm = &[0.1, 1e-9, 0.0];
+        let change = |row: &mut LintStep| row.gradient_norm = &[0.1, 1e-9, 0.0];
         let expected = [
             "the gradient norm of fc2 is 1e-9 (vanishing)",
             "the gradient of fc3 is 0",
         ];
         assert_eq!(texts(&after(60, change)), expected);
         assert_eq!(after(49, change), []);
-        let frozen = |row: &mut Row| {
+        let frozen = |row: &mut LintStep| {
             change(row);
             row.frozen = &[false, true, true];
         };
         assert_eq!(after(60, frozen), []);
-        let relative = |row: &mut Row| row.gradient_norm = &[1e3, 9e-4, 2e-3];
+        let relative = |row: &mut LintStep| row.gradient_norm = &[1e3, 9e-4, 2e-3];
         assert_eq!(
             texts(&after(60, relative)),
             ["the gradient norm of fc2 is 9e-4 (vanishing)"]
         );
-        let all = |row: &mut Row| row.gradient_norm = &[1e-9, 1e-12, 0.0];
+        let all = |row: &mut LintStep| row.gradient_norm = &[1e-9, 1e-12, 0.0];
         let text = "the gradient norms of all layers are below 1e-8 (vanishing)";
         assert_eq!(texts(&after(60, all)), [text]);
         // A norm that is small in one step does not count.
-        let once = |row: &mut Row| {
+        let once = |row: &mut LintStep| {
             if row.step != 30 {
                 change(row);
             }
@@ -433,7 +433,7 @@ mod tests {
         ) {
             let mut linter = linter();
             for (step, numbers) in &rows {
-                linter.push(&Row {
+                linter.push(&LintStep {
                     step: (*step).into(),
                     loss: numbers[0],
                     residual: numbers[1],

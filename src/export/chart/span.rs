@@ -1,7 +1,7 @@
 //! A numeric axis, which maps values to positions.
 
 use crate::analysis::scale::{Domain, Scale};
-use crate::analysis::ticks::{Room, Tick, step_ticks, ticks};
+use crate::analysis::ticks::{LabelSpace, Tick, step_ticks, ticks};
 use crate::export::figure::{Axis, Spread};
 
 /// Minimum pixels between ticks of a vertical axis.
@@ -65,14 +65,18 @@ impl Span {
     /// Returns the ticks of a vertical axis `height` pixels long.
     pub fn ticks_up(&self, height: f64) -> Vec<Tick> {
         let cells = pixels(height);
-        ticks(self.scale, self.domain, Room::Rows { cells, gap: GAP })
+        ticks(
+            self.scale,
+            self.domain,
+            LabelSpace::Rows { cells, gap: GAP },
+        )
     }
 
     /// Returns the ticks of a horizontal axis `width` pixels long.
     pub fn ticks_along(&self, width: f64) -> Vec<Tick> {
         let cells = pixels(width / CHARACTER);
         if !self.whole {
-            return ticks(self.scale, self.domain, Room::Columns { cells });
+            return ticks(self.scale, self.domain, LabelSpace::Columns { cells });
         }
         #[expect(
             clippy::cast_possible_truncation,

@@ -4,7 +4,7 @@ use super::{asked, index};
 use crate::analysis::octaves::{Octaves, Sign};
 use crate::analysis::ttest::Mean;
 use crate::export::{Axis, Chart, Column, Figure};
-use crate::query::{Histogram, Topic};
+use crate::query::{AllocationHistogram, Topic};
 use crate::report::ReportError;
 use crate::report::page::{NATS, Page, said, series};
 use crate::report::repeats::{Means, real};
@@ -24,14 +24,14 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     Ok(())
 }
 
-fn octaves_of(histogram: &Histogram) -> Option<Octaves> {
+fn octaves_of(histogram: &AllocationHistogram) -> Option<Octaves> {
     let mut octaves = Octaves::new(&histogram.edges)?;
     octaves.add(&histogram.counts);
     Some(octaves)
 }
 
 /// Sums the counts of all runs; repeats have the same edges.
-fn added(runs: &[Histogram]) -> Histogram {
+fn added(runs: &[AllocationHistogram]) -> AllocationHistogram {
     let mut all = runs.first().cloned().unwrap_or_default();
     for run in runs.iter().skip(1) {
         for (sum, count) in all.counts.iter_mut().zip(&run.counts) {
@@ -118,7 +118,7 @@ fn tails(page: &mut Page, octaves: &[Octaves]) -> Result<(), ReportError> {
     page.table("tails", &caption, columns, rows)
 }
 
-fn histograms(page: &mut Page, all: &Histogram) -> Result<(), ReportError> {
+fn histograms(page: &mut Page, all: &AllocationHistogram) -> Result<(), ReportError> {
     let counts: Vec<f64> = all.counts.iter().map(|count| real(*count)).collect();
     let bins = counts.len();
     let columns = || {

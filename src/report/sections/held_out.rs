@@ -2,7 +2,7 @@
 
 use super::asked;
 use crate::export::{Axis, Column, Table};
-use crate::query::{HeldOut, Topic};
+use crate::query::{HeldOutSums, Topic};
 use crate::report::ReportError;
 use crate::report::page::{NATS, PERCENT, Page, bars, said};
 use crate::report::repeats::{Means, named, real};
@@ -10,7 +10,7 @@ use crate::report::runs::Shown;
 use crate::sheet::View;
 
 /// A run, the facts of its held-out loss, and its totals by layer.
-type Known<'a> = (&'a Shown<'a>, HeldOut, Table);
+type Known<'a> = (&'a Shown<'a>, HeldOutSums, Table);
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let mut runs: Vec<Known> = Vec::new();
@@ -22,8 +22,9 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         return Ok(());
     };
     let layers = &first.header().layout.layers;
-    let of =
-        |value: &dyn Fn(&HeldOut) -> f64| Means::one(runs.iter().map(|(_, found, _)| value(found)));
+    let of = |value: &dyn Fn(&HeldOutSums) -> f64| {
+        Means::one(runs.iter().map(|(_, found, _)| value(found)))
+    };
     page.text(format!(
         "Along the same steps the held-out loss is allocated too: {} in all, with a residual of {}.",
         said(of(&|found| found.total), "nats"),
@@ -41,7 +42,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
             .zip(named(table, "lca"));
         pairs.map(|(held_out, train)| held_out - train).collect()
     });
-    let split = |count: fn(&crate::query::Split) -> u64| {
+    let split = |count: fn(&crate::query::SignConflicts) -> u64| {
         columned(&|(run, found, _)| {
             let share = |split| 100.0 * real(count(split)) / real(run.steps);
             found.layers.iter().map(share).collect()

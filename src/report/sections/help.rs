@@ -20,7 +20,7 @@ pub fn over_steps(page: &mut Page) -> Result<(), ReportError> {
     let layer = |run: &Shown, at: usize| {
         let (layer, counts) = layers.get(at).zip(run.whole.layers.get(at))?;
         let chances = (layer.range.len() as u64).saturating_mul(run.steps);
-        Help::of(counts.helped, counts.hurt, chances)
+        Help::from_counts(counts.helped, counts.hurt, chances)
     };
     // The network comes first, then its layers.
     let of = |value: &dyn Fn(Help) -> Option<f64>| {

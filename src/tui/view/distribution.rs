@@ -76,7 +76,7 @@ fn whose(app: &App) -> String {
     }
 }
 
-fn allocations(area: Rect, known: Result<&query::Histogram, &str>, frame: &mut Frame) {
+fn allocations(area: Rect, known: Result<&query::AllocationHistogram, &str>, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
     let found = match known {
         Ok(found) => found,
@@ -331,7 +331,7 @@ mod tests {
     use crate::analysis::concentration::concentration;
     use crate::analysis::tails;
     use crate::app::{Action, Screen};
-    use crate::query::{Answer, Part, Query, Topic};
+    use crate::query::{Answer, Query, StepScope, Topic};
     use crate::tui::view::testing::number as read;
     use crate::tui::view::testing::{Run, RunShape, plain, theme};
 
@@ -415,12 +415,13 @@ mod tests {
             };
             run.app.queries.answer(&query).unwrap().1
         };
-        let Answer::Snapshot(found) = known(Topic::Snapshot { layer: Some(1) }, Part::Cursor)
+        let Answer::Snapshot(found) = known(Topic::Snapshot { layer: Some(1) }, StepScope::Cursor)
         else {
             panic!("no snapshot")
         };
         assert_eq!(found.helped.iter().sum::<u64>(), layer.len() as u64);
-        let Answer::Histogram(found) = known(Topic::Histogram { layer: None }, Part::Window) else {
+        let Answer::Histogram(found) = known(Topic::Histogram { layer: None }, StepScope::Window)
+        else {
             panic!("no histogram")
         };
         let nonzero = run.lca.iter().flatten().filter(|a| **a != 0.0).count() as u64;
@@ -459,11 +460,11 @@ mod tests {
         live.event(crate::feed::FeedEvent::Steps(
             run.reader.steps(0..20).unwrap(),
         ));
-        let histogram = query::Histogram {
+        let histogram = query::AllocationHistogram {
             steps: 0..20,
             edges: live.header.histogram_edges.clone(),
             counts: vec![1; live.header.histogram_bins()],
-            ..query::Histogram::default()
+            ..query::AllocationHistogram::default()
         };
         let about = live.about_window(Topic::Histogram { layer: None }, 1);
         live.queries.take(about, Answer::Histogram(histogram));

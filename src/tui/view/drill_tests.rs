@@ -9,7 +9,7 @@ use crate::app::{Action, App, Depth};
 use crate::feed::{FeedEvent, Origin};
 use crate::layout::{ParamLayout, TensorKind};
 use crate::query::{
-    Answer, Binned, Group, History, Query, RecordedSums, Topic, UnitParams, Weights,
+    Answer, Binned, GroupTotals, ParameterHistory, Query, RecordedSums, Topic, UnitParams, Weights,
 };
 use crate::record::{LayerSummary, ParamTotals, RunHeader, StepSummary};
 use crate::tui::theme::{ColorLevel, Glyphs, Theme};
@@ -86,12 +86,12 @@ fn binned(query: &Query, groups: usize, value: f64) -> Binned {
         least: (0..groups * n).map(single).collect(),
         most: (0..groups * n).map(single).collect(),
         groups: (0..groups)
-            .map(|g| Group {
+            .map(|g| GroupTotals {
                 total: scaled(g),
                 steps: STEPS,
                 helped: 21,
                 crossings: 4,
-                ..Group::default()
+                ..GroupTotals::default()
             })
             .collect(),
     }
@@ -136,7 +136,7 @@ fn answer(app: &App, query: &Query, value: f64, full: bool) -> Answer {
         }
         Topic::Parameter { .. } => {
             let curve = || full.then(|| binned(query, 1, value));
-            Answer::History(History {
+            Answer::History(ParameterHistory {
                 until: query.steps.end,
                 traced: full,
                 value: curve(),

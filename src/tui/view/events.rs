@@ -19,7 +19,7 @@ use super::marks::{severity_style, sign};
 use super::words::{either, elided, scrolled};
 use crate::analysis::events::EventKind;
 use crate::app::{App, Listed};
-use crate::query::Happened;
+use crate::query::RunEvents;
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 
@@ -75,7 +75,7 @@ fn line(entry: &Listed, selected: bool, room: usize, app: &App, theme: &Theme) -
 }
 
 /// The number of events of each kind; if there are very many, the list has only the strongest.
-fn counted(happened: &Happened) -> String {
+fn counted(happened: &RunEvents) -> String {
     let name = |kind| match kind {
         EventKind::Residual => "residual",
         EventKind::NotFinite => "not finite",

@@ -25,7 +25,7 @@ use super::status;
 use super::words::{either, number, sentence};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Stretch};
-use crate::query::{Answer, HeldOut, Topic};
+use crate::query::{Answer, HeldOutSums, Topic};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, Entry, LineChart, Pen, Series};
@@ -120,14 +120,14 @@ fn sheet<'a>(view: &View<'_>, frame: &mut Frame<'a>) -> Sheet<'a> {
 }
 
 /// Makes the three cells of a range of steps from the steps and their answer.
-type Pair<'a> = &'a dyn Fn(&Stretch<'_>, Option<&HeldOut>) -> [(String, Style); 3];
+type Pair<'a> = &'a dyn Fn(&Stretch<'_>, Option<&HeldOutSums>) -> [(String, Style); 3];
 
 /// The closing rows. Until the held-out loss has been read, its change and its residual are hyphens.
 fn closing(
     app: &App,
     theme: &Theme,
     ranges: &[&Stretch<'_>; 3],
-    answers: &[Option<&HeldOut>; 3],
+    answers: &[Option<&HeldOutSums>; 3],
 ) -> Vec<Row> {
     let layers = app.header.layout.layers.len();
     let row = |name: &str, pair: Pair<'_>| {

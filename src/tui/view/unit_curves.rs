@@ -108,7 +108,7 @@ pub fn draw(area: Rect, frame: &mut Frame, units: &Binned) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::Group;
+    use crate::query::GroupTotals;
 
     fn units(totals: &[f64]) -> Binned {
         Binned {
@@ -116,9 +116,9 @@ mod tests {
             sums: totals.iter().flat_map(|&a| [a / 4.0, a * 0.75]).collect(),
             groups: totals
                 .iter()
-                .map(|&total| Group {
+                .map(|&total| GroupTotals {
                     total,
-                    ..Group::default()
+                    ..GroupTotals::default()
                 })
                 .collect(),
             ..Binned::default()
