@@ -175,11 +175,11 @@ impl ParamLayout {
 
     /// The location of a parameter: its layer, tensor and unit, which is counted within the layer.
     #[must_use]
-    pub fn place_of(&self, parameter: usize) -> Option<Place> {
+    pub fn place_of(&self, parameter: usize) -> Option<ParamLocation> {
         let tensor = (self.tensors).partition_point(|it| it.range.end <= parameter);
         let found = self.tensors.get(tensor)?;
         let inside = parameter.checked_sub(found.range.start)?;
-        Some(Place {
+        Some(ParamLocation {
             layer: found.layer,
             tensor,
             unit: inside / found.row_len().max(1),
@@ -187,13 +187,13 @@ impl ParamLayout {
     }
 
     /// Calls `visit` for every unit's row of every tensor, in the order of the flat vector.
-    pub fn for_each_row(&self, mut visit: impl FnMut(Row)) {
+    pub fn for_each_row(&self, mut visit: impl FnMut(UnitRow)) {
         for (index, tensor) in self.tensors.iter().enumerate() {
             let units = self.layers[tensor.layer].units.clone();
             let row_len = tensor.row_len();
             for (row, unit) in units.enumerate() {
                 let start = tensor.range.start + row * row_len;
-                visit(Row {
+                visit(UnitRow {
                     layer: tensor.layer,
                     tensor: index,
                     unit,
@@ -206,7 +206,7 @@ impl ParamLayout {
 
 /// The location of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ParamLocation {
     pub layer: usize,
     /// Index into [`ParamLayout::tensors`].
     pub tensor: usize,
@@ -216,7 +216,7 @@ pub struct Place {
 
 /// One unit's row of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct UnitRow {
     pub layer: usize,
     pub tensor: usize,
     pub unit: usize,

@@ -11,7 +11,7 @@
 //! | [`data`] | data sets, splits, seeded mini-batches |
 //! | [`engine`] | loss and gradient of a whole set of examples, at any parameters; models in code |
 //! | [`optim`] | optimizers and schedules on the flat vector, by groups of layers |
-//! | [`course`] | paths through parameter space that another program has taken |
+//! | [`trajectory`] | paths through parameter space that another program has taken |
 //! | [`lca`] | the method: integrate along a step, allocate, count |
 //! | [`record`] | the record of a step, and how records merge |
 //! | [`train`] | the loop: step, allocate, emit |
@@ -42,7 +42,6 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod control;
-pub mod course;
 pub mod data;
 pub mod engine;
 pub mod experiment;
@@ -65,4 +64,5 @@ pub mod store;
 pub mod supervise;
 pub mod text;
 pub mod train;
+pub mod trajectory;
 pub mod tui;

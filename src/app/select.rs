@@ -3,7 +3,7 @@
 use super::reach::Here;
 use super::screen::{Depth, Screen, Sort, SortKeys};
 use super::state::{App, Overlay};
-use crate::layout::{ParamLayout, Place};
+use crate::layout::{ParamLayout, ParamLocation};
 use crate::query::{Answer, Query, Topic, UnitParams};
 
 /// A part of the Run screen that can be shown in full.
@@ -270,7 +270,7 @@ impl App {
 
     /// Opens a parameter; on the level of a unit, opens the parameter's unit.
     pub(super) fn look_at(&mut self, parameter: usize) {
-        let Some(Place { layer, unit, .. }) = self.header.layout.place_of(parameter) else {
+        let Some(ParamLocation { layer, unit, .. }) = self.header.layout.place_of(parameter) else {
             return;
         };
         (self.layer, self.unit, self.parameter) = (layer, unit, parameter);

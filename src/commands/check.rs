@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::config::{CheckpointEvery, DeviceChoice, NetworkChoice, Options, SliceChoice};
     use crate::engine::Device;
-    use crate::model::{Extent, LayerSpec, NamedPadding, NetworkSpec, Padding};
+    use crate::model::{HeightWidth, LayerSpec, NamedPadding, NetworkSpec, Padding};
     use crate::train::choose_traced;
 
     /// Numbers that may cause overflow, and small ones, which get further.
@@ -174,10 +174,10 @@ mod tests {
         number().prop_map(|n| usize::try_from(n.min(i64::MAX.unsigned_abs())).unwrap_or(usize::MAX))
     }
 
-    fn extent() -> impl Strategy<Value = Extent> {
+    fn extent() -> impl Strategy<Value = HeightWidth> {
         prop_oneof![
-            side().prop_map(Extent::Square),
-            [side(), side()].prop_map(Extent::Sides)
+            side().prop_map(HeightWidth::Square),
+            [side(), side()].prop_map(HeightWidth::Sides)
         ]
     }
 

@@ -112,7 +112,7 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
     for (name, value) in training(&config) {
         line(name, value);
     }
-    if let Some(path) = path_taken(&config, &header.course_files) {
+    if let Some(path) = path_taken(&config, &header.trajectory_files) {
         line("path", path);
     }
     line("device", header.device.clone());

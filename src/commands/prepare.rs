@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::check::{Checked, check, load};
-use super::given_weights::open_course;
+use super::given_weights::open_trajectory;
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice};
 use crate::data::{Dataset, Examples, Split};
 use crate::engine::candle::{self, CandleEngine, Precision};
@@ -48,13 +48,13 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     } = checked;
     config.batch_size = Some(batch_size);
     let mut steps_per_epoch = batches.batches_per_epoch() as u64;
-    let course = match &config.course {
-        Some(course) => Some(open_course(course, &network.layout)?),
+    let trajectory = match &config.course {
+        Some(choice) => Some(open_trajectory(choice, &network.layout)?),
         None => None,
     };
-    if let Some(course) = &course {
+    if let Some(trajectory) = &trajectory {
         // The batches with which the weights were trained are unknown.
-        (steps, steps_per_epoch) = (course.steps(), 0);
+        (steps, steps_per_epoch) = (trajectory.steps(), 0);
     }
 
     let Dataset {
@@ -67,7 +67,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         ..
     } = dataset;
     let mut run_data = run_data(train, test, &split);
-    if course.is_some() {
+    if trajectory.is_some() {
         // No mini-batch is drawn.
         run_data.drawn_from = None;
     }
@@ -98,7 +98,9 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         data: Some(facts),
         traced,
         histogram_edges: histogram_edges(),
-        course_files: course.as_ref().map_or(Vec::new(), |course| course.files()),
+        trajectory_files: trajectory
+            .as_ref()
+            .map_or(Vec::new(), |trajectory| trajectory.files()),
         held_out_lca: config.lca_test,
         record_weights: config.record_weights,
         record_params: config.record_params,
@@ -118,8 +120,8 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         theta,
         network.initial_buffers(),
     );
-    if let Some(course) = course {
-        (trainer.follow(course)).map_err(|error| Failure::Other(error.to_string()))?;
+    if let Some(trajectory) = trajectory {
+        (trainer.follow(trajectory)).map_err(|error| Failure::Other(error.to_string()))?;
     }
     header.checkpoint = trainer.checkpoint().shape();
     Ok(Prepared {

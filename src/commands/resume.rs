@@ -125,7 +125,7 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
             "its examples were drawn otherwise",
         ),
         (
-            file.course_files.is_empty() || file.course_files == now.course_files,
+            file.trajectory_files.is_empty() || file.trajectory_files == now.trajectory_files,
             "its points were other files of the folder",
         ),
         (file.traced == now.traced, "it traces other parameters"),

@@ -14,7 +14,7 @@ use super::choices::{
 };
 use super::options::Options;
 use crate::data::SplitSizes;
-use crate::lca::Settings;
+use crate::lca::IntegratorSettings;
 use crate::model::{LayerSpec, NetworkSpec, PRESETS, preset};
 use crate::optim::{LayerRule, OptimizerChoice, Schedule};
 use crate::small_file;
@@ -29,7 +29,7 @@ pub enum Length {
 
 /// Weights to follow instead of training.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CourseChoice {
+pub struct TrajectoryChoice {
     /// A file with recorded weights, or a folder of snapshots.
     pub path: PathBuf,
     /// Number of equal steps on the straight line between the ends, if the path is not followed.
@@ -45,7 +45,7 @@ pub struct RunConfig {
     pub sizes: SplitSizes,
     pub length: Length,
     /// If given, the training settings, including the length, have no meaning.
-    pub course: Option<CourseChoice>,
+    pub course: Option<TrajectoryChoice>,
     /// `None` for 250, or all examples if there are fewer.
     pub batch_size: Option<usize>,
     pub optimizer: OptimizerChoice,
@@ -55,7 +55,7 @@ pub struct RunConfig {
     pub layers: Vec<LayerRule>,
     pub schedule: Schedule,
     pub seed: u64,
-    pub integration: Settings,
+    pub integration: IntegratorSettings,
     pub slice_size: SliceChoice,
     pub lca_test: bool,
     pub by_class: bool,
@@ -202,7 +202,7 @@ impl RunConfig {
             OptimizerChoice::AdamW => (OptimizerKind::AdamW, None),
             OptimizerChoice::RmsProp { momentum } => (OptimizerKind::RmsProp, Some(momentum)),
         };
-        let Settings {
+        let IntegratorSettings {
             method,
             tolerance,
             relative_tolerance,
@@ -262,7 +262,7 @@ impl RunConfig {
 }
 
 /// Returns the weights to follow, if any are given.
-fn course(o: &Options) -> Result<Option<CourseChoice>, ConfigError> {
+fn course(o: &Options) -> Result<Option<TrajectoryChoice>, ConfigError> {
     let Some(path) = o.course.clone() else {
         return match o.straight {
             Some(_) => Err(ConfigError("`straight` needs `course`".to_owned())),
@@ -280,7 +280,7 @@ fn course(o: &Options) -> Result<Option<CourseChoice>, ConfigError> {
         )));
     }
     let straight = o.straight.map(|n| count("--straight", n)).transpose()?;
-    Ok(Some(CourseChoice { path, straight }))
+    Ok(Some(TrajectoryChoice { path, straight }))
 }
 
 /// Returns the chosen optimizer with its momentum.
@@ -411,9 +411,9 @@ fn checked_name(spec: NetworkSpec) -> Result<NetworkSpec, ConfigError> {
     )))
 }
 
-fn integration(o: &Options) -> Result<Settings, ConfigError> {
+fn integration(o: &Options) -> Result<IntegratorSettings, ConfigError> {
     let power = |n: u32| n.is_power_of_two() && n <= 1024;
-    let default = Settings::default();
+    let default = IntegratorSettings::default();
     let min = within(
         "--min-segments",
         o.min_segments.unwrap_or(default.min_segments),
@@ -431,7 +431,7 @@ fn integration(o: &Options) -> Result<Settings, ConfigError> {
             "--max-segments {max} is below --min-segments {min}"
         )));
     }
-    Ok(Settings {
+    Ok(IntegratorSettings {
         method: o.integrator.unwrap_or(default.method),
         tolerance: not_negative("--tolerance", o.tolerance.unwrap_or(default.tolerance))?,
         relative_tolerance: not_negative(

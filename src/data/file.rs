@@ -21,7 +21,7 @@ pub const MAX_PIXELS: u64 = 1 << 16;
 const BLOCK: u64 = 1 << 20;
 
 /// A file that is being read, unpacked.
-pub(super) struct Input<'a> {
+pub(super) struct UnpackedFile<'a> {
     /// For error messages.
     pub path: PathBuf,
     /// The packing format, for error messages.
@@ -29,7 +29,7 @@ pub(super) struct Input<'a> {
     reader: Box<dyn Read + 'a>,
 }
 
-impl<'a> Input<'a> {
+impl<'a> UnpackedFile<'a> {
     /// Opens a file, plain or gzipped.
     pub fn open(path: PathBuf) -> Result<Self, DataError> {
         let file = open(path.clone())?;

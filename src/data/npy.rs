@@ -13,7 +13,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::DataError;
-use super::file::{Input, looks_like, no_memory};
+use super::file::{UnpackedFile, looks_like, no_memory};
 
 /// Longest header text, `NumPy`'s own limit.
 const MAX_HEADER: u32 = 10_000;
@@ -107,16 +107,16 @@ impl fmt::Display for ValueType {
 
 /// The header of an array.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct NpyHeader {
     pub value: ValueType,
     /// Whether the first axis varies fastest.
     pub is_fortran: bool,
     pub shape: Vec<u64>,
 }
 
-impl Header {
+impl NpyHeader {
     /// Reads the header and leaves `input` at the first value.
-    pub fn read(input: &mut Input) -> Result<Self, DataError> {
+    pub fn read(input: &mut UnpackedFile) -> Result<Self, DataError> {
         let start = input.read_up_to(8)?;
         let result = match *start.as_slice() {
             [0x93, b'N', b'U', b'M', b'P', b'Y', major, minor] => {
@@ -146,7 +146,7 @@ impl Header {
     }
 
     /// Reads all values as bytes, in the order of the file.
-    pub fn read_values(&self, input: &mut Input) -> Result<Vec<u8>, DataError> {
+    pub fn read_values(&self, input: &mut UnpackedFile) -> Result<Vec<u8>, DataError> {
         let (bytes, content) = self.content();
         input.read_rest(bytes, &content)
     }
@@ -154,7 +154,7 @@ impl Header {
     /// Reads all values in the order of the file, block by block, and collects the results of `convert`.
     pub fn convert_values<T>(
         &self,
-        input: &mut Input,
+        input: &mut UnpackedFile,
         mut convert: impl FnMut(&[u8], &ValueType, &mut Vec<T>),
     ) -> Result<Vec<T>, DataError> {
         let (bytes, content) = self.content();
@@ -188,7 +188,7 @@ impl Header {
 }
 
 /// Parses the dictionary that `NumPy` writes for an array of plain values.
-fn parse(text: &str) -> Result<Header, NpyFault> {
+fn parse(text: &str) -> Result<NpyHeader, NpyFault> {
     let mut text = Literal(text);
     let (mut value, mut is_fortran, mut shape) = (None, None, None);
     if !text.eat("{") {
@@ -219,7 +219,7 @@ fn parse(text: &str) -> Result<Header, NpyFault> {
         }
     }
     let header = match (value, is_fortran, shape) {
-        (Some(value), Some(is_fortran), Some(shape)) if text.0.trim().is_empty() => Header {
+        (Some(value), Some(is_fortran), Some(shape)) if text.0.trim().is_empty() => NpyHeader {
             value,
             is_fortran,
             shape,

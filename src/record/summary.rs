@@ -96,7 +96,7 @@ pub struct StepSummary {
 impl StepSummary {
     /// Returns the summary of one step. `tolerance` is the run's residual tolerance, in nats.
     #[must_use]
-    pub fn of(record: &StepRecord, tolerance: f64) -> Self {
+    pub fn from_step(record: &StepRecord, tolerance: f64) -> Self {
         let lca = &record.lca;
         let motion = &record.motion;
         let held_out = record.lca_held_out.as_ref();

@@ -11,7 +11,7 @@ use super::compression::WriteOptions;
 use super::disk::{FileLocation, ReservedSpace};
 use super::error::{Context, StoreError};
 use super::growing_dataset::{CHUNK_ROWS, create_columns};
-use super::header::{write_attributes, write_course, write_fixed, write_layout, write_rows};
+use super::header::{write_attributes, write_fixed, write_layout, write_rows, write_trajectory};
 use super::lock::{self, WriterLock};
 use super::open::{self, Writable};
 use super::pyramid::Pyramid;
@@ -94,7 +94,7 @@ impl RunWriter {
         write_attributes(&file, header)?;
         write_layout(&file, header)?;
         write_rows(&file, header)?;
-        write_course(&file, header)?;
+        write_trajectory(&file, header)?;
         write_tables(&file, header)?;
         let losses = create_columns(&file, LOSSES, header, CHUNK_ROWS)?;
         let steps = create_columns(&file, STEPS, header, CHUNK_ROWS)?;
@@ -241,6 +241,6 @@ fn header_bytes(header: &RunHeader) -> u64 {
             .map_or(0, |facts| 3 + 2 * facts.train.len());
     let names = 2 * layout.layers.len() + 2 * layout.tensors.len() + header.classes.len();
     let sizes = 8 * layout.tensors.len() + 2 * layout.layers.len();
-    let files = size_of::<FileNameString>() * header.course_files.len();
+    let files = size_of::<FileNameString>() * header.trajectory_files.len();
     (8 * (numbers + sizes) + MAX_NAME * names + files + header.config.len()) as u64 + (1 << 19)
 }

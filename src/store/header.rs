@@ -89,9 +89,9 @@ fn write_data_facts(file: &File, facts: &DataFacts) -> hdf5::Result<()> {
 }
 
 /// Writes the names of the files with the points of a path from elsewhere, if they have names.
-pub fn write_course(file: &File, header: &RunHeader) -> hdf5::Result<()> {
+pub fn write_trajectory(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     let names: Vec<FileNameString> = header
-        .course_files
+        .trajectory_files
         .iter()
         .map(|name| text::fixed(name))
         .collect();

@@ -97,9 +97,9 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
             return Err(damaged(path, what));
         }
     }
-    let mut course_files = Vec::new();
+    let mut trajectory_files = Vec::new();
     if file.link_exists("course") && file.link_exists(TRAJECTORY_FILES) {
-        course_files = bounds.names(file, TRAJECTORY_FILES)?;
+        trajectory_files = bounds.names(file, TRAJECTORY_FILES)?;
     }
     let classes = bounds.names(file, "layout/class/name")?;
     Ok(RunHeader {
@@ -127,7 +127,7 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         validation_index: rows("data/validation_index")?,
         traced,
         histogram_edges: bounds.vector(file, "lca/histogram_edges")?,
-        course_files,
+        trajectory_files,
         held_out_lca: file.link_exists("lca_test"),
         record_weights: u64::from(file.link_exists("weight")),
         record_params: u64::from(file.link_exists("lca/param")),

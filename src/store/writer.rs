@@ -100,7 +100,7 @@ impl RunWriter {
                 push_record(HELD_OUT, &mut self.held_out, held_out);
             }
             if let Some(pyramid) = &mut self.pyramid {
-                pyramid.push(&StepSummary::of(record, self.tolerance));
+                pyramid.push(&StepSummary::from_step(record, self.tolerance));
             }
             self.done = after;
         }

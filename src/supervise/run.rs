@@ -393,7 +393,8 @@ impl Sink for Outlet {
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
         self.progress.steps_done(record.step + 1);
         if record.step >= self.shown {
-            self.feed.step(StepSummary::of(&record, self.tolerance));
+            self.feed
+                .step(StepSummary::from_step(&record, self.tolerance));
         }
         self.recorder.step(record).map_err(|_| SinkClosed)?;
         self.tell_recorder();

@@ -22,7 +22,7 @@ pub enum Control {
 /// Error for an order to a training that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the training has ended")]
-pub struct Ended;
+pub struct TrainingEnded;
 
 /// Handle for giving orders to a training; clones share it.
 ///
@@ -63,14 +63,14 @@ impl Controls {
     ///
     /// # Errors
     /// The training has ended.
-    pub fn send(&self, order: Control) -> Result<(), Ended> {
+    pub fn send(&self, order: Control) -> Result<(), TrainingEnded> {
         match order {
             Control::Pause => self.wish.fetch_or(PAUSE, Ordering::SeqCst),
             Control::Resume => self.wish.fetch_and(!PAUSE, Ordering::SeqCst),
             Control::Stop => self.wish.fetch_or(STOP, Ordering::SeqCst),
         };
         match self.bell.try_send(()) {
-            Err(TrySendError::Disconnected(())) => Err(Ended),
+            Err(TrySendError::Disconnected(())) => Err(TrainingEnded),
             // It is already ringing.
             Ok(()) | Err(TrySendError::Full(())) => Ok(()),
         }
@@ -285,6 +285,6 @@ mod tests {
         controls.send(Control::Resume).unwrap();
         assert_eq!(orders.newest(), Control::Stop);
         drop(orders);
-        assert_eq!(controls.send(Control::Stop), Err(Ended));
+        assert_eq!(controls.send(Control::Stop), Err(TrainingEnded));
     }
 }

@@ -14,11 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::unbounded;
-use lcascope::course::{Course, CourseError};
 use lcascope::data::{self, Batches, DataSource, Split, SplitSizes};
 use lcascope::engine::cpu::CpuEngine;
-use lcascope::engine::{EngineError, Evaluation, GradientEngine, Part, RunData, Want};
-use lcascope::lca::{HISTOGRAM_BINS, Method, Settings};
+use lcascope::engine::{EngineError, Evaluation, GradientEngine, RunData, Subset, Want};
+use lcascope::lca::{HISTOGRAM_BINS, IntegratorSettings, Method};
 use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal};
 use lcascope::optim::{Freeze, Overrides};
 use lcascope::record::{ParamTotals, RunEnd, StartRecord, Status, StepRecord};
@@ -26,6 +25,7 @@ use lcascope::train::{
     self, Control, Controls, OptimizerChoice, Orders, Sink, SinkClosed, TrainError, TrainSettings,
     Trainer, choose_traced,
 };
+use lcascope::trajectory::{Trajectory, TrajectoryError};
 
 const TRAIN: usize = 400;
 const BATCH: usize = 80;
@@ -68,9 +68,9 @@ fn setup() -> Setup {
             weight_decay: 1e-3,
             layers: Vec::new(),
             schedule: "step:5:0.5".parse().unwrap(),
-            integration: Settings {
+            integration: IntegratorSettings {
                 tolerance: 3e-4,
-                ..Settings::default()
+                ..IntegratorSettings::default()
             },
             held_out_lca: true,
             class_every: 1,
@@ -250,12 +250,12 @@ fn a_run_is_the_same_on_any_number_of_threads() {
 /// Points in memory.
 struct Points(Vec<Vec<f32>>);
 
-impl Course for Points {
+impl Trajectory for Points {
     fn steps(&self) -> u64 {
         self.0.len() as u64 - 1
     }
 
-    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
+    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), TrajectoryError> {
         params.copy_from_slice(&self.0[done as usize]);
         Ok(())
     }
@@ -646,12 +646,12 @@ impl GradientEngine for Asked {
 
     fn evaluate(
         &mut self,
-        part: Part,
+        part: Subset,
         params: &[f32],
         want: Want,
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
-        if part == Part::Train {
+        if part == Subset::Train {
             self.wants.lock().unwrap().push(want);
         }
         self.engine.evaluate(part, params, want, out)
@@ -669,7 +669,7 @@ impl GradientEngine for Asked {
 
     fn accuracy(
         &mut self,
-        part: Part,
+        part: Subset,
         params: &[f32],
         running: &[f32],
     ) -> Result<f64, EngineError> {

@@ -466,7 +466,7 @@ fn a_run_that_was_watched_looks_as_its_file_does() {
 
     let mut live = App::new(Arc::new(header.clone()), Origin::Live);
     live.event(FeedEvent::Start(losses()));
-    let summary = |t| StepSummary::of(&step(&header, t), header.tolerance);
+    let summary = |t| StepSummary::from_step(&step(&header, t), header.tolerance);
     live.event(FeedEvent::Steps((0..STEPS).map(summary).collect()));
     live.event(FeedEvent::Status {
         status: Status::Finished,

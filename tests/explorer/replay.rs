@@ -14,7 +14,7 @@ use lcascope::data::{self, Batches, DataSource};
 use lcascope::engine::RunData;
 use lcascope::engine::cpu::CpuEngine;
 use lcascope::feed::{self, DetailClient, FeedEvent, Origin};
-use lcascope::lca::{Settings, histogram_edges};
+use lcascope::lca::{IntegratorSettings, histogram_edges};
 use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal};
 use lcascope::optim::Schedule;
 use lcascope::query::{Answer, Query, StepScope, Topic};
@@ -48,7 +48,7 @@ impl Sink for Both {
 
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
         let done = record.step + 1;
-        self.feed.step(StepSummary::of(&record, TOLERANCE));
+        self.feed.step(StepSummary::from_step(&record, TOLERANCE));
         self.recorder.step(record).map_err(|_| SinkClosed)?;
         if done == HALFWAY {
             self.halfway.send(()).unwrap();
@@ -122,7 +122,7 @@ fn trainer(network: &Network, data: RunData, traced: Vec<u64>) -> Trainer {
         weight_decay: 0.0,
         layers: Vec::new(),
         schedule: Schedule::default(),
-        integration: Settings::default(),
+        integration: IntegratorSettings::default(),
         held_out_lca: true,
         class_every: 1,
         test_every: 3,

@@ -285,7 +285,7 @@ fn a_training_is_looked_at_closely_while_it_goes_on() {
     recorder.start(start).unwrap();
     let record = |steps: &mut Steps, recorder: &mut Recorder, app: &mut App| {
         let record = steps.step();
-        let summary = StepSummary::of(&record, header.tolerance);
+        let summary = StepSummary::from_step(&record, header.tolerance);
         app.event(FeedEvent::Steps(vec![summary.clone()]));
         recorder.step(record).unwrap();
         summary
