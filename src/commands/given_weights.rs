@@ -22,7 +22,7 @@ pub fn open_trajectory(
     if !path.exists() {
         return Err(ConfigError(format!("{}: no such file or folder", path.display())).into());
     }
-    if let Some(what) = sandbox::odd(path) {
+    if let Some(what) = sandbox::why_unreadable(path) {
         return Err(Failure::Other(what));
     }
     let failed = |error: TrajectoryError| Failure::Other(error.to_string());
@@ -34,7 +34,7 @@ pub fn open_trajectory(
         {
             return Err(Failure::Other(format!("{}: {what}", path.display())));
         }
-        sandbox::look_through_weights(path)?;
+        sandbox::read_through_weights(path)?;
         Box::new(RecordedWeights::open(path, layout)?)
     };
     match choice.straight {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::check::{Checked, check, load};
+use super::check::{CheckedConfig, check, load};
 use super::given_weights::open_trajectory;
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice};
 use crate::data::{Dataset, Examples, Split};
@@ -17,7 +17,7 @@ use crate::supervise::Failure;
 use crate::train::{TrainSettings, Trainer, choose_traced};
 
 /// A training that is ready to start.
-pub struct Prepared {
+pub struct PreparedTraining {
     pub header: Arc<RunHeader>,
     pub trainer: Trainer,
 }
@@ -26,7 +26,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// Anything wrong with the data, the network or the device, or sizes that do not fit each other.
-pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
+pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
     let mut config = config.clone();
     if let Some(path) = &config.data {
         // Absolute, so that the run file's configuration is valid in any folder.
@@ -38,7 +38,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     let dataset = load(&config)?;
     let checked = check(&config, &dataset)?;
     let facts = checked.facts(&dataset);
-    let Checked {
+    let CheckedConfig {
         split,
         network,
         layers,
@@ -124,7 +124,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         (trainer.follow(trajectory)).map_err(|error| Failure::Other(error.to_string()))?;
     }
     header.checkpoint = trainer.checkpoint().shape();
-    Ok(Prepared {
+    Ok(PreparedTraining {
         header: Arc::new(header),
         trainer,
     })

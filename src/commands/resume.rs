@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::prepare::{Prepared, prepare};
+use super::prepare::{PreparedTraining, prepare};
 use crate::app::App;
 use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge, stored_options};
 use crate::feed::{FeedEvent, Origin};
@@ -12,7 +12,7 @@ use crate::supervise::Failure;
 use crate::train::{Trainer, snapshot_is_due};
 
 /// A run that is about to continue.
-pub struct Resumed {
+pub struct ResumedRun {
     /// Contains the steps that are kept.
     pub app: App,
     /// Restored and started.
@@ -27,12 +27,12 @@ pub struct Resumed {
 /// # Errors
 /// The flags would change the run; the file is not a run, is being written, has all its steps or cannot be written; or
 /// the data differ.
-pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
+pub fn resume(path: &Path, flags: &Options) -> Result<ResumedRun, Failure> {
     only_harmless(flags)?;
     let run = Resumable::open(path)?;
     let stored = stored_options(&run.reader().header().config, &path.display().to_string())?;
     let config = RunConfig::resolve(&merge(&stored, flags)?)?;
-    let Prepared {
+    let PreparedTraining {
         header,
         mut trainer,
     } = prepare(&config)?;
@@ -69,7 +69,7 @@ pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
         totals: snapshot_is_due(kept, header.planned_steps),
     };
     let recorder = Recorder::resume(run, keep, &header)?;
-    Ok(Resumed {
+    Ok(ResumedRun {
         app,
         trainer,
         recorder,

@@ -44,10 +44,11 @@ pub fn write(
     if let Some(file) = nameless::create(folder) {
         fill(&file)?;
         return match old {
-            None => nameless::name(&file, path),
+            None => nameless::set_name(&file, path),
             // Only renaming takes over another file's name atomically.
             Some(old) => {
-                let named = builder.make_in(folder, |scratch| nameless::name(&file, scratch))?;
+                let named =
+                    builder.make_in(folder, |scratch| nameless::set_name(&file, scratch))?;
                 take_name(named.into_temp_path(), old, path)
             }
         };
@@ -94,7 +95,7 @@ mod nameless {
             .map(File::from)
     }
 
-    pub fn name(file: &File, path: &Path) -> io::Result<()> {
+    pub fn set_name(file: &File, path: &Path) -> io::Result<()> {
         let this = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(linkat(CWD, this, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
     }
@@ -110,7 +111,7 @@ mod nameless {
         None
     }
 
-    pub fn name(_: &File, _: &Path) -> io::Result<()> {
+    pub fn set_name(_: &File, _: &Path) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -345,14 +345,14 @@ fn network(choice: Option<&NetworkChoice>) -> Result<NetworkSpec, ConfigError> {
     let text = small_file::text(Path::new(name), small_file::LONGEST)
         .map_err(|error| ConfigError(format!("cannot read the network {name}: {error}")))?;
     let stem = Path::new(name).file_stem().unwrap_or_default();
-    named(&text, &stem.to_string_lossy()).map_err(|error| {
+    parse_network(&text, &stem.to_string_lossy()).map_err(|error| {
         let error = bad_layer(&text).unwrap_or_else(|| error.to_string());
         ConfigError(format!("{name}: {}", error.trim_end()))
     })
 }
 
 /// Reads a network's file; if it has no name in it, the file's name is used.
-fn named(text: &str, stem: &str) -> Result<NetworkSpec, toml::de::Error> {
+fn parse_network(text: &str, stem: &str) -> Result<NetworkSpec, toml::de::Error> {
     // Tried first, since a table has lost its positions in the text.
     let error = match toml::from_str(text) {
         Ok(spec) => return Ok(spec),
@@ -530,12 +530,12 @@ mod tests {
     #[test]
     fn a_network_without_a_name_is_called_like_its_file() {
         let layer = "[[layer]]\nkind = 'linear'\nunits = 3\n";
-        assert_eq!(named(layer, "my-net").unwrap().name, "my-net");
+        assert_eq!(parse_network(layer, "my-net").unwrap().name, "my-net");
         // After a layer it would be a key of that layer.
-        let late = named(&format!("{layer}name = 'x'"), "my-net").unwrap();
+        let late = parse_network(&format!("{layer}name = 'x'"), "my-net").unwrap();
         assert_eq!(late.name, "my-net");
         assert_eq!(
-            named(&format!("name = 'own'\n{layer}"), "my-net")
+            parse_network(&format!("name = 'own'\n{layer}"), "my-net")
                 .unwrap()
                 .name,
             "own"
@@ -547,7 +547,7 @@ mod tests {
             ("size = 3\nlayer = []", "size"),
             ("= nonsense", "key"),
         ] {
-            let error = named(text, "my-net").unwrap_err().to_string();
+            let error = parse_network(text, "my-net").unwrap_err().to_string();
             assert!(error.contains(needle), "{text}: {error}");
         }
     }

@@ -128,7 +128,7 @@ impl fmt::Display for SizeName {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Text {
+struct PresetText {
     description: String,
     question: String,
     #[serde(default)]
@@ -189,7 +189,7 @@ impl Preset {
     /// # Errors
     /// Invalid TOML, an unknown key, a value of the wrong type or an invalid name; the message gives the line.
     pub fn parse(name: &str, text: &str, origin: &str) -> Result<Self, ConfigError> {
-        let read: Text = toml::from_str(text)
+        let read: PresetText = toml::from_str(text)
             .map_err(|error| ConfigError(format!("{origin}: {}", error.to_string().trim_end())))?;
         let at = |line: usize, what: String| ConfigError(format!("{origin}, line {line}: {what}"));
         let line = |offset: usize| 1 + text[..offset].matches('\n').count();

@@ -88,12 +88,12 @@ impl FromStr for Format {
 
 /// Numbers both as a table and as a picture.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sheet {
+pub struct Exhibit {
     pub table: Table,
     pub figure: Figure,
 }
 
-impl Sheet {
+impl Exhibit {
     /// Writes the table or the figure, depending on the format.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ impl Gpu {
                 return;
             };
             loop {
-                to.send(look(&device));
+                to.send(read_usage(&device));
                 // Closing the channel ends the thread.
                 if quitting.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
                     return;
@@ -88,7 +88,7 @@ fn uuid(bytes: [u8; 16]) -> String {
     out
 }
 
-fn look(device: &Device) -> GpuUse {
+fn read_usage(device: &Device) -> GpuUse {
     let memory = device.memory_info().ok();
     let busy = device.utilization_rates().ok();
     GpuUse {

@@ -8,7 +8,7 @@ use super::limits;
 use crate::text::{harmless_lines, is_obeyed};
 
 /// Prints a message to standard error.
-pub fn tell(text: &str) {
+pub fn print_message(text: &str) {
     let _ = writeln!(io::stderr(), "{}", harmless_lines(text));
 }
 

@@ -15,9 +15,9 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::exit::signal_code;
 use super::failure::Failure;
-use super::limits::{GUARDED, Patience, STILL, WRITING, is_guarded, limit};
+use super::limits::{GUARDED, ReadTimeout, STILL, WRITING, is_guarded, limit};
 use super::print::print;
-use super::print::tell;
+use super::print::print_message;
 use super::status::RunStatus;
 use crate::feed::{self, OpenError, OpenedRun};
 use crate::store::{self, RecordedWeights, StoreError};
@@ -35,7 +35,7 @@ pub fn guarded(
 }
 
 /// Runs a command in a child as [`guarded`] does, if it reads for as long as there is something to read and then
-/// writes: it renews its [`Patience`].
+/// writes: it renews its [`ReadTimeout`].
 ///
 /// # Errors
 /// The command's own, or it crashed.
@@ -79,10 +79,10 @@ pub fn guarded_each(
             &[path],
             [OsStr::new(name), OsStr::new("--"), path.as_os_str()],
         ) {
-            Ok(Ended::With(code)) => code,
-            Ok(Ended::Asked(signal)) => return Ok(signal_code(signal)),
+            Ok(ChildEnd::With(code)) => code,
+            Ok(ChildEnd::Asked(signal)) => return Ok(signal_code(signal)),
             Err(failure) => {
-                tell(&format!("error: {failure}"));
+                print_message(&format!("error: {failure}"));
                 failure.exit_code()
             }
         };
@@ -102,13 +102,13 @@ fn in_child(
         return command();
     }
     Ok(match in_own_child(paths, std::env::args_os().skip(1))? {
-        Ended::With(code) => ExitCode::from(code),
-        Ended::Asked(signal) => signal_code(signal),
+        ChildEnd::With(code) => ExitCode::from(code),
+        ChildEnd::Asked(signal) => signal_code(signal),
     })
 }
 
 /// The end of a child that did not crash.
-enum Ended {
+enum ChildEnd {
     With(u8),
     /// By a signal that asked it to end.
     Asked(i32),
@@ -118,8 +118,8 @@ enum Ended {
 fn in_own_child(
     paths: &[impl AsRef<Path>],
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
-) -> Result<Ended, Failure> {
-    if let Some(what) = paths.iter().find_map(|path| odd(path.as_ref())) {
+) -> Result<ChildEnd, Failure> {
+    if let Some(what) = paths.iter().find_map(|path| why_unreadable(path.as_ref())) {
         return Err(Failure::Other(what));
     }
     let output = this_program()
@@ -136,12 +136,12 @@ fn in_own_child(
         Some(PANICKED) | None => {}
         Some(code) => {
             let _ = io::stderr().write_all(&output.stderr);
-            return Ok(Ended::With(u8::try_from(code).unwrap_or(1)));
+            return Ok(ChildEnd::With(u8::try_from(code).unwrap_or(1)));
         }
     }
     if let Some(signal @ (SIGINT | SIGTERM | SIGUSR1 | SIGUSR2)) = output.status.signal() {
         // Asked to end; not a crash.
-        return Ok(Ended::Asked(signal));
+        return Ok(ChildEnd::Asked(signal));
     }
     let names = paths.iter().map(|path| path.as_ref().display().to_string());
     let names: Vec<String> = names.collect();
@@ -201,7 +201,7 @@ fn reading(path: &Path, flags: &[&str]) -> Command {
 
 /// Why a path is not a readable file; opening a pipe, for example, would wait for its other end.
 #[must_use]
-pub fn odd(path: &Path) -> Option<String> {
+pub fn why_unreadable(path: &Path) -> Option<String> {
     let there = std::fs::metadata(path).ok()?;
     let odd = !there.is_file() && !there.is_dir();
     odd.then(|| format!("{}: is not a regular file", path.display()))
@@ -209,7 +209,7 @@ pub fn odd(path: &Path) -> Option<String> {
 
 /// A question that a child answers about a file.
 #[derive(Clone, Copy)]
-enum Question {
+enum SandboxQuery {
     /// The status of the run in it.
     Status,
     /// Whether everything that resuming reads in this process is readable.
@@ -218,7 +218,7 @@ enum Question {
     Weights,
 }
 
-impl Question {
+impl SandboxQuery {
     const ALL: [Self; 3] = [Self::Status, Self::Run, Self::Weights];
 
     fn word(self) -> &'static str {
@@ -230,7 +230,7 @@ impl Question {
     }
 
     fn ask<T: DeserializeOwned>(self, path: &Path) -> Result<T, OpenError> {
-        if let Some(what) = odd(path) {
+        if let Some(what) = why_unreadable(path) {
             return Err(OpenError::Refused(what));
         }
         let mut reader = reading(path, &["--answer", self.word()]);
@@ -244,23 +244,23 @@ impl Question {
 /// # Errors
 /// The file is not a run, or is too damaged to be read.
 pub fn status(path: &Path) -> Result<RunStatus, Failure> {
-    Ok(Question::Status.ask(path)?)
+    Ok(SandboxQuery::Status.ask(path)?)
 }
 
 /// Reads in a child everything that this process is going to read of a run.
 ///
 /// # Errors
 /// The file is not a run, or is too damaged to be read.
-pub fn look_through(path: &Path) -> Result<(), OpenError> {
-    Question::Run.ask(path)
+pub fn read_through(path: &Path) -> Result<(), OpenError> {
+    SandboxQuery::Run.ask(path)
 }
 
 /// Reads in a child all weights that this process is going to follow.
 ///
 /// # Errors
 /// There are none, or they are too damaged to be read.
-pub fn look_through_weights(path: &Path) -> Result<(), OpenError> {
-    Question::Weights.ask(path)
+pub fn read_through_weights(path: &Path) -> Result<(), OpenError> {
+    SandboxQuery::Weights.ask(path)
 }
 
 /// Reads the header and state of a run file in a child.
@@ -268,7 +268,7 @@ pub fn look_through_weights(path: &Path) -> Result<(), OpenError> {
 /// # Errors
 /// The file is not a run, or is too damaged to be read.
 pub fn peek(path: &Path) -> Result<OpenedRun, OpenError> {
-    if let Some(what) = odd(path) {
+    if let Some(what) = why_unreadable(path) {
         return Err(OpenError::Refused(what));
     }
     let mut reader = reader(path);
@@ -283,7 +283,7 @@ pub fn peek(path: &Path) -> Result<OpenedRun, OpenError> {
 pub fn serve(path: &Path, details: bool, answer: Option<&str>) -> Result<ExitCode, Failure> {
     limit(is_guarded().then_some((size(path), 1)));
     if let Some(word) = answer {
-        let named = Question::ALL.into_iter().find(|it| it.word() == word);
+        let named = SandboxQuery::ALL.into_iter().find(|it| it.word() == word);
         let question = named.ok_or_else(|| Failure::Other(format!("no question {word}")))?;
         return served(reply(question, path));
     }
@@ -297,17 +297,17 @@ pub fn serve(path: &Path, details: bool, answer: Option<&str>) -> Result<ExitCod
     served(feed::serve(path, io::stdin(), io::stdout(), leave))
 }
 
-fn reply(question: Question, path: &Path) -> io::Result<()> {
-    let patience = Patience::new();
+fn reply(question: SandboxQuery, path: &Path) -> io::Result<()> {
+    let patience = ReadTimeout::new();
     let renew = || patience.renew();
     let words = |error: StoreError| error.to_string();
     match question {
-        Question::Status => feed::reply(&RunStatus::read(path).map_err(words), io::stdout()),
-        Question::Run => feed::reply(
+        SandboxQuery::Status => feed::reply(&RunStatus::read(path).map_err(words), io::stdout()),
+        SandboxQuery::Run => feed::reply(
             &store::read_through(path, &renew).map_err(words),
             io::stdout(),
         ),
-        Question::Weights => {
+        SandboxQuery::Weights => {
             let looked = RecordedWeights::look_through(path, &renew);
             feed::reply(&looked.map_err(words), io::stdout())
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::entries::{Reader, kind};
+use super::entries::{EntryReader, kind};
 use super::{ActionKeys, Problem, UserConfig, keys, suggestion, whole};
 use crate::small_file::{self, LONGEST};
 
@@ -30,7 +30,7 @@ fn text(path: &Path) -> Result<Option<String>, String> {
 /// Parses the text of a file. `path` is for messages.
 #[must_use]
 pub fn parse(text: &str, path: &Path, actions: &[ActionKeys]) -> (UserConfig, Vec<Problem>) {
-    let mut reader = Reader::new(text, path);
+    let mut reader = EntryReader::new(text, path);
     let mut config = UserConfig::new(actions);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {

@@ -2,7 +2,7 @@
 
 use crate::analysis::scale::{Domain, Scale};
 use crate::analysis::ticks::{LabelSpace, Tick, step_ticks, ticks};
-use crate::export::figure::{Axis, Spread};
+use crate::export::figure::{Axis, AxisScale};
 
 /// Minimum pixels between ticks of a vertical axis.
 const GAP: usize = 34;
@@ -20,19 +20,19 @@ pub struct Span {
 
 impl Span {
     /// Creates an axis that spans all of `values`.
-    pub fn of(axis: &Axis, values: impl IntoIterator<Item = f64>) -> Self {
+    pub fn covering(axis: &Axis, values: impl IntoIterator<Item = f64>) -> Self {
         let domain = Domain::of(values);
         let largest = domain.min().abs().max(domain.max().abs());
         Self {
             scale: match axis.spread {
-                Spread::Linear | Spread::Whole => Scale::Linear,
-                Spread::Log => Scale::Log,
-                Spread::SymLog => Scale::SymLog {
+                AxisScale::Linear | AxisScale::Whole => Scale::Linear,
+                AxisScale::Log => Scale::Log,
+                AxisScale::SymLog => Scale::SymLog {
                     linear: largest * 1e-3,
                 },
             },
             domain,
-            whole: axis.spread == Spread::Whole,
+            whole: axis.spread == AxisScale::Whole,
         }
     }
 
@@ -58,7 +58,7 @@ impl Span {
     }
 
     /// Returns the position of a value: 0 at the least, 1 at the greatest; `None` for NaN.
-    pub fn place(&self, value: f64) -> Option<f64> {
+    pub fn position(&self, value: f64) -> Option<f64> {
         self.scale.to_unit(self.domain, value)
     }
 
@@ -90,7 +90,7 @@ impl Span {
         let mut ticks = step_ticks(from, to.saturating_add(1), cells);
         for tick in &mut ticks {
             // `step_ticks` places them in columns of characters.
-            tick.at = self.place(tick.value).unwrap_or(0.0);
+            tick.at = self.position(tick.value).unwrap_or(0.0);
         }
         ticks
     }

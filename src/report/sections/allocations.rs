@@ -6,7 +6,7 @@ use crate::analysis::ttest::Mean;
 use crate::export::{Axis, Chart, Column, Figure};
 use crate::query::{AllocationHistogram, Topic};
 use crate::report::ReportError;
-use crate::report::page::{NATS, Page, said, series};
+use crate::report::page::{NATS, Page, mean_with_error, series};
 use crate::report::repeats::{Means, real};
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
@@ -64,7 +64,7 @@ fn tails(page: &mut Page, octaves: &[Octaves]) -> Result<(), ReportError> {
         of.push(runs);
     }
     let column = |value: &dyn Fn(&Octaves) -> f64| -> Vec<Mean> {
-        let mean = |runs: &Vec<Octaves>| Means::one(runs.iter().map(value));
+        let mean = |runs: &Vec<Octaves>| Means::of_number(runs.iter().map(value));
         of.iter().map(mean).collect()
     };
     let names = layers.iter().map(|layer| layer.name.clone());
@@ -78,8 +78,8 @@ fn tails(page: &mut Page, octaves: &[Octaves]) -> Result<(), ReportError> {
             "The tail index of all allocations is {}, their excess kurtosis about {}. A normal distribution has an \
              excess kurtosis of 0. The share of allocations larger than x falls like x to the power of minus the \
              index: below 4 the kurtosis has no limit as steps are added, below 2 the variance has none.",
-            said(index, ""),
-            said(kurtosis, ""),
+            mean_with_error(index, ""),
+            mean_with_error(kurtosis, ""),
         ));
     }
     let all = [

@@ -4,7 +4,7 @@ use crate::analysis::ttest::Mean;
 use crate::export::{Axis, Column};
 use crate::report::ReportError;
 use crate::report::page::{NATS, PERCENT, Page, bars};
-use crate::report::repeats::{Means, named, numbers, real};
+use crate::report::repeats::{Means, column_named, numbers, real};
 use crate::report::words::{p_value, with_error};
 use crate::sheet::View;
 
@@ -37,7 +37,7 @@ fn layers(page: &mut Page) -> Result<Vec<Total>, ReportError> {
     let tables = page.group.runs.iter().map(|run| run.table(View::Layers, 1));
     let tables = tables.collect::<Result<Vec<_>, _>>()?;
     let all = |name: &str| -> Vec<Vec<f64>> {
-        let runs = tables.iter().map(|table| named(table, name));
+        let runs = tables.iter().map(|table| column_named(table, name));
         runs.collect()
     };
     let means = |name: &str| Means::of(&all(name));

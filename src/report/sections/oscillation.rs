@@ -19,7 +19,7 @@ const SENTENCES: usize = 6;
 const GRID: usize = 12;
 
 /// `[runs][layers]`
-fn asked(page: &Page) -> Result<Vec<Vec<Oscillation>>, ReportError> {
+fn oscillations(page: &Page) -> Result<Vec<Vec<Oscillation>>, ReportError> {
     let mut runs = Vec::new();
     for run in &page.group.runs {
         let mut layers = Vec::new();
@@ -56,7 +56,7 @@ fn often(steps: u64, count: Option<u64>) -> f64 {
 }
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
-    let runs = asked(page)?;
+    let runs = oscillations(page)?;
     let names = names(page);
     let turn = means(&runs, |o| often(o.param_steps, o.update_flips));
     let cross = means(&runs, |o| often(o.param_steps, o.gradient_flips));
@@ -98,7 +98,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
 /// Writes sentences about the network, and about its layers if they are few.
 fn sentences(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String], of: [&Means; 2]) {
     let all = |count: fn(&Oscillation) -> Option<u64>| {
-        Means::one(runs.iter().map(|layers| {
+        Means::of_number(runs.iter().map(|layers| {
             let steps = layers.iter().map(|o| o.param_steps);
             let mut counts = layers.iter().map(count);
             let counts = counts.try_fold(0, |sum: u64, n| Some(sum.saturating_add(n?)));
@@ -146,7 +146,7 @@ fn strength_of(lag: Option<BestLag>) -> f64 {
 }
 
 pub fn lag(page: &mut Page) -> Result<(), ReportError> {
-    let runs = asked(page)?;
+    let runs = oscillations(page)?;
     let names = names(page);
     page.text(
         "By how many steps movement follows the negative gradient: the lag, from −10 to 10 steps, at which their \
