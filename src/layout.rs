@@ -175,7 +175,7 @@ impl ParamLayout {
 
     /// The location of a parameter: its layer, tensor and unit, which is counted within the layer.
     #[must_use]
-    pub fn place_of(&self, parameter: usize) -> Option<ParamLocation> {
+    pub fn location_of(&self, parameter: usize) -> Option<ParamLocation> {
         let tensor = (self.tensors).partition_point(|it| it.range.end <= parameter);
         let found = self.tensors.get(tensor)?;
         let inside = parameter.checked_sub(found.range.start)?;
@@ -267,14 +267,14 @@ mod tests {
                 let rows = layout.unit_rows(layer, unit);
                 assert_eq!(rows.len(), 2);
                 for parameter in rows.into_iter().flatten() {
-                    let place = layout.place_of(parameter).unwrap();
+                    let place = layout.location_of(parameter).unwrap();
                     assert_eq!((place.layer, place.unit), (layer, unit));
                     assert!(layout.tensors[place.tensor].range.contains(&parameter));
                 }
             }
         }
         assert!(layout.unit_rows(0, 3).is_empty() && layout.unit_rows(2, 0).is_empty());
-        assert_eq!(layout.place_of(layout.params()), None);
+        assert_eq!(layout.location_of(layout.params()), None);
     }
 
     #[test]

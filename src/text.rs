@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// Whether a character is invisible but has an effect: control characters, changes of writing direction, characters of
 /// no width (two names that look alike may differ in them), line ends and non-characters.
 #[must_use]
-pub fn is_obeyed(c: char) -> bool {
+pub fn is_invisible_control(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -35,7 +35,7 @@ pub fn harmless_lines(text: &str) -> String {
 }
 
 fn replaced(c: char) -> char {
-    if is_obeyed(c) {
+    if is_invisible_control(c) {
         char::REPLACEMENT_CHARACTER
     } else {
         c

@@ -116,7 +116,7 @@ impl ViewFolder {
         let text = match small_file::text(&path, LONGEST) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(ignored(&path, &error.to_string())),
+            Err(error) => return Err(ignored_notice(&path, &error.to_string())),
         };
         match toml::from_str::<SavedView>(&text) {
             Ok(mut state) => {
@@ -124,7 +124,7 @@ impl ViewFolder {
                 state.bookmarks.dedup();
                 Ok(Some(state))
             }
-            Err(error) => Err(ignored(&path, error.message())),
+            Err(error) => Err(ignored_notice(&path, error.message())),
         }
     }
 
@@ -136,13 +136,13 @@ impl ViewFolder {
         };
         let stored = write(&path, state).is_ok();
         if stored && let Some(folder) = path.parent() {
-            forget(folder, MOST);
+            remove_oldest(folder, MOST);
         }
         stored
     }
 }
 
-fn ignored(path: &Path, why: &str) -> String {
+fn ignored_notice(path: &Path, why: &str) -> String {
     let why = why.lines().next().unwrap_or_default();
     format!(
         "where you were in this run is forgotten: {}: {why}",
@@ -175,7 +175,7 @@ fn write(path: &Path, state: &SavedView) -> io::Result<()> {
 }
 
 /// Removes the oldest files beyond `most`, and the temporary files of killed writers.
-fn forget(folder: &Path, most: usize) {
+fn remove_oldest(folder: &Path, most: usize) {
     const OLD: Duration = Duration::from_secs(3600);
     let Ok(entries) = fs::read_dir(folder) else {
         return;
@@ -329,7 +329,7 @@ mod tests {
             fs::write(&path, "").unwrap();
             age(&path, seconds);
         }
-        forget(folder.path(), 3);
+        remove_oldest(folder.path(), 3);
         let kept: Vec<bool> = (0..5)
             .map(|n| views.load(&run(n)).unwrap().is_some())
             .collect();

@@ -159,7 +159,7 @@ impl Detector {
         }
         let enough = rise > self.rules.spike_share * step.loss_before.abs() && rise > 0.0;
         if enough && self.changes.len() >= LEAST_WINDOW {
-            let (median, deviation) = usual(&self.changes);
+            let (median, deviation) = median_and_spread(&self.changes);
             if rise - median > self.rules.spike * deviation {
                 let event = event(step, EventKind::LossSpike, rise);
                 self.spikes.add(event, self.rules.keep);
@@ -225,7 +225,7 @@ fn event(step: &EventStep, kind: EventKind, value: f64) -> Event {
 
 /// Returns the median of finite numbers and their median distance from it, scaled to a standard deviation. Needs at
 /// least one number.
-fn usual(changes: &VecDeque<f64>) -> (f64, f64) {
+fn median_and_spread(changes: &VecDeque<f64>) -> (f64, f64) {
     let mut values: Vec<f64> = changes.iter().copied().collect();
     let middle = median(&mut values);
     for value in &mut values {

@@ -100,7 +100,7 @@ impl Moments {
             // An infinity is a failure of numbers, not a deep minimum. −0 is 0.
             let now = if now.is_finite() { now + 0.0 } else { f64::NAN };
             if layer.before > layer.newest && layer.newest < now {
-                layer.keep(
+                layer.keep_deepest(
                     self.keep,
                     Moment {
                         step: step - 1,
@@ -146,7 +146,7 @@ impl Moments {
 }
 
 impl LayerMoments {
-    fn keep(&mut self, most: usize, moment: Moment) {
+    fn keep_deepest(&mut self, most: usize, moment: Moment) {
         if self.kept.len() < most {
             self.kept.push(moment);
         } else if let Some(mut shallowest) = self.kept.peek_mut()

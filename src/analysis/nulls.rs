@@ -83,7 +83,7 @@ const BARS: usize = 24;
 /// Determined by the seed. 64 layers with 20 moments and 10,000 draws take about a tenth of a second.
 #[must_use]
 pub fn null(sets: &[Vec<u64>], run: &Range<u64>, model: NullModel, draws: Draws) -> Null {
-    let sets: Vec<Vec<u64>> = sets.iter().map(|set| within(set, run)).collect();
+    let sets: Vec<Vec<u64>> = sets.iter().map(|set| steps_within(set, run)).collect();
     let steps = run.end.saturating_sub(run.start);
     let moments: usize = sets.iter().map(Vec::len).sum();
     let mut random = RandomBits::new(draws.seed);
@@ -122,7 +122,7 @@ pub fn null(sets: &[Vec<u64>], run: &Range<u64>, model: NullModel, draws: Draws)
 }
 
 /// Returns the steps within the run, sorted, without duplicates, counted from its first step.
-fn within(set: &[u64], run: &Range<u64>) -> Vec<u64> {
+fn steps_within(set: &[u64], run: &Range<u64>) -> Vec<u64> {
     let inside = set.iter().filter(|step| run.contains(step));
     let mut inside: Vec<u64> = inside.map(|step| step - run.start).collect();
     inside.sort_unstable();

@@ -100,7 +100,7 @@ impl Scale {
     #[must_use]
     pub fn to_unit(self, domain: Domain, value: f64) -> Option<f64> {
         let (low, high) = self.ends(domain);
-        let place = (self.bend(domain, value) - low) / (high - low);
+        let place = (self.linearise(domain, value) - low) / (high - low);
         (!value.is_nan()).then(|| place.clamp(0.0, 1.0))
     }
 
@@ -140,7 +140,7 @@ impl Scale {
     }
 
     /// Returns the coordinate in which the axis is evenly spaced.
-    fn bend(self, domain: Domain, value: f64) -> f64 {
+    fn linearise(self, domain: Domain, value: f64) -> f64 {
         match self {
             Self::Linear => value,
             // Zero and negative values lie below every positive value.
@@ -163,7 +163,7 @@ impl Scale {
     /// Returns the coordinates of the two ends.
     fn ends(self, domain: Domain) -> (f64, f64) {
         let (min, max) = self.range(domain);
-        (self.bend(domain, min), self.bend(domain, max))
+        (self.linearise(domain, min), self.linearise(domain, max))
     }
 
     /// Returns the symmetric logarithm's `linear`, clamped to where the arithmetic is sound.

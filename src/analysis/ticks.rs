@@ -117,7 +117,7 @@ pub fn step_ticks(from: u64, to: u64, columns: usize) -> Vec<Tick> {
         clippy::cast_sign_loss,
         reason = "steps stay far below 2^53, and the casts saturate"
     )]
-    whole(from as f64, to.saturating_sub(from), columns, |value| {
+    whole_number_ticks(from as f64, to.saturating_sub(from), columns, |value| {
         (value as u64).saturating_sub(from)
     })
 }
@@ -131,13 +131,18 @@ pub fn whole_ticks(first: i64, count: u64, columns: usize) -> Vec<Tick> {
         clippy::cast_sign_loss,
         reason = "far below 2^53, and the casts saturate"
     )]
-    whole(first as f64, count, columns, |value| {
+    whole_number_ticks(first as f64, count, columns, |value| {
         (value - first as f64) as u64
     })
 }
 
 /// Returns ticks at whole numbers; index 0 is `first`.
-fn whole(first: f64, count: u64, columns: usize, index_of: impl Fn(f64) -> u64) -> Vec<Tick> {
+fn whole_number_ticks(
+    first: f64,
+    count: u64,
+    columns: usize,
+    index_of: impl Fn(f64) -> u64,
+) -> Vec<Tick> {
     let room = LabelSpace::Columns { cells: columns };
     if count == 0 {
         return Vec::new();
@@ -316,7 +321,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn shown(ticks: &[Tick]) -> Vec<&str> {
+    fn label_texts(ticks: &[Tick]) -> Vec<&str> {
         ticks.iter().map(|tick| tick.label.as_str()).collect()
     }
 
@@ -326,24 +331,27 @@ mod tests {
 
     #[test]
     fn linear_ticks_are_round_and_have_constant_digits() {
-        assert_eq!(shown(&linear(0.0, 2.4, 12)), ["0", "1", "2"]);
+        assert_eq!(label_texts(&linear(0.0, 2.4, 12)), ["0", "1", "2"]);
         assert_eq!(
-            shown(&linear(0.03, 0.22, 12)),
+            label_texts(&linear(0.03, 0.22, 12)),
             ["0.05", "0.10", "0.15", "0.20"]
         );
-        assert_eq!(shown(&linear(-0.3, 0.3, 5)), ["-0.2", "0.0", "0.2"]);
+        assert_eq!(label_texts(&linear(-0.3, 0.3, 5)), ["-0.2", "0.0", "0.2"]);
         assert_eq!(
-            shown(&linear(2.30, 2.3031, 9)),
+            label_texts(&linear(2.30, 2.3031, 9)),
             ["2.300", "2.301", "2.302", "2.303"]
         );
-        assert_eq!(shown(&linear(0.0, 1200.0, 8)), ["0", "500", "1000"]);
+        assert_eq!(label_texts(&linear(0.0, 1200.0, 8)), ["0", "500", "1000"]);
         assert_eq!(
-            shown(&linear(0.0, 4e-4, 9)),
+            label_texts(&linear(0.0, 4e-4, 9)),
             ["0", "1e-4", "2e-4", "3e-4", "4e-4"]
         );
-        assert_eq!(shown(&linear(0.0, 6e5, 12)), ["0", "200k", "400k", "600k"]);
         assert_eq!(
-            shown(&linear(0.5, 0.5, 9)).len(),
+            label_texts(&linear(0.0, 6e5, 12)),
+            ["0", "200k", "400k", "600k"]
+        );
+        assert_eq!(
+            label_texts(&linear(0.5, 0.5, 9)).len(),
             3,
             "a flat domain has room on both sides"
         );
@@ -352,17 +360,26 @@ mod tests {
     #[test]
     fn log_ticks_are_decades() {
         let log = |min, max, rows| ticks(Scale::Log, Domain::new(min, max), LabelSpace::rows(rows));
-        assert_eq!(shown(&log(0.01, 10.0, 12)), ["0.01", "0.1", "1", "10"]);
-        assert_eq!(shown(&log(1e-8, 1.0, 12)), ["1e-6", "1e-3", "1"]);
-        assert_eq!(shown(&log(0.1, 2.5, 20)), ["0.1", "0.2", "0.5", "1", "2"]);
-        assert_eq!(shown(&log(2.1, 2.9, 12)), ["2.2", "2.4", "2.6", "2.8"]);
+        assert_eq!(
+            label_texts(&log(0.01, 10.0, 12)),
+            ["0.01", "0.1", "1", "10"]
+        );
+        assert_eq!(label_texts(&log(1e-8, 1.0, 12)), ["1e-6", "1e-3", "1"]);
+        assert_eq!(
+            label_texts(&log(0.1, 2.5, 20)),
+            ["0.1", "0.2", "0.5", "1", "2"]
+        );
+        assert_eq!(
+            label_texts(&log(2.1, 2.9, 12)),
+            ["2.2", "2.4", "2.6", "2.8"]
+        );
     }
 
     #[test]
     fn symlog_ticks_are_decades_on_both_sides() {
         let scale = Scale::SymLog { linear: 1e-4 };
         let ticks = ticks(scale, Domain::symmetric(0.05), LabelSpace::rows(13));
-        assert_eq!(shown(&ticks), ["-0.01", "0", "0.01"]);
+        assert_eq!(label_texts(&ticks), ["-0.01", "0", "0.01"]);
         assert_eq!(ticks[1].at.to_bits(), 0.5f64.to_bits());
 
         let shown = |min, max, linear, rows| {
@@ -386,11 +403,11 @@ mod tests {
     #[test]
     fn lags_have_ticks_on_both_sides_of_zero() {
         assert_eq!(
-            shown(&whole_ticks(-10, 21, 63)),
+            label_texts(&whole_ticks(-10, 21, 63)),
             ["-10", "-8", "-6", "-4", "-2", "0", "2", "4", "6", "8", "10"]
         );
         assert_eq!(
-            shown(&whole_ticks(-10, 21, 30)),
+            label_texts(&whole_ticks(-10, 21, 30)),
             ["-10", "-5", "0", "5", "10"]
         );
         assert_eq!(
@@ -402,20 +419,20 @@ mod tests {
 
     #[test]
     fn steps_are_whole_and_large_ones_short() {
-        assert_eq!(shown(&step_ticks(0, 4, 80)), ["0", "1", "2", "3"]);
+        assert_eq!(label_texts(&step_ticks(0, 4, 80)), ["0", "1", "2", "3"]);
         assert_eq!(
-            shown(&step_ticks(1100, 1501, 40)),
+            label_texts(&step_ticks(1100, 1501, 40)),
             ["1100", "1200", "1300", "1400", "1500"]
         );
         assert_eq!(
-            shown(&step_ticks(0, 40_000, 40)),
+            label_texts(&step_ticks(0, 40_000, 40)),
             ["0", "10k", "20k", "30k"]
         );
         assert_eq!(
-            shown(&step_ticks(12_000, 12_010, 40)),
+            label_texts(&step_ticks(12_000, 12_010, 40)),
             ["12000", "12002", "12004", "12006", "12008"]
         );
-        assert_eq!(shown(&step_ticks(7, 8, 40)), ["7"]);
+        assert_eq!(label_texts(&step_ticks(7, 8, 40)), ["7"]);
         assert!(step_ticks(8, 8, 40).is_empty() && step_ticks(9, 8, 40).is_empty());
         assert!(step_ticks(0, 8, 0).is_empty());
     }
@@ -445,7 +462,7 @@ mod tests {
         ) {
             let ticks = ticks(scale, Domain::new(a, a + span), LabelSpace::rows(rows));
             prop_assert!(ticks.len() >= 2, "{:?}", ticks);
-            let labels: std::collections::BTreeSet<_> = shown(&ticks).into_iter().collect();
+            let labels: std::collections::BTreeSet<_> = label_texts(&ticks).into_iter().collect();
             prop_assert_eq!(labels.len(), ticks.len());
         }
 

@@ -270,7 +270,8 @@ impl App {
 
     /// Opens a parameter; on the level of a unit, opens the parameter's unit.
     pub(super) fn look_at(&mut self, parameter: usize) {
-        let Some(ParamLocation { layer, unit, .. }) = self.header.layout.place_of(parameter) else {
+        let Some(ParamLocation { layer, unit, .. }) = self.header.layout.location_of(parameter)
+        else {
             return;
         };
         (self.layer, self.unit, self.parameter) = (layer, unit, parameter);

@@ -55,7 +55,7 @@ pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
         let is_closed = waited.map_err(|error| failure(path, &AskError::Io(error)))?;
         match reach(path)? {
             ReachedTraining::Running(again, status) => {
-                obeys(path, &status, ordered)?;
+                check_obeyed(path, &status, ordered)?;
                 // A training closes its file before the last connections.
                 closed = is_closed.then(|| closed.unwrap_or_else(Instant::now));
                 if closed.is_some_and(|since| since.elapsed() > CLOSED_FOR) {
@@ -74,7 +74,7 @@ pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
 
 /// Fails if a training that was told to take no more steps cannot have received the order. `ordered` is the number of
 /// steps done at that time.
-fn obeys(path: &Path, status: &RunStatus, ordered: Option<u64>) -> Result<(), Failure> {
+fn check_obeyed(path: &Path, status: &RunStatus, ordered: Option<u64>) -> Result<(), Failure> {
     if !status.live {
         return Err(lost_writer(path, status));
     }
@@ -118,7 +118,7 @@ pub fn pause(path: &Path) -> Result<ExitCode, Failure> {
         }
         if looked.elapsed() >= LOOK_EVERY {
             match reach(path)? {
-                ReachedTraining::Running(_, status) => obeys(path, &status, ordered)?,
+                ReachedTraining::Running(_, status) => check_obeyed(path, &status, ordered)?,
                 ReachedTraining::Ended(status) => return Err(not_running(path, &status)),
             }
             looked = Instant::now();

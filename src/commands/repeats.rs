@@ -28,7 +28,7 @@ pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode
     let given = options.output.clone();
     let mut output = given.unwrap_or_else(|| output::default_name(network));
     let force = options.force.unwrap_or(false);
-    let mut tasks = tasks(&config, &output, repeats)?;
+    let mut tasks = checked_tasks(&config, &output, repeats)?;
     let inputs = CommandInputs::from_options(options, read);
     // A default name is claimed when its first file is created.
     let named = tasks.iter().filter(|_| options.output.is_some());
@@ -56,7 +56,7 @@ pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode
             for (n, task) in (1..).zip(&mut tasks) {
                 task.set_file(file(&output, n));
             }
-            reserved = Some(first.released()?);
+            reserved = Some(first.release_to_child()?);
             found[0] = RunFileState::Reserved;
         }
     }
@@ -87,7 +87,7 @@ pub fn resume(output: &Path, flags: &Options, repeats: u64) -> Result<ExitCode, 
     let origin = harmless(&first.display().to_string());
     let stored = stored_options(&sandbox::peek(&first)?.header.config, &origin)?;
     let config = RunConfig::resolve(&merge(&stored, &flags)?)?;
-    let tasks = tasks(&config, output, repeats)?;
+    let tasks = checked_tasks(&config, output, repeats)?;
     let found = tasks
         .iter()
         .map(RunTask::file_state)
@@ -96,7 +96,7 @@ pub fn resume(output: &Path, flags: &Options, repeats: u64) -> Result<ExitCode, 
 }
 
 /// All runs, checked.
-fn tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<RunTask>, Failure> {
+fn checked_tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<RunTask>, Failure> {
     if !(1..=MOST).contains(&repeats) {
         let what = format!("--repeats {repeats}: must be from 1 to {MOST}");
         return Err(ConfigError(what).into());

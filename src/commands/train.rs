@@ -42,7 +42,7 @@ pub fn demo() -> Result<ExitCode, Failure> {
 /// Anything wrong with the flags, the data, the device or the run file, or the run fails.
 pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
-    child::heed();
+    child::stop_with_parent();
     if args.detach && args.options.repeats.is_some() {
         return Err(no_detached_series());
     }

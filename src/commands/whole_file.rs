@@ -49,7 +49,7 @@ pub fn write(
             Some(old) => {
                 let named =
                     builder.make_in(folder, |scratch| nameless::set_name(&file, scratch))?;
-                take_name(named.into_temp_path(), old, path)
+                replace_file(named.into_temp_path(), old, path)
             }
         };
     }
@@ -59,12 +59,12 @@ pub fn write(
     fill(scratch.as_file())?;
     match old {
         None => (scratch.persist_noclobber(path).map(drop)).map_err(|failed| failed.error),
-        Some(old) => take_name(scratch.into_temp_path(), old, path),
+        Some(old) => replace_file(scratch.into_temp_path(), old, path),
     }
 }
 
 /// Gives a file the name of the file `old`, and removes that.
-fn take_name(scratch: TempPath, old: Identity, path: &Path) -> io::Result<()> {
+fn replace_file(scratch: TempPath, old: Identity, path: &Path) -> io::Result<()> {
     let ours = rename::identity(&scratch)?;
     let taken = rename::in_place_of(old, &scratch, path);
     // Whatever has the temporary name now, only our own file is removed with it.

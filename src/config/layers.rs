@@ -46,7 +46,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lay
                 from_table(name, keys).map_err(D::Error::custom)
             });
             let mut rules = tables.collect::<Result<Vec<LayerRule>, _>>()?;
-            rules.sort_by_key(LayerRule::closeness);
+            rules.sort_by_key(LayerRule::specificity);
             Ok(rules)
         }
         _ => Err(form()),

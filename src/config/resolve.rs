@@ -101,12 +101,12 @@ impl RunConfig {
             SliceChoice::Auto => SliceChoice::Auto,
         };
         let threads = match o.threads {
-            Some(threads) => within("--threads", threads, "from 1 to 1024", |n| {
+            Some(threads) => check_range("--threads", threads, "from 1 to 1024", |n| {
                 (1..=1024).contains(&n)
             })?,
             None => available_parallelism().map_or(1, NonZero::get),
         };
-        let mantissa_bits = within(
+        let mantissa_bits = check_range(
             "--mantissa-bits",
             o.mantissa_bits.unwrap_or(24),
             "from 1 to 24",
@@ -131,7 +131,7 @@ impl RunConfig {
                 .map(|size| count("--batch-size", size))
                 .transpose()?,
             optimizer,
-            learning_rate: within(
+            learning_rate: check_range(
                 "--learning-rate",
                 o.learning_rate.unwrap_or(default_rate),
                 "a positive number",
@@ -140,7 +140,7 @@ impl RunConfig {
             weight_decay: not_negative("--weight-decay", o.weight_decay.unwrap_or(0.0))?,
             layers: layers(o, optimizer)?,
             schedule: o.schedule.unwrap_or_default(),
-            seed: within("--seed", o.seed.unwrap_or(0), "below 2^63", |n| n < 1 << 63)?,
+            seed: check_range("--seed", o.seed.unwrap_or(0), "below 2^63", |n| n < 1 << 63)?,
             integration: integration(o)?,
             slice_size,
             lca_test: o.lca_test.unwrap_or(false),
@@ -287,7 +287,7 @@ fn course(o: &Options) -> Result<Option<TrajectoryChoice>, ConfigError> {
 fn optimizer(o: &Options) -> Result<OptimizerChoice, ConfigError> {
     let kind = o.optimizer.unwrap_or(OptimizerKind::Sgd);
     let momentum = |default| {
-        within(
+        check_range(
             "--momentum",
             o.momentum.unwrap_or(default),
             "from 0 to below 1",
@@ -414,13 +414,13 @@ fn checked_name(spec: NetworkSpec) -> Result<NetworkSpec, ConfigError> {
 fn integration(o: &Options) -> Result<IntegratorSettings, ConfigError> {
     let power = |n: u32| n.is_power_of_two() && n <= 1024;
     let default = IntegratorSettings::default();
-    let min = within(
+    let min = check_range(
         "--min-segments",
         o.min_segments.unwrap_or(default.min_segments),
         "a power of two up to 1024",
         power,
     )?;
-    let max = within(
+    let max = check_range(
         "--max-segments",
         o.max_segments.unwrap_or(default.max_segments.max(min)),
         "a power of two up to 1024",
@@ -447,7 +447,7 @@ fn integration(o: &Options) -> Result<IntegratorSettings, ConfigError> {
     })
 }
 
-fn within<T: Copy + Display>(
+fn check_range<T: Copy + Display>(
     flag: &str,
     value: T,
     range: &str,
@@ -460,19 +460,19 @@ fn within<T: Copy + Display>(
 }
 
 fn count<T: Copy + Display + TryInto<u64>>(flag: &str, value: T) -> Result<T, ConfigError> {
-    within(flag, value, "from 1 to 2^53", |value| {
+    check_range(flag, value, "from 1 to 2^53", |value| {
         (value.try_into()).is_ok_and(|n| (1..=MAX_COUNT).contains(&n))
     })
 }
 
 fn count_or_none<T: Copy + Display + TryInto<u64>>(flag: &str, value: T) -> Result<T, ConfigError> {
-    within(flag, value, "from 0 to 2^53", |value| {
+    check_range(flag, value, "from 0 to 2^53", |value| {
         (value.try_into()).is_ok_and(|n| n <= MAX_COUNT)
     })
 }
 
 fn not_negative(flag: &str, value: f64) -> Result<f64, ConfigError> {
-    within(flag, value, "0 or a positive number", |x| {
+    check_range(flag, value, "0 or a positive number", |x| {
         x >= 0.0 && x.is_finite()
     })
 }

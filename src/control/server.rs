@@ -94,7 +94,11 @@ fn serve(bound: &BoundSocket, ending: &OwnedFd, served: &ServerLinks) {
             PollFd::new(ending, PollFlags::IN),
             PollFd::new(&bound.listener, PollFlags::IN),
         ];
-        fds.extend(clients.iter().map(|c| PollFd::new(&c.stream, c.awaits())));
+        fds.extend(
+            clients
+                .iter()
+                .map(|c| PollFd::new(&c.stream, c.awaited_events())),
+        );
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             // Without `poll` there is nothing to wait for; the training goes on without orders.
@@ -111,7 +115,7 @@ fn serve(bound: &BoundSocket, ending: &OwnedFd, served: &ServerLinks) {
         for (mut client, events) in clients.into_iter().zip(&happened[2..]) {
             if events.is_empty() {
                 silent.push(client);
-            } else if client.turn(&mut handler).is_ok() {
+            } else if client.serve(&mut handler).is_ok() {
                 spoke.push(client);
             }
         }
@@ -119,7 +123,7 @@ fn serve(bound: &BoundSocket, ending: &OwnedFd, served: &ServerLinks) {
         clients = silent;
         if !happened[1].is_empty() {
             match bound.listener.accept() {
-                Ok((stream, _)) => clients.extend(Client::admit(stream)),
+                Ok((stream, _)) => clients.extend(Client::accept(stream)),
                 Err(error) if may_try_again(&error) => {}
                 // The system lacks something, such as descriptors: wait instead of spinning.
                 Err(_) => thread::sleep(SHORTAGE),
@@ -144,7 +148,7 @@ struct Client {
 
 impl Client {
     /// Admits a client of this user or root; others are told why and rejected.
-    fn admit(mut stream: UnixStream) -> Option<Self> {
+    fn accept(mut stream: UnixStream) -> Option<Self> {
         stream.set_nonblocking(true).ok()?;
         let own = rustix::process::geteuid().as_raw();
         if !peer_uid(&stream).is_some_and(|uid| uid == own || uid == 0) {
@@ -160,7 +164,7 @@ impl Client {
     }
 
     /// Returns the event to wait for.
-    fn awaits(&self) -> PollFlags {
+    fn awaited_events(&self) -> PollFlags {
         if self.answer.is_empty() {
             PollFlags::IN
         } else {
@@ -169,7 +173,7 @@ impl Client {
     }
 
     /// Reads what the client has sent, and sends it what it can take. An error ends the connection.
-    fn turn(&mut self, handler: &mut OrderHandler) -> io::Result<()> {
+    fn serve(&mut self, handler: &mut OrderHandler) -> io::Result<()> {
         self.give()?;
         if !self.answer.is_empty() {
             return Ok(());
@@ -370,7 +374,7 @@ mod tests {
         peer.send(b"stop\nstatus\n");
         assert_eq!(peer.answer(), "error a line has at most 200 bytes\n");
         assert_eq!(peer.answer(), "ok running, 7 of 9 steps\n");
-        assert!(it.orders.bell().is_empty());
+        assert!(it.orders.wakeups().is_empty());
         // Two lines at once, then one in two parts.
         peer.send(b"status\nsta");
         peer.send(b"tus\n");

@@ -75,7 +75,7 @@ impl BoundSocket {
         bound.listener.set_nonblocking(true)?;
         match there {
             Some(stale) => rename::in_place_of(stale, &bound.path, path)?,
-            None => rename::to_free(&bound.path, path)?,
+            None => rename::without_replacing(&bound.path, path)?,
         }
         path.clone_into(&mut bound.path);
         Ok(bound)

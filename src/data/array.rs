@@ -74,8 +74,8 @@ impl Images {
         let strides = axes.map(|axis| axis.map_or(0, |axis| strides[axis]));
         let [count, shape @ ..] = sizes;
         let pixels = match pixels {
-            Pixels::Bytes(bytes) => arranged(bytes, sizes, strides).map(Pixels::Bytes),
-            Pixels::Floats(values) => arranged(values, sizes, strides).map(Pixels::Floats),
+            Pixels::Bytes(bytes) => to_row_major(bytes, sizes, strides).map(Pixels::Bytes),
+            Pixels::Floats(values) => to_row_major(values, sizes, strides).map(Pixels::Floats),
         };
         let pixels = pixels.map_err(|values| no_memory(&file, values as u64))?;
         if let Pixels::Floats(values) = &pixels
@@ -186,7 +186,7 @@ fn strides(header: &NpyHeader) -> Vec<usize> {
 ///
 /// # Errors
 /// There is no memory for so many.
-fn arranged<T: Copy>(
+fn to_row_major<T: Copy>(
     values: Vec<T>,
     sizes: [usize; 4],
     strides: [usize; 4],

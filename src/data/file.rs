@@ -194,7 +194,7 @@ fn skip_zeros(reader: &mut impl BufRead) -> io::Result<bool> {
 
 /// Checks that this process can have the memory for so many values as `f32`. There may still be less than it can have.
 pub(super) fn check_memory(file: &Path, values: u64) -> Result<(), DataError> {
-    match memory::there_is() {
+    match memory::available() {
         Some(there) if values.saturating_mul(4) > there => Err(no_memory(file, values)),
         _ => Ok(()),
     }
@@ -210,7 +210,7 @@ pub(super) fn no_memory(file: &Path, values: u64) -> DataError {
 
 /// Says how much memory there is, for [`DataError::Memory`].
 pub(super) fn at_most() -> String {
-    let there = memory::there_is().map(memory::size);
+    let there = memory::available().map(memory::size);
     there.map_or_else(String::new, |there| {
         format!(", and this process can have {there} in all")
     })

@@ -191,11 +191,11 @@ impl NpyHeader {
 fn parse(text: &str) -> Result<NpyHeader, NpyFault> {
     let mut text = Literal(text);
     let (mut value, mut is_fortran, mut shape) = (None, None, None);
-    if !text.eat("{") {
+    if !text.skip("{") {
         return Err(NpyFault::Header);
     }
-    while !text.eat("}") {
-        let key = text.string().filter(|_| text.eat(":"));
+    while !text.skip("}") {
+        let key = text.string().filter(|_| text.skip(":"));
         match key.ok_or(NpyFault::Header)? {
             "descr" => match text.string() {
                 Some(name) => value = ValueType::parse(name),
@@ -211,8 +211,8 @@ fn parse(text: &str) -> Result<NpyHeader, NpyFault> {
             "shape" => shape = text.tuple(),
             _ => return Err(NpyFault::Header),
         }
-        if !text.eat(",") {
-            if text.eat("}") {
+        if !text.skip(",") {
+            if text.skip("}") {
                 break;
             }
             return Err(NpyFault::Header);
@@ -236,7 +236,7 @@ fn parse(text: &str) -> Result<NpyHeader, NpyFault> {
 struct Literal<'a>(&'a str);
 
 impl<'a> Literal<'a> {
-    fn eat(&mut self, token: &str) -> bool {
+    fn skip(&mut self, token: &str) -> bool {
         let rest = self.0.trim_start().strip_prefix(token);
         self.0 = rest.unwrap_or(self.0);
         rest.is_some()
@@ -244,17 +244,17 @@ impl<'a> Literal<'a> {
 
     /// Reads a quoted string without escapes.
     fn string(&mut self) -> Option<&'a str> {
-        let quote = ["'", "\""].into_iter().find(|quote| self.eat(quote))?;
+        let quote = ["'", "\""].into_iter().find(|quote| self.skip(quote))?;
         let (string, rest) = self.0.split_once(quote)?;
         self.0 = rest;
         (!string.contains('\\')).then_some(string)
     }
 
     fn boolean(&mut self) -> Option<bool> {
-        if self.eat("True") {
+        if self.skip("True") {
             return Some(true);
         }
-        self.eat("False").then_some(false)
+        self.skip("False").then_some(false)
     }
 
     fn number(&mut self) -> Option<u64> {
@@ -269,14 +269,14 @@ impl<'a> Literal<'a> {
     /// Reads a tuple of natural numbers.
     fn tuple(&mut self) -> Option<Vec<u64>> {
         let mut numbers = Vec::new();
-        if !self.eat("(") {
+        if !self.skip("(") {
             return None;
         }
-        while !self.eat(")") {
+        while !self.skip(")") {
             numbers.push(self.number()?);
-            if !self.eat(",") {
+            if !self.skip(",") {
                 // `(5)` is not a tuple.
-                return (numbers.len() > 1 && self.eat(")")).then_some(numbers);
+                return (numbers.len() > 1 && self.skip(")")).then_some(numbers);
             }
         }
         Some(numbers)

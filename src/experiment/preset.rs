@@ -213,7 +213,10 @@ impl Preset {
                 return Err(at(line, what));
             }
             if let Some(key) = foreign_key(&arm.set, true)? {
-                return Err(at(line, format!("arm `{name}`: {}", not_here(&key))));
+                return Err(at(
+                    line,
+                    format!("arm `{name}`: {}", why_not_in_presets(&key)),
+                ));
             }
             let set = arm.set;
             arms.push(Arm { name, set, line });
@@ -224,7 +227,7 @@ impl Preset {
         let sizes = [&read.quick, &read.paper].into_iter().flatten();
         for options in sizes.map(|size| &size.config).chain([&read.config]) {
             if let Some(key) = foreign_key(options, false)? {
-                return Err(fault(not_here(&key)));
+                return Err(fault(why_not_in_presets(&key)));
             }
         }
         for size in [&read.quick, &read.paper].into_iter().flatten() {
@@ -318,7 +321,7 @@ fn foreign_key(options: &Options, in_arm: bool) -> Result<Option<String>, Config
     Ok(table.keys().find(|key| foreign(key)).cloned())
 }
 
-fn not_here(key: &str) -> String {
+fn why_not_in_presets(key: &str) -> String {
     match key {
         "seed" => "the seeds are 0, 1, … for every arm; `seed` cannot be set".to_owned(),
         "data" => "every arm has the same data; set `data` in [config]".to_owned(),

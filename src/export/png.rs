@@ -46,7 +46,7 @@ fn draw(scene: &Scene) -> io::Result<Pixmap> {
 }
 
 fn pixmap(width: f64, height: f64) -> Option<Pixmap> {
-    Pixmap::new(whole(width)?, whole(height)?)
+    Pixmap::new(pixel_count(width)?, pixel_count(height)?)
 }
 
 /// Rounds a length up to whole pixels; `None` if it is out of range.
@@ -55,7 +55,7 @@ fn pixmap(width: f64, height: f64) -> Option<Pixmap> {
     clippy::cast_sign_loss,
     reason = "compared before"
 )]
-fn whole(length: f64) -> Option<u32> {
+fn pixel_count(length: f64) -> Option<u32> {
     let length = length.ceil();
     (1.0..=LARGEST).contains(&length).then_some(length as u32)
 }
@@ -80,8 +80,8 @@ fn enlarged(raster: &Raster) -> Option<Pixmap> {
     let mut pixmap = pixmap(across * raster.columns as f64, down * rows as f64)?;
     let width = pixmap.width() as usize;
     for (index, pixel) in pixmap.pixels_mut().iter_mut().enumerate() {
-        let column = (index % width) as u64 / whole(across).map_or(1, u64::from);
-        let row = (index / width) as u64 / whole(down).map_or(1, u64::from);
+        let column = (index % width) as u64 / pixel_count(across).map_or(1, u64::from);
+        let row = (index / width) as u64 / pixel_count(down).map_or(1, u64::from);
         let cell = row as usize * raster.columns + column as usize;
         let [red, green, blue] = raster.cells.get(cell).copied()?;
         *pixel = tiny_skia::ColorU8::from_rgba(red, green, blue, 255).premultiply();

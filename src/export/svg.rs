@@ -9,7 +9,7 @@ use super::color::Rgb;
 use super::font::FAMILIES;
 use super::png;
 use super::scene::{Anchor, Element, Point, Raster, Rect, Scene, Text};
-use crate::text::is_obeyed;
+use crate::text::is_invisible_control;
 
 /// Writes a drawing.
 ///
@@ -186,7 +186,7 @@ fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\n' | '\t' | '\r' => out.push(' '),
-            c if is_obeyed(c) => out.push(char::REPLACEMENT_CHARACTER),
+            c if is_invisible_control(c) => out.push(char::REPLACEMENT_CHARACTER),
             c => out.push(c),
         }
     }

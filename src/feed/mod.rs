@@ -26,7 +26,9 @@ pub use detail::DetailClient;
 pub use file::{FileFeed, open};
 pub use live::{FeedSender, GpuSender, live};
 pub use live_details::{DetailReader, details, serve_details};
-pub use process::{OpenError, Opening, ReaderProcess, ask_once, crash, peek, reply, serve, spawn};
+pub use process::{
+    OpenError, Opening, ReaderProcess, ask_once, describe_crash, peek, reply, serve, spawn,
+};
 pub use wire::OpenedRun;
 
 pub use crate::store::RecorderStats;

@@ -32,7 +32,7 @@ pub fn spawn(
     };
     let thread = thread::Builder::new()
         .name("orders".to_owned())
-        .spawn(move || messenger.work(&orders))?;
+        .spawn(move || messenger.run(&orders))?;
     Ok((controls, thread))
 }
 
@@ -46,8 +46,8 @@ struct OrderSender {
 }
 
 impl OrderSender {
-    fn work(&mut self, orders: &Orders) {
-        let mut rings = orders.bell().clone();
+    fn run(&mut self, orders: &Orders) {
+        let mut rings = orders.wakeups().clone();
         loop {
             self.check_socket();
             let mut given = false;

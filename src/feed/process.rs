@@ -233,14 +233,14 @@ fn pass_on(
 /// Describes what became of a reader that ended early.
 fn how_it_ended(child: &SharedChild) -> String {
     match child.wait() {
-        Ok(status) => crash(status),
+        Ok(status) => describe_crash(status),
         Err(error) => format!("the process that reads the file is lost: {error}"),
     }
 }
 
 /// Describes why a process that reads a file ended early.
 #[must_use]
-pub fn crash(status: ExitStatus) -> String {
+pub fn describe_crash(status: ExitStatus) -> String {
     let Some(signal) = status.signal() else {
         let code = status.code().unwrap_or(-1);
         return format!("the process that reads the file ended with code {code}: this is a bug");
@@ -320,7 +320,7 @@ fn first_word<T: DeserializeOwned>(reader: Command, path: &Path) -> Result<T, Op
         Ok(Some(answer)) => Ok(answer),
         _ => Err(OpenError::Crashed {
             path: path.to_owned(),
-            what: crash(status),
+            what: describe_crash(status),
         }),
     }
 }

@@ -47,7 +47,7 @@ pub enum LayerSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         units: usize,
-        #[serde(default = "yes")]
+        #[serde(default = "default_true")]
         bias: bool,
     },
     /// A two-dimensional convolution, `W: [channels, in, kh, kw]`, in the sense of deep-learning libraries: a
@@ -61,7 +61,7 @@ pub enum LayerSpec {
         stride: HeightWidth,
         #[serde(default)]
         padding: Padding,
-        #[serde(default = "yes")]
+        #[serde(default = "default_true")]
         bias: bool,
     },
     /// Normalises every channel by its mean and variance over the examples of a slice, then scales and shifts it. An
@@ -104,7 +104,7 @@ pub enum LayerSpec {
     },
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }
 

@@ -95,7 +95,7 @@ pub fn overrides_of(rules: &[LayerRule], layers: &[&str]) -> Result<Vec<Override
     for rule in rules {
         let mut known = false;
         for (_, layer) in (layers.iter().zip(&mut overrides)).filter(|(name, _)| rule.names(name)) {
-            layer.lay_over(rule.overrides);
+            layer.override_with(rule.overrides);
             known = true;
         }
         if !known {
@@ -173,7 +173,7 @@ impl LayerRule {
 
     /// The specificity of the pattern; greater is more specific.
     #[must_use]
-    pub fn closeness(&self) -> (bool, usize) {
+    pub fn specificity(&self) -> (bool, usize) {
         (!self.pattern.ends_with('*'), self.pattern.len())
     }
 }
@@ -188,7 +188,7 @@ enum RuleFault {
 
 impl Overrides {
     /// Replaces settings by those that `above` sets.
-    fn lay_over(&mut self, above: Self) {
+    fn override_with(&mut self, above: Self) {
         // Destructured without `..`, so that a new key cannot be forgotten.
         let Self {
             learning_rate,
@@ -360,7 +360,9 @@ mod tests {
         assert!(name.names("fc1") && !name.names("fc10") && !name.names("fc"));
         assert!(pattern.names("fc1") && pattern.names("fc10") && !pattern.names("conv1"));
         assert!(all.names("fc1") && all.names("block1.shortcut"));
-        assert!(name.closeness() > pattern.closeness() && pattern.closeness() > all.closeness());
+        assert!(
+            name.specificity() > pattern.specificity() && pattern.specificity() > all.specificity()
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::binned::RunningCache;
 use super::held_out::{self, HeldOutSums};
 use super::histogram::{self, CachedCounts};
-use super::input::{Cancelled, QueryInput, no_such};
+use super::input::{Cancelled, QueryInput, no_such_index};
 use super::snapshot::{self, CachedSnapshot};
 use super::synchronisation::{self, SynchronisationCache};
 use super::watch::{self, StepWatch};
@@ -72,7 +72,7 @@ impl Analyst {
                     let units = layer.units.clone();
                     self.binned(&input, query.part, "lca/unit", units)
                 }
-                None => Ok(no_such("layer", *layer)),
+                None => Ok(no_such_index("layer", *layer)),
             },
             Topic::Unit { layer, unit, .. } => {
                 let after = (query.part == StepScope::Cursor).then_some(input.steps.end);
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::tui::view::testing::{Run, RunShape};
 
-    fn about(topic: Topic, steps: Range<u64>) -> Query {
+    fn query(topic: Topic, steps: Range<u64>) -> Query {
         Query {
             topic,
             part: StepScope::Window,
@@ -135,7 +135,7 @@ mod tests {
         let mut analyst = Analyst::new();
         for start in 0..30 {
             for topic in [Topic::HeldOut, Topic::Histogram { layer: None }] {
-                let query = about(topic, start..40);
+                let query = query(topic, start..40);
                 let answer = analyst.answer(&run.reader, &query, &|| true).unwrap();
                 assert_eq!(answer, Answer::Cancelled);
             }
@@ -143,7 +143,7 @@ mod tests {
         assert!(analyst.held_out.is_empty() && analyst.histograms.is_empty());
         for start in 0..30 {
             for topic in [Topic::HeldOut, Topic::Histogram { layer: None }] {
-                let query = about(topic, start..40);
+                let query = query(topic, start..40);
                 analyst.answer(&run.reader, &query, &|| false).unwrap();
             }
         }
@@ -173,7 +173,7 @@ mod tests {
         });
         let mut growing = Analyst::new();
         for end in [1, 2, 7, 50, 51, 119, 120] {
-            let query = about(Topic::HeldOut, 0..end);
+            let query = query(Topic::HeldOut, 0..end);
             let grown = growing.answer(&run.reader, &query, &|| false).unwrap();
             let at_once = Analyst::new().answer(&run.reader, &query, &|| false);
             assert_eq!(grown, at_once.unwrap());

@@ -11,7 +11,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::input::{QueryInput, no_such};
+use super::input::{QueryInput, no_such_index};
 use crate::analysis::bins;
 use crate::analysis::oscillation::{crosses, is_turn};
 use crate::store::{StepDataset, StoreError};
@@ -161,7 +161,7 @@ pub(super) fn classes(input: &QueryInput, layer: Option<u32>) -> Result<Answer, 
     let chosen = match layer {
         None => 0..layers,
         Some(layer) if (layer as usize) < layers => layer as usize..layer as usize + 1,
-        Some(layer) => return Ok(no_such("layer", layer)),
+        Some(layer) => return Ok(no_such_index("layer", layer)),
     };
     by_class(input, classes, |rows, out| {
         for row in 0..rows.len() {
@@ -180,7 +180,7 @@ pub(super) fn layers_of_class(input: &QueryInput, class: u32) -> Result<Answer, 
     let header = input.reader.header();
     let layers = header.layout.layers.len();
     if class as usize >= header.classes.len() {
-        return Ok(no_such("class", class));
+        return Ok(no_such_index("class", class));
     }
     let start = class as usize * layers;
     by_class(input, layers, |rows, out| {
@@ -204,7 +204,7 @@ pub(super) fn class_layers(input: &QueryInput) -> Result<Answer, StoreError> {
 /// Bins the loss of a class after each step.
 pub(super) fn class_loss(input: &QueryInput, class: u32) -> Result<Answer, StoreError> {
     if class as usize >= input.reader.header().classes.len() {
-        return Ok(no_such("class", class));
+        return Ok(no_such_index("class", class));
     }
     let Some(table) = input.reader.table("loss/train_class")? else {
         return Ok(Answer::Unknown(

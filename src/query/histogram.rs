@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::input::{QueryInput, no_such, put_cached, take_cached};
+use super::input::{QueryInput, no_such_index, put_cached, take_cached};
 use crate::store::StoreError;
 
 /// Counts of non-zero allocations of single parameters in single steps.
@@ -48,7 +48,7 @@ pub(super) fn answer(
     let chosen = match layer {
         None => 0..layers.len(),
         Some(layer) if (layer as usize) < layers.len() => layer as usize..layer as usize + 1,
-        Some(layer) => return Ok(no_such("layer", layer)),
+        Some(layer) => return Ok(no_such_index("layer", layer)),
     };
     let table = input.reader.table("lca/histogram")?;
     let Some(table) = table.filter(|_| bins > 0) else {

@@ -84,7 +84,10 @@ fn traced_curve(
         if (input.cancelled)() {
             return Ok(None);
         }
-        for (step, value) in rows.clone().zip(table.reals_of(rows, &one(column))?) {
+        for (step, value) in rows
+            .clone()
+            .zip(table.reals_of(rows, &single_index(column))?)
+        {
             if let Some(column) = binned.column_of(step) {
                 binned.push(column, 0, value);
             }
@@ -140,7 +143,7 @@ fn recorded_curve(
             return Ok(RecordedCurve::Cancelled);
         }
         let piece = start..there.end.min(start + PIECE);
-        let values = rows.read(piece.clone(), &one(parameter))?;
+        let values = rows.read(piece.clone(), &single_index(parameter))?;
         for (&step, value) in rows.steps()[piece].iter().zip(values) {
             if let Some(column) = binned.column_of(step) {
                 binned.push(column, 0, value.into());
@@ -150,6 +153,6 @@ fn recorded_curve(
     Ok(RecordedCurve::Curve(binned))
 }
 
-fn one(index: usize) -> Range<usize> {
+fn single_index(index: usize) -> Range<usize> {
     index..index + 1
 }

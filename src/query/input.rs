@@ -42,6 +42,6 @@ pub(super) fn put_cached<T>(cached: &mut Vec<T>, result: T, of: impl Fn(&T) -> &
     }
 }
 
-pub(super) fn no_such(what: &str, index: u32) -> Answer {
+pub(super) fn no_such_index(what: &str, index: u32) -> Answer {
     Answer::Unknown(format!("this run has no {what} {index}"))
 }

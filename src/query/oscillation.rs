@@ -21,7 +21,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::input::{QueryInput, no_such};
+use super::input::{QueryInput, no_such_index};
 use super::settings::RunSettings;
 use crate::analysis::bins;
 use crate::analysis::lag::{CrossCorrelation, LAGS};
@@ -133,7 +133,7 @@ pub(super) fn answer(input: &QueryInput, layer: u32) -> Result<Answer, StoreErro
     let layout = &reader.header().layout;
     let index = layer as usize;
     let Some(of) = layout.layers.get(index) else {
-        return Ok(no_such("layer", layer));
+        return Ok(no_such_index("layer", layer));
     };
     let Some(lca) = reader.table("lca/layer")? else {
         return Ok(Answer::Unknown("this run file has no lca/layer".to_owned()));

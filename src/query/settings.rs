@@ -61,7 +61,7 @@ impl RunSettings {
 
     /// `[L]`: whether each layer is meant to stand still in a step, because it is frozen or its first delayed gradient
     /// has not arrived yet. Empty if unknown.
-    pub fn still(&self, step: u64) -> impl Iterator<Item = bool> {
+    pub fn expected_still(&self, step: u64) -> impl Iterator<Item = bool> {
         self.layers.iter().map(move |layer| {
             let frozen = layer.freeze.unwrap_or(Freeze::Never).holds(step);
             frozen || layer.delay.is_some_and(|delay| step < delay as u64)
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn frozen_and_waiting_layers_are_not_meant_to_move() {
         let settings = settings_of("layer = [\"fc1:freeze-from=5\", \"fc2:delay=2\"]");
-        let still = |step| settings.still(step).collect::<Vec<_>>();
+        let still = |step| settings.expected_still(step).collect::<Vec<_>>();
         assert_eq!(still(0), [false, true]);
         assert_eq!(still(2), [false, false]);
         assert_eq!(still(5), [true, false]);
@@ -142,7 +142,7 @@ mod tests {
                 (None, None),
                 "{rule}"
             );
-            assert_eq!(settings.still(9).count(), 0, "{rule}");
+            assert_eq!(settings.expected_still(9).count(), 0, "{rule}");
         }
         assert_eq!(
             settings_of("momentum = 0.9\nlayer = \"fc1:freeze\"").delay(0),
@@ -161,7 +161,7 @@ mod tests {
         ] {
             let settings = settings_of(config);
             assert_eq!(settings.delay(0), None, "{config}");
-            assert!(settings.still(9).all(|still| !still), "{config}");
+            assert!(settings.expected_still(9).all(|still| !still), "{config}");
             assert_eq!(settings.max_segments, None);
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::input::{QueryInput, no_such};
+use super::input::{QueryInput, no_such_index};
 use crate::analysis::concentration::{Side, concentration};
 use crate::analysis::help::iterations_helped;
 use crate::analysis::tails;
@@ -48,7 +48,7 @@ pub(super) fn answer(
         None => 0..layout.params(),
         Some(at) => match layout.layers.get(at as usize) {
             Some(layer) => layer.range.clone(),
-            None => return Ok(no_such("layer", at)),
+            None => return Ok(no_such_index("layer", at)),
         },
     };
     let steps = input.reader.snapshot_steps()?;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::input::{QueryInput, no_such};
+use super::input::{QueryInput, no_such_index};
 use super::watch::{ReadOutcome, StepWatch};
 use crate::analysis::moments::{KEEP, Moments, shared};
 use crate::analysis::nulls::{self, Draws, NullModel};
@@ -160,7 +160,7 @@ pub(super) fn answer(
     let header = input.reader.header();
     let (classes, layers) = (header.classes.len(), header.layout.layers.len());
     if class as usize >= classes {
-        return Ok(no_such("class", class));
+        return Ok(no_such_index("class", class));
     }
     let table = input.reader.table("lca/class_layer")?;
     let Some(table) = table.filter(|table| table.row_len() > 0) else {
@@ -189,7 +189,7 @@ pub(super) fn answer(
     }
     match (&mut kept.class, within.classes.get(class as usize)) {
         (Some((_, nulls)), Some(moments)) => Ok(counted(moments, within.next, nulls)),
-        _ => Ok(no_such("class", class)),
+        _ => Ok(no_such_index("class", class)),
     }
 }
 

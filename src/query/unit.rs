@@ -34,7 +34,7 @@ pub struct UnitParams {
 impl UnitParams {
     /// The position of a parameter among the n.
     #[must_use]
-    pub fn place_of(&self, parameter: usize) -> Option<usize> {
+    pub fn position_of(&self, parameter: usize) -> Option<usize> {
         let mut before = 0;
         for row in &self.rows {
             if row.contains(&parameter) {
@@ -62,7 +62,7 @@ pub struct RecordedSums {
 impl RecordedSums {
     /// Whether every step asked for was recorded.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.count == self.steps.end - self.steps.start
     }
 }

@@ -154,7 +154,7 @@ impl StepWatch {
             };
             let a = &lca[of(&lca)];
             frozen.clear();
-            frozen.extend(self.settings.still(step));
+            frozen.extend(self.settings.expected_still(step));
             self.detector.push(&EventStep {
                 step,
                 loss_before: before,

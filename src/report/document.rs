@@ -188,7 +188,7 @@ impl CaptionedExhibit {
             });
             let cell = |row: usize| match (&column.values, error.map(|error| &error.values)) {
                 (Values::F64(x), Some(Values::F64(e))) => words::with_error(x[row], e[row]),
-                (Values::F64(x), _) if is_p(&column.name) => words::p_value(x[row]),
+                (Values::F64(x), _) if is_p_value(&column.name) => words::p_value(x[row]),
                 (Values::F64(x), _) => words::number(x[row]),
                 (Values::U64(x), _) => words::count(x[row]),
                 (Values::Text(x), _) => harmless(&x[row]),
@@ -204,7 +204,7 @@ impl CaptionedExhibit {
     }
 }
 
-fn is_p(name: &str) -> bool {
+fn is_p_value(name: &str) -> bool {
     name == "p" || name.starts_with("p ") || name.ends_with(" p")
 }
 

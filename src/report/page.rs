@@ -94,7 +94,7 @@ impl Page<'_> {
     ///
     /// # Errors
     /// The columns have different lengths.
-    pub fn both(
+    pub fn figure_and_table(
         &mut self,
         name: &str,
         caption: &str,
@@ -118,7 +118,7 @@ impl Page<'_> {
         self.group.steps.div_ceil(POINTS).max(1)
     }
 
-    pub fn several(&self) -> bool {
+    pub fn has_repeats(&self) -> bool {
         self.group.runs.len() > 1
     }
 
@@ -129,12 +129,12 @@ impl Page<'_> {
             [one] => return note_of(one),
             runs => (format!("{} runs", runs.len()), "; means:"),
         };
-        noted(&whose, self.group.steps, colon, runs)
+        note_text(&whose, self.group.steps, colon, runs)
     }
 
     /// Returns the end of a caption, which explains ± and bands.
     pub fn errors(&self) -> &'static str {
-        if self.several() {
+        if self.has_repeats() {
             " ± and bands are standard errors over the runs."
         } else {
             ""
@@ -154,10 +154,10 @@ impl Page<'_> {
 
 /// Returns the note under the title of a figure of a single run.
 pub fn note_of(run: &ReportedRun) -> String {
-    noted(&run.run.name, run.steps, ":", std::slice::from_ref(run))
+    note_text(&run.run.name, run.steps, ":", std::slice::from_ref(run))
 }
 
-fn noted(whose: &str, steps: u64, colon: &str, runs: &[ReportedRun]) -> String {
+fn note_text(whose: &str, steps: u64, colon: &str, runs: &[ReportedRun]) -> String {
     let sum = |of: fn(&StepSummary) -> f64| {
         let mean = Means::of_number(runs.iter().map(|run| of(&run.whole)));
         words::with_error(mean.mean, mean.error)

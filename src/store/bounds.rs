@@ -29,7 +29,7 @@ impl<'a> Bounds<'a> {
     ///
     /// # Errors
     /// The file system does not report the file's length.
-    pub fn of(path: &'a Path, disk: &fs::File) -> Result<Self, StoreError> {
+    pub fn measure(path: &'a Path, disk: &fs::File) -> Result<Self, StoreError> {
         let meta = disk.metadata().map_err(StoreError::io(path))?;
         Ok(Self {
             path,
@@ -116,7 +116,7 @@ pub struct RowBound {
 
 impl RowBound {
     /// The bound for a dataset with `row_values` values per row.
-    pub fn of(dataset: &Dataset, row_values: usize) -> hdf5::Result<Self> {
+    pub fn for_dataset(dataset: &Dataset, row_values: usize) -> hdf5::Result<Self> {
         Ok(Self {
             value_bytes: value_bytes(dataset)?,
             row_values,

@@ -54,7 +54,7 @@ impl RunWriter {
     ) -> Result<Self, StoreError> {
         let mut writer =
             Self::write_header(&new, header, options).map_err(|error| new.failed(error))?;
-        if new.waits() {
+        if new.replaces_file() {
             writer.new = Some(new);
         } else {
             new.move_into_place()?;
@@ -69,7 +69,7 @@ impl RunWriter {
     ) -> Result<Self, StoreError> {
         let path = &new.path;
         let (disk, lock, at) = new.open()?;
-        lock.give_way(path)?;
+        lock.release_for_hdf5(path)?;
         let writable = open::write(at, &disk, true)?;
         let mut space = ReservedSpace::default();
         space.reserve_for(&disk, &writable.1, path, header_bytes(header))?;

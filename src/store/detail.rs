@@ -253,7 +253,7 @@ impl RunReader {
         // Ignore rows that the file cannot hold, whatever the datasets claim.
         let bounds = self.bounds()?;
         let most = |dataset, row_values| {
-            let bound = RowBound::of(dataset, row_values);
+            let bound = RowBound::for_dataset(dataset, row_values);
             let bound = bound.doing(&self.path, || format!("read the type of {}", table.values))?;
             Ok::<_, StoreError>(usize::try_from(bound.rows(&bounds)).unwrap_or(usize::MAX))
         };

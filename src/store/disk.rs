@@ -151,7 +151,7 @@ fn free(disk: &File) -> u64 {
 ///
 /// # Errors
 /// The file system fails.
-pub fn give_back(disk: &File) -> io::Result<()> {
+pub fn release_reserved(disk: &File) -> io::Result<()> {
     disk.set_len(disk.metadata()?.len())
 }
 
@@ -333,7 +333,7 @@ mod tests {
         assert!(matches!(refused, StoreError::DiskFull { .. }), "{refused}");
         journal.lock().cut(true);
         journal.lock().close().unwrap();
-        give_back(&disk).unwrap();
+        release_reserved(&disk).unwrap();
         let meta = disk.metadata().unwrap();
         assert_eq!(meta.len(), 100);
         assert!(meta.blocks() * 512 < 1 << 20, "{meta:?}");

@@ -65,7 +65,7 @@ pub fn refuse_foreign(path: &Path, file: &File) -> Result<(), StoreError> {
         }
         for link in listed.iter().filter(|link| link.kind == ffi::HARD) {
             let name = name_of(link);
-            let found = hdf5::sync::sync(|| ffi::look_at(file.id(), &name));
+            let found = hdf5::sync::sync(|| ffi::classify_object(file.id(), &name));
             let found = found.doing(path, || {
                 format!("look at {}", String::from_utf8_lossy(&name))
             })?;
@@ -186,7 +186,7 @@ mod ffi {
     }
 
     /// Examines the object at a path of hard links.
-    pub fn look_at(file: hid_t, name: &[u8]) -> hdf5::Result<LinkTarget> {
+    pub fn classify_object(file: hid_t, name: &[u8]) -> hdf5::Result<LinkTarget> {
         let name = path(name)?;
         // SAFETY: identifiers are used only while valid, and closed once.
         unsafe {

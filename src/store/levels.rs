@@ -38,8 +38,9 @@ impl Levels {
                 open_dataset(path, file, &format!("{group}/{name}"), Some(axes), header)
             };
             let datasets = Datasets::open(dataset)?;
-            let bound =
-                |dataset: &Dataset| RowBound::of(dataset, dataset.shape().iter().skip(1).product());
+            let bound = |dataset: &Dataset| {
+                RowBound::for_dataset(dataset, dataset.shape().iter().skip(1).product())
+            };
             let bounds = datasets.each().map(bound).collect::<hdf5::Result<_>>();
             Ok(OpenLevel {
                 width,

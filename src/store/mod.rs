@@ -61,7 +61,7 @@ pub use read_through::read_through;
 pub use reader::RunReader;
 pub use recorder::{QueueClosed, Recorder, RecorderStats};
 #[cfg(test)]
-pub(crate) use repair::without;
+pub(crate) use repair::remove_datasets;
 pub use repair::{Repaired, repair};
 pub use replace::{NewFile, Reserved, is_locked, left_to_replace, regular_at, written_at};
 pub use resume::{KeptPart, Resumable};

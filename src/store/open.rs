@@ -47,7 +47,7 @@ pub fn read(path: &Path, disk: &fs::File) -> Result<(File, bool), StoreError> {
     let left = left_behind(path, disk)?;
     let is_left = left.is_some();
     let torn = match left {
-        Some(left) if left.is_unborn() => {
+        Some(left) if left.was_never_synced() => {
             return Err(StoreError::Unborn {
                 path: path.to_owned(),
             });
@@ -97,13 +97,13 @@ fn left_behind(path: &Path, disk: &fs::File) -> Result<Option<AbandonedJournal>,
 ///
 /// # Errors
 /// The file cannot be written, or the program that was creating it was killed.
-pub fn settle(path: &Path, disk: &fs::File) -> Result<(), StoreError> {
+pub fn restore_abandoned(path: &Path, disk: &fs::File) -> Result<(), StoreError> {
     let io = StoreError::io(path);
     match AbandonedJournal::find(disk).map_err(io)? {
-        Some(left) if left.is_unborn() => Err(StoreError::Unborn {
+        Some(left) if left.was_never_synced() => Err(StoreError::Unborn {
             path: path.to_owned(),
         }),
-        Some(left) => left.settle(disk).map_err(io),
+        Some(left) => left.restore_and_remove(disk).map_err(io),
         None => Ok(()),
     }
 }

@@ -45,7 +45,7 @@ pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
     // The journal of such a file contains signatures too.
     if AbandonedJournal::find(&file)
         .map_err(io)?
-        .is_some_and(|left| left.is_unborn())
+        .is_some_and(|left| left.was_never_synced())
     {
         return Err(StoreError::Unborn {
             path: path.to_owned(),

@@ -23,7 +23,7 @@ use super::read_header::{number, open_hdf5, read_header};
 use super::run_state::{RunState, unix_seconds};
 use super::schema::{self, FORMAT, VERSION};
 use super::text;
-use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, above};
+use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, count_above};
 
 /// The most gradients that a step can take: a larger number is damage.
 const MOST_GRADIENTS: u64 = 1 << 32;
@@ -122,7 +122,7 @@ impl RunReader {
             });
         }
         refuse_foreign(path, &file)?;
-        let header = read_header(path, &file, &Bounds::of(path, &disk)?)?;
+        let header = read_header(path, &file, &Bounds::measure(path, &disk)?)?;
         let open = OpenDatasets::default();
         let dataset = |name: &'static str| {
             let axes = schema::axes(name);
@@ -158,7 +158,7 @@ impl RunReader {
             .each_with(held_out.as_deref())
             .map(|(dataset, _)| {
                 let axes = dataset.shape();
-                RowBound::of(dataset, axes.iter().skip(1).product())
+                RowBound::for_dataset(dataset, axes.iter().skip(1).product())
             })
             .collect::<hdf5::Result<_>>()
             .doing(path, || "read the types of the datasets".to_owned())?;
@@ -491,7 +491,7 @@ impl RunReader {
                 total: total[t],
                 residual: residual[t],
                 worst_residual: residual[t].abs(),
-                above_tolerance: above(residual[t], self.header.tolerance),
+                above_tolerance: count_above(residual[t], self.header.tolerance),
                 layers: (0..layers).map(of_layer).collect(),
             }
         };
@@ -559,7 +559,7 @@ impl RunReader {
         row_values: usize,
     ) -> Result<(), StoreError> {
         let bounds = self.bounds()?;
-        let bound = RowBound::of(dataset, row_values);
+        let bound = RowBound::for_dataset(dataset, row_values);
         let bound = bound.doing(&self.path, || {
             format!("read the type of {}", dataset.name())
         })?;
@@ -576,7 +576,7 @@ impl RunReader {
 
     /// The bounds given by the current length of the file.
     pub(super) fn bounds(&self) -> Result<Bounds<'_>, StoreError> {
-        Bounds::of(&self.path, &self.disk)
+        Bounds::measure(&self.path, &self.disk)
     }
 
     /// The current value of a single-value dataset in `state/`.

@@ -58,7 +58,7 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     // Another process may have continued the run before the lock was taken.
     reader.check_unchanged(&disk)?;
     drop(reader);
-    open::settle(path, &disk)?;
+    open::restore_abandoned(path, &disk)?;
     // All or nothing: the journal is never synced before the file is closed.
     let (file, journal) = open::write(path, &disk, false)?;
     let finish = || {
@@ -88,8 +88,8 @@ type LockedFile = (fs::File, WriterLock);
 fn lock_for_repair(path: &Path) -> Result<LockedFile, StoreError> {
     let disk = fs::File::options().read(true).write(true).open(path);
     let disk = disk.map_err(StoreError::io(path))?;
-    let lock = WriterLock::take(&disk, path)?;
-    lock.give_way(path)?;
+    let lock = WriterLock::acquire(&disk, path)?;
+    lock.release_for_hdf5(path)?;
     Ok((disk, lock))
 }
 
@@ -127,7 +127,7 @@ const SUPERBLOCK: usize = 48;
 
 /// Removes datasets from a file.
 #[cfg(test)]
-pub(crate) fn without(path: &Path, datasets: &[&str]) {
+pub(crate) fn remove_datasets(path: &Path, datasets: &[&str]) {
     // The library keeps an open file in its mode: it cannot be opened for writing as well.
     let copy = path.with_extension("copy");
     fs::copy(path, &copy).unwrap();

@@ -134,7 +134,7 @@ impl NewFile {
         // Opened for writing, because network file systems give no exclusive lock otherwise, and because a
         // write-protected file must not be replaced.
         let disk = open_regular(&target, OFlags::RDWR).map_err(StoreError::io(path))?;
-        let lock = WriterLock::take(&disk, &target)?;
+        let lock = WriterLock::acquire(&disk, &target)?;
         // Readers may open it meanwhile.
         lock.share(&target)?;
         let at = beginning_of(&target);
@@ -167,7 +167,7 @@ impl NewFile {
             _ => StoreError::io(path)(error),
         })?;
         // Held while this handle, or another one of the same file, lives.
-        WriterLock::take(&disk, at)?;
+        WriterLock::acquire(&disk, at)?;
         Ok(Self {
             path: path.to_owned(),
             at: at.to_owned(),
@@ -181,7 +181,7 @@ impl NewFile {
     ///
     /// # Errors
     /// The file system fails.
-    pub fn released(mut self) -> Result<Reserved, StoreError> {
+    pub fn release_to_child(mut self) -> Result<Reserved, StoreError> {
         let io = StoreError::io(&self.path);
         let disk = self.disk.try_clone().map_err(io)?;
         lock::release(&disk);
@@ -195,12 +195,12 @@ impl NewFile {
     /// The file, the right to write it, and its current name.
     pub(super) fn open(&self) -> Result<(File, WriterLock, &Path), StoreError> {
         let disk = self.disk.try_clone().map_err(StoreError::io(&self.path))?;
-        let lock = WriterLock::take(&self.disk, &self.at)?;
+        let lock = WriterLock::acquire(&self.disk, &self.at)?;
         Ok((disk, lock, &self.at))
     }
 
     /// Whether an older file still has the name.
-    pub(super) fn waits(&self) -> bool {
+    pub(super) fn replaces_file(&self) -> bool {
         self.old.is_some()
     }
 
@@ -242,7 +242,7 @@ impl NewFile {
             },
             error => error,
         };
-        if !self.waits() {
+        if !self.replaces_file() {
             return error;
         }
         StoreError::NotReplaced {

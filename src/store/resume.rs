@@ -133,13 +133,13 @@ impl Resumable {
         };
         let disk = fs::OpenOptions::new().read(true).write(true).open(&path);
         let disk = disk.map_err(StoreError::io(&path))?;
-        let lock = WriterLock::take(&disk, &path)?;
+        let lock = WriterLock::acquire(&disk, &path)?;
         // Another process may have continued the run before the lock was taken.
         reader.check_unchanged(&disk)?;
         reader.check_lists()?;
         drop(reader);
-        lock.give_way(&path)?;
-        open::settle(&path, &disk)?;
+        lock.release_for_hdf5(&path)?;
+        open::restore_abandoned(&path, &disk)?;
         // Everything from here on is undone if the program ends before a sync. Whatever follows the committed steps is
         // overwritten, not cut off.
         let (file, journal) = open::write(&path, &disk, false)?;
@@ -159,7 +159,7 @@ impl Resumable {
             (known, tail),
         )
         .doing(&path, || "open the datasets to write on".to_owned())?;
-        (writer.announce())
+        (writer.mark_running())
             .and_then(|()| writer.file.flush())
             .doing(&path, || "start writing for readers".to_owned())?;
         writer.sync()?;
@@ -235,7 +235,7 @@ fn reopen(
 
 impl RunWriter {
     /// Records that a run that had ended is running again.
-    fn announce(&self) -> hdf5::Result<()> {
+    fn mark_running(&self) -> hdf5::Result<()> {
         // Missing in files from older versions.
         if let Ok(host) = self.file.dataset("state/host") {
             host.write_raw(&[text::fixed::<MAX_NAME>(&lock::host())])?;

@@ -41,7 +41,7 @@ impl RunReader {
             return Err(self.damaged(what));
         }
         let row_len = shape.iter().skip(1).product();
-        let bound = RowBound::of(&dataset, row_len)
+        let bound = RowBound::for_dataset(&dataset, row_len)
             .doing(&self.path, || format!("read the type of {name}"))?;
         let rows = (shape.first().copied().unwrap_or(0) as u64).min(bound.rows(&self.bounds()?));
         Ok(Some(StepDataset {

@@ -100,7 +100,7 @@ impl RecordedWeights {
                 "{VALUES} has {points} rows: a path needs at least two points"
             )));
         }
-        Bounds::of(path, &disk)?.check(&values, VALUES)?;
+        Bounds::measure(path, &disk)?.check(&values, VALUES)?;
         Ok(Self {
             path: path.to_owned(),
             values,

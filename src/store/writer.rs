@@ -82,13 +82,13 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written. If there is no room, nothing of the step has been added.
     pub fn step(&mut self, record: &StepRecord) -> Result<(), StoreError> {
-        if let Err(error) = self.room_for(record) {
+        if let Err(error) = self.reserve_for_step(record) {
             if !matches!(error, StoreError::DiskFull { .. }) {
                 return Err(error);
             }
             // The size of waiting rows is an upper bound. Once they are written, there may be room.
             self.commit()?;
-            self.room_for(record)?;
+            self.reserve_for_step(record)?;
         }
         let after = record.step + 1;
         if after <= self.done {
@@ -121,7 +121,7 @@ impl RunWriter {
     }
 
     /// Reserves room for everything waiting and for a step, so that whatever was added can be committed.
-    fn room_for(&mut self, record: &StepRecord) -> Result<(), StoreError> {
+    fn reserve_for_step(&mut self, record: &StepRecord) -> Result<(), StoreError> {
         let need = self.bytes_needed(1)
             + record
                 .totals
@@ -225,7 +225,7 @@ impl RunWriter {
         }
         self.file.flush()?;
         self.committed.write_raw(&[self.done])?;
-        self.beat()
+        self.write_heartbeat()
     }
 
     /// Stores the state after the last step, from which a run can be resumed, and syncs everything to the disk: what
@@ -310,11 +310,11 @@ impl RunWriter {
     /// The file cannot be written.
     pub fn heartbeat(&mut self) -> Result<(), StoreError> {
         self.check()?;
-        self.beat()
+        self.write_heartbeat()
             .doing(&self.path, || "write a heartbeat".to_owned())
     }
 
-    fn beat(&mut self) -> hdf5::Result<()> {
+    fn write_heartbeat(&mut self) -> hdf5::Result<()> {
         self.heartbeat.write_raw(&[unix_seconds()])?;
         self.file.flush()
     }
@@ -355,7 +355,7 @@ impl RunWriter {
         self.message.write_raw(&[text::fixed::<1024>(message)])?;
         // Everything that the status implies must be in the file first.
         self.file.flush()?;
-        self.beat()?;
+        self.write_heartbeat()?;
         self.status.write_raw(&[status.code()])?;
         self.file.flush()
     }
@@ -371,7 +371,7 @@ impl RunWriter {
         } = error
         {
             // The content there now belongs to somebody else.
-            self.journal.lock().forsake();
+            self.journal.lock().stop_writing();
             return error;
         }
         let full = matches!(error, StoreError::DiskFull { .. });
@@ -438,7 +438,7 @@ impl RunWriter {
         if closed.is_ok() && !journal.is_closed() {
             closed = Err(io::Error::other("HDF5 did not close the file"));
         }
-        let _ = disk::give_back(&disk);
+        let _ = disk::release_reserved(&disk);
         (path, disk, location, closed)
     }
 }

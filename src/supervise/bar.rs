@@ -23,7 +23,7 @@ impl TerminalBar {
         let target = ProgressDrawTarget::stderr_with_hz(times_a_second);
         let bar = ProgressBar::with_draw_target(Some(length), target);
         if let Ok(style) = ProgressStyle::with_template(template) {
-            let characters = match Glyphs::detect(super::screen::variable) {
+            let characters = match Glyphs::detect(super::screen::env_variable) {
                 Glyphs::Ascii => "=> ",
                 _ => "━╸ ",
             };

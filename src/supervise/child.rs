@@ -22,7 +22,7 @@ const LAST_WORDS: u64 = 4096;
 
 /// Called by a training that may belong to a series: makes it stop after the current step when the series' process
 /// ends.
-pub fn heed() {
+pub fn stop_with_parent() {
     if env::var_os(VARIABLE).is_some() {
         // On other systems, or if this fails, the training outlives the series and can be stopped on its own.
         #[cfg(target_os = "linux")]

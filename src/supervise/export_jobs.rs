@@ -98,13 +98,13 @@ impl Outside for ExportJobs {
     fn begin(&mut self, effect: Effect) -> String {
         type RunExports = Box<dyn Fn(&[ExportJob]) -> Outcome + Send>;
         let (shown, work): (Shown, RunExports) = match effect {
-            Effect::Copy(shown) => (shown, Box::new(copied)),
+            Effect::Copy(shown) => (shown, Box::new(copy_tables)),
             Effect::Export(shown, format) => {
                 let formats = match format {
                     Some(format) => vec![format],
                     None => vec!["csv".to_owned(), "svg".to_owned()],
                 };
-                (shown, Box::new(move |jobs| exported(jobs, &formats)))
+                (shown, Box::new(move |jobs| write_exports(jobs, &formats)))
             }
         };
         let jobs = self.jobs(&shown);
@@ -240,7 +240,7 @@ fn plain(layer: &str) -> String {
     layer.chars().take(LONGEST).map(plain).collect()
 }
 
-fn copied(jobs: &[ExportJob]) -> Outcome {
+fn copy_tables(jobs: &[ExportJob]) -> Outcome {
     let mut tables = Vec::new();
     for job in jobs {
         match job.run("csv", Path::new("-")) {
@@ -259,7 +259,7 @@ fn copied(jobs: &[ExportJob]) -> Outcome {
     let of: Vec<String> = jobs.iter().zip(&names).map(of).collect();
     let text = match &tables[..] {
         [only] => Ok(String::from_utf8_lossy(only).into_owned()),
-        _ => together(&names, &tables),
+        _ => join_tables(&names, &tables),
     };
     match (text, jobs.first()) {
         (Ok(text), Some(job)) => Outcome::Text {
@@ -287,7 +287,7 @@ fn names(jobs: &[ExportJob]) -> Vec<String> {
 }
 
 /// Joins tables with the same columns into one, with the run's name as the first column.
-fn together(names: &[String], tables: &[Vec<u8>]) -> Result<String, csv::Error> {
+fn join_tables(names: &[String], tables: &[Vec<u8>]) -> Result<String, csv::Error> {
     let mut out = csv::Writer::from_writer(Vec::new());
     for (index, (name, table)) in names.iter().zip(tables).enumerate() {
         let mut reader = csv::Reader::from_reader(&table[..]);
@@ -302,7 +302,7 @@ fn together(names: &[String], tables: &[Vec<u8>]) -> Result<String, csv::Error> 
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn exported(jobs: &[ExportJob], formats: &[String]) -> Outcome {
+fn write_exports(jobs: &[ExportJob], formats: &[String]) -> Outcome {
     let mut written = Vec::new();
     for job in jobs {
         for (format, output) in formats.iter().zip(job.outputs(formats)) {
@@ -425,7 +425,7 @@ mod tests {
         shown.compared = Some(0..2);
         let mut jobs = both.jobs(&shown);
         assert_eq!(
-            together(&names(&jobs), &tables).unwrap(),
+            join_tables(&names(&jobs), &tables).unwrap(),
             "run,layer,lca (nats)\none.h5,\"a,b\",-1\ntwo.h5,c,2\n"
         );
         jobs[1].file = PathBuf::from("/others/one.h5");

@@ -127,7 +127,9 @@ impl Display {
         );
         match self {
             Self::Bar(bar) => bar.update(Some(end), text),
-            Self::Lines { last } if last.elapsed() >= LINE_EVERY && !screen::disturbs() => {
+            Self::Lines { last }
+                if last.elapsed() >= LINE_EVERY && !screen::would_disturb_terminal() =>
+            {
                 *last = Instant::now();
                 let planned = app.header.planned_steps;
                 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]

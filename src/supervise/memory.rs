@@ -4,7 +4,7 @@
 
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig};
 use crate::engine::Device;
-use crate::memory::{size, there_is};
+use crate::memory::{available, size};
 use crate::model::{Network, values};
 use crate::optim::Overrides;
 
@@ -24,7 +24,7 @@ pub fn check(
     network: &Network,
     layers: &[Overrides],
 ) -> Result<(), ConfigError> {
-    match there_is() {
+    match available() {
         Some(bytes) => fits(config, network, layers, bytes),
         None => Ok(()),
     }

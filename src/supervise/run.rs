@@ -249,7 +249,7 @@ impl RunningTraining {
                 }
             }
             Presentation::Bar | Presentation::Nowhere => {
-                if !quiet && screen::disturbs() {
+                if !quiet && screen::would_disturb_terminal() {
                     let path = quoted(&output.display().to_string());
                     print_message(&format!(
                         "training in the background: `lcascope open {path}` shows it"
@@ -330,7 +330,7 @@ fn run_training(
                 0 => outlet.start(start),
                 _ => Ok(()),
             };
-            told.and_then(|()| train::proceed(&mut trainer, orders, &mut outlet))
+            told.and_then(|()| train::run_started(&mut trainer, orders, &mut outlet))
         }
     };
     let StepOutlet { recorder, feed, .. } = outlet;

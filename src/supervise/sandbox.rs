@@ -27,14 +27,14 @@ use crate::text::harmless;
 ///
 /// # Errors
 /// The command's own, or it crashed.
-pub fn guarded(
+pub fn run_in_child(
     path: &Path,
     command: impl FnOnce() -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     in_child(&[path], 1, command)
 }
 
-/// Runs a command in a child as [`guarded`] does, if it reads for as long as there is something to read and then
+/// Runs a command in a child as [`run_in_child`] does, if it reads for as long as there is something to read and then
 /// writes: it renews its [`ReadTimeout`].
 ///
 /// # Errors
@@ -152,7 +152,7 @@ fn in_own_child(
 const PANICKED: i32 = 101;
 
 fn crashed(files: &str, status: ExitStatus) -> Failure {
-    Failure::Other(format!("{files}: {}", feed::crash(status)))
+    Failure::Other(format!("{files}: {}", feed::describe_crash(status)))
 }
 
 /// The size of a file in bytes.
@@ -163,10 +163,10 @@ fn size(path: &Path) -> u64 {
 /// A command that runs this program again.
 #[must_use]
 pub fn this_program() -> Command {
-    ourselves(std::env::args_os().next().unwrap_or_default())
+    this_program_as(std::env::args_os().next().unwrap_or_default())
 }
 
-fn ourselves(name: OsString) -> Command {
+fn this_program_as(name: OsString) -> Command {
     // Stays valid when the program's file is replaced by a newer one.
     let this = PathBuf::from("/proc/self/exe");
     let program = if this.exists() {
@@ -182,16 +182,16 @@ fn ourselves(name: OsString) -> Command {
 /// The command that reads a file for another process.
 #[must_use]
 pub fn reader(path: &Path) -> Command {
-    reading(path, &[])
+    reader_command(path, &[])
 }
 
 /// The command that reads only the requested details of a file.
 #[must_use]
 pub fn detail_reader(path: &Path) -> Command {
-    reading(path, &["--details"])
+    reader_command(path, &["--details"])
 }
 
-fn reading(path: &Path, flags: &[&str]) -> Command {
+fn reader_command(path: &Path, flags: &[&str]) -> Command {
     let mut command = this_program();
     // Signals from keys do not reach the child directly; it ends with its parent.
     command.process_group(0);
@@ -233,7 +233,7 @@ impl SandboxQuery {
         if let Some(what) = why_unreadable(path) {
             return Err(OpenError::Refused(what));
         }
-        let mut reader = reading(path, &["--answer", self.word()]);
+        let mut reader = reader_command(path, &["--answer", self.word()]);
         reader.env(GUARDED, STILL);
         feed::ask_once(reader, path)
     }
@@ -285,16 +285,16 @@ pub fn serve(path: &Path, details: bool, answer: Option<&str>) -> Result<ExitCod
     if let Some(word) = answer {
         let named = SandboxQuery::ALL.into_iter().find(|it| it.word() == word);
         let question = named.ok_or_else(|| Failure::Other(format!("no question {word}")))?;
-        return served(reply(question, path));
+        return exit_code_of(reply(question, path));
     }
     if details {
-        return served(feed::serve_details(path, io::stdin(), io::stdout()));
+        return exit_code_of(feed::serve_details(path, io::stdin(), io::stdout()));
     }
     // The library may be stuck, so only this is certain to end the process.
     let leave = || {
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     };
-    served(feed::serve(path, io::stdin(), io::stdout(), leave))
+    exit_code_of(feed::serve(path, io::stdin(), io::stdout(), leave))
 }
 
 fn reply(question: SandboxQuery, path: &Path) -> io::Result<()> {
@@ -314,7 +314,7 @@ fn reply(question: SandboxQuery, path: &Path) -> io::Result<()> {
     }
 }
 
-fn served(result: io::Result<()>) -> Result<ExitCode, Failure> {
+fn exit_code_of(result: io::Result<()>) -> Result<ExitCode, Failure> {
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),

@@ -11,7 +11,7 @@ fn run_id(header: &RunHeader) -> RunId {
 /// Restores the view in which the run was left. A view that cannot be used is reported.
 pub fn restore(app: &mut App, views: &ViewFolder) {
     match views.load(&run_id(&app.header)) {
-        Ok(Some(place)) => go_to(app, place),
+        Ok(Some(place)) => apply(app, place),
         Ok(None) => {}
         Err(why) => app.say(why),
     }
@@ -23,7 +23,7 @@ pub fn store(app: &App, views: &ViewFolder) {
     let _ = views.store(&run_id(&app.header), &current_view(app));
 }
 
-fn go_to(app: &mut App, place: SavedView) {
+fn apply(app: &mut App, place: SavedView) {
     app.window.go_to((place.cursor, place.window));
     let screens = Screen::ALL.into_iter();
     let mut named = screens.filter(|screen| screen.name() == place.screen);
@@ -156,7 +156,7 @@ mod tests {
             parameter: Some(usize::MAX),
             ..SavedView::default()
         };
-        go_to(&mut found, place);
+        apply(&mut found, place);
         assert_eq!(
             (found.screen, found.depth),
             (Screen::Overview, Depth::Layer(1))

@@ -37,7 +37,7 @@ pub fn options(
         return Err(ConfigError(format!("--fps {fps}: must be from 1 to 120")));
     }
     let colors = match color.unwrap_or(config.color) {
-        ColorChoice::Auto => ColorLevel::detect(variable),
+        ColorChoice::Auto => ColorLevel::detect(env_variable),
         ColorChoice::Truecolor => ColorLevel::TrueColor,
         ColorChoice::Ansi256 => ColorLevel::Ansi256,
         ColorChoice::Ansi16 => ColorLevel::Ansi16,
@@ -46,7 +46,7 @@ pub fn options(
     tui::ignore_no_color();
     let choice = glyphs.unwrap_or(config.glyphs);
     let glyphs = match choice {
-        GlyphsChoice::Auto => Glyphs::detect(variable),
+        GlyphsChoice::Auto => Glyphs::detect(env_variable),
         GlyphsChoice::Braille => Glyphs::Braille,
         GlyphsChoice::Blocks => Glyphs::Blocks,
         GlyphsChoice::Ascii => Glyphs::Ascii,
@@ -73,13 +73,13 @@ pub fn options(
 
 /// Whether the environment names a locale.
 fn has_locale() -> bool {
-    let said = |name| variable(name).is_some_and(|value| !value.is_empty());
+    let said = |name| env_variable(name).is_some_and(|value| !value.is_empty());
     ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().any(said)
 }
 
 /// An environment variable, if it is valid Unicode.
 #[must_use]
-pub fn variable(name: &str) -> Option<String> {
+pub fn env_variable(name: &str) -> Option<String> {
     env::var(name).ok()
 }
 
@@ -165,7 +165,7 @@ pub fn has_bar() -> bool {
 
 /// Whether output would disturb another job on the terminal.
 #[must_use]
-pub fn disturbs() -> bool {
+pub fn would_disturb_terminal() -> bool {
     io::stderr().is_terminal() && tui::in_background()
 }
 

@@ -216,7 +216,7 @@ pub fn run(
         let began = Instant::now();
         let mut child = Child::spawn(&task.file, &work)?;
         watch.progress.begin(index, task);
-        let status = watch.until_end(&mut child)?;
+        let status = watch.wait_for_end(&mut child)?;
         let state = sandbox::peek(&task.file).map(|opened| opened.state);
         let how = match (&state, status.success()) {
             (Ok(state), true) if state.status == Status::Finished => ProcessEnd::Finished,
@@ -265,14 +265,14 @@ struct ProcessWatch {
 }
 
 impl ProcessWatch {
-    fn until_end(&mut self, child: &mut Child) -> Result<ExitStatus, Failure> {
+    fn wait_for_end(&mut self, child: &mut Child) -> Result<ExitStatus, Failure> {
         let lost = |error| Failure::Other(format!("cannot wait for the training: {error}"));
         let mut last = Instant::now();
         loop {
             select! {
                 recv(self.signals) -> signal => match signal {
                     // The terminal is gone, but the training continues.
-                    Ok(SIGHUP) => self.progress = SeriesProgress::none(),
+                    Ok(SIGHUP) => self.progress = SeriesProgress::hidden(),
                     // Once only: a second signal ends the process at once.
                     Ok(signal) if self.asked.is_none() => {
                         self.asked = Some(signal);
@@ -359,7 +359,7 @@ impl SeriesProgress {
         }
     }
 
-    fn none() -> Self {
+    fn hidden() -> Self {
         Self::new(&[], &[], true)
     }
 
@@ -398,7 +398,7 @@ impl SeriesProgress {
         match &mut self.shown {
             ProgressOutput::Bar(bar) => bar.update(Some(self.over + self.done), text),
             ProgressOutput::Lines { last }
-                if last.elapsed() >= LINE_EVERY && !screen::disturbs() =>
+                if last.elapsed() >= LINE_EVERY && !screen::would_disturb_terminal() =>
             {
                 *last = Instant::now();
                 let _ = writeln!(io::stderr(), "{text}");

@@ -90,7 +90,7 @@ impl Orders {
 
     /// Receives when an order may have been given; disconnected when no more orders can come.
     #[must_use]
-    pub fn bell(&self) -> &Receiver<()> {
+    pub fn wakeups(&self) -> &Receiver<()> {
         &self.bell
     }
 
@@ -151,14 +151,14 @@ pub fn run(
         Ok(start) => sink.start(start)?,
         Err(error) => return Ok(end(trainer, Status::Failed, error.to_string())),
     }
-    proceed(trainer, orders, sink)
+    run_started(trainer, orders, sink)
 }
 
 /// Like [`run`], for a training that has already started.
 ///
 /// # Errors
 /// As for [`run`].
-pub fn proceed(
+pub fn run_started(
     trainer: &mut Trainer,
     orders: &Orders,
     sink: &mut impl Sink,
@@ -249,7 +249,7 @@ fn wait_for_order(trainer: &Trainer, orders: &Orders) {
     let mut inquiries = trainer.inquiries().clone();
     loop {
         select! {
-            recv(orders.bell()) -> ring => {
+            recv(orders.wakeups()) -> ring => {
                 if ring.is_err() {
                     orders.nobody_is_left();
                 }
@@ -277,7 +277,7 @@ mod tests {
             controls.send(Control::Resume).unwrap();
         }
         assert_eq!(orders.newest(), Control::Resume);
-        assert_eq!(orders.bell().len(), 1, "nothing queues up");
+        assert_eq!(orders.wakeups().len(), 1, "nothing queues up");
         controls.send(Control::Pause).unwrap();
         assert_eq!(orders.newest(), Control::Pause);
         let other = controls.clone();

@@ -11,7 +11,7 @@ mod trainer;
 
 pub use checkpoint::MisfitError;
 pub use control::{
-    Control, Controls, Orders, Sink, SinkClosed, TrainingEnded, controls, proceed, run,
+    Control, Controls, Orders, Sink, SinkClosed, TrainingEnded, controls, run, run_started,
 };
 pub use inquiry::{Inquiry, inquiries};
 pub use trace::choose_traced;

@@ -301,7 +301,7 @@ impl Trainer {
 
         let settings = &self.settings;
         let done = step + 1;
-        let at = |values: &[f32]| pick(&settings.traced, |i| values[i]);
+        let at = |values: &[f32]| traced_values(&settings.traced, |i| values[i]);
         let due = |every: u64| every > 0 && done.is_multiple_of(every);
         let lca = self.allocator.lca();
         let record = StepRecord {
@@ -320,7 +320,7 @@ impl Trainer {
             trace: Trace {
                 value: at(&self.theta),
                 gradient: at(&self.start.train.gradient),
-                lca: pick(&settings.traced, |i| single(lca[i])),
+                lca: traced_values(&settings.traced, |i| single(lca[i])),
             },
             lca_param: due(settings.record_params)
                 .then(|| lca.iter().map(|&a| single(a)).collect()),
@@ -534,7 +534,7 @@ fn wanted(split: bool) -> Want {
 }
 
 /// Returns the values of the traced parameters.
-fn pick(traced: &[u64], value: impl Fn(usize) -> f32) -> Vec<f32> {
+fn traced_values(traced: &[u64], value: impl Fn(usize) -> f32) -> Vec<f32> {
     let index = |&i: &u64| usize::try_from(i).expect("an index into a vector in memory");
     traced.iter().map(|i| value(index(i))).collect()
 }

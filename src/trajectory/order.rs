@@ -88,7 +88,7 @@ pub fn sort(names: &mut [String]) -> Result<(), String> {
             escaped(&names[b])
         ));
     }
-    let deciding = deciding(&columns);
+    let deciding = deciding_columns(&columns);
     let by_number = |&a: &usize, &b: &usize| {
         let orders = deciding
             .iter()
@@ -186,7 +186,7 @@ impl PositionNumbers {
 }
 
 /// Returns the columns that decide the order, the most significant first.
-fn deciding(columns: &[PositionNumbers]) -> Vec<&PositionNumbers> {
+fn deciding_columns(columns: &[PositionNumbers]) -> Vec<&PositionNumbers> {
     let measures = |column: &&PositionNumbers| MEASURES.contains(&column.word.as_str());
     let times = || columns.iter().filter(|column| !measures(column));
     if times().any(PositionNumbers::counts_progress) {

@@ -320,7 +320,7 @@ fn a_unit_has_its_totals_its_weights_and_what_was_recorded() {
             let recorded = window.recorded.unwrap();
             let steps = || (11..50).filter(|t| (t + 1) % PARAMS_EVERY == 0);
             assert_eq!(recorded.count, steps().count() as u64);
-            assert!(!recorded.is_whole());
+            assert!(!recorded.is_complete());
             for (n, &i) in places.iter().enumerate() {
                 assert_eq!(recorded.lca_sum[n], steps().map(|t| lca(t, i)).sum::<f64>());
                 let helped = steps().filter(|&t| lca(t, i) < 0.0).count();

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use crate::common::{Outcome, RunFile, columns, lcascope};
 use hdf5::types::VarLenUnicode;
-use lcascope::text::is_obeyed;
+use lcascope::text::is_invisible_control;
 use tempfile::TempDir;
 
 /// A run with everything recorded.
@@ -475,7 +475,7 @@ fn names_of_a_file_are_text() {
     files.extend(data.map(|entry| entry.unwrap().path()));
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        let obeyed = |c: char| c != '\n' && is_obeyed(c);
+        let obeyed = |c: char| c != '\n' && is_invisible_control(c);
         assert!(!text.contains(obeyed), "{}", file.display());
     }
     let table = fs::read_to_string(both.join("data/configurations.csv")).unwrap();

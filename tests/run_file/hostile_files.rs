@@ -13,7 +13,7 @@ use lcascope::app::{Action, App};
 use lcascope::feed::{self, FeedEvent, Origin};
 use lcascope::query::{Analyst, Query, StepScope, Topic};
 use lcascope::store::{RunReader, StoreError};
-use lcascope::text::is_obeyed;
+use lcascope::text::is_invisible_control;
 use lcascope::tui::keys::KeyMap;
 use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
 use ratatui::buffer::Buffer;
@@ -659,7 +659,7 @@ fn damaged_files_can_be_overwritten_by_force_and_repeated_never() {
 /// Checks that the output contains nothing that a terminal obeys.
 #[track_caller]
 fn assert_harmless(outcome: &Outcome, what: &str) {
-    let obeyed = |c: char| c != '\n' && is_obeyed(c);
+    let obeyed = |c: char| c != '\n' && is_invisible_control(c);
     let said = [&outcome.stdout, &outcome.stderr];
     assert!(
         !said.into_iter().any(|it| it.chars().any(obeyed)),

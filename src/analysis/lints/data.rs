@@ -65,7 +65,7 @@ impl Data<'_> {
             lint(LintKind::FirstLoss, self.first_loss()),
             lint(LintKind::Labels, self.label_base()),
             lint(LintKind::Labels, self.untrained()),
-            lint(LintKind::Classes, self.absent()),
+            lint(LintKind::Classes, self.absent_classes()),
             lint(LintKind::Classes, self.not_held_out()),
         ];
         known.into_iter().flatten().collect()
@@ -73,7 +73,7 @@ impl Data<'_> {
 
     /// Returns true if the first loss is far above that of a uniform guess.
     #[expect(clippy::cast_precision_loss, reason = "a number of classes")]
-    fn is_far(&self) -> bool {
+    fn is_above_guess(&self) -> bool {
         let guess = (self.classes.len() as f64).ln();
         // A loss without classes has no uniform guess to compare with.
         self.classes.len() > 1 && self.first_loss.is_some_and(|loss| loss > guess + FAR)
@@ -90,7 +90,7 @@ impl Data<'_> {
             ));
         }
         // With a batch norm, unscaled inputs may be intended.
-        if (self.is_normalised || self.is_given) && !self.is_far() {
+        if (self.is_normalised || self.is_given) && !self.is_above_guess() {
             return None;
         }
         if rms > LARGE {
@@ -115,7 +115,7 @@ impl Data<'_> {
 
     #[expect(clippy::cast_precision_loss, reason = "a number of classes")]
     fn first_loss(&self) -> Option<String> {
-        let loss = self.first_loss.filter(|_| self.is_far())?;
+        let loss = self.first_loss.filter(|_| self.is_above_guess())?;
         let classes = self.classes.len();
         let remedy = match self.inputs {
             _ if self.is_given => {
@@ -168,7 +168,7 @@ impl Data<'_> {
         Some(format!("{text}: {remedy}"))
     }
 
-    fn absent(&self) -> Option<String> {
+    fn absent_classes(&self) -> Option<String> {
         let verbs = ["has no example", "have no example"];
         let remedy = if self.is_drawn.contains(&true) {
             "a larger --train-size or --test-size may have some"

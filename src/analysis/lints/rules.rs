@@ -23,7 +23,7 @@ impl Linter {
         lints.extend(self.evaluations.lint());
         for layer in 0..self.run.layers.len() {
             lints.extend(self.allocation(layer));
-            lints.extend(self.stands(layer));
+            lints.extend(self.not_moving(layer));
             lints.extend(self.hurts(layer));
             lints.extend(self.held_out_hurt(layer));
         }
@@ -41,7 +41,11 @@ impl Linter {
     }
 
     /// Returns a layer's number in all steps where it is finite.
-    fn known(&self, layer: usize, number: fn(&LayerNumbers) -> f64) -> impl Iterator<Item = f64> {
+    fn finite_values(
+        &self,
+        layer: usize,
+        number: fn(&LayerNumbers) -> f64,
+    ) -> impl Iterator<Item = f64> {
         let numbers = self
             .rows
             .iter()
@@ -99,7 +103,7 @@ impl Linter {
         Some(Lint::new(LintKind::Residual, text, None, last.step))
     }
 
-    fn stands(&self, layer: usize) -> Option<Lint> {
+    fn not_moving(&self, layer: usize) -> Option<Lint> {
         let steps = *self.still.get(layer)?;
         let text = || format!("{} has not moved for {steps} steps", self.name(layer));
         (steps >= STILL).then(|| Lint::new(LintKind::Still, text(), Some(layer), self.newest()))
@@ -107,7 +111,7 @@ impl Linter {
 
     #[expect(clippy::cast_precision_loss, reason = "at most 200 steps")]
     fn hurts(&self, layer: usize) -> Option<Lint> {
-        let lca = || self.known(layer, |numbers| numbers.lca);
+        let lca = || self.finite_values(layer, |numbers| numbers.lca);
         let (of, hurt) = (lca().count(), lca().filter(|a| *a > 0.0).count());
         let share = hurt as f64 / of as f64;
         if of < LEAST || share < HURT_SHARE {
@@ -157,7 +161,7 @@ impl Linter {
     /// Returns one lint for each layer, or one for all.
     fn vanishing(&self) -> Vec<Lint> {
         let norm = |layer: usize| {
-            let norms = || self.known(layer, |numbers| numbers.gradient);
+            let norms = || self.finite_values(layer, |numbers| numbers.gradient);
             (norms().count() >= LEAST).then(|| norms().fold(0.0, f64::max))
         };
         let norms: Vec<Option<f64>> = (0..self.run.layers.len()).map(norm).collect();
@@ -202,7 +206,7 @@ mod tests {
     /// Two sound steps with no lint: every layer helps and hurts in turn.
     const NUMBERS: [[f64; 3]; 2] = [[1e-3, -1e-3, 1e-3], [-1e-3, 1e-3, -1e-3]];
 
-    fn sound(step: u64) -> LintStep<'static> {
+    fn normal_step(step: u64) -> LintStep<'static> {
         LintStep {
             step,
             loss: 1.0,
@@ -225,10 +229,10 @@ mod tests {
     }
 
     /// Returns the lints after `steps` steps, each a sound one altered by `change`.
-    fn after(steps: u64, change: impl Fn(&mut LintStep)) -> Vec<Lint> {
+    fn lints_after(steps: u64, change: impl Fn(&mut LintStep)) -> Vec<Lint> {
         let mut linter = linter();
         for step in 0..steps {
-            let mut row = sound(step);
+            let mut row = normal_step(step);
             change(&mut row);
             linter.push(&row);
         }
@@ -241,9 +245,9 @@ mod tests {
 
     #[test]
     fn a_sound_run_has_no_lints() {
-        assert_eq!(after(0, |_| ()), []);
-        assert_eq!(after(1, |_| ()), []);
-        assert_eq!(after(500, |_| ()), []);
+        assert_eq!(lints_after(0, |_| ()), []);
+        assert_eq!(lints_after(1, |_| ()), []);
+        assert_eq!(lints_after(500, |_| ()), []);
         // Only the loss was measured.
         let bare = |row: &mut LintStep| {
             *row = LintStep {
@@ -252,7 +256,7 @@ mod tests {
                 ..LintStep::default()
             }
         };
-        assert_eq!(after(500, bare), []);
+        assert_eq!(lints_after(500, bare), []);
     }
 
     #[test]
@@ -265,7 +269,7 @@ mod tests {
                 &[0.0, 0.0, -1e-3]
             };
         };
-        let lints = after(300, change);
+        let lints = lints_after(300, change);
         assert_eq!(
             texts(&lints),
             ["fc3 hurt in 61 % of the last 200 steps (sum +4.4e-2 nats)"]
@@ -273,8 +277,8 @@ mod tests {
         let found = (lints[0].severity, lints[0].layer, lints[0].step);
         assert_eq!(found, (Severity::Notice, Some(2), 299));
         // Too few steps, and too small a share.
-        assert_eq!(after(49, change), []);
-        assert_eq!(after(303, change), []);
+        assert_eq!(lints_after(49, change), []);
+        assert_eq!(lints_after(303, change), []);
     }
 
     #[test]
@@ -284,7 +288,7 @@ mod tests {
                 (row.residual, row.segments) = (-0.002, 32);
             }
         };
-        let lints = after(500, change);
+        let lints = lints_after(500, change);
         let text = "residual above 0.001 nats in 12 of the last 200 steps: \
                     try more segments (--max-segments, now 32)";
         assert_eq!(texts(&lints), [text]);
@@ -295,14 +299,14 @@ mod tests {
         });
         fixed.push(&LintStep {
             residual: 1.0,
-            ..sound(0)
+            ..normal_step(0)
         });
         assert!(
             fixed.lints()[0]
                 .text
                 .ends_with("in 1 of the last 1 steps: try --integrator adaptive")
         );
-        let relative = after(1, |row| row.residual = 1.0);
+        let relative = lints_after(1, |row| row.residual = 1.0);
         assert!(relative[0].text.ends_with("(--relative-tolerance)"));
     }
 
@@ -313,19 +317,22 @@ mod tests {
             still(row);
             row.frozen = &[false, false, true];
         };
-        assert_eq!(after(49, frozen), []);
-        let lints = after(50, frozen);
+        assert_eq!(lints_after(49, frozen), []);
+        let lints = lints_after(50, frozen);
         assert_eq!(texts(&lints), ["fc2 has not moved for 50 steps"]);
         assert_eq!(lints[0].layer, Some(1));
-        assert_eq!(after(777, still)[1].text, "fc3 has not moved for 777 steps");
+        assert_eq!(
+            lints_after(777, still)[1].text,
+            "fc3 has not moved for 777 steps"
+        );
         // It moved again, or its movement is unknown.
         let moved = |row: &mut LintStep| {
             if row.step != 90 {
                 still(row);
             }
         };
-        assert_eq!(after(100, moved), []);
-        assert_eq!(after(100, |row| row.update_norm = &[f64::NAN; 3]), []);
+        assert_eq!(lints_after(100, moved), []);
+        assert_eq!(lints_after(100, |row| row.update_norm = &[f64::NAN; 3]), []);
     }
 
     #[test]
@@ -336,7 +343,7 @@ mod tests {
                 row.lca = &[1.0, f64::INFINITY, f64::NAN];
             }
         };
-        let lints = after(500, broken);
+        let lints = lints_after(500, broken);
         let expected = [
             "the loss is not finite since step 120",
             "the allocation of fc2 is not finite in 200 of the last 200 steps",
@@ -350,13 +357,13 @@ mod tests {
                 row.loss = f64::INFINITY;
             }
         };
-        let lints = after(150, recovered);
+        let lints = lints_after(150, recovered);
         assert_eq!(
             texts(&lints),
             ["the loss was not finite in 1 of the last 150 steps"]
         );
         assert_eq!(lints[0].step, 120);
-        assert_eq!(after(321, recovered), []);
+        assert_eq!(lints_after(321, recovered), []);
     }
 
     #[test]
@@ -391,7 +398,7 @@ mod tests {
         };
         let text = "fc2 helps the training loss and hurts the held-out loss \
                     (-2.0e-1 and +4.0e-1 nats in the last 200 steps)";
-        assert_eq!(texts(&after(400, change)), [text]);
+        assert_eq!(texts(&lints_after(400, change)), [text]);
     }
 
     #[test]
@@ -401,28 +408,28 @@ mod tests {
             "the gradient norm of fc2 is 1e-9 (vanishing)",
             "the gradient of fc3 is 0",
         ];
-        assert_eq!(texts(&after(60, change)), expected);
-        assert_eq!(after(49, change), []);
+        assert_eq!(texts(&lints_after(60, change)), expected);
+        assert_eq!(lints_after(49, change), []);
         let frozen = |row: &mut LintStep| {
             change(row);
             row.frozen = &[false, true, true];
         };
-        assert_eq!(after(60, frozen), []);
+        assert_eq!(lints_after(60, frozen), []);
         let relative = |row: &mut LintStep| row.gradient_norm = &[1e3, 9e-4, 2e-3];
         assert_eq!(
-            texts(&after(60, relative)),
+            texts(&lints_after(60, relative)),
             ["the gradient norm of fc2 is 9e-4 (vanishing)"]
         );
         let all = |row: &mut LintStep| row.gradient_norm = &[1e-9, 1e-12, 0.0];
         let text = "the gradient norms of all layers are below 1e-8 (vanishing)";
-        assert_eq!(texts(&after(60, all)), [text]);
+        assert_eq!(texts(&lints_after(60, all)), [text]);
         // A norm that is small in one step does not count.
         let once = |row: &mut LintStep| {
             if row.step != 30 {
                 change(row);
             }
         };
-        assert_eq!(after(60, once), []);
+        assert_eq!(lints_after(60, once), []);
     }
 
     proptest! {

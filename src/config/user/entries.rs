@@ -31,7 +31,7 @@ impl<'a> EntryReader<'a> {
     }
 
     /// Reports a side effect of an entry that is used.
-    pub fn effect(&mut self, span: Option<Range<usize>>, what: String) {
+    pub fn report_effect(&mut self, span: Option<Range<usize>>, what: String) {
         self.report(ProblemKind::Effect, span, what);
     }
 

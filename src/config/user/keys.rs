@@ -58,7 +58,7 @@ pub fn apply(reader: &mut EntryReader, table: &DeTable, actions: &mut [ActionKey
                     "`{key}` does `{word}` now, and `{}` not any more: give that another key, or []",
                     other.action
                 );
-                reader.effect(line.map(|(name, _)| name.span()), what);
+                reader.report_effect(line.map(|(name, _)| name.span()), what);
             }
         }
         actions[index].keys.push(key);

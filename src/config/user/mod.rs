@@ -131,7 +131,7 @@ fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Strin
 }
 
 /// A problem with the whole file.
-fn whole(path: &Path, what: String) -> Problem {
+fn whole_file_problem(path: &Path, what: String) -> Problem {
     Problem {
         path: path.to_owned(),
         line: None,

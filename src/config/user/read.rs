@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::entries::{EntryReader, kind};
-use super::{ActionKeys, Problem, UserConfig, keys, suggestion, whole};
+use super::{ActionKeys, Problem, UserConfig, keys, suggestion, whole_file_problem};
 use crate::small_file::{self, LONGEST};
 
 /// Reads the file at `path`. If there is none, the defaults are used.
@@ -15,7 +15,10 @@ pub fn read(path: &Path, actions: &[ActionKeys]) -> (UserConfig, Vec<Problem>) {
     match text(path) {
         Ok(Some(text)) => parse(&text, path, actions),
         Ok(None) => (UserConfig::new(actions), Vec::new()),
-        Err(what) => (UserConfig::new(actions), vec![whole(path, what)]),
+        Err(what) => (
+            UserConfig::new(actions),
+            vec![whole_file_problem(path, what)],
+        ),
     }
 }
 

@@ -90,7 +90,7 @@ struct ShardedExamples {
 
 impl ShardedExamples {
     fn new(examples: Examples, slices: Vec<Slice>, most: usize) -> Self {
-        let shards = deal(&slices, most);
+        let shards = divide_into_shards(&slices, most);
         Self {
             examples,
             slices,
@@ -106,7 +106,7 @@ impl ShardedExamples {
 
 /// Divides slices into at most about `most` shards (or one per class, if there are more classes): contiguous slices,
 /// shards of about equal length, none with two classes.
-fn deal(slices: &[Slice], most: usize) -> Vec<Range<usize>> {
+fn divide_into_shards(slices: &[Slice], most: usize) -> Vec<Range<usize>> {
     let groups: Vec<&[Slice]> = slices.chunk_by(|a, b| a.class == b.class).collect();
     let each = most.div_ceil(groups.len().max(1));
     let mut shards = Vec::new();
@@ -228,7 +228,7 @@ impl GradientEngine for CpuEngine {
                 BATCH_SLICE
             };
             batch.slices = SlicePlan::in_order(rows.len(), size).slices;
-            batch.shards = deal(&batch.slices, SHARDS);
+            batch.shards = divide_into_shards(&batch.slices, SHARDS);
         }
         let nodes = self.network.nodes.iter().enumerate();
         let masks: Vec<Mask> = nodes
@@ -467,7 +467,7 @@ mod tests {
             SlicePlan::in_order(labels.len(), 10),
             SlicePlan::by_class(&labels, 10),
         ] {
-            let shards = deal(&plan.slices, SHARDS);
+            let shards = divide_into_shards(&plan.slices, SHARDS);
             assert!(shards.len() >= SHARDS && shards.len() <= SHARDS + 7);
             let mut end = 0;
             for shard in shards {
@@ -478,7 +478,7 @@ mod tests {
             }
             assert_eq!(end, plan.slices.len());
         }
-        assert!(deal(&[], SHARDS).is_empty());
+        assert!(divide_into_shards(&[], SHARDS).is_empty());
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub fn draw(figure: &Figure, canvas: &Canvas, rows: &BarRows) -> Scene {
     let values = rows.series.iter().flat_map(|s| s.values.iter().copied());
     let whiskers = whiskers(rows);
     let ends = whiskers.iter().flat_map(|whisker| whisker.ends);
-    let along = Span::covering(&figure.x, values.chain(ends).chain([0.0])).airy();
+    let along = Span::covering(&figure.x, values.chain(ends).chain([0.0])).with_margin();
     let legend: Vec<String> = rows.series.iter().map(|s| s.name.clone()).collect();
     let several = legend.len() > 1;
     let numbers = ["-1.23e-4 ".to_owned()];

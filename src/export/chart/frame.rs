@@ -279,7 +279,7 @@ impl<'a> ChartFrame<'a> {
     }
 
     /// Draws a line at zero of the vertical axis.
-    pub fn zero(&mut self, span: &Span) {
+    pub fn zero_line(&mut self, span: &Span) {
         if let Some(at) = span.position(0.0).filter(|at| (0.001..0.999).contains(at)) {
             let y = self.plot.bottom() - at * self.plot.height;
             let (left, right) = (self.plot.x, self.plot.right());
@@ -304,7 +304,7 @@ impl<'a> ChartFrame<'a> {
     }
 
     /// Writes in the middle that there are no values.
-    pub fn nothing(&mut self) {
+    pub fn no_values(&mut self) {
         let middle = (
             self.plot.x + self.plot.width / 2.0,
             self.plot.y + self.plot.height / 2.0,

@@ -56,7 +56,7 @@ pub fn draw(figure: &Figure, canvas: &Canvas, steps: &Steps, merge: Merge) -> Sc
     let plot = frame.plot;
     frame.axis_along(&along, &figure.x.title());
     if cells.is_empty() {
-        frame.nothing();
+        frame.no_values();
     } else {
         frame.scene.shapes.push(Element::Raster(Raster {
             place: plot,

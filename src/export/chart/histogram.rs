@@ -19,7 +19,11 @@ pub fn draw(
     let edges = finite(edges);
     let marked = mark.map(|(value, _)| *value);
     let along = Span::covering(&figure.x, edges.iter().copied().chain(marked));
-    let along = if mark.is_some() { along.airy() } else { along };
+    let along = if mark.is_some() {
+        along.with_margin()
+    } else {
+        along
+    };
     let along = match figure.x.spread {
         // Linear up to the innermost edges; from there on, edges are powers of two.
         AxisScale::SymLog => along.symlog(innermost(&edges)),
@@ -72,7 +76,7 @@ pub fn draw(
         frame.scene.fill(rect, color);
     }
     if !anything {
-        frame.nothing();
+        frame.no_values();
     }
     if let Some((value, word)) = mark
         && let Some(at) = along.position(*value)

@@ -36,7 +36,7 @@ pub fn draw(
         .map(|pair| [edge(pair, -1.0), edge(pair, 1.0)])
         .collect();
     let all = values().chain(edges.iter().flatten().flatten().copied());
-    let up = Span::covering(&figure.y, all.filter(|y| drawn(figure.y.spread, *y))).airy();
+    let up = Span::covering(&figure.y, all.filter(|y| drawn(figure.y.spread, *y))).with_margin();
     let along = Span::covering(
         &figure.x,
         x.iter().copied().filter(|x| drawn(figure.x.spread, *x)),
@@ -53,7 +53,7 @@ pub fn draw(
     let mut frame = ChartFrame::new(figure, canvas, &margins);
     frame.axis_along(&along, &figure.x.title());
     frame.axis_up(&up, &figure.y.title());
-    frame.zero(&up);
+    frame.zero_line(&up);
     let plot = frame.plot;
     let mut anything = false;
     let point = |(x, y): (&f64, &f64)| {
@@ -100,7 +100,7 @@ pub fn draw(
         });
     }
     if !anything {
-        frame.nothing();
+        frame.no_values();
     }
     frame.border();
     if names.len() > 1 {

@@ -66,7 +66,7 @@ pub fn draw(figure: &Figure, canvas: &Canvas, grid: &Grid) -> Scene {
         frame.scene.shapes.push(Element::Dots { at, radius, color });
     }
     if nothing {
-        frame.nothing();
+        frame.no_values();
     }
     frame.names_up(grid.rows);
     if margins.labelled {

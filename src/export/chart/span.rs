@@ -45,7 +45,7 @@ impl Span {
     }
 
     /// Adds a margin beyond the outermost values, if the axis is linear.
-    pub fn airy(self) -> Self {
+    pub fn with_margin(self) -> Self {
         let (min, max) = (self.domain.min(), self.domain.max());
         let air = match self.scale {
             Scale::Linear => (max - min) * 0.04,

@@ -21,7 +21,7 @@ pub fn draw(figure: &Figure, canvas: &Canvas, steps: &Steps) -> Scene {
         .collect();
     let linear = Axis::new("", None);
     let ends = stacks.iter().flat_map(|stack| [stack.low, stack.high]);
-    let up = Span::covering(&linear, ends.chain([0.0])).airy();
+    let up = Span::covering(&linear, ends.chain([0.0])).with_margin();
     let along = Span::covering(&figure.x, [step(steps.first), step(end)]);
     let names: Vec<String> = merged.series.iter().map(|s| s.name.clone()).collect();
     let ticks = up.ticks_up(HEIGHT).into_iter().map(|tick| tick.label);
@@ -37,7 +37,7 @@ pub fn draw(figure: &Figure, canvas: &Canvas, steps: &Steps) -> Scene {
     let mut frame = ChartFrame::new(figure, canvas, &margins);
     frame.axis_along(&along, &figure.x.title());
     frame.axis_up(&up, &each(&figure.y, merged.every));
-    frame.zero(&up);
+    frame.zero_line(&up);
     let plot = frame.plot;
     let x = |at: u64| plot.x + along.position(step(at.min(end))).unwrap_or(0.0) * plot.width;
     let y = |value: f64| plot.bottom() - up.position(value).unwrap_or(0.0) * plot.height;
@@ -63,7 +63,7 @@ pub fn draw(figure: &Figure, canvas: &Canvas, steps: &Steps) -> Scene {
         }
     }
     if sums.is_empty() {
-        frame.nothing();
+        frame.no_values();
     }
     frame.scene.shapes.push(Element::Line {
         parts: sums,

@@ -70,7 +70,7 @@ fn tails(page: &mut Page, octaves: &[Octaves]) -> Result<(), ReportError> {
     let names = layers.iter().map(|layer| layer.name.clone());
     let names = std::iter::once("all layers".to_owned()).chain(names);
     let mut columns = vec![Column::text("layer", names.collect())];
-    let several = page.several();
+    let several = page.has_repeats();
     let index = column(&|o| number(o.tail_index(Sign::Both)));
     let kurtosis = column(&|o| number(o.excess_kurtosis()));
     if let (Some(&index), Some(&kurtosis)) = (index.first(), kurtosis.first()) {

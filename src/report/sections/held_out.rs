@@ -62,7 +62,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let chart = bars(names, vec![("training", train), ("held out", held_out)]);
     let title = "LCA of the training and of the held-out loss";
     let figure = page.figure_of(title, Axis::new("LCA", NATS), Axis::default(), chart);
-    let test = if page.several() {
+    let test = if page.has_repeats() {
         " p is of the t test that the difference is 0."
     } else {
         ""
@@ -72,5 +72,5 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         page.errors()
     );
     let rows = layers.len();
-    page.both("held-out", &caption, columns, figure, rows)
+    page.figure_and_table("held-out", &caption, columns, figure, rows)
 }

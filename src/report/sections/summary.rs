@@ -22,7 +22,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     page.text(format!(
         "{} with the network {}: {} with {}. Data: {}, {} to train on and {} held out. {} were reported of {} \
          planned.",
-        if page.several() { format!("{} runs from different seeds", page.group.runs.len()) } else { "One run".to_owned() },
+        if page.has_repeats() { format!("{} runs from different seeds", page.group.runs.len()) } else { "One run".to_owned() },
         header.network,
         counted(layout.layers.len() as u64, "layer"),
         counted(layout.params() as u64, "parameter"),

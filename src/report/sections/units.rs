@@ -28,7 +28,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let Some(first) = page.group.runs.first() else {
         return Ok(());
     };
-    if page.several() {
+    if page.has_repeats() {
         page.text(format!(
             "Units of runs from different seeds have nothing in common but their place: these are of {}.",
             first.run.name
@@ -83,7 +83,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         chart,
     };
     let rows = shown.len();
-    page.both(
+    page.figure_and_table(
         "units",
         "Those that lowered the loss most, and those that raised it most or lowered it least.",
         columns(&shown),

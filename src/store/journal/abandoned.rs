@@ -55,7 +55,7 @@ impl AbandonedJournal {
     }
 
     /// Whether nothing was ever synced, because the file was still being created.
-    pub fn is_unborn(&self) -> bool {
+    pub fn was_never_synced(&self) -> bool {
         self.header.base == 0
     }
 
@@ -63,7 +63,7 @@ impl AbandonedJournal {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn settle(&self, disk: &File) -> io::Result<()> {
+    pub fn restore_and_remove(&self, disk: &File) -> io::Result<()> {
         let disk = RawFile(disk.try_clone()?);
         if self.is_torn {
             for write in &self.saved {

@@ -190,7 +190,7 @@ impl Journaled {
     }
 
     /// Stops writing a file that another program has changed.
-    pub fn forsake(&mut self) {
+    pub fn stop_writing(&mut self) {
         self.journal = None;
         self.is_forsaken = true;
     }

@@ -122,7 +122,7 @@ fn totals(app: &App, theme: &Theme, parameter: usize, width: u16) -> Line<'stati
         return Line::default();
     };
     let known = app.unit_now(layer, unit);
-    let at = known.and_then(|known| known.place_of(parameter));
+    let at = known.and_then(|known| known.position_of(parameter));
     let totals = known.and_then(|known| known.totals.as_ref());
     let (Some(at), Some(totals)) = (at, totals) else {
         return Line::styled(

@@ -195,7 +195,7 @@ impl Worker {
                 }
             }
             StepKind::Relu | StepKind::Dropout { .. } | StepKind::Add => {
-                self.hand_back(step, at, &mut delta, group, task);
+                self.backward_elementwise(step, at, &mut delta, group, task);
             }
             StepKind::Pad(before) => {
                 if let Some(GradientTarget { slot, add }) = step.input_delta {
@@ -250,7 +250,7 @@ impl Worker {
     }
 
     /// Runs the backward pass of an elementwise step.
-    fn hand_back(
+    fn backward_elementwise(
         &mut self,
         step: &Step,
         at: usize,

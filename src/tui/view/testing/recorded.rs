@@ -78,7 +78,7 @@ impl Run {
     /// Makes the same run in a file without some datasets.
     pub fn without(&self, datasets: &[&str]) -> Self {
         let other = Self::new(self.shape);
-        crate::store::without(&other.path(), datasets);
+        crate::store::remove_datasets(&other.path(), datasets);
         let reader = RunReader::open(&other.path()).unwrap();
         Self { reader, ..other }
     }
