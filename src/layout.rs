@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn places_and_rows_of_units_agree() {
+    fn locations_and_unit_rows_agree() {
         let layout = two_layers();
         for layer in 0..2 {
             for unit in 0..layout.layers[layer].units.len() {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn more_axes_than_four_are_folded_into_the_fourth() {
+    fn axes_beyond_the_fourth_are_folded_into_it() {
         let mut layout = ParamLayout::default();
         let shapes = [vec![2], vec![2, 3, 4], vec![2, 3, 4, 5, 6]];
         for shape in shapes {

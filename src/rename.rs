@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_file_that_was_to_be_replaced_loses_its_name() {
+    fn only_the_expected_file_is_replaced() {
         for swap in [exchange as fn(&Path, &Path) -> io::Result<()>, unsupported] {
             let folder = tempfile::tempdir().unwrap();
             let [new, name, away] = ["new", "name", "away"].map(|it| folder.path().join(it));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_taken_is_not_free() {
+    fn a_taken_name_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let [new, name] = ["new", "name"].map(|it| folder.path().join(it));
         fs::write(&new, "new").unwrap();

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_loaded_and_runs_are_kept_apart() {
+    fn stored_views_are_loaded_per_run() {
         let folder = TempDir::new().unwrap();
         let views = ViewFolder::inside(&folder.path().join("deep/er"));
         assert_eq!(views.load(&run(1)), Ok(None));
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_a_notice_and_one_of_another_version_is_read() {
+    fn a_damaged_file_gives_a_notice_and_other_versions_are_read() {
         let folder = TempDir::new().unwrap();
         let views = ViewFolder::inside(folder.path());
         let path = views.path(&run(1)).unwrap();
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_can_be_kept_nothing_is() {
+    fn without_a_writable_folder_nothing_is_stored() {
         let nowhere = ViewFolder { folder: None };
         assert!(!nowhere.store(&run(1), &example()));
         assert_eq!(nowhere.load(&run(1)), Ok(None));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_are_forgotten() {
+    fn the_oldest_files_are_removed() {
         let folder = TempDir::new().unwrap();
         let age = |path: &Path, seconds: u64| {
             let then = SystemTime::now() - Duration::from_secs(seconds);
@@ -343,7 +343,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_state_is_loaded_as_it_was_stored(
+        fn any_view_round_trips(
             numbers in prop::collection::vec(0..=i64::MAX as u64, 2),
             words in prop::collection::vec(any::<String>(), 3),
             bookmarks in prop::collection::btree_set(0..=i64::MAX as u64, 0..20),

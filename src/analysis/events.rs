@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_module() {
+    fn the_example_in_the_module_docs_holds() {
         let mut losses: Vec<f64> = (0..65)
             .map(|t| if t % 2 == 0 { 2.0 } else { 2.01 })
             .collect();
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_told_once_a_stretch() {
+    fn a_stretch_of_non_finite_values_is_one_event() {
         let mut losses = vec![1.0; 40];
         losses[10..13].fill(f64::NAN);
         losses[30] = f64::INFINITY;
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strongest_residuals_are_kept_and_all_counted() {
+    fn the_strongest_residuals_are_kept_and_all_are_counted() {
         let rules = Rules {
             keep: 3,
             ..Rules::default()
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_that_dip_together_are_told() {
+    fn layers_that_dip_together_are_an_event() {
         let mut rng = ChaCha8Rng::seed_from_u64(10);
         let mut detector = Detector::new(8, Rules::default());
         for step in 0..500_u64 {
@@ -467,7 +467,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn takes_anything_and_keeps_little(
+        fn arbitrary_input_does_not_panic_and_memory_stays_small(
             steps in prop::collection::vec(
                 (any::<u8>(), prop::array::uniform6(prop::num::f64::ANY)), 0..80),
             keep in 0_usize..4,

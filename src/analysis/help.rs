@@ -114,7 +114,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_example_of_the_module() {
+    fn the_example_in_the_module_docs_holds() {
         let help = Help::count([-2.0, -1.0, 0.0, -0.0, 3.0]);
         assert_eq!(Help::from_counts(2, 1, 5), Some(help));
         let percent = help.percent().unwrap();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_answer_there_is_none() {
+    fn undefined_results_are_none() {
         assert_eq!(Help::default().percent(), None);
         assert_eq!(Help::from_counts(0, 0, 7).unwrap().helping_share(), None);
         assert_eq!(Help::from_counts(3, 2, 4), None);

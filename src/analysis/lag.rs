@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_module() {
+    fn the_example_in_the_module_docs_holds() {
         let mut x = vec![0.0; 40];
         let mut y = x.clone();
         (x[12], y[15]) = (1.0, 1.0);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_answer_there_is_none() {
+    fn undefined_results_are_none() {
         let x = noise(40, 3);
         for y in [
             vec![],
@@ -236,7 +236,7 @@ mod tests {
         }
 
         #[test]
-        fn takes_anything(
+        fn arbitrary_input_does_not_panic(
             x in prop::collection::vec(prop::num::f64::ANY, 0..60),
             y in prop::collection::vec(prop::num::f64::ANY, 0..60),
         ) {

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_module() {
+    fn the_example_in_the_module_docs_holds() {
         let a = [0.0, -3.0, 0.0, -1.0, 0.0, -2.0, 0.0];
         let b = [0.0, 0.0, 0.0, 0.0, -1.0, -2.0, 0.0];
         let rows: Vec<[f64; 2]> = a.into_iter().zip(b).map(|(a, b)| [a, b]).collect();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_and_what_is_not_a_number_are_no_moments() {
+    fn gaps_and_nan_are_not_moments() {
         let nan = f64::NAN;
         let rows = [
             [0.0, 0.0],
@@ -266,7 +266,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keeps_the_deepest_of_all(
+        fn only_the_deepest_moments_are_kept(
             a in prop::collection::vec(-6_i8..6, 0..120), keep in 0_usize..8,
         ) {
             let a: Vec<f64> = a.into_iter().map(f64::from).collect();

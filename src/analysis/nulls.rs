@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn circular_moves_have_their_known_mean() {
+    fn circular_shifts_have_their_known_mean() {
         for (layers, steps) in [(2, 200), (5, 400), (12, 1000)] {
             let sets = moments(layers, steps, 2, 9);
             let null = null(&sets, &(0..steps), NullModel::Circular, few(20_000, 4));
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_is_as_likely_as_counting_by_hand_says() {
+    fn jitter_matches_probabilities_counted_by_hand() {
         // Each anywhere of four steps: together in 4 of 16 cases. Two steps apart (−2 … 2 and 0 … 4, without 0 and 2):
         // together only at 1. At the ends of the run there are only two and three possible steps.
         let cases = [
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_synchronised_is_found() {
+    fn synchronised_moments_are_detected() {
         for seed in 0..5 {
             let sets = moments(8, 1000, 2, seed);
             for model in MODELS {
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_has_any_p() {
+    fn p_values_by_chance_are_uniform() {
         for model in MODELS {
             let mut p: Vec<f64> = (0..200)
                 .map(|seed| {
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_nothing_to_move_nothing_is_found() {
+    fn without_shared_moments_nothing_is_detected() {
         for model in MODELS {
             for (sets, run) in [
                 (vec![], 0..0),
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_a_null_are_those_of_its_counts() {
+    fn statistics_of_a_null_follow_from_its_counts() {
         let mut counts = vec![0; 60];
         (counts[3], counts[10], counts[52]) = (90, 5, 5);
         let null = summary(10, &counts);
@@ -488,7 +488,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_table_counts_as_a_plain_search_does(
+        fn the_hash_table_counts_like_a_plain_search(
             layers in prop::collection::vec(prop::collection::vec(0_u64..40, 0..10), 0..6),
             far in any::<bool>(),
         ) {

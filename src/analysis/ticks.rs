@@ -439,7 +439,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ticks_keep_apart_on_every_axis(
+        fn ticks_do_not_overlap_on_any_axis(
             scale in any_scale(),
             a in prop::num::f64::ANY,
             b in prop::num::f64::ANY,

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn brackets_go_through_events_and_bookmarks_in_order() {
+    fn bracket_keys_visit_events_and_bookmarks_in_order() {
         let mut run = run();
         run.act(&[
             Action::Home,
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_has_the_newest_first_and_enter_goes_there() {
+    fn the_event_list_is_newest_first_and_enter_jumps_to_the_step() {
         let mut run = run();
         run.act(&[Action::Events, Action::Select(1)]);
         let steps: Vec<u64> = run.app.listed_events().iter().map(Listed::step).collect();

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_lacked_is_shown_and_asked_for_again() {
+    fn incomplete_answers_are_shown_and_requested_again() {
         let mut cache = QueryCache::default();
         let wanted = [query(0, 9)];
         assert_eq!(cache.next(&wanted, |_| true), Some(query(0, 9)));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_answer_is_asked_for_once() {
+    fn a_complete_answer_is_requested_once() {
         let mut cache = QueryCache::default();
         assert!(cache.next(&[query(0, 9)], |_| true).is_some());
         cache.take(query(0, 9), steps(9));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn one_question_at_a_time_and_none_twice() {
+    fn queries_are_sent_one_at_a_time_and_never_twice() {
         let mut cache = ended();
         let wanted = [query(0, 9), query(1, 9)];
         assert_eq!(cache.next(&wanted, |_| true), Some(query(0, 9)));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_wants_any_more_does_not_stand_in_the_way() {
+    fn obsolete_queries_do_not_block_new_ones() {
         let mut cache = ended();
         assert!(cache.next(&[query(0, 9)], |_| true).is_some());
         assert_eq!(cache.next(&[query(1, 9)], |_| true), Some(query(1, 9)));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn long_work_that_goes_on_later_makes_way_for_what_matters_more() {
+    fn long_queries_yield_to_more_urgent_ones() {
         let mut cache = ended();
         let events = Query {
             topic: Topic::Events,
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_renewed_at_once_only_in_a_run_that_stands() {
+    fn an_answer_is_renewed_at_once_only_if_the_run_has_stopped() {
         let mut cache = QueryCache::default();
         cache.take(query(0, 9), answer("a"));
         assert_eq!(cache.next(&[query(0, 10)], |_| false), None);

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_steps_that_were_asked_for_are_shown() {
+    fn requested_steps_are_shown() {
         let mut window = Window::default();
         for steps in [100..120, 3..4, 0..1000, 990..1000, 7..12] {
             window.show(&steps);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_while_the_run_goes_on_is_known_part_by_part() {
+    fn fixed_parts_of_the_view_are_known_while_the_run_goes_on() {
         let stands = |window: &Window| {
             [StepScope::Window, StepScope::Cursor, StepScope::All]
                 .map(|part| window.stands(part, 100))
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn charts_have_room_for_steps_to_come() {
+    fn charts_leave_space_for_future_steps() {
         let window = Window::default();
         let ends = |whole: u64| [0, 1, 7, 17, 100, 1000, 1024].map(|n| window.axis(n, whole));
         let room = [0, 1, 7, 18, 104, 1024, 1024].map(|end| 0..end);

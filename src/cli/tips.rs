@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_that_is_called_otherwise_elsewhere_leads_to_the_one_that_is_meant() {
+    fn a_flag_name_of_another_tool_suggests_ours() {
         for (given, meant) in [
             ("--lr", "'--learning-rate'"),
             ("--LR", "'--learning-rate'"),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_that_is_like_none_gets_no_tip() {
+    fn an_unrelated_flag_gets_no_tip() {
         for args in [
             ["train", "--nonsense"],
             ["train", "--lx"],

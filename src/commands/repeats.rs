@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_before_the_ending_or_where_they_are_wanted() {
+    fn repeat_numbers_precede_the_extension_or_fill_the_placeholder() {
         for (output, name) in [
             ("runs/a.h5", "runs/a-3.h5"),
             ("runs/a.b.h5", "runs/a.b-3.h5"),

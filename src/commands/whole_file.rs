@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_there_until_it_is_whole() {
+    fn the_file_appears_only_when_complete() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let can = nameless::create(folder.path()).is_some();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_took_the_name_meanwhile_keeps_it() {
+    fn a_file_created_meanwhile_keeps_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let away = folder.path().join("b");

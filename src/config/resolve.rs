@@ -483,7 +483,7 @@ mod tests {
     use crate::config::{merge, parse};
 
     #[test]
-    fn a_resolved_configuration_resolves_to_itself_through_its_text() {
+    fn a_resolved_configuration_round_trips_through_its_text() {
         for options in [
             Options::default(),
             parse("optimizer = 'adam'\nschedule = 'step:10:0.5'\nepochs = 2\nlayer_tolerance = 1e-5\ndata = '/x'\ntrain_size = 100\ndevice = 'cuda:1'", "x").unwrap(),
@@ -528,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_without_a_name_is_called_like_its_file() {
+    fn a_network_without_a_name_is_named_after_its_file() {
         let layer = "[[layer]]\nkind = 'linear'\nunits = 3\n";
         assert_eq!(parse_network(layer, "my-net").unwrap().name, "my-net");
         // After a layer it would be a key of that layer.

@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_answered_and_harms_nobody() {
+    fn invalid_lines_get_an_error_and_others_are_unaffected() {
         let it = fixture();
         let mut peer = it.peer();
         assert!(peer.ask("").starts_with("error `` is none of status"));
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_and_deaf_clients_block_nobody() {
+    fn clients_that_do_not_write_or_read_block_no_other() {
         let it = fixture();
         let _silent: Vec<Peer> = (0..MAX_CLIENTS).map(|_| it.peer()).collect();
         let mut last = it.peer();

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_of_somebody_else_stays_when_ours_goes() {
+    fn closing_removes_only_our_own_socket() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.h5.sock");
         let ours = BoundSocket::bind(&path).unwrap();

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_is_no_number() {
+    fn unmeasured_quantities_are_nan() {
         let outcome = ExperimentOutcome {
             arms: vec!["a".to_owned()],
             baseline: None,

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn every_preset_comes_to_runs_in_both_sizes() {
+    fn every_preset_resolves_to_runs_in_both_sizes() {
         let (mnist, cifar) = (load(&DataSource::Embedded).unwrap(), cifar());
         for (name, _) in PRESETS {
             for size in [SizeName::Quick, SizeName::Paper] {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_papers_size_asks_for_its_data() {
+    fn the_paper_size_requires_its_data_set() {
         let overrides = PlanOverrides::default();
         let error = base(&find("freeze-last").unwrap(), SizeName::Paper, &overrides).unwrap_err();
         assert!(
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_and_the_last_layer_are_found_by_their_places() {
+    fn first_and_last_resolve_to_layers_by_position() {
         let mnist = load(&DataSource::Embedded).unwrap();
         let text = "description = 'd'\nquestion = 'q'\n[config]\nsteps = 2\n[[arm]]\nname = 'a'\n\
             set.layer = ['*:delay=3', '{last}:delay=0', '{first}:freeze']";

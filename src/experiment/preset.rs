@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn every_preset_can_be_read_and_says_what_it_is() {
+    fn every_preset_parses_and_has_a_description() {
         for (name, _) in PRESETS {
             let preset = find(name).unwrap();
             assert_eq!(preset.name, *name);
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_say_line_and_reason() {
+    fn errors_state_line_and_reason() {
         for (text, needles) in [
             (
                 "[[arm]]\nname = 'a'\nset.learning-rate = 1",
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_nearly_right_is_recognised() {
+    fn a_misspelt_name_gets_a_suggestion() {
         let error = find("freeze-lst").unwrap_err().to_string();
         assert!(error.contains("`freeze-last`? There are"), "{error}");
         let error = find("nothing").unwrap_err().to_string();

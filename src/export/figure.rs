@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_put_together() {
+    fn neighbouring_steps_are_merged() {
         let five = steps(&[1.0, 2.0, f64::NAN, 4.0, 5.0]);
         let sums = five.merged(3, Merge::Sum);
         assert_eq!((sums.first, sums.every), (10, 4));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_rows_are_put_together() {
+    fn neighbouring_rows_are_merged() {
         let row = |name: &str, values: &[f64]| Series::new(name, values.to_vec());
         let three = Steps {
             first: 7,

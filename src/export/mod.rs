@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_are_words() {
+    fn formats_are_parsed_from_their_names() {
         for format in Format::ALL {
             assert_eq!(format.to_string().parse(), Ok(format));
         }

@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn text_stands_on_its_point() {
+    fn text_is_drawn_at_its_point() {
         let text = |anchor, turned| {
             Element::Text(Text {
                 at: (30.0, 20.0),
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_refused() {
+    fn too_large_pictures_are_refused() {
         let mut large = scene(Vec::new());
         large.height = 1e6;
         let error = write(&large, Vec::new()).unwrap_err().to_string();

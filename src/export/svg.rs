@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_a_file_are_no_markup() {
+    fn names_from_a_file_are_escaped() {
         let name = "</text><script>alert(1)</script>&amp;\u{1b}[2J";
         let svg = text(&label(name)).unwrap();
         let document = roxmltree::Document::parse(&svg).unwrap();

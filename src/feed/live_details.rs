@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_reaches_the_process_while_it_works_on_another() {
+    fn a_query_reaches_the_process_while_it_answers_another() {
         let (long, next) = (query(Topic::Events), query(Topic::Tensors));
         let (first, second) = (
             frame(&ReaderRequest::Ask(long.clone())),
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_process_that_fails_every_question_gets_no_answer() {
+    fn every_query_is_answered_when_the_process_fails() {
         let (details, reader) = details(|| Command::new("false"), inquiries().0).unwrap();
         for topic in [Topic::Events, Topic::Tensors, Topic::Run] {
             let query = query(topic);

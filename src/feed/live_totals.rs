@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_newer_than_the_file() {
+    fn live_totals_are_newer_than_the_file() {
         let (asking, asked) = inquiries();
         let (_details, server) = detail::channel();
         let (_quit, quitting) = bounded(0);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_reply_only_stands_in_for_a_newer_one() {
+    fn a_late_reply_is_used_only_until_a_newer_one() {
         let (asking, asked) = inquiries();
         let (details, server) = detail::channel();
         let (_quit, quitting) = bounded(0);

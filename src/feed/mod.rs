@@ -2,8 +2,8 @@
 //!
 //! A [`Feed`] is a header, a receiver of events and a sender of orders. To the screens, a training in this process
 //! ([`mod@live`]) and a file that another process writes or has finished long ago ([`mod@file`]) differ only in the
-//! [`Origin`] in the title. The program reads files in a separate process ([`process`], [`live_details`]), which may crash on a
-//! damaged one; [`wire`] is the protocol between the two.
+//! [`Origin`] in the title. The program reads files in a separate process ([`process`], [`live_details`]), which may
+//! crash on a damaged one; [`wire`] is the protocol between the two.
 //!
 //! For a long run, events carry coarse summaries only, and for no run do they carry units, classes or parameters. A
 //! screen queries such details and receives the answers as they come ([`DetailClient`]).

@@ -14,7 +14,8 @@ use crate::store::RunState;
 /// Longest frame: a damaged file may make the reader send nonsense. A header with 50 million rows of data fits.
 const LONGEST_FRAME: u32 = 256 << 20;
 
-/// A message from the reader. The first is [`OpenedRun`](ReaderMessage::Opened) or [`Failed`](ReaderMessage::Failed); events follow.
+/// A message from the reader. The first is [`OpenedRun`](ReaderMessage::Opened) or [`Failed`](ReaderMessage::Failed);
+/// events follow.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ReaderMessage {
     Opened(Box<OpenedRun>),
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_an_error_and_takes_no_memory() {
+    fn invalid_messages_are_errors_and_allocate_no_memory() {
         let huge = u32::MAX.to_le_bytes();
         assert!(receive::<ReaderMessage>(&mut &huge[..]).is_err());
         let cut = LONGEST_FRAME.to_le_bytes();

@@ -305,7 +305,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_bin_is_the_one_between_whose_edges_the_value_lies(a in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL) {
+        fn a_value_is_counted_between_its_bin_edges(a in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL) {
             let edges = histogram_edges();
             prop_assert_eq!(edges.len(), HISTOGRAM_BINS + 1);
             let b = bin(a);

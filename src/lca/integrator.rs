@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn adaptive_refines_until_it_closes_and_counts_what_it_spent() {
+    fn adaptive_refines_until_it_closes_and_counts_gradients() {
         let settings = IntegratorSettings {
             tolerance: 1e-4,
             ..IntegratorSettings::default()
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_kept() {
+    fn the_gradient_budget_is_not_exceeded() {
         let settings = IntegratorSettings {
             tolerance: 0.0,
             max_segments: 8,
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_can_ask_for_more() {
+    fn a_layer_error_can_force_refinement() {
         // The sum closes within the tolerance at once; a layer does not.
         let settings = IntegratorSettings {
             tolerance: 10.0,
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn every_method_spends_what_it_says() {
+    fn every_method_uses_its_stated_number_of_gradients() {
         for (method, segments, evals) in [
             (Method::FirstOrder, 0, 1),
             (Method::Trapezoid, 1, 1),

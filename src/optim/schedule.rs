@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warm_up_rises_to_the_shape() {
+    fn a_warm_up_rises_to_the_schedules_start() {
         close(
             &factors("warmup:4,constant", &[0, 1, 3, 4, 9]),
             &[0.25, 0.5, 1.0, 1.0, 1.0],

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_is_given_up_again_and_again_is_not_heaped_up() {
+    fn cancelled_work_does_not_accumulate() {
         let run = Run::new(RunShape::default());
         let mut analyst = Analyst::new();
         for start in 0..30 {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_that_grew_is_bit_for_bit_the_one_that_is_read_at_once() {
+    fn incremental_sums_equal_direct_ones_bit_for_bit() {
         let run = Run::new(RunShape {
             steps: 120,
             ..RunShape::default()

@@ -409,7 +409,7 @@ mod tests {
     use crate::tui::view::testing::{Run, RunShape};
 
     #[test]
-    fn of_steps_that_are_not_there_yet_no_group_has_a_total() {
+    fn groups_have_no_total_without_steps() {
         let run = Run::new(RunShape::default());
         let topics = [
             Topic::Tensors,
@@ -447,7 +447,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_group_counts_as_the_definitions_do(
+        fn group_statistics_match_their_definitions(
             a in prop::collection::vec(
                 prop_oneof![
                     6 => -1.0..1.0_f64,

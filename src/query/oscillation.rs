@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_are_not_in_the_file_are_not_known() {
+    fn counts_missing_from_the_file_are_unknown() {
         let run = Run::new(RunShape::default());
         let lacking = run.without(&["motion/lca_turns", "motion/gradient_turns", "motion/cosine"]);
         let found = answered(&lacking, 1, 0..40, 4);
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_still_has_no_lag_and_what_is_not_there_is_unknown() {
+    fn constant_series_have_no_lag_and_missing_ones_are_unknown() {
         let run = Run::new(RunShape::default());
         let found = answered(&run, 0, 0..40, 4);
         // The two traced parameters of the layer do not move.

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn momentum_delays_and_layers_have_their_own() {
+    fn momentum_and_delay_are_known_per_layer() {
         let settings =
             settings_of("momentum = 0.9\nmax_segments = 32\nlayer = [\"fc2:momentum=0.5\"]");
         assert!((settings.delay(0).unwrap() - 9.0).abs() < 1e-9);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn frozen_and_waiting_layers_are_not_meant_to_move() {
+    fn frozen_and_delayed_layers_are_not_expected_to_move() {
         let settings = settings_of("layer = [\"fc1:freeze-from=5\", \"fc2:delay=2\"]");
         let still = |step| settings.expected_still(step).collect::<Vec<_>>();
         assert_eq!(still(0), [false, true]);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_cannot_be_read_may_be_about_any_layer() {
+    fn an_unreadable_rule_may_concern_any_layer() {
         for rule in [
             "\"fc2:momentum=7\"",
             "\"fc2:speed=1\"",
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_known() {
+    fn unreadable_settings_are_unknown() {
         for config in [
             "",
             "momentum = \"x\"",

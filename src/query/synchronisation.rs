@@ -1,8 +1,8 @@
 //! Moments of learning of all layers in the run so far, compared with chance.
 //!
-//! The moments are found step by step and kept ([`StepWatch`] for the training loss, [`ClassMoments`] within the classes),
-//! so a new step costs O(layers). The null distributions are drawn again only when their outcome can have changed: for
-//! jitter, when the moments change; for circular shifts, also when the run grows.
+//! The moments are found step by step and kept ([`StepWatch`] for the training loss, [`ClassMoments`] within the
+//! classes), so a new step costs O(layers). The null distributions are drawn again only when their outcome can have
+//! changed: for jitter, when the moments change; for circular shifts, also when the run grows.
 
 use serde::{Deserialize, Serialize};
 

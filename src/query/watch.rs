@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_step_by_step_is_what_is_read_at_once() {
+    fn reading_step_by_step_equals_reading_at_once() {
         let run = Run::new(RunShape {
             steps: 120,
             layers: 5,
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_was_given_up_goes_on_where_it_stopped() {
+    fn cancelled_work_continues_where_it_stopped() {
         let run = Run::new(RunShape::default());
         for topic in TOPICS {
             let query = query(topic, 40);
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_run_lacks_is_said_and_the_rest_is_known() {
+    fn missing_data_are_reported_and_the_rest_is_known() {
         let run = Run::new(RunShape {
             steps: 60,
             ..RunShape::default()
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_what_is_asked_for_says_so() {
+    fn missing_data_are_reported_as_unknown() {
         let run = Run::new(RunShape {
             classes: 0,
             layers: 1,

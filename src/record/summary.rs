@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_residual_that_is_not_a_number_is_neither_small_nor_lost() {
+    fn a_nan_residual_is_above_tolerance_and_the_largest() {
         assert_eq!(count_above(f64::NAN, 1e-3), 1);
         assert_eq!(count_above(1e-3, 1e-3), 0);
         for (a, b) in [(f64::NAN, 1.0), (1.0, f64::NAN)] {

@@ -228,7 +228,7 @@ mod tests {
     use crate::export::Column;
 
     #[test]
-    fn errors_stand_behind_their_numbers() {
+    fn errors_follow_their_numbers() {
         let columns = vec![
             Column::text("layer", vec!["fc1".to_owned()]),
             Column::f64("LCA", Some("nats"), vec![-1.25]),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_names_of_files_and_their_own() {
+    fn exhibit_names_are_unique_and_valid_file_names() {
         let mut document = Document::new("t");
         for name in ["../a b", "../a b", ""] {
             document.table(name, "", Table::default(), 0);

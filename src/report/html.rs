@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_from_a_file_is_markup_or_a_request() {
+    fn text_from_a_file_is_neither_markup_nor_a_request() {
         let name =
             "</pre></style><script src=\"http://x\">alert(1)</script><img src=x onerror='y'>";
         let page = text(&hostile(name)).unwrap();

@@ -121,7 +121,7 @@ mod tests {
     use crate::export::{Column, Table};
 
     #[test]
-    fn nothing_from_a_file_is_markup() {
+    fn text_from_a_file_is_not_markup() {
         for (text, expected) in [
             ("a|b", "a\\|b"),
             ("![x](http://y)", "\\!\\[x\\](http://y)"),

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn views_are_words() {
+    fn views_are_parsed_from_their_names() {
         for view in View::ALL {
             assert_eq!(view.to_string().parse(), Ok(view));
         }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn no_view_refuses_what_it_needs() {
+    fn no_view_refuses_a_choice_it_requires() {
         for view in View::ALL {
             if let Some((choice, _)) = view.required_choice() {
                 assert_eq!(view.refuses(choice), None, "{view}");

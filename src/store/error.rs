@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_that_is_missing_is_called_that() {
+    fn a_missing_filter_is_named() {
         for text in [
             "H5Dread(): can't read data: can't open directory: /usr/lib/x86_64-linux-gnu/hdf5/serial/plugins",
             "H5Dread(): can't read data: required filter 'zstd' is not registered",

@@ -278,7 +278,7 @@ mod tests {
     /// Systems without marks distinguish readers from writers by the heartbeat.
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_reader_is_no_writer_and_keeps_none_away() {
+    fn locks_distinguish_readers_from_writers() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.h5");
         let (reader, first, second) = (open(&path), open(&path), open(&path));
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_has_been_replaced_is_not_taken() {
+    fn a_replaced_file_is_not_locked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.h5");
         let first = open(&path);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn file_systems_without_locks_are_told_from_files_that_fail() {
+    fn missing_lock_support_differs_from_a_lock_failure() {
         let error = |errno: rustix::io::Errno| io::Error::from_raw_os_error(errno.raw_os_error());
         assert!(has_no_locks(&error(rustix::io::Errno::NOLCK)));
         assert!(has_no_locks(&error(rustix::io::Errno::OPNOTSUPP)));

@@ -1,13 +1,13 @@
 //! The run file: the only code that knows HDF5.
 //!
-//! One run is one file. [`schema`] names every dataset. [`writer`] appends records to [`growing_dataset`] (rows) and [`blocks`]
-//! (arrays over all parameters); [`recorder`] is the thread that owns it. [`reader`] reads headers and summaries back,
-//! also while another process is writing (single writer, multiple readers). [`mod@lock`] keeps other writers out and
-//! shows that the writer is alive. [`disk`] reserves the room for every commit before it starts.
+//! One run is one file. [`schema`] names every dataset. [`writer`] appends records to [`growing_dataset`] (rows) and
+//! [`blocks`] (arrays over all parameters); [`recorder`] is the thread that owns it. [`reader`] reads headers and
+//! summaries back, also while another process is writing (single writer, multiple readers). [`mod@lock`] keeps other
+//! writers out and shows that the writer is alive. [`disk`] reserves the room for every commit before it starts.
 //!
 //! For long runs there are [`pyramid`], summaries of many steps that the writer appends and [`levels`] reads, and
-//! [`detail`], which reads one step over all parameters or one parameter over all steps. [`step_dataset`] reads rows of any
-//! per-step dataset. [`weights`] reads recorded weights as a path to allocate again.
+//! [`detail`], which reads one step over all parameters or one parameter over all steps. [`step_dataset`] reads rows of
+//! any per-step dataset. [`weights`] reads recorded weights as a path to allocate again.
 //!
 //! A *commit* is a group of complete steps: every dataset is extended and flushed, then `state/committed` is raised and
 //! flushed. A reader shows no more than the committed steps, so it never shows a partly written one.

@@ -200,7 +200,7 @@ fn newest(path: &Path) -> Option<u64> {
 }
 
 #[test]
-fn what_was_synced_outlives_the_machine() {
+fn synced_steps_survive_a_power_loss() {
     let folder = tempfile::tempdir().unwrap();
     let history = record(&folder.path().join("run.h5"), true);
     let path = folder.path().join("left.h5");
@@ -270,7 +270,7 @@ fn interrupt(before: &[u8], path: &Path, asked: &[FileOperation], after: u64) {
 }
 
 #[test]
-fn a_repair_is_made_or_not_made() {
+fn a_repair_is_atomic() {
     let folder = tempfile::tempdir().unwrap();
     let history = record(&folder.path().join("run.h5"), false);
     let path = folder.path().join("left.h5");
@@ -292,7 +292,7 @@ fn a_repair_is_made_or_not_made() {
 }
 
 #[test]
-fn giving_up_steps_to_go_on_from_a_checkpoint_is_done_or_not_done() {
+fn truncating_to_a_checkpoint_is_atomic() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("left.h5");
     record(&path, false);
@@ -343,7 +343,7 @@ fn write_on(mut writer: RunWriter, maker: &mut RecordMaker, from: u64) -> Option
 }
 
 #[test]
-fn a_file_that_is_cut_or_copied_over_under_its_writer_is_left_alone() {
+fn a_file_truncated_or_overwritten_under_its_writer_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.h5");
     let mut random = ChaCha8Rng::seed_from_u64(21);

@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_the_merged_steps_and_only_whole_groups_are_there() {
+    fn rows_are_merged_steps_of_complete_groups_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pyramid.h5");
         let (file, mut pyramid) = create(&path);
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_goes_on_is_as_if_written_at_once() {
+    fn a_continued_file_equals_one_written_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let at_once = folder.path().join("once.h5");
         let (file, mut pyramid) = create(&at_once);
@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_pyramid_stays_without() {
+    fn a_file_without_a_pyramid_gets_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none.h5");
         let file = open::unlocked().create(path).unwrap();

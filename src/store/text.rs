@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_file_speaks_to_the_terminal() {
+    fn text_from_a_file_cannot_control_the_terminal() {
         assert_eq!(printable("fc1 é\n\tx".as_bytes()), "fc1 é\n\tx");
         assert_eq!(printable(b"a\x1b[2Jb\xff"), "a\u{fffd}[2Jb\u{fffd}");
         assert_eq!(printable("a\u{202e}b".as_bytes()), "a\u{fffd}b");

@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_looked_at_is_what_is_written() {
+    fn exports_have_the_view_on_the_screen() {
         let desktop = desktop(Path::new("/runs"));
         let jobs = desktop.jobs(&shown(Screen::Decomposition, Depth::Network));
         assert_eq!(jobs.len(), 1, "the other run is not in view");
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_replaced_and_those_of_one_view_are_called_alike() {
+    fn exports_replace_no_file_and_share_a_stem() {
         let folder = tempfile::tempdir().unwrap();
         let desktop = desktop(folder.path());
         let jobs = desktop.jobs(&shown(Screen::Overview, Depth::Network));
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_two_runs_say_which_they_are_of() {
+    fn rows_of_two_runs_name_their_run() {
         let tables = [
             &b"layer,lca (nats)\n\"a,b\",-1\n"[..],
             b"layer,lca (nats)\nc,2\n",
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn no_view_is_given_what_it_refuses() {
+    fn export_commands_have_no_refused_flags() {
         let desktop = desktop(Path::new("/runs"));
         let (layer, unit, parameter) = (0, 0, 7);
         let depths = [

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_cuda_devices_are_looked_at() {
+    fn only_cuda_devices_are_monitored() {
         assert_eq!(ordinal("candle on cuda:1, f32"), Some(1));
         assert_eq!(ordinal("cuda:0"), Some(0));
         assert_eq!(ordinal("cpu, 2 threads, AVX-512"), None);

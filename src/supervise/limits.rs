@@ -24,8 +24,8 @@ const BYTES_A_SECOND: u64 = 10 << 20;
 /// Seconds in which no thread is scheduled, after which a reading process gives up.
 pub(super) const STILL: &str = "30";
 
-/// The factor by which a command that also processes what it reads may take longer from one sign of life ([`ReadTimeout`])
-/// to the next.
+/// The factor by which a command that also processes what it reads may take longer from one sign of life
+/// ([`ReadTimeout`]) to the next.
 pub(super) const WRITING: u64 = 20;
 
 /// Limits the memory of this process and, if it only reads a file and ends, its processor time and how long it may

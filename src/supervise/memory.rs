@@ -87,7 +87,7 @@ mod tests {
     use crate::config::Options;
 
     #[test]
-    fn what_cannot_fit_is_refused_with_the_bound() {
+    fn a_training_beyond_memory_is_refused_with_the_bound() {
         let fault = |network: &str, rule: Option<&str>, there: u64| {
             let options = Options {
                 network: Some(network.parse().unwrap()),

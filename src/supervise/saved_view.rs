@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_found_as_it_was_left() {
+    fn the_view_of_a_run_is_restored() {
         let folder = tempfile::tempdir().unwrap();
         let views = ViewFolder::inside(folder.path());
         let mut left = app();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_is_not_there_is_no_place() {
+    fn a_saved_view_that_does_not_exist_is_ignored() {
         let mut found = app();
         let place = SavedView {
             screen: "Moon".to_owned(),

@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_wish_counts_and_a_stop_is_for_good() {
+    fn the_latest_order_counts_and_a_stop_is_final() {
         let (controls, orders) = controls();
         assert_eq!(orders.newest(), Control::Resume);
         for _ in 0..100_000 {

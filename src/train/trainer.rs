@@ -453,8 +453,8 @@ impl Trainer {
             (losses.validation, losses.validation_accuracy) = (set.loss, set.accuracy);
         }
         // A slice's statistics in batch norms are part of the allocated loss. Accuracies on unseen examples, however,
-        // are measured as the network would be used, with running averages. On a given trajectory there are none; then the
-        // slice's own statistics are used.
+        // are measured as the network would be used, with running averages. On a given trajectory there are none; then
+        // the slice's own statistics are used.
         if !self.running.is_empty() && self.trajectory.is_none() {
             for (part, accuracy) in [
                 (Subset::Test, &mut losses.test_accuracy),

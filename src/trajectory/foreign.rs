@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_for_weights_is_named() {
+    fn files_mistaken_for_weights_are_identified() {
         let mut tar = vec![b'x'; 512];
         tar[257..262].copy_from_slice(b"ustar");
         let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 336688\n";

@@ -1,8 +1,8 @@
 //! Paths through parameter space from other programs.
 //!
 //! The allocation depends on the path alone, so the weights of each step may come from anywhere: a recorded run, a
-//! folder of snapshots ([`SnapshotFolder`]), or the straight line between two points ([`StraightLine`]). The trainer follows a
-//! [`Trajectory`] instead of an optimizer.
+//! folder of snapshots ([`SnapshotFolder`]), or the straight line between two points ([`StraightLine`]). The trainer
+//! follows a [`Trajectory`] instead of an optimizer.
 
 mod foreign;
 mod name;
@@ -29,8 +29,8 @@ pub trait Trajectory: Send {
     /// Returns the number of steps, at least 1: one less than the number of points.
     fn steps(&self) -> u64;
 
-    /// Writes the point after `done` steps, up to [`steps`](Trajectory::steps), into `params` (`[P]`, in the order of the
-    /// layout).
+    /// Writes the point after `done` steps, up to [`steps`](Trajectory::steps), into `params` (`[P]`, in the order of
+    /// the layout).
     ///
     /// # Errors
     /// The point cannot be read, or belongs to another network.

@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn snapshots_are_known_by_their_ending() {
+    fn snapshots_are_recognised_by_their_extension() {
         for name in [
             "a.safetensors",
             "m.safetensors-00003",

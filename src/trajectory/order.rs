@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_cannot_be_told_is_refused_with_the_names() {
+    fn an_ambiguous_order_is_refused_and_names_the_files() {
         for (names, needles) in [
             ("init step_1 step_2 final", ["final", "step_1"]),
             ("step_1 step_2 best", ["some have none", "best"]),

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nan_between_the_ends_is_found_when_its_turn_comes() {
+    fn a_nan_in_the_middle_is_found_when_its_snapshot_is_read() {
         let folder = tempfile::tempdir().unwrap();
         for (name, value) in [("1", 0.5), ("2", f32::INFINITY), ("3", 0.5)] {
             write(
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_of_all_tensors_is_taken_off() {
+    fn a_common_tensor_prefix_is_removed() {
         let open = |prefixes: &[&str]| {
             let folder = tempfile::tempdir().unwrap();
             for (k, prefix) in prefixes.iter().enumerate() {
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_files_are_no_points_and_odd_ones_are_named() {
+    fn hidden_files_are_skipped_and_other_files_named() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let names = || names(folder.path());

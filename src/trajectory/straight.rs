@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_straight_line_has_the_ends_of_its_course_and_equal_steps() {
+    fn a_straight_line_has_equal_steps_between_the_ends_of_its_trajectory() {
         let mut line = StraightLine::between_ends_of(&mut Corner, 2, 4).unwrap();
         let points: Vec<[f32; 2]> = (0..=line.steps())
             .map(|done| {

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_click_selects_the_row_that_is_drawn_there_on_every_screen() {
+    fn a_click_selects_the_row_under_it_on_every_screen() {
         let mut run = Run::new(RunShape {
             layers: 5,
             ..RunShape::default()
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wheel_zooms_beside_the_rows_and_scrolls_what_lies_over_them() {
+    fn the_wheel_zooms_charts_and_scrolls_lists_and_overlays() {
         let mut app = testing::app(3, &[-0.1, 0.2]);
         let up = MouseEventKind::ScrollUp;
         assert_eq!(done(&app, up, (20, 4)), Some(Action::ZoomIn));

@@ -494,7 +494,7 @@ fn pictures() -> Case {
 }
 
 #[test]
-fn slices_of_several_groups_agree_with_the_oracle() {
+fn slices_of_several_groups_agree_with_candle() {
     let case = pictures();
     let few = |examples: &Examples, n: u32| examples.select(&(0..n).collect::<Vec<_>>());
     let data = RunData {
@@ -531,7 +531,7 @@ fn slices_of_several_groups_agree_with_the_oracle() {
 }
 
 #[test]
-fn the_answer_does_not_depend_on_threads_nor_on_what_was_asked_before() {
+fn results_depend_neither_on_threads_nor_on_earlier_evaluations() {
     for (case, by_class) in [digits(), pictures()]
         .iter()
         .flat_map(|case| [(case, false), (case, true)])
@@ -628,7 +628,7 @@ fn relu_has_slope_0_at_0() {
 }
 
 #[test]
-fn a_part_without_examples_has_no_loss_and_no_gradient() {
+fn a_subset_without_examples_has_no_loss_and_no_gradient() {
     let sizes = Sizes {
         examples: [4, 1, 0],
         drawn_from: None,

@@ -137,7 +137,7 @@ fn assert_same(what: &str, got: &Evaluation, want: &Evaluation) {
 }
 
 #[test]
-fn a_network_written_by_hand_is_the_built_in_one() {
+fn a_custom_model_equals_the_built_in_network() {
     let params = he_normal(&network(), 3);
     let (mut custom, mut by_class) = (custom(Precision::Double), built_in(true));
     for (part, want) in [
@@ -166,7 +166,7 @@ fn a_network_written_by_hand_is_the_built_in_one() {
 }
 
 #[test]
-fn a_mean_loss_will_do_where_there_is_one_class() {
+fn a_mean_loss_suffices_for_one_class() {
     let (layout, device) = (network().layout, Device::Cpu);
     let data = custom_data();
     let data = CustomData {
@@ -259,7 +259,7 @@ fn allocations_close_in_a_training() {
 
 /// A model that returns anything else is told what is expected.
 #[test]
-fn mistakes_are_named() {
+fn mistakes_in_a_model_are_reported() {
     let make = |data: CustomData,
                 classes,
                 model: fn(&[Tensor], &Batch) -> candle_core::Result<ModelOutput>| {

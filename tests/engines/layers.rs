@@ -816,7 +816,7 @@ fn a_maximum_shared_by_several_gives_its_gradient_to_the_first() {
 }
 
 #[test]
-fn of_equal_places_in_overlapping_windows_the_first_of_each_is_taken() {
+fn ties_in_overlapping_windows_go_to_the_first_of_each() {
     let layers = [
         "kind = 'conv', channels = 1, kernel = 3, padding = 'same', bias = false",
         "kind = 'max-pool', size = [2, 3], stride = [1, 2]",

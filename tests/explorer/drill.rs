@@ -399,7 +399,7 @@ fn a_parameter_is_known_at_every_step_or_where_it_was_recorded() {
 }
 
 #[test]
-fn sums_from_the_start_go_on_where_they_ended() {
+fn sums_from_the_start_continue_incrementally() {
     let mut asked = Asked::new();
     let layout = layout();
     // Forwards, then back: the cached state then extends too far.
@@ -458,7 +458,7 @@ fn screens(app: &mut App, mut answer: impl FnMut(&Query) -> Answer) -> Vec<(Stri
 }
 
 #[test]
-fn a_run_that_was_watched_looks_as_its_file_does() {
+fn a_watched_run_looks_like_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.h5");
     let header = write(&path);

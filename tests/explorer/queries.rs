@@ -298,7 +298,7 @@ fn answers_about_a_run_that_was_killed_are_sums_over_its_file() {
 }
 
 #[test]
-fn what_a_run_does_not_have_is_said() {
+fn missing_data_are_reported() {
     let reader = RunReader::open(&recorded()).unwrap();
     let mut analyst = Analyst::new();
     let far = u32::MAX;
@@ -345,7 +345,7 @@ fn what_a_run_does_not_have_is_said() {
 }
 
 #[test]
-fn long_work_is_given_up_when_something_else_is_asked() {
+fn long_work_is_cancelled_by_another_query() {
     let reader = RunReader::open(&recorded()).unwrap();
     let naive = Naive::of(&recorded());
     for topic in topics(&reader) {
@@ -369,7 +369,7 @@ fn long_work_is_given_up_when_something_else_is_asked() {
 }
 
 #[test]
-fn sums_from_the_first_step_on_go_on_where_they_ended() {
+fn sums_from_the_first_step_continue_incrementally() {
     let reader = RunReader::open(&recorded()).unwrap();
     let naive = Naive::of(&recorded());
     let mut analyst = Analyst::new();

@@ -53,7 +53,7 @@ fn all_near(found: &[f64], expected: &Value) {
 }
 
 #[test]
-fn how_often_parameters_help() {
+fn shares_of_helping_parameters_are_golden() {
     let golden = &golden()["help"];
     let steps = golden["steps"].as_u64().unwrap();
     let bins = iterations_helped(&counts(&golden["helped"]), steps);

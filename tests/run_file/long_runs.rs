@@ -88,7 +88,7 @@ fn sums_are_those_of_the_steps(app: &App, steps: &[StepSummary]) {
 }
 
 #[test]
-fn a_long_run_opens_from_few_rows_and_is_seen_to_the_step() {
+fn a_long_run_opens_from_few_rows_and_zooms_to_single_steps() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.h5");
     crate::synthetic::write(&path, LONG, WriteOptions::default()).unwrap();
@@ -165,7 +165,7 @@ fn without_a_pyramid(path: &Path, steps: &[StepSummary]) {
 }
 
 #[test]
-fn the_pyramid_has_the_rows_of_whole_groups() {
+fn the_pyramid_has_rows_of_complete_groups() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.h5");
     let shape = Shape {
@@ -266,7 +266,7 @@ fn parameters_are_read_one_by_one() {
 
 /// A training's screen reads details from its own file while that is being written.
 #[test]
-fn a_training_is_looked_at_closely_while_it_goes_on() {
+fn a_running_training_can_be_zoomed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("live.h5");
     let shape = Shape {
@@ -334,7 +334,7 @@ fn a_training_is_looked_at_closely_while_it_goes_on() {
 
 /// `lcascope open` reads in another process, which can be queried even long after the run has ended.
 #[test]
-fn a_reader_process_is_asked_behind_the_end_of_the_run() {
+fn a_reader_process_answers_after_the_end_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.h5");
     crate::synthetic::write(&path, LONG, WriteOptions::default()).unwrap();
@@ -393,7 +393,7 @@ fn details_survive_the_process_that_reads_them() {
 
 /// `verify` finds a row that does not match its steps.
 #[test]
-fn verify_looks_at_every_row_of_the_pyramid() {
+fn verify_checks_every_row_of_the_pyramid() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.h5");
     let shape = Shape {

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_that_are_scaled_are_passed_over() {
+    fn scaled_inputs_get_no_lint() {
         for inputs in [
             [0.0, 1.0, 0.335],  // MNIST
             [-0.42, 2.82, 1.0], // the same, standardised
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_that_are_not_scaled_are_named_with_the_remedy() {
+    fn unscaled_inputs_get_a_lint_with_a_remedy() {
         for (inputs, parts) in [
             (
                 [0.0, 255.0, 84.66],
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_loss_is_held_against_a_uniform_guess() {
+    fn the_first_loss_is_compared_with_a_uniform_guess() {
         let classes = names(10);
         let data = Data {
             classes: &classes,
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_without_examples_are_named_as_what_they_are() {
+    fn classes_without_examples_are_named() {
         let classes = names(11);
         let all = vec![6; 11];
         let with = |none: &[usize]| {

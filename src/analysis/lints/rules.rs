@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_stands_still_is_named_unless_frozen() {
+    fn a_layer_that_does_not_move_is_named_unless_frozen() {
         let still = |row: &mut LintStep| row.update_norm = &[0.1, 0.0, 0.0];
         let frozen = |row: &mut LintStep| {
             still(row);
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_comes_first() {
+    fn non_finite_values_are_listed_first() {
         let broken = |row: &mut LintStep| {
             if row.step >= 120 {
                 row.loss = f64::NAN;
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn overfitting_is_told_after_five_rises() {
+    fn overfitting_is_reported_after_five_rises() {
         let mut linter = linter();
         for i in 0_u8..6 {
             assert_eq!(linter.lints(), []);
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn helping_one_loss_and_hurting_the_other_is_told() {
+    fn helping_one_loss_and_hurting_the_other_is_reported() {
         let change = |row: &mut LintStep| {
             row.lca = &[-1e-4, -1e-3, -1e-3];
             row.held_out = &[-1e-4, 2e-3, f64::NAN];
@@ -434,7 +434,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn takes_anything_in_a_stable_order(
+        fn arbitrary_input_gives_a_stable_order(
             rows in prop::collection::vec(
                 (any::<u16>(), prop::collection::vec(prop::num::f64::ANY, 2..6)), 0..300),
         ) {

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_example_needs_is_counted_by_hand() {
+    fn the_memory_for_an_example_matches_a_count_by_hand() {
         let spec: NetworkSpec = toml::from_str(
             "name = 'test'\nlayer = [{kind = 'conv', channels = 4, kernel = 3}, {kind = 'relu'}, \
              {kind = 'linear', units = 2}]",

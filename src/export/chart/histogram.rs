@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endless_bins_end_somewhere() {
+    fn infinite_bins_are_drawn_with_a_finite_edge() {
         let edges = [f64::NEG_INFINITY, -2.0, -1.0, 0.0, 1.0, 2.0, f64::INFINITY];
         assert_eq!(finite(&edges), [-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0]);
         assert_eq!(innermost(&finite(&edges)), 1.0);

@@ -140,7 +140,7 @@ fn drawn(chart: Chart) -> Scene {
 }
 
 #[test]
-fn on_a_phone_nothing_leaves_the_paper() {
+fn on_a_phone_nothing_exceeds_the_canvas() {
     for chart in all(&[1.0, -2.0, 0.5, f64::NAN], 9) {
         let mut figure = figure(chart);
         figure.note = "a long line ".repeat(9);

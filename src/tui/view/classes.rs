@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn without_them_a_sentence_says_why() {
+    fn without_class_allocations_a_sentence_says_why() {
         let mut run = run(RunShape {
             classes: 0,
             ..RunShape::default()
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fits_and_every_part_can_have_all_the_room() {
+    fn the_screen_fits_and_every_part_can_be_maximised() {
         let mut run = run(RunShape::default());
         for (width, height) in [(60, 16), (80, 24), (120, 40), (200, 60)] {
             for _ in 0..5 {

@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_another_window_or_cursor_do_not_stand_beside_the_new_one() {
+    fn stale_numbers_are_not_shown_beside_new_ones() {
         let mut run = run();
         run.act(&[Action::Move(-5)]);
         let known = run.text(140, 50, &theme());
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_go_on_where_they_were() {
+    fn counts_continue_incrementally() {
         let mut run = run();
         for _ in 0..3 {
             run.act(&[Action::ZoomIn]);
@@ -552,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_is_out_of_reach_on_the_smallest_screen() {
+    fn every_number_is_reachable_on_the_smallest_screen() {
         let mut run = run();
         for theme in [plain(), theme()] {
             let screen = run.text(60, 16, &theme);
@@ -588,7 +588,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fits_and_every_chart_can_have_all_the_room() {
+    fn the_screen_fits_and_every_chart_can_be_maximised() {
         let mut run = run();
         for (width, height) in [(60, 16), (80, 24), (120, 40), (200, 60)] {
             for actions in [

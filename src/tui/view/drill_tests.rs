@@ -244,7 +244,7 @@ fn tensors_without_a_row_are_added_up_and_the_filter_finds_them() {
 
 /// After the cursor moves, no numbers of the old step are shown.
 #[test]
-fn a_number_at_the_cursor_is_of_the_cursors_step() {
+fn numbers_at_the_cursor_belong_to_its_step() {
     for line in ["layer conv", "layer fc"] {
         let mut app = app();
         command(&mut app, line);
@@ -352,7 +352,7 @@ fn a_parameter_shows_its_curves_or_what_to_record() {
 }
 
 #[test]
-fn commands_say_what_there_is() {
+fn command_errors_list_the_choices() {
     let mut app = app();
     command(&mut app, "layer conv");
     command(&mut app, "unit 3");

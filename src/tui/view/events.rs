@@ -95,7 +95,7 @@ mod tests {
     use crate::tui::view::testing::{Run, RunShape, app, plain, text, theme};
 
     #[test]
-    fn it_lists_what_the_file_says_at_any_size() {
+    fn events_in_the_file_are_listed_at_any_size() {
         let mut run = Run::new(RunShape {
             steps: 120,
             layers: 6,
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn before_anything_is_known_it_says_so() {
+    fn before_any_answer_the_list_says_so() {
         let mut app = app(2, &[0.1]);
         app.act(Action::Events);
         assert!(text(&app, 80, 24, &plain()).contains("reading ..."));

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn without_it_a_sentence_says_what_to_do() {
+    fn without_held_out_allocations_a_sentence_says_what_to_do() {
         let mut run = run(RunShape {
             held_out: false,
             ..RunShape::default()
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fits_and_is_ascii() {
+    fn the_screen_fits_and_is_ascii() {
         let mut run = run(RunShape::default());
         for (width, height) in [(60, 16), (80, 24), (200, 60)] {
             let screen = run.text(width, height, &plain());

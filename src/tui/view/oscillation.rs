@@ -365,7 +365,7 @@ mod tests {
     const HERE: Action = Action::Screen(Screen::Oscillation);
 
     #[test]
-    fn it_says_what_the_file_says() {
+    fn the_screen_agrees_with_the_file() {
         let mut run = Run::new(RunShape {
             steps: 90,
             ..RunShape::default()
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn until_it_is_known_it_is_being_read() {
+    fn a_missing_answer_is_shown_as_being_read() {
         let mut app = app(2, &[0.1, -0.2]);
         app.act(HERE);
         assert!(text(&app, 80, 24, &plain()).contains("reading ..."));

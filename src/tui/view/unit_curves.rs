@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_and_the_worst_stand_once() {
+    fn the_best_and_the_worst_unit_are_listed_once() {
         assert!(extremes(&units(&[])).is_empty());
         assert_eq!(extremes(&units(&[1.0])), [0]);
         assert_eq!(extremes(&units(&[4.0, 1.0, 2.0, 3.0])), [1, 2, 3, 0]);

@@ -138,7 +138,7 @@ fn places() -> impl Iterator<Item = Here> {
 }
 
 #[test]
-fn what_is_offered_is_seen_and_what_is_not_changes_nothing() {
+fn offered_keys_change_the_screen_and_others_do_not() {
     for size in SIZES {
         let mut walk = Walk::new(size);
         for here in places() {

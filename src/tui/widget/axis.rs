@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_stand_for_what_the_axis_says() {
+    fn columns_match_the_axis_labels() {
         let steps = XAxis::Steps(0..1000);
         assert_eq!(
             bottom(&steps, 40, 2),
@@ -379,7 +379,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_axis_is_a_panic(
+        fn no_axis_panics(
             (from, to) in (any::<u64>(), any::<u64>()),
             first in any::<i64>(),
             width in 0u16..99,

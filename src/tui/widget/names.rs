@@ -60,7 +60,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_are_cut_behind_the_middle_by_their_width() {
+    fn long_names_are_shortened_by_display_width() {
         let cut = |text, width| elided(text, width, Glyphs::Braille);
         assert_eq!(cut("conv1", 5), "conv1");
         assert_eq!(cut("stage3.block2.conv1.weight", 12), "stage3.b…ght");

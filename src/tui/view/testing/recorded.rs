@@ -122,7 +122,7 @@ impl Run {
 }
 
 #[test]
-fn what_a_run_has_is_in_its_file() {
+fn a_recorded_run_equals_its_file() {
     let run = Run::new(RunShape::default());
     let whole = run.app.timeline.whole();
     let layers = 0..run.shape.layers;
