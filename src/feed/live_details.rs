@@ -63,7 +63,7 @@ pub fn details(
                 &server,
                 LiveTotals::new(training),
                 &quitting,
-            )
+            );
         })?;
     let reader = DetailReader {
         process,

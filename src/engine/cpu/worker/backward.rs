@@ -43,7 +43,7 @@ impl Worker {
                     match back {
                         BackwardPart::Reduce(at) => self.reduce(&plan.steps[at], group),
                         BackwardPart::Step(at) => {
-                            self.backward_group(&plan.steps[at], at, group, task)
+                            self.backward_group(&plan.steps[at], at, group, task);
                         }
                     }
                 }
@@ -136,7 +136,7 @@ impl Worker {
         let len = plan.values[step.output].len();
         match &step.kind {
             StepKind::ToRows | StepKind::ToGroups => {
-                self.convert_back(step, &mut delta, group, examples)
+                self.convert_back(step, &mut delta, group, examples);
             }
             StepKind::Conv {
                 kernel,

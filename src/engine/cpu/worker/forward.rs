@@ -109,8 +109,7 @@ impl Worker {
             }
             StepKind::ToGroups => {
                 let shape = plan.values[step.output].shape;
-                let first = group * GROUP;
-                let len = values(shape);
+                let (first, len) = (group * GROUP, values(shape));
                 let rows = match step.input {
                     0 => {
                         let start = task.range.start + first;
@@ -151,8 +150,7 @@ impl Worker {
                 window.forward_max(arch, x, to.write(&mut out));
             }
             StepKind::MeanPool(window) => {
-                let x = here(step.input).read(&self.values);
-                window.forward_mean(x, to.write(&mut out));
+                window.forward_mean(here(step.input).read(&self.values), to.write(&mut out));
             }
             StepKind::Add => {
                 let x = here(step.input).read(&self.values);
