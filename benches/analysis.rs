@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use lcascope::analysis::concentration::concentration;
 use lcascope::analysis::moments::{KEEP, Moments};
-use lcascope::analysis::nulls::{Draws, Model, null};
+use lcascope::analysis::nulls::{Draws, NullModel, null};
 use lcascope::analysis::oscillation::{autocorrelation, dominant_period};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -34,7 +34,10 @@ fn synchronisation(criterion: &mut Criterion) {
     group.sample_size(20);
     group.bench_function("found in 20,000 steps", |bencher| bencher.iter(found));
     let sets = found();
-    for (name, model) in [("jitter", Model::Jitter), ("circular", Model::Circular)] {
+    for (name, model) in [
+        ("jitter", NullModel::Jitter),
+        ("circular", NullModel::Circular),
+    ] {
         group.bench_function(format!("10,000 draws, {name}"), |bencher| {
             bencher.iter(|| null(black_box(&sets), &(0..STEPS), model, Draws::default()));
         });

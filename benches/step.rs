@@ -11,9 +11,9 @@ use lcascope::app::App;
 use lcascope::data::{self, DataSource};
 use lcascope::engine::candle::{CandleEngine, Precision};
 use lcascope::engine::cpu::{self, CpuEngine, SLICE_SIZE};
-use lcascope::engine::{Device, Evaluation, GradientEngine, Part, RunData, Want};
+use lcascope::engine::{Device, Evaluation, GradientEngine, RunData, Subset, Want};
 use lcascope::feed::{FeedEvent, Origin};
-use lcascope::lca::allocation::Ends;
+use lcascope::lca::allocation::EndLosses;
 use lcascope::lca::{Allocator, Integral};
 use lcascope::model::{Network, he_normal, preset};
 use lcascope::record::{LayerSummary, Losses, RunHeader, StepSummary};
@@ -49,7 +49,7 @@ fn gradient(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(6000)).sample_size(20);
     let mut run = |name: &str, engine: &mut dyn GradientEngine, want| {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| engine.evaluate(Part::Train, black_box(&params), want, &mut out));
+            bencher.iter(|| engine.evaluate(Subset::Train, black_box(&params), want, &mut out));
         });
     };
     run("cpu", &mut cpu, Want::Gradient);
@@ -85,7 +85,7 @@ fn image_gradient(criterion: &mut Criterion) {
         let mut run = |name: &str, engine: &mut dyn GradientEngine| {
             group.bench_function(name, |bencher| {
                 let want = Want::Gradient;
-                bencher.iter(|| engine.evaluate(Part::Train, black_box(&params), want, &mut out));
+                bencher.iter(|| engine.evaluate(Subset::Train, black_box(&params), want, &mut out));
             });
         };
         run("cpu", &mut own);
@@ -108,7 +108,7 @@ fn allocation(criterion: &mut Criterion) {
         ..Integral::default()
     };
     let mut allocator = Allocator::new(&network.layout);
-    let ends = Ends {
+    let ends = EndLosses {
         before: 1.0,
         after: 0.9,
     };

@@ -25,11 +25,11 @@ use clap::Parser;
 use lcascope::data::Batches;
 use lcascope::engine::candle::candle_core::{D, Device as CandleDevice, Result, Tensor, bail};
 use lcascope::engine::candle::{
-    Batch, CustomData, CustomEngine, CustomExamples, Outcome, Precision,
+    Batch, CustomData, CustomEngine, CustomExamples, ModelOutput, Precision,
 };
 use lcascope::engine::{Device, GradientEngine};
 use lcascope::layout::{ParamLayout, TensorKind};
-use lcascope::lca::{Settings, histogram_edges};
+use lcascope::lca::{IntegratorSettings, histogram_edges};
 use lcascope::optim::Schedule;
 use lcascope::record::{RunHeader, StartRecord, Status, StepRecord};
 use lcascope::store::{Recorder, WriteOptions};
@@ -105,7 +105,7 @@ fn layout(characters: usize) -> ParamLayout {
 }
 
 /// Returns the mean cross-entropy of every example's next characters, and the share predicted correctly.
-fn transformer(params: &[Tensor], batch: &Batch) -> Result<Outcome> {
+fn transformer(params: &[Tensor], batch: &Batch) -> Result<ModelOutput> {
     let mut params = params.iter();
     let mut next = || match params.next() {
         Some(tensor) => Ok(tensor),
@@ -132,7 +132,7 @@ fn transformer(params: &[Tensor], batch: &Batch) -> Result<Outcome> {
     let log_sum = scores.exp()?.sum(D::Minus1)?.log()?;
     let of_target = scores.gather(&batch.targets.unsqueeze(2)?, 2)?.squeeze(2)?;
     let right = scores.argmax(D::Minus1)?.eq(&batch.targets)?;
-    Ok(Outcome {
+    Ok(ModelOutput {
         loss: (log_sum - of_target)?.mean(1)?,
         hits: Some(right.to_dtype(scores.dtype())?.mean(1)?),
     })
@@ -277,7 +277,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         transformer,
     )?;
     let batches = Batches::new(train_examples as usize, batch_size, args.seed)?;
-    let integration = Settings::default();
+    let integration = IntegratorSettings::default();
     let traced = choose_traced(&layout, 64, args.seed);
     let header = RunHeader {
         producer: concat!("lcascope ", env!("CARGO_PKG_VERSION"), ", custom model").to_owned(),

@@ -16,7 +16,7 @@ use candle_core::{Device, Tensor};
 use clap::Parser;
 use lcascope::data::Examples;
 use lcascope::engine::cpu::{self, CpuEngine};
-use lcascope::engine::{Evaluation, GradientEngine, Part, RunData, Want};
+use lcascope::engine::{Evaluation, GradientEngine, RunData, Subset, Want};
 use lcascope::model::{Network, Op, he_normal, preset};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Two passes, or one if that takes long, as in the `PyTorch` benchmark.
     for _ in 0..2 {
         let began = Instant::now();
-        engine.evaluate(Part::Train, &params, Want::Gradient, &mut out)?;
+        engine.evaluate(Subset::Train, &params, Want::Gradient, &mut out)?;
         if began.elapsed() > Duration::from_secs(1) {
             break;
         }
@@ -78,7 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
     let mut passes = 0_u32;
     while began.elapsed() < limit {
-        engine.evaluate(Part::Train, &params, Want::Gradient, &mut out)?;
+        engine.evaluate(Subset::Train, &params, Want::Gradient, &mut out)?;
         passes += 1;
     }
     let seconds = began.elapsed().as_secs_f64();

@@ -10,7 +10,7 @@ use clap::Parser;
 use lcascope::data::{self, Batches, DataSource};
 use lcascope::engine::RunData;
 use lcascope::engine::cpu::{CpuEngine, SLICE_SIZE};
-use lcascope::lca::{Settings, histogram_edges};
+use lcascope::lca::{IntegratorSettings, histogram_edges};
 use lcascope::model::{Network, he_normal, preset};
 use lcascope::optim::Schedule;
 use lcascope::record::{RunHeader, StartRecord, StepRecord};
@@ -69,7 +69,7 @@ fn run(steps: u64, record: bool) -> Result<f64, Box<dyn std::error::Error>> {
         weight_decay: 0.0,
         layers: Vec::new(),
         schedule: Schedule::default(),
-        integration: Settings::default(),
+        integration: IntegratorSettings::default(),
         held_out_lca: false,
         class_every: 0,
         test_every: 1,

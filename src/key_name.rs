@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_says_why() {
+    fn invalid_key_names_state_the_reason() {
         for (text, why) in [
             ("", "unknown key"),
             ("Ctrl-", "unknown key"),
@@ -299,14 +299,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_is_written_so_that_it_is_read_again(text in any::<String>()) {
+        fn key_names_round_trip(text in any::<String>()) {
             if let Ok(key) = text.parse::<KeyName>() {
                 prop_assert_eq!(key.to_string().parse::<KeyName>(), Ok(key));
             }
         }
 
         #[test]
-        fn every_character_is_a_key(c in any::<char>()) {
+        fn every_character_is_a_valid_key(c in any::<char>()) {
             prop_assume!(!c.is_control());
             let key = KeyName::plain(Key::Char(c));
             prop_assert_eq!(key.to_string().parse::<KeyName>(), Ok(key));

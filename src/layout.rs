@@ -175,11 +175,11 @@ impl ParamLayout {
 
     /// The location of a parameter: its layer, tensor and unit, which is counted within the layer.
     #[must_use]
-    pub fn place_of(&self, parameter: usize) -> Option<Place> {
+    pub fn location_of(&self, parameter: usize) -> Option<ParamLocation> {
         let tensor = (self.tensors).partition_point(|it| it.range.end <= parameter);
         let found = self.tensors.get(tensor)?;
         let inside = parameter.checked_sub(found.range.start)?;
-        Some(Place {
+        Some(ParamLocation {
             layer: found.layer,
             tensor,
             unit: inside / found.row_len().max(1),
@@ -187,13 +187,13 @@ impl ParamLayout {
     }
 
     /// Calls `visit` for every unit's row of every tensor, in the order of the flat vector.
-    pub fn for_each_row(&self, mut visit: impl FnMut(Row)) {
+    pub fn for_each_row(&self, mut visit: impl FnMut(UnitRow)) {
         for (index, tensor) in self.tensors.iter().enumerate() {
             let units = self.layers[tensor.layer].units.clone();
             let row_len = tensor.row_len();
             for (row, unit) in units.enumerate() {
                 let start = tensor.range.start + row * row_len;
-                visit(Row {
+                visit(UnitRow {
                     layer: tensor.layer,
                     tensor: index,
                     unit,
@@ -206,7 +206,7 @@ impl ParamLayout {
 
 /// The location of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ParamLocation {
     pub layer: usize,
     /// Index into [`ParamLayout::tensors`].
     pub tensor: usize,
@@ -216,7 +216,7 @@ pub struct Place {
 
 /// One unit's row of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct UnitRow {
     pub layer: usize,
     pub tensor: usize,
     pub unit: usize,
@@ -260,25 +260,25 @@ mod tests {
     }
 
     #[test]
-    fn places_and_rows_of_units_agree() {
+    fn locations_and_unit_rows_agree() {
         let layout = two_layers();
         for layer in 0..2 {
             for unit in 0..layout.layers[layer].units.len() {
                 let rows = layout.unit_rows(layer, unit);
                 assert_eq!(rows.len(), 2);
                 for parameter in rows.into_iter().flatten() {
-                    let place = layout.place_of(parameter).unwrap();
+                    let place = layout.location_of(parameter).unwrap();
                     assert_eq!((place.layer, place.unit), (layer, unit));
                     assert!(layout.tensors[place.tensor].range.contains(&parameter));
                 }
             }
         }
         assert!(layout.unit_rows(0, 3).is_empty() && layout.unit_rows(2, 0).is_empty());
-        assert_eq!(layout.place_of(layout.params()), None);
+        assert_eq!(layout.location_of(layout.params()), None);
     }
 
     #[test]
-    fn more_axes_than_four_are_folded_into_the_fourth() {
+    fn axes_beyond_the_fourth_are_folded_into_it() {
         let mut layout = ParamLayout::default();
         let shapes = [vec![2], vec![2, 3, 4], vec![2, 3, 4, 5, 6]];
         for shape in shapes {

@@ -11,7 +11,7 @@
 //! | [`data`] | data sets, splits, seeded mini-batches |
 //! | [`engine`] | loss and gradient of a whole set of examples, at any parameters; models in code |
 //! | [`optim`] | optimizers and schedules on the flat vector, by groups of layers |
-//! | [`course`] | paths through parameter space that another program has taken |
+//! | [`trajectory`] | paths through parameter space that another program has taken |
 //! | [`lca`] | the method: integrate along a step, allocate, count |
 //! | [`record`] | the record of a step, and how records merge |
 //! | [`train`] | the loop: step, allocate, emit |
@@ -30,7 +30,7 @@
 //! | [`rename`] | giving a file a name that others may take meanwhile |
 //! | [`small_file`] | reading small files that may turn out to be anything |
 //! | [`text`] | text from outside, made harmless to terminals and pages |
-//! | [`state`] | the user's view of a run, kept between sessions |
+//! | [`view_files`] | the user's view of a run, kept between sessions |
 //! | [`experiment`] | sets of runs that differ in one thing, and their outcomes |
 //! | [`config`], [`cli`] | flags over a TOML file over defaults |
 //! | [`supervise`] | runs and the processes around them: trainings, series, the screen, signals, the sandbox |
@@ -42,7 +42,6 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod control;
-pub mod course;
 pub mod data;
 pub mod engine;
 pub mod experiment;
@@ -60,9 +59,10 @@ pub mod rename;
 pub mod report;
 pub mod sheet;
 pub mod small_file;
-pub mod state;
 pub mod store;
 pub mod supervise;
 pub mod text;
 pub mod train;
+pub mod trajectory;
 pub mod tui;
+pub mod view_files;

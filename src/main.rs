@@ -7,7 +7,7 @@ use clap::CommandFactory;
 use lcascope::cli::{self, Cli, Command};
 use lcascope::commands;
 use lcascope::supervise::{self, Failure, sandbox};
-use lcascope::text::{harmless_lines, is_obeyed};
+use lcascope::text::{harmless_lines, is_invisible_control};
 
 fn main() -> ExitCode {
     lcascope::tui::install_panic_hook();
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 /// Prints an error in the arguments, or the help. Arguments may be file names, which can hold any characters.
 fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
-    if !error.use_stderr() || !text.chars().any(|c| c != '\n' && is_obeyed(c)) {
+    if !error.use_stderr() || !text.chars().any(|c| c != '\n' && is_invisible_control(c)) {
         error.exit();
     }
     let _ = write!(io::stderr(), "{}", harmless_lines(&text));
@@ -47,7 +47,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(Command::Verify { files }) => {
             sandbox::guarded_each("verify", &files, commands::verify)
         }
-        Some(Command::Repair { file }) => sandbox::guarded(&file, || commands::repair(&file)),
+        Some(Command::Repair { file }) => sandbox::run_in_child(&file, || commands::repair(&file)),
         Some(Command::List { folder }) => commands::list(folder.as_deref()),
         Some(Command::Stop { file }) => commands::stop(&file),
         Some(Command::Pause { file }) => commands::pause(&file),

@@ -3,7 +3,7 @@
 /// Returns the bytes of memory and swap that this process can have, if the system says so.
 #[cfg(target_os = "linux")]
 #[must_use]
-pub fn there_is() -> Option<u64> {
+pub fn available() -> Option<u64> {
     let system = rustix::system::sysinfo();
     let unit = u64::from(system.mem_unit.max(1));
     let all = (system.totalram as u64).saturating_add(system.totalswap as u64);

@@ -21,7 +21,7 @@ pub fn identity(path: &Path) -> io::Result<Identity> {
 ///
 /// # Errors
 /// The name is taken ([`ErrorKind::AlreadyExists`]), or the system fails.
-pub fn to_free(from: &Path, to: &Path) -> io::Result<()> {
+pub fn without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     match system::no_replace(from, to) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {}
         renamed => return renamed,
@@ -65,7 +65,7 @@ fn in_place(
         Err(_) => match identity(to) {
             Ok(there) if there != old => Err(other()),
             Ok(_) => fs::rename(from, to),
-            Err(none) if none.kind() == ErrorKind::NotFound => to_free(from, to),
+            Err(none) if none.kind() == ErrorKind::NotFound => without_replacing(from, to),
             Err(error) => Err(error),
         },
     }
@@ -114,14 +114,14 @@ mod system {
 mod tests {
     use super::*;
 
-    fn unable(_: &Path, other: &Path) -> io::Result<()> {
+    fn unsupported(_: &Path, other: &Path) -> io::Result<()> {
         other.symlink_metadata()?;
         Err(ErrorKind::Unsupported.into())
     }
 
     #[test]
-    fn only_the_file_that_was_to_be_replaced_loses_its_name() {
-        for swap in [exchange as fn(&Path, &Path) -> io::Result<()>, unable] {
+    fn only_the_expected_file_is_replaced() {
+        for swap in [exchange as fn(&Path, &Path) -> io::Result<()>, unsupported] {
             let folder = tempfile::tempdir().unwrap();
             let [new, name, away] = ["new", "name", "away"].map(|it| folder.path().join(it));
             fs::write(&name, "old").unwrap();
@@ -147,16 +147,16 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_taken_is_not_free() {
+    fn a_taken_name_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let [new, name] = ["new", "name"].map(|it| folder.path().join(it));
         fs::write(&new, "new").unwrap();
         fs::write(&name, "mine").unwrap();
-        let refused = to_free(&new, &name).unwrap_err();
+        let refused = without_replacing(&new, &name).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&name).unwrap(), b"mine");
         fs::remove_file(&name).unwrap();
-        to_free(&new, &name).unwrap();
+        without_replacing(&new, &name).unwrap();
         assert_eq!(fs::read(&name).unwrap(), b"new");
     }
 }

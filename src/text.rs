@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// Whether a character is invisible but has an effect: control characters, changes of writing direction, characters of
 /// no width (two names that look alike may differ in them), line ends and non-characters.
 #[must_use]
-pub fn is_obeyed(c: char) -> bool {
+pub fn is_invisible_control(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -35,7 +35,7 @@ pub fn harmless_lines(text: &str) -> String {
 }
 
 fn replaced(c: char) -> char {
-    if is_obeyed(c) {
+    if is_invisible_control(c) {
         char::REPLACEMENT_CHARACTER
     } else {
         c
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_in_a_line_is_obeyed() {
+    fn control_sequences_in_a_line_are_harmless() {
         for (text, shown) in [
             ("fc1 é 層 +1", "fc1 é 層 +1"),
             ("a\u{1b}[2J\nb\tc\r\u{7}", "a\u{fffd}[2J b c \u{fffd}"),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stay_lines_and_the_rest_is_harmless() {
+    fn line_breaks_are_kept_and_control_sequences_are_harmless() {
         assert_eq!(
             harmless_lines("a\r\n\tb\rc\u{1b}"),
             "a\n\tb\u{fffd}c\u{fffd}"
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn no_cell_begins_like_a_formula() {
+    fn no_cell_starts_like_a_formula() {
         for text in ["=1+1", "+1", "-a", "@SUM(A1)", "\t=1", "＝1"] {
             assert_eq!(no_formula(text), format!("'{text}"));
         }

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_module() {
+    fn the_example_in_the_module_docs_holds() {
         let found = concentration(&[3.0, 1.0, -7.0, 0.0, 4.0, 2.0, f64::NAN, f64::INFINITY]);
         let hurting = found.hurting;
         assert_eq!((hurting.count, hurting.total), (4, 10.0));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_answer_there_is_none() {
+    fn undefined_results_are_none() {
         for totals in [&[][..], &[0.0, f64::NAN, f64::NEG_INFINITY]] {
             let side = concentration(totals).helping;
             assert_eq!((side.count, side.total), (0, 0.0));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_top_is_one_in_a_hundred_and_ninety_percent_may_be_exact() {
+    fn the_top_percent_is_rounded_up_and_ninety_percent_may_be_exact() {
         let one = |n: usize| -> Vec<f64> { (0..n).map(|_| -0.1).collect() };
         let equal = concentration(&one(200)).helping;
         assert!((equal.top - 0.01).abs() < 1e-12);
@@ -175,7 +175,7 @@ mod tests {
         }
 
         #[test]
-        fn takes_anything(totals in prop::collection::vec(prop::num::f64::ANY, 0..50)) {
+        fn arbitrary_input_does_not_panic(totals in prop::collection::vec(prop::num::f64::ANY, 0..50)) {
             let found = concentration(&totals);
             let counted = found.helping.count + found.hurting.count + found.zero + found.unknown;
             prop_assert_eq!(counted, totals.len());

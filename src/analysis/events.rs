@@ -48,7 +48,7 @@ pub struct Event {
 
 /// The measurements of a step that the detector reads.
 #[derive(Clone, Copy, Debug)]
-pub struct Step<'a> {
+pub struct EventStep<'a> {
     pub step: u64,
     /// Training loss before and after it, in nats.
     pub loss_before: f64,
@@ -126,7 +126,7 @@ impl Detector {
     /// Takes in the next step. Ignores a step that is not later than all before it.
     ///
     /// O(L), plus two medians of 64.
-    pub fn push(&mut self, step: &Step) {
+    pub fn push(&mut self, step: &EventStep) {
         if self.newest.is_some_and(|newest| step.step <= newest) {
             return;
         }
@@ -142,7 +142,7 @@ impl Detector {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a count of layers")]
-    fn finite(&mut self, step: &Step) {
+    fn finite(&mut self, step: &EventStep) {
         let layers = step.lca.iter().filter(|a| !a.is_finite()).count();
         let finite = step.loss_after.is_finite() && step.residual.is_finite() && layers == 0;
         if !finite && !self.broken {
@@ -152,14 +152,14 @@ impl Detector {
         self.broken = !finite;
     }
 
-    fn spike(&mut self, step: &Step) {
+    fn spike(&mut self, step: &EventStep) {
         let rise = step.loss_after - step.loss_before;
         if !rise.is_finite() {
             return;
         }
         let enough = rise > self.rules.spike_share * step.loss_before.abs() && rise > 0.0;
         if enough && self.changes.len() >= LEAST_WINDOW {
-            let (median, deviation) = usual(&self.changes);
+            let (median, deviation) = median_and_spread(&self.changes);
             if rise - median > self.rules.spike * deviation {
                 let event = event(step, EventKind::LossSpike, rise);
                 self.spikes.add(event, self.rules.keep);
@@ -192,11 +192,11 @@ impl Detector {
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         let kept = [&self.residuals, &self.not_finite, &self.spikes];
-        let kept = kept.into_iter().flat_map(Strongest::kept);
+        let kept = kept.into_iter().flat_map(Strongest::in_order);
         let mut together = Strongest::default();
         self.synchronised()
             .for_each(|event| together.add(event, self.rules.keep));
-        let mut events: Vec<Event> = kept.chain(together.kept()).collect();
+        let mut events: Vec<Event> = kept.chain(together.in_order()).collect();
         events.sort_unstable_by_key(|event| (event.step, event.kind));
         events
     }
@@ -215,7 +215,7 @@ impl Detector {
     }
 }
 
-fn event(step: &Step, kind: EventKind, value: f64) -> Event {
+fn event(step: &EventStep, kind: EventKind, value: f64) -> Event {
     Event {
         step: step.step,
         kind,
@@ -225,7 +225,7 @@ fn event(step: &Step, kind: EventKind, value: f64) -> Event {
 
 /// Returns the median of finite numbers and their median distance from it, scaled to a standard deviation. Needs at
 /// least one number.
-fn usual(changes: &VecDeque<f64>) -> (f64, f64) {
+fn median_and_spread(changes: &VecDeque<f64>) -> (f64, f64) {
     let mut values: Vec<f64> = changes.iter().copied().collect();
     let middle = median(&mut values);
     for value in &mut values {
@@ -257,7 +257,7 @@ impl Strongest {
         }
     }
 
-    fn kept(&self) -> impl Iterator<Item = Event> {
+    fn in_order(&self) -> impl Iterator<Item = Event> {
         self.kept.iter().map(|Reverse(Ranked(event))| *event)
     }
 }
@@ -308,7 +308,7 @@ mod tests {
     fn watch(losses: &[f64]) -> Detector {
         let mut detector = Detector::new(1, Rules::default());
         for (step, pair) in (0..).zip(losses.windows(2)) {
-            detector.push(&Step {
+            detector.push(&EventStep {
                 step,
                 loss_before: pair[0],
                 loss_after: pair[1],
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_module() {
+    fn the_example_in_the_module_docs_holds() {
         let mut losses: Vec<f64> = (0..65)
             .map(|t| if t % 2 == 0 { 2.0 } else { 2.01 })
             .collect();
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_told_once_a_stretch() {
+    fn a_stretch_of_non_finite_values_is_one_event() {
         let mut losses = vec![1.0; 40];
         losses[10..13].fill(f64::NAN);
         losses[30] = f64::INFINITY;
@@ -407,14 +407,14 @@ mod tests {
     }
 
     #[test]
-    fn the_strongest_residuals_are_kept_and_all_counted() {
+    fn the_strongest_residuals_are_kept_and_all_are_counted() {
         let rules = Rules {
             keep: 3,
             ..Rules::default()
         };
         let mut detector = Detector::new(0, rules);
         for (step, residual) in (0..).zip([0.002, 1e-4, -0.5, 0.001, 0.1, 0.002, f64::NAN, 0.002]) {
-            let step = Step {
+            let step = EventStep {
                 step,
                 loss_before: 1.0,
                 loss_after: 1.0,
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_that_dip_together_are_told() {
+    fn layers_that_dip_together_are_an_event() {
         let mut rng = ChaCha8Rng::seed_from_u64(10);
         let mut detector = Detector::new(8, Rules::default());
         for step in 0..500_u64 {
@@ -444,7 +444,7 @@ mod tests {
             let lca: Vec<f64> = (0..8)
                 .map(|layer| -rng.random::<f64>() - if layer < dips { 2.0 } else { 0.0 })
                 .collect();
-            detector.push(&Step {
+            detector.push(&EventStep {
                 step,
                 loss_before: 1.0,
                 loss_after: 1.0,
@@ -467,7 +467,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn takes_anything_and_keeps_little(
+        fn arbitrary_input_does_not_panic_and_memory_stays_small(
             steps in prop::collection::vec(
                 (any::<u8>(), prop::array::uniform6(prop::num::f64::ANY)), 0..80),
             keep in 0_usize..4,
@@ -477,7 +477,7 @@ mod tests {
             for (step, [loss_before, loss_after, residual, a, b, c]) in steps {
                 let lca = [a, b, c];
                 let lca = &lca[..usize::from(step % 4)];
-                detector.push(&Step { step: step.into(), loss_before, loss_after, residual, lca });
+                detector.push(&EventStep { step: step.into(), loss_before, loss_after, residual, lca });
             }
             let events = detector.events();
             prop_assert!(events.len() <= 4 * keep);

@@ -36,7 +36,7 @@ impl Help {
     /// From the counts of a run file; `all` is parameters × steps. `None` if helped and hurt together exceed it, as in
     /// a damaged file.
     #[must_use]
-    pub fn of(helped: u64, hurt: u64, all: u64) -> Option<Self> {
+    pub fn from_counts(helped: u64, hurt: u64, all: u64) -> Option<Self> {
         let zero = all.checked_sub(helped)?.checked_sub(hurt)?;
         Some(Self { helped, zero, hurt })
     }
@@ -114,9 +114,9 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_example_of_the_module() {
+    fn the_example_in_the_module_docs_holds() {
         let help = Help::count([-2.0, -1.0, 0.0, -0.0, 3.0]);
-        assert_eq!(Help::of(2, 1, 5), Some(help));
+        assert_eq!(Help::from_counts(2, 1, 5), Some(help));
         let percent = help.percent().unwrap();
         assert_eq!(
             (percent.helped, percent.zero, percent.hurt),
@@ -126,17 +126,17 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_answer_there_is_none() {
+    fn undefined_results_are_none() {
         assert_eq!(Help::default().percent(), None);
-        assert_eq!(Help::of(0, 0, 7).unwrap().helping_share(), None);
-        assert_eq!(Help::of(3, 2, 4), None);
-        assert_eq!(Help::of(u64::MAX, u64::MAX, u64::MAX), None);
+        assert_eq!(Help::from_counts(0, 0, 7).unwrap().helping_share(), None);
+        assert_eq!(Help::from_counts(3, 2, 4), None);
+        assert_eq!(Help::from_counts(u64::MAX, u64::MAX, u64::MAX), None);
         assert_eq!(Help::count([f64::NAN]).zero, 1);
         assert_eq!(
             Help::count([f64::INFINITY, f64::NEG_INFINITY]),
-            Help::of(1, 1, 2).unwrap()
+            Help::from_counts(1, 1, 2).unwrap()
         );
-        let huge = Help::of(u64::MAX, 0, u64::MAX).unwrap();
+        let huge = Help::from_counts(u64::MAX, 0, u64::MAX).unwrap();
         assert_eq!(huge.merge(huge).percent().unwrap().helped, 100.0);
     }
 
@@ -164,7 +164,7 @@ mod tests {
             let both = Help::count(a.iter().chain(&b).copied());
             prop_assert_eq!(Help::count(a.clone()).merge(Help::count(b.clone())), both);
             let all = (a.len() + b.len()) as u64;
-            prop_assert_eq!(Help::of(both.helped, both.hurt, all), Some(both));
+            prop_assert_eq!(Help::from_counts(both.helped, both.hurt, all), Some(both));
             if let Some(p) = both.percent() {
                 prop_assert!((p.helped + p.zero + p.hurt - 100.0).abs() < 1e-9);
             }

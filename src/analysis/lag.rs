@@ -41,7 +41,7 @@ pub struct Lag {
 impl CrossCorrelation {
     /// Correlates two series over the same steps. The tail of the longer one is ignored.
     #[must_use]
-    pub fn of(x: &[f64], y: &[f64]) -> Self {
+    pub fn between(x: &[f64], y: &[f64]) -> Self {
         let n = x.len().min(y.len());
         let (x, y) = (scaled(&x[..n]), scaled(&y[..n]));
         let mut values = [f64::NAN; 2 * LAGS + 1];
@@ -144,11 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_module() {
+    fn the_example_in_the_module_docs_holds() {
         let mut x = vec![0.0; 40];
         let mut y = x.clone();
         (x[12], y[15]) = (1.0, 1.0);
-        let best = CrossCorrelation::of(&x, &y).best().unwrap();
+        let best = CrossCorrelation::between(&x, &y).best().unwrap();
         assert_eq!(best.steps, 3);
         assert!((best.correlation - 1.0).abs() < 1e-12);
     }
@@ -158,7 +158,7 @@ mod tests {
         let x = noise(300, 1);
         let quiet: Vec<f64> = noise(300, 2).iter().map(|n| 0.5 * n).collect();
         for by in -10..=10 {
-            let best = CrossCorrelation::of(&x, &follow(&x, by, &quiet))
+            let best = CrossCorrelation::between(&x, &follow(&x, by, &quiet))
                 .best()
                 .unwrap();
             assert_eq!(best.steps, by);
@@ -167,13 +167,13 @@ mod tests {
         // Opposite at once, and the same three steps later.
         let mut y = follow(&x, 3, &quiet);
         y.iter_mut().zip(&x).for_each(|(y, x)| *y -= 3.0 * x);
-        let found = CrossCorrelation::of(&x, &y);
+        let found = CrossCorrelation::between(&x, &y);
         assert_eq!(found.best().unwrap().steps, 3);
         assert!(found.values[LAGS] < -0.8);
     }
 
     #[test]
-    fn where_there_is_no_answer_there_is_none() {
+    fn undefined_results_are_none() {
         let x = noise(40, 3);
         for y in [
             vec![],
@@ -182,12 +182,12 @@ mod tests {
             vec![f64::NAN; 40],
             noise(15, 4),
         ] {
-            let found = CrossCorrelation::of(&x, &y);
+            let found = CrossCorrelation::between(&x, &y);
             assert!(found.values.iter().all(|c| c.is_nan()));
             assert_eq!(found.best(), None);
         }
         // Some lags leave fewer than 16 pairs.
-        let few = CrossCorrelation::of(&x[..20], &x[..20]);
+        let few = CrossCorrelation::between(&x[..20], &x[..20]);
         let known: Vec<i32> = few
             .lags()
             .filter(|l| !l.correlation.is_nan())
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(known, (-4..=4).collect::<Vec<_>>());
         for scale in [1e-300, 1e300] {
             let large: Vec<f64> = x.iter().map(|x| x * scale).collect();
-            let best = CrossCorrelation::of(&large, &x).best().unwrap();
+            let best = CrossCorrelation::between(&large, &x).best().unwrap();
             assert!(best.steps == 0 && (best.correlation - 1.0).abs() < 1e-12);
         }
     }
@@ -207,7 +207,7 @@ mod tests {
             x in prop::collection::vec(prop_oneof![9 => -5.0..5.0_f64, 1 => Just(f64::NAN)], 0..80),
             y in prop::collection::vec(-5.0..5.0_f64, 0..80),
         ) {
-            let found = CrossCorrelation::of(&x, &y);
+            let found = CrossCorrelation::between(&x, &y);
             for lag in found.lags() {
                 let n = i32::try_from(x.len().min(y.len())).unwrap();
                 let pairs: Vec<(f64, f64)> = (0..n)
@@ -230,17 +230,17 @@ mod tests {
             }
             // With the series swapped, it leads.
             if let Some(best) = found.best() {
-                let back = CrossCorrelation::of(&y, &x).best().unwrap();
+                let back = CrossCorrelation::between(&y, &x).best().unwrap();
                 prop_assert!((back.correlation - best.correlation).abs() < 1e-12);
             }
         }
 
         #[test]
-        fn takes_anything(
+        fn arbitrary_input_does_not_panic(
             x in prop::collection::vec(prop::num::f64::ANY, 0..60),
             y in prop::collection::vec(prop::num::f64::ANY, 0..60),
         ) {
-            let found = CrossCorrelation::of(&x, &y);
+            let found = CrossCorrelation::between(&x, &y);
             prop_assert!(found.values.iter().all(|c| c.is_nan() || c.abs() <= 1.0));
         }
     }

@@ -30,11 +30,11 @@ pub struct Moments {
     keep: usize,
     newest: Option<u64>,
     /// `[L]`
-    layers: Vec<Layer>,
+    layers: Vec<LayerMoments>,
 }
 
 #[derive(Clone, Debug)]
-struct Layer {
+struct LayerMoments {
     /// A of the step before the newest, and of the newest; NaN if there is none.
     before: f64,
     newest: f64,
@@ -69,7 +69,7 @@ impl Moments {
     /// For this many layers; keeps the `keep` deepest moments of each, usually [`KEEP`].
     #[must_use]
     pub fn new(layers: usize, keep: usize) -> Self {
-        let layer = Layer {
+        let layer = LayerMoments {
             before: f64::NAN,
             newest: f64::NAN,
             kept: BinaryHeap::new(),
@@ -100,7 +100,7 @@ impl Moments {
             // An infinity is a failure of numbers, not a deep minimum. −0 is 0.
             let now = if now.is_finite() { now + 0.0 } else { f64::NAN };
             if layer.before > layer.newest && layer.newest < now {
-                layer.keep(
+                layer.keep_deepest(
                     self.keep,
                     Moment {
                         step: step - 1,
@@ -145,8 +145,8 @@ impl Moments {
     }
 }
 
-impl Layer {
-    fn keep(&mut self, most: usize, moment: Moment) {
+impl LayerMoments {
+    fn keep_deepest(&mut self, most: usize, moment: Moment) {
         if self.kept.len() < most {
             self.kept.push(moment);
         } else if let Some(mut shallowest) = self.kept.peek_mut()
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn of(rows: &[[f64; 2]]) -> Moments {
+    fn moments_of(rows: &[[f64; 2]]) -> Moments {
         let mut moments = Moments::new(2, 2);
         for (step, row) in (0..).zip(rows) {
             moments.push(step, row);
@@ -215,11 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_module() {
+    fn the_example_in_the_module_docs_holds() {
         let a = [0.0, -3.0, 0.0, -1.0, 0.0, -2.0, 0.0];
         let b = [0.0, 0.0, 0.0, 0.0, -1.0, -2.0, 0.0];
         let rows: Vec<[f64; 2]> = a.into_iter().zip(b).map(|(a, b)| [a, b]).collect();
-        let sets = of(&rows).sets();
+        let sets = moments_of(&rows).sets();
         assert_eq!(sets, [vec![1, 5], vec![5]]);
         let shared = shared(&sets);
         assert_eq!(shared.steps, [SharedStep { step: 5, layers: 2 }]);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_and_what_is_not_a_number_are_no_moments() {
+    fn gaps_and_nan_are_not_moments() {
         let nan = f64::NAN;
         let rows = [
             [0.0, 0.0],
@@ -239,7 +239,7 @@ mod tests {
             [0.0, -1.0],
             [0.0, 0.0],
         ];
-        assert_eq!(of(&rows).sets(), [vec![], Vec::<u64>::new()]);
+        assert_eq!(moments_of(&rows).sets(), [vec![], Vec::<u64>::new()]);
         let mut moments = Moments::new(1, 5);
         for (step, a) in [
             (0, 0.0),
@@ -266,7 +266,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keeps_the_deepest_of_all(
+        fn only_the_deepest_moments_are_kept(
             a in prop::collection::vec(-6_i8..6, 0..120), keep in 0_usize..8,
         ) {
             let a: Vec<f64> = a.into_iter().map(f64::from).collect();

@@ -29,7 +29,7 @@ use super::moments::shared;
 
 /// The way in which moments are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Model {
+pub enum NullModel {
     Jitter,
     Circular,
 }
@@ -64,12 +64,12 @@ pub struct Null {
     /// The p-value, above 0 and at most 1; 1 without draws.
     pub p: f64,
     /// Histogram of the draws' counts, ascending and without gaps; all bars but the last have the same width.
-    pub histogram: Vec<Bar>,
+    pub histogram: Vec<CountBar>,
 }
 
 /// Number of draws whose count is in `counts`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bar {
+pub struct CountBar {
     pub counts: Range<usize>,
     pub draws: u32,
 }
@@ -82,34 +82,38 @@ const BARS: usize = 24;
 ///
 /// Determined by the seed. 64 layers with 20 moments and 10,000 draws take about a tenth of a second.
 #[must_use]
-pub fn null(sets: &[Vec<u64>], run: &Range<u64>, model: Model, draws: Draws) -> Null {
-    let sets: Vec<Vec<u64>> = sets.iter().map(|set| within(set, run)).collect();
+pub fn null(sets: &[Vec<u64>], run: &Range<u64>, model: NullModel, draws: Draws) -> Null {
+    let sets: Vec<Vec<u64>> = sets.iter().map(|set| steps_within(set, run)).collect();
     let steps = run.end.saturating_sub(run.start);
     let moments: usize = sets.iter().map(Vec::len).sum();
-    let mut random = Random::new(draws.seed);
-    let mut tally = Tally::new(moments);
+    let mut random = RandomBits::new(draws.seed);
+    let mut tally = SharedStepCounter::new(moments);
     // `[moments + 1]`: number of draws by their count of pairs.
     let mut counts = vec![0_u32; moments + 1];
-    let moves: Vec<Vec<Moves>> = (sets.iter())
-        .map(|set| set.iter().map(|step| Moves::of(*step, steps)).collect())
+    let moves: Vec<Vec<JitterTargets>> = (sets.iter())
+        .map(|set| {
+            set.iter()
+                .map(|step| JitterTargets::around(*step, steps))
+                .collect()
+        })
         .collect();
     for _ in 0..draws.draws {
         tally.clear();
         for (layer, set) in (0..).zip(&sets) {
             match model {
-                Model::Jitter => {
+                NullModel::Jitter => {
                     for moves in &moves[layer as usize] {
                         tally.add(moves.draw(&mut random), layer);
                     }
                 }
-                Model::Circular if steps > 0 => {
+                NullModel::Circular if steps > 0 => {
                     let by = random.rng.random_range(0..steps);
                     for step in set {
                         let room = steps - step;
                         tally.add(if by < room { step + by } else { by - room }, layer);
                     }
                 }
-                Model::Circular => {}
+                NullModel::Circular => {}
             }
         }
         counts[tally.pairs] += 1;
@@ -118,7 +122,7 @@ pub fn null(sets: &[Vec<u64>], run: &Range<u64>, model: Model, draws: Draws) -> 
 }
 
 /// Returns the steps within the run, sorted, without duplicates, counted from its first step.
-fn within(set: &[u64], run: &Range<u64>) -> Vec<u64> {
+fn steps_within(set: &[u64], run: &Range<u64>) -> Vec<u64> {
     let inside = set.iter().filter(|step| run.contains(step));
     let mut inside: Vec<u64> = inside.map(|step| step - run.start).collect();
     inside.sort_unstable();
@@ -156,7 +160,7 @@ fn summary(observed: usize, counts: &[u32]) -> Null {
     }
 }
 
-fn bars(counts: &[u32]) -> Vec<Bar> {
+fn bars(counts: &[u32]) -> Vec<CountBar> {
     let drawn = |draws: &u32| *draws > 0;
     let ends = counts
         .iter()
@@ -169,7 +173,7 @@ fn bars(counts: &[u32]) -> Vec<Bar> {
     let starts = (first..=last).step_by(width);
     starts
         .map(|start| start..(start + width).min(last + 1))
-        .map(|range| Bar {
+        .map(|range| CountBar {
             draws: counts[range.clone()].iter().sum(),
             counts: range,
         })
@@ -177,14 +181,14 @@ fn bars(counts: &[u32]) -> Vec<Bar> {
 }
 
 /// The steps to which a moment may move.
-struct Moves {
+struct JitterTargets {
     to: [u64; 4],
     count: u32,
 }
 
-impl Moves {
+impl JitterTargets {
     /// Steps up to two away, within the run; the step itself if there are no others.
-    fn of(step: u64, steps: u64) -> Self {
+    fn around(step: u64, steps: u64) -> Self {
         let mut moves = Self {
             to: [step; 4],
             count: 0,
@@ -201,7 +205,7 @@ impl Moves {
         moves
     }
 
-    fn draw(&self, random: &mut Random) -> u64 {
+    fn draw(&self, random: &mut RandomBits) -> u64 {
         let index = match self.count {
             4 => random.below_4(),
             count => random.rng.random_range(0..count),
@@ -211,14 +215,14 @@ impl Moves {
 }
 
 /// Random numbers: nearly every draw needs two bits, so 32 draws share a 64-bit number.
-struct Random {
+struct RandomBits {
     rng: ChaCha8Rng,
     bits: u64,
     /// Number of unused bits in `bits`.
     left: u32,
 }
 
-impl Random {
+impl RandomBits {
     fn new(seed: u64) -> Self {
         Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -239,8 +243,8 @@ impl Random {
 }
 
 /// Counts the moments whose step another layer has too: a hash table of steps that is cleared by numbering the draws.
-struct Tally {
-    cells: Vec<Cell>,
+struct SharedStepCounter {
+    cells: Vec<StepCell>,
     /// Bits of a hash that are not part of the index.
     shift: u32,
     draw: u32,
@@ -248,7 +252,7 @@ struct Tally {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Cell {
+struct StepCell {
     step: u64,
     /// The draw that filled the cell; 0 if none.
     draw: u32,
@@ -257,12 +261,12 @@ struct Cell {
     alone: u32,
 }
 
-impl Tally {
+impl SharedStepCounter {
     fn new(moments: usize) -> Self {
         // At most a quarter full, so that a free cell is near.
         let cells = (moments.max(1) * 4).next_power_of_two();
         Self {
-            cells: vec![Cell::default(); cells],
+            cells: vec![StepCell::default(); cells],
             shift: 64 - cells.trailing_zeros(),
             draw: 0,
             pairs: 0,
@@ -282,7 +286,7 @@ impl Tally {
         loop {
             let cell = &mut self.cells[index];
             if cell.draw != self.draw {
-                *cell = Cell {
+                *cell = StepCell {
                     step,
                     draw: self.draw,
                     layer,
@@ -312,7 +316,7 @@ mod tests {
     use crate::analysis::moments::{KEEP, Moments};
     use proptest::prelude::*;
 
-    const MODELS: [Model; 2] = [Model::Jitter, Model::Circular];
+    const MODELS: [NullModel; 2] = [NullModel::Jitter, NullModel::Circular];
 
     fn few(draws: u32, seed: u64) -> Draws {
         Draws { draws, seed }
@@ -346,10 +350,10 @@ mod tests {
     }
 
     #[test]
-    fn circular_moves_have_their_known_mean() {
+    fn circular_shifts_have_their_known_mean() {
         for (layers, steps) in [(2, 200), (5, 400), (12, 1000)] {
             let sets = moments(layers, steps, 2, 9);
-            let null = null(&sets, &(0..steps), Model::Circular, few(20_000, 4));
+            let null = null(&sets, &(0..steps), NullModel::Circular, few(20_000, 4));
             let error = null.deviation / f64::from(null.draws).sqrt();
             let expected = circular_mean(&sets, steps);
             assert!(
@@ -361,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_is_as_likely_as_counting_by_hand_says() {
+    fn jitter_matches_probabilities_counted_by_hand() {
         // Each anywhere of four steps: together in 4 of 16 cases. Two steps apart (−2 … 2 and 0 … 4, without 0 and 2):
         // together only at 1. At the ends of the run there are only two and three possible steps.
         let cases = [
@@ -375,7 +379,12 @@ mod tests {
         ];
         for (steps, run, share) in cases {
             let sets = steps.map(|step| vec![step + 1000]);
-            let null = null(&sets, &(1000..1000 + run), Model::Jitter, few(20_000, 5));
+            let null = null(
+                &sets,
+                &(1000..1000 + run),
+                NullModel::Jitter,
+                few(20_000, 5),
+            );
             assert!(
                 (null.mean - 2.0 * share).abs() < 0.03,
                 "{steps:?}: {}",
@@ -386,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_synchronised_is_found() {
+    fn synchronised_moments_are_detected() {
         for seed in 0..5 {
             let sets = moments(8, 1000, 2, seed);
             for model in MODELS {
@@ -398,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_has_any_p() {
+    fn p_values_by_chance_are_uniform() {
         for model in MODELS {
             let mut p: Vec<f64> = (0..200)
                 .map(|seed| {
@@ -421,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_nothing_to_move_nothing_is_found() {
+    fn without_shared_moments_nothing_is_detected() {
         for model in MODELS {
             for (sets, run) in [
                 (vec![], 0..0),
@@ -433,7 +442,7 @@ mod tests {
                 assert_eq!((null.observed, null.mean, null.p), (0, 0.0, 1.0));
                 assert_eq!(
                     null.histogram,
-                    [Bar {
+                    [CountBar {
                         counts: 0..1,
                         draws: 10
                     }]
@@ -451,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_a_null_are_those_of_its_counts() {
+    fn statistics_of_a_null_follow_from_its_counts() {
         let mut counts = vec![0; 60];
         (counts[3], counts[10], counts[52]) = (90, 5, 5);
         let null = summary(10, &counts);
@@ -462,14 +471,14 @@ mod tests {
         assert_eq!(null.histogram.len(), 17);
         assert_eq!(
             null.histogram[0],
-            Bar {
+            CountBar {
                 counts: 3..6,
                 draws: 90
             }
         );
         assert_eq!(
             null.histogram[16],
-            Bar {
+            CountBar {
                 counts: 51..53,
                 draws: 5
             }
@@ -479,12 +488,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_table_counts_as_a_plain_search_does(
+        fn the_hash_table_counts_like_a_plain_search(
             layers in prop::collection::vec(prop::collection::vec(0_u64..40, 0..10), 0..6),
             far in any::<bool>(),
         ) {
             let step = |t: u64| if far { t.wrapping_mul(u64::MAX / 39) } else { t };
-            let mut tally = Tally::new(layers.iter().map(Vec::len).sum());
+            let mut tally = SharedStepCounter::new(layers.iter().map(Vec::len).sum());
             // The second draw must not see the first one's entries.
             for _ in 0..2 {
                 tally.clear();

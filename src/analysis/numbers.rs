@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_beyond_reason_are_short() {
+    fn absurdly_large_numbers_are_short() {
         for (share, text) in [
             (0.1234, "12.3%"),
             (-1.5, "-150.0%"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_steps_are_told_in_seconds() {
+    fn slow_steps_are_shown_in_seconds() {
         for (rate, text) in [
             (28.44, "28.4 steps/s"),
             (1.0, "1.0 steps/s"),

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_of_the_module() {
+    fn the_example_in_the_module_docs_holds() {
         let mut octaves = Octaves::new(&edges()).unwrap();
         octaves.above[20..24].copy_from_slice(&[8, 4, 2, 1]);
         let alpha = octaves.tail_index(Sign::Hurting).unwrap();
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_that_are_no_octaves_are_refused() {
+    fn edges_that_are_not_octaves_are_refused() {
         assert!(Octaves::new(&[]).is_none());
         assert!(Octaves::new(&[0.0]).is_none());
         assert!(Octaves::new(&[f64::NEG_INFINITY, 0.0, f64::INFINITY]).is_none());
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_answer_there_is_none() {
+    fn undefined_results_are_none() {
         let mut octaves = Octaves::new(&edges()).unwrap();
         for sign in [Sign::Helping, Sign::Hurting, Sign::Both] {
             assert_eq!(
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn kurtosis_is_as_near_as_the_module_says() {
+    fn kurtosis_is_within_the_documented_error() {
         let normal = samples(StandardNormal, 100_000, 1);
         let shifted = samples(Normal::new(-0.5, 1.0).unwrap(), 100_000, 2);
         let laplace: Vec<f64> = {

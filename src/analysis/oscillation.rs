@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_the_module() {
+    fn the_examples_in_the_module_docs_hold() {
         let x = [1.0, -1.0, 2.0, 3.0, -1.0];
         assert_eq!((crossings(&x), turns(&x)), (3, 2));
         assert!((every(5, 3) - 5.0 / 3.0).abs() < 1e-15);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_count_and_zeros_and_gaps_do_not() {
+    fn only_signs_count_not_zeros_or_gaps() {
         assert_eq!(crossings(&[1.0, 0.0, -1.0, -0.0, 1.0]), 0);
         assert_eq!(crossings(&[1e-300, -1e-300, 1e-300]), 2);
         assert_eq!(crossings(&[1.0, f64::NAN, -1.0, f64::INFINITY, -1.0]), 0);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_answer_there_is_none() {
+    fn undefined_results_are_none() {
         let gap = f64::NAN;
         for x in [
             &[][..],
@@ -297,7 +297,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_transform_gives_the_sums(
+        fn the_transform_equals_plain_sums(
             x in prop::collection::vec(prop_oneof![9 => -5.0..5.0_f64, 1 => Just(f64::NAN)], 2..150),
             lags in 0_usize..200,
         ) {
@@ -322,7 +322,7 @@ mod tests {
         }
 
         #[test]
-        fn takes_anything(x in prop::collection::vec(prop::num::f64::ANY, 0..60), lags: usize) {
+        fn arbitrary_input_does_not_panic(x in prop::collection::vec(prop::num::f64::ANY, 0..60), lags: usize) {
             prop_assert!(autocorrelation(&x, lags).iter().all(|r| r.abs() <= 1.0));
             prop_assert!(dominant_period(&x).is_none_or(|p| p.steps > 1.0 && p.strength > 0.0));
             prop_assert!(crossings(&x) + turns(&x) <= 2 * x.len() as u64);

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_pairs_have_the_p_values_of_a_coin() {
+    fn few_pairs_have_the_p_values_of_coin_flips() {
         for (below, above, p) in [
             (0, 1, 1.0),
             (0, 3, 0.25),

@@ -100,7 +100,7 @@ impl Scale {
     #[must_use]
     pub fn to_unit(self, domain: Domain, value: f64) -> Option<f64> {
         let (low, high) = self.ends(domain);
-        let place = (self.bend(domain, value) - low) / (high - low);
+        let place = (self.linearise(domain, value) - low) / (high - low);
         (!value.is_nan()).then(|| place.clamp(0.0, 1.0))
     }
 
@@ -140,7 +140,7 @@ impl Scale {
     }
 
     /// Returns the coordinate in which the axis is evenly spaced.
-    fn bend(self, domain: Domain, value: f64) -> f64 {
+    fn linearise(self, domain: Domain, value: f64) -> f64 {
         match self {
             Self::Linear => value,
             // Zero and negative values lie below every positive value.
@@ -163,7 +163,7 @@ impl Scale {
     /// Returns the coordinates of the two ends.
     fn ends(self, domain: Domain) -> (f64, f64) {
         let (min, max) = self.range(domain);
-        (self.bend(domain, min), self.bend(domain, max))
+        (self.linearise(domain, min), self.linearise(domain, max))
     }
 
     /// Returns the symmetric logarithm's `linear`, clamped to where the arithmetic is sound.
@@ -184,7 +184,7 @@ pub(super) mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn signed_places_are_alike_on_both_sides() {
+    fn signed_scales_are_symmetric() {
         let scale = Scale::SymLog { linear: 1e-6 };
         for scale in [Scale::Linear, scale] {
             assert_eq!(scale.to_signed_unit(2.0, 2.0), Some(1.0));
@@ -201,7 +201,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn domains_are_sound_whatever_comes() {
+    fn domains_are_valid_for_any_values() {
         let of = |a, b| (Domain::new(a, b).min(), Domain::new(a, b).max());
         assert_eq!(of(3.0, 1.0), (1.0, 3.0));
         assert_eq!(of(2.0, 2.0), (1.9, 2.1));
@@ -223,7 +223,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn places_go_both_ways(
+        fn positions_convert_back_to_values(
             scale in any_scale(),
             a in -1e6f64..1e6,
             b in -1e6f64..1e6,
@@ -236,7 +236,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn places_rise_with_values(
+        fn positions_increase_with_values(
             scale in any_scale(),
             a in prop::num::f64::ANY,
             b in prop::num::f64::ANY,

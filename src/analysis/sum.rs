@@ -84,7 +84,7 @@ mod tests {
     proptest! {
         /// Compared with multiples of 2⁻³⁰, which 128-bit integers add exactly.
         #[test]
-        fn sums_are_the_exact_ones_rounded_once(
+        fn sums_are_exact_sums_rounded_once(
             terms in prop::collection::vec((-(1_i64 << 52)..1 << 52, 0_u32..40), 0..60),
         ) {
             let scale = 2_f64.powi(-30);

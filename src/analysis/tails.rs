@@ -91,7 +91,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     #[test]
-    fn the_examples_of_the_module() {
+    fn the_examples_in_the_module_docs_hold() {
         assert!((excess_kurtosis(&[0.0, 0.0, 0.0, 0.0, 10.0]) - 0.25).abs() < 1e-14);
         let alpha = tail_index_of(&[8.0, -4.0, 2.0, 1.0], 2).unwrap();
         assert!((alpha - 2.0 / 8_f64.ln()).abs() < 1e-15);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_answer_there_is_none() {
+    fn undefined_results_are_none() {
         for values in [
             &[][..],
             &[3.0],
@@ -158,7 +158,7 @@ mod tests {
         }
 
         #[test]
-        fn takes_anything(values in prop::collection::vec(prop::num::f64::ANY, 0..60)) {
+        fn arbitrary_input_does_not_panic(values in prop::collection::vec(prop::num::f64::ANY, 0..60)) {
             let g = excess_kurtosis(&values);
             prop_assert!(g.is_nan() || g >= -2.0 - 1e-9);
             prop_assert!(tail_index(&values).is_none_or(|alpha| alpha > 0.0));

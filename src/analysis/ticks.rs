@@ -15,14 +15,14 @@ pub struct Tick {
 
 /// The room that an axis has for labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum LabelSpace {
     /// A vertical axis of `cells` rows: one label per row, at least `gap` rows apart.
     Rows { cells: usize, gap: usize },
     /// A horizontal axis of `cells` columns: labels stand side by side.
     Columns { cells: usize },
 }
 
-impl Room {
+impl LabelSpace {
     /// A vertical axis with a suitable number of ticks for its height.
     #[must_use]
     pub fn rows(cells: usize) -> Self {
@@ -71,13 +71,13 @@ impl Room {
 /// Returns the finest ticks that fit, ascending: steps of 1, 2 or 5 on a linear axis; on the others decades (every one
 /// or every few, or 1, 2 and 5 of each).
 #[must_use]
-pub fn ticks(scale: Scale, domain: Domain, room: Room) -> Vec<Tick> {
+pub fn ticks(scale: Scale, domain: Domain, room: LabelSpace) -> Vec<Tick> {
     let place = |(value, label)| Tick {
         value,
         at: scale.to_unit(domain, value).unwrap_or(0.0),
         label,
     };
-    let fitting = |room: Room| {
+    let fitting = |room: LabelSpace| {
         let decades = decade_candidates(scale, domain)
             .into_iter()
             .map(|marks| marks.into_iter().map(place).collect::<Vec<_>>())
@@ -95,9 +95,9 @@ pub fn ticks(scale: Scale, domain: Domain, room: Room) -> Vec<Tick> {
     }
     // One tick shows no scale: prefer a crowded axis, or the two end ticks of a finer one.
     match room {
-        Room::Rows { cells, gap } if gap > 1 => {
+        LabelSpace::Rows { cells, gap } if gap > 1 => {
             let gap = gap - 1;
-            self::ticks(scale, domain, Room::Rows { cells, gap })
+            self::ticks(scale, domain, LabelSpace::Rows { cells, gap })
         }
         _ => linear_candidates(domain, 10 * room.most(), i32::MIN)
             .map(|marks| marks.into_iter().map(place).collect::<Vec<_>>())
@@ -117,7 +117,7 @@ pub fn step_ticks(from: u64, to: u64, columns: usize) -> Vec<Tick> {
         clippy::cast_sign_loss,
         reason = "steps stay far below 2^53, and the casts saturate"
     )]
-    whole(from as f64, to.saturating_sub(from), columns, |value| {
+    whole_number_ticks(from as f64, to.saturating_sub(from), columns, |value| {
         (value as u64).saturating_sub(from)
     })
 }
@@ -131,14 +131,19 @@ pub fn whole_ticks(first: i64, count: u64, columns: usize) -> Vec<Tick> {
         clippy::cast_sign_loss,
         reason = "far below 2^53, and the casts saturate"
     )]
-    whole(first as f64, count, columns, |value| {
+    whole_number_ticks(first as f64, count, columns, |value| {
         (value - first as f64) as u64
     })
 }
 
 /// Returns ticks at whole numbers; index 0 is `first`.
-fn whole(first: f64, count: u64, columns: usize, index_of: impl Fn(f64) -> u64) -> Vec<Tick> {
-    let room = Room::Columns { cells: columns };
+fn whole_number_ticks(
+    first: f64,
+    count: u64,
+    columns: usize,
+    index_of: impl Fn(f64) -> u64,
+) -> Vec<Tick> {
+    let room = LabelSpace::Columns { cells: columns };
     if count == 0 {
         return Vec::new();
     }
@@ -316,34 +321,37 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn shown(ticks: &[Tick]) -> Vec<&str> {
+    fn label_texts(ticks: &[Tick]) -> Vec<&str> {
         ticks.iter().map(|tick| tick.label.as_str()).collect()
     }
 
     fn linear(min: f64, max: f64, rows: usize) -> Vec<Tick> {
-        ticks(Scale::Linear, Domain::new(min, max), Room::rows(rows))
+        ticks(Scale::Linear, Domain::new(min, max), LabelSpace::rows(rows))
     }
 
     #[test]
     fn linear_ticks_are_round_and_have_constant_digits() {
-        assert_eq!(shown(&linear(0.0, 2.4, 12)), ["0", "1", "2"]);
+        assert_eq!(label_texts(&linear(0.0, 2.4, 12)), ["0", "1", "2"]);
         assert_eq!(
-            shown(&linear(0.03, 0.22, 12)),
+            label_texts(&linear(0.03, 0.22, 12)),
             ["0.05", "0.10", "0.15", "0.20"]
         );
-        assert_eq!(shown(&linear(-0.3, 0.3, 5)), ["-0.2", "0.0", "0.2"]);
+        assert_eq!(label_texts(&linear(-0.3, 0.3, 5)), ["-0.2", "0.0", "0.2"]);
         assert_eq!(
-            shown(&linear(2.30, 2.3031, 9)),
+            label_texts(&linear(2.30, 2.3031, 9)),
             ["2.300", "2.301", "2.302", "2.303"]
         );
-        assert_eq!(shown(&linear(0.0, 1200.0, 8)), ["0", "500", "1000"]);
+        assert_eq!(label_texts(&linear(0.0, 1200.0, 8)), ["0", "500", "1000"]);
         assert_eq!(
-            shown(&linear(0.0, 4e-4, 9)),
+            label_texts(&linear(0.0, 4e-4, 9)),
             ["0", "1e-4", "2e-4", "3e-4", "4e-4"]
         );
-        assert_eq!(shown(&linear(0.0, 6e5, 12)), ["0", "200k", "400k", "600k"]);
         assert_eq!(
-            shown(&linear(0.5, 0.5, 9)).len(),
+            label_texts(&linear(0.0, 6e5, 12)),
+            ["0", "200k", "400k", "600k"]
+        );
+        assert_eq!(
+            label_texts(&linear(0.5, 0.5, 9)).len(),
             3,
             "a flat domain has room on both sides"
         );
@@ -351,25 +359,34 @@ mod tests {
 
     #[test]
     fn log_ticks_are_decades() {
-        let log = |min, max, rows| ticks(Scale::Log, Domain::new(min, max), Room::rows(rows));
-        assert_eq!(shown(&log(0.01, 10.0, 12)), ["0.01", "0.1", "1", "10"]);
-        assert_eq!(shown(&log(1e-8, 1.0, 12)), ["1e-6", "1e-3", "1"]);
-        assert_eq!(shown(&log(0.1, 2.5, 20)), ["0.1", "0.2", "0.5", "1", "2"]);
-        assert_eq!(shown(&log(2.1, 2.9, 12)), ["2.2", "2.4", "2.6", "2.8"]);
+        let log = |min, max, rows| ticks(Scale::Log, Domain::new(min, max), LabelSpace::rows(rows));
+        assert_eq!(
+            label_texts(&log(0.01, 10.0, 12)),
+            ["0.01", "0.1", "1", "10"]
+        );
+        assert_eq!(label_texts(&log(1e-8, 1.0, 12)), ["1e-6", "1e-3", "1"]);
+        assert_eq!(
+            label_texts(&log(0.1, 2.5, 20)),
+            ["0.1", "0.2", "0.5", "1", "2"]
+        );
+        assert_eq!(
+            label_texts(&log(2.1, 2.9, 12)),
+            ["2.2", "2.4", "2.6", "2.8"]
+        );
     }
 
     #[test]
     fn symlog_ticks_are_decades_on_both_sides() {
         let scale = Scale::SymLog { linear: 1e-4 };
-        let ticks = ticks(scale, Domain::symmetric(0.05), Room::rows(13));
-        assert_eq!(shown(&ticks), ["-0.01", "0", "0.01"]);
+        let ticks = ticks(scale, Domain::symmetric(0.05), LabelSpace::rows(13));
+        assert_eq!(label_texts(&ticks), ["-0.01", "0", "0.01"]);
         assert_eq!(ticks[1].at.to_bits(), 0.5f64.to_bits());
 
         let shown = |min, max, linear, rows| {
             let ticks = self::ticks(
                 Scale::SymLog { linear },
                 Domain::new(min, max),
-                Room::rows(rows),
+                LabelSpace::rows(rows),
             );
             ticks
                 .into_iter()
@@ -386,11 +403,11 @@ mod tests {
     #[test]
     fn lags_have_ticks_on_both_sides_of_zero() {
         assert_eq!(
-            shown(&whole_ticks(-10, 21, 63)),
+            label_texts(&whole_ticks(-10, 21, 63)),
             ["-10", "-8", "-6", "-4", "-2", "0", "2", "4", "6", "8", "10"]
         );
         assert_eq!(
-            shown(&whole_ticks(-10, 21, 30)),
+            label_texts(&whole_ticks(-10, 21, 30)),
             ["-10", "-5", "0", "5", "10"]
         );
         assert_eq!(
@@ -402,34 +419,34 @@ mod tests {
 
     #[test]
     fn steps_are_whole_and_large_ones_short() {
-        assert_eq!(shown(&step_ticks(0, 4, 80)), ["0", "1", "2", "3"]);
+        assert_eq!(label_texts(&step_ticks(0, 4, 80)), ["0", "1", "2", "3"]);
         assert_eq!(
-            shown(&step_ticks(1100, 1501, 40)),
+            label_texts(&step_ticks(1100, 1501, 40)),
             ["1100", "1200", "1300", "1400", "1500"]
         );
         assert_eq!(
-            shown(&step_ticks(0, 40_000, 40)),
+            label_texts(&step_ticks(0, 40_000, 40)),
             ["0", "10k", "20k", "30k"]
         );
         assert_eq!(
-            shown(&step_ticks(12_000, 12_010, 40)),
+            label_texts(&step_ticks(12_000, 12_010, 40)),
             ["12000", "12002", "12004", "12006", "12008"]
         );
-        assert_eq!(shown(&step_ticks(7, 8, 40)), ["7"]);
+        assert_eq!(label_texts(&step_ticks(7, 8, 40)), ["7"]);
         assert!(step_ticks(8, 8, 40).is_empty() && step_ticks(9, 8, 40).is_empty());
         assert!(step_ticks(0, 8, 0).is_empty());
     }
 
     proptest! {
         #[test]
-        fn ticks_keep_apart_on_every_axis(
+        fn ticks_do_not_overlap_on_any_axis(
             scale in any_scale(),
             a in prop::num::f64::ANY,
             b in prop::num::f64::ANY,
             cells in 0usize..120,
             vertical in any::<bool>(),
         ) {
-            let room = if vertical { Room::rows(cells) } else { Room::Columns { cells } };
+            let room = if vertical { LabelSpace::rows(cells) } else { LabelSpace::Columns { cells } };
             let ticks = ticks(scale, Domain::new(a, b), room);
             let at: Vec<usize> = ticks.iter().map(|tick| room.cell(tick.at)).collect();
             prop_assert!(at.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", ticks);
@@ -443,9 +460,9 @@ mod tests {
             span in 1e-3f64..1e6,
             rows in 3usize..80,
         ) {
-            let ticks = ticks(scale, Domain::new(a, a + span), Room::rows(rows));
+            let ticks = ticks(scale, Domain::new(a, a + span), LabelSpace::rows(rows));
             prop_assert!(ticks.len() >= 2, "{:?}", ticks);
-            let labels: std::collections::BTreeSet<_> = shown(&ticks).into_iter().collect();
+            let labels: std::collections::BTreeSet<_> = label_texts(&ticks).into_iter().collect();
             prop_assert_eq!(labels.len(), ticks.len());
         }
 

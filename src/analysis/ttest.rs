@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_values_by_hand() {
+    fn three_values_match_a_calculation_by_hand() {
         let mean = Mean::of(&[1.0, 2.0, 3.0]);
         assert_eq!((mean.n, mean.mean), (3, 2.0));
         assert!((mean.error - 1.0 / 3f64.sqrt()).abs() < 1e-15);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn one_degree_of_freedom_is_an_arc_tangent() {
+    fn one_degree_of_freedom_matches_the_arc_tangent() {
         for t in [0.0, 1e-9, 0.3, 1.0, 12.7, 1e8, 1e200, f64::INFINITY] {
             let p = 2.0 / std::f64::consts::PI * 1.0_f64.atan2(t);
             let found = two_sided(-t, 1.0);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_answer_has_none() {
+    fn undefined_tests_are_nan() {
         let nothing = Mean::of(&[f64::NAN, f64::INFINITY]);
         assert_eq!(nothing.n, 0);
         assert!(nothing.mean.is_nan() && nothing.error.is_nan() && nothing.p.is_nan());

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_of_the_help_is_known_and_says_what_there_is() {
+    fn every_command_in_the_help_exists_and_lists_its_arguments() {
         for command in COMMANDS {
             let mut app = app();
             run(&mut app, command.name);
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_do_what_they_say() {
+    fn commands_have_their_documented_effect() {
         let mut app = app();
         run(&mut app, "zoom 10..20");
         assert_eq!(app.window.visible(50), 10..20);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn tab_completes_as_far_as_there_is_no_choice() {
+    fn tab_completes_up_to_the_first_ambiguity() {
         let mut app = app();
         typed(&mut app, "lay");
         app.act(Action::Complete);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_are_recalled_the_latest_first() {
+    fn recalled_commands_come_latest_first() {
         let mut app = app();
         for text in ["3", "sort helps", "3"] {
             run(&mut app, text);

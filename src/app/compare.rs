@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::state::App;
 use super::stretch::Stretch;
 use super::timeline::Timeline;
-use crate::query::{Part, Query, Topic};
+use crate::query::{Query, StepScope, Topic};
 
 /// The second run. It has its own feed and answers, but uses the first run's cursor and window.
 pub struct Other {
@@ -204,7 +204,7 @@ impl App {
             topic: Topic::Steps {
                 width: request.width,
             },
-            part: Part::Window,
+            part: StepScope::Window,
             steps: request.steps,
             columns: 1,
         })
@@ -251,14 +251,14 @@ mod tests {
     }
 
     #[test]
-    fn layers_are_matched_by_name_each_once() {
+    fn each_layer_is_matched_once_by_name() {
         let pairs = Pairs::of(["conv", "fc", "fc", "x"], ["fc", "y", "conv"]);
         assert_eq!(pairs.both, [(0, 2), (1, 0)]);
         assert_eq!((pairs.only_first, pairs.only_second), (vec![2, 3], vec![1]));
     }
 
     #[test]
-    fn runs_of_different_length_share_what_both_have() {
+    fn runs_of_different_length_share_their_common_steps() {
         let mut app = compared(run(["a", "b"], 30, 1.0), run(["a", "b"], 50, 2.0));
         assert_eq!(app.steps_compared(), 0..50);
         assert_eq!(app.steps_in_common(), 0..30);
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_second_run_it_is_said_how_to_have_one() {
+    fn without_a_second_run_a_notice_explains_how_to_add_one() {
         let mut app = run(["a", "b"], 3, 1.0);
         app.act(Action::Compare);
         assert!(app.compared().is_none() && app.notice().contains("lcascope open"));

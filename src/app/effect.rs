@@ -101,7 +101,7 @@ mod tests {
     use crate::record::RunHeader;
 
     #[test]
-    fn what_is_written_is_of_the_steps_and_the_layer_in_view() {
+    fn exports_cover_the_steps_and_layer_in_view() {
         let mut layout = ParamLayout::default();
         for name in ["a", "b"] {
             layout.push_layer(name, "linear", 4, &[(TensorKind::Bias, vec![4])]);

@@ -348,7 +348,7 @@ mod tests {
     proptest! {
         /// Compared with integers, which are added exactly: a step of 10¹² takes no digits from another.
         #[test]
-        fn a_divergence_takes_no_digits_of_other_steps(
+        fn a_divergence_does_not_cost_other_steps_precision(
             values in prop::collection::vec((-1_000_000_i64..1_000_000, 0_u32..30), 1..200),
             pops in 0_usize..3,
             ranges in prop::collection::vec((0_usize..200, 0_usize..200), 1..20),
@@ -379,7 +379,7 @@ mod tests {
 
         /// A step without a finite number makes only the sums over it unknown, whatever was merged.
         #[test]
-        fn sums_are_unknown_only_where_a_number_is(
+        fn sums_are_nan_only_where_a_value_is_nan(
             values in prop::collection::vec(odd(), 1..40),
             width in 1u64..5,
         ) {

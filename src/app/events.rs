@@ -4,7 +4,7 @@ use super::state::App;
 use crate::analysis::events::EventKind;
 use crate::analysis::lints::Lint;
 use crate::analysis::numbers;
-use crate::query::{Answer, Happened, Query, Topic};
+use crate::query::{Answer, Query, RunEvents, Topic};
 
 /// Why a step is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +49,7 @@ impl App {
 
     /// Returns the events and lints so far, as far as they are known.
     #[must_use]
-    pub fn happened(&self) -> Option<&Happened> {
+    pub fn happened(&self) -> Option<&RunEvents> {
         match self.queries.answer(&self.about_events()) {
             Some((_, Answer::Happened(happened))) => Some(happened),
             _ => None,
@@ -163,14 +163,14 @@ mod tests {
     use super::*;
     use crate::analysis::events::Event;
     use crate::app::{Action, Overlay};
-    use crate::tui::view::testing::{Run, Shape, plain};
+    use crate::tui::view::testing::{Run, RunShape, plain};
 
     fn run() -> Run {
-        let mut run = Run::new(Shape::default());
+        let mut run = Run::new(RunShape::default());
         run.settle(80, 24, &plain());
         let query = run.app.about_events();
         let event = |step, kind, value| Event { step, kind, value };
-        let happened = Happened {
+        let happened = RunEvents {
             steps: 40,
             events: vec![
                 event(5, EventKind::LossSpike, 0.25),
@@ -178,14 +178,14 @@ mod tests {
                 event(30, EventKind::Residual, 0.002),
                 event(99, EventKind::Residual, 0.002),
             ],
-            ..Happened::default()
+            ..RunEvents::default()
         };
         run.app.queries.take(query, Answer::Happened(happened));
         run
     }
 
     #[test]
-    fn brackets_go_through_events_and_bookmarks_in_order() {
+    fn bracket_keys_visit_events_and_bookmarks_in_order() {
         let mut run = run();
         run.act(&[
             Action::Home,
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_has_the_newest_first_and_enter_goes_there() {
+    fn the_event_list_is_newest_first_and_enter_jumps_to_the_step() {
         let mut run = run();
         run.act(&[Action::Events, Action::Select(1)]);
         let steps: Vec<u64> = run.app.listed_events().iter().map(Listed::step).collect();

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_do_nothing() {
+    fn control_characters_are_removed() {
         let mut log = Log::default();
         log.push("\u{1b}[31mred\u{7}\n50%\r100%\ta\u{7f}\u{9b}\u{202e}é");
         let lines: Vec<&str> = log.lines().collect();

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_of_images_and_what_is_behind_them() {
+    fn image_shapes_are_inferred_from_the_layers() {
         let net = header(
             &[3, 32, 32],
             &[
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_that_are_not_known_are_guessed_and_said_to_be() {
+    fn unknown_shapes_are_guessed_and_marked_as_guesses() {
         for (inputs, expected) in [(784, [1, 28, 28]), (3072, [3, 32, 32]), (200, [1, 10, 20])] {
             let net = header(&[], &[("fc", 2, &[inputs])]);
             assert_eq!(tiles(&net, 0), expected);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_is_of_the_tensor_that_is_looked_at() {
+    fn the_picture_shows_the_selected_tensor() {
         let net = header(&[], &[("fc", 2, &[4])]);
         let picture = Picture::of(&net, 0, 1, 9).unwrap();
         assert_eq!(picture.parameters, 4..8, "a bias has no picture");
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn grids_hold_what_they_are_for() {
+    fn grids_hold_all_their_tiles() {
         for n in 0..2000 {
             let (rows, columns) = grid(n);
             assert!(

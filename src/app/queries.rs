@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::query::{Answer, Part, Query};
+use crate::query::{Answer, Query, StepScope};
 
 /// Number of latest answers that are kept.
 const KEPT: usize = 24;
@@ -63,7 +63,7 @@ impl QueryCache {
     pub fn take(&mut self, query: Query, answer: Answer) {
         let now = Instant::now();
         let asked = self.asked.take_if(|asked| asked.query == query);
-        if matches!(answer, Answer::Interrupted) {
+        if matches!(answer, Answer::Cancelled) {
             return;
         }
         self.known.retain(|known| !known.query.is_like(&query));
@@ -80,7 +80,7 @@ impl QueryCache {
 
     /// Returns the next query to make, given what is wanted, most important first. `stands` tells which steps do not
     /// change by themselves, so that a renewal need not wait.
-    pub fn next(&mut self, wanted: &[Query], stands: impl Fn(Part) -> bool) -> Option<Query> {
+    pub fn next(&mut self, wanted: &[Query], stands: impl Fn(StepScope) -> bool) -> Option<Query> {
         self.due = None;
         let mut wanted = wanted;
         if let Some(Asked { query: asked, .. }) = &self.asked {
@@ -141,12 +141,12 @@ impl QueryCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{Happened, Part, Topic};
+    use crate::query::{RunEvents, StepScope, Topic};
 
     fn query(layer: u32, end: u64) -> Query {
         Query {
             topic: Topic::Units { layer },
-            part: Part::Window,
+            part: StepScope::Window,
             steps: 0..end,
             columns: 10,
         }
@@ -165,14 +165,14 @@ mod tests {
 
     /// An answer about the first `end` steps.
     fn steps(end: u64) -> Answer {
-        Answer::Happened(Happened {
+        Answer::Happened(RunEvents {
             steps: end,
-            ..Happened::default()
+            ..RunEvents::default()
         })
     }
 
     #[test]
-    fn what_the_file_lacked_is_shown_and_asked_for_again() {
+    fn incomplete_answers_are_shown_and_requested_again() {
         let mut cache = QueryCache::default();
         let wanted = [query(0, 9)];
         assert_eq!(cache.next(&wanted, |_| true), Some(query(0, 9)));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_answer_is_asked_for_once() {
+    fn a_complete_answer_is_requested_once() {
         let mut cache = QueryCache::default();
         assert!(cache.next(&[query(0, 9)], |_| true).is_some());
         cache.take(query(0, 9), steps(9));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn one_question_at_a_time_and_none_twice() {
+    fn queries_are_sent_one_at_a_time_and_never_twice() {
         let mut cache = ended();
         let wanted = [query(0, 9), query(1, 9)];
         assert_eq!(cache.next(&wanted, |_| true), Some(query(0, 9)));
@@ -218,18 +218,18 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_wants_any_more_does_not_stand_in_the_way() {
+    fn obsolete_queries_do_not_block_new_ones() {
         let mut cache = ended();
         assert!(cache.next(&[query(0, 9)], |_| true).is_some());
         assert_eq!(cache.next(&[query(1, 9)], |_| true), Some(query(1, 9)));
-        cache.take(query(0, 9), Answer::Interrupted);
+        cache.take(query(0, 9), Answer::Cancelled);
         assert!(cache.answer(&query(0, 9)).is_none());
         cache.take(query(1, 9), answer("b"));
         assert_eq!(cache.next(&[query(1, 9)], |_| true), None);
     }
 
     #[test]
-    fn long_work_that_goes_on_later_makes_way_for_what_matters_more() {
+    fn long_queries_yield_to_more_urgent_ones() {
         let mut cache = ended();
         let events = Query {
             topic: Topic::Events,
@@ -239,14 +239,14 @@ mod tests {
         assert_eq!(cache.next(&wanted[1..], |_| true), Some(events.clone()));
         assert_eq!(cache.next(&wanted[1..], |_| true), None, "it is on its way");
         assert_eq!(cache.next(&wanted, |_| true), Some(query(0, 9)));
-        cache.take(events.clone(), Answer::Interrupted);
+        cache.take(events.clone(), Answer::Cancelled);
         assert_eq!(cache.next(&wanted, |_| true), None, "it is not asked twice");
         cache.take(query(0, 9), answer("a"));
         assert_eq!(cache.next(&wanted, |_| true), Some(events));
     }
 
     #[test]
-    fn an_answer_is_renewed_at_once_only_in_a_run_that_stands() {
+    fn an_answer_is_renewed_at_once_only_if_the_run_has_stopped() {
         let mut cache = QueryCache::default();
         cache.take(query(0, 9), answer("a"));
         assert_eq!(cache.next(&[query(0, 10)], |_| false), None);

@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tabs_go_round() {
+    fn tabs_wrap_around() {
         assert_eq!(Screen::Run.turned(1), Screen::Overview);
         assert_eq!(Screen::Overview.turned(-1), Screen::Run);
         for (number, screen) in (1..).zip(Screen::ALL) {
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn sorting_puts_what_is_no_number_last_and_keeps_equals() {
+    fn sorting_is_stable_and_puts_nan_last() {
         let totals = [0.0, -3.0, f64::NAN, 2.0, -3.0];
         let keys = |item: usize| SortKeys {
             total: totals[item],

@@ -3,7 +3,7 @@
 use super::reach::Here;
 use super::screen::{Depth, Screen, Sort, SortKeys};
 use super::state::{App, Overlay};
-use crate::layout::{ParamLayout, Place};
+use crate::layout::{ParamLayout, ParamLocation};
 use crate::query::{Answer, Query, Topic, UnitParams};
 
 /// A part of the Run screen that can be shown in full.
@@ -270,7 +270,8 @@ impl App {
 
     /// Opens a parameter; on the level of a unit, opens the parameter's unit.
     pub(super) fn look_at(&mut self, parameter: usize) {
-        let Some(Place { layer, unit, .. }) = self.header.layout.place_of(parameter) else {
+        let Some(ParamLocation { layer, unit, .. }) = self.header.layout.location_of(parameter)
+        else {
             return;
         };
         (self.layer, self.unit, self.parameter) = (layer, unit, parameter);
@@ -396,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_into_the_network_and_back_keeps_the_cursor() {
+    fn drilling_down_and_back_keeps_the_cursor() {
         let mut app = app();
         app.act(Action::Move(-2));
         for action in [
@@ -424,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_filtered_and_sorted_and_the_selection_stays_in_them() {
+    fn the_selection_stays_in_filtered_and_sorted_lists() {
         let mut app = app();
         assert_eq!(app.listed_layers(), [0, 1]);
         app.sort = Sort::Helps;
@@ -456,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_jump_and_look_into_layers() {
+    fn commands_jump_to_steps_and_open_layers() {
         let mut app = app();
         command(&mut app, "2");
         assert_eq!(app.window.cursor(4), Some(2));

@@ -16,7 +16,7 @@ use super::stretch::Stretch;
 use super::timeline::Timeline;
 use super::window::Window;
 use crate::feed::{FeedEvent, GpuUse, Origin, RecorderStats};
-use crate::query::{Answer, DetailRequest, Part, Query, Topic};
+use crate::query::{Answer, DetailRequest, Query, StepScope, Topic};
 use crate::record::{RunHeader, Status};
 use crate::train::Control;
 
@@ -442,7 +442,7 @@ impl App {
             topic: Topic::Steps {
                 width: request.width,
             },
-            part: Part::Window,
+            part: StepScope::Window,
             steps: request.steps,
             columns: 1,
         })
@@ -482,7 +482,7 @@ impl App {
         let columns = u32::try_from(columns).unwrap_or(u32::MAX).max(1);
         Query {
             topic,
-            part: Part::Window,
+            part: StepScope::Window,
             steps: self.window.visible(self.timeline.end()),
             columns,
         }
@@ -493,7 +493,7 @@ impl App {
     pub fn about_all(&self, topic: Topic) -> Query {
         Query {
             topic,
-            part: Part::All,
+            part: StepScope::All,
             steps: 0..self.window.shown(self.timeline.end()),
             columns: 1,
         }
@@ -519,7 +519,7 @@ impl App {
         let step = self.window.cursor(self.timeline.end())?;
         Some(Query {
             topic,
-            part: Part::Cursor,
+            part: StepScope::Cursor,
             steps: step..step + 1,
             columns: 1,
         })
@@ -606,7 +606,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_chart_has_room_for_steps_that_will_come() {
+    fn a_chart_of_a_live_run_leaves_space_for_future_steps() {
         let mut app = app(Origin::Following);
         let mut header = RunHeader::clone(&app.header);
         header.planned_steps = 100;
@@ -663,7 +663,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_followed_training_is_ordered_about_where_it_listens() {
+    fn orders_reach_a_followed_training_with_a_socket() {
         let mut app = app(Origin::Following);
         app.act(Action::PauseTraining);
         assert!(app.take_orders().is_empty() && !app.notice().is_empty());
@@ -681,7 +681,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn leaving_a_followed_training_asks_where_it_could_be_stopped() {
+    fn leaving_a_followed_training_asks_whether_to_stop_it() {
         let mut app = app(Origin::Following);
         app.act(Action::Quit);
         assert!(app.quit.take().is_some(), "there is nothing to ask");
@@ -715,7 +715,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_live_run_with_its_cursor_moved_back_is_not_asked_about_at_every_step() {
+    fn queries_of_a_live_run_are_throttled_when_the_cursor_is_moved_back() {
         let whole = |app: &App| {
             vec![
                 app.about_window(Topic::Tensors, 10),

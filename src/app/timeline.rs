@@ -422,7 +422,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn a_windows_sums_are_the_sums_of_its_steps(
+        fn sums_in_view_are_sums_over_its_steps(
             values in prop::collection::vec((-100i16..100, -100i16..100), 1..400),
             // How many steps arrive as one summary, in turn: the screen was slow, or a level of the file.
             widths in prop::collection::vec(1usize..9, 1..6),
@@ -475,7 +475,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn merged_steps_count_as_many() {
+    fn merged_entries_count_all_their_steps() {
         let mut timeline = timeline(64);
         timeline.push(step(0, [-1.0, 0.5]));
         let mut merged = step(1, [-2.0, 0.0]);
@@ -494,7 +494,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_million_steps_take_no_more_room_than_a_few_thousand() {
+    fn memory_for_a_million_steps_is_bounded() {
         let mut timeline = timeline(64);
         for t in 0..100_000 {
             timeline.push(step(t, [-1.0, 0.0]));
@@ -507,7 +507,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_the_file_has_not_got_is_not_asked_for_again_and_again() {
+    fn missing_entries_are_not_requested_repeatedly() {
         let mut timeline = timeline(64);
         for t in 0..1000 {
             timeline.push(step(t, [-1.0, 0.0]));
@@ -525,7 +525,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_does_not_follow_is_ignored() {
+    fn steps_out_of_order_are_ignored() {
         let mut timeline = timeline(64);
         timeline.push(step(5, [0.0, 0.0]));
         timeline.push(StepSummary {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::query::Part;
+use crate::query::StepScope;
 
 /// The newest step that is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,12 +85,12 @@ impl Window {
 
     /// Returns true if these steps stay the same as the run goes on from `end` steps.
     #[must_use]
-    pub fn stands(&self, part: Part, end: u64) -> bool {
+    pub fn stands(&self, part: StepScope, end: u64) -> bool {
         let next = end.saturating_add(1);
         match part {
-            Part::Window => self.visible(end) == self.visible(next),
-            Part::Cursor => self.cursor(end) == self.cursor(next),
-            Part::All => self.shown(end) == self.shown(next),
+            StepScope::Window => self.visible(end) == self.visible(next),
+            StepScope::Cursor => self.cursor(end) == self.cursor(next),
+            StepScope::All => self.shown(end) == self.shown(next),
         }
     }
 
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_steps_that_were_asked_for_are_shown() {
+    fn requested_steps_are_shown() {
         let mut window = Window::default();
         for steps in [100..120, 3..4, 0..1000, 990..1000, 7..12] {
             window.show(&steps);
@@ -254,9 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_while_the_run_goes_on_is_known_part_by_part() {
+    fn fixed_parts_of_the_view_are_known_while_the_run_goes_on() {
         let stands = |window: &Window| {
-            [Part::Window, Part::Cursor, Part::All].map(|part| window.stands(part, 100))
+            [StepScope::Window, StepScope::Cursor, StepScope::All]
+                .map(|part| window.stands(part, 100))
         };
         let mut window = Window::default();
         assert_eq!(stands(&window), [false; 3]);
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn charts_have_room_for_steps_to_come() {
+    fn charts_leave_space_for_future_steps() {
         let window = Window::default();
         let ends = |whole: u64| [0, 1, 7, 17, 100, 1000, 1024].map(|n| window.axis(n, whole));
         let room = [0, 1, 7, 18, 104, 1024, 1024].map(|end| 0..end);

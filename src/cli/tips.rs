@@ -55,7 +55,7 @@ mod tests {
     use crate::cli::Cli;
     use crate::config::ELSEWHERE;
 
-    fn said(args: &[&str]) -> String {
+    fn tip_for(args: &[&str]) -> String {
         let mut error = Cli::try_parse_from([&["lcascope"], args].concat()).unwrap_err();
         let mut all = Cli::command();
         all.build();
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_that_is_called_otherwise_elsewhere_leads_to_the_one_that_is_meant() {
+    fn a_flag_name_of_another_tool_suggests_ours() {
         for (given, meant) in [
             ("--lr", "'--learning-rate'"),
             ("--LR", "'--learning-rate'"),
@@ -89,18 +89,18 @@ mod tests {
             ("--integrate", "'--integrator'"),
             ("--record-weight", "'--record-weights'"),
         ] {
-            let said = said(&["train", given, "1"]);
+            let said = tip_for(&["train", given, "1"]);
             assert!(said.contains(meant), "{given}: {said}");
             assert_eq!(said.matches("tip:").count(), 1, "{given}: {said}");
             assert!(said.contains("Usage: lcascope train [OPTIONS]"), "{said}");
         }
         // For other commands, only flags that they have.
-        assert!(said(&["report", "a.h5", "--out", "x"]).contains("'--output'"));
-        assert!(said(&["open", "a.h5", "--glyph", "x"]).contains("'--glyphs'"));
+        assert!(tip_for(&["report", "a.h5", "--out", "x"]).contains("'--output'"));
+        assert!(tip_for(&["open", "a.h5", "--glyph", "x"]).contains("'--glyphs'"));
     }
 
     #[test]
-    fn a_flag_that_is_like_none_gets_no_tip() {
+    fn an_unrelated_flag_gets_no_tip() {
         for args in [
             ["train", "--nonsense"],
             ["train", "--lx"],
@@ -110,7 +110,7 @@ mod tests {
             ["open", "--bs"],
             ["export", "--model"],
         ] {
-            let said = said(&args);
+            let said = tip_for(&args);
             assert!(!said.contains("tip:"), "{args:?}: {said}");
             assert!(said.contains(args[1]), "{args:?}: {said}");
         }

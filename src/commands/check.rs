@@ -13,7 +13,7 @@ use crate::supervise::{Failure, memory};
 const BATCH_SIZE: usize = 250;
 
 /// A configuration checked against its data, before anything expensive is made.
-pub struct Checked {
+pub struct CheckedConfig {
     pub split: Split,
     pub network: Network,
     /// `[L]`: each layer's overrides.
@@ -23,7 +23,7 @@ pub struct Checked {
     pub steps: u64,
 }
 
-impl Checked {
+impl CheckedConfig {
     /// Describes the examples that are used, for the run's header.
     pub fn facts(&self, dataset: &Dataset) -> DataFacts {
         let (split, classes) = (&self.split, dataset.classes.len());
@@ -65,7 +65,7 @@ pub fn load(config: &RunConfig) -> Result<Dataset, DataError> {
 ///
 /// # Errors
 /// They do not fit.
-pub fn check(config: &RunConfig, dataset: &Dataset) -> Result<Checked, Failure> {
+pub fn check(config: &RunConfig, dataset: &Dataset) -> Result<CheckedConfig, Failure> {
     let split = Split::draw(dataset, &config.sizes, config.seed).map_err(usage)?;
     let network = Network::build(&config.network, dataset.shape, dataset.classes.len());
     let network = network.map_err(|error| outputs(error, config, dataset))?;
@@ -86,7 +86,7 @@ pub fn check(config: &RunConfig, dataset: &Dataset) -> Result<Checked, Failure> 
             .filter(|&steps| steps <= MAX_COUNT)
             .ok_or_else(|| Failure::Usage(ConfigError(format!("--epochs {epochs}: too many"))))?,
     };
-    Ok(Checked {
+    Ok(CheckedConfig {
         split,
         network,
         layers,
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::config::{CheckpointEvery, DeviceChoice, NetworkChoice, Options, SliceChoice};
     use crate::engine::Device;
-    use crate::model::{Extent, LayerSpec, NamedPadding, NetworkSpec, Padding};
+    use crate::model::{HeightWidth, LayerSpec, NamedPadding, NetworkSpec, Padding};
     use crate::train::choose_traced;
 
     /// Numbers that may cause overflow, and small ones, which get further.
@@ -174,10 +174,10 @@ mod tests {
         number().prop_map(|n| usize::try_from(n.min(i64::MAX.unsigned_abs())).unwrap_or(usize::MAX))
     }
 
-    fn extent() -> impl Strategy<Value = Extent> {
+    fn extent() -> impl Strategy<Value = HeightWidth> {
         prop_oneof![
-            side().prop_map(Extent::Square),
-            [side(), side()].prop_map(Extent::Sides)
+            side().prop_map(HeightWidth::Square),
+            [side(), side()].prop_map(HeightWidth::Sides)
         ]
     }
 

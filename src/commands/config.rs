@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use crate::config::ConfigError;
-use crate::config::user::{self, Kind};
+use crate::config::user::{self, ProblemKind};
 use crate::model::{NetworkSpec, PRESETS, preset};
 use crate::supervise::{Failure, print};
 
@@ -39,7 +39,10 @@ pub fn config(print_default: bool) -> Result<ExitCode, Failure> {
         return Err(Failure::Other(what.to_owned()));
     };
     let (_, said) = user::read(&path, &actions);
-    let unusable = said.iter().filter(|it| it.kind == Kind::Unusable).count();
+    let unusable = said
+        .iter()
+        .filter(|it| it.kind == ProblemKind::Unusable)
+        .count();
     let mut out = String::new();
     let shown = path.display();
     let _ = match unusable {

@@ -11,11 +11,12 @@ use crate::analysis::numbers;
 use crate::cli::ExperimentArgs;
 use crate::config::{Options, RunConfig};
 use crate::experiment::{
-    Group, Outcome, PRESETS, Plan, Preset, SizeName, Wishes, document, find, numbers_of, plan,
+    ExperimentOutcome, ExperimentPlan, PRESETS, PlanOverrides, Preset, QuantityGroup, SizeName,
+    document, find, numbers_of, plan,
 };
-use crate::report::{self, Document, Run};
+use crate::report::{self, Document, RunFile};
 use crate::store::RunReader;
-use crate::supervise::series::{self, AtFailure, End, Ended, Found, Task};
+use crate::supervise::series::{self, AtFailure, RunFileState, RunTask, SeriesEnd, SeriesOutcome};
 use crate::supervise::{Failure, print, sandbox, signal_code};
 use crate::text::harmless;
 use crate::tui;
@@ -38,7 +39,7 @@ pub fn experiment(args: &ExperimentArgs) -> Result<ExitCode, Failure> {
     } else {
         SizeName::Paper
     };
-    let wishes = Wishes {
+    let overrides = PlanOverrides {
         data: args.data.clone(),
         seeds: args.seeds,
     };
@@ -46,10 +47,10 @@ pub fn experiment(args: &ExperimentArgs) -> Result<ExitCode, Failure> {
         let ending = if args.quick { "-quick" } else { "" };
         PathBuf::from(format!("experiments/{}{ending}", preset.name))
     });
-    let (plan, tasks) = planned(preset, size, &wishes, &folder)?;
+    let (plan, tasks) = planned(preset, size, &overrides, &folder)?;
     let found = tasks
         .iter()
-        .map(Task::found)
+        .map(RunTask::file_state)
         .collect::<Result<Vec<_>, _>>()?;
     if args.list {
         return print(runs(&plan, &tasks, &found).as_bytes());
@@ -83,21 +84,21 @@ fn presets() -> Result<String, Failure> {
 fn planned(
     preset: Preset,
     size: SizeName,
-    wishes: &Wishes,
+    overrides: &PlanOverrides,
     folder: &Path,
-) -> Result<(Plan, Vec<Task>), Failure> {
-    let (_, options) = plan::base(&preset, size, wishes)?;
+) -> Result<(ExperimentPlan, Vec<RunTask>), Failure> {
+    let (_, options) = plan::base(&preset, size, overrides)?;
     let dataset = load(&RunConfig::resolve(&Options {
         data: options.data,
         ..Options::default()
     })?)?;
-    let plan = Plan::new(preset, size, wishes, &dataset)?;
+    let plan = ExperimentPlan::new(preset, size, overrides, &dataset)?;
     let tasks = plan.runs.iter().map(|run| {
         let checked = check(&run.config, &dataset).map_err(|failure| {
             let arm = &plan.preset.arms[run.arm];
             Failure::Usage(plan.preset.fault_of(arm, &failure.to_string()))
         })?;
-        Ok::<_, Failure>(Task {
+        Ok::<_, Failure>(RunTask {
             name: run.name.clone(),
             file: folder.join(format!("{}.h5", run.name)),
             config: run.config.clone(),
@@ -111,7 +112,7 @@ fn planned(
 }
 
 /// A line such as `freeze-last (quick): 2 arms × 5 seeds = 10 runs; 3 are complete, 1 has begun`.
-fn headline(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
+fn headline(plan: &ExperimentPlan, tasks: &[RunTask], found: &[RunFileState]) -> String {
     let (arms, seeds) = (plan.preset.arms.len(), plan.seeds);
     let size = if plan.preset.has_sizes() {
         format!(" ({})", plan.size)
@@ -126,10 +127,13 @@ fn headline(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
         counted(seeds, "seed"),
         counted(tasks.len() as u64, "run")
     );
-    let complete = found.iter().filter(|&&f| f == Found::Complete).count();
+    let complete = found
+        .iter()
+        .filter(|&&f| f == RunFileState::Complete)
+        .count();
     let begun = found
         .iter()
-        .filter(|f| matches!(f, Found::Begun(_)))
+        .filter(|f| matches!(f, RunFileState::Begun(_)))
         .count();
     if complete + begun > 0 {
         let _ = write!(out, "; complete already {complete}, begun {begun}");
@@ -145,7 +149,7 @@ fn counted(n: u64, what: &str) -> String {
 }
 
 /// A description of the experiment, and every run.
-fn runs(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
+fn runs(plan: &ExperimentPlan, tasks: &[RunTask], found: &[RunFileState]) -> String {
     let preset = &plan.preset;
     let mut out = headline(plan, tasks, found);
     let _ = writeln!(out, "\n\n{}", harmless(&preset.question));
@@ -155,9 +159,9 @@ fn runs(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
     out.push('\n');
     for (task, found) in tasks.iter().zip(found) {
         let state = match found {
-            Found::Nothing | Found::Reserved => String::new(),
-            Found::Begun(done) => format!("  {done} of them done"),
-            Found::Complete => "  complete".to_owned(),
+            RunFileState::Nothing | RunFileState::Reserved => String::new(),
+            RunFileState::Begun(done) => format!("  {done} of them done"),
+            RunFileState::Complete => "  complete".to_owned(),
         };
         let file = harmless(&task.file.display().to_string());
         let steps = counted(task.steps, "step");
@@ -167,21 +171,26 @@ fn runs(plan: &Plan, tasks: &[Task], found: &[Found]) -> String {
 }
 
 /// Reports the complete runs, and how to continue if some are incomplete.
-fn finish(plan: &Plan, tasks: &[Task], ended: &Ended, folder: &Path) -> Result<ExitCode, Failure> {
+fn finish(
+    plan: &ExperimentPlan,
+    tasks: &[RunTask],
+    ended: &SeriesOutcome,
+    folder: &Path,
+) -> Result<ExitCode, Failure> {
     let complete = ended.complete.iter().filter(|&&complete| complete).count();
     let so_far = format!("{complete} of {} runs are complete", tasks.len());
     let onward = "the same command goes on where this one ended";
     match ended.why {
-        End::Signal(signal) => {
+        SeriesEnd::Signal(signal) => {
             let _ = writeln!(io::stderr(), "{so_far}; {onward}");
             return Ok(signal_code(signal));
         }
-        End::Stopped(index) => {
+        SeriesEnd::Stopped(index) => {
             let name = &tasks[index].name;
             let _ = writeln!(io::stderr(), "{name} was stopped; {so_far}; {onward}");
             return Ok(ExitCode::SUCCESS);
         }
-        End::Through | End::Failed(_) => {}
+        SeriesEnd::Through | SeriesEnd::Failed(_) => {}
     }
     if complete > 0 {
         let outcome = outcome(plan, tasks, &ended.complete)?;
@@ -209,8 +218,12 @@ fn finish(plan: &Plan, tasks: &[Task], ended: &Ended, folder: &Path) -> Result<E
 }
 
 /// Collects the numbers of every complete run.
-fn outcome(plan: &Plan, tasks: &[Task], complete: &[bool]) -> Result<Outcome, Failure> {
-    let mut outcome = Outcome {
+fn outcome(
+    plan: &ExperimentPlan,
+    tasks: &[RunTask],
+    complete: &[bool],
+) -> Result<ExperimentOutcome, Failure> {
+    let mut outcome = ExperimentOutcome {
         arms: plan
             .preset
             .arms
@@ -223,7 +236,7 @@ fn outcome(plan: &Plan, tasks: &[Task], complete: &[bool]) -> Result<Outcome, Fa
     for ((run, task), complete) in plan.runs.iter().zip(tasks).zip(complete) {
         if *complete {
             // May be too damaged to be read in this process.
-            sandbox::look_through(&task.file)?;
+            sandbox::read_through(&task.file)?;
             let numbers = numbers_of(&RunReader::open(&task.file)?)?;
             outcome.runs.push((run.arm, run.seed, numbers));
         }
@@ -233,9 +246,9 @@ fn outcome(plan: &Plan, tasks: &[Task], complete: &[bool]) -> Result<Outcome, Fa
 
 /// Writes the report into `folder/report`, over an older one; returns the path of its first page.
 fn write_report(
-    plan: &Plan,
-    tasks: &[Task],
-    outcome: &Outcome,
+    plan: &ExperimentPlan,
+    tasks: &[RunTask],
+    outcome: &ExperimentOutcome,
     missing: &[String],
     folder: &Path,
 ) -> Result<PathBuf, Failure> {
@@ -254,7 +267,7 @@ fn write_report(
             let mut runs = plan.runs.iter().zip(tasks);
             runs.find(|(run, _)| (run.arm, run.seed) == (arm, *seed))
         });
-        let runs = files.map(|(_, task)| Run::open(&task.file));
+        let runs = files.map(|(_, task)| RunFile::open(&task.file));
         let runs = runs.collect::<Result<Vec<_>, _>>()?;
         if !runs.is_empty() {
             document.section(format!("Arm {name}"));
@@ -267,7 +280,7 @@ fn write_report(
 }
 
 /// One line for each arm: the losses, and their differences from the baseline.
-fn summary(outcome: &Outcome) -> String {
+fn summary(outcome: &ExperimentOutcome) -> String {
     let mut out = String::new();
     let width = outcome
         .arms
@@ -282,7 +295,7 @@ fn summary(outcome: &Outcome) -> String {
         "arm", "runs", "training loss", "held-out loss", "helped"
     );
     for (arm, name) in outcome.arms.iter().enumerate() {
-        let value = |name| outcome.arm(arm, Group::Run, name);
+        let value = |name| outcome.arm(arm, QuantityGroup::Run, name);
         let loss = value("training loss");
         let with_error = |name| {
             let value = value(name);

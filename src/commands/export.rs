@@ -8,17 +8,17 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::output::Inputs;
+use super::output::CommandInputs;
 use super::whole_file;
 use crate::cli::{ExportArgs, StepRange, ViewChoice};
 use crate::config::ConfigError;
-use crate::export::{Format, Sheet};
+use crate::export::{Exhibit, Format};
 use crate::record::{RunHeader, Status};
 use crate::rename::{self, Identity};
-use crate::sheet::{self, Request, View};
+use crate::sheet::{self, SheetRequest, View};
 use crate::store::{self, RunReader};
 use crate::supervise::export_jobs::stem;
-use crate::supervise::{Failure, Patience, print, unbounded};
+use crate::supervise::{Failure, ReadTimeout, print, unbounded};
 use crate::text::harmless;
 
 /// The most layer names listed in a message.
@@ -49,10 +49,10 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
         // Check before the work: the file is written only at the end.
         check_output(&output, args)?
     };
-    let patience = Patience::new();
+    let patience = ReadTimeout::new();
     let reader = RunReader::open(&args.file)?;
     let committed = committed(&reader, args.steps.and_then(|steps| steps.to))?;
-    let request = Request {
+    let request = SheetRequest {
         view,
         steps: steps(args.steps.unwrap_or_default(), committed)?,
         every: args.every,
@@ -61,22 +61,22 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
         parameter: args.parameter,
     };
     let name = args.file.file_name().unwrap_or_default().to_string_lossy();
-    let sheet = sheet::make(&reader, &harmless(&name), &request, &|| patience.renew())?;
+    let exhibit = sheet::make_exhibit(&reader, &harmless(&name), &request, &|| patience.renew())?;
     drop(reader);
     unbounded();
     if to_stdout {
         let mut text = Vec::new();
-        sheet
+        exhibit
             .write(format, &mut text)
             .map_err(|error| Failure::Other(error.to_string()))?;
         return print(&text);
     }
-    save(&sheet, format, &target, old)?;
+    save(&exhibit, format, &target, old)?;
     let shown = harmless(&output.display().to_string());
     let said = if format.is_picture() {
-        format!("{shown}: {}\n", sheet.figure.title)
+        format!("{shown}: {}\n", exhibit.figure.title)
     } else {
-        let (rows, columns) = (sheet.table.rows(), sheet.table.columns().len());
+        let (rows, columns) = (exhibit.table.rows(), exhibit.table.columns().len());
         format!("{shown}: {rows} rows, {columns} columns\n")
     };
     print(said.as_bytes())
@@ -182,7 +182,10 @@ fn check_output(output: &Path, args: &ExportArgs) -> Result<(PathBuf, Option<Ide
             "{shown} exists: choose another --output, or overwrite it with --force"
         )));
     }
-    if Inputs::files(&[&args.file]).holding(&behind).is_some() {
+    if CommandInputs::files(&[&args.file])
+        .holding(&behind)
+        .is_some()
+    {
         return Err(usage(format!(
             "{shown} is the run itself: choose another --output"
         )));
@@ -192,12 +195,12 @@ fn check_output(output: &Path, args: &ExportArgs) -> Result<(PathBuf, Option<Ide
 
 /// Writes the file completely or not at all.
 fn save(
-    sheet: &Sheet,
+    exhibit: &Exhibit,
     format: Format,
     output: &Path,
     old: Option<Identity>,
 ) -> Result<(), Failure> {
-    let written = whole_file::write(output, old, |out| sheet.write(format, out));
+    let written = whole_file::write(output, old, |out| exhibit.write(format, out));
     written.map_err(|error| cannot_write(output, &error))
 }
 

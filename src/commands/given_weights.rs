@@ -2,54 +2,54 @@
 
 use std::path::Path;
 
-use crate::config::{ConfigError, CourseChoice};
-use crate::course::{self, Course, CourseError, Snapshots, Straight};
+use crate::config::{ConfigError, TrajectoryChoice};
 use crate::layout::ParamLayout;
 use crate::record::RunHeader;
 use crate::store::RecordedWeights;
 use crate::supervise::{Failure, sandbox};
 use crate::text::harmless;
+use crate::trajectory::{self, SnapshotFolder, StraightLine, Trajectory, TrajectoryError};
 
 /// Opens the weights that a run follows.
 ///
 /// # Errors
 /// There are none, or they belong to another network.
-pub fn open_course(
-    choice: &CourseChoice,
+pub fn open_trajectory(
+    choice: &TrajectoryChoice,
     layout: &ParamLayout,
-) -> Result<Box<dyn Course>, Failure> {
+) -> Result<Box<dyn Trajectory>, Failure> {
     let path: &Path = &choice.path;
     if !path.exists() {
         return Err(ConfigError(format!("{}: no such file or folder", path.display())).into());
     }
-    if let Some(what) = sandbox::odd(path) {
+    if let Some(what) = sandbox::why_unreadable(path) {
         return Err(Failure::Other(what));
     }
-    let failed = |error: CourseError| Failure::Other(error.to_string());
-    let mut course: Box<dyn Course> = if path.is_dir() {
-        Box::new(Snapshots::open(path, layout).map_err(failed)?)
+    let failed = |error: TrajectoryError| Failure::Other(error.to_string());
+    let mut trajectory: Box<dyn Trajectory> = if path.is_dir() {
+        Box::new(SnapshotFolder::open(path, layout).map_err(failed)?)
     } else {
         if !RecordedWeights::are_hdf5(path)
-            && let Ok(what) = course::what_it_is(path)
+            && let Ok(what) = trajectory::what_it_is(path)
         {
             return Err(Failure::Other(format!("{}: {what}", path.display())));
         }
-        sandbox::look_through_weights(path)?;
+        sandbox::read_through_weights(path)?;
         Box::new(RecordedWeights::open(path, layout)?)
     };
     match choice.straight {
-        None => Ok(course),
+        None => Ok(trajectory),
         Some(steps) => {
-            let line = Straight::between_ends_of(course.as_mut(), layout.params(), steps);
+            let line = StraightLine::between_ends_of(trajectory.as_mut(), layout.params(), steps);
             Ok(Box::new(line.map_err(failed)?))
         }
     }
 }
 
 /// Describes the path taken: the number of points, the first and the last.
-pub fn path_of(choice: &CourseChoice, header: &RunHeader) -> String {
+pub fn path_of(choice: &TrajectoryChoice, header: &RunHeader) -> String {
     let at = choice.path.display();
-    let ends = match header.course_files.as_slice() {
+    let ends = match header.trajectory_files.as_slice() {
         [first, .., last] => format!(", from {} to {}", harmless(first), harmless(last)),
         _ => String::new(),
     };

@@ -112,7 +112,7 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
     for (name, value) in training(&config) {
         line(name, value);
     }
-    if let Some(path) = path_taken(&config, &header.course_files) {
+    if let Some(path) = path_taken(&config, &header.trajectory_files) {
         line("path", path);
     }
     line("device", header.device.clone());
@@ -129,7 +129,7 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
     for (there, what) in [
         (header.held_out_lca, "held-out LCA".to_owned()),
         (
-            said(&config, "by_class").as_deref() == Some("true"),
+            config_value(&config, "by_class").as_deref() == Some("true"),
             by_class(&config),
         ),
         (header.record_params > 0, "LCA of all parameters".to_owned()),
@@ -151,7 +151,7 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
 }
 
 /// The configuration's value for a key, on one line.
-fn said(config: &Toml, key: &str) -> Option<String> {
+fn config_value(config: &Toml, key: &str) -> Option<String> {
     let text = match config.get(key)? {
         Value::String(text) => text.clone(),
         Value::Float(value) => numbers::chosen(*value),
@@ -163,7 +163,7 @@ fn said(config: &Toml, key: &str) -> Option<String> {
 /// The settings of the training, as far as the configuration says; empty for a run that followed a path.
 fn training(config: &Toml) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
-    if let Some(optimizer) = said(config, "optimizer") {
+    if let Some(optimizer) = config_value(config, "optimizer") {
         let mut parts = vec![optimizer];
         for (key, name) in [
             ("learning_rate", "learning rate"),
@@ -172,7 +172,7 @@ fn training(config: &Toml) -> Vec<(&'static str, String)> {
             ("schedule", "schedule"),
             ("batch_size", "mini-batches of"),
         ] {
-            parts.extend(said(config, key).map(|value| format!("{name} {value}")));
+            parts.extend(config_value(config, key).map(|value| format!("{name} {value}")));
         }
         lines.push(("training", parts.join(", ")));
     }
@@ -189,7 +189,7 @@ fn training(config: &Toml) -> Vec<(&'static str, String)> {
 }
 
 fn by_class(config: &Toml) -> String {
-    match said(config, "class_every") {
+    match config_value(config, "class_every") {
         Some(every) if every != "1" => format!("LCA by class every {every} steps"),
         _ => "LCA by class".to_owned(),
     }
@@ -199,8 +199,8 @@ fn by_class(config: &Toml) -> String {
 fn path_taken(config: &Toml, files: &[String]) -> Option<String> {
     /// Names shown at either end of a long list.
     const SHOWN: usize = 6;
-    let mut text = format!("weights of {}", said(config, "course")?);
-    if let Some(steps) = said(config, "straight") {
+    let mut text = format!("weights of {}", config_value(config, "course")?);
+    if let Some(steps) = config_value(config, "straight") {
         let _ = write!(text, ", on a straight line in {steps} steps");
     }
     let names: Vec<String> = files.iter().map(|name| harmless(name)).collect();

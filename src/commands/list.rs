@@ -49,9 +49,9 @@ pub fn list(folder: Option<&Path>) -> Result<ExitCode, Failure> {
     for entry in fs::read_dir(folder).map_err(error)? {
         let path = entry.map_err(error)?.path();
         if path.extension().is_some_and(|e| e == "h5") && !path.is_dir() {
-            rows.push(Row::of(&path));
+            rows.push(ListedRun::of(&path));
         } else if let Some(run) = store::left_to_replace(&path) {
-            let [file, run] = [&path, &run].map(|path| shown(path));
+            let [file, run] = [&path, &run].map(|path| file_name(path));
             let _ = writeln!(
                 left,
                 "{file}: left by a `--force` run that was killed before it took the place of {run}; it can be \
@@ -71,36 +71,36 @@ pub fn list(folder: Option<&Path>) -> Result<ExitCode, Failure> {
 }
 
 /// A file's name, as it is printed.
-fn shown(path: &Path) -> String {
+fn file_name(path: &Path) -> String {
     harmless(&path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-struct Row {
+struct ListedRun {
     file: String,
     /// Seconds since the run's last sign of life or, if that cannot be read, since the file's last change.
     age: f64,
-    standing: Result<RunStatus, String>,
+    status: Result<RunStatus, String>,
 }
 
-impl Row {
+impl ListedRun {
     fn of(path: &Path) -> Self {
         let metadata = fs::metadata(path);
-        let standing = look(path, &metadata);
-        let age = match (&standing, &metadata) {
-            (Ok(standing), _) => standing.silent,
+        let status = run_status(path, &metadata);
+        let age = match (&status, &metadata) {
+            (Ok(status), _) => status.silent,
             (Err(_), Ok(metadata)) => age(metadata),
             (Err(_), Err(_)) => f64::INFINITY,
         };
         Self {
-            file: shown(path),
+            file: file_name(path),
             age,
-            standing,
+            status,
         }
     }
 }
 
 /// The state of one file, or its error.
-fn look(path: &Path, metadata: &io::Result<Metadata>) -> Result<RunStatus, String> {
+fn run_status(path: &Path, metadata: &io::Result<Metadata>) -> Result<RunStatus, String> {
     match metadata {
         Err(error) => return Err(error.to_string()),
         // Opening a pipe would wait for its other end.
@@ -126,7 +126,7 @@ fn age(metadata: &Metadata) -> f64 {
     age.map_or(0.0, |age| age.as_secs_f64())
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[ListedRun]) -> String {
     let head = [
         "file",
         "status",
@@ -140,7 +140,7 @@ fn table(rows: &[Row]) -> String {
     let lines: Vec<[String; 8]> = std::iter::once(head.map(str::to_owned))
         .chain(rows.iter().map(cells))
         .collect();
-    let runs = |index: usize| index == 0 || rows[index - 1].standing.is_ok();
+    let runs = |index: usize| index == 0 || rows[index - 1].status.is_ok();
     let width = |column: usize| {
         let whole = lines.iter().enumerate();
         whole
@@ -168,10 +168,10 @@ fn table(rows: &[Row]) -> String {
     out
 }
 
-fn cells(row: &Row) -> [String; 8] {
+fn cells(row: &ListedRun) -> [String; 8] {
     let empty = String::new;
-    let standing = match &row.standing {
-        Ok(standing) => standing,
+    let status = match &row.status {
+        Ok(status) => status,
         Err(trouble) => {
             let mut cells: [String; 8] = std::array::from_fn(|_| empty());
             cells[0].clone_from(&row.file);
@@ -179,14 +179,14 @@ fn cells(row: &Row) -> [String; 8] {
             return cells;
         }
     };
-    let (done, planned) = (standing.committed, standing.planned);
-    let loss = match standing.loss {
+    let (done, planned) = (status.committed, status.planned);
+    let loss = match status.loss {
         loss if loss.is_nan() => "-".to_owned(),
         loss => numbers::loss(loss),
     };
     [
         row.file.clone(),
-        standing.word().to_owned(),
+        status.word().to_owned(),
         format!("{done}/{planned}"),
         match planned {
             0 => empty(),
@@ -194,8 +194,8 @@ fn cells(row: &Row) -> [String; 8] {
             _ => format!("{}%", u128::from(done) * 100 / u128::from(planned)),
         },
         loss,
-        harmless(&standing.network),
-        format!("{} ago", duration(standing.silent)),
-        standing.seconds_left().map_or_else(empty, duration),
+        harmless(&status.network),
+        format!("{} ago", duration(status.silent)),
+        status.seconds_left().map_or_else(empty, duration),
     ]
 }

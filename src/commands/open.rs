@@ -7,7 +7,7 @@ use crate::app::{App, Other};
 use crate::cli::OpenArgs;
 use crate::feed::{self, Feed, Opening};
 use crate::store;
-use crate::supervise::screen::{self, Obstacle};
+use crate::supervise::screen::{self, NoScreen};
 use crate::supervise::signals::Signals;
 use crate::supervise::{Failure, sandbox};
 use crate::text::harmless;
@@ -44,11 +44,11 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
             names: [name(&args.file), name(path)],
         });
     }
-    let shown = screen::Shown {
+    let shown = screen::ShownRun {
         feed: &first.feed,
         file: &args.file,
     };
-    let other = second.as_ref().map(|(opened, file)| screen::Shown {
+    let other = second.as_ref().map(|(opened, file)| screen::ShownRun {
         feed: &opened.feed,
         file,
     });
@@ -57,7 +57,7 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
 }
 
 /// A run file being read.
-struct Opened {
+struct OpenedFile {
     // Dropped in this order: the feed is gone when the process is ended.
     feed: Feed,
     _opening: Opening,
@@ -68,14 +68,14 @@ fn opened(
     path: &Path,
     options: &ScreenOptions,
     signals: &Signals,
-) -> Result<Result<Opened, Exit>, Failure> {
-    if let Some(what) = sandbox::odd(path) {
+) -> Result<Result<OpenedFile, Exit>, Failure> {
+    if let Some(what) = sandbox::why_unreadable(path) {
         return Err(Failure::Other(what));
     }
     // The run being started, while an older file still has the name.
     let opening = feed::spawn(sandbox::reader(&store::written_at(path)), path)?;
     // An error in the file matters more than a missing terminal.
-    let waited = match Obstacle::now() {
+    let waited = match NoScreen::now() {
         None => {
             let what = format!("reading {}", path.display());
             tui::wait(&what, &opening.ready, options, &signals.events).map_err(Failure::Terminal)?
@@ -83,7 +83,7 @@ fn opened(
         Some(_) => (opening.ready.recv()).map_or(Waited::Nobody, Waited::Answer),
     };
     match waited {
-        Waited::Answer(feed) => Ok(Ok(Opened {
+        Waited::Answer(feed) => Ok(Ok(OpenedFile {
             feed: feed?,
             _opening: opening,
         })),

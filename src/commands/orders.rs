@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const CLOSED_FOR: Duration = Duration::from_secs(3);
 
 /// The training that an order reached.
-enum Reached {
+enum ReachedTraining {
     Running(Connection, RunStatus),
     Ended(RunStatus),
 }
@@ -34,9 +34,9 @@ enum Reached {
 /// The file is not a run, or the training cannot be reached, does not obey, or fails before it can stop.
 pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
     let mut connection = match reach(path)? {
-        Reached::Running(connection, _) => connection,
-        Reached::Ended(standing) => {
-            return say(&format!("not running: {}", standing.sentence()));
+        ReachedTraining::Running(connection, _) => connection,
+        ReachedTraining::Ended(status) => {
+            return print_line(&format!("not running: {}", status.sentence()));
         }
     };
     wait_hint("stopping after the step under way; Ctrl-C ends the waiting alone");
@@ -54,8 +54,8 @@ pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
         let waited = connection.ends_within(LOOK_EVERY);
         let is_closed = waited.map_err(|error| failure(path, &AskError::Io(error)))?;
         match reach(path)? {
-            Reached::Running(again, standing) => {
-                obeys(path, &standing, ordered)?;
+            ReachedTraining::Running(again, status) => {
+                check_obeyed(path, &status, ordered)?;
                 // A training closes its file before the last connections.
                 closed = is_closed.then(|| closed.unwrap_or_else(Instant::now));
                 if closed.is_some_and(|since| since.elapsed() > CLOSED_FOR) {
@@ -64,22 +64,22 @@ pub fn stop(path: &Path) -> Result<ExitCode, Failure> {
                 sleep(ASK_EVERY);
                 connection = again;
             }
-            Reached::Ended(standing) if standing.status == Status::Failed => {
-                return Err(Failure::Run(standing.message));
+            ReachedTraining::Ended(status) if status.status == Status::Failed => {
+                return Err(Failure::Run(status.message));
             }
-            Reached::Ended(standing) => return say(&standing.sentence()),
+            ReachedTraining::Ended(status) => return print_line(&status.sentence()),
         }
     }
 }
 
 /// Fails if a training that was told to take no more steps cannot have received the order. `ordered` is the number of
 /// steps done at that time.
-fn obeys(path: &Path, standing: &RunStatus, ordered: Option<u64>) -> Result<(), Failure> {
-    if !standing.live {
-        return Err(lost(path, standing));
+fn check_obeyed(path: &Path, status: &RunStatus, ordered: Option<u64>) -> Result<(), Failure> {
+    if !status.live {
+        return Err(lost_writer(path, status));
     }
     // At most the current step follows an order.
-    if ordered.is_some_and(|steps| standing.committed > steps.saturating_add(1)) {
+    if ordered.is_some_and(|steps| status.committed > steps.saturating_add(1)) {
         return Err(other_program(path));
     }
     Ok(())
@@ -98,7 +98,7 @@ fn other_program(path: &Path) -> Failure {
 /// The file is not a run, the run is not running, or the training cannot be reached.
 pub fn pause(path: &Path) -> Result<ExitCode, Failure> {
     let mut connection = running(path)?;
-    let mut answer = ask(path, &mut connection, "pause")?;
+    let mut answer = send_order(path, &mut connection, "pause")?;
     let ordered = steps_in(&answer);
     if answer.starts_with("pausing") {
         wait_hint("pausing after the step under way; Ctrl-C ends the waiting alone");
@@ -106,7 +106,7 @@ pub fn pause(path: &Path) -> Result<ExitCode, Failure> {
     let mut looked = Instant::now();
     loop {
         if answer.starts_with("paused") || answer.starts_with("already paused") {
-            return say(&answer);
+            return print_line(&answer);
         }
         // At most the current step follows an order.
         let resumed =
@@ -118,13 +118,13 @@ pub fn pause(path: &Path) -> Result<ExitCode, Failure> {
         }
         if looked.elapsed() >= LOOK_EVERY {
             match reach(path)? {
-                Reached::Running(_, standing) => obeys(path, &standing, ordered)?,
-                Reached::Ended(standing) => return Err(not_running(path, &standing)),
+                ReachedTraining::Running(_, status) => check_obeyed(path, &status, ordered)?,
+                ReachedTraining::Ended(status) => return Err(not_running(path, &status)),
             }
             looked = Instant::now();
         }
         sleep(ASK_EVERY);
-        answer = ask(path, &mut connection, "status")?;
+        answer = send_order(path, &mut connection, "status")?;
     }
 }
 
@@ -134,26 +134,26 @@ pub fn pause(path: &Path) -> Result<ExitCode, Failure> {
 /// The file is not a run, the run is not running, or the training cannot be reached.
 pub fn resume(path: &Path) -> Result<ExitCode, Failure> {
     let mut connection = running(path)?;
-    say(&ask(path, &mut connection, "resume")?)
+    print_line(&send_order(path, &mut connection, "resume")?)
 }
 
 fn running(path: &Path) -> Result<Connection, Failure> {
     match reach(path)? {
-        Reached::Running(connection, _) => Ok(connection),
-        Reached::Ended(standing) => Err(not_running(path, &standing)),
+        ReachedTraining::Running(connection, _) => Ok(connection),
+        ReachedTraining::Ended(status) => Err(not_running(path, &status)),
     }
 }
 
-fn not_running(path: &Path, standing: &RunStatus) -> Failure {
-    let (path, how) = (path.display(), standing.sentence());
+fn not_running(path: &Path, status: &RunStatus) -> Failure {
+    let (path, how) = (path.display(), status.sentence());
     Failure::Other(format!("{path} is not running: {how}"))
 }
 
-fn ask(path: &Path, connection: &mut Connection, line: &str) -> Result<String, Failure> {
+fn send_order(path: &Path, connection: &mut Connection, line: &str) -> Result<String, Failure> {
     connection.ask(line).map_err(|error| match error {
         AskError::Ended => match sandbox::status(path) {
-            Ok(standing) if standing.live => other_program(path),
-            Ok(standing) => not_running(path, &standing),
+            Ok(status) if status.live => other_program(path),
+            Ok(status) => not_running(path, &status),
             Err(error) => error,
         },
         error => failure(path, &error),
@@ -161,23 +161,23 @@ fn ask(path: &Path, connection: &mut Connection, line: &str) -> Result<String, F
 }
 
 /// Finds the training that writes the file.
-fn reach(path: &Path) -> Result<Reached, Failure> {
+fn reach(path: &Path) -> Result<ReachedTraining, Failure> {
     // An older file may still have the name of the one being written.
-    let standing = sandbox::status(&store::written_at(path))?;
-    if standing.status != Status::Running {
-        return Ok(Reached::Ended(standing));
+    let status = sandbox::status(&store::written_at(path))?;
+    if status.status != Status::Running {
+        return Ok(ReachedTraining::Ended(status));
     }
     let (socket, error) = match Connection::open(path) {
-        Ok(connection) => return Ok(Reached::Running(connection, standing)),
+        Ok(connection) => return Ok(ReachedTraining::Running(connection, status)),
         Err(trouble) => trouble,
     };
     // It may have ended in the meantime.
-    let standing = sandbox::status(&store::written_at(path))?;
-    if standing.status != Status::Running {
-        return Ok(Reached::Ended(standing));
+    let status = sandbox::status(&store::written_at(path))?;
+    if status.status != Status::Running {
+        return Ok(ReachedTraining::Ended(status));
     }
-    if !standing.live {
-        return Err(lost(path, &standing));
+    if !status.live {
+        return Err(lost_writer(path, &status));
     }
     let (path, socket) = (path.display(), socket.display());
     Err(Failure::Other(format!(
@@ -188,8 +188,8 @@ fn reach(path: &Path) -> Result<Reached, Failure> {
 }
 
 /// The error for a file whose writing process died without closing it.
-fn lost(path: &Path, standing: &RunStatus) -> Failure {
-    let (path, steps) = (path.display(), standing.committed);
+fn lost_writer(path: &Path, status: &RunStatus) -> Failure {
+    let (path, steps) = (path.display(), status.committed);
     Failure::Other(format!(
         "{path} is not running: its process has ended without closing the file; the {steps} steps committed \
          before are in it"
@@ -207,6 +207,6 @@ fn wait_hint(text: &str) {
     }
 }
 
-fn say(text: &str) -> Result<ExitCode, Failure> {
+fn print_line(text: &str) -> Result<ExitCode, Failure> {
     print(format!("{text}\n").as_bytes())
 }

@@ -16,11 +16,11 @@ use crate::text::harmless;
 const DEPTH: usize = 3;
 
 /// The files and folders that a command reads.
-pub struct Inputs(Vec<PathBuf>);
+pub struct CommandInputs(Vec<PathBuf>);
 
-impl Inputs {
+impl CommandInputs {
     /// The inputs named by the options, and others.
-    pub fn of(options: &Options, others: &[&Path]) -> Self {
+    pub fn from_options(options: &Options, others: &[&Path]) -> Self {
         let network = match &options.network {
             Some(NetworkChoice::Named(name)) => Some(PathBuf::from(name)),
             _ => None,
@@ -32,7 +32,7 @@ impl Inputs {
 
     /// Only these files.
     pub fn files(paths: &[&Path]) -> Self {
-        Self::of(&Options::default(), paths)
+        Self::from_options(&Options::default(), paths)
     }
 
     /// The input that a file is, or is part of, under whatever name.
@@ -45,7 +45,9 @@ impl Inputs {
         });
         let depth = if is_run { 0 } else { DEPTH };
         let paths = self.0.iter().map(PathBuf::as_path);
-        paths.into_iter().find(|path| holds(path, identity, depth))
+        paths
+            .into_iter()
+            .find(|path| contains_file(path, identity, depth))
     }
 }
 
@@ -56,7 +58,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Whether a path is the file, or contains it within `depth` levels of folders.
-fn holds(path: &Path, file: (u64, u64), depth: usize) -> bool {
+fn contains_file(path: &Path, file: (u64, u64), depth: usize) -> bool {
     if identity(path) == Some(file) {
         return true;
     }
@@ -66,14 +68,14 @@ fn holds(path: &Path, file: (u64, u64), depth: usize) -> bool {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries
         .into_iter()
-        .any(|entry| holds(&entry.path(), file, depth - 1))
+        .any(|entry| contains_file(&entry.path(), file, depth - 1))
 }
 
 /// Checks that a run may be written to a path. Call it before the work: the file itself is created later.
 ///
 /// # Errors
 /// Something is there that may not be replaced, or the path cannot name a file.
-pub fn check(output: &Path, force: bool, inputs: &Inputs) -> Result<(), Failure> {
+pub fn check(output: &Path, force: bool, inputs: &CommandInputs) -> Result<(), Failure> {
     let shown = harmless(&output.display().to_string());
     if output.to_str().is_none() {
         return Err(ConfigError(format!(
@@ -138,7 +140,7 @@ pub fn new_file(
         match NewFile::create(&path) {
             Ok(new) => return Ok((path, new)),
             // Another run started within this second.
-            Err(StoreError::Exists { .. } | StoreError::Odd { .. }) => {}
+            Err(StoreError::Exists { .. } | StoreError::NotRegular { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }

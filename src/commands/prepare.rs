@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::check::{Checked, check, load};
-use super::given_weights::open_course;
+use super::check::{CheckedConfig, check, load};
+use super::given_weights::open_trajectory;
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig, SliceChoice};
 use crate::data::{Dataset, Examples, Split};
 use crate::engine::candle::{self, CandleEngine, Precision};
@@ -17,7 +17,7 @@ use crate::supervise::Failure;
 use crate::train::{TrainSettings, Trainer, choose_traced};
 
 /// A training that is ready to start.
-pub struct Prepared {
+pub struct PreparedTraining {
     pub header: Arc<RunHeader>,
     pub trainer: Trainer,
 }
@@ -26,7 +26,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// Anything wrong with the data, the network or the device, or sizes that do not fit each other.
-pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
+pub fn prepare(config: &RunConfig) -> Result<PreparedTraining, Failure> {
     let mut config = config.clone();
     if let Some(path) = &config.data {
         // Absolute, so that the run file's configuration is valid in any folder.
@@ -38,7 +38,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     let dataset = load(&config)?;
     let checked = check(&config, &dataset)?;
     let facts = checked.facts(&dataset);
-    let Checked {
+    let CheckedConfig {
         split,
         network,
         layers,
@@ -48,13 +48,13 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
     } = checked;
     config.batch_size = Some(batch_size);
     let mut steps_per_epoch = batches.batches_per_epoch() as u64;
-    let course = match &config.course {
-        Some(course) => Some(open_course(course, &network.layout)?),
+    let trajectory = match &config.course {
+        Some(choice) => Some(open_trajectory(choice, &network.layout)?),
         None => None,
     };
-    if let Some(course) = &course {
+    if let Some(trajectory) = &trajectory {
         // The batches with which the weights were trained are unknown.
-        (steps, steps_per_epoch) = (course.steps(), 0);
+        (steps, steps_per_epoch) = (trajectory.steps(), 0);
     }
 
     let Dataset {
@@ -67,7 +67,7 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         ..
     } = dataset;
     let mut run_data = run_data(train, test, &split);
-    if course.is_some() {
+    if trajectory.is_some() {
         // No mini-batch is drawn.
         run_data.drawn_from = None;
     }
@@ -98,7 +98,9 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         data: Some(facts),
         traced,
         histogram_edges: histogram_edges(),
-        course_files: course.as_ref().map_or(Vec::new(), |course| course.files()),
+        trajectory_files: trajectory
+            .as_ref()
+            .map_or(Vec::new(), |trajectory| trajectory.files()),
         held_out_lca: config.lca_test,
         record_weights: config.record_weights,
         record_params: config.record_params,
@@ -118,11 +120,11 @@ pub fn prepare(config: &RunConfig) -> Result<Prepared, Failure> {
         theta,
         network.initial_buffers(),
     );
-    if let Some(course) = course {
-        (trainer.follow(course)).map_err(|error| Failure::Other(error.to_string()))?;
+    if let Some(trajectory) = trajectory {
+        (trainer.follow(trajectory)).map_err(|error| Failure::Other(error.to_string()))?;
     }
     header.checkpoint = trainer.checkpoint().shape();
-    Ok(Prepared {
+    Ok(PreparedTraining {
         header: Arc::new(header),
         trainer,
     })

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::check::{check, load};
-use super::output::{self, Inputs};
+use super::output::{self, CommandInputs};
 use super::resume::only_harmless;
 use crate::config::{ConfigError, Options, RunConfig, merge, stored_options};
 use crate::data::Split;
 use crate::store::{NewFile, StoreError};
-use crate::supervise::series::{self, AtFailure, End, Ended, Found, Task};
+use crate::supervise::series::{self, AtFailure, RunFileState, RunTask, SeriesEnd, SeriesOutcome};
 use crate::supervise::{Failure, print, sandbox, signal_code};
 use crate::text::{harmless, quoted};
 
@@ -28,8 +28,8 @@ pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode
     let given = options.output.clone();
     let mut output = given.unwrap_or_else(|| output::default_name(network));
     let force = options.force.unwrap_or(false);
-    let mut tasks = tasks(&config, &output, repeats)?;
-    let inputs = Inputs::of(options, read);
+    let mut tasks = checked_tasks(&config, &output, repeats)?;
+    let inputs = CommandInputs::from_options(options, read);
     // A default name is claimed when its first file is created.
     let named = tasks.iter().filter(|_| options.output.is_some());
     for task in named {
@@ -43,7 +43,7 @@ pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode
             error => error,
         })?;
     }
-    let mut found = vec![Found::Nothing; tasks.len()];
+    let mut found = vec![RunFileState::Nothing; tasks.len()];
     let mut reserved = None;
     if options.output.is_none() {
         // The other names are derived from the first, so nobody else can have them.
@@ -54,10 +54,10 @@ pub fn begin(options: &Options, read: &[&Path], repeats: u64) -> Result<ExitCode
         if let Some((name, first)) = name {
             output = name;
             for (n, task) in (1..).zip(&mut tasks) {
-                task.place(file(&output, n));
+                task.set_file(file(&output, n));
             }
-            reserved = Some(first.released()?);
-            found[0] = Found::Reserved;
+            reserved = Some(first.release_to_child()?);
+            found[0] = RunFileState::Reserved;
         }
     }
     let ended = run(&tasks, &found, force, &output, options);
@@ -87,16 +87,16 @@ pub fn resume(output: &Path, flags: &Options, repeats: u64) -> Result<ExitCode, 
     let origin = harmless(&first.display().to_string());
     let stored = stored_options(&sandbox::peek(&first)?.header.config, &origin)?;
     let config = RunConfig::resolve(&merge(&stored, &flags)?)?;
-    let tasks = tasks(&config, output, repeats)?;
+    let tasks = checked_tasks(&config, output, repeats)?;
     let found = tasks
         .iter()
-        .map(Task::found)
+        .map(RunTask::file_state)
         .collect::<Result<Vec<_>, _>>()?;
     run(&tasks, &found, false, output, &flags)
 }
 
 /// All runs, checked.
-fn tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<Task>, Failure> {
+fn checked_tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<RunTask>, Failure> {
     if !(1..=MOST).contains(&repeats) {
         let what = format!("--repeats {repeats}: must be from 1 to {MOST}");
         return Err(ConfigError(what).into());
@@ -131,7 +131,7 @@ fn tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<Task>, F
                 _ => checked.warnings(&config, &dataset),
             };
             seen = Some((checked.split, warnings.clone()));
-            let mut task = Task {
+            let mut task = RunTask {
                 name: String::new(),
                 file: PathBuf::new(),
                 config,
@@ -139,7 +139,7 @@ fn tasks(config: &RunConfig, output: &Path, repeats: u64) -> Result<Vec<Task>, F
                 warnings,
                 sha256: dataset.sha256.clone(),
             };
-            task.place(file(output, index + 1));
+            task.set_file(file(output, index + 1));
             Ok(task)
         })
         .collect()
@@ -161,8 +161,8 @@ fn file(output: &Path, n: u64) -> PathBuf {
 }
 
 fn run(
-    tasks: &[Task],
-    found: &[Found],
+    tasks: &[RunTask],
+    found: &[RunFileState],
     force: bool,
     output: &Path,
     options: &Options,
@@ -176,27 +176,27 @@ fn run(
     );
     let complete = ended.complete.iter().filter(|&&complete| complete).count();
     let so_far = format!("{complete} of {} runs are complete", tasks.len());
-    if let (End::Failed(index), Some((_, why))) = (ended.why, ended.failed.first()) {
+    if let (SeriesEnd::Failed(index), Some((_, why))) = (ended.why, ended.failed.first()) {
         let name = &tasks[index].name;
         return Err(Failure::Run(format!("{name}: {why}; {so_far}; {onward}")));
     }
     if !quiet {
-        print(said(tasks, &ended, &so_far, &onward).as_bytes())?;
+        print(summary(tasks, &ended, &so_far, &onward).as_bytes())?;
     }
     Ok(match ended.why {
-        End::Signal(signal) => signal_code(signal),
+        SeriesEnd::Signal(signal) => signal_code(signal),
         _ => ExitCode::SUCCESS,
     })
 }
 
-fn said(tasks: &[Task], ended: &Ended, so_far: &str, onward: &str) -> String {
+fn summary(tasks: &[RunTask], ended: &SeriesOutcome, so_far: &str, onward: &str) -> String {
     let mut out = format!("{so_far}\n");
     for (task, complete) in tasks.iter().zip(&ended.complete) {
         if *complete {
             let _ = writeln!(out, "  {}", harmless(&task.file.display().to_string()));
         }
     }
-    if ended.why != End::Through {
+    if ended.why != SeriesEnd::Through {
         let _ = writeln!(out, "{onward}");
     }
     out
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_before_the_ending_or_where_they_are_wanted() {
+    fn repeat_numbers_precede_the_extension_or_fill_the_placeholder() {
         for (output, name) in [
             ("runs/a.h5", "runs/a-3.h5"),
             ("runs/a.b.h5", "runs/a.b-3.h5"),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::ReportArgs;
 use crate::config::ConfigError;
-use crate::report::{self, Block, Run};
+use crate::report::{self, Block, RunFile};
 use crate::supervise::{Failure, print};
 use crate::text::harmless;
 
@@ -26,7 +26,7 @@ pub fn report(args: &ReportArgs) -> Result<ExitCode, Failure> {
             "{file}, which is to be read, is in {folder}: choose another --output"
         ))));
     }
-    let runs = args.files.iter().map(|file| Run::open(file));
+    let runs = args.files.iter().map(|file| RunFile::open(file));
     let runs = runs.collect::<Result<Vec<_>, _>>()?;
     let document = report::report(&runs)?;
     document.save(&args.output, args.force)?;

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use super::prepare::{Prepared, prepare};
+use super::prepare::{PreparedTraining, prepare};
 use crate::app::App;
 use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge, stored_options};
 use crate::feed::{FeedEvent, Origin};
 use crate::record::{RunHeader, StartRecord};
-use crate::store::{FIRST_LOOK, Kept, Recorder, Resumable, RunReader};
+use crate::store::{FIRST_LOOK, KeptPart, Recorder, Resumable, RunReader};
 use crate::supervise::Failure;
 use crate::train::{Trainer, snapshot_is_due};
 
 /// A run that is about to continue.
-pub struct Resumed {
+pub struct ResumedRun {
     /// Contains the steps that are kept.
     pub app: App,
     /// Restored and started.
@@ -27,12 +27,12 @@ pub struct Resumed {
 /// # Errors
 /// The flags would change the run; the file is not a run, is being written, has all its steps or cannot be written; or
 /// the data differ.
-pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
+pub fn resume(path: &Path, flags: &Options) -> Result<ResumedRun, Failure> {
     only_harmless(flags)?;
     let run = Resumable::open(path)?;
     let stored = stored_options(&run.reader().header().config, &path.display().to_string())?;
     let config = RunConfig::resolve(&merge(&stored, flags)?)?;
-    let Prepared {
+    let PreparedTraining {
         header,
         mut trainer,
     } = prepare(&config)?;
@@ -63,13 +63,13 @@ pub fn resume(path: &Path, flags: &Options) -> Result<Resumed, Failure> {
         None => from,
     };
     show_kept(&mut app, run.reader(), kept)?;
-    let keep = Kept {
+    let keep = KeptPart {
         steps: kept,
         checkpoint: saved.map(|(found, _)| found),
         totals: snapshot_is_due(kept, header.planned_steps),
     };
     let recorder = Recorder::resume(run, keep, &header)?;
-    Ok(Resumed {
+    Ok(ResumedRun {
         app,
         trainer,
         recorder,
@@ -125,7 +125,7 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
             "its examples were drawn otherwise",
         ),
         (
-            file.course_files.is_empty() || file.course_files == now.course_files,
+            file.trajectory_files.is_empty() || file.trajectory_files == now.trajectory_files,
             "its points were other files of the folder",
         ),
         (file.traced == now.traced, "it traces other parameters"),

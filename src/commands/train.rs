@@ -4,11 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::given_weights;
-use super::output::{self, Inputs};
-use super::prepare::{Prepared, prepare};
+use super::output::{self, CommandInputs};
+use super::prepare::{PreparedTraining, prepare};
 use super::read_config::read_config;
 use super::repeats;
-use super::resume::Resumed;
+use super::resume::ResumedRun;
 use crate::app::App;
 use crate::cli::TrainArgs;
 use crate::config::{ConfigError, Options, RunConfig, merge};
@@ -16,8 +16,8 @@ use crate::feed::Origin;
 use crate::query::data_lints;
 use crate::store::{self, Recorder, WriteOptions};
 use crate::supervise::detach::{self, Detached};
-use crate::supervise::run::{Beginning, Run, Watched};
-use crate::supervise::{Failure, child, sandbox, tell};
+use crate::supervise::run::{RunStart, RunningTraining, WatchOptions};
+use crate::supervise::{Failure, child, print_message, sandbox};
 use crate::tui;
 
 /// Epochs of the demo: about half a minute on two cores.
@@ -42,7 +42,7 @@ pub fn demo() -> Result<ExitCode, Failure> {
 /// Anything wrong with the flags, the data, the device or the run file, or the run fails.
 pub fn train(args: &TrainArgs) -> Result<ExitCode, Failure> {
     tui::keep_running_in_background();
-    child::heed();
+    child::stop_with_parent();
     if args.detach && args.options.repeats.is_some() {
         return Err(no_detached_series());
     }
@@ -86,31 +86,31 @@ pub(super) fn train_with(
     detached: Option<Detached>,
 ) -> Result<ExitCode, Failure> {
     let config = RunConfig::resolve(options)?;
-    let watched = Watched::from(options, detached)?;
+    let watched = WatchOptions::resolve(options, detached)?;
     let force = options.force.unwrap_or(false);
     let wanted = options.output.as_deref();
     if let Some(path) = wanted {
         // To fail early; the file is later created exclusively.
-        output::check(path, force, &Inputs::of(options, read))?;
+        output::check(path, force, &CommandInputs::from_options(options, read))?;
     }
     let network = &config.network.name;
     let output = wanted.map_or_else(|| output::default_name(network), Path::to_path_buf);
     let warning = store::warning(&output).map(|warning| format!("warning: {warning}"));
     if let Some(warning) = warning.as_ref().filter(|_| !watched.quiet) {
-        tell(warning);
+        print_message(warning);
     }
-    let Prepared { header, trainer } = prepare(&config)?;
+    let PreparedTraining { header, trainer } = prepare(&config)?;
     let path = config
         .course
         .as_ref()
         .map(|course| given_weights::path_of(course, &header));
     if let Some(path) = path.as_ref().filter(|_| !watched.quiet) {
-        tell(path);
+        print_message(path);
     }
     let lints = data_lints(&header, None);
     let lints: Vec<String> = lints.iter().map(ToString::to_string).collect();
     for line in lints.iter().filter(|_| watched.warns) {
-        tell(line);
+        print_message(line);
     }
     let write = WriteOptions {
         force,
@@ -124,17 +124,17 @@ pub(super) fn train_with(
     for line in &lints {
         app.log.push(line);
     }
-    let beginning = Beginning::Fresh;
+    let beginning = RunStart::Fresh;
     let outlet = (recorder, config.checkpoint_every);
-    Run::spawn(app, trainer, outlet, beginning, &output)?.watch(watched, &output)
+    RunningTraining::spawn(app, trainer, outlet, beginning, &output)?.watch(watched, &output)
 }
 
 /// Continues a run. Flags that would change it are refused.
 fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<ExitCode, Failure> {
-    let watched = Watched::from(flags, detached)?;
+    let watched = WatchOptions::resolve(flags, detached)?;
     // May be too damaged to be read in this process.
-    sandbox::look_through(path)?;
-    let Resumed {
+    sandbox::read_through(path)?;
+    let ResumedRun {
         app,
         trainer,
         recorder,
@@ -148,11 +148,11 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
             n => format!("; the {n} steps recorded behind it are computed again first"),
         };
         let path = path.display();
-        tell(&format!(
+        print_message(&format!(
             "going on with {path} after step {from} of {planned}{again}"
         ));
     }
-    let beginning = Beginning::Resumed { start };
+    let beginning = RunStart::Resumed { start };
     let outlet = (recorder, checkpoint_every);
-    Run::spawn(app, trainer, outlet, beginning, path)?.watch(watched, path)
+    RunningTraining::spawn(app, trainer, outlet, beginning, path)?.watch(watched, path)
 }

@@ -44,11 +44,12 @@ pub fn write(
     if let Some(file) = nameless::create(folder) {
         fill(&file)?;
         return match old {
-            None => nameless::name(&file, path),
+            None => nameless::set_name(&file, path),
             // Only renaming takes over another file's name atomically.
             Some(old) => {
-                let named = builder.make_in(folder, |scratch| nameless::name(&file, scratch))?;
-                take_name(named.into_temp_path(), old, path)
+                let named =
+                    builder.make_in(folder, |scratch| nameless::set_name(&file, scratch))?;
+                replace_file(named.into_temp_path(), old, path)
             }
         };
     }
@@ -58,12 +59,12 @@ pub fn write(
     fill(scratch.as_file())?;
     match old {
         None => (scratch.persist_noclobber(path).map(drop)).map_err(|failed| failed.error),
-        Some(old) => take_name(scratch.into_temp_path(), old, path),
+        Some(old) => replace_file(scratch.into_temp_path(), old, path),
     }
 }
 
 /// Gives a file the name of the file `old`, and removes that.
-fn take_name(scratch: TempPath, old: Identity, path: &Path) -> io::Result<()> {
+fn replace_file(scratch: TempPath, old: Identity, path: &Path) -> io::Result<()> {
     let ours = rename::identity(&scratch)?;
     let taken = rename::in_place_of(old, &scratch, path);
     // Whatever has the temporary name now, only our own file is removed with it.
@@ -94,7 +95,7 @@ mod nameless {
             .map(File::from)
     }
 
-    pub fn name(file: &File, path: &Path) -> io::Result<()> {
+    pub fn set_name(file: &File, path: &Path) -> io::Result<()> {
         let this = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(linkat(CWD, this, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
     }
@@ -110,7 +111,7 @@ mod nameless {
         None
     }
 
-    pub fn name(_: &File, _: &Path) -> io::Result<()> {
+    pub fn set_name(_: &File, _: &Path) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_there_until_it_is_whole() {
+    fn the_file_appears_only_when_complete() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let can = nameless::create(folder.path()).is_some();
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_took_the_name_meanwhile_keeps_it() {
+    fn a_file_created_meanwhile_keeps_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let away = folder.path().join("b");

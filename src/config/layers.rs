@@ -46,7 +46,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Lay
                 from_table(name, keys).map_err(D::Error::custom)
             });
             let mut rules = tables.collect::<Result<Vec<LayerRule>, _>>()?;
-            rules.sort_by_key(LayerRule::closeness);
+            rules.sort_by_key(LayerRule::specificity);
             Ok(rules)
         }
         _ => Err(form()),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_keeps_its_order_and_tables_go_by_closeness() {
+    fn lists_keep_their_order_and_tables_apply_by_specificity() {
         assert_eq!(
             rules("layer = ['fc3:delay=0', '*:delay=9']"),
             ["fc3:delay=0", "*:delay=9"]
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_survive_their_text() {
+    fn rules_round_trip_through_text() {
         let options = Options {
             layer: vec!["*:delay=9".parse().unwrap(), "fc1:freeze".parse().unwrap()],
             ..Options::default()
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_stand_behind_the_file() {
+    fn rules_from_flags_follow_those_from_the_file() {
         let file = parse(
             "layer = ['fc3:momentum=0.1,delay=3', 'fc1:momentum=0.2']",
             "x",
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_say_where_they_are() {
+    fn errors_state_their_location() {
         for (text, needles) in [
             ("layer = 'fc3:freeze'", &["list of rules"][..]),
             ("layer = [3]", &["list of rules"]),

@@ -18,7 +18,7 @@ pub use choices::{
     NetworkChoice, OptimizerKind, SliceChoice,
 };
 pub use options::{Options, holds_options, merge, parse, stored_options};
-pub use resolve::{CourseChoice, Length, RunConfig};
+pub use resolve::{Length, RunConfig, TrajectoryChoice};
 pub use spellings::{ELSEWHERE, called_here, means_network};
 
 /// The reason why a configuration cannot be used. The message names the flag and the remedy.

@@ -366,7 +366,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_is_called_otherwise_elsewhere_is_named() {
+    fn a_key_name_of_another_tool_suggests_ours() {
         let error = |text: &str| parse(text, "x").unwrap_err().to_string();
         for (text, key) in [
             ("lr = 0.1", "`learning_rate`"),
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_say_where_they_are() {
+    fn errors_state_their_location() {
         let error = |text: &str| parse(text, "run.toml").unwrap_err().to_string();
         let unknown = error("seed = 1\nlearning-rate = 3");
         assert!(

@@ -14,7 +14,7 @@ use super::choices::{
 };
 use super::options::Options;
 use crate::data::SplitSizes;
-use crate::lca::Settings;
+use crate::lca::IntegratorSettings;
 use crate::model::{LayerSpec, NetworkSpec, PRESETS, preset};
 use crate::optim::{LayerRule, OptimizerChoice, Schedule};
 use crate::small_file;
@@ -29,7 +29,7 @@ pub enum Length {
 
 /// Weights to follow instead of training.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CourseChoice {
+pub struct TrajectoryChoice {
     /// A file with recorded weights, or a folder of snapshots.
     pub path: PathBuf,
     /// Number of equal steps on the straight line between the ends, if the path is not followed.
@@ -45,7 +45,7 @@ pub struct RunConfig {
     pub sizes: SplitSizes,
     pub length: Length,
     /// If given, the training settings, including the length, have no meaning.
-    pub course: Option<CourseChoice>,
+    pub course: Option<TrajectoryChoice>,
     /// `None` for 250, or all examples if there are fewer.
     pub batch_size: Option<usize>,
     pub optimizer: OptimizerChoice,
@@ -55,7 +55,7 @@ pub struct RunConfig {
     pub layers: Vec<LayerRule>,
     pub schedule: Schedule,
     pub seed: u64,
-    pub integration: Settings,
+    pub integration: IntegratorSettings,
     pub slice_size: SliceChoice,
     pub lca_test: bool,
     pub by_class: bool,
@@ -101,12 +101,12 @@ impl RunConfig {
             SliceChoice::Auto => SliceChoice::Auto,
         };
         let threads = match o.threads {
-            Some(threads) => within("--threads", threads, "from 1 to 1024", |n| {
+            Some(threads) => check_range("--threads", threads, "from 1 to 1024", |n| {
                 (1..=1024).contains(&n)
             })?,
             None => available_parallelism().map_or(1, NonZero::get),
         };
-        let mantissa_bits = within(
+        let mantissa_bits = check_range(
             "--mantissa-bits",
             o.mantissa_bits.unwrap_or(24),
             "from 1 to 24",
@@ -131,7 +131,7 @@ impl RunConfig {
                 .map(|size| count("--batch-size", size))
                 .transpose()?,
             optimizer,
-            learning_rate: within(
+            learning_rate: check_range(
                 "--learning-rate",
                 o.learning_rate.unwrap_or(default_rate),
                 "a positive number",
@@ -140,7 +140,7 @@ impl RunConfig {
             weight_decay: not_negative("--weight-decay", o.weight_decay.unwrap_or(0.0))?,
             layers: layers(o, optimizer)?,
             schedule: o.schedule.unwrap_or_default(),
-            seed: within("--seed", o.seed.unwrap_or(0), "below 2^63", |n| n < 1 << 63)?,
+            seed: check_range("--seed", o.seed.unwrap_or(0), "below 2^63", |n| n < 1 << 63)?,
             integration: integration(o)?,
             slice_size,
             lca_test: o.lca_test.unwrap_or(false),
@@ -202,7 +202,7 @@ impl RunConfig {
             OptimizerChoice::AdamW => (OptimizerKind::AdamW, None),
             OptimizerChoice::RmsProp { momentum } => (OptimizerKind::RmsProp, Some(momentum)),
         };
-        let Settings {
+        let IntegratorSettings {
             method,
             tolerance,
             relative_tolerance,
@@ -262,7 +262,7 @@ impl RunConfig {
 }
 
 /// Returns the weights to follow, if any are given.
-fn course(o: &Options) -> Result<Option<CourseChoice>, ConfigError> {
+fn course(o: &Options) -> Result<Option<TrajectoryChoice>, ConfigError> {
     let Some(path) = o.course.clone() else {
         return match o.straight {
             Some(_) => Err(ConfigError("`straight` needs `course`".to_owned())),
@@ -280,14 +280,14 @@ fn course(o: &Options) -> Result<Option<CourseChoice>, ConfigError> {
         )));
     }
     let straight = o.straight.map(|n| count("--straight", n)).transpose()?;
-    Ok(Some(CourseChoice { path, straight }))
+    Ok(Some(TrajectoryChoice { path, straight }))
 }
 
 /// Returns the chosen optimizer with its momentum.
 fn optimizer(o: &Options) -> Result<OptimizerChoice, ConfigError> {
     let kind = o.optimizer.unwrap_or(OptimizerKind::Sgd);
     let momentum = |default| {
-        within(
+        check_range(
             "--momentum",
             o.momentum.unwrap_or(default),
             "from 0 to below 1",
@@ -345,14 +345,14 @@ fn network(choice: Option<&NetworkChoice>) -> Result<NetworkSpec, ConfigError> {
     let text = small_file::text(Path::new(name), small_file::LONGEST)
         .map_err(|error| ConfigError(format!("cannot read the network {name}: {error}")))?;
     let stem = Path::new(name).file_stem().unwrap_or_default();
-    named(&text, &stem.to_string_lossy()).map_err(|error| {
+    parse_network(&text, &stem.to_string_lossy()).map_err(|error| {
         let error = bad_layer(&text).unwrap_or_else(|| error.to_string());
         ConfigError(format!("{name}: {}", error.trim_end()))
     })
 }
 
 /// Reads a network's file; if it has no name in it, the file's name is used.
-fn named(text: &str, stem: &str) -> Result<NetworkSpec, toml::de::Error> {
+fn parse_network(text: &str, stem: &str) -> Result<NetworkSpec, toml::de::Error> {
     // Tried first, since a table has lost its positions in the text.
     let error = match toml::from_str(text) {
         Ok(spec) => return Ok(spec),
@@ -411,16 +411,16 @@ fn checked_name(spec: NetworkSpec) -> Result<NetworkSpec, ConfigError> {
     )))
 }
 
-fn integration(o: &Options) -> Result<Settings, ConfigError> {
+fn integration(o: &Options) -> Result<IntegratorSettings, ConfigError> {
     let power = |n: u32| n.is_power_of_two() && n <= 1024;
-    let default = Settings::default();
-    let min = within(
+    let default = IntegratorSettings::default();
+    let min = check_range(
         "--min-segments",
         o.min_segments.unwrap_or(default.min_segments),
         "a power of two up to 1024",
         power,
     )?;
-    let max = within(
+    let max = check_range(
         "--max-segments",
         o.max_segments.unwrap_or(default.max_segments.max(min)),
         "a power of two up to 1024",
@@ -431,7 +431,7 @@ fn integration(o: &Options) -> Result<Settings, ConfigError> {
             "--max-segments {max} is below --min-segments {min}"
         )));
     }
-    Ok(Settings {
+    Ok(IntegratorSettings {
         method: o.integrator.unwrap_or(default.method),
         tolerance: not_negative("--tolerance", o.tolerance.unwrap_or(default.tolerance))?,
         relative_tolerance: not_negative(
@@ -447,7 +447,7 @@ fn integration(o: &Options) -> Result<Settings, ConfigError> {
     })
 }
 
-fn within<T: Copy + Display>(
+fn check_range<T: Copy + Display>(
     flag: &str,
     value: T,
     range: &str,
@@ -460,19 +460,19 @@ fn within<T: Copy + Display>(
 }
 
 fn count<T: Copy + Display + TryInto<u64>>(flag: &str, value: T) -> Result<T, ConfigError> {
-    within(flag, value, "from 1 to 2^53", |value| {
+    check_range(flag, value, "from 1 to 2^53", |value| {
         (value.try_into()).is_ok_and(|n| (1..=MAX_COUNT).contains(&n))
     })
 }
 
 fn count_or_none<T: Copy + Display + TryInto<u64>>(flag: &str, value: T) -> Result<T, ConfigError> {
-    within(flag, value, "from 0 to 2^53", |value| {
+    check_range(flag, value, "from 0 to 2^53", |value| {
         (value.try_into()).is_ok_and(|n| n <= MAX_COUNT)
     })
 }
 
 fn not_negative(flag: &str, value: f64) -> Result<f64, ConfigError> {
-    within(flag, value, "0 or a positive number", |x| {
+    check_range(flag, value, "0 or a positive number", |x| {
         x >= 0.0 && x.is_finite()
     })
 }
@@ -483,7 +483,7 @@ mod tests {
     use crate::config::{merge, parse};
 
     #[test]
-    fn a_resolved_configuration_resolves_to_itself_through_its_text() {
+    fn a_resolved_configuration_round_trips_through_its_text() {
         for options in [
             Options::default(),
             parse("optimizer = 'adam'\nschedule = 'step:10:0.5'\nepochs = 2\nlayer_tolerance = 1e-5\ndata = '/x'\ntrain_size = 100\ndevice = 'cuda:1'", "x").unwrap(),
@@ -528,14 +528,14 @@ mod tests {
     }
 
     #[test]
-    fn a_network_without_a_name_is_called_like_its_file() {
+    fn a_network_without_a_name_is_named_after_its_file() {
         let layer = "[[layer]]\nkind = 'linear'\nunits = 3\n";
-        assert_eq!(named(layer, "my-net").unwrap().name, "my-net");
+        assert_eq!(parse_network(layer, "my-net").unwrap().name, "my-net");
         // After a layer it would be a key of that layer.
-        let late = named(&format!("{layer}name = 'x'"), "my-net").unwrap();
+        let late = parse_network(&format!("{layer}name = 'x'"), "my-net").unwrap();
         assert_eq!(late.name, "my-net");
         assert_eq!(
-            named(&format!("name = 'own'\n{layer}"), "my-net")
+            parse_network(&format!("name = 'own'\n{layer}"), "my-net")
                 .unwrap()
                 .name,
             "own"
@@ -547,7 +547,7 @@ mod tests {
             ("size = 3\nlayer = []", "size"),
             ("= nonsense", "key"),
         ] {
-            let error = named(text, "my-net").unwrap_err().to_string();
+            let error = parse_network(text, "my-net").unwrap_err().to_string();
             assert!(error.contains(needle), "{text}: {error}");
         }
     }

@@ -66,9 +66,9 @@ impl Connection {
         match asked {
             // A server that rejects a client says why before it reads anything.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-            asked => asked.map_err(gone)?,
+            asked => asked.map_err(ended_error)?,
         }
-        let answer = self.line(Instant::now() + PATIENCE).map_err(gone)?;
+        let answer = self.line(Instant::now() + PATIENCE).map_err(ended_error)?;
         match answer.split_once(' ') {
             Some(("ok", rest)) => Ok(rest.to_owned()),
             Some(("error", rest)) => Err(AskError::Refused(rest.to_owned())),
@@ -137,7 +137,7 @@ impl Connection {
 }
 
 /// Converts the error of a failed exchange.
-fn gone(error: io::Error) -> AskError {
+fn ended_error(error: io::Error) -> AskError {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent,
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => AskError::Ended,

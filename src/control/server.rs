@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::socket::{Bound, peer_uid};
+use super::socket::{BoundSocket, peer_uid};
 use super::{MAX_LINE, ORDERS, Progress, socket_path};
 use crate::text::harmless;
 use crate::train::{Control, Controls};
@@ -26,7 +26,7 @@ const SHORTAGE: Duration = Duration::from_millis(200);
 const TURN: usize = 512;
 
 /// The thread's links to its training.
-struct Served {
+struct ServerLinks {
     /// Channel for orders.
     controls: Controls,
     progress: Arc<Progress>,
@@ -52,7 +52,7 @@ impl Server {
         planned_steps: u64,
     ) -> Result<Self, (PathBuf, io::Error)> {
         let path = socket_path(run);
-        let served = Served {
+        let served = ServerLinks {
             controls,
             progress,
             planned_steps,
@@ -60,8 +60,8 @@ impl Server {
         Self::spawn_at(&path, served).map_err(|error| (path, error))
     }
 
-    fn spawn_at(path: &Path, served: Served) -> io::Result<Self> {
-        let bound = Bound::at(path)?;
+    fn spawn_at(path: &Path, served: ServerLinks) -> io::Result<Self> {
+        let bound = BoundSocket::bind(path)?;
         let (ending, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let thread = thread::Builder::new()
             .name("control".to_owned())
@@ -83,9 +83,9 @@ impl Drop for Server {
 }
 
 /// Runs the thread: one `poll` over the socket, its clients, and the pipe that signals the end.
-fn serve(bound: &Bound, ending: &OwnedFd, served: &Served) {
+fn serve(bound: &BoundSocket, ending: &OwnedFd, served: &ServerLinks) {
     let mut clients: Vec<Client> = Vec::new();
-    let mut desk = Desk {
+    let mut handler = OrderHandler {
         served,
         stopping: false,
     };
@@ -94,7 +94,11 @@ fn serve(bound: &Bound, ending: &OwnedFd, served: &Served) {
             PollFd::new(ending, PollFlags::IN),
             PollFd::new(&bound.listener, PollFlags::IN),
         ];
-        fds.extend(clients.iter().map(|c| PollFd::new(&c.stream, c.awaits())));
+        fds.extend(
+            clients
+                .iter()
+                .map(|c| PollFd::new(&c.stream, c.awaited_events())),
+        );
         match poll(&mut fds, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             // Without `poll` there is nothing to wait for; the training goes on without orders.
@@ -111,7 +115,7 @@ fn serve(bound: &Bound, ending: &OwnedFd, served: &Served) {
         for (mut client, events) in clients.into_iter().zip(&happened[2..]) {
             if events.is_empty() {
                 silent.push(client);
-            } else if client.turn(&mut desk).is_ok() {
+            } else if client.serve(&mut handler).is_ok() {
                 spoke.push(client);
             }
         }
@@ -119,7 +123,7 @@ fn serve(bound: &Bound, ending: &OwnedFd, served: &Served) {
         clients = silent;
         if !happened[1].is_empty() {
             match bound.listener.accept() {
-                Ok((stream, _)) => clients.extend(Client::admit(stream)),
+                Ok((stream, _)) => clients.extend(Client::accept(stream)),
                 Err(error) if may_try_again(&error) => {}
                 // The system lacks something, such as descriptors: wait instead of spinning.
                 Err(_) => thread::sleep(SHORTAGE),
@@ -144,7 +148,7 @@ struct Client {
 
 impl Client {
     /// Admits a client of this user or root; others are told why and rejected.
-    fn admit(mut stream: UnixStream) -> Option<Self> {
+    fn accept(mut stream: UnixStream) -> Option<Self> {
         stream.set_nonblocking(true).ok()?;
         let own = rustix::process::geteuid().as_raw();
         if !peer_uid(&stream).is_some_and(|uid| uid == own || uid == 0) {
@@ -160,7 +164,7 @@ impl Client {
     }
 
     /// Returns the event to wait for.
-    fn awaits(&self) -> PollFlags {
+    fn awaited_events(&self) -> PollFlags {
         if self.answer.is_empty() {
             PollFlags::IN
         } else {
@@ -169,7 +173,7 @@ impl Client {
     }
 
     /// Reads what the client has sent, and sends it what it can take. An error ends the connection.
-    fn turn(&mut self, desk: &mut Desk) -> io::Result<()> {
+    fn serve(&mut self, handler: &mut OrderHandler) -> io::Result<()> {
         self.give()?;
         if !self.answer.is_empty() {
             return Ok(());
@@ -182,26 +186,26 @@ impl Client {
             Err(error) => return Err(error),
         };
         for &byte in &bytes[..read] {
-            self.take(byte, desk);
+            self.push_byte(byte, handler);
         }
         self.give()
     }
 
-    fn take(&mut self, byte: u8, desk: &mut Desk) {
+    fn push_byte(&mut self, byte: u8, handler: &mut OrderHandler) {
         if byte == b'\n' {
             let line = std::mem::take(&mut self.line);
             if !std::mem::take(&mut self.skips) {
-                let answer = desk.answer(&String::from_utf8_lossy(&line));
-                self.say(&answer);
+                let answer = handler.answer(&String::from_utf8_lossy(&line));
+                self.send_line(&answer);
             }
         } else if self.line.len() < MAX_LINE {
             self.line.push(byte);
         } else if !std::mem::replace(&mut self.skips, true) {
-            self.say(&format!("error a line has at most {MAX_LINE} bytes"));
+            self.send_line(&format!("error a line has at most {MAX_LINE} bytes"));
         }
     }
 
-    fn say(&mut self, answer: &str) {
+    fn send_line(&mut self, answer: &str) {
         self.answer.extend(answer.bytes());
         self.answer.push(b'\n');
     }
@@ -227,13 +231,13 @@ fn may_try_again(error: &io::Error) -> bool {
 }
 
 /// Answers the lines of clients.
-struct Desk<'a> {
-    served: &'a Served,
+struct OrderHandler<'a> {
+    served: &'a ServerLinks,
     /// Whether a client has ordered a stop.
     stopping: bool,
 }
 
-impl Desk<'_> {
+impl OrderHandler<'_> {
     /// Returns one line in answer to a line.
     fn answer(&mut self, line: &str) -> String {
         let line = line.trim();
@@ -244,7 +248,7 @@ impl Desk<'_> {
                 (false, true) => "paused",
                 (false, false) => "running",
             };
-            return self.standing(word);
+            return self.status_line(word);
         }
         let Some((_, order)) = ORDERS.iter().find(|(name, _)| *name == line) else {
             let line = harmless(line);
@@ -255,7 +259,7 @@ impl Desk<'_> {
             return "error the training has ended".to_owned();
         }
         self.stopping |= *order == Control::Stop;
-        self.standing(match (order, paused) {
+        self.status_line(match (order, paused) {
             (Control::Pause, false) => "pausing",
             (Control::Pause, true) => "already paused",
             (Control::Resume, true) => "resuming",
@@ -264,7 +268,7 @@ impl Desk<'_> {
         })
     }
 
-    fn standing(&self, word: &str) -> String {
+    fn status_line(&self, word: &str) -> String {
         let steps = self.served.progress.steps.load(Ordering::Relaxed);
         format!("ok {word}, {steps} of {} steps", self.served.planned_steps)
     }
@@ -356,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_answered_and_harms_nobody() {
+    fn invalid_lines_get_an_error_and_others_are_unaffected() {
         let it = fixture();
         let mut peer = it.peer();
         assert!(peer.ask("").starts_with("error `` is none of status"));
@@ -370,7 +374,7 @@ mod tests {
         peer.send(b"stop\nstatus\n");
         assert_eq!(peer.answer(), "error a line has at most 200 bytes\n");
         assert_eq!(peer.answer(), "ok running, 7 of 9 steps\n");
-        assert!(it.orders.bell().is_empty());
+        assert!(it.orders.wakeups().is_empty());
         // Two lines at once, then one in two parts.
         peer.send(b"status\nsta");
         peer.send(b"tus\n");
@@ -378,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_and_deaf_clients_block_nobody() {
+    fn clients_that_do_not_write_or_read_block_no_other() {
         let it = fixture();
         let _silent: Vec<Peer> = (0..MAX_CLIENTS).map(|_| it.peer()).collect();
         let mut last = it.peer();

@@ -24,19 +24,19 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST: usize = 107;
 
 /// A listening socket at its path, which is removed when this is dropped.
-pub struct Bound {
+pub struct BoundSocket {
     pub listener: UnixListener,
     path: PathBuf,
     /// Device and inode, since another process may have put its own socket there.
     identity: rename::Identity,
 }
 
-impl Bound {
+impl BoundSocket {
     /// Creates the socket, for this user only. A socket that nobody listens on any more is replaced.
     ///
     /// # Errors
     /// Something else has the path, or the file system does not support sockets.
-    pub fn at(path: &Path) -> io::Result<Self> {
+    pub fn bind(path: &Path) -> io::Result<Self> {
         // The check comes after it is known which file is checked.
         let there = rename::identity(path).ok();
         match fs::symlink_metadata(path) {
@@ -75,14 +75,14 @@ impl Bound {
         bound.listener.set_nonblocking(true)?;
         match there {
             Some(stale) => rename::in_place_of(stale, &bound.path, path)?,
-            None => rename::to_free(&bound.path, path)?,
+            None => rename::without_replacing(&bound.path, path)?,
         }
         path.clone_into(&mut bound.path);
         Ok(bound)
     }
 }
 
-impl Drop for Bound {
+impl Drop for BoundSocket {
     fn drop(&mut self) {
         if rename::identity(&self.path).is_ok_and(|there| there == self.identity) {
             // A socket that cannot be removed is stale, and the next run replaces it.
@@ -188,7 +188,7 @@ mod tests {
             deep.join("run.h5.sock"),
             deep.join(format!("{}.sock", "n".repeat(200))),
         ] {
-            let bound = Bound::at(&path).unwrap();
+            let bound = BoundSocket::bind(&path).unwrap();
             assert_eq!(mode(&path), 0o600);
             let _here = connect(&path).unwrap();
             let (there, _) = bound.listener.accept().unwrap();
@@ -208,14 +208,14 @@ mod tests {
         drop(UnixListener::bind(&path).unwrap());
         let refused = connect(&path).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        let bound = Bound::at(&path).unwrap();
+        let bound = BoundSocket::bind(&path).unwrap();
         connect(&path).unwrap();
-        let error = Bound::at(&path).err().unwrap();
+        let error = BoundSocket::bind(&path).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         drop(bound);
 
         fs::write(&path, "mine").unwrap();
-        let error = Bound::at(&path).err().unwrap();
+        let error = BoundSocket::bind(&path).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"mine");
         // A link to another program's socket is neither followed nor replaced.
@@ -225,14 +225,14 @@ mod tests {
         std::os::unix::fs::symlink(&theirs, &path).unwrap();
         let refused = connect(&path).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        assert!(Bound::at(&path).is_err() && path.is_symlink());
+        assert!(BoundSocket::bind(&path).is_err() && path.is_symlink());
     }
 
     #[test]
-    fn a_socket_of_somebody_else_stays_when_ours_goes() {
+    fn closing_removes_only_our_own_socket() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.h5.sock");
-        let ours = Bound::at(&path).unwrap();
+        let ours = BoundSocket::bind(&path).unwrap();
         fs::remove_file(&path).unwrap();
         let theirs = UnixListener::bind(&path).unwrap();
         drop(ours);

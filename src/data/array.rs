@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::DataError;
-use super::file::{Input, MAX_PIXELS, no_memory};
-use super::npy::{self, Header, NpyFault};
+use super::file::{MAX_PIXELS, UnpackedFile, no_memory};
+use super::npy::{self, NpyFault, NpyHeader};
 use super::part::{self, Pixels};
 
 /// Most channels of an image if the channel axis is not specified.
@@ -36,9 +36,9 @@ impl Images {
         matches!(self.pixels, Pixels::Bytes(_))
     }
 
-    pub fn read(mut input: Input, channels: Option<Channels>) -> Result<Self, DataError> {
+    pub fn read(mut input: UnpackedFile, channels: Option<Channels>) -> Result<Self, DataError> {
         let file = input.path.clone();
-        let header = Header::read(&mut input)?;
+        let header = NpyHeader::read(&mut input)?;
         let fail = |fault| DataError::Npy {
             file: file.clone(),
             fault,
@@ -74,8 +74,8 @@ impl Images {
         let strides = axes.map(|axis| axis.map_or(0, |axis| strides[axis]));
         let [count, shape @ ..] = sizes;
         let pixels = match pixels {
-            Pixels::Bytes(bytes) => arranged(bytes, sizes, strides).map(Pixels::Bytes),
-            Pixels::Floats(values) => arranged(values, sizes, strides).map(Pixels::Floats),
+            Pixels::Bytes(bytes) => to_row_major(bytes, sizes, strides).map(Pixels::Bytes),
+            Pixels::Floats(values) => to_row_major(values, sizes, strides).map(Pixels::Floats),
         };
         let pixels = pixels.map_err(|values| no_memory(&file, values as u64))?;
         if let Pixels::Floats(values) = &pixels
@@ -96,7 +96,7 @@ impl Images {
 }
 
 /// Reads integers of any type whose values fit into bytes.
-fn read_integers(header: &Header, input: &mut Input) -> Result<Vec<u8>, DataError> {
+fn read_integers(header: &NpyHeader, input: &mut UnpackedFile) -> Result<Vec<u8>, DataError> {
     let (mut least, mut greatest) = (i128::MAX, i128::MIN);
     let bytes = header.convert_values(input, |bytes, value, to| {
         for integer in npy::integers(bytes, value) {
@@ -166,7 +166,7 @@ fn image_axes(shape: &[u64], channels: Option<Channels>) -> Result<[Option<usize
 }
 
 /// Returns the distance between neighbours along each axis in the file.
-fn strides(header: &Header) -> Vec<usize> {
+fn strides(header: &NpyHeader) -> Vec<usize> {
     let mut strides = vec![0; header.shape.len()];
     let mut next = 1_usize;
     let mut step = |(stride, &size): (&mut usize, &u64)| {
@@ -186,7 +186,7 @@ fn strides(header: &Header) -> Vec<usize> {
 ///
 /// # Errors
 /// There is no memory for so many.
-fn arranged<T: Copy>(
+fn to_row_major<T: Copy>(
     values: Vec<T>,
     sizes: [usize; 4],
     strides: [usize; 4],
@@ -216,9 +216,9 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    pub fn read(mut input: Input) -> Result<Self, DataError> {
+    pub fn read(mut input: UnpackedFile) -> Result<Self, DataError> {
         let file = input.path.clone();
-        let header = Header::read(&mut input)?;
+        let header = NpyHeader::read(&mut input)?;
         let fault = if !matches!(*header.shape, [_] | [_, 1]) || header.shape[0] == 0 {
             Some(NpyFault::Shape {
                 found: header.shape.clone(),
@@ -258,8 +258,8 @@ impl Labels {
 }
 
 /// Reads a few texts.
-fn read_texts(input: &mut Input) -> Result<Vec<String>, DataError> {
-    let header = Header::read(input)?;
+fn read_texts(input: &mut UnpackedFile) -> Result<Vec<String>, DataError> {
+    let header = NpyHeader::read(input)?;
     let file = input.path.clone();
     let count = header.shape.iter().copied().fold(1, u64::saturating_mul);
     let fault = if !matches!(header.value.kind, 'U' | 'S') || header.value.size == 0 {
@@ -280,13 +280,13 @@ fn read_texts(input: &mut Input) -> Result<Vec<String>, DataError> {
     Ok(npy::texts(&bytes, &header.value))
 }
 
-pub(super) fn read_class_names(mut input: Input) -> Result<Vec<String>, DataError> {
+pub(super) fn read_class_names(mut input: UnpackedFile) -> Result<Vec<String>, DataError> {
     let names = read_texts(&mut input)?;
     part::check_class_names(&input.path, &names)?;
     Ok(names)
 }
 
-pub(super) fn read_channels(mut input: Input) -> Result<Channels, DataError> {
+pub(super) fn read_channels(mut input: UnpackedFile) -> Result<Channels, DataError> {
     let words = read_texts(&mut input)?;
     match words.as_slice() {
         [word] if word == "first" => Ok(Channels::First),

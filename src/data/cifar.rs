@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::file::{self, Input, MAX_BYTES, first_file, telling_name};
-use super::part::{self, Part, Pixels};
+use super::file::{self, MAX_BYTES, UnpackedFile, first_file, telling_name};
+use super::part::{self, DataPart, Pixels};
 use super::{DataError, Dataset};
 
 /// Channels, height and width.
@@ -158,12 +158,12 @@ impl Version {
     }
 
     /// Reads the records of several files into one part.
-    fn read(&self, paths: Vec<PathBuf>) -> Result<Part, DataError> {
+    fn read(&self, paths: Vec<PathBuf>) -> Result<DataPart, DataError> {
         let file = paths[0].clone();
         let mut pixels = Vec::new();
         let mut labels = Vec::new();
         for path in paths {
-            let mut input = Input::open(path)?;
+            let mut input = UnpackedFile::open(path)?;
             let room = MAX_BYTES - pixels.len() as u64;
             let bytes = input.read_up_to(room + 1)?;
             if let Some(fault) = self.fault(&bytes, room) {
@@ -178,7 +178,7 @@ impl Version {
             }
             part::check_labels(&input.path, &labels[rows..], self.classes)?;
         }
-        Ok(Part {
+        Ok(DataPart {
             file,
             shape: SHAPE,
             pixels: Pixels::Bytes(pixels),
@@ -225,7 +225,7 @@ impl Version {
         if !path.is_file() {
             return Ok(part::numbered(self.classes));
         }
-        let mut input = Input::open(path)?;
+        let mut input = UnpackedFile::open(path)?;
         // Far more than the names need; a longer file has too many or too long names anyway.
         let bytes = input.read_up_to(1 << 13)?;
         let text = String::from_utf8_lossy(&bytes);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::file::Input;
+use super::file::UnpackedFile;
 use super::{DataError, Dataset, idx};
 
 macro_rules! asset {
@@ -24,6 +24,6 @@ pub fn load() -> Result<Dataset, DataError> {
         asset!("t10k-images-idx3-ubyte.gz"),
         asset!("t10k-labels-idx1-ubyte.gz"),
     ]
-    .map(|(path, bytes)| Input::new(path, bytes));
+    .map(|(path, bytes)| UnpackedFile::new(path, bytes));
     idx::dataset("MNIST sample".to_owned(), [a?, b?, c?, d?])
 }

@@ -21,7 +21,7 @@ pub const MAX_PIXELS: u64 = 1 << 16;
 const BLOCK: u64 = 1 << 20;
 
 /// A file that is being read, unpacked.
-pub(super) struct Input<'a> {
+pub(super) struct UnpackedFile<'a> {
     /// For error messages.
     pub path: PathBuf,
     /// The packing format, for error messages.
@@ -29,7 +29,7 @@ pub(super) struct Input<'a> {
     reader: Box<dyn Read + 'a>,
 }
 
-impl<'a> Input<'a> {
+impl<'a> UnpackedFile<'a> {
     /// Opens a file, plain or gzipped.
     pub fn open(path: PathBuf) -> Result<Self, DataError> {
         let file = open(path.clone())?;
@@ -194,7 +194,7 @@ fn skip_zeros(reader: &mut impl BufRead) -> io::Result<bool> {
 
 /// Checks that this process can have the memory for so many values as `f32`. There may still be less than it can have.
 pub(super) fn check_memory(file: &Path, values: u64) -> Result<(), DataError> {
-    match memory::there_is() {
+    match memory::available() {
         Some(there) if values.saturating_mul(4) > there => Err(no_memory(file, values)),
         _ => Ok(()),
     }
@@ -210,7 +210,7 @@ pub(super) fn no_memory(file: &Path, values: u64) -> DataError {
 
 /// Says how much memory there is, for [`DataError::Memory`].
 pub(super) fn at_most() -> String {
-    let there = memory::there_is().map(memory::size);
+    let there = memory::available().map(memory::size);
     there.map_or_else(String::new, |there| {
         format!(", and this process can have {there} in all")
     })

@@ -12,7 +12,7 @@ use super::{DataError, Dataset, file};
 
 /// A data set that was found; its contents are not yet checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum FoundDataset {
     /// Four IDX files.
     Idx(IdxFiles),
     /// A folder of CIFAR's binary batches.
@@ -21,7 +21,7 @@ pub enum Found {
     Numpy(NumpyFiles),
 }
 
-impl Found {
+impl FoundDataset {
     /// Reads the data set into memory.
     ///
     /// # Errors
@@ -35,7 +35,7 @@ impl Found {
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for FoundDataset {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Idx(files) if files.path() == files.folder => {
@@ -57,7 +57,7 @@ impl fmt::Display for Found {
 ///
 /// # Errors
 /// [`DataError`] if there is none or more than one.
-pub fn find(path: &Path) -> Result<Found, DataError> {
+pub fn find(path: &Path) -> Result<FoundDataset, DataError> {
     let given = path.to_owned();
     let fail = |source: io::Error| match source.kind() {
         _ if path.is_symlink() => file::cannot_open(given.clone(), source),
@@ -67,27 +67,27 @@ pub fn find(path: &Path) -> Result<Found, DataError> {
     };
     if fs::metadata(path).map_err(fail)?.is_file() {
         return match idx::set_of(path) {
-            Some(files) => Ok(Found::Idx(files)),
-            None if numpy::is_archive(path) => Ok(Found::Numpy(numpy::set_of(path))),
+            Some(files) => Ok(FoundDataset::Idx(files)),
+            None if numpy::is_archive(path) => Ok(FoundDataset::Numpy(numpy::set_of(path))),
             None => Err(DataError::NotAFolder(given)),
         };
     }
     let archives = numpy::archives(path).map_err(fail)?;
 
-    let mut found: Vec<_> = idx::sets(path).into_iter().map(Found::Idx).collect();
+    let mut found: Vec<_> = idx::sets(path).into_iter().map(FoundDataset::Idx).collect();
     for version in [&CIFAR_10, &CIFAR_100] {
         let folders = version.folders(path).into_iter();
-        found.extend(folders.map(|folder| Found::Cifar(version, folder)));
+        found.extend(folders.map(|folder| FoundDataset::Cifar(version, folder)));
     }
-    found.extend(archives.into_iter().map(Found::Numpy));
+    found.extend(archives.into_iter().map(FoundDataset::Numpy));
     if numpy::has_arrays(path) {
-        found.push(Found::Numpy(NumpyFiles::Folder(given.clone())));
+        found.push(FoundDataset::Numpy(NumpyFiles::Folder(given.clone())));
     }
     match found.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(none(&given)),
+        [] => Err(nothing_found(&given)),
         several => {
-            let names: Vec<_> = several.iter().map(Found::to_string).collect();
+            let names: Vec<_> = several.iter().map(FoundDataset::to_string).collect();
             Err(DataError::SeveralDataSets {
                 folder: given,
                 found: names.join(" and "),
@@ -97,7 +97,7 @@ pub fn find(path: &Path) -> Result<Found, DataError> {
 }
 
 /// Returns the error for a folder without a data set, which says what is there.
-fn none(folder: &Path) -> DataError {
+fn nothing_found(folder: &Path) -> DataError {
     for version in [&CIFAR_10, &CIFAR_100] {
         if let Some(folder) = version.pickles(folder) {
             let name = version.name;

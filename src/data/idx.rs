@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::file::{self, Input, MAX_PIXELS, looks_like, telling_name};
-use super::part::{self, Part, Pixels};
+use super::file::{self, MAX_PIXELS, UnpackedFile, looks_like, telling_name};
+use super::part::{self, DataPart, Pixels};
 use super::{DataError, Dataset};
 
 /// Least number of classes of a data set.
@@ -49,11 +49,11 @@ const NAMED: [(&str, &str); 5] = [
 
 /// Training images and labels, test images and labels: the order of every array of four in this module. In collections,
 /// a prefix comes before these names: `emnist-letters-`.
-const FILES: [(&[&str], Kind); 4] = [
-    (&["train-images"], Kind::Images),
-    (&["train-labels"], Kind::Labels),
-    (&["t10k-images", "test-images"], Kind::Images),
-    (&["t10k-labels", "test-labels"], Kind::Labels),
+const FILES: [(&[&str], FileKind); 4] = [
+    (&["train-images"], FileKind::Images),
+    (&["train-labels"], FileKind::Labels),
+    (&["t10k-images", "test-images"], FileKind::Images),
+    (&["t10k-labels", "test-labels"], FileKind::Labels),
 ];
 
 /// Folders in which torchvision puts the files, below the one it is given, and the folder in EMNIST's archive.
@@ -74,12 +74,12 @@ const DULL: [&str; 2] = ["raw", "gzip"];
 const LABELS: u32 = 0x0801;
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum FileKind {
     Images,
     Labels,
 }
 
-impl Kind {
+impl FileKind {
     /// Returns the magic numbers, the usual one first.
     fn magic(self) -> &'static [u32] {
         match self {
@@ -151,7 +151,7 @@ impl IdxFiles {
         dataset(format!("{name} (IDX)"), [a?, b?, c?, d?])
     }
 
-    fn open(&self, file: usize) -> Result<Input<'static>, DataError> {
+    fn open(&self, file: usize) -> Result<UnpackedFile<'static>, DataError> {
         let (stems, kind) = FILES[file];
         // Collections name their test files `test`.
         let stem = match self.prefix.as_str() {
@@ -165,7 +165,7 @@ impl IdxFiles {
             kind.endings()[0]
         );
         let path = self.files[file].clone();
-        Input::open(path.ok_or_else(|| file::missing(&self.folder, name, "plain or .gz"))?)
+        UnpackedFile::open(path.ok_or_else(|| file::missing(&self.folder, name, "plain or .gz"))?)
     }
 
     /// Returns a path that identifies these files: the folder, or one of the files if the folder may hold more sets.
@@ -194,7 +194,7 @@ pub(super) fn sets(given: &Path) -> Vec<IdxFiles> {
 /// Returns the data set that this file belongs to.
 pub(super) fn set_of(file: &Path) -> Option<IdxFiles> {
     let name = file.file_name()?.to_str()?;
-    let (prefix, ..) = told_by_name(name)?;
+    let (prefix, ..) = parse_file_name(name)?;
     (sets_in(&file::parent(file)).into_iter()).find(|set| set.prefix == prefix)
 }
 
@@ -202,7 +202,7 @@ fn sets_in(folder: &Path) -> Vec<IdxFiles> {
     // Among several spellings of a file, an unpacked one comes first.
     let mut spellings: Vec<_> = (file::files(folder).unwrap_or_default().iter())
         .filter_map(|(name, path)| {
-            let (prefix, file, spelling) = told_by_name(name)?;
+            let (prefix, file, spelling) = parse_file_name(name)?;
             Some((
                 prefix.to_owned(),
                 file,
@@ -229,7 +229,7 @@ fn sets_in(folder: &Path) -> Vec<IdxFiles> {
 }
 
 /// Recognises the name of one of the four files: returns its prefix, which file it is, and how it is spelt.
-fn told_by_name(name: &str) -> Option<(&str, usize, (bool, bool))> {
+fn parse_file_name(name: &str) -> Option<(&str, usize, (bool, bool))> {
     let unpacked = name.strip_suffix(".gz");
     let plain = unpacked.unwrap_or(name);
     FILES.iter().enumerate().find_map(|(file, (stems, kind))| {
@@ -259,7 +259,7 @@ pub(super) fn looked_for() -> String {
 /// Reads and checks training images and labels, test images and labels.
 pub(super) fn dataset(
     name: String,
-    [train_images, train_labels, test_images, test_labels]: [Input; 4],
+    [train_images, train_labels, test_images, test_labels]: [UnpackedFile; 4],
 ) -> Result<Dataset, DataError> {
     let train = read_part(train_images, train_labels)?;
     let test = read_part(test_images, test_labels)?;
@@ -276,12 +276,12 @@ fn class_names(name: &str, count: usize) -> Vec<String> {
     (lists.find(|names| names.len() == count)).unwrap_or_else(|| part::numbered(count))
 }
 
-fn read_part(mut images: Input, mut labels: Input) -> Result<Part, DataError> {
+fn read_part(mut images: UnpackedFile, mut labels: UnpackedFile) -> Result<DataPart, DataError> {
     let (count, shape, pixels) = read_images(&mut images)?;
     let labels_file = labels.path.clone();
     let labels = read_labels(&mut labels)?;
     part::check_counts((&images.path, count), (&labels_file, labels.len()))?;
-    Ok(Part {
+    Ok(DataPart {
         file: images.path,
         shape,
         pixels: Pixels::Bytes(pixels),
@@ -289,8 +289,8 @@ fn read_part(mut images: Input, mut labels: Input) -> Result<Part, DataError> {
     })
 }
 
-fn read_images(input: &mut Input) -> Result<(usize, [usize; 3], Vec<u8>), DataError> {
-    let (_, [count, height, width]) = header(input, Kind::Images)?;
+fn read_images(input: &mut UnpackedFile) -> Result<(usize, [usize; 3], Vec<u8>), DataError> {
+    let (_, [count, height, width]) = header(input, FileKind::Images)?;
     // Neither two u32 nor a u32 times the limit can overflow a u64.
     let pixels = u64::from(height) * u64::from(width);
     if !(1..=MAX_PIXELS).contains(&pixels) {
@@ -303,8 +303,8 @@ fn read_images(input: &mut Input) -> Result<(usize, [usize; 3], Vec<u8>), DataEr
     Ok((count as usize, [1, height as usize, width as usize], values))
 }
 
-fn read_labels(input: &mut Input) -> Result<Vec<u8>, DataError> {
-    let (magic, [count, width, _]) = header(input, Kind::Labels)?;
+fn read_labels(input: &mut UnpackedFile) -> Result<Vec<u8>, DataError> {
+    let (magic, [count, width, _]) = header(input, FileKind::Labels)?;
     if magic == LABELS {
         return input.read_rest(count.into(), &format!("{count} labels = {count} bytes"));
     }
@@ -326,7 +326,7 @@ fn read_labels(input: &mut Input) -> Result<Vec<u8>, DataError> {
 }
 
 /// Reads the magic number and the dimensions after it; missing dimensions are 1.
-fn header(input: &mut Input, kind: Kind) -> Result<(u32, [u32; 3]), DataError> {
+fn header(input: &mut UnpackedFile, kind: FileKind) -> Result<(u32, [u32; 3]), DataError> {
     let mut header = input.read_up_to(8)?;
     let known = kind.magic();
     let magic = header
@@ -357,7 +357,7 @@ fn header(input: &mut Input, kind: Kind) -> Result<(u32, [u32; 3]), DataError> {
     }
 }
 
-fn fault(input: &Input, fault: IdxFault) -> DataError {
+fn fault(input: &UnpackedFile, fault: IdxFault) -> DataError {
     let file = input.path.clone();
     DataError::Idx { file, fault }
 }

@@ -13,7 +13,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::DataError;
-use super::file::{Input, looks_like, no_memory};
+use super::file::{UnpackedFile, looks_like, no_memory};
 
 /// Longest header text, `NumPy`'s own limit.
 const MAX_HEADER: u32 = 10_000;
@@ -107,16 +107,16 @@ impl fmt::Display for ValueType {
 
 /// The header of an array.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Header {
+pub(super) struct NpyHeader {
     pub value: ValueType,
     /// Whether the first axis varies fastest.
     pub is_fortran: bool,
     pub shape: Vec<u64>,
 }
 
-impl Header {
+impl NpyHeader {
     /// Reads the header and leaves `input` at the first value.
-    pub fn read(input: &mut Input) -> Result<Self, DataError> {
+    pub fn read(input: &mut UnpackedFile) -> Result<Self, DataError> {
         let start = input.read_up_to(8)?;
         let result = match *start.as_slice() {
             [0x93, b'N', b'U', b'M', b'P', b'Y', major, minor] => {
@@ -146,7 +146,7 @@ impl Header {
     }
 
     /// Reads all values as bytes, in the order of the file.
-    pub fn read_values(&self, input: &mut Input) -> Result<Vec<u8>, DataError> {
+    pub fn read_values(&self, input: &mut UnpackedFile) -> Result<Vec<u8>, DataError> {
         let (bytes, content) = self.content();
         input.read_rest(bytes, &content)
     }
@@ -154,7 +154,7 @@ impl Header {
     /// Reads all values in the order of the file, block by block, and collects the results of `convert`.
     pub fn convert_values<T>(
         &self,
-        input: &mut Input,
+        input: &mut UnpackedFile,
         mut convert: impl FnMut(&[u8], &ValueType, &mut Vec<T>),
     ) -> Result<Vec<T>, DataError> {
         let (bytes, content) = self.content();
@@ -188,14 +188,14 @@ impl Header {
 }
 
 /// Parses the dictionary that `NumPy` writes for an array of plain values.
-fn parse(text: &str) -> Result<Header, NpyFault> {
+fn parse(text: &str) -> Result<NpyHeader, NpyFault> {
     let mut text = Literal(text);
     let (mut value, mut is_fortran, mut shape) = (None, None, None);
-    if !text.eat("{") {
+    if !text.skip("{") {
         return Err(NpyFault::Header);
     }
-    while !text.eat("}") {
-        let key = text.string().filter(|_| text.eat(":"));
+    while !text.skip("}") {
+        let key = text.string().filter(|_| text.skip(":"));
         match key.ok_or(NpyFault::Header)? {
             "descr" => match text.string() {
                 Some(name) => value = ValueType::parse(name),
@@ -211,15 +211,15 @@ fn parse(text: &str) -> Result<Header, NpyFault> {
             "shape" => shape = text.tuple(),
             _ => return Err(NpyFault::Header),
         }
-        if !text.eat(",") {
-            if text.eat("}") {
+        if !text.skip(",") {
+            if text.skip("}") {
                 break;
             }
             return Err(NpyFault::Header);
         }
     }
     let header = match (value, is_fortran, shape) {
-        (Some(value), Some(is_fortran), Some(shape)) if text.0.trim().is_empty() => Header {
+        (Some(value), Some(is_fortran), Some(shape)) if text.0.trim().is_empty() => NpyHeader {
             value,
             is_fortran,
             shape,
@@ -236,7 +236,7 @@ fn parse(text: &str) -> Result<Header, NpyFault> {
 struct Literal<'a>(&'a str);
 
 impl<'a> Literal<'a> {
-    fn eat(&mut self, token: &str) -> bool {
+    fn skip(&mut self, token: &str) -> bool {
         let rest = self.0.trim_start().strip_prefix(token);
         self.0 = rest.unwrap_or(self.0);
         rest.is_some()
@@ -244,17 +244,17 @@ impl<'a> Literal<'a> {
 
     /// Reads a quoted string without escapes.
     fn string(&mut self) -> Option<&'a str> {
-        let quote = ["'", "\""].into_iter().find(|quote| self.eat(quote))?;
+        let quote = ["'", "\""].into_iter().find(|quote| self.skip(quote))?;
         let (string, rest) = self.0.split_once(quote)?;
         self.0 = rest;
         (!string.contains('\\')).then_some(string)
     }
 
     fn boolean(&mut self) -> Option<bool> {
-        if self.eat("True") {
+        if self.skip("True") {
             return Some(true);
         }
-        self.eat("False").then_some(false)
+        self.skip("False").then_some(false)
     }
 
     fn number(&mut self) -> Option<u64> {
@@ -269,14 +269,14 @@ impl<'a> Literal<'a> {
     /// Reads a tuple of natural numbers.
     fn tuple(&mut self) -> Option<Vec<u64>> {
         let mut numbers = Vec::new();
-        if !self.eat("(") {
+        if !self.skip("(") {
             return None;
         }
-        while !self.eat(")") {
+        while !self.skip(")") {
             numbers.push(self.number()?);
-            if !self.eat(",") {
+            if !self.skip(",") {
                 // `(5)` is not a tuple.
-                return (numbers.len() > 1 && self.eat(")")).then_some(numbers);
+                return (numbers.len() > 1 && self.skip(")")).then_some(numbers);
             }
         }
         Some(numbers)

@@ -19,30 +19,30 @@ use zip::result::ZipError;
 
 use super::array::{Images, Labels, read_channels, read_class_names};
 use super::file::{
-    Input, files, first_file, is_there, listed, missing, open, parent, telling_name,
+    UnpackedFile, files, first_file, is_there, listed, missing, open, parent, telling_name,
 };
 use super::npy::NpyFault;
-use super::part::{self, Part};
+use super::part::{self, DataPart};
 use super::{DataError, Dataset};
 
 /// An array of a data set.
-struct Wanted {
+struct WantedArray {
     /// Possible names, Keras's first.
     names: [&'static str; 3],
     /// Ending of the name of a file that holds this array alone.
     part: &'static str,
 }
 
-const fn wanted(names: [&'static str; 3], part: &'static str) -> Wanted {
-    Wanted { names, part }
+const fn wanted(names: [&'static str; 3], part: &'static str) -> WantedArray {
+    WantedArray { names, part }
 }
 
 /// The images: of the training part, then of the test part. [`LABELS`] likewise.
-const IMAGES: [Wanted; 2] = [
+const IMAGES: [WantedArray; 2] = [
     wanted(["x_train", "X_train", "train_images"], "train-imgs.npz"),
     wanted(["x_test", "X_test", "test_images"], "test-imgs.npz"),
 ];
-const LABELS: [Wanted; 2] = [
+const LABELS: [WantedArray; 2] = [
     wanted(["y_train", "Y_train", "train_labels"], "train-labels.npz"),
     wanted(["y_test", "Y_test", "test_labels"], "test-labels.npz"),
 ];
@@ -72,15 +72,21 @@ impl NumpyFiles {
         let (name, source) = match self {
             Self::Archive(file) => {
                 let zip = Box::new(open_archive(file)?);
-                (telling_name(file, &[]), Source::Archive(file.clone(), zip))
+                (
+                    telling_name(file, &[]),
+                    OpenedArrays::Archive(file.clone(), zip),
+                )
             }
-            Self::Folder(folder) => (telling_name(folder, &[]), Source::Folder(folder.clone())),
+            Self::Folder(folder) => (
+                telling_name(folder, &[]),
+                OpenedArrays::Folder(folder.clone()),
+            ),
             Self::Parts(folder, prefix) => {
                 let name = match prefix.trim_end_matches(['-', '_']) {
                     "" => telling_name(folder, &[]),
                     name => Some(name.to_owned()),
                 };
-                (name, Source::Parts(folder.clone(), prefix.clone()))
+                (name, OpenedArrays::Parts(folder.clone(), prefix.clone()))
             }
         };
         let name = name.unwrap_or_default();
@@ -174,23 +180,23 @@ fn not_an_archive(file: &Path, error: &ZipError) -> DataError {
 }
 
 /// An opened [`NumpyFiles`].
-enum Source {
+enum OpenedArrays {
     Archive(PathBuf, Box<ZipArchive<BufReader<File>>>),
     Folder(PathBuf),
     Parts(PathBuf, String),
 }
 
-impl Source {
+impl OpenedArrays {
     /// Reads the first array in `names` that exists.
     fn optional<T>(
         &mut self,
         names: &[&str],
-        read: impl FnOnce(Input) -> Result<T, DataError>,
+        read: impl FnOnce(UnpackedFile) -> Result<T, DataError>,
     ) -> Result<Option<T>, DataError> {
         let mut names = names.iter().map(|name| format!("{name}.npy"));
         match self {
             Self::Folder(folder) => first_file(folder, names)
-                .map(|path| read(Input::open(path)?))
+                .map(|path| read(UnpackedFile::open(path)?))
                 .transpose(),
             Self::Archive(file, zip) => {
                 let name = names.find(|name| zip.index_for_name(name).is_some());
@@ -203,8 +209,8 @@ impl Source {
 
     fn required<T>(
         &mut self,
-        wanted: &Wanted,
-        read: impl FnOnce(Input) -> Result<T, DataError>,
+        wanted: &WantedArray,
+        read: impl FnOnce(UnpackedFile) -> Result<T, DataError>,
     ) -> Result<T, DataError> {
         if let Self::Parts(folder, prefix) = self {
             let name = format!("{prefix}{}", wanted.part);
@@ -242,7 +248,7 @@ fn read_member<T>(
     file: &Path,
     zip: &mut ZipArchive<BufReader<File>>,
     name: &str,
-    read: impl FnOnce(Input) -> Result<T, DataError>,
+    read: impl FnOnce(UnpackedFile) -> Result<T, DataError>,
 ) -> Result<T, DataError> {
     if zip.index_for_name(name).is_none() {
         return Err(DataError::ArrayMissing {
@@ -252,10 +258,10 @@ fn read_member<T>(
         });
     }
     let member = (zip.by_name(name)).map_err(|error| not_an_archive(file, &error))?;
-    read(Input::zipped(file.join(name), member))
+    read(UnpackedFile::zipped(file.join(name), member))
 }
 
-fn load(name: String, mut source: Source) -> Result<Dataset, DataError> {
+fn load(name: String, mut source: OpenedArrays) -> Result<Dataset, DataError> {
     let channels = source.optional(CHANNELS, read_channels)?;
     let class_names = source.optional(CLASS_NAMES, read_class_names)?;
     let mut part = |images, labels| {
@@ -288,11 +294,13 @@ fn load(name: String, mut source: Source) -> Result<Dataset, DataError> {
         part::numbered(1 + highest)
     };
     let [train, test] =
-        [(train_images, train_labels), (test_images, test_labels)].map(|(images, labels)| Part {
-            file: images.file,
-            shape: images.shape,
-            pixels: images.pixels,
-            labels: labels.values,
+        [(train_images, train_labels), (test_images, test_labels)].map(|(images, labels)| {
+            DataPart {
+                file: images.file,
+                shape: images.shape,
+                pixels: images.pixels,
+                labels: labels.values,
+            }
         });
     part::dataset(name, classes, train, test)
 }

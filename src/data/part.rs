@@ -28,7 +28,7 @@ impl Pixels {
 }
 
 /// The training part or the test part.
-pub(super) struct Part {
+pub(super) struct DataPart {
     /// The images' file, for errors.
     pub file: PathBuf,
     /// Channels, height and width.
@@ -42,8 +42,8 @@ pub(super) struct Part {
 pub(super) fn dataset(
     name: String,
     classes: Vec<String>,
-    train: Part,
-    test: Part,
+    train: DataPart,
+    test: DataPart,
 ) -> Result<Dataset, DataError> {
     if train.shape != test.shape {
         return Err(DataError::SizesDiffer {
@@ -77,7 +77,7 @@ pub(super) fn dataset(
     })
 }
 
-impl Part {
+impl DataPart {
     fn examples(self) -> Result<Examples, DataError> {
         let features = self.shape.iter().product();
         match self.pixels {

@@ -20,7 +20,7 @@ use crate::data::Examples;
 
 /// A part of the data that is evaluated as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Subset {
     /// The training examples whose loss is allocated.
     Train,
     /// The `M` held-out examples.
@@ -42,11 +42,11 @@ pub struct RunData {
 
 impl RunData {
     #[must_use]
-    pub fn part(&self, part: Part) -> &Examples {
+    pub fn part(&self, part: Subset) -> &Examples {
         match part {
-            Part::Train => &self.train,
-            Part::Test => &self.test,
-            Part::Validation => &self.validation,
+            Subset::Train => &self.train,
+            Subset::Test => &self.test,
+            Subset::Validation => &self.validation,
         }
     }
 
@@ -126,7 +126,7 @@ pub trait GradientEngine: Send {
     /// Errors reported by the device, such as running out of memory.
     fn evaluate(
         &mut self,
-        part: Part,
+        part: Subset,
         params: &[f32],
         want: Want,
         out: &mut Evaluation,
@@ -150,8 +150,12 @@ pub trait GradientEngine: Send {
     ///
     /// # Errors
     /// Errors reported by the device.
-    fn accuracy(&mut self, part: Part, params: &[f32], running: &[f32])
-    -> Result<f64, EngineError>;
+    fn accuracy(
+        &mut self,
+        part: Subset,
+        params: &[f32],
+        running: &[f32],
+    ) -> Result<f64, EngineError>;
 }
 
 /// Factors of a dropout layer for a mini-batch, `[rows, features]`: 0 or `1 / (1 − rate)`.

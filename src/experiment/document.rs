@@ -1,8 +1,8 @@
 //! An experiment's own sections of its report: arms, and differences within pairs.
 
-use super::numbers::Group;
-use super::outcome::Outcome;
-use super::plan::Plan;
+use super::numbers::QuantityGroup;
+use super::outcome::ExperimentOutcome;
+use super::plan::ExperimentPlan;
 use super::preset::SizeName;
 use crate::analysis::paired::Paired;
 use crate::analysis::ttest::Mean;
@@ -12,24 +12,24 @@ use crate::report::document::error_of;
 use crate::report::words::counted;
 
 /// Headings of the groups of layers.
-const LAYERS: [(Group, &str, &str); 4] = [
+const LAYERS: [(QuantityGroup, &str, &str); 4] = [
     (
-        Group::Layer,
+        QuantityGroup::Layer,
         "layers",
         "Total LCA of the training loss by layer: below 0 a layer has helped, above 0 it has hurt.",
     ),
     (
-        Group::HeldOutLayer,
+        QuantityGroup::HeldOutLayer,
         "held-out-layers",
         "Total LCA of the held-out loss by layer.",
     ),
     (
-        Group::Gap,
+        QuantityGroup::Gap,
         "gap-layers",
         "Held-out minus training: above 0 a layer has helped the held-out loss less.",
     ),
     (
-        Group::LayerError,
+        QuantityGroup::LayerError,
         "error-layers",
         "Estimated integration errors of the layers' LCA, without signs, the steps of a run added up. What an estimate is \
          depends on the integrator; those of the trapezoid and of Simpson's rule with S = 2 are pessimistic.",
@@ -42,8 +42,8 @@ const LAYERS: [(Group, &str, &str); 4] = [
 /// Only on a bug: columns of different lengths.
 pub fn write(
     document: &mut Document,
-    plan: &Plan,
-    outcome: &Outcome,
+    plan: &ExperimentPlan,
+    outcome: &ExperimentOutcome,
     missing: &[String],
 ) -> Result<(), Uneven> {
     introduction(document, plan, outcome, missing);
@@ -55,7 +55,12 @@ pub fn write(
     every_number(document, outcome)
 }
 
-fn introduction(document: &mut Document, plan: &Plan, outcome: &Outcome, missing: &[String]) {
+fn introduction(
+    document: &mut Document,
+    plan: &ExperimentPlan,
+    outcome: &ExperimentOutcome,
+    missing: &[String],
+) {
     let preset = &plan.preset;
     document.section("The question");
     document.text(&preset.question);
@@ -86,7 +91,7 @@ fn introduction(document: &mut Document, plan: &Plan, outcome: &Outcome, missing
 }
 
 /// Returns the names and units of a group's quantities.
-fn of_group(outcome: &Outcome, group: Group) -> Vec<(String, &'static str)> {
+fn of_group(outcome: &ExperimentOutcome, group: QuantityGroup) -> Vec<(String, &'static str)> {
     let all = outcome.quantities().into_iter();
     all.filter(|(of, _, _)| *of == group)
         .map(|(_, name, unit)| (name, unit))
@@ -94,17 +99,20 @@ fn of_group(outcome: &Outcome, group: Group) -> Vec<(String, &'static str)> {
 }
 
 /// Writes the arms, one row each.
-fn arms(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
+fn arms(document: &mut Document, outcome: &ExperimentOutcome) -> Result<(), Uneven> {
     let mut columns = vec![Column::text("arm", outcome.arms.clone())];
-    for (index, (name, unit)) in of_group(outcome, Group::Run).into_iter().enumerate() {
+    for (index, (name, unit)) in of_group(outcome, QuantityGroup::Run)
+        .into_iter()
+        .enumerate()
+    {
         let means: Vec<Mean> = (0..outcome.arms.len())
-            .map(|arm| outcome.arm(arm, Group::Run, &name))
+            .map(|arm| outcome.arm(arm, QuantityGroup::Run, &name))
             .collect();
         if index == 0 {
             let runs = means.iter().map(|mean| mean.n as u64);
             columns.push(Column::u64("runs", None, runs.collect()));
         }
-        columns.extend(with_errors(&name, some(unit), &means));
+        columns.extend(with_errors(&name, axis_unit(unit), &means));
     }
     let rows = outcome.arms.len();
     document.section("Arms");
@@ -116,8 +124,8 @@ fn arms(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
 /// Writes the layers, one row each, with columns for every arm; a single arm also gets the test of its mean.
 fn layers(
     document: &mut Document,
-    outcome: &Outcome,
-    group: Group,
+    outcome: &ExperimentOutcome,
+    group: QuantityGroup,
     name: &str,
     caption: &str,
 ) -> Result<(), Uneven> {
@@ -126,7 +134,7 @@ fn layers(
         return Ok(());
     }
     // Testing an error against 0 would say nothing.
-    let tested = outcome.arms.len() == 1 && group != Group::LayerError;
+    let tested = outcome.arms.len() == 1 && group != QuantityGroup::LayerError;
     let names = layers.iter().map(|(layer, _)| layer.clone()).collect();
     let mut columns = vec![Column::text("layer", names)];
     for (index, arm) in outcome.arms.iter().enumerate() {
@@ -161,12 +169,12 @@ fn with_errors(name: &str, unit: Option<&'static str>, means: &[Mean]) -> [Colum
     ]
 }
 
-fn some(unit: &'static str) -> Option<&'static str> {
+fn axis_unit(unit: &'static str) -> Option<&'static str> {
     (!unit.is_empty()).then_some(unit)
 }
 
 /// Writes a table for every arm except the baseline.
-fn pairs(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
+fn pairs(document: &mut Document, outcome: &ExperimentOutcome) -> Result<(), Uneven> {
     let Some(baseline) = outcome.baseline else {
         return Ok(());
     };
@@ -181,7 +189,7 @@ fn pairs(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
     ));
     let mut quantities = outcome.quantities();
     // An error estimate means different things in arms with different integrators.
-    quantities.retain(|(group, _, _)| *group != Group::LayerError);
+    quantities.retain(|(group, _, _)| *group != QuantityGroup::LayerError);
     let compared: Vec<_> = (quantities.iter())
         .map(|(group, name, _)| outcome.pairs(*group, name))
         .collect();
@@ -219,18 +227,18 @@ fn pairs(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
 }
 
 /// Returns a quantity's name with the group that it belongs to.
-fn words(group: Group, name: &str) -> String {
+fn words(group: QuantityGroup, name: &str) -> String {
     match group {
-        Group::Run => name.to_owned(),
-        Group::Layer => format!("LCA {name}"),
-        Group::HeldOutLayer => format!("held-out LCA {name}"),
-        Group::Gap => format!("held-out − training LCA {name}"),
-        Group::LayerError => format!("estimated error {name}"),
+        QuantityGroup::Run => name.to_owned(),
+        QuantityGroup::Layer => format!("LCA {name}"),
+        QuantityGroup::HeldOutLayer => format!("held-out LCA {name}"),
+        QuantityGroup::Gap => format!("held-out − training LCA {name}"),
+        QuantityGroup::LayerError => format!("estimated error {name}"),
     }
 }
 
 /// Writes every number of every run, for other programs.
-fn every_number(document: &mut Document, outcome: &Outcome) -> Result<(), Uneven> {
+fn every_number(document: &mut Document, outcome: &ExperimentOutcome) -> Result<(), Uneven> {
     let (mut arms, mut seeds, mut names, mut units, mut values) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (arm, seed, numbers) in &outcome.runs {

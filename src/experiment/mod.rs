@@ -10,7 +10,7 @@ pub mod outcome;
 pub mod plan;
 pub mod preset;
 
-pub use numbers::{Group, Quantity, numbers_of};
-pub use outcome::{Outcome, PairedValue};
-pub use plan::{Plan, PlannedRun, Wishes};
+pub use numbers::{Quantity, QuantityGroup, numbers_of};
+pub use outcome::{ExperimentOutcome, PairedValue};
+pub use plan::{ExperimentPlan, PlanOverrides, PlannedRun};
 pub use preset::{Arm, PRESETS, Preset, Size, SizeName, find};

@@ -8,7 +8,7 @@ const BLOCK: u64 = 4096;
 
 /// Subject of a quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Group {
+pub enum QuantityGroup {
     /// The whole run.
     Run,
     /// A layer's allocation of the training loss.
@@ -24,8 +24,8 @@ pub enum Group {
 /// One number of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantity {
-    pub group: Group,
-    /// A layer's name, or the quantity's own for [`Group::Run`].
+    pub group: QuantityGroup,
+    /// A layer's name, or the quantity's own for [`QuantityGroup::Run`].
     pub name: String,
     pub unit: &'static str,
     /// NaN if it was not measured.
@@ -39,7 +39,7 @@ pub struct Quantity {
 pub fn numbers_of(reader: &RunReader) -> Result<Vec<Quantity>, StoreError> {
     let steps = reader.refresh()?.committed;
     let layout = &reader.header().layout;
-    let mut sums = Sums::new(layout.layers.len());
+    let mut sums = StepTotals::new(layout.layers.len());
     let mut from = 0;
     while from < steps {
         let to = steps.min(from + BLOCK);
@@ -57,7 +57,7 @@ pub fn numbers_of(reader: &RunReader) -> Result<Vec<Quantity>, StoreError> {
 }
 
 /// Running sums over steps.
-struct Sums {
+struct StepTotals {
     steps: u64,
     layers: Vec<LayerSummary>,
     residual: f64,
@@ -71,7 +71,7 @@ struct Sums {
     held_out: (f64, f64),
 }
 
-impl Sums {
+impl StepTotals {
     fn new(layers: usize) -> Self {
         Self {
             steps: 0,
@@ -120,7 +120,7 @@ impl Sums {
         let (helped, hurt) = (count(|layer| layer.helped), count(|layer| layer.hurt));
         let all = params as f64 * self.steps as f64;
         let run = |name: &str, unit, value| Quantity {
-            group: Group::Run,
+            group: QuantityGroup::Run,
             name: name.to_owned(),
             unit,
             value,
@@ -164,12 +164,12 @@ impl Sums {
                 value: of(layer),
             }));
         };
-        by_layer(Group::Layer, |layer| layer.lca);
+        by_layer(QuantityGroup::Layer, |layer| layer.lca);
         if held_out.is_finite() {
-            by_layer(Group::HeldOutLayer, |layer| layer.held_out_lca);
-            by_layer(Group::Gap, |layer| layer.held_out_lca - layer.lca);
+            by_layer(QuantityGroup::HeldOutLayer, |layer| layer.held_out_lca);
+            by_layer(QuantityGroup::Gap, |layer| layer.held_out_lca - layer.lca);
         }
-        by_layer(Group::LayerError, |layer| layer.lca_error);
+        by_layer(QuantityGroup::LayerError, |layer| layer.lca_error);
         out
     }
 }

@@ -1,12 +1,12 @@
 //! Results of arms and of pairs of arms.
 
-use super::numbers::{Group, Quantity};
+use super::numbers::{Quantity, QuantityGroup};
 use crate::analysis::paired::{Paired, paired};
 use crate::analysis::ttest::Mean;
 
 /// The numbers of every complete run, by arm and seed.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub struct ExperimentOutcome {
     /// Names of the arms.
     pub arms: Vec<String>,
     pub baseline: Option<usize>,
@@ -21,14 +21,14 @@ pub struct PairedValue {
     pub paired: Paired,
 }
 
-impl Outcome {
+impl ExperimentOutcome {
     /// Returns every quantity that any run has, by group and then in order of appearance: group, name, unit.
     #[must_use]
-    pub fn quantities(&self) -> Vec<(Group, String, &'static str)> {
-        let mut found: Vec<(Group, String, &'static str)> = Vec::new();
+    pub fn quantities(&self) -> Vec<(QuantityGroup, String, &'static str)> {
+        let mut found: Vec<(QuantityGroup, String, &'static str)> = Vec::new();
         for (_, _, numbers) in &self.runs {
             for quantity in numbers {
-                let same = |(group, name, _): &(Group, String, _)| {
+                let same = |(group, name, _): &(QuantityGroup, String, _)| {
                     *group == quantity.group && *name == quantity.name
                 };
                 if !found.iter().any(same) {
@@ -43,7 +43,7 @@ impl Outcome {
 
     /// Returns seed and value of a quantity for each of an arm's runs that has it.
     #[must_use]
-    pub fn values(&self, arm: usize, group: Group, name: &str) -> Vec<(u64, f64)> {
+    pub fn values(&self, arm: usize, group: QuantityGroup, name: &str) -> Vec<(u64, f64)> {
         let runs = self.runs.iter().filter(|(of, _, _)| *of == arm);
         runs.filter_map(|(_, seed, numbers)| {
             let found = numbers
@@ -56,7 +56,7 @@ impl Outcome {
 
     /// Returns mean, standard error and t test against 0 over an arm's runs.
     #[must_use]
-    pub fn arm(&self, arm: usize, group: Group, name: &str) -> Mean {
+    pub fn arm(&self, arm: usize, group: QuantityGroup, name: &str) -> Mean {
         let values: Vec<f64> = (self.values(arm, group, name).into_iter())
             .map(|(_, value)| value)
             .collect();
@@ -65,7 +65,7 @@ impl Outcome {
 
     /// Returns the differences of every other arm from the baseline, seed by seed.
     #[must_use]
-    pub fn pairs(&self, group: Group, name: &str) -> Vec<PairedValue> {
+    pub fn pairs(&self, group: QuantityGroup, name: &str) -> Vec<PairedValue> {
         let Some(baseline) = self.baseline else {
             return Vec::new();
         };
@@ -98,13 +98,17 @@ mod tests {
             unit: "nats",
             value,
         };
-        let layer = quantity(Group::Layer, "fc", -loss);
-        (arm, seed, vec![layer, quantity(Group::Run, "loss", loss)])
+        let layer = quantity(QuantityGroup::Layer, "fc", -loss);
+        (
+            arm,
+            seed,
+            vec![layer, quantity(QuantityGroup::Run, "loss", loss)],
+        )
     }
 
     #[test]
     fn runs_are_paired_by_their_seed_and_not_by_their_order() {
-        let outcome = Outcome {
+        let outcome = ExperimentOutcome {
             arms: vec!["a".to_owned(), "b".to_owned()],
             baseline: Some(0),
             runs: vec![
@@ -118,27 +122,27 @@ mod tests {
         };
         let names: Vec<String> = outcome.quantities().into_iter().map(|q| q.1).collect();
         assert_eq!(names, ["loss", "fc"]);
-        let pairs = outcome.pairs(Group::Run, "loss");
+        let pairs = outcome.pairs(QuantityGroup::Run, "loss");
         assert_eq!((pairs.len(), pairs[0].arm), (1, 1));
         let difference = &pairs[0].paired.difference;
         assert_eq!((difference.n, difference.mean), (2, 0.375));
         assert!((difference.error - 0.125).abs() < 1e-15);
-        let arm = outcome.arm(0, Group::Run, "loss");
+        let arm = outcome.arm(0, QuantityGroup::Run, "loss");
         assert_eq!((arm.n, arm.mean), (3, 2.0));
         assert!((arm.error - (1.0_f64 / 3.0).sqrt()).abs() < 1e-15);
     }
 
     #[test]
-    fn what_was_not_measured_is_no_number() {
-        let outcome = Outcome {
+    fn unmeasured_quantities_are_nan() {
+        let outcome = ExperimentOutcome {
             arms: vec!["a".to_owned()],
             baseline: None,
             runs: vec![run(0, 0, f64::NAN), run(0, 1, 2.0)],
         };
-        let arm = outcome.arm(0, Group::Run, "loss");
+        let arm = outcome.arm(0, QuantityGroup::Run, "loss");
         assert_eq!((arm.n, arm.mean), (1, 2.0));
         assert!(arm.error.is_nan());
-        assert!(outcome.pairs(Group::Run, "loss").is_empty());
-        assert_eq!(outcome.arm(0, Group::Run, "other").n, 0);
+        assert!(outcome.pairs(QuantityGroup::Run, "loss").is_empty());
+        assert_eq!(outcome.arm(0, QuantityGroup::Run, "other").n, 0);
     }
 }

@@ -17,14 +17,14 @@ const SMALL_RESNET: (&str, &str) = (
 
 /// The user's overrides of an experiment's settings.
 #[derive(Clone, Debug, Default)]
-pub struct Wishes {
+pub struct PlanOverrides {
     pub data: Option<PathBuf>,
     pub seeds: Option<u64>,
 }
 
 /// An experiment that is ready to run.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct ExperimentPlan {
     pub preset: Preset,
     pub size: SizeName,
     pub seeds: u64,
@@ -50,12 +50,12 @@ pub struct PlannedRun {
 pub fn base(
     preset: &Preset,
     size: SizeName,
-    wishes: &Wishes,
+    overrides: &PlanOverrides,
 ) -> Result<(Size, Options), ConfigError> {
     let sized = preset.size(size)?;
     let mut options = merge(&preset.config, &sized.config)?;
-    if wishes.data.is_some() {
-        options.data.clone_from(&wishes.data);
+    if overrides.data.is_some() {
+        options.data.clone_from(&overrides.data);
     }
     if options.data.is_none() && !sized.data.is_empty() {
         return Err(ConfigError(format!(
@@ -67,7 +67,7 @@ pub fn base(
     Ok((sized, options))
 }
 
-impl Plan {
+impl ExperimentPlan {
     /// Resolves every run. `dataset` must be the one that `base` names: layer names depend on its shape.
     ///
     /// # Errors
@@ -75,11 +75,11 @@ impl Plan {
     pub fn new(
         preset: Preset,
         size: SizeName,
-        wishes: &Wishes,
+        overrides: &PlanOverrides,
         dataset: &Dataset,
     ) -> Result<Self, ConfigError> {
-        let (sized, base) = base(&preset, size, wishes)?;
-        let seeds = match wishes.seeds {
+        let (sized, base) = base(&preset, size, overrides)?;
+        let seeds = match overrides.seeds {
             Some(seeds) => check_seeds(seeds).map_err(|what| ConfigError(format!("--{what}")))?,
             None => sized.seeds(),
         };
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn every_preset_comes_to_runs_in_both_sizes() {
+    fn every_preset_resolves_to_runs_in_both_sizes() {
         let (mnist, cifar) = (load(&DataSource::Embedded).unwrap(), cifar());
         for (name, _) in PRESETS {
             for size in [SizeName::Quick, SizeName::Paper] {
@@ -166,11 +166,12 @@ mod tests {
                     SizeName::Quick => &mnist,
                     SizeName::Paper => &cifar,
                 };
-                let wishes = Wishes {
+                let overrides = PlanOverrides {
                     data: (size == SizeName::Paper).then(|| "/data".into()),
                     seeds: None,
                 };
-                let plan = Plan::new(find(name).unwrap(), size, &wishes, dataset).unwrap();
+                let plan =
+                    ExperimentPlan::new(find(name).unwrap(), size, &overrides, dataset).unwrap();
                 let arms = plan.preset.arms.len();
                 assert_eq!(plan.runs.len() as u64, plan.seeds * arms as u64);
                 for run in &plan.runs {
@@ -192,9 +193,9 @@ mod tests {
     }
 
     #[test]
-    fn the_papers_size_asks_for_its_data() {
-        let wishes = Wishes::default();
-        let error = base(&find("freeze-last").unwrap(), SizeName::Paper, &wishes).unwrap_err();
+    fn the_paper_size_requires_its_data_set() {
+        let overrides = PlanOverrides::default();
+        let error = base(&find("freeze-last").unwrap(), SizeName::Paper, &overrides).unwrap_err();
         assert!(
             error.0.contains("CIFAR-10") && error.0.contains("--data"),
             "{error}"
@@ -202,16 +203,16 @@ mod tests {
     }
 
     #[test]
-    fn the_first_and_the_last_layer_are_found_by_their_places() {
+    fn first_and_last_resolve_to_layers_by_position() {
         let mnist = load(&DataSource::Embedded).unwrap();
         let text = "description = 'd'\nquestion = 'q'\n[config]\nsteps = 2\n[[arm]]\nname = 'a'\n\
             set.layer = ['*:delay=3', '{last}:delay=0', '{first}:freeze']";
         let preset = Preset::parse("x", text, "x.toml").unwrap();
-        let wishes = Wishes {
+        let overrides = PlanOverrides {
             seeds: Some(2),
-            ..Wishes::default()
+            ..PlanOverrides::default()
         };
-        let plan = Plan::new(preset, SizeName::Paper, &wishes, &mnist).unwrap();
+        let plan = ExperimentPlan::new(preset, SizeName::Paper, &overrides, &mnist).unwrap();
         let rules = |run: &PlannedRun| {
             let rules = run.config.layers.iter();
             rules.map(ToString::to_string).collect::<Vec<_>>()
@@ -231,7 +232,8 @@ mod tests {
         let text = "description = 'd'\nquestion = 'q'\n[[arm]]\nname = 'a'\n[[arm]]\nname = 'b'\n\
             set.learning_rate = 0.0";
         let preset = Preset::parse("x", text, "x.toml").unwrap();
-        let error = Plan::new(preset, SizeName::Paper, &Wishes::default(), &mnist).unwrap_err();
+        let error = ExperimentPlan::new(preset, SizeName::Paper, &PlanOverrides::default(), &mnist)
+            .unwrap_err();
         assert!(
             error
                 .0

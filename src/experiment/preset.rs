@@ -128,7 +128,7 @@ impl fmt::Display for SizeName {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Text {
+struct PresetText {
     description: String,
     question: String,
     #[serde(default)]
@@ -189,7 +189,7 @@ impl Preset {
     /// # Errors
     /// Invalid TOML, an unknown key, a value of the wrong type or an invalid name; the message gives the line.
     pub fn parse(name: &str, text: &str, origin: &str) -> Result<Self, ConfigError> {
-        let read: Text = toml::from_str(text)
+        let read: PresetText = toml::from_str(text)
             .map_err(|error| ConfigError(format!("{origin}: {}", error.to_string().trim_end())))?;
         let at = |line: usize, what: String| ConfigError(format!("{origin}, line {line}: {what}"));
         let line = |offset: usize| 1 + text[..offset].matches('\n').count();
@@ -213,7 +213,10 @@ impl Preset {
                 return Err(at(line, what));
             }
             if let Some(key) = foreign_key(&arm.set, true)? {
-                return Err(at(line, format!("arm `{name}`: {}", not_here(&key))));
+                return Err(at(
+                    line,
+                    format!("arm `{name}`: {}", why_not_in_presets(&key)),
+                ));
             }
             let set = arm.set;
             arms.push(Arm { name, set, line });
@@ -224,7 +227,7 @@ impl Preset {
         let sizes = [&read.quick, &read.paper].into_iter().flatten();
         for options in sizes.map(|size| &size.config).chain([&read.config]) {
             if let Some(key) = foreign_key(options, false)? {
-                return Err(fault(not_here(&key)));
+                return Err(fault(why_not_in_presets(&key)));
             }
         }
         for size in [&read.quick, &read.paper].into_iter().flatten() {
@@ -318,7 +321,7 @@ fn foreign_key(options: &Options, in_arm: bool) -> Result<Option<String>, Config
     Ok(table.keys().find(|key| foreign(key)).cloned())
 }
 
-fn not_here(key: &str) -> String {
+fn why_not_in_presets(key: &str) -> String {
     match key {
         "seed" => "the seeds are 0, 1, … for every arm; `seed` cannot be set".to_owned(),
         "data" => "every arm has the same data; set `data` in [config]".to_owned(),
@@ -338,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn every_preset_can_be_read_and_says_what_it_is() {
+    fn every_preset_parses_and_has_a_description() {
         for (name, _) in PRESETS {
             let preset = find(name).unwrap();
             assert_eq!(preset.name, *name);
@@ -355,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_say_line_and_reason() {
+    fn errors_state_line_and_reason() {
         for (text, needles) in [
             (
                 "[[arm]]\nname = 'a'\nset.learning-rate = 1",
@@ -405,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_nearly_right_is_recognised() {
+    fn a_misspelt_name_gets_a_suggestion() {
         let error = find("freeze-lst").unwrap_err().to_string();
         assert!(error.contains("`freeze-last`? There are"), "{error}");
         let error = find("nothing").unwrap_err().to_string();

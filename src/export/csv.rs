@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_finds_what_was_written() {
+    fn written_values_are_read_back() {
         let table = awkward();
         let bytes = written(&table);
         let mut reader = csv::Reader::from_reader(&bytes[..]);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_obeyed() {
+    fn no_text_is_interpreted_as_a_formula() {
         for (cell, shown) in [
             ("a\u{1b}[2J\nb", "a\u{fffd}[2J b"),
             ("\u{202e}a", "\u{fffd}a"),

@@ -20,12 +20,12 @@ pub struct Axis {
     pub label: String,
     /// For example `nats`.
     pub unit: Option<&'static str>,
-    pub spread: Spread,
+    pub spread: AxisScale,
 }
 
 /// Scale of an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Spread {
+pub enum AxisScale {
     #[default]
     Linear,
     /// Linear, with ticks at whole numbers only.
@@ -43,7 +43,7 @@ impl Axis {
         Self {
             label: label.into(),
             unit,
-            spread: Spread::Linear,
+            spread: AxisScale::Linear,
         }
     }
 
@@ -53,7 +53,7 @@ impl Axis {
         Self {
             label: "step".to_owned(),
             unit: None,
-            spread: Spread::Whole,
+            spread: AxisScale::Whole,
         }
     }
 
@@ -70,7 +70,7 @@ impl Axis {
     #[must_use]
     pub fn log(self) -> Self {
         Self {
-            spread: Spread::Log,
+            spread: AxisScale::Log,
             ..self
         }
     }
@@ -79,7 +79,7 @@ impl Axis {
     #[must_use]
     pub fn symlog(self) -> Self {
         Self {
-            spread: Spread::SymLog,
+            spread: AxisScale::SymLog,
             ..self
         }
     }
@@ -143,7 +143,7 @@ impl Steps {
                 [only] => only.name.clone(),
                 [] => String::new(),
             };
-            let at = |column: usize| merge.of(group.iter().map(|series| series.values[column]));
+            let at = |column: usize| merge.merge(group.iter().map(|series| series.values[column]));
             Series::new(name, (0..self.len()).map(at).collect())
         };
         let merged = Self {
@@ -157,7 +157,7 @@ impl Steps {
     #[must_use]
     pub fn merged(&self, columns: usize, merge: Merge) -> Self {
         let together = self.len().div_ceil(columns.max(1)).max(1);
-        let one = |values: &[f64]| merge.of(values.iter().copied());
+        let one = |values: &[f64]| merge.merge(values.iter().copied());
         let series = |series: &Series| {
             let chunks = series.values[..self.len()].chunks(together);
             Series::new(series.name.clone(), chunks.map(one).collect())
@@ -171,7 +171,7 @@ impl Steps {
 }
 
 impl Merge {
-    fn of(self, values: impl Iterator<Item = f64> + Clone) -> f64 {
+    fn merge(self, values: impl Iterator<Item = f64> + Clone) -> f64 {
         match self {
             Self::Sum => values.sum(),
             Self::Mean => mean(values),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_put_together() {
+    fn neighbouring_steps_are_merged() {
         let five = steps(&[1.0, 2.0, f64::NAN, 4.0, 5.0]);
         let sums = five.merged(3, Merge::Sum);
         assert_eq!((sums.first, sums.every), (10, 4));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_rows_are_put_together() {
+    fn neighbouring_rows_are_merged() {
         let row = |name: &str, values: &[f64]| Series::new(name, values.to_vec());
         let three = Steps {
             first: 7,

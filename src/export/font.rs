@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_cut() {
+    fn text_that_does_not_fit_is_cut() {
         let font = Font::read().unwrap();
         let room = font.width("block1.c", 12.0);
         assert_eq!(font.fit("block1.c", 12.0, room), "block1.c");

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_finds_what_was_written() {
+    fn written_values_are_read_back() {
         let table = awkward();
         let mut bytes = Vec::new();
         write(&table, &mut bytes).unwrap();

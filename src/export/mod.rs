@@ -88,12 +88,12 @@ impl FromStr for Format {
 
 /// Numbers both as a table and as a picture.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sheet {
+pub struct Exhibit {
     pub table: Table,
     pub figure: Figure,
 }
 
-impl Sheet {
+impl Exhibit {
     /// Writes the table or the figure, depending on the format.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_are_words() {
+    fn formats_are_parsed_from_their_names() {
         for format in Format::ALL {
             assert_eq!(format.to_string().parse(), Ok(format));
         }

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_finds_what_was_written() {
+    fn written_values_are_read_back() {
         let table = awkward();
         let reader = written(&table);
         let metadata = reader.metadata().file_metadata();

@@ -10,7 +10,7 @@ use tiny_skia::{
 
 use super::color::Rgb;
 use super::font::Font;
-use super::scene::{Anchor, Point, Raster, Rect, Scene, Shape, Text};
+use super::scene::{Anchor, Element, Point, Raster, Rect, Scene, Text};
 
 /// Pixels of the file per pixel of the drawing.
 const SCALE: f64 = 2.0;
@@ -31,7 +31,7 @@ pub fn write(scene: &Scene, mut out: impl Write) -> io::Result<()> {
 fn draw(scene: &Scene) -> io::Result<Pixmap> {
     let font = Font::read().map_err(io::Error::other)?;
     let empty = pixmap(scene.width * SCALE, scene.height * SCALE);
-    let mut canvas = Canvas {
+    let mut canvas = PixelCanvas {
         pixmap: empty.ok_or_else(|| {
             let (width, height) = (scene.width, scene.height);
             io::Error::other(format!("a picture of {width} × {height} is too large"))
@@ -46,7 +46,7 @@ fn draw(scene: &Scene) -> io::Result<Pixmap> {
 }
 
 fn pixmap(width: f64, height: f64) -> Option<Pixmap> {
-    Pixmap::new(whole(width)?, whole(height)?)
+    Pixmap::new(pixel_count(width)?, pixel_count(height)?)
 }
 
 /// Rounds a length up to whole pixels; `None` if it is out of range.
@@ -55,7 +55,7 @@ fn pixmap(width: f64, height: f64) -> Option<Pixmap> {
     clippy::cast_sign_loss,
     reason = "compared before"
 )]
-fn whole(length: f64) -> Option<u32> {
+fn pixel_count(length: f64) -> Option<u32> {
     let length = length.ceil();
     (1.0..=LARGEST).contains(&length).then_some(length as u32)
 }
@@ -80,8 +80,8 @@ fn enlarged(raster: &Raster) -> Option<Pixmap> {
     let mut pixmap = pixmap(across * raster.columns as f64, down * rows as f64)?;
     let width = pixmap.width() as usize;
     for (index, pixel) in pixmap.pixels_mut().iter_mut().enumerate() {
-        let column = (index % width) as u64 / whole(across).map_or(1, u64::from);
-        let row = (index / width) as u64 / whole(down).map_or(1, u64::from);
+        let column = (index % width) as u64 / pixel_count(across).map_or(1, u64::from);
+        let row = (index / width) as u64 / pixel_count(down).map_or(1, u64::from);
         let cell = row as usize * raster.columns + column as usize;
         let [red, green, blue] = raster.cells.get(cell).copied()?;
         *pixel = tiny_skia::ColorU8::from_rgba(red, green, blue, 255).premultiply();
@@ -90,21 +90,21 @@ fn enlarged(raster: &Raster) -> Option<Pixmap> {
 }
 
 /// The pixels to draw on.
-struct Canvas {
+struct PixelCanvas {
     pixmap: Pixmap,
     font: Font,
 }
 
-impl Canvas {
-    fn shape(&mut self, shape: &Shape) {
+impl PixelCanvas {
+    fn shape(&mut self, shape: &Element) {
         match shape {
-            Shape::Fill { rect, color } => {
+            Element::Fill { rect, color } => {
                 if let Some(area) = area(*rect) {
                     let paint = paint(*color);
                     self.pixmap.fill_rect(area, &paint, scaled(), None);
                 }
             }
-            Shape::Line {
+            Element::Line {
                 parts,
                 color,
                 width,
@@ -125,14 +125,14 @@ impl Canvas {
                         .stroke_path(&path, &paint, &stroke, scaled(), None);
                 }
             }
-            Shape::Dots { at, radius, color } => {
+            Element::Dots { at, radius, color } => {
                 let mut builder = PathBuilder::new();
                 for &(x, y) in at {
                     builder.push_circle(narrow(x), narrow(y), narrow(*radius));
                 }
                 self.fill(builder, *color, scaled());
             }
-            Shape::Area {
+            Element::Area {
                 corners,
                 color,
                 opacity,
@@ -152,8 +152,8 @@ impl Canvas {
                         .fill_path(&path, &paint, FillRule::Winding, scaled(), None);
                 }
             }
-            Shape::Text(text) => self.text(text),
-            Shape::Raster(raster) => self.raster(raster),
+            Element::Text(text) => self.text(text),
+            Element::Raster(raster) => self.raster(raster),
         }
     }
 
@@ -284,7 +284,7 @@ fn narrow(value: f64) -> f32 {
 mod tests {
     use super::*;
 
-    fn scene(shapes: Vec<Shape>) -> Scene {
+    fn scene(shapes: Vec<Element>) -> Scene {
         Scene {
             width: 60.0,
             height: 40.0,
@@ -309,22 +309,22 @@ mod tests {
             height,
         };
         let picture = scene(vec![
-            Shape::Fill {
+            Element::Fill {
                 rect: place(10.0, 10.0, 20.0, 5.0),
                 color: blue,
             },
-            Shape::Line {
+            Element::Line {
                 parts: vec![vec![(0.0, 30.0), (60.0, 30.0)]],
                 color: [255, 0, 0],
                 width: 2.0,
                 dashed: false,
             },
-            Shape::Dots {
+            Element::Dots {
                 at: vec![(50.0, 10.0)],
                 radius: 3.0,
                 color: [0, 128, 0],
             },
-            Shape::Raster(Raster {
+            Element::Raster(Raster {
                 place: place(40.0, 20.0, 4.0, 2.0),
                 columns: 2,
                 cells: vec![[9, 9, 9], [200, 200, 200]],
@@ -348,9 +348,9 @@ mod tests {
     }
 
     #[test]
-    fn text_stands_on_its_point() {
+    fn text_is_drawn_at_its_point() {
         let text = |anchor, turned| {
-            Shape::Text(Text {
+            Element::Text(Text {
                 at: (30.0, 20.0),
                 anchor,
                 size: 10.0,
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_refused() {
+    fn too_large_pictures_are_refused() {
         let mut large = scene(Vec::new());
         large.height = 1e6;
         let error = write(&large, Vec::new()).unwrap_err().to_string();

@@ -60,7 +60,7 @@ pub struct Raster {
 
 /// An element of a drawing.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Shape {
+pub enum Element {
     Fill {
         rect: Rect,
         color: Rgb,
@@ -95,17 +95,17 @@ pub struct Scene {
     pub height: f64,
     /// Title for readers who cannot see the drawing.
     pub title: String,
-    pub shapes: Vec<Shape>,
+    pub shapes: Vec<Element>,
 }
 
 impl Scene {
     pub fn fill(&mut self, rect: Rect, color: Rgb) {
-        self.shapes.push(Shape::Fill { rect, color });
+        self.shapes.push(Element::Fill { rect, color });
     }
 
     /// Adds a straight line.
     pub fn stroke(&mut self, from: Point, to: Point, color: Rgb, width: f64) {
-        self.shapes.push(Shape::Line {
+        self.shapes.push(Element::Line {
             parts: vec![vec![from, to]],
             color,
             width,
@@ -114,6 +114,6 @@ impl Scene {
     }
 
     pub fn text(&mut self, text: Text) {
-        self.shapes.push(Shape::Text(text));
+        self.shapes.push(Element::Text(text));
     }
 }

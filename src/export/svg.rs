@@ -8,8 +8,8 @@ use std::io;
 use super::color::Rgb;
 use super::font::FAMILIES;
 use super::png;
-use super::scene::{Anchor, Point, Raster, Rect, Scene, Shape, Text};
-use crate::text::is_obeyed;
+use super::scene::{Anchor, Element, Point, Raster, Rect, Scene, Text};
+use crate::text::is_invisible_control;
 
 /// Writes a drawing.
 ///
@@ -56,14 +56,14 @@ fn write_scene(out: &mut String, scene: &Scene, width: f64, height: f64) -> fmt:
     writeln!(out, "</svg>")
 }
 
-fn write_shape(out: &mut String, shape: &Shape) -> fmt::Result {
+fn write_shape(out: &mut String, shape: &Element) -> fmt::Result {
     match shape {
-        Shape::Fill { rect, color } => {
+        Element::Fill { rect, color } => {
             write!(out, "<rect ")?;
-            place(out, *rect)?;
+            write_position(out, *rect)?;
             writeln!(out, r#" fill="{}"/>"#, hex(*color))
         }
-        Shape::Line {
+        Element::Line {
             parts,
             color,
             width,
@@ -88,7 +88,7 @@ fn write_shape(out: &mut String, shape: &Shape) -> fmt::Result {
                 short(*width)
             )
         }
-        Shape::Dots { at, radius, color } => {
+        Element::Dots { at, radius, color } => {
             writeln!(out, r#"<g fill="{}">"#, hex(*color))?;
             for &(x, y) in at {
                 let (x, y, r) = (short(x), short(y), short(*radius));
@@ -96,7 +96,7 @@ fn write_shape(out: &mut String, shape: &Shape) -> fmt::Result {
             }
             writeln!(out, "</g>")
         }
-        Shape::Area {
+        Element::Area {
             corners,
             color,
             opacity,
@@ -109,8 +109,8 @@ fn write_shape(out: &mut String, shape: &Shape) -> fmt::Result {
             let (color, opacity) = (hex(*color), short(*opacity));
             writeln!(out, r#"Z" fill="{color}" fill-opacity="{opacity}"/>"#)
         }
-        Shape::Text(text) => write_text(out, text),
-        Shape::Raster(raster) => write_raster(out, raster),
+        Element::Text(text) => write_text(out, text),
+        Element::Raster(raster) => write_raster(out, raster),
     }
 }
 
@@ -140,7 +140,7 @@ fn write_raster(out: &mut String, raster: &Raster) -> fmt::Result {
     }
     let image = png::of_raster(raster).ok_or(fmt::Error)?;
     write!(out, "<image ")?;
-    place(out, raster.place)?;
+    write_position(out, raster.place)?;
     let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, image);
     // Both names of the attribute: viewers support one or the other.
     writeln!(
@@ -149,7 +149,7 @@ fn write_raster(out: &mut String, raster: &Raster) -> fmt::Result {
     )
 }
 
-fn place(out: &mut String, rect: Rect) -> fmt::Result {
+fn write_position(out: &mut String, rect: Rect) -> fmt::Result {
     write!(
         out,
         r#"x="{}" y="{}" width="{}" height="{}""#,
@@ -186,7 +186,7 @@ fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\n' | '\t' | '\r' => out.push(' '),
-            c if is_obeyed(c) => out.push(char::REPLACEMENT_CHARACTER),
+            c if is_invisible_control(c) => out.push(char::REPLACEMENT_CHARACTER),
             c => out.push(c),
         }
     }
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_a_file_are_no_markup() {
+    fn names_from_a_file_are_escaped() {
         let name = "</text><script>alert(1)</script>&amp;\u{1b}[2J";
         let svg = text(&label(name)).unwrap();
         let document = roxmltree::Document::parse(&svg).unwrap();
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_raster_is_an_image_that_can_be_read() {
         let mut scene = label("x");
-        scene.shapes.push(Shape::Raster(Raster {
+        scene.shapes.push(Element::Raster(Raster {
             place: Rect {
                 x: 1.0,
                 y: 2.0,

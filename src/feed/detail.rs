@@ -11,33 +11,33 @@ const QUEUE: usize = 4;
 
 /// The screen's end: sends queries, and receives one [`FeedEvent::Answer`] for each. Answers leave out steps that are
 /// not committed yet.
-pub struct Details {
+pub struct DetailClient {
     pub requests: Sender<Query>,
     pub answers: Receiver<FeedEvent>,
 }
 
 /// The reader's end.
-pub(super) struct Desk {
+pub(super) struct DetailServer {
     pub requests: Receiver<Query>,
     pub answers: Sender<FeedEvent>,
 }
 
 /// Creates both ends.
-pub(super) fn channel() -> (Details, Desk) {
+pub(super) fn channel() -> (DetailClient, DetailServer) {
     let (requests, asked) = bounded(QUEUE);
     let (answers, answered) = bounded(QUEUE + 1);
-    let details = Details {
+    let details = DetailClient {
         requests,
         answers: answered,
     };
-    let desk = Desk {
+    let server = DetailServer {
         requests: asked,
         answers,
     };
-    (details, desk)
+    (details, server)
 }
 
-impl Desk {
+impl DetailServer {
     /// Answers a query; abandons it when another arrives. The screen always drains its answers; once it is gone, they
     /// are dropped.
     pub fn answer(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
-use super::detail::{self, Desk};
+use super::detail::{self, DetailServer};
 use super::{Feed, FeedEvent, Origin, orders};
 use crate::query::Analyst;
 use crate::record::Status;
@@ -66,25 +66,25 @@ pub fn open_with_state(
         }
         _ => (None, None),
     };
-    let (details, desk) = detail::channel();
+    let (details, server) = detail::channel();
     let thread = thread::Builder::new()
         .name("reader".to_owned())
         .spawn(move || {
             // What was read during the run is not read again after its end.
             let mut analyst = Analyst::new();
-            match follow(&reader, &mut analyst, &events, &desk, &quitting) {
-                Err(Stop::Broken(error)) => {
+            match follow(&reader, &mut analyst, &events, &server, &quitting) {
+                Err(ReadStopped::Broken(error)) => {
                     let broken = FeedEvent::Broken(error.to_string());
                     select! {
                         send(events, broken) -> _ => {}
                         recv(quitting) -> _ => {}
                     }
                 }
-                Err(Stop::Quit) => {}
+                Err(ReadStopped::Quit) => {}
                 Ok(()) => {
                     // Nothing more will happen in the run, but the screen may still ask for details.
                     drop((events, reading));
-                    serve(&reader, &mut analyst, &desk, &quitting);
+                    serve(&reader, &mut analyst, &server, &quitting);
                 }
             }
         })
@@ -103,13 +103,13 @@ pub fn open_with_state(
     Ok((feed, state, handle))
 }
 
-enum Stop {
+enum ReadStopped {
     /// The feed was dropped.
     Quit,
     Broken(StoreError),
 }
 
-impl From<StoreError> for Stop {
+impl From<StoreError> for ReadStopped {
     fn from(error: StoreError) -> Self {
         Self::Broken(error)
     }
@@ -120,16 +120,16 @@ fn follow(
     reader: &RunReader,
     analyst: &mut Analyst,
     events: &Sender<FeedEvent>,
-    desk: &Desk,
+    server: &DetailServer,
     quit: &Receiver<()>,
-) -> Result<(), Stop> {
+) -> Result<(), ReadStopped> {
     let send = |event| {
         select! {
-            send(events, event) -> sent => sent.map_err(|_| Stop::Quit),
-            recv(quit) -> _ => Err(Stop::Quit),
+            send(events, event) -> sent => sent.map_err(|_| ReadStopped::Quit),
+            recv(quit) -> _ => Err(ReadStopped::Quit),
         }
     };
-    let mut requests = desk.requests.clone();
+    let mut requests = server.requests.clone();
     let mut started = false;
     let mut sent = 0;
     let mut lost = false;
@@ -147,8 +147,8 @@ fn follow(
             sent = steps.last().map_or(state.committed, |last| last.end);
             send(FeedEvent::Steps(steps))?;
             // The screen may ask for details before a long file has been read to its end.
-            for query in desk.requests.try_iter().take(1) {
-                desk.answer(analyst, reader, query)?;
+            for query in server.requests.try_iter().take(1) {
+                server.answer(analyst, reader, query)?;
             }
         }
         if !std::mem::replace(&mut caught_up, true) {
@@ -168,26 +168,26 @@ fn follow(
         // A message or, when the feed is dropped, the closed channel ends the wait at once.
         select! {
             recv(requests) -> request => match request {
-                Ok(query) => desk.answer(analyst, reader, query)?,
+                Ok(query) => server.answer(analyst, reader, query)?,
                 // No more queries will come.
                 Err(_) => requests = never(),
             },
-            recv(quit) -> _ => return Err(Stop::Quit),
+            recv(quit) -> _ => return Err(ReadStopped::Quit),
             default(POLL) => {}
         }
     }
 }
 
 /// Answers queries until no more can come.
-fn serve(reader: &RunReader, analyst: &mut Analyst, desk: &Desk, quit: &Receiver<()>) {
+fn serve(reader: &RunReader, analyst: &mut Analyst, server: &DetailServer, quit: &Receiver<()>) {
     loop {
         let query = select! {
-            recv(desk.requests) -> query => query,
+            recv(server.requests) -> query => query,
             recv(quit) -> _ => return,
         };
         let Ok(query) = query else { return };
-        if let Err(error) = desk.answer(analyst, reader, query) {
-            return desk.send(FeedEvent::Broken(error.to_string()));
+        if let Err(error) = server.answer(analyst, reader, query) {
+            return server.send(FeedEvent::Broken(error.to_string()));
         }
     }
 }

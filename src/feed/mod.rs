@@ -2,18 +2,18 @@
 //!
 //! A [`Feed`] is a header, a receiver of events and a sender of orders. To the screens, a training in this process
 //! ([`mod@live`]) and a file that another process writes or has finished long ago ([`mod@file`]) differ only in the
-//! [`Origin`] in the title. The program reads files in a separate process ([`process`], [`own`]), which may crash on a
-//! damaged one; [`wire`] is the protocol between the two.
+//! [`Origin`] in the title. The program reads files in a separate process ([`process`], [`live_details`]), which may
+//! crash on a damaged one; [`wire`] is the protocol between the two.
 //!
 //! For a long run, events carry coarse summaries only, and for no run do they carry units, classes or parameters. A
-//! screen queries such details and receives the answers as they come ([`Details`]).
+//! screen queries such details and receives the answers as they come ([`DetailClient`]).
 
 mod detail;
 mod file;
 mod live;
-mod memory;
+mod live_details;
+mod live_totals;
 mod orders;
-mod own;
 mod process;
 mod wire;
 
@@ -22,12 +22,14 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 use serde::{Deserialize, Serialize};
 
-pub use detail::Details;
+pub use detail::DetailClient;
 pub use file::{FileFeed, open};
 pub use live::{FeedSender, GpuSender, live};
-pub use own::{DetailReader, details, serve_details};
-pub use process::{OpenError, Opening, ReaderProcess, answer, crash, peek, reply, serve, spawn};
-pub use wire::Opened;
+pub use live_details::{DetailReader, details, serve_details};
+pub use process::{
+    OpenError, Opening, ReaderProcess, ask_once, describe_crash, peek, reply, serve, spawn,
+};
+pub use wire::OpenedRun;
 
 pub use crate::store::RecorderStats;
 
@@ -96,5 +98,5 @@ pub struct Feed {
     /// Sends orders to the training, if there is one that takes them.
     pub controls: Option<Controls>,
     /// Queries for details beyond the events, if there is a file to read them from.
-    pub details: Option<Details>,
+    pub details: Option<DetailClient>,
 }

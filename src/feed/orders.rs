@@ -23,7 +23,7 @@ pub fn spawn(
     reading: Receiver<()>,
 ) -> io::Result<(Controls, JoinHandle<()>)> {
     let (controls, orders) = train::controls();
-    let mut messenger = Messenger {
+    let mut messenger = OrderSender {
         run: run.to_owned(),
         connection: None,
         controllable: false,
@@ -32,11 +32,11 @@ pub fn spawn(
     };
     let thread = thread::Builder::new()
         .name("orders".to_owned())
-        .spawn(move || messenger.work(&orders))?;
+        .spawn(move || messenger.run(&orders))?;
     Ok((controls, thread))
 }
 
-struct Messenger {
+struct OrderSender {
     run: PathBuf,
     connection: Option<Connection>,
     /// The last value that was reported.
@@ -45,11 +45,11 @@ struct Messenger {
     reading: Receiver<()>,
 }
 
-impl Messenger {
-    fn work(&mut self, orders: &Orders) {
-        let mut rings = orders.bell().clone();
+impl OrderSender {
+    fn run(&mut self, orders: &Orders) {
+        let mut rings = orders.wakeups().clone();
         loop {
-            self.look();
+            self.check_socket();
             let mut given = false;
             let ended = select! {
                 recv(rings) -> ring => {
@@ -72,7 +72,7 @@ impl Messenger {
     }
 
     /// Connects if there is a socket, and reports any change.
-    fn look(&mut self) {
+    fn check_socket(&mut self) {
         if self.connection.as_ref().is_some_and(Connection::has_ended) {
             self.connection = None;
         }
@@ -82,7 +82,7 @@ impl Messenger {
         let controllable = self.connection.is_some();
         if controllable != self.controllable {
             self.controllable = controllable;
-            self.say(FeedEvent::Controllable(controllable));
+            self.send_event(FeedEvent::Controllable(controllable));
         }
     }
 
@@ -90,19 +90,19 @@ impl Messenger {
         let line = line_of(order);
         let Some(connection) = &mut self.connection else {
             let why = format!("cannot {line} the training: it takes no orders (no control socket)");
-            return self.say(FeedEvent::OrderFailed(why));
+            return self.send_event(FeedEvent::OrderFailed(why));
         };
         if let Err(error) = connection.ask(line) {
             // A late answer would be taken for the next order's.
             self.connection = None;
             // The file will report an end.
             if !matches!(error, AskError::Ended) {
-                self.say(FeedEvent::OrderFailed(format!("{line}: {error}")));
+                self.send_event(FeedEvent::OrderFailed(format!("{line}: {error}")));
             }
         }
     }
 
-    fn say(&self, event: FeedEvent) {
+    fn send_event(&self, event: FeedEvent) {
         // The receiver may be gone.
         select! {
             send(self.events, event) -> _ => {}

@@ -17,8 +17,8 @@ use rustix::process::Signal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::detail::{self, Desk};
-use super::wire::{self, Answer, Opened, Request};
+use super::detail::{self, DetailServer};
+use super::wire::{self, OpenedRun, ReaderMessage, ReaderRequest};
 use super::{Feed, FeedEvent, Origin, file, orders};
 use crate::query::Query;
 
@@ -136,8 +136,8 @@ fn listen(
     quit: &Receiver<()>,
 ) {
     let opened = match wire::receive(&mut answers) {
-        Ok(Some(Answer::Opened(opened))) => opened,
-        Ok(Some(Answer::Failed(why))) => {
+        Ok(Some(ReaderMessage::Opened(opened))) => opened,
+        Ok(Some(ReaderMessage::Failed(why))) => {
             let _ = ready.send(Err(OpenError::Refused(why)));
             return;
         }
@@ -155,11 +155,11 @@ fn listen(
         Origin::Live | Origin::Replay => None,
     };
     let (controls, messenger) = messenger.unzip();
-    let (details, desk) = detail::channel();
-    let (asked, quitting) = (desk.requests.clone(), quit.clone());
+    let (details, server) = detail::channel();
+    let (asked, quitting) = (server.requests.clone(), quit.clone());
     let asker = thread::Builder::new()
         .name("requests".to_owned())
-        .spawn(move || ask(requests, asked, &quitting))
+        .spawn(move || forward_queries(requests, asked, &quitting))
         .ok();
     let feed = Feed {
         header: Arc::new(opened.header),
@@ -169,7 +169,7 @@ fn listen(
         details: asker.is_some().then_some(details),
     };
     if ready.send(Ok(feed)).is_ok() {
-        pass_on(&mut answers, child, events, &desk, quit);
+        pass_on(&mut answers, child, events, &server, quit);
     }
     // They end when the [`ReaderProcess`] is dropped.
     for thread in messenger.into_iter().chain(asker) {
@@ -178,7 +178,7 @@ fn listen(
 }
 
 /// Forwards queries until the [`ReaderProcess`] is dropped.
-fn ask(mut requests: ChildStdin, mut asked: Receiver<Query>, quit: &Receiver<()>) {
+fn forward_queries(mut requests: ChildStdin, mut asked: Receiver<Query>, quit: &Receiver<()>) {
     loop {
         let request = select! {
             recv(asked) -> request => request,
@@ -186,12 +186,12 @@ fn ask(mut requests: ChildStdin, mut asked: Receiver<Query>, quit: &Receiver<()>
         };
         match request {
             // If the reader is gone, the end of its answers will show it.
-            Ok(query) => drop(wire::send(&mut requests, &Request::Ask(query))),
+            Ok(query) => drop(wire::send(&mut requests, &ReaderRequest::Ask(query))),
             // No more queries will come, but there are still the events.
             Err(_) => asked = never(),
         }
     }
-    let _ = wire::send(&mut requests, &Request::Quit);
+    let _ = wire::send(&mut requests, &ReaderRequest::Quit);
 }
 
 /// Forwards events up to the end of the run, and answers also after that, until the reader ends or the
@@ -200,13 +200,13 @@ fn pass_on(
     answers: &mut BufReader<impl io::Read>,
     child: &SharedChild,
     events: Sender<FeedEvent>,
-    desk: &Desk,
+    server: &DetailServer,
     quit: &Receiver<()>,
 ) {
     let mut events = Some(events);
     loop {
         let event = match wire::receive(answers) {
-            Ok(Some(Answer::Event(event))) => event,
+            Ok(Some(ReaderMessage::Event(event))) => event,
             _ => FeedEvent::Broken(format!(
                 "{}. What is shown was read before",
                 how_it_ended(child)
@@ -219,7 +219,7 @@ fn pass_on(
                 send(events, event) -> sent => if sent.is_err() { return },
                 recv(quit) -> _ => return,
             },
-            _ => desk.send(event),
+            _ => server.send(event),
         }
         if is_last {
             return;
@@ -233,14 +233,14 @@ fn pass_on(
 /// Describes what became of a reader that ended early.
 fn how_it_ended(child: &SharedChild) -> String {
     match child.wait() {
-        Ok(status) => crash(status),
+        Ok(status) => describe_crash(status),
         Err(error) => format!("the process that reads the file is lost: {error}"),
     }
 }
 
 /// Describes why a process that reads a file ended early.
 #[must_use]
-pub fn crash(status: ExitStatus) -> String {
+pub fn describe_crash(status: ExitStatus) -> String {
     let Some(signal) = status.signal() else {
         let code = status.code().unwrap_or(-1);
         return format!("the process that reads the file ended with code {code}: this is a bug");
@@ -277,11 +277,11 @@ pub fn crash(status: ExitStatus) -> String {
 ///
 /// # Errors
 /// The file is not a run, or the reader crashed on it.
-pub fn peek(reader: Command, path: &Path) -> Result<Opened, OpenError> {
+pub fn peek(reader: Command, path: &Path) -> Result<OpenedRun, OpenError> {
     match first_word(reader, path)? {
-        Answer::Opened(opened) => Ok(*opened),
-        Answer::Failed(why) => Err(OpenError::Refused(why)),
-        Answer::Event(_) => Err(OpenError::Crashed {
+        ReaderMessage::Opened(opened) => Ok(*opened),
+        ReaderMessage::Failed(why) => Err(OpenError::Refused(why)),
+        ReaderMessage::Event(_) => Err(OpenError::Crashed {
             path: path.to_owned(),
             what: "the process that reads the file speaks out of turn: this is a bug".to_owned(),
         }),
@@ -292,11 +292,11 @@ pub fn peek(reader: Command, path: &Path) -> Result<Opened, OpenError> {
 ///
 /// # Errors
 /// The reader's own error, or its crash on the file.
-pub fn answer<T: DeserializeOwned>(reader: Command, path: &Path) -> Result<T, OpenError> {
+pub fn ask_once<T: DeserializeOwned>(reader: Command, path: &Path) -> Result<T, OpenError> {
     first_word::<Result<T, String>>(reader, path)?.map_err(OpenError::Refused)
 }
 
-/// Sends the reply that [`answer`] receives.
+/// Sends the reply that [`ask_once`] receives.
 ///
 /// # Errors
 /// The receiver is gone.
@@ -320,7 +320,7 @@ fn first_word<T: DeserializeOwned>(reader: Command, path: &Path) -> Result<T, Op
         Ok(Some(answer)) => Ok(answer),
         _ => Err(OpenError::Crashed {
             path: path.to_owned(),
-            what: crash(status),
+            what: describe_crash(status),
         }),
     }
 }
@@ -341,27 +341,27 @@ pub fn serve(
     thread::Builder::new()
         .name("requests".to_owned())
         .spawn(move || {
-            hear(requests, &asking);
+            receive_queries(requests, &asking);
             leave();
         })?;
     let (opened, feed, _thread) = match file::open_with_state(path, false) {
         Ok((feed, state, thread)) => {
-            let opened = Opened {
+            let opened = OpenedRun {
                 header: (*feed.header).clone(),
                 origin: feed.origin,
                 state,
             };
             (opened, feed, thread)
         }
-        Err(error) => return wire::send(&mut answers, &Answer::Failed(error.to_string())),
+        Err(error) => return wire::send(&mut answers, &ReaderMessage::Failed(error.to_string())),
     };
-    wire::send(&mut answers, &Answer::Opened(Box::new(opened)))?;
-    tell(&feed, &asked, answers)
+    wire::send(&mut answers, &ReaderMessage::Opened(Box::new(opened)))?;
+    send_events(&feed, &asked, answers)
 }
 
 /// Receives queries until there are no more.
-fn hear(mut requests: impl io::Read, asking: &Sender<Query>) {
-    while let Ok(Some(Request::Ask(query))) = wire::receive(&mut requests) {
+fn receive_queries(mut requests: impl io::Read, asking: &Sender<Query>) {
+    while let Ok(Some(ReaderRequest::Ask(query))) = wire::receive(&mut requests) {
         if asking.send(query).is_err() {
             return;
         }
@@ -369,7 +369,7 @@ fn hear(mut requests: impl io::Read, asking: &Sender<Query>) {
 }
 
 /// Sends all events and answers until no more queries can come.
-fn tell(feed: &Feed, asked: &Receiver<Query>, mut to: impl Write) -> io::Result<()> {
+fn send_events(feed: &Feed, asked: &Receiver<Query>, mut to: impl Write) -> io::Result<()> {
     let mut events = feed.events.clone();
     let mut answers = (feed.details.as_ref()).map_or_else(never, |it| it.answers.clone());
     loop {
@@ -392,7 +392,7 @@ fn tell(feed: &Feed, asked: &Receiver<Query>, mut to: impl Write) -> io::Result<
             },
         };
         if let Some(event) = event {
-            wire::send(&mut to, &Answer::Event(event))?;
+            wire::send(&mut to, &ReaderMessage::Event(event))?;
         }
     }
 }

@@ -14,10 +14,11 @@ use crate::store::RunState;
 /// Longest frame: a damaged file may make the reader send nonsense. A header with 50 million rows of data fits.
 const LONGEST_FRAME: u32 = 256 << 20;
 
-/// A message from the reader. The first is [`Opened`](Answer::Opened) or [`Failed`](Answer::Failed); events follow.
+/// A message from the reader. The first is [`OpenedRun`](ReaderMessage::Opened) or [`Failed`](ReaderMessage::Failed);
+/// events follow.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Answer {
-    Opened(Box<Opened>),
+pub enum ReaderMessage {
+    Opened(Box<OpenedRun>),
     /// The file is not a run: the reason.
     Failed(String),
     Event(FeedEvent),
@@ -25,7 +26,7 @@ pub enum Answer {
 
 /// A run file as it was on opening.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Opened {
+pub struct OpenedRun {
     pub header: RunHeader,
     pub origin: Origin,
     pub state: RunState,
@@ -33,7 +34,7 @@ pub struct Opened {
 
 /// A request to the reader. The end of its input also ends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Request {
+pub enum ReaderRequest {
     /// Is answered by a [`FeedEvent::Answer`].
     Ask(Query),
     Quit,
@@ -82,7 +83,7 @@ pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{Part, Topic};
+    use crate::query::{StepScope, Topic};
     use crate::record::{Losses, Status};
 
     #[test]
@@ -93,35 +94,35 @@ mod tests {
             test: f64::NAN,
             ..Losses::default()
         };
-        send(&mut pipe, &Answer::Event(FeedEvent::Start(losses))).unwrap();
+        send(&mut pipe, &ReaderMessage::Event(FeedEvent::Start(losses))).unwrap();
         let status = Status::Stopped;
         let message = "é".to_owned();
         send(
             &mut pipe,
-            &Answer::Event(FeedEvent::Status { status, message }),
+            &ReaderMessage::Event(FeedEvent::Status { status, message }),
         )
         .unwrap();
         let mut pipe = pipe.as_slice();
         match receive(&mut pipe).unwrap().unwrap() {
-            Answer::Event(FeedEvent::Start(losses)) => {
+            ReaderMessage::Event(FeedEvent::Start(losses)) => {
                 assert_eq!(losses.train, 1.5);
                 assert!(losses.test.is_nan());
             }
             other => panic!("{other:?}"),
         }
         match receive(&mut pipe).unwrap().unwrap() {
-            Answer::Event(FeedEvent::Status { status, message }) => {
+            ReaderMessage::Event(FeedEvent::Status { status, message }) => {
                 assert_eq!((status, message.as_str()), (Status::Stopped, "é"));
             }
             other => panic!("{other:?}"),
         }
-        assert!(receive::<Answer>(&mut pipe).unwrap().is_none());
+        assert!(receive::<ReaderMessage>(&mut pipe).unwrap().is_none());
 
         let mut pipe = Vec::new();
         let steps = 3..u64::MAX;
-        let request = Request::Ask(Query {
+        let request = ReaderRequest::Ask(Query {
             topic: Topic::Steps { width: 32 },
-            part: Part::Window,
+            part: StepScope::Window,
             steps,
             columns: 1,
         });
@@ -130,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_an_error_and_takes_no_memory() {
+    fn invalid_messages_are_errors_and_allocate_no_memory() {
         let huge = u32::MAX.to_le_bytes();
-        assert!(receive::<Answer>(&mut &huge[..]).is_err());
+        assert!(receive::<ReaderMessage>(&mut &huge[..]).is_err());
         let cut = LONGEST_FRAME.to_le_bytes();
-        assert!(receive::<Answer>(&mut &cut[..]).unwrap().is_none());
+        assert!(receive::<ReaderMessage>(&mut &cut[..]).unwrap().is_none());
         let nonsense = [3, 0, 0, 0, 0xff, 0xff, 0xff];
-        assert!(receive::<Answer>(&mut &nonsense[..]).is_err());
+        assert!(receive::<ReaderMessage>(&mut &nonsense[..]).is_err());
     }
 }

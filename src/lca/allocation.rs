@@ -49,12 +49,12 @@ pub struct Allocated {
 
 /// Losses at both ends of a step.
 #[derive(Clone, Copy, Debug)]
-pub struct Ends {
+pub struct EndLosses {
     pub before: f64,
     pub after: f64,
 }
 
-impl Ends {
+impl EndLosses {
     fn change(self) -> f64 {
         self.after - self.before
     }
@@ -134,8 +134,8 @@ impl Allocator {
         integral: &Integral,
         start: &[f32],
         end: &[f32],
-        train: Ends,
-        held_out: Option<Ends>,
+        train: EndLosses,
+        held_out: Option<EndLosses>,
     ) -> Allocated {
         std::mem::swap(&mut self.lca, &mut self.last_lca);
         for ((a, delta), gradient) in self
@@ -146,7 +146,7 @@ impl Allocator {
         {
             *a = delta * gradient;
         }
-        let sums = Sums::of(&self.layout, |i| self.lca[i]);
+        let sums = LayoutSums::compute(&self.layout, |i| self.lca[i]);
         let total: f64 = sums.layer.iter().sum();
 
         let layers = self.layout.layers.len();
@@ -219,7 +219,7 @@ impl Allocator {
         self.last_delta.copy_from_slice(&integral.delta);
 
         let held_out = held_out.map(|ends| {
-            let sums = Sums::of(&self.layout, |i| {
+            let sums = LayoutSums::compute(&self.layout, |i| {
                 integral.delta[i] * integral.held_out_gradient[i]
             });
             let total: f64 = sums.layer.iter().sum();
@@ -249,14 +249,14 @@ fn opposite(a: f64, b: f64) -> bool {
 }
 
 /// Sums over groups, each made of the sums below it: units into tensors, tensors into layers.
-struct Sums {
+struct LayoutSums {
     layer: Vec<f64>,
     tensor: Vec<f64>,
     unit: Vec<f32>,
 }
 
-impl Sums {
-    fn of(layout: &ParamLayout, value: impl Fn(usize) -> f64) -> Self {
+impl LayoutSums {
+    fn compute(layout: &ParamLayout, value: impl Fn(usize) -> f64) -> Self {
         let mut layer = vec![0.0; layout.layers.len()];
         let mut tensor = vec![0.0; layout.tensors.len()];
         let mut unit = vec![0.0_f64; layout.units()];
@@ -305,7 +305,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_bin_is_the_one_between_whose_edges_the_value_lies(a in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL) {
+        fn a_value_is_counted_between_its_bin_edges(a in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL) {
             let edges = histogram_edges();
             prop_assert_eq!(edges.len(), HISTOGRAM_BINS + 1);
             let b = bin(a);
@@ -327,7 +327,7 @@ mod tests {
                 ..Integral::default()
             };
             let zeros = vec![0.0; 23];
-            let ends = Ends { before: 1.0, after: 0.5 };
+            let ends = EndLosses { before: 1.0, after: 0.5 };
             let Allocated { allocation: a, .. } = allocator.allocate(&integral, &zeros, &zeros, ends, None);
             let naive: f64 = deltas.iter().zip(&gradients).map(|(d, g)| d * g).sum();
             let close = |x: f64, y: f64| (x - y).abs() < 1e-12;
@@ -368,7 +368,7 @@ mod tests {
                 layer_error: vec![0.0],
                 ..Integral::default()
             };
-            let ends = Ends {
+            let ends = EndLosses {
                 before: 0.0,
                 after: a,
             };

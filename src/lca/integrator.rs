@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::quadrature::{NodeSums, Place, Rule};
+use super::quadrature::{NodePosition, NodeSums, Rule};
 use crate::engine::Evaluation;
 use crate::layout::ParamLayout;
 
@@ -53,7 +53,7 @@ impl FromStr for Method {
 /// `max(tolerance, relative_tolerance · |ΔL|)`, or any layer's estimated error exceeds
 /// `layer_tolerance`, up to `max_segments`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
+pub struct IntegratorSettings {
     pub method: Method,
     /// Absolute, per step, in nats.
     pub tolerance: f64,
@@ -67,7 +67,7 @@ pub struct Settings {
     pub max_segments: u32,
 }
 
-impl Default for Settings {
+impl Default for IntegratorSettings {
     fn default() -> Self {
         Self {
             method: Method::Adaptive,
@@ -80,7 +80,7 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl IntegratorSettings {
     /// Returns the rule that a step starts with.
     fn first_rule(&self) -> Rule {
         match self.method {
@@ -110,7 +110,7 @@ impl Settings {
 /// Evaluations at one parameter vector: the training loss and its gradient, and those of the held-out set if its loss
 /// is allocated too.
 #[derive(Clone, Debug, Default)]
-pub struct Point {
+pub struct PointEvaluation {
     pub train: Evaluation,
     pub held_out: Option<Evaluation>,
 }
@@ -138,7 +138,7 @@ pub struct Integral {
 
 /// Integrates one step after another, reusing its memory.
 pub struct Integrator {
-    settings: Settings,
+    settings: IntegratorSettings,
     layout: ParamLayout,
     gradient: NodeSums,
     held_out: NodeSums,
@@ -148,12 +148,12 @@ pub struct Integrator {
     class_layers: NodeSums,
     /// `[P]`: parameters of the node under evaluation.
     node: Vec<f32>,
-    point: Point,
+    point: PointEvaluation,
 }
 
 impl Integrator {
     #[must_use]
-    pub fn new(settings: Settings, layout: &ParamLayout) -> Self {
+    pub fn new(settings: IntegratorSettings, layout: &ParamLayout) -> Self {
         Self {
             settings,
             layout: layout.clone(),
@@ -162,7 +162,7 @@ impl Integrator {
             layers: NodeSums::default(),
             class_layers: NodeSums::default(),
             node: Vec::new(),
-            point: Point::default(),
+            point: PointEvaluation::default(),
         }
     }
 
@@ -181,9 +181,9 @@ impl Integrator {
         &mut self,
         theta: &[f32],
         next: &[f32],
-        start: &Point,
-        end: &mut Point,
-        mut evaluate: impl FnMut(&[f32], &mut Point) -> Result<(), E>,
+        start: &PointEvaluation,
+        end: &mut PointEvaluation,
+        mut evaluate: impl FnMut(&[f32], &mut PointEvaluation) -> Result<(), E>,
     ) -> Result<Integral, E> {
         let params = theta.len();
         let layer_count = self.layout.layers.len();
@@ -201,8 +201,8 @@ impl Integrator {
             .clear(start.train.class_gradient.len() / params.max(1) * layer_count);
         let held_out = start.held_out.is_some();
         self.held_out.clear(if held_out { params } else { 0 });
-        self.take(start, &delta, Place::Start);
-        self.take(end, &delta, Place::End);
+        self.add_node(start, &delta, NodePosition::Start);
+        self.add_node(end, &delta, NodePosition::End);
 
         // Coarser rules come for free on the way; the last two give the error estimate.
         let mut rule = self.settings.first_rule();
@@ -220,7 +220,7 @@ impl Integrator {
                     let along = |(&from, d): (&f32, &f64)| single(f64::from(from) + alpha * d);
                     node.extend(theta.iter().zip(&delta).map(along));
                     evaluate(&node, &mut point)?;
-                    self.take(&point, &delta, Place::Inner);
+                    self.add_node(&point, &delta, NodePosition::Inner);
                     evals += 1;
                 }
                 coarse = std::mem::replace(&mut fine, self.layers.integral(at).collect());
@@ -250,7 +250,7 @@ impl Integrator {
     }
 
     /// Adds the evaluations at one node to every sum.
-    fn take(&mut self, point: &Point, delta: &[f64], place: Place) {
+    fn add_node(&mut self, point: &PointEvaluation, delta: &[f64], place: NodePosition) {
         let layers = &self.layout.layers;
         let dots = |gradient: &[f32]| {
             let ranges = layers.iter().map(|layer| layer.range.clone());
@@ -258,17 +258,18 @@ impl Integrator {
             ranges.map(dot).collect::<Vec<f64>>()
         };
         let train = &point.train;
-        self.gradient.put(place, wide(&train.gradient));
-        self.layers.put(place, dots(&train.gradient).into_iter());
+        self.gradient.add_node(place, wide(&train.gradient));
+        self.layers
+            .add_node(place, dots(&train.gradient).into_iter());
         let sums = self.class_layers.components();
         if sums > 0 {
             let classes = train.class_gradient.chunks_exact(delta.len().max(1));
             let here = classes.len() * layers.len();
             assert_eq!(here, sums, "a step is split by class at every node");
-            self.class_layers.put(place, classes.flat_map(dots));
+            self.class_layers.add_node(place, classes.flat_map(dots));
         }
         if let Some(held_out) = &point.held_out {
-            self.held_out.put(place, wide(&held_out.gradient));
+            self.held_out.add_node(place, wide(&held_out.gradient));
         }
     }
 
@@ -326,7 +327,7 @@ mod tests {
     }
 
     /// L(x, y) = x⁴ + e^{ky}, which is a sum, so each layer's allocation is known exactly.
-    fn quartic(k: f64) -> impl FnMut(&[f32], &mut Point) -> Result<(), ()> {
+    fn quartic(k: f64) -> impl FnMut(&[f32], &mut PointEvaluation) -> Result<(), ()> {
         move |p, out| {
             let (x, y) = (f64::from(p[0]), k * f64::from(p[1]));
             out.train.loss = x.powi(4) + y.exp();
@@ -335,13 +336,13 @@ mod tests {
         }
     }
 
-    fn run(settings: Settings, k: f64) -> (Integral, f64, usize) {
+    fn run(settings: IntegratorSettings, k: f64) -> (Integral, f64, usize) {
         let mut calls = 0;
         let mut loss = quartic(k);
         let (from, to) = ([1.0, 0.0], [0.5, 1.0]);
-        let (mut start, mut end) = (Point::default(), Point::default());
+        let (mut start, mut end) = (PointEvaluation::default(), PointEvaluation::default());
         loss(&from, &mut start).unwrap();
-        let mut evaluate = |p: &[f32], out: &mut Point| {
+        let mut evaluate = |p: &[f32], out: &mut PointEvaluation| {
             calls += 1;
             loss(p, out)
         };
@@ -358,10 +359,10 @@ mod tests {
     }
 
     #[test]
-    fn adaptive_refines_until_it_closes_and_counts_what_it_spent() {
-        let settings = Settings {
+    fn adaptive_refines_until_it_closes_and_counts_gradients() {
+        let settings = IntegratorSettings {
             tolerance: 1e-4,
-            ..Settings::default()
+            ..IntegratorSettings::default()
         };
         let (integral, residual, calls) = run(settings, 3.0);
         assert!(integral.segments > 2 && residual.abs() < 1e-4, "{residual}");
@@ -378,11 +379,11 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_kept() {
-        let settings = Settings {
+    fn the_gradient_budget_is_not_exceeded() {
+        let settings = IntegratorSettings {
             tolerance: 0.0,
             max_segments: 8,
-            ..Settings::default()
+            ..IntegratorSettings::default()
         };
         let (integral, _, calls) = run(settings, 3.0);
         assert_eq!((integral.segments, calls), (8, 8));
@@ -390,10 +391,10 @@ mod tests {
 
     #[test]
     fn one_segment_is_enough_where_it_closes() {
-        let settings = Settings {
+        let settings = IntegratorSettings {
             min_segments: 1,
             tolerance: 0.1,
-            ..Settings::default()
+            ..IntegratorSettings::default()
         };
         let (integral, _, calls) = run(settings, 0.1);
         assert_eq!(
@@ -402,7 +403,7 @@ mod tests {
             "the quartic needs Simpson"
         );
         let (integral, _, calls) = run(
-            Settings {
+            IntegratorSettings {
                 tolerance: 1.0,
                 ..settings
             },
@@ -412,16 +413,16 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_can_ask_for_more() {
+    fn a_layer_error_can_force_refinement() {
         // The sum closes within the tolerance at once; a layer does not.
-        let settings = Settings {
+        let settings = IntegratorSettings {
             tolerance: 10.0,
             layer_tolerance: Some(1e-4),
-            ..Settings::default()
+            ..IntegratorSettings::default()
         };
         assert_eq!(
             run(
-                Settings {
+                IntegratorSettings {
                     layer_tolerance: None,
                     ..settings
                 },
@@ -438,25 +439,25 @@ mod tests {
 
     #[test]
     fn relative_tolerance_is_of_the_loss_change() {
-        let settings = Settings {
+        let settings = IntegratorSettings {
             tolerance: 0.0,
             relative_tolerance: 0.5,
-            ..Settings::default()
+            ..IntegratorSettings::default()
         };
         assert_eq!(run(settings, 3.0).0.segments, 2);
     }
 
     #[test]
-    fn every_method_spends_what_it_says() {
+    fn every_method_uses_its_stated_number_of_gradients() {
         for (method, segments, evals) in [
             (Method::FirstOrder, 0, 1),
             (Method::Trapezoid, 1, 1),
             (Method::Simpson, 2, 2),
         ] {
-            let settings = Settings {
+            let settings = IntegratorSettings {
                 method,
                 tolerance: 0.0,
-                ..Settings::default()
+                ..IntegratorSettings::default()
             };
             let (integral, _, calls) = run(settings, 3.0);
             assert_eq!(

@@ -22,5 +22,5 @@ pub mod integrator;
 pub mod quadrature;
 
 pub use allocation::{Allocator, AllocatorMemory, HISTOGRAM_BINS, histogram_edges};
-pub use integrator::{Integral, Integrator, Method, Point, Settings};
+pub use integrator::{Integral, Integrator, IntegratorSettings, Method, PointEvaluation};
 pub use quadrature::Rule;

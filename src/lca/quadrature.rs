@@ -52,7 +52,7 @@ impl Rule {
 
 /// Position of a node on the segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum NodePosition {
     /// α = 0
     Start,
     /// α = 1
@@ -91,11 +91,11 @@ impl NodeSums {
     }
 
     /// Adds the function's values at a node.
-    pub fn put(&mut self, place: Place, values: impl Iterator<Item = f64>) {
+    pub fn add_node(&mut self, place: NodePosition, values: impl Iterator<Item = f64>) {
         let (sums, add) = match place {
-            Place::Start => (&mut self.start, false),
-            Place::End => (&mut self.end, false),
-            Place::Inner => (&mut self.odd, true),
+            NodePosition::Start => (&mut self.start, false),
+            NodePosition::End => (&mut self.end, false),
+            NodePosition::Inner => (&mut self.odd, true),
         };
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum = if add { *sum + value } else { value };
@@ -135,14 +135,14 @@ mod tests {
     fn integrate(f: impl Fn(f64) -> f64, rule: Rule) -> f64 {
         let mut sums = NodeSums::default();
         sums.clear(1);
-        sums.put(Place::Start, std::iter::once(f(0.0)));
-        sums.put(Place::End, std::iter::once(f(1.0)));
+        sums.add_node(NodePosition::Start, std::iter::once(f(0.0)));
+        sums.add_node(NodePosition::End, std::iter::once(f(1.0)));
         let mut at = Rule::FirstOrder;
         while at != rule {
             at = at.refined();
             sums.refine();
             for node in at.new_inner_nodes() {
-                sums.put(Place::Inner, std::iter::once(f(node)));
+                sums.add_node(NodePosition::Inner, std::iter::once(f(node)));
             }
         }
         sums.integral(rule).next().unwrap()

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn convolutions_count_their_window_and_norms_begin_as_they_are() {
+    fn convolutions_use_their_window_as_fan_in_and_norms_start_as_identity() {
         let network = Network::build(&preset("cifar-allcnn").unwrap(), [3, 32, 32], 10).unwrap();
         let params = he_normal(&network, 7);
         for tensor in &network.layout.tensors {

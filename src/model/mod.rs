@@ -6,5 +6,5 @@ mod network;
 mod spec;
 
 pub use init::he_normal;
-pub use network::{Conv, Dense, ModelError, Network, Node, Norm, Op, Pool, Shape, Value, values};
-pub use spec::{Extent, LayerSpec, NamedPadding, NetworkSpec, PRESETS, Padding, preset};
+pub use network::{Conv, Dense, ModelError, Network, Node, Norm, Op, Pool, Shape, ValueId, values};
+pub use spec::{HeightWidth, LayerSpec, NamedPadding, NetworkSpec, PRESETS, Padding, preset};

@@ -47,7 +47,7 @@ pub enum LayerSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         units: usize,
-        #[serde(default = "yes")]
+        #[serde(default = "default_true")]
         bias: bool,
     },
     /// A two-dimensional convolution, `W: [channels, in, kh, kw]`, in the sense of deep-learning libraries: a
@@ -56,12 +56,12 @@ pub enum LayerSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
         channels: usize,
-        kernel: Extent,
+        kernel: HeightWidth,
         #[serde(default)]
-        stride: Extent,
+        stride: HeightWidth,
         #[serde(default)]
         padding: Padding,
-        #[serde(default = "yes")]
+        #[serde(default = "default_true")]
         bias: bool,
     },
     /// Normalises every channel by its mean and variance over the examples of a slice, then scales and shifts it. An
@@ -75,16 +75,16 @@ pub enum LayerSpec {
     Relu {},
     /// The largest value of each window; in a tie, the gradient goes to the first, as in `PyTorch`.
     MaxPool {
-        size: Extent,
+        size: HeightWidth,
         /// Defaults to the size of the window.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        stride: Option<Extent>,
+        stride: Option<HeightWidth>,
     },
     /// The mean of each window.
     AvgPool {
-        size: Extent,
+        size: HeightWidth,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        stride: Option<Extent>,
+        stride: Option<HeightWidth>,
     },
     /// The mean of each channel.
     GlobalAvgPool {},
@@ -104,19 +104,19 @@ pub enum LayerSpec {
     },
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }
 
 /// Height and width: two numbers, or one for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a number or [height, width]")]
-pub enum Extent {
+pub enum HeightWidth {
     Square(usize),
     Sides([usize; 2]),
 }
 
-impl Extent {
+impl HeightWidth {
     /// Height and width.
     #[must_use]
     pub fn sides(self) -> [usize; 2] {
@@ -127,13 +127,13 @@ impl Extent {
     }
 }
 
-impl Default for Extent {
+impl Default for HeightWidth {
     fn default() -> Self {
         Self::Square(1)
     }
 }
 
-impl fmt::Display for Extent {
+impl fmt::Display for HeightWidth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [height, width] = self.sides();
         write!(f, "{height}x{width}")
@@ -209,7 +209,7 @@ fn fully_connected(units: &[usize]) -> Vec<LayerSpec> {
 const RELU: LayerSpec = LayerSpec::Relu {};
 const NORM: LayerSpec = LayerSpec::BatchNorm { name: None };
 const HALVE: LayerSpec = LayerSpec::MaxPool {
-    size: Extent::Square(2),
+    size: HeightWidth::Square(2),
     stride: None,
 };
 
@@ -225,8 +225,8 @@ fn conv(kernel: usize, channels: usize, stride: usize) -> LayerSpec {
     LayerSpec::Conv {
         name: None,
         channels,
-        kernel: Extent::Square(kernel),
-        stride: Extent::Square(stride),
+        kernel: HeightWidth::Square(kernel),
+        stride: HeightWidth::Square(stride),
         padding: Padding::default(),
         bias: true,
     }
@@ -352,8 +352,8 @@ mod tests {
             LayerSpec::Conv {
                 name: None,
                 channels: 4,
-                kernel: Extent::Sides([3, 5]),
-                stride: Extent::Square(1),
+                kernel: HeightWidth::Sides([3, 5]),
+                stride: HeightWidth::Square(1),
                 padding: Padding::Zeros(1),
                 bias: true,
             }

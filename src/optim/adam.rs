@@ -1,6 +1,6 @@
 //! Adam and `AdamW`.
 
-use super::{Memory, Optimizer};
+use super::{Optimizer, OptimizerMemory};
 
 /// Kingma and Ba, *Adam: A Method for Stochastic Optimization*, ICLR 2015, algorithm 1:
 ///
@@ -67,8 +67,8 @@ impl Optimizer for Adam {
         }
     }
 
-    fn memory(&mut self) -> Memory<'_> {
-        Memory {
+    fn memory(&mut self) -> OptimizerMemory<'_> {
+        OptimizerMemory {
             steps: Some(&mut self.steps),
             averages: vec![&mut self.first, &mut self.second],
         }

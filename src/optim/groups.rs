@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::{Adam, Freeze, Memory, Optimizer, Overrides, RmsProp, Sgd};
+use super::{Adam, Freeze, Optimizer, OptimizerMemory, Overrides, RmsProp, Sgd};
 
 /// The kind of optimizer and its parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,7 +41,7 @@ impl OptimizerChoice {
 ///
 /// A delay of d keeps d gradients of the group's size in memory.
 pub struct Groups {
-    groups: Vec<Group>,
+    groups: Vec<OptimizerGroup>,
 }
 
 impl Groups {
@@ -61,7 +61,7 @@ impl Groups {
                 _ => alike.push((range, overrides)),
             }
         }
-        let group = |(range, overrides): (Range<usize>, Overrides)| Group {
+        let group = |(range, overrides): (Range<usize>, Overrides)| OptimizerGroup {
             optimizer: optimizer.build(
                 overrides.momentum,
                 overrides.weight_decay.unwrap_or(weight_decay),
@@ -105,14 +105,14 @@ impl Groups {
 pub struct GroupMemory<'a> {
     /// The group's `p` parameters in the flat vector.
     pub range: Range<usize>,
-    pub optimizer: Memory<'a>,
+    pub optimizer: OptimizerMemory<'a>,
     /// Number of steps by which gradients are delayed.
     pub delay: usize,
     /// `[p]` each: the gradients of the last steps that have not been used yet, oldest first; at most `delay` of them.
     pub waiting: &'a mut VecDeque<Vec<f32>>,
 }
 
-struct Group {
+struct OptimizerGroup {
     range: Range<usize>,
     optimizer: Box<dyn Optimizer>,
     learning_rate: f64,
@@ -121,7 +121,7 @@ struct Group {
     waiting: VecDeque<Vec<f32>>,
 }
 
-impl Group {
+impl OptimizerGroup {
     /// Takes a step; `params` and `gradient` are the group's own, `[p]`.
     fn step(&mut self, params: &mut [f32], gradient: &[f32], step: u64, factor: f64) {
         if self.freeze.holds(step) {

@@ -24,11 +24,11 @@ pub trait Optimizer: Send {
     fn step(&mut self, params: &mut [f32], gradient: &[f32], learning_rate: f64);
 
     /// Returns the optimizer's memory, to be saved and restored.
-    fn memory(&mut self) -> Memory<'_>;
+    fn memory(&mut self) -> OptimizerMemory<'_>;
 }
 
 /// An optimizer's memory from step to step.
-pub struct Memory<'a> {
+pub struct OptimizerMemory<'a> {
     /// Number of steps taken, if the formula depends on it.
     pub steps: Option<&'a mut i32>,
     /// `[p]` each: running sums and averages, in the order of the formula.

@@ -1,6 +1,6 @@
 //! `RMSProp`.
 
-use super::{Memory, Optimizer};
+use super::{Optimizer, OptimizerMemory};
 
 /// Tieleman and Hinton, lecture 6.5 (2012), as in `torch.optim.RMSprop`:
 ///
@@ -44,8 +44,8 @@ impl Optimizer for RmsProp {
         }
     }
 
-    fn memory(&mut self) -> Memory<'_> {
-        Memory {
+    fn memory(&mut self) -> OptimizerMemory<'_> {
+        OptimizerMemory {
             steps: None,
             averages: vec![&mut self.square, &mut self.velocity],
         }

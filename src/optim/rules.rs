@@ -95,7 +95,7 @@ pub fn overrides_of(rules: &[LayerRule], layers: &[&str]) -> Result<Vec<Override
     for rule in rules {
         let mut known = false;
         for (_, layer) in (layers.iter().zip(&mut overrides)).filter(|(name, _)| rule.names(name)) {
-            layer.lay_over(rule.overrides);
+            layer.override_with(rule.overrides);
             known = true;
         }
         if !known {
@@ -128,19 +128,19 @@ impl LayerRule {
             let layer = || pattern.to_owned();
             match overrides.set(&key, value.trim()) {
                 Ok(()) => {}
-                Err(Fault::Key) => {
+                Err(RuleFault::Key) => {
                     return Err(LayerRuleError::Key {
                         layer: layer(),
                         key,
                     });
                 }
-                Err(Fault::Twice) => {
+                Err(RuleFault::Twice) => {
                     return Err(LayerRuleError::Twice {
                         layer: layer(),
                         key,
                     });
                 }
-                Err(Fault::Value(range)) => {
+                Err(RuleFault::Value(range)) => {
                     return Err(LayerRuleError::Value {
                         layer: layer(),
                         key,
@@ -173,13 +173,13 @@ impl LayerRule {
 
     /// The specificity of the pattern; greater is more specific.
     #[must_use]
-    pub fn closeness(&self) -> (bool, usize) {
+    pub fn specificity(&self) -> (bool, usize) {
         (!self.pattern.ends_with('*'), self.pattern.len())
     }
 }
 
 /// A fault in a key or its value.
-enum Fault {
+enum RuleFault {
     Key,
     Twice,
     /// The value is not of this form.
@@ -188,7 +188,7 @@ enum Fault {
 
 impl Overrides {
     /// Replaces settings by those that `above` sets.
-    fn lay_over(&mut self, above: Self) {
+    fn override_with(&mut self, above: Self) {
         // Destructured without `..`, so that a new key cannot be forgotten.
         let Self {
             learning_rate,
@@ -204,20 +204,20 @@ impl Overrides {
         self.delay = delay.or(self.delay);
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<(), Fault> {
+    fn set(&mut self, key: &str, value: &str) -> Result<(), RuleFault> {
         match key {
             "learning-rate" => {
                 let good = |&x: &f64| x > 0.0 && x.is_finite();
                 let range = "a positive number (freeze is for layers that are to stay)";
-                put(&mut self.learning_rate, value, good, range)
+                parse_into(&mut self.learning_rate, value, good, range)
             }
             "momentum" => {
                 let good = |x: &f64| (0.0..1.0).contains(x);
-                put(&mut self.momentum, value, good, "from 0 to below 1")
+                parse_into(&mut self.momentum, value, good, "from 0 to below 1")
             }
             "weight-decay" => {
                 let good = |&x: &f64| x >= 0.0 && x.is_finite();
-                put(
+                parse_into(
                     &mut self.weight_decay,
                     value,
                     good,
@@ -226,40 +226,40 @@ impl Overrides {
             }
             "delay" => {
                 let good = |&steps: &usize| steps as u64 <= MAX_STEP;
-                put(&mut self.delay, value, good, "a number of steps up to 2^53")
+                parse_into(&mut self.delay, value, good, "a number of steps up to 2^53")
             }
-            "freeze" | "freeze-from" if self.freeze.is_some() => Err(Fault::Twice),
+            "freeze" | "freeze-from" if self.freeze.is_some() => Err(RuleFault::Twice),
             "freeze" => {
                 self.freeze = Some(match value {
                     "" | "true" => Freeze::From(0),
                     "false" => Freeze::Never,
-                    _ => return Err(Fault::Value("true or false")),
+                    _ => return Err(RuleFault::Value("true or false")),
                 });
                 Ok(())
             }
             "freeze-from" => {
                 let step = value.parse().ok().filter(|&step| step <= MAX_STEP);
-                let step = step.ok_or(Fault::Value("a step's number up to 2^53"))?;
+                let step = step.ok_or(RuleFault::Value("a step's number up to 2^53"))?;
                 self.freeze = Some(Freeze::From(step));
                 Ok(())
             }
-            _ => Err(Fault::Key),
+            _ => Err(RuleFault::Key),
         }
     }
 }
 
 /// Parses a value into its place, which must be empty.
-fn put<T: FromStr>(
+fn parse_into<T: FromStr>(
     place: &mut Option<T>,
     value: &str,
     good: impl Fn(&T) -> bool,
     range: &'static str,
-) -> Result<(), Fault> {
+) -> Result<(), RuleFault> {
     if place.is_some() {
-        return Err(Fault::Twice);
+        return Err(RuleFault::Twice);
     }
     let value = value.parse().ok().filter(good);
-    *place = Some(value.ok_or(Fault::Value(range))?);
+    *place = Some(value.ok_or(RuleFault::Value(range))?);
     Ok(())
 }
 
@@ -360,7 +360,9 @@ mod tests {
         assert!(name.names("fc1") && !name.names("fc10") && !name.names("fc"));
         assert!(pattern.names("fc1") && pattern.names("fc10") && !pattern.names("conv1"));
         assert!(all.names("fc1") && all.names("block1.shortcut"));
-        assert!(name.closeness() > pattern.closeness() && pattern.closeness() > all.closeness());
+        assert!(
+            name.specificity() > pattern.specificity() && pattern.specificity() > all.specificity()
+        );
     }
 
     #[test]

@@ -14,11 +14,11 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Schedule {
     warmup: u64,
-    shape: Shape,
+    shape: ScheduleShape,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Shape {
+enum ScheduleShape {
     #[default]
     Constant,
     Step {
@@ -39,9 +39,9 @@ impl Schedule {
             return (step + 1) as f64 / self.warmup as f64;
         };
         match self.shape {
-            Shape::Constant => 1.0,
-            Shape::Step { every, factor } => factor.powf((step / every) as f64),
-            Shape::Cosine { floor } => {
+            ScheduleShape::Constant => 1.0,
+            ScheduleShape::Step { every, factor } => factor.powf((step / every) as f64),
+            ScheduleShape::Cosine { floor } => {
                 let steps = planned.saturating_sub(self.warmup).max(1);
                 let x = (step as f64 / steps as f64).min(1.0);
                 floor + (1.0 - floor) * (1.0 + (PI * x).cos()) / 2.0
@@ -76,10 +76,10 @@ fn read(text: &str) -> Option<Schedule> {
     };
     let (name, values) = shape.split_once(':').unwrap_or((shape, ""));
     let shape = match name {
-        "constant" if shape == name => Shape::Constant,
+        "constant" if shape == name => ScheduleShape::Constant,
         "step" => {
             let (every, factor) = values.split_once(':')?;
-            Shape::Step {
+            ScheduleShape::Step {
                 every: every.parse().ok().filter(|&every| every > 0)?,
                 factor: factor
                     .parse()
@@ -87,8 +87,8 @@ fn read(text: &str) -> Option<Schedule> {
                     .filter(|f: &f64| f.is_finite() && *f > 0.0)?,
             }
         }
-        "cosine" if shape == name => Shape::Cosine { floor: 0.0 },
-        "cosine" => Shape::Cosine {
+        "cosine" if shape == name => ScheduleShape::Cosine { floor: 0.0 },
+        "cosine" => ScheduleShape::Cosine {
             floor: values.parse().ok().filter(|f| (0.0..=1.0).contains(f))?,
         },
         _ => return None,
@@ -102,10 +102,10 @@ impl fmt::Display for Schedule {
             write!(f, "warmup:{},", self.warmup)?;
         }
         match self.shape {
-            Shape::Constant => f.write_str("constant"),
-            Shape::Step { every, factor } => write!(f, "step:{every}:{factor}"),
-            Shape::Cosine { floor: 0.0 } => f.write_str("cosine"),
-            Shape::Cosine { floor } => write!(f, "cosine:{floor}"),
+            ScheduleShape::Constant => f.write_str("constant"),
+            ScheduleShape::Step { every, factor } => write!(f, "step:{every}:{factor}"),
+            ScheduleShape::Cosine { floor: 0.0 } => f.write_str("cosine"),
+            ScheduleShape::Cosine { floor } => write!(f, "cosine:{floor}"),
         }
     }
 }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warm_up_rises_to_the_shape() {
+    fn a_warm_up_rises_to_the_schedules_start() {
         close(
             &factors("warmup:4,constant", &[0, 1, 3, 4, 9]),
             &[0.25, 0.5, 1.0, 1.0, 1.0],

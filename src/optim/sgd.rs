@@ -1,6 +1,6 @@
 //! Stochastic gradient descent with momentum and L2.
 
-use super::{Memory, Optimizer};
+use super::{Optimizer, OptimizerMemory};
 
 /// `v ← μ v + (g + λ θ)`, `θ ← θ − η v`, with `v = g + λ θ` on the first step: the update of
 /// `torch.optim.SGD` without dampening (Sutskever et al., ICML 2013, in `PyTorch`'s form).
@@ -33,8 +33,8 @@ impl Optimizer for Sgd {
         }
     }
 
-    fn memory(&mut self) -> Memory<'_> {
-        Memory {
+    fn memory(&mut self) -> OptimizerMemory<'_> {
+        OptimizerMemory {
             steps: None,
             averages: vec![&mut self.velocity],
         }

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::binned::Running;
-use super::held_out::{self, HeldOut};
-use super::histogram::{self, Counts};
-use super::snapshot::{self, Seen};
-use super::source::{Interrupted, Source, no_such};
-use super::synchronisation::{self, Kept};
-use super::watch::{self, Watch};
-use super::{Answer, Part, Query, Topic, binned, history, oscillation, run_facts, unit};
+use super::binned::RunningCache;
+use super::held_out::{self, HeldOutSums};
+use super::histogram::{self, CachedCounts};
+use super::input::{Cancelled, QueryInput, no_such_index};
+use super::snapshot::{self, CachedSnapshot};
+use super::synchronisation::{self, SynchronisationCache};
+use super::watch::{self, StepWatch};
+use super::{Answer, Query, StepScope, Topic, binned, history, oscillation, run_facts, unit};
 use crate::store::{RunReader, StoreError};
 
 /// The most rows read for finer steps. A file without a pyramid has single steps only; for a window wider than this,
@@ -20,14 +20,14 @@ const MOST_ROWS: u64 = 65_536;
 #[derive(Default)]
 pub struct Analyst {
     /// Events, lints, moments and quality of all steps so far.
-    watch: Option<Watch>,
-    moments: Kept,
+    watch: Option<StepWatch>,
+    moments: SynchronisationCache,
     /// Recent counts. A run that continues, or a cursor that moves forward, reads only the new steps.
-    histograms: Vec<Counts>,
-    held_out: Vec<HeldOut>,
-    snapshots: Vec<Seen>,
+    histograms: Vec<CachedCounts>,
+    held_out: Vec<HeldOutSums>,
+    snapshots: Vec<CachedSnapshot>,
     /// Sums from the first step on, each resumed at its end.
-    running: Running,
+    running: RunningCache,
 }
 
 impl Analyst {
@@ -36,7 +36,7 @@ impl Analyst {
         Self::default()
     }
 
-    /// Answers a question about the committed steps. Returns [`Answer::Interrupted`] soon after `interrupted` returns
+    /// Answers a question about the committed steps. Returns [`Answer::Cancelled`] soon after `interrupted` returns
     /// true.
     ///
     /// # Errors
@@ -45,19 +45,19 @@ impl Analyst {
         &mut self,
         reader: &RunReader,
         query: &Query,
-        interrupted: Interrupted,
+        cancelled: Cancelled,
     ) -> Result<Answer, StoreError> {
         let committed = reader.refresh()?.committed;
-        let source = Source {
+        let input = QueryInput {
             reader,
             steps: clipped(&query.steps, committed),
             columns: query.columns,
-            interrupted,
+            cancelled,
         };
         let layout = &reader.header().layout;
         let watch = self
             .watch
-            .get_or_insert_with(|| Watch::new(reader.header()));
+            .get_or_insert_with(|| StepWatch::new(reader.header()));
         match &query.topic {
             Topic::Steps { width } => {
                 let steps = reader.merged(&query.steps, *width, committed, MOST_ROWS)?;
@@ -65,46 +65,46 @@ impl Analyst {
             }
             Topic::Tensors => {
                 let all = 0..layout.tensors.len();
-                self.binned(&source, query.part, "lca/tensor", all)
+                self.binned(&input, query.part, "lca/tensor", all)
             }
             Topic::Units { layer } => match layout.layers.get(*layer as usize) {
                 Some(layer) => {
                     let units = layer.units.clone();
-                    self.binned(&source, query.part, "lca/unit", units)
+                    self.binned(&input, query.part, "lca/unit", units)
                 }
-                None => Ok(no_such("layer", *layer)),
+                None => Ok(no_such_index("layer", *layer)),
             },
             Topic::Unit { layer, unit, .. } => {
-                let after = (query.part == Part::Cursor).then_some(source.steps.end);
-                unit::answer(&source, *layer, *unit, after)
+                let after = (query.part == StepScope::Cursor).then_some(input.steps.end);
+                unit::answer(&input, *layer, *unit, after)
             }
-            Topic::Parameter { index } => history::answer(&source, *index),
-            Topic::Classes { layer } => binned::classes(&source, *layer),
-            Topic::LayersOfClass { class } => binned::layers_of_class(&source, *class),
-            Topic::Oscillation { layer } => oscillation::answer(&source, *layer),
+            Topic::Parameter { index } => history::answer(&input, *index),
+            Topic::Classes { layer } => binned::classes(&input, *layer),
+            Topic::LayersOfClass { class } => binned::layers_of_class(&input, *class),
+            Topic::Oscillation { layer } => oscillation::answer(&input, *layer),
             Topic::Synchronisation { class } => {
-                synchronisation::answer(&source, *class, watch, &mut self.moments)
+                synchronisation::answer(&input, *class, watch, &mut self.moments)
             }
-            Topic::Events => watch::happened(&source, watch),
-            Topic::Run => run_facts::answer(&source, watch),
-            Topic::ClassLayers => binned::class_layers(&source),
-            Topic::ClassLoss { class } => binned::class_loss(&source, *class),
-            Topic::HeldOut => held_out::answer(&source, &mut self.held_out),
-            Topic::Snapshot { layer } => snapshot::answer(&source, *layer, &mut self.snapshots),
-            Topic::Histogram { layer } => histogram::answer(&source, *layer, &mut self.histograms),
+            Topic::Events => watch::happened(&input, watch),
+            Topic::Run => run_facts::answer(&input, watch),
+            Topic::ClassLayers => binned::class_layers(&input),
+            Topic::ClassLoss { class } => binned::class_loss(&input, *class),
+            Topic::HeldOut => held_out::answer(&input, &mut self.held_out),
+            Topic::Snapshot { layer } => snapshot::answer(&input, *layer, &mut self.snapshots),
+            Topic::Histogram { layer } => histogram::answer(&input, *layer, &mut self.histograms),
         }
     }
 
     fn binned(
         &mut self,
-        source: &Source,
-        part: Part,
+        input: &QueryInput,
+        part: StepScope,
         name: &'static str,
         groups: Range<usize>,
     ) -> Result<Answer, StoreError> {
-        match (part, source.columns, source.steps.start) {
-            (Part::All, 0 | 1, 0) => self.running.answer(source, name, groups),
-            _ => binned::answer(source, name, groups),
+        match (part, input.columns, input.steps.start) {
+            (StepScope::All, 0 | 1, 0) => self.running.answer(input, name, groups),
+            _ => binned::answer(input, name, groups),
         }
     }
 }
@@ -116,34 +116,34 @@ fn clipped(steps: &Range<u64>, committed: u64) -> Range<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::{CACHED, put_cached};
+    use super::super::input::{CACHED, put_cached};
     use super::*;
-    use crate::tui::view::testing::{Run, Shape};
+    use crate::tui::view::testing::{Run, RunShape};
 
-    fn about(topic: Topic, steps: Range<u64>) -> Query {
+    fn query(topic: Topic, steps: Range<u64>) -> Query {
         Query {
             topic,
-            part: Part::Window,
+            part: StepScope::Window,
             steps,
             columns: 1,
         }
     }
 
     #[test]
-    fn work_that_is_given_up_again_and_again_is_not_heaped_up() {
-        let run = Run::new(Shape::default());
+    fn cancelled_work_does_not_accumulate() {
+        let run = Run::new(RunShape::default());
         let mut analyst = Analyst::new();
         for start in 0..30 {
             for topic in [Topic::HeldOut, Topic::Histogram { layer: None }] {
-                let query = about(topic, start..40);
+                let query = query(topic, start..40);
                 let answer = analyst.answer(&run.reader, &query, &|| true).unwrap();
-                assert_eq!(answer, Answer::Interrupted);
+                assert_eq!(answer, Answer::Cancelled);
             }
         }
         assert!(analyst.held_out.is_empty() && analyst.histograms.is_empty());
         for start in 0..30 {
             for topic in [Topic::HeldOut, Topic::Histogram { layer: None }] {
-                let query = about(topic, start..40);
+                let query = query(topic, start..40);
                 analyst.answer(&run.reader, &query, &|| false).unwrap();
             }
         }
@@ -155,9 +155,9 @@ mod tests {
         for start in 0..30_u64 {
             put_cached(
                 &mut analyst.held_out,
-                HeldOut {
+                HeldOutSums {
                     steps: start..35,
-                    ..HeldOut::default()
+                    ..HeldOutSums::default()
                 },
                 |it| &it.steps,
             );
@@ -166,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sum_that_grew_is_bit_for_bit_the_one_that_is_read_at_once() {
-        let run = Run::new(Shape {
+    fn incremental_sums_equal_direct_ones_bit_for_bit() {
+        let run = Run::new(RunShape {
             steps: 120,
-            ..Shape::default()
+            ..RunShape::default()
         });
         let mut growing = Analyst::new();
         for end in [1, 2, 7, 50, 51, 119, 120] {
-            let query = about(Topic::HeldOut, 0..end);
+            let query = query(Topic::HeldOut, 0..end);
             let grown = growing.answer(&run.reader, &query, &|| false).unwrap();
             let at_once = Analyst::new().answer(&run.reader, &query, &|| false);
             assert_eq!(grown, at_once.unwrap());

@@ -11,10 +11,10 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::source::{Source, no_such};
+use super::input::{QueryInput, no_such_index};
 use crate::analysis::bins;
 use crate::analysis::oscillation::{crosses, is_turn};
-use crate::store::{StoreError, Table};
+use crate::store::{StepDataset, StoreError};
 
 /// Allocations of R groups (units, tensors, classes, layers) over some steps, in N columns. In nats.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,12 +27,12 @@ pub struct Binned {
     pub least: Vec<f32>,
     pub most: Vec<f32>,
     /// `[R]`, over all steps.
-    pub groups: Vec<Group>,
+    pub groups: Vec<GroupTotals>,
 }
 
 /// A group's statistics over all steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Group {
+pub struct GroupTotals {
     /// Σ A over the steps in which A was measured, in nats; NaN if there are none.
     pub total: f64,
     /// Steps in which A was measured; with A < 0; with A > 0.
@@ -47,7 +47,7 @@ pub struct Group {
     pub(crate) last: [f64; 2],
 }
 
-impl Default for Group {
+impl Default for GroupTotals {
     fn default() -> Self {
         Self {
             total: f64::NAN,
@@ -61,7 +61,7 @@ impl Default for Group {
     }
 }
 
-impl Group {
+impl GroupTotals {
     /// Adds the next step's A.
     fn push(&mut self, a: f64) {
         let [before, earlier] = self.last;
@@ -89,7 +89,7 @@ impl Binned {
             sums: vec![0.0; groups * n],
             least: vec![f32::NAN; groups * n],
             most: vec![f32::NAN; groups * n],
-            groups: vec![Group::default(); groups],
+            groups: vec![GroupTotals::default(); groups],
         }
     }
 
@@ -139,15 +139,15 @@ impl Binned {
 
 /// Bins the `groups` columns of a per-step dataset.
 pub(super) fn answer(
-    source: &Source,
+    input: &QueryInput,
     name: &'static str,
     groups: Range<usize>,
 ) -> Result<Answer, StoreError> {
-    let Some(table) = source.reader.table(name)? else {
+    let Some(table) = input.reader.table(name)? else {
         return Ok(Answer::Unknown(format!("this run file has no {name}")));
     };
     let count = groups.len();
-    bin(source, &table, count, |rows, out| {
+    bin(input, &table, count, |rows, out| {
         for row in 0..rows.len() {
             out.extend(rows.values(row, groups.clone()));
         }
@@ -155,15 +155,15 @@ pub(super) fn answer(
 }
 
 /// Bins allocations by class: of one layer, or summed over all layers.
-pub(super) fn classes(source: &Source, layer: Option<u32>) -> Result<Answer, StoreError> {
-    let header = source.reader.header();
+pub(super) fn classes(input: &QueryInput, layer: Option<u32>) -> Result<Answer, StoreError> {
+    let header = input.reader.header();
     let (classes, layers) = (header.classes.len(), header.layout.layers.len());
     let chosen = match layer {
         None => 0..layers,
         Some(layer) if (layer as usize) < layers => layer as usize..layer as usize + 1,
-        Some(layer) => return Ok(no_such("layer", layer)),
+        Some(layer) => return Ok(no_such_index("layer", layer)),
     };
-    by_class(source, classes, |rows, out| {
+    by_class(input, classes, |rows, out| {
         for row in 0..rows.len() {
             for class in 0..classes {
                 let at = |layer| class * layers + layer;
@@ -176,14 +176,14 @@ pub(super) fn classes(source: &Source, layer: Option<u32>) -> Result<Answer, Sto
 }
 
 /// Bins the allocations of all layers within one class.
-pub(super) fn layers_of_class(source: &Source, class: u32) -> Result<Answer, StoreError> {
-    let header = source.reader.header();
+pub(super) fn layers_of_class(input: &QueryInput, class: u32) -> Result<Answer, StoreError> {
+    let header = input.reader.header();
     let layers = header.layout.layers.len();
     if class as usize >= header.classes.len() {
-        return Ok(no_such("class", class));
+        return Ok(no_such_index("class", class));
     }
     let start = class as usize * layers;
-    by_class(source, layers, |rows, out| {
+    by_class(input, layers, |rows, out| {
         for row in 0..rows.len() {
             out.extend(rows.values(row, start..start + layers));
         }
@@ -191,10 +191,10 @@ pub(super) fn layers_of_class(source: &Source, class: u32) -> Result<Answer, Sto
 }
 
 /// Bins the allocations of all layers within every class.
-pub(super) fn class_layers(source: &Source) -> Result<Answer, StoreError> {
-    let header = source.reader.header();
+pub(super) fn class_layers(input: &QueryInput) -> Result<Answer, StoreError> {
+    let header = input.reader.header();
     let groups = header.classes.len() * header.layout.layers.len();
-    by_class(source, groups, |rows, out| {
+    by_class(input, groups, |rows, out| {
         for row in 0..rows.len() {
             out.extend(rows.values(row, 0..groups));
         }
@@ -202,19 +202,19 @@ pub(super) fn class_layers(source: &Source) -> Result<Answer, StoreError> {
 }
 
 /// Bins the loss of a class after each step.
-pub(super) fn class_loss(source: &Source, class: u32) -> Result<Answer, StoreError> {
-    if class as usize >= source.reader.header().classes.len() {
-        return Ok(no_such("class", class));
+pub(super) fn class_loss(input: &QueryInput, class: u32) -> Result<Answer, StoreError> {
+    if class as usize >= input.reader.header().classes.len() {
+        return Ok(no_such_index("class", class));
     }
-    let Some(table) = source.reader.table("loss/train_class")? else {
+    let Some(table) = input.reader.table("loss/train_class")? else {
         return Ok(Answer::Unknown(
             "this run file has no losses of classes".to_owned(),
         ));
     };
     // Row t + 1 is the loss after step t.
-    let after = Source {
-        steps: source.steps.start + 1..source.steps.end + 1,
-        ..*source
+    let after = QueryInput {
+        steps: input.steps.start + 1..input.steps.end + 1,
+        ..*input
     };
     let at = class as usize;
     let answer = bin(&after, &table, 1, |rows, out| {
@@ -234,23 +234,23 @@ pub(super) fn class_loss(source: &Source, class: u32) -> Result<Answer, StoreErr
 }
 
 fn by_class(
-    source: &Source,
+    input: &QueryInput,
     groups: usize,
-    take: impl Fn(&Block, &mut Vec<f64>),
+    take: impl Fn(&RowBlock, &mut Vec<f64>),
 ) -> Result<Answer, StoreError> {
     let why = "this run has no allocations by class; train with --by-class to have them";
-    let Some(table) = source.reader.table("lca/class_layer")? else {
+    let Some(table) = input.reader.table("lca/class_layer")? else {
         return Ok(Answer::Unknown(why.to_owned()));
     };
     if groups == 0 || table.row_len() == 0 {
         return Ok(Answer::Unknown(why.to_owned()));
     }
-    let answer = bin(source, &table, groups, take)?;
+    let answer = bin(input, &table, groups, take)?;
     match &answer {
         // An empty range says nothing about the run.
         Answer::Binned(binned) if binned.steps().is_empty() => Ok(answer),
         Answer::Binned(binned) if binned.groups.iter().all(|group| group.steps == 0) => {
-            let step = match source.steps.end - source.steps.start {
+            let step = match input.steps.end - input.steps.start {
                 1 => "in this step",
                 _ => "in these steps",
             };
@@ -263,12 +263,12 @@ fn by_class(
 }
 
 /// Whole rows of a dataset, as `f64`.
-pub(super) struct Block {
+pub(super) struct RowBlock {
     row_len: usize,
     values: Vec<f64>,
 }
 
-impl Block {
+impl RowBlock {
     fn len(&self) -> usize {
         self.values.len() / self.row_len.max(1)
     }
@@ -283,40 +283,40 @@ impl Block {
 
 /// Reads the steps block by block; `take` appends the values of the groups, row by row.
 fn bin(
-    source: &Source,
-    table: &Table,
+    input: &QueryInput,
+    table: &StepDataset,
     groups: usize,
-    take: impl Fn(&Block, &mut Vec<f64>),
+    take: impl Fn(&RowBlock, &mut Vec<f64>),
 ) -> Result<Answer, StoreError> {
-    let steps = source.steps.start..source.steps.end.min(table.rows());
+    let steps = input.steps.start..input.steps.end.min(table.rows());
     let steps = steps.start.min(steps.end)..steps.end;
-    let mut binned = Binned::new(&steps, source.columns, groups);
-    let whole = push_rows(source, table, (&steps, &mut binned), |_| {}, take)?;
+    let mut binned = Binned::new(&steps, input.columns, groups);
+    let whole = push_rows(input, table, (&steps, &mut binned), |_| {}, take)?;
     Ok(if whole {
         Answer::Binned(binned)
     } else {
-        Answer::Interrupted
+        Answer::Cancelled
     })
 }
 
 /// Pushes the steps that the columns cover and reports after each block how far it has come; returns false if
 /// interrupted.
 fn push_rows(
-    source: &Source,
-    table: &Table,
+    input: &QueryInput,
+    table: &StepDataset,
     (steps, binned): (&Range<u64>, &mut Binned),
     mut done: impl FnMut(u64),
-    take: impl Fn(&Block, &mut Vec<f64>),
+    take: impl Fn(&RowBlock, &mut Vec<f64>),
 ) -> Result<bool, StoreError> {
     let groups = binned.groups.len();
     let mut column = 0;
     let mut step = steps.start;
     let mut values = Vec::new();
     for rows in table.blocks(steps) {
-        if (source.interrupted)() {
+        if (input.cancelled)() {
             return Ok(false);
         }
-        let block = Block {
+        let block = RowBlock {
             row_len: table.row_len(),
             values: table.reals(rows)?,
         };
@@ -338,7 +338,7 @@ fn push_rows(
 
 /// Caches sums from the first step on, so that nothing is read twice.
 #[derive(Default)]
-pub(super) struct Running(Vec<RunningSums>);
+pub(super) struct RunningCache(Vec<RunningSums>);
 
 struct RunningSums {
     name: &'static str,
@@ -351,17 +351,17 @@ struct RunningSums {
 /// Cached selections of groups: a screen asks for one or two.
 const REMEMBERED: usize = 4;
 
-impl Running {
+impl RunningCache {
     pub fn answer(
         &mut self,
-        source: &Source,
+        input: &QueryInput,
         name: &'static str,
         groups: Range<usize>,
     ) -> Result<Answer, StoreError> {
-        let Some(table) = source.reader.table(name)? else {
+        let Some(table) = input.reader.table(name)? else {
             return Ok(Answer::Unknown(format!("this run file has no {name}")));
         };
-        let end = source.steps.end.min(table.rows());
+        let end = input.steps.end.min(table.rows());
         if end == 0 {
             return Ok(Answer::Binned(Binned::new(&(0..0), 1, groups.len())));
         }
@@ -378,7 +378,7 @@ impl Running {
         let RunningSums { binned, done, .. } = &mut sums;
         let steps = *done..end;
         let whole = push_rows(
-            source,
+            input,
             &table,
             (&steps, binned),
             |now| *done = now,
@@ -391,7 +391,7 @@ impl Running {
         let answer = if whole {
             Answer::Binned(sums.binned.clone())
         } else {
-            Answer::Interrupted
+            Answer::Cancelled
         };
         self.0.truncate(REMEMBERED - 1);
         self.0.insert(0, sums);
@@ -405,12 +405,12 @@ mod tests {
 
     use super::*;
     use crate::analysis::oscillation::{crossings, turns};
-    use crate::query::{Analyst, Part, Query, Topic};
-    use crate::tui::view::testing::{Run, Shape};
+    use crate::query::{Analyst, Query, StepScope, Topic};
+    use crate::tui::view::testing::{Run, RunShape};
 
     #[test]
-    fn of_steps_that_are_not_there_yet_no_group_has_a_total() {
-        let run = Run::new(Shape::default());
+    fn groups_have_no_total_without_steps() {
+        let run = Run::new(RunShape::default());
         let topics = [
             Topic::Tensors,
             Topic::Units { layer: 1 },
@@ -421,9 +421,9 @@ mod tests {
         ];
         for topic in topics {
             for (part, steps) in [
-                (Part::Cursor, 40..41),
-                (Part::Window, 60..90),
-                (Part::All, 0..0),
+                (StepScope::Cursor, 40..41),
+                (StepScope::Window, 60..90),
+                (StepScope::All, 0..0),
             ] {
                 let query = Query {
                     topic: topic.clone(),
@@ -439,7 +439,7 @@ mod tests {
                 };
                 assert!(binned.columns() <= 1 && binned.sums.is_empty(), "{query:?}");
                 assert!(!binned.groups.is_empty(), "{query:?}");
-                let nothing = |group: &Group| group.total.is_nan() && group.steps == 0;
+                let nothing = |group: &GroupTotals| group.total.is_nan() && group.steps == 0;
                 assert!(binned.groups.iter().all(nothing), "{binned:?}");
             }
         }
@@ -447,7 +447,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_group_counts_as_the_definitions_do(
+        fn group_statistics_match_their_definitions(
             a in prop::collection::vec(
                 prop_oneof![
                     6 => -1.0..1.0_f64,
@@ -460,7 +460,7 @@ mod tests {
                 0..40,
             ),
         ) {
-            let mut group = Group::default();
+            let mut group = GroupTotals::default();
             for &a in &a {
                 group.push(a);
             }

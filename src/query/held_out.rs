@@ -5,32 +5,35 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::source::{Source, put_cached, take_cached};
-use crate::store::{StoreError, Table};
+use super::input::{QueryInput, put_cached, take_cached};
+use crate::store::{StepDataset, StoreError};
 
 /// Sums over some steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HeldOut {
+pub struct HeldOutSums {
     pub steps: Range<u64>,
     /// Σ of the held-out loss's allocations, and of their residuals, in nats: together the change of that loss.
     pub total: f64,
     pub residual: f64,
     /// `[L]`: the counts of each layer.
-    pub layers: Vec<Split>,
+    pub layers: Vec<SignConflicts>,
 }
 
 /// Steps in which a layer helped one loss and hurt the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Split {
+pub struct SignConflicts {
     /// Training loss A < 0, held-out loss A > 0.
     pub only_train: u64,
     /// Training loss A > 0, held-out loss A < 0.
     pub only_held_out: u64,
 }
 
-pub(super) fn answer(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer, StoreError> {
-    let layers = source.reader.header().layout.layers.len();
-    let table = |name| source.reader.table(name);
+pub(super) fn answer(
+    input: &QueryInput,
+    kept: &mut Vec<HeldOutSums>,
+) -> Result<Answer, StoreError> {
+    let layers = input.reader.header().layout.layers.len();
+    let table = |name| input.reader.table(name);
     let tables = (
         table("lca/layer")?,
         table("lca_test/layer")?,
@@ -42,18 +45,18 @@ pub(super) fn answer(source: &Source, kept: &mut Vec<HeldOut>) -> Result<Answer,
             "this run has no allocations of the held-out loss; train with --lca-test to have them";
         return Ok(Answer::Unknown(why.to_owned()));
     };
-    let rows = [&train, &held_out, &total, &residual].map(Table::rows);
-    let end = rows.into_iter().fold(source.steps.end, u64::min);
-    let steps = source.steps.start.min(end)..end;
-    let mut sums = take_cached(kept, &steps, |it: &HeldOut| &it.steps);
+    let rows = [&train, &held_out, &total, &residual].map(StepDataset::rows);
+    let end = rows.into_iter().fold(input.steps.end, u64::min);
+    let steps = input.steps.start.min(end)..end;
+    let mut sums = take_cached(kept, &steps, |it: &HeldOutSums| &it.steps);
     if sums.steps.is_empty() {
         sums.steps = steps.start..steps.start;
-        sums.layers = vec![Split::default(); layers];
+        sums.layers = vec![SignConflicts::default(); layers];
     }
     for rows in train.blocks(&(sums.steps.end..steps.end)) {
-        if (source.interrupted)() {
+        if (input.cancelled)() {
             put_cached(kept, sums, |it| &it.steps);
-            return Ok(Answer::Interrupted);
+            return Ok(Answer::Cancelled);
         }
         let pairs = train
             .reals(rows.clone())?

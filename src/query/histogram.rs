@@ -5,12 +5,12 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::source::{Source, no_such, put_cached, take_cached};
+use super::input::{QueryInput, no_such_index, put_cached, take_cached};
 use crate::store::StoreError;
 
 /// Counts of non-zero allocations of single parameters in single steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Histogram {
+pub struct AllocationHistogram {
     pub steps: Range<u64>,
     /// `[B + 1]`, ascending, in nats; the outermost are infinite.
     pub edges: Vec<f64>,
@@ -22,13 +22,13 @@ pub struct Histogram {
 
 /// Counts of every layer over some steps, to which later steps can be added.
 #[derive(Clone, Debug)]
-pub struct Counts {
+pub struct CachedCounts {
     pub steps: Range<u64>,
     /// `[L, B]`: the counts of each layer.
     counts: Vec<u64>,
 }
 
-impl Default for Counts {
+impl Default for CachedCounts {
     fn default() -> Self {
         Self {
             steps: 0..0,
@@ -38,27 +38,27 @@ impl Default for Counts {
 }
 
 pub(super) fn answer(
-    source: &Source,
+    input: &QueryInput,
     layer: Option<u32>,
-    kept: &mut Vec<Counts>,
+    kept: &mut Vec<CachedCounts>,
 ) -> Result<Answer, StoreError> {
-    let header = source.reader.header();
+    let header = input.reader.header();
     let layers = &header.layout.layers;
     let bins = header.histogram_bins();
     let chosen = match layer {
         None => 0..layers.len(),
         Some(layer) if (layer as usize) < layers.len() => layer as usize..layer as usize + 1,
-        Some(layer) => return Ok(no_such("layer", layer)),
+        Some(layer) => return Ok(no_such_index("layer", layer)),
     };
-    let table = source.reader.table("lca/histogram")?;
+    let table = input.reader.table("lca/histogram")?;
     let Some(table) = table.filter(|_| bins > 0) else {
         return Ok(Answer::Unknown(
             "this run file has no histogram of allocations".to_owned(),
         ));
     };
-    let end = source.steps.end.min(table.rows());
-    let steps = source.steps.start.min(end)..end;
-    let mut counts = take_cached(kept, &steps, |it: &Counts| &it.steps);
+    let end = input.steps.end.min(table.rows());
+    let steps = input.steps.start.min(end)..end;
+    let mut counts = take_cached(kept, &steps, |it: &CachedCounts| &it.steps);
     if counts.steps.is_empty() {
         counts.steps = steps.start..steps.start;
         // An existing row proves that the shape fits the file; without one, only the layout says so.
@@ -69,10 +69,10 @@ pub(super) fn answer(
         };
     }
     for rows in table.blocks(&(counts.steps.end..steps.end)) {
-        if (source.interrupted)() {
+        if (input.cancelled)() {
             // Counts so far are kept.
             put_cached(kept, counts, |it| &it.steps);
-            return Ok(Answer::Interrupted);
+            return Ok(Answer::Cancelled);
         }
         for row in table.counts(rows.clone())?.chunks(table.row_len().max(1)) {
             for (sum, &count) in counts.counts.iter_mut().zip(row) {
@@ -94,7 +94,7 @@ pub(super) fn answer(
     }
     put_cached(kept, counts, |it| &it.steps);
     let params: usize = layers[chosen].iter().map(|layer| layer.range.len()).sum();
-    Ok(Answer::Histogram(Histogram {
+    Ok(Answer::Histogram(AllocationHistogram {
         edges: header.histogram_edges.clone(),
         counts: sums,
         param_steps: (params as u64).saturating_mul(steps.end - steps.start),

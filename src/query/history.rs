@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Answer;
 use super::binned::Binned;
-use super::source::Source;
-use crate::store::{ParamRows, StoreError, Table};
+use super::input::QueryInput;
+use crate::store::{ParamRows, StepDataset, StoreError};
 
 /// Rows over all parameters read at once: so many chunks of such a dataset are decompressed for one parameter between
 /// two checks for cancellation.
@@ -19,7 +19,7 @@ const PIECE: usize = 32 * 32;
 /// A parameter over some steps, in columns as in [`Binned`], each curve with one group. The group's `steps` are those
 /// in which the parameter is known, and sums are over these alone. None where the run does not record it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct History {
+pub struct ParameterHistory {
     /// The end of the steps searched.
     pub until: u64,
     /// Whether the parameter was traced at every step.
@@ -32,8 +32,8 @@ pub struct History {
     pub lca: Option<Binned>,
 }
 
-pub(super) fn answer(source: &Source, index: u64) -> Result<Answer, StoreError> {
-    let header = source.reader.header();
+pub(super) fn answer(input: &QueryInput, index: u64) -> Result<Answer, StoreError> {
+    let header = input.reader.header();
     let parameter = usize::try_from(index).unwrap_or(usize::MAX);
     if parameter >= header.layout.params() {
         return Ok(Answer::Unknown(format!(
@@ -41,29 +41,29 @@ pub(super) fn answer(source: &Source, index: u64) -> Result<Answer, StoreError> 
         )));
     }
     let history = match header.traced.binary_search(&index) {
-        Ok(column) => traced(source, column)?,
-        Err(_) => recorded(source, parameter)?,
+        Ok(column) => traced(input, column)?,
+        Err(_) => recorded(input, parameter)?,
     };
-    Ok(history.map_or(Answer::Interrupted, Answer::History))
+    Ok(history.map_or(Answer::Cancelled, Answer::History))
 }
 
-fn traced(source: &Source, column: usize) -> Result<Option<History>, StoreError> {
+fn traced(input: &QueryInput, column: usize) -> Result<Option<ParameterHistory>, StoreError> {
     let mut curves = [None, None, None];
     for (name, curve) in ["trace/value", "trace/gradient", "trace/lca"]
         .into_iter()
         .zip(&mut curves)
     {
-        let Some(table) = source.reader.table(name)? else {
+        let Some(table) = input.reader.table(name)? else {
             continue;
         };
-        match traced_curve(source, &table, column)? {
+        match traced_curve(input, &table, column)? {
             Some(binned) => *curve = Some(binned),
             None => return Ok(None),
         }
     }
     let [value, gradient, lca] = curves;
-    Ok(Some(History {
-        until: source.steps.end,
+    Ok(Some(ParameterHistory {
+        until: input.steps.end,
         traced: true,
         value,
         gradient,
@@ -73,18 +73,21 @@ fn traced(source: &Source, column: usize) -> Result<Option<History>, StoreError>
 
 /// Bins one column of a trace; none if interrupted.
 fn traced_curve(
-    source: &Source,
-    table: &Table,
+    input: &QueryInput,
+    table: &StepDataset,
     column: usize,
 ) -> Result<Option<Binned>, StoreError> {
-    let end = source.steps.end.min(table.rows());
-    let steps = source.steps.start.min(end)..end;
-    let mut binned = Binned::new(&steps, source.columns, 1);
+    let end = input.steps.end.min(table.rows());
+    let steps = input.steps.start.min(end)..end;
+    let mut binned = Binned::new(&steps, input.columns, 1);
     for rows in table.blocks_of(&steps, 1) {
-        if (source.interrupted)() {
+        if (input.cancelled)() {
             return Ok(None);
         }
-        for (step, value) in rows.clone().zip(table.reals_of(rows, &one(column))?) {
+        for (step, value) in rows
+            .clone()
+            .zip(table.reals_of(rows, &single_index(column))?)
+        {
             if let Some(column) = binned.column_of(step) {
                 binned.push(column, 0, value);
             }
@@ -93,24 +96,24 @@ fn traced_curve(
     Ok(Some(binned))
 }
 
-fn recorded(source: &Source, parameter: usize) -> Result<Option<History>, StoreError> {
-    let reader = source.reader;
+fn recorded(input: &QueryInput, parameter: usize) -> Result<Option<ParameterHistory>, StoreError> {
+    let reader = input.reader;
     let mut curves = [None, None];
     for (rows, curve) in [reader.weight_rows()?, reader.param_rows()?]
         .into_iter()
         .zip(&mut curves)
     {
         if let Some(rows) = rows {
-            match recorded_curve(source, &rows, parameter)? {
-                Recorded::Nothing => {}
-                Recorded::Curve(binned) => *curve = Some(binned),
-                Recorded::Interrupted => return Ok(None),
+            match recorded_curve(input, &rows, parameter)? {
+                RecordedCurve::Nothing => {}
+                RecordedCurve::Curve(binned) => *curve = Some(binned),
+                RecordedCurve::Cancelled => return Ok(None),
             }
         }
     }
     let [value, lca] = curves;
-    Ok(Some(History {
-        until: source.steps.end,
+    Ok(Some(ParameterHistory {
+        until: input.steps.end,
         traced: false,
         value,
         gradient: None,
@@ -118,38 +121,38 @@ fn recorded(source: &Source, parameter: usize) -> Result<Option<History>, StoreE
     }))
 }
 
-enum Recorded {
+enum RecordedCurve {
     /// Recorded in no step of the run.
     Nothing,
     Curve(Binned),
-    Interrupted,
+    Cancelled,
 }
 
 fn recorded_curve(
-    source: &Source,
+    input: &QueryInput,
     rows: &ParamRows,
     parameter: usize,
-) -> Result<Recorded, StoreError> {
+) -> Result<RecordedCurve, StoreError> {
     if rows.steps().is_empty() {
-        return Ok(Recorded::Nothing);
+        return Ok(RecordedCurve::Nothing);
     }
-    let there = rows.within(&source.steps);
-    let mut binned = Binned::new(&source.steps, source.columns, 1);
+    let there = rows.within(&input.steps);
+    let mut binned = Binned::new(&input.steps, input.columns, 1);
     for start in there.clone().step_by(PIECE) {
-        if (source.interrupted)() {
-            return Ok(Recorded::Interrupted);
+        if (input.cancelled)() {
+            return Ok(RecordedCurve::Cancelled);
         }
         let piece = start..there.end.min(start + PIECE);
-        let values = rows.read(piece.clone(), &one(parameter))?;
+        let values = rows.read(piece.clone(), &single_index(parameter))?;
         for (&step, value) in rows.steps()[piece].iter().zip(values) {
             if let Some(column) = binned.column_of(step) {
                 binned.push(column, 0, value.into());
             }
         }
     }
-    Ok(Recorded::Curve(binned))
+    Ok(RecordedCurve::Curve(binned))
 }
 
-fn one(index: usize) -> Range<usize> {
+fn single_index(index: usize) -> Range<usize> {
     index..index + 1
 }

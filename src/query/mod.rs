@@ -12,12 +12,12 @@ mod binned;
 mod held_out;
 mod histogram;
 mod history;
+mod input;
 mod oscillation;
 mod quality;
 mod run_facts;
 mod settings;
 mod snapshot;
-mod source;
 mod synchronisation;
 mod unit;
 mod watch;
@@ -27,18 +27,18 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 pub use analyst::Analyst;
-pub use binned::{Binned, Group};
-pub use held_out::{HeldOut, Split};
-pub use histogram::Histogram;
-pub use history::History;
-pub use oscillation::{BestLag, Curve, Oscillation, TAIL};
+pub use binned::{Binned, GroupTotals};
+pub use held_out::{HeldOutSums, SignConflicts};
+pub use histogram::AllocationHistogram;
+pub use history::ParameterHistory;
+pub use input::Cancelled;
+pub use oscillation::{BestLag, CurveExtremes, Oscillation, TAIL};
 pub use quality::{DECADES, FIRST_DECADE, Quality};
 pub use run_facts::RunFacts;
 pub use snapshot::Snapshot;
-pub use source::Interrupted;
 pub use synchronisation::{Chance, Synchronisation};
 pub use unit::{RecordedSums, UnitParams, Weights};
-pub use watch::{Happened, data_lints, is_normalised};
+pub use watch::{RunEvents, data_lints, is_normalised};
 
 use crate::record::StepSummary;
 
@@ -104,7 +104,7 @@ impl Topic {
 
 /// The screen's range of steps that a query is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Part {
+pub enum StepScope {
     /// The steps in view.
     Window,
     /// The step at the cursor.
@@ -117,7 +117,7 @@ pub enum Part {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
     pub topic: Topic,
-    pub part: Part,
+    pub part: StepScope,
     pub steps: Range<u64>,
     /// The number of columns into which the steps are divided; 1 where the topic has none.
     pub columns: u32,
@@ -147,19 +147,19 @@ impl Query {
 pub enum Answer {
     Steps(Vec<StepSummary>),
     Binned(Binned),
-    Histogram(Histogram),
+    Histogram(AllocationHistogram),
     Oscillation(Box<Oscillation>),
     Synchronisation(Synchronisation),
-    Happened(Happened),
+    Happened(RunEvents),
     Run(Box<RunFacts>),
-    HeldOut(HeldOut),
+    HeldOut(HeldOutSums),
     Snapshot(Snapshot),
     Unit(UnitParams),
-    History(History),
+    History(ParameterHistory),
     /// Not known, with the reason and what to do: a sentence for the screen.
     Unknown(String),
     /// Given up in favour of a later query.
-    Interrupted,
+    Cancelled,
 }
 
 impl Answer {
@@ -171,7 +171,7 @@ impl Answer {
         let end = match self {
             // The timeline requests missing steps itself.
             Self::Steps(_) => return true,
-            Self::Unknown(_) | Self::Interrupted => return false,
+            Self::Unknown(_) | Self::Cancelled => return false,
             Self::Binned(binned) => binned.steps().end,
             Self::Histogram(histogram) => histogram.steps.end,
             Self::Oscillation(known) => known.edges.last().copied().unwrap_or(0),

@@ -21,12 +21,12 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::settings::Settings;
-use super::source::{Source, no_such};
+use super::input::{QueryInput, no_such_index};
+use super::settings::RunSettings;
 use crate::analysis::bins;
 use crate::analysis::lag::{CrossCorrelation, LAGS};
 use crate::analysis::oscillation::{autocorrelation, crosses, dominant_period, is_turn};
-use crate::store::{StoreError, Table};
+use crate::store::{StepDataset, StoreError};
 
 /// The most steps over which correlations are computed.
 pub const TAIL: u64 = 4096;
@@ -42,12 +42,12 @@ const MOST_COLUMNS: usize = 64;
 
 /// A curve in N columns: minimum and maximum over each column's steps, NaN in a gap.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Curve {
+pub struct CurveExtremes {
     pub least: Vec<f32>,
     pub most: Vec<f32>,
 }
 
-impl Curve {
+impl CurveExtremes {
     fn new(columns: usize) -> Self {
         Self {
             least: vec![f32::NAN; columns],
@@ -95,10 +95,10 @@ pub struct Oscillation {
     /// `[N + 1]`, ascending: column c covers the steps `edges[c] .. edges[c + 1]`.
     pub edges: Vec<u64>,
     /// A in nats; norms of the movement and of the gradient; cosine between the movement and the negative gradient.
-    pub lca: Curve,
-    pub movement: Curve,
-    pub gradient: Curve,
-    pub cosine: Curve,
+    pub lca: CurveExtremes,
+    pub movement: CurveExtremes,
+    pub gradient: CurveExtremes,
+    pub cosine: CurveExtremes,
     /// Parameters times steps.
     pub param_steps: u64,
     /// Sign changes of single parameters' movements and gradients, turns of their gradients and of A; none if not in
@@ -128,60 +128,60 @@ pub struct Oscillation {
     pub others: Vec<Option<BestLag>>,
 }
 
-pub(super) fn answer(source: &Source, layer: u32) -> Result<Answer, StoreError> {
-    let reader = source.reader;
+pub(super) fn answer(input: &QueryInput, layer: u32) -> Result<Answer, StoreError> {
+    let reader = input.reader;
     let layout = &reader.header().layout;
     let index = layer as usize;
     let Some(of) = layout.layers.get(index) else {
-        return Ok(no_such("layer", layer));
+        return Ok(no_such_index("layer", layer));
     };
     let Some(lca) = reader.table("lca/layer")? else {
         return Ok(Answer::Unknown("this run file has no lca/layer".to_owned()));
     };
-    let end = source.steps.end.min(lca.rows());
-    let steps = source.steps.start.min(end)..end;
+    let end = input.steps.end.min(lca.rows());
+    let steps = input.steps.start.min(end)..end;
     let count = steps.end - steps.start;
-    let n = usize::try_from(count.min(source.columns.max(1).into())).unwrap_or(1);
+    let n = usize::try_from(count.min(input.columns.max(1).into())).unwrap_or(1);
     let size = usize::try_from(count).unwrap_or(usize::MAX);
     let starts = (0..n).map(|c| steps.start + bins::indices_at(c, size, n).start as u64);
     let mut known = Oscillation {
         edges: starts.chain([steps.end]).collect(),
-        lca: Curve::new(n),
-        movement: Curve::new(n),
-        gradient: Curve::new(n),
-        cosine: Curve::new(n),
+        lca: CurveExtremes::new(n),
+        movement: CurveExtremes::new(n),
+        gradient: CurveExtremes::new(n),
+        cosine: CurveExtremes::new(n),
         param_steps: (of.range.len() as u64).saturating_mul(count),
         tail: steps.end.saturating_sub(TAIL).max(steps.start)..steps.end,
-        expected: Settings::of(reader.header()).delay(index),
+        expected: RunSettings::of(reader.header()).delay(index),
         ..Oscillation::default()
     };
     let layers = layout.layers.len();
-    let read = Read {
-        source,
+    let read = LayerSteps {
+        input,
         layer: index,
         layers,
         steps,
     };
     let Some(series) = curves(&read, &mut known)? else {
-        return Ok(Answer::Interrupted);
+        return Ok(Answer::Cancelled);
     };
     known.crossings = series.crossings;
     known.turns = series.turns;
     if !lags(&read, &lca, &mut known)? {
-        return Ok(Answer::Interrupted);
+        return Ok(Answer::Cancelled);
     }
     Ok(Answer::Oscillation(Box::new(known)))
 }
 
 /// The steps and layer to read.
-struct Read<'a> {
-    source: &'a Source<'a>,
+struct LayerSteps<'a> {
+    input: &'a QueryInput<'a>,
     layer: usize,
     layers: usize,
     steps: Range<u64>,
 }
 
-impl Read<'_> {
+impl LayerSteps<'_> {
     /// The layer's column.
     fn column(&self) -> Range<usize> {
         self.layer..self.layer + 1
@@ -189,11 +189,11 @@ impl Read<'_> {
 
     /// Passes the layer's value at every step of dataset `name` to `take`; returns false if interrupted.
     fn each(&self, name: &'static str, mut take: impl FnMut(u64, f64)) -> Result<bool, StoreError> {
-        let Some(table) = self.source.reader.table(name)? else {
+        let Some(table) = self.input.reader.table(name)? else {
             return Ok(true);
         };
         for rows in table.blocks_of(&self.steps, 1) {
-            if (self.source.interrupted)() {
+            if (self.input.cancelled)() {
                 return Ok(false);
             }
             let values = table.reals_of(rows.clone(), &self.column())?;
@@ -204,14 +204,14 @@ impl Read<'_> {
 
     /// Sums a count over the steps, or sets none if the file lacks it in some of them; returns false if interrupted.
     fn sum(&self, name: &'static str, sum: &mut Option<u64>) -> Result<bool, StoreError> {
-        let table = self.source.reader.table(name)?;
+        let table = self.input.reader.table(name)?;
         let Some(table) = table.filter(|table| table.rows() >= self.steps.end) else {
             *sum = None;
             return Ok(true);
         };
         let mut all = 0_u64;
         for rows in table.blocks_of(&self.steps, 1) {
-            if (self.source.interrupted)() {
+            if (self.input.cancelled)() {
                 return Ok(false);
             }
             let counts = table.counts_of(rows, &self.column())?;
@@ -223,14 +223,14 @@ impl Read<'_> {
 }
 
 /// Counts sign changes and turns of a series read block by block.
-struct Changes {
+struct SignChanges {
     /// The newest value, and the value before it.
     last: [f64; 2],
     crossings: u64,
     turns: u64,
 }
 
-impl Default for Changes {
+impl Default for SignChanges {
     fn default() -> Self {
         Self {
             last: [f64::NAN; 2],
@@ -240,7 +240,7 @@ impl Default for Changes {
     }
 }
 
-impl Changes {
+impl SignChanges {
     fn push(&mut self, value: f64) {
         let [before, earlier] = self.last;
         self.crossings += u64::from(crosses([before, value]));
@@ -250,14 +250,14 @@ impl Changes {
 }
 
 /// Fills in the curves and counts over all steps; none if interrupted.
-fn curves(read: &Read, known: &mut Oscillation) -> Result<Option<Changes>, StoreError> {
+fn curves(read: &LayerSteps, known: &mut Oscillation) -> Result<Option<SignChanges>, StoreError> {
     let edges = known.edges.clone();
     let column = |step: u64| {
         edges
             .partition_point(|&edge| edge <= step)
             .saturating_sub(1)
     };
-    let mut changes = Changes::default();
+    let mut changes = SignChanges::default();
     let Oscillation {
         lca,
         movement,
@@ -285,8 +285,8 @@ fn curves(read: &Read, known: &mut Oscillation) -> Result<Option<Changes>, Store
 }
 
 /// Fills in the correlations of the last steps; returns false if interrupted.
-fn lags(read: &Read, lca: &Table, known: &mut Oscillation) -> Result<bool, StoreError> {
-    let (reader, tail) = (read.source.reader, known.tail.clone());
+fn lags(read: &LayerSteps, lca: &StepDataset, known: &mut Oscillation) -> Result<bool, StoreError> {
+    let (reader, tail) = (read.input.reader, known.tail.clone());
     let own = columns(lca, &tail, read.column())?
         .pop()
         .unwrap_or_default();
@@ -295,11 +295,11 @@ fn lags(read: &Read, lca: &Table, known: &mut Oscillation) -> Result<bool, Store
     for first in (0..read.layers).step_by(MOST_COLUMNS) {
         let some = first..read.layers.min(first + MOST_COLUMNS);
         for (layer, other) in some.clone().zip(columns(lca, &tail, some)?) {
-            if (read.source.interrupted)() {
+            if (read.input.cancelled)() {
                 return Ok(false);
             }
             let lag = (layer != read.layer)
-                .then(|| BestLag::of(CrossCorrelation::of(&other, &own).values));
+                .then(|| BestLag::of(CrossCorrelation::between(&other, &own).values));
             known.others.push(lag.flatten());
         }
     }
@@ -311,15 +311,15 @@ fn lags(read: &Read, lca: &Table, known: &mut Oscillation) -> Result<bool, Store
         let gradient = columns(&gradient, &tail, read.column())?;
         let movement = columns(&movement, &tail, read.column())?;
         if let ([gradient], [movement]) = (&gradient[..], &movement[..]) {
-            known.norms = BestLag::of(CrossCorrelation::of(gradient, movement).values);
+            known.norms = BestLag::of(CrossCorrelation::between(gradient, movement).values);
         }
     }
     traced(read, known)
 }
 
 /// Fills in the lag of single parameters' movements behind their negative gradients; returns false if interrupted.
-fn traced(read: &Read, known: &mut Oscillation) -> Result<bool, StoreError> {
-    let (reader, tail) = (read.source.reader, known.tail.clone());
+fn traced(read: &LayerSteps, known: &mut Oscillation) -> Result<bool, StoreError> {
+    let (reader, tail) = (read.input.reader, known.tail.clone());
     let header = reader.header();
     let Some(layer) = header.layout.layers.get(read.layer) else {
         return Ok(true);
@@ -347,12 +347,12 @@ fn traced(read: &Read, known: &mut Oscillation) -> Result<bool, StoreError> {
     let mut sums = [0.0; 2 * LAGS + 1];
     let mut counts = [0_u32; 2 * LAGS + 1];
     for (values, gradients) in values.iter().zip(gradients) {
-        if (read.source.interrupted)() {
+        if (read.input.cancelled)() {
             return Ok(false);
         }
         let movement: Vec<f64> = values.windows(2).map(|pair| pair[1] - pair[0]).collect();
         let downhill: Vec<f64> = gradients.iter().map(|g| -g).collect();
-        let c = CrossCorrelation::of(&downhill, &movement).values;
+        let c = CrossCorrelation::between(&downhill, &movement).values;
         known.traced_used += u32::from(c.iter().any(|c| c.is_finite()));
         for ((sum, count), c) in sums.iter_mut().zip(&mut counts).zip(c) {
             if c.is_finite() {
@@ -371,7 +371,7 @@ fn traced(read: &Read, known: &mut Oscillation) -> Result<bool, StoreError> {
 
 /// Reads columns of the last steps, each as one series.
 fn columns(
-    table: &Table,
+    table: &StepDataset,
     steps: &Range<u64>,
     columns: Range<usize>,
 ) -> Result<Vec<Vec<f64>>, StoreError> {
@@ -391,13 +391,13 @@ fn columns(
 mod tests {
     use super::*;
     use crate::analysis::oscillation::{crossings, turns};
-    use crate::query::{Analyst, Part, Query, Topic};
-    use crate::tui::view::testing::{Run, Shape};
+    use crate::query::{Analyst, Query, StepScope, Topic};
+    use crate::tui::view::testing::{Run, RunShape};
 
-    fn known(run: &Run, layer: u32, steps: Range<u64>, columns: u32) -> Oscillation {
+    fn answered(run: &Run, layer: u32, steps: Range<u64>, columns: u32) -> Oscillation {
         let query = Query {
             topic: Topic::Oscillation { layer },
-            part: Part::Window,
+            part: StepScope::Window,
             steps,
             columns,
         };
@@ -412,11 +412,11 @@ mod tests {
 
     #[test]
     fn curves_counts_and_lags_are_those_of_the_series() {
-        let run = Run::new(Shape {
+        let run = Run::new(RunShape {
             steps: 90,
-            ..Shape::default()
+            ..RunShape::default()
         });
-        let found = known(&run, 1, 10..80, 7);
+        let found = answered(&run, 1, 10..80, 7);
         let series = |layer| -> Vec<f64> { (10..80).map(|t| run.layer(t, layer)).collect() };
         let own = series(1);
         assert_eq!(found.edges, [10, 20, 30, 40, 50, 60, 70, 80]);
@@ -446,7 +446,9 @@ mod tests {
                 .all(|(a, b)| close(*a, b))
         );
         for (layer, lag) in found.others.iter().enumerate() {
-            let expected = CrossCorrelation::of(&series(layer), &own).best().unwrap();
+            let expected = CrossCorrelation::between(&series(layer), &own)
+                .best()
+                .unwrap();
             match lag {
                 None => assert_eq!(layer, 1),
                 Some(lag) => {
@@ -458,30 +460,30 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_are_not_in_the_file_are_not_known() {
-        let run = Run::new(Shape::default());
+    fn counts_missing_from_the_file_are_unknown() {
+        let run = Run::new(RunShape::default());
         let lacking = run.without(&["motion/lca_turns", "motion/gradient_turns", "motion/cosine"]);
-        let found = known(&lacking, 1, 0..40, 4);
+        let found = answered(&lacking, 1, 0..40, 4);
         assert_eq!((found.lca_turns, found.gradient_turns), (None, None));
-        assert_eq!(found.update_flips, known(&run, 1, 0..40, 4).update_flips);
+        assert_eq!(found.update_flips, answered(&run, 1, 0..40, 4).update_flips);
         assert!(found.cosine.least.iter().all(|least| least.is_nan()));
     }
 
     #[test]
-    fn what_stands_still_has_no_lag_and_what_is_not_there_is_unknown() {
-        let run = Run::new(Shape::default());
-        let found = known(&run, 0, 0..40, 4);
+    fn constant_series_have_no_lag_and_missing_ones_are_unknown() {
+        let run = Run::new(RunShape::default());
+        let found = answered(&run, 0, 0..40, 4);
         // The two traced parameters of the layer do not move.
         assert_eq!(
             (found.traced, found.traced_used, found.traced_there),
             (None, 0, 2)
         );
         assert_eq!(found.expected, None, "no configuration");
-        let none = known(&run, 0, 7..7, 4);
+        let none = answered(&run, 0, 7..7, 4);
         assert_eq!((none.measured, none.autocorrelation.len()), (0, 0));
         let query = Query {
             topic: Topic::Oscillation { layer: 99 },
-            part: Part::Window,
+            part: StepScope::Window,
             steps: 0..9,
             columns: 3,
         };

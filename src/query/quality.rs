@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::above;
+use crate::record::count_above;
 
 /// The first decade, and the number of decades.
 pub const FIRST_DECADE: i32 = -12;
@@ -48,7 +48,7 @@ impl Quality {
         } else {
             self.other_segments += 1;
         }
-        self.above += above(residual, tolerance);
+        self.above += count_above(residual, tolerance);
         let size = residual.abs();
         if !size.is_finite() {
             self.not_finite += 1;

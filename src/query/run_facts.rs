@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
+use super::input::QueryInput;
 use super::quality::Quality;
-use super::source::Source;
-use super::watch::{Look, Watch};
+use super::watch::{ReadOutcome, StepWatch};
 use crate::store::StoreError;
 
 /// The state of a run's file, and the quality of its steps.
@@ -21,11 +21,11 @@ pub struct RunFacts {
 }
 
 /// Answers from the steps asked for.
-pub(super) fn answer(source: &Source, watch: &mut Watch) -> Result<Answer, StoreError> {
-    if watch.catch_up(source)? == Look::Interrupted {
-        return Ok(Answer::Interrupted);
+pub(super) fn answer(input: &QueryInput, watch: &mut StepWatch) -> Result<Answer, StoreError> {
+    if watch.catch_up(input)? == ReadOutcome::Cancelled {
+        return Ok(Answer::Cancelled);
     }
-    let reader = source.reader;
+    let reader = input.reader;
     let committed = reader.refresh()?.committed;
     let checkpoint = match reader.checkpoint_step(committed)? {
         Some(step) if step > 0 => {

@@ -8,7 +8,7 @@ use crate::record::RunHeader;
 
 /// The settings of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settings {
+pub struct RunSettings {
     /// `[L]`: the optimizer's momentum in each layer; none for optimizers without momentum. Empty if unknown.
     momentum: Vec<Option<f64>>,
     /// `[L]`: each layer's overrides. Empty if unknown.
@@ -23,7 +23,7 @@ pub struct Settings {
     pub is_known: bool,
 }
 
-impl Settings {
+impl RunSettings {
     #[must_use]
     pub fn of(header: &RunHeader) -> Self {
         let layers = &header.layout.layers;
@@ -61,7 +61,7 @@ impl Settings {
 
     /// `[L]`: whether each layer is meant to stand still in a step, because it is frozen or its first delayed gradient
     /// has not arrived yet. Empty if unknown.
-    pub fn still(&self, step: u64) -> impl Iterator<Item = bool> {
+    pub fn expected_still(&self, step: u64) -> impl Iterator<Item = bool> {
         self.layers.iter().map(move |layer| {
             let frozen = layer.freeze.unwrap_or(Freeze::Never).holds(step);
             frozen || layer.delay.is_some_and(|delay| step < delay as u64)
@@ -94,12 +94,12 @@ mod tests {
     use super::*;
     use crate::layout::{ParamLayout, TensorKind};
 
-    fn of(config: &str) -> Settings {
+    fn settings_of(config: &str) -> RunSettings {
         let mut layout = ParamLayout::default();
         for name in ["fc1", "fc2"] {
             layout.push_layer(name, "linear", 1, &[(TensorKind::Bias, vec![1])]);
         }
-        Settings::of(&RunHeader {
+        RunSettings::of(&RunHeader {
             config: config.to_owned(),
             integrator: "adaptive".to_owned(),
             layout,
@@ -108,45 +108,50 @@ mod tests {
     }
 
     #[test]
-    fn momentum_delays_and_layers_have_their_own() {
-        let settings = of("momentum = 0.9\nmax_segments = 32\nlayer = [\"fc2:momentum=0.5\"]");
+    fn momentum_and_delay_are_known_per_layer() {
+        let settings =
+            settings_of("momentum = 0.9\nmax_segments = 32\nlayer = [\"fc2:momentum=0.5\"]");
         assert!((settings.delay(0).unwrap() - 9.0).abs() < 1e-9);
         assert!((settings.delay(1).unwrap() - 1.0).abs() < 1e-9);
         assert_eq!(settings.delay(2), None);
         assert_eq!(settings.max_segments, Some(32));
-        assert_eq!(of("momentum = 0").delay(0), Some(0.0));
+        assert_eq!(settings_of("momentum = 0").delay(0), Some(0.0));
     }
 
     #[test]
-    fn frozen_and_waiting_layers_are_not_meant_to_move() {
-        let settings = of("layer = [\"fc1:freeze-from=5\", \"fc2:delay=2\"]");
-        let still = |step| settings.still(step).collect::<Vec<_>>();
+    fn frozen_and_delayed_layers_are_not_expected_to_move() {
+        let settings = settings_of("layer = [\"fc1:freeze-from=5\", \"fc2:delay=2\"]");
+        let still = |step| settings.expected_still(step).collect::<Vec<_>>();
         assert_eq!(still(0), [false, true]);
         assert_eq!(still(2), [false, false]);
         assert_eq!(still(5), [true, false]);
     }
 
     #[test]
-    fn a_rule_that_cannot_be_read_may_be_about_any_layer() {
+    fn an_unreadable_rule_may_concern_any_layer() {
         for rule in [
             "\"fc2:momentum=7\"",
             "\"fc2:speed=1\"",
             "3",
             "\"fc9:momentum=0.5\"",
         ] {
-            let settings = of(&format!("momentum = 0.9\nlayer = [\"fc1:freeze\", {rule}]"));
+            let settings =
+                settings_of(&format!("momentum = 0.9\nlayer = [\"fc1:freeze\", {rule}]"));
             assert_eq!(
                 (settings.delay(0), settings.delay(1)),
                 (None, None),
                 "{rule}"
             );
-            assert_eq!(settings.still(9).count(), 0, "{rule}");
+            assert_eq!(settings.expected_still(9).count(), 0, "{rule}");
         }
-        assert_eq!(of("momentum = 0.9\nlayer = \"fc1:freeze\"").delay(0), None);
+        assert_eq!(
+            settings_of("momentum = 0.9\nlayer = \"fc1:freeze\"").delay(0),
+            None
+        );
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_known() {
+    fn unreadable_settings_are_unknown() {
         for config in [
             "",
             "momentum = \"x\"",
@@ -154,9 +159,9 @@ mod tests {
             "= nonsense",
             "layer = 3",
         ] {
-            let settings = of(config);
+            let settings = settings_of(config);
             assert_eq!(settings.delay(0), None, "{config}");
-            assert!(settings.still(9).all(|still| !still), "{config}");
+            assert!(settings.expected_still(9).all(|still| !still), "{config}");
             assert_eq!(settings.max_segments, None);
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::source::{Source, no_such};
+use super::input::{QueryInput, no_such_index};
 use crate::analysis::concentration::{Side, concentration};
 use crate::analysis::help::iterations_helped;
 use crate::analysis::tails;
@@ -30,7 +30,7 @@ pub struct Snapshot {
 
 /// A cached snapshot.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct CachedSnapshot {
     layer: Option<u32>,
     snapshot: Snapshot,
 }
@@ -39,20 +39,20 @@ pub struct Seen {
 const SEEN: usize = 32;
 
 pub(super) fn answer(
-    source: &Source,
+    input: &QueryInput,
     layer: Option<u32>,
-    seen: &mut Vec<Seen>,
+    seen: &mut Vec<CachedSnapshot>,
 ) -> Result<Answer, StoreError> {
-    let layout = &source.reader.header().layout;
+    let layout = &input.reader.header().layout;
     let params = match layer {
         None => 0..layout.params(),
         Some(at) => match layout.layers.get(at as usize) {
             Some(layer) => layer.range.clone(),
-            None => return Ok(no_such("layer", at)),
+            None => return Ok(no_such_index("layer", at)),
         },
     };
-    let steps = source.reader.snapshot_steps()?;
-    let Some(&latest) = steps.iter().rfind(|&&steps| steps <= source.steps.end) else {
+    let steps = input.reader.snapshot_steps()?;
+    let Some(&latest) = steps.iter().rfind(|&&steps| steps <= input.steps.end) else {
         let first = match steps.first() {
             Some(first) => format!("the first is after {first} steps"),
             None => "eight are taken in a run, evenly spread, and one at its end".to_owned(),
@@ -61,14 +61,14 @@ pub(super) fn answer(
             "no snapshot of the parameters' totals up to here: {first}"
         )));
     };
-    let same = |it: &&Seen| it.layer == layer && it.snapshot.steps == latest;
+    let same = |it: &&CachedSnapshot| it.layer == layer && it.snapshot.steps == latest;
     if let Some(seen) = seen.iter().find(same) {
         return Ok(Answer::Snapshot(Snapshot {
-            until: source.steps.end,
+            until: input.steps.end,
             ..seen.snapshot.clone()
         }));
     }
-    let Some((_, lca_sum, helped)) = source.reader.help_snapshot(latest, &params)? else {
+    let Some((_, lca_sum, helped)) = input.reader.help_snapshot(latest, &params)? else {
         return Ok(Answer::Unknown(
             "the run file cannot be read just now".to_owned(),
         ));
@@ -79,7 +79,7 @@ pub(super) fn answer(
     let mean_helped = all as f64 / (helped.len() as f64 * latest as f64);
     let snapshot = Snapshot {
         steps: latest,
-        until: source.steps.end,
+        until: input.steps.end,
         params: lca_sum.len() as u64,
         helped: iterations_helped(&helped, latest).to_vec(),
         mean_helped,
@@ -90,7 +90,7 @@ pub(super) fn answer(
     };
     seen.insert(
         0,
-        Seen {
+        CachedSnapshot {
             layer,
             snapshot: snapshot.clone(),
         },

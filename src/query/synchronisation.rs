@@ -1,17 +1,17 @@
 //! Moments of learning of all layers in the run so far, compared with chance.
 //!
-//! The moments are found step by step and kept ([`Watch`] for the training loss, [`ClassMoments`] within the classes),
-//! so a new step costs O(layers). The null distributions are drawn again only when their outcome can have changed: for
-//! jitter, when the moments change; for circular shifts, also when the run grows.
+//! The moments are found step by step and kept ([`StepWatch`] for the training loss, [`ClassMoments`] within the
+//! classes), so a new step costs O(layers). The null distributions are drawn again only when their outcome can have
+//! changed: for jitter, when the moments change; for circular shifts, also when the run grows.
 
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::source::{Source, no_such};
-use super::watch::{Look, Watch};
+use super::input::{QueryInput, no_such_index};
+use super::watch::{ReadOutcome, StepWatch};
 use crate::analysis::moments::{KEEP, Moments, shared};
-use crate::analysis::nulls::{self, Draws, Model};
-use crate::store::{StoreError, Table};
+use crate::analysis::nulls::{self, Draws, NullModel};
+use crate::store::{StepDataset, StoreError};
 
 /// Moments of the steps `0 .. steps`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ pub struct Chance {
 }
 
 impl Chance {
-    fn of(sets: &[Vec<u64>], steps: u64, model: Model) -> Self {
+    fn simulate(sets: &[Vec<u64>], steps: u64, model: NullModel) -> Self {
         let null = nulls::null(sets, &(0..steps), model, Draws::default());
         let bars = null.histogram.into_iter();
         Self {
@@ -59,7 +59,7 @@ impl Chance {
 
 /// The latest null distributions, and the inputs they depend on.
 #[derive(Default)]
-pub(super) struct Nulls {
+pub(super) struct NullCache {
     sets: Vec<Vec<u64>>,
     /// Steps of the run, and the part of them that matters to jitter.
     steps: u64,
@@ -68,17 +68,17 @@ pub(super) struct Nulls {
     circular: Chance,
 }
 
-impl Nulls {
+impl NullCache {
     fn draw(&mut self, sets: &[Vec<u64>], steps: u64) {
         let last = sets.iter().filter_map(|set| set.last()).max();
         // Jitter moves a moment by at most two steps, within the run.
         let near = steps.min(last.map_or(0, |last| last.saturating_add(3)));
         let same = self.sets == sets;
         if !same || self.near != near || self.jitter.draws == 0 {
-            self.jitter = Chance::of(sets, near, Model::Jitter);
+            self.jitter = Chance::simulate(sets, near, NullModel::Jitter);
         }
         if !same || self.steps != steps || self.circular.draws == 0 {
-            self.circular = Chance::of(sets, steps, Model::Circular);
+            self.circular = Chance::simulate(sets, steps, NullModel::Circular);
         }
         if !same {
             self.sets = sets.to_vec();
@@ -108,15 +108,19 @@ impl ClassMoments {
     }
 
     /// Reads up to the end of the steps asked for.
-    fn catch_up(&mut self, source: &Source, table: &Table) -> Result<Look, StoreError> {
-        let header = source.reader.header();
+    fn catch_up(
+        &mut self,
+        input: &QueryInput,
+        table: &StepDataset,
+    ) -> Result<ReadOutcome, StoreError> {
+        let header = input.reader.header();
         let layers = header.layout.layers.len();
-        if source.steps.end < self.next {
+        if input.steps.end < self.next {
             *self = Self::new(self.classes.len(), layers);
         }
-        for rows in table.blocks(&(self.next..source.steps.end)) {
-            if (source.interrupted)() {
-                return Ok(Look::Interrupted);
+        for rows in table.blocks(&(self.next..input.steps.end)) {
+            if (input.cancelled)() {
+                return Ok(ReadOutcome::Cancelled);
             }
             let values = table.reals(rows.clone())?;
             for (step, row) in rows.zip(values.chunks(table.row_len())) {
@@ -127,38 +131,38 @@ impl ClassMoments {
                 self.next = step + 1;
             }
         }
-        Ok(Look::Done)
+        Ok(ReadOutcome::Done)
     }
 }
 
 /// The cached state of this topic.
 #[derive(Default)]
-pub(super) struct Kept {
-    all: Nulls,
+pub(super) struct SynchronisationCache {
+    all: NullCache,
     classes: Option<ClassMoments>,
     /// For the class asked about last.
-    class: Option<(u32, Nulls)>,
+    class: Option<(u32, NullCache)>,
 }
 
 /// Answers for all layers, for the training loss or within one class.
 pub(super) fn answer(
-    source: &Source,
+    input: &QueryInput,
     class: Option<u32>,
-    watch: &mut Watch,
-    kept: &mut Kept,
+    watch: &mut StepWatch,
+    kept: &mut SynchronisationCache,
 ) -> Result<Answer, StoreError> {
     let Some(class) = class else {
-        if watch.catch_up(source)? == Look::Interrupted {
-            return Ok(Answer::Interrupted);
+        if watch.catch_up(input)? == ReadOutcome::Cancelled {
+            return Ok(Answer::Cancelled);
         }
         return Ok(counted(watch.moments(), watch.steps(), &mut kept.all));
     };
-    let header = source.reader.header();
+    let header = input.reader.header();
     let (classes, layers) = (header.classes.len(), header.layout.layers.len());
     if class as usize >= classes {
-        return Ok(no_such("class", class));
+        return Ok(no_such_index("class", class));
     }
-    let table = source.reader.table("lca/class_layer")?;
+    let table = input.reader.table("lca/class_layer")?;
     let Some(table) = table.filter(|table| table.row_len() > 0) else {
         return Ok(Answer::Unknown(NO_CLASSES.to_owned()));
     };
@@ -167,8 +171,8 @@ pub(super) fn answer(
         return Ok(Answer::Synchronisation(Synchronisation::default()));
     }
     let within = (kept.classes).get_or_insert_with(|| ClassMoments::new(classes, layers));
-    if within.catch_up(source, &table)? == Look::Interrupted {
-        return Ok(Answer::Interrupted);
+    if within.catch_up(input, &table)? == ReadOutcome::Cancelled {
+        return Ok(Answer::Cancelled);
     }
     if within.measured == 0 && within.next > 0 {
         return Ok(Answer::Unknown(NO_CLASSES.to_owned()));
@@ -181,11 +185,11 @@ pub(super) fn answer(
         ));
     }
     if kept.class.as_ref().is_none_or(|(of, _)| *of != class) {
-        kept.class = Some((class, Nulls::default()));
+        kept.class = Some((class, NullCache::default()));
     }
     match (&mut kept.class, within.classes.get(class as usize)) {
         (Some((_, nulls)), Some(moments)) => Ok(counted(moments, within.next, nulls)),
-        _ => Ok(no_such("class", class)),
+        _ => Ok(no_such_index("class", class)),
     }
 }
 
@@ -193,7 +197,7 @@ fn is_empty(moments: &Moments) -> bool {
     moments.sets().iter().all(Vec::is_empty)
 }
 
-fn counted(moments: &Moments, steps: u64, nulls: &mut Nulls) -> Answer {
+fn counted(moments: &Moments, steps: u64, nulls: &mut NullCache) -> Answer {
     let moments = moments.sets();
     nulls.draw(&moments, steps);
     let shared = shared(&moments);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use super::source::Source;
+use super::input::QueryInput;
 use crate::record::ParamTotals;
 use crate::store::{ParamRows, RunReader, StoreError};
 
@@ -34,7 +34,7 @@ pub struct UnitParams {
 impl UnitParams {
     /// The position of a parameter among the n.
     #[must_use]
-    pub fn place_of(&self, parameter: usize) -> Option<usize> {
+    pub fn position_of(&self, parameter: usize) -> Option<usize> {
         let mut before = 0;
         for row in &self.rows {
             if row.contains(&parameter) {
@@ -62,7 +62,7 @@ pub struct RecordedSums {
 impl RecordedSums {
     /// Whether every step asked for was recorded.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.count == self.steps.end - self.steps.start
     }
 }
@@ -77,12 +77,12 @@ pub struct Weights {
 
 /// Answers for one unit. `after`: the number of steps after which totals and weights are wanted.
 pub(super) fn answer(
-    source: &Source,
+    input: &QueryInput,
     layer: u32,
     unit: u32,
     after: Option<u64>,
 ) -> Result<Answer, StoreError> {
-    let reader = source.reader;
+    let reader = input.reader;
     let rows = reader
         .header()
         .layout
@@ -105,14 +105,14 @@ pub(super) fn answer(
         None => (None, None),
     };
     let recorded = match reader.param_rows()? {
-        Some(recorded) => sums(source, &recorded, &rows)?,
+        Some(recorded) => sums(input, &recorded, &rows)?,
         None => Some(RecordedSums::default()),
     };
     let Some(recorded) = recorded else {
-        return Ok(Answer::Interrupted);
+        return Ok(Answer::Cancelled);
     };
     Ok(Answer::Unit(UnitParams {
-        until: source.steps.end,
+        until: input.steps.end,
         rows,
         totals,
         recorded: (recorded.count > 0).then_some(recorded),
@@ -167,13 +167,13 @@ fn weights(
 
 /// Sums over the recorded steps; none if interrupted.
 fn sums(
-    source: &Source,
+    input: &QueryInput,
     recorded: &ParamRows,
     rows: &[Range<usize>],
 ) -> Result<Option<RecordedSums>, StoreError> {
-    let there = recorded.within(&source.steps);
+    let there = recorded.within(&input.steps);
     let mut sums = RecordedSums {
-        steps: source.steps.clone(),
+        steps: input.steps.clone(),
         count: there.len() as u64,
         ..RecordedSums::default()
     };
@@ -182,7 +182,7 @@ fn sums(
         let (mut lca_sum, mut helped, mut hurt) = (vec![0.0; n], vec![0; n], vec![0; n]);
         let block = (BLOCK_VALUES / n).max(1);
         for start in there.clone().step_by(block) {
-            if (source.interrupted)() {
+            if (input.cancelled)() {
                 return Ok(None);
             }
             let steps = start..(start + block).min(there.end);

@@ -12,20 +12,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
+use super::input::QueryInput;
 use super::quality::Quality;
-use super::settings::Settings;
-use super::source::Source;
-use crate::analysis::events::{Detector, Event, EventKind, Rules, Step};
+use super::settings::RunSettings;
+use crate::analysis::events::{Detector, Event, EventKind, EventStep, Rules};
 use crate::analysis::lints::data::Data;
-use crate::analysis::lints::{Lint, Linter, Row, Run};
+use crate::analysis::lints::{Lint, LintStep, LintedRun, Linter};
 use crate::analysis::moments::Moments;
 use crate::layout::{ParamLayout, TensorKind};
 use crate::record::RunHeader;
-use crate::store::{RunReader, StoreError, Table};
+use crate::store::{RunReader, StepDataset, StoreError};
 
 /// Events and lints of a run up to a step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Happened {
+pub struct RunEvents {
     /// Steps examined: `0 .. steps`.
     pub steps: u64,
     /// The strongest events of each kind, by step, then by kind.
@@ -44,9 +44,9 @@ const KINDS: [EventKind; 4] = [
 ];
 
 /// Tracks the events, lints, moments and quality of a run as its steps are read.
-pub(super) struct Watch {
+pub(super) struct StepWatch {
     next: u64,
-    settings: Settings,
+    settings: RunSettings,
     detector: Detector,
     linter: Linter,
     /// Missing datasets, without which some lints are unknown.
@@ -58,20 +58,20 @@ pub(super) struct Watch {
 
 /// The outcome of reading new steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum ReadOutcome {
     Done,
-    Interrupted,
+    Cancelled,
 }
 
-impl Watch {
+impl StepWatch {
     pub fn new(header: &RunHeader) -> Self {
         let layers = &header.layout.layers;
-        let settings = Settings::of(header);
+        let settings = RunSettings::of(header);
         let rules = Rules {
             tolerance: header.tolerance,
             ..Rules::default()
         };
-        let run = Run {
+        let run = LintedRun {
             layers: layers.iter().map(|layer| layer.name.clone()).collect(),
             tolerance: header.tolerance,
             max_segments: settings.max_segments,
@@ -88,35 +88,35 @@ impl Watch {
     }
 
     /// Reads up to the end of the steps asked for.
-    pub fn catch_up(&mut self, source: &Source) -> Result<Look, StoreError> {
-        if source.steps.end < self.next {
-            *self = Self::new(source.reader.header());
+    pub fn catch_up(&mut self, input: &QueryInput) -> Result<ReadOutcome, StoreError> {
+        if input.steps.end < self.next {
+            *self = Self::new(input.reader.header());
         }
-        if self.next == source.steps.end {
-            return Ok(Look::Done);
+        if self.next == input.steps.end {
+            return Ok(ReadOutcome::Done);
         }
-        let Some(tables) = Tables::open(source.reader)? else {
+        let Some(tables) = StepDatasets::open(input.reader)? else {
             // No reader opens such a file.
-            return Ok(Look::Done);
+            return Ok(ReadOutcome::Done);
         };
         self.missing = tables.missing();
-        while self.next < source.steps.end {
-            if (source.interrupted)() {
-                return Ok(Look::Interrupted);
+        while self.next < input.steps.end {
+            if (input.cancelled)() {
+                return Ok(ReadOutcome::Cancelled);
             }
-            let Some(block) = tables.lca.blocks(&(self.next..source.steps.end)).next() else {
+            let Some(block) = tables.lca.blocks(&(self.next..input.steps.end)).next() else {
                 break;
             };
             let next = block.end;
-            self.take(&tables, block, source.reader.header())?;
+            self.read_block(&tables, block, input.reader.header())?;
             self.next = next;
         }
-        Ok(Look::Done)
+        Ok(ReadOutcome::Done)
     }
 
-    fn take(
+    fn read_block(
         &mut self,
-        tables: &Tables,
+        tables: &StepDatasets,
         rows: std::ops::Range<u64>,
         header: &RunHeader,
     ) -> Result<(), StoreError> {
@@ -130,7 +130,7 @@ impl Watch {
         let segments = tables.segments.counts(rows.clone())?;
         let gradients = tables.gradients.counts(rows.clone())?;
         let lca = tables.lca.reals(rows.clone())?;
-        let optional = |table: &Option<Table>| match table {
+        let optional = |table: &Option<StepDataset>| match table {
             Some(table) => table.reals(rows.clone()),
             None => Ok(Vec::new()),
         };
@@ -154,15 +154,15 @@ impl Watch {
             };
             let a = &lca[of(&lca)];
             frozen.clear();
-            frozen.extend(self.settings.still(step));
-            self.detector.push(&Step {
+            frozen.extend(self.settings.expected_still(step));
+            self.detector.push(&EventStep {
                 step,
                 loss_before: before,
                 loss_after: after,
                 residual,
                 lca: a,
             });
-            self.linter.push(&Row {
+            self.linter.push(&LintStep {
                 step,
                 loss: after,
                 residual,
@@ -194,17 +194,17 @@ impl Watch {
 }
 
 /// Events and lints of the steps asked for.
-pub(super) fn happened(source: &Source, watch: &mut Watch) -> Result<Answer, StoreError> {
-    if watch.catch_up(source)? == Look::Interrupted {
-        return Ok(Answer::Interrupted);
+pub(super) fn happened(input: &QueryInput, watch: &mut StepWatch) -> Result<Answer, StoreError> {
+    if watch.catch_up(input)? == ReadOutcome::Cancelled {
+        return Ok(Answer::Cancelled);
     }
     let count = |kind| (kind, watch.detector.count(kind));
     let mut lints = watch.linter.lints();
-    lints.extend(data_lints(source.reader.header(), watch.first_loss));
+    lints.extend(data_lints(input.reader.header(), watch.first_loss));
     lints.sort_by_key(|lint| (lint.severity, lint.kind, lint.layer));
     let unknown = watch.missing.iter();
     lints.extend(unknown.map(|name| Lint::not_recorded(name, watch.next.saturating_sub(1))));
-    Ok(Answer::Happened(Happened {
+    Ok(Answer::Happened(RunEvents {
         steps: watch.next,
         events: watch.detector.events(),
         counts: KINDS.map(count).to_vec(),
@@ -215,7 +215,7 @@ pub(super) fn happened(source: &Source, watch: &mut Watch) -> Result<Answer, Sto
 /// Warnings about a run's data, and about its loss before the first step.
 #[must_use]
 pub fn data_lints(header: &RunHeader, first_loss: Option<f64>) -> Vec<Lint> {
-    let settings = Settings::of(header);
+    let settings = RunSettings::of(header);
     let facts = header.data.as_ref();
     let data = Data {
         classes: &header.classes,
@@ -242,20 +242,20 @@ const UPDATE_NORM: &str = "motion/update_norm";
 const GRADIENT_NORM: &str = "motion/gradient_norm";
 
 /// The datasets read at every step.
-struct Tables<'a> {
-    train: Table<'a>,
-    test: Table<'a>,
-    residual: Table<'a>,
-    segments: Table<'a>,
-    gradients: Table<'a>,
-    lca: Table<'a>,
+struct StepDatasets<'a> {
+    train: StepDataset<'a>,
+    test: StepDataset<'a>,
+    residual: StepDataset<'a>,
+    segments: StepDataset<'a>,
+    gradients: StepDataset<'a>,
+    lca: StepDataset<'a>,
     /// Norms of movements and gradients, and the held-out loss: optional in a run.
-    update: Option<Table<'a>>,
-    gradient: Option<Table<'a>>,
-    held_out: Option<Table<'a>>,
+    update: Option<StepDataset<'a>>,
+    gradient: Option<StepDataset<'a>>,
+    held_out: Option<StepDataset<'a>>,
 }
 
-impl<'a> Tables<'a> {
+impl<'a> StepDatasets<'a> {
     /// Opens the datasets; none if a required one is missing.
     fn open(reader: &'a RunReader) -> Result<Option<Self>, StoreError> {
         let table = |name| reader.table(name);
@@ -300,13 +300,13 @@ impl<'a> Tables<'a> {
 mod tests {
     use super::*;
     use crate::analysis::lints::LintKind;
-    use crate::query::{Analyst, Part, Query, Topic};
-    use crate::tui::view::testing::{Run, Shape};
+    use crate::query::{Analyst, Query, StepScope, Topic};
+    use crate::tui::view::testing::{Run, RunShape};
 
     fn query(topic: Topic, end: u64) -> Query {
         Query {
             topic,
-            part: Part::All,
+            part: StepScope::All,
             steps: 0..end,
             columns: 7,
         }
@@ -324,11 +324,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_step_by_step_is_what_is_read_at_once() {
-        let run = Run::new(Shape {
+    fn reading_step_by_step_equals_reading_at_once() {
+        let run = Run::new(RunShape {
             steps: 120,
             layers: 5,
-            ..Shape::default()
+            ..RunShape::default()
         });
         let mut growing = Analyst::new();
         // Forwards in pieces, and back, as a view may move.
@@ -336,7 +336,7 @@ mod tests {
             for topic in TOPICS {
                 let query = query(topic, end);
                 let expected = ask(&mut Analyst::new(), &run, &query);
-                assert!(!matches!(expected, Answer::Interrupted));
+                assert!(!matches!(expected, Answer::Cancelled));
                 assert_eq!(ask(&mut growing, &run, &query), expected, "{query:?}");
             }
         }
@@ -349,23 +349,23 @@ mod tests {
     }
 
     #[test]
-    fn work_that_was_given_up_goes_on_where_it_stopped() {
-        let run = Run::new(Shape::default());
+    fn cancelled_work_continues_where_it_stopped() {
+        let run = Run::new(RunShape::default());
         for topic in TOPICS {
             let query = query(topic, 40);
             let mut analyst = Analyst::new();
             let given_up = analyst.answer(&run.reader, &query, &|| true).unwrap();
-            assert_eq!(given_up, Answer::Interrupted);
+            assert_eq!(given_up, Answer::Cancelled);
             let expected = ask(&mut Analyst::new(), &run, &query);
             assert_eq!(ask(&mut analyst, &run, &query), expected);
         }
     }
 
     #[test]
-    fn what_a_run_lacks_is_said_and_the_rest_is_known() {
-        let run = Run::new(Shape {
+    fn missing_data_are_reported_and_the_rest_is_known() {
+        let run = Run::new(RunShape {
             steps: 60,
-            ..Shape::default()
+            ..RunShape::default()
         });
         let happened = |run: &Run| match ask(&mut Analyst::new(), run, &query(Topic::Events, 60)) {
             Answer::Happened(happened) => happened,
@@ -376,7 +376,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let whole = happened(&run);
-        let still = |of: &Happened| {
+        let still = |of: &RunEvents| {
             let lints = of.lints.iter();
             lints.filter(|it| it.kind == LintKind::Still).count()
         };
@@ -397,12 +397,12 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_what_is_asked_for_says_so() {
-        let run = Run::new(Shape {
+    fn missing_data_are_reported_as_unknown() {
+        let run = Run::new(RunShape {
             classes: 0,
             layers: 1,
             steps: 3,
-            ..Shape::default()
+            ..RunShape::default()
         });
         for topic in TOPICS {
             let answer = ask(&mut Analyst::new(), &run, &query(topic.clone(), 3));

@@ -54,7 +54,7 @@ pub struct RunHeader {
     /// Names of the files with the points of a given path, in order; for a straight line, those of its ends. Empty if
     /// the run was trained.
     #[serde(default)]
-    pub course_files: Vec<String>,
+    pub trajectory_files: Vec<String>,
     /// Whether the held-out loss is allocated too.
     pub held_out_lca: bool,
     /// Interval in steps at which all weights are recorded; 0 for never.

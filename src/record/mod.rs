@@ -15,4 +15,4 @@ pub use step::{
     Allocation, HeldOutAllocation, Losses, Motion, ParamTotals, RunEnd, StartRecord, StepRecord,
     Trace,
 };
-pub use summary::{LayerSummary, StepSummary, above, larger};
+pub use summary::{LayerSummary, StepSummary, count_above, larger};

@@ -96,7 +96,7 @@ pub struct StepSummary {
 impl StepSummary {
     /// Returns the summary of one step. `tolerance` is the run's residual tolerance, in nats.
     #[must_use]
-    pub fn of(record: &StepRecord, tolerance: f64) -> Self {
+    pub fn from_step(record: &StepRecord, tolerance: f64) -> Self {
         let lca = &record.lca;
         let motion = &record.motion;
         let held_out = record.lca_held_out.as_ref();
@@ -132,7 +132,7 @@ impl StepSummary {
             total: lca.total,
             residual: lca.residual,
             worst_residual: lca.residual.abs(),
-            above_tolerance: above(lca.residual, tolerance),
+            above_tolerance: count_above(lca.residual, tolerance),
             layers: layers.collect(),
         }
     }
@@ -198,7 +198,7 @@ impl StepSummary {
 
 /// Returns 1 for a step with a residual above the tolerance, or that is not a number, otherwise 0.
 #[must_use]
-pub fn above(residual: f64, tolerance: f64) -> u64 {
+pub fn count_above(residual: f64, tolerance: f64) -> u64 {
     u64::from(residual.is_nan() || residual.abs() > tolerance)
 }
 
@@ -221,9 +221,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_residual_that_is_not_a_number_is_neither_small_nor_lost() {
-        assert_eq!(above(f64::NAN, 1e-3), 1);
-        assert_eq!(above(1e-3, 1e-3), 0);
+    fn a_nan_residual_is_above_tolerance_and_the_largest() {
+        assert_eq!(count_above(f64::NAN, 1e-3), 1);
+        assert_eq!(count_above(1e-3, 1e-3), 0);
         for (a, b) in [(f64::NAN, 1.0), (1.0, f64::NAN)] {
             assert!(larger(a, b).is_nan());
         }
@@ -257,7 +257,7 @@ mod tests {
                     total,
                     residual: f64::from(residual),
                     worst_residual: f64::from(residual.abs()),
-                    above_tolerance: above(residual.into(), 3.0),
+                    above_tolerance: count_above(residual.into(), 3.0),
                     layers: vec![
                         LayerSummary {
                             lca: total - 1.0,

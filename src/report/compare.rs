@@ -4,13 +4,13 @@ use super::ReportError;
 use super::document::Document;
 use super::page::{NATS, PERCENT};
 use super::repeats::Means;
-use super::runs::{Group, Run, Shown, settings};
+use super::runs::{ReportedRun, RunFile, RunGroup, settings};
 use super::words::counted;
 use crate::analysis::help::Help;
 use crate::export::{Column, Table};
 
 /// A result of a run: its name, its unit, and how to read it.
-type Outcome = (&'static str, Option<&'static str>, fn(&Shown) -> f64);
+type ComparedResult = (&'static str, Option<&'static str>, fn(&ReportedRun) -> f64);
 
 /// Keys that affect only what is measured.
 const MEASURED: [&str; 9] = [
@@ -38,7 +38,7 @@ pub fn label(index: usize) -> String {
 }
 
 /// Writes what a reader must know.
-pub fn preface(document: &mut Document, groups: &[Group], empty: &[&Run]) {
+pub fn preface(document: &mut Document, groups: &[RunGroup], empty: &[&RunFile]) {
     let producer = groups.first().and_then(|group| group.runs.first());
     let producer = producer.map_or("", |run| &run.header().producer);
     document.note = format!(
@@ -80,10 +80,10 @@ pub fn preface(document: &mut Document, groups: &[Group], empty: &[&Run]) {
 }
 
 /// Returns the keys that differ between groups, and each group's values; `–` where a key is missing.
-fn differing(groups: &[Group]) -> Vec<(String, Vec<String>)> {
+fn differing(groups: &[RunGroup]) -> Vec<(String, Vec<String>)> {
     let all: Vec<Vec<(String, String)>> = (groups.iter())
         .map(|group| {
-            let header = group.runs.first().map(Shown::header);
+            let header = group.runs.first().map(ReportedRun::header);
             let Some(header) = header else {
                 return Vec::new();
             };
@@ -118,7 +118,7 @@ fn differing(groups: &[Group]) -> Vec<(String, Vec<String>)> {
 }
 
 /// Returns a group's heading: `A: learning_rate = 0.1 (3 runs)`.
-pub fn heading(label: &str, groups: &[Group], index: usize) -> String {
+pub fn heading(label: &str, groups: &[RunGroup], index: usize) -> String {
     let group = &groups[index];
     let differing = differing(groups);
     let named: Vec<String> = (differing.iter().take(NAMED))
@@ -144,7 +144,7 @@ fn shortened(value: &str) -> String {
 ///
 /// # Errors
 /// Only on a bug: columns of different lengths.
-pub fn differences(document: &mut Document, groups: &[Group]) -> Result<(), ReportError> {
+pub fn differences(document: &mut Document, groups: &[RunGroup]) -> Result<(), ReportError> {
     document.section("The configurations");
     document.text(format!(
         "The runs have {} configurations, called A, B and so on. Means and standard errors are over runs of the \
@@ -167,8 +167,8 @@ pub fn differences(document: &mut Document, groups: &[Group]) -> Result<(), Repo
         Table::new("configurations", columns)?,
         shown,
     );
-    let of = |value: &dyn Fn(&Shown) -> f64| -> Vec<crate::analysis::ttest::Mean> {
-        let mean = |group: &Group| Means::one(group.runs.iter().map(value));
+    let of = |value: &dyn Fn(&ReportedRun) -> f64| -> Vec<crate::analysis::ttest::Mean> {
+        let mean = |group: &RunGroup| Means::of_number(group.runs.iter().map(value));
         groups.iter().map(mean).collect()
     };
     let mut columns = vec![
@@ -184,7 +184,7 @@ pub fn differences(document: &mut Document, groups: &[Group]) -> Result<(), Repo
             groups.iter().map(|group| group.steps).collect(),
         ),
     ];
-    let numbers: [Outcome; 6] = [
+    let numbers: [ComparedResult; 6] = [
         ("training loss", NATS, |run| run.whole.loss_after),
         ("held-out loss", NATS, |run| run.whole.test_loss),
         ("held-out accuracy", PERCENT, |run| {
@@ -220,12 +220,12 @@ pub fn differences(document: &mut Document, groups: &[Group]) -> Result<(), Repo
 }
 
 /// Returns the help counts over all of a run's parameters and steps.
-pub fn helped(run: &Shown) -> Option<Help> {
+pub fn helped(run: &ReportedRun) -> Option<Help> {
     let layers = run.header().layout.layers.iter().zip(&run.whole.layers);
     let mut all = Help::default();
     for (layer, counts) in layers {
         let chances = (layer.range.len() as u64).saturating_mul(run.steps);
-        all = all.merge(Help::of(counts.helped, counts.hurt, chances)?);
+        all = all.merge(Help::from_counts(counts.helped, counts.hurt, chances)?);
     }
     Some(all)
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io;
 
 use super::words;
-use crate::export::{Figure, Sheet, Table, Values, draw, draw_narrow, svg};
+use crate::export::{Exhibit, Figure, Table, Values, draw, draw_narrow, svg};
 use crate::text::harmless;
 
 /// A report.
@@ -38,12 +38,12 @@ pub enum Block {
         caption: String,
         text: String,
     },
-    Exhibit(Box<Exhibit>),
+    Exhibit(Box<CaptionedExhibit>),
 }
 
 /// Numbers as a table, a figure, or both; all of them are in `data/NAME.csv`.
 #[derive(Clone, Debug)]
-pub struct Exhibit {
+pub struct CaptionedExhibit {
     /// For example `loss`: letters, digits and dashes.
     pub name: String,
     pub caption: String,
@@ -105,7 +105,7 @@ impl Document {
 
     /// Adds a table; its first `shown` rows are in the report, all of them in its file.
     pub fn table(&mut self, name: &str, caption: impl Into<String>, table: Table, shown: usize) {
-        self.exhibit(Exhibit {
+        self.exhibit(CaptionedExhibit {
             name: name.to_owned(),
             caption: caption.into(),
             table,
@@ -115,18 +115,18 @@ impl Document {
     }
 
     /// Adds a figure; its table is only in its file.
-    pub fn figure(&mut self, name: &str, caption: impl Into<String>, sheet: Sheet) {
-        self.exhibit(Exhibit {
+    pub fn figure(&mut self, name: &str, caption: impl Into<String>, exhibit: Exhibit) {
+        self.exhibit(CaptionedExhibit {
             name: name.to_owned(),
             caption: caption.into(),
-            table: sheet.table,
+            table: exhibit.table,
             shown: 0,
-            figure: Some(sheet.figure),
+            figure: Some(exhibit.figure),
         });
     }
 
     /// Adds numbers. A repeated name gets a number appended.
-    pub fn exhibit(&mut self, mut exhibit: Exhibit) {
+    pub fn exhibit(&mut self, mut exhibit: CaptionedExhibit) {
         let plain = words::slug(&exhibit.name);
         exhibit.name.clone_from(&plain);
         let mut number = 2_u64;
@@ -152,7 +152,7 @@ impl Document {
         &self.sections
     }
 
-    pub(super) fn exhibits(&self) -> impl Iterator<Item = &Exhibit> {
+    pub(super) fn exhibits(&self) -> impl Iterator<Item = &CaptionedExhibit> {
         let blocks = self.sections.iter().flat_map(|section| &section.blocks);
         blocks.filter_map(|block| match block {
             Block::Exhibit(exhibit) => Some(&**exhibit),
@@ -161,7 +161,7 @@ impl Document {
     }
 }
 
-impl Exhibit {
+impl CaptionedExhibit {
     /// Returns the picture as elements of a page: for a wide screen, and for a phone.
     pub(super) fn pictures(&self) -> io::Result<Option<[String; 2]>> {
         let Some(figure) = &self.figure else {
@@ -173,10 +173,10 @@ impl Exhibit {
     }
 
     /// Returns the part of the table that is shown.
-    pub(super) fn view(&self) -> View {
+    pub(super) fn view(&self) -> ShownTable {
         let columns = self.table.columns();
         let rows = self.shown.min(self.table.rows());
-        let mut view = View {
+        let mut view = ShownTable {
             columns: Vec::new(),
             left_out: self.table.rows() - rows,
         };
@@ -188,12 +188,12 @@ impl Exhibit {
             });
             let cell = |row: usize| match (&column.values, error.map(|error| &error.values)) {
                 (Values::F64(x), Some(Values::F64(e))) => words::with_error(x[row], e[row]),
-                (Values::F64(x), _) if is_p(&column.name) => words::p_value(x[row]),
+                (Values::F64(x), _) if is_p_value(&column.name) => words::p_value(x[row]),
                 (Values::F64(x), _) => words::number(x[row]),
                 (Values::U64(x), _) => words::count(x[row]),
                 (Values::Text(x), _) => harmless(&x[row]),
             };
-            view.columns.push(Shown {
+            view.columns.push(ShownColumn {
                 heading: harmless(&column.heading()),
                 words: matches!(column.values, Values::Text(_)),
                 cells: (0..rows).map(cell).collect(),
@@ -204,18 +204,18 @@ impl Exhibit {
     }
 }
 
-fn is_p(name: &str) -> bool {
+fn is_p_value(name: &str) -> bool {
     name == "p" || name.starts_with("p ") || name.ends_with(" p")
 }
 
 /// A table as shown.
-pub(super) struct View {
-    pub columns: Vec<Shown>,
+pub(super) struct ShownTable {
+    pub columns: Vec<ShownColumn>,
     /// Number of rows that are only in the file.
     pub left_out: usize,
 }
 
-pub(super) struct Shown {
+pub(super) struct ShownColumn {
     pub heading: String,
     /// Whether the cells are words (left-aligned) rather than numbers (right-aligned).
     pub words: bool,
@@ -228,7 +228,7 @@ mod tests {
     use crate::export::Column;
 
     #[test]
-    fn errors_stand_behind_their_numbers() {
+    fn errors_follow_their_numbers() {
         let columns = vec![
             Column::text("layer", vec!["fc1".to_owned()]),
             Column::f64("LCA", Some("nats"), vec![-1.25]),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_names_of_files_and_their_own() {
+    fn exhibit_names_are_unique_and_valid_file_names() {
         let mut document = Document::new("t");
         for name in ["../a b", "../a b", ""] {
             document.table(name, "", Table::default(), 0);

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::io;
 
-use super::document::{Block, Document, Exhibit};
+use super::document::{Block, CaptionedExhibit, Document};
 use crate::text::harmless;
 
 const STYLE: &str = include_str!("page.css");
@@ -78,7 +78,7 @@ fn contents(out: &mut String, document: &Document) {
     out.push_str("</ul></details></nav>\n");
 }
 
-fn write_exhibit(out: &mut String, exhibit: &Exhibit) -> io::Result<()> {
+fn write_exhibit(out: &mut String, exhibit: &CaptionedExhibit) -> io::Result<()> {
     out.push_str("<figure>\n");
     if let Some([broad, narrow]) = exhibit.pictures()? {
         let _ = writeln!(
@@ -142,7 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::export::{Axis, Chart, Column, Figure, Series, Sheet, Table};
+    use crate::export::{Axis, Chart, Column, Exhibit, Figure, Series, Table};
 
     fn hostile(name: &str) -> Document {
         let mut document = Document::new(name);
@@ -169,7 +169,7 @@ mod tests {
             },
         };
         document.part(name);
-        document.figure(name, name, Sheet { table, figure });
+        document.figure(name, name, Exhibit { table, figure });
         document
     }
 
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_from_a_file_is_markup_or_a_request() {
+    fn text_from_a_file_is_neither_markup_nor_a_request() {
         let name =
             "</pre></style><script src=\"http://x\">alert(1)</script><img src=x onerror='y'>";
         let page = text(&hostile(name)).unwrap();

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::document::{Block, Document, Exhibit};
+use super::document::{Block, CaptionedExhibit, Document};
 use crate::text::harmless;
 
 /// Returns the text of `report.md`.
@@ -46,7 +46,7 @@ fn write_code(out: &mut String, caption: &str, text: &str) -> fmt::Result {
     Ok(())
 }
 
-fn write_exhibit(out: &mut String, exhibit: &Exhibit) -> fmt::Result {
+fn write_exhibit(out: &mut String, exhibit: &CaptionedExhibit) -> fmt::Result {
     let name = &exhibit.name;
     if let Some(figure) = &exhibit.figure {
         writeln!(out, "![{}](figures/{name}.svg)\n", escaped(&figure.title))?;
@@ -121,7 +121,7 @@ mod tests {
     use crate::export::{Column, Table};
 
     #[test]
-    fn nothing_from_a_file_is_markup() {
+    fn text_from_a_file_is_not_markup() {
         for (text, expected) in [
             ("a|b", "a\\|b"),
             ("![x](http://y)", "\\!\\[x\\](http://y)"),

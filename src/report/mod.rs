@@ -20,8 +20,8 @@ mod save;
 mod sections;
 pub(crate) mod words;
 
-pub use document::{Block, Document, Exhibit, Section};
-pub use runs::{Group, Run, Shown, grouped};
+pub use document::{Block, CaptionedExhibit, Document, Section};
+pub use runs::{ReportedRun, RunFile, RunGroup, grouped};
 pub use save::{SaveError, check};
 
 use crate::export::Uneven;
@@ -55,7 +55,7 @@ impl From<SheetError> for ReportError {
 ///
 /// # Errors
 /// A file cannot be read, or no run has a step.
-pub fn report(runs: &[Run]) -> Result<Document, ReportError> {
+pub fn report(runs: &[RunFile]) -> Result<Document, ReportError> {
     let (groups, empty) = grouped(runs)?;
     let mut document = Document::new(title(runs, &groups));
     if groups.is_empty() {
@@ -90,7 +90,7 @@ pub fn report(runs: &[Run]) -> Result<Document, ReportError> {
 ///
 /// # Errors
 /// A file cannot be read.
-pub fn add(document: &mut Document, runs: &[Run], prefix: &str) -> Result<(), ReportError> {
+pub fn add(document: &mut Document, runs: &[RunFile], prefix: &str) -> Result<(), ReportError> {
     for group in &grouped(runs)?.0 {
         sections::write(&mut Page {
             document,
@@ -101,7 +101,7 @@ pub fn add(document: &mut Document, runs: &[Run], prefix: &str) -> Result<(), Re
     Ok(())
 }
 
-fn title(runs: &[Run], groups: &[Group]) -> String {
+fn title(runs: &[RunFile], groups: &[RunGroup]) -> String {
     match (runs, groups) {
         ([run], _) => format!("Loss change allocation of {}", run.name),
         (runs, [group]) => format!(

@@ -1,12 +1,12 @@
 //! A document together with the group of runs that its next sections are about.
 
 use super::ReportError;
-use super::document::{Document, Exhibit};
+use super::document::{CaptionedExhibit, Document};
 use super::repeats::Means;
-use super::runs::{Group, Shown};
+use super::runs::{ReportedRun, RunGroup};
 use super::words;
 use crate::analysis::ttest::Mean;
-use crate::export::{Axis, Chart, Column, Figure, Series, Sheet, Table};
+use crate::export::{Axis, Chart, Column, Exhibit, Figure, Series, Table};
 use crate::record::StepSummary;
 
 /// Unit of losses and allocations.
@@ -21,7 +21,7 @@ const POINTS: u64 = 1500;
 /// A document, and the group of runs being written about.
 pub struct Page<'a> {
     pub document: &'a mut Document,
-    pub group: &'a Group<'a>,
+    pub group: &'a RunGroup<'a>,
     /// Prefix of the names of tables and figures; empty if there is only one group.
     pub prefix: String,
 }
@@ -86,7 +86,7 @@ impl Page<'_> {
         let table = Table::new(figure.title.clone(), columns)?;
         let name = format!("{}{name}", self.prefix);
         self.document
-            .figure(&name, caption, Sheet { table, figure });
+            .figure(&name, caption, Exhibit { table, figure });
         Ok(())
     }
 
@@ -94,7 +94,7 @@ impl Page<'_> {
     ///
     /// # Errors
     /// The columns have different lengths.
-    pub fn both(
+    pub fn figure_and_table(
         &mut self,
         name: &str,
         caption: &str,
@@ -103,7 +103,7 @@ impl Page<'_> {
         rows: usize,
     ) -> Result<(), ReportError> {
         let table = Table::new(figure.title.clone(), columns)?;
-        self.document.exhibit(Exhibit {
+        self.document.exhibit(CaptionedExhibit {
             name: format!("{}{name}", self.prefix),
             caption: caption.to_owned(),
             table,
@@ -118,7 +118,7 @@ impl Page<'_> {
         self.group.steps.div_ceil(POINTS).max(1)
     }
 
-    pub fn several(&self) -> bool {
+    pub fn has_repeats(&self) -> bool {
         self.group.runs.len() > 1
     }
 
@@ -129,12 +129,12 @@ impl Page<'_> {
             [one] => return note_of(one),
             runs => (format!("{} runs", runs.len()), "; means:"),
         };
-        noted(&whose, self.group.steps, colon, runs)
+        note_text(&whose, self.group.steps, colon, runs)
     }
 
     /// Returns the end of a caption, which explains ± and bands.
     pub fn errors(&self) -> &'static str {
-        if self.several() {
+        if self.has_repeats() {
             " ± and bands are standard errors over the runs."
         } else {
             ""
@@ -153,13 +153,13 @@ impl Page<'_> {
 }
 
 /// Returns the note under the title of a figure of a single run.
-pub fn note_of(run: &Shown) -> String {
-    noted(&run.run.name, run.steps, ":", std::slice::from_ref(run))
+pub fn note_of(run: &ReportedRun) -> String {
+    note_text(&run.run.name, run.steps, ":", std::slice::from_ref(run))
 }
 
-fn noted(whose: &str, steps: u64, colon: &str, runs: &[Shown]) -> String {
+fn note_text(whose: &str, steps: u64, colon: &str, runs: &[ReportedRun]) -> String {
     let sum = |of: fn(&StepSummary) -> f64| {
-        let mean = Means::one(runs.iter().map(|run| of(&run.whole)));
+        let mean = Means::of_number(runs.iter().map(|run| of(&run.whole)));
         words::with_error(mean.mean, mean.error)
     };
     format!(
@@ -201,7 +201,7 @@ pub fn series(name: impl Into<String>, values: Vec<f64>) -> Series {
 }
 
 /// Formats a mean with its error and unit: `−1.2 ± 0.1 nats`.
-pub fn said(mean: Mean, unit: &str) -> String {
+pub fn mean_with_error(mean: Mean, unit: &str) -> String {
     let number = words::with_error(mean.mean, mean.error);
     match unit {
         "" => number,

@@ -22,7 +22,7 @@ impl Means {
     }
 
     /// Takes the mean of one number per run.
-    pub fn one(values: impl IntoIterator<Item = f64>) -> Mean {
+    pub fn of_number(values: impl IntoIterator<Item = f64>) -> Mean {
         Mean::of(&values.into_iter().collect::<Vec<_>>())
     }
 
@@ -64,7 +64,7 @@ pub fn numbers(table: &Table, column: usize) -> Vec<f64> {
 }
 
 /// Returns a table's column of numbers by name.
-pub fn named(table: &Table, name: &str) -> Vec<f64> {
+pub fn column_named(table: &Table, name: &str) -> Vec<f64> {
     let column = table.columns().iter().find(|column| column.name == name);
     column.map_or_else(Vec::new, of_column)
 }

@@ -11,10 +11,10 @@ use std::path::Path;
 use toml::{Table as Toml, Value};
 
 use super::ReportError;
-use crate::export::{Sheet, Table};
-use crate::query::{Analyst, Answer, Part, Query, Topic};
+use crate::export::{Exhibit, Table};
+use crate::query::{Analyst, Answer, Query, StepScope, Topic};
 use crate::record::{Losses, RunHeader, StepSummary};
-use crate::sheet::{self, Request, View};
+use crate::sheet::{self, SheetRequest, View};
 use crate::store::{RunReader, RunState};
 use crate::text::harmless;
 
@@ -37,14 +37,14 @@ const ASIDE: [&str; 10] = [
 ];
 
 /// An open run file.
-pub struct Run {
+pub struct RunFile {
     /// The file's name.
     pub name: String,
     pub state: RunState,
     reader: RunReader,
 }
 
-impl Run {
+impl RunFile {
     /// Opens a run file.
     ///
     /// # Errors
@@ -66,18 +66,18 @@ impl Run {
 }
 
 /// Runs of one configuration.
-pub struct Group<'a> {
+pub struct RunGroup<'a> {
     /// Runs with different seeds; the first one is shown where only one can be.
-    pub runs: Vec<Shown<'a>>,
+    pub runs: Vec<ReportedRun<'a>>,
     /// Runs with a seed that another one has.
-    pub copies: Vec<&'a Run>,
+    pub copies: Vec<&'a RunFile>,
     /// Number of steps that all of them have, which are the reported ones.
     pub steps: u64,
 }
 
 /// The reported steps of a run.
-pub struct Shown<'a> {
-    pub run: &'a Run,
+pub struct ReportedRun<'a> {
+    pub run: &'a RunFile,
     pub steps: u64,
     /// Summary of all reported steps.
     pub whole: StepSummary,
@@ -90,10 +90,10 @@ pub struct Shown<'a> {
 ///
 /// # Errors
 /// A run cannot be read.
-pub fn grouped(runs: &[Run]) -> Result<(Vec<Group<'_>>, Vec<&Run>), ReportError> {
-    let (runs, empty): (Vec<&Run>, Vec<&Run>) =
+pub fn grouped(runs: &[RunFile]) -> Result<(Vec<RunGroup<'_>>, Vec<&RunFile>), ReportError> {
+    let (runs, empty): (Vec<&RunFile>, Vec<&RunFile>) =
         runs.iter().partition(|run| run.state.committed > 0);
-    let mut kinds: Vec<(Vec<&Run>, Vec<&Run>)> = Vec::new();
+    let mut kinds: Vec<(Vec<&RunFile>, Vec<&RunFile>)> = Vec::new();
     for run in runs {
         let same = kinds.iter_mut().find(|(known, _)| {
             let first = known.first();
@@ -117,8 +117,8 @@ pub fn grouped(runs: &[Run]) -> Result<(Vec<Group<'_>>, Vec<&Run>), ReportError>
             .map(|run| run.state.committed)
             .min()
             .unwrap_or(0);
-        let shown = runs.into_iter().map(|run| Shown::of(run, steps));
-        groups.push(Group {
+        let shown = runs.into_iter().map(|run| ReportedRun::read(run, steps));
+        groups.push(RunGroup {
             runs: shown.collect::<Result<_, _>>()?,
             copies,
             steps,
@@ -174,8 +174,8 @@ fn flatten(flat: &mut Vec<(String, String)>, key: String, value: &Value) {
     }
 }
 
-impl<'a> Shown<'a> {
-    fn of(run: &'a Run, steps: u64) -> Result<Self, ReportError> {
+impl<'a> ReportedRun<'a> {
+    fn read(run: &'a RunFile, steps: u64) -> Result<Self, ReportError> {
         let mut whole: Option<StepSummary> = None;
         let mut from = 0;
         while from < steps {
@@ -207,14 +207,14 @@ impl<'a> Shown<'a> {
     ///
     /// # Errors
     /// The file cannot be read, or lacks the data.
-    pub fn ask(&self, topic: Topic, columns: u32) -> Result<Answer, ReportError> {
+    pub fn query_all_steps(&self, topic: Topic, columns: u32) -> Result<Answer, ReportError> {
         self.ask_of(0..self.steps, topic, columns)
     }
 
-    /// Like [`ask`](Self::ask), for some of the steps.
+    /// Like [`ask`](Self::query_all_steps), for some of the steps.
     ///
     /// # Errors
-    /// As for [`ask`](Self::ask).
+    /// As for [`ask`](Self::query_all_steps).
     pub fn ask_of(
         &self,
         steps: Range<u64>,
@@ -223,7 +223,7 @@ impl<'a> Shown<'a> {
     ) -> Result<Answer, ReportError> {
         let query = Query {
             topic,
-            part: Part::Window,
+            part: StepScope::Window,
             steps,
             columns,
         };
@@ -240,9 +240,9 @@ impl<'a> Shown<'a> {
     /// Returns a view of all reported steps, `every` of them summed in a row.
     ///
     /// # Errors
-    /// As for [`ask`](Self::ask).
-    pub fn sheet(&self, view: View, every: u64) -> Result<Sheet, ReportError> {
-        let request = Request {
+    /// As for [`ask`](Self::query_all_steps).
+    pub fn exhibit(&self, view: View, every: u64) -> Result<Exhibit, ReportError> {
+        let request = SheetRequest {
             view,
             steps: 0..self.steps,
             every: every.max(1),
@@ -250,7 +250,7 @@ impl<'a> Shown<'a> {
             unit: None,
             parameter: None,
         };
-        Ok(sheet::make(
+        Ok(sheet::make_exhibit(
             &self.run.reader,
             &self.run.name,
             &request,
@@ -261,9 +261,9 @@ impl<'a> Shown<'a> {
     /// Returns the numbers of a view.
     ///
     /// # Errors
-    /// As for [`ask`](Self::ask).
+    /// As for [`ask`](Self::query_all_steps).
     pub fn table(&self, view: View, every: u64) -> Result<Table, ReportError> {
-        Ok(self.sheet(view, every)?.table)
+        Ok(self.exhibit(view, every)?.table)
     }
 }
 

@@ -131,12 +131,12 @@ impl Document {
         let fresh = scratch.path().join("new");
         self.write(&fresh).map_err(io)?;
         let old = scratch.path().join("old");
-        if !trade(&fresh, &target, &old, exchange).map_err(io)? {
+        if !swap_folders(&fresh, &target, &old, exchange).map_err(io)? {
             return Ok(());
         }
         // Anything added to the older report since the check is not deleted with it.
         let intact = holds_only_a_report(&old, folder);
-        if intact.is_err() && trade(&old, &target, &fresh, exchange).is_err() {
+        if intact.is_err() && swap_folders(&old, &target, &fresh, exchange).is_err() {
             // At least it is kept where it is.
             let _ = scratch.keep();
         }
@@ -168,7 +168,7 @@ impl Document {
 }
 
 /// Renames the folder `fresh` to `target`, and any folder there before to `old`. Returns whether there was one.
-fn trade(
+fn swap_folders(
     fresh: &Path,
     target: &Path,
     old: &Path,
@@ -277,8 +277,8 @@ mod tests {
                 fs::write(folder.join(file), "x").unwrap();
             }
             let traded = match step {
-                0 => trade(&fresh, &target, &old, unable),
-                _ => trade(&fresh, &target, &old, exchange),
+                0 => swap_folders(&fresh, &target, &old, unable),
+                _ => swap_folders(&fresh, &target, &old, exchange),
             };
             assert!(traded.unwrap());
             assert_eq!(
@@ -289,14 +289,14 @@ mod tests {
             fs::remove_dir_all(&target).unwrap();
             // If there is no older report, nothing is put aside.
             fs::rename(&old, &fresh).unwrap();
-            assert!(!trade(&fresh, &target, &old, unable).unwrap());
+            assert!(!swap_folders(&fresh, &target, &old, unable).unwrap());
             assert_eq!(names(&target), ["older"]);
             assert!(!old.exists());
             fs::remove_dir_all(&target).unwrap();
         }
         // The older report is restored if the new one cannot take its place.
         fs::create_dir(&target).unwrap();
-        assert!(trade(&fresh, &target, &old, unable).is_err());
+        assert!(swap_folders(&fresh, &target, &old, unable).is_err());
         assert!(target.exists() && !old.exists());
     }
 }

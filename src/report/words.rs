@@ -29,21 +29,21 @@ pub fn figures(value: f64, figures: usize) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
-    let (exponent, mantissa) = split(value, figures);
+    let (exponent, mantissa) = exponent_and_mantissa(value, figures);
     if !(-4..6).contains(&exponent) {
         return format!(
             "{}\u{a0}×\u{a0}10{}",
-            minus(trimmed(&mantissa)),
-            raised(exponent)
+            with_minus_signs(trimmed(&mantissa)),
+            superscript(exponent)
         );
     }
     let places = i32::try_from(figures).unwrap_or(4) - 1 - exponent;
     let text = format!("{value:.*}", usize::try_from(places).unwrap_or(0));
-    minus(trimmed(&text))
+    with_minus_signs(trimmed(&text))
 }
 
 /// Returns the power of ten after rounding, and the mantissa.
-fn split(value: f64, figures: usize) -> (i32, String) {
+fn exponent_and_mantissa(value: f64, figures: usize) -> (i32, String) {
     let text = format!("{value:.*e}", figures.saturating_sub(1));
     match text.split_once('e') {
         Some((mantissa, exponent)) => (exponent.parse().unwrap_or(0), mantissa.to_owned()),
@@ -59,11 +59,11 @@ fn trimmed(text: &str) -> &str {
     }
 }
 
-fn minus(text: &str) -> String {
+fn with_minus_signs(text: &str) -> String {
     text.replace('-', "−")
 }
 
-fn raised(exponent: i32) -> String {
+fn superscript(exponent: i32) -> String {
     let digit = |c| match c {
         '-' => '⁻',
         '1' => '¹',
@@ -85,8 +85,8 @@ pub fn with_error(value: f64, error: f64) -> String {
     if error == 0.0 || error.is_infinite() || value.is_infinite() {
         return format!("{}\u{a0}±\u{a0}{}", number(value), figures(error, 2));
     }
-    let (least, _) = split(error, 2);
-    let (most, _) = split(value.abs().max(error), 4);
+    let (least, _) = exponent_and_mantissa(error, 2);
+    let (most, _) = exponent_and_mantissa(value.abs().max(error), 4);
     if most - least > 7 || most < -300 {
         return format!("{}\u{a0}±\u{a0}{}", number(value), figures(error, 2));
     }
@@ -98,10 +98,14 @@ pub fn with_error(value: f64, error: f64) -> String {
             value / unit,
             error / unit
         );
-        return format!("{}\u{a0}×\u{a0}10{}", minus(&text), raised(most));
+        return format!(
+            "{}\u{a0}×\u{a0}10{}",
+            with_minus_signs(&text),
+            superscript(most)
+        );
     }
     let places = usize::try_from(1 - least).unwrap_or(0);
-    minus(&format!("{value:.places$}\u{a0}±\u{a0}{error:.places$}"))
+    with_minus_signs(&format!("{value:.places$}\u{a0}±\u{a0}{error:.places$}"))
 }
 
 /// Formats a p-value: three decimal places, or two significant figures below 0.001.
@@ -110,8 +114,8 @@ pub fn p_value(p: f64) -> String {
         p if p.is_nan() => "–".to_owned(),
         p if p >= 0.001 => format!("{p:.3}"),
         p if p > 0.0 => {
-            let (exponent, mantissa) = split(p, 2);
-            format!("{mantissa}\u{a0}×\u{a0}10{}", raised(exponent))
+            let (exponent, mantissa) = exponent_and_mantissa(p, 2);
+            format!("{mantissa}\u{a0}×\u{a0}10{}", superscript(exponent))
         }
         _ => "0".to_owned(),
     }

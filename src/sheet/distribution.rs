@@ -1,26 +1,26 @@
 //! Histograms of the sizes of allocations.
 
 use super::SheetError;
+use super::input::{SheetInput, number};
 use super::overview::NATS;
-use super::source::{Source, number};
-use crate::export::{Axis, Chart, Column, Sheet};
-use crate::query::{Analyst, Answer, Part, Query, Topic};
+use crate::export::{Axis, Chart, Column, Exhibit};
+use crate::query::{Analyst, Answer, Query, StepScope, Topic};
 
-pub fn distribution(source: &Source) -> Result<Sheet, SheetError> {
-    let layer = source.request.layer.map(u32::try_from).transpose();
+pub fn distribution(input: &SheetInput) -> Result<Exhibit, SheetError> {
+    let layer = input.request.layer.map(u32::try_from).transpose();
     let layer = layer.map_err(|_| SheetError::Unknown("no such layer".to_owned()))?;
     let query = Query {
         topic: Topic::Histogram { layer },
-        part: Part::Window,
-        steps: source.request.steps.clone(),
+        part: StepScope::Window,
+        steps: input.request.steps.clone(),
         columns: 1,
     };
     // Never cancelled; the poll only reports progress.
     let called_off = || {
-        source.alive();
+        input.alive();
         false
     };
-    let answer = Analyst::new().answer(source.reader, &query, &called_off)?;
+    let answer = Analyst::new().answer(input.reader, &query, &called_off)?;
     let histogram = match answer {
         Answer::Histogram(histogram) => histogram,
         Answer::Unknown(why) => return Err(SheetError::Unknown(why)),
@@ -42,6 +42,6 @@ pub fn distribution(source: &Source) -> Result<Sheet, SheetError> {
     };
     let x = Axis::new("allocation of a parameter in a step", NATS).symlog();
     let y = Axis::new("parameter-steps in a bin", None).symlog();
-    let title = source.of_layer("Distribution of allocations");
-    source.sheet(title, columns, (x, y, chart))
+    let title = input.of_layer("Distribution of allocations");
+    input.exhibit(title, columns, (x, y, chart))
 }

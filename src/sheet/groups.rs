@@ -3,65 +3,65 @@
 use std::ops::Range;
 
 use super::SheetError;
+use super::input::{SheetInput, number};
 use super::overview::NATS;
-use super::source::{Source, number};
-use crate::export::{Axis, Chart, Column, Merge, Series, Sheet, Steps};
+use crate::export::{Axis, Chart, Column, Exhibit, Merge, Series, Steps};
 
-pub fn tensors(source: &Source) -> Result<Sheet, SheetError> {
-    let layout = &source.header().layout;
-    let tensors = match source.layer() {
+pub fn tensors(input: &SheetInput) -> Result<Exhibit, SheetError> {
+    let layout = &input.header().layout;
+    let tensors = match input.layer() {
         Some(layer) => layer.tensors.clone(),
         None => 0..layout.tensors.len(),
     };
     let there = layout.tensors.get(tensors.clone()).unwrap_or_default();
-    let group = Group {
+    let group = ColumnGroup {
         dataset: "lca/tensor",
         names: there.iter().map(|tensor| tensor.name.clone()).collect(),
-        parts: tensors.map(one).collect(),
+        parts: tensors.map(single_column).collect(),
         everywhere: true,
     };
-    group.sheet(source, "LCA by tensor")
+    group.exhibit(input, "LCA by tensor")
 }
 
-pub fn units(source: &Source) -> Result<Sheet, SheetError> {
-    let first = source.layer().map_or(0, |layer| layer.units.start);
-    let units = match source.unit()? {
-        Some(unit) => one(unit),
-        None => 0..source.layer().map_or(0, |layer| layer.units.len()),
+pub fn units(input: &SheetInput) -> Result<Exhibit, SheetError> {
+    let first = input.layer().map_or(0, |layer| layer.units.start);
+    let units = match input.unit()? {
+        Some(unit) => single_column(unit),
+        None => 0..input.layer().map_or(0, |layer| layer.units.len()),
     };
-    let group = Group {
+    let group = ColumnGroup {
         dataset: "lca/unit",
         names: units.clone().map(|unit| format!("unit {unit}")).collect(),
-        parts: units.map(|unit| one(first + unit)).collect(),
+        parts: units.map(|unit| single_column(first + unit)).collect(),
         everywhere: true,
     };
-    group.sheet(source, "LCA by neuron or channel")
+    group.exhibit(input, "LCA by neuron or channel")
 }
 
 /// LCA of each class: of one layer, or summed over all layers.
-pub fn classes(source: &Source) -> Result<Sheet, SheetError> {
-    let header = source.header();
+pub fn classes(input: &SheetInput) -> Result<Exhibit, SheetError> {
+    let header = input.header();
     let layers = header.layout.layers.len();
-    let chosen = match source.request.layer {
-        Some(layer) => one(layer),
+    let chosen = match input.request.layer {
+        Some(layer) => single_column(layer),
         None => 0..layers,
     };
     let part = |class: usize| class * layers + chosen.start..class * layers + chosen.end;
-    let group = Group {
+    let group = ColumnGroup {
         dataset: "lca/class_layer",
         names: header.classes.clone(),
         parts: (0..header.classes.len()).map(part).collect(),
         everywhere: false,
     };
-    group.sheet(source, "LCA by class")
+    group.exhibit(input, "LCA by class")
 }
 
-fn one(column: usize) -> Range<usize> {
+fn single_column(column: usize) -> Range<usize> {
     column..column + 1
 }
 
-/// A sheet's groups of columns of a dataset.
-struct Group {
+/// An exhibit's groups of columns of a dataset.
+struct ColumnGroup {
     dataset: &'static str,
     names: Vec<String>,
     /// The columns added up for each name.
@@ -71,16 +71,16 @@ struct Group {
 }
 
 /// The sums of the groups.
-struct Sums {
+struct ColumnSums {
     /// `[names][rows]`: sums over the steps of a row that have values; NaN if none has.
     values: Vec<Vec<f64>>,
     /// `[rows]`: the number of steps that have values.
     measured: Vec<u64>,
 }
 
-impl Group {
-    fn sheet(self, source: &Source, title: &str) -> Result<Sheet, SheetError> {
-        let Sums { values, measured } = self.read(source)?;
+impl ColumnGroup {
+    fn exhibit(self, input: &SheetInput, title: &str) -> Result<Exhibit, SheetError> {
+        let ColumnSums { values, measured } = self.read(input)?;
         if !self.everywhere && measured.iter().all(|steps| *steps == 0) {
             return Err(SheetError::Unknown(
                 "no allocations by class in these steps; train with --by-class to have them \
@@ -88,7 +88,7 @@ impl Group {
                     .to_owned(),
             ));
         }
-        let gaps = source.rows().zip(&measured);
+        let gaps = input.rows().zip(&measured);
         let gaps = gaps
             .filter(|(row, steps)| row.end - row.start != **steps)
             .count()
@@ -109,11 +109,11 @@ impl Group {
         let named = || self.names.iter().zip(&values);
         let series = named().map(|(name, values)| Series::new(name, drawn(values)));
         let steps = Steps {
-            first: source.request.steps.start,
-            every: source.request.every.max(1),
+            first: input.request.steps.start,
+            every: input.request.every.max(1),
             series: series.collect(),
         };
-        let mut columns = source.index();
+        let mut columns = input.index();
         if !self.everywhere {
             columns.push(Column::u64("steps_measured", None, measured.clone()));
         }
@@ -123,12 +123,12 @@ impl Group {
         columns.extend(named().map(lca));
         let chart = Chart::HeatMap { steps, merge };
         let axes = (Axis::steps(), Axis::new("", unit), chart);
-        source.sheet(source.of_layer(title), columns, axes)
+        input.exhibit(input.of_layer(title), columns, axes)
     }
 
-    fn read(&self, source: &Source) -> Result<Sums, SheetError> {
-        source.check_size(self.names.len() + 3)?;
-        let table = source.table(self.dataset)?;
+    fn read(&self, input: &SheetInput) -> Result<ColumnSums, SheetError> {
+        input.check_size(self.names.len() + 3)?;
+        let table = input.table(self.dataset)?;
         let row_len = table.row_len();
         let fits = self.parts.len() == self.names.len()
             && self.parts.iter().all(|part| part.end <= row_len);
@@ -140,9 +140,9 @@ impl Group {
         let mut measured = Vec::new();
         let mut sums = vec![0.0; self.parts.len()];
         let mut there = 0_u64;
-        let mut rows = source.rows();
+        let mut rows = input.rows();
         let mut row = rows.next();
-        source.each_row(&table, |step, numbers| {
+        input.each_row(&table, |step, numbers| {
             if self.everywhere || numbers.iter().any(|number| !number.is_nan()) {
                 there += 1;
                 for (sum, part) in sums.iter_mut().zip(&self.parts) {
@@ -158,6 +158,6 @@ impl Group {
                 row = rows.next();
             }
         })?;
-        Ok(Sums { values, measured })
+        Ok(ColumnSums { values, measured })
     }
 }

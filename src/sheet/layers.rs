@@ -1,22 +1,22 @@
 //! Totals of layers over all the steps, and the held-out LCA beside the training LCA.
 
 use super::SheetError;
+use super::input::{Field, SheetInput, number, reals, signed};
 use super::overview::NATS;
-use super::source::{Field, Source, number, reals, signed};
 use crate::analysis::sum::{Sum, sum};
-use crate::export::{Axis, Chart, Column, Series, Sheet};
+use crate::export::{Axis, Chart, Column, Exhibit, Series};
 use crate::record::{LayerSummary, StepSummary};
 
 /// Makes one row for each layer, with every count and sum over all the steps.
-pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
+pub fn totals(input: &SheetInput) -> Result<Exhibit, SheetError> {
     let mut whole: Option<StepSummary> = None;
-    source.each(|row| match &mut whole {
+    input.each(|row| match &mut whole {
         None => whole = Some((**row).clone()),
         Some(whole) => whole.merge(row),
     })?;
     let steps = whole.as_ref().map_or(0, StepSummary::steps);
     let total = whole.as_ref().map_or(f64::NAN, |whole| whole.total);
-    let layers = source.layers();
+    let layers = input.layers();
     let of = |value: &dyn Fn(&LayerSummary, f64) -> f64| -> Vec<f64> {
         let value = |(index, layer): &(usize, &crate::layout::Layer)| {
             let summary = whole.as_ref().and_then(|whole| whole.layers.get(*index));
@@ -79,18 +79,18 @@ pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
         errors: Vec::new(),
     };
     let axes = (Axis::new("LCA", NATS), Axis::default(), chart);
-    source.sheet(source.by_layer("Total LCA"), columns, axes)
+    input.exhibit(input.by_layer("Total LCA"), columns, axes)
 }
 
 /// Both losses' allocations by step; the figure shows their totals.
-pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
-    if !source.header().held_out_lca {
+pub fn held_out(input: &SheetInput) -> Result<Exhibit, SheetError> {
+    if !input.header().held_out_lca {
         return Err(SheetError::Unknown(
             "this run has no allocations of the held-out loss; train with --lca-test to have them"
                 .to_owned(),
         ));
     }
-    let layers = source.layers();
+    let layers = input.layers();
     let mut fields = Vec::new();
     for &(index, layer) in &layers {
         let name = |what: &str| format!("{what}/{}", layer.name);
@@ -99,7 +99,7 @@ pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
             s.layers[index].held_out_lca
         }));
     }
-    let columns = source.columns(&fields)?;
+    let columns = input.columns(&fields)?;
     let sums: Vec<f64> = (columns.iter().skip(2))
         .map(|column| sum(reals(column)))
         .collect();
@@ -113,19 +113,19 @@ pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
         errors: Vec::new(),
     };
     let axes = (Axis::new("LCA", NATS), Axis::default(), chart);
-    let title = source.of_layer("LCA of the training and the held-out loss");
-    let mut sheet = source.sheet(title, columns, axes)?;
-    let total = signed(sum_of(source, "lca_test/total")?);
-    let residual = signed(sum_of(source, "lca_test/residual")?);
+    let title = input.of_layer("LCA of the training and the held-out loss");
+    let mut exhibit = input.exhibit(title, columns, axes)?;
+    let total = signed(sum_of(input, "lca_test/total")?);
+    let residual = signed(sum_of(input, "lca_test/residual")?);
     let note = format!("; held out: ΣLCA {total}, residual {residual} nats");
-    sheet.figure.note.push_str(&note);
-    Ok(sheet)
+    exhibit.figure.note.push_str(&note);
+    Ok(exhibit)
 }
 
 /// The sum over the steps of a dataset with one number per step.
-fn sum_of(source: &Source, name: &'static str) -> Result<f64, SheetError> {
+fn sum_of(input: &SheetInput, name: &'static str) -> Result<f64, SheetError> {
     let mut sum = Sum::default();
-    source.each_row(&source.table(name)?, |_, row| {
+    input.each_row(&input.table(name)?, |_, row| {
         for &value in row {
             sum.add(value);
         }

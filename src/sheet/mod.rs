@@ -1,33 +1,33 @@
-//! Views of a run as [`Sheet`]s: the same numbers as a table and as a figure.
+//! Views of a run as [`Exhibit`]s: the same numbers as a table and as a figure.
 //!
-//! A row is a single step, or several consecutive steps added up exactly ([`Request::every`]): allocations are
+//! A row is a single step, or several consecutive steps added up exactly ([`SheetRequest::every`]): allocations are
 //! conservative, so every sum is that of the steps it names. Columns have the names of the run file's datasets:
 //! `lca/fc1`, `update_flips/fc1`. Every figure has a note with the steps, ΣLCA, the actual change of the loss, and the
 //! residual between the two.
 //!
-//! Each group of views has its own file. [`make`] is the only entry point.
+//! Each group of views has its own file. [`make_exhibit`] is the only entry point.
 
 mod distribution;
 mod groups;
+mod input;
 mod layers;
 mod moments;
 mod overview;
 mod parameter;
-mod source;
 mod steps;
 mod totals;
 mod view;
 
 use std::ops::Range;
 
-use crate::export::{Sheet, Uneven};
+use crate::export::{Exhibit, Uneven};
 use crate::store::{RunReader, StoreError};
-use source::Source;
-pub use view::{Choice, UnknownView, View};
+use input::SheetInput;
+pub use view::{RequestChoice, UnknownView, View};
 
 /// A request for a view of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct SheetRequest {
     pub view: View,
     /// The steps; all committed.
     pub steps: Range<u64>,
@@ -41,7 +41,7 @@ pub struct Request {
     pub parameter: Option<usize>,
 }
 
-/// Why a sheet cannot be made.
+/// Why an exhibit cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SheetError {
     #[error(transparent)]
@@ -59,49 +59,49 @@ pub enum SheetError {
 /// The most numbers in a table: half a gigabyte.
 const MOST_NUMBERS: u64 = 1 << 26;
 
-/// Makes a sheet. `name` is the run's name in the note. `alive` is called whenever another part of the file has been
+/// Makes an exhibit. `name` is the run's name in the note. `alive` is called whenever another part of the file has been
 /// read.
 ///
 /// # Errors
 /// The run lacks the requested data, the request is impossible, incomplete or too large, or the file cannot be read.
-pub fn make(
+pub fn make_exhibit(
     reader: &RunReader,
     name: &str,
-    request: &Request,
+    request: &SheetRequest,
     alive: &dyn Fn(),
-) -> Result<Sheet, SheetError> {
+) -> Result<Exhibit, SheetError> {
     check(request)?;
-    let source = Source::new(reader, name, request, alive);
+    let input = SheetInput::new(reader, name, request, alive);
     match request.view {
-        View::Overview => overview::overview(&source),
-        View::Decomposition => steps::decomposition(&source),
-        View::HeatMap => steps::heat_map(&source),
-        View::Cumulative => steps::cumulative(&source),
-        View::Oscillation => steps::oscillation(&source),
-        View::Helping => steps::helping(&source),
-        View::Layers => layers::totals(&source),
-        View::HeldOut => layers::held_out(&source),
-        View::Synchronisation => moments::synchronisation(&source),
-        View::Events => moments::events(&source),
-        View::Parameters => totals::parameters(&source),
-        View::Tensors => groups::tensors(&source),
-        View::Units => groups::units(&source),
-        View::Classes => groups::classes(&source),
-        View::Distribution => distribution::distribution(&source),
-        View::Parameter => parameter::parameter(&source),
+        View::Overview => overview::overview(&input),
+        View::Decomposition => steps::decomposition(&input),
+        View::HeatMap => steps::heat_map(&input),
+        View::Cumulative => steps::cumulative(&input),
+        View::Oscillation => steps::oscillation(&input),
+        View::Helping => steps::helping(&input),
+        View::Layers => layers::totals(&input),
+        View::HeldOut => layers::held_out(&input),
+        View::Synchronisation => moments::synchronisation(&input),
+        View::Events => moments::events(&input),
+        View::Parameters => totals::parameters(&input),
+        View::Tensors => groups::tensors(&input),
+        View::Units => groups::units(&input),
+        View::Classes => groups::classes(&input),
+        View::Distribution => distribution::distribution(&input),
+        View::Parameter => parameter::parameter(&input),
     }
 }
 
 /// Refuses choices that would be ignored, and incomplete requests.
-fn check(request: &Request) -> Result<(), SheetError> {
+fn check(request: &SheetRequest) -> Result<(), SheetError> {
     let view = request.view;
     let given = |choice| match choice {
-        Choice::Layer => request.layer.is_some(),
-        Choice::Unit => request.unit.is_some(),
-        Choice::Parameter => request.parameter.is_some(),
-        Choice::Every => request.every > 1,
+        RequestChoice::Layer => request.layer.is_some(),
+        RequestChoice::Unit => request.unit.is_some(),
+        RequestChoice::Parameter => request.parameter.is_some(),
+        RequestChoice::Every => request.every > 1,
     };
-    for choice in Choice::ALL {
+    for choice in RequestChoice::ALL {
         if let Some(of) = view.refuses(choice).filter(|_| given(choice)) {
             let flag = choice.flag();
             let what = format!("the view `{view}` is of {of}: leave {flag} out");
@@ -112,7 +112,7 @@ fn check(request: &Request) -> Result<(), SheetError> {
         let what = "a unit is counted within its layer: give --layer NAME with --unit";
         return Err(SheetError::Request(what.to_owned()));
     }
-    match view.needs() {
+    match view.required_choice() {
         Some((choice, what)) if !given(choice) => Err(SheetError::Request(format!(
             "the view `{view}` is of {what}"
         ))),

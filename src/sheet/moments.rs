@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::SheetError;
+use super::input::SheetInput;
 use super::overview::NATS;
-use super::source::Source;
-use crate::analysis::events::{Detector, EventKind, Rules, Step};
+use crate::analysis::events::{Detector, EventKind, EventStep, Rules};
 use crate::analysis::moments::{KEEP, Moments, shared};
-use crate::analysis::nulls::{Draws, Model, null};
-use crate::export::{Axis, Chart, Column, Sheet};
+use crate::analysis::nulls::{Draws, NullModel, null};
+use crate::export::{Axis, Chart, Column, Exhibit};
 
 /// The most events kept of each kind.
 const EVENTS: usize = 1 << 20;
 
 /// Each layer's deepest moments, and which of them are shared; the note compares with chance.
-pub fn synchronisation(source: &Source) -> Result<Sheet, SheetError> {
-    let layers = &source.header().layout.layers;
+pub fn synchronisation(input: &SheetInput) -> Result<Exhibit, SheetError> {
+    let layers = &input.header().layout.layers;
     let mut moments = Moments::new(layers.len(), KEEP);
-    source.each(|step| {
+    input.each(|step| {
         let lca: Vec<f64> = step.layers.iter().map(|layer| layer.lca).collect();
         moments.push(step.first, &lca);
     })?;
@@ -28,8 +28,8 @@ pub fn synchronisation(source: &Source) -> Result<Sheet, SheetError> {
         .collect();
     let chance = null(
         &sets,
-        &source.request.steps,
-        Model::Jitter,
+        &input.request.steps,
+        NullModel::Jitter,
         Draws::default(),
     );
     let mut rows = Vec::new();
@@ -60,7 +60,7 @@ pub fn synchronisation(source: &Source) -> Result<Sheet, SheetError> {
     ];
     let chart = Chart::Marks {
         rows: layers.iter().map(|layer| layer.name.clone()).collect(),
-        steps: source.request.steps.clone(),
+        steps: input.request.steps.clone(),
         marks: rows
             .iter()
             .map(|(index, _, it)| (*index, it.step))
@@ -68,32 +68,32 @@ pub fn synchronisation(source: &Source) -> Result<Sheet, SheetError> {
         shared: together.into_keys().collect(),
     };
     let axes = (Axis::steps(), Axis::default(), chart);
-    let mut sheet = source.sheet("Moments of learning", columns, axes)?;
+    let mut exhibit = input.exhibit("Moments of learning", columns, axes)?;
     let p = if chance.p < 0.01 {
         format!("{:.1e}", chance.p)
     } else {
         format!("{:.2}", chance.p)
     };
-    sheet.figure.title = format!(
+    exhibit.figure.title = format!(
         "Moments of learning: {} of {} are shared; moved by ±1 or ±2 steps {:.1} ± {:.1}, p = {p} \
          ({} draws)",
         shared.pairs, shared.moments, chance.mean, chance.deviation, chance.draws
     );
-    Ok(sheet)
+    Ok(exhibit)
 }
 
 /// All events, one row each.
-pub fn events(source: &Source) -> Result<Sheet, SheetError> {
-    let header = source.header();
+pub fn events(input: &SheetInput) -> Result<Exhibit, SheetError> {
+    let header = input.header();
     let rules = Rules {
         tolerance: header.tolerance,
         keep: EVENTS,
         ..Rules::default()
     };
     let mut detector = Detector::new(header.layout.layers.len(), rules);
-    source.each(|step| {
+    input.each(|step| {
         let lca: Vec<f64> = step.layers.iter().map(|layer| layer.lca).collect();
-        detector.push(&Step {
+        detector.push(&EventStep {
             step: step.first,
             loss_before: step.loss_before,
             loss_after: step.loss_after,
@@ -132,7 +132,7 @@ pub fn events(source: &Source) -> Result<Sheet, SheetError> {
     ];
     let chart = Chart::Marks {
         rows: kinds.map(|known| known.1.to_owned()).to_vec(),
-        steps: source.request.steps.clone(),
+        steps: input.request.steps.clone(),
         marks: events
             .iter()
             .map(|event| (kind(event.kind), event.step))
@@ -140,5 +140,5 @@ pub fn events(source: &Source) -> Result<Sheet, SheetError> {
         shared: Vec::new(),
     };
     let axes = (Axis::steps(), Axis::default(), chart);
-    source.sheet("Events", columns, axes)
+    input.exhibit("Events", columns, axes)
 }

@@ -1,13 +1,13 @@
 //! Losses, accuracies, residuals and costs.
 
 use super::SheetError;
-use super::source::{Field, Source, number, reals};
-use crate::export::{Axis, Chart, Series, Sheet};
+use super::input::{Field, SheetInput, number, reals};
+use crate::export::{Axis, Chart, Exhibit, Series};
 
 /// The unit of losses and allocations.
 pub const NATS: Option<&str> = Some("nats");
 
-pub fn overview(source: &Source) -> Result<Sheet, SheetError> {
+pub fn overview(input: &SheetInput) -> Result<Exhibit, SheetError> {
     let fields = [
         Field::real("epoch", None, |s| s.epoch),
         Field::real("learning_rate", None, |s| s.learning_rate),
@@ -29,18 +29,18 @@ pub fn overview(source: &Source) -> Result<Sheet, SheetError> {
         Field::real("worst_residual", NATS, |s| s.worst_residual),
         Field::count("above_tolerance", |s| s.above_tolerance),
     ];
-    let columns = source.columns(&fields)?;
+    let columns = input.columns(&fields)?;
     let column = |name: &str| columns.iter().find(|column| column.name == name);
     let values = |name: &str| column(name).map_or_else(Vec::new, reals);
     // Losses after each row, and one before the first.
-    let start = source.reader.losses(source.request.steps.start)?;
+    let start = input.reader.losses(input.request.steps.start)?;
     let with_start = |first: f64, name: &str| {
         let mut all = vec![first];
         all.extend(values(name));
         all
     };
-    let mut x = vec![number(source.request.steps.start)];
-    x.extend(source.rows().map(|row| number(row.end)));
+    let mut x = vec![number(input.request.steps.start)];
+    x.extend(input.rows().map(|row| number(row.end)));
     let first = |value: fn(&crate::record::Losses) -> f64| start.as_ref().map_or(f64::NAN, value);
     let chart = Chart::Lines {
         x,
@@ -50,5 +50,5 @@ pub fn overview(source: &Source) -> Result<Sheet, SheetError> {
         ],
     };
     let axes = (Axis::steps(), Axis::new("loss", NATS), chart);
-    source.sheet("Loss", columns, axes)
+    input.exhibit("Loss", columns, axes)
 }

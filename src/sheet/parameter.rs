@@ -3,26 +3,26 @@
 use std::ops::Range;
 
 use super::SheetError;
+use super::input::{SheetInput, number, reals};
 use super::overview::NATS;
-use super::source::{Source, number, reals};
-use crate::export::{Axis, Chart, Column, Series, Sheet};
+use crate::export::{Axis, Chart, Column, Exhibit, Series};
 
 /// The unit of a gradient: the rise in loss per unit rise of the parameter.
 const SLOPE: Option<&str> = Some("nats per unit of the parameter");
 
-pub fn parameter(source: &Source) -> Result<Sheet, SheetError> {
-    let header = source.header();
+pub fn parameter(input: &SheetInput) -> Result<Exhibit, SheetError> {
+    let header = input.header();
     let params = header.layout.params();
-    let wanted = source.request.parameter;
+    let wanted = input.request.parameter;
     let index = wanted.filter(|&index| index < params).ok_or_else(|| {
         let wanted = wanted.map_or_else(String::new, |index| index.to_string());
         let what = format!("no parameter {wanted}: there are {params}, counted from 0");
         SheetError::Request(what)
     })?;
-    let name = named(source, index);
+    let name = parameter_name(input, index);
     let columns = match header.traced.binary_search(&(index as u64)) {
-        Ok(at) => traced(source, at)?,
-        Err(_) => recorded(source, index, &name)?,
+        Ok(at) => traced(input, at)?,
+        Err(_) => recorded(input, index, &name)?,
     };
     let lca = columns.last().map_or_else(Vec::new, reals);
     let x = match &columns[0].values {
@@ -32,12 +32,12 @@ pub fn parameter(source: &Source) -> Result<Sheet, SheetError> {
     let series = vec![Series::new("LCA", lca)];
     let y = Axis::new("LCA", NATS).symlog();
     let axes = (Axis::steps(), y, Chart::Lines { x, series });
-    source.sheet(format!("Parameter {index}, {name}"), columns, axes)
+    input.exhibit(format!("Parameter {index}, {name}"), columns, axes)
 }
 
 /// The parameter's name, such as `fc1.weight[3, 17]`.
-fn named(source: &Source, index: usize) -> String {
-    let layout = &source.header().layout;
+fn parameter_name(input: &SheetInput, index: usize) -> String {
+    let layout = &input.header().layout;
     let tensor = layout
         .tensors
         .iter()
@@ -56,31 +56,31 @@ fn named(source: &Source, index: usize) -> String {
 }
 
 /// Weight and gradient at the start of each row, and LCA over all its steps.
-fn traced(source: &Source, at: usize) -> Result<Vec<Column>, SheetError> {
+fn traced(input: &SheetInput, at: usize) -> Result<Vec<Column>, SheetError> {
     let read = |name: &'static str| -> Result<Vec<f64>, SheetError> {
         let mut values = Vec::new();
-        source.each_row(&source.table(name)?, |_, row| values.extend(row.get(at)))?;
+        input.each_row(&input.table(name)?, |_, row| values.extend(row.get(at)))?;
         Ok(values)
     };
-    let start = source.request.steps.start;
+    let start = input.request.steps.start;
     let range = |row: &Range<u64>, values: &[f64]| {
         let place = |step: u64| usize::try_from(step - start).unwrap_or(usize::MAX);
         place(row.start).min(values.len())..place(row.end).min(values.len())
     };
     let first = |values: Vec<f64>| -> Vec<f64> {
         let at_start = |row| values.get(range(&row, &values).start).copied();
-        source
+        input
             .rows()
             .map(|row| at_start(row).unwrap_or(f64::NAN))
             .collect()
     };
     let summed = |values: Vec<f64>| -> Vec<f64> {
-        source
+        input
             .rows()
             .map(|row| values[range(&row, &values)].iter().sum())
             .collect()
     };
-    let mut columns = source.index();
+    let mut columns = input.index();
     columns.push(Column::f64("weight", None, first(read("trace/value")?)));
     columns.push(Column::f64(
         "gradient",
@@ -92,21 +92,21 @@ fn traced(source: &Source, at: usize) -> Result<Vec<Column>, SheetError> {
 }
 
 /// LCA in the steps in which the allocations of all parameters were recorded.
-fn recorded(source: &Source, index: usize, name: &str) -> Result<Vec<Column>, SheetError> {
-    let history = source.reader.param_history(index)?;
+fn recorded(input: &SheetInput, index: usize, name: &str) -> Result<Vec<Column>, SheetError> {
+    let history = input.reader.param_history(index)?;
     if history.steps.is_empty() {
         return Err(SheetError::Unknown(format!(
             "parameter {index} ({name}) was not traced; train with a larger --trace N to have a chance \
              of it, or with --record-params N to have the LCA of all parameters every N steps"
         )));
     }
-    if source.request.every > 1 {
+    if input.request.every > 1 {
         return Err(SheetError::Request(format!(
             "parameter {index} ({name}) was recorded in some steps only: they cannot be added up with --every"
         )));
     }
     let rows = history.steps.into_iter().zip(history.values);
-    let rows = rows.filter(|(step, _)| source.request.steps.contains(step));
+    let rows = rows.filter(|(step, _)| input.request.steps.contains(step));
     let (steps, values): (Vec<u64>, Vec<f64>) = rows.map(|(step, a)| (step, f64::from(a))).unzip();
     Ok(vec![
         Column::u64("step", None, steps),

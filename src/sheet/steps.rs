@@ -1,27 +1,27 @@
 //! Every layer's LCA and counts by step.
 
 use super::SheetError;
+use super::input::{Field, SheetInput, number, reals};
 use super::overview::NATS;
-use super::source::{Field, Source, number, reals};
 use crate::analysis::sum::Sum;
-use crate::export::{Axis, Chart, Column, Merge, Series, Sheet, Steps, Values};
+use crate::export::{Axis, Chart, Column, Exhibit, Merge, Series, Steps, Values};
 use crate::record::StepSummary;
 
 /// The unit of shares.
 const PERCENT: Option<&str> = Some("%");
 
 /// Δloss, ΣLCA, the residual, and every layer's LCA.
-fn columns(source: &Source) -> Result<Vec<Column>, SheetError> {
+fn columns(input: &SheetInput) -> Result<Vec<Column>, SheetError> {
     let mut fields = vec![
         Field::real("loss_change", NATS, |s| s.loss_after - s.loss_before),
         Field::real("lca", NATS, |s| s.total),
         Field::real("residual", NATS, |s| s.residual),
     ];
-    for (index, layer) in source.layers() {
+    for (index, layer) in input.layers() {
         let name = format!("lca/{}", layer.name);
         fields.push(Field::real(name, NATS, move |s| s.layers[index].lca));
     }
-    source.columns(&fields)
+    input.columns(&fields)
 }
 
 /// All columns after the first `skip` as series, named by the part after the slash.
@@ -35,34 +35,34 @@ fn short(name: &str) -> &str {
     name.split_once('/').map_or(name, |(_, short)| short)
 }
 
-fn in_steps(source: &Source, series: Vec<Series>) -> Steps {
+fn in_steps(input: &SheetInput, series: Vec<Series>) -> Steps {
     Steps {
-        first: source.request.steps.start,
-        every: source.request.every.max(1),
+        first: input.request.steps.start,
+        every: input.request.every.max(1),
         series,
     }
 }
 
-pub fn decomposition(source: &Source) -> Result<Sheet, SheetError> {
-    let columns = columns(source)?;
-    let chart = Chart::StackedBars(in_steps(source, series(&columns, 5)));
+pub fn decomposition(input: &SheetInput) -> Result<Exhibit, SheetError> {
+    let columns = columns(input)?;
+    let chart = Chart::StackedBars(in_steps(input, series(&columns, 5)));
     let axes = (Axis::steps(), Axis::new("LCA", NATS), chart);
-    source.sheet(source.by_layer("LCA"), columns, axes)
+    input.exhibit(input.by_layer("LCA"), columns, axes)
 }
 
-pub fn heat_map(source: &Source) -> Result<Sheet, SheetError> {
-    let columns = columns(source)?;
+pub fn heat_map(input: &SheetInput) -> Result<Exhibit, SheetError> {
+    let columns = columns(input)?;
     let chart = Chart::HeatMap {
-        steps: in_steps(source, series(&columns, 5)),
+        steps: in_steps(input, series(&columns, 5)),
         merge: Merge::Sum,
     };
     let axes = (Axis::steps(), Axis::new("", NATS), chart);
-    source.sheet(source.by_layer("LCA"), columns, axes)
+    input.exhibit(input.by_layer("LCA"), columns, axes)
 }
 
 /// Sums from the first of the steps to the end of each row.
-pub fn cumulative(source: &Source) -> Result<Sheet, SheetError> {
-    let mut columns = columns(source)?;
+pub fn cumulative(input: &SheetInput) -> Result<Exhibit, SheetError> {
+    let mut columns = columns(input)?;
     for column in columns.iter_mut().skip(2) {
         if let Values::F64(values) = &mut column.values {
             let mut sum = Sum::default();
@@ -73,22 +73,22 @@ pub fn cumulative(source: &Source) -> Result<Sheet, SheetError> {
         }
         column.name = format!("cumulative_{}", column.name);
     }
-    let mut x = vec![number(source.request.steps.start)];
-    x.extend(source.rows().map(|row| number(row.end)));
+    let mut x = vec![number(input.request.steps.start)];
+    x.extend(input.rows().map(|row| number(row.end)));
     let mut series = series(&columns, 5);
     for series in &mut series {
         series.values.insert(0, 0.0);
     }
     let axis = Axis::new("LCA since the first of these steps", NATS);
     let axes = (Axis::steps(), axis, Chart::Lines { x, series });
-    source.sheet(source.by_layer("Cumulative LCA"), columns, axes)
+    input.exhibit(input.by_layer("Cumulative LCA"), columns, axes)
 }
 
 /// Counts of sign changes; the figure shows them as a share of the layer's parameters.
-pub fn oscillation(source: &Source) -> Result<Sheet, SheetError> {
+pub fn oscillation(input: &SheetInput) -> Result<Exhibit, SheetError> {
     let mut fields = Vec::new();
     let mut names = Vec::new();
-    for (index, layer) in source.layers() {
+    for (index, layer) in input.layers() {
         let count = |what: &str| format!("{what}/{}", layer.name);
         fields.push(Field::count(count("update_flips"), move |s| {
             s.layers[index].update_flips
@@ -98,31 +98,31 @@ pub fn oscillation(source: &Source) -> Result<Sheet, SheetError> {
         }));
         names.push((layer.name.clone(), layer.range.len() as u64));
     }
-    let columns = source.columns(&fields)?;
+    let columns = input.columns(&fields)?;
     let shares = names.into_iter().enumerate().map(|(at, (name, params))| {
         let counts = match &columns[2 + 2 * at].values {
             Values::U64(counts) => counts.as_slice(),
             _ => &[],
         };
-        let rows = counts.iter().zip(source.rows());
+        let rows = counts.iter().zip(input.rows());
         let share = |(count, row): (&u64, std::ops::Range<u64>)| {
             100.0 * number(*count) / (number(params) * number(row.end - row.start))
         };
         Series::new(name, rows.map(share).collect())
     });
     let chart = Chart::Lines {
-        x: source.rows().map(|row| number(row.start)).collect(),
+        x: input.rows().map(|row| number(row.start)).collect(),
         series: shares.collect(),
     };
     let axis = Axis::new("parameters whose movement changed its sign", PERCENT);
-    let title = source.of_layer("Oscillation");
-    source.sheet(title, columns, (Axis::steps(), axis, chart))
+    let title = input.of_layer("Oscillation");
+    input.exhibit(title, columns, (Axis::steps(), axis, chart))
 }
 
 /// Percentage of parameters with A < 0, A > 0 and A = 0: of the whole network (or the requested layer) first, then of
 /// each layer.
-pub fn helping(source: &Source) -> Result<Sheet, SheetError> {
-    let layers = source.layers();
+pub fn helping(input: &SheetInput) -> Result<Exhibit, SheetError> {
+    let layers = input.layers();
     let all: Vec<usize> = layers.iter().map(|(index, _)| *index).collect();
     let params: u64 = layers
         .iter()
@@ -155,13 +155,13 @@ pub fn helping(source: &Source) -> Result<Sheet, SheetError> {
             share(s.layers[index].hurt, params, s)
         }));
     }
-    let columns = source.columns(&fields)?;
-    let x: Vec<f64> = source.rows().map(|row| number(row.start)).collect();
+    let columns = input.columns(&fields)?;
+    let x: Vec<f64> = input.rows().map(|row| number(row.start)).collect();
     let mut series = series(&columns[..5], 2);
     // Half of the parameters: a reference line.
     series.push(Series::new("50 %", vec![50.0; x.len()]));
     let axis = Axis::new("parameters", PERCENT);
     let axes = (Axis::steps(), axis, Chart::Lines { x, series });
-    let title = source.of_layer("Parameters that help and hurt");
-    source.sheet(title, columns, axes)
+    let title = input.of_layer("Parameters that help and hurt");
+    input.exhibit(title, columns, axes)
 }

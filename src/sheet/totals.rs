@@ -2,33 +2,33 @@
 
 use std::ops::Range;
 
+use super::input::{SheetInput, number};
 use super::overview::NATS;
-use super::source::{Source, number};
 use super::{MOST_NUMBERS, SheetError};
 use crate::analysis::help::{BINS, iterations_helped};
-use crate::export::{Axis, Chart, Column, Sheet};
+use crate::export::{Axis, Chart, Column, Exhibit};
 
 /// One row per parameter; the figure shows the share of steps in which parameters helped.
-pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
+pub fn parameters(input: &SheetInput) -> Result<Exhibit, SheetError> {
     let unknown = |what: String| Err(SheetError::Unknown(what));
-    if source.request.steps.start > 0 {
+    if input.request.steps.start > 0 {
         let what = "totals of parameters are over all steps from the first one on: leave the A of \
                     --steps A..B out";
         return Err(SheetError::Request(what.to_owned()));
     }
-    let layout = &source.header().layout;
+    let layout = &input.header().layout;
     // A unit has one row in each tensor of its layer.
-    let all = match source.layer() {
+    let all = match input.layer() {
         Some(layer) => layer.range.clone(),
         None => 0..layout.params(),
     };
-    let ranges = match (source.request.layer, source.unit()?) {
+    let ranges = match (input.request.layer, input.unit()?) {
         (Some(layer), Some(unit)) => layout.unit_rows(layer, unit),
         _ => vec![all],
     };
     let count: usize = ranges.iter().map(Range::len).sum();
     if count as u64 * 6 > MOST_NUMBERS {
-        let flag = match source.request.layer {
+        let flag = match input.request.layer {
             None => "--layer NAME",
             Some(_) => "--unit INDEX",
         };
@@ -36,8 +36,8 @@ pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
             "{count} parameters are too many at once: give {flag}"
         ));
     }
-    let there = source.reader.snapshot_steps()?;
-    let end = source.request.steps.end;
+    let there = input.reader.snapshot_steps()?;
+    let end = input.request.steps.end;
     let latest = there.iter().rfind(|&&steps| steps <= end);
     let missing = || {
         unknown(format!(
@@ -49,7 +49,7 @@ pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
     };
     let (mut lca_sum, mut helped, mut tensors) = (Vec::new(), Vec::new(), Vec::new());
     for range in &ranges {
-        let Some(part) = source.reader.totals_snapshot(steps, range)? else {
+        let Some(part) = input.reader.totals_snapshot(steps, range)? else {
             return missing();
         };
         lca_sum.extend(part.lca_sum);
@@ -89,6 +89,6 @@ pub fn parameters(source: &Source) -> Result<Sheet, SheetError> {
         Some("%"),
     );
     let axes = (x, Axis::new("parameters in a bin", None), chart);
-    let title = source.of_layer("How often a parameter helps");
-    source.sheet(title, columns, axes)
+    let title = input.of_layer("How often a parameter helps");
+    input.exhibit(title, columns, axes)
 }

@@ -121,14 +121,14 @@ impl FromStr for View {
 
 /// A choice that a request may make besides the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub enum RequestChoice {
     Layer,
     Unit,
     Parameter,
     Every,
 }
 
-impl Choice {
+impl RequestChoice {
     pub const ALL: [Self; 4] = [Self::Layer, Self::Unit, Self::Parameter, Self::Every];
 
     /// The corresponding flag of `lcascope export`.
@@ -146,29 +146,34 @@ impl Choice {
 impl View {
     /// Why a choice would have no effect: what the view is about. `None` if the choice is accepted.
     #[must_use]
-    pub fn refuses(self, choice: Choice) -> Option<&'static str> {
+    pub fn refuses(self, choice: RequestChoice) -> Option<&'static str> {
         let everything = matches!(self, Self::Overview | Self::Synchronisation | Self::Events);
         let moments = matches!(self, Self::Synchronisation | Self::Events);
         let together = matches!(self, Self::Layers | Self::Distribution | Self::Parameters);
         match choice {
-            Choice::Layer if everything => Some("the whole network"),
-            Choice::Layer | Choice::Unit if self == Self::Parameter => Some("one parameter"),
-            Choice::Unit if !matches!(self, Self::Units | Self::Parameters) => {
+            RequestChoice::Layer if everything => Some("the whole network"),
+            RequestChoice::Layer | RequestChoice::Unit if self == Self::Parameter => {
+                Some("one parameter")
+            }
+            RequestChoice::Unit if !matches!(self, Self::Units | Self::Parameters) => {
                 Some("more than one unit")
             }
-            Choice::Every if moments => Some("single steps"),
-            Choice::Every if together => Some("all the steps together"),
-            Choice::Parameter if self != Self::Parameter => Some("more than one parameter"),
+            RequestChoice::Every if moments => Some("single steps"),
+            RequestChoice::Every if together => Some("all the steps together"),
+            RequestChoice::Parameter if self != Self::Parameter => Some("more than one parameter"),
             _ => None,
         }
     }
 
     /// The choice that the view requires, and how to make it.
     #[must_use]
-    pub fn needs(self) -> Option<(Choice, &'static str)> {
+    pub fn required_choice(self) -> Option<(RequestChoice, &'static str)> {
         match self {
-            Self::Units => Some((Choice::Layer, "one layer: give --layer NAME")),
-            Self::Parameter => Some((Choice::Parameter, "one parameter: give --parameter INDEX")),
+            Self::Units => Some((RequestChoice::Layer, "one layer: give --layer NAME")),
+            Self::Parameter => Some((
+                RequestChoice::Parameter,
+                "one parameter: give --parameter INDEX",
+            )),
             _ => None,
         }
     }
@@ -179,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn views_are_words() {
+    fn views_are_parsed_from_their_names() {
         for view in View::ALL {
             assert_eq!(view.to_string().parse(), Ok(view));
         }
@@ -191,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn no_view_refuses_what_it_needs() {
+    fn no_view_refuses_a_choice_it_requires() {
         for view in View::ALL {
-            if let Some((choice, _)) = view.needs() {
+            if let Some((choice, _)) = view.required_choice() {
                 assert_eq!(view.refuses(choice), None, "{view}");
             }
         }
-        assert_eq!(View::Layers.refuses(Choice::Layer), None);
-        assert!(View::Layers.refuses(Choice::Every).is_some());
-        assert!(View::Layers.refuses(Choice::Parameter).is_some());
+        assert_eq!(View::Layers.refuses(RequestChoice::Layer), None);
+        assert!(View::Layers.refuses(RequestChoice::Every).is_some());
+        assert!(View::Layers.refuses(RequestChoice::Parameter).is_some());
     }
 }

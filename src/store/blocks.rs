@@ -3,8 +3,8 @@
 use hdf5::{Dataset, Group};
 
 use super::compression::{Compression, WriteOptions};
+use super::growing_dataset::{append, create_series, index_bytes, rows_of};
 use super::header::describe;
-use super::series::{append, create_series, index_bytes, rows_of};
 use crate::record::{ParamTotals, RunHeader};
 
 /// The shape of a chunk of per-parameter arrays: steps × parameters. Chunks are appended whole, because under SWMR
@@ -106,7 +106,7 @@ impl Blocks {
     }
 
     /// An upper bound on the bytes that writing the waiting rows, and `more` rows, adds to the file.
-    pub fn need(&self, more: usize) -> u64 {
+    pub fn bytes_needed(&self, more: usize) -> u64 {
         let rows = self.waiting_index.len() + more;
         if rows == 0 {
             return 0;
@@ -276,7 +276,7 @@ impl Totals {
     }
 
     /// An upper bound on the bytes that a snapshot adds to the file.
-    pub fn need(&self) -> u64 {
+    pub fn bytes_needed(&self) -> u64 {
         let chunk = self.params.clamp(1, SNAPSHOT_PARAMS);
         let values = self.params.next_multiple_of(chunk);
         let chunks = self.params.div_ceil(chunk);

@@ -29,7 +29,7 @@ impl<'a> Bounds<'a> {
     ///
     /// # Errors
     /// The file system does not report the file's length.
-    pub fn of(path: &'a Path, disk: &fs::File) -> Result<Self, StoreError> {
+    pub fn measure(path: &'a Path, disk: &fs::File) -> Result<Self, StoreError> {
         let meta = disk.metadata().map_err(StoreError::io(path))?;
         Ok(Self {
             path,
@@ -116,7 +116,7 @@ pub struct RowBound {
 
 impl RowBound {
     /// The bound for a dataset with `row_values` values per row.
-    pub fn of(dataset: &Dataset, row_values: usize) -> hdf5::Result<Self> {
+    pub fn for_dataset(dataset: &Dataset, row_values: usize) -> hdf5::Result<Self> {
         Ok(Self {
             value_bytes: value_bytes(dataset)?,
             row_values,
@@ -132,13 +132,13 @@ impl RowBound {
 }
 
 /// Limits on the lists in a file, larger than for any real network: a damaged file may claim anything.
-pub struct Longest {
+pub struct ListLimits {
     pub layers: usize,
     pub tensors: usize,
     pub params: usize,
 }
 
-pub const LONGEST: Longest = Longest {
+pub const LONGEST: ListLimits = ListLimits {
     layers: 1 << 16,
     tensors: 1 << 18,
     params: 1 << 40,

@@ -11,7 +11,7 @@ use super::reader::RunReader;
 use crate::record::{Checkpoint, SavedArray, SavedKind, SavedShape, SavedValues};
 
 /// The SHA-256 of a slot's content: a half-written slot does not match it.
-type Sum = [u8; 32];
+type Checksum = [u8; 32];
 
 /// The two slots of a file being written.
 pub struct Slots {
@@ -48,7 +48,7 @@ impl Slots {
                 digest: write_fixed(
                     file,
                     &path("digest"),
-                    &Sum::default(),
+                    &Checksum::default(),
                     "",
                     "SHA-256 of the step (8 bytes, little-endian) and the arrays, in alphabetical \
                      order; zeros in an empty slot",
@@ -62,7 +62,11 @@ impl Slots {
     }
 
     /// Opens the slots of a file that is continued. The slot in use is not the first to be overwritten.
-    pub fn open(file: &Group, shape: &[SavedShape], used: Option<Found>) -> hdf5::Result<Self> {
+    pub fn open(
+        file: &Group,
+        shape: &[SavedShape],
+        used: Option<CheckpointSlot>,
+    ) -> hdf5::Result<Self> {
         let slot = |number: usize| -> hdf5::Result<Slot> {
             let dataset = |name: &str| file.dataset(&format!("checkpoint/{number}/{name}"));
             let arrays = shape.iter().map(|saved| dataset(saved.name));
@@ -79,7 +83,7 @@ impl Slots {
     }
 
     /// Bytes that the next checkpoint adds to the file: 0 if its slot has been used before.
-    pub fn need(&self) -> u64 {
+    pub fn bytes_needed(&self) -> u64 {
         let arrays = self.slots[self.next].arrays.iter();
         let unwritten = arrays.filter(|array| array.offset().is_none());
         unwritten
@@ -95,7 +99,7 @@ impl Slots {
         flush: impl Fn() -> hdf5::Result<()>,
     ) -> hdf5::Result<()> {
         let slot = &self.slots[self.next];
-        slot.digest.write_raw(&Sum::default())?;
+        slot.digest.write_raw(&Checksum::default())?;
         flush()?;
         slot.step.write_raw(&[checkpoint.step])?;
         for (dataset, array) in slot.arrays.iter().zip(&checkpoint.arrays) {
@@ -116,7 +120,7 @@ impl Slots {
 
 /// A complete checkpoint in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct CheckpointSlot {
     slot: usize,
     /// Steps done.
     pub step: u64,
@@ -131,7 +135,7 @@ pub fn newest(
     file: &File,
     shape: &[SavedShape],
     committed: u64,
-) -> Result<Option<(Found, Checkpoint)>, StoreError> {
+) -> Result<Option<(CheckpointSlot, Checkpoint)>, StoreError> {
     let mut found = None;
     for slot in 0..2 {
         let group = format!("checkpoint/{slot}");
@@ -144,10 +148,10 @@ pub fn newest(
         let Some(checkpoint) = read(&group, shape) else {
             continue;
         };
-        let newer = |(best, _): &(Found, _)| best.step < checkpoint.step;
+        let newer = |(best, _): &(CheckpointSlot, _)| best.step < checkpoint.step;
         if checkpoint.step <= committed && found.as_ref().is_none_or(newer) {
             let step = checkpoint.step;
-            found = Some((Found { slot, step }, checkpoint));
+            found = Some((CheckpointSlot { slot, step }, checkpoint));
         }
     }
     Ok(found)
@@ -227,7 +231,7 @@ fn read(group: &Group, shape: &[SavedShape]) -> Option<Checkpoint> {
             values,
         })
     };
-    let sum = values::<u8>(group, "digest", size_of::<Sum>())?;
+    let sum = values::<u8>(group, "digest", size_of::<Checksum>())?;
     let checkpoint = Checkpoint {
         step: values(group, "step", 1)?[0],
         arrays: shape.iter().map(array).collect::<Option<_>>()?,
@@ -242,7 +246,7 @@ fn values<T: H5Type>(group: &Group, name: &str, len: usize) -> Option<Vec<T>> {
     fits.then(|| dataset.read_raw().ok())?
 }
 
-fn digest(checkpoint: &Checkpoint) -> Sum {
+fn digest(checkpoint: &Checkpoint) -> Checksum {
     let mut sum = Sha256::new();
     sum.update(checkpoint.step.to_le_bytes());
     let mut arrays: Vec<&SavedArray> = checkpoint.arrays.iter().collect();

@@ -78,12 +78,12 @@ pub(super) fn filters_of(dataset: &Dataset) -> (String, bool) {
     /// The first number of a registered filter.
     const REGISTERED: i32 = 256;
     let filters = dataset.filters();
-    let names: Vec<String> = filters.iter().map(name).collect();
+    let names: Vec<String> = filters.iter().map(filter_name).collect();
     let built_in = filters.iter().all(|filter| filter.id() < REGISTERED);
     (names.join(", "), built_in)
 }
 
-fn name(filter: &Filter) -> String {
+fn filter_name(filter: &Filter) -> String {
     let name = match filter {
         Filter::Deflate(_) => "deflate",
         Filter::Shuffle => "shuffle",

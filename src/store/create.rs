@@ -8,18 +8,18 @@ use hdf5::File;
 use super::blocks::{Blocks, Totals};
 use super::checkpoint::Slots;
 use super::compression::WriteOptions;
-use super::disk::{Place, Room};
+use super::disk::{FileLocation, ReservedSpace};
 use super::error::{Context, StoreError};
-use super::header::{write_attributes, write_course, write_fixed, write_layout, write_rows};
-use super::known::Known;
+use super::growing_dataset::{CHUNK_ROWS, create_columns};
+use super::header::{write_attributes, write_fixed, write_layout, write_rows, write_trajectory};
 use super::lock::{self, WriterLock};
 use super::open::{self, Writable};
 use super::pyramid::Pyramid;
+use super::recorded_totals::RecordedTotals;
 use super::replace::{self, NewFile};
+use super::run_state::unix_seconds;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
-use super::series::{CHUNK_ROWS, create_columns};
-use super::state::unix_seconds;
-use super::text::{self, FileName, Message};
+use super::text::{self, FileNameString, MessageString};
 use super::writer::RunWriter;
 use crate::layout::MAX_NAME;
 use crate::record::{RunHeader, Status};
@@ -35,7 +35,7 @@ impl RunWriter {
         options: WriteOptions,
     ) -> Result<Self, StoreError> {
         let new = if options.force {
-            replace::look(path)?;
+            replace::check_not_written(path)?;
             NewFile::replacing(path)?
         } else {
             NewFile::create(path)?
@@ -54,10 +54,10 @@ impl RunWriter {
     ) -> Result<Self, StoreError> {
         let mut writer =
             Self::write_header(&new, header, options).map_err(|error| new.failed(error))?;
-        if new.waits() {
+        if new.replaces_file() {
             writer.new = Some(new);
         } else {
-            new.keep()?;
+            new.move_into_place()?;
         }
         Ok(writer)
     }
@@ -69,11 +69,11 @@ impl RunWriter {
     ) -> Result<Self, StoreError> {
         let path = &new.path;
         let (disk, lock, at) = new.open()?;
-        lock.give_way(path)?;
+        lock.release_for_hdf5(path)?;
         let writable = open::write(at, &disk, true)?;
-        let mut room = Room::default();
-        room.make(&disk, &writable.1, path, header_bytes(header))?;
-        let writer = Self::fill(path, writable, (disk, lock, room), header, options)
+        let mut space = ReservedSpace::default();
+        space.reserve_for(&disk, &writable.1, path, header_bytes(header))?;
+        let writer = Self::fill(path, writable, (disk, lock, space), header, options)
             .doing(path, || "write the header".to_owned())?;
         (writer.file.flush())
             .and_then(|()| writer.file.start_swmr())
@@ -87,14 +87,14 @@ impl RunWriter {
     fn fill(
         path: &Path,
         (file, journal): Writable,
-        (disk, lock, room): (fs::File, WriterLock, Room),
+        (disk, lock, space): (fs::File, WriterLock, ReservedSpace),
         header: &RunHeader,
         options: WriteOptions,
     ) -> hdf5::Result<Self> {
         write_attributes(&file, header)?;
         write_layout(&file, header)?;
         write_rows(&file, header)?;
-        write_course(&file, header)?;
+        write_trajectory(&file, header)?;
         write_tables(&file, header)?;
         let losses = create_columns(&file, LOSSES, header, CHUNK_ROWS)?;
         let steps = create_columns(&file, STEPS, header, CHUNK_ROWS)?;
@@ -112,10 +112,10 @@ impl RunWriter {
         Ok(Self {
             path: path.to_owned(),
             new: None,
-            room,
+            space,
             journal,
             lock,
-            place: Place::of(path),
+            location: FileLocation::of(path),
             losses,
             steps,
             held_out,
@@ -139,7 +139,7 @@ impl RunWriter {
             slots: (!header.checkpoint.is_empty())
                 .then(|| Slots::create(&file, &header.checkpoint))
                 .transpose()?,
-            known: Known::default(),
+            known: RecordedTotals::default(),
             pyramid: Some(Pyramid::create(&file, header)?),
             tolerance: header.tolerance,
             committed: write_fixed(
@@ -173,7 +173,7 @@ impl RunWriter {
             message: write_fixed(
                 &file,
                 "state/message",
-                &[Message::default()],
+                &[MessageString::default()],
                 "",
                 "why the run failed",
             )?,
@@ -241,6 +241,6 @@ fn header_bytes(header: &RunHeader) -> u64 {
             .map_or(0, |facts| 3 + 2 * facts.train.len());
     let names = 2 * layout.layers.len() + 2 * layout.tensors.len() + header.classes.len();
     let sizes = 8 * layout.tensors.len() + 2 * layout.layers.len();
-    let files = size_of::<FileName>() * header.course_files.len();
+    let files = size_of::<FileNameString>() * header.trajectory_files.len();
     (8 * (numbers + sizes) + MAX_NAME * names + files + header.config.len()) as u64 + (1 << 19)
 }

@@ -28,7 +28,7 @@ pub struct ParamHistory {
 }
 
 /// A dataset over all parameters, and the dataset with the steps of its rows.
-struct Table {
+struct ParamDataset {
     values: &'static str,
     index: &'static str,
     /// The steps beyond its own number that a row requires to be done: the allocation of step t exists when t + 1 steps
@@ -36,21 +36,21 @@ struct Table {
     behind: u64,
 }
 
-const ALLOCATIONS: Table = Table {
+const ALLOCATIONS: ParamDataset = ParamDataset {
     values: "lca/param",
     index: "lca/param_step",
     behind: 1,
 };
 
-const WEIGHTS: Table = Table {
+const WEIGHTS: ParamDataset = ParamDataset {
     values: "weight/value",
     index: "weight/step",
     behind: 0,
 };
 
 // Running totals after a number of steps.
-const fn totals(values: &'static str) -> Table {
-    Table {
+const fn totals(values: &'static str) -> ParamDataset {
+    ParamDataset {
         values,
         index: "param/step",
         behind: 0,
@@ -202,13 +202,13 @@ impl RunReader {
         }
     }
 
-    fn steps_there(&self, table: &Table) -> Result<Vec<u64>, StoreError> {
+    fn steps_there(&self, table: &ParamDataset) -> Result<Vec<u64>, StoreError> {
         Ok(self
             .committed_rows(table)?
             .map_or_else(Vec::new, |rows| rows.steps))
     }
 
-    fn column(&self, table: &Table, index: usize) -> Result<ParamHistory, StoreError> {
+    fn column(&self, table: &ParamDataset, index: usize) -> Result<ParamHistory, StoreError> {
         let params = self.header().layout.params();
         if index >= params {
             return Err(StoreError::NoParameter {
@@ -232,8 +232,8 @@ impl RunReader {
     }
 
     /// The committed rows and their steps; none if the dataset was not recorded.
-    fn committed_rows(&self, table: &Table) -> Result<Option<ParamRows<'_>>, StoreError> {
-        if !self.has(table.values) {
+    fn committed_rows(&self, table: &ParamDataset) -> Result<Option<ParamRows<'_>>, StoreError> {
+        if !self.has_object(table.values) {
             return Ok(None);
         }
         let committed: u64 = self.latest("state/committed")?;
@@ -253,7 +253,7 @@ impl RunReader {
         // Ignore rows that the file cannot hold, whatever the datasets claim.
         let bounds = self.bounds()?;
         let most = |dataset, row_values| {
-            let bound = RowBound::of(dataset, row_values);
+            let bound = RowBound::for_dataset(dataset, row_values);
             let bound = bound.doing(&self.path, || format!("read the type of {}", table.values))?;
             Ok::<_, StoreError>(usize::try_from(bound.rows(&bounds)).unwrap_or(usize::MAX))
         };

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::driver::SharedFile;
-use super::error::{Gone, Limit, Rescue, StoreError};
+use super::error::{Disappearance, RescueOutcome, SpaceLimit, StoreError};
 use super::lock;
 use super::raw_file::reserve;
 
@@ -24,7 +24,7 @@ const RESERVE: u64 = 1 << 20;
 const STRIDE: u64 = 4 << 20;
 
 /// The room reserved for a file.
-pub struct Room {
+pub struct ReservedSpace {
     /// Everything below belongs to the file already.
     floor: u64,
     /// The end of the reserved range.
@@ -35,7 +35,7 @@ pub struct Room {
     reserves: bool,
 }
 
-impl Default for Room {
+impl Default for ReservedSpace {
     fn default() -> Self {
         Self {
             floor: 0,
@@ -46,12 +46,12 @@ impl Default for Room {
     }
 }
 
-impl Room {
+impl ReservedSpace {
     /// Makes sure that `bytes` more can be written, and the file closed after them.
     ///
     /// # Errors
     /// There is no room for them. Nothing has been written.
-    pub fn make(
+    pub fn reserve_for(
         &mut self,
         disk: &File,
         journal: &SharedFile,
@@ -74,7 +74,7 @@ impl Room {
         }
         let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
         if let Some(limit) = limit.filter(|&limit| limit < end) {
-            return Err(no_room(Limit::FileSize { limit }));
+            return Err(no_room(SpaceLimit::FileSize { limit }));
         }
         let floor = self.floor.min(size);
         if self.reserves {
@@ -94,7 +94,7 @@ impl Room {
         }
         let free = free(disk);
         if free < end - size {
-            return Err(no_room(Limit::Disk { free }));
+            return Err(no_room(SpaceLimit::Disk { free }));
         }
         Ok(())
     }
@@ -120,18 +120,18 @@ pub fn why_not_written(error: &io::Error) -> String {
 }
 
 /// The limit that a file too large has reached.
-fn too_large() -> Limit {
+fn too_large() -> SpaceLimit {
     match rustix::process::getrlimit(rustix::process::Resource::Fsize).current {
-        Some(limit) => Limit::FileSize { limit },
-        None => Limit::FileSystem,
+        Some(limit) => SpaceLimit::FileSize { limit },
+        None => SpaceLimit::FileSystem,
     }
 }
 
 /// Converts the system's error about `needed` more bytes, to a full disk if that is the cause.
 pub fn full(path: &Path, disk: &File, needed: u64, error: io::Error) -> StoreError {
     let limit = match Errno::from_io_error(&error) {
-        Some(Errno::NOSPC) => Limit::Disk { free: free(disk) },
-        Some(Errno::DQUOT) => Limit::Quota,
+        Some(Errno::NOSPC) => SpaceLimit::Disk { free: free(disk) },
+        Some(Errno::DQUOT) => SpaceLimit::Quota,
         Some(Errno::FBIG) => too_large(),
         _ => return StoreError::io(path)(error),
     };
@@ -151,18 +151,18 @@ fn free(disk: &File) -> u64 {
 ///
 /// # Errors
 /// The file system fails.
-pub fn give_back(disk: &File) -> io::Result<()> {
+pub fn release_reserved(disk: &File) -> io::Result<()> {
     disk.set_len(disk.metadata()?.len())
 }
 
 /// The path at which a file was created, to detect that the file is gone from there.
-pub struct Place {
+pub struct FileLocation {
     path: PathBuf,
     folder: PathBuf,
     device: Option<u64>,
 }
 
-impl Place {
+impl FileLocation {
     pub fn of(path: &Path) -> Self {
         // The working folder may be renamed while the program runs.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -180,25 +180,25 @@ impl Place {
     /// # Errors
     /// The file was deleted, or its file system unmounted.
     pub fn check(&self, disk: &File) -> Result<(), StoreError> {
-        let gone = |how| StoreError::Gone {
+        let gone = |how| StoreError::Disappeared {
             path: self.path.clone(),
             how,
-            rescue: Rescue::NotTried,
+            rescue: RescueOutcome::NotTried,
         };
         let meta = disk.metadata().map_err(StoreError::io(&self.path))?;
         if meta.nlink() == 0 {
-            return Err(gone(Gone::Deleted));
+            return Err(gone(Disappearance::Deleted));
         }
         let device = fs::metadata(&self.folder).ok().map(|meta| meta.dev());
         let moved = device.is_some() && device != self.device;
         if moved && !lock::is_at(disk, &self.path).unwrap_or(false) {
-            return Err(gone(Gone::Unmounted));
+            return Err(gone(Disappearance::Unmounted));
         }
         Ok(())
     }
 
     /// Copies a closed file that lost its name to its old path, or beside what is there now.
-    pub fn rescue(&self, mut disk: &File) -> Rescue {
+    pub fn rescue(&self, mut disk: &File) -> RescueOutcome {
         let mut copy = || {
             fs::create_dir_all(&self.folder)?;
             let (path, mut copy) = self.new_file()?;
@@ -212,8 +212,8 @@ impl Place {
             Ok(path)
         };
         match copy() {
-            Ok(path) => Rescue::Saved(path),
-            Err(error) => Rescue::Failed(error.to_string()),
+            Ok(path) => RescueOutcome::Saved(path),
+            Err(error) => RescueOutcome::Failed(error.to_string()),
         }
     }
 
@@ -320,18 +320,20 @@ mod tests {
         let disk = File::create_new(&path).unwrap();
         let journal = SharedFile::new(Journaled::new(disk.try_clone().unwrap()).unwrap());
         journal.lock().allocate(100);
-        let mut room = Room::default();
-        room.make(&disk, &journal, &path, 3 << 20).unwrap();
+        let mut space = ReservedSpace::default();
+        space.reserve_for(&disk, &journal, &path, 3 << 20).unwrap();
         let meta = disk.metadata().unwrap();
-        if room.reserves {
+        if space.reserves {
             assert!(meta.blocks() * 512 >= 4 << 20, "{meta:?}");
-            assert!(room.end >= (4 << 20) + 100);
+            assert!(space.end >= (4 << 20) + 100);
         }
-        let refused = room.make(&disk, &journal, &path, 1 << 60).unwrap_err();
+        let refused = space
+            .reserve_for(&disk, &journal, &path, 1 << 60)
+            .unwrap_err();
         assert!(matches!(refused, StoreError::DiskFull { .. }), "{refused}");
         journal.lock().cut(true);
         journal.lock().close().unwrap();
-        give_back(&disk).unwrap();
+        release_reserved(&disk).unwrap();
         let meta = disk.metadata().unwrap();
         assert_eq!(meta.len(), 100);
         assert!(meta.blocks() * 512 < 1 << 20, "{meta:?}");
@@ -343,25 +345,29 @@ mod tests {
         let path = folder.path().join("run.h5");
         fs::write(&path, "recorded").unwrap();
         let disk = File::options().read(true).write(true).open(&path).unwrap();
-        let place = Place::of(&path);
-        place.check(&disk).unwrap();
+        let location = FileLocation::of(&path);
+        location.check(&disk).unwrap();
         let moved = folder.path().join("moved.h5");
         fs::rename(&path, &moved).unwrap();
-        place.check(&disk).unwrap();
+        location.check(&disk).unwrap();
         fs::remove_file(&moved).unwrap();
-        let gone = place.check(&disk).unwrap_err().to_string();
+        let gone = location.check(&disk).unwrap_err().to_string();
         assert!(
             gone.ends_with("was deleted while it was being written"),
             "{gone}"
         );
 
-        assert_eq!(place.rescue(&disk), Rescue::Saved(path.clone()));
+        assert_eq!(location.rescue(&disk), RescueOutcome::Saved(path.clone()));
         let beside = folder.path().join("run.rescued.h5");
-        assert_eq!(place.rescue(&disk), Rescue::Saved(beside.clone()));
+        assert_eq!(location.rescue(&disk), RescueOutcome::Saved(beside.clone()));
         let third = folder.path().join("run.rescued-2.h5");
-        assert_eq!(place.rescue(&disk), Rescue::Saved(third));
+        assert_eq!(location.rescue(&disk), RescueOutcome::Saved(third));
         assert_eq!(fs::read(beside).unwrap(), b"recorded");
         fs::remove_dir_all(folder.path()).unwrap();
-        assert_eq!(place.rescue(&disk), Rescue::Saved(path), "the folder too");
+        assert_eq!(
+            location.rescue(&disk),
+            RescueOutcome::Saved(path),
+            "the folder too"
+        );
     }
 }

@@ -45,7 +45,7 @@ impl SharedFile {
 
 /// The mode in which HDF5 opens a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum DriverMode {
     /// Create an empty file for writing.
     Create,
     /// Open for writing, and clear a writer's marks that the file is open or truncated.
@@ -64,7 +64,7 @@ thread_local! {
 ///
 /// # Errors
 /// HDF5 cannot open the file, or is of a version whose drivers are not known here.
-pub fn open(file: &SharedFile, path: &Path, mode: Mode) -> hdf5::Result<File> {
+pub fn open(file: &SharedFile, path: &Path, mode: DriverMode) -> hdf5::Result<File> {
     let name = CString::new(path.as_os_str().as_bytes())
         .map_err(|_| hdf5::Error::from("a file name cannot have a zero byte"))?;
     let driver = driver()?;
@@ -74,7 +74,7 @@ pub fn open(file: &SharedFile, path: &Path, mode: Mode) -> hdf5::Result<File> {
     opened
 }
 
-fn open_by(driver: hid_t, name: &CStr, mode: Mode) -> hdf5::Result<File> {
+fn open_by(driver: hid_t, name: &CStr, mode: DriverMode) -> hdf5::Result<File> {
     // SAFETY: identifiers are closed once and used only while they are valid; the properties are those of this
     // class in every HDF5 from 1.10 on, each a C `bool` that the call copies; the file's identifier goes to
     // the `File`, which closes it.
@@ -82,17 +82,17 @@ fn open_by(driver: hid_t, name: &CStr, mode: Mode) -> hdf5::Result<File> {
         let access = h5check(H5Pcreate(*H5P_FILE_ACCESS))?;
         let opened = set_access(access, driver, mode).and_then(|()| {
             h5check(match mode {
-                Mode::Create => H5Fcreate(name.as_ptr(), H5F_ACC_TRUNC, H5P_DEFAULT, access),
-                Mode::ClearMarks => H5Fopen(name.as_ptr(), H5F_ACC_RDWR, access),
-                Mode::Read => H5Fopen(name.as_ptr(), H5F_ACC_RDONLY, access),
-                Mode::ReadSwmr => {
+                DriverMode::Create => H5Fcreate(name.as_ptr(), H5F_ACC_TRUNC, H5P_DEFAULT, access),
+                DriverMode::ClearMarks => H5Fopen(name.as_ptr(), H5F_ACC_RDWR, access),
+                DriverMode::Read => H5Fopen(name.as_ptr(), H5F_ACC_RDONLY, access),
+                DriverMode::ReadSwmr => {
                     H5Fopen(name.as_ptr(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access)
                 }
             })
         });
         h5check(H5Pclose(access))?;
         let id = opened?;
-        if mode == Mode::ClearMarks
+        if mode == DriverMode::ClearMarks
             && let Err(error) = h5check(H5Fincrement_filesize(id, 0))
         {
             let _ = h5check(H5Fclose(id));
@@ -109,13 +109,13 @@ unsafe extern "C" {
 
 /// # Safety
 /// `access` is a list of file access properties.
-unsafe fn set_access(access: hid_t, driver: hid_t, mode: Mode) -> hdf5::Result<()> {
+unsafe fn set_access(access: hid_t, driver: hid_t, mode: DriverMode) -> hdf5::Result<()> {
     // SAFETY: guaranteed by the caller.
     unsafe {
         h5check(H5Pset_driver(access, driver, std::ptr::null()))?;
         // We have our own lock on the file.
         h5check(H5Pset_file_locking(access, 0, 1))?;
-        if matches!(mode, Mode::Create | Mode::ClearMarks) {
+        if matches!(mode, DriverMode::Create | DriverMode::ClearMarks) {
             // "Latest" would produce files that the HDF5 of stable distributions cannot read.
             h5check(H5Pset_libver_bounds(
                 access,
@@ -123,7 +123,7 @@ unsafe fn set_access(access: hid_t, driver: hid_t, mode: Mode) -> hdf5::Result<(
                 H5F_LIBVER_V110,
             ))?;
         }
-        if mode == Mode::ClearMarks {
+        if mode == DriverMode::ClearMarks {
             let mut on = true;
             for property in [c"clear_status_flags", c"skip_eof_check"] {
                 let value = (&raw mut on).cast::<c_void>();
@@ -164,31 +164,31 @@ unsafe extern "C" {
 }
 
 /// A function left to the library.
-type Unset = Option<unsafe extern "C" fn()>;
+type UnsetFunction = Option<unsafe extern "C" fn()>;
 
 /// The first functions, in the order that all versions share.
 #[repr(C)]
-struct Functions {
+struct FirstFunctions {
     name: *const c_char,
     maxaddr: haddr_t,
     fc_degree: c_int,
-    terminate: Unset,
-    superblock: [Unset; 3],
+    terminate: UnsetFunction,
+    superblock: [UnsetFunction; 3],
     fapl_size: usize,
-    fapl: [Unset; 3],
+    fapl: [UnsetFunction; 3],
     dxpl_size: usize,
-    dxpl: [Unset; 2],
+    dxpl: [UnsetFunction; 2],
     open: unsafe extern "C" fn(*const c_char, c_uint, hid_t, haddr_t) -> *mut DriverFile,
     close: unsafe extern "C" fn(*mut DriverFile) -> herr_t,
     cmp: unsafe extern "C" fn(*const DriverFile, *const DriverFile) -> c_int,
     query: unsafe extern "C" fn(*const DriverFile, *mut c_ulong) -> herr_t,
-    get_type_map: Unset,
-    alloc: Unset,
-    free: Unset,
+    get_type_map: UnsetFunction,
+    alloc: UnsetFunction,
+    free: UnsetFunction,
     get_eoa: unsafe extern "C" fn(*const DriverFile, c_int) -> haddr_t,
     set_eoa: unsafe extern "C" fn(*mut DriverFile, c_int, haddr_t) -> herr_t,
     get_eof: unsafe extern "C" fn(*const DriverFile, c_int) -> haddr_t,
-    get_handle: Unset,
+    get_handle: UnsetFunction,
     read:
         unsafe extern "C" fn(*mut DriverFile, c_int, hid_t, haddr_t, usize, *mut c_void) -> herr_t,
     write: unsafe extern "C" fn(
@@ -203,7 +203,7 @@ struct Functions {
 
 /// The last functions, also shared by all versions.
 #[repr(C)]
-struct Ends {
+struct LastFunctions {
     flush: unsafe extern "C" fn(*mut DriverFile, hid_t, u8) -> herr_t,
     truncate: unsafe extern "C" fn(*mut DriverFile, hid_t, u8) -> herr_t,
     lock: unsafe extern "C" fn(*mut DriverFile, u8) -> herr_t,
@@ -213,8 +213,8 @@ struct Ends {
 /// `H5FD_class_t` of HDF5 1.10 and 1.12.
 #[repr(C)]
 struct Class110 {
-    functions: Functions,
-    ends: Ends,
+    functions: FirstFunctions,
+    ends: LastFunctions,
     free_lists: [c_int; 7],
 }
 
@@ -223,11 +223,11 @@ struct Class110 {
 struct Class114 {
     version: c_uint,
     value: c_int,
-    functions: Functions,
-    vectors_and_selections: [Unset; 4],
-    ends: Ends,
-    delete: Unset,
-    control: Unset,
+    functions: FirstFunctions,
+    vectors_and_selections: [UnsetFunction; 4],
+    ends: LastFunctions,
+    delete: UnsetFunction,
+    control: UnsetFunction,
     free_lists: [c_int; 7],
 }
 
@@ -236,7 +236,7 @@ unsafe impl Sync for Class110 {}
 // SAFETY: as above.
 unsafe impl Sync for Class114 {}
 
-const FUNCTIONS: Functions = Functions {
+const FUNCTIONS: FirstFunctions = FirstFunctions {
     name: c"lcascope_journal".as_ptr(),
     maxaddr: i64::MAX as haddr_t,
     // `H5F_CLOSE_WEAK`, as in the default driver.
@@ -262,7 +262,7 @@ const FUNCTIONS: Functions = Functions {
     write,
 };
 
-const ENDS: Ends = Ends {
+const ENDS: LastFunctions = LastFunctions {
     flush,
     truncate,
     lock,

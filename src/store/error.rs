@@ -17,7 +17,7 @@ pub enum StoreError {
     Exists { path: PathBuf },
     /// A path that is never overwritten, such as a folder or a pipe.
     #[error("{path} {what}: choose another --output")]
-    Odd { path: PathBuf, what: &'static str },
+    NotRegular { path: PathBuf, what: &'static str },
     /// A run that was to replace a file ended before its first step, by order or by failure.
     #[error("the run ended before its first step{}; {path} is as it was", cause_of_end(.why))]
     NoStep { path: PathBuf, why: String },
@@ -38,27 +38,27 @@ pub enum StoreError {
          checkpoint: resume it with the program and on the kind of machine that recorded it. The \
          file is as it was"
     )]
-    Otherwise { path: PathBuf, step: u64 },
+    Diverged { path: PathBuf, step: u64 },
     #[error(
         "{path}: no room for {needed} more bytes: {limit}. The steps committed before are in the file"
     )]
     DiskFull {
         path: PathBuf,
         needed: u64,
-        limit: Limit,
+        limit: SpaceLimit,
     },
     /// There is not even room for what comes before the first step.
     #[error("{path}: no room for {needed} more bytes: {limit}")]
     NoRoom {
         path: PathBuf,
         needed: u64,
-        limit: Limit,
+        limit: SpaceLimit,
     },
     #[error("{path} {how}{rescue}")]
-    Gone {
+    Disappeared {
         path: PathBuf,
-        how: Gone,
-        rescue: Rescue,
+        how: Disappearance,
+        rescue: RescueOutcome,
     },
     #[error("{path} is empty: whatever wrote it did not get as far as a header")]
     Empty { path: PathBuf },
@@ -107,7 +107,7 @@ pub enum StoreError {
     #[error(
         "{path}: {name} {what}. Nothing outside of a run file is read or written on its word, so the file is refused"
     )]
-    Outside {
+    ForeignLink {
         path: PathBuf,
         name: String,
         what: String,
@@ -182,7 +182,7 @@ impl<T> Context<T> for Result<T, hdf5::Error> {
 
 /// The limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub enum SpaceLimit {
     /// The disk's capacity, with this many bytes free.
     Disk { free: u64 },
     /// The user's quota.
@@ -193,7 +193,7 @@ pub enum Limit {
     FileSystem,
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for SpaceLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disk { free } => write!(
@@ -218,14 +218,14 @@ impl fmt::Display for Limit {
 
 /// The way in which a file disappeared while it was being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
+pub enum Disappearance {
     Deleted,
     Unmounted,
     /// Truncated, or overwritten by another program.
     Overwritten,
 }
 
-impl fmt::Display for Gone {
+impl fmt::Display for Disappearance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Deleted => "was deleted while it was being written",
@@ -239,13 +239,13 @@ impl fmt::Display for Gone {
 
 /// The outcome of rescuing a file that disappeared.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rescue {
+pub enum RescueOutcome {
     NotTried,
     Saved(PathBuf),
     Failed(String),
 }
 
-impl fmt::Display for Rescue {
+impl fmt::Display for RescueOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotTried => Ok(()),
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_that_is_missing_is_called_that() {
+    fn a_missing_filter_is_named() {
         for text in [
             "H5Dread(): can't read data: can't open directory: /usr/lib/x86_64-linux-gnu/hdf5/serial/plugins",
             "H5Dread(): can't read data: required filter 'zstd' is not registered",

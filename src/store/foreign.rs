@@ -12,7 +12,7 @@ use hdf5::File;
 
 use super::bounds::damaged;
 use super::error::{Context, StoreError};
-use ffi::{Link, Object};
+use ffi::{Link, LinkTarget};
 
 /// The most links in a file. A run has a few hundred; a group that contains itself has infinitely many.
 const MOST_LINKS: usize = 1 << 16;
@@ -25,7 +25,7 @@ const DEEPEST: usize = 32;
 /// # Errors
 /// Something in it leads to another file, or the links cannot be listed.
 pub fn refuse_foreign(path: &Path, file: &File) -> Result<(), StoreError> {
-    let refused = |name: &[u8], what: &str| StoreError::Outside {
+    let refused = |name: &[u8], what: &str| StoreError::ForeignLink {
         path: path.to_owned(),
         name: String::from_utf8_lossy(name).into_owned(),
         what: what.to_owned(),
@@ -65,26 +65,26 @@ pub fn refuse_foreign(path: &Path, file: &File) -> Result<(), StoreError> {
         }
         for link in listed.iter().filter(|link| link.kind == ffi::HARD) {
             let name = name_of(link);
-            let found = hdf5::sync::sync(|| ffi::look_at(file.id(), &name));
+            let found = hdf5::sync::sync(|| ffi::classify_object(file.id(), &name));
             let found = found.doing(path, || {
                 format!("look at {}", String::from_utf8_lossy(&name))
             })?;
             match found {
-                Object::Group if name.split(|&byte| byte == b'/').count() > DEEPEST => {
+                LinkTarget::Group if name.split(|&byte| byte == b'/').count() > DEEPEST => {
                     return Err(damaged(
                         path,
                         format!("it has more than {DEEPEST} groups in one another"),
                     ));
                 }
-                Object::Group => groups.push(name),
-                Object::Stored => {}
-                Object::External => {
+                LinkTarget::Group => groups.push(name),
+                LinkTarget::Stored => {}
+                LinkTarget::External => {
                     return Err(refused(
                         &name,
                         "keeps its values in another file (external storage)",
                     ));
                 }
-                Object::Virtual => {
+                LinkTarget::Virtual => {
                     return Err(refused(
                         &name,
                         "takes its values from elsewhere (a virtual dataset)",
@@ -122,7 +122,7 @@ mod ffi {
     }
 
     /// The target of a hard link.
-    pub enum Object {
+    pub enum LinkTarget {
         Group,
         /// A dataset with its values in this file, a type, or an object that cannot be opened and therefore not be
         /// used.
@@ -131,14 +131,14 @@ mod ffi {
         Virtual,
     }
 
-    struct Listed {
+    struct LinkList {
         links: Vec<Link>,
         most: usize,
     }
 
     /// Lists the links of a group, at most `most`.
     pub fn links(file: hid_t, group: &[u8], most: usize) -> hdf5::Result<Vec<Link>> {
-        let mut listed = Listed {
+        let mut listed = LinkList {
             links: Vec::new(),
             most,
         };
@@ -175,7 +175,7 @@ mod ffi {
             (
                 CStr::from_ptr(name),
                 info.cast::<c_int>().read(),
-                &mut *to.cast::<Listed>(),
+                &mut *to.cast::<LinkList>(),
             )
         };
         listed.links.push(Link {
@@ -186,17 +186,17 @@ mod ffi {
     }
 
     /// Examines the object at a path of hard links.
-    pub fn look_at(file: hid_t, name: &[u8]) -> hdf5::Result<Object> {
+    pub fn classify_object(file: hid_t, name: &[u8]) -> hdf5::Result<LinkTarget> {
         let name = path(name)?;
         // SAFETY: identifiers are used only while valid, and closed once.
         unsafe {
             let Ok(object) = h5check(H5Oopen(file, name.as_ptr(), H5P_DEFAULT)) else {
-                return Ok(Object::Stored);
+                return Ok(LinkTarget::Stored);
             };
             let found = match H5Iget_type(object) {
-                H5I_type_t::H5I_GROUP => Ok(Object::Group),
+                H5I_type_t::H5I_GROUP => Ok(LinkTarget::Group),
                 H5I_type_t::H5I_DATASET => storage(object),
-                _ => Ok(Object::Stored),
+                _ => Ok(LinkTarget::Stored),
             };
             h5check(H5Oclose(object))?;
             found
@@ -207,16 +207,16 @@ mod ffi {
     ///
     /// # Safety
     /// `dataset` must be an open dataset.
-    unsafe fn storage(dataset: hid_t) -> hdf5::Result<Object> {
+    unsafe fn storage(dataset: hid_t) -> hdf5::Result<LinkTarget> {
         // SAFETY: guaranteed by the caller.
         unsafe {
             let list = h5check(H5Dget_create_plist(dataset))?;
             let (files, layout) = (h5check(H5Pget_external_count(list)), H5Pget_layout(list));
             h5check(H5Pclose(list))?;
             Ok(match (files?, layout) {
-                (_, H5D_layout_t::H5D_VIRTUAL) => Object::Virtual,
-                (1.., _) => Object::External,
-                _ => Object::Stored,
+                (_, H5D_layout_t::H5D_VIRTUAL) => LinkTarget::Virtual,
+                (1.., _) => LinkTarget::External,
+                _ => LinkTarget::Stored,
             })
         }
     }

@@ -3,8 +3,8 @@
 use hdf5::{Dataset, File, Group, H5Type};
 use ndarray::ArrayView;
 
-use super::schema::{COURSE_FILES, FORMAT, UNITS, VERSION};
-use super::text::{self, FileName, Name};
+use super::schema::{FORMAT, TRAJECTORY_FILES, UNITS, VERSION};
+use super::text::{self, FileNameString, NameString};
 use crate::record::{DataFacts, RunHeader};
 
 /// Writes the root attributes.
@@ -89,9 +89,9 @@ fn write_data_facts(file: &File, facts: &DataFacts) -> hdf5::Result<()> {
 }
 
 /// Writes the names of the files with the points of a path from elsewhere, if they have names.
-pub fn write_course(file: &File, header: &RunHeader) -> hdf5::Result<()> {
-    let names: Vec<FileName> = header
-        .course_files
+pub fn write_trajectory(file: &File, header: &RunHeader) -> hdf5::Result<()> {
+    let names: Vec<FileNameString> = header
+        .trajectory_files
         .iter()
         .map(|name| text::fixed(name))
         .collect();
@@ -99,16 +99,18 @@ pub fn write_course(file: &File, header: &RunHeader) -> hdf5::Result<()> {
         return Ok(());
     }
     let what = "files that hold the points of the path, in its order; of a straight line those of its ends";
-    write_fixed(file, COURSE_FILES, &names, "", what).map(|_| ())
+    write_fixed(file, TRAJECTORY_FILES, &names, "", what).map(|_| ())
 }
 
 /// Writes layers, tensors, units and classes.
 pub fn write_layout(file: &File, header: &RunHeader) -> hdf5::Result<()> {
     let layout = &header.layout;
-    let names =
-        |names: &mut dyn Iterator<Item = &str>| -> Vec<Name> { names.map(text::fixed).collect() };
+    let names = |names: &mut dyn Iterator<Item = &str>| -> Vec<NameString> {
+        names.map(text::fixed).collect()
+    };
     let count = |n: usize| n as u64;
-    let text = |path: &str, values: Vec<Name>, what| write_fixed(file, path, &values, "", what);
+    let text =
+        |path: &str, values: Vec<NameString>, what| write_fixed(file, path, &values, "", what);
     let numbers =
         |path: &str, values: Vec<u64>, unit, what| write_fixed(file, path, &values, unit, what);
 

@@ -12,9 +12,9 @@ use super::pyramid::{Datasets, WIDTHS, group_name};
 use crate::record::RunHeader;
 
 /// The levels of a file's pyramid; empty if an older program wrote the file.
-pub struct Levels(pub(super) Vec<Level>);
+pub struct Levels(pub(super) Vec<OpenLevel>);
 
-pub struct Level {
+pub struct OpenLevel {
     pub(super) width: u64,
     pub(super) datasets: Datasets,
     /// For each dataset, in order: the rows that the file can hold.
@@ -38,10 +38,11 @@ impl Levels {
                 open_dataset(path, file, &format!("{group}/{name}"), Some(axes), header)
             };
             let datasets = Datasets::open(dataset)?;
-            let bound =
-                |dataset: &Dataset| RowBound::of(dataset, dataset.shape().iter().skip(1).product());
+            let bound = |dataset: &Dataset| {
+                RowBound::for_dataset(dataset, dataset.shape().iter().skip(1).product())
+            };
             let bounds = datasets.each().map(bound).collect::<hdf5::Result<_>>();
-            Ok(Level {
+            Ok(OpenLevel {
                 width,
                 datasets,
                 bounds: bounds.doing(path, || format!("read the types of {group}"))?,

@@ -41,7 +41,7 @@ impl WriterLock {
     ///
     /// # Errors
     /// Another process is writing it, or the file at `path` is no longer this one.
-    pub fn take(disk: &File, path: &Path) -> Result<Self, StoreError> {
+    pub fn acquire(disk: &File, path: &Path) -> Result<Self, StoreError> {
         let io = StoreError::io(path);
         let live = || StoreError::Live {
             path: path.to_owned(),
@@ -49,13 +49,13 @@ impl WriterLock {
         let lock = Self {
             disk: disk.try_clone().map_err(io)?,
         };
-        let marked = patiently(|| mark::try_exclusive(&lock.disk)).map_err(io)?;
-        if marked == Tried::Refused {
+        let marked = retry(|| mark::try_exclusive(&lock.disk)).map_err(io)?;
+        if marked == LockAttempt::Refused {
             return Err(live());
         }
-        if patiently(|| lock.disk.try_lock()).map_err(io)? == Tried::Refused {
+        if retry(|| lock.disk.try_lock()).map_err(io)? == LockAttempt::Refused {
             // With the mark taken, another process that has the file open is not a writer.
-            let shared = marked == Tried::Had && lock.disk.try_lock_shared().is_ok();
+            let shared = marked == LockAttempt::Locked && lock.disk.try_lock_shared().is_ok();
             if !shared {
                 return Err(live());
             }
@@ -75,10 +75,10 @@ impl WriterLock {
     pub fn share(&self, path: &Path) -> Result<(), StoreError> {
         let io = StoreError::io(path);
         // Where byte locks and file locks are the same (NFS), an exclusive mark would keep readers out.
-        patiently(|| mark::try_shared(&self.disk)).map_err(io)?;
-        match patiently(|| self.disk.try_lock_shared()).map_err(io)? {
-            Tried::Had | Tried::NoLocks => Ok(()),
-            Tried::Refused => Err(StoreError::Live {
+        retry(|| mark::try_shared(&self.disk)).map_err(io)?;
+        match retry(|| self.disk.try_lock_shared()).map_err(io)? {
+            LockAttempt::Locked | LockAttempt::NoLocks => Ok(()),
+            LockAttempt::Refused => Err(StoreError::Live {
                 path: path.to_owned(),
             }),
         }
@@ -90,7 +90,7 @@ impl WriterLock {
     ///
     /// # Errors
     /// The file system fails.
-    pub fn give_way(&self, path: &Path) -> Result<(), StoreError> {
+    pub fn release_for_hdf5(&self, path: &Path) -> Result<(), StoreError> {
         let wanted = std::env::var("HDF5_USE_FILE_LOCKING").unwrap_or_default();
         if !matches!(wanted.as_str(), "TRUE" | "1" | "BEST_EFFORT") {
             return Ok(());
@@ -101,27 +101,29 @@ impl WriterLock {
 
 /// The outcome of trying to take a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tried {
-    Had,
+enum LockAttempt {
+    Locked,
     Refused,
     /// Locks are not supported here.
     NoLocks,
 }
 
 /// Tries to take a lock for a short while.
-fn patiently(mut lock: impl FnMut() -> Result<(), TryLockError>) -> io::Result<Tried> {
+fn retry(mut lock: impl FnMut() -> Result<(), TryLockError>) -> io::Result<LockAttempt> {
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
             sleep(PAUSE);
         }
         match lock() {
-            Ok(()) => return Ok(Tried::Had),
+            Ok(()) => return Ok(LockAttempt::Locked),
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(Tried::NoLocks),
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => {
+                return Ok(LockAttempt::NoLocks);
+            }
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
-    Ok(Tried::Refused)
+    Ok(LockAttempt::Refused)
 }
 
 /// Whether the file system itself refuses locks: `ENOLCK`, `EOPNOTSUPP`, `ENOSYS`, or `EINVAL` for a kind
@@ -255,28 +257,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.h5");
         let (first, second) = (open(&path), open(&path));
-        let lock = WriterLock::take(&first, &path).unwrap();
+        let lock = WriterLock::acquire(&first, &path).unwrap();
         assert_eq!(holder(&second), Holder::Writer);
-        let refused = WriterLock::take(&second, &path).unwrap_err();
+        let refused = WriterLock::acquire(&second, &path).unwrap_err();
         assert!(matches!(refused, StoreError::Live { .. }), "{refused}");
         lock.share(&path).unwrap();
         assert_eq!(holder(&second), Holder::Writer);
         second.try_lock_shared().unwrap();
         assert_eq!(holder(&open(&path)), Holder::Writer);
         second.unlock().unwrap();
-        assert!(WriterLock::take(&second, &path).is_err());
+        assert!(WriterLock::acquire(&second, &path).is_err());
         // Both handles hold the lock.
         drop(first);
         assert_eq!(holder(&second), Holder::Writer);
         drop(lock);
         assert_eq!(holder(&second), Holder::Nobody);
-        assert!(WriterLock::take(&second, &path).is_ok());
+        assert!(WriterLock::acquire(&second, &path).is_ok());
     }
 
     /// Systems without marks distinguish readers from writers by the heartbeat.
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_reader_is_no_writer_and_keeps_none_away() {
+    fn locks_distinguish_readers_from_writers() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.h5");
         let (reader, first, second) = (open(&path), open(&path), open(&path));
@@ -291,40 +293,40 @@ mod tests {
         );
         assert_eq!(is_held_by(&second, &here, i32::MAX as u64), Some(false));
         assert_eq!(is_held_by(&second, "elsewhere", i32::MAX as u64), None);
-        let lock = WriterLock::take(&first, &path).unwrap();
+        let lock = WriterLock::acquire(&first, &path).unwrap();
         assert_eq!(is_held_by(&second, &here, ours), Some(true));
-        assert!(WriterLock::take(&second, &path).is_err());
+        assert!(WriterLock::acquire(&second, &path).is_err());
         lock.share(&path).unwrap();
-        assert!(WriterLock::take(&second, &path).is_err());
+        assert!(WriterLock::acquire(&second, &path).is_err());
         release(&first);
         assert_eq!(holder(&second), Holder::Reader);
         // Another program is writing it.
         reader.try_lock().unwrap();
         assert_eq!(holder(&second), Holder::Writer);
-        assert!(WriterLock::take(&second, &path).is_err());
+        assert!(WriterLock::acquire(&second, &path).is_err());
     }
 
     #[test]
-    fn a_file_that_has_been_replaced_is_not_taken() {
+    fn a_replaced_file_is_not_locked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.h5");
         let first = open(&path);
         fs::remove_file(&path).unwrap();
-        assert!(WriterLock::take(&first, &path).is_err());
+        assert!(WriterLock::acquire(&first, &path).is_err());
         let other = open(&path);
-        assert!(WriterLock::take(&first, &path).is_err());
-        assert!(WriterLock::take(&other, &path).is_ok());
+        assert!(WriterLock::acquire(&first, &path).is_err());
+        assert!(WriterLock::acquire(&other, &path).is_ok());
     }
 
     #[test]
-    fn file_systems_without_locks_are_told_from_files_that_fail() {
+    fn missing_lock_support_differs_from_a_lock_failure() {
         let error = |errno: rustix::io::Errno| io::Error::from_raw_os_error(errno.raw_os_error());
         assert!(has_no_locks(&error(rustix::io::Errno::NOLCK)));
         assert!(has_no_locks(&error(rustix::io::Errno::OPNOTSUPP)));
         assert!(!has_no_locks(&error(rustix::io::Errno::IO)));
-        let tried = patiently(|| Err(TryLockError::Error(error(rustix::io::Errno::NOLCK))));
-        assert_eq!(tried.unwrap(), Tried::NoLocks, "goes on without");
-        let failed = patiently(|| Err(TryLockError::Error(error(rustix::io::Errno::IO))));
+        let tried = retry(|| Err(TryLockError::Error(error(rustix::io::Errno::NOLCK))));
+        assert_eq!(tried.unwrap(), LockAttempt::NoLocks, "goes on without");
+        let failed = retry(|| Err(TryLockError::Error(error(rustix::io::Errno::IO))));
         assert!(failed.is_err());
     }
 }

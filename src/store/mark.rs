@@ -34,14 +34,14 @@ mod linux {
     /// Whether another handle has marked the file.
     pub fn is_marked(disk: &File) -> io::Result<bool> {
         let mut found = byte(libc::F_WRLCK);
-        call(disk, libc::F_OFD_GETLK, &mut found)?;
+        fcntl_lock(disk, libc::F_OFD_GETLK, &mut found)?;
         // A network file system may turn a lock on the whole file into a lock on bytes.
         let free = i32::from(found.l_type) == libc::F_UNLCK;
         Ok(!free && (found.l_start, found.l_len) == (BYTE, 1))
     }
 
     fn try_lock(disk: &File, kind: i32) -> Result<(), TryLockError> {
-        match call(disk, libc::F_OFD_SETLK, &mut byte(kind)) {
+        match fcntl_lock(disk, libc::F_OFD_SETLK, &mut byte(kind)) {
             Ok(()) => Ok(()),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
                 Err(TryLockError::WouldBlock)
@@ -60,7 +60,7 @@ mod linux {
         }
     }
 
-    fn call(disk: &File, command: i32, lock: &mut libc::flock) -> io::Result<()> {
+    fn fcntl_lock(disk: &File, command: i32, lock: &mut libc::flock) -> io::Result<()> {
         // SAFETY: the handle is open, and both commands take such a struct, which outlives the call.
         match unsafe { libc::fcntl(disk.as_raw_fd(), command, &raw mut *lock) } {
             -1 => Err(io::Error::last_os_error()),
@@ -78,7 +78,7 @@ mod elsewhere {
     use std::io::{Error, ErrorKind, Result};
 
     pub fn try_shared(_: &File) -> std::result::Result<(), TryLockError> {
-        Err(TryLockError::Error(none()))
+        Err(TryLockError::Error(unsupported()))
     }
 
     pub fn try_exclusive(disk: &File) -> std::result::Result<(), TryLockError> {
@@ -88,10 +88,10 @@ mod elsewhere {
     pub fn release(_: &File) {}
 
     pub fn is_marked(_: &File) -> Result<bool> {
-        Err(none())
+        Err(unsupported())
     }
 
-    fn none() -> Error {
+    fn unsupported() -> Error {
         Error::from_raw_os_error(rustix::io::Errno::NOSYS.raw_os_error())
     }
 }

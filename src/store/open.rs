@@ -18,10 +18,10 @@ use hdf5::file::FileBuilder;
 use hdf5::{Dataset, File, OpenMode};
 
 use super::disk;
-use super::driver::{self, Mode, SharedFile};
+use super::driver::{self, DriverMode, SharedFile};
 use super::error::{Context, StoreError};
 use super::foreign::refuse_foreign;
-use super::journal::{self, Journaled, Left};
+use super::journal::{self, AbandonedJournal, Journaled};
 use super::lock;
 use super::schema::Axes;
 use crate::record::RunHeader;
@@ -47,7 +47,7 @@ pub fn read(path: &Path, disk: &fs::File) -> Result<(File, bool), StoreError> {
     let left = left_behind(path, disk)?;
     let is_left = left.is_some();
     let torn = match left {
-        Some(left) if left.is_unborn() => {
+        Some(left) if left.was_never_synced() => {
             return Err(StoreError::Unborn {
                 path: path.to_owned(),
             });
@@ -59,8 +59,8 @@ pub fn read(path: &Path, disk: &fs::File) -> Result<(File, bool), StoreError> {
         _ => None,
     };
     let open = |mode| match &torn {
-        Some(file) if mode == OpenMode::Read => driver::open(file, path, Mode::Read),
-        Some(file) => driver::open(file, path, Mode::ReadSwmr),
+        Some(file) if mode == OpenMode::Read => driver::open(file, path, DriverMode::Read),
+        Some(file) => driver::open(file, path, DriverMode::ReadSwmr),
         None => {
             let mut options = unlocked();
             if mode == OpenMode::ReadSWMR {
@@ -83,12 +83,12 @@ pub fn read(path: &Path, disk: &fs::File) -> Result<(File, bool), StoreError> {
 }
 
 /// The journal that a dead writer left in a file; none if a writer may be alive.
-fn left_behind(path: &Path, disk: &fs::File) -> Result<Option<Left>, StoreError> {
+fn left_behind(path: &Path, disk: &fs::File) -> Result<Option<AbandonedJournal>, StoreError> {
     let io = StoreError::io(path);
     if !lock::is_without_writer(disk) {
         return Ok(None);
     }
-    let left = Left::find(disk).map_err(io)?;
+    let left = AbandonedJournal::find(disk).map_err(io)?;
     // A writer may have started in the meantime.
     Ok(left.filter(|_| lock::is_without_writer(disk)))
 }
@@ -97,13 +97,13 @@ fn left_behind(path: &Path, disk: &fs::File) -> Result<Option<Left>, StoreError>
 ///
 /// # Errors
 /// The file cannot be written, or the program that was creating it was killed.
-pub fn settle(path: &Path, disk: &fs::File) -> Result<(), StoreError> {
+pub fn restore_abandoned(path: &Path, disk: &fs::File) -> Result<(), StoreError> {
     let io = StoreError::io(path);
-    match Left::find(disk).map_err(io)? {
-        Some(left) if left.is_unborn() => Err(StoreError::Unborn {
+    match AbandonedJournal::find(disk).map_err(io)? {
+        Some(left) if left.was_never_synced() => Err(StoreError::Unborn {
             path: path.to_owned(),
         }),
-        Some(left) => left.settle(disk).map_err(io),
+        Some(left) => left.restore_and_remove(disk).map_err(io),
         None => Ok(()),
     }
 }
@@ -123,9 +123,9 @@ pub fn write(path: &Path, disk: &fs::File, create: bool) -> Result<Writable, Sto
         Journaled::new(below).map_err(|error| disk::full(path, disk, journal::LEAST, error))?;
     let journal = SharedFile::new(journaled);
     let mode = if create {
-        Mode::Create
+        DriverMode::Create
     } else {
-        Mode::ClearMarks
+        DriverMode::ClearMarks
     };
     let file =
         driver::open(&journal, path, mode).doing(path, || "open the file to write".to_owned())?;

@@ -10,16 +10,17 @@ use std::path::Path;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::raw_file::asked::{self, Asked};
-use super::testing::{Maker, Shape};
+use super::raw_file::asked::{self, FileOperation};
+use super::testing::{RecordMaker, RunShape};
 use super::{
-    Gone, Kept, Resumable, RunReader, RunWriter, StoreError, WriteOptions, repair, verify,
+    Disappearance, KeptPart, Resumable, RunReader, RunWriter, StoreError, WriteOptions, repair,
+    verify,
 };
 use crate::record::{Checkpoint, SavedArray, SavedValues};
 
 const PAGE: usize = 4096;
 
-const SHAPE: Shape = Shape {
+const SHAPE: RunShape = RunShape {
     steps: 70,
     layers: 3,
     units: 8,
@@ -51,15 +52,15 @@ fn checkpoint(step: u64) -> Checkpoint {
 }
 
 /// The operations on a run's file, and after which of them how many steps were synced.
-struct History {
-    asked: Vec<Asked>,
+struct FileHistory {
+    asked: Vec<FileOperation>,
     synced: Vec<(usize, u64)>,
 }
 
 /// Writes a run with checkpoints and, if requested, its end.
-fn record(path: &Path, finish: bool) -> History {
+fn record(path: &Path, finish: bool) -> FileHistory {
     asked::take();
-    let mut maker = Maker::new(SHAPE);
+    let mut maker = RecordMaker::new(SHAPE);
     maker.header.checkpoint = checkpoint(0).shape();
     let mut writer = RunWriter::create(path, &maker.header, WriteOptions::default()).unwrap();
     let mut synced = vec![(asked::count(), 0)];
@@ -82,15 +83,15 @@ fn record(path: &Path, finish: bool) -> History {
     } else {
         writer.commit().unwrap();
     }
-    History {
+    FileHistory {
         asked: asked::take(),
         synced,
     }
 }
 
-fn apply(file: &mut Vec<u8>, asked: &Asked) {
+fn apply(file: &mut Vec<u8>, asked: &FileOperation) {
     match asked {
-        Asked::Write(address, bytes) => {
+        FileOperation::Write(address, bytes) => {
             let start = usize::try_from(*address).unwrap();
             let end = start + bytes.len();
             if file.len() < end {
@@ -98,13 +99,13 @@ fn apply(file: &mut Vec<u8>, asked: &Asked) {
             }
             file[start..end].copy_from_slice(bytes);
         }
-        Asked::SetLen(len) => file.resize(usize::try_from(*len).unwrap(), 0),
-        Asked::Sync => {}
+        FileOperation::SetLen(len) => file.resize(usize::try_from(*len).unwrap(), 0),
+        FileOperation::Sync => {}
     }
 }
 
 /// The file after a kill.
-fn killed(before: &[u8], asked: &[Asked]) -> Vec<u8> {
+fn killed(before: &[u8], asked: &[FileOperation]) -> Vec<u8> {
     let mut file = before.to_vec();
     for asked in asked {
         apply(&mut file, asked);
@@ -113,8 +114,10 @@ fn killed(before: &[u8], asked: &[Asked]) -> Vec<u8> {
 }
 
 /// The file after the machine died following these operations.
-fn died(before: &[u8], asked: &[Asked], random: &mut ChaCha8Rng) -> Vec<u8> {
-    let synced = asked.iter().rposition(|asked| matches!(asked, Asked::Sync));
+fn died(before: &[u8], asked: &[FileOperation], random: &mut ChaCha8Rng) -> Vec<u8> {
+    let synced = asked
+        .iter()
+        .rposition(|asked| matches!(asked, FileOperation::Sync));
     let (safe, unsafe_since) = asked.split_at(synced.map_or(0, |at| at + 1));
     let base = killed(before, safe);
     let mut now = base.clone();
@@ -130,7 +133,7 @@ fn died(before: &[u8], asked: &[Asked], random: &mut ChaCha8Rng) -> Vec<u8> {
     for asked in unsafe_since {
         apply(&mut now, asked);
         lengths.push(now.len());
-        if let Asked::Write(address, bytes) = asked {
+        if let FileOperation::Write(address, bytes) = asked {
             let start = usize::try_from(*address).unwrap();
             for n in start / PAGE..(start + bytes.len()).div_ceil(PAGE) {
                 versions
@@ -197,7 +200,7 @@ fn newest(path: &Path) -> Option<u64> {
 }
 
 #[test]
-fn what_was_synced_outlives_the_machine() {
+fn synced_steps_survive_a_power_loss() {
     let folder = tempfile::tempdir().unwrap();
     let history = record(&folder.path().join("run.h5"), true);
     let path = folder.path().join("left.h5");
@@ -249,7 +252,7 @@ fn a_kill_loses_no_committed_step() {
 
 /// Interrupts a change of a file by kills and by deaths of the machine. The file must then hold what it held before, or
 /// after.
-fn interrupt(before: &[u8], path: &Path, asked: &[Asked], after: u64) {
+fn interrupt(before: &[u8], path: &Path, asked: &[FileOperation], after: u64) {
     fs::write(path, before).unwrap();
     let steps = readable(path, "before");
     let mut random = ChaCha8Rng::seed_from_u64(2);
@@ -267,7 +270,7 @@ fn interrupt(before: &[u8], path: &Path, asked: &[Asked], after: u64) {
 }
 
 #[test]
-fn a_repair_is_made_or_not_made() {
+fn a_repair_is_atomic() {
     let folder = tempfile::tempdir().unwrap();
     let history = record(&folder.path().join("run.h5"), false);
     let path = folder.path().join("left.h5");
@@ -289,7 +292,7 @@ fn a_repair_is_made_or_not_made() {
 }
 
 #[test]
-fn giving_up_steps_to_go_on_from_a_checkpoint_is_done_or_not_done() {
+fn truncating_to_a_checkpoint_is_atomic() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("left.h5");
     record(&path, false);
@@ -299,7 +302,7 @@ fn giving_up_steps_to_go_on_from_a_checkpoint_is_done_or_not_done() {
     header.checkpoint = checkpoint(0).shape();
     let (found, _) = run.checkpoint(&header.checkpoint).unwrap().unwrap();
     assert_eq!(found.step, 69);
-    let keep = Kept {
+    let keep = KeptPart {
         steps: found.step,
         checkpoint: Some(found),
         totals: false,
@@ -313,14 +316,14 @@ fn giving_up_steps_to_go_on_from_a_checkpoint_is_done_or_not_done() {
 }
 
 /// A run that grows by megabytes, so that its journal moves.
-const LARGE: Shape = Shape {
+const LARGE: RunShape = RunShape {
     steps: 70,
     units: 1000,
     ..SHAPE
 };
 
 /// Writes the rest of a run until an error, which is returned.
-fn write_on(mut writer: RunWriter, maker: &mut Maker, from: u64) -> Option<StoreError> {
+fn write_on(mut writer: RunWriter, maker: &mut RecordMaker, from: u64) -> Option<StoreError> {
     for step in from..LARGE.steps {
         let written = writer.step(&maker.step(step));
         let written = written.and_then(|()| {
@@ -340,14 +343,14 @@ fn write_on(mut writer: RunWriter, maker: &mut Maker, from: u64) -> Option<Store
 }
 
 #[test]
-fn a_file_that_is_cut_or_copied_over_under_its_writer_is_left_alone() {
+fn a_file_truncated_or_overwritten_under_its_writer_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.h5");
     let mut random = ChaCha8Rng::seed_from_u64(21);
     // The journal moves only in some steps, such as 28.
     let stride = if deaths(0) == 0 { 3 } else { 1 };
     for moment in (1..LARGE.steps - 2).step_by(stride) {
-        let mut maker = Maker::new(LARGE);
+        let mut maker = RecordMaker::new(LARGE);
         maker.header.checkpoint = checkpoint(0).shape();
         let mut writer = RunWriter::create(&path, &maker.header, WriteOptions::default()).unwrap();
         writer.start(&maker.start()).unwrap();
@@ -370,8 +373,8 @@ fn a_file_that_is_cut_or_copied_over_under_its_writer_is_left_alone() {
         let error = write_on(writer, &mut maker, moment);
         let is_told = matches!(
             error,
-            Some(StoreError::Gone {
-                how: Gone::Overwritten,
+            Some(StoreError::Disappeared {
+                how: Disappearance::Overwritten,
                 ..
             })
         );

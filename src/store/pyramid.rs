@@ -12,8 +12,8 @@
 
 use hdf5::{Dataset, File, Group};
 
-use super::schema::{Axes, Column, Row};
-use super::series::{AnySeries, create_columns, cut, open_columns, take};
+use super::growing_dataset::{AnyGrowingDataset, create_columns, cut, open_columns, push_record};
+use super::schema::{Axes, DatasetColumn, RowGetter};
 use crate::record::{LayerSummary, RunHeader, StepSummary};
 
 /// Steps per row of each level. Each is a multiple of the one before.
@@ -27,16 +27,16 @@ macro_rules! columns {
     ($($field:ident: $axes:ident $kind:ident($number:ty) $unit:literal $what:literal;)*) => {
         /// Rows of a level, column by column: `[rows]` or `[rows, L]`.
         #[derive(Debug, Default, PartialEq)]
-        pub struct Rows {
+        pub struct LevelRows {
             $(pub $field: Vec<$number>,)*
         }
 
         /// The columns of a level, below `pyramid/<width>/`.
-        pub const COLUMNS: &[Column<Rows>] = &[
-            $(Column {
+        pub const COLUMNS: &[DatasetColumn<LevelRows>] = &[
+            $(DatasetColumn {
                 path: stringify!($field),
                 axes: Axes::$axes,
-                row: Row::$kind(|rows: &Rows| &rows.$field),
+                row: RowGetter::$kind(|rows: &LevelRows| &rows.$field),
                 unit: $unit,
                 description: $what,
             },)*
@@ -58,15 +58,15 @@ macro_rules! columns {
             }
 
             /// Reads rows of all columns.
-            pub fn read<E>(&self, read: &impl Read<Error = E>) -> Result<Rows, E> {
-                Ok(Rows { $($field: read.column::<$number>(&self.$field)?,)* })
+            pub fn read<E>(&self, read: &impl ReadColumn<Error = E>) -> Result<LevelRows, E> {
+                Ok(LevelRows { $($field: read.column::<$number>(&self.$field)?,)* })
             }
         }
     };
 }
 
 /// Reads the requested rows of a column.
-pub trait Read {
+pub trait ReadColumn {
     type Error;
     fn column<T: hdf5::H5Type>(&self, dataset: &Dataset) -> Result<Vec<T>, Self::Error>;
 }
@@ -102,7 +102,7 @@ columns! {
     held_out_lca: Layers F64(f64) "nats" "sum of lca_test/layer; NaN where it is not allocated";
 }
 
-impl Rows {
+impl LevelRows {
     /// The single row of a summary.
     pub fn of(summary: &StepSummary) -> Self {
         // Destructured without `..`, so that a new field cannot be forgotten here.
@@ -214,12 +214,12 @@ pub fn group_name(width: u64) -> String {
 
 /// The pyramid of a file being written.
 pub struct Pyramid {
-    levels: Vec<Level>,
+    levels: Vec<LevelWriter>,
 }
 
-struct Level {
+struct LevelWriter {
     width: u64,
-    series: Vec<AnySeries>,
+    series: Vec<AnyGrowingDataset>,
     /// The summary of the group that is not complete yet.
     unfinished: Option<StepSummary>,
 }
@@ -227,7 +227,7 @@ struct Level {
 impl Pyramid {
     /// Creates the datasets.
     pub fn create(file: &File, header: &RunHeader) -> hdf5::Result<Self> {
-        Self::of(|width| {
+        Self::with_datasets(|width| {
             let group = file.create_group(&group_name(width))?;
             create_columns(&group, COLUMNS, header, CHUNK_ROWS)
         })
@@ -247,7 +247,7 @@ impl Pyramid {
             return Ok(None);
         }
         let count = |steps: u64| usize::try_from(steps).unwrap_or(usize::MAX);
-        let mut pyramid = Self::of(|width| {
+        let mut pyramid = Self::with_datasets(|width| {
             let group = file.group(&group_name(width))?;
             open_columns(&group, COLUMNS, header, count(done / width))
         })?;
@@ -272,9 +272,11 @@ impl Pyramid {
         Ok(Some(pyramid))
     }
 
-    fn of(series: impl Fn(u64) -> hdf5::Result<Vec<AnySeries>>) -> hdf5::Result<Self> {
+    fn with_datasets(
+        series: impl Fn(u64) -> hdf5::Result<Vec<AnyGrowingDataset>>,
+    ) -> hdf5::Result<Self> {
         let level = |&width: &u64| {
-            Ok(Level {
+            Ok(LevelWriter {
                 width,
                 series: series(width)?,
                 unfinished: None,
@@ -299,12 +301,16 @@ impl Pyramid {
 
     /// An upper bound on the bytes that writing the waiting rows, and those of `more` steps after the first `done`,
     /// adds to the file.
-    pub fn need(&self, done: u64, more: usize) -> u64 {
+    pub fn bytes_needed(&self, done: u64, more: usize) -> u64 {
         let after = done.saturating_add(more as u64);
-        let of_level = |level: &Level| -> u64 {
+        let of_level = |level: &LevelWriter| -> u64 {
             let rows = after / level.width - done / level.width;
             let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-            level.series.iter().map(|series| series.need(rows)).sum()
+            level
+                .series
+                .iter()
+                .map(|series| series.bytes_needed(rows))
+                .sum()
         };
         self.levels.iter().map(of_level).sum()
     }
@@ -312,11 +318,11 @@ impl Pyramid {
     /// Appends the waiting rows.
     pub fn write(&mut self) -> hdf5::Result<()> {
         let mut series = self.levels.iter_mut().flat_map(|level| &mut level.series);
-        series.try_for_each(AnySeries::write)
+        series.try_for_each(AnyGrowingDataset::write)
     }
 }
 
-impl Level {
+impl LevelWriter {
     fn merge(&mut self, part: &StepSummary) {
         match &mut self.unfinished {
             Some(group) => group.merge(part),
@@ -329,7 +335,7 @@ impl Level {
         let group = self
             .unfinished
             .take_if(|group| group.end % self.width == 0)?;
-        take(COLUMNS, &mut self.series, &Rows::of(&group));
+        push_record(COLUMNS, &mut self.series, &LevelRows::of(&group));
         Some(group)
     }
 }
@@ -357,11 +363,11 @@ fn read_rows(
     width: u64,
     rows: std::ops::Range<u64>,
 ) -> hdf5::Result<Vec<StepSummary>> {
-    struct Slice(std::ops::Range<usize>);
-    impl Read for Slice {
+    struct RowRange(std::ops::Range<usize>);
+    impl ReadColumn for RowRange {
         type Error = hdf5::Error;
         fn column<T: hdf5::H5Type>(&self, dataset: &Dataset) -> hdf5::Result<Vec<T>> {
-            super::series::read_rows(dataset, self.0.clone())
+            super::growing_dataset::read_rows(dataset, self.0.clone())
         }
     }
     if rows.is_empty() {
@@ -369,7 +375,7 @@ fn read_rows(
     }
     let index = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
     let datasets = Datasets::open(|name, _| group.dataset(name))?;
-    let read = datasets.read(&Slice(index(rows.start)..index(rows.end)))?;
+    let read = datasets.read(&RowRange(index(rows.start)..index(rows.end)))?;
     let layers = header.layout.layers.len();
     Ok((0..)
         .zip(rows)
@@ -472,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_the_merged_steps_and_only_whole_groups_are_there() {
+    fn rows_are_merged_steps_of_complete_groups_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pyramid.h5");
         let (file, mut pyramid) = create(&path);
@@ -490,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_goes_on_is_as_if_written_at_once() {
+    fn a_continued_file_equals_one_written_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let at_once = folder.path().join("once.h5");
         let (file, mut pyramid) = create(&at_once);
@@ -527,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_pyramid_stays_without() {
+    fn a_file_without_a_pyramid_gets_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none.h5");
         let file = open::unlocked().create(path).unwrap();

@@ -7,25 +7,25 @@ use std::os::unix::fs::FileExt;
 use rustix::io::Errno;
 
 /// A file being written.
-pub struct Raw(pub File);
+pub struct RawFile(pub File);
 
-impl Raw {
+impl RawFile {
     pub fn write_all_at(&self, bytes: &[u8], address: u64) -> io::Result<()> {
         #[cfg(test)]
-        asked::note(asked::Asked::Write(address, bytes.to_vec()));
+        asked::note(asked::FileOperation::Write(address, bytes.to_vec()));
         self.0.write_all_at(bytes, address)
     }
 
     pub fn set_len(&self, len: u64) -> io::Result<()> {
         #[cfg(test)]
-        asked::note(asked::Asked::SetLen(len));
+        asked::note(asked::FileOperation::SetLen(len));
         self.0.set_len(len)
     }
 
     /// Syncs the file to the disk; does nothing in tests, which do not depend on it.
     pub fn sync(&self) -> io::Result<()> {
         #[cfg(test)]
-        asked::note(asked::Asked::Sync);
+        asked::note(asked::FileOperation::Sync);
         if cfg!(test) {
             return Ok(());
         }
@@ -59,17 +59,17 @@ pub mod asked {
     use std::cell::RefCell;
 
     #[derive(Clone, Debug)]
-    pub enum Asked {
+    pub enum FileOperation {
         Write(u64, Vec<u8>),
         SetLen(u64),
         Sync,
     }
 
     thread_local! {
-        static ASKED: RefCell<Vec<Asked>> = const { RefCell::new(Vec::new()) };
+        static ASKED: RefCell<Vec<FileOperation>> = const { RefCell::new(Vec::new()) };
     }
 
-    pub fn note(asked: Asked) {
+    pub fn note(asked: FileOperation) {
         ASKED.with_borrow_mut(|all| all.push(asked));
     }
 
@@ -77,7 +77,7 @@ pub mod asked {
         ASKED.with_borrow(Vec::len)
     }
 
-    pub fn take() -> Vec<Asked> {
+    pub fn take() -> Vec<FileOperation> {
         ASKED.take()
     }
 }

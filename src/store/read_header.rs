@@ -10,8 +10,8 @@ use hdf5::{File, H5Type};
 
 use super::bounds::{Bounds, LONGEST, damaged};
 use super::error::{Context, StoreError};
-use super::journal::Left;
-use super::schema::COURSE_FILES;
+use super::journal::AbandonedJournal;
+use super::schema::TRAJECTORY_FILES;
 use super::text;
 use crate::layout::{Layer, ParamLayout, Tensor, TensorKind};
 use crate::record::{DataFacts, RunHeader};
@@ -43,9 +43,9 @@ pub fn open_hdf5(path: &Path) -> Result<fs::File, StoreError> {
         });
     }
     // The journal of such a file contains signatures too.
-    if Left::find(&file)
+    if AbandonedJournal::find(&file)
         .map_err(io)?
-        .is_some_and(|left| left.is_unborn())
+        .is_some_and(|left| left.was_never_synced())
     {
         return Err(StoreError::Unborn {
             path: path.to_owned(),
@@ -97,9 +97,9 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
             return Err(damaged(path, what));
         }
     }
-    let mut course_files = Vec::new();
-    if file.link_exists("course") && file.link_exists(COURSE_FILES) {
-        course_files = bounds.names(file, COURSE_FILES)?;
+    let mut trajectory_files = Vec::new();
+    if file.link_exists("course") && file.link_exists(TRAJECTORY_FILES) {
+        trajectory_files = bounds.names(file, TRAJECTORY_FILES)?;
     }
     let classes = bounds.names(file, "layout/class/name")?;
     Ok(RunHeader {
@@ -127,7 +127,7 @@ pub fn read_header(path: &Path, file: &File, bounds: &Bounds) -> Result<RunHeade
         validation_index: rows("data/validation_index")?,
         traced,
         histogram_edges: bounds.vector(file, "lca/histogram_edges")?,
-        course_files,
+        trajectory_files,
         held_out_lca: file.link_exists("lca_test"),
         record_weights: u64::from(file.link_exists("weight")),
         record_params: u64::from(file.link_exists("lca/param")),

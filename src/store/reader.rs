@@ -15,15 +15,15 @@ use super::bounds::{Bounds, RowBound};
 use super::compression::filters_of;
 use super::error::{Context, StoreError};
 use super::foreign::refuse_foreign;
+use super::growing_dataset::read_rows;
 use super::levels::Levels;
 use super::lock;
 use super::open::{self, OpenDatasets, open_dataset};
 use super::read_header::{number, open_hdf5, read_header};
+use super::run_state::{RunState, unix_seconds};
 use super::schema::{self, FORMAT, VERSION};
-use super::series::read_rows;
-use super::state::{RunState, unix_seconds};
 use super::text;
-use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, above};
+use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, count_above};
 
 /// The most gradients that a step can take: a larger number is damage.
 const MOST_GRADIENTS: u64 = 1 << 32;
@@ -49,15 +49,15 @@ pub struct RunReader {
     /// The system's handle of the file, for its length and its lock.
     disk: fs::File,
     /// The stamp of the file when it was opened.
-    stamp: Stamp,
+    stamp: FileStamp,
     header: RunHeader,
     /// False for runs of older programs, which lack `state/paused`.
     tells_pauses: bool,
     held_out: Option<Arc<Dataset>>,
-    columns: Columns,
+    columns: SummaryDatasets,
     /// All datasets that are open.
     open: OpenDatasets,
-    /// In the order of [`Columns::lengths`], with the held-out dataset last.
+    /// In the order of [`SummaryDatasets::lengths`], with the held-out dataset last.
     row_bounds: Vec<RowBound>,
     heartbeat: Cell<Option<Heartbeat>>,
     /// Summaries of many steps; missing in some files.
@@ -76,7 +76,7 @@ struct Heartbeat {
 }
 
 /// The datasets from which a summary is read.
-struct Columns {
+struct SummaryDatasets {
     train: Arc<Dataset>,
     train_accuracy: Arc<Dataset>,
     test: Arc<Dataset>,
@@ -122,7 +122,7 @@ impl RunReader {
             });
         }
         refuse_foreign(path, &file)?;
-        let header = read_header(path, &file, &Bounds::of(path, &disk)?)?;
+        let header = read_header(path, &file, &Bounds::measure(path, &disk)?)?;
         let open = OpenDatasets::default();
         let dataset = |name: &'static str| {
             let axes = schema::axes(name);
@@ -134,7 +134,7 @@ impl RunReader {
             .held_out_lca
             .then(|| dataset("lca_test/layer"))
             .transpose()?;
-        let columns = Columns {
+        let columns = SummaryDatasets {
             train: dataset("loss/train")?,
             train_accuracy: dataset("loss/train_accuracy")?,
             test: dataset("loss/test")?,
@@ -155,10 +155,10 @@ impl RunReader {
             gradient_flips: dataset("motion/gradient_flips")?,
         };
         let row_bounds = columns
-            .with(held_out.as_deref())
+            .each_with(held_out.as_deref())
             .map(|(dataset, _)| {
                 let axes = dataset.shape();
-                RowBound::of(dataset, axes.iter().skip(1).product())
+                RowBound::for_dataset(dataset, axes.iter().skip(1).product())
             })
             .collect::<hdf5::Result<_>>()
             .doing(path, || "read the types of the datasets".to_owned())?;
@@ -346,7 +346,7 @@ impl RunReader {
             return Ok(steps);
         }
         let mut steps = committed;
-        let columns = self.columns.with(self.held_out.as_deref());
+        let columns = self.columns.each_with(self.held_out.as_deref());
         for ((dataset, extra), bound) in columns.zip(&self.row_bounds) {
             self.renew(dataset)?;
             let rows = dataset.shape().first().copied().unwrap_or(0) as u64;
@@ -491,7 +491,7 @@ impl RunReader {
                 total: total[t],
                 residual: residual[t],
                 worst_residual: residual[t].abs(),
-                above_tolerance: above(residual[t], self.header.tolerance),
+                above_tolerance: count_above(residual[t], self.header.tolerance),
                 layers: (0..layers).map(of_layer).collect(),
             }
         };
@@ -536,7 +536,7 @@ impl RunReader {
     /// Checks that the file can hold the lists of steps, which a writer reads completely.
     pub(super) fn check_lists(&self) -> Result<(), StoreError> {
         for name in ["lca/param_step", "weight/step", "param/step"] {
-            if self.has(name) {
+            if self.has_object(name) {
                 self.bounds()?.check(&*self.dataset(name)?, name)?;
             }
         }
@@ -544,7 +544,7 @@ impl RunReader {
     }
 
     /// Whether there is an object of this name; HDF5 requires checking every group on the path.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(super) fn has_object(&self, name: &str) -> bool {
         let ends = name.match_indices('/').map(|(end, _)| end);
         ends.chain([name.len()])
             .all(|end| self.file.link_exists(&name[..end]))
@@ -559,7 +559,7 @@ impl RunReader {
         row_values: usize,
     ) -> Result<(), StoreError> {
         let bounds = self.bounds()?;
-        let bound = RowBound::of(dataset, row_values);
+        let bound = RowBound::for_dataset(dataset, row_values);
         let bound = bound.doing(&self.path, || {
             format!("read the type of {}", dataset.name())
         })?;
@@ -576,7 +576,7 @@ impl RunReader {
 
     /// The bounds given by the current length of the file.
     pub(super) fn bounds(&self) -> Result<Bounds<'_>, StoreError> {
-        Bounds::of(&self.path, &self.disk)
+        Bounds::measure(&self.path, &self.disk)
     }
 
     /// The current value of a single-value dataset in `state/`.
@@ -597,16 +597,16 @@ impl RunReader {
 }
 
 /// Device, inode, length and time of the last change of a file.
-type Stamp = (u64, u64, u64, SystemTime);
+type FileStamp = (u64, u64, u64, SystemTime);
 
-fn stamp(disk: &fs::File) -> io::Result<Stamp> {
+fn stamp(disk: &fs::File) -> io::Result<FileStamp> {
     let there = disk.metadata()?;
     Ok((there.dev(), there.ino(), there.len(), there.modified()?))
 }
 
-impl Columns {
+impl SummaryDatasets {
     /// Every dataset as in [`lengths`](Self::lengths), and the held-out one if there is one.
-    fn with<'a>(
+    fn each_with<'a>(
         &'a self,
         held_out: Option<&'a Dataset>,
     ) -> impl Iterator<Item = (&'a Dataset, u64)> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::compression::WriteOptions;
 use super::error::StoreError;
 use super::replace::NewFile;
-use super::resume::{Kept, Resumable};
+use super::resume::{KeptPart, Resumable};
 use super::writer::RunWriter;
 use crate::record::{Checkpoint, RunEnd, RunHeader, StartRecord, Status, StepRecord};
 
@@ -27,12 +27,12 @@ const QUEUE_BYTES: usize = 64 << 20;
 /// The sending end: a queue bounded by bytes, and the thread behind it.
 pub struct Recorder {
     /// None once closed, which ends the thread.
-    queue: Option<Sender<Message>>,
+    queue: Option<Sender<RecorderMessage>>,
     thread: Option<JoinHandle<Result<(), StoreError>>>,
     waited: Duration,
 }
 
-enum Message {
+enum RecorderMessage {
     Start(StartRecord),
     Step(Box<StepRecord>),
     Checkpoint(Box<Checkpoint>),
@@ -64,7 +64,7 @@ impl Recorder {
         header: &RunHeader,
         options: WriteOptions,
     ) -> Result<Self, StoreError> {
-        Self::own(RunWriter::create(path, header, options)?, path, header)
+        Self::spawn_thread(RunWriter::create(path, header, options)?, path, header)
     }
 
     /// Starts the thread on a file created in advance.
@@ -77,19 +77,23 @@ impl Recorder {
         options: WriteOptions,
     ) -> Result<Self, StoreError> {
         let path = new.path.clone();
-        Self::own(RunWriter::begin(new, header, options)?, &path, header)
+        Self::spawn_thread(RunWriter::begin(new, header, options)?, &path, header)
     }
 
     /// Opens a run file to continue it, and starts the thread that owns it.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn resume(run: Resumable, keep: Kept, header: &RunHeader) -> Result<Self, StoreError> {
+    pub fn resume(run: Resumable, keep: KeptPart, header: &RunHeader) -> Result<Self, StoreError> {
         let path = run.path().to_owned();
-        Self::own(run.write_on(keep, header)?, &path, header)
+        Self::spawn_thread(run.write_on(keep, header)?, &path, header)
     }
 
-    fn own(writer: RunWriter, path: &Path, header: &RunHeader) -> Result<Self, StoreError> {
+    fn spawn_thread(
+        writer: RunWriter,
+        path: &Path,
+        header: &RunHeader,
+    ) -> Result<Self, StoreError> {
         let (queue, messages) = bounded(queue_len(header));
         let thread = thread::Builder::new()
             .name("recorder".to_owned())
@@ -108,7 +112,7 @@ impl Recorder {
     /// The file could not be written; it contains everything committed before.
     pub fn finish(mut self, end: RunEnd) -> Result<RecorderStats, StoreError> {
         // A recorder that has failed accepts no more; its own error says why.
-        let _ = self.send(Message::End(end));
+        let _ = self.send(RecorderMessage::End(end));
         self.close()?;
         Ok(RecorderStats {
             waited: self.waited,
@@ -141,7 +145,7 @@ impl Recorder {
     /// # Errors
     /// The recorder has failed; [`finish`](Self::finish) says why.
     pub fn start(&mut self, record: StartRecord) -> Result<(), QueueClosed> {
-        self.send(Message::Start(record))
+        self.send(RecorderMessage::Start(record))
     }
 
     /// Queues a step; waits while the queue is full.
@@ -149,7 +153,7 @@ impl Recorder {
     /// # Errors
     /// The recorder has failed; [`finish`](Self::finish) says why.
     pub fn step(&mut self, record: StepRecord) -> Result<(), QueueClosed> {
-        self.send(Message::Step(Box::new(record)))
+        self.send(RecorderMessage::Step(Box::new(record)))
     }
 
     /// Queues a checkpoint of the state after the last step; waits while the queue is full.
@@ -157,7 +161,7 @@ impl Recorder {
     /// # Errors
     /// The recorder has failed; [`finish`](Self::finish) says why.
     pub fn checkpoint(&mut self, checkpoint: Checkpoint) -> Result<(), QueueClosed> {
-        self.send(Message::Checkpoint(Box::new(checkpoint)))
+        self.send(RecorderMessage::Checkpoint(Box::new(checkpoint)))
     }
 
     /// Queues that the training has paused or resumed.
@@ -165,10 +169,10 @@ impl Recorder {
     /// # Errors
     /// The recorder has failed; [`finish`](Self::finish) says why.
     pub fn paused(&mut self, paused: bool) -> Result<(), QueueClosed> {
-        self.send(Message::Paused(paused))
+        self.send(RecorderMessage::Paused(paused))
     }
 
-    fn send(&mut self, message: Message) -> Result<(), QueueClosed> {
+    fn send(&mut self, message: RecorderMessage) -> Result<(), QueueClosed> {
         let queue = self.queue.as_ref().ok_or(QueueClosed)?;
         match queue.try_send(message) {
             Ok(()) => Ok(()),
@@ -205,7 +209,10 @@ fn queue_len(header: &RunHeader) -> usize {
 }
 
 /// The body of the thread. If the file can no longer be written, closes it with its content so far.
-fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), StoreError> {
+fn write_all(
+    mut writer: RunWriter,
+    messages: &Receiver<RecorderMessage>,
+) -> Result<(), StoreError> {
     match write_steps(&mut writer, messages) {
         Ok(end) => writer.finish(&end),
         Err(error) => Err(writer.abandon(error)),
@@ -213,7 +220,10 @@ fn write_all(mut writer: RunWriter, messages: &Receiver<Message>) -> Result<(), 
 }
 
 /// Writes until the end of the run, and returns that.
-fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<RunEnd, StoreError> {
+fn write_steps(
+    writer: &mut RunWriter,
+    messages: &Receiver<RecorderMessage>,
+) -> Result<RunEnd, StoreError> {
     // `None` until a step is committed, which the first is at once: a run that soon fails keeps it.
     let mut last_commit: Option<Instant> = None;
     let mut last_beat = Instant::now();
@@ -224,21 +234,21 @@ fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<R
         let since_commit = last_commit.map_or(Duration::ZERO, |then| then.elapsed());
         let left = COMMIT_EVERY.saturating_sub(since_commit);
         match messages.recv_timeout(left) {
-            Ok(Message::Start(record)) => {
+            Ok(RecorderMessage::Start(record)) => {
                 writer.start(&record)?;
                 writer.commit()?;
             }
-            Ok(Message::Step(record)) => {
+            Ok(RecorderMessage::Step(record)) => {
                 writer.step(&record)?;
                 waiting = true;
             }
-            Ok(Message::Checkpoint(checkpoint)) => {
+            Ok(RecorderMessage::Checkpoint(checkpoint)) => {
                 writer.checkpoint(&checkpoint)?;
                 waiting = false;
                 last_commit = Some(Instant::now());
             }
-            Ok(Message::Paused(now)) => paused = now,
-            Ok(Message::End(end)) => {
+            Ok(RecorderMessage::Paused(now)) => paused = now,
+            Ok(RecorderMessage::End(end)) => {
                 if written {
                     writer.paused(false)?;
                 }

@@ -9,12 +9,12 @@ use hdf5::File;
 use super::blocks::rows_before;
 use super::disk;
 use super::error::{Context, StoreError};
+use super::growing_dataset::cut;
 use super::lock::{self, Holder, WriterLock};
 use super::open;
 use super::pyramid;
 use super::reader::RunReader;
 use super::schema::{HELD_OUT, LOSSES, steps_of};
-use super::series::cut;
 use super::text;
 use crate::record::Status;
 
@@ -34,7 +34,7 @@ pub struct Repaired {
 /// The file is not a run, is being written, or cannot be written.
 pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     // Read first: a file that is not a run stays unchanged.
-    let (reader, taken) = open_left(path)?;
+    let (reader, taken) = open_abandoned(path)?;
     let state = reader.refresh()?;
     if state.is_live() && taken.is_none() {
         return Err(StoreError::Live {
@@ -53,12 +53,12 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
     reader.check_lists()?;
     let (disk, _lock) = match taken {
         Some(taken) => taken,
-        None => take(path)?,
+        None => lock_for_repair(path)?,
     };
     // Another process may have continued the run before the lock was taken.
     reader.check_unchanged(&disk)?;
     drop(reader);
-    open::settle(path, &disk)?;
+    open::restore_abandoned(path, &disk)?;
     // All or nothing: the journal is never synced before the file is closed.
     let (file, journal) = open::write(path, &disk, false)?;
     let finish = || {
@@ -82,20 +82,20 @@ pub fn repair(path: &Path) -> Result<Repaired, StoreError> {
 }
 
 /// The open file, and the right to write it.
-type Taken = (fs::File, WriterLock);
+type LockedFile = (fs::File, WriterLock);
 
 /// Takes the right to write a file that no longer has a writer.
-fn take(path: &Path) -> Result<Taken, StoreError> {
+fn lock_for_repair(path: &Path) -> Result<LockedFile, StoreError> {
     let disk = fs::File::options().read(true).write(true).open(path);
     let disk = disk.map_err(StoreError::io(path))?;
-    let lock = WriterLock::take(&disk, path)?;
-    lock.give_way(path)?;
+    let lock = WriterLock::acquire(&disk, path)?;
+    lock.release_for_hdf5(path)?;
     Ok((disk, lock))
 }
 
 /// Opens a run. If a writer was killed while opening it, its marks are cleared, and the right to write it is returned
 /// as well. A file that turns out to be something else is restored.
-fn open_left(path: &Path) -> Result<(RunReader, Option<Taken>), StoreError> {
+fn open_abandoned(path: &Path) -> Result<(RunReader, Option<LockedFile>), StoreError> {
     let closed = match RunReader::open(path) {
         Ok(reader) => return Ok((reader, None)),
         Err(closed @ StoreError::ClosedToAll { .. }) => closed,
@@ -106,7 +106,7 @@ fn open_left(path: &Path) -> Result<(RunReader, Option<Taken>), StoreError> {
     if lock::holder(&fs::File::open(path).map_err(io)?) == Holder::Unknown {
         return Err(closed);
     }
-    let (disk, lock) = take(path)?;
+    let (disk, lock) = lock_for_repair(path)?;
     // Everything that clearing the marks changes: the superblock, and the end of the file.
     let mut superblock = [0; SUPERBLOCK];
     disk.read_exact_at(&mut superblock, 0).map_err(io)?;
@@ -127,7 +127,7 @@ const SUPERBLOCK: usize = 48;
 
 /// Removes datasets from a file.
 #[cfg(test)]
-pub(crate) fn without(path: &Path, datasets: &[&str]) {
+pub(crate) fn remove_datasets(path: &Path, datasets: &[&str]) {
     // The library keeps an open file in its mode: it cannot be opened for writing as well.
     let copy = path.with_extension("copy");
     fs::copy(path, &copy).unwrap();

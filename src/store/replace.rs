@@ -44,7 +44,7 @@ pub fn is_locked(path: &Path) -> bool {
 /// # Errors
 /// Something else is there. Pipes, sockets, devices, folders and dangling links are never replaced.
 pub fn regular_at(path: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let odd = |what| StoreError::Odd {
+    let odd = |what| StoreError::NotRegular {
         path: path.to_owned(),
         what,
     };
@@ -88,13 +88,13 @@ pub struct NewFile {
     at: PathBuf,
     disk: File,
     /// The file to be replaced.
-    old: Option<Old>,
+    old: Option<ReplacedFile>,
     kept: bool,
 }
 
 /// A locked file that is to be replaced.
 #[derive(Debug)]
-struct Old {
+struct ReplacedFile {
     /// Its path, with links resolved.
     path: PathBuf,
     disk: File,
@@ -108,7 +108,7 @@ impl NewFile {
     /// Something is there, or the file cannot be created in the folder.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
         make_folder(path)?;
-        let made = Self::at(path, path, None);
+        let made = Self::create_at(path, path, None);
         if let Err(StoreError::Exists { .. }) = made {
             // Reports anything that --force would not replace either.
             regular_at(path)?;
@@ -134,13 +134,13 @@ impl NewFile {
         // Opened for writing, because network file systems give no exclusive lock otherwise, and because a
         // write-protected file must not be replaced.
         let disk = open_regular(&target, OFlags::RDWR).map_err(StoreError::io(path))?;
-        let lock = WriterLock::take(&disk, &target)?;
+        let lock = WriterLock::acquire(&disk, &target)?;
         // Readers may open it meanwhile.
         lock.share(&target)?;
         let at = beginning_of(&target);
         let odd = |there: fs::Metadata| !there.is_file();
         if at.symlink_metadata().is_ok_and(odd) {
-            return Err(StoreError::Odd {
+            return Err(StoreError::NotRegular {
                 path: at,
                 what: "is in the way of the new run, and not a regular file",
             });
@@ -148,15 +148,15 @@ impl NewFile {
         if is_begun(&at).map_err(StoreError::io(&at))? {
             return Err(live());
         }
-        let old = Old {
+        let old = ReplacedFile {
             path: target,
             disk,
             _lock: lock,
         };
-        Self::at(path, &at, Some(old))
+        Self::create_at(path, &at, Some(old))
     }
 
-    fn at(path: &Path, at: &Path, old: Option<Old>) -> Result<Self, StoreError> {
+    fn create_at(path: &Path, at: &Path, old: Option<ReplacedFile>) -> Result<Self, StoreError> {
         let mut open = File::options();
         open.read(true).write(true).create_new(true);
         let disk = open.open(at).map_err(|error| match error.kind() {
@@ -167,7 +167,7 @@ impl NewFile {
             _ => StoreError::io(path)(error),
         })?;
         // Held while this handle, or another one of the same file, lives.
-        WriterLock::take(&disk, at)?;
+        WriterLock::acquire(&disk, at)?;
         Ok(Self {
             path: path.to_owned(),
             at: at.to_owned(),
@@ -181,7 +181,7 @@ impl NewFile {
     ///
     /// # Errors
     /// The file system fails.
-    pub fn released(mut self) -> Result<Reserved, StoreError> {
+    pub fn release_to_child(mut self) -> Result<Reserved, StoreError> {
         let io = StoreError::io(&self.path);
         let disk = self.disk.try_clone().map_err(io)?;
         lock::release(&disk);
@@ -195,12 +195,12 @@ impl NewFile {
     /// The file, the right to write it, and its current name.
     pub(super) fn open(&self) -> Result<(File, WriterLock, &Path), StoreError> {
         let disk = self.disk.try_clone().map_err(StoreError::io(&self.path))?;
-        let lock = WriterLock::take(&self.disk, &self.at)?;
+        let lock = WriterLock::acquire(&self.disk, &self.at)?;
         Ok((disk, lock, &self.at))
     }
 
     /// Whether an older file still has the name.
-    pub(super) fn waits(&self) -> bool {
+    pub(super) fn replaces_file(&self) -> bool {
         self.old.is_some()
     }
 
@@ -208,7 +208,7 @@ impl NewFile {
     ///
     /// # Errors
     /// The old file is gone, and something else is in its place. The new file is then removed.
-    pub(super) fn keep(mut self) -> Result<(), StoreError> {
+    pub(super) fn move_into_place(mut self) -> Result<(), StoreError> {
         if let Some(old) = self.old.take() {
             let io = StoreError::io(&self.path);
             let before = old.disk.metadata().map_err(io)?;
@@ -242,7 +242,7 @@ impl NewFile {
             },
             error => error,
         };
-        if !self.waits() {
+        if !self.replaces_file() {
             return error;
         }
         StoreError::NotReplaced {
@@ -337,7 +337,7 @@ fn open_regular(path: &Path, how: OFlags) -> io::Result<File> {
 }
 
 /// Checks in this process that a file to be replaced is not being written. A damaged file may crash the process.
-pub(super) fn look(path: &Path) -> Result<(), StoreError> {
+pub(super) fn check_not_written(path: &Path) -> Result<(), StoreError> {
     let Some(path) = regular_at(path)? else {
         return Ok(());
     };

@@ -4,18 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::blocks::{Blocks, Totals};
-use super::checkpoint::{self, Found, Slots};
-use super::disk::{Place, Room};
+use super::checkpoint::{self, CheckpointSlot, Slots};
+use super::disk::{FileLocation, ReservedSpace};
 use super::error::{Context, StoreError};
-use super::known::Known;
+use super::growing_dataset::open_columns;
 use super::lock::{self, WriterLock};
 use super::open::{self, Writable};
 use super::pyramid::{Pyramid, WIDTHS};
 use super::reader::RunReader;
+use super::recorded_totals::RecordedTotals;
 use super::repair::cut_to;
+use super::run_state::{RunState, unix_seconds};
 use super::schema::{HELD_OUT, LOSSES, STEPS};
-use super::series::open_columns;
-use super::state::{RunState, unix_seconds};
 use super::text;
 use super::writer::RunWriter;
 use crate::layout::MAX_NAME;
@@ -30,11 +30,11 @@ pub struct Resumable {
 
 /// The part of a run that is kept when it is resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptPart {
     /// Steps that stay unchanged. Those after the checkpoint are recomputed, and must come out the same.
     pub steps: u64,
     /// The checkpoint from which the run resumes; none to start from the beginning.
-    pub checkpoint: Option<Found>,
+    pub checkpoint: Option<CheckpointSlot>,
     /// Whether a snapshot of the running totals belongs to the last of these steps, rather than having been made
     /// because the run ended there.
     pub totals: bool,
@@ -62,7 +62,7 @@ impl Resumable {
             });
         }
         let mut needed = STEPS.iter().map(|column| column.path);
-        if let Some(missing) = needed.find(|column| !reader.has(column)) {
+        if let Some(missing) = needed.find(|column| !reader.has_object(column)) {
             return Err(StoreError::Older {
                 path: path.to_owned(),
                 missing,
@@ -98,7 +98,7 @@ impl Resumable {
     pub fn checkpoint(
         &self,
         shape: &[SavedShape],
-    ) -> Result<Option<(Found, Checkpoint)>, StoreError> {
+    ) -> Result<Option<(CheckpointSlot, Checkpoint)>, StoreError> {
         checkpoint::newest(&self.path, self.reader.file(), shape, self.state.committed)
     }
 
@@ -107,7 +107,11 @@ impl Resumable {
     ///
     /// # Errors
     /// The file cannot be written, or its datasets do not fit the header.
-    pub(super) fn write_on(self, keep: Kept, header: &RunHeader) -> Result<RunWriter, StoreError> {
+    pub(super) fn write_on(
+        self,
+        keep: KeptPart,
+        header: &RunHeader,
+    ) -> Result<RunWriter, StoreError> {
         let Self {
             reader,
             path,
@@ -115,12 +119,12 @@ impl Resumable {
         } = self;
         let from = keep.checkpoint.map_or(0, |found| found.step);
         let known = if from < keep.steps {
-            Known {
+            RecordedTotals {
                 first: from,
                 total: reader.totals(from..keep.steps)?,
             }
         } else {
-            Known::default()
+            RecordedTotals::default()
         };
         // Steps since the last row of the pyramid.
         let tail = match keep.steps % WIDTHS[0] {
@@ -129,13 +133,13 @@ impl Resumable {
         };
         let disk = fs::OpenOptions::new().read(true).write(true).open(&path);
         let disk = disk.map_err(StoreError::io(&path))?;
-        let lock = WriterLock::take(&disk, &path)?;
+        let lock = WriterLock::acquire(&disk, &path)?;
         // Another process may have continued the run before the lock was taken.
         reader.check_unchanged(&disk)?;
         reader.check_lists()?;
         drop(reader);
-        lock.give_way(&path)?;
-        open::settle(&path, &disk)?;
+        lock.release_for_hdf5(&path)?;
+        open::restore_abandoned(&path, &disk)?;
         // Everything from here on is undone if the program ends before a sync. Whatever follows the committed steps is
         // overwritten, not cut off.
         let (file, journal) = open::write(&path, &disk, false)?;
@@ -155,7 +159,7 @@ impl Resumable {
             (known, tail),
         )
         .doing(&path, || "open the datasets to write on".to_owned())?;
-        (writer.announce())
+        (writer.mark_running())
             .and_then(|()| writer.file.flush())
             .doing(&path, || "start writing for readers".to_owned())?;
         writer.sync()?;
@@ -169,8 +173,8 @@ fn reopen(
     (file, journal): Writable,
     (disk, lock): (fs::File, WriterLock),
     header: &RunHeader,
-    keep: Kept,
-    (known, tail): (Known, Vec<StepSummary>),
+    keep: KeptPart,
+    (known, tail): (RecordedTotals, Vec<StepSummary>),
 ) -> hdf5::Result<RunWriter> {
     let steps = usize::try_from(keep.steps).map_err(|error| error.to_string())?;
     let held_out = if header.held_out_lca {
@@ -193,8 +197,8 @@ fn reopen(
         journal,
         new: None,
         lock,
-        room: Room::default(),
-        place: Place::of(path),
+        space: ReservedSpace::default(),
+        location: FileLocation::of(path),
         losses: open_columns(&file, LOSSES, header, losses)?,
         steps: open_columns(&file, STEPS, header, steps)?,
         held_out,
@@ -231,7 +235,7 @@ fn reopen(
 
 impl RunWriter {
     /// Records that a run that had ended is running again.
-    fn announce(&self) -> hdf5::Result<()> {
+    fn mark_running(&self) -> hdf5::Result<()> {
         // Missing in files from older versions.
         if let Ok(host) = self.file.dataset("state/host") {
             host.write_raw(&[text::fixed::<MAX_NAME>(&lock::host())])?;

@@ -16,7 +16,7 @@ pub const UNITS: &str = "losses and loss change allocations are in nats (mean cr
     seconds; counts in parameters";
 
 /// The dataset with the names of the files that hold the points of a path from elsewhere.
-pub const COURSE_FILES: &str = "course/file";
+pub const TRAJECTORY_FILES: &str = "course/file";
 
 /// The axes of a row after the step axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Axes {
 
 /// The position of a dataset's row in a record. A row that is empty although its axes are not was not measured, and is
 /// written as NaN.
-pub enum Row<R> {
+pub enum RowGetter<R> {
     F64(fn(&R) -> &[f64]),
     F32(fn(&R) -> &[f32]),
     U64(fn(&R) -> &[u64]),
@@ -59,10 +59,10 @@ pub enum Row<R> {
 }
 
 /// A dataset with one row for each record.
-pub struct Column<R> {
+pub struct DatasetColumn<R> {
     pub path: &'static str,
     pub axes: Axes,
-    pub row: Row<R>,
+    pub row: RowGetter<R>,
     pub unit: &'static str,
     pub description: &'static str,
 }
@@ -70,11 +70,11 @@ pub struct Column<R> {
 const fn column<R>(
     path: &'static str,
     axes: Axes,
-    row: Row<R>,
+    row: RowGetter<R>,
     unit: &'static str,
     description: &'static str,
-) -> Column<R> {
-    Column {
+) -> DatasetColumn<R> {
+    DatasetColumn {
         path,
         axes,
         row,
@@ -84,278 +84,278 @@ const fn column<R>(
 }
 
 /// Rows 0 … T: the losses at `θ_t`.
-pub const LOSSES: &[Column<Losses>] = &[
+pub const LOSSES: &[DatasetColumn<Losses>] = &[
     column(
         "loss/train",
         Axes::None,
-        Row::F64(|l| from_ref(&l.train)),
+        RowGetter::F64(|l| from_ref(&l.train)),
         "nats",
         "mean cross-entropy of the examples whose loss is allocated at step t's start; row T is the end",
     ),
     column(
         "loss/test",
         Axes::None,
-        Row::F64(|l| from_ref(&l.test)),
+        RowGetter::F64(|l| from_ref(&l.test)),
         "nats",
         "the same of the held-out set; NaN where not evaluated",
     ),
     column(
         "loss/validation",
         Axes::None,
-        Row::F64(|l| from_ref(&l.validation)),
+        RowGetter::F64(|l| from_ref(&l.validation)),
         "nats",
         "the same of the examples set aside, at the ends of epochs; NaN elsewhere",
     ),
     column(
         "loss/train_accuracy",
         Axes::None,
-        Row::F64(|l| from_ref(&l.train_accuracy)),
+        RowGetter::F64(|l| from_ref(&l.train_accuracy)),
         "1",
         "share of the examples whose loss is allocated that are classified right",
     ),
     column(
         "loss/test_accuracy",
         Axes::None,
-        Row::F64(|l| from_ref(&l.test_accuracy)),
+        RowGetter::F64(|l| from_ref(&l.test_accuracy)),
         "1",
         "the same of the held-out set, batch norms using running averages; NaN where not evaluated",
     ),
     column(
         "loss/validation_accuracy",
         Axes::None,
-        Row::F64(|l| from_ref(&l.validation_accuracy)),
+        RowGetter::F64(|l| from_ref(&l.validation_accuracy)),
         "1",
         "the same of the examples set aside, batch norms using running averages; NaN where not evaluated",
     ),
     column(
         "loss/train_class",
         Axes::Classes,
-        Row::F64(|l| &l.train_class),
+        RowGetter::F64(|l| &l.train_class),
         "nats",
         "mean cross-entropy of each class's examples whose loss is allocated",
     ),
 ];
 
 /// Rows 0 … T−1: the step from `θ_t` to `θ_{t+1}`.
-pub const STEPS: &[Column<StepRecord>] = &[
+pub const STEPS: &[DatasetColumn<StepRecord>] = &[
     column(
         "step/epoch",
         Axes::None,
-        Row::F64(|r| from_ref(&r.epoch)),
+        RowGetter::F64(|r| from_ref(&r.epoch)),
         "epochs",
         "passes over the training set before the step",
     ),
     column(
         "step/batch_loss",
         Axes::None,
-        Row::F64(|r| from_ref(&r.batch_loss)),
+        RowGetter::F64(|r| from_ref(&r.batch_loss)),
         "nats",
         "mean cross-entropy of the mini-batch",
     ),
     column(
         "step/learning_rate",
         Axes::None,
-        Row::F64(|r| from_ref(&r.learning_rate)),
+        RowGetter::F64(|r| from_ref(&r.learning_rate)),
         "1",
         "learning rate after the schedule",
     ),
     column(
         "step/seconds",
         Axes::None,
-        Row::F64(|r| from_ref(&r.seconds)),
+        RowGetter::F64(|r| from_ref(&r.seconds)),
         "seconds",
         "since the run began, when the step was done; monotonic",
     ),
     column(
         "step/gradient_evals",
         Axes::None,
-        Row::U64(|r| from_ref(&r.gradient_evals)),
+        RowGetter::U64(|r| from_ref(&r.gradient_evals)),
         "gradients",
         "gradients of the whole training loss spent; the one at the first step's start is not counted",
     ),
     column(
         "step/segments",
         Axes::None,
-        Row::U64(|r| from_ref(&r.segments)),
+        RowGetter::U64(|r| from_ref(&r.segments)),
         "segments",
         "S of the accepted rule: 0 first-order, 1 trapezoid, 2 Simpson, 4 and more composite",
     ),
     column(
         "lca/total",
         Axes::None,
-        Row::F64(|r| from_ref(&r.lca.total)),
+        RowGetter::F64(|r| from_ref(&r.lca.total)),
         "nats",
         "sum of all parameters' allocations",
     ),
     column(
         "lca/residual",
         Axes::None,
-        Row::F64(|r| from_ref(&r.lca.residual)),
+        RowGetter::F64(|r| from_ref(&r.lca.residual)),
         "nats",
         "(loss[t+1] - loss[t]) - total",
     ),
     column(
         "lca/layer",
         Axes::Layers,
-        Row::F64(|r| &r.lca.layer),
+        RowGetter::F64(|r| &r.lca.layer),
         "nats",
         "allocation by layer: negative helps, positive hurts",
     ),
     column(
         "lca/layer_error",
         Axes::Layers,
-        Row::F64(|r| &r.lca.layer_error),
+        RowGetter::F64(|r| &r.lca.layer_error),
         "nats",
         "estimated integration error by layer",
     ),
     column(
         "lca/tensor",
         Axes::Tensors,
-        Row::F64(|r| &r.lca.tensor),
+        RowGetter::F64(|r| &r.lca.tensor),
         "nats",
         "allocation by tensor",
     ),
     column(
         "lca/unit",
         Axes::Units,
-        Row::F32(|r| &r.lca.unit),
+        RowGetter::F32(|r| &r.lca.unit),
         "nats",
         "allocation by neuron or channel: its incoming weights and its bias",
     ),
     column(
         "lca/class_layer",
         Axes::ClassLayers,
-        Row::F32(|r| &r.lca.class_layer),
+        RowGetter::F32(|r| &r.lca.class_layer),
         "nats",
         "allocation of (n_c/N) L_c by class and layer: sums over classes to lca/layer; NaN where not measured (--by-class, --class-every)",
     ),
     column(
         "lca/helped",
         Axes::Layers,
-        Row::U64(|r| &r.lca.helped),
+        RowGetter::U64(|r| &r.lca.helped),
         "parameters",
         "parameters with A < 0",
     ),
     column(
         "lca/hurt",
         Axes::Layers,
-        Row::U64(|r| &r.lca.hurt),
+        RowGetter::U64(|r| &r.lca.hurt),
         "parameters",
         "parameters with A > 0",
     ),
     column(
         "lca/histogram",
         Axes::LayerBins,
-        Row::U32(|r| &r.lca.histogram),
+        RowGetter::U32(|r| &r.lca.histogram),
         "parameters",
         "counts of non-zero allocations between lca/histogram_edges",
     ),
     column(
         "motion/update_norm",
         Axes::Layers,
-        Row::F64(|r| &r.motion.update_norm),
+        RowGetter::F64(|r| &r.motion.update_norm),
         "1",
         "L2 norm of the step's movement",
     ),
     column(
         "motion/gradient_norm",
         Axes::Layers,
-        Row::F64(|r| &r.motion.gradient_norm),
+        RowGetter::F64(|r| &r.motion.gradient_norm),
         "nats",
         "L2 norm of the full gradient at the step's start, per unit of parameter",
     ),
     column(
         "motion/cosine",
         Axes::Layers,
-        Row::F64(|r| &r.motion.cosine),
+        RowGetter::F64(|r| &r.motion.cosine),
         "1",
         "cosine of the movement with the negative full gradient; NaN where one is 0",
     ),
     column(
         "motion/update_flips",
         Axes::Layers,
-        Row::U64(|r| &r.motion.update_flips),
+        RowGetter::U64(|r| &r.motion.update_flips),
         "parameters",
         "parameters whose movement has the opposite sign of the last step's",
     ),
     column(
         "motion/gradient_flips",
         Axes::Layers,
-        Row::U64(|r| &r.motion.gradient_flips),
+        RowGetter::U64(|r| &r.motion.gradient_flips),
         "parameters",
         "parameters whose full gradient changed sign over the step",
     ),
     column(
         "motion/gradient_turns",
         Axes::Layers,
-        Row::U64(|r| &r.motion.gradient_turns),
+        RowGetter::U64(|r| &r.motion.gradient_turns),
         "parameters",
         "parameters whose full gradient rose over this step and fell over the last, or the other way round",
     ),
     column(
         "motion/lca_turns",
         Axes::Layers,
-        Row::U64(|r| &r.motion.lca_turns),
+        RowGetter::U64(|r| &r.motion.lca_turns),
         "parameters",
         "parameters whose A rose in this step and fell in the last, or the other way round",
     ),
     column(
         "trace/value",
         Axes::Traced,
-        Row::F32(|r| &r.trace.value),
+        RowGetter::F32(|r| &r.trace.value),
         "1",
         "traced parameters at the step's start",
     ),
     column(
         "trace/gradient",
         Axes::Traced,
-        Row::F32(|r| &r.trace.gradient),
+        RowGetter::F32(|r| &r.trace.gradient),
         "nats",
         "their full gradient at the step's start, per unit of parameter",
     ),
     column(
         "trace/lca",
         Axes::Traced,
-        Row::F32(|r| &r.trace.lca),
+        RowGetter::F32(|r| &r.trace.lca),
         "nats",
         "their allocation in the step",
     ),
 ];
 
 /// Rows 0 … T−1 for the held-out loss, if it is allocated.
-pub const HELD_OUT: &[Column<HeldOutAllocation>] = &[
+pub const HELD_OUT: &[DatasetColumn<HeldOutAllocation>] = &[
     column(
         "lca_test/total",
         Axes::None,
-        Row::F64(|a| from_ref(&a.total)),
+        RowGetter::F64(|a| from_ref(&a.total)),
         "nats",
         "as lca/total, of the held-out loss",
     ),
     column(
         "lca_test/residual",
         Axes::None,
-        Row::F64(|a| from_ref(&a.residual)),
+        RowGetter::F64(|a| from_ref(&a.residual)),
         "nats",
         "as lca/residual, of the held-out loss",
     ),
     column(
         "lca_test/layer",
         Axes::Layers,
-        Row::F64(|a| &a.layer),
+        RowGetter::F64(|a| &a.layer),
         "nats",
         "as lca/layer, of the held-out loss",
     ),
     column(
         "lca_test/tensor",
         Axes::Tensors,
-        Row::F64(|a| &a.tensor),
+        RowGetter::F64(|a| &a.tensor),
         "nats",
         "as lca/tensor, of the held-out loss",
     ),
     column(
         "lca_test/unit",
         Axes::Units,
-        Row::F32(|a| &a.unit),
+        RowGetter::F32(|a| &a.unit),
         "nats",
         "as lca/unit, of the held-out loss",
     ),
@@ -365,7 +365,9 @@ pub const HELD_OUT: &[Column<HeldOutAllocation>] = &[
 const ADDED: &[&str] = &["motion/gradient_turns"];
 
 /// The per-step datasets that a file must have; `has` tells which exist.
-pub fn steps_of(has: impl Fn(&str) -> bool) -> impl Iterator<Item = &'static Column<StepRecord>> {
+pub fn steps_of(
+    has: impl Fn(&str) -> bool,
+) -> impl Iterator<Item = &'static DatasetColumn<StepRecord>> {
     let missing = move |path| ADDED.contains(&path) && !has(path);
     STEPS.iter().filter(move |column| !missing(column.path))
 }

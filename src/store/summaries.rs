@@ -5,8 +5,8 @@ use std::ops::Range;
 use hdf5::{Dataset, H5Type};
 
 use super::error::StoreError;
-use super::levels::{Level, rows_in};
-use super::pyramid::Read;
+use super::levels::{OpenLevel, rows_in};
+use super::pyramid::ReadColumn;
 use super::reader::RunReader;
 use crate::record::StepSummary;
 
@@ -17,9 +17,9 @@ const BLOCK: u64 = 512;
 /// where it zooms in.
 pub const FIRST_LOOK: u64 = 4096;
 
-impl Level {
+impl OpenLevel {
     /// Whether the level has at least this many rows.
-    fn has(&self, reader: &RunReader, rows: u64) -> Result<bool, StoreError> {
+    fn has_rows(&self, reader: &RunReader, rows: u64) -> Result<bool, StoreError> {
         if self.rows.get() < rows {
             let bounds = reader.bounds()?;
             let mut least = u64::MAX;
@@ -35,12 +35,12 @@ impl Level {
 }
 
 /// Some rows of one level.
-struct Slice<'a> {
+struct LevelSlice<'a> {
     reader: &'a RunReader,
     rows: Range<usize>,
 }
 
-impl Read for Slice<'_> {
+impl ReadColumn for LevelSlice<'_> {
     type Error = StoreError;
 
     fn column<T: H5Type>(&self, dataset: &Dataset) -> Result<Vec<T>, StoreError> {
@@ -77,7 +77,7 @@ impl RunReader {
             if fits && start.is_multiple_of(level.width) {
                 let rows = ((until - start) / level.width).min(BLOCK);
                 let first = start / level.width;
-                if rows > 0 && level.has(self, first + rows)? {
+                if rows > 0 && level.has_rows(self, first + rows)? {
                     return self.rows_of(level, first..first + rows);
                 }
             } else if fits {
@@ -131,14 +131,14 @@ impl RunReader {
     ) -> Result<Option<Vec<StepSummary>>, StoreError> {
         let level = self.levels.0.iter().find(|level| level.width == width);
         match level {
-            Some(level) if level.has(self, rows.end)? => self.rows_of(level, rows).map(Some),
+            Some(level) if level.has_rows(self, rows.end)? => self.rows_of(level, rows).map(Some),
             _ => Ok(None),
         }
     }
 
-    fn rows_of(&self, level: &Level, rows: Range<u64>) -> Result<Vec<StepSummary>, StoreError> {
+    fn rows_of(&self, level: &OpenLevel, rows: Range<u64>) -> Result<Vec<StepSummary>, StoreError> {
         let index = |row: u64| usize::try_from(row).map_err(|_| self.damaged(format!("row {row}")));
-        let slice = Slice {
+        let slice = LevelSlice {
             reader: self,
             rows: index(rows.start)?..index(rows.end)?,
         };

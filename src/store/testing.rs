@@ -9,7 +9,7 @@ use crate::record::{
 
 /// The size of a run and what it records.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub struct RunShape {
     pub steps: u64,
     pub layers: usize,
     /// Per layer; each has 4 weights and a bias.
@@ -21,7 +21,7 @@ pub struct Shape {
     pub snapshots: u64,
 }
 
-impl Default for Shape {
+impl Default for RunShape {
     fn default() -> Self {
         Self {
             steps: 40,
@@ -45,7 +45,7 @@ fn noise(places: [usize; 3]) -> f64 {
     (mixed >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
 }
 
-fn header(shape: Shape) -> RunHeader {
+fn header(shape: RunShape) -> RunHeader {
     let mut layout = ParamLayout::default();
     for layer in 0..shape.layers {
         let tensors = [
@@ -68,8 +68,8 @@ fn header(shape: Shape) -> RunHeader {
 }
 
 /// Generates records of known allocations.
-pub struct Maker {
-    shape: Shape,
+pub struct RecordMaker {
+    shape: RunShape,
     pub header: RunHeader,
     /// `[T][P]`: every allocation, in nats.
     pub lca: Vec<Vec<f64>>,
@@ -82,8 +82,8 @@ pub struct Maker {
     clippy::cast_precision_loss,
     reason = "few steps; arrays over all parameters are f32"
 )]
-impl Maker {
-    pub fn new(shape: Shape) -> Self {
+impl RecordMaker {
+    pub fn new(shape: RunShape) -> Self {
         let header = header(shape);
         let params = header.layout.params();
         let size = |p: usize| 1e-3 * [1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015_625][p % 7];

@@ -9,13 +9,13 @@ use crate::layout::MAX_NAME;
 use crate::text::{harmless, harmless_lines};
 
 /// A name in a dataset of names.
-pub type Name = FixedUnicode<MAX_NAME>;
+pub type NameString = FixedUnicode<MAX_NAME>;
 
 /// A file name in a dataset of file names: no system has longer ones.
-pub type FileName = FixedUnicode<256>;
+pub type FileNameString = FixedUnicode<256>;
 
 /// The string in `state/message`.
-pub type Message = FixedUnicode<1024>;
+pub type MessageString = FixedUnicode<1024>;
 
 /// The longest fixed-length attribute that is read: HDF5's own limit for small ones.
 const MAX_FIXED_ATTRIBUTE: usize = 1 << 16;
@@ -62,13 +62,13 @@ pub fn fixed<const N: usize>(text: &str) -> FixedUnicode<N> {
     FixedUnicode::from_str(&text[..end]).unwrap_or_default()
 }
 
-/// Reads a dataset of strings of any fixed length up to that of a [`Message`].
+/// Reads a dataset of strings of any fixed length up to that of a [`MessageString`].
 pub fn read_strings(dataset: &Container) -> hdf5::Result<Vec<String>> {
     // Memory is allocated for the requested length, not for the one in the file.
     let strings = if dataset.dtype()?.size() <= MAX_NAME {
         read_fixed::<MAX_NAME>(dataset)?
     } else {
-        read_fixed::<{ Message::capacity() }>(dataset)?
+        read_fixed::<{ MessageString::capacity() }>(dataset)?
     };
     Ok(strings.iter().map(|text| harmless(text)).collect())
 }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_file_speaks_to_the_terminal() {
+    fn text_from_a_file_cannot_control_the_terminal() {
         assert_eq!(printable("fc1 é\n\tx".as_bytes()), "fc1 é\n\tx");
         assert_eq!(printable(b"a\x1b[2Jb\xff"), "a\u{fffd}[2Jb\u{fffd}");
         assert_eq!(printable("a\u{202e}b".as_bytes()), "a\u{fffd}b");

@@ -10,9 +10,9 @@ use hdf5::{Dataset, H5Type};
 use super::blocks::rows_before;
 use super::checkpoint;
 use super::error::{Context, StoreError};
+use super::growing_dataset::rows_of;
 use super::reader::RunReader;
-use super::schema::{Column, HELD_OUT, LOSSES, Row, steps_of};
-use super::series::rows_of;
+use super::schema::{DatasetColumn, HELD_OUT, LOSSES, RowGetter, steps_of};
 use crate::layout::ParamLayout;
 use crate::record::{RunHeader, larger};
 
@@ -24,7 +24,7 @@ const BLOCK_VALUES: usize = 1 << 20;
 
 /// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
+pub struct CheckResult {
     pub name: &'static str,
     /// A description of the data checked.
     pub looked_at: String,
@@ -34,7 +34,7 @@ pub struct Check {
     pub count: u64,
 }
 
-impl Check {
+impl CheckResult {
     fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -82,10 +82,10 @@ impl Check {
 ///
 /// # Errors
 /// The file is not a run, or cannot be read.
-pub fn verify(path: &Path) -> Result<Vec<Check>, StoreError> {
+pub fn verify(path: &Path) -> Result<Vec<CheckResult>, StoreError> {
     let reader = RunReader::open(path)?;
     let steps = reader.refresh()?.committed;
-    let run = Run {
+    let run = VerifiedRun {
         reader: &reader,
         header: reader.header(),
         steps: usize::try_from(steps).unwrap_or(usize::MAX),
@@ -112,7 +112,7 @@ pub fn verify(path: &Path) -> Result<Vec<Check>, StoreError> {
     Ok(checks)
 }
 
-struct Run<'a> {
+struct VerifiedRun<'a> {
     reader: &'a RunReader,
     header: &'a RunHeader,
     /// Committed steps.
@@ -120,18 +120,18 @@ struct Run<'a> {
 }
 
 /// Rows of a matrix in memory.
-struct Rows<T> {
+struct MatrixRows<T> {
     values: Vec<T>,
     width: usize,
 }
 
-impl<T> Rows<T> {
+impl<T> MatrixRows<T> {
     fn row(&self, index: usize) -> &[T] {
         &self.values[index * self.width..][..self.width]
     }
 }
 
-impl Run<'_> {
+impl VerifiedRun<'_> {
     fn layout(&self) -> &ParamLayout {
         &self.header.layout
     }
@@ -141,11 +141,11 @@ impl Run<'_> {
     }
 
     /// Reads rows of a dataset as `[rows, width]`, whatever its axes.
-    fn read<T: H5Type>(&self, path: &str, rows: Range<usize>) -> Result<Rows<T>, StoreError> {
+    fn read<T: H5Type>(&self, path: &str, rows: Range<usize>) -> Result<MatrixRows<T>, StoreError> {
         let dataset = self.reader.dataset(path)?;
         let width = dataset.shape().iter().skip(1).product();
         let values = self.reader.rows(&dataset, rows)?;
-        Ok(Rows { values, width })
+        Ok(MatrixRows { values, width })
     }
 
     /// All steps, in blocks that fit into memory at this width.
@@ -157,8 +157,8 @@ impl Run<'_> {
     }
 
     /// Checks that every dataset exists with its type and shape, and is long enough.
-    fn structure(&self) -> Check {
-        let mut check = Check::new("structure");
+    fn structure(&self) -> CheckResult {
+        let mut check = CheckResult::new("structure");
         let mut datasets = 0;
         // A run killed before its first commit does not even have the losses at θ_0.
         let start = usize::from(self.steps > 0);
@@ -191,7 +191,7 @@ impl Run<'_> {
                 self.steps + start,
             );
         }
-        for column in steps_of(|path| self.reader.has(path)) {
+        for column in steps_of(|path| self.reader.has_object(path)) {
             let axes = column.axes.lengths(self.header);
             look(column.path, &|d| has_type(column, d), &axes, self.steps);
         }
@@ -217,8 +217,8 @@ impl Run<'_> {
     }
 
     /// Checks that total and residual add up to the change of the loss, and that time does not run backwards.
-    fn losses(&self) -> Result<Check, StoreError> {
-        let mut check = Check::new("loss");
+    fn losses(&self) -> Result<CheckResult, StoreError> {
+        let mut check = CheckResult::new("loss");
         let mut worst: f64 = 0.0;
         let mut last = f64::NEG_INFINITY;
         for steps in self.blocks(1) {
@@ -253,13 +253,13 @@ impl Run<'_> {
     }
 
     /// Checks that units, tensors, layers and classes add up, for the training or the held-out loss.
-    fn allocation(&self, group: &'static str) -> Result<Check, StoreError> {
+    fn allocation(&self, group: &'static str) -> Result<CheckResult, StoreError> {
         let name = if group == "lca/" {
             "sums"
         } else {
             "held-out sums"
         };
-        let mut check = Check::new(name);
+        let mut check = CheckResult::new(name);
         let layout = self.layout();
         let layers = layout.layers.len();
         let classes = self.header.classes.len();
@@ -279,7 +279,7 @@ impl Run<'_> {
             };
             for (i, t) in steps.enumerate() {
                 let of_layers = layer.row(i);
-                let sum = Sum::of(of_layers.iter().copied());
+                let sum = SumWithMagnitude::of_terms(of_layers.iter().copied());
                 check.close([sum.value, total[i]], 1e-12 * sum.size, || {
                     (
                         format!("step {t}: layers add up to"),
@@ -288,7 +288,7 @@ impl Run<'_> {
                 });
                 for (l, place) in layout.layers.iter().enumerate() {
                     let expected = of_layers[l];
-                    let mut compare = |sum: &Sum, slack: f64, what: &str| {
+                    let mut compare = |sum: &SumWithMagnitude, slack: f64, what: &str| {
                         check.close([sum.value, expected], slack * sum.size, || {
                             let layer = self.layer_name(l);
                             (
@@ -298,12 +298,20 @@ impl Run<'_> {
                         });
                     };
                     let tensors = &tensor.row(i)[place.tensors.clone()];
-                    compare(&Sum::of(tensors.iter().copied()), 1e-12, "tensors");
+                    compare(
+                        &SumWithMagnitude::of_terms(tensors.iter().copied()),
+                        1e-12,
+                        "tensors",
+                    );
                     let units = &unit.row(i)[place.units.clone()];
-                    compare(&Sum::of(units.iter().map(|&a| a.into())), 1e-6, "units");
+                    compare(
+                        &SumWithMagnitude::of_terms(units.iter().map(|&a| a.into())),
+                        1e-6,
+                        "units",
+                    );
                     let Some(class) = &class else { continue };
                     let of_class = |c: usize| f64::from(class.row(i)[c * layers + l]);
-                    let sum = Sum::of((0..classes).map(of_class));
+                    let sum = SumWithMagnitude::of_terms((0..classes).map(of_class));
                     if !sum.value.is_nan() {
                         compare(&sum, 1e-6, "classes");
                     }
@@ -315,8 +323,8 @@ impl Run<'_> {
     }
 
     /// Checks that counts of parameters fit the layers and each other.
-    fn counts(&self) -> Result<Check, StoreError> {
-        let mut check = Check::new("counts");
+    fn counts(&self) -> Result<CheckResult, StoreError> {
+        let mut check = CheckResult::new("counts");
         let layers = &self.layout().layers;
         let bins = self.header.histogram_bins();
         for steps in self.blocks(layers.len() * bins) {
@@ -346,12 +354,12 @@ impl Run<'_> {
     }
 
     /// Checks that snapshots of running totals are the sums of the steps before them.
-    fn totals(&self) -> Result<Check, StoreError> {
-        let mut check = Check::new("running totals");
+    fn totals(&self) -> Result<CheckResult, StoreError> {
+        let mut check = CheckResult::new("running totals");
         let layers = &self.layout().layers;
         let mut snapshots = self.reader.values::<u64>("param/step")?;
         snapshots.truncate(rows_before(&snapshots, self.steps as u64 + 1));
-        let mut lca = vec![Sum::default(); layers.len()];
+        let mut lca = vec![SumWithMagnitude::default(); layers.len()];
         let mut counts = vec![[0_u64; 3]; layers.len()];
         let mut done = 0;
         let mut compared = 0;
@@ -362,7 +370,7 @@ impl Run<'_> {
             else {
                 continue;
             };
-            let before = Run {
+            let before = VerifiedRun {
                 steps: end,
                 ..*self
             };
@@ -389,7 +397,7 @@ impl Run<'_> {
             done = done.max(end);
             let sums = self.read::<f64>("param/lca_sum", row..row + 1)?.values;
             for (l, layer) in layers.iter().enumerate() {
-                let sum = Sum::of(sums[layer.range.clone()].iter().copied());
+                let sum = SumWithMagnitude::of_terms(sums[layer.range.clone()].iter().copied());
                 let slack = 1e-10 * (sum.size + lca[l].size);
                 check.close([sum.value, lca[l].value], slack, || {
                     (
@@ -431,8 +439,8 @@ impl Run<'_> {
     }
 
     /// Checks that the allocations of all parameters add up to those of their layers.
-    fn params(&self) -> Result<Check, StoreError> {
-        let mut check = Check::new("parameters");
+    fn params(&self) -> Result<CheckResult, StoreError> {
+        let mut check = CheckResult::new("parameters");
         if self.header.record_params == 0 {
             "none recorded (--record-params)".clone_into(&mut check.looked_at);
             return Ok(check);
@@ -444,7 +452,9 @@ impl Run<'_> {
             let values = self.read::<f32>("lca/param", row..row + 1)?.values;
             let expected = self.read::<f64>("lca/layer", step..step + 1)?.values;
             for (l, layer) in self.layout().layers.iter().enumerate() {
-                let sum = Sum::of(values[layer.range.clone()].iter().map(|&a| a.into()));
+                let sum = SumWithMagnitude::of_terms(
+                    values[layer.range.clone()].iter().map(|&a| a.into()),
+                );
                 check.close([sum.value, expected[l]], rounding * sum.size, || {
                     (
                         format!("step {step}, {}: lca/param adds up to", layer.name),
@@ -459,8 +469,8 @@ impl Run<'_> {
     }
 
     /// Checks that recorded weights equal the traced ones.
-    fn weights(&self) -> Result<Check, StoreError> {
-        let mut check = Check::new("weights");
+    fn weights(&self) -> Result<CheckResult, StoreError> {
+        let mut check = CheckResult::new("weights");
         if self.header.record_weights == 0 {
             "none recorded (--record-weights)".clone_into(&mut check.looked_at);
             return Ok(check);
@@ -487,9 +497,9 @@ impl Run<'_> {
         Ok(check)
     }
 
-    fn checkpoints(&self) -> Check {
-        let mut check = Check::new("checkpoints");
-        if !self.reader.has("checkpoint") {
+    fn checkpoints(&self) -> CheckResult {
+        let mut check = CheckResult::new("checkpoints");
+        if !self.reader.has_object("checkpoint") {
             "none kept".clone_into(&mut check.looked_at);
             return check;
         }
@@ -547,13 +557,13 @@ impl Run<'_> {
 
 /// A sum, and the sum of the magnitudes of its terms, against which its rounding is measured.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sum {
+struct SumWithMagnitude {
     value: f64,
     size: f64,
 }
 
-impl Sum {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
+impl SumWithMagnitude {
+    fn of_terms(values: impl Iterator<Item = f64>) -> Self {
         let mut sum = Self::default();
         values.for_each(|value| sum.add(value));
         sum
@@ -565,12 +575,12 @@ impl Sum {
     }
 }
 
-fn has_type<R>(column: &Column<R>, dataset: &Dataset) -> hdf5::Result<bool> {
+fn has_type<R>(column: &DatasetColumn<R>, dataset: &Dataset) -> hdf5::Result<bool> {
     let is = dataset.dtype()?;
     Ok(match column.row {
-        Row::F64(_) => is.is::<f64>(),
-        Row::F32(_) => is.is::<f32>(),
-        Row::U64(_) => is.is::<u64>(),
-        Row::U32(_) => is.is::<u32>(),
+        RowGetter::F64(_) => is.is::<f64>(),
+        RowGetter::F32(_) => is.is::<f32>(),
+        RowGetter::U64(_) => is.is::<u64>(),
+        RowGetter::U32(_) => is.is::<u32>(),
     })
 }

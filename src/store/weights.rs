@@ -11,8 +11,8 @@ use super::foreign::refuse_foreign;
 use super::open;
 use super::read_header::open_hdf5;
 use super::reader::RunReader;
-use crate::course::{Course, CourseError};
 use crate::layout::{ParamLayout, Tensor};
+use crate::trajectory::{Trajectory, TrajectoryError};
 
 /// The dataset of weights, `[points, P]`, as in runs with `--record-weights`.
 const VALUES: &str = "weight/value";
@@ -100,7 +100,7 @@ impl RecordedWeights {
                 "{VALUES} has {points} rows: a path needs at least two points"
             )));
         }
-        Bounds::of(path, &disk)?.check(&values, VALUES)?;
+        Bounds::measure(path, &disk)?.check(&values, VALUES)?;
         Ok(Self {
             path: path.to_owned(),
             values,
@@ -116,18 +116,18 @@ impl RecordedWeights {
     }
 }
 
-impl Course for RecordedWeights {
+impl Trajectory for RecordedWeights {
     fn steps(&self) -> u64 {
         self.points as u64 - 1
     }
 
-    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
+    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), TrajectoryError> {
         let row = usize::try_from(done).ok().filter(|&row| row < self.points);
         let row =
-            row.ok_or_else(|| CourseError(format!("row {done} of the weights is missing")))?;
+            row.ok_or_else(|| TrajectoryError(format!("row {done} of the weights is missing")))?;
         let values = self
             .row(row)
-            .map_err(|error| CourseError(error.to_string()))?;
+            .map_err(|error| TrajectoryError(error.to_string()))?;
         for (param, &value) in params.iter_mut().zip(&values) {
             *param = value;
         }
@@ -138,7 +138,7 @@ impl Course for RecordedWeights {
         };
         match self.layout.tensors.iter().find(is_odd) {
             None => Ok(()),
-            Some(tensor) => Err(CourseError(format!(
+            Some(tensor) => Err(TrajectoryError(format!(
                 "{}: row {row} of {VALUES} has a weight of `{}` that is not finite: no loss can be allocated on a \
                  path through it",
                 self.path.display(),

@@ -8,16 +8,16 @@ use hdf5::{Dataset, File};
 
 use super::blocks::{Blocks, Totals};
 use super::checkpoint::Slots;
-use super::disk::{self, Place, Room};
+use super::disk::{self, FileLocation, ReservedSpace};
 use super::driver::SharedFile;
-use super::error::{Context, Gone, Rescue, StoreError};
-use super::known::Known;
+use super::error::{Context, Disappearance, RescueOutcome, StoreError};
+use super::growing_dataset::{AnyGrowingDataset, push_record};
 use super::lock::WriterLock;
 use super::pyramid::Pyramid;
+use super::recorded_totals::RecordedTotals;
 use super::replace::NewFile;
+use super::run_state::unix_seconds;
 use super::schema::{HELD_OUT, LOSSES, STEPS};
-use super::series::{AnySeries, take};
-use super::state::unix_seconds;
 use super::text;
 use crate::record::{
     Checkpoint, ParamTotals, RunEnd, StartRecord, Status, StepRecord, StepSummary,
@@ -34,11 +34,11 @@ pub struct RunWriter {
     /// The file below HDF5.
     pub(super) journal: SharedFile,
     pub(super) lock: WriterLock,
-    pub(super) room: Room,
-    pub(super) place: Place,
-    pub(super) losses: Vec<AnySeries>,
-    pub(super) steps: Vec<AnySeries>,
-    pub(super) held_out: Vec<AnySeries>,
+    pub(super) space: ReservedSpace,
+    pub(super) location: FileLocation,
+    pub(super) losses: Vec<AnyGrowingDataset>,
+    pub(super) steps: Vec<AnyGrowingDataset>,
+    pub(super) held_out: Vec<AnyGrowingDataset>,
     pub(super) lca_param: Option<Blocks>,
     pub(super) weights: Option<Blocks>,
     pub(super) totals: Totals,
@@ -55,7 +55,7 @@ pub struct RunWriter {
     /// None if no checkpoints are made.
     pub(super) slots: Option<Slots>,
     /// Recorded sums of the steps that are recomputed.
-    pub(super) known: Known,
+    pub(super) known: RecordedTotals,
     /// Complete steps received so far.
     pub(super) done: u64,
 }
@@ -67,9 +67,9 @@ impl RunWriter {
     /// The file cannot be written.
     pub fn start(&mut self, record: &StartRecord) -> Result<(), StoreError> {
         if !self.has_started() {
-            take(LOSSES, &mut self.losses, &record.losses);
+            push_record(LOSSES, &mut self.losses, &record.losses);
         }
-        self.push(Array::Weights, 0, record.weights.as_deref())
+        self.push(ParamArray::Weights, 0, record.weights.as_deref())
     }
 
     /// Whether the losses at `θ_0` have been recorded.
@@ -82,30 +82,34 @@ impl RunWriter {
     /// # Errors
     /// The file cannot be written. If there is no room, nothing of the step has been added.
     pub fn step(&mut self, record: &StepRecord) -> Result<(), StoreError> {
-        if let Err(error) = self.room_for(record) {
+        if let Err(error) = self.reserve_for_step(record) {
             if !matches!(error, StoreError::DiskFull { .. }) {
                 return Err(error);
             }
             // The size of waiting rows is an upper bound. Once they are written, there may be room.
             self.commit()?;
-            self.room_for(record)?;
+            self.reserve_for_step(record)?;
         }
         let after = record.step + 1;
         if after <= self.done {
             self.known.compare(&self.path, record)?;
         } else {
-            take(LOSSES, &mut self.losses, &record.after);
-            take(STEPS, &mut self.steps, record);
+            push_record(LOSSES, &mut self.losses, &record.after);
+            push_record(STEPS, &mut self.steps, record);
             if let Some(held_out) = &record.lca_held_out {
-                take(HELD_OUT, &mut self.held_out, held_out);
+                push_record(HELD_OUT, &mut self.held_out, held_out);
             }
             if let Some(pyramid) = &mut self.pyramid {
-                pyramid.push(&StepSummary::of(record, self.tolerance));
+                pyramid.push(&StepSummary::from_step(record, self.tolerance));
             }
             self.done = after;
         }
-        self.push(Array::Allocations, record.step, record.lca_param.as_deref())?;
-        self.push(Array::Weights, after, record.weights.as_deref())?;
+        self.push(
+            ParamArray::Allocations,
+            record.step,
+            record.lca_param.as_deref(),
+        )?;
+        self.push(ParamArray::Weights, after, record.weights.as_deref())?;
         if let Some(totals) = &record.totals {
             self.push_totals(totals)?;
         }
@@ -117,8 +121,12 @@ impl RunWriter {
     }
 
     /// Reserves room for everything waiting and for a step, so that whatever was added can be committed.
-    fn room_for(&mut self, record: &StepRecord) -> Result<(), StoreError> {
-        let need = self.need(1) + record.totals.as_ref().map_or(0, |_| self.totals.need());
+    fn reserve_for_step(&mut self, record: &StepRecord) -> Result<(), StoreError> {
+        let need = self.bytes_needed(1)
+            + record
+                .totals
+                .as_ref()
+                .map_or(0, |_| self.totals.bytes_needed());
         self.reserve(need)?;
         // Part of it is written before the next commit.
         let arrays = [
@@ -127,36 +135,41 @@ impl RunWriter {
         ];
         let full = arrays.into_iter().filter_map(|(blocks, pushed)| {
             let blocks = blocks.as_ref()?;
-            (pushed && blocks.is_nearly_full()).then(|| blocks.need(1))
+            (pushed && blocks.is_nearly_full()).then(|| blocks.bytes_needed(1))
         });
-        let totals = record.totals.iter().map(|_| self.totals.need());
-        self.room.used(full.chain(totals).sum());
+        let totals = record.totals.iter().map(|_| self.totals.bytes_needed());
+        self.space.used(full.chain(totals).sum());
         Ok(())
     }
 
     /// Makes sure that `bytes` more can be written.
     fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
-        (self.room).make(&self.disk, &self.journal, &self.path, bytes)
+        (self.space).reserve_for(&self.disk, &self.journal, &self.path, bytes)
     }
 
     /// An upper bound on the bytes that writing everything waiting, and `more` steps, adds to the file.
-    fn need(&self, more: usize) -> u64 {
+    fn bytes_needed(&self, more: usize) -> u64 {
         let rows = (self.losses.iter())
             .chain(&self.steps)
             .chain(&self.held_out)
-            .map(|series| series.need(more));
+            .map(|series| series.bytes_needed(more));
         let blocks = (self.lca_param.iter())
             .chain(&self.weights)
-            .map(|blocks| blocks.need(more));
-        let pyramid = (self.pyramid.iter()).map(|pyramid| pyramid.need(self.done, more));
+            .map(|blocks| blocks.bytes_needed(more));
+        let pyramid = (self.pyramid.iter()).map(|pyramid| pyramid.bytes_needed(self.done, more));
         rows.chain(blocks).chain(pyramid).sum()
     }
 
     /// Adds a row of an array over all parameters, if both exist.
-    fn push(&mut self, array: Array, step: u64, row: Option<&[f32]>) -> Result<(), StoreError> {
+    fn push(
+        &mut self,
+        array: ParamArray,
+        step: u64,
+        row: Option<&[f32]>,
+    ) -> Result<(), StoreError> {
         let (blocks, doing) = match array {
-            Array::Allocations => (&mut self.lca_param, "write allocations"),
-            Array::Weights => (&mut self.weights, "write weights"),
+            ParamArray::Allocations => (&mut self.lca_param, "write allocations"),
+            ParamArray::Weights => (&mut self.weights, "write weights"),
         };
         match (blocks, row) {
             (Some(blocks), Some(row)) => blocks
@@ -181,9 +194,9 @@ impl RunWriter {
         self.make_room()?;
         self.try_commit()
             .doing(&self.path, || "commit steps".to_owned())?;
-        self.room.flushed();
+        self.space.flushed();
         match self.new.take_if(|_| self.done > 0) {
-            Some(new) => self.sync().and_then(|()| new.keep()),
+            Some(new) => self.sync().and_then(|()| new.move_into_place()),
             None => Ok(()),
         }
     }
@@ -191,7 +204,7 @@ impl RunWriter {
     /// Reserves room for the next commit, and for the rows that wait for their block to be full, so that they can still
     /// be written when the disk is full.
     fn make_room(&mut self) -> Result<(), StoreError> {
-        self.reserve(self.need(0))?;
+        self.reserve(self.bytes_needed(0))?;
         for blocks in self.lca_param.iter_mut().chain(&mut self.weights) {
             blocks.rows_are_safe();
         }
@@ -212,7 +225,7 @@ impl RunWriter {
         }
         self.file.flush()?;
         self.committed.write_raw(&[self.done])?;
-        self.beat()
+        self.write_heartbeat()
     }
 
     /// Stores the state after the last step, from which a run can be resumed, and syncs everything to the disk: what
@@ -223,7 +236,7 @@ impl RunWriter {
     pub fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         // The steps before it must be recorded first. The commit reserves room for the rows of unfinished chunks.
         self.commit()?;
-        let Some(need) = self.slots.as_ref().map(Slots::need) else {
+        let Some(need) = self.slots.as_ref().map(Slots::bytes_needed) else {
             return Ok(());
         };
         self.reserve(need)?;
@@ -244,12 +257,12 @@ impl RunWriter {
 
     /// Checks that writes still reach a file with a name, and that nobody else has changed it.
     fn check(&self) -> Result<(), StoreError> {
-        self.place.check(&self.disk)?;
+        self.location.check(&self.disk)?;
         if self.is_overwritten() {
-            return Err(StoreError::Gone {
+            return Err(StoreError::Disappeared {
                 path: self.path.clone(),
-                how: Gone::Overwritten,
-                rescue: Rescue::NotTried,
+                how: Disappearance::Overwritten,
+                rescue: RescueOutcome::NotTried,
             });
         }
         Ok(())
@@ -297,11 +310,11 @@ impl RunWriter {
     /// The file cannot be written.
     pub fn heartbeat(&mut self) -> Result<(), StoreError> {
         self.check()?;
-        self.beat()
+        self.write_heartbeat()
             .doing(&self.path, || "write a heartbeat".to_owned())
     }
 
-    fn beat(&mut self) -> hdf5::Result<()> {
+    fn write_heartbeat(&mut self) -> hdf5::Result<()> {
         self.heartbeat.write_raw(&[unix_seconds()])?;
         self.file.flush()
     }
@@ -329,20 +342,20 @@ impl RunWriter {
         self.write_blocks()
             .doing(&self.path, || "write the last rows".to_owned())?;
         if let Some(totals) = &end.totals {
-            let need = self.totals.need();
+            let need = self.totals.bytes_needed();
             self.reserve(need)?;
             self.push_totals(totals)?;
         }
-        self.say(end.status, &end.message)
+        self.write_status(end.status, &end.message)
             .doing(&self.path, || "finish".to_owned())
     }
 
     /// Records how the run ended, in place, so that it needs no room.
-    fn say(&mut self, status: Status, message: &str) -> hdf5::Result<()> {
+    fn write_status(&mut self, status: Status, message: &str) -> hdf5::Result<()> {
         self.message.write_raw(&[text::fixed::<1024>(message)])?;
         // Everything that the status implies must be in the file first.
         self.file.flush()?;
-        self.beat()?;
+        self.write_heartbeat()?;
         self.status.write_raw(&[status.code()])?;
         self.file.flush()
     }
@@ -352,13 +365,13 @@ impl RunWriter {
     #[must_use]
     pub fn abandon(mut self, error: StoreError) -> StoreError {
         let error = self.explained(error);
-        if let StoreError::Gone {
-            how: Gone::Overwritten,
+        if let StoreError::Disappeared {
+            how: Disappearance::Overwritten,
             ..
         } = error
         {
             // The content there now belongs to somebody else.
-            self.journal.lock().forsake();
+            self.journal.lock().stop_writing();
             return error;
         }
         let full = matches!(error, StoreError::DiskFull { .. });
@@ -373,19 +386,19 @@ impl RunWriter {
         }
         // Each as far as possible: the error returned is the first one.
         let _ = self.write_blocks();
-        let _ = self.say(Status::Failed, &error.to_string());
+        let _ = self.write_status(Status::Failed, &error.to_string());
         let error = match &self.new {
             Some(new) => new.failed(error),
             None => error,
         };
-        let (_, disk, place, _) = self.close();
+        let (_, disk, location, _) = self.close();
         let _ = disk.sync_all();
         match error {
-            StoreError::Gone { path, how, .. }
-                if how == Gone::Deleted || disk::is_in_memory(&disk) =>
+            StoreError::Disappeared { path, how, .. }
+                if how == Disappearance::Deleted || disk::is_in_memory(&disk) =>
             {
-                let rescue = place.rescue(&disk);
-                StoreError::Gone { path, how, rescue }
+                let rescue = location.rescue(&disk);
+                StoreError::Disappeared { path, how, rescue }
             }
             error => error,
         }
@@ -393,12 +406,12 @@ impl RunWriter {
 
     /// Closes the file and releases the room beyond its end. The file stays locked while the returned handle lives.
     /// Also returns whether HDF5 could close it.
-    fn close(self) -> (PathBuf, fs::File, Place, io::Result<()>) {
+    fn close(self) -> (PathBuf, fs::File, FileLocation, io::Result<()>) {
         let Self {
             path,
             disk,
             journal,
-            place,
+            location,
             file,
             losses,
             steps,
@@ -425,14 +438,14 @@ impl RunWriter {
         if closed.is_ok() && !journal.is_closed() {
             closed = Err(io::Error::other("HDF5 did not close the file"));
         }
-        let _ = disk::give_back(&disk);
-        (path, disk, place, closed)
+        let _ = disk::release_reserved(&disk);
+        (path, disk, location, closed)
     }
 }
 
 /// An array over all parameters.
 #[derive(Clone, Copy)]
-enum Array {
+enum ParamArray {
     Allocations,
     Weights,
 }

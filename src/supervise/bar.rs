@@ -4,26 +4,26 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::print::tell;
+use super::print::print_message;
 use crate::tui::{self, Glyphs};
 
 /// Time between checks whether this job owns the terminal.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A progress bar on the terminal. It is hidden in the background, and reappears after `fg`.
-pub struct Bar {
+pub struct TerminalBar {
     drawn: ProgressBar,
     looked: Instant,
     hidden: bool,
 }
 
-impl Bar {
+impl TerminalBar {
     /// Creates a bar that draws at most `times_a_second`. `template` is in indicatif's syntax.
     pub fn new(length: u64, template: &str, times_a_second: u8) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(times_a_second);
         let bar = ProgressBar::with_draw_target(Some(length), target);
         if let Ok(style) = ProgressStyle::with_template(template) {
-            let characters = match Glyphs::detect(super::screen::variable) {
+            let characters = match Glyphs::detect(super::screen::env_variable) {
                 Glyphs::Ascii => "=> ",
                 _ => "━╸ ",
             };
@@ -38,12 +38,12 @@ impl Bar {
 
     /// Starts from a position reached earlier.
     pub fn begin_at(&mut self, position: u64) {
-        self.show(Some(position), String::new());
+        self.update(Some(position), String::new());
         self.drawn.reset_eta();
     }
 
     /// Shows a position and a message.
-    pub fn show(&mut self, position: Option<u64>, message: String) {
+    pub fn update(&mut self, position: Option<u64>, message: String) {
         if self.looked.elapsed() >= LOOK_EVERY {
             self.looked = Instant::now();
             self.hidden = tui::in_background();
@@ -58,9 +58,9 @@ impl Bar {
     }
 
     /// Prints a line above the bar.
-    pub fn say(&self, text: &str) {
+    pub fn print(&self, text: &str) {
         if self.hidden {
-            tell(text);
+            print_message(text);
         } else {
             self.drawn.println(text);
         }

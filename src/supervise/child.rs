@@ -27,7 +27,7 @@ pub fn is_of_series() -> bool {
 
 /// Called by a training that may belong to a series: makes it stop after the current step when the series' process
 /// ends.
-pub fn heed() {
+pub fn stop_with_parent() {
     if is_of_series() {
         // On other systems, or if this fails, the training outlives the series and can be stopped on its own.
         #[cfg(target_os = "linux")]
@@ -36,7 +36,7 @@ pub fn heed() {
 }
 
 /// The task of a training in a child process.
-pub enum Work<'a> {
+pub enum ChildTask<'a> {
     /// Starts a run with this configuration.
     Begin { config: &'a str, force: bool },
     /// Continues the run in its file, with its data at this path if given.
@@ -58,20 +58,20 @@ impl Child {
     ///
     /// # Errors
     /// The program cannot be started.
-    pub fn spawn(file: &Path, work: &Work) -> Result<Self, Failure> {
+    pub fn spawn(file: &Path, work: &ChildTask) -> Result<Self, Failure> {
         let failed = |error| Failure::Other(format!("cannot start a process to train in: {error}"));
         let said = tempfile::tempfile().map_err(failed)?;
         let mut command = this_program();
         command.args(["train", "--quiet"]);
         match work {
-            Work::Begin { force, .. } => {
+            ChildTask::Begin { force, .. } => {
                 command.args(["--config", "-"]);
                 command.arg(with_value("--output", file));
                 if *force {
                     command.arg("--force");
                 }
             }
-            Work::Resume { data } => {
+            ChildTask::Resume { data } => {
                 command.arg(with_value("--resume", file));
                 if let Some(data) = data {
                     command.arg(with_value("--data", data));
@@ -87,7 +87,7 @@ impl Child {
             .spawn()
             .map_err(failed)?;
         let stdin = process.stdin.take();
-        if let (Work::Begin { config, .. }, Some(mut stdin)) = (work, stdin) {
+        if let (ChildTask::Begin { config, .. }, Some(mut stdin)) = (work, stdin) {
             // If the process has already ended, its last words say why.
             let _ = stdin.write_all(config.as_bytes());
         }

@@ -23,7 +23,7 @@ use signal_hook::consts::SIGHUP;
 use super::exit::signal_code;
 use super::failure::Failure;
 use super::print::print;
-use super::print::tell;
+use super::print::print_message;
 use super::signals::Signals;
 use crate::store;
 use crate::text::quoted;
@@ -48,11 +48,11 @@ pub fn spawn() -> Result<ExitCode, Failure> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(failed)?;
-    let said = match hear(&mut child)? {
-        Heard::Said(said) => said,
+    let said = match wait_for_start(&mut child)? {
+        StartMessage::Said(said) => said,
         // The terminal closed before the training began; it continues regardless.
-        Heard::Signal(SIGHUP) => return Ok(signal_code(SIGHUP)),
-        Heard::Signal(signal) => {
+        StartMessage::Signal(SIGHUP) => return Ok(signal_code(SIGHUP)),
+        StartMessage::Signal(signal) => {
             // Not waited for yet, so the process id still belongs to it.
             if let Some(process) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
                 let _ = kill_process(process, Signal::TERM);
@@ -75,15 +75,15 @@ pub fn spawn() -> Result<ExitCode, Failure> {
     }
 }
 
-enum Heard {
+enum StartMessage {
     Said(Vec<u8>),
     Signal(i32),
 }
 
 /// Waits for the child's message, its end, or a signal.
-fn hear(child: &mut Child) -> Result<Heard, Failure> {
+fn wait_for_start(child: &mut Child) -> Result<StartMessage, Failure> {
     let Some(mut pipe) = child.stdout.take() else {
-        return Ok(Heard::Said(Vec::new()));
+        return Ok(StartMessage::Said(Vec::new()));
     };
     let signals = Signals::listen(None)?;
     let (sender, said) = bounded(1);
@@ -99,9 +99,9 @@ fn hear(child: &mut Child) -> Result<Heard, Failure> {
     let mut signal_events = signals.events.clone();
     loop {
         select! {
-            recv(said) -> bytes => return Ok(Heard::Said(bytes.unwrap_or_default())),
+            recv(said) -> bytes => return Ok(StartMessage::Said(bytes.unwrap_or_default())),
             recv(signal_events) -> signal => match signal {
-                Ok(signal) => return Ok(Heard::Signal(signal)),
+                Ok(signal) => return Ok(StartMessage::Signal(signal)),
                 Err(_) => signal_events = never(),
             },
         }
@@ -144,10 +144,10 @@ impl Detached {
     /// Releases the caller; output from here on goes to the log. No failure here is worth losing a training that has
     /// begun.
     #[must_use]
-    pub fn begun(mut self, output: &Path) -> Option<Log> {
-        let log = Log::open(log_path(output));
+    pub fn begun(mut self, output: &Path) -> Option<DetachedLog> {
+        let log = DetachedLog::open(log_path(output));
         let log = log.inspect_err(|(path, error)| {
-            tell(&format!("warning: no log {}: {error}", path.display()));
+            print_message(&format!("warning: no log {}: {error}", path.display()));
         });
         // A caller that has gone needs no message.
         let told = [BEGUN, output.as_os_str().as_bytes()].concat();
@@ -164,14 +164,14 @@ impl Detached {
 }
 
 /// The log of a detached training.
-pub struct Log {
+pub struct DetachedLog {
     path: PathBuf,
     file: File,
     /// Whether the file was created for this training.
     new: bool,
 }
 
-impl Log {
+impl DetachedLog {
     /// Opens the log for appending: a resumed run may have written to it before. Anyone may have created the file, so
     /// links are not followed and pipes do not block.
     fn open(path: PathBuf) -> Result<Self, (PathBuf, io::Error)> {

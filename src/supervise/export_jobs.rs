@@ -18,30 +18,30 @@ use rustix::fs::{Access, access};
 
 use super::sandbox;
 use crate::app::{Depth, Effect, Screen, Shown};
-use crate::sheet::{Choice, View};
+use crate::sheet::{RequestChoice, View};
 use crate::text::harmless;
 use crate::tui::{Outcome, Outside};
 
 /// A run that can be exported.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct ExportedRun {
     pub file: PathBuf,
     /// The names of its layers.
     pub layers: Vec<String>,
 }
 
 /// Runs the exports that the screen asks for, each in a thread.
-pub struct Desktop {
-    sources: Vec<Source>,
+pub struct ExportJobs {
+    sources: Vec<ExportedRun>,
     said: Sender<Outcome>,
     outcomes: Receiver<Outcome>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Desktop {
+impl ExportJobs {
     /// Creates one for the run that is shown, followed by the run compared with it, if any.
     #[must_use]
-    pub fn new(sources: Vec<Source>) -> Self {
+    pub fn new(sources: Vec<ExportedRun>) -> Self {
         let (said, outcomes) = unbounded();
         Self {
             sources,
@@ -52,24 +52,26 @@ impl Desktop {
     }
 
     /// The export jobs for the runs shown.
-    fn jobs(&self, shown: &Shown) -> Vec<Job> {
+    fn jobs(&self, shown: &Shown) -> Vec<ExportJob> {
         let view = match shown.compared {
             Some(_) => View::Layers,
             None => view_of(shown),
         };
         let ranges = [Some(shown.steps.clone()), shown.compared.clone()];
         let each = self.sources.iter().zip(ranges);
-        let job = |(source, steps): (&Source, Option<Range<u64>>)| {
+        let job = |(source, steps): (&ExportedRun, Option<Range<u64>>)| {
             // Two runs are always compared by all of their layers.
             let layer = shown.layer.filter(|_| shown.compared.is_none());
-            let layer = layer.filter(|_| view.refuses(Choice::Layer).is_none());
-            Some(Job {
+            let layer = layer.filter(|_| view.refuses(RequestChoice::Layer).is_none());
+            Some(ExportJob {
                 file: source.file.clone(),
                 view,
                 steps: steps?,
                 layer: layer.and_then(|layer| source.layers.get(layer).cloned()),
                 unit: match shown.depth {
-                    Depth::Unit { unit, .. } if view.refuses(Choice::Unit).is_none() => Some(unit),
+                    Depth::Unit { unit, .. } if view.refuses(RequestChoice::Unit).is_none() => {
+                        Some(unit)
+                    }
                     _ => None,
                 },
                 parameter: match shown.depth {
@@ -83,7 +85,7 @@ impl Desktop {
     }
 }
 
-impl Drop for Desktop {
+impl Drop for ExportJobs {
     /// Finishes requested exports before the program ends.
     fn drop(&mut self) {
         for thread in self.threads.drain(..) {
@@ -92,17 +94,17 @@ impl Drop for Desktop {
     }
 }
 
-impl Outside for Desktop {
+impl Outside for ExportJobs {
     fn begin(&mut self, effect: Effect) -> String {
-        type Work = Box<dyn Fn(&[Job]) -> Outcome + Send>;
-        let (shown, work): (Shown, Work) = match effect {
-            Effect::Copy(shown) => (shown, Box::new(copied)),
+        type RunExports = Box<dyn Fn(&[ExportJob]) -> Outcome + Send>;
+        let (shown, work): (Shown, RunExports) = match effect {
+            Effect::Copy(shown) => (shown, Box::new(copy_tables)),
             Effect::Export(shown, format) => {
                 let formats = match format {
                     Some(format) => vec![format],
                     None => vec!["csv".to_owned(), "svg".to_owned()],
                 };
-                (shown, Box::new(move |jobs| exported(jobs, &formats)))
+                (shown, Box::new(move |jobs| write_exports(jobs, &formats)))
             }
         };
         let jobs = self.jobs(&shown);
@@ -143,7 +145,7 @@ fn view_of(shown: &Shown) -> View {
 
 /// The export of one view of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Job {
+struct ExportJob {
     file: PathBuf,
     view: View,
     steps: Range<u64>,
@@ -152,7 +154,7 @@ struct Job {
     parameter: Option<usize>,
 }
 
-impl Job {
+impl ExportJob {
     /// The `lcascope export` command for the job.
     fn command(&self, format: &str, output: &Path) -> Command {
         let mut command = sandbox::this_program();
@@ -238,7 +240,7 @@ fn plain(layer: &str) -> String {
     layer.chars().take(LONGEST).map(plain).collect()
 }
 
-fn copied(jobs: &[Job]) -> Outcome {
+fn copy_tables(jobs: &[ExportJob]) -> Outcome {
     let mut tables = Vec::new();
     for job in jobs {
         match job.run("csv", Path::new("-")) {
@@ -247,7 +249,7 @@ fn copied(jobs: &[Job]) -> Outcome {
         }
     }
     let names = names(jobs);
-    let of = |(job, name): (&Job, &String)| {
+    let of = |(job, name): (&ExportJob, &String)| {
         let (from, to) = (job.steps.start, job.steps.end);
         match jobs.len() {
             1 => format!("steps {from}..{to}"),
@@ -257,7 +259,7 @@ fn copied(jobs: &[Job]) -> Outcome {
     let of: Vec<String> = jobs.iter().zip(&names).map(of).collect();
     let text = match &tables[..] {
         [only] => Ok(String::from_utf8_lossy(only).into_owned()),
-        _ => together(&names, &tables),
+        _ => join_tables(&names, &tables),
     };
     match (text, jobs.first()) {
         (Ok(text), Some(job)) => Outcome::Text {
@@ -270,11 +272,11 @@ fn copied(jobs: &[Job]) -> Outcome {
 }
 
 /// The names of the runs: file names, with folders if the names are equal.
-fn names(jobs: &[Job]) -> Vec<String> {
-    let name = |job: &Job| job.file.file_name().unwrap_or_default().to_owned();
+fn names(jobs: &[ExportJob]) -> Vec<String> {
+    let name = |job: &ExportJob| job.file.file_name().unwrap_or_default().to_owned();
     let short: Vec<_> = jobs.iter().map(name).collect();
     let differ = short.windows(2).all(|pair| pair[0] != pair[1]);
-    let shown = |(job, name): (&Job, &std::ffi::OsString)| {
+    let shown = |(job, name): (&ExportJob, &std::ffi::OsString)| {
         if differ {
             harmless(&name.to_string_lossy())
         } else {
@@ -285,7 +287,7 @@ fn names(jobs: &[Job]) -> Vec<String> {
 }
 
 /// Joins tables with the same columns into one, with the run's name as the first column.
-fn together(names: &[String], tables: &[Vec<u8>]) -> Result<String, csv::Error> {
+fn join_tables(names: &[String], tables: &[Vec<u8>]) -> Result<String, csv::Error> {
     let mut out = csv::Writer::from_writer(Vec::new());
     for (index, (name, table)) in names.iter().zip(tables).enumerate() {
         let mut reader = csv::Reader::from_reader(&table[..]);
@@ -300,7 +302,7 @@ fn together(names: &[String], tables: &[Vec<u8>]) -> Result<String, csv::Error> 
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn exported(jobs: &[Job], formats: &[String]) -> Outcome {
+fn write_exports(jobs: &[ExportJob], formats: &[String]) -> Outcome {
     let mut written = Vec::new();
     for job in jobs {
         for (format, output) in formats.iter().zip(job.outputs(formats)) {
@@ -346,16 +348,16 @@ mod tests {
         }
     }
 
-    fn desktop(folder: &Path) -> Desktop {
-        let source = |name: &str| Source {
+    fn desktop(folder: &Path) -> ExportJobs {
+        let source = |name: &str| ExportedRun {
             file: folder.join(name),
             layers: vec!["a".to_owned(), "b".to_owned()],
         };
-        Desktop::new(vec![source("one.h5"), source("two.h5")])
+        ExportJobs::new(vec![source("one.h5"), source("two.h5")])
     }
 
     #[test]
-    fn what_is_looked_at_is_what_is_written() {
+    fn exports_have_the_view_on_the_screen() {
         let desktop = desktop(Path::new("/runs"));
         let jobs = desktop.jobs(&shown(Screen::Decomposition, Depth::Network));
         assert_eq!(jobs.len(), 1, "the other run is not in view");
@@ -390,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_replaced_and_those_of_one_view_are_called_alike() {
+    fn exports_replace_no_file_and_share_a_stem() {
         let folder = tempfile::tempdir().unwrap();
         let desktop = desktop(folder.path());
         let jobs = desktop.jobs(&shown(Screen::Overview, Depth::Network));
@@ -412,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_two_runs_say_which_they_are_of() {
+    fn rows_of_two_runs_name_their_run() {
         let tables = [
             &b"layer,lca (nats)\n\"a,b\",-1\n"[..],
             b"layer,lca (nats)\nc,2\n",
@@ -423,7 +425,7 @@ mod tests {
         shown.compared = Some(0..2);
         let mut jobs = both.jobs(&shown);
         assert_eq!(
-            together(&names(&jobs), &tables).unwrap(),
+            join_tables(&names(&jobs), &tables).unwrap(),
             "run,layer,lca (nats)\none.h5,\"a,b\",-1\ntwo.h5,c,2\n"
         );
         jobs[1].file = PathBuf::from("/others/one.h5");
@@ -433,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn no_view_is_given_what_it_refuses() {
+    fn export_commands_have_no_refused_flags() {
         let desktop = desktop(Path::new("/runs"));
         let (layer, unit, parameter) = (0, 0, 7);
         let depths = [
@@ -449,15 +451,21 @@ mod tests {
         for (screen, depth) in Screen::ALL.into_iter().flat_map(|s| depths.map(|d| (s, d))) {
             let job = &desktop.jobs(&shown(screen, depth))[0];
             let refused = |choice| job.view.refuses(choice).is_some();
-            assert!(job.layer.is_none() || !refused(Choice::Layer), "{job:?}");
-            assert!(job.unit.is_none() || !refused(Choice::Unit), "{job:?}");
             assert!(
-                job.parameter.is_none() || !refused(Choice::Parameter),
+                job.layer.is_none() || !refused(RequestChoice::Layer),
                 "{job:?}"
             );
-            let has = match job.view.needs() {
-                Some((Choice::Layer, _)) => job.layer.is_some(),
-                Some((Choice::Parameter, _)) => job.parameter.is_some(),
+            assert!(
+                job.unit.is_none() || !refused(RequestChoice::Unit),
+                "{job:?}"
+            );
+            assert!(
+                job.parameter.is_none() || !refused(RequestChoice::Parameter),
+                "{job:?}"
+            );
+            let has = match job.view.required_choice() {
+                Some((RequestChoice::Layer, _)) => job.layer.is_some(),
+                Some((RequestChoice::Parameter, _)) => job.parameter.is_some(),
                 _ => true,
             };
             assert!(has, "{job:?}");

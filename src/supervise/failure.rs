@@ -51,7 +51,7 @@ impl Failure {
         match self {
             Self::Save(SaveError::Io { .. }) => 1,
             Self::Usage(_)
-            | Self::Store(StoreError::Odd { .. } | StoreError::Exists { .. })
+            | Self::Store(StoreError::NotRegular { .. } | StoreError::Exists { .. })
             | Self::Model(_)
             | Self::Save(_)
             | Self::Sheet(SheetError::Request(_)) => 2,

@@ -34,7 +34,7 @@ impl Gpu {
                 return;
             };
             loop {
-                to.send(look(&device));
+                to.send(read_usage(&device));
                 // Closing the channel ends the thread.
                 if quitting.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
                     return;
@@ -88,7 +88,7 @@ fn uuid(bytes: [u8; 16]) -> String {
     out
 }
 
-fn look(device: &Device) -> GpuUse {
+fn read_usage(device: &Device) -> GpuUse {
     let memory = device.memory_info().ok();
     let busy = device.utilization_rates().ok();
     GpuUse {
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_cuda_devices_are_looked_at() {
+    fn only_cuda_devices_are_monitored() {
         assert_eq!(ordinal("candle on cuda:1, f32"), Some(1));
         assert_eq!(ordinal("cuda:0"), Some(0));
         assert_eq!(ordinal("cpu, 2 threads, AVX-512"), None);

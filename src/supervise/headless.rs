@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{never, select};
 use signal_hook::consts::SIGHUP;
 
-use super::bar::Bar;
-use super::print::tell;
+use super::bar::TerminalBar;
+use super::print::print_message;
 use super::screen;
 use super::signals::{STOPPING, Signals};
 use crate::analysis::numbers;
@@ -19,7 +19,7 @@ use crate::train::{Control, Controls};
 
 /// The kind of progress shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum ProgressKind {
     /// A bar on a terminal, otherwise a line now and then.
     Bar,
     /// Only warnings about the first loss.
@@ -27,9 +27,9 @@ pub enum Progress {
     None,
 }
 
-impl Progress {
+impl ProgressKind {
     /// The progress to show, given whether the training is quiet and whether it may print warnings.
-    pub fn of(quiet: bool, warns: bool) -> Self {
+    pub fn choose(quiet: bool, warns: bool) -> Self {
         match (quiet, warns) {
             (false, _) => Self::Bar,
             (true, true) => Self::Warnings,
@@ -48,7 +48,7 @@ pub fn follow(
     app: &mut App,
     controls: &Controls,
     signals: &Signals,
-    progress: Progress,
+    progress: ProgressKind,
 ) -> Option<i32> {
     let mut display = Display::new(progress, app);
     let mut interrupted = None;
@@ -66,10 +66,10 @@ pub fn follow(
                 Err(_) => break,
             },
             recv(signal_events) -> signal => match signal {
-                Ok(SIGHUP) => display = Display::new(Progress::None, app),
+                Ok(SIGHUP) => display = Display::new(ProgressKind::None, app),
                 Ok(signal) => {
                     if interrupted.replace(interrupted.unwrap_or(signal)).is_none() {
-                        display.say(STOPPING);
+                        display.print(STOPPING);
                     }
                     let _ = controls.send(Control::Stop);
                 }
@@ -82,23 +82,24 @@ pub fn follow(
 }
 
 enum Display {
-    Bar(Bar),
+    Bar(TerminalBar),
     Lines { last: Instant },
     Warnings,
     None,
 }
 
 impl Display {
-    fn new(progress: Progress, app: &App) -> Self {
+    fn new(progress: ProgressKind, app: &App) -> Self {
         match progress {
-            Progress::None => Self::None,
-            Progress::Warnings => Self::Warnings,
-            Progress::Bar if !screen::has_bar() => Self::Lines {
+            ProgressKind::None => Self::None,
+            ProgressKind::Warnings => Self::Warnings,
+            ProgressKind::Bar if !screen::has_bar() => Self::Lines {
                 last: Instant::now(),
             },
-            Progress::Bar => {
+            ProgressKind::Bar => {
                 let planned = app.header.planned_steps;
-                let mut bar = Bar::new(planned, "{bar:10} {pos}/{len}  {msg}  ETA {eta}", 10);
+                let mut bar =
+                    TerminalBar::new(planned, "{bar:10} {pos}/{len}  {msg}  ETA {eta}", 10);
                 bar.begin_at(app.timeline.end());
                 Self::Bar(bar)
             }
@@ -115,7 +116,7 @@ impl Display {
         let rate = end as f64 / entry.seconds.max(f64::MIN_POSITIVE);
         if app.phase() == Phase::Paused {
             if let Self::Bar(bar) = self {
-                bar.show(None, "paused".to_owned());
+                bar.update(None, "paused".to_owned());
             }
             return;
         }
@@ -125,8 +126,10 @@ impl Display {
             numbers::speed(rate)
         );
         match self {
-            Self::Bar(bar) => bar.show(Some(end), text),
-            Self::Lines { last } if last.elapsed() >= LINE_EVERY && !screen::disturbs() => {
+            Self::Bar(bar) => bar.update(Some(end), text),
+            Self::Lines { last }
+                if last.elapsed() >= LINE_EVERY && !screen::would_disturb_terminal() =>
+            {
                 *last = Instant::now();
                 let planned = app.header.planned_steps;
                 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
@@ -150,16 +153,16 @@ impl Display {
             }
             let line = lint.to_string();
             match self {
-                Self::Warnings => tell(&line),
-                display => display.say(&line),
+                Self::Warnings => print_message(&line),
+                display => display.print(&line),
             }
             app.log.push(&line);
         }
     }
 
-    fn say(&self, text: &str) {
+    fn print(&self, text: &str) {
         match self {
-            Self::Bar(bar) => bar.say(text),
+            Self::Bar(bar) => bar.print(text),
             Self::Lines { .. } => drop(writeln!(io::stderr(), "{text}")),
             Self::Warnings | Self::None => {}
         }

@@ -24,8 +24,8 @@ const BYTES_A_SECOND: u64 = 10 << 20;
 /// Seconds in which no thread is scheduled, after which a reading process gives up.
 pub(super) const STILL: &str = "30";
 
-/// The factor by which a command that also processes what it reads may take longer from one sign of life ([`Patience`])
-/// to the next.
+/// The factor by which a command that also processes what it reads may take longer from one sign of life
+/// ([`ReadTimeout`]) to the next.
 pub(super) const WRITING: u64 = 20;
 
 /// Limits the memory of this process and, if it only reads a file and ends, its processor time and how long it may
@@ -118,15 +118,15 @@ fn bound_time(change: impl Fn(Option<u64>) -> Option<u64>) -> io::Result<()> {
 
 /// The patience with a command that reads a file in this process. It is renewed whenever a part of the file has been
 /// read: a long file may take long, but a read that never returns may not.
-pub struct Patience(Cell<Instant>);
+pub struct ReadTimeout(Cell<Instant>);
 
-impl Default for Patience {
+impl Default for ReadTimeout {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Patience {
+impl ReadTimeout {
     #[must_use]
     pub fn new() -> Self {
         Self(Cell::new(Instant::now()))

@@ -4,7 +4,7 @@
 
 use crate::config::{ConfigError, DeviceChoice, EngineChoice, RunConfig};
 use crate::engine::Device;
-use crate::memory::{size, there_is};
+use crate::memory::{available, size};
 use crate::model::{Network, values};
 use crate::optim::Overrides;
 
@@ -24,7 +24,7 @@ pub fn check(
     network: &Network,
     layers: &[Overrides],
 ) -> Result<(), ConfigError> {
-    match there_is() {
+    match available() {
         Some(bytes) => fits(config, network, layers, bytes),
         None => Ok(()),
     }
@@ -87,7 +87,7 @@ mod tests {
     use crate::config::Options;
 
     #[test]
-    fn what_cannot_fit_is_refused_with_the_bound() {
+    fn a_training_beyond_memory_is_refused_with_the_bound() {
         let fault = |network: &str, rule: Option<&str>, there: u64| {
             let options = Options {
                 network: Some(network.parse().unwrap()),

@@ -18,15 +18,15 @@ pub mod memory;
 mod print;
 pub mod run;
 pub mod sandbox;
+mod saved_view;
 pub mod screen;
 pub mod series;
 pub mod signals;
 pub mod status;
 pub mod summary;
-mod views;
 
 pub use exit::signal_code;
 pub use failure::{Failure, with_remedy};
-pub use limits::{Patience, unbounded};
-pub use print::{print, tell};
+pub use limits::{ReadTimeout, unbounded};
+pub use print::{print, print_message};
 pub use signals::ignore_file_size_signal;

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use super::failure::Failure;
 use super::limits;
-use crate::text::{harmless_lines, is_obeyed};
+use crate::text::{harmless_lines, is_invisible_control};
 
 /// Prints a message to standard error.
-pub fn tell(text: &str) {
+pub fn print_message(text: &str) {
     let _ = writeln!(io::stderr(), "{}", harmless_lines(text));
 }
 
@@ -22,7 +22,7 @@ pub fn print(text: &[u8]) -> Result<ExitCode, Failure> {
     let shown = String::from_utf8_lossy(text);
     let shown = if shown
         .chars()
-        .any(|c| !matches!(c, '\n' | '\t') && is_obeyed(c))
+        .any(|c| !matches!(c, '\n' | '\t') && is_invisible_control(c))
     {
         harmless_lines(&shown).into()
     } else {

@@ -14,11 +14,11 @@ use super::detach::Detached;
 use super::exit::signal_code;
 use super::failure::Failure;
 use super::gpu::Gpu;
-use super::headless::{self, Progress};
+use super::headless::{self, ProgressKind};
 use super::print::print;
-use super::print::tell;
+use super::print::print_message;
 use super::sandbox;
-use super::screen::{self, Obstacle};
+use super::screen::{self, NoScreen};
 use super::signals::{STOPPING, Signals};
 use super::summary;
 use crate::app::{App, Quit};
@@ -32,7 +32,7 @@ use crate::train::{self, Control, Controls, Inquiry, Orders, Sink, SinkClosed, T
 use crate::tui::{Exit, ScreenOptions};
 
 /// The start of a run.
-pub enum Beginning {
+pub enum RunStart {
     Fresh,
     /// The trainer has started from the restored state.
     Resumed {
@@ -41,8 +41,8 @@ pub enum Beginning {
 }
 
 /// The options for observing a run, and for what is printed.
-pub struct Watched {
-    place: Place,
+pub struct WatchOptions {
+    place: Presentation,
     pub quiet: bool,
     /// Whether warnings are printed to standard error: a training in the background prints them too, to its caller or
     /// its log, and one of a series to the series.
@@ -50,19 +50,19 @@ pub struct Watched {
     detached: Option<Detached>,
 }
 
-impl Watched {
+impl WatchOptions {
     /// Resolves how a training is watched.
     ///
     /// # Errors
     /// An option of the screen cannot be used.
-    pub fn from(options: &Options, detached: Option<Detached>) -> Result<Self, ConfigError> {
+    pub fn resolve(options: &Options, detached: Option<Detached>) -> Result<Self, ConfigError> {
         let screen = screen::options(options.color, options.glyphs, options.fps)?;
         let quiet = detached.is_some() || options.quiet.unwrap_or(false);
-        let headless = quiet || options.headless.unwrap_or(false) || Obstacle::now().is_some();
+        let headless = quiet || options.headless.unwrap_or(false) || NoScreen::now().is_some();
         let place = match (headless, quiet) {
-            (_, true) => Place::Nowhere,
-            (true, false) => Place::Bar,
-            (false, false) => Place::Screen(screen),
+            (_, true) => Presentation::Nowhere,
+            (true, false) => Presentation::Bar,
+            (false, false) => Presentation::Screen(screen),
         };
         Ok(Self {
             place,
@@ -75,7 +75,7 @@ impl Watched {
 
 /// The place where a run is shown.
 #[expect(clippy::large_enum_variant, reason = "there is one of it")]
-enum Place {
+enum Presentation {
     Screen(ScreenOptions),
     Bar,
     Nowhere,
@@ -85,10 +85,10 @@ enum Place {
 const SOON: Duration = Duration::from_millis(500);
 
 /// The result of recording a run.
-type Recorded = Result<(RunEnd, RecorderStats), StoreError>;
+type RecordingResult = Result<(RunEnd, RecorderStats), StoreError>;
 
 /// A running training, and its state as known here.
-pub struct Run {
+pub struct RunningTraining {
     app: App,
     feed: Feed,
     controls: Controls,
@@ -97,10 +97,10 @@ pub struct Run {
     signals: Signals,
     /// Whether other processes can give orders as well.
     controllable: bool,
-    thread: thread::JoinHandle<Recorded>,
+    thread: thread::JoinHandle<RecordingResult>,
 }
 
-impl Run {
+impl RunningTraining {
     /// Starts the trainer's thread, and the control socket beside the run file.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl Run {
         mut app: App,
         mut trainer: Trainer,
         (recorder, checkpoint_every): (Recorder, CheckpointEvery),
-        beginning: Beginning,
+        beginning: RunStart,
         output: &Path,
     ) -> Result<Self, Failure> {
         let (controls, orders) = train::controls();
@@ -126,13 +126,13 @@ impl Run {
                     "warning: no control socket {path}: {error}; `lcascope stop` and `pause` cannot \
                      reach this training, signals can"
                 );
-                tell(&warning);
+                print_message(&warning);
                 app.log.push(&warning);
             })
             .ok();
         let controllable = server.is_some();
         let (feed_sender, feed) = feed::live(app.header.clone(), controls.clone());
-        let outlet = Outlet {
+        let outlet = StepOutlet {
             recorder,
             feed: feed_sender,
             progress,
@@ -172,7 +172,7 @@ impl Run {
     ///
     /// # Errors
     /// The run failed, or the terminal cannot be used.
-    pub fn watch(self, mut watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
+    pub fn watch(self, mut watched: WatchOptions, output: &Path) -> Result<ExitCode, Failure> {
         let Some(detached) = watched.detached.take() else {
             return self.watch_here(watched, output);
         };
@@ -184,7 +184,7 @@ impl Run {
         result
     }
 
-    fn watch_here(self, watched: Watched, output: &Path) -> Result<ExitCode, Failure> {
+    fn watch_here(self, watched: WatchOptions, output: &Path) -> Result<ExitCode, Failure> {
         let Self {
             mut app,
             mut feed,
@@ -198,7 +198,7 @@ impl Run {
         let mut told = false;
         let (place, mut quiet, warns) = (watched.place, watched.quiet, watched.warns);
         match place {
-            Place::Screen(options) => {
+            Presentation::Screen(options) => {
                 let path = output.to_owned();
                 // An older file may still have the name.
                 let reader = move || sandbox::detail_reader(&store::written_at(&path));
@@ -206,7 +206,7 @@ impl Run {
                 // Without its thread, the screen shows what it has.
                 let (details, reader) = closely.ok().unzip();
                 feed.details = details;
-                let run = screen::Shown {
+                let run = screen::ShownRun {
                     feed: &feed,
                     file: output,
                 };
@@ -223,7 +223,11 @@ impl Run {
                     Ok(exit @ (Exit::Quit(Quit::Leave) | Exit::Hangup)) => {
                         // After a hang-up, nobody is left to read a bar or a summary.
                         quiet = exit == Exit::Hangup;
-                        let progress = if quiet { Progress::None } else { Progress::Bar };
+                        let progress = if quiet {
+                            ProgressKind::None
+                        } else {
+                            ProgressKind::Bar
+                        };
                         // A pause outlives the terminal only if somebody can end it.
                         if !(quiet && controllable) {
                             let _ = controls.send(Control::Resume);
@@ -245,14 +249,14 @@ impl Run {
                     }
                 }
             }
-            Place::Bar | Place::Nowhere => {
-                if !quiet && screen::disturbs() {
+            Presentation::Bar | Presentation::Nowhere => {
+                if !quiet && screen::would_disturb_terminal() {
                     let path = quoted(&output.display().to_string());
-                    tell(&format!(
+                    print_message(&format!(
                         "training in the background: `lcascope open {path}` shows it"
                     ));
                 }
-                let progress = Progress::of(quiet, warns);
+                let progress = ProgressKind::choose(quiet, warns);
                 interrupted = headless::follow(&feed, &mut app, &controls, &signals, progress);
                 told = interrupted.is_some();
             }
@@ -268,14 +272,14 @@ impl Run {
                 Ok(event) => app.event(event),
                 Err(RecvTimeoutError::Timeout) => {
                     patience = None;
-                    tell(STOPPING);
+                    print_message(STOPPING);
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         let (end, stats) = match (join(thread), interrupted) {
             (Err(Failure::Store(none @ StoreError::NoStep { .. })), Some(signal)) => {
-                tell(&none.to_string());
+                print_message(&none.to_string());
                 return Ok(signal_code(signal));
             }
             (recorded, _) => recorded?,
@@ -296,7 +300,7 @@ fn stop(controls: &Controls) {
     let _ = controls.send(Control::Stop);
 }
 
-fn join(thread: thread::JoinHandle<Recorded>) -> Result<(RunEnd, RecorderStats), Failure> {
+fn join(thread: thread::JoinHandle<RecordingResult>) -> Result<(RunEnd, RecorderStats), Failure> {
     match thread.join() {
         Ok(recorded) => Ok(recorded?),
         Err(panic) => Err(Failure::Other(format!(
@@ -315,22 +319,22 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 /// The body of the trainer's thread: trains, records, and updates the screen.
 fn run_training(
     mut trainer: Trainer,
-    beginning: Beginning,
-    mut outlet: Outlet,
+    beginning: RunStart,
+    mut outlet: StepOutlet,
     orders: &Orders,
-) -> Recorded {
+) -> RecordingResult {
     let ended = match beginning {
-        Beginning::Fresh => train::run(&mut trainer, orders, &mut outlet),
-        Beginning::Resumed { start } => {
+        RunStart::Fresh => train::run(&mut trainer, orders, &mut outlet),
+        RunStart::Resumed { start } => {
             // Without a checkpoint it starts from the beginning: the weights at θ_0 may not be in the file yet.
             let told = match trainer.steps_done() {
                 0 => outlet.start(start),
                 _ => Ok(()),
             };
-            told.and_then(|()| train::proceed(&mut trainer, orders, &mut outlet))
+            told.and_then(|()| train::run_started(&mut trainer, orders, &mut outlet))
         }
     };
-    let Outlet { recorder, feed, .. } = outlet;
+    let StepOutlet { recorder, feed, .. } = outlet;
     match ended {
         Ok(end) => {
             let result = recorder.finish(end.clone());
@@ -356,7 +360,7 @@ fn run_training(
 }
 
 /// The destinations of a step: the screen gets a summary, the file everything.
-struct Outlet {
+struct StepOutlet {
     recorder: Recorder,
     feed: FeedSender,
     /// The progress reported by the control socket.
@@ -373,7 +377,7 @@ struct Outlet {
 /// The least time between reports of the recording to the screen.
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
-impl Outlet {
+impl StepOutlet {
     /// Reports the state of the recording to the screen, if it has changed.
     fn tell_recorder(&mut self) {
         let (at, told) = self.told;
@@ -385,7 +389,7 @@ impl Outlet {
     }
 }
 
-impl Sink for Outlet {
+impl Sink for StepOutlet {
     fn start(&mut self, record: StartRecord) -> Result<(), SinkClosed> {
         self.feed.start(&record);
         self.recorder.start(record).map_err(|_| SinkClosed)
@@ -394,7 +398,8 @@ impl Sink for Outlet {
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
         self.progress.steps_done(record.step + 1);
         if record.step >= self.shown {
-            self.feed.step(StepSummary::of(&record, self.tolerance));
+            self.feed
+                .step(StepSummary::from_step(&record, self.tolerance));
         }
         self.recorder.step(record).map_err(|_| SinkClosed)?;
         self.tell_recorder();

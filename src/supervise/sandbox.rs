@@ -15,11 +15,11 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
 use super::exit::signal_code;
 use super::failure::Failure;
-use super::limits::{GUARDED, Patience, STILL, WRITING, is_guarded, limit};
+use super::limits::{GUARDED, ReadTimeout, STILL, WRITING, is_guarded, limit};
 use super::print::print;
-use super::print::tell;
+use super::print::print_message;
 use super::status::RunStatus;
-use crate::feed::{self, OpenError, Opened};
+use crate::feed::{self, OpenError, OpenedRun};
 use crate::store::{self, RecordedWeights, StoreError};
 use crate::text::harmless;
 
@@ -27,15 +27,15 @@ use crate::text::harmless;
 ///
 /// # Errors
 /// The command's own, or it crashed.
-pub fn guarded(
+pub fn run_in_child(
     path: &Path,
     command: impl FnOnce() -> Result<ExitCode, Failure>,
 ) -> Result<ExitCode, Failure> {
     in_child(&[path], 1, command)
 }
 
-/// Runs a command in a child as [`guarded`] does, if it reads for as long as there is something to read and then
-/// writes: it renews its [`Patience`].
+/// Runs a command in a child as [`run_in_child`] does, if it reads for as long as there is something to read and then
+/// writes: it renews its [`ReadTimeout`].
 ///
 /// # Errors
 /// The command's own, or it crashed.
@@ -79,10 +79,10 @@ pub fn guarded_each(
             &[path],
             [OsStr::new(name), OsStr::new("--"), path.as_os_str()],
         ) {
-            Ok(Ended::With(code)) => code,
-            Ok(Ended::Asked(signal)) => return Ok(signal_code(signal)),
+            Ok(ChildEnd::With(code)) => code,
+            Ok(ChildEnd::Asked(signal)) => return Ok(signal_code(signal)),
             Err(failure) => {
-                tell(&format!("error: {failure}"));
+                print_message(&format!("error: {failure}"));
                 failure.exit_code()
             }
         };
@@ -102,13 +102,13 @@ fn in_child(
         return command();
     }
     Ok(match in_own_child(paths, std::env::args_os().skip(1))? {
-        Ended::With(code) => ExitCode::from(code),
-        Ended::Asked(signal) => signal_code(signal),
+        ChildEnd::With(code) => ExitCode::from(code),
+        ChildEnd::Asked(signal) => signal_code(signal),
     })
 }
 
 /// The end of a child that did not crash.
-enum Ended {
+enum ChildEnd {
     With(u8),
     /// By a signal that asked it to end.
     Asked(i32),
@@ -118,8 +118,8 @@ enum Ended {
 fn in_own_child(
     paths: &[impl AsRef<Path>],
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
-) -> Result<Ended, Failure> {
-    if let Some(what) = paths.iter().find_map(|path| odd(path.as_ref())) {
+) -> Result<ChildEnd, Failure> {
+    if let Some(what) = paths.iter().find_map(|path| why_unreadable(path.as_ref())) {
         return Err(Failure::Other(what));
     }
     let output = this_program()
@@ -136,12 +136,12 @@ fn in_own_child(
         Some(PANICKED) | None => {}
         Some(code) => {
             let _ = io::stderr().write_all(&output.stderr);
-            return Ok(Ended::With(u8::try_from(code).unwrap_or(1)));
+            return Ok(ChildEnd::With(u8::try_from(code).unwrap_or(1)));
         }
     }
     if let Some(signal @ (SIGINT | SIGTERM | SIGUSR1 | SIGUSR2)) = output.status.signal() {
         // Asked to end; not a crash.
-        return Ok(Ended::Asked(signal));
+        return Ok(ChildEnd::Asked(signal));
     }
     let names = paths.iter().map(|path| path.as_ref().display().to_string());
     let names: Vec<String> = names.collect();
@@ -152,7 +152,7 @@ fn in_own_child(
 const PANICKED: i32 = 101;
 
 fn crashed(files: &str, status: ExitStatus) -> Failure {
-    Failure::Other(format!("{files}: {}", feed::crash(status)))
+    Failure::Other(format!("{files}: {}", feed::describe_crash(status)))
 }
 
 /// The size of a file in bytes.
@@ -163,10 +163,10 @@ fn size(path: &Path) -> u64 {
 /// A command that runs this program again.
 #[must_use]
 pub fn this_program() -> Command {
-    ourselves(std::env::args_os().next().unwrap_or_default())
+    this_program_as(std::env::args_os().next().unwrap_or_default())
 }
 
-fn ourselves(name: OsString) -> Command {
+fn this_program_as(name: OsString) -> Command {
     // Stays valid when the program's file is replaced by a newer one.
     let this = PathBuf::from("/proc/self/exe");
     let program = if this.exists() {
@@ -182,16 +182,16 @@ fn ourselves(name: OsString) -> Command {
 /// The command that reads a file for another process.
 #[must_use]
 pub fn reader(path: &Path) -> Command {
-    reading(path, &[])
+    reader_command(path, &[])
 }
 
 /// The command that reads only the requested details of a file.
 #[must_use]
 pub fn detail_reader(path: &Path) -> Command {
-    reading(path, &["--details"])
+    reader_command(path, &["--details"])
 }
 
-fn reading(path: &Path, flags: &[&str]) -> Command {
+fn reader_command(path: &Path, flags: &[&str]) -> Command {
     let mut command = this_program();
     // Signals from keys do not reach the child directly; it ends with its parent.
     command.process_group(0);
@@ -201,7 +201,7 @@ fn reading(path: &Path, flags: &[&str]) -> Command {
 
 /// Why a path is not a readable file; opening a pipe, for example, would wait for its other end.
 #[must_use]
-pub fn odd(path: &Path) -> Option<String> {
+pub fn why_unreadable(path: &Path) -> Option<String> {
     let there = std::fs::metadata(path).ok()?;
     let odd = !there.is_file() && !there.is_dir();
     odd.then(|| format!("{}: is not a regular file", path.display()))
@@ -209,7 +209,7 @@ pub fn odd(path: &Path) -> Option<String> {
 
 /// A question that a child answers about a file.
 #[derive(Clone, Copy)]
-enum Question {
+enum SandboxQuery {
     /// The status of the run in it.
     Status,
     /// Whether everything that resuming reads in this process is readable.
@@ -218,7 +218,7 @@ enum Question {
     Weights,
 }
 
-impl Question {
+impl SandboxQuery {
     const ALL: [Self; 3] = [Self::Status, Self::Run, Self::Weights];
 
     fn word(self) -> &'static str {
@@ -230,12 +230,12 @@ impl Question {
     }
 
     fn ask<T: DeserializeOwned>(self, path: &Path) -> Result<T, OpenError> {
-        if let Some(what) = odd(path) {
+        if let Some(what) = why_unreadable(path) {
             return Err(OpenError::Refused(what));
         }
-        let mut reader = reading(path, &["--answer", self.word()]);
+        let mut reader = reader_command(path, &["--answer", self.word()]);
         reader.env(GUARDED, STILL);
-        feed::answer(reader, path)
+        feed::ask_once(reader, path)
     }
 }
 
@@ -244,31 +244,31 @@ impl Question {
 /// # Errors
 /// The file is not a run, or is too damaged to be read.
 pub fn status(path: &Path) -> Result<RunStatus, Failure> {
-    Ok(Question::Status.ask(path)?)
+    Ok(SandboxQuery::Status.ask(path)?)
 }
 
 /// Reads in a child everything that this process is going to read of a run.
 ///
 /// # Errors
 /// The file is not a run, or is too damaged to be read.
-pub fn look_through(path: &Path) -> Result<(), OpenError> {
-    Question::Run.ask(path)
+pub fn read_through(path: &Path) -> Result<(), OpenError> {
+    SandboxQuery::Run.ask(path)
 }
 
 /// Reads in a child all weights that this process is going to follow.
 ///
 /// # Errors
 /// There are none, or they are too damaged to be read.
-pub fn look_through_weights(path: &Path) -> Result<(), OpenError> {
-    Question::Weights.ask(path)
+pub fn read_through_weights(path: &Path) -> Result<(), OpenError> {
+    SandboxQuery::Weights.ask(path)
 }
 
 /// Reads the header and state of a run file in a child.
 ///
 /// # Errors
 /// The file is not a run, or is too damaged to be read.
-pub fn peek(path: &Path) -> Result<Opened, OpenError> {
-    if let Some(what) = odd(path) {
+pub fn peek(path: &Path) -> Result<OpenedRun, OpenError> {
+    if let Some(what) = why_unreadable(path) {
         return Err(OpenError::Refused(what));
     }
     let mut reader = reader(path);
@@ -283,38 +283,38 @@ pub fn peek(path: &Path) -> Result<Opened, OpenError> {
 pub fn serve(path: &Path, details: bool, answer: Option<&str>) -> Result<ExitCode, Failure> {
     limit(is_guarded().then_some((size(path), 1)));
     if let Some(word) = answer {
-        let named = Question::ALL.into_iter().find(|it| it.word() == word);
+        let named = SandboxQuery::ALL.into_iter().find(|it| it.word() == word);
         let question = named.ok_or_else(|| Failure::Other(format!("no question {word}")))?;
-        return served(reply(question, path));
+        return exit_code_of(reply(question, path));
     }
     if details {
-        return served(feed::serve_details(path, io::stdin(), io::stdout()));
+        return exit_code_of(feed::serve_details(path, io::stdin(), io::stdout()));
     }
     // The library may be stuck, so only this is certain to end the process.
     let leave = || {
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     };
-    served(feed::serve(path, io::stdin(), io::stdout(), leave))
+    exit_code_of(feed::serve(path, io::stdin(), io::stdout(), leave))
 }
 
-fn reply(question: Question, path: &Path) -> io::Result<()> {
-    let patience = Patience::new();
+fn reply(question: SandboxQuery, path: &Path) -> io::Result<()> {
+    let patience = ReadTimeout::new();
     let renew = || patience.renew();
     let words = |error: StoreError| error.to_string();
     match question {
-        Question::Status => feed::reply(&RunStatus::read(path).map_err(words), io::stdout()),
-        Question::Run => feed::reply(
-            &store::look_through(path, &renew).map_err(words),
+        SandboxQuery::Status => feed::reply(&RunStatus::read(path).map_err(words), io::stdout()),
+        SandboxQuery::Run => feed::reply(
+            &store::read_through(path, &renew).map_err(words),
             io::stdout(),
         ),
-        Question::Weights => {
+        SandboxQuery::Weights => {
             let looked = RecordedWeights::look_through(path, &renew);
             feed::reply(&looked.map_err(words), io::stdout())
         }
     }
 }
 
-fn served(result: io::Result<()>) -> Result<ExitCode, Failure> {
+fn exit_code_of(result: io::Result<()>) -> Result<ExitCode, Failure> {
     match result {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),

@@ -9,18 +9,18 @@ use std::process::ExitCode;
 use signal_hook::consts::SIGHUP;
 
 use super::exit::signal_code;
-use super::export_jobs::{Desktop, Source};
+use super::export_jobs::{ExportJobs, ExportedRun};
 use super::failure::Failure;
+use super::saved_view;
 use super::signals::Signals;
-use super::views;
 use crate::app::{App, Quit};
-use crate::config::user::{self, ActionKeys, Kind, Problem};
+use crate::config::user::{self, ActionKeys, Problem, ProblemKind};
 use crate::config::{ColorChoice, ConfigError, GlyphsChoice};
 use crate::feed::Feed;
-use crate::state::Views;
 use crate::text::harmless;
 use crate::tui::keys::KeyMap;
 use crate::tui::{self, ColorLevel, Exit, Feeds, Glyphs, ScreenOptions, Theme};
+use crate::view_files::ViewFolder;
 
 /// The screen's options: the flags, over the user's configuration.
 ///
@@ -37,7 +37,7 @@ pub fn options(
         return Err(ConfigError(format!("--fps {fps}: must be from 1 to 120")));
     }
     let colors = match color.unwrap_or(config.color) {
-        ColorChoice::Auto => ColorLevel::detect(variable),
+        ColorChoice::Auto => ColorLevel::detect(env_variable),
         ColorChoice::Truecolor => ColorLevel::TrueColor,
         ColorChoice::Ansi256 => ColorLevel::Ansi256,
         ColorChoice::Ansi16 => ColorLevel::Ansi16,
@@ -46,7 +46,7 @@ pub fn options(
     tui::ignore_no_color();
     let choice = glyphs.unwrap_or(config.glyphs);
     let glyphs = match choice {
-        GlyphsChoice::Auto => Glyphs::detect(variable),
+        GlyphsChoice::Auto => Glyphs::detect(env_variable),
         GlyphsChoice::Braille => Glyphs::Braille,
         GlyphsChoice::Blocks => Glyphs::Blocks,
         GlyphsChoice::Ascii => Glyphs::Ascii,
@@ -73,13 +73,13 @@ pub fn options(
 
 /// Whether the environment names a locale.
 fn has_locale() -> bool {
-    let said = |name| variable(name).is_some_and(|value| !value.is_empty());
+    let said = |name| env_variable(name).is_some_and(|value| !value.is_empty());
     ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().any(said)
 }
 
 /// An environment variable, if it is valid Unicode.
 #[must_use]
-pub fn variable(name: &str) -> Option<String> {
+pub fn env_variable(name: &str) -> Option<String> {
     env::var(name).ok()
 }
 
@@ -98,7 +98,9 @@ pub fn actions() -> Vec<ActionKeys> {
 /// The notice about a configuration that cannot be used as it is.
 fn notice(problems: &[Problem]) -> String {
     // Overrides that work as intended are no news at every start.
-    let problems = problems.iter().filter(|it| it.kind == Kind::Unusable);
+    let problems = problems
+        .iter()
+        .filter(|it| it.kind == ProblemKind::Unusable);
     match &problems.collect::<Vec<_>>()[..] {
         [] => String::new(),
         [only] => harmless(&only.to_string()),
@@ -111,7 +113,7 @@ fn notice(problems: &[Problem]) -> String {
 
 /// Why no screen can be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obstacle {
+pub enum NoScreen {
     /// Standard input or output is not a terminal.
     NoTerminal,
     /// The terminal can only print, according to its `TERM`.
@@ -120,7 +122,7 @@ pub enum Obstacle {
     Background,
 }
 
-impl Obstacle {
+impl NoScreen {
     /// The current obstacle to drawing a screen, if any.
     #[must_use]
     pub fn now() -> Option<Self> {
@@ -134,7 +136,7 @@ impl Obstacle {
     }
 }
 
-impl fmt::Display for Obstacle {
+impl fmt::Display for NoScreen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoTerminal => f.write_str("standard input or output is none"),
@@ -163,7 +165,7 @@ pub fn has_bar() -> bool {
 
 /// Whether output would disturb another job on the terminal.
 #[must_use]
-pub fn disturbs() -> bool {
+pub fn would_disturb_terminal() -> bool {
     io::stderr().is_terminal() && tui::in_background()
 }
 
@@ -172,7 +174,7 @@ pub fn disturbs() -> bool {
 /// # Errors
 /// There is no terminal to draw on and to read keys from.
 pub fn require_terminal(command: &str) -> Result<(), Failure> {
-    let Some(obstacle) = Obstacle::now() else {
+    let Some(obstacle) = NoScreen::now() else {
         return Ok(());
     };
     Err(Failure::Other(format!(
@@ -182,7 +184,7 @@ pub fn require_terminal(command: &str) -> Result<(), Failure> {
 }
 
 /// A run to show.
-pub struct Shown<'a> {
+pub struct ShownRun<'a> {
     pub feed: &'a Feed,
     pub file: &'a Path,
 }
@@ -192,31 +194,31 @@ pub struct Shown<'a> {
 /// # Errors
 /// The terminal cannot be drawn on.
 pub fn show(
-    first: &Shown,
-    second: Option<&Shown>,
+    first: &ShownRun,
+    second: Option<&ShownRun>,
     app: &mut App,
     options: &ScreenOptions,
     signals: &Signals,
 ) -> Result<Exit, Failure> {
-    let views = Views::of_user();
-    views::restore(app, &views);
+    let views = ViewFolder::of_user();
+    saved_view::restore(app, &views);
     if !options.notice.is_empty() {
         app.say(&options.notice);
     }
     let sources = [Some(first), second].into_iter().flatten();
-    let sources = sources.map(|shown| Source {
+    let sources = sources.map(|shown| ExportedRun {
         file: shown.file.to_owned(),
         layers: (shown.feed.header.layout.layers.iter())
             .map(|layer| layer.name.clone())
             .collect(),
     });
-    let mut desktop = Desktop::new(sources.collect());
+    let mut desktop = ExportJobs::new(sources.collect());
     let feeds = Feeds {
         first: first.feed,
         second: second.map(|shown| shown.feed),
     };
     let shown = tui::run(&feeds, app, options, &mut desktop, &signals.events);
-    views::keep(app, &views);
+    saved_view::store(app, &views);
     shown.map_err(Failure::Terminal)
 }
 

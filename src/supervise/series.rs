@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, never, select};
 use signal_hook::consts::SIGHUP;
 
-use super::bar::Bar;
-use super::child::{Child, Work};
+use super::bar::TerminalBar;
+use super::child::{Child, ChildTask};
 use super::failure::Failure;
 use super::sandbox;
 use super::screen;
@@ -22,7 +22,7 @@ use crate::record::{RunHeader, Status};
 use crate::text::{duration, harmless};
 
 /// A run to be made.
-pub struct Task {
+pub struct RunTask {
     pub name: String,
     pub file: PathBuf,
     pub config: RunConfig,
@@ -35,7 +35,7 @@ pub struct Task {
 
 /// The state of a run's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum RunFileState {
     Nothing,
     /// An empty file that this process created to reserve the name.
     Reserved,
@@ -52,16 +52,16 @@ pub enum AtFailure {
 }
 
 /// The outcome of a series.
-pub struct Ended {
+pub struct SeriesOutcome {
     /// For each task, whether its run is complete.
     pub complete: Vec<bool>,
     /// Index and reason of each failed task.
     pub failed: Vec<(usize, String)>,
-    pub why: End,
+    pub why: SeriesEnd,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum SeriesEnd {
     /// Every run was attempted.
     Through,
     Signal(i32),
@@ -78,9 +78,9 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// Time between lines when standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
-impl Task {
+impl RunTask {
     /// Sets the run's file, and names the run after it.
-    pub fn place(&mut self, file: PathBuf) {
+    pub fn set_file(&mut self, file: PathBuf) {
         self.name = harmless(&file.file_name().unwrap_or_default().to_string_lossy());
         self.file = file;
     }
@@ -89,9 +89,9 @@ impl Task {
     ///
     /// # Errors
     /// The file belongs to another run, is being written, or is not a run.
-    pub fn found(&self) -> Result<Found, Failure> {
+    pub fn file_state(&self) -> Result<RunFileState, Failure> {
         if self.file.symlink_metadata().is_err() {
-            return Ok(Found::Nothing);
+            return Ok(RunFileState::Nothing);
         }
         let path = harmless(&self.file.display().to_string());
         let opened = sandbox::peek(&self.file).map_err(|error| {
@@ -109,8 +109,8 @@ impl Task {
             )));
         }
         Ok(match opened.state.status {
-            Status::Finished => Found::Complete,
-            _ => Found::Begun(opened.state.committed),
+            Status::Finished => RunFileState::Complete,
+            _ => RunFileState::Begun(opened.state.committed),
         })
     }
 
@@ -172,76 +172,77 @@ impl Task {
 /// # Errors
 /// A process cannot be started or waited for. An error within one is part of the result.
 pub fn run(
-    tasks: &[Task],
-    found: &[Found],
+    tasks: &[RunTask],
+    found: &[RunFileState],
     at_failure: AtFailure,
     force: bool,
     quiet: bool,
-) -> Result<Ended, Failure> {
+) -> Result<SeriesOutcome, Failure> {
     let signals = Signals::listen(None)?;
-    let mut watch = Watch {
-        progress: Progress::new(tasks, found, quiet),
+    let mut watch = ProcessWatch {
+        progress: SeriesProgress::new(tasks, found, quiet),
         signals: signals.events.clone(),
         asked: None,
         warned: BTreeSet::new(),
     };
-    let mut ended = Ended {
+    let mut ended = SeriesOutcome {
         complete: found
             .iter()
-            .map(|found| *found == Found::Complete)
+            .map(|found| *found == RunFileState::Complete)
             .collect(),
         failed: Vec::new(),
-        why: End::Through,
+        why: SeriesEnd::Through,
     };
-    let left =
-        || (tasks.iter().zip(found).enumerate()).filter(|(_, (_, f))| **f != Found::Complete);
+    let left = || {
+        (tasks.iter().zip(found).enumerate()).filter(|(_, (_, f))| **f != RunFileState::Complete)
+    };
     for warning in left().flat_map(|(_, (task, _))| &task.warnings) {
         if watch.warned.insert(warning.clone()) {
-            watch.progress.say(&harmless(warning));
+            watch.progress.print(&harmless(warning));
         }
     }
     for (index, (task, found)) in left() {
         let config = toml::to_string(&task.config.to_options())
             .map_err(|error| Failure::Other(format!("the configuration: {error}")))?;
         let work = match found {
-            Found::Begun(_) => Work::Resume {
+            RunFileState::Begun(_) => ChildTask::Resume {
                 data: task.config.data.as_deref(),
             },
-            _ => Work::Begin {
+            _ => ChildTask::Begin {
                 config: &config,
-                force: force || *found == Found::Reserved,
+                force: force || *found == RunFileState::Reserved,
             },
         };
         let began = Instant::now();
         let mut child = Child::spawn(&task.file, &work)?;
         watch.progress.begin(index, task);
-        let status = watch.until_end(&mut child)?;
+        let status = watch.wait_for_end(&mut child)?;
         watch.warn_once(&child.warnings());
         let state = sandbox::peek(&task.file).map(|opened| opened.state);
         let how = match (&state, status.success()) {
-            (Ok(state), true) if state.status == Status::Finished => How::Finished,
+            (Ok(state), true) if state.status == Status::Finished => ProcessEnd::Finished,
             // By an order, or by a signal that has not reached this process yet.
-            (Ok(state), _) if state.status == Status::Stopped => How::Stopped,
-            _ if watch.asked.is_some() => How::Stopped,
-            _ => How::Failed(harmless(&child.last_words(status))),
+            (Ok(state), _) if state.status == Status::Stopped => ProcessEnd::Stopped,
+            _ if watch.asked.is_some() => ProcessEnd::Stopped,
+            _ => ProcessEnd::Failed(harmless(&child.last_words(status))),
         };
         let took = duration(began.elapsed().as_secs_f64());
         let committed = state.map_or(0, |state| state.committed);
         watch.progress.end(task, &how, committed, &took);
         match how {
-            How::Finished => ended.complete[index] = true,
-            How::Stopped => ended.why = End::Stopped(index),
-            How::Failed(why) => {
+            ProcessEnd::Finished => ended.complete[index] = true,
+            ProcessEnd::Stopped => ended.why = SeriesEnd::Stopped(index),
+            ProcessEnd::Failed(why) => {
                 ended.failed.push((index, why));
                 if at_failure == AtFailure::End {
-                    ended.why = End::Failed(index);
+                    ended.why = SeriesEnd::Failed(index);
                 }
             }
         }
         if let Some(signal) = watch.asked {
-            ended.why = End::Signal(signal);
+            ended.why = SeriesEnd::Signal(signal);
         }
-        if ended.why != End::Through {
+        if ended.why != SeriesEnd::Through {
             break;
         }
     }
@@ -250,15 +251,15 @@ pub fn run(
 }
 
 /// The end of a run's process.
-enum How {
+enum ProcessEnd {
     Finished,
     Stopped,
     Failed(String),
 }
 
 /// Waits for the processes.
-struct Watch {
-    progress: Progress,
+struct ProcessWatch {
+    progress: SeriesProgress,
     signals: Receiver<i32>,
     /// The signal that asked the series to end.
     asked: Option<i32>,
@@ -266,29 +267,29 @@ struct Watch {
     warned: BTreeSet<String>,
 }
 
-impl Watch {
+impl ProcessWatch {
     /// Prints a run's warnings, unless they differ from earlier ones in their numbers only.
     fn warn_once(&mut self, warnings: &[String]) {
         for warning in warnings {
             let words = warning.replace(|c: char| c.is_ascii_digit(), "");
             if !self.warned.contains(warning) && self.warned.insert(words) {
-                self.progress.say(&harmless(warning));
+                self.progress.print(&harmless(warning));
             }
         }
     }
 
-    fn until_end(&mut self, child: &mut Child) -> Result<ExitStatus, Failure> {
+    fn wait_for_end(&mut self, child: &mut Child) -> Result<ExitStatus, Failure> {
         let lost = |error| Failure::Other(format!("cannot wait for the training: {error}"));
         let mut last = Instant::now();
         loop {
             select! {
                 recv(self.signals) -> signal => match signal {
                     // The terminal is gone, but the training continues.
-                    Ok(SIGHUP) => self.progress = Progress::none(),
+                    Ok(SIGHUP) => self.progress = SeriesProgress::hidden(),
                     // Once only: a second signal ends the process at once.
                     Ok(signal) if self.asked.is_none() => {
                         self.asked = Some(signal);
-                        self.progress.say(STOPPING);
+                        self.progress.print(STOPPING);
                         child.stop();
                     }
                     Ok(_) => {}
@@ -310,8 +311,8 @@ impl Watch {
 }
 
 /// The progress shown on standard error.
-struct Progress {
-    shown: Shown,
+struct SeriesProgress {
+    shown: ProgressOutput,
     runs: usize,
     /// Planned steps of all runs together.
     total: u64,
@@ -328,33 +329,35 @@ struct Progress {
     done: u64,
 }
 
-enum Shown {
-    Bar(Bar),
+enum ProgressOutput {
+    Bar(TerminalBar),
     Lines { last: Instant },
     Nothing,
 }
 
-impl Progress {
-    fn new(tasks: &[Task], found: &[Found], quiet: bool) -> Self {
+impl SeriesProgress {
+    fn new(tasks: &[RunTask], found: &[RunFileState], quiet: bool) -> Self {
         let planned = || tasks.iter().map(|task| task.steps);
         let total = planned().fold(0, u64::saturating_add);
         let there: Vec<u64> = planned()
             .zip(found)
             .map(|(steps, found)| match found {
-                Found::Nothing | Found::Reserved => 0,
-                Found::Begun(done) => (*done).min(steps),
-                Found::Complete => steps,
+                RunFileState::Nothing | RunFileState::Reserved => 0,
+                RunFileState::Begun(done) => (*done).min(steps),
+                RunFileState::Complete => steps,
             })
             .collect();
-        let complete = |found: &&Found| **found == Found::Complete;
+        let complete = |found: &&RunFileState| **found == RunFileState::Complete;
         let over = there.iter().zip(found).filter(|(_, found)| complete(found));
         let over = over.map(|(steps, _)| *steps).fold(0, u64::saturating_add);
         let shown = match (quiet, screen::has_bar()) {
-            (true, _) => Shown::Nothing,
-            (false, false) => Shown::Lines {
+            (true, _) => ProgressOutput::Nothing,
+            (false, false) => ProgressOutput::Lines {
                 last: Instant::now(),
             },
-            (false, true) => Shown::Bar(Bar::new(total, "{bar:10} {percent:>3}%  {msg}", 5)),
+            (false, true) => {
+                ProgressOutput::Bar(TerminalBar::new(total, "{bar:10} {percent:>3}%  {msg}", 5))
+            }
         };
         Self {
             shown,
@@ -369,21 +372,21 @@ impl Progress {
         }
     }
 
-    fn none() -> Self {
+    fn hidden() -> Self {
         Self::new(&[], &[], true)
     }
 
-    fn begin(&mut self, index: usize, task: &Task) {
+    fn begin(&mut self, index: usize, task: &RunTask) {
         let there = self.there.get(index).copied().unwrap_or(0);
         self.current = (index, task.name.clone(), task.steps);
         self.there_over += there;
         self.done = there;
-        self.show();
+        self.update_display();
     }
 
     fn update(&mut self, done: u64) {
         self.done = done;
-        self.show();
+        self.update_display();
     }
 
     /// Estimated seconds for the remaining steps, at the speed of those done here.
@@ -395,7 +398,7 @@ impl Progress {
         (here > 0).then(|| self.began.elapsed().as_secs_f64() * left as f64 / here as f64)
     }
 
-    fn show(&mut self) {
+    fn update_display(&mut self) {
         let left = self.seconds_left();
         let left = left.map_or("-".to_owned(), duration);
         let (index, name, steps) = &self.current;
@@ -406,42 +409,44 @@ impl Progress {
             self.done
         );
         match &mut self.shown {
-            Shown::Bar(bar) => bar.show(Some(self.over + self.done), text),
-            Shown::Lines { last } if last.elapsed() >= LINE_EVERY && !screen::disturbs() => {
+            ProgressOutput::Bar(bar) => bar.update(Some(self.over + self.done), text),
+            ProgressOutput::Lines { last }
+                if last.elapsed() >= LINE_EVERY && !screen::would_disturb_terminal() =>
+            {
                 *last = Instant::now();
                 let _ = writeln!(io::stderr(), "{text}");
             }
-            Shown::Lines { .. } | Shown::Nothing => {}
+            ProgressOutput::Lines { .. } | ProgressOutput::Nothing => {}
         }
     }
 
-    fn end(&mut self, task: &Task, how: &How, committed: u64, took: &str) {
+    fn end(&mut self, task: &RunTask, how: &ProcessEnd, committed: u64, took: &str) {
         self.over += task.steps;
         self.done = 0;
         let (number, runs, name) = (self.current.0 + 1, self.runs, &task.name);
         let text = match how {
-            How::Finished => format!("run {number} of {runs}: {name} finished after {took}"),
-            How::Stopped => format!(
+            ProcessEnd::Finished => format!("run {number} of {runs}: {name} finished after {took}"),
+            ProcessEnd::Stopped => format!(
                 "run {number} of {runs}: {name} stopped after {committed} of {} steps",
                 task.steps
             ),
-            How::Failed(why) => format!("run {number} of {runs}: {name} failed: {why}"),
+            ProcessEnd::Failed(why) => format!("run {number} of {runs}: {name} failed: {why}"),
         };
-        self.say(&text);
+        self.print(&text);
     }
 
-    fn say(&self, text: &str) {
+    fn print(&self, text: &str) {
         match &self.shown {
-            Shown::Bar(bar) => bar.say(text),
-            Shown::Lines { .. } => {
+            ProgressOutput::Bar(bar) => bar.print(text),
+            ProgressOutput::Lines { .. } => {
                 let _ = writeln!(io::stderr(), "{text}");
             }
-            Shown::Nothing => {}
+            ProgressOutput::Nothing => {}
         }
     }
 
     fn finish(&self) {
-        if let Shown::Bar(bar) = &self.shown {
+        if let ProgressOutput::Bar(bar) = &self.shown {
             bar.finish();
         }
     }

@@ -55,13 +55,13 @@ impl Signals {
         let thread = thread::Builder::new()
             .name("signals".to_owned())
             .spawn(move || {
-                let mut requests = Requests::default();
+                let mut requests = EndRequests::default();
                 for signal in &mut signals {
-                    match requests.take(signal, asked_otherwise.load(Ordering::SeqCst)) {
-                        Taken::New => {}
-                        Taken::Again => continue,
+                    match requests.classify(signal, asked_otherwise.load(Ordering::SeqCst)) {
+                        SignalMeaning::New => {}
+                        SignalMeaning::Again => continue,
                         // Skips the library's own exit handlers, which would wait for the writing thread.
-                        Taken::AtOnce => low_level::exit(128 + signal),
+                        SignalMeaning::AtOnce => low_level::exit(128 + signal),
                     }
                     if let (Some(controls), true) = (&controls, signal != SIGHUP) {
                         let _ = controls.send(Control::Stop);
@@ -88,14 +88,14 @@ impl Signals {
 
 /// The first times of earlier requests.
 #[derive(Default)]
-struct Requests {
+struct EndRequests {
     /// By any signal except SIGHUP.
     any: Option<Instant>,
     /// By SIGINT or SIGTERM.
     urgent: Option<Instant>,
 }
 
-enum Taken {
+enum SignalMeaning {
     New,
     /// A repetition of the same request.
     Again,
@@ -103,13 +103,13 @@ enum Taken {
     AtOnce,
 }
 
-impl Requests {
+impl EndRequests {
     /// Classifies a signal. A person who presses Ctrl-C has seen the earlier request. A system may send any of the
     /// other signals, followed by SIGTERM, or SIGXCPU every second, without urgency: only a SIGTERM after a SIGTERM or
     /// SIGINT is urgent.
-    fn take(&mut self, signal: i32, asked_otherwise: bool) -> Taken {
+    fn classify(&mut self, signal: i32, asked_otherwise: bool) -> SignalMeaning {
         let earlier = match signal {
-            SIGINT if asked_otherwise => return Taken::AtOnce,
+            SIGINT if asked_otherwise => return SignalMeaning::AtOnce,
             SIGINT => self.any,
             SIGTERM => self.urgent,
             _ => None,
@@ -121,9 +121,9 @@ impl Requests {
             self.urgent.get_or_insert_with(Instant::now);
         }
         match earlier {
-            None => Taken::New,
-            Some(earlier) if earlier.elapsed() < ONE_REQUEST => Taken::Again,
-            Some(_) => Taken::AtOnce,
+            None => SignalMeaning::New,
+            Some(earlier) if earlier.elapsed() < ONE_REQUEST => SignalMeaning::Again,
+            Some(_) => SignalMeaning::AtOnce,
         }
     }
 }

@@ -93,7 +93,7 @@ impl Trainer {
     /// # Errors
     /// The arrays are not those of this network and optimizer.
     pub fn restore(&mut self, saved: &Checkpoint) -> Result<(), MisfitError> {
-        let mut from = Reader(saved.arrays.iter());
+        let mut from = SavedArrays(saved.arrays.iter());
         from.copy_f32("params", &mut self.theta)?;
         from.copy_f32("running", &mut self.running)?;
         let mut totals = ParamTotals::new(self.theta.len());
@@ -175,7 +175,7 @@ fn save_groups(
     );
 }
 
-fn restore_groups(groups: &mut Groups, from: &mut Reader) -> Result<(), MisfitError> {
+fn restore_groups(groups: &mut Groups, from: &mut SavedArrays) -> Result<(), MisfitError> {
     let averages = from.f32("optimizer_averages")?;
     let steps = from.u64("optimizer_steps")?;
     let gradients = from.f32("delayed")?;
@@ -218,9 +218,9 @@ fn restore_groups(groups: &mut Groups, from: &mut Reader) -> Result<(), MisfitEr
 }
 
 /// The saved arrays, read in order.
-struct Reader<'a>(std::slice::Iter<'a, SavedArray>);
+struct SavedArrays<'a>(std::slice::Iter<'a, SavedArray>);
 
-impl<'a> Reader<'a> {
+impl<'a> SavedArrays<'a> {
     fn values(&mut self, name: &str) -> Result<&'a SavedValues, MisfitError> {
         match self.0.next() {
             Some(array) if array.name == name => Ok(&array.values),

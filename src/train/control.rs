@@ -22,7 +22,7 @@ pub enum Control {
 /// Error for an order to a training that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the training has ended")]
-pub struct Ended;
+pub struct TrainingEnded;
 
 /// Handle for giving orders to a training; clones share it.
 ///
@@ -63,14 +63,14 @@ impl Controls {
     ///
     /// # Errors
     /// The training has ended.
-    pub fn send(&self, order: Control) -> Result<(), Ended> {
+    pub fn send(&self, order: Control) -> Result<(), TrainingEnded> {
         match order {
             Control::Pause => self.wish.fetch_or(PAUSE, Ordering::SeqCst),
             Control::Resume => self.wish.fetch_and(!PAUSE, Ordering::SeqCst),
             Control::Stop => self.wish.fetch_or(STOP, Ordering::SeqCst),
         };
         match self.bell.try_send(()) {
-            Err(TrySendError::Disconnected(())) => Err(Ended),
+            Err(TrySendError::Disconnected(())) => Err(TrainingEnded),
             // It is already ringing.
             Ok(()) | Err(TrySendError::Full(())) => Ok(()),
         }
@@ -90,7 +90,7 @@ impl Orders {
 
     /// Receives when an order may have been given; disconnected when no more orders can come.
     #[must_use]
-    pub fn bell(&self) -> &Receiver<()> {
+    pub fn wakeups(&self) -> &Receiver<()> {
         &self.bell
     }
 
@@ -151,14 +151,14 @@ pub fn run(
         Ok(start) => sink.start(start)?,
         Err(error) => return Ok(end(trainer, Status::Failed, error.to_string())),
     }
-    proceed(trainer, orders, sink)
+    run_started(trainer, orders, sink)
 }
 
 /// Like [`run`], for a training that has already started.
 ///
 /// # Errors
 /// As for [`run`].
-pub fn proceed(
+pub fn run_started(
     trainer: &mut Trainer,
     orders: &Orders,
     sink: &mut impl Sink,
@@ -249,7 +249,7 @@ fn wait_for_order(trainer: &Trainer, orders: &Orders) {
     let mut inquiries = trainer.inquiries().clone();
     loop {
         select! {
-            recv(orders.bell()) -> ring => {
+            recv(orders.wakeups()) -> ring => {
                 if ring.is_err() {
                     orders.nobody_is_left();
                 }
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_wish_counts_and_a_stop_is_for_good() {
+    fn the_latest_order_counts_and_a_stop_is_final() {
         let (controls, orders) = controls();
         assert_eq!(orders.newest(), Control::Resume);
         for _ in 0..100_000 {
@@ -277,7 +277,7 @@ mod tests {
             controls.send(Control::Resume).unwrap();
         }
         assert_eq!(orders.newest(), Control::Resume);
-        assert_eq!(orders.bell().len(), 1, "nothing queues up");
+        assert_eq!(orders.wakeups().len(), 1, "nothing queues up");
         controls.send(Control::Pause).unwrap();
         assert_eq!(orders.newest(), Control::Pause);
         let other = controls.clone();
@@ -285,6 +285,6 @@ mod tests {
         controls.send(Control::Resume).unwrap();
         assert_eq!(orders.newest(), Control::Stop);
         drop(orders);
-        assert_eq!(controls.send(Control::Stop), Err(Ended));
+        assert_eq!(controls.send(Control::Stop), Err(TrainingEnded));
     }
 }

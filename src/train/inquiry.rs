@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_come_one_after_the_other_and_what_is_not_there_is_left_out() {
+    fn ranges_are_concatenated_and_missing_ones_left_out() {
         let (asking, asked) = inquiries();
         let (reply, replies) = bounded(1);
         let parameters = vec![2..3, 0..1, 3..9, 8..9];
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_waited_for() {
+    fn inquiries_do_not_block_the_training() {
         let (asking, asked) = inquiries();
         // There is room for one reply, and no receiver takes it.
         let (reply, replies) = bounded(1);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_only_the_latest_are_answered_and_the_others_hear_so() {
+    fn only_the_latest_inquiry_is_answered_and_earlier_ones_are_closed() {
         let (asking, asked) = inquiries();
         let replies: Vec<_> = (0..AT_ONCE + 3)
             .map(|_| {

@@ -10,7 +10,9 @@ mod trace;
 mod trainer;
 
 pub use checkpoint::MisfitError;
-pub use control::{Control, Controls, Ended, Orders, Sink, SinkClosed, controls, proceed, run};
+pub use control::{
+    Control, Controls, Orders, Sink, SinkClosed, TrainingEnded, controls, run, run_started,
+};
 pub use inquiry::{Inquiry, inquiries};
 pub use trace::choose_traced;
 pub use trainer::{TrainError, TrainSettings, Trainer, snapshot_is_due};

@@ -39,7 +39,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_many_as_asked_for_and_none_twice(count in 0usize..300, seed in 0u64..9) {
+        fn the_requested_number_is_traced_without_duplicates(count in 0usize..300, seed in 0u64..9) {
             let mut layout = ParamLayout::default();
             for (name, units, inputs) in [("a", 10, 20), ("b", 2, 10)] {
                 let shapes = [(TensorKind::Weight, vec![units, inputs]), (TensorKind::Bias, vec![units])];

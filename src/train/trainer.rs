@@ -6,14 +6,14 @@ use crossbeam_channel::{Receiver, never};
 
 use super::inquiry::Inquiry;
 use crate::analysis::numbers::chosen;
-use crate::course::{Course, CourseError};
 use crate::data::Batches;
-use crate::engine::{EngineError, Evaluation, GradientEngine, Part, Want};
+use crate::engine::{EngineError, Evaluation, GradientEngine, Subset, Want};
 use crate::layout::ParamLayout;
-use crate::lca::allocation::{Allocated, Ends};
-use crate::lca::{Allocator, Integrator, Point, Settings};
+use crate::lca::allocation::{Allocated, EndLosses};
+use crate::lca::{Allocator, Integrator, IntegratorSettings, PointEvaluation};
 use crate::optim::{Groups, OptimizerChoice, Overrides, Schedule};
 use crate::record::{Losses, ParamTotals, StartRecord, StepRecord, Trace};
+use crate::trajectory::{Trajectory, TrajectoryError};
 
 /// Number of snapshots of every parameter's running totals that a run records, including the last step's.
 const TOTALS_SNAPSHOTS: u64 = 8;
@@ -33,7 +33,7 @@ pub struct TrainSettings {
     /// `[L]`: overrides of each layer; empty if there are none.
     pub layers: Vec<Overrides>,
     pub schedule: Schedule,
-    pub integration: Settings,
+    pub integration: IntegratorSettings,
     /// Whether to allocate the held-out loss too.
     pub held_out_lca: bool,
     /// Interval in steps at which the allocation is split by class, including the first step; 0 for never. The engine's
@@ -68,7 +68,7 @@ pub enum TrainError {
         value: f64,
     },
     #[error(transparent)]
-    Course(#[from] CourseError),
+    Course(#[from] TrajectoryError),
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
@@ -92,14 +92,14 @@ pub struct Trainer {
     pub(super) theta: Vec<f32>,
     pub(super) next: Vec<f32>,
     /// Evaluations at `θ_t` and `θ_{t+1}`.
-    start: Point,
-    end: Point,
+    start: PointEvaluation,
+    end: PointEvaluation,
     /// Losses at `θ_t`.
     losses: Losses,
     batch: Evaluation,
     scratch: Evaluation,
     /// Source of the weights, if not an optimizer.
-    course: Option<Box<dyn Course>>,
+    trajectory: Option<Box<dyn Trajectory>>,
     /// Inquiries to answer between two steps.
     inquiries: Receiver<Inquiry>,
 }
@@ -146,27 +146,27 @@ impl Trainer {
             running,
             next: theta.clone(),
             theta,
-            start: Point::default(),
-            end: Point::default(),
+            start: PointEvaluation::default(),
+            end: PointEvaluation::default(),
             losses: Losses::default(),
             batch: Evaluation::default(),
             scratch: Evaluation::default(),
-            course: None,
+            trajectory: None,
             inquiries: never::<Inquiry>(),
             settings,
         }
     }
 
-    /// Follows a given course instead of training: its points are the weights. Must be called before
-    /// [`start`](Trainer::start). Sets the number of steps to the course's.
+    /// Follows a given trajectory instead of training: its points are the weights. Must be called before
+    /// [`start`](Trainer::start). Sets the number of steps to the trajectory's.
     ///
     /// # Errors
-    /// The course's first point cannot be read.
-    pub fn follow(&mut self, mut course: Box<dyn Course>) -> Result<(), CourseError> {
-        course.point(self.step, &mut self.theta)?;
+    /// The trajectory's first point cannot be read.
+    pub fn follow(&mut self, mut trajectory: Box<dyn Trajectory>) -> Result<(), TrajectoryError> {
+        trajectory.point(self.step, &mut self.theta)?;
         self.next.copy_from_slice(&self.theta);
-        self.settings.steps = course.steps();
-        self.course = Some(course);
+        self.settings.steps = trajectory.steps();
+        self.trajectory = Some(trajectory);
         Ok(())
     }
 
@@ -207,17 +207,17 @@ impl Trainer {
     /// The engine fails, or the initial loss is not finite.
     pub fn start(&mut self) -> Result<StartRecord, TrainError> {
         self.began = Instant::now();
-        self.check_course()?;
+        self.check_trajectory()?;
         // As at the end of the previous step, if there was one, so that a resumed training gets the same bits.
         let split = |step: u64| self.class_split_is_due(step);
         let want = wanted(split(self.step) || self.step.checked_sub(1).is_some_and(split));
-        let mut probe = Probe {
+        let mut probe = NodeEvaluator {
             engine: self.engine.as_mut(),
             held_out: self.settings.held_out_lca,
         };
         probe.evaluate(&self.theta, want, &mut self.start)?;
         self.check_finite("the loss", self.start.train.loss)?;
-        self.losses = self.losses_at(Place::Start)?;
+        self.losses = self.losses_at(StepEnd::Start)?;
         Ok(StartRecord {
             losses: self.losses.clone(),
             weights: (self.settings.record_weights > 0).then(|| self.theta.clone()),
@@ -240,14 +240,14 @@ impl Trainer {
     /// The engine fails, or the loss or a parameter is no longer finite; the step is then not done.
     pub fn step(&mut self) -> Result<StepRecord, TrainError> {
         let step = self.step;
-        let Move {
+        let StepMotion {
             epoch,
             learning_rate,
             batch_loss,
-        } = match &mut self.course {
-            Some(course) => {
-                course.point(step + 1, &mut self.next)?;
-                Move::GIVEN
+        } = match &mut self.trajectory {
+            Some(trajectory) => {
+                trajectory.point(step + 1, &mut self.next)?;
+                StepMotion::GIVEN
             }
             None => self.train()?,
         };
@@ -262,7 +262,7 @@ impl Trainer {
         }
         let inside = wanted(split);
         let mut want = wanted(split || self.class_split_is_due(step + 1));
-        let mut probe = Probe {
+        let mut probe = NodeEvaluator {
             engine: self.engine.as_mut(),
             held_out: self.settings.held_out_lca,
         };
@@ -278,7 +278,7 @@ impl Trainer {
         let integral_size: f64 = integral.gradient.iter().sum();
         self.check_finite("the gradient", integral_size)?;
 
-        let after = self.losses_at(Place::End)?;
+        let after = self.losses_at(StepEnd::End)?;
         let before = std::mem::replace(&mut self.losses, after);
         let held_out = self.start.held_out.as_ref().zip(self.end.held_out.as_ref());
         let Allocated {
@@ -289,11 +289,11 @@ impl Trainer {
             &integral,
             &self.start.train.gradient,
             &self.end.train.gradient,
-            Ends {
+            EndLosses {
                 before: self.start.train.loss,
                 after: self.end.train.loss,
             },
-            held_out.map(|(start, end)| Ends {
+            held_out.map(|(start, end)| EndLosses {
                 before: start.loss,
                 after: end.loss,
             }),
@@ -301,7 +301,7 @@ impl Trainer {
 
         let settings = &self.settings;
         let done = step + 1;
-        let at = |values: &[f32]| pick(&settings.traced, |i| values[i]);
+        let at = |values: &[f32]| traced_values(&settings.traced, |i| values[i]);
         let due = |every: u64| every > 0 && done.is_multiple_of(every);
         let lca = self.allocator.lca();
         let record = StepRecord {
@@ -320,7 +320,7 @@ impl Trainer {
             trace: Trace {
                 value: at(&self.theta),
                 gradient: at(&self.start.train.gradient),
-                lca: pick(&settings.traced, |i| single(lca[i])),
+                lca: traced_values(&settings.traced, |i| single(lca[i])),
             },
             lca_param: due(settings.record_params)
                 .then(|| lca.iter().map(|&a| single(a)).collect()),
@@ -336,7 +336,7 @@ impl Trainer {
     }
 
     /// Evaluates a mini-batch and lets the optimizer step from `theta` to `next`.
-    fn train(&mut self) -> Result<Move, TrainError> {
+    fn train(&mut self) -> Result<StepMotion, TrainError> {
         let settings = &self.settings;
         let (step, epoch) = (self.step, self.epoch());
         let factor = settings.schedule.factor(step, settings.steps);
@@ -352,24 +352,24 @@ impl Trainer {
         self.next.copy_from_slice(&self.theta);
         self.groups
             .step(&mut self.next, &self.batch.gradient, step, factor);
-        Ok(Move {
+        Ok(StepMotion {
             epoch,
             learning_rate,
             batch_loss: self.batch.loss,
         })
     }
 
-    /// Checks that a resumed course passes through the point where the run stopped.
-    fn check_course(&mut self) -> Result<(), CourseError> {
-        let Some(course) = &mut self.course else {
+    /// Checks that a resumed trajectory passes through the point where the run stopped.
+    fn check_trajectory(&mut self) -> Result<(), TrajectoryError> {
+        let Some(trajectory) = &mut self.trajectory else {
             return Ok(());
         };
-        course.point(self.step, &mut self.next)?;
+        trajectory.point(self.step, &mut self.next)?;
         let same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
         if self.theta.iter().zip(&self.next).all(same) {
             return Ok(());
         }
-        Err(CourseError(format!(
+        Err(TrajectoryError(format!(
             "the weights after step {} are not those that the run has come to: they have changed since",
             self.step
         )))
@@ -404,7 +404,7 @@ impl Trainer {
         if value.is_finite() {
             return Ok(());
         }
-        if self.course.is_some() {
+        if self.trajectory.is_some() {
             let step = self.step;
             return Err(TrainError::NotFinite { step, what, value });
         }
@@ -422,10 +422,10 @@ impl Trainer {
 
     /// Returns the losses at one end of the step. The held-out ones are evaluated if that is due and has not happened
     /// on the way.
-    fn losses_at(&mut self, place: Place) -> Result<Losses, TrainError> {
+    fn losses_at(&mut self, place: StepEnd) -> Result<Losses, TrainError> {
         let (point, params, done) = match place {
-            Place::Start => (&self.start, &self.theta, self.step),
-            Place::End => (&self.end, &self.next, self.step + 1),
+            StepEnd::Start => (&self.start, &self.theta, self.step),
+            StepEnd::End => (&self.end, &self.next, self.step + 1),
         };
         let mut losses = Losses {
             train: point.train.loss,
@@ -441,23 +441,24 @@ impl Trainer {
             (losses.test, losses.test_accuracy) = (test.loss, test.accuracy);
         } else if last || done % self.settings.test_every == 0 {
             let test = &mut self.scratch;
-            self.engine.evaluate(Part::Test, params, Want::Loss, test)?;
+            self.engine
+                .evaluate(Subset::Test, params, Want::Loss, test)?;
             (losses.test, losses.test_accuracy) = (test.loss, test.accuracy);
         }
         let epoch_ends = done % (self.batches.batches_per_epoch() as u64).max(1) == 0;
         if self.has_validation && (last || epoch_ends) {
             let set = &mut self.scratch;
             self.engine
-                .evaluate(Part::Validation, params, Want::Loss, set)?;
+                .evaluate(Subset::Validation, params, Want::Loss, set)?;
             (losses.validation, losses.validation_accuracy) = (set.loss, set.accuracy);
         }
         // A slice's statistics in batch norms are part of the allocated loss. Accuracies on unseen examples, however,
-        // are measured as the network would be used, with running averages. On a given course there are none; then the
-        // slice's own statistics are used.
-        if !self.running.is_empty() && self.course.is_none() {
+        // are measured as the network would be used, with running averages. On a given trajectory there are none; then
+        // the slice's own statistics are used.
+        if !self.running.is_empty() && self.trajectory.is_none() {
             for (part, accuracy) in [
-                (Part::Test, &mut losses.test_accuracy),
-                (Part::Validation, &mut losses.validation_accuracy),
+                (Subset::Test, &mut losses.test_accuracy),
+                (Subset::Validation, &mut losses.validation_accuracy),
             ] {
                 if !accuracy.is_nan() {
                     *accuracy = self.engine.accuracy(part, params, &self.running)?;
@@ -476,13 +477,13 @@ pub fn snapshot_is_due(done: u64, planned: u64) -> bool {
 }
 
 /// A move of the parameters in one step, and its circumstances.
-struct Move {
+struct StepMotion {
     epoch: f64,
     learning_rate: f64,
     batch_loss: f64,
 }
 
-impl Move {
+impl StepMotion {
     /// Along given weights: their origin is unknown.
     const GIVEN: Self = Self {
         epoch: f64::NAN,
@@ -493,31 +494,31 @@ impl Move {
 
 /// An end of the step.
 #[derive(Clone, Copy)]
-enum Place {
+enum StepEnd {
     Start,
     End,
 }
 
 /// Evaluates the nodes that the integrator requests.
-struct Probe<'a> {
+struct NodeEvaluator<'a> {
     engine: &'a mut dyn GradientEngine,
     held_out: bool,
 }
 
-impl Probe<'_> {
+impl NodeEvaluator<'_> {
     /// Evaluates a node; `want` applies to the training loss.
     fn evaluate(
         &mut self,
         params: &[f32],
         want: Want,
-        point: &mut Point,
+        point: &mut PointEvaluation,
     ) -> Result<(), EngineError> {
         self.engine
-            .evaluate(Part::Train, params, want, &mut point.train)?;
+            .evaluate(Subset::Train, params, want, &mut point.train)?;
         if self.held_out {
             let held_out = point.held_out.get_or_insert_default();
             self.engine
-                .evaluate(Part::Test, params, Want::Gradient, held_out)?;
+                .evaluate(Subset::Test, params, Want::Gradient, held_out)?;
         }
         Ok(())
     }
@@ -533,7 +534,7 @@ fn wanted(split: bool) -> Want {
 }
 
 /// Returns the values of the traced parameters.
-fn pick(traced: &[u64], value: impl Fn(usize) -> f32) -> Vec<f32> {
+fn traced_values(traced: &[u64], value: impl Fn(usize) -> f32) -> Vec<f32> {
     let index = |&i: &u64| usize::try_from(i).expect("an index into a vector in memory");
     traced.iter().map(|i| value(index(i))).collect()
 }

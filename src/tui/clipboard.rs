@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sequence_is_the_terminals() {
+    fn the_copy_sequence_is_osc_52() {
         assert_eq!(
             sequence("loss\t0.5 é\n").unwrap(),
             b"\x1b]52;c;bG9zcwkwLjUgw6kK\x07"
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_not_sent() {
+    fn too_long_texts_are_not_sent() {
         assert_eq!(sequence(&"x".repeat(MOST)).unwrap().len(), 8 + 99_992);
         let error = sequence(&"x".repeat(MOST + 1)).unwrap_err().to_string();
         assert!(
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_tmux_the_terminal_is_asked() {
+    fn outside_tmux_the_terminal_copies() {
         for tmux in [None, Some("")] {
             let mut screen = Vec::new();
             assert_eq!(clipboard(tmux).0.copy("a", &mut screen), Ok(Copied::Asked));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_that_is_gone_is_a_notice() {
+    fn a_vanished_terminal_gives_a_notice() {
         struct Gone;
         impl Write for Gone {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn tmux_has_it_in_its_buffer_whatever_its_settings() {
+    fn tmux_gets_its_buffer_whatever_its_settings() {
         let Some(tmux) = Tmux::start() else { return };
         tmux.run(&["set-option", "-s", "set-clipboard", "off"]);
         let place = tmux.run(&["display-message", "-p", "#{socket_path},#{pid},0"]);
@@ -322,7 +322,7 @@ mod tests {
 
     /// A tmux that takes nothing does not block the screen, and delays the end only for a moment.
     #[test]
-    fn a_tmux_that_does_not_answer_is_given_up() {
+    fn an_unresponsive_tmux_times_out() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("socket");
         // It listens but never replies.

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn terminals_say_keys_in_several_ways() {
+    fn all_encodings_of_a_key_are_decoded() {
         let none = KeyModifiers::NONE;
         for (text, code, modifiers) in [
             ("\x1b[C", KeyCode::Right, none),
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_of_ours_types_nothing() {
+    fn unknown_sequences_type_nothing() {
         for text in [
             "\x1b[200~",
             "\x1b[?62;c",
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wheel_and_clicks_have_places() {
+    fn wheel_and_clicks_have_positions() {
         let events = decoded(&[b"\x1b[<64;5;6M\x1b[<0;12;1M\x1b[<0;12;1m"]);
         let mice: Vec<(MouseEventKind, u16, u16)> = (events.iter())
             .filter_map(|event| match event {
@@ -394,7 +394,7 @@ mod tests {
     proptest! {
         /// Over a slow line any sequence may come in pieces.
         #[test]
-        fn pieces_make_no_difference(bytes in typed(), cut in any::<prop::sample::Index>()) {
+        fn split_input_decodes_the_same(bytes in typed(), cut in any::<prop::sample::Index>()) {
             let at = cut.index(bytes.len() + 1);
             let (one, two) = bytes.split_at(at);
             prop_assert_eq!(decoded(&[&bytes]), decoded(&[one, two]));
@@ -403,7 +403,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic_or_pile_up(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fn no_bytes_panic_or_accumulate(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let mut decoder = Decoder::default();
             let mut events = Vec::new();
             for piece in bytes.chunks(7) {

@@ -135,7 +135,7 @@ mod tests {
     use crate::tui::theme::{ColorLevel, Glyphs};
 
     #[test]
-    fn queries_are_ordered_by_rank_and_the_topmost_part_has_the_mouse() {
+    fn queries_are_ordered_by_rank_and_the_topmost_area_gets_the_mouse() {
         let app = App::new(Arc::new(RunHeader::default()), Origin::Replay);
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
         let keys = KeyMap::default();

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_in_the_middle_of_a_sequence_and_with_the_terminal() {
+    fn reading_ends_within_a_sequence_and_on_hangup() {
         let left = reader(|keyboard, _, _| keyboard.write_all(b"\x1b[1;").unwrap());
         assert!(left.is_empty());
         let (keyboard, terminal) = UnixStream::pair().unwrap();

@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_and_no_name_stands_twice_in_the_table() {
+    fn keys_and_names_in_the_table_are_unique() {
         let bindings = || GROUPS.iter().flat_map(|group| group.bindings);
         let keys: Vec<Key> = bindings().flat_map(|b| b.keys).copied().collect();
         for (i, key) in keys.iter().enumerate() {
@@ -517,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_name_the_keys_that_there_are() {
+    fn labels_name_the_bound_keys() {
         let mut keys = KeyMap::default();
         let at = |name: &str| {
             let has = |group: &&Group| group.bindings.iter().any(|b| b.name == name);
@@ -543,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_goes_into_the_line() {
+    fn typed_characters_go_into_the_prompt() {
         let typed = |code| {
             pressed(
                 &KeyMap::default(),

@@ -46,7 +46,7 @@ mod tests {
     use crate::tui::keys::KeyMap;
     use crate::tui::theme::{ColorLevel, Glyphs, Theme};
     use crate::tui::view;
-    use crate::tui::view::testing::{self, Run, Shape};
+    use crate::tui::view::testing::{self, Run, RunShape};
 
     const AREA: Rect = Rect::new(0, 0, 120, 40);
     const CLICK: MouseEventKind = MouseEventKind::Down(MouseButton::Left);
@@ -112,10 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn a_click_selects_the_row_that_is_drawn_there_on_every_screen() {
-        let mut run = Run::new(Shape {
+    fn a_click_selects_the_row_under_it_on_every_screen() {
+        let mut run = Run::new(RunShape {
             layers: 5,
-            ..Shape::default()
+            ..RunShape::default()
         });
         for screen in Screen::ALL {
             let (named, of): (&str, fn(&App) -> usize) = match screen {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wheel_zooms_beside_the_rows_and_scrolls_what_lies_over_them() {
+    fn the_wheel_zooms_charts_and_scrolls_lists_and_overlays() {
         let mut app = testing::app(3, &[-0.1, 0.2]);
         let up = MouseEventKind::ScrollUp;
         assert_eq!(done(&app, up, (20, 4)), Some(Action::ZoomIn));

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_changes_and_only_its_colour() {
+    fn only_the_named_colours_change() {
         let colors = [(Paint::Warning, [0, 135, 215])];
         let plain = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
         let painted = plain.clone().painted(&colors);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn every_paint_paints_something_of_its_own() {
+    fn every_colour_name_changes_the_theme() {
         let plain = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
         for paint in Paint::ALL {
             let painted = plain.clone().painted(&[(paint, [1, 2, 3])]);

@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn strength_is_lightness_for_every_eye() {
+    fn strength_is_lightness_for_every_colour_vision() {
         for level in LEVELS {
             for (name, vision) in &VISIONS {
                 for side in [-1.0, 1.0] {
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn help_and_hurt_of_one_strength_stay_apart_for_every_eye() {
+    fn help_and_hurt_differ_for_every_colour_vision() {
         for level in LEVELS {
             for (name, vision) in &VISIONS {
                 for strength in strengths().filter(|&strength| strength >= 0.25) {
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_has_a_colour_of_its_own() {
+    fn nan_has_a_colour_of_its_own() {
         for level in LEVELS {
             for (name, vision) in &VISIONS {
                 for unit in strengths().flat_map(|strength| [-strength, strength]) {
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn series_differ_in_colour_for_every_eye_and_in_mark() {
+    fn series_differ_in_colour_for_every_colour_vision_and_in_mark() {
         let theme = Theme::new(ColorLevel::TrueColor, Glyphs::Braille);
         for (first, (index, one)) in CATEGORIES.into_iter().enumerate() {
             assert_eq!(rgb_of(index), one);

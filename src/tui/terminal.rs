@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_takes_no_more_loses_nothing_that_is_printed() {
+    fn a_full_log_channel_loses_no_printed_line() {
         let (log, logged) = bounded(1);
         let kept = collect(Cursor::new("1\n2\n3\n"), Some(&log));
         assert_eq!(kept, ["1", "2", "3"]);

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn help_hurt_and_held_out_stay_apart_for_every_eye() {
+    fn help_hurt_and_held_out_differ_for_every_colour_vision() {
         let index = |swatch: Swatch| rgb_of(swatch.ansi256);
         for (name, vision) in &VISIONS {
             for to_rgb in [|swatch: Swatch| swatch.rgb, index] {
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_tells_the_colours() {
+    fn the_environment_selects_the_colour_level() {
         for (no_color, colorterm, term, expected) in [
             ("", "truecolor", "xterm-256color", ColorLevel::TrueColor),
             ("", "24bit", "linux", ColorLevel::TrueColor),
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn the_locale_tells_the_glyphs() {
+    fn the_locale_selects_the_glyphs() {
         let utf8 = "xterm-256color";
         for (all, ctype, lang, term, expected) in [
             ("", "", "en_US.UTF-8", utf8, Glyphs::Braille),
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_values_go_both_ways() {
+    fn names_and_values_round_trip() {
         for level in ["truecolor", "256", "16", "none"] {
             assert_eq!(
                 level.parse().map(|level: ColorLevel| level.to_string()),

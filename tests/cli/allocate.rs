@@ -194,7 +194,7 @@ fn said(arguments: &[&str], folder: &Path) -> Outcome {
 }
 
 #[test]
-fn the_order_of_the_points_is_said_recorded_and_shown() {
+fn the_order_of_the_points_is_printed_recorded_and_shown() {
     let folder = tempdir().unwrap();
     let run = RunFile::open(&trained(folder.path()));
     let epochs = ["0.0", "0.25", "0.5", "0.75", "1.0", "2e0", "1e1"];
@@ -267,7 +267,7 @@ fn the_order_of_the_points_is_said_recorded_and_shown() {
 }
 
 #[test]
-fn a_folder_that_is_no_path_is_refused_before_the_first_step() {
+fn an_unusable_folder_is_refused_before_the_first_step() {
     let folder = tempdir().unwrap();
     let run = RunFile::open(&trained(folder.path()));
     let output = folder.path().join("never.h5");
@@ -319,7 +319,7 @@ fn write_points(path: &Path, block: u64, odd: f32) {
 }
 
 #[test]
-fn weights_behind_a_user_block_are_followed() {
+fn weights_in_a_file_with_a_user_block_are_followed() {
     let folder = tempdir().unwrap();
     let small = ["--train-size", "50", "--test-size", "20"];
     for block in [0, 512, 4096] {
@@ -338,7 +338,7 @@ fn weights_behind_a_user_block_are_followed() {
 }
 
 #[test]
-fn a_folder_of_snapshots_is_a_path_too() {
+fn a_folder_of_snapshots_is_followed() {
     let folder = tempdir().unwrap();
     let path = trained(folder.path());
     let run = RunFile::open(&path);
@@ -409,7 +409,7 @@ fn configure(run: &Path, text: &str) {
 }
 
 #[test]
-fn a_run_that_cannot_be_read_is_not_followed_as_another_programs_file() {
+fn an_unreadable_run_is_not_taken_for_a_foreign_file() {
     let folder = tempdir().unwrap();
     let output = folder.path().join("never.h5");
     let whole = trained(folder.path());
@@ -441,7 +441,7 @@ fn a_run_that_cannot_be_read_is_not_followed_as_another_programs_file() {
 }
 
 #[test]
-fn a_configuration_of_comments_is_none() {
+fn a_configuration_of_comments_only_is_empty() {
     let folder = tempdir().unwrap();
     let run = train(folder.path(), "run.h5", &["--steps", "1"]);
     for text in ["# nothing\n", "", " \n"] {

@@ -149,7 +149,7 @@ fn named_after<'a>(code: &'a str, prefix: &str) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn every_room_imports_what_the_document_says() {
+fn every_module_imports_what_the_document_lists() {
     let table = table(&document());
     let rooms = rooms();
     assert!(rooms.len() > 40, "the scan finds the files");
@@ -182,7 +182,7 @@ fn every_room_imports_what_the_document_says() {
 }
 
 #[test]
-fn threads_are_called_as_the_document_says() {
+fn thread_names_match_the_document() {
     let document = document();
     let (_, bullet) = document.split_once("- **Threads have names").unwrap();
     let (bullet, _) = bullet.split_once("\n\n").unwrap();
@@ -198,7 +198,7 @@ fn threads_are_called_as_the_document_says() {
 }
 
 #[test]
-fn what_the_document_names_is_there() {
+fn names_in_the_document_exist() {
     let document = document();
     let code: String = rooms().into_iter().map(|(_, _, code)| code).collect();
     for name in quoted(&document) {
@@ -224,7 +224,7 @@ fn what_the_document_names_is_there() {
 }
 
 #[test]
-fn libraries_stay_in_their_rooms() {
+fn libraries_are_named_only_in_their_modules() {
     for (room, path, code) in &rooms() {
         for (library, homes) in LIBRARIES {
             let names_it = code.contains(&format!("{library}::"));

@@ -112,7 +112,7 @@ fn a_training_is_paused_resumed_and_stopped_from_another_shell() {
 }
 
 #[test]
-fn a_paused_training_stops_for_everybody_who_waits() {
+fn stopping_a_paused_training_answers_every_waiting_client() {
     let folder = folder();
     let (training, _) = endless(folder.path(), "run.h5", &[]);
     let path = training.path.clone();
@@ -135,7 +135,7 @@ fn a_paused_training_stops_for_everybody_who_waits() {
 }
 
 #[test]
-fn the_socket_takes_lines_from_anything_that_can_write_them() {
+fn the_socket_accepts_lines_from_any_program() {
     let folder = folder();
     let (training, _) = endless(folder.path(), "run.h5", &[]);
     let socket = beside(&training.path, "sock");
@@ -158,7 +158,7 @@ fn the_socket_takes_lines_from_anything_that_can_write_them() {
 }
 
 #[test]
-fn orders_say_what_is_wrong() {
+fn failed_orders_state_the_reason() {
     let folder = folder();
     let text = folder.path().join("text.h5");
     fs::write(&text, "no run").unwrap();
@@ -189,7 +189,7 @@ fn orders_say_what_is_wrong() {
 }
 
 #[test]
-fn a_killed_training_is_found_dead() {
+fn a_killed_training_is_reported_as_dead() {
     let folder = folder();
     let (training, _) = endless(folder.path(), "run.h5", &[]);
     let path = training.path.clone();
@@ -208,7 +208,7 @@ fn a_killed_training_is_found_dead() {
 }
 
 #[test]
-fn a_stale_socket_is_replaced_and_long_paths_are_reached() {
+fn a_stale_socket_is_replaced_and_long_paths_work() {
     let folder = folder();
     let deep = folder.path().join("d".repeat(130));
     fs::create_dir(&deep).unwrap();
@@ -245,7 +245,7 @@ fn a_training_goes_on_without_a_socket() {
 }
 
 #[test]
-fn other_users_give_no_orders() {
+fn other_users_cannot_give_orders() {
     let as_nobody = |program: &mut Command| {
         program.arg("--reuid=65534").arg("--clear-groups");
         program.arg(env!("CARGO_BIN_EXE_lcascope"));
@@ -333,7 +333,7 @@ fn batch_systems_end_a_training_as_sigterm_does() {
 }
 
 #[test]
-fn a_detached_training_and_a_series_heed_batch_systems() {
+fn a_detached_training_and_a_series_obey_batch_systems() {
     let folder = folder();
     let outcome = detach(folder.path(), &["--steps", ENDLESS, "-o", "away.h5"]);
     let (_, rest) = outcome.stdout.split_once("process ").unwrap();
@@ -589,7 +589,7 @@ type Trick = (&'static str, fn(UnixStream), &'static str);
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of tricks")]
-fn slow_and_lying_servers_hang_nobody() {
+fn slow_and_lying_servers_do_not_hang_clients() {
     let folder = folder();
     let (training, _) = endless(folder.path(), "run.h5", &[]);
     let run = training.path.clone();
@@ -699,7 +699,7 @@ fn slow_and_lying_servers_hang_nobody() {
 }
 
 #[test]
-fn a_liar_in_front_of_a_running_training_is_found_out() {
+fn a_false_server_before_a_running_training_is_detected() {
     let folder = folder();
     let (training, _) = endless(folder.path(), "run.h5", &[]);
     let socket = beside(&training.path, "sock");
@@ -821,7 +821,7 @@ fn detach(folder: &Path, flags: &[&str]) -> Outcome {
 }
 
 #[test]
-fn a_detached_training_lets_its_caller_go() {
+fn a_detached_training_releases_its_caller() {
     let folder = folder();
     let flags = ["--steps", ENDLESS, "-o", "my runs/run.h5"];
     let outcome = detach(folder.path(), &flags);
@@ -857,7 +857,7 @@ fn a_detached_training_lets_its_caller_go() {
 }
 
 #[test]
-fn what_is_wrong_before_a_detached_training_begins_is_the_callers() {
+fn errors_before_a_detached_training_starts_reach_the_caller() {
     let folder = folder();
     detach(folder.path(), &["--batch-size=601"]).fails(2, &["--batch-size 601"]);
     detach(folder.path(), &["--data", "nowhere"]).fails(1, &["nowhere"]);
@@ -870,7 +870,7 @@ fn what_is_wrong_before_a_detached_training_begins_is_the_callers() {
 }
 
 #[test]
-fn what_goes_wrong_later_is_in_the_log() {
+fn later_errors_of_a_detached_training_are_in_the_log() {
     let folder = folder();
     let flags = ["--steps=20", "--learning-rate=1e38", "-o", "run.h5"];
     says(
@@ -1082,7 +1082,7 @@ fn a_pause_outlives_its_terminal() {
 }
 
 #[test]
-fn a_suspended_training_obeys_when_it_goes_on() {
+fn a_suspended_training_obeys_after_it_is_continued() {
     let folder = folder();
     let (training, _) = endless(folder.path(), "run.h5", &[]);
     training.signal("STOP");

@@ -52,7 +52,7 @@ fn embedded_sample_is_whole_and_balanced() {
 }
 
 #[test]
-fn full_mnist_is_read_where_it_is_at_hand() {
+fn full_mnist_is_read_if_available() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/mnist");
     if !folder.is_dir() {
         crate::common::skip::skipped("../shared/data/mnist is not here");
@@ -252,7 +252,7 @@ fn tiny_labelled(train: [u8; 3], test: [u8; 2]) -> Files {
 }
 
 #[test]
-fn emnist_is_read_as_it_is_handed_out() {
+fn emnist_is_read_as_distributed() {
     // Split, highest label, place: the archive's folder, torchvision's, any other.
     for (split, highest, place, first, last) in [
         ("byclass", 61, "gzip", "0", "z"),
@@ -293,7 +293,7 @@ fn emnist_is_read_as_it_is_handed_out() {
 }
 
 #[test]
-fn of_several_data_sets_in_a_folder_a_file_names_the_one_that_is_meant() {
+fn a_file_selects_one_of_several_data_sets_in_a_folder() {
     let folder = temp();
     let path = folder.path();
     for (prefix, highest) in [("emnist-letters-", 26), ("emnist-byclass-", 61), ("", 9)] {
@@ -381,7 +381,7 @@ fn labels_of_qmnist_are_read() {
 }
 
 #[test]
-fn gzip_may_have_members_and_zeros_behind_them() {
+fn gzip_may_have_several_members_and_trailing_zeros() {
     let [bytes, ..] = tiny();
     let (start, end) = bytes.split_at(11);
     let members = [gzip(start), gzip(end)].concat();
@@ -400,7 +400,7 @@ fn gzip_may_have_members_and_zeros_behind_them() {
 }
 
 #[test]
-fn hidden_files_are_no_data() {
+fn hidden_files_are_ignored() {
     let folder = temp();
     let junk = [(); 4].map(|()| b"\0\x05\x16\x07\0\x02\0\0Mac OS X".to_vec());
     write(folder.path(), &tiny(), "");
@@ -424,7 +424,7 @@ fn hidden_files_are_no_data() {
 
 #[cfg(unix)]
 #[test]
-fn links_that_lead_nowhere_are_said_to_be_links() {
+fn dangling_links_are_reported_as_links() {
     use std::os::unix::fs::symlink;
     fn told(name: &str) -> [&str; 4] {
         [

@@ -90,7 +90,7 @@ fn naive(path: &Path) -> Vec<(String, f64)> {
 }
 
 #[test]
-fn an_experiment_that_is_interrupted_comes_to_the_same() {
+fn an_interrupted_experiment_gives_the_same_results() {
     let folder = tempdir().unwrap();
     let whole = folder.path().join("whole");
     let broken = folder.path().join("broken");
@@ -160,7 +160,7 @@ fn an_experiment_that_is_interrupted_comes_to_the_same() {
 }
 
 #[test]
-fn an_experiment_that_is_killed_at_any_call_comes_to_the_same() {
+fn an_experiment_killed_at_any_call_gives_the_same_results() {
     let folder = tempdir().unwrap();
     let preset = folder.path().join("tiny.toml");
     let small = TINY.replace("STEPS", "4").replace("seeds = 2", "seeds = 1");
@@ -284,7 +284,7 @@ fn outcome_fails(outcome: &Outcome, code: i32, needles: &[&str]) {
 }
 
 #[test]
-fn what_cannot_be_an_experiment_is_said_before_anything_runs() {
+fn an_invalid_experiment_is_refused_before_any_run() {
     let folder = tempdir().unwrap();
     let output = folder.path().join("out");
     let path = folder.path().join("x.toml");
@@ -319,7 +319,7 @@ fn what_cannot_be_an_experiment_is_said_before_anything_runs() {
 }
 
 #[test]
-fn a_folder_with_other_runs_is_left_alone() {
+fn a_folder_with_other_runs_is_not_changed() {
     let folder = tempdir().unwrap();
     let output = folder.path().join("out");
     let tiny = preset(folder.path(), 3);
@@ -404,7 +404,7 @@ fn repeats_have_seeds_and_files_of_their_own() {
 }
 
 #[test]
-fn a_series_that_is_stopped_goes_on() {
+fn a_stopped_series_is_continued() {
     let folder = tempdir().unwrap();
     let file = |name: &str| folder.path().join(name);
     let flags = [
@@ -470,7 +470,7 @@ fn a_run_that_fails_ends_its_series() {
 }
 
 #[test]
-fn what_cannot_be_repeated_says_why() {
+fn runs_that_cannot_be_repeated_state_the_reason() {
     let folder = tempdir().unwrap();
     for (flags, needles) in [
         (&["--repeats", "0"][..], &["--repeats 0"][..]),

@@ -81,7 +81,7 @@ fn cifar_refusal(name: &str, bytes: &[u8]) -> String {
 }
 
 #[test]
-fn cifar_sample_is_read_where_it_is_at_hand() {
+fn cifar_sample_is_read_if_available() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/cifar10");
     if !folder.is_dir() {
         crate::common::skip::skipped("../shared/data/cifar10 is not here");
@@ -380,7 +380,7 @@ fn made_by_numpy(name: &str) -> PathBuf {
 }
 
 #[test]
-fn the_same_images_in_every_wrapping_are_the_same() {
+fn every_file_format_gives_the_same_images() {
     let folder = temp();
     let expected = load_path(&made_by_numpy("tiny.npz")).unwrap();
     assert_eq!(expected.name, "tiny (NumPy)");
@@ -439,7 +439,7 @@ fn the_same_images_in_every_wrapping_are_the_same() {
 }
 
 #[test]
-fn orders_types_and_axes_of_numpy_are_understood() {
+fn numpy_byte_orders_types_and_axes_are_understood() {
     // Float64, big-endian, Fortran order, channels last; float32; labels [N, 1]; names.
     let data = load_path(&made_by_numpy("varied.npz")).unwrap();
     assert_eq!(data.shape, [3, 5, 6]);
@@ -500,7 +500,7 @@ fn cifar_in_numpy_is_the_same_with_channels_first_and_last() {
 }
 
 #[test]
-fn shapes_are_read_by_rule() {
+fn ambiguous_shapes_are_read_by_a_fixed_rule() {
     let shape = |train: &[usize], channels: Option<&str>| {
         let features: usize = train[1..].iter().product();
         let mut test = train.to_vec();
@@ -545,7 +545,7 @@ fn shapes_are_read_by_rule() {
 }
 
 #[test]
-fn floats_are_taken_as_they_are() {
+fn floats_are_not_rescaled() {
     let arrays = |values: &[f32]| {
         tiny_with(vec![
             (
@@ -662,7 +662,7 @@ fn arrays_of_python_2_and_of_medmnist_are_read() {
 }
 
 #[test]
-fn labels_that_start_at_one_are_told_where_names_say_how_many_there_are() {
+fn labels_starting_at_one_are_detected_from_class_names() {
     let names = || npy("|S1", false, &[3], b"abc");
     let labelled = |train: &[i64; 3], test: &[i64; 2]| {
         load_arrays(&tiny_with(vec![
@@ -687,7 +687,7 @@ fn labels_that_start_at_one_are_told_where_names_say_how_many_there_are() {
 }
 
 #[test]
-fn one_array_a_file_is_read_as_kuzushiji_mnist_ships_it() {
+fn kuzushiji_mnist_with_one_array_per_file_is_read() {
     let expected = load_arrays(&tiny()).unwrap();
     let ends = ["train-imgs", "train-labels", "test-imgs", "test-labels"];
     let folder = temp();
@@ -767,7 +767,7 @@ fn missing_arrays_are_named() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of inputs and messages")]
-fn arrays_that_are_not_what_they_should_be_are_refused() {
+fn arrays_of_the_wrong_kind_are_refused() {
     assert_says(&refusal_with("x_train", vec![]), &["begins like nothing"]);
     assert_says(
         &refusal_with("x_train", b"<html>".to_vec()),
@@ -1020,7 +1020,7 @@ fn two_data_sets_in_one_folder_are_both_named() {
 }
 
 #[test]
-fn what_was_looked_for_is_listed() {
+fn a_missing_data_set_error_lists_the_expected_files() {
     let folder = temp();
     fs::write(folder.path().join("notes.txt"), "").unwrap();
     assert_says(
@@ -1070,7 +1070,7 @@ proptest! {
     }
 
     #[test]
-    fn headers_of_the_right_letters_never_panic(
+    fn random_headers_of_valid_characters_never_panic(
         array in 0..4_usize,
         text in r"\{'descr': '[<>|=][uifbSUO][0-9]{0,3}', 'fortran_order': (True|False), 'shape': \(([0-9]{1,20}, ){0,5}\)[,}( ']{0,9}",
         values: Vec<u8>,
@@ -1188,7 +1188,7 @@ fn graded(greatest: f32) -> Arrays {
 }
 
 #[test]
-fn inputs_that_are_not_scaled_and_a_high_first_loss_are_said_everywhere() {
+fn unscaled_inputs_and_a_high_first_loss_are_reported_everywhere() {
     let folder = temp();
     let scale = "inputs go from 0 to 255 (root mean square ";
     let remedy = "divide them by 255, or subtract their mean";
@@ -1225,7 +1225,7 @@ fn inputs_that_are_not_scaled_and_a_high_first_loss_are_said_everywhere() {
 
 /// Each warning once, for however many runs; those about the data before the first run.
 #[test]
-fn a_series_says_what_looks_wrong_with_its_data_at_its_start() {
+fn a_series_reports_suspicious_data_at_its_start() {
     let folder = temp();
     let mut arrays = graded(255.0);
     arrays[1].1 = integers(&[0, 1, 2, 3, 4, 5, 6, 6, 8, 9]);
@@ -1285,7 +1285,7 @@ set.learning_rate = 0.02
 }
 
 #[test]
-fn classes_without_examples_are_said_and_presets_are_not_to_be_edited() {
+fn classes_without_examples_are_reported_and_a_printed_network_can_be_adapted() {
     let folder = temp();
     let labelled = |train: &[i64], test: &[i64]| {
         let mut arrays = graded(1.0);

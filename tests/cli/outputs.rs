@@ -132,7 +132,7 @@ const TINY: &[&str] = &[
 ];
 
 #[test]
-fn what_is_not_a_regular_file_is_refused_by_every_command_and_stays() {
+fn every_command_refuses_and_keeps_irregular_files() {
     let scratch = folder();
     let run = train(
         scratch.path(),
@@ -205,7 +205,7 @@ fn what_is_not_a_regular_file_is_refused_by_every_command_and_stays() {
 }
 
 #[test]
-fn what_has_a_name_beside_a_run_is_neither_followed_nor_waited_for() {
+fn files_beside_a_run_are_neither_followed_nor_waited_for() {
     for (flags, ending) in [
         (&["--detach"][..], ".log"),
         (&["--detach"], ".sock"),
@@ -266,7 +266,7 @@ fn idx(images: bool) -> Vec<u8> {
 const NETWORK: &str = "name = 'net'\n[[layer]]\nkind = 'linear'\nunits = 10\n";
 
 #[test]
-fn what_a_command_reads_is_not_overwritten() {
+fn a_command_does_not_overwrite_its_inputs() {
     let folder = folder();
     let here = folder.path();
     fs::create_dir(here.join("data")).unwrap();
@@ -385,7 +385,7 @@ fn a_run_file_does_not_say_where_to_write() {
 }
 
 #[test]
-fn configurations_are_regular_files_of_some_length() {
+fn configurations_must_be_regular_files_of_limited_length() {
     let folder = folder();
     let here = folder.path();
     Thing::Pipe.put(&here.join("pipe.toml"));
@@ -521,7 +521,7 @@ fn an_old_run_stays_until_the_new_one_has_a_step() {
 }
 
 #[test]
-fn an_old_run_stays_where_there_is_no_room_for_a_new_one() {
+fn an_old_run_stays_if_there_is_no_space_for_a_new_one() {
     let folder = folder();
     let path = train(folder.path(), "run.h5", &["--steps=2"]);
     let old = fs::read(&path).unwrap();
@@ -540,7 +540,7 @@ fn an_old_run_stays_where_there_is_no_room_for_a_new_one() {
 }
 
 #[test]
-fn what_is_in_the_way_of_a_new_run_is_named_and_stays() {
+fn a_file_in_the_way_of_a_new_run_is_named_and_stays() {
     for thing in Thing::ALL {
         let folder = folder();
         let path = folder.path().join("run.h5");
@@ -558,7 +558,7 @@ fn what_is_in_the_way_of_a_new_run_is_named_and_stays() {
 }
 
 #[test]
-fn what_takes_the_name_of_a_run_to_be_replaced_keeps_it() {
+fn a_file_that_takes_the_name_meanwhile_keeps_it() {
     for thing in Thing::ALL {
         let folder = folder();
         let path = folder.path().join("run.h5");
@@ -585,7 +585,7 @@ fn what_takes_the_name_of_a_run_to_be_replaced_keeps_it() {
 }
 
 #[test]
-fn of_several_that_would_replace_a_run_none_deletes_what_another_has_begun() {
+fn concurrent_replacements_do_not_delete_each_others_runs() {
     let folder = folder();
     let path = train(folder.path(), "run.h5", &["--steps=2"]);
     let begun: Vec<_> = (0..4)

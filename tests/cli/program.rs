@@ -315,7 +315,7 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
 // ---- failures ----
 
 #[test]
-fn data_that_are_not_there_exit_with_1() {
+fn missing_data_exit_with_1() {
     let folder = folder();
     let train = |data: &str| run(folder.path(), &["train", "--steps=1", "--data", data]);
     train("nowhere").fails(1, &["nowhere", "does not exist"]);
@@ -367,7 +367,7 @@ fn a_run_that_is_being_written_is_not_overwritten_at_all() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_exits_with_1() {
+fn an_unwritable_output_exits_with_1() {
     let folder = folder();
     fs::write(folder.path().join("file"), "").unwrap();
     let small = [&["train"], SMALL, &["--steps=1", "-o"]].concat();
@@ -449,7 +449,7 @@ fn a_network_that_does_not_fit_names_its_layer() {
 }
 
 #[test]
-fn a_diverging_training_fails_and_leaves_a_whole_file() {
+fn a_diverging_training_fails_and_leaves_a_complete_file() {
     let folder = folder();
     // The sixth step makes the parameters overflow.
     let flags = ["--steps=20", "--schedule=step:5:1e38"];
@@ -505,7 +505,7 @@ fn open_needs_a_run_and_a_terminal() {
 }
 
 #[test]
-fn a_name_that_is_not_utf8_is_said_to_be_one() {
+fn a_name_that_is_not_utf8_is_reported() {
     let folder = folder();
     let name = std::ffi::OsStr::from_bytes(b"a\xff.h5");
     let path = train(
@@ -535,7 +535,7 @@ fn a_name_that_is_not_utf8_is_said_to_be_one() {
 }
 
 #[test]
-fn losses_that_are_not_finite_are_no_share_of_anything() {
+fn non_finite_losses_have_no_shares() {
     let folder = folder();
     let path = train(folder.path(), "run.h5", &["--steps=2"]);
     let file = open_rw(&path).unwrap();
@@ -552,7 +552,7 @@ fn losses_that_are_not_finite_are_no_share_of_anything() {
 }
 
 #[test]
-fn info_and_verify_take_several_files_and_go_on_after_a_bad_one() {
+fn info_and_verify_continue_after_a_bad_file() {
     let folder = folder();
     for name in ["a.h5", "-b.h5"] {
         train(folder.path(), name, &["--steps=1"]);
@@ -855,7 +855,7 @@ fn faults_in_configuration_files_say_where_they_are() {
 // ---- layers with overrides ----
 
 #[test]
-fn layers_are_trained_as_told_and_the_run_can_be_repeated() {
+fn layer_settings_take_effect_and_the_run_can_be_repeated() {
     let folder = folder();
     let config = "by_class = true\nclass_every = 4\n\
         [layer.fc3]\nfreeze_from = 6\n[layer.'*']\ndelay = 2\nlearning_rate = 0.1";
@@ -944,7 +944,7 @@ fn signals_end_a_training_after_its_step() {
 }
 
 #[test]
-fn a_terminal_that_goes_away_does_not_end_a_training() {
+fn a_vanishing_terminal_does_not_end_a_training() {
     let folder = folder();
     let mut training = Training::endless(folder.path(), "run.h5", &[]);
     let reader = training.reader();
@@ -1009,7 +1009,7 @@ fn without_a_command_and_a_terminal_the_demo_trains_headless() {
 // ---- pipes ----
 
 #[test]
-fn quiet_says_nothing_but_errors() {
+fn quiet_prints_only_errors() {
     let folder = folder();
     let (command, _) = train_command(folder.path(), "run.h5", &["--steps=2"]);
     let outcome = Outcome::of(command);
@@ -1025,7 +1025,7 @@ fn broken_pipe() -> Stdio {
 }
 
 #[test]
-fn a_reader_that_has_gone_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     let folder = folder();
     train(folder.path(), "run.h5", &["--steps=2"]);
     let train = [
@@ -1145,7 +1145,7 @@ fn a_small_training_set_makes_a_small_mini_batch() {
 }
 
 #[test]
-fn a_pipe_is_no_run_and_is_not_waited_for() {
+fn a_pipe_is_refused_without_waiting() {
     let folder = TempDir::new().unwrap();
     let pipe = folder.path().join("run.h5");
     let made = Command::new("mkfifo").arg(&pipe).status().unwrap();

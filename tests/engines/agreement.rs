@@ -17,11 +17,11 @@ use std::collections::BTreeMap;
 use lcascope::data::{self, DataSource, Examples};
 use lcascope::engine::candle::{CandleEngine, Precision};
 use lcascope::engine::cpu::CpuEngine;
-use lcascope::engine::{Device, Evaluation, GradientEngine, Part, RunData, Want};
+use lcascope::engine::{Device, Evaluation, GradientEngine, RunData, Subset, Want};
 use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal, preset};
 use proptest::prelude::*;
 
-const PARTS: [Part; 3] = [Part::Train, Part::Test, Part::Validation];
+const PARTS: [Subset; 3] = [Subset::Train, Subset::Test, Subset::Validation];
 
 // ---- networks and data ----
 
@@ -155,7 +155,12 @@ impl Case {
     }
 }
 
-fn evaluate(engine: &mut dyn GradientEngine, part: Part, params: &[f32], want: Want) -> Evaluation {
+fn evaluate(
+    engine: &mut dyn GradientEngine,
+    part: Subset,
+    params: &[f32],
+    want: Want,
+) -> Evaluation {
     let mut out = Evaluation::default();
     engine.evaluate(part, params, want, &mut out).unwrap();
     out
@@ -294,12 +299,12 @@ proptest! {
             let train = case.data.drawn_from.as_ref().unwrap_or(&case.data.train).select(rows);
             let data = RunData { train, drawn_from: None, ..case.data.clone() };
             let mut oracle = Case { data, ..case.clone() }.oracle(false);
-            (rows, evaluate(&mut oracle, Part::Train, &case.params, Want::Gradient))
+            (rows, evaluate(&mut oracle, Subset::Train, &case.params, Want::Gradient))
         });
         for engine in &mut case.engines(by_class) {
             let name = engine.describe();
             for part in PARTS {
-                let want = if by_class && part == Part::Train { Want::ClassGradient } else { Want::Gradient };
+                let want = if by_class && part == Subset::Train { Want::ClassGradient } else { Want::Gradient };
                 let what = format!("{name}, {part:?}");
                 let got = evaluate(&mut **engine, part, &case.params, want);
                 let truth = evaluate(&mut oracle, part, &case.params, want);
@@ -341,7 +346,7 @@ impl Slopes {
             let [up, down] = [H, -H].map(|h| {
                 let mut at = case.params.clone();
                 at[i] += h;
-                evaluate(&mut oracle, Part::Train, &at, Want::Loss)
+                evaluate(&mut oracle, Subset::Train, &at, Want::Loss)
             });
             let slope = |up: f64, down: f64| (up - down) / f64::from(2.0 * H);
             loss.push(slope(up.loss, down.loss) as f32);
@@ -386,7 +391,7 @@ fn gradients_agree_with_finite_differences() {
         for engine in &mut case.engines(true) {
             let name = engine.describe();
             let want = Want::ClassGradient;
-            let got = evaluate(&mut **engine, Part::Train, &case.params, want);
+            let got = evaluate(&mut **engine, Subset::Train, &case.params, want);
             for (key, got, want) in [
                 ("gradient", &got.gradient, &slopes.loss),
                 ("class gradients", &got.class_gradient, &slopes.class),
@@ -429,12 +434,12 @@ fn answers(
     by_class: bool,
     backward: bool,
 ) -> BTreeMap<String, Vec<u64>> {
-    let mut questions: Vec<Option<(Part, Want)>> = vec![None];
+    let mut questions: Vec<Option<(Subset, Want)>> = vec![None];
     for part in PARTS {
         questions.extend([Want::Loss, Want::Gradient].map(|want| Some((part, want))));
     }
     if by_class {
-        questions.push(Some((Part::Train, Want::ClassGradient)));
+        questions.push(Some((Subset::Train, Want::ClassGradient)));
     }
     if backward {
         questions.reverse();
@@ -489,7 +494,7 @@ fn pictures() -> Case {
 }
 
 #[test]
-fn slices_of_several_groups_agree_with_the_oracle() {
+fn slices_of_several_groups_agree_with_candle() {
     let case = pictures();
     let few = |examples: &Examples, n: u32| examples.select(&(0..n).collect::<Vec<_>>());
     let data = RunData {
@@ -521,12 +526,12 @@ fn slices_of_several_groups_agree_with_the_oracle() {
     for part in PARTS {
         both(&|engine| evaluate(engine, part, &case.params, Want::Gradient));
     }
-    both(&|engine| evaluate(engine, Part::Train, &case.params, Want::ClassGradient));
+    both(&|engine| evaluate(engine, Subset::Train, &case.params, Want::ClassGradient));
     both(&|engine| evaluate_batch(engine, &case.params, &case.rows));
 }
 
 #[test]
-fn the_answer_does_not_depend_on_threads_nor_on_what_was_asked_before() {
+fn results_depend_neither_on_threads_nor_on_earlier_evaluations() {
     for (case, by_class) in [digits(), pictures()]
         .iter()
         .flat_map(|case| [(case, false), (case, true)])
@@ -610,7 +615,7 @@ fn relu_has_slope_0_at_0() {
         case.params[first.clone()].fill(0.0);
         for engine in &mut case.engines(false) {
             let what = format!("{layers}, {}", engine.describe());
-            let got = evaluate(&mut **engine, Part::Train, &case.params, Want::Gradient);
+            let got = evaluate(&mut **engine, Subset::Train, &case.params, Want::Gradient);
             assert_eq!(
                 largest(&got.gradient[first.clone()]),
                 0.0,
@@ -623,7 +628,7 @@ fn relu_has_slope_0_at_0() {
 }
 
 #[test]
-fn a_part_without_examples_has_no_loss_and_no_gradient() {
+fn a_subset_without_examples_has_no_loss_and_no_gradient() {
     let sizes = Sizes {
         examples: [4, 1, 0],
         drawn_from: None,
@@ -636,7 +641,7 @@ fn a_part_without_examples_has_no_loss_and_no_gradient() {
         let name = engine.describe();
         let got = evaluate(
             &mut **engine,
-            Part::Validation,
+            Subset::Validation,
             &case.params,
             Want::Gradient,
         );

@@ -10,11 +10,11 @@
 use lcascope::data::{Batches, Examples};
 use lcascope::engine::candle::candle_core::{self, D, Device as CandleDevice, Tensor};
 use lcascope::engine::candle::{
-    Batch, CandleEngine, CustomData, CustomEngine, CustomExamples, Outcome, Precision,
+    Batch, CandleEngine, CustomData, CustomEngine, CustomExamples, ModelOutput, Precision,
 };
-use lcascope::engine::{Device, EngineError, Evaluation, GradientEngine, Part, RunData, Want};
+use lcascope::engine::{Device, EngineError, Evaluation, GradientEngine, RunData, Subset, Want};
 use lcascope::layout::{ParamLayout, TensorKind};
-use lcascope::lca::Settings;
+use lcascope::lca::IntegratorSettings;
 use lcascope::model::{Network, NetworkSpec, he_normal};
 use lcascope::optim::Schedule;
 use lcascope::record::StepRecord;
@@ -66,7 +66,7 @@ fn custom_data() -> CustomData {
 }
 
 /// The network of [`network`], written by hand.
-fn perceptron(params: &[Tensor], batch: &Batch) -> candle_core::Result<Outcome> {
+fn perceptron(params: &[Tensor], batch: &Batch) -> candle_core::Result<ModelOutput> {
     let [w1, b1, w2, b2] = params else {
         candle_core::bail!("{} tensors", params.len());
     };
@@ -76,14 +76,14 @@ fn perceptron(params: &[Tensor], batch: &Batch) -> candle_core::Result<Outcome> 
     let scores = scores.broadcast_sub(&largest)?;
     let log_sum = scores.exp()?.sum(D::Minus1)?.log()?;
     let of_label = scores.gather(&batch.targets.unsqueeze(1)?, 1)?.squeeze(1)?;
-    Ok(Outcome {
+    Ok(ModelOutput {
         loss: (log_sum - of_label)?,
         hits: Some(scores.argmax(D::Minus1)?.eq(&batch.targets)?),
     })
 }
 
 /// The network without hits, and with the mean loss.
-fn mean_only(params: &[Tensor], batch: &Batch) -> candle_core::Result<Outcome> {
+fn mean_only(params: &[Tensor], batch: &Batch) -> candle_core::Result<ModelOutput> {
     Ok(perceptron(params, batch)?.loss.mean_all()?.into())
 }
 
@@ -106,7 +106,12 @@ fn built_in(by_class: bool) -> CandleEngine {
     .unwrap()
 }
 
-fn evaluate(engine: &mut dyn GradientEngine, part: Part, params: &[f32], want: Want) -> Evaluation {
+fn evaluate(
+    engine: &mut dyn GradientEngine,
+    part: Subset,
+    params: &[f32],
+    want: Want,
+) -> Evaluation {
     let mut out = Evaluation::default();
     engine.evaluate(part, params, want, &mut out).unwrap();
     out
@@ -132,15 +137,15 @@ fn assert_same(what: &str, got: &Evaluation, want: &Evaluation) {
 }
 
 #[test]
-fn a_network_written_by_hand_is_the_built_in_one() {
+fn a_custom_model_equals_the_built_in_network() {
     let params = he_normal(&network(), 3);
     let (mut custom, mut by_class) = (custom(Precision::Double), built_in(true));
     for (part, want) in [
-        (Part::Train, Want::Loss),
-        (Part::Train, Want::Gradient),
-        (Part::Train, Want::ClassGradient),
-        (Part::Test, Want::Gradient),
-        (Part::Validation, Want::Gradient),
+        (Subset::Train, Want::Loss),
+        (Subset::Train, Want::Gradient),
+        (Subset::Train, Want::ClassGradient),
+        (Subset::Test, Want::Gradient),
+        (Subset::Validation, Want::Gradient),
     ] {
         let got = evaluate(&mut custom, part, &params, want);
         let truth = evaluate(&mut by_class, part, &params, want);
@@ -153,15 +158,15 @@ fn a_network_written_by_hand_is_the_built_in_one() {
         .evaluate_batch(&params, &rows, 1, &mut truth)
         .unwrap();
     assert_same("mini-batch", &got, &truth);
-    let accuracy = custom.accuracy(Part::Test, &params, &[]).unwrap();
+    let accuracy = custom.accuracy(Subset::Test, &params, &[]).unwrap();
     assert_eq!(
         accuracy,
-        by_class.accuracy(Part::Test, &params, &[]).unwrap()
+        by_class.accuracy(Subset::Test, &params, &[]).unwrap()
     );
 }
 
 #[test]
-fn a_mean_loss_will_do_where_there_is_one_class() {
+fn a_mean_loss_suffices_for_one_class() {
     let (layout, device) = (network().layout, Device::Cpu);
     let data = custom_data();
     let data = CustomData {
@@ -173,8 +178,8 @@ fn a_mean_loss_will_do_where_there_is_one_class() {
     let mut engine =
         CustomEngine::new(layout, data, 1, SLICE, device, precision, mean_only).unwrap();
     let params = he_normal(&network(), 3);
-    let got = evaluate(&mut engine, Part::Train, &params, Want::ClassGradient);
-    let truth = evaluate(&mut built_in(false), Part::Train, &params, Want::Gradient);
+    let got = evaluate(&mut engine, Subset::Train, &params, Want::ClassGradient);
+    let truth = evaluate(&mut built_in(false), Subset::Train, &params, Want::Gradient);
     assert!((got.loss - truth.loss).abs() < 1e-12);
     assert_eq!(got.class_loss, [got.loss]);
     assert!(got.accuracy.is_nan());
@@ -182,7 +187,7 @@ fn a_mean_loss_will_do_where_there_is_one_class() {
     for (got, want) in got.gradient.iter().zip(&truth.gradient) {
         assert!((got - want).abs() < 1e-7, "{got} and {want}");
     }
-    let nothing = evaluate(&mut engine, Part::Test, &params, Want::Gradient);
+    let nothing = evaluate(&mut engine, Subset::Test, &params, Want::Gradient);
     assert!(nothing.loss.is_nan() && nothing.gradient.iter().all(|&g| g == 0.0));
 }
 
@@ -192,12 +197,12 @@ fn gradients_are_slopes_of_the_loss() {
     let grid = |x: f32| (x * 1024.0).round() / 1024.0;
     let params: Vec<f32> = he_normal(&network(), 3).into_iter().map(grid).collect();
     let mut engine = custom(Precision::Double);
-    let got = evaluate(&mut engine, Part::Train, &params, Want::Gradient);
+    let got = evaluate(&mut engine, Subset::Train, &params, Want::Gradient);
     for i in 0..params.len() {
         let [up, down] = [H, -H].map(|h| {
             let mut at = params.clone();
             at[i] += h;
-            evaluate(&mut engine, Part::Train, &at, Want::Loss).loss
+            evaluate(&mut engine, Subset::Train, &at, Want::Loss).loss
         });
         let slope = (up - down) / f64::from(2.0 * H);
         let gradient = f64::from(got.gradient[i]);
@@ -218,9 +223,9 @@ fn allocations_close_in_a_training() {
         learning_rate: 0.02,
         weight_decay: 0.0,
         schedule: Schedule::default(),
-        integration: Settings {
+        integration: IntegratorSettings {
             tolerance: 1e-5,
-            ..Settings::default()
+            ..IntegratorSettings::default()
         },
         held_out_lca: true,
         layers: Vec::new(),
@@ -254,10 +259,10 @@ fn allocations_close_in_a_training() {
 
 /// A model that returns anything else is told what is expected.
 #[test]
-fn mistakes_are_named() {
+fn mistakes_in_a_model_are_reported() {
     let make = |data: CustomData,
                 classes,
-                model: fn(&[Tensor], &Batch) -> candle_core::Result<Outcome>| {
+                model: fn(&[Tensor], &Batch) -> candle_core::Result<ModelOutput>| {
         let (layout, device) = (network().layout, Device::Cpu);
         CustomEngine::new(
             layout,
@@ -272,7 +277,12 @@ fn mistakes_are_named() {
     let message = |engine: Result<CustomEngine, EngineError>| {
         let asked = engine.and_then(|mut engine| {
             let params = he_normal(&network(), 3);
-            engine.evaluate(Part::Train, &params, Want::Loss, &mut Evaluation::default())
+            engine.evaluate(
+                Subset::Train,
+                &params,
+                Want::Loss,
+                &mut Evaluation::default(),
+            )
         });
         asked.unwrap_err().to_string()
     };
@@ -333,7 +343,7 @@ fn params_come_in_the_shapes_of_the_layout() {
     let (device, precision) = (Device::Cpu, Precision::Single);
     let mut engine = CustomEngine::new(layout, data, 1, 1, device, precision, model).unwrap();
     let params: Vec<f32> = (0..38_u8).map(f32::from).collect();
-    let got = evaluate(&mut engine, Part::Train, &params, Want::Gradient);
+    let got = evaluate(&mut engine, Subset::Train, &params, Want::Gradient);
     assert_eq!(got.gradient[..30], [1.0; 30]);
     assert_eq!(
         got.gradient[30..],

@@ -24,10 +24,10 @@
 use lcascope::data::{self, DataSource, Examples};
 use lcascope::engine::candle::{CandleEngine, Precision};
 use lcascope::engine::cpu::CpuEngine;
-use lcascope::engine::{Device, EngineError, Evaluation, GradientEngine, Part, RunData, Want};
+use lcascope::engine::{Device, EngineError, Evaluation, GradientEngine, RunData, Subset, Want};
 use lcascope::layout::ParamLayout;
-use lcascope::lca::allocation::{Allocated, Ends};
-use lcascope::lca::{Allocator, Integrator, Method, Point, Settings};
+use lcascope::lca::allocation::{Allocated, EndLosses};
+use lcascope::lca::{Allocator, Integrator, IntegratorSettings, Method, PointEvaluation};
 use lcascope::model::{Network, Op, preset};
 use lcascope::optim::{Adam, Optimizer, Sgd};
 use lcascope::record::{Allocation, Motion};
@@ -187,17 +187,18 @@ impl Scenario {
         } else {
             Want::Gradient
         };
-        let evaluate = |engine: &mut dyn GradientEngine, theta: &[f32], point: &mut Point| {
-            engine.evaluate(Part::Train, theta, want, &mut point.train)?;
-            if self.in_full {
-                let test = point.held_out.get_or_insert_default();
-                engine.evaluate(Part::Test, theta, Want::Gradient, test)?;
-            }
-            Ok::<(), EngineError>(())
-        };
-        let measure = |engine: &mut dyn GradientEngine, theta: &[f32], point: &Point| {
+        let evaluate =
+            |engine: &mut dyn GradientEngine, theta: &[f32], point: &mut PointEvaluation| {
+                engine.evaluate(Subset::Train, theta, want, &mut point.train)?;
+                if self.in_full {
+                    let test = point.held_out.get_or_insert_default();
+                    engine.evaluate(Subset::Test, theta, Want::Gradient, test)?;
+                }
+                Ok::<(), EngineError>(())
+            };
+        let measure = |engine: &mut dyn GradientEngine, theta: &[f32], point: &PointEvaluation| {
             let mut test = Evaluation::default();
-            (engine.evaluate(Part::Test, theta, Want::Loss, &mut test)).unwrap();
+            (engine.evaluate(Subset::Test, theta, Want::Loss, &mut test)).unwrap();
             let train = Evaluation {
                 gradient: Vec::new(),
                 class_gradient: Vec::new(),
@@ -207,16 +208,16 @@ impl Scenario {
         };
 
         let layout = &inputs.network.layout;
-        let settings = Settings {
+        let settings = IntegratorSettings {
             method: self.method,
             tolerance: golden["tolerance"].as_f64().unwrap(),
-            ..Settings::default()
+            ..IntegratorSettings::default()
         };
         let mut integrator = Integrator::new(settings, layout);
         let mut allocator = Allocator::new(layout);
         let (mut optimizer, rate) = optimizer(self.trajectory, layout.params());
         let mut theta = inputs.theta.clone();
-        let (mut start, mut end) = (Point::default(), Point::default());
+        let (mut start, mut end) = (PointEvaluation::default(), PointEvaluation::default());
         evaluate(&mut *engine, &theta, &mut start).unwrap();
         let mut measured = vec![measure(&mut *engine, &theta, &start)];
         let mut steps = Vec::new();
@@ -225,10 +226,11 @@ impl Scenario {
             (engine.evaluate_batch(&theta, &batch_rows(t), 0, &mut batch)).unwrap();
             let mut next = theta.clone();
             optimizer.step(&mut next, &batch.gradient, rate);
-            let probe = |params: &[f32], point: &mut Point| evaluate(&mut *engine, params, point);
+            let probe =
+                |params: &[f32], point: &mut PointEvaluation| evaluate(&mut *engine, params, point);
             let integral = integrator.integrate(&theta, &next, &start, &mut end, probe);
             let integral = integral.unwrap();
-            let ends = |a: &Evaluation, b: &Evaluation| Ends {
+            let ends = |a: &Evaluation, b: &Evaluation| EndLosses {
                 before: a.loss,
                 after: b.loss,
             };

@@ -13,7 +13,7 @@
 use lcascope::data::Examples;
 use lcascope::engine::candle::{CandleEngine, Precision};
 use lcascope::engine::cpu::CpuEngine;
-use lcascope::engine::{Device, Evaluation, GradientEngine, Part, RunData, Want, dropout_mask};
+use lcascope::engine::{Device, Evaluation, GradientEngine, RunData, Subset, Want, dropout_mask};
 use lcascope::model::{Conv, Dense, ModelError, Network, NetworkSpec, Norm, Op, Pool, Shape};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -132,7 +132,7 @@ impl Case {
 /// A question to an engine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ask {
-    Part(Part, Want),
+    Part(Subset, Want),
     /// The mini-batch of the case.
     Batch,
 }
@@ -522,9 +522,9 @@ fn check(what: &str, case: &Case, by_class: bool, numbers: &mut Numbers) {
         Want::Gradient
     };
     let asks = [
-        Ask::Part(Part::Train, want),
-        Ask::Part(Part::Test, Want::Gradient),
-        Ask::Part(Part::Validation, Want::Gradient),
+        Ask::Part(Subset::Train, want),
+        Ask::Part(Subset::Test, Want::Gradient),
+        Ask::Part(Subset::Validation, Want::Gradient),
         Ask::Batch,
     ];
     let truths = asks.map(|of| ask(&mut oracle, case, &case.params, of));
@@ -565,7 +565,7 @@ fn check(what: &str, case: &Case, by_class: bool, numbers: &mut Numbers) {
         );
     }
     let running = case.running();
-    let accuracies = [Part::Test, Part::Validation].map(|part| {
+    let accuracies = [Subset::Test, Subset::Validation].map(|part| {
         let (plain, _) = plainly(
             case,
             case.data.part(part),
@@ -781,7 +781,7 @@ fn gradients_of(layers: &[&str], image: &[f32], params: &[f32]) -> Vec<(String, 
     let mut engines = case.engines(false);
     engines.push(Box::new(case.oracle(false)));
     let gradient = |engine: &mut Box<dyn GradientEngine>| {
-        let what = Ask::Part(Part::Train, Want::Gradient);
+        let what = Ask::Part(Subset::Train, Want::Gradient);
         let got = ask(&mut **engine, &case, &case.params, what);
         (engine.describe(), got.gradient)
     };
@@ -816,7 +816,7 @@ fn a_maximum_shared_by_several_gives_its_gradient_to_the_first() {
 }
 
 #[test]
-fn of_equal_places_in_overlapping_windows_the_first_of_each_is_taken() {
+fn ties_in_overlapping_windows_go_to_the_first_of_each() {
     let layers = [
         "kind = 'conv', channels = 1, kernel = 3, padding = 'same', bias = false",
         "kind = 'max-pool', size = [2, 3], stride = [1, 2]",

@@ -56,7 +56,7 @@ fn follow(
 }
 
 #[test]
-fn every_optimizer_takes_pytorchs_path() {
+fn every_optimizer_follows_pytorch() {
     let golden: Value = serde_json::from_str(include_str!("../golden/optimizers.json")).unwrap();
     let gradients = rows(&golden["gradients"]);
     let cases = golden["cases"].as_array().unwrap();
@@ -82,7 +82,7 @@ fn every_optimizer_takes_pytorchs_path() {
 }
 
 #[test]
-fn groups_take_the_path_of_pytorchs_parameter_groups() {
+fn groups_follow_pytorchs_parameter_groups() {
     let golden: Value = serde_json::from_str(include_str!("../golden/optimizers.json")).unwrap();
     let gradients = rows(&golden["gradients"]);
     let ranges = rows(&golden["layers"]);
@@ -221,7 +221,7 @@ proptest! {
     }
 
     #[test]
-    fn a_frozen_layer_keeps_its_bits_and_the_others_do_not_notice(
+    fn a_frozen_layer_is_unchanged_and_does_not_affect_others(
         gradients in gradients(),
         layer in 0..3usize,
         from in 0..STEPS + 2,
@@ -241,7 +241,7 @@ proptest! {
     }
 
     #[test]
-    fn a_delayed_layer_is_an_optimizer_that_is_given_older_gradients(
+    fn a_delayed_layer_equals_an_optimizer_with_older_gradients(
         gradients in gradients(),
         delays in prop::array::uniform3(0..STEPS + 2),
     ) {
@@ -256,7 +256,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_remembered_is_all_that_there_is(gradients in gradients(), cut in 0..STEPS) {
+    fn the_optimizer_memory_is_complete(gradients in gradients(), cut in 0..STEPS) {
         let overrides = [
             Overrides { delay: Some(4), ..Overrides::default() },
             Overrides { freeze: Some(Freeze::From(9)), ..Overrides::default() },

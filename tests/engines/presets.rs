@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 use lcascope::data::Examples;
 use lcascope::engine::candle::{CandleEngine, Precision};
 use lcascope::engine::cpu::CpuEngine;
-use lcascope::engine::{Device, EngineError, Evaluation, GradientEngine, Part, RunData, Want};
+use lcascope::engine::{Device, EngineError, Evaluation, GradientEngine, RunData, Subset, Want};
 use lcascope::layout::TensorKind;
-use lcascope::lca::allocation::Ends;
-use lcascope::lca::{Allocator, Integrator, Method, Point, Settings};
+use lcascope::lca::allocation::EndLosses;
+use lcascope::lca::{Allocator, Integrator, IntegratorSettings, Method, PointEvaluation};
 use lcascope::model::{Network, Op, preset};
 use lcascope::optim::{Optimizer, Sgd};
 use serde_json::{Value, json};
@@ -425,7 +425,7 @@ fn check(name: &str, kind: Kind) {
 
     // The labels of the validation examples are the golden answers.
     let running = running_averages(&case, &batch.statistics);
-    let accuracy = engine.accuracy(Part::Validation, &case.theta, &running);
+    let accuracy = engine.accuracy(Subset::Validation, &case.theta, &running);
     comparison.check("running averages", "", accuracy.unwrap(), 1.0, 1.0, 1e-12);
 
     check_step(&case, kind, &mut *engine, &start, &batch, &mut comparison);
@@ -497,8 +497,8 @@ fn measure(
     engine: &mut dyn GradientEngine,
     theta: &[f32],
     kind: Kind,
-) -> Result<Point, EngineError> {
-    let mut point = Point::default();
+) -> Result<PointEvaluation, EngineError> {
+    let mut point = PointEvaluation::default();
     measure_into(engine, theta, kind, &mut point)?;
     Ok(point)
 }
@@ -507,23 +507,23 @@ fn measure_into(
     engine: &mut dyn GradientEngine,
     theta: &[f32],
     kind: Kind,
-    point: &mut Point,
+    point: &mut PointEvaluation,
 ) -> Result<(), EngineError> {
     let want = if kind.by_class() {
         Want::ClassGradient
     } else {
         Want::Gradient
     };
-    engine.evaluate(Part::Train, theta, want, &mut point.train)?;
+    engine.evaluate(Subset::Train, theta, want, &mut point.train)?;
     let held_out = point.held_out.get_or_insert_default();
-    engine.evaluate(Part::Test, theta, Want::Gradient, held_out)
+    engine.evaluate(Subset::Test, theta, Want::Gradient, held_out)
 }
 
 fn check_step(
     case: &Case,
     kind: Kind,
     engine: &mut dyn GradientEngine,
-    start: &Point,
+    start: &PointEvaluation,
     batch: &Evaluation,
     comparison: &mut Comparison,
 ) {
@@ -533,16 +533,17 @@ fn check_step(
     let rate = golden["learning_rate"].as_f64().unwrap();
     Sgd::new(0.0, WEIGHT_DECAY, next.len()).step(&mut next, &batch.gradient, rate);
 
-    let settings = Settings {
+    let settings = IntegratorSettings {
         method: Method::Simpson,
-        ..Settings::default()
+        ..IntegratorSettings::default()
     };
-    let mut end = Point::default();
-    let probe = |theta: &[f32], point: &mut Point| measure_into(engine, theta, kind, point);
+    let mut end = PointEvaluation::default();
+    let probe =
+        |theta: &[f32], point: &mut PointEvaluation| measure_into(engine, theta, kind, point);
     let integral = Integrator::new(settings, layout)
         .integrate(&case.theta, &next, start, &mut end, probe)
         .unwrap();
-    let ends = |before: &Evaluation, after: &Evaluation| Ends {
+    let ends = |before: &Evaluation, after: &Evaluation| EndLosses {
         before: before.loss,
         after: after.loss,
     };

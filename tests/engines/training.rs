@@ -14,11 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::unbounded;
-use lcascope::course::{Course, CourseError};
 use lcascope::data::{self, Batches, DataSource, Split, SplitSizes};
 use lcascope::engine::cpu::CpuEngine;
-use lcascope::engine::{EngineError, Evaluation, GradientEngine, Part, RunData, Want};
-use lcascope::lca::{HISTOGRAM_BINS, Method, Settings};
+use lcascope::engine::{EngineError, Evaluation, GradientEngine, RunData, Subset, Want};
+use lcascope::lca::{HISTOGRAM_BINS, IntegratorSettings, Method};
 use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal};
 use lcascope::optim::{Freeze, Overrides};
 use lcascope::record::{ParamTotals, RunEnd, StartRecord, Status, StepRecord};
@@ -26,6 +25,7 @@ use lcascope::train::{
     self, Control, Controls, OptimizerChoice, Orders, Sink, SinkClosed, TrainError, TrainSettings,
     Trainer, choose_traced,
 };
+use lcascope::trajectory::{Trajectory, TrajectoryError};
 
 const TRAIN: usize = 400;
 const BATCH: usize = 80;
@@ -68,9 +68,9 @@ fn setup() -> Setup {
             weight_decay: 1e-3,
             layers: Vec::new(),
             schedule: "step:5:0.5".parse().unwrap(),
-            integration: Settings {
+            integration: IntegratorSettings {
                 tolerance: 3e-4,
-                ..Settings::default()
+                ..IntegratorSettings::default()
             },
             held_out_lca: true,
             class_every: 1,
@@ -250,19 +250,19 @@ fn a_run_is_the_same_on_any_number_of_threads() {
 /// Points in memory.
 struct Points(Vec<Vec<f32>>);
 
-impl Course for Points {
+impl Trajectory for Points {
     fn steps(&self) -> u64 {
         self.0.len() as u64 - 1
     }
 
-    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
+    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), TrajectoryError> {
         params.copy_from_slice(&self.0[done as usize]);
         Ok(())
     }
 }
 
 #[test]
-fn a_course_that_stopped_goes_on_where_it_leads_through() {
+fn a_stopped_trajectory_resumes_only_through_its_last_point() {
     let mut settings = setup();
     settings.settings.record_weights = 1;
     let trained = run_alone(settings);
@@ -387,7 +387,7 @@ fn sum(values: &[f32]) -> f64 {
 }
 
 #[test]
-fn what_is_due_is_recorded_and_nothing_else() {
+fn only_due_records_are_made() {
     let mut setup = setup();
     setup.settings.held_out_lca = false;
     setup.settings.test_every = 5;
@@ -527,7 +527,7 @@ fn a_frozen_layer_is_allocated_nothing() {
 }
 
 #[test]
-fn a_layer_moves_until_it_is_frozen() {
+fn a_layer_moves_until_frozen() {
     let later = Overrides {
         freeze: Some(Freeze::From(5)),
         ..plain()
@@ -548,7 +548,7 @@ fn a_layer_moves_until_it_is_frozen() {
 
 /// Plain SGD, recomputed from the recorded weights and the mini-batches.
 #[test]
-fn a_delayed_layer_moves_by_the_gradient_of_steps_ago() {
+fn a_delayed_layer_moves_by_an_earlier_gradient() {
     const DELAY: usize = 3;
     let with_layers = || {
         let mut setup = setup();
@@ -599,7 +599,7 @@ fn a_delayed_layer_moves_by_the_gradient_of_steps_ago() {
 // ---- classes every n-th step ----
 
 #[test]
-fn classes_are_split_where_that_is_due_and_nothing_else_changes() {
+fn splitting_by_class_when_due_changes_nothing_else() {
     let with = |every| {
         let mut setup = setup();
         setup.settings.class_every = every;
@@ -646,12 +646,12 @@ impl GradientEngine for Asked {
 
     fn evaluate(
         &mut self,
-        part: Part,
+        part: Subset,
         params: &[f32],
         want: Want,
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
-        if part == Part::Train {
+        if part == Subset::Train {
             self.wants.lock().unwrap().push(want);
         }
         self.engine.evaluate(part, params, want, out)
@@ -669,7 +669,7 @@ impl GradientEngine for Asked {
 
     fn accuracy(
         &mut self,
-        part: Part,
+        part: Subset,
         params: &[f32],
         running: &[f32],
     ) -> Result<f64, EngineError> {
@@ -678,7 +678,7 @@ impl GradientEngine for Asked {
 }
 
 #[test]
-fn class_gradients_are_asked_for_at_the_nodes_of_due_steps_alone() {
+fn class_gradients_are_evaluated_only_at_due_steps() {
     use Want::{ClassGradient as Split, Gradient as Whole};
     let mut setup = setup();
     setup.settings.class_every = 3;
@@ -751,7 +751,7 @@ fn a_start_without_a_loss_fails() {
 }
 
 #[test]
-fn no_steps_are_a_run_too() {
+fn a_run_may_have_no_steps() {
     let mut setup = setup();
     setup.settings.steps = 0;
     let run = run_alone(setup);
@@ -804,7 +804,7 @@ fn orders_are_obeyed() {
 }
 
 #[test]
-fn a_pause_lasts_until_it_is_over_and_changes_nothing() {
+fn a_pause_lasts_until_resumed_and_changes_nothing() {
     let undisturbed = run_alone(setup());
     // The run continues when told to, and when nobody is left to tell it.
     for resume in [true, false] {

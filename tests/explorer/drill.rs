@@ -8,7 +8,9 @@ use crate::scenes;
 use lcascope::app::{Action, App};
 use lcascope::feed::{self, FeedEvent, Origin};
 use lcascope::layout::{ParamLayout, TensorKind};
-use lcascope::query::{Analyst, Answer, Binned, Group, History, Part, Query, Topic, UnitParams};
+use lcascope::query::{
+    Analyst, Answer, Binned, GroupTotals, ParameterHistory, Query, StepScope, Topic, UnitParams,
+};
 use lcascope::record::{
     Allocation, Losses, Motion, ParamTotals, RunEnd, RunHeader, StartRecord, Status, StepRecord,
     StepSummary, Trace,
@@ -205,7 +207,7 @@ impl Asked {
     fn ask(
         &mut self,
         topic: Topic,
-        part: Part,
+        part: StepScope,
         steps: std::ops::Range<u64>,
         columns: u32,
     ) -> Answer {
@@ -222,7 +224,7 @@ impl Asked {
 
     fn unit(
         &mut self,
-        part: Part,
+        part: StepScope,
         steps: std::ops::Range<u64>,
         [layer, unit]: [u32; 2],
     ) -> UnitParams {
@@ -242,8 +244,18 @@ impl Asked {
         }
     }
 
-    fn history(&mut self, index: u64, steps: std::ops::Range<u64>, columns: u32) -> History {
-        match self.ask(Topic::Parameter { index }, Part::Window, steps, columns) {
+    fn history(
+        &mut self,
+        index: u64,
+        steps: std::ops::Range<u64>,
+        columns: u32,
+    ) -> ParameterHistory {
+        match self.ask(
+            Topic::Parameter { index },
+            StepScope::Window,
+            steps,
+            columns,
+        ) {
             Answer::History(history) => history,
             other => panic!("{other:?}"),
         }
@@ -292,7 +304,7 @@ fn a_unit_has_its_totals_its_weights_and_what_was_recorded() {
         for unit in 0..units {
             let rows = layout.unit_rows(layer as usize, unit as usize);
             let places: Vec<usize> = rows.iter().cloned().flatten().collect();
-            let cursor = asked.unit(Part::Cursor, 49..50, [layer, unit]);
+            let cursor = asked.unit(StepScope::Cursor, 49..50, [layer, unit]);
             assert_eq!(cursor.rows, rows);
             let found = cursor.totals.as_ref().unwrap();
             let expected: Vec<f64> = places.iter().map(|&i| all.lca_sum[i]).collect();
@@ -303,12 +315,12 @@ fn a_unit_has_its_totals_its_weights_and_what_was_recorded() {
             let at: Vec<f64> = places.iter().map(|&i| lca(49, i)).collect();
             assert_eq!(cursor.recorded.unwrap().lca_sum, at);
 
-            let window = asked.unit(Part::Window, 11..50, [layer, unit]);
+            let window = asked.unit(StepScope::Window, 11..50, [layer, unit]);
             assert_eq!(window.totals, None, "nobody has asked");
             let recorded = window.recorded.unwrap();
             let steps = || (11..50).filter(|t| (t + 1) % PARAMS_EVERY == 0);
             assert_eq!(recorded.count, steps().count() as u64);
-            assert!(!recorded.is_whole());
+            assert!(!recorded.is_complete());
             for (n, &i) in places.iter().enumerate() {
                 assert_eq!(recorded.lca_sum[n], steps().map(|t| lca(t, i)).sum::<f64>());
                 let helped = steps().filter(|&t| lca(t, i) < 0.0).count();
@@ -317,7 +329,7 @@ fn a_unit_has_its_totals_its_weights_and_what_was_recorded() {
         }
     }
     // The step at the cursor was not recorded, and no snapshot is that early.
-    let early = asked.unit(Part::Cursor, 4..5, [0, 0]);
+    let early = asked.unit(StepScope::Cursor, 4..5, [0, 0]);
     assert_eq!((early.totals, early.recorded), (None, None));
     assert_eq!(early.weights.unwrap().steps, 3);
     let [layer, unit, newest] = [9, 0, 0];
@@ -328,7 +340,7 @@ fn a_unit_has_its_totals_its_weights_and_what_was_recorded() {
             unit,
             newest,
         },
-        Part::Cursor,
+        StepScope::Cursor,
         4..5,
         1,
     );
@@ -382,26 +394,26 @@ fn a_parameter_is_known_at_every_step_or_where_it_was_recorded() {
         let recorded = (11..50).filter(|t| (t + 1) % PARAMS_EVERY == 0);
         assert_curve(other.lca, recorded, |t| lca(t, 5));
     }
-    let beyond = asked.ask(Topic::Parameter { index: 999 }, Part::Window, 0..9, 1);
+    let beyond = asked.ask(Topic::Parameter { index: 999 }, StepScope::Window, 0..9, 1);
     assert!(matches!(beyond, Answer::Unknown(_)), "{beyond:?}");
 }
 
 #[test]
-fn sums_from_the_start_go_on_where_they_ended() {
+fn sums_from_the_start_continue_incrementally() {
     let mut asked = Asked::new();
     let layout = layout();
     // Forwards, then back: the cached state then extends too far.
     for end in [0, 1, 30, 31, 70, 12, 500] {
         let units = Topic::Units { layer: 0 };
         for (topic, count) in [(Topic::Tensors, layout.tensors.len()), (units, 3)] {
-            let again = asked.ask(topic.clone(), Part::All, 0..end, 1);
-            let plain = asked.ask(topic, Part::Window, 0..end, 1);
+            let again = asked.ask(topic.clone(), StepScope::All, 0..end, 1);
+            let plain = asked.ask(topic, StepScope::Window, 0..end, 1);
             match (again, plain) {
                 (Answer::Binned(again), Answer::Binned(plain)) => {
                     assert_eq!(again.groups.len(), count);
                     assert_eq!(again.steps(), 0..end.min(STEPS));
                     for (a, b) in again.groups.iter().zip(&plain.groups) {
-                        let of = |it: &Group| (it.total.to_bits(), it.helped, it.turns);
+                        let of = |it: &GroupTotals| (it.total.to_bits(), it.helped, it.turns);
                         assert_eq!(of(a), of(b));
                     }
                 }
@@ -446,7 +458,7 @@ fn screens(app: &mut App, mut answer: impl FnMut(&Query) -> Answer) -> Vec<(Stri
 }
 
 #[test]
-fn a_run_that_was_watched_looks_as_its_file_does() {
+fn a_watched_run_looks_like_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.h5");
     let header = write(&path);
@@ -454,7 +466,7 @@ fn a_run_that_was_watched_looks_as_its_file_does() {
 
     let mut live = App::new(Arc::new(header.clone()), Origin::Live);
     live.event(FeedEvent::Start(losses()));
-    let summary = |t| StepSummary::of(&step(&header, t), header.tolerance);
+    let summary = |t| StepSummary::from_step(&step(&header, t), header.tolerance);
     live.event(FeedEvent::Steps((0..STEPS).map(summary).collect()));
     live.event(FeedEvent::Status {
         status: Status::Finished,
@@ -465,7 +477,7 @@ fn a_run_that_was_watched_looks_as_its_file_does() {
         let mut answer = analyst.answer(&reader, query, &|| false).unwrap();
         // As they are in the training's memory.
         if let Answer::Unit(unit) = &mut answer
-            && query.part == Part::Cursor
+            && query.part == StepScope::Cursor
         {
             let all = totals(STEPS, params);
             let some = |counts: &[u32]| -> Vec<u32> {

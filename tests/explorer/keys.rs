@@ -579,7 +579,7 @@ fn every_key_works_where_a_training_is_followed() {
 }
 
 #[test]
-fn two_runs_are_compared_and_either_is_seen_alone() {
+fn two_runs_are_compared_and_each_can_be_shown_alone() {
     if !has_tmux() {
         return;
     }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::synthetic::Shape;
-use lcascope::query::{Analyst, Answer, Binned, Part, Query, Topic};
+use lcascope::query::{Analyst, Answer, Binned, Query, StepScope, Topic};
 use lcascope::store::{RunReader, RunWriter, WriteOptions};
 use naive::{Naive, Series};
 
@@ -139,7 +139,7 @@ fn check(naive: &Naive, query: &Query, answer: &Answer) {
         Topic::Unit { layer, unit, .. } => match answer {
             Answer::Unit(known) => {
                 let place = (*layer as usize, *unit as usize);
-                naive.check_unit(known, place, &steps, query.part == Part::Cursor);
+                naive.check_unit(known, place, &steps, query.part == StepScope::Cursor);
             }
             other => panic!("{what}: {other:?}"),
         },
@@ -234,7 +234,7 @@ fn answers_are_what_the_file_says(path: &Path) {
     let naive = Naive::of(path);
     let mut analyst = Analyst::new();
     for topic in topics(&reader) {
-        for part in [Part::Window, Part::Cursor, Part::All] {
+        for part in [StepScope::Window, StepScope::Cursor, StepScope::All] {
             for steps in ranges(naive.steps) {
                 for columns in COLUMNS {
                     let query = Query {
@@ -298,7 +298,7 @@ fn answers_about_a_run_that_was_killed_are_sums_over_its_file() {
 }
 
 #[test]
-fn what_a_run_does_not_have_is_said() {
+fn missing_data_are_reported() {
     let reader = RunReader::open(&recorded()).unwrap();
     let mut analyst = Analyst::new();
     let far = u32::MAX;
@@ -333,7 +333,7 @@ fn what_a_run_does_not_have_is_said() {
     ] {
         let query = Query {
             topic,
-            part: Part::Window,
+            part: StepScope::Window,
             steps: 0..48,
             columns: 10,
         };
@@ -345,11 +345,11 @@ fn what_a_run_does_not_have_is_said() {
 }
 
 #[test]
-fn long_work_is_given_up_when_something_else_is_asked() {
+fn long_work_is_cancelled_by_another_query() {
     let reader = RunReader::open(&recorded()).unwrap();
     let naive = Naive::of(&recorded());
     for topic in topics(&reader) {
-        for (part, columns) in [(Part::Window, 20), (Part::All, 1)] {
+        for (part, columns) in [(StepScope::Window, 20), (StepScope::All, 1)] {
             let mut analyst = Analyst::new();
             let query = Query {
                 topic: topic.clone(),
@@ -360,7 +360,7 @@ fn long_work_is_given_up_when_something_else_is_asked() {
             let answer = analyst.answer(&reader, &query, &|| true).unwrap();
             // A few rows are read at once.
             let at_once = matches!(topic, Topic::Steps { .. } | Topic::Snapshot { .. });
-            assert_eq!(answer == Answer::Interrupted, !at_once, "{query:?}");
+            assert_eq!(answer == Answer::Cancelled, !at_once, "{query:?}");
             // A partial answer is not cached as a complete one.
             let answer = ask(&mut analyst, &reader, &query);
             check(&naive, &query, &answer);
@@ -369,7 +369,7 @@ fn long_work_is_given_up_when_something_else_is_asked() {
 }
 
 #[test]
-fn sums_from_the_first_step_on_go_on_where_they_ended() {
+fn sums_from_the_first_step_continue_incrementally() {
     let reader = RunReader::open(&recorded()).unwrap();
     let naive = Naive::of(&recorded());
     let mut analyst = Analyst::new();
@@ -381,7 +381,7 @@ fn sums_from_the_first_step_on_go_on_where_they_ended() {
         ] {
             let query = Query {
                 topic,
-                part: Part::All,
+                part: StepScope::All,
                 steps: 0..end,
                 columns: 1,
             };

@@ -13,11 +13,11 @@ use lcascope::app::{Action, App};
 use lcascope::data::{self, Batches, DataSource};
 use lcascope::engine::RunData;
 use lcascope::engine::cpu::CpuEngine;
-use lcascope::feed::{self, Details, FeedEvent, Origin};
-use lcascope::lca::{Settings, histogram_edges};
+use lcascope::feed::{self, DetailClient, FeedEvent, Origin};
+use lcascope::lca::{IntegratorSettings, histogram_edges};
 use lcascope::model::{LayerSpec, Network, NetworkSpec, he_normal};
 use lcascope::optim::Schedule;
-use lcascope::query::{Answer, Part, Query, Topic};
+use lcascope::query::{Answer, Query, StepScope, Topic};
 use lcascope::record::{RunEnd, RunHeader, StartRecord, Status, StepRecord, StepSummary};
 use lcascope::store::{Recorder, WriteOptions};
 use lcascope::train::{
@@ -48,7 +48,7 @@ impl Sink for Both {
 
     fn step(&mut self, record: StepRecord) -> Result<(), SinkClosed> {
         let done = record.step + 1;
-        self.feed.step(StepSummary::of(&record, TOLERANCE));
+        self.feed.step(StepSummary::from_step(&record, TOLERANCE));
         self.recorder.step(record).map_err(|_| SinkClosed)?;
         if done == HALFWAY {
             self.halfway.send(()).unwrap();
@@ -122,7 +122,7 @@ fn trainer(network: &Network, data: RunData, traced: Vec<u64>) -> Trainer {
         weight_decay: 0.0,
         layers: Vec::new(),
         schedule: Schedule::default(),
-        integration: Settings::default(),
+        integration: IntegratorSettings::default(),
         held_out_lca: true,
         class_every: 1,
         test_every: 3,
@@ -149,7 +149,7 @@ struct Seen<'a> {
     header: Arc<RunHeader>,
     origin: Origin,
     events: Vec<FeedEvent>,
-    details: &'a Details,
+    details: &'a DetailClient,
 }
 
 impl Seen<'_> {
@@ -204,11 +204,11 @@ fn reader_of(path: &Path) -> Command {
 }
 
 /// Waits until this many steps are in the file.
-fn wait_for_steps(details: &Details, steps: u64) {
+fn wait_for_steps(details: &DetailClient, steps: u64) {
     let began = Instant::now();
     let query = Query {
         topic: Topic::Steps { width: 1 },
-        part: Part::Window,
+        part: StepScope::Window,
         steps: 0..steps,
         columns: 1,
     };

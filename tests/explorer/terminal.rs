@@ -193,7 +193,7 @@ fn a_training_outlives_its_terminal() {
 }
 
 #[test]
-fn ctrl_z_gives_the_shell_back_and_fg_the_screen() {
+fn ctrl_z_restores_the_shell_and_fg_the_screen() {
     if !has_tmux() {
         return;
     }
@@ -353,7 +353,7 @@ fn after_ctrl_z_and_bg_a_training_goes_on_without_its_screen() {
 }
 
 #[test]
-fn a_terminal_that_can_only_print_gets_lines() {
+fn a_dumb_terminal_gets_lines() {
     if !has_tmux() {
         return;
     }
@@ -381,7 +381,7 @@ fn a_terminal_that_can_only_print_gets_lines() {
 }
 
 #[test]
-fn without_a_utf8_locale_the_screen_is_ascii_and_flags_say_otherwise() {
+fn without_a_utf8_locale_the_screen_is_ascii_unless_a_flag_says_otherwise() {
     if !has_tmux() {
         return;
     }
@@ -516,7 +516,7 @@ fn signal(name: &str, process: &str) {
 }
 
 #[test]
-fn a_crash_of_the_library_leaves_the_screen_and_says_so() {
+fn a_crash_of_the_hdf5_library_is_shown_on_the_screen() {
     if !has_tmux() {
         return;
     }
@@ -576,7 +576,7 @@ fn a_crash_of_the_library_leaves_the_screen_and_says_so() {
 }
 
 #[test]
-fn a_pipe_is_refused_and_not_waited_for() {
+fn a_pipe_is_refused_without_waiting() {
     if !has_tmux() {
         return;
     }
@@ -595,7 +595,7 @@ fn a_pipe_is_refused_and_not_waited_for() {
 }
 
 #[test]
-fn a_full_disk_is_said_on_the_screen() {
+fn a_full_disk_is_reported_on_the_screen() {
     if !has_tmux() {
         return;
     }

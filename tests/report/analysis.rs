@@ -8,11 +8,11 @@
 use std::path::Path;
 
 use lcascope::analysis::concentration::{Side, concentration};
-use lcascope::analysis::events::{Detector, Event, EventKind, Rules, Step};
+use lcascope::analysis::events::{Detector, Event, EventKind, EventStep, Rules};
 use lcascope::analysis::help::iterations_helped;
 use lcascope::analysis::lag::CrossCorrelation;
 use lcascope::analysis::moments::{KEEP, Moments, shared};
-use lcascope::analysis::nulls::{Draws, Model, null};
+use lcascope::analysis::nulls::{Draws, NullModel, null};
 use lcascope::analysis::octaves::{Octaves, Sign};
 use lcascope::analysis::oscillation::{autocorrelation, crossings, dominant_period, turns};
 use lcascope::analysis::tails;
@@ -53,7 +53,7 @@ fn all_near(found: &[f64], expected: &Value) {
 }
 
 #[test]
-fn how_often_parameters_help() {
+fn shares_of_helping_parameters_are_golden() {
     let golden = &golden()["help"];
     let steps = golden["steps"].as_u64().unwrap();
     let bins = iterations_helped(&counts(&golden["helped"]), steps);
@@ -128,7 +128,7 @@ fn oscillation_of_a_series() {
 #[test]
 fn lag_of_two_series() {
     let golden = &golden()["lag"];
-    let found = CrossCorrelation::of(&numbers(&golden["x"]), &numbers(&golden["y"]));
+    let found = CrossCorrelation::between(&numbers(&golden["x"]), &numbers(&golden["y"]));
     all_near(&found.values, &golden["correlations"]);
     assert_eq!(Value::from(found.best().unwrap().steps), golden["best"]);
 }
@@ -145,7 +145,10 @@ fn moments_and_their_nulls() {
     assert_eq!(serde_json::to_value(&sets).unwrap(), golden["deepest"]);
     assert_eq!(Value::from(shared(&sets).pairs), golden["pairs"]);
     let draws = golden["draws"].as_f64().unwrap();
-    for (model, name) in [(Model::Jitter, "jitter"), (Model::Circular, "circular")] {
+    for (model, name) in [
+        (NullModel::Jitter, "jitter"),
+        (NullModel::Circular, "circular"),
+    ] {
         let found = null(
             &sets,
             &(0..rows.len() as u64),
@@ -176,7 +179,7 @@ fn spikes_of_a_loss() {
     let losses = numbers(&golden["losses"]);
     let mut detector = Detector::new(0, Rules::default());
     for (step, pair) in (0..).zip(losses.windows(2)) {
-        detector.push(&Step {
+        detector.push(&EventStep {
             step,
             loss_before: pair[0],
             loss_after: pair[1],

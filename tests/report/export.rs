@@ -227,7 +227,7 @@ fn merged_rows_have_their_latest_held_out_evaluation() {
 }
 
 #[test]
-fn titles_say_what_they_are_of() {
+fn titles_name_run_and_steps() {
     let title = |args: &[&str]| {
         let folder = TempDir::new().unwrap();
         let args = [args, &["--format", "json", "-o", "-"]].concat();
@@ -259,7 +259,7 @@ fn titles_say_what_they_are_of() {
 }
 
 #[test]
-fn counts_shares_and_totals_are_the_files() {
+fn counts_shares_and_totals_equal_the_files() {
     let file = RunFile::open(run());
     let params = file.counts("layout/layer/params").values;
     let flips = file.counts("motion/update_flips");
@@ -351,7 +351,7 @@ fn groups_of_parameters_add_up_to_their_layers() {
 }
 
 #[test]
-fn a_parameter_is_what_was_traced_or_recorded_of_it() {
+fn a_parameter_has_its_traced_or_recorded_values() {
     let file = RunFile::open(run());
     let traced = file.counts("trace/parameter").values;
     let index = traced[3].to_string();
@@ -680,7 +680,7 @@ fn requests_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn what_was_not_recorded_says_how_to_record_it() {
+fn missing_data_say_how_to_record_them() {
     let folder = TempDir::new().unwrap();
     let here = folder.path();
     let flags = ["--steps", "3", "--batch-size", "100", "--trace", "0"];
@@ -700,7 +700,7 @@ fn what_was_not_recorded_says_how_to_record_it() {
 }
 
 #[test]
-fn what_was_not_evaluated_is_nan_in_every_format() {
+fn unevaluated_values_are_nan_in_every_format() {
     let folder = TempDir::new().unwrap();
     let flags = ["--steps", "5", "--batch-size", "100", "--test-every", "3"];
     let run = train(folder.path(), "some.h5", &flags);

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use crate::common::{Outcome, RunFile, columns, lcascope};
 use hdf5::types::VarLenUnicode;
-use lcascope::text::is_obeyed;
+use lcascope::text::is_invisible_control;
 use tempfile::TempDir;
 
 /// A run with everything recorded.
@@ -287,7 +287,7 @@ fn classes_units_and_costs_are_those_of_the_file() {
 }
 
 #[test]
-fn a_page_holds_everything_and_asks_for_nothing() {
+fn a_page_is_self_contained() {
     let scratch = TempDir::new().unwrap();
     let folder = scratch.path().join("report");
     reported(&[&small()], &folder);
@@ -378,7 +378,7 @@ fn repeats_are_averaged_and_tested() {
 }
 
 #[test]
-fn in_how_many_runs_a_layer_hurt_is_said() {
+fn the_number_of_runs_a_layer_hurt_in_is_stated() {
     let file = RunFile::open(&small());
     let own = sums(&file, "lca/layer");
     let layers = file.names("layout/layer/name");
@@ -431,7 +431,7 @@ fn configurations_are_kept_apart() {
 }
 
 #[test]
-fn names_of_a_file_are_text() {
+fn names_from_a_file_are_plain_text() {
     let scratch = TempDir::new().unwrap();
     let [run, folder] = ["run.h5", "report"].map(|name| scratch.path().join(name));
     let hostile = "<script>x</script>|`*](http://x)\u{202e}&\"";
@@ -475,7 +475,7 @@ fn names_of_a_file_are_text() {
     files.extend(data.map(|entry| entry.unwrap().path()));
     for file in files {
         let text = fs::read_to_string(&file).unwrap();
-        let obeyed = |c: char| c != '\n' && is_obeyed(c);
+        let obeyed = |c: char| c != '\n' && is_invisible_control(c);
         assert!(!text.contains(obeyed), "{}", file.display());
     }
     let table = fs::read_to_string(both.join("data/configurations.csv")).unwrap();
@@ -500,7 +500,7 @@ fn a_limit_on_the_size_of_files_is_a_message_and_leaves_nothing() {
 }
 
 #[test]
-fn what_was_not_recorded_is_said() {
+fn missing_data_are_stated() {
     let scratch = TempDir::new().unwrap();
     let run = crate::common::train(scratch.path(), "run.h5", &["--steps", "2", "--trace", "0"]);
     let folder = scratch.path().join("report");
@@ -515,7 +515,7 @@ fn what_was_not_recorded_is_said() {
 }
 
 #[test]
-fn a_folder_that_holds_something_is_left_alone() {
+fn a_non_empty_folder_is_not_changed() {
     let scratch = TempDir::new().unwrap();
     let folder = scratch.path().join("report");
     fs::create_dir(&folder).unwrap();

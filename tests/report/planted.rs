@@ -50,7 +50,7 @@ fn of(value: &Value) -> f64 {
 }
 
 #[test]
-fn a_file_that_h5py_wrote_is_whole() {
+fn a_file_written_with_h5py_is_valid() {
     let mut command = lcascope();
     command.args(["verify", RUN]);
     let outcome = Outcome::of(command);
@@ -91,7 +91,7 @@ fn the_lag_of_a_movement_is_found() {
 }
 
 #[test]
-fn steps_in_which_layers_learn_together_are_found() {
+fn synchronised_steps_are_found() {
     let golden = golden();
     let shared = golden["shared"].as_array().unwrap();
     let moments = &TABLES["moments"];

@@ -360,7 +360,7 @@ fn sums_close_from_the_file_alone() {
 }
 
 #[test]
-fn the_histogram_counts_who_helped_and_hurt() {
+fn the_histogram_counts_helping_and_hurting_parameters() {
     let folder = folder();
     let file = RunFile::open(&train(folder.path(), "run.h5", FULL));
     let edges = file.reals("lca/histogram_edges").values;
@@ -446,7 +446,7 @@ fn parameters_sum_to_tensors_and_totals() {
 }
 
 #[test]
-fn the_trace_is_a_cut_through_everything_recorded() {
+fn the_trace_agrees_with_everything_recorded() {
     let folder = folder();
     let file = RunFile::open(&train(folder.path(), "run.h5", FULL));
     let traced = file.counts("trace/parameter").values;
@@ -992,7 +992,7 @@ fn a_feed_follows_a_run_to_its_finish() {
 }
 
 #[test]
-fn killed_at_any_moment_nothing_committed_is_lost() {
+fn a_kill_at_any_moment_loses_nothing_committed() {
     let folder = folder();
     for (growths, name) in ["first.h5", "second.h5"].into_iter().enumerate() {
         let mut training = Training::endless(folder.path(), name, &["--record-weights=1"]);
@@ -1109,7 +1109,7 @@ fn files_of_another_kind_are_refused_by_name() {
 }
 
 #[test]
-fn a_run_cut_short_is_refused() {
+fn a_truncated_run_is_refused() {
     let folder = folder();
     let whole = fs::read(small_run(folder.path())).unwrap();
     let lengths = [8, 9, 47, 48, 100, 1000, 10_000];
@@ -1157,7 +1157,7 @@ fn replace<'d, T: hdf5::H5Type + 'd, D: ndarray::Dimension>(
 }
 
 #[test]
-fn a_newer_run_says_so() {
+fn a_run_of_a_newer_format_is_reported() {
     let folder = folder();
     let whole = small_run(folder.path());
     let newer = changed(&whole, "newer.h5", |file| {
@@ -1169,7 +1169,7 @@ fn a_newer_run_says_so() {
 }
 
 #[test]
-fn a_run_without_one_of_its_datasets_is_refused_or_does_without() {
+fn a_missing_dataset_is_an_error_or_optional() {
     let folder = folder();
     let whole = small_run(folder.path());
     let mut needed = 0;
@@ -1296,7 +1296,7 @@ fn a_run_whose_parts_contradict_each_other_is_refused() {
 }
 
 #[test]
-fn committed_steps_that_are_not_there_are_not_shown() {
+fn missing_committed_steps_are_not_shown() {
     let folder = folder();
     let whole = small_run(folder.path());
     let more = changed(&whole, "more.h5", |file| {

@@ -84,7 +84,7 @@ fn unix_seconds() -> f64 {
 // ---- writers ----
 
 #[test]
-fn a_second_writer_is_refused_and_a_killed_ones_file_is_free_at_once() {
+fn a_second_writer_is_refused_and_a_killed_writers_lock_is_released() {
     let folder = folder();
     let mut training = Training::endless(folder.path(), "run.h5", &[]);
     let reader = training.reader();
@@ -121,7 +121,7 @@ fn a_finished_file_that_others_read_can_be_overwritten() {
 
 /// A notebook that has a run open with h5py holds a shared lock on it all the time.
 #[test]
-fn who_reads_a_run_is_not_taken_for_who_writes_it() {
+fn a_reader_is_not_taken_for_a_writer() {
     let folder = folder();
     let command = |words: &[&str], path: &Path| {
         let mut command = lcascope();
@@ -187,7 +187,7 @@ fn who_reads_a_run_is_not_taken_for_who_writes_it() {
 }
 
 #[test]
-fn the_lock_decides_whatever_the_clock_says() {
+fn the_lock_decides_not_the_clock() {
     let folder = folder();
     let mut training = Training::endless(folder.path(), "run.h5", &[]);
     let reader = training.reader();
@@ -254,7 +254,7 @@ else:
 ";
 
 #[test]
-fn readers_come_in_whatever_the_environment_says_of_locks() {
+fn readers_are_admitted_whatever_the_lock_environment() {
     for locking in [None, Some("FALSE"), Some("TRUE"), Some("BEST_EFFORT")] {
         let folder = folder();
         let (mut command, path) = train_command(folder.path(), "run.h5", &["--steps", "100000000"]);
@@ -482,7 +482,7 @@ fn a_file_deleted_under_its_writer_is_rescued() {
 }
 
 #[test]
-fn a_file_that_is_renamed_is_written_on() {
+fn a_renamed_file_is_still_written() {
     let folder = folder();
     let mut training = Training::endless(folder.path(), "run.h5", &[]);
     let reader = training.reader();
@@ -573,7 +573,7 @@ fn a_quota_costs_no_committed_step() {
 // ---- messages on the screen ----
 
 #[test]
-fn a_failed_recorder_is_said_without_a_screen_too() {
+fn a_failed_recorder_is_reported_without_a_screen() {
     let folder = folder();
     let network = tiny(folder.path());
     let Some(mount) = Mount::tmpfs("8m") else {

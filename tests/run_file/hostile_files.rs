@@ -11,9 +11,9 @@ use hdf5::types::{FixedAscii, FixedUnicode, VarLenUnicode};
 use hdf5::{Extent, SimpleExtents};
 use lcascope::app::{Action, App};
 use lcascope::feed::{self, FeedEvent, Origin};
-use lcascope::query::{Analyst, Part, Query, Topic};
+use lcascope::query::{Analyst, Query, StepScope, Topic};
 use lcascope::store::{RunReader, StoreError};
-use lcascope::text::is_obeyed;
+use lcascope::text::is_invisible_control;
 use lcascope::tui::keys::KeyMap;
 use lcascope::tui::{ColorLevel, Glyphs, Theme, view};
 use ratatui::buffer::Buffer;
@@ -127,7 +127,7 @@ fn closely(reader: &RunReader, committed: u64) -> Result<(), StoreError> {
 fn ask(reader: &RunReader, topic: Topic) -> Result<(), StoreError> {
     let query = Query {
         topic,
-        part: Part::Cursor,
+        part: StepScope::Cursor,
         steps: 0..u64::MAX,
         columns: 200,
     };
@@ -414,7 +414,7 @@ fn absurd_summaries_are_shown() {
 }
 
 #[test]
-fn rows_that_the_file_cannot_hold_are_not_there() {
+fn rows_that_the_file_cannot_hold_are_ignored() {
     let folder = folder();
     let whole = small_run(folder.path());
     // Every dataset agrees on 2^40 steps, of which only three are stored.
@@ -521,7 +521,7 @@ fn claim<T: hdf5::H5Type>(file: &hdf5::File, path: &str, shape: &[usize]) {
 }
 
 #[test]
-fn names_do_not_speak_to_the_terminal() {
+fn names_cannot_control_the_terminal() {
     let folder = folder();
     let whole = small_run(folder.path());
     let name = "a\u{1b}]0;owned\u{7}\u{202e}\nstatus finished";
@@ -607,7 +607,7 @@ fn bytes_of_any_kind_get_one_line() {
 /// The child of a run that has ended waits for questions and does nothing; that of one that goes on looks at the file
 /// again and again.
 #[test]
-fn a_child_that_stands_still_is_given_up_and_one_that_gets_on_is_not() {
+fn only_a_child_without_progress_times_out() {
     let folder = folder();
     let ended = small_run(folder.path());
     let going = changed(&ended, |file| {
@@ -638,7 +638,7 @@ fn a_child_that_stands_still_is_given_up_and_one_that_gets_on_is_not() {
 
 /// A file that this program cannot read may still be replaced.
 #[test]
-fn damaged_files_can_be_overwritten_by_force_and_repeated_never() {
+fn damaged_files_can_be_overwritten_by_force_but_not_repeated() {
     let folder = folder();
     let whole = small_run(folder.path());
     let bytes = fs::read(&whole).unwrap();
@@ -659,7 +659,7 @@ fn damaged_files_can_be_overwritten_by_force_and_repeated_never() {
 /// Checks that the output contains nothing that a terminal obeys.
 #[track_caller]
 fn assert_harmless(outcome: &Outcome, what: &str) {
-    let obeyed = |c: char| c != '\n' && is_obeyed(c);
+    let obeyed = |c: char| c != '\n' && is_invisible_control(c);
     let said = [&outcome.stdout, &outcome.stderr];
     assert!(
         !said.into_iter().any(|it| it.chars().any(obeyed)),
@@ -827,7 +827,7 @@ fn hostile_toml_gets_a_harmless_answer() {
 
 /// File names and other arguments may come from anywhere, as in `lcascope info *`.
 #[test]
-fn arguments_do_not_speak_to_the_terminal() {
+fn arguments_cannot_control_the_terminal() {
     let folder = folder();
     let whole = small_run(folder.path());
     let odd = "a\u{1b}]0;owned\u{7}\u{202e}\u{200b}";
@@ -1225,7 +1225,7 @@ fn data_that_do_not_fit_as_floats_are_refused_with_their_sizes() {
 
 /// A name may look like a spreadsheet formula, or like markup.
 #[test]
-fn names_are_no_formulas_and_no_markup() {
+fn names_are_neither_formulas_nor_markup() {
     let folder = folder();
     let whole = small_run(folder.path());
     let names = ["=1+1+cmd|' /C calc'!A0", "<script>alert(1)</script>![x](y)"];

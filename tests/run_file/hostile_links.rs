@@ -298,7 +298,7 @@ fn refused(scene: &Scene, trick: &str, named: &str, message: &str) {
 }
 
 #[test]
-fn a_run_file_that_leads_elsewhere_is_refused_by_every_command() {
+fn every_command_refuses_a_run_file_with_foreign_links() {
     let scene = Scene::new();
     for (trick, change, named, message) in TRICKS {
         fs::copy(&scene.stopped, scene.hostile()).unwrap();
@@ -339,7 +339,7 @@ fn a_link_of_an_unknown_kind_is_refused() {
 }
 
 #[test]
-fn groups_in_themselves_and_links_that_lead_nowhere_come_to_an_end() {
+fn cyclic_groups_and_dangling_links_terminate() {
     let scene = Scene::new();
     let info = |change: fn(&hdf5::File)| {
         fs::copy(&scene.stopped, scene.hostile()).unwrap();

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::common::{Outcome, RunFile, assert_close, lcascope, patiently};
 use crate::synthetic::{Shape, Steps};
 use lcascope::app::{Action, App};
-use lcascope::feed::{self, Details, Feed, FeedEvent, Origin};
-use lcascope::query::{Answer, Part, Query, Topic};
+use lcascope::feed::{self, DetailClient, Feed, FeedEvent, Origin};
+use lcascope::query::{Answer, Query, StepScope, Topic};
 use lcascope::record::{RunEnd, Status, StepSummary};
 use lcascope::store::{ParamRows, Recorder, RunReader, WriteOptions, verify};
 use lcascope::train;
@@ -47,7 +47,7 @@ fn reads(path: &Path, flags: &[&str]) -> Command {
 }
 
 /// Lets the screen request finer steps until it has all it wants.
-fn look_closely(app: &mut App, details: &Details) -> usize {
+fn look_closely(app: &mut App, details: &DetailClient) -> usize {
     let mut asked = 0;
     while let Some(request) = app.wanted_detail() {
         details.requests.send(request).unwrap();
@@ -88,7 +88,7 @@ fn sums_are_those_of_the_steps(app: &App, steps: &[StepSummary]) {
 }
 
 #[test]
-fn a_long_run_opens_from_few_rows_and_is_seen_to_the_step() {
+fn a_long_run_opens_from_few_rows_and_zooms_to_single_steps() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.h5");
     crate::synthetic::write(&path, LONG, WriteOptions::default()).unwrap();
@@ -165,7 +165,7 @@ fn without_a_pyramid(path: &Path, steps: &[StepSummary]) {
 }
 
 #[test]
-fn the_pyramid_has_the_rows_of_whole_groups() {
+fn the_pyramid_has_rows_of_complete_groups() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.h5");
     let shape = Shape {
@@ -266,7 +266,7 @@ fn parameters_are_read_one_by_one() {
 
 /// A training's screen reads details from its own file while that is being written.
 #[test]
-fn a_training_is_looked_at_closely_while_it_goes_on() {
+fn a_running_training_can_be_zoomed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("live.h5");
     let shape = Shape {
@@ -285,7 +285,7 @@ fn a_training_is_looked_at_closely_while_it_goes_on() {
     recorder.start(start).unwrap();
     let record = |steps: &mut Steps, recorder: &mut Recorder, app: &mut App| {
         let record = steps.step();
-        let summary = StepSummary::of(&record, header.tolerance);
+        let summary = StepSummary::from_step(&record, header.tolerance);
         app.event(FeedEvent::Steps(vec![summary.clone()]));
         recorder.step(record).unwrap();
         summary
@@ -334,7 +334,7 @@ fn a_training_is_looked_at_closely_while_it_goes_on() {
 
 /// `lcascope open` reads in another process, which can be queried even long after the run has ended.
 #[test]
-fn a_reader_process_is_asked_behind_the_end_of_the_run() {
+fn a_reader_process_answers_after_the_end_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("long.h5");
     crate::synthetic::write(&path, LONG, WriteOptions::default()).unwrap();
@@ -372,7 +372,7 @@ fn details_survive_the_process_that_reads_them() {
     let (details, reader) = feed::details(reader, train::inquiries().0).unwrap();
     let request = Query {
         topic: Topic::Steps { width: 4 },
-        part: Part::Window,
+        part: StepScope::Window,
         steps: 10..50,
         columns: 1,
     };
@@ -393,7 +393,7 @@ fn details_survive_the_process_that_reads_them() {
 
 /// `verify` finds a row that does not match its steps.
 #[test]
-fn verify_looks_at_every_row_of_the_pyramid() {
+fn verify_checks_every_row_of_the_pyramid() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.h5");
     let shape = Shape {

@@ -257,7 +257,7 @@ fn a_damaged_file_in_the_oldest_format_never_crashes_the_program() {
 }
 
 #[test]
-fn a_file_cut_anywhere_never_crashes_the_program() {
+fn a_file_truncated_anywhere_never_crashes_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let whole = fs::read(small_run(folder.path())).unwrap();
     let path = folder.path().join("mutant.h5");

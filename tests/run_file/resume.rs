@@ -12,7 +12,7 @@ use crate::common::{
     Outcome, RunFile, Training, assert_same_numbers, lcascope, patiently, train, train_command,
 };
 use lcascope::record::Status;
-use lcascope::store::{Kept, Recorder, Resumable, RunReader, StoreError};
+use lcascope::store::{KeptPart, Recorder, Resumable, RunReader, StoreError};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tempfile::{TempDir, tempdir};
@@ -129,11 +129,11 @@ fn stopped(folder: &TempDir) -> PathBuf {
 
 /// It looked at the run before the other one went on with it and ended.
 #[test]
-fn who_would_go_on_with_a_run_after_another_process_has_is_refused() {
+fn resuming_a_run_that_another_process_resumed_is_refused() {
     let folder = tempdir().unwrap();
     let path = stopped(&folder);
     let late = Resumable::open(&path).unwrap();
-    let keep = Kept {
+    let keep = KeptPart {
         steps: late.committed(),
         checkpoint: None,
         totals: false,
@@ -147,7 +147,7 @@ fn who_would_go_on_with_a_run_after_another_process_has_is_refused() {
 }
 
 #[test]
-fn a_run_with_everything_recorded_goes_on_bit_for_bit() {
+fn a_run_with_everything_recorded_resumes_bit_for_bit() {
     goes_on_bit_for_bit(
         &[
             "--lca-test",
@@ -163,7 +163,7 @@ fn a_run_with_everything_recorded_goes_on_bit_for_bit() {
 }
 
 #[test]
-fn what_layers_and_optimizers_remember_goes_on_bit_for_bit() {
+fn layer_and_optimizer_memory_resumes_bit_for_bit() {
     goes_on_bit_for_bit(
         &[
             "NET",
@@ -180,7 +180,7 @@ fn what_layers_and_optimizers_remember_goes_on_bit_for_bit() {
 }
 
 #[test]
-fn averages_of_squares_and_mantissas_go_on_bit_for_bit() {
+fn averages_of_squares_and_mantissas_resume_bit_for_bit() {
     goes_on_bit_for_bit(
         &[
             "NET",
@@ -198,7 +198,7 @@ fn averages_of_squares_and_mantissas_go_on_bit_for_bit() {
 }
 
 #[test]
-fn what_cannot_be_resumed_says_why() {
+fn runs_that_cannot_be_resumed_state_the_reason() {
     let folder = tempdir().unwrap();
     let path = train(folder.path(), "run.h5", &["--steps=5"]);
     Outcome::of(resume_command(&path)).fails(1, &["has all its 5 steps"]);
@@ -227,7 +227,7 @@ fn what_cannot_be_resumed_says_why() {
 
 /// Killed between opening the file and admitting readers, a writer leaves a file that nobody can open.
 #[test]
-fn a_run_killed_while_it_was_opened_is_repaired_and_goes_on() {
+fn a_run_killed_while_opening_is_repaired_and_resumes() {
     let folder = tempdir().unwrap();
     let (command, path) = train_command(folder.path(), "run.h5", &["--steps=400"]);
     let mut training = Training::start(command, path.clone());
@@ -255,7 +255,7 @@ fn a_run_killed_while_it_was_opened_is_repaired_and_goes_on() {
 }
 
 #[test]
-fn what_is_no_run_is_not_repaired() {
+fn files_other_than_runs_are_not_repaired() {
     let folder = tempdir().unwrap();
     let [path, left] = ["other.h5", "left.h5"].map(|name| folder.path().join(name));
     // One must be created in the format of HDF5 1.10, as another program might have.
@@ -273,7 +273,7 @@ fn what_is_no_run_is_not_repaired() {
 
 /// Later additions to the format are missing in it, which is not a fault.
 #[test]
-fn a_run_that_an_older_program_recorded_is_whole_and_can_be_repaired() {
+fn a_run_of_an_older_program_is_readable_and_can_be_repaired() {
     assert_verified(Path::new(OLDER));
     let folder = tempdir().unwrap();
     let [path, left] = ["run.h5", "left.h5"].map(|name| folder.path().join(name));
@@ -293,7 +293,7 @@ fn a_run_that_an_older_program_recorded_is_whole_and_can_be_repaired() {
 }
 
 #[test]
-fn a_run_that_an_older_program_recorded_is_not_gone_on_with() {
+fn a_run_of_an_older_program_is_not_resumed() {
     let folder = tempdir().unwrap();
     let mut training = Training::endless(folder.path(), "run.h5", &[]);
     let path = training.path.clone();
@@ -323,7 +323,7 @@ fn a_run_that_an_older_program_recorded_is_not_gone_on_with() {
 /// A device whose results differ from the recorded ones cannot repeat the steps after the checkpoint: they are dropped,
 /// and the sums still close.
 #[test]
-fn steps_that_cannot_be_repeated_are_taken_again_from_the_checkpoint() {
+fn diverging_steps_are_recomputed_from_the_checkpoint() {
     let folder = tempdir().unwrap();
     let flags = [
         "--checkpoint-every=1000",
@@ -365,7 +365,7 @@ fn steps_that_cannot_be_repeated_are_taken_again_from_the_checkpoint() {
 }
 
 #[test]
-fn a_killed_run_is_repaired_for_other_tools_and_still_goes_on() {
+fn a_killed_run_is_repaired_for_other_tools_and_still_resumes() {
     let folder = tempdir().unwrap();
     let flags = ["--checkpoint-every=5", "--record-params=1", "--steps=400"];
     let (command, path) = train_command(folder.path(), "run.h5", &flags);
@@ -411,7 +411,7 @@ fn a_killed_run_is_repaired_for_other_tools_and_still_goes_on() {
 type Damage<'a> = &'a dyn Fn(&hdf5::File);
 
 #[test]
-fn verify_says_what_is_wrong_where() {
+fn verify_names_each_fault_and_its_location() {
     let folder = tempdir().unwrap();
     let flags = [
         "--steps=9",
@@ -634,7 +634,7 @@ fn a_repair_that_is_killed_at_any_call_loses_nothing() {
 }
 
 #[test]
-fn a_resume_that_gives_steps_up_and_is_killed_loses_nothing_before_its_checkpoint() {
+fn a_resume_killed_while_truncating_loses_nothing_before_its_checkpoint() {
     let folder = tempdir().unwrap();
     let net = network(&folder);
     let flags = [&EVERYTHING[..], &[net.to_str().unwrap(), "--steps=12"]].concat();

@@ -65,7 +65,7 @@ impl Data<'_> {
             lint(LintKind::FirstLoss, self.first_loss()),
             lint(LintKind::Labels, self.label_base()),
             lint(LintKind::Labels, self.untrained()),
-            lint(LintKind::Classes, self.absent()),
+            lint(LintKind::Classes, self.absent_classes()),
             lint(LintKind::Classes, self.not_held_out()),
         ];
         known.into_iter().flatten().collect()
@@ -73,7 +73,7 @@ impl Data<'_> {
 
     /// Returns true if the first loss is far above that of a uniform guess.
     #[expect(clippy::cast_precision_loss, reason = "a number of classes")]
-    fn is_far(&self) -> bool {
+    fn is_above_guess(&self) -> bool {
         let guess = (self.classes.len() as f64).ln();
         // A loss without classes has no uniform guess to compare with.
         self.classes.len() > 1 && self.first_loss.is_some_and(|loss| loss > guess + FAR)
@@ -90,7 +90,7 @@ impl Data<'_> {
             ));
         }
         // With a batch norm, unscaled inputs may be intended.
-        if (self.is_normalised || self.is_given) && !self.is_far() {
+        if (self.is_normalised || self.is_given) && !self.is_above_guess() {
             return None;
         }
         if rms > LARGE {
@@ -115,7 +115,7 @@ impl Data<'_> {
 
     #[expect(clippy::cast_precision_loss, reason = "a number of classes")]
     fn first_loss(&self) -> Option<String> {
-        let loss = self.first_loss.filter(|_| self.is_far())?;
+        let loss = self.first_loss.filter(|_| self.is_above_guess())?;
         let classes = self.classes.len();
         let remedy = match self.inputs {
             _ if self.is_given => {
@@ -163,11 +163,12 @@ impl Data<'_> {
         } else {
             "add training examples, or leave these out"
         };
-        let text = self.named(|[train, held_out]| train == 0 && held_out > 0, [are, have])?;
+        let text =
+            self.name_classes(|[train, held_out]| train == 0 && held_out > 0, [are, have])?;
         Some(format!("{text}: {remedy}"))
     }
 
-    fn absent(&self) -> Option<String> {
+    fn absent_classes(&self) -> Option<String> {
         let verbs = ["has no example", "have no example"];
         let remedy = if self.is_drawn.contains(&true) {
             "a larger --train-size or --test-size may have some"
@@ -175,7 +176,7 @@ impl Data<'_> {
             "nothing is learned of them but never to choose them"
         };
         let text = (!self.starts_at_one())
-            .then(|| self.named(|[train, held_out]| train == 0 && held_out == 0, verbs));
+            .then(|| self.name_classes(|[train, held_out]| train == 0 && held_out == 0, verbs));
         Some(format!("{}: {remedy}", text??))
     }
 
@@ -186,14 +187,14 @@ impl Data<'_> {
         } else {
             ""
         };
-        let text = self.named(|[train, held_out]| train > 0 && held_out == 0, verbs)?;
+        let text = self.name_classes(|[train, held_out]| train > 0 && held_out == 0, verbs)?;
         Some(format!(
             "{text}: the held-out loss says nothing of them{remedy}"
         ))
     }
 
     /// Names the classes whose training and held-out counts satisfy `is_so`.
-    fn named(&self, is_so: impl Fn([u64; 2]) -> bool, verbs: [&str; 2]) -> Option<String> {
+    fn name_classes(&self, is_so: impl Fn([u64; 2]) -> bool, verbs: [&str; 2]) -> Option<String> {
         let [train, held_out] = self.examples;
         let counts = train
             .iter()
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_that_are_scaled_are_passed_over() {
+    fn scaled_inputs_get_no_lint() {
         for inputs in [
             [0.0, 1.0, 0.335],  // MNIST
             [-0.42, 2.82, 1.0], // the same, standardised
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_that_are_not_scaled_are_named_with_the_remedy() {
+    fn unscaled_inputs_get_a_lint_with_a_remedy() {
         for (inputs, parts) in [
             (
                 [0.0, 255.0, 84.66],
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_loss_is_held_against_a_uniform_guess() {
+    fn the_first_loss_is_compared_with_a_uniform_guess() {
         let classes = names(10);
         let data = Data {
             classes: &classes,
@@ -399,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_without_examples_are_named_as_what_they_are() {
+    fn classes_without_examples_are_named() {
         let classes = names(11);
         let all = vec![6; 11];
         let with = |none: &[usize]| {

@@ -8,7 +8,7 @@ const RISES: u64 = 5;
 
 /// Losses at an evaluation, in nats.
 #[derive(Clone, Copy, Debug)]
-struct Losses {
+struct EvaluationLosses {
     train: f64,
     held_out: f64,
 }
@@ -16,8 +16,8 @@ struct Losses {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Evaluations {
     /// At the evaluation before the held-out loss began to rise, and at the latest.
-    first: Option<Losses>,
-    latest: Option<Losses>,
+    first: Option<EvaluationLosses>,
+    latest: Option<EvaluationLosses>,
     /// Step of the latest evaluation.
     step: Option<u64>,
     rises: u64,
@@ -29,7 +29,7 @@ impl Evaluations {
             return;
         }
         self.step = Some(step);
-        let losses = Losses { train, held_out };
+        let losses = EvaluationLosses { train, held_out };
         if !train.is_finite() || !held_out.is_finite() {
             (self.first, self.latest, self.rises) = (None, None, 0);
             return;

@@ -110,7 +110,7 @@ pub struct Lint {
 
 /// The constant facts about a run.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Run {
+pub struct LintedRun {
     /// `[L]`: names of the layers.
     pub layers: Vec<String>,
     /// Tolerance for the residual of a step, in nats.
@@ -121,7 +121,7 @@ pub struct Run {
 
 /// The measurements of a step. All slices are `[L]`; those not measured may be empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Row<'a> {
+pub struct LintStep<'a> {
     pub step: u64,
     /// Training loss after the step, in nats.
     pub loss: f64,
@@ -143,9 +143,9 @@ pub struct Row<'a> {
 /// Checks the last steps of a run.
 #[derive(Clone, Debug)]
 pub struct Linter {
-    run: Run,
+    run: LintedRun,
     /// The last 200 steps at most.
-    rows: VecDeque<Kept>,
+    rows: VecDeque<KeptStep>,
     /// First step of the current stretch of losses that are not finite.
     broken_since: Option<u64>,
     /// `[L]`: latest consecutive steps without movement.
@@ -157,18 +157,18 @@ pub struct Linter {
 
 /// A step kept for checking.
 #[derive(Clone, Debug, Default)]
-struct Kept {
+struct KeptStep {
     step: u64,
     finite: bool,
     above: bool,
     segments: u64,
     /// `[L]`
-    layers: Vec<Numbers>,
+    layers: Vec<LayerNumbers>,
 }
 
 /// A layer's numbers in a step; NaN if not known.
 #[derive(Clone, Copy, Debug)]
-struct Numbers {
+struct LayerNumbers {
     lca: f64,
     /// True if A was measured and is NaN or infinite.
     broken: bool,
@@ -178,7 +178,7 @@ struct Numbers {
 
 impl Linter {
     #[must_use]
-    pub fn new(run: Run) -> Self {
+    pub fn new(run: LintedRun) -> Self {
         let layers = run.layers.len();
         Self {
             run,
@@ -191,7 +191,7 @@ impl Linter {
     }
 
     /// Takes in the next step. Ignores a step that is not later than all before it.
-    pub fn push(&mut self, row: &Row) {
+    pub fn push(&mut self, row: &LintStep) {
         if self
             .rows
             .back()
@@ -216,13 +216,13 @@ impl Linter {
         let oldest = if full { self.rows.pop_front() } else { None };
         let mut layers = oldest.unwrap_or_default().layers;
         layers.clear();
-        layers.extend((0..self.run.layers.len()).map(|layer| Numbers {
+        layers.extend((0..self.run.layers.len()).map(|layer| LayerNumbers {
             lca: at(row.lca, layer),
             broken: row.lca.get(layer).is_some_and(|a| !a.is_finite()),
             held_out: at(row.held_out, layer),
             gradient: at(row.gradient_norm, layer),
         }));
-        self.rows.push_back(Kept {
+        self.rows.push_back(KeptStep {
             step: row.step,
             finite,
             above: row.residual.abs() > self.run.tolerance || (finite && row.residual.is_nan()),

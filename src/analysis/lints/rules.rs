@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Kept, Lint, LintKind, Linter, Numbers};
+use super::{KeptStep, LayerNumbers, Lint, LintKind, Linter};
 
 /// Fewest steps for a lint about a layer.
 const LEAST: usize = 50;
@@ -23,7 +23,7 @@ impl Linter {
         lints.extend(self.evaluations.lint());
         for layer in 0..self.run.layers.len() {
             lints.extend(self.allocation(layer));
-            lints.extend(self.stands(layer));
+            lints.extend(self.not_moving(layer));
             lints.extend(self.hurts(layer));
             lints.extend(self.held_out_hurt(layer));
         }
@@ -41,7 +41,11 @@ impl Linter {
     }
 
     /// Returns a layer's number in all steps where it is finite.
-    fn known(&self, layer: usize, number: fn(&Numbers) -> f64) -> impl Iterator<Item = f64> {
+    fn finite_values(
+        &self,
+        layer: usize,
+        number: fn(&LayerNumbers) -> f64,
+    ) -> impl Iterator<Item = f64> {
         let numbers = self
             .rows
             .iter()
@@ -66,7 +70,7 @@ impl Linter {
     }
 
     fn allocation(&self, layer: usize) -> Option<Lint> {
-        let broken = |row: &&Kept| row.layers.get(layer).is_some_and(|numbers| numbers.broken);
+        let broken = |row: &&KeptStep| row.layers.get(layer).is_some_and(|numbers| numbers.broken);
         let last = self.rows.iter().rfind(broken)?;
         let (count, of) = (self.rows.iter().filter(broken).count(), self.rows.len());
         let name = self.name(layer);
@@ -99,7 +103,7 @@ impl Linter {
         Some(Lint::new(LintKind::Residual, text, None, last.step))
     }
 
-    fn stands(&self, layer: usize) -> Option<Lint> {
+    fn not_moving(&self, layer: usize) -> Option<Lint> {
         let steps = *self.still.get(layer)?;
         let text = || format!("{} has not moved for {steps} steps", self.name(layer));
         (steps >= STILL).then(|| Lint::new(LintKind::Still, text(), Some(layer), self.newest()))
@@ -107,7 +111,7 @@ impl Linter {
 
     #[expect(clippy::cast_precision_loss, reason = "at most 200 steps")]
     fn hurts(&self, layer: usize) -> Option<Lint> {
-        let lca = || self.known(layer, |numbers| numbers.lca);
+        let lca = || self.finite_values(layer, |numbers| numbers.lca);
         let (of, hurt) = (lca().count(), lca().filter(|a| *a > 0.0).count());
         let share = hurt as f64 / of as f64;
         if of < LEAST || share < HURT_SHARE {
@@ -127,7 +131,7 @@ impl Linter {
                 .filter_map(move |row| row.layers.get(layer));
             numbers.filter(|n| n.lca.is_finite() && n.held_out.is_finite())
         };
-        let total = |of: fn(&Numbers) -> f64| {
+        let total = |of: fn(&LayerNumbers) -> f64| {
             let sum: f64 = both().map(of).sum();
             let stray = both()
                 .map(|numbers| of(numbers).powi(2))
@@ -157,7 +161,7 @@ impl Linter {
     /// Returns one lint for each layer, or one for all.
     fn vanishing(&self) -> Vec<Lint> {
         let norm = |layer: usize| {
-            let norms = || self.known(layer, |numbers| numbers.gradient);
+            let norms = || self.finite_values(layer, |numbers| numbers.gradient);
             (norms().count() >= LEAST).then(|| norms().fold(0.0, f64::max))
         };
         let norms: Vec<Option<f64>> = (0..self.run.layers.len()).map(norm).collect();
@@ -187,12 +191,12 @@ impl Linter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Row, Run, Severity, WINDOW};
+    use super::super::{LintStep, LintedRun, Severity, WINDOW};
     use super::*;
     use proptest::prelude::*;
 
     fn linter() -> Linter {
-        Linter::new(Run {
+        Linter::new(LintedRun {
             layers: ["fc1", "fc2", "fc3"].map(str::to_owned).into(),
             tolerance: 0.001,
             max_segments: Some(32),
@@ -202,8 +206,8 @@ mod tests {
     /// Two sound steps with no lint: every layer helps and hurts in turn.
     const NUMBERS: [[f64; 3]; 2] = [[1e-3, -1e-3, 1e-3], [-1e-3, 1e-3, -1e-3]];
 
-    fn sound(step: u64) -> Row<'static> {
-        Row {
+    fn normal_step(step: u64) -> LintStep<'static> {
+        LintStep {
             step,
             loss: 1.0,
             residual: 1e-5,
@@ -225,10 +229,10 @@ mod tests {
     }
 
     /// Returns the lints after `steps` steps, each a sound one altered by `change`.
-    fn after(steps: u64, change: impl Fn(&mut Row)) -> Vec<Lint> {
+    fn lints_after(steps: u64, change: impl Fn(&mut LintStep)) -> Vec<Lint> {
         let mut linter = linter();
         for step in 0..steps {
-            let mut row = sound(step);
+            let mut row = normal_step(step);
             change(&mut row);
             linter.push(&row);
         }
@@ -241,31 +245,31 @@ mod tests {
 
     #[test]
     fn a_sound_run_has_no_lints() {
-        assert_eq!(after(0, |_| ()), []);
-        assert_eq!(after(1, |_| ()), []);
-        assert_eq!(after(500, |_| ()), []);
+        assert_eq!(lints_after(0, |_| ()), []);
+        assert_eq!(lints_after(1, |_| ()), []);
+        assert_eq!(lints_after(500, |_| ()), []);
         // Only the loss was measured.
-        let bare = |row: &mut Row| {
-            *row = Row {
+        let bare = |row: &mut LintStep| {
+            *row = LintStep {
                 step: row.step,
                 loss: 1.0,
-                ..Row::default()
+                ..LintStep::default()
             }
         };
-        assert_eq!(after(500, bare), []);
+        assert_eq!(lints_after(500, bare), []);
     }
 
     #[test]
     fn a_layer_that_hurts_is_named_with_its_share() {
         // 122 of the last 200 steps, 100..300.
-        let change = |row: &mut Row| {
+        let change = |row: &mut LintStep| {
             row.lca = if row.step < 222 {
                 &[0.0, 0.0, 1e-3]
             } else {
                 &[0.0, 0.0, -1e-3]
             };
         };
-        let lints = after(300, change);
+        let lints = lints_after(300, change);
         assert_eq!(
             texts(&lints),
             ["fc3 hurt in 61 % of the last 200 steps (sum +4.4e-2 nats)"]
@@ -273,70 +277,73 @@ mod tests {
         let found = (lints[0].severity, lints[0].layer, lints[0].step);
         assert_eq!(found, (Severity::Notice, Some(2), 299));
         // Too few steps, and too small a share.
-        assert_eq!(after(49, change), []);
-        assert_eq!(after(303, change), []);
+        assert_eq!(lints_after(49, change), []);
+        assert_eq!(lints_after(303, change), []);
     }
 
     #[test]
     fn a_residual_comes_with_advice() {
-        let change = |row: &mut Row| {
+        let change = |row: &mut LintStep| {
             if row.step >= 488 {
                 (row.residual, row.segments) = (-0.002, 32);
             }
         };
-        let lints = after(500, change);
+        let lints = lints_after(500, change);
         let text = "residual above 0.001 nats in 12 of the last 200 steps: \
                     try more segments (--max-segments, now 32)";
         assert_eq!(texts(&lints), [text]);
         assert_eq!((lints[0].severity, lints[0].step), (Severity::Warning, 499));
-        let mut fixed = Linter::new(Run {
+        let mut fixed = Linter::new(LintedRun {
             max_segments: None,
             ..linter().run
         });
-        fixed.push(&Row {
+        fixed.push(&LintStep {
             residual: 1.0,
-            ..sound(0)
+            ..normal_step(0)
         });
         assert!(
             fixed.lints()[0]
                 .text
                 .ends_with("in 1 of the last 1 steps: try --integrator adaptive")
         );
-        let relative = after(1, |row| row.residual = 1.0);
+        let relative = lints_after(1, |row| row.residual = 1.0);
         assert!(relative[0].text.ends_with("(--relative-tolerance)"));
     }
 
     #[test]
-    fn a_layer_that_stands_still_is_named_unless_frozen() {
-        let still = |row: &mut Row| row.update_norm = &[0.1, 0.0, 0.0];
-        let frozen = |row: &mut Row| {
+    fn a_layer_that_does_not_move_is_named_unless_frozen() {
+        let still = |row: &mut LintStep| row.update_norm = &[0.1, 0.0, 0.0];
+        let frozen = |row: &mut LintStep| {
             still(row);
             row.frozen = &[false, false, true];
         };
-        assert_eq!(after(49, frozen), []);
-        let lints = after(50, frozen);
+        assert_eq!(lints_after(49, frozen), []);
+        let lints = lints_after(50, frozen);
         assert_eq!(texts(&lints), ["fc2 has not moved for 50 steps"]);
         assert_eq!(lints[0].layer, Some(1));
-        assert_eq!(after(777, still)[1].text, "fc3 has not moved for 777 steps");
+        assert_eq!(
+            lints_after(777, still)[1].text,
+            "fc3 has not moved for 777 steps"
+        );
         // It moved again, or its movement is unknown.
-        let moved = |row: &mut Row| {
+        let moved = |row: &mut LintStep| {
             if row.step != 90 {
                 still(row);
             }
         };
-        assert_eq!(after(100, moved), []);
-        assert_eq!(after(100, |row| row.update_norm = &[f64::NAN; 3]), []);
+        assert_eq!(lints_after(100, moved), []);
+        assert_eq!(lints_after(100, |row| row.update_norm = &[f64::NAN; 3]), []);
     }
 
     #[test]
-    fn what_is_not_finite_comes_first() {
-        let broken = |row: &mut Row| {
+    fn non_finite_values_are_listed_first() {
+        let broken = |row: &mut LintStep| {
             if row.step >= 120 {
                 row.loss = f64::NAN;
                 row.lca = &[1.0, f64::INFINITY, f64::NAN];
             }
         };
-        let lints = after(500, broken);
+        let lints = lints_after(500, broken);
         let expected = [
             "the loss is not finite since step 120",
             "the allocation of fc2 is not finite in 200 of the last 200 steps",
@@ -345,22 +352,22 @@ mod tests {
         ];
         assert_eq!(texts(&lints), expected);
         assert_eq!((lints[0].severity, lints[0].step), (Severity::Error, 120));
-        let recovered = |row: &mut Row| {
+        let recovered = |row: &mut LintStep| {
             if row.step == 120 {
                 row.loss = f64::INFINITY;
             }
         };
-        let lints = after(150, recovered);
+        let lints = lints_after(150, recovered);
         assert_eq!(
             texts(&lints),
             ["the loss was not finite in 1 of the last 150 steps"]
         );
         assert_eq!(lints[0].step, 120);
-        assert_eq!(after(321, recovered), []);
+        assert_eq!(lints_after(321, recovered), []);
     }
 
     #[test]
-    fn overfitting_is_told_after_five_rises() {
+    fn overfitting_is_reported_after_five_rises() {
         let mut linter = linter();
         for i in 0_u8..6 {
             assert_eq!(linter.lints(), []);
@@ -384,56 +391,56 @@ mod tests {
     }
 
     #[test]
-    fn helping_one_loss_and_hurting_the_other_is_told() {
-        let change = |row: &mut Row| {
+    fn helping_one_loss_and_hurting_the_other_is_reported() {
+        let change = |row: &mut LintStep| {
             row.lca = &[-1e-4, -1e-3, -1e-3];
             row.held_out = &[-1e-4, 2e-3, f64::NAN];
         };
         let text = "fc2 helps the training loss and hurts the held-out loss \
                     (-2.0e-1 and +4.0e-1 nats in the last 200 steps)";
-        assert_eq!(texts(&after(400, change)), [text]);
+        assert_eq!(texts(&lints_after(400, change)), [text]);
     }
 
     #[test]
     fn vanishing_gradients_are_named() {
-        let change = |row: &mut Row| row.gradient_norm = &[0.1, 1e-9, 0.0];
+        let change = |row: &mut LintStep| row.gradient_norm = &[0.1, 1e-9, 0.0];
         let expected = [
             "the gradient norm of fc2 is 1e-9 (vanishing)",
             "the gradient of fc3 is 0",
         ];
-        assert_eq!(texts(&after(60, change)), expected);
-        assert_eq!(after(49, change), []);
-        let frozen = |row: &mut Row| {
+        assert_eq!(texts(&lints_after(60, change)), expected);
+        assert_eq!(lints_after(49, change), []);
+        let frozen = |row: &mut LintStep| {
             change(row);
             row.frozen = &[false, true, true];
         };
-        assert_eq!(after(60, frozen), []);
-        let relative = |row: &mut Row| row.gradient_norm = &[1e3, 9e-4, 2e-3];
+        assert_eq!(lints_after(60, frozen), []);
+        let relative = |row: &mut LintStep| row.gradient_norm = &[1e3, 9e-4, 2e-3];
         assert_eq!(
-            texts(&after(60, relative)),
+            texts(&lints_after(60, relative)),
             ["the gradient norm of fc2 is 9e-4 (vanishing)"]
         );
-        let all = |row: &mut Row| row.gradient_norm = &[1e-9, 1e-12, 0.0];
+        let all = |row: &mut LintStep| row.gradient_norm = &[1e-9, 1e-12, 0.0];
         let text = "the gradient norms of all layers are below 1e-8 (vanishing)";
-        assert_eq!(texts(&after(60, all)), [text]);
+        assert_eq!(texts(&lints_after(60, all)), [text]);
         // A norm that is small in one step does not count.
-        let once = |row: &mut Row| {
+        let once = |row: &mut LintStep| {
             if row.step != 30 {
                 change(row);
             }
         };
-        assert_eq!(after(60, once), []);
+        assert_eq!(lints_after(60, once), []);
     }
 
     proptest! {
         #[test]
-        fn takes_anything_in_a_stable_order(
+        fn arbitrary_input_gives_a_stable_order(
             rows in prop::collection::vec(
                 (any::<u16>(), prop::collection::vec(prop::num::f64::ANY, 2..6)), 0..300),
         ) {
             let mut linter = linter();
             for (step, numbers) in &rows {
-                linter.push(&Row {
+                linter.push(&LintStep {
                     step: (*step).into(),
                     loss: numbers[0],
                     residual: numbers[1],

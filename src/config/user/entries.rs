@@ -7,16 +7,16 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{FPS, Kind, Paint, Problem, UserConfig, suggestion};
+use super::{FPS, Paint, Problem, ProblemKind, UserConfig, suggestion};
 
 /// Collects the problems of a text.
-pub struct Reader<'a> {
+pub struct EntryReader<'a> {
     text: &'a str,
     path: &'a Path,
     pub problems: Vec<Problem>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> EntryReader<'a> {
     pub fn new(text: &'a str, path: &'a Path) -> Self {
         Self {
             text,
@@ -27,15 +27,15 @@ impl<'a> Reader<'a> {
 
     /// Reports an error at a position in the text.
     pub fn problem(&mut self, span: Option<Range<usize>>, what: String) {
-        self.say(Kind::Unusable, span, what);
+        self.report(ProblemKind::Unusable, span, what);
     }
 
     /// Reports a side effect of an entry that is used.
-    pub fn effect(&mut self, span: Option<Range<usize>>, what: String) {
-        self.say(Kind::Effect, span, what);
+    pub fn report_effect(&mut self, span: Option<Range<usize>>, what: String) {
+        self.report(ProblemKind::Effect, span, what);
     }
 
-    fn say(&mut self, kind: Kind, span: Option<Range<usize>>, what: String) {
+    fn report(&mut self, kind: ProblemKind, span: Option<Range<usize>>, what: String) {
         let line = span.map(|span| {
             let before = self.text.as_bytes().iter().take(span.start);
             1 + before.filter(|byte| **byte == b'\n').count()

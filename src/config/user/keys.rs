@@ -3,7 +3,7 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::entries::{Reader, kind};
+use super::entries::{EntryReader, kind};
 use super::{ActionKeys, suggestion};
 use crate::key_name::KeyName;
 
@@ -11,7 +11,7 @@ use crate::key_name::KeyName;
 const RESERVED: [&str; 2] = ["Ctrl-c", "Ctrl-z"];
 
 /// Replaces the keys of the actions in the table, and takes those keys from the actions that have them by default.
-pub fn apply(reader: &mut Reader, table: &DeTable, actions: &mut [ActionKeys]) {
+pub fn apply(reader: &mut EntryReader, table: &DeTable, actions: &mut [ActionKeys]) {
     // In file order, so that the first of two actions that want the same key gets it.
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
@@ -58,7 +58,7 @@ pub fn apply(reader: &mut Reader, table: &DeTable, actions: &mut [ActionKeys]) {
                     "`{key}` does `{word}` now, and `{}` not any more: give that another key, or []",
                     other.action
                 );
-                reader.effect(line.map(|(name, _)| name.span()), what);
+                reader.report_effect(line.map(|(name, _)| name.span()), what);
             }
         }
         actions[index].keys.push(key);
@@ -67,8 +67,8 @@ pub fn apply(reader: &mut Reader, table: &DeTable, actions: &mut [ActionKeys]) {
 
 /// Reads a key or a list of keys; invalid keys are reported and left out. `None` if the value is neither, or has only
 /// invalid keys.
-fn keys(reader: &mut Reader, action: &str, value: &Spanned<DeValue>) -> Option<Vec<KeyName>> {
-    let one = |reader: &mut Reader, value: &Spanned<DeValue>| match value.get_ref() {
+fn keys(reader: &mut EntryReader, action: &str, value: &Spanned<DeValue>) -> Option<Vec<KeyName>> {
+    let one = |reader: &mut EntryReader, value: &Spanned<DeValue>| match value.get_ref() {
         DeValue::String(text) => match text.parse::<KeyName>() {
             Ok(key) if RESERVED.contains(&key.to_string().as_str()) => {
                 let what = format!("`{key}` always does the same: `{action}` goes without it");

@@ -79,13 +79,13 @@ pub struct Problem {
     pub path: PathBuf,
     /// Counted from 1; `None` for the file as a whole.
     pub line: Option<usize>,
-    pub kind: Kind,
+    pub kind: ProblemKind,
     pub what: String,
 }
 
 /// The kind of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProblemKind {
     /// The entry cannot be used: its default is kept.
     Unusable,
     /// The entry is used, and also changes something that it does not name.
@@ -131,11 +131,11 @@ fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Strin
 }
 
 /// A problem with the whole file.
-fn whole(path: &Path, what: String) -> Problem {
+fn whole_file_problem(path: &Path, what: String) -> Problem {
     Problem {
         path: path.to_owned(),
         line: None,
-        kind: Kind::Unusable,
+        kind: ProblemKind::Unusable,
         what,
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::entries::{Reader, kind};
-use super::{ActionKeys, Problem, UserConfig, keys, suggestion, whole};
+use super::entries::{EntryReader, kind};
+use super::{ActionKeys, Problem, UserConfig, keys, suggestion, whole_file_problem};
 use crate::small_file::{self, LONGEST};
 
 /// Reads the file at `path`. If there is none, the defaults are used.
@@ -15,7 +15,10 @@ pub fn read(path: &Path, actions: &[ActionKeys]) -> (UserConfig, Vec<Problem>) {
     match text(path) {
         Ok(Some(text)) => parse(&text, path, actions),
         Ok(None) => (UserConfig::new(actions), Vec::new()),
-        Err(what) => (UserConfig::new(actions), vec![whole(path, what)]),
+        Err(what) => (
+            UserConfig::new(actions),
+            vec![whole_file_problem(path, what)],
+        ),
     }
 }
 
@@ -30,7 +33,7 @@ fn text(path: &Path) -> Result<Option<String>, String> {
 /// Parses the text of a file. `path` is for messages.
 #[must_use]
 pub fn parse(text: &str, path: &Path, actions: &[ActionKeys]) -> (UserConfig, Vec<Problem>) {
-    let mut reader = Reader::new(text, path);
+    let mut reader = EntryReader::new(text, path);
     let mut config = UserConfig::new(actions);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {

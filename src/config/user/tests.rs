@@ -35,7 +35,7 @@ fn keys(config: &UserConfig, action: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_printed_file_says_the_defaults() {
+fn the_printed_file_states_the_defaults() {
     let text = template(&actions());
     let (config, problems) = parsed(&text);
     assert_eq!(problems, [""; 0]);
@@ -65,7 +65,7 @@ fn the_printed_file_says_the_defaults() {
 }
 
 #[test]
-fn what_is_said_holds() {
+fn given_keys_and_colours_take_effect() {
     let (config, problems) = parsed(
         "color = '256'\nglyphs = \"ascii\"\nfps = 0x1e\n[colors]\nheld-out = \"#FFffff\"\n\
          [keys]\nzoom-in = \"Ctrl-Up\"\nnothing = ['n', \"F5\", 'n']\nfreeze = []\n",
@@ -81,7 +81,7 @@ fn what_is_said_holds() {
 }
 
 #[test]
-fn every_bad_entry_is_a_problem_with_its_line_and_costs_only_itself() {
+fn each_bad_entry_is_reported_with_its_line_and_ignored_alone() {
     let text = "\
 colour = \"never\"
 glyphs = \"dots\"
@@ -134,7 +134,7 @@ freeze = [\"Nothing\"]
 }
 
 #[test]
-fn one_key_has_one_action_and_the_loser_is_named() {
+fn conflicting_keys_are_reported_and_one_action_wins() {
     let (config, problems) = parsed("[keys]\nzoom-in = [\"g\"]\nzoom-out = [\"-\", \"g\"]\n");
     assert_eq!(keys(&config, "zoom-in"), ["g"]);
     assert_eq!(keys(&config, "zoom-out"), ["-"]);
@@ -153,7 +153,7 @@ fn one_key_has_one_action_and_the_loser_is_named() {
 }
 
 #[test]
-fn what_is_no_toml_costs_only_its_line() {
+fn invalid_toml_lines_are_ignored_alone() {
     let (config, problems) = parsed("fps = 30\nglyphs = \ncolor = \"16\"\n");
     assert_eq!((config.fps, config.color), (30, ColorChoice::Ansi16));
     assert_eq!(config.glyphs, GlyphsChoice::Auto);
@@ -166,7 +166,7 @@ fn what_is_no_toml_costs_only_its_line() {
 }
 
 #[test]
-fn files_that_cannot_be_read_are_problems_and_no_file_is_none() {
+fn unreadable_files_are_problems_but_missing_ones_are_not() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("config.toml");
     assert_eq!(read(&path, &actions()).1, []);
@@ -185,13 +185,13 @@ fn files_that_cannot_be_read_are_problems_and_no_file_is_none() {
 
 proptest! {
     #[test]
-    fn no_text_stops_the_program(text in any::<String>()) {
+    fn no_text_panics(text in any::<String>()) {
         let (config, _) = parsed(&text);
         prop_assert!(FPS.contains(&config.fps));
     }
 
     #[test]
-    fn no_value_stops_the_program(
+    fn no_value_panics(
         name in prop::sample::select(vec!["fps", "glyphs", "colors", "keys", "keys.zoom-in", "colors.help"]),
         value in prop::sample::select(vec![
             "1", "-1", "99999999999999999999", "1.5", "nan", "true", "\"x\"", "[]", "[[]]", "{}",
@@ -206,7 +206,7 @@ proptest! {
 }
 
 #[test]
-fn background_and_mouse_are_choices() {
+fn background_and_mouse_can_be_configured() {
     let (config, problems) = parsed("background = \"light\"\nmouse = true\n");
     assert_eq!(problems, [""; 0]);
     assert_eq!((config.background, config.mouse), (Background::Light, true));

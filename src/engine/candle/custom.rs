@@ -33,10 +33,10 @@
 
 use candle_core::{DType, Device as CandleDevice, Tensor};
 
+use super::accumulator::{DeviceExamples, Evaluator, ModelOutput};
 use super::open_device;
-use super::shelf::{Job, Outcome, Shelf};
 use crate::engine::{
-    Device, EngineError, Evaluation, GradientEngine, Part, SlicePlan, Want, candle::Precision,
+    Device, EngineError, Evaluation, GradientEngine, SlicePlan, Subset, Want, candle::Precision,
 };
 use crate::layout::ParamLayout;
 
@@ -88,25 +88,25 @@ pub struct Batch {
 }
 
 /// An outcome with losses only.
-impl From<Tensor> for Outcome {
+impl From<Tensor> for ModelOutput {
     fn from(loss: Tensor) -> Self {
         Self { loss, hits: None }
     }
 }
 
-type Model = dyn Fn(&[Tensor], &Batch) -> candle_core::Result<Outcome> + Send;
+type ModelFn = dyn Fn(&[Tensor], &Batch) -> candle_core::Result<ModelOutput> + Send;
 
 /// An engine for a user-defined model.
 pub struct CustomEngine {
     layout: ParamLayout,
-    model: Box<Model>,
+    model: Box<ModelFn>,
     classes: usize,
     device: CandleDevice,
     dtype: DType,
     description: String,
-    train: Shelf,
-    test: Shelf,
-    validation: Shelf,
+    train: DeviceExamples,
+    test: DeviceExamples,
+    validation: DeviceExamples,
 }
 
 impl CustomEngine {
@@ -129,11 +129,11 @@ impl CustomEngine {
         slice_size: usize,
         device: Device,
         precision: Precision,
-        model: impl Fn(&[Tensor], &Batch) -> candle_core::Result<Outcome> + Send + 'static,
+        model: impl Fn(&[Tensor], &Batch) -> candle_core::Result<ModelOutput> + Send + 'static,
     ) -> Result<Self, EngineError> {
         let dtype = precision.dtype();
         let candle = open_device(device)?;
-        let shelf = |part: &str, examples: CustomExamples| {
+        let subset = |part: &str, examples: CustomExamples| {
             let len = check(part, &examples, classes)?;
             let moved = |tensor: &Tensor| -> Result<Tensor, EngineError> {
                 let tensor = tensor.detach().to_device(&candle)?.contiguous()?;
@@ -143,7 +143,7 @@ impl CustomEngine {
                     tensor
                 })
             };
-            Ok::<_, EngineError>(Shelf {
+            Ok::<_, EngineError>(DeviceExamples {
                 inputs: moved(&examples.inputs)?,
                 targets: moved(&examples.targets)?,
                 labels: if examples.classes.is_empty() {
@@ -159,9 +159,9 @@ impl CustomEngine {
             Ok(CustomExamples::new(nothing.clone(), nothing))
         };
         Ok(Self {
-            train: shelf("training", data.train)?,
-            test: shelf("test", data.test.map_or_else(none, Ok)?)?,
-            validation: shelf("validation", data.validation.map_or_else(none, Ok)?)?,
+            train: subset("training", data.train)?,
+            test: subset("test", data.test.map_or_else(none, Ok)?)?,
+            validation: subset("validation", data.validation.map_or_else(none, Ok)?)?,
             layout,
             model: Box::new(model),
             classes,
@@ -173,19 +173,19 @@ impl CustomEngine {
 
     fn run(
         &self,
-        shelf: &Shelf,
+        subset: &DeviceExamples,
         params: &[f32],
         want: Want,
         noise: Option<u64>,
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
-        let job = Job {
+        let evaluator = Evaluator {
             layout: &self.layout,
             classes: self.classes,
             device: &self.device,
             dtype: self.dtype,
         };
-        job.run(shelf, params, want, out, |params, inputs, targets| {
+        evaluator.run(subset, params, want, out, |params, inputs, targets| {
             let batch = Batch {
                 inputs: inputs.clone(),
                 targets: targets.clone(),
@@ -195,11 +195,11 @@ impl CustomEngine {
         })
     }
 
-    fn shelf(&self, part: Part) -> &Shelf {
+    fn subset(&self, part: Subset) -> &DeviceExamples {
         match part {
-            Part::Train => &self.train,
-            Part::Test => &self.test,
-            Part::Validation => &self.validation,
+            Subset::Train => &self.train,
+            Subset::Test => &self.test,
+            Subset::Validation => &self.validation,
         }
     }
 }
@@ -231,12 +231,12 @@ impl GradientEngine for CustomEngine {
 
     fn evaluate(
         &mut self,
-        part: Part,
+        part: Subset,
         params: &[f32],
         want: Want,
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
-        self.run(self.shelf(part), params, want, None, out)
+        self.run(self.subset(part), params, want, None, out)
     }
 
     fn evaluate_batch(
@@ -251,7 +251,7 @@ impl GradientEngine for CustomEngine {
     }
 
     /// A user-defined model has no running averages: the accuracy is that of [`evaluate`](Self::evaluate).
-    fn accuracy(&mut self, part: Part, params: &[f32], _: &[f32]) -> Result<f64, EngineError> {
+    fn accuracy(&mut self, part: Subset, params: &[f32], _: &[f32]) -> Result<f64, EngineError> {
         let mut out = Evaluation::default();
         self.evaluate(part, params, Want::Loss, &mut out)?;
         Ok(out.accuracy)

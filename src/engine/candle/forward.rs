@@ -13,7 +13,7 @@ use crate::model::{Conv, Dense, Network, Norm, Op, Shape};
 
 /// Purpose of a forward pass.
 #[derive(Clone, Copy)]
-pub(super) enum Mode<'a> {
+pub(super) enum ForwardMode<'a> {
     /// Loss of a slice: batch norms use the slice's statistics.
     Slice,
     /// A mini-batch: dropout is active too.
@@ -35,12 +35,12 @@ pub(super) struct Pass<'a> {
     network: &'a Network,
     /// One per tensor of the layout.
     params: &'a [Tensor],
-    mode: Mode<'a>,
+    mode: ForwardMode<'a>,
     received: Vec<Received>,
 }
 
 impl<'a> Pass<'a> {
-    pub fn new(network: &'a Network, params: &'a [Tensor], mode: Mode<'a>) -> Self {
+    pub fn new(network: &'a Network, params: &'a [Tensor], mode: ForwardMode<'a>) -> Self {
         Self {
             network,
             params,
@@ -110,7 +110,7 @@ impl<'a> Pass<'a> {
     }
 
     fn norm(&mut self, x: &Tensor, norm: &Norm) -> Result<Tensor> {
-        let y = if let Mode::Running(averages) = self.mode {
+        let y = if let ForwardMode::Running(averages) = self.mode {
             let averages = averages.narrow(0, norm.running.start, norm.running.len())?;
             let [mean, variance] =
                 [0, norm.channels].map(|start| averages.narrow(0, start, norm.channels));
@@ -129,7 +129,7 @@ impl<'a> Pass<'a> {
     }
 
     fn dropout(&self, x: &Tensor, node: usize, rate: f64) -> Result<Tensor> {
-        let Mode::Batch { noise } = self.mode else {
+        let ForwardMode::Batch { noise } = self.mode else {
             return Ok(x.clone());
         };
         let mask = dropout_mask(noise, node, rate, x.elem_count());

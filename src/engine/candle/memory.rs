@@ -33,7 +33,7 @@ pub fn slice_size(
     data: &RunData,
     device: crate::engine::Device,
 ) -> Result<usize, EngineError> {
-    let need = Need::of(network);
+    let need = MemoryNeed::of(network);
     let crate::engine::Device::Cuda(_) = device else {
         return Ok(if network.has_norm() {
             NORM_SLICE_SIZE
@@ -59,14 +59,14 @@ pub fn slice_size(
 
 /// Entries needed for the gradient of one example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Need {
+struct MemoryNeed {
     /// Entries in memory at the peak.
     entries: usize,
     /// Entries of the largest tensor.
     largest: usize,
 }
 
-impl Need {
+impl MemoryNeed {
     /// Counts the values that [`forward`](super::forward) keeps for the backward pass, and the largest scratch space of
     /// any operation on top of them.
     fn of(network: &Network) -> Self {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_example_needs_is_counted_by_hand() {
+    fn the_memory_for_an_example_matches_a_count_by_hand() {
         let spec: NetworkSpec = toml::from_str(
             "name = 'test'\nlayer = [{kind = 'conv', channels = 4, kernel = 3}, {kind = 'relu'}, \
              {kind = 'linear', units = 2}]",
@@ -158,12 +158,12 @@ mod tests {
         let kept = 90 + 2 * 120 + 120 + 2 * 2;
         // The convolution's windows are 27 × 30, concatenated from a copy; gradients are 90 and twice 120.
         let scratch = 2 * 27 * 30 + 90 + 2 * 120;
-        let need = Need {
+        let need = MemoryNeed {
             entries: kept + scratch,
             // Windows of the output's gradient.
             largest: 9 * 4 * 30,
         };
-        assert_eq!(Need::of(&network), need);
+        assert_eq!(MemoryNeed::of(&network), need);
         assert_eq!(need.examples_in(4 * (kept + scratch) * 7 + 3), 7);
         assert_eq!(need.examples_in(usize::MAX), MAX_ENTRIES / need.largest);
     }

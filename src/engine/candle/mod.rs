@@ -4,6 +4,7 @@
 //! tested against. The examples stay on the device; each evaluation uploads the parameters and downloads one gradient.
 //! [`CustomEngine`] does the same for a model that is any function of candle tensors rather than a list of layers.
 
+mod accumulator;
 mod conv;
 mod custom;
 mod forward;
@@ -11,7 +12,6 @@ mod gradient;
 mod memory;
 mod norm;
 mod pool;
-mod shelf;
 mod threads;
 
 use candle_core::{D, DType, Device as CandleDevice, Tensor};
@@ -20,14 +20,14 @@ use candle_nn::ops::log_softmax;
 /// The tensor library for user-defined models, in the matching version.
 pub use candle_core;
 
+pub use self::accumulator::ModelOutput;
 pub use self::custom::{Batch, CustomData, CustomEngine, CustomExamples};
 pub use self::memory::slice_size;
-pub use self::shelf::Outcome;
 
-use self::forward::{Mode, Pass, Received};
-use self::shelf::{Job, Shelf};
+use self::accumulator::{DeviceExamples, Evaluator};
+use self::forward::{ForwardMode, Pass, Received};
 use super::{
-    Device, EngineError, Evaluation, GradientEngine, Part, RunData, Slice, SlicePlan, Want,
+    Device, EngineError, Evaluation, GradientEngine, RunData, Slice, SlicePlan, Subset, Want,
 };
 use crate::data::Examples;
 use crate::model::Network;
@@ -54,11 +54,11 @@ pub struct CandleEngine {
     device: CandleDevice,
     dtype: DType,
     description: String,
-    train: Shelf,
-    test: Shelf,
-    validation: Shelf,
+    train: DeviceExamples,
+    test: DeviceExamples,
+    validation: DeviceExamples,
     /// Examples that mini-batches are drawn from, if not from `train`.
-    drawn_from: Option<Shelf>,
+    drawn_from: Option<DeviceExamples>,
     /// Position of each row in the examples that mini-batches are drawn from; `train` may be sorted by class.
     position: Vec<u32>,
 }
@@ -135,10 +135,10 @@ impl CandleEngine {
         let sorted = by_class && !network.has_norm();
         let plan = SlicePlan::new(&data.train.labels, slice_size, sorted);
         let position = data.positions(&plan);
-        let shelf = |examples: &Examples, slices: Vec<Slice>| -> Result<_, EngineError> {
+        let subset = |examples: &Examples, slices: Vec<Slice>| -> Result<_, EngineError> {
             let shape = (examples.len(), examples.features());
             let labels: Vec<u32> = examples.labels.iter().map(|&l| u32::from(l)).collect();
-            Ok(Shelf {
+            Ok(DeviceExamples {
                 inputs: Tensor::from_slice(&examples.inputs, shape, &candle)?.to_dtype(dtype)?,
                 targets: Tensor::new(labels, &candle)?,
                 labels: examples.labels.clone(),
@@ -147,11 +147,11 @@ impl CandleEngine {
         };
         let in_order = |examples: &Examples| {
             let slices = SlicePlan::in_order(examples.len(), slice_size).slices;
-            shelf(examples, slices)
+            subset(examples, slices)
         };
         Ok(Self {
             network: network.clone(),
-            train: shelf(&data.train.select(&plan.order), plan.slices)?,
+            train: subset(&data.train.select(&plan.order), plan.slices)?,
             test: in_order(&data.test)?,
             validation: in_order(&data.validation)?,
             drawn_from: data.drawn_from.as_ref().map(in_order).transpose()?,
@@ -162,29 +162,29 @@ impl CandleEngine {
         })
     }
 
-    /// Evaluates the slices of a shelf; the mean is over all of them. Returns the statistics that the batch norms
+    /// Evaluates the slices of a subset; the mean is over all of them. Returns the statistics that the batch norms
     /// received in the last slice.
-    fn evaluate_shelf(
+    fn evaluate_subset(
         &self,
-        shelf: &Shelf,
+        subset: &DeviceExamples,
         params: &[f32],
         want: Want,
-        mode: Mode,
+        mode: ForwardMode,
         out: &mut Evaluation,
     ) -> Result<Vec<Received>, EngineError> {
         let mut received = Vec::new();
-        let job = Job {
+        let evaluator = Evaluator {
             layout: &self.network.layout,
             classes: self.network.classes,
             device: &self.device,
             dtype: self.dtype,
         };
-        job.run(shelf, params, want, out, |params, x, labels| {
+        evaluator.run(subset, params, want, out, |params, x, labels| {
             let pass = Pass::new(&self.network, params, mode);
             let (scores, of_slice) = pass.scores(x)?;
             received = of_slice;
             let log_p = log_softmax(&scores, D::Minus1)?;
-            Ok(Outcome {
+            Ok(ModelOutput {
                 loss: log_p.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?.neg()?,
                 hits: Some(log_p.argmax(D::Minus1)?.eq(labels)?),
             })
@@ -192,11 +192,11 @@ impl CandleEngine {
         Ok(received)
     }
 
-    fn shelf(&self, part: Part) -> &Shelf {
+    fn subset(&self, part: Subset) -> &DeviceExamples {
         match part {
-            Part::Train => &self.train,
-            Part::Test => &self.test,
-            Part::Validation => &self.validation,
+            Subset::Train => &self.train,
+            Subset::Test => &self.test,
+            Subset::Validation => &self.validation,
         }
     }
 }
@@ -208,12 +208,12 @@ impl GradientEngine for CandleEngine {
 
     fn evaluate(
         &mut self,
-        part: Part,
+        part: Subset,
         params: &[f32],
         want: Want,
         out: &mut Evaluation,
     ) -> Result<(), EngineError> {
-        self.evaluate_shelf(self.shelf(part), params, want, Mode::Slice, out)?;
+        self.evaluate_subset(self.subset(part), params, want, ForwardMode::Slice, out)?;
         Ok(())
     }
 
@@ -227,8 +227,8 @@ impl GradientEngine for CandleEngine {
         let positions = rows.iter().map(|&row| self.position[row as usize]);
         let source = self.drawn_from.as_ref().unwrap_or(&self.train);
         let batch = source.select(positions.collect(), &self.device)?;
-        let mode = Mode::Batch { noise };
-        let received = self.evaluate_shelf(&batch, params, Want::Gradient, mode, out)?;
+        let mode = ForwardMode::Batch { noise };
+        let received = self.evaluate_subset(&batch, params, Want::Gradient, mode, out)?;
         out.statistics.resize(self.network.buffers, 0.0);
         for Received {
             running,
@@ -243,15 +243,15 @@ impl GradientEngine for CandleEngine {
 
     fn accuracy(
         &mut self,
-        part: Part,
+        part: Subset,
         params: &[f32],
         running: &[f32],
     ) -> Result<f64, EngineError> {
         let running = Tensor::from_slice(running, running.len(), &self.device)?;
         let running = running.to_dtype(self.dtype)?;
         let mut out = Evaluation::default();
-        let mode = Mode::Running(&running);
-        self.evaluate_shelf(self.shelf(part), params, Want::Loss, mode, &mut out)?;
+        let mode = ForwardMode::Running(&running);
+        self.evaluate_subset(self.subset(part), params, Want::Loss, mode, &mut out)?;
         Ok(out.accuracy)
     }
 }

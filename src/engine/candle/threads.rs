@@ -14,7 +14,7 @@ use rayon::ThreadPoolBuilder;
 /// The system has no more threads.
 pub fn start() -> io::Result<()> {
     // Candle's own cannot be asked for without a panic: as many others show whether they can be had.
-    together(utils::get_num_threads())?;
+    start_all(utils::get_num_threads())?;
     utils::barrier_pool();
     match ThreadPoolBuilder::new().build_global() {
         // Or they have been started before.
@@ -24,7 +24,7 @@ pub fn start() -> io::Result<()> {
 }
 
 /// Starts this many threads, which end once all have been started.
-fn together(count: usize) -> io::Result<()> {
+fn start_all(count: usize) -> io::Result<()> {
     let mut held = Vec::new();
     for _ in 0..count {
         let (hold, held_until) = mpsc::channel::<()>();

@@ -182,7 +182,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn products_agree_with_the_naive_ones(rows in 1usize..20, inputs in 1usize..40, outputs in 1usize..40) {
+        fn products_agree_with_naive_loops(rows in 1usize..20, inputs in 1usize..40, outputs in 1usize..40) {
             let (x, w, b) = (ramp(rows * inputs, 1.0), ramp(outputs * inputs, 2.0), ramp(outputs, 3.0));
             let mut y = vec![9.0; rows * outputs];
             forward(&x, &w, &b, outputs, false, &mut y);

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_where_the_network_is_sure() {
+    fn a_confident_network_loses_no_precision() {
         for score in [10.0_f32, 20.0, 40.0] {
             let other = f64::from(-score).exp();
             let mut z = [0.0, score, 0.0];

@@ -23,9 +23,9 @@ use std::thread;
 use pulp::Arch;
 
 use self::plan::Plan;
-use self::worker::{Gradient, Mask, Mode, Tally, Task, Worker};
+use self::worker::{Gradient, Mask, Mode, SliceTask, Tally, Worker};
 use super::{
-    EngineError, Evaluation, GradientEngine, NORM_SLICE_SIZE, Part, RunData, Slice, SlicePlan,
+    EngineError, Evaluation, GradientEngine, NORM_SLICE_SIZE, RunData, Slice, SlicePlan, Subset,
     Want, dropout_mask,
 };
 use crate::data::Examples;
@@ -59,10 +59,10 @@ const BATCH_SLICE: usize = 64;
 pub struct CpuEngine {
     arch: Arch,
     network: Network,
-    train: Shelf,
-    test: Shelf,
-    validation: Shelf,
-    batch: Shelf,
+    train: ShardedExamples,
+    test: ShardedExamples,
+    validation: ShardedExamples,
+    batch: ShardedExamples,
     /// Examples that mini-batches are drawn from, if not from `train`.
     drawn_from: Option<Examples>,
     /// Position of each row in the examples that mini-batches are drawn from; `train` may be sorted by class.
@@ -82,15 +82,15 @@ struct Shard {
 }
 
 /// A part of the data, in evaluation order.
-struct Shelf {
+struct ShardedExamples {
     examples: Examples,
     slices: Vec<Slice>,
     shards: Vec<Range<usize>>,
 }
 
-impl Shelf {
+impl ShardedExamples {
     fn new(examples: Examples, slices: Vec<Slice>, most: usize) -> Self {
-        let shards = deal(&slices, most);
+        let shards = divide_into_shards(&slices, most);
         Self {
             examples,
             slices,
@@ -106,7 +106,7 @@ impl Shelf {
 
 /// Divides slices into at most about `most` shards (or one per class, if there are more classes): contiguous slices,
 /// shards of about equal length, none with two classes.
-fn deal(slices: &[Slice], most: usize) -> Vec<Range<usize>> {
+fn divide_into_shards(slices: &[Slice], most: usize) -> Vec<Range<usize>> {
     let groups: Vec<&[Slice]> = slices.chunk_by(|a, b| a.class == b.class).collect();
     let each = most.div_ceil(groups.len().max(1));
     let mut shards = Vec::new();
@@ -152,10 +152,10 @@ impl CpuEngine {
         Self {
             arch,
             network: network.clone(),
-            train: Shelf::new(train, slices.slices, most),
-            test: Shelf::in_order(data.test, slice_size),
-            validation: Shelf::in_order(data.validation, slice_size),
-            batch: Shelf::new(empty, Vec::new(), SHARDS),
+            train: ShardedExamples::new(train, slices.slices, most),
+            test: ShardedExamples::in_order(data.test, slice_size),
+            validation: ShardedExamples::in_order(data.validation, slice_size),
+            batch: ShardedExamples::new(empty, Vec::new(), SHARDS),
             drawn_from: data.drawn_from,
             position,
             workers: (0..threads).map(|_| Worker::new(arch, &plan)).collect(),
@@ -166,16 +166,16 @@ impl CpuEngine {
 
     fn run(
         &mut self,
-        part: Option<Part>,
+        part: Option<Subset>,
         params: &[f32],
         want: Want,
         mode: Mode<'_>,
         out: &mut Evaluation,
     ) {
-        let shelf = match part {
-            Some(Part::Train) => &self.train,
-            Some(Part::Test) => &self.test,
-            Some(Part::Validation) => &self.validation,
+        let subset = match part {
+            Some(Subset::Train) => &self.train,
+            Some(Subset::Test) => &self.test,
+            Some(Subset::Validation) => &self.validation,
             None => &self.batch,
         };
         let team = Team {
@@ -184,7 +184,7 @@ impl CpuEngine {
             shards: &mut self.shards,
             split_backward: self.split_backward,
         };
-        team.evaluate(shelf, params, want, mode, out);
+        team.evaluate(subset, params, want, mode, out);
     }
 }
 
@@ -200,7 +200,7 @@ impl GradientEngine for CpuEngine {
 
     fn evaluate(
         &mut self,
-        part: Part,
+        part: Subset,
         params: &[f32],
         want: Want,
         out: &mut Evaluation,
@@ -228,7 +228,7 @@ impl GradientEngine for CpuEngine {
                 BATCH_SLICE
             };
             batch.slices = SlicePlan::in_order(rows.len(), size).slices;
-            batch.shards = deal(&batch.slices, SHARDS);
+            batch.shards = divide_into_shards(&batch.slices, SHARDS);
         }
         let nodes = self.network.nodes.iter().enumerate();
         let masks: Vec<Mask> = nodes
@@ -247,7 +247,7 @@ impl GradientEngine for CpuEngine {
 
     fn accuracy(
         &mut self,
-        part: Part,
+        part: Subset,
         params: &[f32],
         running: &[f32],
     ) -> Result<f64, EngineError> {
@@ -288,7 +288,7 @@ struct Team<'a> {
 impl Team<'_> {
     fn evaluate(
         self,
-        shelf: &Shelf,
+        subset: &ShardedExamples,
         params: &[f32],
         want: Want,
         mode: Mode<'_>,
@@ -300,7 +300,7 @@ impl Team<'_> {
             shards,
             split_backward,
         } = self;
-        let count = shelf.shards.len();
+        let count = subset.shards.len();
         let classes = network.classes;
         if shards.len() < count {
             shards.resize_with(count, Shard::default);
@@ -332,10 +332,10 @@ impl Team<'_> {
                 for gradient in &mut shard.gradients[..gradients] {
                     gradient.begin(params.len());
                 }
-                for slice in &shelf.slices[shelf.shards[index].clone()] {
-                    let task = Task {
+                for slice in &subset.slices[subset.shards[index].clone()] {
+                    let task = SliceTask {
                         params,
-                        examples: &shelf.examples,
+                        examples: &subset.examples,
                         range: slice.range.clone(),
                         mode,
                     };
@@ -355,7 +355,7 @@ impl Team<'_> {
         for shard in &*shards {
             tally.add(&shard.tally);
         }
-        tally.write(shelf.examples.len(), out);
+        tally.write(subset.examples.len(), out);
 
         out.gradient
             .resize(if with_gradient { params.len() } else { 0 }, 0.0);
@@ -374,8 +374,8 @@ impl Team<'_> {
             let classes_of: Vec<Option<usize>> = if split_backward {
                 (0..count).flat_map(|_| (0..classes).map(Some)).collect()
             } else {
-                let class_of = |shard: &Range<usize>| shelf.slices[shard.start].class;
-                shelf.shards.iter().map(class_of).collect()
+                let class_of = |shard: &Range<usize>| subset.slices[shard.start].class;
+                subset.shards.iter().map(class_of).collect()
             };
             for (class, sum) in out
                 .class_gradient
@@ -467,7 +467,7 @@ mod tests {
             SlicePlan::in_order(labels.len(), 10),
             SlicePlan::by_class(&labels, 10),
         ] {
-            let shards = deal(&plan.slices, SHARDS);
+            let shards = divide_into_shards(&plan.slices, SHARDS);
             assert!(shards.len() >= SHARDS && shards.len() <= SHARDS + 7);
             let mut end = 0;
             for shard in shards {
@@ -478,7 +478,7 @@ mod tests {
             }
             assert_eq!(end, plan.slices.len());
         }
-        assert!(deal(&[], SHARDS).is_empty());
+        assert!(divide_into_shards(&[], SHARDS).is_empty());
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub struct Statistics {
     dy: Vec<f64>,
     dy_x: Vec<f64>,
     /// `[C]`
-    back: Vec<Back>,
+    back: Vec<InputGradient>,
     sums: Vec<Lanes>,
 }
 
@@ -191,7 +191,7 @@ impl Statistics {
         for (c, &scale) in params[norm.scale.clone()].iter().enumerate() {
             let inverse = f64::from(self.inverse[c]);
             let slope = f64::from(scale) * inverse;
-            self.back.push(Back {
+            self.back.push(InputGradient {
                 slope: single(slope),
                 lean: single(-slope * inverse * self.dy_x[c] / self.count),
                 center: self.center[c],
@@ -366,7 +366,7 @@ impl WithSimd for Reduce<'_> {
 }
 
 struct Backward<'a> {
-    back: &'a [Back],
+    back: &'a [InputGradient],
     x: &'a [Lanes],
     dy: &'a [Lanes],
     add: bool,
@@ -399,7 +399,7 @@ impl WithSimd for Backward<'_> {
 }
 
 struct BackwardInPlace<'a> {
-    back: &'a [Back],
+    back: &'a [InputGradient],
     x: &'a [Lanes],
     dy: &'a mut [Lanes],
 }
@@ -426,14 +426,14 @@ impl WithSimd for BackwardInPlace<'_> {
 
 /// `dx = slope · dy + lean · (x − center) + offset` of one channel.
 #[derive(Clone, Copy)]
-struct Back {
+struct InputGradient {
     slope: f32,
     lean: f32,
     center: f32,
     offset: f32,
 }
 
-impl Back {
+impl InputGradient {
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, x: S::f32s, dy: S::f32s) -> S::f32s {
         let distance = simd.sub_f32s(x, simd.splat_f32s(self.center));

@@ -7,7 +7,7 @@ use super::relu;
 use crate::model::{Pool, Shape};
 
 /// Pooling of images of a given shape.
-pub struct Window {
+pub struct PoolWindow {
     pool: Pool,
     channels: usize,
     /// Height and width of the input and of the output.
@@ -16,23 +16,23 @@ pub struct Window {
 }
 
 /// The input pixels under one output pixel.
-struct Under {
+struct InputPixels {
     corner: usize,
     across: usize,
     row: usize,
     column: usize,
 }
 
-impl Under {
+impl InputPixels {
     /// First lane of the pixel at `place` of the window, in reading order.
     #[inline(always)]
-    fn at(&self, place: usize) -> usize {
+    fn lane_at(&self, place: usize) -> usize {
         let (u, v) = (place / self.across, place % self.across);
         self.corner + u * self.row + v * self.column
     }
 }
 
-impl Window {
+impl PoolWindow {
     pub fn new(pool: &Pool, input: Shape, output: Shape) -> Self {
         Self {
             pool: pool.clone(),
@@ -44,12 +44,12 @@ impl Window {
 
     /// Calls `visit` for every output pixel, with its first lane and the location of its window.
     #[inline(always)]
-    fn walk(&self, mut visit: impl FnMut(usize, Under)) {
+    fn walk(&self, mut visit: impl FnMut(usize, InputPixels)) {
         let [height, width] = self.output;
         for i in 0..height {
             for j in 0..width {
                 let [down, across] = self.pool.stride;
-                let under = Under {
+                let under = InputPixels {
                     corner: (i * down * self.input[1] + j * across) * self.channels,
                     across: self.pool.size[1],
                     row: self.input[1] * self.channels,
@@ -60,7 +60,7 @@ impl Window {
         }
     }
 
-    fn places(&self) -> usize {
+    fn kernel_size(&self) -> usize {
         self.pool.size[0] * self.pool.size[1]
     }
 
@@ -99,8 +99,8 @@ impl Window {
         self.walk(|out, under| {
             let y = &mut y[out..][..self.channels];
             y.fill(Lanes::ZERO);
-            for place in 0..self.places() {
-                for (y, x) in y.iter_mut().zip(&x[under.at(place)..]) {
+            for place in 0..self.kernel_size() {
+                for (y, x) in y.iter_mut().zip(&x[under.lane_at(place)..]) {
                     for (y, x) in y.0.iter_mut().zip(&x.0) {
                         *y += x;
                     }
@@ -121,9 +121,9 @@ impl Window {
             dx.fill(Lanes::ZERO);
         }
         self.walk(|out, under| {
-            for place in 0..self.places() {
+            for place in 0..self.kernel_size() {
                 let dy = &dy[out..][..self.channels];
-                for (dx, dy) in dx[under.at(place)..].iter_mut().zip(dy) {
+                for (dx, dy) in dx[under.lane_at(place)..].iter_mut().zip(dy) {
                     for (dx, dy) in dx.0.iter_mut().zip(&dy.0) {
                         *dx += share * dy;
                     }
@@ -134,12 +134,12 @@ impl Window {
 
     #[expect(clippy::cast_precision_loss, reason = "windows are small")]
     fn share(&self) -> f32 {
-        1.0 / self.places() as f32
+        1.0 / self.kernel_size() as f32
     }
 }
 
 struct ForwardMax<'a> {
-    window: &'a Window,
+    window: &'a PoolWindow,
     x: &'a [Lanes],
     y: &'a mut [Lanes],
 }
@@ -155,9 +155,9 @@ impl WithSimd for ForwardMax<'_> {
             |out, under| {
                 for c in 0..window.channels {
                     let y = y[out + c].vectors_mut::<S>();
-                    y.copy_from_slice(x[under.at(0) + c].vectors::<S>());
-                    for place in 1..window.places() {
-                        let x = x[under.at(place) + c].vectors::<S>();
+                    y.copy_from_slice(x[under.lane_at(0) + c].vectors::<S>());
+                    for place in 1..window.kernel_size() {
+                        let x = x[under.lane_at(place) + c].vectors::<S>();
                         for (y, &x) in y.iter_mut().zip(x) {
                             // NaN is never less than or equal to anything, and nothing to NaN: both cases keep the NaN.
                             let keeps = simd.less_than_or_equal_f32s(x, *y);
@@ -173,7 +173,7 @@ impl WithSimd for ForwardMax<'_> {
 }
 
 struct BackwardMax<'a> {
-    window: &'a Window,
+    window: &'a PoolWindow,
     x: &'a [Lanes],
     y: &'a [Lanes],
     dy: &'a [Lanes],
@@ -206,8 +206,8 @@ impl WithSimd for BackwardMax<'_> {
                         } else {
                             dy
                         };
-                        for place in 0..window.places() {
-                            let at = under.at(place) + c;
+                        for place in 0..window.kernel_size() {
+                            let at = under.lane_at(place) + c;
                             let here = simd.equal_f32s(x[at].vectors::<S>()[v], y);
                             let dx = &mut dx[at].vectors_mut::<S>()[v];
                             *dx = simd.add_f32s(*dx, simd.select_f32s(here, left, zero));

@@ -20,8 +20,8 @@ pub fn backward<S: Simd>(simd: S, y: S::f32s, dy: S::f32s) -> S::f32s {
 
 /// [`backward`] for a group, in place on `dy`.
 pub fn backward_group(arch: Arch, y: &[Lanes], dy: &mut [Lanes]) {
-    struct Group<'a>(&'a [Lanes], &'a mut [Lanes]);
-    impl WithSimd for Group<'_> {
+    struct BackwardGroup<'a>(&'a [Lanes], &'a mut [Lanes]);
+    impl WithSimd for BackwardGroup<'_> {
         type Output = ();
 
         #[inline(always)]
@@ -33,5 +33,5 @@ pub fn backward_group(arch: Arch, y: &[Lanes], dy: &mut [Lanes]) {
             }
         }
     }
-    arch.dispatch(Group(y, dy));
+    arch.dispatch(BackwardGroup(y, dy));
 }

@@ -1,12 +1,12 @@
 //! Bar charts: a bar to the left or right for each name, with its number; several series side by side; whiskers for
 //! standard errors.
 
-use super::frame::{Frame, Paper, Room};
+use super::frame::{Canvas, ChartFrame, Margins};
 use super::span::{Span, count};
 use crate::analysis::numbers::format_signed;
 use crate::export::color::{self, INK};
 use crate::export::figure::{Figure, Series};
-use crate::export::scene::{Anchor, Rect, Scene, Shape};
+use crate::export::scene::{Anchor, Element, Rect, Scene};
 
 /// Height of a bar.
 const BAR: f64 = 14.0;
@@ -14,7 +14,7 @@ const BAR: f64 = 14.0;
 const GAP: f64 = 7.0;
 
 /// Data of a bar chart.
-pub struct Rows<'a> {
+pub struct BarRows<'a> {
     pub names: &'a [String],
     pub series: &'a [Series],
     pub errors: &'a [Vec<f64>],
@@ -27,7 +27,7 @@ struct Whisker {
     ends: [f64; 2],
 }
 
-fn whiskers(rows: &Rows) -> Vec<Whisker> {
+fn whiskers(rows: &BarRows) -> Vec<Whisker> {
     let mut whiskers = Vec::new();
     for (at, (series, errors)) in rows.series.iter().zip(rows.errors).enumerate() {
         let pairs = series.values.iter().zip(errors).take(rows.names.len());
@@ -41,16 +41,16 @@ fn whiskers(rows: &Rows) -> Vec<Whisker> {
     whiskers
 }
 
-pub fn draw(figure: &Figure, paper: &Paper, rows: &Rows) -> Scene {
+pub fn draw(figure: &Figure, canvas: &Canvas, rows: &BarRows) -> Scene {
     let group = BAR * count(rows.series.len().max(1)) + GAP;
     let values = rows.series.iter().flat_map(|s| s.values.iter().copied());
     let whiskers = whiskers(rows);
     let ends = whiskers.iter().flat_map(|whisker| whisker.ends);
-    let along = Span::of(&figure.x, values.chain(ends).chain([0.0])).airy();
+    let along = Span::covering(&figure.x, values.chain(ends).chain([0.0])).with_margin();
     let legend: Vec<String> = rows.series.iter().map(|s| s.name.clone()).collect();
     let several = legend.len() > 1;
     let numbers = ["-1.23e-4 ".to_owned()];
-    let room = Room {
+    let margins = Margins {
         height: (group * count(rows.names.len())).max(group),
         left: rows.names,
         labelled: false,
@@ -58,11 +58,11 @@ pub fn draw(figure: &Figure, paper: &Paper, rows: &Rows) -> Scene {
         legend: if several { &legend } else { &numbers },
         named: several,
     };
-    let mut frame = Frame::new(figure, paper, &room);
+    let mut frame = ChartFrame::new(figure, canvas, &margins);
     let plot = frame.plot;
     let group = plot.height / count(rows.names.len().max(1));
     frame.axis_along(&along, &figure.x.title());
-    let x = |value: f64| Some(plot.x + along.place(value)? * plot.width);
+    let x = |value: f64| Some(plot.x + along.position(value)? * plot.width);
     let zero = x(0.0).unwrap_or(plot.x);
     for (s, series) in rows.series.iter().enumerate() {
         for (index, &value) in series.values.iter().enumerate().take(rows.names.len()) {
@@ -92,7 +92,7 @@ pub fn draw(figure: &Figure, paper: &Paper, rows: &Rows) -> Scene {
             plot.y + group * count(*name) + f64::midpoint(GAP, BAR) + BAR * count(*series) - 1.0;
         if let (Some(left), Some(right)) = (x(ends[0]), x(ends[1])) {
             let cap = |at: f64| vec![(at, y - 3.0), (at, y + 3.0)];
-            frame.scene.shapes.push(Shape::Line {
+            frame.scene.shapes.push(Element::Line {
                 parts: vec![vec![(left, y), (right, y)], cap(left), cap(right)],
                 color: INK,
                 width: 1.2,

@@ -4,7 +4,7 @@ use super::span::{Span, count};
 use crate::export::color::{GREY, GRID, INK, Rgb};
 use crate::export::figure::Figure;
 use crate::export::font::Font;
-use crate::export::scene::{Anchor, Point, Rect, Scene, Shape, Text};
+use crate::export::scene::{Anchor, Element, Point, Rect, Scene, Text};
 
 /// Width of a drawing for a page; below, for a phone.
 const WIDE: f64 = 960.0;
@@ -29,12 +29,12 @@ const SWATCH: f64 = 22.0;
 const APART: f64 = 14.0;
 
 /// Width and font of a drawing.
-pub struct Paper {
+pub struct Canvas {
     font: Font,
     width: f64,
 }
 
-impl Paper {
+impl Canvas {
     pub fn wide(font: Font) -> Self {
         Self { font, width: WIDE }
     }
@@ -59,20 +59,20 @@ impl Paper {
         }
     }
 
-    fn name(&self) -> f64 {
+    fn name_width(&self) -> f64 {
         if self.is_narrow() { NAME * 0.7 } else { NAME }
     }
 
     /// Breaks a text into one line, shortened, in a wide drawing, or as many as needed in a narrow one.
-    fn lines(&self, text: &str, size: f64, room: f64) -> Vec<String> {
+    fn lines(&self, text: &str, size: f64, width: f64) -> Vec<String> {
         if !self.is_narrow() {
-            return vec![self.font.fit(text, size, room)];
+            return vec![self.font.fit(text, size, width)];
         }
         let mut lines: Vec<String> = Vec::new();
         for word in text.split(' ') {
             if let Some(line) = lines.last_mut() {
                 let longer = format!("{line} {word}");
-                if self.font.width(&longer, size) <= room {
+                if self.font.width(&longer, size) <= width {
                     *line = longer;
                     continue;
                 }
@@ -81,13 +81,13 @@ impl Paper {
         }
         lines
             .iter()
-            .map(|line| self.font.fit(line, size, room))
+            .map(|line| self.font.fit(line, size, width))
             .collect()
     }
 }
 
 /// Space that a kind of chart needs around its data.
-pub struct Room<'a> {
+pub struct Margins<'a> {
     /// Height of the data.
     pub height: f64,
     /// Labels on the left.
@@ -101,51 +101,51 @@ pub struct Room<'a> {
 }
 
 /// A drawing with an area for the data, `plot`.
-pub struct Frame<'a> {
+pub struct ChartFrame<'a> {
     pub scene: Scene,
     pub plot: Rect,
-    paper: &'a Paper,
+    canvas: &'a Canvas,
     /// The label of the horizontal axis.
     below: Vec<String>,
     /// Positions of the legend's entries.
     entries: Vec<Point>,
 }
 
-impl<'a> Frame<'a> {
+impl<'a> ChartFrame<'a> {
     /// Creates a drawing with title and note.
-    pub fn new(figure: &Figure, paper: &'a Paper, room: &Room) -> Self {
+    pub fn new(figure: &Figure, canvas: &'a Canvas, margins: &Margins) -> Self {
         let widest = |names: &[String]| {
             let widths = names
                 .iter()
-                .map(|name| paper.font.width(name, SMALL).min(paper.name()));
+                .map(|name| canvas.font.width(name, SMALL).min(canvas.name_width()));
             widths.fold(0.0, f64::max)
         };
-        let label = if room.labelled { SMALL + 10.0 } else { 0.0 };
-        let left = EDGE + label + widest(room.left) + 10.0;
-        let beneath = paper.is_narrow() && room.named;
-        let right = match room.legend {
+        let label = if margins.labelled { SMALL + 10.0 } else { 0.0 };
+        let left = EDGE + label + widest(margins.left) + 10.0;
+        let beneath = canvas.is_narrow() && margins.named;
+        let right = match margins.legend {
             [] => EDGE + 14.0,
             _ if beneath => EDGE + 14.0,
             names => EDGE + widest(names) + 44.0,
         };
-        let inside = paper.width - 2.0 * EDGE;
-        let titles = paper.lines(&figure.title, TITLE, inside);
-        let notes = paper.lines(&figure.note, SMALL, inside);
+        let inside = canvas.width - 2.0 * EDGE;
+        let titles = canvas.lines(&figure.title, TITLE, inside);
+        let notes = canvas.lines(&figure.note, SMALL, inside);
         let more = |lines: &[String], line: f64| line * count(lines.len().saturating_sub(1));
         let (title, note) = (more(&titles, TITLE_LINE), more(&notes, LINE));
-        let aside = if beneath { 0 } else { room.legend.len() };
+        let aside = if beneath { 0 } else { margins.legend.len() };
         let plot = Rect {
             x: left,
             y: TOP + title + note,
-            width: paper.width - left - right,
-            height: room.height.max(LINE * count(aside)),
+            width: canvas.width - left - right,
+            height: margins.height.max(LINE * count(aside)),
         };
-        let below = paper.lines(&figure.x.title(), SMALL, paper.width - left - EDGE);
+        let below = canvas.lines(&figure.x.title(), SMALL, canvas.width - left - EDGE);
         let under = plot.bottom() + BOTTOM + more(&below, LINE);
         let entries = if beneath {
-            flow(paper, room.legend, (EDGE, under))
+            flow(canvas, margins.legend, (EDGE, under))
         } else {
-            (0..room.legend.len())
+            (0..margins.legend.len())
                 .map(|index| (plot.right() + APART, plot.y + LINE * count(index) + 4.0))
                 .collect()
         };
@@ -155,13 +155,13 @@ impl<'a> Frame<'a> {
         };
         let mut frame = Self {
             scene: Scene {
-                width: paper.width,
+                width: canvas.width,
                 height: end,
                 title: figure.title.clone(),
                 shapes: Vec::new(),
             },
             plot,
-            paper,
+            canvas,
             below,
             entries,
         };
@@ -204,7 +204,7 @@ impl<'a> Frame<'a> {
             self.scene.stroke((x, below), (x, below + 4.0), INK, 1.0);
             self.note((x, below + 18.0), Anchor::Middle, &tick.label);
         }
-        let lines = if self.paper.is_narrow() {
+        let lines = if self.canvas.is_narrow() {
             std::mem::take(&mut self.below)
         } else {
             vec![label.to_owned()]
@@ -212,10 +212,10 @@ impl<'a> Frame<'a> {
         // The longest of several lines may be wider than the data.
         let widest = lines
             .iter()
-            .map(|line| self.paper.font.width(line, SMALL))
+            .map(|line| self.canvas.font.width(line, SMALL))
             .fold(0.0, f64::max);
         let middle = plot.x + plot.width / 2.0;
-        let middle = middle.min(self.paper.width - 4.0 - widest / 2.0);
+        let middle = middle.min(self.canvas.width - 4.0 - widest / 2.0);
         for (index, line) in lines.iter().enumerate() {
             let y = plot.bottom() + 40.0 + LINE * count(index);
             self.note((middle, y), Anchor::Middle, line);
@@ -260,7 +260,7 @@ impl<'a> Frame<'a> {
             }
             next = index + every;
             let y = plot.y + (index + 0.5) * row + 4.0;
-            let name = self.paper.font.fit(name, SMALL, self.paper.name());
+            let name = self.canvas.font.fit(name, SMALL, self.canvas.name_width());
             self.note((plot.x - 8.0, y), Anchor::End, &name);
         }
     }
@@ -270,7 +270,7 @@ impl<'a> Frame<'a> {
         let Rect { x, y, .. } = self.plot;
         let (right, bottom) = (self.plot.right(), self.plot.bottom());
         let corners = vec![(x, y), (right, y), (right, bottom), (x, bottom), (x, y)];
-        self.scene.shapes.push(Shape::Line {
+        self.scene.shapes.push(Element::Line {
             parts: vec![corners],
             color: INK,
             width: 1.0,
@@ -279,8 +279,8 @@ impl<'a> Frame<'a> {
     }
 
     /// Draws a line at zero of the vertical axis.
-    pub fn zero(&mut self, span: &Span) {
-        if let Some(at) = span.place(0.0).filter(|at| (0.001..0.999).contains(at)) {
+    pub fn zero_line(&mut self, span: &Span) {
+        if let Some(at) = span.position(0.0).filter(|at| (0.001..0.999).contains(at)) {
             let y = self.plot.bottom() - at * self.plot.height;
             let (left, right) = (self.plot.x, self.plot.right());
             self.scene.stroke((left, y), (right, y), INK, 1.0);
@@ -298,13 +298,13 @@ impl<'a> Frame<'a> {
                 height: 8.0,
             };
             self.scene.fill(swatch, *color);
-            let name = self.paper.font.fit(name, SMALL, legend_name(self.paper));
+            let name = self.canvas.font.fit(name, SMALL, legend_name(self.canvas));
             self.note((x + SWATCH, y + 9.0), Anchor::Start, &name);
         }
     }
 
     /// Writes in the middle that there are no values.
-    pub fn nothing(&mut self) {
+    pub fn no_values(&mut self) {
         let middle = (
             self.plot.x + self.plot.width / 2.0,
             self.plot.y + self.plot.height / 2.0,
@@ -314,20 +314,20 @@ impl<'a> Frame<'a> {
 }
 
 /// Maximum width of a name in a legend.
-fn legend_name(paper: &Paper) -> f64 {
-    if paper.is_narrow() {
-        paper.width - 2.0 * EDGE - SWATCH
+fn legend_name(canvas: &Canvas) -> f64 {
+    if canvas.is_narrow() {
+        canvas.width - 2.0 * EDGE - SWATCH
     } else {
         NAME
     }
 }
 
 /// Positions a legend's entries one after another from `start`, on as many lines as needed.
-fn flow(paper: &Paper, names: &[String], start: Point) -> Vec<Point> {
+fn flow(canvas: &Canvas, names: &[String], start: Point) -> Vec<Point> {
     let mut at = start;
     let place = |name: &String| {
-        let width = SWATCH + paper.font.width(name, SMALL).min(legend_name(paper));
-        if at.0 > start.0 && at.0 + width > paper.width - EDGE {
+        let width = SWATCH + canvas.font.width(name, SMALL).min(legend_name(canvas));
+        if at.0 > start.0 && at.0 + width > canvas.width - EDGE {
             at = (start.0, at.1 + LINE);
         }
         let place = at;

@@ -1,13 +1,13 @@
 //! Heat maps: series × steps as colours, blue for negative, orange for positive and grey for no value, on a
 //! symmetric-logarithmic scale with a colour bar.
 
-use super::frame::{Frame, Paper, Room};
+use super::frame::{Canvas, ChartFrame, Margins};
 use super::span::{Span, count, step};
 use super::stacked::each;
 use crate::analysis::scale::{Domain, Scale};
 use crate::export::color::{self, INK};
 use crate::export::figure::{Axis, Figure, Merge, Steps};
-use crate::export::scene::{Anchor, Raster, Rect, Scene, Shape};
+use crate::export::scene::{Anchor, Element, Raster, Rect, Scene};
 
 /// Maximum number of columns that can be told apart.
 const COLUMNS: usize = 700;
@@ -20,7 +20,7 @@ const ROWS: usize = 1200;
 /// Number of colours in the colour bar.
 const SHADES: usize = 101;
 
-pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps, merge: Merge) -> Scene {
+pub fn draw(figure: &Figure, canvas: &Canvas, steps: &Steps, merge: Merge) -> Scene {
     let end = steps
         .first
         .saturating_add(steps.every.saturating_mul(steps.len() as u64));
@@ -33,39 +33,39 @@ pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps, merge: Merge) -> Scen
     let largest = if largest > 0.0 { largest } else { 1.0 };
     let shades = Shades::new(largest);
     let legend = ["-0.00001".to_owned()];
-    let room = Room {
+    let margins = Margins {
         height: (rows * ROW).clamp(LEAST, MOST),
         left: &names,
         labelled: !figure.y.label.is_empty(),
         legend: &legend,
         named: false,
     };
-    let mut frame = Frame::new(figure, paper, &room);
+    let mut frame = ChartFrame::new(figure, canvas, &margins);
     let mut cells = Vec::with_capacity(names.len() * merged.len());
     for series in &merged.series {
         let row = series.values[..merged.len()].iter();
-        cells.extend(row.map(|value| color::diverging(shades.place(*value))));
+        cells.extend(row.map(|value| color::diverging(shades.position(*value))));
     }
     // The last column may stand for fewer steps than the others: the axis extends to its full width.
     let span = step(end) - step(steps.first);
     let drawn = step(merged.every) * count(merged.len());
-    let along = Span::of(
+    let along = Span::covering(
         &figure.x,
         [step(steps.first), step(steps.first) + drawn.max(span)],
     );
     let plot = frame.plot;
     frame.axis_along(&along, &figure.x.title());
     if cells.is_empty() {
-        frame.nothing();
+        frame.no_values();
     } else {
-        frame.scene.shapes.push(Shape::Raster(Raster {
+        frame.scene.shapes.push(Element::Raster(Raster {
             place: plot,
             columns: merged.len(),
             cells,
         }));
     }
     frame.names_up(&names);
-    if room.labelled {
+    if margins.labelled {
         frame.label_up(&figure.y.label);
     }
     frame.border();
@@ -105,14 +105,14 @@ impl Shades {
     }
 
     /// Position on the ramp, -1 to 1; NaN for NaN.
-    fn place(&self, value: f64) -> f64 {
+    fn position(&self, value: f64) -> f64 {
         let unit = self.scale.to_unit(self.domain, value);
         unit.map_or(f64::NAN, |unit| 2.0 * unit - 1.0)
     }
 }
 
 /// Draws the colour bar with its ticks.
-fn explain(frame: &mut Frame, shades: &Shades, unit: &str) {
+fn explain(frame: &mut ChartFrame, shades: &Shades, unit: &str) {
     let plot = frame.plot;
     let bar = Rect {
         x: plot.right() + 14.0,
@@ -124,14 +124,14 @@ fn explain(frame: &mut Frame, shades: &Shades, unit: &str) {
         let top = 1.0 - 2.0 * count(index) / count(SHADES - 1);
         color::diverging(top)
     };
-    frame.scene.shapes.push(Shape::Raster(Raster {
+    frame.scene.shapes.push(Element::Raster(Raster {
         place: bar,
         columns: 1,
         cells: (0..SHADES).map(shade).collect(),
     }));
     let axis = Axis::new("", None);
     let ends = [shades.domain.min(), shades.domain.max()];
-    let span = Span::of(&axis.symlog(), ends);
+    let span = Span::covering(&axis.symlog(), ends);
     for tick in span.ticks_up(bar.height) {
         let y = bar.bottom() - tick.at * bar.height;
         frame

@@ -2,51 +2,59 @@
 //! orange. The outermost bins may extend to infinity: they are drawn up to twice their inner edge. A line may mark a
 //! value for comparison.
 
-use super::frame::{Frame, Paper, Room};
+use super::frame::{Canvas, ChartFrame, Margins};
 use super::span::Span;
 use crate::export::color::{self, INK};
-use crate::export::figure::{Figure, Spread};
+use crate::export::figure::{AxisScale, Figure};
 use crate::export::scene::{Anchor, Rect, Scene};
 
 const HEIGHT: f64 = 380.0;
 
 pub fn draw(
     figure: &Figure,
-    paper: &Paper,
+    canvas: &Canvas,
     (edges, counts): (&[f64], &[f64]),
     mark: Option<&(f64, String)>,
 ) -> Scene {
     let edges = finite(edges);
     let marked = mark.map(|(value, _)| *value);
-    let along = Span::of(&figure.x, edges.iter().copied().chain(marked));
-    let along = if mark.is_some() { along.airy() } else { along };
+    let along = Span::covering(&figure.x, edges.iter().copied().chain(marked));
+    let along = if mark.is_some() {
+        along.with_margin()
+    } else {
+        along
+    };
     let along = match figure.x.spread {
         // Linear up to the innermost edges; from there on, edges are powers of two.
-        Spread::SymLog => along.symlog(innermost(&edges)),
+        AxisScale::SymLog => along.symlog(innermost(&edges)),
         _ => along,
     };
-    let up = Span::of(&figure.y, counts.iter().copied().chain([0.0]));
+    let up = Span::covering(&figure.y, counts.iter().copied().chain([0.0]));
     let up = match figure.y.spread {
         // A single count must be visible.
-        Spread::SymLog => up.symlog(1.0),
+        AxisScale::SymLog => up.symlog(1.0),
         _ => up,
     };
     let ticks = up.ticks_up(HEIGHT).into_iter().map(|tick| tick.label);
-    let room = Room {
-        height: paper.height(HEIGHT),
+    let margins = Margins {
+        height: canvas.height(HEIGHT),
         left: &ticks.collect::<Vec<_>>(),
         labelled: true,
         legend: &[],
         named: false,
     };
-    let mut frame = Frame::new(figure, paper, &room);
+    let mut frame = ChartFrame::new(figure, canvas, &margins);
     frame.axis_along(&along, &figure.x.title());
     frame.axis_up(&up, &figure.y.title());
     let plot = frame.plot;
     let signed = edges.iter().any(|edge| *edge < 0.0);
     let mut anything = false;
     for (pair, &count) in edges.windows(2).zip(counts) {
-        let ends = [along.place(pair[0]), along.place(pair[1]), up.place(count)];
+        let ends = [
+            along.position(pair[0]),
+            along.position(pair[1]),
+            up.position(count),
+        ];
         let [Some(left), Some(right), Some(top)] = ends else {
             continue;
         };
@@ -68,10 +76,10 @@ pub fn draw(
         frame.scene.fill(rect, color);
     }
     if !anything {
-        frame.nothing();
+        frame.no_values();
     }
     if let Some((value, word)) = mark
-        && let Some(at) = along.place(*value)
+        && let Some(at) = along.position(*value)
     {
         let x = plot.x + at * plot.width;
         frame
@@ -116,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endless_bins_end_somewhere() {
+    fn infinite_bins_are_drawn_with_a_finite_edge() {
         let edges = [f64::NEG_INFINITY, -2.0, -1.0, 0.0, 1.0, 2.0, f64::INFINITY];
         assert_eq!(finite(&edges), [-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0]);
         assert_eq!(innermost(&finite(&edges)), 1.0);

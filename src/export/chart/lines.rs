@@ -2,11 +2,11 @@
 //! the greatest and the last of them, so that it looks the same as with all of them. NaN is a gap; a value between two
 //! gaps is a dot. Bands around lines show their errors.
 
-use super::frame::{Frame, Paper, Room};
+use super::frame::{Canvas, ChartFrame, Margins};
 use super::span::Span;
 use crate::export::color;
-use crate::export::figure::{Figure, Series, Spread};
-use crate::export::scene::{Point, Scene, Shape};
+use crate::export::figure::{AxisScale, Figure, Series};
+use crate::export::scene::{Element, Point, Scene};
 
 const HEIGHT: f64 = 420.0;
 
@@ -15,13 +15,14 @@ const OPACITY: f64 = 0.2;
 
 pub fn draw(
     figure: &Figure,
-    paper: &Paper,
+    canvas: &Canvas,
     x: &[f64],
     series: &[Series],
     errors: &[Vec<f64>],
 ) -> Scene {
-    let drawn =
-        |spread: Spread, value: f64| value.is_finite() && (spread != Spread::Log || value > 0.0);
+    let drawn = |spread: AxisScale, value: f64| {
+        value.is_finite() && (spread != AxisScale::Log || value > 0.0)
+    };
     let values = || {
         series
             .iter()
@@ -35,29 +36,29 @@ pub fn draw(
         .map(|pair| [edge(pair, -1.0), edge(pair, 1.0)])
         .collect();
     let all = values().chain(edges.iter().flatten().flatten().copied());
-    let up = Span::of(&figure.y, all.filter(|y| drawn(figure.y.spread, *y))).airy();
-    let along = Span::of(
+    let up = Span::covering(&figure.y, all.filter(|y| drawn(figure.y.spread, *y))).with_margin();
+    let along = Span::covering(
         &figure.x,
         x.iter().copied().filter(|x| drawn(figure.x.spread, *x)),
     );
     let ticks = up.ticks_up(HEIGHT).into_iter().map(|tick| tick.label);
     let names: Vec<String> = series.iter().map(|series| series.name.clone()).collect();
-    let room = Room {
-        height: paper.height(HEIGHT),
+    let margins = Margins {
+        height: canvas.height(HEIGHT),
         left: &ticks.collect::<Vec<_>>(),
         labelled: true,
         legend: if names.len() > 1 { &names } else { &[] },
         named: true,
     };
-    let mut frame = Frame::new(figure, paper, &room);
+    let mut frame = ChartFrame::new(figure, canvas, &margins);
     frame.axis_along(&along, &figure.x.title());
     frame.axis_up(&up, &figure.y.title());
-    frame.zero(&up);
+    frame.zero_line(&up);
     let plot = frame.plot;
     let mut anything = false;
     let point = |(x, y): (&f64, &f64)| {
         let there = drawn(figure.x.spread, *x) && drawn(figure.y.spread, *y);
-        let (x, y) = (along.place(*x)?, up.place(*y).filter(|_| there)?);
+        let (x, y) = (along.position(*x)?, up.position(*y).filter(|_| there)?);
         Some((plot.x + x * plot.width, plot.bottom() - y * plot.height))
     };
     for (index, [low, high]) in edges.iter().enumerate() {
@@ -71,7 +72,7 @@ pub fn draw(
             if low.len() > 1 {
                 low = thinned(&low);
                 low.extend(thinned(&high).into_iter().rev());
-                let area = Shape::Area {
+                let area = Element::Area {
                     corners: low,
                     color,
                     opacity: OPACITY,
@@ -86,20 +87,20 @@ pub fn draw(
             parts(&points).into_iter().partition(|part| part.len() == 1);
         anything |= !dots.is_empty() || !parts.is_empty();
         let color = color::series(index, names.len());
-        frame.scene.shapes.push(Shape::Line {
+        frame.scene.shapes.push(Element::Line {
             parts: parts.iter().map(|part| thinned(part)).collect(),
             color,
             width: 1.3,
             dashed: false,
         });
-        frame.scene.shapes.push(Shape::Dots {
+        frame.scene.shapes.push(Element::Dots {
             at: dots.concat(),
             radius: 1.8,
             color,
         });
     }
     if !anything {
-        frame.nothing();
+        frame.no_values();
     }
     frame.border();
     if names.len() > 1 {

@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::frame::{Frame, Paper, Room};
+use super::frame::{Canvas, ChartFrame, Margins};
 use super::span::{Span, count, step};
 use crate::export::color::{GREY, GRID, HELP, HURT};
 use crate::export::figure::Figure;
-use crate::export::scene::{Point, Rect, Scene, Shape};
+use crate::export::scene::{Element, Point, Rect, Scene};
 
 const ROW: f64 = 18.0;
 const LEAST: f64 = 160.0;
@@ -21,17 +21,17 @@ pub struct Grid<'a> {
     pub shared: &'a [u64],
 }
 
-pub fn draw(figure: &Figure, paper: &Paper, grid: &Grid) -> Scene {
+pub fn draw(figure: &Figure, canvas: &Canvas, grid: &Grid) -> Scene {
     let rows = count(grid.rows.len().max(1));
-    let along = Span::of(&figure.x, [step(grid.steps.start), step(grid.steps.end)]);
-    let room = Room {
+    let along = Span::covering(&figure.x, [step(grid.steps.start), step(grid.steps.end)]);
+    let margins = Margins {
         height: (rows * ROW).max(LEAST),
         left: grid.rows,
         labelled: !figure.y.label.is_empty(),
         legend: &[],
         named: false,
     };
-    let mut frame = Frame::new(figure, paper, &room);
+    let mut frame = ChartFrame::new(figure, canvas, &margins);
     let plot = frame.plot;
     frame.axis_along(&along, &figure.x.title());
     let row = plot.height / rows;
@@ -42,7 +42,7 @@ pub fn draw(figure: &Figure, paper: &Paper, grid: &Grid) -> Scene {
             .stroke((plot.x, y), (plot.right(), y), GRID, 1.0);
     }
     // A step takes up the space from its number to the next; its mark is in the middle.
-    let x = |at: u64| plot.x + along.place(step(at) + 0.5).unwrap_or(0.0) * plot.width;
+    let x = |at: u64| plot.x + along.position(step(at) + 0.5).unwrap_or(0.0) * plot.width;
     let shared: HashSet<u64> = grid.shared.iter().copied().collect();
     for &at in grid.shared.iter().filter(|at| grid.steps.contains(at)) {
         frame
@@ -63,13 +63,13 @@ pub fn draw(figure: &Figure, paper: &Paper, grid: &Grid) -> Scene {
     let nothing = together.is_empty() && alone.is_empty();
     for (marks, radius, color) in [(alone, 2.0, GREY), (together, 3.0, HELP)] {
         let at: Vec<Point> = marks.into_iter().map(place).collect();
-        frame.scene.shapes.push(Shape::Dots { at, radius, color });
+        frame.scene.shapes.push(Element::Dots { at, radius, color });
     }
     if nothing {
-        frame.nothing();
+        frame.no_values();
     }
     frame.names_up(grid.rows);
-    if room.labelled {
+    if margins.labelled {
         frame.label_up(&figure.y.label);
     }
     frame.border();

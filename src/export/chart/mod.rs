@@ -28,7 +28,7 @@ use std::io;
 use super::figure::{Chart, Figure};
 use super::font::Font;
 use super::scene::Scene;
-use frame::Paper;
+use frame::Canvas;
 
 /// Draws a figure.
 ///
@@ -36,7 +36,7 @@ use frame::Paper;
 /// The font is damaged, that is, the build is broken.
 pub fn draw(figure: &Figure) -> io::Result<Scene> {
     let font = Font::read().map_err(io::Error::other)?;
-    Ok(on(&Paper::wide(font), figure))
+    Ok(draw_on(&Canvas::wide(font), figure))
 }
 
 /// Draws a figure for the width of a phone: its texts wrap, and its legend is below.
@@ -45,20 +45,20 @@ pub fn draw(figure: &Figure) -> io::Result<Scene> {
 /// As for [`draw`].
 pub fn draw_narrow(figure: &Figure) -> io::Result<Scene> {
     let font = Font::read().map_err(io::Error::other)?;
-    Ok(on(&Paper::narrow(font), figure))
+    Ok(draw_on(&Canvas::narrow(font), figure))
 }
 
-fn on(paper: &Paper, figure: &Figure) -> Scene {
+fn draw_on(canvas: &Canvas, figure: &Figure) -> Scene {
     match &figure.chart {
-        Chart::Lines { x, series } => lines::draw(figure, paper, x, series, &[]),
-        Chart::Bands { x, series, errors } => lines::draw(figure, paper, x, series, errors),
-        Chart::StackedBars(steps) => stacked::draw(figure, paper, steps),
-        Chart::HeatMap { steps, merge } => heat::draw(figure, paper, steps, *merge),
+        Chart::Lines { x, series } => lines::draw(figure, canvas, x, series, &[]),
+        Chart::Bands { x, series, errors } => lines::draw(figure, canvas, x, series, errors),
+        Chart::StackedBars(steps) => stacked::draw(figure, canvas, steps),
+        Chart::HeatMap { steps, merge } => heat::draw(figure, canvas, steps, *merge),
         Chart::Histogram {
             edges,
             counts,
             mark,
-        } => histogram::draw(figure, paper, (edges, counts), mark.as_ref()),
+        } => histogram::draw(figure, canvas, (edges, counts), mark.as_ref()),
         Chart::Marks {
             rows,
             steps,
@@ -66,7 +66,7 @@ fn on(paper: &Paper, figure: &Figure) -> Scene {
             shared,
         } => marks::draw(
             figure,
-            paper,
+            canvas,
             &marks::Grid {
                 rows,
                 steps: steps.clone(),
@@ -80,8 +80,8 @@ fn on(paper: &Paper, figure: &Figure) -> Scene {
             errors,
         } => bars::draw(
             figure,
-            paper,
-            &bars::Rows {
+            canvas,
+            &bars::BarRows {
                 names,
                 series,
                 errors,

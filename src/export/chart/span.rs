@@ -1,8 +1,8 @@
 //! A numeric axis, which maps values to positions.
 
 use crate::analysis::scale::{Domain, Scale};
-use crate::analysis::ticks::{Room, Tick, step_ticks, ticks};
-use crate::export::figure::{Axis, Spread};
+use crate::analysis::ticks::{LabelSpace, Tick, step_ticks, ticks};
+use crate::export::figure::{Axis, AxisScale};
 
 /// Minimum pixels between ticks of a vertical axis.
 const GAP: usize = 34;
@@ -20,19 +20,19 @@ pub struct Span {
 
 impl Span {
     /// Creates an axis that spans all of `values`.
-    pub fn of(axis: &Axis, values: impl IntoIterator<Item = f64>) -> Self {
+    pub fn covering(axis: &Axis, values: impl IntoIterator<Item = f64>) -> Self {
         let domain = Domain::of(values);
         let largest = domain.min().abs().max(domain.max().abs());
         Self {
             scale: match axis.spread {
-                Spread::Linear | Spread::Whole => Scale::Linear,
-                Spread::Log => Scale::Log,
-                Spread::SymLog => Scale::SymLog {
+                AxisScale::Linear | AxisScale::Whole => Scale::Linear,
+                AxisScale::Log => Scale::Log,
+                AxisScale::SymLog => Scale::SymLog {
                     linear: largest * 1e-3,
                 },
             },
             domain,
-            whole: axis.spread == Spread::Whole,
+            whole: axis.spread == AxisScale::Whole,
         }
     }
 
@@ -45,7 +45,7 @@ impl Span {
     }
 
     /// Adds a margin beyond the outermost values, if the axis is linear.
-    pub fn airy(self) -> Self {
+    pub fn with_margin(self) -> Self {
         let (min, max) = (self.domain.min(), self.domain.max());
         let air = match self.scale {
             Scale::Linear => (max - min) * 0.04,
@@ -58,21 +58,25 @@ impl Span {
     }
 
     /// Returns the position of a value: 0 at the least, 1 at the greatest; `None` for NaN.
-    pub fn place(&self, value: f64) -> Option<f64> {
+    pub fn position(&self, value: f64) -> Option<f64> {
         self.scale.to_unit(self.domain, value)
     }
 
     /// Returns the ticks of a vertical axis `height` pixels long.
     pub fn ticks_up(&self, height: f64) -> Vec<Tick> {
         let cells = pixels(height);
-        ticks(self.scale, self.domain, Room::Rows { cells, gap: GAP })
+        ticks(
+            self.scale,
+            self.domain,
+            LabelSpace::Rows { cells, gap: GAP },
+        )
     }
 
     /// Returns the ticks of a horizontal axis `width` pixels long.
     pub fn ticks_along(&self, width: f64) -> Vec<Tick> {
         let cells = pixels(width / CHARACTER);
         if !self.whole {
-            return ticks(self.scale, self.domain, Room::Columns { cells });
+            return ticks(self.scale, self.domain, LabelSpace::Columns { cells });
         }
         #[expect(
             clippy::cast_possible_truncation,
@@ -86,7 +90,7 @@ impl Span {
         let mut ticks = step_ticks(from, to.saturating_add(1), cells);
         for tick in &mut ticks {
             // `step_ticks` places them in columns of characters.
-            tick.at = self.place(tick.value).unwrap_or(0.0);
+            tick.at = self.position(tick.value).unwrap_or(0.0);
         }
         ticks
     }

@@ -1,17 +1,17 @@
 //! Stacked bars of contributions that add up: negative ones below zero, positive ones above, and a black mark for their
 //! sum. The vertical axis is linear, since lengths would not add up on another.
 
-use super::frame::{Frame, Paper, Room};
+use super::frame::{Canvas, ChartFrame, Margins};
 use super::span::{Span, step};
 use crate::export::color::{self, INK};
 use crate::export::figure::{Axis, Figure, Merge, Series, Steps};
-use crate::export::scene::{Point, Rect, Scene, Shape};
+use crate::export::scene::{Element, Point, Rect, Scene};
 
 const HEIGHT: f64 = 420.0;
 /// Maximum number of bars that can be told apart.
 const BARS: usize = 240;
 
-pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps) -> Scene {
+pub fn draw(figure: &Figure, canvas: &Canvas, steps: &Steps) -> Scene {
     let end = steps
         .first
         .saturating_add(steps.every.saturating_mul(steps.len() as u64));
@@ -21,26 +21,26 @@ pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps) -> Scene {
         .collect();
     let linear = Axis::new("", None);
     let ends = stacks.iter().flat_map(|stack| [stack.low, stack.high]);
-    let up = Span::of(&linear, ends.chain([0.0])).airy();
-    let along = Span::of(&figure.x, [step(steps.first), step(end)]);
+    let up = Span::covering(&linear, ends.chain([0.0])).with_margin();
+    let along = Span::covering(&figure.x, [step(steps.first), step(end)]);
     let names: Vec<String> = merged.series.iter().map(|s| s.name.clone()).collect();
     let ticks = up.ticks_up(HEIGHT).into_iter().map(|tick| tick.label);
     let mut legend = names.clone();
     legend.push("sum".to_owned());
-    let room = Room {
-        height: paper.height(HEIGHT),
+    let margins = Margins {
+        height: canvas.height(HEIGHT),
         left: &ticks.collect::<Vec<_>>(),
         labelled: true,
         legend: &legend,
         named: true,
     };
-    let mut frame = Frame::new(figure, paper, &room);
+    let mut frame = ChartFrame::new(figure, canvas, &margins);
     frame.axis_along(&along, &figure.x.title());
     frame.axis_up(&up, &each(&figure.y, merged.every));
-    frame.zero(&up);
+    frame.zero_line(&up);
     let plot = frame.plot;
-    let x = |at: u64| plot.x + along.place(step(at.min(end))).unwrap_or(0.0) * plot.width;
-    let y = |value: f64| plot.bottom() - up.place(value).unwrap_or(0.0) * plot.height;
+    let x = |at: u64| plot.x + along.position(step(at.min(end))).unwrap_or(0.0) * plot.width;
+    let y = |value: f64| plot.bottom() - up.position(value).unwrap_or(0.0) * plot.height;
     let mut sums: Vec<Vec<Point>> = Vec::new();
     let mut from = merged.first;
     for stack in &stacks {
@@ -63,9 +63,9 @@ pub fn draw(figure: &Figure, paper: &Paper, steps: &Steps) -> Scene {
         }
     }
     if sums.is_empty() {
-        frame.nothing();
+        frame.no_values();
     }
-    frame.scene.shapes.push(Shape::Line {
+    frame.scene.shapes.push(Element::Line {
         parts: sums,
         color: INK,
         width: 1.5,

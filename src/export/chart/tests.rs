@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::scene::{Anchor, Rect, Shape};
+use super::super::scene::{Anchor, Element, Rect};
 use super::super::{Axis, Merge, Series, Steps, png, svg};
 use super::lines::thinned;
 use super::*;
@@ -42,8 +42,8 @@ fn a_heat_map_of_any_number_of_rows_is_drawn_and_says_what_it_adds_up() {
             merge: Merge::Sum,
         };
         let scene = draw(&figure(chart)).unwrap();
-        let raster = |shape: &Shape| match shape {
-            Shape::Raster(raster) if raster.columns == 2 => Some(raster.cells.len()),
+        let raster = |shape: &Element| match shape {
+            Element::Raster(raster) if raster.columns == 2 => Some(raster.cells.len()),
             _ => None,
         };
         let cells: Vec<usize> = scene.shapes.iter().filter_map(raster).collect();
@@ -73,7 +73,7 @@ fn a_picture_that_cannot_be_drawn_is_an_error_not_an_empty_one() {
     let mut scene = draw(&figure(Chart::StackedBars(steps(1, &[1.0])))).unwrap();
     scene
         .shapes
-        .push(Shape::Raster(crate::export::scene::Raster {
+        .push(Element::Raster(crate::export::scene::Raster {
             place: rect,
             columns: 1,
             cells: vec![[0; 3]; 20_000],
@@ -140,7 +140,7 @@ fn drawn(chart: Chart) -> Scene {
 }
 
 #[test]
-fn on_a_phone_nothing_leaves_the_paper() {
+fn on_a_phone_nothing_exceeds_the_canvas() {
     for chart in all(&[1.0, -2.0, 0.5, f64::NAN], 9) {
         let mut figure = figure(chart);
         figure.note = "a long line ".repeat(9);
@@ -148,7 +148,7 @@ fn on_a_phone_nothing_leaves_the_paper() {
         let scene = draw_narrow(&figure).unwrap();
         let font = Font::read().unwrap();
         for shape in &scene.shapes {
-            let Shape::Text(text) = shape else { continue };
+            let Element::Text(text) = shape else { continue };
             let width = font.width(&text.text, text.size);
             let left = match text.anchor {
                 Anchor::Start => text.at.0,
@@ -174,16 +174,16 @@ fn on_a_phone_nothing_leaves_the_paper() {
 }
 
 fn texts<'a>(scene: &'a Scene) -> Vec<&'a str> {
-    let text = |shape: &'a Shape| match shape {
-        Shape::Text(text) => Some(text.text.as_str()),
+    let text = |shape: &'a Element| match shape {
+        Element::Text(text) => Some(text.text.as_str()),
         _ => None,
     };
     scene.shapes.iter().filter_map(text).collect()
 }
 
 fn fills(scene: &Scene, color: [u8; 3]) -> Vec<Rect> {
-    let fill = |shape: &Shape| match shape {
-        Shape::Fill { rect, color: c } if *c == color => Some(*rect),
+    let fill = |shape: &Element| match shape {
+        Element::Fill { rect, color: c } if *c == color => Some(*rect),
         _ => None,
     };
     scene.shapes.iter().filter_map(fill).collect()
@@ -234,8 +234,8 @@ fn a_long_run_keeps_its_extremes_and_its_sum() {
         x,
         series: vec![series("loss", &values)],
     });
-    let line = |shape: &Shape| match shape {
-        Shape::Line {
+    let line = |shape: &Element| match shape {
+        Element::Line {
             parts, width: 1.3, ..
         } => Some(parts.concat()),
         _ => None,
@@ -267,13 +267,13 @@ fn a_value_between_gaps_is_a_dot_and_gaps_stay_open() {
     });
     let dots: usize = (scene.shapes.iter())
         .map(|shape| match shape {
-            Shape::Dots { at, .. } => at.len(),
+            Element::Dots { at, .. } => at.len(),
             _ => 0,
         })
         .sum();
     assert_eq!(dots, 2);
-    let parts = |shape: &Shape| match shape {
-        Shape::Line {
+    let parts = |shape: &Element| match shape {
+        Element::Line {
             parts, width: 1.3, ..
         } => Some(parts.len()),
         _ => None,
@@ -292,8 +292,8 @@ fn a_heat_map_has_the_colours_of_its_values() {
         steps,
         merge: Merge::Sum,
     });
-    let raster = |shape: &Shape| match shape {
-        Shape::Raster(raster) if raster.columns == 2 => Some(raster.cells.clone()),
+    let raster = |shape: &Element| match shape {
+        Element::Raster(raster) if raster.columns == 2 => Some(raster.cells.clone()),
         _ => None,
     };
     let cells = scene.shapes.iter().find_map(raster).unwrap();

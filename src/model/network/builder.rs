@@ -3,9 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::{Conv, Dense, ModelError, Node, Norm, Op, Pool, Shape, Value, values};
+use super::{Conv, Dense, ModelError, Node, Norm, Op, Pool, Shape, ValueId, values};
 use crate::layout::{MAX_NAME, ParamLayout, TensorKind};
-use crate::model::spec::{Extent, LayerSpec, NamedPadding, Padding};
+use crate::model::spec::{HeightWidth, LayerSpec, NamedPadding, Padding};
 
 /// Maximum number of parameters: some indices are stored in 32 bits, and a gradient of this many takes 4 GiB.
 const MAX_PARAMS: usize = 1 << 30;
@@ -14,13 +14,13 @@ const MAX_PARAMS: usize = 1 << 30;
 const MAX_VALUES: usize = 1 << 28;
 
 /// A fault, and the path to its layer: the outermost block last.
-pub struct Fault {
+pub struct LayerFault {
     position: Vec<usize>,
     layer: String,
     text: String,
 }
 
-impl Fault {
+impl LayerFault {
     pub fn into_error(self, network: &str) -> ModelError {
         let position: Vec<_> = self.position.iter().rev().map(usize::to_string).collect();
         ModelError::Layer {
@@ -49,10 +49,10 @@ fn label(layer: &LayerSpec) -> &str {
     name.unwrap_or(kind)
 }
 
-pub struct Builder {
+pub struct NetworkBuilder {
     /// Input shape of the next layer.
     pub shape: Shape,
-    value: Value,
+    value: ValueId,
     pub nodes: Vec<Node>,
     pub layout: ParamLayout,
     pub buffers: usize,
@@ -65,7 +65,7 @@ pub struct Builder {
     norm: Option<[Range<usize>; 2]>,
 }
 
-impl Builder {
+impl NetworkBuilder {
     pub fn new(input: Shape) -> Self {
         Self {
             shape: input,
@@ -80,7 +80,7 @@ impl Builder {
         }
     }
 
-    pub fn push_all(&mut self, layers: &[LayerSpec]) -> Result<(), Fault> {
+    pub fn push_all(&mut self, layers: &[LayerSpec]) -> Result<(), LayerFault> {
         for (index, layer) in layers.iter().enumerate() {
             let next = layers.get(index + 1);
             let joined = matches!(next, Some(LayerSpec::BatchNorm { name: None }));
@@ -90,7 +90,7 @@ impl Builder {
                     projection,
                     body,
                 } => self.residual(name.as_deref(), *projection, body),
-                layer => self.push(layer, joined).map_err(|text| Fault {
+                layer => self.push(layer, joined).map_err(|text| LayerFault {
                     position: Vec::new(),
                     layer: label(layer).to_owned(),
                     text,
@@ -118,7 +118,7 @@ impl Builder {
                 padding,
                 bias,
             } => {
-                let window = Window {
+                let window = SlidingWindow {
                     kernel: *kernel,
                     stride: *stride,
                     padding: *padding,
@@ -137,7 +137,7 @@ impl Builder {
             }
             LayerSpec::GlobalAvgPool {} => {
                 let [_, height, width] = shape;
-                let (pool, shape) = self.pool(Extent::Sides([height, width]), None)?;
+                let (pool, shape) = self.pool(HeightWidth::Sides([height, width]), None)?;
                 self.node(Op::AvgPool(pool), shape)
             }
             LayerSpec::Dropout { rate } => {
@@ -204,7 +204,7 @@ impl Builder {
         name: Option<&str>,
         stem: &str,
         channels: usize,
-        window: &Window,
+        window: &SlidingWindow,
         bias: bool,
         joined: bool,
     ) -> Result<(), String> {
@@ -212,7 +212,7 @@ impl Builder {
             return Err("`channels` must be at least 1".to_owned());
         }
         let [inputs, height, width] = self.shape;
-        let (before, out) = window.place(self.shape)?;
+        let (before, out) = window.padding_and_output(self.shape)?;
         let kernel = window.kernel.sides();
         // A wider window would see nothing but padding at the edges.
         if kernel[0] > 2 * height + 1 || kernel[1] > 2 * width + 1 {
@@ -240,7 +240,7 @@ impl Builder {
         let [scale, shift] = match self.norm.take() {
             Some(ranges) => ranges,
             None => {
-                let name = self.name(name, "bn")?;
+                let name = self.full_name(name, "bn")?;
                 self.check_params(2 * channels)?;
                 let shapes = [TensorKind::Scale, TensorKind::Shift].map(|k| (k, vec![channels]));
                 let layer = (self.layout).push_layer(&name, "batch-norm", channels, &shapes);
@@ -275,7 +275,7 @@ impl Builder {
             .and_then(|count| count.checked_add(units.checked_mul(3)?));
         self.check_params(count.unwrap_or(usize::MAX))
             .map_err(|fault| format!("weights {weight:?} {fault}"))?;
-        let name = self.name(name, stem)?;
+        let name = self.full_name(name, stem)?;
         let mut tensors = vec![(TensorKind::Weight, weight)];
         if bias {
             tensors.push((TensorKind::Bias, vec![units]));
@@ -303,13 +303,17 @@ impl Builder {
         }
     }
 
-    fn pool(&self, size: Extent, stride: Option<Extent>) -> Result<(Pool, Shape), String> {
-        let window = Window {
+    fn pool(
+        &self,
+        size: HeightWidth,
+        stride: Option<HeightWidth>,
+    ) -> Result<(Pool, Shape), String> {
+        let window = SlidingWindow {
             kernel: size,
             stride: stride.unwrap_or(size),
             padding: Padding::Named(NamedPadding::Valid),
         };
-        let (_, [height, width]) = window.place(self.shape)?;
+        let (_, [height, width]) = window.padding_and_output(self.shape)?;
         let pool = Pool {
             size: size.sides(),
             stride: window.stride.sides(),
@@ -322,15 +326,15 @@ impl Builder {
         name: Option<&str>,
         projection: bool,
         body: &[LayerSpec],
-    ) -> Result<(), Fault> {
+    ) -> Result<(), LayerFault> {
         let (shape, value) = (self.shape, self.value);
-        let fault = |layer: &str, text: String| Fault {
+        let fault = |layer: &str, text: String| LayerFault {
             position: Vec::new(),
             layer: layer.to_owned(),
             text,
         };
-        let name =
-            (self.name(name, "block")).map_err(|text| fault(name.unwrap_or("residual"), text))?;
+        let name = (self.full_name(name, "block"))
+            .map_err(|text| fault(name.unwrap_or("residual"), text))?;
         let outer = std::mem::replace(&mut self.block, format!("{name}."));
         self.push_all(body)?;
         let body = (self.shape, self.value);
@@ -369,16 +373,16 @@ impl Builder {
             height.div_ceil(target[1].max(1)),
             width.div_ceil(target[2].max(1)),
         ];
-        let window = Window {
-            kernel: Extent::Square(1),
-            stride: Extent::Sides(stride),
+        let window = SlidingWindow {
+            kernel: HeightWidth::Square(1),
+            stride: HeightWidth::Sides(stride),
             padding: Padding::Named(NamedPadding::Same),
         };
         self.conv(Some("shortcut"), "conv", target[0], &window, true, false)
     }
 
     /// Returns a layer's full name: the given one, or the next of its kind, prefixed with its block's.
-    fn name(&mut self, given: Option<&str>, stem: &str) -> Result<String, String> {
+    fn full_name(&mut self, given: Option<&str>, stem: &str) -> Result<String, String> {
         let name = if let Some(name) = given {
             format!("{}{name}", self.block)
         } else {
@@ -412,15 +416,15 @@ impl Builder {
 }
 
 /// A window sliding over an image.
-struct Window {
-    kernel: Extent,
-    stride: Extent,
+struct SlidingWindow {
+    kernel: HeightWidth,
+    stride: HeightWidth,
     padding: Padding,
 }
 
-impl Window {
+impl SlidingWindow {
     /// Returns the zeros above and to the left, and the height and width of the output.
-    fn place(&self, input: Shape) -> Result<([usize; 2], [usize; 2]), String> {
+    fn padding_and_output(&self, input: Shape) -> Result<([usize; 2], [usize; 2]), String> {
         let (kernel, stride) = (self.kernel.sides(), self.stride.sides());
         for (what, extent) in [("window", self.kernel), ("stride", self.stride)] {
             if extent.sides().contains(&0) {

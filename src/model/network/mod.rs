@@ -4,8 +4,8 @@ mod builder;
 
 use std::ops::Range;
 
-use self::builder::Builder;
-use super::spec::{Extent, LayerSpec, NetworkSpec};
+use self::builder::NetworkBuilder;
+use super::spec::{HeightWidth, LayerSpec, NetworkSpec};
 use crate::layout::ParamLayout;
 
 /// A reason why a network cannot be built.
@@ -127,18 +127,18 @@ pub enum Op {
         rate: f64,
     },
     /// Adds another value of the same shape.
-    Add(Value),
+    Add(ValueId),
 }
 
 /// Identifies a value of the computation: 0 is the input, `i + 1` the output of node `i`.
-pub type Value = usize;
+pub type ValueId = usize;
 
 /// One operation on one value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     pub op: Op,
     /// The input value.
-    pub input: Value,
+    pub input: ValueId,
     /// Shape of the output.
     pub shape: Shape,
 }
@@ -162,7 +162,7 @@ const FLAT: usize = 5;
 
 /// Returns the kind of the first layer with a window of more than one pixel, if one slides over the input.
 fn first_window(layers: &[LayerSpec]) -> Option<&'static str> {
-    let is_window = |size: &Extent| size.sides() != [1, 1];
+    let is_window = |size: &HeightWidth| size.sides() != [1, 1];
     for layer in layers {
         match layer {
             LayerSpec::Linear { .. } | LayerSpec::Flatten {} => return None,
@@ -210,7 +210,7 @@ impl Network {
                 advice: as_images(features),
             });
         }
-        let mut builder = Builder::new(input);
+        let mut builder = NetworkBuilder::new(input);
         (builder.push_all(&spec.layers)).map_err(|fault| fault.into_error(&spec.name))?;
         if builder.layout.layers.is_empty() {
             return Err(ModelError::NoParameters {
@@ -248,7 +248,7 @@ impl Network {
 
     /// Returns the shape of a value.
     #[must_use]
-    pub fn shape(&self, value: Value) -> Shape {
+    pub fn shape(&self, value: ValueId) -> Shape {
         match value {
             0 => self.input,
             _ => self.nodes[value - 1].shape,

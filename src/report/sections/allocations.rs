@@ -4,9 +4,9 @@ use super::{asked, index};
 use crate::analysis::octaves::{Octaves, Sign};
 use crate::analysis::ttest::Mean;
 use crate::export::{Axis, Chart, Column, Figure};
-use crate::query::{Histogram, Topic};
+use crate::query::{AllocationHistogram, Topic};
 use crate::report::ReportError;
-use crate::report::page::{NATS, Page, said, series};
+use crate::report::page::{NATS, Page, mean_with_error, series};
 use crate::report::repeats::{Means, real};
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
@@ -24,14 +24,14 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     Ok(())
 }
 
-fn octaves_of(histogram: &Histogram) -> Option<Octaves> {
+fn octaves_of(histogram: &AllocationHistogram) -> Option<Octaves> {
     let mut octaves = Octaves::new(&histogram.edges)?;
     octaves.add(&histogram.counts);
     Some(octaves)
 }
 
 /// Sums the counts of all runs; repeats have the same edges.
-fn added(runs: &[Histogram]) -> Histogram {
+fn added(runs: &[AllocationHistogram]) -> AllocationHistogram {
     let mut all = runs.first().cloned().unwrap_or_default();
     for run in runs.iter().skip(1) {
         for (sum, count) in all.counts.iter_mut().zip(&run.counts) {
@@ -64,13 +64,13 @@ fn tails(page: &mut Page, octaves: &[Octaves]) -> Result<(), ReportError> {
         of.push(runs);
     }
     let column = |value: &dyn Fn(&Octaves) -> f64| -> Vec<Mean> {
-        let mean = |runs: &Vec<Octaves>| Means::one(runs.iter().map(value));
+        let mean = |runs: &Vec<Octaves>| Means::of_number(runs.iter().map(value));
         of.iter().map(mean).collect()
     };
     let names = layers.iter().map(|layer| layer.name.clone());
     let names = std::iter::once("all layers".to_owned()).chain(names);
     let mut columns = vec![Column::text("layer", names.collect())];
-    let several = page.several();
+    let several = page.has_repeats();
     let index = column(&|o| number(o.tail_index(Sign::Both)));
     let kurtosis = column(&|o| number(o.excess_kurtosis()));
     if let (Some(&index), Some(&kurtosis)) = (index.first(), kurtosis.first()) {
@@ -78,8 +78,8 @@ fn tails(page: &mut Page, octaves: &[Octaves]) -> Result<(), ReportError> {
             "The tail index of all allocations is {}, their excess kurtosis about {}. A normal distribution has an \
              excess kurtosis of 0. The share of allocations larger than x falls like x to the power of minus the \
              index: below 4 the kurtosis has no limit as steps are added, below 2 the variance has none.",
-            said(index, ""),
-            said(kurtosis, ""),
+            mean_with_error(index, ""),
+            mean_with_error(kurtosis, ""),
         ));
     }
     let all = [
@@ -118,7 +118,7 @@ fn tails(page: &mut Page, octaves: &[Octaves]) -> Result<(), ReportError> {
     page.table("tails", &caption, columns, rows)
 }
 
-fn histograms(page: &mut Page, all: &Histogram) -> Result<(), ReportError> {
+fn histograms(page: &mut Page, all: &AllocationHistogram) -> Result<(), ReportError> {
     let counts: Vec<f64> = all.counts.iter().map(|count| real(*count)).collect();
     let bins = counts.len();
     let columns = || {

@@ -88,7 +88,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
          what all layers did to each of the terms. “Loss after” is the mean over the examples of the class.{}",
         page.errors()
     );
-    page.both("classes", &caption, columns, figure, ROWS)?;
+    page.figure_and_table("classes", &caption, columns, figure, ROWS)?;
     let mut columns = vec![Column::text("class", header.classes.clone())];
     for (at, layer) in layers.iter().enumerate() {
         let of_layer: Vec<usize> = (0..classes)
@@ -99,7 +99,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
             of_layer.iter().map(value).collect()
         };
         columns.push(Column::f64(layer.name.clone(), NATS, pick(cells.values())));
-        if page.several() {
+        if page.has_repeats() {
             let name = crate::report::document::error_of(&layer.name);
             columns.push(Column::f64(name, NATS, pick(cells.errors())));
         }

@@ -5,7 +5,7 @@ use crate::analysis::concentration::Side;
 use crate::export::Column;
 use crate::query::{Snapshot, Topic};
 use crate::report::ReportError;
-use crate::report::page::{NATS, PERCENT, Page, said};
+use crate::report::page::{NATS, PERCENT, Page, mean_with_error};
 use crate::report::repeats::{Means, real};
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
@@ -30,8 +30,8 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     if let (Some(&top), Some(&ninety)) = (top.rows().first(), ninety.rows().first()) {
         page.text(format!(
             "Of the parameters that helped overall, the top 1 % hold {} of what was won, and {} of them give 90 %.",
-            said(top, "%"),
-            said(ninety, "%"),
+            mean_with_error(top, "%"),
+            mean_with_error(ninety, "%"),
         ));
     }
     let caption = format!(

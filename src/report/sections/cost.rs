@@ -6,12 +6,12 @@ use crate::query::{DECADES, FIRST_DECADE, RunFacts, Topic};
 use crate::report::ReportError;
 use crate::report::page::curves;
 use crate::report::page::{NATS, PERCENT, Page};
-use crate::report::repeats::{Means, named, real};
-use crate::report::runs::Shown;
+use crate::report::repeats::{Means, column_named, real};
+use crate::report::runs::ReportedRun;
 use crate::sheet::View;
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
-    let mut facts: Vec<(&Shown, RunFacts)> = Vec::new();
+    let mut facts: Vec<(&ReportedRun, RunFacts)> = Vec::new();
     for run in &page.group.runs {
         facts.push((run, *asked!(run, Topic::Run, 1, Run)));
     }
@@ -20,8 +20,8 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     over_steps(page)
 }
 
-fn costs(page: &mut Page, facts: &[(&Shown, RunFacts)]) -> Result<(), ReportError> {
-    let reals = |value: &dyn Fn(&Shown, &RunFacts) -> f64| -> Vec<f64> {
+fn costs(page: &mut Page, facts: &[(&ReportedRun, RunFacts)]) -> Result<(), ReportError> {
+    let reals = |value: &dyn Fn(&ReportedRun, &RunFacts) -> f64| -> Vec<f64> {
         facts.iter().map(|(run, facts)| value(run, facts)).collect()
     };
     let segments = |facts: &RunFacts| {
@@ -77,7 +77,7 @@ fn costs(page: &mut Page, facts: &[(&Shown, RunFacts)]) -> Result<(), ReportErro
     page.table("cost", caption, columns, rows)
 }
 
-fn residuals(page: &mut Page, facts: &[(&Shown, RunFacts)]) -> Result<(), ReportError> {
+fn residuals(page: &mut Page, facts: &[(&ReportedRun, RunFacts)]) -> Result<(), ReportError> {
     let runs: Vec<Vec<f64>> = (facts.iter())
         .map(|(_, facts)| facts.quality.decades.map(real).to_vec())
         .collect();
@@ -119,11 +119,11 @@ fn over_steps(page: &mut Page) -> Result<(), ReportError> {
     let (mut worst, mut gradients, mut x) = (Vec::new(), Vec::new(), Vec::new());
     for run in &page.group.runs {
         let table = run.table(View::Overview, every)?;
-        x = named(&table, "step");
-        worst.push(named(&table, "worst_residual"));
-        let counts = named(&table, "gradient_evals")
+        x = column_named(&table, "step");
+        worst.push(column_named(&table, "worst_residual"));
+        let counts = column_named(&table, "gradient_evals")
             .into_iter()
-            .zip(named(&table, "steps"));
+            .zip(column_named(&table, "steps"));
         gradients.push(
             counts
                 .map(|(count, steps)| count / steps)

@@ -2,18 +2,18 @@
 
 use super::asked;
 use crate::export::{Axis, Column, Table};
-use crate::query::{HeldOut, Topic};
+use crate::query::{HeldOutSums, Topic};
 use crate::report::ReportError;
-use crate::report::page::{NATS, PERCENT, Page, bars, said};
-use crate::report::repeats::{Means, named, real};
-use crate::report::runs::Shown;
+use crate::report::page::{NATS, PERCENT, Page, bars, mean_with_error};
+use crate::report::repeats::{Means, column_named, real};
+use crate::report::runs::ReportedRun;
 use crate::sheet::View;
 
 /// A run, the facts of its held-out loss, and its totals by layer.
-type Known<'a> = (&'a Shown<'a>, HeldOut, Table);
+type RunHeldOut<'a> = (&'a ReportedRun<'a>, HeldOutSums, Table);
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
-    let mut runs: Vec<Known> = Vec::new();
+    let mut runs: Vec<RunHeldOut> = Vec::new();
     for run in &page.group.runs {
         let found = asked!(run, Topic::HeldOut, 1, HeldOut);
         runs.push((run, found, run.table(View::Layers, 1)?));
@@ -22,26 +22,27 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         return Ok(());
     };
     let layers = &first.header().layout.layers;
-    let of =
-        |value: &dyn Fn(&HeldOut) -> f64| Means::one(runs.iter().map(|(_, found, _)| value(found)));
+    let of = |value: &dyn Fn(&HeldOutSums) -> f64| {
+        Means::of_number(runs.iter().map(|(_, found, _)| value(found)))
+    };
     page.text(format!(
         "Along the same steps the held-out loss is allocated too: {} in all, with a residual of {}.",
-        said(of(&|found| found.total), "nats"),
-        said(of(&|found| found.residual), "nats"),
+        mean_with_error(of(&|found| found.total), "nats"),
+        mean_with_error(of(&|found| found.residual), "nats"),
     ));
-    let columned = |value: &dyn Fn(&Known) -> Vec<f64>| {
+    let columned = |value: &dyn Fn(&RunHeldOut) -> Vec<f64>| {
         let runs: Vec<Vec<f64>> = runs.iter().map(value).collect();
         Means::of(&runs)
     };
-    let train = columned(&|(.., table)| named(table, "lca"));
-    let held_out = columned(&|(.., table)| named(table, "held_out_lca"));
+    let train = columned(&|(.., table)| column_named(table, "lca"));
+    let held_out = columned(&|(.., table)| column_named(table, "held_out_lca"));
     let difference = columned(&|(.., table)| {
-        let pairs = named(table, "held_out_lca")
+        let pairs = column_named(table, "held_out_lca")
             .into_iter()
-            .zip(named(table, "lca"));
+            .zip(column_named(table, "lca"));
         pairs.map(|(held_out, train)| held_out - train).collect()
     });
-    let split = |count: fn(&crate::query::Split) -> u64| {
+    let split = |count: fn(&crate::query::SignConflicts) -> u64| {
         columned(&|(run, found, _)| {
             let share = |split| 100.0 * real(count(split)) / real(run.steps);
             found.layers.iter().map(share).collect()
@@ -61,7 +62,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let chart = bars(names, vec![("training", train), ("held out", held_out)]);
     let title = "LCA of the training and of the held-out loss";
     let figure = page.figure_of(title, Axis::new("LCA", NATS), Axis::default(), chart);
-    let test = if page.several() {
+    let test = if page.has_repeats() {
         " p is of the t test that the difference is 0."
     } else {
         ""
@@ -71,5 +72,5 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         page.errors()
     );
     let rows = layers.len();
-    page.both("held-out", &caption, columns, figure, rows)
+    page.figure_and_table("held-out", &caption, columns, figure, rows)
 }

@@ -6,9 +6,9 @@ use crate::export::{Axis, Chart, Column};
 use crate::query::Topic;
 use crate::report::ReportError;
 use crate::report::compare::helped;
-use crate::report::page::{PERCENT, Page, curves, said};
-use crate::report::repeats::{Means, named, numbers, real};
-use crate::report::runs::Shown;
+use crate::report::page::{PERCENT, Page, curves, mean_with_error};
+use crate::report::repeats::{Means, column_named, numbers, real};
+use crate::report::runs::ReportedRun;
 use crate::report::words::with_error;
 use crate::sheet::View;
 
@@ -17,15 +17,15 @@ pub fn over_steps(page: &mut Page) -> Result<(), ReportError> {
         return Ok(());
     };
     let layers = &first.header().layout.layers;
-    let layer = |run: &Shown, at: usize| {
+    let layer = |run: &ReportedRun, at: usize| {
         let (layer, counts) = layers.get(at).zip(run.whole.layers.get(at))?;
         let chances = (layer.range.len() as u64).saturating_mul(run.steps);
-        Help::of(counts.helped, counts.hurt, chances)
+        Help::from_counts(counts.helped, counts.hurt, chances)
     };
     // The network comes first, then its layers.
     let of = |value: &dyn Fn(Help) -> Option<f64>| {
         let number = |help: Option<Help>| help.and_then(value).unwrap_or(f64::NAN);
-        let row = |run: &Shown| -> Vec<f64> {
+        let row = |run: &ReportedRun| -> Vec<f64> {
             let layers = (0..layers.len()).map(|at| number(layer(run, at)));
             std::iter::once(number(helped(run))).chain(layers).collect()
         };
@@ -45,8 +45,8 @@ pub fn over_steps(page: &mut Page) -> Result<(), ReportError> {
         page.text(format!(
             "On average over the steps {} of the parameters helped. Of those that did something, helped or hurt, \
              {} helped. Half would be a coin’s toss.",
-            said(help, "%"),
-            said(share, "%"),
+            mean_with_error(help, "%"),
+            mean_with_error(share, "%"),
         ));
     }
     let rows = layers.len() + 1;
@@ -64,7 +64,7 @@ fn by_step(page: &mut Page) -> Result<(), ReportError> {
     let mut x = Vec::new();
     for run in &page.group.runs {
         let table = run.table(View::Helping, every)?;
-        x = named(&table, "step");
+        x = column_named(&table, "step");
         for (at, of) in of.iter_mut().enumerate() {
             of.push(numbers(&table, 2 + at));
         }
@@ -109,7 +109,7 @@ pub fn of_parameters(page: &mut Page) -> Result<(), ReportError> {
     } else {
         format!("the first {least} to {most} steps")
     };
-    let mean = Means::one(means);
+    let mean = Means::of_number(means);
     page.text(format!(
         "The mean parameter helped in {} % of {steps}.",
         with_error(mean.mean, mean.error)

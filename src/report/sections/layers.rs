@@ -4,7 +4,7 @@ use crate::analysis::ttest::Mean;
 use crate::export::{Axis, Column};
 use crate::report::ReportError;
 use crate::report::page::{NATS, PERCENT, Page, bars};
-use crate::report::repeats::{Means, named, numbers, real};
+use crate::report::repeats::{Means, column_named, numbers, real};
 use crate::report::words::{p_value, with_error};
 use crate::sheet::View;
 
@@ -37,7 +37,7 @@ fn layers(page: &mut Page) -> Result<Vec<Total>, ReportError> {
     let tables = page.group.runs.iter().map(|run| run.table(View::Layers, 1));
     let tables = tables.collect::<Result<Vec<_>, _>>()?;
     let all = |name: &str| -> Vec<Vec<f64>> {
-        let runs = tables.iter().map(|table| named(table, name));
+        let runs = tables.iter().map(|table| column_named(table, name));
         runs.collect()
     };
     let means = |name: &str| Means::of(&all(name));
@@ -82,12 +82,12 @@ fn layers(page: &mut Page) -> Result<Vec<Total>, ReportError> {
          regard to sign over the steps.{}",
         errors(page)
     );
-    page.both("layers", &caption, columns, figure, SHOWN)?;
+    page.figure_and_table("layers", &caption, columns, figure, SHOWN)?;
     Ok(totals)
 }
 
 fn errors(page: &Page) -> &'static str {
-    if page.several() {
+    if page.has_repeats() {
         " Whiskers and ± are standard errors over the runs; p is of the two-sided t test that the mean is 0."
     } else {
         " One run has no standard error: give several runs with different seeds."
@@ -96,7 +96,7 @@ fn errors(page: &Page) -> &'static str {
 
 /// Names the layers that raised the loss.
 fn hurting(page: &mut Page, totals: &[Total]) {
-    let several = page.several();
+    let several = page.has_repeats();
     let runs = |total: &Total| {
         if several {
             format!(" in {} of {} runs", total.hurt_in, total.lca.n)
@@ -173,5 +173,5 @@ fn tensors(page: &mut Page) -> Result<(), ReportError> {
         "The same for weights, biases, scales and shifts.{}",
         errors(page)
     );
-    page.both("tensors", &caption, columns, figure, SHOWN)
+    page.figure_and_table("tensors", &caption, columns, figure, SHOWN)
 }

@@ -3,7 +3,7 @@
 use crate::export::{Axis, Column, Table};
 use crate::report::ReportError;
 use crate::report::page::{NATS, PERCENT, Page, curves};
-use crate::report::repeats::{Means, named, numbers, real};
+use crate::report::repeats::{Means, column_named, numbers, real};
 use crate::sheet::View;
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
@@ -13,7 +13,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
 
 /// Ends of the rows, in steps done, preceded by the start.
 fn ends(table: &Table) -> Vec<f64> {
-    let (steps, lengths) = (named(table, "step"), named(table, "steps"));
+    let (steps, lengths) = (column_named(table, "step"), column_named(table, "steps"));
     let ends = steps
         .iter()
         .zip(lengths)
@@ -43,7 +43,7 @@ fn losses(page: &mut Page) -> Result<(), ReportError> {
         ];
         for (at, (name, first)) in names.into_iter().zip(first).enumerate() {
             let scale = if at < 2 { 1.0 } else { 100.0 };
-            let values = std::iter::once(first).chain(named(&table, name));
+            let values = std::iter::once(first).chain(column_named(&table, name));
             of[at].push(values.map(|value| scale * value).collect::<Vec<f64>>());
         }
     }

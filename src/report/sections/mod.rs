@@ -40,7 +40,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
 /// Queries a run and unwraps the expected kind of answer.
 macro_rules! asked {
     ($run:expr, $topic:expr, $columns:expr, $kind:ident) => {
-        match $run.ask($topic, $columns)? {
+        match $run.query_all_steps($topic, $columns)? {
             $crate::query::Answer::$kind(answer) => answer,
             other => {
                 let what = format!("an answer to another question, a bug: {other:?}");

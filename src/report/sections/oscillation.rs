@@ -19,7 +19,7 @@ const SENTENCES: usize = 6;
 const GRID: usize = 12;
 
 /// `[runs][layers]`
-fn asked(page: &Page) -> Result<Vec<Vec<Oscillation>>, ReportError> {
+fn oscillations(page: &Page) -> Result<Vec<Vec<Oscillation>>, ReportError> {
     let mut runs = Vec::new();
     for run in &page.group.runs {
         let mut layers = Vec::new();
@@ -48,7 +48,7 @@ fn means(runs: &[Vec<Oscillation>], value: impl Fn(&Oscillation) -> f64) -> Mean
 }
 
 /// Returns the mean number of steps per occurrence, or NaN (left out of means) if nothing occurred or was recorded.
-fn often(steps: u64, count: Option<u64>) -> f64 {
+fn steps_per_occurrence(steps: u64, count: Option<u64>) -> f64 {
     match count {
         None | Some(0) => f64::NAN,
         Some(count) => every(steps, count),
@@ -56,19 +56,25 @@ fn often(steps: u64, count: Option<u64>) -> f64 {
 }
 
 pub fn write(page: &mut Page) -> Result<(), ReportError> {
-    let runs = asked(page)?;
+    let runs = oscillations(page)?;
     let names = names(page);
-    let turn = means(&runs, |o| often(o.param_steps, o.update_flips));
-    let cross = means(&runs, |o| often(o.param_steps, o.gradient_flips));
+    let turn = means(&runs, |o| {
+        steps_per_occurrence(o.param_steps, o.update_flips)
+    });
+    let cross = means(&runs, |o| {
+        steps_per_occurrence(o.param_steps, o.gradient_flips)
+    });
     sentences(page, &runs, &names, [&turn, &cross]);
     let mut columns = vec![Column::text("layer", names.clone())];
     columns.extend(turn.columns("weights turn every", STEPS));
     columns.extend(cross.columns("gradients cross zero every", STEPS));
-    let gradient_turns = means(&runs, |o| often(o.param_steps, o.gradient_turns));
+    let gradient_turns = means(&runs, |o| {
+        steps_per_occurrence(o.param_steps, o.gradient_turns)
+    });
     columns.extend(gradient_turns.columns("gradients turn every", STEPS));
-    let turns = means(&runs, |o| often(o.param_steps, o.lca_turns));
+    let turns = means(&runs, |o| steps_per_occurrence(o.param_steps, o.lca_turns));
     columns.extend(turns.columns("allocations turn every", STEPS));
-    let own = means(&runs, |o| often(o.measured, Some(o.turns)));
+    let own = means(&runs, |o| steps_per_occurrence(o.measured, Some(o.turns)));
     columns.extend(own.columns("the layer’s LCA turns every", STEPS));
     let period = means(&runs, |o| o.period.map_or(f64::NAN, |(steps, _)| steps));
     columns.extend(period.columns("period of the layer’s LCA", STEPS));
@@ -92,17 +98,17 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
          repeats itself.{}",
         page.errors()
     );
-    page.both("oscillation", &caption, columns, figure, rows)
+    page.figure_and_table("oscillation", &caption, columns, figure, rows)
 }
 
 /// Writes sentences about the network, and about its layers if they are few.
 fn sentences(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String], of: [&Means; 2]) {
     let all = |count: fn(&Oscillation) -> Option<u64>| {
-        Means::one(runs.iter().map(|layers| {
+        Means::of_number(runs.iter().map(|layers| {
             let steps = layers.iter().map(|o| o.param_steps);
             let mut counts = layers.iter().map(count);
             let counts = counts.try_fold(0, |sum: u64, n| Some(sum.saturating_add(n?)));
-            often(steps.fold(0, u64::saturating_add), counts)
+            steps_per_occurrence(steps.fold(0, u64::saturating_add), counts)
         }))
     };
     // Distinguishes a count that was not recorded from a count of zero.
@@ -146,7 +152,7 @@ fn strength_of(lag: Option<BestLag>) -> f64 {
 }
 
 pub fn lag(page: &mut Page) -> Result<(), ReportError> {
-    let runs = asked(page)?;
+    let runs = oscillations(page)?;
     let names = names(page);
     page.text(
         "By how many steps movement follows the negative gradient: the lag, from −10 to 10 steps, at which their \
@@ -192,7 +198,7 @@ pub fn lag(page: &mut Page) -> Result<(), ReportError> {
          behind its ‖g‖. Of the last 4096 steps.{}",
         page.errors()
     );
-    page.both("lag", &caption, columns, figure, names.len())?;
+    page.figure_and_table("lag", &caption, columns, figure, names.len())?;
     grid(page, &runs, &names)
 }
 

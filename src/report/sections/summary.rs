@@ -5,9 +5,9 @@ use crate::export::Column;
 use crate::query::Topic;
 use crate::record::Status;
 use crate::report::ReportError;
-use crate::report::page::{NATS, PERCENT, Page, said, sentence};
+use crate::report::page::{NATS, PERCENT, Page, mean_with_error, sentence};
 use crate::report::repeats::{Means, real};
-use crate::report::runs::Shown;
+use crate::report::runs::ReportedRun;
 use crate::report::words::{count, counted, number};
 
 /// Maximum number of warnings reported per run.
@@ -22,7 +22,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     page.text(format!(
         "{} with the network {}: {} with {}. Data: {}, {} to train on and {} held out. {} were reported of {} \
          planned.",
-        if page.several() { format!("{} runs from different seeds", page.group.runs.len()) } else { "One run".to_owned() },
+        if page.has_repeats() { format!("{} runs from different seeds", page.group.runs.len()) } else { "One run".to_owned() },
         header.network,
         counted(layout.layers.len() as u64, "layer"),
         counted(layout.params() as u64, "parameter"),
@@ -61,15 +61,16 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     ));
     outcomes(page)?;
     closure(page)?;
-    let of = |value: &dyn Fn(&Shown) -> f64| Means::one(page.group.runs.iter().map(value));
-    let change = |run: &Shown| run.whole.loss_after - run.whole.loss_before;
-    let share = |run: &Shown| 100.0 * (run.whole.residual / change(run)).abs();
+    let of =
+        |value: &dyn Fn(&ReportedRun) -> f64| Means::of_number(page.group.runs.iter().map(value));
+    let change = |run: &ReportedRun| run.whole.loss_after - run.whole.loss_before;
+    let share = |run: &ReportedRun| 100.0 * (run.whole.residual / change(run)).abs();
     let text = format!(
         "The training loss changed by {}. The allocations add up to {}, and the residual is {}: {} of the change.",
-        said(of(&change), "nats"),
-        said(of(&|run| run.whole.total), "nats"),
-        said(of(&|run| run.whole.residual), "nats"),
-        said(of(&share), "%"),
+        mean_with_error(of(&change), "nats"),
+        mean_with_error(of(&|run| run.whole.total), "nats"),
+        mean_with_error(of(&|run| run.whole.residual), "nats"),
+        mean_with_error(of(&share), "%"),
     );
     page.text(text);
     lints(page)?;
@@ -85,10 +86,10 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
 
 fn outcomes(page: &mut Page) -> Result<(), ReportError> {
     let runs = &page.group.runs;
-    let words = |word: &dyn Fn(&Shown) -> String| runs.iter().map(word).collect::<Vec<_>>();
-    let counts = |count: &dyn Fn(&Shown) -> u64| runs.iter().map(count).collect::<Vec<_>>();
-    let reals = |real: &dyn Fn(&Shown) -> f64| runs.iter().map(real).collect::<Vec<_>>();
-    let status = |run: &Shown| match run.run.state.status {
+    let words = |word: &dyn Fn(&ReportedRun) -> String| runs.iter().map(word).collect::<Vec<_>>();
+    let counts = |count: &dyn Fn(&ReportedRun) -> u64| runs.iter().map(count).collect::<Vec<_>>();
+    let reals = |real: &dyn Fn(&ReportedRun) -> f64| runs.iter().map(real).collect::<Vec<_>>();
+    let status = |run: &ReportedRun| match run.run.state.status {
         Status::Running if run.run.state.writer_is_lost() => "writer lost".to_owned(),
         status => status.name().to_owned(),
     };
@@ -122,7 +123,7 @@ fn outcomes(page: &mut Page) -> Result<(), ReportError> {
 
 fn closure(page: &mut Page) -> Result<(), ReportError> {
     let runs = &page.group.runs;
-    let reals = |real: &dyn Fn(&Shown) -> f64| runs.iter().map(real).collect::<Vec<_>>();
+    let reals = |real: &dyn Fn(&ReportedRun) -> f64| runs.iter().map(real).collect::<Vec<_>>();
     let columns = vec![
         Column::text("run", runs.iter().map(|run| run.run.name.clone()).collect()),
         Column::f64("ΣLCA", NATS, reals(&|run| run.whole.total)),

@@ -6,7 +6,7 @@ use crate::query::{Chance, Synchronisation, Topic};
 use crate::report::ReportError;
 use crate::report::page::{Page, note_of};
 use crate::report::repeats::real;
-use crate::report::runs::Shown;
+use crate::report::runs::ReportedRun;
 use crate::report::words::p_value;
 use crate::sheet::View;
 
@@ -42,13 +42,13 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let rows = runs.len();
     page.table("synchronisation", caption, columns, rows)?;
     if let Some(first) = page.group.runs.first() {
-        let sheet = first.sheet(View::Synchronisation, 1)?;
+        let exhibit = first.exhibit(View::Synchronisation, 1)?;
         let caption = format!(
             "The deepest moments of each layer of {}. Blue ones are shared, and have a mark on top.",
             first.run.name
         );
         let name = format!("{}moments", page.prefix);
-        page.document.figure(&name, caption, sheet);
+        page.document.figure(&name, caption, exhibit);
     }
     if let (Some((_, found)), Some(first)) = (runs.first(), page.group.runs.first()) {
         null(page, first, found)?;
@@ -57,20 +57,22 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
 }
 
 /// Selects one of the null models of an answer.
-type Model = fn(&Synchronisation) -> &Chance;
+type SelectChance = fn(&Synchronisation) -> &Chance;
 
 fn table(what: &str, rows: &[(String, Synchronisation)]) -> Vec<Column> {
     let counts =
         |count: &dyn Fn(&Synchronisation) -> u64| rows.iter().map(|(_, it)| count(it)).collect();
-    let chance =
-        |of: Model, value: fn(&Chance) -> f64| rows.iter().map(|(_, it)| value(of(it))).collect();
+    let chance = |of: SelectChance, value: fn(&Chance) -> f64| {
+        rows.iter().map(|(_, it)| value(of(it))).collect()
+    };
     let mut columns = vec![
         Column::text(what, rows.iter().map(|(name, _)| name.clone()).collect()),
         Column::u64("moments", None, counts(&|it| it.count)),
         Column::u64("shared", None, counts(&|it| it.pairs)),
         Column::u64("shared steps", None, counts(&|it| it.shared.len() as u64)),
     ];
-    let models: [(&str, Model); 2] = [("jitter", |it| &it.jitter), ("circular", |it| &it.circular)];
+    let models: [(&str, SelectChance); 2] =
+        [("jitter", |it| &it.jitter), ("circular", |it| &it.circular)];
     for (model, of) in models {
         let name = format!("by chance, {model}");
         columns.push(Column::f64(name.clone(), None, chance(of, |it| it.mean)));
@@ -90,7 +92,7 @@ fn table(what: &str, rows: &[(String, Synchronisation)]) -> Vec<Column> {
 }
 
 /// Writes the distribution of the draws' counts, with the run's.
-fn null(page: &mut Page, run: &Shown, found: &Synchronisation) -> Result<(), ReportError> {
+fn null(page: &mut Page, run: &ReportedRun, found: &Synchronisation) -> Result<(), ReportError> {
     let bars = &found.jitter.bars;
     let (Some(_), Some(last)) = (bars.first(), bars.last()) else {
         return Ok(());
@@ -140,7 +142,7 @@ fn classes(page: &mut Page) -> Result<(), ReportError> {
         let topic = Topic::Synchronisation {
             class: Some(index(class)),
         };
-        match first.ask(topic, 1) {
+        match first.query_all_steps(topic, 1) {
             Ok(crate::query::Answer::Synchronisation(found)) => rows.push((name.clone(), found)),
             Ok(_) => {}
             Err(ReportError::Unknown(why)) => {

@@ -6,7 +6,7 @@ use crate::query::Topic;
 use crate::report::ReportError;
 use crate::report::page::{NATS, PERCENT, Page, note_of, series};
 use crate::report::repeats::real;
-use crate::report::runs::Shown;
+use crate::report::runs::ReportedRun;
 
 /// Number of units shown at either end.
 const ENDS: usize = 8;
@@ -16,7 +16,7 @@ const CURVES: usize = 3;
 const POINTS: u32 = 600;
 
 /// A unit and its totals.
-struct Unit {
+struct UnitTotals {
     layer: usize,
     index: usize,
     lca: f64,
@@ -28,7 +28,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let Some(first) = page.group.runs.first() else {
         return Ok(());
     };
-    if page.several() {
+    if page.has_repeats() {
         page.text(format!(
             "Units of runs from different seeds have nothing in common but their place: these are of {}.",
             first.run.name
@@ -37,20 +37,20 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     let mut units = all(first)?;
     units.sort_by(|a, b| a.lca.total_cmp(&b.lca));
     let layers = &first.header().layout.layers;
-    let name = |unit: &Unit| {
+    let name = |unit: &UnitTotals| {
         layers
             .get(unit.layer)
             .map_or("", |layer| &layer.name)
             .to_owned()
     };
-    let label = |unit: &Unit| format!("{} {}", name(unit), unit.index);
+    let label = |unit: &UnitTotals| format!("{} {}", name(unit), unit.index);
     let hurt = units.iter().filter(|unit| unit.lca > 0.0).count();
     page.text(format!(
         "{hurt} of {} units hurt overall. A unit’s LCA is the sum over its incoming weights and its bias.",
         units.len()
     ));
-    let columns = |units: &[&Unit]| {
-        let reals = |value: fn(&Unit) -> f64| units.iter().map(|unit| value(unit)).collect();
+    let columns = |units: &[&UnitTotals]| {
+        let reals = |value: fn(&UnitTotals) -> f64| units.iter().map(|unit| value(unit)).collect();
         vec![
             Column::text("layer", units.iter().map(|unit| name(unit)).collect()),
             Column::u64(
@@ -69,7 +69,7 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
     };
     let ends = ENDS.min(units.len().div_ceil(2));
     let worst = units.len() - ends.min(units.len() / 2);
-    let shown: Vec<&Unit> = units[..ends].iter().chain(&units[worst..]).collect();
+    let shown: Vec<&UnitTotals> = units[..ends].iter().chain(&units[worst..]).collect();
     let chart = Chart::Bars {
         names: shown.iter().map(|unit| label(unit)).collect(),
         series: vec![series("LCA", shown.iter().map(|unit| unit.lca).collect())],
@@ -83,23 +83,23 @@ pub fn write(page: &mut Page) -> Result<(), ReportError> {
         chart,
     };
     let rows = shown.len();
-    page.both(
+    page.figure_and_table(
         "units",
         "Those that lowered the loss most, and those that raised it most or lowered it least.",
         columns(&shown),
         figure,
         rows,
     )?;
-    let all: Vec<&Unit> = units.iter().collect();
+    let all: Vec<&UnitTotals> = units.iter().collect();
     page.table("units-all", "All units, the best first.", columns(&all), 0)?;
-    let curved: Vec<&Unit> = (units.iter().take(CURVES.min(ends)))
+    let curved: Vec<&UnitTotals> = (units.iter().take(CURVES.min(ends)))
         .chain(units[worst..].iter().rev().take(CURVES).rev())
         .collect();
     curves(page, first, &curved, &label)
 }
 
 /// Queries the units of all layers.
-fn all(run: &Shown) -> Result<Vec<Unit>, ReportError> {
+fn all(run: &ReportedRun) -> Result<Vec<UnitTotals>, ReportError> {
     let mut units = Vec::new();
     for layer in 0..run.header().layout.layers.len() {
         let topic = Topic::Units {
@@ -107,7 +107,7 @@ fn all(run: &Shown) -> Result<Vec<Unit>, ReportError> {
         };
         let binned = asked!(run, topic, 1, Binned);
         let groups = binned.groups.iter().enumerate();
-        units.extend(groups.map(|(index, group)| Unit {
+        units.extend(groups.map(|(index, group)| UnitTotals {
             layer,
             index,
             lca: group.total,
@@ -123,9 +123,9 @@ fn all(run: &Shown) -> Result<Vec<Unit>, ReportError> {
 
 fn curves(
     page: &mut Page,
-    run: &Shown,
-    units: &[&Unit],
-    label: &dyn Fn(&Unit) -> String,
+    run: &ReportedRun,
+    units: &[&UnitTotals],
+    label: &dyn Fn(&UnitTotals) -> String,
 ) -> Result<(), ReportError> {
     let mut x = Vec::new();
     let mut lines = Vec::new();

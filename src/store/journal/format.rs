@@ -21,7 +21,7 @@ pub const LOGGED: u32 = 2;
 
 /// The header of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct JournalHeader {
     /// Address of this header, which is the last page of the file.
     pub position: u64,
     /// Address of the first record.
@@ -33,7 +33,7 @@ pub struct Header {
     pub atomic: bool,
 }
 
-impl Header {
+impl JournalHeader {
     pub const LEN: usize = 48;
 
     pub fn to_bytes(self) -> [u8; Self::LEN] {
@@ -97,12 +97,12 @@ pub fn record(kind: u32, generation: u64, content: &[u8]) -> Vec<u8> {
 }
 
 /// Bytes to be written at an address.
-pub struct Write {
+pub struct PendingWrite {
     pub address: u64,
     pub bytes: Vec<u8>,
 }
 
-impl Write {
+impl PendingWrite {
     pub fn end(&self) -> u64 {
         self.address + self.bytes.len() as u64
     }

@@ -21,10 +21,10 @@
 //!
 //! This is the rollback journal of databases (<https://www.sqlite.org/atomiccommit.html>).
 
+mod abandoned;
 mod format;
-mod left;
 mod writer;
 
+pub use abandoned::AbandonedJournal;
 pub use format::LEAST;
-pub use left::Left;
 pub use writer::Journaled;

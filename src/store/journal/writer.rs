@@ -6,11 +6,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use super::abandoned::AbandonedJournal;
 use super::format::{
-    BLOCK, Header, LOGGED, PAGE, RECORD_HEAD, RECORDS, SAVED, Write, index, read_padded, record,
+    BLOCK, JournalHeader, LOGGED, PAGE, PendingWrite, RECORD_HEAD, RECORDS, SAVED, index,
+    read_padded, record,
 };
-use super::left::Left;
-use crate::store::raw_file::{self, Raw};
+use crate::store::raw_file::{self, RawFile};
 
 /// Bytes of records at which the file is synced and the journal restarted.
 const MOST_RECORDS: u64 = 8 << 20;
@@ -24,15 +25,15 @@ const OVERWRITTEN: &str = "the file was cut or written over by another program";
 
 /// A file that HDF5 writes through a journal, or reads in the state that a dead writer's journal restores.
 pub struct Journaled {
-    disk: Raw,
+    disk: RawFile,
     /// `None` if the file is only read.
-    journal: Option<Header>,
+    journal: Option<JournalHeader>,
     /// Bytes of records in the journal.
     used: u64,
     /// Numbers of the base's blocks that are in the journal.
     saved: HashSet<u64>,
     /// HDF5's writes that are not in the file yet, in order.
-    pending: Vec<Write>,
+    pending: Vec<PendingWrite>,
     pending_bytes: usize,
     /// End of what HDF5 has written; `allocated`: end of what it has allocated.
     written: u64,
@@ -52,23 +53,23 @@ impl Journaled {
     /// There is no room for the journal, or the file cannot be written.
     pub fn new(disk: File) -> io::Result<Self> {
         let base = disk.metadata()?.len();
-        let mut journaled = Self::over(disk, base, Vec::new());
+        let mut journaled = Self::with_pending(disk, base, Vec::new());
         if base > 0 {
             journaled.disk.sync()?;
         }
-        journaled.place(base, RECORDS)?;
+        journaled.place_journal(base, RECORDS)?;
         Ok(journaled)
     }
 
     /// Reads an open file as it was when last synced.
-    pub fn view(disk: File, left: Left) -> Self {
+    pub fn view(disk: File, left: AbandonedJournal) -> Self {
         let (base, saved) = left.into_base();
-        Self::over(disk, base, saved)
+        Self::with_pending(disk, base, saved)
     }
 
-    fn over(disk: File, base: u64, pending: Vec<Write>) -> Self {
+    fn with_pending(disk: File, base: u64, pending: Vec<PendingWrite>) -> Self {
         Self {
-            disk: Raw(disk),
+            disk: RawFile(disk),
             journal: None,
             used: 0,
             saved: HashSet::new(),
@@ -117,7 +118,7 @@ impl Journaled {
         for write in &self.pending {
             write.patch(address, buffer);
         }
-        self.keep(read)
+        self.keep_error(read)
     }
 
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> io::Result<()> {
@@ -125,9 +126,9 @@ impl Journaled {
             return Ok(());
         }
         if self.journal.is_none() {
-            return self.keep(Err(io::ErrorKind::PermissionDenied.into()));
+            return self.keep_error(Err(io::ErrorKind::PermissionDenied.into()));
         }
-        let write = Write {
+        let write = PendingWrite {
             address,
             bytes: bytes.to_vec(),
         };
@@ -143,14 +144,14 @@ impl Journaled {
     /// Writes all pending bytes to the file, the journal first.
     pub fn drain(&mut self) -> io::Result<()> {
         let drained = self.try_drain();
-        self.keep(drained)
+        self.keep_error(drained)
     }
 
     /// Makes the present state the base, on the disk. Changes from then on are not atomic: under SWMR, the file is
     /// readable after every write.
     pub fn sync(&mut self) -> io::Result<()> {
         let synced = self.try_drain().and_then(|()| self.begin_anew());
-        self.keep(synced)
+        self.keep_error(synced)
     }
 
     /// Syncs a file that HDF5 has closed, and removes the journal. The removal is not synced: a journal that is still
@@ -166,7 +167,7 @@ impl Journaled {
         if closed.is_ok() {
             self.journal = None;
         }
-        self.keep(closed)
+        self.keep_error(closed)
     }
 
     pub fn is_closed(&self) -> bool {
@@ -178,7 +179,7 @@ impl Journaled {
         self.error.take()
     }
 
-    fn keep(&mut self, result: io::Result<()>) -> io::Result<()> {
+    fn keep_error(&mut self, result: io::Result<()>) -> io::Result<()> {
         result.inspect_err(|error| {
             let copy = match error.raw_os_error() {
                 Some(code) => io::Error::from_raw_os_error(code),
@@ -189,7 +190,7 @@ impl Journaled {
     }
 
     /// Stops writing a file that another program has changed.
-    pub fn forsake(&mut self) {
+    pub fn stop_writing(&mut self) {
         self.journal = None;
         self.is_forsaken = true;
     }
@@ -200,7 +201,7 @@ impl Journaled {
             return Ok(true);
         };
         let len = self.disk.0.metadata()?.len();
-        let found = Header::read(&self.disk.0, header.position);
+        let found = JournalHeader::read(&self.disk.0, header.position);
         Ok(len == header.position + PAGE as u64 && found == Some(header))
     }
 
@@ -219,7 +220,7 @@ impl Journaled {
     /// There is no room.
     pub fn make_room(&mut self, end: u64) -> io::Result<()> {
         match self.journal {
-            Some(header) if end > header.at => self.place(end, header.position - header.at),
+            Some(header) if end > header.at => self.place_journal(end, header.position - header.at),
             _ => Ok(()),
         }
     }
@@ -237,7 +238,12 @@ impl Journaled {
         }
         let (saved, content) = self.to_save()?;
         let logged = self.to_log()?;
-        let end = self.pending.iter().map(Write::end).max().unwrap_or(0);
+        let end = self
+            .pending
+            .iter()
+            .map(PendingWrite::end)
+            .max()
+            .unwrap_or(0);
         let need = (2 * RECORD_HEAD + content.len() + logged.len()) as u64;
         self.make_fit(end.max(self.allocated), need)?;
 
@@ -314,11 +320,11 @@ impl Journaled {
         if end <= header.at && self.used + need <= room {
             return Ok(());
         }
-        self.place(end, (self.used + need).saturating_mul(2).max(room))
+        self.place_journal(end, (self.used + need).saturating_mul(2).max(room))
     }
 
     /// Places the journal beyond `end` and beyond its present place, with `room` bytes for records.
-    fn place(&mut self, end: u64, room: u64) -> io::Result<()> {
+    fn place_journal(&mut self, end: u64, room: u64) -> io::Result<()> {
         self.require_ours()?;
         let page = PAGE as u64;
         let old = self.journal;
@@ -336,7 +342,7 @@ impl Journaled {
             Ok(at)
         };
         let at = try_at(generous).or_else(|_| try_at(page))?;
-        let header = Header {
+        let header = JournalHeader {
             position: at + room,
             at,
             generation: old.map_or_else(first_generation, |header| header.generation),
@@ -351,13 +357,14 @@ impl Journaled {
             self.disk.write_all_at(&records, at)?;
         }
         let mut last = [0; PAGE];
-        last[..Header::LEN].copy_from_slice(&header.to_bytes());
+        last[..JournalHeader::LEN].copy_from_slice(&header.to_bytes());
         self.disk.write_all_at(&last, header.position)?;
         if header.base > 0 {
             self.disk.sync()?;
         }
         if let Some(old) = old {
-            self.disk.write_all_at(&[0; Header::LEN], old.position)?;
+            self.disk
+                .write_all_at(&[0; JournalHeader::LEN], old.position)?;
         }
         self.journal = Some(header);
         Ok(())

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::Check;
+use super::CheckResult;
 use crate::record::StepSummary;
 use crate::store::error::StoreError;
-use crate::store::pyramid::{COLUMNS, Rows, group_name};
+use crate::store::pyramid::{COLUMNS, LevelRows, group_name};
 use crate::store::reader::RunReader;
-use crate::store::schema::Row;
+use crate::store::schema::RowGetter;
 
 /// Steps and rows read at once.
 const BLOCK: u64 = 512;
@@ -17,10 +17,12 @@ const BLOCK: u64 = 512;
 const SUMS: [&str; 5] = ["total", "residual", "lca", "lca_error", "held_out_lca"];
 
 /// Checks that every row equals its merged steps.
-pub fn check(reader: &RunReader, committed: u64) -> Result<Check, StoreError> {
-    let mut check = Check::new("pyramid");
+pub fn check(reader: &RunReader, committed: u64) -> Result<CheckResult, StoreError> {
+    let mut check = CheckResult::new("pyramid");
     let widths = reader.levels.widths();
-    let mut levels: Vec<Level> = widths.map(|width| Level::new(width, committed)).collect();
+    let mut levels: Vec<LevelCheck> = widths
+        .map(|width| LevelCheck::new(width, committed))
+        .collect();
     if levels.is_empty() {
         "none kept".clone_into(&mut check.looked_at);
         return Ok(check);
@@ -29,9 +31,9 @@ pub fn check(reader: &RunReader, committed: u64) -> Result<Check, StoreError> {
     while from < committed {
         let to = committed.min(from + BLOCK);
         for step in reader.steps(from..to)? {
-            let mut whole = Group::of(step);
+            let mut whole = MergedSteps::from_step(step);
             for level in &mut levels {
-                match level.take(whole) {
+                match level.merge(whole) {
                     Some(group) => {
                         let row = group.merged.first / level.width;
                         match level.row(reader, row)? {
@@ -55,13 +57,13 @@ pub fn check(reader: &RunReader, committed: u64) -> Result<Check, StoreError> {
 }
 
 /// Merged steps, and the same with the magnitudes of their sums, against which rounding is measured.
-struct Group {
+struct MergedSteps {
     merged: StepSummary,
     sizes: StepSummary,
 }
 
-impl Group {
-    fn of(step: StepSummary) -> Self {
+impl MergedSteps {
+    fn from_step(step: StepSummary) -> Self {
         let mut sizes = step.clone();
         sizes.total = sizes.total.abs();
         sizes.residual = sizes.residual.abs();
@@ -80,16 +82,16 @@ impl Group {
     }
 }
 
-struct Level {
+struct LevelCheck {
     width: u64,
-    unfinished: Option<Group>,
+    unfinished: Option<MergedSteps>,
     /// The number of rows required.
     rows: u64,
     /// The next rows read from the file.
     next: VecDeque<StepSummary>,
 }
 
-impl Level {
+impl LevelCheck {
     fn new(width: u64, committed: u64) -> Self {
         Self {
             width,
@@ -104,7 +106,7 @@ impl Level {
     }
 
     /// Adds the next part, and returns the group if it is complete.
-    fn take(&mut self, part: Group) -> Option<Group> {
+    fn merge(&mut self, part: MergedSteps) -> Option<MergedSteps> {
         match &mut self.unfinished {
             Some(group) => group.merge(&part),
             None => self.unfinished = Some(part),
@@ -124,17 +126,17 @@ impl Level {
 }
 
 /// Compares a row in the file with its merged steps.
-fn compare(check: &mut Check, found: &StepSummary, group: &Group) {
+fn compare(check: &mut CheckResult, found: &StepSummary, group: &MergedSteps) {
     let width = group.merged.steps();
     let place = || {
         let row = group.merged.first / width;
         format!("{}, row {row}", group_name(width))
     };
-    let [found, expected, sizes] = [found, &group.merged, &group.sizes].map(Rows::of);
+    let [found, expected, sizes] = [found, &group.merged, &group.sizes].map(LevelRows::of);
     for column in COLUMNS {
         let path = column.path;
         match &column.row {
-            Row::F64(of) => {
+            RowGetter::F64(of) => {
                 let is_sum = SUMS.contains(&path);
                 let numbers = of(&found).iter().zip(of(&expected)).zip(of(&sizes));
                 for ((&found, &expected), &size) in numbers {
@@ -145,7 +147,7 @@ fn compare(check: &mut Check, found: &StepSummary, group: &Group) {
                     });
                 }
             }
-            Row::U64(of) => {
+            RowGetter::U64(of) => {
                 let (found, expected) = (of(&found), of(&expected));
                 if found != expected {
                     check.fault(|| {
@@ -154,7 +156,7 @@ fn compare(check: &mut Check, found: &StepSummary, group: &Group) {
                     });
                 }
             }
-            Row::F32(_) | Row::U32(_) => {}
+            RowGetter::F32(_) | RowGetter::U32(_) => {}
         }
     }
 }

@@ -257,13 +257,13 @@ fn layers(area: Rect, name: &str, known: Known<'_>, frame: &mut Frame) {
 mod tests {
     use super::*;
     use crate::app::{Action, Screen};
-    use crate::tui::view::testing::{Run, Shape, plain};
+    use crate::tui::view::testing::{Run, RunShape, plain};
 
     #[test]
     fn no_two_curves_have_the_same_pen_and_the_title_says_how_many_there_are() {
-        let mut run = Run::new(Shape {
+        let mut run = Run::new(RunShape {
             layers: 20,
-            ..Shape::default()
+            ..RunShape::default()
         });
         run.act(&[Action::Screen(Screen::Classes), Action::Focus]);
         run.app.layer = 13;

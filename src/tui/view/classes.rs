@@ -369,9 +369,9 @@ fn title(steps: &Range<u64>, binned: &Binned) -> Vec<String> {
 mod tests {
     use crate::app::{Action, Screen};
     use crate::tui::view::testing::number as read;
-    use crate::tui::view::testing::{Run, Shape, is_about, plain, row, text, theme};
+    use crate::tui::view::testing::{Run, RunShape, is_about, plain, row, text, theme};
 
-    fn run(shape: Shape) -> Run {
+    fn run(shape: RunShape) -> Run {
         let mut run = Run::new(shape);
         run.act(&[Action::Screen(Screen::Classes)]);
         run
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn classes_add_up_to_the_layers() {
-        let mut run = run(Shape::default());
+        let mut run = run(RunShape::default());
         run.act(&[Action::Move(-10), Action::Select(1)]);
         let screen = run.text(140, 40, &theme());
         let (sum, lca, off) = (
@@ -411,9 +411,9 @@ mod tests {
 
     #[test]
     fn many_layers_are_a_heat_map() {
-        let mut run = run(Shape {
+        let mut run = run(RunShape {
             layers: 20,
-            ..Shape::default()
+            ..RunShape::default()
         });
         let screen = run.text(80, 24, &plain());
         assert!(screen.is_ascii() && screen.contains("class 0"), "{screen}");
@@ -438,7 +438,7 @@ mod tests {
 
     #[test]
     fn the_loss_at_the_cursor_is_that_of_the_cursors_step() {
-        let mut run = run(Shape::default());
+        let mut run = run(RunShape::default());
         run.act(&[Action::Move(-10)]);
         let screen = run.text(120, 40, &theme());
         assert!(screen.contains("class 0: loss at step 29 "), "{screen}");
@@ -450,17 +450,17 @@ mod tests {
     }
 
     #[test]
-    fn without_them_a_sentence_says_why() {
-        let mut run = run(Shape {
+    fn without_class_allocations_a_sentence_says_why() {
+        let mut run = run(RunShape {
             classes: 0,
-            ..Shape::default()
+            ..RunShape::default()
         });
         assert!(run.text(60, 16, &theme()).contains("no classes"));
     }
 
     #[test]
-    fn it_fits_and_every_part_can_have_all_the_room() {
-        let mut run = run(Shape::default());
+    fn the_screen_fits_and_every_part_can_be_maximised() {
+        let mut run = run(RunShape::default());
         for (width, height) in [(60, 16), (80, 24), (120, 40), (200, 60)] {
             for _ in 0..5 {
                 let screen = run.text(width, height, &plain());

@@ -578,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn other_layers_and_the_same_run_are_said() {
+    fn different_layers_and_the_same_run_are_reported() {
         let same = compared(app(2, &[-0.1, -0.2]), app(2, &[-0.1, -0.2]));
         let screen = text(&same, 120, 30, &theme());
         assert!(screen.contains("the same run twice"), "{screen}");
@@ -603,7 +603,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_act_on_the_comparison_and_on_nothing_below_it() {
+    fn keys_act_only_on_the_comparison() {
         let mut app = compared(app(3, &[-0.1, -0.2]), app(3, &[-0.1, -0.3]));
         app.comparing = false;
         for action in [Action::Enter, Action::Enter] {

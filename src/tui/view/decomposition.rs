@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn one_chart_after_the_other_has_all_the_room() {
+    fn each_chart_can_be_maximised_in_turn() {
         let mut app = shown(3, 50);
         let titles = ["actual dloss", "summed since step 0", "LCA of every layer"];
         let seen = |app: &App, height| {

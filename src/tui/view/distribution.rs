@@ -76,7 +76,7 @@ fn whose(app: &App) -> String {
     }
 }
 
-fn allocations(area: Rect, known: Result<&query::Histogram, &str>, frame: &mut Frame) {
+fn allocations(area: Rect, known: Result<&query::AllocationHistogram, &str>, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
     let found = match known {
         Ok(found) => found,
@@ -331,12 +331,12 @@ mod tests {
     use crate::analysis::concentration::concentration;
     use crate::analysis::tails;
     use crate::app::{Action, Screen};
-    use crate::query::{Answer, Part, Query, Topic};
+    use crate::query::{Answer, Query, StepScope, Topic};
     use crate::tui::view::testing::number as read;
-    use crate::tui::view::testing::{Run, Shape, plain, theme};
+    use crate::tui::view::testing::{Run, RunShape, plain, theme};
 
     fn run() -> Run {
-        let mut run = Run::new(Shape::default());
+        let mut run = Run::new(RunShape::default());
         run.act(&[Action::Screen(Screen::Distribution), Action::Select(1)]);
         run
     }
@@ -415,12 +415,13 @@ mod tests {
             };
             run.app.queries.answer(&query).unwrap().1
         };
-        let Answer::Snapshot(found) = known(Topic::Snapshot { layer: Some(1) }, Part::Cursor)
+        let Answer::Snapshot(found) = known(Topic::Snapshot { layer: Some(1) }, StepScope::Cursor)
         else {
             panic!("no snapshot")
         };
         assert_eq!(found.helped.iter().sum::<u64>(), layer.len() as u64);
-        let Answer::Histogram(found) = known(Topic::Histogram { layer: None }, Part::Window) else {
+        let Answer::Histogram(found) = known(Topic::Histogram { layer: None }, StepScope::Window)
+        else {
             panic!("no histogram")
         };
         let nonzero = run.lca.iter().flatten().filter(|a| **a != 0.0).count() as u64;
@@ -428,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_another_window_or_cursor_do_not_stand_beside_the_new_one() {
+    fn stale_numbers_are_not_shown_beside_new_ones() {
         let mut run = run();
         run.act(&[Action::Move(-5)]);
         let known = run.text(140, 50, &theme());
@@ -459,11 +460,11 @@ mod tests {
         live.event(crate::feed::FeedEvent::Steps(
             run.reader.steps(0..20).unwrap(),
         ));
-        let histogram = query::Histogram {
+        let histogram = query::AllocationHistogram {
             steps: 0..20,
             edges: live.header.histogram_edges.clone(),
             counts: vec![1; live.header.histogram_bins()],
-            ..query::Histogram::default()
+            ..query::AllocationHistogram::default()
         };
         let about = live.about_window(Topic::Histogram { layer: None }, 1);
         live.queries.take(about, Answer::Histogram(histogram));
@@ -485,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_go_on_where_they_were() {
+    fn counts_continue_incrementally() {
         let mut run = run();
         for _ in 0..3 {
             run.act(&[Action::ZoomIn]);
@@ -551,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_is_out_of_reach_on_the_smallest_screen() {
+    fn every_number_is_reachable_on_the_smallest_screen() {
         let mut run = run();
         for theme in [plain(), theme()] {
             let screen = run.text(60, 16, &theme);
@@ -587,7 +588,7 @@ mod tests {
     }
 
     #[test]
-    fn it_fits_and_every_chart_can_have_all_the_room() {
+    fn the_screen_fits_and_every_chart_can_be_maximised() {
         let mut run = run();
         for (width, height) in [(60, 16), (80, 24), (120, 40), (200, 60)] {
             for actions in [

@@ -1,14 +1,14 @@
 //! The answers that the [distribution](super::distribution) and its numbers show.
 
 use crate::analysis::octaves::Octaves;
-use crate::query::{self, Answer, Part, Query, Snapshot, Topic};
+use crate::query::{self, Answer, Query, Snapshot, StepScope, Topic};
 use crate::tui::frame::Frame;
 
 /// The answers about all layers together and about the selected layer, or why there are none.
 pub struct Known<'a> {
     /// LCA over the steps in view or, until these have arrived, over those of an earlier query: a histogram carries the
     /// steps that it covers.
-    pub histograms: [Result<&'a query::Histogram, &'a str>; 2],
+    pub histograms: [Result<&'a query::AllocationHistogram, &'a str>; 2],
     /// The parameters' totals at the cursor or before it.
     pub snapshots: [Result<&'a Snapshot, &'a str>; 2],
 }
@@ -29,7 +29,7 @@ impl<'a> Known<'a> {
         let snapshots = both.map(|layer| {
             let query = Query {
                 topic: Topic::Snapshot { layer },
-                part: Part::Cursor,
+                part: StepScope::Cursor,
                 steps: 0..until,
                 columns: 1,
             };
@@ -47,7 +47,7 @@ impl<'a> Known<'a> {
 }
 
 /// The histogram's bins as octaves, if that is what they are.
-pub fn octaves(found: &query::Histogram) -> Option<Octaves> {
+pub fn octaves(found: &query::AllocationHistogram) -> Option<Octaves> {
     let mut octaves = Octaves::new(&found.edges)?;
     octaves.add(&found.counts);
     Some(octaves)

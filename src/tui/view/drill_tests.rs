@@ -9,7 +9,7 @@ use crate::app::{Action, App, Depth};
 use crate::feed::{FeedEvent, Origin};
 use crate::layout::{ParamLayout, TensorKind};
 use crate::query::{
-    Answer, Binned, Group, History, Query, RecordedSums, Topic, UnitParams, Weights,
+    Answer, Binned, GroupTotals, ParameterHistory, Query, RecordedSums, Topic, UnitParams, Weights,
 };
 use crate::record::{LayerSummary, ParamTotals, RunHeader, StepSummary};
 use crate::tui::theme::{ColorLevel, Glyphs, Theme};
@@ -86,12 +86,12 @@ fn binned(query: &Query, groups: usize, value: f64) -> Binned {
         least: (0..groups * n).map(single).collect(),
         most: (0..groups * n).map(single).collect(),
         groups: (0..groups)
-            .map(|g| Group {
+            .map(|g| GroupTotals {
                 total: scaled(g),
                 steps: STEPS,
                 helped: 21,
                 crossings: 4,
-                ..Group::default()
+                ..GroupTotals::default()
             })
             .collect(),
     }
@@ -136,7 +136,7 @@ fn answer(app: &App, query: &Query, value: f64, full: bool) -> Answer {
         }
         Topic::Parameter { .. } => {
             let curve = || full.then(|| binned(query, 1, value));
-            Answer::History(History {
+            Answer::History(ParameterHistory {
                 until: query.steps.end,
                 traced: full,
                 value: curve(),
@@ -244,7 +244,7 @@ fn tensors_without_a_row_are_added_up_and_the_filter_finds_them() {
 
 /// After the cursor moves, no numbers of the old step are shown.
 #[test]
-fn a_number_at_the_cursor_is_of_the_cursors_step() {
+fn numbers_at_the_cursor_belong_to_its_step() {
     for line in ["layer conv", "layer fc"] {
         let mut app = app();
         command(&mut app, line);
@@ -352,7 +352,7 @@ fn a_parameter_shows_its_curves_or_what_to_record() {
 }
 
 #[test]
-fn commands_say_what_there_is() {
+fn command_errors_list_the_choices() {
     let mut app = app();
     command(&mut app, "layer conv");
     command(&mut app, "unit 3");

@@ -19,7 +19,7 @@ use super::marks::{severity_style, sign};
 use super::words::{either, elided, scrolled};
 use crate::analysis::events::EventKind;
 use crate::app::{App, Listed};
-use crate::query::Happened;
+use crate::query::RunEvents;
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 
@@ -75,7 +75,7 @@ fn line(entry: &Listed, selected: bool, room: usize, app: &App, theme: &Theme) -
 }
 
 /// The number of events of each kind; if there are very many, the list has only the strongest.
-fn counted(happened: &Happened) -> String {
+fn counted(happened: &RunEvents) -> String {
     let name = |kind| match kind {
         EventKind::Residual => "residual",
         EventKind::NotFinite => "not finite",
@@ -92,14 +92,14 @@ fn counted(happened: &Happened) -> String {
 #[cfg(test)]
 mod tests {
     use crate::app::Action;
-    use crate::tui::view::testing::{Run, Shape, app, plain, text, theme};
+    use crate::tui::view::testing::{Run, RunShape, app, plain, text, theme};
 
     #[test]
-    fn it_lists_what_the_file_says_at_any_size() {
-        let mut run = Run::new(Shape {
+    fn events_in_the_file_are_listed_at_any_size() {
+        let mut run = Run::new(RunShape {
             steps: 120,
             layers: 6,
-            ..Shape::default()
+            ..RunShape::default()
         });
         run.act(&[Action::Bookmark, Action::Events]);
         let screen = run.text(120, 40, &plain());
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn before_anything_is_known_it_says_so() {
+    fn before_any_answer_the_list_says_so() {
         let mut app = app(2, &[0.1]);
         app.act(Action::Events);
         assert!(text(&app, 80, 24, &plain()).contains("reading ..."));

@@ -25,7 +25,7 @@ use super::status;
 use super::words::{either, number, sentence};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Stretch};
-use crate::query::{Answer, HeldOut, Topic};
+use crate::query::{Answer, HeldOutSums, Topic};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, Entry, LineChart, Pen, Series};
@@ -120,14 +120,14 @@ fn sheet<'a>(view: &View<'_>, frame: &mut Frame<'a>) -> Sheet<'a> {
 }
 
 /// Makes the three cells of a range of steps from the steps and their answer.
-type Pair<'a> = &'a dyn Fn(&Stretch<'_>, Option<&HeldOut>) -> [(String, Style); 3];
+type Pair<'a> = &'a dyn Fn(&Stretch<'_>, Option<&HeldOutSums>) -> [(String, Style); 3];
 
 /// The closing rows. Until the held-out loss has been read, its change and its residual are hyphens.
 fn closing(
     app: &App,
     theme: &Theme,
     ranges: &[&Stretch<'_>; 3],
-    answers: &[Option<&HeldOut>; 3],
+    answers: &[Option<&HeldOutSums>; 3],
 ) -> Vec<Row> {
     let layers = app.header.layout.layers.len();
     let row = |name: &str, pair: Pair<'_>| {
@@ -243,9 +243,9 @@ mod tests {
     use super::*;
     use crate::app::{Action, Screen};
     use crate::tui::view::testing::number as read;
-    use crate::tui::view::testing::{Run, Shape, is_about, plain, row, text, theme};
+    use crate::tui::view::testing::{Run, RunShape, is_about, plain, row, text, theme};
 
-    fn run(shape: Shape) -> Run {
+    fn run(shape: RunShape) -> Run {
         let mut run = Run::new(shape);
         run.act(&[Action::Screen(Screen::HeldOut)]);
         run
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn both_losses_close_and_opposite_signs_are_counted() {
-        let mut run = run(Shape::default());
+        let mut run = run(RunShape::default());
         run.act(&[Action::Move(-10)]);
         let screen = run.text(140, 40, &theme());
         let sum: f64 = (0..40).flat_map(|t| run.held_out[t].clone()).sum();
@@ -286,17 +286,17 @@ mod tests {
     }
 
     #[test]
-    fn without_it_a_sentence_says_what_to_do() {
-        let mut run = run(Shape {
+    fn without_held_out_allocations_a_sentence_says_what_to_do() {
+        let mut run = run(RunShape {
             held_out: false,
-            ..Shape::default()
+            ..RunShape::default()
         });
         assert!(run.text(60, 16, &theme()).contains("--lca-test"));
     }
 
     #[test]
-    fn it_fits_and_is_ascii() {
-        let mut run = run(Shape::default());
+    fn the_screen_fits_and_is_ascii() {
+        let mut run = run(RunShape::default());
         for (width, height) in [(60, 16), (80, 24), (200, 60)] {
             let screen = run.text(width, height, &plain());
             assert!(screen.is_ascii() && screen.contains("residual"), "{screen}");

@@ -199,7 +199,7 @@ mod tests {
     use crate::app::{Action, Overlay};
 
     #[test]
-    fn what_is_scrolled_beyond_the_end_is_not_scrolled_back_first() {
+    fn scrolling_beyond_the_end_has_no_hidden_offset() {
         for (width, height) in [(60, 16), (80, 24), (200, 20)] {
             for overlay in [Overlay::Help, Overlay::Commands] {
                 let mut app = app(3, &[0.1]);

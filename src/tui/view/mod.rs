@@ -140,7 +140,7 @@ mod tests {
     use crate::record::Status;
     use crate::tui::theme::ColorLevel;
     use testing::{
-        Run, Shape, any_glyphs, app, app_of, header, odd_allocations, queries, row, text, theme,
+        Run, RunShape, any_glyphs, app, app_of, header, odd_allocations, queries, row, text, theme,
     };
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn too_small_a_terminal_is_told_so() {
+    fn a_too_small_terminal_gets_a_message() {
         let screen = text(&app(3, &[0.1]), 59, 15, &theme());
         assert!(
             screen.contains("60x16") && screen.contains("59x15"),
@@ -361,11 +361,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_screen_asks_depends_on_no_answer() {
+    fn queries_of_a_screen_do_not_depend_on_answers() {
         let network = Screen::ALL.map(|screen| vec![Action::Screen(screen)]);
         let deeper = (1..=3).map(|times| vec![Action::Enter; times]);
         let asked = network.into_iter().chain(deeper).map(|actions| {
-            let mut run = Run::new(Shape::default());
+            let mut run = Run::new(RunShape::default());
             run.act(&actions);
             let before = queries(&run.app, (120, 40), &theme());
             run.settle(120, 40, &theme());

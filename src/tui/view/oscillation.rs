@@ -30,7 +30,7 @@ use super::{oscillation_words, status};
 use crate::analysis::bins::{self, Extent};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::App;
-use crate::query::{Answer, Curve, Oscillation, Topic};
+use crate::query::{Answer, CurveExtremes, Oscillation, Topic};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, Entry, LineChart, Pen, Series, XAxis};
@@ -96,7 +96,7 @@ impl<'a> Screen<'a> {
     }
 
     /// The value of a curve at the cursor: exact, or its range over the steps of the cursor's column.
-    fn at_cursor(&self, curve: &Curve, chart: usize) -> Option<String> {
+    fn at_cursor(&self, curve: &CurveExtremes, chart: usize) -> Option<String> {
         let edges = &self.known.edges;
         let step = self.view.cursor?;
         let column = edges.partition_point(|&edge| edge <= step).checked_sub(1)?;
@@ -335,7 +335,7 @@ fn signed(steps: i32) -> String {
 }
 
 /// A curve at the dots of a chart, which may have more or fewer columns.
-fn extents(curve: &Curve, dots: usize) -> Vec<Option<Extent>> {
+fn extents(curve: &CurveExtremes, dots: usize) -> Vec<Option<Extent>> {
     let n = curve.least.len();
     let of = |dot: usize| {
         let columns = bins::indices_at(dot, n, dots);
@@ -359,16 +359,16 @@ mod tests {
     use crate::app::{Action, Screen};
     use crate::tui::theme::ColorLevel;
     use crate::tui::view::testing::{
-        Run, Shape, any_glyphs, app, odd_allocations, plain, queries, row, text, theme,
+        Run, RunShape, any_glyphs, app, odd_allocations, plain, queries, row, text, theme,
     };
 
     const HERE: Action = Action::Screen(Screen::Oscillation);
 
     #[test]
-    fn it_says_what_the_file_says() {
-        let mut run = Run::new(Shape {
+    fn the_screen_agrees_with_the_file() {
+        let mut run = Run::new(RunShape {
             steps: 90,
-            ..Shape::default()
+            ..RunShape::default()
         });
         run.act(&[HERE, Action::Select(1)]);
         for (width, height) in [(80, 24), (120, 40), (200, 60)] {
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn until_it_is_known_it_is_being_read() {
+    fn a_missing_answer_is_shown_as_being_read() {
         let mut app = app(2, &[0.1, -0.2]);
         app.act(HERE);
         assert!(text(&app, 80, 24, &plain()).contains("reading ..."));
@@ -419,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_curve_keeps_its_extremes_and_gaps_at_any_width() {
-        let curve = Curve {
+        let curve = CurveExtremes {
             least: vec![1.0, f32::NAN, -3.0],
             most: vec![2.0, f32::NAN, 0.0],
         };
@@ -428,7 +428,7 @@ mod tests {
         assert_eq!(extents(&curve, 3), three);
         assert_eq!(extents(&curve, 1), [extent(-3.0, 2.0)]);
         assert_eq!(extents(&curve, 6).iter().filter(|e| e.is_none()).count(), 2);
-        assert_eq!(extents(&Curve::default(), 2), [None, None]);
+        assert_eq!(extents(&CurveExtremes::default(), 2), [None, None]);
     }
 
     proptest! {
@@ -448,7 +448,7 @@ mod tests {
             let theme = Theme::new(ColorLevel::Ansi16, glyphs);
             for query in queries(&app, (width, height), &theme) {
                 #[expect(clippy::cast_possible_truncation, reason = "any numbers")]
-                let curve = |sign: f64| Curve {
+                let curve = |sign: f64| CurveExtremes {
                     least: numbers.iter().map(|x| (x * sign) as f32).collect(),
                     most: numbers.iter().map(|x| (x * sign) as f32).collect(),
                 };

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_never_happens_is_said_so() {
+    fn absent_oscillation_is_stated() {
         let said = |steps| spoken("updates", "turn", steps);
         assert_eq!(said(6.66), "updates turn every 6.7 steps");
         assert_eq!(said(f64::INFINITY), "updates never turn");

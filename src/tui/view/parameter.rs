@@ -21,7 +21,7 @@ use super::unit::is_traced;
 use super::words::{self, exact, number, often, percent, sentence, signed_scale};
 use crate::analysis::scale::{Domain, Scale};
 use crate::app::{App, Depth};
-use crate::query::{Answer, Binned, Group, History, Topic};
+use crate::query::{Answer, Binned, GroupTotals, ParameterHistory, Topic};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
 use crate::tui::widget::{Details, LineChart, Pen, Series};
@@ -122,7 +122,7 @@ fn totals(app: &App, theme: &Theme, parameter: usize, width: u16) -> Line<'stati
         return Line::default();
     };
     let known = app.unit_now(layer, unit);
-    let at = known.and_then(|known| known.place_of(parameter));
+    let at = known.and_then(|known| known.position_of(parameter));
     let totals = known.and_then(|known| known.totals.as_ref());
     let (Some(at), Some(totals)) = (at, totals) else {
         return Line::styled(
@@ -175,13 +175,13 @@ fn advice(curves: &[Curve<'_>]) -> String {
 fn curves<'a>(
     app: &App,
     theme: &Theme,
-    window: &'a History,
-    at: Option<&'a History>,
+    window: &'a ParameterHistory,
+    at: Option<&'a ParameterHistory>,
 ) -> Vec<Curve<'a>> {
     let mut curves = Vec::new();
-    let counted = |verb: &str, binned: &Binned, count: fn(&Group) -> u64| {
+    let counted = |verb: &str, binned: &Binned, count: fn(&GroupTotals) -> u64| {
         #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
-        let every = |group: &Group| group.steps as f64 / count(group) as f64;
+        let every = |group: &GroupTotals| group.steps as f64 / count(group) as f64;
         often(verb, binned.groups.first().map_or(f64::NAN, every))
     };
     if let Some(binned) = &window.value {
@@ -350,9 +350,9 @@ mod tests {
                 .collect(),
             least: ends.clone(),
             most: ends,
-            groups: vec![Group {
+            groups: vec![GroupTotals {
                 steps: 50,
-                ..Group::default()
+                ..GroupTotals::default()
             }],
         };
         let curve = Curve {

@@ -243,14 +243,14 @@ mod tests {
     use crate::record::RunHeader;
     use crate::tui::theme::{ColorLevel, Theme};
     use crate::tui::view::testing::{
-        Run, Shape, any_glyphs, app, app_of, header, odd_allocations, plain, text,
+        Run, RunShape, any_glyphs, app, app_of, header, odd_allocations, plain, text,
     };
 
     const HERE: Action = Action::Screen(Screen::Run);
 
     #[test]
-    fn it_says_how_well_the_run_closes_and_what_it_cost() {
-        let mut run = Run::new(Shape::default());
+    fn the_run_screen_shows_residuals_and_cost() {
+        let mut run = Run::new(RunShape::default());
         run.act(&[HERE]);
         for (width, height) in [(80, 24), (120, 40), (200, 60)] {
             let screen = run.text(width, height, &plain());
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_whose_loss_is_allocated() {
+    fn the_run_screen_names_the_allocated_loss() {
         let header = RunHeader {
             train_index: (0..600).collect(),
             lca_index: (0..200).collect(),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_live_run_says_what_waits_and_what_the_gpu_does() {
+    fn a_live_run_shows_its_write_queue_and_gpu() {
         let mut app = app(2, &[0.1]);
         app.act(HERE);
         let before = text(&app, 120, 40, &plain());
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_is_never_longer_than_its_room_nor_hidden() {
+    fn a_bar_is_neither_too_long_nor_hidden() {
         assert_eq!(bar(1, 1_000_000, 10), 1);
         assert_eq!(bar(0, 5, 10), 0);
         assert_eq!(bar(u64::MAX, u64::MAX, 10), 10);

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_scroll_names_are_cut_and_columns_go() {
+    fn small_tables_scroll_cut_names_and_drop_columns() {
         assert_eq!(
             drawn(34, 4, 2),
             [
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_of_columns_go_whole_and_no_number_is_cut() {
+    fn column_groups_are_dropped_whole_and_no_number_is_cut() {
         let theme = plain();
         let sheet = Sheet {
             theme: &theme,
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_residual_that_is_no_number_is_a_warning() {
+    fn a_nan_residual_is_a_warning() {
         let (good, bad) = (app(2, &[-0.1, -0.1]), app(2, &[-0.1, f64::NAN]));
         let style = |app: &App| residual_style(app, &theme(), &app.timeline.whole());
         assert_eq!(style(&good), theme().dim);

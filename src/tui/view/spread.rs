@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_charts_as_have_room_or_the_one_in_focus() {
+    fn charts_that_fit_are_shown_or_the_focused_one() {
         let area = Rect::new(0, 3, 40, 20);
         let all = charts(area, 3, 8, 0);
         assert_eq!(

@@ -315,16 +315,16 @@ mod tests {
     use crate::app::{Action, Screen};
     use crate::tui::theme::ColorLevel;
     use crate::tui::view::testing::{
-        Run, Shape, any_glyphs, app, framed, odd_allocations, plain, text, theme,
+        Run, RunShape, any_glyphs, app, framed, odd_allocations, plain, text, theme,
     };
 
     const HERE: Action = Action::Screen(Screen::Synchronisation);
 
     fn run() -> Run {
-        let mut run = Run::new(Shape {
+        let mut run = Run::new(RunShape {
             steps: 150,
             layers: 5,
-            ..Shape::default()
+            ..RunShape::default()
         });
         run.act(&[HERE]);
         run
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn it_counts_what_layers_share() {
+    fn shared_steps_of_layers_are_counted() {
         let mut run = run();
         let sets: Vec<Vec<usize>> = (0..5).map(|layer| naive(&run, layer)).collect();
         let count: usize = sets.iter().map(Vec::len).sum();
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_within_a_class_and_back() {
+    fn selecting_classes_cycles_back_to_all() {
         let mut run = run();
         let all = run.text(100, 30, &plain());
         run.act(&[Action::NextClass]);
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn without_allocations_by_class_it_says_what_to_do() {
+    fn without_class_allocations_a_sentence_says_what_to_do() {
         let mut run = run();
         run.act(&[Action::NextClass]);
         let why = "train with --by-class to have them";

@@ -138,7 +138,7 @@ mod tests {
     use crate::layout::TensorKind;
 
     #[test]
-    fn inside_the_network_the_step_stands_beside_the_way() {
+    fn inside_the_network_the_title_shows_path_and_step() {
         let mut app = super::super::testing::app(2, &[0.1; 30]);
         let here = |app: &App| settings(app, &super::super::testing::theme()).to_string();
         assert_eq!(here(&app), "", "a line of its own has it");

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-pub use recorded::{Run, Shape};
+pub use recorded::{Run, RunShape};
 
 use super::draw;
 use crate::app::App;

@@ -146,7 +146,7 @@ impl Unit<'_> {
         let columns = (room / usize::from(NUMBER)).clamp(1, COLUMNS.len());
         // If not every step in view is recorded, the title gives the number of those that are.
         let window = match self.window {
-            Some(window) if !window.is_whole() => several(window.count),
+            Some(window) if !window.is_complete() => several(window.count),
             _ => COLUMNS[2].to_owned(),
         };
         let [total, help, _, every] = COLUMNS;
@@ -184,7 +184,7 @@ impl Unit<'_> {
             Span::styled(name, style),
         ];
         put(line, buf, Line::from(spans));
-        let Some(at) = self.known.place_of(parameter) else {
+        let Some(at) = self.known.position_of(parameter) else {
             return;
         };
         let (help, turns) = self.shares(at);
@@ -268,7 +268,7 @@ impl Unit<'_> {
     /// The values of a picture's parameters.
     fn pixels<T: Copy + Into<f64>>(&self, picture: &Picture, values: &[T]) -> Vec<f64> {
         let parameters = picture.parameters.clone();
-        let Some(start) = self.known.place_of(parameters.start) else {
+        let Some(start) = self.known.position_of(parameters.start) else {
             return Vec::new();
         };
         let own = values.iter().skip(start).take(parameters.len());
@@ -320,7 +320,7 @@ impl Unit<'_> {
         let name = parameter_name(&self.app.header.layout, parameter);
         let name = vec![Span::styled(format!(" {name}"), self.theme.selected)];
         let mut parts = vec![(0, name)];
-        let Some(at) = self.known.place_of(parameter) else {
+        let Some(at) = self.known.position_of(parameter) else {
             return cells::fitting(parts, width);
         };
         if let Some(total) = self.total(at) {
@@ -330,7 +330,7 @@ impl Unit<'_> {
             Some(window) => {
                 let sum = self.in_window(at).unwrap_or(f64::NAN);
                 parts.push((1, vec![Span::raw("  window "), lca(self.theme, sum)]));
-                if !window.is_whole() {
+                if !window.is_complete() {
                     let all = window.steps.end - window.steps.start;
                     let text = format!(" ({} of {all} steps)", window.count);
                     parts.push((1, vec![Span::styled(text, self.theme.dim)]));
@@ -368,7 +368,7 @@ impl Unit<'_> {
         let tensors = layout.tensors[layout.layers[self.layer].tensors.clone()].iter();
         let mut parts = Vec::new();
         for tensor in tensors.filter(|tensor| tensor.row_len() == 1) {
-            let Some(at) = self.known.place_of(tensor.row(self.unit).start) else {
+            let Some(at) = self.known.position_of(tensor.row(self.unit).start) else {
                 continue;
             };
             let rank = u8::try_from(parts.len()).unwrap_or(u8::MAX);

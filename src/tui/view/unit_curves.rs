@@ -108,7 +108,7 @@ pub fn draw(area: Rect, frame: &mut Frame, units: &Binned) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::Group;
+    use crate::query::GroupTotals;
 
     fn units(totals: &[f64]) -> Binned {
         Binned {
@@ -116,9 +116,9 @@ mod tests {
             sums: totals.iter().flat_map(|&a| [a / 4.0, a * 0.75]).collect(),
             groups: totals
                 .iter()
-                .map(|&total| Group {
+                .map(|&total| GroupTotals {
                     total,
-                    ..Group::default()
+                    ..GroupTotals::default()
                 })
                 .collect(),
             ..Binned::default()
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_and_the_worst_stand_once() {
+    fn the_best_and_the_worst_unit_are_listed_once() {
         assert!(extremes(&units(&[])).is_empty());
         assert_eq!(extremes(&units(&[1.0])), [0]);
         assert_eq!(extremes(&units(&[4.0, 1.0, 2.0, 3.0])), [1, 2, 3, 0]);

@@ -4,7 +4,7 @@
 use ratatui::buffer::Buffer;
 
 use super::help::ELSEWHERE;
-use super::testing::{Run, Shape, app, drawn, seen, theme};
+use super::testing::{Run, RunShape, app, drawn, seen, theme};
 use crate::app::{Action, App, Depth, Here, Other, Screen, Sort};
 use crate::tui::keys::{Binding, GROUPS};
 
@@ -41,13 +41,13 @@ struct Walk {
 
 impl Walk {
     fn new(size: (u16, u16)) -> Self {
-        let shape = Shape {
+        let shape = RunShape {
             steps: 80,
             classes: 4,
-            ..Shape::default()
+            ..RunShape::default()
         };
         let mut run = Run::new(shape);
-        let second = Run::new(Shape { steps: 60, ..shape });
+        let second = Run::new(RunShape { steps: 60, ..shape });
         run.app.compare_with(Other {
             app: second.app,
             names: ["a.h5", "b.h5"].map(str::to_owned),
@@ -138,7 +138,7 @@ fn places() -> impl Iterator<Item = Here> {
 }
 
 #[test]
-fn what_is_offered_is_seen_and_what_is_not_changes_nothing() {
+fn offered_keys_change_the_screen_and_others_do_not() {
     for size in SIZES {
         let mut walk = Walk::new(size);
         for here in places() {
@@ -196,6 +196,6 @@ fn a_live_run_and_a_replay_offer_what_they_have() {
         live.act(action);
         assert_ne!(drawn(&live, (80, 24), &theme()).0, before, "{action:?}");
     }
-    let run = Run::new(Shape::default());
+    let run = Run::new(RunShape::default());
     assert_eq!(offered(&run.app), [true, false, true]);
 }

@@ -16,7 +16,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 use super::names::{cells_of, elided, first_letters};
 use crate::analysis::bins;
 use crate::analysis::scale::{Domain, Scale};
-use crate::analysis::ticks::{Room, Tick, step_ticks, ticks, whole_ticks};
+use crate::analysis::ticks::{LabelSpace, Tick, step_ticks, ticks, whole_ticks};
 use crate::tui::theme::{Glyphs, Theme};
 
 /// Width of a label on the left axis; always the same, so that charts above each other line up.
@@ -113,7 +113,7 @@ impl Left<'_> {
         // The unit takes the top row, whose label is dropped; at least two should be left.
         let first = u16::from(!self.unit.is_empty());
         let cells = usize::from(plot.height);
-        let [usual, crowded] = [Room::rows(cells), Room::Rows { cells, gap: 1 }]
+        let [usual, crowded] = [LabelSpace::rows(cells), LabelSpace::Rows { cells, gap: 1 }]
             .map(|room| ticks(self.scale, self.domain, room));
         let labelled = usual.iter().filter_map(row_of).filter(|&row| row >= first);
         let ticks = if labelled.count() < 2 { crowded } else { usual };
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_stand_for_what_the_axis_says() {
+    fn columns_match_the_axis_labels() {
         let steps = XAxis::Steps(0..1000);
         assert_eq!(
             bottom(&steps, 40, 2),
@@ -379,7 +379,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_axis_is_a_panic(
+        fn no_axis_panics(
             (from, to) in (any::<u64>(), any::<u64>()),
             first in any::<i64>(),
             width in 0u16..99,

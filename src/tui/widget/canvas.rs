@@ -276,7 +276,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_place_is_a_panic(
+        fn no_position_panics(
             (width, height) in (0u16..5, 0u16..5),
             (x, y) in (0u16..9, 0u16..9),
             dots in prop::collection::vec((any::<usize>(), 0usize..30, 0usize..30), 0..9),

@@ -367,7 +367,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn no_size_and_no_numbers_are_a_panic(
+        fn no_size_or_numbers_panic(
             values in prop::collection::vec(any_value(), 0..90),
             area in any_area(),
             glyphs in prop::sample::select(ALL.to_vec()),

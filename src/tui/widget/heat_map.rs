@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_in_ascii() {
+    fn a_heat_map_is_drawn_in_ascii() {
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
         let values = wave(51);
         let buf = drawn(map(&theme, &values, 51), 60, 12);
@@ -382,7 +382,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn no_size_and_no_numbers_are_a_panic(
+        fn no_size_or_numbers_panic(
             values in prop::collection::vec(any_value(), 0..90),
             (rows, columns) in (0usize..40, 0usize..40),
             area in any_area(),

@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_seen_beside_a_million() {
+    fn a_single_count_is_visible_beside_a_million() {
         let theme = Theme::new(ColorLevel::None, Glyphs::Blocks);
         let pen = Pen {
             style: theme.neutral,
@@ -415,7 +415,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn no_size_and_no_numbers_are_a_panic(
+        fn no_size_or_numbers_panic(
             counts in prop::collection::vec(any_value(), 0..200),
             area in any_area(),
             glyphs in prop::sample::select(ALL.to_vec()),

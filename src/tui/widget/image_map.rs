@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_in_ascii() {
+    fn an_image_is_drawn_in_ascii() {
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
         let values = ring(10);
         let whole = ImageMap {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_scrolled_and_said() {
+    fn images_that_do_not_fit_scroll_and_say_so() {
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
         let values = ring(28);
         let whole = ImageMap {
@@ -356,7 +356,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn no_size_and_no_numbers_are_a_panic(
+        fn no_size_or_numbers_panic(
             values in prop::collection::vec(any_value(), 0..200),
             (tiles, rows, columns) in (0usize..40, 0usize..40, 0usize..40),
             area in any_area(),

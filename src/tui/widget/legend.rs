@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_those_for_full_names() {
+    fn the_legend_reserves_rows_for_full_names() {
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
         let entry = |name| Entry {
             name,
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ramp_says_its_ends_and_its_log() {
+    fn the_ramp_labels_its_ends_and_its_log_scale() {
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
         let legend = RampLegend {
             theme: &theme,
@@ -294,7 +294,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_names_and_no_numbers_are_a_panic(
+        fn no_names_or_numbers_panic(
             names in prop::collection::vec(any::<String>(), 0..9),
             (width, height) in (0u16..60, 0u16..5),
             glyphs in prop::sample::select(ALL.to_vec()),

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chart_with_everything() {
+    fn a_chart_draws_all_its_parts() {
         let buf = drawn(Glyphs::Braille, (60, 12), 64, Some(30));
         let expected = [
             "    nats┤⢤              │               ─ held-out  ─ train",
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn few_steps_are_stairs() {
+    fn few_steps_are_drawn_as_steps() {
         let expected = [
             "    nats|*************",
             "       2+             ************",
@@ -366,7 +366,7 @@ mod tests {
         }
 
         #[test]
-        fn no_input_is_a_panic(
+        fn no_input_panics(
             extents in prop::collection::vec(
                 prop::option::of((prop::num::f32::ANY, prop::num::f32::ANY)), 0..60),
             (width, height) in (0u16..50, 0u16..9),

@@ -325,7 +325,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn no_moment_is_lost(
+        fn every_moment_is_drawn(
             moments in prop::collection::vec(prop::collection::btree_set(0u64..300, 0..20), 0..9),
             columns in 1usize..100,
         ) {
@@ -346,7 +346,7 @@ mod tests {
         }
 
         #[test]
-        fn no_size_and_no_moments_are_a_panic(
+        fn no_size_or_moments_panic(
             moments in prop::collection::vec(prop::collection::vec(0u64..99, 0..9), 0..30),
             (from, to) in (0u64..99, any::<u64>()),
             columns in 0usize..60,

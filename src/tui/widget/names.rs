@@ -2,7 +2,7 @@
 
 use ratatui::text::Span;
 
-use crate::text::is_obeyed;
+use crate::text::is_invisible_control;
 use crate::tui::theme::Glyphs;
 
 /// The width of a text in cells, at most `most`.
@@ -14,7 +14,7 @@ pub(super) fn cells_of(text: &str, most: u16) -> u16 {
 /// the end. Invisible characters that have an effect (`is_obeyed`) are removed.
 #[must_use]
 pub fn elided(text: &str, width: usize, glyphs: Glyphs) -> String {
-    let shown = || text.chars().filter(|letter| !is_obeyed(*letter));
+    let shown = || text.chars().filter(|letter| !is_invisible_control(*letter));
     let whole: String = shown().collect();
     if Span::raw(&whole).width() <= width {
         return whole;
@@ -48,7 +48,10 @@ fn fitting(letters: impl Iterator<Item = char>, width: usize) -> String {
 
 /// The longest prefix of `text` that fits in `width` cells, without invisible characters that have an effect.
 pub(super) fn first_letters(text: &str, width: usize) -> String {
-    fitting(text.chars().filter(|letter| !is_obeyed(*letter)), width)
+    fitting(
+        text.chars().filter(|letter| !is_invisible_control(*letter)),
+        width,
+    )
 }
 
 #[cfg(test)]
@@ -57,7 +60,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn names_are_cut_behind_the_middle_by_their_width() {
+    fn long_names_are_shortened_by_display_width() {
         let cut = |text, width| elided(text, width, Glyphs::Braille);
         assert_eq!(cut("conv1", 5), "conv1");
         assert_eq!(cut("stage3.block2.conv1.weight", 12), "stage3.b…ght");

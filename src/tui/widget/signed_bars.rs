@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cursor_is_seen_in_a_selected_row_too() {
+    fn the_cursor_is_visible_in_a_selected_row() {
         let buf = drawn(
             ColorLevel::None,
             Glyphs::Braille,
@@ -315,7 +315,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_input_is_a_panic_and_no_value_is_hidden(
+        fn no_input_panics_and_no_value_is_hidden(
             extents in prop::collection::vec(
                 prop::option::of((prop::num::f32::ANY, prop::num::f32::ANY)), 0..20),
             (width, height) in (0u16..12, 0u16..7),

@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn stacks_in_ascii_and_in_blocks() {
+    fn stacks_are_drawn_in_ascii_and_in_blocks() {
         let (values, totals) = sample(51);
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
         let ascii = drawn(bars(&theme, &values, &totals), 60, 12);
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_part_is_said() {
+    fn an_unknown_part_is_marked() {
         let theme = Theme::new(ColorLevel::None, Glyphs::Ascii);
         let values = [1.0, 1.0, f64::NAN, 1.0];
         let stacked = StackedBars {
@@ -454,7 +454,7 @@ mod tests {
         }
 
         #[test]
-        fn no_size_and_no_numbers_are_a_panic(
+        fn no_size_or_numbers_panic(
             values in prop::collection::vec(any_value(), 0..90),
             (series, columns) in (0usize..12, 0usize..40),
             area in any_area(),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use lcascope::query::{Histogram, UnitParams};
+use lcascope::query::{AllocationHistogram, UnitParams};
 use lcascope::record::StepSummary;
 
 use tempfile::TempDir;
@@ -153,7 +153,12 @@ impl Naive {
         losses
     }
 
-    pub fn check_histogram(&self, found: &Histogram, layer: Option<usize>, steps: &Range<u64>) {
+    pub fn check_histogram(
+        &self,
+        found: &AllocationHistogram,
+        layer: Option<usize>,
+        steps: &Range<u64>,
+    ) {
         let counts = self.file.counts("lca/histogram");
         let edges = self.file.reals("lca/histogram_edges").values;
         let bins = edges.len() - 1;

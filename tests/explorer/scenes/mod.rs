@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lcascope::app::{Action, App, Other, Screen};
-use lcascope::feed::{self, Details, Feed, FeedEvent, FileFeed, Origin};
+use lcascope::feed::{self, DetailClient, Feed, FeedEvent, FileFeed, Origin};
 use lcascope::query::Query;
 use lcascope::record::{LayerSummary, Losses, RunHeader};
 use lcascope::tui::keys::KeyMap;
@@ -71,7 +71,7 @@ impl Look {
 }
 
 /// Asks until everything is known that is wanted.
-pub fn settle(app: &mut App, details: &Details, size: (u16, u16), theme: &Theme) {
+pub fn settle(app: &mut App, details: &DetailClient, size: (u16, u16), theme: &Theme) {
     for _ in 0..200 {
         let wanted = queries(app, size, theme);
         let Some(query) = next(app, &wanted) else {

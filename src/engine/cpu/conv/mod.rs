@@ -37,7 +37,7 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use self::products::WeightGradient;
-use self::sums::{AllSums, Segment, Start, Sums};
+use self::sums::{ImageSums, PixelSums, Segment, Start};
 use super::lanes::{GROUP, Lanes};
 use crate::model::{Conv, Shape};
 
@@ -232,7 +232,7 @@ impl Kernel {
             ..
         } = packed;
         let start = Start::Bias(bias);
-        let sums = Sums {
+        let sums = PixelSums {
             tiles: &self.out_tiles,
             channels: conv.outputs,
             depth: conv.fan_in(),
@@ -257,7 +257,7 @@ impl Kernel {
                 });
             }
         };
-        arch.dispatch(AllSums {
+        arch.dispatch(ImageSums {
             sums,
             size: self.output,
             segments,
@@ -278,7 +278,7 @@ impl Kernel {
         let Packed {
             backward, terms, ..
         } = packed;
-        let sums = Sums {
+        let sums = PixelSums {
             tiles: &self.in_tiles,
             channels: conv.inputs,
             depth: conv.outputs * conv.kernel[0] * conv.kernel[1],
@@ -329,7 +329,7 @@ impl Kernel {
                 segments.extend(open.map(|(_, segment)| segment));
             }
         };
-        arch.dispatch(AllSums {
+        arch.dispatch(ImageSums {
             sums,
             size: self.input,
             segments,

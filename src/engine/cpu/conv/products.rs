@@ -70,7 +70,7 @@ impl WithSimd for WeightGradient<'_> {
                     let top = reached.start * conv.stride[0] + u - conv.before[0];
                     let left = along.start * conv.stride[1] + v - conv.before[1];
                     let weight = ((u * stretches + v) * stretch) * padded;
-                    let walk = Walk {
+                    let walk = PixelWalk {
                         rows: reached.len(),
                         columns: along.len(),
                         x: (top * kernel.input[1] + left) * conv.inputs,
@@ -109,7 +109,7 @@ impl WithSimd for WeightGradient<'_> {
 
 /// The pixels of a block that are multiplied at one position of the kernel. Distances are in lanes of `x` and in
 /// elements of the transposed `dy`.
-struct Walk {
+struct PixelWalk {
     rows: usize,
     columns: usize,
     x: usize,
@@ -145,7 +145,7 @@ fn transpose(from: &[Lanes], channels: usize, padded: usize, to: &mut [f32], sum
 #[inline(always)]
 unsafe fn product_tile<S: Simd, const M: usize>(
     simd: S,
-    walk: &Walk,
+    walk: &PixelWalk,
     x: &[Lanes],
     dy: &[f32],
     weights: &mut [f32],
@@ -170,7 +170,7 @@ unsafe fn product_tile<S: Simd, const M: usize>(
 #[inline(always)]
 unsafe fn product_columns<S: Simd, const M: usize, const N: usize>(
     simd: S,
-    walk: &Walk,
+    walk: &PixelWalk,
     x: &[Lanes],
     dy: &[f32],
     weights: &mut [f32],

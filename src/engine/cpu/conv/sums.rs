@@ -31,7 +31,7 @@ pub struct Segment {
 }
 
 /// Computes `to[pixel, m] = start[m] + Σ_k w[k, m] · from[k]` for every pixel and channel m.
-pub struct Sums<'a> {
+pub struct PixelSums<'a> {
     pub tiles: &'a [Tile],
     pub channels: usize,
     /// Number of terms in a whole sum.
@@ -44,16 +44,16 @@ pub struct Sums<'a> {
     pub to: &'a mut [Lanes],
 }
 
-/// [`Sums`] for all pixels of an image of `size`; `segments` lists the terms of a pixel.
-pub struct AllSums<'a, F> {
-    pub sums: Sums<'a>,
+/// [`PixelSums`] for all pixels of an image of `size`; `segments` lists the terms of a pixel.
+pub struct ImageSums<'a, F> {
+    pub sums: PixelSums<'a>,
     pub size: [usize; 2],
     pub segments: F,
     /// Reusable memory for the terms of one pixel.
     pub terms: &'a mut Vec<Segment>,
 }
 
-impl<F: Fn([usize; 2], &mut Vec<Segment>)> WithSimd for AllSums<'_, F> {
+impl<F: Fn([usize; 2], &mut Vec<Segment>)> WithSimd for ImageSums<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -64,7 +64,7 @@ impl<F: Fn([usize; 2], &mut Vec<Segment>)> WithSimd for AllSums<'_, F> {
             segments,
             terms,
         } = self;
-        let Sums {
+        let PixelSums {
             tiles,
             channels,
             depth,

@@ -2,19 +2,19 @@
 
 use pulp::Arch;
 
-use super::{Form, Kind, Plan, Step, Value};
+use super::{Form, Plan, PlannedValue, Step, StepKind};
 use crate::engine::cpu::conv::Kernel;
-use crate::engine::cpu::pool::Window;
+use crate::engine::cpu::pool::PoolWindow;
 use crate::model::{self, Conv, Network, Norm, Op, Shape};
 
 /// Writes the steps of `network` into `plan`, which must hold only the input.
 pub fn lower(arch: Arch, network: &Network, plan: &mut Plan) {
-    let mut builder = Builder {
+    let mut builder = PlanBuilder {
         arch,
         network,
         uses: count_uses(network),
         plan,
-        places: vec![Place::At([Some(0), None])],
+        places: vec![ValueLocation::At([Some(0), None])],
     };
     for node in 0..network.nodes.len() {
         let place = builder.lower(node);
@@ -39,50 +39,56 @@ fn count_uses(network: &Network) -> Vec<usize> {
 
 /// Location of one of the network's values in the plan.
 #[derive(Clone, Copy)]
-enum Place {
+enum ValueLocation {
     /// Value indices as rows and as groups.
     At([Option<usize>; 2]),
     /// Deferred, to be computed together with the next step: the output of the norm at this node.
     Held(usize),
 }
 
-struct Builder<'a> {
+struct PlanBuilder<'a> {
     arch: Arch,
     network: &'a Network,
     uses: Vec<usize>,
     plan: &'a mut Plan,
     /// Locations of the network's values so far.
-    places: Vec<Place>,
+    places: Vec<ValueLocation>,
 }
 
 /// Input channels up to which a convolution reads a padded copy of its input: with so few, the
 /// weight gradient is worth computing for a whole row of the kernel at once.
 const FEW_CHANNELS: usize = 5;
 
-impl Builder<'_> {
+impl PlanBuilder<'_> {
     /// Plans one node; returns the location of its output.
-    fn lower(&mut self, at: usize) -> Place {
+    fn lower(&mut self, at: usize) -> ValueLocation {
         let node = &self.network.nodes[at];
         let (input, shape) = (node.input, node.shape);
         match &node.op {
             Op::Dense(dense) => {
                 let (dense, relu) = (dense.clone(), self.relu_follows(at));
                 let input = self.rows(input);
-                self.step(Kind::Dense { dense, relu }, input, None, shape, Form::Rows)
+                self.step(
+                    StepKind::Dense { dense, relu },
+                    input,
+                    None,
+                    shape,
+                    Form::Rows,
+                )
             }
             Op::Conv(conv) => self.conv(at, conv),
             Op::Norm(norm) => self.norm(at, norm),
             Op::Relu if self.is_fused(at) => self.places[input],
             Op::Relu => {
                 let (input, form) = self.any(input);
-                self.step(Kind::Relu, input, None, shape, form)
+                self.step(StepKind::Relu, input, None, shape, form)
             }
             Op::MaxPool(pool) => {
-                let window = Window::new(pool, self.network.shape(input), shape);
+                let window = PoolWindow::new(pool, self.network.shape(input), shape);
                 let relu = self.undoes_relu(at);
                 let input = self.groups(input);
                 self.step(
-                    Kind::MaxPool { window, relu },
+                    StepKind::MaxPool { window, relu },
                     input,
                     None,
                     shape,
@@ -90,24 +96,24 @@ impl Builder<'_> {
                 )
             }
             Op::AvgPool(pool) => {
-                let window = Window::new(pool, self.network.shape(input), shape);
+                let window = PoolWindow::new(pool, self.network.shape(input), shape);
                 let input = self.groups(input);
-                self.step(Kind::MeanPool(window), input, None, shape, Form::Groups)
+                self.step(StepKind::MeanPool(window), input, None, shape, Form::Groups)
             }
             Op::Flatten => {
                 let rows = self.rows(input);
-                Place::At([Some(rows), None])
+                ValueLocation::At([Some(rows), None])
             }
             Op::Dropout { .. } => {
                 let (input, form) = self.any(input);
-                let kind = Kind::Dropout { node: at };
+                let kind = StepKind::Dropout { node: at };
                 self.step(kind, input, None, shape, form)
             }
             Op::Add(other) => self.add(at, *other),
         }
     }
 
-    fn conv(&mut self, at: usize, conv: &Conv) -> Place {
+    fn conv(&mut self, at: usize, conv: &Conv) -> ValueLocation {
         let node = &self.network.nodes[at];
         let relu = self.relu_follows(at);
         let mut input = self.groups(node.input);
@@ -120,9 +126,9 @@ impl Builder<'_> {
             size(1).max(from[2] + conv.before[1]),
         ];
         if padded != from && conv.inputs <= FEW_CHANNELS {
-            let kind = Kind::Pad(conv.before);
+            let kind = StepKind::Pad(conv.before);
             let place = self.step(kind, input, None, padded, Form::Groups);
-            let Place::At([_, Some(value)]) = place else {
+            let ValueLocation::At([_, Some(value)]) = place else {
                 unreachable!("it puts out groups")
             };
             conv.before = [0, 0];
@@ -132,7 +138,7 @@ impl Builder<'_> {
         let index = self.plan.convs;
         self.plan.convs += 1;
         let relu_is_undone = relu && self.pool_follows_relu(at);
-        let kind = Kind::Conv {
+        let kind = StepKind::Conv {
             kernel,
             index,
             relu,
@@ -142,13 +148,13 @@ impl Builder<'_> {
     }
 
     /// Defers a norm if its only use is a sum, to compute both together.
-    fn norm(&mut self, at: usize, norm: &Norm) -> Place {
+    fn norm(&mut self, at: usize, norm: &Norm) -> ValueLocation {
         let node = &self.network.nodes[at];
         let input = self.groups(node.input);
         let index = self.plan.norms.len();
         self.plan.norms.push(norm.clone());
         self.plan.steps.push(Step {
-            kind: Kind::Statistics { index },
+            kind: StepKind::Statistics { index },
             input,
             other: None,
             output: input,
@@ -160,12 +166,12 @@ impl Builder<'_> {
             |later| matches!(later.op, Op::Add(other) if later.input == at + 1 && other != at + 1),
         );
         if into_sum && self.uses[at + 1] == 1 {
-            return Place::Held(at);
+            return ValueLocation::Held(at);
         }
         let relu = self.relu_follows(at);
         let norm = norm.clone();
         self.step(
-            Kind::Norm { norm, index, relu },
+            StepKind::Norm { norm, index, relu },
             input,
             None,
             node.shape,
@@ -173,25 +179,31 @@ impl Builder<'_> {
         )
     }
 
-    fn add(&mut self, at: usize, other: model::Value) -> Place {
+    fn add(&mut self, at: usize, other: model::ValueId) -> ValueLocation {
         let node = &self.network.nodes[at];
         let relu = self.relu_follows(at);
-        if let Place::Held(held) = self.places[node.input] {
+        if let ValueLocation::Held(held) = self.places[node.input] {
             let other = self.groups(other);
             return self.release(held, Some(other), relu, node.shape);
         }
         let (input, other) = (self.groups(node.input), self.groups(other));
-        let place = self.step(Kind::Add, input, Some(other), node.shape, Form::Groups);
+        let place = self.step(StepKind::Add, input, Some(other), node.shape, Form::Groups);
         match place {
-            Place::At([_, Some(sum)]) if relu => {
-                self.step(Kind::Relu, sum, None, node.shape, Form::Groups)
+            ValueLocation::At([_, Some(sum)]) if relu => {
+                self.step(StepKind::Relu, sum, None, node.shape, Form::Groups)
             }
             place => place,
         }
     }
 
     /// Plans a deferred norm.
-    fn release(&mut self, held: usize, other: Option<usize>, relu: bool, shape: Shape) -> Place {
+    fn release(
+        &mut self,
+        held: usize,
+        other: Option<usize>,
+        relu: bool,
+        shape: Shape,
+    ) -> ValueLocation {
         let node = &self.network.nodes[held];
         let Op::Norm(norm) = &node.op else {
             unreachable!("norms are held")
@@ -201,7 +213,7 @@ impl Builder<'_> {
             .norms
             .iter()
             .position(|n| n.running == norm.running);
-        let kind = Kind::Norm {
+        let kind = StepKind::Norm {
             norm: norm.clone(),
             index: index.expect("it was measured"),
             relu,
@@ -212,20 +224,20 @@ impl Builder<'_> {
 
     fn step(
         &mut self,
-        kind: Kind,
+        kind: StepKind,
         input: usize,
         other: Option<usize>,
         shape: Shape,
         form: Form,
-    ) -> Place {
+    ) -> ValueLocation {
         let output = self.plan.values.len();
         let trains = matches!(
             kind,
-            Kind::Dense { .. } | Kind::Conv { .. } | Kind::Norm { .. }
+            StepKind::Dense { .. } | StepKind::Conv { .. } | StepKind::Norm { .. }
         );
         let trained = |value: usize| self.plan.values[value].trained;
         let trained = trains || trained(input) || other.is_some_and(trained);
-        self.plan.values.push(Value {
+        self.plan.values.push(PlannedValue {
             shape,
             form,
             fleeting: false,
@@ -241,51 +253,51 @@ impl Builder<'_> {
             input_delta: None,
             other_delta: None,
         });
-        Place::At(match form {
+        ValueLocation::At(match form {
             Form::Rows => [Some(output), None],
             Form::Groups => [None, Some(output)],
         })
     }
 
     /// Returns a value of the network as rows, converted if necessary.
-    fn rows(&mut self, value: model::Value) -> usize {
+    fn rows(&mut self, value: model::ValueId) -> usize {
         self.in_form(value, Form::Rows)
     }
 
-    fn groups(&mut self, value: model::Value) -> usize {
+    fn groups(&mut self, value: model::ValueId) -> usize {
         self.in_form(value, Form::Groups)
     }
 
-    fn any(&mut self, value: model::Value) -> (usize, Form) {
+    fn any(&mut self, value: model::ValueId) -> (usize, Form) {
         match self.places[value] {
-            Place::At([Some(rows), _]) => (rows, Form::Rows),
+            ValueLocation::At([Some(rows), _]) => (rows, Form::Rows),
             _ => (self.groups(value), Form::Groups),
         }
     }
 
-    fn in_form(&mut self, value: model::Value, form: Form) -> usize {
+    fn in_form(&mut self, value: model::ValueId, form: Form) -> usize {
         let shape = self.network.shape(value);
-        if let Place::Held(held) = self.places[value] {
+        if let ValueLocation::Held(held) = self.places[value] {
             self.places[value] = self.release(held, None, false, shape);
         }
-        let Place::At(places) = self.places[value] else {
+        let ValueLocation::At(places) = self.places[value] else {
             unreachable!("released above")
         };
         let [rows, groups] = places;
         let (kind, from, there) = match form {
-            Form::Rows => (Kind::ToRows, groups, rows),
-            Form::Groups => (Kind::ToGroups, rows, groups),
+            Form::Rows => (StepKind::ToRows, groups, rows),
+            Form::Groups => (StepKind::ToGroups, rows, groups),
         };
         if let Some(there) = there {
             return there;
         }
         let from = from.expect("a value is somewhere");
         let made = self.step(kind, from, None, shape, form);
-        let Place::At(made) = made else {
+        let ValueLocation::At(made) = made else {
             unreachable!("a step puts out a value")
         };
         let merged = [rows.or(made[0]), groups.or(made[1])];
-        self.places[value] = Place::At(merged);
+        self.places[value] = ValueLocation::At(merged);
         merged[form as usize].expect("it was made")
     }
 

@@ -15,7 +15,7 @@ use std::ops::Range;
 use pulp::Arch;
 
 use super::conv::Kernel;
-use super::pool::Window;
+use super::pool::PoolWindow;
 use crate::model::{self, Dense, Network, Norm, Shape};
 
 /// Memory layout of a value.
@@ -26,7 +26,7 @@ pub enum Form {
 }
 
 /// The output of a step. Value 0 is the input.
-pub struct Value {
+pub struct PlannedValue {
     pub shape: Shape,
     pub form: Form,
     /// Kept for one group at a time: the next step consumes it, and the backward pass recomputes it.
@@ -37,14 +37,14 @@ pub struct Value {
     pub made_by: usize,
 }
 
-impl Value {
+impl PlannedValue {
     /// Lanes in a group, or numbers in a row.
     pub fn len(&self) -> usize {
         model::values(self.shape)
     }
 }
 
-pub enum Kind {
+pub enum StepKind {
     Dense {
         dense: Dense,
         relu: bool,
@@ -69,11 +69,11 @@ pub enum Kind {
     },
     Relu,
     MaxPool {
-        window: Window,
+        window: PoolWindow,
         /// Whether to backpropagate through the input's `ReLU` here, because it was fused into the step before.
         relu: bool,
     },
-    MeanPool(Window),
+    MeanPool(PoolWindow),
     Dropout {
         node: usize,
     },
@@ -86,7 +86,7 @@ pub enum Kind {
 
 /// Destination of a step's gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outlet {
+pub struct GradientTarget {
     /// The gradient's buffer.
     pub slot: usize,
     /// Whether to add to the buffer instead of overwriting it.
@@ -94,7 +94,7 @@ pub struct Outlet {
 }
 
 pub struct Step {
-    pub kind: Kind,
+    pub kind: StepKind,
     pub input: usize,
     /// The other term of a sum.
     pub other: Option<usize>,
@@ -102,31 +102,31 @@ pub struct Step {
     /// Buffers of the gradients: of the output, and of the inputs where needed. An input may take over the output's
     /// buffer.
     pub delta: usize,
-    pub input_delta: Option<Outlet>,
-    pub other_delta: Option<Outlet>,
+    pub input_delta: Option<GradientTarget>,
+    pub other_delta: Option<GradientTarget>,
 }
 
 /// A part of a backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Back {
+pub enum BackwardPart {
     /// Sums what a batch norm needs of its output's gradient.
     Reduce(usize),
     Step(usize),
 }
 
 /// Steps that are taken together: group by group, or on the whole slice if `whole`.
-pub struct Run<T> {
+pub struct StepRun<T> {
     pub steps: T,
     pub whole: bool,
 }
 
 pub struct Plan {
-    pub values: Vec<Value>,
+    pub values: Vec<PlannedValue>,
     /// The value that holds the class scores, as rows.
     pub scores: usize,
     pub steps: Vec<Step>,
-    pub forward: Vec<Run<Range<usize>>>,
-    pub backward: Vec<Run<Vec<Back>>>,
+    pub forward: Vec<StepRun<Range<usize>>>,
+    pub backward: Vec<StepRun<Vec<BackwardPart>>>,
     /// Lanes per group of every gradient buffer.
     pub slots: Vec<usize>,
     pub convs: usize,
@@ -136,7 +136,7 @@ pub struct Plan {
 impl Plan {
     pub fn new(arch: Arch, network: &Network) -> Self {
         let mut plan = Self {
-            values: vec![Value {
+            values: vec![PlannedValue {
                 shape: network.input,
                 form: Form::Rows,
                 fleeting: false,
@@ -171,16 +171,16 @@ impl Plan {
                 == 1;
             self.values[value].fleeting = only_use
                 && second.input == value
-                && matches!(first.kind, Kind::Norm { .. })
+                && matches!(first.kind, StepKind::Norm { .. })
                 && first.other.is_none()
-                && matches!(second.kind, Kind::Conv { .. });
+                && matches!(second.kind, StepKind::Conv { .. });
         }
     }
 
     /// Whether a step works on the whole slice at once.
     fn is_whole(&self, step: &Step) -> bool {
         match step.kind {
-            Kind::ToGroups | Kind::ToRows => false,
+            StepKind::ToGroups | StepKind::ToRows => false,
             _ => self.values[step.output].form == Form::Rows,
         }
     }
@@ -191,11 +191,11 @@ impl Plan {
         for (at, step) in self.steps.iter().enumerate() {
             let whole = self.is_whole(step);
             let barrier = match step.kind {
-                Kind::Norm { index, .. } => measured.contains(&index),
+                StepKind::Norm { index, .. } => measured.contains(&index),
                 _ => false,
             };
             if start < at && (whole || barrier) {
-                self.forward.push(Run {
+                self.forward.push(StepRun {
                     steps: start..at,
                     whole: false,
                 });
@@ -203,19 +203,19 @@ impl Plan {
                 measured.clear();
             }
             if whole {
-                self.forward.push(Run {
+                self.forward.push(StepRun {
                     steps: at..at + 1,
                     whole,
                 });
                 start = at + 1;
             }
-            if let Kind::Statistics { index } = step.kind {
+            if let StepKind::Statistics { index } = step.kind {
                 measured.push(index);
             }
         }
         if start < self.steps.len() {
             let steps = start..self.steps.len();
-            self.forward.push(Run {
+            self.forward.push(StepRun {
                 steps,
                 whole: false,
             });
@@ -224,43 +224,44 @@ impl Plan {
 
     /// Arranges the backward steps in runs and assigns the buffers of their gradients.
     fn schedule_backward(&mut self) {
-        let mut slots = Slots {
+        let mut slots = GradientBuffers {
             of: vec![None; self.values.len()],
             free: Vec::new(),
             ended: Vec::new(),
             sizes: Vec::new(),
         };
         let scores = self.scores;
-        slots.take(scores, self.values[scores].len());
+        slots.allocate(scores, self.values[scores].len());
         let mut run = Vec::new();
         for at in (0..self.steps.len()).rev() {
             let step = &self.steps[at];
-            if !self.values[step.output].trained || matches!(step.kind, Kind::Statistics { .. }) {
+            if !self.values[step.output].trained || matches!(step.kind, StepKind::Statistics { .. })
+            {
                 continue;
             }
             let whole = self.is_whole(step);
-            let is_norm = matches!(step.kind, Kind::Norm { .. });
+            let is_norm = matches!(step.kind, StepKind::Norm { .. });
             if is_norm {
-                run.push(Back::Reduce(at));
+                run.push(BackwardPart::Reduce(at));
             }
             if (whole || is_norm) && !run.is_empty() {
                 let steps = std::mem::take(&mut run);
-                self.backward.push(Run {
+                self.backward.push(StepRun {
                     steps,
                     whole: false,
                 });
                 slots.end_run();
             }
             self.assign(at, &mut slots);
-            run.push(Back::Step(at));
+            run.push(BackwardPart::Step(at));
             if whole {
                 let steps = std::mem::take(&mut run);
-                self.backward.push(Run { steps, whole });
+                self.backward.push(StepRun { steps, whole });
                 slots.end_run();
             }
         }
         if !run.is_empty() {
-            self.backward.push(Run {
+            self.backward.push(StepRun {
                 steps: run,
                 whole: false,
             });
@@ -269,7 +270,7 @@ impl Plan {
     }
 
     /// Assigns the buffers of a step's gradients.
-    fn assign(&mut self, at: usize, slots: &mut Slots) {
+    fn assign(&mut self, at: usize, slots: &mut GradientBuffers) {
         let step = &self.steps[at];
         let wanted = |value: &usize| self.values[*value].trained;
         let (output, input, other) = (
@@ -280,23 +281,25 @@ impl Plan {
         let delta = slots.of[output].expect("every trained value is used");
         // The input that may take over the output's gradient as it is, or be computed in place.
         let heir = match step.kind {
-            Kind::Norm { .. } if step.other.is_some() => other,
-            Kind::Norm { .. } | Kind::Add | Kind::Relu | Kind::Dropout { .. } => input,
+            StepKind::Norm { .. } if step.other.is_some() => other,
+            StepKind::Norm { .. } | StepKind::Add | StepKind::Relu | StepKind::Dropout { .. } => {
+                input
+            }
             _ => None,
         };
         let mut inherited = false;
         let mut outlet = |value: usize| {
             if let Some(slot) = slots.of[value] {
-                return Outlet { slot, add: true };
+                return GradientTarget { slot, add: true };
             }
             let slot = if heir == Some(value) && !inherited {
                 inherited = true;
                 slots.of[value] = Some(delta);
                 delta
             } else {
-                slots.take(value, self.values[value].len())
+                slots.allocate(value, self.values[value].len())
             };
-            Outlet { slot, add: false }
+            GradientTarget { slot, add: false }
         };
         let input_delta = input.map(&mut outlet);
         let other_delta = other.map(&mut outlet);
@@ -311,7 +314,7 @@ impl Plan {
 }
 
 /// Buffers that gradients share over time.
-struct Slots {
+struct GradientBuffers {
     /// Buffer of each value's gradient.
     of: Vec<Option<usize>>,
     free: Vec<usize>,
@@ -320,8 +323,8 @@ struct Slots {
     sizes: Vec<usize>,
 }
 
-impl Slots {
-    fn take(&mut self, value: usize, len: usize) -> usize {
+impl GradientBuffers {
+    fn allocate(&mut self, value: usize, len: usize) -> usize {
         // The free buffer whose size fits best.
         let best = (0..self.free.len()).min_by_key(|&i| self.sizes[self.free[i]].abs_diff(len));
         let slot = match best {

@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use super::{
-    Gradient, Place, Task, Worker, add_lanes, mask, multiply, multiply_lanes, padded_rows, pass_on,
-    rows_of_group, weight_and_bias,
+    Gradient, GroupLocation, SliceTask, Worker, add_lanes, mask, multiply, multiply_lanes,
+    padded_rows, pass_on, rows_of_group, weight_and_bias,
 };
 use crate::engine::cpu::lanes::{Buffer, Lanes, group_to_rows, groups, in_group, rows_to_group};
-use crate::engine::cpu::plan::{Back, Kind, Outlet, Step};
+use crate::engine::cpu::plan::{BackwardPart, GradientTarget, Step, StepKind};
 use crate::engine::cpu::{dense, relu};
 use crate::model::values;
 
 impl Worker {
-    pub(super) fn backward(&mut self, task: &Task<'_>, gradient: &mut Gradient) {
+    pub(super) fn backward(&mut self, task: &SliceTask<'_>, gradient: &mut Gradient) {
         let plan = Arc::clone(&self.plan);
         let rows = task.rows();
         for (&len, delta) in plan.slots.iter().zip(&mut self.deltas) {
             delta.reserve(groups(rows) * len);
         }
         for step in &plan.steps {
-            if let Kind::Conv { kernel, index, .. } = &step.kind {
+            if let StepKind::Conv { kernel, index, .. } = &step.kind {
                 kernel.begin(&mut self.sums[*index]);
             }
         }
@@ -32,7 +32,7 @@ impl Worker {
         for run in &plan.backward {
             if run.whole {
                 for &back in &run.steps {
-                    if let Back::Step(at) = back {
+                    if let BackwardPart::Step(at) = back {
                         self.backward_rows(&plan.steps[at], task, gradient);
                     }
                 }
@@ -41,14 +41,16 @@ impl Worker {
             for group in 0..groups(rows) {
                 for &back in &run.steps {
                     match back {
-                        Back::Reduce(at) => self.reduce(&plan.steps[at], group),
-                        Back::Step(at) => self.backward_group(&plan.steps[at], at, group, task),
+                        BackwardPart::Reduce(at) => self.reduce(&plan.steps[at], group),
+                        BackwardPart::Step(at) => {
+                            self.backward_group(&plan.steps[at], at, group, task);
+                        }
                     }
                 }
             }
             for &back in &run.steps {
-                if let Back::Reduce(at) = back
-                    && let Kind::Norm { norm, index, .. } = &plan.steps[at].kind
+                if let BackwardPart::Reduce(at) = back
+                    && let StepKind::Norm { norm, index, .. } = &plan.steps[at].kind
                 {
                     let (add, out) = (gradient.begun, &mut gradient.values);
                     self.norms[*index].finish_backward(norm, task.params, add, out);
@@ -56,21 +58,21 @@ impl Worker {
             }
         }
         for step in &plan.steps {
-            if let Kind::Conv { kernel, index, .. } = &step.kind {
+            if let StepKind::Conv { kernel, index, .. } = &step.kind {
                 kernel.finish(&self.sums[*index], gradient.begun, &mut gradient.values);
             }
         }
         gradient.begun = true;
     }
 
-    fn backward_rows(&mut self, step: &Step, task: &Task<'_>, gradient: &mut Gradient) {
+    fn backward_rows(&mut self, step: &Step, task: &SliceTask<'_>, gradient: &mut Gradient) {
         let plan = Arc::clone(&self.plan);
         let rows = task.rows();
         let len = |value: usize| rows * plan.values[value].len();
         let mut delta = std::mem::take(&mut self.deltas[step.delta]);
         let dy = delta.rows_mut(len(step.output));
         match &step.kind {
-            Kind::Dense { dense, relu } => {
+            StepKind::Dense { dense, relu } => {
                 if *relu {
                     let y = self.values[step.output].rows(len(step.output));
                     dense::backward_relu(y, dy);
@@ -81,7 +83,7 @@ impl Worker {
                 };
                 let (dw, db) = weight_and_bias(&mut gradient.values, dense);
                 dense::backward_params(x, dy, dense.outputs, gradient.begun, dw, db);
-                if let Some(Outlet { slot, add }) = step.input_delta {
+                if let Some(GradientTarget { slot, add }) = step.input_delta {
                     let dx = self.deltas[slot].rows_mut(len(step.input));
                     let w = &task.params[dense.weight.clone()];
                     dense::backward_input(dy, w, dense.outputs, add, dx);
@@ -89,18 +91,18 @@ impl Worker {
             }
             kind => {
                 match kind {
-                    Kind::Relu => {
+                    StepKind::Relu => {
                         let y = self.values[step.output].rows(len(step.output));
                         dense::backward_relu(y, dy);
                     }
-                    Kind::Dropout { node, .. } => {
+                    StepKind::Dropout { node, .. } => {
                         if let Some(mask) = mask(task, *node) {
                             multiply(dy, mask);
                         }
                     }
                     _ => unreachable!("planned as a step on groups"),
                 }
-                if let Some(Outlet { slot, add }) = step.input_delta
+                if let Some(GradientTarget { slot, add }) = step.input_delta
                     && slot != step.delta
                 {
                     let dx = self.deltas[slot].rows_mut(len(step.input));
@@ -115,26 +117,28 @@ impl Worker {
 
     /// Runs the part of a batch norm's backward pass that needs the whole slice.
     fn reduce(&mut self, step: &Step, group: usize) {
-        let Kind::Norm { index, relu, .. } = &step.kind else {
+        let StepKind::Norm { index, relu, .. } = &step.kind else {
             return;
         };
-        let x = Place::of(&self.plan, step.input, group).read(&self.values);
-        let to = Place::of(&self.plan, step.output, group);
+        let x = GroupLocation::locate(&self.plan, step.input, group).read(&self.values);
+        let to = GroupLocation::locate(&self.plan, step.output, group);
         let y = relu.then(|| to.read(&self.values));
         let dy = self.deltas[step.delta].group_mut(group, to.len);
         self.norms[*index].reduce(self.arch, x, y, dy);
     }
 
-    fn backward_group(&mut self, step: &Step, at: usize, group: usize, task: &Task<'_>) {
+    fn backward_group(&mut self, step: &Step, at: usize, group: usize, task: &SliceTask<'_>) {
         let plan = Arc::clone(&self.plan);
         let arch = self.arch;
         let examples = in_group(task.rows(), group);
-        let here = |value: usize| Place::of(&plan, value, group);
+        let here = |value: usize| GroupLocation::locate(&plan, value, group);
         let mut delta = std::mem::take(&mut self.deltas[step.delta]);
         let len = plan.values[step.output].len();
         match &step.kind {
-            Kind::ToRows | Kind::ToGroups => self.convert_back(step, &mut delta, group, examples),
-            Kind::Conv {
+            StepKind::ToRows | StepKind::ToGroups => {
+                self.convert_back(step, &mut delta, group, examples);
+            }
+            StepKind::Conv {
                 kernel,
                 index,
                 relu,
@@ -151,50 +155,50 @@ impl Worker {
                 }
                 let x = here(step.input).read(&self.values);
                 kernel.backward_params(arch, x, dy, &mut self.sums[*index]);
-                if let Some(Outlet { slot, add }) = step.input_delta {
+                if let Some(GradientTarget { slot, add }) = step.input_delta {
                     let dx = self.deltas[slot].group_mut(group, plan.values[step.input].len());
                     kernel.backward_input(arch, &mut self.packed[*index], dy, add, dx);
                 }
             }
-            Kind::Norm { index, .. } => {
+            StepKind::Norm { index, .. } => {
                 let x = here(step.input).read(&self.values);
                 let norm = &self.norms[*index];
-                if let Some(Outlet { slot, add }) = step.other_delta
+                if let Some(GradientTarget { slot, add }) = step.other_delta
                     && slot != step.delta
                 {
                     let other = self.deltas[slot].group_mut(group, len);
                     pass_on(delta.group(group, len), add, other);
                 }
                 match step.input_delta {
-                    Some(Outlet { slot, .. }) if slot == step.delta => {
+                    Some(GradientTarget { slot, .. }) if slot == step.delta => {
                         norm.backward_in_place(arch, x, delta.group_mut(group, len), examples);
                     }
-                    Some(Outlet { slot, add }) => {
+                    Some(GradientTarget { slot, add }) => {
                         let dx = self.deltas[slot].group_mut(group, len);
                         norm.backward(arch, x, delta.group(group, len), examples, add, dx);
                     }
                     None => {}
                 }
             }
-            Kind::MaxPool { window, relu } => {
-                if let Some(Outlet { slot, add }) = step.input_delta {
+            StepKind::MaxPool { window, relu } => {
+                if let Some(GradientTarget { slot, add }) = step.input_delta {
                     let [x, y] = [step.input, step.output].map(|v| here(v).read(&self.values));
                     let dx = self.deltas[slot].group_mut(group, x.len());
                     window.backward_max(arch, [x, y], delta.group(group, len), *relu, add, dx);
                 }
             }
-            Kind::MeanPool(window) => {
-                if let Some(Outlet { slot, add }) = step.input_delta {
+            StepKind::MeanPool(window) => {
+                if let Some(GradientTarget { slot, add }) = step.input_delta {
                     let input = plan.values[step.input].len();
                     let dx = self.deltas[slot].group_mut(group, input);
                     window.backward_mean(delta.group(group, len), add, dx);
                 }
             }
-            Kind::Relu | Kind::Dropout { .. } | Kind::Add => {
-                self.hand_back(step, at, &mut delta, group, task);
+            StepKind::Relu | StepKind::Dropout { .. } | StepKind::Add => {
+                self.backward_elementwise(step, at, &mut delta, group, task);
             }
-            Kind::Pad(before) => {
-                if let Some(Outlet { slot, add }) = step.input_delta {
+            StepKind::Pad(before) => {
+                if let Some(GradientTarget { slot, add }) = step.input_delta {
                     let [from, padded] = [step.input, step.output].map(|v| plan.values[v].shape);
                     let dy = delta.group(group, len);
                     let dx = self.deltas[slot].group_mut(group, values(from));
@@ -203,18 +207,20 @@ impl Worker {
                     }
                 }
             }
-            Kind::Dense { .. } | Kind::Statistics { .. } => unreachable!("planned otherwise"),
+            StepKind::Dense { .. } | StepKind::Statistics { .. } => {
+                unreachable!("planned otherwise")
+            }
         }
         self.deltas[step.delta] = delta;
     }
 
     /// Converts a gradient between rows and groups.
     fn convert_back(&mut self, step: &Step, delta: &mut Buffer, group: usize, examples: usize) {
-        let Some(Outlet { slot, add }) = step.input_delta else {
+        let Some(GradientTarget { slot, add }) = step.input_delta else {
             return;
         };
         // The groups' shape: rows may have been flattened.
-        let to_rows = matches!(step.kind, Kind::ToRows);
+        let to_rows = matches!(step.kind, StepKind::ToRows);
         let groups = if to_rows { step.input } else { step.output };
         let shape = self.plan.values[groups].shape;
         let to = &mut self.deltas[slot];
@@ -244,24 +250,26 @@ impl Worker {
     }
 
     /// Runs the backward pass of an elementwise step.
-    fn hand_back(
+    fn backward_elementwise(
         &mut self,
         step: &Step,
         at: usize,
         delta: &mut Buffer,
         group: usize,
-        task: &Task<'_>,
+        task: &SliceTask<'_>,
     ) {
-        let to = Place::of(&self.plan, step.output, group);
+        let to = GroupLocation::locate(&self.plan, step.output, group);
         let dy = delta.group_mut(group, to.len);
         match &step.kind {
-            Kind::Relu => relu::backward_group(self.arch, to.read(&self.values), dy),
-            Kind::Dropout { node, .. } if mask(task, *node).is_some() => {
+            StepKind::Relu => relu::backward_group(self.arch, to.read(&self.values), dy),
+            StepKind::Dropout { node, .. } if mask(task, *node).is_some() => {
                 multiply_lanes(dy, self.masks[at].group(group, to.len));
             }
             _ => {}
         }
-        for Outlet { slot, add } in [step.other_delta, step.input_delta].into_iter().flatten() {
+        for GradientTarget { slot, add } in
+            [step.other_delta, step.input_delta].into_iter().flatten()
+        {
             if slot != step.delta {
                 pass_on(dy, add, self.deltas[slot].group_mut(group, to.len));
             } else if add {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::{
-    Mode, Place, Task, Worker, bias, mask, multiply, multiply_lanes, padded_rows, rows_of_group,
+    GroupLocation, Mode, SliceTask, Worker, bias, mask, multiply, multiply_lanes, padded_rows,
+    rows_of_group,
 };
 use crate::engine::cpu::dense;
 use crate::engine::cpu::lanes::{GROUP, Lanes, group_to_rows, groups, in_group, rows_to_group};
-use crate::engine::cpu::plan::{Kind, Step};
+use crate::engine::cpu::plan::{Step, StepKind};
 use crate::model::values;
 
 impl Worker {
-    pub(super) fn forward(&mut self, task: &Task<'_>) {
+    pub(super) fn forward(&mut self, task: &SliceTask<'_>) {
         let plan = Arc::clone(&self.plan);
         let rows = task.rows();
         for (value, buffer) in plan.values.iter().zip(&mut self.values).skip(1) {
@@ -38,7 +39,7 @@ impl Worker {
                 }
             }
             for step in &plan.steps[run.steps.clone()] {
-                if let (Kind::Statistics { index }, false) =
+                if let (StepKind::Statistics { index }, false) =
                     (&step.kind, matches!(task.mode, Mode::Running(_)))
                 {
                     self.norms[*index].finish();
@@ -48,7 +49,7 @@ impl Worker {
     }
 
     /// Runs a step on the whole slice.
-    fn forward_rows(&mut self, step: &Step, at: usize, task: &Task<'_>) {
+    fn forward_rows(&mut self, step: &Step, at: usize, task: &SliceTask<'_>) {
         let plan = Arc::clone(&self.plan);
         let rows = task.rows();
         let mut out = std::mem::take(&mut self.values[step.output]);
@@ -58,17 +59,17 @@ impl Worker {
         };
         let y = out.rows_mut(rows * plan.values[step.output].len());
         match &step.kind {
-            Kind::Dense { dense, relu } => {
+            StepKind::Dense { dense, relu } => {
                 let w = &task.params[dense.weight.clone()];
                 let b = bias(dense, task.params);
                 dense::forward(x, w, b, dense.outputs, *relu, y);
             }
-            Kind::Relu => {
+            StepKind::Relu => {
                 for (y, &x) in y.iter_mut().zip(x) {
                     *y = if x < 0.0 { 0.0 } else { x };
                 }
             }
-            Kind::Dropout { node, .. } => {
+            StepKind::Dropout { node, .. } => {
                 y.copy_from_slice(x);
                 if let Some(mask) = mask(task, *node) {
                     multiply(y, mask);
@@ -80,12 +81,18 @@ impl Worker {
     }
 
     /// Runs a step on one group.
-    pub(super) fn forward_group(&mut self, step: &Step, at: usize, group: usize, task: &Task<'_>) {
+    pub(super) fn forward_group(
+        &mut self,
+        step: &Step,
+        at: usize,
+        group: usize,
+        task: &SliceTask<'_>,
+    ) {
         let plan = Arc::clone(&self.plan);
         let arch = self.arch;
         let examples = in_group(task.rows(), group);
-        let here = |value: usize| Place::of(&plan, value, group);
-        if let Kind::Statistics { index } = step.kind {
+        let here = |value: usize| GroupLocation::locate(&plan, value, group);
+        if let StepKind::Statistics { index } = step.kind {
             if !matches!(task.mode, Mode::Running(_)) {
                 let x = here(step.input).read(&self.values);
                 self.norms[index].add(arch, x, examples);
@@ -95,15 +102,14 @@ impl Worker {
         let mut out = std::mem::take(&mut self.values[step.output]);
         let to = here(step.output);
         match &step.kind {
-            Kind::ToRows => {
+            StepKind::ToRows => {
                 let shape = plan.values[step.input].shape;
                 let x = here(step.input).read(&self.values);
                 group_to_rows(x, shape, rows_of_group(&mut out, shape, group, examples));
             }
-            Kind::ToGroups => {
+            StepKind::ToGroups => {
                 let shape = plan.values[step.output].shape;
-                let first = group * GROUP;
-                let len = values(shape);
+                let (first, len) = (group * GROUP, values(shape));
                 let rows = match step.input {
                     0 => {
                         let start = task.range.start + first;
@@ -113,7 +119,7 @@ impl Worker {
                 };
                 rows_to_group(rows, shape, to.write(&mut out));
             }
-            Kind::Conv {
+            StepKind::Conv {
                 kernel,
                 index,
                 relu,
@@ -122,7 +128,7 @@ impl Worker {
                 let x = here(step.input).read(&self.values);
                 kernel.forward(arch, &mut self.packed[*index], x, *relu, to.write(&mut out));
             }
-            Kind::Norm { norm, index, relu } => {
+            StepKind::Norm { norm, index, relu } => {
                 let affine = (
                     &task.params[norm.scale.clone()],
                     &task.params[norm.shift.clone()],
@@ -131,7 +137,7 @@ impl Worker {
                 let other = step.other.map(|other| here(other).read(&self.values));
                 self.norms[*index].forward(arch, affine, x, other, *relu, to.write(&mut out));
             }
-            Kind::Relu => {
+            StepKind::Relu => {
                 let x = here(step.input).read(&self.values);
                 for (y, x) in to.write(&mut out).iter_mut().zip(x) {
                     for (y, &x) in y.0.iter_mut().zip(&x.0) {
@@ -139,15 +145,14 @@ impl Worker {
                     }
                 }
             }
-            Kind::MaxPool { window, .. } => {
+            StepKind::MaxPool { window, .. } => {
                 let x = here(step.input).read(&self.values);
                 window.forward_max(arch, x, to.write(&mut out));
             }
-            Kind::MeanPool(window) => {
-                let x = here(step.input).read(&self.values);
-                window.forward_mean(x, to.write(&mut out));
+            StepKind::MeanPool(window) => {
+                window.forward_mean(here(step.input).read(&self.values), to.write(&mut out));
             }
-            Kind::Add => {
+            StepKind::Add => {
                 let x = here(step.input).read(&self.values);
                 let other = here(step.other.unwrap_or(step.input)).read(&self.values);
                 for ((y, x), other) in to.write(&mut out).iter_mut().zip(x).zip(other) {
@@ -156,7 +161,7 @@ impl Worker {
                     }
                 }
             }
-            Kind::Pad(before) => {
+            StepKind::Pad(before) => {
                 let [from, padded] = [step.input, step.output].map(|v| plan.values[v].shape);
                 let x = here(step.input).read(&self.values);
                 let y = to.write(&mut out);
@@ -165,7 +170,7 @@ impl Worker {
                     y[outer].copy_from_slice(&x[inner]);
                 }
             }
-            Kind::Dropout { node, .. } => {
+            StepKind::Dropout { node, .. } => {
                 let y = to.write(&mut out);
                 y.copy_from_slice(here(step.input).read(&self.values));
                 if let Some(mask) = mask(task, *node) {
@@ -178,7 +183,9 @@ impl Worker {
                     multiply_lanes(y, factors);
                 }
             }
-            Kind::Dense { .. } | Kind::Statistics { .. } => unreachable!("planned otherwise"),
+            StepKind::Dense { .. } | StepKind::Statistics { .. } => {
+                unreachable!("planned otherwise")
+            }
         }
         self.values[step.output] = out;
     }

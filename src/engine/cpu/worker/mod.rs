@@ -12,7 +12,7 @@ use super::conv::{Packed, WeightSums};
 use super::lanes::{Buffer, GROUP, Lanes};
 use super::loss;
 use super::norm::Statistics;
-use super::plan::{Kind, Plan};
+use super::plan::{Plan, StepKind};
 use crate::data::Examples;
 use crate::engine::Evaluation;
 use crate::model::{Dense, Shape, values};
@@ -100,14 +100,14 @@ pub enum Mode<'a> {
 }
 
 /// A slice to work on.
-pub struct Task<'a> {
+pub struct SliceTask<'a> {
     pub params: &'a [f32],
     pub examples: &'a Examples,
     pub range: Range<usize>,
     pub mode: Mode<'a>,
 }
 
-impl Task<'_> {
+impl SliceTask<'_> {
     fn rows(&self) -> usize {
         self.range.len()
     }
@@ -132,18 +132,18 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(arch: Arch, plan: &Arc<Plan>) -> Self {
-        fn some<T: Default>(count: usize) -> Vec<T> {
+        fn defaults<T: Default>(count: usize) -> Vec<T> {
             (0..count).map(|_| T::default()).collect()
         }
         Self {
             arch,
-            values: some(plan.values.len()),
-            deltas: some(plan.slots.len()),
+            values: defaults(plan.values.len()),
+            deltas: defaults(plan.slots.len()),
             score_delta: Vec::new(),
-            packed: some(plan.convs),
-            sums: some(plan.convs),
-            norms: some(plan.norms.len()),
-            masks: some(plan.steps.len()),
+            packed: defaults(plan.convs),
+            sums: defaults(plan.convs),
+            norms: defaults(plan.norms.len()),
+            masks: defaults(plan.steps.len()),
             plan: Arc::clone(plan),
         }
     }
@@ -151,7 +151,7 @@ impl Worker {
     /// Loads new parameters. Must be called before [`run`](Self::run).
     pub fn prepare(&mut self, params: &[f32], with_gradient: bool) {
         for step in &self.plan.steps {
-            if let Kind::Conv { kernel, index, .. } = &step.kind {
+            if let StepKind::Conv { kernel, index, .. } = &step.kind {
                 kernel.pack(params, with_gradient, &mut self.packed[*index]);
             }
         }
@@ -159,7 +159,12 @@ impl Worker {
 
     /// Runs a slice: adds its losses to `tally` and, if `gradient` is given, adds to it the slice's share of the
     /// gradient of the mean loss over all examples.
-    pub fn run(&mut self, task: &Task<'_>, gradient: Option<&mut Gradient>, tally: &mut Tally) {
+    pub fn run(
+        &mut self,
+        task: &SliceTask<'_>,
+        gradient: Option<&mut Gradient>,
+        tally: &mut Tally,
+    ) {
         self.forward(task);
         self.loss(task, tally);
         if let Some(gradient) = gradient {
@@ -169,7 +174,12 @@ impl Worker {
 
     /// Like [`run`](Self::run), with a gradient for every class: that of its examples' losses alone. All examples go
     /// through the batch norms together.
-    pub fn run_by_class(&mut self, task: &Task<'_>, gradients: &mut [Gradient], tally: &mut Tally) {
+    pub fn run_by_class(
+        &mut self,
+        task: &SliceTask<'_>,
+        gradients: &mut [Gradient],
+        tally: &mut Tally,
+    ) {
         self.forward(task);
         self.loss(task, tally);
         let labels = &task.examples.labels[task.range.clone()];
@@ -191,7 +201,7 @@ impl Worker {
     }
 
     /// Computes the losses of the slice and the gradient of the scores.
-    fn loss(&mut self, task: &Task<'_>, tally: &mut Tally) {
+    fn loss(&mut self, task: &SliceTask<'_>, tally: &mut Tally) {
         let scores = self.plan.scores;
         let classes = self.plan.values[scores].len();
         self.score_delta.clear();
@@ -220,14 +230,14 @@ impl Worker {
 }
 
 /// Location of a group of a value.
-struct Place {
+struct GroupLocation {
     value: usize,
     group: usize,
     len: usize,
 }
 
-impl Place {
-    fn of(plan: &Plan, value: usize, group: usize) -> Self {
+impl GroupLocation {
+    fn locate(plan: &Plan, value: usize, group: usize) -> Self {
         let info = &plan.values[value];
         Self {
             value,
@@ -295,7 +305,7 @@ fn multiply(to: &mut [f32], factors: &[f32]) {
 }
 
 /// Returns the dropout factors of the task's rows, if any are dropped.
-fn mask<'a>(task: &Task<'a>, node: usize) -> Option<&'a [f32]> {
+fn mask<'a>(task: &SliceTask<'a>, node: usize) -> Option<&'a [f32]> {
     let Mode::Batch(masks) = task.mode else {
         return None;
     };

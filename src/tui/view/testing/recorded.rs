@@ -9,15 +9,15 @@ use crate::app::{Action, App};
 use crate::feed::{FeedEvent, Origin};
 use crate::query::Analyst;
 use crate::record::Status;
-use crate::store::testing::Maker;
-pub use crate::store::testing::Shape;
+use crate::store::testing::RecordMaker;
+pub use crate::store::testing::RunShape;
 use crate::store::{RunReader, RunWriter, WriteOptions};
 use crate::tui::theme::Theme;
 
 /// A finished run in a file, and its contents.
 pub struct Run {
     pub app: App,
-    pub shape: Shape,
+    pub shape: RunShape,
     /// Every LCA value in nats, `[T][P]`.
     pub lca: Vec<Vec<f64>>,
     /// LCA by class and layer, `[T][C][L]`.
@@ -33,10 +33,10 @@ pub struct Run {
 
 impl Run {
     /// Writes a complete run and opens it.
-    pub fn new(shape: Shape) -> Self {
+    pub fn new(shape: RunShape) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.h5");
-        let mut maker = Maker::new(shape);
+        let mut maker = RecordMaker::new(shape);
         let mut writer = RunWriter::create(&path, &maker.header, WriteOptions::default()).unwrap();
         let start = maker.start();
         writer.start(&start).unwrap();
@@ -78,7 +78,7 @@ impl Run {
     /// Makes the same run in a file without some datasets.
     pub fn without(&self, datasets: &[&str]) -> Self {
         let other = Self::new(self.shape);
-        crate::store::without(&other.path(), datasets);
+        crate::store::remove_datasets(&other.path(), datasets);
         let reader = RunReader::open(&other.path()).unwrap();
         Self { reader, ..other }
     }
@@ -122,8 +122,8 @@ impl Run {
 }
 
 #[test]
-fn what_a_run_has_is_in_its_file() {
-    let run = Run::new(Shape::default());
+fn a_recorded_run_equals_its_file() {
+    let run = Run::new(RunShape::default());
     let whole = run.app.timeline.whole();
     let layers = 0..run.shape.layers;
     for layer in layers.clone() {
@@ -142,7 +142,7 @@ fn what_a_run_has_is_in_its_file() {
 
 #[test]
 fn steps_that_are_not_written_yet_have_no_sums() {
-    let mut run = Run::new(Shape::default());
+    let mut run = Run::new(RunShape::default());
     let theme = crate::tui::view::testing::plain();
     run.act(&[Action::Enter]);
     let cursor = |text: &str| {

@@ -1,12 +1,12 @@
 //! The straight line between the ends of another path.
 
-use super::{Course, CourseError};
+use super::{Trajectory, TrajectoryError};
 
-/// A path in equal steps from the first point of a course to its last: point k of n is `θ_0 + (k / n) (θ_T − θ_0)`,
+/// A path in equal steps from the first point of a trajectory to its last: point k of n is `θ_0 + (k / n) (θ_T − θ_0)`,
 /// computed in double precision and rounded to single.
 ///
 /// The allocation along it depends only on where the training began and ended, not on the path it took.
-pub struct Straight {
+pub struct StraightLine {
     steps: u64,
     /// `[P]`
     first: Vec<f32>,
@@ -15,20 +15,20 @@ pub struct Straight {
     files: Vec<String>,
 }
 
-impl Straight {
-    /// A line of `steps` steps between the ends of `course`; `params` is P.
+impl StraightLine {
+    /// A line of `steps` steps between the ends of `trajectory`; `params` is P.
     ///
     /// # Errors
-    /// The ends of `course` cannot be read.
+    /// The ends of `trajectory` cannot be read.
     pub fn between_ends_of(
-        course: &mut dyn Course,
+        trajectory: &mut dyn Trajectory,
         params: usize,
         steps: u64,
-    ) -> Result<Self, CourseError> {
+    ) -> Result<Self, TrajectoryError> {
         let (mut first, mut last) = (vec![0.0; params], vec![0.0; params]);
-        course.point(0, &mut first)?;
-        course.point(course.steps(), &mut last)?;
-        let mut files = course.files();
+        trajectory.point(0, &mut first)?;
+        trajectory.point(trajectory.steps(), &mut last)?;
+        let mut files = trajectory.files();
         if files.len() > 2 {
             files.drain(1..files.len() - 1);
         }
@@ -41,12 +41,12 @@ impl Straight {
     }
 }
 
-impl Course for Straight {
+impl Trajectory for StraightLine {
     fn steps(&self) -> u64 {
         self.steps
     }
 
-    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
+    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), TrajectoryError> {
         if done >= self.steps {
             params.copy_from_slice(&self.last);
             return Ok(());
@@ -74,12 +74,12 @@ mod tests {
 
     struct Corner;
 
-    impl Course for Corner {
+    impl Trajectory for Corner {
         fn steps(&self) -> u64 {
             2
         }
 
-        fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
+        fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), TrajectoryError> {
             params.copy_from_slice(
                 [[1.0, -2.0], [9.0, 9.0], [2.0, 0.1]][usize::try_from(done).unwrap()].as_slice(),
             );
@@ -88,8 +88,8 @@ mod tests {
     }
 
     #[test]
-    fn a_straight_line_has_the_ends_of_its_course_and_equal_steps() {
-        let mut line = Straight::between_ends_of(&mut Corner, 2, 4).unwrap();
+    fn a_straight_line_has_equal_steps_between_the_ends_of_its_trajectory() {
+        let mut line = StraightLine::between_ends_of(&mut Corner, 2, 4).unwrap();
         let points: Vec<[f32; 2]> = (0..=line.steps())
             .map(|done| {
                 let mut point = [0.0; 2];

@@ -28,7 +28,7 @@ const BLOCKS: [&str; 9] = [
 ///
 /// # Errors
 /// The file is not a run, or cannot be read.
-pub fn look_through(path: &Path, renew: &dyn Fn()) -> Result<(), StoreError> {
+pub fn read_through(path: &Path, renew: &dyn Fn()) -> Result<(), StoreError> {
     let reader = RunReader::open(path)?;
     let steps = reader.refresh()?.committed;
     reader.start()?;
@@ -43,7 +43,7 @@ pub fn look_through(path: &Path, renew: &dyn Fn()) -> Result<(), StoreError> {
     let columns = (LOSSES.iter().map(|column| column.path))
         .chain(STEPS.iter().map(|column| column.path))
         .chain(HELD_OUT.iter().map(|column| column.path));
-    for name in columns.chain(BLOCKS).filter(|name| reader.has(name)) {
+    for name in columns.chain(BLOCKS).filter(|name| reader.has_object(name)) {
         // Counting the chunks walks the whole index of where they are.
         let _ = reader.dataset(name)?.num_chunks();
         renew();

@@ -6,7 +6,7 @@ use hdf5::{Dataset, Group, H5Type, SimpleExtents};
 use ndarray::{ArrayView, IxDyn, s};
 
 use super::header::describe;
-use super::schema::{Column, Row};
+use super::schema::{DatasetColumn, RowGetter};
 use crate::record::RunHeader;
 
 /// The target size of a chunk of per-step rows in bytes: large enough for few chunks, small enough that a short run's
@@ -38,23 +38,35 @@ pub fn create_series(
 /// Creates the datasets of a table, with at most `chunk_rows` rows per chunk.
 pub fn create_columns<R>(
     file: &Group,
-    columns: &[Column<R>],
+    columns: &[DatasetColumn<R>],
     header: &RunHeader,
     chunk_rows: usize,
-) -> hdf5::Result<Vec<AnySeries>> {
+) -> hdf5::Result<Vec<AnyGrowingDataset>> {
     columns
         .iter()
         .map(|column| {
             let (path, axes) = (column.path, column.axes.lengths(header));
             let series = match column.row {
-                Row::F64(_) => {
-                    AnySeries::F64(Series::create(file, path, axes, f64::NAN, chunk_rows)?)
+                RowGetter::F64(_) => AnyGrowingDataset::F64(GrowingDataset::create(
+                    file,
+                    path,
+                    axes,
+                    f64::NAN,
+                    chunk_rows,
+                )?),
+                RowGetter::F32(_) => AnyGrowingDataset::F32(GrowingDataset::create(
+                    file,
+                    path,
+                    axes,
+                    f32::NAN,
+                    chunk_rows,
+                )?),
+                RowGetter::U64(_) => {
+                    AnyGrowingDataset::U64(GrowingDataset::create(file, path, axes, 0, chunk_rows)?)
                 }
-                Row::F32(_) => {
-                    AnySeries::F32(Series::create(file, path, axes, f32::NAN, chunk_rows)?)
+                RowGetter::U32(_) => {
+                    AnyGrowingDataset::U32(GrowingDataset::create(file, path, axes, 0, chunk_rows)?)
                 }
-                Row::U64(_) => AnySeries::U64(Series::create(file, path, axes, 0, chunk_rows)?),
-                Row::U32(_) => AnySeries::U32(Series::create(file, path, axes, 0, chunk_rows)?),
             };
             describe(series.dataset(), column.unit, column.description)?;
             Ok(series)
@@ -65,20 +77,28 @@ pub fn create_columns<R>(
 /// Opens the datasets of a table for writing after `rows` rows; rows that follow are overwritten.
 pub fn open_columns<R>(
     file: &Group,
-    columns: &[Column<R>],
+    columns: &[DatasetColumn<R>],
     header: &RunHeader,
     rows: usize,
-) -> hdf5::Result<Vec<AnySeries>> {
+) -> hdf5::Result<Vec<AnyGrowingDataset>> {
     columns
         .iter()
         .map(|column| {
             let axes = column.axes.lengths(header);
             let path = column.path;
             Ok(match column.row {
-                Row::F64(_) => AnySeries::F64(Series::open(file, path, axes, f64::NAN, rows)?),
-                Row::F32(_) => AnySeries::F32(Series::open(file, path, axes, f32::NAN, rows)?),
-                Row::U64(_) => AnySeries::U64(Series::open(file, path, axes, 0, rows)?),
-                Row::U32(_) => AnySeries::U32(Series::open(file, path, axes, 0, rows)?),
+                RowGetter::F64(_) => {
+                    AnyGrowingDataset::F64(GrowingDataset::open(file, path, axes, f64::NAN, rows)?)
+                }
+                RowGetter::F32(_) => {
+                    AnyGrowingDataset::F32(GrowingDataset::open(file, path, axes, f32::NAN, rows)?)
+                }
+                RowGetter::U64(_) => {
+                    AnyGrowingDataset::U64(GrowingDataset::open(file, path, axes, 0, rows)?)
+                }
+                RowGetter::U32(_) => {
+                    AnyGrowingDataset::U32(GrowingDataset::open(file, path, axes, 0, rows)?)
+                }
             })
         })
         .collect()
@@ -108,27 +128,27 @@ pub fn cut(dataset: &Dataset, rows: usize) -> hdf5::Result<()> {
 }
 
 /// Appends a record's rows to their series.
-pub fn take<R>(columns: &[Column<R>], series: &mut [AnySeries], record: &R) {
+pub fn push_record<R>(columns: &[DatasetColumn<R>], series: &mut [AnyGrowingDataset], record: &R) {
     for (column, series) in columns.iter().zip(series) {
         match (&column.row, series) {
-            (Row::F64(row), AnySeries::F64(series)) => series.push(row(record)),
-            (Row::F32(row), AnySeries::F32(series)) => series.push(row(record)),
-            (Row::U64(row), AnySeries::U64(series)) => series.push(row(record)),
-            (Row::U32(row), AnySeries::U32(series)) => series.push(row(record)),
+            (RowGetter::F64(row), AnyGrowingDataset::F64(series)) => series.push(row(record)),
+            (RowGetter::F32(row), AnyGrowingDataset::F32(series)) => series.push(row(record)),
+            (RowGetter::U64(row), AnyGrowingDataset::U64(series)) => series.push(row(record)),
+            (RowGetter::U32(row), AnyGrowingDataset::U32(series)) => series.push(row(record)),
             _ => unreachable!("a series has the type of its column"),
         }
     }
 }
 
 /// A growing dataset of any of the four types.
-pub enum AnySeries {
-    F64(Series<f64>),
-    F32(Series<f32>),
-    U64(Series<u64>),
-    U32(Series<u32>),
+pub enum AnyGrowingDataset {
+    F64(GrowingDataset<f64>),
+    F32(GrowingDataset<f32>),
+    U64(GrowingDataset<u64>),
+    U32(GrowingDataset<u32>),
 }
 
-impl AnySeries {
+impl AnyGrowingDataset {
     fn dataset(&self) -> &Dataset {
         match self {
             Self::F64(series) => &series.dataset,
@@ -149,12 +169,12 @@ impl AnySeries {
     }
 
     /// An upper bound on the bytes that writing the waiting rows, and `more` rows, adds to the file.
-    pub fn need(&self, more: usize) -> u64 {
+    pub fn bytes_needed(&self, more: usize) -> u64 {
         match self {
-            Self::F64(series) => series.need(more),
-            Self::F32(series) => series.need(more),
-            Self::U64(series) => series.need(more),
-            Self::U32(series) => series.need(more),
+            Self::F64(series) => series.bytes_needed(more),
+            Self::F32(series) => series.bytes_needed(more),
+            Self::U64(series) => series.bytes_needed(more),
+            Self::U32(series) => series.bytes_needed(more),
         }
     }
 
@@ -169,7 +189,7 @@ impl AnySeries {
 }
 
 /// A growing dataset, and the rows not written to it yet.
-pub struct Series<T> {
+pub struct GrowingDataset<T> {
     dataset: Dataset,
     axes: Vec<usize>,
     /// The value written for a row that was not measured.
@@ -182,7 +202,7 @@ pub struct Series<T> {
     rows: Vec<T>,
 }
 
-impl<T: H5Type + Copy> Series<T> {
+impl<T: H5Type + Copy> GrowingDataset<T> {
     fn create(
         file: &Group,
         path: &str,
@@ -239,7 +259,7 @@ impl<T: H5Type + Copy> Series<T> {
 
     /// An upper bound on the bytes that the waiting rows, and `more` rows, add to the file: whole chunks, and their
     /// index.
-    fn need(&self, more: usize) -> u64 {
+    fn bytes_needed(&self, more: usize) -> u64 {
         let chunks = |rows: usize| rows.div_ceil(self.chunk);
         let new = chunks(self.written + self.waiting + more) - chunks(self.written);
         match new {

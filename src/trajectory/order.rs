@@ -8,7 +8,7 @@
 
 use std::cmp::Ordering;
 
-use super::name::{Number, Part, has_comma, list, parts, shown, words};
+use super::name::{NamePart, Number, escaped, has_comma, list, parts, words};
 
 /// Words before a number that says when a snapshot was saved.
 const PROGRESS: [&str; 16] = [
@@ -43,13 +43,15 @@ const REMEDY: &str = "Name all of them alike, with a number that says when each 
 /// # Errors
 /// The order cannot be determined; the message lists the names.
 pub fn sort(names: &mut [String]) -> Result<(), String> {
-    let read: Vec<Vec<Part>> = names.iter().map(|name| parts(name)).collect();
-    let is_numbered = |parts: &Vec<Part>| parts.iter().any(|part| matches!(part, Part::Number(_)));
+    let read: Vec<Vec<NamePart>> = names.iter().map(|name| parts(name)).collect();
+    let is_numbered =
+        |parts: &Vec<NamePart>| parts.iter().any(|part| matches!(part, NamePart::Number(_)));
     let (with, without): (Vec<_>, Vec<_>) = names
         .iter()
         .zip(&read)
         .partition(|(_, parts)| is_numbered(parts));
-    let only = |some: &[(&String, &Vec<Part>)]| list(some.iter().map(|(name, _)| name.as_str()));
+    let only =
+        |some: &[(&String, &Vec<NamePart>)]| list(some.iter().map(|(name, _)| name.as_str()));
     if with.is_empty() {
         let names = only(&without);
         return Err(format!(
@@ -64,29 +66,29 @@ pub fn sort(names: &mut [String]) -> Result<(), String> {
             only(&with)
         ));
     }
-    let same_words = |a: &[Part], b: &[Part]| words(a).eq(words(b));
+    let same_words = |a: &[NamePart], b: &[NamePart]| words(a).eq(words(b));
     if let Some(other) = (1..names.len()).find(|&k| !same_words(&read[0], &read[k])) {
         return Err(format!(
             "its files are named in more than one way, so that their order cannot be told: {} and {}. {REMEDY}",
-            shown(&names[0]),
-            shown(&names[other])
+            escaped(&names[0]),
+            escaped(&names[other])
         ));
     }
     if let Some(name) = names.iter().find(|name| has_comma(name)) {
         return Err(format!(
             "the comma in the number of {} can be read in two ways; write a point for decimals. {REMEDY}",
-            shown(name)
+            escaped(name)
         ));
     }
     let columns = columns(&read);
-    if let Some([a, b]) = columns.iter().find_map(Column::ambiguous) {
+    if let Some([a, b]) = columns.iter().find_map(PositionNumbers::ambiguous) {
         return Err(format!(
             "the order of {} and {} can be told in two ways, by decimals and by versions. {REMEDY}",
-            shown(&names[a]),
-            shown(&names[b])
+            escaped(&names[a]),
+            escaped(&names[b])
         ));
     }
-    let deciding = deciding(&columns);
+    let deciding = deciding_columns(&columns);
     let by_number = |&a: &usize, &b: &usize| {
         let orders = deciding
             .iter()
@@ -102,8 +104,8 @@ pub fn sort(names: &mut [String]) -> Result<(), String> {
         return Err(format!(
             "{} and {} have the same number, or none but of what was measured, so that their order cannot be told. \
              {REMEDY}",
-            shown(&names[pair[0]]),
-            shown(&names[pair[1]])
+            escaped(&names[pair[0]]),
+            escaped(&names[pair[1]])
         ));
     }
     let sorted: Vec<String> = order.into_iter().map(|k| names[k].clone()).collect();
@@ -112,23 +114,23 @@ pub fn sort(names: &mut [String]) -> Result<(), String> {
 }
 
 /// The numbers at one position of all names.
-struct Column {
+struct PositionNumbers {
     /// The word before them, in lower case; empty if there is none.
     word: String,
     numbers: Vec<Number>,
 }
 
-fn columns(names: &[Vec<Part>]) -> Vec<Column> {
-    let mut columns: Vec<Column> = Vec::new();
+fn columns(names: &[Vec<NamePart>]) -> Vec<PositionNumbers> {
+    let mut columns: Vec<PositionNumbers> = Vec::new();
     for parts in names {
         let mut place = 0;
         let mut word = "";
         for part in parts {
             match part {
-                Part::Word(text) => word = text,
-                Part::Number(number) => {
+                NamePart::Word(text) => word = text,
+                NamePart::Number(number) => {
                     if place == columns.len() {
-                        columns.push(Column {
+                        columns.push(PositionNumbers {
                             word: last_word(word),
                             numbers: Vec::new(),
                         });
@@ -150,7 +152,7 @@ fn last_word(text: &str) -> String {
     word.unwrap_or_default().to_lowercase()
 }
 
-impl Column {
+impl PositionNumbers {
     fn varies(&self) -> bool {
         self.numbers
             .iter()
@@ -184,11 +186,12 @@ impl Column {
 }
 
 /// Returns the columns that decide the order, the most significant first.
-fn deciding(columns: &[Column]) -> Vec<&Column> {
-    let measures = |column: &&Column| MEASURES.contains(&column.word.as_str());
+fn deciding_columns(columns: &[PositionNumbers]) -> Vec<&PositionNumbers> {
+    let measures = |column: &&PositionNumbers| MEASURES.contains(&column.word.as_str());
     let times = || columns.iter().filter(|column| !measures(column));
-    if times().any(Column::counts_progress) {
-        let of_progress = |column: &&Column| column.counts_progress() || column.word.is_empty();
+    if times().any(PositionNumbers::counts_progress) {
+        let of_progress =
+            |column: &&PositionNumbers| column.counts_progress() || column.word.is_empty();
         times().filter(of_progress).collect()
     } else if times().any(|column| column.is_whole() && column.varies()) {
         times().filter(|column| column.is_whole()).collect()
@@ -202,7 +205,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::course::name::ENDING;
+    use crate::trajectory::name::ENDING;
 
     /// Sorts the names, which are separated by spaces, starting from the reverse order.
     fn sorted(names: &str) -> Result<Vec<String>, String> {
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_cannot_be_told_is_refused_with_the_names() {
+    fn an_ambiguous_order_is_refused_and_names_the_files() {
         for (names, needles) in [
             ("init step_1 step_2 final", ["final", "step_1"]),
             ("step_1 step_2 best", ["some have none", "best"]),

@@ -34,7 +34,7 @@ const SCRATCH: &str = ".view-";
 /// The state of the screen for a run. Fields missing from a file have the values of a new session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
-pub struct ViewState {
+pub struct SavedView {
     /// The step at the cursor; none to follow the newest step.
     pub cursor: Option<u64>,
     /// The number of steps in view; none for the whole run.
@@ -61,7 +61,7 @@ pub struct RunId(String);
 impl RunId {
     /// Computes the identity from attributes of the run file that never change.
     #[must_use]
-    pub fn of(created: &str, config: &str) -> Self {
+    pub fn from_header(created: &str, config: &str) -> Self {
         let mut hash = Sha256::new();
         // Include the length, so that the boundary between the two is part of the hash.
         hash.update((created.len() as u64).to_le_bytes());
@@ -76,12 +76,12 @@ impl RunId {
 
 /// The folder in which views are kept.
 #[derive(Clone, Debug)]
-pub struct Views {
+pub struct ViewFolder {
     /// None if the home folder is unknown.
     folder: Option<PathBuf>,
 }
 
-impl Views {
+impl ViewFolder {
     /// The user's own views.
     #[must_use]
     pub fn of_user() -> Self {
@@ -109,40 +109,40 @@ impl Views {
     ///
     /// # Errors
     /// The file exists but cannot be used: a notice for the screen.
-    pub fn load(&self, run: &RunId) -> Result<Option<ViewState>, String> {
+    pub fn load(&self, run: &RunId) -> Result<Option<SavedView>, String> {
         let Some(path) = self.path(run) else {
             return Ok(None);
         };
         let text = match small_file::text(&path, LONGEST) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(ignored(&path, &error.to_string())),
+            Err(error) => return Err(ignored_notice(&path, &error.to_string())),
         };
-        match toml::from_str::<ViewState>(&text) {
+        match toml::from_str::<SavedView>(&text) {
             Ok(mut state) => {
                 state.bookmarks.sort_unstable();
                 state.bookmarks.dedup();
                 Ok(Some(state))
             }
-            Err(error) => Err(ignored(&path, error.message())),
+            Err(error) => Err(ignored_notice(&path, error.message())),
         }
     }
 
     /// Saves the view of a run atomically. Returns whether that was possible; a failure is not worth reporting.
     #[must_use]
-    pub fn store(&self, run: &RunId, state: &ViewState) -> bool {
+    pub fn store(&self, run: &RunId, state: &SavedView) -> bool {
         let Some(path) = self.path(run) else {
             return false;
         };
         let stored = write(&path, state).is_ok();
         if stored && let Some(folder) = path.parent() {
-            forget(folder, MOST);
+            remove_oldest(folder, MOST);
         }
         stored
     }
 }
 
-fn ignored(path: &Path, why: &str) -> String {
+fn ignored_notice(path: &Path, why: &str) -> String {
     let why = why.lines().next().unwrap_or_default();
     format!(
         "where you were in this run is forgotten: {}: {why}",
@@ -150,7 +150,7 @@ fn ignored(path: &Path, why: &str) -> String {
     )
 }
 
-fn write(path: &Path, state: &ViewState) -> io::Result<()> {
+fn write(path: &Path, state: &SavedView) -> io::Result<()> {
     // TOML's integers end at 2^63, and the file must stay small.
     let mut state = state.clone();
     let fits = |step: &u64| i64::try_from(*step).is_ok();
@@ -175,7 +175,7 @@ fn write(path: &Path, state: &ViewState) -> io::Result<()> {
 }
 
 /// Removes the oldest files beyond `most`, and the temporary files of killed writers.
-fn forget(folder: &Path, most: usize) {
+fn remove_oldest(folder: &Path, most: usize) {
     const OLD: Duration = Duration::from_secs(3600);
     let Ok(entries) = fs::read_dir(folder) else {
         return;
@@ -212,18 +212,18 @@ mod tests {
     use super::*;
 
     fn run(number: usize) -> RunId {
-        RunId::of("2026-01-01T00:00:00Z", &number.to_string())
+        RunId::from_header("2026-01-01T00:00:00Z", &number.to_string())
     }
 
-    fn some() -> ViewState {
-        ViewState {
+    fn example() -> SavedView {
+        SavedView {
             cursor: Some(123),
             window: Some(40),
             screen: "oscillation".to_owned(),
             sort: "total".to_owned(),
             filter: "conv \"x\"\n".to_owned(),
             bookmarks: vec![5, 99],
-            ..ViewState::default()
+            ..SavedView::default()
         }
     }
 
@@ -234,28 +234,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_loaded_and_runs_are_kept_apart() {
+    fn stored_views_are_loaded_per_run() {
         let folder = TempDir::new().unwrap();
-        let views = Views::inside(&folder.path().join("deep/er"));
+        let views = ViewFolder::inside(&folder.path().join("deep/er"));
         assert_eq!(views.load(&run(1)), Ok(None));
-        assert!(views.store(&run(1), &some()));
-        assert_eq!(views.load(&run(1)), Ok(Some(some())));
+        assert!(views.store(&run(1), &example()));
+        assert_eq!(views.load(&run(1)), Ok(Some(example())));
         assert_eq!(views.load(&run(2)), Ok(None));
-        assert!(views.store(&run(1), &ViewState::default()));
-        assert_eq!(views.load(&run(1)), Ok(Some(ViewState::default())));
+        assert!(views.store(&run(1), &SavedView::default()));
+        assert_eq!(views.load(&run(1)), Ok(Some(SavedView::default())));
         assert_eq!(
             names(&folder.path().join("deep/er")).len(),
             1,
             "no scratch is left"
         );
-        assert_ne!(RunId::of("ab", "c"), RunId::of("a", "bc"));
+        assert_ne!(RunId::from_header("ab", "c"), RunId::from_header("a", "bc"));
         assert_eq!(run(1).0.len(), 32);
     }
 
     #[test]
-    fn a_damaged_file_is_a_notice_and_one_of_another_version_is_read() {
+    fn a_damaged_file_gives_a_notice_and_other_versions_are_read() {
         let folder = TempDir::new().unwrap();
-        let views = Views::inside(folder.path());
+        let views = ViewFolder::inside(folder.path());
         let path = views.path(&run(1)).unwrap();
         for bad in [
             "cursor = ",
@@ -277,30 +277,30 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(views.load(&run(1)).is_err());
-        assert!(!views.store(&run(1), &some()));
+        assert!(!views.store(&run(1), &example()));
         fs::remove_dir(&path).unwrap();
         fs::write(&path, "newer = true\nbookmarks = [9, 3, 9]\n").unwrap();
         let state = views.load(&run(1)).unwrap().unwrap();
-        let expected = ViewState {
+        let expected = SavedView {
             bookmarks: vec![3, 9],
-            ..ViewState::default()
+            ..SavedView::default()
         };
         assert_eq!(state, expected);
     }
 
     #[test]
-    fn where_nothing_can_be_kept_nothing_is() {
-        let nowhere = Views { folder: None };
-        assert!(!nowhere.store(&run(1), &some()));
+    fn without_a_writable_folder_nothing_is_stored() {
+        let nowhere = ViewFolder { folder: None };
+        assert!(!nowhere.store(&run(1), &example()));
         assert_eq!(nowhere.load(&run(1)), Ok(None));
         // A path below a file fails for root too, whom permissions do not stop.
         let file = tempfile::NamedTempFile::new().unwrap();
-        let blocked = Views::inside(&file.path().join("views"));
-        assert!(!blocked.store(&run(1), &some()));
+        let blocked = ViewFolder::inside(&file.path().join("views"));
+        assert!(!blocked.store(&run(1), &example()));
     }
 
     #[test]
-    fn the_oldest_are_forgotten() {
+    fn the_oldest_files_are_removed() {
         let folder = TempDir::new().unwrap();
         let age = |path: &Path, seconds: u64| {
             let then = SystemTime::now() - Duration::from_secs(seconds);
@@ -311,9 +311,9 @@ mod tests {
                 .set_modified(then)
                 .unwrap();
         };
-        let views = Views::inside(folder.path());
+        let views = ViewFolder::inside(folder.path());
         for number in 0..5 {
-            assert!(views.store(&run(number), &some()));
+            assert!(views.store(&run(number), &example()));
             age(
                 &views.path(&run(number)).unwrap(),
                 1000 * (5 - number as u64),
@@ -329,7 +329,7 @@ mod tests {
             fs::write(&path, "").unwrap();
             age(&path, seconds);
         }
-        forget(folder.path(), 3);
+        remove_oldest(folder.path(), 3);
         let kept: Vec<bool> = (0..5)
             .map(|n| views.load(&run(n)).unwrap().is_some())
             .collect();
@@ -343,22 +343,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_state_is_loaded_as_it_was_stored(
+        fn any_view_round_trips(
             numbers in prop::collection::vec(0..=i64::MAX as u64, 2),
             words in prop::collection::vec(any::<String>(), 3),
             bookmarks in prop::collection::btree_set(0..=i64::MAX as u64, 0..20),
         ) {
-            let state = ViewState {
+            let state = SavedView {
                 cursor: Some(numbers[0]),
                 window: None,
                 screen: words[0].clone(),
                 sort: words[1].clone(),
                 filter: words[2].clone(),
                 bookmarks: bookmarks.into_iter().collect(),
-                ..ViewState::default()
+                ..SavedView::default()
             };
             let folder = TempDir::new().unwrap();
-            let views = Views::inside(folder.path());
+            let views = ViewFolder::inside(folder.path());
             prop_assert!(views.store(&run(7), &state));
             prop_assert_eq!(views.load(&run(7)), Ok(Some(state)));
         }

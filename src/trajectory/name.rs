@@ -14,7 +14,7 @@ pub fn is_snapshot(name: &str) -> bool {
 }
 
 /// A part of a name.
-pub enum Part<'a> {
+pub enum NamePart<'a> {
     Word(&'a str),
     Number(Number),
 }
@@ -22,23 +22,23 @@ pub enum Part<'a> {
 /// A number as a decimal and as a version: 1.10 is 1.1, or version 10 of 1.
 #[derive(Clone)]
 pub struct Number {
-    pub value: Value,
-    pub version: (Value, Value),
+    pub value: DecimalValue,
+    pub version: (DecimalValue, DecimalValue),
     pub fraction: String,
 }
 
 /// A number of any length, 0.DIGITS · 10^exponent.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Value {
+pub struct DecimalValue {
     /// `None` for zero, which comes first.
     exponent: Option<i64>,
     /// Without zeros at either end.
     digits: String,
 }
 
-impl Value {
+impl DecimalValue {
     /// The value of WHOLE.FRACTIONeEXPONENT.
-    fn of(whole: &str, fraction: &str, exponent: i64) -> Self {
+    fn from_parts(whole: &str, fraction: &str, exponent: i64) -> Self {
         let all = format!("{whole}{fraction}");
         let significant = all.trim_start_matches('0');
         let places = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
@@ -51,7 +51,7 @@ impl Value {
 }
 
 /// Splits a name into parts. The ending is dropped, since all have it.
-pub fn parts(name: &str) -> Vec<Part<'_>> {
+pub fn parts(name: &str) -> Vec<NamePart<'_>> {
     let (before, behind) = name.rsplit_once(ENDING).unwrap_or((name, ""));
     let mut all = Vec::new();
     for text in [before, behind] {
@@ -62,14 +62,14 @@ pub fn parts(name: &str) -> Vec<Part<'_>> {
             match rest.find(digits) {
                 Some(0) => {
                     let (number, length) = number(rest, chained);
-                    all.push(Part::Number(number));
+                    all.push(NamePart::Number(number));
                     rest = &rest[length..];
                 }
                 next => {
                     let (word, after) = rest.split_at(next.unwrap_or(rest.len()));
                     // 1.2.3 is three numbers.
-                    chained = word == "." && matches!(all.last(), Some(Part::Number(_)));
-                    all.push(Part::Word(word));
+                    chained = word == "." && matches!(all.last(), Some(NamePart::Number(_)));
+                    all.push(NamePart::Word(word));
                     rest = after;
                 }
             }
@@ -107,8 +107,11 @@ fn number(text: &str, chained: bool) -> (Number, usize) {
         }
     }
     let number = Number {
-        value: Value::of(whole, fraction, exponent),
-        version: (Value::of(whole, "", 0), Value::of(fraction, "", 0)),
+        value: DecimalValue::from_parts(whole, fraction, exponent),
+        version: (
+            DecimalValue::from_parts(whole, "", 0),
+            DecimalValue::from_parts(fraction, "", 0),
+        ),
         fraction: fraction.to_owned(),
     };
     (number, end)
@@ -134,15 +137,15 @@ pub fn has_comma(name: &str) -> bool {
 }
 
 /// Returns the words of a name, with `None` for its numbers.
-pub fn words<'a>(parts: &'a [Part<'a>]) -> impl Iterator<Item = Option<&'a str>> {
+pub fn words<'a>(parts: &'a [NamePart<'a>]) -> impl Iterator<Item = Option<&'a str>> {
     parts.iter().map(|part| match part {
-        Part::Word(word) => Some(*word),
-        Part::Number(_) => None,
+        NamePart::Word(word) => Some(*word),
+        NamePart::Number(_) => None,
     })
 }
 
 /// Returns a name with special characters escaped.
-pub fn shown(name: &str) -> String {
+pub fn escaped(name: &str) -> String {
     name.escape_debug().to_string()
 }
 
@@ -150,7 +153,7 @@ pub fn shown(name: &str) -> String {
 pub fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 8;
     let more = names.len().saturating_sub(SHOWN);
-    let mut all: Vec<String> = names.take(SHOWN).map(shown).collect();
+    let mut all: Vec<String> = names.take(SHOWN).map(escaped).collect();
     if more > 0 {
         all.push(format!("… ({more} more)"));
     }
@@ -162,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn snapshots_are_known_by_their_ending() {
+    fn snapshots_are_recognised_by_their_extension() {
         for name in [
             "a.safetensors",
             "m.safetensors-00003",

@@ -6,7 +6,7 @@ use crate::engine::{EngineError, Evaluation, Slice, SlicePlan, Want};
 use crate::layout::{ParamLayout, Tensor as TensorLayout};
 
 /// A part of the data on the device, in evaluation order.
-pub(super) struct Shelf {
+pub(super) struct DeviceExamples {
     /// `[N, ..]`
     pub inputs: Tensor,
     /// `[N, ..]`
@@ -16,7 +16,7 @@ pub(super) struct Shelf {
     pub slices: Vec<Slice>,
 }
 
-impl Shelf {
+impl DeviceExamples {
     /// Returns the examples at these positions, as one slice.
     pub fn select(&self, positions: Vec<u32>, device: &Device) -> Result<Self, EngineError> {
         let labels = positions.iter().map(|&at| self.labels[at as usize]);
@@ -32,7 +32,7 @@ impl Shelf {
 }
 
 /// A model's output for the examples of a slice.
-pub struct Outcome {
+pub struct ModelOutput {
     /// `[B]`: the loss of each example; or a scalar, their mean, which cannot be split by class.
     pub loss: Tensor,
     /// `[B]`: 1 if the model is right and 0 if not, or the fraction of an example that is right. If absent, the
@@ -41,23 +41,23 @@ pub struct Outcome {
 }
 
 /// Settings for evaluating a model.
-pub(super) struct Job<'a> {
+pub(super) struct Evaluator<'a> {
     pub layout: &'a ParamLayout,
     pub classes: usize,
     pub device: &'a Device,
     pub dtype: DType,
 }
 
-impl Job<'_> {
-    /// Evaluates the slices of a shelf; the mean is over all of them. `outcome` receives one tensor per entry of the
+impl Evaluator<'_> {
+    /// Evaluates the slices of a subset; the mean is over all of them. `model` receives one tensor per entry of the
     /// layout, and the inputs and targets of a slice.
     pub fn run(
         &self,
-        shelf: &Shelf,
+        subset: &DeviceExamples,
         params: &[f32],
         want: Want,
         out: &mut Evaluation,
-        mut outcome: impl FnMut(&[Tensor], &Tensor, &Tensor) -> Result<Outcome, EngineError>,
+        mut model: impl FnMut(&[Tensor], &Tensor, &Tensor) -> Result<ModelOutput, EngineError>,
     ) -> Result<(), EngineError> {
         let with_gradient = want >= Want::Gradient;
         let by_class = want == Want::ClassGradient;
@@ -73,17 +73,17 @@ impl Job<'_> {
             })
             .collect();
         let groups = if by_class { self.classes } else { 1 };
-        let mut sums = vec![Sums::new(&variables); groups];
+        let mut sums = vec![GradientSums::new(&variables); groups];
         let mut losses = Vec::new();
         let mut hits = Vec::new();
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-        let examples = shelf.labels.len() as f64;
+        let examples = subset.labels.len() as f64;
 
-        for slice in &shelf.slices {
+        for slice in &subset.slices {
             let (start, len) = (slice.range.start, slice.range.len());
-            let inputs = shelf.inputs.narrow(0, start, len)?;
-            let targets = shelf.targets.narrow(0, start, len)?;
-            let of_slice = outcome(&tensors, &inputs, &targets)?;
+            let inputs = subset.inputs.narrow(0, start, len)?;
+            let targets = subset.targets.narrow(0, start, len)?;
+            let of_slice = model(&tensors, &inputs, &targets)?;
             let loss = self.by_example(&of_slice.loss, len)?;
             losses.push(loss.detach());
             hits.extend(of_slice.hits);
@@ -96,7 +96,7 @@ impl Job<'_> {
                 Some(class) => sums[class].add(&loss.sum_all()?)?,
                 // Mixed: one backward pass per class present.
                 None => {
-                    let labels = &shelf.labels[slice.range.clone()];
+                    let labels = &subset.labels[slice.range.clone()];
                     for (class, sums) in sums.iter_mut().enumerate() {
                         if let Some(mask) = self.mask(labels, class)? {
                             sums.add(&(&loss * mask)?.sum_all()?)?;
@@ -106,8 +106,8 @@ impl Job<'_> {
             }
         }
 
-        write_losses(&download(&losses)?, &shelf.labels, self.classes, out);
-        out.accuracy = if hits.len() == shelf.slices.len() {
+        write_losses(&download(&losses)?, &subset.labels, self.classes, out);
+        out.accuracy = if hits.len() == subset.slices.len() {
             download(&hits)?.iter().sum::<f64>() / examples
         } else {
             f64::NAN
@@ -195,12 +195,12 @@ fn write_losses(losses: &[f64], labels: &[u8], classes: usize, out: &mut Evaluat
 
 /// A gradient accumulated on the device, per tensor of the layout.
 #[derive(Clone)]
-struct Sums<'a> {
+struct GradientSums<'a> {
     variables: &'a [Var],
     sums: Vec<Option<Tensor>>,
 }
 
-impl<'a> Sums<'a> {
+impl<'a> GradientSums<'a> {
     fn new(variables: &'a [Var]) -> Self {
         Self {
             variables,

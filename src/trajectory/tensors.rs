@@ -10,7 +10,7 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::{CourseError, foreign, name};
+use super::{TrajectoryError, foreign, name};
 use crate::layout::{ParamLayout, Tensor};
 use crate::small_file;
 
@@ -37,8 +37,8 @@ impl TensorFile {
     ///
     /// # Errors
     /// The file cannot be read, is something else, or belongs to another network.
-    pub fn open(path: &Path, layout: &ParamLayout) -> Result<Self, CourseError> {
-        let fault = |what: String| CourseError(format!("{}: {what}", path.display()));
+    pub fn open(path: &Path, layout: &ParamLayout) -> Result<Self, TrajectoryError> {
+        let fault = |what: String| TrajectoryError(format!("{}: {what}", path.display()));
         let unread = |error: io::Error| fault(format!("cannot be read: {error}"));
         let file = small_file::open(path).map_err(unread)?;
         let length = file.metadata().map_err(unread)?.len();
@@ -70,8 +70,8 @@ impl TensorFile {
     ///
     /// # Errors
     /// The file cannot be read, or a number is not finite.
-    pub fn read(&self, layout: &ParamLayout, params: &mut [f32]) -> Result<(), CourseError> {
-        let fault = |what: String| CourseError(format!("{}: {what}", self.path.display()));
+    pub fn read(&self, layout: &ParamLayout, params: &mut [f32]) -> Result<(), TrajectoryError> {
+        let fault = |what: String| TrajectoryError(format!("{}: {what}", self.path.display()));
         let mut bytes = Vec::new();
         for tensor in &layout.tensors {
             let info = self.info(tensor)?;
@@ -94,10 +94,12 @@ impl TensorFile {
         Ok(())
     }
 
-    fn info(&self, tensor: &Tensor) -> Result<&TensorInfo, CourseError> {
+    fn info(&self, tensor: &Tensor) -> Result<&TensorInfo, TrajectoryError> {
         let name = format!("{}{}", self.prefix, tensor.name);
         let info = self.metadata.info(&name);
-        info.ok_or_else(|| CourseError(format!("{}: has no tensor `{name}`", self.path.display())))
+        info.ok_or_else(|| {
+            TrajectoryError(format!("{}: has no tensor `{name}`", self.path.display()))
+        })
     }
 }
 
@@ -107,7 +109,7 @@ fn header(file: &File, length: u64) -> io::Result<Result<(Metadata, u64), String
     file.take(foreign::LOOKED_AT as u64)
         .read_to_end(&mut start)?;
     let other = |why: &str| {
-        let named = foreign::name(&start);
+        let named = foreign::describe(&start);
         Ok(Err(named.unwrap_or_else(|| {
             format!("is not a safetensors file: {why}")
         })))
@@ -131,7 +133,7 @@ fn header(file: &File, length: u64) -> io::Result<Result<(Metadata, u64), String
     file.read_exact_at(&mut json, 8)?;
     let metadata: Metadata = match serde_json::from_slice(&json) {
         Ok(metadata) => metadata,
-        Err(error) => return other(&name::shown(&error.to_string())),
+        Err(error) => return other(&name::escaped(&error.to_string())),
     };
     let needed = (metadata.data_len() as u64).saturating_add(8 + size);
     match length {

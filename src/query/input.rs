@@ -6,15 +6,15 @@ use super::Answer;
 use crate::store::RunReader;
 
 /// Polled to check for cancellation.
-pub type Interrupted<'a> = &'a dyn Fn() -> bool;
+pub type Cancelled<'a> = &'a dyn Fn() -> bool;
 
 /// The input of an answer.
-pub(super) struct Source<'a> {
+pub(super) struct QueryInput<'a> {
     pub reader: &'a RunReader,
     /// The steps asked for that are committed.
     pub steps: Range<u64>,
     pub columns: u32,
-    pub interrupted: Interrupted<'a>,
+    pub cancelled: Cancelled<'a>,
 }
 
 /// Takes out of `cached` the longest result from which `steps` can be continued: it starts where they do and ends no
@@ -42,6 +42,6 @@ pub(super) fn put_cached<T>(cached: &mut Vec<T>, result: T, of: impl Fn(&T) -> &
     }
 }
 
-pub(super) fn no_such(what: &str, index: u32) -> Answer {
+pub(super) fn no_such_index(what: &str, index: u32) -> Answer {
     Answer::Unknown(format!("this run has no {what} {index}"))
 }

@@ -16,7 +16,7 @@ use super::schema;
 const BLOCK_VALUES: u64 = 1 << 19;
 
 /// A per-step dataset of an open run.
-pub struct Table<'a> {
+pub struct StepDataset<'a> {
     reader: &'a RunReader,
     dataset: Arc<Dataset>,
     name: &'static str,
@@ -29,8 +29,8 @@ impl RunReader {
     ///
     /// # Errors
     /// The file cannot be read, or the dataset does not fit the layout.
-    pub fn table(&self, name: &'static str) -> Result<Option<Table<'_>>, StoreError> {
-        if !self.has(name) {
+    pub fn table(&self, name: &'static str) -> Result<Option<StepDataset<'_>>, StoreError> {
+        if !self.has_object(name) {
             return Ok(None);
         }
         let dataset = self.dataset(name)?;
@@ -41,10 +41,10 @@ impl RunReader {
             return Err(self.damaged(what));
         }
         let row_len = shape.iter().skip(1).product();
-        let bound = RowBound::of(&dataset, row_len)
+        let bound = RowBound::for_dataset(&dataset, row_len)
             .doing(&self.path, || format!("read the type of {name}"))?;
         let rows = (shape.first().copied().unwrap_or(0) as u64).min(bound.rows(&self.bounds()?));
-        Ok(Some(Table {
+        Ok(Some(StepDataset {
             reader: self,
             dataset,
             name,
@@ -84,7 +84,7 @@ impl RunReader {
     }
 }
 
-impl Table<'_> {
+impl StepDataset<'_> {
     /// The number of values in a row.
     #[must_use]
     pub fn row_len(&self) -> usize {

@@ -67,7 +67,7 @@ const BY_START: [(&[u8], &str, &str); 17] = [
 ];
 
 /// Returns what a file is by its first bytes, as the end of a sentence, and the remedy; `None` if unknown.
-pub fn name(start: &[u8]) -> Option<String> {
+pub fn describe(start: &[u8]) -> Option<String> {
     let say = |what: &str, remedy: &str| Some(format!("is {what}: {remedy}"));
     if let Some((_, what, remedy)) = BY_START.iter().find(|(bytes, ..)| start.starts_with(bytes)) {
         return say(what, remedy);
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_for_weights_is_named() {
+    fn files_mistaken_for_weights_are_identified() {
         let mut tar = vec![b'x'; 512];
         tar[257..262].copy_from_slice(b"ustar");
         let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 336688\n";
@@ -142,10 +142,10 @@ mod tests {
             (&tar, "tar"),
             (b"404: Not Found", "text"),
         ] {
-            let said = name(start).expect(needle);
+            let said = describe(start).expect(needle);
             assert!(said.starts_with("is ") && said.contains(needle), "{said}");
         }
-        assert_eq!(name(b"\x10\0\0\0\0\0\0\0{\"a\":1}"), None);
-        assert_eq!(name(b"\xff\xfe\x01"), None);
+        assert_eq!(describe(b"\x10\0\0\0\0\0\0\0{\"a\":1}"), None);
+        assert_eq!(describe(b"\xff\xfe\x01"), None);
     }
 }

@@ -2,31 +2,31 @@
 
 use std::ops::{Deref, Range};
 
-use super::{MOST_NUMBERS, Request, SheetError};
+use super::{MOST_NUMBERS, SheetError, SheetRequest};
 use crate::analysis::numbers::format_signed;
 use crate::analysis::sum::Sum;
-use crate::export::{Axis, Chart, Column, Figure, Sheet, Table, Values};
+use crate::export::{Axis, Chart, Column, Exhibit, Figure, Table, Values};
 use crate::layout::Layer;
 use crate::record::{RunHeader, StepSummary};
-use crate::store::{RunReader, Table as Dataset};
+use crate::store::{RunReader, StepDataset as Dataset};
 
 /// Steps read at once.
 const BLOCK: u64 = 4096;
 
 /// A number in a row.
-pub enum Cell {
+pub enum CellValue {
     Real(f64),
     Count(u64),
 }
 
 /// The data of a row: a summary of its steps, and the latest held-out evaluation.
-pub struct Row {
+pub struct StepsRow {
     summary: StepSummary,
-    pub held_out: HeldOut,
+    pub held_out: LatestHeldOut,
 }
 
 /// The latest evaluation of the held-out loss in a row. A summary has only that after its last step.
-pub struct HeldOut {
+pub struct LatestHeldOut {
     pub evaluations: u64,
     /// The step after which it was made. This, the loss and the accuracy are NaN if there was none.
     pub step: f64,
@@ -34,7 +34,7 @@ pub struct HeldOut {
     pub accuracy: f64,
 }
 
-impl Deref for Row {
+impl Deref for StepsRow {
     type Target = StepSummary;
 
     fn deref(&self) -> &StepSummary {
@@ -42,15 +42,15 @@ impl Deref for Row {
     }
 }
 
-impl Row {
+impl StepsRow {
     fn of(step: StepSummary) -> Self {
-        let mut held_out = HeldOut {
+        let mut held_out = LatestHeldOut {
             evaluations: 0,
             step: f64::NAN,
             loss: f64::NAN,
             accuracy: f64::NAN,
         };
-        held_out.take(&step);
+        held_out.update(&step);
         Self {
             summary: step,
             held_out,
@@ -59,12 +59,12 @@ impl Row {
 
     fn push(&mut self, step: &StepSummary) {
         self.summary.merge(step);
-        self.held_out.take(step);
+        self.held_out.update(step);
     }
 }
 
-impl HeldOut {
-    fn take(&mut self, step: &StepSummary) {
+impl LatestHeldOut {
+    fn update(&mut self, step: &StepSummary) {
         // A NaN loss may still be an evaluation: the accuracy tells.
         if step.test_loss.is_nan() && step.test_accuracy.is_nan() {
             return;
@@ -82,44 +82,44 @@ impl HeldOut {
 pub struct Field<'a> {
     name: String,
     unit: Option<&'static str>,
-    get: Box<dyn Fn(&Row) -> Cell + 'a>,
+    get: Box<dyn Fn(&StepsRow) -> CellValue + 'a>,
 }
 
 impl<'a> Field<'a> {
     pub fn real(
         name: impl Into<String>,
         unit: Option<&'static str>,
-        get: impl Fn(&Row) -> f64 + 'a,
+        get: impl Fn(&StepsRow) -> f64 + 'a,
     ) -> Self {
         Self {
             name: name.into(),
             unit,
-            get: Box::new(move |step| Cell::Real(get(step))),
+            get: Box::new(move |step| CellValue::Real(get(step))),
         }
     }
 
-    pub fn count(name: impl Into<String>, get: impl Fn(&Row) -> u64 + 'a) -> Self {
+    pub fn count(name: impl Into<String>, get: impl Fn(&StepsRow) -> u64 + 'a) -> Self {
         Self {
             name: name.into(),
             unit: None,
-            get: Box::new(move |step| Cell::Count(get(step))),
+            get: Box::new(move |step| CellValue::Count(get(step))),
         }
     }
 }
 
 /// The requested part of a run.
-pub struct Source<'a> {
+pub struct SheetInput<'a> {
     pub reader: &'a RunReader,
-    pub request: &'a Request,
+    pub request: &'a SheetRequest,
     name: &'a str,
     alive: &'a dyn Fn(),
 }
 
-impl<'a> Source<'a> {
+impl<'a> SheetInput<'a> {
     pub fn new(
         reader: &'a RunReader,
         name: &'a str,
-        request: &'a Request,
+        request: &'a SheetRequest,
         alive: &'a dyn Fn(),
     ) -> Self {
         Self {
@@ -169,7 +169,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The title of a sheet with one column or row per layer.
+    /// The title of an exhibit with one column or row per layer.
     pub fn by_layer(&self, what: &str) -> String {
         match self.layer() {
             None => format!("{what} by layer"),
@@ -177,7 +177,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The title of a sheet about all layers, one layer or one unit.
+    /// The title of an exhibit about all layers, one layer or one unit.
     pub fn of_layer(&self, what: &str) -> String {
         match self.layer() {
             None => what.to_owned(),
@@ -245,16 +245,16 @@ impl<'a> Source<'a> {
     }
 
     /// Visits the data of each row, in order.
-    pub fn each(&self, mut visit: impl FnMut(&Row)) -> Result<(), SheetError> {
+    pub fn each(&self, mut visit: impl FnMut(&StepsRow)) -> Result<(), SheetError> {
         let Range { start, end } = self.request.steps;
         let every = self.request.every.max(1);
-        let mut unfinished: Option<Row> = None;
+        let mut unfinished: Option<StepsRow> = None;
         let mut from = start;
         while from < end {
             let to = end.min(from + BLOCK);
             for step in self.reader.steps(from..to)? {
                 let row = match unfinished.take() {
-                    None => Row::of(step),
+                    None => StepsRow::of(step),
                     Some(mut row) => {
                         row.push(&step);
                         row
@@ -293,10 +293,10 @@ impl<'a> Source<'a> {
         self.each(|row| {
             for (field, values) in fields.iter().zip(&mut values) {
                 match ((field.get)(row), values) {
-                    (Cell::Real(value), Some(Values::F64(values))) => values.push(value),
-                    (Cell::Count(count), Some(Values::U64(values))) => values.push(count),
-                    (Cell::Real(value), values) => *values = Some(Values::F64(vec![value])),
-                    (Cell::Count(count), values) => *values = Some(Values::U64(vec![count])),
+                    (CellValue::Real(value), Some(Values::F64(values))) => values.push(value),
+                    (CellValue::Count(count), Some(Values::U64(values))) => values.push(count),
+                    (CellValue::Real(value), values) => *values = Some(Values::F64(vec![value])),
+                    (CellValue::Count(count), values) => *values = Some(Values::U64(vec![count])),
                 }
             }
         })?;
@@ -339,15 +339,15 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// A sheet of the columns and a chart.
-    pub fn sheet(
+    /// An exhibit of the columns and a chart.
+    pub fn exhibit(
         &self,
         title: impl Into<String>,
         columns: Vec<Column>,
         (x, y, chart): (Axis, Axis, Chart),
-    ) -> Result<Sheet, SheetError> {
+    ) -> Result<Exhibit, SheetError> {
         let title = title.into();
-        Ok(Sheet {
+        Ok(Exhibit {
             figure: Figure {
                 title: title.clone(),
                 note: self.note()?,

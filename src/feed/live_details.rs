@@ -2,7 +2,7 @@
 //!
 //! Within one process, the HDF5 library treats all handles of a file as one: the recorder could not close it before the
 //! last reader has. The newest totals of single parameters are not in the file; the training itself is asked for them
-//! ([`Memory`]).
+//! ([`LiveTotals`]).
 
 use std::collections::VecDeque;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -14,17 +14,17 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 
 use super::FeedEvent;
-use super::detail::{self, Desk, Details};
-use super::memory::Memory;
+use super::detail::{self, DetailClient, DetailServer};
+use super::live_totals::LiveTotals;
 use super::process::piped;
-use super::wire::{self, Answer, Request};
-use crate::query::{self, Analyst, Part, Query, Topic};
+use super::wire::{self, ReaderMessage, ReaderRequest};
+use crate::query::{self, Analyst, Query, StepScope, Topic};
 use crate::store::RunReader;
 use crate::train::Inquiry;
 
 /// The thread and the process that read the file of a training in this process. They end when this is dropped.
 pub struct DetailReader {
-    process: Process,
+    process: DetailProcess,
     quit: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -49,14 +49,22 @@ impl Drop for DetailReader {
 pub fn details(
     reader: impl Fn() -> Command + Send + 'static,
     training: Sender<Inquiry>,
-) -> io::Result<(Details, DetailReader)> {
-    let (details, desk) = detail::channel();
+) -> io::Result<(DetailClient, DetailReader)> {
+    let (details, server) = detail::channel();
     let (quit, quitting) = bounded(0);
-    let process = Process::default();
+    let process = DetailProcess::default();
     let ours = process.clone();
     let thread = thread::Builder::new()
         .name("details".to_owned())
-        .spawn(move || pass_on(&reader, &ours, &desk, Memory::new(training), &quitting))?;
+        .spawn(move || {
+            pass_on(
+                &reader,
+                &ours,
+                &server,
+                LiveTotals::new(training),
+                &quitting,
+            );
+        })?;
     let reader = DetailReader {
         process,
         quit: Some(quit),
@@ -69,25 +77,25 @@ pub fn details(
 /// before, so the process must hear of it at once.
 fn pass_on(
     reader: &impl Fn() -> Command,
-    process: &Process,
-    desk: &Desk,
-    mut memory: Memory,
+    process: &DetailProcess,
+    server: &DetailServer,
+    mut live_totals: LiveTotals,
     quit: &Receiver<()>,
 ) {
-    let mut pipes: Option<Pipes> = None;
+    let mut pipes: Option<ReaderPipes> = None;
     loop {
         let nothing = never();
         let answers = pipes.as_ref().map_or(&nothing, |pipes| &pipes.answers);
         select! {
-            recv(desk.requests) -> query => {
+            recv(server.requests) -> query => {
                 let Ok(query) = query else { break };
                 if pipes.is_none() {
                     pipes = process.start(reader());
                 }
-                let asked = pipes.as_mut().is_some_and(|pipes| pipes.ask(&query));
+                let asked = pipes.as_mut().is_some_and(|pipes| pipes.send(&query));
                 if !asked {
-                    give_up(pipes.take(), process, desk);
-                    desk.send(detail::no_answer(query));
+                    give_up(pipes.take(), process, server);
+                    server.send(detail::no_answer(query));
                 }
             }
             recv(answers) -> answer => match answer {
@@ -95,11 +103,11 @@ fn pass_on(
                     if let Some(pipes) = &mut pipes {
                         pipes.waiting.pop_front();
                     }
-                    renew(&mut memory, &mut event, desk, quit);
-                    desk.send(event);
+                    renew(&mut live_totals, &mut event, server, quit);
+                    server.send(event);
                 }
                 // The training itself reports a broken file; the screen keeps what it has, and may ask again.
-                Err(_) => give_up(pipes.take(), process, desk),
+                Err(_) => give_up(pipes.take(), process, server),
             },
             recv(quit) -> _ => break,
         }
@@ -111,42 +119,47 @@ fn pass_on(
 }
 
 /// Ends a process that has failed, and answers its pending queries with no answer.
-fn give_up(pipes: Option<Pipes>, process: &Process, desk: &Desk) {
+fn give_up(pipes: Option<ReaderPipes>, process: &DetailProcess, server: &DetailServer) {
     process.end();
-    let waiting = pipes.map_or_else(VecDeque::new, Pipes::end);
+    let waiting = pipes.map_or_else(VecDeque::new, ReaderPipes::end);
     for query in waiting {
-        desk.send(detail::no_answer(query));
+        server.send(detail::no_answer(query));
     }
 }
 
 /// Adds what the training knows to an answer for the newest totals.
-fn renew(memory: &mut Memory, event: &mut FeedEvent, desk: &Desk, quit: &Receiver<()>) {
+fn renew(
+    live_totals: &mut LiveTotals,
+    event: &mut FeedEvent,
+    server: &DetailServer,
+    quit: &Receiver<()>,
+) {
     if let FeedEvent::Answer { query, answer } = event
         && let Topic::Unit { newest: true, .. } = query.topic
-        && query.part == Part::Cursor
+        && query.part == StepScope::Cursor
         && let query::Answer::Unit(unit) = answer.as_mut()
     {
-        memory.renew(unit, desk, quit);
+        live_totals.renew(unit, server, quit);
     }
 }
 
 /// The reading process. The thread that waits for its answers starts and ends it; dropping the reader kills it, and no
 /// other is started after that.
 #[derive(Clone, Default)]
-struct Process(Arc<Mutex<State>>);
+struct DetailProcess(Arc<Mutex<ReaderState>>);
 
 #[derive(Default)]
-struct State {
+struct ReaderState {
     left: bool,
     child: Option<Child>,
 }
 
-impl Process {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl DetailProcess {
+    fn state(&self) -> MutexGuard<'_, ReaderState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(&self, command: Command) -> Option<Pipes> {
+    fn start(&self, command: Command) -> Option<ReaderPipes> {
         let mut state = self.state();
         if state.left {
             return None;
@@ -159,7 +172,7 @@ impl Process {
         let thread = thread::Builder::new()
             .name("answers".to_owned())
             .spawn(move || listen(from, &hearing));
-        Some(Pipes {
+        Some(ReaderPipes {
             requests,
             answers,
             waiting: VecDeque::new(),
@@ -184,7 +197,7 @@ impl Process {
     }
 }
 
-struct Pipes {
+struct ReaderPipes {
     requests: ChildStdin,
     /// Disconnected once the process has failed.
     answers: Receiver<FeedEvent>,
@@ -193,10 +206,10 @@ struct Pipes {
     thread: JoinHandle<()>,
 }
 
-impl Pipes {
+impl ReaderPipes {
     /// Sends a query; returns whether that succeeded.
-    fn ask(&mut self, query: &Query) -> bool {
-        let told = wire::send(&mut self.requests, &Request::Ask(query.clone())).is_ok();
+    fn send(&mut self, query: &Query) -> bool {
+        let told = wire::send(&mut self.requests, &ReaderRequest::Ask(query.clone())).is_ok();
         if told {
             self.waiting.push_back(query.clone());
         }
@@ -213,7 +226,7 @@ impl Pipes {
 /// Forwards the process's answers until it ends or sends an invalid one.
 fn listen(from: ChildStdout, hearing: &Sender<FeedEvent>) {
     let mut from = BufReader::new(from);
-    while let Ok(Some(Answer::Event(event))) = wire::receive(&mut from) {
+    while let Ok(Some(ReaderMessage::Event(event))) = wire::receive(&mut from) {
         if hearing.send(event).is_err() {
             return;
         }
@@ -235,7 +248,7 @@ pub fn serve_details(
     thread::Builder::new()
         .name("requests".to_owned())
         .spawn(move || {
-            while let Ok(Some(Request::Ask(query))) = wire::receive(&mut requests) {
+            while let Ok(Some(ReaderRequest::Ask(query))) = wire::receive(&mut requests) {
                 if asking.send(query).is_err() {
                     return;
                 }
@@ -244,15 +257,20 @@ pub fn serve_details(
     let mut analyst = Analyst::new();
     let mut reader = None;
     for query in &asked {
-        let interrupted = || !asked.is_empty();
+        let cancelled = || !asked.is_empty();
         let answer = match &reader {
-            Some(reader) => analyst.answer(reader, &query, &interrupted),
+            Some(reader) => analyst.answer(reader, &query, &cancelled),
             None => RunReader::open(path)
-                .and_then(|opened| analyst.answer(reader.insert(opened), &query, &interrupted)),
+                .and_then(|opened| analyst.answer(reader.insert(opened), &query, &cancelled)),
         };
         match answer {
-            Ok(answer) => wire::send(&mut answers, &Answer::Event(detail::event(query, answer)))?,
-            Err(error) => return wire::send(&mut answers, &Answer::Failed(error.to_string())),
+            Ok(answer) => wire::send(
+                &mut answers,
+                &ReaderMessage::Event(detail::event(query, answer)),
+            )?,
+            Err(error) => {
+                return wire::send(&mut answers, &ReaderMessage::Failed(error.to_string()));
+            }
         }
     }
     Ok(())
@@ -270,7 +288,7 @@ mod tests {
     fn query(topic: Topic) -> Query {
         Query {
             topic,
-            part: Part::Window,
+            part: StepScope::Window,
             steps: 0..9,
             columns: 1,
         }
@@ -288,7 +306,7 @@ mod tests {
 
     /// Receives the next answer, which must be to this query.
     #[track_caller]
-    fn answered(details: &Details, to: &Query) -> query::Answer {
+    fn answered(details: &DetailClient, to: &Query) -> query::Answer {
         match details.answers.recv_timeout(LONG).unwrap() {
             FeedEvent::Answer { query, answer } => {
                 assert_eq!(query, *to);
@@ -299,16 +317,19 @@ mod tests {
     }
 
     #[test]
-    fn a_question_reaches_the_process_while_it_works_on_another() {
+    fn a_query_reaches_the_process_while_it_answers_another() {
         let (long, next) = (query(Topic::Events), query(Topic::Tensors));
         let (first, second) = (
-            frame(&Request::Ask(long.clone())),
-            frame(&Request::Ask(next.clone())),
+            frame(&ReaderRequest::Ask(long.clone())),
+            frame(&ReaderRequest::Ask(next.clone())),
         );
-        let given_up = detail::event(long.clone(), query::Answer::Interrupted);
+        let given_up = detail::event(long.clone(), query::Answer::Cancelled);
         let answers = [
-            frame(&Answer::Event(given_up)),
-            frame(&Answer::Event(detail::event(next.clone(), unknown("so")))),
+            frame(&ReaderMessage::Event(given_up)),
+            frame(&ReaderMessage::Event(detail::event(
+                next.clone(),
+                unknown("so"),
+            ))),
         ];
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("answers");
@@ -327,13 +348,13 @@ mod tests {
         let (details, reader) = details(command, inquiries().0).unwrap();
         details.requests.send(long.clone()).unwrap();
         details.requests.send(next.clone()).unwrap();
-        assert_eq!(answered(&details, &long), query::Answer::Interrupted);
+        assert_eq!(answered(&details, &long), query::Answer::Cancelled);
         assert_eq!(answered(&details, &next), unknown("so"));
         drop(reader);
     }
 
     #[test]
-    fn of_a_process_that_fails_every_question_gets_no_answer() {
+    fn every_query_is_answered_when_the_process_fails() {
         let (details, reader) = details(|| Command::new("false"), inquiries().0).unwrap();
         for topic in [Topic::Events, Topic::Tensors, Topic::Run] {
             let query = query(topic);

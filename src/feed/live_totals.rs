@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
-use super::detail::Desk;
+use super::detail::DetailServer;
 use crate::query::UnitParams;
 use crate::record::ParamTotals;
 use crate::train::Inquiry;
@@ -20,18 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Requests totals from a training.
-pub(super) struct Memory {
+pub(super) struct LiveTotals {
     training: Sender<Inquiry>,
     /// The unanswered inquiry, if any.
-    asked: Option<Asked>,
+    asked: Option<PendingTotals>,
 }
 
-struct Asked {
+struct PendingTotals {
     parameters: Vec<Range<usize>>,
     reply: Receiver<ParamTotals>,
 }
 
-impl Memory {
+impl LiveTotals {
     pub fn new(training: Sender<Inquiry>) -> Self {
         Self {
             training,
@@ -40,7 +40,7 @@ impl Memory {
     }
 
     /// Replaces the totals of a unit's parameters with the newest, unless the training has ended or takes too long.
-    pub fn renew(&mut self, unit: &mut UnitParams, desk: &Desk, quit: &Receiver<()>) {
+    pub fn renew(&mut self, unit: &mut UnitParams, server: &DetailServer, quit: &Receiver<()>) {
         // A pending inquiry will return totals as new as another one's would be.
         let asked = (self.asked.take()).filter(|asked| asked.parameters == unit.rows);
         let (late, waits) = match asked.map(|asked| (asked.reply.try_recv(), asked)) {
@@ -48,8 +48,8 @@ impl Memory {
             Some((Err(TryRecvError::Empty), asked)) => (None, Some(asked)),
             Some((Err(TryRecvError::Disconnected), _)) | None => (None, None),
         };
-        self.asked = waits.or_else(|| self.ask(&unit.rows));
-        let reply = self.wait(desk, quit);
+        self.asked = waits.or_else(|| self.request_totals(&unit.rows));
+        let reply = self.wait(server, quit);
         let count: usize = unit.rows.iter().map(ExactSizeIterator::len).sum();
         for totals in [late, reply].into_iter().flatten() {
             let known = unit.totals.as_ref().map_or(0, |it| it.steps);
@@ -60,7 +60,7 @@ impl Memory {
     }
 
     /// Waits for the reply; gives up if it takes too long or another query comes.
-    fn wait(&mut self, desk: &Desk, quit: &Receiver<()>) -> Option<ParamTotals> {
+    fn wait(&mut self, server: &DetailServer, quit: &Receiver<()>) -> Option<ParamTotals> {
         let until = Instant::now() + PATIENCE;
         let reply = loop {
             match self.asked.as_ref()?.reply.recv_timeout(LOOK) {
@@ -68,7 +68,7 @@ impl Memory {
                 Err(RecvTimeoutError::Disconnected) => break None,
                 Err(RecvTimeoutError::Timeout) => {
                     let left = quit.try_recv().is_err_and(|it| it.is_disconnected());
-                    if left || !desk.requests.is_empty() || Instant::now() >= until {
+                    if left || !server.requests.is_empty() || Instant::now() >= until {
                         return None;
                     }
                 }
@@ -78,17 +78,19 @@ impl Memory {
         reply
     }
 
-    fn ask(&self, parameters: &[Range<usize>]) -> Option<Asked> {
+    fn request_totals(&self, parameters: &[Range<usize>]) -> Option<PendingTotals> {
         let (sender, reply) = bounded(1);
         let inquiry = Inquiry {
             parameters: parameters.to_vec(),
             reply: sender,
         };
         // The send fails if the training has ended.
-        (self.training.send(inquiry)).is_ok().then(|| Asked {
-            parameters: parameters.to_vec(),
-            reply,
-        })
+        (self.training.send(inquiry))
+            .is_ok()
+            .then(|| PendingTotals {
+                parameters: parameters.to_vec(),
+                reply,
+            })
     }
 }
 
@@ -98,7 +100,7 @@ mod tests {
 
     use super::super::detail;
     use super::*;
-    use crate::query::{Part, Query, Topic};
+    use crate::query::{Query, StepScope, Topic};
     use crate::train::inquiries;
 
     fn totals(steps: u64) -> ParamTotals {
@@ -120,68 +122,68 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_newer_than_the_file() {
+    fn live_totals_are_newer_than_the_file() {
         let (asking, asked) = inquiries();
-        let (_details, desk) = detail::channel();
+        let (_details, server) = detail::channel();
         let (_quit, quitting) = bounded(0);
-        let mut memory = Memory::new(asking);
+        let mut live_totals = LiveTotals::new(asking);
         let training = thread::spawn(move || {
             let inquiry = asked.recv().unwrap();
             assert_eq!(inquiry.parameters, [4..6, 9..10]);
             inquiry.reply.send(totals(12)).unwrap();
         });
         let mut newest = unit(8);
-        memory.renew(&mut newest, &desk, &quitting);
+        live_totals.renew(&mut newest, &server, &quitting);
         training.join().unwrap();
         assert_eq!(newest.totals, Some(totals(12)));
         // The training is gone: the file's totals stay.
         let mut last = unit(16);
-        memory.renew(&mut last, &desk, &quitting);
+        live_totals.renew(&mut last, &server, &quitting);
         assert_eq!(last, unit(16));
     }
 
     #[test]
-    fn a_late_reply_only_stands_in_for_a_newer_one() {
+    fn a_late_reply_is_used_only_until_a_newer_one() {
         let (asking, asked) = inquiries();
-        let (details, desk) = detail::channel();
+        let (details, server) = detail::channel();
         let (_quit, quitting) = bounded(0);
-        let mut memory = Memory::new(asking);
+        let mut live_totals = LiveTotals::new(asking);
         // The screen asks for something else: the reply is not waited for.
         let other = Query {
             topic: Topic::Tensors,
-            part: Part::Window,
+            part: StepScope::Window,
             steps: 0..1,
             columns: 1,
         };
         details.requests.send(other).unwrap();
         let mut early = unit(8);
-        memory.renew(&mut early, &desk, &quitting);
+        live_totals.renew(&mut early, &server, &quitting);
         assert_eq!(early, unit(8));
-        desk.requests.recv().unwrap();
+        server.requests.recv().unwrap();
         asked.recv().unwrap().reply.send(totals(12)).unwrap();
         // Meanwhile the training has gone on.
         let training = thread::spawn({
             let asked = asked.clone();
             move || asked.recv().unwrap().reply.send(totals(900)).unwrap()
         });
-        memory.renew(&mut early, &desk, &quitting);
+        live_totals.renew(&mut early, &server, &quitting);
         training.join().unwrap();
         assert_eq!(early.totals, Some(totals(900)));
 
         // If no newer reply comes, the late one is still better than the file's, and a pending inquiry is not repeated.
         let other = || Query {
             topic: Topic::Tensors,
-            part: Part::Window,
+            part: StepScope::Window,
             steps: 0..1,
             columns: 1,
         };
         details.requests.send(other()).unwrap();
         let mut again = unit(910);
-        memory.renew(&mut again, &desk, &quitting);
-        memory.renew(&mut again, &desk, &quitting);
+        live_totals.renew(&mut again, &server, &quitting);
+        live_totals.renew(&mut again, &server, &quitting);
         assert_eq!((&again, asked.len()), (&unit(910), 1));
         asked.recv().unwrap().reply.send(totals(950)).unwrap();
-        memory.renew(&mut again, &desk, &quitting);
+        live_totals.renew(&mut again, &server, &quitting);
         assert_eq!((again.totals, asked.len()), (Some(totals(950)), 1));
     }
 }

@@ -4,28 +4,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::tensors::TensorFile;
-use super::{Course, CourseError, name, order};
+use super::{Trajectory, TrajectoryError, name, order};
 use crate::layout::ParamLayout;
 
 /// The `.safetensors` files of a folder, ordered by the numbers in their names. Each holds all parameters under the
 /// network's tensor names and shapes, with at most one common prefix; other contents (running averages, an optimizer's
 /// state) are ignored.
 #[derive(Debug)]
-pub struct Snapshots {
+pub struct SnapshotFolder {
     folder: PathBuf,
     /// In order.
     names: Vec<String>,
     layout: ParamLayout,
 }
 
-impl Snapshots {
+impl SnapshotFolder {
     /// Opens a folder. Checks the header of every file, and every number of the first and the last one.
     ///
     /// # Errors
     /// The folder cannot be read, has fewer than two snapshots, their order cannot be determined, or one of them is
     /// something else or belongs to another network.
-    pub fn open(folder: &Path, layout: &ParamLayout) -> Result<Self, CourseError> {
-        let fault = |what: String| CourseError(format!("{}: {what}", folder.display()));
+    pub fn open(folder: &Path, layout: &ParamLayout) -> Result<Self, TrajectoryError> {
+        let fault = |what: String| TrajectoryError(format!("{}: {what}", folder.display()));
         let mut names = names(folder).map_err(fault)?;
         // Foreign files are reported first: their names may be odd too.
         let mut prefix: Option<(String, &str)> = None;
@@ -35,8 +35,8 @@ impl Snapshots {
                 Some((first, of)) if *first != own => {
                     return Err(fault(format!(
                         "the tensors are called `{}NAME` in {of} and `{}NAME` in {name}: save the same of them in all",
-                        name::shown(first),
-                        name::shown(&own)
+                        name::escaped(first),
+                        name::escaped(&own)
                     )));
                 }
                 Some(_) => {}
@@ -60,7 +60,7 @@ impl Snapshots {
         Ok(snapshots)
     }
 
-    fn read(&self, name: &str, params: &mut [f32]) -> Result<(), CourseError> {
+    fn read(&self, name: &str, params: &mut [f32]) -> Result<(), TrajectoryError> {
         TensorFile::open(&self.folder.join(name), &self.layout)?.read(&self.layout, params)
     }
 }
@@ -72,7 +72,7 @@ fn names(folder: &Path) -> Result<Vec<String>, String> {
     for entry in fs::read_dir(folder).map_err(cannot)? {
         let name = entry.map_err(cannot)?.file_name();
         let name = name.into_string().map_err(|name| {
-            let name = name::shown(&name.to_string_lossy());
+            let name = name::escaped(&name.to_string_lossy());
             format!("the name {name} is not UTF-8: rename it")
         })?;
         if name.starts_with('.') {
@@ -94,7 +94,7 @@ fn names(folder: &Path) -> Result<Vec<String>, String> {
         return Err(format!(
             "has {}: the index of a model that is saved in several files (sharded): write all tensors of a point into \
              one file",
-            name::shown(index)
+            name::escaped(index)
         ));
     }
     if names.len() < 2 {
@@ -112,16 +112,16 @@ fn names(folder: &Path) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-impl Course for Snapshots {
+impl Trajectory for SnapshotFolder {
     fn steps(&self) -> u64 {
         self.names.len() as u64 - 1
     }
 
-    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError> {
+    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), TrajectoryError> {
         let name = usize::try_from(done)
             .ok()
             .and_then(|done| self.names.get(done));
-        let name = name.ok_or_else(|| CourseError(format!("snapshot {done} is missing")))?;
+        let name = name.ok_or_else(|| TrajectoryError(format!("snapshot {done} is missing")))?;
         self.read(name, params)
     }
 
@@ -206,14 +206,14 @@ mod tests {
             );
         }
         fs::write(folder.path().join("notes.txt"), "").unwrap();
-        let mut course = Snapshots::open(folder.path(), &layout()).unwrap();
-        assert_eq!(course.steps(), 2);
+        let mut trajectory = SnapshotFolder::open(folder.path(), &layout()).unwrap();
+        assert_eq!(trajectory.steps(), 2);
         for (done, bias) in [(0, 9.0), (1, 9.0), (2, 10.0)] {
             let mut params = [f32::NAN; 8];
-            course.point(done, &mut params).unwrap();
+            trajectory.point(done, &mut params).unwrap();
             assert_eq!((&params[..6], params[6]), (weights.as_slice(), bias));
         }
-        assert!(course.point(3, &mut [0.0; 8]).is_err());
+        assert!(trajectory.point(3, &mut [0.0; 8]).is_err());
     }
 
     #[test]
@@ -324,7 +324,7 @@ mod tests {
             for (name, bytes) in [("s-1", &right), ("s-2", &right), ("s-10", &last)] {
                 fs::write(folder.path().join(format!("{name}.safetensors")), bytes).unwrap();
             }
-            let error = Snapshots::open(folder.path(), &layout())
+            let error = SnapshotFolder::open(folder.path(), &layout())
                 .unwrap_err()
                 .to_string();
             for needle in needles.into_iter().chain(["s-10.safetensors: "]) {
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nan_between_the_ends_is_found_when_its_turn_comes() {
+    fn a_nan_in_the_middle_is_found_when_its_snapshot_is_read() {
         let folder = tempfile::tempdir().unwrap();
         for (name, value) in [("1", 0.5), ("2", f32::INFINITY), ("3", 0.5)] {
             write(
@@ -355,16 +355,16 @@ mod tests {
                 ],
             );
         }
-        let mut course = Snapshots::open(folder.path(), &layout()).unwrap();
-        course.point(0, &mut [0.0; 8]).unwrap();
-        let error = course.point(1, &mut [0.0; 8]).unwrap_err().to_string();
+        let mut trajectory = SnapshotFolder::open(folder.path(), &layout()).unwrap();
+        trajectory.point(0, &mut [0.0; 8]).unwrap();
+        let error = trajectory.point(1, &mut [0.0; 8]).unwrap_err().to_string();
         for needle in ["2.safetensors", "`fc1.weight`", "inf"] {
             assert!(error.contains(needle), "{error}");
         }
     }
 
     #[test]
-    fn a_prefix_of_all_tensors_is_taken_off() {
+    fn a_common_tensor_prefix_is_removed() {
         let open = |prefixes: &[&str]| {
             let folder = tempfile::tempdir().unwrap();
             for (k, prefix) in prefixes.iter().enumerate() {
@@ -394,9 +394,9 @@ mod tests {
                 );
             }
             let mut params = [0.0; 8];
-            let mut course =
-                Snapshots::open(folder.path(), &layout()).map_err(|error| error.to_string())?;
-            course
+            let mut trajectory = SnapshotFolder::open(folder.path(), &layout())
+                .map_err(|error| error.to_string())?;
+            trajectory
                 .point(1, &mut params)
                 .map_err(|error| error.to_string())?;
             Ok::<_, String>((params[0], params[7]))
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_files_are_no_points_and_odd_ones_are_named() {
+    fn hidden_files_are_skipped_and_other_files_named() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let names = || names(folder.path());

@@ -2,28 +2,28 @@
 
 use crate::app::{App, Depth, Screen, Sort};
 use crate::record::RunHeader;
-use crate::state::{RunId, ViewState, Views};
+use crate::view_files::{RunId, SavedView, ViewFolder};
 
-fn id(header: &RunHeader) -> RunId {
-    RunId::of(&header.created, &header.config)
+fn run_id(header: &RunHeader) -> RunId {
+    RunId::from_header(&header.created, &header.config)
 }
 
 /// Restores the view in which the run was left. A view that cannot be used is reported.
-pub fn restore(app: &mut App, views: &Views) {
-    match views.load(&id(&app.header)) {
-        Ok(Some(place)) => go_to(app, place),
+pub fn restore(app: &mut App, views: &ViewFolder) {
+    match views.load(&run_id(&app.header)) {
+        Ok(Some(place)) => apply(app, place),
         Ok(None) => {}
         Err(why) => app.say(why),
     }
 }
 
 /// Stores the view of the run, if possible.
-pub fn keep(app: &App, views: &Views) {
+pub fn store(app: &App, views: &ViewFolder) {
     // Only a convenience is lost.
-    let _ = views.store(&id(&app.header), &place_of(app));
+    let _ = views.store(&run_id(&app.header), &current_view(app));
 }
 
-fn go_to(app: &mut App, place: ViewState) {
+fn apply(app: &mut App, place: SavedView) {
     app.window.go_to((place.cursor, place.window));
     let screens = Screen::ALL.into_iter();
     let mut named = screens.filter(|screen| screen.name() == place.screen);
@@ -63,7 +63,7 @@ fn go_to(app: &mut App, place: ViewState) {
     };
 }
 
-fn place_of(app: &App) -> ViewState {
+fn current_view(app: &App) -> SavedView {
     let (cursor, window) = app.window.place();
     let inside = app.depth.layer();
     let layer = inside.unwrap_or(app.layer);
@@ -80,7 +80,7 @@ fn place_of(app: &App) -> ViewState {
             unit, parameter, ..
         } => (Some(unit), Some(parameter)),
     };
-    ViewState {
+    SavedView {
         cursor,
         window,
         screen: app.screen.name().to_owned(),
@@ -117,9 +117,9 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_found_as_it_was_left() {
+    fn the_view_of_a_run_is_restored() {
         let folder = tempfile::tempdir().unwrap();
-        let views = Views::inside(folder.path());
+        let views = ViewFolder::inside(folder.path());
         let mut left = app();
         left.act(Action::Screen(Screen::Oscillation));
         left.act(Action::Select(1));
@@ -130,7 +130,7 @@ mod tests {
         left.act(Action::Sort);
         left.window.go_to((Some(12), Some(40)));
         left.bookmarks.extend([3, 9]);
-        keep(&left, &views);
+        store(&left, &views);
         let mut found = app();
         restore(&mut found, &views);
         assert!(matches!(
@@ -141,22 +141,22 @@ mod tests {
                 ..
             }
         ));
-        assert_eq!(place_of(&found), place_of(&left));
+        assert_eq!(current_view(&found), current_view(&left));
         assert_eq!(found.bookmarks, left.bookmarks);
     }
 
     #[test]
-    fn a_place_that_is_not_there_is_no_place() {
+    fn a_saved_view_that_does_not_exist_is_ignored() {
         let mut found = app();
-        let place = ViewState {
+        let place = SavedView {
             screen: "Moon".to_owned(),
             layer: "b".to_owned(),
             inside: true,
             unit: Some(900),
             parameter: Some(usize::MAX),
-            ..ViewState::default()
+            ..SavedView::default()
         };
-        go_to(&mut found, place);
+        apply(&mut found, place);
         assert_eq!(
             (found.screen, found.depth),
             (Screen::Overview, Depth::Layer(1))

@@ -6,22 +6,22 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::format::{
-    BLOCK, Header, LOGGED, PAGE, RECORD_HEAD, SAVED, Write, index, read_padded, record, u32_at,
-    u64_at,
+    BLOCK, JournalHeader, LOGGED, PAGE, PendingWrite, RECORD_HEAD, SAVED, index, read_padded,
+    record, u32_at, u64_at,
 };
-use crate::store::raw_file::Raw;
+use crate::store::raw_file::RawFile;
 
 /// A journal whose writer is dead.
-pub struct Left {
-    header: Header,
-    saved: Vec<Write>,
+pub struct AbandonedJournal {
+    header: JournalHeader,
+    saved: Vec<PendingWrite>,
     /// Length of HDF5's file after the last write.
     end: u64,
     /// Whether the base must be restored.
     is_torn: bool,
 }
 
-impl Left {
+impl AbandonedJournal {
     /// Finds the journal; `None` if the file was closed. No writer may be alive.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Left {
     }
 
     /// Returns the length of the base and its saved blocks.
-    pub fn into_base(self) -> (u64, Vec<Write>) {
+    pub fn into_base(self) -> (u64, Vec<PendingWrite>) {
         (self.header.base, self.saved)
     }
 
@@ -55,7 +55,7 @@ impl Left {
     }
 
     /// Whether nothing was ever synced, because the file was still being created.
-    pub fn is_unborn(&self) -> bool {
+    pub fn was_never_synced(&self) -> bool {
         self.header.base == 0
     }
 
@@ -63,8 +63,8 @@ impl Left {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn settle(&self, disk: &File) -> io::Result<()> {
-        let disk = Raw(disk.try_clone()?);
+    pub fn restore_and_remove(&self, disk: &File) -> io::Result<()> {
+        let disk = RawFile(disk.try_clone()?);
         if self.is_torn {
             for write in &self.saved {
                 // The last block may end beyond the base.
@@ -86,8 +86,8 @@ impl Left {
     }
 
     /// Reads the records. Returns the logged pages of each.
-    fn read_records(&mut self, disk: &File) -> io::Result<Vec<Vec<Logged>>> {
-        let Header {
+    fn read_records(&mut self, disk: &File) -> io::Result<Vec<Vec<PageChecksums>>> {
+        let JournalHeader {
             at,
             position,
             generation,
@@ -111,13 +111,13 @@ impl Left {
             match kind {
                 SAVED => self
                     .saved
-                    .extend(content.chunks_exact(8 + BLOCK).map(|block| Write {
+                    .extend(content.chunks_exact(8 + BLOCK).map(|block| PendingWrite {
                         address: u64_at(block, 0).saturating_mul(BLOCK as u64),
                         bytes: block[8..].to_vec(),
                     })),
                 LOGGED if len >= 8 => {
                     self.end = u64_at(&content, 0).min(at);
-                    let pages = content[8..].chunks_exact(16).map(|page| Logged {
+                    let pages = content[8..].chunks_exact(16).map(|page| PageChecksums {
                         page: u64_at(page, 0),
                         before: u32_at(page, 8),
                         after: u32_at(page, 12),
@@ -136,20 +136,20 @@ impl Left {
 
 /// Checksums of a page before and after a write.
 #[derive(Clone, Copy)]
-struct Logged {
+struct PageChecksums {
     page: u64,
     before: u32,
     after: u32,
 }
 
 /// Finds the header of the valid journal, which is the last one in the file.
-fn find_header(disk: &File) -> io::Result<Option<Header>> {
+fn find_header(disk: &File) -> io::Result<Option<JournalHeader>> {
     let page = PAGE as u64;
     let len = disk.metadata()?.len();
     let Some(last) = (len / page).checked_sub(1).map(|n| n * page) else {
         return Ok(None);
     };
-    if let Some(header) = Header::read(disk, last) {
+    if let Some(header) = JournalHeader::read(disk, last) {
         return Ok(Some(header));
     }
     // The machine may have died when the journal had been moved, and the new one was not on the disk.
@@ -162,11 +162,11 @@ fn find_header(disk: &File) -> io::Result<Option<Header>> {
     let positions = (last.saturating_sub(far) / page..last / page).rev();
     Ok(positions
         .map(|n| n * page)
-        .find_map(|position| Header::read(disk, position)))
+        .find_map(|position| JournalHeader::read(disk, position)))
 }
 
 /// Whether the file has all writes of the earlier logs, and the last log's up to one of them.
-fn fits(disk: &File, logs: &[Vec<Logged>]) -> io::Result<bool> {
+fn fits(disk: &File, logs: &[Vec<PageChecksums>]) -> io::Result<bool> {
     let Some((last, earlier)) = logs.split_last() else {
         return Ok(true);
     };

@@ -1,8 +1,8 @@
 //! Paths through parameter space from other programs.
 //!
 //! The allocation depends on the path alone, so the weights of each step may come from anywhere: a recorded run, a
-//! folder of snapshots ([`Snapshots`]), or the straight line between two points ([`Straight`]). The trainer follows a
-//! [`Course`] instead of an optimizer.
+//! folder of snapshots ([`SnapshotFolder`]), or the straight line between two points ([`StraightLine`]). The trainer
+//! follows a [`Trajectory`] instead of an optimizer.
 
 mod foreign;
 mod name;
@@ -16,25 +16,25 @@ use std::path::Path;
 
 use crate::small_file;
 
-pub use snapshots::Snapshots;
-pub use straight::Straight;
+pub use snapshots::SnapshotFolder;
+pub use straight::StraightLine;
 
 /// Why a path cannot be followed. The message says what was wrong, and where.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct CourseError(pub String);
+pub struct TrajectoryError(pub String);
 
 /// The successive points of a path; a step leads from each to the next.
-pub trait Course: Send {
+pub trait Trajectory: Send {
     /// Returns the number of steps, at least 1: one less than the number of points.
     fn steps(&self) -> u64;
 
-    /// Writes the point after `done` steps, up to [`steps`](Course::steps), into `params` (`[P]`, in the order of the
-    /// layout).
+    /// Writes the point after `done` steps, up to [`steps`](Trajectory::steps), into `params` (`[P]`, in the order of
+    /// the layout).
     ///
     /// # Errors
     /// The point cannot be read, or belongs to another network.
-    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), CourseError>;
+    fn point(&mut self, done: u64, params: &mut [f32]) -> Result<(), TrajectoryError>;
 
     /// Returns the names of the files that hold the points, in order, if each has one; for a straight line only the
     /// ends.
@@ -53,7 +53,7 @@ pub fn what_it_is(path: &Path) -> io::Result<String> {
         .take(foreign::LOOKED_AT as u64)
         .read_to_end(&mut start)?;
     Ok(match start.get(8) {
-        _ if let Some(named) = foreign::name(&start) => named,
+        _ if let Some(named) = foreign::describe(&start) => named,
         Some(b'{') => {
             "is one safetensors file, and so one point: give a folder with a file for every point"
                 .to_owned()
