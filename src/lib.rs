@@ -37,7 +37,8 @@
 //! | [`commands`] | the commands, one file each |
 
 pub use lcascope_core::{
-    analysis, course, data, engine, layout, lca, memory, model, optim, record, small_file, train,
+    analysis, course, data, engine, layout, lca, memory, model, optim, record, small_file,
+    summary_fields, train,
 };
 
 pub mod app;

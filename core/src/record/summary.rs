@@ -2,118 +2,181 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::step::StepRecord;
+use super::step::{Losses, StepRecord};
 
-/// One layer over the steps of a summary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct LayerSummary {
-    /// Σ A, in nats.
-    pub lca: f64,
-    /// The smallest and the largest Σ A of a single step, in nats.
-    pub lca_min: f64,
-    pub lca_max: f64,
-    /// Σ of the estimated integration errors, in nats.
-    pub lca_error: f64,
-    /// Parameter-steps with A < 0.
-    pub helped: u64,
-    /// Parameter-steps with A > 0.
-    pub hurt: u64,
-    pub update_flips: u64,
-    pub gradient_flips: u64,
-    /// Σ A of the held-out loss, in nats; NaN if it is not allocated.
-    pub held_out_lca: f64,
+/// Calls the macro `$then` with all fields of a summary: first those of the steps, then those of each layer. A new
+/// quantity is a row here; its value in a single step is set in [`StepSummary::of`] and by the reader of run files.
+///
+/// A row is `name: type rule unit description`. The rules of merging with the next steps: `keep` the earlier value, take
+/// the `last`, `sum` (a damaged file may contain any counts, so these saturate), `least`, `most` (of a number and NaN
+/// the number), `worst` (NaN if either is).
+#[macro_export]
+macro_rules! summary_fields {
+    ($then:ident) => {
+        $then! {
+            steps {
+                epoch: f64 keep "epochs" "passes over the training set before the first step";
+                learning_rate: f64 last "1" "at the last step";
+                batch_loss: f64 last "nats" "mean cross-entropy of the last step's mini-batch";
+                seconds: f64 last "seconds" "since the run began, when the last step was done";
+                gradient_evals: u64 sum "gradients" "gradients of the whole training loss spent on all steps";
+                segments: u64 most "segments" "the most that any step needed";
+                loss_before: f64 keep "nats" "training loss before the first step";
+                loss_after: f64 last "nats" "training loss after the last step";
+                train_accuracy: f64 last "1" "after the last step";
+                test_loss: f64 last "nats" "held-out loss after the last step; NaN where not evaluated";
+                test_accuracy: f64 last "1" "the same of the accuracy";
+                loss_min: f64 least "nats" "smallest training loss after a step";
+                loss_max: f64 most "nats" "largest training loss after a step";
+                test_min: f64 least "nats" "smallest held-out loss after a step; NaN if never evaluated";
+                test_max: f64 most "nats" "largest held-out loss after a step; NaN if never evaluated";
+                total: f64 sum "nats" "sum of the steps' allocations";
+                residual: f64 sum "nats" "sum of the steps' residuals: loss_after - loss_before - total";
+                worst_residual: f64 worst "nats" "largest residual of a step, without its sign";
+                above_tolerance: u64 sum "steps" "steps whose residual is above the tolerance";
+            }
+            layers {
+                lca: f64 sum "nats" "sum of the steps' allocations by layer";
+                lca_min: f64 least "nats" "smallest allocation of a step by layer";
+                lca_max: f64 most "nats" "largest allocation of a step by layer";
+                lca_error: f64 sum "nats" "sum of the estimated integration errors by layer";
+                helped: u64 sum "parameters" "sum over the steps of the parameters with A < 0";
+                hurt: u64 sum "parameters" "sum over the steps of the parameters with A > 0";
+                update_flips: u64 sum "parameters" "sum over the steps of motion/update_flips";
+                gradient_flips: u64 sum "parameters" "sum over the steps of motion/gradient_flips";
+                held_out_lca: f64 sum "nats" "sum of lca_test/layer; NaN where it is not allocated";
+            }
+        }
+    };
 }
 
-impl LayerSummary {
-    fn merge(&mut self, later: &Self) {
-        let Self {
-            lca,
-            lca_min,
-            lca_max,
-            lca_error,
-            helped,
-            hurt,
-            update_flips,
-            gradient_flips,
-            held_out_lca,
-        } = later;
-        self.lca += lca;
-        self.lca_min = self.lca_min.min(*lca_min);
-        self.lca_max = self.lca_max.max(*lca_max);
-        self.lca_error += lca_error;
-        // A damaged file may contain any counts.
-        self.helped = self.helped.saturating_add(*helped);
-        self.hurt = self.hurt.saturating_add(*hurt);
-        self.update_flips = self.update_flips.saturating_add(*update_flips);
-        self.gradient_flips = self.gradient_flips.saturating_add(*gradient_flips);
-        self.held_out_lca += held_out_lca;
+macro_rules! define {
+    (
+        steps { $($step:ident: $step_number:ident $step_rule:ident $step_unit:literal $step_what:literal;)* }
+        layers { $($layer:ident: $layer_number:ident $layer_rule:ident $layer_unit:literal $layer_what:literal;)* }
+    ) => {
+        /// One layer over the steps of a summary.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+        pub struct LayerSummary {
+            $(#[doc = concat!("In ", $layer_unit, ": ", $layer_what)] pub $layer: $layer_number,)*
+        }
+
+        /// Summary of the steps `first .. end`, usually one.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        pub struct StepSummary {
+            pub first: u64,
+            pub end: u64,
+            $(#[doc = concat!("In ", $step_unit, ": ", $step_what)] pub $step: $step_number,)*
+            /// `[L]`
+            pub layers: Vec<LayerSummary>,
+        }
+
+        impl LayerSummary {
+            fn merge(&mut self, later: &Self) {
+                $(rules::$layer_rule(&mut self.$layer, later.$layer);)*
+            }
+        }
+
+        impl StepSummary {
+            /// Merges the summary of the steps that follow, field by field. The merged summary closes as its parts did.
+            pub fn merge(&mut self, later: &Self) {
+                self.end = later.end;
+                $(rules::$step_rule(&mut self.$step, later.$step);)*
+                for (layer, later) in self.layers.iter_mut().zip(&later.layers) {
+                    layer.merge(later);
+                }
+            }
+        }
+    };
+}
+
+summary_fields!(define);
+
+/// How a field merges with its later value.
+mod rules {
+    pub trait Number: Copy {
+        fn plus(self, other: Self) -> Self;
+        fn smaller(self, other: Self) -> Self;
+        fn greater(self, other: Self) -> Self;
+    }
+
+    impl Number for f64 {
+        fn plus(self, other: Self) -> Self {
+            self + other
+        }
+        fn smaller(self, other: Self) -> Self {
+            self.min(other)
+        }
+        fn greater(self, other: Self) -> Self {
+            self.max(other)
+        }
+    }
+
+    impl Number for u64 {
+        fn plus(self, other: Self) -> Self {
+            self.saturating_add(other)
+        }
+        fn smaller(self, other: Self) -> Self {
+            self.min(other)
+        }
+        fn greater(self, other: Self) -> Self {
+            self.max(other)
+        }
+    }
+
+    pub fn keep<T>(_: &mut T, _: T) {}
+
+    pub fn last<T>(value: &mut T, later: T) {
+        *value = later;
+    }
+
+    pub fn sum<T: Number>(value: &mut T, later: T) {
+        *value = value.plus(later);
+    }
+
+    pub fn least<T: Number>(value: &mut T, later: T) {
+        *value = value.smaller(later);
+    }
+
+    pub fn most<T: Number>(value: &mut T, later: T) {
+        *value = value.greater(later);
+    }
+
+    pub fn worst(value: &mut f64, later: f64) {
+        *value = super::larger(*value, later);
     }
 }
 
-/// Summary of the steps `first .. end`, usually one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepSummary {
-    pub first: u64,
-    pub end: u64,
-    /// Epoch of the first step.
-    pub epoch: f64,
-    /// Learning rate of the last step.
-    pub learning_rate: f64,
-    /// Mini-batch loss at the last step, in nats.
-    pub batch_loss: f64,
-    /// Time from the start of the run to the end of the last step.
-    pub seconds: f64,
-    /// Number of full gradients evaluated in all steps.
-    pub gradient_evals: u64,
-    /// Maximum over the steps.
-    pub segments: u64,
-    /// Training loss before the first step, in nats.
-    pub loss_before: f64,
-    /// Training loss after the last step, in nats; the next three are also after it.
-    pub loss_after: f64,
-    pub train_accuracy: f64,
-    /// Held-out loss; NaN if not evaluated.
-    pub test_loss: f64,
-    pub test_accuracy: f64,
-    /// The smallest and the largest training loss after a step.
-    pub loss_min: f64,
-    pub loss_max: f64,
-    /// The smallest and the largest held-out loss after a step; NaN if it was evaluated after none.
-    pub test_min: f64,
-    pub test_max: f64,
-    /// Σ of the steps' allocations, in nats.
-    pub total: f64,
-    /// Σ of the steps' residuals, in nats: `loss_after − loss_before − total`.
-    pub residual: f64,
-    /// The largest absolute residual of a single step.
-    pub worst_residual: f64,
-    /// Steps whose residual is above the run's tolerance.
-    pub above_tolerance: u64,
-    /// `[L]`
-    pub layers: Vec<LayerSummary>,
+impl LayerSummary {
+    /// Returns the allocation of one step, in nats, as a summary without counts and errors.
+    #[must_use]
+    pub fn of_step(lca: f64) -> Self {
+        Self {
+            lca,
+            lca_min: lca,
+            lca_max: lca,
+            ..Self::default()
+        }
+    }
 }
 
 impl StepSummary {
-    /// Returns the summary of one step. `tolerance` is the run's residual tolerance, in nats.
+    /// Returns the summary of one step.
     #[must_use]
     pub fn of(record: &StepRecord, tolerance: f64) -> Self {
         let lca = &record.lca;
         let motion = &record.motion;
         let held_out = record.lca_held_out.as_ref();
         let layers = (0..lca.layer.len()).map(|l| LayerSummary {
-            lca: lca.layer[l],
-            lca_min: lca.layer[l],
-            lca_max: lca.layer[l],
             lca_error: lca.layer_error[l],
             helped: lca.helped[l],
             hurt: lca.hurt[l],
             update_flips: motion.update_flips[l],
             gradient_flips: motion.gradient_flips[l],
             held_out_lca: held_out.map_or(f64::NAN, |a| a.layer[l]),
+            ..LayerSummary::of_step(lca.layer[l])
         });
         Self {
-            first: record.step,
-            end: record.step + 1,
             epoch: record.epoch,
             learning_rate: record.learning_rate,
             batch_loss: record.batch_loss,
@@ -121,19 +184,32 @@ impl StepSummary {
             gradient_evals: record.gradient_evals,
             segments: record.segments,
             loss_before: record.loss_before,
-            loss_after: record.after.train,
-            train_accuracy: record.after.train_accuracy,
-            test_loss: record.after.test,
-            test_accuracy: record.after.test_accuracy,
-            loss_min: record.after.train,
-            loss_max: record.after.train,
-            test_min: record.after.test,
-            test_max: record.after.test,
             total: lca.total,
-            residual: lca.residual,
-            worst_residual: lca.residual.abs(),
-            above_tolerance: above(lca.residual, tolerance),
             layers: layers.collect(),
+            ..Self::default()
+        }
+        .at_step(record.step, &record.after, lca.residual, tolerance)
+    }
+
+    /// Sets the fields that follow from the losses after a single step and from its residual, in nats. `tolerance` is the
+    /// run's residual tolerance.
+    #[must_use]
+    pub fn at_step(self, step: u64, after: &Losses, residual: f64, tolerance: f64) -> Self {
+        Self {
+            first: step,
+            end: step + 1,
+            loss_after: after.train,
+            train_accuracy: after.train_accuracy,
+            test_loss: after.test,
+            test_accuracy: after.test_accuracy,
+            loss_min: after.train,
+            loss_max: after.train,
+            test_min: after.test,
+            test_max: after.test,
+            residual,
+            worst_residual: residual.abs(),
+            above_tolerance: above(residual, tolerance),
+            ..self
         }
     }
 
@@ -141,58 +217,6 @@ impl StepSummary {
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.end - self.first
-    }
-
-    /// Merges the summary of the steps that follow: sums add up, the final state is the later one's, extremes stay
-    /// extremes. The merged summary closes as its parts did.
-    pub fn merge(&mut self, later: &Self) {
-        // Destructured without `..`, so that a new field cannot be forgotten here.
-        let Self {
-            first: _,
-            end,
-            epoch: _,
-            learning_rate,
-            batch_loss,
-            seconds,
-            gradient_evals,
-            segments,
-            loss_before: _,
-            loss_after,
-            train_accuracy,
-            test_loss,
-            test_accuracy,
-            loss_min,
-            loss_max,
-            test_min,
-            test_max,
-            total,
-            residual,
-            worst_residual,
-            above_tolerance,
-            layers,
-        } = later;
-        self.end = *end;
-        self.learning_rate = *learning_rate;
-        self.batch_loss = *batch_loss;
-        self.seconds = *seconds;
-        self.gradient_evals = self.gradient_evals.saturating_add(*gradient_evals);
-        self.segments = self.segments.max(*segments);
-        self.loss_after = *loss_after;
-        self.train_accuracy = *train_accuracy;
-        self.test_loss = *test_loss;
-        self.test_accuracy = *test_accuracy;
-        // The minimum or maximum of a number and NaN is the number.
-        self.loss_min = self.loss_min.min(*loss_min);
-        self.loss_max = self.loss_max.max(*loss_max);
-        self.test_min = self.test_min.min(*test_min);
-        self.test_max = self.test_max.max(*test_max);
-        self.total += total;
-        self.residual += residual;
-        self.worst_residual = larger(self.worst_residual, *worst_residual);
-        self.above_tolerance = self.above_tolerance.saturating_add(*above_tolerance);
-        for (layer, later) in self.layers.iter_mut().zip(layers) {
-            layer.merge(later);
-        }
     }
 }
 
@@ -236,43 +260,30 @@ mod tests {
             .map(|((ends, &residual), step)| {
                 let (before, after) = (f64::from(ends[0]), f64::from(ends[1]));
                 let total = after - before - f64::from(residual);
+                let test = if step % 2 == 0 { after } else { f64::NAN };
+                let losses = Losses {
+                    train: after,
+                    test,
+                    ..Losses::default()
+                };
                 StepSummary {
-                    first: step,
-                    end: step + 1,
-                    epoch: 0.0,
-                    learning_rate: 0.1,
-                    batch_loss: before,
-                    seconds: 1.0,
                     gradient_evals: 2,
                     segments: 2 + step % 3,
                     loss_before: before,
-                    loss_after: after,
-                    train_accuracy: 0.5,
-                    test_loss: after,
-                    test_accuracy: 0.5,
-                    loss_min: after,
-                    loss_max: after,
-                    test_min: if step % 2 == 0 { after } else { f64::NAN },
-                    test_max: if step % 2 == 0 { after } else { f64::NAN },
                     total,
-                    residual: f64::from(residual),
-                    worst_residual: f64::from(residual.abs()),
-                    above_tolerance: above(residual.into(), 3.0),
                     layers: vec![
                         LayerSummary {
-                            lca: total - 1.0,
-                            lca_min: total - 1.0,
-                            lca_max: total - 1.0,
                             helped: step,
-                            ..LayerSummary::default()
+                            ..LayerSummary::of_step(total - 1.0)
                         },
                         LayerSummary {
-                            lca: 1.0,
                             hurt: 3,
-                            ..LayerSummary::default()
+                            ..LayerSummary::of_step(1.0)
                         },
                     ],
+                    ..StepSummary::default()
                 }
+                .at_step(step, &losses, residual.into(), 3.0)
             })
             .collect()
     }
