@@ -15,7 +15,7 @@ run *args:
 
 # Train a small network on a sample of MNIST and watch it
 demo: setup
-    cargo run --release
+    cargo run
 
 # Run the tests; arguments go on to `cargo test`
 test *args: setup

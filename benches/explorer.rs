@@ -43,23 +43,27 @@ fn step(t: u64) -> StepSummary {
     let layer = |l: usize| {
         let lca = noise(t, l) * 1e-6;
         LayerSummary {
-            lca,
-            lca_min: lca,
-            lca_max: lca,
             lca_error: 1e-12,
             helped: 6,
             hurt: 5,
             update_flips: 2,
             gradient_flips: 3,
             held_out_lca: noise(t + 1, l) * 1e-6,
+            ..LayerSummary::of_step(lca)
         }
     };
     let layers: Vec<LayerSummary> = (0..LAYERS).map(layer).collect();
     let total: f64 = layers.iter().map(|layer| layer.lca).sum();
     let loss = |t: u64| 2.5 - t as f64 * 1e-6;
+    let after = Losses {
+        train: loss(t + 1),
+        train_accuracy: 0.5,
+        test: loss(t + 1),
+        test_accuracy: 0.5,
+        ..Losses::default()
+    };
+    let residual = loss(t + 1) - loss(t) - total;
     StepSummary {
-        first: t,
-        end: t + 1,
         epoch: t as f64 / 1000.0,
         learning_rate: 0.1,
         batch_loss: loss(t),
@@ -67,20 +71,11 @@ fn step(t: u64) -> StepSummary {
         gradient_evals: 2,
         segments: 2,
         loss_before: loss(t),
-        loss_after: loss(t + 1),
-        train_accuracy: 0.5,
-        test_loss: loss(t + 1),
-        test_accuracy: 0.5,
-        loss_min: loss(t + 1),
-        loss_max: loss(t + 1),
-        test_min: loss(t + 1),
-        test_max: loss(t + 1),
         total,
-        residual: loss(t + 1) - loss(t) - total,
-        worst_residual: 1e-9,
-        above_tolerance: 0,
         layers,
+        ..StepSummary::default()
     }
+    .at_step(t, &after, residual, 1e-3)
 }
 
 fn whole_run(header: &Arc<RunHeader>) -> App {

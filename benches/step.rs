@@ -137,45 +137,35 @@ fn app(layers: usize, steps: u64) -> App {
     };
     let mut app = App::new(Arc::new(header), Origin::Live);
     app.event(FeedEvent::Start(Losses::default()));
+    let after = Losses {
+        train: 1.0,
+        train_accuracy: 0.9,
+        test: 1.1,
+        test_accuracy: 0.8,
+        ..Losses::default()
+    };
     let summary = |step: u64| StepSummary {
-        first: step,
-        end: step + 1,
-        epoch: 0.0,
         learning_rate: 0.1,
         batch_loss: 1.0,
-        seconds: 0.0,
         gradient_evals: 2,
         segments: 2,
         loss_before: 1.0,
-        loss_after: 1.0,
-        train_accuracy: 0.9,
-        test_loss: 1.1,
-        test_accuracy: 0.8,
-        loss_min: 1.0,
-        loss_max: 1.0,
-        test_min: 1.1,
-        test_max: 1.1,
-        total: 0.0,
-        residual: 0.0,
-        worst_residual: 0.0,
-        above_tolerance: 0,
         layers: (0..layers)
             .map(|layer| {
                 #[expect(clippy::cast_precision_loss, reason = "a wave to look at")]
                 let phase = (step + layer as u64 * 7) as f64;
                 let lca = (phase * 0.1).sin() * 1e-3;
                 LayerSummary {
-                    lca,
-                    lca_min: lca,
-                    lca_max: lca,
                     helped: 32,
                     hurt: 30,
                     update_flips: 9,
-                    ..LayerSummary::default()
+                    ..LayerSummary::of_step(lca)
                 }
             })
             .collect(),
+        ..StepSummary::default()
     };
+    let summary = |step| summary(step).at_step(step, &after, 0.0, 1.0);
     app.event(FeedEvent::Steps((0..steps).map(summary).collect()));
     app
 }

@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-find src tests benches examples fuzz -name '*.rs' -not -path '*/target/*' | sort | xargs awk '
+find src core/src tests benches examples fuzz -name '*.rs' -not -path '*/target/*' | sort | xargs awk '
     FNR == 1 { inside = 0 }
     {
         doc = match($0, /^[ \t]*\/\/[\/!] /)

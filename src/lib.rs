@@ -36,33 +36,26 @@
 //! | [`supervise`] | runs and the processes around them: trainings, series, the screen, signals, the sandbox |
 //! | [`commands`] | the commands, one file each |
 
-pub mod analysis;
+pub use lcascope_core::{
+    analysis, data, engine, layout, lca, memory, model, optim, record, small_file, summary_fields,
+    train,
+};
+
 pub mod app;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod control;
-pub mod data;
-pub mod engine;
 pub mod experiment;
 pub mod export;
 pub mod feed;
 pub mod key_name;
-pub mod layout;
-pub mod lca;
-pub mod memory;
-pub mod model;
-pub mod optim;
 pub mod query;
-pub mod record;
 pub mod rename;
 pub mod report;
 pub mod sheet;
-pub mod small_file;
 pub mod store;
 pub mod supervise;
 pub mod text;
-pub mod train;
-pub mod trajectory;
 pub mod tui;
 pub mod view_files;

@@ -291,40 +291,33 @@ pub(super) mod tests {
     /// A step with two layers of 10 and 5 parameters.
     pub fn step(first: u64, lca: [f64; 2]) -> StepSummary {
         let after = 1.0 + lca[0] + lca[1];
+        let losses = Losses {
+            train: after,
+            train_accuracy: 0.5,
+            test: f64::NAN,
+            test_accuracy: f64::NAN,
+            ..Losses::default()
+        };
+        // Above the tolerance in odd steps.
+        let tolerance = if first.is_multiple_of(2) { 1.0 } else { 0.1 };
         StepSummary {
-            first,
-            end: first + 1,
-            epoch: 0.0,
             learning_rate: 0.1,
             batch_loss: 1.0,
-            seconds: 0.0,
             gradient_evals: 2,
             segments: 2,
             loss_before: 1.0,
-            loss_after: after,
-            train_accuracy: 0.5,
-            test_loss: f64::NAN,
-            test_accuracy: f64::NAN,
-            loss_min: after,
-            loss_max: after,
-            test_min: f64::NAN,
-            test_max: f64::NAN,
             total: lca[0] + lca[1],
-            residual: 0.25,
-            worst_residual: 0.25,
-            above_tolerance: first % 2,
             layers: lca
                 .map(|lca| LayerSummary {
-                    lca,
-                    lca_min: lca,
-                    lca_max: lca,
                     helped: 3,
                     hurt: 2,
                     update_flips: 1,
-                    ..LayerSummary::default()
+                    ..LayerSummary::of_step(lca)
                 })
                 .to_vec(),
+            ..StepSummary::default()
         }
+        .at_step(first, &losses, 0.25, tolerance)
     }
 
     /// Merges the requested steps into summaries of the request's width, as a file answers.

@@ -181,7 +181,7 @@ pub fn check(reader: &RunReader) -> [Result<Option<u64>, String>; 2] {
             for name in names {
                 let name = path(&name);
                 let dataset = reader.open_dataset(&name).map_err(words)?;
-                match SavedKind::of(&dataset).map_err(words)? {
+                match kind(&dataset).map_err(words)? {
                     SavedKind::F32 => add(&mut sum, &all::<f32>(reader, &name)?),
                     SavedKind::F64 => add(&mut sum, &all::<f64>(reader, &name)?),
                     SavedKind::U32 => add(&mut sum, &all::<u32>(reader, &name)?),
@@ -202,19 +202,17 @@ fn all<T: H5Type>(reader: &RunReader, name: &str) -> Result<Vec<T>, String> {
     reader.values(name).map_err(|error| error.to_string())
 }
 
-impl SavedKind {
-    fn of(dataset: &Dataset) -> hdf5::Result<Self> {
-        let is = dataset.dtype()?;
-        [
-            (is.is::<f32>(), Self::F32),
-            (is.is::<f64>(), Self::F64),
-            (is.is::<u32>(), Self::U32),
-            (is.is::<u64>(), Self::U64),
-        ]
-        .into_iter()
-        .find_map(|(fits, kind)| fits.then_some(kind))
-        .ok_or_else(|| format!("{} is of another type", dataset.name()).into())
-    }
+fn kind(dataset: &Dataset) -> hdf5::Result<SavedKind> {
+    let is = dataset.dtype()?;
+    [
+        (is.is::<f32>(), SavedKind::F32),
+        (is.is::<f64>(), SavedKind::F64),
+        (is.is::<u32>(), SavedKind::U32),
+        (is.is::<u64>(), SavedKind::U64),
+    ]
+    .into_iter()
+    .find_map(|(fits, kind)| fits.then_some(kind))
+    .ok_or_else(|| format!("{} is of another type", dataset.name()).into())
 }
 
 fn read(group: &Group, shape: &[SavedShape]) -> Option<Checkpoint> {

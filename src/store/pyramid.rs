@@ -15,6 +15,7 @@ use hdf5::{Dataset, File, Group};
 use super::growing_dataset::{AnyGrowingDataset, create_columns, cut, open_columns, push_record};
 use super::schema::{Axes, DatasetColumn, RowGetter};
 use crate::record::{LayerSummary, RunHeader, StepSummary};
+use crate::summary_fields;
 
 /// Steps per row of each level. Each is a multiple of the one before.
 pub const WIDTHS: [u64; 3] = [32, 1024, 32_768];
@@ -22,189 +23,97 @@ pub const WIDTHS: [u64; 3] = [32, 1024, 32_768];
 /// The most rows in a chunk: most runs have few of them.
 const CHUNK_ROWS: usize = 128;
 
-/// Generates the rows in memory, the table that is written, and the datasets that are read, from one list of columns.
+/// Generates the rows in memory, the table that is written, and the datasets that are read, from the fields of a
+/// summary.
 macro_rules! columns {
-    ($($field:ident: $axes:ident $kind:ident($number:ty) $unit:literal $what:literal;)*) => {
-        /// Rows of a level, column by column: `[rows]` or `[rows, L]`.
+    (
+        steps { $($step:ident: $step_number:ident $step_rule:ident $step_unit:literal $step_what:literal;)* }
+        layers { $($layer:ident: $layer_number:ident $layer_rule:ident $layer_unit:literal $layer_what:literal;)* }
+    ) => {
+        /// LevelRows of a level, column by column: `[rows]` or `[rows, L]`.
         #[derive(Debug, Default, PartialEq)]
         pub struct LevelRows {
-            $(pub $field: Vec<$number>,)*
+            $($step: Vec<$step_number>,)*
+            $($layer: Vec<$layer_number>,)*
         }
 
         /// The columns of a level, below `pyramid/<width>/`.
         pub const COLUMNS: &[DatasetColumn<LevelRows>] = &[
-            $(DatasetColumn {
-                path: stringify!($field),
-                axes: Axes::$axes,
-                row: RowGetter::$kind(|rows: &LevelRows| &rows.$field),
-                unit: $unit,
-                description: $what,
-            },)*
+            $(column!($step_number $step None $step_unit $step_what),)*
+            $(column!($layer_number $layer Layers $layer_unit $layer_what),)*
         ];
 
         /// The open datasets of a level.
         pub struct Datasets {
-            $($field: Dataset,)*
+            $($step: Dataset,)*
+            $($layer: Dataset,)*
         }
 
         impl Datasets {
             /// Opens each dataset by its name and axes.
             pub fn open<E>(open: impl Fn(&str, Axes) -> Result<Dataset, E>) -> Result<Self, E> {
-                Ok(Self { $($field: open(stringify!($field), Axes::$axes)?,)* })
+                Ok(Self {
+                    $($step: open(stringify!($step), Axes::None)?,)*
+                    $($layer: open(stringify!($layer), Axes::Layers)?,)*
+                })
             }
 
             pub fn each(&self) -> impl Iterator<Item = &Dataset> {
-                [$(&self.$field,)*].into_iter()
+                [$(&self.$step,)* $(&self.$layer,)*].into_iter()
             }
 
             /// Reads rows of all columns.
             pub fn read<E>(&self, read: &impl ReadColumn<Error = E>) -> Result<LevelRows, E> {
-                Ok(LevelRows { $($field: read.column::<$number>(&self.$field)?,)* })
+                Ok(LevelRows {
+                    $($step: read.column(&self.$step)?,)*
+                    $($layer: read.column(&self.$layer)?,)*
+                })
+            }
+        }
+
+        impl LevelRows {
+            /// The single row of a summary.
+            pub fn of(summary: &StepSummary) -> Self {
+                Self {
+                    $($step: vec![summary.$step],)*
+                    $($layer: summary.layers.iter().map(|layer| layer.$layer).collect(),)*
+                }
+            }
+
+            /// The summary in row `row`, which covers `width` steps starting at `first`.
+            pub fn summary(&self, row: usize, first: u64, width: u64, layers: usize) -> StepSummary {
+                let layer = |at: usize| LayerSummary { $($layer: self.$layer[at],)* };
+                StepSummary {
+                    first,
+                    end: first + width,
+                    $($step: self.$step[row],)*
+                    layers: (row * layers..(row + 1) * layers).map(layer).collect(),
+                }
             }
         }
     };
 }
 
+macro_rules! column {
+    (f64 $($rest:tt)*) => { column!(F64 $($rest)*) };
+    (u64 $($rest:tt)*) => { column!(U64 $($rest)*) };
+    ($kind:ident $field:ident $axes:ident $unit:literal $what:literal) => {
+        DatasetColumn {
+            path: stringify!($field),
+            axes: Axes::$axes,
+            row: RowGetter::$kind(|rows: &LevelRows| &rows.$field),
+            unit: $unit,
+            description: $what,
+        }
+    };
+}
+
+summary_fields!(columns);
+
 /// Reads the requested rows of a column.
 pub trait ReadColumn {
     type Error;
     fn column<T: hdf5::H5Type>(&self, dataset: &Dataset) -> Result<Vec<T>, Self::Error>;
-}
-
-columns! {
-    epoch: None F64(f64) "epochs" "passes over the training set before the first step";
-    learning_rate: None F64(f64) "1" "at the last step";
-    batch_loss: None F64(f64) "nats" "mean cross-entropy of the last step's mini-batch";
-    seconds: None F64(f64) "seconds" "since the run began, when the last step was done";
-    gradient_evals: None U64(u64) "gradients" "gradients of the whole training loss spent on all steps";
-    segments: None U64(u64) "segments" "the most that any step needed";
-    loss_before: None F64(f64) "nats" "training loss before the first step";
-    loss_after: None F64(f64) "nats" "training loss after the last step";
-    train_accuracy: None F64(f64) "1" "after the last step";
-    test_loss: None F64(f64) "nats" "held-out loss after the last step; NaN where not evaluated";
-    test_accuracy: None F64(f64) "1" "the same of the accuracy";
-    loss_min: None F64(f64) "nats" "smallest training loss after a step";
-    loss_max: None F64(f64) "nats" "largest training loss after a step";
-    test_min: None F64(f64) "nats" "smallest held-out loss after a step; NaN if never evaluated";
-    test_max: None F64(f64) "nats" "largest held-out loss after a step; NaN if never evaluated";
-    total: None F64(f64) "nats" "sum of the steps' allocations";
-    residual: None F64(f64) "nats" "sum of the steps' residuals: loss_after - loss_before - total";
-    worst_residual: None F64(f64) "nats" "largest residual of a step, without its sign";
-    above_tolerance: None U64(u64) "steps" "steps whose residual is above the tolerance";
-    lca: Layers F64(f64) "nats" "sum of the steps' allocations by layer";
-    lca_min: Layers F64(f64) "nats" "smallest allocation of a step by layer";
-    lca_max: Layers F64(f64) "nats" "largest allocation of a step by layer";
-    lca_error: Layers F64(f64) "nats" "sum of the estimated integration errors by layer";
-    helped: Layers U64(u64) "parameters" "sum over the steps of the parameters with A < 0";
-    hurt: Layers U64(u64) "parameters" "sum over the steps of the parameters with A > 0";
-    update_flips: Layers U64(u64) "parameters" "sum over the steps of motion/update_flips";
-    gradient_flips: Layers U64(u64) "parameters" "sum over the steps of motion/gradient_flips";
-    held_out_lca: Layers F64(f64) "nats" "sum of lca_test/layer; NaN where it is not allocated";
-}
-
-impl LevelRows {
-    /// The single row of a summary.
-    pub fn of(summary: &StepSummary) -> Self {
-        // Destructured without `..`, so that a new field cannot be forgotten here.
-        let StepSummary {
-            first: _,
-            end: _,
-            epoch,
-            learning_rate,
-            batch_loss,
-            seconds,
-            gradient_evals,
-            segments,
-            loss_before,
-            loss_after,
-            train_accuracy,
-            test_loss,
-            test_accuracy,
-            loss_min,
-            loss_max,
-            test_min,
-            test_max,
-            total,
-            residual,
-            worst_residual,
-            above_tolerance,
-            ref layers,
-        } = *summary;
-        let reals = |field: fn(&LayerSummary) -> f64| layers.iter().map(field).collect();
-        let counts = |field: fn(&LayerSummary) -> u64| layers.iter().map(field).collect();
-        Self {
-            epoch: vec![epoch],
-            learning_rate: vec![learning_rate],
-            batch_loss: vec![batch_loss],
-            seconds: vec![seconds],
-            gradient_evals: vec![gradient_evals],
-            segments: vec![segments],
-            loss_before: vec![loss_before],
-            loss_after: vec![loss_after],
-            train_accuracy: vec![train_accuracy],
-            test_loss: vec![test_loss],
-            test_accuracy: vec![test_accuracy],
-            loss_min: vec![loss_min],
-            loss_max: vec![loss_max],
-            test_min: vec![test_min],
-            test_max: vec![test_max],
-            total: vec![total],
-            residual: vec![residual],
-            worst_residual: vec![worst_residual],
-            above_tolerance: vec![above_tolerance],
-            lca: reals(|l| l.lca),
-            lca_min: reals(|l| l.lca_min),
-            lca_max: reals(|l| l.lca_max),
-            lca_error: reals(|l| l.lca_error),
-            helped: counts(|l| l.helped),
-            hurt: counts(|l| l.hurt),
-            update_flips: counts(|l| l.update_flips),
-            gradient_flips: counts(|l| l.gradient_flips),
-            held_out_lca: reals(|l| l.held_out_lca),
-        }
-    }
-
-    /// The summary in row `row`, which covers `width` steps starting at `first`.
-    pub fn summary(&self, row: usize, first: u64, width: u64, layers: usize) -> StepSummary {
-        let of_layer = |l: usize| {
-            let at = row * layers + l;
-            LayerSummary {
-                lca: self.lca[at],
-                lca_min: self.lca_min[at],
-                lca_max: self.lca_max[at],
-                lca_error: self.lca_error[at],
-                helped: self.helped[at],
-                hurt: self.hurt[at],
-                update_flips: self.update_flips[at],
-                gradient_flips: self.gradient_flips[at],
-                held_out_lca: self.held_out_lca[at],
-            }
-        };
-        StepSummary {
-            first,
-            end: first + width,
-            epoch: self.epoch[row],
-            learning_rate: self.learning_rate[row],
-            batch_loss: self.batch_loss[row],
-            seconds: self.seconds[row],
-            gradient_evals: self.gradient_evals[row],
-            segments: self.segments[row],
-            loss_before: self.loss_before[row],
-            loss_after: self.loss_after[row],
-            train_accuracy: self.train_accuracy[row],
-            test_loss: self.test_loss[row],
-            test_accuracy: self.test_accuracy[row],
-            loss_min: self.loss_min[row],
-            loss_max: self.loss_max[row],
-            test_min: self.test_min[row],
-            test_max: self.test_max[row],
-            total: self.total[row],
-            residual: self.residual[row],
-            worst_residual: self.worst_residual[row],
-            above_tolerance: self.above_tolerance[row],
-            layers: (0..layers).map(of_layer).collect(),
-        }
-    }
 }
 
 /// The name of a level's group.

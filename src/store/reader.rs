@@ -23,7 +23,7 @@ use super::read_header::{number, open_hdf5, read_header};
 use super::run_state::{RunState, unix_seconds};
 use super::schema::{self, FORMAT, VERSION};
 use super::text;
-use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary, count_above};
+use crate::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
 
 /// The most gradients that a step can take: a larger number is damage.
 const MOST_GRADIENTS: u64 = 1 << 32;
@@ -456,23 +456,23 @@ impl RunReader {
 
         let layers = self.header.layout.layers.len();
         let summary = |(t, step): (usize, u64)| {
-            let of_layer = |l: usize| {
-                let at = t * layers + l;
-                LayerSummary {
-                    lca: layer[at],
-                    lca_min: layer[at],
-                    lca_max: layer[at],
-                    lca_error: layer_error[at],
-                    helped: helped[at],
-                    hurt: hurt[at],
-                    update_flips: update_flips[at],
-                    gradient_flips: gradient_flips[at],
-                    held_out_lca: held_out.as_ref().map_or(f64::NAN, |a| a[at]),
-                }
+            let of_layer = |at: usize| LayerSummary {
+                lca_error: layer_error[at],
+                helped: helped[at],
+                hurt: hurt[at],
+                update_flips: update_flips[at],
+                gradient_flips: gradient_flips[at],
+                held_out_lca: held_out.as_ref().map_or(f64::NAN, |a| a[at]),
+                ..LayerSummary::of_step(layer[at])
+            };
+            let after = Losses {
+                train: train[t + 1],
+                train_accuracy: train_accuracy[t],
+                test: test[t],
+                test_accuracy: test_accuracy[t],
+                ..Losses::default()
             };
             StepSummary {
-                first: step,
-                end: step + 1,
                 epoch: epoch[t],
                 learning_rate: learning_rate[t],
                 batch_loss: batch_loss[t],
@@ -480,20 +480,11 @@ impl RunReader {
                 gradient_evals: gradient_evals[t],
                 segments: segments[t],
                 loss_before: train[t],
-                loss_after: train[t + 1],
-                train_accuracy: train_accuracy[t],
-                test_loss: test[t],
-                test_accuracy: test_accuracy[t],
-                loss_min: train[t + 1],
-                loss_max: train[t + 1],
-                test_min: test[t],
-                test_max: test[t],
                 total: total[t],
-                residual: residual[t],
-                worst_residual: residual[t].abs(),
-                above_tolerance: count_above(residual[t], self.header.tolerance),
-                layers: (0..layers).map(of_layer).collect(),
+                layers: (t * layers..(t + 1) * layers).map(of_layer).collect(),
+                ..StepSummary::default()
             }
+            .at_step(step, &after, residual[t], self.header.tolerance)
         };
         Ok((0..to - from).zip(range).map(summary).collect())
     }

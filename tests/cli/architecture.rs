@@ -78,7 +78,22 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ),
 ];
 
-pub fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+/// Source folders of the two packages. `lcascope` re-exports the modules of `core`, so that together they are one tree.
+const SOURCES: [&str; 2] = ["src", "core/src"];
+
+/// All source files: their paths below their source folders, and from the root.
+pub fn sources() -> Vec<(PathBuf, PathBuf)> {
+    let mut found = Vec::new();
+    for folder in SOURCES.map(|folder| root().join(folder)) {
+        let mut paths = Vec::new();
+        files(&folder, &mut paths);
+        let inside = |path: &Path| path.strip_prefix(&folder).unwrap().to_owned();
+        found.extend(paths.into_iter().map(|path| (inside(&path), path)));
+    }
+    found
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -91,23 +106,20 @@ pub fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// The module of each file, with its code without comments and tests, excluding files only for tests.
 fn rooms() -> Vec<(String, PathBuf, String)> {
-    let src = root().join("src");
-    let mut found = Vec::new();
-    files(&src, &mut found);
-    let for_tests = |path: &PathBuf| {
-        let mut parts = path.iter().map(|part| part.to_string_lossy());
+    let for_tests = |inside: &PathBuf| {
+        let mut parts = inside.iter().map(|part| part.to_string_lossy());
         parts.any(|part| part.starts_with("testing") || part.ends_with("tests.rs"))
     };
-    found.retain(|path| !for_tests(path));
-    let room = |path: PathBuf| {
-        let inside = path.strip_prefix(&src).unwrap();
+    let room = |(inside, path): (PathBuf, PathBuf)| {
         let first = inside.iter().next().unwrap().to_string_lossy();
         let room = first.trim_end_matches(".rs").to_owned();
         let code = without_tests(&fs::read_to_string(&path).unwrap());
         (room, path, code)
     };
-    let rooms = found.into_iter().map(room);
-    rooms
+    let found = sources().into_iter();
+    found
+        .filter(|(inside, _)| !for_tests(inside))
+        .map(room)
         .filter(|(room, ..)| room != "main" && room != "lib")
         .collect()
 }
@@ -203,7 +215,8 @@ fn names_in_the_document_exist() {
     let code: String = rooms().into_iter().map(|(_, _, code)| code).collect();
     for name in quoted(&document) {
         let is_file = Path::new(&name).extension().is_some_and(|end| end == "rs");
-        let from_root = root().join(&name).exists() || root().join("src").join(&name).exists();
+        let is_there = |folder: &str| root().join(folder).join(&name).exists();
+        let from_root = is_there("") || SOURCES.iter().any(|folder| is_there(folder));
         assert!(
             !is_file || name.matches('/').count() == 0 || from_root,
             "no {name}"

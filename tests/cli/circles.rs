@@ -1,13 +1,13 @@
-//! No files of `src` import each other in a circle.
+//! No files of the two packages import each other in a circle.
 //!
 //! A module's `mod.rs` may use the files below it, and they what it defines: it is the face of its folder. A name that
 //! it re-exports counts as imported from the file that defines it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::architecture::{files, root, without_tests};
+use crate::architecture::{sources, without_tests};
 
 type Module = Vec<String>;
 
@@ -25,11 +25,8 @@ const UNTIL_APP_IS_SPLIT: [&str; 8] = [
 
 /// The code of every module, without comments and tests.
 fn modules() -> BTreeMap<Module, String> {
-    let src = root().join("src");
-    let mut found = Vec::new();
-    files(&src, &mut found);
-    let module = |path: &PathBuf| -> Module {
-        let inside = path.strip_prefix(&src).unwrap().with_extension("");
+    let module = |inside: &Path| -> Module {
+        let inside = inside.with_extension("");
         let mut names: Module = inside
             .iter()
             .map(|n| n.to_string_lossy().into_owned())
@@ -39,9 +36,9 @@ fn modules() -> BTreeMap<Module, String> {
     };
     let code = |path: &Path| without_tests(&fs::read_to_string(path).unwrap());
     let of_tests = |name: &String| name.starts_with("testing") || name.ends_with("tests");
-    found
+    sources()
         .iter()
-        .map(|path| (module(path), code(path)))
+        .map(|(inside, path)| (module(inside), code(path)))
         .filter(|(module, _)| !["lib", "main"].contains(&module[0].as_str()))
         .filter(|(module, _)| !module.iter().any(of_tests))
         .collect()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Golden numbers of the statistics in src/analysis, from NumPy and SciPy in float64.
+"""Golden numbers of the statistics in core/src/analysis, from NumPy and SciPy in float64.
 
     python tests/golden/analysis.py
 

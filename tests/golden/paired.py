@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Golden numbers of src/analysis/paired.rs, from SciPy in float64.
+"""Golden numbers of core/src/analysis/paired.rs, from SciPy in float64.
 
     python tests/golden/paired.py
 

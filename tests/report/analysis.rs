@@ -1,4 +1,4 @@
-//! The statistics of `src/analysis` against `golden/analysis.json`: numbers from `NumPy` and `SciPy` in double
+//! The statistics of `core/src/analysis` against `golden/analysis.json`: numbers from `NumPy` and `SciPy` in double
 //! precision, by a script (`golden/analysis.py`) that shares no code with this program and documents every key.
 //!
 //! Both sides compute in double precision, so they agree to rounding, 1e-10. Exceptions are the tail index of the

@@ -11,7 +11,7 @@ use crate::layout::{ParamLayout, TensorKind};
 use crate::query::{
     Answer, Binned, GroupTotals, ParameterHistory, Query, RecordedSums, Topic, UnitParams, Weights,
 };
-use crate::record::{LayerSummary, ParamTotals, RunHeader, StepSummary};
+use crate::record::{LayerSummary, Losses, ParamTotals, RunHeader, StepSummary};
 use crate::tui::theme::{ColorLevel, Glyphs, Theme};
 
 const STEPS: u64 = 40;
@@ -45,30 +45,23 @@ fn app() -> App {
 }
 
 fn summary(step: u64) -> StepSummary {
+    let after = Losses {
+        train: 1.0,
+        train_accuracy: 0.5,
+        test: f64::NAN,
+        test_accuracy: f64::NAN,
+        ..Losses::default()
+    };
     StepSummary {
-        first: step,
-        end: step + 1,
-        epoch: 0.0,
         learning_rate: 0.1,
         batch_loss: 1.0,
-        seconds: 0.0,
         gradient_evals: 2,
         segments: 2,
         loss_before: 1.0,
-        loss_after: 1.0,
-        train_accuracy: 0.5,
-        test_loss: f64::NAN,
-        test_accuracy: f64::NAN,
-        loss_min: 1.0,
-        loss_max: 1.0,
-        test_min: f64::NAN,
-        test_max: f64::NAN,
-        total: 0.0,
-        residual: 0.0,
-        worst_residual: 0.0,
-        above_tolerance: 0,
         layers: vec![LayerSummary::default(); 8],
+        ..StepSummary::default()
     }
+    .at_step(step, &after, 0.0, 1.0)
 }
 
 fn binned(query: &Query, groups: usize, value: f64) -> Binned {

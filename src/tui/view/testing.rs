@@ -72,30 +72,26 @@ pub fn app_of(header: RunHeader, allocations: &[f64]) -> App {
         let total: f64 = layers.iter().map(|l| l.lca).sum();
         let before = loss;
         loss += total + 1e-4;
-        app.event(FeedEvent::Steps(vec![StepSummary {
-            first: step,
-            end: step + 1,
-            epoch: 0.0,
+        let after = Losses {
+            train: loss,
+            train_accuracy: 0.9,
+            test: loss + 0.1,
+            test_accuracy: 0.8,
+            ..Losses::default()
+        };
+        let summary = StepSummary {
             learning_rate: 0.05,
             batch_loss: before,
             seconds: 0.1,
             gradient_evals: 2,
             segments: 2,
             loss_before: before,
-            loss_after: loss,
-            train_accuracy: 0.9,
-            test_loss: loss + 0.1,
-            test_accuracy: 0.8,
-            loss_min: loss,
-            loss_max: loss,
-            test_min: loss + 0.1,
-            test_max: loss + 0.1,
             total,
-            residual: 1e-4,
-            worst_residual: 1e-4,
-            above_tolerance: 0,
             layers,
-        }]));
+            ..StepSummary::default()
+        };
+        let summary = summary.at_step(step, &after, 1e-4, 1.0);
+        app.event(FeedEvent::Steps(vec![summary]));
     }
     app
 }

@@ -68,8 +68,8 @@ pub struct RunHeader {
 
 impl RunHeader {
     /// The header of a run of a test, without layers.
-    #[cfg(test)]
-    pub(crate) fn of_a_test() -> Self {
+    #[must_use]
+    pub fn of_a_test() -> Self {
         Self {
             producer: "lcascope test".to_owned(),
             created: "2026-01-01T00:00:00Z".to_owned(),

@@ -7,8 +7,11 @@ use super::{DataError, Dataset, idx};
 
 macro_rules! asset {
     ($name:literal) => {{
-        let bytes: &[u8] =
-            include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/mnist/", $name));
+        let bytes: &[u8] = include_bytes!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../assets/mnist/",
+            $name
+        ));
         (PathBuf::from(concat!("embedded ", $name)), bytes)
     }};
 }
