@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use lcascope::app::{Action, App, Other};
+use lcascope::app::{Action, App, Other, RunModel};
 use lcascope::feed::{FeedEvent, Origin};
 use lcascope::query::{Analyst, Answer, Query, Topic};
 use lcascope::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
@@ -83,20 +83,20 @@ fn step(t: u64) -> StepSummary {
     }
 }
 
-fn whole_run(header: &Arc<RunHeader>) -> App {
-    let mut app = App::new(header.clone(), Origin::Replay);
-    app.event(FeedEvent::Start(Losses {
+fn whole_run(header: &Arc<RunHeader>) -> RunModel {
+    let mut model = RunModel::new(header.clone(), Origin::Replay);
+    model.event(FeedEvent::Start(Losses {
         train: 2.5,
         ..Losses::default()
     }));
     for t in 0..STEPS {
-        app.event(FeedEvent::Steps(vec![step(t)]));
+        model.event(FeedEvent::Steps(vec![step(t)]));
     }
-    app.event(FeedEvent::Status {
+    model.event(FeedEvent::Status {
         status: Status::Finished,
         message: String::new(),
     });
-    app
+    model
 }
 
 /// Answers queries about the long run: steps are generated, all else comes from the short file, shifted to the
@@ -216,7 +216,7 @@ fn main() {
     odd::write(&path, &header, IN_FILE, &mut dice);
     let header = Arc::new(header);
     let before = memory().0;
-    let mut app = whole_run(&header);
+    let mut app = App::of(whole_run(&header));
     let (now, most) = memory();
     println!(
         "memory: {} MiB for the steps, {now} in all, {most} at most",
@@ -247,7 +247,7 @@ fn main() {
         let scene = &scenes::scenes()[0];
         go(&mut app, &mut oracle, scene, zoom);
         app.compare_with(Other {
-            app: second,
+            model: second,
             names: ["one.h5".to_owned(), "two.h5".to_owned()],
         });
         oracle.settle(&mut app);
@@ -256,7 +256,7 @@ fn main() {
         group.bench_function(&name, |bencher| {
             bencher.iter(|| frame(&app, &mut buffer));
         });
-        second = app.other.take().expect("it was put there").app;
+        second = app.other.take().expect("it was put there").model;
         app.comparing = false;
     }
     group.finish();

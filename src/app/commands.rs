@@ -85,7 +85,7 @@ impl App {
             return beginning(line, commands.chain(screens));
         };
         let rest = rest.trim_start();
-        let header = &self.header;
+        let header = &self.model.header;
         match word {
             "layer" => {
                 let layers = header.layout.layers.iter();

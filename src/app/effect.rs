@@ -35,11 +35,11 @@ impl App {
     /// Returns a description of the view.
     #[must_use]
     pub fn shown(&self) -> Shown {
-        let compared = self.compared().map(|other| {
-            let (steps, end) = (self.steps_compared(), other.app.timeline.end());
+        let compared = self.compared().map(|comparison| {
+            let (steps, end) = (comparison.steps(), comparison.second.timeline.end());
             steps.start.min(end)..steps.end.min(end)
         });
-        let end = self.timeline.end();
+        let end = self.model.timeline.end();
         let layer = match self.here() {
             Here::Layer | Here::Unit => self.depth.layer(),
             Here::Network(Screen::Distribution) if !self.pooled => Some(self.layer),

@@ -50,7 +50,7 @@ impl App {
     /// Returns the events and lints so far, as far as they are known.
     #[must_use]
     pub fn happened(&self) -> Option<&Happened> {
-        match self.queries.answer(&self.about_events()) {
+        match self.model.queries.answer(&self.about_events()) {
             Some((_, Answer::Happened(happened))) => Some(happened),
             _ => None,
         }
@@ -65,7 +65,7 @@ impl App {
     /// Returns the events and bookmarks of the steps that may be shown, by step and kind.
     #[must_use]
     pub fn marks(&self) -> Vec<Mark> {
-        let shown = self.window.shown(self.timeline.end());
+        let shown = self.window.shown(self.model.timeline.end());
         let events = self.happened().into_iter().flat_map(|known| &known.events);
         let events = events.map(|event| Mark {
             step: event.step,
@@ -86,7 +86,7 @@ impl App {
     /// Returns true if there are any marks.
     #[must_use]
     pub fn has_marks(&self) -> bool {
-        let shown = self.window.shown(self.timeline.end());
+        let shown = self.window.shown(self.model.timeline.end());
         let known = self.happened();
         known.is_some_and(|known| known.events.iter().any(|event| event.step < shown))
             || self.bookmarks.first().is_some_and(|step| *step < shown)
@@ -113,7 +113,7 @@ impl App {
 
     /// `[` and `]`: jumps to the event or bookmark before or after the cursor.
     pub(super) fn jump(&mut self, forward: bool) {
-        let Some(cursor) = self.window.cursor(self.timeline.end()) else {
+        let Some(cursor) = self.window.cursor(self.model.timeline.end()) else {
             return;
         };
         let marks = self.marks();
@@ -139,10 +139,10 @@ impl App {
             MarkKind::Bookmark => format!("step {step}: bookmark"),
             MarkKind::Event(EventKind::Residual) => format!(
                 "step {step}: residual of {value:.1e} nats, above {}",
-                self.header.tolerance
+                self.model.header.tolerance
             ),
             MarkKind::Event(EventKind::NotFinite) => {
-                let of = self.header.layout.layers.len();
+                let of = self.model.header.layout.layers.len();
                 format!("step {step}: not finite: the loss or the LCA of {value:.0} of {of} layers")
             }
             MarkKind::Event(EventKind::LossSpike) => {
@@ -180,7 +180,10 @@ mod tests {
             ],
             ..Happened::default()
         };
-        run.app.queries.take(query, Answer::Happened(happened));
+        run.app
+            .model
+            .queries
+            .take(query, Answer::Happened(happened));
         run
     }
 

@@ -60,7 +60,7 @@ impl App {
         let Some(rate) = self.play_rate() else {
             return false;
         };
-        let end = self.timeline.end();
+        let end = self.model.timeline.end();
         let Some(playback) = &mut self.playback else {
             return false;
         };
@@ -93,7 +93,7 @@ impl App {
 
     /// Plays or pauses. Starts at the cursor, or from the beginning if the cursor is at the end.
     pub(super) fn play_or_pause(&mut self) {
-        let end = self.timeline.end();
+        let end = self.model.timeline.end();
         match &mut self.playback {
             Some(playback) => playback.playing = !playback.playing,
             None => {
@@ -110,7 +110,7 @@ impl App {
     /// Ends the replay when the cursor is moved by hand, and shows all steps again.
     pub(super) fn settle(&mut self) {
         if self.playback.take().is_some() {
-            let end = self.timeline.end();
+            let end = self.model.timeline.end();
             let cursor = self.window.cursor(end);
             self.window.follow();
             self.window.home();

@@ -155,7 +155,7 @@ impl App {
     }
 
     fn select_class(&mut self, name: &str) {
-        let classes = &self.header.classes;
+        let classes = &self.model.header.classes;
         let named = classes.iter().position(|class| class == name);
         let numbered = name.parse().ok().filter(|&class| class < classes.len());
         match named.or(numbered) {
@@ -189,7 +189,7 @@ impl App {
         if matches!(range, "" | "all") {
             return self.window.zoom_out();
         }
-        let end = self.timeline.end();
+        let end = self.model.timeline.end();
         let ends = range.split_once("..").and_then(|(from, to)| {
             let number = |text: &str, open: u64| match text.trim() {
                 "" => Some(open),
@@ -221,7 +221,7 @@ impl App {
     }
 
     fn look_into(&mut self, name: &str) {
-        let layers = &self.header.layout.layers;
+        let layers = &self.model.header.layout.layers;
         match layers.iter().position(|layer| layer.name == name) {
             Some(layer) => {
                 self.layer = layer;
@@ -241,12 +241,12 @@ impl App {
     /// Opens a unit of the open layer, or of the selected one.
     fn look_into_unit(&mut self, number: &str) {
         let layer = self.depth.layer().unwrap_or(self.layer);
-        let Some(found) = self.header.layout.layers.get(layer) else {
+        let Some(found) = self.model.header.layout.layers.get(layer) else {
             return;
         };
         let count = found.units.len();
         let unit = number.parse().ok().filter(|&unit| unit < count);
-        let rows = unit.map(|unit| self.header.layout.unit_rows(layer, unit));
+        let rows = unit.map(|unit| self.model.header.layout.unit_rows(layer, unit));
         let first = rows.iter().flatten().find(|row| !row.is_empty());
         match (unit, first) {
             (Some(unit), Some(row)) => {
@@ -267,7 +267,7 @@ impl App {
 
     /// Opens a parameter by its index in the flat vector, as the file numbers them.
     fn look_at_parameter(&mut self, number: &str) {
-        let params = self.header.layout.params();
+        let params = self.model.header.layout.params();
         match number.parse().ok().filter(|&parameter| parameter < params) {
             Some(parameter) => {
                 self.depth = Depth::Network;
@@ -283,7 +283,7 @@ impl App {
     /// Moves the cursor to a step, or as near as there are steps.
     pub(super) fn jump_to(&mut self, step: u64) {
         self.settle();
-        let end = self.timeline.end();
+        let end = self.model.timeline.end();
         self.window.home();
         let by = i64::try_from(step).unwrap_or(i64::MAX);
         self.window.move_by(by, end);
@@ -293,7 +293,7 @@ impl App {
     }
 
     pub(super) fn toggle_bookmark(&mut self) {
-        let Some(step) = self.window.cursor(self.timeline.end()) else {
+        let Some(step) = self.window.cursor(self.model.timeline.end()) else {
             return;
         };
         if self.bookmarks.remove(&step) {

@@ -45,8 +45,8 @@ impl App {
                 !on(Screen::Run)
             }
             Action::Follow => !on(Screen::Run) || self.window.frozen(),
-            Action::Faster | Action::Slower => self.origin == Origin::Replay,
-            Action::PauseTraining => self.origin != Origin::Replay && self.is_running(),
+            Action::Faster | Action::Slower => self.model.origin == Origin::Replay,
+            Action::PauseTraining => self.model.origin != Origin::Replay && self.model.is_running(),
             Action::ToggleScale => match here {
                 Here::Network(Screen::Synchronisation | Screen::HeldOut | Screen::Run) => false,
                 _ => self.has_numbers(here),
@@ -68,8 +68,8 @@ impl App {
     /// missing.
     fn has_numbers(&self, here: Here) -> bool {
         match here {
-            Here::Network(Screen::Classes) => !self.header.classes.is_empty(),
-            Here::Network(Screen::HeldOut) => self.header.held_out_lca,
+            Here::Network(Screen::Classes) => !self.model.header.classes.is_empty(),
+            Here::Network(Screen::HeldOut) => self.model.header.held_out_lca,
             _ => true,
         }
     }
@@ -90,7 +90,7 @@ impl App {
     fn has_choice(&self, here: Here) -> bool {
         match here {
             Here::Network(Screen::Run) => self.scrolls_run(),
-            Here::Network(Screen::Classes) => self.header.classes.len() > 1,
+            Here::Network(Screen::Classes) => self.model.header.classes.len() > 1,
             Here::Comparison | Here::Network(_) => {
                 let listed = self.listed_layers();
                 self.has_numbers(here) && (listed.len() > 1 || !listed.contains(&self.layer))
@@ -103,7 +103,9 @@ impl App {
     fn leads_further(&self, here: Here) -> bool {
         match here {
             Here::Network(Screen::Classes | Screen::Run) | Here::Parameter => false,
-            Here::Comparison | Here::Network(_) => self.layer < self.header.layout.layers.len(),
+            Here::Comparison | Here::Network(_) => {
+                self.layer < self.model.header.layout.layers.len()
+            }
             Here::Layer | Here::Unit => self.parameters_here() > 0,
         }
     }
@@ -111,7 +113,7 @@ impl App {
     /// Returns the number of units in the open layer.
     fn units_here(&self) -> usize {
         let layer = self.depth.layer();
-        let layer = layer.and_then(|layer| self.header.layout.layers.get(layer));
+        let layer = layer.and_then(|layer| self.model.header.layout.layers.get(layer));
         layer.map_or(0, |layer| layer.units.len())
     }
 
@@ -124,7 +126,7 @@ impl App {
         let rows = self
             .depth
             .layer()
-            .map(|layer| self.header.layout.unit_rows(layer, unit));
+            .map(|layer| self.model.header.layout.unit_rows(layer, unit));
         rows.into_iter().flatten().map(|row| row.len()).sum()
     }
 }

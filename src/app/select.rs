@@ -17,7 +17,7 @@ impl App {
     /// Returns the layers as listed: filtered and sorted.
     #[must_use]
     pub fn listed_layers(&self) -> Vec<usize> {
-        let layout = &self.header.layout;
+        let layout = &self.model.header.layout;
         let passes = |name: &str| self.passes(name);
         let mut layers: Vec<usize> = (0..layout.layers.len())
             .filter(|&layer| {
@@ -29,8 +29,8 @@ impl App {
         if self.sort == Sort::Order {
             return layers;
         }
-        let end = self.timeline.end();
-        let window = self.timeline.stretch(&self.window.visible(end));
+        let end = self.model.timeline.end();
+        let window = self.model.timeline.stretch(&self.window.visible(end));
         self.sort.arrange(&mut layers, |layer| {
             let sums = window.layer_sums(layer);
             SortKeys {
@@ -52,7 +52,7 @@ impl App {
     /// the layer's own name matches, all of them are listed.
     #[must_use]
     pub fn listed_tensors(&self, layer: usize) -> Vec<usize> {
-        let layout = &self.header.layout;
+        let layout = &self.model.header.layout;
         let Some(layer) = layout.layers.get(layer) else {
             return Vec::new();
         };
@@ -71,13 +71,13 @@ impl App {
     /// Returns a layer's units as listed: sorted by their numbers in view, as far as these are known.
     #[must_use]
     pub fn listed_units(&self, layer: usize) -> Vec<usize> {
-        let count = (self.header.layout.layers)
+        let count = (self.model.header.layout.layers)
             .get(layer)
             .map_or(0, |l| l.units.len());
         let mut units: Vec<usize> = (0..count).collect();
         let like = self.about_window(units_of(layer), 1);
         if self.sort != Sort::Order
-            && let Some((_, Answer::Binned(binned))) = self.queries.answer(&like)
+            && let Some((_, Answer::Binned(binned))) = self.model.queries.answer(&like)
             && binned.groups.len() == count
         {
             self.sort.arrange(&mut units, |unit| {
@@ -92,16 +92,6 @@ impl App {
             });
         }
         units
-    }
-
-    /// Returns a class's title: its name, or `class 3` if the name is a number.
-    #[must_use]
-    pub fn class_title(&self, class: usize) -> Option<String> {
-        let name = self.header.classes.get(class)?;
-        Some(match name.parse::<u64>() {
-            Ok(_) => format!("class {name}"),
-            Err(_) => name.clone(),
-        })
     }
 
     /// `↑` and `↓`: moves the selection, or scrolls.
@@ -140,9 +130,10 @@ impl App {
     /// Returns the list on screen, or that of the open parameter's unit, and the selected item.
     fn list(&mut self) -> (Vec<usize>, &mut usize) {
         match (self.here(), self.depth) {
-            (Here::Network(Screen::Classes), _) => {
-                ((0..self.header.classes.len()).collect(), &mut self.class)
-            }
+            (Here::Network(Screen::Classes), _) => (
+                (0..self.model.header.classes.len()).collect(),
+                &mut self.class,
+            ),
             (Here::Comparison, _) | (_, Depth::Network) => (self.listed_layers(), &mut self.layer),
             (_, Depth::Layer(layer)) => (self.listed_units(layer), &mut self.unit),
             (_, Depth::Unit { layer, unit } | Depth::Parameter { layer, unit, .. }) => {
@@ -189,7 +180,7 @@ impl App {
     /// Returns a unit's parameters as listed: sorted by their totals up to the cursor, as far as these are known.
     #[must_use]
     pub fn listed_parameters(&self, layer: usize, unit: usize) -> Vec<usize> {
-        let mut parameters = unit_parameters(&self.header.layout, layer, unit);
+        let mut parameters = unit_parameters(&self.model.header.layout, layer, unit);
         let Some(known) = self.unit_now(layer, unit) else {
             return parameters;
         };
@@ -236,7 +227,7 @@ impl App {
     /// Returns what is known of a unit's parameters at the cursor.
     #[must_use]
     pub fn unit_now(&self, layer: usize, unit: usize) -> Option<&UnitParams> {
-        match self.queries.answer(&self.about_unit(layer, unit)?) {
+        match self.model.queries.answer(&self.about_unit(layer, unit)?) {
             Some((_, Answer::Unit(known))) => Some(known),
             _ => None,
         }
@@ -244,15 +235,15 @@ impl App {
 
     /// `t`: opens the next traced parameter after the selected one, wrapping around.
     pub(super) fn next_traced(&mut self) {
-        let traced = &self.header.traced;
+        let traced = &self.model.header.traced;
         let at = match self.depth {
             Depth::Unit { .. } | Depth::Parameter { .. } => Some(self.parameter),
             Depth::Layer(layer) => {
-                let rows = self.header.layout.unit_rows(layer, self.unit);
+                let rows = self.model.header.layout.unit_rows(layer, self.unit);
                 rows.first().and_then(|row| row.start.checked_sub(1))
             }
             Depth::Network => {
-                let layer = self.header.layout.layers.get(self.layer);
+                let layer = self.model.header.layout.layers.get(self.layer);
                 layer.and_then(|layer| layer.range.start.checked_sub(1))
             }
         };
@@ -270,7 +261,7 @@ impl App {
 
     /// Opens a parameter; on the level of a unit, opens the parameter's unit.
     pub(super) fn look_at(&mut self, parameter: usize) {
-        let Some(Place { layer, unit, .. }) = self.header.layout.place_of(parameter) else {
+        let Some(Place { layer, unit, .. }) = self.model.header.layout.place_of(parameter) else {
             return;
         };
         (self.layer, self.unit, self.parameter) = (layer, unit, parameter);
@@ -292,7 +283,7 @@ impl App {
         } else {
             self.depth
         };
-        let layout = &self.header.layout;
+        let layout = &self.model.header.layout;
         match depth {
             Depth::Network => {
                 let Some(layer) = layout.layers.get(self.layer) else {
@@ -388,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_units_parameters_are_its_rows_of_every_tensor() {
-        let layout = &app().header.layout;
+        let layout = &app().model.header.layout;
         assert_eq!(unit_parameters(layout, 0, 1), [3, 4, 5, 7]);
         assert_eq!(unit_parameters(layout, 1, 3), [14, 15, 19]);
         assert!(unit_parameters(layout, 1, 4).is_empty());

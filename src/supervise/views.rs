@@ -10,7 +10,7 @@ fn id(header: &RunHeader) -> RunId {
 
 /// Restores the view in which the run was left. A view that cannot be used is reported.
 pub fn restore(app: &mut App, views: &Views) {
-    match views.load(&id(&app.header)) {
+    match views.load(&id(&app.model.header)) {
         Ok(Some(place)) => go_to(app, place),
         Ok(None) => {}
         Err(why) => app.say(why),
@@ -20,7 +20,7 @@ pub fn restore(app: &mut App, views: &Views) {
 /// Stores the view of the run, if possible.
 pub fn keep(app: &App, views: &Views) {
     // Only a convenience is lost.
-    let _ = views.store(&id(&app.header), &place_of(app));
+    let _ = views.store(&id(&app.model.header), &place_of(app));
 }
 
 fn go_to(app: &mut App, place: ViewState) {
@@ -34,7 +34,7 @@ fn go_to(app: &mut App, place: ViewState) {
     app.sort = orders.next().unwrap_or_default();
     app.filter = place.filter;
     app.bookmarks.extend(place.bookmarks);
-    let layout = &app.header.layout;
+    let layout = &app.model.header.layout;
     let named = layout
         .layers
         .iter()
@@ -68,6 +68,7 @@ fn place_of(app: &App) -> ViewState {
     let inside = app.depth.layer();
     let layer = inside.unwrap_or(app.layer);
     let name = app
+        .model
         .header
         .layout
         .layers

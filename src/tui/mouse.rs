@@ -157,7 +157,7 @@ mod tests {
                     run.act(&[Action::Enter]);
                 }
                 _ => {
-                    let layer = run.app.header.layout.layers[3].range.start;
+                    let layer = run.app.model.header.layout.layers[3].range.start;
                     assert_eq!(run.app.parameter, layer + 3 * 4 + wanted);
                 }
             }

@@ -297,7 +297,7 @@ fn a_replay_shows_what_the_live_run_showed() {
         events: file_feed.events.iter().collect(),
         details: &details,
     };
-    assert_eq!(replay.app().timeline.end(), STEPS);
+    assert_eq!(replay.app().model.timeline.end(), STEPS);
     assert_same(&live_whole, &replay.everything(None), "at the end");
     // Played up to that point, it shows what the training showed then.
     let played = replay.everything(Some(HALFWAY));

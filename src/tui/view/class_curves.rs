@@ -25,7 +25,7 @@ use crate::tui::widget::{Details, Entry, LineChart, Pen, Series};
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
-    let Some(name) = app.class_title(app.class).filter(|_| area.height > 1) else {
+    let Some(name) = app.model.class_title(app.class).filter(|_| area.height > 1) else {
         return;
     };
     let class = u32::try_from(app.class).unwrap_or(u32::MAX);
@@ -116,7 +116,7 @@ fn loss(
     };
     let dots = LineChart::plot_columns(area, theme.glyphs);
     // The answer may cover other steps than those now in view: both curves share one axis.
-    let stretch = app.timeline.stretch(&binned.steps());
+    let stretch = app.model.timeline.stretch(&binned.steps());
     let axis = stretch.steps();
     let own = extents_on(binned, 0, &axis, dots);
     let all = stretch.columns(dots).train_loss();
@@ -179,7 +179,7 @@ fn layers(area: Rect, name: &str, known: Known<'_>, frame: &mut Frame) {
     let first = binned.steps().start;
     let every_step =
         (binned.groups.first()).is_some_and(|group| group.steps == binned.steps().end - first);
-    let layers = &app.header.layout.layers;
+    let layers = &app.model.header.layout.layers;
     let chosen = chosen(binned, app);
     let which = match app.listed_layers().len() {
         all if all > chosen.len() => format!("{} of {all} layers", chosen.len()),
@@ -274,7 +274,11 @@ mod tests {
             "{screen}"
         );
         let topic = Topic::LayersOfClass { class: 0 };
-        let answer = run.app.queries.answer(&run.app.about_window(topic, 1));
+        let answer = run
+            .app
+            .model
+            .queries
+            .answer(&run.app.about_window(topic, 1));
         let Some((_, Answer::Binned(binned))) = answer else {
             panic!("{answer:?}")
         };
@@ -291,7 +295,7 @@ mod tests {
         );
         for layer in chosen {
             assert!(
-                screen.contains(&run.app.header.layout.layers[layer].name),
+                screen.contains(&run.app.model.header.layout.layers[layer].name),
                 "{screen}"
             );
         }

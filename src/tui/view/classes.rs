@@ -45,7 +45,7 @@ const NAME: u16 = 12;
 pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
     let body = status::draw(area, frame);
-    if app.header.classes.is_empty() {
+    if app.model.header.classes.is_empty() {
         let why = "The data of this run have no classes.";
         return sentence(body, why, frame);
     }
@@ -83,7 +83,7 @@ fn shown(above: Rect, app: &App) -> Vec<(usize, Rect)> {
 
 /// Splits the screen into the tables' part and the curves' part.
 fn divided(body: Rect, app: &App) -> [Rect; 2] {
-    let classes = u16::try_from(app.header.classes.len()).unwrap_or(u16::MAX);
+    let classes = u16::try_from(app.model.header.classes.len()).unwrap_or(u16::MAX);
     let wanted = classes.saturating_add(2 + CLOSING);
     let table = match app.focus % 5 {
         1 | 2 => body.height,
@@ -140,7 +140,7 @@ impl Sums<'_> {
 impl Table<'_> {
     /// The sums and the steps of their query, or why there are none.
     fn known(&self) -> Result<(&Range<u64>, Sums<'_>), &str> {
-        let header = &self.app.header;
+        let header = &self.app.model.header;
         let (classes, layers) = (header.classes.len(), header.layout.layers.len());
         match self.answer {
             Some((asked, Answer::Binned(of))) if of.groups.len() == classes * layers => {
@@ -204,7 +204,7 @@ impl Table<'_> {
         let room = usize::from(NUMBER) - 1;
         let row = |class: usize| Row {
             mark: None,
-            name: self.app.header.classes[class].clone(),
+            name: self.app.model.header.classes[class].clone(),
             style: Style::default(),
             cells: std::iter::once(nats(sums.class(class), self.theme))
                 .chain(listed.iter().map(|&layer| cell(sums.get(class, layer))))
@@ -225,7 +225,7 @@ impl Table<'_> {
     }
 
     fn layer_name(&self, layer: usize) -> String {
-        self.app.header.layout.layers[layer].name.clone()
+        self.app.model.header.layout.layers[layer].name.clone()
     }
 
     /// The closing rows: the sum over the classes, the layers' own LCA, and the difference.
@@ -278,7 +278,7 @@ impl Table<'_> {
             style,
             cells: vec![nats(a, self.theme), nats(b, self.theme)],
         };
-        let name = &self.app.header.classes[class];
+        let name = &self.app.model.header.classes[class];
         Sheet {
             theme: self.theme,
             title: "layer",
@@ -309,9 +309,16 @@ impl Table<'_> {
     }
 
     fn heat_map(&self, sums: &Sums<'_>, listed: &[usize], area: Rect, frame: &mut Frame) {
-        let classes: Vec<&str> = self.app.header.classes.iter().map(String::as_str).collect();
+        let classes: Vec<&str> = self
+            .app
+            .model
+            .header
+            .classes
+            .iter()
+            .map(String::as_str)
+            .collect();
         let layers: Vec<&str> = (listed.iter())
-            .map(|&layer| self.app.header.layout.layers[layer].name.as_str())
+            .map(|&layer| self.app.model.header.layout.layers[layer].name.as_str())
             .collect();
         let plot = heat_map::plot_area(area, LEFT_AXIS);
         let first = words::scrolled(self.app.class, plot.height.into(), classes.len());

@@ -65,7 +65,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 
 /// The layers with their own colour, in the order of the network, then the others as one part, if there are any.
 fn parts(app: &App, window: &Stretch<'_>) -> Vec<Part> {
-    let layers = &app.header.layout.layers;
+    let layers = &app.model.header.layout.layers;
     let part = |layer: usize| Part {
         name: layers[layer].name.clone(),
         layers: vec![layer],
@@ -93,7 +93,7 @@ fn parts(app: &App, window: &Stretch<'_>) -> Vec<Part> {
 impl<'a> Decomposition<'a> {
     fn of(app: &'a App, theme: &'a Theme) -> Option<Self> {
         let view = View::of(app);
-        if view.window.is_empty() || app.timeline.layers() == 0 {
+        if view.window.is_empty() || app.model.timeline.layers() == 0 {
             return None;
         }
         let parts = parts(app, &view.window);
@@ -258,7 +258,7 @@ impl<'a> Decomposition<'a> {
         let max = largest(values.iter().copied());
         let shown = &listed[first..];
         let names: Vec<&str> = (shown.iter())
-            .map(|&layer| self.app.header.layout.layers[layer].name.as_str())
+            .map(|&layer| self.app.model.header.layout.layers[layer].name.as_str())
             .collect();
         let chart = HeatMap {
             theme: self.theme,
@@ -283,7 +283,7 @@ impl<'a> Decomposition<'a> {
     fn sheet(&self, looks: &[(char, Style)], spread: &Spread<'_>) -> Sheet<'a> {
         let first = self.view.window.steps().start;
         let asked = first..self.view.cursor.map_or(first, |step| step + 1);
-        let until = self.app.timeline.stretch(&asked);
+        let until = self.app.model.timeline.stretch(&asked);
         let mut stretches = vec![&self.view.at, &until];
         let since = more(&format!("since {first}"), &until, &asked);
         let mut columns = vec![column(self.view.cursor_title()), column(since)];
@@ -305,7 +305,7 @@ impl<'a> Decomposition<'a> {
             let mark = part.and_then(|part| looks.get(part)).copied();
             Row {
                 mark: Some(mark.unwrap_or((' ', Style::default()))),
-                name: self.app.header.layout.layers[layer].name.clone(),
+                name: self.app.model.header.layout.layers[layer].name.clone(),
                 style: Style::default(),
                 cells: (stretches.iter())
                     .map(|steps| nats(steps.lca(layer), self.theme))
@@ -327,7 +327,7 @@ impl<'a> Decomposition<'a> {
                     .collect(),
             })
             .collect();
-        closing.extend(closing_rows(self.app, self.theme, &stretches));
+        closing.extend(closing_rows(&self.app.model, self.theme, &stretches));
         Sheet {
             theme: self.theme,
             title: "nats",
@@ -423,9 +423,9 @@ mod tests {
         let screen = text(&app, 140, 50, &theme());
         let others = screen.lines().find(|line| line.contains("13 others"));
         let others = others.unwrap_or_else(|| panic!("{screen}"));
-        let parts = parts(&app, &app.timeline.whole());
+        let parts = parts(&app, &app.model.timeline.whole());
         assert_eq!(parts.len(), Theme::CATEGORIES);
-        let whole = app.timeline.whole();
+        let whole = app.model.timeline.whole();
         let sum: f64 = parts.iter().map(|part| part.sum(&whole)).sum();
         assert!((sum - whole.total_sums().lca).abs() < 1e-12);
         assert!(

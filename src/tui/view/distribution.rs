@@ -45,7 +45,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
     let body = status::draw(area, frame);
     let view = View::of(app);
-    if view.window.is_empty() || app.timeline.layers() == 0 {
+    if view.window.is_empty() || app.model.timeline.layers() == 0 {
         return;
     }
     let known = Known::ask(frame);
@@ -70,7 +70,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 
 /// The name of the layer that the charts show.
 fn whose(app: &App) -> String {
-    match app.header.layout.layers.get(app.layer) {
+    match app.model.header.layout.layers.get(app.layer) {
         Some(layer) if !app.pooled => layer.name.clone(),
         _ => "all layers".to_owned(),
     }
@@ -361,7 +361,7 @@ mod tests {
         let mut run = run();
         run.act(&[Action::Move(-12)]);
         let screen = run.text(140, 50, &theme());
-        let layer = run.app.header.layout.layers[1].range.clone();
+        let layer = run.app.model.header.layout.layers[1].range.clone();
         let share = |range: Range<usize>| {
             let all = run.lca.iter().flat_map(|step| &step[range.clone()]);
             count(all.clone().filter(|a| **a < 0.0).count() as u64) / count(all.count() as u64)
@@ -413,7 +413,7 @@ mod tests {
                 steps,
                 columns: 1,
             };
-            run.app.queries.answer(&query).unwrap().1
+            run.app.model.queries.answer(&query).unwrap().1
         };
         let Answer::Snapshot(found) = known(Topic::Snapshot { layer: Some(1) }, Part::Cursor)
         else {
@@ -454,19 +454,19 @@ mod tests {
     #[test]
     fn numbers_that_lag_behind_a_live_run_name_their_steps() {
         let run = run();
-        let mut live = App::new(run.app.header.clone(), crate::feed::Origin::Live);
+        let mut live = App::new(run.app.model.header.clone(), crate::feed::Origin::Live);
         live.act(Action::Screen(Screen::Distribution));
         live.event(crate::feed::FeedEvent::Steps(
             run.reader.steps(0..20).unwrap(),
         ));
         let histogram = query::Histogram {
             steps: 0..20,
-            edges: live.header.histogram_edges.clone(),
-            counts: vec![1; live.header.histogram_bins()],
+            edges: live.model.header.histogram_edges.clone(),
+            counts: vec![1; live.model.header.histogram_bins()],
             ..query::Histogram::default()
         };
         let about = live.about_window(Topic::Histogram { layer: None }, 1);
-        live.queries.take(about, Answer::Histogram(histogram));
+        live.model.queries.take(about, Answer::Histogram(histogram));
         let text = |live: &App| crate::tui::view::testing::text(live, 140, 50, &theme());
         let before = text(&live);
         assert!(before.contains("window, steps 0-19"), "{before}");
@@ -475,7 +475,7 @@ mod tests {
         ));
         let screen = text(&live);
         assert!(screen.contains("in steps 0-19"), "{screen}");
-        let sums = live.timeline.stretch(&(0..20)).total_sums();
+        let sums = live.model.timeline.stretch(&(0..20)).total_sums();
         let (_, table) = screen.split_once("in steps 0-19").unwrap();
         let help = pair(table, "help ");
         assert!(
@@ -492,13 +492,13 @@ mod tests {
             run.settle(120, 40, &theme());
             let window = run.app.window.visible(40);
             let about = run.app.about_window(Topic::Histogram { layer: Some(1) }, 1);
-            let Some((_, Answer::Histogram(found))) = run.app.queries.answer(&about) else {
+            let Some((_, Answer::Histogram(found))) = run.app.model.queries.answer(&about) else {
                 panic!("nothing is known of {about:?}")
             };
             assert_eq!(found.steps, window);
             let steps =
                 usize::try_from(window.start).unwrap()..usize::try_from(window.end).unwrap();
-            let range = run.app.header.layout.layers[1].range.clone();
+            let range = run.app.model.header.layout.layers[1].range.clone();
             let all = run.lca[steps].iter().flat_map(|step| &step[range.clone()]);
             let nonzero = all.filter(|a| **a != 0.0).count() as u64;
             assert_eq!(found.counts.iter().sum::<u64>(), nonzero);

@@ -25,7 +25,10 @@ impl<'a> Known<'a> {
                 _ => Err("reading …"),
             }
         });
-        let until = app.window.cursor(app.timeline.end()).map_or(0, |at| at + 1);
+        let until = app
+            .window
+            .cursor(app.model.timeline.end())
+            .map_or(0, |at| at + 1);
         let snapshots = both.map(|layer| {
             let query = Query {
                 topic: Topic::Snapshot { layer },

@@ -161,7 +161,7 @@ pub fn full(area: Rect, view: &View<'_>, known: &Known<'_>, frame: &mut Frame) {
 
 /// A table with a column for all layers and one for the selected layer; what the charts show comes first.
 fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> Sheet<'a> {
-    let layer = app.header.layout.layers.get(app.layer);
+    let layer = app.model.header.layout.layers.get(app.layer);
     let name = layer.map_or("", |layer| layer.name.as_str());
     let room = usize::from(COLUMN) - 1;
     let mut columns = vec![
@@ -188,7 +188,7 @@ fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> She
 }
 
 fn visible(app: &App) -> Range<u64> {
-    app.window.visible(app.timeline.end())
+    app.window.visible(app.model.timeline.end())
 }
 
 /// The title and the steps of the first block: those in view. While these advance with the run, they are the steps that
@@ -198,7 +198,10 @@ fn window<'a>(view: &View<'a>, app: &'a App) -> ([String; 2], Stretch<'a>) {
     match app.known(&query) {
         Some((steps, Answer::Histogram(_))) if *steps != query.steps => {
             let name = words::steps(steps);
-            ([format!("in {name}"), name], app.timeline.stretch(steps))
+            (
+                [format!("in {name}"), name],
+                app.model.timeline.stretch(steps),
+            )
         }
         _ => {
             let name = view.window_title("window");

@@ -99,7 +99,7 @@ fn binned(query: &Query, groups: usize, value: f64) -> Binned {
 
 /// An answer that fits the query, with numbers of this size; `full` includes everything that can be recorded.
 fn answer(app: &App, query: &Query, value: f64, full: bool) -> Answer {
-    let layout = &app.header.layout;
+    let layout = &app.model.header.layout;
     match query.topic {
         Topic::Tensors => Answer::Binned(binned(query, layout.tensors.len(), value)),
         Topic::Units { layer } => {

@@ -25,7 +25,7 @@ pub fn height(app: &App, width: u16) -> u16 {
 
 /// The run's failure or, without one, the app's notice.
 fn trouble(app: &App) -> &str {
-    match app.message() {
+    match app.model.message() {
         "" => app.notice(),
         message => message,
     }
@@ -117,7 +117,7 @@ fn hints(app: &App, theme: &Theme, keys: &KeyMap, width: u16) -> Line<'static> {
     let mut spans = vec![Span::raw(" ")];
     for (at, group) in groups {
         let word = match group.footer {
-            "freeze" if app.origin == Origin::Replay => "play",
+            "freeze" if app.model.origin == Origin::Replay => "play",
             word => word,
         };
         // The footer shows only the first alternative.

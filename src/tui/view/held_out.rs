@@ -36,7 +36,7 @@ const LEAST: u16 = 7;
 pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
     let body = status::draw(area, frame);
-    if !app.header.held_out_lca {
+    if !app.model.header.held_out_lca {
         let why = "This run allocates the training loss alone. Train with --lca-test, and this screen \
                    shows what each layer does to the held-out loss.";
         return sentence(body, why, frame);
@@ -91,7 +91,7 @@ fn sheet<'a>(view: &View<'_>, frame: &mut Frame<'a>) -> Sheet<'a> {
         let opposite = window.0 * window.1 < 0.0;
         Row {
             mark: Some((if opposite { '!' } else { ' ' }, theme.warning)),
-            name: app.header.layout.layers[layer].name.clone(),
+            name: app.model.header.layout.layers[layer].name.clone(),
             style: Style::default(),
             cells: vec![
                 nats(at.0, theme),
@@ -129,7 +129,7 @@ fn closing(
     ranges: &[&Stretch<'_>; 3],
     answers: &[Option<&HeldOut>; 3],
 ) -> Vec<Row> {
-    let layers = app.header.layout.layers.len();
+    let layers = app.model.header.layout.layers.len();
     let row = |name: &str, pair: Pair<'_>| {
         let blank = || (String::new(), Style::default());
         let [at, window, all] = [0, 1, 2].map(|range| pair(ranges[range], answers[range]));
@@ -156,7 +156,10 @@ fn closing(
         }),
         row("residual", &|steps, found| {
             let held_out = found.map_or(f64::NAN, |found| found.residual);
-            let train = (number(steps.residual()), residual_style(app, theme, steps));
+            let train = (
+                number(steps.residual()),
+                residual_style(&app.model, theme, steps),
+            );
             [
                 train,
                 (number(held_out), theme.dim),
@@ -186,7 +189,7 @@ fn columns() -> Vec<(String, u16)> {
 
 fn curves(view: &View<'_>, area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
-    let Some(layer) = app.header.layout.layers.get(app.layer) else {
+    let Some(layer) = app.model.header.layout.layers.get(app.layer) else {
         return;
     };
     let first = view.window.steps().start;
@@ -263,7 +266,11 @@ mod tests {
         let at: f64 = run.held_out[29].iter().sum();
         assert!(is_about(read(words[3]), at), "{screen}");
         // In the test run, a layer's LCA for the held-out loss is half that for the training loss, plus noise.
-        let found = run.app.queries.answer(&run.app.about_all(Topic::HeldOut));
+        let found = run
+            .app
+            .model
+            .queries
+            .answer(&run.app.about_all(Topic::HeldOut));
         let Some((_, Answer::HeldOut(found))) = found else {
             panic!("{found:?}");
         };

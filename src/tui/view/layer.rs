@@ -78,7 +78,7 @@ fn unit_columns(map: Rect, units: usize) -> usize {
 }
 
 fn names_width(app: &App, layer: &Layer, width: u16) -> u16 {
-    let tensors = app.header.layout.tensors[layer.tensors.clone()].iter();
+    let tensors = app.model.header.layout.tensors[layer.tensors.clone()].iter();
     let longest = tensors.map(|it| it.name.chars().count()).max().unwrap_or(0);
     let most = width.saturating_sub(NUMBERS * NUMBER + 1).clamp(8, 26);
     u16::try_from(longest + 3)
@@ -135,7 +135,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let Depth::Layer(index) = app.depth else {
         return;
     };
-    let Some(layer) = app.header.layout.layers.get(index) else {
+    let Some(layer) = app.model.header.layout.layers.get(index) else {
         return;
     };
     let tensors = app.listed_tensors(index);
@@ -227,7 +227,7 @@ fn draw_tensors(area: Rect, frame: &mut Frame, layer: &Layer, tensors: &[usize])
     };
     for ((y, &k), extents) in (2..area.height).zip(rows).zip(&all_bars) {
         let line = row(area, y);
-        numbers(line, buf, &app.header.layout.tensors[k].name, &[k]);
+        numbers(line, buf, &app.model.header.layout.tensors[k].name, &[k]);
         let chart = SignedBars {
             theme,
             extents,
@@ -333,7 +333,7 @@ fn draw_lines(
         frame.render(cells::fitting(parts, area.width), row(area, 0));
     }
     let sum: f64 = units.groups.iter().map(|group| group.total).sum();
-    let stretch = app.timeline.stretch(&units.steps());
+    let stretch = app.model.timeline.stretch(&units.steps());
     let whole = stretch.layer_sums(layer).lca;
     let mut parts = vec![(0, vec![Span::raw(" sum of units "), lca(theme, sum)])];
     if stretch.steps() == units.steps() && !stretch.is_empty() {

@@ -104,7 +104,7 @@ impl Columns {
 }
 
 pub fn draw(area: Rect, frame: &mut Frame) {
-    if area.height <= FIXED_ROWS || frame.app.header.layout.layers.is_empty() {
+    if area.height <= FIXED_ROWS || frame.app.model.header.layout.layers.is_empty() {
         return;
     }
     let table = Table::new(area, frame.app, frame.theme);
@@ -135,7 +135,7 @@ struct Table<'a> {
 
 impl<'a> Table<'a> {
     fn new(area: Rect, app: &'a App, theme: &'a Theme) -> Self {
-        let layers = &app.header.layout.layers;
+        let layers = &app.model.header.layout.layers;
         let listed = app.listed_layers();
         let rows = area.height - FIXED_ROWS;
         let count = u16::try_from(listed.len()).unwrap_or(u16::MAX);
@@ -187,7 +187,7 @@ impl<'a> Table<'a> {
             columns,
             ..
         } = self;
-        let layers = self.app.timeline.layers();
+        let layers = self.app.model.timeline.layers();
         let name = match self.shown.len() {
             shown if shown == layers => "layer".to_owned(),
             0 => format!("0/{layers}"),
@@ -236,9 +236,9 @@ impl<'a> Table<'a> {
     fn draw_bars(&self, buf: &mut Buffer) {
         let window = &self.view.window;
         let columns = SignedBars::columns(self.columns.bars.width, self.theme.glyphs);
-        let axis = self.app.axis(window);
+        let axis = self.app.model.axis(&self.app.window, window);
         let places = window.columns_on(&axis, columns);
-        let layers = 0..self.app.timeline.layers();
+        let layers = 0..self.app.model.timeline.layers();
         let extents = layers.filter_map(|layer| window.layer_extent(layer));
         let max = extents.fold(0.0_f64, |max, it| {
             max.max(f64::from(it.min).abs())
@@ -261,7 +261,7 @@ impl<'a> Table<'a> {
     fn draw_layer(&self, layer: usize, top: u16, buf: &mut Buffer) {
         // The numbers are on the row of the bars' zero line.
         let y = top + (self.row_height - 1) / 2;
-        let name = &self.app.header.layout.layers[layer].name;
+        let name = &self.app.model.header.layout.layers[layer].name;
         let width = usize::from(self.columns.name.width).saturating_sub(1);
         let name = elided(name, width, self.theme);
         let style = if layer == self.app.layer {
@@ -318,14 +318,14 @@ impl<'a> Table<'a> {
         for (column, steps) in self.ranges() {
             let (change, residual) = (steps.loss_change(), steps.residual());
             self.right(buf, y + 1, column, &number(change), Style::default());
-            let style = residual_style(app, theme, steps);
+            let style = residual_style(&app.model, theme, steps);
             self.right(buf, y + 2, column, &number(residual), style);
         }
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let each = self.view.all.gradient_evals() as f64 / self.view.all.len() as f64;
         if each.is_finite() && columns.bars.width > 24 {
             let mut parts = vec![
-                (2, app.header.integrator.clone()),
+                (2, app.model.header.integrator.clone()),
                 (1, format!("{each:.2} gradients a step")),
             ];
             // Say so if steps were merged: the file has single steps.

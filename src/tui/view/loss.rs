@@ -13,8 +13,8 @@ const LEAST_WITH_MARKS: u16 = 8;
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
-    let end = app.timeline.end();
-    let stretch = app.timeline.stretch(&app.window.visible(end));
+    let end = app.model.timeline.end();
+    let stretch = app.model.timeline.stretch(&app.window.visible(end));
     if stretch.is_empty() || area.is_empty() {
         return;
     }
@@ -23,7 +23,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let row = u16::from(!marks.is_empty() && area.height >= LEAST_WITH_MARKS);
     let [area, _] = Layout::vertical([Fill(1), Length(row)]).areas(area);
     let columns = LineChart::plot_columns(area, theme.glyphs);
-    let axis = app.axis(&stretch);
+    let axis = app.model.axis(&app.window, &stretch);
     let places = stretch.columns_on(&axis, columns);
     let (train, test) = (places.train_loss(), places.test_loss());
     let ends = train.iter().chain(&test).flatten();

@@ -97,7 +97,7 @@ fn draw_parts(area: Rect, frame: &mut Frame) {
 }
 
 fn too_small(area: Rect, frame: &mut Frame) {
-    let meanwhile = match frame.app.phase() {
+    let meanwhile = match frame.app.model.phase() {
         Phase::Live | Phase::Following | Phase::Pausing => " Training goes on.",
         Phase::Paused => " Training is paused.",
         _ => "",
@@ -222,13 +222,13 @@ mod tests {
         let mut header = header(3);
         header.held_out_lca = true;
         let mut coarse = testing::coarse_app(3, &allocations, 32);
-        coarse.header = Arc::new(header);
+        coarse.model.header = Arc::new(header);
         // Neither end of the window is at an entry's edge, and the cursor is inside an entry.
         for action in [Action::Move(-102), Action::ZoomIn] {
             coarse.act(action);
         }
         let mut exact = app(3, &allocations);
-        exact.header = coarse.header.clone();
+        exact.model.header = coarse.model.header.clone();
         exact.act(Action::Move(-102));
         let title = |screen| match screen {
             Screen::Decomposition => "since 96+",

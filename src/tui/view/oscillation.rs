@@ -53,7 +53,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let columns = [Fill(1), Length(table)];
     let [left, right] = Layout::horizontal(columns).spacing(1).areas(body);
     let dots = LineChart::plot_columns(left, theme.glyphs);
-    let layer = app.header.layout.layers.get(app.layer);
+    let layer = app.model.header.layout.layers.get(app.layer);
     let named = layer.and_then(|layer| Some((u32::try_from(app.layer).ok()?, &layer.name)));
     let answer = named.and_then(|(layer, name)| {
         let query = app.about_window(Topic::Oscillation { layer }, dots);
@@ -291,7 +291,7 @@ impl<'a> Screen<'a> {
             };
             let [steps, correlation] = lag;
             Row {
-                name: app.header.layout.layers[layer].name.clone(),
+                name: app.model.header.layout.layers[layer].name.clone(),
                 cells: vec![
                     (steps, plain),
                     (correlation, plain),
@@ -464,7 +464,7 @@ mod tests {
                     others: vec![None; layers / 2],
                     ..Oscillation::default()
                 };
-                app.queries.take(query, Answer::Oscillation(Box::new(known)));
+                app.model.queries.take(query, Answer::Oscillation(Box::new(known)));
             }
             text(&app, width, height, &theme);
         }

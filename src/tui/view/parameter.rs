@@ -97,7 +97,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 }
 
 fn title(app: &App, theme: &Theme, parameter: usize, traced: bool, width: u16) -> Line<'static> {
-    let layout = &app.header.layout;
+    let layout = &app.model.header.layout;
     let layer = app.depth.layer().and_then(|layer| layout.layers.get(layer));
     let of = layer.map_or_else(String::new, |layer| format!(" of {}", layer.name));
     let name = format!(" {}{of}", parameter_name(layout, parameter));

@@ -15,7 +15,11 @@ pub fn draw(area: Rect, frame: &mut Frame) {
             Span::raw(format!("  {what}")),
         ])
     };
-    let left = app.header.planned_steps.saturating_sub(app.timeline.end());
+    let left = app
+        .model
+        .header
+        .planned_steps
+        .saturating_sub(app.model.timeline.end());
     let question = Line::raw(format!("The training has {left} steps to go."));
     let stop = "stop it after this step";
     let answers = match app.overlay {

@@ -72,7 +72,7 @@ fn about(app: &App) -> Query {
 
 /// Width of the names and the line beside them, with room for "shared" above the names.
 fn gutter(app: &App, listed: &[usize], width: u16) -> u16 {
-    let layers = &app.header.layout.layers;
+    let layers = &app.model.header.layout.layers;
     let names = listed.iter().map(|&layer| width_of(&layers[layer].name));
     names.max().unwrap_or(0).clamp(6, (width / 4).max(6)) + 1
 }
@@ -103,7 +103,10 @@ fn halves(body: Rect, layers: usize, focus: usize) -> [Rect; 2] {
 
 /// The prefix "class 3: " within a class; otherwise empty.
 fn within(app: &App) -> String {
-    let class = app.class_title(app.class).filter(|_| app.within_class);
+    let class = app
+        .model
+        .class_title(app.class)
+        .filter(|_| app.within_class);
     class.map_or_else(String::new, |class| format!("{class}: "))
 }
 
@@ -117,7 +120,7 @@ fn words(area: Rect, frame: &mut Frame, known: &Synchronisation) {
     };
     let Synchronisation { pairs, count, .. } = known;
     let within = within(app);
-    let hint = if app.header.classes.is_empty() {
+    let hint = if app.model.header.classes.is_empty() {
         ""
     } else {
         "n: by class"
@@ -173,11 +176,11 @@ fn grid(area: Rect, frame: &mut Frame, known: &Synchronisation, listed: &[usize]
     if area.height <= FRAME || listed.is_empty() {
         return;
     }
-    let layers = &app.header.layout.layers;
+    let layers = &app.model.header.layout.layers;
     let names: Vec<&str> = listed.iter().map(|&l| layers[l].name.as_str()).collect();
     let gutter = gutter(app, listed, area.width);
     let plot = plot_area(area, gutter);
-    let end = app.timeline.end();
+    let end = app.model.timeline.end();
     let visible = app.window.visible(end);
     let moments: Vec<&[u64]> = listed
         .iter()
@@ -383,7 +386,10 @@ mod tests {
         run.act(&[Action::NextClass]);
         let why = "train with --by-class to have them";
         let query = about(&run.app);
-        run.app.queries.take(query, Answer::Unknown(why.to_owned()));
+        run.app
+            .model
+            .queries
+            .take(query, Answer::Unknown(why.to_owned()));
         let screen = text(&run.app, 100, 30, &plain());
         assert!(screen.contains(&format!(" class 0: {why}")), "{screen}");
     }
@@ -438,7 +444,7 @@ mod tests {
                 circular: chance,
                 ..Synchronisation::default()
             };
-            app.queries.take(about(&app), Answer::Synchronisation(known));
+            app.model.queries.take(about(&app), Answer::Synchronisation(known));
             text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));
         }
     }

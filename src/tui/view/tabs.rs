@@ -66,7 +66,7 @@ fn tabs(area: Rect, frame: &mut Frame) {
 }
 
 fn path(app: &App, theme: &Theme) -> Line<'static> {
-    let layout = &app.header.layout;
+    let layout = &app.model.header.layout;
     let mut parts = vec![app.screen.name().to_owned()];
     let layer_name = |layer: usize| layout.layers.get(layer).map(|layer| layer.name.clone());
     parts.extend(app.depth.layer().and_then(layer_name));
@@ -109,7 +109,7 @@ pub fn parameter_name(layout: &ParamLayout, parameter: usize) -> String {
 /// The step at the cursor, if no line below names it, and the settings of the lists that differ from the defaults.
 fn settings(app: &App, theme: &Theme) -> Line<'static> {
     let mut words = Vec::new();
-    let cursor = app.window.cursor(app.timeline.end());
+    let cursor = app.window.cursor(app.model.timeline.end());
     let below = app.depth != Depth::Network && app.compared().is_none();
     let step = cursor.filter(|_| below).map(|step| format!("step {step}"));
     if app.sort != Sort::Order {

@@ -17,8 +17,8 @@ use crate::tui::theme::Theme;
 pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
     let dot = either(theme, " · ", " | ");
-    let header = &app.header;
-    let end = app.timeline.end();
+    let header = &app.model.header;
+    let end = app.model.timeline.end();
     let step = format!("{end}/{} steps", header.planned_steps);
     let epoch = (header.steps_per_epoch > 0).then(|| {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
@@ -34,7 +34,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         }
         None => None,
     };
-    let speed = facts::steps_per_second(app).map(numbers::speed);
+    let speed = facts::steps_per_second(&app.model).map(numbers::speed);
     let parts = [
         (0, Some(header.network.clone())),
         (5, Some(header.dataset.clone())),
@@ -46,7 +46,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let parts = parts
         .into_iter()
         .filter_map(|(rank, part)| Some((rank, part?)));
-    let phase = phase(app.phase(), theme);
+    let phase = phase(app.model.phase(), theme);
     let room = usize::from(area.width).saturating_sub(12 + phase.width());
     let text = fitting(parts.collect(), dot, room);
     let line = Line::from(vec![

@@ -101,7 +101,7 @@ impl Unit<'_> {
     }
 
     fn title(&self, width: u16) -> Line<'static> {
-        let layer = &self.app.header.layout.layers[self.layer];
+        let layer = &self.app.model.header.layout.layers[self.layer];
         let count = self.listed.len();
         let name = elided(&layer.name, usize::from(width / 3), self.theme);
         let totals = match &self.known.totals {
@@ -129,7 +129,7 @@ impl Unit<'_> {
     /// A parameter's name, shortened if it does not fit in a list, where all parameters share the unit's index and most
     /// are weights.
     fn name(&self, parameter: usize, room: usize) -> String {
-        let long = parameter_name(&self.app.header.layout, parameter);
+        let long = parameter_name(&self.app.model.header.layout, parameter);
         let narrow = long.replace(", ", ",");
         let short = narrow.replacen("weight ", "w ", 1);
         worded(&[long, narrow, short], room, self.theme)
@@ -227,7 +227,7 @@ impl Unit<'_> {
 
     fn pictures(&self, area: Rect, frame: &mut Frame) {
         let (layer, unit) = (self.layer, self.unit);
-        let chosen = Picture::of(&self.app.header, layer, unit, self.app.parameter);
+        let chosen = Picture::of(&self.app.model.header, layer, unit, self.app.parameter);
         let Some(picture) = chosen else {
             return;
         };
@@ -317,7 +317,7 @@ impl Unit<'_> {
     /// The selected parameter's numbers.
     fn selected(&self, width: u16) -> Line<'static> {
         let parameter = self.app.parameter;
-        let name = parameter_name(&self.app.header.layout, parameter);
+        let name = parameter_name(&self.app.model.header.layout, parameter);
         let name = vec![Span::styled(format!(" {name}"), self.theme.selected)];
         let mut parts = vec![(0, name)];
         let Some(at) = self.known.place_of(parameter) else {
@@ -343,7 +343,7 @@ impl Unit<'_> {
         }
         let recorded = self.known.recorded.as_ref();
         if let Some(&here) = recorded.and_then(|it| it.lca_sum.get(at)) {
-            let step = self.app.window.cursor(self.app.timeline.end());
+            let step = self.app.window.cursor(self.app.model.timeline.end());
             let at = step.map_or_else(String::new, |step| format!("  {} ", words::at(step)));
             parts.push((2, vec![Span::raw(at), lca(self.theme, here)]));
         }
@@ -364,7 +364,7 @@ impl Unit<'_> {
 
     /// Biases and other tensors with one parameter for each unit; if there is little room, the last go first.
     fn singles(&self) -> Vec<(u8, Vec<Span<'static>>)> {
-        let layout = &self.app.header.layout;
+        let layout = &self.app.model.header.layout;
         let tensors = layout.tensors[layout.layers[self.layer].tensors.clone()].iter();
         let mut parts = Vec::new();
         for tensor in tensors.filter(|tensor| tensor.row_len() == 1) {
@@ -393,6 +393,6 @@ fn from_right(place: usize, columns: usize) -> u16 {
 }
 
 pub fn is_traced(app: &App, parameter: usize) -> bool {
-    let traced = &app.header.traced;
+    let traced = &app.model.header.traced;
     traced.binary_search(&(parameter as u64)).is_ok()
 }

@@ -12,7 +12,7 @@ const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
 
 /// All state that a key may change.
 fn state(app: &mut App) -> String {
-    let (orders, effects) = (app.take_orders(), app.take_effects());
+    let (orders, effects) = (app.model.take_orders(), app.take_effects());
     let selected = (app.layer, app.unit, app.parameter, app.class);
     let looks = (app.sort, app.focus, app.pooled, app.log_scale, &app.filter);
     let scrolled = (
@@ -49,11 +49,11 @@ impl Walk {
         let mut run = Run::new(shape);
         let second = Run::new(Shape { steps: 60, ..shape });
         run.app.compare_with(Other {
-            app: second.app,
+            model: second.app.model,
             names: ["a.h5", "b.h5"].map(str::to_owned),
         });
         for line in 0..100 {
-            run.app.log.push(&format!("line {line}"));
+            run.app.model.log.push(&format!("line {line}"));
         }
         Self {
             run,

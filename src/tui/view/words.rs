@@ -44,8 +44,12 @@ pub fn number(value: f64) -> String {
 /// The integration residual of the cursor's step in nats, in words, for screens with LCA but without a status line.
 /// `None` unless the step has an entry of its own.
 pub fn residual_at(app: &App) -> Option<String> {
-    let step = app.window.cursor(app.timeline.end())?;
-    let entry = app.timeline.entry(step).filter(|it| it.steps() == 1)?;
+    let step = app.window.cursor(app.model.timeline.end())?;
+    let entry = app
+        .model
+        .timeline
+        .entry(step)
+        .filter(|it| it.steps() == 1)?;
     Some(format!(
         "residual of the step {}",
         number(entry.residual).trim()

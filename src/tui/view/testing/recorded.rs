@@ -96,7 +96,7 @@ impl Run {
 
     /// The LCA of a layer in a step.
     pub fn layer(&self, step: usize, layer: usize) -> f64 {
-        let range = self.app.header.layout.layers[layer].range.clone();
+        let range = self.app.model.header.layout.layers[layer].range.clone();
         self.lca[step][range].iter().sum()
     }
 
@@ -124,7 +124,7 @@ impl Run {
 #[test]
 fn what_a_run_has_is_in_its_file() {
     let run = Run::new(Shape::default());
-    let whole = run.app.timeline.whole();
+    let whole = run.app.model.timeline.whole();
     let layers = 0..run.shape.layers;
     for layer in layers.clone() {
         let sum: f64 = (0..40).map(|t| run.layer(t, layer)).sum();
