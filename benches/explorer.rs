@@ -167,7 +167,7 @@ const ZOOMS: [(&str, usize); 3] = [("all", 0), ("1000 steps", 10), ("15 steps", 
 fn go(app: &mut App, oracle: &mut Oracle, scene: &scenes::Scene, zoom: usize) {
     app.overlay = None;
     app.prompt = None;
-    app.filter.clear();
+    app.nav.filter.clear();
     app.act(Action::Screen(lcascope::app::Screen::Overview));
     app.act(Action::ZoomAll);
     app.act(Action::Home);
@@ -257,7 +257,7 @@ fn main() {
             bencher.iter(|| frame(&app, &mut buffer));
         });
         second = app.other.take().expect("it was put there").model;
-        app.comparing = false;
+        app.nav.comparing = false;
     }
     group.finish();
     println!("memory: {} MiB at most, with a second run", memory().1);

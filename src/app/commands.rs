@@ -205,15 +205,15 @@ mod tests {
     fn commands_do_what_they_say() {
         let mut app = app();
         run(&mut app, "zoom 10..20");
-        assert_eq!(app.window.visible(50), 10..20);
+        assert_eq!(app.nav.window.visible(50), 10..20);
         run(&mut app, "zoom");
-        assert!(app.window.shows_all());
+        assert!(app.nav.window.shows_all());
         run(&mut app, "sort share");
-        assert_eq!(app.sort, Sort::HelpShare);
+        assert_eq!(app.nav.sort, Sort::HelpShare);
         run(&mut app, "class dog");
-        assert_eq!((app.class, app.screen), (1, Screen::Classes));
+        assert_eq!((app.nav.class, app.nav.screen), (1, Screen::Classes));
         run(&mut app, "layer conv2");
-        assert_eq!(app.depth, Depth::Layer(1));
+        assert_eq!(app.nav.depth, Depth::Layer(1));
         run(&mut app, "export png");
         assert_eq!(app.take_effects().len(), 1);
         run(&mut app, "help");
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(app.completions("layer conv"), ["conv1", "conv2"]);
         app.act(Action::Type('2'));
         app.act(Action::Submit);
-        assert_eq!(app.depth, Depth::Layer(1));
+        assert_eq!(app.nav.depth, Depth::Layer(1));
         typed(&mut app, "xyz");
         app.act(Action::Complete);
         assert_eq!(line(&app), "xyz");

@@ -65,14 +65,14 @@ impl App {
     /// Returns the events and bookmarks of the steps that may be shown, by step and kind.
     #[must_use]
     pub fn marks(&self) -> Vec<Mark> {
-        let shown = self.window.shown(self.model.timeline.end());
+        let shown = self.nav.window.shown(self.model.timeline.end());
         let events = self.happened().into_iter().flat_map(|known| &known.events);
         let events = events.map(|event| Mark {
             step: event.step,
             kind: MarkKind::Event(event.kind),
             value: event.value,
         });
-        let bookmarks = self.bookmarks.iter().map(|&step| Mark {
+        let bookmarks = self.nav.bookmarks.iter().map(|&step| Mark {
             step,
             kind: MarkKind::Bookmark,
             value: f64::NAN,
@@ -86,10 +86,10 @@ impl App {
     /// Returns true if there are any marks.
     #[must_use]
     pub fn has_marks(&self) -> bool {
-        let shown = self.window.shown(self.model.timeline.end());
+        let shown = self.nav.window.shown(self.model.timeline.end());
         let known = self.happened();
         known.is_some_and(|known| known.events.iter().any(|event| event.step < shown))
-            || self.bookmarks.first().is_some_and(|step| *step < shown)
+            || self.nav.bookmarks.first().is_some_and(|step| *step < shown)
     }
 
     /// Returns the rows of the list: lints, then marks, the newest first.
@@ -113,7 +113,7 @@ impl App {
 
     /// `[` and `]`: jumps to the event or bookmark before or after the cursor.
     pub(super) fn jump(&mut self, forward: bool) {
-        let Some(cursor) = self.window.cursor(self.model.timeline.end()) else {
+        let Some(cursor) = self.nav.window.cursor(self.model.timeline.end()) else {
             return;
         };
         let marks = self.marks();
@@ -199,12 +199,12 @@ mod tests {
         let mut steps = Vec::new();
         for _ in 0..4 {
             run.act(&[Action::NextEvent]);
-            steps.push(run.app.window.cursor(40).unwrap());
+            steps.push(run.app.nav.window.cursor(40).unwrap());
         }
         assert_eq!(steps, [5, 12, 30, 30], "and none beyond the run");
         assert_eq!(run.app.notice(), "no further event");
         run.act(&[Action::PreviousEvent, Action::PreviousEvent]);
-        assert_eq!(run.app.window.cursor(40), Some(5));
+        assert_eq!(run.app.nav.window.cursor(40), Some(5));
         assert!(
             run.app.notice().contains("step 5: "),
             "{}",
@@ -219,7 +219,7 @@ mod tests {
         let steps: Vec<u64> = run.app.listed_events().iter().map(Listed::step).collect();
         assert_eq!(steps, [30, 5, 5]);
         run.act(&[Action::Select(100), Action::Enter]);
-        assert_eq!(run.app.window.cursor(40), Some(5));
+        assert_eq!(run.app.nav.window.cursor(40), Some(5));
         assert_eq!(run.app.overlay, None);
         run.act(&[Action::Events]);
         assert_eq!(run.app.overlay, Some(Overlay::Events));

@@ -69,11 +69,11 @@ impl App {
         let now = whole(playback.at);
         if now >= end {
             self.playback = None;
-            self.window.follow();
+            self.nav.window.follow();
             return true;
         }
         if now != before {
-            self.window.set_head(now + 1);
+            self.nav.window.set_head(now + 1);
         }
         now != before
     }
@@ -97,12 +97,12 @@ impl App {
         match &mut self.playback {
             Some(playback) => playback.playing = !playback.playing,
             None => {
-                let cursor = self.window.cursor(end).unwrap_or(0);
+                let cursor = self.nav.window.cursor(end).unwrap_or(0);
                 let from = if cursor + 1 >= end { 0 } else { cursor };
                 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
                 let at = from as f64;
                 self.playback = Some(Playback { at, playing: true });
-                self.window.set_head(from + 1);
+                self.nav.window.set_head(from + 1);
             }
         }
     }
@@ -111,11 +111,13 @@ impl App {
     pub(super) fn settle(&mut self) {
         if self.playback.take().is_some() {
             let end = self.model.timeline.end();
-            let cursor = self.window.cursor(end);
-            self.window.follow();
-            self.window.home();
+            let cursor = self.nav.window.cursor(end);
+            self.nav.window.follow();
+            self.nav.window.home();
             if let Some(cursor) = cursor {
-                self.window.move_by(i64::try_from(cursor).unwrap_or(0), end);
+                self.nav
+                    .window
+                    .move_by(i64::try_from(cursor).unwrap_or(0), end);
             }
         }
     }
@@ -142,14 +144,14 @@ mod tests {
         let mut app = app(Origin::Replay);
         app.event(finished());
         app.act(Action::Freeze);
-        assert_eq!(app.window.visible(20), 0..1);
+        assert_eq!(app.nav.window.visible(20), 0..1);
         assert!(app.tick(Duration::from_millis(500)));
-        assert_eq!(app.window.cursor(20), Some(5));
+        assert_eq!(app.nav.window.cursor(20), Some(5));
         app.act(Action::Freeze);
         assert!(!app.tick(Duration::from_secs(1)), "paused");
         app.act(Action::Freeze);
         assert!(app.tick(Duration::from_secs(9)));
-        assert!(app.window.follows() && app.play_rate().is_none());
+        assert!(app.nav.window.follows() && app.play_rate().is_none());
     }
 
     #[test]
@@ -159,8 +161,8 @@ mod tests {
         app.act(Action::Freeze);
         app.tick(Duration::from_secs(1));
         app.act(Action::Move(-2));
-        assert_eq!(app.window.cursor(20), Some(8));
-        assert_eq!(app.window.visible(20), 0..20);
+        assert_eq!(app.nav.window.cursor(20), Some(8));
+        assert_eq!(app.nav.window.visible(20), 0..20);
         assert_eq!(app.play_rate(), None);
     }
 }

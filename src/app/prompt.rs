@@ -2,6 +2,7 @@
 
 use super::action::Action;
 use super::commands;
+use super::effect::Effect;
 use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
 use super::state::{App, Overlay};
 
@@ -18,7 +19,7 @@ impl App {
     pub(super) fn ask_for(&mut self, kind: PromptKind) {
         let text = match kind {
             PromptKind::Command => String::new(),
-            PromptKind::Filter => self.filter.clone(),
+            PromptKind::Filter => self.nav.filter.clone(),
         };
         self.prompt = Some(Prompt {
             kind,
@@ -32,7 +33,7 @@ impl App {
         if let Some(prompt) = self.prompt.take()
             && prompt.kind == PromptKind::Filter
         {
-            self.filter.clear();
+            self.nav.filter.clear();
         }
     }
 
@@ -78,7 +79,7 @@ impl App {
             _ => {}
         }
         if prompt.kind == PromptKind::Filter {
-            self.filter.clone_from(&prompt.text);
+            self.nav.filter.clone_from(&prompt.text);
             self.select_listed();
         }
     }
@@ -86,10 +87,10 @@ impl App {
     /// Moves the selection to a listed layer if it is not on one.
     fn select_listed(&mut self) {
         let layers = self.listed_layers();
-        if !layers.contains(&self.layer)
+        if !layers.contains(&self.nav.layer)
             && let Some(&first) = layers.first()
         {
-            self.layer = first;
+            self.nav.layer = first;
         }
     }
 
@@ -105,8 +106,8 @@ impl App {
     }
 
     fn say_if_nothing_passes(&mut self) {
-        if !self.filter.is_empty() && self.listed_layers().is_empty() {
-            let filter = &self.filter;
+        if !self.nav.filter.is_empty() && self.listed_layers().is_empty() {
+            let filter = &self.nav.filter;
             self.say(format!(
                 "no layer or tensor has '{filter}' in its name; / and Esc takes the filter off"
             ));
@@ -134,7 +135,7 @@ impl App {
             "class" => self.select_class(rest),
             "sort" => self.sort_by(rest),
             "filter" => {
-                rest.clone_into(&mut self.filter);
+                rest.clone_into(&mut self.nav.filter);
                 self.select_listed();
                 self.say_if_nothing_passes();
             }
@@ -144,7 +145,7 @@ impl App {
             "compare" => self.act(Action::Compare),
             "copy" => self.act(Action::Copy),
             "export" => self.export_as(rest),
-            "log" => self.show_log(),
+            "log" => self.nav.show_log(),
             "pause" => self.order_pause(true),
             "resume" => self.order_pause(false),
             _ if screen.is_some() => self.act(Action::Screen(screen.unwrap_or_default())),
@@ -160,7 +161,7 @@ impl App {
         let numbered = name.parse().ok().filter(|&class| class < classes.len());
         match named.or(numbered) {
             Some(class) => {
-                self.class = class;
+                self.nav.class = class;
                 self.act(Action::Screen(Screen::Classes));
             }
             None if classes.is_empty() => self.say("this run has no classes"),
@@ -176,7 +177,7 @@ impl App {
             word == commands::sort_word(*sort) || word.eq_ignore_ascii_case(sort.name())
         });
         match found {
-            Some(sort) => self.sort = sort,
+            Some(sort) => self.nav.sort = sort,
             None => {
                 let there = Sort::ALL.map(commands::sort_word).join(", ");
                 self.say(format!("no order '{word}'; there are {there}"));
@@ -187,7 +188,7 @@ impl App {
     /// Parses `A..B`, either end of which may be left out; `all` or nothing shows the whole run.
     fn zoom_to(&mut self, range: &str) {
         if matches!(range, "" | "all") {
-            return self.window.zoom_out();
+            return self.nav.window.zoom_out();
         }
         let end = self.model.timeline.end();
         let ends = range.split_once("..").and_then(|(from, to)| {
@@ -200,7 +201,7 @@ impl App {
         match ends {
             Some((from, to)) if from < to && from < end => {
                 self.settle();
-                self.window.show(&(from..to.min(end)));
+                self.nav.window.show(&(from..to.min(end)));
             }
             Some(_) => self.say(format!(
                 "zoom {range}: there are the steps 0..{end}, and the first must be before the second"
@@ -211,8 +212,10 @@ impl App {
 
     fn export_as(&mut self, format: &str) {
         match format {
-            "" => self.export(None),
-            format if commands::FORMATS.contains(&format) => self.export(Some(format.to_owned())),
+            "" => self.request(|shown| Effect::Export(shown, None)),
+            format if commands::FORMATS.contains(&format) => {
+                self.request(|shown| Effect::Export(shown, Some(format.to_owned())))
+            }
             format => {
                 let there = commands::FORMATS.join(", ");
                 self.say(format!("no format '{format}'; there are {there}"));
@@ -224,10 +227,10 @@ impl App {
         let layers = &self.model.header.layout.layers;
         match layers.iter().position(|layer| layer.name == name) {
             Some(layer) => {
-                self.layer = layer;
-                self.unit = 0;
-                self.depth = Depth::Layer(layer);
-                self.comparing = false;
+                self.nav.layer = layer;
+                self.nav.unit = 0;
+                self.nav.depth = Depth::Layer(layer);
+                self.nav.comparing = false;
             }
             None => {
                 let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
@@ -240,7 +243,7 @@ impl App {
 
     /// Opens a unit of the open layer, or of the selected one.
     fn look_into_unit(&mut self, number: &str) {
-        let layer = self.depth.layer().unwrap_or(self.layer);
+        let layer = self.nav.depth.layer().unwrap_or(self.nav.layer);
         let Some(found) = self.model.header.layout.layers.get(layer) else {
             return;
         };
@@ -250,9 +253,9 @@ impl App {
         let first = rows.iter().flatten().find(|row| !row.is_empty());
         match (unit, first) {
             (Some(unit), Some(row)) => {
-                (self.layer, self.unit, self.parameter) = (layer, unit, row.start);
-                self.depth = Depth::Unit { layer, unit };
-                self.comparing = false;
+                (self.nav.layer, self.nav.unit, self.nav.parameter) = (layer, unit, row.start);
+                self.nav.depth = Depth::Unit { layer, unit };
+                self.nav.comparing = false;
             }
             _ => {
                 let name = &found.name;
@@ -270,8 +273,8 @@ impl App {
         let params = self.model.header.layout.params();
         match number.parse().ok().filter(|&parameter| parameter < params) {
             Some(parameter) => {
-                self.depth = Depth::Network;
-                self.look_at(parameter);
+                self.nav.depth = Depth::Network;
+                self.nav.look_at(parameter, &self.model.header.layout);
             }
             None => self.say(format!(
                 "no parameter '{number}': they are numbered from 0 to {}",
@@ -284,22 +287,22 @@ impl App {
     pub(super) fn jump_to(&mut self, step: u64) {
         self.settle();
         let end = self.model.timeline.end();
-        self.window.home();
+        self.nav.window.home();
         let by = i64::try_from(step).unwrap_or(i64::MAX);
-        self.window.move_by(by, end);
-        if self.window.cursor(end) != Some(step) {
+        self.nav.window.move_by(by, end);
+        if self.nav.window.cursor(end) != Some(step) {
             self.say(format!("step {step} is not there yet"));
         }
     }
 
     pub(super) fn toggle_bookmark(&mut self) {
-        let Some(step) = self.window.cursor(self.model.timeline.end()) else {
+        let Some(step) = self.nav.window.cursor(self.model.timeline.end()) else {
             return;
         };
-        if self.bookmarks.remove(&step) {
+        if self.nav.bookmarks.remove(&step) {
             self.say(format!("bookmark at step {step} removed"));
         } else {
-            self.bookmarks.insert(step);
+            self.nav.bookmarks.insert(step);
             self.say(format!("bookmark at step {step}"));
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::log::Log;
 use super::queries::QueryCache;
+use super::screen::{Here, Screen};
 use super::stretch::Stretch;
 use super::timeline::Timeline;
 use super::window::Window;
@@ -257,6 +258,28 @@ impl RunModel {
         };
         let (steps, axis) = (stretch.steps(), window.axis(end, whole));
         steps.start.min(axis.start)..steps.end.max(axis.end)
+    }
+
+    /// Returns true if the run has the numbers that a screen shows; otherwise the screen only says that they are
+    /// missing.
+    pub(super) fn has_numbers(&self, here: Here) -> bool {
+        match here {
+            Here::Network(Screen::Classes) => !self.header.classes.is_empty(),
+            Here::Network(Screen::HeldOut) => self.header.held_out_lca,
+            _ => true,
+        }
+    }
+
+    /// Returns true if the view lists layers, in rows or in columns.
+    pub(super) fn lists_layers(&self, here: Here) -> bool {
+        match here {
+            Here::Comparison => true,
+            Here::Network(Screen::Distribution | Screen::Run)
+            | Here::Layer
+            | Here::Unit
+            | Here::Parameter => false,
+            Here::Network(_) => self.has_numbers(here),
+        }
     }
 
     /// Returns a class's title: its name, or `class 3` if the name is a number.

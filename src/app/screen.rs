@@ -112,6 +112,25 @@ impl Depth {
     }
 }
 
+/// The kind of view on screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Here {
+    /// Two runs side by side.
+    Comparison,
+    /// A screen about all layers.
+    Network(Screen),
+    Layer,
+    Unit,
+    Parameter,
+}
+
+/// A part of the Run screen that can be shown in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunPart {
+    Configuration,
+    Log,
+}
+
 /// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {

@@ -1,16 +1,15 @@
 //! The explorer's state: what it knows about the run, and what it shows.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::action::Action;
 use super::compare::{Comparison, Other};
-use super::effect::Effect;
+use super::effect::{Effect, Shown};
+use super::navigation::Navigation;
 use super::playback::{Playback, Speed};
 use super::run_model::RunModel;
-use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
+use super::screen::{Here, Prompt, PromptKind, Screen};
 use super::scroll::{LongText, Scroll};
-use super::window::Window;
 use crate::feed::{FeedEvent, Origin};
 use crate::record::RunHeader;
 
@@ -38,54 +37,27 @@ pub enum Quit {
 }
 
 /// The explorer's whole state.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "switches that know nothing of each other"
-)]
 pub struct App {
     pub model: RunModel,
-    pub window: Window,
+    pub nav: Navigation,
+    /// The second run, to compare with.
+    pub other: Option<Other>,
     pub overlay: Option<Overlay>,
-    /// Symmetric-logarithmic charts, rather than linear ones.
-    pub log_scale: bool,
-    pub screen: Screen,
-    pub depth: Depth,
-    /// The selection: a layer; a unit of the open layer; a parameter, by its index in the flat vector; a class.
-    pub layer: usize,
-    pub unit: usize,
-    pub parameter: usize,
-    pub class: usize,
-    pub sort: Sort,
-    /// Which of the screen's charts is shown in full, from 1 on; 0 shows all. Screens take it modulo their number of
-    /// charts.
-    pub focus: usize,
-    /// All layers together in pooled charts, rather than the selected one.
-    pub pooled: bool,
-    /// Only layers and tensors whose names contain this text are listed.
-    pub filter: String,
     /// The open prompt.
     pub prompt: Option<Prompt>,
-    pub bookmarks: BTreeSet<u64>,
     /// The selected row in the list of events.
     pub event_row: usize,
-    /// Whether moments of learning are restricted to the selected class.
-    pub within_class: bool,
-    /// The scroll positions of help and configuration, from the top, and of the log, from the end.
+    /// The scroll position of the help, from the top.
     pub help_scroll: Scroll,
-    pub config_scroll: Scroll,
-    pub log_scroll: Scroll,
-    /// The second run, and whether the comparison is shown.
-    pub other: Option<Other>,
-    pub comparing: bool,
     /// Command history, the latest last.
     pub(super) history: Vec<String>,
-    /// Set once the explorer is to close.
-    pub quit: Option<Quit>,
     /// A message in the last line, until the next key.
     notice: String,
     pub(super) speed: Speed,
     pub(super) playback: Option<Playback>,
-    pub(super) effects: Vec<Effect>,
+    effects: Vec<Effect>,
+    /// Set once the explorer is to close.
+    pub quit: Option<Quit>,
 }
 
 impl App {
@@ -99,34 +71,18 @@ impl App {
     pub fn of(model: RunModel) -> Self {
         Self {
             model,
-            notice: String::new(),
-            window: Window::default(),
-            overlay: None,
-            log_scale: true,
-            screen: Screen::default(),
-            depth: Depth::default(),
-            layer: 0,
-            unit: 0,
-            parameter: 0,
-            class: 0,
-            sort: Sort::default(),
-            focus: 0,
-            pooled: true,
-            filter: String::new(),
-            prompt: None,
-            bookmarks: BTreeSet::new(),
-            event_row: 0,
-            within_class: false,
-            help_scroll: Scroll::default(),
-            config_scroll: Scroll::default(),
-            log_scroll: Scroll::default(),
+            nav: Navigation::default(),
             other: None,
-            comparing: false,
+            overlay: None,
+            prompt: None,
+            event_row: 0,
+            help_scroll: Scroll::default(),
             history: Vec::new(),
-            quit: None,
+            notice: String::new(),
             speed: Speed::default(),
             playback: None,
             effects: Vec::new(),
+            quit: None,
         }
     }
 
@@ -150,38 +106,40 @@ impl App {
         match action {
             Action::Move(steps) => {
                 self.settle();
-                self.window.move_by(steps, end);
+                self.nav.window.move_by(steps, end);
             }
             Action::Home => {
                 self.settle();
-                self.window.home();
+                self.nav.window.home();
             }
             Action::Follow => {
                 self.playback = None;
-                self.window.follow();
+                self.nav.window.follow();
             }
-            Action::ZoomIn => self.window.zoom(true, end),
-            Action::ZoomOut => self.window.zoom(false, end),
-            Action::ZoomAll => self.window.zoom_out(),
+            Action::ZoomIn => self.nav.window.zoom(true, end),
+            Action::ZoomOut => self.nav.window.zoom(false, end),
+            Action::ZoomAll => self.nav.window.zoom_out(),
             Action::Freeze if self.model.origin == Origin::Replay => self.play_or_pause(),
-            Action::Freeze => self.window.toggle_freeze(end),
+            Action::Freeze => self.nav.window.toggle_freeze(end),
             Action::Faster => self.play_faster(),
             Action::Slower => self.play_slower(),
             Action::PauseTraining => self.order_pause(!self.model.is_pausing()),
             Action::ToggleScale => self.toggle_scale(),
-            Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => self.turn(action),
+            Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => {
+                self.nav.turn(action)
+            }
             Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
             Action::Choose(item) => self.choose(item),
             Action::Enter if self.overlay == Some(Overlay::Events) => self.enter_event(),
-            Action::Enter => self.enter(),
-            Action::Back if self.comparing => self.comparing = false,
-            Action::Back => self.depth = self.depth.up(),
+            Action::Enter => self.nav.enter(&self.model.header.layout),
+            Action::Back if self.nav.comparing => self.nav.comparing = false,
+            Action::Back => self.nav.depth = self.nav.depth.up(),
             Action::Compare => self.toggle_comparison(),
-            Action::Copy => self.copy(),
-            Action::Export => self.export(None),
-            Action::Sort => self.sort = self.sort.next(),
-            Action::Pool => self.pooled = !self.pooled,
-            Action::Focus => self.focus = self.focus.wrapping_add(1),
+            Action::Copy => self.request(Effect::Copy),
+            Action::Export => self.request(|shown| Effect::Export(shown, None)),
+            Action::Sort => self.nav.sort = self.nav.sort.next(),
+            Action::Pool => self.nav.pooled = !self.nav.pooled,
+            Action::Focus => self.nav.focus = self.nav.focus.wrapping_add(1),
             Action::PreviousEvent => self.jump(false),
             Action::NextEvent => self.jump(true),
             Action::NextTraced => self.next_traced(),
@@ -220,54 +178,41 @@ impl App {
 
     /// Toggles the scale and names it: not every chart has a scale to choose, and those that have may lack room for it.
     fn toggle_scale(&mut self) {
-        self.log_scale = !self.log_scale;
-        self.say(if self.log_scale {
+        self.nav.log_scale = !self.nav.log_scale;
+        self.say(if self.nav.log_scale {
             "logarithmic charts"
         } else {
             "linear charts"
         });
     }
 
-    /// Cycles through all classes together, then each class.
+    /// `n` and `N`: restricts to the next or the previous class.
     fn turn_class(&mut self, forward: bool) {
-        let count = self.model.header.classes.len();
-        if count == 0 {
-            return self.say("this run has no classes");
+        match self.model.header.classes.len() {
+            0 => self.say("this run has no classes"),
+            count => self.nav.turn_class(forward, count),
         }
-        let last = count - 1;
-        let next = match (self.within_class, forward) {
-            (false, true) => Some(0),
-            (false, false) => Some(last),
-            (true, true) => Some(self.class + 1).filter(|class| *class <= last),
-            (true, false) => self.class.checked_sub(1),
-        };
-        self.within_class = next.is_some();
-        self.class = next.unwrap_or(self.class);
     }
 
-    fn turn(&mut self, action: Action) {
-        let screen = match action {
-            Action::Screen(screen) => screen,
-            Action::NextScreen => self.screen.turned(1),
-            _ => self.screen.turned(-1),
-        };
-        if self.screen != screen {
-            self.focus = 0;
+    /// `t`: opens the next traced parameter.
+    fn next_traced(&mut self) {
+        match self.nav.next_traced(&self.model.header) {
+            Some(next) => self.nav.look_at(next, &self.model.header.layout),
+            None => {
+                self.say("no parameter was traced; train with --trace N to see some at every step");
+            }
         }
-        self.screen = screen;
-        self.depth = Depth::Network;
-        self.comparing = false;
     }
 
     /// Returns the comparison with the second run if it is shown.
     #[must_use]
     pub fn compared(&self) -> Option<Comparison<'_>> {
-        let other = self.other.as_ref().filter(|_| self.comparing)?;
+        let other = self.other.as_ref().filter(|_| self.nav.comparing)?;
         Some(Comparison {
             first: &self.model,
             second: &other.model,
             names: &other.names,
-            window: &self.window,
+            window: &self.nav.window,
         })
     }
 
@@ -279,21 +224,45 @@ impl App {
             );
             return;
         }
-        self.comparing = !self.comparing;
+        self.nav.comparing = !self.nav.comparing;
+    }
+
+    /// Returns a description of the view.
+    #[must_use]
+    pub fn shown(&self) -> Shown {
+        let compared = self.compared().map(|comparison| {
+            let (steps, end) = (comparison.steps(), comparison.second.timeline.end());
+            steps.start.min(end)..steps.end.min(end)
+        });
+        Shown::of(&self.nav, self.model.timeline.end(), compared)
+    }
+
+    /// Requests an effect with the numbers in view, or says why they cannot be written.
+    pub(super) fn request(&mut self, effect: impl FnOnce(Shown) -> Effect) {
+        if self.nav.within_class && self.nav.here() == Here::Network(Screen::Synchronisation) {
+            self.say("moments are written of all classes together: n and N lead back to these");
+        } else {
+            self.effects.push(effect(self.shown()));
+        }
+    }
+
+    /// Takes the effects requested since the last call.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
     }
 
     /// Adds a second run and shows the comparison.
     pub fn compare_with(&mut self, other: Other) {
         self.other = Some(other);
-        self.comparing = true;
+        self.nav.comparing = true;
     }
 
     /// Takes in the most rows by which a text can scroll, known once it is drawn.
     pub fn limit_scrolling(&mut self, text: LongText, most: usize) {
         match text {
             LongText::Help => self.help_scroll.limit(most),
-            LongText::Configuration => self.config_scroll.limit(most),
-            LongText::Log => self.log_scroll.limit(most),
+            LongText::Configuration => self.nav.config_scroll.limit(most),
+            LongText::Log => self.nav.log_scroll.limit(most),
         }
     }
 
@@ -370,9 +339,9 @@ pub(super) mod tests {
         app.model.header = Arc::new(header);
         app.event(FeedEvent::Steps(vec![step(20, [-1.0, 0.5])]));
         let axis = |app: &App| {
-            let steps = app.window.visible(app.model.timeline.end());
+            let steps = app.nav.window.visible(app.model.timeline.end());
             app.model
-                .axis(&app.window, &app.model.timeline.stretch(&steps))
+                .axis(&app.nav.window, &app.model.timeline.stretch(&steps))
         };
         assert_eq!(axis(&app), 0..22);
         app.event(FeedEvent::WriterLost(true));
@@ -382,10 +351,10 @@ pub(super) mod tests {
         app.event(finished());
         assert_eq!(axis(&app), 0..21);
         // A replay looks like the training did.
-        app.window.set_head(17);
+        app.nav.window.set_head(17);
         assert_eq!(axis(&app), 0..18);
-        app.window.zoom(true, 21);
-        assert_eq!(axis(&app), app.window.visible(21));
+        app.nav.window.zoom(true, 21);
+        assert_eq!(axis(&app), app.nav.window.visible(21));
     }
 
     #[test]

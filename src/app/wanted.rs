@@ -9,11 +9,11 @@ impl App {
     /// Returns a query for finer steps, if the view needs them.
     pub fn wanted_detail(&mut self) -> Option<Query> {
         let end = self.model.timeline.end();
-        let (visible, cursor) = (self.window.visible(end), self.window.cursor(end));
+        let (visible, cursor) = (self.nav.window.visible(end), self.nav.window.cursor(end));
         // A comparison sums up to the last step that both runs have.
         let shown = match self.compared() {
             Some(comparison) => comparison.common_steps().end,
-            None => self.window.shown(end),
+            None => self.nav.window.shown(end),
         };
         self.model.wanted_detail(&visible, cursor, shown)
     }
@@ -32,7 +32,7 @@ impl App {
     /// Returns the next query to make, given what the screen needs.
     pub fn wanted_answer(&mut self, wanted: &[Query]) -> Option<Query> {
         let (goes_on, end) = (self.model.is_running(), self.model.timeline.end());
-        let window = self.window;
+        let window = self.nav.window;
         self.model
             .queries
             .next(wanted, |part| !goes_on || window.stands(part, end))
@@ -45,7 +45,7 @@ impl App {
     pub fn known(&self, query: &Query) -> Option<(&Range<u64>, &Answer)> {
         let (asked, answer) = self.model.queries.answer(query)?;
         let end = self.model.timeline.end();
-        let stands = !self.model.is_running() || self.window.stands(query.part, end);
+        let stands = !self.model.is_running() || self.nav.window.stands(query.part, end);
         let own = asked.steps == query.steps || matches!(answer, Answer::Unknown(_));
         (own || !stands || self.play_rate().is_some()).then_some((&asked.steps, answer))
     }
@@ -57,7 +57,7 @@ impl App {
         Query {
             topic,
             part: Part::Window,
-            steps: self.window.visible(self.model.timeline.end()),
+            steps: self.nav.window.visible(self.model.timeline.end()),
             columns,
         }
     }
@@ -68,7 +68,7 @@ impl App {
         Query {
             topic,
             part: Part::All,
-            steps: 0..self.window.shown(self.model.timeline.end()),
+            steps: 0..self.nav.window.shown(self.model.timeline.end()),
             columns: 1,
         }
     }
@@ -76,7 +76,7 @@ impl App {
     /// Returns a query about the step at the cursor; `None` before the first step.
     #[must_use]
     pub fn about_cursor(&self, topic: Topic) -> Option<Query> {
-        let step = self.window.cursor(self.model.timeline.end())?;
+        let step = self.nav.window.cursor(self.model.timeline.end())?;
         Some(Query {
             topic,
             part: Part::Cursor,

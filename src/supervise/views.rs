@@ -24,33 +24,33 @@ pub fn keep(app: &App, views: &Views) {
 }
 
 fn go_to(app: &mut App, place: ViewState) {
-    app.window.go_to((place.cursor, place.window));
+    app.nav.window.go_to((place.cursor, place.window));
     let screens = Screen::ALL.into_iter();
     let mut named = screens.filter(|screen| screen.name() == place.screen);
-    app.screen = named.next().unwrap_or_default();
+    app.nav.screen = named.next().unwrap_or_default();
     let mut orders = Sort::ALL
         .into_iter()
         .filter(|sort| sort.name() == place.sort);
-    app.sort = orders.next().unwrap_or_default();
-    app.filter = place.filter;
-    app.bookmarks.extend(place.bookmarks);
+    app.nav.sort = orders.next().unwrap_or_default();
+    app.nav.filter = place.filter;
+    app.nav.bookmarks.extend(place.bookmarks);
     let layout = &app.model.header.layout;
     let named = layout
         .layers
         .iter()
         .position(|layer| layer.name == place.layer);
     let Some(layer) = named else { return };
-    app.layer = layer;
+    app.nav.layer = layer;
     let units = layout.layers[layer].units.len();
-    app.depth = match (place.unit.filter(|&unit| unit < units), place.parameter) {
+    app.nav.depth = match (place.unit.filter(|&unit| unit < units), place.parameter) {
         _ if !place.inside => Depth::Network,
         (None, _) => Depth::Layer(layer),
         (Some(unit), parameter) => {
-            app.unit = unit;
+            app.nav.unit = unit;
             let parameters = app.listed_parameters(layer, unit);
             match parameter.filter(|parameter| parameters.contains(parameter)) {
                 Some(parameter) => {
-                    app.parameter = parameter;
+                    app.nav.parameter = parameter;
                     Depth::Parameter {
                         layer,
                         unit,
@@ -64,9 +64,9 @@ fn go_to(app: &mut App, place: ViewState) {
 }
 
 fn place_of(app: &App) -> ViewState {
-    let (cursor, window) = app.window.place();
-    let inside = app.depth.layer();
-    let layer = inside.unwrap_or(app.layer);
+    let (cursor, window) = app.nav.window.place();
+    let inside = app.nav.depth.layer();
+    let layer = inside.unwrap_or(app.nav.layer);
     let name = app
         .model
         .header
@@ -74,7 +74,7 @@ fn place_of(app: &App) -> ViewState {
         .layers
         .get(layer)
         .map(|layer| layer.name.clone());
-    let (unit, parameter) = match app.depth {
+    let (unit, parameter) = match app.nav.depth {
         Depth::Network | Depth::Layer(_) => (None, None),
         Depth::Unit { unit, .. } => (Some(unit), None),
         Depth::Parameter {
@@ -84,10 +84,10 @@ fn place_of(app: &App) -> ViewState {
     ViewState {
         cursor,
         window,
-        screen: app.screen.name().to_owned(),
-        sort: app.sort.name().to_owned(),
-        filter: app.filter.clone(),
-        bookmarks: app.bookmarks.iter().copied().collect(),
+        screen: app.nav.screen.name().to_owned(),
+        sort: app.nav.sort.name().to_owned(),
+        filter: app.nav.filter.clone(),
+        bookmarks: app.nav.bookmarks.iter().copied().collect(),
         layer: name.unwrap_or_default(),
         inside: inside.is_some(),
         unit,
@@ -129,13 +129,13 @@ mod tests {
         left.act(Action::Enter);
         left.act(Action::Enter);
         left.act(Action::Sort);
-        left.window.go_to((Some(12), Some(40)));
-        left.bookmarks.extend([3, 9]);
+        left.nav.window.go_to((Some(12), Some(40)));
+        left.nav.bookmarks.extend([3, 9]);
         keep(&left, &views);
         let mut found = app();
         restore(&mut found, &views);
         assert!(matches!(
-            found.depth,
+            found.nav.depth,
             Depth::Parameter {
                 layer: 1,
                 unit: 2,
@@ -143,7 +143,7 @@ mod tests {
             }
         ));
         assert_eq!(place_of(&found), place_of(&left));
-        assert_eq!(found.bookmarks, left.bookmarks);
+        assert_eq!(found.nav.bookmarks, left.nav.bookmarks);
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         };
         go_to(&mut found, place);
         assert_eq!(
-            (found.screen, found.depth),
+            (found.nav.screen, found.nav.depth),
             (Screen::Overview, Depth::Layer(1))
         );
     }

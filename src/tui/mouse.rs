@@ -119,12 +119,12 @@ mod tests {
         });
         for screen in Screen::ALL {
             let (named, of): (&str, fn(&App) -> usize) = match screen {
-                Screen::Classes => ("class 2", |app| app.class),
+                Screen::Classes => ("class 2", |app| app.nav.class),
                 Screen::Distribution | Screen::Run => continue,
-                _ => ("fc3", |app| app.layer),
+                _ => ("fc3", |app| app.nav.layer),
             };
             run.act(&[Action::Screen(screen)]);
-            (run.app.layer, run.app.class) = (1, 0);
+            (run.app.nav.layer, run.app.nav.class) = (1, 0);
             run.settle(120, 40, &theme());
             let place = place_of(&run.app, named);
             let action = done(&run.app, CLICK, place);
@@ -152,13 +152,13 @@ mod tests {
             run.act(&[action]);
             match named {
                 "unit 2" => {
-                    assert_eq!(run.app.unit, wanted);
-                    run.app.unit = 3;
+                    assert_eq!(run.app.nav.unit, wanted);
+                    run.app.nav.unit = 3;
                     run.act(&[Action::Enter]);
                 }
                 _ => {
                     let layer = run.app.model.header.layout.layers[3].range.start;
-                    assert_eq!(run.app.parameter, layer + 3 * 4 + wanted);
+                    assert_eq!(run.app.nav.parameter, layer + 3 * 4 + wanted);
                 }
             }
         }

@@ -253,14 +253,14 @@ impl LoopState<'_> {
         match happened {
             Happened::Event(at, event) => {
                 take_events(app, at, event, &mut self.sources[at].events);
-                self.painter.changed_if(at == 0 || app.comparing);
+                self.painter.changed_if(at == 0 || app.nav.comparing);
             }
             Happened::Answer(at, answer) => {
                 match answer {
                     Some(answer) => take_event(app, at, answer),
                     None => self.sources[at].answers = never(),
                 }
-                self.painter.changed_if(at == 0 || app.comparing);
+                self.painter.changed_if(at == 0 || app.nav.comparing);
             }
             Happened::Stray(line) => {
                 for line in line.into_iter().chain(self.stray.try_iter().take(STRAY)) {

@@ -176,7 +176,7 @@ impl Seen<'_> {
             for (at, size) in SIZES.into_iter().enumerate() {
                 let mut app = self.app();
                 if let Some(head) = head {
-                    app.window.set_head(head);
+                    app.nav.window.set_head(head);
                 }
                 // If nothing else moves the cursor: one that follows is not drawn as a line in the charts.
                 let first = [Action::Move(0)];

@@ -105,7 +105,7 @@ fn a_long_run_opens_from_few_rows_and_is_seen_to_the_step() {
     look_closely(&mut app, details);
     loop {
         let end = app.model.timeline.end();
-        let visible = app.window.visible(end);
+        let visible = app.nav.window.visible(end);
         let stretch = app.model.timeline.stretch(&visible);
         let seen = stretch.steps();
         assert!(seen.start <= visible.start && visible.end <= seen.end);
@@ -127,7 +127,7 @@ fn a_long_run_opens_from_few_rows_and_is_seen_to_the_step() {
     // A replay stops anywhere, and its sums cover what has been played.
     app.act(Action::ZoomAll);
     app.act(Action::Follow);
-    app.window.set_head(12_345);
+    app.nav.window.set_head(12_345);
     look_closely(&mut app, details);
     assert_eq!(app.model.timeline.stretch(&(0..12_345)).steps(), 0..12_345);
     drop(feed);

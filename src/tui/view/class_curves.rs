@@ -25,10 +25,14 @@ use crate::tui::widget::{Details, Entry, LineChart, Pen, Series};
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
-    let Some(name) = app.model.class_title(app.class).filter(|_| area.height > 1) else {
+    let Some(name) = app
+        .model
+        .class_title(app.nav.class)
+        .filter(|_| area.height > 1)
+    else {
         return;
     };
-    let class = u32::try_from(app.class).unwrap_or(u32::MAX);
+    let class = u32::try_from(app.nav.class).unwrap_or(u32::MAX);
     let topic = Topic::ClassLoss { class };
     let cursor = app.about_cursor(topic.clone());
     let at_cursor = match cursor.and_then(|query| frame.ask_now(4, query)) {
@@ -36,7 +40,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         _ => None,
     };
     let [left, right] = halves(area);
-    let (left, right) = match app.focus % 5 {
+    let (left, right) = match app.nav.focus % 5 {
         3 => (Some(area), None),
         4 => (None, Some(area)),
         _ => (Some(left), Some(right)),
@@ -129,7 +133,7 @@ fn loss(
     let chart = LineChart {
         theme,
         series: &series,
-        scale: if app.log_scale {
+        scale: if app.nav.log_scale {
             Scale::Log
         } else {
             Scale::Linear
@@ -156,7 +160,7 @@ fn chosen(binned: &Binned, app: &App) -> Vec<usize> {
             group.map_or(0.0, |group| group.total.abs())
         };
         layers.sort_by(|&a, &b| {
-            let selected = (b == app.layer).cmp(&(a == app.layer));
+            let selected = (b == app.nav.layer).cmp(&(a == app.nav.layer));
             selected.then_with(|| size(b).total_cmp(&size(a)))
         });
         layers.truncate(Theme::CATEGORIES);
@@ -266,7 +270,7 @@ mod tests {
             ..Shape::default()
         });
         run.act(&[Action::Screen(Screen::Classes), Action::Focus]);
-        run.app.layer = 13;
+        run.app.nav.layer = 13;
         run.act(&[Action::Focus, Action::Focus, Action::Focus]);
         let screen = run.text(120, 40, &plain());
         assert!(

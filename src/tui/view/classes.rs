@@ -73,7 +73,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 
 /// The tables shown (0: at the cursor, 1: of the steps in view) and their areas.
 fn shown(above: Rect, app: &App) -> Vec<(usize, Rect)> {
-    match app.focus % 5 {
+    match app.nav.focus % 5 {
         0 if two_fit(above.width, app) => (0..).zip(halves(above)).collect(),
         0 | 2 => vec![(1, above)],
         1 => vec![(0, above)],
@@ -85,7 +85,7 @@ fn shown(above: Rect, app: &App) -> Vec<(usize, Rect)> {
 fn divided(body: Rect, app: &App) -> [Rect; 2] {
     let classes = u16::try_from(app.model.header.classes.len()).unwrap_or(u16::MAX);
     let wanted = classes.saturating_add(2 + CLOSING);
-    let table = match app.focus % 5 {
+    let table = match app.nav.focus % 5 {
         1 | 2 => body.height,
         3 | 4 => 0,
         _ if body.height < 2 + CLOSING + 3 + LEAST => body.height,
@@ -219,7 +219,7 @@ impl Table<'_> {
                 .collect(),
             rows: (0..sums.classes).map(row).collect(),
             items: (0..sums.classes).collect(),
-            selected: Some(self.app.class),
+            selected: Some(self.app.nav.class),
             closing: self.closing(sums, listed),
         }
     }
@@ -271,7 +271,7 @@ impl Table<'_> {
 
     /// The numbers of the selected class by layer.
     fn selected(&self, sums: &Sums<'_>, listed: &[usize]) -> Sheet<'_> {
-        let class = self.app.class.min(sums.classes.saturating_sub(1));
+        let class = self.app.nav.class.min(sums.classes.saturating_sub(1));
         let row = |name: String, style, a: f64, b: f64| Row {
             mark: None,
             name,
@@ -298,7 +298,7 @@ impl Table<'_> {
                 })
                 .collect(),
             items: Vec::new(),
-            selected: listed.iter().position(|&layer| layer == self.app.layer),
+            selected: listed.iter().position(|&layer| layer == self.app.nav.layer),
             closing: vec![row(
                 "all".to_owned(),
                 self.theme.header,
@@ -321,7 +321,7 @@ impl Table<'_> {
             .map(|&layer| self.app.model.header.layout.layers[layer].name.as_str())
             .collect();
         let plot = heat_map::plot_area(area, LEFT_AXIS);
-        let first = words::scrolled(self.app.class, plot.height.into(), classes.len());
+        let first = words::scrolled(self.app.nav.class, plot.height.into(), classes.len());
         let shown = first..sums.classes.min(first + usize::from(plot.height));
         let values: Vec<f64> = (shown.clone())
             .flat_map(|class| listed.iter().map(move |&layer| sums.get(class, layer)))
@@ -338,7 +338,7 @@ impl Table<'_> {
             names: &classes[shown.clone()],
             gutter: LEFT_AXIS,
             first,
-            selected: Some(self.app.class),
+            selected: Some(self.app.nav.class),
             cursor: None,
             dense: false,
             x_axis: XAxis::Names(&layers),

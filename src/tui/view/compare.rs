@@ -144,7 +144,7 @@ fn draw_charts(
     let losses = |stretch: &Stretch, axis: &std::ops::Range<u64>, columns| {
         stretch.columns_on(axis, columns).train_loss()
     };
-    let layer = app.layer;
+    let layer = app.nav.layer;
     let chart = |area: Rect, buf: &mut Buffer, of_layer: Option<Option<usize>>| {
         let both = comparison.both(&comparison.steps());
         let axis = both.steps();
@@ -169,12 +169,12 @@ fn draw_charts(
         let largest = domain.min().abs().max(domain.max().abs());
         let n = usize::try_from(axis.end - axis.start).unwrap_or(usize::MAX);
         let cursor = comparison.cursor();
-        let cursor = cursor.filter(|step| axis.contains(step) && !app.window.follows());
+        let cursor = cursor.filter(|step| axis.contains(step) && !app.nav.window.follows());
         let place = |step: u64| usize::try_from(step - axis.start).unwrap_or(0);
         let chart = LineChart {
             theme,
             series: &[series("B", pen_b, &b[..]), series("A", pen_a, &a[..])],
-            scale: match (app.log_scale, of_layer) {
+            scale: match (app.nav.log_scale, of_layer) {
                 (true, None) => Scale::Log,
                 (false, None) => Scale::Linear,
                 (_, Some(_)) => words::signed_scale(app, largest),
@@ -311,7 +311,9 @@ impl<'a> Table<'a> {
         self.headings(frame.buffer);
         let listed = self.listed(pairs);
         let fit = usize::from(self.area.height - FIXED_ROWS).min(listed.len());
-        let selected = listed.iter().position(|(a, _)| *a == Some(self.app.layer));
+        let selected = listed
+            .iter()
+            .position(|(a, _)| *a == Some(self.app.nav.layer));
         let from = words::scrolled(selected.unwrap_or(0), fit, listed.len());
         let both = self.comparison.both(&self.comparison.common_steps());
         let cells = both.columns(usize::from(self.map.width));
@@ -351,7 +353,7 @@ impl<'a> Table<'a> {
         let first = listed.map(|layer| (Some(layer), pairs.second(layer)));
         let names = &self.comparison.second.header.layout.layers;
         let second = pairs.only_second.iter();
-        let second = second.filter(|&&layer| self.app.passes(&names[layer].name));
+        let second = second.filter(|&&layer| self.app.nav.passes(&names[layer].name));
         first
             .chain(second.map(|&layer| (None, Some(layer))))
             .collect()
@@ -395,7 +397,7 @@ impl<'a> Table<'a> {
         let mark = if other_shape { "*" } else { "" };
         let width = usize::from(self.name.width).saturating_sub(mark.len());
         let name = elided(&named.name, width, self.theme) + mark;
-        let style = if a == Some(self.app.layer) {
+        let style = if a == Some(self.app.nav.layer) {
             self.theme.selected
         } else {
             Style::default()
@@ -613,11 +615,16 @@ mod tests {
     #[test]
     fn keys_act_on_the_comparison_and_on_nothing_below_it() {
         let mut app = compared(app(3, &[-0.1, -0.2]), app(3, &[-0.1, -0.3]));
-        app.comparing = false;
+        app.nav.comparing = false;
         for action in [Action::Enter, Action::Enter] {
             app.act(action);
         }
-        let below = (app.depth, app.unit, app.parameter, app.screen);
+        let below = (
+            app.nav.depth,
+            app.nav.unit,
+            app.nav.parameter,
+            app.nav.screen,
+        );
         app.act(Action::Compare);
         for action in [
             Action::Select(1),
@@ -628,14 +635,22 @@ mod tests {
         ] {
             app.act(action);
         }
-        assert_eq!((app.depth, app.unit, app.parameter, app.screen), below);
-        assert_eq!((app.layer, app.focus, app.pooled), (1, 0, true));
-        assert!(app.comparing);
+        assert_eq!(
+            (
+                app.nav.depth,
+                app.nav.unit,
+                app.nav.parameter,
+                app.nav.screen
+            ),
+            below
+        );
+        assert_eq!((app.nav.layer, app.nav.focus, app.nav.pooled), (1, 0, true));
+        assert!(app.nav.comparing);
         app.act(Action::Back);
-        assert_eq!(app.depth, below.0, "back to where it was");
+        assert_eq!(app.nav.depth, below.0, "back to where it was");
         app.act(Action::Compare);
         app.act(Action::Enter);
-        let inside = (app.comparing, app.depth);
+        let inside = (app.nav.comparing, app.nav.depth);
         assert_eq!(inside, (false, crate::app::Depth::Layer(1)));
     }
 

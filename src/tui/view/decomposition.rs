@@ -77,7 +77,7 @@ fn parts(app: &App, window: &Stretch<'_>) -> Vec<Part> {
     let size = |layer: usize| window.layer_sums(layer).lca.abs();
     // The selected layer comes first; NaN sorts as the largest.
     most.sort_by(|&a, &b| {
-        let selected = (b == app.layer).cmp(&(a == app.layer));
+        let selected = (b == app.nav.layer).cmp(&(a == app.nav.layer));
         selected.then_with(|| size(b).total_cmp(&size(a)))
     });
     let mut others = most.split_off(Theme::CATEGORIES - 1);
@@ -115,7 +115,7 @@ impl<'a> Decomposition<'a> {
             .areas(area);
         let spread = Spread::new(&self.view.window, left);
         let looks = self.looks(&spread);
-        for (chart, part) in charts(left, 3, LEAST, self.app.focus) {
+        for (chart, part) in charts(left, 3, LEAST, self.app.nav.focus) {
             match chart {
                 0 => self.stacks(&spread, part, frame),
                 1 => self.curves(&looks, part, frame),
@@ -250,7 +250,7 @@ impl<'a> Decomposition<'a> {
         let dense = listed.len() > usize::from(area.height.saturating_sub(2));
         let lines = heat_map::plot_area(area, LEFT_AXIS).height;
         let fit = usize::from(lines) * heat_map::rows_per_cell(self.theme, dense);
-        let selected = listed.iter().position(|&layer| layer == self.app.layer);
+        let selected = listed.iter().position(|&layer| layer == self.app.nav.layer);
         let first = words::scrolled(selected.unwrap_or(0), fit, listed.len());
         let values: Vec<f64> = (listed.iter())
             .flat_map(|&layer| spread.values(|column| column.lca(layer)))
@@ -334,7 +334,7 @@ impl<'a> Decomposition<'a> {
             groups: Vec::new(),
             columns,
             rows: listed.iter().map(row).collect(),
-            selected: listed.iter().position(|&layer| layer == self.app.layer),
+            selected: listed.iter().position(|&layer| layer == self.app.nav.layer),
             items: listed,
             closing,
         }

@@ -49,7 +49,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         return;
     }
     let known = Known::ask(frame);
-    let focus = app.focus % (CHARTS + 2);
+    let focus = app.nav.focus % (CHARTS + 2);
     if focus == CHARTS + 1 {
         return numbers::full(body, &view, &known, frame);
     }
@@ -57,7 +57,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let [left, right] = Layout::horizontal([Fill(1), Length(table)])
         .spacing(1)
         .areas(body);
-    let chosen = usize::from(!app.pooled);
+    let chosen = usize::from(!app.nav.pooled);
     for (chart, part) in charts(left, CHARTS, LEAST, focus) {
         match chart {
             0 => allocations(part, known.histograms[chosen], frame),
@@ -70,8 +70,8 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 
 /// The name of the layer that the charts show.
 fn whose(app: &App) -> String {
-    match app.model.header.layout.layers.get(app.layer) {
-        Some(layer) if !app.pooled => layer.name.clone(),
+    match app.model.header.layout.layers.get(app.nav.layer) {
+        Some(layer) if !app.nav.pooled => layer.name.clone(),
         _ => "all layers".to_owned(),
     }
 }
@@ -127,7 +127,7 @@ fn allocations(area: Rect, known: Result<&query::Histogram, &str>, frame: &mut F
     let chart = Histogram {
         theme,
         bins: &bins,
-        log: app.log_scale,
+        log: app.nav.log_scale,
         unit: "count",
         edges: &edges,
         name: "nats",
@@ -200,10 +200,10 @@ fn labels(edges: &[f64], shown: &Range<usize>, cells: usize) -> Vec<(f64, String
 
 /// The sums of the layers that the charts show.
 fn sums(app: &App, steps: &Stretch<'_>) -> GroupSums {
-    if app.pooled {
+    if app.nav.pooled {
         steps.total_sums()
     } else {
-        steps.layer_sums(app.layer)
+        steps.layer_sums(app.nav.layer)
     }
 }
 
@@ -306,7 +306,7 @@ fn how_often(area: Rect, known: Result<&Snapshot, &str>, frame: &mut Frame) {
     let chart = Histogram {
         theme,
         bins: &bins,
-        log: app.log_scale,
+        log: app.nav.log_scale,
         unit: "params",
         edges: &[
             (0.0, "0"),
@@ -490,7 +490,7 @@ mod tests {
         for _ in 0..3 {
             run.act(&[Action::ZoomIn]);
             run.settle(120, 40, &theme());
-            let window = run.app.window.visible(40);
+            let window = run.app.nav.window.visible(40);
             let about = run.app.about_window(Topic::Histogram { layer: Some(1) }, 1);
             let Some((_, Answer::Histogram(found))) = run.app.model.queries.answer(&about) else {
                 panic!("nothing is known of {about:?}")

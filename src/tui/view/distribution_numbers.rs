@@ -32,7 +32,7 @@ struct Block {
 fn blocks(view: &View<'_>, known: &Known<'_>, app: &App) -> [Block; 3] {
     let (window_titles, window) = window(view, app);
     let steps = window.steps();
-    let window = [window.total_sums(), window.layer_sums(app.layer)];
+    let window = [window.total_sums(), window.layer_sums(app.nav.layer)];
     let octaves = known.histograms.map(|found| {
         let found = found.ok()?;
         // If entries are coarse, the stretch reaches beyond the steps asked for.
@@ -59,7 +59,7 @@ fn blocks(view: &View<'_>, known: &Known<'_>, app: &App) -> [Block; 3] {
         (4, row("tail, helping", tail(Sign::Helping))),
         (4, row("tail, hurting", tail(Sign::Hurting))),
     ];
-    let [help, zero, hurt] = shares([view.at.total_sums(), view.at.layer_sums(app.layer)]);
+    let [help, zero, hurt] = shares([view.at.total_sums(), view.at.layer_sums(app.nav.layer)]);
     let of_cursor = vec![(3, help), (5, zero), (5, hurt)];
     let found = known.snapshots.map(Result::ok);
     let of = |cell: fn(&Snapshot) -> Cell| found.map(|it| it.map_or_else(none, cell));
@@ -161,7 +161,7 @@ pub fn full(area: Rect, view: &View<'_>, known: &Known<'_>, frame: &mut Frame) {
 
 /// A table with a column for all layers and one for the selected layer; what the charts show comes first.
 fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> Sheet<'a> {
-    let layer = app.model.header.layout.layers.get(app.layer);
+    let layer = app.model.header.layout.layers.get(app.nav.layer);
     let name = layer.map_or("", |layer| layer.name.as_str());
     let room = usize::from(COLUMN) - 1;
     let mut columns = vec![
@@ -169,7 +169,7 @@ fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> She
         (words::elided(name, room, theme), COLUMN),
     ];
     let mut rows = rows;
-    if !app.pooled {
+    if !app.nav.pooled {
         columns.reverse();
         for row in &mut rows {
             row.cells.reverse();
@@ -188,7 +188,7 @@ fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> She
 }
 
 fn visible(app: &App) -> Range<u64> {
-    app.window.visible(app.model.timeline.end())
+    app.nav.window.visible(app.model.timeline.end())
 }
 
 /// The title and the steps of the first block: those in view. While these advance with the run, they are the steps that

@@ -346,9 +346,9 @@ fn a_parameter_shows_its_curves_or_what_to_record() {
         "{screen}"
     );
     app.act(Action::NextTraced);
-    assert_eq!(app.parameter, 2400);
+    assert_eq!(app.nav.parameter, 2400);
     app.act(Action::NextTraced);
-    assert_eq!(app.parameter, 0, "behind the last comes the first");
+    assert_eq!(app.nav.parameter, 0, "behind the last comes the first");
 }
 
 #[test]
@@ -356,13 +356,13 @@ fn commands_say_what_there_is() {
     let mut app = app();
     command(&mut app, "layer conv");
     command(&mut app, "unit 3");
-    assert_eq!(app.depth, Depth::Unit { layer: 1, unit: 3 });
+    assert_eq!(app.nav.depth, Depth::Unit { layer: 1, unit: 3 });
     command(&mut app, "unit 4");
     assert!(app.notice().contains("0 to 3"), "{}", app.notice());
     command(&mut app, "param 999999");
     assert!(app.notice().contains("numbered from 0"), "{}", app.notice());
     app.act(Action::Back);
-    assert_eq!(app.depth, Depth::Layer(1));
+    assert_eq!(app.nav.depth, Depth::Layer(1));
 }
 
 proptest! {
@@ -382,8 +382,8 @@ proptest! {
         ],
     ) {
         let mut app = app();
-        app.depth = Depth::Layer(layer);
-        (app.layer, app.unit) = (layer, 1);
+        app.nav.depth = Depth::Layer(layer);
+        (app.nav.layer, app.nav.unit) = (layer, 1);
         for _ in 0..deeper {
             app.act(Action::Enter);
         }

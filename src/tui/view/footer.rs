@@ -99,7 +99,7 @@ fn useful(group: &Group, app: &App) -> bool {
         "" => false,
         "compare" => app.other.is_some(),
         "event" => app.has_marks(),
-        "follow" => !app.window.follows(),
+        "follow" => !app.nav.window.follows(),
         "speed" => app.play_rate().is_some(),
         _ => true,
     };

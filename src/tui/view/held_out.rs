@@ -45,7 +45,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     if view.window.is_empty() {
         return;
     }
-    let [above, below] = divided(body, app.listed_layers().len(), app.focus);
+    let [above, below] = divided(body, app.listed_layers().len(), app.nav.focus);
     sheet(&view, frame).draw(above, frame);
     curves(&view, below, frame);
 }
@@ -113,7 +113,7 @@ fn sheet<'a>(view: &View<'_>, frame: &mut Frame<'a>) -> Sheet<'a> {
         groups: groups(view),
         columns: columns(),
         rows: listed.iter().map(row).collect(),
-        selected: listed.iter().position(|&layer| layer == app.layer),
+        selected: listed.iter().position(|&layer| layer == app.nav.layer),
         items: listed,
         closing: closing(app, theme, &ranges, &answers),
     }
@@ -189,7 +189,7 @@ fn columns() -> Vec<(String, u16)> {
 
 fn curves(view: &View<'_>, area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
-    let Some(layer) = app.model.header.layout.layers.get(app.layer) else {
+    let Some(layer) = app.model.header.layout.layers.get(app.nav.layer) else {
         return;
     };
     let first = view.window.steps().start;
@@ -215,8 +215,8 @@ fn curves(view: &View<'_>, area: Rect, frame: &mut Frame) {
     }
     let dots = LineChart::plot_columns(area, theme.glyphs);
     let running = Running::new(&view.window, dots);
-    let train = running.curve(&view.window.running_lca(&[app.layer]));
-    let held_out = running.curve(&view.window.running_held_out_lca(&[app.layer]));
+    let train = running.curve(&view.window.running_lca(&[app.nav.layer]));
+    let held_out = running.curve(&view.window.running_held_out_lca(&[app.nav.layer]));
     let domain = Domain::of(ends([&train, &held_out]).chain([0.0]));
     let curve = |(_, style, mark), extents| Series {
         name: "",

@@ -132,7 +132,7 @@ fn with_rows(listed: &[usize], rows: usize) -> (&[usize], &[usize]) {
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
-    let Depth::Layer(index) = app.depth else {
+    let Depth::Layer(index) = app.nav.depth else {
         return;
     };
     let Some(layer) = app.model.header.layout.layers.get(index) else {
@@ -246,7 +246,7 @@ fn draw_tensors(area: Rect, frame: &mut Frame, layer: &Layer, tensors: &[usize])
 fn draw_map(area: Rect, frame: &mut Frame, listed: &[usize], units: &Binned) {
     let (app, theme) = (frame.app, frame.theme);
     let times = either(theme, "×", "x");
-    let order = match app.sort {
+    let order = match app.nav.sort {
         Sort::Order => "in the network's order".to_owned(),
         sort => format!("{} first", sort.name()),
     };
@@ -262,7 +262,7 @@ fn draw_map(area: Rect, frame: &mut Frame, listed: &[usize], units: &Binned) {
     let dense = listed.len() > usize::from(plot.height);
     let per_line = heat_map::rows_per_cell(theme, dense);
     let fit = usize::from(plot.height) * per_line;
-    let selected = listed.iter().position(|&unit| unit == app.unit);
+    let selected = listed.iter().position(|&unit| unit == app.nav.unit);
     let first = words::scrolled(selected.unwrap_or(0), fit, listed.len());
     let columns = usize::from(plot.width);
     let shown = &listed[first..listed.len().min(first + fit)];
@@ -311,17 +311,20 @@ fn draw_lines(
     Sums { title, of }: Sums<'_>,
 ) {
     let (app, theme) = (frame.app, frame.theme);
-    if let Some(group) = units.groups.get(app.unit) {
+    if let Some(group) = units.groups.get(app.nav.unit) {
         #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
         let share = |count: u64| count as f64 / group.steps as f64;
         let mut parts = vec![
             (
                 0,
-                vec![Span::styled(format!(" unit {}", app.unit), theme.selected)],
+                vec![Span::styled(
+                    format!(" unit {}", app.nav.unit),
+                    theme.selected,
+                )],
             ),
             (0, vec![Span::raw("  window "), lca(theme, group.total)]),
         ];
-        let at = of.and_then(|it| it.groups.get(app.unit));
+        let at = of.and_then(|it| it.groups.get(app.nav.unit));
         let total = at.map_or(f64::NAN, |at| at.total);
         let title = Span::raw(format!("  {title} "));
         parts.push((1, vec![title, lca(theme, total)]));

@@ -141,7 +141,7 @@ impl<'a> Table<'a> {
         let count = u16::try_from(listed.len()).unwrap_or(u16::MAX);
         let row_height = (rows / count.max(1)).clamp(1, TALLEST);
         let fit = usize::from(rows / row_height).min(listed.len());
-        let selected = listed.iter().position(|&layer| layer == app.layer);
+        let selected = listed.iter().position(|&layer| layer == app.nav.layer);
         let first = words::scrolled(selected.unwrap_or(0), fit, listed.len());
         let names = layers.iter().map(|layer| layer.name.chars().count());
         let name = u16::try_from(names.max().unwrap_or(0)).unwrap_or(u16::MAX);
@@ -207,7 +207,7 @@ impl<'a> Table<'a> {
         let window = self.view.window_title("window");
         let all = self.view.all_title("all");
         // The column that the list is sorted by.
-        let sorted = match self.app.sort {
+        let sorted = match self.app.nav.sort {
             Sort::Order => Rect::ZERO,
             Sort::Helps | Sort::Hurts | Sort::Size => columns.window,
             Sort::HelpShare => columns.help,
@@ -236,7 +236,7 @@ impl<'a> Table<'a> {
     fn draw_bars(&self, buf: &mut Buffer) {
         let window = &self.view.window;
         let columns = SignedBars::columns(self.columns.bars.width, self.theme.glyphs);
-        let axis = self.app.model.axis(&self.app.window, window);
+        let axis = self.app.model.axis(&self.app.nav.window, window);
         let places = window.columns_on(&axis, columns);
         let layers = 0..self.app.model.timeline.layers();
         let extents = layers.filter_map(|layer| window.layer_extent(layer));
@@ -264,13 +264,13 @@ impl<'a> Table<'a> {
         let name = &self.app.model.header.layout.layers[layer].name;
         let width = usize::from(self.columns.name.width).saturating_sub(1);
         let name = elided(name, width, self.theme);
-        let style = if layer == self.app.layer {
+        let style = if layer == self.app.nav.layer {
             self.theme.selected
         } else {
             Style::default()
         };
         self.left(buf, y, self.columns.name, &name, style);
-        if layer == self.app.layer {
+        if layer == self.app.nav.layer {
             let mark = either(self.theme, "▸", ">");
             buf.set_string(self.area.x, y, mark, self.theme.accent);
         }

@@ -112,7 +112,7 @@ fn too_small(area: Rect, frame: &mut Frame) {
 
 /// Draws the screen that the app shows.
 fn draw_screen(area: Rect, frame: &mut Frame) {
-    match frame.app.here() {
+    match frame.app.nav.here() {
         Here::Network(Screen::Overview) => overview::draw(area, frame),
         Here::Network(Screen::Decomposition) => decomposition::draw(area, frame),
         Here::Network(Screen::Oscillation) => oscillation::draw(area, frame),
@@ -396,7 +396,7 @@ mod tests {
             header.classes = (0..classes).map(|class| class.to_string()).collect();
             let mut app = app_of(header, &allocations);
             app.act(Action::Screen(screen));
-            app.focus = focus;
+            app.nav.focus = focus;
             for steps in moves {
                 app.act(Action::Move(steps));
                 app.act(Action::ZoomIn);

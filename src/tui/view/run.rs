@@ -40,7 +40,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         Some((_, Answer::Run(known))) => Some(&**known),
         _ => None,
     };
-    let below = match app.run_focus() {
+    let below = match app.nav.run_focus() {
         Some(part) => return text(part, area, frame),
         None => facts(area, known, frame),
     };
@@ -163,7 +163,7 @@ fn text(part: RunPart, area: Rect, frame: &mut Frame) {
             let all: Vec<&str> = app.model.header.config.lines().collect();
             let most = all.len().saturating_sub(rows);
             frame.scrollable(LongText::Configuration, most);
-            let first = app.config_scroll.rows.min(most);
+            let first = app.nav.config_scroll.rows.min(most);
             let shown: Vec<&str> = all.iter().copied().skip(first).take(rows).collect();
             let of = format!(
                 "lines {}-{} of {}",
@@ -188,7 +188,7 @@ fn text(part: RunPart, area: Rect, frame: &mut Frame) {
         RunPart::Log => {
             let most = app.model.log.len().saturating_sub(rows);
             frame.scrollable(LongText::Log, most);
-            let last = app.model.log.len() - app.log_scroll.rows.min(most);
+            let last = app.model.log.len() - app.nav.log_scroll.rows.min(most);
             let first = last.saturating_sub(rows);
             let lines = app
                 .model
@@ -366,7 +366,7 @@ mod tests {
         ) {
             let mut app = app(layers, &allocations);
             app.act(HERE);
-            app.focus = focus;
+            app.nav.focus = focus;
             for line in &log {
                 app.model.log.push(line);
             }

@@ -34,15 +34,15 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     pub fn of(app: &'a App) -> Self {
         let (timeline, end) = (&app.model.timeline, app.model.timeline.end());
-        let cursor = app.window.cursor(end);
+        let cursor = app.nav.window.cursor(end);
         let at = cursor.map_or(0..0, |step| step..step + 1);
-        let asked = [app.window.visible(end), 0..app.window.shown(end)];
+        let asked = [app.nav.window.visible(end), 0..app.nav.window.shown(end)];
         Self {
             window: timeline.stretch(&asked[0]),
             cursor,
             at: timeline.stretch(&at),
             all: timeline.stretch(&asked[1]),
-            marked: !app.window.follows(),
+            marked: !app.nav.window.follows(),
             asked,
         }
     }

@@ -60,13 +60,15 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let [above, body] = Layout::vertical([Length(WORDS), Fill(1)]).areas(below);
     words(above, frame, known);
     let listed = app.listed_layers();
-    let [upper, lower] = halves(body, listed.len(), app.focus);
+    let [upper, lower] = halves(body, listed.len(), app.nav.focus);
     grid(upper, frame, known, &listed);
     distributions(lower, frame, known);
 }
 
 fn about(app: &App) -> Query {
-    let class = u32::try_from(app.class).ok().filter(|_| app.within_class);
+    let class = u32::try_from(app.nav.class)
+        .ok()
+        .filter(|_| app.nav.within_class);
     app.about_all(Topic::Synchronisation { class })
 }
 
@@ -79,7 +81,7 @@ fn gutter(app: &App, listed: &[usize], width: u16) -> u16 {
 
 /// The first layer in view.
 fn first_shown(app: &App, listed: &[usize], plot: Rect) -> usize {
-    let selected = listed.iter().position(|&layer| layer == app.layer);
+    let selected = listed.iter().position(|&layer| layer == app.nav.layer);
     scrolled(
         selected.unwrap_or(0),
         usize::from(plot.height),
@@ -105,8 +107,8 @@ fn halves(body: Rect, layers: usize, focus: usize) -> [Rect; 2] {
 fn within(app: &App) -> String {
     let class = app
         .model
-        .class_title(app.class)
-        .filter(|_| app.within_class);
+        .class_title(app.nav.class)
+        .filter(|_| app.nav.within_class);
     class.map_or_else(String::new, |class| format!("{class}: "))
 }
 
@@ -181,14 +183,14 @@ fn grid(area: Rect, frame: &mut Frame, known: &Synchronisation, listed: &[usize]
     let gutter = gutter(app, listed, area.width);
     let plot = plot_area(area, gutter);
     let end = app.model.timeline.end();
-    let visible = app.window.visible(end);
+    let visible = app.nav.window.visible(end);
     let moments: Vec<&[u64]> = listed
         .iter()
         .map(|&layer| known.moments.get(layer).map_or(&[][..], Vec::as_slice))
         .collect();
     let columns = usize::from(plot.width);
     let marks = Marks::new(&moments, &visible, columns);
-    let selected = listed.iter().position(|&layer| layer == app.layer);
+    let selected = listed.iter().position(|&layer| layer == app.nav.layer);
     let count = usize::try_from(visible.end - visible.start).unwrap_or(usize::MAX);
     let mark = View::of(app).mark().filter(|step| visible.contains(step));
     let cursor = mark.and_then(|step| {
@@ -434,7 +436,7 @@ mod tests {
         ) {
             let mut app = app(layers, &allocations);
             app.act(HERE);
-            app.focus = focus;
+            app.nav.focus = focus;
             let chance = Chance { bars, ..Chance::default() };
             let known = Synchronisation {
                 steps: 7,

@@ -28,8 +28,8 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let view = match app.play_rate() {
         Some(rate) => Some(format!("playing {rate} steps/s")),
         None if app.is_paused_replay() => Some("replay paused".to_owned()),
-        None if app.window.frozen() => {
-            let newest = app.window.shown(end).saturating_sub(1);
+        None if app.nav.window.frozen() => {
+            let newest = app.nav.window.shown(end).saturating_sub(1);
             Some(format!("frozen at step {newest}"))
         }
         None => None,

@@ -52,12 +52,12 @@ struct Unit<'a> {
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
-    let Depth::Unit { layer, unit } = app.depth else {
+    let Depth::Unit { layer, unit } = app.nav.depth else {
         return;
     };
     let query = app.about_unit(layer, unit);
     let answer = query.and_then(|query| frame.ask(0, query));
-    let query = app.about_window(app.unit_topic(layer, unit), 1);
+    let query = app.about_window(app.nav.unit_topic(layer, unit), 1);
     let window = match frame.ask_now(1, query) {
         Some((_, Answer::Unit(window))) => window.recorded.as_ref(),
         _ => None,
@@ -159,7 +159,7 @@ impl Unit<'_> {
                 self.theme.header,
             );
         }
-        let place = (self.listed.iter()).position(|&it| it == self.app.parameter);
+        let place = (self.listed.iter()).position(|&it| it == self.app.nav.parameter);
         let fit = usize::from(lines.height);
         let first = scrolled(place.unwrap_or(0), fit, self.listed.len());
         let shown = &self.listed[first..];
@@ -173,7 +173,7 @@ impl Unit<'_> {
         let traced = is_traced(self.app, parameter);
         let room = usize::from(line.width).saturating_sub(columns * usize::from(NUMBER) + 2);
         let name = self.name(parameter, room);
-        let style = if parameter == self.app.parameter {
+        let style = if parameter == self.app.nav.parameter {
             self.theme.selected
         } else {
             Style::default()
@@ -227,7 +227,7 @@ impl Unit<'_> {
 
     fn pictures(&self, area: Rect, frame: &mut Frame) {
         let (layer, unit) = (self.layer, self.unit);
-        let chosen = Picture::of(&self.app.model.header, layer, unit, self.app.parameter);
+        let chosen = Picture::of(&self.app.model.header, layer, unit, self.app.nav.parameter);
         let Some(picture) = chosen else {
             return;
         };
@@ -302,7 +302,7 @@ impl Unit<'_> {
             columns: picture.columns,
             scale,
             max,
-            selected: self.app.parameter.checked_sub(picture.parameters.start),
+            selected: self.app.nav.parameter.checked_sub(picture.parameters.start),
         };
         frame.render(image, area.inner(Margin::new(0, 1)));
         let legend = RampLegend {
@@ -316,7 +316,7 @@ impl Unit<'_> {
 
     /// The selected parameter's numbers.
     fn selected(&self, width: u16) -> Line<'static> {
-        let parameter = self.app.parameter;
+        let parameter = self.app.nav.parameter;
         let name = parameter_name(&self.app.model.header.layout, parameter);
         let name = vec![Span::styled(format!(" {name}"), self.theme.selected)];
         let mut parts = vec![(0, name)];
@@ -343,7 +343,7 @@ impl Unit<'_> {
         }
         let recorded = self.known.recorded.as_ref();
         if let Some(&here) = recorded.and_then(|it| it.lca_sum.get(at)) {
-            let step = self.app.window.cursor(self.app.model.timeline.end());
+            let step = self.app.nav.window.cursor(self.app.model.timeline.end());
             let at = step.map_or_else(String::new, |step| format!("  {} ", words::at(step)));
             parts.push((2, vec![Span::raw(at), lca(self.theme, here)]));
         }

@@ -13,20 +13,31 @@ const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
 /// All state that a key may change.
 fn state(app: &mut App) -> String {
     let (orders, effects) = (app.model.take_orders(), app.take_effects());
-    let selected = (app.layer, app.unit, app.parameter, app.class);
-    let looks = (app.sort, app.focus, app.pooled, app.log_scale, &app.filter);
+    let selected = (
+        app.nav.layer,
+        app.nav.unit,
+        app.nav.parameter,
+        app.nav.class,
+    );
+    let looks = (
+        app.nav.sort,
+        app.nav.focus,
+        app.nav.pooled,
+        app.nav.log_scale,
+        &app.nav.filter,
+    );
     let scrolled = (
         app.help_scroll.rows,
         app.event_row,
-        app.config_scroll.rows,
-        app.log_scroll.rows,
+        app.nav.config_scroll.rows,
+        app.nav.log_scroll.rows,
     );
-    let over = (app.overlay, &app.prompt, app.quit, app.comparing);
-    let marks = (&app.bookmarks, app.within_class);
+    let over = (app.overlay, &app.prompt, app.quit, app.nav.comparing);
+    let marks = (&app.nav.bookmarks, app.nav.within_class);
     format!(
         "{:?} {selected:?} {looks:?} {scrolled:?} {over:?} {marks:?} {:?} {:?} {orders:?} {effects:?} {}",
-        (app.screen, app.depth),
-        app.window,
+        (app.nav.screen, app.nav.depth),
+        app.nav.window,
         app.play_rate(),
         app.notice(),
     )
@@ -65,17 +76,22 @@ impl Walk {
     /// Goes to a place where steps, rows and orders lie on either side of the selection.
     fn go(&mut self, here: Here) {
         let app = &mut self.run.app;
-        (app.overlay, app.prompt, app.comparing) = (None, None, false);
-        app.filter.clear();
-        (app.sort, app.log_scale, app.pooled) = (Sort::Order, true, true);
-        app.bookmarks = [7, 21].into();
+        (app.overlay, app.prompt, app.nav.comparing) = (None, None, false);
+        app.nav.filter.clear();
+        (app.nav.sort, app.nav.log_scale, app.nav.pooled) = (Sort::Order, true, true);
+        app.nav.bookmarks = [7, 21].into();
         app.event(crate::feed::FeedEvent::Paused(false));
         app.act(Action::Follow);
-        app.window.go_to((Some(40), Some(30)));
-        (app.layer, app.unit, app.parameter, app.class) = (1, 1, 25, 1);
-        app.focus = usize::from(here == Here::Network(Screen::Run)) * 2;
-        (app.log_scroll.rows, app.within_class) = (10, true);
-        app.depth = match here {
+        app.nav.window.go_to((Some(40), Some(30)));
+        (
+            app.nav.layer,
+            app.nav.unit,
+            app.nav.parameter,
+            app.nav.class,
+        ) = (1, 1, 25, 1);
+        app.nav.focus = usize::from(here == Here::Network(Screen::Run)) * 2;
+        (app.nav.log_scroll.rows, app.nav.within_class) = (10, true);
+        app.nav.depth = match here {
             Here::Comparison | Here::Network(_) => Depth::Network,
             Here::Layer => Depth::Layer(1),
             Here::Unit => Depth::Unit { layer: 1, unit: 1 },
@@ -85,13 +101,13 @@ impl Walk {
                 parameter: 25,
             },
         };
-        app.screen = match here {
+        app.nav.screen = match here {
             Here::Network(screen) => screen,
             _ => Screen::Decomposition,
         };
-        app.comparing = here == Here::Comparison;
+        app.nav.comparing = here == Here::Comparison;
         app.say("");
-        assert_eq!(app.here(), here);
+        assert_eq!(app.nav.here(), here);
     }
 
     /// The screen once all queries are answered.

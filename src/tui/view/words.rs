@@ -22,7 +22,7 @@ const LINEAR_PART: f64 = 1e-2;
 
 /// The scale of signed values, as lengths and as colours, on all screens.
 pub fn signed_scale(app: &App, max: f64) -> Scale {
-    if app.log_scale {
+    if app.nav.log_scale {
         Scale::SymLog {
             linear: max * LINEAR_PART,
         }
@@ -44,7 +44,7 @@ pub fn number(value: f64) -> String {
 /// The integration residual of the cursor's step in nats, in words, for screens with LCA but without a status line.
 /// `None` unless the step has an entry of its own.
 pub fn residual_at(app: &App) -> Option<String> {
-    let step = app.window.cursor(app.model.timeline.end())?;
+    let step = app.nav.window.cursor(app.model.timeline.end())?;
     let entry = app
         .model
         .timeline
