@@ -165,8 +165,8 @@ const ZOOMS: [(&str, usize); 3] = [("all", 0), ("1000 steps", 10), ("15 steps", 
 
 /// Takes the app from its initial state to a scene.
 fn go(app: &mut App, oracle: &mut Oracle, scene: &scenes::Scene, zoom: usize) {
-    app.overlay = None;
-    app.prompt = None;
+    app.overlays.open = None;
+    app.overlays.prompt = None;
     app.nav.filter.clear();
     app.act(Action::Screen(lcascope::app::Screen::Overview));
     app.act(Action::ZoomAll);

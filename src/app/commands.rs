@@ -1,7 +1,7 @@
 //! Commands typed after `:`.
 
+use super::run_model::RunModel;
 use super::screen::{Screen, Sort};
-use super::state::App;
 
 /// A command as its help lists it.
 pub struct Command {
@@ -75,7 +75,7 @@ pub(super) fn sort_word(sort: Sort) -> &'static str {
         .unwrap_or_default()
 }
 
-impl App {
+impl RunModel {
     /// Returns the completions of a command's last word, in the order of the help.
     #[must_use]
     pub fn completions(&self, line: &str) -> Vec<String> {
@@ -85,7 +85,7 @@ impl App {
             return beginning(line, commands.chain(screens));
         };
         let rest = rest.trim_start();
-        let header = &self.model.header;
+        let header = &self.header;
         match word {
             "layer" => {
                 let layers = header.layout.layers.iter();
@@ -137,8 +137,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::action::Action;
+    use super::super::overlays::Overlay;
     use super::super::screen::Depth;
-    use super::super::state::{App, Overlay};
+    use super::super::state::App;
     use super::super::timeline::tests::step;
     use super::*;
     use crate::feed::{FeedEvent, Origin};
@@ -174,7 +175,10 @@ mod tests {
     }
 
     fn line(app: &App) -> &str {
-        app.prompt.as_ref().map_or("", |prompt| &prompt.text)
+        app.overlays
+            .prompt
+            .as_ref()
+            .map_or("", |prompt| &prompt.text)
     }
 
     #[test]
@@ -182,7 +186,11 @@ mod tests {
         for command in COMMANDS {
             let mut app = app();
             run(&mut app, command.name);
-            assert!(!app.notice().starts_with("no command"), "{}", command.name);
+            assert!(
+                !app.overlays.notice().starts_with("no command"),
+                "{}",
+                command.name
+            );
         }
         let mut app = app();
         for (wrong, hint) in [
@@ -197,7 +205,11 @@ mod tests {
             ("resume", "no training"),
         ] {
             run(&mut app, wrong);
-            assert!(app.notice().contains(hint), "{wrong}: {}", app.notice());
+            assert!(
+                app.overlays.notice().contains(hint),
+                "{wrong}: {}",
+                app.overlays.notice()
+            );
         }
     }
 
@@ -217,7 +229,7 @@ mod tests {
         run(&mut app, "export png");
         assert_eq!(app.take_effects().len(), 1);
         run(&mut app, "help");
-        assert_eq!(app.overlay, Some(Overlay::Commands));
+        assert_eq!(app.overlays.open, Some(Overlay::Commands));
     }
 
     #[test]
@@ -228,7 +240,7 @@ mod tests {
         assert_eq!(line(&app), "layer ");
         app.act(Action::Complete);
         assert_eq!(line(&app), "layer conv");
-        assert_eq!(app.completions("layer conv"), ["conv1", "conv2"]);
+        assert_eq!(app.model.completions("layer conv"), ["conv1", "conv2"]);
         app.act(Action::Type('2'));
         app.act(Action::Submit);
         assert_eq!(app.nav.depth, Depth::Layer(1));

@@ -285,7 +285,7 @@ mod tests {
     fn without_a_second_run_it_is_said_how_to_have_one() {
         let mut app = run(["a", "b"], 3, 1.0);
         app.act(Action::Compare);
-        assert!(app.compared().is_none() && app.notice().contains("lcascope open"));
+        assert!(app.compared().is_none() && app.overlays.notice().contains("lcascope open"));
     }
 
     proptest! {

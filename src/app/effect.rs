@@ -102,6 +102,6 @@ mod tests {
         app.act(Action::Screen(Screen::Synchronisation));
         app.act(Action::NextClass);
         app.act(Action::Export);
-        assert!(app.take_effects().is_empty() && app.notice().contains("all classes"));
+        assert!(app.take_effects().is_empty() && app.overlays.notice().contains("all classes"));
     }
 }

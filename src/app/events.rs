@@ -103,9 +103,9 @@ impl App {
     /// `Enter` in the list: jumps to the selected row's step.
     pub(super) fn enter_event(&mut self) {
         let listed = self.listed_events();
-        let row = self.event_row.min(listed.len().saturating_sub(1));
+        let row = self.overlays.event_row.min(listed.len().saturating_sub(1));
         let step = listed.get(row).map(Listed::step);
-        self.overlay = None;
+        self.overlays.open = None;
         if let Some(step) = step {
             self.jump_to(step);
         }
@@ -125,9 +125,9 @@ impl App {
         match next.copied() {
             Some(mark) => {
                 self.jump_to(mark.step);
-                self.say(self.described(&mark));
+                self.overlays.say(self.described(&mark));
             }
-            None => self.say("no further event"),
+            None => self.overlays.say("no further event"),
         }
     }
 
@@ -202,13 +202,13 @@ mod tests {
             steps.push(run.app.nav.window.cursor(40).unwrap());
         }
         assert_eq!(steps, [5, 12, 30, 30], "and none beyond the run");
-        assert_eq!(run.app.notice(), "no further event");
+        assert_eq!(run.app.overlays.notice(), "no further event");
         run.act(&[Action::PreviousEvent, Action::PreviousEvent]);
         assert_eq!(run.app.nav.window.cursor(40), Some(5));
         assert!(
-            run.app.notice().contains("step 5: "),
+            run.app.overlays.notice().contains("step 5: "),
             "{}",
-            run.app.notice()
+            run.app.overlays.notice()
         );
     }
 
@@ -220,8 +220,8 @@ mod tests {
         assert_eq!(steps, [30, 5, 5]);
         run.act(&[Action::Select(100), Action::Enter]);
         assert_eq!(run.app.nav.window.cursor(40), Some(5));
-        assert_eq!(run.app.overlay, None);
+        assert_eq!(run.app.overlays.open, None);
         run.act(&[Action::Events]);
-        assert_eq!(run.app.overlay, Some(Overlay::Events));
+        assert_eq!(run.app.overlays.open, Some(Overlay::Events));
     }
 }

@@ -88,7 +88,8 @@ impl App {
 
     fn play_at(&mut self, speed: Speed) {
         self.speed = speed;
-        self.say(format!("replay at {} steps a second", speed.rate()));
+        self.overlays
+            .say(format!("replay at {} steps a second", speed.rate()));
     }
 
     /// Plays or pauses. Starts at the cursor, or from the beginning if the cursor is at the end.

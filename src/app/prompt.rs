@@ -3,84 +3,56 @@
 use super::action::Action;
 use super::commands;
 use super::effect::Effect;
-use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
-use super::state::{App, Overlay};
-
-/// Most characters in a line.
-const LONGEST: usize = 200;
-
-/// Most commands kept in the history.
-const REMEMBERED: usize = 100;
+use super::overlays::{Overlay, Prompt, PromptKind};
+use super::screen::{Depth, Screen, Sort};
+use super::state::App;
 
 /// Most names in a message.
 const NAMES: usize = 12;
 
 impl App {
-    pub(super) fn ask_for(&mut self, kind: PromptKind) {
-        let text = match kind {
-            PromptKind::Command => String::new(),
-            PromptKind::Filter => self.nav.filter.clone(),
-        };
-        self.prompt = Some(Prompt {
-            kind,
-            text,
-            recalled: 0,
-        });
-    }
-
     /// Closes the prompt without running its line; a filter is cleared.
     pub(super) fn leave_prompt(&mut self) {
-        if let Some(prompt) = self.prompt.take()
+        if let Some(prompt) = self.overlays.prompt.take()
             && prompt.kind == PromptKind::Filter
         {
             self.nav.filter.clear();
         }
     }
 
+    /// Edits the line being typed, or runs it.
     pub(super) fn edit(&mut self, action: Action) {
-        let Some(prompt) = &mut self.prompt else {
+        let Some(prompt) = &mut self.overlays.prompt else {
             return;
         };
-        match action {
-            Action::Type(letter) if prompt.text.chars().count() < LONGEST => {
-                prompt.text.push(letter);
+        match (action, prompt.kind) {
+            (Action::Type(letter), _) => prompt.push(letter),
+            (Action::Erase, _) if prompt.text.pop().is_none() => return self.leave_prompt(),
+            (Action::Submit, _) => return self.submit(),
+            (Action::Complete, PromptKind::Command) => {
+                prompt.text = self.model.completed(&prompt.text);
             }
-            Action::Erase if prompt.text.pop().is_none() => return self.leave_prompt(),
-            Action::Submit => {
-                let Some(Prompt { kind, text, .. }) = self.prompt.take() else {
-                    return;
-                };
-                match kind {
-                    PromptKind::Command => {
-                        self.remember(text.trim());
-                        self.command(text.trim());
-                    }
-                    PromptKind::Filter => self.say_if_nothing_passes(),
-                }
-                return;
-            }
-            Action::Complete if prompt.kind == PromptKind::Command => {
-                let line = prompt.text.clone();
-                let completed = self.completed(&line);
-                if let Some(prompt) = &mut self.prompt {
-                    prompt.text = completed;
-                }
-                return;
-            }
-            Action::Recall(by) if prompt.kind == PromptKind::Command => {
-                let back = prompt
-                    .recalled
-                    .saturating_add_signed(isize::try_from(by).unwrap_or(0));
-                prompt.recalled = back.min(self.history.len());
-                let at = self.history.len() - prompt.recalled;
-                prompt.text = self.history.get(at).cloned().unwrap_or_default();
-                return;
+            (Action::Recall(by), PromptKind::Command) => {
+                return self.overlays.recall(isize::try_from(by).unwrap_or(0));
             }
             _ => {}
         }
         if prompt.kind == PromptKind::Filter {
             self.nav.filter.clone_from(&prompt.text);
             self.select_listed();
+        }
+    }
+
+    fn submit(&mut self) {
+        let Some(Prompt { kind, text, .. }) = self.overlays.prompt.take() else {
+            return;
+        };
+        match kind {
+            PromptKind::Command => {
+                self.overlays.remember(text.trim());
+                self.command(text.trim());
+            }
+            PromptKind::Filter => self.say_if_nothing_passes(),
         }
     }
 
@@ -94,21 +66,10 @@ impl App {
         }
     }
 
-    fn remember(&mut self, line: &str) {
-        if line.is_empty() {
-            return;
-        }
-        self.history.retain(|before| before != line);
-        self.history.push(line.to_owned());
-        if self.history.len() > REMEMBERED {
-            self.history.remove(0);
-        }
-    }
-
     fn say_if_nothing_passes(&mut self) {
         if !self.nav.filter.is_empty() && self.listed_layers().is_empty() {
             let filter = &self.nav.filter;
-            self.say(format!(
+            self.overlays.say(format!(
                 "no layer or tensor has '{filter}' in its name; / and Esc takes the filter off"
             ));
         }
@@ -127,7 +88,7 @@ impl App {
         match word {
             "" => {}
             "q" | "quit" => self.act(Action::Quit),
-            "help" => self.open_help(Overlay::Commands),
+            "help" => self.overlays.show(Overlay::Commands),
             "keys" => self.act(Action::Help),
             "layer" => self.look_into(rest),
             "unit" => self.look_into_unit(rest),
@@ -149,7 +110,7 @@ impl App {
             "pause" => self.order_pause(true),
             "resume" => self.order_pause(false),
             _ if screen.is_some() => self.act(Action::Screen(screen.unwrap_or_default())),
-            _ => self.say(format!(
+            _ => self.overlays.say(format!(
                 "no command '{word}': :help lists them, Tab completes"
             )),
         }
@@ -164,10 +125,11 @@ impl App {
                 self.nav.class = class;
                 self.act(Action::Screen(Screen::Classes));
             }
-            None if classes.is_empty() => self.say("this run has no classes"),
+            None if classes.is_empty() => self.overlays.say("this run has no classes"),
             None => {
                 let there = classes.join(", ");
-                self.say(format!("no class '{name}'; there are {there}"));
+                self.overlays
+                    .say(format!("no class '{name}'; there are {there}"));
             }
         }
     }
@@ -180,7 +142,8 @@ impl App {
             Some(sort) => self.nav.sort = sort,
             None => {
                 let there = Sort::ALL.map(commands::sort_word).join(", ");
-                self.say(format!("no order '{word}'; there are {there}"));
+                self.overlays
+                    .say(format!("no order '{word}'; there are {there}"));
             }
         }
     }
@@ -203,10 +166,10 @@ impl App {
                 self.settle();
                 self.nav.window.show(&(from..to.min(end)));
             }
-            Some(_) => self.say(format!(
+            Some(_) => self.overlays.say(format!(
                 "zoom {range}: there are the steps 0..{end}, and the first must be before the second"
             )),
-            None => self.say(format!("zoom {range}: write A..B, for example zoom 100..200")),
+            None => self.overlays.say(format!("zoom {range}: write A..B, for example zoom 100..200")),
         }
     }
 
@@ -218,7 +181,8 @@ impl App {
             }
             format => {
                 let there = commands::FORMATS.join(", ");
-                self.say(format!("no format '{format}'; there are {there}"));
+                self.overlays
+                    .say(format!("no format '{format}'; there are {there}"));
             }
         }
     }
@@ -236,7 +200,8 @@ impl App {
                 let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
                 let more = if names.len() > NAMES { ", ..." } else { "" };
                 let there = names[..names.len().min(NAMES)].join(", ");
-                self.say(format!("no layer '{name}'; there are {there}{more}"));
+                self.overlays
+                    .say(format!("no layer '{name}'; there are {there}{more}"));
             }
         }
     }
@@ -263,7 +228,7 @@ impl App {
                     0 => format!("layer {name} has no units"),
                     _ => format!("layer {name} has units 0 to {}", count - 1),
                 };
-                self.say(format!("no unit '{number}': {range}"));
+                self.overlays.say(format!("no unit '{number}': {range}"));
             }
         }
     }
@@ -276,7 +241,7 @@ impl App {
                 self.nav.depth = Depth::Network;
                 self.nav.look_at(parameter, &self.model.header.layout);
             }
-            None => self.say(format!(
+            None => self.overlays.say(format!(
                 "no parameter '{number}': they are numbered from 0 to {}",
                 params.saturating_sub(1)
             )),
@@ -291,7 +256,7 @@ impl App {
         let by = i64::try_from(step).unwrap_or(i64::MAX);
         self.nav.window.move_by(by, end);
         if self.nav.window.cursor(end) != Some(step) {
-            self.say(format!("step {step} is not there yet"));
+            self.overlays.say(format!("step {step} is not there yet"));
         }
     }
 
@@ -300,10 +265,11 @@ impl App {
             return;
         };
         if self.nav.bookmarks.remove(&step) {
-            self.say(format!("bookmark at step {step} removed"));
+            self.overlays
+                .say(format!("bookmark at step {step} removed"));
         } else {
             self.nav.bookmarks.insert(step);
-            self.say(format!("bookmark at step {step}"));
+            self.overlays.say(format!("bookmark at step {step}"));
         }
     }
 }

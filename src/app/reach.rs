@@ -13,7 +13,7 @@ impl App {
         let on = |screen| here == Here::Network(screen);
         match action {
             // An overlay scrolls whatever view is below it.
-            Action::Select(_) | Action::Enter if self.overlay.is_some() => true,
+            Action::Select(_) | Action::Enter if self.overlays.open.is_some() => true,
             Action::Select(_) => self.has_choice(here),
             Action::Enter => self.leads_further(here),
             Action::Back => here == Here::Comparison || self.nav.depth != Depth::Network,

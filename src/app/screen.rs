@@ -228,33 +228,6 @@ impl Ord for Ordered {
     }
 }
 
-/// The line being typed below the screen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prompt {
-    pub kind: PromptKind,
-    pub text: String,
-    /// Position in the command history: 0 for a new line, 1 for the latest command.
-    pub recalled: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PromptKind {
-    /// `:`, a command.
-    Command,
-    /// `/`, part of the names of the layers and tensors to show.
-    Filter,
-}
-
-impl PromptKind {
-    #[must_use]
-    pub fn sign(self) -> char {
-        match self {
-            Self::Command => ':',
-            Self::Filter => '/',
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

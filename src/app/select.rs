@@ -1,7 +1,8 @@
 //! Lists, the selection in them, and navigation into the network and back.
 
+use super::overlays::Overlay;
 use super::screen::{Depth, Here, Screen, Sort, SortKeys};
-use super::state::{App, Overlay};
+use super::state::App;
 use crate::query::{Answer, Query, Topic, UnitParams};
 
 impl App {
@@ -81,17 +82,18 @@ impl App {
 
     /// `↑` and `↓`: moves the selection, or scrolls.
     pub(super) fn select(&mut self, rows: isize) {
-        if self.overlay == Some(Overlay::Events) {
+        if self.overlays.open == Some(Overlay::Events) {
             let last = self.listed_events().len().saturating_sub(1);
-            self.event_row = self
+            self.overlays.event_row = self
+                .overlays
                 .event_row
                 .min(last)
                 .saturating_add_signed(rows)
                 .min(last);
             return;
         }
-        if self.overlay.is_some() {
-            return self.help_scroll.scroll(rows);
+        if self.overlays.open.is_some() {
+            return self.overlays.help_scroll.scroll(rows);
         }
         if self.nav.here() == Here::Network(Screen::Run) {
             return self.nav.scroll_run(rows);
@@ -304,13 +306,16 @@ mod tests {
         assert_eq!(app.nav.window.cursor(4), Some(2));
         command(&mut app, "400");
         assert_eq!(app.nav.window.cursor(4), Some(3));
-        assert!(app.notice().contains("400"));
+        assert!(app.overlays.notice().contains("400"));
         command(&mut app, "layer fc");
-        assert_eq!((app.nav.depth, app.notice()), (Depth::Layer(1), ""));
+        assert_eq!(
+            (app.nav.depth, app.overlays.notice()),
+            (Depth::Layer(1), "")
+        );
         command(&mut app, "overview");
         assert_eq!(app.nav.depth, Depth::Network);
         command(&mut app, "fly");
-        assert!(app.notice().contains("no command 'fly'"));
+        assert!(app.overlays.notice().contains("no command 'fly'"));
     }
 
     #[test]

@@ -6,26 +6,13 @@ use super::action::Action;
 use super::compare::{Comparison, Other};
 use super::effect::{Effect, Shown};
 use super::navigation::Navigation;
+use super::overlays::{Overlay, Overlays, PromptKind};
 use super::playback::{Playback, Speed};
 use super::run_model::RunModel;
-use super::screen::{Here, Prompt, PromptKind, Screen};
-use super::scroll::{LongText, Scroll};
+use super::screen::{Here, Screen};
+use super::scroll::LongText;
 use crate::feed::{FeedEvent, Origin};
 use crate::record::RunHeader;
-
-/// The open overlay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overlay {
-    Help,
-    /// Events, lints and bookmarks.
-    Events,
-    /// The commands that can be typed after `:`.
-    Commands,
-    /// Quit during a training: stop it or leave it running?
-    AskQuit,
-    /// Quit while following a training in another process that takes orders: stop it or not?
-    AskLeave,
-}
 
 /// Why the explorer was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +29,7 @@ pub struct App {
     pub nav: Navigation,
     /// The second run, to compare with.
     pub other: Option<Other>,
-    pub overlay: Option<Overlay>,
-    /// The open prompt.
-    pub prompt: Option<Prompt>,
-    /// The selected row in the list of events.
-    pub event_row: usize,
-    /// The scroll position of the help, from the top.
-    pub help_scroll: Scroll,
-    /// Command history, the latest last.
-    pub(super) history: Vec<String>,
-    /// A message in the last line, until the next key.
-    notice: String,
+    pub overlays: Overlays,
     pub(super) speed: Speed,
     pub(super) playback: Option<Playback>,
     effects: Vec<Effect>,
@@ -73,12 +50,7 @@ impl App {
             model,
             nav: Navigation::default(),
             other: None,
-            overlay: None,
-            prompt: None,
-            event_row: 0,
-            help_scroll: Scroll::default(),
-            history: Vec::new(),
-            notice: String::new(),
+            overlays: Overlays::default(),
             speed: Speed::default(),
             playback: None,
             effects: Vec::new(),
@@ -89,8 +61,10 @@ impl App {
     /// Takes in an event of the feed.
     pub fn event(&mut self, event: FeedEvent) {
         match &event {
-            FeedEvent::Status { .. } | FeedEvent::Controllable(false) => self.ask_no_more(),
-            FeedEvent::OrderFailed(why) => self.notice.clone_from(why),
+            FeedEvent::Status { .. } | FeedEvent::Controllable(false) => {
+                self.overlays.close_question()
+            }
+            FeedEvent::OrderFailed(why) => self.overlays.say(why),
             _ => {}
         }
         self.model.event(event);
@@ -99,7 +73,7 @@ impl App {
     /// Carries out an action, if it applies in the current view.
     pub fn act(&mut self, action: Action) {
         let end = self.model.timeline.end();
-        self.notice.clear();
+        self.overlays.say("");
         if !self.offers(action) {
             return;
         }
@@ -130,7 +104,7 @@ impl App {
             }
             Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
             Action::Choose(item) => self.choose(item),
-            Action::Enter if self.overlay == Some(Overlay::Events) => self.enter_event(),
+            Action::Enter if self.overlays.open == Some(Overlay::Events) => self.enter_event(),
             Action::Enter => self.nav.enter(&self.model.header.layout),
             Action::Back if self.nav.comparing => self.nav.comparing = false,
             Action::Back => self.nav.depth = self.nav.depth.up(),
@@ -144,42 +118,42 @@ impl App {
             Action::NextEvent => self.jump(true),
             Action::NextTraced => self.next_traced(),
             Action::Bookmark => self.toggle_bookmark(),
-            Action::Events => {
-                self.overlay = Some(Overlay::Events);
-                self.event_row = 0;
-            }
+            Action::Events => self.overlays.show(Overlay::Events),
             Action::NextClass => self.turn_class(true),
             Action::PreviousClass => self.turn_class(false),
-            Action::Command => self.ask_for(PromptKind::Command),
-            Action::Filter => self.ask_for(PromptKind::Filter),
+            Action::Command => self.overlays.ask_for(PromptKind::Command, String::new()),
+            Action::Filter => {
+                let filter = self.nav.filter.clone();
+                self.overlays.ask_for(PromptKind::Filter, filter);
+            }
             Action::Type(_)
             | Action::Erase
             | Action::Submit
             | Action::Complete
             | Action::Recall(_) => self.edit(action),
-            Action::Help => self.open_help(Overlay::Help),
-            Action::Quit if self.model.is_training() => self.overlay = Some(Overlay::AskQuit),
+            Action::Help => self.overlays.show(Overlay::Help),
+            Action::Quit if self.model.is_training() => self.overlays.show(Overlay::AskQuit),
             // A second request quits without an answer.
             Action::Quit
-                if self.model.takes_orders() && self.overlay != Some(Overlay::AskLeave) =>
+                if self.model.takes_orders() && self.overlays.open != Some(Overlay::AskLeave) =>
             {
-                self.overlay = Some(Overlay::AskLeave);
+                self.overlays.show(Overlay::AskLeave);
             }
             Action::StopAndQuit if self.model.origin != Origin::Live => {
                 self.model.order_stop();
-                self.overlay = None;
+                self.overlays.open = None;
             }
             Action::Quit | Action::StopAndQuit => self.quit = Some(Quit::Stop),
             Action::LeaveRunning => self.quit = Some(Quit::Leave),
-            Action::Dismiss if self.prompt.is_some() => self.leave_prompt(),
-            Action::Dismiss => self.overlay = None,
+            Action::Dismiss if self.overlays.prompt.is_some() => self.leave_prompt(),
+            Action::Dismiss => self.overlays.open = None,
         }
     }
 
     /// Toggles the scale and names it: not every chart has a scale to choose, and those that have may lack room for it.
     fn toggle_scale(&mut self) {
         self.nav.log_scale = !self.nav.log_scale;
-        self.say(if self.nav.log_scale {
+        self.overlays.say(if self.nav.log_scale {
             "logarithmic charts"
         } else {
             "linear charts"
@@ -189,7 +163,7 @@ impl App {
     /// `n` and `N`: restricts to the next or the previous class.
     fn turn_class(&mut self, forward: bool) {
         match self.model.header.classes.len() {
-            0 => self.say("this run has no classes"),
+            0 => self.overlays.say("this run has no classes"),
             count => self.nav.turn_class(forward, count),
         }
     }
@@ -199,7 +173,8 @@ impl App {
         match self.nav.next_traced(&self.model.header) {
             Some(next) => self.nav.look_at(next, &self.model.header.layout),
             None => {
-                self.say("no parameter was traced; train with --trace N to see some at every step");
+                self.overlays
+                    .say("no parameter was traced; train with --trace N to see some at every step");
             }
         }
     }
@@ -219,7 +194,7 @@ impl App {
     /// `c`: toggles the comparison.
     fn toggle_comparison(&mut self) {
         if self.other.is_none() {
-            self.say(
+            self.overlays.say(
                 "no second run to compare with: open both with `lcascope open THIS.h5 OTHER.h5`",
             );
             return;
@@ -240,7 +215,8 @@ impl App {
     /// Requests an effect with the numbers in view, or says why they cannot be written.
     pub(super) fn request(&mut self, effect: impl FnOnce(Shown) -> Effect) {
         if self.nav.within_class && self.nav.here() == Here::Network(Screen::Synchronisation) {
-            self.say("moments are written of all classes together: n and N lead back to these");
+            self.overlays
+                .say("moments are written of all classes together: n and N lead back to these");
         } else {
             self.effects.push(effect(self.shown()));
         }
@@ -260,38 +236,16 @@ impl App {
     /// Takes in the most rows by which a text can scroll, known once it is drawn.
     pub fn limit_scrolling(&mut self, text: LongText, most: usize) {
         match text {
-            LongText::Help => self.help_scroll.limit(most),
+            LongText::Help => self.overlays.help_scroll.limit(most),
             LongText::Configuration => self.nav.config_scroll.limit(most),
             LongText::Log => self.nav.log_scroll.limit(most),
         }
     }
 
-    pub(super) fn open_help(&mut self, what: Overlay) {
-        self.overlay = Some(what);
-        self.help_scroll = Scroll::default();
-    }
-
     pub(super) fn order_pause(&mut self, pause: bool) {
         if let Err(why) = self.model.order_pause(pause) {
-            self.say(why);
+            self.overlays.say(why);
         }
-    }
-
-    fn ask_no_more(&mut self) {
-        if matches!(self.overlay, Some(Overlay::AskQuit | Overlay::AskLeave)) {
-            self.overlay = None;
-        }
-    }
-
-    /// Returns the message in the last line, such as why an order failed; empty after the next key.
-    #[must_use]
-    pub fn notice(&self) -> &str {
-        &self.notice
-    }
-
-    /// Shows a message in the last line, until the next key.
-    pub fn say(&mut self, notice: impl Into<String>) {
-        self.notice = notice.into();
     }
 }
 
@@ -361,9 +315,12 @@ pub(super) mod tests {
     fn quitting_a_live_training_asks_first() {
         let mut app = app(Origin::Live);
         app.act(Action::Quit);
-        assert_eq!((app.quit, app.overlay), (None, Some(Overlay::AskQuit)));
+        assert_eq!(
+            (app.quit, app.overlays.open),
+            (None, Some(Overlay::AskQuit))
+        );
         app.event(finished());
-        assert_eq!(app.overlay, None, "there is nothing left to ask");
+        assert_eq!(app.overlays.open, None, "there is nothing left to ask");
         app.act(Action::Quit);
         assert_eq!(app.quit, Some(Quit::Stop));
     }
@@ -397,14 +354,17 @@ pub(super) mod tests {
     fn a_followed_training_is_ordered_about_where_it_listens() {
         let mut app = app(Origin::Following);
         app.act(Action::PauseTraining);
-        assert!(app.model.take_orders().is_empty() && !app.notice().is_empty());
+        assert!(app.model.take_orders().is_empty() && !app.overlays.notice().is_empty());
         app.event(FeedEvent::Controllable(true));
         app.act(Action::PauseTraining);
-        assert_eq!(app.notice(), "");
+        assert_eq!(app.overlays.notice(), "");
         assert_eq!(app.model.take_orders(), [Control::Pause]);
         assert_eq!(app.model.phase(), Phase::Pausing);
         app.event(FeedEvent::OrderFailed("why".to_owned()));
-        assert_eq!((app.model.phase(), app.notice()), (Phase::Following, "why"));
+        assert_eq!(
+            (app.model.phase(), app.overlays.notice()),
+            (Phase::Following, "why")
+        );
         app.event(FeedEvent::Paused(true));
         assert_eq!(app.model.phase(), Phase::Paused);
         app.event(FeedEvent::WriterLost(true));
@@ -418,13 +378,20 @@ pub(super) mod tests {
         assert!(app.quit.take().is_some(), "there is nothing to ask");
         app.event(FeedEvent::Controllable(true));
         app.act(Action::Quit);
-        assert_eq!((app.quit, app.overlay), (None, Some(Overlay::AskLeave)));
+        assert_eq!(
+            (app.quit, app.overlays.open),
+            (None, Some(Overlay::AskLeave))
+        );
         app.act(Action::StopAndQuit);
-        assert_eq!((app.quit, app.overlay), (None, None), "stays to see it end");
+        assert_eq!(
+            (app.quit, app.overlays.open),
+            (None, None),
+            "stays to see it end"
+        );
         assert_eq!(app.model.take_orders(), [Control::Stop]);
         app.act(Action::Quit);
         app.event(FeedEvent::Controllable(false));
-        assert_eq!(app.overlay, None, "there is nothing left to ask");
+        assert_eq!(app.overlays.open, None, "there is nothing left to ask");
         app.event(FeedEvent::Controllable(true));
         app.act(Action::Quit);
         app.act(Action::Quit);

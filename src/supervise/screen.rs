@@ -201,7 +201,7 @@ pub fn show(
     let views = Views::of_user();
     views::restore(app, &views);
     if !options.notice.is_empty() {
-        app.say(&options.notice);
+        app.overlays.say(&options.notice);
     }
     let sources = [Some(first), second].into_iter().flatten();
     let sources = sources.map(|shown| Source {

@@ -13,7 +13,7 @@ pub fn restore(app: &mut App, views: &Views) {
     match views.load(&id(&app.model.header)) {
         Ok(Some(place)) => go_to(app, place),
         Ok(None) => {}
-        Err(why) => app.say(why),
+        Err(why) => app.overlays.say(why),
     }
 }
 

@@ -401,7 +401,7 @@ pub enum Request {
 /// Returns what a key requests, given the open overlay and the prompt.
 #[must_use]
 pub fn request(keys: &KeyMap, key: KeyEvent, app: &App) -> Option<Request> {
-    pressed(keys, key, app.overlay, app.prompt.is_some())
+    pressed(keys, key, app.overlays.open, app.overlays.prompt.is_some())
 }
 
 /// Returns what a key requests while there is no [`App`] yet.

@@ -15,7 +15,7 @@ pub const OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
 /// Returns the action of a mouse event on the frame drawn last.
 #[must_use]
 pub fn action(drawn: &Drawn, mouse: MouseEvent, app: &App) -> Option<Action> {
-    if app.prompt.is_some() {
+    if app.overlays.prompt.is_some() {
         return None;
     }
     let hit = drawn.hit((mouse.column, mouse.row));

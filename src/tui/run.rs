@@ -142,7 +142,7 @@ pub fn run(
             return Ok(Exit::Quit(Quit::Leave));
         }
         for effect in app.take_effects() {
-            app.say(outside.begin(effect));
+            app.overlays.say(outside.begin(effect));
         }
         if let Some(controls) = &feeds.first.controls {
             for order in app.model.take_orders() {
@@ -269,7 +269,8 @@ impl LoopState<'_> {
                 self.painter.changed();
             }
             Happened::Outcome(Some(outcome)) => {
-                app.say(come_of(outcome, &mut self.clipboard, screen));
+                app.overlays
+                    .say(come_of(outcome, &mut self.clipboard, screen));
                 self.painter.urgent();
             }
             Happened::Outcome(None) => self.outcomes = never(),

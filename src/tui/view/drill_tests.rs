@@ -358,9 +358,17 @@ fn commands_say_what_there_is() {
     command(&mut app, "unit 3");
     assert_eq!(app.nav.depth, Depth::Unit { layer: 1, unit: 3 });
     command(&mut app, "unit 4");
-    assert!(app.notice().contains("0 to 3"), "{}", app.notice());
+    assert!(
+        app.overlays.notice().contains("0 to 3"),
+        "{}",
+        app.overlays.notice()
+    );
     command(&mut app, "param 999999");
-    assert!(app.notice().contains("numbered from 0"), "{}", app.notice());
+    assert!(
+        app.overlays.notice().contains("numbered from 0"),
+        "{}",
+        app.overlays.notice()
+    );
     app.act(Action::Back);
     assert_eq!(app.nav.depth, Depth::Layer(1));
 }

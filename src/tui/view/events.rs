@@ -27,7 +27,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
     let listed = app.listed_events();
     let rows = usize::from(area.height.saturating_sub(5)).max(1);
-    let selected = app.event_row.min(listed.len().saturating_sub(1));
+    let selected = app.overlays.event_row.min(listed.len().saturating_sub(1));
     let first = scrolled(selected, rows, listed.len());
     let room = usize::from(area.width.saturating_sub(8));
     let mut lines: Vec<Line> = (listed.iter().enumerate().skip(first).take(rows))

@@ -26,7 +26,7 @@ pub fn height(app: &App, width: u16) -> u16 {
 /// The run's failure or, without one, the app's notice.
 fn trouble(app: &App) -> &str {
     match app.model.message() {
-        "" => app.notice(),
+        "" => app.overlays.notice(),
         message => message,
     }
 }
@@ -41,7 +41,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         let [_, indented] = Layout::horizontal([Length(1), Fill(1)]).areas(area);
         return frame.render(Paragraph::new(text).wrap(Wrap { trim: true }), indented);
     }
-    let line = match &app.prompt {
+    let line = match &app.overlays.prompt {
         Some(prompt) => typed(app, prompt, theme, area.width),
         None => hints(app, theme, frame.keys, area.width),
     };
@@ -58,7 +58,7 @@ fn typed(app: &App, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'static>
     let mut left = room.saturating_sub(shown.chars().count());
     let mut spans = vec![Span::raw(shown), Span::styled(" ", theme.cursor)];
     let words = match prompt.kind {
-        PromptKind::Command => app.completions(&prompt.text),
+        PromptKind::Command => app.model.completions(&prompt.text),
         PromptKind::Filter => Vec::new(),
     };
     for word in words {

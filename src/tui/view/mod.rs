@@ -76,7 +76,7 @@ fn draw_parts(area: Rect, frame: &mut Frame) {
     // Keys jump between events on every screen.
     frame.ask(u8::MAX, app.about_events());
     footer::draw(footer, frame);
-    if let Some(overlay) = app.overlay {
+    if let Some(overlay) = app.overlays.open {
         match overlay {
             Overlay::Help => help::draw(area, frame),
             Overlay::Events => events::draw(area, frame),

@@ -22,7 +22,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         .saturating_sub(app.model.timeline.end());
     let question = Line::raw(format!("The training has {left} steps to go."));
     let stop = "stop it after this step";
-    let answers = match app.overlay {
+    let answers = match app.overlays.open {
         Some(Overlay::AskLeave) => [
             answer("l q", "leave it running".to_owned()),
             answer("s", format!("{stop}; this screen stays")),

@@ -115,7 +115,7 @@ fn settings(app: &App, theme: &Theme) -> Line<'static> {
     if app.nav.sort != Sort::Order {
         words.push(app.nav.sort.name().to_owned());
     }
-    if !app.nav.filter.is_empty() && app.prompt.is_none() {
+    if !app.nav.filter.is_empty() && app.overlays.prompt.is_none() {
         words.push(format!("/{}", app.nav.filter));
     }
     let between = either(theme, " · ", ", ");

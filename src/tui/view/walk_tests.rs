@@ -27,19 +27,24 @@ fn state(app: &mut App) -> String {
         &app.nav.filter,
     );
     let scrolled = (
-        app.help_scroll.rows,
-        app.event_row,
+        app.overlays.help_scroll.rows,
+        app.overlays.event_row,
         app.nav.config_scroll.rows,
         app.nav.log_scroll.rows,
     );
-    let over = (app.overlay, &app.prompt, app.quit, app.nav.comparing);
+    let over = (
+        app.overlays.open,
+        &app.overlays.prompt,
+        app.quit,
+        app.nav.comparing,
+    );
     let marks = (&app.nav.bookmarks, app.nav.within_class);
     format!(
         "{:?} {selected:?} {looks:?} {scrolled:?} {over:?} {marks:?} {:?} {:?} {orders:?} {effects:?} {}",
         (app.nav.screen, app.nav.depth),
         app.nav.window,
         app.play_rate(),
-        app.notice(),
+        app.overlays.notice(),
     )
 }
 
@@ -76,7 +81,7 @@ impl Walk {
     /// Goes to a place where steps, rows and orders lie on either side of the selection.
     fn go(&mut self, here: Here) {
         let app = &mut self.run.app;
-        (app.overlay, app.prompt, app.nav.comparing) = (None, None, false);
+        (app.overlays.open, app.overlays.prompt, app.nav.comparing) = (None, None, false);
         app.nav.filter.clear();
         (app.nav.sort, app.nav.log_scale, app.nav.pooled) = (Sort::Order, true, true);
         app.nav.bookmarks = [7, 21].into();
@@ -106,7 +111,7 @@ impl Walk {
             _ => Screen::Decomposition,
         };
         app.nav.comparing = here == Here::Comparison;
-        app.say("");
+        app.overlays.say("");
         assert_eq!(app.nav.here(), here);
     }
 
