@@ -163,7 +163,7 @@ impl App {
         });
         match ends {
             Some((from, to)) if from < to && from < end => {
-                self.settle();
+                self.playback.settle(&mut self.nav.window, end);
                 self.nav.window.show(&(from..to.min(end)));
             }
             Some(_) => self.overlays.say(format!(
@@ -250,8 +250,8 @@ impl App {
 
     /// Moves the cursor to a step, or as near as there are steps.
     pub(super) fn jump_to(&mut self, step: u64) {
-        self.settle();
         let end = self.model.timeline.end();
+        self.playback.settle(&mut self.nav.window, end);
         self.nav.window.home();
         let by = i64::try_from(step).unwrap_or(i64::MAX);
         self.nav.window.move_by(by, end);

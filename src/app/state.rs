@@ -1,13 +1,14 @@
 //! The explorer's state: what it knows about the run, and what it shows.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::action::Action;
 use super::compare::{Comparison, Other};
 use super::effect::{Effect, Shown};
 use super::navigation::Navigation;
 use super::overlays::{Overlay, Overlays, PromptKind};
-use super::playback::{Playback, Speed};
+use super::playback::Playback;
 use super::run_model::RunModel;
 use super::screen::{Here, Screen};
 use super::scroll::LongText;
@@ -30,8 +31,7 @@ pub struct App {
     /// The second run, to compare with.
     pub other: Option<Other>,
     pub overlays: Overlays,
-    pub(super) speed: Speed,
-    pub(super) playback: Option<Playback>,
+    pub playback: Playback,
     effects: Vec<Effect>,
     /// Set once the explorer is to close.
     pub quit: Option<Quit>,
@@ -51,8 +51,7 @@ impl App {
             nav: Navigation::default(),
             other: None,
             overlays: Overlays::default(),
-            speed: Speed::default(),
-            playback: None,
+            playback: Playback::default(),
             effects: Vec::new(),
             quit: None,
         }
@@ -70,6 +69,12 @@ impl App {
         self.model.event(event);
     }
 
+    /// Advances the replay by the elapsed time. Returns true if the view changed.
+    pub fn tick(&mut self, elapsed: Duration) -> bool {
+        let end = self.model.timeline.end();
+        self.playback.tick(elapsed, &mut self.nav.window, end)
+    }
+
     /// Carries out an action, if it applies in the current view.
     pub fn act(&mut self, action: Action) {
         let end = self.model.timeline.end();
@@ -79,24 +84,28 @@ impl App {
         }
         match action {
             Action::Move(steps) => {
-                self.settle();
+                self.playback.settle(&mut self.nav.window, end);
                 self.nav.window.move_by(steps, end);
             }
             Action::Home => {
-                self.settle();
+                self.playback.settle(&mut self.nav.window, end);
                 self.nav.window.home();
             }
             Action::Follow => {
-                self.playback = None;
+                self.playback.stop();
                 self.nav.window.follow();
             }
             Action::ZoomIn => self.nav.window.zoom(true, end),
             Action::ZoomOut => self.nav.window.zoom(false, end),
             Action::ZoomAll => self.nav.window.zoom_out(),
-            Action::Freeze if self.model.origin == Origin::Replay => self.play_or_pause(),
+            Action::Freeze if self.model.origin == Origin::Replay => {
+                self.playback.play_or_pause(&mut self.nav.window, end);
+            }
             Action::Freeze => self.nav.window.toggle_freeze(end),
-            Action::Faster => self.play_faster(),
-            Action::Slower => self.play_slower(),
+            Action::Faster | Action::Slower => {
+                let speed = self.playback.change_speed(action == Action::Faster);
+                self.overlays.say(speed);
+            }
             Action::PauseTraining => self.order_pause(!self.model.is_pausing()),
             Action::ToggleScale => self.toggle_scale(),
             Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => {

@@ -47,7 +47,7 @@ impl App {
         let end = self.model.timeline.end();
         let stands = !self.model.is_running() || self.nav.window.stands(query.part, end);
         let own = asked.steps == query.steps || matches!(answer, Answer::Unknown(_));
-        (own || !stands || self.play_rate().is_some()).then_some((&asked.steps, answer))
+        (own || !stands || self.playback.rate().is_some()).then_some((&asked.steps, answer))
     }
 
     /// Returns a query about the steps in view, in this many columns.

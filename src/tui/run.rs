@@ -386,7 +386,7 @@ fn ask_other(app: &mut App, feed: Option<&Feed>) {
 
 /// The longest time that the loop may sleep.
 fn patience(painter: &Painter, app: &App) -> Duration {
-    let frame = painter.patience(app.play_rate().is_some());
+    let frame = painter.patience(app.playback.rate().is_some());
     app.model
         .queries
         .patience()

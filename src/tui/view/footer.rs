@@ -100,7 +100,7 @@ fn useful(group: &Group, app: &App) -> bool {
         "compare" => app.other.is_some(),
         "event" => app.has_marks(),
         "follow" => !app.nav.window.follows(),
-        "speed" => app.play_rate().is_some(),
+        "speed" => app.playback.rate().is_some(),
         _ => true,
     };
     more && group.is_offered(app)

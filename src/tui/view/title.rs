@@ -25,9 +25,9 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         let epoch = end as f64 / header.steps_per_epoch as f64;
         format!("epoch {epoch:.1}")
     });
-    let view = match app.play_rate() {
+    let view = match app.playback.rate() {
         Some(rate) => Some(format!("playing {rate} steps/s")),
-        None if app.is_paused_replay() => Some("replay paused".to_owned()),
+        None if app.playback.is_paused() => Some("replay paused".to_owned()),
         None if app.nav.window.frozen() => {
             let newest = app.nav.window.shown(end).saturating_sub(1);
             Some(format!("frozen at step {newest}"))

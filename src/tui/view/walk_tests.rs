@@ -43,7 +43,7 @@ fn state(app: &mut App) -> String {
         "{:?} {selected:?} {looks:?} {scrolled:?} {over:?} {marks:?} {:?} {:?} {orders:?} {effects:?} {}",
         (app.nav.screen, app.nav.depth),
         app.nav.window,
-        app.play_rate(),
+        app.playback.rate(),
         app.overlays.notice(),
     )
 }
