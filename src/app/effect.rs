@@ -36,7 +36,7 @@ impl Shown {
     pub fn of(nav: &Navigation, end: u64, compared: Option<Range<u64>>) -> Self {
         let layer = match nav.here() {
             Here::Layer | Here::Unit => nav.depth.layer(),
-            Here::Network(Screen::Distribution) if !nav.pooled => Some(nav.layer),
+            Here::Network(Screen::Distribution) if nav.one_layer => Some(nav.layer),
             Here::Comparison | Here::Network(_) | Here::Parameter => None,
         };
         let steps = match nav.here() {

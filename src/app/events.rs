@@ -5,6 +5,7 @@ use crate::analysis::events::EventKind;
 use crate::analysis::lints::Lint;
 use crate::analysis::numbers;
 use crate::query::{Answer, Happened, Query, Topic};
+use crate::record::RunHeader;
 
 /// Why a step is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,34 @@ pub struct Mark {
     pub kind: MarkKind,
     /// The event's number (see [`crate::analysis::events`]); NaN for a bookmark.
     pub value: f64,
+}
+
+impl Mark {
+    /// Describes it in words, with its number and unit.
+    #[must_use]
+    pub fn described(&self, header: &RunHeader) -> String {
+        let Mark { step, kind, value } = self;
+        match kind {
+            MarkKind::Bookmark => format!("step {step}: bookmark"),
+            MarkKind::Event(EventKind::Residual) => format!(
+                "step {step}: residual of {value:.1e} nats, above {}",
+                header.tolerance
+            ),
+            MarkKind::Event(EventKind::NotFinite) => {
+                let of = header.layout.layers.len();
+                format!("step {step}: not finite: the loss or the LCA of {value:.0} of {of} layers")
+            }
+            MarkKind::Event(EventKind::LossSpike) => {
+                format!(
+                    "step {step}: the loss rose by {} nats",
+                    numbers::decimals(*value, 3)
+                )
+            }
+            MarkKind::Event(EventKind::Synchronised) => {
+                format!("step {step}: {value:.0} layers learned most together")
+            }
+        }
+    }
 }
 
 /// A row of the list of events.
@@ -65,7 +94,7 @@ impl App {
     /// Returns the events and bookmarks of the steps that may be shown, by step and kind.
     #[must_use]
     pub fn marks(&self) -> Vec<Mark> {
-        let shown = self.nav.window.shown(self.model.timeline.end());
+        let shown = self.shown_steps().end;
         let events = self.happened().into_iter().flat_map(|known| &known.events);
         let events = events.map(|event| Mark {
             step: event.step,
@@ -86,7 +115,7 @@ impl App {
     /// Returns true if there are any marks.
     #[must_use]
     pub fn has_marks(&self) -> bool {
-        let shown = self.nav.window.shown(self.model.timeline.end());
+        let shown = self.shown_steps().end;
         let known = self.happened();
         known.is_some_and(|known| known.events.iter().any(|event| event.step < shown))
             || self.nav.bookmarks.first().is_some_and(|step| *step < shown)
@@ -113,7 +142,7 @@ impl App {
 
     /// `[` and `]`: jumps to the event or bookmark before or after the cursor.
     pub(super) fn jump(&mut self, forward: bool) {
-        let Some(cursor) = self.nav.window.cursor(self.model.timeline.end()) else {
+        let Some(cursor) = self.cursor() else {
             return;
         };
         let marks = self.marks();
@@ -125,35 +154,9 @@ impl App {
         match next.copied() {
             Some(mark) => {
                 self.jump_to(mark.step);
-                self.overlays.say(self.described(&mark));
+                self.overlays.say(mark.described(&self.model.header));
             }
             None => self.overlays.say("no further event"),
-        }
-    }
-
-    /// Describes a mark in words, with its number and unit.
-    #[must_use]
-    pub fn described(&self, mark: &Mark) -> String {
-        let Mark { step, kind, value } = mark;
-        match kind {
-            MarkKind::Bookmark => format!("step {step}: bookmark"),
-            MarkKind::Event(EventKind::Residual) => format!(
-                "step {step}: residual of {value:.1e} nats, above {}",
-                self.model.header.tolerance
-            ),
-            MarkKind::Event(EventKind::NotFinite) => {
-                let of = self.model.header.layout.layers.len();
-                format!("step {step}: not finite: the loss or the LCA of {value:.0} of {of} layers")
-            }
-            MarkKind::Event(EventKind::LossSpike) => {
-                format!(
-                    "step {step}: the loss rose by {} nats",
-                    numbers::decimals(*value, 3)
-                )
-            }
-            MarkKind::Event(EventKind::Synchronised) => {
-                format!("step {step}: {value:.0} layers learned most together")
-            }
         }
     }
 }

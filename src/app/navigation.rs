@@ -15,6 +15,7 @@ use crate::record::RunHeader;
     clippy::struct_excessive_bools,
     reason = "switches that know nothing of each other"
 )]
+#[derive(Debug, Default)]
 pub struct Navigation {
     pub window: Window,
     pub screen: Screen,
@@ -32,40 +33,16 @@ pub struct Navigation {
     /// Which of the screen's charts is shown in full, from 1 on; 0 shows all. Screens take it modulo their number of
     /// charts.
     pub focus: usize,
-    /// Symmetric-logarithmic charts, rather than linear ones.
-    pub log_scale: bool,
-    /// All layers together in pooled charts, rather than the selected one.
-    pub pooled: bool,
+    /// Linear charts, rather than symmetric-logarithmic ones.
+    pub linear: bool,
+    /// The selected layer in pooled charts, rather than all layers together.
+    pub one_layer: bool,
     /// Whether moments of learning are restricted to the selected class.
     pub within_class: bool,
     pub bookmarks: BTreeSet<u64>,
     /// The scroll positions of the configuration, from the top, and of the log, from the end.
     pub config_scroll: Scroll,
     pub log_scroll: Scroll,
-}
-
-impl Default for Navigation {
-    fn default() -> Self {
-        Self {
-            window: Window::default(),
-            screen: Screen::default(),
-            depth: Depth::default(),
-            comparing: false,
-            layer: 0,
-            unit: 0,
-            parameter: 0,
-            class: 0,
-            sort: Sort::default(),
-            filter: String::new(),
-            focus: 0,
-            log_scale: true,
-            pooled: true,
-            within_class: false,
-            bookmarks: BTreeSet::new(),
-            config_scroll: Scroll::default(),
-            log_scroll: Scroll::default(),
-        }
-    }
 }
 
 impl Navigation {

@@ -59,7 +59,7 @@ impl PromptKind {
 }
 
 /// What lies over the screen and below it.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Overlays {
     pub open: Option<Overlay>,
     /// The open prompt.

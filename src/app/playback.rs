@@ -9,13 +9,14 @@ const RATES: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0, 2000.0];
 const FIRST: usize = 3;
 
 /// The playback speed, and the replay if one was started. All methods take `end`, the number of steps.
+#[derive(Debug)]
 pub struct Playback {
     /// Index of the speed.
     speed: usize,
     replay: Option<Replay>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Replay {
     /// Position in steps, with a fraction.
     at: f64,

@@ -255,13 +255,13 @@ impl App {
         self.nav.window.home();
         let by = i64::try_from(step).unwrap_or(i64::MAX);
         self.nav.window.move_by(by, end);
-        if self.nav.window.cursor(end) != Some(step) {
+        if self.cursor() != Some(step) {
             self.overlays.say(format!("step {step} is not there yet"));
         }
     }
 
     pub(super) fn toggle_bookmark(&mut self) {
-        let Some(step) = self.nav.window.cursor(self.model.timeline.end()) else {
+        let Some(step) = self.cursor() else {
             return;
         };
         if self.nav.bookmarks.remove(&step) {

@@ -246,6 +246,12 @@ impl RunModel {
         &self.message
     }
 
+    /// Returns the number of planned steps that are not done yet.
+    #[must_use]
+    pub fn steps_left(&self) -> u64 {
+        (self.header.planned_steps).saturating_sub(self.timeline.end())
+    }
+
     /// Returns the axis of a chart of the stretch in view: its steps, with room for some more if it is the whole run so
     /// far.
     #[must_use]

@@ -21,8 +21,7 @@ impl App {
         if self.nav.sort == Sort::Order {
             return layers;
         }
-        let end = self.model.timeline.end();
-        let window = self.model.timeline.stretch(&self.nav.window.visible(end));
+        let window = self.model.timeline.stretch(&self.visible());
         self.nav.sort.arrange(&mut layers, |layer| {
             let sums = window.layer_sums(layer);
             SortKeys {

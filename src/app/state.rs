@@ -121,7 +121,7 @@ impl App {
             Action::Copy => self.request(Effect::Copy),
             Action::Export => self.request(|shown| Effect::Export(shown, None)),
             Action::Sort => self.nav.sort = self.nav.sort.next(),
-            Action::Pool => self.nav.pooled = !self.nav.pooled,
+            Action::Pool => self.nav.one_layer = !self.nav.one_layer,
             Action::Focus => self.nav.focus = self.nav.focus.wrapping_add(1),
             Action::PreviousEvent => self.jump(false),
             Action::NextEvent => self.jump(true),
@@ -161,11 +161,11 @@ impl App {
 
     /// Toggles the scale and names it: not every chart has a scale to choose, and those that have may lack room for it.
     fn toggle_scale(&mut self) {
-        self.nav.log_scale = !self.nav.log_scale;
-        self.overlays.say(if self.nav.log_scale {
-            "logarithmic charts"
-        } else {
+        self.nav.linear = !self.nav.linear;
+        self.overlays.say(if self.nav.linear {
             "linear charts"
+        } else {
+            "logarithmic charts"
         });
     }
 
@@ -302,7 +302,7 @@ pub(super) mod tests {
         app.model.header = Arc::new(header);
         app.event(FeedEvent::Steps(vec![step(20, [-1.0, 0.5])]));
         let axis = |app: &App| {
-            let steps = app.nav.window.visible(app.model.timeline.end());
+            let steps = app.visible();
             app.model
                 .axis(&app.nav.window, &app.model.timeline.stretch(&steps))
         };

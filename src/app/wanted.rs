@@ -6,16 +6,33 @@ use super::state::App;
 use crate::query::{Answer, Part, Query, Topic};
 
 impl App {
+    /// Returns the cursor's step; `None` before the first step.
+    #[must_use]
+    pub fn cursor(&self) -> Option<u64> {
+        self.nav.window.cursor(self.model.timeline.end())
+    }
+
+    /// Returns the steps in view.
+    #[must_use]
+    pub fn visible(&self) -> Range<u64> {
+        self.nav.window.visible(self.model.timeline.end())
+    }
+
+    /// Returns all steps up to the newest one shown.
+    #[must_use]
+    pub fn shown_steps(&self) -> Range<u64> {
+        0..self.nav.window.shown(self.model.timeline.end())
+    }
+
     /// Returns a query for finer steps, if the view needs them.
     pub fn wanted_detail(&mut self) -> Option<Query> {
-        let end = self.model.timeline.end();
-        let (visible, cursor) = (self.nav.window.visible(end), self.nav.window.cursor(end));
         // A comparison sums up to the last step that both runs have.
         let shown = match self.compared() {
-            Some(comparison) => comparison.common_steps().end,
-            None => self.nav.window.shown(end),
+            Some(comparison) => comparison.common_steps(),
+            None => self.shown_steps(),
         };
-        self.model.wanted_detail(&visible, cursor, shown)
+        let (visible, cursor) = (self.visible(), self.cursor());
+        self.model.wanted_detail(&visible, cursor, shown.end)
     }
 
     /// Returns a query for finer steps of the compared run's file, if the view needs them.
@@ -57,7 +74,7 @@ impl App {
         Query {
             topic,
             part: Part::Window,
-            steps: self.nav.window.visible(self.model.timeline.end()),
+            steps: self.visible(),
             columns,
         }
     }
@@ -68,7 +85,7 @@ impl App {
         Query {
             topic,
             part: Part::All,
-            steps: 0..self.nav.window.shown(self.model.timeline.end()),
+            steps: self.shown_steps(),
             columns: 1,
         }
     }
@@ -76,7 +93,7 @@ impl App {
     /// Returns a query about the step at the cursor; `None` before the first step.
     #[must_use]
     pub fn about_cursor(&self, topic: Topic) -> Option<Query> {
-        let step = self.nav.window.cursor(self.model.timeline.end())?;
+        let step = self.cursor()?;
         Some(Query {
             topic,
             part: Part::Cursor,

@@ -1,6 +1,6 @@
 //! The saved view of a run: restored when the run is opened, stored when it is closed.
 
-use crate::app::{App, Depth, Screen, Sort};
+use crate::app::{App, Depth, Navigation, Screen, Sort};
 use crate::record::RunHeader;
 use crate::state::{RunId, ViewState, Views};
 
@@ -11,7 +11,7 @@ fn id(header: &RunHeader) -> RunId {
 /// Restores the view in which the run was left. A view that cannot be used is reported.
 pub fn restore(app: &mut App, views: &Views) {
     match views.load(&id(&app.model.header)) {
-        Ok(Some(place)) => go_to(app, place),
+        Ok(Some(place)) => go_to(&mut app.nav, &app.model.header, place),
         Ok(None) => {}
         Err(why) => app.overlays.say(why),
     }
@@ -20,37 +20,38 @@ pub fn restore(app: &mut App, views: &Views) {
 /// Stores the view of the run, if possible.
 pub fn keep(app: &App, views: &Views) {
     // Only a convenience is lost.
-    let _ = views.store(&id(&app.model.header), &place_of(app));
+    let header = &app.model.header;
+    let _ = views.store(&id(header), &place_of(&app.nav, header));
 }
 
-fn go_to(app: &mut App, place: ViewState) {
-    app.nav.window.go_to((place.cursor, place.window));
+fn go_to(nav: &mut Navigation, header: &RunHeader, place: ViewState) {
+    nav.window.go_to((place.cursor, place.window));
     let screens = Screen::ALL.into_iter();
     let mut named = screens.filter(|screen| screen.name() == place.screen);
-    app.nav.screen = named.next().unwrap_or_default();
+    nav.screen = named.next().unwrap_or_default();
     let mut orders = Sort::ALL
         .into_iter()
         .filter(|sort| sort.name() == place.sort);
-    app.nav.sort = orders.next().unwrap_or_default();
-    app.nav.filter = place.filter;
-    app.nav.bookmarks.extend(place.bookmarks);
-    let layout = &app.model.header.layout;
+    nav.sort = orders.next().unwrap_or_default();
+    nav.filter = place.filter;
+    nav.bookmarks.extend(place.bookmarks);
+    let layout = &header.layout;
     let named = layout
         .layers
         .iter()
         .position(|layer| layer.name == place.layer);
     let Some(layer) = named else { return };
-    app.nav.layer = layer;
+    nav.layer = layer;
     let units = layout.layers[layer].units.len();
-    app.nav.depth = match (place.unit.filter(|&unit| unit < units), place.parameter) {
+    nav.depth = match (place.unit.filter(|&unit| unit < units), place.parameter) {
         _ if !place.inside => Depth::Network,
         (None, _) => Depth::Layer(layer),
         (Some(unit), parameter) => {
-            app.nav.unit = unit;
-            let parameters = app.listed_parameters(layer, unit);
+            nav.unit = unit;
+            let parameters = layout.unit_parameters(layer, unit);
             match parameter.filter(|parameter| parameters.contains(parameter)) {
                 Some(parameter) => {
-                    app.nav.parameter = parameter;
+                    nav.parameter = parameter;
                     Depth::Parameter {
                         layer,
                         unit,
@@ -63,18 +64,16 @@ fn go_to(app: &mut App, place: ViewState) {
     };
 }
 
-fn place_of(app: &App) -> ViewState {
-    let (cursor, window) = app.nav.window.place();
-    let inside = app.nav.depth.layer();
-    let layer = inside.unwrap_or(app.nav.layer);
-    let name = app
-        .model
-        .header
+fn place_of(nav: &Navigation, header: &RunHeader) -> ViewState {
+    let (cursor, window) = nav.window.place();
+    let inside = nav.depth.layer();
+    let layer = inside.unwrap_or(nav.layer);
+    let name = header
         .layout
         .layers
         .get(layer)
         .map(|layer| layer.name.clone());
-    let (unit, parameter) = match app.nav.depth {
+    let (unit, parameter) = match nav.depth {
         Depth::Network | Depth::Layer(_) => (None, None),
         Depth::Unit { unit, .. } => (Some(unit), None),
         Depth::Parameter {
@@ -84,10 +83,10 @@ fn place_of(app: &App) -> ViewState {
     ViewState {
         cursor,
         window,
-        screen: app.nav.screen.name().to_owned(),
-        sort: app.nav.sort.name().to_owned(),
-        filter: app.nav.filter.clone(),
-        bookmarks: app.nav.bookmarks.iter().copied().collect(),
+        screen: nav.screen.name().to_owned(),
+        sort: nav.sort.name().to_owned(),
+        filter: nav.filter.clone(),
+        bookmarks: nav.bookmarks.iter().copied().collect(),
         layer: name.unwrap_or_default(),
         inside: inside.is_some(),
         unit,
@@ -142,7 +141,8 @@ mod tests {
                 ..
             }
         ));
-        assert_eq!(place_of(&found), place_of(&left));
+        let place = |app: &App| place_of(&app.nav, &app.model.header);
+        assert_eq!(place(&found), place(&left));
         assert_eq!(found.nav.bookmarks, left.nav.bookmarks);
     }
 
@@ -157,7 +157,7 @@ mod tests {
             parameter: Some(usize::MAX),
             ..ViewState::default()
         };
-        go_to(&mut found, place);
+        go_to(&mut found.nav, &found.model.header, place);
         assert_eq!(
             (found.nav.screen, found.nav.depth),
             (Screen::Overview, Depth::Layer(1))

@@ -6,7 +6,7 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
 use super::frame::{Drawn, Hit};
-use crate::app::{Action, App};
+use crate::app::{Action, Overlays};
 
 /// The sequences that make the terminal report clicks and the wheel, also beyond column 223, and stop it again.
 pub const ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
@@ -14,8 +14,8 @@ pub const OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
 
 /// Returns the action of a mouse event on the frame drawn last.
 #[must_use]
-pub fn action(drawn: &Drawn, mouse: MouseEvent, app: &App) -> Option<Action> {
-    if app.overlays.prompt.is_some() {
+pub fn action(drawn: &Drawn, mouse: MouseEvent, overlays: &Overlays) -> Option<Action> {
+    if overlays.prompt.is_some() {
         return None;
     }
     let hit = drawn.hit((mouse.column, mouse.row));
@@ -42,7 +42,7 @@ mod tests {
     use ratatui::layout::Rect;
 
     use super::*;
-    use crate::app::Screen;
+    use crate::app::{App, Screen};
     use crate::tui::keys::KeyMap;
     use crate::tui::theme::{ColorLevel, Glyphs, Theme};
     use crate::tui::view;
@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn done(app: &App, kind: MouseEventKind, place: (usize, usize)) -> Option<Action> {
-        action(&drawn(app).1, at(kind, place), app)
+        action(&drawn(app).1, at(kind, place), &app.overlays)
     }
 
     #[test]

@@ -287,9 +287,11 @@ impl LoopState<'_> {
 
     fn take_input(&mut self, input: Option<&Input>, app: &App) -> Taken {
         let request = match input {
-            Some(Input::Event(Event::Key(key))) => keys::request(&self.options.keys, *key, app),
+            Some(Input::Event(Event::Key(key))) => {
+                keys::request(&self.options.keys, *key, &app.overlays)
+            }
             Some(Input::Event(Event::Mouse(mouse))) => {
-                mouse::action(&self.drawn, *mouse, app).map(Request::Act)
+                mouse::action(&self.drawn, *mouse, &app.overlays).map(Request::Act)
             }
             Some(Input::Event(_)) => None,
             Some(Input::Resized) => {

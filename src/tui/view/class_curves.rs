@@ -25,11 +25,8 @@ use crate::tui::widget::{Details, Entry, LineChart, Pen, Series};
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
-    let Some(name) = app
-        .model
-        .class_title(app.nav.class)
-        .filter(|_| area.height > 1)
-    else {
+    let title = app.model.class_title(app.nav.class);
+    let Some(name) = title.filter(|_| area.height > 1) else {
         return;
     };
     let class = u32::try_from(app.nav.class).unwrap_or(u32::MAX);
@@ -133,10 +130,10 @@ fn loss(
     let chart = LineChart {
         theme,
         series: &series,
-        scale: if app.nav.log_scale {
-            Scale::Log
-        } else {
+        scale: if app.nav.linear {
             Scale::Linear
+        } else {
+            Scale::Log
         },
         domain: Domain::of(ends([&own, &all])),
         unit: "nats",
@@ -278,11 +275,8 @@ mod tests {
             "{screen}"
         );
         let topic = Topic::LayersOfClass { class: 0 };
-        let answer = run
-            .app
-            .model
-            .queries
-            .answer(&run.app.about_window(topic, 1));
+        let query = run.app.about_window(topic, 1);
+        let answer = run.app.model.queries.answer(&query);
         let Some((_, Answer::Binned(binned))) = answer else {
             panic!("{answer:?}")
         };

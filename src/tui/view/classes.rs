@@ -194,7 +194,7 @@ impl Table<'_> {
 
     fn sheet(&self, sums: &Sums<'_>, listed: &[usize]) -> Sheet<'_> {
         let max = Self::largest(sums, listed);
-        let scale = signed_scale(self.app, max);
+        let scale = signed_scale(&self.app.nav, max);
         let cell = |value: f64| {
             let unit = scale.to_signed_unit(max, value).unwrap_or(f64::NAN);
             (format!(" {}", number(value)), self.theme.signed(unit))
@@ -309,14 +309,8 @@ impl Table<'_> {
     }
 
     fn heat_map(&self, sums: &Sums<'_>, listed: &[usize], area: Rect, frame: &mut Frame) {
-        let classes: Vec<&str> = self
-            .app
-            .model
-            .header
-            .classes
-            .iter()
-            .map(String::as_str)
-            .collect();
+        let classes = self.app.model.header.classes.iter();
+        let classes: Vec<&str> = classes.map(String::as_str).collect();
         let layers: Vec<&str> = (listed.iter())
             .map(|&layer| self.app.model.header.layout.layers[layer].name.as_str())
             .collect();
@@ -332,7 +326,7 @@ impl Table<'_> {
             values: &values,
             rows: classes.len(),
             columns: layers.len(),
-            scale: signed_scale(self.app, max),
+            scale: signed_scale(&self.app.nav, max),
             max,
             unit: "nats",
             names: &classes[shown.clone()],

@@ -174,10 +174,10 @@ fn draw_charts(
         let chart = LineChart {
             theme,
             series: &[series("B", pen_b, &b[..]), series("A", pen_a, &a[..])],
-            scale: match (app.nav.log_scale, of_layer) {
-                (true, None) => Scale::Log,
-                (false, None) => Scale::Linear,
-                (_, Some(_)) => words::signed_scale(app, largest),
+            scale: match (app.nav.linear, of_layer) {
+                (true, None) => Scale::Linear,
+                (false, None) => Scale::Log,
+                (_, Some(_)) => words::signed_scale(&app.nav, largest),
             },
             domain,
             unit: "nats",
@@ -187,13 +187,8 @@ fn draw_charts(
         };
         chart.render(area, buf);
     };
-    let name = app
-        .model
-        .header
-        .layout
-        .layers
-        .get(layer)
-        .map(|it| it.name.as_str());
+    let named = app.model.header.layout.layers.get(layer);
+    let name = named.map(|layer| layer.name.as_str());
     let Some(name) = name.filter(|_| area.width >= 100) else {
         return chart(area, buf, None);
     };
@@ -253,17 +248,11 @@ struct Table<'a> {
 
 impl<'a> Table<'a> {
     fn new(area: Rect, app: &'a App, comparison: Comparison<'a>, theme: &'a Theme) -> Self {
-        let Comparison {
-            first: a,
-            second: b,
-            window,
-            ..
-        } = comparison;
         let common = comparison.common_steps();
         let cursor = comparison.cursor();
         let step = cursor.map_or(0..0, |step| step..step + 1);
         let at = cursor.map_or_else(|| "cursor".to_owned(), |step| format!("at {step}"));
-        let all = 0..window.shown(a.timeline.end()).max(b.timeline.end());
+        let all = 0..app.shown_steps().end.max(comparison.second.timeline.end());
         let column = |title: &str, of, steps: &std::ops::Range<u64>| Column {
             title: title.to_owned(),
             of,
@@ -283,8 +272,9 @@ impl<'a> Table<'a> {
             columns.insert(3, column("A cursor", first, &step));
             columns.insert(4, column("B cursor", second, &step));
         }
-        let layers = a.header.layout.layers.iter();
-        let layers = layers.chain(&b.header.layout.layers);
+        let Comparison { first, second, .. } = comparison;
+        let layers = first.header.layout.layers.iter();
+        let layers = layers.chain(&second.header.layout.layers);
         let longest = layers.map(|layer| layer.name.chars().count()).max();
         let longest = u16::try_from(longest.unwrap_or(0)).unwrap_or(u16::MAX);
         let numbers = NUMBER * u16::try_from(columns.len()).unwrap_or(0);
@@ -311,9 +301,8 @@ impl<'a> Table<'a> {
         self.headings(frame.buffer);
         let listed = self.listed(pairs);
         let fit = usize::from(self.area.height - FIXED_ROWS).min(listed.len());
-        let selected = listed
-            .iter()
-            .position(|(a, _)| *a == Some(self.app.nav.layer));
+        let layer = Some(self.app.nav.layer);
+        let selected = listed.iter().position(|(a, _)| *a == layer);
         let from = words::scrolled(selected.unwrap_or(0), fit, listed.len());
         let both = self.comparison.both(&self.comparison.common_steps());
         let cells = both.columns(usize::from(self.map.width));
@@ -419,7 +408,7 @@ impl<'a> Table<'a> {
 
     /// Draws differences as colours, or as glyphs of their sign and magnitude.
     fn map_row(&self, y: u16, values: &[f64], max: f64, buf: &mut Buffer) {
-        let scale = words::signed_scale(self.app, max);
+        let scale = words::signed_scale(&self.app.nav, max);
         for (x, &value) in (self.map.x..self.map.right()).zip(values) {
             let unit = scale.to_signed_unit(max, value).unwrap_or(f64::NAN);
             let (symbol, style) = self.theme.signed_cell(unit);
@@ -619,12 +608,11 @@ mod tests {
         for action in [Action::Enter, Action::Enter] {
             app.act(action);
         }
-        let below = (
-            app.nav.depth,
-            app.nav.unit,
-            app.nav.parameter,
-            app.nav.screen,
-        );
+        let place = |app: &App| {
+            let nav = &app.nav;
+            (nav.depth, nav.unit, nav.parameter, nav.screen)
+        };
+        let below = place(&app);
         app.act(Action::Compare);
         for action in [
             Action::Select(1),
@@ -635,16 +623,11 @@ mod tests {
         ] {
             app.act(action);
         }
+        assert_eq!(place(&app), below);
         assert_eq!(
-            (
-                app.nav.depth,
-                app.nav.unit,
-                app.nav.parameter,
-                app.nav.screen
-            ),
-            below
+            (app.nav.layer, app.nav.focus, app.nav.one_layer),
+            (1, 0, false)
         );
-        assert_eq!((app.nav.layer, app.nav.focus, app.nav.pooled), (1, 0, true));
         assert!(app.nav.comparing);
         app.act(Action::Back);
         assert_eq!(app.nav.depth, below.0, "back to where it was");

@@ -265,7 +265,7 @@ impl<'a> Decomposition<'a> {
             values: &values[first * spread.cells()..],
             rows: listed.len(),
             columns: spread.cells(),
-            scale: words::signed_scale(self.app, max),
+            scale: words::signed_scale(&self.app.nav, max),
             max,
             unit: "nats",
             names: &names,

@@ -30,7 +30,7 @@ use super::status;
 use super::words::{sentence, steps};
 use crate::analysis::bins::Extent;
 use crate::analysis::scale::{Domain, Scale};
-use crate::app::{App, GroupSums, Stretch};
+use crate::app::{App, GroupSums, Navigation, Stretch};
 use crate::query::{self, Snapshot};
 use crate::tui::frame::Frame;
 use crate::tui::widget::{Bin, Details, Entry, Histogram, LineChart, Pen, Series};
@@ -57,7 +57,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let [left, right] = Layout::horizontal([Fill(1), Length(table)])
         .spacing(1)
         .areas(body);
-    let chosen = usize::from(!app.nav.pooled);
+    let chosen = usize::from(app.nav.one_layer);
     for (chart, part) in charts(left, CHARTS, LEAST, focus) {
         match chart {
             0 => allocations(part, known.histograms[chosen], frame),
@@ -71,7 +71,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 /// The name of the layer that the charts show.
 fn whose(app: &App) -> String {
     match app.model.header.layout.layers.get(app.nav.layer) {
-        Some(layer) if !app.nav.pooled => layer.name.clone(),
+        Some(layer) if app.nav.one_layer => layer.name.clone(),
         _ => "all layers".to_owned(),
     }
 }
@@ -127,7 +127,7 @@ fn allocations(area: Rect, known: Result<&query::Histogram, &str>, frame: &mut F
     let chart = Histogram {
         theme,
         bins: &bins,
-        log: app.nav.log_scale,
+        log: !app.nav.linear,
         unit: "count",
         edges: &edges,
         name: "nats",
@@ -199,11 +199,11 @@ fn labels(edges: &[f64], shown: &Range<usize>, cells: usize) -> Vec<(f64, String
 }
 
 /// The sums of the layers that the charts show.
-fn sums(app: &App, steps: &Stretch<'_>) -> GroupSums {
-    if app.nav.pooled {
-        steps.total_sums()
+fn sums(nav: &Navigation, steps: &Stretch<'_>) -> GroupSums {
+    if nav.one_layer {
+        steps.layer_sums(nav.layer)
     } else {
-        steps.layer_sums(app.nav.layer)
+        steps.total_sums()
     }
 }
 
@@ -235,7 +235,7 @@ fn help(area: Rect, view: &View<'_>, frame: &mut Frame) {
         [GroupSums::help_share, GroupSums::hurt_share, |sums| {
             1.0 - sums.help_share() - sums.hurt_share()
         }];
-    let own: Vec<GroupSums> = spread.bars.iter().map(|bar| sums(app, bar)).collect();
+    let own: Vec<GroupSums> = spread.bars.iter().map(|bar| sums(&app.nav, bar)).collect();
     let curves = shares.map(|share| {
         let mut columns = own.iter();
         // One call for each column, in order.
@@ -306,7 +306,7 @@ fn how_often(area: Rect, known: Result<&Snapshot, &str>, frame: &mut Frame) {
     let chart = Histogram {
         theme,
         bins: &bins,
-        log: app.nav.log_scale,
+        log: !app.nav.linear,
         unit: "params",
         edges: &[
             (0.0, "0"),

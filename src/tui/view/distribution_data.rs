@@ -25,11 +25,7 @@ impl<'a> Known<'a> {
                 _ => Err("reading …"),
             }
         });
-        let until = app
-            .nav
-            .window
-            .cursor(app.model.timeline.end())
-            .map_or(0, |at| at + 1);
+        let until = app.cursor().map_or(0, |at| at + 1);
         let snapshots = both.map(|layer| {
             let query = Query {
                 topic: Topic::Snapshot { layer },

@@ -1,8 +1,6 @@
 //! The statistics beside the charts of the [distribution](super::distribution), for all layers and for the selected
 //! one. They are defined in `analysis`: `help`, `octaves`, `concentration` and `tails`.
 
-use std::ops::Range;
-
 use ratatui::layout::Constraint::Length;
 use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
@@ -36,7 +34,7 @@ fn blocks(view: &View<'_>, known: &Known<'_>, app: &App) -> [Block; 3] {
     let octaves = known.histograms.map(|found| {
         let found = found.ok()?;
         // If entries are coarse, the stretch reaches beyond the steps asked for.
-        let own = found.steps == steps || found.steps == visible(app);
+        let own = found.steps == steps || found.steps == app.visible();
         octaves(found).filter(|_| own)
     });
     let of_octaves = |of: &dyn Fn(&Octaves) -> Option<f64>| {
@@ -169,7 +167,7 @@ fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> She
         (words::elided(name, room, theme), COLUMN),
     ];
     let mut rows = rows;
-    if !app.nav.pooled {
+    if app.nav.one_layer {
         columns.reverse();
         for row in &mut rows {
             row.cells.reverse();
@@ -187,10 +185,6 @@ fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> She
     }
 }
 
-fn visible(app: &App) -> Range<u64> {
-    app.nav.window.visible(app.model.timeline.end())
-}
-
 /// The title and the steps of the first block: those in view. While these advance with the run, they are the steps that
 /// the latest histogram covers, so that all numbers of the block are of the same steps.
 fn window<'a>(view: &View<'a>, app: &'a App) -> ([String; 2], Stretch<'a>) {
@@ -198,10 +192,8 @@ fn window<'a>(view: &View<'a>, app: &'a App) -> ([String; 2], Stretch<'a>) {
     match app.known(&query) {
         Some((steps, Answer::Histogram(_))) if *steps != query.steps => {
             let name = words::steps(steps);
-            (
-                [format!("in {name}"), name],
-                app.model.timeline.stretch(steps),
-            )
+            let steps = app.model.timeline.stretch(steps);
+            ([format!("in {name}"), name], steps)
         }
         _ => {
             let name = view.window_title("window");

@@ -59,7 +59,7 @@ fn line(entry: &Listed, selected: bool, room: usize, app: &App, theme: &Theme) -
         Listed::Lint(lint) => ('!', severity_style(lint.severity, theme), lint.text.clone()),
         Listed::Mark(mark) => {
             let (sign, style, _) = sign(mark.kind, theme);
-            (sign, style, app.described(mark))
+            (sign, style, mark.described(&app.model.header))
         }
     };
     let text = elided(&text, room, theme);

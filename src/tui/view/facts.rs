@@ -73,10 +73,7 @@ pub fn pairs(model: &RunModel, known: Option<&RunFacts>) -> Vec<Fact> {
     if let Some(known) = known {
         pairs.extend(checkpoint(model, known));
     }
-    let left = model
-        .header
-        .planned_steps
-        .saturating_sub(model.timeline.end());
+    let left = model.steps_left();
     if let Some(now) = now.filter(|now| now.steps > 0.0 && left > 0) {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let seconds = left as f64 / now.steps;
@@ -136,10 +133,8 @@ struct Rate {
 
 /// The training's speed over its last [`NOW`] steps; `None` unless it is running.
 fn now(model: &RunModel) -> Option<Rate> {
-    let moving = matches!(
-        model.phase(),
-        Phase::Live | Phase::Following | Phase::Pausing
-    );
+    let phase = model.phase();
+    let moving = matches!(phase, Phase::Live | Phase::Following | Phase::Pausing);
     rate(model, NOW).filter(|_| moving)
 }
 

@@ -9,7 +9,7 @@ use ratatui::layout::{Layout, Rect};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Wrap};
 
-use crate::app::{App, Prompt, PromptKind};
+use crate::app::{App, Prompt, PromptKind, RunModel};
 use crate::feed::Origin;
 use crate::tui::frame::Frame;
 use crate::tui::keys::{GROUPS, Group, KeyMap};
@@ -42,14 +42,14 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         return frame.render(Paragraph::new(text).wrap(Wrap { trim: true }), indented);
     }
     let line = match &app.overlays.prompt {
-        Some(prompt) => typed(app, prompt, theme, area.width),
+        Some(prompt) => typed(&app.model, prompt, theme, area.width),
         None => hints(app, theme, frame.keys, area.width),
     };
     frame.render(line, area);
 }
 
 /// The prompt with its completions.
-fn typed(app: &App, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'static> {
+fn typed(model: &RunModel, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'static> {
     let text = format!(" {}{}", prompt.kind.sign(), prompt.text);
     // Show the end of a long line, where typing happens.
     let room = usize::from(width.saturating_sub(1));
@@ -58,7 +58,7 @@ fn typed(app: &App, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'static>
     let mut left = room.saturating_sub(shown.chars().count());
     let mut spans = vec![Span::raw(shown), Span::styled(" ", theme.cursor)];
     let words = match prompt.kind {
-        PromptKind::Command => app.model.completions(&prompt.text),
+        PromptKind::Command => model.completions(&prompt.text),
         PromptKind::Filter => Vec::new(),
     };
     for word in words {

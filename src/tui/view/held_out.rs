@@ -24,7 +24,7 @@ use super::spread::{Running, View, ends, named};
 use super::status;
 use super::words::{either, number, sentence};
 use crate::analysis::scale::{Domain, Scale};
-use crate::app::{App, Stretch};
+use crate::app::{RunModel, Stretch};
 use crate::query::{Answer, HeldOut, Topic};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
@@ -115,7 +115,7 @@ fn sheet<'a>(view: &View<'_>, frame: &mut Frame<'a>) -> Sheet<'a> {
         rows: listed.iter().map(row).collect(),
         selected: listed.iter().position(|&layer| layer == app.nav.layer),
         items: listed,
-        closing: closing(app, theme, &ranges, &answers),
+        closing: closing(&app.model, theme, &ranges, &answers),
     }
 }
 
@@ -124,12 +124,12 @@ type Pair<'a> = &'a dyn Fn(&Stretch<'_>, Option<&HeldOut>) -> [(String, Style); 
 
 /// The closing rows. Until the held-out loss has been read, its change and its residual are hyphens.
 fn closing(
-    app: &App,
+    model: &RunModel,
     theme: &Theme,
     ranges: &[&Stretch<'_>; 3],
     answers: &[Option<&HeldOut>; 3],
 ) -> Vec<Row> {
-    let layers = app.model.header.layout.layers.len();
+    let layers = model.header.layout.layers.len();
     let row = |name: &str, pair: Pair<'_>| {
         let blank = || (String::new(), Style::default());
         let [at, window, all] = [0, 1, 2].map(|range| pair(ranges[range], answers[range]));
@@ -158,7 +158,7 @@ fn closing(
             let held_out = found.map_or(f64::NAN, |found| found.residual);
             let train = (
                 number(steps.residual()),
-                residual_style(&app.model, theme, steps),
+                residual_style(model, theme, steps),
             );
             [
                 train,

@@ -27,7 +27,7 @@ use super::words::{
     self, NUMBER, either, elided, number, often, percent, sentence, signed_scale, worded,
 };
 use crate::analysis::bins::Extent;
-use crate::app::{App, Depth, Sort, units_of};
+use crate::app::{Depth, RunModel, Sort, units_of};
 use crate::layout::Layer;
 use crate::query::{Answer, Binned, Topic};
 use crate::tui::frame::Frame;
@@ -77,8 +77,8 @@ fn unit_columns(map: Rect, units: usize) -> usize {
     plot.min(MOST_VALUES / units.max(1)).max(1)
 }
 
-fn names_width(app: &App, layer: &Layer, width: u16) -> u16 {
-    let tensors = app.model.header.layout.tensors[layer.tensors.clone()].iter();
+fn names_width(model: &RunModel, layer: &Layer, width: u16) -> u16 {
+    let tensors = model.header.layout.tensors[layer.tensors.clone()].iter();
     let longest = tensors.map(|it| it.name.chars().count()).max().unwrap_or(0);
     let most = width.saturating_sub(NUMBERS * NUMBER + 1).clamp(8, 26);
     u16::try_from(longest + 3)
@@ -162,7 +162,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 
 fn draw_tensors(area: Rect, frame: &mut Frame, layer: &Layer, tensors: &[usize]) {
     let (app, theme) = (frame.app, frame.theme);
-    let names = names_width(app, layer, area.width);
+    let names = names_width(&app.model, layer, area.width);
     let (count, units) = (layer.range.len(), layer.units.len());
     let name = elided(&layer.name, usize::from(area.width / 2), theme);
     let dim = |text: String| vec![Span::styled(text, theme.dim)];
@@ -231,7 +231,7 @@ fn draw_tensors(area: Rect, frame: &mut Frame, layer: &Layer, tensors: &[usize])
         let chart = SignedBars {
             theme,
             extents,
-            scale: signed_scale(app, max),
+            scale: signed_scale(&app.nav, max),
             max,
             cursor: window.and_then(|it| cells::cursor(app, &it.steps(), columns)),
         };
@@ -281,7 +281,7 @@ fn draw_map(area: Rect, frame: &mut Frame, listed: &[usize], units: &Binned) {
         values: &values,
         rows: listed.len(),
         columns,
-        scale: signed_scale(app, max),
+        scale: signed_scale(&app.nav, max),
         max,
         unit: "nats",
         names: &names,

@@ -250,7 +250,7 @@ impl<'a> Table<'a> {
             let chart = SignedBars {
                 theme: self.theme,
                 extents: &places.layer(layer),
-                scale: words::signed_scale(self.app, max),
+                scale: words::signed_scale(&self.app.nav, max),
                 max,
                 cursor,
             };

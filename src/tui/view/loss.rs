@@ -13,8 +13,7 @@ const LEAST_WITH_MARKS: u16 = 8;
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
-    let end = app.model.timeline.end();
-    let stretch = app.model.timeline.stretch(&app.nav.window.visible(end));
+    let stretch = app.model.timeline.stretch(&app.visible());
     if stretch.is_empty() || area.is_empty() {
         return;
     }
@@ -28,11 +27,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let (train, test) = (places.train_loss(), places.test_loss());
     let ends = train.iter().chain(&test).flatten();
     let domain = Domain::of(ends.flat_map(|e| [f64::from(e.min), f64::from(e.max)]));
-    let cursor = app
-        .nav
-        .window
-        .cursor(end)
-        .filter(|_| !app.nav.window.follows());
+    let cursor = app.cursor().filter(|_| !app.nav.window.follows());
     let series = [
         Series {
             name: "held-out",
@@ -54,10 +49,10 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let chart = LineChart {
         theme,
         series: &series,
-        scale: if app.nav.log_scale {
-            Scale::Log
-        } else {
+        scale: if app.nav.linear {
             Scale::Linear
+        } else {
+            Scale::Log
         },
         domain,
         unit: "nats",

@@ -221,9 +221,9 @@ impl<'a> Screen<'a> {
         let owned = extents.to_vec();
         let ends: Vec<f64> = ends([&owned]).collect();
         let most = cells::largest(ends.iter().copied());
-        let log = self.app.nav.log_scale;
+        let log = !self.app.nav.linear;
         match chart {
-            0 => (signed_scale(self.app, most), Domain::symmetric(most)),
+            0 => (signed_scale(&self.app.nav, most), Domain::symmetric(most)),
             2 | 3 if log => (Scale::Log, Domain::of(ends)),
             2 | 3 => (Scale::Linear, Domain::new(0.0, most)),
             _ => (Scale::Linear, Domain::symmetric(1.0)),

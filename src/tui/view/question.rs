@@ -15,11 +15,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
             Span::raw(format!("  {what}")),
         ])
     };
-    let left = app
-        .model
-        .header
-        .planned_steps
-        .saturating_sub(app.model.timeline.end());
+    let left = app.model.steps_left();
     let question = Line::raw(format!("The training has {left} steps to go."));
     let stop = "stop it after this step";
     let answers = match app.overlays.open {

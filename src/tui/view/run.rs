@@ -190,14 +190,9 @@ fn text(part: RunPart, area: Rect, frame: &mut Frame) {
             frame.scrollable(LongText::Log, most);
             let last = app.model.log.len() - app.nav.log_scroll.rows.min(most);
             let first = last.saturating_sub(rows);
-            let lines = app
-                .model
-                .log
-                .lines()
-                .skip(first)
-                .take(last - first)
-                .collect();
-            let lost = match app.model.log.lost() {
+            let log = &app.model.log;
+            let lines = log.lines().skip(first).take(last - first).collect();
+            let lost = match log.lost() {
                 0 => String::new(),
                 lost => format!(", {lost} older ones are gone"),
             };

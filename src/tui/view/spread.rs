@@ -33,10 +33,9 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     pub fn of(app: &'a App) -> Self {
-        let (timeline, end) = (&app.model.timeline, app.model.timeline.end());
-        let cursor = app.nav.window.cursor(end);
+        let (timeline, cursor) = (&app.model.timeline, app.cursor());
         let at = cursor.map_or(0..0, |step| step..step + 1);
-        let asked = [app.nav.window.visible(end), 0..app.nav.window.shown(end)];
+        let asked = [app.visible(), app.shown_steps()];
         Self {
             window: timeline.stretch(&asked[0]),
             cursor,

@@ -25,7 +25,7 @@ pub fn draw(area: Rect, frame: &mut Frame) -> Rect {
 
 /// The exact numbers at the cursor.
 pub fn line(app: &App, theme: &Theme, width: u16) -> Line<'static> {
-    let cursor = app.nav.window.cursor(app.model.timeline.end());
+    let cursor = app.cursor();
     let Some(entry) = cursor.and_then(|step| app.model.timeline.entry(step)) else {
         let text = match app.model.timeline.initial() {
             Some(losses) => {

@@ -24,7 +24,7 @@ use super::spread::{View, titled};
 use super::status;
 use super::words::{either, scrolled, sentence, width_of, worded};
 use crate::analysis::bins;
-use crate::app::App;
+use crate::app::{App, Navigation, RunModel};
 use crate::query::{Answer, Chance, Query, Synchronisation, Topic};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
@@ -66,22 +66,21 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 }
 
 fn about(app: &App) -> Query {
-    let class = u32::try_from(app.nav.class)
-        .ok()
-        .filter(|_| app.nav.within_class);
+    let nav = &app.nav;
+    let class = u32::try_from(nav.class).ok().filter(|_| nav.within_class);
     app.about_all(Topic::Synchronisation { class })
 }
 
 /// Width of the names and the line beside them, with room for "shared" above the names.
-fn gutter(app: &App, listed: &[usize], width: u16) -> u16 {
-    let layers = &app.model.header.layout.layers;
+fn gutter(model: &RunModel, listed: &[usize], width: u16) -> u16 {
+    let layers = &model.header.layout.layers;
     let names = listed.iter().map(|&layer| width_of(&layers[layer].name));
     names.max().unwrap_or(0).clamp(6, (width / 4).max(6)) + 1
 }
 
 /// The first layer in view.
-fn first_shown(app: &App, listed: &[usize], plot: Rect) -> usize {
-    let selected = listed.iter().position(|&layer| layer == app.nav.layer);
+fn first_shown(nav: &Navigation, listed: &[usize], plot: Rect) -> usize {
+    let selected = listed.iter().position(|&layer| layer == nav.layer);
     scrolled(
         selected.unwrap_or(0),
         usize::from(plot.height),
@@ -105,10 +104,8 @@ fn halves(body: Rect, layers: usize, focus: usize) -> [Rect; 2] {
 
 /// The prefix "class 3: " within a class; otherwise empty.
 fn within(app: &App) -> String {
-    let class = app
-        .model
-        .class_title(app.nav.class)
-        .filter(|_| app.nav.within_class);
+    let (model, nav) = (&app.model, &app.nav);
+    let class = model.class_title(nav.class).filter(|_| nav.within_class);
     class.map_or_else(String::new, |class| format!("{class}: "))
 }
 
@@ -180,10 +177,9 @@ fn grid(area: Rect, frame: &mut Frame, known: &Synchronisation, listed: &[usize]
     }
     let layers = &app.model.header.layout.layers;
     let names: Vec<&str> = listed.iter().map(|&l| layers[l].name.as_str()).collect();
-    let gutter = gutter(app, listed, area.width);
+    let gutter = gutter(&app.model, listed, area.width);
     let plot = plot_area(area, gutter);
-    let end = app.model.timeline.end();
-    let visible = app.nav.window.visible(end);
+    let visible = app.visible();
     let moments: Vec<&[u64]> = listed
         .iter()
         .map(|&layer| known.moments.get(layer).map_or(&[][..], Vec::as_slice))
@@ -197,7 +193,7 @@ fn grid(area: Rect, frame: &mut Frame, known: &Synchronisation, listed: &[usize]
         let index = usize::try_from(step - visible.start).ok()?;
         bins::column_of(index, count, columns).next()
     });
-    let first = first_shown(app, listed, plot);
+    let first = first_shown(&app.nav, listed, plot);
     let grid = MarkGrid {
         theme,
         marks: &marks,

@@ -109,7 +109,7 @@ pub fn parameter_name(layout: &ParamLayout, parameter: usize) -> String {
 /// The step at the cursor, if no line below names it, and the settings of the lists that differ from the defaults.
 fn settings(app: &App, theme: &Theme) -> Line<'static> {
     let mut words = Vec::new();
-    let cursor = app.nav.window.cursor(app.model.timeline.end());
+    let cursor = app.cursor();
     let below = app.nav.depth != Depth::Network && app.compared().is_none();
     let step = cursor.filter(|_| below).map(|step| format!("step {step}"));
     if app.nav.sort != Sort::Order {
@@ -134,7 +134,7 @@ fn settings(app: &App, theme: &Theme) -> Line<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::Action;
+
     use crate::layout::TensorKind;
 
     #[test]

@@ -29,7 +29,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         Some(rate) => Some(format!("playing {rate} steps/s")),
         None if app.playback.is_paused() => Some("replay paused".to_owned()),
         None if app.nav.window.frozen() => {
-            let newest = app.nav.window.shown(end).saturating_sub(1);
+            let newest = app.shown_steps().end.saturating_sub(1);
             Some(format!("frozen at step {newest}"))
         }
         None => None,

@@ -24,7 +24,7 @@ use super::words::{
 };
 use crate::analysis::numbers;
 use crate::analysis::scale::Scale;
-use crate::app::{App, Depth, Picture};
+use crate::app::{App, Depth, Picture, RunModel};
 use crate::query::{Answer, RecordedSums, UnitParams};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
@@ -170,7 +170,7 @@ impl Unit<'_> {
     }
 
     fn row(&self, line: Rect, (parameter, columns): (usize, usize), buf: &mut Buffer) {
-        let traced = is_traced(self.app, parameter);
+        let traced = is_traced(&self.app.model, parameter);
         let room = usize::from(line.width).saturating_sub(columns * usize::from(NUMBER) + 2);
         let name = self.name(parameter, room);
         let style = if parameter == self.app.nav.parameter {
@@ -292,7 +292,7 @@ impl Unit<'_> {
         let max = cells::largest(values.iter().copied());
         let scale = match unit {
             "" => Scale::Linear,
-            _ => signed_scale(self.app, max),
+            _ => signed_scale(&self.app.nav, max),
         };
         let image = ImageMap {
             theme: self.theme,
@@ -343,7 +343,7 @@ impl Unit<'_> {
         }
         let recorded = self.known.recorded.as_ref();
         if let Some(&here) = recorded.and_then(|it| it.lca_sum.get(at)) {
-            let step = self.app.nav.window.cursor(self.app.model.timeline.end());
+            let step = self.app.cursor();
             let at = step.map_or_else(String::new, |step| format!("  {} ", words::at(step)));
             parts.push((2, vec![Span::raw(at), lca(self.theme, here)]));
         }
@@ -392,7 +392,7 @@ fn from_right(place: usize, columns: usize) -> u16 {
     u16::try_from(columns - 1 - place).unwrap_or(0)
 }
 
-pub fn is_traced(app: &App, parameter: usize) -> bool {
-    let traced = &app.model.header.traced;
+pub fn is_traced(model: &RunModel, parameter: usize) -> bool {
+    let traced = &model.header.traced;
     traced.binary_search(&(parameter as u64)).is_ok()
 }

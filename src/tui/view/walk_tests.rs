@@ -13,39 +13,9 @@ const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
 /// All state that a key may change.
 fn state(app: &mut App) -> String {
     let (orders, effects) = (app.model.take_orders(), app.take_effects());
-    let selected = (
-        app.nav.layer,
-        app.nav.unit,
-        app.nav.parameter,
-        app.nav.class,
-    );
-    let looks = (
-        app.nav.sort,
-        app.nav.focus,
-        app.nav.pooled,
-        app.nav.log_scale,
-        &app.nav.filter,
-    );
-    let scrolled = (
-        app.overlays.help_scroll.rows,
-        app.overlays.event_row,
-        app.nav.config_scroll.rows,
-        app.nav.log_scroll.rows,
-    );
-    let over = (
-        app.overlays.open,
-        &app.overlays.prompt,
-        app.quit,
-        app.nav.comparing,
-    );
-    let marks = (&app.nav.bookmarks, app.nav.within_class);
-    format!(
-        "{:?} {selected:?} {looks:?} {scrolled:?} {over:?} {marks:?} {:?} {:?} {orders:?} {effects:?} {}",
-        (app.nav.screen, app.nav.depth),
-        app.nav.window,
-        app.playback.rate(),
-        app.overlays.notice(),
-    )
+    let (nav, overlays, playback) = (&app.nav, &app.overlays, &app.playback);
+    let quit = app.quit;
+    format!("{nav:?} {overlays:?} {playback:?} {quit:?} {orders:?} {effects:?}")
 }
 
 /// A run viewed from some place, and how to get back there.
@@ -82,21 +52,18 @@ impl Walk {
     fn go(&mut self, here: Here) {
         let app = &mut self.run.app;
         (app.overlays.open, app.overlays.prompt, app.nav.comparing) = (None, None, false);
-        app.nav.filter.clear();
-        (app.nav.sort, app.nav.log_scale, app.nav.pooled) = (Sort::Order, true, true);
-        app.nav.bookmarks = [7, 21].into();
         app.event(crate::feed::FeedEvent::Paused(false));
         app.act(Action::Follow);
-        app.nav.window.go_to((Some(40), Some(30)));
-        (
-            app.nav.layer,
-            app.nav.unit,
-            app.nav.parameter,
-            app.nav.class,
-        ) = (1, 1, 25, 1);
-        app.nav.focus = usize::from(here == Here::Network(Screen::Run)) * 2;
-        (app.nav.log_scroll.rows, app.nav.within_class) = (10, true);
-        app.nav.depth = match here {
+        app.overlays.say("");
+        let nav = &mut app.nav;
+        nav.filter.clear();
+        (nav.sort, nav.linear, nav.one_layer) = (Sort::Order, false, false);
+        nav.bookmarks = [7, 21].into();
+        nav.window.go_to((Some(40), Some(30)));
+        (nav.layer, nav.unit, nav.parameter, nav.class) = (1, 1, 25, 1);
+        nav.focus = usize::from(here == Here::Network(Screen::Run)) * 2;
+        (nav.log_scroll.rows, nav.within_class) = (10, true);
+        nav.depth = match here {
             Here::Comparison | Here::Network(_) => Depth::Network,
             Here::Layer => Depth::Layer(1),
             Here::Unit => Depth::Unit { layer: 1, unit: 1 },
@@ -106,12 +73,11 @@ impl Walk {
                 parameter: 25,
             },
         };
-        app.nav.screen = match here {
+        nav.screen = match here {
             Here::Network(screen) => screen,
             _ => Screen::Decomposition,
         };
-        app.nav.comparing = here == Here::Comparison;
-        app.overlays.say("");
+        nav.comparing = here == Here::Comparison;
         assert_eq!(app.nav.here(), here);
     }
 
