@@ -1,6 +1,6 @@
 //! The explorer's state and its updates, without a terminal.
 //!
-//! [`App`] owns the parts and turns an [`Action`] into changes of them, as far as it applies where the user is ([`reach`]).
+//! [`App`] owns the parts and turns an [`Action`] into changes of them, where the action applies ([`reach`]).
 //!
 //! | part | content |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What the keys move: the part of the run in view, and how it is shown.
+//! Navigation: screen, depth, selection, range in view, and the options of the charts.
 
 use std::collections::BTreeSet;
 

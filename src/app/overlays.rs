@@ -1,4 +1,4 @@
-//! Overlays, the line being typed, and the message in the last line.
+//! Overlays: help, lists and questions over the screen; the prompt and the message below it.
 
 use super::scroll::Scroll;
 
@@ -58,7 +58,7 @@ impl PromptKind {
     }
 }
 
-/// What lies over the screen and below it.
+/// The open overlay, the prompt, and the message in the last line.
 #[derive(Debug, Default)]
 pub struct Overlays {
     pub open: Option<Overlay>,

@@ -177,7 +177,7 @@ impl App {
         match format {
             "" => self.request(|shown| Effect::Export(shown, None)),
             format if commands::FORMATS.contains(&format) => {
-                self.request(|shown| Effect::Export(shown, Some(format.to_owned())))
+                self.request(|shown| Effect::Export(shown, Some(format.to_owned())));
             }
             format => {
                 let there = commands::FORMATS.join(", ");

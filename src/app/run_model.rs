@@ -1,4 +1,4 @@
-//! One run, as far as it is known: what its feed reports, without what the user looks at.
+//! The model of one run: everything that its feed has reported.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -61,7 +61,7 @@ impl App {
     pub fn event(&mut self, event: FeedEvent) {
         match &event {
             FeedEvent::Status { .. } | FeedEvent::Controllable(false) => {
-                self.overlays.close_question()
+                self.overlays.close_question();
             }
             FeedEvent::OrderFailed(why) => self.overlays.say(why),
             _ => {}
@@ -82,80 +82,71 @@ impl App {
         if !self.offers(action) {
             return;
         }
+        let (nav, overlays) = (&mut self.nav, &mut self.overlays);
+        if matches!(action, Action::Move(_) | Action::Home) {
+            self.playback.settle(&mut nav.window, end);
+        }
         match action {
-            Action::Move(steps) => {
-                self.playback.settle(&mut self.nav.window, end);
-                self.nav.window.move_by(steps, end);
-            }
-            Action::Home => {
-                self.playback.settle(&mut self.nav.window, end);
-                self.nav.window.home();
-            }
+            Action::Move(steps) => nav.window.move_by(steps, end),
+            Action::Home => nav.window.home(),
             Action::Follow => {
                 self.playback.stop();
-                self.nav.window.follow();
+                nav.window.follow();
             }
-            Action::ZoomIn => self.nav.window.zoom(true, end),
-            Action::ZoomOut => self.nav.window.zoom(false, end),
-            Action::ZoomAll => self.nav.window.zoom_out(),
+            Action::ZoomIn => nav.window.zoom(true, end),
+            Action::ZoomOut => nav.window.zoom(false, end),
+            Action::ZoomAll => nav.window.zoom_out(),
             Action::Freeze if self.model.origin == Origin::Replay => {
-                self.playback.play_or_pause(&mut self.nav.window, end);
+                self.playback.play_or_pause(&mut nav.window, end);
             }
-            Action::Freeze => self.nav.window.toggle_freeze(end),
-            Action::Faster | Action::Slower => {
-                let speed = self.playback.change_speed(action == Action::Faster);
-                self.overlays.say(speed);
-            }
+            Action::Freeze => nav.window.toggle_freeze(end),
+            Action::Faster => overlays.say(self.playback.change_speed(true)),
+            Action::Slower => overlays.say(self.playback.change_speed(false)),
             Action::PauseTraining => self.order_pause(!self.model.is_pausing()),
             Action::ToggleScale => self.toggle_scale(),
-            Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => {
-                self.nav.turn(action)
-            }
+            Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => nav.turn(action),
             Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
             Action::Choose(item) => self.choose(item),
-            Action::Enter if self.overlays.open == Some(Overlay::Events) => self.enter_event(),
-            Action::Enter => self.nav.enter(&self.model.header.layout),
-            Action::Back if self.nav.comparing => self.nav.comparing = false,
-            Action::Back => self.nav.depth = self.nav.depth.up(),
+            Action::Enter if overlays.open == Some(Overlay::Events) => self.enter_event(),
+            Action::Enter => nav.enter(&self.model.header.layout),
+            Action::Back if nav.comparing => nav.comparing = false,
+            Action::Back => nav.depth = nav.depth.up(),
             Action::Compare => self.toggle_comparison(),
             Action::Copy => self.request(Effect::Copy),
             Action::Export => self.request(|shown| Effect::Export(shown, None)),
-            Action::Sort => self.nav.sort = self.nav.sort.next(),
-            Action::Pool => self.nav.one_layer = !self.nav.one_layer,
-            Action::Focus => self.nav.focus = self.nav.focus.wrapping_add(1),
+            Action::Sort => nav.sort = nav.sort.next(),
+            Action::Pool => nav.one_layer = !nav.one_layer,
+            Action::Focus => nav.focus = nav.focus.wrapping_add(1),
             Action::PreviousEvent => self.jump(false),
             Action::NextEvent => self.jump(true),
             Action::NextTraced => self.next_traced(),
             Action::Bookmark => self.toggle_bookmark(),
-            Action::Events => self.overlays.show(Overlay::Events),
+            Action::Events => overlays.show(Overlay::Events),
             Action::NextClass => self.turn_class(true),
             Action::PreviousClass => self.turn_class(false),
-            Action::Command => self.overlays.ask_for(PromptKind::Command, String::new()),
-            Action::Filter => {
-                let filter = self.nav.filter.clone();
-                self.overlays.ask_for(PromptKind::Filter, filter);
-            }
+            Action::Command => overlays.ask_for(PromptKind::Command, String::new()),
+            Action::Filter => overlays.ask_for(PromptKind::Filter, nav.filter.clone()),
             Action::Type(_)
             | Action::Erase
             | Action::Submit
             | Action::Complete
             | Action::Recall(_) => self.edit(action),
-            Action::Help => self.overlays.show(Overlay::Help),
-            Action::Quit if self.model.is_training() => self.overlays.show(Overlay::AskQuit),
+            Action::Help => overlays.show(Overlay::Help),
+            Action::Quit if self.model.is_training() => overlays.show(Overlay::AskQuit),
             // A second request quits without an answer.
             Action::Quit
-                if self.model.takes_orders() && self.overlays.open != Some(Overlay::AskLeave) =>
+                if self.model.takes_orders() && overlays.open != Some(Overlay::AskLeave) =>
             {
-                self.overlays.show(Overlay::AskLeave);
+                overlays.show(Overlay::AskLeave);
             }
             Action::StopAndQuit if self.model.origin != Origin::Live => {
                 self.model.order_stop();
-                self.overlays.open = None;
+                overlays.open = None;
             }
             Action::Quit | Action::StopAndQuit => self.quit = Some(Quit::Stop),
             Action::LeaveRunning => self.quit = Some(Quit::Leave),
-            Action::Dismiss if self.overlays.prompt.is_some() => self.leave_prompt(),
-            Action::Dismiss => self.overlays.open = None,
+            Action::Dismiss if overlays.prompt.is_some() => self.leave_prompt(),
+            Action::Dismiss => overlays.open = None,
         }
     }
 
