@@ -165,13 +165,17 @@ impl App {
 mod tests {
     use super::*;
     use crate::analysis::events::Event;
+    use crate::app::state::tests::{app, finished};
+    use crate::app::timeline::tests::step;
     use crate::app::{Action, Overlay};
-    use crate::tui::view::testing::{Run, Shape, plain};
+    use crate::feed::{FeedEvent, Origin};
 
-    fn run() -> Run {
-        let mut run = Run::new(Shape::default());
-        run.settle(80, 24, &plain());
-        let query = run.app.about_events();
+    /// A run of 40 steps with events.
+    fn run() -> App {
+        let mut app = app(Origin::Replay);
+        let steps = (20..40).map(|t| step(t, [-1.0, 0.5]));
+        app.event(FeedEvent::Steps(steps.collect()));
+        app.event(finished());
         let event = |step, kind, value| Event { step, kind, value };
         let happened = Happened {
             steps: 40,
@@ -183,48 +187,47 @@ mod tests {
             ],
             ..Happened::default()
         };
-        run.app
-            .model
-            .queries
-            .take(query, Answer::Happened(happened));
-        run
+        let query = app.about_events();
+        app.model.queries.take(query, Answer::Happened(happened));
+        app
     }
 
     #[test]
     fn brackets_go_through_events_and_bookmarks_in_order() {
-        let mut run = run();
-        run.act(&[
-            Action::Home,
-            Action::Move(12),
-            Action::Bookmark,
-            Action::Home,
-        ]);
+        let mut app = run();
+        app.act(Action::Home);
+        app.act(Action::Move(12));
+        app.act(Action::Bookmark);
+        app.act(Action::Home);
         let mut steps = Vec::new();
         for _ in 0..4 {
-            run.act(&[Action::NextEvent]);
-            steps.push(run.app.nav.window.cursor(40).unwrap());
+            app.act(Action::NextEvent);
+            steps.push(app.nav.window.cursor(40).unwrap());
         }
         assert_eq!(steps, [5, 12, 30, 30], "and none beyond the run");
-        assert_eq!(run.app.overlays.notice(), "no further event");
-        run.act(&[Action::PreviousEvent, Action::PreviousEvent]);
-        assert_eq!(run.app.nav.window.cursor(40), Some(5));
+        assert_eq!(app.overlays.notice(), "no further event");
+        app.act(Action::PreviousEvent);
+        app.act(Action::PreviousEvent);
+        assert_eq!(app.nav.window.cursor(40), Some(5));
         assert!(
-            run.app.overlays.notice().contains("step 5: "),
+            app.overlays.notice().contains("step 5: "),
             "{}",
-            run.app.overlays.notice()
+            app.overlays.notice()
         );
     }
 
     #[test]
     fn the_list_has_the_newest_first_and_enter_goes_there() {
-        let mut run = run();
-        run.act(&[Action::Events, Action::Select(1)]);
-        let steps: Vec<u64> = run.app.listed_events().iter().map(Listed::step).collect();
+        let mut app = run();
+        app.act(Action::Events);
+        app.act(Action::Select(1));
+        let steps: Vec<u64> = app.listed_events().iter().map(Listed::step).collect();
         assert_eq!(steps, [30, 5, 5]);
-        run.act(&[Action::Select(100), Action::Enter]);
-        assert_eq!(run.app.nav.window.cursor(40), Some(5));
-        assert_eq!(run.app.overlays.open, None);
-        run.act(&[Action::Events]);
-        assert_eq!(run.app.overlays.open, Some(Overlay::Events));
+        app.act(Action::Select(100));
+        app.act(Action::Enter);
+        assert_eq!(app.nav.window.cursor(40), Some(5));
+        assert_eq!(app.overlays.open, None);
+        app.act(Action::Events);
+        assert_eq!(app.overlays.open, Some(Overlay::Events));
     }
 }

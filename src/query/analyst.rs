@@ -118,7 +118,7 @@ fn clipped(steps: &Range<u64>, committed: u64) -> Range<u64> {
 mod tests {
     use super::super::source::{CACHED, put_cached};
     use super::*;
-    use crate::tui::view::testing::{Run, Shape};
+    use crate::store::testing::{RecordedRun, Shape};
 
     fn about(topic: Topic, steps: Range<u64>) -> Query {
         Query {
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn work_that_is_given_up_again_and_again_is_not_heaped_up() {
-        let run = Run::new(Shape::default());
+        let run = RecordedRun::new(Shape::default());
         let mut analyst = Analyst::new();
         for start in 0..30 {
             for topic in [Topic::HeldOut, Topic::Histogram { layer: None }] {
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_sum_that_grew_is_bit_for_bit_the_one_that_is_read_at_once() {
-        let run = Run::new(Shape {
+        let run = RecordedRun::new(Shape {
             steps: 120,
             ..Shape::default()
         });

@@ -406,11 +406,11 @@ mod tests {
     use super::*;
     use crate::analysis::oscillation::{crossings, turns};
     use crate::query::{Analyst, Part, Query, Topic};
-    use crate::tui::view::testing::{Run, Shape};
+    use crate::store::testing::{RecordedRun, Shape};
 
     #[test]
     fn of_steps_that_are_not_there_yet_no_group_has_a_total() {
-        let run = Run::new(Shape::default());
+        let run = RecordedRun::new(Shape::default());
         let topics = [
             Topic::Tensors,
             Topic::Units { layer: 1 },

@@ -392,9 +392,9 @@ mod tests {
     use super::*;
     use crate::analysis::oscillation::{crossings, turns};
     use crate::query::{Analyst, Part, Query, Topic};
-    use crate::tui::view::testing::{Run, Shape};
+    use crate::store::testing::{RecordedRun, Shape};
 
-    fn known(run: &Run, layer: u32, steps: Range<u64>, columns: u32) -> Oscillation {
+    fn known(run: &RecordedRun, layer: u32, steps: Range<u64>, columns: u32) -> Oscillation {
         let query = Query {
             topic: Topic::Oscillation { layer },
             part: Part::Window,
@@ -412,7 +412,7 @@ mod tests {
 
     #[test]
     fn curves_counts_and_lags_are_those_of_the_series() {
-        let run = Run::new(Shape {
+        let run = RecordedRun::new(Shape {
             steps: 90,
             ..Shape::default()
         });
@@ -459,7 +459,7 @@ mod tests {
 
     #[test]
     fn counts_that_are_not_in_the_file_are_not_known() {
-        let run = Run::new(Shape::default());
+        let run = RecordedRun::new(Shape::default());
         let lacking = run.without(&["motion/lca_turns", "motion/gradient_turns", "motion/cosine"]);
         let found = known(&lacking, 1, 0..40, 4);
         assert_eq!((found.lca_turns, found.gradient_turns), (None, None));
@@ -469,7 +469,7 @@ mod tests {
 
     #[test]
     fn what_stands_still_has_no_lag_and_what_is_not_there_is_unknown() {
-        let run = Run::new(Shape::default());
+        let run = RecordedRun::new(Shape::default());
         let found = known(&run, 0, 0..40, 4);
         // The two traced parameters of the layer do not move.
         assert_eq!(

@@ -301,7 +301,7 @@ mod tests {
     use super::*;
     use crate::analysis::lints::LintKind;
     use crate::query::{Analyst, Part, Query, Topic};
-    use crate::tui::view::testing::{Run, Shape};
+    use crate::store::testing::{RecordedRun, Shape};
 
     fn query(topic: Topic, end: u64) -> Query {
         Query {
@@ -319,13 +319,13 @@ mod tests {
         Topic::Synchronisation { class: Some(1) },
     ];
 
-    fn ask(analyst: &mut Analyst, run: &Run, query: &Query) -> Answer {
+    fn ask(analyst: &mut Analyst, run: &RecordedRun, query: &Query) -> Answer {
         analyst.answer(&run.reader, query, &|| false).unwrap()
     }
 
     #[test]
     fn what_is_read_step_by_step_is_what_is_read_at_once() {
-        let run = Run::new(Shape {
+        let run = RecordedRun::new(Shape {
             steps: 120,
             layers: 5,
             ..Shape::default()
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn work_that_was_given_up_goes_on_where_it_stopped() {
-        let run = Run::new(Shape::default());
+        let run = RecordedRun::new(Shape::default());
         for topic in TOPICS {
             let query = query(topic, 40);
             let mut analyst = Analyst::new();
@@ -363,15 +363,17 @@ mod tests {
 
     #[test]
     fn what_a_run_lacks_is_said_and_the_rest_is_known() {
-        let run = Run::new(Shape {
+        let run = RecordedRun::new(Shape {
             steps: 60,
             ..Shape::default()
         });
-        let happened = |run: &Run| match ask(&mut Analyst::new(), run, &query(Topic::Events, 60)) {
-            Answer::Happened(happened) => happened,
-            other => panic!("{other:?}"),
-        };
-        let facts = |run: &Run| match ask(&mut Analyst::new(), run, &query(Topic::Run, 60)) {
+        let happened =
+            |run: &RecordedRun| match ask(&mut Analyst::new(), run, &query(Topic::Events, 60)) {
+                Answer::Happened(happened) => happened,
+                other => panic!("{other:?}"),
+            };
+        let facts = |run: &RecordedRun| match ask(&mut Analyst::new(), run, &query(Topic::Run, 60))
+        {
             Answer::Run(facts) => facts.quality,
             other => panic!("{other:?}"),
         };
@@ -398,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_run_without_what_is_asked_for_says_so() {
-        let run = Run::new(Shape {
+        let run = RecordedRun::new(Shape {
             classes: 0,
             layers: 1,
             steps: 3,
