@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use lcascope::app::{Action, App, Other};
+use lcascope::app::{Action, App, Other, RunModel};
 use lcascope::feed::{FeedEvent, Origin};
 use lcascope::query::{Analyst, Answer, Query, Topic};
 use lcascope::record::{LayerSummary, Losses, RunHeader, Status, StepSummary};
@@ -78,20 +78,20 @@ fn step(t: u64) -> StepSummary {
     .at_step(t, &after, residual, 1e-3)
 }
 
-fn whole_run(header: &Arc<RunHeader>) -> App {
-    let mut app = App::new(header.clone(), Origin::Replay);
-    app.event(FeedEvent::Start(Losses {
+fn whole_run(header: &Arc<RunHeader>) -> RunModel {
+    let mut model = RunModel::new(header.clone(), Origin::Replay);
+    model.event(FeedEvent::Start(Losses {
         train: 2.5,
         ..Losses::default()
     }));
     for t in 0..STEPS {
-        app.event(FeedEvent::Steps(vec![step(t)]));
+        model.event(FeedEvent::Steps(vec![step(t)]));
     }
-    app.event(FeedEvent::Status {
+    model.event(FeedEvent::Status {
         status: Status::Finished,
         message: String::new(),
     });
-    app
+    model
 }
 
 /// Answers queries about the long run: steps are generated, all else comes from the short file, shifted to the
@@ -160,9 +160,9 @@ const ZOOMS: [(&str, usize); 3] = [("all", 0), ("1000 steps", 10), ("15 steps", 
 
 /// Takes the app from its initial state to a scene.
 fn go(app: &mut App, oracle: &mut Oracle, scene: &scenes::Scene, zoom: usize) {
-    app.overlay = None;
-    app.prompt = None;
-    app.filter.clear();
+    app.overlays.open = None;
+    app.overlays.prompt = None;
+    app.nav.filter.clear();
     app.act(Action::Screen(lcascope::app::Screen::Overview));
     app.act(Action::ZoomAll);
     app.act(Action::Home);
@@ -211,7 +211,7 @@ fn main() {
     odd::write(&path, &header, IN_FILE, &mut dice);
     let header = Arc::new(header);
     let before = memory().0;
-    let mut app = whole_run(&header);
+    let mut app = App::of(whole_run(&header));
     let (now, most) = memory();
     println!(
         "memory: {} MiB for the steps, {now} in all, {most} at most",
@@ -242,7 +242,7 @@ fn main() {
         let scene = &scenes::scenes()[0];
         go(&mut app, &mut oracle, scene, zoom);
         app.compare_with(Other {
-            app: second,
+            model: second,
             names: ["one.h5".to_owned(), "two.h5".to_owned()],
         });
         oracle.settle(&mut app);
@@ -251,8 +251,8 @@ fn main() {
         group.bench_function(&name, |bencher| {
             bencher.iter(|| frame(&app, &mut buffer));
         });
-        second = app.other.take().expect("it was put there").app;
-        app.comparing = false;
+        second = app.other.take().expect("it was put there").model;
+        app.nav.comparing = false;
     }
     group.finish();
     println!("memory: {} MiB at most, with a second run", memory().1);

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use lcascope::app::App;
+use lcascope::app::RunModel;
 use lcascope::feed::{self, FeedEvent};
 use lcascope::store::{RunReader, RunWriter, WriteOptions};
 
@@ -101,14 +101,14 @@ fn open(criterion: &mut Criterion) {
     group.bench_function("open, all steps on the screen", |bencher| {
         bencher.iter(|| {
             let (feed, thread) = feed::open(&path).expect("it is a run");
-            let mut app = App::new(feed.header.clone(), feed.origin);
+            let mut model = RunModel::new(feed.header.clone(), feed.origin);
             for event in &feed.events {
                 assert!(!matches!(event, FeedEvent::Broken(_)), "{event:?}");
-                app.event(event);
+                model.event(event);
             }
             drop(feed);
             drop(thread);
-            app
+            model
         });
     });
     let reader = RunReader::open(&path).expect("it is a run");

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Parser;
-use lcascope::app::App;
+use lcascope::app::RunModel;
 use lcascope::feed::{self, FeedEvent};
 use lcascope::store::{Compression, RunReader, WriteOptions};
 
@@ -80,12 +80,12 @@ fn read(path: &Path) -> Outcome {
     let began = Instant::now();
     let (feed, thread) = feed::open(path)?;
     println!("open             {:8.1} ms", millis(began));
-    let mut app = App::new(feed.header.clone(), feed.origin);
+    let mut model = RunModel::new(feed.header.clone(), feed.origin);
     let mut first = None;
     for event in &feed.events {
         let caught_up = matches!(event, FeedEvent::CaughtUp);
-        app.event(event);
-        if app.timeline.end() > 0 {
+        model.event(event);
+        if model.timeline.end() > 0 {
             first.get_or_insert_with(|| millis(began));
         }
         if caught_up {

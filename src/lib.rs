@@ -38,7 +38,7 @@
 
 pub use lcascope_core::{
     analysis, data, engine, layout, lca, memory, model, optim, record, small_file, summary_fields,
-    train,
+    train, trajectory,
 };
 
 pub mod app;

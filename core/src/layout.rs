@@ -173,6 +173,12 @@ impl ParamLayout {
         tensors.map(|tensor| tensor.row(unit)).collect()
     }
 
+    /// The parameters of a unit, tensor by tensor, as indices in the flat vector.
+    #[must_use]
+    pub fn unit_parameters(&self, layer: usize, unit: usize) -> Vec<usize> {
+        self.unit_rows(layer, unit).into_iter().flatten().collect()
+    }
+
     /// The location of a parameter: its layer, tensor and unit, which is counted within the layer.
     #[must_use]
     pub fn location_of(&self, parameter: usize) -> Option<ParamLocation> {

@@ -1,7 +1,7 @@
 //! Commands typed after `:`.
 
+use super::run_model::RunModel;
 use super::screen::{Screen, Sort};
-use super::state::App;
 
 /// A command as its help lists it.
 pub struct Command {
@@ -75,7 +75,7 @@ pub(super) fn sort_word(sort: Sort) -> &'static str {
         .unwrap_or_default()
 }
 
-impl App {
+impl RunModel {
     /// Returns the completions of a command's last word, in the order of the help.
     #[must_use]
     pub fn completions(&self, line: &str) -> Vec<String> {
@@ -137,8 +137,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::action::Action;
+    use super::super::overlays::Overlay;
     use super::super::screen::Depth;
-    use super::super::state::{App, Overlay};
+    use super::super::state::App;
     use super::super::timeline::tests::step;
     use super::*;
     use crate::feed::{FeedEvent, Origin};
@@ -174,7 +175,10 @@ mod tests {
     }
 
     fn line(app: &App) -> &str {
-        app.prompt.as_ref().map_or("", |prompt| &prompt.text)
+        app.overlays
+            .prompt
+            .as_ref()
+            .map_or("", |prompt| &prompt.text)
     }
 
     #[test]
@@ -182,7 +186,11 @@ mod tests {
         for command in COMMANDS {
             let mut app = app();
             run(&mut app, command.name);
-            assert!(!app.notice().starts_with("no command"), "{}", command.name);
+            assert!(
+                !app.overlays.notice().starts_with("no command"),
+                "{}",
+                command.name
+            );
         }
         let mut app = app();
         for (wrong, hint) in [
@@ -197,7 +205,11 @@ mod tests {
             ("resume", "no training"),
         ] {
             run(&mut app, wrong);
-            assert!(app.notice().contains(hint), "{wrong}: {}", app.notice());
+            assert!(
+                app.overlays.notice().contains(hint),
+                "{wrong}: {}",
+                app.overlays.notice()
+            );
         }
     }
 
@@ -205,19 +217,19 @@ mod tests {
     fn commands_have_their_documented_effect() {
         let mut app = app();
         run(&mut app, "zoom 10..20");
-        assert_eq!(app.window.visible(50), 10..20);
+        assert_eq!(app.nav.window.visible(50), 10..20);
         run(&mut app, "zoom");
-        assert!(app.window.shows_all());
+        assert!(app.nav.window.shows_all());
         run(&mut app, "sort share");
-        assert_eq!(app.sort, Sort::HelpShare);
+        assert_eq!(app.nav.sort, Sort::HelpShare);
         run(&mut app, "class dog");
-        assert_eq!((app.class, app.screen), (1, Screen::Classes));
+        assert_eq!((app.nav.class, app.nav.screen), (1, Screen::Classes));
         run(&mut app, "layer conv2");
-        assert_eq!(app.depth, Depth::Layer(1));
+        assert_eq!(app.nav.depth, Depth::Layer(1));
         run(&mut app, "export png");
         assert_eq!(app.take_effects().len(), 1);
         run(&mut app, "help");
-        assert_eq!(app.overlay, Some(Overlay::Commands));
+        assert_eq!(app.overlays.open, Some(Overlay::Commands));
     }
 
     #[test]
@@ -228,10 +240,10 @@ mod tests {
         assert_eq!(line(&app), "layer ");
         app.act(Action::Complete);
         assert_eq!(line(&app), "layer conv");
-        assert_eq!(app.completions("layer conv"), ["conv1", "conv2"]);
+        assert_eq!(app.model.completions("layer conv"), ["conv1", "conv2"]);
         app.act(Action::Type('2'));
         app.act(Action::Submit);
-        assert_eq!(app.depth, Depth::Layer(1));
+        assert_eq!(app.nav.depth, Depth::Layer(1));
         typed(&mut app, "xyz");
         app.act(Action::Complete);
         assert_eq!(line(&app), "xyz");

@@ -11,16 +11,24 @@
 
 use std::ops::Range;
 
-use super::state::App;
+use super::run_model::RunModel;
 use super::stretch::Stretch;
-use super::timeline::Timeline;
-use crate::query::{Query, StepScope, Topic};
+use super::window::Window;
 
-/// The second run. It has its own feed and answers, but uses the first run's cursor and window.
+/// The second run. It has its own feed, but uses the first run's cursor and window.
 pub struct Other {
-    pub app: App,
+    pub model: RunModel,
     /// The names of the two on screen: file names.
     pub names: [String; 2],
+}
+
+/// Two runs side by side, in the first run's window.
+#[derive(Clone, Copy)]
+pub struct Comparison<'a> {
+    pub first: &'a RunModel,
+    pub second: &'a RunModel,
+    pub names: &'a [String; 2],
+    pub window: &'a Window,
 }
 
 /// Layers of two runs matched by name. If names repeat, the first match wins.
@@ -71,13 +79,6 @@ pub struct Both<'a> {
 }
 
 impl<'a> Both<'a> {
-    fn of(steps: &Range<u64>, first: &'a Timeline, second: &'a Timeline) -> Self {
-        Self {
-            first: first.stretch(steps),
-            second: second.stretch(steps),
-        }
-    }
-
     /// Returns true if both stretches cover the same steps, at least one.
     #[must_use]
     pub fn agree(&self) -> bool {
@@ -120,94 +121,57 @@ impl<'a> Both<'a> {
     }
 }
 
-impl App {
-    /// Returns the second run if the comparison is shown.
+impl<'a> Comparison<'a> {
+    /// Returns the steps shown: those in view, or if these are the whole run, the steps of the longer run.
     #[must_use]
-    pub fn compared(&self) -> Option<&Other> {
-        self.other.as_deref().filter(|_| self.comparing)
-    }
-
-    /// `c`: toggles the comparison.
-    pub(super) fn toggle_comparison(&mut self) {
-        if self.other.is_none() {
-            self.say(
-                "no second run to compare with: open both with `lcascope open THIS.h5 OTHER.h5`",
-            );
-            return;
-        }
-        self.comparing = !self.comparing;
-    }
-
-    /// Returns the steps that a comparison shows: those in view, or if these are the whole run, the steps of the longer
-    /// run.
-    #[must_use]
-    pub fn steps_compared(&self) -> Range<u64> {
-        let visible = self.window.visible(self.timeline.end());
-        match &self.other {
-            Some(other) if self.window.shows_all() && !self.window.frozen() => {
-                0..visible.end.max(other.app.timeline.end())
-            }
-            _ => visible,
+    pub fn steps(&self) -> Range<u64> {
+        let visible = self.window.visible(self.first.timeline.end());
+        if self.window.shows_all() && !self.window.frozen() {
+            0..visible.end.max(self.second.timeline.end())
+        } else {
+            visible
         }
     }
 
-    /// Returns the steps of [`Self::steps_compared`] that both runs have.
+    /// Returns the steps shown that both runs have.
     #[must_use]
-    pub fn steps_in_common(&self) -> Range<u64> {
-        let steps = self.steps_compared();
-        let shown = self.window.shown(self.timeline.end());
-        let there = self.other.as_ref().map_or(0, |it| it.app.timeline.end());
-        let end = steps.end.min(shown).min(there);
+    pub fn common_steps(&self) -> Range<u64> {
+        let steps = self.steps();
+        let shown = self.window.shown(self.first.timeline.end());
+        let end = steps.end.min(shown).min(self.second.timeline.end());
         steps.start.min(end)..end
+    }
+
+    /// Returns the cursor's step; `None` before the first step.
+    #[must_use]
+    pub fn cursor(&self) -> Option<u64> {
+        self.window.cursor(self.first.timeline.end())
     }
 
     /// Returns both runs over some steps.
     #[must_use]
-    pub fn both<'a>(&'a self, other: &'a Other, steps: &Range<u64>) -> Both<'a> {
-        Both::of(steps, &self.timeline, &other.app.timeline)
+    pub fn both(&self, steps: &Range<u64>) -> Both<'a> {
+        Both {
+            first: self.first.timeline.stretch(steps),
+            second: self.second.timeline.stretch(steps),
+        }
     }
 
-    /// Matches the layers of this run with the other's.
+    /// Matches the layers of the two runs.
     #[must_use]
-    pub fn layer_pairs(&self, other: &Other) -> Pairs {
-        let names = |app: &'_ App| -> Vec<String> {
-            let layers = app.header.layout.layers.iter();
-            layers.map(|layer| layer.name.clone()).collect()
-        };
-        let (one, two) = (names(self), names(&other.app));
-        Pairs::of(
-            one.iter().map(String::as_str),
-            two.iter().map(String::as_str),
-        )
+    pub fn layer_pairs(&self) -> Pairs {
+        let [first, second] = [self.first, self.second].map(|run| {
+            let layers = run.header.layout.layers.iter();
+            layers.map(|layer| layer.name.as_str())
+        });
+        Pairs::of(first, second)
     }
 
     /// Returns true if the two files hold the same run.
     #[must_use]
-    pub fn same_run(&self, other: &Other) -> bool {
-        let (one, two) = (&self.header, &other.app.header);
+    pub fn same_run(&self) -> bool {
+        let (one, two) = (&self.first.header, &self.second.header);
         (&one.created, &one.config) == (&two.created, &two.config)
-    }
-
-    /// Returns a query for finer steps of the other run's file, if any are needed.
-    pub fn wanted_of_other(&mut self) -> Option<Query> {
-        if !self.comparing {
-            return None;
-        }
-        let cursor = self.window.cursor(self.timeline.end());
-        let (steps, common) = (self.steps_compared(), self.steps_in_common());
-        let other = self.other.as_mut()?;
-        let end = other.app.timeline.end();
-        let visible = steps.start.min(end)..steps.end.min(end);
-        let cursor = cursor.filter(|step| *step < end);
-        let request = (other.app.timeline).wanted(&visible, cursor, common.end)?;
-        Some(Query {
-            topic: Topic::Steps {
-                width: request.width,
-            },
-            part: StepScope::Window,
-            steps: request.steps,
-            columns: 1,
-        })
     }
 }
 
@@ -218,11 +182,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::action::Action;
+    use super::super::state::App;
     use super::super::timeline::tests::step;
     use super::*;
     use crate::feed::{FeedEvent, Origin};
     use crate::layout::{ParamLayout, TensorKind};
-    use crate::query::Answer;
+    use crate::query::{Answer, Query, Topic};
     use crate::record::RunHeader;
 
     fn run(names: [&str; 2], steps: u64, scale: f64) -> App {
@@ -244,7 +209,7 @@ mod tests {
     fn compared(first: App, second: App) -> App {
         let mut app = first;
         app.compare_with(Other {
-            app: second,
+            model: second.model,
             names: ["a.h5", "b.h5"].map(str::to_owned),
         });
         app
@@ -260,10 +225,10 @@ mod tests {
     #[test]
     fn runs_of_different_length_share_their_common_steps() {
         let mut app = compared(run(["a", "b"], 30, 1.0), run(["a", "b"], 50, 2.0));
-        assert_eq!(app.steps_compared(), 0..50);
-        assert_eq!(app.steps_in_common(), 0..30);
-        let other = app.compared().unwrap();
-        let both = app.both(other, &app.steps_in_common());
+        let comparison = app.compared().unwrap();
+        assert_eq!(comparison.steps(), 0..50);
+        assert_eq!(comparison.common_steps(), 0..30);
+        let both = comparison.both(&comparison.common_steps());
         assert!(both.agree());
         let difference: Vec<f64> = (both.columns(7).iter())
             .map(|c| c.second.layer_sums(0).lca - c.first.layer_sums(0).lca)
@@ -303,14 +268,14 @@ mod tests {
                     }
                     if let Some(query) = app.wanted_of_other() {
                         let event = answered(query, 2.0, two);
-                        app.other.as_mut().unwrap().app.event(event);
+                        app.other.as_mut().unwrap().model.event(event);
                     }
                 }
-                let other = app.compared().unwrap();
-                let both = app.both(other, &app.steps_in_common());
+                let comparison = app.compared().unwrap();
+                let both = comparison.both(&comparison.common_steps());
                 assert!(both.agree(), "{one} {two}: {:?}", both.second.steps());
                 assert_eq!(both.first.steps(), 0..one.min(two));
-                let at = app.both(other, &(cursor..cursor + 1));
+                let at = comparison.both(&(cursor..cursor + 1));
                 assert_eq!(at.agree(), cursor < two, "{one} {two} at {cursor}");
             }
         }
@@ -320,7 +285,7 @@ mod tests {
     fn without_a_second_run_a_notice_explains_how_to_add_one() {
         let mut app = run(["a", "b"], 3, 1.0);
         app.act(Action::Compare);
-        assert!(app.compared().is_none() && app.notice().contains("lcascope open"));
+        assert!(app.compared().is_none() && app.overlays.notice().contains("lcascope open"));
     }
 
     proptest! {
@@ -328,9 +293,8 @@ mod tests {
         #[test]
         fn columns_agree(one in 1u64..300, two in 1u64..300, most in 1usize..40) {
             let app = compared(run(["a", "b"], one, 1.0), run(["a", "c"], two, 1.0));
-            let other = app.compared().unwrap();
-            let common = app.steps_in_common();
-            let columns = app.both(other, &common).columns(most);
+            let comparison = app.compared().unwrap();
+            let columns = comparison.both(&comparison.common_steps()).columns(most);
             let mut at = 0;
             for column in &columns {
                 prop_assert!(column.agree());

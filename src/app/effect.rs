@@ -4,9 +4,8 @@
 
 use std::ops::Range;
 
-use super::reach::Here;
-use super::screen::{Depth, Screen};
-use super::state::App;
+use super::navigation::Navigation;
+use super::screen::{Depth, Here, Screen};
 
 /// A description of the view that determines which numbers it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,61 +30,28 @@ pub enum Effect {
     Export(Shown, Option<String>),
 }
 
-impl App {
-    /// Returns a description of the view.
+impl Shown {
+    /// The view of a run of `end` steps, beside these steps of the second run.
     #[must_use]
-    pub fn shown(&self) -> Shown {
-        let compared = self.compared().map(|other| {
-            let (steps, end) = (self.steps_compared(), other.app.timeline.end());
-            steps.start.min(end)..steps.end.min(end)
-        });
-        let end = self.timeline.end();
-        let layer = match self.here() {
-            Here::Layer | Here::Unit => self.depth.layer(),
-            Here::Network(Screen::Distribution) if !self.pooled => Some(self.layer),
+    pub fn of(nav: &Navigation, end: u64, compared: Option<Range<u64>>) -> Self {
+        let layer = match nav.here() {
+            Here::Layer | Here::Unit => nav.depth.layer(),
+            Here::Network(Screen::Distribution) if nav.one_layer => Some(nav.layer),
             Here::Comparison | Here::Network(_) | Here::Parameter => None,
         };
-        let steps = match self.here() {
-            Here::Network(Screen::Run | Screen::Synchronisation) => 0..self.window.shown(end),
+        let steps = match nav.here() {
+            Here::Network(Screen::Run | Screen::Synchronisation) => 0..nav.window.shown(end),
             // Totals up to the cursor.
-            Here::Unit => 0..self.window.cursor(end).map_or(0, |step| step + 1),
-            _ => self.window.visible(end),
+            Here::Unit => 0..nav.window.cursor(end).map_or(0, |step| step + 1),
+            _ => nav.window.visible(end),
         };
-        Shown {
-            screen: self.screen,
-            depth: self.depth,
+        Self {
+            screen: nav.screen,
+            depth: nav.depth,
             layer,
             steps,
             compared,
         }
-    }
-
-    pub(super) fn copy(&mut self) {
-        if self.can_be_written() {
-            let shown = self.shown();
-            self.effects.push(Effect::Copy(shown));
-        }
-    }
-
-    pub(super) fn export(&mut self, format: Option<String>) {
-        if self.can_be_written() {
-            let shown = self.shown();
-            self.effects.push(Effect::Export(shown, format));
-        }
-    }
-
-    /// Returns true if the numbers in view can be written as a table; if not, says why.
-    fn can_be_written(&mut self) -> bool {
-        let within = self.within_class && self.here() == Here::Network(Screen::Synchronisation);
-        if within {
-            self.say("moments are written of all classes together: n and N lead back to these");
-        }
-        !within
-    }
-
-    /// Takes the effects requested since the last call.
-    pub fn take_effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
     }
 }
 
@@ -94,6 +60,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::action::Action;
+    use super::super::state::App;
     use super::super::timeline::tests::step;
     use super::*;
     use crate::feed::{FeedEvent, Origin};
@@ -114,8 +81,8 @@ mod tests {
         let mut app = App::new(Arc::new(header), Origin::Replay);
         let steps = (0..50).map(|t| step(t, [-1.0, 0.5]));
         app.event(FeedEvent::Steps(steps.collect()));
-        app.window.show(&(10..20));
-        app.layer = 1;
+        app.nav.window.show(&(10..20));
+        app.nav.layer = 1;
         let mut of = |screen| {
             app.act(Action::Screen(screen));
             let shown = app.shown();
@@ -135,6 +102,6 @@ mod tests {
         app.act(Action::Screen(Screen::Synchronisation));
         app.act(Action::NextClass);
         app.act(Action::Export);
-        assert!(app.take_effects().is_empty() && app.notice().contains("all classes"));
+        assert!(app.take_effects().is_empty() && app.overlays.notice().contains("all classes"));
     }
 }

@@ -5,6 +5,7 @@ use crate::analysis::events::EventKind;
 use crate::analysis::lints::Lint;
 use crate::analysis::numbers;
 use crate::query::{Answer, Query, RunEvents, Topic};
+use crate::record::RunHeader;
 
 /// Why a step is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +21,34 @@ pub struct Mark {
     pub kind: MarkKind,
     /// The event's number (see [`crate::analysis::events`]); NaN for a bookmark.
     pub value: f64,
+}
+
+impl Mark {
+    /// Describes it in words, with its number and unit.
+    #[must_use]
+    pub fn described(&self, header: &RunHeader) -> String {
+        let Mark { step, kind, value } = self;
+        match kind {
+            MarkKind::Bookmark => format!("step {step}: bookmark"),
+            MarkKind::Event(EventKind::Residual) => format!(
+                "step {step}: residual of {value:.1e} nats, above {}",
+                header.tolerance
+            ),
+            MarkKind::Event(EventKind::NotFinite) => {
+                let of = header.layout.layers.len();
+                format!("step {step}: not finite: the loss or the LCA of {value:.0} of {of} layers")
+            }
+            MarkKind::Event(EventKind::LossSpike) => {
+                format!(
+                    "step {step}: the loss rose by {} nats",
+                    numbers::decimals(*value, 3)
+                )
+            }
+            MarkKind::Event(EventKind::Synchronised) => {
+                format!("step {step}: {value:.0} layers learned most together")
+            }
+        }
+    }
 }
 
 /// A row of the list of events.
@@ -50,7 +79,7 @@ impl App {
     /// Returns the events and lints so far, as far as they are known.
     #[must_use]
     pub fn happened(&self) -> Option<&RunEvents> {
-        match self.queries.answer(&self.about_events()) {
+        match self.model.queries.answer(&self.about_events()) {
             Some((_, Answer::Happened(happened))) => Some(happened),
             _ => None,
         }
@@ -65,14 +94,14 @@ impl App {
     /// Returns the events and bookmarks of the steps that may be shown, by step and kind.
     #[must_use]
     pub fn marks(&self) -> Vec<Mark> {
-        let shown = self.window.shown(self.timeline.end());
+        let shown = self.shown_steps().end;
         let events = self.happened().into_iter().flat_map(|known| &known.events);
         let events = events.map(|event| Mark {
             step: event.step,
             kind: MarkKind::Event(event.kind),
             value: event.value,
         });
-        let bookmarks = self.bookmarks.iter().map(|&step| Mark {
+        let bookmarks = self.nav.bookmarks.iter().map(|&step| Mark {
             step,
             kind: MarkKind::Bookmark,
             value: f64::NAN,
@@ -86,10 +115,10 @@ impl App {
     /// Returns true if there are any marks.
     #[must_use]
     pub fn has_marks(&self) -> bool {
-        let shown = self.window.shown(self.timeline.end());
+        let shown = self.shown_steps().end;
         let known = self.happened();
         known.is_some_and(|known| known.events.iter().any(|event| event.step < shown))
-            || self.bookmarks.first().is_some_and(|step| *step < shown)
+            || self.nav.bookmarks.first().is_some_and(|step| *step < shown)
     }
 
     /// Returns the rows of the list: lints, then marks, the newest first.
@@ -103,9 +132,9 @@ impl App {
     /// `Enter` in the list: jumps to the selected row's step.
     pub(super) fn enter_event(&mut self) {
         let listed = self.listed_events();
-        let row = self.event_row.min(listed.len().saturating_sub(1));
+        let row = self.overlays.event_row.min(listed.len().saturating_sub(1));
         let step = listed.get(row).map(Listed::step);
-        self.overlay = None;
+        self.overlays.open = None;
         if let Some(step) = step {
             self.jump_to(step);
         }
@@ -113,7 +142,7 @@ impl App {
 
     /// `[` and `]`: jumps to the event or bookmark before or after the cursor.
     pub(super) fn jump(&mut self, forward: bool) {
-        let Some(cursor) = self.window.cursor(self.timeline.end()) else {
+        let Some(cursor) = self.cursor() else {
             return;
         };
         let marks = self.marks();
@@ -125,35 +154,9 @@ impl App {
         match next.copied() {
             Some(mark) => {
                 self.jump_to(mark.step);
-                self.say(self.described(&mark));
+                self.overlays.say(mark.described(&self.model.header));
             }
-            None => self.say("no further event"),
-        }
-    }
-
-    /// Describes a mark in words, with its number and unit.
-    #[must_use]
-    pub fn described(&self, mark: &Mark) -> String {
-        let Mark { step, kind, value } = mark;
-        match kind {
-            MarkKind::Bookmark => format!("step {step}: bookmark"),
-            MarkKind::Event(EventKind::Residual) => format!(
-                "step {step}: residual of {value:.1e} nats, above {}",
-                self.header.tolerance
-            ),
-            MarkKind::Event(EventKind::NotFinite) => {
-                let of = self.header.layout.layers.len();
-                format!("step {step}: not finite: the loss or the LCA of {value:.0} of {of} layers")
-            }
-            MarkKind::Event(EventKind::LossSpike) => {
-                format!(
-                    "step {step}: the loss rose by {} nats",
-                    numbers::decimals(*value, 3)
-                )
-            }
-            MarkKind::Event(EventKind::Synchronised) => {
-                format!("step {step}: {value:.0} layers learned most together")
-            }
+            None => self.overlays.say("no further event"),
         }
     }
 }
@@ -162,13 +165,17 @@ impl App {
 mod tests {
     use super::*;
     use crate::analysis::events::Event;
+    use crate::app::state::tests::{app, finished};
+    use crate::app::timeline::tests::step;
     use crate::app::{Action, Overlay};
-    use crate::tui::view::testing::{Run, RunShape, plain};
+    use crate::feed::{FeedEvent, Origin};
 
-    fn run() -> Run {
-        let mut run = Run::new(RunShape::default());
-        run.settle(80, 24, &plain());
-        let query = run.app.about_events();
+    /// A run of 40 steps with events.
+    fn run() -> App {
+        let mut app = app(Origin::Replay);
+        let steps = (20..40).map(|t| step(t, [-1.0, 0.5]));
+        app.event(FeedEvent::Steps(steps.collect()));
+        app.event(finished());
         let event = |step, kind, value| Event { step, kind, value };
         let happened = RunEvents {
             steps: 40,
@@ -180,45 +187,47 @@ mod tests {
             ],
             ..RunEvents::default()
         };
-        run.app.queries.take(query, Answer::Happened(happened));
-        run
+        let query = app.about_events();
+        app.model.queries.take(query, Answer::Happened(happened));
+        app
     }
 
     #[test]
     fn bracket_keys_visit_events_and_bookmarks_in_order() {
-        let mut run = run();
-        run.act(&[
-            Action::Home,
-            Action::Move(12),
-            Action::Bookmark,
-            Action::Home,
-        ]);
+        let mut app = run();
+        app.act(Action::Home);
+        app.act(Action::Move(12));
+        app.act(Action::Bookmark);
+        app.act(Action::Home);
         let mut steps = Vec::new();
         for _ in 0..4 {
-            run.act(&[Action::NextEvent]);
-            steps.push(run.app.window.cursor(40).unwrap());
+            app.act(Action::NextEvent);
+            steps.push(app.nav.window.cursor(40).unwrap());
         }
         assert_eq!(steps, [5, 12, 30, 30], "and none beyond the run");
-        assert_eq!(run.app.notice(), "no further event");
-        run.act(&[Action::PreviousEvent, Action::PreviousEvent]);
-        assert_eq!(run.app.window.cursor(40), Some(5));
+        assert_eq!(app.overlays.notice(), "no further event");
+        app.act(Action::PreviousEvent);
+        app.act(Action::PreviousEvent);
+        assert_eq!(app.nav.window.cursor(40), Some(5));
         assert!(
-            run.app.notice().contains("step 5: "),
+            app.overlays.notice().contains("step 5: "),
             "{}",
-            run.app.notice()
+            app.overlays.notice()
         );
     }
 
     #[test]
     fn the_event_list_is_newest_first_and_enter_jumps_to_the_step() {
-        let mut run = run();
-        run.act(&[Action::Events, Action::Select(1)]);
-        let steps: Vec<u64> = run.app.listed_events().iter().map(Listed::step).collect();
+        let mut app = run();
+        app.act(Action::Events);
+        app.act(Action::Select(1));
+        let steps: Vec<u64> = app.listed_events().iter().map(Listed::step).collect();
         assert_eq!(steps, [30, 5, 5]);
-        run.act(&[Action::Select(100), Action::Enter]);
-        assert_eq!(run.app.window.cursor(40), Some(5));
-        assert_eq!(run.app.overlay, None);
-        run.act(&[Action::Events]);
-        assert_eq!(run.app.overlay, Some(Overlay::Events));
+        app.act(Action::Select(100));
+        app.act(Action::Enter);
+        assert_eq!(app.nav.window.cursor(40), Some(5));
+        assert_eq!(app.overlays.open, None);
+        app.act(Action::Events);
+        assert_eq!(app.overlays.open, Some(Overlay::Events));
     }
 }

@@ -1,10 +1,19 @@
 //! The explorer's state and its updates, without a terminal.
 //!
-//! [`timeline`] keeps the steps as [`entries`] of several resolutions and assembles a [`stretch`] of them; [`window`]
-//! holds which steps are in view and where the cursor is. [`App`] takes in events and [`action`]s, as far as [`reach`]
-//! says that they apply, and advances a replay ([`playback`]). [`queries`] caches queries and their answers, [`events`]
-//! lists what happened, [`log`] keeps stray output, [`bars`] divides a stretch into columns with exact sums,
-//! [`running`] sums it up to each of its entries. Screens only read.
+//! [`App`] owns the parts and turns an [`Action`] into changes of them, where the action applies ([`reach`]).
+//!
+//! | part | content |
+//! |---|---|
+//! | [`RunModel`] | one run: what its feed reports, and the answers to queries about it |
+//! | [`Navigation`] | what the keys move: screen, depth, selection, range in view, options of the charts |
+//! | [`Overlays`] | the open overlay and prompt, the message in the last line |
+//! | [`Playback`] | the replay of a finished run |
+//! | [`Other`] | the second run of a comparison, shown with the same `Navigation` |
+//!
+//! [`timeline`] keeps the steps as [`entries`] of several resolutions and assembles a [`stretch`] of them; [`bars`]
+//! divides a stretch into columns with exact sums, [`running`] sums it up to each of its entries. [`select`] lists
+//! layers, units and parameters, [`events`] what happened, [`wanted`] the queries about what is in view. Screens only
+//! read.
 
 mod action;
 mod bars;
@@ -14,11 +23,14 @@ mod effect;
 mod entries;
 mod events;
 mod log;
+mod navigation;
+mod overlays;
 mod picture;
 mod playback;
 mod prompt;
 mod queries;
 mod reach;
+mod run_model;
 mod running;
 mod screen;
 mod scroll;
@@ -27,22 +39,26 @@ mod state;
 mod stretch;
 mod sums;
 mod timeline;
+mod wanted;
 mod window;
 
 pub use action::Action;
 pub use bars::Bars;
 pub use commands::{COMMANDS, Command};
-pub use compare::{Both, Other, Pairs};
+pub use compare::{Both, Comparison, Other, Pairs};
 pub use effect::{Effect, Shown};
 pub use events::{Listed, Mark, MarkKind};
 pub use log::Log;
+pub use navigation::Navigation;
+pub use overlays::{Overlay, Overlays, Prompt, PromptKind};
 pub use picture::Picture;
+pub use playback::Playback;
 pub use queries::QueryCache;
-pub use reach::Here;
-pub use screen::{Depth, Prompt, PromptKind, Screen, Sort, SortKeys};
+pub use run_model::{Phase, RunModel};
+pub use screen::{Depth, Here, RunPart, Screen, Sort, SortKeys};
 pub use scroll::{LongText, Scroll};
-pub use select::{RunPart, unit_parameters, units_of};
-pub use state::{App, Overlay, Phase, Quit};
+pub use select::units_of;
+pub use state::{App, Quit};
 pub use stretch::{Columns, Stretch};
 pub use sums::GroupSums;
 pub use timeline::Timeline;

@@ -2,120 +2,106 @@
 
 use std::time::Duration;
 
-use super::state::App;
+use super::window::Window;
 
 /// Playback speeds in steps per second, and the index of the initial one.
 const RATES: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0, 2000.0];
 const FIRST: usize = 3;
 
-/// The playback speed, as an index into the rates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Speed(usize);
-
-impl Default for Speed {
-    fn default() -> Self {
-        Self(FIRST)
-    }
-}
-
-impl Speed {
-    fn faster(self) -> Self {
-        Self((self.0 + 1).min(RATES.len() - 1))
-    }
-
-    fn slower(self) -> Self {
-        Self(self.0.saturating_sub(1))
-    }
-
-    /// Returns the speed in steps per second.
-    fn rate(self) -> f64 {
-        RATES[self.0]
-    }
-}
-
-/// The state of a replay that was started.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The playback speed, and the replay if one was started. All methods take `end`, the number of steps.
+#[derive(Debug)]
 pub struct Playback {
+    /// Index of the speed.
+    speed: usize,
+    replay: Option<Replay>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Replay {
     /// Position in steps, with a fraction.
     at: f64,
     playing: bool,
 }
 
-impl App {
+impl Default for Playback {
+    fn default() -> Self {
+        Self {
+            speed: FIRST,
+            replay: None,
+        }
+    }
+}
+
+impl Playback {
     /// Returns the speed in steps per second while a replay is playing.
     #[must_use]
-    pub fn play_rate(&self) -> Option<f64> {
-        let playing = self.playback.is_some_and(|playback| playback.playing);
-        playing.then(|| self.speed.rate())
+    pub fn rate(&self) -> Option<f64> {
+        self.replay?.playing.then_some(RATES[self.speed])
     }
 
     /// Returns true if a replay is paused.
     #[must_use]
-    pub fn is_paused_replay(&self) -> bool {
-        self.playback.is_some_and(|playback| !playback.playing)
+    pub fn is_paused(&self) -> bool {
+        self.replay.is_some_and(|replay| !replay.playing)
     }
 
-    /// Advances the replay by the elapsed time. Returns true if the view changed.
-    pub fn tick(&mut self, elapsed: Duration) -> bool {
-        let Some(rate) = self.play_rate() else {
+    /// Advances the replay by the elapsed time. Returns true if the window changed.
+    pub(super) fn tick(&mut self, elapsed: Duration, window: &mut Window, end: u64) -> bool {
+        let (Some(rate), Some(replay)) = (self.rate(), &mut self.replay) else {
             return false;
         };
-        let end = self.timeline.end();
-        let Some(playback) = &mut self.playback else {
-            return false;
-        };
-        let before = whole(playback.at);
-        playback.at += elapsed.as_secs_f64() * rate;
-        let now = whole(playback.at);
+        let before = whole(replay.at);
+        replay.at += elapsed.as_secs_f64() * rate;
+        let now = whole(replay.at);
         if now >= end {
-            self.playback = None;
-            self.window.follow();
+            self.replay = None;
+            window.follow();
             return true;
         }
         if now != before {
-            self.window.set_head(now + 1);
+            window.set_head(now + 1);
         }
         now != before
     }
 
-    pub(super) fn play_faster(&mut self) {
-        self.play_at(self.speed.faster());
-    }
-
-    pub(super) fn play_slower(&mut self) {
-        self.play_at(self.speed.slower());
-    }
-
-    fn play_at(&mut self, speed: Speed) {
-        self.speed = speed;
-        self.say(format!("replay at {} steps a second", speed.rate()));
+    /// Plays faster or slower, and returns the speed in words.
+    pub(super) fn change_speed(&mut self, faster: bool) -> String {
+        self.speed = if faster {
+            (self.speed + 1).min(RATES.len() - 1)
+        } else {
+            self.speed.saturating_sub(1)
+        };
+        format!("replay at {} steps a second", RATES[self.speed])
     }
 
     /// Plays or pauses. Starts at the cursor, or from the beginning if the cursor is at the end.
-    pub(super) fn play_or_pause(&mut self) {
-        let end = self.timeline.end();
-        match &mut self.playback {
-            Some(playback) => playback.playing = !playback.playing,
+    pub(super) fn play_or_pause(&mut self, window: &mut Window, end: u64) {
+        match &mut self.replay {
+            Some(replay) => replay.playing = !replay.playing,
             None => {
-                let cursor = self.window.cursor(end).unwrap_or(0);
+                let cursor = window.cursor(end).unwrap_or(0);
                 let from = if cursor + 1 >= end { 0 } else { cursor };
                 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
                 let at = from as f64;
-                self.playback = Some(Playback { at, playing: true });
-                self.window.set_head(from + 1);
+                self.replay = Some(Replay { at, playing: true });
+                window.set_head(from + 1);
             }
         }
     }
 
+    /// Ends the replay.
+    pub(super) fn stop(&mut self) {
+        self.replay = None;
+    }
+
     /// Ends the replay when the cursor is moved by hand, and shows all steps again.
-    pub(super) fn settle(&mut self) {
-        if self.playback.take().is_some() {
-            let end = self.timeline.end();
-            let cursor = self.window.cursor(end);
-            self.window.follow();
-            self.window.home();
+    pub(super) fn settle(&mut self, window: &mut Window, end: u64) {
+        if self.replay.take().is_some() {
+            let cursor = window.cursor(end);
+            window.follow();
+            window.home();
             if let Some(cursor) = cursor {
-                self.window.move_by(i64::try_from(cursor).unwrap_or(0), end);
+                window.move_by(i64::try_from(cursor).unwrap_or(0), end);
             }
         }
     }
@@ -142,14 +128,14 @@ mod tests {
         let mut app = app(Origin::Replay);
         app.event(finished());
         app.act(Action::Freeze);
-        assert_eq!(app.window.visible(20), 0..1);
+        assert_eq!(app.nav.window.visible(20), 0..1);
         assert!(app.tick(Duration::from_millis(500)));
-        assert_eq!(app.window.cursor(20), Some(5));
+        assert_eq!(app.nav.window.cursor(20), Some(5));
         app.act(Action::Freeze);
         assert!(!app.tick(Duration::from_secs(1)), "paused");
         app.act(Action::Freeze);
         assert!(app.tick(Duration::from_secs(9)));
-        assert!(app.window.follows() && app.play_rate().is_none());
+        assert!(app.nav.window.follows() && app.playback.rate().is_none());
     }
 
     #[test]
@@ -159,8 +145,8 @@ mod tests {
         app.act(Action::Freeze);
         app.tick(Duration::from_secs(1));
         app.act(Action::Move(-2));
-        assert_eq!(app.window.cursor(20), Some(8));
-        assert_eq!(app.window.visible(20), 0..20);
-        assert_eq!(app.play_rate(), None);
+        assert_eq!(app.nav.window.cursor(20), Some(8));
+        assert_eq!(app.nav.window.visible(20), 0..20);
+        assert_eq!(app.playback.rate(), None);
     }
 }

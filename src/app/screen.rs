@@ -112,6 +112,25 @@ impl Depth {
     }
 }
 
+/// The kind of view on screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Here {
+    /// Two runs side by side.
+    Comparison,
+    /// A screen about all layers.
+    Network(Screen),
+    Layer,
+    Unit,
+    Parameter,
+}
+
+/// A part of the Run screen that can be shown in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunPart {
+    Configuration,
+    Log,
+}
+
 /// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
@@ -206,33 +225,6 @@ impl PartialOrd for Ordered {
 impl Ord for Ordered {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.0.total_cmp(&other.0)
-    }
-}
-
-/// The line being typed below the screen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Prompt {
-    pub kind: PromptKind,
-    pub text: String,
-    /// Position in the command history: 0 for a new line, 1 for the latest command.
-    pub recalled: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PromptKind {
-    /// `:`, a command.
-    Command,
-    /// `/`, part of the names of the layers and tensors to show.
-    Filter,
-}
-
-impl PromptKind {
-    #[must_use]
-    pub fn sign(self) -> char {
-        match self {
-            Self::Command => ':',
-            Self::Filter => '/',
-        }
     }
 }
 

@@ -1,38 +1,19 @@
 //! The explorer's state: what it knows about the run, and what it shows.
 
-use std::collections::BTreeSet;
-use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::action::Action;
-use super::compare::Other;
-use super::effect::Effect;
-use super::log::Log;
-use super::playback::{Playback, Speed};
-use super::queries::QueryCache;
-use super::screen::{Depth, Prompt, PromptKind, Screen, Sort};
-use super::scroll::{LongText, Scroll};
-use super::stretch::Stretch;
-use super::timeline::Timeline;
-use super::window::Window;
-use crate::feed::{FeedEvent, GpuUse, Origin, RecorderStats};
-use crate::query::{Answer, DetailRequest, Query, StepScope, Topic};
-use crate::record::{RunHeader, Status};
-use crate::train::Control;
-
-/// The open overlay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overlay {
-    Help,
-    /// Events, lints and bookmarks.
-    Events,
-    /// The commands that can be typed after `:`.
-    Commands,
-    /// Quit during a training: stop it or leave it running?
-    AskQuit,
-    /// Quit while following a training in another process that takes orders: stop it or not?
-    AskLeave,
-}
+use super::compare::{Comparison, Other};
+use super::effect::{Effect, Shown};
+use super::navigation::Navigation;
+use super::overlays::{Overlay, Overlays, PromptKind};
+use super::playback::Playback;
+use super::run_model::RunModel;
+use super::screen::{Here, Screen};
+use super::scroll::LongText;
+use crate::feed::{FeedEvent, Origin};
+use crate::record::RunHeader;
 
 /// Why the explorer was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,540 +24,239 @@ pub enum Quit {
     Leave,
 }
 
-/// The status in the title.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    Live,
-    /// Will pause after the current step.
-    Pausing,
-    Paused,
-    Following,
-    WriterLost,
-    Replay,
-    Finished,
-    Stopped,
-    Failed,
-}
-
-/// The pause of the training, as reported and as ordered.
-#[derive(Clone, Copy, Debug, Default)]
-struct Pause {
-    /// As the feed reports it.
-    now: bool,
-    /// As ordered, until the feed confirms it.
-    ordered: Option<bool>,
-}
-
 /// The explorer's whole state.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "switches that know nothing of each other"
-)]
 pub struct App {
-    pub header: Arc<RunHeader>,
-    pub origin: Origin,
-    pub timeline: Timeline,
-    pub window: Window,
-    pub overlay: Option<Overlay>,
-    /// Symmetric-logarithmic charts, rather than linear ones.
-    pub log_scale: bool,
-    pub screen: Screen,
-    pub depth: Depth,
-    /// The selection: a layer; a unit of the open layer; a parameter, by its index in the flat vector; a class.
-    pub layer: usize,
-    pub unit: usize,
-    pub parameter: usize,
-    pub class: usize,
-    pub sort: Sort,
-    /// Which of the screen's charts is shown in full, from 1 on; 0 shows all. Screens take it modulo their number of
-    /// charts.
-    pub focus: usize,
-    /// All layers together in pooled charts, rather than the selected one.
-    pub pooled: bool,
-    /// Only layers and tensors whose names contain this text are listed.
-    pub filter: String,
-    /// The open prompt.
-    pub prompt: Option<Prompt>,
-    pub bookmarks: BTreeSet<u64>,
-    /// The selected row in the list of events.
-    pub event_row: usize,
-    /// Whether moments of learning are restricted to the selected class.
-    pub within_class: bool,
-    /// Stray output, and the session's own messages.
-    pub log: Log,
-    /// The scroll positions of help and configuration, from the top, and of the log, from the end.
-    pub help_scroll: Scroll,
-    pub config_scroll: Scroll,
-    pub log_scroll: Scroll,
-    /// The write queue of a training in this process.
-    pub recorder: Option<RecorderStats>,
-    /// Use of the training's GPU, if it has one.
-    pub gpu: Option<GpuUse>,
-    /// The second run, and whether the comparison is shown.
-    pub other: Option<Box<Other>>,
-    pub comparing: bool,
-    /// Command history, the latest last.
-    pub(super) history: Vec<String>,
-    /// Cache of queries and answers about the run.
-    pub queries: QueryCache,
+    pub model: RunModel,
+    pub nav: Navigation,
+    /// The second run, to compare with.
+    pub other: Option<Other>,
+    pub overlays: Overlays,
+    pub playback: Playback,
+    effects: Vec<Effect>,
     /// Set once the explorer is to close.
     pub quit: Option<Quit>,
-    status: Status,
-    message: String,
-    writer_lost: bool,
-    pause: Pause,
-    controllable: bool,
-    /// A message in the last line, until the next key.
-    notice: String,
-    pub(super) speed: Speed,
-    pub(super) playback: Option<Playback>,
-    orders: Vec<Control>,
-    pub(super) effects: Vec<Effect>,
 }
 
 impl App {
     #[must_use]
     pub fn new(header: Arc<RunHeader>, origin: Origin) -> Self {
-        let layers = header.layout.layers.iter();
+        Self::of(RunModel::new(header, origin))
+    }
+
+    /// Shows a run.
+    #[must_use]
+    pub fn of(model: RunModel) -> Self {
         Self {
-            timeline: Timeline::new(layers.map(|layer| layer.range.len() as u64)),
-            header,
-            origin,
-            controllable: origin == Origin::Live,
-            notice: String::new(),
-            window: Window::default(),
-            overlay: None,
-            log_scale: true,
-            screen: Screen::default(),
-            depth: Depth::default(),
-            layer: 0,
-            unit: 0,
-            parameter: 0,
-            class: 0,
-            sort: Sort::default(),
-            focus: 0,
-            pooled: true,
-            filter: String::new(),
-            prompt: None,
-            bookmarks: BTreeSet::new(),
-            event_row: 0,
-            within_class: false,
-            log: Log::default(),
-            help_scroll: Scroll::default(),
-            config_scroll: Scroll::default(),
-            log_scroll: Scroll::default(),
-            recorder: None,
-            gpu: None,
+            model,
+            nav: Navigation::default(),
             other: None,
-            comparing: false,
-            history: Vec::new(),
-            queries: QueryCache::default(),
-            quit: None,
-            status: Status::Running,
-            message: String::new(),
-            writer_lost: false,
-            pause: Pause::default(),
-            speed: Speed::default(),
-            playback: None,
-            orders: Vec::new(),
+            overlays: Overlays::default(),
+            playback: Playback::default(),
             effects: Vec::new(),
+            quit: None,
         }
     }
 
     /// Takes in an event of the feed.
     pub fn event(&mut self, event: FeedEvent) {
-        match event {
-            FeedEvent::Start(losses) => self.timeline.start(losses),
-            FeedEvent::Steps(steps) => {
-                for step in steps {
-                    self.timeline.push(step);
-                }
+        match &event {
+            FeedEvent::Status { .. } | FeedEvent::Controllable(false) => {
+                self.overlays.close_question();
             }
-            FeedEvent::Answer { query, answer } => self.answer(query, *answer),
-            FeedEvent::CaughtUp => {}
-            FeedEvent::Recorder(stats) => self.recorder = Some(stats),
-            FeedEvent::Gpu(gpu) => self.gpu = Some(gpu),
-            FeedEvent::Status { status, message } => {
-                if !message.is_empty() {
-                    self.log.push(&message);
-                }
-                self.status = status;
-                self.message = message;
-                self.writer_lost = false;
-                self.gpu = None;
-                self.pause = Pause::default();
-                self.timeline.ended();
-                self.queries.retry();
-                self.ask_no_more();
-            }
-            FeedEvent::Paused(paused) => {
-                self.pause.now = paused;
-                if self.pause.ordered == Some(paused) {
-                    self.pause.ordered = None;
-                }
-            }
-            FeedEvent::Controllable(controllable) => {
-                self.controllable = controllable;
-                if !controllable {
-                    self.pause.ordered = None;
-                    self.ask_no_more();
-                }
-            }
-            FeedEvent::OrderFailed(why) => {
-                self.log.push(&why);
-                self.notice = why;
-                self.pause.ordered = None;
-            }
-            FeedEvent::WriterLost(lost) => self.writer_lost = lost,
-            FeedEvent::Broken(why) => {
-                self.log.push(&why);
-                self.status = Status::Failed;
-                self.message = why;
-                self.queries.retry();
-            }
+            FeedEvent::OrderFailed(why) => self.overlays.say(why),
+            _ => {}
         }
+        self.model.event(event);
+    }
+
+    /// Advances the replay by the elapsed time. Returns true if the view changed.
+    pub fn tick(&mut self, elapsed: Duration) -> bool {
+        let end = self.model.timeline.end();
+        self.playback.tick(elapsed, &mut self.nav.window, end)
     }
 
     /// Carries out an action, if it applies in the current view.
     pub fn act(&mut self, action: Action) {
-        let end = self.timeline.end();
-        self.notice.clear();
+        let end = self.model.timeline.end();
+        self.overlays.say("");
         if !self.offers(action) {
             return;
         }
+        let (nav, overlays) = (&mut self.nav, &mut self.overlays);
+        if matches!(action, Action::Move(_) | Action::Home) {
+            self.playback.settle(&mut nav.window, end);
+        }
         match action {
-            Action::Move(steps) => {
-                self.settle();
-                self.window.move_by(steps, end);
-            }
-            Action::Home => {
-                self.settle();
-                self.window.home();
-            }
+            Action::Move(steps) => nav.window.move_by(steps, end),
+            Action::Home => nav.window.home(),
             Action::Follow => {
-                self.playback = None;
-                self.window.follow();
+                self.playback.stop();
+                nav.window.follow();
             }
-            Action::ZoomIn => self.window.zoom(true, end),
-            Action::ZoomOut => self.window.zoom(false, end),
-            Action::ZoomAll => self.window.zoom_out(),
-            Action::Freeze if self.origin == Origin::Replay => self.play_or_pause(),
-            Action::Freeze => self.window.toggle_freeze(end),
-            Action::Faster => self.play_faster(),
-            Action::Slower => self.play_slower(),
-            Action::PauseTraining => self.pause_or_resume(),
+            Action::ZoomIn => nav.window.zoom(true, end),
+            Action::ZoomOut => nav.window.zoom(false, end),
+            Action::ZoomAll => nav.window.zoom_out(),
+            Action::Freeze if self.model.origin == Origin::Replay => {
+                self.playback.play_or_pause(&mut nav.window, end);
+            }
+            Action::Freeze => nav.window.toggle_freeze(end),
+            Action::Faster => overlays.say(self.playback.change_speed(true)),
+            Action::Slower => overlays.say(self.playback.change_speed(false)),
+            Action::PauseTraining => self.order_pause(!self.model.is_pausing()),
             Action::ToggleScale => self.toggle_scale(),
-            Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => self.turn(action),
+            Action::Screen(_) | Action::NextScreen | Action::PreviousScreen => nav.turn(action),
             Action::Select(rows) => self.select(isize::try_from(rows).unwrap_or(0)),
             Action::Choose(item) => self.choose(item),
-            Action::Enter if self.overlay == Some(Overlay::Events) => self.enter_event(),
-            Action::Enter => self.enter(),
-            Action::Back if self.comparing => self.comparing = false,
-            Action::Back => self.depth = self.depth.up(),
+            Action::Enter if overlays.open == Some(Overlay::Events) => self.enter_event(),
+            Action::Enter => nav.enter(&self.model.header.layout),
+            Action::Back if nav.comparing => nav.comparing = false,
+            Action::Back => nav.depth = nav.depth.up(),
             Action::Compare => self.toggle_comparison(),
-            Action::Copy => self.copy(),
-            Action::Export => self.export(None),
-            Action::Sort => self.sort = self.sort.next(),
-            Action::Pool => self.pooled = !self.pooled,
-            Action::Focus => self.focus = self.focus.wrapping_add(1),
+            Action::Copy => self.request(Effect::Copy),
+            Action::Export => self.request(|shown| Effect::Export(shown, None)),
+            Action::Sort => nav.sort = nav.sort.next(),
+            Action::Pool => nav.one_layer = !nav.one_layer,
+            Action::Focus => nav.focus = nav.focus.wrapping_add(1),
             Action::PreviousEvent => self.jump(false),
             Action::NextEvent => self.jump(true),
             Action::NextTraced => self.next_traced(),
             Action::Bookmark => self.toggle_bookmark(),
-            Action::Events => {
-                self.overlay = Some(Overlay::Events);
-                self.event_row = 0;
-            }
+            Action::Events => overlays.show(Overlay::Events),
             Action::NextClass => self.turn_class(true),
             Action::PreviousClass => self.turn_class(false),
-            Action::Command => self.ask_for(PromptKind::Command),
-            Action::Filter => self.ask_for(PromptKind::Filter),
+            Action::Command => overlays.ask_for(PromptKind::Command, String::new()),
+            Action::Filter => overlays.ask_for(PromptKind::Filter, nav.filter.clone()),
             Action::Type(_)
             | Action::Erase
             | Action::Submit
             | Action::Complete
             | Action::Recall(_) => self.edit(action),
-            Action::Help => self.open_help(Overlay::Help),
-            Action::Quit if self.is_training() => self.overlay = Some(Overlay::AskQuit),
+            Action::Help => overlays.show(Overlay::Help),
+            Action::Quit if self.model.is_training() => overlays.show(Overlay::AskQuit),
             // A second request quits without an answer.
-            Action::Quit if self.takes_orders() && self.overlay != Some(Overlay::AskLeave) => {
-                self.overlay = Some(Overlay::AskLeave);
+            Action::Quit
+                if self.model.takes_orders() && overlays.open != Some(Overlay::AskLeave) =>
+            {
+                overlays.show(Overlay::AskLeave);
             }
-            Action::StopAndQuit if self.origin != Origin::Live => {
-                self.orders.push(Control::Stop);
-                self.overlay = None;
+            Action::StopAndQuit if self.model.origin != Origin::Live => {
+                self.model.order_stop();
+                overlays.open = None;
             }
             Action::Quit | Action::StopAndQuit => self.quit = Some(Quit::Stop),
             Action::LeaveRunning => self.quit = Some(Quit::Leave),
-            Action::Dismiss if self.prompt.is_some() => self.leave_prompt(),
-            Action::Dismiss => self.overlay = None,
+            Action::Dismiss if overlays.prompt.is_some() => self.leave_prompt(),
+            Action::Dismiss => overlays.open = None,
         }
     }
 
     /// Toggles the scale and names it: not every chart has a scale to choose, and those that have may lack room for it.
     fn toggle_scale(&mut self) {
-        self.log_scale = !self.log_scale;
-        self.say(if self.log_scale {
-            "logarithmic charts"
-        } else {
+        self.nav.linear = !self.nav.linear;
+        self.overlays.say(if self.nav.linear {
             "linear charts"
+        } else {
+            "logarithmic charts"
         });
     }
 
-    /// Cycles through all classes together, then each class.
+    /// `n` and `N`: restricts to the next or the previous class.
     fn turn_class(&mut self, forward: bool) {
-        let count = self.header.classes.len();
-        if count == 0 {
-            return self.say("this run has no classes");
+        match self.model.header.classes.len() {
+            0 => self.overlays.say("this run has no classes"),
+            count => self.nav.turn_class(forward, count),
         }
-        let last = count - 1;
-        let next = match (self.within_class, forward) {
-            (false, true) => Some(0),
-            (false, false) => Some(last),
-            (true, true) => Some(self.class + 1).filter(|class| *class <= last),
-            (true, false) => self.class.checked_sub(1),
-        };
-        self.within_class = next.is_some();
-        self.class = next.unwrap_or(self.class);
     }
 
-    fn turn(&mut self, action: Action) {
-        let screen = match action {
-            Action::Screen(screen) => screen,
-            Action::NextScreen => self.screen.turned(1),
-            _ => self.screen.turned(-1),
-        };
-        if self.screen != screen {
-            self.focus = 0;
+    /// `t`: opens the next traced parameter.
+    fn next_traced(&mut self) {
+        match self.nav.next_traced(&self.model.header) {
+            Some(next) => self.nav.look_at(next, &self.model.header.layout),
+            None => {
+                self.overlays
+                    .say("no parameter was traced; train with --trace N to see some at every step");
+            }
         }
-        self.screen = screen;
-        self.depth = Depth::Network;
-        self.comparing = false;
     }
 
-    /// Takes in an answer, for the timeline or for the cache.
-    fn answer(&mut self, query: Query, answer: Answer) {
-        let Topic::Steps { width } = query.topic else {
-            return self.queries.take(query, answer);
-        };
-        let request = DetailRequest {
-            steps: query.steps,
-            width,
-        };
-        let steps = match answer {
-            Answer::Steps(steps) => steps,
-            _ => Vec::new(),
-        };
-        self.timeline.detail(&request, steps);
+    /// Returns the comparison with the second run if it is shown.
+    #[must_use]
+    pub fn compared(&self) -> Option<Comparison<'_>> {
+        let other = self.other.as_ref().filter(|_| self.nav.comparing)?;
+        Some(Comparison {
+            first: &self.model,
+            second: &other.model,
+            names: &other.names,
+            window: &self.nav.window,
+        })
+    }
+
+    /// `c`: toggles the comparison.
+    fn toggle_comparison(&mut self) {
+        if self.other.is_none() {
+            self.overlays.say(
+                "no second run to compare with: open both with `lcascope open THIS.h5 OTHER.h5`",
+            );
+            return;
+        }
+        self.nav.comparing = !self.nav.comparing;
+    }
+
+    /// Returns a description of the view.
+    #[must_use]
+    pub fn shown(&self) -> Shown {
+        let compared = self.compared().map(|comparison| {
+            let (steps, end) = (comparison.steps(), comparison.second.timeline.end());
+            steps.start.min(end)..steps.end.min(end)
+        });
+        Shown::of(&self.nav, self.model.timeline.end(), compared)
+    }
+
+    /// Requests an effect with the numbers in view, or says why they cannot be written.
+    pub(super) fn request(&mut self, effect: impl FnOnce(Shown) -> Effect) {
+        if self.nav.within_class && self.nav.here() == Here::Network(Screen::Synchronisation) {
+            self.overlays
+                .say("moments are written of all classes together: n and N lead back to these");
+        } else {
+            self.effects.push(effect(self.shown()));
+        }
+    }
+
+    /// Takes the effects requested since the last call.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
     }
 
     /// Adds a second run and shows the comparison.
     pub fn compare_with(&mut self, other: Other) {
-        self.other = Some(Box::new(other));
-        self.comparing = true;
+        self.other = Some(other);
+        self.nav.comparing = true;
     }
 
     /// Takes in the most rows by which a text can scroll, known once it is drawn.
     pub fn limit_scrolling(&mut self, text: LongText, most: usize) {
         match text {
-            LongText::Help => self.help_scroll.limit(most),
-            LongText::Configuration => self.config_scroll.limit(most),
-            LongText::Log => self.log_scroll.limit(most),
+            LongText::Help => self.overlays.help_scroll.limit(most),
+            LongText::Configuration => self.nav.config_scroll.limit(most),
+            LongText::Log => self.nav.log_scroll.limit(most),
         }
-    }
-
-    /// Takes the orders given to the training since the last call.
-    pub fn take_orders(&mut self) -> Vec<Control> {
-        std::mem::take(&mut self.orders)
-    }
-
-    pub(super) fn open_help(&mut self, what: Overlay) {
-        self.overlay = Some(what);
-        self.help_scroll = Scroll::default();
-    }
-
-    /// `p`: toggles between pausing and resuming, counting an order that is not yet confirmed.
-    fn pause_or_resume(&mut self) {
-        self.order_pause(!self.pause.ordered.unwrap_or(self.pause.now));
     }
 
     pub(super) fn order_pause(&mut self, pause: bool) {
-        if self.takes_orders() {
-            self.pause.ordered = Some(pause);
-            self.orders.push(if pause {
-                Control::Pause
-            } else {
-                Control::Resume
-            });
-        } else if self.origin == Origin::Following && self.status == Status::Running {
-            "this training takes no orders: its control socket cannot be reached"
-                .clone_into(&mut self.notice);
-        } else {
-            "no training is going on here".clone_into(&mut self.notice);
+        if let Err(why) = self.model.order_pause(pause) {
+            self.overlays.say(why);
         }
-    }
-
-    fn ask_no_more(&mut self) {
-        if matches!(self.overlay, Some(Overlay::AskQuit | Overlay::AskLeave)) {
-            self.overlay = None;
-        }
-    }
-
-    /// Returns true if a training is running that can be paused and stopped.
-    #[must_use]
-    pub fn takes_orders(&self) -> bool {
-        self.controllable && self.status == Status::Running
-    }
-
-    /// Returns a query for finer steps, if the view needs them.
-    pub fn wanted_detail(&mut self) -> Option<Query> {
-        let end = self.timeline.end();
-        let (visible, cursor) = (self.window.visible(end), self.window.cursor(end));
-        // A comparison sums up to the last step that both runs have.
-        let shown = match self.compared() {
-            Some(_) => self.steps_in_common().end,
-            None => self.window.shown(end),
-        };
-        let request = self.timeline.wanted(&visible, cursor, shown)?;
-        Some(Query {
-            topic: Topic::Steps {
-                width: request.width,
-            },
-            part: StepScope::Window,
-            steps: request.steps,
-            columns: 1,
-        })
-    }
-
-    /// Returns the next query to make, given what the screen needs.
-    pub fn wanted_answer(&mut self, wanted: &[Query]) -> Option<Query> {
-        let (goes_on, end) = (self.is_running(), self.timeline.end());
-        let window = self.window;
-        self.queries
-            .next(wanted, |part| !goes_on || window.stands(part, end))
-    }
-
-    /// Returns the known answer to a query, and the steps that it covers. These are the query's own steps, unless they
-    /// change by themselves, as in a running training or a playing replay: then a slightly older answer stands in, and
-    /// the caller must say so.
-    #[must_use]
-    pub fn known(&self, query: &Query) -> Option<(&Range<u64>, &Answer)> {
-        let (asked, answer) = self.queries.answer(query)?;
-        let end = self.timeline.end();
-        let stands = !self.is_running() || self.window.stands(query.part, end);
-        let own = asked.steps == query.steps || matches!(answer, Answer::Unknown(_));
-        (own || !stands || self.play_rate().is_some()).then_some((&asked.steps, answer))
-    }
-
-    /// The query could not be sent: allows it to be made again.
-    pub fn not_asked(&mut self, query: &Query) {
-        match query.topic {
-            Topic::Steps { .. } => self.timeline.not_asked(),
-            _ => self.queries.not_asked(),
-        }
-    }
-
-    /// Returns a query about the steps in view, in this many columns.
-    #[must_use]
-    pub fn about_window(&self, topic: Topic, columns: usize) -> Query {
-        let columns = u32::try_from(columns).unwrap_or(u32::MAX).max(1);
-        Query {
-            topic,
-            part: StepScope::Window,
-            steps: self.window.visible(self.timeline.end()),
-            columns,
-        }
-    }
-
-    /// Returns a query about all steps up to the newest one shown, together.
-    #[must_use]
-    pub fn about_all(&self, topic: Topic) -> Query {
-        Query {
-            topic,
-            part: StepScope::All,
-            steps: 0..self.window.shown(self.timeline.end()),
-            columns: 1,
-        }
-    }
-
-    /// Returns the axis of a chart of the stretch in view: its steps, with room for some more if it is the whole run so
-    /// far.
-    #[must_use]
-    pub fn axis(&self, stretch: &Stretch) -> Range<u64> {
-        let end = self.timeline.end();
-        let whole = if self.is_running() && !self.writer_lost {
-            self.header.planned_steps.max(end)
-        } else {
-            end
-        };
-        let (steps, axis) = (stretch.steps(), self.window.axis(end, whole));
-        steps.start.min(axis.start)..steps.end.max(axis.end)
-    }
-
-    /// Returns a query about the step at the cursor; `None` before the first step.
-    #[must_use]
-    pub fn about_cursor(&self, topic: Topic) -> Option<Query> {
-        let step = self.window.cursor(self.timeline.end())?;
-        Some(Query {
-            topic,
-            part: StepScope::Cursor,
-            steps: step..step + 1,
-            columns: 1,
-        })
-    }
-
-    /// Returns true if a training is running in this process.
-    #[must_use]
-    pub fn is_training(&self) -> bool {
-        self.origin == Origin::Live && self.status == Status::Running
-    }
-
-    /// Returns true if the run is still going on, here or elsewhere.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        self.status == Status::Running
-    }
-
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        match (self.origin, self.status) {
-            (_, Status::Failed) => Phase::Failed,
-            (_, Status::Running) if self.pause.now && !self.writer_lost => Phase::Paused,
-            (_, Status::Running) if self.pause.ordered == Some(true) => Phase::Pausing,
-            (Origin::Live, Status::Running) => Phase::Live,
-            (Origin::Following | Origin::Replay, Status::Running) if self.writer_lost => {
-                Phase::WriterLost
-            }
-            (Origin::Following, Status::Running) => Phase::Following,
-            (Origin::Replay, _) => Phase::Replay,
-            (_, Status::Stopped) => Phase::Stopped,
-            (_, Status::Finished) => Phase::Finished,
-        }
-    }
-
-    /// Returns the message with the run's final status, such as why it failed; may be empty.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// Returns the message in the last line, such as why an order failed; empty after the next key.
-    #[must_use]
-    pub fn notice(&self) -> &str {
-        &self.notice
-    }
-
-    /// Shows a message in the last line, until the next key.
-    pub fn say(&mut self, notice: impl Into<String>) {
-        self.notice = notice.into();
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::run_model::Phase;
     use super::super::timeline::tests::step;
     use super::*;
     use crate::layout::{ParamLayout, TensorKind};
+    use crate::record::Status;
+    use crate::train::Control;
 
     pub fn app(origin: Origin) -> App {
         let mut layout = ParamLayout::default();
@@ -608,13 +288,14 @@ pub(super) mod tests {
     #[test]
     fn a_chart_of_a_live_run_leaves_space_for_future_steps() {
         let mut app = app(Origin::Following);
-        let mut header = RunHeader::clone(&app.header);
+        let mut header = RunHeader::clone(&app.model.header);
         header.planned_steps = 100;
-        app.header = Arc::new(header);
+        app.model.header = Arc::new(header);
         app.event(FeedEvent::Steps(vec![step(20, [-1.0, 0.5])]));
         let axis = |app: &App| {
-            let steps = app.window.visible(app.timeline.end());
-            app.axis(&app.timeline.stretch(&steps))
+            let steps = app.visible();
+            app.model
+                .axis(&app.nav.window, &app.model.timeline.stretch(&steps))
         };
         assert_eq!(axis(&app), 0..22);
         app.event(FeedEvent::WriterLost(true));
@@ -624,19 +305,22 @@ pub(super) mod tests {
         app.event(finished());
         assert_eq!(axis(&app), 0..21);
         // A replay looks like the training did.
-        app.window.set_head(17);
+        app.nav.window.set_head(17);
         assert_eq!(axis(&app), 0..18);
-        app.window.zoom(true, 21);
-        assert_eq!(axis(&app), app.window.visible(21));
+        app.nav.window.zoom(true, 21);
+        assert_eq!(axis(&app), app.nav.window.visible(21));
     }
 
     #[test]
     fn quitting_a_live_training_asks_first() {
         let mut app = app(Origin::Live);
         app.act(Action::Quit);
-        assert_eq!((app.quit, app.overlay), (None, Some(Overlay::AskQuit)));
+        assert_eq!(
+            (app.quit, app.overlays.open),
+            (None, Some(Overlay::AskQuit))
+        );
         app.event(finished());
-        assert_eq!(app.overlay, None, "there is nothing left to ask");
+        assert_eq!(app.overlays.open, None, "there is nothing left to ask");
         app.act(Action::Quit);
         assert_eq!(app.quit, Some(Quit::Stop));
     }
@@ -645,39 +329,46 @@ pub(super) mod tests {
     fn pausing_gives_orders_only_to_a_live_training() {
         let mut live = app(Origin::Live);
         live.act(Action::PauseTraining);
-        assert_eq!(live.phase(), Phase::Pausing, "the step is not done yet");
+        assert_eq!(
+            live.model.phase(),
+            Phase::Pausing,
+            "the step is not done yet"
+        );
         live.act(Action::PauseTraining);
-        assert_eq!(live.phase(), Phase::Live);
-        assert_eq!(live.take_orders(), [Control::Pause, Control::Resume]);
+        assert_eq!(live.model.phase(), Phase::Live);
+        assert_eq!(live.model.take_orders(), [Control::Pause, Control::Resume]);
         live.event(FeedEvent::Paused(true));
-        assert_eq!(live.phase(), Phase::Paused, "whoever has ordered it");
+        assert_eq!(live.model.phase(), Phase::Paused, "whoever has ordered it");
         live.event(FeedEvent::Paused(false));
         live.act(Action::PauseTraining);
-        assert_eq!(live.take_orders(), [Control::Pause]);
+        assert_eq!(live.model.take_orders(), [Control::Pause]);
         live.event(FeedEvent::Paused(true));
         live.act(Action::PauseTraining);
-        assert_eq!(live.take_orders(), [Control::Resume]);
+        assert_eq!(live.model.take_orders(), [Control::Resume]);
         let mut replay = app(Origin::Replay);
         replay.act(Action::PauseTraining);
-        assert!(replay.take_orders().is_empty());
+        assert!(replay.model.take_orders().is_empty());
     }
 
     #[test]
     fn orders_reach_a_followed_training_with_a_socket() {
         let mut app = app(Origin::Following);
         app.act(Action::PauseTraining);
-        assert!(app.take_orders().is_empty() && !app.notice().is_empty());
+        assert!(app.model.take_orders().is_empty() && !app.overlays.notice().is_empty());
         app.event(FeedEvent::Controllable(true));
         app.act(Action::PauseTraining);
-        assert_eq!(app.notice(), "");
-        assert_eq!(app.take_orders(), [Control::Pause]);
-        assert_eq!(app.phase(), Phase::Pausing);
+        assert_eq!(app.overlays.notice(), "");
+        assert_eq!(app.model.take_orders(), [Control::Pause]);
+        assert_eq!(app.model.phase(), Phase::Pausing);
         app.event(FeedEvent::OrderFailed("why".to_owned()));
-        assert_eq!((app.phase(), app.notice()), (Phase::Following, "why"));
+        assert_eq!(
+            (app.model.phase(), app.overlays.notice()),
+            (Phase::Following, "why")
+        );
         app.event(FeedEvent::Paused(true));
-        assert_eq!(app.phase(), Phase::Paused);
+        assert_eq!(app.model.phase(), Phase::Paused);
         app.event(FeedEvent::WriterLost(true));
-        assert_eq!(app.phase(), Phase::WriterLost);
+        assert_eq!(app.model.phase(), Phase::WriterLost);
     }
 
     #[test]
@@ -687,62 +378,37 @@ pub(super) mod tests {
         assert!(app.quit.take().is_some(), "there is nothing to ask");
         app.event(FeedEvent::Controllable(true));
         app.act(Action::Quit);
-        assert_eq!((app.quit, app.overlay), (None, Some(Overlay::AskLeave)));
+        assert_eq!(
+            (app.quit, app.overlays.open),
+            (None, Some(Overlay::AskLeave))
+        );
         app.act(Action::StopAndQuit);
-        assert_eq!((app.quit, app.overlay), (None, None), "stays to see it end");
-        assert_eq!(app.take_orders(), [Control::Stop]);
+        assert_eq!(
+            (app.quit, app.overlays.open),
+            (None, None),
+            "stays to see it end"
+        );
+        assert_eq!(app.model.take_orders(), [Control::Stop]);
         app.act(Action::Quit);
         app.event(FeedEvent::Controllable(false));
-        assert_eq!(app.overlay, None, "there is nothing left to ask");
+        assert_eq!(app.overlays.open, None, "there is nothing left to ask");
         app.event(FeedEvent::Controllable(true));
         app.act(Action::Quit);
         app.act(Action::Quit);
-        assert!(app.quit.is_some() && app.take_orders().is_empty());
-    }
-
-    /// Counts the queries made, each answered at once, while a live run takes 20 more steps.
-    fn asked_meanwhile(app: &mut App, wanted: impl Fn(&App) -> Vec<Query>) -> usize {
-        let mut asked = 0;
-        for t in app.timeline.end()..app.timeline.end() + 20 {
-            while let Some(query) = app.wanted_answer(&wanted(app)) {
-                asked += 1;
-                let answer = Box::new(Answer::Unknown(String::new()));
-                app.event(FeedEvent::Answer { query, answer });
-            }
-            app.event(FeedEvent::Steps(vec![step(t, [-1.0, 0.5])]));
-        }
-        asked
-    }
-
-    #[test]
-    fn queries_of_a_live_run_are_throttled_when_the_cursor_is_moved_back() {
-        let whole = |app: &App| {
-            vec![
-                app.about_window(Topic::Tensors, 10),
-                app.about_all(Topic::Events),
-            ]
-        };
-        let mut app = app(Origin::Live);
-        app.act(Action::Move(-15));
-        // Without throttling there would be 40.
-        assert!(asked_meanwhile(&mut app, whole) < 20);
-        let at = |app: &App| app.about_cursor(Topic::Tensors).into_iter().collect();
-        assert_eq!(asked_meanwhile(&mut app, at), 1, "it does not change");
-        app.act(Action::Move(-1));
-        assert_eq!(asked_meanwhile(&mut app, at), 1, "asked at once");
+        assert!(app.quit.is_some() && app.model.take_orders().is_empty());
     }
 
     #[test]
     fn the_phase_tells_live_from_replay() {
-        assert_eq!(app(Origin::Live).phase(), Phase::Live);
+        assert_eq!(app(Origin::Live).model.phase(), Phase::Live);
         let mut follow = app(Origin::Following);
-        assert_eq!(follow.phase(), Phase::Following);
+        assert_eq!(follow.model.phase(), Phase::Following);
         follow.event(FeedEvent::WriterLost(true));
-        assert_eq!(follow.phase(), Phase::WriterLost);
+        assert_eq!(follow.model.phase(), Phase::WriterLost);
         follow.event(finished());
-        assert_eq!(follow.phase(), Phase::Finished);
+        assert_eq!(follow.model.phase(), Phase::Finished);
         let mut replay = app(Origin::Replay);
         replay.event(finished());
-        assert_eq!(replay.phase(), Phase::Replay);
+        assert_eq!(replay.model.phase(), Phase::Replay);
     }
 }

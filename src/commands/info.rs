@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use toml::{Table as Toml, Value};
 
 use crate::analysis::numbers;
-use crate::app::App;
+use crate::app::RunModel;
 use crate::feed::{FeedEvent, Origin};
 use crate::query::data_lints;
 use crate::record::Status;
@@ -25,30 +25,30 @@ const BLOCK: u64 = 4096;
 pub fn info(path: &Path) -> Result<ExitCode, Failure> {
     let reader = RunReader::open(path)?;
     let state = reader.refresh()?;
-    let mut app = App::new(reader.header().clone().into(), Origin::Replay);
+    let mut model = RunModel::new(reader.header().clone().into(), Origin::Replay);
     let mut first_loss = None;
     if let Some(losses) = reader.start()? {
         first_loss = Some(losses.train);
-        app.event(FeedEvent::Start(losses));
+        model.event(FeedEvent::Start(losses));
     }
     let mut from = 0;
     while from < state.committed {
         let to = state.committed.min(from + BLOCK);
-        app.event(FeedEvent::Steps(reader.steps(from..to)?));
+        model.event(FeedEvent::Steps(reader.steps(from..to)?));
         from = to;
     }
     let mut out = String::new();
-    describe(&mut out, path, &reader, &state, &app);
+    describe(&mut out, path, &reader, &state, &model);
     for lint in data_lints(reader.header(), first_loss) {
         let _ = writeln!(out, "{:<12} {}", lint.severity.name(), lint.text);
     }
     if state.committed > 0 {
-        summary::layers(&mut out, &app);
+        summary::layers(&mut out, &model);
     }
     print(out.as_bytes())
 }
 
-fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState, app: &App) {
+fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState, model: &RunModel) {
     let header = reader.header();
     let size = std::fs::metadata(path).map_or(0, |meta| meta.len());
     let mut line = |name: &str, value: String| {
@@ -79,7 +79,7 @@ fn describe(out: &mut String, path: &Path, reader: &RunReader, state: &RunState,
     let mut steps = format!("{} of {}", state.committed, header.planned_steps);
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
     let speed = |seconds: f64| numbers::speed(state.committed as f64 / seconds);
-    if let Some(seconds) = app
+    if let Some(seconds) = model
         .timeline
         .last()
         .map(|last| last.seconds)

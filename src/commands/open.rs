@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::app::{App, Other};
+use crate::app::{App, Other, RunModel};
 use crate::cli::OpenArgs;
 use crate::feed::{self, Feed, Opening};
 use crate::store;
@@ -40,7 +40,7 @@ pub fn open(args: &OpenArgs) -> Result<ExitCode, Failure> {
             harmless(&name.to_string_lossy())
         };
         app.compare_with(Other {
-            app: App::new(second.feed.header.clone(), second.feed.origin),
+            model: RunModel::new(second.feed.header.clone(), second.feed.origin),
             names: [name(&args.file), name(path)],
         });
     }

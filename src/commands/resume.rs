@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::prepare::{PreparedTraining, prepare};
-use crate::app::App;
+use crate::app::RunModel;
 use crate::config::{CheckpointEvery, ConfigError, Options, RunConfig, merge, stored_options};
 use crate::feed::{FeedEvent, Origin};
 use crate::record::{RunHeader, StartRecord};
@@ -14,7 +14,7 @@ use crate::train::{Trainer, snapshot_is_due};
 /// A run that is about to continue.
 pub struct ResumedRun {
     /// Contains the steps that are kept.
-    pub app: App,
+    pub model: RunModel,
     /// Restored and started.
     pub trainer: Trainer,
     pub recorder: Recorder,
@@ -39,7 +39,7 @@ pub fn resume(path: &Path, flags: &Options) -> Result<ResumedRun, Failure> {
     same_run(run.reader().header(), &header)
         .map_err(|what| Failure::Other(format!("{} cannot be resumed: {what}", path.display())))?;
 
-    let mut app = App::new(header.clone(), Origin::Live);
+    let mut model = RunModel::new(header.clone(), Origin::Live);
     let saved = run.checkpoint(&header.checkpoint)?;
     if let Some((_, checkpoint)) = &saved {
         (trainer.restore(checkpoint))
@@ -62,7 +62,7 @@ pub fn resume(path: &Path, flags: &Options) -> Result<ResumedRun, Failure> {
         }
         None => from,
     };
-    show_kept(&mut app, run.reader(), kept)?;
+    show_kept(&mut model, run.reader(), kept)?;
     let keep = KeptPart {
         steps: kept,
         checkpoint: saved.map(|(found, _)| found),
@@ -70,7 +70,7 @@ pub fn resume(path: &Path, flags: &Options) -> Result<ResumedRun, Failure> {
     };
     let recorder = Recorder::resume(run, keep, &header)?;
     Ok(ResumedRun {
-        app,
+        model,
         trainer,
         recorder,
         start,
@@ -149,16 +149,16 @@ fn same_run(file: &RunHeader, now: &RunHeader) -> Result<(), String> {
 }
 
 /// Passes the kept steps to the screen, as coarse summaries for a long run.
-fn show_kept(app: &mut App, reader: &RunReader, kept: u64) -> Result<(), Failure> {
+fn show_kept(model: &mut RunModel, reader: &RunReader, kept: u64) -> Result<(), Failure> {
     if let Some(losses) = reader.start()? {
-        app.event(FeedEvent::Start(losses));
+        model.event(FeedEvent::Start(losses));
     }
     let mut from = 0;
     let width = reader.resolution(&(0..kept), FIRST_LOOK);
     while from < kept {
         let steps = reader.next_summaries(from..kept, width)?;
         from = steps.last().map_or(kept, |last| last.end);
-        app.event(FeedEvent::Steps(steps));
+        model.event(FeedEvent::Steps(steps));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::prepare::{PreparedTraining, prepare};
 use super::read_config::read_config;
 use super::repeats;
 use super::resume::ResumedRun;
-use crate::app::App;
+use crate::app::RunModel;
 use crate::cli::TrainArgs;
 use crate::config::{ConfigError, Options, RunConfig, merge};
 use crate::feed::Origin;
@@ -119,14 +119,14 @@ pub(super) fn train_with(
     };
     let (output, new) = output::new_file(wanted, network, force)?;
     let recorder = Recorder::begin(new, &header, write)?;
-    let mut app = App::new(header, Origin::Live);
-    app.log.push(&warning.unwrap_or_default());
+    let mut model = RunModel::new(header, Origin::Live);
+    model.log.push(&warning.unwrap_or_default());
     for line in &lints {
-        app.log.push(line);
+        model.log.push(line);
     }
     let beginning = RunStart::Fresh;
     let outlet = (recorder, config.checkpoint_every);
-    RunningTraining::spawn(app, trainer, outlet, beginning, &output)?.watch(watched, &output)
+    RunningTraining::spawn(model, trainer, outlet, beginning, &output)?.watch(watched, &output)
 }
 
 /// Continues a run. Flags that would change it are refused.
@@ -135,7 +135,7 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
     // May be too damaged to be read in this process.
     sandbox::read_through(path)?;
     let ResumedRun {
-        app,
+        model,
         trainer,
         recorder,
         start,
@@ -143,7 +143,7 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
     } = super::resume::resume(path, flags)?;
     if !watched.quiet {
         let (from, planned) = (trainer.steps_done(), trainer.steps_planned());
-        let again = match app.timeline.end() - from {
+        let again = match model.timeline.end() - from {
             0 => String::new(),
             n => format!("; the {n} steps recorded behind it are computed again first"),
         };
@@ -154,5 +154,5 @@ fn resume(path: &Path, flags: &Options, detached: Option<Detached>) -> Result<Ex
     }
     let beginning = RunStart::Resumed { start };
     let outlet = (recorder, checkpoint_every);
-    RunningTraining::spawn(app, trainer, outlet, beginning, path)?.watch(watched, path)
+    RunningTraining::spawn(model, trainer, outlet, beginning, path)?.watch(watched, path)
 }

@@ -118,7 +118,7 @@ fn clipped(steps: &Range<u64>, committed: u64) -> Range<u64> {
 mod tests {
     use super::super::input::{CACHED, put_cached};
     use super::*;
-    use crate::tui::view::testing::{Run, RunShape};
+    use crate::store::testing::{RecordedRun, RunShape};
 
     fn query(topic: Topic, steps: Range<u64>) -> Query {
         Query {
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn cancelled_work_does_not_accumulate() {
-        let run = Run::new(RunShape::default());
+        let run = RecordedRun::new(RunShape::default());
         let mut analyst = Analyst::new();
         for start in 0..30 {
             for topic in [Topic::HeldOut, Topic::Histogram { layer: None }] {
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn incremental_sums_equal_direct_ones_bit_for_bit() {
-        let run = Run::new(RunShape {
+        let run = RecordedRun::new(RunShape {
             steps: 120,
             ..RunShape::default()
         });

@@ -406,11 +406,11 @@ mod tests {
     use super::*;
     use crate::analysis::oscillation::{crossings, turns};
     use crate::query::{Analyst, Query, StepScope, Topic};
-    use crate::tui::view::testing::{Run, RunShape};
+    use crate::store::testing::{RecordedRun, RunShape};
 
     #[test]
     fn groups_have_no_total_without_steps() {
-        let run = Run::new(RunShape::default());
+        let run = RecordedRun::new(RunShape::default());
         let topics = [
             Topic::Tensors,
             Topic::Units { layer: 1 },

@@ -392,9 +392,9 @@ mod tests {
     use super::*;
     use crate::analysis::oscillation::{crossings, turns};
     use crate::query::{Analyst, Query, StepScope, Topic};
-    use crate::tui::view::testing::{Run, RunShape};
+    use crate::store::testing::{RecordedRun, RunShape};
 
-    fn answered(run: &Run, layer: u32, steps: Range<u64>, columns: u32) -> Oscillation {
+    fn answered(run: &RecordedRun, layer: u32, steps: Range<u64>, columns: u32) -> Oscillation {
         let query = Query {
             topic: Topic::Oscillation { layer },
             part: StepScope::Window,
@@ -412,7 +412,7 @@ mod tests {
 
     #[test]
     fn curves_counts_and_lags_are_those_of_the_series() {
-        let run = Run::new(RunShape {
+        let run = RecordedRun::new(RunShape {
             steps: 90,
             ..RunShape::default()
         });
@@ -461,7 +461,7 @@ mod tests {
 
     #[test]
     fn counts_missing_from_the_file_are_unknown() {
-        let run = Run::new(RunShape::default());
+        let run = RecordedRun::new(RunShape::default());
         let lacking = run.without(&["motion/lca_turns", "motion/gradient_turns", "motion/cosine"]);
         let found = answered(&lacking, 1, 0..40, 4);
         assert_eq!((found.lca_turns, found.gradient_turns), (None, None));
@@ -471,7 +471,7 @@ mod tests {
 
     #[test]
     fn constant_series_have_no_lag_and_missing_ones_are_unknown() {
-        let run = Run::new(RunShape::default());
+        let run = RecordedRun::new(RunShape::default());
         let found = answered(&run, 0, 0..40, 4);
         // The two traced parameters of the layer do not move.
         assert_eq!(

@@ -301,7 +301,7 @@ mod tests {
     use super::*;
     use crate::analysis::lints::LintKind;
     use crate::query::{Analyst, Query, StepScope, Topic};
-    use crate::tui::view::testing::{Run, RunShape};
+    use crate::store::testing::{RecordedRun, RunShape};
 
     fn query(topic: Topic, end: u64) -> Query {
         Query {
@@ -319,13 +319,13 @@ mod tests {
         Topic::Synchronisation { class: Some(1) },
     ];
 
-    fn ask(analyst: &mut Analyst, run: &Run, query: &Query) -> Answer {
+    fn ask(analyst: &mut Analyst, run: &RecordedRun, query: &Query) -> Answer {
         analyst.answer(&run.reader, query, &|| false).unwrap()
     }
 
     #[test]
     fn reading_step_by_step_equals_reading_at_once() {
-        let run = Run::new(RunShape {
+        let run = RecordedRun::new(RunShape {
             steps: 120,
             layers: 5,
             ..RunShape::default()
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn cancelled_work_continues_where_it_stopped() {
-        let run = Run::new(RunShape::default());
+        let run = RecordedRun::new(RunShape::default());
         for topic in TOPICS {
             let query = query(topic, 40);
             let mut analyst = Analyst::new();
@@ -363,15 +363,17 @@ mod tests {
 
     #[test]
     fn missing_data_are_reported_and_the_rest_is_known() {
-        let run = Run::new(RunShape {
+        let run = RecordedRun::new(RunShape {
             steps: 60,
             ..RunShape::default()
         });
-        let happened = |run: &Run| match ask(&mut Analyst::new(), run, &query(Topic::Events, 60)) {
-            Answer::Happened(happened) => happened,
-            other => panic!("{other:?}"),
-        };
-        let facts = |run: &Run| match ask(&mut Analyst::new(), run, &query(Topic::Run, 60)) {
+        let happened =
+            |run: &RecordedRun| match ask(&mut Analyst::new(), run, &query(Topic::Events, 60)) {
+                Answer::Happened(happened) => happened,
+                other => panic!("{other:?}"),
+            };
+        let facts = |run: &RecordedRun| match ask(&mut Analyst::new(), run, &query(Topic::Run, 60))
+        {
             Answer::Run(facts) => facts.quality,
             other => panic!("{other:?}"),
         };
@@ -398,7 +400,7 @@ mod tests {
 
     #[test]
     fn missing_data_are_reported_as_unknown() {
-        let run = Run::new(RunShape {
+        let run = RecordedRun::new(RunShape {
             classes: 0,
             layers: 1,
             steps: 3,

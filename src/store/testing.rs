@@ -1,5 +1,9 @@
 //! Records of a synthetic run in which every allocation is known, for tests.
 
+mod recorded;
+
+pub use recorded::RecordedRun;
+
 use crate::layout::{ParamLayout, TensorKind};
 use crate::lca::histogram_edges;
 use crate::record::{

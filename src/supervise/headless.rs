@@ -11,7 +11,7 @@ use super::print::print_message;
 use super::screen;
 use super::signals::{STOPPING, Signals};
 use crate::analysis::numbers;
-use crate::app::{App, Phase};
+use crate::app::{Phase, RunModel};
 use crate::feed::{Feed, FeedEvent};
 use crate::query::data_lints;
 use crate::text::duration;
@@ -45,12 +45,12 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// does not stop it: the terminal is gone, but the training continues.
 pub fn follow(
     feed: &Feed,
-    app: &mut App,
+    model: &mut RunModel,
     controls: &Controls,
     signals: &Signals,
     progress: ProgressKind,
 ) -> Option<i32> {
-    let mut display = Display::new(progress, app);
+    let mut display = Display::new(progress, model);
     let mut interrupted = None;
     let mut signal_events = signals.events.clone();
     loop {
@@ -58,15 +58,15 @@ pub fn follow(
             recv(feed.events) -> event => match event {
                 Ok(event) => {
                     if let FeedEvent::Start(losses) = &event {
-                        display.first_loss(app, losses.train);
+                        display.first_loss(model, losses.train);
                     }
-                    app.event(event);
-                    display.update(app);
+                    model.event(event);
+                    display.update(model);
                 }
                 Err(_) => break,
             },
             recv(signal_events) -> signal => match signal {
-                Ok(SIGHUP) => display = Display::new(ProgressKind::None, app),
+                Ok(SIGHUP) => display = Display::new(ProgressKind::None, model),
                 Ok(signal) => {
                     if interrupted.replace(interrupted.unwrap_or(signal)).is_none() {
                         display.print(STOPPING);
@@ -89,7 +89,7 @@ enum Display {
 }
 
 impl Display {
-    fn new(progress: ProgressKind, app: &App) -> Self {
+    fn new(progress: ProgressKind, model: &RunModel) -> Self {
         match progress {
             ProgressKind::None => Self::None,
             ProgressKind::Warnings => Self::Warnings,
@@ -97,24 +97,24 @@ impl Display {
                 last: Instant::now(),
             },
             ProgressKind::Bar => {
-                let planned = app.header.planned_steps;
+                let planned = model.header.planned_steps;
                 let mut bar =
                     TerminalBar::new(planned, "{bar:10} {pos}/{len}  {msg}  ETA {eta}", 10);
-                bar.begin_at(app.timeline.end());
+                bar.begin_at(model.timeline.end());
                 Self::Bar(bar)
             }
         }
     }
 
-    fn update(&mut self, app: &App) {
-        let end = app.timeline.end();
-        let Some(entry) = app.timeline.last() else {
+    fn update(&mut self, model: &RunModel) {
+        let end = model.timeline.end();
+        let Some(entry) = model.timeline.last() else {
             return;
         };
         let (loss, residual) = (entry.loss_after, entry.residual);
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let rate = end as f64 / entry.seconds.max(f64::MIN_POSITIVE);
-        if app.phase() == Phase::Paused {
+        if model.phase() == Phase::Paused {
             if let Self::Bar(bar) = self {
                 bar.update(None, "paused".to_owned());
             }
@@ -131,7 +131,7 @@ impl Display {
                 if last.elapsed() >= LINE_EVERY && !screen::would_disturb_terminal() =>
             {
                 *last = Instant::now();
-                let planned = app.header.planned_steps;
+                let planned = model.header.planned_steps;
                 #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
                 let left = planned.saturating_sub(end) as f64 / rate;
                 let _ = writeln!(
@@ -145,9 +145,9 @@ impl Display {
     }
 
     /// Prints warnings about the loss before the first step. Warnings about the data have been printed already.
-    fn first_loss(&self, app: &mut App, loss: f64) {
-        let known = data_lints(&app.header, None);
-        for lint in data_lints(&app.header, Some(loss)) {
+    fn first_loss(&self, model: &mut RunModel, loss: f64) {
+        let known = data_lints(&model.header, None);
+        for lint in data_lints(&model.header, Some(loss)) {
             if known.contains(&lint) {
                 continue;
             }
@@ -156,7 +156,7 @@ impl Display {
                 Self::Warnings => print_message(&line),
                 display => display.print(&line),
             }
-            app.log.push(&line);
+            model.log.push(&line);
         }
     }
 

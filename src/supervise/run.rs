@@ -21,7 +21,7 @@ use super::sandbox;
 use super::screen::{self, NoScreen};
 use super::signals::{STOPPING, Signals};
 use super::summary;
-use crate::app::{App, Quit};
+use crate::app::{App, Quit, RunModel};
 use crate::config::{CheckpointEvery, ConfigError, Options};
 use crate::control::{self, Server};
 use crate::feed::{self, Feed, FeedSender};
@@ -89,7 +89,7 @@ type RecordingResult = Result<(RunEnd, RecorderStats), StoreError>;
 
 /// A running training, and its state as known here.
 pub struct RunningTraining {
-    app: App,
+    model: RunModel,
     feed: Feed,
     controls: Controls,
     /// Requests for details of the training that are not in the file yet.
@@ -106,14 +106,14 @@ impl RunningTraining {
     /// # Errors
     /// A thread or the handling of signals cannot be started.
     pub fn spawn(
-        mut app: App,
+        mut model: RunModel,
         mut trainer: Trainer,
         (recorder, checkpoint_every): (Recorder, CheckpointEvery),
         beginning: RunStart,
         output: &Path,
     ) -> Result<Self, Failure> {
         let (controls, orders) = train::controls();
-        let planned = app.header.planned_steps;
+        let planned = model.header.planned_steps;
         let progress = control::Progress::new();
         progress.steps_done(trainer.steps_done());
         // Before anybody can know that the training exists.
@@ -127,21 +127,21 @@ impl RunningTraining {
                      reach this training, signals can"
                 );
                 print_message(&warning);
-                app.log.push(&warning);
+                model.log.push(&warning);
             })
             .ok();
         let controllable = server.is_some();
-        let (feed_sender, feed) = feed::live(app.header.clone(), controls.clone());
+        let (feed_sender, feed) = feed::live(model.header.clone(), controls.clone());
         let outlet = StepOutlet {
             recorder,
             feed: feed_sender,
             progress,
-            tolerance: app.header.tolerance,
-            shown: app.timeline.end(),
+            tolerance: model.header.tolerance,
+            shown: model.timeline.end(),
             told: (Instant::now(), RecorderStats::default()),
             checkpoints: Checkpoints::new(checkpoint_every, trainer.steps_done()),
         };
-        let device = app.header.device.clone();
+        let device = model.header.device.clone();
         let (inquiries, asked) = train::inquiries();
         trainer.take_inquiries(asked);
         let thread = thread::Builder::new()
@@ -158,7 +158,7 @@ impl RunningTraining {
             })
             .map_err(|error| Failure::Other(format!("cannot start the training: {error}")))?;
         Ok(Self {
-            app,
+            model,
             feed,
             controls,
             inquiries,
@@ -186,7 +186,7 @@ impl RunningTraining {
 
     fn watch_here(self, watched: WatchOptions, output: &Path) -> Result<ExitCode, Failure> {
         let Self {
-            mut app,
+            mut model,
             mut feed,
             controls,
             inquiries,
@@ -210,7 +210,9 @@ impl RunningTraining {
                     feed: &feed,
                     file: output,
                 };
+                let mut app = App::of(model);
                 let shown = screen::show(&run, None, &mut app, &options, &signals);
+                model = app.model;
                 // No more details are requested.
                 feed.details = None;
                 drop(reader);
@@ -233,7 +235,7 @@ impl RunningTraining {
                             let _ = controls.send(Control::Resume);
                         }
                         interrupted =
-                            headless::follow(&feed, &mut app, &controls, &signals, progress);
+                            headless::follow(&feed, &mut model, &controls, &signals, progress);
                         told = interrupted.is_some();
                     }
                     Ok(Exit::Signal(signal)) => {
@@ -257,7 +259,7 @@ impl RunningTraining {
                     ));
                 }
                 let progress = ProgressKind::choose(quiet, warns);
-                interrupted = headless::follow(&feed, &mut app, &controls, &signals, progress);
+                interrupted = headless::follow(&feed, &mut model, &controls, &signals, progress);
                 told = interrupted.is_some();
             }
         }
@@ -269,7 +271,7 @@ impl RunningTraining {
                 None => (feed.events.recv()).map_err(|_| RecvTimeoutError::Disconnected),
             };
             match event {
-                Ok(event) => app.event(event),
+                Ok(event) => model.event(event),
                 Err(RecvTimeoutError::Timeout) => {
                     patience = None;
                     print_message(STOPPING);
@@ -285,7 +287,7 @@ impl RunningTraining {
             (recorded, _) => recorded?,
         };
         if !quiet {
-            print(summary::table(&app, &end, stats, output).as_bytes())?;
+            print(summary::table(&model, &end, stats, output).as_bytes())?;
         }
         match (end.status, interrupted) {
             (Status::Failed, _) => Err(Failure::Run(end.message)),

@@ -1,6 +1,6 @@
 //! The saved view of a run: restored when the run is opened, stored when it is closed.
 
-use crate::app::{App, Depth, Screen, Sort};
+use crate::app::{App, Depth, Navigation, Screen, Sort};
 use crate::record::RunHeader;
 use crate::view_files::{RunId, SavedView, ViewFolder};
 
@@ -10,47 +10,48 @@ fn run_id(header: &RunHeader) -> RunId {
 
 /// Restores the view in which the run was left. A view that cannot be used is reported.
 pub fn restore(app: &mut App, views: &ViewFolder) {
-    match views.load(&run_id(&app.header)) {
-        Ok(Some(place)) => apply(app, place),
+    match views.load(&run_id(&app.model.header)) {
+        Ok(Some(place)) => apply(&mut app.nav, &app.model.header, place),
         Ok(None) => {}
-        Err(why) => app.say(why),
+        Err(why) => app.overlays.say(why),
     }
 }
 
 /// Stores the view of the run, if possible.
 pub fn store(app: &App, views: &ViewFolder) {
     // Only a convenience is lost.
-    let _ = views.store(&run_id(&app.header), &current_view(app));
+    let header = &app.model.header;
+    let _ = views.store(&run_id(header), &current_view(&app.nav, header));
 }
 
-fn apply(app: &mut App, place: SavedView) {
-    app.window.go_to((place.cursor, place.window));
+fn apply(nav: &mut Navigation, header: &RunHeader, place: SavedView) {
+    nav.window.go_to((place.cursor, place.window));
     let screens = Screen::ALL.into_iter();
     let mut named = screens.filter(|screen| screen.name() == place.screen);
-    app.screen = named.next().unwrap_or_default();
+    nav.screen = named.next().unwrap_or_default();
     let mut orders = Sort::ALL
         .into_iter()
         .filter(|sort| sort.name() == place.sort);
-    app.sort = orders.next().unwrap_or_default();
-    app.filter = place.filter;
-    app.bookmarks.extend(place.bookmarks);
-    let layout = &app.header.layout;
+    nav.sort = orders.next().unwrap_or_default();
+    nav.filter = place.filter;
+    nav.bookmarks.extend(place.bookmarks);
+    let layout = &header.layout;
     let named = layout
         .layers
         .iter()
         .position(|layer| layer.name == place.layer);
     let Some(layer) = named else { return };
-    app.layer = layer;
+    nav.layer = layer;
     let units = layout.layers[layer].units.len();
-    app.depth = match (place.unit.filter(|&unit| unit < units), place.parameter) {
+    nav.depth = match (place.unit.filter(|&unit| unit < units), place.parameter) {
         _ if !place.inside => Depth::Network,
         (None, _) => Depth::Layer(layer),
         (Some(unit), parameter) => {
-            app.unit = unit;
-            let parameters = app.listed_parameters(layer, unit);
+            nav.unit = unit;
+            let parameters = layout.unit_parameters(layer, unit);
             match parameter.filter(|parameter| parameters.contains(parameter)) {
                 Some(parameter) => {
-                    app.parameter = parameter;
+                    nav.parameter = parameter;
                     Depth::Parameter {
                         layer,
                         unit,
@@ -63,17 +64,16 @@ fn apply(app: &mut App, place: SavedView) {
     };
 }
 
-fn current_view(app: &App) -> SavedView {
-    let (cursor, window) = app.window.place();
-    let inside = app.depth.layer();
-    let layer = inside.unwrap_or(app.layer);
-    let name = app
-        .header
+fn current_view(nav: &Navigation, header: &RunHeader) -> SavedView {
+    let (cursor, window) = nav.window.place();
+    let inside = nav.depth.layer();
+    let layer = inside.unwrap_or(nav.layer);
+    let name = header
         .layout
         .layers
         .get(layer)
         .map(|layer| layer.name.clone());
-    let (unit, parameter) = match app.depth {
+    let (unit, parameter) = match nav.depth {
         Depth::Network | Depth::Layer(_) => (None, None),
         Depth::Unit { unit, .. } => (Some(unit), None),
         Depth::Parameter {
@@ -83,10 +83,10 @@ fn current_view(app: &App) -> SavedView {
     SavedView {
         cursor,
         window,
-        screen: app.screen.name().to_owned(),
-        sort: app.sort.name().to_owned(),
-        filter: app.filter.clone(),
-        bookmarks: app.bookmarks.iter().copied().collect(),
+        screen: nav.screen.name().to_owned(),
+        sort: nav.sort.name().to_owned(),
+        filter: nav.filter.clone(),
+        bookmarks: nav.bookmarks.iter().copied().collect(),
         layer: name.unwrap_or_default(),
         inside: inside.is_some(),
         unit,
@@ -128,21 +128,22 @@ mod tests {
         left.act(Action::Enter);
         left.act(Action::Enter);
         left.act(Action::Sort);
-        left.window.go_to((Some(12), Some(40)));
-        left.bookmarks.extend([3, 9]);
+        left.nav.window.go_to((Some(12), Some(40)));
+        left.nav.bookmarks.extend([3, 9]);
         store(&left, &views);
         let mut found = app();
         restore(&mut found, &views);
         assert!(matches!(
-            found.depth,
+            found.nav.depth,
             Depth::Parameter {
                 layer: 1,
                 unit: 2,
                 ..
             }
         ));
-        assert_eq!(current_view(&found), current_view(&left));
-        assert_eq!(found.bookmarks, left.bookmarks);
+        let place = |app: &App| current_view(&app.nav, &app.model.header);
+        assert_eq!(place(&found), place(&left));
+        assert_eq!(found.nav.bookmarks, left.nav.bookmarks);
     }
 
     #[test]
@@ -156,9 +157,9 @@ mod tests {
             parameter: Some(usize::MAX),
             ..SavedView::default()
         };
-        apply(&mut found, place);
+        apply(&mut found.nav, &found.model.header, place);
         assert_eq!(
-            (found.screen, found.depth),
+            (found.nav.screen, found.nav.depth),
             (Screen::Overview, Depth::Layer(1))
         );
     }

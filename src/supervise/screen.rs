@@ -203,7 +203,7 @@ pub fn show(
     let views = ViewFolder::of_user();
     saved_view::restore(app, &views);
     if !options.notice.is_empty() {
-        app.say(&options.notice);
+        app.overlays.say(&options.notice);
     }
     let sources = [Some(first), second].into_iter().flatten();
     let sources = sources.map(|shown| ExportedRun {

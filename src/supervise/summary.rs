@@ -4,14 +4,14 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::analysis::numbers::{self, loss};
-use crate::app::App;
+use crate::app::{GroupSums, RunModel};
 use crate::record::RunEnd;
 use crate::store::RecorderStats;
 
 /// The whole summary.
 #[must_use]
-pub fn table(app: &App, end: &RunEnd, stats: RecorderStats, output: &Path) -> String {
-    let timeline = &app.timeline;
+pub fn table(model: &RunModel, end: &RunEnd, stats: RecorderStats, output: &Path) -> String {
+    let timeline = &model.timeline;
     let all = timeline.whole();
     let mut out = String::new();
     let steps = timeline.end();
@@ -22,7 +22,7 @@ pub fn table(app: &App, end: &RunEnd, stats: RecorderStats, output: &Path) -> St
         end.status.name(),
         if steps == 1 { "" } else { "s" }
     );
-    let _ = write!(out, " in {seconds:.1} s on {}", app.header.device);
+    let _ = write!(out, " in {seconds:.1} s on {}", model.header.device);
     if stats.waited.as_millis() > 0 {
         let _ = write!(
             out,
@@ -32,7 +32,7 @@ pub fn table(app: &App, end: &RunEnd, stats: RecorderStats, output: &Path) -> St
     }
     let _ = writeln!(out);
     if steps > 0 {
-        layers(&mut out, app);
+        layers(&mut out, model);
         let evals = all.gradient_evals();
         let _ = writeln!(
             out,
@@ -40,17 +40,17 @@ pub fn table(app: &App, end: &RunEnd, stats: RecorderStats, output: &Path) -> St
             evals,
             ratio(evals, steps)
         );
-        losses(&mut out, app);
+        losses(&mut out, model);
     }
     let _ = writeln!(out, "recorded in {}", output.display());
     out
 }
 
-fn losses(out: &mut String, app: &App) {
-    let Some(last) = app.timeline.last() else {
+fn losses(out: &mut String, model: &RunModel) {
+    let Some(last) = model.timeline.last() else {
         return;
     };
-    let initial = app.timeline.initial();
+    let initial = model.timeline.initial();
     let first = initial.map_or(f64::NAN, |losses| losses.train);
     let _ = write!(
         out,
@@ -72,7 +72,7 @@ fn losses(out: &mut String, app: &App) {
         let _ = write!(out, ", held-out {:.2}%", last.test_accuracy * 100.0);
     }
     let _ = writeln!(out);
-    let header = &app.header;
+    let header = &model.header;
     if let Some(n) = header.allocated_examples() {
         let all = header.train_index.len();
         let _ = writeln!(
@@ -97,10 +97,10 @@ fn or_dash(value: f64, text: impl Fn(f64) -> String) -> String {
 
 /// One row per layer, and the rows of totals that close them. `of both` is the helping share of active parameters,
 /// those that help or hurt: many are idle, such as the weights of black pixels.
-pub fn layers(out: &mut String, app: &App) {
-    let timeline = &app.timeline;
+pub fn layers(out: &mut String, model: &RunModel) {
+    let timeline = &model.timeline;
     let all = timeline.whole();
-    let layers = &app.header.layout.layers;
+    let layers = &model.header.layout.layers;
     let name = layers
         .iter()
         .map(|layer| layer.name.chars().count())
@@ -113,7 +113,7 @@ pub fn layers(out: &mut String, app: &App) {
         "layer", "parameters", "LCA (nats)", "share", "helped", "hurt", "of both", "steps/flip"
     );
     let total = all.total_sums();
-    let mut row = |label: &str, params: usize, sums: &crate::app::GroupSums| {
+    let mut row = |label: &str, params: usize, sums: &GroupSums| {
         let _ = writeln!(
             out,
             "{label:name$} {params:>10} {} {:>8} {:>7} {:>7} {:>8} {:>10}",
@@ -128,7 +128,7 @@ pub fn layers(out: &mut String, app: &App) {
     for (index, layer) in layers.iter().enumerate() {
         row(&layer.name, layer.range.len(), &all.layer_sums(index));
     }
-    row("sum", app.header.layout.params(), &total);
+    row("sum", model.header.layout.params(), &total);
     let change = all.loss_change();
     let residual = all.residual();
     let _ = writeln!(out, "{:name$} {:>10} {}", "Δloss", "", nats(change));
@@ -159,7 +159,7 @@ pub fn layers(out: &mut String, app: &App) {
              training may have diverged"
         );
     }
-    let tolerance = app.header.tolerance;
+    let tolerance = model.header.tolerance;
     let above = all.above_tolerance();
     let _ = writeln!(
         out,

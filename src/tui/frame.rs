@@ -78,7 +78,7 @@ impl<'a> Frame<'a> {
     /// Records a query and returns the latest answer to one like it, with the query that it answers. Queries of lower
     /// rank are made first, those of the same rank in the order in which they are recorded.
     pub fn ask(&mut self, rank: u8, query: Query) -> Option<(&'a Query, &'a Answer)> {
-        let answer = self.app.queries.answer(&query);
+        let answer = self.app.model.queries.answer(&query);
         match self.asked.iter_mut().find(|(_, asked)| *asked == query) {
             Some((lowest, _)) => *lowest = rank.min(*lowest),
             None => self.asked.push((rank, query)),

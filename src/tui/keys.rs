@@ -4,7 +4,7 @@ use std::fmt;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::app::{Action, App, Overlay, Screen};
+use crate::app::{Action, App, Overlay, Overlays, Screen};
 use crate::key_name::KeyName;
 
 /// A row of the help: keys that belong together.
@@ -400,8 +400,8 @@ pub enum Request {
 
 /// Returns what a key requests, given the open overlay and the prompt.
 #[must_use]
-pub fn request(keys: &KeyMap, key: KeyEvent, app: &App) -> Option<Request> {
-    pressed(keys, key, app.overlay, app.prompt.is_some())
+pub fn request(keys: &KeyMap, key: KeyEvent, overlays: &Overlays) -> Option<Request> {
+    pressed(keys, key, overlays.open, overlays.prompt.is_some())
 }
 
 /// Returns what a key requests while there is no [`App`] yet.

@@ -6,7 +6,7 @@
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 
 use super::frame::{Drawn, Hit};
-use crate::app::{Action, App};
+use crate::app::{Action, Overlays};
 
 /// The sequences that make the terminal report clicks and the wheel, also beyond column 223, and stop it again.
 pub const ON: &[u8] = b"\x1b[?1000h\x1b[?1006h";
@@ -14,8 +14,8 @@ pub const OFF: &[u8] = b"\x1b[?1006l\x1b[?1000l";
 
 /// Returns the action of a mouse event on the frame drawn last.
 #[must_use]
-pub fn action(drawn: &Drawn, mouse: MouseEvent, app: &App) -> Option<Action> {
-    if app.prompt.is_some() {
+pub fn action(drawn: &Drawn, mouse: MouseEvent, overlays: &Overlays) -> Option<Action> {
+    if overlays.prompt.is_some() {
         return None;
     }
     let hit = drawn.hit((mouse.column, mouse.row));
@@ -42,7 +42,7 @@ mod tests {
     use ratatui::layout::Rect;
 
     use super::*;
-    use crate::app::Screen;
+    use crate::app::{App, Screen};
     use crate::tui::keys::KeyMap;
     use crate::tui::theme::{ColorLevel, Glyphs, Theme};
     use crate::tui::view;
@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn done(app: &App, kind: MouseEventKind, place: (usize, usize)) -> Option<Action> {
-        action(&drawn(app).1, at(kind, place), app)
+        action(&drawn(app).1, at(kind, place), &app.overlays)
     }
 
     #[test]
@@ -119,12 +119,12 @@ mod tests {
         });
         for screen in Screen::ALL {
             let (named, of): (&str, fn(&App) -> usize) = match screen {
-                Screen::Classes => ("class 2", |app| app.class),
+                Screen::Classes => ("class 2", |app| app.nav.class),
                 Screen::Distribution | Screen::Run => continue,
-                _ => ("fc3", |app| app.layer),
+                _ => ("fc3", |app| app.nav.layer),
             };
             run.act(&[Action::Screen(screen)]);
-            (run.app.layer, run.app.class) = (1, 0);
+            (run.app.nav.layer, run.app.nav.class) = (1, 0);
             run.settle(120, 40, &theme());
             let place = place_of(&run.app, named);
             let action = done(&run.app, CLICK, place);
@@ -152,13 +152,13 @@ mod tests {
             run.act(&[action]);
             match named {
                 "unit 2" => {
-                    assert_eq!(run.app.unit, wanted);
-                    run.app.unit = 3;
+                    assert_eq!(run.app.nav.unit, wanted);
+                    run.app.nav.unit = 3;
                     run.act(&[Action::Enter]);
                 }
                 _ => {
-                    let layer = run.app.header.layout.layers[3].range.start;
-                    assert_eq!(run.app.parameter, layer + 3 * 4 + wanted);
+                    let layer = run.app.model.header.layout.layers[3].range.start;
+                    assert_eq!(run.app.nav.parameter, layer + 3 * 4 + wanted);
                 }
             }
         }

@@ -138,14 +138,14 @@ pub fn run(
             }
         }
         // A user who sent a training to the background waits there for it to end.
-        if taken.is_none() && app.origin == Origin::Live && !app.is_training() {
+        if taken.is_none() && app.model.origin == Origin::Live && !app.model.is_training() {
             return Ok(Exit::Quit(Quit::Leave));
         }
         for effect in app.take_effects() {
-            app.say(outside.begin(effect));
+            app.overlays.say(outside.begin(effect));
         }
         if let Some(controls) = &feeds.first.controls {
-            for order in app.take_orders() {
+            for order in app.model.take_orders() {
                 // A training that has ended accepts no more orders.
                 let _ = controls.send(order);
             }
@@ -222,7 +222,7 @@ impl LoopState<'_> {
             self.drawn.limit_scrolling(app);
             ask(app, feed, &self.drawn.queries);
             ask_other(app, self.feeds.second);
-        } else if app.queries.patience().is_some_and(|it| it.is_zero()) {
+        } else if app.model.queries.patience().is_some_and(|it| it.is_zero()) {
             ask(app, feed, &self.drawn.queries);
         }
         Ok(())
@@ -252,27 +252,25 @@ impl LoopState<'_> {
     fn take(&mut self, happened: Happened, app: &mut App, screen: &mut impl Write) -> Taken {
         match happened {
             Happened::Event(at, event) => {
-                if let Some(app) = shown(app, at) {
-                    take_events(app, event, &mut self.sources[at].events);
-                }
-                self.painter.changed_if(at == 0 || app.comparing);
+                take_events(app, at, event, &mut self.sources[at].events);
+                self.painter.changed_if(at == 0 || app.nav.comparing);
             }
             Happened::Answer(at, answer) => {
-                match (answer, shown(app, at)) {
-                    (Some(answer), Some(app)) => app.event(answer),
-                    (Some(_), None) => {}
-                    (None, _) => self.sources[at].answers = never(),
+                match answer {
+                    Some(answer) => take_event(app, at, answer),
+                    None => self.sources[at].answers = never(),
                 }
-                self.painter.changed_if(at == 0 || app.comparing);
+                self.painter.changed_if(at == 0 || app.nav.comparing);
             }
             Happened::Stray(line) => {
                 for line in line.into_iter().chain(self.stray.try_iter().take(STRAY)) {
-                    app.log.push(&line);
+                    app.model.log.push(&line);
                 }
                 self.painter.changed();
             }
             Happened::Outcome(Some(outcome)) => {
-                app.say(come_of(outcome, &mut self.clipboard, screen));
+                app.overlays
+                    .say(come_of(outcome, &mut self.clipboard, screen));
                 self.painter.urgent();
             }
             Happened::Outcome(None) => self.outcomes = never(),
@@ -289,9 +287,11 @@ impl LoopState<'_> {
 
     fn take_input(&mut self, input: Option<&Input>, app: &App) -> Taken {
         let request = match input {
-            Some(Input::Event(Event::Key(key))) => keys::request(&self.options.keys, *key, app),
+            Some(Input::Event(Event::Key(key))) => {
+                keys::request(&self.options.keys, *key, &app.overlays)
+            }
             Some(Input::Event(Event::Mouse(mouse))) => {
-                mouse::action(&self.drawn, *mouse, app).map(Request::Act)
+                mouse::action(&self.drawn, *mouse, &app.overlays).map(Request::Act)
             }
             Some(Input::Event(_)) => None,
             Some(Input::Resized) => {
@@ -307,11 +307,12 @@ impl LoopState<'_> {
     }
 }
 
-/// The app of a feed: of the first, or of the run it is compared with.
-fn shown(app: &mut App, at: usize) -> Option<&mut App> {
-    match at {
-        0 => Some(app),
-        _ => app.other.as_mut().map(|other| &mut other.app),
+/// Passes on an event of the first feed, or of the run it is compared with.
+fn take_event(app: &mut App, at: usize, event: FeedEvent) {
+    match (at, &mut app.other) {
+        (0, _) => app.event(event),
+        (_, Some(other)) => other.model.event(event),
+        (_, None) => {}
     }
 }
 
@@ -333,14 +334,14 @@ impl Source {
 
 /// Applies an event and those queued behind it, up to a limit that keeps keys responsive. `None` means that the feed
 /// has ended.
-fn take_events(app: &mut App, first: Option<FeedEvent>, more: &mut Receiver<FeedEvent>) {
+fn take_events(app: &mut App, at: usize, first: Option<FeedEvent>, more: &mut Receiver<FeedEvent>) {
     let Some(first) = first else {
         *more = never();
         return lost_feed(app);
     };
-    app.event(first);
+    take_event(app, at, first);
     for event in more.try_iter().take(64) {
-        app.event(event);
+        take_event(app, at, event);
     }
 }
 
@@ -367,7 +368,7 @@ fn ask(app: &mut App, feed: &Feed, wanted: &[Query]) {
     let queries = [app.wanted_detail(), app.wanted_answer(wanted)];
     for query in queries.into_iter().flatten() {
         if let Err(error) = details.requests.try_send(query) {
-            app.not_asked(&error.into_inner());
+            app.model.not_asked(&error.into_inner());
         }
     }
 }
@@ -381,21 +382,22 @@ fn ask_other(app: &mut App, feed: Option<&Feed>) {
     if let Err(error) = details.requests.try_send(query)
         && let Some(other) = &mut app.other
     {
-        other.app.not_asked(&error.into_inner());
+        other.model.not_asked(&error.into_inner());
     }
 }
 
 /// The longest time that the loop may sleep.
 fn patience(painter: &Painter, app: &App) -> Duration {
-    let frame = painter.patience(app.play_rate().is_some());
-    app.queries
+    let frame = painter.patience(app.playback.rate().is_some());
+    app.model
+        .queries
         .patience()
         .map_or(frame, |asking| asking.min(frame))
 }
 
 /// Handles the end of a feed. If the feed did not report how it ended, its thread is gone.
 fn lost_feed(app: &mut App) {
-    if app.is_training() {
+    if app.model.is_training() {
         app.event(FeedEvent::Broken(
             "the training thread ended without a word".to_owned(),
         ));

@@ -1,4 +1,4 @@
-//! No files of the two packages import each other in a circle.
+//! No files of the two packages import each other in a circle; and no rooms, with their tests.
 //!
 //! A module's `mod.rs` may use the files below it, and they what it defines: it is the face of its folder. A name that
 //! it re-exports counts as imported from the file that defines it.
@@ -11,20 +11,8 @@ use crate::architecture::{sources, without_tests};
 
 type Module = Vec<String>;
 
-/// `App` has the types of these files as fields, and they have methods of `App`.
-const UNTIL_APP_IS_SPLIT: [&str; 8] = [
-    "app/compare -> app/state",
-    "app/effect -> app/reach",
-    "app/effect -> app/state",
-    "app/playback -> app/state",
-    "app/reach -> app/state",
-    "app/state -> app/compare",
-    "app/state -> app/effect",
-    "app/state -> app/playback",
-];
-
-/// The code of every module, without comments and tests.
-fn modules() -> BTreeMap<Module, String> {
+/// The code of every module, without comments, and with or without tests.
+fn modules(tests: bool) -> BTreeMap<Module, String> {
     let module = |inside: &Path| -> Module {
         let inside = inside.with_extension("");
         let mut names: Module = inside
@@ -34,13 +22,22 @@ fn modules() -> BTreeMap<Module, String> {
         names.pop_if(|last| last == "mod");
         names
     };
-    let code = |path: &Path| without_tests(&fs::read_to_string(path).unwrap());
+    let code = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        if tests {
+            let lines = text.lines().map(str::trim_start);
+            let code = lines.filter(|line| !line.starts_with("//"));
+            code.flat_map(|line| [line, "\n"]).collect()
+        } else {
+            without_tests(&text)
+        }
+    };
     let of_tests = |name: &String| name.starts_with("testing") || name.ends_with("tests");
     sources()
         .iter()
         .map(|(inside, path)| (module(inside), code(path)))
         .filter(|(module, _)| !["lib", "main"].contains(&module[0].as_str()))
-        .filter(|(module, _)| !module.iter().any(of_tests))
+        .filter(|(module, _)| tests || !module.iter().any(of_tests))
         .collect()
 }
 
@@ -111,6 +108,34 @@ struct House {
 }
 
 impl House {
+    fn of(modules: &BTreeMap<Module, String>) -> Self {
+        assert!(modules.len() > 200, "the scan finds the files");
+        let mut house = Self {
+            used: BTreeMap::new(),
+            exported: BTreeMap::new(),
+        };
+        for (module, code) in modules {
+            let (used, exported) = names(code);
+            house.used.insert(module.clone(), used);
+            house.exported.insert(module.clone(), exported);
+        }
+        house
+    }
+
+    /// Each module's imports, except from the files below it.
+    fn imports(&self) -> BTreeMap<Module, BTreeSet<Module>> {
+        let imports = |(module, used): (&Module, &Vec<String>)| {
+            let homes = used.iter().filter_map(|path| self.home(module, path, 0));
+            let others = homes.filter(|home| !home.starts_with(module));
+            let known = others.filter(|home| self.used.contains_key(home));
+            (module.clone(), known.collect())
+        };
+        let all: BTreeMap<_, BTreeSet<_>> = self.used.iter().map(imports).collect();
+        let edges: usize = all.values().map(BTreeSet::len).sum();
+        assert!(edges > 500, "the scan finds the imports: {edges}");
+        all
+    }
+
     /// The module that defines what `path` names in `module`, if it is one of ours.
     fn home(&self, module: &[String], path: &str, depth: usize) -> Option<Module> {
         let mut at = module.to_vec();
@@ -143,31 +168,9 @@ impl House {
     }
 }
 
-#[test]
-fn no_files_import_each_other_in_a_circle() {
-    let modules = modules();
-    assert!(modules.len() > 200, "the scan finds the files");
-    let mut house = House {
-        used: BTreeMap::new(),
-        exported: BTreeMap::new(),
-    };
-    for (module, code) in &modules {
-        let (used, exported) = names(code);
-        house.used.insert(module.clone(), used);
-        house.exported.insert(module.clone(), exported);
-    }
-    let imports = |module: &Module| -> BTreeSet<Module> {
-        let used = house.used[module].iter();
-        used.filter_map(|path| house.home(module, path, 0))
-            .filter(|home| !home.starts_with(module) && modules.contains_key(home))
-            .collect()
-    };
-    let mut left: BTreeMap<Module, BTreeSet<Module>> = (modules.keys())
-        .map(|module| (module.clone(), imports(module)))
-        .collect();
-    let edges: usize = left.values().map(BTreeSet::len).sum();
-    assert!(edges > 500, "the scan finds the imports: {edges}");
-    // Take away the files that import none of the rest, then those that none of the rest imports.
+/// Refuses imports in a circle.
+fn has_no_circles(mut left: BTreeMap<Module, BTreeSet<Module>>) {
+    // Take away what imports none of the rest, then what none of the rest imports.
     loop {
         let before = left.len();
         let rest: BTreeSet<Module> = left.keys().cloned().collect();
@@ -182,7 +185,25 @@ fn no_files_import_each_other_in_a_circle() {
         .flat_map(|(module, imports)| imports.iter().map(move |other| (module, other)))
         .filter(|(_, other)| left.contains_key(*other))
         .map(|(module, other)| format!("{} -> {}", module.join("/"), other.join("/")))
-        .filter(|circle| !UNTIL_APP_IS_SPLIT.contains(&circle.as_str()))
         .collect();
     assert!(circles.is_empty(), "imports in a circle: {circles:#?}");
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    has_no_circles(House::of(&modules(false)).imports());
+}
+
+#[test]
+fn no_rooms_import_each_other_in_a_circle_in_their_tests() {
+    let mut rooms: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();
+    for (module, imports) in House::of(&modules(true)).imports() {
+        let others = imports.iter().map(|other| other[..1].to_vec());
+        let others = others.filter(|other| other[0] != module[0]);
+        rooms
+            .entry(module[..1].to_vec())
+            .or_default()
+            .extend(others);
+    }
+    has_no_circles(rooms);
 }

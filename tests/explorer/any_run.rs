@@ -75,13 +75,13 @@ proptest! {
         crate::scenes::odd::write(&path, &header, steps, &mut dice);
         let mut at = 0;
         let mut look = Look::at(&path);
-        let header = look.app.header.clone();
+        let header = look.app.model.header.clone();
         look_everywhere(|scene, changes| {
             let theme = theme(&mut dice);
             let size = sizes[at % sizes.len()];
             at += 1;
             let mut app = App::new(header.clone(), Origin::Replay);
-            std::mem::swap(&mut app.timeline, &mut look.app.timeline);
+            std::mem::swap(&mut app.model.timeline, &mut look.app.model.timeline);
             look.app = app;
             look.app.event(FeedEvent::Status {
                 status: Status::Failed,

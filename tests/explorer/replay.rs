@@ -176,7 +176,7 @@ impl Seen<'_> {
             for (at, size) in SIZES.into_iter().enumerate() {
                 let mut app = self.app();
                 if let Some(head) = head {
-                    app.window.set_head(head);
+                    app.nav.window.set_head(head);
                 }
                 // If nothing else moves the cursor: one that follows is not drawn as a line in the charts.
                 let first = [Action::Move(0)];
@@ -297,7 +297,7 @@ fn a_replay_shows_what_the_live_run_showed() {
         events: file_feed.events.iter().collect(),
         details: &details,
     };
-    assert_eq!(replay.app().timeline.end(), STEPS);
+    assert_eq!(replay.app().model.timeline.end(), STEPS);
     assert_same(&live_whole, &replay.everything(None), "at the end");
     // Played up to that point, it shows what the training showed then.
     let played = replay.everything(Some(HALFWAY));

@@ -250,7 +250,7 @@ fn a_dataset_of_any_other_shape_or_type_gets_an_answer() {
             });
             let words = format!("{path} of {what}");
             match look(&hostile, &words) {
-                Ok(app) => assert!(app.timeline.end() <= 3, "{words}"),
+                Ok(app) => assert!(app.model.timeline.end() <= 3, "{words}"),
                 Err(error) => {
                     // Lists whose lengths match those of other datasets.
                     let lists = ["layout/", "trace/parameter", "lca/histogram_edges"];
@@ -355,7 +355,7 @@ fn absurd_numbers_are_shown_or_refused() {
             }
         });
         let app = look(&hostile, &format!("all numbers {value}")).unwrap();
-        assert_eq!(app.timeline.end(), if value == 0 { 0 } else { 3 });
+        assert_eq!(app.model.timeline.end(), if value == 0 { 0 } else { 3 });
     }
     for path in [
         "lca/helped",
@@ -409,7 +409,7 @@ fn absurd_summaries_are_shown() {
         assert_eq!(coarse.len(), 2);
         assert_eq!(coarse[0].gradient_evals, count.saturating_mul(2));
         app.event(FeedEvent::Steps(coarse));
-        assert_eq!(show(app).timeline.end(), 70);
+        assert_eq!(show(app).model.timeline.end(), 70);
     }
 }
 
@@ -434,7 +434,11 @@ fn rows_that_the_file_cannot_hold_are_ignored() {
     });
     let app = look(&hostile, "2^40 steps").unwrap();
     let size = fs::metadata(&hostile).unwrap().len();
-    assert!(app.timeline.end() <= size / 8, "{}", app.timeline.end());
+    assert!(
+        app.model.timeline.end() <= size / 8,
+        "{}",
+        app.model.timeline.end()
+    );
     assert!(peak_memory() < 1024, "{} MiB", peak_memory());
 }
 

@@ -71,7 +71,7 @@ fn lca(step: &StepSummary) -> Vec<f64> {
 
 /// Checks that the whole run's sums are those of its steps.
 fn sums_are_those_of_the_steps(app: &App, steps: &[StepSummary]) {
-    let whole = app.timeline.whole();
+    let whole = app.model.timeline.whole();
     assert_eq!(whole.steps(), 0..steps.len() as u64);
     for layer in 0..3 {
         let sum: f64 = steps.iter().map(|step| step.layers[layer].lca).sum();
@@ -104,16 +104,16 @@ fn a_long_run_opens_from_few_rows_and_zooms_to_single_steps() {
     app.act(Action::Move(50_020));
     look_closely(&mut app, details);
     loop {
-        let end = app.timeline.end();
-        let visible = app.window.visible(end);
-        let stretch = app.timeline.stretch(&visible);
+        let end = app.model.timeline.end();
+        let visible = app.nav.window.visible(end);
+        let stretch = app.model.timeline.stretch(&visible);
         let seen = stretch.steps();
         assert!(seen.start <= visible.start && visible.end <= seen.end);
         assert!(seen.end - seen.start <= visible.end - visible.start + 64);
         let range = usize::try_from(seen.start).unwrap()..usize::try_from(seen.end).unwrap();
         let sum: f64 = steps[range].iter().map(|step| step.layers[1].lca).sum();
         assert_close(stretch.layer_sums(1).lca, sum, 1e-12, "a window's sum");
-        let at_cursor = app.timeline.entry(50_020).unwrap();
+        let at_cursor = app.model.timeline.entry(50_020).unwrap();
         assert_eq!((at_cursor.first, at_cursor.end), (50_020, 50_021));
         assert_eq!(lca(at_cursor), lca(&steps[50_020]));
         if visible.end - visible.start == 8 {
@@ -127,9 +127,9 @@ fn a_long_run_opens_from_few_rows_and_zooms_to_single_steps() {
     // A replay stops anywhere, and its sums cover what has been played.
     app.act(Action::ZoomAll);
     app.act(Action::Follow);
-    app.window.set_head(12_345);
+    app.nav.window.set_head(12_345);
     look_closely(&mut app, details);
-    assert_eq!(app.timeline.stretch(&(0..12_345)).steps(), 0..12_345);
+    assert_eq!(app.model.timeline.stretch(&(0..12_345)).steps(), 0..12_345);
     drop(feed);
     drop(thread);
     info_counts_every_step(&path);
@@ -158,7 +158,7 @@ fn without_a_pyramid(path: &Path, steps: &[StepSummary]) {
     sums_are_those_of_the_steps(&app, steps);
     app.act(Action::Home);
     assert!(look_closely(&mut app, feed.details.as_ref().unwrap()) > 0);
-    let first = app.timeline.entry(0).unwrap();
+    let first = app.model.timeline.entry(0).unwrap();
     assert_eq!((first.first, first.end), (0, 1));
     drop(feed);
     drop(thread);
@@ -300,13 +300,16 @@ fn a_running_training_can_be_zoomed() {
     // Far back, at the tenth step, the timeline has only coarse entries.
     app.act(Action::Home);
     app.act(Action::Move(10));
-    assert!(app.timeline.entry(10).unwrap().steps() > 1);
+    assert!(app.model.timeline.entry(10).unwrap().steps() > 1);
     patiently("the step to be committed and read", || {
         record(&mut steps, &mut recorder, &mut app);
         look_closely(&mut app, &details);
-        (app.timeline.entry(10).unwrap().steps() == 1).then_some(())
+        (app.model.timeline.entry(10).unwrap().steps() == 1).then_some(())
     });
-    assert_eq!(lca(app.timeline.entry(10).unwrap()), lca(&tenth.unwrap()));
+    assert_eq!(
+        lca(app.model.timeline.entry(10).unwrap()),
+        lca(&tenth.unwrap())
+    );
     for _ in 0..100 {
         record(&mut steps, &mut recorder, &mut app);
     }
@@ -321,9 +324,9 @@ fn a_running_training_can_be_zoomed() {
     assert!(!marked, "it is closed");
     drop(reader);
     let steps = steps_of(&path);
-    assert_eq!(steps.len() as u64, app.timeline.end());
+    assert_eq!(steps.len() as u64, app.model.timeline.end());
     let sum: f64 = steps.iter().map(|step| step.layers[0].lca).sum();
-    let whole = app.timeline.whole();
+    let whole = app.model.timeline.whole();
     assert_close(
         whole.layer_sums(0).lca,
         sum,
@@ -346,13 +349,13 @@ fn a_reader_process_answers_after_the_end_of_the_run() {
         assert!(!matches!(event, FeedEvent::Broken(_)), "{event:?}");
         app.event(event);
     }
-    assert_eq!(app.timeline.end(), LONG.steps);
+    assert_eq!(app.model.timeline.end(), LONG.steps);
     app.act(Action::Home);
     app.act(Action::Move(50_020));
-    assert!(app.timeline.entry(50_020).unwrap().steps() > 1);
+    assert!(app.model.timeline.entry(50_020).unwrap().steps() > 1);
     assert!(look_closely(&mut app, feed.details.as_ref().unwrap()) > 0);
     let steps = steps_of(&path);
-    let seen = app.timeline.entry(50_020).unwrap();
+    let seen = app.model.timeline.entry(50_020).unwrap();
     assert_eq!(lca(seen), lca(&steps[50_020]));
 }
 

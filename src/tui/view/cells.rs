@@ -152,9 +152,9 @@ pub fn means(binned: &Binned, group: usize, columns: usize) -> Vec<Option<Extent
 
 /// The chart column of the cursor; `None` while the cursor follows the newest step.
 pub fn cursor(app: &App, steps: &Range<u64>, columns: usize) -> Option<usize> {
-    let step = app.window.cursor(app.timeline.end())?;
+    let step = app.cursor()?;
     let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    if app.window.follows() || !steps.contains(&step) {
+    if app.nav.window.follows() || !steps.contains(&step) {
         return None;
     }
     let places = bins::column_of(

@@ -25,10 +25,11 @@ use crate::tui::widget::{Details, Entry, LineChart, Pen, Series};
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
-    let Some(name) = app.class_title(app.class).filter(|_| area.height > 1) else {
+    let title = app.model.class_title(app.nav.class);
+    let Some(name) = title.filter(|_| area.height > 1) else {
         return;
     };
-    let class = u32::try_from(app.class).unwrap_or(u32::MAX);
+    let class = u32::try_from(app.nav.class).unwrap_or(u32::MAX);
     let topic = Topic::ClassLoss { class };
     let cursor = app.about_cursor(topic.clone());
     let at_cursor = match cursor.and_then(|query| frame.ask_now(4, query)) {
@@ -36,7 +37,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         _ => None,
     };
     let [left, right] = halves(area);
-    let (left, right) = match app.focus % 5 {
+    let (left, right) = match app.nav.focus % 5 {
         3 => (Some(area), None),
         4 => (None, Some(area)),
         _ => (Some(left), Some(right)),
@@ -116,7 +117,7 @@ fn loss(
     };
     let dots = LineChart::plot_columns(area, theme.glyphs);
     // The answer may cover other steps than those now in view: both curves share one axis.
-    let stretch = app.timeline.stretch(&binned.steps());
+    let stretch = app.model.timeline.stretch(&binned.steps());
     let axis = stretch.steps();
     let own = extents_on(binned, 0, &axis, dots);
     let all = stretch.columns(dots).train_loss();
@@ -129,10 +130,10 @@ fn loss(
     let chart = LineChart {
         theme,
         series: &series,
-        scale: if app.log_scale {
-            Scale::Log
-        } else {
+        scale: if app.nav.linear {
             Scale::Linear
+        } else {
+            Scale::Log
         },
         domain: Domain::of(ends([&own, &all])),
         unit: "nats",
@@ -156,7 +157,7 @@ fn chosen(binned: &Binned, app: &App) -> Vec<usize> {
             group.map_or(0.0, |group| group.total.abs())
         };
         layers.sort_by(|&a, &b| {
-            let selected = (b == app.layer).cmp(&(a == app.layer));
+            let selected = (b == app.nav.layer).cmp(&(a == app.nav.layer));
             selected.then_with(|| size(b).total_cmp(&size(a)))
         });
         layers.truncate(Theme::CATEGORIES);
@@ -179,7 +180,7 @@ fn layers(area: Rect, name: &str, known: Known<'_>, frame: &mut Frame) {
     let first = binned.steps().start;
     let every_step =
         (binned.groups.first()).is_some_and(|group| group.steps == binned.steps().end - first);
-    let layers = &app.header.layout.layers;
+    let layers = &app.model.header.layout.layers;
     let chosen = chosen(binned, app);
     let which = match app.listed_layers().len() {
         all if all > chosen.len() => format!("{} of {all} layers", chosen.len()),
@@ -266,7 +267,7 @@ mod tests {
             ..RunShape::default()
         });
         run.act(&[Action::Screen(Screen::Classes), Action::Focus]);
-        run.app.layer = 13;
+        run.app.nav.layer = 13;
         run.act(&[Action::Focus, Action::Focus, Action::Focus]);
         let screen = run.text(120, 40, &plain());
         assert!(
@@ -274,7 +275,8 @@ mod tests {
             "{screen}"
         );
         let topic = Topic::LayersOfClass { class: 0 };
-        let answer = run.app.queries.answer(&run.app.about_window(topic, 1));
+        let query = run.app.about_window(topic, 1);
+        let answer = run.app.model.queries.answer(&query);
         let Some((_, Answer::Binned(binned))) = answer else {
             panic!("{answer:?}")
         };
@@ -291,7 +293,7 @@ mod tests {
         );
         for layer in chosen {
             assert!(
-                screen.contains(&run.app.header.layout.layers[layer].name),
+                screen.contains(&run.app.model.header.layout.layers[layer].name),
                 "{screen}"
             );
         }

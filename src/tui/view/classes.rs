@@ -45,7 +45,7 @@ const NAME: u16 = 12;
 pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
     let body = status::draw(area, frame);
-    if app.header.classes.is_empty() {
+    if app.model.header.classes.is_empty() {
         let why = "The data of this run have no classes.";
         return sentence(body, why, frame);
     }
@@ -73,7 +73,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 
 /// The tables shown (0: at the cursor, 1: of the steps in view) and their areas.
 fn shown(above: Rect, app: &App) -> Vec<(usize, Rect)> {
-    match app.focus % 5 {
+    match app.nav.focus % 5 {
         0 if two_fit(above.width, app) => (0..).zip(halves(above)).collect(),
         0 | 2 => vec![(1, above)],
         1 => vec![(0, above)],
@@ -83,9 +83,9 @@ fn shown(above: Rect, app: &App) -> Vec<(usize, Rect)> {
 
 /// Splits the screen into the tables' part and the curves' part.
 fn divided(body: Rect, app: &App) -> [Rect; 2] {
-    let classes = u16::try_from(app.header.classes.len()).unwrap_or(u16::MAX);
+    let classes = u16::try_from(app.model.header.classes.len()).unwrap_or(u16::MAX);
     let wanted = classes.saturating_add(2 + CLOSING);
-    let table = match app.focus % 5 {
+    let table = match app.nav.focus % 5 {
         1 | 2 => body.height,
         3 | 4 => 0,
         _ if body.height < 2 + CLOSING + 3 + LEAST => body.height,
@@ -140,7 +140,7 @@ impl Sums<'_> {
 impl Table<'_> {
     /// The sums and the steps of their query, or why there are none.
     fn known(&self) -> Result<(&Range<u64>, Sums<'_>), &str> {
-        let header = &self.app.header;
+        let header = &self.app.model.header;
         let (classes, layers) = (header.classes.len(), header.layout.layers.len());
         match self.answer {
             Some((asked, Answer::Binned(of))) if of.groups.len() == classes * layers => {
@@ -194,7 +194,7 @@ impl Table<'_> {
 
     fn sheet(&self, sums: &Sums<'_>, listed: &[usize]) -> Sheet<'_> {
         let max = Self::largest(sums, listed);
-        let scale = signed_scale(self.app, max);
+        let scale = signed_scale(&self.app.nav, max);
         let cell = |value: f64| {
             let unit = scale.to_signed_unit(max, value).unwrap_or(f64::NAN);
             (format!(" {}", number(value)), self.theme.signed(unit))
@@ -204,7 +204,7 @@ impl Table<'_> {
         let room = usize::from(NUMBER) - 1;
         let row = |class: usize| Row {
             mark: None,
-            name: self.app.header.classes[class].clone(),
+            name: self.app.model.header.classes[class].clone(),
             style: Style::default(),
             cells: std::iter::once(nats(sums.class(class), self.theme))
                 .chain(listed.iter().map(|&layer| cell(sums.get(class, layer))))
@@ -219,13 +219,13 @@ impl Table<'_> {
                 .collect(),
             rows: (0..sums.classes).map(row).collect(),
             items: (0..sums.classes).collect(),
-            selected: Some(self.app.class),
+            selected: Some(self.app.nav.class),
             closing: self.closing(sums, listed),
         }
     }
 
     fn layer_name(&self, layer: usize) -> String {
-        self.app.header.layout.layers[layer].name.clone()
+        self.app.model.header.layout.layers[layer].name.clone()
     }
 
     /// The closing rows: the sum over the classes, the layers' own LCA, and the difference.
@@ -271,14 +271,14 @@ impl Table<'_> {
 
     /// The numbers of the selected class by layer.
     fn selected(&self, sums: &Sums<'_>, listed: &[usize]) -> Sheet<'_> {
-        let class = self.app.class.min(sums.classes.saturating_sub(1));
+        let class = self.app.nav.class.min(sums.classes.saturating_sub(1));
         let row = |name: String, style, a: f64, b: f64| Row {
             mark: None,
             name,
             style,
             cells: vec![nats(a, self.theme), nats(b, self.theme)],
         };
-        let name = &self.app.header.classes[class];
+        let name = &self.app.model.header.classes[class];
         Sheet {
             theme: self.theme,
             title: "layer",
@@ -298,7 +298,7 @@ impl Table<'_> {
                 })
                 .collect(),
             items: Vec::new(),
-            selected: listed.iter().position(|&layer| layer == self.app.layer),
+            selected: listed.iter().position(|&layer| layer == self.app.nav.layer),
             closing: vec![row(
                 "all".to_owned(),
                 self.theme.header,
@@ -309,12 +309,13 @@ impl Table<'_> {
     }
 
     fn heat_map(&self, sums: &Sums<'_>, listed: &[usize], area: Rect, frame: &mut Frame) {
-        let classes: Vec<&str> = self.app.header.classes.iter().map(String::as_str).collect();
+        let classes = self.app.model.header.classes.iter();
+        let classes: Vec<&str> = classes.map(String::as_str).collect();
         let layers: Vec<&str> = (listed.iter())
-            .map(|&layer| self.app.header.layout.layers[layer].name.as_str())
+            .map(|&layer| self.app.model.header.layout.layers[layer].name.as_str())
             .collect();
         let plot = heat_map::plot_area(area, LEFT_AXIS);
-        let first = words::scrolled(self.app.class, plot.height.into(), classes.len());
+        let first = words::scrolled(self.app.nav.class, plot.height.into(), classes.len());
         let shown = first..sums.classes.min(first + usize::from(plot.height));
         let values: Vec<f64> = (shown.clone())
             .flat_map(|class| listed.iter().map(move |&layer| sums.get(class, layer)))
@@ -325,13 +326,13 @@ impl Table<'_> {
             values: &values,
             rows: classes.len(),
             columns: layers.len(),
-            scale: signed_scale(self.app, max),
+            scale: signed_scale(&self.app.nav, max),
             max,
             unit: "nats",
             names: &classes[shown.clone()],
             gutter: LEFT_AXIS,
             first,
-            selected: Some(self.app.class),
+            selected: Some(self.app.nav.class),
             cursor: None,
             dense: false,
             x_axis: XAxis::Names(&layers),

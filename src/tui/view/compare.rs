@@ -24,7 +24,7 @@ use super::words::{self, either, elided};
 use crate::analysis::bins::Extent;
 use crate::analysis::numbers::format_signed;
 use crate::analysis::scale::{Domain, Scale};
-use crate::app::{App, Both, Other, Pairs, Stretch};
+use crate::app::{App, Both, Comparison, Pairs, RunModel, Stretch};
 use crate::tui::frame::{Frame, Hit};
 use crate::tui::theme::Theme;
 use crate::tui::widget::{LineChart, Pen, Series};
@@ -50,37 +50,40 @@ fn table_height(area: Rect, pairs: &Pairs) -> u16 {
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
-    let Some(other) = app.compared() else { return };
-    let pairs = app.layer_pairs(other);
+    let Some(comparison) = app.compared() else {
+        return;
+    };
+    let pairs = comparison.layer_pairs();
     let table = table_height(area, &pairs);
     let rows = [Length(1), Length(1), Fill(1), Length(table)];
     let [names, losses, charts, table] = Layout::vertical(rows).areas(area);
-    frame.render(runs(app, other, theme, area.width), names);
-    frame.render(losses_at_cursor(app, other, theme), losses);
-    draw_charts(charts, frame.buffer, (app, other), &pairs, theme);
-    Table::new(table, app, other, theme).draw(&pairs, frame);
+    frame.render(runs(&comparison, theme, area.width), names);
+    frame.render(losses_at_cursor(&comparison, theme), losses);
+    draw_charts(charts, frame.buffer, (app, &comparison), &pairs, theme);
+    Table::new(table, app, comparison, theme).draw(&pairs, frame);
 }
 
 /// The line that names the runs, with caveats about comparing their numbers.
-fn runs(app: &App, other: &Other, theme: &Theme, width: u16) -> Line<'static> {
-    let run = |mark: &'static str, name: &str, app: &App| {
-        let end = app.timeline.end();
+fn runs(comparison: &Comparison, theme: &Theme, width: u16) -> Line<'static> {
+    let Comparison { first, second, .. } = comparison;
+    let run = |mark: &'static str, name: &str, run: &RunModel| {
+        let end = run.timeline.end();
         let name = elided(name, 28, theme);
         format!("{mark} {name} {end} steps")
     };
     let names = [
-        run("A", &other.names[0], app),
-        run("B", &other.names[1], &other.app),
+        run("A", &comparison.names[0], first),
+        run("B", &comparison.names[1], second),
     ];
     let mut parts: Vec<(u8, String)> = names.iter().map(|name| (0, name.clone())).collect();
-    if app.same_run(other) {
+    if comparison.same_run() {
         parts.push((1, "the same run twice".to_owned()));
-    } else if app.header.network != other.app.header.network {
-        let (a, b) = (&app.header.network, &other.app.header.network);
+    } else if first.header.network != second.header.network {
+        let (a, b) = (&first.header.network, &second.header.network);
         parts.push((1, format!("networks {a} and {b}")));
     }
     parts.push((2, "B-A below 0: B lowers the loss more".to_owned()));
-    let trouble = other.app.message();
+    let trouble = second.message();
     if !trouble.is_empty() {
         parts.insert(0, (0, format!("B: {trouble}")));
     }
@@ -99,15 +102,16 @@ fn runs(app: &App, other: &Other, theme: &Theme, width: u16) -> Line<'static> {
 }
 
 /// The losses of both runs at the cursor.
-fn losses_at_cursor(app: &App, other: &Other, theme: &Theme) -> Line<'static> {
-    let Some(step) = app.window.cursor(app.timeline.end()) else {
+fn losses_at_cursor(comparison: &Comparison, theme: &Theme) -> Line<'static> {
+    let Comparison { first, second, .. } = comparison;
+    let Some(step) = comparison.cursor() else {
         return Line::styled(" A has no step yet", theme.dim);
     };
-    let loss = |app: &App| {
-        let entry = app.timeline.entry(step).filter(|entry| entry.steps() == 1);
+    let loss = |run: &RunModel| {
+        let entry = run.timeline.entry(step).filter(|entry| entry.steps() == 1);
         entry.map(|entry| entry.loss_after)
     };
-    let (a, b) = (loss(app), loss(&other.app));
+    let (a, b) = (loss(first), loss(second));
     let word = |loss: Option<f64>| loss.map_or_else(|| "-".to_owned(), words::loss);
     let mut spans = vec![
         Span::styled(format!(" step {step}"), theme.header),
@@ -119,10 +123,10 @@ fn losses_at_cursor(app: &App, other: &Other, theme: &Theme) -> Line<'static> {
         spans.push(Span::raw("  B-A "));
         spans.push(Span::styled(difference.trim_start().to_owned(), style));
     }
-    if app.header.allocated_examples() != other.app.header.allocated_examples() {
+    if first.header.allocated_examples() != second.header.allocated_examples() {
         spans.push(Span::styled("  other examples", theme.warning));
     }
-    let end = other.app.timeline.end();
+    let end = second.timeline.end();
     if step >= end {
         spans.push(Span::styled(format!(" (B has {end} steps)"), theme.dim));
     }
@@ -133,16 +137,16 @@ fn losses_at_cursor(app: &App, other: &Other, theme: &Theme) -> Line<'static> {
 fn draw_charts(
     area: Rect,
     buf: &mut Buffer,
-    (app, other): (&App, &Other),
+    (app, comparison): (&App, &Comparison),
     pairs: &Pairs,
     theme: &Theme,
 ) {
     let losses = |stretch: &Stretch, axis: &std::ops::Range<u64>, columns| {
         stretch.columns_on(axis, columns).train_loss()
     };
-    let layer = app.layer;
+    let layer = app.nav.layer;
     let chart = |area: Rect, buf: &mut Buffer, of_layer: Option<Option<usize>>| {
-        let both = app.both(other, &app.steps_compared());
+        let both = comparison.both(&comparison.steps());
         let axis = both.steps();
         if axis.is_empty() || area.is_empty() {
             return;
@@ -164,16 +168,16 @@ fn draw_charts(
         let [pen_a, pen_b] = pens(theme);
         let largest = domain.min().abs().max(domain.max().abs());
         let n = usize::try_from(axis.end - axis.start).unwrap_or(usize::MAX);
-        let cursor = app.window.cursor(app.timeline.end());
-        let cursor = cursor.filter(|step| axis.contains(step) && !app.window.follows());
+        let cursor = comparison.cursor();
+        let cursor = cursor.filter(|step| axis.contains(step) && !app.nav.window.follows());
         let place = |step: u64| usize::try_from(step - axis.start).unwrap_or(0);
         let chart = LineChart {
             theme,
             series: &[series("B", pen_b, &b[..]), series("A", pen_a, &a[..])],
-            scale: match (app.log_scale, of_layer) {
-                (true, None) => Scale::Log,
-                (false, None) => Scale::Linear,
-                (_, Some(_)) => words::signed_scale(app, largest),
+            scale: match (app.nav.linear, of_layer) {
+                (true, None) => Scale::Linear,
+                (false, None) => Scale::Log,
+                (_, Some(_)) => words::signed_scale(&app.nav, largest),
             },
             domain,
             unit: "nats",
@@ -183,12 +187,8 @@ fn draw_charts(
         };
         chart.render(area, buf);
     };
-    let name = app
-        .header
-        .layout
-        .layers
-        .get(layer)
-        .map(|it| it.name.as_str());
+    let named = app.model.header.layout.layers.get(layer);
+    let name = named.map(|layer| layer.name.as_str());
     let Some(name) = name.filter(|_| area.width >= 100) else {
         return chart(area, buf, None);
     };
@@ -239,7 +239,7 @@ impl Column<'_> {
 struct Table<'a> {
     area: Rect,
     app: &'a App,
-    other: &'a Other,
+    comparison: Comparison<'a>,
     theme: &'a Theme,
     columns: Vec<Column<'a>>,
     name: Rect,
@@ -247,19 +247,16 @@ struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn new(area: Rect, app: &'a App, other: &'a Other, theme: &'a Theme) -> Self {
-        let common = app.steps_in_common();
-        let cursor = app.window.cursor(app.timeline.end());
+    fn new(area: Rect, app: &'a App, comparison: Comparison<'a>, theme: &'a Theme) -> Self {
+        let common = comparison.common_steps();
+        let cursor = comparison.cursor();
         let step = cursor.map_or(0..0, |step| step..step + 1);
         let at = cursor.map_or_else(|| "cursor".to_owned(), |step| format!("at {step}"));
-        let all = 0..app
-            .window
-            .shown(app.timeline.end())
-            .max(other.app.timeline.end());
+        let all = 0..app.shown_steps().end.max(comparison.second.timeline.end());
         let column = |title: &str, of, steps: &std::ops::Range<u64>| Column {
             title: title.to_owned(),
             of,
-            steps: app.both(other, steps),
+            steps: comparison.both(steps),
         };
         let (first, second, difference) = (Of::First, Of::Second, Of::Difference);
         let mut columns = vec![
@@ -275,8 +272,9 @@ impl<'a> Table<'a> {
             columns.insert(3, column("A cursor", first, &step));
             columns.insert(4, column("B cursor", second, &step));
         }
-        let layers = app.header.layout.layers.iter();
-        let layers = layers.chain(&other.app.header.layout.layers);
+        let Comparison { first, second, .. } = comparison;
+        let layers = first.header.layout.layers.iter();
+        let layers = layers.chain(&second.header.layout.layers);
         let longest = layers.map(|layer| layer.name.chars().count()).max();
         let longest = u16::try_from(longest.unwrap_or(0)).unwrap_or(u16::MAX);
         let numbers = NUMBER * u16::try_from(columns.len()).unwrap_or(0);
@@ -288,7 +286,7 @@ impl<'a> Table<'a> {
         Self {
             area,
             app,
-            other,
+            comparison,
             theme,
             columns,
             name,
@@ -303,9 +301,10 @@ impl<'a> Table<'a> {
         self.headings(frame.buffer);
         let listed = self.listed(pairs);
         let fit = usize::from(self.area.height - FIXED_ROWS).min(listed.len());
-        let selected = listed.iter().position(|(a, _)| *a == Some(self.app.layer));
+        let layer = Some(self.app.nav.layer);
+        let selected = listed.iter().position(|(a, _)| *a == layer);
         let from = words::scrolled(selected.unwrap_or(0), fit, listed.len());
-        let both = self.app.both(self.other, &self.app.steps_in_common());
+        let both = self.comparison.both(&self.comparison.common_steps());
         let cells = both.columns(usize::from(self.map.width));
         let shown = &listed[from..from + fit];
         let differences: Vec<Vec<f64>> = (shown.iter())
@@ -341,19 +340,17 @@ impl<'a> Table<'a> {
     fn listed(&self, pairs: &Pairs) -> Vec<(Option<usize>, Option<usize>)> {
         let listed = self.app.listed_layers().into_iter();
         let first = listed.map(|layer| (Some(layer), pairs.second(layer)));
-        let names = &self.other.app.header.layout.layers;
+        let names = &self.comparison.second.header.layout.layers;
         let second = pairs.only_second.iter();
-        let second = second.filter(|&&layer| self.app.passes(&names[layer].name));
+        let second = second.filter(|&&layer| self.app.nav.passes(&names[layer].name));
         first
             .chain(second.map(|&layer| (None, Some(layer))))
             .collect()
     }
 
     fn headings(&self, buf: &mut Buffer) {
-        let common = self
-            .app
-            .both(self.other, &self.app.steps_in_common())
-            .steps();
+        let common = self.comparison.common_steps();
+        let common = self.comparison.both(&common).steps();
         let texts = match common.end.checked_sub(1) {
             Some(last) => [
                 format!("B-A in nats, steps {}-{last}", common.start),
@@ -379,8 +376,9 @@ impl<'a> Table<'a> {
     }
 
     fn layer(&self, y: u16, (a, b): (Option<usize>, Option<usize>), buf: &mut Buffer) {
-        let of = |app: &'a App, layer: Option<usize>| app.header.layout.layers.get(layer?);
-        let (one, two) = (of(self.app, a), of(&self.other.app, b));
+        let Comparison { first, second, .. } = self.comparison;
+        let of = |run: &'a RunModel, layer: Option<usize>| run.header.layout.layers.get(layer?);
+        let (one, two) = (of(first, a), of(second, b));
         let Some(named) = one.or(two) else { return };
         let other_shape = one
             .zip(two)
@@ -388,7 +386,7 @@ impl<'a> Table<'a> {
         let mark = if other_shape { "*" } else { "" };
         let width = usize::from(self.name.width).saturating_sub(mark.len());
         let name = elided(&named.name, width, self.theme) + mark;
-        let style = if a == Some(self.app.layer) {
+        let style = if a == Some(self.app.nav.layer) {
             self.theme.selected
         } else {
             Style::default()
@@ -410,7 +408,7 @@ impl<'a> Table<'a> {
 
     /// Draws differences as colours, or as glyphs of their sign and magnitude.
     fn map_row(&self, y: u16, values: &[f64], max: f64, buf: &mut Buffer) {
-        let scale = words::signed_scale(self.app, max);
+        let scale = words::signed_scale(&self.app.nav, max);
         for (x, &value) in (self.map.x..self.map.right()).zip(values) {
             let unit = scale.to_signed_unit(max, value).unwrap_or(f64::NAN);
             let (symbol, style) = self.theme.signed_cell(unit);
@@ -426,9 +424,10 @@ impl<'a> Table<'a> {
             self.put(buf, y, self.name, name, self.theme.header);
         }
         let lca = |stretch: &Stretch| stretch.total_sums().lca;
+        let Comparison { first, second, .. } = self.comparison;
         let residual = |column: &Column<'a>, _| match column.of {
-            Of::First => residual_style(self.app, self.theme, &column.steps.first),
-            Of::Second => residual_style(&self.other.app, self.theme, &column.steps.second),
+            Of::First => residual_style(first, self.theme, &column.steps.first),
+            Of::Second => residual_style(second, self.theme, &column.steps.second),
             Of::Difference => self.theme.dim,
         };
         // A difference compares the two runs, so its sign has a colour; a run's own change of the loss has none.
@@ -445,9 +444,9 @@ impl<'a> Table<'a> {
         self.sums(buf, y + 2, &residual, |it| {
             (Some(it.first.residual()), Some(it.second.residual()))
         });
-        let resized = self.app.layer_pairs(self.other).both.iter().any(|&(a, b)| {
-            let params = |app: &App, layer: usize| app.header.layout.layers[layer].range.len();
-            params(self.app, a) != params(&self.other.app, b)
+        let resized = self.comparison.layer_pairs().both.iter().any(|&(a, b)| {
+            let params = |run: &RunModel, layer: usize| run.header.layout.layers[layer].range.len();
+            params(first, a) != params(second, b)
         });
         if resized {
             let text = "* another number of parameters";
@@ -519,7 +518,7 @@ mod tests {
         any_glyphs, app, app_of, framed, header, odd_allocations, row, text, theme,
     };
     use super::*;
-    use crate::app::Action;
+    use crate::app::{Action, Other};
     use crate::record::RunHeader;
     use crate::tui::theme::{ColorLevel, Glyphs};
     use proptest::prelude::*;
@@ -527,7 +526,7 @@ mod tests {
     fn compared(first: App, second: App) -> App {
         let mut app = first;
         app.compare_with(Other {
-            app: second,
+            model: second.model,
             names: ["a.h5", "b.h5"].map(str::to_owned),
         });
         app
@@ -605,11 +604,15 @@ mod tests {
     #[test]
     fn keys_act_only_on_the_comparison() {
         let mut app = compared(app(3, &[-0.1, -0.2]), app(3, &[-0.1, -0.3]));
-        app.comparing = false;
+        app.nav.comparing = false;
         for action in [Action::Enter, Action::Enter] {
             app.act(action);
         }
-        let below = (app.depth, app.unit, app.parameter, app.screen);
+        let place = |app: &App| {
+            let nav = &app.nav;
+            (nav.depth, nav.unit, nav.parameter, nav.screen)
+        };
+        let below = place(&app);
         app.act(Action::Compare);
         for action in [
             Action::Select(1),
@@ -620,14 +623,17 @@ mod tests {
         ] {
             app.act(action);
         }
-        assert_eq!((app.depth, app.unit, app.parameter, app.screen), below);
-        assert_eq!((app.layer, app.focus, app.pooled), (1, 0, true));
-        assert!(app.comparing);
+        assert_eq!(place(&app), below);
+        assert_eq!(
+            (app.nav.layer, app.nav.focus, app.nav.one_layer),
+            (1, 0, false)
+        );
+        assert!(app.nav.comparing);
         app.act(Action::Back);
-        assert_eq!(app.depth, below.0, "back to where it was");
+        assert_eq!(app.nav.depth, below.0, "back to where it was");
         app.act(Action::Compare);
         app.act(Action::Enter);
-        let inside = (app.comparing, app.depth);
+        let inside = (app.nav.comparing, app.nav.depth);
         assert_eq!(inside, (false, crate::app::Depth::Layer(1)));
     }
 
@@ -636,9 +642,9 @@ mod tests {
         let theme = theme();
         let mut first = app(2, &[-0.1, -0.2]);
         let tolerance = |app: &mut App, tolerance| {
-            let mut header = (*app.header).clone();
+            let mut header = (*app.model.header).clone();
             header.tolerance = tolerance;
-            app.header = std::sync::Arc::new(header);
+            app.model.header = std::sync::Arc::new(header);
         };
         tolerance(&mut first, 1.0);
         let mut second = app(2, &[-1e-6, -2e-6]);

@@ -65,7 +65,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 
 /// The layers with their own colour, in the order of the network, then the others as one part, if there are any.
 fn parts(app: &App, window: &Stretch<'_>) -> Vec<Part> {
-    let layers = &app.header.layout.layers;
+    let layers = &app.model.header.layout.layers;
     let part = |layer: usize| Part {
         name: layers[layer].name.clone(),
         layers: vec![layer],
@@ -77,7 +77,7 @@ fn parts(app: &App, window: &Stretch<'_>) -> Vec<Part> {
     let size = |layer: usize| window.layer_sums(layer).lca.abs();
     // The selected layer comes first; NaN sorts as the largest.
     most.sort_by(|&a, &b| {
-        let selected = (b == app.layer).cmp(&(a == app.layer));
+        let selected = (b == app.nav.layer).cmp(&(a == app.nav.layer));
         selected.then_with(|| size(b).total_cmp(&size(a)))
     });
     let mut others = most.split_off(Theme::CATEGORIES - 1);
@@ -93,7 +93,7 @@ fn parts(app: &App, window: &Stretch<'_>) -> Vec<Part> {
 impl<'a> Decomposition<'a> {
     fn of(app: &'a App, theme: &'a Theme) -> Option<Self> {
         let view = View::of(app);
-        if view.window.is_empty() || app.timeline.layers() == 0 {
+        if view.window.is_empty() || app.model.timeline.layers() == 0 {
             return None;
         }
         let parts = parts(app, &view.window);
@@ -115,7 +115,7 @@ impl<'a> Decomposition<'a> {
             .areas(area);
         let spread = Spread::new(&self.view.window, left);
         let looks = self.looks(&spread);
-        for (chart, part) in charts(left, 3, LEAST, self.app.focus) {
+        for (chart, part) in charts(left, 3, LEAST, self.app.nav.focus) {
             match chart {
                 0 => self.stacks(&spread, part, frame),
                 1 => self.curves(&looks, part, frame),
@@ -250,7 +250,7 @@ impl<'a> Decomposition<'a> {
         let dense = listed.len() > usize::from(area.height.saturating_sub(2));
         let lines = heat_map::plot_area(area, LEFT_AXIS).height;
         let fit = usize::from(lines) * heat_map::rows_per_cell(self.theme, dense);
-        let selected = listed.iter().position(|&layer| layer == self.app.layer);
+        let selected = listed.iter().position(|&layer| layer == self.app.nav.layer);
         let first = words::scrolled(selected.unwrap_or(0), fit, listed.len());
         let values: Vec<f64> = (listed.iter())
             .flat_map(|&layer| spread.values(|column| column.lca(layer)))
@@ -258,14 +258,14 @@ impl<'a> Decomposition<'a> {
         let max = largest(values.iter().copied());
         let shown = &listed[first..];
         let names: Vec<&str> = (shown.iter())
-            .map(|&layer| self.app.header.layout.layers[layer].name.as_str())
+            .map(|&layer| self.app.model.header.layout.layers[layer].name.as_str())
             .collect();
         let chart = HeatMap {
             theme: self.theme,
             values: &values[first * spread.cells()..],
             rows: listed.len(),
             columns: spread.cells(),
-            scale: words::signed_scale(self.app, max),
+            scale: words::signed_scale(&self.app.nav, max),
             max,
             unit: "nats",
             names: &names,
@@ -283,7 +283,7 @@ impl<'a> Decomposition<'a> {
     fn sheet(&self, looks: &[(char, Style)], spread: &Spread<'_>) -> Sheet<'a> {
         let first = self.view.window.steps().start;
         let asked = first..self.view.cursor.map_or(first, |step| step + 1);
-        let until = self.app.timeline.stretch(&asked);
+        let until = self.app.model.timeline.stretch(&asked);
         let mut stretches = vec![&self.view.at, &until];
         let since = more(&format!("since {first}"), &until, &asked);
         let mut columns = vec![column(self.view.cursor_title()), column(since)];
@@ -305,7 +305,7 @@ impl<'a> Decomposition<'a> {
             let mark = part.and_then(|part| looks.get(part)).copied();
             Row {
                 mark: Some(mark.unwrap_or((' ', Style::default()))),
-                name: self.app.header.layout.layers[layer].name.clone(),
+                name: self.app.model.header.layout.layers[layer].name.clone(),
                 style: Style::default(),
                 cells: (stretches.iter())
                     .map(|steps| nats(steps.lca(layer), self.theme))
@@ -327,14 +327,14 @@ impl<'a> Decomposition<'a> {
                     .collect(),
             })
             .collect();
-        closing.extend(closing_rows(self.app, self.theme, &stretches));
+        closing.extend(closing_rows(&self.app.model, self.theme, &stretches));
         Sheet {
             theme: self.theme,
             title: "nats",
             groups: Vec::new(),
             columns,
             rows: listed.iter().map(row).collect(),
-            selected: listed.iter().position(|&layer| layer == self.app.layer),
+            selected: listed.iter().position(|&layer| layer == self.app.nav.layer),
             items: listed,
             closing,
         }
@@ -423,9 +423,9 @@ mod tests {
         let screen = text(&app, 140, 50, &theme());
         let others = screen.lines().find(|line| line.contains("13 others"));
         let others = others.unwrap_or_else(|| panic!("{screen}"));
-        let parts = parts(&app, &app.timeline.whole());
+        let parts = parts(&app, &app.model.timeline.whole());
         assert_eq!(parts.len(), Theme::CATEGORIES);
-        let whole = app.timeline.whole();
+        let whole = app.model.timeline.whole();
         let sum: f64 = parts.iter().map(|part| part.sum(&whole)).sum();
         assert!((sum - whole.total_sums().lca).abs() < 1e-12);
         assert!(

@@ -30,7 +30,7 @@ use super::status;
 use super::words::{sentence, steps};
 use crate::analysis::bins::Extent;
 use crate::analysis::scale::{Domain, Scale};
-use crate::app::{App, GroupSums, Stretch};
+use crate::app::{App, GroupSums, Navigation, Stretch};
 use crate::query::{self, Snapshot};
 use crate::tui::frame::Frame;
 use crate::tui::widget::{Bin, Details, Entry, Histogram, LineChart, Pen, Series};
@@ -45,11 +45,11 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
     let body = status::draw(area, frame);
     let view = View::of(app);
-    if view.window.is_empty() || app.timeline.layers() == 0 {
+    if view.window.is_empty() || app.model.timeline.layers() == 0 {
         return;
     }
     let known = Known::ask(frame);
-    let focus = app.focus % (CHARTS + 2);
+    let focus = app.nav.focus % (CHARTS + 2);
     if focus == CHARTS + 1 {
         return numbers::full(body, &view, &known, frame);
     }
@@ -57,7 +57,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let [left, right] = Layout::horizontal([Fill(1), Length(table)])
         .spacing(1)
         .areas(body);
-    let chosen = usize::from(!app.pooled);
+    let chosen = usize::from(app.nav.one_layer);
     for (chart, part) in charts(left, CHARTS, LEAST, focus) {
         match chart {
             0 => allocations(part, known.histograms[chosen], frame),
@@ -70,8 +70,8 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 
 /// The name of the layer that the charts show.
 fn whose(app: &App) -> String {
-    match app.header.layout.layers.get(app.layer) {
-        Some(layer) if !app.pooled => layer.name.clone(),
+    match app.model.header.layout.layers.get(app.nav.layer) {
+        Some(layer) if app.nav.one_layer => layer.name.clone(),
         _ => "all layers".to_owned(),
     }
 }
@@ -127,7 +127,7 @@ fn allocations(area: Rect, known: Result<&query::AllocationHistogram, &str>, fra
     let chart = Histogram {
         theme,
         bins: &bins,
-        log: app.log_scale,
+        log: !app.nav.linear,
         unit: "count",
         edges: &edges,
         name: "nats",
@@ -199,11 +199,11 @@ fn labels(edges: &[f64], shown: &Range<usize>, cells: usize) -> Vec<(f64, String
 }
 
 /// The sums of the layers that the charts show.
-fn sums(app: &App, steps: &Stretch<'_>) -> GroupSums {
-    if app.pooled {
-        steps.total_sums()
+fn sums(nav: &Navigation, steps: &Stretch<'_>) -> GroupSums {
+    if nav.one_layer {
+        steps.layer_sums(nav.layer)
     } else {
-        steps.layer_sums(app.layer)
+        steps.total_sums()
     }
 }
 
@@ -235,7 +235,7 @@ fn help(area: Rect, view: &View<'_>, frame: &mut Frame) {
         [GroupSums::help_share, GroupSums::hurt_share, |sums| {
             1.0 - sums.help_share() - sums.hurt_share()
         }];
-    let own: Vec<GroupSums> = spread.bars.iter().map(|bar| sums(app, bar)).collect();
+    let own: Vec<GroupSums> = spread.bars.iter().map(|bar| sums(&app.nav, bar)).collect();
     let curves = shares.map(|share| {
         let mut columns = own.iter();
         // One call for each column, in order.
@@ -306,7 +306,7 @@ fn how_often(area: Rect, known: Result<&Snapshot, &str>, frame: &mut Frame) {
     let chart = Histogram {
         theme,
         bins: &bins,
-        log: app.log_scale,
+        log: !app.nav.linear,
         unit: "params",
         edges: &[
             (0.0, "0"),
@@ -361,7 +361,7 @@ mod tests {
         let mut run = run();
         run.act(&[Action::Move(-12)]);
         let screen = run.text(140, 50, &theme());
-        let layer = run.app.header.layout.layers[1].range.clone();
+        let layer = run.app.model.header.layout.layers[1].range.clone();
         let share = |range: Range<usize>| {
             let all = run.lca.iter().flat_map(|step| &step[range.clone()]);
             count(all.clone().filter(|a| **a < 0.0).count() as u64) / count(all.count() as u64)
@@ -413,7 +413,7 @@ mod tests {
                 steps,
                 columns: 1,
             };
-            run.app.queries.answer(&query).unwrap().1
+            run.app.model.queries.answer(&query).unwrap().1
         };
         let Answer::Snapshot(found) = known(Topic::Snapshot { layer: Some(1) }, StepScope::Cursor)
         else {
@@ -455,19 +455,19 @@ mod tests {
     #[test]
     fn numbers_that_lag_behind_a_live_run_name_their_steps() {
         let run = run();
-        let mut live = App::new(run.app.header.clone(), crate::feed::Origin::Live);
+        let mut live = App::new(run.app.model.header.clone(), crate::feed::Origin::Live);
         live.act(Action::Screen(Screen::Distribution));
         live.event(crate::feed::FeedEvent::Steps(
             run.reader.steps(0..20).unwrap(),
         ));
         let histogram = query::AllocationHistogram {
             steps: 0..20,
-            edges: live.header.histogram_edges.clone(),
-            counts: vec![1; live.header.histogram_bins()],
+            edges: live.model.header.histogram_edges.clone(),
+            counts: vec![1; live.model.header.histogram_bins()],
             ..query::AllocationHistogram::default()
         };
         let about = live.about_window(Topic::Histogram { layer: None }, 1);
-        live.queries.take(about, Answer::Histogram(histogram));
+        live.model.queries.take(about, Answer::Histogram(histogram));
         let text = |live: &App| crate::tui::view::testing::text(live, 140, 50, &theme());
         let before = text(&live);
         assert!(before.contains("window, steps 0-19"), "{before}");
@@ -476,7 +476,7 @@ mod tests {
         ));
         let screen = text(&live);
         assert!(screen.contains("in steps 0-19"), "{screen}");
-        let sums = live.timeline.stretch(&(0..20)).total_sums();
+        let sums = live.model.timeline.stretch(&(0..20)).total_sums();
         let (_, table) = screen.split_once("in steps 0-19").unwrap();
         let help = pair(table, "help ");
         assert!(
@@ -491,15 +491,15 @@ mod tests {
         for _ in 0..3 {
             run.act(&[Action::ZoomIn]);
             run.settle(120, 40, &theme());
-            let window = run.app.window.visible(40);
+            let window = run.app.nav.window.visible(40);
             let about = run.app.about_window(Topic::Histogram { layer: Some(1) }, 1);
-            let Some((_, Answer::Histogram(found))) = run.app.queries.answer(&about) else {
+            let Some((_, Answer::Histogram(found))) = run.app.model.queries.answer(&about) else {
                 panic!("nothing is known of {about:?}")
             };
             assert_eq!(found.steps, window);
             let steps =
                 usize::try_from(window.start).unwrap()..usize::try_from(window.end).unwrap();
-            let range = run.app.header.layout.layers[1].range.clone();
+            let range = run.app.model.header.layout.layers[1].range.clone();
             let all = run.lca[steps].iter().flat_map(|step| &step[range.clone()]);
             let nonzero = all.filter(|a| **a != 0.0).count() as u64;
             assert_eq!(found.counts.iter().sum::<u64>(), nonzero);

@@ -16,7 +16,7 @@ pub struct Known<'a> {
 impl<'a> Known<'a> {
     pub fn ask(frame: &mut Frame<'a>) -> Self {
         let app = frame.app;
-        let both = [None, Some(u32::try_from(app.layer).unwrap_or(u32::MAX))];
+        let both = [None, Some(u32::try_from(app.nav.layer).unwrap_or(u32::MAX))];
         let histograms = both.map(|layer| {
             let query = app.about_window(Topic::Histogram { layer }, 1);
             match frame.ask(0, query) {
@@ -25,7 +25,7 @@ impl<'a> Known<'a> {
                 _ => Err("reading …"),
             }
         });
-        let until = app.window.cursor(app.timeline.end()).map_or(0, |at| at + 1);
+        let until = app.cursor().map_or(0, |at| at + 1);
         let snapshots = both.map(|layer| {
             let query = Query {
                 topic: Topic::Snapshot { layer },

@@ -1,8 +1,6 @@
 //! The statistics beside the charts of the [distribution](super::distribution), for all layers and for the selected
 //! one. They are defined in `analysis`: `help`, `octaves`, `concentration` and `tails`.
 
-use std::ops::Range;
-
 use ratatui::layout::Constraint::Length;
 use ratatui::layout::{Layout, Rect};
 use ratatui::style::Style;
@@ -32,11 +30,11 @@ struct Block {
 fn blocks(view: &View<'_>, known: &Known<'_>, app: &App) -> [Block; 3] {
     let (window_titles, window) = window(view, app);
     let steps = window.steps();
-    let window = [window.total_sums(), window.layer_sums(app.layer)];
+    let window = [window.total_sums(), window.layer_sums(app.nav.layer)];
     let octaves = known.histograms.map(|found| {
         let found = found.ok()?;
         // If entries are coarse, the stretch reaches beyond the steps asked for.
-        let own = found.steps == steps || found.steps == visible(app);
+        let own = found.steps == steps || found.steps == app.visible();
         octaves(found).filter(|_| own)
     });
     let of_octaves = |of: &dyn Fn(&Octaves) -> Option<f64>| {
@@ -59,7 +57,7 @@ fn blocks(view: &View<'_>, known: &Known<'_>, app: &App) -> [Block; 3] {
         (4, row("tail, helping", tail(Sign::Helping))),
         (4, row("tail, hurting", tail(Sign::Hurting))),
     ];
-    let [help, zero, hurt] = shares([view.at.total_sums(), view.at.layer_sums(app.layer)]);
+    let [help, zero, hurt] = shares([view.at.total_sums(), view.at.layer_sums(app.nav.layer)]);
     let of_cursor = vec![(3, help), (5, zero), (5, hurt)];
     let found = known.snapshots.map(Result::ok);
     let of = |cell: fn(&Snapshot) -> Cell| found.map(|it| it.map_or_else(none, cell));
@@ -161,7 +159,7 @@ pub fn full(area: Rect, view: &View<'_>, known: &Known<'_>, frame: &mut Frame) {
 
 /// A table with a column for all layers and one for the selected layer; what the charts show comes first.
 fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> Sheet<'a> {
-    let layer = app.header.layout.layers.get(app.layer);
+    let layer = app.model.header.layout.layers.get(app.nav.layer);
     let name = layer.map_or("", |layer| layer.name.as_str());
     let room = usize::from(COLUMN) - 1;
     let mut columns = vec![
@@ -169,7 +167,7 @@ fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> She
         (words::elided(name, room, theme), COLUMN),
     ];
     let mut rows = rows;
-    if !app.pooled {
+    if app.nav.one_layer {
         columns.reverse();
         for row in &mut rows {
             row.cells.reverse();
@@ -187,10 +185,6 @@ fn sheet<'a>(title: &'a str, rows: Vec<Row>, app: &App, theme: &'a Theme) -> She
     }
 }
 
-fn visible(app: &App) -> Range<u64> {
-    app.window.visible(app.timeline.end())
-}
-
 /// The title and the steps of the first block: those in view. While these advance with the run, they are the steps that
 /// the latest histogram covers, so that all numbers of the block are of the same steps.
 fn window<'a>(view: &View<'a>, app: &'a App) -> ([String; 2], Stretch<'a>) {
@@ -198,7 +192,8 @@ fn window<'a>(view: &View<'a>, app: &'a App) -> ([String; 2], Stretch<'a>) {
     match app.known(&query) {
         Some((steps, Answer::Histogram(_))) if *steps != query.steps => {
             let name = words::steps(steps);
-            ([format!("in {name}"), name], app.timeline.stretch(steps))
+            let steps = app.model.timeline.stretch(steps);
+            ([format!("in {name}"), name], steps)
         }
         _ => {
             let name = view.window_title("window");

@@ -92,7 +92,7 @@ fn binned(query: &Query, groups: usize, value: f64) -> Binned {
 
 /// An answer that fits the query, with numbers of this size; `full` includes everything that can be recorded.
 fn answer(app: &App, query: &Query, value: f64, full: bool) -> Answer {
-    let layout = &app.header.layout;
+    let layout = &app.model.header.layout;
     match query.topic {
         Topic::Tensors => Answer::Binned(binned(query, layout.tensors.len(), value)),
         Topic::Units { layer } => {
@@ -339,9 +339,9 @@ fn a_parameter_shows_its_curves_or_what_to_record() {
         "{screen}"
     );
     app.act(Action::NextTraced);
-    assert_eq!(app.parameter, 2400);
+    assert_eq!(app.nav.parameter, 2400);
     app.act(Action::NextTraced);
-    assert_eq!(app.parameter, 0, "behind the last comes the first");
+    assert_eq!(app.nav.parameter, 0, "behind the last comes the first");
 }
 
 #[test]
@@ -349,13 +349,21 @@ fn command_errors_list_the_choices() {
     let mut app = app();
     command(&mut app, "layer conv");
     command(&mut app, "unit 3");
-    assert_eq!(app.depth, Depth::Unit { layer: 1, unit: 3 });
+    assert_eq!(app.nav.depth, Depth::Unit { layer: 1, unit: 3 });
     command(&mut app, "unit 4");
-    assert!(app.notice().contains("0 to 3"), "{}", app.notice());
+    assert!(
+        app.overlays.notice().contains("0 to 3"),
+        "{}",
+        app.overlays.notice()
+    );
     command(&mut app, "param 999999");
-    assert!(app.notice().contains("numbered from 0"), "{}", app.notice());
+    assert!(
+        app.overlays.notice().contains("numbered from 0"),
+        "{}",
+        app.overlays.notice()
+    );
     app.act(Action::Back);
-    assert_eq!(app.depth, Depth::Layer(1));
+    assert_eq!(app.nav.depth, Depth::Layer(1));
 }
 
 proptest! {
@@ -375,8 +383,8 @@ proptest! {
         ],
     ) {
         let mut app = app();
-        app.depth = Depth::Layer(layer);
-        (app.layer, app.unit) = (layer, 1);
+        app.nav.depth = Depth::Layer(layer);
+        (app.nav.layer, app.nav.unit) = (layer, 1);
         for _ in 0..deeper {
             app.act(Action::Enter);
         }

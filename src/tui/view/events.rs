@@ -27,7 +27,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
     let listed = app.listed_events();
     let rows = usize::from(area.height.saturating_sub(5)).max(1);
-    let selected = app.event_row.min(listed.len().saturating_sub(1));
+    let selected = app.overlays.event_row.min(listed.len().saturating_sub(1));
     let first = scrolled(selected, rows, listed.len());
     let room = usize::from(area.width.saturating_sub(8));
     let mut lines: Vec<Line> = (listed.iter().enumerate().skip(first).take(rows))
@@ -59,7 +59,7 @@ fn line(entry: &Listed, selected: bool, room: usize, app: &App, theme: &Theme) -
         Listed::Lint(lint) => ('!', severity_style(lint.severity, theme), lint.text.clone()),
         Listed::Mark(mark) => {
             let (sign, style, _) = sign(mark.kind, theme);
-            (sign, style, app.described(mark))
+            (sign, style, mark.described(&app.model.header))
         }
     };
     let text = elided(&text, room, theme);

@@ -1,7 +1,7 @@
 //! The facts of the Run screen in words: each number with its unit, and only those that are known.
 
 use crate::analysis::numbers;
-use crate::app::{App, Phase};
+use crate::app::{Phase, RunModel};
 use crate::feed::GpuUse;
 use crate::query::RunFacts;
 
@@ -9,8 +9,8 @@ use crate::query::RunFacts;
 const NOW: u64 = 50;
 
 /// The run in one line: parts with ranks; if there is little room, the highest rank goes first.
-pub fn head(app: &App) -> Vec<(u8, String)> {
-    let header = &app.header;
+pub fn head(model: &RunModel) -> Vec<(u8, String)> {
+    let header = &model.header;
     let layout = &header.layout;
     let mut parts = vec![
         (0, format!("{} on {}", header.network, header.dataset)),
@@ -37,9 +37,9 @@ pub fn head(app: &App) -> Vec<(u8, String)> {
 pub type Fact = (&'static str, Vec<String>);
 
 /// All facts, in the order of the screen.
-pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<Fact> {
-    let (now, average) = (now(app), rate(app, u64::MAX));
-    let device = app.header.device.split(", ").map(str::to_owned);
+pub fn pairs(model: &RunModel, known: Option<&RunFacts>) -> Vec<Fact> {
+    let (now, average) = (now(model), rate(model, u64::MAX));
+    let device = model.header.device.split(", ").map(str::to_owned);
     let mut pairs = vec![("device", device.collect())];
     if let Some(average) = &average {
         pairs.push(match &now {
@@ -57,11 +57,11 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<Fact> {
             ),
         });
     }
-    pairs.extend(gradients(app, now.as_ref().or(average.as_ref())));
+    pairs.extend(gradients(model, now.as_ref().or(average.as_ref())));
     if let Some(known) = known {
         pairs.push(("file", file(known)));
     }
-    if let Some(stats) = app.recorder.filter(|_| app.is_training()) {
+    if let Some(stats) = model.recorder.filter(|_| model.is_training()) {
         let waited = stats.waited.as_secs_f64();
         // The queue, and how long the training waited for the disk.
         let lag = vec![
@@ -71,9 +71,9 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<Fact> {
         pairs.push(("recorder", lag));
     }
     if let Some(known) = known {
-        pairs.extend(checkpoint(app, known));
+        pairs.extend(checkpoint(model, known));
     }
-    let left = app.header.planned_steps.saturating_sub(app.timeline.end());
+    let left = model.steps_left();
     if let Some(now) = now.filter(|now| now.steps > 0.0 && left > 0) {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let seconds = left as f64 / now.steps;
@@ -82,9 +82,9 @@ pub fn pairs(app: &App, known: Option<&RunFacts>) -> Vec<Fact> {
     pairs
 }
 
-fn gradients(app: &App, rate: Option<&Rate>) -> Option<Fact> {
-    let steps = app.timeline.end();
-    let all = app.timeline.whole();
+fn gradients(model: &RunModel, rate: Option<&Rate>) -> Option<Fact> {
+    let steps = model.timeline.end();
+    let all = model.timeline.whole();
     #[expect(clippy::cast_precision_loss, reason = "a mean of counts")]
     let each = all.gradient_evals() as f64 / steps as f64;
     let mut said = vec![format!("{each:.2} a step")];
@@ -102,9 +102,9 @@ fn file(known: &RunFacts) -> Vec<String> {
     }
 }
 
-fn checkpoint(app: &App, known: &RunFacts) -> Option<Fact> {
+fn checkpoint(model: &RunModel, known: &RunFacts) -> Option<Fact> {
     let (step, then) = known.checkpoint?;
-    let age = app.timeline.last().map(|last| last.seconds - then);
+    let age = model.timeline.last().map(|last| last.seconds - then);
     let age = age.filter(|age| age.is_finite() && *age >= 0.0);
     let mut said = vec![format!("step {step}")];
     said.extend(age.map(|age| format!("{} old", duration(age))));
@@ -132,30 +132,31 @@ struct Rate {
 }
 
 /// The training's speed over its last [`NOW`] steps; `None` unless it is running.
-fn now(app: &App) -> Option<Rate> {
-    let moving = matches!(app.phase(), Phase::Live | Phase::Following | Phase::Pausing);
-    rate(app, NOW).filter(|_| moving)
+fn now(model: &RunModel) -> Option<Rate> {
+    let phase = model.phase();
+    let moving = matches!(phase, Phase::Live | Phase::Following | Phase::Pausing);
+    rate(model, NOW).filter(|_| moving)
 }
 
 /// The training's current speed in steps per second; `None` unless it is running.
-pub fn steps_per_second(app: &App) -> Option<f64> {
-    now(app).map(|now| now.steps)
+pub fn steps_per_second(model: &RunModel) -> Option<f64> {
+    now(model).map(|now| now.steps)
 }
 
 /// The speed over the last `over` steps, or over all if there are fewer.
-fn rate(app: &App, over: u64) -> Option<Rate> {
-    let end = app.timeline.end();
-    let newest = app.timeline.entry(end.checked_sub(1)?)?;
+fn rate(model: &RunModel, over: u64) -> Option<Rate> {
+    let end = model.timeline.end();
+    let newest = model.timeline.entry(end.checked_sub(1)?)?;
     // The step before the first of them ends where they begin.
     let before = end.checked_sub(over).and_then(|start| start.checked_sub(1));
-    let (start, since) = match before.and_then(|step| app.timeline.entry(step)) {
+    let (start, since) = match before.and_then(|step| model.timeline.entry(step)) {
         Some(before) => (before.end, before.seconds),
         None => (0, 0.0),
     };
     let seconds = newest.seconds - since;
     let steps = match start {
-        0 => app.timeline.whole(),
-        _ => app.timeline.stretch(&(start..end)),
+        0 => model.timeline.whole(),
+        _ => model.timeline.stretch(&(start..end)),
     };
     let gradients = steps.gradient_evals();
     #[expect(clippy::cast_precision_loss, reason = "counts")]

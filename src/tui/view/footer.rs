@@ -9,7 +9,7 @@ use ratatui::layout::{Layout, Rect};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Wrap};
 
-use crate::app::{App, Prompt, PromptKind};
+use crate::app::{App, Prompt, PromptKind, RunModel};
 use crate::feed::Origin;
 use crate::tui::frame::Frame;
 use crate::tui::keys::{GROUPS, Group, KeyMap};
@@ -25,8 +25,8 @@ pub fn height(app: &App, width: u16) -> u16 {
 
 /// The run's failure or, without one, the app's notice.
 fn trouble(app: &App) -> &str {
-    match app.message() {
-        "" => app.notice(),
+    match app.model.message() {
+        "" => app.overlays.notice(),
         message => message,
     }
 }
@@ -41,15 +41,15 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         let [_, indented] = Layout::horizontal([Length(1), Fill(1)]).areas(area);
         return frame.render(Paragraph::new(text).wrap(Wrap { trim: true }), indented);
     }
-    let line = match &app.prompt {
-        Some(prompt) => typed(app, prompt, theme, area.width),
+    let line = match &app.overlays.prompt {
+        Some(prompt) => typed(&app.model, prompt, theme, area.width),
         None => hints(app, theme, frame.keys, area.width),
     };
     frame.render(line, area);
 }
 
 /// The prompt with its completions.
-fn typed(app: &App, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'static> {
+fn typed(model: &RunModel, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'static> {
     let text = format!(" {}{}", prompt.kind.sign(), prompt.text);
     // Show the end of a long line, where typing happens.
     let room = usize::from(width.saturating_sub(1));
@@ -58,7 +58,7 @@ fn typed(app: &App, prompt: &Prompt, theme: &Theme, width: u16) -> Line<'static>
     let mut left = room.saturating_sub(shown.chars().count());
     let mut spans = vec![Span::raw(shown), Span::styled(" ", theme.cursor)];
     let words = match prompt.kind {
-        PromptKind::Command => app.completions(&prompt.text),
+        PromptKind::Command => model.completions(&prompt.text),
         PromptKind::Filter => Vec::new(),
     };
     for word in words {
@@ -99,8 +99,8 @@ fn useful(group: &Group, app: &App) -> bool {
         "" => false,
         "compare" => app.other.is_some(),
         "event" => app.has_marks(),
-        "follow" => !app.window.follows(),
-        "speed" => app.play_rate().is_some(),
+        "follow" => !app.nav.window.follows(),
+        "speed" => app.playback.rate().is_some(),
         _ => true,
     };
     more && group.is_offered(app)
@@ -117,7 +117,7 @@ fn hints(app: &App, theme: &Theme, keys: &KeyMap, width: u16) -> Line<'static> {
     let mut spans = vec![Span::raw(" ")];
     for (at, group) in groups {
         let word = match group.footer {
-            "freeze" if app.origin == Origin::Replay => "play",
+            "freeze" if app.model.origin == Origin::Replay => "play",
             word => word,
         };
         // The footer shows only the first alternative.

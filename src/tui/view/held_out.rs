@@ -24,7 +24,7 @@ use super::spread::{Running, View, ends, named};
 use super::status;
 use super::words::{either, number, sentence};
 use crate::analysis::scale::{Domain, Scale};
-use crate::app::{App, Stretch};
+use crate::app::{RunModel, Stretch};
 use crate::query::{Answer, HeldOutSums, Topic};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
@@ -36,7 +36,7 @@ const LEAST: u16 = 7;
 pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
     let body = status::draw(area, frame);
-    if !app.header.held_out_lca {
+    if !app.model.header.held_out_lca {
         let why = "This run allocates the training loss alone. Train with --lca-test, and this screen \
                    shows what each layer does to the held-out loss.";
         return sentence(body, why, frame);
@@ -45,7 +45,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     if view.window.is_empty() {
         return;
     }
-    let [above, below] = divided(body, app.listed_layers().len(), app.focus);
+    let [above, below] = divided(body, app.listed_layers().len(), app.nav.focus);
     sheet(&view, frame).draw(above, frame);
     curves(&view, below, frame);
 }
@@ -91,7 +91,7 @@ fn sheet<'a>(view: &View<'_>, frame: &mut Frame<'a>) -> Sheet<'a> {
         let opposite = window.0 * window.1 < 0.0;
         Row {
             mark: Some((if opposite { '!' } else { ' ' }, theme.warning)),
-            name: app.header.layout.layers[layer].name.clone(),
+            name: app.model.header.layout.layers[layer].name.clone(),
             style: Style::default(),
             cells: vec![
                 nats(at.0, theme),
@@ -113,9 +113,9 @@ fn sheet<'a>(view: &View<'_>, frame: &mut Frame<'a>) -> Sheet<'a> {
         groups: groups(view),
         columns: columns(),
         rows: listed.iter().map(row).collect(),
-        selected: listed.iter().position(|&layer| layer == app.layer),
+        selected: listed.iter().position(|&layer| layer == app.nav.layer),
         items: listed,
-        closing: closing(app, theme, &ranges, &answers),
+        closing: closing(&app.model, theme, &ranges, &answers),
     }
 }
 
@@ -124,12 +124,12 @@ type Pair<'a> = &'a dyn Fn(&Stretch<'_>, Option<&HeldOutSums>) -> [(String, Styl
 
 /// The closing rows. Until the held-out loss has been read, its change and its residual are hyphens.
 fn closing(
-    app: &App,
+    model: &RunModel,
     theme: &Theme,
     ranges: &[&Stretch<'_>; 3],
     answers: &[Option<&HeldOutSums>; 3],
 ) -> Vec<Row> {
-    let layers = app.header.layout.layers.len();
+    let layers = model.header.layout.layers.len();
     let row = |name: &str, pair: Pair<'_>| {
         let blank = || (String::new(), Style::default());
         let [at, window, all] = [0, 1, 2].map(|range| pair(ranges[range], answers[range]));
@@ -156,7 +156,10 @@ fn closing(
         }),
         row("residual", &|steps, found| {
             let held_out = found.map_or(f64::NAN, |found| found.residual);
-            let train = (number(steps.residual()), residual_style(app, theme, steps));
+            let train = (
+                number(steps.residual()),
+                residual_style(model, theme, steps),
+            );
             [
                 train,
                 (number(held_out), theme.dim),
@@ -186,7 +189,7 @@ fn columns() -> Vec<(String, u16)> {
 
 fn curves(view: &View<'_>, area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
-    let Some(layer) = app.header.layout.layers.get(app.layer) else {
+    let Some(layer) = app.model.header.layout.layers.get(app.nav.layer) else {
         return;
     };
     let first = view.window.steps().start;
@@ -212,8 +215,8 @@ fn curves(view: &View<'_>, area: Rect, frame: &mut Frame) {
     }
     let dots = LineChart::plot_columns(area, theme.glyphs);
     let running = Running::new(&view.window, dots);
-    let train = running.curve(&view.window.running_lca(&[app.layer]));
-    let held_out = running.curve(&view.window.running_held_out_lca(&[app.layer]));
+    let train = running.curve(&view.window.running_lca(&[app.nav.layer]));
+    let held_out = running.curve(&view.window.running_held_out_lca(&[app.nav.layer]));
     let domain = Domain::of(ends([&train, &held_out]).chain([0.0]));
     let curve = |(_, style, mark), extents| Series {
         name: "",
@@ -263,7 +266,11 @@ mod tests {
         let at: f64 = run.held_out[29].iter().sum();
         assert!(is_about(read(words[3]), at), "{screen}");
         // In the test run, a layer's LCA for the held-out loss is half that for the training loss, plus noise.
-        let found = run.app.queries.answer(&run.app.about_all(Topic::HeldOut));
+        let found = run
+            .app
+            .model
+            .queries
+            .answer(&run.app.about_all(Topic::HeldOut));
         let Some((_, Answer::HeldOut(found))) = found else {
             panic!("{found:?}");
         };

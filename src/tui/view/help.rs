@@ -137,7 +137,7 @@ fn scrolled(area: Rect, frame: &mut Frame, title: &str, mut lines: Vec<Line>) {
     let rows = usize::from(area.height.saturating_sub(2));
     let last_top = lines.len().saturating_sub(rows);
     frame.scrollable(LongText::Help, last_top);
-    let above = frame.app.help_scroll.rows.min(last_top);
+    let above = frame.app.overlays.help_scroll.rows.min(last_top);
     let below = lines.len().saturating_sub(above + rows);
     lines.drain(..above);
     if below > 0 {
@@ -203,7 +203,7 @@ mod tests {
         for (width, height) in [(60, 16), (80, 24), (200, 20)] {
             for overlay in [Overlay::Help, Overlay::Commands] {
                 let mut app = app(3, &[0.1]);
-                app.overlay = Some(overlay);
+                app.overlays.open = Some(overlay);
                 let mut press = |rows: i64| {
                     app.act(Action::Select(rows));
                     lines_of(&seen(&mut app, (width, height)))

@@ -27,7 +27,7 @@ use super::words::{
     self, NUMBER, either, elided, number, often, percent, sentence, signed_scale, worded,
 };
 use crate::analysis::bins::Extent;
-use crate::app::{App, Depth, Sort, units_of};
+use crate::app::{Depth, RunModel, Sort, units_of};
 use crate::layout::Layer;
 use crate::query::{Answer, Binned, Topic};
 use crate::tui::frame::Frame;
@@ -77,8 +77,8 @@ fn unit_columns(map: Rect, units: usize) -> usize {
     plot.min(MOST_VALUES / units.max(1)).max(1)
 }
 
-fn names_width(app: &App, layer: &Layer, width: u16) -> u16 {
-    let tensors = app.header.layout.tensors[layer.tensors.clone()].iter();
+fn names_width(model: &RunModel, layer: &Layer, width: u16) -> u16 {
+    let tensors = model.header.layout.tensors[layer.tensors.clone()].iter();
     let longest = tensors.map(|it| it.name.chars().count()).max().unwrap_or(0);
     let most = width.saturating_sub(NUMBERS * NUMBER + 1).clamp(8, 26);
     u16::try_from(longest + 3)
@@ -132,10 +132,10 @@ fn with_rows(listed: &[usize], rows: usize) -> (&[usize], &[usize]) {
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
-    let Depth::Layer(index) = app.depth else {
+    let Depth::Layer(index) = app.nav.depth else {
         return;
     };
-    let Some(layer) = app.header.layout.layers.get(index) else {
+    let Some(layer) = app.model.header.layout.layers.get(index) else {
         return;
     };
     let tensors = app.listed_tensors(index);
@@ -162,7 +162,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 
 fn draw_tensors(area: Rect, frame: &mut Frame, layer: &Layer, tensors: &[usize]) {
     let (app, theme) = (frame.app, frame.theme);
-    let names = names_width(app, layer, area.width);
+    let names = names_width(&app.model, layer, area.width);
     let (count, units) = (layer.range.len(), layer.units.len());
     let name = elided(&layer.name, usize::from(area.width / 2), theme);
     let dim = |text: String| vec![Span::styled(text, theme.dim)];
@@ -227,11 +227,11 @@ fn draw_tensors(area: Rect, frame: &mut Frame, layer: &Layer, tensors: &[usize])
     };
     for ((y, &k), extents) in (2..area.height).zip(rows).zip(&all_bars) {
         let line = row(area, y);
-        numbers(line, buf, &app.header.layout.tensors[k].name, &[k]);
+        numbers(line, buf, &app.model.header.layout.tensors[k].name, &[k]);
         let chart = SignedBars {
             theme,
             extents,
-            scale: signed_scale(app, max),
+            scale: signed_scale(&app.nav, max),
             max,
             cursor: window.and_then(|it| cells::cursor(app, &it.steps(), columns)),
         };
@@ -246,7 +246,7 @@ fn draw_tensors(area: Rect, frame: &mut Frame, layer: &Layer, tensors: &[usize])
 fn draw_map(area: Rect, frame: &mut Frame, listed: &[usize], units: &Binned) {
     let (app, theme) = (frame.app, frame.theme);
     let times = either(theme, "×", "x");
-    let order = match app.sort {
+    let order = match app.nav.sort {
         Sort::Order => "in the network's order".to_owned(),
         sort => format!("{} first", sort.name()),
     };
@@ -262,7 +262,7 @@ fn draw_map(area: Rect, frame: &mut Frame, listed: &[usize], units: &Binned) {
     let dense = listed.len() > usize::from(plot.height);
     let per_line = heat_map::rows_per_cell(theme, dense);
     let fit = usize::from(plot.height) * per_line;
-    let selected = listed.iter().position(|&unit| unit == app.unit);
+    let selected = listed.iter().position(|&unit| unit == app.nav.unit);
     let first = words::scrolled(selected.unwrap_or(0), fit, listed.len());
     let columns = usize::from(plot.width);
     let shown = &listed[first..listed.len().min(first + fit)];
@@ -281,7 +281,7 @@ fn draw_map(area: Rect, frame: &mut Frame, listed: &[usize], units: &Binned) {
         values: &values,
         rows: listed.len(),
         columns,
-        scale: signed_scale(app, max),
+        scale: signed_scale(&app.nav, max),
         max,
         unit: "nats",
         names: &names,
@@ -311,17 +311,20 @@ fn draw_lines(
     Sums { title, of }: Sums<'_>,
 ) {
     let (app, theme) = (frame.app, frame.theme);
-    if let Some(group) = units.groups.get(app.unit) {
+    if let Some(group) = units.groups.get(app.nav.unit) {
         #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
         let share = |count: u64| count as f64 / group.steps as f64;
         let mut parts = vec![
             (
                 0,
-                vec![Span::styled(format!(" unit {}", app.unit), theme.selected)],
+                vec![Span::styled(
+                    format!(" unit {}", app.nav.unit),
+                    theme.selected,
+                )],
             ),
             (0, vec![Span::raw("  window "), lca(theme, group.total)]),
         ];
-        let at = of.and_then(|it| it.groups.get(app.unit));
+        let at = of.and_then(|it| it.groups.get(app.nav.unit));
         let total = at.map_or(f64::NAN, |at| at.total);
         let title = Span::raw(format!("  {title} "));
         parts.push((1, vec![title, lca(theme, total)]));
@@ -333,7 +336,7 @@ fn draw_lines(
         frame.render(cells::fitting(parts, area.width), row(area, 0));
     }
     let sum: f64 = units.groups.iter().map(|group| group.total).sum();
-    let stretch = app.timeline.stretch(&units.steps());
+    let stretch = app.model.timeline.stretch(&units.steps());
     let whole = stretch.layer_sums(layer).lca;
     let mut parts = vec![(0, vec![Span::raw(" sum of units "), lca(theme, sum)])];
     if stretch.steps() == units.steps() && !stretch.is_empty() {

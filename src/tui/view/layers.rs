@@ -104,7 +104,7 @@ impl Columns {
 }
 
 pub fn draw(area: Rect, frame: &mut Frame) {
-    if area.height <= FIXED_ROWS || frame.app.header.layout.layers.is_empty() {
+    if area.height <= FIXED_ROWS || frame.app.model.header.layout.layers.is_empty() {
         return;
     }
     let table = Table::new(area, frame.app, frame.theme);
@@ -135,13 +135,13 @@ struct Table<'a> {
 
 impl<'a> Table<'a> {
     fn new(area: Rect, app: &'a App, theme: &'a Theme) -> Self {
-        let layers = &app.header.layout.layers;
+        let layers = &app.model.header.layout.layers;
         let listed = app.listed_layers();
         let rows = area.height - FIXED_ROWS;
         let count = u16::try_from(listed.len()).unwrap_or(u16::MAX);
         let row_height = (rows / count.max(1)).clamp(1, TALLEST);
         let fit = usize::from(rows / row_height).min(listed.len());
-        let selected = listed.iter().position(|&layer| layer == app.layer);
+        let selected = listed.iter().position(|&layer| layer == app.nav.layer);
         let first = words::scrolled(selected.unwrap_or(0), fit, listed.len());
         let names = layers.iter().map(|layer| layer.name.chars().count());
         let name = u16::try_from(names.max().unwrap_or(0)).unwrap_or(u16::MAX);
@@ -187,7 +187,7 @@ impl<'a> Table<'a> {
             columns,
             ..
         } = self;
-        let layers = self.app.timeline.layers();
+        let layers = self.app.model.timeline.layers();
         let name = match self.shown.len() {
             shown if shown == layers => "layer".to_owned(),
             0 => format!("0/{layers}"),
@@ -207,7 +207,7 @@ impl<'a> Table<'a> {
         let window = self.view.window_title("window");
         let all = self.view.all_title("all");
         // The column that the list is sorted by.
-        let sorted = match self.app.sort {
+        let sorted = match self.app.nav.sort {
             Sort::Order => Rect::ZERO,
             Sort::Helps | Sort::Hurts | Sort::Size => columns.window,
             Sort::HelpShare => columns.help,
@@ -236,9 +236,9 @@ impl<'a> Table<'a> {
     fn draw_bars(&self, buf: &mut Buffer) {
         let window = &self.view.window;
         let columns = SignedBars::columns(self.columns.bars.width, self.theme.glyphs);
-        let axis = self.app.axis(window);
+        let axis = self.app.model.axis(&self.app.nav.window, window);
         let places = window.columns_on(&axis, columns);
-        let layers = 0..self.app.timeline.layers();
+        let layers = 0..self.app.model.timeline.layers();
         let extents = layers.filter_map(|layer| window.layer_extent(layer));
         let max = extents.fold(0.0_f64, |max, it| {
             max.max(f64::from(it.min).abs())
@@ -250,7 +250,7 @@ impl<'a> Table<'a> {
             let chart = SignedBars {
                 theme: self.theme,
                 extents: &places.layer(layer),
-                scale: words::signed_scale(self.app, max),
+                scale: words::signed_scale(&self.app.nav, max),
                 max,
                 cursor,
             };
@@ -261,16 +261,16 @@ impl<'a> Table<'a> {
     fn draw_layer(&self, layer: usize, top: u16, buf: &mut Buffer) {
         // The numbers are on the row of the bars' zero line.
         let y = top + (self.row_height - 1) / 2;
-        let name = &self.app.header.layout.layers[layer].name;
+        let name = &self.app.model.header.layout.layers[layer].name;
         let width = usize::from(self.columns.name.width).saturating_sub(1);
         let name = elided(name, width, self.theme);
-        let style = if layer == self.app.layer {
+        let style = if layer == self.app.nav.layer {
             self.theme.selected
         } else {
             Style::default()
         };
         self.left(buf, y, self.columns.name, &name, style);
-        if layer == self.app.layer {
+        if layer == self.app.nav.layer {
             let mark = either(self.theme, "▸", ">");
             buf.set_string(self.area.x, y, mark, self.theme.accent);
         }
@@ -318,14 +318,14 @@ impl<'a> Table<'a> {
         for (column, steps) in self.ranges() {
             let (change, residual) = (steps.loss_change(), steps.residual());
             self.right(buf, y + 1, column, &number(change), Style::default());
-            let style = residual_style(app, theme, steps);
+            let style = residual_style(&app.model, theme, steps);
             self.right(buf, y + 2, column, &number(residual), style);
         }
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let each = self.view.all.gradient_evals() as f64 / self.view.all.len() as f64;
         if each.is_finite() && columns.bars.width > 24 {
             let mut parts = vec![
-                (2, app.header.integrator.clone()),
+                (2, app.model.header.integrator.clone()),
                 (1, format!("{each:.2} gradients a step")),
             ];
             // Say so if steps were merged: the file has single steps.

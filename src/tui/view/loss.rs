@@ -13,8 +13,7 @@ const LEAST_WITH_MARKS: u16 = 8;
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
-    let end = app.timeline.end();
-    let stretch = app.timeline.stretch(&app.window.visible(end));
+    let stretch = app.model.timeline.stretch(&app.visible());
     if stretch.is_empty() || area.is_empty() {
         return;
     }
@@ -23,12 +22,12 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let row = u16::from(!marks.is_empty() && area.height >= LEAST_WITH_MARKS);
     let [area, _] = Layout::vertical([Fill(1), Length(row)]).areas(area);
     let columns = LineChart::plot_columns(area, theme.glyphs);
-    let axis = app.axis(&stretch);
+    let axis = app.model.axis(&app.nav.window, &stretch);
     let places = stretch.columns_on(&axis, columns);
     let (train, test) = (places.train_loss(), places.test_loss());
     let ends = train.iter().chain(&test).flatten();
     let domain = Domain::of(ends.flat_map(|e| [f64::from(e.min), f64::from(e.max)]));
-    let cursor = app.window.cursor(end).filter(|_| !app.window.follows());
+    let cursor = app.cursor().filter(|_| !app.nav.window.follows());
     let series = [
         Series {
             name: "held-out",
@@ -50,10 +49,10 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let chart = LineChart {
         theme,
         series: &series,
-        scale: if app.log_scale {
-            Scale::Log
-        } else {
+        scale: if app.nav.linear {
             Scale::Linear
+        } else {
+            Scale::Log
         },
         domain,
         unit: "nats",

@@ -76,7 +76,7 @@ fn draw_parts(area: Rect, frame: &mut Frame) {
     // Keys jump between events on every screen.
     frame.ask(u8::MAX, app.about_events());
     footer::draw(footer, frame);
-    if let Some(overlay) = app.overlay {
+    if let Some(overlay) = app.overlays.open {
         match overlay {
             Overlay::Help => help::draw(area, frame),
             Overlay::Events => events::draw(area, frame),
@@ -97,7 +97,7 @@ fn draw_parts(area: Rect, frame: &mut Frame) {
 }
 
 fn too_small(area: Rect, frame: &mut Frame) {
-    let meanwhile = match frame.app.phase() {
+    let meanwhile = match frame.app.model.phase() {
         Phase::Live | Phase::Following | Phase::Pausing => " Training goes on.",
         Phase::Paused => " Training is paused.",
         _ => "",
@@ -112,7 +112,7 @@ fn too_small(area: Rect, frame: &mut Frame) {
 
 /// Draws the screen that the app shows.
 fn draw_screen(area: Rect, frame: &mut Frame) {
-    match frame.app.here() {
+    match frame.app.nav.here() {
         Here::Network(Screen::Overview) => overview::draw(area, frame),
         Here::Network(Screen::Decomposition) => decomposition::draw(area, frame),
         Here::Network(Screen::Oscillation) => oscillation::draw(area, frame),
@@ -222,13 +222,13 @@ mod tests {
         let mut header = header(3);
         header.held_out_lca = true;
         let mut coarse = testing::coarse_app(3, &allocations, 32);
-        coarse.header = Arc::new(header);
+        coarse.model.header = Arc::new(header);
         // Neither end of the window is at an entry's edge, and the cursor is inside an entry.
         for action in [Action::Move(-102), Action::ZoomIn] {
             coarse.act(action);
         }
         let mut exact = app(3, &allocations);
-        exact.header = coarse.header.clone();
+        exact.model.header = coarse.model.header.clone();
         exact.act(Action::Move(-102));
         let title = |screen| match screen {
             Screen::Decomposition => "since 96+",
@@ -396,7 +396,7 @@ mod tests {
             header.classes = (0..classes).map(|class| class.to_string()).collect();
             let mut app = app_of(header, &allocations);
             app.act(Action::Screen(screen));
-            app.focus = focus;
+            app.nav.focus = focus;
             for steps in moves {
                 app.act(Action::Move(steps));
                 app.act(Action::ZoomIn);

@@ -53,8 +53,8 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let columns = [Fill(1), Length(table)];
     let [left, right] = Layout::horizontal(columns).spacing(1).areas(body);
     let dots = LineChart::plot_columns(left, theme.glyphs);
-    let layer = app.header.layout.layers.get(app.layer);
-    let named = layer.and_then(|layer| Some((u32::try_from(app.layer).ok()?, &layer.name)));
+    let layer = app.model.header.layout.layers.get(app.nav.layer);
+    let named = layer.and_then(|layer| Some((u32::try_from(app.nav.layer).ok()?, &layer.name)));
     let answer = named.and_then(|(layer, name)| {
         let query = app.about_window(Topic::Oscillation { layer }, dots);
         Some((name, frame.ask(0, query)?.1))
@@ -76,7 +76,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         let text = elided(&fitting(parts, ", ", room), room, theme);
         (frame.buffer).set_stringn(line.x + 1, line.y, text, room, Style::default());
     }
-    for (chart, part) in charts(left, CHARTS, LEAST, app.focus) {
+    for (chart, part) in charts(left, CHARTS, LEAST, app.nav.focus) {
         screen.chart(chart, part, frame);
     }
     screen.table().draw(right, frame);
@@ -161,7 +161,7 @@ impl<'a> Screen<'a> {
         };
         let mean = if banded {
             #[expect(clippy::cast_precision_loss, reason = "counts of steps")]
-            Spread::over(window, dots).curve(|bar| bar.lca(self.app.layer) / bar.len() as f64)
+            Spread::over(window, dots).curve(|bar| bar.lca(self.app.nav.layer) / bar.len() as f64)
         } else {
             Vec::new()
         };
@@ -221,9 +221,9 @@ impl<'a> Screen<'a> {
         let owned = extents.to_vec();
         let ends: Vec<f64> = ends([&owned]).collect();
         let most = cells::largest(ends.iter().copied());
-        let log = self.app.log_scale;
+        let log = !self.app.nav.linear;
         match chart {
-            0 => (signed_scale(self.app, most), Domain::symmetric(most)),
+            0 => (signed_scale(&self.app.nav, most), Domain::symmetric(most)),
             2 | 3 if log => (Scale::Log, Domain::of(ends)),
             2 | 3 => (Scale::Linear, Domain::new(0.0, most)),
             _ => (Scale::Linear, Domain::symmetric(1.0)),
@@ -291,7 +291,7 @@ impl<'a> Screen<'a> {
             };
             let [steps, correlation] = lag;
             Row {
-                name: app.header.layout.layers[layer].name.clone(),
+                name: app.model.header.layout.layers[layer].name.clone(),
                 cells: vec![
                     (steps, plain),
                     (correlation, plain),
@@ -319,7 +319,7 @@ impl<'a> Screen<'a> {
             groups: Vec::new(),
             columns: columns.to_vec(),
             rows: rows.collect(),
-            selected: listed.iter().position(|&layer| layer == app.layer),
+            selected: listed.iter().position(|&layer| layer == app.nav.layer),
             items: listed,
             closing: Vec::new(),
         }
@@ -444,7 +444,7 @@ mod tests {
         ) {
             let mut app = app(layers, &allocations);
             app.act(HERE);
-            app.focus = focus;
+            app.nav.focus = focus;
             let theme = Theme::new(ColorLevel::Ansi16, glyphs);
             for query in queries(&app, (width, height), &theme) {
                 #[expect(clippy::cast_possible_truncation, reason = "any numbers")]
@@ -464,7 +464,7 @@ mod tests {
                     others: vec![None; layers / 2],
                     ..Oscillation::default()
                 };
-                app.queries.take(query, Answer::Oscillation(Box::new(known)));
+                app.model.queries.take(query, Answer::Oscillation(Box::new(known)));
             }
             text(&app, width, height, &theme);
         }

@@ -11,7 +11,7 @@ const LEAST_CHART: u16 = 6;
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let app = frame.app;
-    let table = layers::height(app.timeline.layers(), area.height);
+    let table = layers::height(app.model.timeline.layers(), area.height);
     let below = status::draw(area, frame);
     let chart = below.height - table;
     // A lint gets a line only if the chart stays tall enough.

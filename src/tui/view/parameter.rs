@@ -47,7 +47,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         layer,
         unit,
         parameter,
-    } = app.depth
+    } = app.nav.depth
     else {
         return;
     };
@@ -64,7 +64,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     if let Some(query) = app.about_unit(layer, unit) {
         frame.ask(2, query);
     }
-    let traced = is_traced(app, parameter);
+    let traced = is_traced(&app.model, parameter);
     let rows = [Length(1), Length(1), Fill(1)];
     let [top, next, below] = Layout::vertical(rows).areas(area);
     frame.render(title(app, theme, parameter, traced, area.width), top);
@@ -89,7 +89,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         0..12 => curves.iter().rev().collect(),
         _ => curves.iter().collect(),
     };
-    for (chart, place) in charts(below, order.len(), LEAST, app.focus) {
+    for (chart, place) in charts(below, order.len(), LEAST, app.nav.focus) {
         if let Some(curve) = order.get(chart) {
             draw_curve(place, frame, curve);
         }
@@ -97,8 +97,9 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 }
 
 fn title(app: &App, theme: &Theme, parameter: usize, traced: bool, width: u16) -> Line<'static> {
-    let layout = &app.header.layout;
-    let layer = app.depth.layer().and_then(|layer| layout.layers.get(layer));
+    let layout = &app.model.header.layout;
+    let layer = app.nav.depth.layer();
+    let layer = layer.and_then(|layer| layout.layers.get(layer));
     let of = layer.map_or_else(String::new, |layer| format!(" of {}", layer.name));
     let name = format!(" {}{of}", parameter_name(layout, parameter));
     let traced = if traced {
@@ -118,7 +119,7 @@ fn title(app: &App, theme: &Theme, parameter: usize, traced: bool, width: u16) -
 
 /// The parameter's totals since the first step, as far as they are known.
 fn totals(app: &App, theme: &Theme, parameter: usize, width: u16) -> Line<'static> {
-    let Depth::Parameter { layer, unit, .. } = app.depth else {
+    let Depth::Parameter { layer, unit, .. } = app.nav.depth else {
         return Line::default();
     };
     let known = app.unit_now(layer, unit);
@@ -216,7 +217,7 @@ fn curves<'a>(
             unit: "nats",
             binned,
             at: at.and_then(|it| it.lca.as_ref()),
-            scale: signed_scale(app, max),
+            scale: signed_scale(&app.nav, max),
             style: theme.accent,
             counts: [
                 Some(format!("{} in the window", total.trim())),

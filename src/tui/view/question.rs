@@ -15,10 +15,10 @@ pub fn draw(area: Rect, frame: &mut Frame) {
             Span::raw(format!("  {what}")),
         ])
     };
-    let left = app.header.planned_steps.saturating_sub(app.timeline.end());
+    let left = app.model.steps_left();
     let question = Line::raw(format!("The training has {left} steps to go."));
     let stop = "stop it after this step";
-    let answers = match app.overlay {
+    let answers = match app.overlays.open {
         Some(Overlay::AskLeave) => [
             answer("l q", "leave it running".to_owned()),
             answer("s", format!("{stop}; this screen stays")),

@@ -40,7 +40,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         Some((_, Answer::Run(known))) => Some(&**known),
         _ => None,
     };
-    let below = match app.run_focus() {
+    let below = match app.nav.run_focus() {
         Some(part) => return text(part, area, frame),
         None => facts(area, known, frame),
     };
@@ -56,12 +56,12 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 fn facts(area: Rect, known: Option<&RunFacts>, frame: &mut Frame) -> Rect {
     let (app, theme) = (frame.app, frame.theme);
     let room = usize::from(area.width).saturating_sub(2);
-    let head = words::fitting(facts::head(app), ", ", room);
+    let head = words::fitting(facts::head(&app.model), ", ", room);
     let [top, below] = Layout::vertical([Length(1), Fill(1)]).areas(area);
     line(top, &head, theme.header, frame);
     let [left, right] = halves(below);
     let room = below.height.saturating_sub(LEAST_TEXT);
-    let pairs = facts::pairs(app, known);
+    let pairs = facts::pairs(&app.model, known);
     let count = u16::try_from(pairs.len()).unwrap_or(u16::MAX);
     for (row, (name, said)) in left.rows().take(room.into()).zip(pairs) {
         pair(row, NAMES[0], name, said, frame);
@@ -76,13 +76,13 @@ fn facts(area: Rect, known: Option<&RunFacts>, frame: &mut Frame) -> Rect {
     };
     let rows = room.min(used.max(count));
     // The GPU and the lints have a line each, as long as the texts below keep some rows.
-    let wanted = usize::from(app.gpu.is_some()) + app.lints().len();
+    let wanted = usize::from(app.model.gpu.is_some()) + app.lints().len();
     let spare = below.height.saturating_sub(rows + LEAST_TEXT);
     let own = u16::try_from(wanted).unwrap_or(u16::MAX).min(spare);
     let parts = [Length(rows), Length(own), Fill(1)];
     let [_, own, below] = Layout::vertical(parts).areas(below);
     let mut lines = own.rows();
-    if let Some(gpu) = &app.gpu
+    if let Some(gpu) = &app.model.gpu
         && let Some(own) = lines.next()
     {
         pair(own, NAMES[0], "gpu", facts::gpu_use(gpu), frame);
@@ -113,7 +113,7 @@ fn closing(area: Rect, room: u16, quality: &Quality, frame: &mut Frame) -> u16 {
         format!("mean {:.1e}", quality.mean()),
     ];
     say("residual", worst);
-    let tolerance = app.header.tolerance;
+    let tolerance = app.model.header.tolerance;
     let above = vec![
         format!("{} of {} steps", quality.above, quality.steps),
         format!("tol. {tolerance}"),
@@ -160,10 +160,10 @@ fn text(part: RunPart, area: Rect, frame: &mut Frame) {
     let rows = usize::from(area.height.saturating_sub(1));
     let (titles, lines): ([String; 2], Vec<&str>) = match part {
         RunPart::Configuration => {
-            let all: Vec<&str> = app.header.config.lines().collect();
+            let all: Vec<&str> = app.model.header.config.lines().collect();
             let most = all.len().saturating_sub(rows);
             frame.scrollable(LongText::Configuration, most);
-            let first = app.config_scroll.rows.min(most);
+            let first = app.nav.config_scroll.rows.min(most);
             let shown: Vec<&str> = all.iter().copied().skip(first).take(rows).collect();
             let of = format!(
                 "lines {}-{} of {}",
@@ -186,16 +186,17 @@ fn text(part: RunPart, area: Rect, frame: &mut Frame) {
             (titles, shown)
         }
         RunPart::Log => {
-            let most = app.log.len().saturating_sub(rows);
+            let most = app.model.log.len().saturating_sub(rows);
             frame.scrollable(LongText::Log, most);
-            let last = app.log.len() - app.log_scroll.rows.min(most);
+            let last = app.model.log.len() - app.nav.log_scroll.rows.min(most);
             let first = last.saturating_sub(rows);
-            let lines = app.log.lines().skip(first).take(last - first).collect();
-            let lost = match app.log.lost() {
+            let log = &app.model.log;
+            let lines = log.lines().skip(first).take(last - first).collect();
+            let lost = match log.lost() {
                 0 => String::new(),
                 lost => format!(", {lost} older ones are gone"),
             };
-            let titles = match app.log.len() {
+            let titles = match app.model.log.len() {
                 0 => ["log: nothing was said", "log: empty"].map(str::to_owned),
                 len if last - first < len => [
                     format!("log, lines {}-{last} of {len}{lost}", first + 1),
@@ -285,7 +286,7 @@ mod tests {
     fn the_log_is_harmless_and_scrolls() {
         let mut app = app(2, &[0.1]);
         for line in 0..100 {
-            app.log.push(&format!("line {line} \u{1b}[2J"));
+            app.model.log.push(&format!("line {line} \u{1b}[2J"));
         }
         app.act(HERE);
         let screen = text(&app, 80, 24, &plain());
@@ -360,9 +361,9 @@ mod tests {
         ) {
             let mut app = app(layers, &allocations);
             app.act(HERE);
-            app.focus = focus;
+            app.nav.focus = focus;
             for line in &log {
-                app.log.push(line);
+                app.model.log.push(line);
             }
             let mut known = RunFacts {
                 bytes: u64::MAX,
@@ -373,7 +374,7 @@ mod tests {
             for (residual, segments) in residuals {
                 known.quality.push(residual, segments, segments, 1e-3);
             }
-            app.queries.take(app.about_all(Topic::Run), Answer::Run(Box::new(known)));
+            app.model.queries.take(app.about_all(Topic::Run), Answer::Run(Box::new(known)));
             app.act(Action::Select(scrolls.0));
             app.act(Action::Select(scrolls.1));
             text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));

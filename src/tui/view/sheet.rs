@@ -18,7 +18,7 @@ use ratatui::text::Span;
 use ratatui::widgets::Widget;
 
 use super::words::{self, either, elided, number, width_of};
-use crate::app::{App, Stretch};
+use crate::app::{RunModel, Stretch};
 use crate::tui::frame::{Frame, Hit};
 use crate::tui::theme::Theme;
 
@@ -236,7 +236,7 @@ pub fn column(title: impl Into<String>) -> (String, u16) {
 
 /// The closing rows, with a cell for each of these stretches of steps: the sum over the layers, the actual change of
 /// the loss, and the residual between the two.
-pub fn closing_rows(app: &App, theme: &Theme, columns: &[&Stretch<'_>]) -> Vec<Row> {
+pub fn closing_rows(model: &RunModel, theme: &Theme, columns: &[&Stretch<'_>]) -> Vec<Row> {
     let row = |name: &str, cell: &dyn Fn(&Stretch<'_>) -> Cell| Row {
         name: name.to_owned(),
         style: theme.header,
@@ -249,15 +249,18 @@ pub fn closing_rows(app: &App, theme: &Theme, columns: &[&Stretch<'_>]) -> Vec<R
             (number(steps.loss_change()), Style::default())
         }),
         row("residual", &|steps| {
-            (number(steps.residual()), residual_style(app, theme, steps))
+            (
+                number(steps.residual()),
+                residual_style(model, theme, steps),
+            )
         }),
     ]
 }
 
 /// The style of a residual: a warning if the sum cannot be trusted, because the residual exceeds the run's tolerance
 /// and, over several steps, also a hundredth of the change of the loss.
-pub fn residual_style(app: &App, theme: &Theme, steps: &Stretch<'_>) -> Style {
-    let tolerance = app.header.tolerance;
+pub fn residual_style(model: &RunModel, theme: &Theme, steps: &Stretch<'_>) -> Style {
+    let tolerance = model.header.tolerance;
     let limit = match steps.len() {
         0 | 1 => tolerance,
         _ => tolerance.max(steps.loss_change().abs() / 100.0),
@@ -375,8 +378,8 @@ mod tests {
     #[test]
     fn a_nan_residual_is_a_warning() {
         let (good, bad) = (app(2, &[-0.1, -0.1]), app(2, &[-0.1, f64::NAN]));
-        let style = |app: &App| residual_style(app, &theme(), &app.timeline.whole());
-        assert_eq!(style(&good), theme().dim);
-        assert_eq!(style(&bad), theme().warning);
+        let style = |model: &RunModel| residual_style(model, &theme(), &model.timeline.whole());
+        assert_eq!(style(&good.model), theme().dim);
+        assert_eq!(style(&bad.model), theme().warning);
     }
 }

@@ -33,16 +33,15 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     pub fn of(app: &'a App) -> Self {
-        let (timeline, end) = (&app.timeline, app.timeline.end());
-        let cursor = app.window.cursor(end);
+        let (timeline, cursor) = (&app.model.timeline, app.cursor());
         let at = cursor.map_or(0..0, |step| step..step + 1);
-        let asked = [app.window.visible(end), 0..app.window.shown(end)];
+        let asked = [app.visible(), app.shown_steps()];
         Self {
             window: timeline.stretch(&asked[0]),
             cursor,
             at: timeline.stretch(&at),
             all: timeline.stretch(&asked[1]),
-            marked: !app.window.follows(),
+            marked: !app.nav.window.follows(),
             asked,
         }
     }
@@ -310,7 +309,7 @@ mod tests {
     #[test]
     fn every_cell_has_the_sum_of_its_column() {
         let app = app(1, &[1.0, 2.0, 4.0, 8.0, 16.0]);
-        let whole = app.timeline.whole();
+        let whole = app.model.timeline.whole();
         let lca = |column: &Stretch<'_>| column.layer_sums(0).lca;
         // Five steps in three cells: columns of two steps. In eight: some steps have two cells.
         let few = Spread::new(&whole, Rect::new(0, 0, 3, 5));
@@ -358,7 +357,7 @@ mod tests {
     #[test]
     fn running_sums_keep_their_extremes() {
         let app = app(1, &[1.0, -3.0, 1.0, 2.0, -1.0, f64::NAN, 1.0]);
-        let whole = app.timeline.whole();
+        let whole = app.model.timeline.whole();
         let running = Running::new(&whole, 3);
         let sums = running.curve(&whole.running_lca(&[0]));
         let extent = |min, max| Some(Extent { min, max });

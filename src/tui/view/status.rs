@@ -25,9 +25,9 @@ pub fn draw(area: Rect, frame: &mut Frame) -> Rect {
 
 /// The exact numbers at the cursor.
 pub fn line(app: &App, theme: &Theme, width: u16) -> Line<'static> {
-    let cursor = app.window.cursor(app.timeline.end());
-    let Some(entry) = cursor.and_then(|step| app.timeline.entry(step)) else {
-        let text = match app.timeline.initial() {
+    let cursor = app.cursor();
+    let Some(entry) = cursor.and_then(|step| app.model.timeline.entry(step)) else {
+        let text = match app.model.timeline.initial() {
             Some(losses) => {
                 let loss = words::loss(losses.train);
                 format!(" initial loss {loss} nats; waiting for the first step")

@@ -24,7 +24,7 @@ use super::spread::{View, titled};
 use super::status;
 use super::words::{either, scrolled, sentence, width_of, worded};
 use crate::analysis::bins;
-use crate::app::App;
+use crate::app::{App, Navigation, RunModel};
 use crate::query::{Answer, Chance, Query, Synchronisation, Topic};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
@@ -60,26 +60,27 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let [above, body] = Layout::vertical([Length(WORDS), Fill(1)]).areas(below);
     words(above, frame, known);
     let listed = app.listed_layers();
-    let [upper, lower] = halves(body, listed.len(), app.focus);
+    let [upper, lower] = halves(body, listed.len(), app.nav.focus);
     grid(upper, frame, known, &listed);
     distributions(lower, frame, known);
 }
 
 fn about(app: &App) -> Query {
-    let class = u32::try_from(app.class).ok().filter(|_| app.within_class);
+    let nav = &app.nav;
+    let class = u32::try_from(nav.class).ok().filter(|_| nav.within_class);
     app.about_all(Topic::Synchronisation { class })
 }
 
 /// Width of the names and the line beside them, with room for "shared" above the names.
-fn gutter(app: &App, listed: &[usize], width: u16) -> u16 {
-    let layers = &app.header.layout.layers;
+fn gutter(model: &RunModel, listed: &[usize], width: u16) -> u16 {
+    let layers = &model.header.layout.layers;
     let names = listed.iter().map(|&layer| width_of(&layers[layer].name));
     names.max().unwrap_or(0).clamp(6, (width / 4).max(6)) + 1
 }
 
 /// The first layer in view.
-fn first_shown(app: &App, listed: &[usize], plot: Rect) -> usize {
-    let selected = listed.iter().position(|&layer| layer == app.layer);
+fn first_shown(nav: &Navigation, listed: &[usize], plot: Rect) -> usize {
+    let selected = listed.iter().position(|&layer| layer == nav.layer);
     scrolled(
         selected.unwrap_or(0),
         usize::from(plot.height),
@@ -103,7 +104,8 @@ fn halves(body: Rect, layers: usize, focus: usize) -> [Rect; 2] {
 
 /// The prefix "class 3: " within a class; otherwise empty.
 fn within(app: &App) -> String {
-    let class = app.class_title(app.class).filter(|_| app.within_class);
+    let (model, nav) = (&app.model, &app.nav);
+    let class = model.class_title(nav.class).filter(|_| nav.within_class);
     class.map_or_else(String::new, |class| format!("{class}: "))
 }
 
@@ -117,7 +119,7 @@ fn words(area: Rect, frame: &mut Frame, known: &Synchronisation) {
     };
     let Synchronisation { pairs, count, .. } = known;
     let within = within(app);
-    let hint = if app.header.classes.is_empty() {
+    let hint = if app.model.header.classes.is_empty() {
         ""
     } else {
         "n: by class"
@@ -173,26 +175,25 @@ fn grid(area: Rect, frame: &mut Frame, known: &Synchronisation, listed: &[usize]
     if area.height <= FRAME || listed.is_empty() {
         return;
     }
-    let layers = &app.header.layout.layers;
+    let layers = &app.model.header.layout.layers;
     let names: Vec<&str> = listed.iter().map(|&l| layers[l].name.as_str()).collect();
-    let gutter = gutter(app, listed, area.width);
+    let gutter = gutter(&app.model, listed, area.width);
     let plot = plot_area(area, gutter);
-    let end = app.timeline.end();
-    let visible = app.window.visible(end);
+    let visible = app.visible();
     let moments: Vec<&[u64]> = listed
         .iter()
         .map(|&layer| known.moments.get(layer).map_or(&[][..], Vec::as_slice))
         .collect();
     let columns = usize::from(plot.width);
     let marks = Marks::new(&moments, &visible, columns);
-    let selected = listed.iter().position(|&layer| layer == app.layer);
+    let selected = listed.iter().position(|&layer| layer == app.nav.layer);
     let count = usize::try_from(visible.end - visible.start).unwrap_or(usize::MAX);
     let mark = View::of(app).mark().filter(|step| visible.contains(step));
     let cursor = mark.and_then(|step| {
         let index = usize::try_from(step - visible.start).ok()?;
         bins::column_of(index, count, columns).next()
     });
-    let first = first_shown(app, listed, plot);
+    let first = first_shown(&app.nav, listed, plot);
     let grid = MarkGrid {
         theme,
         marks: &marks,
@@ -383,7 +384,10 @@ mod tests {
         run.act(&[Action::NextClass]);
         let why = "train with --by-class to have them";
         let query = about(&run.app);
-        run.app.queries.take(query, Answer::Unknown(why.to_owned()));
+        run.app
+            .model
+            .queries
+            .take(query, Answer::Unknown(why.to_owned()));
         let screen = text(&run.app, 100, 30, &plain());
         assert!(screen.contains(&format!(" class 0: {why}")), "{screen}");
     }
@@ -428,7 +432,7 @@ mod tests {
         ) {
             let mut app = app(layers, &allocations);
             app.act(HERE);
-            app.focus = focus;
+            app.nav.focus = focus;
             let chance = Chance { bars, ..Chance::default() };
             let known = Synchronisation {
                 steps: 7,
@@ -438,7 +442,7 @@ mod tests {
                 circular: chance,
                 ..Synchronisation::default()
             };
-            app.queries.take(about(&app), Answer::Synchronisation(known));
+            app.model.queries.take(about(&app), Answer::Synchronisation(known));
             text(&app, width, height, &Theme::new(ColorLevel::Ansi16, glyphs));
         }
     }

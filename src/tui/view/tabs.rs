@@ -20,7 +20,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let settings = settings(app, theme);
     let width = u16::try_from(settings.width()).unwrap_or(area.width);
     let [left, right] = Layout::horizontal([Fill(1), Length(width)]).areas(area);
-    match app.depth {
+    match app.nav.depth {
         _ if app.compared().is_some() => {
             frame.render(Line::styled(" Comparison", theme.accent), left);
         }
@@ -34,7 +34,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
 fn tabs(area: Rect, frame: &mut Frame) {
     type Name = fn(Screen) -> &'static str;
     let names: [Name; 3] = [Screen::name, Screen::short_name, |_| ""];
-    let (here, theme) = (frame.app.screen, frame.theme);
+    let (here, theme) = (frame.app.nav.screen, frame.theme);
     let label = |screen: Screen, name: Name| {
         let name = if screen == here {
             screen.name()
@@ -66,11 +66,11 @@ fn tabs(area: Rect, frame: &mut Frame) {
 }
 
 fn path(app: &App, theme: &Theme) -> Line<'static> {
-    let layout = &app.header.layout;
-    let mut parts = vec![app.screen.name().to_owned()];
+    let layout = &app.model.header.layout;
+    let mut parts = vec![app.nav.screen.name().to_owned()];
     let layer_name = |layer: usize| layout.layers.get(layer).map(|layer| layer.name.clone());
-    parts.extend(app.depth.layer().and_then(layer_name));
-    match app.depth {
+    parts.extend(app.nav.depth.layer().and_then(layer_name));
+    match app.nav.depth {
         Depth::Network | Depth::Layer(_) => {}
         Depth::Unit { unit, .. } => parts.push(format!("unit {unit}")),
         Depth::Parameter {
@@ -84,7 +84,7 @@ fn path(app: &App, theme: &Theme) -> Line<'static> {
     let last = parts.pop().unwrap_or_default();
     let before: String = parts.into_iter().map(|part| part + between).collect();
     Line::from(vec![
-        Span::styled(format!(" {} ", app.screen.number()), theme.key),
+        Span::styled(format!(" {} ", app.nav.screen.number()), theme.key),
         Span::styled(before, theme.dim),
         Span::styled(last, theme.accent),
     ])
@@ -109,14 +109,14 @@ pub fn parameter_name(layout: &ParamLayout, parameter: usize) -> String {
 /// The step at the cursor, if no line below names it, and the settings of the lists that differ from the defaults.
 fn settings(app: &App, theme: &Theme) -> Line<'static> {
     let mut words = Vec::new();
-    let cursor = app.window.cursor(app.timeline.end());
-    let below = app.depth != Depth::Network && app.compared().is_none();
+    let cursor = app.cursor();
+    let below = app.nav.depth != Depth::Network && app.compared().is_none();
     let step = cursor.filter(|_| below).map(|step| format!("step {step}"));
-    if app.sort != Sort::Order {
-        words.push(app.sort.name().to_owned());
+    if app.nav.sort != Sort::Order {
+        words.push(app.nav.sort.name().to_owned());
     }
-    if !app.filter.is_empty() && app.prompt.is_none() {
-        words.push(format!("/{}", app.filter));
+    if !app.nav.filter.is_empty() && app.overlays.prompt.is_none() {
+        words.push(format!("/{}", app.nav.filter));
     }
     let between = either(theme, " · ", ", ");
     let mut spans = Vec::new();
@@ -134,7 +134,7 @@ fn settings(app: &App, theme: &Theme) -> Line<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::Action;
+
     use crate::layout::TensorKind;
 
     #[test]

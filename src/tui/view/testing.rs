@@ -99,10 +99,11 @@ pub fn app_of(header: RunHeader, allocations: &[f64]) -> App {
 /// Like [`app`], but each `width` steps arrive merged into one entry, as on a slow screen.
 pub fn coarse_app(layers: usize, allocations: &[f64], width: usize) -> App {
     let fine = app(layers, allocations);
-    let mut coarse = App::new(fine.header.clone(), Origin::Live);
+    let mut coarse = App::new(fine.model.header.clone(), Origin::Live);
     let steps: Vec<u64> = (0..allocations.len() as u64).collect();
     for steps in steps.chunks(width.max(1)) {
-        let mut entries = steps.iter().filter_map(|step| fine.timeline.entry(*step));
+        let timeline = &fine.model.timeline;
+        let mut entries = steps.iter().filter_map(|step| timeline.entry(*step));
         if let Some(mut merged) = entries.next().cloned() {
             entries.for_each(|entry| merged.merge(entry));
             coarse.event(FeedEvent::Steps(vec![merged]));

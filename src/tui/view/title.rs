@@ -17,24 +17,24 @@ use crate::tui::theme::Theme;
 pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
     let dot = either(theme, " · ", " | ");
-    let header = &app.header;
-    let end = app.timeline.end();
+    let header = &app.model.header;
+    let end = app.model.timeline.end();
     let step = format!("{end}/{} steps", header.planned_steps);
     let epoch = (header.steps_per_epoch > 0).then(|| {
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 steps")]
         let epoch = end as f64 / header.steps_per_epoch as f64;
         format!("epoch {epoch:.1}")
     });
-    let view = match app.play_rate() {
+    let view = match app.playback.rate() {
         Some(rate) => Some(format!("playing {rate} steps/s")),
-        None if app.is_paused_replay() => Some("replay paused".to_owned()),
-        None if app.window.frozen() => {
-            let newest = app.window.shown(end).saturating_sub(1);
+        None if app.playback.is_paused() => Some("replay paused".to_owned()),
+        None if app.nav.window.frozen() => {
+            let newest = app.shown_steps().end.saturating_sub(1);
             Some(format!("frozen at step {newest}"))
         }
         None => None,
     };
-    let speed = facts::steps_per_second(app).map(numbers::speed);
+    let speed = facts::steps_per_second(&app.model).map(numbers::speed);
     let parts = [
         (0, Some(header.network.clone())),
         (5, Some(header.dataset.clone())),
@@ -46,7 +46,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let parts = parts
         .into_iter()
         .filter_map(|(rank, part)| Some((rank, part?)));
-    let phase = phase(app.phase(), theme);
+    let phase = phase(app.model.phase(), theme);
     let room = usize::from(area.width).saturating_sub(12 + phase.width());
     let text = fitting(parts.collect(), dot, room);
     let line = Line::from(vec![

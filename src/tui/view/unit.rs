@@ -24,7 +24,7 @@ use super::words::{
 };
 use crate::analysis::numbers;
 use crate::analysis::scale::Scale;
-use crate::app::{App, Depth, Picture};
+use crate::app::{App, Depth, Picture, RunModel};
 use crate::query::{Answer, RecordedSums, UnitParams};
 use crate::tui::frame::Frame;
 use crate::tui::theme::Theme;
@@ -52,12 +52,12 @@ struct Unit<'a> {
 
 pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
-    let Depth::Unit { layer, unit } = app.depth else {
+    let Depth::Unit { layer, unit } = app.nav.depth else {
         return;
     };
     let query = app.about_unit(layer, unit);
     let answer = query.and_then(|query| frame.ask(0, query));
-    let query = app.about_window(app.unit_topic(layer, unit), 1);
+    let query = app.about_window(app.nav.unit_topic(layer, unit), 1);
     let window = match frame.ask_now(1, query) {
         Some((_, Answer::Unit(window))) => window.recorded.as_ref(),
         _ => None,
@@ -101,7 +101,7 @@ impl Unit<'_> {
     }
 
     fn title(&self, width: u16) -> Line<'static> {
-        let layer = &self.app.header.layout.layers[self.layer];
+        let layer = &self.app.model.header.layout.layers[self.layer];
         let count = self.listed.len();
         let name = elided(&layer.name, usize::from(width / 3), self.theme);
         let totals = match &self.known.totals {
@@ -129,7 +129,7 @@ impl Unit<'_> {
     /// A parameter's name, shortened if it does not fit in a list, where all parameters share the unit's index and most
     /// are weights.
     fn name(&self, parameter: usize, room: usize) -> String {
-        let long = parameter_name(&self.app.header.layout, parameter);
+        let long = parameter_name(&self.app.model.header.layout, parameter);
         let narrow = long.replace(", ", ",");
         let short = narrow.replacen("weight ", "w ", 1);
         worded(&[long, narrow, short], room, self.theme)
@@ -159,7 +159,7 @@ impl Unit<'_> {
                 self.theme.header,
             );
         }
-        let place = (self.listed.iter()).position(|&it| it == self.app.parameter);
+        let place = (self.listed.iter()).position(|&it| it == self.app.nav.parameter);
         let fit = usize::from(lines.height);
         let first = scrolled(place.unwrap_or(0), fit, self.listed.len());
         let shown = &self.listed[first..];
@@ -170,10 +170,10 @@ impl Unit<'_> {
     }
 
     fn row(&self, line: Rect, (parameter, columns): (usize, usize), buf: &mut Buffer) {
-        let traced = is_traced(self.app, parameter);
+        let traced = is_traced(&self.app.model, parameter);
         let room = usize::from(line.width).saturating_sub(columns * usize::from(NUMBER) + 2);
         let name = self.name(parameter, room);
-        let style = if parameter == self.app.parameter {
+        let style = if parameter == self.app.nav.parameter {
             self.theme.selected
         } else {
             Style::default()
@@ -227,7 +227,7 @@ impl Unit<'_> {
 
     fn pictures(&self, area: Rect, frame: &mut Frame) {
         let (layer, unit) = (self.layer, self.unit);
-        let chosen = Picture::of(&self.app.header, layer, unit, self.app.parameter);
+        let chosen = Picture::of(&self.app.model.header, layer, unit, self.app.nav.parameter);
         let Some(picture) = chosen else {
             return;
         };
@@ -292,7 +292,7 @@ impl Unit<'_> {
         let max = cells::largest(values.iter().copied());
         let scale = match unit {
             "" => Scale::Linear,
-            _ => signed_scale(self.app, max),
+            _ => signed_scale(&self.app.nav, max),
         };
         let image = ImageMap {
             theme: self.theme,
@@ -302,7 +302,7 @@ impl Unit<'_> {
             columns: picture.columns,
             scale,
             max,
-            selected: self.app.parameter.checked_sub(picture.parameters.start),
+            selected: self.app.nav.parameter.checked_sub(picture.parameters.start),
         };
         frame.render(image, area.inner(Margin::new(0, 1)));
         let legend = RampLegend {
@@ -316,8 +316,8 @@ impl Unit<'_> {
 
     /// The selected parameter's numbers.
     fn selected(&self, width: u16) -> Line<'static> {
-        let parameter = self.app.parameter;
-        let name = parameter_name(&self.app.header.layout, parameter);
+        let parameter = self.app.nav.parameter;
+        let name = parameter_name(&self.app.model.header.layout, parameter);
         let name = vec![Span::styled(format!(" {name}"), self.theme.selected)];
         let mut parts = vec![(0, name)];
         let Some(at) = self.known.position_of(parameter) else {
@@ -343,7 +343,7 @@ impl Unit<'_> {
         }
         let recorded = self.known.recorded.as_ref();
         if let Some(&here) = recorded.and_then(|it| it.lca_sum.get(at)) {
-            let step = self.app.window.cursor(self.app.timeline.end());
+            let step = self.app.cursor();
             let at = step.map_or_else(String::new, |step| format!("  {} ", words::at(step)));
             parts.push((2, vec![Span::raw(at), lca(self.theme, here)]));
         }
@@ -364,7 +364,7 @@ impl Unit<'_> {
 
     /// Biases and other tensors with one parameter for each unit; if there is little room, the last go first.
     fn singles(&self) -> Vec<(u8, Vec<Span<'static>>)> {
-        let layout = &self.app.header.layout;
+        let layout = &self.app.model.header.layout;
         let tensors = layout.tensors[layout.layers[self.layer].tensors.clone()].iter();
         let mut parts = Vec::new();
         for tensor in tensors.filter(|tensor| tensor.row_len() == 1) {
@@ -392,7 +392,7 @@ fn from_right(place: usize, columns: usize) -> u16 {
     u16::try_from(columns - 1 - place).unwrap_or(0)
 }
 
-pub fn is_traced(app: &App, parameter: usize) -> bool {
-    let traced = &app.header.traced;
+pub fn is_traced(model: &RunModel, parameter: usize) -> bool {
+    let traced = &model.header.traced;
     traced.binary_search(&(parameter as u64)).is_ok()
 }

@@ -12,24 +12,10 @@ const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
 
 /// All state that a key may change.
 fn state(app: &mut App) -> String {
-    let (orders, effects) = (app.take_orders(), app.take_effects());
-    let selected = (app.layer, app.unit, app.parameter, app.class);
-    let looks = (app.sort, app.focus, app.pooled, app.log_scale, &app.filter);
-    let scrolled = (
-        app.help_scroll.rows,
-        app.event_row,
-        app.config_scroll.rows,
-        app.log_scroll.rows,
-    );
-    let over = (app.overlay, &app.prompt, app.quit, app.comparing);
-    let marks = (&app.bookmarks, app.within_class);
-    format!(
-        "{:?} {selected:?} {looks:?} {scrolled:?} {over:?} {marks:?} {:?} {:?} {orders:?} {effects:?} {}",
-        (app.screen, app.depth),
-        app.window,
-        app.play_rate(),
-        app.notice(),
-    )
+    let (orders, effects) = (app.model.take_orders(), app.take_effects());
+    let (nav, overlays, playback) = (&app.nav, &app.overlays, &app.playback);
+    let quit = app.quit;
+    format!("{nav:?} {overlays:?} {playback:?} {quit:?} {orders:?} {effects:?}")
 }
 
 /// A run viewed from some place, and how to get back there.
@@ -49,11 +35,11 @@ impl Walk {
         let mut run = Run::new(shape);
         let second = Run::new(RunShape { steps: 60, ..shape });
         run.app.compare_with(Other {
-            app: second.app,
+            model: second.app.model,
             names: ["a.h5", "b.h5"].map(str::to_owned),
         });
         for line in 0..100 {
-            run.app.log.push(&format!("line {line}"));
+            run.app.model.log.push(&format!("line {line}"));
         }
         Self {
             run,
@@ -65,17 +51,19 @@ impl Walk {
     /// Goes to a place where steps, rows and orders lie on either side of the selection.
     fn go(&mut self, here: Here) {
         let app = &mut self.run.app;
-        (app.overlay, app.prompt, app.comparing) = (None, None, false);
-        app.filter.clear();
-        (app.sort, app.log_scale, app.pooled) = (Sort::Order, true, true);
-        app.bookmarks = [7, 21].into();
+        (app.overlays.open, app.overlays.prompt, app.nav.comparing) = (None, None, false);
         app.event(crate::feed::FeedEvent::Paused(false));
         app.act(Action::Follow);
-        app.window.go_to((Some(40), Some(30)));
-        (app.layer, app.unit, app.parameter, app.class) = (1, 1, 25, 1);
-        app.focus = usize::from(here == Here::Network(Screen::Run)) * 2;
-        (app.log_scroll.rows, app.within_class) = (10, true);
-        app.depth = match here {
+        app.overlays.say("");
+        let nav = &mut app.nav;
+        nav.filter.clear();
+        (nav.sort, nav.linear, nav.one_layer) = (Sort::Order, false, false);
+        nav.bookmarks = [7, 21].into();
+        nav.window.go_to((Some(40), Some(30)));
+        (nav.layer, nav.unit, nav.parameter, nav.class) = (1, 1, 25, 1);
+        nav.focus = usize::from(here == Here::Network(Screen::Run)) * 2;
+        (nav.log_scroll.rows, nav.within_class) = (10, true);
+        nav.depth = match here {
             Here::Comparison | Here::Network(_) => Depth::Network,
             Here::Layer => Depth::Layer(1),
             Here::Unit => Depth::Unit { layer: 1, unit: 1 },
@@ -85,13 +73,12 @@ impl Walk {
                 parameter: 25,
             },
         };
-        app.screen = match here {
+        nav.screen = match here {
             Here::Network(screen) => screen,
             _ => Screen::Decomposition,
         };
-        app.comparing = here == Here::Comparison;
-        app.say("");
-        assert_eq!(app.here(), here);
+        nav.comparing = here == Here::Comparison;
+        assert_eq!(app.nav.here(), here);
     }
 
     /// The screen once all queries are answered.

@@ -9,7 +9,7 @@ use ratatui::widgets::{Paragraph, Wrap};
 use crate::analysis::numbers::format_signed;
 pub use crate::analysis::numbers::loss;
 use crate::analysis::scale::Scale;
-use crate::app::{App, Stretch};
+use crate::app::{App, Navigation, Stretch};
 use crate::tui::frame::Frame;
 use crate::tui::theme::{Glyphs, Theme};
 use crate::tui::widget;
@@ -21,13 +21,13 @@ pub const NUMBER: u16 = 9;
 const LINEAR_PART: f64 = 1e-2;
 
 /// The scale of signed values, as lengths and as colours, on all screens.
-pub fn signed_scale(app: &App, max: f64) -> Scale {
-    if app.log_scale {
+pub fn signed_scale(nav: &Navigation, max: f64) -> Scale {
+    if nav.linear {
+        Scale::Linear
+    } else {
         Scale::SymLog {
             linear: max * LINEAR_PART,
         }
-    } else {
-        Scale::Linear
     }
 }
 
@@ -44,8 +44,12 @@ pub fn number(value: f64) -> String {
 /// The integration residual of the cursor's step in nats, in words, for screens with LCA but without a status line.
 /// `None` unless the step has an entry of its own.
 pub fn residual_at(app: &App) -> Option<String> {
-    let step = app.window.cursor(app.timeline.end())?;
-    let entry = app.timeline.entry(step).filter(|it| it.steps() == 1)?;
+    let step = app.cursor()?;
+    let entry = app
+        .model
+        .timeline
+        .entry(step)
+        .filter(|it| it.steps() == 1)?;
     Some(format!(
         "residual of the step {}",
         number(entry.residual).trim()

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lcascope::app::{Action, App, Other, Screen};
+use lcascope::app::{Action, App, Other, RunModel, Screen};
 use lcascope::feed::{self, DetailClient, Feed, FeedEvent, FileFeed, Origin};
 use lcascope::query::Query;
 use lcascope::record::{LayerSummary, Losses, RunHeader};
@@ -75,10 +75,15 @@ pub fn settle(app: &mut App, details: &DetailClient, size: (u16, u16), theme: &T
     for _ in 0..200 {
         let wanted = queries(app, size, theme);
         let Some(query) = next(app, &wanted) else {
-            let lacks =
-                |query: &Query| (app.queries.answer(query)).is_none_or(|(asked, _)| asked != query);
+            let lacks = |query: &Query| {
+                (app.model.queries.answer(query)).is_none_or(|(asked, _)| asked != query)
+            };
             // Between two questions about steps that grow it rests.
-            let rest = app.queries.patience().filter(|_| wanted.iter().any(lacks));
+            let rest = app
+                .model
+                .queries
+                .patience()
+                .filter(|_| wanted.iter().any(lacks));
             let Some(rest) = rest else { return };
             std::thread::sleep(rest);
             continue;
@@ -154,18 +159,18 @@ pub fn scenes() -> Vec<Scene> {
 pub fn compared() -> Look {
     let mut look = Look::at(&recorded());
     let (feed, _reader) = feed::open(&recorded()).unwrap();
-    let mut app = App::new(feed.header.clone(), feed.origin);
+    let mut model = RunModel::new(feed.header.clone(), feed.origin);
     for event in &feed.events {
         match event {
             FeedEvent::Steps(steps) => {
                 let kept = steps.into_iter().filter(|step| step.end <= 40);
-                app.event(FeedEvent::Steps(kept.map(halved).collect()));
+                model.event(FeedEvent::Steps(kept.map(halved).collect()));
             }
-            event => app.event(event),
+            event => model.event(event),
         }
     }
     look.app.compare_with(Other {
-        app,
+        model,
         names: ["small.h5".to_owned(), "half.h5".to_owned()],
     });
     look
@@ -205,7 +210,7 @@ fn halved(mut step: lcascope::record::StepSummary) -> lcascope::record::StepSumm
 
 /// A training of the same network that is asked whether to stop.
 pub fn asked() -> App {
-    let header: RunHeader = (*Look::at(&recorded()).app.header).clone();
+    let header: RunHeader = (*Look::at(&recorded()).app.model.header).clone();
     let mut app = App::new(Arc::new(header), Origin::Live);
     app.event(FeedEvent::Start(Losses {
         train: 2.5,

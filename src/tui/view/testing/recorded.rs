@@ -1,60 +1,37 @@
 //! A run file in which every LCA value is known, and an app that shows it.
 
+use std::ops::Deref;
 use std::sync::Arc;
-
-use tempfile::TempDir;
 
 use super::{queries, text};
 use crate::app::{Action, App};
 use crate::feed::{FeedEvent, Origin};
 use crate::query::Analyst;
 use crate::record::Status;
-use crate::store::testing::RecordMaker;
+use crate::store::testing::RecordedRun;
 pub use crate::store::testing::RunShape;
-use crate::store::{RunReader, RunWriter, WriteOptions};
 use crate::tui::theme::Theme;
 
-/// A finished run in a file, and its contents.
+/// A finished run in a file, and an app that shows it.
 pub struct Run {
     pub app: App,
-    pub shape: RunShape,
-    /// Every LCA value in nats, `[T][P]`.
-    pub lca: Vec<Vec<f64>>,
-    /// LCA by class and layer, `[T][C][L]`.
-    pub by_class: Vec<Vec<Vec<f64>>>,
-    /// LCA of the layers for the held-out loss, `[T][L]`.
-    pub held_out: Vec<Vec<f64>>,
-    /// Losses of the classes, `[T+1][C]`.
-    pub class_loss: Vec<Vec<f64>>,
-    pub reader: RunReader,
+    recorded: RecordedRun,
     analyst: Analyst,
-    folder: TempDir,
+}
+
+impl Deref for Run {
+    type Target = RecordedRun;
+
+    fn deref(&self) -> &RecordedRun {
+        &self.recorded
+    }
 }
 
 impl Run {
     /// Writes a complete run and opens it.
     pub fn new(shape: RunShape) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run.h5");
-        let mut maker = RecordMaker::new(shape);
-        let mut writer = RunWriter::create(&path, &maker.header, WriteOptions::default()).unwrap();
-        let start = maker.start();
-        writer.start(&start).unwrap();
-        let mut class_loss = vec![start.losses.train_class];
-        let (mut by_class, mut held_out) = (Vec::new(), Vec::new());
-        let layers = shape.layers.max(1);
-        for step in 0..shape.steps {
-            let record = maker.step(step);
-            writer.step(&record).unwrap();
-            let classes = record.lca.class_layer.chunks(layers);
-            let row = |row: &[f32]| row.iter().copied().map(f64::from).collect();
-            by_class.push(classes.map(row).collect());
-            held_out.extend(record.lca_held_out.map(|held_out| held_out.layer));
-            class_loss.push(record.after.train_class);
-        }
-        let end = maker.end();
-        writer.finish(&end).unwrap();
-        let reader = RunReader::open(&path).unwrap();
+        let recorded = RecordedRun::new(shape);
+        let reader = &recorded.reader;
         let mut app = App::new(Arc::new(reader.header().clone()), Origin::Replay);
         app.event(FeedEvent::Start(reader.start().unwrap().unwrap()));
         app.event(FeedEvent::Steps(reader.steps(0..shape.steps).unwrap()));
@@ -64,40 +41,15 @@ impl Run {
         });
         Self {
             app,
-            shape,
-            lca: maker.lca,
-            by_class,
-            held_out,
-            class_loss,
-            reader,
+            recorded,
             analyst: Analyst::new(),
-            folder,
         }
-    }
-
-    /// Makes the same run in a file without some datasets.
-    pub fn without(&self, datasets: &[&str]) -> Self {
-        let other = Self::new(self.shape);
-        crate::store::remove_datasets(&other.path(), datasets);
-        let reader = RunReader::open(&other.path()).unwrap();
-        Self { reader, ..other }
-    }
-
-    /// The path of its file.
-    pub fn path(&self) -> std::path::PathBuf {
-        self.folder.path().join("run.h5")
     }
 
     pub fn act(&mut self, actions: &[Action]) {
         for &action in actions {
             self.app.act(action);
         }
-    }
-
-    /// The LCA of a layer in a step.
-    pub fn layer(&self, step: usize, layer: usize) -> f64 {
-        let range = self.app.header.layout.layers[layer].range.clone();
-        self.lca[step][range].iter().sum()
     }
 
     /// Answers the screen's queries until none is left.
@@ -107,7 +59,9 @@ impl Run {
             let Some(query) = self.app.wanted_answer(&wanted) else {
                 return;
             };
-            let answer = self.analyst.answer(&self.reader, &query, &|| false);
+            let answer = self
+                .analyst
+                .answer(&self.recorded.reader, &query, &|| false);
             let answer = Box::new(answer.unwrap());
             self.app.event(FeedEvent::Answer { query, answer });
         }
@@ -124,7 +78,7 @@ impl Run {
 #[test]
 fn a_recorded_run_equals_its_file() {
     let run = Run::new(RunShape::default());
-    let whole = run.app.timeline.whole();
+    let whole = run.app.model.timeline.whole();
     let layers = 0..run.shape.layers;
     for layer in layers.clone() {
         let sum: f64 = (0..40).map(|t| run.layer(t, layer)).sum();
