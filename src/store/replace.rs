@@ -79,7 +79,8 @@ pub fn written_at(path: &Path) -> PathBuf {
     }
 }
 
-/// An empty file for a run, locked for its writer. Removed when dropped before [`keep`](Self::keep).
+/// An empty file for a run, locked for its writer. Removed when dropped before
+/// [`move_into_place`](Self::move_into_place).
 #[derive(Debug)]
 pub struct NewFile {
     /// The run's final name, as given.

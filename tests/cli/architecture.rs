@@ -69,7 +69,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "config"]),
     ("tiny_skia", &["export"]),
     ("ab_glyph", &["export"]),
-    ("etcetera", &["config", "state"]),
+    ("etcetera", &["config", "view_files"]),
     ("indicatif", &["supervise"]),
     ("signal_hook", &["commands", "supervise", "tui"]),
     (
