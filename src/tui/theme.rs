@@ -12,7 +12,7 @@ use thiserror::Error;
 
 /// A word that is none of those offered.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("'{given}' is none of {offered}")]
+#[error("unknown value '{given}' ({offered})")]
 pub struct UnknownWord {
     given: String,
     offered: &'static str,

@@ -46,7 +46,7 @@ pub fn draw(area: Rect, frame: &mut Frame) {
     let (app, theme) = (frame.app, frame.theme);
     let body = status::draw(area, frame);
     if app.header.classes.is_empty() {
-        let why = "The data of this run have no classes.";
+        let why = "This run's data set has no classes.";
         return sentence(body, why, frame);
     }
     let Some(cursor) = app.about_cursor(Topic::ClassLayers) else {
@@ -265,7 +265,7 @@ impl Table<'_> {
         vec![
             row("sum", by_class.clone(), false),
             row("LCA", layers.clone(), false),
-            row("off", off.collect(), true),
+            row("difference", off.collect(), true),
         ]
     }
 
@@ -358,10 +358,10 @@ fn title(steps: &Range<u64>, binned: &Binned) -> Vec<String> {
     match all {
         1 => vec![format!("LCA at {range}, nats"), range],
         _ if known < all => vec![
-            format!("LCA in {known} of the {range}, nats"),
+            format!("LCA in {known} of {range}, nats"),
             format!("{known} of {range}"),
         ],
-        _ => vec![format!("LCA in the {range}, nats"), range],
+        _ => vec![format!("LCA in {range}, nats"), range],
     }
 }
 
@@ -385,7 +385,7 @@ mod tests {
         let (sum, lca, off) = (
             row(&screen, "sum"),
             row(&screen, "LCA  "),
-            row(&screen, "off"),
+            row(&screen, "difference"),
         );
         assert_eq!((sum.len(), lca.len(), off.len()), (10, 10, 10), "{screen}");
         let at = |layer: usize| run.layer(29, layer);

@@ -177,7 +177,7 @@ fn a_layer_shows_tensors_units_and_how_it_closes() {
         "fc.weight",
         "fc.bias",
         "unit 2",
-        "every 10.0 steps",
+        "sign flip every 10.0 steps",
         "helped in 52.5% of steps",
         "sum of units",
         "running sums",
@@ -186,7 +186,7 @@ fn a_layer_shows_tensors_units_and_how_it_closes() {
     }
     app.act(Action::Select(2));
     let screen = text(&mut app, (100, 40), &braille(), (-1e-3, true));
-    assert!(screen.contains(" unit 2  window"), "{screen}");
+    assert!(screen.contains(" unit 2  in view"), "{screen}");
     command(&mut app, "layer none");
     let screen = text(&mut app, (100, 40), &braille(), (-1e-3, true));
     assert!(screen.contains("no units"), "{screen}");
@@ -257,7 +257,7 @@ fn a_number_at_the_cursor_is_of_the_cursors_step() {
         let numbers: Vec<&str> = weight.split_whitespace().rev().take(4).collect();
         assert_eq!(numbers[3], "-", "{weight}");
         assert_ne!(numbers[2], "-", "the window is the same: {weight}");
-        let unit = rows.iter().find(|row| row.contains("  window -")).unwrap();
+        let unit = rows.iter().find(|row| row.contains("  in view -")).unwrap();
         assert!(unit.contains("  cursor -  "), "{unit}");
         assert!(!known.contains("  cursor -  "), "{known}");
         let again = text(&mut app, (120, 40), &braille(), (-1e-3, true));
@@ -360,7 +360,11 @@ fn commands_say_what_there_is() {
     command(&mut app, "unit 4");
     assert!(app.notice().contains("0 to 3"), "{}", app.notice());
     command(&mut app, "param 999999");
-    assert!(app.notice().contains("numbered from 0"), "{}", app.notice());
+    assert!(
+        app.notice().contains("has parameters 0"),
+        "{}",
+        app.notice()
+    );
     app.act(Action::Back);
     assert_eq!(app.depth, Depth::Layer(1));
 }

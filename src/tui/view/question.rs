@@ -16,8 +16,8 @@ pub fn draw(area: Rect, frame: &mut Frame) {
         ])
     };
     let left = app.header.planned_steps.saturating_sub(app.timeline.end());
-    let question = Line::raw(format!("The training has {left} steps to go."));
-    let stop = "stop it after this step";
+    let question = Line::raw(format!("The training has {left} steps left."));
+    let stop = "stop after this step";
     let answers = match app.overlay {
         Some(Overlay::AskLeave) => [
             answer("l q", "leave it running".to_owned()),
