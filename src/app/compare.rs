@@ -130,9 +130,7 @@ impl App {
     /// `c`: toggles the comparison.
     pub(super) fn toggle_comparison(&mut self) {
         if self.other.is_none() {
-            self.say(
-                "no second run to compare with: open both with `lcascope open THIS.h5 OTHER.h5`",
-            );
+            self.say("no second run to compare with; open both: `lcascope open THIS.h5 OTHER.h5`");
             return;
         }
         self.comparing = !self.comparing;

@@ -127,7 +127,7 @@ impl App {
                 self.jump_to(mark.step);
                 self.say(self.described(&mark));
             }
-            None => self.say("no further event"),
+            None => self.say("no more events"),
         }
     }
 
@@ -138,12 +138,12 @@ impl App {
         match kind {
             MarkKind::Bookmark => format!("step {step}: bookmark"),
             MarkKind::Event(EventKind::Residual) => format!(
-                "step {step}: residual of {value:.1e} nats, above {}",
+                "step {step}: residual {value:.1e} nats exceeds the tolerance {}",
                 self.header.tolerance
             ),
             MarkKind::Event(EventKind::NotFinite) => {
                 let of = self.header.layout.layers.len();
-                format!("step {step}: not finite: the loss or the LCA of {value:.0} of {of} layers")
+                format!("step {step}: loss, or LCA of {value:.0} of {of} layers, not finite")
             }
             MarkKind::Event(EventKind::LossSpike) => {
                 format!(
@@ -152,7 +152,7 @@ impl App {
                 )
             }
             MarkKind::Event(EventKind::Synchronised) => {
-                format!("step {step}: {value:.0} layers learned most together")
+                format!("step {step}: {value:.0} layers share a moment of learning")
             }
         }
     }
@@ -199,7 +199,7 @@ mod tests {
             steps.push(run.app.window.cursor(40).unwrap());
         }
         assert_eq!(steps, [5, 12, 30, 30], "and none beyond the run");
-        assert_eq!(run.app.notice(), "no further event");
+        assert_eq!(run.app.notice(), "no more events");
         run.act(&[Action::PreviousEvent, Action::PreviousEvent]);
         assert_eq!(run.app.window.cursor(40), Some(5));
         assert!(

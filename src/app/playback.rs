@@ -88,7 +88,7 @@ impl App {
 
     fn play_at(&mut self, speed: Speed) {
         self.speed = speed;
-        self.say(format!("replay at {} steps a second", speed.rate()));
+        self.say(format!("replay speed: {} steps/s", speed.rate()));
     }
 
     /// Plays or pauses. Starts at the cursor, or from the beginning if the cursor is at the end.

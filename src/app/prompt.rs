@@ -108,7 +108,7 @@ impl App {
         if !self.filter.is_empty() && self.listed_layers().is_empty() {
             let filter = &self.filter;
             self.say(format!(
-                "no layer or tensor has '{filter}' in its name; / and Esc takes the filter off"
+                "no layer or tensor name contains '{filter}'; / and Esc remove the filter"
             ));
         }
     }
@@ -148,9 +148,7 @@ impl App {
             "pause" => self.order_pause(true),
             "resume" => self.order_pause(false),
             _ if screen.is_some() => self.act(Action::Screen(screen.unwrap_or_default())),
-            _ => self.say(format!(
-                "no command '{word}': :help lists them, Tab completes"
-            )),
+            _ => self.say(format!("unknown command '{word}' (:help lists all)")),
         }
     }
 
@@ -166,7 +164,7 @@ impl App {
             None if classes.is_empty() => self.say("this run has no classes"),
             None => {
                 let there = classes.join(", ");
-                self.say(format!("no class '{name}'; there are {there}"));
+                self.say(format!("unknown class '{name}' (classes: {there})"));
             }
         }
     }
@@ -179,7 +177,7 @@ impl App {
             Some(sort) => self.sort = sort,
             None => {
                 let there = Sort::ALL.map(commands::sort_word).join(", ");
-                self.say(format!("no order '{word}'; there are {there}"));
+                self.say(format!("unknown order '{word}' (orders: {there})"));
             }
         }
     }
@@ -202,10 +200,10 @@ impl App {
                 self.settle();
                 self.window.show(&(from..to.min(end)));
             }
-            Some(_) => self.say(format!(
-                "zoom {range}: there are the steps 0..{end}, and the first must be before the second"
+            Some(_) => self.say(format!("zoom {range}: not a range within 0..{end}")),
+            None => self.say(format!(
+                "zoom {range}: not a range; use A..B, for example zoom 100..200"
             )),
-            None => self.say(format!("zoom {range}: write A..B, for example zoom 100..200")),
         }
     }
 
@@ -215,7 +213,7 @@ impl App {
             format if commands::FORMATS.contains(&format) => self.export(Some(format.to_owned())),
             format => {
                 let there = commands::FORMATS.join(", ");
-                self.say(format!("no format '{format}'; there are {there}"));
+                self.say(format!("unknown format '{format}' (formats: {there})"));
             }
         }
     }
@@ -233,7 +231,7 @@ impl App {
                 let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
                 let more = if names.len() > NAMES { ", ..." } else { "" };
                 let there = names[..names.len().min(NAMES)].join(", ");
-                self.say(format!("no layer '{name}'; there are {there}{more}"));
+                self.say(format!("unknown layer '{name}' (layers: {there}{more})"));
             }
         }
     }
@@ -260,7 +258,7 @@ impl App {
                     0 => format!("layer {name} has no units"),
                     _ => format!("layer {name} has units 0 to {}", count - 1),
                 };
-                self.say(format!("no unit '{number}': {range}"));
+                self.say(format!("unknown unit '{number}': {range}"));
             }
         }
     }
@@ -274,7 +272,7 @@ impl App {
                 self.look_at(parameter);
             }
             None => self.say(format!(
-                "no parameter '{number}': they are numbered from 0 to {}",
+                "unknown parameter '{number}': the run has parameters 0 to {}",
                 params.saturating_sub(1)
             )),
         }
@@ -288,7 +286,7 @@ impl App {
         let by = i64::try_from(step).unwrap_or(i64::MAX);
         self.window.move_by(by, end);
         if self.window.cursor(end) != Some(step) {
-            self.say(format!("step {step} is not there yet"));
+            self.say(format!("step {step} does not exist yet"));
         }
     }
 
@@ -300,7 +298,7 @@ impl App {
             self.say(format!("bookmark at step {step} removed"));
         } else {
             self.bookmarks.insert(step);
-            self.say(format!("bookmark at step {step}"));
+            self.say(format!("bookmark set at step {step}"));
         }
     }
 }

@@ -263,7 +263,7 @@ impl App {
         match next.and_then(|next| usize::try_from(next).ok()) {
             Some(next) => self.look_at(next),
             None => {
-                self.say("no parameter was traced; train with --trace N to see some at every step");
+                self.say("no traced parameters; train with --trace N to record N at every step");
             }
         }
     }

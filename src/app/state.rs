@@ -409,10 +409,10 @@ impl App {
                 Control::Resume
             });
         } else if self.origin == Origin::Following && self.status == Status::Running {
-            "this training takes no orders: its control socket cannot be reached"
+            "cannot control this training: its control socket is unreachable"
                 .clone_into(&mut self.notice);
         } else {
-            "no training is going on here".clone_into(&mut self.notice);
+            "no training is running".clone_into(&mut self.notice);
         }
     }
 
