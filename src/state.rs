@@ -145,7 +145,7 @@ impl Views {
 fn ignored(path: &Path, why: &str) -> String {
     let why = why.lines().next().unwrap_or_default();
     format!(
-        "where you were in this run is forgotten: {}: {why}",
+        "cannot restore the view of this run: {}: {why}",
         path.display()
     )
 }
@@ -161,7 +161,7 @@ fn write(path: &Path, state: &ViewState) -> io::Result<()> {
     let text = toml::to_string(&state).map_err(io::Error::other)?;
     let odd = |there: fs::Metadata| !there.is_file() && !there.is_symlink();
     if path.symlink_metadata().is_ok_and(odd) {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("is not a regular file"));
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;

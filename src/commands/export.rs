@@ -36,7 +36,7 @@ pub fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     let format = format(args)?;
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if to_stdout && !format.is_text() {
-        let what = format!("{format} is a binary format: give --output a file");
+        let what = format!("{format} is a binary format: give a file with --output");
         return Err(usage(what));
     }
     let output = match &args.output {
@@ -107,7 +107,7 @@ fn format(args: &ExportArgs) -> Result<Format, Failure> {
             let end = end.to_string_lossy().to_ascii_lowercase();
             end.parse().map_err(|_| {
                 usage(format!(
-                    "the format is not told by `.{}`: give --format csv, json, parquet, svg or png",
+                    "unknown extension `.{}`: give --format csv, json, parquet, svg or png",
                     harmless(&end)
                 ))
             })
@@ -146,7 +146,7 @@ fn steps(range: StepRange, committed: u64) -> Result<Range<u64>, Failure> {
         let from = range.from.map(|step| step.to_string()).unwrap_or_default();
         let to = range.to.map(|step| step.to_string()).unwrap_or_default();
         return Err(usage(format!(
-            "--steps {from}..{to}: the run has {committed} steps, counted from 0"
+            "--steps {from}..{to}: the run has steps 0..{committed}"
         )));
     }
     Ok(from..to)
@@ -163,7 +163,7 @@ fn layer(name: Option<&str>, header: &RunHeader) -> Result<Option<usize>, Failur
         names.push("…");
     }
     Err(usage(format!(
-        "--layer {}: no layer is called so; there are {}",
+        "--layer {}: unknown layer ({})",
         harmless(name),
         names.join(", ")
     )))
@@ -184,7 +184,7 @@ fn check_output(output: &Path, args: &ExportArgs) -> Result<(PathBuf, Option<Ide
     }
     if Inputs::files(&[&args.file]).holding(&behind).is_some() {
         return Err(usage(format!(
-            "{shown} is the run itself: choose another --output"
+            "{shown} is the run file itself: choose another --output"
         )));
     }
     Ok((behind, Some(there)))

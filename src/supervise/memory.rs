@@ -38,7 +38,7 @@ fn fits(
 ) -> Result<(), ConfigError> {
     let refused = |what: String, need: u64| {
         Err(ConfigError(format!(
-            "{what} need {} of memory at least, and this machine has {}",
+            "{what} need at least {} of memory, but this machine has {}",
             size(need),
             size(there)
         )))
@@ -72,7 +72,7 @@ fn fits(
         need = need.saturating_add(bytes);
         if need > there {
             let what = format!(
-                "--layer {}:delay={delay}: the gradients that wait",
+                "--layer {}:delay={delay}: the delayed gradients",
                 layer.name
             );
             return refused(what, need);

@@ -123,7 +123,7 @@ impl Run {
                 let path = path.display();
                 let warning = format!(
                     "warning: no control socket {path}: {error}; `lcascope stop` and `pause` cannot \
-                     reach this training, signals can"
+                     control this training (signals can)"
                 );
                 tell(&warning);
                 app.log.push(&warning);

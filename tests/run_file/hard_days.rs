@@ -151,7 +151,7 @@ fn who_reads_a_run_is_not_taken_for_who_writes_it() {
     // Killed: noticed at once, without waiting for the notebook to close the file.
     training.kill();
     let info = answers(&["info"], &path);
-    assert!(info.stdout.contains("writer lost"), "{info:?}");
+    assert!(info.stdout.contains("crashed"), "{info:?}");
     let mut again = Training::start(command(&["train", "-q", "--resume"], &path), path.clone());
     let reader = patiently("the run to go on", || {
         let reader = RunReader::open(&path).ok()?;
@@ -446,9 +446,12 @@ fn a_limit_on_the_size_of_files_costs_no_committed_step() {
         .args(command.get_args());
     Outcome::of(limited).fails(
         1,
-        &["files may not grow beyond 16777216 bytes", "ulimit -f"],
+        &[
+            "the size of files is limited to 16777216 bytes",
+            "ulimit -f",
+        ],
     );
-    is_whole(&path, "files may not grow beyond");
+    is_whole(&path, "the size of files is limited to");
 }
 
 #[test]
@@ -566,8 +569,8 @@ fn a_quota_costs_no_committed_step() {
         return;
     }
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("your disk quota is used up"), "{said}");
-    is_whole(&path, "your disk quota is used up");
+    assert!(said.contains("your disk quota is exhausted"), "{said}");
+    is_whole(&path, "your disk quota is exhausted");
 }
 
 // ---- messages on the screen ----
