@@ -35,7 +35,7 @@ pub fn units(source: &Source) -> Result<Sheet, SheetError> {
         parts: units.map(|unit| one(first + unit)).collect(),
         everywhere: true,
     };
-    group.sheet(source, "LCA by neuron or channel")
+    group.sheet(source, "LCA by unit (neuron or channel)")
 }
 
 /// LCA of each class: of one layer, or summed over all layers.
@@ -83,9 +83,7 @@ impl Group {
         let Sums { values, measured } = self.read(source)?;
         if !self.everywhere && measured.iter().all(|steps| *steps == 0) {
             return Err(SheetError::Unknown(
-                "no allocations by class in these steps; train with --by-class to have them \
-                 (--class-every says in how many steps)"
-                    .to_owned(),
+                "no LCA by class in these steps (see --by-class and --class-every)".to_owned(),
             ));
         }
         let gaps = source.rows().zip(&measured);

@@ -51,7 +51,7 @@ pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
         ),
         Column::f64("lca_error", NATS, of(&|layer, _| layer.lca_error)),
         Column::f64(
-            "helped",
+            "help",
             Some("%"),
             of(&|layer, n| 100.0 * number(layer.helped) / n),
         ),
@@ -62,12 +62,12 @@ pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
         ),
         // Mean number of steps between sign changes of a parameter.
         Column::f64(
-            "update_flip_every",
+            "flip",
             Some("steps"),
             of(&|layer, n| n / number(layer.update_flips)),
         ),
         Column::f64(
-            "gradient_flip_every",
+            "gradient_flip",
             Some("steps"),
             of(&|layer, n| n / number(layer.gradient_flips)),
         ),
@@ -86,8 +86,7 @@ pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
 pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
     if !source.header().held_out_lca {
         return Err(SheetError::Unknown(
-            "this run has no allocations of the held-out loss; train with --lca-test to have them"
-                .to_owned(),
+            "this run has no held-out LCA; train with --lca-test to record it".to_owned(),
         ));
     }
     let layers = source.layers();

@@ -79,7 +79,7 @@ pub fn cumulative(source: &Source) -> Result<Sheet, SheetError> {
     for series in &mut series {
         series.values.insert(0, 0.0);
     }
-    let axis = Axis::new("LCA since the first of these steps", NATS);
+    let axis = Axis::new("cumulative LCA", NATS);
     let axes = (Axis::steps(), axis, Chart::Lines { x, series });
     source.sheet(source.by_layer("Cumulative LCA"), columns, axes)
 }
@@ -114,7 +114,7 @@ pub fn oscillation(source: &Source) -> Result<Sheet, SheetError> {
         x: source.rows().map(|row| number(row.start)).collect(),
         series: shares.collect(),
     };
-    let axis = Axis::new("parameters whose movement changed its sign", PERCENT);
+    let axis = Axis::new("parameters whose update changed sign", PERCENT);
     let title = source.of_layer("Oscillation");
     source.sheet(title, columns, (Axis::steps(), axis, chart))
 }
@@ -136,11 +136,9 @@ pub fn helping(source: &Source) -> Result<Sheet, SheetError> {
         counts.fold(0, u64::saturating_add)
     };
     let mut fields = vec![
-        Field::real("helped", PERCENT, |s| {
-            share(sum(s, |l| l.helped), params, s)
-        }),
+        Field::real("help", PERCENT, |s| share(sum(s, |l| l.helped), params, s)),
         Field::real("hurt", PERCENT, |s| share(sum(s, |l| l.hurt), params, s)),
-        Field::real("neither", PERCENT, |s| {
+        Field::real("idle", PERCENT, |s| {
             let moved = sum(s, |l| l.helped.saturating_add(l.hurt));
             100.0 - share(moved, params, s)
         }),
@@ -148,7 +146,7 @@ pub fn helping(source: &Source) -> Result<Sheet, SheetError> {
     for (index, layer) in &layers {
         let (index, params) = (*index, layer.range.len() as u64);
         let name = |what: &str| format!("{what}/{}", layer.name);
-        fields.push(Field::real(name("helped"), PERCENT, move |s| {
+        fields.push(Field::real(name("help"), PERCENT, move |s| {
             share(s.layers[index].helped, params, s)
         }));
         fields.push(Field::real(name("hurt"), PERCENT, move |s| {
@@ -162,6 +160,6 @@ pub fn helping(source: &Source) -> Result<Sheet, SheetError> {
     series.push(Series::new("50 %", vec![50.0; x.len()]));
     let axis = Axis::new("parameters", PERCENT);
     let axes = (Axis::steps(), axis, Chart::Lines { x, series });
-    let title = source.of_layer("Parameters that help and hurt");
+    let title = source.of_layer("Parameters that help, hurt and are idle");
     source.sheet(title, columns, axes)
 }

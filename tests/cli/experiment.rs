@@ -110,7 +110,7 @@ fn an_experiment_that_is_interrupted_comes_to_the_same() {
     let outcome = training.end();
     assert_eq!(outcome.code, Some(130), "{outcome:?}");
     assert!(
-        outcome.stderr.contains("the same command goes on"),
+        outcome.stderr.contains("run the same command again"),
         "{outcome:?}"
     );
     assert!(!broken.join("report").exists());
@@ -139,7 +139,7 @@ fn an_experiment_that_is_interrupted_comes_to_the_same() {
 
     let outcome = Outcome::of(experiment(&preset, &broken, &[]));
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert!(outcome.stderr.contains("complete already 2"), "{outcome:?}");
+    assert!(outcome.stderr.contains("2 complete"), "{outcome:?}");
     for run in RUNS {
         assert_same_numbers(&whole.join(run), &broken.join(run));
     }
@@ -182,13 +182,13 @@ fn an_experiment_that_is_killed_at_any_call_comes_to_the_same() {
             if again.code == Some(0) || RunReader::open(&output.join(run)).is_ok() {
                 continue;
             }
-            let remedy = "without the file the run is made anew";
+            let remedy = "delete the file to train the run again";
             assert!(again.stderr.contains(remedy), "{when}: {again:?}");
             fs::remove_file(output.join(run)).unwrap();
             again = Outcome::of(command());
         }
         assert_eq!(again.code, Some(0), "{when}: {again:?}");
-        let known = format!("complete already {}", complete.len());
+        let known = format!("{} complete", complete.len());
         assert!(
             complete.is_empty() || again.stderr.contains(&known),
             "{when}: {again:?}"
@@ -334,7 +334,7 @@ fn a_folder_with_other_runs_is_left_alone() {
     let other = preset(folder.path(), 4);
     Outcome::of(experiment(&other, &output, &[])).fails(
         2,
-        &["whole-0.h5 is another run", "steps is 3, here it is 4"],
+        &["whole-0.h5 is a different run", "steps is 3, but here 4"],
     );
     assert!(!output.join("whole-1.h5").exists());
 }

@@ -62,10 +62,10 @@ fn a_file_that_h5py_wrote_is_whole() {
 fn the_period_of_an_oscillation_is_found() {
     let golden = golden();
     let turns = [
-        "weights turn every (steps)",
-        "gradients cross zero every (steps)",
-        "gradients turn every (steps)",
-        "allocations turn every (steps)",
+        "sign flip of updates every (steps)",
+        "sign flip of gradients every (steps)",
+        "turning point of gradients every (steps)",
+        "turning point of LCA every (steps)",
     ]
     .map(|column| value("oscillation", column, WAVE));
     for (index, turns) in turns.into_iter().enumerate() {
