@@ -89,7 +89,7 @@ impl Messenger {
     fn give(&mut self, order: Control) {
         let line = line_of(order);
         let Some(connection) = &mut self.connection else {
-            let why = format!("cannot {line} the training: it takes no orders (no control socket)");
+            let why = format!("cannot {line} the training: it has no control socket");
             return self.say(FeedEvent::OrderFailed(why));
         };
         if let Err(error) = connection.ask(line) {

@@ -187,7 +187,7 @@ pub fn check(reader: &RunReader) -> [Result<Option<u64>, String>; 2] {
             if sum.finalize().as_slice() == expected {
                 Ok(Some(step))
             } else {
-                Err("it does not have its SHA-256".into())
+                Err("its SHA-256 does not match".into())
             }
         };
         checked()
@@ -209,7 +209,7 @@ impl SavedKind {
         ]
         .into_iter()
         .find_map(|(fits, kind)| fits.then_some(kind))
-        .ok_or_else(|| format!("{} is of another type", dataset.name()).into())
+        .ok_or_else(|| format!("{} has the wrong type", dataset.name()).into())
     }
 }
 

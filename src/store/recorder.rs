@@ -247,7 +247,7 @@ fn write_steps(writer: &mut RunWriter, messages: &Receiver<Message>) -> Result<R
             Err(RecvTimeoutError::Disconnected) => {
                 return Ok(RunEnd {
                     status: Status::Failed,
-                    message: "the training thread ended without a word".to_owned(),
+                    message: "the training thread ended unexpectedly".to_owned(),
                     totals: None,
                 });
             }

@@ -457,7 +457,7 @@ fn a_configuration_of_comments_is_none() {
             "--config",
             "run.h5",
         ]);
-        Outcome::of(command).fails(2, &["run.h5 holds no configuration"]);
+        Outcome::of(command).fails(2, &["run.h5 contains no configuration"]);
         assert!(!folder.path().join("x.h5").exists());
     }
 }
@@ -489,7 +489,7 @@ fn weights_that_cannot_be_followed_say_why() {
         (&b"seed = 1\n"[..], &["odd.bin: is text"]),
         (b"", &["is empty"]),
         (b"\x80\x02}q\0.", &["is a Python pickle"]),
-        (b"\x02\0\0\0\0\0\0\0{}", &["is one safetensors file"]),
+        (b"\x02\0\0\0\0\0\0\0{}", &["is a single safetensors file"]),
         (b"\xff\xfe\xfd", &["is not an HDF5 file"]),
     ] {
         let odd = folder.path().join("odd.bin");

@@ -308,7 +308,7 @@ fn of_several_data_sets_in_a_folder_a_file_names_the_one_that_is_meant() {
             "IDX files in ",
             "emnist-byclass-train-images-idx3-ubyte and ",
             "emnist-letters-train-images-idx3-ubyte",
-            "give the one that is meant (of several files, any of them)",
+            "give the intended one (of several files, any)",
         ],
     );
     for (file, classes) in [
@@ -499,7 +499,7 @@ fn folder_faults_are_named() {
     fs::write(path.join("notes.txt"), "not data").unwrap();
     assert_says(
         &refusal(&path.join("notes.txt")),
-        &["is not a folder, nor an .npz file"],
+        &["is neither a folder nor an .npz file"],
     );
     assert_says(&refusal(path), &["no data set in", "looked for"]);
     assert_says(&refusal(path), &NAMES);
@@ -649,7 +649,7 @@ fn absurd_dimensions_are_refused() {
         &["header says 0 labels"],
     );
     for (height, width) in [(0, 28), (28, 0), (257, 256), (u32::MAX, u32::MAX)] {
-        let expected = format!("images of {height}x{width}; an image has 1 to 65536 pixels");
+        let expected = format!("images of {height}x{width}, but an image has 1 to 65536 pixels");
         let message = refusal_with(TRAIN_IMAGES, images(1, height, width, &[0]));
         assert_says(&message, &[&expected]);
     }
@@ -738,11 +738,11 @@ fn impossible_sizes_are_refused() {
         ),
         (
             sizes(None, 600, None),
-            "validation size 600 leaves none of the 600 training examples",
+            "validation size 600 leaves no training examples out of 600",
         ),
         (
             sizes(None, usize::MAX, None),
-            "leaves none of the 600 training examples",
+            "leaves no training examples out of 600",
         ),
         (sizes(Some(0), 0, None), "train size 0"),
         (sizes(None, 0, Some(0)), "test size 0"),
@@ -753,7 +753,7 @@ fn impossible_sizes_are_refused() {
         (with_lca(0, sizes(None, 0, None)), "LCA size 0"),
         (
             with_lca(551, sizes(None, 50, None)),
-            "LCA size 551 exceeds the 550 examples that are trained on",
+            "LCA size 551 exceeds the 550 training examples",
         ),
     ];
     for (asked, expected) in cases {
@@ -913,7 +913,7 @@ fn impossible_batches_are_refused() {
     #[cfg(target_pointer_width = "64")]
     assert_says(
         &refusal(1 << 32, 10),
-        &["4294967296 rows are more than the 4294967295"],
+        &["4294967296 rows exceed the maximum of 4294967295"],
     );
 }
 

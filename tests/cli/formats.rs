@@ -141,7 +141,7 @@ fn cifar_faults_are_named() {
     );
     assert_says(
         &cifar_refusal("test_batch.bin", &records(&[0])[..3000]),
-        &["holds 3000 bytes, which are 0 records of 3073 bytes and 3000 more"],
+        &["contains 3000 bytes, that is, 0 records of 3073 bytes and 3000 more"],
     );
     let cifar_100 = vec![0; 3 * 3074];
     assert_says(
@@ -162,7 +162,7 @@ fn cifar_faults_are_named() {
     );
     assert_says(
         &cifar_refusal("batches.meta.txt", b"one\ntwo\n"),
-        &["names 2 classes, expected 10"],
+        &["names 2 classes instead of 10"],
     );
     assert_says(
         &cifar_refusal("batches.meta.txt", b"one\x1b[2J\ntwo\n"),
@@ -221,7 +221,7 @@ fn cifar_100_is_read_by_its_fine_labels() {
         (
             "train.bin",
             records(&[1, 2]),
-            ["whole ones of CIFAR-10", "data_batch_1.bin"],
+            ["complete records of CIFAR-10", "data_batch_1.bin"],
         ),
         (
             "train.bin",
@@ -566,7 +566,8 @@ fn floats_are_taken_as_they_are() {
         let message = load_arrays(&arrays(&[7.0, value, 0.0]))
             .unwrap_err()
             .to_string();
-        let expected = format!("row 2 (counting from 0) has the value {value}; all must be finite");
+        let expected =
+            format!("row 2 (counting from 0) has the value {value}; all values must be finite");
         assert_says(&message, &["x_train", &expected]);
     }
     let large = npy(
@@ -673,11 +674,7 @@ fn labels_that_start_at_one_are_told_where_names_say_how_many_there_are() {
     };
     assert_says(
         &labelled(&[1, 2, 3], &[3, 1]).unwrap_err().to_string(),
-        &[
-            "y_train",
-            "no label is 0: they go from 1 to 3",
-            "save labels - 1",
-        ],
+        &["y_train", "no label is 0: labels are 1 to 3", "subtract 1"],
     );
     assert!(labelled(&[1, 2, 2], &[1, 1]).is_ok());
     let message = labelled(&[3, 2, 3], &[2, 2]).unwrap_err().to_string();
@@ -751,7 +748,13 @@ fn missing_arrays_are_named() {
         let message = load_arrays(&arrays).unwrap_err().to_string();
         assert_says(
             &message,
-            &["data.npz has no array", name, other, "It has: ", r"z\n"],
+            &[
+                "data.npz has no array",
+                name,
+                other,
+                "It contains: ",
+                r"z\n",
+            ],
         );
 
         let folder = temp();
@@ -768,10 +771,10 @@ fn missing_arrays_are_named() {
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of inputs and messages")]
 fn arrays_that_are_not_what_they_should_be_are_refused() {
-    assert_says(&refusal_with("x_train", vec![]), &["begins like nothing"]);
+    assert_says(&refusal_with("x_train", vec![]), &["looks like nothing"]);
     assert_says(
         &refusal_with("x_train", b"<html>".to_vec()),
-        &["begins like an HTML page"],
+        &["looks like an HTML page"],
     );
     assert_says(
         &refusal_with("x_test", b"\x93NUMPY\x04\x00\x00\x00\x00\x00".to_vec()),
@@ -791,7 +794,10 @@ fn arrays_that_are_not_what_they_should_be_are_refused() {
     }
     assert_says(
         &refusal(&made_by_numpy("objects.npz")),
-        &["x_train", "holds Python objects, which are not read"],
+        &[
+            "x_train",
+            "contains Python objects, which are not supported",
+        ],
     );
     assert_says(
         &refusal_with(
@@ -1043,11 +1049,11 @@ fn what_was_looked_for_is_listed() {
     ] {
         let place = folder.path().join(name.replace('.', "-"));
         write_all(&place, &[(name, b"PAR1")]);
-        assert_says(&refusal(&place), &["no data set in", "It has: ", name]);
+        assert_says(&refusal(&place), &["no data set in", "It contains: ", name]);
         assert_says(
             &refusal(&place.join(name)),
             &[
-                "is not a folder, nor an .npz file",
+                "is neither a folder nor an .npz file",
                 "numpy.savez",
                 "docs/data-and-models.md",
             ],
@@ -1056,7 +1062,7 @@ fn what_was_looked_for_is_listed() {
     fs::write(folder.path().join("x_train.npy"), "").unwrap();
     assert_says(
         &refusal(&folder.path().join("x_train.npy")),
-        &["is not a folder, nor an .npz file; give the folder"],
+        &["is neither a folder nor an .npz file; give the folder"],
     );
 }
 
@@ -1190,7 +1196,7 @@ fn graded(greatest: f32) -> Arrays {
 #[test]
 fn inputs_that_are_not_scaled_and_a_high_first_loss_are_said_everywhere() {
     let folder = temp();
-    let scale = "inputs go from 0 to 255 (root mean square ";
+    let scale = "inputs range from 0 to 255 (root mean square ";
     let remedy = "divide them by 255, or subtract their mean";
     let loss = "far above the 2.3 of a uniform guess among 10 classes: scale the inputs";
     let said = said_of(folder.path(), &graded(255.0), &[]);
@@ -1200,7 +1206,7 @@ fn inputs_that_are_not_scaled_and_a_high_first_loss_are_said_everywhere() {
         }
     }
     assert!(
-        said[0].starts_with("warning: inputs go from"),
+        said[0].starts_with("warning: inputs range from"),
         "{}",
         said[0]
     );
@@ -1216,7 +1222,7 @@ fn inputs_that_are_not_scaled_and_a_high_first_loss_are_said_everywhere() {
         assert_eq!(said[0], "", "{greatest}");
         for said in &said[1..] {
             assert!(
-                !said.contains("inputs go") && !said.contains("far above"),
+                !said.contains("inputs range") && !said.contains("far above"),
                 "{said}"
             );
         }
@@ -1262,8 +1268,8 @@ set.learning_rate = 0.02
     };
     let once = |said: &str, first: &str| {
         for warning in [
-            "warning: inputs go from 0 to 255",
-            "warning: class 7 is held out",
+            "warning: inputs range from 0 to 255",
+            "warning: class 7 has only held-out",
         ] {
             assert_eq!(said.matches(warning).count(), 1, "{said}");
             assert!(said.find(warning) < said.find(first), "{said}");
@@ -1301,7 +1307,7 @@ fn classes_without_examples_are_said_and_presets_are_not_to_be_edited() {
         assert_says(
             said,
             &[
-                "class 7 is held out and never trained",
+                "class 7 has only held-out examples",
                 "class 9 has no held-out",
             ],
         );
@@ -1322,14 +1328,14 @@ fn classes_without_examples_are_said_and_presets_are_not_to_be_edited() {
             2,
             &[
                 "10 outputs",
-                "11 classes: no example has label 0: labels go from 1 to 10",
-                "labels - 1",
+                "11 classes: no example has label 0: labels are 1 to 10",
+                "subtract 1",
             ],
         );
         assert!(!outcome.stderr.contains("`units`"), "{}", outcome.stderr);
         let five = refused(&["train", network, "--data", "five.npz", "-q"]);
         five.fails(2, &["6 classes"]);
-        assert!(!five.stderr.contains("labels go from"), "{}", five.stderr);
+        assert!(!five.stderr.contains("labels are"), "{}", five.stderr);
     }
     // Rows are not images, and a preset has ten outputs.
     let rows = |classes: i64| {

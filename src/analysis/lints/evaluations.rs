@@ -52,8 +52,8 @@ impl Evaluations {
         let rises = self.rises;
         let nats = |loss| decimals(loss, 4);
         let text = format!(
-            "held-out loss has risen in {rises} evaluations in a row ({} to {} nats) \
-             while the training loss fell ({} to {})",
+            "the held-out loss rose in {rises} consecutive evaluations ({} to {} nats) while the training loss \
+             fell ({} to {})",
             nats(first.held_out),
             nats(latest.held_out),
             nats(first.train),
