@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(text(&path, 9).unwrap_err().kind(), io::ErrorKind::NotFound);
         fs::write(&path, "ünd").unwrap();
         assert_eq!(text(&path, 4).unwrap(), "ünd");
-        assert!(text(&path, 3).unwrap_err().to_string().contains("longer"));
+        assert!(text(&path, 3).unwrap_err().to_string().contains("larger"));
         fs::write(&path, b"\xff").unwrap();
         assert!(text(&path, 9).unwrap_err().to_string().contains("UTF-8"));
         let odd = |path: &Path| text(path, 9).unwrap_err().to_string();

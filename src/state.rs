@@ -267,7 +267,7 @@ mod tests {
             fs::write(&path, bad).unwrap();
             let notice = views.load(&run(1)).unwrap_err();
             assert!(
-                notice.contains("forgotten") && notice.contains(".toml"),
+                notice.contains("cannot restore") && notice.contains(".toml"),
                 "{notice}"
             );
             assert!(!notice.contains('\n'), "{notice:?}");

@@ -146,7 +146,7 @@ fn steps(range: StepRange, committed: u64) -> Result<Range<u64>, Failure> {
         let from = range.from.map(|step| step.to_string()).unwrap_or_default();
         let to = range.to.map(|step| step.to_string()).unwrap_or_default();
         return Err(usage(format!(
-            "--steps {from}..{to}: the run has steps 0..{committed}"
+            "--steps {from}..{to}: the run has {committed} steps, counted from 0"
         )));
     }
     Ok(from..to)

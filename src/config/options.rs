@@ -36,7 +36,7 @@ pub struct Options {
     pub train_size: Option<usize>,
     /// Training examples whose loss is allocated, drawn by the seed [default: all]. Fewer make a step
     /// cheaper; mini-batches are still drawn from all
-    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lca_size: Option<usize>,
     /// Training examples to set aside for validation, drawn by the seed [default: 0]
@@ -102,48 +102,52 @@ pub struct Options {
     pub seed: Option<u64>,
 
     /// adaptive, simpson, trapezoid or first-order [default: adaptive]
-    #[arg(long, value_name = "NAME", help_heading = "Allocation")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Loss Change Allocation (LCA)"
+    )]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub integrator: Option<Method>,
     /// adaptive: maximum residual of a step, in nats [default: 0.001]
-    #[arg(long, value_name = "X", help_heading = "Allocation")]
+    #[arg(long, value_name = "X", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
     /// adaptive: also accept this share of the step's change in loss [default: 0]
-    #[arg(long, value_name = "X", help_heading = "Allocation")]
+    #[arg(long, value_name = "X", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relative_tolerance: Option<f64>,
     /// adaptive: maximum estimated error of a layer in a step, in nats [default: unchecked]
-    #[arg(long, value_name = "X", help_heading = "Allocation")]
+    #[arg(long, value_name = "X", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer_tolerance: Option<f64>,
     /// adaptive: initial number of segments: 1 (trapezoid), 2, 4 … [default: 2]
-    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_segments: Option<u32>,
     /// adaptive: maximum number of segments, a power of two [default: 32]
-    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_segments: Option<u32>,
     /// Examples per evaluated slice, or auto; fixed for the run [default: auto]
-    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(with = "word", skip_serializing_if = "Option::is_none")]
     pub slice_size: Option<SliceChoice>,
     /// Also allocate the held-out loss [default: false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Allocation")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lca_test: Option<bool>,
     /// Split the allocation by class; with batch norms, a gradient then takes one pass per class
     /// [default: false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Allocation")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_class: Option<bool>,
     /// With --by-class: split only every Nth step, starting with the first [default: 1]
-    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_every: Option<u64>,
     /// Evaluate the held-out loss every N steps [default: 1]
-    #[arg(long, value_name = "N", help_heading = "Allocation")]
+    #[arg(long, value_name = "N", help_heading = "Loss Change Allocation (LCA)")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_every: Option<u64>,
 

@@ -290,9 +290,9 @@ mod tests {
             (safetensors(&too_large), ["`fc1.weight`", "inf"]),
             (
                 right[..right.len() - 1].to_vec(),
-                ["cut short", "copy or download"],
+                ["truncated", "copy or download"],
             ),
-            (right[..40].to_vec(), ["cut short", "it has 40 of"]),
+            (right[..40].to_vec(), ["truncated", "(40 of"]),
             ([&right[..], b"x"].concat(), ["damaged", "by its header"]),
             (
                 renamed("\"F32\"", "\"F99\""),

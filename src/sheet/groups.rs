@@ -20,7 +20,7 @@ pub fn tensors(source: &Source) -> Result<Sheet, SheetError> {
         parts: tensors.map(one).collect(),
         everywhere: true,
     };
-    group.sheet(source, "LCA by tensor")
+    group.sheet(source, "Loss Change Allocation (LCA) by tensor")
 }
 
 pub fn units(source: &Source) -> Result<Sheet, SheetError> {
@@ -35,7 +35,7 @@ pub fn units(source: &Source) -> Result<Sheet, SheetError> {
         parts: units.map(|unit| one(first + unit)).collect(),
         everywhere: true,
     };
-    group.sheet(source, "LCA by unit (neuron or channel)")
+    group.sheet(source, "Loss Change Allocation (LCA) by unit")
 }
 
 /// LCA of each class: of one layer, or summed over all layers.
@@ -53,7 +53,7 @@ pub fn classes(source: &Source) -> Result<Sheet, SheetError> {
         parts: (0..header.classes.len()).map(part).collect(),
         everywhere: false,
     };
-    group.sheet(source, "LCA by class")
+    group.sheet(source, "Loss Change Allocation (LCA) by class")
 }
 
 fn one(column: usize) -> Range<usize> {

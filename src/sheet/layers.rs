@@ -79,7 +79,11 @@ pub fn totals(source: &Source) -> Result<Sheet, SheetError> {
         errors: Vec::new(),
     };
     let axes = (Axis::new("LCA", NATS), Axis::default(), chart);
-    source.sheet(source.by_layer("Total LCA"), columns, axes)
+    source.sheet(
+        source.by_layer("Total Loss Change Allocation (LCA)"),
+        columns,
+        axes,
+    )
 }
 
 /// Both losses' allocations by step; the figure shows their totals.
@@ -112,7 +116,8 @@ pub fn held_out(source: &Source) -> Result<Sheet, SheetError> {
         errors: Vec::new(),
     };
     let axes = (Axis::new("LCA", NATS), Axis::default(), chart);
-    let title = source.of_layer("LCA of the training and the held-out loss");
+    let title =
+        source.of_layer("Loss Change Allocation (LCA) of the training and the held-out loss");
     let mut sheet = source.sheet(title, columns, axes)?;
     let total = signed(sum_of(source, "lca_test/total")?);
     let residual = signed(sum_of(source, "lca_test/residual")?);

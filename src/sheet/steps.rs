@@ -47,7 +47,11 @@ pub fn decomposition(source: &Source) -> Result<Sheet, SheetError> {
     let columns = columns(source)?;
     let chart = Chart::StackedBars(in_steps(source, series(&columns, 5)));
     let axes = (Axis::steps(), Axis::new("LCA", NATS), chart);
-    source.sheet(source.by_layer("LCA"), columns, axes)
+    source.sheet(
+        source.by_layer("Loss Change Allocation (LCA)"),
+        columns,
+        axes,
+    )
 }
 
 pub fn heat_map(source: &Source) -> Result<Sheet, SheetError> {
@@ -57,7 +61,11 @@ pub fn heat_map(source: &Source) -> Result<Sheet, SheetError> {
         merge: Merge::Sum,
     };
     let axes = (Axis::steps(), Axis::new("", NATS), chart);
-    source.sheet(source.by_layer("LCA"), columns, axes)
+    source.sheet(
+        source.by_layer("Loss Change Allocation (LCA)"),
+        columns,
+        axes,
+    )
 }
 
 /// Sums from the first of the steps to the end of each row.
@@ -81,7 +89,11 @@ pub fn cumulative(source: &Source) -> Result<Sheet, SheetError> {
     }
     let axis = Axis::new("cumulative LCA", NATS);
     let axes = (Axis::steps(), axis, Chart::Lines { x, series });
-    source.sheet(source.by_layer("Cumulative LCA"), columns, axes)
+    source.sheet(
+        source.by_layer("Cumulative Loss Change Allocation (LCA)"),
+        columns,
+        axes,
+    )
 }
 
 /// Counts of sign changes; the figure shows them as a share of the layer's parameters.

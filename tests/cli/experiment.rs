@@ -264,7 +264,11 @@ fn a_failure_of_one_run_does_not_lose_the_others() {
     fs::write(&preset, text).unwrap();
     let output = folder.path().join("out");
     let outcome = Outcome::of(experiment(&preset, &output, &[]));
-    outcome_fails(&outcome, 1, &["frozen-0", "2 of 4 runs", "goes on"]);
+    outcome_fails(
+        &outcome,
+        1,
+        &["frozen-0", "2 of 4 runs", "run the same command again"],
+    );
     for run in ["whole-0.h5", "whole-1.h5"] {
         assert_eq!(committed(&output.join(run)), (Status::Finished, 3));
     }
@@ -423,7 +427,7 @@ fn a_series_that_is_stopped_goes_on() {
     training.signal("TERM");
     let outcome = training.end();
     assert_eq!(outcome.code, Some(143), "{outcome:?}");
-    let onward = "lcascope train --resume a.h5 --repeats 2 goes on";
+    let onward = "resume: lcascope train --resume a.h5 --repeats 2";
     assert!(outcome.stdout.contains("0 of 2 runs"), "{outcome:?}");
     assert!(outcome.stdout.contains(onward), "{outcome:?}");
     assert!(stopped(&file("a-1.h5")) && !file("a-2.h5").exists());
@@ -464,7 +468,11 @@ fn a_run_that_fails_ends_its_series() {
     let outcome = Outcome::of(repeats(&folder, &[SMALL, &flags].concat()));
     outcome.fails(
         1,
-        &["a-1.h5", "0 of 3 runs", "--resume a.h5 --repeats 3 goes on"],
+        &[
+            "a-1.h5",
+            "0 of 3 runs",
+            "resume: lcascope train --resume a.h5 --repeats 3",
+        ],
     );
     assert!(!folder.path().join("a-2.h5").exists());
 }
@@ -485,7 +493,7 @@ fn what_cannot_be_repeated_says_why() {
         ),
         (
             &["--resume", "a.h5", "--repeats", "2"],
-            &["a-1.h5", "not there"],
+            &["a-1.h5", "does not exist"],
         ),
         (
             &["--resume", "a.h5", "--repeats", "2", "--steps", "3"],

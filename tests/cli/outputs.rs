@@ -396,7 +396,7 @@ fn configurations_are_regular_files_of_some_length() {
     for (name, needle) in [
         ("pipe.toml", "not a regular file"),
         ("folder.toml", "not a regular file"),
-        ("long.toml", "longer than 1024 KiB"),
+        ("long.toml", "larger than 1024 KiB"),
     ] {
         for command in [
             &["train", name][..],
@@ -413,7 +413,7 @@ fn configurations_are_regular_files_of_some_length() {
     endless
         .args(["train", "--config", "-"])
         .stdin(File::open(here.join("long.toml")).unwrap());
-    at_once(endless).fails(2, &["longer than 1024 KiB"]);
+    at_once(endless).fails(2, &["larger than 1024 KiB"]);
 }
 
 // ---- replacing ----

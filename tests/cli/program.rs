@@ -622,7 +622,7 @@ fn info_says_how_a_run_was_trained_and_stored() {
         for needle in [
             "rmsprop, learning rate 1.23e-5, momentum 0.5",
             "schedule warmup:5,cosine:0.1",
-            "mini-batches of 100",
+            "batch size 100",
             "fc1:freeze; fc3:learning-rate=0.5",
             "LCA by class every 2 steps",
             "simpson, tolerance",
@@ -1126,7 +1126,7 @@ fn a_networks_name_cannot_leave_the_folder() {
     for name in ["../x", "", "a b", "a/b"] {
         let network = format!("name = \"{name}\"\n[[layer]]\nkind = \"linear\"\nunits = 10\n");
         fs::write(folder.path().join("net.toml"), network).unwrap();
-        run(folder.path(), &["train", "net.toml"]).fails(2, &["the network's name"]);
+        run(folder.path(), &["train", "net.toml"]).fails(2, &["invalid network name"]);
     }
 }
 

@@ -242,7 +242,7 @@ fn ctrl_z_gives_the_shell_back_and_fg_the_screen() {
         });
     }
     terminal.press(&["q"]);
-    terminal.wait_for("stop it");
+    terminal.wait_for("stop after");
     terminal.press(&["s"]);
     terminal.wait_for("stopped after");
     terminal.is_restored();
@@ -338,7 +338,7 @@ fn after_ctrl_z_and_bg_a_training_goes_on_without_its_screen() {
         terminal.wait_until("the screen again", live);
     }
     terminal.press(&["q"]);
-    terminal.wait_for("stop it");
+    terminal.wait_for("stop after");
     terminal.press(&["s"]);
     terminal.wait_for("stopped after");
 

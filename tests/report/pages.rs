@@ -496,7 +496,7 @@ fn a_limit_on_the_size_of_files_is_a_message_and_leaves_nothing() {
             .args(["-c", &call, env!("CARGO_BIN_EXE_lcascope")])
             .arg(small())
             .stdin(std::process::Stdio::null());
-        let needles = ["out.csv: files may not grow beyond", "ulimit -f"];
+        let needles = ["out.csv: the size of files is limited to", "ulimit -f"];
         Outcome::of(limited).fails(1, &needles);
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "{words}");
     }

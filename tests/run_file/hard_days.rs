@@ -178,7 +178,7 @@ fn who_reads_a_run_is_not_taken_for_who_writes_it() {
         repaired.stdout.contains("nothing to repair"),
         "{repaired:?}"
     );
-    answers(&["train", "-q", "--resume"], &path).fails(1, &["has all its"]);
+    answers(&["train", "-q", "--resume"], &path).fails(1, &["is complete with"]);
     // Unreadable, so the file does not tell who writes it.
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
@@ -404,7 +404,7 @@ fn a_full_tmpfs_costs_no_committed_step() {
             return;
         };
         let (command, path) = greedy(&network, &mount.point, compression);
-        Outcome::of(command).fails(1, &["run.h5", "no room for", "the disk is full"]);
+        Outcome::of(command).fails(1, &["run.h5", "no space for", "the disk is full"]);
         is_whole(&path, "the disk is full");
         let len = fs::metadata(&path).unwrap().len();
         assert!(len > 10 << 20, "only {len} bytes were used");
@@ -419,7 +419,7 @@ fn a_full_ext4_costs_no_committed_step() {
         return;
     };
     let (command, path) = greedy(&network, &mount.point, "lz4");
-    Outcome::of(command).fails(1, &["no room for", "the disk is full"]);
+    Outcome::of(command).fails(1, &["no space for", "the disk is full"]);
     is_whole(&path, "the disk is full");
 
     // Without room for a header, there is no file either.
@@ -428,7 +428,7 @@ fn a_full_ext4_costs_no_committed_step() {
     let mut fill = File::create(mount.point.join("filler")).unwrap();
     while std::io::Write::write_all(&mut fill, &filler).is_ok() {}
     let outcome = Outcome::of(command);
-    outcome.fails(1, &["second.h5", "no room for"]);
+    outcome.fails(1, &["second.h5", "no space for"]);
     assert!(!outcome.stderr.contains("committed before"), "{outcome:?}");
     assert!(!second.exists());
 }

@@ -201,7 +201,7 @@ fn averages_of_squares_and_mantissas_go_on_bit_for_bit() {
 fn what_cannot_be_resumed_says_why() {
     let folder = tempdir().unwrap();
     let path = train(folder.path(), "run.h5", &["--steps=5"]);
-    Outcome::of(resume_command(&path)).fails(1, &["has all its 5 steps"]);
+    Outcome::of(resume_command(&path)).fails(1, &["is complete with 5 steps"]);
     for (flag, name) in [
         ("--seed=3", "--seed"),
         ("--steps=50", "--steps"),

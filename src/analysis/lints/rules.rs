@@ -381,8 +381,7 @@ mod tests {
             // Pushed twice.
             linter.evaluation(100 * u64::from(i), 9.0, 0.0);
         }
-        let text = "the held-out loss rose in 5 consecutive evaluations (1.0000 to 1.5000 nats) \
-                    while the training loss fell (0.5000 to 0.4500)";
+        let text = "held-out loss rose 5 times in a row (1.0000 to 1.5000 nats), training loss fell (0.5000 to 0.4500)";
         assert_eq!(texts(&linter.lints()), [text]);
         assert_eq!(linter.lints()[0].step, 500);
         let mut higher = linter.clone();

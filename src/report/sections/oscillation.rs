@@ -119,7 +119,7 @@ fn sentences(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String], of: [
     let turns = recorded(|o| o.update_flips);
     let crosses = recorded(|o| o.gradient_flips);
     let mut text = format!(
-        "On average over all parameters, updates: sign flip {}; gradients: sign flip {}.",
+        "On average over all parameters: sign flip of updates {}, of gradients {}.",
         said(&turn, turns),
         said(&cross, crosses)
     );
@@ -128,7 +128,7 @@ fn sentences(page: &mut Page, runs: &[Vec<Oscillation>], names: &[String], of: [
         for ((name, turn), cross) in layers {
             let _ = write!(
                 text,
-                " {name}: updates: sign flip {}; gradients: sign flip {}.",
+                " {name}: {} and {}.",
                 said(turn, turns),
                 said(cross, crosses)
             );

@@ -402,7 +402,7 @@ mod tests {
         assert!(is_about(read(sum[9]), window), "{screen}");
         assert!(read(off[9]).abs() < 1e-7, "{screen}");
         let words = row(&screen, "class 1");
-        let loss = format!("class 1: loss at step 29 {:.5} nats", run.class_loss[30][1]);
+        let loss = format!("class 1: loss {:.5} nats at step 29", run.class_loss[30][1]);
         assert!(screen.contains(&loss), "{loss}: {screen}");
         let of_class: f64 = run.by_class[29][1].iter().sum();
         assert!(is_about(read(words[2]), of_class), "{screen}");
@@ -441,12 +441,12 @@ mod tests {
         let mut run = run(Shape::default());
         run.act(&[Action::Move(-10)]);
         let screen = run.text(120, 40, &theme());
-        assert!(screen.contains("class 0: loss at step 29 "), "{screen}");
+        assert!(screen.contains(" nats at step 29 "), "{screen}");
         run.act(&[Action::Move(-3)]);
         let screen = text(&run.app, 120, 40, &theme());
-        assert!(!screen.contains("loss at step"), "not known yet: {screen}");
+        assert!(!screen.contains(" nats at step"), "not known yet: {screen}");
         let screen = run.text(120, 40, &theme());
-        assert!(screen.contains("class 0: loss at step 26 "), "{screen}");
+        assert!(screen.contains(" nats at step 26 "), "{screen}");
     }
 
     #[test]

@@ -312,7 +312,7 @@ fn a_unit_shows_its_list_its_pictures_and_its_bias() {
         "785 parameters",
         "over the first 40 steps",
         "*weight [0, 0]",
-        "the input, 1×28×28",
+        "input, 1×28×28",
         "weights after 40 steps",
         "-2.00e-3",
         "bias",

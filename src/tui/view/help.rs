@@ -51,7 +51,11 @@ fn lines(width: u16, app: &App, theme: &Theme, keys: &KeyMap) -> Vec<Line<'stati
             theme.hurt,
         ),
         (
-            "in view: over the steps on screen. whole: over the whole run. share: of the whole run's LCA. help, hurt: share of parameters, in view.",
+            "in view: over the steps on screen. whole: over the whole run.",
+            plain,
+        ),
+        (
+            "share: of the whole run's LCA. help, hurt: share of parameters, in view.",
             plain,
         ),
         (
@@ -88,8 +92,8 @@ fn commands(width: u16, theme: &Theme) -> Vec<Line<'static>> {
     lines.push(Line::raw(""));
     let keys = either(
         theme,
-        "Tab completes, ↑ ↓ recall. Any other key closes the help.",
-        "Tab completes, up and down recall. Any other key closes the help.",
+        "Tab completes, ↑ ↓ recall. Any other key closes the list.",
+        "Tab completes, up and down recall. Any other key closes the list.",
     );
     let pieces = wrapped(keys, room(width)).into_iter();
     lines.extend(pieces.map(|piece| Line::styled(piece, theme.dim)));

@@ -194,19 +194,14 @@ impl<'a> Table<'a> {
             _ => format!("{}-{}/{layers}", self.shown.start + 1, self.shown.end),
         };
         let steps = self.view.window.steps();
-        let bars = match steps.end.checked_sub(1) {
-            Some(last) if columns.bars.width >= 48 => {
-                format!(
-                    "Loss Change Allocation (LCA) in nats, steps {}-{last}",
-                    steps.start
-                )
-            }
-            Some(last) if columns.bars.width >= 30 => {
-                format!("LCA in nats, steps {}-{last}", steps.start)
-            }
-            _ if columns.bars.width >= 12 => "LCA in nats".to_owned(),
-            _ => "LCA".to_owned(),
-        };
+        let mut bars = vec!["LCA in nats".to_owned(), "LCA".to_owned()];
+        if let Some(last) = steps.end.checked_sub(1) {
+            let steps = format!("steps {}-{last}", steps.start);
+            bars.insert(0, format!("LCA in nats, {steps}"));
+            bars.insert(0, format!("Loss Change Allocation (LCA) in nats, {steps}"));
+        }
+        let room = usize::from(columns.bars.width).saturating_sub(1);
+        let bars = words::worded(&bars, room, theme);
         self.left(buf, area.y, columns.name, &name, theme.header);
         self.left(buf, area.y, columns.bars, &bars, theme.header);
         let cursor = self.view.cursor_title();

@@ -29,7 +29,12 @@ pub fn lines(name: &str, known: &Oscillation) -> [Vec<(u8, String)>; 3] {
     let all = known.edges.last().zip(known.edges.first());
     let all = all.map_or(0, |(end, first)| end.saturating_sub(*first));
     let crossings = steps_per(known.measured, known.crossings);
-    let mut sum = vec![(0, spoken("layer LCA: sign flip", crossings))];
+    let flips = if crossings.is_infinite() {
+        "layer LCA: no sign flip".to_owned()
+    } else {
+        spoken("layer LCA: sign flip", crossings)
+    };
+    let mut sum = vec![(0, flips)];
     sum.push((
         1,
         match known.period {
