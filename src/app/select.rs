@@ -468,7 +468,7 @@ mod tests {
         command(&mut app, "overview");
         assert_eq!(app.depth, Depth::Network);
         command(&mut app, "fly");
-        assert!(app.notice().contains("no command 'fly'"));
+        assert!(app.notice().contains("unknown command 'fly'"));
     }
 
     #[test]

@@ -592,7 +592,7 @@ mod tests {
             ("course = 'x'\nstraight = 0", "--straight 0"),
             (
                 "course = 'x'\nlearning_rate = 0.1",
-                "--learning-rate says how to train",
+                "--learning-rate is a training setting",
             ),
             ("course = 'x'\nlayer = ['fc1:freeze']", "--layer says"),
             ("course = 'x'\nrepeats = 3", "--repeats says"),

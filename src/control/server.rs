@@ -362,7 +362,7 @@ mod tests {
         assert!(peer.ask("").starts_with("error unknown order `` (status"));
         assert!(
             peer.ask("hel\u{1b}[2Jp")
-                .starts_with("error `hel\u{fffd}[2Jp` is none")
+                .starts_with("error unknown order `hel\u{fffd}[2Jp`")
         );
         peer.send(b"\xff\xfe\n");
         assert!(peer.answer().starts_with("error "));

@@ -173,7 +173,7 @@ fn unknown(name: &str) -> ConfigError {
     let closest = (names.iter().copied())
         .filter(|preset| similar(preset) > 0.8)
         .max_by(|a, b| similar(a).total_cmp(&similar(b)));
-    let hint = closest.map_or(".".to_owned(), |closest| {
+    let hint = closest.map_or_else(String::new, |closest| {
         format!("; did you mean `{closest}`?")
     });
     ConfigError(format!(
@@ -407,10 +407,10 @@ mod tests {
     #[test]
     fn a_name_that_is_nearly_right_is_recognised() {
         let error = find("freeze-lst").unwrap_err().to_string();
-        assert!(error.contains("`freeze-last`? There are"), "{error}");
+        assert!(error.contains("`freeze-last`? (experiments: "), "{error}");
         let error = find("nothing").unwrap_err().to_string();
         assert!(
-            error.contains("unknown experiment `nothing`. There are"),
+            error.contains("unknown experiment `nothing` (experiments: "),
             "{error}"
         );
         let error = find("none.toml").unwrap_err().to_string();

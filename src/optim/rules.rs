@@ -416,10 +416,10 @@ mod tests {
             ("fc3:freeze-from", &["fc3: freeze-from", "step number"]),
             ("fc3:delay=-1", &["fc3: delay", "number of steps", "`-1`"]),
             ("fc3:delay=1.5", &["fc3: delay", "`1.5`"]),
-            ("fc3:delay=1,delay=2", &["fc3: delay is said twice"]),
+            ("fc3:delay=1,delay=2", &["fc3: delay given more than once"]),
             (
                 "fc3:freeze,freeze-from=2",
-                &["fc3: freeze-from is said twice"],
+                &["fc3: freeze-from given more than once"],
             ),
         ] {
             let error = text.parse::<LayerRule>().unwrap_err().to_string();

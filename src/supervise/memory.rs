@@ -108,7 +108,7 @@ mod tests {
         let delay = fault("mnist-fc", Some("fc3:delay=1000000000000"), 1 << 30).unwrap();
         assert!(
             delay.starts_with(
-                "--layer fc3:delay=1000000000000: the gradients that wait need 3.6 PiB"
+                "--layer fc3:delay=1000000000000: the delayed gradients need at least 3.6 PiB"
             ) && delay.ends_with("this machine has 1.0 GiB"),
             "{delay}"
         );

@@ -418,6 +418,9 @@ mod tests {
             );
         }
         let error = "8".parse::<ColorLevel>().expect_err("not offered");
-        assert_eq!(error.to_string(), "'8' is none of truecolor, 256, 16, none");
+        assert_eq!(
+            error.to_string(),
+            "unknown value '8' (truecolor, 256, 16, none)"
+        );
     }
 }

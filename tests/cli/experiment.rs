@@ -273,7 +273,7 @@ fn a_failure_of_one_run_does_not_lose_the_others() {
         assert_eq!(committed(&output.join(run)), (Status::Finished, 3));
     }
     let report = fs::read_to_string(output.join("report/report.md")).unwrap();
-    assert!(report.contains("Not complete: frozen-0"), "{report}");
+    assert!(report.contains("Incomplete: frozen-0"), "{report}");
 }
 
 /// Checks a failure; the output before the error is progress.

@@ -226,7 +226,7 @@ fn cifar_100_is_read_by_its_fine_labels() {
         (
             "train.bin",
             vec![0; 3075],
-            ["holds 3075 bytes", "download it again"],
+            ["contains 3075 bytes", "download it again"],
         ),
         (
             "fine_label_names.txt",
@@ -259,7 +259,7 @@ fn a_cifar_bomb_is_cut_off() {
     assert!(bomb.len() < 1 << 19);
     assert_says(
         &cifar_refusal("data_batch_2.bin", &bomb),
-        &["holds 67108864 bytes"],
+        &["contains 67108864 bytes"],
     );
 }
 
@@ -710,8 +710,8 @@ fn one_array_a_file_is_read_as_kuzushiji_mnist_ships_it() {
         &refusal(path),
         &[
             "k49-train-imgs.npz and ",
-            "kmnist-train-imgs.npz; give the one",
-            "any of them",
+            "kmnist-train-imgs.npz; give the intended one",
+            "of several files, any",
         ],
     );
     assert_eq!(
@@ -735,7 +735,10 @@ fn one_array_a_file_is_read_as_kuzushiji_mnist_ships_it() {
     fs::write(path.join("k49-test-imgs.npz"), other).unwrap();
     assert_says(
         &refusal(&path.join("k49-train-imgs.npz")),
-        &["k49-test-imgs.npz has no array arr_0", "It has: x_train"],
+        &[
+            "k49-test-imgs.npz has no array arr_0",
+            "It contains: x_train",
+        ],
     );
 }
 
@@ -895,7 +898,7 @@ fn arrays_that_are_too_short_too_long_or_too_large_are_refused() {
         |sizes: &str| format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({sizes}), }}");
     assert_says(
         &refusal_with("x_train", npy_with(&header("3, 2, 1"), &[0; 5])),
-        &["truncated: header says [3, 2, 1] values of type <u1 = 6 bytes, file has 5"],
+        &["truncated: header says [3, 2, 1] values of type <u1 = 6 bytes, but the file has 5"],
     );
     assert_says(
         &refusal_with("x_train", npy_with(&header("3, 2, 1"), &[0; 7])),
@@ -919,7 +922,10 @@ fn arrays_that_are_too_short_too_long_or_too_large_are_refused() {
         &of_floats((1 << 28) + 1),
         &["more than the limit of 1073741824"],
     );
-    assert_says(&of_floats(1 << 28), &["= 2147483648 bytes, file has 6"]);
+    assert_says(
+        &of_floats(1 << 28),
+        &["= 2147483648 bytes, but the file has 6"],
+    );
     // A header that is plausible, and a member that unpacks to something no header describes.
     let huge = npy_with(&header("1073741824, 1"), &[0; 6]);
     assert_says(&refusal_with("x_train", huge), &["file has 6"]);
@@ -1004,7 +1010,7 @@ fn two_data_sets_in_one_folder_are_both_named() {
         &refusal(path),
         &[
             "one.npz and ",
-            "two.NPZ; give the one that is meant (of several files, any of them), or move it",
+            "two.NPZ; give the intended one (of several files, any), or move it",
         ],
     );
     fs::remove_file(path.join("two.NPZ")).unwrap();
@@ -1037,7 +1043,7 @@ fn what_was_looked_for_is_listed() {
             "CIFAR-10 binary: data_batch_1.bin",
             "NumPy: one .npz file, or x_train.npy",
             "CIFAR-100 binary: train.bin",
-            "It has: notes.txt",
+            "It contains: notes.txt",
         ],
     );
     // Other programs' formats, recognised by name.

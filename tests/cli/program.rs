@@ -241,7 +241,7 @@ fn usage_errors_exit_with_2_and_name_the_flag() {
             &["train", "--learning-rate=fast"],
             &["--learning-rate", "fast"],
         ),
-        (&["train", "--optimizer=sdg"], &["sdg", "sgd or adam"]),
+        (&["train", "--optimizer=sdg"], &["sdg", "sgd, adam"]),
         (
             &["train", "--schedule=step:0:1"],
             &["step:0:1", "step:300:0.1"],
@@ -322,7 +322,7 @@ fn data_that_are_not_there_exit_with_1() {
     fs::create_dir(folder.path().join("hollow")).unwrap();
     train("hollow").fails(1, &["hollow", "is empty"]);
     fs::write(folder.path().join("file"), "").unwrap();
-    train("file").fails(1, &["file", "not a folder"]);
+    train("file").fails(1, &["file", "neither a folder"]);
     fs::write(folder.path().join("hollow/notes.txt"), "").unwrap();
     train("hollow").fails(1, &["no data set in"]);
     assert_eq!(files(folder.path()), ["file", "hollow"]);
@@ -829,7 +829,7 @@ fn faults_in_configuration_files_say_where_they_are() {
         ("steps = 1\nsteps = 2", &["line 2"]),
         ("steps =", &["line 1"]),
         ("\n[network", &["line 2"]),
-        ("\n\noptimizer = 'sdg'", &["line 3", "sgd or adam"]),
+        ("\n\noptimizer = 'sdg'", &["line 3", "sgd, adam"]),
         (
             "[network]\nname = 'x'\n[[network.layer]]\nkind = 'liner'",
             &["line 1", "liner"],
@@ -922,7 +922,7 @@ fn layers_are_trained_as_told_and_the_run_can_be_repeated() {
         "-o",
         "other.h5",
     ];
-    run(folder.path(), &other).fails(2, &["--layer fc3", "it has fc1"]);
+    run(folder.path(), &other).fails(2, &["--layer fc3", "layers: fc1"]);
 }
 
 // ---- signals ----

@@ -1017,14 +1017,14 @@ fn hostile_idx_gets_a_harmless_answer() {
         (
             "nothing",
             Vec::new(),
-            "holds 0 bytes, too few for an IDX header of 16",
+            "contains 0 bytes, too few for an IDX header of 16",
         ),
-        ("a byte", vec![0], "holds 1 bytes"),
-        ("a magic number", idx(IMAGES, &[], &[]), "holds 4 bytes"),
+        ("a byte", vec![0], "contains 1 bytes"),
+        ("a magic number", idx(IMAGES, &[], &[]), "contains 4 bytes"),
         (
             "a header without its end",
             idx(IMAGES, &[10, 2], &[0; 3]),
-            "holds 15 bytes",
+            "contains 15 bytes",
         ),
         (
             "text",
@@ -1067,7 +1067,7 @@ fn hostile_idx_gets_a_harmless_answer() {
         (
             "more images than there are",
             idx(IMAGES, &[100_000_000, 2, 2], &[0; 40]),
-            "truncated: header says 100000000 images of 2x2 = 400000000 bytes, file has 40",
+            "truncated: header says 100000000 images of 2x2 = 400000000 bytes, but the file has 40",
         ),
         (
             "fewer images than there are",
@@ -1100,7 +1100,7 @@ fn hostile_idx_gets_a_harmless_answer() {
         (
             "nothing",
             Vec::new(),
-            "holds 0 bytes, too few for an IDX header of 8",
+            "contains 0 bytes, too few for an IDX header of 8",
         ),
         (
             "images",
