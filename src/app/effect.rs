@@ -78,7 +78,7 @@ impl App {
     fn can_be_written(&mut self) -> bool {
         let within = self.within_class && self.here() == Here::Network(Screen::Synchronisation);
         if within {
-            self.say("moments are written of all classes together: n and N lead back to these");
+            self.say("moments are exported for all classes together; n and N return to these");
         }
         !within
     }

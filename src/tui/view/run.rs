@@ -276,7 +276,7 @@ mod tests {
         app.act(HERE);
         for (width, height) in [(80, 24), (120, 40)] {
             let screen = text(&app, width, height, &plain());
-            let said = "loss of 200 of 600 training examples";
+            let said = "loss on 200 of 600 training examples";
             assert!(screen.contains(said), "{screen}");
         }
     }
@@ -314,7 +314,7 @@ mod tests {
         app.act(HERE);
         let before = text(&app, 120, 40, &plain());
         assert!(
-            !before.contains("gpu") && !before.contains("recorder"),
+            !before.contains("gpu") && !before.contains("write queue"),
             "{before}"
         );
         app.event(FeedEvent::Recorder(RecorderStats {

@@ -355,7 +355,7 @@ mod tests {
         for (width, height) in [(80, 24), (120, 40), (200, 60)] {
             let screen = run.text(width, height, &plain());
             assert!(screen.contains(&expected), "{expected}\n{screen}");
-            assert!(screen.is_ascii() && screen.contains("(p 0."), "{screen}");
+            assert!(screen.is_ascii() && screen.contains("(p = 0."), "{screen}");
         }
         let screen = run.text(120, 40, &theme());
         assert!(
