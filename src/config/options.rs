@@ -429,7 +429,7 @@ mod tests {
             "{unknown}"
         );
         let wrong = error("optimizer = 'sdg'");
-        assert!(wrong.contains("sgd or adam"), "{wrong}");
+        assert!(wrong.contains("sgd, adam"), "{wrong}");
         let layer = error("[network]\nname = 'x'\n[[network.layer]]\nkind = 'liner'");
         assert!(layer.contains("liner"), "{layer}");
     }

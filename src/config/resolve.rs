@@ -387,7 +387,7 @@ fn first_fault(layers: &toml::Value) -> Option<(String, String, String)> {
         }
         if let Err(error) = LayerSpec::deserialize(layer.clone()) {
             let kind = layer.get("kind").and_then(toml::Value::as_str);
-            let kind = kind.unwrap_or("kind is missing").escape_debug().to_string();
+            let kind = kind.unwrap_or("no kind").escape_debug().to_string();
             // serde names numbers by their Rust types.
             let fault = (error
                 .message()

@@ -279,7 +279,7 @@ mod tests {
                 "epoch=1-loss=0.5 epoch=1-loss=0.4",
                 ["same number", "loss=0.4"],
             ),
-            ("loss_0.5 loss_0.4", ["was measured", "loss_0.4"]),
+            ("loss_0.5 loss_0.4", ["measured value", "loss_0.4"]),
             (
                 "s_1e99999999999999999998 s_1e99999999999999999999",
                 ["same number", "9998"],

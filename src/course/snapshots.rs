@@ -435,7 +435,7 @@ mod tests {
         fs::write(at("s2.pt"), "").unwrap();
         let error = names().unwrap_err();
         assert!(
-            error.contains("has 1 file *.safetensors") && error.contains("s2.pt"),
+            error.contains("has 1 *.safetensors file") && error.contains("s2.pt"),
             "{error}"
         );
         fs::write(at("s2.safetensors"), "").unwrap();

@@ -369,7 +369,7 @@ mod tests {
             let error = overrides_of(&rules, &["fc1", "fc2"]).unwrap_err();
             let text = error.to_string();
             assert!(text.contains(&format!("--layer {pattern}:")), "{text}");
-            assert!(text.ends_with("fc1, fc2"), "{text}");
+            assert!(text.ends_with("(layers: fc1, fc2)"), "{text}");
         }
     }
 

@@ -430,7 +430,7 @@ mod tests {
                 "add training examples",
             ]],
         );
-        says(&[0, 3], &[0, 3], &[&["classes 0 and 3 have no example: "]]);
+        says(&[0, 3], &[0, 3], &[&["classes 0 and 3 have no examples: "]]);
         says(
             &[],
             &[1, 2, 3],

@@ -312,7 +312,7 @@ mod tests {
         assert!(
             fixed.lints()[0]
                 .text
-                .ends_with("in 1 of the last 1 steps: try --integrator adaptive")
+                .ends_with("in the only step so far: try --integrator adaptive")
         );
         let relative = after(1, |row| row.residual = 1.0);
         assert!(relative[0].text.ends_with("(--relative-tolerance)"));

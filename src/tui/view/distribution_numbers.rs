@@ -54,10 +54,10 @@ fn blocks(view: &View<'_>, known: &Known<'_>, app: &App) -> [Block; 3] {
         ),
         (
             3,
-            row("kurtosis (approx)", of_octaves(&|it| it.excess_kurtosis())),
+            row("kurtosis approx", of_octaves(&|it| it.excess_kurtosis())),
         ),
-        (4, row("tail index, help", tail(Sign::Helping))),
-        (4, row("tail index, hurt", tail(Sign::Hurting))),
+        (4, row("tail (help)", tail(Sign::Helping))),
+        (4, row("tail (hurt)", tail(Sign::Hurting))),
     ];
     let [help, zero, hurt] = shares([view.at.total_sums(), view.at.layer_sums(app.layer)]);
     let of_cursor = vec![(3, help), (5, zero), (5, hurt)];
